@@ -1,0 +1,60 @@
+# make demo | test | check | bench | docs | clean
+#
+# Each verb sets up what it needs in .venv/<Python version>, so that it runs on a machine with
+# just Python (3.11 or newer), a compiler and make. A stamp per extra makes a second run quick.
+# Another Python, with an environment of its own:  make test PYTHON=python3.12
+# More arguments:  make test ARGS="-k iobuf",  make bench ARGS=--quick
+
+PYTHON ?= python3
+ARGS ?=
+
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))')
+ifeq ($(VERSION),)
+$(error $(PYTHON) does not run; say which Python to use: make PYTHON=/path/to/python3)
+endif
+VENV := .venv/$(VERSION)
+BIN := $(VENV)/bin
+STAMP := $(VENV)/stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    a server, and a client that calls it from many threads over one connection"
+	@echo "make test    all tests                          (ARGS: what pytest takes)"
+	@echo "make check   format, lint, types, storeys"
+	@echo "make bench   calls per second, grpcio beside us (ARGS: --quick, --json FILE, ...)"
+	@echo "make docs    the documentation, into site/"
+	@echo "make clean   remove .venv/ and all that was built"
+
+demo: $(STAMP)-demo
+	$(BIN)/python -m demo $(ARGS)
+
+test: $(STAMP)-test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
+
+bench: $(STAMP)-bench
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(STAMP)-docs
+	$(BIN)/properdocs build --strict $(ARGS)
+
+clean:
+	rm -rf .venv build dist site bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf src/*.egg-info
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)/made:
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(STAMP)-%: pyproject.toml | $(VENV)/made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,56 @@
+"""python -m bench: measure, show a live table, write the numbers to a file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench import report
+from bench.closed_loop import Window
+from bench.loads import LOADS, Load
+from bench.rounds import Plan, Samples, run
+
+RESULTS = Path(__file__).parent / "results" / "latest.json"
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round; for a first look")
+    parser.add_argument("--rounds", type=int, help="how often each is measured (5)")
+    parser.add_argument("--seconds", type=float, help="how long each is measured (2.0)")
+    parser.add_argument(
+        "--load", type=Load.parse, action="append", help='such as "8 threads"; may be repeated'
+    )
+    parser.add_argument("--json", type=Path, default=RESULTS, help="where the numbers go")
+    return parser.parse_args()
+
+
+def plan_from(arguments: argparse.Namespace) -> Plan:
+    rounds, seconds = (1, 0.5) if arguments.quick else (5, 2.0)
+    seconds = arguments.seconds or seconds
+    window = Window(warm_up_s=seconds / 4, measure_s=seconds)
+    return Plan(arguments.load or LOADS, arguments.rounds or rounds, window)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    plan, samples, console = plan_from(arguments), Samples(), Console()
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    )
+    task = progress.add_task("starting", total=plan.length)
+    with Live(Group(report.table(plan, samples), progress), console=console) as live:
+        for sample in run(plan):
+            samples.append(sample)
+            progress.update(task, advance=1, description=f"{sample.load}: {sample.library}")
+            live.update(Group(report.table(plan, samples), progress))
+    report.write_json(arguments.json, plan, samples)
+    console.print(f"Written to {arguments.json}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

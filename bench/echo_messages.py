@@ -1,0 +1,34 @@
+"""The echo service that is called, built from a descriptor so that no protoc is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+PACKAGE = "bench"
+METHOD_PATH = f"/{PACKAGE}.EchoService/Echo"
+
+
+def _file() -> descriptor_pb2.FileDescriptorProto:
+    file = descriptor_pb2.FileDescriptorProto(
+        name=f"{PACKAGE}/echo.proto", package=PACKAGE, syntax="proto3"
+    )
+    for name in ("EchoRequest", "EchoResponse"):
+        file.message_type.add(name=name).field.add(
+            name="message",
+            number=1,
+            type=descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
+            label=descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL,
+        )
+    file.service.add(name="EchoService").method.add(
+        name="Echo", input_type=f".{PACKAGE}.EchoRequest", output_type=f".{PACKAGE}.EchoResponse"
+    )
+    return file
+
+
+_built = descriptor_pool.Default().AddSerializedFile(_file().SerializeToString())
+
+SERVICE: Any = _built.services_by_name["EchoService"]
+EchoRequest: Any = message_factory.GetMessageClass(_built.message_types_by_name["EchoRequest"])
+EchoResponse: Any = message_factory.GetMessageClass(_built.message_types_by_name["EchoResponse"])

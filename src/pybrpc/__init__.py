@@ -1,0 +1,32 @@
+"""pybrpc: bRPC for Python.
+
+Calls over connections that any number of threads and asyncio tasks share, on the wire as Apache
+bRPC in C++. `Channel` and `Stub` call, `Server` serves, `Controller` carries what goes beside a
+request and its response, `errors` has what is raised, `aio` the asyncio channel.
+"""
+
+from __future__ import annotations
+
+from pybrpc import aio, errors
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.client.stub import Stub
+from pybrpc.client.sync_channel import Channel
+from pybrpc.errors import ErrorCode, RpcError
+from pybrpc.iobuf import IOBuf
+from pybrpc.rpc.controller import Controller
+from pybrpc.transport.socket_options import SocketOptions
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Channel",
+    "Controller",
+    "Endpoint",
+    "ErrorCode",
+    "IOBuf",
+    "RpcError",
+    "SocketOptions",
+    "Stub",
+    "aio",
+    "errors",
+]

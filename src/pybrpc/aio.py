@@ -1,0 +1,7 @@
+"""pybrpc for asyncio. `pybrpc.Stub` and `pybrpc.Server` serve both worlds."""
+
+from __future__ import annotations
+
+from pybrpc.client.aio_channel import AioChannel as Channel
+
+__all__ = ["Channel"]

@@ -1,0 +1,1 @@
+"""The ground floor: atomics, deadlines, addresses, versioned ids. Imports only errors."""

@@ -1,0 +1,50 @@
+"""Deadlines: points on the monotonic clock, in seconds, as floats.
+
+A timeout is turned into a deadline once, where a call enters; everything below takes the
+deadline. `NEVER` is the deadline of a call without a timeout.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from pybrpc.errors import PyBrpcError
+
+NEVER = math.inf
+
+
+def deadline_after(timeout_s: float | None) -> float:
+    """The deadline that is `timeout_s` seconds from now; `None` is `NEVER`."""
+    return NEVER if timeout_s is None else time.monotonic() + timeout_s
+
+
+def remaining_s(deadline: float) -> float | None:
+    """Seconds left, at least 0; `None` for `NEVER`. Fits `Lock.acquire` but for None -> -1."""
+    return None if deadline == NEVER else max(0.0, deadline - time.monotonic())
+
+
+def lock_timeout_s(deadline: float) -> float:
+    """Seconds left in the form that `threading.Lock.acquire` takes: -1 waits for ever."""
+    return -1 if deadline == NEVER else min(max(0.0, deadline - time.monotonic()), 4_000_000.0)
+
+
+def checked_timeout_s(timeout_s: float | None, name: str = "timeout") -> float | None:
+    """`timeout_s` if it is `None` or a number >= 0, else an error that says what to pass."""
+    if timeout_s is None:
+        return None
+    if (
+        isinstance(timeout_s, bool)
+        or not isinstance(timeout_s, int | float)
+        or timeout_s != timeout_s
+    ):
+        raise TypeError(
+            f"{name} must be seconds as a number, or None for no limit, not {timeout_s!r}"
+        )
+    if timeout_s < 0:
+        raise InvalidTimeoutError(f"{name} must be at least 0 seconds, not {timeout_s!r}")
+    return float(timeout_s)
+
+
+class InvalidTimeoutError(PyBrpcError, ValueError):
+    """A negative timeout."""

@@ -1,0 +1,3 @@
+"""The calling side: Channel, Stub, and the one engine under their blocking, future, callback and
+asyncio forms. Imports rpc and below, never server.
+"""

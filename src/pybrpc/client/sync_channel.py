@@ -1,0 +1,143 @@
+"""Channel: for threads. Blocking calls, futures and callbacks."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from google.protobuf.message import Message
+
+from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.client.channel import ChannelBase, Shared, statistics_of
+from pybrpc.client.connection import ConnectionStatistics
+from pybrpc.client.forms import BlockingCall, CallbackCall, CallFuture, DoneCallback, FutureCall
+from pybrpc.errors import ChannelClosedError, WouldDeadlockError
+from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.method import Method
+
+
+class UseChannelTimeout:
+    """The type of `CHANNEL_TIMEOUT`."""
+
+    def __repr__(self) -> str:
+        return "CHANNEL_TIMEOUT"
+
+
+CHANNEL_TIMEOUT = UseChannelTimeout()
+"""As `timeout=`: take the channel's."""
+
+Timeout = float | UseChannelTimeout | None
+
+
+class Channel(ChannelBase):
+    """Calls from any number of threads over one connection.
+
+    address          "host:port"
+    timeout          seconds for a whole call: queueing, connecting, sending, waiting and retries;
+                     `None` for no limit. Sent along as timeout_ms.
+    connect_timeout  seconds for one attempt to connect
+    max_retry        how often a call is sent again when its connection broke before an answer.
+                     As in bRPC the server may then have run it; 0 for calls that must not repeat.
+
+    Thread-safe. The dispatcher thread of the process drives the connection; it starts with the
+    first call. `close()`, or `with`, gives the connection back.
+    """
+
+    _shared: Shared | None = None
+
+    def shared(self) -> Shared:
+        """The place of the connection. For the forms of calling."""
+        shared = self._shared
+        if shared is None:
+            shared = self._shared = self._share(None)
+        elif self._is_closed:
+            raise ChannelClosedError(f"{self!r} was closed; make a new channel")
+        return shared
+
+    def make_method(self, method: Method) -> StubMethod:
+        return StubMethod(self, method)
+
+    def statistics(self) -> ConnectionStatistics | None:
+        """What the connection has done so far; `None` before the first call."""
+        return statistics_of(self._shared)
+
+    def close(self) -> None:
+        """Give the connection back; the last one who shares it closes it. Never blocks."""
+        self._release()
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class StubMethod:
+    """One method of a stub on a Channel: call it, or use `.future` or `.with_callback`."""
+
+    __slots__ = ("_channel", "method")
+
+    def __init__(self, channel: Channel, method: Method) -> None:
+        self._channel = channel
+        self.method = method
+
+    def __call__(
+        self,
+        request: Message,
+        *,
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+    ) -> Any:
+        """Call and wait. Returns the response message or raises an RpcError.
+
+        Not on the dispatcher thread, where callbacks run: WouldDeadlockError.
+        """
+        call = BlockingCall(*self._arguments(request, timeout, controller))
+        if call.is_on_dispatcher():
+            raise WouldDeadlockError(
+                f"a blocking call of {self.method.full_name} inside a callback would wait for "
+                "itself; use .future or .with_callback there, or another thread"
+            )
+        return call.wait()
+
+    def future(
+        self,
+        request: Message,
+        *,
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+    ) -> CallFuture:
+        """Start a call. Never blocks. The future gives the response or raises the RpcError."""
+        return FutureCall(*self._arguments(request, timeout, controller)).begin()
+
+    def with_callback(
+        self,
+        request: Message,
+        done: DoneCallback,
+        *,
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+    ) -> None:
+        """Start a call. Never blocks. Ends with `done(response, None)` or `done(None, error)`.
+
+        `done` is called once, mostly by the dispatcher thread, which drives all connections: it
+        must not block. It may start calls.
+        """
+        CallbackCall(*self._arguments(request, timeout, controller)).begin(done)
+
+    def _arguments(
+        self, request: Message, timeout: Timeout, controller: Controller | None
+    ) -> tuple[Shared, Method, Message, float | None, int, Controller | None]:
+        channel = self._channel
+        timeout_s = channel.timeout_s
+        if timeout is not CHANNEL_TIMEOUT:
+            timeout_s = checked_timeout_s(timeout)  # type: ignore[arg-type]
+        return channel.shared(), self.method, request, timeout_s, channel.max_retry, controller
+
+    def __repr__(self) -> str:
+        return f"<StubMethod {self.method.full_name} on {self._channel!r}>"

@@ -1,0 +1,299 @@
+"""Every error that pybrpc raises, and the error codes of bRPC.
+
+    PyBrpcError
+    +-- AddressError (ValueError)         an address string that makes no sense
+    +-- ServerStateError                  start() twice, add_service() while running, ...
+    +-- ChannelClosedError                a call on a channel that was closed
+    +-- WouldDeadlockError                a blocking call on the thread that must bring its answer
+    +-- RpcError                          a call or a write failed; carries a bRPC code
+        +-- ProtocolError                    the peer sent bytes that make no sense
+        +-- RpcTimeoutError (TimeoutError)   ERPCTIMEDOUT: the deadline of the call passed
+        +-- RpcCanceledError                 ECANCELED: the caller gave up
+        +-- OvercrowdedError                 EOVERCROWDED: too many unwritten bytes
+        +-- ConnectionFailedError (ConnectionError)  EFAILEDSOCKET, EEOF, ECONNRESET, EPIPE, ...
+        |   +-- ConnectError                 ... while resolving or connecting
+        |   +-- WriteShutdownError           ESHUTDOWNWRITE: this side has shut down writing
+        +-- NoServiceError, NoMethodError    ENOSERVICE, ENOMETHOD
+        +-- BadRequestError                  EREQUEST
+        +-- BadResponseError                 ERESPONSE
+        +-- AuthenticationError              ERPCAUTH
+        +-- InternalServerError              EINTERNAL: the handler raised
+        +-- ServerStoppingError              ELOGOFF
+        +-- LimitReachedError                ELIMIT
+
+An RpcError says with which code, in which phase, to which peer and on whose side it arose.
+Codes: apache/brpc src/brpc/errno.proto; what is below 1000 is the operating system's errno.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+
+
+class ErrorCode(enum.IntEnum):
+    """bRPC's error codes. Any other errno of the operating system may appear as a plain int."""
+
+    ENOSERVICE = 1001
+    ENOMETHOD = 1002
+    EREQUEST = 1003
+    ERPCAUTH = 1004
+    ETOOMANYFAILS = 1005
+    EPCHANFINISH = 1006
+    EBACKUPREQUEST = 1007
+    ERPCTIMEDOUT = 1008
+    EFAILEDSOCKET = 1009
+    EHTTP = 1010
+    EOVERCROWDED = 1011
+    ERTMPPUBLISHABLE = 1012
+    ERTMPCREATESTREAM = 1013
+    EEOF = 1014
+    EUNUSED = 1015
+    ESSL = 1016
+    EH2RUNOUTSTREAMS = 1017
+    EREJECT = 1018
+    EPROGREADTIMEOUT = 1019
+
+    EINTERNAL = 2001
+    ERESPONSE = 2002
+    ELOGOFF = 2003
+    ELIMIT = 2004
+    ECLOSE = 2005
+    EITP = 2006
+    ESHUTDOWNWRITE = 2007
+
+    ERDMA = 3001
+    ERDMAMEM = 3002
+
+    ECANCELED = errno.ECANCELED
+    ECONNREFUSED = errno.ECONNREFUSED
+    ECONNRESET = errno.ECONNRESET
+    ECONNABORTED = errno.ECONNABORTED
+    EPIPE = errno.EPIPE
+    ETIMEDOUT = errno.ETIMEDOUT
+    EHOSTUNREACH = errno.EHOSTUNREACH
+    ENETUNREACH = errno.ENETUNREACH
+    EHOSTDOWN = errno.EHOSTDOWN
+    EINVAL = errno.EINVAL
+
+
+class Phase(enum.StrEnum):
+    """How far a call or a write had come when it failed."""
+
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    HANDSHAKE = "handshake"
+    QUEUED = "queued"
+    """Nothing of it had left this process."""
+    SENT = "sent"
+    """Some of its bytes had been handed to the kernel."""
+    WAITING = "waiting"
+    """It had been written in full; the answer was awaited."""
+    SERVER = "server"
+    """The answer arrived, and it is an error."""
+
+
+class PyBrpcError(Exception):
+    """Base of all errors of this package."""
+
+
+class AddressError(PyBrpcError, ValueError):
+    """An address string that makes no sense. The text says what is expected."""
+
+
+class ServerStateError(PyBrpcError, RuntimeError):
+    """A server was asked for something that its state does not allow."""
+
+
+class ChannelClosedError(PyBrpcError, RuntimeError):
+    """A call on a channel that was closed."""
+
+
+class WouldDeadlockError(PyBrpcError, RuntimeError):
+    """A blocking call on the dispatcher thread, which would wait for itself."""
+
+
+class RpcError(PyBrpcError):
+    """A call or a write failed.
+
+    `code` is bRPC's number (or an errno), `name` its name, `text` the same text that C++ bRPC's
+    `Controller::ErrorText()` would give. `phase` says how far it had come, `peer` to whom it
+    was addressed ("" if nobody yet), `is_remote` whether the peer said it or this side found it.
+    """
+
+    default_code: int = ErrorCode.EINTERNAL
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        code: int | None = None,
+        phase: Phase | None = None,
+        peer: str = "",
+        is_remote: bool = False,
+    ) -> None:
+        super().__init__(text)
+        self.code = int(self.default_code if code is None else code)
+        self.text = text
+        self.phase = phase
+        self.peer = peer
+        self.is_remote = is_remote
+
+    @property
+    def name(self) -> str:
+        return error_name(self.code)
+
+    def __str__(self) -> str:
+        where = [f"phase={self.phase}"] if self.phase else []
+        if self.peer:
+            where.append(f"peer={self.peer}")
+        tail = f" ({', '.join(where)})" if where else ""
+        return f"{self.name}: {self.text}{tail}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.text, self.code, self.phase, self.peer, self.is_remote)
+
+
+class ProtocolError(RpcError):
+    """The peer sent bytes that make no sense; the connection is closed."""
+
+    default_code = ErrorCode.EINVAL
+
+
+class RpcTimeoutError(RpcError, TimeoutError):
+    default_code = ErrorCode.ERPCTIMEDOUT
+
+
+class RpcCanceledError(RpcError):
+    default_code = ErrorCode.ECANCELED
+
+
+class OvercrowdedError(RpcError):
+    default_code = ErrorCode.EOVERCROWDED
+
+
+class ConnectionFailedError(RpcError, ConnectionError):
+    default_code = ErrorCode.EFAILEDSOCKET
+
+
+class ConnectError(ConnectionFailedError):
+    default_code = ErrorCode.ECONNREFUSED
+
+
+class WriteShutdownError(ConnectionFailedError):
+    default_code = ErrorCode.ESHUTDOWNWRITE
+
+
+class NoServiceError(RpcError):
+    default_code = ErrorCode.ENOSERVICE
+
+
+class NoMethodError(RpcError):
+    default_code = ErrorCode.ENOMETHOD
+
+
+class BadRequestError(RpcError):
+    default_code = ErrorCode.EREQUEST
+
+
+class BadResponseError(RpcError):
+    default_code = ErrorCode.ERESPONSE
+
+
+class AuthenticationError(RpcError):
+    default_code = ErrorCode.ERPCAUTH
+
+
+class InternalServerError(RpcError):
+    default_code = ErrorCode.EINTERNAL
+
+
+class ServerStoppingError(RpcError):
+    default_code = ErrorCode.ELOGOFF
+
+
+class LimitReachedError(RpcError):
+    default_code = ErrorCode.ELIMIT
+
+
+CONNECTION_CODES = frozenset(
+    {
+        ErrorCode.EFAILEDSOCKET,
+        ErrorCode.EEOF,
+        ErrorCode.ECLOSE,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
+        errno.EPIPE,
+        errno.ETIMEDOUT,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.ENOTCONN,
+    }
+)
+
+_CLASS_OF_CODE: dict[int, type[RpcError]] = {
+    **dict.fromkeys(map(int, CONNECTION_CODES), ConnectionFailedError),
+    **{
+        int(cls.default_code): cls
+        for cls in (
+            RpcTimeoutError,
+            RpcCanceledError,
+            OvercrowdedError,
+            WriteShutdownError,
+            NoServiceError,
+            NoMethodError,
+            BadRequestError,
+            BadResponseError,
+            AuthenticationError,
+            InternalServerError,
+            ServerStoppingError,
+            LimitReachedError,
+        )
+    },
+}
+
+
+def error_name(code: int) -> str:
+    """ "ERPCTIMEDOUT" for 1008, "ECONNRESET" for 104, "E4711" for a number of the user's own."""
+    try:
+        return ErrorCode(code).name
+    except ValueError:
+        return errno.errorcode.get(code, f"E{code}")
+
+
+def make_rpc_error(
+    code: int,
+    text: str,
+    *,
+    phase: Phase | None = None,
+    peer: str = "",
+    is_remote: bool = False,
+) -> RpcError:
+    """The RpcError, of the subclass that people catch, for a code."""
+    cls = _CLASS_OF_CODE.get(code, RpcError)
+    if cls is ConnectionFailedError and phase in (Phase.RESOLVE, Phase.CONNECT):
+        cls = ConnectError
+    return cls(text, code=code, phase=phase, peer=peer, is_remote=is_remote)
+
+
+def from_os_error(error: OSError, what: str, *, phase: Phase | None, peer: str) -> RpcError:
+    """Map an OSError of a socket call; `what` says what was tried ("Fail to write into ...")."""
+    code = error.errno or ErrorCode.EFAILEDSOCKET
+    reason = os.strerror(code) if code in errno.errorcode else str(error)
+    text = f"{what}: {reason}"
+    if code in _CLASS_OF_CODE:
+        return make_rpc_error(code, text, phase=phase, peer=peer)
+    cls = ConnectError if phase in (Phase.RESOLVE, Phase.CONNECT) else ConnectionFailedError
+    return cls(text, code=code, phase=phase, peer=peer)
+
+
+def _rebuild(
+    cls: type[RpcError], text: str, code: int, phase: Phase | None, peer: str, is_remote: bool
+) -> RpcError:
+    return cls(text, code=code, phase=phase, peer=peer, is_remote=is_remote)

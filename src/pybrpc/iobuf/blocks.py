@@ -1,0 +1,86 @@
+"""Blocks: the immutable stretches of bytes that an IOBuf is a chain of.
+
+A block is a `bytes` object kept whole, or a read-only memoryview of format "B". The memoryview
+objects are the package's own and never leave it: a user may release the view it was given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+Block: TypeAlias = bytes | memoryview
+BytesLike: TypeAlias = bytes | bytearray | memoryview
+
+COPY_BELOW = 4096
+"""A part of a `bytes` block is copied if it is shorter than this many bytes. Copying 1 KiB takes
+50 ns and 2 KiB 80 ns; a view takes 140 ns, 200 bytes, and keeps the whole block in memory."""
+
+
+def as_block(data: object) -> Block:
+    """`data` as a block that no one can change: itself where it is read-only, else a copy."""
+    if type(data) is bytes:
+        return data
+    try:
+        view = memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"IOBuf holds bytes, not {type(data).__name__}{_advice(data)}") from None
+    if view.readonly and view.c_contiguous and view.nbytes:
+        return view.cast("B")
+    return view.tobytes()
+
+
+def piece(block: Block, start: int, end: int) -> Block:
+    """block[start:end]: a view of it, or a copy if it is a short part of a `bytes` block."""
+    if end - start < COPY_BELOW or type(block) is not bytes:
+        return block[start:end]
+    return memoryview(block)[start:end]
+
+
+def window(blocks: Iterable[Block], start: int, size: int) -> Iterator[memoryview]:
+    """Views of up to `size` bytes of a chain, from index `start` of its first block on."""
+    for block in blocks:
+        if size <= 0:
+            return
+        room = len(block) - start
+        if room > 0:
+            yield memoryview(block)[start : start + size]
+            size -= room
+        start = max(0, -room)
+
+
+def find(blocks: Iterable[Block], start: int, delimiter: bytes) -> int:
+    """How many bytes lie before the first `delimiter` in a chain, from index `start` of its first
+    block on; -1 if it isn't there.
+
+    A block is searched in place. What straddles blocks is looked for in `seam`: the last bytes
+    before a block and the first bytes of it, too few on either side to hold the delimiter.
+    """
+    overlap = len(delimiter) - 1
+    base = 0
+    tail = b""
+    for block in blocks:
+        seam = tail + bytes(block[start : start + overlap])
+        if (index := seam.find(delimiter)) >= 0:
+            return base - len(tail) + index
+        if (index := _find_in_block(block, delimiter, start)) >= 0:
+            return base + index - start
+        base += len(block) - start
+        if overlap:
+            tail = (tail + bytes(block[max(start, len(block) - overlap) :]))[-overlap:]
+        start = 0
+    return -1
+
+
+def _find_in_block(block: Block, delimiter: bytes, start: int) -> int:
+    if isinstance(block, bytes):
+        return block.find(delimiter, start)
+    found = re.compile(re.escape(delimiter)).search(block, start)
+    return found.start() if found else -1
+
+
+def _advice(data: object) -> str:
+    if isinstance(data, str):
+        return '; encode it first, for example text.encode("utf-8")'
+    return "; pass bytes, a bytearray, a memoryview or another IOBuf"

@@ -1,0 +1,49 @@
+"""The system calls under IOBuf: one write for many blocks.
+
+Short blocks are joined and written with write(); long ones go to writev(). For each block,
+writev() takes and gives back a buffer and the kernel walks one more iovec: together about 30 ns,
+in which a join copies 1 KiB. Microseconds for one call into a TCP socket with room (CPython
+3.11, 2-core x86-64 machine, medians of 400 interleaved calls):
+
+    blocks x bytes   join + write   writev        blocks x bytes   join + write   writev
+       2 x 80             1.4         1.4           16 x 1024           2.3         2.3
+      64 x 80             2.1         3.2          256 x 1024          19.7        17.8
+     256 x 80             4.5         8.9            4 x 4096           2.1         1.9
+    1024 x 80            14.5        32.3           16 x 16384         17.1        11.8
+
+The two meet where blocks are 1 KiB on average. The copy is capped, because a socket that is
+almost full takes little of it and the rest is copied again at the next try.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pybrpc.iobuf.blocks import Block
+
+
+def _iov_max() -> int:
+    try:
+        limit = os.sysconf("SC_IOV_MAX")
+    except (ValueError, OSError):
+        return 1024
+    return limit if limit > 0 else 1024
+
+
+IOV_MAX = _iov_max()
+"""The most blocks that one writev() takes on this system; 1024 on Linux."""
+
+_JOIN_BELOW_MEAN = 1024
+_JOIN_AT_MOST = 131072
+
+
+def write_blocks(fd: int, blocks: list[Block], size_bytes: int) -> int:
+    """Write the blocks, `size_bytes` together, in one system call; return how many bytes went.
+
+    `blocks` has 1 to IOV_MAX items. OSError, BlockingIOError among them, means nothing went.
+    """
+    if len(blocks) == 1:
+        return os.write(fd, blocks[0])
+    if size_bytes < _JOIN_BELOW_MEAN * len(blocks) and size_bytes <= _JOIN_AT_MOST:
+        return os.write(fd, b"".join(blocks))
+    return os.writev(fd, blocks)

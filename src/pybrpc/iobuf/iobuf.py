@@ -1,0 +1,374 @@
+"""IOBuf: the buffer that messages are built in, cut from and written out of.
+
+A chain of blocks that are never changed, so that buffers can share them: cutting, appending one
+buffer to another and copying move references, not bytes. Only the first block may be used from
+some index on (`_start`): consuming from the front, what a parser does all day, then changes two
+integers and makes no object. bRPC: src/butil/iobuf.h.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from pybrpc.iobuf.blocks import Block, BytesLike, as_block, find, piece, window
+from pybrpc.iobuf.fd_io import IOV_MAX, write_blocks
+from pybrpc.iobuf.user_data import lend
+
+B = TypeVar("B")
+
+_MERGE_BELOW = 2048
+"""A read of less than this joins the block before it, so that a peer who sends a byte at a time
+doesn't make us keep an object a byte."""
+
+
+class IOBuf:
+    """A queue of bytes made of shared blocks. `len()` is O(1).
+
+    `data` is appended as by `append`. Not thread-safe: one thread at a time uses an IOBuf, but
+    buffers that share blocks may be used in different threads. Nothing here blocks but the
+    methods with fd in their name, and those only if the descriptor does. Not hashable.
+    Counts and offsets are in bytes; a negative one is a ValueError.
+    """
+
+    __slots__ = ("_blocks", "_size", "_start")
+
+    def __init__(self, data: BytesLike | IOBuf = b"") -> None:
+        self._blocks: deque[Block] = deque()
+        self._start = 0
+        self._size = 0
+        if type(data) is not bytes:
+            self.append(data)
+        elif data:
+            self._blocks.append(data)
+            self._size = len(data)
+
+    # Adding
+
+    def append(self, data: BytesLike | IOBuf) -> None:
+        """Add `data` at the back.
+
+        `bytes`, and any other read-only C-contiguous buffer, are not copied; what is behind a
+        read-only view must not change any more. A bytearray, a writable or a strided view is
+        copied at once. Another IOBuf shares its blocks and stays as it is; a buffer may be
+        appended to itself. Empty data adds no block. TypeError for anything else.
+        """
+        if type(data) is bytes:
+            if data:
+                self._blocks.append(data)
+                self._size += len(data)
+        elif isinstance(data, IOBuf):
+            self._append_iobuf(data)
+        elif len(block := as_block(data)):
+            self._blocks.append(block)
+            self._size += len(block)
+
+    def appendv(self, parts: Iterable[BytesLike | IOBuf]) -> None:
+        """Append each of `parts` in order."""
+        for part in parts:
+            self.append(part)
+
+    def append_user_data(self, buffer: B, on_release: Callable[[B], object]) -> None:
+        """Add a buffer that its owner wants back, without copying, also if it is writable.
+
+        `on_release(buffer)` is called exactly once: when no IOBuf and no view that was taken
+        out of one refers to it any more, in the thread that dropped the last of them; at once
+        if the buffer is empty. Until then the owner must not change it. It must neither block
+        nor raise. It isn't called for what is still held when the interpreter ends.
+        TypeError if `buffer` isn't bytes-like, BufferError if it isn't C-contiguous.
+        """
+        block = lend(buffer, on_release)
+        if len(block):
+            self._blocks.append(block)
+            self._size += len(block)
+
+    def append_from_fd(self, fd: int, max_bytes: int = 65536) -> int:
+        """Read once from `fd`, at most `max_bytes`; return how many bytes came, 0 at its end.
+
+        `max_bytes` 0 returns 0 without a system call. OSError (BlockingIOError on EAGAIN)
+        passes through, and nothing is added. bRPC: IOPortal::append_from_file_descriptor.
+        """
+        if not max_bytes:
+            return 0
+        data = os.read(fd, max_bytes)
+        count = len(data)
+        if count < _MERGE_BELOW and self._size and len(last := self._blocks[-1]) < _MERGE_BELOW:
+            self._blocks[-1] = b"".join((last, data))
+        elif count:
+            self._blocks.append(data)
+        self._size += count
+        return count
+
+    def resize(self, n: int, fill: int = 0) -> None:
+        """Make the length `n`: pop at the back, or append bytes of value `fill` (0 to 255)."""
+        _check_count(n)
+        if n <= self._size:
+            self.pop_back(self._size - n)
+        else:
+            self.append(bytes((fill,)) * (n - self._size))
+
+    # Taking away
+
+    def cutn(self, n: int) -> IOBuf:
+        """Cut min(n, len) bytes off the front, as an IOBuf that takes over their blocks.
+
+        No byte is copied, but for a part of a `bytes` block shorter than 4 KiB.
+        """
+        cut = IOBuf()
+        if n >= self._size:
+            self.swap(cut)
+            return cut
+        if n <= 0:
+            _check_count(n)
+            return cut
+        self._size -= n
+        cut._size = n
+        start = self._start
+        blocks = self._blocks
+        room = len(blocks[0]) - start
+        if n >= room:
+            cut._start = start
+            start = 0
+            while n >= room:
+                cut._blocks.append(blocks.popleft())
+                n -= room
+                room = len(blocks[0])
+        if n:
+            cut._blocks.append(piece(blocks[0], start, start + n))
+        self._start = start + n
+        return cut
+
+    def cut_contiguous(self, n: int) -> bytes | memoryview:
+        """Cut min(n, len) bytes off the front, contiguous.
+
+        They are not copied if they lie in one block: a whole `bytes` block comes as that object,
+        a part as a read-only view (below 4 KiB of a `bytes` block: as a copy, which is cheaper).
+        Bytes of several blocks are joined.
+        """
+        if n <= 0 or not self._size:
+            return self.cutn(n)._contiguous()
+        block = self._blocks[0]
+        start = self._start
+        end = start + n
+        room = len(block)
+        if end < room:
+            self._start = end
+            self._size -= n
+            return piece(block, start, end)
+        if end > room and len(self._blocks) > 1:
+            return self.cutn(n)._contiguous()
+        self._start = 0
+        self._size -= room - start
+        self._blocks.popleft()
+        return block if type(block) is bytes and not start else piece(block, start, room)
+
+    def cut_until(self, delimiter: bytes) -> IOBuf | None:
+        """Cut what comes before the first `delimiter`, and drop the delimiter itself.
+
+        `None`, and nothing is cut, if it isn't there. It may straddle blocks. ValueError if it
+        is empty. bRPC: IOBuf::cut_until.
+        """
+        if not delimiter:
+            raise ValueError("cut_until needs a delimiter of at least one byte")
+        index = find(self._blocks, self._start, delimiter)
+        if index < 0:
+            return None
+        cut = self.cutn(index)
+        self.pop_front(len(delimiter))
+        return cut
+
+    def pop_front(self, n: int) -> int:
+        """Drop min(n, len) bytes from the front; return how many."""
+        if n >= self._size:
+            n = self._size
+            self.clear()
+            return n
+        if n <= 0:
+            return _check_count(n)
+        self._size -= n
+        start = self._start + n
+        blocks = self._blocks
+        if start < len(blocks[0]):
+            self._start = start
+        else:
+            self._drop_blocks(start)
+        return n
+
+    def pop_back(self, n: int) -> int:
+        """Drop min(n, len) bytes from the back; return how many."""
+        if n >= self._size:
+            n = self._size
+            self.clear()
+            return n
+        left = _check_count(n)
+        self._size -= n
+        blocks = self._blocks
+        dropped: list[Block] = []
+        while left >= len(blocks[-1]):
+            dropped.append(blocks.pop())
+            left -= len(dropped[-1])
+        if left:
+            blocks[-1] = piece(blocks[-1], 0, len(blocks[-1]) - left)
+        return n
+
+    def cut_into_fd(self, fd: int, size_hint: int | None = None) -> int:
+        """Write from the front in one system call; pop and return the bytes that went.
+
+        At most IOV_MAX blocks are offered to the kernel, and none after the one that reaches
+        `size_hint` bytes. An empty buffer returns 0 without a system call. OSError
+        (BlockingIOError on EAGAIN) passes through, and nothing is popped.
+        bRPC: IOBuf::cut_into_file_descriptor.
+        """
+        if not self._size:
+            return 0
+        if len(self._blocks) == 1 and not self._start:
+            return self.pop_front(os.write(fd, self._blocks[0]))
+        views: list[Block] = []
+        size = self._take_views(views, IOV_MAX, size_hint)
+        return self.pop_front(write_blocks(fd, views, size))
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._size = 0
+        self._start = 0
+        self._blocks.clear()
+
+    def swap(self, other: IOBuf) -> None:
+        """Exchange the contents of two buffers."""
+        self._blocks, other._blocks = other._blocks, self._blocks
+        self._start, other._start = other._start, self._start
+        self._size, other._size = other._size, self._size
+
+    # Looking
+
+    def peek(self, n: int | None = None, offset: int = 0) -> bytes:
+        """A copy of min(n, len - offset) bytes from `offset` on; all of them if `n` is None."""
+        if n is None:
+            n = self._size
+        if n < 0 or offset < 0:
+            _check_count(min(n, offset))
+        start = self._start + offset
+        if self._size and start + n <= len(block := self._blocks[0]):
+            found = block[start : start + n]
+            return found if type(found) is bytes else bytes(found)
+        return b"".join(window(self._blocks, start, n))
+
+    def copy_to(self, target: bytearray | memoryview, n: int | None = None, offset: int = 0) -> int:
+        """Copy min(n, len - offset, size of target) bytes from `offset` on into a writable,
+        C-contiguous buffer; return how many. TypeError if it is read-only."""
+        _check_count(offset)
+        done = 0
+        with memoryview(target) as view, view.cast("B") as room:
+            wanted = len(room) if n is None else min(_check_count(n), len(room))
+            for part in window(self._blocks, self._start + offset, wanted):
+                room[done : done + len(part)] = part
+                done += len(part)
+        return done
+
+    def copy(self) -> IOBuf:
+        """Another IOBuf over the same blocks. No byte is copied."""
+        twin = IOBuf()
+        twin._blocks.extend(self._blocks)
+        twin._start = self._start
+        twin._size = self._size
+        return twin
+
+    __copy__ = copy
+
+    @property
+    def block_count(self) -> int:
+        return len(self._blocks)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bool__(self) -> bool:
+        return self._size > 0
+
+    def __bytes__(self) -> bytes:
+        """The contents; not copied if they are one whole `bytes` block."""
+        found = self._contiguous()
+        return found if isinstance(found, bytes) else bytes(found)
+
+    def __iter__(self) -> Iterator[memoryview]:
+        """Read-only views of the blocks, in order, as they were when iteration began."""
+        views: list[Block] = []
+        self._take_views(views, len(self._blocks))
+        return map(_fresh_view, views)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the bytes are the same, however they lie in blocks. Other bytes-likes too."""
+        if not isinstance(other, IOBuf | bytes | bytearray | memoryview):
+            return NotImplemented
+        if isinstance(other, IOBuf) and other._size != self._size:
+            return False
+        return bytes(self) == bytes(other)
+
+    def __add__(self, other: BytesLike | IOBuf) -> IOBuf:
+        total = self.copy()
+        total.append(other)
+        return total
+
+    def __iadd__(self, other: BytesLike | IOBuf) -> IOBuf:
+        self.append(other)
+        return self
+
+    def __repr__(self) -> str:
+        shown = self.peek(16)
+        dots = "..." if len(shown) < self._size else ""
+        return f"<IOBuf of {self._size} bytes in {len(self._blocks)} blocks: {shown!r}{dots}>"
+
+    # Within the package
+
+    def _append_iobuf(self, other: IOBuf) -> None:
+        views: list[Block] = []
+        self._size += other._take_views(views, len(other._blocks))
+        self._blocks += views
+
+    def _take_views(self, into: list[Block], limit: int, size_hint: int | None = None) -> int:
+        """Add the first `limit` blocks, as far as they are unused, to a list; return their size.
+        None is added after the one that reaches `size_hint` bytes."""
+        size = 0
+        start = self._start
+        for block in islice(self._blocks, limit):
+            view = memoryview(block)[start:] if start else block
+            into.append(view)
+            start = 0
+            size += len(view)
+            if size_hint is not None and size >= size_hint:
+                break
+        return size
+
+    def _contiguous(self) -> Block:
+        blocks = self._blocks
+        if not blocks:
+            return b""
+        if len(blocks) > 1:
+            return b"".join(self)
+        block = blocks[0]
+        if type(block) is bytes and not self._start:
+            return block
+        return piece(block, self._start, len(block))
+
+    def _drop_blocks(self, start: int) -> None:
+        """Drop blocks from the front until `start` is an index in the first. They die only when
+        the books are right again: the owner of user data may look at this buffer then."""
+        blocks = self._blocks
+        dropped: list[Block] = []
+        while start >= (room := len(blocks[0])):
+            start -= room
+            dropped.append(blocks.popleft())
+        self._start = start
+
+
+def _fresh_view(block: Block) -> memoryview:
+    return memoryview(block)
+
+
+def _check_count(n: int) -> int:
+    if n < 0:
+        raise ValueError(f"a count or offset must be at least 0 bytes, not {n}")
+    return n

@@ -1,0 +1,56 @@
+"""Buffers that somebody else owns and wants back.
+
+The buffer is wrapped in a ctypes array whose memory is the buffer's. Every memoryview over the
+array, slices of slices included, keeps the array alive, and a slice does not keep the view alive
+that it was cut from. So the array dies with the last share, and its finalizer tells the owner.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Callable
+from typing import TypeVar
+
+B = TypeVar("B")
+
+_PyBUF_SIMPLE = 0
+
+
+class _PyBuffer(ctypes.Structure):
+    """Py_buffer of the stable ABI: read-only exporters give their address in no other way."""
+
+    _fields_ = (
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.py_object),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", ctypes.c_char_p),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p),
+        ("internal", ctypes.c_void_p),
+    )
+
+
+def lend(buffer: B, on_release: Callable[[B], object]) -> memoryview:
+    """A read-only view of `buffer`, not copied; `on_release(buffer)` runs when the last view of
+    it is gone, in the thread that dropped it, or at once if the buffer is empty.
+
+    TypeError if `buffer` is not bytes-like, BufferError if it is not C-contiguous.
+    """
+    exported = _PyBuffer()
+    ctypes.pythonapi.PyObject_GetBuffer(
+        ctypes.py_object(buffer), ctypes.byref(exported), _PyBUF_SIMPLE
+    )
+    array = (ctypes.c_ubyte * exported.len).from_address(exported.buf or 0)
+    finalizer = weakref.finalize(array, _give_back, exported, buffer, on_release)
+    finalizer.atexit = False
+    return memoryview(array).cast("B").toreadonly()
+
+
+def _give_back(exported: _PyBuffer, buffer: B, on_release: Callable[[B], object]) -> None:
+    ctypes.pythonapi.PyBuffer_Release(ctypes.byref(exported))
+    on_release(buffer)

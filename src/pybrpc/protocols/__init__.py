@@ -1,0 +1,1 @@
+"""What bytes mean. Sans-I/O: nothing in here knows a socket, a thread or an event loop."""

@@ -1,0 +1,141 @@
+"""Controller: what a call carries beside its request and response, on either side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import ErrorCode, error_name
+from pybrpc.iobuf import IOBuf
+
+
+class Controller:
+    """Options and results of one call. After bRPC's `Controller`.
+
+    A caller sets `log_id`, `request_id`, `request_user_fields` and `request_attachment` before
+    the call, and reads the rest after it; one Controller serves one call at a time. A handler gets
+    one with the caller's values, and may fill `response_attachment` and `response_user_fields` or
+    call `set_failed`. Not thread-safe.
+    """
+
+    __slots__ = (
+        "_is_canceled",
+        "_request_attachment",
+        "_request_user_fields",
+        "_response_attachment",
+        "_response_user_fields",
+        "_server_identity",
+        "error_code",
+        "error_text",
+        "latency_us",
+        "local_side",
+        "log_id",
+        "method_name",
+        "received_at",
+        "remote_side",
+        "request_id",
+        "retried_count",
+        "timeout_ms",
+    )
+
+    def __init__(self, *, log_id: int | None = None, request_id: str | None = None) -> None:
+        self.log_id = log_id
+        self.request_id = request_id
+        self.method_name = ""
+        self.timeout_ms: int | None = None
+        """In a handler: how long the caller will wait, in ms, counted from `received_at`."""
+        self.received_at = 0.0
+        """In a handler: when the request was read, on the monotonic clock, in seconds."""
+        self._request_attachment: IOBuf | None = None
+        self._request_user_fields: dict[str, str] | None = None
+        self._server_identity = ""
+        self._is_canceled: Callable[[], bool] | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the results of an earlier call; what the caller set stays."""
+        self.error_code = 0
+        self.error_text = ""
+        self.latency_us = 0
+        self.retried_count = 0
+        self.remote_side: Endpoint | None = None
+        self.local_side: Endpoint | None = None
+        self._response_attachment: IOBuf | None = None
+        self._response_user_fields: dict[str, str] | None = None
+
+    @property
+    def request_attachment(self) -> IOBuf:
+        """Bytes that follow the request uninterpreted and uncopied."""
+        if self._request_attachment is None:
+            self._request_attachment = IOBuf()
+        return self._request_attachment
+
+    @request_attachment.setter
+    def request_attachment(self, data: IOBuf | bytes | bytearray | memoryview) -> None:
+        self._request_attachment = data if isinstance(data, IOBuf) else IOBuf(data)
+
+    @property
+    def response_attachment(self) -> IOBuf:
+        """Bytes that follow the response uninterpreted and uncopied."""
+        if self._response_attachment is None:
+            self._response_attachment = IOBuf()
+        return self._response_attachment
+
+    @response_attachment.setter
+    def response_attachment(self, data: IOBuf | bytes | bytearray | memoryview) -> None:
+        self._response_attachment = data if isinstance(data, IOBuf) else IOBuf(data)
+
+    @property
+    def request_user_fields(self) -> dict[str, str]:
+        """Names and values of the caller's own that travel with the request."""
+        if self._request_user_fields is None:
+            self._request_user_fields = {}
+        return self._request_user_fields
+
+    @property
+    def response_user_fields(self) -> dict[str, str]:
+        """Names and values of the handler's own that travel with the response."""
+        if self._response_user_fields is None:
+            self._response_user_fields = {}
+        return self._response_user_fields
+
+    @property
+    def failed(self) -> bool:
+        """Whether the call has an error."""
+        return self.error_code != 0
+
+    @property
+    def is_canceled(self) -> bool:
+        """In a handler: whether the connection to the caller is gone."""
+        return self._is_canceled is not None and self._is_canceled()
+
+    @property
+    def time_remaining_s(self) -> float | None:
+        """In a handler: seconds until the caller gives up, at least 0; `None` if not known."""
+        if self.timeout_ms is None:
+            return None
+        return max(0.0, self.received_at + self.timeout_ms / 1000 - time.monotonic())
+
+    def set_failed(self, code: int | str, text: str = "") -> None:
+        """Fail the call with a code and a text, or with a text alone (EINTERNAL on the wire).
+
+        Called again, texts are appended and the last code counts. In a handler the text is led by
+        the server's address, as in bRPC.
+        """
+        number, reason = (-1, code) if isinstance(code, str) else (int(code), text)
+        if number == 0:
+            raise ValueError("error code 0 means success; pass another one to set_failed")
+        self.error_code = number
+        mark = "" if number == -1 else f"[E{number}]"
+        gap = " " if self.error_text else ""
+        self.error_text += f"{gap}{self._server_identity}{mark}{reason}"
+
+    def __repr__(self) -> str:
+        if self.failed:
+            code = ErrorCode.EINTERNAL if self.error_code == -1 else self.error_code
+            state = f"{error_name(code)}: {self.error_text}"
+        else:
+            state = "ok"
+        extra = f", retried {self.retried_count} times" if self.retried_count else ""
+        return f"<Controller {self.method_name or 'unused'} {state}, {self.latency_us} us{extra}>"

@@ -1,0 +1,102 @@
+"""TimeoutQueue: one deadline queue per distinct timeout instead of a heap entry per call.
+
+Calls with the same timeout expire in the order in which they started, so a queue needs no sorting:
+a dict keeps the order and forgets an ended call at once. One timer per queue waits for its oldest
+call; under steady traffic it fires once per timeout, not once per call.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
+
+
+class Expiring(Protocol):
+    """A call that has a deadline."""
+
+    deadline: float
+
+    def expire(self) -> None:
+        """The deadline has passed; called once, in a turn of the dispatcher."""
+
+
+class TimeoutQueue:
+    """Calls with one and the same timeout. Thread-safe, without a lock."""
+
+    __slots__ = ("_calls", "_dispatcher", "_is_armed", "_owner", "_timeout_s")
+
+    def __init__(self, owner: TimeoutQueues, timeout_s: float) -> None:
+        self._owner = owner
+        self._dispatcher = owner.dispatcher
+        self._timeout_s = timeout_s
+        self._calls: dict[Expiring, None] = {}
+        self._is_armed = False
+
+    def add(self, call: Expiring) -> None:
+        self._calls[call] = None
+        if not self._is_armed:
+            self._is_armed = True
+            self._arm(call.deadline)
+
+    def discard(self, call: Expiring) -> None:
+        self._calls.pop(call, None)
+
+    def _arm(self, deadline: float) -> None:
+        try:
+            self._dispatcher.call_at(deadline, self._fire)
+        except DispatcherClosedError:
+            self._is_armed = False
+
+    def _fire(self) -> None:
+        now = time.monotonic()
+        while (call := self._oldest()) is not None:
+            if call.deadline > now:
+                self._arm(call.deadline)
+                return
+            self._calls.pop(call, None)
+            call.expire()
+        self._is_armed = False
+        oldest = self._oldest()
+        if oldest is None:
+            self._owner.forget(self._timeout_s, self)
+        elif not self._is_armed:
+            # Added after the last look, by a thread that still saw the queue armed.
+            self._is_armed = True
+            self._arm(oldest.deadline)
+
+    def _oldest(self) -> Expiring | None:
+        while True:
+            try:
+                return next(iter(self._calls), None)
+            except RuntimeError:
+                continue  # another thread added or removed a call between the two steps
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+
+class TimeoutQueues:
+    """The TimeoutQueues of one dispatcher, by timeout."""
+
+    __slots__ = ("_queues", "dispatcher")
+
+    def __init__(self, dispatcher: EventDispatcher) -> None:
+        self.dispatcher = dispatcher
+        self._queues: dict[float, TimeoutQueue] = {}
+
+    def of(self, timeout_s: float) -> TimeoutQueue:
+        """The queue of a timeout in seconds."""
+        queue = self._queues.get(timeout_s)
+        if queue is None:
+            queue = self._queues.setdefault(timeout_s, TimeoutQueue(self, timeout_s))
+        return queue
+
+    def forget(self, timeout_s: float, queue: TimeoutQueue) -> None:
+        """Drop an empty queue; a call that is just being added to it still expires."""
+        if self._queues.get(timeout_s) is queue:
+            self._queues.pop(timeout_s, None)
+
+    def __len__(self) -> int:
+        return len(self._queues)

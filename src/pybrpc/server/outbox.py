@@ -1,0 +1,79 @@
+"""Outbox: answers that one worker has ready, written together.
+
+A system call that writes a small answer costs as much as a fast handler. So answers wait, at most
+FLUSH_S, for those of the requests that the worker runs next. When the next handler turns out to be
+slow, the dispatcher flushes the outbox in the worker's place: each answer is popped by exactly one
+of the two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pybrpc.errors import RpcError
+from pybrpc.iobuf import IOBuf
+
+if TYPE_CHECKING:
+    from pybrpc.server.server_call import ServerCall
+    from pybrpc.transport.socket import Socket
+
+FLUSH_S = 0.0002
+
+
+class Outbox:
+    """Filled by one thread, flushed by any."""
+
+    __slots__ = ("_answers", "_flush_at")
+
+    def __init__(self) -> None:
+        self._answers: deque[tuple[ServerCall, IOBuf]] = deque()
+        self._flush_at = 0.0
+
+    def add(self, call: ServerCall, data: IOBuf, now: float) -> None:
+        """Take the answer of `call`; write all answers if the oldest has waited long enough."""
+        answers = self._answers
+        if not answers:
+            self._flush_at = now + FLUSH_S
+        answers.append((call, data))
+        if now >= self._flush_at:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is there. Any thread; never blocks."""
+        answers = self._answers
+        while answers:
+            try:
+                call, data = answers.popleft()
+            except IndexError:
+                return
+            calls = [call]
+            socket = call.connection.socket
+            while answers:
+                try:
+                    item = answers.popleft()
+                except IndexError:
+                    break
+                if item[0].connection.socket is not socket:
+                    answers.appendleft(item)
+                    break
+                data.append(item[1])
+                calls.append(item[0])
+            write_answer(socket, data)
+            for call in calls:
+                call.end()
+
+    def flush_if_due(self, now: float) -> None:
+        """`flush`, if the oldest answer has waited long enough."""
+        if self._answers and now >= self._flush_at:
+            self.flush()
+
+    def __bool__(self) -> bool:
+        return bool(self._answers)
+
+
+def write_answer(socket: Socket, data: IOBuf) -> None:
+    """Queue the bytes of one or more answers; if the connection is gone, so is who asked."""
+    with contextlib.suppress(RpcError):
+        socket.start_write(data, ignore_eovercrowded=True)

@@ -1,0 +1,126 @@
+"""ServiceRegistry: which handler serves which method."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from pybrpc.errors import NoMethodError, NoServiceError, ServerStateError
+from pybrpc.rpc.method import Method, methods_of
+
+Handler = Callable[..., Any]
+
+SLOW_S = 0.001
+"""Mean seconds from which on a handler counts as slow."""
+
+_WEIGHT = 0.125
+
+
+class MethodEntry:
+    """One method that is served, and how long its handler takes."""
+
+    __slots__ = ("handler", "is_async", "mean_s", "method")
+
+    def __init__(self, method: Method, handler: Handler) -> None:
+        self.method = method
+        self.handler = handler
+        self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+            getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
+        )
+        self.mean_s = 0.0
+        """Moving average of seconds in the handler. Written by many threads; losing a value in a
+        race does no harm."""
+
+    @property
+    def is_slow(self) -> bool:
+        return self.mean_s > SLOW_S
+
+    def note_duration(self, seconds: float) -> None:
+        self.mean_s += (seconds - self.mean_s) * _WEIGHT
+
+    def __repr__(self) -> str:
+        kind = "async" if self.is_async else "sync"
+        return f"<MethodEntry {self.method.full_name}, {kind}, {self.mean_s * 1e6:.0f} us>"
+
+
+class ServiceRegistry:
+    """Services by name. Changed only while no server runs with it, so it needs no lock."""
+
+    __slots__ = ("_entries", "_services")
+
+    def __init__(self) -> None:
+        self._services: dict[str, str] = {}
+        # By (service, method); a service is found by its full and by its short name.
+        self._entries: dict[tuple[str, str], MethodEntry] = {}
+
+    def add(self, service: ServiceDescriptor, impl: object) -> None:
+        """Serve `service` with the methods of `impl` that are named as in the .proto file.
+
+        TypeError: `impl` lacks some (the text says which), or `service` is no descriptor.
+        ServerStateError: the service is there, or another with the same short name, which old
+        clients couldn't tell from it (bRPC refuses that too), or it has no methods.
+        """
+        methods = list(methods_of(service))
+        self._check_names(service, methods)
+        handlers = _handlers_of(service, methods, impl)
+        self._services[service.name] = service.full_name
+        for method, handler in zip(methods, handlers, strict=True):
+            entry = MethodEntry(method, handler)
+            self._entries[service.full_name, method.name] = entry
+            self._entries[service.name, method.name] = entry
+
+    def get(self, service_name: str, method_name: str) -> MethodEntry | None:
+        """The entry of a method, by the full or the short name of its service."""
+        return self._entries.get((service_name, method_name))
+
+    def why_not(self, service_name: str, method_name: str) -> NoServiceError | NoMethodError:
+        """What to answer when `get` gave `None`: the code and text of C++ bRPC."""
+        if "." not in service_name and service_name not in self._services:
+            return NoServiceError(f"Fail to find service={service_name}")
+        return NoMethodError(f"Fail to find method={service_name}/{method_name}")
+
+    @property
+    def service_names(self) -> list[str]:
+        """Full names, in the order in which they were added."""
+        return list(self._services.values())
+
+    @property
+    def has_async_methods(self) -> bool:
+        return any(entry.is_async for entry in self._entries.values())
+
+    def entries(self) -> list[MethodEntry]:
+        return list(dict.fromkeys(self._entries.values()))
+
+    def _check_names(self, service: ServiceDescriptor, methods: list[Method]) -> None:
+        other = self._services.get(service.name)
+        if other == service.full_name:
+            raise ServerStateError(f"service {other} was added already")
+        if other is not None:
+            raise ServerStateError(
+                f"service {service.full_name} has the same short name as {other}, which was "
+                "added already; clients may call either by the short name"
+            )
+        if not methods:
+            raise ServerStateError(f"service {service.full_name} has no methods")
+
+    def __repr__(self) -> str:
+        return f"<ServiceRegistry {', '.join(self.service_names) or 'empty'}>"
+
+
+def _handlers_of(
+    service: ServiceDescriptor, methods: list[Method], impl: object
+) -> list[Handler]:
+    handlers = [getattr(impl, method.name, None) for method in methods]
+    missing = [
+        method.name for method, handler in zip(methods, handlers, strict=True)
+        if not callable(handler)
+    ]
+    if missing:
+        raise TypeError(
+            f"{type(impl).__name__} can't serve {service.full_name}: it has no method "
+            f"{', '.join(missing)}; each is called as method(request, controller)"
+        )
+    return [handler for handler in handlers if handler is not None]

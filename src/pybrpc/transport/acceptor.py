@@ -1,0 +1,166 @@
+"""Acceptor: one listening descriptor, driven by a dispatcher. After bRPC's `Acceptor`."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket as _socket
+import time
+from collections.abc import Callable
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import PyBrpcError
+from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.runtime import Runtime
+
+logger = logging.getLogger("pybrpc")
+
+ACCEPTS_PER_TURN = 64
+PAUSE_S = 0.1
+BACKLOG = 1024
+"""Connections that the kernel completes ahead of us; it cuts the number to its own limit."""
+
+OnAccepted = Callable[[_socket.socket], None]
+
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class ListenError(PyBrpcError, OSError):
+    """Nobody can listen on that address: it is in use, not of this machine, not allowed, ..."""
+
+
+class Acceptor:
+    """Listens, and hands over what it accepts.
+
+    `on_accepted(sock)` is called in a turn of the dispatcher, once for each connection, and owns
+    the socket from then on. When the process has run out of descriptors, accepting pauses for
+    100 ms at a time; what was accepted before is not disturbed.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        dispatcher: EventDispatcher,
+        on_accepted: OnAccepted,
+        runtime: Runtime,
+    ) -> None:
+        """Bind and listen; port 0 lets the system choose. Blocks if a name has to be resolved.
+
+        Raises ListenError. `start()` begins to accept.
+        """
+        self._sock: _socket.socket | None = _listen(endpoint)
+        self.endpoint = Endpoint.from_sockaddr(self._sock.getsockname())
+        """Where it listens, with the port that was chosen."""
+        self.accepted = 0
+        self._dispatcher = dispatcher
+        self._on_accepted = on_accepted
+        self._is_accepting = False
+        runtime.acceptors.add(self)
+
+    def start(self) -> None:
+        """Accept from the next turn on. Any thread."""
+        self._dispatcher.post(self._resume)
+
+    def close(self) -> None:
+        """Stop listening, and close the descriptor in the next turn. Any thread, never blocks."""
+        try:
+            self._dispatcher.post(self._close)
+        except DispatcherClosedError:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the descriptor and touch nothing else: after a fork, or without a dispatcher."""
+        sock, self._sock = self._sock, None
+        self._is_accepting = False
+        if sock is not None:
+            sock.close()
+
+    def _resume(self) -> None:
+        if self._sock is not None and not self._is_accepting:
+            self._is_accepting = True
+            self._dispatcher.add_reader(self._sock.fileno(), self._on_readable)
+
+    def _close(self) -> None:
+        self._stop_accepting()
+        self.abandon()
+
+    def _stop_accepting(self) -> None:
+        if self._sock is not None and self._is_accepting:
+            self._is_accepting = False
+            self._dispatcher.remove_reader(self._sock.fileno())
+
+    def _on_readable(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            sock = self._sock
+            if sock is None or not self._accept_one(sock):
+                return
+
+    def _accept_one(self, sock: _socket.socket) -> bool:
+        """False: there is nothing more to accept in this turn."""
+        try:
+            accepted, _ = sock.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            return self._survive(error)
+        self.accepted += 1
+        try:
+            self._on_accepted(accepted)
+        except OSError:
+            # The peer has gone already, so that options can't be set on it any more.
+            accepted.close()
+        return True
+
+    def _survive(self, error: OSError) -> bool:
+        if error.errno not in _OUT_OF_RESOURCES:
+            # That one connection is lost (ECONNABORTED, EPROTO, a firewall's EPERM): see accept(2).
+            return True
+        reason = os.strerror(error.errno)
+        logger.warning("%r can't accept for %g s: %s", self, PAUSE_S, reason)
+        self._stop_accepting()
+        self._dispatcher.call_at(time.monotonic() + PAUSE_S, self._resume)
+        return False
+
+    def __repr__(self) -> str:
+        if self._sock is None:
+            state = "closed"
+        else:
+            state = "accepting" if self._is_accepting else "paused"
+        return f"<Acceptor on {self.endpoint}, {state}, {self.accepted} accepted>"
+
+
+def _listen(endpoint: Endpoint) -> _socket.socket:
+    """Listen on the first address of `endpoint` that lets us."""
+    what = f"Fail to listen on {endpoint}"
+    try:
+        found = _socket.getaddrinfo(
+            endpoint.host, endpoint.port, type=_socket.SOCK_STREAM, flags=_socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise ListenError(errno.EADDRNOTAVAIL, f"{what}: {error.strerror or error}") from error
+    except UnicodeError as error:
+        raise ListenError(errno.EADDRNOTAVAIL, f"{what}: it is no host name") from error
+    last_error: OSError | None = None
+    for family, _, _, _, sockaddr in found:
+        try:
+            return _listen_on(family, sockaddr)
+        except OSError as error:
+            last_error = error
+    code = (last_error and last_error.errno) or errno.EADDRNOTAVAIL
+    raise ListenError(code, f"{what}: {os.strerror(code)}") from last_error
+
+
+def _listen_on(family: int, sockaddr: tuple[object, ...]) -> _socket.socket:
+    sock = _socket.socket(family, _socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        if family == _socket.AF_INET6:
+            sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
+        sock.bind(sockaddr)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,85 @@
+"""AsyncioDispatcher: an asyncio loop (uvloop too) as the dispatcher, without a thread or a hop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
+
+
+class _LoopTimer:
+    """A timer that may be set and cancelled from any thread."""
+
+    __slots__ = ("_deadline", "_function", "_handle", "_loop")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, deadline: float, function: Continuation
+    ) -> None:
+        self._loop = loop
+        self._deadline = deadline
+        self._function: Continuation | None = function
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        delay_s = max(0.0, self._deadline - time.monotonic())
+        self._handle = self._loop.call_later(delay_s, self._fire)
+
+    def cancel(self) -> None:
+        self._function = None
+        if self._handle is not None and asyncio._get_running_loop() is self._loop:
+            self._handle.cancel()
+
+    def _fire(self) -> None:
+        function = self._function
+        if function is not None:
+            function()
+
+
+class AsyncioDispatcher:
+    """An EventDispatcher that is an asyncio loop; what it drives ends with the loop."""
+
+    flushes_at_turn_end = False
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
+    def is_current(self) -> bool:
+        return asyncio._get_running_loop() is self.loop
+
+    def post(self, function: Continuation) -> None:
+        if asyncio._get_running_loop() is self.loop:
+            self.loop.call_soon(function)
+            return
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError as error:
+            raise DispatcherClosedError(f"{self!r}: {error}") from None
+
+    def call_at(self, deadline: float, function: Continuation) -> _LoopTimer:
+        timer = _LoopTimer(self.loop, deadline, function)
+        if deadline == NEVER:
+            return timer
+        if self.is_current():
+            timer.start()
+        else:
+            self.post(timer.start)
+        return timer
+
+    def add_reader(self, fd: int, function: Continuation) -> None:
+        self.loop.add_reader(fd, function)
+
+    def remove_reader(self, fd: int) -> None:
+        if not self.loop.is_closed():
+            self.loop.remove_reader(fd)
+
+    def add_writer(self, fd: int, function: Continuation) -> None:
+        self.loop.add_writer(fd, function)
+
+    def remove_writer(self, fd: int) -> None:
+        if not self.loop.is_closed():
+            self.loop.remove_writer(fd)
+
+    def __repr__(self) -> str:
+        return f"<AsyncioDispatcher of {self.loop!r}>"

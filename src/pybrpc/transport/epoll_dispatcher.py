@@ -1,0 +1,247 @@
+"""EpollDispatcher: one daemon thread that waits with epoll, started when first needed.
+
+Posting wakes the thread with one write to an eventfd, and only if the thread sleeps or is about to:
+it raises `_is_sleeping` before it looks at the queue for the last time, and a poster looks at the
+flag after it has queued. One of the two sees the other.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import os
+import select
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
+
+logger = logging.getLogger("pybrpc")
+
+READ = 0x001
+WRITE = 0x004
+# epoll reports errors and hang-ups without being asked: they wake reader and writer alike.
+TROUBLE = ~(READ | WRITE)
+
+_sequence = itertools.count()
+
+
+class _Poller(Protocol):
+    def register(self, fd: int, eventmask: int) -> None: ...
+    def modify(self, fd: int, eventmask: int) -> None: ...
+    def unregister(self, fd: int) -> None: ...
+    def poll(self, timeout: float) -> list[tuple[int, int]]: ...
+    def close(self) -> None: ...
+
+
+class _SelectorPoller:
+    """The same four verbs over `selectors`, where there is no epoll."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+
+    def register(self, fd: int, eventmask: int) -> None:
+        self._selector.register(fd, _to_selector(eventmask))
+
+    def modify(self, fd: int, eventmask: int) -> None:
+        self._selector.modify(fd, _to_selector(eventmask))
+
+    def unregister(self, fd: int) -> None:
+        self._selector.unregister(fd)
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        ready = self._selector.select(None if timeout < 0 else timeout)
+        return [(key.fd, _from_selector(events)) for key, events in ready]
+
+    def close(self) -> None:
+        self._selector.close()
+
+
+def _to_selector(mask: int) -> int:
+    reads = selectors.EVENT_READ if mask & READ else 0
+    return reads | (selectors.EVENT_WRITE if mask & WRITE else 0)
+
+
+def _from_selector(events: int) -> int:
+    return (READ if events & selectors.EVENT_READ else 0) | (
+        WRITE if events & selectors.EVENT_WRITE else 0
+    )
+
+
+class _Timer:
+    __slots__ = ("deadline", "function", "sequence")
+
+    def __init__(self, deadline: float, function: Continuation) -> None:
+        self.deadline = deadline
+        self.function: Continuation | None = function
+        self.sequence = next(_sequence)
+
+    def cancel(self) -> None:
+        self.function = None
+
+    def __lt__(self, other: _Timer) -> bool:
+        return (self.deadline, self.sequence) < (other.deadline, other.sequence)
+
+
+class EpollDispatcher:
+    """An EventDispatcher with a thread of its own."""
+
+    flushes_at_turn_end = True
+
+    def __init__(self, name: str = "pybrpc-dispatcher") -> None:
+        self._poller: _Poller = select.epoll() if hasattr(select, "epoll") else _SelectorPoller()
+        self._wake_fd, self._wake_write_fd = _make_wake_fds()
+        self._poller.register(self._wake_fd, READ)
+        self._readers: dict[int, Continuation] = {}
+        self._writers: dict[int, Continuation] = {}
+        self._posted: deque[Continuation] = deque()
+        self._timers: list[_Timer] = []
+        self._is_sleeping = False
+        self._is_closing = False
+        self._thread_id = 0
+        self._start_token = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.turns = 0
+
+    def is_current(self) -> bool:
+        return threading.get_ident() == self._thread_id
+
+    def post(self, function: Continuation) -> None:
+        if self._is_closing:
+            raise DispatcherClosedError(f"{self!r} is closed")
+        self._posted.append(function)
+        if self._is_sleeping:
+            os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
+        elif not self._thread_id and self._start_token.acquire(blocking=False):
+            self._thread.start()
+
+    def call_at(self, deadline: float, function: Continuation) -> _Timer:
+        timer = _Timer(deadline, function)
+        if deadline == NEVER:
+            return timer
+        if self.is_current():
+            heapq.heappush(self._timers, timer)
+        else:
+            self.post(lambda: heapq.heappush(self._timers, timer))
+        return timer
+
+    def add_reader(self, fd: int, function: Continuation) -> None:
+        self._set(self._readers, fd, function)
+
+    def remove_reader(self, fd: int) -> None:
+        self._unset(self._readers, fd)
+
+    def add_writer(self, fd: int, function: Continuation) -> None:
+        self._set(self._writers, fd, function)
+
+    def remove_writer(self, fd: int) -> None:
+        self._unset(self._writers, fd)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Run what was posted, end the thread and wait for it. Blocks; not inside a turn."""
+        if self._is_closing:
+            return
+        if self._thread_id:
+            self.post(self._stop)
+            self._thread.join(timeout_s)
+        self._is_closing = True
+        if not self._thread.is_alive():
+            self.close_descriptors()
+
+    def close_descriptors(self) -> None:
+        """Close the descriptors without touching what they are registered with (after a fork)."""
+        self._is_closing = True
+        self._poller.close()
+        for fd in {self._wake_fd, self._wake_write_fd}:
+            os.close(fd)
+
+    def _stop(self) -> None:
+        self._is_closing = True
+
+    def _run(self) -> None:
+        self._thread_id = threading.get_ident()
+        while not self._is_closing:
+            self._turn()
+        while self._posted:
+            self._call(self._posted.popleft())
+
+    def _turn(self) -> None:
+        self.turns += 1
+        timeout = self._seconds_to_next_timer()
+        self._is_sleeping = True
+        if self._posted:
+            timeout = 0
+        events = self._poller.poll(timeout)
+        self._is_sleeping = False
+        for fd, mask in events:
+            if fd == self._wake_fd:
+                os.read(fd, 4096)
+                continue
+            if mask & ~WRITE and (reader := self._readers.get(fd)) is not None:
+                self._call(reader)
+            if mask & ~READ and (writer := self._writers.get(fd)) is not None:
+                self._call(writer)
+        if self._timers:
+            self._run_due_timers()
+        for _ in range(len(self._posted)):
+            self._call(self._posted.popleft())
+
+    def _seconds_to_next_timer(self) -> float:
+        timers = self._timers
+        while timers and timers[0].function is None:
+            heapq.heappop(timers)
+        return max(0.0, timers[0].deadline - time.monotonic()) if timers else -1
+
+    def _run_due_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0].deadline <= now:
+            function = heapq.heappop(self._timers).function
+            if function is not None:
+                self._call(function)
+
+    def _call(self, function: Continuation) -> None:
+        try:
+            function()
+        except Exception:
+            logger.exception("a continuation of %r raised", self)
+
+    def _set(self, functions: dict[int, Continuation], fd: int, function: Continuation) -> None:
+        was_known = fd in self._readers or fd in self._writers
+        functions[fd] = function
+        (self._poller.modify if was_known else self._poller.register)(fd, self._mask(fd))
+
+    def _unset(self, functions: dict[int, Continuation], fd: int) -> None:
+        if functions.pop(fd, None) is None:
+            return
+        mask = self._mask(fd)
+        try:
+            if mask:
+                self._poller.modify(fd, mask)
+            else:
+                self._poller.unregister(fd)
+        except OSError:
+            logger.debug("descriptor %d was closed before it was unregistered", fd)
+
+    def _mask(self, fd: int) -> int:
+        return (READ if fd in self._readers else 0) | (WRITE if fd in self._writers else 0)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closing else "running" if self._thread_id else "not started"
+        return f"<EpollDispatcher {state}, {len(self._readers)} readers, {self.turns} turns>"
+
+
+def _make_wake_fds() -> tuple[int, int]:
+    make_eventfd: Callable[[int, int], int] | None = getattr(os, "eventfd", None)
+    if make_eventfd is not None:
+        fd = make_eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        return fd, fd
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    return reader, writer

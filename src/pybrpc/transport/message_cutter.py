@@ -1,0 +1,71 @@
+"""MessageCutter: bytes in, whole messages out; bRPC's InputMessenger for one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.detect import PROTOCOLS, detect
+from pybrpc.protocols.message import Message, OversizedMessage
+from pybrpc.protocols.protocol import (
+    NEED_MORE,
+    NOT_MINE,
+    Broken,
+    ParseLimits,
+    ParseStatus,
+    RpcProtocol,
+)
+
+
+class MessageCutter:
+    """Cuts the messages of one connection. Not thread-safe: one reader at a time.
+
+    The first message decides the protocol. After `broken` is set nothing more is cut.
+    """
+
+    __slots__ = ("_limits", "_protocols", "broken", "buffer", "protocol")
+
+    def __init__(
+        self,
+        limits: ParseLimits | None = None,
+        protocols: Sequence[RpcProtocol] = PROTOCOLS,
+        protocol: RpcProtocol | None = None,
+    ) -> None:
+        self.buffer = IOBuf()
+        self.protocol = protocol
+        self.broken: Broken | None = None
+        self._limits = limits or ParseLimits()
+        self._protocols = protocols
+
+    def cut(self) -> list[Message]:
+        """All messages that stand whole in `buffer`; the rest stays there."""
+        messages: list[Message] = []
+        while self.buffer and self.broken is None:
+            outcome = self._parse_one()
+            if outcome is NEED_MORE:
+                break
+            if isinstance(outcome, Broken):
+                self.broken = outcome
+            elif not isinstance(outcome, ParseStatus):
+                messages.append(outcome)
+                if isinstance(outcome, OversizedMessage):
+                    self.broken = Broken(outcome.reason)
+        if self.broken is not None:
+            self.buffer.clear()
+        return messages
+
+    def bytes_wanted(self) -> int:
+        """How much more the message at the front needs; 0 if that is not known yet."""
+        if self.protocol is None or not self.buffer:
+            return 0
+        return self.protocol.bytes_wanted(self.buffer, self._limits)
+
+    def _parse_one(self) -> Message | ParseStatus | Broken:
+        protocol = self.protocol
+        if protocol is None:
+            self.protocol, outcome = detect(self.buffer, self._limits, self._protocols)
+            return outcome
+        outcome = protocol.parse(self.buffer, self._limits)
+        if outcome is NOT_MINE:
+            return Broken(f"no {protocol.name} message starts with {self.buffer.peek(16)!r}")
+        return outcome

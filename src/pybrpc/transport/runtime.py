@@ -1,0 +1,107 @@
+"""Runtime: what a process shares: the dispatcher thread, the loops' dispatchers, the connections.
+
+The one default Runtime is made when first needed, closed at exit, and replaced in a forked child,
+which closes its copies of the parent's descriptors and touches nothing else of the parent's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import weakref
+from typing import Any
+
+from pybrpc.base.atomic import AtomicRef, atomic_counter, atomic_ref
+from pybrpc.transport.asyncio_dispatcher import AsyncioDispatcher
+from pybrpc.transport.epoll_dispatcher import EpollDispatcher
+from pybrpc.transport.socket_map import SocketMap
+from pybrpc.transport.socket_options import SocketOptions
+from pybrpc.transport.socket_table import SOCKETS
+
+
+class Runtime:
+    """Owns dispatchers and shared connections. Thread-safe. `close()` ends its thread."""
+
+    def __init__(self) -> None:
+        self._dispatcher: AtomicRef[EpollDispatcher | None] = atomic_ref(None)
+        self._loop_dispatchers: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, AsyncioDispatcher
+        ] = weakref.WeakKeyDictionary()
+        self.connections: SocketMap[Any] = SocketMap()
+        self.acceptors: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.default_socket_options = SocketOptions()
+
+    @property
+    def dispatcher(self) -> EpollDispatcher:
+        """The dispatcher with a thread of its own; the thread starts with the first use."""
+        dispatcher = self._dispatcher.get()
+        while dispatcher is None:
+            fresh = EpollDispatcher()
+            if not self._dispatcher.compare_and_set(None, fresh):
+                fresh.close()
+            dispatcher = self._dispatcher.get()
+        return dispatcher
+
+    def dispatcher_of(self, loop: asyncio.AbstractEventLoop) -> AsyncioDispatcher:
+        """The dispatcher that is `loop`."""
+        dispatcher = self._loop_dispatchers.get(loop)
+        if dispatcher is None:
+            dispatcher = self._loop_dispatchers.setdefault(loop, AsyncioDispatcher(loop))
+        return dispatcher
+
+    def close(self) -> None:
+        """Close the shared connections and end the dispatcher thread. Blocks shortly."""
+        self.connections.close()
+        dispatcher = self._dispatcher.get()
+        if dispatcher is not None:
+            dispatcher.close()
+
+    def abandon(self) -> None:
+        """Drop it in a forked child: no locks, no logging, no epoll_ctl on a shared epoll."""
+        for acceptor in list(self.acceptors):
+            acceptor.abandon()
+        dispatcher = self._dispatcher.get()
+        if dispatcher is not None:
+            with contextlib.suppress(OSError):
+                dispatcher.close_descriptors()
+
+    def __repr__(self) -> str:
+        return f"<Runtime {len(self.connections)} shared connections, {self._dispatcher.get()!r}>"
+
+
+_default: AtomicRef[Runtime | None] = atomic_ref(None)
+_hooks = atomic_counter()
+
+
+def default_runtime() -> Runtime:
+    """The process's Runtime, made now if there is none. Any thread, never blocks."""
+    runtime = _default.get()
+    while runtime is None:
+        if _hooks.increment_and_get(1) == 1:
+            os.register_at_fork(after_in_child=_after_fork_in_child)
+            atexit.register(reset_default_runtime)
+        _default.compare_and_set(None, Runtime())
+        runtime = _default.get()
+    return runtime
+
+
+def reset_default_runtime() -> None:
+    """Close the default Runtime; the next use makes a new one. Blocks shortly."""
+    runtime = _default.get_and_set(None)
+    if runtime is not None:
+        runtime.close()
+
+
+def _after_fork_in_child() -> None:
+    for socket in SOCKETS.all():
+        socket.abandon()
+    runtime = _default.get_and_set(None)
+    if runtime is not None:
+        runtime.abandon()
+        fresh = Runtime()
+        # Channels that came along through the fork go on sharing, over new connections.
+        fresh.connections = runtime.connections
+        fresh.default_socket_options = runtime.default_socket_options
+        _default.get_and_set(fresh)

@@ -1,0 +1,420 @@
+"""Socket: one TCP (or Unix) connection, seen from either end, that any thread writes to.
+
+Holds its parts: a SocketWriter (the queue and who writes), a Backlog (how much may be queued), a
+SocketReader (reading and cutting), a Connector while it connects. After bRPC's `Socket`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket as _socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+from pybrpc.iobuf import IOBuf
+from pybrpc.transport import room
+from pybrpc.transport.backlog import Backlog
+from pybrpc.transport.connector import Connector
+from pybrpc.transport.delivery import Delivery, deliver
+from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.message_cutter import MessageCutter
+from pybrpc.transport.reader import SocketReader
+from pybrpc.transport.socket_options import SocketOptions
+from pybrpc.transport.socket_table import SOCKETS, SocketId
+from pybrpc.transport.socket_user import SocketUser
+from pybrpc.transport.statistics import SocketStatistics
+from pybrpc.transport.write_request import Outcome, SocketMessage, WriteRequest
+from pybrpc.transport.writer import SocketWriter, write_shutdown_error
+
+if TYPE_CHECKING:
+    from pybrpc.protocols.message import Message
+
+DEFAULT_CONNECT_TIMEOUT_S = 1.0
+
+
+class Socket:
+    """One connection.
+
+    Make one with `Socket.to(endpoint, ...)`, which connects on its first write, or with
+    `Socket.of(connected_socket, ...)`, which takes the descriptor over. `start_write` may be
+    called by any thread, from signal handlers and destructors too, and never blocks. A socket
+    that has failed stays so: `error` says why, its descriptor is closed, a new one must be made.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_connect_timeout_s",
+        "_connector",
+        "_fail_token",
+        "_reader",
+        "_refused",
+        "_sock",
+        "_user",
+        "_writer",
+        "backlog",
+        "dispatcher",
+        "error",
+        "fd",
+        "id",
+        "is_connected",
+        "local_side",
+        "options",
+        "remote_side",
+    )
+
+    def __init__(
+        self,
+        dispatcher: EventDispatcher,
+        remote_side: Endpoint | None,
+        *,
+        user: SocketUser | None = None,
+        options: SocketOptions | None = None,
+        cutter: MessageCutter | None = None,
+        connect_timeout_s: float | None = DEFAULT_CONNECT_TIMEOUT_S,
+        pauses_reads_when_crowded: bool = False,
+    ) -> None:
+        self.options = options or SocketOptions()
+        self.dispatcher = dispatcher
+        self.remote_side = remote_side
+        self.local_side: Endpoint | None = None
+        self.error: RpcError | None = None
+        self.fd = -1
+        self.is_connected = False
+        self.backlog = Backlog(self.options.high_water, self.options.low_water_bytes)
+        self._writer = SocketWriter(self.backlog)
+        self._reader = SocketReader(cutter or MessageCutter(), pauses_reads_when_crowded)
+        self._connector: Connector | None = None
+        self._connect_timeout_s = connect_timeout_s
+        self._sock: _socket.socket | None = None
+        self._user = user
+        self._refused = 0
+        self._fail_token = threading.Lock()
+        self.id = SOCKETS.add(self)
+
+    @classmethod
+    def to(
+        cls,
+        endpoint: Endpoint,
+        dispatcher: EventDispatcher,
+        *,
+        user: SocketUser | None = None,
+        options: SocketOptions | None = None,
+        cutter: MessageCutter | None = None,
+        connect_timeout_s: float | None = DEFAULT_CONNECT_TIMEOUT_S,
+    ) -> Socket:
+        """A client socket without a descriptor; its first write connects it."""
+        return cls(
+            dispatcher,
+            endpoint,
+            user=user,
+            options=options,
+            cutter=cutter,
+            connect_timeout_s=connect_timeout_s,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        sock: _socket.socket,
+        dispatcher: EventDispatcher,
+        *,
+        user: SocketUser | None = None,
+        options: SocketOptions | None = None,
+        cutter: MessageCutter | None = None,
+        pauses_reads_when_crowded: bool = False,
+    ) -> Socket:
+        """Take over a connected socket: accepted, or one end of a pair."""
+        socket = cls(
+            dispatcher,
+            None,
+            user=user,
+            options=options,
+            cutter=cutter,
+            pauses_reads_when_crowded=pauses_reads_when_crowded,
+        )
+        socket.options.apply_to(sock)
+        socket._adopt(sock)
+        if user is not None:
+            dispatcher.post(socket._start_reading)
+        return socket
+
+    @staticmethod
+    def address(socket_id: SocketId) -> Socket | None:
+        """The socket of that id, or `None` if it has failed or is gone. Never somebody else's."""
+        return SOCKETS.address(socket_id)
+
+    def set_user(self, user: SocketUser) -> None:
+        """Say who uses it, before the first write."""
+        self._user = user
+
+    # --- writing ---
+
+    def start_write(
+        self,
+        data: IOBuf | SocketMessage,
+        *,
+        on_outcome: Outcome | None = None,
+        notify_on_success: bool = False,
+        shutdown_write: bool = False,
+        ignore_eovercrowded: bool = False,
+    ) -> None:
+        """Queue one message, and write it at once if nobody else writes.
+
+        `data` is an IOBuf, which is taken (left empty), or a SocketMessage, which is turned into
+        bytes when its turn comes. The bytes of one message are contiguous on the wire; messages
+        of one thread arrive in its order.
+
+        What is refused is raised, and nothing is queued: OvercrowdedError, WriteShutdownError, or
+        the error with which the socket has failed. What is accepted ends in exactly one outcome:
+        `on_outcome(error)` if it failed, `on_outcome(None)` when the kernel has taken all of it
+        and `notify_on_success` is set. It is called by whichever thread finds out, the caller's
+        included, while no write right is held; it may write again.
+
+        `shutdown_write` shuts the writing side down after this message. Any thread, re-entrant,
+        never blocks. Source: bRPC `Socket::Write`.
+        """
+        if isinstance(data, IOBuf):
+            taken = IOBuf()
+            taken.swap(data)
+            request = WriteRequest(taken, None, on_outcome, notify_on_success, shutdown_write)
+        else:
+            request = WriteRequest(IOBuf(), data, on_outcome, notify_on_success, shutdown_write)
+        self.write_request(request, ignore_eovercrowded)
+
+    def write_request(self, request: WriteRequest, ignore_eovercrowded: bool = False) -> None:
+        """`start_write` of a request that was made already; the hot path of calls."""
+        if self.error is not None:
+            raise self.error_for_caller()
+        if self._writer.is_shutdown:
+            raise write_shutdown_error()
+        if not self.backlog.try_add(request.size_bytes, ignore_eovercrowded):
+            self._refused += 1
+            raise self._overcrowded_error()
+        self._writer.write(self, request)
+
+    def wait_writable(self, deadline: float = NEVER) -> None:
+        """Block until the backlog is under its mark.
+
+        Raises RpcTimeoutError at `deadline` (monotonic seconds), or the socket's error.
+        Not for the thread of the dispatcher.
+        """
+        room.wait_for_room(self, deadline)
+
+    async def drain(self) -> None:
+        """Wait, in any asyncio loop, until the backlog is under its mark, or raise the error."""
+        await room.drain(self)
+
+    # --- failing and closing ---
+
+    def set_failed(self, error: RpcError) -> bool:
+        """Fail the connection: everybody who waits on it is told `error`; its descriptor closes.
+
+        False if it had failed before. Any thread, never blocks.
+        """
+        deliveries = self.mark_failed(error)
+        deliver(deliveries)
+        return bool(deliveries)
+
+    def mark_failed(self, error: RpcError) -> list[Delivery]:
+        """`set_failed` without telling anybody: what is left to deliver, once no right is held."""
+        if not self._fail_token.acquire(blocking=False):
+            return []
+        self.error = error
+        SOCKETS.remove(self.id)
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(_socket.SHUT_RDWR)
+        try:
+            self.dispatcher.post(self._close)
+        except DispatcherClosedError:
+            self._close()
+        return [(self._tell_failed, error)]
+
+    def close(self) -> None:
+        """Close the connection now; what is not written is failed with ECLOSE."""
+        text = f"{self.description} was closed by this side"
+        peer = str(self.remote_side or "")
+        self.set_failed(make_rpc_error(ErrorCode.ECLOSE, text, phase=Phase.WAITING, peer=peer))
+
+    def close_after_write(self, data: IOBuf) -> None:
+        """Write a last message, shut writing down, throw away what still arrives until EOF."""
+        self._reader.discard_from_now_on()
+        with contextlib.suppress(RpcError):
+            self.start_write(data, shutdown_write=True, ignore_eovercrowded=True)
+
+    def abandon(self) -> None:
+        """Drop a connection that belongs to the parent of this forked process.
+
+        Closes this process's copy of the descriptor and tells nobody: the callers' threads don't
+        exist here. Touches neither the connection nor the dispatcher.
+        """
+        self.error = make_rpc_error(ErrorCode.EFAILEDSOCKET, "belongs to the parent process")
+        self._user = None
+        self.close_descriptor()
+
+    def raise_if_failed(self) -> None:
+        if self.error is not None:
+            raise self.error_for_caller()
+
+    def error_for_caller(self) -> RpcError:
+        """A fresh copy of `error`: one exception object must not be raised by many threads."""
+        error = self.error
+        assert error is not None
+        return type(error)(
+            error.text,
+            code=error.code,
+            phase=error.phase,
+            peer=error.peer,
+            is_remote=error.is_remote,
+        )
+
+    # --- what it is ---
+
+    @property
+    def is_failed(self) -> bool:
+        return self.error is not None
+
+    @property
+    def description(self) -> str:
+        """ "10.0.0.1:8000 (socket 3, fd 7)", for texts of errors and logs."""
+        peer = self.remote_side or "a pair"
+        return f"{peer} (socket {self.id}, fd {self.fd})"
+
+    def statistics(self) -> SocketStatistics:
+        """What this socket has done so far. Any thread; the counts are not one snapshot."""
+        writer, reader = self._writer, self._reader
+        return SocketStatistics(
+            bytes_written=writer.bytes_written,
+            bytes_read=reader.bytes_read,
+            messages_written=writer.messages_written,
+            messages_read=reader.messages_read,
+            writes=writer.writes,
+            writes_blocked=writer.writes_blocked,
+            written_in_place=writer.in_place,
+            handed_over=writer.messages_written - writer.in_place,
+            reads=reader.reads,
+            backlog_bytes=self.backlog.size_bytes,
+            is_crowded=self.backlog.is_crowded,
+            refused_overcrowded=self._refused,
+        )
+
+    def __repr__(self) -> str:
+        if self.error is not None:
+            state = f"failed: {self.error.text}"
+        elif self.is_connected:
+            state = "connected"
+        else:
+            state = "connecting" if self._connector is not None else "not connected"
+        crowded = ", crowded" if self.backlog.is_crowded else ""
+        return (
+            f"<Socket {self.id} to {self.remote_side or 'a pair'}, {state}, "
+            f"{self.backlog.size_bytes} bytes queued{crowded}>"
+        )
+
+    def _overcrowded_error(self) -> RpcError:
+        backlog = self.backlog
+        text = (
+            f"The send queue of this side to {self.description} is full: {backlog.size_bytes} "
+            f"bytes are queued, the limit is {backlog.high_water}"
+        )
+        peer = str(self.remote_side or "")
+        return make_rpc_error(ErrorCode.EOVERCROWDED, text, phase=Phase.QUEUED, peer=peer)
+
+    # --- called by the parts and by the dispatcher ---
+
+    def keep_write(self) -> None:
+        self._writer.keep_write(self)
+
+    def on_writable(self) -> None:
+        self._writer.on_writable(self)
+
+    def on_readable(self) -> None:
+        self._writer.on_read()
+        self._reader.on_readable(self)
+
+    def resume_reading(self) -> None:
+        self._reader.resume(self)
+
+    def restart_reading(self) -> None:
+        self._reader.restart(self)
+
+    def give_messages(self, messages: list[Message]) -> None:
+        user = self._user
+        if user is not None:
+            user.on_messages(self, messages)
+
+    def start_connecting(self) -> None:
+        """The first writer, with the right: connect, then write."""
+        assert self.remote_side is not None
+        timeout_s = self._connect_timeout_s
+        deadline = NEVER if timeout_s is None else time.monotonic() + timeout_s
+        self._connector = Connector(
+            self.remote_side,
+            self.options,
+            self.dispatcher,
+            deadline,
+            self._on_connected,
+            self._on_connect_failed,
+        )
+        try:
+            self._connector.start()
+        except DispatcherClosedError as error:
+            peer = str(self.remote_side)
+            self._on_connect_failed(
+                make_rpc_error(ErrorCode.EFAILEDSOCKET, str(error), phase=Phase.CONNECT, peer=peer)
+            )
+
+    def shutdown_write_side(self) -> None:
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(_socket.SHUT_WR)
+
+    def close_descriptor(self) -> None:
+        """Only by the holder of the write right, after reading has stopped."""
+        sock, self._sock = self._sock, None
+        self.fd = -1
+        if sock is not None:
+            sock.close()
+
+    def _adopt(self, sock: _socket.socket) -> None:
+        self._sock = sock
+        self.fd = sock.fileno()
+        self.local_side = Endpoint.from_sockaddr(sock.getsockname())
+        if self.remote_side is None:
+            with contextlib.suppress(OSError):
+                self.remote_side = Endpoint.from_sockaddr(sock.getpeername())
+        self.is_connected = True
+
+    def _start_reading(self) -> None:
+        if self.error is None:
+            self._reader.start(self)
+
+    def _on_connected(self, sock: _socket.socket) -> None:
+        self._connector = None
+        self._adopt(sock)
+        if self._user is not None:
+            self._start_reading()
+        self._writer.keep_write(self)
+
+    def _on_connect_failed(self, error: RpcError) -> None:
+        self._connector = None
+        deliveries = self.mark_failed(error)
+        self._writer.keep_write(self)
+        deliver(deliveries)
+
+    def _close(self) -> None:
+        self._reader.stop(self)
+        connector, self._connector = self._connector, None
+        if connector is not None and connector.cancel():
+            self._writer.keep_write(self)
+        self._writer.close(self)
+
+    def _tell_failed(self, error: RpcError) -> None:
+        user, self._user = self._user, None
+        self.backlog.wake_all()
+        if user is not None:
+            user.on_failed(self, error)

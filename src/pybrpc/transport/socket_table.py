@@ -1,0 +1,43 @@
+"""SocketTable: the names of sockets, and who still has one."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    from pybrpc.transport.socket import Socket
+
+SocketId = NewType("SocketId", int)
+"""A name of a socket that can be kept anywhere; never given to another one in this process."""
+
+
+class SocketTable:
+    """Sockets that have not failed, by id. It keeps none alive. Thread-safe, without a lock."""
+
+    def __init__(self) -> None:
+        self._ids = itertools.count(1)
+        self._sockets: weakref.WeakValueDictionary[SocketId, Socket] = weakref.WeakValueDictionary()
+
+    def add(self, socket: Socket) -> SocketId:
+        socket_id = SocketId(next(self._ids))
+        self._sockets[socket_id] = socket
+        return socket_id
+
+    def remove(self, socket_id: SocketId) -> None:
+        self._sockets.pop(socket_id, None)
+
+    def address(self, socket_id: SocketId) -> Socket | None:
+        """The socket of that name, or `None` if it has failed or is gone."""
+        return self._sockets.get(socket_id)
+
+    def all(self) -> list[Socket]:
+        return list(self._sockets.values())
+
+    def __len__(self) -> int:
+        return len(self._sockets)
+
+
+SOCKETS = SocketTable()
+"""Names are per process, as in bRPC. A forked child finds here what belongs to its parent."""

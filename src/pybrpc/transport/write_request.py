@@ -1,0 +1,89 @@
+"""WriteRequest: one message in the write queue of a socket."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from pybrpc.iobuf import IOBuf
+
+if TYPE_CHECKING:
+    from pybrpc.errors import RpcError
+
+Outcome = Callable[["RpcError | None"], None]
+"""Told once how a write ended: `None` when the kernel has taken all of it, else the error."""
+
+
+class SocketMessage(Protocol):
+    """A message that is turned into bytes only when its turn to be written comes.
+
+    `append_to` runs after the connection stands, oldest message first, one at a time. It must not
+    block. If it raises, this message fails alone and nothing of it reaches the wire.
+    """
+
+    def append_to(self, buffer: IOBuf) -> None:
+        """Append the bytes of this message to `buffer`."""
+
+
+class Progress(enum.IntEnum):
+    """How far a request has come. Written by the holder of the write right, read by anyone."""
+
+    QUEUED = 0
+    SENT = 1
+    WRITTEN = 2
+
+
+class WriteRequest:
+    """One message in the queue: its bytes, the link to the next older one, who is told.
+
+    `next` is `UNCONNECTED` from its birth until the producer has linked it. `size_bytes` is what
+    it counts in the backlog.
+    """
+
+    __slots__ = (
+        "data",
+        "message",
+        "next",
+        "notify_on_success",
+        "on_outcome",
+        "progress",
+        "shutdown_write",
+        "size_bytes",
+    )
+
+    def __init__(
+        self,
+        data: IOBuf,
+        message: SocketMessage | None = None,
+        on_outcome: Outcome | None = None,
+        notify_on_success: bool = False,
+        shutdown_write: bool = False,
+    ) -> None:
+        self.data = data
+        self.message = message
+        self.next: WriteRequest | None = UNCONNECTED
+        self.on_outcome = on_outcome
+        self.notify_on_success = notify_on_success
+        self.shutdown_write = shutdown_write
+        self.size_bytes = len(data)
+        self.progress = Progress.QUEUED
+
+    def setup(self) -> None:
+        """Turn a SocketMessage into bytes; what it raises is the caller's to handle."""
+        message = self.message
+        if message is not None:
+            self.message = None
+            buffer = IOBuf()
+            message.append_to(buffer)
+            self.data = buffer
+
+    def __repr__(self) -> str:
+        return f"<WriteRequest {self.progress.name.lower()} {len(self.data)} bytes left>"
+
+
+UNCONNECTED: WriteRequest = WriteRequest.__new__(WriteRequest)
+"""What `next` is between the exchange of the head and the link."""
+
+BUSY: WriteRequest = WriteRequest.__new__(WriteRequest)
+"""The head while somebody has the write right and has taken all that was queued."""

@@ -1,0 +1,372 @@
+"""SocketWriter: what the holder of the write right does.
+
+A producer that finds the queue empty has the right. It writes once in place; what is left, and
+what came meanwhile, is written by `keep_write`, a continuation that the dispatcher runs: a batch,
+and again, until the queue could be given back empty or the kernel takes no more. Then it waits for
+the descriptor to become writable, still with the right, without a thread.
+
+Who has the right at any moment:
+
+    a producer       inside `write`
+    the connector    from the first write until the connection stands
+    the dispatcher   a posted or parked `keep_write`
+    nobody           the head of the queue is None
+
+When the socket fails, whoever has the right or gets it next fails everything queued (`_drain`) and
+gives it back, until nothing more was pushed. The descriptor is closed by the holder that meets the
+close request, so never while somebody is in a system call on it.
+
+Outcomes are collected during a step and delivered after it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pybrpc.errors import (
+    ErrorCode,
+    Phase,
+    RpcError,
+    from_os_error,
+    make_rpc_error,
+)
+from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
+from pybrpc.transport.backlog import Backlog
+from pybrpc.transport.delivery import Delivery, deliver
+from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.write_queue import WriteQueue
+from pybrpc.transport.write_request import Progress, WriteRequest
+
+if TYPE_CHECKING:
+    from pybrpc.transport.socket import Socket
+
+MAX_BATCH_REQUESTS = 256
+MAX_BATCHES_PER_STEP = 16
+CUT_OFF_PAUSE_S = 0.001
+BURST_S = 0.0001
+
+
+class SocketWriter:
+    """The writing side of one socket. Its methods take the socket, so that no cycle keeps it."""
+
+    __slots__ = (
+        "_close_request",
+        "_cut_off_steps",
+        "_is_parked",
+        "_pending",
+        "_queue",
+        "_wrote_at",
+        "_wrote_since_read",
+        "backlog",
+        "bytes_written",
+        "in_place",
+        "is_shutdown",
+        "messages_written",
+        "writes",
+        "writes_blocked",
+    )
+
+    def __init__(self, backlog: Backlog) -> None:
+        self.backlog = backlog
+        self.is_shutdown = False
+        self.bytes_written = 0
+        self.messages_written = 0
+        self.in_place = 0
+        self.writes = 0
+        self.writes_blocked = 0
+        self._queue = WriteQueue()
+        self._close_request = WriteRequest(IOBuf())
+        # Oldest first, taken from the queue; like all below, the holder's.
+        self._pending: deque[WriteRequest] = deque()
+        self._is_parked = False
+        self._wrote_since_read = False
+        self._wrote_at = 0.0
+        self._cut_off_steps = 0
+
+    def write(self, socket: Socket, request: WriteRequest) -> None:
+        """Queue a request that the backlog has let in; write it in place if nobody writes."""
+        if self._queue.push(request):
+            self._begin(socket, request)
+
+    def on_read(self) -> None:
+        """Something was read: the next write inside a turn of a loop goes out at once again."""
+        self._wrote_since_read = False
+
+    def on_writable(self, socket: Socket) -> None:
+        """The kernel has room again. Inside a turn."""
+        if self._is_parked:
+            self._unpark(socket)
+            self.keep_write(socket)
+
+    def keep_write(self, socket: Socket) -> None:
+        """The continuation: write batches until the queue is empty or the kernel is full."""
+        outcomes: list[Delivery] = []
+        if socket.error is not None:
+            self._drain(socket, outcomes)
+        elif self._write_batches(socket, outcomes):
+            self._continue(socket, outcomes)
+        if outcomes:
+            deliver(outcomes)
+
+    def close(self, socket: Socket) -> None:
+        """Have everything queued failed and the descriptor closed. Inside a turn, after failure."""
+        outcomes: list[Delivery] = []
+        if self._is_parked:
+            self._unpark(socket)
+            self._drain(socket, outcomes)
+        if self._queue.push(self._close_request):
+            self._pending.append(self._close_request)
+            self._drain(socket, outcomes)
+        deliver(outcomes)
+
+    # --- with the right, in the producer ---
+
+    def _begin(self, socket: Socket, request: WriteRequest) -> None:
+        outcomes: list[Delivery] = []
+        self._pending.append(request)
+        if socket.error is not None:
+            self._drain(socket, outcomes)
+        elif not socket.is_connected:
+            socket.start_connecting()
+        elif self._puts_off(socket):
+            self._continue(socket, outcomes)
+        else:
+            self._write_in_place(socket, request, outcomes)
+        if outcomes:
+            deliver(outcomes)
+
+    def _puts_off(self, socket: Socket) -> bool:
+        """Whether this write is better made by the dispatcher, together with what follows.
+
+        Inside a turn that is all but the first write. Outside, it is a burst of one producer:
+        nothing was read since the last write, and that one was a moment ago.
+        """
+        dispatcher = socket.dispatcher
+        if dispatcher.is_current():
+            if dispatcher.flushes_at_turn_end or self._wrote_since_read:
+                return True
+        elif self._wrote_since_read and time.monotonic() < self._wrote_at + BURST_S:
+            return True
+        self._wrote_since_read = True
+        return False
+
+    def _write_in_place(
+        self, socket: Socket, request: WriteRequest, outcomes: list[Delivery]
+    ) -> None:
+        has_right = True
+        try:
+            self._write_batch(socket, outcomes)
+            if socket.error is None:
+                if request.progress is Progress.WRITTEN:
+                    self.in_place += 1
+                has_right = bool(self._pending)
+                if has_right or not self._queue.release():
+                    self._continue(socket, outcomes)
+            else:
+                self._drain(socket, outcomes)
+        except BaseException:
+            # A signal handler raised, KeyboardInterrupt most likely, and what the kernel took is
+            # not known: going on could send bytes twice.
+            outcomes += socket.mark_failed(_interrupted_error(socket))
+            if has_right:
+                self._drain(socket, outcomes)
+            deliver(outcomes)
+            raise
+
+    # --- with the right, in a turn ---
+
+    def _write_batches(self, socket: Socket, outcomes: list[Delivery]) -> bool:
+        """True: there is more to write now. False: nothing is left, or what follows is arranged."""
+        for _ in range(MAX_BATCHES_PER_STEP):
+            is_whole = self._take_more()
+            may_go_on = self._write_batch(socket, outcomes)
+            if socket.error is not None:
+                self._drain(socket, outcomes)
+                return False
+            if not may_go_on:
+                self._park(socket)
+                return False
+            if not is_whole:
+                self._come_back(socket, outcomes)
+                return False
+            if not self._pending and self._queue.release():
+                return False
+        return True
+
+    def _take_more(self) -> bool:
+        """Take what was pushed, if there is room in the batch; False if the list is cut."""
+        if len(self._pending) < MAX_BATCH_REQUESTS:
+            taken = self._queue.take()
+            if taken is None:
+                return False
+            self._pending.extend(taken)
+            self._cut_off_steps = 0
+        return True
+
+    def _write_batch(self, socket: Socket, outcomes: list[Delivery]) -> bool:
+        """One system call for up to 256 requests. False: the kernel takes no more now.
+
+        Marks the socket as failed if the call failed; then nothing is settled.
+        """
+        batch = self._set_up_batch(outcomes)
+        if not batch:
+            return True
+        self.writes += 1
+        try:
+            written = cut_multiple_into_fd(socket.fd, [request.data for request in batch])
+        except BlockingIOError:
+            self.writes_blocked += 1
+            return False
+        except OSError as error:
+            what = f"Fail to write into {socket.description}"
+            peer = str(socket.remote_side)
+            outcomes += socket.mark_failed(from_os_error(error, what, phase=Phase.SENT, peer=peer))
+            return False
+        self.bytes_written += written
+        self._wrote_at = time.monotonic()
+        return self._settle_written(socket, batch, outcomes)
+
+    def _set_up_batch(self, outcomes: list[Delivery]) -> list[WriteRequest]:
+        """The requests of the next system call; user messages among them become bytes."""
+        pending = self._pending
+        if len(pending) == 1 and pending[0].message is None and not self.is_shutdown:
+            return [pending[0]]
+        batch: list[WriteRequest] = []
+        while len(pending) > len(batch) < MAX_BATCH_REQUESTS:
+            request = pending[len(batch)]
+            if self.is_shutdown or (batch and batch[-1].shutdown_write):
+                self._refuse_after_shutdown(len(batch), outcomes)
+            elif request.message is not None and not self._set_up(request, outcomes):
+                del pending[len(batch)]
+            else:
+                batch.append(request)
+        return batch
+
+    def _set_up(self, request: WriteRequest, outcomes: list[Delivery]) -> bool:
+        try:
+            request.setup()
+        except Exception as reason:
+            text = f"Fail to turn the message into bytes: {reason!r}"
+            error = make_rpc_error(ErrorCode.EINVAL, text, phase=Phase.QUEUED)
+            error.__cause__ = reason
+            self._settle_failed(request, error, outcomes)
+            return False
+        self.backlog.correct(len(request.data) - request.size_bytes)
+        request.size_bytes = len(request.data)
+        return True
+
+    def _refuse_after_shutdown(self, index: int, outcomes: list[Delivery]) -> None:
+        refused = list(self._pending)[index:]
+        for request in refused:
+            self._pending.pop()
+            self._settle_failed(request, write_shutdown_error(), outcomes)
+
+    def _settle_written(
+        self, socket: Socket, batch: list[WriteRequest], outcomes: list[Delivery]
+    ) -> bool:
+        """Settle the requests that are out. False: not one is, the kernel must be full."""
+        size = count = 0
+        for request in batch:
+            if request.data:
+                if request.progress is Progress.QUEUED and len(request.data) < request.size_bytes:
+                    request.progress = Progress.SENT
+                break
+            self._pending.popleft()
+            size += request.size_bytes
+            count += 1
+            request.progress = Progress.WRITTEN
+            if request.on_outcome is not None:
+                if request.notify_on_success:
+                    outcomes.append((request.on_outcome, None))
+                request.on_outcome = None
+            if request.shutdown_write:
+                self.is_shutdown = True
+                socket.shutdown_write_side()
+        self.messages_written += count
+        if count:
+            self.backlog.remove(size, count)
+        return count > 0
+
+    # --- handing the right on ---
+
+    def _continue(self, socket: Socket, outcomes: list[Delivery]) -> None:
+        """Have the dispatcher run `keep_write`; without a dispatcher any more, fail and drain."""
+        try:
+            socket.dispatcher.post(socket.keep_write)
+        except DispatcherClosedError as error:
+            outcomes += socket.mark_failed(_undriven_error(socket, error))
+            self._drain(socket, outcomes)
+
+    def _come_back(self, socket: Socket, outcomes: list[Delivery]) -> None:
+        """A producer is between exchange and link: look again next turn, later if it lasts."""
+        self._cut_off_steps += 1
+        if self._cut_off_steps == 1:
+            self._continue(socket, outcomes)
+        else:
+            socket.dispatcher.call_at(time.monotonic() + CUT_OFF_PAUSE_S, socket.keep_write)
+
+    def _park(self, socket: Socket) -> None:
+        self._is_parked = True
+        socket.dispatcher.add_writer(socket.fd, socket.on_writable)
+
+    def _unpark(self, socket: Socket) -> None:
+        self._is_parked = False
+        socket.dispatcher.remove_writer(socket.fd)
+
+    # --- after failure ---
+
+    def _drain(self, socket: Socket, outcomes: list[Delivery]) -> None:
+        """Fail everything queued, then give the right back; again if more was pushed meanwhile."""
+        while True:
+            while self._pending:
+                self._fail_one(socket, self._pending.popleft(), outcomes)
+            if self._queue.release():
+                return
+            taken = self._queue.take()
+            if taken is None:
+                self._come_back(socket, outcomes)
+                return
+            self._pending.extend(taken)
+
+    def _fail_one(self, socket: Socket, request: WriteRequest, outcomes: list[Delivery]) -> None:
+        if request is self._close_request:
+            socket.close_descriptor()
+        elif socket.error is not None:
+            self._settle_failed(request, error_of_request(socket.error, request), outcomes)
+
+    def _settle_failed(
+        self, request: WriteRequest, error: RpcError, outcomes: list[Delivery]
+    ) -> None:
+        self.backlog.remove(request.size_bytes, 1)
+        on_outcome, request.on_outcome = request.on_outcome, None
+        if on_outcome is not None:
+            outcomes.append((on_outcome, error))
+
+
+def error_of_request(error: RpcError, request: WriteRequest) -> RpcError:
+    """The socket's error, with how far this request had come."""
+    if error.phase in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE):
+        return error
+    phase = (Phase.QUEUED, Phase.SENT, Phase.WAITING)[request.progress]
+    if error.phase is phase:
+        return error
+    return make_rpc_error(
+        error.code, error.text, phase=phase, peer=error.peer, is_remote=error.is_remote
+    )
+
+
+def write_shutdown_error() -> RpcError:
+    text = "Writing was shut down by an earlier message of this side"
+    return make_rpc_error(ErrorCode.ESHUTDOWNWRITE, text, phase=Phase.QUEUED)
+
+
+def _undriven_error(socket: Socket, reason: Exception) -> RpcError:
+    text = f"Nobody drives {socket.description} any more: {reason}"
+    return make_rpc_error(ErrorCode.EFAILEDSOCKET, text, peer=str(socket.remote_side))
+
+
+def _interrupted_error(socket: Socket) -> RpcError:
+    text = f"Interrupted by a signal handler that raised, while writing into {socket.description}"
+    return make_rpc_error(ErrorCode.EFAILEDSOCKET, text, peer=str(socket.remote_side))

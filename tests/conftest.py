@@ -1,0 +1,112 @@
+"""Every test is watched: one that passes but leaves a thread, a descriptor or a task fails.
+
+asyncio tests are plain functions that call `asyncio.run(...)` (or `uvloop.run`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+
+import hypothesis
+import pytest
+
+GRACE_S = 2.0
+"""How long what a test started may take to go away after its end."""
+
+has_failed = pytest.StashKey[bool]()
+
+hypothesis.settings.register_profile("pybrpc", deadline=None)
+hypothesis.settings.load_profile("pybrpc")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[has_failed] = report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that passed but left threads, descriptors or tasks behind."""
+    threads, descriptors = running_threads(), open_descriptors()
+    tasks: set[str] = set()
+    with pytest.MonkeyPatch.context() as patch:
+        watch_tasks(patch, tasks)
+        yield
+    reset_default_runtime()
+    if request.node.stash.get(has_failed, False):
+        return
+    assert tasks == set(), "the test leaked asyncio tasks"
+    assert what_stays(lambda: running_threads() - threads) == set(), "the test leaked threads"
+    assert what_stays(lambda: open_descriptors() - descriptors) == set(), (
+        "the test leaked descriptors"
+    )
+
+
+def running_threads() -> set[threading.Thread]:
+    return set(threading.enumerate())
+
+
+def open_descriptors() -> set[str]:
+    """One text for each open descriptor: its number and what it is open on."""
+    found = set()
+    for number in os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"):
+        try:
+            os.fstat(int(number))
+        except OSError:
+            continue  # the one that listdir itself had open
+        found.add(f"{number} -> {target_of(number)}")
+    return found
+
+
+def target_of(number: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        return "?"
+
+
+def what_stays(leaked: Callable[[], set[object]]) -> set[object]:
+    """What `leaked` still gives after a grace, which ends as soon as it gives nothing."""
+    end = time.monotonic() + GRACE_S
+    while (found := leaked()) and time.monotonic() < end:
+        gc.collect()  # an unclosed socket that only a cycle keeps then warns, which is an error
+        time.sleep(0.01)
+    return found
+
+
+def watch_tasks(patch: pytest.MonkeyPatch, leaked: set[str]) -> None:
+    """Note the tasks that a closing asyncio.Runner would cancel without a word."""
+    leave = asyncio.Runner.__exit__
+
+    def look_and_leave(runner: asyncio.Runner, kind: object, *rest: object) -> None:
+        if kind is None:
+            leaked.update(unfinished_tasks(runner.get_loop()))
+        leave(runner, kind, *rest)
+
+    patch.setattr(asyncio.Runner, "__exit__", look_and_leave)
+
+
+def unfinished_tasks(loop: asyncio.AbstractEventLoop) -> set[str]:
+    tasks = asyncio.all_tasks(loop)
+    if not tasks:
+        return set()
+    _, pending = loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE_S))
+    return set(map(repr, pending))
+
+
+def reset_default_runtime() -> None:
+    """Stop the dispatchers that pybrpc made because the test needed them."""
+    runtime = sys.modules.get("pybrpc.transport.runtime")
+    if runtime is not None:
+        runtime.reset_default_runtime()

@@ -1,0 +1,1 @@
+"""Protobuf messages for tests, built without protoc."""

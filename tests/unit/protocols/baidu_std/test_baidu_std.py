@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import pytest
+
+from pybrpc.errors import BadRequestError, BadResponseError
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.baidu_std import BaiduStd
+from pybrpc.protocols.baidu_std.frame import pack_header
+from pybrpc.protocols.baidu_std.schema import RpcMeta
+from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
+from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, Broken, ParseLimits, ParseOutcome
+from pybrpc.testing.check_protocol import check_protocol, parse_all
+
+PROTOCOL = BaiduStd()
+DEFAULT = ParseLimits()
+NAMES = {"service_name": b"S", "method_name": b"M"}
+
+
+def frame(meta: object, payload: bytes = b"", body_size: int | None = None) -> bytes:
+    """A frame with a given meta, also one that no packer would make."""
+    data = meta if isinstance(meta, bytes) else meta.SerializeToString()  # type: ignore[attr-defined]
+    size = len(data) + len(payload) if body_size is None else body_size
+    return pack_header(size, len(data)) + data + payload
+
+
+def parse(data: bytes, limits: ParseLimits = DEFAULT) -> ParseOutcome:
+    return PROTOCOL.parse(IOBuf(data), limits)
+
+
+def test_passes_the_checks_of_every_protocol() -> None:
+    check_protocol(
+        PROTOCOL,
+        [
+            RpcRequest(1, "S", "M", b"body"),
+            RpcRequest(2, "S", "M", b"", attachment=IOBuf(b"only")),
+            RpcResponse(3, body=b"b", attachment=IOBuf(b"att"), user_fields={"k": "v"}),
+            RpcResponse(4, error_code=1003, error_text="no"),
+            RpcRequest(5, "", ""),
+        ],
+    )
+
+
+@pytest.mark.parametrize("size", [0, 1, 4000, 4096, 5000, 200_000])
+@pytest.mark.parametrize("attachment_size", [0, 1, 4096, 100_000])
+def test_any_size_arrives_whole_from_small_blocks(size: int, attachment_size: int) -> None:
+    attachment = IOBuf(b"a" * attachment_size) if attachment_size else None
+    sent = RpcRequest(1, "S", "M", b"b" * size, attachment=attachment)
+    packed = bytes(PROTOCOL.pack_request(sent)) * 2
+    pieces = [packed[i : i + 1500] for i in range(0, len(packed), 1500)]
+    assert list(parse_all(PROTOCOL, pieces)) == [sent, sent]
+
+
+def test_bytes_after_the_frame_stay() -> None:
+    buffer = PROTOCOL.pack_response(RpcResponse(1, body=b"x"))
+    buffer.append(b"PRP")
+    assert isinstance(PROTOCOL.parse(buffer, DEFAULT), RpcResponse)
+    assert buffer == b"PRP"
+
+
+def test_nothing_received_is_awaited() -> None:
+    assert parse(b"") is NEED_MORE
+
+
+def test_meta_bigger_than_body_is_broken_before_it_has_come() -> None:
+    assert parse(pack_header(4, 5)) == Broken("meta_size=5 is bigger than body_size=4")
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\xff\xff", id="not protobuf"),
+        pytest.param(RpcMeta(correlation_id=1), id="neither request nor response"),
+        pytest.param(RpcMeta(request={"service_name": b"S"}), id="no method"),
+        pytest.param(RpcMeta(request={"method_name": b"M"}), id="no service"),
+    ],
+)
+@pytest.mark.parametrize("payload", [b"", b"x" * 5000])
+def test_senseless_meta_is_broken(meta: object, payload: bytes) -> None:
+    assert isinstance(parse(frame(meta, payload)), Broken)
+
+
+@pytest.mark.parametrize("payload_size", [3, 5000])
+@pytest.mark.parametrize(
+    ("role", "excess", "reason"),
+    [
+        ("request", 1, "attachment_size={0} is larger than request_size={1}"),
+        ("response", 1, "attachment_size={0} is larger than response_size={1}"),
+        ("request", 2**30, "attachment_size={0} is larger than request_size={1}"),
+        ("response", -9999, "attachment_size={0} is negative"),
+    ],
+)
+def test_wrong_attachment_size_spoils_only_its_message(
+    payload_size: int, role: str, excess: int, reason: str
+) -> None:
+    fields = {"request": {"request": NAMES}, "response": {"response": {}}}[role]
+    attachment_size = payload_size + excess
+    meta = RpcMeta(correlation_id=7, attachment_size=attachment_size, **fields)
+    buffer = IOBuf(frame(meta, b"x" * payload_size) + b"PRPC")
+    outcome = PROTOCOL.parse(buffer, DEFAULT)
+    text = reason.format(attachment_size, payload_size)
+    assert outcome == BadMessage(7, role == "request", text)
+    assert buffer == b"PRPC"
+
+
+@pytest.mark.parametrize("is_request", [True, False])
+def test_message_over_the_limit_is_told_by_its_meta_alone(is_request: bool) -> None:
+    role = {"request": NAMES} if is_request else {"response": {}}
+    head = frame(RpcMeta(correlation_id=9, **role), body_size=1001)
+    limits = ParseLimits(max_body_size=1000)
+    assert parse(head[:-1], limits) is NEED_MORE
+    outcome = parse(head, limits)
+    assert outcome == OversizedMessage(9, is_request, 1001, 1000)
+    assert outcome.reason == "body_size=1001 is larger than max_body_size=1000"
+
+
+def test_message_at_the_limit_is_parsed() -> None:
+    packed = bytes(PROTOCOL.pack_response(RpcResponse(1, body=b"x" * 100)))
+    limits = ParseLimits(max_body_size=len(packed) - 12)
+    assert isinstance(parse(packed, limits), RpcResponse)
+
+
+@pytest.mark.parametrize(
+    ("body_size", "meta_size", "limit"),
+    [(2**32 - 1, 64 * 1024 + 1, 2**26), (2**32 - 1, 2**32 - 1, 2**26), (100, 11, 10)],
+)
+def test_meta_of_a_message_over_the_limit_is_not_awaited_if_big(
+    body_size: int, meta_size: int, limit: int
+) -> None:
+    header = pack_header(body_size, meta_size)
+    limits = ParseLimits(max_body_size=limit)
+    assert isinstance(parse(header, limits), Broken)
+    assert PROTOCOL.bytes_wanted(IOBuf(header), limits) == 0
+
+
+def test_senseless_meta_of_a_message_over_the_limit_is_broken() -> None:
+    assert isinstance(parse(frame(b"\xff", body_size=2**30)), Broken)
+
+
+@pytest.mark.parametrize(
+    ("received", "wanted"),
+    [
+        (b"", 12),
+        (b"PRPC", 8),
+        (pack_header(1_000_000, 10), 1_000_000),
+        (pack_header(1_000_000, 10) + b"x" * 999, 999_001),
+        (pack_header(2**31, 10), 10),
+        (pack_header(0, 0), 0),
+        (pack_header(4, 5), 0),
+        (b"HTTP/1.1 200 OK", 0),
+        (b"HTTP", 0),
+    ],
+)
+def test_bytes_wanted(received: bytes, wanted: int) -> None:
+    assert PROTOCOL.bytes_wanted(IOBuf(received), DEFAULT) == wanted
+
+
+@pytest.mark.parametrize("data", [b"prpc", b"HULU", b"PRP ", b"\x00", b"STRM" + b"\x00" * 20])
+def test_other_magic_is_not_mine(data: bytes) -> None:
+    buffer = IOBuf(data)
+    assert PROTOCOL.parse(buffer, DEFAULT) is NOT_MINE
+    assert buffer == data
+
+
+def test_small_body_is_packed_into_one_block() -> None:
+    assert PROTOCOL.pack_request(RpcRequest(1, "S", "M", b"x" * 100)).block_count == 1
+
+
+def test_large_body_and_attachment_are_not_copied() -> None:
+    body = b"x" * 100_000
+    attached = b"y" * 100_000
+    packed = PROTOCOL.pack_request(RpcRequest(1, "S", "M", body, attachment=IOBuf(attached)))
+    _, body_view, attachment_view = packed
+    assert body_view.obj is body
+    assert attachment_view.obj is attached
+
+
+def test_large_received_body_is_not_copied() -> None:
+    packed = bytes(PROTOCOL.pack_response(RpcResponse(1, body=b"x" * 100_000)))
+    outcome = parse(packed)
+    assert isinstance(outcome, RpcResponse)
+    assert isinstance(outcome.body, memoryview)
+    assert outcome.body.obj is packed
+
+
+@pytest.mark.parametrize(
+    "body", [bytearray(b"abcd"), memoryview(b"abcd"), memoryview(b"abcd").cast("I")]
+)
+def test_any_bytes_like_body_is_packed(body: memoryview) -> None:
+    (parsed,) = parse_all(PROTOCOL, [bytes(PROTOCOL.pack_request(RpcRequest(1, "S", "M", body)))])
+    assert isinstance(parsed, RpcRequest)
+    assert parsed.body == b"abcd"
+
+
+def test_empty_attachment_is_not_sent() -> None:
+    assert PROTOCOL.pack_response(RpcResponse(1, attachment=IOBuf())) == bytes(
+        PROTOCOL.pack_response(RpcResponse(1))
+    )
+
+
+def two_gigabytes() -> IOBuf:
+    """2**31 bytes that take 1 MiB."""
+    attachment = IOBuf()
+    for _ in range(2048):
+        attachment.append(MEBIBYTE)
+    return attachment
+
+
+MEBIBYTE = bytes(2**20)
+
+
+def test_attachment_of_two_gigabytes_is_refused() -> None:
+    attachment = two_gigabytes()
+    with pytest.raises(BadRequestError, match="attachment of 2147483648 bytes"):
+        PROTOCOL.pack_request(RpcRequest(1, "S", "M", attachment=attachment))
+    with pytest.raises(BadResponseError, match="attachment of 2147483648 bytes"):
+        PROTOCOL.pack_response(RpcResponse(1, attachment=attachment))
+
+
+def test_frame_of_two_gigabytes_is_refused() -> None:
+    attachment = two_gigabytes()
+    attachment.pop_back(1)
+    with pytest.raises(BadRequestError, match="2147483647 of a frame"):
+        PROTOCOL.pack_request(RpcRequest(1, "S", "M", attachment=attachment))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"correlation_id": 2**63},
+        {"service": None},
+        {"log_id": 2**63},
+        {"timeout_ms": 2**31},
+        {"timeout_ms": 0.5},
+        {"request_id": 42},
+        {"user_fields": {"k": 1}},
+        {"user_fields": {"k": "\ud800"}},
+        {"credential": "text"},
+        {"body": "text"},
+        {"body": None},
+    ],
+    ids=str,
+)
+def test_request_with_a_field_that_does_not_fit_is_refused(wrong: dict[str, object]) -> None:
+    fields: dict[str, object] = {"correlation_id": 1, "service": "S", "method": "M"} | wrong
+    with pytest.raises(BadRequestError, match="Fail to pack request"):
+        PROTOCOL.pack_request(RpcRequest(**fields))  # type: ignore[arg-type]
+
+
+def test_response_with_a_field_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(BadResponseError, match="Fail to pack response"):
+        PROTOCOL.pack_response(RpcResponse(1, error_code=2**31))
