@@ -20,6 +20,7 @@ from google.protobuf.message import Message
 from pybrpc.base.deadline import NEVER
 from pybrpc.client.retry import may_retry
 from pybrpc.errors import (
+    BadRequestError,
     BadResponseError,
     ErrorCode,
     Phase,
@@ -78,7 +79,6 @@ class Call:
         controller: Controller | None,
     ) -> None:
         self.method = method
-        self.body = serialize_request(request, method.request_class)
         self.controller = controller
         self.connection: ClientConnection | None = None
         self.write_request: WriteRequest | None = None
@@ -97,6 +97,7 @@ class Call:
         if controller is not None:
             controller.reset()
             controller.method_name = method.full_name
+        self.body = self._serialize(request)
 
     def on_done(self) -> None:
         """The call has ended: `error` or `response` is set. Called once, by any thread."""
@@ -187,6 +188,15 @@ class Call:
     def peer(self) -> str:
         connection = self.connection
         return str(connection.socket.remote_side) if connection is not None else ""
+
+    def _serialize(self, request: Message) -> bytes:
+        try:
+            return serialize_request(request, self.method.request_class)
+        except BadRequestError as error:
+            self._note_failure(error)
+            error.text = self._failures
+            self._note_error(error)
+            raise
 
     def _attempt(self, connection: ClientConnection) -> None:
         while True:

@@ -76,6 +76,12 @@ class Connector:
         self._drop_sock()
         return True
 
+    def abandon(self) -> None:
+        """Close this process's copy of the descriptor and do nothing else (after a fork)."""
+        self._is_over = True
+        if self._sock is not None:
+            self._sock.close()
+
     def _begin(self) -> None:
         if self._is_over:
             return

@@ -225,7 +225,7 @@ class EpollDispatcher:
                 self._poller.modify(fd, mask)
             else:
                 self._poller.unregister(fd)
-        except OSError:
+        except (OSError, ValueError):
             logger.debug("descriptor %d was closed before it was unregistered", fd)
 
     def _mask(self, fd: int) -> int:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pybrpc.protocols.message import Message
 
 DEFAULT_CONNECT_TIMEOUT_S = 1.0
+LINGER_S = 2.0
 
 
 class Socket:
@@ -241,8 +242,13 @@ class Socket:
         self.set_failed(make_rpc_error(ErrorCode.ECLOSE, text, phase=Phase.WAITING, peer=peer))
 
     def close_after_write(self, data: IOBuf) -> None:
-        """Write a last message, shut writing down, throw away what still arrives until EOF."""
+        """Write a last message, shut writing down, throw away what still arrives until EOF.
+
+        A peer that does not close in turn is closed after `LINGER_S`.
+        """
         self._reader.discard_from_now_on()
+        with contextlib.suppress(DispatcherClosedError):
+            self.dispatcher.call_at(time.monotonic() + LINGER_S, self.close)
         with contextlib.suppress(RpcError):
             self.start_write(data, shutdown_write=True, ignore_eovercrowded=True)
 
@@ -252,8 +258,12 @@ class Socket:
         Closes this process's copy of the descriptor and tells nobody: the callers' threads don't
         exist here. Touches neither the connection nor the dispatcher.
         """
+        self._fail_token.acquire(blocking=False)
         self.error = make_rpc_error(ErrorCode.EFAILEDSOCKET, "belongs to the parent process")
         self._user = None
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            connector.abandon()
         self.close_descriptor()
 
     def raise_if_failed(self) -> None:

@@ -1,0 +1,252 @@
+"""WorkerPool: threads for handlers that block, woken as rarely as possible.
+
+Waking a thread costs about three fast handlers, so the tasks of one read are queued in one go and
+one worker is woken for them. It runs them one after another. The dispatcher watches: a look about
+1 ms after tasks were queued, and another while the queue is not empty. If the task at the front is
+still the same as at the last look, whoever should have taken it is in a slow handler, and 1, then
+2, 4, 8, ... more workers are woken, until the queue moves or each task has a worker.
+
+A worker has a lock of its own that it sleeps on. Going to sleep it enters `_idle` and looks at the
+queue once more; whoever wakes a worker takes it out of `_idle` first, so it is woken once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import Protocol
+
+from pybrpc.base.atomic import atomic_counter
+from pybrpc.base.deadline import NEVER, remaining_s
+from pybrpc.server.outbox import Outbox
+from pybrpc.transport.event_dispatcher import EventDispatcher
+
+logger = logging.getLogger("pybrpc")
+
+MAX_WORKERS = 256
+LOOK_S = 0.001
+IDLE_S = 10.0
+
+
+class Task(Protocol):
+    """What a worker runs."""
+
+    def run(self, outbox: Outbox) -> None:
+        """Do it; what it answers may wait in `outbox`. Must not raise."""
+
+
+class Worker:
+    """One thread. Sleeps on `wakeup`, which is held while nobody wants it awake."""
+
+    __slots__ = ("followers", "is_running", "outbox", "pool", "task", "thread", "wakeup")
+
+    def __init__(self, pool: WorkerPool, number: int, task: Task | None, followers: int) -> None:
+        self.pool = pool
+        self.task = task
+        self.followers = followers
+        self.is_running = False
+        self.outbox = Outbox()
+        self.wakeup = threading.Lock()
+        self.wakeup.acquire()
+        name = f"pybrpc-worker-{number}"
+        self.thread = threading.Thread(target=self._live, name=name, daemon=True)
+
+    def _live(self) -> None:
+        pool = self.pool
+        if self.followers:
+            pool.spawn(None, self.followers)
+        while True:
+            self._work()
+            if not pool.rest(self):
+                return
+
+    def _work(self) -> None:
+        self.is_running = True
+        task, self.task = self.task, None
+        queue = self.pool.queue
+        outbox = self.outbox
+        while True:
+            if task is None:
+                try:
+                    task = queue.popleft()
+                except IndexError:
+                    break
+            try:
+                task.run(outbox)
+            except BaseException:
+                logger.exception("%r raised in a worker", task)
+            task = None
+        outbox.flush()
+        self.is_running = False
+
+
+class WorkerPool:
+    """Runs tasks in daemon threads that start when needed and end when idle for 10 s.
+
+    At most `max_workers` handlers run at once; what comes then waits in the queue. `submit` and
+    `submit_apart` are called in a turn of the dispatcher, and don't block.
+    """
+
+    def __init__(self, dispatcher: EventDispatcher, max_workers: int = MAX_WORKERS) -> None:
+        self.queue: deque[Task] = deque()
+        self._dispatcher = dispatcher
+        self._max_workers = max_workers
+        self._workers: set[Worker] = set()
+        self._worker_count = atomic_counter()
+        self._spawned = atomic_counter()
+        self._idle: deque[Worker] = deque()
+        # Who was woken last to empty the queue, and has not said that it is empty.
+        self._drainer: Worker | None = None
+        self._last_front: Task | None = None
+        self._step = 1
+        self._is_armed = False
+        self._is_closed = False
+
+    def submit(self, tasks: list[Task]) -> None:
+        """Queue tasks; wake one worker if none is at the queue."""
+        self.queue.extend(tasks)
+        if self._drainer is None:
+            self._add_workers(1)
+        if not self._is_armed:
+            self._arm()
+
+    def submit_apart(self, task: Task) -> None:
+        """Run a task that is known to be slow in a worker of its own, if there may be one more."""
+        worker = self._take_idle()
+        if worker is not None:
+            worker.task = task
+            worker.wakeup.release()
+        elif not self.spawn(task, 0):
+            self.submit([task])
+
+    def close(self) -> None:
+        """Let idle workers end now and busy ones when they are done. Any thread, never blocks."""
+        self._is_closed = True
+        while (worker := self._take_idle()) is not None:
+            worker.wakeup.release()
+
+    def join(self, deadline: float = NEVER) -> None:
+        """After `close`: wait for the threads, but not for those that are in a handler."""
+        for worker in list(self._workers):
+            if worker.thread is threading.current_thread() or worker.is_running:
+                continue
+            worker.thread.join(remaining_s(deadline))
+
+    @property
+    def worker_count(self) -> int:
+        return len(self._workers)
+
+    @property
+    def idle_count(self) -> int:
+        return len(self._idle)
+
+    # --- called by workers too ---
+
+    def spawn(self, task: Task | None, followers: int) -> Worker | None:
+        """Start a worker, which starts `followers` more; `None` if there are as many as may be.
+
+        Starting a thread waits until it runs: the dispatcher starts one, and that one the next.
+        """
+        if self._worker_count.increment_and_get(1) > self._max_workers:
+            self._worker_count.decrement_and_get(1)
+            return None
+        worker = Worker(self, self._spawned.increment_and_get(1), task, followers - 1)
+        self._workers.add(worker)
+        worker.thread.start()
+        return worker
+
+    def rest(self, worker: Worker) -> bool:
+        """Sleep until there is something to do. False: end the thread."""
+        if self._drainer is worker:
+            self._drainer = None
+        self._idle.append(worker)
+        if (self.queue or self._is_closed) and self._take_out(worker):
+            return self._stays(worker)
+        if not worker.wakeup.acquire(timeout=IDLE_S):
+            if self._take_out(worker):
+                return self._stays(worker, is_wanted=False)
+            worker.wakeup.acquire()
+        return self._stays(worker)
+
+    def _stays(self, worker: Worker, is_wanted: bool = True) -> bool:
+        if self.queue or worker.task is not None or (is_wanted and not self._is_closed):
+            return True
+        self._workers.discard(worker)
+        self._worker_count.decrement_and_get(1)
+        return False
+
+    def _take_out(self, worker: Worker) -> bool:
+        """Take a worker out of the idle ones; False if somebody else did, who will wake it."""
+        try:
+            self._idle.remove(worker)
+        except (ValueError, IndexError):
+            return False
+        return True
+
+    def _take_idle(self) -> Worker | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    # --- in a turn ---
+
+    def _add_workers(self, count: int) -> None:
+        """Wake idle workers, and start what is missing."""
+        for missing in range(count, 0, -1):
+            worker = self._take_idle()
+            if worker is None:
+                worker = self.spawn(None, missing)
+                if worker is not None:
+                    self._drainer = worker
+                return
+            self._drainer = worker
+            worker.wakeup.release()
+
+    def _arm(self) -> None:
+        self._is_armed = True
+        self._last_front = self._front()
+        self._dispatcher.call_at(time.monotonic() + LOOK_S, self._look)
+
+    def _look(self) -> None:
+        """The watch: is the queue moving, and does nobody keep answers back?"""
+        self._is_armed = False
+        front = self._front()
+        if front is None:
+            # Who is not back by now is in a slow handler; the next tasks wake somebody else.
+            self._drainer = None
+            self._step = 1
+        elif front is self._last_front:
+            self._add_workers(min(self._step, len(self.queue)))
+            self._step *= 2
+        else:
+            self._step = 1
+        keeps_back = self._flush_outboxes()
+        if front is not None or keeps_back:
+            self._arm()
+
+    def _front(self) -> Task | None:
+        try:
+            return self.queue[0]
+        except IndexError:
+            return None
+
+    def _flush_outboxes(self) -> bool:
+        """Write answers that wait behind a slow handler; True if some are too young for that."""
+        now = time.monotonic()
+        keeps_back = False
+        for worker in list(self._workers):
+            outbox = worker.outbox
+            if outbox:
+                outbox.flush_if_due(now)
+                keeps_back = keeps_back or bool(outbox)
+        return keeps_back
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._is_closed else ""
+        return (
+            f"<WorkerPool {self.worker_count} workers of {self._max_workers}, "
+            f"{self.idle_count} idle, {len(self.queue)} tasks waiting{state}>"
+        )
