@@ -30,7 +30,7 @@ def main() -> None:
     server.stop(grace=1.0)
     server.join()
     served = {
-        "connections": statistics.connections_accepted,
+        "connections": statistics.accepted,
         "requests": statistics.requests,
     }
     print(json.dumps(served), flush=True)

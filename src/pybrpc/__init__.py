@@ -14,6 +14,7 @@ from pybrpc.client.sync_channel import Channel
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.rpc.controller import Controller
+from pybrpc.server import Server
 from pybrpc.transport.socket_options import SocketOptions
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "ErrorCode",
     "IOBuf",
     "RpcError",
+    "Server",
     "SocketOptions",
     "Stub",
     "aio",

@@ -148,6 +148,8 @@ class Call:
         try:
             return parse_response(self.response, self.method.response_class)
         except BadResponseError as error:
+            error.peer = self.peer
+            self._note_in_full(error)
             self._note_error(error)
             raise
 
@@ -193,8 +195,7 @@ class Call:
         try:
             return serialize_request(request, self.method.request_class)
         except BadRequestError as error:
-            self._note_failure(error)
-            error.text = self._failures
+            self._note_in_full(error)
             self._note_error(error)
             raise
 
@@ -204,7 +205,7 @@ class Call:
                 connection.send(self)
             except RpcError as error:
                 if self._gives_up_after(error):
-                    self._fail(error)
+                    self._fail(self._with_phase(error))
                     return
                 self._note_failure(error)
                 self.retried_count += 1
@@ -261,10 +262,14 @@ class Call:
         gap = " " if self._failures else ""
         self._failures += f"{gap}{retry}[E{error.code}]{error.text}"
 
-    def _fail(self, error: RpcError) -> None:
+    def _note_in_full(self, error: RpcError) -> None:
+        """Make the text of the last error that of the whole call."""
         self._note_failure(error)
         error.text = self._failures
         error.args = (error.text,)
+
+    def _fail(self, error: RpcError) -> None:
+        self._note_in_full(error)
         self.error = error
         self._end()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from google.protobuf.message import DecodeError, Message
 
-from pybrpc.errors import BadRequestError, BadResponseError, Phase
+from pybrpc.errors import BadRequestError, BadResponseError, InternalServerError, Phase
 from pybrpc.iobuf import BytesLike
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 
@@ -29,9 +29,12 @@ def serialize_request(request: Message, request_class: type[Message]) -> bytes:
 
 
 def serialize_response(response: object, response_class: type[Message]) -> bytes:
-    """The bytes of what a handler returned; BadResponseError if it can't be an answer."""
+    """The bytes of what a handler returned.
+
+    InternalServerError if it is no such message at all, BadResponseError if fields are missing.
+    """
     if not isinstance(response, response_class):
-        raise BadResponseError(
+        raise InternalServerError(
             f"the handler returned {_name_of(response)}, "
             f"not a {response_class.DESCRIPTOR.full_name}"
         )

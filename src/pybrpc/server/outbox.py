@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FLUSH_S = 0.0002
 
+Answer = tuple["ServerCall", IOBuf]
+
 
 class Outbox:
     """Filled by one thread, flushed by any."""
@@ -28,38 +30,30 @@ class Outbox:
     __slots__ = ("_answers", "_flush_at")
 
     def __init__(self) -> None:
-        self._answers: deque[tuple[ServerCall, IOBuf]] = deque()
+        self._answers: deque[Answer] = deque()
         self._flush_at = 0.0
 
     def add(self, call: ServerCall, data: IOBuf, now: float) -> None:
         """Take the answer of `call`; write all answers if the oldest has waited long enough."""
-        answers = self._answers
-        if not answers:
+        if not self._answers:
             self._flush_at = now + FLUSH_S
-        answers.append((call, data))
+        self._answers.append((call, data))
         if now >= self._flush_at:
             self.flush()
 
+    def put(self, call: ServerCall, data: IOBuf) -> None:
+        """Take the answer of `call`; somebody will flush."""
+        self._answers.append((call, data))
+
     def flush(self) -> None:
         """Write what is there. Any thread; never blocks."""
-        answers = self._answers
-        while answers:
-            try:
-                call, data = answers.popleft()
-            except IndexError:
-                return
-            calls = [call]
-            socket = call.connection.socket
-            while answers:
-                try:
-                    item = answers.popleft()
-                except IndexError:
-                    break
-                if item[0].connection.socket is not socket:
-                    answers.appendleft(item)
-                    break
-                data.append(item[1])
+        while (first := self._pop()) is not None:
+            socket = first[0].connection.socket
+            data = first[1]
+            calls = [first[0]]
+            while (item := self._pop_of(socket)) is not None:
                 calls.append(item[0])
+                data.append(item[1])
             write_answer(socket, data)
             for call in calls:
                 call.end()
@@ -68,6 +62,20 @@ class Outbox:
         """`flush`, if the oldest answer has waited long enough."""
         if self._answers and now >= self._flush_at:
             self.flush()
+
+    def _pop(self) -> Answer | None:
+        try:
+            return self._answers.popleft()
+        except IndexError:
+            return None
+
+    def _pop_of(self, socket: Socket) -> Answer | None:
+        """The next answer, if it goes to `socket`."""
+        item = self._pop()
+        if item is not None and item[0].connection.socket is not socket:
+            self._answers.appendleft(item)
+            return None
+        return item
 
     def __bool__(self) -> bool:
         return bool(self._answers)

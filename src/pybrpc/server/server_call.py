@@ -17,9 +17,10 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.body import parse_request, serialize_response
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.outbox import FLUSH_S, Outbox, write_answer
+from pybrpc.server.outbox import FLUSH_S, Outbox
 
 if TYPE_CHECKING:
+    from pybrpc.server.handler_loop import HandlerLoop
     from pybrpc.server.server_connection import ServerConnection
     from pybrpc.server.service_registry import MethodEntry
 
@@ -45,6 +46,9 @@ class ServerCall:
 
     def run(self, outbox: Outbox) -> None:
         """Parse, call the handler, leave the answer in `outbox`. In a worker thread."""
+        if self.connection.is_gone():
+            self.end()
+            return
         entry = self.entry
         if outbox and entry.mean_s > FLUSH_S:
             outbox.flush()
@@ -52,7 +56,7 @@ class ServerCall:
         controller = self._make_controller()
         response: object = None
         try:
-            request = parse_request(self.request, entry.method.request_class)
+            request = parse_request(self.request, entry.request_class)
             response = entry.handler(request, controller)
         except BaseException as error:
             # SystemExit too: a handler ends neither the worker nor the server by raising.
@@ -62,25 +66,24 @@ class ServerCall:
         entry.note_duration(now - started_at)
         outbox.add(self, data, now)
 
-    async def run_async(self) -> None:
-        """Parse, await the handler, write the answer. A task of the loop of async handlers."""
+    async def run_async(self, loop: HandlerLoop) -> None:
+        """Parse, await the handler, give the answer to `loop`, of which this is a task."""
         controller = self._make_controller()
         response: object = None
         try:
-            request = parse_request(self.request, self.entry.method.request_class)
+            request = parse_request(self.request, self.entry.request_class)
             response = await self.entry.handler(request, controller)
-        except asyncio.CancelledError as error:
-            self._fail(controller, error)
-            self.answer(self._pack(controller, None))
+        except GeneratorExit:
+            # The loop is gone, and with it who could write an answer.
+            self.end()
             raise
-        except Exception as error:
+        except (asyncio.CancelledError, KeyboardInterrupt) as error:
             self._fail(controller, error)
-        self.answer(self._pack(controller, response))
-
-    def answer(self, data: IOBuf) -> None:
-        """Write the answer and end."""
-        write_answer(self.connection.socket, data)
-        self.end()
+            loop.answer(self, self._pack(controller, None))
+            raise
+        except BaseException as error:
+            self._fail(controller, error)
+        loop.answer(self, self._pack(controller, response))
 
     def end(self) -> None:
         """The answer is queued, or nobody will read it."""
@@ -90,7 +93,7 @@ class ServerCall:
         request = self.request
         connection = self.connection
         controller = Controller(log_id=request.log_id, request_id=request.request_id)
-        controller.method_name = self.entry.method.full_name
+        controller.method_name = self.entry.full_name
         controller.timeout_ms = request.timeout_ms
         controller.received_at = self.received_at
         controller.remote_side = connection.socket.remote_side
@@ -105,37 +108,46 @@ class ServerCall:
         if isinstance(error, RpcError):
             controller.set_failed(error.code, error.text)
             return
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        controller.set_failed(ErrorCode.EINTERNAL, text)
+        controller.set_failed(ErrorCode.EINTERNAL, _text_of(error))
         if not isinstance(error, asyncio.CancelledError):
-            name = self.entry.method.full_name
-            logger.error("the handler of %s raised", name, exc_info=error)
+            logger.error("the handler of %s raised", self.entry.full_name, exc_info=error)
 
     def _pack(self, controller: Controller, response: object) -> IOBuf:
         """The bytes of the answer; one that can't be packed becomes the answer that says so."""
-        protocol = self.connection.protocol
         if not controller.error_code:
             try:
-                body = serialize_response(response, self.entry.method.response_class)
-                return protocol.pack_response(
-                    RpcResponse(
-                        self.request.correlation_id,
-                        0,
-                        "",
-                        body,
-                        controller._response_attachment,
-                        controller._response_user_fields,
-                    )
-                )
+                return self._pack_success(controller, response)
             except RpcError as error:
                 _close_coroutine(response)
                 controller.set_failed(error.code, error.text)
-        self.connection.run.note_error(self)
-        return protocol.pack_response(failure_of(self.request.correlation_id, controller))
+            except Exception as error:
+                self._fail(controller, error)
+        self.connection.run.errors.increment_and_get(1)
+        protocol = self.connection.protocol
+        try:
+            return protocol.pack_response(failure_of(self.request.correlation_id, controller))
+        except RpcError as error:
+            # The handler's own error code or user fields don't fit.
+            bare = Controller()
+            bare._server_identity = controller._server_identity
+            bare.set_failed(error.code, error.text)
+            return protocol.pack_response(failure_of(self.request.correlation_id, bare))
+
+    def _pack_success(self, controller: Controller, response: object) -> IOBuf:
+        return self.connection.protocol.pack_response(
+            RpcResponse(
+                self.request.correlation_id,
+                0,
+                "",
+                serialize_response(response, self.entry.response_class),
+                controller._response_attachment,
+                controller._response_user_fields,
+            )
+        )
 
     def __repr__(self) -> str:
         age_s = time.monotonic() - self.received_at
-        return f"<ServerCall {self.entry.method.full_name} for {age_s:.3f} s>"
+        return f"<ServerCall {self.entry.full_name} for {age_s:.3f} s>"
 
 
 def failure_of(correlation_id: int, controller: Controller) -> RpcResponse:
@@ -147,6 +159,15 @@ def failure_of(correlation_id: int, controller: Controller) -> RpcResponse:
         controller.error_text,
         user_fields=controller._response_user_fields,
     )
+
+
+def _text_of(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        return name
+    return f"{name}: {text}" if text else name
 
 
 def _close_coroutine(response: object) -> None:

@@ -12,12 +12,19 @@ from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcRequest
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.rpc.controller import Controller
+from pybrpc.server.outbox import write_answer
 from pybrpc.server.server_call import ServerCall, failure_of
 from pybrpc.transport.message_cutter import MessageCutter
 from pybrpc.transport.socket import Socket
 
 if TYPE_CHECKING:
     from pybrpc.server.server_run import ServerRun
+
+LINGER_S = 1.0
+"""How long a peer gets to close a connection on which this side has said all."""
+
+LONG_LINGER_S = 10.0
+"""The same, for a peer that is still sending a message that is too long."""
 
 
 class ServerConnection:
@@ -65,14 +72,25 @@ class ServerConnection:
     def on_failed(self, socket: Socket, error: RpcError) -> None:
         self.run.forget(self)
 
-    def close_gently(self) -> None:
-        """Let what is queued be written, tell the peer that nothing follows, wait for its end.
+    def close_gently(self, last_words: IOBuf, linger_s: float) -> None:
+        """Let what is queued be written, then `last_words`, and that nothing follows.
 
-        Closing at once could reset the connection before the peer has read its last answers.
+        Then wait for the peer to close, at most `linger_s` seconds: closing at once could reset
+        the connection before the peer has read its last answers. Inside a turn.
         """
-        if not self.is_closing:
-            self.is_closing = True
-            self.socket.close_after_write(IOBuf())
+        self.is_closing = True
+        self.socket.close_after_write(last_words)
+        self.close_later(linger_s)
+
+    def close_later(self, linger_s: float) -> None:
+        """Close in `linger_s` seconds, or as much later as the peer needs to take what it gets."""
+        self.run.dispatcher.call_at(time.monotonic() + linger_s, self._close_if_written)
+
+    def _close_if_written(self) -> None:
+        if not self.socket.backlog.size_bytes:
+            self.socket.close()
+        elif self.socket.error is None:
+            self.close_later(LINGER_S)
 
     def _admit(self, request: RpcRequest, received_at: float) -> ServerCall | None:
         run = self.run
@@ -92,14 +110,13 @@ class ServerConnection:
         elif isinstance(message, OversizedMessage) and message.is_request:
             self.run.requests += 1
             error = _bad_request(message.reason)
-            self.is_closing = True
-            self.socket.close_after_write(self._refusal(message.correlation_id, error))
+            self.close_gently(self._refusal(message.correlation_id, error), LONG_LINGER_S)
         else:
             text = f"Close {self.socket.description}: a server got a response"
             self.socket.set_failed(ProtocolError(text, is_remote=True))
 
     def _refuse(self, correlation_id: int, error: RpcError) -> None:
-        self.run.write_answer(self.socket, self._refusal(correlation_id, error))
+        write_answer(self.socket, self._refusal(correlation_id, error))
 
     def _refusal(self, correlation_id: int, error: RpcError) -> IOBuf:
         self.run.errors.increment_and_get(1)

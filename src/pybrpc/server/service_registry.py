@@ -17,15 +17,20 @@ SLOW_S = 0.001
 """Mean seconds from which on a handler counts as slow."""
 
 _WEIGHT = 0.125
+_COUNTED_S = 4 * SLOW_S
+"""What one call counts at most: a handler is slow after three slow calls in a row, not after one
+that waited for the GIL."""
 
 
 class MethodEntry:
     """One method that is served, and how long its handler takes."""
 
-    __slots__ = ("handler", "is_async", "mean_s", "method")
+    __slots__ = ("full_name", "handler", "is_async", "mean_s", "request_class", "response_class")
 
     def __init__(self, method: Method, handler: Handler) -> None:
-        self.method = method
+        self.full_name = method.full_name
+        self.request_class = method.request_class
+        self.response_class = method.response_class
         self.handler = handler
         self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
             getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
@@ -34,16 +39,14 @@ class MethodEntry:
         """Moving average of seconds in the handler. Written by many threads; losing a value in a
         race does no harm."""
 
-    @property
-    def is_slow(self) -> bool:
-        return self.mean_s > SLOW_S
-
     def note_duration(self, seconds: float) -> None:
+        if seconds > _COUNTED_S:
+            seconds = _COUNTED_S
         self.mean_s += (seconds - self.mean_s) * _WEIGHT
 
     def __repr__(self) -> str:
         kind = "async" if self.is_async else "sync"
-        return f"<MethodEntry {self.method.full_name}, {kind}, {self.mean_s * 1e6:.0f} us>"
+        return f"<MethodEntry {self.full_name}, {kind}, {self.mean_s * 1e6:.0f} us>"
 
 
 class ServiceRegistry:
@@ -110,12 +113,11 @@ class ServiceRegistry:
         return f"<ServiceRegistry {', '.join(self.service_names) or 'empty'}>"
 
 
-def _handlers_of(
-    service: ServiceDescriptor, methods: list[Method], impl: object
-) -> list[Handler]:
+def _handlers_of(service: ServiceDescriptor, methods: list[Method], impl: object) -> list[Handler]:
     handlers = [getattr(impl, method.name, None) for method in methods]
     missing = [
-        method.name for method, handler in zip(methods, handlers, strict=True)
+        method.name
+        for method, handler in zip(methods, handlers, strict=True)
         if not callable(handler)
     ]
     if missing:

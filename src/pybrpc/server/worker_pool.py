@@ -6,8 +6,8 @@ one worker is woken for them. It runs them one after another. The dispatcher wat
 still the same as at the last look, whoever should have taken it is in a slow handler, and 1, then
 2, 4, 8, ... more workers are woken, until the queue moves or each task has a worker.
 
-A worker has a lock of its own that it sleeps on. Going to sleep it enters `_idle` and looks at the
-queue once more; whoever wakes a worker takes it out of `_idle` first, so it is woken once.
+Going to sleep, a worker enters `_idle` and looks at the queue once more; whoever wakes a worker
+takes it out of `_idle` first, so it is woken once.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Protocol
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.deadline import NEVER, remaining_s
-from pybrpc.server.outbox import Outbox
+from pybrpc.server.worker import Task, Worker
 from pybrpc.transport.event_dispatcher import EventDispatcher
 
 logger = logging.getLogger("pybrpc")
@@ -28,58 +27,6 @@ logger = logging.getLogger("pybrpc")
 MAX_WORKERS = 256
 LOOK_S = 0.001
 IDLE_S = 10.0
-
-
-class Task(Protocol):
-    """What a worker runs."""
-
-    def run(self, outbox: Outbox) -> None:
-        """Do it; what it answers may wait in `outbox`. Must not raise."""
-
-
-class Worker:
-    """One thread. Sleeps on `wakeup`, which is held while nobody wants it awake."""
-
-    __slots__ = ("followers", "is_running", "outbox", "pool", "task", "thread", "wakeup")
-
-    def __init__(self, pool: WorkerPool, number: int, task: Task | None, followers: int) -> None:
-        self.pool = pool
-        self.task = task
-        self.followers = followers
-        self.is_running = False
-        self.outbox = Outbox()
-        self.wakeup = threading.Lock()
-        self.wakeup.acquire()
-        name = f"pybrpc-worker-{number}"
-        self.thread = threading.Thread(target=self._live, name=name, daemon=True)
-
-    def _live(self) -> None:
-        pool = self.pool
-        if self.followers:
-            pool.spawn(None, self.followers)
-        while True:
-            self._work()
-            if not pool.rest(self):
-                return
-
-    def _work(self) -> None:
-        self.is_running = True
-        task, self.task = self.task, None
-        queue = self.pool.queue
-        outbox = self.outbox
-        while True:
-            if task is None:
-                try:
-                    task = queue.popleft()
-                except IndexError:
-                    break
-            try:
-                task.run(outbox)
-            except BaseException:
-                logger.exception("%r raised in a worker", task)
-            task = None
-        outbox.flush()
-        self.is_running = False
 
 
 class WorkerPool:
@@ -152,9 +99,16 @@ class WorkerPool:
         if self._worker_count.increment_and_get(1) > self._max_workers:
             self._worker_count.decrement_and_get(1)
             return None
-        worker = Worker(self, self._spawned.increment_and_get(1), task, followers - 1)
+        worker = Worker(self, self._spawned.increment_and_get(1), task, followers)
         self._workers.add(worker)
-        worker.thread.start()
+        if task is None:
+            self._drainer = worker
+        try:
+            worker.thread.start()
+        except RuntimeError as error:
+            logger.warning("%r can't start a thread: %s", self, error)
+            self._forget(worker)
+            return None
         return worker
 
     def rest(self, worker: Worker) -> bool:
@@ -173,9 +127,14 @@ class WorkerPool:
     def _stays(self, worker: Worker, is_wanted: bool = True) -> bool:
         if self.queue or worker.task is not None or (is_wanted and not self._is_closed):
             return True
+        self._forget(worker)
+        return False
+
+    def _forget(self, worker: Worker) -> None:
+        if self._drainer is worker:
+            self._drainer = None
         self._workers.discard(worker)
         self._worker_count.decrement_and_get(1)
-        return False
 
     def _take_out(self, worker: Worker) -> bool:
         """Take a worker out of the idle ones; False if somebody else did, who will wake it."""
@@ -198,9 +157,7 @@ class WorkerPool:
         for missing in range(count, 0, -1):
             worker = self._take_idle()
             if worker is None:
-                worker = self.spawn(None, missing)
-                if worker is not None:
-                    self._drainer = worker
+                self.spawn(None, missing - 1)
                 return
             self._drainer = worker
             worker.wakeup.release()

@@ -63,7 +63,13 @@ class Acceptor:
         self._dispatcher.post(self._resume)
 
     def close(self) -> None:
-        """Stop listening, and close the descriptor in the next turn. Any thread, never blocks."""
+        """Stop listening. Any thread, never blocks.
+
+        The descriptor is closed now, if this is a turn of the dispatcher, else in the next one.
+        """
+        if self._dispatcher.is_current():
+            self._close()
+            return
         try:
             self._dispatcher.post(self._close)
         except DispatcherClosedError:
@@ -123,10 +129,9 @@ class Acceptor:
         return False
 
     def __repr__(self) -> str:
+        state = "accepting" if self._is_accepting else "not accepting"
         if self._sock is None:
             state = "closed"
-        else:
-            state = "accepting" if self._is_accepting else "paused"
         return f"<Acceptor on {self.endpoint}, {state}, {self.accepted} accepted>"
 
 

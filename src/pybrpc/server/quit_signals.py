@@ -1,0 +1,31 @@
+"""Ctrl-C and SIGTERM, turned into a call of a function while a block runs."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+
+@contextlib.contextmanager
+def quit_signals(on_signal: Callable[[], None]) -> Iterator[None]:
+    """Inside the block SIGINT and SIGTERM call `on_signal`, which must not block.
+
+    After it they do what they did before. Only the main thread gets signals: in any other one
+    nothing happens.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        on_signal()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,0 +1,223 @@
+"""Server: serves protobuf services to bRPC clients. After bRPC's `Server`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from types import TracebackType
+from typing import Self
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from pybrpc.base.deadline import checked_timeout_s, deadline_after
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import ServerStateError
+from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
+from pybrpc.server.quit_signals import quit_signals
+from pybrpc.server.server_run import ServerRun, ServerSettings
+from pybrpc.server.service_registry import ServiceRegistry
+from pybrpc.server.statistics import ServerStatistics
+from pybrpc.server.worker_pool import MAX_WORKERS
+from pybrpc.transport.runtime import Runtime, default_runtime
+from pybrpc.transport.socket_options import SocketOptions
+
+DEFAULT_GRACE_S = 5.0
+_THREADS_S = 1.0
+
+
+class Server:
+    """Serves the services that were added, on one address, until it is stopped.
+
+        server = Server()
+        server.add_service(echo_pb2.DESCRIPTOR.services_by_name["EchoService"], EchoService())
+        endpoint = server.start("127.0.0.1:0")
+
+    A handler is called as `method(request, controller)` and returns the response message. A plain
+    function runs in a worker thread, where it may block; a coroutine function is a task of an
+    asyncio loop, where it must not.
+
+    Which loop: under `async with Server() as server`, the running one, which then drives the
+    server's connections too. Else the connections are driven by the runtime's dispatcher thread,
+    and async handlers run in a loop thread that the server starts and stops.
+
+    All methods but `add_service` and `start` may be called from any thread. It can be started
+    again after it has stopped. In a forked child the copy of a running server is not running, and
+    touches nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_concurrency: int = 0,
+        max_body_size: int = DEFAULT_MAX_BODY_SIZE,
+        max_workers: int = MAX_WORKERS,
+        options: SocketOptions | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        """
+        max_concurrency  requests that may run at once, over all connections; more are answered
+                         with ELIMIT; 0: no limit
+        max_body_size    bytes of a request after its fixed header; a longer one is answered with
+                         EREQUEST and its connection closed
+        max_workers      threads for plain handlers; more requests than that wait in a queue
+        options          of accepted connections
+        runtime          whose dispatcher thread is used; default: the process's
+        """
+        if max_concurrency < 0 or max_workers < 1 or max_body_size < 1:
+            raise ValueError(
+                "max_concurrency must be at least 0, max_workers and max_body_size at least 1"
+            )
+        self._registry = ServiceRegistry()
+        self._settings = ServerSettings(
+            max_concurrency, max_workers, ParseLimits(max_body_size), options or SocketOptions()
+        )
+        self._runtime = runtime
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._run: ServerRun | None = None
+        self._pid = 0
+
+    def add_service(self, service: ServiceDescriptor, impl: object) -> None:
+        """Serve `service` with `impl`, an object with methods named as in the .proto file.
+
+        TypeError: `impl` lacks some of them, or `service` is no descriptor. ServerStateError:
+        the server runs, or a service of that full or short name was added already.
+        """
+        if self.is_running:
+            raise ServerStateError("add services before the server is started")
+        self._registry.add(service, impl)
+
+    def start(self, address: str | Endpoint) -> Endpoint:
+        """Listen on "host:port", port 0 for a free one; return where. Begins to serve at once.
+
+        Doesn't wait for anything, but for the resolver if `host` is a name. Raises AddressError
+        for an address that makes no sense, ListenError (an OSError) for one that can't be used,
+        ServerStateError if the server runs already.
+        """
+        if self.is_running:
+            raise ServerStateError(f"the server runs already, on {self.endpoint}")
+        endpoint = Endpoint.parse(address, allow_port_0=True)
+        runtime = self._runtime or default_runtime()
+        loop = self._loop
+        dispatcher = runtime.dispatcher if loop is None else runtime.dispatcher_of(loop)
+        run = ServerRun(endpoint, self._registry, self._settings, dispatcher, runtime, loop)
+        self._run = run
+        self._pid = os.getpid()
+        return run.acceptor.endpoint
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens; ServerStateError before the first start."""
+        if self._run is None:
+            raise ServerStateError("the server was not started")
+        return self._run.acceptor.endpoint
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, in this process, and is not over; true while it stops."""
+        run = self._current_run()
+        return run is not None and not run.stopped.is_set
+
+    def stop(self, grace: float | None = DEFAULT_GRACE_S) -> None:
+        """Begin to stop, and return at once; `join` and `wait_stopped` wait for the end.
+
+        Nothing is accepted any more and new requests are refused with ELOGOFF. Each connection is
+        closed when its running requests are answered; what still runs after `grace` seconds is
+        left alone (a thread) or cancelled (a task), and its connection closed; `None` sets no
+        limit. A second call can bring the end forward. Never blocks; also from handlers and signal handlers.
+        """
+        run = self._current_run()
+        deadline = deadline_after(checked_timeout_s(grace, "grace"))
+        if run is not None:
+            run.stop(deadline)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Block until a stop is over, or for `timeout` seconds; say whether it is over.
+
+        Waits for a `stop` too. ServerStateError inside a turn of the server's own dispatcher
+        (in the loop that it is bound to), where it would wait for itself.
+        """
+        deadline = deadline_after(checked_timeout_s(timeout))
+        run = self._current_run()
+        if run is None:
+            return True
+        if run.dispatcher.is_current():
+            raise ServerStateError("join() would block the server's loop: await wait_stopped()")
+        if not run.stopped.wait(deadline):
+            return False
+        run.join_threads(min(deadline, time.monotonic() + _THREADS_S))
+        return True
+
+    async def wait_stopped(self) -> None:
+        """`join` for asyncio: wait, in any loop, until a stop is over."""
+        run = self._current_run()
+        if run is not None:
+            await run.stopped.wait_async()
+
+    def run_until_asked_to_quit(self, grace: float | None = DEFAULT_GRACE_S) -> None:
+        """Block until Ctrl-C, SIGTERM or a `stop()`, then stop and join.
+
+        A second Ctrl-C or SIGTERM ends the grace. In another thread than the main one, which gets
+        no signals, only `stop()` ends it. After bRPC's `RunUntilAskedToQuit`.
+        """
+        if not self.is_running:
+            raise ServerStateError("start the server before run_until_asked_to_quit()")
+        signals = 0
+
+        def on_signal() -> None:
+            nonlocal signals
+            signals += 1
+            self.stop(grace if signals == 1 else 0.0)
+
+        with quit_signals(on_signal):
+            self.join()
+
+    def statistics(self) -> ServerStatistics:
+        """What it has done since it was last started; all zeros before."""
+        run = self._current_run()
+        return ServerStatistics(0, 0, 0, 0, 0, 0) if run is None else run.statistics()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self.join()
+
+    async def __aenter__(self) -> Self:
+        if self.is_running:
+            raise ServerStateError("start the server inside `async with`, not before")
+        self._loop = asyncio.get_running_loop()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        await self.wait_stopped()
+        self._loop = None
+
+    def _current_run(self) -> ServerRun | None:
+        """The run, if it is this process's."""
+        return self._run if self._pid == os.getpid() else None
+
+    def __repr__(self) -> str:
+        services = ", ".join(self._registry.service_names) or "no service"
+        run = self._current_run()
+        if run is None:
+            return f"<Server of {services}, not started>"
+        if run.stopped.is_set:
+            return f"<Server of {services}, stopped>"
+        state = "stopping" if run.is_stopping else "running"
+        return (
+            f"<Server of {services}, {state} on {run.acceptor.endpoint}, "
+            f"{len(run.connections)} connections, {len(run.calls)} requests running>"
+        )

@@ -1,0 +1,208 @@
+"""ServerRun: a server from one start to its stop: what it listens on, who is connected, what runs.
+
+A stop goes in steps, all in turns of the dispatcher:
+
+    close the acceptor; from now on requests are refused with ELOGOFF
+    a connection without running requests: write what is queued, shut writing down, wait for EOF
+    the grace, or the linger after that, is over: close what is left
+    no connection is left: close the workers and the loop of async handlers; wake who joins
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import socket as _socket
+
+from pybrpc.base.atomic import atomic_counter
+from pybrpc.base.deadline import NEVER
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import LimitReachedError, RpcError, ServerStoppingError
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.message import RpcRequest
+from pybrpc.protocols.protocol import ParseLimits
+from pybrpc.server.handler_loop import HandlerLoop
+from pybrpc.server.server_call import ServerCall
+from pybrpc.server.server_connection import LINGER_S, ServerConnection
+from pybrpc.server.service_registry import SLOW_S, ServiceRegistry
+from pybrpc.server.statistics import ServerStatistics
+from pybrpc.server.stop_latch import StopLatch
+from pybrpc.server.worker import Task
+from pybrpc.server.worker_pool import WorkerPool
+from pybrpc.transport.acceptor import Acceptor
+from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.runtime import Runtime
+from pybrpc.transport.socket_options import SocketOptions
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What a Server was made with."""
+
+    max_concurrency: int
+    max_workers: int
+    limits: ParseLimits
+    options: SocketOptions
+
+
+class ServerRun:
+    """Made by `Server.start`; of no use once `stopped` is set."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        registry: ServiceRegistry,
+        settings: ServerSettings,
+        dispatcher: EventDispatcher,
+        runtime: Runtime,
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        """Listen. Raises ListenError."""
+        self.registry = registry
+        self.settings = settings
+        self.dispatcher = dispatcher
+        self.max_concurrency = settings.max_concurrency
+        self.calls: set[ServerCall] = set()
+        self.connections: set[ServerConnection] = set()
+        self.requests = 0
+        self.errors = atomic_counter()
+        self.is_stopping = False
+        self.stopped = StopLatch()
+        self._stop_deadline = NEVER
+        self._review_is_posted = False
+        self.acceptor = Acceptor(endpoint, dispatcher, self._on_accepted, runtime)
+        self.pool = WorkerPool(dispatcher, settings.max_workers)
+        self.handler_loop = HandlerLoop(loop) if registry.has_async_methods else None
+        self.acceptor.start()
+
+    # --- in turns of the dispatcher, on behalf of connections ---
+
+    def start_calls(self, calls: list[ServerCall]) -> None:
+        """Run calls that were let in, each where its handler belongs."""
+        tasks: list[Task] = []
+        async_calls: list[ServerCall] = []
+        for call in calls:
+            entry = call.entry
+            if entry.is_async:
+                async_calls.append(call)
+            elif entry.mean_s > SLOW_S:
+                self.pool.submit_apart(call)
+            else:
+                tasks.append(call)
+        if tasks:
+            self.pool.submit(tasks)
+        if async_calls and self.handler_loop is not None:
+            self.handler_loop.start_calls(async_calls)
+
+    def why_refused(self, request: RpcRequest) -> RpcError:
+        """Checked in the order of bRPC: stopping, limit, service and method."""
+        if self.is_stopping:
+            return ServerStoppingError("Server is stopping")
+        if self.is_full:
+            return LimitReachedError(f"Reached server's max_concurrency={self.max_concurrency}")
+        return self.registry.why_not(request.service, request.method)
+
+    @property
+    def is_full(self) -> bool:
+        limit = self.max_concurrency
+        return limit > 0 and len(self.calls) >= limit
+
+    # --- from any thread ---
+
+    def end_call(self, call: ServerCall) -> None:
+        """The answer of a call is queued."""
+        self.calls.discard(call)
+        if self.is_stopping:
+            self._post_review()
+
+    def forget(self, connection: ServerConnection) -> None:
+        """A connection has failed or was closed."""
+        self.connections.discard(connection)
+        if self.is_stopping:
+            self._post_review()
+
+    def stop(self, deadline: float) -> None:
+        """Begin to stop, or bring the end of a stop forward. Never blocks, takes no lock."""
+        self.is_stopping = True
+        self._stop_deadline = min(self._stop_deadline, deadline)
+        try:
+            self.dispatcher.post(self._on_stop)
+        except DispatcherClosedError:
+            self._end_undriven()
+
+    def join_threads(self, deadline: float) -> None:
+        """After `stopped` is set: wait for the threads that are not in a handler."""
+        self.pool.join(deadline)
+        if self.handler_loop is not None:
+            self.handler_loop.join(deadline)
+
+    def statistics(self) -> ServerStatistics:
+        return ServerStatistics(
+            accepted=self.acceptor.accepted,
+            requests=self.requests,
+            errors=self.errors.get(),
+            connections=len(self.connections),
+            running=len(self.calls),
+            workers=self.pool.worker_count,
+        )
+
+    # --- the steps of a stop ---
+
+    def _on_stop(self) -> None:
+        if self.stopped.is_set:
+            return
+        self.acceptor.close()
+        for connection in list(self.connections):
+            if connection.is_closing:
+                connection.close_later(LINGER_S)
+        self._review()
+        if not self.stopped.is_set:
+            self.dispatcher.call_at(self._stop_deadline, self._on_grace_over)
+
+    def _on_grace_over(self) -> None:
+        if not self.stopped.is_set:
+            self._close_connections()
+            # After what closing has posted, so that no descriptor is left when the stop is over.
+            self.dispatcher.post(self._end)
+
+    def _post_review(self) -> None:
+        if not self._review_is_posted:
+            self._review_is_posted = True
+            try:
+                self.dispatcher.post(self._review)
+            except DispatcherClosedError:
+                self._end_undriven()
+
+    def _review(self) -> None:
+        """Close the connections on which nothing runs any more; end when none is left."""
+        self._review_is_posted = False
+        if self.stopped.is_set:
+            return
+        busy = {call.connection for call in list(self.calls)}
+        for connection in list(self.connections):
+            if connection not in busy and not connection.is_closing:
+                connection.close_gently(IOBuf(), LINGER_S)
+        if not self.connections:
+            self._end()
+
+    def _end(self) -> None:
+        self.pool.close()
+        if self.handler_loop is not None:
+            self.handler_loop.close()
+        self.stopped.set()
+
+    def _end_undriven(self) -> None:
+        """The dispatcher is gone: nothing can be waited for."""
+        self.acceptor.abandon()
+        self._close_connections()
+        self._end()
+
+    def _close_connections(self) -> None:
+        for connection in list(self.connections):
+            connection.socket.close()
+
+    def _on_accepted(self, sock: _socket.socket) -> None:
+        connection = ServerConnection(self, sock)
+        self.connections.add(connection)
+        if connection.is_gone():
+            self.forget(connection)

@@ -1,0 +1,22 @@
+"""What a server has done so far, as a value that tests, metrics and pages read."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServerStatistics:
+    """Counts since `start()`; the last three are of now."""
+
+    accepted: int
+    """Connections."""
+    requests: int
+    """Requests that were read, refused ones among them."""
+    errors: int
+    """Requests that were answered with an error."""
+    connections: int
+    running: int
+    """Requests that were let in and have no answer yet."""
+    workers: int
+    """Threads for plain handlers, idle ones among them."""

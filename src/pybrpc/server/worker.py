@@ -1,0 +1,66 @@
+"""Worker: one thread of a WorkerPool."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from pybrpc.server.outbox import Outbox
+
+if TYPE_CHECKING:
+    from pybrpc.server.worker_pool import WorkerPool
+
+logger = logging.getLogger("pybrpc")
+
+
+class Task(Protocol):
+    """What a worker runs."""
+
+    def run(self, outbox: Outbox) -> None:
+        """Do it; what it answers may wait in `outbox`. Must not raise."""
+
+
+class Worker:
+    """One thread. Sleeps on `wakeup`, which is held while nobody wants it awake."""
+
+    __slots__ = ("followers", "is_running", "outbox", "pool", "task", "thread", "wakeup")
+
+    def __init__(self, pool: WorkerPool, number: int, task: Task | None, followers: int) -> None:
+        self.pool = pool
+        self.task = task
+        self.followers = followers
+        self.is_running = False
+        self.outbox = Outbox()
+        self.wakeup = threading.Lock()
+        self.wakeup.acquire()
+        name = f"pybrpc-worker-{number}"
+        self.thread = threading.Thread(target=self._live, name=name, daemon=True)
+
+    def _live(self) -> None:
+        pool = self.pool
+        if self.followers and pool.queue:
+            pool.spawn(None, self.followers - 1)
+        while True:
+            self._work()
+            if not pool.rest(self):
+                return
+
+    def _work(self) -> None:
+        self.is_running = True
+        task, self.task = self.task, None
+        queue = self.pool.queue
+        outbox = self.outbox
+        while True:
+            if task is None:
+                try:
+                    task = queue.popleft()
+                except IndexError:
+                    break
+            try:
+                task.run(outbox)
+            except BaseException:
+                logger.exception("%r raised in a worker", task)
+            task = None
+        outbox.flush()
+        self.is_running = False

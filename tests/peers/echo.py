@@ -1,0 +1,32 @@
+"""The service that tests call, and the messages they call it with."""
+
+from __future__ import annotations
+
+from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.message import RpcRequest, RpcResponse
+from tests.protos import conformance_pb2 as pb
+
+ECHO = pb.DESCRIPTOR.services_by_name["EchoService"]
+
+
+def echo_request(message: str = "hello", **fields: object) -> pb.EchoRequest:
+    return pb.EchoRequest(message=message, **fields)
+
+
+def echo_body(request: RpcRequest) -> bytes:
+    """The serialized response to a request: its message again."""
+    message = pb.EchoRequest.FromString(bytes(request.body)).message
+    return pb.EchoResponse(message=message).SerializeToString()
+
+
+def echo_frame(request: RpcRequest, **fields: object) -> bytes:
+    """The frame that answers a request with an echo of message and attachment.
+
+    `fields` are those of RpcResponse that shall be different.
+    """
+    values: dict[str, object] = {
+        "correlation_id": request.correlation_id,
+        "body": echo_body(request),
+        "attachment": request.attachment,
+    }
+    return bytes(BAIDU_STD.pack_response(RpcResponse(**(values | fields))))  # type: ignore[arg-type]
