@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import pstats
+import subprocess
+import sys
 
 from bench.closed_loop import Window
 from bench.loads import Load, Style
@@ -45,15 +47,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
     parser.add_argument("--load", type=Load.parse, default=Load(64, Style.THREADS))
     parser.add_argument("--library", choices=LIBRARIES, default=LIBRARIES[0])
-    parser.add_argument("--side", choices=SIDES, action="append")
+    parser.add_argument("--side", choices=SIDES, help="only this one")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rows", type=int, default=30)
     parser.add_argument("--sort", choices=("tottime", "cumtime", "ncalls"), default="tottime")
     arguments = parser.parse_args()
+    if arguments.side is None:
+        profile_both()
+        return
     window = Window(warm_up_s=0.2, measure_s=arguments.seconds)
-    for side in arguments.side or SIDES:
-        found = SIDES[side](arguments.library, arguments.load, window)
-        found.strip_dirs().sort_stats(arguments.sort).print_stats(arguments.rows)
+    found = SIDES[arguments.side](arguments.library, arguments.load, window)
+    found.strip_dirs().sort_stats(arguments.sort).print_stats(arguments.rows)
+
+
+def profile_both() -> None:
+    """Each side in a process of its own, where no thread of the other is left."""
+    for side in SIDES:
+        command = [sys.executable, "-m", "bench.profile", *sys.argv[1:], "--side", side]
+        subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,24 @@ from types import TracebackType
 from typing import Any, Self
 
 
+class ThreadProfile(cProfile.Profile):
+    """The profile of one thread, on its clock."""
+
+    def __init__(self) -> None:
+        super().__init__(time.thread_time)
+
+    def create_stats(self) -> None:
+        """Without `disable()`, which would end open calls by the clock of another thread."""
+        self.snapshot_stats()
+
+
 class ThreadProfiler:
     """Profiles the thread that enters it and all threads that start until it is left."""
 
     def __init__(self) -> None:
         if sys.version_info >= (3, 12):
             raise NotImplementedError("profiling all threads needs Python 3.11")
-        self._profiles: list[cProfile.Profile] = []
+        self._profiles: list[ThreadProfile] = []
 
     def __enter__(self) -> Self:
         threading.setprofile(self._start_in_this_thread)
@@ -52,6 +63,6 @@ class ThreadProfiler:
         self._start()
 
     def _start(self) -> None:
-        profile = cProfile.Profile(time.thread_time)
+        profile = ThreadProfile()
         self._profiles.append(profile)
         profile.enable()

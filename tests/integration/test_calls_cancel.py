@@ -160,8 +160,7 @@ def test_asyncio_timeout_ends_a_call(loop: str, share: bool) -> None:
         async with pybrpc.aio.Channel(address, timeout=30, share_with_threads=share) as channel:
             stub = pybrpc.Stub(ECHO, channel)
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await stub.Echo(echo_request(), controller=controller)
+                await asyncio.wait_for(stub.Echo(echo_request(), controller=controller), 0.05)
             assert channel.statistics().in_flight == 0  # type: ignore[union-attr]
         assert controller.error_code == pybrpc.ErrorCode.ECANCELED
 
@@ -180,10 +179,13 @@ def test_one_failure_in_a_task_group_ends_the_other_calls(loop: str, share: bool
             async def call(timeout: float) -> None:
                 await stub.Echo(echo_request(), timeout=timeout)
 
-            with pytest.raises(ExceptionGroup) as caught:
+            async def calls() -> None:
                 async with asyncio.TaskGroup() as group:
                     for timeout in (30, 0.05, 30):
                         group.create_task(call(timeout))
+
+            with pytest.raises(ExceptionGroup) as caught:
+                await calls()
             assert caught.group_contains(pybrpc.errors.RpcTimeoutError)
             assert channel.statistics().in_flight == 0  # type: ignore[union-attr]
 

@@ -8,6 +8,7 @@ import pytest
 
 import pybrpc
 from pybrpc.base.deadline import InvalidTimeoutError
+from pybrpc.client.channel import DEFAULT_TIMEOUT_S
 from pybrpc.errors import ConnectError, ErrorCode, Phase, RpcTimeoutError
 from tests.peers.callers import FORMS, caller
 from tests.peers.echo import ECHO, echo_request
@@ -46,28 +47,39 @@ def test_timeout_is_half_a_second_unless_told(channel_class: type) -> None:
     assert channel_class("127.0.0.1:1").timeout_s == 0.5
 
 
-@every_form
+@pytest.mark.parametrize("form", ["blocking", "callback", "asyncio"])
 def test_default_timeout_ends_a_call(form: str) -> None:
     with ScriptedServer(never_answer) as server:
-        with caller(form, server.address, timeout=0.5) as client:
+        with caller(form, server.address, timeout=DEFAULT_TIMEOUT_S) as client:
             with pytest.raises(RpcTimeoutError, match="Reached timeout=500ms"):
                 client.call(echo_request())
 
 
 @every_form
 def test_timeout_0_ends_at_once(form: str) -> None:
-    with ScriptedServer() as server, caller(form, server.address) as client:
-        with pytest.raises(RpcTimeoutError, match="Reached timeout=0ms"):
-            client.call(echo_request(), timeout=0)
-        assert client.statistics().in_flight == 0
-        assert client.call(echo_request("next")).message == "next"
+    def answer_all_but_the_late(peer: Peer) -> None:
+        while (request := peer.read_request()) is not None:
+            if request.timeout_ms != 1:
+                peer.answer(request)
+
+    with ScriptedServer(answer_all_but_the_late) as server:
+        with caller(form, server.address) as client:
+            with pytest.raises(RpcTimeoutError, match="Reached timeout=0ms"):
+                client.call(echo_request(), timeout=0)
+            assert client.statistics().in_flight == 0
+            assert client.call(echo_request("next")).message == "next"
 
 
 @every_form
 @pytest.mark.parametrize(
     ("timeout", "kind"),
-    [(-1, InvalidTimeoutError), (-0.001, ValueError), ("1", TypeError), (True, TypeError)]
-    + [(float("nan"), TypeError)],
+    [
+        (-1, InvalidTimeoutError),
+        (-0.001, ValueError),
+        ("1", TypeError),
+        (True, TypeError),
+        (float("nan"), TypeError),
+    ],
 )
 def test_senseless_timeout_is_refused(form: str, timeout: object, kind: type[Exception]) -> None:
     with ScriptedServer() as server, caller(form, server.address) as client:
@@ -111,7 +123,7 @@ def test_deadline_ends_retries(form: str) -> None:
     """Each connection breaks; no budget but the deadline."""
 
     def script(peer: Peer) -> None:
-        peer.expect_request()
+        peer.read_request()
 
     with ScriptedServer(script) as server:
         with caller(form, server.address, max_retry=1_000_000) as client:

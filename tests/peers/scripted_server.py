@@ -172,7 +172,7 @@ def deaf_port() -> Iterator[str]:
         is_full = False
         while not is_full:
             filler = stack.enter_context(socket.socket())
-            filler.settimeout(0.2)
+            filler.settimeout(0.05)
             try:
                 filler.connect(address)
             except TimeoutError:

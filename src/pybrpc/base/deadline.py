@@ -43,7 +43,7 @@ def checked_timeout_s(timeout_s: float | None, name: str = "timeout") -> float |
         )
     if timeout_s < 0:
         raise InvalidTimeoutError(f"{name} must be at least 0 seconds, not {timeout_s!r}")
-    return float(timeout_s)
+    return None if timeout_s == NEVER else float(timeout_s)
 
 
 class InvalidTimeoutError(PyBrpcError, ValueError):

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
 from types import TracebackType
+from typing import Unpack
 
 from google.protobuf.message import Message
 
-from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.aio_forms import AioCall, AioFuture, LoopMailbox
-from pybrpc.client.channel import DEFAULT_TIMEOUT_S, ChannelBase, Shared, statistics_of
+from pybrpc.client.channel import (
+    CHANNEL_TIMEOUT,
+    ChannelBase,
+    ChannelOptions,
+    Lease,
+    Timeout,
+    statistics_of,
+)
 from pybrpc.client.connection import ConnectionStatistics
-from pybrpc.client.retry import DEFAULT_MAX_RETRY
-from pybrpc.client.sync_channel import CHANNEL_TIMEOUT, Timeout
 from pybrpc.errors import ChannelClosedError
-from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method
-from pybrpc.transport.socket import DEFAULT_CONNECT_TIMEOUT_S
-from pybrpc.transport.socket_options import SocketOptions
 
 
 class _LoopSide:
     """What a channel has in one loop."""
 
-    __slots__ = ("loop", "mailbox", "shared")
+    __slots__ = ("lease", "loop", "mailbox", "shared")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, shared: Shared) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, lease: Lease) -> None:
         self.loop = loop
-        self.shared = shared
+        self.lease = lease
+        self.shared = lease.shared
         self.mailbox = LoopMailbox(loop)
 
 
@@ -49,26 +51,13 @@ class AioChannel(ChannelBase):
         self,
         address: str | Endpoint,
         *,
-        timeout: float | None = DEFAULT_TIMEOUT_S,
-        connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT_S,
-        max_retry: int = DEFAULT_MAX_RETRY,
-        max_body_size: int = DEFAULT_MAX_BODY_SIZE,
-        options: SocketOptions | None = None,
         share_with_threads: bool = False,
+        **options: Unpack[ChannelOptions],
     ) -> None:
-        super().__init__(
-            address,
-            timeout=timeout,
-            connect_timeout=connect_timeout,
-            max_retry=max_retry,
-            max_body_size=max_body_size,
-            options=options,
-        )
+        super().__init__(address, **options)
         self.share_with_threads = share_with_threads
         self._last: _LoopSide | None = None
-        self._sides: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopSide] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._sides: dict[asyncio.AbstractEventLoop, _LoopSide] = {}
 
     def side(self) -> _LoopSide:
         """What this channel has in the running loop."""
@@ -82,10 +71,19 @@ class AioChannel(ChannelBase):
             raise ChannelClosedError(f"{self!r} was closed; make a new channel")
         side = self._sides.get(loop)
         if side is None:
-            shared = self._share(None if self.share_with_threads else loop)
-            side = self._sides.setdefault(loop, _LoopSide(loop, shared))
+            lease = self._share(None if self.share_with_threads else loop)
+            side = self._sides[loop] = _LoopSide(loop, lease)
+            self._give_back_closed_loops()
         self._last = side
         return side
+
+    def _give_back_closed_loops(self) -> None:
+        """A loop that closes tells nobody; what it had is given back when the next one comes."""
+        for loop in list(self._sides):
+            if loop.is_closed():
+                side = self._sides.pop(loop, None)
+                if side is not None:
+                    self._give_back(side.lease)
 
     def make_method(self, method: Method) -> AioStubMethod:
         return AioStubMethod(self, method)
@@ -134,11 +132,9 @@ class AioStubMethod:
         """
         channel = self._channel
         side = channel.side()
-        timeout_s = channel.timeout_s
-        if timeout is not CHANNEL_TIMEOUT:
-            timeout_s = checked_timeout_s(timeout)  # type: ignore[arg-type]
+        timeout_s = channel.timeout_of_call(timeout)
         call = AioCall(side.shared, self.method, request, timeout_s, channel.max_retry, controller)
-        return call.begin(side.loop, side.mailbox)
+        return call.begin(side.loop, side.mailbox, channel)
 
     def __repr__(self) -> str:
         return f"<AioStubMethod {self.method.full_name} on {self._channel!r}>"

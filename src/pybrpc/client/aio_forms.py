@@ -54,10 +54,13 @@ class LoopMailbox:
 class AioCall(Call):
     """The end of the call is told to an AioFuture, in its loop."""
 
-    __slots__ = ("_future", "_loop", "_mailbox")
+    __slots__ = ("_channel", "_future", "_loop", "_mailbox")
 
-    def begin(self, loop: asyncio.AbstractEventLoop, mailbox: LoopMailbox) -> AioFuture:
-        """Start, and give the future. Inside `loop`."""
+    def begin(
+        self, loop: asyncio.AbstractEventLoop, mailbox: LoopMailbox, channel: object
+    ) -> AioFuture:
+        """Start, and give the future. Inside `loop`. `channel` is kept until the end."""
+        self._channel = channel
         self._loop = loop
         self._mailbox = mailbox
         future = self._future = AioFuture(loop=loop)

@@ -106,13 +106,18 @@ class Call:
     def start(self, expires: bool = True) -> None:
         """Make the first attempt. With `expires` a timer ends the call at its deadline.
 
-        Never blocks and raises nothing: what goes wrong ends the call.
+        Never blocks and raises nothing: what goes wrong ends the call. Only what a signal handler
+        raises meanwhile comes out.
         """
-        connection = self._shared.get()
-        if expires and self._timeout_s is not None:
-            self._timeout_queue = connection.timeouts.of(self._timeout_s)
-            self._timeout_queue.add(self)
-        self._attempt(connection)
+        try:
+            connection = self._shared.get()
+            if expires and self._timeout_s is not None:
+                self._timeout_queue = connection.timeouts.of(self._timeout_s)
+                self._timeout_queue.add(self)
+            self._attempt(connection)
+        except BaseException:
+            self._on_interrupted()
+            raise
 
     def is_on_dispatcher(self) -> bool:
         """Whether the calling code runs in a turn of the dispatcher that must bring the answer."""
@@ -178,7 +183,7 @@ class Call:
     def on_connection_failed(self, error: RpcError) -> None:
         """The connection broke before an answer: try again, or end."""
         if self._gives_up_after(error):
-            self._fail(self._with_phase(error))
+            self._fail(self._with_phase(error, self._phase()))
         else:
             self._note_failure(error)
             self.retried_count += 1
@@ -205,7 +210,7 @@ class Call:
                 connection.send(self)
             except RpcError as error:
                 if self._gives_up_after(error):
-                    self._fail(self._with_phase(error))
+                    self._fail(self._with_phase(error, Phase.QUEUED))
                     return
                 self._note_failure(error)
                 self.retried_count += 1
@@ -217,6 +222,16 @@ class Call:
             if abort_error is not None:
                 self.abort(abort_error)
             return
+
+    def _on_interrupted(self) -> None:
+        """Drop the connection: its write right may be lost with the frames that were unwound."""
+        self.abort(self.canceled_error())
+        connection = self.connection
+        if connection is not None:
+            text = f"Interrupted by a signal handler that raised, while calling {self.peer}"
+            connection.socket.set_failed(
+                make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=self._phase(), peer=self.peer)
+            )
 
     def _gives_up_after(self, error: RpcError) -> bool:
         return (
@@ -234,10 +249,11 @@ class Call:
             return Phase.CONNECT
         return _PHASES[request.progress]
 
-    def _with_phase(self, error: RpcError) -> RpcError:
+    def _with_phase(self, error: RpcError, came_to: Phase) -> RpcError:
+        """A copy of the connection's error for this call, which may have come less far."""
         phase = error.phase
         if phase not in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE):
-            phase = self._phase()
+            phase = came_to
         copy = type(error)(
             error.text,
             code=error.code,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, TypedDict
 
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
@@ -23,6 +23,39 @@ from pybrpc.transport.socket_options import SocketOptions
 DEFAULT_TIMEOUT_S = 0.5
 
 Shared = SharedConnection[ClientConnection]
+
+
+class UseChannelTimeout:
+    """The type of `CHANNEL_TIMEOUT`."""
+
+    def __repr__(self) -> str:
+        return "CHANNEL_TIMEOUT"
+
+
+CHANNEL_TIMEOUT = UseChannelTimeout()
+"""As `timeout=` of a call: take the channel's."""
+
+Timeout = float | UseChannelTimeout | None
+
+
+class ChannelOptions(TypedDict, total=False):
+    """The keyword options of both channels; `pybrpc.Channel` explains them."""
+
+    timeout: float | None
+    connect_timeout: float | None
+    max_retry: int
+    max_body_size: int
+    options: SocketOptions | None
+
+
+class Lease:
+    """One use of a shared connection by one channel; ends with `end()` or with the channel."""
+
+    __slots__ = ("end", "shared")
+
+    def __init__(self, shared: Shared, end: weakref.finalize[Any, Any]) -> None:
+        self.shared = shared
+        self.end = end
 
 
 class ChannelBase:
@@ -51,15 +84,21 @@ class ChannelBase:
         self.max_retry = max_retry
         self._limits = ParseLimits(max_body_size=max_body_size)
         self._options = options or SocketOptions()
-        self._finalizers: list[weakref.finalize[Any, Any]] = []
+        self._leases: list[Lease] = []
         self._is_closed = False
 
     @property
     def is_closed(self) -> bool:
         return self._is_closed
 
-    def _share(self, loop: asyncio.AbstractEventLoop | None) -> Shared:
-        """The place of the connection that `loop`, or the dispatcher thread, drives."""
+    def timeout_of_call(self, timeout: Timeout) -> float | None:
+        """The seconds that a call gets which asks for `timeout`."""
+        if isinstance(timeout, UseChannelTimeout):
+            return self.timeout_s
+        return checked_timeout_s(timeout)
+
+    def _share(self, loop: asyncio.AbstractEventLoop | None) -> Lease:
+        """A use of the connection that `loop`, or the dispatcher thread, drives."""
         if self._is_closed:
             raise ChannelClosedError(f"{self!r} was closed; make a new channel")
         key: Hashable = (self.endpoint, loop, self._limits, self._options)
@@ -69,13 +108,18 @@ class ChannelBase:
         shared: Shared = default_runtime().connections.acquire(key, make)
         finalizer = weakref.finalize(self, shared.release)
         finalizer.atexit = False
-        self._finalizers.append(finalizer)
-        return shared
+        lease = Lease(shared, finalizer)
+        self._leases.append(lease)
+        return lease
+
+    def _give_back(self, lease: Lease) -> None:
+        self._leases.remove(lease)
+        lease.end()
 
     def _release(self) -> None:
         self._is_closed = True
-        for finalizer in self._finalizers:
-            finalizer()
+        for lease in list(self._leases):
+            lease.end()
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "open"

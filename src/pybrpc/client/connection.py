@@ -7,9 +7,10 @@ import itertools
 from typing import TYPE_CHECKING
 
 from pybrpc.errors import Phase, ProtocolError, RpcError
-from pybrpc.protocols.message import Message, RpcRequest, RpcResponse
+from pybrpc.protocols.message import Message, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.rpc.timeout_queue import TimeoutQueues
+from pybrpc.transport.delivery import deliver
 from pybrpc.transport.socket import Socket
 from pybrpc.transport.statistics import SocketStatistics
 from pybrpc.transport.write_request import WriteRequest
@@ -73,7 +74,9 @@ class ClientConnection:
         request = WriteRequest(self._protocol.pack_request(_request_of(call, correlation_id)))
         call.connection = self
         call.write_request = request
-        call.correlation_id = self.last_id = correlation_id
+        call.correlation_id = correlation_id
+        if correlation_id > self.last_id:
+            self.last_id = correlation_id
         self._pending[correlation_id] = call
         try:
             self.socket.write_request(request)
@@ -96,6 +99,8 @@ class ClientConnection:
                 self._count_dropped(message.correlation_id)
             elif isinstance(message, RpcResponse):
                 call.on_response(message)
+            elif isinstance(message, OversizedMessage):
+                self._give_up_reading(socket, call, message.reason)
             else:
                 call.on_bad_response(message.reason)
 
@@ -122,9 +127,20 @@ class ClientConnection:
         text = f"{socket.description} sent a request to a client"
         peer = str(socket.remote_side)
         error = ProtocolError(text, phase=Phase.WAITING, peer=peer, is_remote=True)
+        # Failed first: who hears of it and calls again must not get this connection.
+        deliveries = socket.mark_failed(error)
         if call is not None:
             call.on_connection_failed(error)
-        socket.set_failed(error)
+        deliver(deliveries)
+
+    def _give_up_reading(self, socket: Socket, call: Call, reason: str) -> None:
+        text = f"Close {socket.description}: {reason}"
+        peer = str(socket.remote_side)
+        deliveries = socket.mark_failed(
+            ProtocolError(text, phase=Phase.WAITING, peer=peer, is_remote=True)
+        )
+        call.on_bad_response(reason)
+        deliver(deliveries)
 
     def _count_dropped(self, correlation_id: int) -> None:
         if 0 < correlation_id <= self.last_id:

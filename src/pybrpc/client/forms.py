@@ -59,10 +59,11 @@ class CallFuture(concurrent.futures.Future[Message]):
 class FutureCall(Call):
     """The end of the call is told to a CallFuture."""
 
-    __slots__ = ("_future",)
+    __slots__ = ("_channel", "_future")
 
-    def begin(self) -> CallFuture:
-        """Start, and give the future."""
+    def begin(self, channel: object) -> CallFuture:
+        """Start, and give the future. `channel` is kept until the end."""
+        self._channel = channel
         future = self._future = CallFuture()
         future._call = self
         self.start()
@@ -76,6 +77,12 @@ class FutureCall(Call):
             future.set_running_or_notify_cancel()
             return
         try:
+            self._settle(future)
+        except SystemExit:
+            logger.exception("a done callback of a call of %s raised", self.method.full_name)
+
+    def _settle(self, future: CallFuture) -> None:
+        try:
             message = self.message()
         except RpcError as error:
             future.set_exception(error)
@@ -86,10 +93,14 @@ class FutureCall(Call):
 class CallbackCall(Call):
     """The end of the call is told to a function, on the dispatcher thread mostly."""
 
-    __slots__ = ("_done",)
+    __slots__ = ("_channel", "_done")
 
-    def begin(self, done: DoneCallback) -> None:
-        """Start; `done(response, None)` or `done(None, error)` will be called once."""
+    def begin(self, done: DoneCallback, channel: object) -> None:
+        """Start; `done(response, None)` or `done(None, error)` will be called once.
+
+        `channel` is kept until then.
+        """
+        self._channel = channel
         self._done = done
         self.start()
 
@@ -102,5 +113,5 @@ class CallbackCall(Call):
             failure = error
         try:
             self._done(message, failure)
-        except Exception:
+        except (Exception, SystemExit):
             logger.exception("the callback of a call of %s raised", self.method.full_name)

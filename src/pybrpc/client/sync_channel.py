@@ -7,26 +7,12 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from pybrpc.base.deadline import checked_timeout_s
-from pybrpc.client.channel import ChannelBase, Shared, statistics_of
+from pybrpc.client.channel import CHANNEL_TIMEOUT, ChannelBase, Shared, Timeout, statistics_of
 from pybrpc.client.connection import ConnectionStatistics
 from pybrpc.client.forms import BlockingCall, CallbackCall, CallFuture, DoneCallback, FutureCall
 from pybrpc.errors import ChannelClosedError, WouldDeadlockError
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method
-
-
-class UseChannelTimeout:
-    """The type of `CHANNEL_TIMEOUT`."""
-
-    def __repr__(self) -> str:
-        return "CHANNEL_TIMEOUT"
-
-
-CHANNEL_TIMEOUT = UseChannelTimeout()
-"""As `timeout=`: take the channel's."""
-
-Timeout = float | UseChannelTimeout | None
 
 
 class Channel(ChannelBase):
@@ -49,7 +35,7 @@ class Channel(ChannelBase):
         """The place of the connection. For the forms of calling."""
         shared = self._shared
         if shared is None:
-            shared = self._shared = self._share(None)
+            shared = self._shared = self._share(None).shared
         elif self._is_closed:
             raise ChannelClosedError(f"{self!r} was closed; make a new channel")
         return shared
@@ -113,7 +99,7 @@ class StubMethod:
         controller: Controller | None = None,
     ) -> CallFuture:
         """Start a call. Never blocks. The future gives the response or raises the RpcError."""
-        return FutureCall(*self._arguments(request, timeout, controller)).begin()
+        return FutureCall(*self._arguments(request, timeout, controller)).begin(self._channel)
 
     def with_callback(
         self,
@@ -128,15 +114,13 @@ class StubMethod:
         `done` is called once, mostly by the dispatcher thread, which drives all connections: it
         must not block. It may start calls.
         """
-        CallbackCall(*self._arguments(request, timeout, controller)).begin(done)
+        CallbackCall(*self._arguments(request, timeout, controller)).begin(done, self._channel)
 
     def _arguments(
         self, request: Message, timeout: Timeout, controller: Controller | None
     ) -> tuple[Shared, Method, Message, float | None, int, Controller | None]:
         channel = self._channel
-        timeout_s = channel.timeout_s
-        if timeout is not CHANNEL_TIMEOUT:
-            timeout_s = checked_timeout_s(timeout)  # type: ignore[arg-type]
+        timeout_s = channel.timeout_of_call(timeout)
         return channel.shared(), self.method, request, timeout_s, channel.max_retry, controller
 
     def __repr__(self) -> str:

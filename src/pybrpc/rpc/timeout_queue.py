@@ -12,6 +12,9 @@ from typing import Protocol
 
 from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
 
+GRAIN_S = 0.001
+"""Calls whose deadlines are closer together than this are expired in one go."""
+
 
 class Expiring(Protocol):
     """A call that has a deadline."""
@@ -31,7 +34,7 @@ class TimeoutQueue:
         self._owner = owner
         self._dispatcher = owner.dispatcher
         self._timeout_s = timeout_s
-        self._calls: dict[Expiring, None] = {}
+        self._calls: dict[Expiring, Expiring | None] = {}
         self._is_armed = False
 
     def add(self, call: Expiring) -> None:
@@ -51,20 +54,33 @@ class TimeoutQueue:
 
     def _fire(self) -> None:
         now = time.monotonic()
-        while (call := self._oldest()) is not None:
-            if call.deadline > now:
-                self._arm(call.deadline)
-                return
-            self._calls.pop(call, None)
-            call.expire()
-        self._is_armed = False
+        for call in self._due(now):
+            if self._calls.pop(call, call) is None:
+                call.expire()
         oldest = self._oldest()
         if oldest is None:
-            self._owner.forget(self._timeout_s, self)
-        elif not self._is_armed:
-            # Added after the last look, by a thread that still saw the queue armed.
+            self._is_armed = False
+            # Looked at again: a thread may have added a call while it still saw the queue armed.
+            oldest = self._oldest()
+            if oldest is None:
+                self._owner.forget(self._timeout_s, self)
+            if oldest is None or self._is_armed:
+                return
             self._is_armed = True
-            self._arm(oldest.deadline)
+        self._arm(max(oldest.deadline, now + GRAIN_S))
+
+    def _due(self, now: float) -> list[Expiring]:
+        """All in one pass: to look for the first of a dict again and again is quadratic."""
+        while True:
+            due: list[Expiring] = []
+            try:
+                for call in self._calls:
+                    if call.deadline > now:
+                        break
+                    due.append(call)
+            except RuntimeError:
+                continue  # another thread added or removed a call
+            return due
 
     def _oldest(self) -> Expiring | None:
         while True:

@@ -52,6 +52,7 @@ class HandlerLoop:
         a loop that drives the sockets, the socket does that.
         """
         if self._thread is None:
+            call.leave()
             write_answer(call.connection.socket, data)
             call.end()
             return

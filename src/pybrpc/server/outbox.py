@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pybrpc.transport.socket import Socket
 
 FLUSH_S = 0.0002
+LARGE_BYTES = 16 * 1024
+"""An answer from this size on is written at once: it gains nothing by waiting, and only what is
+written counts in the backlog of its connection."""
 
 Answer = tuple["ServerCall", IOBuf]
 
@@ -38,12 +41,14 @@ class Outbox:
         if not self._answers:
             self._flush_at = now + FLUSH_S
         self._answers.append((call, data))
-        if now >= self._flush_at:
+        if now >= self._flush_at or len(data) >= LARGE_BYTES:
             self.flush()
 
     def put(self, call: ServerCall, data: IOBuf) -> None:
         """Take the answer of `call`; somebody will flush."""
         self._answers.append((call, data))
+        if len(data) >= LARGE_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Write what is there. Any thread; never blocks."""
@@ -54,6 +59,8 @@ class Outbox:
             while (item := self._pop_of(socket)) is not None:
                 calls.append(item[0])
                 data.append(item[1])
+            for call in calls:
+                call.leave()
             write_answer(socket, data)
             for call in calls:
                 call.end()

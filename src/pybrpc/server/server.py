@@ -124,7 +124,8 @@ class Server:
         Nothing is accepted any more and new requests are refused with ELOGOFF. Each connection is
         closed when its running requests are answered; what still runs after `grace` seconds is
         left alone (a thread) or cancelled (a task), and its connection closed; `None` sets no
-        limit. A second call can bring the end forward. Never blocks; also from handlers and signal handlers.
+        limit. A second call can bring the end forward. Never blocks; may be called by handlers
+        and signal handlers too.
         """
         run = self._current_run()
         deadline = deadline_after(checked_timeout_s(grace, "grace"))
@@ -160,7 +161,7 @@ class Server:
         A second Ctrl-C or SIGTERM ends the grace. In another thread than the main one, which gets
         no signals, only `stop()` ends it. After bRPC's `RunUntilAskedToQuit`.
         """
-        if not self.is_running:
+        if self._current_run() is None:
             raise ServerStateError("start the server before run_until_asked_to_quit()")
         signals = 0
 
@@ -219,5 +220,5 @@ class Server:
         state = "stopping" if run.is_stopping else "running"
         return (
             f"<Server of {services}, {state} on {run.acceptor.endpoint}, "
-            f"{len(run.connections)} connections, {len(run.calls)} requests running>"
+            f"{len(run.connections)} connections, {len(run.running)} requests running>"
         )

@@ -12,7 +12,9 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from pybrpc.errors import ErrorCode, RpcError
+from google.protobuf.message import Message
+
+from pybrpc.errors import ErrorCode, OvercrowdedError, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.body import parse_request, serialize_response
@@ -56,7 +58,7 @@ class ServerCall:
         controller = self._make_controller()
         response: object = None
         try:
-            request = parse_request(self.request, entry.request_class)
+            request = self._parse()
             response = entry.handler(request, controller)
         except BaseException as error:
             # SystemExit too: a handler ends neither the worker nor the server by raising.
@@ -71,7 +73,7 @@ class ServerCall:
         controller = self._make_controller()
         response: object = None
         try:
-            request = parse_request(self.request, self.entry.request_class)
+            request = self._parse()
             response = await self.entry.handler(request, controller)
         except GeneratorExit:
             # The loop is gone, and with it who could write an answer.
@@ -84,6 +86,10 @@ class ServerCall:
         except BaseException as error:
             self._fail(controller, error)
         loop.answer(self, self._pack(controller, response))
+
+    def leave(self) -> None:
+        """The answer stands: who gets it may send the next request under the same limit."""
+        self.connection.run.running.discard(self)
 
     def end(self) -> None:
         """The answer is queued, or nobody will read it."""
@@ -103,6 +109,12 @@ class ServerCall:
         controller._server_identity = connection.identity
         controller._is_canceled = connection.is_gone
         return controller
+
+    def _parse(self) -> Message:
+        socket = self.connection.socket
+        if socket.backlog.is_crowded:
+            raise OvercrowdedError(f"Connection to {socket.remote_side} is overcrowded")
+        return parse_request(self.request, self.entry.request_class)
 
     def _fail(self, controller: Controller, error: BaseException) -> None:
         if isinstance(error, RpcError):

@@ -100,7 +100,7 @@ class ServerConnection:
             self._refuse(request.correlation_id, run.why_refused(request))
             return None
         call = ServerCall(self, request, entry, received_at)
-        run.calls.add(call)
+        run.let_in(call)
         return call
 
     def _on_other(self, message: Message) -> None:

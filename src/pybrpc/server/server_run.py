@@ -62,7 +62,10 @@ class ServerRun:
         self.settings = settings
         self.dispatcher = dispatcher
         self.max_concurrency = settings.max_concurrency
-        self.calls: set[ServerCall] = set()
+        self.running: set[ServerCall] = set()
+        """Let in and not answered yet: what max_concurrency limits."""
+        self.unwritten: set[ServerCall] = set()
+        """Those, and what has an answer that is not queued yet: what a stop waits for."""
         self.connections: set[ServerConnection] = set()
         self.requests = 0
         self.errors = atomic_counter()
@@ -105,13 +108,18 @@ class ServerRun:
     @property
     def is_full(self) -> bool:
         limit = self.max_concurrency
-        return limit > 0 and len(self.calls) >= limit
+        return limit > 0 and len(self.running) >= limit
+
+    def let_in(self, call: ServerCall) -> None:
+        self.running.add(call)
+        self.unwritten.add(call)
 
     # --- from any thread ---
 
     def end_call(self, call: ServerCall) -> None:
-        """The answer of a call is queued."""
-        self.calls.discard(call)
+        """The answer of a call is queued, or nobody will read it."""
+        self.running.discard(call)
+        self.unwritten.discard(call)
         if self.is_stopping:
             self._post_review()
 
@@ -142,7 +150,7 @@ class ServerRun:
             requests=self.requests,
             errors=self.errors.get(),
             connections=len(self.connections),
-            running=len(self.calls),
+            running=len(self.running),
             workers=self.pool.worker_count,
         )
 
@@ -166,7 +174,7 @@ class ServerRun:
             self.dispatcher.post(self._end)
 
     def _post_review(self) -> None:
-        if not self._review_is_posted:
+        if not self._review_is_posted and not self.stopped.is_set:
             self._review_is_posted = True
             try:
                 self.dispatcher.post(self._review)
@@ -178,7 +186,7 @@ class ServerRun:
         self._review_is_posted = False
         if self.stopped.is_set:
             return
-        busy = {call.connection for call in list(self.calls)}
+        busy = {call.connection for call in list(self.unwritten)}
         for connection in list(self.connections):
             if connection not in busy and not connection.is_closing:
                 connection.close_gently(IOBuf(), LINGER_S)

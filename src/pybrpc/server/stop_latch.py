@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
-from pybrpc.base.deadline import NEVER, lock_timeout_s
+from pybrpc.base.deadline import NEVER
+
+NAP_S = 0.25
 
 
 class StopLatch:
@@ -29,11 +32,17 @@ class StopLatch:
                 self._waiters.popleft()()
 
     def wait(self, deadline: float = NEVER) -> bool:
-        """Block until it is set or `deadline`, in monotonic seconds; say whether it is set."""
+        """Block until it is set or `deadline`, in monotonic seconds; say whether it is set.
+
+        A signal that comes just before the main thread falls asleep does not wake it, so it wakes
+        by itself now and then, and Python runs the signal's handler then.
+        """
         turnstile = threading.Lock()
         turnstile.acquire()
         self._add(turnstile.release)
-        turnstile.acquire(timeout=lock_timeout_s(deadline))
+        while not turnstile.acquire(timeout=_nap_s(deadline)):
+            if time.monotonic() >= deadline:
+                break
         self._discard(turnstile.release)
         return self.is_set
 
@@ -64,3 +73,7 @@ class StopLatch:
     def _discard(self, wake: Callable[[], None]) -> None:
         with contextlib.suppress(ValueError):
             self._waiters.remove(wake)
+
+
+def _nap_s(deadline: float) -> float:
+    return max(0.0, min(NAP_S, deadline - time.monotonic()))

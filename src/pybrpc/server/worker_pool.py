@@ -2,9 +2,9 @@
 
 Waking a thread costs about three fast handlers, so the tasks of one read are queued in one go and
 one worker is woken for them. It runs them one after another. The dispatcher watches: a look about
-1 ms after tasks were queued, and another while the queue is not empty. If the task at the front is
-still the same as at the last look, whoever should have taken it is in a slow handler, and 1, then
-2, 4, 8, ... more workers are woken, until the queue moves or each task has a worker.
+1 ms after tasks were queued, and another while the queue is not empty. If since the last look only
+those who were woken then have taken a task, one each, they are in slow handlers, and 1, then 2, 4,
+8, ... more workers are woken, until the queue moves or each task has a worker.
 
 Going to sleep, a worker enters `_idle` and looks at the queue once more; whoever wakes a worker
 takes it out of `_idle` first, so it is woken once.
@@ -12,6 +12,7 @@ takes it out of `_idle` first, so it is woken once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -46,18 +47,22 @@ class WorkerPool:
         self._idle: deque[Worker] = deque()
         # Who was woken last to empty the queue, and has not said that it is empty.
         self._drainer: Worker | None = None
-        self._last_front: Task | None = None
+        self._submitted = 0
+        # At the last look: tasks taken from the queue until then, and how many workers were woken.
+        self._taken = 0
+        self._woken = 0
         self._step = 1
         self._is_armed = False
         self._is_closed = False
 
     def submit(self, tasks: list[Task]) -> None:
         """Queue tasks; wake one worker if none is at the queue."""
+        self._submitted += len(tasks)
         self.queue.extend(tasks)
-        if self._drainer is None:
-            self._add_workers(1)
         if not self._is_armed:
             self._arm()
+        if self._drainer is None:
+            self._add_workers(1)
 
     def submit_apart(self, task: Task) -> None:
         """Run a task that is known to be slow in a worker of its own, if there may be one more."""
@@ -79,7 +84,9 @@ class WorkerPool:
         for worker in list(self._workers):
             if worker.thread is threading.current_thread() or worker.is_running:
                 continue
-            worker.thread.join(remaining_s(deadline))
+            # One that is just being started can't be joined yet; it will find nothing to do.
+            with contextlib.suppress(RuntimeError):
+                worker.thread.join(remaining_s(deadline))
 
     @property
     def worker_count(self) -> int:
@@ -154,6 +161,7 @@ class WorkerPool:
 
     def _add_workers(self, count: int) -> None:
         """Wake idle workers, and start what is missing."""
+        self._woken += count
         for missing in range(count, 0, -1):
             worker = self._take_idle()
             if worker is None:
@@ -164,31 +172,32 @@ class WorkerPool:
 
     def _arm(self) -> None:
         self._is_armed = True
-        self._last_front = self._front()
+        self._taken = self._submitted - len(self.queue)
+        self._woken = 0
         self._dispatcher.call_at(time.monotonic() + LOOK_S, self._look)
 
     def _look(self) -> None:
         """The watch: is the queue moving, and does nobody keep answers back?"""
         self._is_armed = False
-        front = self._front()
-        if front is None:
+        waiting = len(self.queue)
+        wanted = self._workers_wanted(waiting)
+        if not waiting:
             # Who is not back by now is in a slow handler; the next tasks wake somebody else.
             self._drainer = None
-            self._step = 1
-        elif front is self._last_front:
-            self._add_workers(min(self._step, len(self.queue)))
-            self._step *= 2
-        else:
-            self._step = 1
         keeps_back = self._flush_outboxes()
-        if front is not None or keeps_back:
+        if waiting or keeps_back:
             self._arm()
+        if wanted:
+            self._add_workers(wanted)
 
-    def _front(self) -> Task | None:
-        try:
-            return self.queue[0]
-        except IndexError:
-            return None
+    def _workers_wanted(self, waiting: int) -> int:
+        moved = self._submitted - waiting - self._taken
+        if not waiting or moved > self._woken:
+            self._step = 1
+            return 0
+        wanted = min(self._step, waiting)
+        self._step = min(2 * self._step, self._max_workers)
+        return wanted
 
     def _flush_outboxes(self) -> bool:
         """Write answers that wait behind a slow handler; True if some are too young for that."""

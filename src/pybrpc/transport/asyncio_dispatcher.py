@@ -49,11 +49,14 @@ class AsyncioDispatcher:
         return asyncio._get_running_loop() is self.loop
 
     def post(self, function: Continuation) -> None:
-        if asyncio._get_running_loop() is self.loop:
-            self.loop.call_soon(function)
+        loop = self.loop
+        if asyncio._get_running_loop() is loop and asyncio.current_task(loop) is not None:
+            loop.call_soon(function)
             return
+        # Outside a task this may be a signal handler, inside the loop's wait for events: only the
+        # thread-safe form ends that wait.
         try:
-            self.loop.call_soon_threadsafe(function)
+            loop.call_soon_threadsafe(function)
         except RuntimeError as error:
             raise DispatcherClosedError(f"{self!r}: {error}") from None
 

@@ -86,11 +86,17 @@ class Connector:
         if self._is_over:
             return
         self._timer = self._dispatcher.call_at(self._deadline, self._on_deadline)
-        if self._endpoint.is_ip:
-            self._connect_first_of(addresses_of_ip(self._endpoint))
-        else:
-            self._phase = Phase.RESOLVE
-            resolve_in_background(self._endpoint, self._on_resolved_elsewhere)
+        self._phase = Phase.RESOLVE
+        try:
+            if self._endpoint.is_ip:
+                self._on_resolved(addresses_of_ip(self._endpoint))
+            else:
+                resolve_in_background(self._endpoint, self._on_resolved_elsewhere)
+        except OSError as error:
+            self._on_resolved(error)
+        except RuntimeError as error:
+            # Python says so when the system has no room for one more thread.
+            self._on_resolved(OSError(errno.EAGAIN, str(error)))
 
     def _on_resolved_elsewhere(self, result: list[Address] | OSError) -> None:
         try:

@@ -31,17 +31,23 @@ _local = _ThreadDeliveries()
 def deliver(deliveries: list[Delivery]) -> None:
     """Call each `function(argument)`, now or, inside another delivery, right after it.
 
-    What a callback raises is logged and does not reach the caller.
+    What a callback raises is logged and does not reach the caller; only KeyboardInterrupt and
+    the like do, once the other callbacks have been called.
     """
     local = _local
+    interruption: BaseException | None = None
     local.waiting.extend(deliveries)
     # Looked at again after the flag is down: a signal handler may have added in between.
     while local.waiting and not local.is_delivering:
         local.is_delivering = True
         try:
             _deliver_waiting(local.waiting)
+        except BaseException as raised:
+            interruption = raised
         finally:
             local.is_delivering = False
+    if interruption is not None:
+        raise interruption
 
 
 def _deliver_waiting(waiting: deque[Delivery]) -> None:

@@ -29,6 +29,9 @@ WRITE = 0x004
 # epoll reports errors and hang-ups without being asked: they wake reader and writer alike.
 TROUBLE = ~(READ | WRITE)
 
+LONGEST_POLL_S = 86400.0
+"""What epoll takes at most is 2**31 ms; a timer farther away is looked at again."""
+
 _sequence = itertools.count()
 
 
@@ -196,7 +199,9 @@ class EpollDispatcher:
         timers = self._timers
         while timers and timers[0].function is None:
             heapq.heappop(timers)
-        return max(0.0, timers[0].deadline - time.monotonic()) if timers else -1
+        if not timers:
+            return -1
+        return min(max(0.0, timers[0].deadline - time.monotonic()), LONGEST_POLL_S)
 
     def _run_due_timers(self) -> None:
         now = time.monotonic()
@@ -208,7 +213,8 @@ class EpollDispatcher:
     def _call(self, function: Continuation) -> None:
         try:
             function()
-        except Exception:
+        except BaseException:
+            # SystemExit too: it would end the thread, and with it all connections, in silence.
             logger.exception("a continuation of %r raised", self)
 
     def _set(self, functions: dict[int, Continuation], fd: int, function: Continuation) -> None:

@@ -26,9 +26,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self._dispatcher: AtomicRef[EpollDispatcher | None] = atomic_ref(None)
-        self._loop_dispatchers: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, AsyncioDispatcher
-        ] = weakref.WeakKeyDictionary()
+        self._loop_dispatchers: dict[asyncio.AbstractEventLoop, AsyncioDispatcher] = {}
         self.connections: SocketMap[Any] = SocketMap()
         self.acceptors: weakref.WeakSet[Any] = weakref.WeakSet()
         self.default_socket_options = SocketOptions()
@@ -49,6 +47,9 @@ class Runtime:
         dispatcher = self._loop_dispatchers.get(loop)
         if dispatcher is None:
             dispatcher = self._loop_dispatchers.setdefault(loop, AsyncioDispatcher(loop))
+            for other in list(self._loop_dispatchers):
+                if other.is_closed():
+                    self._loop_dispatchers.pop(other, None)
         return dispatcher
 
     def close(self) -> None:

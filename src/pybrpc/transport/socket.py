@@ -259,6 +259,7 @@ class Socket:
         exist here. Touches neither the connection nor the dispatcher.
         """
         self._fail_token.acquire(blocking=False)
+        SOCKETS.remove(self.id)
         self.error = make_rpc_error(ErrorCode.EFAILEDSOCKET, "belongs to the parent process")
         self._user = None
         connector, self._connector = self._connector, None
@@ -281,6 +282,12 @@ class Socket:
             peer=error.peer,
             is_remote=error.is_remote,
         )
+
+    def __del__(self) -> None:
+        # Only when the write right was lost: a signal handler raised where it was being passed on.
+        sock: _socket.socket | None = getattr(self, "_sock", None)
+        if sock is not None:
+            sock.close()
 
     # --- what it is ---
 
@@ -372,6 +379,9 @@ class Socket:
         )
         try:
             self._connector.start()
+            if self.error is not None:
+                # Failed by another thread, whose `_close` may have been before the connector.
+                self.dispatcher.post(self._stop_connecting)
         except DispatcherClosedError as error:
             peer = str(self.remote_side)
             self._on_connect_failed(
@@ -418,10 +428,13 @@ class Socket:
 
     def _close(self) -> None:
         self._reader.stop(self)
+        self._stop_connecting()
+        self._writer.close(self)
+
+    def _stop_connecting(self) -> None:
         connector, self._connector = self._connector, None
         if connector is not None and connector.cancel():
             self._writer.keep_write(self)
-        self._writer.close(self)
 
     def _tell_failed(self, error: RpcError) -> None:
         user, self._user = self._user, None

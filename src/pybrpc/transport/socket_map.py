@@ -43,6 +43,9 @@ class SharedConnection(Generic[C]):
         while current is None or current.is_failed:
             fresh = self._make()
             if self._current.compare_and_set(current, fresh):
+                if self._users.get() <= 0:
+                    # Released meanwhile, before the exchange: nobody else would close it.
+                    fresh.close()
                 return fresh
             fresh.close()
             current = self._current.get()

@@ -82,8 +82,20 @@ class WriteRequest:
         return f"<WriteRequest {self.progress.name.lower()} {len(self.data)} bytes left>"
 
 
-UNCONNECTED: WriteRequest = WriteRequest.__new__(WriteRequest)
+class _Marker(WriteRequest):
+    """No message: what `next` and the head of a queue hold instead of one."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+UNCONNECTED: WriteRequest = _Marker("UNCONNECTED")
 """What `next` is between the exchange of the head and the link."""
 
-BUSY: WriteRequest = WriteRequest.__new__(WriteRequest)
+BUSY: WriteRequest = _Marker("BUSY")
 """The head while somebody has the write right and has taken all that was queued."""

@@ -103,10 +103,14 @@ class SocketWriter:
     def keep_write(self, socket: Socket) -> None:
         """The continuation: write batches until the queue is empty or the kernel is full."""
         outcomes: list[Delivery] = []
-        if socket.error is not None:
-            self._drain(socket, outcomes)
-        elif self._write_batches(socket, outcomes):
-            self._continue(socket, outcomes)
+        try:
+            if socket.error is not None:
+                self._drain(socket, outcomes)
+            elif self._write_batches(socket, outcomes):
+                self._continue(socket, outcomes)
+        except BaseException as reason:
+            self._give_up(socket, reason, outcomes)
+            raise
         if outcomes:
             deliver(outcomes)
 
@@ -161,19 +165,33 @@ class SocketWriter:
             if socket.error is None:
                 if request.progress is Progress.WRITTEN:
                     self.in_place += 1
-                has_right = bool(self._pending)
-                if has_right or not self._queue.release():
+                # Interrupted from here on, the right has been given back or on most likely.
+                has_right = False
+                if self._pending or not self._queue.release():
                     self._continue(socket, outcomes)
             else:
                 self._drain(socket, outcomes)
-        except BaseException:
-            # A signal handler raised, KeyboardInterrupt most likely, and what the kernel took is
-            # not known: going on could send bytes twice.
-            outcomes += socket.mark_failed(_interrupted_error(socket))
-            if has_right:
-                self._drain(socket, outcomes)
-            deliver(outcomes)
+        except BaseException as reason:
+            self._give_up(socket, reason, outcomes, has_right)
             raise
+
+    def _give_up(
+        self,
+        socket: Socket,
+        reason: BaseException,
+        outcomes: list[Delivery],
+        has_right: bool = True,
+    ) -> None:
+        """A signal handler raised, or memory ran out: what the kernel took is not known.
+
+        Going on could send bytes twice, so everything queued is failed, as if it had been sent.
+        """
+        outcomes += socket.mark_failed(_interrupted_error(socket, reason))
+        if has_right:
+            for request in self._pending:
+                request.progress = Progress.SENT
+            self._drain(socket, outcomes)
+        deliver(outcomes)
 
     # --- with the right, in a turn ---
 
@@ -308,8 +326,8 @@ class SocketWriter:
             socket.dispatcher.call_at(time.monotonic() + CUT_OFF_PAUSE_S, socket.keep_write)
 
     def _park(self, socket: Socket) -> None:
-        self._is_parked = True
         socket.dispatcher.add_writer(socket.fd, socket.on_writable)
+        self._is_parked = True
 
     def _unpark(self, socket: Socket) -> None:
         self._is_parked = False
@@ -367,6 +385,6 @@ def _undriven_error(socket: Socket, reason: Exception) -> RpcError:
     return make_rpc_error(ErrorCode.EFAILEDSOCKET, text, peer=str(socket.remote_side))
 
 
-def _interrupted_error(socket: Socket) -> RpcError:
-    text = f"Interrupted by a signal handler that raised, while writing into {socket.description}"
+def _interrupted_error(socket: Socket, reason: BaseException) -> RpcError:
+    text = f"Interrupted by {reason!r} while writing into {socket.description}"
     return make_rpc_error(ErrorCode.EFAILEDSOCKET, text, peer=str(socket.remote_side))

@@ -1,0 +1,235 @@
+"""StepScheduler: runs plain functions in threads, one at a time, switching only where told to.
+
+Code under test is instrumented so that it calls `point()` before each access to what threads
+share. Between two points it runs alone, so a schedule, the list of who went on at each point, says
+all about a run. `explore` runs a scenario once under every schedule there is, `explore_randomly`
+under some; one under which it fails is in the text of the error, and `replay` runs it again.
+
+    def scenario(scheduler):
+        queue = ...                                   # a fresh one, instrumented
+        scheduler.run(lambda: produce(queue, 1), lambda: produce(queue, 2))
+        assert ...                                    # what must hold at the end
+
+    explore(scenario)
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from pybrpc.base.atomic import AtomicRef, atomic_ref
+
+T = TypeVar("T")
+
+Scenario = Callable[["StepScheduler"], object]
+MAX_POINTS = 10_000
+
+
+class ScheduleFailure(AssertionError):
+    """A scenario failed; `choices` is the schedule to replay."""
+
+    def __init__(self, choices: Sequence[int], trace: Sequence[str], reason: BaseException) -> None:
+        self.choices = list(choices)
+        super().__init__(
+            f"{type(reason).__name__}: {reason}\nreplay(scenario, {self.choices}) runs it again:\n  "
+            + "\n  ".join(trace)
+        )
+
+
+class StuckError(AssertionError):
+    """Every thread waits for another one."""
+
+
+class _Abandoned(BaseException):
+    """Ends the threads of a run that has failed."""
+
+
+class _Worker:
+    def __init__(self, index: int, function: Callable[[], object]) -> None:
+        self.index = index
+        self.function = function
+        self.may_go = threading.Semaphore(0)
+        self.is_over = False
+        self.waits_since = -1
+
+
+class StepScheduler:
+    """One run of one scenario.
+
+    `choose(n)` says which of n threads goes on: 0 is the one that runs, if it can go on. It is
+    not asked any more once `max_preemptions` threads were stopped that could have gone on.
+    """
+
+    def __init__(self, choose: Callable[[int], int], max_preemptions: int | None = None) -> None:
+        self._choose = choose
+        self._preemptions_left = MAX_POINTS if max_preemptions is None else max_preemptions
+        self.options: list[int] = []
+        self.choices: list[int] = []
+        self.trace: list[str] = []
+        self._workers: list[_Worker] = []
+        self._current: _Worker | None = None
+        self._all_over = threading.Semaphore(0)
+        self._raised: BaseException | None = None
+        self._points = 0
+
+    def run(self, *functions: Callable[[], object]) -> None:
+        """Run the functions to their end; raise what the first of them raised."""
+        self._workers = [_Worker(index, function) for index, function in enumerate(functions)]
+        threads = [threading.Thread(target=self._work, args=(w,)) for w in self._workers]
+        for thread in threads:
+            thread.start()
+        self._go_on()
+        self._all_over.acquire()
+        for thread in threads:
+            thread.join()
+        self._current = None
+        if self._raised is not None:
+            raise self._raised
+
+    def point(self, label: str = "") -> None:
+        """Another thread may go on here. Outside `run` it does nothing."""
+        worker = self._current
+        if worker is None:
+            return
+        self._points += 1
+        if self._points > MAX_POINTS:
+            raise StuckError(f"not over after {MAX_POINTS} points")
+        self.trace.append(f"{worker.index}: {label}")
+        self._stop(worker, may_run=self._go_on())
+
+    def wait_for_others(self) -> None:
+        """Go on only after another thread has come to its next point or its end."""
+        worker = self._current
+        if worker is None:
+            raise StuckError("nobody else is running")
+        worker.waits_since = self._points
+        self.point("waits for others")
+        worker.waits_since = -1
+
+    def _work(self, worker: _Worker) -> None:
+        try:
+            self._stop(worker, may_run=False)
+            worker.function()
+        except _Abandoned:
+            pass
+        except BaseException as error:
+            self._raised = self._raised or error
+        worker.is_over = True
+        self._points += 1
+        self._go_on()
+
+    def _stop(self, worker: _Worker, *, may_run: bool) -> None:
+        if not may_run:
+            worker.may_go.acquire()
+        if self._raised is not None:
+            raise _Abandoned
+
+    def _go_on(self) -> bool:
+        """Choose who goes on, and let it; True if it is the calling thread itself."""
+        before = self._current
+        left = [worker for worker in self._workers if not worker.is_over]
+        able = [worker for worker in left if self._is_able(worker)]
+        able.sort(key=lambda worker: worker is not before)
+        if not left:
+            self._all_over.release()
+            return False
+        if not able:
+            self._raised = self._raised or StuckError("every thread waits for another one")
+            able = left
+        chosen = able[0] if self._raised is not None else self._pick(able, able[0] is before)
+        self._current = chosen
+        if chosen is before:
+            return True
+        chosen.may_go.release()
+        return False
+
+    def _is_able(self, worker: _Worker) -> bool:
+        # Its own wait is a point too, hence the 1.
+        return worker.waits_since < 0 or self._points > worker.waits_since + 1
+
+    def _pick(self, able: list[_Worker], preempts: bool) -> _Worker:
+        if len(able) == 1:
+            return able[0]
+        options = 1 if preempts and not self._preemptions_left else len(able)
+        index = self._choose(options)
+        self._preemptions_left -= preempts and index > 0
+        self.options.append(options)
+        self.choices.append(index)
+        return able[index]
+
+
+class SteppingRef(Generic[T]):
+    """An AtomicRef that comes to a point of the scheduler before each access."""
+
+    def __init__(self, scheduler: StepScheduler, initial: T) -> None:
+        self._scheduler = scheduler
+        self._ref: AtomicRef[T] = atomic_ref(initial)
+
+    def get(self) -> T:
+        self._scheduler.point("get")
+        return self._ref.get()
+
+    def get_and_set(self, desired: T) -> T:
+        self._scheduler.point(f"exchange for {desired!r}")
+        return self._ref.get_and_set(desired)
+
+    def compare_and_set(self, expected: T, desired: T) -> bool:
+        self._scheduler.point(f"replace {expected!r} with {desired!r}")
+        return self._ref.compare_and_set(expected, desired)
+
+
+def replay(scenario: Scenario, choices: Sequence[int] = ()) -> StepScheduler:
+    """Run a scenario under one schedule; where `choices` end, whoever runs goes on."""
+    return _replay(scenario, choices, None)
+
+
+def explore(
+    scenario: Scenario, *, max_preemptions: int | None = None, max_schedules: int = 1_000_000
+) -> int:
+    """Run a scenario under every schedule; return how many there are.
+
+    With `max_preemptions`, under every schedule that stops a thread which could go on at most so
+    many times; few defects need more than two, and the schedules become far fewer.
+    Raises ScheduleFailure for the first one that fails, AssertionError if there are more than
+    `max_schedules`.
+    """
+    choices: list[int] = []
+    for count in range(1, max_schedules + 1):
+        scheduler = _replay(scenario, choices, max_preemptions)
+        next_choices = _successor(scheduler.choices, scheduler.options)
+        if next_choices is None:
+            return count
+        choices = next_choices
+    raise AssertionError(f"more than {max_schedules} schedules")
+
+
+def explore_randomly(scenario: Scenario, seeds: Iterable[int]) -> None:
+    """Run a scenario under one random schedule for each seed; raises ScheduleFailure."""
+    for seed in seeds:
+        _run(scenario, StepScheduler(random.Random(seed).randrange))
+
+
+def _replay(
+    scenario: Scenario, choices: Sequence[int], max_preemptions: int | None
+) -> StepScheduler:
+    left = iter(choices)
+    return _run(scenario, StepScheduler(lambda count: next(left, 0), max_preemptions))
+
+
+def _run(scenario: Scenario, scheduler: StepScheduler) -> StepScheduler:
+    try:
+        scenario(scheduler)
+    except Exception as reason:
+        raise ScheduleFailure(scheduler.choices, scheduler.trace, reason) from reason
+    return scheduler
+
+
+def _successor(choices: list[int], options: list[int]) -> list[int] | None:
+    """The next schedule, depth first; `None` after the last."""
+    for index in reversed(range(len(choices))):
+        if choices[index] + 1 < options[index]:
+            return [*choices[:index], choices[index] + 1]
+    return None

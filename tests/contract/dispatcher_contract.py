@@ -1,0 +1,167 @@
+"""What every EventDispatcher keeps to; each function is run for each implementation."""
+
+from __future__ import annotations
+
+import socket as plain
+import threading
+import time
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.transport.event_dispatcher import EventDispatcher
+from tests.unit.transport.tools import WAIT_S, in_threads, run_inside
+
+
+def runs_what_is_posted_in_order(dispatcher: EventDispatcher) -> None:
+    ran: list[int] = []
+    for number in range(100):
+        dispatcher.post(lambda number=number: ran.append(number))
+    run_inside(dispatcher, lambda: None)
+    assert ran == list(range(100))
+
+
+def loses_nothing_that_many_threads_post(dispatcher: EventDispatcher) -> None:
+    """Each thread waits for what it posted, so the dispatcher falls asleep again and again."""
+    rounds = 500
+
+    def run(index: int) -> None:
+        ran = threading.Semaphore(0)
+        for _ in range(rounds):
+            dispatcher.post(ran.release)
+            assert ran.acquire(timeout=WAIT_S), "a wake-up was lost"
+
+    in_threads(4, run)
+
+
+def runs_what_is_posted_inside_a_turn(dispatcher: EventDispatcher) -> None:
+    ran = threading.Event()
+    dispatcher.post(lambda: dispatcher.post(lambda: dispatcher.post(ran.set)))
+    assert ran.wait(WAIT_S)
+
+
+def is_current_only_inside_a_turn(dispatcher: EventDispatcher) -> None:
+    seen: list[bool] = []
+    assert not dispatcher.is_current()
+    run_inside(dispatcher, lambda: seen.append(dispatcher.is_current()))
+    assert seen == [True]
+    assert not dispatcher.is_current()
+
+
+def calls_a_timer_once_its_time_has_come(dispatcher: EventDispatcher) -> None:
+    rang: list[float] = []
+    over = threading.Event()
+    deadline = time.monotonic() + 0.02
+    dispatcher.call_at(deadline, lambda: (rang.append(time.monotonic()), over.set()))
+    assert over.wait(WAIT_S)
+    assert rang[0] >= deadline - 0.001
+
+
+def calls_timers_in_the_order_of_their_deadlines(dispatcher: EventDispatcher) -> None:
+    rang: list[int] = []
+    over = threading.Event()
+
+    def set_all() -> None:
+        now = time.monotonic()
+        for number in (3, 1, 2):
+            dispatcher.call_at(now + number * 0.01, lambda number=number: rang.append(number))
+        dispatcher.call_at(now + 0.05, over.set)
+
+    dispatcher.post(set_all)
+    assert over.wait(WAIT_S)
+    assert rang == [1, 2, 3]
+
+
+def does_not_call_a_cancelled_timer(dispatcher: EventDispatcher) -> None:
+    rang: list[str] = []
+    over = threading.Event()
+    now = time.monotonic()
+    cancelled_outside = dispatcher.call_at(now + 0.01, lambda: rang.append("outside"))
+    cancelled_outside.cancel()
+    cancelled_outside.cancel()
+
+    def set_and_cancel() -> None:
+        dispatcher.call_at(now + 0.01, lambda: rang.append("inside")).cancel()
+
+    run_inside(dispatcher, set_and_cancel)
+    dispatcher.call_at(now + 0.03, over.set)
+    assert over.wait(WAIT_S)
+    assert rang == []
+
+
+def takes_timers_that_never_come(dispatcher: EventDispatcher) -> None:
+    """A deadline that is years away must neither end the dispatcher nor come now."""
+    rang: list[str] = []
+    timers = [
+        dispatcher.call_at(deadline, lambda: rang.append("rang"))
+        for deadline in (NEVER, time.monotonic() + 1e8, time.monotonic() + 1e15)
+    ]
+    for _ in range(3):
+        run_inside(dispatcher, lambda: None)
+    assert rang == []
+    for timer in timers:
+        timer.cancel()
+
+
+def calls_readers_and_writers_while_ready(dispatcher: EventDispatcher) -> None:
+    near, far = plain.socketpair()
+    with near, far:
+        near.setblocking(False)
+        read, wrote = threading.Semaphore(0), threading.Event()
+
+        def on_readable() -> None:
+            near.recv(1)
+            read.release()
+
+        def on_writable() -> None:
+            dispatcher.remove_writer(near.fileno())
+            wrote.set()
+
+        run_inside(dispatcher, lambda: dispatcher.add_reader(near.fileno(), on_readable))
+        run_inside(dispatcher, lambda: dispatcher.add_writer(near.fileno(), on_writable))
+        assert wrote.wait(WAIT_S)
+        far.send(b"ab")
+        assert read.acquire(timeout=WAIT_S)
+        assert read.acquire(timeout=WAIT_S)
+        run_inside(dispatcher, lambda: dispatcher.remove_reader(near.fileno()))
+        far.send(b"c")
+        run_inside(dispatcher, lambda: None)
+        assert near.recv(1) == b"c"
+
+
+def removing_what_is_not_there_does_nothing(dispatcher: EventDispatcher) -> None:
+    near, far = plain.socketpair()
+    with near, far:
+        raised: list[Exception] = []
+
+        def remove() -> None:
+            try:
+                dispatcher.remove_reader(near.fileno())
+                dispatcher.remove_writer(near.fileno())
+            except Exception as error:
+                raised.append(error)
+
+        run_inside(dispatcher, remove)
+        assert raised == []
+
+
+def goes_on_after_a_continuation_raised(dispatcher: EventDispatcher) -> None:
+    def fail() -> None:
+        raise ValueError("a continuation raised")
+
+    dispatcher.post(fail)
+    dispatcher.call_at(time.monotonic(), fail)
+    run_inside(dispatcher, lambda: None)
+
+
+CONTRACT = [
+    runs_what_is_posted_in_order,
+    loses_nothing_that_many_threads_post,
+    runs_what_is_posted_inside_a_turn,
+    is_current_only_inside_a_turn,
+    calls_a_timer_once_its_time_has_come,
+    calls_timers_in_the_order_of_their_deadlines,
+    does_not_call_a_cancelled_timer,
+    takes_timers_that_never_come,
+    calls_readers_and_writers_while_ready,
+    removing_what_is_not_there_does_nothing,
+    goes_on_after_a_continuation_raised,
+]

@@ -1,0 +1,38 @@
+"""The contract of EventDispatcher, kept by each kind of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvloop
+
+from pybrpc.transport import epoll_dispatcher
+from pybrpc.transport.event_dispatcher import EventDispatcher
+from tests.contract.dispatcher_contract import CONTRACT
+from tests.unit.transport.tools import running_dispatcher
+
+
+@pytest.fixture(scope="module", autouse=True)
+def uvloop_has_made_its_pipe() -> None:
+    """The first loop of libuv opens a pipe that stays open for the life of the process."""
+    uvloop.new_event_loop().close()
+
+
+@pytest.fixture(params=["epoll", "selectors", "pipe", "asyncio", "uvloop"])
+def dispatcher(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[EventDispatcher]:
+    """Also the epoll dispatcher as it is on systems without epoll, and without eventfd."""
+    kind = request.param
+    if kind == "selectors":
+        monkeypatch.delattr(epoll_dispatcher.select, "epoll")
+    if kind == "pipe":
+        monkeypatch.delattr(epoll_dispatcher.os, "eventfd")
+    with running_dispatcher("epoll" if kind in ("selectors", "pipe") else kind) as running:
+        yield running
+
+
+@pytest.mark.parametrize("rule", CONTRACT, ids=lambda rule: rule.__name__)
+def test_dispatcher(dispatcher: EventDispatcher, rule: Callable[[EventDispatcher], None]) -> None:
+    rule(dispatcher)

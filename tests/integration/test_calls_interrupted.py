@@ -1,0 +1,81 @@
+"""Signal handlers that raise inside a call: Ctrl-C most of all."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import pybrpc
+from tests.peers.echo import ECHO, echo_request
+from tests.peers.scripted_server import Peer, ScriptedServer
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture
+def raising_alarm() -> Iterator[None]:
+    def interrupt(number: int, frame: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_ctrl_c_in_a_blocking_call_cancels_it() -> None:
+    controller = pybrpc.Controller()
+
+    def script(peer: Peer) -> None:
+        request = peer.expect_request()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        is_canceled.wait()
+        peer.answer(request)
+        peer.echo_until_closed()
+
+    is_canceled = threading.Event()
+    with ScriptedServer(script) as server, pybrpc.Channel(server.address, timeout=30) as channel:
+        stub = pybrpc.Stub(ECHO, channel)
+        with pytest.raises(KeyboardInterrupt):
+            stub.Echo(echo_request(), controller=controller)
+        assert controller.error_code == pybrpc.ErrorCode.ECANCELED
+        assert channel.statistics().in_flight == 0  # type: ignore[union-attr]
+        is_canceled.set()
+        assert stub.Echo(echo_request("next")).message == "next"
+        assert channel.statistics().late_answers == 1  # type: ignore[union-attr]
+    assert server.connections == 1
+
+
+def storm(work: Callable[[], None], strokes: int) -> None:
+    """Run `work` again and again while a signal interrupts it wherever it happens to be."""
+    interrupted = 0
+    delay_s = 20e-6
+    while interrupted < strokes:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, delay_s)
+            work()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except Interrupted:
+            interrupted += 1
+        delay_s = 20e-6 + (delay_s * 1.07) % 400e-6
+
+
+@pytest.mark.usefixtures("raising_alarm")
+# What a signal handler raises inside a destructor Python itself swallows.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_channel_is_usable_after_being_interrupted_anywhere() -> None:
+    def work() -> None:
+        stub.Echo(echo_request("x"), timeout=10)
+
+    with ScriptedServer() as server, pybrpc.Channel(server.address) as channel:
+        stub = pybrpc.Stub(ECHO, channel)
+        stub.Echo(echo_request("before"), timeout=10)
+        for _ in range(20):
+            storm(work, strokes=50)
+            assert stub.Echo(echo_request("after"), timeout=10).message == "after"
+        assert channel.statistics().in_flight == 0  # type: ignore[union-attr]

@@ -1,0 +1,71 @@
+"""Stub and channels as objects: what they have, what they refuse, what they say of themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import pybrpc
+from tests.protos import conformance_pb2 as pb
+
+ECHO = pb.DESCRIPTOR.services_by_name["EchoService"]
+CHANNELS = [pybrpc.Channel, pybrpc.aio.Channel]
+
+
+@pytest.mark.parametrize("channel_class", CHANNELS)
+def test_stub_has_the_methods_of_its_service(channel_class: Any) -> None:
+    stub = pybrpc.Stub(ECHO, channel_class("127.0.0.1:1"))
+    for name in ("Echo", "Stream"):
+        method = getattr(stub, name).method
+        assert method.full_name == f"conformance.EchoService.{name}"
+        assert (method.request_class, method.response_class) == (pb.EchoRequest, pb.EchoResponse)
+
+
+def test_unknown_method_is_told_with_those_there_are() -> None:
+    stub = pybrpc.Stub(ECHO, pybrpc.Channel("127.0.0.1:1"))
+    with pytest.raises(
+        AttributeError, match=r"conformance\.EchoService has no method Ecoh; it has Echo, Stream"
+    ):
+        stub.Ecoh  # noqa: B018
+
+
+@pytest.mark.parametrize("channel", [None, "127.0.0.1:1", object()])
+def test_what_is_no_channel_is_refused(channel: Any) -> None:
+    with pytest.raises(TypeError, match=r"pass a pybrpc\.Channel or pybrpc\.aio"):
+        pybrpc.Stub(ECHO, channel)
+
+
+def test_what_is_no_service_is_refused() -> None:
+    with pytest.raises(TypeError, match="pass the descriptor of a service"):
+        pybrpc.Stub(pb.EchoRequest, pybrpc.Channel("127.0.0.1:1"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("channel_class", CHANNELS)
+@pytest.mark.parametrize("max_retry", [-1, 1.5, True, None, "3"])
+def test_senseless_max_retry_is_refused(channel_class: Any, max_retry: Any) -> None:
+    with pytest.raises(ValueError, match="max_retry must be a whole number >= 0"):
+        channel_class("127.0.0.1:1", max_retry=max_retry)
+
+
+@pytest.mark.parametrize("channel_class", CHANNELS)
+def test_unknown_option_is_refused(channel_class: Any) -> None:
+    with pytest.raises(TypeError, match="timeout_ms"):
+        channel_class("127.0.0.1:1", timeout_ms=5)
+
+
+def test_reprs() -> None:
+    channel = pybrpc.Channel("127.0.0.1:8000", timeout=1.5)
+    assert repr(channel) == "<Channel to 127.0.0.1:8000, open, timeout 1.5 s>"
+    stub = pybrpc.Stub(ECHO, channel)
+    assert repr(stub) == f"<Stub of conformance.EchoService on {channel!r}>"
+    assert repr(stub.Echo) == f"<StubMethod conformance.EchoService.Echo on {channel!r}>"
+    channel.close()
+    assert repr(channel) == "<Channel to 127.0.0.1:8000, closed, timeout 1.5 s>"
+
+
+def test_repr_of_an_aio_channel() -> None:
+    channel = pybrpc.aio.Channel("[::1]:8000", timeout=None)
+    assert repr(channel) == "<AioChannel to [::1]:8000, open, timeout none>"
+    stub = pybrpc.Stub(ECHO, channel)
+    assert repr(stub.Echo) == f"<AioStubMethod conformance.EchoService.Echo on {channel!r}>"

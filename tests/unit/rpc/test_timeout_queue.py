@@ -1,0 +1,190 @@
+"""TimeoutQueue on a dispatcher and a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pybrpc.rpc import timeout_queue
+from pybrpc.rpc.timeout_queue import TimeoutQueues
+from pybrpc.transport.event_dispatcher import DispatcherClosedError
+
+
+class Clock:
+    """Stands in for the time module and for a dispatcher: timers run when the test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.fired = 0
+        self.is_closed = False
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def call_at(self, deadline: float, function: Callable[[], None]) -> None:
+        if self.is_closed:
+            raise DispatcherClosedError
+        self.timers.append((deadline, function))
+
+    def advance(self, seconds: float) -> None:
+        end = self.now + seconds
+        while due := [timer for timer in self.timers if timer[0] <= end]:
+            timer = min(due, key=lambda timer: timer[0])
+            self.timers.remove(timer)
+            self.now = max(self.now, timer[0])
+            self.fired += 1
+            timer[1]()
+        self.now = end
+
+
+class Call:
+    def __init__(self, clock: Clock, timeout_s: float) -> None:
+        self.deadline = clock.now + timeout_s
+        self.expired_at: list[float] = []
+        self._clock = clock
+
+    def expire(self) -> None:
+        self.expired_at.append(self._clock.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(timeout_queue, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def queues(clock: Clock) -> TimeoutQueues:
+    return TimeoutQueues(clock)  # type: ignore[arg-type]
+
+
+def add(queues: TimeoutQueues, clock: Clock, timeout_s: float) -> Call:
+    call = Call(clock, timeout_s)
+    queues.of(timeout_s).add(call)
+    return call
+
+
+def test_call_expires_once_at_its_deadline(queues: TimeoutQueues, clock: Clock) -> None:
+    call = add(queues, clock, 5)
+    clock.advance(4.99)
+    assert call.expired_at == []
+    clock.advance(100)
+    assert call.expired_at == [1005]
+
+
+def test_ended_call_does_not_expire(queues: TimeoutQueues, clock: Clock) -> None:
+    call = add(queues, clock, 5)
+    queues.of(5).discard(call)
+    queues.of(5).discard(call)
+    clock.advance(100)
+    assert call.expired_at == []
+
+
+def test_calls_expire_each_at_its_own_deadline(queues: TimeoutQueues, clock: Clock) -> None:
+    calls = []
+    for _ in range(10):
+        calls.append(add(queues, clock, 5))
+        clock.advance(1)
+    clock.advance(100)
+    assert [call.expired_at for call in calls] == [[1005 + i] for i in range(10)]
+
+
+def test_timeouts_of_different_length_do_not_wait_for_each_other(
+    queues: TimeoutQueues, clock: Clock
+) -> None:
+    long, short = add(queues, clock, 50), add(queues, clock, 5)
+    assert len(queues) == 2
+    clock.advance(100)
+    assert (short.expired_at, long.expired_at) == ([1005], [1050])
+
+
+def test_one_timer_serves_steady_traffic(queues: TimeoutQueues, clock: Clock) -> None:
+    """It fires about once per timeout, not once per call."""
+    for _ in range(1000):
+        call = add(queues, clock, 5)
+        clock.advance(0.01)
+        queues.of(5).discard(call)
+    assert clock.fired <= 3
+    assert len(clock.timers) <= 1
+
+
+def test_calls_close_together_expire_in_one_go(queues: TimeoutQueues, clock: Clock) -> None:
+    calls = []
+    for _ in range(100):
+        calls.append(add(queues, clock, 5))
+        clock.advance(0.00001)
+    clock.advance(100)
+    assert all(len(call.expired_at) == 1 for call in calls)
+    assert clock.fired <= 3
+
+
+def test_no_call_expires_early(queues: TimeoutQueues, clock: Clock) -> None:
+    calls = []
+    for _ in range(500):
+        calls.append(add(queues, clock, 5))
+        clock.advance(0.0004)
+    clock.advance(100)
+    late = [call.expired_at[0] - call.deadline for call in calls]
+    assert min(late) >= 0
+    assert max(late) <= 2 * timeout_queue.GRAIN_S
+
+
+def test_empty_queue_is_forgotten(queues: TimeoutQueues, clock: Clock) -> None:
+    for i in range(100):
+        queue = queues.of(i)
+        call = add(queues, clock, i)
+        queue.discard(call)
+    clock.advance(200)
+    assert len(queues) == 0
+    assert clock.timers == []
+
+
+def test_call_added_to_a_forgotten_queue_expires(queues: TimeoutQueues, clock: Clock) -> None:
+    queue = queues.of(5)
+    add(queues, clock, 5)
+    clock.advance(10)
+    assert len(queues) == 0
+    call = Call(clock, 5)
+    queue.add(call)
+    clock.advance(10)
+    assert call.expired_at == [1015]
+
+
+def test_call_added_while_the_last_one_expires(queues: TimeoutQueues, clock: Clock) -> None:
+    added: list[Call] = []
+
+    class Adding(Call):
+        def expire(self) -> None:
+            super().expire()
+            added.append(add(queues, clock, 5))
+
+    queues.of(5).add(Adding(clock, 5))
+    clock.advance(100)
+    assert [call.expired_at for call in added] == [[1010]]
+
+
+def test_call_that_ends_while_another_expires(queues: TimeoutQueues, clock: Clock) -> None:
+    """Both were due; ending the first ended the second."""
+
+    class Ending(Call):
+        def expire(self) -> None:
+            super().expire()
+            queues.of(5).discard(second)
+
+    first, second = Ending(clock, 5), Call(clock, 5)
+    for call in (first, second):
+        queues.of(5).add(call)
+    clock.advance(100)
+    assert (first.expired_at, second.expired_at) == ([1005], [])
+
+
+def test_dispatcher_that_is_closed_raises_nothing(queues: TimeoutQueues, clock: Clock) -> None:
+    clock.is_closed = True
+    add(queues, clock, 5)
+    clock.is_closed = False
+    second = add(queues, clock, 5)
+    clock.advance(10)
+    assert second.expired_at == [1005]

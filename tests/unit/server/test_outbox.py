@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import threading
+from typing import Any, cast
+
+import pytest
+
+from pybrpc.errors import RpcError
+from pybrpc.iobuf import IOBuf
+from pybrpc.server.outbox import FLUSH_S, LARGE_BYTES, Outbox
+
+
+class FakeSocket:
+    def __init__(self, error: RpcError | None = None) -> None:
+        self.written: list[bytes] = []
+        self.error = error
+
+    def start_write(self, data: IOBuf, *, ignore_eovercrowded: bool) -> None:
+        if self.error is not None:
+            raise self.error
+        assert ignore_eovercrowded
+        self.written.append(bytes(data))
+
+
+class FakeCall:
+    def __init__(self, socket: FakeSocket) -> None:
+        self.connection = self
+        self.socket = socket
+        self.ended = 0
+        self.left_before_write: list[bytes] | None = None
+        self.written_before_end: list[bytes] = []
+
+    def leave(self) -> None:
+        self.left_before_write = list(self.socket.written)
+
+    def end(self) -> None:
+        self.ended += 1
+        self.written_before_end = list(self.socket.written)
+
+
+def put(outbox: Outbox, call: FakeCall, data: bytes) -> None:
+    outbox.put(cast(Any, call), IOBuf(data))
+
+
+def test_answers_for_one_socket_go_out_in_one_write() -> None:
+    outbox, socket = Outbox(), FakeSocket()
+    calls = [FakeCall(socket) for _ in range(3)]
+    for index, call in enumerate(calls):
+        put(outbox, call, b"%d" % index)
+    outbox.flush()
+    assert socket.written == [b"012"]
+    assert [call.ended for call in calls] == [1, 1, 1]
+    assert not outbox
+
+
+def test_answers_for_several_sockets_keep_their_order() -> None:
+    outbox, one, two = Outbox(), FakeSocket(), FakeSocket()
+    for index, socket in enumerate([one, one, two, one]):
+        put(outbox, FakeCall(socket), b"%d" % index)
+    outbox.flush()
+    assert (one.written, two.written) == ([b"01", b"3"], [b"2"])
+
+
+def test_call_leaves_before_and_ends_after_its_answer_was_written() -> None:
+    outbox, call = Outbox(), FakeCall(FakeSocket())
+    put(outbox, call, b"answer")
+    outbox.flush()
+    assert call.left_before_write == []
+    assert call.written_before_end == [b"answer"]
+
+
+def test_call_ends_although_its_connection_is_gone() -> None:
+    outbox, call = Outbox(), FakeCall(FakeSocket(RpcError("gone")))
+    put(outbox, call, b"answer")
+    outbox.flush()
+    assert call.ended == 1
+
+
+def test_answers_wait_until_the_oldest_is_due() -> None:
+    outbox, socket = Outbox(), FakeSocket()
+    outbox.add(cast(Any, FakeCall(socket)), IOBuf(b"0"), now=5.0)
+    outbox.add(cast(Any, FakeCall(socket)), IOBuf(b"1"), now=5.0 + FLUSH_S / 2)
+    outbox.flush_if_due(now=5.0 + FLUSH_S / 2)
+    assert socket.written == []
+    outbox.add(cast(Any, FakeCall(socket)), IOBuf(b"2"), now=5.0 + FLUSH_S * 2)
+    assert socket.written == [b"012"]
+
+
+def test_flush_if_due_writes_what_is_old() -> None:
+    outbox, socket = Outbox(), FakeSocket()
+    outbox.add(cast(Any, FakeCall(socket)), IOBuf(b"0"), now=5.0)
+    outbox.flush_if_due(now=6.0)
+    assert socket.written == [b"0"]
+
+
+@pytest.mark.parametrize("is_timed", [True, False])
+def test_large_answer_does_not_wait(is_timed: bool) -> None:
+    outbox, socket = Outbox(), FakeSocket()
+    put(outbox, FakeCall(socket), b"small")
+    large = IOBuf(bytes(LARGE_BYTES))
+    if is_timed:
+        outbox.add(cast(Any, FakeCall(socket)), large, now=0.0)
+    else:
+        outbox.put(cast(Any, FakeCall(socket)), large)
+    assert socket.written == [b"small" + bytes(LARGE_BYTES)]
+
+
+def test_two_threads_that_flush_write_each_answer_once() -> None:
+    outbox, socket = Outbox(), FakeSocket()
+    calls = [FakeCall(socket) for _ in range(2000)]
+    is_done = threading.Event()
+
+    def flush_until_done() -> None:
+        while not is_done.is_set():
+            outbox.flush()
+
+    flusher = threading.Thread(target=flush_until_done)
+    flusher.start()
+    for index, call in enumerate(calls):
+        put(outbox, call, b"%d," % index)
+        outbox.flush()
+    is_done.set()
+    flusher.join()
+    written = b"".join(socket.written).split(b",")[:-1]
+    assert sorted(map(int, written)) == list(range(2000))
+    assert {call.ended for call in calls} == {1}

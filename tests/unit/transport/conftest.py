@@ -1,0 +1,91 @@
+"""Fixtures for the tests of transport/: dispatchers of every kind, wires over real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvloop
+
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport import socket as socket_module
+from pybrpc.transport import writer as writer_module
+from pybrpc.transport.epoll_dispatcher import EpollDispatcher
+from pybrpc.transport.event_dispatcher import EventDispatcher
+from pybrpc.transport.socket import Socket
+from pybrpc.transport.socket_options import SocketOptions
+from pybrpc.transport.socket_user import SocketUser
+
+from tests.unit.transport.tools import Wire, make_pair, running_dispatcher
+
+MakeWire = Callable[..., Wire]
+MakeStep = Callable[..., StepDispatcher]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uvloop_has_made_its_pipe() -> None:
+    """The first loop of libuv opens a pipe that stays open for the life of the process."""
+    uvloop.new_event_loop().close()
+
+
+@pytest.fixture(params=["epoll", "asyncio", "uvloop"])
+def dispatcher(request: pytest.FixtureRequest) -> Iterator[EventDispatcher]:
+    """Every kind of dispatcher, running in a thread."""
+    with running_dispatcher(request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def epoll() -> Iterator[EpollDispatcher]:
+    dispatcher = EpollDispatcher()
+    yield dispatcher
+    dispatcher.close()
+
+
+@pytest.fixture
+def make_wire(request: pytest.FixtureRequest) -> Iterator[MakeWire]:
+    """Makes wires that are closed at the end, before their dispatcher is."""
+    for name in ("dispatcher", "epoll", "make_step"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name)
+    with contextlib.ExitStack() as stack:
+
+        def make(
+            dispatcher: EventDispatcher,
+            *,
+            kind: str = "unix",
+            buffer_bytes: int | None = None,
+            user: SocketUser | None = None,
+            options: SocketOptions | None = None,
+        ) -> Wire:
+            near, far = make_pair(kind, buffer_bytes)
+            wire = Wire(Socket.of(near, dispatcher, user=user, options=options), far)
+            stack.callback(wire.close)
+            return wire
+
+        yield make
+
+
+@pytest.fixture
+def make_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeStep]:
+    """Makes StepDispatchers, by whose clock the writer and the sockets go."""
+    made: list[StepDispatcher] = []
+
+    def make(seed: int | None = None, *, flushes_at_turn_end: bool = True) -> StepDispatcher:
+        step = StepDispatcher(seed, flushes_at_turn_end=flushes_at_turn_end)
+        monkeypatch.setattr(writer_module, "time", step.clock)
+        monkeypatch.setattr(socket_module, "time", step.clock)
+        made.append(step)
+        return step
+
+    yield make
+    for step in made:
+        step.run_until_idle()
+        assert step.raised == []
+        assert not step.is_watching
+
+
+@pytest.fixture
+def step(make_step: MakeStep) -> StepDispatcher:
+    return make_step()
