@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvloop
 
 from pybrpc.transport import epoll_dispatcher
 from pybrpc.transport.event_dispatcher import EventDispatcher
 from tests.contract.dispatcher_contract import CONTRACT
 from tests.unit.transport.tools import running_dispatcher
-
-
-@pytest.fixture(scope="module", autouse=True)
-def uvloop_has_made_its_pipe() -> None:
-    """The first loop of libuv opens a pipe that stays open for the life of the process."""
-    uvloop.new_event_loop().close()
 
 
 @pytest.fixture(params=["epoll", "selectors", "pipe", "asyncio", "uvloop"])

@@ -110,7 +110,7 @@ def test_remote_cancellation_error_is_an_error() -> None:
         peer.answer(peer.expect_request(), error_code=125, error_text="canceled there", body=b"")
         peer.wait_closed()
 
-    with ScriptedServer(script) as server, pybrpc.Channel(server.address) as channel:
+    with ScriptedServer(script) as server, pybrpc.Channel(server.address, timeout=30) as channel:
         future = pybrpc.Stub(ECHO, channel).Echo.future(echo_request())
         with pytest.raises(RpcCanceledError, match="canceled there"):
             future.result()

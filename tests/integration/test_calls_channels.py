@@ -49,7 +49,7 @@ def test_senseless_address_is_refused(channel_class: type, address: object) -> N
 
 def test_making_channels_connects_nothing() -> None:
     with ScriptedServer() as server:
-        channels = [pybrpc.Channel(server.address) for _ in range(1000)]
+        channels = [pybrpc.Channel(server.address, timeout=30) for _ in range(1000)]
         stubs = [pybrpc.Stub(ECHO, channel) for channel in channels]
         assert channels[0].statistics() is None
         assert stubs[-1].Echo(echo_request("last")).message == "last"
@@ -81,8 +81,8 @@ def test_channels_to_one_endpoint_share_one_connection() -> None:
 def test_channels_with_other_limits_have_their_own_connection(options: dict[str, Any]) -> None:
     with ScriptedServer() as server:
         with (
-            pybrpc.Channel(server.address) as one,
-            pybrpc.Channel(server.address, **options) as two,
+            pybrpc.Channel(server.address, timeout=30) as one,
+            pybrpc.Channel(server.address, timeout=30, **options) as two,
         ):
             for channel in (one, two, one, two):
                 pybrpc.Stub(ECHO, channel).Echo(echo_request())
@@ -97,7 +97,10 @@ def test_last_close_closes_the_connection() -> None:
         has_ended.set()
 
     with ScriptedServer(script) as server:
-        first, second = pybrpc.Channel(server.address), pybrpc.Channel(server.address)
+        first, second = (
+            pybrpc.Channel(server.address, timeout=30),
+            pybrpc.Channel(server.address, timeout=30),
+        )
         for channel in (first, second):
             pybrpc.Stub(ECHO, channel).Echo(echo_request())
         first.close()
@@ -117,7 +120,7 @@ def test_collected_channel_closes_the_connection() -> None:
         has_ended.set()
 
     with ScriptedServer(script) as server:
-        channel = pybrpc.Channel(server.address)
+        channel = pybrpc.Channel(server.address, timeout=30)
         stub = pybrpc.Stub(ECHO, channel)
         stub.Echo(echo_request())
         del channel
@@ -137,7 +140,7 @@ def test_collected_aio_channel_closes_the_connection(loop: str) -> None:
         has_ended.set()
 
     async def main(address: str) -> None:
-        await pybrpc.Stub(ECHO, pybrpc.aio.Channel(address)).Echo(echo_request())
+        await pybrpc.Stub(ECHO, pybrpc.aio.Channel(address, timeout=30)).Echo(echo_request())
         gc.collect()
         in_thread = asyncio.get_running_loop().run_in_executor
         assert await in_thread(None, has_ended.wait, 30)

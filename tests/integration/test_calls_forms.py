@@ -121,14 +121,16 @@ def test_late_answer_is_dropped_and_counted(form: str) -> None:
     is_over = threading.Event()
 
     def script(peer: Peer) -> None:
+        peer.answer(peer.expect_request())
         late = peer.expect_request()
         is_over.wait()
         peer.answer(late)
         peer.echo_until_closed()
 
     with ScriptedServer(script) as server, caller(form, server.address) as client:
+        client.call(echo_request("first"))
         with pytest.raises(RpcTimeoutError) as caught:
-            client.call(echo_request("late"), timeout=0.2)
+            client.call(echo_request("late"), timeout=0.1)
         assert caught.value.phase is Phase.WAITING
         is_over.set()
         assert client.call(echo_request("next")).message == "next"

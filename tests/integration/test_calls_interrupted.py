@@ -72,7 +72,7 @@ def test_channel_is_usable_after_being_interrupted_anywhere() -> None:
     def work() -> None:
         stub.Echo(echo_request("x"), timeout=10)
 
-    with ScriptedServer() as server, pybrpc.Channel(server.address) as channel:
+    with ScriptedServer() as server, pybrpc.Channel(server.address, timeout=30) as channel:
         stub = pybrpc.Stub(ECHO, channel)
         stub.Echo(echo_request("before"), timeout=10)
         for _ in range(20):

@@ -277,12 +277,14 @@ def test_peer_that_resets_in_the_middle_of_a_long_request(form: str) -> None:
 @every_form
 def test_answer_that_never_gets_whole(form: str) -> None:
     def script(peer: Peer) -> None:
+        peer.answer(peer.expect_request())
         peer.send(echo_frame(peer.expect_request())[:-1])
         peer.wait_closed()
 
     with ScriptedServer(script) as server, caller(form, server.address) as client:
+        client.call(echo_request("whole"))
         with pytest.raises(RpcTimeoutError) as caught:
-            client.call(echo_request(), timeout=0.2)
+            client.call(echo_request("cut"), timeout=0.1)
     assert caught.value.phase is Phase.WAITING
 
 

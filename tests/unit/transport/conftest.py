@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvloop
 
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport import socket as socket_module
@@ -21,12 +20,6 @@ from tests.unit.transport.tools import Wire, make_pair, running_dispatcher
 
 MakeWire = Callable[..., Wire]
 MakeStep = Callable[..., StepDispatcher]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def uvloop_has_made_its_pipe() -> None:
-    """The first loop of libuv opens a pipe that stays open for the life of the process."""
-    uvloop.new_event_loop().close()
 
 
 @pytest.fixture(params=["epoll", "asyncio", "uvloop"])

@@ -62,7 +62,7 @@ class BaiduStd:
                 return _parse_small(buffer, body_size, meta_size)
             return _parse_large(buffer, body_size, meta_size)
         except ProtocolError as error:
-            return Broken(str(error))
+            return Broken(error.text)
 
     def bytes_wanted(self, buffer: IOBuf, limits: ParseLimits) -> int:
         start = buffer.peek(HEADER_SIZE)

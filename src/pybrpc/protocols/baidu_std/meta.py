@@ -19,14 +19,14 @@ Meta = Any
 
 
 def decode_meta(data: bytes | memoryview) -> Meta:
-    """The RpcMeta in `data`, a request's or a response's; raises ProtocolError if it is neither."""
+    """The RpcMeta in `data`; raises ProtocolError if it is none.
+
+    One without `request` is a response's: C++ takes an absent `response` for success.
+    """
     try:
-        meta = RpcMeta.FromString(data)
+        return RpcMeta.FromString(data)
     except DecodeError:
         raise ProtocolError("meta is no RpcMeta") from None
-    if not (meta.HasField("request") or meta.HasField("response")):
-        raise ProtocolError("meta has neither request nor response")
-    return meta
 
 
 def request_of(meta: Meta, body: BytesLike, attachment: IOBuf | None) -> RpcRequest:
