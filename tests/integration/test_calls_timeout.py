@@ -100,7 +100,7 @@ def test_deadline_covers_connecting(form: str) -> None:
     controller = pybrpc.Controller()
     with deaf_port() as address, caller(form, address, connect_timeout=None) as client:
         with pytest.raises(RpcTimeoutError) as caught:
-            client.call(echo_request(), timeout=0.05, controller=controller)
+            client.call(echo_request(), timeout=0.15, controller=controller)
         assert client.statistics().in_flight == 0
     assert (caught.value.phase, caught.value.peer) == (Phase.CONNECT, address)
     assert controller.retried_count == 0

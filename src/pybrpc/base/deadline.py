@@ -20,13 +20,8 @@ def deadline_after(timeout_s: float | None) -> float:
 
 
 def remaining_s(deadline: float) -> float | None:
-    """Seconds left, at least 0; `None` for `NEVER`. Fits `Lock.acquire` but for None -> -1."""
+    """Seconds left, at least 0; `None` for `NEVER`: what `Thread.join` takes."""
     return None if deadline == NEVER else max(0.0, deadline - time.monotonic())
-
-
-def lock_timeout_s(deadline: float) -> float:
-    """Seconds left in the form that `threading.Lock.acquire` takes: -1 waits for ever."""
-    return -1 if deadline == NEVER else min(max(0.0, deadline - time.monotonic()), 4_000_000.0)
 
 
 def checked_timeout_s(timeout_s: float | None, name: str = "timeout") -> float | None:

@@ -110,7 +110,7 @@ class Call:
         raises meanwhile comes out.
         """
         try:
-            connection = self._shared.get()
+            connection = self.connection = self._shared.get()
             if expires and self._timeout_s is not None:
                 self._timeout_queue = connection.timeouts.of(self._timeout_s)
                 self._timeout_queue.add(self)

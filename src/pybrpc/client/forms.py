@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from google.protobuf.message import Message
 
-from pybrpc.base.deadline import lock_timeout_s
+from pybrpc.base.waiting import acquire_until
 from pybrpc.client.call import Call
 from pybrpc.errors import RpcCanceledError, RpcError
 
@@ -32,7 +32,7 @@ class BlockingCall(Call):
         is_over.acquire()
         try:
             self.start(expires=False)
-            if not is_over.acquire(timeout=lock_timeout_s(self.deadline)):
+            if not acquire_until(is_over, self.deadline):
                 self.expire()
                 is_over.acquire()
         except BaseException:

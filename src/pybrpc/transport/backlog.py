@@ -22,7 +22,7 @@ REQUEST_OVERHEAD_BYTES = 64
 class Backlog:
     """Unwritten bytes of one socket. All methods may be called by any thread; none blocks."""
 
-    __slots__ = ("_bytes", "_waiters", "high_water", "is_crowded", "low_water")
+    __slots__ = ("_bytes", "_is_closed", "_waiters", "high_water", "is_crowded", "low_water")
 
     def __init__(self, high_water: int = HIGH_WATER_BYTES, low_water: int | None = None) -> None:
         self._bytes = atomic_counter()
@@ -30,6 +30,7 @@ class Backlog:
         self.high_water = high_water
         self.low_water = high_water // 2 if low_water is None else low_water
         self.is_crowded = False
+        self._is_closed = False
 
     @property
     def size_bytes(self) -> int:
@@ -61,7 +62,7 @@ class Backlog:
     def when_roomy(self, wake: Callable[[], None]) -> None:
         """Call `wake` once there is room: now, or from the thread that makes room."""
         self._waiters.append(wake)
-        if not self.is_crowded:
+        if not self.is_crowded or self._is_closed:
             self.wake_all()
 
     def forget(self, wake: Callable[[], None]) -> None:
@@ -69,8 +70,13 @@ class Backlog:
         with contextlib.suppress(ValueError):
             self._waiters.remove(wake)
 
+    def close(self) -> None:
+        """The socket has failed: there is nothing to wait for any more."""
+        self._is_closed = True
+        self.wake_all()
+
     def wake_all(self) -> None:
-        """Wake everybody who waits for room; also called when the socket has failed."""
+        """Wake everybody who waits for room."""
         while self._waiters:
             try:
                 wake = self._waiters.popleft()

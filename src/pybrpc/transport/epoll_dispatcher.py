@@ -32,6 +32,9 @@ TROUBLE = ~(READ | WRITE)
 LONGEST_POLL_S = 86400.0
 """What epoll takes at most is 2**31 ms; a timer farther away is looked at again."""
 
+_ENDED = -1
+"""The number of no thread; that of an ended one is soon given to another."""
+
 _sequence = itertools.count()
 
 
@@ -109,6 +112,7 @@ class EpollDispatcher:
         self._is_closing = False
         self._thread_id = 0
         self._start_token = threading.Lock()
+        self._close_token = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.turns = 0
 
@@ -120,9 +124,11 @@ class EpollDispatcher:
             raise DispatcherClosedError(f"{self!r} is closed")
         self._posted.append(function)
         if self._is_sleeping:
-            os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
+            self._wake()
         elif not self._thread_id and self._start_token.acquire(blocking=False):
             self._thread.start()
+        if self._is_closing:
+            self._take_back(function)
 
     def call_at(self, deadline: float, function: Continuation) -> _Timer:
         timer = _Timer(deadline, function)
@@ -148,9 +154,9 @@ class EpollDispatcher:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Run what was posted, end the thread and wait for it. Blocks; not inside a turn."""
-        if self._is_closing:
+        if self._is_closing or not self._close_token.acquire(blocking=False):
             return
-        if self._thread_id:
+        if self._thread.is_alive():
             self.post(self._stop)
             self._thread.join(timeout_s)
         self._is_closing = True
@@ -164,6 +170,20 @@ class EpollDispatcher:
         for fd in {self._wake_fd, self._wake_write_fd}:
             os.close(fd)
 
+    def _wake(self) -> None:
+        try:
+            os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
+        except OSError:
+            logger.debug("%r needs no waking: it is awake, or closed meanwhile", self)
+
+    def _take_back(self, function: Continuation) -> None:
+        """Closed while `function` was posted: either the thread has run it, or it never will."""
+        try:
+            self._posted.remove(function)
+        except (ValueError, IndexError):
+            return
+        raise DispatcherClosedError(f"{self!r} is closed")
+
     def _stop(self) -> None:
         self._is_closing = True
 
@@ -173,6 +193,7 @@ class EpollDispatcher:
             self._turn()
         while self._posted:
             self._call(self._posted.popleft())
+        self._thread_id = _ENDED
 
     def _turn(self) -> None:
         self.turns += 1

@@ -438,6 +438,6 @@ class Socket:
 
     def _tell_failed(self, error: RpcError) -> None:
         user, self._user = self._user, None
-        self.backlog.wake_all()
+        self.backlog.close()
         if user is not None:
             user.on_failed(self, error)

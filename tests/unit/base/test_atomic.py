@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import threading
+
+from pybrpc.base.atomic import atomic_counter, atomic_ref
+
+
+def test_ref_exchanges_and_compares_by_identity() -> None:
+    first, second, equal = [1], [2], [1]
+    ref = atomic_ref(first)
+    assert ref.get() is first
+    assert not ref.compare_and_set(equal, second)
+    assert ref.compare_and_set(first, second)
+    assert ref.get_and_set(equal) is second
+    assert ref.get() is equal
+
+
+def test_of_many_exchanges_each_value_comes_out_once() -> None:
+    ref = atomic_ref(-1)
+    came_out: list[list[int]] = [[] for _ in range(4)]
+
+    def run(index: int) -> None:
+        for number in range(2000):
+            came_out[index].append(ref.get_and_set(10_000 * index + number))
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    values = sorted([*sum(came_out, []), ref.get()])
+    assert values == sorted([-1, *(10_000 * i + n for i in range(4) for n in range(2000))])
+
+
+def test_counter_counts_what_many_threads_add() -> None:
+    counter = atomic_counter(5)
+
+    def run() -> None:
+        for _ in range(5000):
+            counter.increment_and_get(3)
+            counter.decrement_and_get(2)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert counter.get() == 5 + 20_000

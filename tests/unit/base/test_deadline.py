@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pybrpc.base import deadline as module
+from pybrpc.base.deadline import (
+    NEVER,
+    InvalidTimeoutError,
+    checked_timeout_s,
+    deadline_after,
+    remaining_s,
+)
+from pybrpc.testing.step_dispatcher import FakeClock
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    clock = FakeClock(1000.0)
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_deadline_is_the_timeout_from_now(clock: FakeClock) -> None:
+    deadline = deadline_after(2.5)
+    assert deadline == 1002.5
+    assert remaining_s(deadline) == 2.5
+    clock.advance(2)
+    assert remaining_s(deadline) == 0.5
+    clock.advance(2)
+    assert remaining_s(deadline) == 0
+
+
+def test_none_is_never(clock: FakeClock) -> None:
+    assert deadline_after(None) == NEVER == math.inf
+    assert remaining_s(NEVER) is None
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, None), (0, 0.0), (3, 3.0), (0.5, 0.5)])
+def test_checked_timeout_takes(given: float | None, expected: float | None) -> None:
+    checked = checked_timeout_s(given)
+    assert checked == expected
+    assert checked is None or type(checked) is float
+
+
+@pytest.mark.parametrize("given", [True, "1", math.nan, [1]])
+def test_checked_timeout_refuses_what_is_no_number(given: object) -> None:
+    with pytest.raises(TypeError, match="connect_timeout must be seconds"):
+        checked_timeout_s(given, "connect_timeout")  # type: ignore[arg-type]
+
+
+def test_checked_timeout_refuses_a_negative_one() -> None:
+    with pytest.raises(InvalidTimeoutError, match="at least 0"):
+        checked_timeout_s(-0.1)

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pybrpc.testing.step_scheduler import (
+    ScheduleFailure,
+    StepScheduler,
+    explore,
+    explore_randomly,
+)
+from pybrpc.transport.backlog import HIGH_WATER_BYTES, REQUEST_OVERHEAD_BYTES, Backlog
+
+_is_crowded = Backlog.__dict__["is_crowded"]
+
+
+class SteppingCounter:
+    """An AtomicCounter that comes to a point before each access."""
+
+    def __init__(self, scheduler: StepScheduler) -> None:
+        self.scheduler = scheduler
+        self.value = 0
+
+    def increment_and_get(self, amount: int = 1) -> int:
+        self.scheduler.point(f"add {amount}")
+        self.value += amount
+        return self.value
+
+    def decrement_and_get(self, amount: int = 1) -> int:
+        return self.increment_and_get(-amount)
+
+    def get(self) -> int:
+        self.scheduler.point("get bytes")
+        return self.value
+
+
+class SteppingBacklog(Backlog):
+    """A Backlog that comes to a point before each access to what its threads share."""
+
+    __slots__ = ("scheduler",)
+
+    def __init__(self, scheduler: StepScheduler, high_water: int, low_water: int) -> None:
+        self.scheduler: StepScheduler | None = None
+        super().__init__(high_water, low_water)
+        self.scheduler = scheduler
+        self._bytes = SteppingCounter(scheduler)
+
+    @property
+    def is_crowded(self) -> bool:  # type: ignore[override]
+        if self.scheduler is not None:
+            self.scheduler.point("is it crowded")
+        return bool(_is_crowded.__get__(self))
+
+    @is_crowded.setter
+    def is_crowded(self, value: bool) -> None:
+        if self.scheduler is not None:
+            self.scheduler.point(f"crowded = {value}")
+        _is_crowded.__set__(self, value)
+
+
+class BelievesTheFirstCount(SteppingBacklog):
+    """A mutant: does not look at the count again after it has said that it is crowded."""
+
+    __slots__ = ()
+
+    def try_add(self, size: int, ignore_limit: bool) -> bool:
+        if self.is_crowded and not ignore_limit:
+            return False
+        if self._bytes.increment_and_get(size + REQUEST_OVERHEAD_BYTES) > self.high_water:
+            self.is_crowded = True
+        return True
+
+
+class WakesBeforeItLetsIn(SteppingBacklog):
+    """A mutant: a waiter that comes between the two is never woken."""
+
+    __slots__ = ()
+
+    def _clear_if_low(self, size: int) -> None:
+        if size <= self.low_water:
+            self.wake_all()
+            self.is_crowded = False
+
+
+Make = Callable[[StepScheduler, int, int], SteppingBacklog]
+
+
+def crowding(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+    """Each of two threads adds over the mark and removes what it added."""
+
+    def scenario(scheduler: StepScheduler) -> None:
+        backlog = make(scheduler, 100, 0)
+
+        def add_and_remove() -> None:
+            if backlog.try_add(50, False):
+                backlog.remove(50, 1)
+
+        scheduler.run(add_and_remove, add_and_remove)
+        assert backlog.size_bytes == 0
+        assert not backlog.is_crowded, "crowded though it is empty"
+
+    return scenario
+
+
+def crowding_a_deaf_peer(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+    """One adds while another removes; what was added stays, but it is under the low mark."""
+
+    def scenario(scheduler: StepScheduler) -> None:
+        backlog = make(scheduler, 200, 120)
+        assert backlog.try_add(100, False)
+        scheduler.run(lambda: backlog.try_add(50, False), lambda: backlog.remove(100, 1))
+        assert backlog.size_bytes == 50 + REQUEST_OVERHEAD_BYTES
+        assert not backlog.is_crowded, "crowded though under the low-water mark"
+
+    return scenario
+
+
+def waiting(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+    """One waits for room while another makes it."""
+
+    def scenario(scheduler: StepScheduler) -> None:
+        backlog = make(scheduler, 100, 0)
+        assert backlog.try_add(200, False)
+        woken: list[bool] = []
+
+        def remove() -> None:
+            backlog.remove(200, 1)
+
+        scheduler.run(remove, lambda: backlog.when_roomy(lambda: woken.append(True)))
+        assert woken == [True]
+
+    return scenario
+
+
+def test_never_crowded_while_empty_in_any_schedule() -> None:
+    assert explore(crowding(), max_schedules=100_000) > 50
+
+
+def test_never_crowded_under_the_low_water_mark_in_any_schedule() -> None:
+    assert explore(crowding_a_deaf_peer(), max_schedules=100_000) > 10
+
+
+def test_no_waiter_is_forgotten_in_any_schedule() -> None:
+    assert explore(waiting(), max_schedules=100_000) > 10
+
+
+def test_random_schedules_of_three_threads() -> None:
+    def scenario(scheduler: StepScheduler) -> None:
+        backlog = SteppingBacklog(scheduler, 300, 100)
+        woken: list[int] = []
+
+        def run() -> None:
+            for _ in range(5):
+                if backlog.try_add(150, False):
+                    backlog.remove(150, 1)
+                else:
+                    backlog.when_roomy(lambda: woken.append(1))
+
+        scheduler.run(run, run, run)
+        assert backlog.size_bytes == 0
+        assert not backlog.is_crowded
+        assert not backlog._waiters
+
+    explore_randomly(scenario, range(200))
+
+
+@pytest.mark.parametrize(
+    ("scenario", "mutant"),
+    [(crowding_a_deaf_peer, BelievesTheFirstCount), (waiting, WakesBeforeItLetsIn)],
+)
+def test_mutant_is_caught(
+    scenario: Callable[[Make], Callable[[StepScheduler], None]], mutant: type[SteppingBacklog]
+) -> None:
+    with pytest.raises(ScheduleFailure):
+        explore(scenario(mutant), max_schedules=100_000)
+
+
+def test_marks_by_default() -> None:
+    backlog = Backlog()
+    assert (backlog.high_water, backlog.low_water) == (HIGH_WATER_BYTES, HIGH_WATER_BYTES // 2)
+
+
+def test_refuses_above_high_water_until_low_water() -> None:
+    backlog = Backlog(1000, 400)
+    size = 300 - REQUEST_OVERHEAD_BYTES
+    assert [backlog.try_add(size, False) for _ in range(5)] == [True, True, True, True, False]
+    assert backlog.size_bytes == 1200
+    backlog.remove(2 * size, 2)
+    assert not backlog.try_add(1, False)
+    backlog.remove(size, 1)
+    assert backlog.try_add(1, False)
+
+
+def test_one_message_over_the_mark_is_let_in_and_the_next_refused() -> None:
+    backlog = Backlog(1000)
+    assert backlog.try_add(1 << 30, False)
+    assert not backlog.try_add(0, False)
+    assert backlog.try_add(0, True)
+
+
+def test_correction_counts() -> None:
+    backlog = Backlog(1000)
+    backlog.try_add(0, False)
+    backlog.correct(5000)
+    assert backlog.size_bytes == 5000 + REQUEST_OVERHEAD_BYTES
+    backlog.remove(5000, 1)
+    assert backlog.size_bytes == 0
+
+
+def test_who_waits_is_woken_once_when_there_is_room() -> None:
+    backlog = Backlog(100, 0)
+    backlog.try_add(200, False)
+    woken: list[str] = []
+    forgotten = woken.append
+    backlog.when_roomy(lambda: woken.append("first"))
+    backlog.when_roomy(forgotten)  # type: ignore[arg-type]
+    backlog.forget(forgotten)  # type: ignore[arg-type]
+    backlog.forget(forgotten)  # type: ignore[arg-type]
+    assert woken == []
+    backlog.remove(200, 1)
+    assert woken == ["first"]
+    backlog.when_roomy(lambda: woken.append("at once"))
+    assert woken == ["first", "at once"]
+    assert "0 of 100 bytes" in repr(backlog)
