@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import pybrpc
+from pybrpc.base.waiting import acquire_until
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.scripted_server import Peer, ScriptedServer
 
@@ -33,7 +35,10 @@ def test_ctrl_c_in_a_blocking_call_cancels_it() -> None:
 
     def script(peer: Peer) -> None:
         request = peer.expect_request()
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        main_id = threading.main_thread().ident or 0
+        while sys._current_frames()[main_id].f_code is not acquire_until.__code__:
+            pass  # it has written the request and does not wait for the answer yet
+        signal.pthread_kill(main_id, signal.SIGINT)
         is_canceled.wait()
         peer.answer(request)
         peer.echo_until_closed()

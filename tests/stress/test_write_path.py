@@ -75,7 +75,9 @@ class Round:
                 self.fail()
             told = Once(self.outcomes)
             try:
-                self.wire.socket.start_write(IOBuf(bytes(100)), on_outcome=told, notify_on_success=True)
+                self.wire.socket.start_write(
+                    IOBuf(bytes(100)), on_outcome=told, notify_on_success=True
+                )
             except RpcError:
                 return
             self.counts[index] += 1

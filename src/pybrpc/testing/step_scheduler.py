@@ -33,9 +33,10 @@ class ScheduleFailure(AssertionError):
 
     def __init__(self, choices: Sequence[int], trace: Sequence[str], reason: BaseException) -> None:
         self.choices = list(choices)
+        steps = "\n  ".join(trace)
         super().__init__(
-            f"{type(reason).__name__}: {reason}\nreplay(scenario, {self.choices}) runs it again:\n  "
-            + "\n  ".join(trace)
+            f"{type(reason).__name__}: {reason}\n"
+            f"replay(scenario, {self.choices}) runs it again:\n  {steps}"
         )
 
 

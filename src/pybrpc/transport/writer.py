@@ -129,15 +129,27 @@ class SocketWriter:
 
     def _begin(self, socket: Socket, request: WriteRequest) -> None:
         outcomes: list[Delivery] = []
-        self._pending.append(request)
-        if socket.error is not None:
-            self._drain(socket, outcomes)
-        elif not socket.is_connected:
-            socket.start_connecting()
-        elif self._puts_off(socket):
-            self._continue(socket, outcomes)
-        else:
-            self._write_in_place(socket, request, outcomes)
+        has_right = True
+        try:
+            self._pending.append(request)
+            if socket.error is None and not socket.is_connected:
+                has_right = False
+                socket.start_connecting()
+            else:
+                if socket.error is None and not self._puts_off(socket):
+                    self._write_batch(socket, outcomes)
+                if socket.error is not None:
+                    self._drain(socket, outcomes)
+                else:
+                    if request.progress is Progress.WRITTEN:
+                        self.in_place += 1
+                    # Interrupted from here on, the right was most likely given back or on.
+                    has_right = False
+                    if self._pending or not self._queue.release():
+                        self._continue(socket, outcomes)
+        except BaseException as reason:
+            self._give_up(socket, reason, outcomes, has_right)
+            raise
         if outcomes:
             deliver(outcomes)
 
@@ -155,25 +167,6 @@ class SocketWriter:
             return True
         self._wrote_since_read = True
         return False
-
-    def _write_in_place(
-        self, socket: Socket, request: WriteRequest, outcomes: list[Delivery]
-    ) -> None:
-        has_right = True
-        try:
-            self._write_batch(socket, outcomes)
-            if socket.error is None:
-                if request.progress is Progress.WRITTEN:
-                    self.in_place += 1
-                # Interrupted from here on, the right has been given back or on most likely.
-                has_right = False
-                if self._pending or not self._queue.release():
-                    self._continue(socket, outcomes)
-            else:
-                self._drain(socket, outcomes)
-        except BaseException as reason:
-            self._give_up(socket, reason, outcomes, has_right)
-            raise
 
     def _give_up(
         self,
@@ -231,10 +224,10 @@ class SocketWriter:
         batch = self._set_up_batch(outcomes)
         if not batch:
             return True
-        self.writes += 1
         try:
             written = cut_multiple_into_fd(socket.fd, [request.data for request in batch])
         except BlockingIOError:
+            self.writes += 1
             self.writes_blocked += 1
             return False
         except OSError as error:
@@ -242,8 +235,10 @@ class SocketWriter:
             peer = str(socket.remote_side)
             outcomes += socket.mark_failed(from_os_error(error, what, phase=Phase.SENT, peer=peer))
             return False
-        self.bytes_written += written
-        self._wrote_at = time.monotonic()
+        if written:
+            self.writes += 1
+            self.bytes_written += written
+            self._wrote_at = time.monotonic()
         return self._settle_written(socket, batch, outcomes)
 
     def _set_up_batch(self, outcomes: list[Delivery]) -> list[WriteRequest]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 
 from pybrpc.base.atomic import atomic_counter, atomic_ref
@@ -28,7 +29,7 @@ def test_of_many_exchanges_each_value_comes_out_once() -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    values = sorted([*sum(came_out, []), ref.get()])
+    values = sorted([*itertools.chain(*came_out), ref.get()])
     assert values == sorted([-1, *(10_000 * i + n for i in range(4) for n in range(2000))])
 
 

@@ -37,7 +37,7 @@ def test_none_is_never(clock: FakeClock) -> None:
     assert remaining_s(NEVER) is None
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, None), (0, 0.0), (3, 3.0), (0.5, 0.5)])
+@pytest.mark.parametrize(("given", "expected"), [(None, None), (NEVER, None), (3, 3.0), (0, 0.0)])
 def test_checked_timeout_takes(given: float | None, expected: float | None) -> None:
     checked = checked_timeout_s(given)
     assert checked == expected

@@ -51,9 +51,7 @@ def connected(step: StepDispatcher, listener: plain.socket, options: SocketOptio
 
 
 def keepalive_of(sock: plain.socket) -> dict[str, int]:
-    found = {
-        field: sock.getsockopt(TCP, getattr(plain, name)) for field, name in TIMERS.items()
-    }
+    found = {field: sock.getsockopt(TCP, getattr(plain, name)) for field, name in TIMERS.items()}
     return {"keepalive": sock.getsockopt(plain.SOL_SOCKET, plain.SO_KEEPALIVE), **found}
 
 
@@ -101,9 +99,7 @@ def test_keepalive_input_message(
         assert keepalive_of(sock) == {"keepalive": 1, **of_process, **own}
 
 
-def test_socket_buffer_options_before_connect(
-    step: StepDispatcher, listener: plain.socket
-) -> None:
+def test_socket_buffer_options_before_connect(step: StepDispatcher, listener: plain.socket) -> None:
     default_runtime().default_socket_options = SocketOptions(
         send_buffer_bytes=BUFFER_BYTES, receive_buffer_bytes=BUFFER_BYTES
     )
@@ -134,7 +130,8 @@ def test_socket_buffer_options_before_accept(step: StepDispatcher, listener: pla
 
 @on_linux
 @pytest.mark.parametrize(
-    ("own", "of_process", "expected"), [(None, None, 0), (1000, None, 1000), (None, 2000, 2000), (3000, 2000, 3000)]
+    ("own", "of_process", "expected"),
+    [(None, None, 0), (1000, None, 1000), (None, 2000, 2000), (3000, 2000, 3000)],
 )
 def test_tcp_user_timeout(
     step: StepDispatcher,

@@ -22,9 +22,7 @@ from tests.unit.transport.tools import WAIT_S, unused_endpoint
 class Attempt:
     """A Connector, and what it ended in."""
 
-    def __init__(
-        self, endpoint: Endpoint, step: StepDispatcher, deadline: float = NEVER
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, step: StepDispatcher, deadline: float = NEVER) -> None:
         self.connected: list[plain.socket] = []
         self.failed: list[RpcError] = []
         self.over = threading.Event()

@@ -77,7 +77,9 @@ class Run:
             if taken is None:
                 self.scheduler.wait_for_others()
                 continue
-            self.written += [request.name for request in taken if isinstance(request, SteppingRequest)]
+            self.written += [
+                request.name for request in taken if isinstance(request, SteppingRequest)
+            ]
 
     def check(self, counts: tuple[int, ...]) -> None:
         """Against the sequential oracle: each producer's requests once, in its order."""

@@ -16,6 +16,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import Message
+from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.event_dispatcher import EventDispatcher
@@ -250,6 +251,20 @@ def fill(near: Socket, size: int = 1 << 16, **kwargs: object) -> int:
         near.start_write(IOBuf(bytes(size)), ignore_eovercrowded=True)
         count += 1
     return count
+
+
+def flush(wire: Wire, step: StepDispatcher) -> bytes:
+    """Run and receive until nothing moves any more."""
+    received = bytearray()
+    wire.peer.setblocking(False)
+    while step.run_until_idle() or wire.socket.backlog.size_bytes:
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            while part := wire.peer.recv(1 << 20):
+                received += part
+    with contextlib.suppress(BlockingIOError, ConnectionResetError):
+        while part := wire.peer.recv(1 << 20):
+            received += part
+    return bytes(received)
 
 
 CROWDED_AT_1000 = SocketOptions(high_water_bytes=1000, low_water_bytes=500)
