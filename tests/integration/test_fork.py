@@ -167,6 +167,11 @@ def call_another_channel(channel: pybrpc.Channel) -> None:
         pybrpc.Stub(ECHO, other).Echo(echo_request())
 
 
+def share_with_another_channel(channel: pybrpc.Channel) -> None:
+    pybrpc.Stub(ECHO, channel).Echo(echo_request())
+    call_another_channel(channel)
+
+
 def call_in_grandchild(channel: pybrpc.Channel) -> None:
     stub = pybrpc.Stub(ECHO, channel)
     stub.Echo(echo_request())
@@ -188,6 +193,7 @@ def call_in_threads(channel: pybrpc.Channel) -> None:
         (close_channel, 0),
         (call_and_close, 1),
         (call_another_channel, 1),
+        (share_with_another_channel, 1),
         (call_in_grandchild, 2),
         (call_in_threads, 1),
     ],

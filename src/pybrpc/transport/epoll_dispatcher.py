@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.deadline import NEVER
 from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
 
@@ -31,6 +32,9 @@ TROUBLE = ~(READ | WRITE)
 
 LONGEST_POLL_S = 86400.0
 """What epoll takes at most is 2**31 ms; a timer farther away is looked at again."""
+
+CLOSE_LOOKS = 100
+CLOSE_PAUSE_S = 0.001
 
 _ENDED = -1
 """The number of no thread; that of an ended one is soon given to another."""
@@ -103,6 +107,7 @@ class EpollDispatcher:
     def __init__(self, name: str = "pybrpc-dispatcher") -> None:
         self._poller: _Poller = select.epoll() if hasattr(select, "epoll") else _SelectorPoller()
         self._wake_fd, self._wake_write_fd = _make_wake_fds()
+        self._wake_fds = {self._wake_fd, self._wake_write_fd}
         self._poller.register(self._wake_fd, READ)
         self._readers: dict[int, Continuation] = {}
         self._writers: dict[int, Continuation] = {}
@@ -113,8 +118,16 @@ class EpollDispatcher:
         self._thread_id = 0
         self._start_token = threading.Lock()
         self._close_token = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._wakers = atomic_counter()
+        self._name = name
+        self._thread: threading.Thread | None = None
         self.turns = 0
+
+    def start(self) -> None:
+        """Start the thread now rather than with the first `post`."""
+        if self._start_token.acquire(blocking=False):
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
 
     def is_current(self) -> bool:
         return threading.get_ident() == self._thread_id
@@ -125,8 +138,8 @@ class EpollDispatcher:
         self._posted.append(function)
         if self._is_sleeping:
             self._wake()
-        elif not self._thread_id and self._start_token.acquire(blocking=False):
-            self._thread.start()
+        elif not self._thread_id:
+            self.start()
         if self._is_closing:
             self._take_back(function)
 
@@ -156,25 +169,44 @@ class EpollDispatcher:
         """Run what was posted, end the thread and wait for it. Blocks; not inside a turn."""
         if self._is_closing or not self._close_token.acquire(blocking=False):
             return
-        if self._thread.is_alive():
+        thread = self._thread
+        if thread is not None and thread.is_alive():
             self.post(self._stop)
-            self._thread.join(timeout_s)
+            thread.join(timeout_s)
         self._is_closing = True
-        if not self._thread.is_alive():
+        if (thread is None or not thread.is_alive()) and self._nobody_wakes():
             self.close_descriptors()
 
     def close_descriptors(self) -> None:
         """Close the descriptors without touching what they are registered with (after a fork)."""
         self._is_closing = True
         self._poller.close()
-        for fd in {self._wake_fd, self._wake_write_fd}:
+        fds, self._wake_fds = self._wake_fds, set()
+        for fd in fds:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        # A signal handler that raised has left a thread counted in `_wake` for ever.
+        for fd in getattr(self, "_wake_fds", ()):
             os.close(fd)
 
     def _wake(self) -> None:
         try:
-            os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
-        except OSError:
-            logger.debug("%r needs no waking: it is awake, or closed meanwhile", self)
+            self._wakers.increment_and_get(1)
+            if not self._is_closing:
+                os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
+        except BlockingIOError:
+            logger.debug("%r needs no waking: it has not read the last ones yet", self)
+        finally:
+            self._wakers.decrement_and_get(1)
+
+    def _nobody_wakes(self) -> bool:
+        """Wait until no thread is in `_wake`: it would write into what gets the number next."""
+        for _ in range(CLOSE_LOOKS):
+            if self._wakers.get() == 0:
+                return True
+            time.sleep(CLOSE_PAUSE_S)
+        return False
 
     def _take_back(self, function: Continuation) -> None:
         """Closed while `function` was posted: either the thread has run it, or it never will."""

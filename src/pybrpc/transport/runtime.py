@@ -37,7 +37,9 @@ class Runtime:
         dispatcher = self._dispatcher.get()
         while dispatcher is None:
             fresh = EpollDispatcher()
-            if not self._dispatcher.compare_and_set(None, fresh):
+            if self._dispatcher.compare_and_set(None, fresh):
+                fresh.start()
+            else:
                 fresh.close()
             dispatcher = self._dispatcher.get()
         return dispatcher

@@ -27,8 +27,9 @@ from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.socket_table import SOCKETS, SocketId
 from pybrpc.transport.socket_user import SocketUser
 from pybrpc.transport.statistics import SocketStatistics
+from pybrpc.transport.write_errors import overcrowded_error, write_shutdown_error
 from pybrpc.transport.write_request import Outcome, SocketMessage, WriteRequest
-from pybrpc.transport.writer import SocketWriter, write_shutdown_error
+from pybrpc.transport.writer import SocketWriter
 
 if TYPE_CHECKING:
     from pybrpc.protocols.message import Message
@@ -184,6 +185,7 @@ class Socket:
             request = WriteRequest(taken, None, on_outcome, notify_on_success, shutdown_write)
         else:
             request = WriteRequest(IOBuf(), data, on_outcome, notify_on_success, shutdown_write)
+            request.size_bytes = getattr(data, "size_hint_bytes", 0)
         self.write_request(request, ignore_eovercrowded)
 
     def write_request(self, request: WriteRequest, ignore_eovercrowded: bool = False) -> None:
@@ -194,7 +196,7 @@ class Socket:
             raise write_shutdown_error()
         if not self.backlog.try_add(request.size_bytes, ignore_eovercrowded):
             self._refused += 1
-            raise self._overcrowded_error()
+            raise overcrowded_error(self)
         self._writer.write(self, request)
 
     def wait_writable(self, deadline: float = NEVER) -> None:
@@ -331,15 +333,6 @@ class Socket:
             f"<Socket {self.id} to {self.remote_side or 'a pair'}, {state}, "
             f"{self.backlog.size_bytes} bytes queued{crowded}>"
         )
-
-    def _overcrowded_error(self) -> RpcError:
-        backlog = self.backlog
-        text = (
-            f"The send queue of this side to {self.description} is full: {backlog.size_bytes} "
-            f"bytes are queued, the limit is {backlog.high_water}"
-        )
-        peer = str(self.remote_side or "")
-        return make_rpc_error(ErrorCode.EOVERCROWDED, text, phase=Phase.QUEUED, peer=peer)
 
     # --- called by the parts and by the dispatcher ---
 

@@ -19,7 +19,7 @@ class SocketOptions:
     keepalive_idle_s, keepalive_interval_s, keepalive_count   whole seconds, number of probes
     tcp_user_timeout_ms       how long sent data may stay unacknowledged (Linux)
     send_buffer_bytes, receive_buffer_bytes   SO_SNDBUF and SO_RCVBUF, set before connecting
-    no_delay                  TCP_NODELAY
+    no_delay                  TCP_NODELAY; on unless it is False
     high_water_bytes          backlog above which writes are refused with EOVERCROWDED
     low_water_bytes           backlog at which they are let in again; default half of the above
     """
@@ -31,9 +31,20 @@ class SocketOptions:
     tcp_user_timeout_ms: int | None = None
     send_buffer_bytes: int | None = None
     receive_buffer_bytes: int | None = None
-    no_delay: bool = True
+    no_delay: bool | None = None
     high_water_bytes: int | None = None
     low_water_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("high_water_bytes", "low_water_bytes"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must be at least 0, not {value}")
+        if self.low_water_bytes is not None and self.low_water_bytes > self.high_water:
+            raise ValueError(
+                f"low_water_bytes={self.low_water_bytes} must not be above the high-water mark, "
+                f"which is {self.high_water} bytes"
+            )
 
     def or_else(self, defaults: SocketOptions) -> SocketOptions:
         """These options, with what they leave open taken from `defaults`, field by field."""
@@ -59,7 +70,7 @@ class SocketOptions:
             self._apply_tcp(sock)
 
     def _apply_tcp(self, sock: _socket.socket) -> None:
-        if self.no_delay:
+        if self.no_delay is not False:
             sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         timers: list[tuple[str, Any]] = [
             ("TCP_KEEPIDLE", self.keepalive_idle_s),

@@ -20,6 +20,9 @@ class SocketMessage(Protocol):
 
     `append_to` runs after the connection stands, oldest message first, one at a time. It must not
     block. If it raises, this message fails alone and nothing of it reaches the wire.
+
+    An attribute `size_hint_bytes`, if there is one, is what the message counts in the backlog
+    until it is turned into bytes.
     """
 
     def append_to(self, buffer: IOBuf) -> None:

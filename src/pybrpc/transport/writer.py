@@ -21,21 +21,22 @@ Outcomes are collected during a step and delivered after it.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from pybrpc.errors import (
-    ErrorCode,
-    Phase,
-    RpcError,
-    from_os_error,
-    make_rpc_error,
-)
+from pybrpc.errors import ErrorCode, Phase, RpcError, from_os_error, make_rpc_error
 from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
 from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.delivery import Delivery, deliver
 from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.write_errors import (
+    error_of_request,
+    interrupted_error,
+    undriven_error,
+    write_shutdown_error,
+)
 from pybrpc.transport.write_queue import WriteQueue
 from pybrpc.transport.write_request import Progress, WriteRequest
 
@@ -132,26 +133,28 @@ class SocketWriter:
         has_right = True
         try:
             self._pending.append(request)
-            if socket.error is None and not socket.is_connected:
-                has_right = False
-                socket.start_connecting()
+            if socket.is_connected and socket.error is None and not self._puts_off(socket):
+                self._write_batch(socket, outcomes)
+                if request.progress is Progress.WRITTEN:
+                    self.in_place += 1
+            if socket.error is not None:
+                self._drain(socket, outcomes)
             else:
-                if socket.error is None and not self._puts_off(socket):
-                    self._write_batch(socket, outcomes)
-                if socket.error is not None:
-                    self._drain(socket, outcomes)
-                else:
-                    if request.progress is Progress.WRITTEN:
-                        self.in_place += 1
-                    # Interrupted from here on, the right was most likely given back or on.
-                    has_right = False
-                    if self._pending or not self._queue.release():
-                        self._continue(socket, outcomes)
+                # Interrupted from here on, the right was most likely given back or on.
+                has_right = False
+                self._pass_on(socket, outcomes)
         except BaseException as reason:
             self._give_up(socket, reason, outcomes, has_right)
             raise
         if outcomes:
             deliver(outcomes)
+
+    def _pass_on(self, socket: Socket, outcomes: list[Delivery]) -> None:
+        """Give the right to the connector, back to the queue, or on to the dispatcher."""
+        if not socket.is_connected:
+            socket.start_connecting()
+        elif self._pending or not self._queue.release():
+            self._continue(socket, outcomes)
 
     def _puts_off(self, socket: Socket) -> bool:
         """Whether this write is better made by the dispatcher, together with what follows.
@@ -179,7 +182,7 @@ class SocketWriter:
 
         Going on could send bytes twice, so everything queued is failed, as if it had been sent.
         """
-        outcomes += socket.mark_failed(_interrupted_error(socket, reason))
+        outcomes += socket.mark_failed(interrupted_error(socket, reason))
         if has_right:
             for request in self._pending:
                 request.progress = Progress.SENT
@@ -309,16 +312,21 @@ class SocketWriter:
         try:
             socket.dispatcher.post(socket.keep_write)
         except DispatcherClosedError as error:
-            outcomes += socket.mark_failed(_undriven_error(socket, error))
+            outcomes += socket.mark_failed(undriven_error(socket, error))
             self._drain(socket, outcomes)
 
     def _come_back(self, socket: Socket, outcomes: list[Delivery]) -> None:
         """A producer is between exchange and link: look again next turn, later if it lasts."""
         self._cut_off_steps += 1
-        if self._cut_off_steps == 1:
-            self._continue(socket, outcomes)
-        else:
-            socket.dispatcher.call_at(time.monotonic() + CUT_OFF_PAUSE_S, socket.keep_write)
+        dispatcher = socket.dispatcher
+        try:
+            if self._cut_off_steps == 1:
+                dispatcher.post(socket.keep_write)
+            else:
+                dispatcher.call_at(time.monotonic() + CUT_OFF_PAUSE_S, socket.keep_write)
+        except DispatcherClosedError as error:
+            outcomes += socket.mark_failed(undriven_error(socket, error))
+            threading.Timer(CUT_OFF_PAUSE_S, socket.keep_write).start()
 
     def _park(self, socket: Socket) -> None:
         socket.dispatcher.add_writer(socket.fd, socket.on_writable)
@@ -356,30 +364,3 @@ class SocketWriter:
         on_outcome, request.on_outcome = request.on_outcome, None
         if on_outcome is not None:
             outcomes.append((on_outcome, error))
-
-
-def error_of_request(error: RpcError, request: WriteRequest) -> RpcError:
-    """The socket's error, with how far this request had come."""
-    if error.phase in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE):
-        return error
-    phase = (Phase.QUEUED, Phase.SENT, Phase.WAITING)[request.progress]
-    if error.phase is phase:
-        return error
-    return make_rpc_error(
-        error.code, error.text, phase=phase, peer=error.peer, is_remote=error.is_remote
-    )
-
-
-def write_shutdown_error() -> RpcError:
-    text = "Writing was shut down by an earlier message of this side"
-    return make_rpc_error(ErrorCode.ESHUTDOWNWRITE, text, phase=Phase.QUEUED)
-
-
-def _undriven_error(socket: Socket, reason: Exception) -> RpcError:
-    text = f"Nobody drives {socket.description} any more: {reason}"
-    return make_rpc_error(ErrorCode.EFAILEDSOCKET, text, peer=str(socket.remote_side))
-
-
-def _interrupted_error(socket: Socket, reason: BaseException) -> RpcError:
-    text = f"Interrupted by {reason!r} while writing into {socket.description}"
-    return make_rpc_error(ErrorCode.EFAILEDSOCKET, text, peer=str(socket.remote_side))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pybrpc.rpc import timeout_queue
-from pybrpc.rpc.timeout_queue import TimeoutQueues
+from pybrpc.rpc.timeout_queue import TimeoutQueue, TimeoutQueues
 from pybrpc.transport.event_dispatcher import DispatcherClosedError
 
 
@@ -179,6 +179,25 @@ def test_call_that_ends_while_another_expires(queues: TimeoutQueues, clock: Cloc
         queues.of(5).add(call)
     clock.advance(100)
     assert (first.expired_at, second.expired_at) == ([1005], [])
+
+
+def test_call_added_by_a_thread_that_still_saw_the_queue_armed(
+    queues: TimeoutQueues, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the last look into the queue and the note that no timer runs."""
+    added: list[Call] = []
+    look = TimeoutQueue._oldest
+
+    def look_and_let_another_add(queue: TimeoutQueue) -> object:
+        found = look(queue)
+        if found is None and not added:
+            added.append(add(queues, clock, 5))
+        return found
+
+    monkeypatch.setattr(TimeoutQueue, "_oldest", look_and_let_another_add)
+    add(queues, clock, 5)
+    clock.advance(100)
+    assert [call.expired_at for call in added] == [[1010]]
 
 
 def test_dispatcher_that_is_closed_raises_nothing(queues: TimeoutQueues, clock: Clock) -> None:
