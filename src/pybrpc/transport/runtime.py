@@ -18,7 +18,6 @@ from pybrpc.transport.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.socket_map import SocketMap
 from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.socket_table import SOCKETS
 
 
 class Runtime:
@@ -98,8 +97,6 @@ def reset_default_runtime() -> None:
 
 
 def _after_fork_in_child() -> None:
-    for socket in SOCKETS.all():
-        socket.abandon()
     runtime = _default.get_and_set(None)
     if runtime is not None:
         runtime.abandon()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import weakref
 from typing import TYPE_CHECKING, NewType
+
+from pybrpc.base.atomic import atomic_counter
 
 if TYPE_CHECKING:
     from pybrpc.transport.socket import Socket
@@ -18,9 +21,12 @@ class SocketTable:
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)
+        self._hooks = atomic_counter()
         self._sockets: weakref.WeakValueDictionary[SocketId, Socket] = weakref.WeakValueDictionary()
 
     def add(self, socket: Socket) -> SocketId:
+        if self._hooks.increment_and_get(1) == 1:
+            os.register_at_fork(after_in_child=self._abandon_all)
         socket_id = SocketId(next(self._ids))
         self._sockets[socket_id] = socket
         return socket_id
@@ -34,6 +40,11 @@ class SocketTable:
 
     def all(self) -> list[Socket]:
         return list(self._sockets.values())
+
+    def _abandon_all(self) -> None:
+        """In a forked child: these are the parent's."""
+        for socket in self.all():
+            socket.abandon()
 
     def __len__(self) -> int:
         return len(self._sockets)
