@@ -111,6 +111,9 @@ class Call:
         """
         try:
             connection = self.connection = self._shared.get()
+            if self._timeout_s == 0:
+                self._fail(self.timeout_error())
+                return
             if expires and self._timeout_s is not None:
                 self._timeout_queue = connection.timeouts.of(self._timeout_s)
                 self._timeout_queue.add(self)

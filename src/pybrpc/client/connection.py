@@ -106,11 +106,10 @@ class ClientConnection:
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
         while self._pending:
-            try:
-                _, call = self._pending.popitem()
-            except KeyError:
-                return
-            call.on_connection_failed(error)
+            for correlation_id in list(self._pending):
+                call = self._pending.pop(correlation_id, None)
+                if call is not None:
+                    call.on_connection_failed(error)
 
     def statistics(self) -> ConnectionStatistics:
         return ConnectionStatistics(

@@ -117,6 +117,7 @@ class EpollDispatcher:
         self._is_closing = False
         self._thread_id = 0
         self._start_token = threading.Lock()
+        self._run_token = threading.Lock()
         self._close_token = threading.Lock()
         self._wakers = atomic_counter()
         self._name = name
@@ -125,9 +126,15 @@ class EpollDispatcher:
 
     def start(self) -> None:
         """Start the thread now rather than with the first `post`."""
-        if self._start_token.acquire(blocking=False):
+        if not self._start_token.acquire(blocking=False):
+            return
+        try:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
+        except BaseException:
+            # A signal handler raised, or there is no room for a thread: the next post tries again.
+            self._start_token.release()
+            raise
 
     def is_current(self) -> bool:
         return threading.get_ident() == self._thread_id
@@ -220,6 +227,9 @@ class EpollDispatcher:
         self._is_closing = True
 
     def _run(self) -> None:
+        if not self._run_token.acquire(blocking=False):
+            return
+        self._thread = threading.current_thread()
         self._thread_id = threading.get_ident()
         while not self._is_closing:
             self._turn()
