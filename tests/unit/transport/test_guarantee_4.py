@@ -40,6 +40,8 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         self._before = sys.gettrace()
+        # From 3.12 on settrace gives opcodes only if some frame has asked for them before.
+        sys._getframe().f_trace_opcodes = True
         sys.settrace(self._trace)
         return self
 

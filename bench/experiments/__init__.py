@@ -1,0 +1,1 @@
+"""Trials that decided something, each with its verdict at its top."""
