@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pybrpc.transport import epoll_dispatcher
+from pybrpc.transport import poller
 from pybrpc.transport.event_dispatcher import EventDispatcher
 from tests.contract.dispatcher_contract import CONTRACT
 from tests.unit.transport.tools import running_dispatcher
@@ -19,9 +19,9 @@ def dispatcher(
     """Also the epoll dispatcher as it is on systems without epoll, and without eventfd."""
     kind = request.param
     if kind == "selectors":
-        monkeypatch.delattr(epoll_dispatcher.select, "epoll")
+        monkeypatch.delattr(poller.select, "epoll")
     if kind == "pipe":
-        monkeypatch.delattr(epoll_dispatcher.os, "eventfd")
+        monkeypatch.delattr(poller.os, "eventfd")
     with running_dispatcher("epoll" if kind in ("selectors", "pipe") else kind) as running:
         yield running
 

@@ -11,24 +11,16 @@ import heapq
 import itertools
 import logging
 import os
-import select
-import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.deadline import NEVER
 from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.poller import READ, WRITE, Poller, make_poller, make_wake_fds
 
 logger = logging.getLogger("pybrpc")
-
-READ = 0x001
-WRITE = 0x004
-# epoll reports errors and hang-ups without being asked: they wake reader and writer alike.
-TROUBLE = ~(READ | WRITE)
 
 LONGEST_POLL_S = 86400.0
 """What epoll takes at most is 2**31 ms; a timer farther away is looked at again."""
@@ -40,48 +32,6 @@ _ENDED = -1
 """The number of no thread; that of an ended one is soon given to another."""
 
 _sequence = itertools.count()
-
-
-class _Poller(Protocol):
-    def register(self, fd: int, eventmask: int) -> None: ...
-    def modify(self, fd: int, eventmask: int) -> None: ...
-    def unregister(self, fd: int) -> None: ...
-    def poll(self, timeout: float) -> list[tuple[int, int]]: ...
-    def close(self) -> None: ...
-
-
-class _SelectorPoller:
-    """The same four verbs over `selectors`, where there is no epoll."""
-
-    def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-
-    def register(self, fd: int, eventmask: int) -> None:
-        self._selector.register(fd, _to_selector(eventmask))
-
-    def modify(self, fd: int, eventmask: int) -> None:
-        self._selector.modify(fd, _to_selector(eventmask))
-
-    def unregister(self, fd: int) -> None:
-        self._selector.unregister(fd)
-
-    def poll(self, timeout: float) -> list[tuple[int, int]]:
-        ready = self._selector.select(None if timeout < 0 else timeout)
-        return [(key.fd, _from_selector(events)) for key, events in ready]
-
-    def close(self) -> None:
-        self._selector.close()
-
-
-def _to_selector(mask: int) -> int:
-    reads = selectors.EVENT_READ if mask & READ else 0
-    return reads | (selectors.EVENT_WRITE if mask & WRITE else 0)
-
-
-def _from_selector(events: int) -> int:
-    return (READ if events & selectors.EVENT_READ else 0) | (
-        WRITE if events & selectors.EVENT_WRITE else 0
-    )
 
 
 class _Timer:
@@ -105,8 +55,8 @@ class EpollDispatcher:
     flushes_at_turn_end = True
 
     def __init__(self, name: str = "pybrpc-dispatcher") -> None:
-        self._poller: _Poller = select.epoll() if hasattr(select, "epoll") else _SelectorPoller()
-        self._wake_fd, self._wake_write_fd = _make_wake_fds()
+        self._poller: Poller = make_poller()
+        self._wake_fd, self._wake_write_fd = make_wake_fds()
         self._wake_fds = {self._wake_fd, self._wake_write_fd}
         self._poller.register(self._wake_fd, READ)
         self._readers: dict[int, Continuation] = {}
@@ -249,6 +199,7 @@ class EpollDispatcher:
             if fd == self._wake_fd:
                 os.read(fd, 4096)
                 continue
+            # Errors and hang-ups come without being asked for, and wake reader and writer alike.
             if mask & ~WRITE and (reader := self._readers.get(fd)) is not None:
                 self._call(reader)
             if mask & ~READ and (writer := self._writers.get(fd)) is not None:
@@ -303,14 +254,3 @@ class EpollDispatcher:
     def __repr__(self) -> str:
         state = "closed" if self._is_closing else "running" if self._thread_id else "not started"
         return f"<EpollDispatcher {state}, {len(self._readers)} readers, {self.turns} turns>"
-
-
-def _make_wake_fds() -> tuple[int, int]:
-    make_eventfd: Callable[[int, int], int] | None = getattr(os, "eventfd", None)
-    if make_eventfd is not None:
-        fd = make_eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        return fd, fd
-    reader, writer = os.pipe()
-    os.set_blocking(reader, False)
-    os.set_blocking(writer, False)
-    return reader, writer

@@ -10,7 +10,7 @@ import contextlib
 import socket as _socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.endpoint import Endpoint
@@ -36,6 +36,22 @@ if TYPE_CHECKING:
 
 DEFAULT_CONNECT_TIMEOUT_S = 1.0
 LINGER_S = 2.0
+
+
+class SocketSetup(TypedDict, total=False):
+    """Who uses a socket and how.
+
+    user                       told of messages and of failure; without one nothing is read
+    cutter                     what the messages look like
+    connect_timeout_s          for connecting, resolving included; `None` for no limit
+    pauses_reads_when_crowded  stop reading while the peer doesn't read what is written to it
+    """
+
+    user: SocketUser | None
+    options: SocketOptions | None
+    cutter: MessageCutter | None
+    connect_timeout_s: float | None
+    pauses_reads_when_crowded: bool
 
 
 class Socket:
@@ -99,48 +115,20 @@ class Socket:
 
     @classmethod
     def to(
-        cls,
-        endpoint: Endpoint,
-        dispatcher: EventDispatcher,
-        *,
-        user: SocketUser | None = None,
-        options: SocketOptions | None = None,
-        cutter: MessageCutter | None = None,
-        connect_timeout_s: float | None = DEFAULT_CONNECT_TIMEOUT_S,
+        cls, endpoint: Endpoint, dispatcher: EventDispatcher, **setup: Unpack[SocketSetup]
     ) -> Socket:
         """A client socket without a descriptor; its first write connects it."""
-        return cls(
-            dispatcher,
-            endpoint,
-            user=user,
-            options=options,
-            cutter=cutter,
-            connect_timeout_s=connect_timeout_s,
-        )
+        return cls(dispatcher, endpoint, **setup)
 
     @classmethod
     def of(
-        cls,
-        sock: _socket.socket,
-        dispatcher: EventDispatcher,
-        *,
-        user: SocketUser | None = None,
-        options: SocketOptions | None = None,
-        cutter: MessageCutter | None = None,
-        pauses_reads_when_crowded: bool = False,
+        cls, sock: _socket.socket, dispatcher: EventDispatcher, **setup: Unpack[SocketSetup]
     ) -> Socket:
         """Take over a connected socket: accepted, or one end of a pair."""
-        socket = cls(
-            dispatcher,
-            None,
-            user=user,
-            options=options,
-            cutter=cutter,
-            pauses_reads_when_crowded=pauses_reads_when_crowded,
-        )
+        socket = cls(dispatcher, None, **setup)
         socket.options.apply_to(sock)
         socket._adopt(sock)
-        if user is not None:
+        if socket._user is not None:
             dispatcher.post(socket._start_reading)
         return socket
 
