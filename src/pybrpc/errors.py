@@ -30,6 +30,7 @@ from __future__ import annotations
 import enum
 import errno
 import os
+from typing import Self
 
 
 class ErrorCode(enum.IntEnum):
@@ -143,6 +144,23 @@ class RpcError(PyBrpcError):
     @property
     def name(self) -> str:
         return error_name(self.code)
+
+    def copy(self, came_to: Phase | None = None, peer: str = "") -> Self:
+        """The same error for one more caller, who had come to a phase of its own.
+
+        If there never was a connection, nobody had come further than the error says. Each caller
+        raises a copy: an exception collects the stack of who raised it.
+        """
+        never_connected = self.phase in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE)
+        copy = type(self)(
+            self.text,
+            code=self.code,
+            phase=self.phase if never_connected or came_to is None else came_to,
+            peer=self.peer or peer,
+            is_remote=self.is_remote,
+        )
+        copy.__cause__ = self.__cause__
+        return copy
 
     def __str__(self) -> str:
         where = [f"phase={self.phase}"] if self.phase else []

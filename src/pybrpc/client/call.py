@@ -33,17 +33,12 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method
 from pybrpc.rpc.timeout_queue import TimeoutQueue
 from pybrpc.transport.socket_map import SharedConnection
-from pybrpc.transport.write_request import Progress, WriteRequest
+from pybrpc.transport.write_request import WriteRequest
 
 if TYPE_CHECKING:
     from pybrpc.client.connection import ClientConnection
 
 MAX_TIMEOUT_MS = 0x7FFFFFFF
-_PHASES = {
-    Progress.QUEUED: Phase.QUEUED,
-    Progress.SENT: Phase.SENT,
-    Progress.WRITTEN: Phase.WAITING,
-}
 
 
 class Call:
@@ -186,7 +181,7 @@ class Call:
     def on_connection_failed(self, error: RpcError) -> None:
         """The connection broke before an answer: try again, or end."""
         if self._gives_up_after(error):
-            self._fail(self._with_phase(error, self._phase()))
+            self._fail(error.copy(self._phase(), self.peer))
         else:
             self._note_failure(error)
             self.retried_count += 1
@@ -213,7 +208,7 @@ class Call:
                 connection.send(self)
             except RpcError as error:
                 if self._gives_up_after(error):
-                    self._fail(self._with_phase(error, Phase.QUEUED))
+                    self._fail(error.copy(Phase.QUEUED, self.peer))
                     return
                 self._note_failure(error)
                 self.retried_count += 1
@@ -250,22 +245,7 @@ class Call:
             return Phase.QUEUED
         if not connection.socket.is_connected:
             return Phase.CONNECT
-        return _PHASES[request.progress]
-
-    def _with_phase(self, error: RpcError, came_to: Phase) -> RpcError:
-        """A copy of the connection's error for this call, which may have come less far."""
-        phase = error.phase
-        if phase not in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE):
-            phase = came_to
-        copy = type(error)(
-            error.text,
-            code=error.code,
-            phase=phase,
-            peer=error.peer or self.peer,
-            is_remote=error.is_remote,
-        )
-        copy.__cause__ = error.__cause__
-        return copy
+        return request.phase
 
     def timeout_error(self) -> RpcError:
         timeout_ms = int((self._timeout_s or 0) * 1000)

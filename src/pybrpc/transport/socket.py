@@ -179,7 +179,7 @@ class Socket:
     def write_request(self, request: WriteRequest, ignore_eovercrowded: bool = False) -> None:
         """`start_write` of a request that was made already; the hot path of calls."""
         if self.error is not None:
-            raise self.error_for_caller()
+            raise self.error.copy()
         if self._writer.is_shutdown:
             raise write_shutdown_error()
         if not self.backlog.try_add(request.size_bytes, ignore_eovercrowded):
@@ -259,19 +259,7 @@ class Socket:
 
     def raise_if_failed(self) -> None:
         if self.error is not None:
-            raise self.error_for_caller()
-
-    def error_for_caller(self) -> RpcError:
-        """A fresh copy of `error`: one exception object must not be raised by many threads."""
-        error = self.error
-        assert error is not None
-        return type(error)(
-            error.text,
-            code=error.code,
-            phase=error.phase,
-            peer=error.peer,
-            is_remote=error.is_remote,
-        )
+            raise self.error.copy()
 
     def __del__(self) -> None:
         # Only when the write right was lost: a signal handler raised where it was being passed on.

@@ -5,22 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
-from pybrpc.transport.write_request import WriteRequest
 
 if TYPE_CHECKING:
     from pybrpc.transport.socket import Socket
-
-
-def error_of_request(error: RpcError, request: WriteRequest) -> RpcError:
-    """The socket's error, with how far this request had come."""
-    if error.phase in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE):
-        return error
-    phase = (Phase.QUEUED, Phase.SENT, Phase.WAITING)[request.progress]
-    if error.phase is phase:
-        return error
-    return make_rpc_error(
-        error.code, error.text, phase=phase, peer=error.peer, is_remote=error.is_remote
-    )
 
 
 def write_shutdown_error() -> RpcError:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from pybrpc.errors import Phase, RpcError
 from pybrpc.iobuf import IOBuf
 
-if TYPE_CHECKING:
-    from pybrpc.errors import RpcError
-
-Outcome = Callable[["RpcError | None"], None]
+Outcome = Callable[[RpcError | None], None]
 """Told once how a write ended: `None` when the kernel has taken all of it, else the error."""
 
 
@@ -35,6 +33,13 @@ class Progress(enum.IntEnum):
     QUEUED = 0
     SENT = 1
     WRITTEN = 2
+
+
+_PHASES = {
+    Progress.QUEUED: Phase.QUEUED,
+    Progress.SENT: Phase.SENT,
+    Progress.WRITTEN: Phase.WAITING,
+}
 
 
 class WriteRequest:
@@ -71,6 +76,11 @@ class WriteRequest:
         self.shutdown_write = shutdown_write
         self.size_bytes = len(data)
         self.progress = Progress.QUEUED
+
+    @property
+    def phase(self) -> Phase:
+        """`progress` as errors say it."""
+        return _PHASES[self.progress]
 
     def setup(self) -> None:
         """Turn a SocketMessage into bytes; what it raises is the caller's to handle."""

@@ -32,7 +32,6 @@ from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.delivery import Delivery, deliver
 from pybrpc.transport.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.write_errors import (
-    error_of_request,
     interrupted_error,
     undriven_error,
     write_shutdown_error,
@@ -355,7 +354,7 @@ class SocketWriter:
         if request is self._close_request:
             socket.close_descriptor()
         elif socket.error is not None:
-            self._settle_failed(request, error_of_request(socket.error, request), outcomes)
+            self._settle_failed(request, socket.error.copy(request.phase), outcomes)
 
     def _settle_failed(
         self, request: WriteRequest, error: RpcError, outcomes: list[Delivery]

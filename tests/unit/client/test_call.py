@@ -20,10 +20,11 @@ from pybrpc.errors import (
     RpcTimeoutError,
     make_rpc_error,
 )
+from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import methods_of
-from pybrpc.transport.write_request import Progress
+from pybrpc.transport.write_request import Progress, WriteRequest
 from tests.protos import conformance_pb2 as pb
 
 ECHO = next(methods_of(pb.DESCRIPTOR.services_by_name["EchoService"]))
@@ -37,8 +38,10 @@ class PlayedSocket:
     is_connected = True
 
 
-class PlayedRequest:
-    progress = Progress.WRITTEN
+def written_request() -> WriteRequest:
+    request = WriteRequest(IOBuf())
+    request.progress = Progress.WRITTEN
+    return request
 
 
 class PlayedTimeouts:
@@ -74,7 +77,7 @@ class PlayedConnection:
     def send(self, call: Call) -> None:
         self.sent += 1
         call.connection = self  # type: ignore[assignment]
-        call.write_request = PlayedRequest()  # type: ignore[assignment]
+        call.write_request = written_request()
         call.correlation_id = self.sent
         if self.sent <= len(self._on_send):
             self._on_send[self.sent - 1](self, call)
