@@ -30,6 +30,15 @@ def raising_alarm() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also in a process that was started without it (`... &`)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_a_blocking_call_cancels_it() -> None:
     controller = pybrpc.Controller()
 
@@ -39,7 +48,7 @@ def test_ctrl_c_in_a_blocking_call_cancels_it() -> None:
         while sys._current_frames()[main_id].f_code is not acquire_until.__code__:
             pass  # it has written the request and does not wait for the answer yet
         signal.pthread_kill(main_id, signal.SIGINT)
-        is_canceled.wait()
+        assert is_canceled.wait(30)
         peer.answer(request)
         peer.echo_until_closed()
 
