@@ -20,7 +20,8 @@ class SocketOptions:
     tcp_user_timeout_ms       how long sent data may stay unacknowledged (Linux)
     send_buffer_bytes, receive_buffer_bytes   SO_SNDBUF and SO_RCVBUF, set before connecting
     no_delay                  TCP_NODELAY; on unless it is False
-    high_water_bytes          backlog above which writes are refused with EOVERCROWDED
+    high_water_bytes          backlog above which writes are refused with EOVERCROWDED; default
+                              64 MiB. Or more messages than one per 256 bytes of it.
     low_water_bytes           backlog at which they are let in again; default half of the above
     """
 

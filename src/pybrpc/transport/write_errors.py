@@ -29,7 +29,8 @@ def overcrowded_error(socket: Socket) -> RpcError:
     backlog = socket.backlog
     text = (
         f"The send queue of this side to {socket.description} is full: {backlog.size_bytes} "
-        f"bytes are queued, the limit is {backlog.high_water}"
+        f"bytes in {backlog.requests} messages are queued, the limits are {backlog.high_water} "
+        f"and {backlog.most_requests}"
     )
     peer = str(socket.remote_side or "")
     return make_rpc_error(ErrorCode.EOVERCROWDED, text, phase=Phase.QUEUED, peer=peer)

@@ -10,7 +10,7 @@ from pybrpc.testing.step_scheduler import (
     explore,
     explore_randomly,
 )
-from pybrpc.transport.backlog import HIGH_WATER_BYTES, REQUEST_OVERHEAD_BYTES, Backlog
+from pybrpc.transport.backlog import _BYTES, _REQUEST, FEWEST_REQUESTS, HIGH_WATER_BYTES, Backlog
 
 _is_crowded = Backlog.__dict__["is_crowded"]
 
@@ -44,7 +44,7 @@ class SteppingBacklog(Backlog):
         self.scheduler: StepScheduler | None = None
         super().__init__(high_water, low_water)
         self.scheduler = scheduler
-        self._bytes = SteppingCounter(scheduler)
+        self._counted = SteppingCounter(scheduler)
 
     @property
     def is_crowded(self) -> bool:  # type: ignore[override]
@@ -67,7 +67,7 @@ class BelievesTheFirstCount(SteppingBacklog):
     def try_add(self, size: int, ignore_limit: bool) -> bool:
         if self.is_crowded and not ignore_limit:
             return False
-        if self._bytes.increment_and_get(size + REQUEST_OVERHEAD_BYTES) > self.high_water:
+        if self._counted.increment_and_get(size + _REQUEST) & _BYTES > self.high_water:
             self.is_crowded = True
         return True
 
@@ -77,8 +77,8 @@ class WakesBeforeItLetsIn(SteppingBacklog):
 
     __slots__ = ()
 
-    def _clear_if_low(self, size: int) -> None:
-        if size <= self.low_water:
+    def _clear_if_low(self, counted: int) -> None:
+        if counted & _BYTES <= self.low_water:
             self.wake_all()
             self.is_crowded = False
 
@@ -90,7 +90,7 @@ def crowding(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
     """Each of two threads adds over the mark and removes what it added."""
 
     def scenario(scheduler: StepScheduler) -> None:
-        backlog = make(scheduler, 100, 0)
+        backlog = make(scheduler, 40, 0)
 
         def add_and_remove() -> None:
             if backlog.try_add(50, False):
@@ -107,10 +107,10 @@ def crowding_a_deaf_peer(make: Make = SteppingBacklog) -> Callable[[StepSchedule
     """One adds while another removes; what was added stays, but it is under the low mark."""
 
     def scenario(scheduler: StepScheduler) -> None:
-        backlog = make(scheduler, 200, 120)
+        backlog = make(scheduler, 140, 60)
         assert backlog.try_add(100, False)
         scheduler.run(lambda: backlog.try_add(50, False), lambda: backlog.remove(100, 1))
-        assert backlog.size_bytes == 50 + REQUEST_OVERHEAD_BYTES
+        assert backlog.size_bytes == 50
         assert not backlog.is_crowded, "crowded though under the low-water mark"
 
     return scenario
@@ -183,7 +183,7 @@ def test_marks_by_default() -> None:
 
 def test_refuses_above_high_water_until_low_water() -> None:
     backlog = Backlog(1000, 400)
-    size = 300 - REQUEST_OVERHEAD_BYTES
+    size = 300
     assert [backlog.try_add(size, False) for _ in range(5)] == [True, True, True, True, False]
     assert backlog.size_bytes == 1200
     backlog.remove(2 * size, 2)
@@ -203,9 +203,25 @@ def test_correction_counts() -> None:
     backlog = Backlog(1000)
     backlog.try_add(0, False)
     backlog.correct(5000)
-    assert backlog.size_bytes == 5000 + REQUEST_OVERHEAD_BYTES
+    assert backlog.size_bytes == 5000
     backlog.remove(5000, 1)
     assert backlog.size_bytes == 0
+
+
+def test_requests_are_limited_however_short_they_are() -> None:
+    backlog = Backlog(1 << 18)
+    assert backlog.most_requests == FEWEST_REQUESTS
+    assert all(backlog.try_add(0, False) for _ in range(FEWEST_REQUESTS + 1))
+    assert (backlog.size_bytes, backlog.requests) == (0, FEWEST_REQUESTS + 1)
+    assert not backlog.try_add(0, False)
+    backlog.remove(0, FEWEST_REQUESTS // 2)
+    assert not backlog.try_add(0, False)
+    backlog.remove(0, 1)
+    assert backlog.try_add(0, False)
+
+
+def test_default_lets_in_a_quarter_of_a_million_requests() -> None:
+    assert Backlog().most_requests == HIGH_WATER_BYTES // 256 == 1 << 18
 
 
 def test_who_waits_is_woken_once_when_there_is_room() -> None:

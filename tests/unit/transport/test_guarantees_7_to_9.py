@@ -22,7 +22,7 @@ from pybrpc.errors import (
 )
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.transport.backlog import HIGH_WATER_BYTES, REQUEST_OVERHEAD_BYTES
+from pybrpc.transport.backlog import HIGH_WATER_BYTES
 from pybrpc.transport.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket_options import SocketOptions
 from tests.unit.transport.conftest import MakeWire
@@ -65,7 +65,7 @@ def test_guarantee_7_bounded_when_queued_and_not_when_its_turn_comes(
     wire = make_wire(step, buffer_bytes=SMALL_BUFFER, options=LIMITED)
     crowd(wire)
     size = wire.socket.statistics().backlog_bytes
-    assert LIMITED.high_water < size <= LIMITED.high_water + MESSAGE_BYTES + REQUEST_OVERHEAD_BYTES
+    assert LIMITED.high_water < size <= LIMITED.high_water + MESSAGE_BYTES
 
 
 def test_guarantee_7_empty_messages_are_bounded_too(
@@ -86,7 +86,9 @@ def test_guarantee_7_refusal_says_how_much_is_queued_and_what_the_limit_is(
     crowd(wire)
     kept = IOBuf(b"not taken")
     told = Outcomes()
-    with pytest.raises(OvercrowdedError, match=r"\d+ bytes are queued, the limit is 100000") as e:
+    with pytest.raises(
+        OvercrowdedError, match=r"\d+ bytes in \d+ messages .* limits are 100000 and 1024"
+    ) as e:
         wire.socket.start_write(kept, on_outcome=told)
     assert (e.value.code, e.value.phase) == (ErrorCode.EOVERCROWDED, "queued")
     assert told.untaken == 0
@@ -99,7 +101,7 @@ def test_guarantee_7_a_control_frame_may_pass(step: StepDispatcher, make_wire: M
     before = wire.socket.statistics().backlog_bytes
     wire.socket.start_write(IOBuf(b"control"), ignore_eovercrowded=True)
     after = wire.socket.statistics().backlog_bytes
-    assert after == before + len(b"control") + REQUEST_OVERHEAD_BYTES
+    assert after == before + len(b"control")
 
 
 def test_guarantee_7_lets_in_again_at_the_low_water_mark_and_not_before(
