@@ -13,7 +13,6 @@ import pstats
 import sys
 import threading
 import time
-from types import TracebackType
 from typing import Any, Self
 
 
@@ -41,12 +40,7 @@ class ThreadProfiler:
         self._start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         threading.setprofile(None)
         self._profiles[0].disable()
 

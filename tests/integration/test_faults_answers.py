@@ -205,6 +205,18 @@ def call_echo(channel: pybrpc.Channel, controller: pybrpc.Controller) -> str:
     return str(pybrpc.Stub(ECHO, channel).Echo(echo_request("cut"), controller=controller).message)
 
 
+def check_retry_after_a_cut_at_any_byte(
+    size: int, cut_at: Callable[[int], Callable[[Peer], None]]
+) -> None:
+    scripts = [script for count in range(size) for script in (cut_at(count), echo_once)]
+    with ScriptedServer(*scripts) as server:
+        for _ in range(size):
+            controller = pybrpc.Controller()
+            with pybrpc.Channel(server.address, timeout=30) as channel:
+                assert call_echo(channel, controller) == "cut"
+            assert controller.retried_count == 1
+
+
 @every_end
 def test_peer_closes_at_any_byte_of_the_answer(end: End) -> None:
     size = len(echo_frame(RpcRequest(1, "s", "m", echo_request("cut").SerializeToString())))
@@ -216,13 +228,7 @@ def test_peer_closes_at_any_byte_of_the_answer(end: End) -> None:
 
         return script
 
-    scripts = [script for count in range(size) for script in (cut_after(count), echo_once)]
-    with ScriptedServer(*scripts) as server:
-        for _ in range(size):
-            controller = pybrpc.Controller()
-            with pybrpc.Channel(server.address, timeout=30) as channel:
-                assert call_echo(channel, controller) == "cut"
-            assert controller.retried_count == 1
+    check_retry_after_a_cut_at_any_byte(size, cut_after)
 
 
 @every_end
@@ -241,13 +247,7 @@ def test_peer_closes_at_any_byte_of_the_request(end: End) -> None:
 
         return script
 
-    scripts = [script for count in range(size) for script in (read_only(count), echo_once)]
-    with ScriptedServer(*scripts) as server:
-        for _ in range(size):
-            controller = pybrpc.Controller()
-            with pybrpc.Channel(server.address, timeout=30) as channel:
-                assert call_echo(channel, controller) == "cut"
-            assert controller.retried_count == 1
+    check_retry_after_a_cut_at_any_byte(size, read_only)
 
 
 def echo_once(peer: Peer) -> None:

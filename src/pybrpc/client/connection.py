@@ -123,9 +123,7 @@ class ClientConnection:
         return f"<ClientConnection {len(self._pending)} calls in flight on {self.socket!r}>"
 
     def _refuse_request(self, socket: Socket, call: Call | None) -> None:
-        text = f"{socket.description} sent a request to a client"
-        peer = str(socket.remote_side)
-        error = ProtocolError(text, phase=Phase.WAITING, peer=peer, is_remote=True)
+        error = _protocol_error(socket, f"{socket.description} sent a request to a client")
         # Failed first: who hears of it and calls again must not get this connection.
         deliveries = socket.mark_failed(error)
         if call is not None:
@@ -133,11 +131,8 @@ class ClientConnection:
         deliver(deliveries)
 
     def _give_up_reading(self, socket: Socket, call: Call, reason: str) -> None:
-        text = f"Close {socket.description}: {reason}"
-        peer = str(socket.remote_side)
-        deliveries = socket.mark_failed(
-            ProtocolError(text, phase=Phase.WAITING, peer=peer, is_remote=True)
-        )
+        error = _protocol_error(socket, f"Close {socket.description}: {reason}")
+        deliveries = socket.mark_failed(error)
         call.on_bad_response(reason)
         deliver(deliveries)
 
@@ -146,6 +141,11 @@ class ClientConnection:
             self._late_answers += 1
         else:
             self._unknown_answers += 1
+
+
+def _protocol_error(socket: Socket, text: str) -> ProtocolError:
+    peer = str(socket.remote_side)
+    return ProtocolError(text, phase=Phase.WAITING, peer=peer, is_remote=True)
 
 
 def _request_of(call: Call, correlation_id: int) -> RpcRequest:

@@ -24,6 +24,7 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import methods_of
+from pybrpc.testing.step_dispatcher import FakeClock
 from pybrpc.transport.write_request import Progress, WriteRequest
 from tests.protos import conformance_pb2 as pb
 
@@ -208,38 +209,26 @@ def test_refused_sends_use_up_the_budget() -> None:
 
 
 def test_nothing_is_retried_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Clock:
-        now = 1000.0
-
-        def monotonic(self) -> float:
-            return self.now
-
-    clock = Clock()
+    clock = FakeClock(1000.0)
     monkeypatch.setattr(call_module, "time", clock)
     connection = PlayedConnection()
     call = start(connection, timeout_s=5)
-    clock.now = 1005.0
+    clock.now_s = 1005.0
     connection.break_down()
     assert len(call.ends) == 1
     assert connection.sent == 1
 
 
 def test_wire_timeout_of_a_retry_is_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Clock:
-        now = 1000.0
-
-        def monotonic(self) -> float:
-            return self.now
-
-    clock = Clock()
+    clock = FakeClock(1000.0)
     monkeypatch.setattr(call_module, "time", clock)
     connection = PlayedConnection()
     call = start(connection, timeout_s=5)
     assert call.wire_timeout_ms() == 5000
-    clock.now = 1003.0
+    clock.now_s = 1003.0
     connection.break_down()
     assert call.wire_timeout_ms() == 2000
-    clock.now = 1004.9999
+    clock.now_s = 1004.9999
     assert call.wire_timeout_ms() == 1
 
 

@@ -8,6 +8,7 @@ import pybrpc
 from pybrpc.errors import ErrorCode
 from pybrpc.rpc import controller as controller_module
 from pybrpc.rpc.controller import Controller
+from pybrpc.testing.step_dispatcher import FakeClock
 
 
 def test_new_one_is_empty() -> None:
@@ -93,20 +94,14 @@ def test_set_failed_with_0_is_refused() -> None:
 
 
 def test_time_remaining(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Clock:
-        now = 100.0
-
-        def monotonic(self) -> float:
-            return self.now
-
-    clock = Clock()
+    clock = FakeClock(100.0)
     monkeypatch.setattr(controller_module, "time", clock)
     controller = Controller()
     controller.timeout_ms, controller.received_at = 500, 100.0
     assert controller.time_remaining_s == 0.5
-    clock.now = 100.25
+    clock.now_s = 100.25
     assert controller.time_remaining_s == 0.25
-    clock.now = 200.0
+    clock.now_s = 200.0
     assert controller.time_remaining_s == 0.0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -20,12 +19,6 @@ from tests.unit.transport.tools import Wire, make_pair, running_dispatcher
 
 MakeWire = Callable[..., Wire]
 MakeStep = Callable[..., StepDispatcher]
-
-
-@pytest.fixture(autouse=True)
-def logging_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    """import-linter, which a test runs in this process, disables every logger that is there."""
-    monkeypatch.setattr(logging.getLogger("pybrpc"), "disabled", False)
 
 
 @pytest.fixture(params=["epoll", "asyncio", "uvloop"])
