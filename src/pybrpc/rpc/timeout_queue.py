@@ -3,6 +3,10 @@
 Calls with the same timeout expire in the order in which they started, so a queue needs no sorting:
 a dict keeps the order and forgets an ended call at once. One timer per queue waits for its oldest
 call; under steady traffic it fires once per timeout, not once per call.
+
+Callers who pass on what is left of a deadline of their own never use a timeout twice. So timeouts
+share a queue if they are alike to 1 ms below a second, to 10 ms below ten, else to 100 ms. A call
+expires late by no more than that, and only behind one with a longer timeout that began before it.
 """
 
 from __future__ import annotations
@@ -26,14 +30,14 @@ class Expiring(Protocol):
 
 
 class TimeoutQueue:
-    """Calls with one and the same timeout. Thread-safe, without a lock."""
+    """Calls whose timeouts are alike. Thread-safe, without a lock."""
 
-    __slots__ = ("_calls", "_dispatcher", "_is_armed", "_owner", "_timeout_s")
+    __slots__ = ("_calls", "_dispatcher", "_is_armed", "_key", "_owner")
 
-    def __init__(self, owner: TimeoutQueues, timeout_s: float) -> None:
+    def __init__(self, owner: TimeoutQueues, key: int) -> None:
         self._owner = owner
         self._dispatcher = owner.dispatcher
-        self._timeout_s = timeout_s
+        self._key = key
         self._calls: dict[Expiring, Expiring | None] = {}
         self._is_armed = False
 
@@ -63,7 +67,7 @@ class TimeoutQueue:
             # Looked at again: a thread may have added a call while it still saw the queue armed.
             oldest = self._oldest()
             if oldest is None:
-                self._owner.forget(self._timeout_s, self)
+                self._owner.forget(self._key, self)
             if oldest is None or self._is_armed:
                 return
             self._is_armed = True
@@ -94,25 +98,34 @@ class TimeoutQueue:
 
 
 class TimeoutQueues:
-    """The TimeoutQueues of one dispatcher, by timeout."""
+    """The TimeoutQueues of one dispatcher, by timeout in ms, cut to the grid of timeouts alike."""
 
     __slots__ = ("_queues", "dispatcher")
 
     def __init__(self, dispatcher: EventDispatcher) -> None:
         self.dispatcher = dispatcher
-        self._queues: dict[float, TimeoutQueue] = {}
+        self._queues: dict[int, TimeoutQueue] = {}
 
     def of(self, timeout_s: float) -> TimeoutQueue:
         """The queue of a timeout in seconds."""
-        queue = self._queues.get(timeout_s)
+        key = _alike(timeout_s)
+        queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues.setdefault(timeout_s, TimeoutQueue(self, timeout_s))
+            queue = self._queues.setdefault(key, TimeoutQueue(self, key))
         return queue
 
-    def forget(self, timeout_s: float, queue: TimeoutQueue) -> None:
+    def forget(self, key: int, queue: TimeoutQueue) -> None:
         """Drop an empty queue; a call that is just being added to it still expires."""
-        if self._queues.get(timeout_s) is queue:
-            self._queues.pop(timeout_s, None)
+        if self._queues.get(key) is queue:
+            self._queues.pop(key, None)
 
     def __len__(self) -> int:
         return len(self._queues)
+
+
+def _alike(timeout_s: float) -> int:
+    if timeout_s < 1:
+        return int(timeout_s * 1000)
+    if timeout_s < 10:
+        return int(timeout_s * 100) * 10
+    return int(timeout_s * 10) * 100

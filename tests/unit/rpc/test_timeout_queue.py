@@ -207,3 +207,19 @@ def test_dispatcher_that_is_closed_raises_nothing(queues: TimeoutQueues, clock: 
     second = add(queues, clock, 5)
     clock.advance(10)
     assert second.expired_at == [1005]
+
+
+@pytest.mark.parametrize(("base_s", "step_s"), [(0.5, 0.001), (5, 0.01), (50, 0.1)])
+def test_timeouts_alike_share_a_queue_and_expire_late_by_less_than_a_step(
+    queues: TimeoutQueues, clock: Clock, base_s: float, step_s: float
+) -> None:
+    """As of a caller who hands down what is left of a deadline: never the same timeout twice."""
+    timeouts = [base_s + 10 * step_s - i * step_s / 100 for i in range(1000)]
+    calls = [add(queues, clock, timeout_s) for timeout_s in timeouts]
+    assert len(queues) <= 12
+    clock.advance(base_s + 12 * step_s)
+    for call in calls:
+        (expired_at,) = call.expired_at
+        assert call.deadline <= expired_at < call.deadline + step_s + 2 * timeout_queue.GRAIN_S
+    clock.advance(base_s)
+    assert len(queues) == 0
