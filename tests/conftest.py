@@ -9,9 +9,11 @@ import asyncio
 import gc
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -51,6 +53,13 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     assert what_stays(lambda: open_descriptors() - descriptors) == set(), (
         "the test leaked descriptors"
     )
+
+
+@pytest.fixture
+def unix_path() -> Iterator[Path]:
+    """A path for a Unix socket, short as such must be, in a directory of its own."""
+    with tempfile.TemporaryDirectory(prefix="pybrpc-", dir="/tmp") as directory:
+        yield Path(directory, "sock")
 
 
 def running_threads() -> set[threading.Thread]:

@@ -1,28 +1,54 @@
-"""Addresses: "host:port", "[v6]:port", a port alone for servers."""
+"""Addresses: "host:port", "[v6]:port", "unix:/path/of.sock", and on Linux "unix:@name".
+
+The text of a Unix address is bRPC's (src/butil/details/extended_endpoint.hpp): what follows
+"unix:" is a path, absolute or not. "@name" is a name of Linux's abstract namespace, which has no
+file; a file of that name is "unix:./@name".
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import os
+import socket as _socket
+import sys
 
 from pybrpc.errors import AddressError
+
+_UNIX = "unix:"
+_HAS_ABSTRACT_NAMES = sys.platform == "linux"
+MAX_PATH_BYTES = 107 if _HAS_ABSTRACT_NAMES else 103
+"""What `sun_path` has room for, without the zero at its end."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server listens or a peer is. `str()` gives "host:port" ("[::1]:80" for IPv6)."""
+    """Where a server listens or a peer is.
+
+    `str()` gives "host:port" ("[::1]:80" for IPv6). Of a Unix socket, `host` is the whole text,
+    "unix:/path", and `port` is 0.
+    """
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        if not self.port and not self.is_ip:
+        if self.is_unix:
             return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
+    def is_unix(self) -> bool:
+        return self.host.startswith(_UNIX)
+
+    @property
+    def path(self) -> str:
+        """Of a Unix socket what follows "unix:": a path or "@name"; "" of all other addresses."""
+        return self.host[len(_UNIX) :] if self.is_unix else ""
+
+    @property
     def is_ip(self) -> bool:
-        """Whether `host` is an address already, so that no name has to be resolved."""
+        """Whether `host` is an IP address already, so that no name has to be resolved."""
         try:
             ipaddress.ip_address(self.host.partition("%")[0])
         except ValueError:
@@ -31,19 +57,25 @@ class Endpoint:
 
     @classmethod
     def parse(cls, address: str | Endpoint, *, allow_port_0: bool = False) -> Endpoint:
-        """Parse "host:port" or "[v6]:port"; anything else raises AddressError."""
+        """Parse "host:port", "[v6]:port" or "unix:path"; anything else raises AddressError.
+
+        IPv6 addresses are brought to their one short form, IPv4-mapped ones to IPv4.
+        """
         if isinstance(address, Endpoint):
             return address
         if not isinstance(address, str):
             raise AddressError(f'an address is a string like "127.0.0.1:8000", not {address!r}')
-        host, colon, port_text = address.strip().rpartition(":")
+        text = address.strip()
+        if text.startswith(_UNIX):
+            _check_path(text.removeprefix(_UNIX), address)
+            return cls(text, 0)
+        host, colon, port_text = text.rpartition(":")
         if not colon or not host:
             raise AddressError(f'address {address!r} has no host and port; write "127.0.0.1:8000"')
         if "://" in host or "/" in host:
             raise AddressError(f'address {address!r} is a URL; write only "host:port"')
         if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-            _check_ipv6(host, address)
+            host = _parse_ipv6(host[1:-1], address)
         elif ":" in host:
             raise AddressError(f'address {address!r}: write an IPv6 address as "[::1]:8000"')
         if not host or any(c.isspace() for c in host):
@@ -52,17 +84,55 @@ class Endpoint:
 
     @classmethod
     def from_sockaddr(cls, sockaddr: object) -> Endpoint:
-        """From what getsockname() and getpeername() give; a Unix socket has port 0."""
+        """From what getsockname() and getpeername() give; a Unix socket without a name is "unix:".
+
+        An IPv4 peer of an IPv6 socket is given as IPv4, a link-local address with its interface.
+        """
+        if isinstance(sockaddr, bytes):
+            return cls(_UNIX + "@" + os.fsdecode(sockaddr.removeprefix(b"\0")), 0)
         if isinstance(sockaddr, tuple) and len(sockaddr) >= 2:
-            return cls(str(sockaddr[0]), int(sockaddr[1]))
-        return cls(str(sockaddr) or "unix", 0)
+            host = str(sockaddr[0])
+            if len(sockaddr) == 4:
+                host = _host_of_ipv6(host, int(sockaddr[3]))
+            return cls(host, int(sockaddr[1]))
+        return cls(_UNIX + str(sockaddr), 0)
 
 
-def _check_ipv6(host: str, address: str) -> None:
+def _check_path(path: str, address: str) -> None:
+    if not path or path == "@":
+        raise AddressError(f'address {address!r} has no path; write "unix:/path/of.sock"')
+    if "\0" in path:
+        raise AddressError(f"address {address!r}: a path can't contain a zero byte")
+    if path.startswith("@") and not _HAS_ABSTRACT_NAMES:
+        raise AddressError(f"address {address!r}: only Linux has abstract names; write a path")
     try:
-        ipaddress.IPv6Address(host)
+        size_bytes = len(os.fsencode(path))
+    except UnicodeError as error:
+        raise AddressError(f"address {address!r}: {error}") from None
+    if size_bytes > MAX_PATH_BYTES:
+        raise AddressError(
+            f"address {address!r}: a path of {size_bytes} bytes is too long for a Unix socket, "
+            f"which takes {MAX_PATH_BYTES}; use a shorter or a relative one"
+        )
+
+
+def _parse_ipv6(host: str, address: str) -> str:
+    try:
+        parsed = ipaddress.IPv6Address(host)
     except ValueError as error:
         raise AddressError(f"address {address!r}: {error}") from None
+    return str(parsed.ipv4_mapped or parsed)
+
+
+def _host_of_ipv6(host: str, scope_id: int) -> str:
+    if "." in host:
+        return host.removeprefix("::ffff:")
+    if not scope_id or "%" in host:
+        return host
+    try:
+        return f"{host}%{_socket.if_indextoname(scope_id)}"
+    except OSError:
+        return f"{host}%{scope_id}"
 
 
 def _parse_port(text: str, address: str, allow_port_0: bool) -> int:

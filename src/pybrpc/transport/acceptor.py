@@ -7,27 +7,23 @@ import logging
 import os
 import socket as _socket
 import time
+import weakref
 from collections.abc import Callable
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.errors import PyBrpcError
 from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.listen import ListenError as ListenError
+from pybrpc.transport.listen import listen
 from pybrpc.transport.runtime import Runtime
 
 logger = logging.getLogger("pybrpc")
 
 ACCEPTS_PER_TURN = 64
 PAUSE_S = 0.1
-BACKLOG = 1024
-"""Connections that the kernel completes ahead of us; it cuts the number to its own limit."""
 
 OnAccepted = Callable[[_socket.socket], None]
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
-class ListenError(PyBrpcError, OSError):
-    """Nobody can listen on that address: it is in use, not of this machine, not allowed, ..."""
 
 
 class Acceptor:
@@ -35,7 +31,8 @@ class Acceptor:
 
     `on_accepted(sock)` is called in a turn of the dispatcher, once for each connection, and owns
     the socket from then on. When the process has run out of descriptors, accepting pauses for
-    100 ms at a time; what was accepted before is not disturbed.
+    100 ms at a time; what was accepted before is not disturbed. The file of a Unix socket is
+    removed at the end, at the latest when the process exits.
     """
 
     def __init__(
@@ -49,8 +46,12 @@ class Acceptor:
 
         Raises ListenError. `start()` begins to accept.
         """
-        self._sock: _socket.socket | None = _listen(endpoint)
-        self.endpoint = Endpoint.from_sockaddr(self._sock.getsockname())
+        sock, file = listen(endpoint)
+        self._sock: _socket.socket | None = sock
+        self._file = file
+        if file is not None:
+            weakref.finalize(self, file.remove)
+        self.endpoint = Endpoint.from_sockaddr(sock.getsockname())
         """Where it listens, with the port that was chosen."""
         self.accepted = 0
         self._dispatcher = dispatcher
@@ -76,9 +77,11 @@ class Acceptor:
             self.abandon()
 
     def abandon(self) -> None:
-        """Close the descriptor and touch nothing else: after a fork, or without a dispatcher."""
+        """Close the descriptor without a dispatcher: it has ended, or it is the parent's."""
         sock, self._sock = self._sock, None
         self._is_accepting = False
+        if self._file is not None:
+            self._file.remove()
         if sock is not None:
             sock.close()
 
@@ -133,37 +136,3 @@ class Acceptor:
         if self._sock is None:
             state = "closed"
         return f"<Acceptor on {self.endpoint}, {state}, {self.accepted} accepted>"
-
-
-def _listen(endpoint: Endpoint) -> _socket.socket:
-    """Listen on the first address of `endpoint` that lets us."""
-    what = f"Fail to listen on {endpoint}"
-    try:
-        found = _socket.getaddrinfo(
-            endpoint.host, endpoint.port, type=_socket.SOCK_STREAM, flags=_socket.AI_PASSIVE
-        )
-    except OSError as error:
-        raise ListenError(errno.EADDRNOTAVAIL, f"{what}: {error.strerror or error}") from error
-    except UnicodeError as error:
-        raise ListenError(errno.EADDRNOTAVAIL, f"{what}: it is no host name") from error
-    last_error: OSError | None = None
-    for family, _, _, _, sockaddr in found:
-        try:
-            return _listen_on(family, sockaddr)
-        except OSError as error:
-            last_error = error
-    code = (last_error and last_error.errno) or errno.EADDRNOTAVAIL
-    raise ListenError(code, f"{what}: {os.strerror(code)}") from last_error
-
-
-def _listen_on(family: int, sockaddr: tuple[object, ...]) -> _socket.socket:
-    sock = _socket.socket(family, _socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-        sock.bind(sockaddr)
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return sock

@@ -1,45 +1,48 @@
 """Connector: brings an unconnected client socket to stand, while its write right is held.
 
 The first write of a socket starts it; requests queue up meanwhile. Resolve (in a thread, if there
-is a name), then a non-blocking connect to each address in turn, all within one deadline. All
-but the first step runs in the turns of the dispatcher. It ends in exactly one of
+is a name), then non-blocking connects as a ConnectRace says, until the first one stands; all within
+one deadline. All but the first step runs in the turns of the dispatcher. It ends in exactly one of
 `on_connected`, `on_failed`, or in silence after `cancel`.
 """
 
 from __future__ import annotations
 
 import errno
-import os
+import select
 import socket as _socket
+import time
 from collections.abc import Callable
 
+from pybrpc.base.deadline import NEVER
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode, Phase, RpcError, from_os_error, make_rpc_error
+from pybrpc.transport.connect_race import ConnectRace
 from pybrpc.transport.event_dispatcher import (
     DispatcherClosedError,
     EventDispatcher,
     TimerHandle,
 )
-from pybrpc.transport.resolver import Address, addresses_of_ip, resolve_in_background
+from pybrpc.transport.resolver import Address, addresses_at_hand, resolve_in_background
 from pybrpc.transport.socket_options import SocketOptions
 
 
 class Connector:
-    """One attempt to connect to one endpoint."""
+    """Brings one connection to one endpoint about, or fails."""
 
     __slots__ = (
-        "_addresses",
+        "_attempts",
         "_deadline",
         "_dispatcher",
         "_endpoint",
         "_is_over",
-        "_last_error",
         "_on_connected",
         "_on_failed",
         "_options",
         "_phase",
-        "_sock",
+        "_race",
         "_timer",
+        "_turn_timer",
     )
 
     def __init__(
@@ -57,10 +60,10 @@ class Connector:
         self._deadline = deadline
         self._on_connected = on_connected
         self._on_failed = on_failed
-        self._addresses: list[Address] = []
-        self._sock: _socket.socket | None = None
+        self._race = ConnectRace(())
+        self._attempts: dict[_socket.socket, Address] = {}
         self._timer: TimerHandle | None = None
-        self._last_error: OSError | None = None
+        self._turn_timer: TimerHandle | None = None
         self._phase = Phase.CONNECT
         self._is_over = False
 
@@ -73,14 +76,13 @@ class Connector:
         if self._is_over:
             return False
         self._end()
-        self._drop_sock()
         return True
 
     def abandon(self) -> None:
-        """Close this process's copy of the descriptor and do nothing else (after a fork)."""
+        """Close this process's copies of the descriptors and do nothing else (after a fork)."""
         self._is_over = True
-        if self._sock is not None:
-            self._sock.close()
+        for sock in self._attempts:
+            sock.close()
 
     def _begin(self) -> None:
         if self._is_over:
@@ -88,15 +90,17 @@ class Connector:
         self._timer = self._dispatcher.call_at(self._deadline, self._on_deadline)
         self._phase = Phase.RESOLVE
         try:
-            if self._endpoint.is_ip:
-                self._on_resolved(addresses_of_ip(self._endpoint))
-            else:
+            at_hand = addresses_at_hand(self._endpoint)
+            if at_hand is None:
                 resolve_in_background(self._endpoint, self._on_resolved_elsewhere)
         except OSError as error:
             self._on_resolved(error)
         except RuntimeError as error:
             # Python says so when the system has no room for one more thread.
             self._on_resolved(OSError(errno.EAGAIN, str(error)))
+        else:
+            if at_hand is not None:
+                self._on_resolved(at_hand)
 
     def _on_resolved_elsewhere(self, result: list[Address] | OSError) -> None:
         try:
@@ -110,72 +114,85 @@ class Connector:
         if isinstance(result, OSError):
             text = f"Fail to resolve {self._endpoint.host}: {result.strerror or result}"
             self._fail(ErrorCode.EHOSTUNREACH, text)
-        else:
-            self._connect_first_of(result)
-
-    def _connect_first_of(self, addresses: list[Address]) -> None:
-        self._phase = Phase.CONNECT
-        self._addresses = addresses
-        self._connect_next()
-
-    def _connect_next(self) -> None:
-        while self._addresses:
-            family, sockaddr = self._addresses.pop(0)
-            try:
-                self._sock = sock = _socket.socket(family, _socket.SOCK_STREAM)
-                self._options.apply_to(sock)
-                code = sock.connect_ex(sockaddr)
-            except OSError as error:
-                code = error.errno or errno.EIO
-            if code == 0:
-                self._succeed()
-                return
-            if code == errno.EINPROGRESS:
-                self._dispatcher.add_writer(sock.fileno(), self._on_writable)
-                return
-            self._note(code)
-        self._fail_with_last_error()
-
-    def _on_writable(self) -> None:
-        sock = self._sock
-        if self._is_over or sock is None:
             return
-        self._dispatcher.remove_writer(sock.fileno())
-        code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+        self._phase = Phase.CONNECT
+        self._race = ConnectRace(result)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Try the addresses whose turn has come, and be called when the next one's comes."""
+        while not self._is_over:
+            address = self._race.take_due(time.monotonic())
+            if address is None:
+                break
+            self._try(address)
+        if self._is_over:
+            return
+        if self._race.is_lost:
+            self._fail_with_all_errors()
+        else:
+            self._wait_until(self._race.next_turn)
+
+    def _wait_until(self, turn: float) -> None:
+        if self._turn_timer is not None:
+            self._turn_timer.cancel()
+        self._turn_timer = None if turn == NEVER else self._dispatcher.call_at(turn, self._go_on)
+
+    def _try(self, address: Address) -> None:
+        family, sockaddr = address
+        try:
+            sock = _socket.socket(family, _socket.SOCK_STREAM)
+        except OSError as error:
+            self._race.on_failure(address, error.errno or errno.EIO)
+            return
+        self._attempts[sock] = address
+        try:
+            self._options.apply_to(sock)
+            code = sock.connect_ex(sockaddr)
+        except OSError as error:
+            code = error.errno or errno.EIO
+        if code == errno.EINPROGRESS:
+            self._dispatcher.add_writer(sock.fileno(), lambda: self._on_writable(sock))
+        else:
+            self._on_outcome(sock, code)
+
+    def _on_writable(self, sock: _socket.socket) -> None:
+        if sock in self._attempts and _is_decided(sock):
+            self._dispatcher.remove_writer(sock.fileno())
+            self._on_outcome(sock, sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR))
+            self._go_on()
+
+    def _on_outcome(self, sock: _socket.socket, code: int) -> None:
+        """One attempt is decided, and its descriptor is not watched any more."""
+        address = self._attempts.pop(sock)
         if code == 0 and _connected_to_itself(sock):
             code = errno.ECONNREFUSED
         if code == 0:
-            self._succeed()
+            self._end()
+            self._on_connected(sock)
+            return
+        sock.close()
+        if code == errno.EAGAIN and address[0] == _socket.AF_UNIX:
+            # connect(2): the backlog is full, and nothing will tell when it is not any more.
+            self._race.on_busy(address, time.monotonic())
         else:
-            self._note(code)
-            self._connect_next()
-
-    def _note(self, code: int) -> None:
-        self._last_error = OSError(code, os.strerror(code))
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
+            self._race.on_failure(address, code)
 
     def _on_deadline(self) -> None:
         if self._is_over:
             return
-        self._drop_sock()
         doing = "connect" if self._phase is Phase.CONNECT else "resolve"
-        self._fail(ErrorCode.ETIMEDOUT, f"Fail to {doing} {self._endpoint} within connect_timeout")
+        text = f"Fail to {doing} {self._endpoint} within connect_timeout"
+        report = self._race.report(self._endpoint)
+        self._fail(ErrorCode.ETIMEDOUT, f"{text}, at {report}" if report else text)
 
-    def _succeed(self) -> None:
-        sock, self._sock = self._sock, None
-        self._end()
-        if sock is not None:
-            self._on_connected(sock)
-
-    def _fail_with_last_error(self) -> None:
-        error = self._last_error or OSError(errno.EADDRNOTAVAIL, "the name has no address")
+    def _fail_with_all_errors(self) -> None:
         peer = str(self._endpoint)
+        report = self._race.report(self._endpoint)
+        what = f"Fail to connect {peer} at {report}" if report else f"Fail to connect {peer}"
+        error = OSError(self._race.most_telling_code, "")
         self._end()
-        self._on_failed(
-            from_os_error(error, f"Fail to connect {peer}", phase=Phase.CONNECT, peer=peer)
-        )
+        self._on_failed(from_os_error(error, what, phase=Phase.CONNECT, peer=peer))
 
     def _fail(self, code: int, text: str) -> None:
         self._end()
@@ -184,14 +201,20 @@ class Connector:
 
     def _end(self) -> None:
         self._is_over = True
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _drop_sock(self) -> None:
-        sock, self._sock = self._sock, None
-        if sock is not None:
+        for timer in (self._timer, self._turn_timer):
+            if timer is not None:
+                timer.cancel()
+        for sock in self._attempts:
             self._dispatcher.remove_writer(sock.fileno())
             sock.close()
+        self._attempts.clear()
+
+
+def _is_decided(sock: _socket.socket) -> bool:
+    """Whether it stands or has failed: a turn may wake it for what had its number before."""
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 def _connected_to_itself(sock: _socket.socket) -> bool:

@@ -1,20 +1,45 @@
-"""Resolver: names to addresses, without blocking the caller."""
+"""Resolver: endpoints to addresses that the kernel takes, without blocking who must not block."""
 
 from __future__ import annotations
 
+import errno
+import os
 import socket as _socket
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from pybrpc.base.endpoint import Endpoint
 
-Address = tuple[int, tuple[object, ...]]
-"""Address family and the sockaddr that `connect` takes."""
+Address = tuple[int, tuple[Any, ...] | str | bytes]
+"""Address family and the sockaddr that `connect` and `bind` take."""
 
 
-def addresses_of_ip(endpoint: Endpoint) -> list[Address]:
-    """The address of an endpoint that needs no resolving. Never blocks."""
-    return _lookup(endpoint, _socket.AI_NUMERICHOST | _socket.AI_NUMERICSERV)
+def addresses_at_hand(endpoint: Endpoint) -> list[Address] | None:
+    """The address of an endpoint that needs no resolving, `None` for a name. Never blocks.
+
+    OSError: there is no such address on this machine, such as an interface that it names.
+    """
+    if endpoint.is_unix:
+        return [(_socket.AF_UNIX, _unix_sockaddr(endpoint.path))]
+    if endpoint.is_ip:
+        return _lookup(endpoint, _socket.AI_NUMERICHOST | _socket.AI_NUMERICSERV)
+    return None
+
+
+def resolve(endpoint: Endpoint) -> list[Address]:
+    """The addresses of an endpoint, in the order of the system's preference (RFC 6724).
+
+    Blocks if it is a name. Raises OSError if there is none.
+    """
+    at_hand = addresses_at_hand(endpoint)
+    if at_hand is not None:
+        return at_hand
+    try:
+        return _lookup(endpoint, _socket.AI_NUMERICSERV)
+    except UnicodeError as error:
+        text = f"{endpoint.host!r} is no host name: {error}"
+        raise OSError(_socket.EAI_NONAME, text) from error
 
 
 def resolve_in_background(
@@ -24,11 +49,9 @@ def resolve_in_background(
 
     def run() -> None:
         try:
-            result: list[Address] | OSError = _lookup(endpoint, _socket.AI_NUMERICSERV)
+            result: list[Address] | OSError = resolve(endpoint)
         except OSError as error:
             result = error
-        except UnicodeError as error:
-            result = OSError(_socket.EAI_NONAME, f"{endpoint.host!r} is no host name: {error}")
         on_done(result)
 
     threading.Thread(target=run, name=f"pybrpc-resolve-{endpoint.host}", daemon=True).start()
@@ -36,4 +59,10 @@ def resolve_in_background(
 
 def _lookup(endpoint: Endpoint, flags: int) -> list[Address]:
     found = _socket.getaddrinfo(endpoint.host, endpoint.port, type=_socket.SOCK_STREAM, flags=flags)
-    return [(family, sockaddr) for family, _, _, _, sockaddr in found]
+    return list(dict.fromkeys((int(family), sockaddr) for family, _, _, _, sockaddr in found))
+
+
+def _unix_sockaddr(path: str) -> str | bytes:
+    if not path:
+        raise OSError(errno.EADDRNOTAVAIL, "a Unix socket without a path")
+    return b"\0" + os.fsencode(path[1:]) if path.startswith("@") else path

@@ -4,25 +4,48 @@ from __future__ import annotations
 
 import dataclasses
 import socket as _socket
-from typing import Any
 
 from pybrpc.transport.backlog import HIGH_WATER_BYTES
 
+KEEPALIVE_IDLE_S = 30
+KEEPALIVE_INTERVAL_S = 10
+KEEPALIVE_COUNT = 3
+TCP_USER_TIMEOUT_MS = 30_000
+"""A peer that vanished without a word (power, cable, NAT table) is noticed within a minute: after
+30 s if something was sent to it, else after 30 s and 3 probes, of which Linux awaits just one, as
+tcp(7) lets TCP_USER_TIMEOUT overrule the number of probes."""
+
+_LARGEST = {
+    "keepalive_idle_s": 32767,
+    "keepalive_interval_s": 32767,
+    "keepalive_count": 127,
+    "tcp_user_timeout_ms": 2**31 - 1,
+}
+"""What the kernel takes (tcp(7))."""
+
 _NO_OPTION = -1
+_IDLE_NAME = "TCP_KEEPIDLE" if hasattr(_socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"
+"""The second is macOS's."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SocketOptions:
-    """`None` leaves a value to the next lower layer: the process's defaults, then the system.
+    """`None` leaves a value to the next lower layer: the process's defaults, then pybrpc's own.
 
-    keepalive                 SO_KEEPALIVE; on by itself when one of the three below is given
-    keepalive_idle_s, keepalive_interval_s, keepalive_count   whole seconds, number of probes
-    tcp_user_timeout_ms       how long sent data may stay unacknowledged (Linux)
-    send_buffer_bytes, receive_buffer_bytes   SO_SNDBUF and SO_RCVBUF, set before connecting
+    keepalive                 SO_KEEPALIVE; on unless it is False
+    keepalive_idle_s, keepalive_interval_s, keepalive_count   whole seconds, number of probes;
+                              default 30 s, 10 s, 3
+    tcp_user_timeout_ms       how long what was sent may stay unacknowledged, and how long the peer
+                              may refuse to take more (a window of zero), before the connection is
+                              given up (Linux); default 30 000, 0 for the system's 15 minutes
+    send_buffer_bytes, receive_buffer_bytes   SO_SNDBUF and SO_RCVBUF, set before connecting;
+                              default the system's
     no_delay                  TCP_NODELAY; on unless it is False
     high_water_bytes          backlog above which writes are refused with EOVERCROWDED; default
                               64 MiB. Or more messages than one per 256 bytes of it.
     low_water_bytes           backlog at which they are let in again; default half of the above
+
+    Those of TCP are not applied to Unix sockets.
     """
 
     keepalive: bool | None = None
@@ -45,6 +68,17 @@ class SocketOptions:
             raise ValueError(
                 f"low_water_bytes={self.low_water_bytes} must not be above the high-water mark, "
                 f"which is {self.high_water} bytes"
+            )
+        for name, largest in _LARGEST.items():
+            self._check_number(name, 0 if name == "tcp_user_timeout_ms" else 1, largest)
+
+    def _check_number(self, name: str, least: int, largest: int) -> None:
+        value = getattr(self, name)
+        if value is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= largest:
+            raise ValueError(
+                f"{name} must be a whole number from {least} to {largest}, not {value!r}"
             )
 
     def or_else(self, defaults: SocketOptions) -> SocketOptions:
@@ -73,22 +107,16 @@ class SocketOptions:
     def _apply_tcp(self, sock: _socket.socket) -> None:
         if self.no_delay is not False:
             sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-        timers: list[tuple[str, Any]] = [
-            ("TCP_KEEPIDLE", self.keepalive_idle_s),
-            ("TCP_KEEPINTVL", self.keepalive_interval_s),
-            ("TCP_KEEPCNT", self.keepalive_count),
-        ]
-        wanted = self.keepalive
-        if wanted is None:
-            wanted = any(value is not None for _, value in timers)
-        if wanted:
-            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
-            for name, value in timers:
-                _set_tcp(sock, name, value)
-        _set_tcp(sock, "TCP_USER_TIMEOUT", self.tcp_user_timeout_ms)
+        keepalive = self.keepalive is not False
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, keepalive)
+        if keepalive:
+            _set_tcp(sock, _IDLE_NAME, self.keepalive_idle_s, KEEPALIVE_IDLE_S)
+            _set_tcp(sock, "TCP_KEEPINTVL", self.keepalive_interval_s, KEEPALIVE_INTERVAL_S)
+            _set_tcp(sock, "TCP_KEEPCNT", self.keepalive_count, KEEPALIVE_COUNT)
+        _set_tcp(sock, "TCP_USER_TIMEOUT", self.tcp_user_timeout_ms, TCP_USER_TIMEOUT_MS)
 
 
-def _set_tcp(sock: _socket.socket, name: str, value: int | None) -> None:
+def _set_tcp(sock: _socket.socket, name: str, value: int | None, default: int) -> None:
     option = getattr(_socket, name, _NO_OPTION)
-    if value is not None and option != _NO_OPTION:
-        sock.setsockopt(_socket.IPPROTO_TCP, option, value)
+    if option != _NO_OPTION:
+        sock.setsockopt(_socket.IPPROTO_TCP, option, default if value is None else value)

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
-import pytest
+import os
+import socket
+import sys
 
-from pybrpc.base.endpoint import Endpoint
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pybrpc.base.endpoint import MAX_PATH_BYTES, Endpoint
 from pybrpc.errors import AddressError
 
 
@@ -45,6 +51,13 @@ def test_parse_and_back(text: str, host: str, port: int) -> None:
         "[not v6]:80",
         "http://host:80",
         "host/path:80",
+        "unix:",
+        "unix: ",
+        "unix:@",
+        "unix:/a\0b",
+        "unix:/\ud800",
+        "unix:" + "x" * (MAX_PATH_BYTES + 1),
+        "unix:" + "\N{SNOWMAN}" * 36,
     ],
 )
 def test_senseless_addresses_are_refused_with_what_is_meant(text: str) -> None:
@@ -70,6 +83,7 @@ def test_port_0_only_where_it_is_allowed() -> None:
         ("fe80::1%eth0", True),
         ("localhost", False),
         ("1", False),
+        ("unix:/127.0.0.1", False),
     ],
 )
 def test_is_ip(host: str, is_ip: bool) -> None:
@@ -81,9 +95,81 @@ def test_is_ip(host: str, is_ip: bool) -> None:
     [
         (("127.0.0.1", 80), "127.0.0.1:80"),
         (("::1", 80, 0, 0), "[::1]:80"),
-        ("", "unix"),
-        ("/tmp/socket", "/tmp/socket"),
+        (("::ffff:10.0.0.1", 80, 0, 0), "10.0.0.1:80"),
+        (("fe80::1", 80, 0, 99999), "[fe80::1%99999]:80"),
+        (("fe80::1%eth0", 80, 0, 2), "[fe80::1%eth0]:80"),
+        ("", "unix:"),
+        ("/tmp/socket", "unix:/tmp/socket"),
     ],
 )
 def test_from_sockaddr(sockaddr: object, text: str) -> None:
     assert str(Endpoint.from_sockaddr(sockaddr)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("unix:/tmp/a.sock", "/tmp/a.sock"),
+        (" unix:relative/a.sock ", "relative/a.sock"),
+        ("unix:8000", "8000"),
+        ("unix:./@a", "./@a"),
+        ("unix:/with space:80/\N{SNOWMAN}", "/with space:80/\N{SNOWMAN}"),
+        ("unix:" + "x" * MAX_PATH_BYTES, "x" * MAX_PATH_BYTES),
+    ],
+)
+def test_unix_sockets(text: str, path: str) -> None:
+    endpoint = Endpoint.parse(text)
+    assert (endpoint.is_unix, endpoint.path, endpoint.port) == (True, path, 0)
+    assert str(endpoint) == text.strip()
+    assert Endpoint.parse(str(endpoint)) == endpoint == Endpoint.from_sockaddr(path)
+
+
+def test_only_unix_sockets_have_a_path() -> None:
+    assert not Endpoint("unix", 80).is_unix
+    assert Endpoint("unix", 80).path == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux's")
+def test_abstract_names() -> None:
+    endpoint = Endpoint.parse("unix:@name")
+    assert (str(endpoint), endpoint.path) == ("unix:@name", "@name")
+    assert Endpoint.from_sockaddr(b"\0name") == endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("[0:0:0:0:0:0:0:1]:80", "[::1]:80"),
+        ("[FE80::0001]:80", "[fe80::1]:80"),
+        ("[::ffff:10.0.0.1]:80", "10.0.0.1:80"),
+    ],
+)
+def test_one_address_has_one_text(text: str, same: str) -> None:
+    """So that channels to it share a connection, however it was written."""
+    assert Endpoint.parse(text) == Endpoint.parse(same)
+    assert str(Endpoint.parse(text)) == same
+
+
+def test_interface_of_a_link_local_address_is_named() -> None:
+    index, name = socket.if_nameindex()[0]
+    assert Endpoint.from_sockaddr(("fe80::1", 80, 0, index)) == Endpoint(f"fe80::1%{name}", 80)
+
+
+@given(st.text(), st.booleans())
+def test_any_text_is_an_address_or_an_address_error(text: str, is_unix: bool) -> None:
+    text = "unix:" + text if is_unix else text
+    try:
+        endpoint = Endpoint.parse(text)
+    except AddressError:
+        return
+    assert Endpoint.parse(str(endpoint)) == endpoint
+    if endpoint.is_unix:
+        assert len(os.fsencode(endpoint.path)) <= MAX_PATH_BYTES
+
+
+@given(st.ip_addresses(), st.integers(1, 65535))
+def test_every_ip_address_and_back(ip: object, port: int) -> None:
+    text = f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
+    endpoint = Endpoint.parse(text)
+    assert endpoint.is_ip
+    assert Endpoint.parse(str(endpoint)) == endpoint

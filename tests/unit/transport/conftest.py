@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Unpack
 
 import pytest
 
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport import connector as connector_module
+from pybrpc.transport import gentle_close as gentle_close_module
 from pybrpc.transport import socket as socket_module
 from pybrpc.transport import writer as writer_module
 from pybrpc.transport.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.event_dispatcher import EventDispatcher
-from pybrpc.transport.socket import Socket
-from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.socket_user import SocketUser
+from pybrpc.transport.socket import Socket, SocketSetup
 from tests.unit.transport.tools import Wire, make_pair, running_dispatcher
 
 MakeWire = Callable[..., Wire]
@@ -48,11 +49,10 @@ def make_wire(request: pytest.FixtureRequest) -> Iterator[MakeWire]:
             *,
             kind: str = "unix",
             buffer_bytes: int | None = None,
-            user: SocketUser | None = None,
-            options: SocketOptions | None = None,
+            **setup: Unpack[SocketSetup],
         ) -> Wire:
             near, far = make_pair(kind, buffer_bytes)
-            wire = Wire(Socket.of(near, dispatcher, user=user, options=options), far)
+            wire = Wire(Socket.of(near, dispatcher, **setup), far)
             stack.callback(wire.close)
             return wire
 
@@ -68,6 +68,8 @@ def make_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeStep]:
         step = StepDispatcher(seed, flushes_at_turn_end=flushes_at_turn_end)
         monkeypatch.setattr(writer_module, "time", step.clock)
         monkeypatch.setattr(socket_module, "time", step.clock)
+        monkeypatch.setattr(gentle_close_module, "time", step.clock)
+        monkeypatch.setattr(connector_module, "time", step.clock)
         made.append(step)
         return step
 

@@ -18,6 +18,7 @@ from pybrpc.transport import acceptor as acceptor_module
 from pybrpc.transport.acceptor import Acceptor, ListenError
 from pybrpc.transport.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.runtime import Runtime
+from pybrpc.transport.sides import remote_side_of
 from tests.unit.server.step_dispatcher import StepDispatcher
 
 LOCAL = Endpoint("127.0.0.1", 0)
@@ -105,6 +106,25 @@ def test_ipv6() -> None:
     with listening(Endpoint("::1", 0)) as it:
         assert str(it.acceptor.endpoint).startswith("[::1]:")
         assert it.is_served()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="the system keeps IPv4 and IPv6 apart")
+def test_any_address_of_ipv6_listens_for_ipv4_too() -> None:
+    with listening(Endpoint.parse("[::]:0", allow_port_0=True)) as it:
+        port = it.acceptor.endpoint.port
+        assert str(it.acceptor.endpoint) == f"[::]:{port}"
+        for host in ("::1", "127.0.0.1"):
+            with socket.create_connection((host, port), timeout=10) as client:
+                with it.accepted.get(timeout=10) as served:
+                    assert remote_side_of(served) == Endpoint(host, client.getsockname()[1])
+        with pytest.raises(ListenError, match="Address already in use"):
+            Acceptor(Endpoint("0.0.0.0", port), it.dispatcher, it.on_accepted, it.runtime)
+
+
+def test_one_address_listens_for_its_own_family() -> None:
+    with listening(Endpoint("::1", 0)) as it:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", it.acceptor.endpoint.port), timeout=10)
 
 
 def test_many_connections_at_once_are_all_accepted() -> None:

@@ -1,6 +1,7 @@
 """bRPC's tests of socket options (test/brpc_socket_unittest.cpp: keepalive to tcp_user_timeout).
 
 Their flags of the process are `Runtime.default_socket_options`, under the options of a socket.
+Where theirs are off by default, ours are on.
 """
 
 from __future__ import annotations
@@ -60,6 +61,14 @@ def system_defaults() -> dict[str, int]:
         return keepalive_of(fresh)
 
 
+DEFAULTS = {
+    "keepalive": 1,
+    "keepalive_idle_s": 30,
+    "keepalive_interval_s": 10,
+    "keepalive_count": 3,
+}
+
+
 @on_linux
 @pytest.mark.parametrize(
     "given",
@@ -70,16 +79,32 @@ def system_defaults() -> dict[str, int]:
         {"keepalive": True, "keepalive_interval_s": 11},
         {"keepalive": True, "keepalive_count": 12},
         {"keepalive_idle_s": 10, "keepalive_interval_s": 11, "keepalive_count": 12},
-        {"keepalive": False, "keepalive_idle_s": 10},
     ],
     ids=lambda given: "+".join(given) or "none",
 )
 def test_keepalive(step: StepDispatcher, listener: plain.socket, given: dict[str, int]) -> None:
-    """As theirs; and one of the three numbers alone switches it on, `keepalive=False` off."""
     with connected(step, listener, SocketOptions(**given)) as sock:
-        is_on = bool(given) and given.get("keepalive", True)
-        chosen = {**given, "keepalive": 1} if is_on else {}
-        assert keepalive_of(sock) == {**system_defaults(), **chosen}
+        assert keepalive_of(sock) == {**DEFAULTS, **given}
+
+
+@on_linux
+def test_keepalive_can_be_switched_off(step: StepDispatcher, listener: plain.socket) -> None:
+    with connected(step, listener, SocketOptions(keepalive=False, keepalive_idle_s=10)) as sock:
+        assert keepalive_of(sock) == system_defaults()
+    default_runtime().default_socket_options = SocketOptions(keepalive=False)
+    with connected(step, listener, SocketOptions(keepalive_idle_s=10)) as sock:
+        assert keepalive_of(sock) == system_defaults()
+
+
+@on_linux
+def test_accepted_connections_have_them_too(step: StepDispatcher, listener: plain.socket) -> None:
+    with plain.create_connection(listener.getsockname()):
+        near = Socket.of(listener.accept()[0], step)
+        with plain.socket(fileno=plain.dup(near.fd)) as copy:
+            assert keepalive_of(copy) == DEFAULTS
+            assert copy.getsockopt(TCP, plain.TCP_USER_TIMEOUT) == 30_000
+        near.close()
+        step.run_until_idle()
 
 
 @on_linux
@@ -95,7 +120,7 @@ def test_keepalive_input_message(
         if is_set
     }
     default_runtime().default_socket_options = SocketOptions(**of_process)
-    with connected(step, listener, SocketOptions(keepalive=True, **own)) as sock:
+    with connected(step, listener, SocketOptions(**own)) as sock:
         assert keepalive_of(sock) == {"keepalive": 1, **of_process, **own}
 
 
@@ -131,7 +156,15 @@ def test_socket_buffer_options_before_accept(step: StepDispatcher, listener: pla
 @on_linux
 @pytest.mark.parametrize(
     ("own", "of_process", "expected"),
-    [(None, None, 0), (1000, None, 1000), (None, 2000, 2000), (3000, 2000, 3000)],
+    [
+        (None, None, 30_000),
+        (1000, None, 1000),
+        (None, 2000, 2000),
+        (3000, 2000, 3000),
+        (0, None, 0),
+        (0, 2000, 0),
+        (None, 0, 0),
+    ],
 )
 def test_tcp_user_timeout(
     step: StepDispatcher,
@@ -150,3 +183,51 @@ def test_no_delay(step: StepDispatcher, listener: plain.socket, is_on: bool) -> 
     """Not among theirs: bRPC always sets it."""
     with connected(step, listener, SocketOptions(no_delay=is_on)) as sock:
         assert bool(sock.getsockopt(TCP, plain.TCP_NODELAY)) == is_on
+
+
+def test_a_unix_socket_gets_those_that_it_has(step: StepDispatcher) -> None:
+    options = SocketOptions(
+        keepalive=True, tcp_user_timeout_ms=1000, send_buffer_bytes=BUFFER_BYTES
+    )
+    near, far = plain.socketpair()
+    with near, far, plain.socket(plain.AF_UNIX) as reference:
+        reference.setsockopt(plain.SOL_SOCKET, plain.SO_SNDBUF, BUFFER_BYTES)
+        options.apply_to(near)
+        for name in (plain.SO_SNDBUF, plain.SO_KEEPALIVE):
+            expected = reference.getsockopt(plain.SOL_SOCKET, name)
+            assert near.getsockopt(plain.SOL_SOCKET, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("keepalive_idle_s", 0),
+        ("keepalive_idle_s", 32768),
+        ("keepalive_idle_s", 1.5),
+        ("keepalive_interval_s", -1),
+        ("keepalive_count", 128),
+        ("keepalive_count", True),
+        ("tcp_user_timeout_ms", -1),
+        ("tcp_user_timeout_ms", 1 << 31),
+    ],
+)
+def test_what_the_kernel_does_not_take_is_refused_at_once(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a whole number from"):
+        SocketOptions(**{name: value})
+
+
+@on_linux
+@pytest.mark.parametrize("is_largest", [False, True])
+def test_what_is_let_in_is_what_the_kernel_takes(
+    step: StepDispatcher, listener: plain.socket, is_largest: bool
+) -> None:
+    idle, count, timeout = (32767, 127, 2**31 - 1) if is_largest else (1, 1, 0)
+    options = SocketOptions(
+        keepalive_idle_s=idle,
+        keepalive_interval_s=idle,
+        keepalive_count=count,
+        tcp_user_timeout_ms=timeout,
+    )
+    with connected(step, listener, options) as sock:
+        assert list(keepalive_of(sock).values()) == [1, idle, idle, count]
+        assert sock.getsockopt(TCP, plain.TCP_USER_TIMEOUT) == timeout

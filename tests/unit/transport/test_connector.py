@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import socket as plain
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +15,11 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import RpcError
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport import connector as connector_module
+from pybrpc.transport.connect_race import ATTEMPT_DELAY_S, BUSY_PAUSE_S
 from pybrpc.transport.connector import Connector
 from pybrpc.transport.resolver import Address, resolve_in_background
 from pybrpc.transport.socket_options import SocketOptions
+from tests.peers.scripted_server import deaf_port
 from tests.unit.transport.conftest import MakeStep
 from tests.unit.transport.tools import WAIT_S, unused_endpoint
 
@@ -40,8 +45,24 @@ class Attempt:
     def run(self) -> None:
         while not self.over.is_set():
             self.step.run_until_idle()
+        self.close()
+
+    def close(self) -> None:
         for sock in self.connected:
             sock.close()
+
+    @property
+    def error(self) -> RpcError:
+        assert self.connected == []
+        (error,) = self.failed
+        return error
+
+    @property
+    def peers(self) -> list[object]:
+        """Where the connections go that were handed over; closes them."""
+        peers = [sock.getpeername() for sock in self.connected]
+        self.close()
+        return peers
 
 
 @pytest.fixture
@@ -62,8 +83,27 @@ def resolves_to(monkeypatch: pytest.MonkeyPatch) -> list[Address]:
     return addresses
 
 
+@pytest.fixture
+def deaf() -> Iterator[Address]:
+    """An address on which nothing answers, neither yes nor no: its backlog is full."""
+    with deaf_port() as address:
+        yield address_of(Endpoint.parse(address))
+
+
 def address_of(endpoint: Endpoint) -> Address:
     return plain.AF_INET, (endpoint.host, endpoint.port)
+
+
+def listening_on(listener: plain.socket) -> Address:
+    return plain.AF_INET, listener.getsockname()
+
+
+def descriptors() -> set[str]:
+    return set(os.listdir("/dev/fd"))
+
+
+UNREACHABLE: Address = plain.AF_INET, ("127.255.255.255", 80)
+"""A broadcast address: the kernel refuses at once, without a packet."""
 
 
 def test_connects_in_the_turns_of_the_dispatcher(
@@ -79,31 +119,129 @@ def test_connects_in_the_turns_of_the_dispatcher(
 def test_tries_the_next_address_of_a_name(
     step: StepDispatcher, listener: plain.socket, resolves_to: list[Address]
 ) -> None:
-    live = Endpoint.from_sockaddr(listener.getsockname())
-    resolves_to += [
-        address_of(unused_endpoint()),
-        (plain.AF_INET, ("255.255.255.255", 80)),
-        address_of(live),
-    ]
-    attempt = Attempt(Endpoint("a-name", live.port), step)
-    attempt.run()
-    assert len(attempt.connected) == 1
+    resolves_to += [address_of(unused_endpoint()), UNREACHABLE, listening_on(listener)]
+    attempt = Attempt(Endpoint("a-name", 80), step)
+    while not attempt.over.is_set():
+        step.run_until_idle()
+    assert attempt.peers == [listener.getsockname()]
 
 
-def test_after_the_last_address_the_last_error_is_told(
+def test_after_the_last_address_all_errors_are_told(
     step: StepDispatcher, resolves_to: list[Address]
 ) -> None:
-    resolves_to += [(plain.AF_INET, ("255.255.255.255", 80)), address_of(unused_endpoint())]
+    closed = unused_endpoint()
+    resolves_to += [(plain.AF_INET6, ("::1", closed.port, 0, 0)), UNREACHABLE, address_of(closed)]
     attempt = Attempt(Endpoint("a-name", 80), step)
     attempt.run()
-    (error,) = attempt.failed
-    assert (error.code, error.peer) == (errno.ECONNREFUSED, "a-name:80")
+    assert (attempt.error.code, attempt.error.peer) == (errno.ECONNREFUSED, "a-name:80")
+    assert attempt.error.text.startswith("Fail to connect a-name:80 at [::1]:")
+    assert attempt.error.text.endswith(": Connection refused")
+    for address in (f"[::1]:{closed.port}", str(closed)):
+        assert f"{address} (Connection refused)" in attempt.error.text
+    assert "127.255.255.255:80 (" in attempt.error.text
+
+
+def test_the_one_address_of_a_name_is_told(
+    step: StepDispatcher, resolves_to: list[Address]
+) -> None:
+    closed = unused_endpoint()
+    resolves_to += [address_of(closed)]
+    attempt = Attempt(Endpoint("a-name", 80), step)
+    attempt.run()
+    assert attempt.error.text == f"Fail to connect a-name:80 at {closed}: Connection refused"
+
+
+def test_an_ip_address_is_told_once(step: StepDispatcher) -> None:
+    closed = unused_endpoint()
+    attempt = Attempt(closed, step)
+    attempt.run()
+    assert attempt.error.text == f"Fail to connect {closed}: Connection refused"
+
+
+def test_a_silent_address_costs_a_quarter_of_a_second(
+    step: StepDispatcher, listener: plain.socket, resolves_to: list[Address], deaf: Address
+) -> None:
+    before = descriptors()
+    resolves_to += [deaf, listening_on(listener)]
+    attempt = Attempt(Endpoint("a-name", 80), step)
+    step.run_until_idle()
+    step.advance(ATTEMPT_DELAY_S - 0.01)
+    assert not attempt.over.is_set()
+    step.advance(0.02)
+    while not attempt.over.is_set():
+        step.run_until_idle()
+    assert len(descriptors() - before) == 1, "the loser is closed at once"
+    assert attempt.peers == [listener.getsockname()]
+
+
+def test_earlier_attempt_wins_when_it_is_first(
+    step: StepDispatcher, resolves_to: list[Address], deaf: Address
+) -> None:
+    """The slow first address is answered after the second one was tried, which stays silent."""
+    with plain.socket() as slow, deaf_port() as other:
+        slow.bind(("127.0.0.1", 0))
+        slow.listen(0)
+        with contextlib.ExitStack() as fillers:
+            for _ in range(2):
+                filler = fillers.enter_context(plain.socket())
+                filler.setblocking(False)
+                filler.connect_ex(slow.getsockname())
+            resolves_to += [listening_on(slow), address_of(Endpoint.parse(other)), deaf]
+            attempt = Attempt(Endpoint("a-name", 80), step)
+            step.run_until_idle()
+            step.advance(ATTEMPT_DELAY_S)
+            assert not attempt.over.is_set()
+            for _ in range(2):
+                slow.accept()[0].close()
+            while not attempt.over.is_set():  # until the kernel repeats its SYN
+                step.run_until_idle()
+            assert attempt.peers == [slow.getsockname()]
+            assert attempt.failed == []
+
+
+def test_all_addresses_share_one_deadline(
+    step: StepDispatcher, resolves_to: list[Address], deaf: Address
+) -> None:
+    before = descriptors()
+    refusing = address_of(unused_endpoint())
+    resolves_to += [deaf, refusing, (plain.AF_INET, ("127.0.0.2", deaf[1][1]))]
+    attempt = Attempt(Endpoint("a-name", 80), step, step.clock.monotonic() + 0.3)
+    step.run_until_idle()
+    step.advance(0.29)
+    assert not attempt.over.is_set()
+    step.advance(0.02)
+    assert attempt.error.code == errno.ETIMEDOUT
+    assert attempt.error.text.startswith("Fail to connect a-name:80 within connect_timeout, at ")
+    assert f"127.0.0.1:{deaf[1][1]} (no answer)" in attempt.error.text
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_in_any_order_of_events_it_ends_once(
+    make_step: MakeStep,
+    listener: plain.socket,
+    resolves_to: list[Address],
+    deaf: Address,
+    seed: int,
+) -> None:
+    step = make_step(seed)
+    before = descriptors()
+    refusing = address_of(unused_endpoint())
+    resolves_to += [deaf, refusing, UNREACHABLE, listening_on(listener), listening_on(listener)]
+    resolves_to += [(plain.AF_INET, ("127.0.0.2", listener.getsockname()[1]))]
+    attempt = Attempt(Endpoint("a-name", 80), step, step.clock.monotonic() + 1000)
+    while not attempt.over.is_set():
+        step.advance(0.05)
+    step.advance(2000)
+    assert len(attempt.peers) == 1
+    assert attempt.failed == []
+    assert descriptors() == before
 
 
 def test_a_name_without_addresses_fails(step: StepDispatcher, resolves_to: list[Address]) -> None:
     attempt = Attempt(Endpoint("a-name", 80), step)
     attempt.run()
-    assert "the name has no address" in attempt.failed[0].text or attempt.failed[0].code
+    assert (attempt.error.code, attempt.error.phase) == (errno.EADDRNOTAVAIL, "connect")
 
 
 def test_the_deadline_covers_resolving(
@@ -138,8 +276,52 @@ def test_cancel_ends_it_in_silence_at_any_step(
     step.advance(10_000)
     assert was_running == (not attempt.connected)
     assert attempt.failed == []
-    for sock in attempt.connected:
-        sock.close()
+    attempt.close()
+
+
+@pytest.mark.parametrize("waits_s", [0.0, ATTEMPT_DELAY_S, 2 * ATTEMPT_DELAY_S])
+@pytest.mark.parametrize("ends", ["cancel", "abandon"])
+def test_however_many_attempts_are_open_all_are_closed(
+    step: StepDispatcher, resolves_to: list[Address], ends: str, waits_s: float
+) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            deaf = stack.enter_context(deaf_port())
+            resolves_to.append(address_of(Endpoint.parse(deaf)))
+        before = descriptors()
+        attempt = Attempt(Endpoint("a-name", 80), step)
+        step.run_until_idle()
+        step.advance(min(waits_s, ATTEMPT_DELAY_S))
+        step.advance(max(0.0, waits_s - ATTEMPT_DELAY_S))
+        assert len(descriptors() - before) == 1 + waits_s / ATTEMPT_DELAY_S
+        if ends == "cancel":
+            assert attempt.connector.cancel()
+            assert not step.is_watching
+        else:
+            attempt.connector.abandon()
+            forget_all(step)
+        assert descriptors() == before
+        step.advance(10_000)
+    assert (attempt.connected, attempt.failed) == ([], [])
+
+
+def forget_all(step: StepDispatcher) -> None:
+    """What a fork does: the child's dispatcher watches nothing of the parent's."""
+    step._writers.clear()
+
+
+def test_woken_for_the_former_owner_of_a_number_it_goes_on_waiting(
+    step: StepDispatcher, deaf: Address
+) -> None:
+    """In one turn a descriptor may be closed, and its number given to an attempt."""
+    attempt = Attempt(Endpoint(*deaf[1]), step)
+    step.run_until_idle()
+    ((_, on_writable),) = step._writers.items()
+    on_writable()
+    assert not attempt.over.is_set()
+    assert attempt.connector.cancel()
+    on_writable()
+    assert (attempt.connected, attempt.failed) == ([], [])
 
 
 def test_a_connection_to_itself_is_refused(
@@ -195,3 +377,82 @@ def test_resolving_ends_in_addresses_or_an_error(host: str, is_found: bool) -> N
     assert over.wait(WAIT_S)
     assert isinstance(results[0], list) == is_found
     assert isinstance(results[0], OSError) != is_found
+
+
+def test_addresses_of_a_name_are_told_apart() -> None:
+    results: list[list[Address]] = []
+    over = threading.Event()
+    resolve_in_background(Endpoint("localhost", 80), lambda r: (results.append(r), over.set()))
+    assert over.wait(WAIT_S)
+    assert len(results[0]) == len(set(results[0]))
+
+
+def test_interface_that_is_not_there_is_told(step: StepDispatcher) -> None:
+    attempt = Attempt(Endpoint("fe80::1%no-such-if", 80), step)
+    attempt.run()
+    assert (attempt.error.code, attempt.error.phase) == (errno.EHOSTUNREACH, "resolve")
+
+
+# --- Unix sockets ---
+
+
+@pytest.fixture
+def unix_listener(unix_path: Path) -> Iterator[plain.socket]:
+    with plain.socket(plain.AF_UNIX) as listening:
+        listening.bind(str(unix_path))
+        listening.listen(0)
+        yield listening
+
+
+def test_unix_socket(step: StepDispatcher, unix_listener: plain.socket) -> None:
+    endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
+    attempt = Attempt(endpoint, step)
+    step.run_until_idle()
+    assert attempt.peers == [endpoint.path]
+
+
+def test_unix_socket_without_a_server(step: StepDispatcher, unix_path: Path) -> None:
+    endpoint = Endpoint.parse(f"unix:{unix_path}")
+    attempt = Attempt(endpoint, step)
+    attempt.run()
+    assert attempt.error.code == errno.ENOENT
+    assert attempt.error.text == f"Fail to connect {endpoint}: No such file or directory"
+    with plain.socket(plain.AF_UNIX) as dead:
+        dead.bind(str(unix_path))
+    attempt = Attempt(endpoint, step)
+    attempt.run()
+    assert attempt.error.code == errno.ECONNREFUSED
+
+
+def test_unix_socket_without_a_path(step: StepDispatcher) -> None:
+    attempt = Attempt(Endpoint("unix:", 0), step)
+    attempt.run()
+    assert "without a path" in attempt.error.text
+
+
+def test_unix_server_with_a_full_backlog_is_tried_again(
+    step: StepDispatcher, unix_listener: plain.socket
+) -> None:
+    """Of Unix sockets connect() says EAGAIN then, and nothing tells when there is room again."""
+    endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
+    with plain.socket(plain.AF_UNIX) as filler:
+        filler.connect(endpoint.path)
+        attempt = Attempt(endpoint, step, step.clock.monotonic() + 1)
+        for _ in range(20):
+            step.advance(BUSY_PAUSE_S)
+        assert not attempt.over.is_set()
+        unix_listener.accept()[0].close()
+        step.advance(BUSY_PAUSE_S)
+        assert attempt.peers == [endpoint.path]
+
+
+def test_unix_server_that_stays_busy_meets_the_deadline(
+    step: StepDispatcher, unix_listener: plain.socket
+) -> None:
+    endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
+    with plain.socket(plain.AF_UNIX) as filler:
+        filler.connect(endpoint.path)
+        attempt = Attempt(endpoint, step, step.clock.monotonic() + 1)
+        step.advance(0.5)
+        step.advance(0.6)
+    assert attempt.error.code == errno.ETIMEDOUT

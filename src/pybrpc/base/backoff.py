@@ -1,0 +1,60 @@
+"""Backoff: how long to wait before trying again, longer after each failure, never all at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from pybrpc.errors import PyBrpcError
+
+
+class InvalidBackoffError(PyBrpcError, ValueError):
+    """Numbers that make no backoff. The text says which one and what is allowed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Backoff:
+    """Delays that grow by `factor` from `first_s` to `max_s` seconds, each shortened at random.
+
+    first_s   the first delay; greater than 0
+    factor    each next one is so many times longer; at least 1
+    max_s     none is longer than this; at least `first_s`
+    jitter    the part of a delay that chance may take away, 0 to 1: those who failed together
+              do not come back together, not even once the delays have stopped growing
+    """
+
+    first_s: float = 0.1
+    factor: float = 1.6
+    max_s: float = 10.0
+    jitter: float = 0.2
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InvalidBackoffError(f"{field.name} must be a number, not {value!r}")
+        self._check("first_s", self.first_s > 0, "greater than 0")
+        self._check("factor", self.factor >= 1, "at least 1")
+        self._check("max_s", self.max_s >= self.first_s, f"at least first_s={self.first_s!r}")
+        self._check("jitter", 0 <= self.jitter <= 1, "from 0 to 1")
+
+    def delay_s(self, attempt: int, random: Callable[[], float]) -> float:
+        """Seconds to wait after failure number `attempt`, counted from 0.
+
+        `random` gives numbers from 0 to 1, as `random.random` does. The result is in
+        `[(1 - jitter) * d, d]` where d is `first_s * factor ** attempt`, at most `max_s`.
+        """
+        longest_s = min(self.max_s, self._grown_s(attempt))
+        return longest_s * (1 - self.jitter * random())
+
+    def _grown_s(self, attempt: int) -> float:
+        try:
+            return self.first_s * float(self.factor) ** attempt
+        except OverflowError:
+            return self.max_s
+
+    def _check(self, name: str, is_right: bool, allowed: str) -> None:
+        value = getattr(self, name)
+        if not is_right or not math.isfinite(value):
+            raise InvalidBackoffError(f"{name} must be {allowed}, not {value!r}")

@@ -1,0 +1,61 @@
+"""Listening sockets: what `Acceptor` accepts from."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as _socket
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import PyBrpcError
+from pybrpc.transport.resolver import Address, resolve
+from pybrpc.transport.socket_file import SocketFile, listen_at
+
+BACKLOG = 1024
+"""Connections that the kernel completes ahead of us; it cuts the number to its own limit."""
+
+
+class ListenError(PyBrpcError, OSError):
+    """Nobody can listen on that address: it is in use, not of this machine, not allowed, ..."""
+
+
+def listen(endpoint: Endpoint) -> tuple[_socket.socket, SocketFile | None]:
+    """A non-blocking socket that listens on `endpoint`, and its file if it is a Unix socket's.
+
+    Of a name, the first address that lets us. "[::]" listens for IPv4 too. A Unix socket takes the
+    place of one whose server is dead. Blocks if a name has to be resolved, and for a second at
+    worst while other servers start in the directory of a Unix socket. Raises ListenError.
+    """
+    what = f"Fail to listen on {endpoint}"
+    try:
+        addresses = resolve(endpoint)
+    except OSError as error:
+        raise ListenError(errno.EADDRNOTAVAIL, f"{what}: {error.strerror or error}") from error
+    last_error: OSError | None = None
+    for address in addresses:
+        try:
+            return _listen_on(address)
+        except OSError as error:
+            last_error = error
+    code = (last_error and last_error.errno) or errno.EADDRNOTAVAIL
+    reason = (last_error and last_error.strerror) or os.strerror(code)
+    raise ListenError(code, f"{what}: {reason}") from last_error
+
+
+def _listen_on(address: Address) -> tuple[_socket.socket, SocketFile | None]:
+    family, sockaddr = address
+    sock = _socket.socket(family, _socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if isinstance(sockaddr, str):
+            return sock, listen_at(sock, sockaddr, BACKLOG)
+        if family == _socket.AF_INET6:
+            sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0)
+        if family != _socket.AF_UNIX:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        sock.bind(sockaddr)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock, None

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pybrpc.base.wake_list import WakeList
+
+
+def test_everybody_is_called_once_and_in_order() -> None:
+    called: list[str] = []
+    waiters = WakeList()
+    waiters.add(lambda: called.append("first"))
+    waiters.add(lambda: called.append("second"))
+    assert len(waiters) == 2
+    waiters.wake_all()
+    waiters.wake_all()
+    assert called == ["first", "second"]
+
+
+def test_discarded_is_not_called() -> None:
+    called: list[str] = []
+    waiters, wake = WakeList(), lambda: called.append("woken")
+    waiters.add(wake)
+    waiters.discard(wake)
+    waiters.discard(wake)
+    waiters.wake_all()
+    assert called == []
+
+
+def test_who_comes_while_others_are_woken_is_woken_too() -> None:
+    called: list[str] = []
+    waiters = WakeList()
+    waiters.add(lambda: waiters.add(lambda: called.append("late")))
+    waiters.wake_all()
+    assert called == ["late"]
