@@ -4,7 +4,10 @@
     +-- AddressError (ValueError)         an address string that makes no sense
     +-- ServerStateError                  start() twice, add_service() while running, ...
     +-- ChannelClosedError                a call on a channel that was closed
+    +-- TlsConfigError (ValueError)       certificates that can't be loaded, options that clash
     +-- WouldDeadlockError                a blocking call on the thread that must bring its answer
+    +-- MissingExtraError (ImportError)   an optional package that this needs is not installed
+    +-- RedisError                        an error reply of a Redis server (in pybrpc.redis)
     +-- RpcError                          a call or a write failed; carries a bRPC code
         +-- ProtocolError                    the peer sent bytes that make no sense
         +-- RpcTimeoutError (TimeoutError)   ERPCTIMEDOUT: the deadline of the call passed
@@ -12,6 +15,8 @@
         +-- OvercrowdedError                 EOVERCROWDED: too many unwritten bytes
         +-- ConnectionFailedError (ConnectionError)  EFAILEDSOCKET, EEOF, ECONNRESET, EPIPE, ...
         |   +-- ConnectError                 ... while resolving or connecting
+        |   +-- HandshakeError               ... while shaking hands: ESSL, ETIMEDOUT, EEOF, ...
+        |   +-- TlsError                     ESSL: TLS went wrong after the handshake
         |   +-- WriteShutdownError           ESHUTDOWNWRITE: this side has shut down writing
         +-- NoServiceError, NoMethodError    ENOSERVICE, ENOMETHOD
         +-- BadRequestError                  EREQUEST
@@ -111,8 +116,16 @@ class ChannelClosedError(PyBrpcError, RuntimeError):
     """A call on a channel that was closed."""
 
 
+class TlsConfigError(PyBrpcError, ValueError):
+    """Options of TLS that contradict each other, or a file that can't be loaded."""
+
+
 class WouldDeadlockError(PyBrpcError, RuntimeError):
     """A blocking call on the dispatcher thread, which would wait for itself."""
+
+
+class MissingExtraError(PyBrpcError, ImportError):
+    """A package that this needs is not installed. The text says what to install."""
 
 
 class RpcError(PyBrpcError):
@@ -202,6 +215,18 @@ class ConnectError(ConnectionFailedError):
     default_code = ErrorCode.ECONNREFUSED
 
 
+class HandshakeError(ConnectionFailedError):
+    """TCP stood, but the handshake of TLS, or that of the protocol, failed."""
+
+    default_code = ErrorCode.ESSL
+
+
+class TlsError(ConnectionFailedError):
+    """TLS failed after its handshake: a record that makes no sense, an alert of the peer."""
+
+    default_code = ErrorCode.ESSL
+
+
 class WriteShutdownError(ConnectionFailedError):
     default_code = ErrorCode.ESHUTDOWNWRITE
 
@@ -263,6 +288,7 @@ _CLASS_OF_CODE: dict[int, type[RpcError]] = {
             RpcTimeoutError,
             RpcCanceledError,
             OvercrowdedError,
+            TlsError,
             WriteShutdownError,
             NoServiceError,
             NoMethodError,
@@ -275,6 +301,13 @@ _CLASS_OF_CODE: dict[int, type[RpcError]] = {
         )
     },
 }
+
+_CLASS_OF_PHASE: dict[Phase | None, type[RpcError]] = {
+    Phase.RESOLVE: ConnectError,
+    Phase.CONNECT: ConnectError,
+    Phase.HANDSHAKE: HandshakeError,
+}
+"""The class of an error of the connection that arose before the connection stood."""
 
 
 def error_name(code: int) -> str:
@@ -295,8 +328,8 @@ def make_rpc_error(
 ) -> RpcError:
     """The RpcError, of the subclass that people catch, for a code."""
     cls = _CLASS_OF_CODE.get(code, RpcError)
-    if cls is ConnectionFailedError and phase in (Phase.RESOLVE, Phase.CONNECT):
-        cls = ConnectError
+    if cls is ConnectionFailedError or cls is TlsError:
+        cls = _CLASS_OF_PHASE.get(phase, cls)
     return cls(text, code=code, phase=phase, peer=peer, is_remote=is_remote)
 
 
@@ -307,7 +340,7 @@ def from_os_error(error: OSError, what: str, *, phase: Phase | None, peer: str) 
     text = f"{what}: {reason}"
     if code in _CLASS_OF_CODE:
         return make_rpc_error(code, text, phase=phase, peer=peer)
-    cls = ConnectError if phase in (Phase.RESOLVE, Phase.CONNECT) else ConnectionFailedError
+    cls = _CLASS_OF_PHASE.get(phase, ConnectionFailedError)
     return cls(text, code=code, phase=phase, peer=peer)
 
 

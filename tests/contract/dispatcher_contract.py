@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket as plain
+import struct
 import threading
 import time
 
@@ -127,6 +129,34 @@ def calls_readers_and_writers_while_ready(dispatcher: EventDispatcher) -> None:
         assert near.recv(1) == b"c"
 
 
+def tells_of_a_reset_that_comes_together_with_data(dispatcher: EventDispatcher) -> None:
+    told: list[object] = []
+    over = threading.Event()
+    with plain.create_server(("127.0.0.1", 0)) as listener:
+        near = plain.create_connection(listener.getsockname())
+        far, _ = listener.accept()
+    with near:
+        near.setblocking(False)
+
+        def on_readable() -> None:
+            try:
+                told.append(near.recv(10))
+            except ConnectionResetError as error:
+                told.append(error.errno)
+                dispatcher.remove_reader(near.fileno())
+                over.set()
+
+        def send_and_reset() -> None:
+            far.send(b"data")
+            far.setsockopt(plain.SOL_SOCKET, plain.SO_LINGER, struct.pack("ii", 1, 0))
+            far.close()
+
+        run_inside(dispatcher, lambda: dispatcher.add_reader(near.fileno(), on_readable))
+        run_inside(dispatcher, send_and_reset)
+        assert over.wait(WAIT_S)
+        assert told == [b"data", errno.ECONNRESET]
+
+
 def removing_what_is_not_there_does_nothing(dispatcher: EventDispatcher) -> None:
     near, far = plain.socketpair()
     with near, far:
@@ -162,6 +192,7 @@ CONTRACT = [
     does_not_call_a_cancelled_timer,
     takes_timers_that_never_come,
     calls_readers_and_writers_while_ready,
+    tells_of_a_reset_that_comes_together_with_data,
     removing_what_is_not_there_does_nothing,
     goes_on_after_a_continuation_raised,
 ]

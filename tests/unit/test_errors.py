@@ -76,6 +76,7 @@ def test_make_rpc_error_gives_the_class_of_the_code(cls: type[RpcError]) -> None
         RpcError: errors.InternalServerError,
         errors.ProtocolError: RpcError,
         ConnectError: ConnectionFailedError,
+        errors.HandshakeError: errors.TlsError,
     }
     assert type(made) is general.get(cls, cls)
     assert made.code == cls.default_code
@@ -85,6 +86,12 @@ def test_make_rpc_error_gives_the_class_of_the_code(cls: type[RpcError]) -> None
 def test_a_connection_that_never_stood_is_a_connect_error(phase: Phase) -> None:
     assert type(make_rpc_error(errno.ETIMEDOUT, "text", phase=phase)) is ConnectError
     assert type(make_rpc_error(errno.ETIMEDOUT, "text", phase=Phase.SENT)) is ConnectionFailedError
+
+
+@pytest.mark.parametrize("code", [ErrorCode.ESSL, ErrorCode.EEOF, errno.ETIMEDOUT])
+def test_a_connection_whose_handshake_failed_is_a_handshake_error(code: int) -> None:
+    assert type(make_rpc_error(code, "text", phase=Phase.HANDSHAKE)) is errors.HandshakeError
+    assert type(make_rpc_error(code, "text", phase=Phase.SENT)) is not errors.HandshakeError
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ class AtomicCounter(Protocol):
     def decrement_and_get(self, amount: int = 1) -> int:
         """Subtract `amount`, return the new value."""
 
+    def compare_and_set(self, expected: int, desired: int) -> bool:
+        """Store `desired` if the value is `expected`; say whether it was."""
+
     def get(self) -> int:
         """The value now."""
 

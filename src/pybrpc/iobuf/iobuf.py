@@ -93,7 +93,10 @@ class IOBuf:
         """
         if not max_bytes:
             return 0
-        data = os.read(fd, max_bytes)
+        return self.append_received(os.read(fd, max_bytes))
+
+    def append_received(self, data: bytes) -> int:
+        """Add what one read gave, little of it to the block before it; return its length."""
         count = len(data)
         if count < _MERGE_BELOW and self._size and len(last := self._blocks[-1]) < _MERGE_BELOW:
             self._blocks[-1] = b"".join((last, data))

@@ -6,7 +6,9 @@ import asyncio
 import time
 
 from pybrpc.base.deadline import NEVER
+from pybrpc.transport import uvloop_reader
 from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.uvloop_reader import UvloopReader
 
 
 class _LoopTimer:
@@ -44,6 +46,8 @@ class AsyncioDispatcher:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self._is_uvloop = uvloop_reader.needs_it(loop)
+        self._uvloop_readers: dict[int, UvloopReader] = {}
 
     def is_current(self) -> bool:
         return asyncio._get_running_loop() is self.loop
@@ -71,9 +75,13 @@ class AsyncioDispatcher:
         return timer
 
     def add_reader(self, fd: int, function: Continuation) -> None:
+        if self._is_uvloop:
+            self._end_uvloop_reader(fd)
+            function = self._uvloop_readers[fd] = UvloopReader(self.loop, fd, function)
         self.loop.add_reader(fd, function)
 
     def remove_reader(self, fd: int) -> None:
+        self._end_uvloop_reader(fd)
         if not self.loop.is_closed():
             self.loop.remove_reader(fd)
 
@@ -83,6 +91,11 @@ class AsyncioDispatcher:
     def remove_writer(self, fd: int) -> None:
         if not self.loop.is_closed():
             self.loop.remove_writer(fd)
+
+    def _end_uvloop_reader(self, fd: int) -> None:
+        reader = self._uvloop_readers.pop(fd, None)
+        if reader is not None:
+            reader.is_removed = True
 
     def __repr__(self) -> str:
         return f"<AsyncioDispatcher of {self.loop!r}>"

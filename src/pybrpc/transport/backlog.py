@@ -9,15 +9,18 @@ A queued request costs about 1 KB of memory however short its message is, so req
 too, to one per 256 bytes of the mark: by default a queue holds 64 MiB of messages and 240 MiB of
 what keeps them together, at most. Both are counted in one atomic number: the bytes in its lower 40
 bits, the requests above.
+
+A Backlog may share a ProcessBacklog with others. While that is full, a socket that holds a chunk of
+it or more is crowded, and gets room by its own progress: when it is under a chunk, or when it is
+at its low-water mark and the others have made room too. So nobody has to be told when the shared
+count falls.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections import deque
-from collections.abc import Callable
-
 from pybrpc.base.atomic import atomic_counter
+from pybrpc.base.wake_list import Wake, WakeList
+from pybrpc.transport.process_backlog import ProcessBacklog, swamp_mark
 
 HIGH_WATER_BYTES = 64 * 1024 * 1024
 BYTES_PER_REQUEST = 256
@@ -26,6 +29,7 @@ FEWEST_REQUESTS = 1024
 
 _REQUEST = 1 << 40
 _BYTES = _REQUEST - 1
+_NEVER = 1 << 62
 
 
 class Backlog:
@@ -34,21 +38,34 @@ class Backlog:
     __slots__ = (
         "_counted",
         "_is_closed",
+        "_looks_from",
+        "_shares_from",
         "_waiters",
+        "_was_shut_out",
         "high_water",
         "is_crowded",
         "low_water",
         "most_requests",
+        "process",
     )
 
-    def __init__(self, high_water: int = HIGH_WATER_BYTES, low_water: int | None = None) -> None:
+    def __init__(
+        self,
+        high_water: int = HIGH_WATER_BYTES,
+        low_water: int | None = None,
+        process: ProcessBacklog | None = None,
+    ) -> None:
         self._counted = atomic_counter()
-        self._waiters: deque[Callable[[], None]] = deque()
+        self._waiters = WakeList()
         self.high_water = high_water
         self.low_water = high_water // 2 if low_water is None else low_water
         self.most_requests = max(FEWEST_REQUESTS, high_water // BYTES_PER_REQUEST)
         self.is_crowded = False
+        self.process = process
         self._is_closed = False
+        self._was_shut_out = False
+        self._shares_from = _NEVER if process is None else process.chunk_bytes
+        self._looks_from = min(high_water + 1, self._shares_from)
 
     @property
     def size_bytes(self) -> int:
@@ -65,52 +82,100 @@ class Backlog:
         if self.is_crowded and not ignore_limit:
             return False
         counted = self._counted.increment_and_get(size + _REQUEST)
-        if counted & _BYTES > self.high_water or counted // _REQUEST > self.most_requests:
-            self.is_crowded = True
-            # The holder may have written all before it could see the mark.
-            self._clear_if_low(self._counted.get())
+        if counted & _BYTES >= self._looks_from or counted // _REQUEST > self.most_requests:
+            return self._look(counted, size, ignore_limit)
         return True
 
     def remove(self, size: int, requests: int) -> None:
         """Uncount what was written or failed."""
         left = self._counted.decrement_and_get(size + requests * _REQUEST)
+        # True too, at no harm, if other requests are queued; what counts is the idle case.
+        if left + size >= self._shares_from:
+            self._share((left & _BYTES) + size, left & _BYTES)
         if self.is_crowded:
             self._clear_if_low(left)
 
     def correct(self, difference: int) -> None:
         """A message turned out to be `difference` bytes longer than it was counted."""
         if difference:
-            self._counted.increment_and_get(difference)
+            after = self._counted.increment_and_get(difference) & _BYTES
+            self._share(after - difference, after)
 
-    def when_roomy(self, wake: Callable[[], None]) -> None:
-        """Call `wake` once there is room: now, or from the thread that makes room."""
-        self._waiters.append(wake)
+    @property
+    def is_process_full(self) -> bool:
+        """Whether all who share a ProcessBacklog hold more than they may together."""
+        return self.process is not None and self.process.is_full
+
+    @property
+    def is_shut_out(self) -> bool:
+        """Whether the last message was refused because the process is full, and it still is."""
+        return self._was_shut_out and self.is_process_full
+
+    def is_swamped_by(self, size: int) -> bool:
+        """Whether a message of `size` bytes shouldn't be queued even if it may pass the marks."""
+        held, process = self.size_bytes, self.process
+        if held > swamp_mark(self.high_water):
+            return True
+        return process is not None and held + size >= process.chunk_bytes and process.is_swamped
+
+    def when_roomy(self, wake: Wake) -> None:
+        """Call `wake` once it is not crowded: now, or from the thread that makes room."""
+        self._waiters.add(wake)
         if not self.is_crowded or self._is_closed:
-            self.wake_all()
+            self._waiters.wake_all()
 
-    def forget(self, wake: Callable[[], None]) -> None:
-        """Take back `when_roomy`."""
-        with contextlib.suppress(ValueError):
-            self._waiters.remove(wake)
+    def when_writable(self, wake: Wake) -> None:
+        """`when_roomy`, and the process has room too if that was why a message was refused."""
+        self._waiters.add(wake)
+        if self._is_closed or not (self.is_crowded or self.is_shut_out):
+            self._waiters.wake_all()
+        elif self.process is not None and not self.is_crowded:
+            self.process.when_roomy(self._on_process_roomy)
+
+    def forget(self, wake: Wake) -> None:
+        """Take back `when_roomy` or `when_writable`."""
+        self._waiters.discard(wake)
 
     def close(self) -> None:
         """The socket has failed: there is nothing to wait for any more."""
         self._is_closed = True
-        self.wake_all()
+        self._waiters.wake_all()
+        if self.process is not None:
+            self.process.forget(self._on_process_roomy)
 
-    def wake_all(self) -> None:
-        """Wake everybody who waits for room."""
-        while self._waiters:
-            try:
-                wake = self._waiters.popleft()
-            except IndexError:
-                return
-            wake()
+    def _look(self, counted: int, size: int, ignore_limit: bool) -> bool:
+        """A request was counted that may be one too many: let it in, or uncount it."""
+        held = counted & _BYTES
+        was_full = held >= self._shares_from and self.is_process_full
+        self._share(held - size, held)
+        if was_full and not ignore_limit:
+            self._was_shut_out = True
+            self.remove(size, 1)
+            return False
+        if self._is_over(held) or counted // _REQUEST > self.most_requests:
+            self.is_crowded = True
+            # The holder may have written all before it could see the mark.
+            self._clear_if_low(self._counted.get())
+        return True
+
+    def _is_over(self, held: int) -> bool:
+        return held > self.high_water or (held >= self._shares_from and self.is_process_full)
 
     def _clear_if_low(self, counted: int) -> None:
-        if counted & _BYTES <= self.low_water and counted // _REQUEST <= self.most_requests // 2:
+        held = counted & _BYTES
+        if held > self.low_water or counted // _REQUEST > self.most_requests // 2:
+            return
+        if held < self._shares_from or not self.is_process_full:
             self.is_crowded = False
-            self.wake_all()
+            self._waiters.wake_all()
+
+    def _on_process_roomy(self) -> None:
+        self._was_shut_out = False
+        self._waiters.wake_all()
+
+    def _share(self, before: int, after: int) -> None:
+        if self.process is not None:
+            self.process.move(before, after)
 
     def __repr__(self) -> str:
         crowded = ", crowded" if self.is_crowded else ""

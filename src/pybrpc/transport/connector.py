@@ -222,4 +222,5 @@ def _connected_to_itself(sock: _socket.socket) -> bool:
     try:
         return bool(sock.getsockname() == sock.getpeername())
     except OSError:
-        return True
+        # It stood, and the peer has reset it since; the first read or write says so.
+        return False

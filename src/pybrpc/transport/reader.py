@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from pybrpc.errors import ErrorCode, Phase, ProtocolError, from_os_error, make_rpc_error
+from pybrpc.errors import ErrorCode, Phase, ProtocolError, RpcError, make_rpc_error
+from pybrpc.iobuf import IOBuf
 from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.layer import ConnectionLayer
 from pybrpc.transport.message_cutter import MessageCutter
+from pybrpc.transport.write_errors import broken_error
 
 if TYPE_CHECKING:
     from pybrpc.transport.socket import Socket
@@ -31,6 +34,7 @@ class SocketReader:
         "_is_paused",
         "_pauses_when_crowded",
         "bytes_read",
+        "has_ended",
         "messages_read",
         "reads",
     )
@@ -41,13 +45,23 @@ class SocketReader:
         self._is_paused = False
         self._is_discarding = False
         self._discard_left = DISCARD_BYTES
+        self.has_ended = False
+        """Whether the peer has shut its writing side; nothing is read any more."""
         self.bytes_read = 0
         self.messages_read = 0
         self.reads = 0
 
+    @property
+    def buffer(self) -> IOBuf:
+        """What was read and is not cut yet; a handshake leaves here what came behind it."""
+        return self._cutter.buffer
+
     def start(self, socket: Socket) -> None:
-        """Inside a turn."""
+        """Read from now on, beginning with what a handshake has left. Inside a turn."""
         socket.dispatcher.add_reader(socket.fd, socket.on_readable)
+        if self.buffer:
+            self._cut(socket)
+        self._read_on(socket)
 
     def stop(self, socket: Socket) -> None:
         """Inside a turn; before the descriptor is closed."""
@@ -60,31 +74,42 @@ class SocketReader:
 
     def on_readable(self, socket: Socket) -> None:
         """One read, and what it completes. Inside a turn."""
-        if socket.error is not None:
+        if socket.error is not None or self._is_paused or self.has_ended:
             return
-        buffer = self._cutter.buffer
-        size = min(max(READ_BYTES, self._cutter.bytes_wanted()), MAX_READ_BYTES)
-        try:
-            count = buffer.append_from_fd(socket.fd, size)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            what = f"Fail to read from {socket.description}"
-            peer = str(socket.remote_side)
-            socket.set_failed(from_os_error(error, what, phase=Phase.WAITING, peer=peer))
+        layer = socket.layer
+        count = self._read(socket, layer)
+        if layer.has_unsent and socket.error is None:
+            socket.flush_layer()
+        if count < 0:
             return
         self.reads += 1
         self.bytes_read += count
         if count == 0:
-            text = f"Got EOF of {socket.description}"
-            peer = str(socket.remote_side)
-            socket.set_failed(
-                make_rpc_error(ErrorCode.EEOF, text, phase=Phase.WAITING, peer=peer, is_remote=True)
-            )
-        elif self._is_discarding:
+            self._end(socket)
+            return
+        if self._is_discarding:
             self._discard(socket, count)
         else:
             self._cut(socket)
+        if layer.has_unread:
+            self._read_on(socket)
+
+    def _read(self, socket: Socket, layer: ConnectionLayer) -> int:
+        """Into the buffer of the cutter; return how many bytes, 0 at the end, -1 for nothing."""
+        size = min(max(READ_BYTES, self._cutter.bytes_wanted()), MAX_READ_BYTES)
+        try:
+            return layer.append_from_fd(socket.fd, self._cutter.buffer, size)
+        except BlockingIOError:
+            return -1
+        except (OSError, RpcError) as error:
+            socket.set_failed(broken_error(socket, error, "read from", Phase.WAITING))
+            return -1
+
+    def _read_on(self, socket: Socket) -> None:
+        """Have what the layer holds read too: the descriptor may never become readable again."""
+        if socket.layer.has_unread and not self._is_paused and socket.error is None:
+            with contextlib.suppress(DispatcherClosedError):
+                socket.dispatcher.post(socket.on_readable)
 
     def _cut(self, socket: Socket) -> None:
         messages = self._cutter.cut()
@@ -95,9 +120,23 @@ class SocketReader:
         if broken is not None and not self._is_discarding:
             text = f"Close {socket.description}: {broken.reason}"
             peer = str(socket.remote_side)
-            socket.set_failed(ProtocolError(text, phase=Phase.WAITING, peer=peer, is_remote=True))
+            error = ProtocolError(text, phase=Phase.WAITING, peer=peer, is_remote=True)
+            if socket.on_end(error):
+                self._is_discarding = True
+            else:
+                socket.set_failed(error)
         elif self._pauses_when_crowded and socket.backlog.is_crowded:
             self._pause(socket)
+
+    def _end(self, socket: Socket) -> None:
+        self.has_ended = True
+        text = f"Got EOF of {socket.description}"
+        peer = str(socket.remote_side)
+        error = make_rpc_error(ErrorCode.EEOF, text, phase=Phase.WAITING, peer=peer, is_remote=True)
+        if socket.on_end(error):
+            self.stop(socket)
+        else:
+            socket.set_failed(error)
 
     def _discard(self, socket: Socket, count: int) -> None:
         self._cutter.buffer.clear()

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def wait_for_room(socket: Socket, deadline: float = NEVER) -> None:
     """Block until the backlog is under its mark; see `Socket.wait_writable`."""
     backlog = socket.backlog
-    if backlog.is_crowded and socket.error is None:
-        has_room = block_until_woken(backlog.when_roomy, backlog.forget, deadline)
+    if (backlog.is_crowded or backlog.is_shut_out) and socket.error is None:
+        has_room = block_until_woken(backlog.when_writable, backlog.forget, deadline)
         if not has_room and socket.error is None:
             text = f"No room in the backlog of {socket.description} before the deadline"
             peer = str(socket.remote_side)
@@ -27,6 +27,6 @@ def wait_for_room(socket: Socket, deadline: float = NEVER) -> None:
 async def drain(socket: Socket) -> None:
     """Wait until the backlog is under its mark; see `Socket.drain`."""
     backlog = socket.backlog
-    if backlog.is_crowded and socket.error is None:
-        await until_woken(backlog.when_roomy, backlog.forget)
+    if (backlog.is_crowded or backlog.is_shut_out) and socket.error is None:
+        await until_woken(backlog.when_writable, backlog.forget)
     socket.raise_if_failed()

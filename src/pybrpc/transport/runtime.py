@@ -16,6 +16,7 @@ from typing import Any
 from pybrpc.base.atomic import AtomicRef, atomic_counter, atomic_ref
 from pybrpc.transport.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.epoll_dispatcher import EpollDispatcher
+from pybrpc.transport.process_backlog import MAX_QUEUED_BYTES, ProcessBacklog
 from pybrpc.transport.socket_map import SocketMap
 from pybrpc.transport.socket_options import SocketOptions
 
@@ -23,12 +24,31 @@ from pybrpc.transport.socket_options import SocketOptions
 class Runtime:
     """Owns dispatchers and shared connections. Thread-safe. `close()` ends its thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_queued_bytes: int | None = MAX_QUEUED_BYTES) -> None:
+        """`max_queued_bytes`: as the property."""
         self._dispatcher: AtomicRef[EpollDispatcher | None] = atomic_ref(None)
         self._loop_dispatchers: dict[asyncio.AbstractEventLoop, AsyncioDispatcher] = {}
         self.connections: SocketMap[Any] = SocketMap()
         self.acceptors: weakref.WeakSet[Any] = weakref.WeakSet()
         self.default_socket_options = SocketOptions()
+        self.backlog = ProcessBacklog()
+        """Of all connections of channels and servers that use this Runtime."""
+        self.max_queued_bytes = max_queued_bytes
+
+    @property
+    def max_queued_bytes(self) -> int | None:
+        """Bytes that may be queued on all connections together; `None` for no limit.
+
+        Above it messages are refused with EOVERCROWDED, but for those of a connection that holds
+        under 64 KiB with them. May be changed at any time. 1 GiB by default.
+        """
+        return self.backlog.limit_bytes
+
+    @max_queued_bytes.setter
+    def max_queued_bytes(self, max_queued_bytes: int | None) -> None:
+        if max_queued_bytes is not None and max_queued_bytes < 0:
+            raise ValueError(f"max_queued_bytes must be None or >= 0, not {max_queued_bytes}")
+        self.backlog.limit_bytes = max_queued_bytes
 
     @property
     def dispatcher(self) -> EpollDispatcher:
@@ -100,8 +120,9 @@ def _after_fork_in_child() -> None:
     runtime = _default.get_and_set(None)
     if runtime is not None:
         runtime.abandon()
-        fresh = Runtime()
+        fresh = Runtime(runtime.max_queued_bytes)
         # Channels that came along through the fork go on sharing, over new connections.
         fresh.connections = runtime.connections
+        fresh.connections.after_fork()
         fresh.default_socket_options = runtime.default_socket_options
         _default.get_and_set(fresh)

@@ -1,7 +1,8 @@
 """Socket: one TCP (or Unix) connection, seen from either end, that any thread writes to.
 
 Holds its parts: a SocketWriter (the queue and who writes), a Backlog (how much may be queued), a
-SocketReader (reading and cutting), a Connector while it connects. After bRPC's `Socket`.
+SocketReader (reading and cutting), a ConnectionLayer (TLS, if any), a Connector while it connects
+and a Handshake after that. After bRPC's `Socket`.
 """
 
 from __future__ import annotations
@@ -17,16 +18,23 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport import room
+from pybrpc.transport.app_connect import AppConnect
 from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.connector import Connector
 from pybrpc.transport.delivery import Delivery, deliver
 from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.gentle_close import GentleClose
+from pybrpc.transport.handshake import Handshake
+from pybrpc.transport.layer import PLAIN, ConnectionLayer
 from pybrpc.transport.message_cutter import MessageCutter
+from pybrpc.transport.process_backlog import ProcessBacklog
 from pybrpc.transport.reader import SocketReader
+from pybrpc.transport.sides import remote_side_of
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.socket_table import SOCKETS, SocketId
 from pybrpc.transport.socket_user import SocketUser
 from pybrpc.transport.statistics import SocketStatistics
+from pybrpc.transport.tls.tls_info import TlsInfo
 from pybrpc.transport.write_errors import overcrowded_error, write_shutdown_error
 from pybrpc.transport.write_request import Outcome, SocketMessage, WriteRequest
 from pybrpc.transport.writer import SocketWriter
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
     from pybrpc.protocols.message import Message
 
 DEFAULT_CONNECT_TIMEOUT_S = 1.0
+DEFAULT_HANDSHAKE_TIMEOUT_S = 5.0
 LINGER_S = 2.0
 
 
@@ -43,15 +52,23 @@ class SocketSetup(TypedDict, total=False):
 
     user                       told of messages and of failure; without one nothing is read
     cutter                     what the messages look like
-    connect_timeout_s          for connecting, resolving included; `None` for no limit
+    connect_timeout_s          for connecting, with resolving and handshakes; `None` for no limit
+    handshake_timeout_s        for the handshakes of an accepted socket; `None` for no limit
+    layer                      between the messages and the descriptor (TLS); this socket's own
+    app_connect                what the protocol says before its first message; this socket's own
     pauses_reads_when_crowded  stop reading while the peer doesn't read what is written to it
+    process_backlog            counts what is queued, along with other sockets'
     """
 
     user: SocketUser | None
     options: SocketOptions | None
     cutter: MessageCutter | None
     connect_timeout_s: float | None
+    handshake_timeout_s: float | None
+    layer: ConnectionLayer | None
+    app_connect: AppConnect | None
     pauses_reads_when_crowded: bool
+    process_backlog: ProcessBacklog | None
 
 
 class Socket:
@@ -65,9 +82,14 @@ class Socket:
 
     __slots__ = (
         "__weakref__",
+        "_app_connect",
+        "_closing",
+        "_connect_deadline",
         "_connect_timeout_s",
         "_connector",
         "_fail_token",
+        "_handshake",
+        "_handshake_timeout_s",
         "_reader",
         "_refused",
         "_sock",
@@ -79,6 +101,7 @@ class Socket:
         "fd",
         "id",
         "is_connected",
+        "layer",
         "local_side",
         "options",
         "remote_side",
@@ -93,7 +116,11 @@ class Socket:
         options: SocketOptions | None = None,
         cutter: MessageCutter | None = None,
         connect_timeout_s: float | None = DEFAULT_CONNECT_TIMEOUT_S,
+        handshake_timeout_s: float | None = DEFAULT_HANDSHAKE_TIMEOUT_S,
+        layer: ConnectionLayer | None = None,
+        app_connect: AppConnect | None = None,
         pauses_reads_when_crowded: bool = False,
+        process_backlog: ProcessBacklog | None = None,
     ) -> None:
         self.options = options or SocketOptions()
         self.dispatcher = dispatcher
@@ -102,11 +129,19 @@ class Socket:
         self.error: RpcError | None = None
         self.fd = -1
         self.is_connected = False
-        self.backlog = Backlog(self.options.high_water, self.options.low_water_bytes)
+        self.layer = layer or PLAIN
+        self.backlog = Backlog(
+            self.options.high_water, self.options.low_water_bytes, process_backlog
+        )
         self._writer = SocketWriter(self.backlog)
         self._reader = SocketReader(cutter or MessageCutter(), pauses_reads_when_crowded)
+        self._app_connect = app_connect
         self._connector: Connector | None = None
+        self._closing: GentleClose | None = None
+        self._handshake: Handshake | None = None
         self._connect_timeout_s = connect_timeout_s
+        self._handshake_timeout_s = handshake_timeout_s
+        self._connect_deadline = NEVER
         self._sock: _socket.socket | None = None
         self._user = user
         self._refused = 0
@@ -128,8 +163,14 @@ class Socket:
         socket = cls(dispatcher, None, **setup)
         socket.options.apply_to(sock)
         socket._adopt(sock)
-        if socket._user is not None:
-            dispatcher.post(socket._start_reading)
+        if socket._shakes_hands():
+            socket._writer.hold()
+            socket._connect_deadline = _deadline_after(socket._handshake_timeout_s)
+            socket._shake_hands()
+        else:
+            socket.is_connected = True
+            if socket._user is not None:
+                dispatcher.post(socket._tell_connected)
         return socket
 
     @staticmethod
@@ -216,7 +257,7 @@ class Socket:
             return []
         self.error = error
         SOCKETS.remove(self.id)
-        if self._sock is not None:
+        if self._sock is not None and not self.layer.writes_in_background:
             with contextlib.suppress(OSError):
                 self._sock.shutdown(_socket.SHUT_RDWR)
         try:
@@ -231,16 +272,22 @@ class Socket:
         peer = str(self.remote_side or "")
         self.set_failed(make_rpc_error(ErrorCode.ECLOSE, text, phase=Phase.WAITING, peer=peer))
 
-    def close_after_write(self, data: IOBuf) -> None:
+    def close_after_write(self, data: IOBuf, linger_s: float = LINGER_S) -> None:
         """Write a last message, shut writing down, throw away what still arrives until EOF.
 
-        A peer that does not close in turn is closed after `LINGER_S`.
+        A peer that does not close in turn is closed `linger_s` seconds after it was given all, one
+        that takes nothing after 10. Called again it can only shorten the linger. Inside a turn.
         """
+        if self._closing is not None:
+            self._closing.hasten(linger_s)
+            return
+        self.discard_reads()
+        self._closing = GentleClose(self, linger_s, self._reader.has_ended)
+        self._closing.start(data)
+
+    def discard_reads(self) -> None:
+        """Read on, but throw away what comes. Inside a turn."""
         self._reader.discard_from_now_on()
-        with contextlib.suppress(DispatcherClosedError):
-            self.dispatcher.call_at(time.monotonic() + LINGER_S, self.close)
-        with contextlib.suppress(RpcError):
-            self.start_write(data, shutdown_write=True, ignore_eovercrowded=True)
 
     def abandon(self) -> None:
         """Drop a connection that belongs to the parent of this forked process.
@@ -252,9 +299,10 @@ class Socket:
         SOCKETS.remove(self.id)
         self.error = make_rpc_error(ErrorCode.EFAILEDSOCKET, "belongs to the parent process")
         self._user = None
-        connector, self._connector = self._connector, None
-        if connector is not None:
-            connector.abandon()
+        # The layer's last words would go into the parent's stream.
+        self.layer = PLAIN
+        for step in self._take_connecting():
+            step.abandon()
         self.close_descriptor()
 
     def raise_if_failed(self) -> None:
@@ -272,6 +320,11 @@ class Socket:
     @property
     def is_failed(self) -> bool:
         return self.error is not None
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """What was agreed on; `None` without TLS, or before its handshake is over."""
+        return self.layer.tls
 
     @property
     def description(self) -> str:
@@ -303,12 +356,17 @@ class Socket:
         elif self.is_connected:
             state = "connected"
         else:
-            state = "connecting" if self._connector is not None else "not connected"
+            state = self._state_before_connected()
         crowded = ", crowded" if self.backlog.is_crowded else ""
         return (
             f"<Socket {self.id} to {self.remote_side or 'a pair'}, {state}, "
             f"{self.backlog.size_bytes} bytes queued{crowded}>"
         )
+
+    def _state_before_connected(self) -> str:
+        if self._handshake is not None:
+            return "shaking hands"
+        return "connecting" if self._connector is not None else "not connected"
 
     # --- called by the parts and by the dispatcher ---
 
@@ -322,6 +380,9 @@ class Socket:
         self._writer.on_read()
         self._reader.on_readable(self)
 
+    def flush_layer(self) -> None:
+        self._writer.flush(self)
+
     def resume_reading(self) -> None:
         self._reader.resume(self)
 
@@ -333,17 +394,23 @@ class Socket:
         if user is not None:
             user.on_messages(self, messages)
 
+    def on_end(self, error: RpcError) -> bool:
+        """Nothing more will be read that makes sense: True to stay, for what is to be written."""
+        if self._closing is not None:
+            return self._closing.on_end()
+        user = self._user
+        return user is not None and user.on_end(self, error)
+
     def start_connecting(self) -> None:
         """The first writer, with the right: connect, then write."""
         assert self.remote_side is not None
-        timeout_s = self._connect_timeout_s
-        deadline = NEVER if timeout_s is None else time.monotonic() + timeout_s
+        self._connect_deadline = _deadline_after(self._connect_timeout_s)
         self._connector = Connector(
             self.remote_side,
             self.options,
             self.dispatcher,
-            deadline,
-            self._on_connected,
+            self._connect_deadline,
+            self._on_tcp_stands,
             self._on_connect_failed,
         )
         try:
@@ -365,6 +432,8 @@ class Socket:
     def close_descriptor(self) -> None:
         """Only by the holder of the write right, after reading has stopped."""
         sock, self._sock = self._sock, None
+        if sock is not None:
+            self.layer.close(self.fd)
         self.fd = -1
         if sock is not None:
             sock.close()
@@ -374,23 +443,52 @@ class Socket:
         self.fd = sock.fileno()
         self.local_side = Endpoint.from_sockaddr(sock.getsockname())
         if self.remote_side is None:
-            with contextlib.suppress(OSError):
-                self.remote_side = Endpoint.from_sockaddr(sock.getpeername())
-        self.is_connected = True
+            self.remote_side = remote_side_of(sock)
 
-    def _start_reading(self) -> None:
+    def _on_tcp_stands(self, sock: _socket.socket) -> None:
+        self._connector = None
+        self._adopt(sock)
+        if self._shakes_hands():
+            self._shake_hands()
+        else:
+            self._on_stands()
+
+    def _shakes_hands(self) -> bool:
+        return self.layer is not PLAIN or self._app_connect is not None
+
+    def _shake_hands(self) -> None:
+        """With the write right: the handshakes, then write."""
+        app_connect, self._app_connect = self._app_connect, None
+        self._handshake = Handshake(
+            self.fd,
+            str(self.remote_side or "a pair"),
+            self.layer,
+            app_connect,
+            self._reader.buffer,
+            self.dispatcher,
+            self._connect_deadline,
+            self._on_stands,
+            self._on_connect_failed,
+        )
+        self._handshake.start()
+
+    def _on_stands(self) -> None:
+        """With the write right: write what was queued, then tell the user, then read."""
+        self._handshake = None
+        self.is_connected = True
+        self._writer.keep_write(self)
+        if self._user is not None:
+            self._tell_connected()
+
+    def _tell_connected(self) -> None:
+        user = self._user
+        if self.error is None and user is not None:
+            deliver([(user.on_connected, self)])
         if self.error is None:
             self._reader.start(self)
 
-    def _on_connected(self, sock: _socket.socket) -> None:
-        self._connector = None
-        self._adopt(sock)
-        if self._user is not None:
-            self._start_reading()
-        self._writer.keep_write(self)
-
     def _on_connect_failed(self, error: RpcError) -> None:
-        self._connector = None
+        self._take_connecting()
         deliveries = self.mark_failed(error)
         self._writer.keep_write(self)
         deliver(deliveries)
@@ -401,12 +499,22 @@ class Socket:
         self._writer.close(self)
 
     def _stop_connecting(self) -> None:
-        connector, self._connector = self._connector, None
-        if connector is not None and connector.cancel():
-            self._writer.keep_write(self)
+        for step in self._take_connecting():
+            if step.cancel():
+                self._writer.keep_write(self)
+
+    def _take_connecting(self) -> list[Connector | Handshake]:
+        """What brings the connection to stand now; it is not known here any more."""
+        steps = [step for step in (self._connector, self._handshake) if step is not None]
+        self._connector = self._handshake = None
+        return steps
 
     def _tell_failed(self, error: RpcError) -> None:
         user, self._user = self._user, None
         self.backlog.close()
         if user is not None:
             user.on_failed(self, error)
+
+
+def _deadline_after(timeout_s: float | None) -> float:
+    return NEVER if timeout_s is None else time.monotonic() + timeout_s

@@ -30,3 +30,11 @@ class SocketStatistics:
     def messages_per_write(self) -> float:
         """Messages that one writing system call carried, on average."""
         return self.messages_written / self.writes if self.writes else 0.0
+
+
+def sum_of_sockets(parts: list[SocketStatistics]) -> SocketStatistics:
+    """The statistics of several sockets as one; crowded if one of them is."""
+    names = [field.name for field in dataclasses.fields(SocketStatistics)]
+    sums = {name: sum(getattr(part, name) for part in parts) for name in names}
+    sums["is_crowded"] = any(part.is_crowded for part in parts)
+    return SocketStatistics(**sums)

@@ -31,12 +31,15 @@ class Progress(enum.IntEnum):
     """How far a request has come. Written by the holder of the write right, read by anyone."""
 
     QUEUED = 0
-    SENT = 1
-    WRITTEN = 2
+    SET_UP = 1
+    """A SocketMessage that was turned into bytes: its place among the others is fixed."""
+    SENT = 2
+    WRITTEN = 3
 
 
 _PHASES = {
     Progress.QUEUED: Phase.QUEUED,
+    Progress.SET_UP: Phase.QUEUED,
     Progress.SENT: Phase.SENT,
     Progress.WRITTEN: Phase.WAITING,
 }
@@ -51,6 +54,7 @@ class WriteRequest:
 
     __slots__ = (
         "data",
+        "is_canceled",
         "message",
         "next",
         "notify_on_success",
@@ -76,6 +80,20 @@ class WriteRequest:
         self.shutdown_write = shutdown_write
         self.size_bytes = len(data)
         self.progress = Progress.QUEUED
+        self.is_canceled = False
+
+    def cancel(self) -> None:
+        """Don't write it, if nothing of it was taken for writing when its turn comes.
+
+        Its outcome then is an RpcCanceledError, phase QUEUED; else it goes on as if nothing was
+        said. A SocketMessage that was turned into bytes already goes on too. Any thread.
+        """
+        self.is_canceled = True
+
+    @property
+    def may_be_dropped(self) -> bool:
+        """Whether it was cancelled in time. Only the holder of the write right may ask."""
+        return self.is_canceled and self.progress is Progress.QUEUED
 
     @property
     def phase(self) -> Phase:
@@ -90,6 +108,7 @@ class WriteRequest:
             buffer = IOBuf()
             message.append_to(buffer)
             self.data = buffer
+            self.progress = Progress.SET_UP
 
     def __repr__(self) -> str:
         return f"<WriteRequest {self.progress.name.lower()} {len(self.data)} bytes left>"

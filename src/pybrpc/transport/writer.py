@@ -8,9 +8,14 @@ the descriptor to become writable, still with the right, without a thread.
 Who has the right at any moment:
 
     a producer       inside `write`
-    the connector    from the first write until the connection stands
+    the connector    from the first write until TCP stands
+    the handshake    from then, or from the beginning of an accepted socket, until it is over
     the dispatcher   a posted or parked `keep_write`
     nobody           the head of the queue is None
+
+How bytes get into the descriptor is the `ConnectionLayer`'s. One that writes in the background,
+as TLS does, is left to the dispatcher altogether. What a layer took and still holds is not out:
+nothing is settled before the layer has nothing unsent.
 
 When the socket fails, whoever has the right or gets it next fails everything queued (`_drain`) and
 gives it back, until nothing more was pushed. The descriptor is closed by the holder that meets the
@@ -26,12 +31,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from pybrpc.errors import ErrorCode, Phase, RpcError, from_os_error, make_rpc_error
-from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
+from pybrpc.errors import ErrorCode, OvercrowdedError, Phase, RpcError, make_rpc_error
+from pybrpc.iobuf import IOBuf
 from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.delivery import Delivery, deliver
-from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.event_dispatcher import DispatcherClosedError, TimerHandle
 from pybrpc.transport.write_errors import (
+    broken_error,
+    canceled_error,
     interrupted_error,
     undriven_error,
     write_shutdown_error,
@@ -46,6 +53,8 @@ MAX_BATCH_REQUESTS = 256
 MAX_BATCHES_PER_STEP = 16
 CUT_OFF_PAUSE_S = 0.001
 BURST_S = 0.0001
+LAYER_PAUSE_S = 0.01
+"""How long a layer that has no room is left alone."""
 
 
 class SocketWriter:
@@ -55,6 +64,8 @@ class SocketWriter:
         "_close_request",
         "_cut_off_steps",
         "_is_parked",
+        "_layer_is_full",
+        "_pause",
         "_pending",
         "_queue",
         "_wrote_at",
@@ -81,6 +92,8 @@ class SocketWriter:
         # Oldest first, taken from the queue; like all below, the holder's.
         self._pending: deque[WriteRequest] = deque()
         self._is_parked = False
+        self._layer_is_full = False
+        self._pause: TimerHandle | None = None
         self._wrote_since_read = False
         self._wrote_at = 0.0
         self._cut_off_steps = 0
@@ -89,6 +102,19 @@ class SocketWriter:
         """Queue a request that the backlog has let in; write it in place if nobody writes."""
         if self._queue.push(request):
             self._begin(socket, request)
+
+    def hold(self) -> None:
+        """Take the right of a socket that is not known to anybody yet, without writing.
+
+        `keep_write` goes on from there.
+        """
+        self._queue.push(WriteRequest(IOBuf()))
+
+    def flush(self, socket: Socket) -> None:
+        """Have what the layer has unsent written by whoever has the right. Inside a turn."""
+        if not self._is_parked and not self.is_shutdown:
+            self.backlog.try_add(0, ignore_limit=True)
+            self.write(socket, WriteRequest(IOBuf()))
 
     def on_read(self) -> None:
         """Something was read: the next write inside a turn of a loop goes out at once again."""
@@ -158,9 +184,12 @@ class SocketWriter:
     def _puts_off(self, socket: Socket) -> bool:
         """Whether this write is better made by the dispatcher, together with what follows.
 
-        Inside a turn that is all but the first write. Outside, it is a burst of one producer:
-        nothing was read since the last write, and that one was a moment ago.
+        That is always so if the layer wants it. Inside a turn that is all but the first write.
+        Outside, it is a burst of one producer: nothing was read since the last write, and that
+        one was a moment ago.
         """
+        if socket.layer.writes_in_background:
+            return True
         dispatcher = socket.dispatcher
         if dispatcher.is_current():
             if dispatcher.flushes_at_turn_end or self._wrote_since_read:
@@ -223,19 +252,25 @@ class SocketWriter:
 
         Marks the socket as failed if the call failed; then nothing is settled.
         """
-        batch = self._set_up_batch(outcomes)
+        batch = self._set_up_batch(socket, outcomes)
         if not batch:
             return True
         try:
-            written = cut_multiple_into_fd(socket.fd, [request.data for request in batch])
+            pieces = [request.data for request in batch]
+            written = socket.layer.cut_into_fd(socket.fd, pieces)
+            if batch[-1].shutdown_write and not any(pieces):
+                socket.layer.finish(socket.fd)
         except BlockingIOError:
             self.writes += 1
             self.writes_blocked += 1
             return False
-        except OSError as error:
-            what = f"Fail to write into {socket.description}"
-            peer = str(socket.remote_side)
-            outcomes += socket.mark_failed(from_os_error(error, what, phase=Phase.SENT, peer=peer))
+        except OvercrowdedError:
+            self._layer_is_full = True
+            return False
+        except (OSError, RpcError) as error:
+            _note_begun(batch)
+            reason = broken_error(socket, error, "write into", Phase.SENT)
+            outcomes += socket.mark_failed(reason)
             return False
         if written:
             self.writes += 1
@@ -243,16 +278,21 @@ class SocketWriter:
             self._wrote_at = time.monotonic()
         return self._settle_written(socket, batch, outcomes)
 
-    def _set_up_batch(self, outcomes: list[Delivery]) -> list[WriteRequest]:
+    def _set_up_batch(self, socket: Socket, outcomes: list[Delivery]) -> list[WriteRequest]:
         """The requests of the next system call; user messages among them become bytes."""
         pending = self._pending
-        if len(pending) == 1 and pending[0].message is None and not self.is_shutdown:
-            return [pending[0]]
+        if len(pending) == 1 and not self.is_shutdown:
+            only = pending[0]
+            if only.message is None and not only.is_canceled:
+                return [only]
         batch: list[WriteRequest] = []
         while len(pending) > len(batch) < MAX_BATCH_REQUESTS:
             request = pending[len(batch)]
             if self.is_shutdown or (batch and batch[-1].shutdown_write):
                 self._refuse_after_shutdown(len(batch), outcomes)
+            elif request.is_canceled and request.may_be_dropped:
+                del pending[len(batch)]
+                self._settle_failed(request, canceled_error(socket), outcomes)
             elif request.message is not None and not self._set_up(request, outcomes):
                 del pending[len(batch)]
             else:
@@ -282,10 +322,13 @@ class SocketWriter:
         self, socket: Socket, batch: list[WriteRequest], outcomes: list[Delivery]
     ) -> bool:
         """Settle the requests that are out. False: not one is, the kernel must be full."""
+        if socket.layer.has_unsent:
+            _note_begun(batch)
+            return False
         size = count = 0
         for request in batch:
             if request.data:
-                if request.progress is Progress.QUEUED and len(request.data) < request.size_bytes:
+                if len(request.data) < request.size_bytes:
                     request.progress = Progress.SENT
                 break
             self._pending.popleft()
@@ -308,6 +351,7 @@ class SocketWriter:
 
     def _continue(self, socket: Socket, outcomes: list[Delivery]) -> None:
         """Have the dispatcher run `keep_write`; without a dispatcher any more, fail and drain."""
+        self._layer_is_full = False
         try:
             socket.dispatcher.post(socket.keep_write)
         except DispatcherClosedError as error:
@@ -328,12 +372,22 @@ class SocketWriter:
             threading.Timer(CUT_OFF_PAUSE_S, socket.keep_write).start()
 
     def _park(self, socket: Socket) -> None:
-        socket.dispatcher.add_writer(socket.fd, socket.on_writable)
+        """Wait, with the right, for the kernel or the layer to have room."""
         self._is_parked = True
+        if self._layer_is_full:
+            self._layer_is_full = False
+            due = time.monotonic() + LAYER_PAUSE_S
+            self._pause = socket.dispatcher.call_at(due, socket.on_writable)
+        else:
+            socket.dispatcher.add_writer(socket.fd, socket.on_writable)
 
     def _unpark(self, socket: Socket) -> None:
         self._is_parked = False
-        socket.dispatcher.remove_writer(socket.fd)
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.cancel()
+        else:
+            socket.dispatcher.remove_writer(socket.fd)
 
     # --- after failure ---
 
@@ -363,3 +417,10 @@ class SocketWriter:
         on_outcome, request.on_outcome = request.on_outcome, None
         if on_outcome is not None:
             outcomes.append((on_outcome, error))
+
+
+def _note_begun(batch: list[WriteRequest]) -> None:
+    """Mark the requests of which the layer has taken bytes."""
+    for request in batch:
+        if len(request.data) < request.size_bytes:
+            request.progress = Progress.SENT

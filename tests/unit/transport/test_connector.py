@@ -342,7 +342,7 @@ def test_connected_to_itself_knows_such_a_socket(listener: plain.socket) -> None
     with plain.create_connection(listener.getsockname()) as other:
         assert not connector_module._connected_to_itself(other)
     with plain.socket() as unconnected:
-        assert connector_module._connected_to_itself(unconnected)
+        assert not connector_module._connected_to_itself(unconnected)
 
 
 def test_no_descriptor_left_is_told(step: StepDispatcher, monkeypatch: pytest.MonkeyPatch) -> None:

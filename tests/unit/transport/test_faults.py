@@ -27,6 +27,7 @@ from tests.unit.transport.tools import (
     User,
     make_pair,
     unused_endpoint,
+    write_instead,
 )
 
 FRAME = bytes(BAIDU_STD.pack_request(RpcRequest(7, "EchoService", "Echo", b"0123456789")))
@@ -56,7 +57,7 @@ def test_this_side_closes_at_any_byte_of_a_frame(
     def write_some(fd: int, bufs: list[IOBuf]) -> int:
         return bufs[0].pop_front(os.write(fd, bufs[0].peek(size)))
 
-    monkeypatch.setattr("pybrpc.transport.writer.cut_multiple_into_fd", write_some)
+    write_instead(monkeypatch, write_some)
     wire, told = make_wire(step), Outcomes()
     wire.socket.start_write(IOBuf(FRAME), on_outcome=told)
     wire.socket.close()

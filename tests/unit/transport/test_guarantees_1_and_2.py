@@ -24,6 +24,7 @@ from tests.unit.transport.tools import (
     frames_of,
     in_threads,
     running_dispatcher,
+    write_instead,
 )
 
 PRODUCERS = 4
@@ -174,7 +175,7 @@ def test_guarantee_2_a_resource_error_while_writing_reaches_everybody(
     def no_memory(fd: int, bufs: list[IOBuf]) -> int:
         raise MemoryError
 
-    monkeypatch.setattr("pybrpc.transport.writer.cut_multiple_into_fd", no_memory)
+    write_instead(monkeypatch, no_memory)
     step.run_until_idle()
     assert wire.socket.is_failed
     assert told.untaken == 3
@@ -191,7 +192,7 @@ def test_guarantee_2_interrupted_inside_the_system_call_is_not_reported_as_unsen
         os.write(fd, b"".join(map(bytes, bufs)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pybrpc.transport.writer.cut_multiple_into_fd", write_and_be_interrupted)
+    write_instead(monkeypatch, write_and_be_interrupted)
     with pytest.raises(KeyboardInterrupt):
         wire.socket.start_write(IOBuf(b"sent all the same"), on_outcome=told)
     assert wire.receive(17) == b"sent all the same"

@@ -17,9 +17,8 @@ import pytest
 import uvloop
 
 from pybrpc.errors import RpcError
-from pybrpc.iobuf import IOBuf
+from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.transport import writer as writer_module
 from pybrpc.transport.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.event_dispatcher import EventDispatcher
 from tests.unit.transport.conftest import MakeStep, MakeWire
@@ -33,6 +32,7 @@ from tests.unit.transport.tools import (
     fill,
     flush,
     in_threads,
+    write_instead,
 )
 
 # --- 3 ---
@@ -52,13 +52,12 @@ def test_guarantee_3_never_makes_more_than_one_system_call(
 ) -> None:
     wire = make_wire(step, buffer_bytes=SMALL_BUFFER)
     calls: list[int] = []
-    real = writer_module.cut_multiple_into_fd
 
     def counted(fd: int, bufs: list[IOBuf]) -> int:
         calls.append(fd)
-        return real(fd, bufs)
+        return cut_multiple_into_fd(fd, bufs)
 
-    monkeypatch.setattr(writer_module, "cut_multiple_into_fd", counted)
+    write_instead(monkeypatch, counted)
     wire.socket.start_write(IOBuf(bytes(1 << 20)))
     assert len(calls) == 1
     wire.socket.start_write(IOBuf(bytes(1 << 20)))
@@ -223,19 +222,18 @@ def test_guarantee_6_an_outcome_of_a_writer_that_hands_the_right_on(
 ) -> None:
     """Another message came while the first was written: the right is with the dispatcher then."""
     wire = make_wire(step)
-    real = writer_module.cut_multiple_into_fd
     seen: list[bytes] = []
 
     def write_and_be_joined(fd: int, bufs: list[IOBuf]) -> int:
-        monkeypatch.setattr(writer_module, "cut_multiple_into_fd", real)
+        write_instead(monkeypatch, cut_multiple_into_fd)
         wire.socket.start_write(IOBuf(b"second"))
-        return real(fd, bufs)
+        return cut_multiple_into_fd(fd, bufs)
 
     def run_the_dispatcher(error: RpcError | None) -> None:
         step.run_until_idle()
         wire.peer.setblocking(False)
         seen.append(wire.peer.recv(100))
 
-    monkeypatch.setattr(writer_module, "cut_multiple_into_fd", write_and_be_joined)
+    write_instead(monkeypatch, write_and_be_joined)
     wire.socket.start_write(IOBuf(b"first"), on_outcome=run_the_dispatcher, notify_on_success=True)
     assert seen == [b"firstsecond"]

@@ -8,8 +8,9 @@ import queue
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import pytest
 import uvloop
 
 from pybrpc.base.endpoint import Endpoint
@@ -20,6 +21,7 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.event_dispatcher import EventDispatcher
+from pybrpc.transport.layer import PlainLayer
 from pybrpc.transport.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
 
@@ -111,12 +113,19 @@ class User:
     """A SocketUser that keeps what it is given."""
 
     def __init__(self) -> None:
+        self.connected: queue.SimpleQueue[Socket] = queue.SimpleQueue()
         self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.errors: queue.SimpleQueue[RpcError] = queue.SimpleQueue()
+
+    def on_connected(self, socket: Socket) -> None:
+        self.connected.put(socket)
 
     def on_messages(self, socket: Socket, messages: list[Message]) -> None:
         for message in messages:
             self.messages.put(message)
+
+    def on_end(self, socket: Socket, error: RpcError) -> bool:
+        return False
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
         self.errors.put(error)
@@ -251,6 +260,13 @@ def fill(near: Socket, size: int = 1 << 16, **kwargs: object) -> int:
         near.start_write(IOBuf(bytes(size)), ignore_eovercrowded=True)
         count += 1
     return count
+
+
+def write_instead(
+    monkeypatch: pytest.MonkeyPatch, function: Callable[[int, Sequence[IOBuf]], int]
+) -> None:
+    """Have connections without a layer written by `function` from now on."""
+    monkeypatch.setattr(PlainLayer, "cut_into_fd", staticmethod(function))
 
 
 def flush(wire: Wire, step: StepDispatcher) -> bytes:

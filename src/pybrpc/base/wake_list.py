@@ -1,0 +1,38 @@
+"""WakeList: functions to call once something has come, each once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable
+
+Wake = Callable[[], None]
+
+
+class WakeList:
+    """Who waits. Any thread; takes no lock. A function is called by whoever wakes."""
+
+    __slots__ = ("_wakes",)
+
+    def __init__(self) -> None:
+        self._wakes: deque[Wake] = deque()
+
+    def add(self, wake: Wake) -> None:
+        """Then look, once more, whether what it waits for has come already."""
+        self._wakes.append(wake)
+
+    def discard(self, wake: Wake) -> None:
+        with contextlib.suppress(ValueError):
+            self._wakes.remove(wake)
+
+    def wake_all(self) -> None:
+        """Call everybody who is there, and who comes meanwhile."""
+        while self._wakes:
+            try:
+                wake = self._wakes.popleft()
+            except IndexError:
+                return
+            wake()
+
+    def __len__(self) -> int:
+        return len(self._wakes)

@@ -1,0 +1,111 @@
+"""ClientTls: with which options a client speaks TLS."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import ssl
+from collections.abc import Sequence
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import TlsConfigError
+from pybrpc.transport.tls.contexts import (
+    StrPath,
+    checked_alpn,
+    checked_path,
+    load_authorities,
+    load_certificate,
+    new_context,
+)
+from pybrpc.transport.tls.tls_layer import TlsLayer
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTls:
+    """A value: channels with equal ones share connections.
+
+    ca            PEM file or directory of the authorities to trust; default: the system's
+    cert, key     PEM files of the client's own certificate and key, for servers that ask for them;
+                  without `key` it is in the file of `cert`
+    key_password  of an encrypted key
+    server_name   what the server's certificate must say, and what it is asked for (SNI); default:
+                  the host of the address
+    alpn          names of protocols, the preferred one first
+    verify        False accepts any certificate, so anybody can be in the middle: for tests
+    context       an `ssl.SSLContext` of your own, instead of all the above but `server_name`
+
+    The files are loaded once in a process for equal values, when a channel is made. TLS 1.2 at
+    least. TlsConfigError: a file can't be loaded, or the options contradict each other.
+    """
+
+    ca: StrPath | None = None
+    cert: StrPath | None = None
+    key: StrPath | None = None
+    key_password: str | None = dataclasses.field(default=None, repr=False)
+    server_name: str | None = None
+    alpn: Sequence[str] = ()
+    verify: bool = True
+    context: ssl.SSLContext | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("ca", "cert", "key"):
+            object.__setattr__(self, name, checked_path(getattr(self, name), name))
+        object.__setattr__(self, "alpn", checked_alpn(self.alpn))
+        if self.key is not None and self.cert is None:
+            raise TlsConfigError("a key is of no use without its certificate: give cert too")
+        if not self.verify and self.ca is not None:
+            raise TlsConfigError("verify=False looks at no authority: leave ca away")
+        others = self.ca, self.cert, self.key_password, self.alpn or None, self.verify or None
+        if self.context is not None and others != (None, None, None, None, True):
+            raise TlsConfigError("give either a context or files and options, not both")
+
+    @classmethod
+    def of(cls, tls: ClientTls | ssl.SSLContext | bool | None) -> ClientTls | None:
+        """What users give as `tls=`; True is the default options."""
+        if tls is None or tls is False:
+            return None
+        if isinstance(tls, ssl.SSLContext):
+            return cls(context=tls)
+        if tls is True:
+            return cls()
+        if isinstance(tls, ClientTls):
+            return tls
+        raise TlsConfigError(f"tls must be a ClientTls, an ssl.SSLContext or True, not {tls!r}")
+
+    def check(self, endpoint: Endpoint) -> None:
+        """Load the files, and see whether they fit. Blocks for reading them the first time."""
+        self.layer_to(endpoint)
+
+    def layer_to(self, endpoint: Endpoint) -> TlsLayer:
+        """The layer of one connection to `endpoint`."""
+        context = _context_of(self)
+        name = _name_of(endpoint) if self.server_name is None else self.server_name
+        if name is None and context.check_hostname:
+            raise TlsConfigError(f"what is the name of the server at {endpoint}? give server_name")
+        try:
+            return TlsLayer(context, server_name=name)
+        except ValueError as error:
+            raise TlsConfigError(f"{name!r} can't be the name of a server: {error}") from error
+
+
+def _name_of(endpoint: Endpoint) -> str | None:
+    return None if endpoint.is_unix else endpoint.host.partition("%")[0]
+
+
+@functools.lru_cache(maxsize=64)
+def _context_of(options: ClientTls) -> ssl.SSLContext:
+    if options.context is not None:
+        # Otherwise writing could have to wait for reading.
+        options.context.options |= ssl.OP_NO_RENEGOTIATION
+        return options.context
+    context = new_context(ssl.PROTOCOL_TLS_CLIENT, options.alpn)
+    if options.verify:
+        load_authorities(context, checked_path(options.ca, "ca"))
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    cert = checked_path(options.cert, "cert")
+    if cert is not None:
+        key = checked_path(options.key, "key")
+        load_certificate(context, cert, key, options.key_password)
+    return context

@@ -1,0 +1,64 @@
+"""The errors of TLS: what OpenSSL says, in words that tell what to do."""
+
+from __future__ import annotations
+
+import ssl
+
+from pybrpc.errors import ConnectionFailedError, ErrorCode, RpcError, TlsError
+
+_ADVICE = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server asks for a certificate of the client: "
+    "ClientTls(cert=..., key=...)",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client shows no certificate, which is required here",
+    "TLSV1_ALERT_UNKNOWN_CA": "the peer does not know the authority that signed our certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the peer refuses our certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "our certificate has expired, says the peer",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the peer wants another version of TLS",
+}
+_BYTES_SHOWN = 8
+
+
+def tls_error(error: ssl.SSLError) -> RpcError:
+    """What OpenSSL raised, without saying of which connection."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        text = f"certificate verify failed: {error.verify_message.rstrip('.')}"
+        return _caused(TlsError(text), error)
+    reason = getattr(error, "reason", None) or str(error)
+    text = reason.replace("_", " ").lower()
+    if reason in _ADVICE:
+        text = f"{text} ({_ADVICE[reason]})"
+    return _caused(TlsError(text, is_remote="ALERT" in reason), error)
+
+
+def not_tls_error(data: bytes, is_server: bool) -> RpcError:
+    """The first bytes of the peer are none of TLS."""
+    begun = f"it began with {data[:_BYTES_SHOWN]!r}"
+    if is_server:
+        text = f"the peer speaks no TLS, {begun}; ServerTls(allow_plaintext=True) lets it in"
+    else:
+        text = f"the peer does not seem to speak TLS, {begun}"
+    return TlsError(text, is_remote=True)
+
+
+def gone_error(code: int, has_spoken: bool) -> RpcError:
+    """The peer ended the connection, or reset it, inside the handshake."""
+    text = "the peer closed the connection inside the handshake of TLS"
+    if not has_spoken:
+        text += ", before it said anything: does it speak TLS?"
+    return ConnectionFailedError(text, code=code, is_remote=True)
+
+
+def cut_off_error() -> RpcError:
+    """The end of TCP without the end of TLS: what the peer sent last may be missing."""
+    text = "the connection ended without close_notify: what the peer sent last may be cut off"
+    return ConnectionFailedError(text, code=ErrorCode.EEOF, is_remote=True)
+
+
+def flooded_error(limit_bytes: int) -> RpcError:
+    text = f"the peer asks for more than {limit_bytes} bytes of TLS's own and reads none of it"
+    return TlsError(text, is_remote=True)
+
+
+def _caused(made: RpcError, cause: Exception) -> RpcError:
+    made.__cause__ = cause
+    return made

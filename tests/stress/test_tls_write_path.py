@@ -1,0 +1,88 @@
+"""The write path under load with TLS: order, and one outcome for each message."""
+
+from __future__ import annotations
+
+import random
+import ssl
+import struct
+
+import pytest
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.iobuf import IOBuf
+from pybrpc.transport.event_dispatcher import EventDispatcher
+from pybrpc.transport.socket import Socket
+from tests.peers.tls import as_server, certificates
+from tests.stress.test_write_path import WRITERS, Round, run_rounds
+from tests.unit.transport.tools import (
+    Outcomes,
+    User,
+    Wire,
+    in_threads,
+    make_pair,
+    running_dispatcher,
+)
+
+pytestmark = pytest.mark.stress
+
+NUMBERED = struct.Struct("!QQ")
+SOMEWHERE = Endpoint("127.0.0.1", 1)
+
+
+def encrypted_wire(
+    dispatcher: EventDispatcher, kind: str, buffer_bytes: int | None, version: str = "TLSv1_3"
+) -> Wire:
+    """A client Socket with TLS, its handshake over, and a server of Python's ssl."""
+    near, far = make_pair(kind, buffer_bytes)
+    context = certificates().server_context()
+    context.maximum_version = ssl.TLSVersion[version]
+    layer = certificates().client_tls().layer_to(SOMEWHERE)
+    socket = Socket.of(near, dispatcher, user=User(), layer=layer)
+    peer = as_server(far, context)
+    peer.do_handshake()
+    return Wire(socket, peer)
+
+
+@pytest.mark.parametrize("kind", ["epoll", "asyncio", "uvloop"])
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize("buffer_bytes", [None, 4096], ids=["roomy", "tight"])
+def test_8_threads_times_10_000_messages(kind: str, version: str, buffer_bytes: int | None) -> None:
+    each = 10_000
+    with running_dispatcher(kind) as dispatcher:
+        wire = encrypted_wire(dispatcher, "unix", buffer_bytes, version)
+        received: list[bytes] = []
+
+        def run(index: int) -> None:
+            if index == WRITERS:
+                received.append(wire.receive(WRITERS * each * NUMBERED.size))
+                return
+            for number in range(each):
+                wire.socket.start_write(IOBuf(NUMBERED.pack(index, number)))
+
+        in_threads(WRITERS + 1, run)
+        over = Outcomes()
+        wire.socket.start_write(IOBuf(), on_outcome=over, notify_on_success=True)
+        assert over.take() == [None]
+        statistics = wire.socket.statistics()
+        wire.close()
+    order: dict[int, list[int]] = {}
+    for index, number in NUMBERED.iter_unpack(received[0]):
+        order.setdefault(index, []).append(number)
+    assert order == {index: list(range(each)) for index in range(WRITERS)}
+    assert (statistics.backlog_bytes, statistics.messages_written) == (0, WRITERS * each + 1)
+    assert statistics.written_in_place == 0
+
+
+@pytest.mark.parametrize("kind", ["epoll", "asyncio", "uvloop"])
+@pytest.mark.parametrize("who", ["this side", "the peer"])
+def test_every_accepted_message_has_one_outcome_when_sockets_fail(kind: str, who: str) -> None:
+    rng = random.Random(1)
+    with running_dispatcher(kind) as dispatcher:
+        rounds = [
+            Round(encrypted_wire(dispatcher, "unix", 4096), rng.randrange(60), who)
+            for _ in range(50)
+        ]
+        run_rounds(rounds)
+        for round_ in rounds:
+            assert round_.outcomes.untaken == round_.user.errors.qsize() == 0
+            assert round_.wire.socket.backlog.size_bytes == 0
