@@ -1,4 +1,9 @@
-"""Bodies of calls: protobuf messages to bytes and back, with the errors that bRPC gives."""
+"""Bodies of calls: protobuf messages to bytes and back, with the errors that bRPC gives.
+
+On the way out a message is serialized, then compressed, then summed; on the way in the checksum is
+looked at first. To the texts of bRPC the reason is added, where there is more to say. Source:
+SerializeRpcMessage and DeserializeRpcMessage of src/brpc/policy/baidu_rpc_protocol.cpp.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +12,24 @@ from collections.abc import Callable
 from google.protobuf.message import DecodeError, Message
 
 from pybrpc.errors import BadRequestError, BadResponseError, InternalServerError, Phase
-from pybrpc.iobuf import BytesLike
+from pybrpc.iobuf import BytesLike, IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE
+from pybrpc.rpc.body_error import BodyError
+from pybrpc.rpc.checksum import checksum_name, compute_checksum, verify_checksum
+from pybrpc.rpc.compress import compress, compress_name, decompress
+from pybrpc.rpc.controller import Controller
 
 _CONTENT_TYPES = {0: "pb", 1: "json", 2: "proto-json", 3: "proto-text"}
-_COMPRESS_TYPES = {0: "none", 1: "snappy", 2: "gzip", 3: "zlib", 4: "lz4"}
-_CHECKSUM_TYPES = {0: "none", 1: "crc32c"}
 
 
-def serialize_request(request: Message, request_class: type[Message]) -> bytes:
-    """The bytes of a request; BadRequestError, before anything is sent, if it can't be one."""
+def serialize_request(
+    request: Message, request_class: type[Message], controller: Controller | None = None
+) -> bytes:
+    """The bytes of a request, compressed as `controller` asks; its checksum is left in there.
+
+    BadRequestError, before anything is sent, if it can't be one.
+    """
     if type(request) is not request_class and not isinstance(request, request_class):
         raise BadRequestError(
             f"request must be a {request_class.DESCRIPTOR.full_name}, not {_name_of(request)}",
@@ -25,13 +38,30 @@ def serialize_request(request: Message, request_class: type[Message]) -> bytes:
     if not request.IsInitialized():
         missing = _missing_fields(request)
         raise BadRequestError(f"Missing required fields in request: {missing}", phase=Phase.QUEUED)
-    return request.SerializePartialToString()
+    body = request.SerializePartialToString()
+    if controller is None:
+        return body
+    compress_type = controller.request_compress_type
+    checksum_type = controller.request_checksum_type
+    if not (compress_type or checksum_type):
+        return body
+    covered = controller._request_attachment if controller.request_checksum_attachment else None
+    try:
+        body, controller._checksum_value = _encode(body, compress_type, checksum_type, covered)
+    except BodyError as error:
+        form = _form(request_class, 0, compress_type, checksum_type)
+        text = f"Fail to compress request={form}{_reason(error)}"
+        raise BadRequestError(text, phase=Phase.QUEUED) from None
+    return body
 
 
-def serialize_response(response: object, response_class: type[Message]) -> bytes:
-    """The bytes of what a handler returned.
+def serialize_response(
+    response: object, response_class: type[Message], controller: Controller | None = None
+) -> bytes:
+    """The bytes of what a handler returned, as `serialize_request`.
 
-    InternalServerError if it is no such message at all, BadResponseError if fields are missing.
+    InternalServerError if it is no such message at all, BadResponseError if fields are missing or
+    it can't be compressed or summed.
     """
     if not isinstance(response, response_class):
         raise InternalServerError(
@@ -41,25 +71,81 @@ def serialize_response(response: object, response_class: type[Message]) -> bytes
     if not response.IsInitialized():
         missing = _missing_fields(response)
         raise BadResponseError(f"Missing required fields in response: {missing}")
-    return response.SerializePartialToString()
+    body = response.SerializePartialToString()
+    if controller is None:
+        return body
+    compress_type = controller.response_compress_type
+    checksum_type = controller.response_checksum_type
+    if not (compress_type or checksum_type):
+        return body
+    covered = controller._response_attachment if controller.response_checksum_attachment else None
+    try:
+        body, controller._checksum_value = _encode(body, compress_type, checksum_type, covered)
+    except BodyError as error:
+        form = _form(response_class, 0, compress_type, checksum_type)
+        raise BadResponseError(f"Fail to serialize response={form}{_reason(error)}") from None
+    return body
 
 
-def parse_request(request: RpcRequest, request_class: type[Message]) -> Message:
-    """The request message; BadRequestError with bRPC's text if it doesn't parse."""
-    parsed = _parse(request, request_class)
-    if parsed is None:
-        raise BadRequestError(f"Fail to parse request={_what(request, request_class)}")
-    return parsed
+def parse_request(
+    request: RpcRequest,
+    request_class: type[Message],
+    max_body_size: int = DEFAULT_MAX_BODY_SIZE,
+) -> Message:
+    """The request message; BadRequestError with bRPC's text if it doesn't parse.
+
+    `max_body_size`: bytes that it may have when it is decompressed.
+    """
+    try:
+        return _parse(request, request_class, max_body_size)
+    except BodyError as error:
+        text = f"Fail to parse request={_what(request, request_class)}{_reason(error)}"
+        raise BadRequestError(text) from None
 
 
-def parse_response(response: RpcResponse, response_class: type[Message]) -> Message:
-    """The response message; BadResponseError with bRPC's text if it doesn't parse."""
-    parsed = _parse(response, response_class)
-    if parsed is None:
-        raise BadResponseError(
-            f"Fail to parse response={_what(response, response_class)}", phase=Phase.WAITING
-        )
-    return parsed
+def parse_response(
+    response: RpcResponse,
+    response_class: type[Message],
+    max_body_size: int = DEFAULT_MAX_BODY_SIZE,
+) -> Message:
+    """The response message; BadResponseError with bRPC's text if it doesn't parse.
+
+    `max_body_size` as for `parse_request`.
+    """
+    try:
+        return _parse(response, response_class, max_body_size)
+    except BodyError as error:
+        text = f"Fail to parse response={_what(response, response_class)}{_reason(error)}"
+        raise BadResponseError(text, phase=Phase.WAITING) from None
+
+
+def _encode(
+    body: bytes, compress_type: int, checksum_type: int, covered: IOBuf | None
+) -> tuple[bytes, bytes]:
+    """A body as it travels, and the checksum of it and of the attachment that is `covered`."""
+    if compress_type:
+        body = compress(body, compress_type)
+    return body, compute_checksum(checksum_type, body, covered) if checksum_type else b""
+
+
+def _parse(
+    carrier: RpcRequest | RpcResponse, message_class: type[Message], max_body_size: int
+) -> Message:
+    if carrier.content_type:
+        raise BodyError
+    body: BytesLike = carrier.body
+    if carrier.checksum_type:
+        covered = carrier.attachment if carrier.checksum_with_attachment else None
+        verify_checksum(carrier.checksum_type, carrier.checksum_value or b"", body, covered)
+    if carrier.compress_type:
+        body = decompress(body, carrier.compress_type, max_body_size)
+    try:
+        message = message_class.FromString(body if type(body) is bytes else bytes(body))
+    except DecodeError:
+        raise BodyError from None
+    if not message.IsInitialized():
+        raise BodyError
+    return message
 
 
 def _missing_fields(message: Message) -> str:
@@ -67,30 +153,28 @@ def _missing_fields(message: Message) -> str:
     return ", ".join(find())
 
 
-def _parse(carrier: RpcRequest | RpcResponse, message_class: type[Message]) -> Message | None:
-    if carrier.compress_type or carrier.content_type or carrier.checksum_type:
-        return None
-    body: BytesLike = carrier.body
-    try:
-        message = message_class.FromString(body if type(body) is bytes else bytes(body))
-    except DecodeError:
-        return None
-    return message if message.IsInitialized() else None
-
-
 def _what(carrier: RpcRequest | RpcResponse, message_class: type[Message]) -> str:
     size = len(carrier.body) + (len(carrier.attachment) if carrier.attachment else 0)
+    form = _form(message_class, carrier.content_type, carrier.compress_type, carrier.checksum_type)
+    return f"{form}, request_size={size}"
+
+
+def _form(
+    message_class: type[Message],
+    content_type: int | None,
+    compress_type: int | None,
+    checksum_type: int | None,
+) -> str:
     return (
         f"{message_class.DESCRIPTOR.full_name}, "
-        f"ContentType={_named(_CONTENT_TYPES, carrier.content_type)}, "
-        f"CompressType={_named(_COMPRESS_TYPES, carrier.compress_type)}, "
-        f"ChecksumType={_named(_CHECKSUM_TYPES, carrier.checksum_type)}, "
-        f"request_size={size}"
+        f"ContentType={_CONTENT_TYPES.get(content_type or 0, 'unknown')}, "
+        f"CompressType={compress_name(compress_type or 0)}, "
+        f"ChecksumType={checksum_name(checksum_type or 0)}"
     )
 
 
-def _named(names: dict[int, str], value: int | None) -> str:
-    return names.get(value or 0, "unknown")
+def _reason(error: BodyError) -> str:
+    return f": {error}" if error.args else ""
 
 
 def _name_of(thing: object) -> str:

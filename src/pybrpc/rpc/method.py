@@ -9,6 +9,10 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from pybrpc.protocols.message import RpcResponse
+from pybrpc.rpc.body import parse_response, serialize_request
+from pybrpc.rpc.controller import Controller
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Method:
@@ -24,6 +28,20 @@ class Method:
     def full_name(self) -> str:
         return f"{self.service_name}.{self.name}"
 
+    def serialize(self, request: Message, controller: Controller | None) -> bytes:
+        """The bytes of a request; BadRequestError if it can't be one."""
+        return serialize_request(request, self.request_class, controller)
+
+    def parse(self, response: RpcResponse, max_body_size: int) -> Message:
+        """The message in a response; BadResponseError if there is none."""
+        return parse_response(response, self.response_class, max_body_size)
+
+    def fill(self, controller: Controller, response: RpcResponse) -> None:
+        """Put what came beside the message into the caller's controller."""
+        controller._note_response(response)
+        controller._response_attachment = response.attachment
+        controller._response_user_fields = response.user_fields
+
 
 def methods_of(service: ServiceDescriptor) -> Iterator[Method]:
     """The methods of a service, in the order of its .proto file.
@@ -35,10 +53,17 @@ def methods_of(service: ServiceDescriptor) -> Iterator[Method]:
             "pass the descriptor of a service, such as "
             f'echo_pb2.DESCRIPTOR.services_by_name["EchoService"], not {service!r}'
         )
-    return map(_method_of, service.methods)
+    return map(method_of, service.methods)
 
 
-def _method_of(method: MethodDescriptor) -> Method:
+def method_of(method: MethodDescriptor) -> Method:
+    """One method, by what `service.methods_by_name["SomeMethod"]` gives."""
+    if not hasattr(method, "containing_service"):
+        raise TypeError(
+            "pass the descriptor of a method, such as "
+            'echo_pb2.DESCRIPTOR.services_by_name["EchoService"].methods_by_name["Echo"], '
+            f"not {method!r}"
+        )
     return Method(
         service_name=method.containing_service.full_name,
         name=method.name,

@@ -15,10 +15,15 @@ from pybrpc.rpc.body import (
     serialize_request,
     serialize_response,
 )
+from pybrpc.rpc.checksum import ChecksumType, compute_checksum
+from pybrpc.rpc.compress import CompressType, compress
+from pybrpc.rpc.controller import Controller
 from tests.protos import conformance_pb2 as pb
 
 REQUEST = pb.EchoRequest(message="hello", sleep_ms=7)
 RESPONSE = pb.EchoResponse(message="hello", log_id=7)
+GZIP, LZ4 = CompressType.GZIP, CompressType.LZ4
+SUM_OF_OTHERS = {"checksum_type": 1, "checksum_value": b"\xab\xcd\x01\x23"}
 
 
 def test_request_comes_back() -> None:
@@ -84,13 +89,86 @@ def test_what_does_not_parse(fields: dict[str, Any]) -> None:
 
 
 def test_text_of_what_does_not_parse_is_that_of_cpp() -> None:
-    request = RpcRequest(1, "s", "m", b"\xff" * 3, IOBuf(b"1234"), compress_type=2)
+    request = RpcRequest(1, "s", "m", b"\xff" * 3, IOBuf(b"1234"))
     with pytest.raises(BadRequestError) as caught:
         parse_request(request, pb.EchoRequest)
     assert caught.value.text == (
-        "Fail to parse request=conformance.EchoRequest, ContentType=pb, CompressType=gzip, "
+        "Fail to parse request=conformance.EchoRequest, ContentType=pb, CompressType=none, "
         "ChecksumType=none, request_size=7"
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "form", "reason"),
+    [
+        ({"compress_type": GZIP}, "gzip, ChecksumType=none", "the compressed body is damaged"),
+        ({"compress_type": LZ4}, "unknown, ChecksumType=none", "compress_type=4 is not supported"),
+        (SUM_OF_OTHERS, "none, ChecksumType=crc32c", "the checksum is 'abcd0123', but that of"),
+        ({"checksum_type": 2}, "none, ChecksumType=unknown", "checksum_type=2 is not supported"),
+    ],
+)
+def test_to_the_text_of_cpp_the_reason_is_added(
+    fields: dict[str, Any], form: str, reason: str
+) -> None:
+    rest = f", ContentType=pb, CompressType={form}, request_size=7: {reason}"
+    common = {"body": b"\xff" * 3, "attachment": IOBuf(b"1234")} | fields
+    with pytest.raises(BadRequestError) as refused:
+        parse_request(RpcRequest(1, "s", "m", **common), pb.EchoRequest)
+    start = "Fail to parse request=conformance.EchoRequest"
+    assert refused.value.text.startswith(start + rest)
+    with pytest.raises(BadResponseError) as caught:
+        parse_response(RpcResponse(1, **common), pb.EchoResponse)
+    start = "Fail to parse response=conformance.EchoResponse"
+    assert caught.value.text.startswith(start + rest)
+
+
+def test_body_that_becomes_larger_than_the_limit() -> None:
+    message = pb.EchoRequest(message="x" * 10_000)
+    body = compress(message.SerializeToString(), GZIP)
+    request = RpcRequest(1, "s", "m", body, compress_type=GZIP)
+    assert parse_request(request, pb.EchoRequest, 20_000) == message
+    with pytest.raises(BadRequestError, match="larger than max_body_size=10000"):
+        parse_request(request, pb.EchoRequest, 10_000)
+    response = RpcResponse(1, body=body, compress_type=GZIP)
+    with pytest.raises(BadResponseError, match="larger than max_body_size=10000"):
+        parse_response(response, pb.EchoResponse, 10_000)
+
+
+def test_body_that_is_not_compressed_is_limited_by_the_protocol_alone() -> None:
+    request = RpcRequest(1, "s", "m", REQUEST.SerializeToString())
+    assert parse_request(request, pb.EchoRequest, 1) == REQUEST
+
+
+def test_checksum_is_of_the_compressed_body() -> None:
+    controller = Controller()
+    controller.request_compress_type = CompressType.GZIP
+    controller.request_checksum_type = ChecksumType.CRC32C
+    body = serialize_request(REQUEST, pb.EchoRequest, controller)
+    assert body == compress(REQUEST.SerializeToString(), GZIP)
+    assert controller._checksum_value == compute_checksum(ChecksumType.CRC32C, body)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("compress_type", LZ4, "CompressType=unknown, ChecksumType=none: compress_type=4"),
+        ("compress_type", "gzip", "CompressType=unknown, ChecksumType=none: compress_type=gzip"),
+        ("checksum_type", 7, "CompressType=none, ChecksumType=unknown: checksum_type=7"),
+    ],
+)
+def test_type_that_can_not_be_had(name: str, value: object, text: str) -> None:
+    controller = Controller()
+    setattr(controller, f"request_{name}", value)
+    setattr(controller, f"response_{name}", value)
+    with pytest.raises(BadRequestError) as refused:
+        serialize_request(REQUEST, pb.EchoRequest, controller)
+    start = "Fail to compress request=conformance.EchoRequest, ContentType=pb, "
+    assert refused.value.text.startswith(start + text)
+    assert refused.value.phase is Phase.QUEUED
+    with pytest.raises(BadResponseError) as caught:
+        serialize_response(RESPONSE, pb.EchoResponse, controller)
+    start = "Fail to serialize response=conformance.EchoResponse, ContentType=pb, "
+    assert caught.value.text.startswith(start + text)
 
 
 @pytest.mark.parametrize(

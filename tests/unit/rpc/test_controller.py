@@ -7,12 +7,21 @@ import pytest
 import pybrpc
 from pybrpc.errors import ErrorCode
 from pybrpc.rpc import controller as controller_module
+from pybrpc.rpc.checksum import ChecksumType
+from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.controller import Controller
 from pybrpc.testing.step_dispatcher import FakeClock
 
 
+def how_it_travels(controller: Controller, side: str) -> tuple[object, ...]:
+    names = ("compress_type", "checksum_type", "checksum_attachment")
+    return tuple(getattr(controller, f"{side}_{name}") for name in names)
+
+
 def test_new_one_is_empty() -> None:
     controller = Controller()
+    for side in ("request", "response"):
+        assert how_it_travels(controller, side) == (CompressType.NONE, ChecksumType.NONE, False)
     assert not controller.failed
     assert (controller.error_code, controller.error_text) == (0, "")
     assert (controller.log_id, controller.request_id) == (None, None)
@@ -33,7 +42,13 @@ def test_reset_forgets_results_and_keeps_what_the_caller_set() -> None:
     controller.set_failed(7, "no")
     controller.latency_us = controller.retried_count = 5
     controller.remote_side = pybrpc.Endpoint("127.0.0.1", 1)
+    for side in ("request", "response"):
+        setattr(controller, f"{side}_compress_type", CompressType.GZIP)
+        setattr(controller, f"{side}_checksum_type", ChecksumType.CRC32C)
+        setattr(controller, f"{side}_checksum_attachment", True)
     controller.reset()
+    assert how_it_travels(controller, "request") == (CompressType.GZIP, ChecksumType.CRC32C, True)
+    assert how_it_travels(controller, "response") == (0, 0, False)
     assert (controller.error_code, controller.error_text) == (0, "")
     assert (controller.latency_us, controller.retried_count) == (0, 0)
     assert controller.remote_side is None

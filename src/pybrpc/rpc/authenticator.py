@@ -1,0 +1,41 @@
+"""Authenticator: who says who a client is, and who believes it. After bRPC's `Authenticator`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from pybrpc.base.endpoint import Endpoint
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AuthContext:
+    """What a server learned of a client from its credential; `controller.auth_context`."""
+
+    user: str = ""
+    group: str = ""
+    roles: str = ""
+    starter: str = ""
+    is_service: bool = False
+
+
+class Authenticator(Protocol):
+    """Makes the credential of a client's connection, and verifies it in the server.
+
+    The first request of a connection carries the credential, which stands for all that follow.
+    Both methods may be called by any thread and must not block. Source: bRPC
+    src/brpc/authenticator.h.
+    """
+
+    def generate_credential(self) -> bytes:
+        """The client: what proves who it is. Once for each connection, when it is first written to.
+
+        Raising fails the connection with ERPCAUTH, and all calls that wait on it.
+        """
+
+    def verify_credential(self, credential: bytes, client: Endpoint) -> AuthContext | None:
+        """The server, once for each connection: who that is; `None` if that is of no interest.
+
+        Raising refuses: the client is told "Fail to authenticate" (ERPCAUTH) and no more, what was
+        raised is logged, and the connection is closed. `credential` is b"" if none was sent.
+        """

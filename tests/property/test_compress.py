@@ -1,0 +1,123 @@
+"""Compression and checksums against arbitrary bytes: they come back, or a typed error comes."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pybrpc.errors import BadRequestError, BadResponseError
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.rpc.body import parse_request, parse_response, serialize_request
+from pybrpc.rpc.body_error import BodyError
+from pybrpc.rpc.checksum import ChecksumType, compute_checksum, verify_checksum
+from pybrpc.rpc.compress import CompressType, compress, decompress
+from pybrpc.rpc.controller import Controller
+from tests.protos import conformance_pb2 as pb
+
+LIMIT = 100_000
+
+kinds = st.sampled_from([CompressType.SNAPPY, CompressType.GZIP, CompressType.ZLIB])
+compressible = st.builds(lambda piece, count: piece * count, st.binary(), st.integers(0, 300))
+bodies = st.binary(max_size=300) | compressible
+attachments = st.none() | st.lists(st.binary(min_size=1), min_size=1).map(
+    lambda parts: IOBuf(b"".join(parts))
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, intact: st.SearchStrategy[bytes]) -> bytes:
+    """`intact` with some bytes changed, dropped or put in."""
+    data = bytearray(draw(intact))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(data)))
+        data[at : at + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+    return bytes(data)
+
+
+@given(bodies, kinds)
+def test_body_comes_back(body: bytes, kind: int) -> None:
+    assert decompress(compress(body, kind), kind, len(body)) == body
+
+
+@given(st.lists(bodies, max_size=5), st.sampled_from([CompressType.GZIP, CompressType.ZLIB]))
+def test_streams_in_a_row_are_one_body(parts: list[bytes], kind: int) -> None:
+    packed = b"".join(compress(part, kind) for part in parts)
+    assert decompress(packed, kind, LIMIT) == b"".join(parts)
+
+
+@given(kinds, st.data())
+def test_damaged_body_is_within_the_limit_or_refused(kind: int, data: st.DataObject) -> None:
+    packed = data.draw(damaged(bodies.map(lambda body: compress(body, kind))))
+    limit = data.draw(st.integers(0, 5000))
+    with contextlib.suppress(BodyError):
+        assert len(decompress(packed, kind, limit)) <= limit
+
+
+@given(st.binary(max_size=200), kinds)
+def test_arbitrary_bytes_are_within_the_limit_or_refused(data: bytes, kind: int) -> None:
+    with contextlib.suppress(BodyError):
+        assert len(decompress(data, kind, LIMIT)) <= LIMIT
+
+
+@given(bodies, attachments, st.data())
+def test_one_changed_bit_is_noticed(
+    body: bytes, attachment: IOBuf | None, data: st.DataObject
+) -> None:
+    value = compute_checksum(ChecksumType.CRC32C, body, attachment)
+    verify_checksum(ChecksumType.CRC32C, value, body, attachment)
+    covered = bytearray(body + bytes(attachment or b""))
+    if covered:
+        covered[data.draw(st.integers(0, len(covered) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        with pytest.raises(BodyError):
+            verify_checksum(ChecksumType.CRC32C, value, bytes(covered))
+
+
+wire_fields = st.fixed_dictionaries(
+    {
+        "compress_type": st.none() | st.integers(-1, 5),
+        "checksum_type": st.none() | st.integers(-1, 2),
+        "checksum_value": st.none() | st.binary(max_size=5),
+        "checksum_with_attachment": st.none() | st.booleans(),
+        "attachment": attachments,
+    }
+)
+
+
+@given(st.text(), st.sampled_from(CompressType), st.booleans(), st.booleans(), attachments)
+def test_request_comes_back_however_it_travels(
+    text: str, kind: CompressType, is_summed: bool, with_attachment: bool, attachment: IOBuf | None
+) -> None:
+    controller = Controller()
+    controller.request_compress_type = CompressType.NONE if kind == CompressType.LZ4 else kind
+    controller.request_checksum_type = ChecksumType(is_summed)
+    controller.request_checksum_attachment = with_attachment
+    if attachment is not None:
+        controller.request_attachment = attachment
+    request = pb.EchoRequest(message=text)
+    body = serialize_request(request, pb.EchoRequest, controller)
+    carrier = RpcRequest(
+        1,
+        "s",
+        "m",
+        body,
+        attachment=attachment,
+        compress_type=controller.request_compress_type,
+        checksum_type=controller.request_checksum_type,
+        checksum_value=controller._checksum_value,
+        checksum_with_attachment=with_attachment,
+    )
+    assert parse_request(carrier, pb.EchoRequest) == request
+
+
+@given(
+    st.binary(max_size=100) | damaged(kinds.map(lambda k: compress(b"\n\x02hi", k))), wire_fields
+)
+def test_whatever_comes_parses_or_is_refused(body: bytes, fields: dict[str, object]) -> None:
+    with contextlib.suppress(BadRequestError):
+        parse_request(RpcRequest(1, "s", "m", body, **fields), pb.EchoRequest)  # type: ignore[arg-type]
+    with contextlib.suppress(BadResponseError):
+        parse_response(RpcResponse(1, body=body, **fields), pb.EchoResponse)  # type: ignore[arg-type]
