@@ -8,25 +8,44 @@ request and its response, `errors` has what is raised, `aio` the asyncio channel
 from __future__ import annotations
 
 from pybrpc import aio, errors
+from pybrpc.base.backoff import Backoff
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.client.backup_policy import BackupRequestPolicy
+from pybrpc.client.health_check import HealthCheck
+from pybrpc.client.retry import RetryPolicy
 from pybrpc.client.stub import Stub
 from pybrpc.client.sync_channel import Channel
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
+from pybrpc.rpc.authenticator import AuthContext, Authenticator
+from pybrpc.rpc.checksum import ChecksumType
+from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
 from pybrpc.transport.socket_options import SocketOptions
+from pybrpc.transport.tls.client_tls import ClientTls
+from pybrpc.transport.tls.server_tls import ServerTls
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuthContext",
+    "Authenticator",
+    "Backoff",
+    "BackupRequestPolicy",
     "Channel",
+    "ChecksumType",
+    "ClientTls",
+    "CompressType",
     "Controller",
     "Endpoint",
     "ErrorCode",
+    "HealthCheck",
     "IOBuf",
+    "RetryPolicy",
     "RpcError",
     "Server",
+    "ServerTls",
     "SocketOptions",
     "Stub",
     "aio",

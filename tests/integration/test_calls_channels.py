@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc.errors import AddressError, ChannelClosedError, ConnectionFailedError, ErrorCode
+from pybrpc.errors import (
+    AddressError,
+    ChannelClosedError,
+    ConnectionFailedError,
+    ErrorCode,
+    RpcError,
+)
 from pybrpc.transport.runtime import default_runtime
 from tests.peers.callers import FORMS, LOOPS, THREAD_FORMS, caller
 from tests.peers.echo import ECHO, echo_request
@@ -241,9 +247,13 @@ def test_call_that_begins_while_its_channel_closes_makes_no_connection() -> None
     """The thread is between taking the connection's place and using it."""
     with ScriptedServer() as server:
         channel = pybrpc.Channel(server.address, timeout=30)
-        shared = channel.shared()
+        stub = pybrpc.Stub(ECHO, channel)
+        taken = channel.source()
         channel.close()
-        assert shared.get().is_failed
+        channel.source = lambda: taken  # type: ignore[method-assign]
+        with pytest.raises(RpcError) as raised:
+            stub.Echo(echo_request())
+        assert raised.value.code == ErrorCode.ECLOSE
     assert server.connections == 0
 
 

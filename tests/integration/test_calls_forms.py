@@ -17,7 +17,6 @@ from pybrpc.errors import (
     Phase,
     RpcError,
     RpcTimeoutError,
-    ServerStoppingError,
 )
 from tests.peers.callers import FORMS, caller
 from tests.peers.echo import echo_request
@@ -76,7 +75,6 @@ def test_controller_gets_what_the_answer_carries(form: str) -> None:
         (ErrorCode.ENOMETHOD, NoMethodError),
         (ErrorCode.EREQUEST, BadRequestError),
         (ErrorCode.EINTERNAL, InternalServerError),
-        (ErrorCode.ELOGOFF, ServerStoppingError),
         (ErrorCode.ELIMIT, LimitReachedError),
         (10042, RpcError),
     ],

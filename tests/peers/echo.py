@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.rpc.body import parse_request
 from tests.protos import conformance_pb2 as pb
 
 ECHO = pb.DESCRIPTOR.services_by_name["EchoService"]
@@ -15,8 +16,9 @@ def echo_request(message: str = "hello", **fields: object) -> pb.EchoRequest:
 
 def echo_body(request: RpcRequest) -> bytes:
     """The serialized response to a request: its message again."""
-    message = pb.EchoRequest.FromString(bytes(request.body)).message
-    return pb.EchoResponse(message=message).SerializeToString()
+    message = parse_request(request, pb.EchoRequest)
+    assert isinstance(message, pb.EchoRequest)
+    return pb.EchoResponse(message=message.message).SerializeToString()
 
 
 def echo_frame(request: RpcRequest, **fields: object) -> bytes:

@@ -39,7 +39,7 @@ def memory() -> int:
 
 
 def assert_nothing_waits(channel: Any) -> None:
-    connection = channel._leases[0].shared.current
+    (connection,) = channel._leases[0].source.connections
     assert len(connection._pending) == 0
     assert sum(len(queue) for queue in connection.timeouts._queues.values()) == 0
     assert connection.socket.backlog.size_bytes == 0
@@ -118,7 +118,7 @@ def test_20_000_canceled_futures_leave_nothing() -> None:
                 canceled = [future.cancel() for future in futures]
                 assert canceled == [True] * IN_FLIGHT
             stub.Echo.future(echo_request()).cancel()
-            connection = channel._leases[0].shared.current
+            (connection,) = channel._leases[0].source.connections
             assert len(connection._pending) == 0
             assert sum(len(queue) for queue in connection.timeouts._queues.values()) == 0
 
@@ -139,7 +139,7 @@ def test_20_000_canceled_tasks_leave_nothing(loop: str) -> None:
                     task.cancel()
                 ends = await asyncio.gather(*tasks, return_exceptions=True)
                 assert {type(end) for end in ends} == {asyncio.CancelledError}
-            connection = channel._leases[0].shared.current
+            (connection,) = channel._leases[0].source.connections
             assert len(connection._pending) == 0
             assert sum(len(queue) for queue in connection.timeouts._queues.values()) == 0
             assert len(asyncio.all_tasks()) == 1
@@ -156,6 +156,6 @@ def test_20_000_calls_that_expire_together_leave_nothing() -> None:
             for future in futures:
                 with pytest.raises(RpcTimeoutError):
                     future.result()
-            connection = channel._leases[0].shared.current
+            (connection,) = channel._leases[0].source.connections
             assert len(connection._pending) == 0
             assert sum(len(queue) for queue in connection.timeouts._queues.values()) == 0

@@ -18,6 +18,7 @@ from pybrpc.client.channel import (
     statistics_of,
 )
 from pybrpc.client.connection import ConnectionStatistics
+from pybrpc.client.shared_source import SharedSource
 from pybrpc.errors import ChannelClosedError
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method
@@ -26,12 +27,12 @@ from pybrpc.rpc.method import Method
 class _LoopSide:
     """What a channel has in one loop."""
 
-    __slots__ = ("lease", "loop", "mailbox", "shared")
+    __slots__ = ("lease", "loop", "mailbox", "source")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lease: Lease) -> None:
         self.loop = loop
         self.lease = lease
-        self.shared = lease.shared
+        self.source = lease.source
         self.mailbox = LoopMailbox(loop)
 
 
@@ -87,9 +88,13 @@ class AioChannel(ChannelBase):
     def make_method(self, method: Method) -> AioStubMethod:
         return AioStubMethod(self, method)
 
+    @property
+    def _used_source(self) -> SharedSource | None:
+        return self._last.source if self._last is not None else None
+
     def statistics(self) -> ConnectionStatistics | None:
         """What the connection of the loop used last has done; `None` before the first call."""
-        return statistics_of(self._last.shared if self._last is not None else None)
+        return statistics_of(self._used_source)
 
     async def close(self) -> None:
         """Give the connections back; the last one who shares one closes it."""
@@ -127,7 +132,9 @@ class AioStubMethod:
         channel = self._channel
         side = channel.side()
         timeout_s = channel.timeout_of_call(timeout)
-        call = AioCall(side.shared, self.method, request, timeout_s, channel.max_retry, controller)
+        call = AioCall(
+            side.source, self.method, request, timeout_s, channel.call_options, controller
+        )
         return call.begin(side.loop, side.mailbox, channel)
 
     def __repr__(self) -> str:

@@ -1,25 +1,30 @@
 """Call: one call from its start to its end; the engine under all forms of calling.
 
-A call makes attempts. An attempt waits in the `_pending` of a connection, and whoever takes it out
-of there (answer, broken connection, deadline, cancellation) owns the call: it ends it, or, after a
-broken connection, makes the next attempt. So a call ends once, and the forms differ only in
-`on_done`.
+A call is always in one place: an attempt that waits in a connection for its answer, the queue for
+a connection, the pause before a retry. Whoever takes it out of there (answer, broken connection,
+deadline, cancellation) owns it: ends it, or carries it to the next place. So a call ends once, and
+the forms differ only in `on_done`.
 
 A deadline or a cancellation may come while somebody else owns the call. It leaves `_abort_error`
-first and tries to take the attempt after; an owner that makes a new attempt looks at
-`_abort_error` after the attempt is pending. One of the two sees the other.
+first and tries to take the call out after; an owner that has put the call into its next place
+looks at `_abort_error` after that. One of the two sees the other.
+
+A call with a backup request has two attempts at once; its `hedge` says which of those who have
+taken one out owns the call.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
-
-from google.protobuf.message import Message
+from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.client.retry import may_retry
+from pybrpc.client.attempt import Attempt, Place
+from pybrpc.client.endpoint_health import is_unreachable
+from pybrpc.client.hedge import Hedge
+from pybrpc.client.retry_pause import RetryPause
 from pybrpc.errors import (
+    CONNECTION_CODES,
     BadRequestError,
     BadResponseError,
     ErrorCode,
@@ -27,18 +32,19 @@ from pybrpc.errors import (
     RpcError,
     make_rpc_error,
 )
-from pybrpc.protocols.message import RpcResponse
-from pybrpc.rpc.body import parse_response, serialize_request
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.method import Method
 from pybrpc.rpc.timeout_queue import TimeoutQueue
-from pybrpc.transport.socket_map import SharedConnection
-from pybrpc.transport.write_request import WriteRequest
+from pybrpc.transport.event_dispatcher import DispatcherClosedError
 
 if TYPE_CHECKING:
+    from pybrpc.client.call_options import CalledMethod, CallOptions
     from pybrpc.client.connection import ClientConnection
+    from pybrpc.client.connection_source import ConnectionSource
 
 MAX_TIMEOUT_MS = 0x7FFFFFFF
+
+FREE_REFUSALS = 8
+"""So many connections that had died unnoticed are passed over before one counts as a retry."""
 
 
 class Call:
@@ -47,46 +53,47 @@ class Call:
     __slots__ = (
         "_abort_error",
         "_failures",
-        "_max_retry",
-        "_shared",
+        "_place",
         "_started_at",
         "_timeout_queue",
         "_timeout_s",
         "body",
         "connection",
         "controller",
-        "correlation_id",
         "deadline",
         "error",
+        "hedge",
         "method",
+        "options",
         "response",
         "retried_count",
-        "write_request",
+        "source",
     )
 
     def __init__(
         self,
-        shared: SharedConnection[ClientConnection],
-        method: Method,
-        request: Message,
+        source: ConnectionSource,
+        method: CalledMethod,
+        request: Any,
         timeout_s: float | None,
-        max_retry: int,
+        options: CallOptions,
         controller: Controller | None,
     ) -> None:
+        self.source = source
         self.method = method
+        self.options = options if controller is None else options.of_call(controller)
         self.controller = controller
         self.connection: ClientConnection | None = None
-        self.write_request: WriteRequest | None = None
-        self.correlation_id = 0
-        self.response: RpcResponse | None = None
+        """Of the attempt that was made last, or that brought the end."""
+        self.hedge: Hedge | None = None
+        self.response: Any = None
         self.error: RpcError | None = None
         self.retried_count = 0
-        self._shared = shared
-        self._timeout_s = timeout_s
-        self._max_retry = max_retry
+        self._place: Place | None = None
         self._abort_error: RpcError | None = None
         self._failures = ""
         self._timeout_queue: TimeoutQueue | None = None
+        self._timeout_s = timeout_s
         self._started_at = time.monotonic()
         self.deadline = NEVER if timeout_s is None else self._started_at + timeout_s
         if controller is not None:
@@ -105,27 +112,28 @@ class Call:
         raises meanwhile comes out.
         """
         try:
-            connection = self.connection = self._shared.get()
             if self._timeout_s == 0:
                 self._fail(self.timeout_error())
                 return
+            options = self.options
+            if options.backup is not None:
+                self.hedge = Hedge(self, options.backup, options.backup_after_s)
             if expires and self._timeout_s is not None:
-                self._timeout_queue = connection.timeouts.of(self._timeout_s)
+                self._timeout_queue = self.source.timeouts.of(self._timeout_s)
                 self._timeout_queue.add(self)
-            self._attempt(connection)
+            self._carry_on()
         except BaseException:
             self._on_interrupted()
             raise
 
     def is_on_dispatcher(self) -> bool:
         """Whether the calling code runs in a turn of the dispatcher that must bring the answer."""
-        return self._shared.get().socket.dispatcher.is_current()
+        return self.source.dispatcher.is_current()
 
     def abort(self, error: RpcError) -> bool:
         """End the call with `error`; False if somebody else is just ending it. Any thread."""
         self._abort_error = error
-        connection = self.connection
-        if connection is None or not connection.take(self.correlation_id):
+        if not self._take_out():
             return False
         self._fail(error)
         return True
@@ -135,95 +143,231 @@ class Call:
         self.abort(self.timeout_error())
 
     def wire_timeout_ms(self) -> int | None:
-        """What the server is told: the timeout, or in a retry what is left of it; at least 1."""
+        """What the server is told: the timeout, or later what is left of it; at least 1."""
         if self._timeout_s is None:
             return None
         left_s = self._timeout_s
-        if self.retried_count:
+        if self.retried_count or self.hedge is not None:
             left_s = self.deadline - time.monotonic()
         return min(max(1, int(left_s * 1000)), MAX_TIMEOUT_MS)
 
-    def message(self) -> Message:
-        """The response message, or the call's error raised. After `on_done`."""
+    def message(self) -> Any:
+        """The response, parsed, or the call's error raised. After `on_done`."""
         if self.error is not None:
             raise self.error
-        assert self.response is not None
         try:
-            return parse_response(self.response, self.method.response_class)
+            return self.method.parse(self.response, self.options.max_body_size)
         except BadResponseError as error:
             error.peer = self.peer
             self._note_in_full(error)
             self._note_error(error)
             raise
 
-    # --- owned by the caller of these: it has taken the attempt out ---
+    # --- told by connections: who calls these has taken the attempt out ---
 
-    def on_response(self, response: RpcResponse) -> None:
+    def on_response(self, attempt: Attempt, response: Any) -> None:
         """The answer has come."""
-        if response.error_code:
-            self._fail(
-                make_rpc_error(
-                    response.error_code,
-                    response.error_text,
-                    phase=Phase.SERVER,
-                    peer=self.peer,
-                    is_remote=True,
-                )
-            )
+        hedge = self.hedge
+        if hedge is not None and not hedge.win():
             return
+        self.connection = attempt.connection
         self.response = response
         self._end()
 
-    def on_bad_response(self, reason: str) -> None:
-        """An answer has come that makes no sense."""
-        self._fail(BadResponseError(reason, phase=Phase.WAITING, peer=self.peer))
+    def on_error_response(self, attempt: Attempt, error: RpcError) -> None:
+        """An answer has come, and it is an error."""
+        if error.code == ErrorCode.ELOGOFF:
+            attempt.connection.log_off()
+        self._on_attempt_failed(attempt, error)
 
-    def on_connection_failed(self, error: RpcError) -> None:
-        """The connection broke before an answer: try again, or end."""
-        if self._gives_up_after(error):
-            self._fail(error.copy(self._phase(), self.peer))
+    def on_bad_response(self, attempt: Attempt, reason: str) -> None:
+        """An answer has come that makes no sense."""
+        error = BadResponseError(reason, phase=Phase.WAITING, peer=_peer_of(attempt.connection))
+        self._on_attempt_failed(attempt, error)
+
+    def on_attempt_failed(self, attempt: Attempt, error: RpcError) -> None:
+        """The connection broke before an answer."""
+        peer = _peer_of(attempt.connection)
+        self._on_attempt_failed(attempt, error.copy(attempt.phase(), peer))
+
+    # --- told by what else a call waits for, after it was taken out of there ---
+
+    def on_connection(self, connection: ClientConnection) -> None:
+        """A connection is there for this call, which waited for one."""
+        self._carry_on(connection)
+
+    def on_no_connection(self, error: RpcError) -> None:
+        """There will be none."""
+        self._fail(error.copy(Phase.QUEUED, self.peer))
+
+    def on_pause_over(self) -> None:
+        """The pause before a retry is over."""
+        self._carry_on()
+
+    # --- owned by the caller of these ---
+
+    def wait_in(self, place: Place) -> None:
+        """Say where the call will be, before anybody else can see it there."""
+        self._place = place
+
+    def look_at_abort(self) -> None:
+        """After the call was put into a place: end it if that was asked for meanwhile."""
+        abort_error = self._abort_error
+        if abort_error is None and self.retried_count and time.monotonic() >= self.deadline:
+            abort_error = self.timeout_error()
+        if abort_error is not None:
+            self.abort(abort_error)
+
+    def _carry_on(self, connection: ClientConnection | None = None) -> None:
+        """Send it over `connection`, or over what the source gives, or wait for a connection."""
+        refusals = 0
+        while True:
+            if connection is None:
+                connection = self._look_for_connection()
+            if connection is None:
+                return
+            try:
+                self._send(connection)
+            except RpcError as error:
+                connection.give_back()
+                failure = error.copy(Phase.QUEUED, self.peer)
+                if connection.socket.is_connected and failure.code in CONNECTION_CODES:
+                    refusals += 1
+                if not 0 < refusals <= FREE_REFUSALS and not self._goes_on_after(failure):
+                    return
+                connection = None
+            else:
+                return
+
+    def _look_for_connection(self) -> ClientConnection | None:
+        """`None`: the call waits for one, or has ended."""
+        try:
+            connection = self.source.get(self)
+        except RpcError as error:
+            self._fail_or_pause(error.copy(Phase.QUEUED, self.peer))
+            return None
+        if connection is None:
+            self.source.wait(self)
+            self.look_at_abort()
+        return connection
+
+    def _send(self, connection: ClientConnection) -> None:
+        """Raises what the connection refuses; then the call is still the caller's."""
+        self.connection = connection
+        attempt = self._place = Attempt(self, connection)
+        if self.hedge is None:
+            connection.send(attempt)
         else:
+            self.hedge.send(attempt)
+        if self._abort_error is not None or self.retried_count:
+            self.look_at_abort()
+
+    def _goes_on_after(self, error: RpcError) -> bool:
+        """True: make the next attempt now. False: the call has ended, or pauses."""
+        if self._waits_out(error):
             self._note_failure(error)
-            self.retried_count += 1
-            self._attempt(self._shared.get())
+            return True
+        pause_s = self._pause_s_after(error)
+        if pause_s is None:
+            self._fail(self._abort_error or error)
+            return False
+        self._count_retry(error)
+        if pause_s:
+            self._pause(pause_s, error)
+        return not pause_s
+
+    def _fail_or_pause(self, error: RpcError) -> None:
+        """The endpoint is known to be down: to try again makes sense only after a pause."""
+        pause_s = self._pause_s_after(error)
+        if not pause_s:
+            self._fail(error)
+        else:
+            self._count_retry(error)
+            self._pause(pause_s, error)
+
+    def _on_attempt_failed(self, attempt: Attempt, error: RpcError) -> None:
+        hedge = self.hedge
+        if hedge is not None and not hedge.lose():
+            self._note_failure(error)
+            return
+        self.connection = attempt.connection
+        if self._goes_on_after(error):
+            self._carry_on()
+
+    def _pause_s_after(self, error: RpcError) -> float | None:
+        """Seconds to wait before the next attempt; `None` if there will be none."""
+        now = time.monotonic()
+        if not self.has_tries_left or self._abort_error is not None or now >= self.deadline:
+            return None
+        retry = self.options.retry
+        try:
+            if not retry.may_retry(error):
+                return None
+            pause_s = retry.delay_s(self.retried_count)
+        except Exception as reason:
+            error.text += f" [and then the retry policy raised {reason!r}]"
+            error.__cause__ = reason
+            return None
+        return pause_s if pause_s > 0 and now + pause_s < self.deadline else 0.0
+
+    def _waits_out(self, error: RpcError) -> bool:
+        """Whether the call goes on to wait until the endpoint can be reached."""
+        return (
+            self.options.wait_for_ready
+            and is_unreachable(error)
+            and self._abort_error is None
+            and time.monotonic() < self.deadline
+        )
+
+    def _count_retry(self, error: RpcError) -> None:
+        self._note_failure(error)
+        self.retried_count += 1
+
+    def _pause(self, pause_s: float, error: RpcError) -> None:
+        pause = self._place = RetryPause(self)
+        try:
+            pause.begin(self.source.dispatcher, pause_s)
+        except DispatcherClosedError:
+            self._fail(error)
+        else:
+            self.look_at_abort()
+
+    def _take_out(self) -> bool:
+        """For who wants to end the call: True if it is his now. What was not sent is dropped."""
+        if self.hedge is not None:
+            return self.hedge.take_out(self._place)
+        place = self._place
+        return place is not None and (place.drop() if type(place) is Attempt else place.take_out())
 
     # --- details ---
 
     @property
+    def tries(self) -> int:
+        """Attempts beside the first one, a backup request among them."""
+        return self.retried_count + (self.hedge is not None and self.hedge.has_backup)
+
+    @property
+    def has_tries_left(self) -> bool:
+        """Whether the request may be sent once more."""
+        return self.tries < self.options.max_retry
+
+    @property
     def peer(self) -> str:
         connection = self.connection
-        return str(connection.socket.remote_side) if connection is not None else ""
+        return str(self.source.endpoint) if connection is None else _peer_of(connection)
 
-    def _serialize(self, request: Message) -> bytes:
+    def _serialize(self, request: Any) -> Any:
         try:
-            return serialize_request(request, self.method.request_class)
+            return self.method.serialize(request, self.controller)
         except BadRequestError as error:
             self._note_in_full(error)
             self._note_error(error)
             raise
 
-    def _attempt(self, connection: ClientConnection) -> None:
-        while True:
-            try:
-                connection.send(self)
-            except RpcError as error:
-                if self._gives_up_after(error):
-                    self._fail(error.copy(Phase.QUEUED, self.peer))
-                    return
-                self._note_failure(error)
-                self.retried_count += 1
-                connection = self._shared.get()
-                continue
-            abort_error = self._abort_error
-            if abort_error is None and self.retried_count and time.monotonic() >= self.deadline:
-                abort_error = self.timeout_error()
-            if abort_error is not None:
-                self.abort(abort_error)
-            return
-
     def _on_interrupted(self) -> None:
         """Drop the connection: its write right may be lost with the frames that were unwound."""
         self.abort(self.canceled_error())
+        self.source.take_back(self)
         connection = self.connection
         if connection is not None:
             text = f"Interrupted by a signal handler that raised, while calling {self.peer}"
@@ -231,26 +375,20 @@ class Call:
                 make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=self._phase(), peer=self.peer)
             )
 
-    def _gives_up_after(self, error: RpcError) -> bool:
-        return (
-            self.retried_count >= self._max_retry
-            or not may_retry(error.code)
-            or self._abort_error is not None
-            or time.monotonic() >= self.deadline
-        )
-
     def _phase(self) -> Phase:
-        connection, request = self.connection, self.write_request
-        if connection is None or request is None:
-            return Phase.QUEUED
-        if not connection.socket.is_connected:
-            return Phase.CONNECT
-        return request.phase
+        place = self._place
+        return place.phase() if type(place) is Attempt else Phase.QUEUED
 
     def timeout_error(self) -> RpcError:
         timeout_ms = int((self._timeout_s or 0) * 1000)
         text = f"Reached timeout={timeout_ms}ms @{self.peer}"
-        return make_rpc_error(ErrorCode.ERPCTIMEDOUT, text, phase=self._phase(), peer=self.peer)
+        cause = self.source.why_down if self.options.wait_for_ready else None
+        if cause is not None:
+            text += f", which is not ready: {cause.text}"
+        phase = self._phase()
+        error = make_rpc_error(ErrorCode.ERPCTIMEDOUT, text, phase=phase, peer=self.peer)
+        error.__cause__ = cause
+        return error
 
     def canceled_error(self) -> RpcError:
         text = f"Canceled by the caller @{self.peer}"
@@ -275,19 +413,23 @@ class Call:
     def _end(self) -> None:
         if self._timeout_queue is not None:
             self._timeout_queue.discard(self)
+        if self.hedge is not None:
+            self.hedge.end(self._place)
         if self.controller is not None:
             self._fill(self.controller)
+        # A place knows the call: without this circle most calls are gone as soon as they end.
+        self._place = None
         self.on_done()
 
     def _fill(self, controller: Controller) -> None:
         controller.latency_us = int((time.monotonic() - self._started_at) * 1e6)
-        controller.retried_count = self.retried_count
+        controller.retried_count = self.tries
+        controller.has_backup_request = self.tries > self.retried_count
         if self.connection is not None:
             controller.remote_side = self.connection.socket.remote_side
             controller.local_side = self.connection.socket.local_side
         if self.response is not None:
-            controller._response_attachment = self.response.attachment
-            controller._response_user_fields = self.response.user_fields
+            self.method.fill(controller, self.response)
         if self.error is not None:
             self._note_error(self.error)
 
@@ -299,3 +441,7 @@ class Call:
     def __repr__(self) -> str:
         state = "failed" if self.error else "answered" if self.response else "in flight"
         return f"<{type(self).__name__} {self.method.full_name} {state}>"
+
+
+def _peer_of(connection: ClientConnection) -> str:
+    return str(connection.socket.remote_side)

@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import weakref
-from collections.abc import Hashable
-from typing import Any, TypedDict
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from pybrpc.base.backoff import Backoff
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.connection import ClientConnection, ConnectionStatistics
-from pybrpc.client.retry import DEFAULT_MAX_RETRY
+from pybrpc.client.authentication import checked_authenticator
+from pybrpc.client.backup_policy import BackupRequestPolicy, after_s_of
+from pybrpc.client.call_options import CallOptions
+from pybrpc.client.connection import ConnectionStatistics, sum_of
+from pybrpc.client.connection_maker import ConnectionMaker
+from pybrpc.client.endpoint_health import DEFAULT_DIAL_BACKOFF
+from pybrpc.client.health_check import HealthCheck
+from pybrpc.client.pooled_connections import PooledConnections
+from pybrpc.client.retry import (
+    DEFAULT_MAX_RETRY,
+    DEFAULT_RETRY_POLICY,
+    RetryPolicy,
+    checked_max_retry,
+)
+from pybrpc.client.shared_source import EndpointStatistics, SharedSource
+from pybrpc.client.short_connections import ShortConnections
+from pybrpc.client.single_connections import SingleConnections
+from pybrpc.client.source_settings import ConnectionType, SourceSettings
 from pybrpc.errors import ChannelClosedError
-from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
-from pybrpc.transport.message_cutter import MessageCutter
 from pybrpc.transport.runtime import default_runtime
-from pybrpc.transport.socket import DEFAULT_CONNECT_TIMEOUT_S, Socket
-from pybrpc.transport.socket_map import SharedConnection
+from pybrpc.transport.socket import DEFAULT_CONNECT_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
+from pybrpc.transport.tls.client_tls import ClientTls
+
+if TYPE_CHECKING:
+    from pybrpc.rpc.authenticator import Authenticator
 
 DEFAULT_TIMEOUT_S = 0.5
 
-Shared = SharedConnection[ClientConnection]
+_SOURCES = {
+    "single": SingleConnections,
+    "pooled": PooledConnections,
+    "short": ShortConnections,
+}
 
 
 class UseChannelTimeout:
@@ -44,6 +67,19 @@ class ChannelOptions(TypedDict, total=False):
     timeout: float | None
     connect_timeout: float | None
     max_retry: int
+    retry_policy: RetryPolicy | None
+    backup_request_ms: float | None
+    backup_request_policy: BackupRequestPolicy | None
+    wait_for_ready: bool
+    connection_type: ConnectionType
+    connections: int
+    max_pool_size: int | None
+    connection_group: str
+    idle_timeout: float | None
+    dial_backoff: Backoff | None
+    health_check: HealthCheck | None
+    auth: Authenticator | None
+    tls: ClientTls | ssl.SSLContext | bool | None
     max_body_size: int
     options: SocketOptions | None
 
@@ -51,10 +87,10 @@ class ChannelOptions(TypedDict, total=False):
 class Lease:
     """One use of a shared connection by one channel; ends with `end()` or with the channel."""
 
-    __slots__ = ("end", "shared")
+    __slots__ = ("end", "source")
 
-    def __init__(self, shared: Shared, end: weakref.finalize[Any, Any]) -> None:
-        self.shared = shared
+    def __init__(self, source: SharedSource, end: weakref.finalize[Any, Any]) -> None:
+        self.source = source
         self.end = end
 
 
@@ -73,15 +109,47 @@ class ChannelBase:
         timeout: float | None = DEFAULT_TIMEOUT_S,
         connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT_S,
         max_retry: int = DEFAULT_MAX_RETRY,
+        retry_policy: RetryPolicy | None = None,
+        backup_request_ms: float | None = None,
+        backup_request_policy: BackupRequestPolicy | None = None,
+        wait_for_ready: bool = False,
+        connection_type: ConnectionType = "single",
+        connections: int = 1,
+        max_pool_size: int | None = None,
+        connection_group: str = "",
+        idle_timeout: float | None = None,
+        dial_backoff: Backoff | None = DEFAULT_DIAL_BACKOFF,
+        health_check: HealthCheck | None = None,
+        auth: Authenticator | None = None,
+        tls: ClientTls | ssl.SSLContext | bool | None = None,
         max_body_size: int = DEFAULT_MAX_BODY_SIZE,
         options: SocketOptions | None = None,
     ) -> None:
         self.endpoint = Endpoint.parse(address)
         self.timeout_s = checked_timeout_s(timeout)
         self.connect_timeout_s = checked_timeout_s(connect_timeout, "connect_timeout")
-        if isinstance(max_retry, bool) or not isinstance(max_retry, int) or max_retry < 0:
-            raise ValueError(f"max_retry must be a whole number >= 0, not {max_retry!r}")
-        self.max_retry = max_retry
+        self.call_options = CallOptions(
+            checked_max_retry(max_retry),
+            retry_policy or DEFAULT_RETRY_POLICY,
+            backup_policy_of(backup_request_ms, backup_request_policy),
+            wait_for_ready,
+            max_body_size,
+        )
+        self._source_settings = SourceSettings(
+            connection_type,
+            connections,
+            max_pool_size,
+            checked_timeout_s(idle_timeout, "idle_timeout"),
+            dial_backoff,
+            health_check,
+        )
+        if wait_for_ready and dial_backoff is None:
+            raise ValueError("wait_for_ready waits for background dials: give a dial_backoff")
+        self._group = connection_group.strip()
+        self._auth = checked_authenticator(auth)
+        self._tls = ClientTls.of(tls)
+        if self._tls is not None:
+            self._tls.check(self.endpoint)
         self._limits = ParseLimits(max_body_size=max_body_size)
         self._options = options or SocketOptions()
         self._leases: list[Lease] = []
@@ -97,20 +165,48 @@ class ChannelBase:
             return self.timeout_s
         return checked_timeout_s(timeout)
 
+    @property
+    def _used_source(self) -> SharedSource | None:
+        """Where the last call got its connection from; `None` before the first."""
+        raise NotImplementedError
+
+    def endpoint_statistics(self) -> EndpointStatistics | None:
+        """How many connections there are, who waits for one; `None` before the first call."""
+        source = self._used_source
+        return None if source is None else source.statistics()
+
     def _share(self, loop: asyncio.AbstractEventLoop | None) -> Lease:
         """A use of the connection that `loop`, or the dispatcher thread, drives."""
         if self._is_closed:
             raise ChannelClosedError(f"{self!r} was closed; make a new channel")
-        key: Hashable = (self.endpoint, loop, self._limits, self._options)
-        make = _ConnectionMaker(
-            self.endpoint, loop, self._limits, self._options, self.connect_timeout_s
-        )
-        shared: Shared = default_runtime().connections.acquire(key, make)
-        finalizer = weakref.finalize(self, shared.release)
+        key, make = self._source(loop)
+        source = default_runtime().connections.acquire(key, make)
+        finalizer = weakref.finalize(self, source.release)
         finalizer.atexit = False
-        lease = Lease(shared, finalizer)
+        lease = Lease(source, finalizer)
         self._leases.append(lease)
         return lease
+
+    def _source(
+        self, loop: asyncio.AbstractEventLoop | None
+    ) -> tuple[Hashable, Callable[[], SharedSource]]:
+        """What must be equal to share connections, and how to make the source of them."""
+        maker = self._maker(loop)
+        settings = self._source_settings
+        make = _SOURCES[settings.connection_type]
+        return (maker, settings), lambda: make(maker, settings)
+
+    def _maker(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionMaker:
+        return ConnectionMaker(
+            self.endpoint,
+            loop,
+            self._limits,
+            self._options,
+            self._group,
+            self.connect_timeout_s,
+            self._auth,
+            self._tls,
+        )
 
     def _give_back(self, lease: Lease) -> None:
         self._leases.remove(lease)
@@ -127,42 +223,18 @@ class ChannelBase:
         return f"<{type(self).__name__} to {self.endpoint}, {state}, timeout {timeout}>"
 
 
-class _ConnectionMaker:
-    """Makes the (unconnected) connection of a place; called again after each failure."""
-
-    __slots__ = ("_connect_timeout_s", "_endpoint", "_limits", "_loop", "_options")
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        loop: asyncio.AbstractEventLoop | None,
-        limits: ParseLimits,
-        options: SocketOptions,
-        connect_timeout_s: float | None,
-    ) -> None:
-        self._endpoint = endpoint
-        self._loop = loop
-        self._limits = limits
-        self._options = options
-        self._connect_timeout_s = connect_timeout_s
-
-    def __call__(self) -> ClientConnection:
-        # The Runtime of now: after a fork it is another one than when the place was made.
-        runtime = default_runtime()
-        loop = self._loop
-        socket = Socket.to(
-            self._endpoint,
-            runtime.dispatcher if loop is None else runtime.dispatcher_of(loop),
-            options=self._options.or_else(runtime.default_socket_options),
-            cutter=MessageCutter(self._limits, protocol=BAIDU_STD),
-            connect_timeout_s=self._connect_timeout_s,
-        )
-        connection = ClientConnection(socket, BAIDU_STD)
-        socket.set_user(connection)
-        return connection
+def backup_policy_of(
+    after_ms: float | None, policy: BackupRequestPolicy | None
+) -> BackupRequestPolicy | None:
+    """The policy that a channel was given, or made from its `backup_request_ms`."""
+    if policy is None:
+        return None if after_ms is None else BackupRequestPolicy(after_s_of(after_ms))
+    if after_ms is not None:
+        raise ValueError("give either backup_request_ms or backup_request_policy, not both")
+    return policy
 
 
-def statistics_of(shared: Shared | None) -> ConnectionStatistics | None:
-    """What the connection of a place has done; `None` before the first call."""
-    connection = shared.current if shared is not None else None
-    return connection.statistics() if connection is not None else None
+def statistics_of(source: SharedSource | None) -> ConnectionStatistics | None:
+    """What the connections of a source have done; `None` before the first call."""
+    connections = source.connections if source is not None else []
+    return sum_of([connection.statistics() for connection in connections])

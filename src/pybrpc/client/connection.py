@@ -1,24 +1,19 @@
-"""ClientConnection: the calls that wait on one socket."""
+"""ClientConnection: the client's side of one Socket, whatever protocol it speaks."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pybrpc.errors import Phase, ProtocolError, RpcError
-from pybrpc.protocols.message import Message, OversizedMessage, RpcRequest, RpcResponse
-from pybrpc.protocols.protocol import RpcProtocol
-from pybrpc.rpc.timeout_queue import TimeoutQueues
-from pybrpc.transport.delivery import deliver
+from pybrpc.errors import ErrorCode, Phase, ProtocolError, RpcError, make_rpc_error
+from pybrpc.protocols.message import Message
 from pybrpc.transport.socket import Socket
-from pybrpc.transport.statistics import SocketStatistics
-from pybrpc.transport.write_request import WriteRequest
+from pybrpc.transport.statistics import SocketStatistics, sum_of_sockets
 
 if TYPE_CHECKING:
-    from pybrpc.client.call import Call
-
-_correlation_ids = itertools.count(1)
+    from pybrpc.client.attempt import Attempt
+    from pybrpc.rpc.timeout_queue import TimeoutQueues
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,139 +29,161 @@ class ConnectionStatistics:
     socket: SocketStatistics
 
 
-class ClientConnection:
-    """The client's side of one Socket: sends calls, and hands answers to those who wait.
+def sum_of(parts: list[ConnectionStatistics]) -> ConnectionStatistics | None:
+    """The statistics of several connections as one; `None` if there are none."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return ConnectionStatistics(
+        sum(part.in_flight for part in parts),
+        sum(part.late_answers for part in parts),
+        sum(part.unknown_answers for part in parts),
+        sum_of_sockets([part.socket for part in parts]),
+    )
 
-    A call waits in `_pending` from before it is written until somebody takes it out: the reader
-    with its answer, the failure of the socket, its deadline, or its cancellation. Whoever takes it
-    out ends it, so it ends once.
+
+class ConnectionOwner:
+    """Who wants to know how a connection fares. The base does nothing with it."""
+
+    __slots__ = ()
+
+    hears_of_free = False
+    """Whether `on_free` is called; if all calls share a connection nobody needs to know."""
+
+    def on_connected(self, connection: ClientConnection) -> None:
+        """It stands. In a turn of the dispatcher."""
+
+    def on_free(self, connection: ClientConnection, is_clean: bool) -> None:
+        """No call waits on it any more. `is_clean`: every request has had its answer.
+
+        With an answer before the call is told, so that its next call may have the connection.
+        """
+
+    def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
+        """It has failed or was closed; its calls will be told after this."""
+
+
+class ClientConnection:
+    """Sends attempts of calls, and hands answers to those who wait.
+
+    An attempt waits in here from before it is written until somebody takes it out: the reader with
+    its answer, the failure of the socket, its deadline, or its cancellation. Whoever takes it out
+    speaks for it, so each is told once. A subclass says how answers find their attempts.
+
+    Once logged off (the server stops) it takes no new calls, and goes when the last one has ended.
     """
 
-    __slots__ = (
-        "_late_answers",
-        "_pending",
-        "_protocol",
-        "_unknown_answers",
-        "last_id",
-        "socket",
-        "timeouts",
-    )
+    __slots__ = ("_tells_free", "is_logged_off", "owner", "socket", "timeouts")
 
-    def __init__(self, socket: Socket, protocol: RpcProtocol) -> None:
+    def __init__(
+        self, socket: Socket, timeouts: TimeoutQueues, owner: ConnectionOwner | None = None
+    ) -> None:
         self.socket = socket
-        self.timeouts = TimeoutQueues(socket.dispatcher)
-        self.last_id = 0
-        self._protocol = protocol
-        self._pending: dict[int, Call] = {}
-        self._late_answers = 0
-        self._unknown_answers = 0
+        self.timeouts = timeouts
+        self.is_logged_off = False
+        self.set_owner(owner)
+
+    def set_owner(self, owner: ConnectionOwner | None) -> None:
+        """Say who is told how it fares from now on."""
+        self.owner = owner
+        self._tells_free = owner is not None and owner.hears_of_free
 
     @property
-    def is_failed(self) -> bool:
-        return self.socket.error is not None
+    def is_usable(self) -> bool:
+        """Whether a call may be sent over it."""
+        return self.socket.error is None and not self.is_logged_off
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts that wait for an answer."""
+        raise NotImplementedError
 
     def close(self) -> None:
+        """Close it now; calls in flight are failed."""
         self.socket.close()
 
-    def send(self, call: Call) -> None:
-        """Write one attempt of a call. Raises what the socket refuses; then it is not pending."""
-        correlation_id = next(_correlation_ids)
-        request = WriteRequest(self._protocol.pack_request(_request_of(call, correlation_id)))
-        call.connection = self
-        call.write_request = request
-        call.correlation_id = correlation_id
-        if correlation_id > self.last_id:
-            self.last_id = correlation_id
-        self._pending[correlation_id] = call
-        try:
-            self.socket.write_request(request)
-        except RpcError:
-            if self.take(correlation_id):
-                raise
+    def log_off(self) -> None:
+        """Send no new calls over it, and close it when those in flight have ended. Any thread."""
+        self.is_logged_off = True
+        self._close_if_done()
 
-    def take(self, correlation_id: int) -> bool:
-        """Take a call out; True for the one who may, and must, end it."""
-        return self._pending.pop(correlation_id, None) is not None
+    def send(self, attempt: Attempt) -> None:
+        """Write one attempt. Raises what the socket refuses; then it is not pending, and who got
+        the connection for it gives that back."""
+        raise NotImplementedError
+
+    def give_back(self) -> None:
+        """Who got it from a ConnectionSource sends nothing over it."""
+        self._note_end(is_clean=True)
+
+    def take(self, attempt: Attempt) -> bool:
+        """Take an attempt out whose answer nobody wants any more; True for the one who may."""
+        is_taken = self._take(attempt)
+        if is_taken:
+            self._note_end(is_clean=False)
+        return is_taken
+
+    def on_connected(self, socket: Socket) -> None:
+        if self.owner is not None:
+            self.owner.on_connected(self)
+
+    def on_end(self, socket: Socket, error: RpcError) -> bool:
+        """No answers will come any more."""
+        return False
 
     def on_messages(self, socket: Socket, messages: list[Message]) -> None:
-        for message in messages:
-            call = self._pending.pop(message.correlation_id, None)
-            if isinstance(message, RpcRequest) or (
-                not isinstance(message, RpcResponse) and message.is_request
-            ):
-                self._refuse_request(socket, call)
-            elif call is None:
-                self._count_dropped(message.correlation_id)
-            elif isinstance(message, RpcResponse):
-                call.on_response(message)
-            elif isinstance(message, OversizedMessage):
-                self._give_up_reading(socket, call, message.reason)
-            else:
-                call.on_bad_response(message.reason)
+        self._on_messages(messages)
+        if self.is_logged_off:
+            self._close_if_done()
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
-        while self._pending:
-            for correlation_id in list(self._pending):
-                call = self._pending.pop(correlation_id, None)
-                if call is not None:
-                    call.on_connection_failed(error)
+        if self.owner is not None:
+            self.owner.on_failed(self, error)
+        for attempt in self._take_all():
+            attempt.call.on_attempt_failed(attempt, error)
 
     def statistics(self) -> ConnectionStatistics:
-        return ConnectionStatistics(
-            in_flight=len(self._pending),
-            late_answers=self._late_answers,
-            unknown_answers=self._unknown_answers,
-            socket=self.socket.statistics(),
-        )
+        raise NotImplementedError
+
+    def _take(self, attempt: Attempt) -> bool:
+        raise NotImplementedError
+
+    def _take_all(self) -> list[Attempt]:
+        """Take out all that waits, after the failure of the socket."""
+        raise NotImplementedError
+
+    def _on_messages(self, messages: list[Message]) -> None:
+        """Take out the attempts that are answered, and for each: `_note_answer`, tell the call."""
+        raise NotImplementedError
+
+    def _note_answer(self) -> None:
+        if self._tells_free:
+            self._note_end(is_clean=True)
+
+    def _note_end(self, is_clean: bool) -> None:
+        """Once for each attempt that was taken out while the socket had not failed."""
+        if self.in_flight:
+            return
+        self._close_if_done()
+        if self._tells_free and self.owner is not None:
+            self.owner.on_free(self, is_clean)
+
+    def _close_if_done(self) -> None:
+        """A call that is just being sent over it is sent again over another one."""
+        if self.is_logged_off and not self.in_flight:
+            text = f"{self.socket.description} was closed by this side: it was to take no new calls"
+            peer = str(self.socket.remote_side)
+            error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.WAITING, peer=peer)
+            self.socket.set_failed(error)
 
     def __repr__(self) -> str:
-        return f"<ClientConnection {len(self._pending)} calls in flight on {self.socket!r}>"
-
-    def _refuse_request(self, socket: Socket, call: Call | None) -> None:
-        error = _protocol_error(socket, f"{socket.description} sent a request to a client")
-        # Failed first: who hears of it and calls again must not get this connection.
-        deliveries = socket.mark_failed(error)
-        if call is not None:
-            call.on_connection_failed(error)
-        deliver(deliveries)
-
-    def _give_up_reading(self, socket: Socket, call: Call, reason: str) -> None:
-        error = _protocol_error(socket, f"Close {socket.description}: {reason}")
-        deliveries = socket.mark_failed(error)
-        call.on_bad_response(reason)
-        deliver(deliveries)
-
-    def _count_dropped(self, correlation_id: int) -> None:
-        if 0 < correlation_id <= self.last_id:
-            self._late_answers += 1
-        else:
-            self._unknown_answers += 1
+        state = ", logged off" if self.is_logged_off else ""
+        return f"<{type(self).__name__} {self.in_flight} calls in flight{state} on {self.socket!r}>"
 
 
-def _protocol_error(socket: Socket, text: str) -> ProtocolError:
+MakeConnection = Callable[[Socket], ClientConnection]
+
+
+def protocol_error(socket: Socket, text: str) -> ProtocolError:
+    """The peer of a client sent what makes no sense."""
     peer = str(socket.remote_side)
     return ProtocolError(text, phase=Phase.WAITING, peer=peer, is_remote=True)
-
-
-def _request_of(call: Call, correlation_id: int) -> RpcRequest:
-    method = call.method
-    controller = call.controller
-    if controller is None:
-        return RpcRequest(
-            correlation_id,
-            method.service_name,
-            method.name,
-            call.body,
-            timeout_ms=call.wire_timeout_ms(),
-        )
-    return RpcRequest(
-        correlation_id,
-        method.service_name,
-        method.name,
-        call.body,
-        attachment=controller._request_attachment,
-        log_id=controller.log_id,
-        request_id=controller.request_id,
-        timeout_ms=call.wire_timeout_ms(),
-        user_fields=controller._request_user_fields,
-    )

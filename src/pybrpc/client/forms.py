@@ -6,6 +6,7 @@ import concurrent.futures
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -15,7 +16,7 @@ from pybrpc.errors import RpcCanceledError, RpcError
 
 logger = logging.getLogger("pybrpc")
 
-DoneCallback = Callable[["Message | None", "RpcError | None"], None]
+DoneCallback = Callable[[Any, "RpcError | None"], None]
 
 
 class BlockingCall(Call):
@@ -23,7 +24,7 @@ class BlockingCall(Call):
 
     __slots__ = ("_is_over",)
 
-    def wait(self) -> Message:
+    def wait(self) -> Any:
         """Start, wait for the end, and give the response or raise the error.
 
         What a signal handler raises meanwhile (KeyboardInterrupt) cancels the call.
@@ -37,6 +38,7 @@ class BlockingCall(Call):
                 is_over.acquire()
         except BaseException:
             self.abort(self.canceled_error())
+            self.source.take_back(self)
             raise
         return self.message()
 

@@ -1,10 +1,14 @@
-"""When a call is sent again."""
+"""RetryPolicy: when a call is sent again, and how long it waits before."""
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import random
+from collections.abc import Callable
 
-from pybrpc.errors import ErrorCode
+from pybrpc.base.backoff import Backoff
+from pybrpc.errors import ErrorCode, RpcError
 
 DEFAULT_MAX_RETRY = 3
 
@@ -12,6 +16,7 @@ RETRYABLE_CODES = frozenset(
     {
         ErrorCode.EFAILEDSOCKET,
         ErrorCode.EEOF,
+        ErrorCode.ELOGOFF,
         errno.EHOSTDOWN,
         errno.EPIPE,
         errno.ECONNREFUSED,
@@ -20,13 +25,50 @@ RETRYABLE_CODES = frozenset(
         errno.ETIMEDOUT,  # of connecting; the deadline of a call is ERPCTIMEDOUT
     }
 )
-"""The request never left, or its connection broke before an answer came.
+"""The request never left, or its connection broke before an answer came, or the server stops.
 
-As bRPC's default policy but for what the peer or this side said on purpose (ELOGOFF, ELIMIT,
-EOVERCROWDED): with one connection to one server an immediate repetition would hear the same.
+As bRPC's default policy but for ELIMIT and EOVERCROWDED: with one server an immediate repetition
+would hear the same.
 """
 
+Judge = Callable[[RpcError], bool]
 
-def may_retry(code: int) -> bool:
-    """Whether an attempt that ended with `code` may be repeated, the budget allowing."""
-    return code in RETRYABLE_CODES
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Which failures are worth another attempt. The number of attempts is the channel's max_retry.
+
+    codes    error codes after which a call is sent again
+    judge    asked instead of `codes`, with the RpcError: True to send again. Called by whichever
+             thread finds the failure; must not block.
+    backoff  how long to wait before each retry; `None`: not at all. A wait that would pass the
+             call's deadline is left out.
+
+    After bRPC's RetryPolicy and RpcRetryPolicyWithFixedBackoff/JitteredBackoff.
+    """
+
+    codes: frozenset[int] = RETRYABLE_CODES
+    judge: Judge | None = None
+    backoff: Backoff | None = None
+
+    def may_retry(self, error: RpcError) -> bool:
+        """Whether an attempt that ended with `error` may be repeated, the budget allowing."""
+        if self.judge is not None:
+            return self.judge(error)
+        return error.code in self.codes
+
+    def delay_s(self, retried_count: int) -> float:
+        """Seconds to wait before the retry that follows `retried_count` earlier ones."""
+        if self.backoff is None:
+            return 0.0
+        return self.backoff.delay_s(retried_count, random.random)
+
+
+DEFAULT_RETRY_POLICY = RetryPolicy()
+
+
+def checked_max_retry(max_retry: object) -> int:
+    """`max_retry` if it is a whole number >= 0, else a ValueError that says so."""
+    if isinstance(max_retry, bool) or not isinstance(max_retry, int) or max_retry < 0:
+        raise ValueError(f"max_retry must be a whole number >= 0, not {max_retry!r}")
+    return max_retry

@@ -6,9 +6,11 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from pybrpc.client.channel import CHANNEL_TIMEOUT, ChannelBase, Shared, Timeout, statistics_of
+from pybrpc.client.call_options import CallOptions
+from pybrpc.client.channel import CHANNEL_TIMEOUT, ChannelBase, Timeout, statistics_of
 from pybrpc.client.connection import ConnectionStatistics
 from pybrpc.client.forms import BlockingCall, CallbackCall, CallFuture, DoneCallback, FutureCall
+from pybrpc.client.shared_source import SharedSource
 from pybrpc.errors import ChannelClosedError, WouldDeadlockError
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method
@@ -23,28 +25,38 @@ class Channel(ChannelBase):
     connect_timeout  seconds for one attempt to connect
     max_retry        how often a call is sent again when its connection broke before an answer.
                      As in bRPC the server may then have run it; 0 for calls that must not repeat.
+    retry_policy     which failures are worth another attempt, and how long to wait before it
+    backup_request_ms      send a call again, and take the first answer, if there was none for so
+                     long; for at most a tenth of the calls, and within max_retry
+    backup_request_policy  the same, with another share or a rule of your own
+    auth             an `Authenticator`: the first request of each connection carries a credential
+    tls              a `ClientTls`, an `ssl.SSLContext`, or True: trust the system's authorities
 
     Thread-safe. The dispatcher thread of the process drives the connection; it starts with the
     first call. `close()`, or `with`, gives the connection back.
     """
 
-    _shared: Shared | None = None
+    _taken: SharedSource | None = None
 
-    def shared(self) -> Shared:
-        """The place of the connection. For the forms of calling."""
-        shared = self._shared
-        if shared is None:
-            shared = self._shared = self._share(None).shared
+    def source(self) -> SharedSource:
+        """Where its connections come from. For the forms of calling."""
+        source = self._taken
+        if source is None:
+            source = self._taken = self._share(None).source
         elif self._is_closed:
             raise ChannelClosedError(f"{self!r} was closed; make a new channel")
-        return shared
+        return source
 
     def make_method(self, method: Method) -> StubMethod:
         return StubMethod(self, method)
 
+    @property
+    def _used_source(self) -> SharedSource | None:
+        return self._taken
+
     def statistics(self) -> ConnectionStatistics | None:
         """What the connection has done so far; `None` before the first call."""
-        return statistics_of(self._shared)
+        return statistics_of(self._taken)
 
     def close(self) -> None:
         """Give the connection back; the last one who shares it closes it. Never blocks."""
@@ -112,10 +124,11 @@ class StubMethod:
 
     def _arguments(
         self, request: Message, timeout: Timeout, controller: Controller | None
-    ) -> tuple[Shared, Method, Message, float | None, int, Controller | None]:
+    ) -> tuple[SharedSource, Method, Message, float | None, CallOptions, Controller | None]:
         channel = self._channel
         timeout_s = channel.timeout_of_call(timeout)
-        return channel.shared(), self.method, request, timeout_s, channel.max_retry, controller
+        options = channel.call_options
+        return channel.source(), self.method, request, timeout_s, options, controller
 
     def __repr__(self) -> str:
         return f"<StubMethod {self.method.full_name} on {self._channel!r}>"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
-from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.backoff import Backoff
 from pybrpc.client import call as call_module
-from pybrpc.client.call import Call
+from pybrpc.client import retry_pause as retry_pause_module
+from pybrpc.client.attempt import Attempt
+from pybrpc.client.backup_policy import BackupRequestPolicy
+from pybrpc.client.call import FREE_REFUSALS
+from pybrpc.client.retry import RetryPolicy
+from pybrpc.client.retry_pause import RetryPause
 from pybrpc.errors import (
     ConnectionFailedError,
     ErrorCode,
@@ -20,120 +27,35 @@ from pybrpc.errors import (
     RpcTimeoutError,
     make_rpc_error,
 )
-from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.method import methods_of
 from pybrpc.testing.step_dispatcher import FakeClock
-from pybrpc.transport.write_request import Progress, WriteRequest
+from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.write_request import Progress
 from tests.protos import conformance_pb2 as pb
-
-ECHO = next(methods_of(pb.DESCRIPTOR.services_by_name["EchoService"]))
-PEER = Endpoint("10.0.0.1", 8000)
-OnSend = Callable[["PlayedConnection", Call], None]
-
-
-class PlayedSocket:
-    remote_side = PEER
-    local_side = None
-    is_connected = True
+from tests.unit.client.played import (
+    OnSend,
+    PlayedCall,
+    PlayedConnection,
+    nothing,
+    raise_error,
+    start,
+)
 
 
-def written_request() -> WriteRequest:
-    request = WriteRequest(IOBuf())
-    request.progress = Progress.WRITTEN
-    return request
+def cancel(connection: PlayedConnection, attempt: Attempt) -> None:
+    assert not attempt.call.abort(attempt.call.canceled_error())
 
 
-class PlayedTimeouts:
-    """In the place of TimeoutQueues and of its queue."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-
-    def of(self, timeout_s: float) -> PlayedTimeouts:
-        return self
-
-    def add(self, call: Call) -> None:
-        self.calls.append(call)
-
-    def discard(self, call: Call) -> None:
-        if call in self.calls:
-            self.calls.remove(call)
-
-
-class PlayedConnection:
-    """Numbers attempts; `on_send` says what happens inside each send, before it is pending."""
-
-    def __init__(self, *on_send: OnSend) -> None:
-        self.socket = PlayedSocket()
-        self.timeouts = PlayedTimeouts()
-        self.pending: dict[int, Call] = {}
-        self.sent = 0
-        self._on_send = on_send
-
-    def get(self) -> PlayedConnection:
-        return self
-
-    def send(self, call: Call) -> None:
-        self.sent += 1
-        call.connection = self  # type: ignore[assignment]
-        call.write_request = written_request()
-        call.correlation_id = self.sent
-        if self.sent <= len(self._on_send):
-            self._on_send[self.sent - 1](self, call)
-        self.pending[self.sent] = call
-
-    def take(self, correlation_id: int) -> bool:
-        return self.pending.pop(correlation_id, None) is not None
-
-    def break_down(self, code: int = ErrorCode.EEOF) -> None:
-        _, call = self.pending.popitem()
-        call.on_connection_failed(make_rpc_error(code, "broken", phase=Phase.WAITING))
-
-
-class PlayedCall(Call):
-    __slots__ = ("ends",)
-
-    def on_done(self) -> None:
-        self.ends.append(self.error or self.response)  # type: ignore[has-type]
-
-
-def start(
-    connection: Any, timeout_s: float | None = 5, max_retry: int = 3, controller: Any = None
-) -> PlayedCall:
-    request = pb.EchoRequest(message="x")
-    call = PlayedCall(connection, ECHO, request, timeout_s, max_retry, controller)
-    call.ends = []
-    call.start()
-    return call
-
-
-def raise_error(code: int) -> OnSend:
-    def on_send(connection: PlayedConnection, call: Call) -> None:
-        raise make_rpc_error(code, "refused", phase=Phase.WAITING)
-
-    return on_send
-
-
-def nothing(connection: PlayedConnection, call: Call) -> None:
-    pass
-
-
-def cancel(connection: PlayedConnection, call: Call) -> None:
-    assert not call.abort(call.canceled_error())
-
-
-def expire(connection: PlayedConnection, call: Call) -> None:
-    call.expire()
+def expire(connection: PlayedConnection, attempt: Attempt) -> None:
+    attempt.call.expire()
 
 
 def test_answer_ends_the_call() -> None:
     connection = PlayedConnection()
     call = start(connection)
     response = RpcResponse(1, body=pb.EchoResponse(message="y").SerializeToString())
-    assert connection.take(1)
-    call.on_response(response)
+    connection.answer(response)
     assert call.ends == [response]
     assert call.message() == pb.EchoResponse(message="y")
     assert connection.timeouts.calls == []
@@ -142,20 +64,20 @@ def test_answer_ends_the_call() -> None:
 @pytest.mark.parametrize(
     ("on_send", "kind"), [(cancel, RpcCanceledError), (expire, RpcTimeoutError)]
 )
-@pytest.mark.parametrize("attempt", [0, 1, 2])
+@pytest.mark.parametrize("earlier", [0, 1, 2])
 def test_abort_between_two_attempts_ends_the_call(
-    on_send: OnSend, kind: type[RpcError], attempt: int
+    on_send: OnSend, kind: type[RpcError], earlier: int
 ) -> None:
     """It comes while the attempt is not pending yet: nobody can take it out."""
-    connection = PlayedConnection(*[nothing] * attempt, on_send)
+    connection = PlayedConnection(*[nothing] * earlier, on_send)
     call = start(connection)
-    for _ in range(attempt):
+    for _ in range(earlier):
         connection.break_down()
     (end,) = call.ends
     assert type(end) is kind
     assert connection.pending == {}
     assert connection.timeouts.calls == []
-    assert connection.sent == attempt + 1
+    assert connection.sent == earlier + 1
 
 
 @pytest.mark.parametrize("max_retry", [0, 1, 3])
@@ -185,12 +107,12 @@ def test_last_error_counts() -> None:
     assert end.text == "[E104]broken [R1][E32]broken"
 
 
-def test_refused_send_is_retried_at_once() -> None:
+def test_send_on_a_connection_that_died_unnoticed_is_repeated_for_free() -> None:
     connection = PlayedConnection(raise_error(ErrorCode.EFAILEDSOCKET), nothing)
     call = start(connection)
     assert call.ends == []
     assert list(connection.pending) == [2]
-    assert call.retried_count == 1
+    assert call.retried_count == 0
 
 
 def test_overcrowded_send_is_not_retried() -> None:
@@ -202,10 +124,10 @@ def test_overcrowded_send_is_not_retried() -> None:
 
 
 def test_refused_sends_use_up_the_budget() -> None:
-    connection = PlayedConnection(*[raise_error(ErrorCode.EFAILEDSOCKET)] * 9)
+    connection = PlayedConnection(*[raise_error(ErrorCode.EFAILEDSOCKET)] * 99)
     call = start(connection)
     assert len(call.ends) == 1
-    assert connection.sent == 4
+    assert connection.sent == FREE_REFUSALS + 4
 
 
 def test_nothing_is_retried_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,8 +157,7 @@ def test_wire_timeout_of_a_retry_is_what_is_left(monkeypatch: pytest.MonkeyPatch
 def test_abort_after_the_end_changes_nothing() -> None:
     connection = PlayedConnection()
     call = start(connection)
-    connection.take(1)
-    call.on_response(RpcResponse(1))
+    connection.answer(RpcResponse(1))
     assert not call.abort(call.canceled_error())
     call.expire()
     assert len(call.ends) == 1
@@ -259,7 +180,7 @@ def test_phase_says_how_far_the_call_had_come(
     connection = PlayedConnection()
     call = start(connection, max_retry=0)
     connection.socket.is_connected = is_connected
-    call.write_request.progress = progress  # type: ignore[union-attr]
+    call._place.write_request.progress = progress  # type: ignore[union-attr]
     if end == "expire":
         call.expire()
     else:
@@ -271,11 +192,11 @@ def test_phase_says_how_far_the_call_had_come(
 def test_phase_of_a_send_on_a_connection_that_had_failed_already() -> None:
     """Not that in which the connection failed: of this call nothing had left."""
 
-    def refuse(connection: PlayedConnection, call: Call) -> None:
-        call.write_request.progress = Progress.QUEUED  # type: ignore[union-attr]
+    def refuse(connection: PlayedConnection, attempt: Attempt) -> None:
+        attempt.write_request.progress = Progress.QUEUED  # type: ignore[union-attr]
         raise make_rpc_error(ErrorCode.EEOF, "refused", phase=Phase.WAITING)
 
-    call = start(PlayedConnection(refuse), max_retry=0)
+    call = start(PlayedConnection(*[refuse] * 99), max_retry=0)
     (error,) = call.ends
     assert error.phase is Phase.QUEUED
 
@@ -286,3 +207,144 @@ def test_repr() -> None:
     assert repr(call) == "<PlayedCall conformance.EchoService.Echo in flight>"
     call.expire()
     assert repr(call) == "<PlayedCall conformance.EchoService.Echo failed>"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    clock = FakeClock()
+    for module in (call_module, retry_pause_module):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def no_gc() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_gc")
+@pytest.mark.parametrize("end", ["answer", "break_down"])
+@pytest.mark.parametrize("backup", [None, BackupRequestPolicy(0.01)])
+def test_ended_call_is_gone_when_its_user_lets_it_go(
+    end: str, backup: BackupRequestPolicy | None
+) -> None:
+    connection = PlayedConnection()
+    call = weakref.ref(start(connection, max_retry=0, backup=backup))
+    getattr(connection, end)()
+    assert call() is None
+
+
+@pytest.mark.parametrize("code", [ErrorCode.EFAILEDSOCKET, ErrorCode.EOVERCROWDED])
+def test_connection_that_refuses_is_given_back(code: int) -> None:
+    connection = PlayedConnection(raise_error(code), nothing)
+    start(connection)
+    assert connection.given_back == 1
+
+
+@pytest.mark.parametrize("name", ["may_retry", "delay_s"])
+def test_policy_that_raises_fails_the_call(name: str) -> None:
+    """And does not reach who told the call of the failure: the thread that reads for everybody."""
+    reason = KeyError("table")
+
+    def raise_it(self: RetryPolicy, *arguments: object) -> float:
+        raise reason
+
+    policy = type("Broken", (RetryPolicy,), {name: raise_it, "__slots__": ()})()
+    connection = PlayedConnection()
+    call = start(connection, retry=policy)
+    connection.break_down()
+    (error,) = call.ends
+    assert error.text == "[E1014]broken [and then the retry policy raised KeyError('table')]"
+    assert error.code == ErrorCode.EEOF
+    assert error.__cause__ is reason
+
+
+@pytest.mark.parametrize("code", [ErrorCode.EEOF, ErrorCode.EINTERNAL])
+def test_canceled_while_its_attempt_fails_is_canceled(code: int) -> None:
+    """The failure has taken the attempt out already, so it must do what was asked for."""
+    connection = PlayedConnection()
+    call = start(connection)
+    attempt = connection.take_number(1)
+    assert attempt is not None
+    assert not call.abort(call.canceled_error())
+    call.on_attempt_failed(attempt, make_rpc_error(code, "broken", phase=Phase.WAITING))
+    (error,) = call.ends
+    assert type(error) is RpcCanceledError
+    assert connection.sent == 1
+
+
+def paused_call(connection: PlayedConnection) -> PlayedCall:
+    call = start(connection, retry=RetryPolicy(backoff=Backoff(first_s=1, jitter=0)))
+    connection.break_down()
+    return call
+
+
+def test_retry_waits_as_long_as_the_policy_says(clock: FakeClock) -> None:
+    connection = PlayedConnection(clock=clock)
+    call = paused_call(connection)
+    connection.dispatcher.advance(0.99)
+    assert (connection.sent, call.retried_count) == (1, 1)
+    connection.dispatcher.advance(0.02)
+    assert connection.sent == 2
+    assert connection.answer() in call.ends
+
+
+def test_pause_that_would_pass_the_deadline_is_left_out(clock: FakeClock) -> None:
+    connection = PlayedConnection(clock=clock)
+    clock.advance(0)
+    call = paused_call(connection)
+    connection.dispatcher.advance(1.01)
+    clock.advance(3)
+    connection.break_down()
+    assert connection.sent == 3
+    assert call.ends == []
+
+
+def test_cancel_ends_a_pause_and_its_timer(clock: FakeClock) -> None:
+    connection = PlayedConnection(clock=clock)
+    call = paused_call(connection)
+    assert call.abort(call.canceled_error())
+    (error,) = call.ends
+    assert error.text.startswith("[E1014]broken [R1][E125]Canceled by the caller @10.0.0.1:8000")
+    assert repr(connection.dispatcher).startswith("<StepDispatcher 0 posted")
+    assert [timer.function for timer in connection.dispatcher._timers] == [None]
+    connection.dispatcher.advance(2)
+    assert (connection.sent, len(call.ends)) == (1, 1)
+
+
+def test_pause_that_is_taken_out_before_its_timer_is_set_leaves_none(clock: FakeClock) -> None:
+    connection = PlayedConnection(clock=clock)
+    call = start(connection)
+    pause = RetryPause(call)
+    assert pause.take_out()
+    pause.begin(connection.dispatcher, 1)
+    assert [timer.function for timer in connection.dispatcher._timers] == [None]
+
+
+def test_timer_of_a_pause_that_was_taken_out_does_nothing(clock: FakeClock) -> None:
+    """It was just about to fire."""
+    connection = PlayedConnection(clock=clock)
+    call = paused_call(connection)
+    (timer,) = connection.dispatcher._timers
+    fire = timer.function
+    assert call.abort(call.canceled_error())
+    assert fire is not None
+    fire()
+    assert (connection.sent, len(call.ends)) == (1, 1)
+
+
+def test_call_that_would_pause_on_a_stopped_dispatcher_fails(clock: FakeClock) -> None:
+    connection = PlayedConnection(clock=clock)
+    call = start(connection, retry=RetryPolicy(backoff=Backoff(first_s=1)))
+    connection.dispatcher.close()
+    connection.dispatcher.call_at = raise_closed  # type: ignore[method-assign]
+    connection.break_down()
+    (error,) = call.ends
+    assert error.code == ErrorCode.EEOF
+
+
+def raise_closed(*arguments: object) -> NoReturn:
+    raise DispatcherClosedError("closed")

@@ -1,0 +1,111 @@
+"""PooledConnections: each call has a connection for itself, out of a pool with a limit.
+
+A connection is idle, or used by one call, or closed. To take it out of `_idle`, in one step of a
+dict, is to have it. The one used last is taken first, so that those that are too many stay unused
+and an idle timeout gets them.
+
+More connections than `max_pool_size` never stand. Calls beyond that queue up, and get what is
+freed before anybody who comes later. A connection counts from when it is made until it has failed,
+and who finds that he made one too many throws his away.
+"""
+
+from __future__ import annotations
+
+from pybrpc.client.call import Call
+from pybrpc.client.connection import ClientConnection
+from pybrpc.client.connection_maker import ConnectionMaker
+from pybrpc.client.shared_source import SharedSource
+from pybrpc.client.source_settings import SourceSettings
+from pybrpc.errors import RpcError
+
+
+class PooledConnections(SharedSource):
+    """bRPC's connection type "pooled", but the limit is one."""
+
+    __slots__ = ("_idle", "_used", "max_pool_size")
+
+    hears_of_free = True
+
+    def __init__(self, maker: ConnectionMaker, settings: SourceSettings) -> None:
+        super().__init__(maker, settings)
+        self.max_pool_size = settings.pool_size
+        self._idle: dict[ClientConnection, None] = {}
+        self._used: dict[ClientConnection, Call | None] = {}
+
+    def on_free(self, connection: ClientConnection, is_clean: bool) -> None:
+        """One that still connects had nothing written: it is as good as new."""
+        if self._used.pop(connection, connection) is connection or not connection.is_usable:
+            return
+        if is_clean or not connection.socket.is_connected:
+            self._put_back(connection)
+        else:
+            connection.close()
+
+    def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
+        self._idle.pop(connection, None)
+        self._used.pop(connection, None)
+        super().on_failed(connection, error)
+
+    def take_back(self, call: Call) -> None:
+        """Close what nobody knows to have, too: its taker was interrupted before he could say.
+
+        Another thread that is just about to say so is refused by it, and takes another one.
+        """
+        for connection in self.connections:
+            if connection in self._idle or connection.in_flight:
+                continue
+            user = self._used.get(connection, connection)
+            if user is call or (user is connection and connection.socket.is_connected):
+                connection.close()
+
+    def retire(self, connection: ClientConnection) -> None:
+        if self._idle.pop(connection, connection) is None:
+            connection.close()
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._idle = {}
+        self._used = {}
+
+    def _take_live(self, call: Call | None) -> ClientConnection | None:
+        while self._idle:
+            try:
+                connection, _ = self._idle.popitem()
+            except KeyError:
+                return None  # another thread was faster
+            if connection.is_usable:
+                self._used[connection] = call
+                return connection
+        return None
+
+    def _can_serve(self) -> bool:
+        return bool(self._idle) or len(self._connections) < self.max_pool_size
+
+    def _make_if_allowed(self, call: Call | None) -> ClientConnection | None:
+        if len(self._connections) >= self.max_pool_size:
+            return None
+        connection = self.make_for(self, call)
+        if len(self._connections) <= self.max_pool_size:
+            return connection
+        connection.close()
+        return None
+
+    def _note_user(self, connection: ClientConnection, call: Call | None) -> None:
+        self._used[connection] = call
+
+    def _keep(self, connection: ClientConnection) -> bool:
+        if len(self._connections) > self.max_pool_size:
+            return False
+        self._put_back(connection)
+        return True
+
+    def _put_back(self, connection: ClientConnection) -> None:
+        self._idle[connection] = None
+        if not connection.is_usable:
+            self._idle.pop(connection, None)
+        elif not self._waiting:
+            return
+        elif self.dispatcher.is_current():
+            self._serve()
+        else:
+            self._serve_soon()

@@ -1,0 +1,214 @@
+"""RpcConnection: calls and answers that find each other by correlation id."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from pybrpc.client.authentication import Authentication
+from pybrpc.client.connection import (
+    ClientConnection,
+    ConnectionOwner,
+    ConnectionStatistics,
+    protocol_error,
+)
+from pybrpc.client.unauthenticated_request import UnauthenticatedRequest
+from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.message import Message, OversizedMessage, RpcRequest, RpcResponse
+from pybrpc.protocols.protocol import RpcProtocol
+from pybrpc.transport.delivery import deliver
+from pybrpc.transport.socket import Socket
+from pybrpc.transport.write_request import WriteRequest
+
+if TYPE_CHECKING:
+    from pybrpc.client.attempt import Attempt
+    from pybrpc.rpc.timeout_queue import TimeoutQueues
+
+_correlation_ids = itertools.count(1)
+
+
+class RpcConnection(ClientConnection):
+    """A connection of an RpcProtocol, such as baidu_std."""
+
+    __slots__ = (
+        "_authentication",
+        "_late_answers",
+        "_pending",
+        "_protocol",
+        "_unknown_answers",
+        "last_id",
+    )
+
+    def __init__(
+        self,
+        socket: Socket,
+        timeouts: TimeoutQueues,
+        protocol: RpcProtocol,
+        owner: ConnectionOwner | None = None,
+        authentication: Authentication | None = None,
+    ) -> None:
+        super().__init__(socket, timeouts, owner)
+        self.last_id = 0
+        self._authentication = authentication
+        """`None` if there is none, or once the server is content with it."""
+        self._protocol = protocol
+        self._pending: dict[int, Attempt] = {}
+        self._late_answers = 0
+        self._unknown_answers = 0
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._pending)
+
+    def send(self, attempt: Attempt) -> None:
+        correlation_id = next(_correlation_ids)
+        request = _request_of(attempt, correlation_id)
+        packed = self._protocol.pack_request(request)
+        authentication = self._authentication
+        if authentication is None or authentication.is_sent:
+            write_request = WriteRequest(packed)
+        else:
+            write_request = self._unauthenticated(attempt, request, packed, authentication)
+        attempt.write_request = write_request
+        attempt.correlation_id = correlation_id
+        if correlation_id > self.last_id:
+            self.last_id = correlation_id
+        self._pending[correlation_id] = attempt
+        try:
+            self.socket.write_request(write_request)
+        except RpcError:
+            if self._take(attempt):
+                raise
+
+    def on_failed(self, socket: Socket, error: RpcError) -> None:
+        authentication = self._authentication
+        refusal = None if authentication is None else authentication.refusal
+        super().on_failed(socket, refusal or error)
+
+    def statistics(self) -> ConnectionStatistics:
+        return ConnectionStatistics(
+            in_flight=len(self._pending),
+            late_answers=self._late_answers,
+            unknown_answers=self._unknown_answers,
+            socket=self.socket.statistics(),
+        )
+
+    def _unauthenticated(
+        self,
+        attempt: Attempt,
+        request: RpcRequest,
+        packed: IOBuf,
+        authentication: Authentication,
+    ) -> WriteRequest:
+        # What the caller may change meanwhile.
+        if request.attachment is not None:
+            request.attachment = request.attachment.copy()
+        if request.user_fields:
+            request.user_fields = dict(request.user_fields)
+        waiting = UnauthenticatedRequest(attempt, request, packed, self._protocol, authentication)
+        return waiting.as_write_request()
+
+    def _take(self, attempt: Attempt) -> bool:
+        return self._pending.pop(attempt.correlation_id, None) is not None
+
+    def _take_all(self) -> list[Attempt]:
+        taken: list[Attempt] = []
+        while self._pending:
+            for correlation_id in list(self._pending):
+                attempt = self._pending.pop(correlation_id, None)
+                if attempt is not None:
+                    taken.append(attempt)
+        return taken
+
+    def _on_messages(self, messages: list[Message]) -> None:
+        for message in messages:
+            attempt = self._pending.pop(message.correlation_id, None)
+            if isinstance(message, RpcRequest) or (
+                not isinstance(message, RpcResponse) and message.is_request
+            ):
+                self._refuse_request(attempt)
+            elif attempt is None:
+                self._count_dropped(message.correlation_id)
+            elif isinstance(message, RpcResponse):
+                self._on_response(attempt, message)
+            elif isinstance(message, OversizedMessage):
+                self._give_up_reading(attempt, message.reason)
+            else:
+                self._note_answer()
+                attempt.call.on_bad_response(attempt, message.reason)
+
+    def _on_response(self, attempt: Attempt, response: RpcResponse) -> None:
+        authentication = self._authentication
+        if not response.error_code:
+            if authentication is not None:
+                self._authentication = None
+            if self._tells_free:
+                self._note_end(is_clean=True)
+            attempt.call.on_response(attempt, response)
+            return
+        error = make_rpc_error(
+            response.error_code,
+            response.error_text,
+            phase=Phase.SERVER,
+            peer=str(self.socket.remote_side),
+            is_remote=True,
+        )
+        # What is to be closed must not be free before: somebody else would get it.
+        if authentication is not None and authentication.is_refused(attempt, error):
+            self.log_off()
+        elif response.error_code != ErrorCode.ELOGOFF:
+            self._note_answer()
+        attempt.call.on_error_response(attempt, error)
+
+    def _refuse_request(self, attempt: Attempt | None) -> None:
+        socket = self.socket
+        error = protocol_error(socket, f"{socket.description} sent a request to a client")
+        # Failed first: who hears of it and calls again must not get this connection.
+        deliveries = socket.mark_failed(error)
+        if attempt is not None:
+            attempt.call.on_attempt_failed(attempt, error)
+        deliver(deliveries)
+
+    def _give_up_reading(self, attempt: Attempt, reason: str) -> None:
+        socket = self.socket
+        deliveries = socket.mark_failed(
+            protocol_error(socket, f"Close {socket.description}: {reason}")
+        )
+        attempt.call.on_bad_response(attempt, reason)
+        deliver(deliveries)
+
+    def _count_dropped(self, correlation_id: int) -> None:
+        if 0 < correlation_id <= self.last_id:
+            self._late_answers += 1
+        else:
+            self._unknown_answers += 1
+
+
+def _request_of(attempt: Attempt, correlation_id: int) -> RpcRequest:
+    call = attempt.call
+    method: Any = call.method
+    controller = call.controller
+    if controller is None:
+        return RpcRequest(
+            correlation_id,
+            method.service_name,
+            method.name,
+            call.body,
+            timeout_ms=call.wire_timeout_ms(),
+        )
+    return RpcRequest(
+        correlation_id,
+        method.service_name,
+        method.name,
+        call.body,
+        attachment=controller._request_attachment,
+        log_id=controller.log_id,
+        request_id=controller.request_id,
+        timeout_ms=call.wire_timeout_ms(),
+        user_fields=controller._request_user_fields,
+        compress_type=controller.request_compress_type,
+        checksum_type=controller.request_checksum_type,
+        checksum_value=controller._checksum_value,
+        checksum_with_attachment=controller.request_checksum_attachment or None,
+    )

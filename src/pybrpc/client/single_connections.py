@@ -1,0 +1,80 @@
+"""SingleConnections: all calls share one connection, or a fixed number of them in turn."""
+
+from __future__ import annotations
+
+import itertools
+
+from pybrpc.client.call import Call
+from pybrpc.client.connection import ClientConnection
+from pybrpc.client.connection_maker import ConnectionMaker
+from pybrpc.client.shared_source import SharedSource
+from pybrpc.client.source_settings import SourceSettings
+from pybrpc.transport.socket_map import ConnectionPlace
+
+
+class SingleConnections(SharedSource):
+    """bRPC's connection type "single", with `settings.connections` parallel ones to the peer."""
+
+    __slots__ = ("_first", "_next", "_places")
+
+    def __init__(self, maker: ConnectionMaker, settings: SourceSettings | None = None) -> None:
+        settings = settings or SourceSettings()
+        super().__init__(maker, settings)
+        self._places = [
+            ConnectionPlace(self, lambda: self.make_for(self)) for _ in range(settings.connections)
+        ]
+        self._first = self._places[0] if settings.connections == 1 else None
+        self._next = itertools.count()
+
+    @property
+    def connections(self) -> list[ClientConnection]:
+        """The last one of each place, dead or alive, and those that go when their calls end."""
+        current = [place.current for place in self._places if place.current is not None]
+        return list(dict.fromkeys(current) | self._connections)
+
+    def get(self, call: Call) -> ClientConnection | None:
+        connection = (self._first or self._place_in_turn()).current
+        if connection is not None and connection.is_usable:
+            return connection
+        if self._dialer.health.is_down:
+            return self._take_live(call) or self._get_fresh(call)
+        return self._get_fresh(call)
+
+    def spare(self, used: ClientConnection) -> ClientConnection | None:
+        for place in self._places:
+            connection = _live(place)
+            if connection is None and not self._dialer.health.is_down:
+                connection = place.get()
+            if connection is not None and connection is not used:
+                return connection
+        return used if used.is_usable else None
+
+    def retire(self, connection: ClientConnection) -> None:
+        connection.is_logged_off = True
+
+    def _take_live(self, call: Call | None) -> ClientConnection | None:
+        for _ in self._places:
+            connection = _live(self._place_in_turn())
+            if connection is not None:
+                return connection
+        return None
+
+    def _can_serve(self) -> bool:
+        return True
+
+    def _make_if_allowed(self, call: Call | None) -> ClientConnection | None:
+        for place in self._places:
+            if _live(place) is None:
+                return place.get()
+        return self._place_in_turn().get()
+
+    def _keep(self, connection: ClientConnection) -> bool:
+        return any(place.offer(connection) for place in self._places)
+
+    def _place_in_turn(self) -> ConnectionPlace[ClientConnection]:
+        return self._places[next(self._next) % len(self._places)]
+
+
+def _live(place: ConnectionPlace[ClientConnection]) -> ClientConnection | None:
+    connection = place.current
+    return connection if connection is not None and connection.is_usable else None

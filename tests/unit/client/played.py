@@ -1,0 +1,162 @@
+"""What a Call meets, played by the test: connections, timers, and a call that notes its ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.client.attempt import Attempt
+from pybrpc.client.call import Call
+from pybrpc.client.call_options import CallOptions
+from pybrpc.errors import ErrorCode, Phase, make_rpc_error
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.message import RpcResponse
+from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.method import methods_of
+from pybrpc.testing.step_dispatcher import FakeClock, StepDispatcher
+from pybrpc.transport.write_request import Progress, WriteRequest
+from tests.protos import conformance_pb2 as pb
+
+ECHO = next(methods_of(pb.DESCRIPTOR.services_by_name["EchoService"]))
+PEER = Endpoint("10.0.0.1", 8000)
+OnSend = Callable[["PlayedConnection", Attempt], None]
+
+
+class PlayedSocket:
+    remote_side = PEER
+    local_side = None
+    is_connected = True
+
+
+class PlayedTimeouts:
+    """In the place of TimeoutQueues and of its queue. Entries are calls and hedges."""
+
+    def __init__(self) -> None:
+        self.entries: list[Any] = []
+
+    @property
+    def calls(self) -> list[Any]:
+        return [entry for entry in self.entries if isinstance(entry, Call)]
+
+    def of(self, timeout_s: float) -> PlayedTimeouts:
+        return self
+
+    def add(self, entry: Any) -> None:
+        if entry not in self.entries:
+            self.entries.append(entry)
+
+    def discard(self, entry: Any) -> None:
+        if entry in self.entries:
+            self.entries.remove(entry)
+
+
+def written_request() -> WriteRequest:
+    request = WriteRequest(IOBuf())
+    request.progress = Progress.WRITTEN
+    return request
+
+
+class PlayedConnection:
+    """Numbers attempts; `on_send` says what happens inside each send, before it is pending.
+
+    It is its own source.
+    """
+
+    endpoint = PEER
+
+    def __init__(self, *on_send: OnSend, clock: FakeClock | None = None) -> None:
+        self.socket = PlayedSocket()
+        self.timeouts = PlayedTimeouts()
+        self.dispatcher = StepDispatcher(clock=clock)
+        self.pending: dict[int, Attempt] = {}
+        self.requests: list[WriteRequest] = []
+        self.sent = 0
+        self.given_back = 0
+        self._on_send = on_send
+
+    # --- as a source ---
+
+    def get(self, call: Call) -> Any:
+        return self
+
+    def spare(self, used: Any) -> Any:
+        return self
+
+    # --- as a connection ---
+
+    def send(self, attempt: Attempt) -> None:
+        number = self.sent = self.sent + 1
+        attempt.write_request = written_request()
+        self.requests.append(attempt.write_request)
+        attempt.correlation_id = number
+        if number <= len(self._on_send):
+            self._on_send[number - 1](self, attempt)
+        self.pending[number] = attempt
+
+    def give_back(self) -> None:
+        self.given_back += 1
+
+    def take(self, attempt: Attempt) -> bool:
+        return self.take_number(attempt.correlation_id) is not None
+
+    def take_number(self, number: int) -> Attempt | None:
+        return self.pending.pop(number, None)
+
+    # --- what the peer does ---
+
+    def answer(self, response: RpcResponse | None = None, number: int = 0) -> RpcResponse:
+        """To attempt `number`, or to the one that was sent last."""
+        attempt = self.take_number(number or max(self.pending))
+        response = response or RpcResponse(number)
+        if attempt is not None:
+            attempt.call.on_response(attempt, response)
+        return response
+
+    def answer_error(self, code: int, number: int = 0) -> None:
+        attempt = self.take_number(number or max(self.pending))
+        if attempt is not None:
+            attempt.call.on_error_response(attempt, make_rpc_error(code, "no", phase=Phase.SERVER))
+
+    def break_down(self, code: int = ErrorCode.EEOF, number: int = 0) -> None:
+        attempt = self.take_number(number or max(self.pending))
+        if attempt is not None:
+            error = make_rpc_error(code, "broken", phase=Phase.WAITING)
+            attempt.call.on_attempt_failed(attempt, error)
+
+
+class PlayedCall(Call):
+    __slots__ = ("__weakref__", "ends")
+
+    def on_done(self) -> None:
+        self.ends.append(self.error or self.response)  # type: ignore[has-type]
+
+
+def make_call(
+    source: Any,
+    timeout_s: float | None = 5,
+    controller: Controller | None = None,
+    kind: type[PlayedCall] = PlayedCall,
+    **options: Any,
+) -> PlayedCall:
+    request = pb.EchoRequest(message="x")
+    call = kind(source, ECHO, request, timeout_s, CallOptions(**options), controller)
+    call.ends = []
+    return call
+
+
+def start(source: Any, *arguments: Any, **options: Any) -> PlayedCall:
+    call = make_call(source, *arguments, **options)
+    call.start()
+    return call
+
+
+def raise_error(code: int) -> OnSend:
+    def on_send(connection: PlayedConnection, attempt: Attempt) -> None:
+        raise make_rpc_error(code, "refused", phase=Phase.WAITING)
+
+    return on_send
+
+
+def nothing(connection: PlayedConnection, attempt: Attempt) -> None:
+    pass
