@@ -67,15 +67,6 @@ def test_recorded_failure_differs_in_the_address_only(kind: Kind) -> None:
     assert bytes(BAIDU_STD.pack_response(answer)) == recorded("fail", "server")
 
 
-@pytest.mark.parametrize("case", ["gzip", "zlib", "snappy"])
-def test_recorded_compressed_request_is_refused(case: str) -> None:
-    with serving() as peer:
-        peer.sock.sendall(recorded(case, "client"))
-        answer = peer.read_answer()
-    assert answer.error_code == ErrorCode.EREQUEST
-    assert f"CompressType={case}" in answer.error_text
-
-
 def test_short_service_name() -> None:
     with serving() as peer:
         assert text_of(peer.call(service="EchoService")) == "hello"

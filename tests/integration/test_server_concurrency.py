@@ -149,6 +149,7 @@ def test_requests_of_a_connection_that_is_gone_are_not_run() -> None:
         with RawPeer(start(server)) as peer:
             peer.send(*(request(i) for i in range(10)))
             gate.wait_entered()
+            peer.reset()
         wait_until(lambda: server.statistics().connections == 0)
         gate.open()
         wait_until(lambda: server.statistics().running == 0)
@@ -156,14 +157,16 @@ def test_requests_of_a_connection_that_is_gone_are_not_run() -> None:
 
 
 @pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
-def test_is_canceled_says_that_the_caller_is_gone(kind: Any) -> None:
-    entered, gone = threading.Event(), threading.Event()
+@pytest.mark.parametrize("how", ["close", "reset", "shut_writing"])
+def test_is_canceled_says_that_the_caller_is_gone(kind: Any, how: str) -> None:
+    """Also by shutting its writing side: most peers that do so are gone."""
+    entered = threading.Event()
     seen: list[bool] = []
 
     def look(request: Any, controller: Controller) -> Any:
         seen.append(controller.is_canceled)
         entered.set()
-        gone.wait(30)
+        wait_until(lambda: controller.is_canceled)
         seen.append(controller.is_canceled)
         return echo(request, controller)
 
@@ -171,9 +174,8 @@ def test_is_canceled_says_that_the_caller_is_gone(kind: Any) -> None:
         with RawPeer(start(server)) as peer:
             peer.send(request(1))
             assert entered.wait(30)
-        wait_until(lambda: server.statistics().connections == 0)
-        gone.set()
-        wait_until(lambda: server.statistics().running == 0)
+            getattr(peer, how)()
+        wait_until(lambda: server.statistics().connections == server.statistics().running == 0)
     assert seen == [False, True]
 
 

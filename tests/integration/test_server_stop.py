@@ -11,7 +11,9 @@ import pytest
 
 from pybrpc.errors import ErrorCode, ServerStateError
 from pybrpc.rpc.controller import Controller
+from pybrpc.server import stop_report
 from pybrpc.transport.runtime import default_runtime
+from pybrpc.transport.socket_options import SocketOptions
 from tests.unit.server.raw_peer import EchoResponse, RawPeer, request, text_of
 from tests.unit.server.serving import (
     Gate,
@@ -248,10 +250,90 @@ def call_until_refused(endpoint: Any) -> None:
         return
 
 
-def test_peer_that_shuts_writing_down_is_forgotten() -> None:
-    """A peer that shuts its writing side down is gone, as for bRPC."""
+def messages_of(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
+def test_unfinished_says_what_runs_and_for_whom(kind: Any) -> None:
+    gate = Gate()
+    with make_server(kind(gate), echo) as server, RawPeer(start(server)) as peer:
+        assert server.unfinished() == []
+        peer.send(request(1))
+        gate.wait_entered()
+        (call,) = server.unfinished()
+        assert call.method == "conformance.EchoService.Echo"
+        assert call.peer == "{}:{}".format(*peer.sock.getsockname())
+        assert (call.age_s > 0, call.connection) == (True, "open")
+        (connection,) = server.unfinished_connections()
+        assert (connection.peer, connection.state) == (call.peer, "open")
+        assert (connection.running, connection.unwritten_bytes) == (1, 0)
+        gate.open()
+        assert text_of(peer.read_answer()) == "hello"
+        wait_until(lambda: server.unfinished() == [])
+
+
+def test_stop_says_what_it_waits_for_and_what_it_gave_up(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """brpc#2665: else nobody knows why Join hangs."""
+    monkeypatch.setattr(stop_report, "FIRST_S", 0.01)
+    gate = Gate()
+    with make_server(gate) as server, RawPeer(start(server)) as peer:
+        peer.send(request(1))
+        gate.wait_entered()
+        server.stop(0.2)
+        assert server.join()
+        text = messages_of(caplog)
+        where = "{}:{}".format(*peer.sock.getsockname())
+        assert f"the server on {server.endpoint}, stopping for" in text
+        assert f"still waits for 1 requests (conformance.EchoService.Echo of {where} for" in text
+        assert f"1 connections ({where}, open, 1 requests running" in text
+        assert "gives up 1 requests (conformance.EchoService.Echo of" in text
+        assert 2 <= len(caplog.records) <= 8, "each wait is twice as long as the last"
+        (call,) = server.unfinished()
+        assert call.connection == "gone"
+        gate.open()
+        wait_until(lambda: server.unfinished() == [])
+
+
+def test_stop_that_ends_soon_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with make_server() as server, RawPeer(start(server)) as peer:
         text_of(peer.call())
-        peer.sock.shutdown(socket.SHUT_WR)
+        server.stop(NO_GRACE_NEEDED)
+        peer.close()
+        assert server.join()
+    assert caplog.records == []
+
+
+def test_stop_waits_for_answers_as_long_as_the_grace() -> None:
+    """A peer that reads them slowly, but reads, is not cut off before."""
+    options = SocketOptions(send_buffer_bytes=65536)
+
+    def respond(request: Any, controller: Controller) -> Any:
+        return EchoResponse(message="z" * 10_000_000)
+
+    with make_server(respond, options=options) as server, RawPeer(start(server)) as peer:
+        peer.send(request(1))
+        wait_until(lambda: server.statistics().requests == 1)
+        wait_until(lambda: not server.unfinished())
+        server.stop(NO_GRACE_NEEDED)
+        assert not server.join(timeout=2.5)
+        assert len(text_of(peer.read_answer())) == 10_000_000
         assert peer.read_to_end() == b""
-        wait_until(lambda: server.statistics().connections == 0)
+        peer.close()
+        assert server.join()
+
+
+def test_stop_in_the_midst_of_answers_to_a_peer_that_had_shut_writing() -> None:
+    gate = Gate()
+    with make_server(gate) as server, RawPeer(start(server)) as peer:
+        peer.send(request(1))
+        gate.wait_entered()
+        peer.sock.shutdown(socket.SHUT_WR)
+        wait_until(lambda: server.unfinished()[0].connection == "half-closed")
+        server.stop(NO_GRACE_NEEDED)
+        gate.open()
+        assert text_of(peer.read_answer()) == "hello"
+        assert peer.read_to_end() == b""
+        assert server.join()

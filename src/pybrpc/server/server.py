@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import ssl
 import time
+from collections.abc import Iterable
 from typing import Self
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -13,13 +16,23 @@ from pybrpc.base.deadline import checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ServerStateError
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
+from pybrpc.rpc.authenticator import Authenticator
 from pybrpc.server.quit_signals import quit_signals
-from pybrpc.server.server_run import ServerRun, ServerSettings
+from pybrpc.server.server_run import ServerRun
+from pybrpc.server.server_settings import (
+    ServerSettings,
+    checked_idle_timeout_s,
+    protocols_named,
+)
 from pybrpc.server.service_registry import ServiceRegistry
 from pybrpc.server.statistics import ServerStatistics
+from pybrpc.server.unfinished import UnfinishedCall, UnfinishedConnection
 from pybrpc.server.worker_pool import MAX_WORKERS
+from pybrpc.transport.acceptor import ListenError
 from pybrpc.transport.runtime import Runtime, default_runtime
 from pybrpc.transport.socket_options import SocketOptions
+from pybrpc.transport.tls.server_tls import ServerTls
+from pybrpc.transport.tls.server_tls_contexts import ServerTlsContexts
 
 DEFAULT_GRACE_S = 5.0
 _THREADS_S = 1.0
@@ -49,27 +62,44 @@ class Server:
         self,
         *,
         max_concurrency: int = 0,
+        max_connections: int = 0,
+        idle_timeout: float | None = None,
         max_body_size: int = DEFAULT_MAX_BODY_SIZE,
         max_workers: int = MAX_WORKERS,
+        enabled_protocols: Iterable[str] = (),
+        auth: Authenticator | None = None,
+        tls: ServerTls | ssl.SSLContext | None = None,
         options: SocketOptions | None = None,
         runtime: Runtime | None = None,
     ) -> None:
         """
         max_concurrency  requests that may run at once, over all connections; more are answered
                          with ELIMIT; 0: no limit
+        max_connections  connections at once; one more is accepted and closed at once; 0: no limit
+        idle_timeout     seconds after which a connection is closed on which no request runs, no
+                         answer waits to be written, and no message was completed: a message has to
+                         arrive whole within this time of the one before. `None`: never
         max_body_size    bytes of a request after its fixed header; a longer one is answered with
                          EREQUEST and its connection closed
         max_workers      threads for plain handlers; more requests than that wait in a queue
+        enabled_protocols   names, such as ["baidu_std"]; others are not understood. Default: all
+        auth             judges the credential in the first request of each connection
+        tls              certificates and how they are used; clients without TLS are then refused,
+                         unless `ServerTls(allow_plaintext=True)`. TlsConfigError.
         options          of accepted connections
         runtime          whose dispatcher thread is used; default: the process's
         """
-        if max_concurrency < 0 or max_workers < 1 or max_body_size < 1:
-            raise ValueError(
-                "max_concurrency must be at least 0, max_workers and max_body_size at least 1"
-            )
         self._registry = ServiceRegistry()
         self._settings = ServerSettings(
-            max_concurrency, max_workers, ParseLimits(max_body_size), options or SocketOptions()
+            max_concurrency,
+            max_workers,
+            ParseLimits(max_body_size),
+            options or SocketOptions(),
+            max_connections,
+            checked_idle_timeout_s(idle_timeout),
+            auth,
+            protocols_named(enabled_protocols),
+            None if tls is None else ServerTlsContexts(ServerTls.of(tls)),
         )
         self._runtime = runtime
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -85,6 +115,23 @@ class Server:
         if self.is_running:
             raise ServerStateError("add services before the server is started")
         self._registry.add(service, impl)
+
+    def remove_service(self, service: ServiceDescriptor) -> None:
+        """Serve it no more. ServerStateError: the server runs, or the service was not added."""
+        if self.is_running:
+            raise ServerStateError("remove services before the server is started")
+        self._registry.remove(service)
+
+    def set_max_concurrency(self, method: str, limit: int) -> None:
+        """Let at most `limit` requests of a method run at once; more are answered with ELIMIT.
+
+        `method` is "package.Service.Method" or "Service.Method"; 0 lifts the limit. May be called
+        while the server runs, from any thread; requests that run already don't count.
+        ServerStateError if there is no such method. After bRPC's `MaxConcurrencyOf`.
+        """
+        if limit < 0:
+            raise ValueError(f"limit must be at least 0, not {limit}")
+        self._registry.entry_named(method).max_concurrency = limit
 
     def start(self, address: str | Endpoint) -> Endpoint:
         """Listen on "host:port", port 0 for a free one; return where. Begins to serve at once.
@@ -104,6 +151,22 @@ class Server:
         self._pid = os.getpid()
         return run.acceptor.endpoint
 
+    def start_in_range(self, host: str, ports: range) -> Endpoint:
+        """`start` on the first port of `ports` that nobody listens on.
+
+        ListenError if all are taken, or if `host` can't be listened on at all.
+        """
+        if not ports:
+            raise ValueError(f"a range of ports with at least one in it, not {ports!r}")
+        for port in ports:
+            try:
+                return self.start(Endpoint(host, port))
+            except ListenError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+        reason = f"Fail to listen on {host}: ports {ports[0]} to {ports[-1]} are all taken"
+        raise ListenError(errno.EADDRINUSE, reason)
+
     @property
     def endpoint(self) -> Endpoint:
         """Where it listens; ServerStateError before the first start."""
@@ -116,6 +179,16 @@ class Server:
         """Whether it was started, in this process, and is not over; true while it stops."""
         run = self._current_run()
         return run is not None and not run.stopped.is_set
+
+    def reload_tls(self) -> None:
+        """Load the certificates again, for connections that are accepted from now on.
+
+        Any thread; blocks for reading files. TlsConfigError if one of them is bad: then all stays
+        as it was. ServerStateError if the server was made without TLS.
+        """
+        if self._settings.tls is None:
+            raise ServerStateError("the server was made without tls=")
+        self._settings.tls.reload()
 
     def stop(self, grace: float | None = DEFAULT_GRACE_S) -> None:
         """Begin to stop, and return at once; `join` and `wait_stopped` wait for the end.
@@ -175,7 +248,21 @@ class Server:
     def statistics(self) -> ServerStatistics:
         """What it has done since it was last started; all zeros before."""
         run = self._current_run()
-        return ServerStatistics(0, 0, 0, 0, 0, 0) if run is None else run.statistics()
+        return ServerStatistics(0, 0, 0, 0, 0, 0, 0) if run is None else run.statistics()
+
+    def unfinished(self) -> list[UnfinishedCall]:
+        """The requests that were let in and are not answered, oldest first.
+
+        After a stop whose grace was too short: those whose handlers still run.
+        """
+        run = self._current_run()
+        calls = [] if run is None else run.unfinished()
+        return sorted(calls, key=lambda call: -call.age_s)
+
+    def unfinished_connections(self) -> list[UnfinishedConnection]:
+        """The connections that are open; a stop waits for those on which something is to do."""
+        run = self._current_run()
+        return [] if run is None else run.unfinished_connections()
 
     def __enter__(self) -> Self:
         return self

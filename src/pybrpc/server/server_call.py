@@ -19,7 +19,8 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.body import parse_request, serialize_response
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.outbox import FLUSH_S, Outbox
+from pybrpc.server.outbox import FLUSH_S, LARGE_BYTES, Outbox
+from pybrpc.server.unfinished import UnfinishedCall
 
 if TYPE_CHECKING:
     from pybrpc.server.handler_loop import HandlerLoop
@@ -89,7 +90,7 @@ class ServerCall:
 
     def leave(self) -> None:
         """The answer stands: who gets it may send the next request under the same limit."""
-        self.connection.run.running.discard(self)
+        self.connection.run.leave(self)
 
     def end(self) -> None:
         """The answer is queued, or nobody will read it."""
@@ -106,15 +107,19 @@ class ServerCall:
         controller.local_side = connection.socket.local_side
         controller._request_attachment = request.attachment
         controller._request_user_fields = request.user_fields
+        controller._note_request(request)
         controller._server_identity = connection.identity
-        controller._is_canceled = connection.is_gone
+        controller._is_canceled = connection.is_canceled
+        controller.auth_context = connection.auth_context
+        controller.tls = connection.socket.tls
         return controller
 
     def _parse(self) -> Message:
         socket = self.connection.socket
         if socket.backlog.is_crowded:
-            raise OvercrowdedError(f"Connection to {socket.remote_side} is overcrowded")
-        return parse_request(self.request, self.entry.request_class)
+            raise OvercrowdedError(f"Connection to {self.connection.peer} is overcrowded")
+        limits = self.connection.run.settings.limits
+        return parse_request(self.request, self.entry.request_class, limits.max_body_size)
 
     def _fail(self, controller: Controller, error: BaseException) -> None:
         if isinstance(error, RpcError):
@@ -128,7 +133,7 @@ class ServerCall:
         """The bytes of the answer; one that can't be packed becomes the answer that says so."""
         if not controller.error_code:
             try:
-                return self._pack_success(controller, response)
+                return self._not_too_much(self._pack_success(controller, response))
             except RpcError as error:
                 _close_coroutine(response)
                 controller.set_failed(error.code, error.text)
@@ -145,17 +150,38 @@ class ServerCall:
             bare.set_failed(error.code, error.text)
             return protocol.pack_response(failure_of(self.request.correlation_id, bare))
 
+    def _not_too_much(self, answer: IOBuf) -> IOBuf:
+        """An answer passes the marks of the backlog, but not if its peer has long stopped reading:
+        many that run at once would make this process grow without limit."""
+        size = len(answer)
+        if size >= LARGE_BYTES and self.connection.socket.backlog.is_swamped_by(size):
+            peer = self.connection.peer
+            raise OvercrowdedError(
+                f"An answer of {size} bytes was dropped: Connection to {peer} is overcrowded"
+            )
+        return answer
+
     def _pack_success(self, controller: Controller, response: object) -> IOBuf:
+        body = serialize_response(response, self.entry.response_class, controller)
         return self.connection.protocol.pack_response(
             RpcResponse(
                 self.request.correlation_id,
                 0,
                 "",
-                serialize_response(response, self.entry.response_class),
+                body,
                 controller._response_attachment,
                 controller._response_user_fields,
+                compress_type=controller.response_compress_type,
+                checksum_type=controller.response_checksum_type,
+                checksum_value=controller._checksum_value,
+                checksum_with_attachment=controller.response_checksum_attachment or None,
             )
         )
+
+    def unfinished(self) -> UnfinishedCall:
+        """Itself, for people."""
+        connection, age_s = self.connection, time.monotonic() - self.received_at
+        return UnfinishedCall(self.entry.full_name, connection.peer, age_s, connection.state)
 
     def __repr__(self) -> str:
         age_s = time.monotonic() - self.received_at

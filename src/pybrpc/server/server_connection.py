@@ -1,4 +1,10 @@
-"""ServerConnection: one accepted connection; turns its messages into calls."""
+"""ServerConnection: one accepted connection; turns its messages into calls.
+
+Its end comes in steps. Input ends first: the peer shuts its writing side, sends what makes no sense
+or is refused. What was let in before is still run, answered and written; then the connection is
+closed gently. A peer that shuts its writing side is most likely gone, so its calls are told that
+they are canceled, but it may as well have sent its last request and wait for the answer.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +12,22 @@ import socket as _socket
 import time
 from typing import TYPE_CHECKING
 
-from pybrpc.errors import ErrorCode, ProtocolError, RpcError
+from pybrpc.errors import AuthenticationError, ErrorCode, HandshakeError, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD
-from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcRequest
+from pybrpc.protocols.message import (
+    BadMessage,
+    Message,
+    OversizedMessage,
+    RpcRequest,
+    RpcResponse,
+)
 from pybrpc.protocols.protocol import RpcProtocol
+from pybrpc.rpc.authenticator import AuthContext
 from pybrpc.rpc.controller import Controller
 from pybrpc.server.outbox import write_answer
 from pybrpc.server.server_call import ServerCall, failure_of
+from pybrpc.server.unfinished import UnfinishedConnection
 from pybrpc.transport.message_cutter import MessageCutter
 from pybrpc.transport.socket import Socket
 
@@ -24,26 +38,50 @@ LINGER_S = 1.0
 """How long a peer gets to close a connection on which this side has said all."""
 
 LONG_LINGER_S = 10.0
-"""The same, for a peer that is still sending a message that is too long."""
+"""The same, for a peer that may still be sending."""
 
 
 class ServerConnection:
     """The SocketUser of one accepted connection."""
 
-    __slots__ = ("_cutter", "identity", "is_closing", "run", "socket")
+    __slots__ = (
+        "_cutter",
+        "_has_peer_ended",
+        "_is_verified",
+        "active_at",
+        "auth_context",
+        "calls",
+        "identity",
+        "is_closing",
+        "is_ended",
+        "run",
+        "socket",
+    )
 
     def __init__(self, run: ServerRun, sock: _socket.socket) -> None:
         """Take over an accepted socket. OSError if its peer has gone already."""
         self.run = run
+        self.calls: set[ServerCall] = set()
+        """Let in, and the answer is not queued yet."""
+        self.active_at = time.monotonic()
+        """When the last message was completed, or answered."""
+        self.auth_context: AuthContext | None = None
+        self.is_ended = False
+        """Whether no more messages are taken."""
         self.is_closing = False
-        self._cutter = MessageCutter(run.settings.limits)
+        self._has_peer_ended = False
+        self._is_verified = run.settings.auth is None
+        self._cutter = MessageCutter(run.settings.limits, run.settings.protocols)
+        tls = run.settings.tls
         self.socket = Socket.of(
             sock,
             run.dispatcher,
             user=self,
             options=run.settings.options,
             cutter=self._cutter,
+            layer=None if tls is None else tls.new_layer(),
             pauses_reads_when_crowded=True,
+            process_backlog=run.process_backlog,
         )
         self.identity = f"[{self.socket.local_side}]"
         """What leads the texts of errors that this side sends, as in bRPC."""
@@ -53,82 +91,154 @@ class ServerConnection:
         """What the peer speaks."""
         return self._cutter.protocol or BAIDU_STD
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request runs on it, or an answer is not written yet."""
+        return bool(self.calls) or self.socket.backlog.requests > 0
+
     def is_gone(self) -> bool:
+        """Nothing can be written to the peer any more."""
         return self.socket.error is not None
 
+    def is_canceled(self) -> bool:
+        """The peer is gone, or says that it will send nothing more."""
+        return self._has_peer_ended or self.socket.error is not None
+
+    def on_connected(self, socket: Socket) -> None:
+        """Nothing to do: the peer speaks first."""
+
     def on_messages(self, socket: Socket, messages: list[Message]) -> None:
-        received_at = time.monotonic()
+        received_at = self.active_at = time.monotonic()
+        if not self._is_verified and not self._verify(messages[0]):
+            return
         calls: list[ServerCall] = []
         for message in messages:
             if type(message) is RpcRequest:
                 call = self._admit(message, received_at)
                 if call is not None:
                     calls.append(call)
-            else:
-                self._on_other(message)
+            elif not self._answers(message):
+                break
         if calls:
             self.run.start_calls(calls)
+        self.close_if_answered()
+
+    def on_end(self, socket: Socket, error: RpcError) -> bool:
+        if error.code == ErrorCode.EEOF:
+            self._has_peer_ended = True
+            if not self.is_busy:
+                return False
+        else:
+            self.run.bad_input_log.warn("%s", error.text)
+        self.is_ended = True
+        self.close_if_answered()
+        return True
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
+        if isinstance(error, HandshakeError):
+            self.run.bad_input_log.warn("%s", error.text)
         self.run.forget(self)
+
+    def close_if_answered(self) -> None:
+        """Close it if no more messages are taken and nothing runs on it. Inside a turn."""
+        if self.is_ended and not self.calls and not self.is_closing:
+            self.close_gently(IOBuf(), LONG_LINGER_S)
 
     def close_gently(self, last_words: IOBuf, linger_s: float) -> None:
         """Let what is queued be written, then `last_words`, and that nothing follows.
 
         Then wait for the peer to close, at most `linger_s` seconds: closing at once could reset
-        the connection before the peer has read its last answers. Inside a turn.
+        the connection before the peer has read its last answers. Again, to wait no longer than
+        that. Inside a turn.
         """
-        self.is_closing = True
-        self.socket.close_after_write(last_words)
-        self.close_later(linger_s)
-
-    def close_later(self, linger_s: float) -> None:
-        """Close in `linger_s` seconds, or as much later as the peer needs to take what it gets."""
-        self.run.dispatcher.call_at(time.monotonic() + linger_s, self._close_if_written)
-
-    def _close_if_written(self) -> None:
-        if not self.socket.backlog.size_bytes:
+        self.is_ended = self.is_closing = True
+        if self.socket.is_connected:
+            self.socket.close_after_write(last_words, linger_s)
+        else:
+            # In the midst of a handshake there is nothing to lose.
             self.socket.close()
-        elif self.socket.error is None:
-            self.close_later(LINGER_S)
+
+    def unfinished(self) -> UnfinishedConnection:
+        """What is still to be done on it."""
+        socket = self.socket
+        unwritten_bytes = socket.backlog.size_bytes
+        return UnfinishedConnection(self.peer, self.state, len(self.calls), unwritten_bytes)
+
+    @property
+    def peer(self) -> str:
+        return str(self.socket.remote_side or "a peer without address")
+
+    @property
+    def state(self) -> str:
+        """In a word, for people."""
+        if self.is_gone():
+            return "gone"
+        if self.is_closing:
+            return "closing"
+        return "half-closed" if self.is_ended else "open"
+
+    def _verify(self, message: Message) -> bool:
+        """Judge the credential of the first message; False, and refused, if it is not good."""
+        auth, client = self.run.settings.auth, self.socket.remote_side
+        credential = message.credential if isinstance(message, RpcRequest) else None
+        try:
+            if auth is not None and client is not None:
+                self.auth_context = auth.verify_credential(credential or b"", client)
+        except Exception as reason:
+            log = self.run.auth_log
+            log.warn("Fail to authenticate %s", self.socket.description, reason=reason)
+            self._refuse_to_authenticate(message.correlation_id)
+            return False
+        self._is_verified = True
+        return True
+
+    def _refuse_to_authenticate(self, correlation_id: int) -> None:
+        """As bRPC's VerifyRpcRequest: a bare text, without this side's address."""
+        self.run.requests += 1
+        self.run.errors.increment_and_get(1)
+        answer = RpcResponse(
+            correlation_id,
+            int(AuthenticationError.default_code),
+            "Fail to authenticate",
+            compress_type=None,
+            content_type=None,
+            checksum_type=None,
+            checksum_value=None,
+        )
+        self.close_gently(self.protocol.pack_response(answer), LONG_LINGER_S)
 
     def _admit(self, request: RpcRequest, received_at: float) -> ServerCall | None:
         run = self.run
         run.requests += 1
         entry = run.registry.get(request.service, request.method)
-        if entry is None or run.is_stopping or run.is_full:
+        if entry is None or run.is_stopping or run.is_full or entry.is_full:
             self._refuse(request.correlation_id, run.why_refused(request))
             return None
         call = ServerCall(self, request, entry, received_at)
+        self.calls.add(call)
         run.let_in(call)
         return call
 
-    def _on_other(self, message: Message) -> None:
-        if isinstance(message, BadMessage) and message.is_request:
+    def _answers(self, message: Message) -> bool:
+        """Answer what is no whole request; False if nothing behind it can be taken."""
+        if isinstance(message, BadMessage | OversizedMessage) and message.is_request:
             self.run.requests += 1
-            self._refuse(message.correlation_id, _bad_request(message.reason))
-        elif isinstance(message, OversizedMessage) and message.is_request:
-            self.run.requests += 1
-            error = _bad_request(message.reason)
-            self.close_gently(self._refusal(message.correlation_id, error), LONG_LINGER_S)
-        else:
-            text = f"Close {self.socket.description}: a server got a response"
-            self.socket.set_failed(ProtocolError(text, is_remote=True))
+            error = RpcError(message.reason, code=ErrorCode.EREQUEST)
+            self._refuse(message.correlation_id, error)
+            return isinstance(message, BadMessage)
+        text = f"Close {self.socket.description}: a server got a response"
+        self.run.bad_input_log.warn("%s", text)
+        self.is_ended = True
+        self.socket.discard_reads()
+        return False
 
     def _refuse(self, correlation_id: int, error: RpcError) -> None:
-        write_answer(self.socket, self._refusal(correlation_id, error))
-
-    def _refusal(self, correlation_id: int, error: RpcError) -> IOBuf:
         self.run.errors.increment_and_get(1)
         controller = Controller()
         controller._server_identity = self.identity
         controller.set_failed(error.code, error.text)
-        return self.protocol.pack_response(failure_of(correlation_id, controller))
+        answer = self.protocol.pack_response(failure_of(correlation_id, controller))
+        write_answer(self.socket, answer)
 
     def __repr__(self) -> str:
-        state = ", closing" if self.is_closing else ""
-        return f"<ServerConnection {self.socket!r}{state}>"
-
-
-def _bad_request(reason: str) -> RpcError:
-    return RpcError(reason, code=ErrorCode.EREQUEST)
+        return f"<ServerConnection {self.state} of {self.socket!r}>"

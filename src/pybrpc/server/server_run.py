@@ -4,15 +4,19 @@ A stop goes in steps, all in turns of the dispatcher:
 
     close the acceptor; from now on requests are refused with ELOGOFF
     a connection without running requests: write what is queued, shut writing down, wait for EOF
-    the grace, or the linger after that, is over: close what is left
+    the linger after that is over: close it
+    after 1 s, 2 s, 4 s, ...: log what is still waited for
+    the grace is over: log what is given up, close what is left
     no connection is left: close the workers and the loop of async handlers; wake who joins
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import socket as _socket
+import time
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.deadline import NEVER
@@ -20,29 +24,22 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import LimitReachedError, RpcError, ServerStoppingError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest
-from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.server.handler_loop import HandlerLoop
+from pybrpc.server.idle_watch import IdleWatch
+from pybrpc.server.limited_log import LimitedLog
 from pybrpc.server.server_call import ServerCall
 from pybrpc.server.server_connection import LINGER_S, ServerConnection
+from pybrpc.server.server_settings import ServerSettings
 from pybrpc.server.service_registry import SLOW_S, ServiceRegistry
 from pybrpc.server.statistics import ServerStatistics
 from pybrpc.server.stop_latch import StopLatch
+from pybrpc.server.stop_report import StopReport
+from pybrpc.server.unfinished import UnfinishedCall, UnfinishedConnection
 from pybrpc.server.worker import Task
 from pybrpc.server.worker_pool import WorkerPool
 from pybrpc.transport.acceptor import Acceptor
 from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
 from pybrpc.transport.runtime import Runtime
-from pybrpc.transport.socket_options import SocketOptions
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """What a Server was made with."""
-
-    max_concurrency: int
-    max_workers: int
-    limits: ParseLimits
-    options: SocketOptions
 
 
 class ServerRun:
@@ -59,23 +56,32 @@ class ServerRun:
     ) -> None:
         """Listen. Raises ListenError."""
         self.registry = registry
-        self.settings = settings
+        options = settings.options.or_else(runtime.default_socket_options)
+        self.settings = dataclasses.replace(settings, options=options)
         self.dispatcher = dispatcher
         self.max_concurrency = settings.max_concurrency
         self.running: set[ServerCall] = set()
         """Let in and not answered yet: what max_concurrency limits."""
-        self.unwritten: set[ServerCall] = set()
-        """Those, and what has an answer that is not queued yet: what a stop waits for."""
         self.connections: set[ServerConnection] = set()
         self.requests = 0
+        self.refused_connections = 0
         self.errors = atomic_counter()
         self.is_stopping = False
         self.stopped = StopLatch()
+        self.process_backlog = runtime.backlog
+        self.auth_log = LimitedLog()
+        self.bad_input_log = LimitedLog()
+        self._refused_log = LimitedLog()
+        self._report: StopReport | None = None
+        self._idle_watch: IdleWatch | None = None
         self._stop_deadline = NEVER
         self._review_is_posted = False
         self.acceptor = Acceptor(endpoint, dispatcher, self._on_accepted, runtime)
         self.pool = WorkerPool(dispatcher, settings.max_workers)
         self.handler_loop = HandlerLoop(loop) if registry.has_async_methods else None
+        if settings.idle_timeout_s is not None:
+            self._idle_watch = IdleWatch(self.connections, dispatcher, settings.idle_timeout_s)
+            self._idle_watch.start()
         self.acceptor.start()
 
     # --- in turns of the dispatcher, on behalf of connections ---
@@ -98,11 +104,16 @@ class ServerRun:
             self.handler_loop.start_calls(async_calls)
 
     def why_refused(self, request: RpcRequest) -> RpcError:
-        """Checked in the order of bRPC: stopping, limit, service and method."""
+        """Checked in the order of bRPC: stopping, limit, service and method, its limit."""
         if self.is_stopping:
             return ServerStoppingError("Server is stopping")
         if self.is_full:
             return LimitReachedError(f"Reached server's max_concurrency={self.max_concurrency}")
+        entry = self.registry.get(request.service, request.method)
+        if entry is not None:
+            what = f"{entry.full_name}'s ConcurrencyLimiter"
+            count = entry.max_concurrency + 1
+            return LimitReachedError(f"Rejected by {what}, concurrency={count}")
         return self.registry.why_not(request.service, request.method)
 
     @property
@@ -112,16 +123,29 @@ class ServerRun:
 
     def let_in(self, call: ServerCall) -> None:
         self.running.add(call)
-        self.unwritten.add(call)
+        if call.entry.max_concurrency:
+            call.entry.running.add(call)
 
     # --- from any thread ---
 
+    def leave(self, call: ServerCall) -> None:
+        """The answer of a call stands: it counts under no limit any more."""
+        self.running.discard(call)
+        if call.entry.running:
+            call.entry.running.discard(call)
+
     def end_call(self, call: ServerCall) -> None:
         """The answer of a call is queued, or nobody will read it."""
-        self.running.discard(call)
-        self.unwritten.discard(call)
+        connection = call.connection
+        self.leave(call)
+        connection.calls.discard(call)
+        if self._idle_watch is not None:
+            connection.active_at = time.monotonic()
         if self.is_stopping:
             self._post_review()
+        elif connection.is_ended and not connection.calls:
+            with contextlib.suppress(DispatcherClosedError):
+                self.dispatcher.post(connection.close_if_answered)
 
     def forget(self, connection: ServerConnection) -> None:
         """A connection has failed or was closed."""
@@ -149,10 +173,22 @@ class ServerRun:
             accepted=self.acceptor.accepted,
             requests=self.requests,
             errors=self.errors.get(),
+            refused_connections=self.refused_connections,
             connections=len(self.connections),
             running=len(self.running),
             workers=self.pool.worker_count,
         )
+
+    def unfinished(self) -> list[UnfinishedCall]:
+        """What was let in and is not answered, or whose answer is not queued yet."""
+        calls = set(self.running)
+        for connection in list(self.connections):
+            calls.update(list(connection.calls))
+        return [call.unfinished() for call in calls]
+
+    def unfinished_connections(self) -> list[UnfinishedConnection]:
+        """The connections that are not closed yet."""
+        return [connection.unfinished() for connection in list(self.connections)]
 
     # --- the steps of a stop ---
 
@@ -160,15 +196,20 @@ class ServerRun:
         if self.stopped.is_set:
             return
         self.acceptor.close()
+        if self._report is None:
+            self._report = StopReport(self)
+            self._report.start()
         for connection in list(self.connections):
             if connection.is_closing:
-                connection.close_later(LINGER_S)
+                connection.close_gently(IOBuf(), LINGER_S)
         self._review()
         if not self.stopped.is_set:
             self.dispatcher.call_at(self._stop_deadline, self._on_grace_over)
 
     def _on_grace_over(self) -> None:
         if not self.stopped.is_set:
+            if self._report is not None:
+                self._report.give_up()
             self._close_connections()
             # After what closing has posted, so that no descriptor is left when the stop is over.
             self.dispatcher.post(self._end)
@@ -186,14 +227,16 @@ class ServerRun:
         self._review_is_posted = False
         if self.stopped.is_set:
             return
-        busy = {call.connection for call in list(self.unwritten)}
         for connection in list(self.connections):
-            if connection not in busy and not connection.is_closing:
+            if not connection.calls and not connection.is_closing:
                 connection.close_gently(IOBuf(), LINGER_S)
         if not self.connections:
             self._end()
 
     def _end(self) -> None:
+        for watch in (self._report, self._idle_watch):
+            if watch is not None:
+                watch.end()
         self.pool.close()
         if self.handler_loop is not None:
             self.handler_loop.close()
@@ -210,6 +253,13 @@ class ServerRun:
             connection.socket.close()
 
     def _on_accepted(self, sock: _socket.socket) -> None:
+        limit = self.settings.max_connections
+        if 0 < limit <= len(self.connections):
+            sock.close()
+            self.refused_connections += 1
+            where = self.acceptor.endpoint
+            self._refused_log.warn("Close a new connection to %s: max_connections=%d", where, limit)
+            return
         connection = ServerConnection(self, sock)
         self.connections.add(connection)
         if connection.is_gone():

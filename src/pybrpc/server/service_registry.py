@@ -23,9 +23,18 @@ that waited for the GIL."""
 
 
 class MethodEntry:
-    """One method that is served, and how long its handler takes."""
+    """One method that is served, how long its handler takes, and how many may run at once."""
 
-    __slots__ = ("full_name", "handler", "is_async", "mean_s", "request_class", "response_class")
+    __slots__ = (
+        "full_name",
+        "handler",
+        "is_async",
+        "max_concurrency",
+        "mean_s",
+        "request_class",
+        "response_class",
+        "running",
+    )
 
     def __init__(self, method: Method, handler: Handler) -> None:
         self.full_name = method.full_name
@@ -38,6 +47,14 @@ class MethodEntry:
         self.mean_s = 0.0
         """Moving average of seconds in the handler. Written by many threads; losing a value in a
         race does no harm."""
+        self.max_concurrency = 0
+        """Requests of this method that may run at once; 0: no limit of its own."""
+        self.running: set[object] = set()
+        """Those that do, counted only while there is a limit."""
+
+    @property
+    def is_full(self) -> bool:
+        return 0 < self.max_concurrency <= len(self.running)
 
     def note_duration(self, seconds: float) -> None:
         if seconds > _COUNTED_S:
@@ -74,6 +91,24 @@ class ServiceRegistry:
             entry = MethodEntry(method, handler)
             self._entries[service.full_name, method.name] = entry
             self._entries[service.name, method.name] = entry
+
+    def remove(self, service: ServiceDescriptor) -> None:
+        """Serve it no more. ServerStateError if it was not added."""
+        if self._services.get(service.name) != service.full_name:
+            raise ServerStateError(f"service {service.full_name} was not added")
+        del self._services[service.name]
+        for method in methods_of(service):
+            del self._entries[service.full_name, method.name]
+            del self._entries[service.name, method.name]
+
+    def entry_named(self, full_name: str) -> MethodEntry:
+        """The entry of "package.Service.Method" or "Service.Method"; ServerStateError if none."""
+        service_name, _, method_name = full_name.rpartition(".")
+        entry = self.get(service_name, method_name)
+        if entry is None:
+            known = ", ".join(entry.full_name for entry in self.entries())
+            raise ServerStateError(f"no method {full_name!r} was added; there are: {known}")
+        return entry
 
     def get(self, service_name: str, method_name: str) -> MethodEntry | None:
         """The entry of a method, by the full or the short name of its service."""

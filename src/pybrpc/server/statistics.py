@@ -15,6 +15,8 @@ class ServerStatistics:
     """Requests that were read, refused ones among them."""
     errors: int
     """Requests that were answered with an error."""
+    refused_connections: int
+    """Connections that were accepted over max_connections and closed at once."""
     connections: int
     running: int
     """Requests that were let in and have no answer yet."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections import deque
-from collections.abc import Callable
-
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.waiting import block_until_woken, until_woken
+from pybrpc.base.wake_list import Wake, WakeList
 
 
 class StopLatch:
@@ -17,30 +14,24 @@ class StopLatch:
     __slots__ = ("_waiters", "is_set")
 
     def __init__(self) -> None:
-        self._waiters: deque[Callable[[], None]] = deque()
+        self._waiters = WakeList()
         self.is_set = False
 
     def set(self) -> None:
         """Wake everybody, now and later. Any thread, never blocks."""
         self.is_set = True
-        while self._waiters:
-            with contextlib.suppress(IndexError):
-                self._waiters.popleft()()
+        self._waiters.wake_all()
 
     def wait(self, deadline: float = NEVER) -> bool:
         """Block until it is set or `deadline`, in monotonic seconds; say whether it is set."""
-        block_until_woken(self._add, self._discard, deadline)
+        block_until_woken(self._add, self._waiters.discard, deadline)
         return self.is_set
 
     async def wait_async(self) -> None:
         """Wait in any asyncio loop until it is set."""
-        await until_woken(self._add, self._discard)
+        await until_woken(self._add, self._waiters.discard)
 
-    def _add(self, wake: Callable[[], None]) -> None:
-        self._waiters.append(wake)
+    def _add(self, wake: Wake) -> None:
+        self._waiters.add(wake)
         if self.is_set:
-            self.set()
-
-    def _discard(self, wake: Callable[[], None]) -> None:
-        with contextlib.suppress(ValueError):
-            self._waiters.remove(wake)
+            self._waiters.wake_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from typing import Any, Self
 
 from pybrpc.base.endpoint import Endpoint
@@ -63,6 +64,15 @@ class RawPeer:
         while part := self.sock.recv(65536):
             parts.append(part)
         return b"".join(parts)
+
+    def shut_writing(self) -> None:
+        """Send no more; go on reading."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Close with RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
 
     def close(self) -> None:
         self.sock.close()

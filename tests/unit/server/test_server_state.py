@@ -58,7 +58,8 @@ def test_address_in_use() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_concurrency": -1}, {"max_workers": 0}, {"max_body_size": 0}]
+    "options",
+    [{"max_concurrency": -1}, {"max_connections": -1}, {"max_workers": 0}, {"max_body_size": 0}],
 )
 def test_options_that_make_no_sense(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least"):
@@ -142,7 +143,7 @@ def test_repr_says_the_state_in_words() -> None:
 
 def test_statistics_count() -> None:
     with make_server() as server:
-        assert server.statistics() == ServerStatistics(0, 0, 0, 0, 0, 0)
+        assert server.statistics() == ServerStatistics(0, 0, 0, 0, 0, 0, 0)
         endpoint = start(server)
         with RawPeer(endpoint) as peer, RawPeer(endpoint) as other:
             text_of(peer.call())
@@ -150,7 +151,13 @@ def test_statistics_count() -> None:
             assert peer.call("Sing").error_code
             statistics = server.statistics()
             assert dataclasses.replace(statistics, workers=0) == ServerStatistics(
-                accepted=2, requests=3, errors=1, connections=2, running=0, workers=0
+                accepted=2,
+                requests=3,
+                errors=1,
+                refused_connections=0,
+                connections=2,
+                running=0,
+                workers=0,
             )
             assert statistics.workers >= 1
 

@@ -140,3 +140,22 @@ def test_handler_that_was_slow_becomes_fast_again() -> None:
     for _ in range(20):
         entry.note_duration(0.0)
     assert entry.mean_s < SLOW_S
+
+
+def test_removed_service_is_not_found_any_more() -> None:
+    registry = filled()
+    registry.remove(SERVICE)
+    assert registry.get(SERVICE.full_name, "Echo") is None
+    assert registry.get(SERVICE.name, "Echo") is None
+    assert registry.service_names == []
+    with pytest.raises(ServerStateError, match="was not added"):
+        registry.remove(SERVICE)
+    registry.add(SERVICE, EchoService())
+
+
+def test_entry_is_found_by_the_full_name_of_its_method() -> None:
+    registry = filled()
+    entry = registry.entry_named("conformance.EchoService.Echo")
+    assert entry is registry.entry_named("EchoService.Echo")
+    with pytest.raises(ServerStateError, match=r"there are: conformance\.EchoService\.Echo"):
+        registry.entry_named("EchoService.Sing")

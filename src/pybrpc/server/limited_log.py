@@ -1,0 +1,35 @@
+"""LimitedLog: warnings that a peer can cause as often as it likes, at most one a second."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+logger = logging.getLogger("pybrpc")
+
+PAUSE_S = 1.0
+
+
+class LimitedLog:
+    """Warnings of one kind. The first is logged at once; the next says how many were left out.
+
+    Used by one thread at a time; a race would only miscount.
+    """
+
+    __slots__ = ("_left_out", "_quiet_until")
+
+    def __init__(self) -> None:
+        self._left_out = 0
+        self._quiet_until = 0.0
+
+    def warn(self, text: str, *values: object, reason: BaseException | None = None) -> None:
+        """Log `text % values`, with the traceback of `reason` if there is one."""
+        now = time.monotonic()
+        if now < self._quiet_until:
+            self._left_out += 1
+            return
+        if self._left_out:
+            text, values = f"{text} (and %d more like it)", (*values, self._left_out)
+        self._left_out = 0
+        self._quiet_until = now + PAUSE_S
+        logger.warning(text, *values, exc_info=reason)

@@ -1,0 +1,153 @@
+"""Credentials: the first request of a connection is judged, as C++ bRPC does it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import ErrorCode
+from pybrpc.rpc.authenticator import AuthContext
+from pybrpc.rpc.controller import Controller
+from pybrpc.server import Server
+from tests.unit.server.raw_peer import EchoResponse, RawPeer, packed, request, text_of
+from tests.unit.server.serving import as_async, echo, make_server, serving, start, wait_until
+
+VECTORS = Path(__file__).parents[1] / "golden" / "vectors"
+GOOD = b"secret-token"
+"""What the recorded C++ client sends."""
+
+KINDS = pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
+
+
+class TokenAuth:
+    """Knows one token, and keeps whom it judged."""
+
+    def __init__(self) -> None:
+        self.judged: list[tuple[bytes, Endpoint]] = []
+
+    def generate_credential(self) -> bytes:
+        return GOOD
+
+    def verify_credential(self, credential: bytes, client: Endpoint) -> AuthContext | None:
+        self.judged.append((credential, client))
+        if credential != GOOD:
+            raise PermissionError(f"the token {credential!r} is not known here")
+        return AuthContext(user="alice", roles="reader", is_service=True)
+
+
+def recorded(case: str, role: str) -> bytes:
+    return (VECTORS / f"baidu_std_{case}.{role}.bin").read_bytes()
+
+
+def whoami(request: Any, controller: Controller) -> Any:
+    context = controller.auth_context
+    return EchoResponse(message="nobody" if context is None else f"{context.user}")
+
+
+@pytest.mark.parametrize("is_bytewise", [False, True], ids=["whole", "byte by byte"])
+@pytest.mark.parametrize("case", ["auth", "noauth"])
+def test_answers_are_those_of_cpp(case: str, is_bytewise: bool) -> None:
+    def answer(request: Any, controller: Controller) -> Any:
+        return EchoResponse(message=request.message, attachment_bytes=0)
+
+    frame, expected = recorded(case, "client"), recorded(case, "server")
+    with serving(answer, auth=TokenAuth()) as peer:
+        for piece in [bytes([byte]) for byte in frame] if is_bytewise else [frame]:
+            peer.sock.sendall(piece)
+        received = b""
+        while len(received) < len(expected):
+            received += peer.sock.recv(65536)
+        assert received == expected
+        peer.shut_writing()
+        assert peer.read_to_end() == b""
+
+
+@KINDS
+def test_handlers_see_who_the_caller_is(kind: Any) -> None:
+    auth = TokenAuth()
+    with serving(kind(whoami), auth=auth) as peer:
+        assert text_of(peer.call(credential=GOOD)) == "alice"
+        assert text_of(peer.call()) == "alice"
+        assert text_of(peer.call(credential=b"later ones are not looked at")) == "alice"
+        assert auth.judged == [(GOOD, Endpoint(*peer.sock.getsockname()))]
+
+
+def test_without_authenticator_nobody_is_asked() -> None:
+    with serving(whoami) as peer:
+        assert text_of(peer.call(credential=b"whatever")) == "nobody"
+
+
+def test_each_connection_is_judged() -> None:
+    auth = TokenAuth()
+    with make_server(whoami, auth=auth) as server:
+        endpoint = start(server)
+        for _ in range(3):
+            with RawPeer(endpoint) as peer:
+                assert text_of(peer.call(credential=GOOD)) == "alice"
+        assert len(auth.judged) == 3
+
+
+@KINDS
+@pytest.mark.parametrize("credential", [None, b"", b"wrong"])
+def test_refused_peer_is_told_and_closed_and_nothing_of_it_is_run(
+    credential: bytes | None, kind: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran: list[str] = []
+
+    def note(request: Any, controller: Controller) -> Any:
+        ran.append(request.message)
+        return echo(request, controller)
+
+    with make_server(kind(note), auth=TokenAuth()) as server, RawPeer(start(server)) as peer:
+        first = request(7, credential=credential)
+        peer.sock.sendall(packed(first, *(request(i, credential=GOOD) for i in range(20))))
+        answer = peer.read_answer()
+        assert (answer.correlation_id, answer.error_code) == (7, ErrorCode.ERPCAUTH)
+        assert answer.error_text == "Fail to authenticate"
+        peer.send(request(8, credential=GOOD))
+        assert peer.read_to_end() == b""
+        peer.close()
+        wait_until(lambda: server.statistics().connections == 0)
+        statistics = server.statistics()
+        assert (statistics.requests, statistics.errors) == (1, 1)
+    assert ran == []
+    assert "is not known here" in caplog.text
+    assert "Fail to authenticate 127.0.0.1:" in caplog.text
+
+
+def test_message_without_a_request_in_it_is_refused_too() -> None:
+    """Its attachment is larger than it is, so nothing says who sent it."""
+    with serving(auth=TokenAuth()) as peer:
+        frame = bytearray(packed(request(7, credential=GOOD)))
+        assert frame[-7:] == b"\n\x05hello"
+        meta_size = int.from_bytes(frame[8:12], "big")
+        attachment_size = b"\x28\xe8\x07"
+        frame[12 + meta_size : 12 + meta_size] = attachment_size
+        frame[4:8] = (int.from_bytes(frame[4:8], "big") + 3).to_bytes(4, "big")
+        frame[8:12] = (meta_size + 3).to_bytes(4, "big")
+        peer.sock.sendall(frame)
+        assert peer.read_answer().error_code == ErrorCode.ERPCAUTH
+        assert peer.read_to_end() == b""
+
+
+def test_loop_that_drives_the_server_judges_too() -> None:
+    def talk(endpoint: Any) -> None:
+        with RawPeer(endpoint) as peer, RawPeer(endpoint) as refused:
+            assert text_of(peer.call(credential=GOOD)) == "alice"
+            assert refused.call().error_code == ErrorCode.ERPCAUTH
+            assert refused.read_to_end() == b""
+
+    async def run() -> None:
+        async with make_server(as_async(whoami), auth=TokenAuth()) as server:
+            await asyncio.to_thread(talk, start(server))
+
+    asyncio.run(run())
+
+
+def test_something_else_than_an_authenticator_is_refused() -> None:
+    with pytest.raises(TypeError, match="auth must be an Authenticator"):
+        Server(auth="secret")  # type: ignore[arg-type]

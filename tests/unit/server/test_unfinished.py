@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from pybrpc.server.unfinished import UnfinishedCall, UnfinishedConnection, describe
+
+
+def test_nothing_is_said_in_a_few_words() -> None:
+    assert describe([], []) == "0 requests; 0 connections"
+
+
+def test_call_and_connection_in_words() -> None:
+    call = UnfinishedCall("echo.Echo", "10.0.0.1:5", 12.34, "open")
+    gone = UnfinishedCall("echo.Echo", "10.0.0.1:6", 0.5, "gone")
+    connection = UnfinishedConnection("10.0.0.1:5", "closing", 2, 77)
+    assert describe([gone, call], [connection]) == (
+        "2 requests (echo.Echo of 10.0.0.1:5 for 12.3 s; "
+        "echo.Echo of 10.0.0.1:6 for 0.5 s, connection gone); "
+        "1 connections (10.0.0.1:5, closing, 2 requests running, 77 bytes unwritten)"
+    )
+
+
+def test_of_many_the_oldest_and_the_fullest_are_named() -> None:
+    calls = [UnfinishedCall("m", f"peer-{age}", age, "open") for age in range(1000)]
+    connections = [UnfinishedConnection(f"host-{size}", "open", 0, size) for size in range(1000)]
+    text = describe(calls, connections)
+    assert text.startswith("1000 requests (m of peer-999 for 999.0 s;")
+    assert "1000 connections (host-999, open" in text
+    assert text.count("and 995 more") == 2
+    assert len(text) < 1000
