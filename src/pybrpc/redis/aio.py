@@ -1,0 +1,7 @@
+"""pybrpc for Redis, awaited."""
+
+from __future__ import annotations
+
+from pybrpc.redis.aio_redis_channel import AioRedisChannel as RedisChannel
+
+__all__ = ["RedisChannel"]

@@ -1,0 +1,61 @@
+"""AioRedisChannel: Redis for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Self, Unpack, cast
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.client.aio_channel import AioChannel, AioStubMethod
+from pybrpc.client.channel import CHANNEL_TIMEOUT, Timeout
+from pybrpc.client.connection_maker import ConnectionMaker
+from pybrpc.protocols.redis import Argument, Reply
+from pybrpc.redis.redis_method import RedisMethod
+from pybrpc.redis.redis_options import RedisOptions, RedisSettings
+from pybrpc.redis.redis_request import RedisRequest
+from pybrpc.redis.redis_response import RedisResponse
+
+
+class AioRedisChannel(AioChannel):
+    """`pybrpc.redis.aio.RedisChannel`: commands from any number of tasks, over one connection.
+
+    The options are those of `pybrpc.redis.RedisChannel`; `share_with_threads` as in
+    `pybrpc.aio.Channel`.
+    """
+
+    def __init__(
+        self,
+        address: str | Endpoint,
+        *,
+        share_with_threads: bool = False,
+        **options: Unpack[RedisOptions],
+    ) -> None:
+        self._settings = RedisSettings.of(options)
+        super().__init__(address, share_with_threads=share_with_threads, **self._settings.channel)
+        method: Any = RedisMethod(self._settings.decode)
+        self._method: Any = AioStubMethod(self, method)
+
+    async def execute(self, *command: Argument, timeout: Timeout = CHANNEL_TIMEOUT) -> Reply:
+        """Send one command and await its reply: `await channel.execute("GET", "key")`.
+
+        Raises the RedisError that the reply is, or the RpcError that prevented it.
+        """
+        return (await self.call(RedisRequest().add(*command), timeout=timeout)).only()
+
+    def call(
+        self, request: RedisRequest, *, timeout: Timeout = CHANNEL_TIMEOUT
+    ) -> asyncio.Future[RedisResponse]:
+        """Send the commands, which are on their way when this returns; await the RedisResponse.
+
+        RedisErrors stand among its replies. Awaiting raises an RpcError.
+        """
+        return cast(asyncio.Future[RedisResponse], self._method(request, timeout=timeout))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    def make_method(self, method: Any) -> AioStubMethod:
+        raise TypeError(f"{self!r} speaks Redis; make a pybrpc.aio.Channel for a Stub")
+
+    def _maker(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionMaker:
+        return self._settings.maker(super()._maker(loop))

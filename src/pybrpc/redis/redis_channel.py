@@ -1,0 +1,93 @@
+"""RedisChannel: Redis for threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Self, Unpack, cast
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.client.channel import CHANNEL_TIMEOUT, Timeout
+from pybrpc.client.connection_maker import ConnectionMaker
+from pybrpc.client.sync_channel import Channel, StubMethod
+from pybrpc.errors import RpcError
+from pybrpc.protocols.redis import Argument, Reply
+from pybrpc.redis.redis_method import RedisMethod
+from pybrpc.redis.redis_options import RedisOptions, RedisSettings
+from pybrpc.redis.redis_request import RedisRequest
+from pybrpc.redis.redis_response import RedisResponse
+
+RedisDone = Callable[[RedisResponse | None, RpcError | None], None]
+
+
+class RedisChannel(Channel):
+    """Commands of Redis from any number of threads, over one connection.
+
+    username, password  of an ACL user; a password alone is the default user's
+    db                  number of the database; 0
+    client_name         what CLIENT LIST shows; "pybrpc"
+    protocol            3 (RESP3, or RESP2 with a server older than Redis 6), or 2
+    decode              give `str` instead of bytes; a reply that is no UTF-8 is a BadResponseError
+    max_body_size       bytes of one reply; what Redis lets a string be, 512 MiB. A longer one
+                        closes the connection.
+
+    The other options are those of `pybrpc.Channel`. Channels of a process with the same address,
+    login and options share their connection. It logs in when it connects, and again after it broke.
+
+    Threads send at once, and what they send meanwhile goes out together, so there is no pool to
+    size and nothing to check out. Commands of one thread run in its order. Since replies come in
+    the order of commands, one that takes long (KEYS *, a long script) delays everybody's; and what
+    answers more than once, blocks, or changes the connection (SUBSCRIBE, BLPOP, SELECT, WATCH, ...)
+    is refused with a BadRequestError that says what to use instead.
+
+    A call that ends with a timeout or a broken connection may have run, as far as it was sent. It
+    is sent again, `max_retry` times, only if nothing of it had left this process.
+    """
+
+    def __init__(self, address: str | Endpoint, **options: Unpack[RedisOptions]) -> None:
+        self._settings = RedisSettings.of(options)
+        super().__init__(address, **self._settings.channel)
+        method: Any = RedisMethod(self._settings.decode)
+        self._method: Any = StubMethod(self, method)
+
+    def execute(self, *command: Argument, timeout: Timeout = CHANNEL_TIMEOUT) -> Reply:
+        """Send one command and wait: `execute("SET", "key", "value")`.
+
+        Returns the reply; raises the RedisError that it is, or the RpcError that prevented it.
+        """
+        return self.call(RedisRequest().add(*command), timeout=timeout).only()
+
+    def call(self, request: RedisRequest, *, timeout: Timeout = CHANNEL_TIMEOUT) -> RedisResponse:
+        """Send the commands together and wait for all replies. RedisErrors stand among them.
+
+        Raises an RpcError. Not on the dispatcher thread, where callbacks run: WouldDeadlockError.
+        """
+        return cast(RedisResponse, self._method(request, timeout=timeout))
+
+    def future(
+        self, request: RedisRequest, *, timeout: Timeout = CHANNEL_TIMEOUT
+    ) -> Future[RedisResponse]:
+        """Send the commands. Never blocks. The future gives the RedisResponse or raises.
+
+        Cancelling it does not take back what was sent.
+        """
+        return cast(Future[RedisResponse], self._method.future(request, timeout=timeout))
+
+    def with_callback(
+        self, request: RedisRequest, done: RedisDone, *, timeout: Timeout = CHANNEL_TIMEOUT
+    ) -> None:
+        """Send the commands. Never blocks. Ends with `done(response, None)` or `done(None, error)`.
+
+        `done` is called once, mostly by the dispatcher thread; it must not block.
+        """
+        self._method.with_callback(request, done, timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def make_method(self, method: Any) -> StubMethod:
+        raise TypeError(f"{self!r} speaks Redis; make a pybrpc.Channel for a Stub")
+
+    def _maker(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionMaker:
+        return self._settings.maker(super()._maker(loop))

@@ -1,0 +1,151 @@
+"""RedisConnection: replies that find their callers by their order alone.
+
+An attempt is in `_pending` from before it is queued until somebody takes it out: its last reply,
+the failure of the socket, its deadline, or its cancellation. Taking out is one `pop`, so exactly
+one of them ends it.
+
+Its place among the replies is another matter, and no end of a call changes it. A message stands in
+`_waiting` if and only if its bytes are, or will be, on the wire, in their order, because one step
+makes both: `append_to`, which the holder of the write right runs for one message at a time, oldest
+first, before any of its bytes can leave and so before its reply can come. What is cancelled before
+that step never runs it, and counts for nothing. What is cancelled after it stays where it stands,
+and its replies are dropped when they come. Only the reader, one turn at a time, takes messages off
+the front. A broken connection takes the queue with it: its bytes are read no further.
+
+After bRPC's `PipelinedInfo`, `_pipeline_q` and `WriteOptions.pipelined_count`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from pybrpc.client.connection import (
+    ClientConnection,
+    ConnectionOwner,
+    ConnectionStatistics,
+    protocol_error,
+)
+from pybrpc.errors import Phase, RpcError
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush, Reply
+from pybrpc.redis.redis_method import RedisBody
+from pybrpc.transport.socket import Socket
+from pybrpc.transport.write_request import Progress, WriteRequest
+
+if TYPE_CHECKING:
+    from pybrpc.client.attempt import Attempt
+    from pybrpc.rpc.timeout_queue import TimeoutQueues
+
+
+class PipelinedMessage:
+    """A SocketMessage that is answered by `reply_count` replies."""
+
+    __slots__ = ("_body", "_waiting", "attempt", "replies")
+
+    def __init__(self, attempt: Attempt, waiting: deque[PipelinedMessage]) -> None:
+        self.attempt = attempt
+        self.replies: list[Reply] = []
+        self._body: RedisBody = attempt.call.body
+        self._waiting = waiting
+
+    def append_to(self, buffer: IOBuf) -> None:
+        """Take the place in the order of replies, and give the bytes."""
+        self._waiting.append(self)
+        buffer.append(self._body.packed)
+
+    def add(self, reply: Reply) -> bool:
+        """One more reply has come; True if it was the last."""
+        self.replies.append(reply)
+        return len(self.replies) == self._body.reply_count
+
+
+class PipelinedRequest(WriteRequest):
+    """A WriteRequest that counts as sent from when it was turned into bytes.
+
+    The peer may act on it, and close, before the system call that sends it has returned here.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, message: PipelinedMessage, size_bytes: int) -> None:
+        super().__init__(IOBuf(), message)
+        self.size_bytes = size_bytes
+
+    @property
+    def phase(self) -> Phase:
+        return Phase.SENT if self.progress is Progress.SET_UP else super().phase
+
+
+class RedisConnection(ClientConnection):
+    """A connection to Redis, shared by any number of callers."""
+
+    __slots__ = ("_late_answers", "_pending", "_pushes", "_waiting")
+
+    def __init__(
+        self, socket: Socket, timeouts: TimeoutQueues, owner: ConnectionOwner | None = None
+    ) -> None:
+        super().__init__(socket, timeouts, owner)
+        self._pending: dict[Attempt, bool] = {}
+        self._waiting: deque[PipelinedMessage] = deque()
+        self._late_answers = 0
+        self._pushes = 0
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._pending)
+
+    def send(self, attempt: Attempt) -> None:
+        message = PipelinedMessage(attempt, self._waiting)
+        request = PipelinedRequest(message, len(attempt.call.body.packed))
+        attempt.write_request = request
+        self._pending[attempt] = True
+        try:
+            self.socket.write_request(request)
+        except RpcError:
+            if self._take(attempt):
+                raise
+
+    def statistics(self) -> ConnectionStatistics:
+        """Pushes, which nobody has asked for, are among `unknown_answers`."""
+        return ConnectionStatistics(
+            in_flight=len(self._pending),
+            late_answers=self._late_answers,
+            unknown_answers=self._pushes,
+            socket=self.socket.statistics(),
+        )
+
+    def _take(self, attempt: Attempt) -> bool:
+        return self._pending.pop(attempt, False)
+
+    def _take_all(self) -> list[Attempt]:
+        # One that comes after this look finds the socket failed, and takes itself out.
+        return [attempt for attempt in list(self._pending) if self._take(attempt)]
+
+    def _on_messages(self, messages: list[Any]) -> None:
+        waiting = self._waiting
+        for reply in messages:
+            if type(reply) is RedisPush:
+                self._pushes += 1
+            elif not waiting:
+                self._refuse_reply(reply)
+                return
+            elif waiting[0].add(reply):
+                self._end(waiting.popleft())
+
+    def _end(self, message: PipelinedMessage) -> None:
+        attempt = message.attempt
+        if not self._take(attempt):
+            self._late_answers += 1
+            return
+        self._note_answer()
+        for reply in message.replies:
+            if type(reply) is BadReply:
+                attempt.call.on_bad_response(attempt, reply.reason)
+                return
+        attempt.call.on_response(attempt, message.replies)
+
+    def _refuse_reply(self, reply: Reply) -> None:
+        socket = self.socket
+        text = f"{socket.description} sent a reply that no command awaits: {reply!r:.200}"
+        socket.set_failed(protocol_error(socket, text))

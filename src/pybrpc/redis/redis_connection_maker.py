@@ -1,0 +1,48 @@
+"""RedisConnectionMaker: makes the connections of a RedisChannel."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from pybrpc.client.connection import ClientConnection, ConnectionOwner
+from pybrpc.client.connection_maker import ConnectionMaker
+from pybrpc.client.retry import RETRYABLE_CODES, RetryPolicy
+from pybrpc.errors import Phase, RpcError
+from pybrpc.protocols.redis import RedisCutter, RedisHandshake, RedisLogin
+from pybrpc.redis.redis_connection import RedisConnection
+from pybrpc.rpc.timeout_queue import TimeoutQueues
+from pybrpc.transport.socket import Socket, SocketSetup
+
+_NOTHING_LEFT = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE, Phase.QUEUED})
+
+
+def has_not_left(error: RpcError) -> bool:
+    """Whether the connection broke before a byte of the commands was sent.
+
+    What was sent may have run, and an INCR that runs twice is wrong: it is not sent again.
+    """
+    return error.phase in _NOTHING_LEFT and error.code in RETRYABLE_CODES
+
+
+RETRY_WHAT_HAS_NOT_LEFT = RetryPolicy(judge=has_not_left)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RedisConnectionMaker(ConnectionMaker):
+    """As ConnectionMaker; who logs in differently shares nothing."""
+
+    login: RedisLogin = RedisLogin()  # noqa: RUF009 - a frozen value
+
+    def _setup(self) -> SocketSetup:
+        setup = ConnectionMaker._setup(self)
+        setup["app_connect"] = RedisHandshake(self.login)
+        return setup
+
+    def _cutter(self) -> Any:
+        return RedisCutter(self.limits.max_body_size)
+
+    def _connection(
+        self, socket: Socket, timeouts: TimeoutQueues, owner: ConnectionOwner | None
+    ) -> ClientConnection:
+        return RedisConnection(socket, timeouts, owner)

@@ -1,0 +1,60 @@
+"""RedisOptions: the keyword options of both Redis channels."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, cast
+
+from pybrpc.client.channel import ChannelOptions
+from pybrpc.client.connection_maker import ConnectionMaker
+from pybrpc.protocols.redis import RedisLogin, check_hiredis
+from pybrpc.protocols.redis.redis_cutter import DEFAULT_MAX_REPLY_BYTES
+from pybrpc.redis.redis_connection_maker import RETRY_WHAT_HAS_NOT_LEFT, RedisConnectionMaker
+
+_MEANINGLESS = {
+    "backup_request_ms": "it would run commands twice",
+    "backup_request_policy": "it would run commands twice",
+    "auth": "a channel to Redis logs in by username= and password=",
+    "health_check": "it calls a method; a connection to Redis is up once it has logged in",
+}
+
+
+class RedisOptions(ChannelOptions, total=False):
+    """Those of `pybrpc.Channel`, and those that `RedisChannel` explains."""
+
+    username: str | None
+    password: str | None
+    db: int
+    client_name: str
+    protocol: Literal[2, 3]
+    decode: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """RedisOptions, checked and sorted by who needs them."""
+
+    login: RedisLogin
+    decode: bool
+    channel: ChannelOptions
+
+    @classmethod
+    def of(cls, options: RedisOptions) -> RedisSettings:
+        """MissingExtraError if hiredis is not installed; ValueError for what makes no sense."""
+        check_hiredis()
+        left = dict(options)
+        for name, why_not in _MEANINGLESS.items():
+            if left.get(name) is not None:
+                raise ValueError(f"leave out {name}: {why_not}")
+        names = {field.name for field in dataclasses.fields(RedisLogin)}
+        given = {name: left.pop(name) for name in names & left.keys()}
+        decode = bool(left.pop("decode", False))
+        left.setdefault("max_body_size", DEFAULT_MAX_REPLY_BYTES)
+        if left.get("retry_policy") is None:
+            left["retry_policy"] = RETRY_WHAT_HAS_NOT_LEFT
+        return cls(RedisLogin(**given), decode, cast(ChannelOptions, left))  # type: ignore[arg-type]
+
+    def maker(self, like: ConnectionMaker) -> RedisConnectionMaker:
+        """Makes connections to where `like` does."""
+        fields = {field.name: getattr(like, field.name) for field in dataclasses.fields(like)}
+        return RedisConnectionMaker(**fields, login=self.login)

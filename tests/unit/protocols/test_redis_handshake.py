@@ -1,0 +1,151 @@
+"""RedisHandshake against servers old and new, word by word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hiredis
+import pytest
+
+from pybrpc.errors import (
+    AuthenticationError,
+    BadRequestError,
+    HandshakeError,
+    Phase,
+    ProtocolError,
+    RpcError,
+)
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.redis.redis_handshake import RedisHandshake, RedisLogin
+
+HELLO_REPLY = b"%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n"
+UNKNOWN = b"-ERR unknown command `HELLO`, with args beginning with: `3`, \r\n"
+OK = b"+OK\r\n"
+
+
+def talk(login: RedisLogin, *replies: bytes, after: bytes = b"") -> list[str]:
+    """What a handshake says to a server that replies so; each reply comes a byte at a time."""
+    handshake, said, incoming = RedisHandshake(login), IOBuf(), IOBuf()
+    is_over = handshake.start(said)
+    for number, reply in enumerate(replies):
+        assert not is_over
+        is_last = number == len(replies) - 1
+        wire = reply + (after if is_last else b"")
+        for index in range(len(reply)):
+            assert not is_over
+            incoming.append(
+                wire[index:] if is_last and index == len(reply) - 1 else wire[index : index + 1]
+            )
+            is_over = handshake.on_data(incoming, said)
+    assert is_over
+    assert bytes(incoming) == after
+    return commands_in(bytes(said))
+
+
+def commands_in(wire: bytes) -> list[str]:
+    reader, found = hiredis.Reader(encoding="utf-8"), []
+    reader.feed(wire)
+    while command := reader.gets():
+        found.append(" ".join(command))
+    return found
+
+
+def failure(login: RedisLogin, *replies: bytes) -> RpcError:
+    with pytest.raises(RpcError) as caught:
+        talk(login, *replies)
+    error = caught.value
+    assert error.phase is Phase.HANDSHAKE
+    assert error.is_remote
+    return error
+
+
+def test_hello_alone() -> None:
+    assert talk(RedisLogin(), HELLO_REPLY) == ["HELLO 3 SETNAME pybrpc"]
+
+
+def test_everything_at_once_and_what_follows_is_left() -> None:
+    login = RedisLogin("app", "sesame", 3, "me")
+    said = talk(login, HELLO_REPLY, OK, after=b"+next\r\n")
+    assert said == ["HELLO 3 AUTH app sesame SETNAME me", "SELECT 3"]
+
+
+def test_a_password_alone_is_that_of_the_default_user() -> None:
+    said = talk(RedisLogin(password="sesame", client_name=""), HELLO_REPLY)
+    assert said == ["HELLO 3 AUTH default sesame"]
+
+
+@pytest.mark.parametrize(
+    "first", [UNKNOWN, b"-NOPROTO unsupported protocol version\r\n", b"-NOAUTH needed\r\n"]
+)
+def test_an_old_server_is_spoken_to_in_resp2(first: bytes) -> None:
+    said = talk(RedisLogin(password="sesame", db=2), first, OK, b"-ERR no names here\r\n", OK)
+    assert said[1:] == ["AUTH sesame", "CLIENT SETNAME pybrpc", "SELECT 2"]
+
+
+def test_resp2_says_no_hello() -> None:
+    login = RedisLogin("app", "sesame", protocol=2, client_name="")
+    assert talk(login, OK) == ["AUTH app sesame"]
+    assert talk(RedisLogin(protocol=2, client_name="")) == []
+
+
+def test_pushes_are_no_answer() -> None:
+    assert talk(RedisLogin(), b">1\r\n+hi\r\n" + HELLO_REPLY) == ["HELLO 3 SETNAME pybrpc"]
+
+
+@pytest.mark.parametrize(
+    ("login", "replies", "words"),
+    [
+        (RedisLogin(), [b"-NOAUTH HELLO must be called\r\n"], "NOAUTH HELLO .* give the channel"),
+        (RedisLogin(password="x"), [b"-WRONGPASS invalid\r\n"], "WRONGPASS invalid.*; check user"),
+        (RedisLogin(), [b"-DENIED protected mode\r\n"], "DENIED protected mode"),
+        (RedisLogin(password="x"), [UNKNOWN, b"-ERR invalid password\r\n"], "AUTH: ERR invalid pa"),
+        (RedisLogin(db=1), [HELLO_REPLY, b"-NOPERM no select\r\n"], "SELECT: NOPERM no select"),
+    ],
+)
+def test_a_login_that_is_refused(login: RedisLogin, replies: list[bytes], words: str) -> None:
+    error = failure(login, *replies)
+    assert type(error) is AuthenticationError
+    with pytest.raises(AuthenticationError, match=words):
+        raise error
+
+
+def test_a_database_that_does_not_exist() -> None:
+    error = failure(RedisLogin(db=99), HELLO_REPLY, b"-ERR DB index is out of range\r\n")
+    assert type(error) is BadRequestError
+    assert error.text == "Redis refuses SELECT: ERR DB index is out of range"
+
+
+@pytest.mark.parametrize(
+    "reply", [b"-LOADING dataset\r\n", b"-ERR max number of clients reached\r\n"]
+)
+def test_a_server_that_is_not_ready_may_be_tried_again(reply: bytes) -> None:
+    error = failure(RedisLogin(), reply)
+    assert type(error) is HandshakeError
+    assert error.name == "EFAILEDSOCKET"
+
+
+def test_a_server_that_speaks_something_else() -> None:
+    error = failure(RedisLogin(), b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert type(error) is ProtocolError
+    assert "does not speak the protocol of Redis" in error.text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"username": "app"}, "needs password="),
+        ({"db": -1}, "db must be"),
+        ({"db": "1"}, "db must be"),
+        ({"client_name": "two words"}, "without blanks"),
+        ({"protocol": 4}, "2 or 3"),
+    ],
+)
+def test_logins_that_make_no_sense(options: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        RedisLogin(**options)
+
+
+def test_the_password_is_not_shown() -> None:
+    login = RedisLogin("app", "sesame")
+    assert "sesame" not in f"{login!r} {RedisHandshake(login)!r}"
+    assert login != RedisLogin("app", "other")

@@ -1,0 +1,237 @@
+"""Replies of Redis: every type, every cut, and what a hostile server may send."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pybrpc.protocols.redis.redis_cutter import RedisCutter
+from pybrpc.protocols.redis.redis_error import RedisError
+from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush
+from pybrpc.protocols.redis.reply_scanner import MAX_DEPTH, MAX_ELEMENTS, MAX_LINE_BYTES
+
+REPLIES: list[tuple[bytes, Any]] = [
+    (b"+OK\r\n", b"OK"),
+    (b"-WRONGTYPE Operation\r\n", RedisError("WRONGTYPE Operation")),
+    (b":-42\r\n", -42),
+    (b"$5\r\nhello\r\n", b"hello"),
+    (b"$0\r\n\r\n", b""),
+    (b"$6\r\n\r\n*1\r\n\r\n", b"\r\n*1\r\n"),
+    (b"$-1\r\n", None),
+    (b"*-1\r\n", None),
+    (b"*0\r\n", []),
+    (b"*3\r\n:1\r\n$-1\r\n-ERR no\r\n", [1, None, RedisError("ERR no")]),
+    (b"*2\r\n*1\r\n*1\r\n:1\r\n*0\r\n", [[[1]], []]),
+    (b"_\r\n", None),
+    (b"#t\r\n", True),
+    (b"#f\r\n", False),
+    (b",1.5\r\n", 1.5),
+    (b",-inf\r\n", float("-inf")),
+    (
+        b"(3492890328409238509324850943850943825024385\r\n",
+        b"3492890328409238509324850943850943825024385",
+    ),
+    (b"=7\r\ntxt:abc\r\n", b"abc"),
+    (b"~2\r\n+a\r\n+b\r\n", [b"a", b"b"]),
+    (b"%2\r\n+a\r\n*1\r\n:1\r\n+b\r\n%0\r\n", {b"a": [1], b"b": {}}),
+    (b">2\r\n+invalidate\r\n*1\r\n+k\r\n", RedisPush((b"invalidate", [b"k"]))),
+]
+WIRE = b"".join(wire for wire, _ in REPLIES)
+VALUES = [value for _, value in REPLIES]
+
+
+def cut_parts(parts: Iterable[bytes], **limits: int) -> tuple[list[Any], RedisCutter]:
+    cutter, found = RedisCutter(**limits), []
+    for part in parts:
+        cutter.buffer.append(part)
+        found += cutter.cut()
+    return found, cutter
+
+
+def reason_of(*parts: bytes, **limits: int) -> str:
+    """Why the cutter gives up on what it was given."""
+    _, cutter = cut_parts(parts, **limits)
+    assert cutter.broken is not None
+    assert not cutter.buffer
+    return cutter.broken.reason
+
+
+@pytest.mark.parametrize(("wire", "value"), REPLIES)
+def test_each_type_of_reply(wire: bytes, value: Any) -> None:
+    found, cutter = cut_parts([wire])
+    assert found == [value]
+    assert type(found[0]) is type(value)
+    assert cutter.broken is None
+    assert not cutter.buffer
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, len(WIRE)])
+def test_replies_cut_anywhere(size: int) -> None:
+    found, cutter = cut_parts(WIRE[i : i + size] for i in range(0, len(WIRE), size))
+    assert found == VALUES
+    assert not cutter.buffer
+
+
+def test_a_reply_is_given_with_its_last_byte_and_not_before() -> None:
+    for wire, value in REPLIES:
+        found, cutter = cut_parts(wire[i : i + 1] for i in range(len(wire) - 1))
+        assert found == []
+        cutter.buffer.append(wire[-1:])
+        assert cutter.cut() == [value]
+
+
+def test_attributes_are_no_replies() -> None:
+    found, cutter = cut_parts([b"+a\r\n|1\r\n+ttl\r\n*1\r\n:3600\r\n+b\r\n|1\r\n+k\r\n+v\r\n"])
+    assert found == [b"a", b"b"]
+    assert not cutter.buffer
+
+
+def test_a_reply_that_python_cant_hold_spares_the_others() -> None:
+    found, cutter = cut_parts([b":1\r\n%1\r\n*1\r\n:1\r\n:2\r\n:3\r\n"])
+    assert [found[0], found[2]] == [1, 3]
+    assert isinstance(found[1], BadReply)
+    assert "unhashable" in found[1].reason
+    assert cutter.broken is None
+
+
+@pytest.mark.parametrize(
+    ("wire", "reason"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n", "no reply of Redis starts with b'HTTP/1.1 400 Bad"),
+        (b"\x00", "no reply of Redis starts with"),
+        (b"*one\r\n", "is no number"),
+        (b"$?\r\n", "is no number"),
+        (b"$" + b"9" * 5000 + b"\r\n", "is no number"),
+        (b":abc\r\n", "integer"),
+        (b"#x\r\n", "bool"),
+        (b"*1\r\n>1\r\n:1\r\n", "inside a reply"),
+        (b"*1\r\n|1\r\n:1\r\n:1\r\n:1\r\n", "inside a reply"),
+        (b"+" + bytes(MAX_LINE_BYTES + 1), "line of a reply is longer"),
+        (b"*1\r\n" * 100_000, f"nests deeper than {MAX_DEPTH}"),
+        (b"*2147483648\r\n", f"2147483648 elements, more than {MAX_ELEMENTS}"),
+        (b"%9223372036854775807\r\n", f"more than {MAX_ELEMENTS}"),
+        (b"*1000000\r\n" * 100, f"more than {MAX_ELEMENTS}"),
+    ],
+)
+def test_what_is_no_reply_breaks_it(wire: bytes, reason: str) -> None:
+    assert reason in reason_of(wire)
+
+
+def test_what_was_whole_before_the_garbage_is_given() -> None:
+    found, cutter = cut_parts([b":1\r\n:2\r\nrubbish\r\n"])
+    assert found == [1, 2]
+    assert cutter.broken is not None
+    cutter.buffer.append(b":3\r\n")
+    assert cutter.cut() == []
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"$1001\r\n",
+        b"*2\r\n$900\r\n" + bytes(900) + b"\r\n$100\r\n",
+        b"*100\r\n" + b"+abcdefg\r\n" * 100,
+    ],
+)
+def test_a_reply_over_the_limit_is_refused_before_it_is_received(wire: bytes) -> None:
+    assert "larger than max_body_size=1000" in reason_of(wire, max_bytes=1000)
+
+
+def test_a_reply_that_never_ends_is_given_up() -> None:
+    cutter = RedisCutter(max_bytes=100_000)
+    cutter.buffer.append(b"*4000000\r\n")
+    for _ in range(1000):
+        assert cutter.cut() == []
+        if cutter.broken is not None:
+            break
+        cutter.buffer.append(b":1\r\n" * 100)
+    assert cutter.broken is not None
+    assert "max_body_size=100000" in cutter.broken.reason
+
+
+def test_many_replies_in_one_read_take_linear_time() -> None:
+    """A second for what takes a fifth of one; were it quadratic, minutes."""
+    begin = time.process_time()
+    found, _ = cut_parts([b"$10\r\n0123456789\r\n" * 100_000])
+    assert len(found) == 100_000
+    assert time.process_time() - begin < 10
+
+
+def test_bytes_wanted_is_what_a_string_lacks() -> None:
+    cutter = RedisCutter()
+    assert cutter.bytes_wanted() == 0
+    cutter.buffer.append(b":1\r\n*2\r\n$100000\r\nabc")
+    assert cutter.cut() == [1]
+    assert cutter.bytes_wanted() == 100_000 - 3 + 2
+    cutter.buffer.append(bytes(100_000 - 3 + 2))
+    assert cutter.cut() == []
+    assert cutter.bytes_wanted() == 0
+
+
+def test_a_big_string_comes_whole_out_of_many_parts() -> None:
+    value = bytes(range(256)) * 40_000
+    wire = b"*2\r\n$%d\r\n%b\r\n:7\r\n" % (len(value), value)
+    found, _ = cut_parts(wire[i : i + 65_536] for i in range(0, len(wire), 65_536))
+    assert found == [[value, 7]]
+
+
+def test_the_word_of_an_error() -> None:
+    error = RedisError("NOPERM this user has no permissions")
+    assert error.code == "NOPERM"
+    assert str(error) == error.text == "NOPERM this user has no permissions"
+    assert error != RedisError("NOPERM")
+
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.binary(max_size=40)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.binary(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def wire_of(value: Any) -> bytes:
+    if value is None:
+        return b"_\r\n"
+    if isinstance(value, bool):
+        return b"#t\r\n" if value else b"#f\r\n"
+    if isinstance(value, int):
+        return b":%d\r\n" % value
+    if isinstance(value, bytes):
+        return b"$%d\r\n%b\r\n" % (len(value), value)
+    if isinstance(value, list):
+        return b"*%d\r\n" % len(value) + b"".join(map(wire_of, value))
+    pairs = (wire_of(key) + wire_of(item) for key, item in value.items())
+    return b"%%%d\r\n" % len(value) + b"".join(pairs)
+
+
+@given(st.lists(values, max_size=5), st.lists(st.integers(1, 50), min_size=1, max_size=10))
+def test_any_values_through_any_cuts(sent: list[Any], sizes: list[int]) -> None:
+    wire, parts = b"".join(map(wire_of, sent)), []
+    while wire:
+        size = sizes[len(parts) % len(sizes)]
+        parts.append(wire[:size])
+        wire = wire[size:]
+    found, cutter = cut_parts(parts)
+    assert found == sent
+    assert not cutter.buffer
+
+
+@given(st.binary(max_size=200), st.integers(0, 300))
+def test_any_bytes_break_it_or_wait(garbage: bytes, at: int) -> None:
+    found, cutter = cut_parts([WIRE[:at] + garbage, b"\r\n"], max_bytes=10_000)
+    assert cutter.broken is None or not cutter.buffer
+    whole = sum(
+        len(w) <= at
+        for w in (b"".join(w for w, _ in REPLIES[: i + 1]) for i in range(len(REPLIES)))
+    )
+    assert found[:whole] == VALUES[:whole]

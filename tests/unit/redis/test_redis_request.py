@@ -1,0 +1,143 @@
+"""RedisRequest, RedisResponse and the options of a RedisChannel, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+
+import pybrpc
+from pybrpc.errors import BadRequestError, BadResponseError, MissingExtraError
+from pybrpc.redis import RedisChannel, RedisError, RedisRequest, RedisResponse
+from pybrpc.redis import aio as redis_aio
+from pybrpc.redis.redis_method import RedisMethod
+from tests.peers.echo import ECHO
+
+ADDRESS = "127.0.0.1:6379"
+
+
+def test_commands_go_in_their_order() -> None:
+    request = RedisRequest().add("SET", "k", 1).add("get", "k")
+    assert bytes(request.packed()) == (
+        b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n1\r\n*2\r\n$3\r\nget\r\n$1\r\nk\r\n"
+    )
+    assert len(request) == 2
+    assert bytes(request.packed()) == bytes(request.packed())
+
+
+def test_what_is_refused_is_not_added() -> None:
+    request = RedisRequest().add("PING")
+    for command in (["SUBSCRIBE", "c"], ["SET", "k", None], []):
+        with pytest.raises(BadRequestError):
+            request.add(*command)  # type: ignore[arg-type]
+    assert bytes(request.packed()) == b"*1\r\n$4\r\nPING\r\n"
+
+
+def test_an_unfinished_request_can_be_finished() -> None:
+    request = RedisRequest()
+    with pytest.raises(BadRequestError, match="needs a command"):
+        request.packed()
+    with pytest.raises(BadRequestError, match="in one request"):
+        request.add("MULTI").packed()
+    request.add("EXEC").packed()
+
+
+def test_its_repr_shows_no_arguments() -> None:
+    request = RedisRequest().add("SET", "k", "secret")
+    assert repr(request) == "<RedisRequest SET>"
+    for _ in range(20):
+        request.add("PING")
+    assert repr(request).endswith("PING, ...>")
+
+
+def test_only_a_request_can_be_called() -> None:
+    with pytest.raises(BadRequestError, match=r"must be a pybrpc\.redis\.RedisRequest"):
+        RedisMethod(False).serialize("PING", None)
+
+
+def test_errors_stand_among_the_replies_until_they_are_asked_for() -> None:
+    response = RedisResponse([b"OK", RedisError("ERR first"), RedisError("ERR second")])
+    assert response[1].code == "ERR"
+    with pytest.raises(RedisError, match="ERR first"):
+        response.raise_for_error()
+    with pytest.raises(RedisError, match="ERR inside"):
+        RedisResponse([b"QUEUED", [1, RedisError("ERR inside")]]).raise_for_error()
+    fine = RedisResponse([1, None])
+    assert fine.raise_for_error() is fine
+
+
+def test_the_reply_of_a_single_command() -> None:
+    assert RedisResponse([b"v"]).only() == b"v"
+    with pytest.raises(RedisError, match="WRONGTYPE"):
+        RedisResponse([RedisError("WRONGTYPE x")]).only()
+
+
+def test_decoding_reaches_everything() -> None:
+    reply = [b"\xc3\xa9", 1, None, {b"k": [b"v"]}, RedisError("ERR x")]
+    assert RedisMethod(True).parse([reply], 0) == (["\u00e9", 1, None, {"k": ["v"]}, reply[-1]],)
+    assert RedisMethod(False).parse([reply], 0) == (reply,)
+    with pytest.raises(BadResponseError, match=r"no UTF-8: .* use a channel without decode=True"):
+        RedisMethod(True).parse([[b"ab\xff"]], 0)
+
+
+@pytest.mark.parametrize("make", [RedisChannel, redis_aio.RedisChannel])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"username": "app"}, "needs password="),
+        ({"db": -1}, "db must be"),
+        ({"backup_request_ms": 5}, "leave out backup_request_ms: it would run commands twice"),
+        ({"auth": object()}, "logs in by username= and password="),
+        ({"health_check": object()}, "leave out health_check"),
+        ({"max_retry": -1}, "max_retry"),
+    ],
+)
+def test_options_that_make_no_sense(make: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make(ADDRESS, **options)
+
+
+@pytest.mark.parametrize("make", [RedisChannel, redis_aio.RedisChannel])
+def test_a_stub_needs_another_channel(make: Any) -> None:
+    with pytest.raises(TypeError, match="speaks Redis"):
+        pybrpc.Stub(ECHO, make(ADDRESS))
+
+
+@pytest.mark.parametrize("make", [RedisChannel, redis_aio.RedisChannel])
+def test_without_hiredis_it_says_what_to_install(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "pybrpc\[redis\]"') as caught:
+        make(ADDRESS)
+    assert isinstance(caught.value, ImportError)
+
+
+def test_who_logs_in_alike_shares() -> None:
+    def maker(**options: Any) -> Any:
+        return RedisChannel(ADDRESS, **options)._maker(None)
+
+    assert maker(password="x") == maker(password="x", timeout=9, decode=True)
+    assert maker(password="x") != maker(password="y")
+    assert maker() != maker(db=1)
+    assert maker() != pybrpc.Channel(ADDRESS, max_body_size=maker().limits.max_body_size)._maker(
+        None
+    )
+    assert "sesame" not in repr(maker(password="sesame"))
+
+
+def test_a_refused_command_needs_no_server() -> None:
+    with RedisChannel(ADDRESS) as channel:
+        for name in ("MULTI", "BLPOP", "SUBSCRIBE", "SELECT"):
+            with pytest.raises(BadRequestError):
+                channel.execute(name)
+        assert channel.statistics() is None or not channel.statistics().socket.writes  # type: ignore[union-attr]
+
+    async def refused() -> None:
+        async with redis_aio.RedisChannel(ADDRESS) as channel:
+            with pytest.raises(BadRequestError):
+                await channel.execute("WATCH", "k")
+
+    asyncio.run(refused())
