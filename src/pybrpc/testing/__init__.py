@@ -1,1 +1,1 @@
-"""Tools to test pybrpc, and what is built on it, without a network. Nothing else imports this."""
+"""Tools to test pybrpc, and what is built on it. Nothing else imports this."""

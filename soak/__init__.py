@@ -1,0 +1,1 @@
+"""Half an hour of calls over connections that break at random: nothing is lost, nothing grows."""

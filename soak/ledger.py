@@ -1,0 +1,160 @@
+"""Ledger: every call is entered when it starts, and again each time that its outcome is told."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import threading
+from collections import Counter
+
+from pybrpc.errors import ErrorCode, Phase, RpcError, error_name
+
+EXPECTED_CODES = frozenset(
+    {
+        ErrorCode.ERPCTIMEDOUT,
+        ErrorCode.ECANCELED,
+        ErrorCode.EEOF,
+        ErrorCode.ECONNRESET,
+        ErrorCode.ECONNABORTED,
+        ErrorCode.ECONNREFUSED,
+        ErrorCode.EPIPE,
+        ErrorCode.ETIMEDOUT,
+        ErrorCode.EFAILEDSOCKET,
+        ErrorCode.ECLOSE,
+        ErrorCode.EHOSTDOWN,
+        ErrorCode.ESSL,
+    }
+)
+"""What a connection that breaks may do to a call. The proxy damages no byte, so whatever says that
+a peer sent nonsense is a defect, and so is an error of the server."""
+
+MOST_NOTES = 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LedgerTotals:
+    """The ledger at one moment."""
+
+    started: int
+    answered: int
+    failed: int
+    """Calls, each counted once."""
+    told_twice: int
+    wrong_answers: int
+    """Answers that were not what was asked for; they count as answered too."""
+    unexpected: int
+    """Failures that no fault of a connection explains; they count as failed too."""
+    failures: dict[str, int]
+    """By name and phase: {"EEOF waiting": 3}."""
+    notes: tuple[str, ...]
+    """The first of what is not as it should be."""
+
+    @property
+    def lost(self) -> int:
+        """Calls that were told no outcome; until all have ended, also those in flight."""
+        return self.started - self.answered - self.failed
+
+
+class Ticket:
+    """One call in the ledger. Whoever learns an outcome of it enters that, however often."""
+
+    __slots__ = ("_ledger", "times_told")
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.times_told = 0
+
+    def answered(self, complaint: str = "") -> None:
+        """`complaint`: what is wrong with the answer, if anything is."""
+        self._ledger.enter_answer(self, complaint)
+
+    def failed(self, error: BaseException) -> None:
+        self._ledger.enter_failure(self, error)
+
+
+class Ledger:
+    """Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started = self._answered = self._failed = 0
+        self._told_twice = self._wrong = self._unexpected = 0
+        self._failures: Counter[str] = Counter()
+        self._notes: list[str] = []
+
+    def start(self) -> Ticket:
+        """A call is about to be started."""
+        with self._lock:
+            self._started += 1
+        return Ticket(self)
+
+    def totals(self) -> LedgerTotals:
+        with self._lock:
+            return LedgerTotals(
+                started=self._started,
+                answered=self._answered,
+                failed=self._failed,
+                told_twice=self._told_twice,
+                wrong_answers=self._wrong,
+                unexpected=self._unexpected,
+                failures=dict(self._failures.most_common()),
+                notes=tuple(self._notes),
+            )
+
+    def enter_answer(self, ticket: Ticket, complaint: str) -> None:
+        with self._lock:
+            if not self._is_first(ticket, "answered"):
+                return
+            self._answered += 1
+            if complaint:
+                self._wrong += 1
+                self._note(complaint)
+
+    def enter_failure(self, ticket: Ticket, error: BaseException) -> None:
+        with self._lock:
+            if not self._is_first(ticket, f"failed: {error!r}"):
+                return
+            self._failed += 1
+            self._failures[kind_of(error)] += 1
+            if not is_expected(error):
+                self._unexpected += 1
+                self._note(f"unexpected: {error!r}")
+
+    def _is_first(self, ticket: Ticket, what: str) -> bool:
+        ticket.times_told += 1
+        if ticket.times_told == 2:
+            self._told_twice += 1
+        if ticket.times_told > 1:
+            self._note(f"told {ticket.times_told} times, at last {what}")
+        return ticket.times_told == 1
+
+    def _note(self, text: str) -> None:
+        if len(self._notes) < MOST_NOTES:
+            self._notes.append(text)
+
+
+def is_expected(error: BaseException) -> bool:
+    """Whether a broken connection, a deadline or a cancellation explains it."""
+    if is_cancellation(error):
+        return True
+    return (
+        isinstance(error, RpcError)
+        and error.code in EXPECTED_CODES
+        and error.phase not in (None, Phase.SERVER)
+        and bool(error.peer)
+    )
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """What the futures of threads and of asyncio raise when they were cancelled."""
+    return isinstance(error, asyncio.CancelledError | concurrent.futures.CancelledError)
+
+
+def kind_of(error: BaseException) -> str:
+    """ "EEOF waiting", or the class of what is no RpcError."""
+    if is_cancellation(error):
+        return error_name(ErrorCode.ECANCELED)
+    if isinstance(error, RpcError):
+        return f"{error.name} {error.phase or '(no phase)'}"
+    return type(error).__name__

@@ -1,0 +1,53 @@
+"""What is run, for how long."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SoakOptions:
+    """`seed` decides which faults strike and what the callers do, but not how they interleave."""
+
+    minutes: float = 30.0
+    seed: int = 1
+    threads: int = 6
+    tasks: int = 24
+    """In two event loops."""
+    tls: bool | None = None
+    """`None`: if there are certificates, which trustme makes."""
+    report: Path | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.minutes * 60
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> SoakOptions:
+    """From the command line; ends the process if it makes no sense."""
+    defaults = SoakOptions()
+    parser = argparse.ArgumentParser(
+        prog="python -m soak",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--minutes", type=float, default=defaults.minutes, help="how long")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="of faults and callers")
+    parser.add_argument("--threads", type=int, default=defaults.threads, help="that call")
+    parser.add_argument("--tasks", type=int, default=defaults.tasks, help="that call")
+    parser.add_argument(
+        "--tls",
+        action=argparse.BooleanOptionalAction,
+        default=defaults.tls,
+        help="half of the servers",
+    )
+    parser.add_argument("--report", type=Path, help="where the numbers go, as JSON")
+    options = SoakOptions(**vars(parser.parse_args(arguments)))
+    if options.minutes <= 0 or options.threads < 0 or options.tasks < 0:
+        parser.error("--minutes must be above 0, --threads and --tasks at least 0")
+    if not options.threads + options.tasks:
+        parser.error("somebody has to call: --threads and --tasks are both 0")
+    return options

@@ -1,0 +1,81 @@
+"""Outcome: what a soak has found, and whether that is good."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import pybrpc
+from soak.ledger import LedgerTotals
+from soak.options import SoakOptions
+from soak.process_watch import Growth, Sizes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """Numbers of one run."""
+
+    seconds: float
+    has_tls: bool
+    totals: LedgerTotals
+    faults: dict[str, int]
+    """How often each kind of fault has struck a connection."""
+    deeds: dict[str, int]
+    """How often live connections were reset, cut, stalled, refused beside that."""
+    at_start: Sizes
+    """At rest, after a warm-up; everything is closed."""
+    at_end: Sizes
+    """The same, after the run."""
+    growth: list[Growth]
+    """While it ran."""
+    log_count: int
+    log_texts: list[str]
+    stuck: list[str]
+    """Threads that did not end when they were told to."""
+
+    def broken(self) -> list[str]:
+        """The invariants that do not hold, in words."""
+        totals = self.totals
+        start, end = self.at_start, self.at_end
+        checks = [
+            (totals.started > 0, "no call was started"),
+            (totals.lost == 0, f"{totals.lost} calls were told no outcome"),
+            (totals.told_twice == 0, f"{totals.told_twice} calls were told two outcomes or more"),
+            (totals.wrong_answers == 0, f"{totals.wrong_answers} answers to something else"),
+            (totals.unexpected == 0, f"{totals.unexpected} failures that no fault explains"),
+            (not self.stuck, f"threads that don't end: {', '.join(self.stuck)}"),
+            (self.log_count == 0, f"{self.log_count} errors were logged"),
+            (
+                end.descriptors <= start.descriptors,
+                f"descriptors: {start.descriptors} before, {end.descriptors} after",
+            ),
+            (end.threads <= start.threads, f"threads: {start.threads} before, {end.threads} after"),
+            *(
+                (growth.is_in_bounds, f"{growth.name} grew: {described(growth)}")
+                for growth in self.growth
+            ),
+        ]
+        return [text for is_good, text in checks if not is_good]
+
+    def write(self, path: Path, options: SoakOptions) -> None:
+        """As JSON. No name of a machine or a user."""
+        content: dict[str, Any] = {
+            "broken": self.broken(),
+            "options": {**dataclasses.asdict(options), "report": None},
+            "python": f"{platform.python_implementation()} {platform.python_version()}",
+            "pybrpc": pybrpc.__version__,
+            **dataclasses.asdict(self),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def described(growth: Growth) -> str:
+    """ "81,000,000 early, 83,000,000 late (up to 105,000,000 is tolerated)"."""
+    if growth.tolerance is None:
+        return f"{growth.early:,.0f} early, {growth.late:,.0f} late (too short to judge)"
+    most = growth.early + growth.tolerance
+    return f"{growth.early:,.0f} early, {growth.late:,.0f} late (up to {most:,.0f} is tolerated)"

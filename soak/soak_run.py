@@ -1,0 +1,135 @@
+"""SoakRun: servers, proxies and callers for some time, and then the end of all of them.
+
+All is in one process, so that what any side leaves behind is seen. It runs twice: shortly, so that
+everything that is made once is there, and then for good. Before and after that everything is
+closed, and the process is measured at rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from pybrpc.transport.runtime import reset_default_runtime
+from soak.chaos import Chaos
+from soak.ledger import Ledger, LedgerTotals
+from soak.log_watch import LogWatch
+from soak.options import SoakOptions
+from soak.outcome import Outcome
+from soak.process_watch import ProcessWatch, settled_sizes
+from soak.site import Site, faults_of, open_sites
+from soak.task_load import TaskLoad, loop_factories
+from soak.thread_load import HANG_S, ThreadLoad
+from soak.tls import TlsPair, has_tls, tls_pair
+
+WARM_UP_S = 5.0
+SAMPLE_S = 0.5
+END_S = 2 * HANG_S
+
+OnProgress = Callable[[float, LedgerTotals, Counter[str]], None]
+
+
+class SoakRun:
+    """One soak. `stop` may be set by anybody; it then ends early."""
+
+    def __init__(self, options: SoakOptions, on_progress: OnProgress) -> None:
+        self.stop = threading.Event()
+        self._options = options
+        self._on_progress = on_progress
+        self._stuck: list[str] = []
+
+    def run(self) -> Outcome:
+        """Blocks. ValueError if TLS is wanted and there is none."""
+        options = self._options
+        if options.tls and not has_tls():
+            raise ValueError("for certificates the package trustme is needed: pip install trustme")
+        with contextlib.ExitStack() as stack:
+            with_tls = has_tls() if options.tls is None else options.tls
+            tls = stack.enter_context(tls_pair()) if with_tls else None
+            log = stack.enter_context(LogWatch())
+            self._run_for(
+                min(WARM_UP_S, options.seconds / 4), Ledger(), ProcessWatch(), tls, _be_silent
+            )
+            at_start = settled_sizes()
+            ledger, watch = Ledger(), ProcessWatch()
+            started_at = time.monotonic()
+            faults, deeds = self._run_for(options.seconds, ledger, watch, tls, self._on_progress)
+            return Outcome(
+                seconds=time.monotonic() - started_at,
+                has_tls=tls is not None,
+                totals=ledger.totals(),
+                faults=dict(faults),
+                deeds=dict(deeds),
+                at_start=at_start,
+                at_end=settled_sizes(at_start),
+                growth=watch.growth(),
+                log_count=log.count,
+                log_texts=log.texts,
+                stuck=self._stuck,
+            )
+
+    def _run_for(
+        self,
+        seconds: float,
+        ledger: Ledger,
+        watch: ProcessWatch,
+        tls: TlsPair | None,
+        on_progress: OnProgress,
+    ) -> tuple[Counter[str], Counter[str]]:
+        """Call for so long; then end and close everything. What struck, and what was done."""
+        with open_sites(self._options.seed, tls) as sites:
+            over = threading.Event()
+            chaos = Chaos(sites, self._options.seed, over)
+            threads = self._start_all(sites, ledger, chaos, over)
+            try:
+                for passed_s in self._moments(seconds):
+                    watch.sample()
+                    on_progress(passed_s, ledger.totals(), faults_of(sites))
+            finally:
+                over.set()
+                self._join(threads)
+            faults = faults_of(sites)
+        reset_default_runtime()
+        return faults, chaos.done
+
+    def _start_all(
+        self, sites: list[Site], ledger: Ledger, chaos: Chaos, over: threading.Event
+    ) -> list[threading.Thread]:
+        options = self._options
+        jobs: list[Callable[[], None]] = [chaos.run]
+        for number in range(options.threads):
+            jobs.append(ThreadLoad(sites, ledger, f"{options.seed}/t{number}", over).run)
+        factories = loop_factories()
+        for number, factory in enumerate(factories):
+            count = (options.tasks + number) // len(factories)
+            load = TaskLoad(sites, ledger, f"{options.seed}/l{number}", over, count)
+            jobs.append(functools.partial(load.run, factory))
+        threads = [
+            threading.Thread(target=job, name=f"soak-{number}", daemon=True)
+            for number, job in enumerate(jobs)
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _moments(self, seconds: float) -> Iterator[float]:
+        """Seconds that have passed, now and then, until it is over or was stopped."""
+        started_at = time.monotonic()
+        while (passed_s := time.monotonic() - started_at) < seconds and not self.stop.is_set():
+            yield passed_s
+            self.stop.wait(min(SAMPLE_S, seconds - passed_s))
+
+    def _join(self, threads: list[threading.Thread]) -> None:
+        deadline = time.monotonic() + END_S
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                self._stuck.append(thread.name)
+
+
+def _be_silent(passed_s: float, totals: LedgerTotals, faults: Counter[str]) -> None:
+    """The progress of a warm-up."""

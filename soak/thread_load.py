@@ -1,0 +1,101 @@
+"""A thread that calls: blocking, by futures and by callbacks, and cancels some."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import random
+import threading
+from typing import Any
+
+import pybrpc
+from bench.echo_messages import SERVICE
+from soak.echo_call import EchoCall
+from soak.ledger import Ledger, Ticket
+from soak.site import Site
+
+TIMEOUTS_S = (0.02, 0.2, 1.0, 3.0)
+CALLS_PER_CHANNEL = 60
+BURST = 12
+HANG_S = 20.0
+"""A call that is told nothing for so long is given up, and is lost."""
+
+
+class ThreadLoad:
+    """Opens channels to random sites, calls over them, closes them, until it is told to stop."""
+
+    def __init__(self, sites: list[Site], ledger: Ledger, seed: str, stop: threading.Event) -> None:
+        self._sites = sites
+        self._ledger = ledger
+        self._source = random.Random(seed)
+        self._stop = stop
+
+    def run(self) -> None:
+        source = self._source
+        while not self._stop.is_set():
+            with open_channel(source, self._sites) as channel:
+                echo = pybrpc.Stub(SERVICE, channel).Echo
+                for _ in range(source.randint(1, CALLS_PER_CHANNEL)):
+                    if self._stop.is_set():
+                        return
+                    source.choice([self._block, self._block, self._futures, self._callbacks])(echo)
+
+    def _block(self, echo: Any) -> None:
+        call, ticket = EchoCall(self._source), self._ledger.start()
+        timeout_s = self._source.choice(TIMEOUTS_S)
+        try:
+            response = echo(call.request, timeout=timeout_s, controller=call.controller)
+        except Exception as error:
+            ticket.failed(error)
+        else:
+            ticket.answered(call.complaint(response))
+
+    def _futures(self, echo: Any) -> None:
+        futures = []
+        for _ in range(self._source.randint(1, BURST)):
+            call, ticket = EchoCall(self._source), self._ledger.start()
+            timeout_s = self._source.choice(TIMEOUTS_S)
+            future = echo.future(call.request, timeout=timeout_s, controller=call.controller)
+            future.add_done_callback(_enter_future(call, ticket))
+            futures.append(future)
+        for future in futures:
+            if self._source.random() < 0.1:
+                future.cancel()
+        concurrent.futures.wait(futures, HANG_S)
+
+    def _callbacks(self, echo: Any) -> None:
+        count = self._source.randint(1, BURST)
+        told = threading.Semaphore(0)
+        for _ in range(count):
+            call, ticket = EchoCall(self._source), self._ledger.start()
+            timeout_s = self._source.choice(TIMEOUTS_S)
+            done = _enter_outcome(call, ticket, told)
+            echo.with_callback(call.request, done, timeout=timeout_s, controller=call.controller)
+        for _ in range(count):
+            if not told.acquire(timeout=HANG_S):
+                return
+
+
+def open_channel(source: random.Random, sites: list[Site]) -> pybrpc.Channel:
+    site = source.choice(sites)
+    return pybrpc.Channel(site.proxy.address, **site.drawn_channel_options(source))
+
+
+def _enter_future(call: EchoCall, ticket: Ticket) -> Any:
+    def enter(future: concurrent.futures.Future[Any]) -> None:
+        try:
+            ticket.answered(call.complaint(future.result(0)))
+        except (Exception, concurrent.futures.CancelledError) as error:
+            ticket.failed(error)
+
+    return enter
+
+
+def _enter_outcome(call: EchoCall, ticket: Ticket, told: threading.Semaphore) -> Any:
+    def enter(response: Any, error: Exception | None) -> None:
+        if error is not None:
+            ticket.failed(error)
+        else:
+            ticket.answered(call.complaint(response))
+        told.release()
+
+    return enter

@@ -1,0 +1,143 @@
+"""What a FaultyProxy does to a connection: small values, one for each fault.
+
+Positions count the bytes of one direction of one connection: a fault at `after_bytes` lets exactly
+so many through, and strikes as soon as they are through; at 0 as soon as the connection to the
+server stands.
+
+    Stall, Slow, Delay                          pace: how fast bytes pass
+    CutAt, ResetAt, HalfCloseAt, DropFrom       ends: after them nothing passes in that direction
+    Refuse                                      instead of all of them
+
+Of several ends in one direction the first one counts; paces add up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stall:
+    """Nothing passes for `seconds`, `None`: until `FaultyProxy.resume`. Then all goes on."""
+
+    after_bytes: int = 0
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_position(self, self.after_bytes)
+        if self.seconds is not None:
+            _check_positive(self, "seconds", self.seconds)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slow:
+    """At most `chunk_bytes` pass at a time, on average not more than `bytes_per_s`."""
+
+    bytes_per_s: float
+    chunk_bytes: int = 1
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "bytes_per_s", self.bytes_per_s)
+        _check_positive(self, "chunk_bytes", self.chunk_bytes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Delay:
+    """Each byte, and the end of the stream, passes `latency_s` seconds after it came.
+
+    What is under way is kept in the proxy, whose buffer then bounds the throughput.
+    """
+
+    latency_s: float
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "latency_s", self.latency_s)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CutAt:
+    """Both sides see the connection end, cleanly (FIN). What they still send is thrown away."""
+
+    after_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        _check_position(self, self.after_bytes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ResetAt:
+    """Both sides see the connection reset (RST). On a Unix socket, which has none: closed."""
+
+    after_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        _check_position(self, self.after_bytes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HalfCloseAt:
+    """The receiving side sees the stream end (FIN). The other direction goes on."""
+
+    after_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        _check_position(self, self.after_bytes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DropFrom:
+    """A black hole: what comes is read and thrown away. That the stream ends is still told."""
+
+    after_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        _check_position(self, self.after_bytes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refuse:
+    """The connection is accepted and reset at once, or closed (`resets=False`).
+
+    The server never hears of it. For a connect that fails: `FaultyProxy.stop_accepting`.
+    """
+
+    resets: bool = True
+
+
+End = CutAt | ResetAt | HalfCloseAt | DropFrom
+Fault = Stall | Slow | Delay | End
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Faults:
+    """What happens to one connection: faults of each direction, or a refusal. None by default."""
+
+    to_server: Sequence[Fault] = ()
+    to_client: Sequence[Fault] = ()
+    refuse: Refuse | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("to_server", "to_client"):
+            faults = tuple(getattr(self, name))
+            for fault in faults:
+                if not isinstance(fault, Fault):
+                    raise TypeError(f"{name} takes faults such as CutAt(20), not {fault!r}")
+            object.__setattr__(self, name, faults)
+
+
+Plan = Callable[[int], Faults]
+"""The faults of the n-th connection, counted from 0."""
+
+NO_FAULTS = Faults()
+
+
+def _check_position(fault: object, after_bytes: int) -> None:
+    if isinstance(after_bytes, bool) or not isinstance(after_bytes, int) or after_bytes < 0:
+        name = type(fault).__name__
+        raise ValueError(f"{name}: after_bytes must be a whole number >= 0, not {after_bytes!r}")
+
+
+def _check_positive(fault: object, name: str, value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{type(fault).__name__}: {name} must be above 0, not {value!r}")

@@ -1,0 +1,118 @@
+"""Lane: one direction of one connection: reads from a source, passes on to a sink."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.testing.faulty_proxy.delay_line import DelayLine
+from pybrpc.testing.faulty_proxy.fault_script import FaultScript
+
+BUFFER_BYTES = 256 * 1024
+"""A lane that holds so much stops reading: its source is slowed down by TCP."""
+
+READ_BYTES = 64 * 1024
+
+
+class Lane:
+    """Bytes on their way. Sockets are non-blocking; what they raise comes out.
+
+    It is over when its source has ended and its sink was told so.
+    """
+
+    __slots__ = (
+        "_ended_at",
+        "_is_finished",
+        "_line",
+        "bytes_dropped",
+        "drops",
+        "is_blocked",
+        "script",
+        "sink",
+        "source",
+        "wake_at",
+    )
+
+    def __init__(self, source: socket.socket, sink: socket.socket, script: FaultScript) -> None:
+        self.source = source
+        self.sink = sink
+        self.script = script
+        self.drops = False
+        """Whether it throws away what it reads."""
+        self.is_blocked = False
+        """Whether the sink took no more the last time."""
+        self.wake_at = NEVER
+        """When to look again without being asked to."""
+        self.bytes_dropped = 0
+        self._line = DelayLine()
+        self._ended_at = NEVER
+        self._is_finished = False
+
+    @property
+    def is_over(self) -> bool:
+        return self._is_finished and self._ended_at != NEVER
+
+    @property
+    def wants_to_read(self) -> bool:
+        return self._ended_at == NEVER and self._line.size_bytes < BUFFER_BYTES
+
+    def read(self, now: float) -> None:
+        """One read of the source."""
+        try:
+            data = self.source.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            self._ended_at = now + self.script.latency_s
+        elif self.drops:
+            self.bytes_dropped += len(data)
+        else:
+            self._line.put(data, now + self.script.latency_s)
+
+    def pass_on(self, now: float) -> None:
+        """Write what may be written now, and then the end of the stream."""
+        self.is_blocked = False
+        self.wake_at = NEVER
+        while not self._is_finished:
+            allowed, self.wake_at = self.script.allowance(now)
+            piece = self._line.front(now)
+            if not allowed and not self.drops:
+                return
+            if not piece:
+                self._pass_end(now)
+                return
+            try:
+                sent = self.sink.send(piece[:allowed])
+            except BlockingIOError:
+                self.is_blocked = True
+                return
+            self._line.take(sent)
+            self.script.note_passed(sent, now)
+
+    def hold(self) -> None:
+        """Pass nothing on, and ask for nothing."""
+        self.is_blocked = False
+        self.wake_at = NEVER
+
+    def drop(self) -> None:
+        """Throw away what is under way and what will come."""
+        self.drops = True
+        self.bytes_dropped += self._line.clear()
+
+    def finish(self) -> None:
+        """Tell the sink that nothing follows; throw away what still comes."""
+        self.drop()
+        if not self._is_finished:
+            self._is_finished = True
+            # A peer that has gone is found by reading from it.
+            with contextlib.suppress(OSError):
+                self.sink.shutdown(socket.SHUT_WR)
+
+    def _pass_end(self, now: float) -> None:
+        if self._line.size_bytes:
+            self.wake_at = self._line.due_at
+        elif self._ended_at <= now:
+            self.finish()
+        else:
+            self.wake_at = self._ended_at

@@ -1,0 +1,25 @@
+"""What a FaultyProxy has done so far, as a value."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProxyStatistics:
+    """Counts since the proxy was made, but for `open`, which is of now."""
+
+    accepted: int
+    """Connections of clients, refused ones among them."""
+    refused: int
+    connect_failures: int
+    """Connections that were reset because the server could not be reached."""
+    open: int
+    bytes_to_server: int
+    """Bytes that were passed on."""
+    bytes_to_client: int
+    bytes_dropped: int
+    """Bytes that were read and thrown away, in either direction."""
+    faults: Mapping[str, int]
+    """How often each kind of fault has struck: {"ResetAt": 3}."""

@@ -1,0 +1,71 @@
+"""The soak, for some seconds."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+def start_soak(report: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "soak", "--report", str(report), *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def assert_all_is_well(process: subprocess.Popen[str], report: Path) -> dict[str, Any]:
+    with process:
+        output, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, output
+    found: dict[str, Any] = json.loads(report.read_text())
+    totals = found["totals"]
+    assert totals["started"] == totals["answered"] + totals["failed"] > 0
+    assert found["broken"] == []
+    assert "PASSED" in output
+    return found
+
+
+def test_a_short_soak_loses_nothing(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    found = assert_all_is_well(start_soak(report, "--minutes", "0.08"), report)
+    assert found["totals"]["answered"] > 0
+    assert found["has_tls"]
+    assert sum(found["faults"].values()) > 0
+    assert sum(found["deeds"].values()) > 0
+
+
+def test_ctrl_c_ends_it_early_with_the_report(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    process = start_soak(report, "--minutes", "30", "--threads", "2", "--tasks", "2")
+    assert process.stdout is not None
+    assert "30 minutes" in process.stdout.readline()
+    for _ in range(2):
+        assert "calls" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert assert_all_is_well(process, report)["seconds"] < 60
+
+
+def test_a_defect_makes_it_fail(tmp_path: Path) -> None:
+    """A call that is told twice, and one that is never told."""
+    code = (
+        "import sys; from soak import ledger, __main__\n"
+        "failed = ledger.Ticket.failed\n"
+        "def twice(ticket, error): failed(ticket, error); failed(ticket, error)\n"
+        "ledger.Ticket.failed = twice\n"
+        "ledger.Ticket.answered = lambda ticket, complaint='': None\n"
+        "sys.exit(__main__.main(['--minutes', '0.03', '--threads', '2', '--tasks', '0']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 1, done.stderr
+    assert "calls were told no outcome" in done.stdout
+    assert "calls were told two outcomes or more" in done.stdout
