@@ -1,4 +1,4 @@
-# make demo | test | check | bench | docs | clean
+# make demo | test | check | bench | soak | docs | clean
 #
 # Each verb sets up what it needs in .venv/<Python version>, so that it runs on a machine with
 # just Python (3.11 or newer), a compiler and make. A stamp per extra makes a second run quick.
@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test check bench soak docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make test    all tests                          (ARGS: what pytest takes)"
 	@echo "make check   format, lint, types, storeys"
 	@echo "make bench   calls per second, grpcio beside us (ARGS: --quick, --json FILE, ...)"
+	@echo "make soak    half an hour of calls through a faulty proxy (ARGS: --minutes, --seed, ...)"
 	@echo "make docs    the documentation, into site/"
 	@echo "make clean   remove .venv/ and all that was built"
 
@@ -42,6 +43,9 @@ check: $(STAMP)-dev
 
 bench: $(STAMP)-bench
 	$(BIN)/python -m bench $(ARGS)
+
+soak: $(STAMP)-soak
+	$(BIN)/python -m soak $(ARGS)
 
 docs: $(STAMP)-docs
 	$(BIN)/properdocs build --strict $(ARGS)

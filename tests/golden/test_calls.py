@@ -6,6 +6,8 @@ Our bytes are the recorded ones but for the fields that a test names:
 correlation_id   the caller's own choice; C++ makes it of a versioned id, we count
 timeout_ms       how long we will wait; C++ says it only with a flag that is off by default
 error_text       names the address of the server that failed the call
+
+Compressed bodies are compared as what they hold, because their bytes are the compressor's choice.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -23,6 +25,7 @@ import pybrpc
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std.frame import HEADER_SIZE, pack_header, unpack_header
 from pybrpc.protocols.baidu_std.meta import Meta, decode_meta
+from pybrpc.rpc.compress import decompress
 from tests.peers.callers import FORMS, caller
 from tests.peers.echo import ECHO
 from tests.peers.scripted_server import Peer, ScriptedServer
@@ -30,7 +33,13 @@ from tests.protos import conformance_pb2 as pb
 
 VECTORS = Path(__file__).parent / "vectors"
 HELLO = "hello from C++ brpc"
-CALLS = ("echo", "attach", "logid", "fail")
+ZEES = "z" * 2000
+COMPRESSED = {
+    "gzip": pybrpc.CompressType.GZIP,
+    "zlib": pybrpc.CompressType.ZLIB,
+    "snappy": pybrpc.CompressType.SNAPPY,
+}
+CALLS = ("echo", "attach", "logid", "fail", *COMPRESSED)
 RECORDED_SERVER = "127.0.0.1:9600"
 
 
@@ -55,6 +64,14 @@ def changed(frame: bytes, **fields: Any) -> bytes:
     return bytes(pack_header(len(packed) + len(rest), len(packed)) + packed + rest)
 
 
+def unpacked(frame: bytes) -> tuple[bytes, bytes]:
+    """The meta of a frame, and what follows it as it was before it was compressed."""
+    meta, rest = split(frame)
+    if meta.compress_type:
+        rest = bytes(decompress(rest, meta.compress_type, len(ZEES) + 100))
+    return bytes(meta.SerializeToString()), rest
+
+
 def arguments(case: str) -> tuple[pb.EchoRequest, pybrpc.Controller]:
     """What the recorded C++ client called with."""
     request = pb.EchoRequest(message=HELLO)
@@ -65,6 +82,8 @@ def arguments(case: str) -> tuple[pb.EchoRequest, pybrpc.Controller]:
         controller.log_id, controller.request_id = 123456789, "req-42"
     elif case == "fail":
         request.fail_code, request.fail_text = 10042, "deliberate failure"
+    elif case in COMPRESSED:
+        request.message, controller.request_compress_type = ZEES, COMPRESSED[case]
     return request, controller
 
 
@@ -89,7 +108,7 @@ def test_client_sends_what_cpp_sends(case: str, form: str, timeout: float | None
     differences = {"correlation_id": split(sent)[0].correlation_id}
     if timeout is not None:
         differences["request__timeout_ms"] = 30_000
-    assert sent == changed(recorded(case, "client"), **differences)
+    assert unpacked(sent) == unpacked(changed(recorded(case, "client"), **differences))
 
 
 def printed(case: str) -> dict[str, str]:
@@ -101,7 +120,8 @@ def printed(case: str) -> dict[str, str]:
     ]
     found = re.search(
         r"failed=(?P<failed>\d) code=(?P<code>\d+) text=\[(?P<text>.*)\] msg=(?P<message>.*)"
-        r" len=\d+ log_id=(?P<log_id>\d+) req=(?P<request_id>\S*) att=(?P<attachment>\d+) lat",
+        r" len=(?P<len>\d+) log_id=(?P<log_id>\d+) req=(?P<request_id>\S*)"
+        r" att=(?P<attachment>\d+) lat",
         entry["client_prints"],
     )
     assert found is not None
@@ -131,11 +151,13 @@ def test_client_takes_the_answers_of_cpp_as_cpp_does(case: str, form: str) -> No
         "failed": str(int(controller.failed)),
         "code": str(controller.error_code),
         "text": controller.error_text,
-        "message": response.message,
+        "message": response.message[:30],
+        "len": str(len(response.message)),
         "log_id": str(response.log_id),
         "request_id": response.request_id,
         "attachment": str(len(controller.response_attachment)),
     } == expected
+    assert controller.response_compress_type == COMPRESSED.get(case, pybrpc.CompressType.NONE)
 
 
 class EchoService:
@@ -151,6 +173,7 @@ class EchoService:
             response.request_id = controller.request_id
         response.attachment_bytes = len(controller.request_attachment)
         controller.response_attachment = IOBuf(bytes(controller.request_attachment))
+        controller.response_compress_type = controller.request_compress_type
         return response
 
     Stream = Echo
@@ -172,20 +195,23 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
         yield str(server.start("127.0.0.1:0"))
 
 
-def exchange(address: str, pieces: list[bytes], size: int) -> bytes:
-    """Send the pieces one by one; the first `size` bytes of what comes back, and no more come."""
+def exchange(address: str, pieces: list[bytes], count: int = 1) -> list[bytes]:
+    """Send the pieces one by one; the `count` frames that come back, and no more bytes come."""
     host, _, port = address.partition(":")
     with socket.create_connection((host, int(port)), timeout=30) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             sock.sendall(piece)
-        received = b""
-        while len(received) < size and (data := sock.recv(65536)):
-            received += data
-        sock.shutdown(socket.SHUT_WR)
-        while data := sock.recv(65536):
-            received += data
-    return received
+        with sock.makefile("rb") as file:
+            frames = [read_frame(file) for _ in range(count)]
+            sock.shutdown(socket.SHUT_WR)
+            assert file.read() == b""
+    return frames
+
+
+def read_frame(file: BinaryIO) -> bytes:
+    header = file.read(HEADER_SIZE)
+    return header + file.read(unpack_header(header)[1])
 
 
 def expected_answer(case: str, address: str) -> bytes:
@@ -203,8 +229,8 @@ def expected_answer(case: str, address: str) -> bytes:
 def test_server_answers_what_cpp_answers(case: str, is_bytewise: bool, address: str) -> None:
     frame = recorded(case, "client")
     pieces = [bytes([byte]) for byte in frame] if is_bytewise else [frame]
-    expected = expected_answer(case, address)
-    assert exchange(address, pieces, len(expected)) == expected
+    (answer,) = exchange(address, pieces)
+    assert unpacked(answer) == unpacked(expected_answer(case, address))
 
 
 def test_server_answers_pipelined_requests_each_with_its_own(address: str) -> None:
@@ -213,10 +239,57 @@ def test_server_answers_pipelined_requests_each_with_its_own(address: str) -> No
         case = CALLS[number % len(CALLS)]
         frames.append(changed(recorded(case, "client"), correlation_id=number))
         answers.append(changed(expected_answer(case, address), correlation_id=number))
-    received = exchange(address, [b"".join(frames)], sum(map(len, answers)))
-    found = []
-    while received:
-        size = HEADER_SIZE + unpack_header(received[:HEADER_SIZE])[1]
-        found.append(received[:size])
-        received = received[size:]
-    assert sorted(found) == sorted(answers)
+    received = exchange(address, [b"".join(frames)], len(answers))
+    assert sorted(map(unpacked, received)) == sorted(map(unpacked, answers))
+
+
+class Secret:
+    """The Authenticator of the recorded C++ client."""
+
+    def generate_credential(self) -> bytes:
+        return b"secret-token"
+
+    def verify_credential(self, credential: bytes, client: pybrpc.Endpoint) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_client_sends_its_credential_as_cpp_does(form: str) -> None:
+    """And, like C++, only in the first request of the connection."""
+
+    def script(peer: Peer) -> None:
+        for _ in range(2):
+            peer.answer(peer.expect_request())
+        peer.wait_closed()
+
+    request, controller = arguments("auth")
+    with (
+        ScriptedServer(script) as server,
+        caller(form, server.address, auth=Secret(), timeout=None) as client,
+    ):
+        for _ in range(2):
+            client.call(request, controller=controller)
+    sent = bytes(server.peers[0].received)
+    size = HEADER_SIZE + unpack_header(sent[:HEADER_SIZE])[1]
+    first, second = sent[:size], sent[size:]
+    first_id, second_id = (split(frame)[0].correlation_id for frame in (first, second))
+    assert first == changed(recorded("auth", "client"), correlation_id=first_id)
+    assert second == changed(recorded("echo", "client"), correlation_id=second_id)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_client_that_cpp_refuses(form: str) -> None:
+    """baidu_std_noauth: what it is told, and the connection that it gives up."""
+
+    def script(peer: Peer) -> None:
+        request = peer.expect_request()
+        peer.send(changed(recorded("noauth", "server"), correlation_id=request.correlation_id))
+        peer.wait_closed()
+
+    request, controller = arguments("noauth")
+    with ScriptedServer(script) as server, caller(form, server.address, auth=Secret()) as client:
+        for _ in range(2):
+            with pytest.raises(pybrpc.errors.AuthenticationError) as caught:
+                client.call(request, controller=controller)
+            assert caught.value.text == printed("noauth")["text"]
+    assert server.connections == 2

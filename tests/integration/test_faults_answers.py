@@ -108,8 +108,12 @@ def test_refused_connection(form: str, max_retry: int) -> None:
     assert isinstance(error, ConnectionError)
     assert error.code == controller.error_code == errno.ECONNREFUSED
     assert (error.phase, error.peer, error.is_remote) == (Phase.CONNECT, address, False)
-    assert controller.retried_count == max_retry
-    assert error.text.count(f"Fail to connect {address}: Connection refused") == max_retry + 1
+    # The first retry finds out that it is not dialled again before a while.
+    assert controller.retried_count == min(max_retry, 1)
+    refusal = f"[E111]Fail to connect {address}: Connection refused"
+    assert error.text.startswith(refusal)
+    assert error.text.count(refusal) == 1 + controller.retried_count
+    assert ("next dial in 0.1 s" in error.text) is bool(max_retry)
 
 
 @every_form

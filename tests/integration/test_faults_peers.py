@@ -124,7 +124,8 @@ def test_1000_connections_opened_and_dropped(server: pybrpc.Server) -> None:
 def test_server_that_goes_away_and_comes_back(form: str, server: pybrpc.Server) -> None:
     with server:
         address = server.start("127.0.0.1:0")
-        with caller(form, str(address)) as client:
+        policy = pybrpc.RetryPolicy(backoff=pybrpc.Backoff(first_s=0.05))
+        with caller(form, str(address), retry_policy=policy) as client:
             assert client.call(echo_request("before")).message == "before"
             server.stop(grace=0)
             server.join()

@@ -207,8 +207,7 @@ def test_what_a_child_does_leaves_the_parent_its_connection(
             stub.Echo(echo_request("before"))
             assert exit_code_of(fork(lambda: work(channel))) == 0
             assert stub.Echo(echo_request("after")).message == "after"
-            connection = channel._leases[0].shared.current
-            assert connection is not None
+            (connection,) = channel.source().connections
             assert connection.socket.statistics().messages_written == 2
     assert server.connections == 1 + connections_of_children
 
