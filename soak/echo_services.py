@@ -13,8 +13,7 @@ class PlainEcho:
     """Runs in worker threads."""
 
     def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
-        controller.response_attachment = controller.request_attachment
-        return EchoResponse(message=request.message)
+        return echo(request, controller)
 
 
 class AsyncEcho:
@@ -22,5 +21,15 @@ class AsyncEcho:
 
     async def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
         await asyncio.sleep(0)
-        controller.response_attachment = controller.request_attachment
-        return EchoResponse(message=request.message)
+        return echo(request, controller)
+
+
+def echo(request: Any, controller: pybrpc.Controller) -> Any:
+    """What came, packed as it came, and who the server takes the caller for."""
+    controller.response_attachment = controller.request_attachment
+    controller.response_compress_type = controller.request_compress_type
+    controller.response_checksum_type = controller.request_checksum_type
+    controller.response_checksum_attachment = controller.request_checksum_attachment
+    if controller.auth_context is not None:
+        controller.response_user_fields["user"] = controller.auth_context.user
+    return EchoResponse(message=request.message)

@@ -27,7 +27,11 @@ EXPECTED_CODES = frozenset(
     }
 )
 """What a connection that breaks may do to a call. The proxy damages no byte, so whatever says that
-a peer sent nonsense is a defect, and so is an error of the server."""
+a peer sent nonsense is a defect, and so is an error of the server but for those of
+`EXPECTED_OF_SERVER`."""
+
+EXPECTED_OF_SERVER = frozenset({ErrorCode.ELOGOFF})
+"""What a server that is stopped answers."""
 
 MOST_NOTES = 20
 
@@ -135,15 +139,13 @@ class Ledger:
 
 
 def is_expected(error: BaseException) -> bool:
-    """Whether a broken connection, a deadline or a cancellation explains it."""
+    """Whether a broken connection, a deadline, a cancellation or a restart explains it."""
     if is_cancellation(error):
         return True
-    return (
-        isinstance(error, RpcError)
-        and error.code in EXPECTED_CODES
-        and error.phase not in (None, Phase.SERVER)
-        and bool(error.peer)
-    )
+    if not isinstance(error, RpcError) or error.phase is None or not error.peer:
+        return False
+    expected = EXPECTED_OF_SERVER if error.phase is Phase.SERVER else EXPECTED_CODES
+    return error.code in expected
 
 
 def is_cancellation(error: BaseException) -> bool:

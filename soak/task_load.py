@@ -40,18 +40,30 @@ class TaskLoad:
 
     async def _work(self, source: random.Random) -> None:
         while not self._stop.is_set():
-            async with open_aio_channel(source, self._sites) as channel:
-                echo = pybrpc.Stub(SERVICE, channel).Echo
-                for _ in range(source.randint(1, CALLS_PER_CHANNEL)):
-                    if self._stop.is_set():
-                        return
-                    if source.random() < 0.7:
-                        await self._call(echo, source)
-                    else:
-                        await self._burst(echo, source)
+            site = source.choice(self._sites)
+            auth = site.drawn_identity(source)
+            async with pybrpc.aio.Channel(
+                site.proxy.address,
+                share_with_threads=source.random() < 0.3,
+                auth=auth,
+                **site.drawn_channel_options(source),
+            ) as channel:
+                await self._call_over(channel, auth.user if auth else "", source)
 
-    async def _call(self, echo: Any, source: random.Random) -> None:
-        call, ticket = EchoCall(source), self._ledger.start()
+    async def _call_over(
+        self, channel: pybrpc.aio.Channel, user: str, source: random.Random
+    ) -> None:
+        echo = pybrpc.Stub(SERVICE, channel).Echo
+        for _ in range(source.randint(1, CALLS_PER_CHANNEL)):
+            if self._stop.is_set():
+                return
+            if source.random() < 0.7:
+                await self._call(echo, user, source)
+            else:
+                await self._burst(echo, user, source)
+
+    async def _call(self, echo: Any, user: str, source: random.Random) -> None:
+        call, ticket = EchoCall(source, user), self._ledger.start()
         timeout_s = source.choice(TIMEOUTS_S)
         try:
             response = await echo(call.request, timeout=timeout_s, controller=call.controller)
@@ -60,24 +72,16 @@ class TaskLoad:
         else:
             ticket.answered(call.complaint(response))
 
-    async def _burst(self, echo: Any, source: random.Random) -> None:
+    async def _burst(self, echo: Any, user: str, source: random.Random) -> None:
         tasks = [
-            asyncio.create_task(self._call(echo, source)) for _ in range(source.randint(1, BURST))
+            asyncio.create_task(self._call(echo, user, source))
+            for _ in range(source.randint(1, BURST))
         ]
         await asyncio.sleep(source.choice((0, 0, 0.001, 0.01)))
         for task in tasks:
             if source.random() < 0.1:
                 task.cancel()
         await asyncio.wait(tasks, timeout=HANG_S)
-
-
-def open_aio_channel(source: random.Random, sites: list[Site]) -> pybrpc.aio.Channel:
-    site = source.choice(sites)
-    return pybrpc.aio.Channel(
-        site.proxy.address,
-        share_with_threads=source.random() < 0.3,
-        **site.drawn_channel_options(source),
-    )
 
 
 def loop_factories() -> list[Callable[[], asyncio.AbstractEventLoop]]:

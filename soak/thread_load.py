@@ -32,15 +32,23 @@ class ThreadLoad:
     def run(self) -> None:
         source = self._source
         while not self._stop.is_set():
-            with open_channel(source, self._sites) as channel:
-                echo = pybrpc.Stub(SERVICE, channel).Echo
-                for _ in range(source.randint(1, CALLS_PER_CHANNEL)):
-                    if self._stop.is_set():
-                        return
-                    source.choice([self._block, self._block, self._futures, self._callbacks])(echo)
+            site = source.choice(self._sites)
+            auth = site.drawn_identity(source)
+            options = site.drawn_channel_options(source)
+            with pybrpc.Channel(site.proxy.address, auth=auth, **options) as channel:
+                self._call_over(channel, auth.user if auth else "")
 
-    def _block(self, echo: Any) -> None:
-        call, ticket = EchoCall(self._source), self._ledger.start()
+    def _call_over(self, channel: pybrpc.Channel, user: str) -> None:
+        source = self._source
+        echo = pybrpc.Stub(SERVICE, channel).Echo
+        for _ in range(source.randint(1, CALLS_PER_CHANNEL)):
+            if self._stop.is_set():
+                return
+            form = source.choice([self._block, self._block, self._futures, self._callbacks])
+            form(echo, user)
+
+    def _block(self, echo: Any, user: str) -> None:
+        call, ticket = EchoCall(self._source, user), self._ledger.start()
         timeout_s = self._source.choice(TIMEOUTS_S)
         try:
             response = echo(call.request, timeout=timeout_s, controller=call.controller)
@@ -49,10 +57,10 @@ class ThreadLoad:
         else:
             ticket.answered(call.complaint(response))
 
-    def _futures(self, echo: Any) -> None:
+    def _futures(self, echo: Any, user: str) -> None:
         futures = []
         for _ in range(self._source.randint(1, BURST)):
-            call, ticket = EchoCall(self._source), self._ledger.start()
+            call, ticket = EchoCall(self._source, user), self._ledger.start()
             timeout_s = self._source.choice(TIMEOUTS_S)
             future = echo.future(call.request, timeout=timeout_s, controller=call.controller)
             future.add_done_callback(_enter_future(call, ticket))
@@ -62,22 +70,17 @@ class ThreadLoad:
                 future.cancel()
         concurrent.futures.wait(futures, HANG_S)
 
-    def _callbacks(self, echo: Any) -> None:
+    def _callbacks(self, echo: Any, user: str) -> None:
         count = self._source.randint(1, BURST)
         told = threading.Semaphore(0)
         for _ in range(count):
-            call, ticket = EchoCall(self._source), self._ledger.start()
+            call, ticket = EchoCall(self._source, user), self._ledger.start()
             timeout_s = self._source.choice(TIMEOUTS_S)
             done = _enter_outcome(call, ticket, told)
             echo.with_callback(call.request, done, timeout=timeout_s, controller=call.controller)
         for _ in range(count):
             if not told.acquire(timeout=HANG_S):
                 return
-
-
-def open_channel(source: random.Random, sites: list[Site]) -> pybrpc.Channel:
-    site = source.choice(sites)
-    return pybrpc.Channel(site.proxy.address, **site.drawn_channel_options(source))
 
 
 def _enter_future(call: EchoCall, ticket: Ticket) -> Any:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import inspect
-import re
 import sys
 import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pybrpc
 from bench import echo_messages
+from tests.peers.pages import examples_of, run_example
 
-README = Path(__file__).parents[2] / "README.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+EXAMPLES = examples_of("README.md")
 
 
 class EchoService:
@@ -57,34 +53,29 @@ def names(echo_pb2: types.ModuleType) -> Iterator[dict[str, Any]]:
             }
 
 
-def run_example(text: str, names: dict[str, Any]) -> None:
-    text = text.replace("127.0.0.1:8000", names.get("address", ""))
-    code = compile(text, str(README), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    if code.co_flags & inspect.CO_COROUTINE:
-        asyncio.run(types.FunctionType(code, names)())
-    else:
-        exec(code, names)
+def run(example: int, names: dict[str, Any]) -> None:
+    run_example(EXAMPLES[example], names, {"127.0.0.1:8000": names.get("address", "")})
 
 
 def test_quickstart(echo_pb2: types.ModuleType) -> None:
     names: dict[str, Any] = {}
-    run_example(EXAMPLES[0], names)
+    run(0, names)
     assert names["reply"].message == "hello"
     assert names["future"].done()
 
 
 def test_asyncio_example(names: dict[str, Any]) -> None:
-    run_example(EXAMPLES[1], names)
+    run(1, names)
     assert [reply.message for reply in names["replies"]] == [str(i) for i in range(100)]
 
 
 def test_controller_example(names: dict[str, Any]) -> None:
-    run_example(EXAMPLES[2], names)
+    run(2, names)
     assert bytes(names["controller"].response_attachment) == names["big_bytes"]
 
 
 def test_error_example(names: dict[str, Any]) -> None:
-    run_example(EXAMPLES[3], names)
+    run(3, names)
 
 
 def test_no_example_is_left_out() -> None:

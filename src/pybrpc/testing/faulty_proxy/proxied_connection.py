@@ -146,7 +146,9 @@ class ProxiedConnection:
         self._owner.forget(self)
 
     def _on_connected(self, now: float) -> None:
-        if self.server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        if self.server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or is_self_connected(
+            self.server
+        ):
             self._owner.note_connect_failure()
             self.reset()
             return
@@ -198,6 +200,17 @@ class ProxiedConnection:
         state = "closed" if self.is_closed else "open" if self._is_connected else "connecting"
         sent, got = self.to_server.script.position, self.to_client.script.position
         return f"<ProxiedConnection {state}, {sent} bytes to the server, {got} to the client>"
+
+
+def is_self_connected(sock: socket.socket) -> bool:
+    """Whether nobody listened on the very port that the system gave to this socket: a TCP that
+    connects to itself succeeds."""
+    if sock.family == socket.AF_UNIX:
+        return False
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:
+        return False  # It has broken already, as reading from it will tell.
 
 
 def set_resets_on_close(sock: socket.socket) -> None:

@@ -1,0 +1,70 @@
+"""EchoServer: a server that can be started again on the address that it had."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Self
+
+import pybrpc
+from bench.echo_messages import SERVICE
+from soak.tls import TlsPair
+
+STOP_S = 20.0
+"""A stop that takes longer is a defect."""
+
+START_S = 10.0
+"""How long a connection that goes out may have taken the port, as a free one, while it was free."""
+
+
+class EchoServer:
+    """Runs from the moment it is made until `close`."""
+
+    def __init__(self, service: object, tls: TlsPair, auth: pybrpc.Authenticator | None) -> None:
+        self.auth = auth
+        """What it wants of clients: `None`: no credential."""
+        self.tls = tls
+        self._server = pybrpc.Server(tls=tls.server, auth=auth)
+        self._server.add_service(SERVICE, service)
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self.endpoint = self._server.start("127.0.0.1:0")
+
+    def restart(self, grace_s: float) -> None:
+        """Stop and start it, one thread at a time. Does nothing once it is closed.
+
+        TimeoutError if it does not stop, OSError if its port can't be had again.
+        """
+        with self._lock:
+            if self._is_closed:
+                return
+            self._stop(grace_s)
+            self._start_again()
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            self._stop(0.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _stop(self, grace_s: float) -> None:
+        self._server.stop(grace_s)
+        if not self._server.join(grace_s + STOP_S):
+            raise TimeoutError(f"{self._server!r} did not stop")
+
+    def _start_again(self) -> None:
+        end = time.monotonic() + START_S
+        while True:
+            try:
+                self._server.start(self.endpoint)
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
