@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import traceback
 from typing import Any, Self
 
 MOST_TEXTS = 20
@@ -23,8 +24,7 @@ class LogWatch(logging.Handler):
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        self._note(f"{record.name}: {record.getMessage()}{f': {error!r}' if error else ''}")
+        self._note(f"{record.name}: {record.getMessage()}", record.exc_info and record.exc_info[1])
 
     def __enter__(self) -> Self:
         for name in LOGGERS:
@@ -40,12 +40,15 @@ class LogWatch(logging.Handler):
             logging.getLogger(name).removeHandler(self)
 
     def _on_thread_raised(self, raised: threading.ExceptHookArgs) -> None:
-        self._note(f"{raised.thread} ended with {raised.exc_value!r}")
+        self._note(f"{raised.thread} ended", raised.exc_value)
 
     def _on_unraisable(self, raised: Any) -> None:
-        self._note(f"{raised.err_msg or 'ignored in'} {raised.object!r}: {raised.exc_value!r}")
+        self._note(f"{raised.err_msg or 'ignored in'} {raised.object!r}", raised.exc_value)
 
-    def _note(self, text: str) -> None:
+    def _note(self, text: str, error: BaseException | None) -> None:
+        """`text`, with what was raised and from where."""
         self.count += 1
-        if len(self.texts) < MOST_TEXTS:
-            self.texts.append(text)
+        if len(self.texts) >= MOST_TEXTS:
+            return
+        stack = "".join(traceback.format_exception(error)).strip() if error is not None else ""
+        self.texts.append(f"{text}: {error!r}\n{stack}" if error is not None else text)

@@ -14,7 +14,7 @@ from soak.echo_services import AsyncEcho, PlainEcho
 from soak.identity import USERS, Identity
 from soak.tls import PLAIN, TlsPair
 
-FAULT_RATE = 0.6
+FAULT_RATE = 0.4
 PROXIES = 2
 RETRIES = (0, 1, 3)
 CONNECTIONS: tuple[dict[str, Any], ...] = (

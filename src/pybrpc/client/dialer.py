@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,9 @@ class Dialer(ConnectionOwner):
         if not self._source.is_used or not self.health.begin_dial():
             return
         probe = self._probe = self._source.make_for(self)
-        # An empty message connects it.
-        probe.socket.start_write(IOBuf())
+        # Raises if another thread has closed the source, and with it the probe, meanwhile.
+        with contextlib.suppress(RpcError):
+            # An empty message connects it.
+            probe.socket.start_write(IOBuf())
         if not self._source.is_used:
             self.close()

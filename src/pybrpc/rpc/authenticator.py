@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Protocol
 
 from pybrpc.base.endpoint import Endpoint
@@ -37,5 +38,28 @@ class Authenticator(Protocol):
         """The server, once for each connection: who that is; `None` if that is of no interest.
 
         Raising refuses: the client is told "Fail to authenticate" (ERPCAUTH) and no more, what was
-        raised is logged, and the connection is closed. `credential` is b"" if none was sent.
+        raised is logged, and the connection is closed. So does returning anything else, such as
+        False. `credential` is b"" if none was sent.
         """
+
+
+def check_verifier(auth: object) -> None:
+    """TypeError if `auth` can't verify credentials."""
+    verify_credential = getattr(auth, "verify_credential", None)
+    if not callable(verify_credential) or inspect.iscoroutinefunction(verify_credential):
+        raise TypeError(
+            "auth must be an Authenticator, with a plain function verify_credential(), "
+            f"not {auth!r}"
+        )
+
+
+def verified(auth: Authenticator, credential: bytes, client: Endpoint) -> AuthContext | None:
+    """What `auth` says of a client that it lets in; raises if it doesn't.
+
+    It has to say so: what is neither an AuthContext nor `None` lets nobody in.
+    """
+    context = auth.verify_credential(credential, client)
+    if context is not None and not isinstance(context, AuthContext):
+        kind = type(context).__name__
+        raise TypeError(f"verify_credential() must return an AuthContext or None, not a {kind}")
+    return context

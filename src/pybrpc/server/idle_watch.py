@@ -35,7 +35,6 @@ class IdleWatch:
         self._timeout_s = timeout_s
         self._grain_s = min(LONGEST_GRAIN_S, timeout_s / 10)
         self._timer: TimerHandle | None = None
-        self.closed = 0
 
     def start(self) -> None:
         """Any thread."""
@@ -56,7 +55,6 @@ class IdleWatch:
             elif connection.is_closing:
                 continue
             elif connection.active_at + self._timeout_s <= now:
-                self.closed += 1
                 connection.close_gently(IOBuf(), LINGER_S)
             else:
                 idle_since = min(idle_since, connection.active_at)

@@ -24,6 +24,9 @@ LARGE_BYTES = 16 * 1024
 """An answer from this size on is written at once: it gains nothing by waiting, and only what is
 written counts in the backlog of its connection."""
 
+MOST_ANSWERS = 128
+"""So many are written at once too, for the same reason; a longer gather would gain little more."""
+
 Answer = tuple["ServerCall", IOBuf]
 
 
@@ -41,13 +44,13 @@ class Outbox:
         if not self._answers:
             self._flush_at = now + FLUSH_S
         self._answers.append((call, data))
-        if now >= self._flush_at or len(data) >= LARGE_BYTES:
+        if now >= self._flush_at or self._has_enough(data):
             self.flush()
 
     def put(self, call: ServerCall, data: IOBuf) -> None:
         """Take the answer of `call`; somebody will flush."""
         self._answers.append((call, data))
-        if len(data) >= LARGE_BYTES:
+        if self._has_enough(data):
             self.flush()
 
     def flush(self) -> None:
@@ -69,6 +72,9 @@ class Outbox:
         """`flush`, if the oldest answer has waited long enough."""
         if self._answers and now >= self._flush_at:
             self.flush()
+
+    def _has_enough(self, newest: IOBuf) -> bool:
+        return len(newest) >= LARGE_BYTES or len(self._answers) >= MOST_ANSWERS
 
     def _pop(self) -> Answer | None:
         try:

@@ -10,8 +10,9 @@ from types import FrameType
 
 
 @contextlib.contextmanager
-def quit_signals(on_signal: Callable[[], None]) -> Iterator[None]:
-    """Inside the block SIGINT and SIGTERM call `on_signal`, which must not block.
+def quit_signals(on_signal: Callable[[int], None]) -> Iterator[None]:
+    """Inside the block SIGINT and SIGTERM call `on_signal`, which must not block, with how many
+    have come: 1 for the first.
 
     After it they do what they did before. Only the main thread gets signals: in any other one
     nothing happens.
@@ -20,8 +21,12 @@ def quit_signals(on_signal: Callable[[], None]) -> Iterator[None]:
         yield
         return
 
+    count = 0
+
     def handle(number: int, frame: FrameType | None) -> None:
-        on_signal()
+        nonlocal count
+        count += 1
+        on_signal(count)
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

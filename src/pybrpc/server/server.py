@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import ssl
 import time
@@ -17,6 +16,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ServerStateError
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
 from pybrpc.rpc.authenticator import Authenticator
+from pybrpc.server.port_range import start_on_first_free
 from pybrpc.server.quit_signals import quit_signals
 from pybrpc.server.server_run import ServerRun
 from pybrpc.server.server_settings import (
@@ -28,7 +28,6 @@ from pybrpc.server.service_registry import ServiceRegistry
 from pybrpc.server.statistics import ServerStatistics
 from pybrpc.server.unfinished import UnfinishedCall, UnfinishedConnection
 from pybrpc.server.worker_pool import MAX_WORKERS
-from pybrpc.transport.acceptor import ListenError
 from pybrpc.transport.runtime import Runtime, default_runtime
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.server_tls import ServerTls
@@ -156,16 +155,7 @@ class Server:
 
         ListenError if all are taken, or if `host` can't be listened on at all.
         """
-        if not ports:
-            raise ValueError(f"a range of ports with at least one in it, not {ports!r}")
-        for port in ports:
-            try:
-                return self.start(Endpoint(host, port))
-            except ListenError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-        reason = f"Fail to listen on {host}: ports {ports[0]} to {ports[-1]} are all taken"
-        raise ListenError(errno.EADDRINUSE, reason)
+        return start_on_first_free(host, ports, self.start)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -235,20 +225,13 @@ class Server:
         """
         if self._current_run() is None:
             raise ServerStateError("start the server before run_until_asked_to_quit()")
-        signals = 0
-
-        def on_signal() -> None:
-            nonlocal signals
-            signals += 1
-            self.stop(grace if signals == 1 else 0.0)
-
-        with quit_signals(on_signal):
+        with quit_signals(lambda count: self.stop(grace if count == 1 else 0.0)):
             self.join()
 
     def statistics(self) -> ServerStatistics:
         """What it has done since it was last started; all zeros before."""
         run = self._current_run()
-        return ServerStatistics(0, 0, 0, 0, 0, 0, 0) if run is None else run.statistics()
+        return ServerStatistics() if run is None else run.statistics()
 
     def unfinished(self) -> list[UnfinishedCall]:
         """The requests that were let in and are not answered, oldest first.
@@ -289,12 +272,4 @@ class Server:
     def __repr__(self) -> str:
         services = ", ".join(self._registry.service_names) or "no service"
         run = self._current_run()
-        if run is None:
-            return f"<Server of {services}, not started>"
-        if run.stopped.is_set:
-            return f"<Server of {services}, stopped>"
-        state = "stopping" if run.is_stopping else "running"
-        return (
-            f"<Server of {services}, {state} on {run.acceptor.endpoint}, "
-            f"{len(run.connections)} connections, {len(run.running)} requests running>"
-        )
+        return f"<Server of {services}, {'not started' if run is None else run.description}>"

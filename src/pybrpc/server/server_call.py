@@ -153,8 +153,10 @@ class ServerCall:
     def _not_too_much(self, answer: IOBuf) -> IOBuf:
         """An answer passes the marks of the backlog, but not if its peer has long stopped reading:
         many that run at once would make this process grow without limit."""
+        backlog = self.connection.socket.backlog
         size = len(answer)
-        if size >= LARGE_BYTES and self.connection.socket.backlog.is_swamped_by(size):
+        # A small one at least finds that its connection is crowded before it is swamped.
+        if (backlog.is_crowded or size >= LARGE_BYTES) and backlog.is_swamped_by(size):
             peer = self.connection.peer
             raise OvercrowdedError(
                 f"An answer of {size} bytes was dropped: Connection to {peer} is overcrowded"

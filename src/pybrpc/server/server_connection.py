@@ -23,7 +23,7 @@ from pybrpc.protocols.message import (
     RpcResponse,
 )
 from pybrpc.protocols.protocol import RpcProtocol
-from pybrpc.rpc.authenticator import AuthContext
+from pybrpc.rpc.authenticator import AuthContext, verified
 from pybrpc.rpc.controller import Controller
 from pybrpc.server.outbox import write_answer
 from pybrpc.server.server_call import ServerCall, failure_of
@@ -59,7 +59,7 @@ class ServerConnection:
     )
 
     def __init__(self, run: ServerRun, sock: _socket.socket) -> None:
-        """Take over an accepted socket. OSError if its peer has gone already."""
+        """Take over an accepted socket. If its peer has gone already, OSError, or it is closed."""
         self.run = run
         self.calls: set[ServerCall] = set()
         """Let in, and the answer is not queued yet."""
@@ -83,6 +83,10 @@ class ServerConnection:
             pauses_reads_when_crowded=True,
             process_backlog=run.process_backlog,
         )
+        if self.socket.remote_side is None:
+            # Reset before it was accepted. What was sent before could still be read, but nobody
+            # could say of whom it is, nor answer it.
+            self.socket.close()
         self.identity = f"[{self.socket.local_side}]"
         """What leads the texts of errors that this side sends, as in bRPC."""
 
@@ -181,9 +185,9 @@ class ServerConnection:
         """Judge the credential of the first message; False, and refused, if it is not good."""
         auth, client = self.run.settings.auth, self.socket.remote_side
         credential = message.credential if isinstance(message, RpcRequest) else None
+        assert auth is not None and client is not None
         try:
-            if auth is not None and client is not None:
-                self.auth_context = auth.verify_credential(credential or b"", client)
+            self.auth_context = verified(auth, credential or b"", client)
         except Exception as reason:
             log = self.run.auth_log
             log.warn("Fail to authenticate %s", self.socket.description, reason=reason)

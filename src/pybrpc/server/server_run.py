@@ -1,14 +1,4 @@
-"""ServerRun: a server from one start to its stop: what it listens on, who is connected, what runs.
-
-A stop goes in steps, all in turns of the dispatcher:
-
-    close the acceptor; from now on requests are refused with ELOGOFF
-    a connection without running requests: write what is queued, shut writing down, wait for EOF
-    the linger after that is over: close it
-    after 1 s, 2 s, 4 s, ...: log what is still waited for
-    the grace is over: log what is given up, close what is left
-    no connection is left: close the workers and the loop of async handlers; wake who joins
-"""
+"""ServerRun: a server from one start to its stop: what it listens on, who is connected, what runs."""
 
 from __future__ import annotations
 
@@ -19,21 +9,19 @@ import socket as _socket
 import time
 
 from pybrpc.base.atomic import atomic_counter
-from pybrpc.base.deadline import NEVER
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import LimitReachedError, RpcError, ServerStoppingError
-from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.server.handler_loop import HandlerLoop
 from pybrpc.server.idle_watch import IdleWatch
 from pybrpc.server.limited_log import LimitedLog
 from pybrpc.server.server_call import ServerCall
-from pybrpc.server.server_connection import LINGER_S, ServerConnection
+from pybrpc.server.server_connection import ServerConnection
 from pybrpc.server.server_settings import ServerSettings
+from pybrpc.server.server_stop import ServerStop
 from pybrpc.server.service_registry import SLOW_S, ServiceRegistry
 from pybrpc.server.statistics import ServerStatistics
 from pybrpc.server.stop_latch import StopLatch
-from pybrpc.server.stop_report import StopReport
 from pybrpc.server.unfinished import UnfinishedCall, UnfinishedConnection
 from pybrpc.server.worker import Task
 from pybrpc.server.worker_pool import WorkerPool
@@ -72,10 +60,8 @@ class ServerRun:
         self.auth_log = LimitedLog()
         self.bad_input_log = LimitedLog()
         self._refused_log = LimitedLog()
-        self._report: StopReport | None = None
+        self._stop = ServerStop(self)
         self._idle_watch: IdleWatch | None = None
-        self._stop_deadline = NEVER
-        self._review_is_posted = False
         self.acceptor = Acceptor(endpoint, dispatcher, self._on_accepted, runtime)
         self.pool = WorkerPool(dispatcher, settings.max_workers)
         self.handler_loop = HandlerLoop(loop) if registry.has_async_methods else None
@@ -128,6 +114,17 @@ class ServerRun:
 
     # --- from any thread ---
 
+    @property
+    def description(self) -> str:
+        """ "running on 127.0.0.1:8000, 2 connections, 1 requests running", for people."""
+        if self.stopped.is_set:
+            return "stopped"
+        state = "stopping" if self.is_stopping else "running"
+        return (
+            f"{state} on {self.acceptor.endpoint}, "
+            f"{len(self.connections)} connections, {len(self.running)} requests running"
+        )
+
     def leave(self, call: ServerCall) -> None:
         """The answer of a call stands: it counts under no limit any more."""
         self.running.discard(call)
@@ -142,7 +139,7 @@ class ServerRun:
         if self._idle_watch is not None:
             connection.active_at = time.monotonic()
         if self.is_stopping:
-            self._post_review()
+            self._stop.review_soon()
         elif connection.is_ended and not connection.calls:
             with contextlib.suppress(DispatcherClosedError):
                 self.dispatcher.post(connection.close_if_answered)
@@ -151,16 +148,21 @@ class ServerRun:
         """A connection has failed or was closed."""
         self.connections.discard(connection)
         if self.is_stopping:
-            self._post_review()
+            self._stop.review_soon()
 
     def stop(self, deadline: float) -> None:
         """Begin to stop, or bring the end of a stop forward. Never blocks, takes no lock."""
         self.is_stopping = True
-        self._stop_deadline = min(self._stop_deadline, deadline)
-        try:
-            self.dispatcher.post(self._on_stop)
-        except DispatcherClosedError:
-            self._end_undriven()
+        self._stop.begin(deadline)
+
+    def end(self) -> None:
+        """No connection is left: close the workers and the loop of async handlers, wake who joins."""
+        if self._idle_watch is not None:
+            self._idle_watch.end()
+        self.pool.close()
+        if self.handler_loop is not None:
+            self.handler_loop.close()
+        self.stopped.set()
 
     def join_threads(self, deadline: float) -> None:
         """After `stopped` is set: wait for the threads that are not in a handler."""
@@ -190,68 +192,6 @@ class ServerRun:
         """The connections that are not closed yet."""
         return [connection.unfinished() for connection in list(self.connections)]
 
-    # --- the steps of a stop ---
-
-    def _on_stop(self) -> None:
-        if self.stopped.is_set:
-            return
-        self.acceptor.close()
-        if self._report is None:
-            self._report = StopReport(self)
-            self._report.start()
-        for connection in list(self.connections):
-            if connection.is_closing:
-                connection.close_gently(IOBuf(), LINGER_S)
-        self._review()
-        if not self.stopped.is_set:
-            self.dispatcher.call_at(self._stop_deadline, self._on_grace_over)
-
-    def _on_grace_over(self) -> None:
-        if not self.stopped.is_set:
-            if self._report is not None:
-                self._report.give_up()
-            self._close_connections()
-            # After what closing has posted, so that no descriptor is left when the stop is over.
-            self.dispatcher.post(self._end)
-
-    def _post_review(self) -> None:
-        if not self._review_is_posted and not self.stopped.is_set:
-            self._review_is_posted = True
-            try:
-                self.dispatcher.post(self._review)
-            except DispatcherClosedError:
-                self._end_undriven()
-
-    def _review(self) -> None:
-        """Close the connections on which nothing runs any more; end when none is left."""
-        self._review_is_posted = False
-        if self.stopped.is_set:
-            return
-        for connection in list(self.connections):
-            if not connection.calls and not connection.is_closing:
-                connection.close_gently(IOBuf(), LINGER_S)
-        if not self.connections:
-            self._end()
-
-    def _end(self) -> None:
-        for watch in (self._report, self._idle_watch):
-            if watch is not None:
-                watch.end()
-        self.pool.close()
-        if self.handler_loop is not None:
-            self.handler_loop.close()
-        self.stopped.set()
-
-    def _end_undriven(self) -> None:
-        """The dispatcher is gone: nothing can be waited for."""
-        self.acceptor.abandon()
-        self._close_connections()
-        self._end()
-
-    def _close_connections(self) -> None:
-        for connection in list(self.connections):
-            connection.socket.close()
-
     def _on_accepted(self, sock: _socket.socket) -> None:
         limit = self.settings.max_connections
         if 0 < limit <= len(self.connections):
@@ -264,3 +204,6 @@ class ServerRun:
         self.connections.add(connection)
         if connection.is_gone():
             self.forget(connection)
+
+    def __repr__(self) -> str:
+        return f"<ServerRun, {self.description}>"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.protocols.detect import PROTOCOLS
 from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
-from pybrpc.rpc.authenticator import Authenticator
+from pybrpc.rpc.authenticator import Authenticator, check_verifier
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.server_tls_contexts import ServerTlsContexts
 
@@ -36,11 +36,8 @@ class ServerSettings:
                 "max_concurrency and max_connections must be at least 0, max_workers and "
                 "max_body_size at least 1"
             )
-        auth = self.auth
-        if auth is not None and not callable(getattr(auth, "verify_credential", None)):
-            raise TypeError(
-                f"auth must be an Authenticator, with verify_credential(), not {auth!r}"
-            )
+        if self.auth is not None:
+            check_verifier(self.auth)
 
 
 def checked_idle_timeout_s(idle_timeout: float | None) -> float | None:

@@ -9,16 +9,16 @@ import dataclasses
 class ServerStatistics:
     """Counts since `start()`; the last three are of now."""
 
-    accepted: int
+    accepted: int = 0
     """Connections."""
-    requests: int
+    requests: int = 0
     """Requests that were read, refused ones among them."""
-    errors: int
+    errors: int = 0
     """Requests that were answered with an error."""
-    refused_connections: int
+    refused_connections: int = 0
     """Connections that were accepted over max_connections and closed at once."""
-    connections: int
-    running: int
+    connections: int = 0
+    running: int = 0
     """Requests that were let in and have no answer yet."""
-    workers: int
+    workers: int = 0
     """Threads for plain handlers, idle ones among them."""

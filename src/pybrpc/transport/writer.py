@@ -278,75 +278,6 @@ class SocketWriter:
             self._wrote_at = time.monotonic()
         return self._settle_written(socket, batch, outcomes)
 
-    def _set_up_batch(self, socket: Socket, outcomes: list[Delivery]) -> list[WriteRequest]:
-        """The requests of the next system call; user messages among them become bytes."""
-        pending = self._pending
-        if len(pending) == 1 and not self.is_shutdown:
-            only = pending[0]
-            if only.message is None and not only.is_canceled:
-                return [only]
-        batch: list[WriteRequest] = []
-        while len(pending) > len(batch) < MAX_BATCH_REQUESTS:
-            request = pending[len(batch)]
-            if self.is_shutdown or (batch and batch[-1].shutdown_write):
-                self._refuse_after_shutdown(len(batch), outcomes)
-            elif request.is_canceled and request.may_be_dropped:
-                del pending[len(batch)]
-                self._settle_failed(request, canceled_error(socket), outcomes)
-            elif request.message is not None and not self._set_up(request, outcomes):
-                del pending[len(batch)]
-            else:
-                batch.append(request)
-        return batch
-
-    def _set_up(self, request: WriteRequest, outcomes: list[Delivery]) -> bool:
-        try:
-            request.setup()
-        except Exception as reason:
-            text = f"Fail to turn the message into bytes: {reason!r}"
-            error = make_rpc_error(ErrorCode.EINVAL, text, phase=Phase.QUEUED)
-            error.__cause__ = reason
-            self._settle_failed(request, error, outcomes)
-            return False
-        self.backlog.correct(len(request.data) - request.size_bytes)
-        request.size_bytes = len(request.data)
-        return True
-
-    def _refuse_after_shutdown(self, index: int, outcomes: list[Delivery]) -> None:
-        refused = list(self._pending)[index:]
-        for request in refused:
-            self._pending.pop()
-            self._settle_failed(request, write_shutdown_error(), outcomes)
-
-    def _settle_written(
-        self, socket: Socket, batch: list[WriteRequest], outcomes: list[Delivery]
-    ) -> bool:
-        """Settle the requests that are out. False: not one is, the kernel must be full."""
-        if socket.layer.has_unsent:
-            _note_begun(batch)
-            return False
-        size = count = 0
-        for request in batch:
-            if request.data:
-                if len(request.data) < request.size_bytes:
-                    request.progress = Progress.SENT
-                break
-            self._pending.popleft()
-            size += request.size_bytes
-            count += 1
-            request.progress = Progress.WRITTEN
-            if request.on_outcome is not None:
-                if request.notify_on_success:
-                    outcomes.append((request.on_outcome, None))
-                request.on_outcome = None
-            if request.shutdown_write:
-                self.is_shutdown = True
-                socket.shutdown_write_side()
-        self.messages_written += count
-        if count:
-            self.backlog.remove(size, count)
-        return count > 0
-
     # --- handing the right on ---
 
     def _continue(self, socket: Socket, outcomes: list[Delivery]) -> None:
@@ -371,24 +302,6 @@ class SocketWriter:
             outcomes += socket.mark_failed(undriven_error(socket, error))
             threading.Timer(CUT_OFF_PAUSE_S, socket.keep_write).start()
 
-    def _park(self, socket: Socket) -> None:
-        """Wait, with the right, for the kernel or the layer to have room."""
-        self._is_parked = True
-        if self._layer_is_full:
-            self._layer_is_full = False
-            due = time.monotonic() + LAYER_PAUSE_S
-            self._pause = socket.dispatcher.call_at(due, socket.on_writable)
-        else:
-            socket.dispatcher.add_writer(socket.fd, socket.on_writable)
-
-    def _unpark(self, socket: Socket) -> None:
-        self._is_parked = False
-        pause, self._pause = self._pause, None
-        if pause is not None:
-            pause.cancel()
-        else:
-            socket.dispatcher.remove_writer(socket.fd)
-
     # --- after failure ---
 
     def _drain(self, socket: Socket, outcomes: list[Delivery]) -> None:
@@ -403,24 +316,3 @@ class SocketWriter:
                 self._come_back(socket, outcomes)
                 return
             self._pending.extend(taken)
-
-    def _fail_one(self, socket: Socket, request: WriteRequest, outcomes: list[Delivery]) -> None:
-        if request is self._close_request:
-            socket.close_descriptor()
-        elif socket.error is not None:
-            self._settle_failed(request, socket.error.copy(request.phase), outcomes)
-
-    def _settle_failed(
-        self, request: WriteRequest, error: RpcError, outcomes: list[Delivery]
-    ) -> None:
-        self.backlog.remove(request.size_bytes, 1)
-        on_outcome, request.on_outcome = request.on_outcome, None
-        if on_outcome is not None:
-            outcomes.append((on_outcome, error))
-
-
-def _note_begun(batch: list[WriteRequest]) -> None:
-    """Mark the requests of which the layer has taken bytes."""
-    for request in batch:
-        if len(request.data) < request.size_bytes:
-            request.progress = Progress.SENT

@@ -1,0 +1,48 @@
+"""Parking: where the holder of the write right waits, without a thread, for room."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pybrpc.transport.event_dispatcher import TimerHandle
+
+if TYPE_CHECKING:
+    from pybrpc.transport.socket import Socket
+
+LAYER_PAUSE_S = 0.01
+"""How long a layer that has no room is left alone."""
+
+
+class Parking:
+    """For the kernel: until the descriptor is writable. For the layer: a short pause.
+
+    `socket.on_writable` is called then. The methods are called in turns, by the holder.
+    """
+
+    __slots__ = ("_pause", "is_parked")
+
+    def __init__(self) -> None:
+        self.is_parked = False
+        self._pause: TimerHandle | None = None
+
+    def wait_for_kernel(self, socket: Socket) -> None:
+        self.is_parked = True
+        socket.dispatcher.add_writer(socket.fd, socket.on_writable)
+
+    def wait_for_layer(self, socket: Socket) -> None:
+        self.is_parked = True
+        due = time.monotonic() + LAYER_PAUSE_S
+        self._pause = socket.dispatcher.call_at(due, socket.on_writable)
+
+    def leave(self, socket: Socket) -> bool:
+        """Wait no longer; False if nobody was waiting."""
+        if not self.is_parked:
+            return False
+        self.is_parked = False
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.cancel()
+        else:
+            socket.dispatcher.remove_writer(socket.fd)
+        return True
