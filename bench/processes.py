@@ -35,7 +35,12 @@ def running_server(library: str, style: Style) -> Iterator[int]:
 
 def measure(library: str, load: Load, port: int, window: Window) -> float:
     """Calls per second of one client process."""
-    arguments = command("call", library, load, port, window.warm_up_s, window.measure_s)
+    return run_client("call", library, load, port, window)
+
+
+def run_client(role: str, library: str, load: object, port: int, window: Window) -> float:
+    """What a client process that plays `role` has measured."""
+    arguments = command(role, library, load, port, window.warm_up_s, window.measure_s)
     limit_s = CLIENT_LIMIT_S + window.warm_up_s + window.measure_s
     result = subprocess.run(
         arguments, stdout=subprocess.PIPE, text=True, timeout=limit_s, check=False

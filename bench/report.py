@@ -13,25 +13,29 @@ from typing import Any
 
 from rich.table import Table
 
-from bench.loads import Load
-from bench.peers import LIBRARIES
+from bench.contest import Contest
 from bench.rounds import Plan, Samples, Spread
 
 
 def table(plan: Plan, samples: Samples) -> Table:
-    """Calls per second of each library and the ratios, one row a load: median [low..high]."""
-    ours, *others = LIBRARIES
-    grid = Table(title="Echo of 32 bytes over one connection: median [low..high]")
+    """The rate of each library and the ratios, one row a load: median [low..high].
+
+    With more than two libraries the rates are medians alone, or it would be too wide.
+    """
+    contest = plan.contest
+    ours, *others = contest.libraries
+    grid = Table(title=f"{contest.title}: median [low..high]")
     grid.add_column("in flight")
-    for library in LIBRARIES:
-        grid.add_column(f"{library}\n1000 calls/s", justify="right")
+    for library in contest.libraries:
+        grid.add_column(f"{library}\n1000 {contest.unit}/s", justify="right")
     for other in others:
-        grid.add_column(f"{ours} / {other}\ntimes as fast", justify="right")
+        grid.add_column(f"{ours} / {other}\ntimes as fast", justify="right", min_width=13)
     for load in plan.loads:
-        rates = [samples.rates(load, library) for library in LIBRARIES]
-        ratios = [samples.ratios(load, other) for other in others]
+        rates = [samples.rates(load, library) for library in contest.libraries]
+        ratios = [samples.ratios(load, ours, other) for other in others]
         thousands = [[rate / 1000 for rate in numbers] for numbers in rates]
-        grid.add_row(str(load), *map(text, [*thousands, *ratios]))
+        rate_text = text if len(others) == 1 else median_text
+        grid.add_row(str(load), *map(rate_text, thousands), *map(text, ratios))
     return grid
 
 
@@ -43,13 +47,16 @@ def text(numbers: Sequence[float]) -> str:
     return f"{digits(spread.median)} [{digits(spread.low)}..{digits(spread.high)}]"
 
 
+def median_text(numbers: Sequence[float]) -> str:
+    return digits(Spread.of(numbers).median) if numbers else ""
+
+
 def digits(number: float) -> str:
     return f"{number:#.3g}".rstrip(".")
 
 
-def machine() -> dict[str, Any]:
+def machine(packages: Sequence[str]) -> dict[str, Any]:
     """On what it ran. No name of a machine or a user."""
-    packages = (*LIBRARIES, "protobuf", "uvloop")
     return {
         "cpus": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -60,20 +67,23 @@ def machine() -> dict[str, Any]:
 
 def write_json(path: Path, plan: Plan, samples: Samples) -> None:
     content = {
-        "machine": machine(),
+        "machine": machine(plan.contest.packages),
         "window": dataclasses.asdict(plan.window),
         "rounds": plan.rounds,
-        "loads": [load_entry(load, samples) for load in plan.loads],
+        "loads": [load_entry(plan.contest, load, samples) for load in plan.loads],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def load_entry(load: Load, samples: Samples) -> dict[str, Any]:
+def load_entry(contest: Contest[Any], load: Any, samples: Samples) -> dict[str, Any]:
+    ours, *others = contest.libraries
     return {
         "load": str(load),
-        "calls_per_s": {name: entry(samples.rates(load, name)) for name in LIBRARIES},
-        "ratio_to": {name: entry(samples.ratios(load, name)) for name in LIBRARIES[1:]},
+        f"{contest.unit}_per_s": {
+            name: entry(samples.rates(load, name)) for name in contest.libraries
+        },
+        "ratio_to": {name: entry(samples.ratios(load, ours, name)) for name in others},
     }
 
 

@@ -8,25 +8,24 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from typing import Any
 
 from bench.closed_loop import Window
-from bench.loads import Load, Style
-from bench.peers import LIBRARIES
-from bench.processes import measure, running_server
+from bench.contest import Contest
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure, how often and how long."""
 
-    loads: Sequence[Load]
+    contest: Contest[Any]
+    loads: Sequence[Any]
     rounds: int
     window: Window
 
     @property
     def length(self) -> int:
-        return self.rounds * len(self.loads) * len(LIBRARIES)
+        return self.rounds * len(self.loads) * len(self.contest.libraries)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,9 +33,9 @@ class Sample:
     """One measurement."""
 
     round: int
-    load: Load
+    load: Any
     library: str
-    calls_per_s: float
+    per_s: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,25 +54,21 @@ class Spread:
 class Samples(list[Sample]):
     """All measurements so far."""
 
-    def rates(self, load: Load, library: str) -> list[float]:
-        """Calls per second, one number a round."""
-        return [s.calls_per_s for s in self if s.load == load and s.library == library]
+    def rates(self, load: Any, library: str) -> list[float]:
+        """What was done per second, one number a round."""
+        return [s.per_s for s in self if s.load == load and s.library == library]
 
-    def ratios(self, load: Load, other: str) -> list[float]:
-        """How many times as fast as `other` the first library was, one number a round."""
-        ours, theirs = self.rates(load, LIBRARIES[0]), self.rates(load, other)
-        return [a / b for a, b in zip(ours, theirs, strict=False)]
+    def ratios(self, load: Any, ours: str, other: str) -> list[float]:
+        """How many times as fast as `other` we were, one number a round."""
+        pairs = zip(self.rates(load, ours), self.rates(load, other), strict=False)
+        return [a / b for a, b in pairs]
 
 
 def run(plan: Plan) -> Iterator[Sample]:
     """Make the measurements of `plan`, giving each as soon as it is there."""
-    with ExitStack() as stack:
-        ports: dict[tuple[str, Style], int] = {}
+    libraries = list(plan.contest.libraries)
+    with plan.contest.measuring() as measure:
         for number in range(plan.rounds):
             for load in plan.loads:
-                for library in LIBRARIES[:: -1 if number % 2 else 1]:
-                    key = library, load.style
-                    if key not in ports:
-                        ports[key] = stack.enter_context(running_server(*key))
-                    rate = measure(library, load, ports[key], plan.window)
-                    yield Sample(number, load, library, rate)
+                for library in libraries[:: -1 if number % 2 else 1]:
+                    yield Sample(number, load, library, measure(library, load, plan.window))

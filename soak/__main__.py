@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from soak import screen
-from soak.options import parse_options
+from soak.options import SoakOptions, parse_options
+from soak.outcome import Outcome
 from soak.soak_run import SoakRun
 
 
@@ -27,7 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{options.minutes:g} minutes after a warm-up, seed {options.seed}; Ctrl-C ends it early",
         flush=True,
     )
-    outcome = run.run()
+    return conclude(run.run(), options)
+
+
+def conclude(outcome: Outcome, options: SoakOptions) -> int:
+    """Show and write down what was found; the exit code."""
     screen.show(outcome)
     if options.report is not None:
         outcome.write(options.report, options)

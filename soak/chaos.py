@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import threading
 from collections import Counter
 
 from soak.site import Site
+from soak.taken_port import retry_while_taken
 
 LONGEST_PAUSE_S = 0.4
 LONGEST_OUTAGE_S = 0.3
@@ -53,8 +53,7 @@ class Chaos:
         site.proxy.stop_accepting()
         site.proxy.reset_all()
         self._pause()
-        with contextlib.suppress(OSError):
-            site.proxy.start_accepting()
+        retry_while_taken(site.proxy.start_accepting)
 
     def _restart(self, site: Site) -> None:
         """The server itself: it finishes what it may, says ELOGOFF to others, and comes back."""

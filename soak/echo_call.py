@@ -75,7 +75,7 @@ def how_packed(controller: pybrpc.Controller, side: str) -> tuple[int, int, bool
     """How the "request" or the "response" of a call is compressed and summed."""
     names = ("compress_type", "checksum_type", "checksum_attachment")
     compress, checksum, attachment = (getattr(controller, f"{side}_{name}") for name in names)
-    return int(compress), int(checksum), attachment
+    return int(compress or 0), int(checksum or 0), bool(attachment)
 
 
 def drawn_size(source: random.Random) -> int:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Self
 
 import pybrpc
 from bench.echo_messages import SERVICE
+from soak.taken_port import retry_while_taken
 from soak.tls import TlsPair
 
 STOP_S = 20.0
 """A stop that takes longer is a defect."""
-
-START_S = 10.0
-"""How long a connection that goes out may have taken the port, as a free one, while it was free."""
 
 
 class EchoServer:
@@ -39,7 +36,7 @@ class EchoServer:
             if self._is_closed:
                 return
             self._stop(grace_s)
-            self._start_again()
+            retry_while_taken(lambda: self._server.start(self.endpoint))
 
     def close(self) -> None:
         with self._lock:
@@ -56,15 +53,3 @@ class EchoServer:
         self._server.stop(grace_s)
         if not self._server.join(grace_s + STOP_S):
             raise TimeoutError(f"{self._server!r} did not stop")
-
-    def _start_again(self) -> None:
-        end = time.monotonic() + START_S
-        while True:
-            try:
-                self._server.start(self.endpoint)
-            except OSError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.02)
-            else:
-                return

@@ -174,7 +174,7 @@ def test_deadline_ends_both_requests(form: str) -> None:
         caller(form, server.address, backup_request_policy=always(10)) as client,
     ):
         with pytest.raises(RpcTimeoutError):
-            client.call(echo_request(), timeout=0.2, controller=controller)
+            client.call(echo_request(), timeout=1, controller=controller)
         assert client.statistics().in_flight == 0
     assert len(server.requests) == 2
     assert controller.has_backup_request

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 import pybrpc
+from pybrpc.client.shared_source import SharedSource
 from pybrpc.errors import ConnectError, ErrorCode, Phase, RpcError, RpcTimeoutError
 from pybrpc.transport.runtime import default_runtime
+from pybrpc.transport.socket import Socket
 from pybrpc.transport.socket_table import SOCKETS
 from tests.integration.test_fork import exit_code_of, fork
 from tests.peers.callers import FORMS, THREAD_FORMS, caller
@@ -215,6 +217,11 @@ def test_dials_end_with_the_last_channel(dead_address: str, connection_type: Any
     made = source.statistics().created
     wait_until(lambda: source.statistics().created > made + 2)
     channels[1].close()
+    for _ in range(2):
+        # A dial that was just beginning ends in the turns after that.
+        turn = threading.Event()
+        source.dispatcher.post(turn.set)
+        assert turn.wait(30)
     made = source.statistics().created
     with socket.create_server(("127.0.0.1", int(dead_address.rpartition(":")[2]))) as listener:
         listener.settimeout(0.2)
@@ -223,6 +230,32 @@ def test_dials_end_with_the_last_channel(dead_address: str, connection_type: Any
     assert source.statistics().created == made
     assert not source.statistics().is_down
     assert len(default_runtime().connections) == 0
+
+
+def test_dial_that_the_closing_channel_overtakes_is_no_error(
+    dead_address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last channel is closed by one thread while the dispatcher makes the connection."""
+    is_closed = threading.Event()
+    make_for = SharedSource.make_for
+
+    def make_for_and_be_overtaken(source: SharedSource, owner: Any, *rest: Any) -> Any:
+        if owner is source:
+            return make_for(source, owner, *rest)
+        channel.close()
+        connection = make_for(source, owner, *rest)
+        is_closed.set()
+        return connection
+
+    with pybrpc.Channel(dead_address, timeout=30, dial_backoff=OFTEN) as channel:
+        with pytest.raises(ConnectError):
+            pybrpc.Stub(ECHO, channel).Echo(echo_request())
+        monkeypatch.setattr(SharedSource, "make_for", make_for_and_be_overtaken)
+        assert is_closed.wait(30)
+    with pybrpc.Channel(dead_address, timeout=30, max_retry=0) as another:
+        with pytest.raises(ConnectError):
+            pybrpc.Stub(ECHO, another).Echo(echo_request())
+    assert caplog.records == []
 
 
 def test_health_check_off_leaves_dialling_to_the_calls(dead_address: str) -> None:
@@ -410,8 +443,9 @@ def test_channels_share_with_the_same_check_only() -> None:
         ]
         for channel in channels:
             pybrpc.Stub(ECHO, channel).Echo(echo_request())
+        assert server.connections == 2
+        for channel in channels:
             channel.close()
-        assert len({id(channel._taken) for channel in channels}) == 2
 
 
 @pytest.mark.parametrize(
@@ -439,20 +473,29 @@ def test_descriptors_close_when_a_connection_fails_not_when_the_last_call_is_gon
     may_close = threading.Event()
 
     def hang_up(peer: Peer) -> None:
-        peer.expect_request()
+        for _ in range(3):
+            peer.expect_request()
         may_close.wait()
 
     with ScriptedServer(hang_up) as server:
         with pybrpc.Channel(server.address, timeout=30, max_retry=0) as channel:
             futures = [pybrpc.Stub(ECHO, channel).Echo.future(echo_request()) for _ in range(3)]
-            before = len(os.listdir("/proc/self/fd"))
+            wait_until(lambda: len(server.requests) == 3)
+            (held,) = [connection.socket for connection in channel.source().connections]
+            fd, socket_id, inode = held.fd, held.id, os.fstat(held.fd).st_ino
             may_close.set()
             for future in futures:
                 with pytest.raises(RpcError):
                     future.result()
-            wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before - 1)
-            gc.collect()
-            wait_until(lambda: all(not s.is_connected for s in SOCKETS.all() if s.remote_side))
+            wait_until(lambda: not is_open(fd, inode))
+            assert held.fd == -1
+            assert Socket.address(socket_id) is None
+
+
+def is_open(fd: int, inode: int) -> bool:
+    with contextlib.suppress(OSError):
+        return os.fstat(fd).st_ino == inode
+    return False
 
 
 def test_years_of_being_down_cost_nothing(dead_address: str) -> None:

@@ -1,4 +1,5 @@
-"""Calls through a FaultyProxy: every fault at every interesting byte, in either direction."""
+"""Calls through a FaultyProxy, plain and over TLS: every fault at every interesting byte of a
+connection, in either direction."""
 
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ from typing import Any
 
 import pytest
 
-import pybrpc
 from pybrpc.errors import (
     ConnectError,
     ConnectionFailedError,
     ErrorCode,
+    HandshakeError,
     Phase,
     RpcError,
     RpcTimeoutError,
@@ -24,161 +25,159 @@ from pybrpc.testing.faulty_proxy import (
     DropFrom,
     Fault,
     Faults,
-    FaultyProxy,
     HalfCloseAt,
     Refuse,
     ResetAt,
     Slow,
     Stall,
 )
-from tests.peers.callers import FORMS, caller
-from tests.peers.echo import ECHO, echo_request
-from tests.protos import conformance_pb2 as pb
+from tests.peers.callers import FORMS
+from tests.peers.echo import echo_request
+from tests.peers.proxied_echo import ATTACHMENT, HANG_S, ProxiedEcho, proxied_echo
 
-every_form = pytest.mark.parametrize("form", FORMS)
+ONE_OF_EACH = ("blocking", "uvloop")
+ONE_OF_EACH_DISPATCHER = ("blocking", "asyncio", "uvloop")
+
+plain_and_tls = pytest.mark.parametrize("echo", ["plain", "tls"], indirect=True)
 both_ways = pytest.mark.parametrize("direction", ["to_server", "to_client"])
-one_of_each = pytest.mark.parametrize("form", ["blocking", "uvloop"])
+breaking = pytest.mark.parametrize("fault", [CutAt, ResetAt, HalfCloseAt])
+one_of_each = pytest.mark.parametrize("form", ONE_OF_EACH)
+every_form = pytest.mark.parametrize(
+    ("form", "echo"),
+    [
+        *((form, "plain") for form in FORMS),
+        *((form, "tls") for form in ONE_OF_EACH_DISPATCHER),
+    ],
+    indirect=["echo"],
+)
 
-ATTACHMENT = bytes(range(256)) * 2
-HEADER_BYTES = 12
-HANG_S = 20.0
 BROKEN_CODES = frozenset({ErrorCode.EEOF, errno.ECONNRESET, errno.EPIPE})
 BROKEN_PHASES = frozenset({Phase.CONNECT, Phase.QUEUED, Phase.SENT, Phase.WAITING})
 """CONNECT: a reset that comes right after the handshake of TCP is told by connect itself."""
-
-
-class EchoService:
-    def Echo(self, request: pb.EchoRequest, controller: pybrpc.Controller) -> pb.EchoResponse:
-        controller.response_attachment = controller.request_attachment
-        return pb.EchoResponse(message=request.message)
-
-    Stream = Echo
+TLS_PHASES = BROKEN_PHASES | {Phase.HANDSHAKE}
+CLASSES = {Phase.CONNECT: ConnectError, Phase.HANDSHAKE: HandshakeError}
 
 
 @pytest.fixture
-def proxy() -> Iterator[FaultyProxy]:
-    """A proxy before a server that echoes."""
-    with pybrpc.Server() as server:
-        server.add_service(ECHO, EchoService())
-        with FaultyProxy(server.start("127.0.0.1:0")) as proxy:
-            yield proxy
+def echo(request: pytest.FixtureRequest) -> Iterator[ProxiedEcho]:
+    with proxied_echo(is_tls=request.param == "tls") as echo:
+        yield echo
 
 
-def call(client: Any, message: str, **options: Any) -> None:
-    """A call with an attachment; what comes back is what was sent."""
-    controller = pybrpc.Controller()
-    controller.request_attachment = ATTACHMENT
-    answer = client.call(echo_request(message), controller=controller, **options)
-    assert answer.message == message
-    assert bytes(controller.response_attachment) == ATTACHMENT
-
-
-def interesting_bytes(proxy: FaultyProxy, direction: str) -> list[int]:
-    """Where faults shall strike: around the header, in the meta, in the body, at the end."""
-    before = getattr(proxy.statistics(), f"bytes_{direction}")
-    with caller("blocking", proxy.address) as client:
-        call(client, "probe")
-    size = getattr(proxy.statistics(), f"bytes_{direction}") - before
-    meta = HEADER_BYTES + (size - HEADER_BYTES - len(ATTACHMENT)) // 2
-    assert HEADER_BYTES < meta < size
-    positions = {0, 1, 4, 8, HEADER_BYTES - 1, HEADER_BYTES, HEADER_BYTES + 1}
-    return sorted(positions | {meta, size - len(ATTACHMENT) // 2, size - 1, size})
-
-
-def assert_explains(error: RpcError, proxy: FaultyProxy) -> None:
+def assert_explains(error: RpcError, echo: ProxiedEcho) -> None:
     """A connection that broke is told as such."""
     assert isinstance(error, ConnectionFailedError), error
     assert error.code in BROKEN_CODES, error
-    assert error.phase in BROKEN_PHASES, error
-    assert (error.phase is Phase.CONNECT) is isinstance(error, ConnectError), error
-    assert error.peer == proxy.address, error
+    assert error.phase in (TLS_PHASES if echo.is_tls else BROKEN_PHASES), error
+    for phase, kind in CLASSES.items():
+        assert (error.phase is phase) is isinstance(error, kind), error
+    assert error.peer == echo.proxy.address, error
 
 
 @every_form
 @both_ways
-@pytest.mark.parametrize("fault", [CutAt, ResetAt, HalfCloseAt])
+@breaking
 def test_a_broken_connection_fails_its_call_and_no_other(
-    form: str, direction: str, fault: type[CutAt], proxy: FaultyProxy
+    form: str, echo: ProxiedEcho, direction: str, fault: type[CutAt]
 ) -> None:
     """Without retries the call fails with a typed error, or was answered before the fault."""
-    positions = interesting_bytes(proxy, direction)
+    positions = echo.interesting_bytes(direction)
     errors: list[RpcError] = []
     for position in positions:
-        with caller(form, proxy.address, max_retry=0) as client:
-            proxy.set_next(Faults(**{direction: [fault(position)]}))
-            errors += errors_of_call(client, f"at {position}")
-            call_until_it_works(client)
+        with echo.caller(form, max_retry=0) as client:
+            echo.proxy.set_next(Faults(**{direction: [fault(position)]}))
+            errors += echo.errors_of_call(client, f"at {position}")
+            echo.call_until_it_works(client)
     for error in errors:
-        assert_explains(error, proxy)
-    # Only what strikes at the last byte may come too late.
-    assert len(errors) >= len(positions) - 1
+        assert_explains(error, echo)
+    # Only what strikes at the last bytes may come too late.
+    assert len(errors) >= len(positions) - (2 if echo.is_tls else 1)
+    assert echo.proxy.statistics().faults == {fault.__name__: len(positions)}
 
 
-def errors_of_call(client: Any, message: str, **options: Any) -> list[RpcError]:
-    """One, or none if the call was answered, rightly."""
-    try:
-        call(client, message, **options)
-    except RpcError as error:
-        return [error]
-    return []
+@pytest.mark.parametrize("echo", ["tls"], indirect=True)
+@pytest.mark.parametrize("form", ONE_OF_EACH_DISPATCHER)
+@both_ways
+@breaking
+def test_the_phase_says_whether_the_handshake_was_over(
+    form: str, echo: ProxiedEcho, direction: str, fault: type[CutAt]
+) -> None:
+    size = echo.bytes_of_first_call(direction)
+    for phases, positions in (
+        ({Phase.CONNECT, Phase.HANDSHAKE}, (0, 1, 5, 100)),
+        ({Phase.SENT, Phase.WAITING}, (size - len(ATTACHMENT), size - 100)),
+    ):
+        for position in positions:
+            with echo.caller(form, max_retry=0) as client:
+                echo.proxy.set_next(Faults(**{direction: [fault(position)]}))
+                [error] = echo.errors_of_call(client, "hello")
+                assert error.phase in phases, error
 
 
-def call_until_it_works(client: Any) -> None:
-    """The channel works again; at once, or when it has noticed what had happened."""
-    end = time.monotonic() + HANG_S
-    while errors := errors_of_call(client, "afterwards"):
-        assert isinstance(errors[0], ConnectionFailedError), errors
-        assert time.monotonic() < end, errors
-        time.sleep(0.01)
-
-
+@plain_and_tls
 @one_of_each
 @both_ways
-@pytest.mark.parametrize("fault", [CutAt, ResetAt, HalfCloseAt])
+@breaking
 def test_a_broken_connection_is_retried(
-    form: str, direction: str, fault: type[CutAt], proxy: FaultyProxy
+    form: str, echo: ProxiedEcho, direction: str, fault: type[CutAt]
 ) -> None:
-    for position in interesting_bytes(proxy, direction):
-        with caller(form, proxy.address, max_retry=3) as client:
-            proxy.set_next(Faults(**{direction: [fault(position)]}))
-            call(client, f"at {position}")
+    for position in echo.interesting_bytes(direction):
+        with echo.caller(form, **echo.retrying) as client:
+            echo.proxy.set_next(Faults(**{direction: [fault(position)]}))
+            echo.call(client, f"at {position}")
 
 
+@plain_and_tls
 @one_of_each
 @both_ways
 @pytest.mark.parametrize("fault", [DropFrom, Stall])
 def test_bytes_that_never_arrive_end_in_a_timeout(
-    form: str, direction: str, fault: type[Stall], proxy: FaultyProxy
+    form: str, echo: ProxiedEcho, direction: str, fault: type[Stall]
 ) -> None:
-    positions = interesting_bytes(proxy, direction)[::2]
+    """In a handshake too: the deadline of the call is before that of connecting."""
+    positions = echo.interesting_bytes(direction)[::2]
     errors: list[RpcError] = []
     for position in positions:
-        with caller(form, proxy.address) as client:
-            proxy.set_next(Faults(**{direction: [fault(position)]}))
-            errors += errors_of_call(client, f"at {position}", timeout=0.1)
-            proxy.reset_all()
-            call_until_it_works(client)
+        with echo.caller(form) as client:
+            echo.proxy.set_next(Faults(**{direction: [fault(position)]}))
+            errors += echo.errors_of_call(client, f"at {position}", timeout=0.1)
+            echo.proxy.reset_all()
+            echo.call_until_it_works(client)
     for error in errors:
         assert isinstance(error, RpcTimeoutError)
-        assert (error.phase, error.peer) == (Phase.WAITING, proxy.address)
+        assert error.phase in TLS_PHASES
+        assert error.peer == echo.proxy.address
+    assert Phase.WAITING in {error.phase for error in errors}
     assert len(errors) >= len(positions) - 1
 
 
+def call_until_stalled(echo: ProxiedEcho, client: Any, faults: Faults) -> None:
+    """Calls that time out, until the stall has struck; on a busy machine the first one may have
+    ended before it was sent."""
+    before = echo.proxy.statistics().faults.get("Stall", 0)
+    echo.proxy.set_next(faults)
+    end = time.monotonic() + HANG_S
+    while echo.proxy.statistics().faults.get("Stall", 0) == before:
+        with pytest.raises(RpcTimeoutError):
+            echo.call(client, "stalled", timeout=0.05)
+        assert time.monotonic() < end
+
+
+@plain_and_tls
 @one_of_each
 @both_ways
 def test_what_comes_after_a_stall_disturbs_nobody(
-    form: str, direction: str, proxy: FaultyProxy
+    form: str, echo: ProxiedEcho, direction: str
 ) -> None:
     """The answer to a call that had timed out comes late and is dropped."""
-    for position in interesting_bytes(proxy, direction)[:-1:2]:
-        with caller(form, proxy.address) as client:
-            proxy.set_next(Faults(**{direction: [Stall(position)]}))
-            with pytest.raises(RpcTimeoutError):
-                call(client, f"at {position}", timeout=0.05)
-            proxy.resume()
-            call(client, "afterwards")
+    for position in echo.interesting_bytes(direction)[:-2:2]:
+        with echo.caller(form) as client:
+            call_until_stalled(echo, client, Faults(**{direction: [Stall(position)]}))
+            echo.proxy.resume()
+            echo.call(client, "afterwards")
 
 
+@plain_and_tls
 @one_of_each
 @both_ways
 @pytest.mark.parametrize(
@@ -187,58 +186,58 @@ def test_what_comes_after_a_stall_disturbs_nobody(
     ids=["slow", "delay", "stall", "byte by byte"],
 )
 def test_a_slow_connection_only_takes_longer(
-    form: str, direction: str, fault: Fault, proxy: FaultyProxy
+    form: str, echo: ProxiedEcho, direction: str, fault: Fault
 ) -> None:
-    proxy.plan = Faults(**{direction: [fault]})
-    with caller(form, proxy.address, max_retry=0) as client:
+    echo.proxy.plan = Faults(**{direction: [fault]})
+    with echo.caller(form, max_retry=0) as client:
         for number in range(3):
-            call(client, f"slow {number}")
-    assert proxy.statistics().accepted == 1
+            echo.call(client, f"slow {number}")
+    assert echo.proxy.statistics().accepted == 1
 
 
 @every_form
 @pytest.mark.parametrize("resets", [True, False])
 def test_a_connection_that_is_refused_after_it_was_accepted(
-    form: str, resets: bool, proxy: FaultyProxy
+    form: str, echo: ProxiedEcho, resets: bool
 ) -> None:
-    with caller(form, proxy.address, max_retry=0) as client:
-        proxy.set_next(Faults(refuse=Refuse(resets)))
-        with pytest.raises(ConnectionFailedError) as caught:
-            call(client, "refused")
-        assert_explains(caught.value, proxy)
-        call_until_it_works(client)
-    with caller(form, proxy.address, max_retry=3) as client:
-        proxy.set_next(Faults(refuse=Refuse(resets)), Faults(refuse=Refuse(resets)))
-        call(client, "retried")
+    refused = Faults(refuse=Refuse(resets))
+    with echo.caller(form, max_retry=0) as client:
+        echo.proxy.set_next(refused)
+        [error] = echo.errors_of_call(client, "refused")
+        assert_explains(error, echo)
+        echo.call_until_it_works(client)
+    with echo.caller(form, **echo.retrying) as client:
+        echo.proxy.set_next(refused, refused)
+        echo.call(client, "retried")
 
 
 @every_form
-def test_a_server_that_goes_and_comes_back(form: str, proxy: FaultyProxy) -> None:
-    with caller(form, proxy.address, max_retry=0) as client:
-        call(client, "before")
-        proxy.stop_accepting()
-        proxy.reset_all()
-        with pytest.raises(ConnectionFailedError) as first:
-            call(client, "gone")
-        with pytest.raises(ConnectionFailedError) as second:
-            call(client, "gone")
-        proxy.start_accepting()
-        call_until_it_works(client)
-    assert first.value.code in (*BROKEN_CODES, errno.ECONNREFUSED)
-    assert (second.value.code, second.value.phase) == (errno.ECONNREFUSED, Phase.CONNECT)
+def test_a_server_that_goes_and_comes_back(form: str, echo: ProxiedEcho) -> None:
+    with echo.caller(form, max_retry=0) as client:
+        echo.call(client, "before")
+        echo.proxy.stop_accepting()
+        echo.proxy.reset_all()
+        [first] = echo.errors_of_call(client, "gone")
+        [second] = echo.errors_of_call(client, "gone")
+        echo.proxy.start_accepting()
+        echo.call_until_it_works(client)
+    assert first.code in (*BROKEN_CODES, errno.ECONNREFUSED)
+    assert (second.code, second.phase) == (errno.ECONNREFUSED, Phase.CONNECT)
 
 
 @every_form
 @both_ways
-@pytest.mark.parametrize("fault", [CutAt, ResetAt, HalfCloseAt])
+@breaking
 def test_calls_beside_it_are_each_told_once(
-    form: str, direction: str, fault: type[CutAt], proxy: FaultyProxy
+    form: str, echo: ProxiedEcho, direction: str, fault: type[CutAt]
 ) -> None:
     """Twenty calls on a connection that breaks in the middle of them: all are answered, by
     connections that came after."""
-    size = interesting_bytes(proxy, direction)[-1]
-    with caller(form, proxy.address, max_retry=3) as client:
-        proxy.set_next(Faults(**{direction: [fault(size // 3)]}))
-        requests = [echo_request(f"call {number}") for number in range(20)]
-        answers = client.call_many(requests)
-    assert [answer.message for answer in answers] == [request.message for request in requests]
+    size = echo.bytes_of_first_call(direction)
+    for position in (size // 3, size - len(ATTACHMENT) + 200):
+        with echo.caller(form, **echo.retrying) as client:
+            echo.proxy.set_next(Faults(**{direction: [fault(position)]}))
+            requests = [echo_request(f"call {number}") for number in range(20)]
+            answers = client.call_many(requests)
+        assert [answer.message for answer in answers] == [each.message for each in requests]
+    assert echo.proxy.statistics().faults == {fault.__name__: 2}

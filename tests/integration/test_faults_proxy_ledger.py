@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import random
 import threading
 from collections.abc import Iterator
@@ -18,24 +19,43 @@ from soak.echo_call import EchoCall
 from soak.echo_services import PlainEcho
 from soak.ledger import Ledger, LedgerTotals
 from tests.peers.callers import LOOPS
+from tests.peers.tls import certificates
 
 HANG_S = 30.0
 CALLS = 300
 TIMEOUT_S = 2.0
 
 
-@pytest.fixture(params=[1, 2, 3], ids="seed {}".format)
-def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
-    """Before a server that echoes. Nine of ten connections have a fault, and none lives long."""
-    plan = RandomFaults(seed=request.param, rate=0.9, most_bytes=1 << 16, longest_s=0.2)
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """Where to call, and the options of channels that do."""
+
+    address: str
+    options: dict[str, Any]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((1, "plain", {}), id="single"),
+        pytest.param((2, "plain", {"connection_type": "pooled", "max_pool_size": 3}), id="pooled"),
+        pytest.param((3, "plain", {"connection_type": "short"}), id="short"),
+        pytest.param((4, "tls", {"backup_request_ms": 5}), id="tls-backup"),
+        pytest.param((5, "tls", {"connection_type": "pooled"}), id="tls-pooled"),
+    ]
+)
+def way(request: pytest.FixtureRequest) -> Iterator[Way]:
+    """To a server that echoes. Nine of ten connections have a fault, and none lives long."""
+    seed, kind, options = request.param
+    tls = (certificates().server_tls(), certificates().client_tls()) if kind == "tls" else None
+    plan = RandomFaults(seed=seed, rate=0.9, most_bytes=1 << 16, longest_s=0.2)
     over = threading.Event()
-    with pybrpc.Server() as server:
+    with pybrpc.Server(tls=tls and tls[0]) as server:
         server.add_service(SERVICE, PlainEcho())
         with FaultyProxy(server.start("127.0.0.1:0"), plan) as proxy:
             breaker = threading.Thread(target=break_all, args=(proxy, over))
             breaker.start()
             try:
-                yield proxy
+                yield Way(proxy.address, {**options, "tls": tls and tls[1]})
             finally:
                 over.set()
                 breaker.join()
@@ -64,9 +84,9 @@ def assert_each_told_once(totals: LedgerTotals, count: int) -> None:
     assert (totals.told_twice, totals.wrong_answers, totals.unexpected) == (0, 0, 0), totals
 
 
-def test_callbacks_of_calls_that_break_are_called_once(proxy: FaultyProxy) -> None:
+def test_callbacks_of_calls_that_break_are_called_once(way: Way) -> None:
     ledger, source, told = Ledger(), random.Random(1), threading.Semaphore(0)
-    with pybrpc.Channel(proxy.address, timeout=TIMEOUT_S) as channel:
+    with pybrpc.Channel(way.address, timeout=TIMEOUT_S, **way.options) as channel:
         echo = pybrpc.Stub(SERVICE, channel).Echo
         for _ in range(CALLS):
             call = EchoCall(source)
@@ -82,13 +102,13 @@ def test_callbacks_of_calls_that_break_are_called_once(proxy: FaultyProxy) -> No
     assert_each_told_once(ledger.totals(), CALLS)
 
 
-def test_calls_of_threads_through_random_faults(proxy: FaultyProxy) -> None:
+def test_calls_of_threads_through_random_faults(way: Way) -> None:
     ledger = Ledger()
 
     def work(number: int) -> None:
         source = random.Random(number)
         for _ in range(10):
-            with pybrpc.Channel(proxy.address, timeout=TIMEOUT_S / 4) as channel:
+            with pybrpc.Channel(way.address, timeout=TIMEOUT_S / 4, **way.options) as channel:
                 call = EchoCall(source)
                 done = enter(ledger, call)
                 try:
@@ -107,13 +127,15 @@ def test_calls_of_threads_through_random_faults(proxy: FaultyProxy) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_calls_of_tasks_through_random_faults(loop: str, proxy: FaultyProxy) -> None:
+def test_calls_of_tasks_through_random_faults(loop: str, way: Way) -> None:
     ledger = Ledger()
 
     async def work(number: int) -> None:
         source = random.Random(number)
         for _ in range(5):
-            async with pybrpc.aio.Channel(proxy.address, timeout=TIMEOUT_S / 4) as channel:
+            async with pybrpc.aio.Channel(
+                way.address, timeout=TIMEOUT_S / 4, **way.options
+            ) as channel:
                 call = EchoCall(source)
                 done = enter(ledger, call)
                 try:

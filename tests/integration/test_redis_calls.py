@@ -6,8 +6,7 @@ import asyncio
 import itertools
 import queue
 import random
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from pybrpc.redis import RedisChannel, RedisError, RedisRequest, RedisResponse
 from pybrpc.redis import aio as redis_aio
 from pybrpc.transport.socket_options import SocketOptions
 from tests.peers.redis_server import RedisServer
+from tests.unit.transport.tools import in_threads
 
 # The first loop of libuv opens a pipe that stays for the life of the process, which is no leak.
 uvloop.new_event_loop().close()
@@ -36,25 +36,6 @@ def channel(server: RedisServer) -> Iterator[RedisChannel]:
     server.run("FLUSHALL")
     with RedisChannel(server.address, timeout=TIMEOUT_S) as made:
         yield made
-
-
-def in_threads(count: int, work: Callable[[int], None]) -> None:
-    """Run `work(number)` in that many threads; raise what the first of them raised."""
-    errors: list[BaseException] = []
-
-    def run(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 # --- forms of calling ---

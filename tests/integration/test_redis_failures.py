@@ -256,8 +256,10 @@ def test_a_hostile_server_is_closed(
         ) as channel,
     ):
         futures = [channel.future(RedisRequest().add("PING")) for _ in range(10)]
+        # What the first one brings on finds others that were still to be sent.
+        phases = {Phase.QUEUED, Phase.SENT, Phase.WAITING} if login else {Phase.HANDSHAKE}
         for future in futures:
             error = future.exception()
             assert isinstance(error, ProtocolError)
-            assert error.phase in ({Phase.HANDSHAKE} if not login else {Phase.SENT, Phase.WAITING})
+            assert error.phase in phases, error.phase
             assert reason in error.text

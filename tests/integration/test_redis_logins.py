@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import trustme
 
-import pybrpc
 from pybrpc.errors import AuthenticationError, BadRequestError, Phase, RpcError, RpcTimeoutError
 from pybrpc.redis import RedisChannel, RedisError, RedisRequest
-from tests.peers.redis_server import RedisServer, free_port
+from tests.peers.redis_server import RedisServer
 
 PASSWORD = "open-sesame"
 READER = "reader on >read-me ~* +get +ping"
@@ -79,6 +76,17 @@ def test_a_user_of_the_acl_may_what_he_may(server: RedisServer) -> None:
         assert [client["user"] for client in server.clients()] == ["reader"]
 
 
+def test_a_transaction_whose_exec_is_refused_is_not_left_open(server: RedisServer) -> None:
+    """Else every later command on the shared connection would only be queued."""
+    server.run("ACL", "SETUSER", "no-exec", "on", ">pw", "~*", "+@all", "-exec")
+    with RedisChannel(
+        server.address, username="no-exec", password="pw", timeout=TIMEOUT_S
+    ) as channel:
+        response = channel.call(RedisRequest().add("MULTI").add("SET", "k", 1).add("EXEC"))
+        assert response[2].code == "EXECABORT"
+        assert channel.execute("GET", "k") is None
+
+
 def test_a_database_that_a_user_may_not_select(server: RedisServer) -> None:
     error = login_error(server, username="reader", password="read-me", db=1)  # type: ignore[arg-type]
     assert "SELECT: NOPERM" in error.text
@@ -113,24 +121,6 @@ def test_a_unix_socket(server: RedisServer) -> None:
         assert channel.execute("ECHO", "x") == b"x"
         (client,) = server.clients()
         assert client["addr"].startswith(str(server.path))
-
-
-def test_tls(tmp_path: Path) -> None:
-    """The login goes through TLS, after its handshake."""
-    authority, port = trustme.CA(), free_port()
-    authority.cert_pem.write_to_path(tmp_path / "ca")
-    certificate = authority.issue_cert("127.0.0.1")
-    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert")
-    certificate.private_key_pem.write_to_path(tmp_path / "key")
-    settings = {"cert_file": "cert", "key_file": "key", "ca_cert_file": "ca"}
-    files = {f"tls_{name}": tmp_path / file for name, file in settings.items()}
-    tls = pybrpc.ClientTls(ca=str(tmp_path / "ca"))
-    with (
-        RedisServer(password=PASSWORD, tls_port=port, tls_auth_clients="no", **files),
-        RedisChannel(f"127.0.0.1:{port}", password=PASSWORD, tls=tls, timeout=TIMEOUT_S) as channel,
-    ):
-        value = bytes(5_000_000)
-        assert channel.call(RedisRequest().add("SET", "k", value).add("GET", "k")) == (b"OK", value)
 
 
 def test_too_many_clients_is_worth_a_retry() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.errors import ErrorCode
+from pybrpc.errors import AuthenticationError, ErrorCode
 from pybrpc.rpc.authenticator import AuthContext
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
@@ -21,6 +21,24 @@ GOOD = b"secret-token"
 """What the recorded C++ client sends."""
 
 KINDS = pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
+
+
+class Verdict:
+    """Gives the same verdict on everybody."""
+
+    def __init__(self, verdict: Any) -> None:
+        self.verdict = verdict
+
+    def generate_credential(self) -> bytes:
+        return GOOD
+
+    def verify_credential(self, credential: bytes, client: Endpoint) -> Any:
+        return self.verdict
+
+
+class AsyncVerdict(Verdict):
+    async def verify_credential(self, credential: bytes, client: Endpoint) -> Any:
+        return self.verdict
 
 
 class TokenAuth:
@@ -119,6 +137,63 @@ def test_refused_peer_is_told_and_closed_and_nothing_of_it_is_run(
     assert "Fail to authenticate 127.0.0.1:" in caplog.text
 
 
+@pytest.mark.parametrize("verdict", [False, -1, 0, "alice"])
+def test_verdict_that_is_none_lets_nobody_in(
+    verdict: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In C++ whoever refuses returns -1."""
+    with serving(whoami, auth=Verdict(verdict)) as peer:
+        assert peer.call(credential=GOOD).error_code == ErrorCode.ERPCAUTH
+        assert peer.read_to_end() == b""
+    assert "must return an AuthContext or None" in caplog.text
+
+
+def test_verdict_of_no_interest_lets_in() -> None:
+    with serving(whoami, auth=Verdict(None)) as peer:
+        assert text_of(peer.call(credential=GOOD)) == "nobody"
+
+
+@pytest.mark.parametrize("auth", [None, TokenAuth()], ids=["open to all", "with credentials"])
+def test_request_of_a_peer_that_reset_before_it_was_accepted_is_not_run(
+    auth: TokenAuth | None,
+) -> None:
+    """Linux still lets it be read, but says no more whose it is."""
+    ran: list[str] = []
+
+    async def note(request: Any, controller: Controller) -> Any:
+        ran.append(request.message)
+        return echo(request, controller)
+
+    async def run() -> None:
+        async with make_server(note, auth=auth) as server:
+            endpoint = start(server)
+            for _ in range(20):
+                # The loop, which accepts, doesn't turn meanwhile.
+                peer = RawPeer(endpoint)
+                peer.send(request(1))
+                peer.reset()
+            while server.statistics().accepted < 20 or server.statistics().connections:
+                await asyncio.sleep(0.001)
+            assert server.statistics().requests == 0
+
+    asyncio.run(run())
+    assert ran == []
+
+
+def test_text_of_an_authentication_error_reaches_the_client() -> None:
+    """As bRPC's GetUnauthorizedErrorText."""
+
+    class Expired(Verdict):
+        def verify_credential(self, credential: bytes, client: Endpoint) -> Any:
+            raise AuthenticationError(f"{credential.decode()} has expired")
+
+    with serving(auth=Expired(None)) as peer:
+        answer = peer.call(credential=GOOD)
+        assert answer.error_code == ErrorCode.ERPCAUTH
+        assert answer.error_text == "Fail to authenticate: secret-token has expired"
+        assert peer.read_to_end() == b""
+
+
 def test_message_without_a_request_in_it_is_refused_too() -> None:
     """Its attachment is larger than it is, so nothing says who sent it."""
     with serving(auth=TokenAuth()) as peer:
@@ -148,6 +223,7 @@ def test_loop_that_drives_the_server_judges_too() -> None:
     asyncio.run(run())
 
 
-def test_something_else_than_an_authenticator_is_refused() -> None:
+@pytest.mark.parametrize("auth", ["secret", AsyncVerdict(None)], ids=["str", "async"])
+def test_something_else_than_an_authenticator_is_refused(auth: Any) -> None:
     with pytest.raises(TypeError, match="auth must be an Authenticator"):
-        Server(auth="secret")  # type: ignore[arg-type]
+        Server(auth=auth)

@@ -140,7 +140,9 @@ def large_echo(request: Any, controller: Controller) -> Any:
     return EchoResponse(message="z" * 100_000)
 
 
-SMALL_BACKLOG = SocketOptions(high_water_bytes=2_000_000, send_buffer_bytes=65536)
+SMALL_BACKLOG = SocketOptions(
+    high_water_bytes=2_000_000, send_buffer_bytes=65536, receive_buffer_bytes=65536
+)
 
 
 def test_peer_that_never_reads_is_not_read_from_any_more() -> None:
@@ -151,6 +153,7 @@ def test_peer_that_never_reads_is_not_read_from_any_more() -> None:
     ):
         wait_for_connections(server, 1)
         (connection,) = server._run.connections  # type: ignore[union-attr]
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         peer.sock.setblocking(False)
         frame = packed(request(1)) * 20
         refused_in_a_row = 0

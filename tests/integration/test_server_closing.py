@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import ssl
 import threading
 from typing import Any
 
@@ -15,6 +17,7 @@ from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.transport import gentle_close
 from pybrpc.transport.socket_options import SocketOptions
+from tests.peers.tls import NAME, MemoryPeer, as_client, certificates
 from tests.unit.server.raw_peer import EchoResponse, RawPeer, packed, request, text_of
 from tests.unit.server.serving import (
     Gate,
@@ -194,6 +197,59 @@ def test_loop_that_drives_the_server_answers_a_half_closed_peer() -> None:
                 await asyncio.sleep(0.001)
 
     asyncio.run(run())
+
+
+# --- over TLS ---
+
+
+class TlsPeer(RawPeer):
+    def __init__(self, endpoint: Any) -> None:
+        super().__init__(endpoint)
+        self.sock = as_client(self.sock, certificates().client_context())
+        self.sock.do_handshake()
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE, ids=NONSENSE_IDS)
+def test_good_requests_before_nonsense_are_answered_over_tls(nonsense: bytes) -> None:
+    options = {"max_body_size": 10_000, "tls": certificates().server_tls()}
+    with make_server(**options) as server, TlsPeer(start(server)) as peer:
+        peer.sock.sendall(packed(*(request(i) for i in range(50))) + nonsense)
+        answers = peer.read_answers(51 if nonsense is OVERSIZED else 50)
+        assert set(answers) - {77} == set(range(50))
+        assert peer.read_to_end() == b"", "and close_notify, or Python would raise"
+        peer.close()
+        no_connection_is_left(server)
+
+
+def bytes_until_close_notify(peer: MemoryPeer) -> int:
+    count = 0
+    with contextlib.suppress(ssl.SSLZeroReturnError):
+        while True:
+            count += len(peer.read())
+            threading.Event().wait(0.001)
+    return count + len(peer.received)
+
+
+@pytest.mark.parametrize("shuts_tcp_too", [False, True])
+def test_peer_that_says_close_notify_gets_all_its_answers(shuts_tcp_too: bool) -> None:
+    def respond(request: Any, controller: Controller) -> Any:
+        return EchoResponse(message="z" * 100_000)
+
+    with make_server(respond, tls=certificates().server_tls()) as server:
+        endpoint = start(server)
+        sock = socket.create_connection((endpoint.host, endpoint.port))
+        with contextlib.closing(sock):
+            peer = MemoryPeer(sock, certificates().client_context(), NAME)
+            peer.shake_hands(lambda: threading.Event().wait(0.01))
+            peer.send(packed(*(request(i) for i in range(50))))
+            peer.finish()
+            if shuts_tcp_too:
+                sock.shutdown(socket.SHUT_WR)
+            assert bytes_until_close_notify(peer) > 50 * 100_000
+        no_connection_is_left(server)
+
+
+# --- peers that are gone ---
 
 
 def test_connection_that_broke_is_dropped_at_once() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from pybrpc.errors import ErrorCode, ServerStateError
 from pybrpc.rpc.controller import Controller
-from pybrpc.server import stop_report
+from pybrpc.server import server_stop, stop_report
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket_options import SocketOptions
 from tests.unit.server.raw_peer import EchoResponse, RawPeer, request, text_of
@@ -306,8 +306,9 @@ def test_stop_that_ends_soon_says_nothing(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.records == []
 
 
-def test_stop_waits_for_answers_as_long_as_the_grace() -> None:
-    """A peer that reads them slowly, but reads, is not cut off before."""
+def test_stop_waits_for_answers_as_long_as_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that reads them slowly, but reads, is not cut off before: the linger comes after."""
+    monkeypatch.setattr(server_stop, "LINGER_S", 0.1)
     options = SocketOptions(send_buffer_bytes=65536)
 
     def respond(request: Any, controller: Controller) -> Any:
@@ -318,10 +319,9 @@ def test_stop_waits_for_answers_as_long_as_the_grace() -> None:
         wait_until(lambda: server.statistics().requests == 1)
         wait_until(lambda: not server.unfinished())
         server.stop(NO_GRACE_NEEDED)
-        assert not server.join(timeout=2.5)
+        assert not server.join(timeout=0.5)
         assert len(text_of(peer.read_answer())) == 10_000_000
         assert peer.read_to_end() == b""
-        peer.close()
         assert server.join()
 
 

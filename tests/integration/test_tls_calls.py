@@ -1,15 +1,11 @@
-"""Calls over TLS: each form of calling, both kinds of servers, and what goes wrong."""
+"""Calls over TLS: each form of calling, both kinds of servers, the options."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
-import socket
-import ssl
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,71 +13,23 @@ import uvloop
 
 import pybrpc
 from pybrpc.errors import (
-    ConnectionFailedError,
-    ErrorCode,
-    HandshakeError,
-    Phase,
-    RpcError,
-    ServerStateError,
     TlsConfigError,
 )
 from tests.peers.callers import AIO_FORMS, FORMS, caller
 from tests.peers.echo import ECHO, echo_request
-from tests.peers.tls import NAME, certificates
-from tests.protos import conformance_pb2 as pb
+from tests.peers.tls import certificates
+from tests.peers.tls_echo import (
+    AsyncEcho,
+    Echo,
+    call,
+    channel_to,
+    error_of_a_call,
+    make_server,
+    serving,
+)
 
 TINY = pybrpc.SocketOptions(send_buffer_bytes=4096, receive_buffer_bytes=65536)
 """With a receiver as tiny, TCP itself waits 40 ms for each acknowledgement of some kilobytes."""
-
-
-class Echo:
-    """Echoes message and attachment; keeps what it saw of TLS."""
-
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
-
-    def Echo(self, request: pb.EchoRequest, controller: pybrpc.Controller) -> pb.EchoResponse:
-        self.seen.append(controller.tls)
-        controller.response_attachment = controller.request_attachment
-        return pb.EchoResponse(message=request.message)
-
-    Stream = Echo
-
-
-class AsyncEcho(Echo):
-    async def Echo(self, request: pb.EchoRequest, controller: pybrpc.Controller) -> pb.EchoResponse:
-        return super().Echo(request, controller)
-
-    Stream = Echo
-
-
-def make_server(service: Echo | None = None, **options: Any) -> pybrpc.Server:
-    server = pybrpc.Server(**{"tls": certificates().server_tls(), **options})
-    server.add_service(ECHO, service or Echo())
-    return server
-
-
-@contextlib.contextmanager
-def serving(service: Echo | None = None, **options: Any) -> Iterator[tuple[pybrpc.Server, str]]:
-    """A running server, and its address."""
-    with make_server(service, **options) as server:
-        yield server, str(server.start("127.0.0.1:0"))
-
-
-def channel_to(address: str, **options: Any) -> pybrpc.Channel:
-    options = {"tls": certificates().client_tls(), "timeout": 30, "connect_timeout": 30, **options}
-    return pybrpc.Channel(address, **options)
-
-
-def call(channel: pybrpc.Channel, message: str = "hello") -> str:
-    return str(pybrpc.Stub(ECHO, channel).Echo(echo_request(message)).message)
-
-
-def error_of_a_call(address: str, **options: Any) -> RpcError:
-    with channel_to(address, **options) as channel:
-        with pytest.raises(RpcError) as caught:
-            call(channel)
-    return caught.value
 
 
 # --- all forms ---
@@ -155,86 +103,6 @@ def test_64_mb_arrive_whole(options: pybrpc.SocketOptions | None) -> None:
     assert controller.response_attachment == data
 
 
-# --- who is who ---
-
-
-def test_a_handler_sees_the_certificate_of_its_client() -> None:
-    service, made = Echo(), certificates()
-    with serving(service, tls=made.server_tls(client_ca=made.ca)) as (_, address):
-        tls = made.client_tls(cert=made.client.cert, key=made.client.key)
-        with channel_to(address, tls=tls) as channel:
-            assert call(channel) == "hello"
-    (seen,) = service.seen
-    assert seen.version == "TLSv1.3"
-    assert ("DNS", "client.test") in seen.peer_certificate["subjectAltName"]
-
-
-def test_a_handler_sees_that_there_is_no_tls() -> None:
-    service = Echo()
-    with serving(service, tls=None) as (_, address), channel_to(address, tls=None) as channel:
-        call(channel)
-    assert service.seen == [None]
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_a_client_without_a_certificate_hears_that_it_needs_one(form: str) -> None:
-    made = certificates()
-    with serving(tls=made.server_tls(client_ca=made.ca)) as (_, address):
-        with caller(form, address, tls=made.client_tls(), connect_timeout=30) as client:
-            with pytest.raises(ConnectionFailedError, match="certificate required") as caught:
-                client.call(echo_request())
-    assert (caught.value.code, caught.value.is_remote) == (ErrorCode.ESSL, True)
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_a_certificate_that_is_not_trusted_fails_the_call_and_is_not_tried_again(form: str) -> None:
-    made = certificates()
-    with serving() as (server, address):
-        tls = made.client_tls(server_name="other.test")
-        with caller(form, address, tls=tls, connect_timeout=30) as client:
-            controller = pybrpc.Controller()
-            with pytest.raises(HandshakeError, match="Hostname mismatch") as caught:
-                client.call(echo_request(), controller=controller)
-        assert (caught.value.code, caught.value.phase) == (ErrorCode.ESSL, Phase.HANDSHAKE)
-        assert (controller.retried_count, server.statistics().accepted) == (0, 1)
-
-
-# --- who does not speak TLS ---
-
-
-def test_plaintext_to_a_server_with_tls_is_refused(caplog: pytest.LogCaptureFixture) -> None:
-    with serving() as (server, address):
-        error = error_of_a_call(address, tls=None, max_retry=0)
-        assert isinstance(error, ConnectionFailedError)
-        assert server.statistics().requests == 0
-    assert "the peer speaks no TLS, it began with b'PRPC" in caplog.text
-
-
-def test_tls_to_a_server_without_it() -> None:
-    with serving(tls=None) as (_, address):
-        error = error_of_a_call(address, max_retry=0)
-    assert isinstance(error, HandshakeError)
-    assert error.code in (ErrorCode.EEOF, errno.ECONNRESET)
-    assert "does it speak TLS?" in error.text
-
-
-def test_both_on_one_port_if_the_server_says_so() -> None:
-    service = Echo()
-    tls = certificates().server_tls(allow_plaintext=True)
-    with serving(service, tls=tls) as (_, address):
-        with channel_to(address) as encrypted, channel_to(address, tls=None) as plain:
-            assert (call(encrypted), call(plain)) == ("hello", "hello")
-    assert [info is None for info in service.seen] == [False, True]
-
-
-def test_a_server_that_stalls_in_the_handshake() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        error = error_of_a_call(address, connect_timeout=0.2, max_retry=0)
-    assert isinstance(error, HandshakeError)
-    assert (error.code, error.phase) == (ErrorCode.ETIMEDOUT, Phase.HANDSHAKE)
-
-
 # --- options ---
 
 
@@ -276,71 +144,7 @@ def test_over_a_unix_socket(tmp_path: Any) -> None:
             assert call(channel) == "hello"
 
 
-# --- a server's life ---
-
-
-def test_certificates_are_loaded_again_while_it_runs() -> None:
-    """bRPC: ssl_reload."""
-    made = certificates()
-    files = made.issue("reloaded", "old.test")
-    with serving(tls=pybrpc.ServerTls(files.cert, files.key)) as (server, address):
-        old, new = (made.client_tls(server_name=f"{name}.test") for name in ("old", "new"))
-        with (
-            channel_to(address, tls=old) as channel,
-            channel_to(address, tls=new, dial_backoff=None) as later,
-        ):
-            call(channel)
-            made.issue("reloaded", "new.test")
-            with pytest.raises(HandshakeError):
-                call(later)
-            server.reload_tls()
-            assert (call(later), call(channel)) == ("hello", "hello")
-            open(files.cert, "w").close()
-            with pytest.raises(TlsConfigError):
-                server.reload_tls()
-        with channel_to(address, tls=new) as channel:
-            assert call(channel) == "hello"
-
-
-def test_a_server_without_tls_has_nothing_to_load_again() -> None:
-    with pytest.raises(ServerStateError, match="without tls="):
-        pybrpc.Server().reload_tls()
-
-
-def test_a_stop_lets_running_calls_be_answered_and_says_close_notify() -> None:
-    entered, go_on = threading.Event(), threading.Event()
-
-    class Waiting(Echo):
-        def Echo(self, request: Any, controller: pybrpc.Controller) -> pb.EchoResponse:
-            entered.set()
-            go_on.wait(30)
-            return pb.EchoResponse(message="at last")
-
-    with serving(Waiting()) as (server, address), channel_to(address) as channel:
-        future = pybrpc.Stub(ECHO, channel).Echo.future(echo_request())
-        assert entered.wait(30)
-        server.stop(30)
-        go_on.set()
-        assert future.result().message == "at last"
-        assert server.join(30)
-
-
-def test_a_client_that_dies_does_not_disturb_others() -> None:
-    with serving() as (_, address), channel_to(address) as channel:
-        call(channel)
-        host, port = address.split(":")
-        for cut in (0, 1, 5, 100):
-            with socket.create_connection((host, int(port))) as raw:
-                raw.sendall(client_hello()[:cut])
-        call(channel)
-
-
-def client_hello() -> bytes:
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = certificates().client_context().wrap_bio(incoming, outgoing, server_hostname=NAME)
-    with contextlib.suppress(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return outgoing.read()
+# --- connections come and go ---
 
 
 def test_a_forked_child_calls_over_a_connection_of_its_own() -> None:

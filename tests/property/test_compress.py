@@ -12,6 +12,7 @@ from pybrpc.errors import BadRequestError, BadResponseError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.body import parse_request, parse_response, serialize_request
+from pybrpc.rpc.body_encoding import EncodedBody
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.checksum import ChecksumType, compute_checksum, verify_checksum
 from pybrpc.rpc.compress import CompressType, compress, decompress
@@ -99,17 +100,15 @@ def test_request_comes_back_however_it_travels(
         controller.request_attachment = attachment
     request = pb.EchoRequest(message=text)
     body = serialize_request(request, pb.EchoRequest, controller)
-    carrier = RpcRequest(
-        1,
-        "s",
-        "m",
-        body,
-        attachment=attachment,
-        compress_type=controller.request_compress_type,
-        checksum_type=controller.request_checksum_type,
-        checksum_value=controller._checksum_value,
-        checksum_with_attachment=with_attachment,
-    )
+    carrier = RpcRequest(1, "s", "m", attachment=attachment)
+    if isinstance(body, EncodedBody):
+        carrier.body, carrier.checksum_value = body.data, body.checksum_value
+        carrier.compress_type = body.encoding.compress_type
+        carrier.checksum_type = body.encoding.checksum_type
+        carrier.checksum_with_attachment = body.encoding.checksum_with_attachment
+    else:
+        assert not any((controller.request_compress_type, is_summed))
+        carrier.body = body
     assert parse_request(carrier, pb.EchoRequest) == request
 
 

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
+import itertools
+import json
 import logging
 import random
+import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pybrpc.errors import ErrorCode, Phase, make_rpc_error
-from soak.echo_call import MOST_BYTES, EchoCall, drawn_size
-from soak.ledger import Ledger
+import pybrpc
+from bench.echo_messages import SERVICE
+from pybrpc.errors import AuthenticationError, ConnectError, ErrorCode, Phase, make_rpc_error
+from soak.__main__ import conclude
+from soak.echo_call import MOST_BYTES, EchoCall, drawn_size, how_packed
+from soak.echo_server import EchoServer
+from soak.echo_services import PlainEcho, echo
+from soak.identity import USERS
+from soak.ledger import Ledger, LedgerTotals
 from soak.log_watch import LogWatch
-from soak.options import parse_options
-from soak.process_watch import FEWEST_SAMPLES, ProcessWatch, Sizes, sizes_now
+from soak.options import SoakOptions, parse_options
+from soak.outcome import Outcome
+from soak.process_watch import FEWEST_SAMPLES, Growth, ProcessWatch, Sizes, sizes_now
+from soak.taken_port import retry_while_taken
+from soak.tls import PLAIN
 
 EEOF = make_rpc_error(ErrorCode.EEOF, "Got EOF", phase=Phase.WAITING, peer="127.0.0.1:1")
 
@@ -52,6 +66,7 @@ def test_a_second_outcome_is_noticed_and_counts_nothing_else() -> None:
         make_rpc_error(ErrorCode.EINTERNAL, "raised", phase=Phase.SERVER, peer="p:1"),
         make_rpc_error(ErrorCode.EEOF, "no phase", peer="p:1"),
         make_rpc_error(ErrorCode.EEOF, "no peer", phase=Phase.WAITING),
+        make_rpc_error(ErrorCode.ELOGOFF, "not by this side", phase=Phase.WAITING, peer="p:1"),
     ],
 )
 def test_a_failure_that_no_fault_explains_is_unexpected(error: Exception) -> None:
@@ -61,6 +76,13 @@ def test_a_failure_that_no_fault_explains_is_unexpected(error: Exception) -> Non
     assert repr(error) in ledger.totals().notes[0]
 
 
+def test_a_server_that_is_started_again_is_expected() -> None:
+    ledger = Ledger()
+    stopping = make_rpc_error(ErrorCode.ELOGOFF, "stopping", phase=Phase.SERVER, peer="p:1")
+    ledger.start().failed(stopping)
+    assert ledger.totals().unexpected == 0
+
+
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, concurrent.futures.CancelledError])
 def test_a_cancellation_is_expected(kind: type[BaseException]) -> None:
     ledger = Ledger()
@@ -68,16 +90,84 @@ def test_a_cancellation_is_expected(kind: type[BaseException]) -> None:
     assert ledger.totals().unexpected == 0
 
 
-def test_an_answer_to_something_else_is_noticed() -> None:
-    def answer_to(call: EchoCall, message: str, attachment: bytes) -> str:
-        call.controller.response_attachment = attachment
-        return call.complaint(type(call.request)(message=message))
+def echoed(call: EchoCall, user: str = "") -> Any:
+    """The answer that the server gives to `call` of `user`."""
+    controller = call.controller
+    controller.auth_context = pybrpc.AuthContext(user=user) if user else None
+    return echo(call.request, controller)
 
-    call = EchoCall(random.Random(1))
-    sent = bytes(call.controller.request_attachment)
-    assert answer_to(call, call.request.message, sent) == ""
-    assert "answered 'call 0'" in answer_to(call, "call 0", sent)
-    assert "came back as other" in answer_to(call, call.request.message, sent + b"x")
+
+def a_call(user: str = "", packed: bool = True) -> EchoCall:
+    """One with an attachment; compressed and summed, or neither."""
+    for seed in itertools.count():
+        call = EchoCall(random.Random(seed), user)
+        kinds = how_packed(call.controller, "request")[:2]
+        if len(call.controller.request_attachment) and all(bool(kind) is packed for kind in kinds):
+            return call
+    raise AssertionError
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_echo_is_what_was_asked_for(packed: bool) -> None:
+    call = a_call("ann", packed)
+    assert call.complaint(echoed(call, "ann")) == ""
+
+
+def test_an_answer_to_something_else_is_noticed() -> None:
+    call = a_call()
+    echoed(call)
+    assert "answered 'call 0'" in call.complaint(type(call.request)(message="call 0"))
+
+
+def test_other_bytes_are_noticed() -> None:
+    call = a_call()
+    response = echoed(call)
+    call.controller.response_attachment = bytes(call.controller.request_attachment) + b"x"
+    assert "came back as other" in call.complaint(response)
+
+
+def test_another_compression_is_noticed() -> None:
+    call = a_call()
+    response = echoed(call)
+    call.controller.response_compress_type = pybrpc.CompressType.NONE
+    assert "compressed or summed otherwise" in call.complaint(response)
+
+
+def test_a_mistaken_identity_is_noticed() -> None:
+    call = a_call("ann")
+    assert "called by 'ann', taken for 'bob'" in call.complaint(echoed(call, "bob"))
+
+
+def test_a_server_is_started_again_where_it_was() -> None:
+    ann, bob = USERS
+    with EchoServer(PlainEcho(), PLAIN, auth=ann) as server:
+        with pybrpc.Channel(server.endpoint, auth=bob, wait_for_ready=True, timeout=30) as channel:
+            for grace_s in (1.0, 0.0):
+                call = EchoCall(random.Random(1), bob.user)
+                response = pybrpc.Stub(SERVICE, channel).Echo(
+                    call.request, controller=call.controller
+                )
+                assert call.complaint(response) == ""
+                server.restart(grace_s)
+    server.restart(0.0)
+    with pybrpc.Channel(server.endpoint, max_retry=0) as channel, pytest.raises(ConnectError):
+        pybrpc.Stub(SERVICE, channel).Echo(call.request)
+
+
+def test_a_port_that_is_taken_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pybrpc.Server() as server:
+        host, port = other.getsockname()
+        timer = threading.Timer(0.05, other.close)
+        timer.start()
+        retry_while_taken(lambda: server.start(f"{host}:{port}"))
+        assert server.endpoint.port == port
+        timer.join()
+
+
+def test_a_server_takes_nobody_without_a_name() -> None:
+    with EchoServer(PlainEcho(), PLAIN, auth=USERS[0]) as server:
+        with pybrpc.Channel(server.endpoint) as channel, pytest.raises(AuthenticationError):
+            pybrpc.Stub(SERVICE, channel).Echo(EchoCall(random.Random(1)).request)
 
 
 def test_calls_are_of_every_size() -> None:
@@ -130,8 +220,9 @@ def test_errors_that_nobody_catches_are_noticed() -> None:
         thread.join()
     logging.getLogger("pybrpc").error("after it")
     assert watch.count == 2
-    assert watch.texts[0] == "pybrpc: a callback raised: ValueError('why')"
-    assert "ended with ValueError('in a thread')" in watch.texts[1]
+    assert watch.texts[0].startswith("pybrpc: a callback raised: ValueError('why')")
+    assert "ended: ValueError('in a thread')" in watch.texts[1]
+    assert "in fail" in watch.texts[1], "from where it was raised"
 
 
 @pytest.mark.parametrize(
@@ -146,3 +237,66 @@ def test_options_that_make_no_sense(arguments: list[str], capsys: Any) -> None:
 def test_options() -> None:
     assert parse_options(["--no-tls"]).tls is False
     assert parse_options([]).seconds == 1800
+
+
+SIZES = Sizes(8, 1, 1 << 20)
+GOOD = Outcome(
+    seconds=1,
+    has_tls=True,
+    totals=LedgerTotals(10, 9, 1, 0, 0, 0, {}, ()),
+    faults={},
+    deeds={},
+    at_start=SIZES,
+    at_end=SIZES,
+    growth=[Growth("rss_bytes", 100, 120, 20)],
+    log_count=0,
+    log_texts=[],
+    stuck=[],
+)
+
+
+def with_totals(**changes: int) -> Outcome:
+    return dataclasses.replace(GOOD, totals=dataclasses.replace(GOOD.totals, **changes))
+
+
+def test_a_good_run_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert conclude(GOOD, SoakOptions()) == 0
+    assert "PASSED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        (with_totals(started=0, answered=0, failed=0), "no call was started"),
+        (with_totals(answered=8), "1 calls were told no outcome"),
+        (with_totals(told_twice=1), "1 calls were told two outcomes or more"),
+        (with_totals(wrong_answers=2), "2 answers to something else"),
+        (with_totals(unexpected=3), "3 failures that no fault explains"),
+        (dataclasses.replace(GOOD, log_count=4), "4 errors were logged"),
+        (dataclasses.replace(GOOD, stuck=["soak-1"]), "threads that don't end: soak-1"),
+        (dataclasses.replace(GOOD, at_end=Sizes(9, 1, 0)), "descriptors: 8 before, 9 after"),
+        (dataclasses.replace(GOOD, at_end=Sizes(8, 2, 0)), "threads: 1 before, 2 after"),
+        (
+            dataclasses.replace(GOOD, growth=[Growth("rss_bytes", 100, 121, 20)]),
+            "rss_bytes grew: 100 early, 121 late (up to 120 is tolerated)",
+        ),
+    ],
+)
+def test_each_invariant_that_does_not_hold_ends_with_1(
+    outcome: Outcome, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = SoakOptions(report=tmp_path / "report.json")
+    assert conclude(outcome, options) == 1
+    output = capsys.readouterr().out
+    assert f"BROKEN  {text}" in output
+    assert "PASSED" not in output
+    assert options.report is not None
+    assert json.loads(options.report.read_text())["broken"] == [text]
+
+
+def test_a_ledger_with_a_lost_call_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = Ledger()
+    answered, _lost = ledger.start(), ledger.start()
+    answered.answered()
+    assert conclude(dataclasses.replace(GOOD, totals=ledger.totals()), SoakOptions()) == 1
+    assert "BROKEN  1 calls were told no outcome" in capsys.readouterr().out

@@ -86,7 +86,7 @@ class AioChannel(ChannelBase):
                     self._give_back(side.lease)
 
     def make_method(self, method: Method) -> AioStubMethod:
-        return AioStubMethod(self, method)
+        return AioStubMethod(self, self.method_as_sent(method))
 
     @property
     def _used_source(self) -> SharedSource | None:

@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.deadline import NEVER
 from pybrpc.client.attempt import Attempt, Place
-from pybrpc.client.endpoint_health import is_unreachable
+from pybrpc.client.call_record import CallRecord
 from pybrpc.client.hedge import Hedge
 from pybrpc.client.retry_pause import RetryPause
 from pybrpc.errors import (
     CONNECTION_CODES,
-    BadRequestError,
     BadResponseError,
     ErrorCode,
     Phase,
@@ -41,34 +40,14 @@ if TYPE_CHECKING:
     from pybrpc.client.connection import ClientConnection
     from pybrpc.client.connection_source import ConnectionSource
 
-MAX_TIMEOUT_MS = 0x7FFFFFFF
-
 FREE_REFUSALS = 8
 """So many connections that had died unnoticed are passed over before one counts as a retry."""
 
 
-class Call:
+class Call(CallRecord):
     """One call. A form of calling is a subclass with an `on_done`."""
 
-    __slots__ = (
-        "_abort_error",
-        "_failures",
-        "_place",
-        "_started_at",
-        "_timeout_queue",
-        "_timeout_s",
-        "body",
-        "connection",
-        "controller",
-        "deadline",
-        "error",
-        "hedge",
-        "method",
-        "options",
-        "response",
-        "retried_count",
-        "source",
-    )
+    __slots__ = ("_abort_error", "_place", "_timeout_queue")
 
     def __init__(
         self,
@@ -79,19 +58,19 @@ class Call:
         options: CallOptions,
         controller: Controller | None,
     ) -> None:
+        """BadRequestError if `request` can't be sent, ValueError if `controller` makes no sense."""
         self.source = source
         self.method = method
         self.options = options if controller is None else options.of_call(controller)
         self.controller = controller
-        self.connection: ClientConnection | None = None
-        """Of the attempt that was made last, or that brought the end."""
-        self.hedge: Hedge | None = None
-        self.response: Any = None
-        self.error: RpcError | None = None
+        self.connection = None
+        self.hedge = None
+        self.response = None
+        self.error = None
         self.retried_count = 0
+        self._failures = ""
         self._place: Place | None = None
         self._abort_error: RpcError | None = None
-        self._failures = ""
         self._timeout_queue: TimeoutQueue | None = None
         self._timeout_s = timeout_s
         self._started_at = time.monotonic()
@@ -135,33 +114,12 @@ class Call:
         self._abort_error = error
         if not self._take_out():
             return False
-        self._fail(error)
+        self._fail_aborted(error)
         return True
 
     def expire(self) -> None:
         """The deadline has passed."""
         self.abort(self.timeout_error())
-
-    def wire_timeout_ms(self) -> int | None:
-        """What the server is told: the timeout, or later what is left of it; at least 1."""
-        if self._timeout_s is None:
-            return None
-        left_s = self._timeout_s
-        if self.retried_count or self.hedge is not None:
-            left_s = self.deadline - time.monotonic()
-        return min(max(1, int(left_s * 1000)), MAX_TIMEOUT_MS)
-
-    def message(self) -> Any:
-        """The response, parsed, or the call's error raised. After `on_done`."""
-        if self.error is not None:
-            raise self.error
-        try:
-            return self.method.parse(self.response, self.options.max_body_size)
-        except BadResponseError as error:
-            error.peer = self.peer
-            self._note_in_full(error)
-            self._note_error(error)
-            raise
 
     # --- told by connections: who calls these has taken the attempt out ---
 
@@ -244,7 +202,7 @@ class Call:
         try:
             connection = self.source.get(self)
         except RpcError as error:
-            self._fail_or_pause(error.copy(Phase.QUEUED, self.peer))
+            self._goes_on_after(error.copy(Phase.QUEUED, self.peer), at_once=False)
             return None
         if connection is None:
             self.source.wait(self)
@@ -262,66 +220,35 @@ class Call:
         if self._abort_error is not None or self.retried_count:
             self.look_at_abort()
 
-    def _goes_on_after(self, error: RpcError) -> bool:
-        """True: make the next attempt now. False: the call has ended, or pauses."""
-        if self._waits_out(error):
-            self._note_failure(error)
+    def _goes_on_after(self, error: RpcError, at_once: bool = True) -> bool:
+        """True: make the next attempt now. False: the call has ended, or pauses.
+
+        Not `at_once`: the endpoint is down, so to try again makes sense only after a pause.
+        """
+        if at_once and self._abort_error is None and self.waits_out(error):
+            self.note_failure(error)
             return True
-        pause_s = self._pause_s_after(error)
-        if pause_s is None:
-            self._fail(self._abort_error or error)
+        pause_s = None if self._abort_error is not None else self.pause_s_after(error)
+        if pause_s is None or not (pause_s or at_once):
+            if self._abort_error is None:
+                self._fail(error)
+            else:
+                self._fail_aborted(self._abort_error)
             return False
-        self._count_retry(error)
+        self.note_failure(error)
+        self.retried_count += 1
         if pause_s:
             self._pause(pause_s, error)
         return not pause_s
 
-    def _fail_or_pause(self, error: RpcError) -> None:
-        """The endpoint is known to be down: to try again makes sense only after a pause."""
-        pause_s = self._pause_s_after(error)
-        if not pause_s:
-            self._fail(error)
-        else:
-            self._count_retry(error)
-            self._pause(pause_s, error)
-
     def _on_attempt_failed(self, attempt: Attempt, error: RpcError) -> None:
         hedge = self.hedge
         if hedge is not None and not hedge.lose():
-            self._note_failure(error)
+            self.note_failure(error)
             return
         self.connection = attempt.connection
         if self._goes_on_after(error):
             self._carry_on()
-
-    def _pause_s_after(self, error: RpcError) -> float | None:
-        """Seconds to wait before the next attempt; `None` if there will be none."""
-        now = time.monotonic()
-        if not self.has_tries_left or self._abort_error is not None or now >= self.deadline:
-            return None
-        retry = self.options.retry
-        try:
-            if not retry.may_retry(error):
-                return None
-            pause_s = retry.delay_s(self.retried_count)
-        except Exception as reason:
-            error.text += f" [and then the retry policy raised {reason!r}]"
-            error.__cause__ = reason
-            return None
-        return pause_s if pause_s > 0 and now + pause_s < self.deadline else 0.0
-
-    def _waits_out(self, error: RpcError) -> bool:
-        """Whether the call goes on to wait until the endpoint can be reached."""
-        return (
-            self.options.wait_for_ready
-            and is_unreachable(error)
-            and self._abort_error is None
-            and time.monotonic() < self.deadline
-        )
-
-    def _count_retry(self, error: RpcError) -> None:
-        self._note_failure(error)
-        self.retried_count += 1
 
     def _pause(self, pause_s: float, error: RpcError) -> None:
         pause = self._place = RetryPause(self)
@@ -339,74 +266,28 @@ class Call:
         place = self._place
         return place is not None and (place.drop() if type(place) is Attempt else place.take_out())
 
-    # --- details ---
-
-    @property
-    def tries(self) -> int:
-        """Attempts beside the first one, a backup request among them."""
-        return self.retried_count + (self.hedge is not None and self.hedge.has_backup)
-
-    @property
-    def has_tries_left(self) -> bool:
-        """Whether the request may be sent once more."""
-        return self.tries < self.options.max_retry
-
-    @property
-    def peer(self) -> str:
-        connection = self.connection
-        return str(self.source.endpoint) if connection is None else _peer_of(connection)
-
-    def _serialize(self, request: Any) -> Any:
-        try:
-            return self.method.serialize(request, self.controller)
-        except BadRequestError as error:
-            self._note_in_full(error)
-            self._note_error(error)
-            raise
-
     def _on_interrupted(self) -> None:
         """Drop the connection: its write right may be lost with the frames that were unwound."""
+        text = f"Interrupted by a signal handler that raised, while calling {self.peer}"
+        phase, peer = self.phase, self.peer
+        error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=phase, peer=peer)
         self.abort(self.canceled_error())
         self.source.take_back(self)
-        connection = self.connection
-        if connection is not None:
-            text = f"Interrupted by a signal handler that raised, while calling {self.peer}"
-            connection.socket.set_failed(
-                make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=self._phase(), peer=self.peer)
-            )
+        if self.connection is not None:
+            self.connection.socket.set_failed(error)
 
-    def _phase(self) -> Phase:
+    @property
+    def phase(self) -> Phase:
         place = self._place
         return place.phase() if type(place) is Attempt else Phase.QUEUED
 
-    def timeout_error(self) -> RpcError:
-        timeout_ms = int((self._timeout_s or 0) * 1000)
-        text = f"Reached timeout={timeout_ms}ms @{self.peer}"
-        cause = self.source.why_down if self.options.wait_for_ready else None
-        if cause is not None:
-            text += f", which is not ready: {cause.text}"
-        phase = self._phase()
-        error = make_rpc_error(ErrorCode.ERPCTIMEDOUT, text, phase=phase, peer=self.peer)
-        error.__cause__ = cause
-        return error
-
-    def canceled_error(self) -> RpcError:
-        text = f"Canceled by the caller @{self.peer}"
-        return make_rpc_error(ErrorCode.ECANCELED, text, phase=self._phase(), peer=self.peer)
-
-    def _note_failure(self, error: RpcError) -> None:
-        retry = f"[R{self.retried_count}]" if self.retried_count else ""
-        gap = " " if self._failures else ""
-        self._failures += f"{gap}{retry}[E{error.code}]{error.text}"
-
-    def _note_in_full(self, error: RpcError) -> None:
-        """Make the text of the last error that of the whole call."""
-        self._note_failure(error)
-        error.text = self._failures
-        error.args = (error.text,)
+    def _fail_aborted(self, error: RpcError) -> None:
+        """Until the call was taken out it may have come further than when `error` was made."""
+        error.phase = self.phase
+        self._fail(error)
 
     def _fail(self, error: RpcError) -> None:
-        self._note_in_full(error)
+        self._note_last(error)
         self.error = error
         self._end()
 
@@ -420,27 +301,6 @@ class Call:
         # A place knows the call: without this circle most calls are gone as soon as they end.
         self._place = None
         self.on_done()
-
-    def _fill(self, controller: Controller) -> None:
-        controller.latency_us = int((time.monotonic() - self._started_at) * 1e6)
-        controller.retried_count = self.tries
-        controller.has_backup_request = self.tries > self.retried_count
-        if self.connection is not None:
-            controller.remote_side = self.connection.socket.remote_side
-            controller.local_side = self.connection.socket.local_side
-        if self.response is not None:
-            self.method.fill(controller, self.response)
-        if self.error is not None:
-            self._note_error(self.error)
-
-    def _note_error(self, error: RpcError) -> None:
-        if self.controller is not None:
-            self.controller.error_code = error.code
-            self.controller.error_text = error.text
-
-    def __repr__(self) -> str:
-        state = "failed" if self.error else "answered" if self.response else "in flight"
-        return f"<{type(self).__name__} {self.method.full_name} {state}>"
 
 
 def _peer_of(connection: ClientConnection) -> str:

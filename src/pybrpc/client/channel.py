@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ssl
 import weakref
 from collections.abc import Callable, Hashable
@@ -17,6 +18,7 @@ from pybrpc.client.call_options import CallOptions
 from pybrpc.client.connection import ConnectionStatistics, sum_of
 from pybrpc.client.connection_maker import ConnectionMaker
 from pybrpc.client.endpoint_health import DEFAULT_DIAL_BACKOFF
+from pybrpc.client.endpoint_statistics import EndpointStatistics
 from pybrpc.client.health_check import HealthCheck
 from pybrpc.client.pooled_connections import PooledConnections
 from pybrpc.client.retry import (
@@ -25,12 +27,15 @@ from pybrpc.client.retry import (
     RetryPolicy,
     checked_max_retry,
 )
-from pybrpc.client.shared_source import EndpointStatistics, SharedSource
+from pybrpc.client.shared_source import SharedSource
 from pybrpc.client.short_connections import ShortConnections
 from pybrpc.client.single_connections import SingleConnections
 from pybrpc.client.source_settings import ConnectionType, SourceSettings
 from pybrpc.errors import ChannelClosedError
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
+from pybrpc.rpc.body_encoding import checked_encoding
+from pybrpc.rpc.checksum import ChecksumType
+from pybrpc.rpc.compress import CompressType
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket import DEFAULT_CONNECT_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
@@ -38,6 +43,7 @@ from pybrpc.transport.tls.client_tls import ClientTls
 
 if TYPE_CHECKING:
     from pybrpc.rpc.authenticator import Authenticator
+    from pybrpc.rpc.method import Method
 
 DEFAULT_TIMEOUT_S = 0.5
 
@@ -80,6 +86,9 @@ class ChannelOptions(TypedDict, total=False):
     health_check: HealthCheck | None
     auth: Authenticator | None
     tls: ClientTls | ssl.SSLContext | bool | None
+    compress_type: int
+    checksum_type: int
+    checksum_with_attachment: bool
     max_body_size: int
     options: SocketOptions | None
 
@@ -98,8 +107,8 @@ class ChannelBase:
     """An address, defaults for calls to it, and the connection that it shares with others.
 
     Making one connects nothing and costs microseconds. All channels of a process to the same
-    address, with the same `max_body_size` and socket options, share one connection (per asyncio
-    loop, if a loop drives it); the last one that is closed or collected closes it.
+    address, with the same options for connections, share them (per asyncio loop, if a loop drives
+    them); the last one that is closed or collected closes them.
     """
 
     def __init__(
@@ -122,6 +131,9 @@ class ChannelBase:
         health_check: HealthCheck | None = None,
         auth: Authenticator | None = None,
         tls: ClientTls | ssl.SSLContext | bool | None = None,
+        compress_type: int = CompressType.NONE,
+        checksum_type: int = ChecksumType.NONE,
+        checksum_with_attachment: bool = False,
         max_body_size: int = DEFAULT_MAX_BODY_SIZE,
         options: SocketOptions | None = None,
     ) -> None:
@@ -135,6 +147,7 @@ class ChannelBase:
             wait_for_ready,
             max_body_size,
         )
+        self.encoding = checked_encoding(compress_type, checksum_type, checksum_with_attachment)
         self._source_settings = SourceSettings(
             connection_type,
             connections,
@@ -158,6 +171,12 @@ class ChannelBase:
     @property
     def is_closed(self) -> bool:
         return self._is_closed
+
+    def method_as_sent(self, method: Method) -> Method:
+        """`method`, with requests that travel as this channel says."""
+        if self.encoding == method.encoding:
+            return method
+        return dataclasses.replace(method, encoding=self.encoding)
 
     def timeout_of_call(self, timeout: Timeout) -> float | None:
         """The seconds that a call gets which asks for `timeout`."""

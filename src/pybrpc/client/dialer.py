@@ -86,7 +86,9 @@ class Dialer(ConnectionOwner):
 
     def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
         self._source.forget(connection)
-        self._on_checked(connection, error)
+        if not connection.in_flight:
+            self._on_checked(connection, error)
+        # Else the check is told after this, and says it.
 
     def _on_checked(self, connection: ClientConnection, error: RpcError | None) -> None:
         """The first that is said about a dial counts; closing one says it again."""

@@ -22,7 +22,7 @@ LOOKS_PER_TIMEOUT = 4
 
 
 class IdleWatch:
-    """Of one source. Runs while there are connections, in turns of the dispatcher."""
+    """Of one source. Runs while connections stand, in turns of the dispatcher."""
 
     __slots__ = ("_idle_timeout_s", "_seen", "_source", "_timer")
 
@@ -60,16 +60,20 @@ class IdleWatch:
     def _look(self, idle_timeout_s: float) -> None:
         self._timer = None
         now = time.monotonic()
-        connections = [c for c in self._source.connections if c.socket.is_connected]
+        standing = [c for c in self._source.connections if _stands(c)]
         before = self._seen
-        self._seen = {c: _seen_now(c, before.get(c), now) for c in connections}
+        self._seen = {c: _seen_now(c, before.get(c), now) for c in standing}
         for connection, (_, since) in self._seen.items():
             if connection.is_logged_off:
                 connection.log_off()
             elif now - since >= idle_timeout_s:
                 self._source.retire(connection)
-        if self._source.connections:
+        if standing:
             self._arm(idle_timeout_s)
+
+
+def _stands(connection: ClientConnection) -> bool:
+    return connection.socket.is_connected and connection.socket.error is None
 
 
 def _seen_now(

@@ -7,6 +7,9 @@ and an idle timeout gets them.
 More connections than `max_pool_size` never stand. Calls beyond that queue up, and get what is
 freed before anybody who comes later. A connection counts from when it is made until it has failed,
 and who finds that he made one too many throws his away.
+
+A retry gets a fresh connection. Whatever broke the first one, a server that stops or closes what is
+idle, has mostly met all of them, and to try them one after another would use up the retries.
 """
 
 from __future__ import annotations
@@ -68,6 +71,8 @@ class PooledConnections(SharedSource):
         self._used = {}
 
     def _take_live(self, call: Call | None) -> ClientConnection | None:
+        if _is_retry(call):
+            return None
         while self._idle:
             try:
                 connection, _ = self._idle.popitem()
@@ -82,6 +87,8 @@ class PooledConnections(SharedSource):
         return bool(self._idle) or len(self._connections) < self.max_pool_size
 
     def _make_if_allowed(self, call: Call | None) -> ClientConnection | None:
+        if len(self._connections) >= self.max_pool_size and _is_retry(call):
+            self._close_oldest_idle()
         if len(self._connections) >= self.max_pool_size:
             return None
         connection = self.make_for(self, call)
@@ -89,6 +96,11 @@ class PooledConnections(SharedSource):
             return connection
         connection.close()
         return None
+
+    def _close_oldest_idle(self) -> None:
+        for connection in list(self._idle)[:1]:
+            if self._idle.pop(connection, connection) is None:
+                connection.close()
 
     def _note_user(self, connection: ClientConnection, call: Call | None) -> None:
         self._used[connection] = call
@@ -109,3 +121,7 @@ class PooledConnections(SharedSource):
             self._serve()
         else:
             self._serve_soon()
+
+
+def _is_retry(call: Call | None) -> bool:
+    return call is not None and call.retried_count > 0

@@ -17,6 +17,7 @@ from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import Message, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import RpcProtocol
+from pybrpc.rpc.body_encoding import EncodedBody
 from pybrpc.transport.delivery import deliver
 from pybrpc.transport.socket import Socket
 from pybrpc.transport.write_request import WriteRequest
@@ -188,27 +189,24 @@ class RpcConnection(ClientConnection):
 def _request_of(attempt: Attempt, correlation_id: int) -> RpcRequest:
     call = attempt.call
     method: Any = call.method
-    controller = call.controller
-    if controller is None:
-        return RpcRequest(
-            correlation_id,
-            method.service_name,
-            method.name,
-            call.body,
-            timeout_ms=call.wire_timeout_ms(),
-        )
-    return RpcRequest(
+    body, controller = call.body, call.controller
+    request = RpcRequest(
         correlation_id,
         method.service_name,
         method.name,
-        call.body,
-        attachment=controller._request_attachment,
-        log_id=controller.log_id,
-        request_id=controller.request_id,
+        body,
         timeout_ms=call.wire_timeout_ms(),
-        user_fields=controller._request_user_fields,
-        compress_type=controller.request_compress_type,
-        checksum_type=controller.request_checksum_type,
-        checksum_value=controller._checksum_value,
-        checksum_with_attachment=controller.request_checksum_attachment or None,
     )
+    if controller is not None:
+        request.attachment = controller._request_attachment
+        request.log_id = controller.log_id
+        request.request_id = controller.request_id
+        request.user_fields = controller._request_user_fields
+    if type(body) is EncodedBody:
+        encoding = body.encoding
+        request.body = body.data
+        request.compress_type = encoding.compress_type
+        request.checksum_type = encoding.checksum_type
+        request.checksum_value = body.checksum_value
+        request.checksum_with_attachment = encoding.checksum_with_attachment or None
+    return request

@@ -10,14 +10,13 @@ looks afterwards whether somebody waits. One of the two sees the other.
 
 from __future__ import annotations
 
-import dataclasses
-
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.call import Call
 from pybrpc.client.connection import ClientConnection, ConnectionOwner
 from pybrpc.client.connection_maker import ConnectionMaker
 from pybrpc.client.dialer import Dialer
+from pybrpc.client.endpoint_statistics import EndpointStatistics
 from pybrpc.client.idle_watch import IdleWatch
 from pybrpc.client.source_settings import SourceSettings
 from pybrpc.client.wait_queue import WaitQueue
@@ -25,24 +24,6 @@ from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
 from pybrpc.transport.socket_map import Shared
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EndpointStatistics:
-    """The connections of a channel, and of all channels that share them with it."""
-
-    created: int
-    """Connections made so far, those of background dials among them."""
-    closed: int
-    """How many of them have failed or were closed."""
-    in_use: int
-    """Connections on which calls wait for answers now."""
-    idle: int
-    """Connections that are there and have nothing to do."""
-    waiting: int
-    """Calls that wait for a connection: the pool is used up, or the endpoint is down."""
-    is_down: bool
-    """Whether the endpoint could not be reached, and is dialled in the background."""
 
 
 class SharedSource(Shared, ConnectionOwner):
@@ -120,7 +101,10 @@ class SharedSource(Shared, ConnectionOwner):
         self._waiting.add(call)
         if not self.is_used:
             self._refuse_waiting(self._closed_error())
-        elif self._dialer.health.is_down or self._can_serve():
+        elif self._dialer.health.is_down:
+            if not call.options.wait_for_ready:
+                self._serve_soon()
+        elif self._can_serve():
             self._serve_soon()
 
     def take_back(self, call: Call) -> None:
@@ -218,8 +202,10 @@ class SharedSource(Shared, ConnectionOwner):
             self._refuse_waiting(self._error(ErrorCode.EFAILEDSOCKET, text))
 
     def _serve(self) -> None:
-        """Give calls that wait what there is. In a turn; not inside itself."""
+        """Give calls that wait what there is. In a turn; inside itself it does so later: what is
+        freed there may come after the last look."""
         if self._is_serving:
+            self._serve_soon()
             return
         self._is_serving = True
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 from pybrpc.client.call import Call
 from pybrpc.client.connection import ClientConnection
@@ -33,7 +34,7 @@ class SingleConnections(SharedSource):
         return list(dict.fromkeys(current) | self._connections)
 
     def get(self, call: Call) -> ClientConnection | None:
-        connection = (self._first or self._place_in_turn()).current
+        connection = (self._first or self._place_for(call)).current
         if connection is not None and connection.is_usable:
             return connection
         if self._dialer.health.is_down:
@@ -71,8 +72,17 @@ class SingleConnections(SharedSource):
     def _keep(self, connection: ClientConnection) -> bool:
         return any(place.offer(connection) for place in self._places)
 
+    def _place_for(self, call: Call) -> ConnectionPlace[ClientConnection]:
+        """What broke under one call may have broken under all: a retry takes the newest one."""
+        return max(self._places, key=_newness) if call.retried_count else self._place_in_turn()
+
     def _place_in_turn(self) -> ConnectionPlace[ClientConnection]:
         return self._places[next(self._next) % len(self._places)]
+
+
+def _newness(place: ConnectionPlace[ClientConnection]) -> float:
+    connection = _live(place)
+    return math.inf if connection is None else connection.socket.id
 
 
 def _live(place: ConnectionPlace[ClientConnection]) -> ClientConnection | None:

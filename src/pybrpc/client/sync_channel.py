@@ -29,8 +29,23 @@ class Channel(ChannelBase):
     backup_request_ms      send a call again, and take the first answer, if there was none for so
                      long; for at most a tenth of the calls, and within max_retry
     backup_request_policy  the same, with another share or a rule of your own
+    wait_for_ready   while the endpoint is down calls wait for it until their deadline; otherwise
+                     they fail at once with the cause
+    connection_type  "single": all calls share one; "pooled": a call has one for itself, out of at
+                     most `max_pool_size` (100), and queues if all are used; "short": one per call
+    connections      parallel connections of the type single; calls take them in turn
+    connection_group       a name; channels with different ones share no connection
+    idle_timeout     seconds without a call after which a connection is closed; `None`: never
+    dial_backoff     how often an endpoint that is down is dialled in the background; `None`: never,
+                     each call dials for itself
+    health_check     a `HealthCheck`, which an endpoint that was down must pass
     auth             an `Authenticator`: the first request of each connection carries a credential
     tls              a `ClientTls`, an `ssl.SSLContext`, or True: trust the system's authorities
+    compress_type    how requests are compressed, a `CompressType`, unless a call's controller says
+                     otherwise; each response is as its handler says
+    checksum_type    how requests are summed, a `ChecksumType`, unless a call's controller says
+                     otherwise
+    checksum_with_attachment  whether such a checksum covers the attachment too
 
     Thread-safe. The dispatcher thread of the process drives the connection; it starts with the
     first call. `close()`, or `with`, gives the connection back.
@@ -48,7 +63,7 @@ class Channel(ChannelBase):
         return source
 
     def make_method(self, method: Method) -> StubMethod:
-        return StubMethod(self, method)
+        return StubMethod(self, self.method_as_sent(method))
 
     @property
     def _used_source(self) -> SharedSource | None:

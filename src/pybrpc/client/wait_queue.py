@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _NO_TICKET = 0
 
+MANY_GONE = 64
+"""So many tickets without a call are passed one by one; then the oldest that has one is sought."""
+
 
 class Waiting:
     """The Place of a call in a WaitQueue."""
@@ -56,13 +59,24 @@ class WaitQueue:
 
     def take(self) -> Call | None:
         """The call that has waited longest, and now is the caller's; `None` if none waits."""
+        gone = 0
         while self._waiting and self._next <= self._tickets.get():
             ticket = self._next
             self._next = ticket + 1
             waiting = self._waiting.pop(ticket, None)
             if waiting is not None:
                 return waiting.call
+            gone += 1
+            if gone > len(self._waiting) + MANY_GONE:
+                gone = 0
+                self._pass_over_gone()
         return None
+
+    def _pass_over_gone(self) -> None:
+        """Millions of calls may have timed out here since somebody was taken last."""
+        tickets = list(self._waiting)
+        if tickets:
+            self._next = max(self._next, min(tickets))
 
     def take_all(self, which: Callable[[Call], bool] = lambda call: True) -> list[Call]:
         """All calls, or those that `which` says yes to; they are the caller's now."""

@@ -42,7 +42,8 @@ class RedisChannel(Channel):
     is refused with a BadRequestError that says what to use instead.
 
     A call that ends with a timeout or a broken connection may have run, as far as it was sent. It
-    is sent again, `max_retry` times, only if nothing of it had left this process.
+    is sent again, `max_retry` times, only if nothing of it had left this process; a `retry_policy`
+    with a `judge` may decide otherwise, for commands that may run twice.
     """
 
     def __init__(self, address: str | Endpoint, **options: Unpack[RedisOptions]) -> None:

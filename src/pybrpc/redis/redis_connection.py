@@ -7,10 +7,14 @@ one of them ends it.
 Its place among the replies is another matter, and no end of a call changes it. A message stands in
 `_waiting` if and only if its bytes are, or will be, on the wire, in their order, because one step
 makes both: `append_to`, which the holder of the write right runs for one message at a time, oldest
-first, before any of its bytes can leave and so before its reply can come. What is cancelled before
-that step never runs it, and counts for nothing. What is cancelled after it stays where it stands,
+first, before any of its bytes can leave and so before its reply can come. What was taken out before
+that step leaves no bytes and counts for nothing. What is taken out after it stays where it stands,
 and its replies are dropped when they come. Only the reader, one turn at a time, takes messages off
 the front. A broken connection takes the queue with it: its bytes are read no further.
+
+Whether commands may be sent again depends on whether they have left. The step says that they do,
+and looks then whether their attempt is still there; who takes an attempt out looks then whether
+they have left. One of the two sees the other, so what an error calls unsent never leaves.
 
 After bRPC's `PipelinedInfo`, `_pipeline_q` and `WriteOptions.pipelined_count`.
 """
@@ -38,20 +42,25 @@ if TYPE_CHECKING:
     from pybrpc.rpc.timeout_queue import TimeoutQueues
 
 
+class EndedError(Exception):
+    """The attempt was taken out before its bytes were asked for."""
+
+
 class PipelinedMessage:
     """A SocketMessage that is answered by `reply_count` replies."""
 
-    __slots__ = ("_body", "_waiting", "attempt", "replies")
+    __slots__ = ("_body", "_connection", "attempt", "replies")
 
-    def __init__(self, attempt: Attempt, waiting: deque[PipelinedMessage]) -> None:
+    def __init__(self, attempt: Attempt, connection: RedisConnection) -> None:
         self.attempt = attempt
         self.replies: list[Reply] = []
         self._body: RedisBody = attempt.call.body
-        self._waiting = waiting
+        self._connection = connection
 
     def append_to(self, buffer: IOBuf) -> None:
-        """Take the place in the order of replies, and give the bytes."""
-        self._waiting.append(self)
+        """Take the place in the order of replies, and give the bytes; EndedError, and neither, if
+        nobody waits for the replies any more."""
+        self._connection.take_place(self)
         buffer.append(self._body.packed)
 
     def add(self, reply: Reply) -> bool:
@@ -96,7 +105,7 @@ class RedisConnection(ClientConnection):
         return len(self._pending)
 
     def send(self, attempt: Attempt) -> None:
-        message = PipelinedMessage(attempt, self._waiting)
+        message = PipelinedMessage(attempt, self)
         request = PipelinedRequest(message, len(attempt.call.body.packed))
         attempt.write_request = request
         self._pending[attempt] = True
@@ -105,6 +114,15 @@ class RedisConnection(ClientConnection):
         except RpcError:
             if self._take(attempt):
                 raise
+
+    def take_place(self, message: PipelinedMessage) -> None:
+        """With the write right, before a byte of the message can leave."""
+        attempt = message.attempt
+        assert attempt.write_request is not None
+        attempt.write_request.progress = Progress.SET_UP
+        if attempt not in self._pending:
+            raise EndedError(f"{attempt!r} has ended")
+        self._waiting.append(message)
 
     def statistics(self) -> ConnectionStatistics:
         """Pushes, which nobody has asked for, are among `unknown_answers`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pybrpc.client.connection import ClientConnection, ConnectionOwner
 from pybrpc.client.connection_maker import ConnectionMaker
-from pybrpc.client.retry import RETRYABLE_CODES, RetryPolicy
+from pybrpc.client.retry import RetryPolicy
 from pybrpc.errors import Phase, RpcError
 from pybrpc.protocols.redis import RedisCutter, RedisHandshake, RedisLogin
 from pybrpc.redis.redis_connection import RedisConnection
@@ -17,15 +17,20 @@ from pybrpc.transport.socket import Socket, SocketSetup
 _NOTHING_LEFT = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE, Phase.QUEUED})
 
 
-def has_not_left(error: RpcError) -> bool:
-    """Whether the connection broke before a byte of the commands was sent.
+def safe_policy(policy: RetryPolicy) -> RetryPolicy:
+    """As `policy`, but only what had not left when the connection broke is sent again.
 
-    What was sent may have run, and an INCR that runs twice is wrong: it is not sent again.
+    What was sent may have run, and an INCR that runs twice is wrong. A policy with a `judge` of its
+    own decides itself.
     """
-    return error.phase in _NOTHING_LEFT and error.code in RETRYABLE_CODES
+
+    def may_run(error: RpcError) -> bool:
+        return error.phase in _NOTHING_LEFT and error.code in policy.codes
+
+    return policy if policy.judge is not None else dataclasses.replace(policy, judge=may_run)
 
 
-RETRY_WHAT_HAS_NOT_LEFT = RetryPolicy(judge=has_not_left)
+RETRY_WHAT_HAS_NOT_LEFT = safe_policy(RetryPolicy())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

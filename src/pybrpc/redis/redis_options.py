@@ -9,13 +9,20 @@ from pybrpc.client.channel import ChannelOptions
 from pybrpc.client.connection_maker import ConnectionMaker
 from pybrpc.protocols.redis import RedisLogin, check_hiredis
 from pybrpc.protocols.redis.redis_cutter import DEFAULT_MAX_REPLY_BYTES
-from pybrpc.redis.redis_connection_maker import RETRY_WHAT_HAS_NOT_LEFT, RedisConnectionMaker
+from pybrpc.redis.redis_connection_maker import (
+    RETRY_WHAT_HAS_NOT_LEFT,
+    RedisConnectionMaker,
+    safe_policy,
+)
 
 _MEANINGLESS = {
     "backup_request_ms": "it would run commands twice",
     "backup_request_policy": "it would run commands twice",
     "auth": "a channel to Redis logs in by username= and password=",
     "health_check": "it calls a method; a connection to Redis is up once it has logged in",
+    "compress_type": "Redis takes commands as they are",
+    "checksum_type": "Redis takes commands as they are",
+    "checksum_with_attachment": "Redis takes commands as they are",
 }
 
 
@@ -50,8 +57,8 @@ class RedisSettings:
         given = {name: left.pop(name) for name in names & left.keys()}
         decode = bool(left.pop("decode", False))
         left.setdefault("max_body_size", DEFAULT_MAX_REPLY_BYTES)
-        if left.get("retry_policy") is None:
-            left["retry_policy"] = RETRY_WHAT_HAS_NOT_LEFT
+        policy = options.get("retry_policy") or RETRY_WHAT_HAS_NOT_LEFT
+        left["retry_policy"] = safe_policy(policy)
         return cls(RedisLogin(**given), decode, cast(ChannelOptions, left))  # type: ignore[arg-type]
 
     def maker(self, like: ConnectionMaker) -> RedisConnectionMaker:

@@ -19,7 +19,7 @@ class RedisResponse(tuple[Reply, ...]):
     __slots__ = ()
 
     def raise_for_error(self) -> RedisResponse:
-        """The response itself, or its first RedisError raised, those inside of arrays included."""
+        """The response itself, or its first RedisError raised, those inside of others too."""
         for error in errors_in(self):
             raise RedisError(error.text)
         return self
@@ -42,6 +42,8 @@ def errors_in(replies: Iterable[Reply]) -> Iterable[RedisError]:
             yield reply
         elif isinstance(reply, list):
             yield from errors_in(reply)
+        elif isinstance(reply, dict):
+            yield from errors_in(reply.values())
 
 
 def decoded(reply: Reply) -> Reply:

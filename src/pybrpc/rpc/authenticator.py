@@ -37,9 +37,9 @@ class Authenticator(Protocol):
     def verify_credential(self, credential: bytes, client: Endpoint) -> AuthContext | None:
         """The server, once for each connection: who that is; `None` if that is of no interest.
 
-        Raising refuses: the client is told "Fail to authenticate" (ERPCAUTH) and no more, what was
-        raised is logged, and the connection is closed. So does returning anything else, such as
-        False. `credential` is b"" if none was sent.
+        Raising refuses: it is logged, the client is told "Fail to authenticate" (ERPCAUTH), with
+        the text of an AuthenticationError and nothing of any other, and the connection is closed.
+        Returning anything else, such as False, refuses too. `credential` is b"" if none was sent.
         """
 
 

@@ -12,21 +12,25 @@ from collections.abc import Callable
 from google.protobuf.message import DecodeError, Message
 
 from pybrpc.errors import BadRequestError, BadResponseError, InternalServerError, Phase
-from pybrpc.iobuf import BytesLike, IOBuf
+from pybrpc.iobuf import BytesLike
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE
+from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding, EncodedBody
 from pybrpc.rpc.body_error import BodyError
-from pybrpc.rpc.checksum import checksum_name, compute_checksum, verify_checksum
-from pybrpc.rpc.compress import compress, compress_name, decompress
+from pybrpc.rpc.checksum import checksum_name, verify_checksum
+from pybrpc.rpc.compress import compress_name, decompress
 from pybrpc.rpc.controller import Controller
 
 _CONTENT_TYPES = {0: "pb", 1: "json", 2: "proto-json", 3: "proto-text"}
 
 
 def serialize_request(
-    request: Message, request_class: type[Message], controller: Controller | None = None
-) -> bytes:
-    """The bytes of a request, compressed as `controller` asks; its checksum is left in there.
+    request: Message,
+    request_class: type[Message],
+    controller: Controller | None = None,
+    encoding: BodyEncoding = PLAIN,
+) -> bytes | EncodedBody:
+    """A request as it travels: as `encoding` says, but for what `controller` says otherwise.
 
     BadRequestError, before anything is sent, if it can't be one.
     """
@@ -39,26 +43,23 @@ def serialize_request(
         missing = _missing_fields(request)
         raise BadRequestError(f"Missing required fields in request: {missing}", phase=Phase.QUEUED)
     body = request.SerializePartialToString()
-    if controller is None:
+    if controller is not None:
+        encoding = encoding.of_call(controller)
+    if encoding is PLAIN:
         return body
-    compress_type = controller.request_compress_type
-    checksum_type = controller.request_checksum_type
-    if not (compress_type or checksum_type):
-        return body
-    covered = controller._request_attachment if controller.request_checksum_attachment else None
     try:
-        body, controller._checksum_value = _encode(body, compress_type, checksum_type, covered)
+        return encoding.encode(body, None if controller is None else controller._request_attachment)
     except BodyError as error:
-        form = _form(request_class, 0, compress_type, checksum_type)
+        form = _form(request_class, 0, encoding.compress_type, encoding.checksum_type)
         text = f"Fail to compress request={form}{_reason(error)}"
         raise BadRequestError(text, phase=Phase.QUEUED) from None
-    return body
 
 
 def serialize_response(
     response: object, response_class: type[Message], controller: Controller | None = None
 ) -> bytes:
-    """The bytes of what a handler returned, as `serialize_request`.
+    """The bytes of what a handler returned, compressed as `controller` asks; its checksum is left
+    in there.
 
     InternalServerError if it is no such message at all, BadResponseError if fields are missing or
     it can't be compressed or summed.
@@ -74,17 +75,21 @@ def serialize_response(
     body = response.SerializePartialToString()
     if controller is None:
         return body
-    compress_type = controller.response_compress_type
-    checksum_type = controller.response_checksum_type
+    compress_type = controller.response_compress_type or 0
+    checksum_type = controller.response_checksum_type or 0
     if not (compress_type or checksum_type):
         return body
-    covered = controller._response_attachment if controller.response_checksum_attachment else None
+    encoding = BodyEncoding(
+        compress_type, checksum_type, bool(controller.response_checksum_attachment)
+    )
     try:
-        body, controller._checksum_value = _encode(body, compress_type, checksum_type, covered)
+        encoded = encoding.encode(body, controller._response_attachment)
     except BodyError as error:
         form = _form(response_class, 0, compress_type, checksum_type)
         raise BadResponseError(f"Fail to serialize response={form}{_reason(error)}") from None
-    return body
+    assert isinstance(encoded, EncodedBody)
+    controller._checksum_value = encoded.checksum_value
+    return encoded.data
 
 
 def parse_request(
@@ -117,15 +122,6 @@ def parse_response(
     except BodyError as error:
         text = f"Fail to parse response={_what(response, response_class)}{_reason(error)}"
         raise BadResponseError(text, phase=Phase.WAITING) from None
-
-
-def _encode(
-    body: bytes, compress_type: int, checksum_type: int, covered: IOBuf | None
-) -> tuple[bytes, bytes]:
-    """A body as it travels, and the checksum of it and of the attachment that is `covered`."""
-    if compress_type:
-        body = compress(body, compress_type)
-    return body, compute_checksum(checksum_type, body, covered) if checksum_type else b""
 
 
 def _parse(

@@ -76,13 +76,15 @@ class Controller:
         """In a handler: how long the caller will wait, in ms, counted from `received_at`."""
         self.received_at = 0.0
         """In a handler: when the request was read, on the monotonic clock, in seconds."""
-        self.request_compress_type = _UNCOMPRESSED
-        """How the request's body is compressed. An attachment never is."""
-        self.request_checksum_type = _UNSUMMED
-        """How the request's body is summed, so that what was changed on the way is refused."""
-        self.request_checksum_attachment = False
-        """Whether the checksum covers the attachment too. bRPC before 1.17 refuses such a body,
-        because it looks at the body alone."""
+        self.request_compress_type: int | None = None
+        """How the request's body is compressed; `None`: as the channel says. An attachment never
+        is."""
+        self.request_checksum_type: int | None = None
+        """How the request's body is summed, so that what was changed on the way is refused;
+        `None`: as the channel says."""
+        self.request_checksum_attachment: bool | None = None
+        """Whether the checksum covers the attachment too; `None`: as the channel says. bRPC before
+        1.17 refuses such a body, because it looks at the body alone."""
         self.auth_context: AuthContext | None = None
         """In a handler: who the caller is, as the server's Authenticator said."""
         self.tls: TlsInfo | None = None
@@ -104,9 +106,9 @@ class Controller:
         self.has_backup_request = False
         self.remote_side: Endpoint | None = None
         self.local_side: Endpoint | None = None
-        self.response_compress_type = _UNCOMPRESSED
-        self.response_checksum_type = _UNSUMMED
-        self.response_checksum_attachment = False
+        self.response_compress_type: int | None = _UNCOMPRESSED
+        self.response_checksum_type: int | None = _UNSUMMED
+        self.response_checksum_attachment: bool | None = False
         self._checksum_value = b""
         self._response_attachment: IOBuf | None = None
         self._response_user_fields: dict[str, str] | None = None
@@ -181,12 +183,11 @@ class Controller:
 
     def _note_request(self, request: RpcRequest) -> None:
         """Take over what the request says of its body."""
-        if request.compress_type:
-            self.request_compress_type = as_compress_type(request.compress_type)
-        if request.checksum_type:
-            self.request_checksum_type = as_checksum_type(request.checksum_type)
-        if request.checksum_with_attachment:
-            self.request_checksum_attachment = True
+        number = request.compress_type
+        self.request_compress_type = as_compress_type(number) if number else _UNCOMPRESSED
+        number = request.checksum_type
+        self.request_checksum_type = as_checksum_type(number) if number else _UNSUMMED
+        self.request_checksum_attachment = bool(request.checksum_with_attachment)
 
     def _note_response(self, response: RpcResponse) -> None:
         """Take over what the response says of its body."""

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.body import parse_response, serialize_request
+from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding, EncodedBody
 from pybrpc.rpc.controller import Controller
 
 
@@ -23,14 +24,16 @@ class Method:
     name: str
     request_class: type[Message]
     response_class: type[Message]
+    encoding: BodyEncoding = PLAIN
+    """How its requests travel, but for what the controller of a call says otherwise."""
 
     @property
     def full_name(self) -> str:
         return f"{self.service_name}.{self.name}"
 
-    def serialize(self, request: Message, controller: Controller | None) -> bytes:
-        """The bytes of a request; BadRequestError if it can't be one."""
-        return serialize_request(request, self.request_class, controller)
+    def serialize(self, request: Message, controller: Controller | None) -> bytes | EncodedBody:
+        """A request as it travels; BadRequestError if it can't be one."""
+        return serialize_request(request, self.request_class, controller, self.encoding)
 
     def parse(self, response: RpcResponse, max_body_size: int) -> Message:
         """The message in a response; BadResponseError if there is none."""

@@ -9,9 +9,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.transport.acceptor import ListenError
 
 
-def start_on_first_free(
-    host: str, ports: range, start: Callable[[Endpoint], Endpoint]
-) -> Endpoint:
+def start_on_first_free(host: str, ports: range, start: Callable[[Endpoint], Endpoint]) -> Endpoint:
     """Call `start` with one port after another until one is not taken; return what it gave.
 
     ListenError if all are taken, or at once if there is another reason; ValueError for no ports.

@@ -185,25 +185,27 @@ class ServerConnection:
         """Judge the credential of the first message; False, and refused, if it is not good."""
         auth, client = self.run.settings.auth, self.socket.remote_side
         credential = message.credential if isinstance(message, RpcRequest) else None
-        assert auth is not None and client is not None
+        assert auth is not None
+        assert client is not None
         try:
             self.auth_context = verified(auth, credential or b"", client)
         except Exception as reason:
             log = self.run.auth_log
             log.warn("Fail to authenticate %s", self.socket.description, reason=reason)
-            self._refuse_to_authenticate(message.correlation_id)
+            self._refuse_to_authenticate(message.correlation_id, reason)
             return False
         self._is_verified = True
         return True
 
-    def _refuse_to_authenticate(self, correlation_id: int) -> None:
+    def _refuse_to_authenticate(self, correlation_id: int, reason: Exception) -> None:
         """As bRPC's VerifyRpcRequest: a bare text, without this side's address."""
+        told = reason.text if isinstance(reason, AuthenticationError) else ""
         self.run.requests += 1
         self.run.errors.increment_and_get(1)
         answer = RpcResponse(
             correlation_id,
             int(AuthenticationError.default_code),
-            "Fail to authenticate",
+            f"Fail to authenticate: {told}" if told else "Fail to authenticate",
             compress_type=None,
             content_type=None,
             checksum_type=None,

@@ -1,4 +1,4 @@
-"""ServerRun: a server from one start to its stop: what it listens on, who is connected, what runs."""
+"""ServerRun: a server from a start to its stop: what it listens on, who is connected, what runs."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class ServerRun:
         self._stop.begin(deadline)
 
     def end(self) -> None:
-        """No connection is left: close the workers and the loop of async handlers, wake who joins."""
+        """No connection is left: let the workers and the loop of handlers go, wake who joins."""
         if self._idle_watch is not None:
             self._idle_watch.end()
         self.pool.close()

@@ -35,7 +35,7 @@ class ServerStop:
         self._review_is_posted = False
 
     def begin(self, deadline: float) -> None:
-        """Begin, or bring the end forward to `deadline`. Any thread; never blocks, takes no lock."""
+        """Begin, or bring the end forward to `deadline`. Any thread; never blocks."""
         try:
             self._run.dispatcher.post(lambda: self._begin(deadline))
         except DispatcherClosedError:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
-from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError, TimerHandle
 
 if TYPE_CHECKING:
     from pybrpc.transport.socket import Socket
@@ -27,7 +27,15 @@ STALL_S = 10.0
 class GentleClose:
     """One connection on its way to its end. Its methods are called in turns, but `_on_written`."""
 
-    __slots__ = ("_bytes_written", "_has_peer_ended", "_is_written", "_linger_s", "_socket")
+    __slots__ = (
+        "_bytes_written",
+        "_has_peer_ended",
+        "_is_written",
+        "_linger_s",
+        "_lingers",
+        "_looks",
+        "_socket",
+    )
 
     def __init__(self, socket: Socket, linger_s: float, has_peer_ended: bool) -> None:
         """`has_peer_ended`: the peer has shut its writing side, so it is not waited for."""
@@ -36,9 +44,11 @@ class GentleClose:
         self._has_peer_ended = has_peer_ended
         self._is_written = False
         self._bytes_written = socket.statistics().bytes_written
+        self._looks: TimerHandle | None = None
+        self._lingers: TimerHandle | None = None
 
     def start(self, last_words: IOBuf) -> None:
-        self._call_in(STALL_S, self._look)
+        self._looks = self._call_in(STALL_S, self._look)
         with contextlib.suppress(RpcError):
             self._socket.start_write(
                 last_words,
@@ -52,7 +62,13 @@ class GentleClose:
         """Linger no longer than `linger_s` from now on."""
         self._linger_s = min(self._linger_s, linger_s)
         if self._is_written:
-            self._call_in(self._linger_s, self._socket.close)
+            self._linger()
+
+    def end(self) -> None:
+        """The socket has failed: its timers shall not keep it any longer."""
+        for timer in (self._looks, self._lingers):
+            if timer is not None:
+                timer.cancel()
 
     def on_end(self) -> bool:
         """The peer has shut its writing side: True if there is still something to write to it."""
@@ -68,7 +84,11 @@ class GentleClose:
         if self._has_peer_ended:
             self._socket.close()
         else:
-            self._call_in(self._linger_s, self._socket.close)
+            self._linger()
+
+    def _linger(self) -> None:
+        # One that runs already isn't cancelled: it may be the shorter one.
+        self._lingers = self._call_in(self._linger_s, self._socket.close)
 
     def _look(self) -> None:
         """Has the peer taken anything since the last look?"""
@@ -80,8 +100,9 @@ class GentleClose:
             socket.close()
             return
         self._bytes_written = written
-        self._call_in(STALL_S, self._look)
+        self._looks = self._call_in(STALL_S, self._look)
 
-    def _call_in(self, seconds: float, function: Continuation) -> None:
+    def _call_in(self, seconds: float, function: Continuation) -> TimerHandle | None:
         with contextlib.suppress(DispatcherClosedError):
-            self._socket.dispatcher.call_at(time.monotonic() + seconds, function)
+            return self._socket.dispatcher.call_at(time.monotonic() + seconds, function)
+        return None

@@ -55,7 +55,8 @@ class ConnectionLayer(Protocol):
         What was taken counts as written once `has_unsent` is False. Without anything in `pieces`
         what is unsent is written. Raises BlockingIOError when nothing was taken and the kernel
         takes nothing now, OvercrowdedError when nothing was taken because the layer itself has no
-        room now: it is asked again after a pause.
+        room now: it is asked again after a pause, but for the words of an `AppConnect`, whose
+        handshake that fails.
         """
 
     def append_from_fd(self, fd: int, buffer: IOBuf, max_bytes: int, /) -> int:

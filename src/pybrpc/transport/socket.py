@@ -1,8 +1,8 @@
 """Socket: one TCP (or Unix) connection, seen from either end, that any thread writes to.
 
 Holds its parts: a SocketWriter (the queue and who writes), a Backlog (how much may be queued), a
-SocketReader (reading and cutting), a ConnectionLayer (TLS, if any), a Connector while it connects
-and a Handshake after that. After bRPC's `Socket`.
+SocketReader (reading and cutting), a ConnectionLayer (TLS, if any), a Connecting (until messages
+can flow) and a GentleClose (once they shall end). After bRPC's `Socket`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import socket as _socket
 import threading
-import time
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from pybrpc.base.deadline import NEVER
@@ -20,11 +19,10 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.transport import room
 from pybrpc.transport.app_connect import AppConnect
 from pybrpc.transport.backlog import Backlog
-from pybrpc.transport.connector import Connector
+from pybrpc.transport.connecting import Connecting
 from pybrpc.transport.delivery import Delivery, deliver
 from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
 from pybrpc.transport.gentle_close import GentleClose
-from pybrpc.transport.handshake import Handshake
 from pybrpc.transport.layer import PLAIN, ConnectionLayer
 from pybrpc.transport.message_cutter import MessageCutter
 from pybrpc.transport.process_backlog import ProcessBacklog
@@ -82,14 +80,9 @@ class Socket:
 
     __slots__ = (
         "__weakref__",
-        "_app_connect",
         "_closing",
-        "_connect_deadline",
-        "_connect_timeout_s",
-        "_connector",
+        "_connecting",
         "_fail_token",
-        "_handshake",
-        "_handshake_timeout_s",
         "_reader",
         "_refused",
         "_sock",
@@ -135,13 +128,10 @@ class Socket:
         )
         self._writer = SocketWriter(self.backlog)
         self._reader = SocketReader(cutter or MessageCutter(), pauses_reads_when_crowded)
-        self._app_connect = app_connect
-        self._connector: Connector | None = None
+        self._connecting = Connecting(
+            connect_timeout_s, handshake_timeout_s, app_connect, self._reader.buffer
+        )
         self._closing: GentleClose | None = None
-        self._handshake: Handshake | None = None
-        self._connect_timeout_s = connect_timeout_s
-        self._handshake_timeout_s = handshake_timeout_s
-        self._connect_deadline = NEVER
         self._sock: _socket.socket | None = None
         self._user = user
         self._refused = 0
@@ -162,11 +152,10 @@ class Socket:
         """Take over a connected socket: accepted, or one end of a pair."""
         socket = cls(dispatcher, None, **setup)
         socket.options.apply_to(sock)
-        socket._adopt(sock)
-        if socket._shakes_hands():
+        socket.adopt(sock)
+        if socket._connecting.shakes_hands(socket):
             socket._writer.hold()
-            socket._connect_deadline = _deadline_after(socket._handshake_timeout_s)
-            socket._shake_hands()
+            socket._connecting.accept(socket)
         else:
             socket.is_connected = True
             if socket._user is not None:
@@ -221,7 +210,7 @@ class Socket:
         """`start_write` of a request that was made already; the hot path of calls."""
         if self.error is not None:
             raise self.error.copy()
-        if self._writer.is_shutdown:
+        if self._writer.pending.is_shutdown:
             raise write_shutdown_error()
         if not self.backlog.try_add(request.size_bytes, ignore_eovercrowded):
             self._refused += 1
@@ -301,8 +290,7 @@ class Socket:
         self._user = None
         # The layer's last words would go into the parent's stream.
         self.layer = PLAIN
-        for step in self._take_connecting():
-            step.abandon()
+        self._connecting.abandon()
         self.close_descriptor()
 
     def raise_if_failed(self) -> None:
@@ -338,12 +326,12 @@ class Socket:
         return SocketStatistics(
             bytes_written=writer.bytes_written,
             bytes_read=reader.bytes_read,
-            messages_written=writer.messages_written,
+            messages_written=writer.pending.messages_written,
             messages_read=reader.messages_read,
             writes=writer.writes,
             writes_blocked=writer.writes_blocked,
             written_in_place=writer.in_place,
-            handed_over=writer.messages_written - writer.in_place,
+            handed_over=writer.pending.messages_written - writer.in_place,
             reads=reader.reads,
             backlog_bytes=self.backlog.size_bytes,
             is_crowded=self.backlog.is_crowded,
@@ -356,17 +344,12 @@ class Socket:
         elif self.is_connected:
             state = "connected"
         else:
-            state = self._state_before_connected()
+            state = self._connecting.state
         crowded = ", crowded" if self.backlog.is_crowded else ""
         return (
             f"<Socket {self.id} to {self.remote_side or 'a pair'}, {state}, "
             f"{self.backlog.size_bytes} bytes queued{crowded}>"
         )
-
-    def _state_before_connected(self) -> str:
-        if self._handshake is not None:
-            return "shaking hands"
-        return "connecting" if self._connector is not None else "not connected"
 
     # --- called by the parts and by the dispatcher ---
 
@@ -403,26 +386,33 @@ class Socket:
 
     def start_connecting(self) -> None:
         """The first writer, with the right: connect, then write."""
-        assert self.remote_side is not None
-        self._connect_deadline = _deadline_after(self._connect_timeout_s)
-        self._connector = Connector(
-            self.remote_side,
-            self.options,
-            self.dispatcher,
-            self._connect_deadline,
-            self._on_tcp_stands,
-            self._on_connect_failed,
-        )
-        try:
-            self._connector.start()
-            if self.error is not None:
-                # Failed by another thread, whose `_close` may have been before the connector.
-                self.dispatcher.post(self._stop_connecting)
-        except DispatcherClosedError as error:
-            peer = str(self.remote_side)
-            self._on_connect_failed(
-                make_rpc_error(ErrorCode.EFAILEDSOCKET, str(error), phase=Phase.CONNECT, peer=peer)
-            )
+        self._connecting.connect(self)
+
+    def stop_connecting(self) -> None:
+        """Inside a turn, after failure."""
+        if self._connecting.stop():
+            self._writer.keep_write(self)
+
+    def adopt(self, sock: _socket.socket) -> None:
+        """Make a descriptor that is connected this socket's."""
+        self._sock = sock
+        self.fd = sock.fileno()
+        self.local_side = Endpoint.from_sockaddr(sock.getsockname())
+        if self.remote_side is None:
+            self.remote_side = remote_side_of(sock)
+
+    def on_stands(self) -> None:
+        """With the write right: write what was queued, then tell the user, then read."""
+        self.is_connected = True
+        self._writer.keep_write(self)
+        if self._user is not None:
+            self._tell_connected()
+
+    def on_connect_failed(self, error: RpcError) -> None:
+        """With the write right: tell everybody."""
+        deliveries = self.mark_failed(error)
+        self._writer.keep_write(self)
+        deliver(deliveries)
 
     def shutdown_write_side(self) -> None:
         if self._sock is not None:
@@ -438,48 +428,6 @@ class Socket:
         if sock is not None:
             sock.close()
 
-    def _adopt(self, sock: _socket.socket) -> None:
-        self._sock = sock
-        self.fd = sock.fileno()
-        self.local_side = Endpoint.from_sockaddr(sock.getsockname())
-        if self.remote_side is None:
-            self.remote_side = remote_side_of(sock)
-
-    def _on_tcp_stands(self, sock: _socket.socket) -> None:
-        self._connector = None
-        self._adopt(sock)
-        if self._shakes_hands():
-            self._shake_hands()
-        else:
-            self._on_stands()
-
-    def _shakes_hands(self) -> bool:
-        return self.layer is not PLAIN or self._app_connect is not None
-
-    def _shake_hands(self) -> None:
-        """With the write right: the handshakes, then write."""
-        app_connect, self._app_connect = self._app_connect, None
-        self._handshake = Handshake(
-            self.fd,
-            str(self.remote_side or "a pair"),
-            self.layer,
-            app_connect,
-            self._reader.buffer,
-            self.dispatcher,
-            self._connect_deadline,
-            self._on_stands,
-            self._on_connect_failed,
-        )
-        self._handshake.start()
-
-    def _on_stands(self) -> None:
-        """With the write right: write what was queued, then tell the user, then read."""
-        self._handshake = None
-        self.is_connected = True
-        self._writer.keep_write(self)
-        if self._user is not None:
-            self._tell_connected()
-
     def _tell_connected(self) -> None:
         user = self._user
         if self.error is None and user is not None:
@@ -487,34 +435,15 @@ class Socket:
         if self.error is None:
             self._reader.start(self)
 
-    def _on_connect_failed(self, error: RpcError) -> None:
-        self._take_connecting()
-        deliveries = self.mark_failed(error)
-        self._writer.keep_write(self)
-        deliver(deliveries)
-
     def _close(self) -> None:
         self._reader.stop(self)
-        self._stop_connecting()
+        if self._closing is not None:
+            self._closing.end()
+        self.stop_connecting()
         self._writer.close(self)
-
-    def _stop_connecting(self) -> None:
-        for step in self._take_connecting():
-            if step.cancel():
-                self._writer.keep_write(self)
-
-    def _take_connecting(self) -> list[Connector | Handshake]:
-        """What brings the connection to stand now; it is not known here any more."""
-        steps = [step for step in (self._connector, self._handshake) if step is not None]
-        self._connector = self._handshake = None
-        return steps
 
     def _tell_failed(self, error: RpcError) -> None:
         user, self._user = self._user, None
         self.backlog.close()
         if user is not None:
             user.on_failed(self, error)
-
-
-def _deadline_after(timeout_s: float | None) -> float:
-    return NEVER if timeout_s is None else time.monotonic() + timeout_s

@@ -28,33 +28,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
-from pybrpc.errors import ErrorCode, OvercrowdedError, Phase, RpcError, make_rpc_error
+from pybrpc.errors import OvercrowdedError, Phase, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.delivery import Delivery, deliver
-from pybrpc.transport.event_dispatcher import DispatcherClosedError, TimerHandle
-from pybrpc.transport.write_errors import (
-    broken_error,
-    canceled_error,
-    interrupted_error,
-    undriven_error,
-    write_shutdown_error,
-)
+from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.parking import Parking
+from pybrpc.transport.pending_writes import MAX_BATCH_REQUESTS, PendingWrites, note_begun
+from pybrpc.transport.write_errors import broken_error, interrupted_error, undriven_error
 from pybrpc.transport.write_queue import WriteQueue
 from pybrpc.transport.write_request import Progress, WriteRequest
 
 if TYPE_CHECKING:
     from pybrpc.transport.socket import Socket
 
-MAX_BATCH_REQUESTS = 256
 MAX_BATCHES_PER_STEP = 16
 CUT_OFF_PAUSE_S = 0.001
 BURST_S = 0.0001
-LAYER_PAUSE_S = 0.01
-"""How long a layer that has no room is left alone."""
 
 
 class SocketWriter:
@@ -63,37 +55,32 @@ class SocketWriter:
     __slots__ = (
         "_close_request",
         "_cut_off_steps",
-        "_is_parked",
         "_layer_is_full",
-        "_pause",
-        "_pending",
+        "_parking",
         "_queue",
         "_wrote_at",
         "_wrote_since_read",
         "backlog",
         "bytes_written",
         "in_place",
-        "is_shutdown",
-        "messages_written",
+        "pending",
         "writes",
         "writes_blocked",
     )
 
     def __init__(self, backlog: Backlog) -> None:
         self.backlog = backlog
-        self.is_shutdown = False
+        self.pending = PendingWrites(backlog)
+        """The holder's; anybody may look at its flag and its number."""
         self.bytes_written = 0
-        self.messages_written = 0
         self.in_place = 0
         self.writes = 0
         self.writes_blocked = 0
         self._queue = WriteQueue()
         self._close_request = WriteRequest(IOBuf())
-        # Oldest first, taken from the queue; like all below, the holder's.
-        self._pending: deque[WriteRequest] = deque()
-        self._is_parked = False
+        # All below is the holder's.
+        self._parking = Parking()
         self._layer_is_full = False
-        self._pause: TimerHandle | None = None
         self._wrote_since_read = False
         self._wrote_at = 0.0
         self._cut_off_steps = 0
@@ -112,7 +99,7 @@ class SocketWriter:
 
     def flush(self, socket: Socket) -> None:
         """Have what the layer has unsent written by whoever has the right. Inside a turn."""
-        if not self._is_parked and not self.is_shutdown:
+        if not self._parking.is_parked and not self.pending.is_shutdown:
             self.backlog.try_add(0, ignore_limit=True)
             self.write(socket, WriteRequest(IOBuf()))
 
@@ -122,8 +109,7 @@ class SocketWriter:
 
     def on_writable(self, socket: Socket) -> None:
         """The kernel has room again. Inside a turn."""
-        if self._is_parked:
-            self._unpark(socket)
+        if self._parking.leave(socket):
             self.keep_write(socket)
 
     def keep_write(self, socket: Socket) -> None:
@@ -143,11 +129,10 @@ class SocketWriter:
     def close(self, socket: Socket) -> None:
         """Have everything queued failed and the descriptor closed. Inside a turn, after failure."""
         outcomes: list[Delivery] = []
-        if self._is_parked:
-            self._unpark(socket)
+        if self._parking.leave(socket):
             self._drain(socket, outcomes)
         if self._queue.push(self._close_request):
-            self._pending.append(self._close_request)
+            self.pending.requests.append(self._close_request)
             self._drain(socket, outcomes)
         deliver(outcomes)
 
@@ -157,7 +142,7 @@ class SocketWriter:
         outcomes: list[Delivery] = []
         has_right = True
         try:
-            self._pending.append(request)
+            self.pending.requests.append(request)
             if socket.is_connected and socket.error is None and not self._puts_off(socket):
                 self._write_batch(socket, outcomes)
                 if request.progress is Progress.WRITTEN:
@@ -178,7 +163,7 @@ class SocketWriter:
         """Give the right to the connector, back to the queue, or on to the dispatcher."""
         if not socket.is_connected:
             socket.start_connecting()
-        elif self._pending or not self._queue.release():
+        elif self.pending.requests or not self._queue.release():
             self._continue(socket, outcomes)
 
     def _puts_off(self, socket: Socket) -> bool:
@@ -212,8 +197,7 @@ class SocketWriter:
         """
         outcomes += socket.mark_failed(interrupted_error(socket, reason))
         if has_right:
-            for request in self._pending:
-                request.progress = Progress.SENT
+            self.pending.note_all_sent()
             self._drain(socket, outcomes)
         deliver(outcomes)
 
@@ -228,38 +212,39 @@ class SocketWriter:
                 self._drain(socket, outcomes)
                 return False
             if not may_go_on:
-                self._park(socket)
+                self._wait_for_room(socket)
                 return False
             if not is_whole:
                 self._come_back(socket, outcomes)
                 return False
-            if not self._pending and self._queue.release():
+            if not self.pending.requests and self._queue.release():
                 return False
         return True
 
     def _take_more(self) -> bool:
         """Take what was pushed, if there is room in the batch; False if the list is cut."""
-        if len(self._pending) < MAX_BATCH_REQUESTS:
+        if len(self.pending.requests) < MAX_BATCH_REQUESTS:
             taken = self._queue.take()
             if taken is None:
                 return False
-            self._pending.extend(taken)
+            self.pending.requests.extend(taken)
             self._cut_off_steps = 0
         return True
 
     def _write_batch(self, socket: Socket, outcomes: list[Delivery]) -> bool:
-        """One system call for up to 256 requests. False: the kernel takes no more now.
+        """One system call for up to 256 requests. False: there is no room for more now.
 
         Marks the socket as failed if the call failed; then nothing is settled.
         """
-        batch = self._set_up_batch(socket, outcomes)
-        if not batch:
+        pending, layer = self.pending, socket.layer
+        batch = pending.next_batch(socket, outcomes)
+        if not batch and not layer.has_unsent:
             return True
         try:
             pieces = [request.data for request in batch]
-            written = socket.layer.cut_into_fd(socket.fd, pieces)
-            if batch[-1].shutdown_write and not any(pieces):
-                socket.layer.finish(socket.fd)
+            written = layer.cut_into_fd(socket.fd, pieces)
+            if batch and batch[-1].shutdown_write and not any(pieces):
+                layer.finish(socket.fd)
         except BlockingIOError:
             self.writes += 1
             self.writes_blocked += 1
@@ -268,7 +253,7 @@ class SocketWriter:
             self._layer_is_full = True
             return False
         except (OSError, RpcError) as error:
-            _note_begun(batch)
+            note_begun(batch)
             reason = broken_error(socket, error, "write into", Phase.SENT)
             outcomes += socket.mark_failed(reason)
             return False
@@ -276,7 +261,13 @@ class SocketWriter:
             self.writes += 1
             self.bytes_written += written
             self._wrote_at = time.monotonic()
-        return self._settle_written(socket, batch, outcomes)
+        if layer.has_unsent:
+            note_begun(batch)
+            return False
+        has_room = pending.settle_written(batch, outcomes) or not batch
+        if pending.is_shutdown:
+            socket.shutdown_write_side()
+        return has_room
 
     # --- handing the right on ---
 
@@ -302,17 +293,30 @@ class SocketWriter:
             outcomes += socket.mark_failed(undriven_error(socket, error))
             threading.Timer(CUT_OFF_PAUSE_S, socket.keep_write).start()
 
+    def _wait_for_room(self, socket: Socket) -> None:
+        """Of the kernel, or of the layer."""
+        if self._layer_is_full:
+            self._layer_is_full = False
+            self._parking.wait_for_layer(socket)
+        else:
+            self._parking.wait_for_kernel(socket)
+
     # --- after failure ---
 
     def _drain(self, socket: Socket, outcomes: list[Delivery]) -> None:
         """Fail everything queued, then give the right back; again if more was pushed meanwhile."""
+        pending = self.pending
         while True:
-            while self._pending:
-                self._fail_one(socket, self._pending.popleft(), outcomes)
+            while pending.requests:
+                request = pending.requests.popleft()
+                if request is self._close_request:
+                    socket.close_descriptor()
+                elif socket.error is not None:
+                    pending.settle_failed(request, socket.error.copy(request.phase), outcomes)
             if self._queue.release():
                 return
             taken = self._queue.take()
             if taken is None:
                 self._come_back(socket, outcomes)
                 return
-            self._pending.extend(taken)
+            pending.requests.extend(taken)

@@ -11,6 +11,7 @@ import pytest
 
 from pybrpc.base.backoff import Backoff
 from pybrpc.client import call as call_module
+from pybrpc.client import call_record as call_record_module
 from pybrpc.client import retry_pause as retry_pause_module
 from pybrpc.client.attempt import Attempt
 from pybrpc.client.backup_policy import BackupRequestPolicy
@@ -130,9 +131,8 @@ def test_refused_sends_use_up_the_budget() -> None:
     assert connection.sent == FREE_REFUSALS + 4
 
 
-def test_nothing_is_retried_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = FakeClock(1000.0)
-    monkeypatch.setattr(call_module, "time", clock)
+def test_nothing_is_retried_after_the_deadline(clock: FakeClock) -> None:
+    clock.now_s = 1000.0
     connection = PlayedConnection()
     call = start(connection, timeout_s=5)
     clock.now_s = 1005.0
@@ -141,9 +141,8 @@ def test_nothing_is_retried_after_the_deadline(monkeypatch: pytest.MonkeyPatch) 
     assert connection.sent == 1
 
 
-def test_wire_timeout_of_a_retry_is_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = FakeClock(1000.0)
-    monkeypatch.setattr(call_module, "time", clock)
+def test_wire_timeout_of_a_retry_is_what_is_left(clock: FakeClock) -> None:
+    clock.now_s = 1000.0
     connection = PlayedConnection()
     call = start(connection, timeout_s=5)
     assert call.wire_timeout_ms() == 5000
@@ -189,6 +188,23 @@ def test_phase_says_how_far_the_call_had_come(
     assert (error.phase, error.peer) == (phase, "10.0.0.1:8000")
 
 
+def test_phase_is_that_in_which_the_call_was_taken_out() -> None:
+    """It is written while its deadline ends it: whoever reads "queued" may repeat it safely."""
+    connection = PlayedConnection()
+    call = start(connection)
+    connection.requests[0].progress = Progress.QUEUED
+    take = connection.take
+
+    def write_and_take(attempt: Attempt) -> bool:
+        connection.requests[0].progress = Progress.SENT
+        return take(attempt)
+
+    connection.take = write_and_take  # type: ignore[method-assign]
+    call.expire()
+    (error,) = call.ends
+    assert error.phase is Phase.SENT
+
+
 def test_phase_of_a_send_on_a_connection_that_had_failed_already() -> None:
     """Not that in which the connection failed: of this call nothing had left."""
 
@@ -212,7 +228,7 @@ def test_repr() -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock()
-    for module in (call_module, retry_pause_module):
+    for module in (call_module, call_record_module, retry_pause_module):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc.errors import BadRequestError, BadResponseError, MissingExtraError
+from pybrpc.base.backoff import Backoff
+from pybrpc.client.retry import RetryPolicy
+from pybrpc.errors import (
+    BadRequestError,
+    BadResponseError,
+    ErrorCode,
+    MissingExtraError,
+    Phase,
+    make_rpc_error,
+)
 from pybrpc.redis import RedisChannel, RedisError, RedisRequest, RedisResponse
 from pybrpc.redis import aio as redis_aio
 from pybrpc.redis.redis_method import RedisMethod
@@ -62,8 +71,9 @@ def test_errors_stand_among_the_replies_until_they_are_asked_for() -> None:
     assert response[1].code == "ERR"
     with pytest.raises(RedisError, match="ERR first"):
         response.raise_for_error()
-    with pytest.raises(RedisError, match="ERR inside"):
-        RedisResponse([b"QUEUED", [1, RedisError("ERR inside")]]).raise_for_error()
+    for inside in ([1, RedisError("ERR inside")], {b"k": [RedisError("ERR inside")]}):
+        with pytest.raises(RedisError, match="ERR inside"):
+            RedisResponse([b"QUEUED", inside]).raise_for_error()
     fine = RedisResponse([1, None])
     assert fine.raise_for_error() is fine
 
@@ -113,6 +123,26 @@ def test_without_hiredis_it_says_what_to_install(
     with pytest.raises(MissingExtraError, match=r'pip install "pybrpc\[redis\]"') as caught:
         make(ADDRESS)
     assert isinstance(caught.value, ImportError)
+
+
+@pytest.mark.parametrize(
+    ("policy", "repeats"),
+    [
+        (None, "unsent"),
+        (RetryPolicy(backoff=Backoff(first_s=1.0)), "unsent"),
+        (RetryPolicy(codes=frozenset({ErrorCode.EEOF})), ""),
+        (RetryPolicy(judge=lambda error: True), "unsent sent"),
+    ],
+)
+def test_a_retry_policy_repeats_what_may_have_run_only_by_its_own_judgement(
+    policy: RetryPolicy | None, repeats: str
+) -> None:
+    with RedisChannel(ADDRESS, retry_policy=policy) as channel:
+        retry = channel.call_options.retry
+    for phase, name in ((Phase.QUEUED, "unsent"), (Phase.SENT, "sent"), (Phase.WAITING, "sent")):
+        error = make_rpc_error(ErrorCode.EFAILEDSOCKET, "broken", phase=phase)
+        assert retry.may_retry(error) is (name in repeats.split())
+    assert retry.backoff is (policy and policy.backoff)
 
 
 def test_who_logs_in_alike_shares() -> None:

@@ -15,6 +15,7 @@ from pybrpc.rpc.body import (
     serialize_request,
     serialize_response,
 )
+from pybrpc.rpc.body_encoding import EncodedBody
 from pybrpc.rpc.checksum import ChecksumType, compute_checksum
 from pybrpc.rpc.compress import CompressType, compress
 from pybrpc.rpc.controller import Controller
@@ -144,8 +145,9 @@ def test_checksum_is_of_the_compressed_body() -> None:
     controller.request_compress_type = CompressType.GZIP
     controller.request_checksum_type = ChecksumType.CRC32C
     body = serialize_request(REQUEST, pb.EchoRequest, controller)
-    assert body == compress(REQUEST.SerializeToString(), GZIP)
-    assert controller._checksum_value == compute_checksum(ChecksumType.CRC32C, body)
+    assert isinstance(body, EncodedBody)
+    assert body.data == compress(REQUEST.SerializeToString(), GZIP)
+    assert body.checksum_value == compute_checksum(ChecksumType.CRC32C, body.data)
 
 
 @pytest.mark.parametrize(

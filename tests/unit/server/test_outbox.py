@@ -7,7 +7,7 @@ import pytest
 
 from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
-from pybrpc.server.outbox import FLUSH_S, LARGE_BYTES, Outbox
+from pybrpc.server.outbox import FLUSH_S, LARGE_BYTES, MOST_ANSWERS, Outbox
 
 
 class FakeSocket:
@@ -103,6 +103,18 @@ def test_large_answer_does_not_wait(is_timed: bool) -> None:
     else:
         outbox.put(cast(Any, FakeCall(socket)), large)
     assert socket.written == [b"small" + bytes(LARGE_BYTES)]
+
+
+@pytest.mark.parametrize("is_timed", [True, False])
+def test_many_answers_do_not_wait(is_timed: bool) -> None:
+    outbox, socket = Outbox(), FakeSocket()
+    for count in range(1, 2 * MOST_ANSWERS):
+        if is_timed:
+            outbox.add(cast(Any, FakeCall(socket)), IOBuf(b"."), now=0.0)
+        else:
+            put(outbox, FakeCall(socket), b".")
+        assert len(socket.written) == count // MOST_ANSWERS
+    assert socket.written == [b"." * MOST_ANSWERS]
 
 
 def test_two_threads_that_flush_write_each_answer_once() -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import Any
+import gc
+import weakref
+from typing import Any, cast
 
 import pytest
 
@@ -11,7 +13,7 @@ from pybrpc.server import Server, ServerStatistics
 from pybrpc.transport.acceptor import ListenError
 from pybrpc.transport.runtime import Runtime
 from tests.unit.server.raw_peer import SERVICE, RawPeer, text_of
-from tests.unit.server.serving import EchoService, make_server, start
+from tests.unit.server.serving import EchoService, make_server, start, wait_until
 
 
 def test_new_server_has_no_endpoint() -> None:
@@ -114,6 +116,20 @@ def test_started_again_on_the_same_port_after_a_stop() -> None:
         server.start(endpoint)
     server.stop()
     assert server.join()
+
+
+def test_stopped_run_is_not_kept_by_its_timers() -> None:
+    server = make_server(idle_timeout=3600)
+    for _ in range(2):
+        with RawPeer(start(server)) as peer:
+            text_of(peer.call())
+            run = weakref.ref(cast(object, server._run))
+            server.stop(3600)
+            server.stop(1800)
+            assert peer.read_to_end() == b""
+        assert server.join()
+        server._run = None
+        wait_until(lambda: gc.collect() >= 0 and run() is None)  # noqa: B023 - called in this turn
 
 
 def test_service_can_be_added_between_two_runs() -> None:

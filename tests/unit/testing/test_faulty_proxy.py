@@ -23,6 +23,7 @@ from pybrpc.testing.faulty_proxy import (
     Slow,
     Stall,
 )
+from pybrpc.testing.faulty_proxy.proxied_connection import is_self_connected
 from tests.unit.testing.proxied import (
     HANG_S,
     Proxied,
@@ -293,3 +294,15 @@ def test_unix_sockets_on_both_sides(tmp_path: Path) -> None:
                     server.sendall(b"answer")
                     assert receive_all(client) == b"ans"
         assert not listen.exists()
+
+
+def test_a_socket_that_is_connected_to_itself_is_found() -> None:
+    """So a proxy whose server is down does not echo what clients send."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        assert not is_self_connected(sock)
+        sock.connect(sock.getsockname())
+        assert is_self_connected(sock)
+    with proxied() as both:
+        client, _ = both.pair()
+        assert not is_self_connected(client)

@@ -9,9 +9,10 @@ from typing import Unpack
 import pytest
 
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport import connecting as connecting_module
 from pybrpc.transport import connector as connector_module
 from pybrpc.transport import gentle_close as gentle_close_module
-from pybrpc.transport import socket as socket_module
+from pybrpc.transport import parking as parking_module
 from pybrpc.transport import writer as writer_module
 from pybrpc.transport.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.event_dispatcher import EventDispatcher
@@ -67,7 +68,8 @@ def make_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeStep]:
     def make(seed: int | None = None, *, flushes_at_turn_end: bool = True) -> StepDispatcher:
         step = StepDispatcher(seed, flushes_at_turn_end=flushes_at_turn_end)
         monkeypatch.setattr(writer_module, "time", step.clock)
-        monkeypatch.setattr(socket_module, "time", step.clock)
+        monkeypatch.setattr(parking_module, "time", step.clock)
+        monkeypatch.setattr(connecting_module, "time", step.clock)
         monkeypatch.setattr(gentle_close_module, "time", step.clock)
         monkeypatch.setattr(connector_module, "time", step.clock)
         made.append(step)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket as _socket
 
+import pytest
+
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD
@@ -130,6 +132,22 @@ def test_second_close_shortens_the_linger(make_step: MakeStep, make_wire: MakeWi
     step.advance(5)
     assert user.take_error().code == ErrorCode.ECLOSE
     step.advance(1000)
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_closed_socket_is_not_kept_by_timers(
+    is_written: bool, make_step: MakeStep, make_wire: MakeWire
+) -> None:
+    step, user = make_step(), User()
+    wire = make_wire(step, kind="tcp", buffer_bytes=4096, user=user)
+    if not is_written:
+        fill(wire.socket, 300_000)
+    wire.socket.close_after_write(IOBuf(), linger_s=1000)
+    step.run_until_idle()
+    wire.peer.close()
+    step.run_until_idle()
+    assert wire.socket.is_failed
+    assert [timer for timer in step._timers if timer.function is not None] == []
 
 
 def test_closing_a_failed_socket_does_nothing(make_step: MakeStep, make_wire: MakeWire) -> None:

@@ -19,7 +19,8 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket import Socket
-from tests.unit.transport.conftest import MakeWire
+from tests.unit.transport.conftest import MakeStep, MakeWire
+from tests.unit.transport.test_guarantee_4 import Interruption
 from tests.unit.transport.tools import (
     SMALL_BUFFER,
     WAIT_S,
@@ -157,6 +158,33 @@ def test_guarantee_10_closed_between_the_first_write_and_its_connector(
     step.run_until_idle()
     assert told.untaken == 1
     assert not step.is_watching
+
+
+def test_guarantee_10_closed_at_every_bytecode_of_the_first_write(
+    make_step: MakeStep, silent_endpoint: Endpoint
+) -> None:
+    """By another thread, whose dispatcher runs at once."""
+    moment, happened = 0, True
+    while happened:
+        moment += 1
+        step, told, user = make_step(), Outcomes(), User()
+        near = Socket.to(silent_endpoint, step, user=user, connect_timeout_s=None)
+
+        def close(near: Socket = near, step: StepDispatcher = step) -> None:
+            near.close()
+            step.run_until_idle()
+
+        interruption, accepted = Interruption(moment, close), 0
+        with interruption:
+            with contextlib.suppress(RpcError):
+                near.start_write(IOBuf(b"x"), on_outcome=told)
+                accepted = 1
+        happened = interruption.happened
+        near.close()
+        step.run_until_idle()
+        assert (told.untaken, user.errors.qsize()) == (accepted, 1), f"at bytecode {moment}"
+        assert (near.backlog.requests, step.is_watching) == (0, False)
+    assert moment > 100
 
 
 @pytest.mark.parametrize("how", ["end", "reset"])

@@ -16,8 +16,9 @@ from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.event_dispatcher import EventDispatcher
 from pybrpc.transport.layer import PLAIN
+from pybrpc.transport.parking import LAYER_PAUSE_S
 from pybrpc.transport.socket import Socket
-from pybrpc.transport.writer import LAYER_PAUSE_S
+from pybrpc.transport.write_request import WriteRequest
 from tests.peers.frame_layer import BYTES, END, HEADER, FrameLayer, pack_frame
 from tests.unit.transport.conftest import MakeStep, MakeWire
 from tests.unit.transport.tools import (
@@ -195,6 +196,29 @@ def test_credits_of_a_side_that_only_reads_arrive(
         pair.near.start_write(IOBuf(message(number, 100)))
     taken = [pair.users[1].messages.get(timeout=30).correlation_id for _ in range(50)]
     assert taken == list(range(50))
+
+
+@IN_BACKGROUND
+def test_what_a_layer_wants_to_say_goes_out_though_the_only_message_was_cancelled(
+    step: StepDispatcher, make_pair_of: MakePair, in_background: bool
+) -> None:
+    """The writer waits for the layer to have room for it, so nobody else flushes the credit."""
+    near, far = FrameLayer(0, writes_in_background=in_background), FrameLayer(100)
+    pair, told = make_pair_of(step, near, far), Outcomes()
+    step.run_until_idle()
+    request = WriteRequest(IOBuf(b"never sent"), None, told)
+    pair.near.write_request(request)
+    step.run_until_idle()
+    pair.far.start_write(IOBuf(message(1, 10)))
+    step.run_until_idle()
+    assert pair.users[0].messages.get_nowait().correlation_id == 1
+    request.cancel()
+    step.advance(LAYER_PAUSE_S)
+    assert (told.take_error().code, far.credit_bytes) == (ErrorCode.ECANCELED, 100)
+    assert not near.has_unsent
+    pair.near.start_write(IOBuf())
+    step.run_until_idle()
+    assert pair.near.backlog.requests == 0
 
 
 @pytest.mark.parametrize(

@@ -12,26 +12,30 @@ import weakref
 
 import pytest
 
-from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ConnectionFailedError, ErrorCode, Phase, TlsError, WriteShutdownError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.event_dispatcher import EventDispatcher
-from pybrpc.transport.layer import ConnectionLayer
 from pybrpc.transport.socket import Socket
 from pybrpc.transport.tls import tls_layer
 from pybrpc.transport.tls.client_tls import ClientTls
-from pybrpc.transport.tls.server_tls_contexts import ServerTlsContexts
 from tests.peers.tls import NAME, MemoryPeer, as_client, as_server, certificates
 from tests.unit.transport.conftest import MakeStep, MakeWire
+from tests.unit.transport.encrypted import (
+    SOMEWHERE,
+    Encrypted,
+    client_layer,
+    context_of,
+    encrypted,
+    server_layer,
+)
 from tests.unit.transport.tools import (
     SMALL_BUFFER,
     WAIT_S,
     Outcomes,
     User,
-    Wire,
     by_producer,
     frame,
     frames_of,
@@ -39,52 +43,11 @@ from tests.unit.transport.tools import (
     make_pair,
 )
 
-SOMEWHERE = Endpoint("127.0.0.1", 1)
 APPLICATION_DATA = 23
-
-
-def client_layer(**options: object) -> ConnectionLayer:
-    return certificates().client_tls(**options).layer_to(SOMEWHERE)
-
-
-def server_layer(**options: object) -> ConnectionLayer:
-    return ServerTlsContexts(certificates().server_tls(**options)).new_layer()
 
 
 def message(number: int, size: int = 10) -> bytes:
     return bytes(BAIDU_STD.pack_request(RpcRequest(number, "service", "method", bytes(size))))
-
-
-def context_of(version: str, serves: bool) -> ssl.SSLContext:
-    context = certificates().server_context() if serves else certificates().client_context()
-    context.maximum_version = ssl.TLSVersion[version]
-    return context
-
-
-class Encrypted:
-    """A stepped client Socket whose handshake is over, and its peer."""
-
-    def __init__(self, wire: Wire, step: StepDispatcher) -> None:
-        self.socket = wire.socket
-        self.step = step
-        self.peer = MemoryPeer(wire.peer, certificates().server_context())
-        self.peer.shake_hands(step.run_until_idle)
-        assert self.socket.is_connected
-
-    def write(self, data: bytes, told: Outcomes, **options: bool) -> None:
-        self.socket.start_write(IOBuf(data), on_outcome=told, notify_on_success=True, **options)
-
-    def read(self) -> bytes:
-        """All that moves."""
-        received = bytearray()
-        while self.step.run_until_idle() or self.peer.receive():
-            received += self.peer.read()
-        return bytes(received) + self.peer.read()
-
-
-def encrypted(step: StepDispatcher, make_wire: MakeWire, user: User | None = None) -> Encrypted:
-    wire = make_wire(step, buffer_bytes=SMALL_BUFFER, layer=client_layer(), user=user)
-    return Encrypted(wire, step)
 
 
 # --- both ways, both sides ---

@@ -60,7 +60,7 @@ class Lane:
     def read(self, now: float) -> None:
         """One read of the source."""
         try:
-            data = self.source.recv(READ_BYTES)
+            data = self.source.recv(min(READ_BYTES, BUFFER_BYTES - self._line.size_bytes))
         except BlockingIOError:
             return
         if not data:

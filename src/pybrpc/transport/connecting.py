@@ -1,0 +1,141 @@
+"""Connecting: brings a socket to where messages can flow, while its write right is held.
+
+    a client socket     TCP (a Connector), then the handshakes (a Handshake), within one deadline
+    an accepted socket  the handshakes, within a timeout of their own
+
+It ends in exactly one of `socket.on_stands`, `socket.on_connect_failed`, or in silence after
+`stop`.
+"""
+
+from __future__ import annotations
+
+import socket as _socket
+import time
+from typing import TYPE_CHECKING
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+from pybrpc.iobuf import IOBuf
+from pybrpc.transport.app_connect import AppConnect
+from pybrpc.transport.connector import Connector
+from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.handshake import Handshake
+from pybrpc.transport.layer import PLAIN
+
+if TYPE_CHECKING:
+    from pybrpc.transport.socket import Socket
+
+
+class Connecting:
+    """How one socket comes to stand. Its methods take the socket, so that no cycle keeps it."""
+
+    __slots__ = (
+        "_app_connect",
+        "_connect_timeout_s",
+        "_deadline",
+        "_handshake_timeout_s",
+        "_incoming",
+        "_step",
+    )
+
+    def __init__(
+        self,
+        connect_timeout_s: float | None,
+        handshake_timeout_s: float | None,
+        app_connect: AppConnect | None,
+        incoming: IOBuf,
+    ) -> None:
+        """`incoming` gets what is read behind the handshakes."""
+        self._connect_timeout_s = connect_timeout_s
+        self._handshake_timeout_s = handshake_timeout_s
+        self._app_connect = app_connect
+        self._incoming = incoming
+        self._deadline = NEVER
+        self._step: Connector | Handshake | None = None
+
+    @property
+    def state(self) -> str:
+        """In words."""
+        if self._step is None:
+            return "not connected"
+        return "connecting" if isinstance(self._step, Connector) else "shaking hands"
+
+    def shakes_hands(self, socket: Socket) -> bool:
+        """Whether there is anything to do between TCP and the first message."""
+        return socket.layer is not PLAIN or self._app_connect is not None
+
+    def connect(self, socket: Socket) -> None:
+        """The first writer, with the right, of a socket without a descriptor. Any thread."""
+        assert socket.remote_side is not None
+        self._deadline = _deadline_after(self._connect_timeout_s)
+        # Not read back from `_step`: a turn in another thread may stop it at once.
+        connector = self._step = Connector(
+            socket.remote_side,
+            socket.options,
+            socket.dispatcher,
+            self._deadline,
+            lambda sock: self._on_tcp_stands(socket, sock),
+            lambda error: self._on_failed(socket, error),
+        )
+        try:
+            connector.start()
+            if socket.error is not None:
+                # Failed by another thread, whose `stop` may have been before the connector.
+                socket.dispatcher.post(socket.stop_connecting)
+        except DispatcherClosedError as error:
+            peer = str(socket.remote_side)
+            self._on_failed(
+                socket,
+                make_rpc_error(ErrorCode.EFAILEDSOCKET, str(error), phase=Phase.CONNECT, peer=peer),
+            )
+
+    def accept(self, socket: Socket) -> None:
+        """Shake hands on a descriptor that somebody else has connected, with the right."""
+        self._deadline = _deadline_after(self._handshake_timeout_s)
+        self._shake_hands(socket)
+
+    def stop(self) -> bool:
+        """True if it was under way: the write right is the caller's now. Inside a turn."""
+        step, self._step = self._step, None
+        return step is not None and step.cancel()
+
+    def abandon(self) -> None:
+        """After a fork: close this process's copies of descriptors, and do nothing any more."""
+        step, self._step = self._step, None
+        if step is not None:
+            step.abandon()
+
+    def _on_tcp_stands(self, socket: Socket, sock: _socket.socket) -> None:
+        self._step = None
+        socket.adopt(sock)
+        if self.shakes_hands(socket):
+            self._shake_hands(socket)
+        else:
+            socket.on_stands()
+
+    def _shake_hands(self, socket: Socket) -> None:
+        app_connect, self._app_connect = self._app_connect, None
+        handshake = self._step = Handshake(
+            socket.fd,
+            str(socket.remote_side or "a pair"),
+            socket.layer,
+            app_connect,
+            self._incoming,
+            socket.dispatcher,
+            self._deadline,
+            lambda: self._on_hands_shaken(socket),
+            lambda error: self._on_failed(socket, error),
+        )
+        handshake.start()
+
+    def _on_hands_shaken(self, socket: Socket) -> None:
+        self._step = None
+        socket.on_stands()
+
+    def _on_failed(self, socket: Socket, error: RpcError) -> None:
+        self._step = None
+        socket.on_connect_failed(error)
+
+
+def _deadline_after(timeout_s: float | None) -> float:
+    return NEVER if timeout_s is None else time.monotonic() + timeout_s

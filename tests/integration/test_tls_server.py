@@ -1,0 +1,141 @@
+"""What a server with TLS shows, sees, loads again, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from typing import Any
+
+import pytest
+
+import pybrpc
+from pybrpc.errors import (
+    HandshakeError,
+    ServerStateError,
+    TlsConfigError,
+)
+from pybrpc.transport.socket_table import SOCKETS
+from tests.peers.echo import ECHO, echo_request
+from tests.peers.tls import NAME, certificates
+from tests.peers.tls_echo import (
+    Echo,
+    call,
+    channel_to,
+    serving,
+)
+from tests.protos import conformance_pb2 as pb
+
+# --- what it sees ---
+
+
+def test_a_handler_sees_the_certificate_of_its_client() -> None:
+    service, made = Echo(), certificates()
+    with serving(service, tls=made.server_tls(client_ca=made.ca)) as (_, address):
+        tls = made.client_tls(cert=made.client.cert, key=made.client.key)
+        with channel_to(address, tls=tls) as channel:
+            assert call(channel) == "hello"
+    (seen,) = service.seen
+    assert seen.version == "TLSv1.3"
+    assert ("DNS", "client.test") in seen.peer_certificate["subjectAltName"]
+
+
+def test_a_handler_sees_that_there_is_no_tls() -> None:
+    service = Echo()
+    with serving(service, tls=None) as (_, address), channel_to(address, tls=None) as channel:
+        call(channel)
+    assert service.seen == [None]
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"), [("one.test", "one.test"), ("a.many.test", "*.many.test"), (NAME, NAME)]
+)
+def test_the_name_that_a_channel_asks_for_chooses_the_certificate(asked: str, shown: str) -> None:
+    """bRPC: ssl_sni."""
+    made = certificates()
+    one, many = made.issue("one", "one.test"), made.issue("many", "*.many.test")
+    sni = {"one.test": (one.cert, one.key), "*.many.test": (many.cert, many.key)}
+    with serving(tls=made.server_tls(sni=sni)) as (_, address):
+        with channel_to(address, tls=made.client_tls(server_name=asked)) as channel:
+            assert call(channel) == "hello"
+            (standing,) = [s for s in SOCKETS.all() if str(s.remote_side) == address]
+            assert standing.tls is not None
+            names = [name for _, name in standing.tls.peer_certificate["subjectAltName"]]
+    assert shown in names
+
+
+def test_both_sides_see_the_protocol_that_they_agreed_on() -> None:
+    service, made = Echo(), certificates()
+    with serving(service, tls=made.server_tls(alpn=["baidu_std", "x"])) as (_, address):
+        for offered, agreed in ((["h2", "x"], "x"), (["h2"], None), ([], None)):
+            with channel_to(address, tls=made.client_tls(alpn=offered)) as channel:
+                call(channel)
+            assert service.seen[-1].alpn == agreed
+
+
+# --- a server's life ---
+
+
+def test_certificates_are_loaded_again_while_it_runs() -> None:
+    """bRPC: ssl_reload."""
+    made = certificates()
+    files = made.issue("reloaded", "old.test")
+    with serving(tls=pybrpc.ServerTls(files.cert, files.key)) as (server, address):
+        old, new = (made.client_tls(server_name=f"{name}.test") for name in ("old", "new"))
+        with (
+            channel_to(address, tls=old) as channel,
+            channel_to(address, tls=new, dial_backoff=None) as later,
+        ):
+            call(channel)
+            made.issue("reloaded", "new.test")
+            with pytest.raises(HandshakeError):
+                call(later)
+            server.reload_tls()
+            assert (call(later), call(channel)) == ("hello", "hello")
+            open(files.cert, "w").close()
+            with pytest.raises(TlsConfigError):
+                server.reload_tls()
+        with channel_to(address, tls=new) as channel:
+            assert call(channel) == "hello"
+
+
+def test_a_server_without_tls_has_nothing_to_load_again() -> None:
+    with pytest.raises(ServerStateError, match="without tls="):
+        pybrpc.Server().reload_tls()
+
+
+def test_a_stop_lets_running_calls_be_answered_and_says_close_notify() -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Waiting(Echo):
+        def Echo(self, request: Any, controller: pybrpc.Controller) -> pb.EchoResponse:
+            entered.set()
+            go_on.wait(30)
+            return pb.EchoResponse(message="at last")
+
+    with serving(Waiting()) as (server, address), channel_to(address) as channel:
+        future = pybrpc.Stub(ECHO, channel).Echo.future(echo_request())
+        assert entered.wait(30)
+        server.stop(30)
+        go_on.set()
+        assert future.result().message == "at last"
+        assert server.join(30)
+
+
+def test_a_client_that_dies_does_not_disturb_others() -> None:
+    with serving() as (_, address), channel_to(address) as channel:
+        call(channel)
+        host, port = address.split(":")
+        for cut in (0, 1, 5, 100):
+            with socket.create_connection((host, int(port))) as raw:
+                raw.sendall(client_hello()[:cut])
+        call(channel)
+
+
+def client_hello() -> bytes:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = certificates().client_context().wrap_bio(incoming, outgoing, server_hostname=NAME)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()

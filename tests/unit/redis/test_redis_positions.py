@@ -1,0 +1,136 @@
+"""The place of a call among the replies, when threads meet there in every possible order.
+
+A real connection to a played server. A caller starts or gives up, another thread breaks the
+connection down, and the dispatcher writes and reads, all at once: each of them may be stopped
+before each access to what they share, and another one goes on. However it goes, a call ends once,
+with its own words or an error, and what was sent is not sent again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pybrpc.errors import ErrorCode, Phase, make_rpc_error
+from pybrpc.redis.redis_connection import PipelinedRequest
+from pybrpc.testing.step_scheduler import StepScheduler, explore
+from pybrpc.transport.layer import PlainLayer
+from pybrpc.transport.write_request import Progress, WriteRequest
+from tests.unit.redis.played_redis import World, check_ends, world
+
+TURNS = 12
+
+
+class LayerInBackground(PlainLayer):
+    """As TLS: only the dispatcher writes, and nobody else shuts the descriptor down."""
+
+    writes_in_background = True
+
+
+class SteppingDict(dict[Any, Any]):
+    def __init__(self, scheduler: StepScheduler, items: dict[Any, Any]) -> None:
+        super().__init__(items)
+        self.scheduler = scheduler
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.scheduler.point("is pending")
+
+    def __contains__(self, key: object) -> bool:
+        self.scheduler.point("look whether it is pending")
+        return super().__contains__(key)
+
+    def pop(self, key: Any, default: Any = None) -> Any:
+        self.scheduler.point("take")
+        taken = super().pop(key, default)
+        self.scheduler.point("taken" if taken else "not taken")
+        return taken
+
+
+class SteppingDeque(deque[Any]):
+    def __init__(self, scheduler: StepScheduler) -> None:
+        super().__init__()
+        self.scheduler = scheduler
+
+    def append(self, item: Any) -> None:
+        self.scheduler.point("take the place")
+        super().append(item)
+        self.scheduler.point("has its place")
+
+
+def stepping_progress(scheduler: StepScheduler) -> property:
+    slot: Any = WriteRequest.progress
+
+    def put(request: WriteRequest, progress: Progress) -> None:
+        scheduler.point(f"will be {progress.name}")
+        slot.__set__(request, progress)
+
+    return property(slot.__get__, put)
+
+
+def break_down(made: World) -> None:
+    text = "broken down by the test"
+    error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.WAITING)
+    made.source.made[0].socket.set_failed(error)
+
+
+def cancel(made: World) -> None:
+    call = made.calls[1]
+    call.abort(call.canceled_error())
+
+
+EVENTS: dict[str, Callable[[World], object]] = {
+    "call": lambda made: made.call("c", "d"),
+    "cancel": cancel,
+    "deadline": lambda made: made.calls[1].expire(),
+    "break": break_down,
+    "turns": lambda made: made.turns(TURNS),
+}
+
+
+@pytest.mark.parametrize("layer", [PlainLayer, LayerInBackground])
+@pytest.mark.parametrize(
+    "events",
+    [
+        ("call", "break"),
+        ("call", "turns"),
+        ("cancel", "turns"),
+        ("deadline", "break"),
+        ("break", "turns"),
+        ("call", "break", "turns"),
+        ("cancel", "break", "turns"),
+    ],
+    ids=", ".join,
+)
+@pytest.mark.parametrize("has_begun", [False, True], ids=["new", "sent"])
+def test_whoever_comes_first(
+    events: tuple[str, ...], has_begun: bool, layer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call "b" was queued, or was sent and waits, when all that happens at once."""
+
+    def scenario(scheduler: StepScheduler) -> None:
+        with world(0, make_layer=layer) as made:
+            made.call("a")
+            made.run_to_the_end()
+            connection: Any = made.source.made[0]
+            connection._pending = SteppingDict(scheduler, {})
+            connection._waiting = SteppingDeque(scheduler)
+            monkeypatch.setattr(PipelinedRequest, "progress", stepping_progress(scheduler), False)
+            start_in_turn(made, "b")
+            if has_begun:
+                made.turns(3)
+            scheduler.run(*[lambda event=EVENTS[name]: event(made) for name in events])  # type: ignore[misc]
+            made.run_to_the_end()
+            check_ends(made)
+
+    assert explore(scenario, max_preemptions=1) > len(events)
+
+
+def start_in_turn(made: World, word: str) -> None:
+    """Calls of a turn go out with what follows them, so this one is still queued."""
+    made.step.post(lambda: made.call(word))
+    while len(made.calls) < 2:
+        made.step.step()
