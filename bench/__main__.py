@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from bench.rounds import Plan, Samples, run
 
 CONTESTS: dict[str, Contest[Any]] = {"echo": ECHO, "redis": REDIS}
 RESULTS = Path(__file__).parent / "results"
+FILE_WIDTH = 110
+"""Characters a line of the table may have where there is no terminal."""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -48,7 +51,8 @@ def results_of(arguments: argparse.Namespace) -> Path:
 
 def main() -> None:
     arguments = parse_arguments()
-    plan, samples, console = plan_from(arguments), Samples(), Console()
+    plan, samples = plan_from(arguments), Samples()
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
     progress = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     )

@@ -81,8 +81,8 @@ def redis_py_client(port: int, together: int, parser: str) -> Iterator[Get]:
 
 CLIENTS: dict[str, Callable[[int, int], contextlib.AbstractContextManager[Get]]] = {
     "pybrpc": pybrpc_client,
-    "redis-py, hiredis": lambda port, n: redis_py_client(port, n, "_HiredisParser"),
-    "redis-py, Python": lambda port, n: redis_py_client(port, n, "_RESP2Parser"),
+    "redis-py hiredis": lambda port, n: redis_py_client(port, n, "_HiredisParser"),
+    "redis-py Python": lambda port, n: redis_py_client(port, n, "_RESP2Parser"),
 }
 
 

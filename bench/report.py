@@ -20,10 +20,11 @@ from bench.rounds import Plan, Samples, Spread
 def table(plan: Plan, samples: Samples) -> Table:
     """The rate of each library and the ratios, one row a load: median [low..high].
 
-    With more than two libraries the rates are medians alone, or it would be too wide.
+    With more than two libraries the rates are medians alone, or it would be wider than a terminal.
     """
     contest = plan.contest
     ours, *others = contest.libraries
+    is_wide = len(others) > 1
     grid = Table(title=f"{contest.title}: median [low..high]")
     grid.add_column("in flight")
     for library in contest.libraries:
@@ -34,7 +35,7 @@ def table(plan: Plan, samples: Samples) -> Table:
         rates = [samples.rates(load, library) for library in contest.libraries]
         ratios = [samples.ratios(load, ours, other) for other in others]
         thousands = [[rate / 1000 for rate in numbers] for numbers in rates]
-        rate_text = text if len(others) == 1 else median_text
+        rate_text = median_text if is_wide else text
         grid.add_row(str(load), *map(rate_text, thousands), *map(text, ratios))
     return grid
 

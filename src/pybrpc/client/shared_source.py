@@ -30,7 +30,6 @@ class SharedSource(Shared, ConnectionOwner):
     """A ConnectionSource in the SocketMap: shared by channels, closed by the last one."""
 
     __slots__ = (
-        "_closed",
         "_connections",
         "_created",
         "_dialer",
@@ -47,7 +46,6 @@ class SharedSource(Shared, ConnectionOwner):
         self.maker = maker
         self._connections: dict[ClientConnection, None] = {}
         self._created = atomic_counter()
-        self._closed = atomic_counter()
         self._waiting = WaitQueue()
         self._is_serving = False
         self._dialer = Dialer(self, settings.dial_backoff, settings.health_check)
@@ -82,9 +80,10 @@ class SharedSource(Shared, ConnectionOwner):
         """Any thread; the counts are not one snapshot."""
         standing = [c for c in self.connections if c.is_usable and c.socket.is_connected]
         in_use = sum(connection.in_flight > 0 for connection in self.connections)
+        created = self._created.get()
         return EndpointStatistics(
-            created=self._created.get(),
-            closed=self._closed.get(),
+            created=created,
+            closed=created - len(self._connections),
             in_use=in_use,
             idle=sum(not connection.in_flight for connection in standing),
             waiting=len(self._waiting),
@@ -177,9 +176,8 @@ class SharedSource(Shared, ConnectionOwner):
         self._serve()
 
     def forget(self, connection: ClientConnection) -> None:
-        """It has failed. Once for each."""
-        if self._connections.pop(connection, connection) is None:
-            self._closed.increment_and_get(1)
+        """It has failed."""
+        self._connections.pop(connection, None)
 
     def on_connected(self, connection: ClientConnection) -> None:
         self._idle_watch.start()
