@@ -74,8 +74,9 @@ class Balancer:
                 self._live -= both
 
     def _connect(self) -> socket.socket | None:
-        for _ in self.addresses:
-            host, _, port = self.addresses[next(self._turns) % len(self.addresses)].rpartition(":")
+        first = next(self._turns) % len(self.addresses)
+        for address in self.addresses[first:] + self.addresses[:first]:
+            host, _, port = address.rpartition(":")
             with contextlib.suppress(OSError):
                 return socket.create_connection((host, int(port)))
         return None
