@@ -14,6 +14,10 @@ from soak.options import SoakOptions
 from soak.process_watch import Growth, Sizes
 
 
+MOST_LEFT = 2000
+"""Objects: what is imported, cached or counted for the first time after the warm-up."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
     """Numbers of one run."""
@@ -29,12 +33,18 @@ class Outcome:
     """At rest, after a warm-up; everything is closed."""
     at_end: Sizes
     """The same, after the run."""
+    left: dict[str, int]
+    """By type, how many objects there are at rest that were not there before; most first."""
     growth: list[Growth]
     """While it ran."""
     log_count: int
     log_texts: list[str]
     stuck: list[str]
     """Threads that did not end when they were told to."""
+
+    @property
+    def left_objects(self) -> int:
+        return sum(self.left.values())
 
     def broken(self) -> list[str]:
         """The invariants that do not hold, in words."""
@@ -53,12 +63,19 @@ class Outcome:
                 f"descriptors: {start.descriptors} before, {end.descriptors} after",
             ),
             (end.threads <= start.threads, f"threads: {start.threads} before, {end.threads} after"),
+            (
+                self.left_objects <= MOST_LEFT,
+                f"{self.left_objects:,} objects are left, such as {self._examples()}",
+            ),
             *(
                 (growth.is_in_bounds, f"{growth.name} grew: {described(growth)}")
                 for growth in self.growth
             ),
         ]
         return [text for is_good, text in checks if not is_good]
+
+    def _examples(self) -> str:
+        return ", ".join(f"{count:,} {name}" for name, count in list(self.left.items())[:5])
 
     def write(self, path: Path, options: SoakOptions) -> None:
         """As JSON. No name of a machine or a user."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from soak.ledger import LedgerTotals
-from soak.outcome import Outcome, described
+from soak.outcome import MOST_LEFT, Outcome, described
 
 PAUSE_S = 5.0
 Row = tuple[str, str]
@@ -60,6 +60,7 @@ def summary(outcome: Outcome) -> Iterable[Row]:
     for name in ("descriptors", "threads", "rss_bytes"):
         before, after = getattr(outcome.at_start, name), getattr(outcome.at_end, name)
         yield f"{name} at rest, before and after", f"{before:,} -> {after:,}"
+    yield "objects left at rest", f"{outcome.left_objects:,} (up to {MOST_LEFT:,} is tolerated)"
     for growth in outcome.growth:
         yield f"{growth.name} while it ran", described(growth)
 

@@ -20,7 +20,7 @@ from soak.ledger import Ledger, LedgerTotals
 from soak.log_watch import LogWatch
 from soak.options import SoakOptions
 from soak.outcome import Outcome
-from soak.process_watch import ProcessWatch, settled_sizes
+from soak.process_watch import ProcessWatch, objects_by_type, settled_sizes
 from soak.site import Site, faults_of, open_sites
 from soak.task_load import TaskLoad, loop_factories
 from soak.thread_load import HANG_S, ThreadLoad
@@ -54,19 +54,24 @@ class SoakRun:
             self._run_for(
                 min(WARM_UP_S, options.seconds / 4), Ledger(), ProcessWatch(), tls, _be_silent
             )
-            at_start = settled_sizes()
+            at_start, objects = settled_sizes(), objects_by_type()
             ledger, watch = Ledger(), ProcessWatch()
             started_at = time.monotonic()
             faults, deeds = self._run_for(options.seconds, ledger, watch, tls, self._on_progress)
+            seconds = time.monotonic() - started_at
+            at_end = settled_sizes(at_start)
+            growth = watch.growth()
+            watch.samples.clear()
             return Outcome(
-                seconds=time.monotonic() - started_at,
+                seconds=seconds,
                 has_tls=tls is not None,
                 totals=ledger.totals(),
                 faults=dict(faults),
                 deeds=dict(deeds),
                 at_start=at_start,
-                at_end=settled_sizes(at_start),
-                growth=watch.growth(),
+                at_end=at_end,
+                left=dict((objects_by_type() - objects).most_common()),
+                growth=growth,
                 log_count=log.count,
                 log_texts=log.texts,
                 stuck=self._stuck,

@@ -27,8 +27,15 @@ from soak.identity import USERS
 from soak.ledger import Ledger, LedgerTotals
 from soak.log_watch import LogWatch
 from soak.options import SoakOptions, parse_options
-from soak.outcome import Outcome
-from soak.process_watch import FEWEST_SAMPLES, Growth, ProcessWatch, Sizes, sizes_now
+from soak.outcome import MOST_LEFT, Outcome
+from soak.process_watch import (
+    FEWEST_SAMPLES,
+    Growth,
+    ProcessWatch,
+    Sizes,
+    objects_by_type,
+    sizes_now,
+)
 from soak.taken_port import retry_while_taken
 from soak.tls import PLAIN
 
@@ -207,6 +214,12 @@ def test_a_process_has_some_size() -> None:
         assert sizes_now().descriptors == before.descriptors + 1
 
 
+def test_objects_that_stay_are_counted() -> None:
+    before = objects_by_type()
+    kept = [Ledger() for _ in range(50)]
+    assert (objects_by_type() - before)["Ledger"] == len(kept)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_errors_that_nobody_catches_are_noticed() -> None:
     def fail() -> None:
@@ -248,6 +261,7 @@ GOOD = Outcome(
     deeds={},
     at_start=SIZES,
     at_end=SIZES,
+    left={"Sizes": MOST_LEFT - 1, "dict": 1},
     growth=[Growth("rss_bytes", 100, 120, 20)],
     log_count=0,
     log_texts=[],
@@ -276,6 +290,10 @@ def test_a_good_run_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
         (dataclasses.replace(GOOD, stuck=["soak-1"]), "threads that don't end: soak-1"),
         (dataclasses.replace(GOOD, at_end=Sizes(9, 1, 0)), "descriptors: 8 before, 9 after"),
         (dataclasses.replace(GOOD, at_end=Sizes(8, 2, 0)), "threads: 1 before, 2 after"),
+        (
+            dataclasses.replace(GOOD, left={"Socket": MOST_LEFT, "dict": 1}),
+            "2,001 objects are left, such as 2,000 Socket, 1 dict",
+        ),
         (
             dataclasses.replace(GOOD, growth=[Growth("rss_bytes", 100, 121, 20)]),
             "rss_bytes grew: 100 early, 121 late (up to 120 is tolerated)",
