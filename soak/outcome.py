@@ -13,8 +13,7 @@ from soak.ledger import LedgerTotals
 from soak.options import SoakOptions
 from soak.process_watch import Growth, Sizes
 
-
-MOST_LEFT = 2000
+MOST_LEFT = 500
 """Objects: what is imported, cached or counted for the first time after the warm-up."""
 
 

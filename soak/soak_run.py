@@ -47,35 +47,34 @@ class SoakRun:
         options = self._options
         if options.tls and not has_tls():
             raise ValueError("for certificates the package trustme is needed: pip install trustme")
-        with contextlib.ExitStack() as stack:
-            with_tls = has_tls() if options.tls is None else options.tls
-            tls = stack.enter_context(tls_pair()) if with_tls else None
-            log = stack.enter_context(LogWatch())
-            self._run_for(
-                min(WARM_UP_S, options.seconds / 4), Ledger(), ProcessWatch(), tls, _be_silent
-            )
-            at_start, objects = settled_sizes(), objects_by_type()
-            ledger, watch = Ledger(), ProcessWatch()
-            started_at = time.monotonic()
-            faults, deeds = self._run_for(options.seconds, ledger, watch, tls, self._on_progress)
-            seconds = time.monotonic() - started_at
-            at_end = settled_sizes(at_start)
-            growth = watch.growth()
-            watch.samples.clear()
-            return Outcome(
-                seconds=seconds,
-                has_tls=tls is not None,
-                totals=ledger.totals(),
-                faults=dict(faults),
-                deeds=dict(deeds),
-                at_start=at_start,
-                at_end=at_end,
-                left=dict((objects_by_type() - objects).most_common()),
-                growth=growth,
-                log_count=log.count,
-                log_texts=log.texts,
-                stuck=self._stuck,
-            )
+        with_tls = has_tls() if options.tls is None else options.tls
+        with tls_pair() if with_tls else contextlib.nullcontext() as tls, LogWatch() as log:
+            warm_up_s = min(WARM_UP_S, options.seconds / 4)
+            self._run_for(warm_up_s, Ledger(), ProcessWatch(), tls, _be_silent)
+            return self._run_for_good(tls, log)
+
+    def _run_for_good(self, tls: TlsPair | None, log: LogWatch) -> Outcome:
+        """What is to be found, after a warm-up."""
+        at_start, objects = settled_sizes(), objects_by_type()
+        ledger, watch = Ledger(), ProcessWatch()
+        started_at = time.monotonic()
+        faults, deeds = self._run_for(self._options.seconds, ledger, watch, tls, self._on_progress)
+        seconds, growth = time.monotonic() - started_at, watch.growth()
+        watch.samples.clear()
+        return Outcome(
+            seconds=seconds,
+            has_tls=tls is not None,
+            totals=ledger.totals(),
+            faults=dict(faults),
+            deeds=dict(deeds),
+            at_start=at_start,
+            at_end=settled_sizes(at_start),
+            left=dict((objects_by_type() - objects).most_common()),
+            growth=growth,
+            log_count=log.count,
+            log_texts=log.texts,
+            stuck=self._stuck,
+        )
 
     def _run_for(
         self,

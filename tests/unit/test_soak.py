@@ -292,7 +292,7 @@ def test_a_good_run_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
         (dataclasses.replace(GOOD, at_end=Sizes(8, 2, 0)), "threads: 1 before, 2 after"),
         (
             dataclasses.replace(GOOD, left={"Socket": MOST_LEFT, "dict": 1}),
-            "2,001 objects are left, such as 2,000 Socket, 1 dict",
+            "501 objects are left, such as 500 Socket, 1 dict",
         ),
         (
             dataclasses.replace(GOOD, growth=[Growth("rss_bytes", 100, 121, 20)]),

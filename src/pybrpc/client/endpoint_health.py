@@ -20,13 +20,15 @@ DEFAULT_DIAL_BACKOFF = Backoff(first_s=0.1, factor=1.6, max_s=10.0, jitter=0.2)
 
 _BEFORE_IT_STOOD = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE})
 _OF_THIS_SIDE = frozenset({ErrorCode.ECLOSE, ErrorCode.EFAILEDSOCKET, ErrorCode.ECANCELED})
-_ACCEPTED = frozenset({ErrorCode.ECONNRESET, ErrorCode.ECONNABORTED, ErrorCode.EPIPE})
-"""Of a connection that a peer accepted and dropped before this side had looked."""
+_ACCEPTED = frozenset(
+    {ErrorCode.EEOF, ErrorCode.ECONNRESET, ErrorCode.ECONNABORTED, ErrorCode.EPIPE}
+)
+"""Of a connection that a peer accepted and dropped: in a handshake, or before this side looked."""
 
 
 def is_unreachable(error: RpcError) -> bool:
     """Whether a connection failed with `error` because its endpoint could not be reached."""
-    if error.phase is Phase.CONNECT and error.code in _ACCEPTED:
+    if error.phase is not Phase.RESOLVE and error.code in _ACCEPTED:
         return False
     return error.phase in _BEFORE_IT_STOOD and error.code not in _OF_THIS_SIDE
 

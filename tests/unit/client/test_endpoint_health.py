@@ -102,7 +102,7 @@ def test_callers_are_told_the_cause_and_what_happens_next() -> None:
         (errno.ETIMEDOUT, Phase.CONNECT, True),
         (errno.EHOSTUNREACH, Phase.RESOLVE, True),
         (ErrorCode.ESSL, Phase.HANDSHAKE, True),
-        (ErrorCode.EEOF, Phase.HANDSHAKE, True),
+        (ErrorCode.EEOF, Phase.HANDSHAKE, False),
         (errno.EHOSTDOWN, Phase.CONNECT, True),
         (errno.ECONNRESET, Phase.CONNECT, False),
         (errno.ECONNRESET, Phase.WAITING, False),
