@@ -1,1 +1,1 @@
-"""Calls per second of pybrpc and of grpcio, beside each other, in one run: `make bench`."""
+"""The project's benchmark: pybrpc, and what else one could call with, in one run: `make bench`."""

@@ -1,43 +1,59 @@
-"""The processes that the bench starts: a server, or a client that measures once.
+"""The processes that the bench starts. They end when their stdin does.
 
-python -m bench.child serve LIBRARY STYLE           prints its port; ends when stdin does
-python -m bench.child call LIBRARY LOAD PORT WARM_UP_S MEASURE_S    prints calls per second
-python -m bench.child redis LIBRARY LOAD PORT WARM_UP_S MEASURE_S   prints commands per second
+python -m bench.child serve PEER [PORT]       prints its port, and for each line that it reads its
+                                              processor time. PORT: of a server to hand requests on
+                                              to, instead of answering them
+python -m bench.child call PEER WORK WINDOW PORT     prints "begin", "end", and the figures
+python -m bench.child flood PEER WORK WINDOW         the same, without a server
+python -m bench.child redis CLIENT WORK WINDOW PORT  the same, of a redis-server
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 
-from bench import redis_peers
-from bench.closed_loop import Window
-from bench.loads import Load, Style
-from bench.peers import peer_for
+from bench.client_run import run_client
+from bench.figures import Figures
+from bench.flood import run_flood
+from bench.meter import Meter, cpu_s
+from bench.peers import ENTRIES
+from bench.redis_clients import run_redis_client
+from bench.server_run import run_server
+from bench.work import Window, parse_work
 
 
-def serve(library: str, style_name: str) -> None:
-    style = Style(style_name)
-    peer_for(library, style).serve(style, say, sys.stdin.read)
+def serve(peer: str, backend_port: str = "") -> None:
+    run_server(ENTRIES[peer], int(backend_port or 0), say, tell_cpu_until_the_end)
 
 
-def call(library: str, load_text: str, port: str, warm_up_s: str, measure_s: str) -> None:
-    load = Load.parse(load_text)
-    window = Window(float(warm_up_s), float(measure_s))
-    say(peer_for(library, load.style).run_client(load, int(port), window))
+def tell_cpu_until_the_end() -> None:
+    for _ in sys.stdin:
+        say(cpu_s())
 
 
-def call_redis(library: str, load_text: str, port: str, warm_up_s: str, measure_s: str) -> None:
-    load = redis_peers.RedisLoad.parse(load_text)
-    window = Window(float(warm_up_s), float(measure_s))
-    say(redis_peers.run_client(library, load, int(port), window))
+def say(what: object) -> None:
+    print(what, flush=True)
 
 
-def say(number: float) -> None:
-    print(number, flush=True)
+Run = Callable[..., Figures]
 
 
-ROLES: dict[str, Callable[..., None]] = {"serve": serve, "call": call, "redis": call_redis}
+def measure(run: Run, name: str, work: str, window: str, *port: str) -> None:
+    times = Window(*json.loads(window))
+    say(json.dumps(run(name, parse_work(work), times, Meter(say), *map(int, port))))
+
+
+RUNS: dict[str, Run] = {"call": run_client, "flood": run_flood, "redis": run_redis_client}
+
+
+def main(role: str, *arguments: str) -> None:
+    if role == "serve":
+        serve(*arguments)
+    else:
+        measure(RUNS[role], *arguments)
+
 
 if __name__ == "__main__":
-    ROLES[sys.argv[1]](*sys.argv[2:])
+    main(*sys.argv[1:])

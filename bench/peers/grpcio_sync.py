@@ -1,23 +1,44 @@
-"""grpcio from threads: a server with a pool of threads, a blocking client."""
+"""grpcio from threads, and with the callbacks of its futures; the server has a pool of threads."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
 
 import grpc
 
-from bench.closed_loop import OnAnswer, Window, run_callbacks, run_threads
-from bench.echo_messages import METHOD_PATH, PACKAGE, EchoRequest, EchoResponse
-from bench.loads import MESSAGE, TIMEOUT_S, Load, Style
-from bench.peers.peer import OnReady, WaitForEnd
+from bench.echo_messages import EchoRequest, EchoResponse
+from bench.peers.grpcio_service import echo_handlers, echo_stub
+from bench.peers.peer import Call, NoStatistics, OnAnswer, OnReady, WaitForEnd
+from bench.work import TIMEOUT_S
 
 SERVER_THREADS = 10
 """As in grpcio's own examples."""
 
 
+class GrpcioClient(NoStatistics):
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.echo = echo_stub(channel)
+
+    def caller(self) -> Call:
+        return self.call
+
+    def call(self, payload: bytes, sleep_us: int) -> Any:
+        request = EchoRequest(payload=payload, sleep_us=sleep_us)
+        return self.echo(request, timeout=TIMEOUT_S).payload
+
+    def start(self, payload: bytes, on_answer: OnAnswer) -> None:
+        future = self.echo.future(EchoRequest(payload=payload), timeout=TIMEOUT_S)
+        future.add_done_callback(lambda ended: on_answer(ended.exception()))
+
+
 class GrpcioSync:
-    def serve(self, style: Style, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
+    def serve(self, answer: Call, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
+        def echo(request: Any, context: grpc.ServicerContext) -> Any:
+            return EchoResponse(payload=answer(request.payload, request.sleep_us))
+
         server = grpc.server(futures.ThreadPoolExecutor(SERVER_THREADS))
         server.add_generic_rpc_handlers((echo_handlers(echo),))
         port = server.add_insecure_port("127.0.0.1:0")
@@ -26,43 +47,10 @@ class GrpcioSync:
         wait_for_end()
         server.stop(None).wait()
 
-    def run_client(self, load: Load, port: int, window: Window) -> float:
+    @contextlib.contextmanager
+    def client(self, port: int) -> Iterator[GrpcioClient]:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            stub = echo_stub(channel)
-
-            def call() -> str:
-                return str(stub(EchoRequest(message=MESSAGE), timeout=TIMEOUT_S).message)
-
-            def start(on_answer: OnAnswer) -> None:
-                future = stub.future(EchoRequest(message=MESSAGE), timeout=TIMEOUT_S)
-                future.add_done_callback(lambda ended: on_answer(ended.exception()))
-
-            if load.style is Style.CALLBACKS:
-                return run_callbacks(start, load.in_flight, window)
-            return run_threads(call, load.in_flight, window)
-
-
-def echo(request: Any, context: grpc.ServicerContext) -> Any:
-    return EchoResponse(message=request.message)
-
-
-def echo_handlers(behaviour: Any) -> grpc.GenericRpcHandler:
-    """What a generated add_EchoServiceServicer_to_server registers."""
-    method = grpc.unary_unary_rpc_method_handler(
-        behaviour,
-        request_deserializer=EchoRequest.FromString,
-        response_serializer=EchoResponse.SerializeToString,
-    )
-    return grpc.method_handlers_generic_handler(f"{PACKAGE}.EchoService", {"Echo": method})
-
-
-def echo_stub(channel: Any) -> Any:
-    """What a generated EchoServiceStub has as its Echo."""
-    return channel.unary_unary(
-        METHOD_PATH,
-        request_serializer=EchoRequest.SerializeToString,
-        response_deserializer=EchoResponse.FromString,
-    )
+            yield GrpcioClient(channel)
 
 
 PEER = GrpcioSync()

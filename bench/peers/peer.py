@@ -1,37 +1,70 @@
-"""What the bench asks of a library that it measures."""
+"""What the bench asks of a library: a server that echoes, and a client of one of three kinds.
+
+A peer is a file: it has the server and the client as that library's documentation would write
+them. Server and client run in processes of their own.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, Protocol
 
-from bench.closed_loop import Window
-from bench.loads import Load, Style
+from bench.figures import Figures
 
-T = TypeVar("T")
+Call = Callable[[bytes, int], Any]
+"""`call(payload, sleep_us)`: send it, wait for the echo, return its bytes. `sleep_us`: how long the
+server shall sleep first. A server answers with what its own `Call` returns."""
+AioCall = Callable[[bytes, int], Awaitable[Any]]
 
 OnReady = Callable[[int], None]
 """Told the port of a server that now listens on 127.0.0.1."""
 WaitForEnd = Callable[[], object]
 """Blocks until the server shall stop."""
+OnAnswer = Callable[[BaseException | None], None]
+"""Told once, in any thread, that a call has ended: how it failed, or `None`."""
 
 
-class Peer(Protocol):
-    """One library, used in one style. Its server and its client run in processes of their own."""
-
-    def serve(self, style: Style, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
-        """Serve EchoService until `wait_for_end` returns."""
-
-    def run_client(self, load: Load, port: int, window: Window) -> float:
-        """Calls per second of `load` over one connection to 127.0.0.1:`port`."""
+class Client(Protocol):
+    def statistics(self) -> Figures:
+        """What the library itself can tell of the connection, if anything."""
 
 
-def run_loop(style: Style, main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run` with the event loop of `style`."""
-    if style is Style.UVLOOP:
-        import uvloop
+class SyncClient(Client, Protocol):
+    def caller(self) -> Call:
+        """For one thread: over the connection of all, or over one of its own."""
 
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(main)
-    return asyncio.run(main)
+
+class CallbackClient(Client, Protocol):
+    def start(self, payload: bytes, on_answer: OnAnswer) -> None:
+        """Start a call; doesn't block."""
+
+
+class AioClient(Client, Protocol):
+    @property
+    def call(self) -> AioCall: ...
+
+
+class SyncPeer(Protocol):
+    def serve(self, answer: Call, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
+        """Serve until `wait_for_end` returns."""
+
+    def client(self, port: int) -> AbstractContextManager[SyncClient]: ...
+
+
+class CallbackPeer(Protocol):
+    def client(self, port: int) -> AbstractContextManager[CallbackClient]: ...
+
+
+class AioPeer(Protocol):
+    async def serve(self, answer: AioCall, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
+        """Serve in the running loop until `wait_for_end`, called in a thread, returns."""
+
+    def client(self, port: int) -> AbstractAsyncContextManager[AioClient]: ...
+
+
+class NoStatistics:
+    """For a library that tells nothing."""
+
+    def statistics(self) -> Figures:
+        return {}

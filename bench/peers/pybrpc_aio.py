@@ -1,35 +1,51 @@
-"""pybrpc under asyncio, in the server and in the client."""
+"""pybrpc under asyncio: tasks that call, and a server whose handler is a coroutine function."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
 import pybrpc
-import pybrpc.aio
-from bench.closed_loop import Window, run_tasks
-from bench.echo_messages import SERVICE, EchoRequest
-from bench.loads import MESSAGE, TIMEOUT_S, Load, Style
-from bench.peers.peer import OnReady, WaitForEnd, run_loop
-from bench.peers.pybrpc_sync import PybrpcSync
+from bench.echo_messages import SERVICE, EchoRequest, EchoResponse
+from bench.figures import Figures
+from bench.peers.peer import AioCall, OnReady, WaitForEnd
+from bench.peers.pybrpc_sync import statistics_of
+from bench.work import TIMEOUT_S
+
+
+class EchoService:
+    def __init__(self, answer: AioCall) -> None:
+        self.answer = answer
+
+    async def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        return EchoResponse(payload=await self.answer(request.payload, request.sleep_us))
+
+
+class PybrpcAioClient:
+    def __init__(self, channel: pybrpc.aio.Channel) -> None:
+        self.channel = channel
+        self.stub: Any = pybrpc.Stub(SERVICE, channel)
+
+    async def call(self, payload: bytes, sleep_us: int) -> Any:
+        return (await self.stub.Echo(EchoRequest(payload=payload, sleep_us=sleep_us))).payload
+
+    def statistics(self) -> Figures:
+        return statistics_of(self.channel)
 
 
 class PybrpcAio:
-    """The server is the one of the threads: pybrpc needs no other for asyncio clients."""
+    async def serve(self, answer: AioCall, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
+        async with pybrpc.Server() as server:
+            server.add_service(SERVICE, EchoService(answer))
+            on_ready(server.start("127.0.0.1:0").port)
+            await asyncio.to_thread(wait_for_end)
 
-    def serve(self, style: Style, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
-        PybrpcSync().serve(style, on_ready, wait_for_end)
-
-    def run_client(self, load: Load, port: int, window: Window) -> float:
-        return run_loop(load.style, run_client(load, port, window))
-
-
-async def run_client(load: Load, port: int, window: Window) -> float:
-    async with pybrpc.aio.Channel(f"127.0.0.1:{port}", timeout=TIMEOUT_S) as channel:
-        stub = pybrpc.Stub(SERVICE, channel)
-
-        async def call() -> str:
-            answer = await stub.Echo(EchoRequest(message=MESSAGE))
-            return str(answer.message)
-
-        return await run_tasks(call, load.in_flight, window)
+    @contextlib.asynccontextmanager
+    async def client(self, port: int) -> AsyncIterator[PybrpcAioClient]:
+        async with pybrpc.aio.Channel(f"127.0.0.1:{port}", timeout=TIMEOUT_S) as channel:
+            yield PybrpcAioClient(channel)
 
 
 PEER = PybrpcAio()

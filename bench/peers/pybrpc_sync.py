@@ -1,45 +1,86 @@
-"""pybrpc from threads and with callbacks; the server's handler is a plain function."""
+"""pybrpc from threads; the server's handler is a plain function."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pybrpc
-from bench.closed_loop import OnAnswer, Window, run_callbacks, run_threads
 from bench.echo_messages import SERVICE, EchoRequest, EchoResponse
-from bench.loads import MESSAGE, TIMEOUT_S, Load, Style
-from bench.peers.peer import OnReady, WaitForEnd
+from bench.figures import Figures
+from bench.peers.peer import Call, OnReady, WaitForEnd
+from bench.work import TIMEOUT_S
 
 
 class EchoService:
+    def __init__(self, answer: Call) -> None:
+        self.answer = answer
+
     def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
-        return EchoResponse(message=request.message)
+        return EchoResponse(payload=self.answer(request.payload, request.sleep_us))
+
+
+class AttachmentService(EchoService):
+    def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        attachment = controller.request_attachment
+        controller.response_attachment = self.answer(attachment, request.sleep_us)
+        return EchoResponse()
+
+
+class PybrpcClient:
+    def __init__(self, channel: pybrpc.Channel) -> None:
+        self.channel = channel
+        self.stub: Any = pybrpc.Stub(SERVICE, channel)
+
+    def caller(self) -> Call:
+        return self.call
+
+    def call(self, payload: bytes, sleep_us: int) -> Any:
+        return self.stub.Echo(EchoRequest(payload=payload, sleep_us=sleep_us)).payload
+
+    def statistics(self) -> Figures:
+        return statistics_of(self.channel)
+
+
+class AttachmentClient(PybrpcClient):
+    def call(self, payload: bytes, sleep_us: int) -> Any:
+        controller = pybrpc.Controller()
+        controller.request_attachment = payload
+        self.stub.Echo(EchoRequest(sleep_us=sleep_us), controller=controller)
+        return controller.response_attachment
 
 
 class PybrpcSync:
-    def serve(self, style: Style, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
+    def __init__(self, service: type[EchoService], client: type[PybrpcClient]) -> None:
+        self._service = service
+        self._client = client
+
+    def serve(self, answer: Call, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
         server = pybrpc.Server()
-        server.add_service(SERVICE, EchoService())
+        server.add_service(SERVICE, self._service(answer))
         on_ready(server.start("127.0.0.1:0").port)
         wait_for_end()
         server.stop(grace=1.0)
         server.join()
 
-    def run_client(self, load: Load, port: int, window: Window) -> float:
+    @contextlib.contextmanager
+    def client(self, port: int) -> Iterator[PybrpcClient]:
         with pybrpc.Channel(f"127.0.0.1:{port}", timeout=TIMEOUT_S) as channel:
-            stub = pybrpc.Stub(SERVICE, channel)
-
-            def call() -> str:
-                return str(stub.Echo(EchoRequest(message=MESSAGE)).message)
-
-            def start(on_answer: OnAnswer) -> None:
-                stub.Echo.with_callback(
-                    EchoRequest(message=MESSAGE), lambda _, error: on_answer(error)
-                )
-
-            if load.style is Style.CALLBACKS:
-                return run_callbacks(start, load.in_flight, window)
-            return run_threads(call, load.in_flight, window)
+            yield self._client(channel)
 
 
-PEER = PybrpcSync()
+def statistics_of(channel: pybrpc.Channel | pybrpc.aio.Channel) -> Figures:
+    """Since the connection was made, the warm-up included."""
+    found = channel.statistics()
+    if found is None:
+        return {}
+    socket = found.socket
+    return {
+        "messages_per_write": socket.messages_per_write,
+        "messages_per_read": socket.messages_read / max(1, socket.reads),
+    }
+
+
+PEER = PybrpcSync(EchoService, PybrpcClient)
+ATTACHMENT = PybrpcSync(AttachmentService, AttachmentClient)

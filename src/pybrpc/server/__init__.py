@@ -5,5 +5,17 @@ from __future__ import annotations
 from pybrpc.server.server import Server
 from pybrpc.server.statistics import ServerStatistics
 from pybrpc.server.unfinished import UnfinishedCall, UnfinishedConnection
+from pybrpc.server.workers.supervisor import Supervisor, WorkerStartError, serve
+from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics, WorkerStatistics
 
-__all__ = ["Server", "ServerStatistics", "UnfinishedCall", "UnfinishedConnection"]
+__all__ = [
+    "Server",
+    "ServerStatistics",
+    "Supervisor",
+    "SupervisorStatistics",
+    "UnfinishedCall",
+    "UnfinishedConnection",
+    "WorkerStartError",
+    "WorkerStatistics",
+    "serve",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket as _socket
 import ssl
 import time
 from collections.abc import Iterable
@@ -132,8 +133,11 @@ class Server:
             raise ValueError(f"limit must be at least 0, not {limit}")
         self._registry.entry_named(method).max_concurrency = limit
 
-    def start(self, address: str | Endpoint) -> Endpoint:
+    def start(self, address: str | Endpoint | _socket.socket) -> Endpoint:
         """Listen on "host:port", port 0 for a free one; return where. Begins to serve at once.
+
+        Or on a socket that is bound already, which is the server's from then on: of systemd, or
+        with SO_REUSEPORT, by which several processes share a port.
 
         Doesn't wait for anything, but for the resolver if `host` is a name. Raises AddressError
         for an address that makes no sense, ListenError (an OSError) for one that can't be used,
@@ -141,11 +145,14 @@ class Server:
         """
         if self.is_running:
             raise ServerStateError(f"the server runs already, on {self.endpoint}")
-        endpoint = Endpoint.parse(address, allow_port_0=True)
+        if isinstance(address, _socket.socket):
+            where: Endpoint | _socket.socket = address
+        else:
+            where = Endpoint.parse(address, allow_port_0=True)
         runtime = self._runtime or default_runtime()
         loop = self._loop
         dispatcher = runtime.dispatcher if loop is None else runtime.dispatcher_of(loop)
-        run = ServerRun(endpoint, self._registry, self._settings, dispatcher, runtime, loop)
+        run = ServerRun(where, self._registry, self._settings, dispatcher, runtime, loop)
         self._run = run
         self._pid = os.getpid()
         return run.acceptor.endpoint
@@ -169,6 +176,12 @@ class Server:
         """Whether it was started, in this process, and is not over; true while it stops."""
         run = self._current_run()
         return run is not None and not run.stopped.is_set
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a stop has begun and is not over."""
+        run = self._current_run()
+        return run is not None and run.is_stopping and not run.stopped.is_set
 
     def reload_tls(self) -> None:
         """Load the certificates again, for connections that are accepted from now on.

@@ -35,7 +35,7 @@ class ServerRun:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        where: Endpoint | _socket.socket,
         registry: ServiceRegistry,
         settings: ServerSettings,
         dispatcher: EventDispatcher,
@@ -62,7 +62,7 @@ class ServerRun:
         self._refused_log = LimitedLog()
         self._stop = ServerStop(self)
         self._idle_watch: IdleWatch | None = None
-        self.acceptor = Acceptor(endpoint, dispatcher, self._on_accepted, runtime)
+        self.acceptor = Acceptor(where, dispatcher, self._on_accepted, runtime)
         self.pool = WorkerPool(dispatcher, settings.max_workers)
         self.handler_loop = HandlerLoop(loop) if registry.has_async_methods else None
         if settings.idle_timeout_s is not None:

@@ -37,16 +37,17 @@ class Acceptor:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        where: Endpoint | _socket.socket,
         dispatcher: EventDispatcher,
         on_accepted: OnAccepted,
         runtime: Runtime,
     ) -> None:
-        """Bind and listen; port 0 lets the system choose. Blocks if a name has to be resolved.
+        """Bind and listen; port 0 lets the system choose. A socket is bound already, and is taken
+        over. Blocks if a name has to be resolved.
 
         Raises ListenError. `start()` begins to accept.
         """
-        sock, file = listen(endpoint)
+        sock, file = listen(where)
         self._sock: _socket.socket | None = sock
         self._file = file
         if file is not None:

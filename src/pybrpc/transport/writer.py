@@ -77,7 +77,7 @@ class SocketWriter:
         self.writes = 0
         self.writes_blocked = 0
         self._queue = WriteQueue()
-        self._close_request = WriteRequest(IOBuf())
+        self._close_request: WriteRequest | None = None
         # All below is the holder's.
         self._parking = Parking()
         self._layer_is_full = False
@@ -131,8 +131,9 @@ class SocketWriter:
         outcomes: list[Delivery] = []
         if self._parking.leave(socket):
             self._drain(socket, outcomes)
-        if self._queue.push(self._close_request):
-            self.pending.requests.append(self._close_request)
+        request = self._close_request = WriteRequest(IOBuf())
+        if self._queue.push(request):
+            self.pending.requests.append(request)
             self._drain(socket, outcomes)
         deliver(outcomes)
 

@@ -1,0 +1,96 @@
+"""Bars: the few ratios and figures that say how good it is, and what is expected of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.measures.latency import WITH, WITHOUT
+from bench.samples import Cell, Samples, Spread
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """`over`'s figure divided by `under`'s, or alone; at least, or at most, `limit`."""
+
+    name: str
+    limit: float
+    over: Cell
+    under: Cell | None = None
+    figure: str = "calls_per_s"
+    is_ceiling: bool = False
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [self.over] + ([self.under] if self.under else [])
+
+    def spread(self, samples: Samples) -> Spread | None:
+        """The median of the rounds; `None` if something of it was not measured."""
+        if self.under is None:
+            return samples.spread(self.over, self.figure)
+        ratios = samples.ratios(self.over, self.under, self.figure)
+        return Spread.of(ratios) if ratios else None
+
+    def is_met(self, spread: Spread) -> bool:
+        return spread.median <= self.limit if self.is_ceiling else spread.median >= self.limit
+
+    @property
+    def expected(self) -> str:
+        return f"{'<=' if self.is_ceiling else '>='} {self.limit:g}"
+
+
+def tasks(peer: str, in_flight: int) -> Cell:
+    return Cell("asyncio", peer, str(in_flight))
+
+
+def threads(peer: str, count: int) -> Cell:
+    return Cell("threads", peer, str(count))
+
+
+def bulk(peer: str) -> Cell:
+    return Cell("bulk", peer, "1 MiB")
+
+
+def bars(is_plain: bool) -> list[Bar]:
+    """`is_plain`: pybrpc has no compiled modules here, so pybrpc-aio is the plain one."""
+    plain = "pybrpc-aio" if is_plain else "pybrpc-plain-aio"
+    ours, p99 = tasks("pybrpc-aio", 64), "p99_us"
+    return [
+        Bar("asyncio_64_vs_grpc_aio", 20, ours, tasks("grpc.aio", 64)),
+        Bar("asyncio_512_vs_grpc_aio", 25, tasks("pybrpc-aio", 512), tasks("grpc.aio", 512)),
+        Bar(
+            "callbacks_512_vs_grpc_aio",
+            50,
+            Cell("callbacks", "pybrpc-callbacks", "512"),
+            Cell("callbacks", "grpc.aio", "512"),
+        ),
+        Bar("plain_asyncio_64_vs_grpc_aio", 6, tasks(plain, 64), tasks("grpc.aio", 64)),
+        Bar("threads_1_vs_grpcio", 3, threads("pybrpc", 1), threads("grpcio", 1)),
+        Bar("threads_8_vs_grpcio", 6, threads("pybrpc", 8), threads("grpcio", 8)),
+        Bar("threads_64_vs_grpcio", 11, threads("pybrpc", 64), threads("grpcio", 64)),
+        Bar(
+            "uvloop_64_vs_bare_protocol",
+            0.7,
+            tasks("pybrpc-uvloop", 64),
+            tasks("protocol-uvloop", 64),
+        ),
+        Bar("asyncio_64_client_cpu_us", 25, ours, None, "client_cpu_us", True),
+        Bar("asyncio_64_server_cpu_us", 25, ours, None, "server_cpu_us", True),
+        Bar("asyncio_64_messages_per_write", 10, ours, None, "messages_per_write"),
+        Bar("bulk_1MiB_vs_bare_socket", 0.8, bulk("pybrpc"), bulk("socket")),
+        Bar("bulk_1MiB_attachment_vs_bare_socket", 0.8, bulk("pybrpc-attachment"), bulk("socket")),
+        Bar(
+            "p99_with_1_percent_slow_vs_without",
+            1.3,
+            Cell("latency", "pybrpc", WITH),
+            Cell("latency", "pybrpc", WITHOUT),
+            p99,
+            True,
+        ),
+    ]
+
+
+def cells_of_bars(all_bars: list[Bar]) -> list[Cell]:
+    """What has to be measured for them, those of a point together."""
+    cells = dict.fromkeys(cell for bar in all_bars for cell in bar.cells)
+    points = list(dict.fromkeys((cell.measure, cell.point) for cell in cells))
+    return sorted(cells, key=lambda cell: points.index((cell.measure, cell.point)))

@@ -1,0 +1,120 @@
+"""ChildProcess: one that talks in lines, never outlives its owner, and never blocks it for good."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+LINE_LIMIT_S = 30.0
+"""A process that should say something, and says nothing for so long, hangs."""
+END_LIMIT_S = 5.0
+
+
+class ChildFailedError(RuntimeError):
+    """A server or client process ended, or hangs; with the last that it wrote to stderr."""
+
+
+class ChildProcess:
+    """A process whose stdin and stdout are lines. It shall end when its stdin does.
+
+    It is in a process group of its own, so Ctrl-C is this process's business alone.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], name: str
+    ) -> None:
+        self._name = name
+        self._errors = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, **environment},
+            process_group=0,
+        )
+        self._read = b""
+
+    @classmethod
+    def of_bench(
+        cls, *arguments: object, name: str, environment: Mapping[str, str] | None = None
+    ) -> Self:
+        """A process of child.py."""
+        command = [sys.executable, "-m", "bench.child", *map(str, arguments)]
+        return cls(command, environment or {}, name)
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def write_line(self, text: str) -> None:
+        """ChildFailedError if it has ended."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{text}\n".encode())
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self.failed("has ended") from error
+
+    def read_line(self, limit_s: float = LINE_LIMIT_S) -> str:
+        """The next line. ChildFailedError if there is none within `limit_s`."""
+        assert self._process.stdout is not None
+        end = time.monotonic() + limit_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._read:
+                if not selector.select(max(0.0, end - time.monotonic())):
+                    raise self.failed(f"said nothing for {limit_s:g} s")
+                data = os.read(self._process.stdout.fileno(), 65536)
+                if not data:
+                    raise self.failed("has ended")
+                self._read += data
+        line, _, self._read = self._read.partition(b"\n")
+        return line.decode()
+
+    def failed(self, what: str) -> ChildFailedError:
+        """The error that says so, with the last line of stderr."""
+        if what == "has ended":
+            self._wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return ChildFailedError(f"{self._name} {what}" + (f": {lines[-1]}" if lines else ""))
+
+    def ask_to_end(self) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except OSError:
+            pass  # it has ended, with something unread
+
+    def close(self) -> None:
+        """Ask it to end, wait, kill it if it doesn't."""
+        assert self._process.stdout is not None
+        self.ask_to_end()
+        self._wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def _wait(self) -> None:
+        try:
+            self._process.wait(END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        if kind is not None:
+            self.kill()
+        self.close()

@@ -1,0 +1,31 @@
+"""What is measured, each measure in a file of its own."""
+
+from __future__ import annotations
+
+from bench.measures import (
+    bulk,
+    callbacks,
+    chain,
+    latency,
+    redis,
+    sizes,
+    start_write,
+    tasks,
+    threads,
+)
+from bench.measures.measure import Measure
+
+MEASURES: dict[str, Measure] = {
+    module.MEASURE.name: module.MEASURE
+    for module in (
+        threads,
+        sizes,
+        bulk,
+        tasks,
+        callbacks,
+        latency,
+        chain,
+        start_write,
+        redis,
+    )
+}

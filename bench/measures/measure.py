@@ -1,0 +1,42 @@
+"""Measure: one question to several peers, at several points of an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bench.figures import Figures
+from bench.site import Site
+from bench.work import Window, Work
+
+Run = Callable[[Site, str, Work, Window], Figures]
+"""One measurement: `run(site, peer, work, window)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is asked, of whom, and what of the answers is shown.
+
+    name      in one word
+    axis      what the points are
+    points    their names, and the work of each
+    peers     names of entries, or what else `run` knows; the first is pybrpc
+    run       makes one measurement
+    tables    the figures that get a table; the first one is what it is about
+    plots     those that get a plot over the points
+    missing   why a peer can't take part, or ""
+    lasts     so many times as long as the others
+    is_extra  only when asked for
+    """
+
+    name: str
+    title: str
+    axis: str
+    points: Mapping[str, Work]
+    peers: Sequence[str]
+    run: Run
+    tables: Sequence[str]
+    missing: Callable[[str], str]
+    plots: Sequence[str] = field(default=())
+    lasts: float = 1.0
+    is_extra: bool = False

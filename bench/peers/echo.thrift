@@ -1,0 +1,3 @@
+service EchoService {
+    binary echo(1: binary payload, 2: i32 sleep_us)
+}

@@ -1,0 +1,28 @@
+"""What grpcio's plugin for protoc would generate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from bench.echo_messages import METHOD_PATH, PACKAGE, EchoRequest, EchoResponse
+
+
+def echo_handlers(behaviour: Any) -> grpc.GenericRpcHandler:
+    """What a generated add_EchoServiceServicer_to_server registers."""
+    method = grpc.unary_unary_rpc_method_handler(
+        behaviour,
+        request_deserializer=EchoRequest.FromString,
+        response_serializer=EchoResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(f"{PACKAGE}.EchoService", {"Echo": method})
+
+
+def echo_stub(channel: Any) -> Any:
+    """What a generated EchoServiceStub has as its Echo."""
+    return channel.unary_unary(
+        METHOD_PATH,
+        request_serializer=EchoRequest.SerializeToString,
+        response_deserializer=EchoResponse.FromString,
+    )

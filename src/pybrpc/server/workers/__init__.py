@@ -1,0 +1,1 @@
+"""Serving with several processes: a Supervisor, which serves nothing, and its workers."""

@@ -1,0 +1,102 @@
+"""What a worker process does: make the server, serve on the socket it was given, stop when told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import os
+import signal
+import socket as _socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pybrpc.server.quit_signals import quit_signals
+from pybrpc.server.server import Server
+from pybrpc.server.workers.logs import set_up_logging
+from pybrpc.server.workers.supervisor_link import SupervisorLink
+from pybrpc.server.workers.target import load_target
+from pybrpc.server.workers.worker_spec import WorkerSpec
+
+logger = logging.getLogger("pybrpc")
+
+
+def main() -> None:
+    """Until the server has stopped. The last argument is a WorkerSpec."""
+    spec = WorkerSpec.from_json(sys.argv[1])
+    set_up_logging(spec.log_level)
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        # The supervisor's, which are easily sent to all processes of that name.
+        signal.signal(number, _ignore)
+    listener, control = inherited(spec.listener_fd), inherited(spec.control_fd)
+    link = SupervisorLink(control, spec.grace_s)
+    link.start()
+    try:
+        run(spec, listener, link)
+    except BaseException as error:
+        logger.exception("worker %d (pid %d) can't serve", spec.number, os.getpid())
+        link.fail(error)
+        sys.exit(1)
+    link.finish()
+
+
+def inherited(fd: int) -> _socket.socket:
+    """The socket of that number, which no process that the worker starts gets."""
+    os.set_inheritable(fd, False)
+    return _socket.socket(fileno=fd)
+
+
+def run(spec: WorkerSpec, listener: _socket.socket, link: SupervisorLink) -> None:
+    """Make the server and serve, in a loop if what makes it is a coroutine function."""
+    target = load_target(spec.target)
+    if inspect.iscoroutinefunction(target):
+        with asyncio.Runner(loop_factory=loop_factory(spec.loop)) as runner:
+            runner.run(run_in_loop(spec, target, listener, link))
+        return
+    server = checked(target if isinstance(target, Server) else target(), spec.target)
+    server.start(listener)
+    with stopped_by_signals(server, spec, link):
+        link.serve(server)
+        server.join()
+
+
+async def run_in_loop(
+    spec: WorkerSpec, make_server: Any, listener: _socket.socket, link: SupervisorLink
+) -> None:
+    async with checked(await make_server(), spec.target) as server:
+        server.start(listener)
+        with stopped_by_signals(server, spec, link):
+            link.serve(server)
+            await server.wait_stopped()
+
+
+def stopped_by_signals(
+    server: Server, spec: WorkerSpec, link: SupervisorLink
+) -> contextlib.AbstractContextManager[None]:
+    """Inside the block SIGTERM and SIGINT, sent to this worker, stop it; another one follows."""
+
+    def on_signal(count: int) -> None:
+        server.stop(spec.grace_s if count == 1 else 0.0)
+        link.leave()
+
+    return quit_signals(on_signal)
+
+
+def checked(server: object, target: str) -> Server:
+    if not isinstance(server, Server):
+        raise TypeError(f"{target} must give a pybrpc.Server, not {server!r}")
+    return server
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if name == "uvloop":
+        import uvloop
+
+        return uvloop.new_event_loop
+    return None
+
+
+def _ignore(number: int, frame: object) -> None:
+    """Not SIG_IGN, which the processes that the worker starts would inherit."""

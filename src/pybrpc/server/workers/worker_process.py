@@ -1,0 +1,189 @@
+"""WorkerProcess: one worker, as its supervisor sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket as _socket
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from pybrpc.server.statistics import ServerStatistics
+from pybrpc.server.workers.supervisor_statistics import WorkerStatistics
+from pybrpc.server.workers.worker_report import WorkerReport
+from pybrpc.server.workers.worker_spec import WorkerSpec
+from pybrpc.transport.event_dispatcher import EventDispatcher
+
+logger = logging.getLogger("pybrpc")
+
+LOOK_S = 0.25
+"""A process that the worker has forked can keep the control socket open, so its end is looked for
+too."""
+
+ENDING_LOOK_S = 0.01
+KILL_S = 5.0
+"""How long after its grace a worker may take to end."""
+
+
+class WorkerUser(Protocol):
+    """Told of a worker, in turns of the dispatcher."""
+
+    def on_serving(self, worker: WorkerProcess) -> None:
+        """It accepts connections."""
+
+    def on_leaving(self, worker: WorkerProcess) -> None:
+        """It has begun to stop without being told to."""
+
+    def on_ended(self, worker: WorkerProcess) -> None:
+        """It is gone, and all that it has told was read."""
+
+
+class WorkerProcess:
+    """Made in a turn of `dispatcher`, in which all its methods are called."""
+
+    def __init__(
+        self,
+        make_spec: Callable[[int], WorkerSpec],
+        listener: _socket.socket,
+        dispatcher: EventDispatcher,
+        user: WorkerUser,
+        start_timeout_s: float,
+    ) -> None:
+        """Start it; `make_spec` is given the number of the worker's control descriptor. OSError."""
+        self._control, theirs = _socket.socketpair()
+        self._dispatcher = dispatcher
+        self._user = user
+        self._received = b""
+        try:
+            spec = make_spec(theirs.fileno())
+            self._process = subprocess.Popen(
+                spec.to_command(),
+                stdin=subprocess.DEVNULL,
+                pass_fds=(listener.fileno(), theirs.fileno()),
+                # Ctrl-C in the terminal is for the supervisor, which tells the workers.
+                process_group=0,
+            )
+        except BaseException:
+            self._control.close()
+            raise
+        finally:
+            theirs.close()
+        self.number = spec.number
+        self.pid = self._process.pid
+        self.state = "starting"
+        self.failure = ""
+        """Why it couldn't serve, if it has said so."""
+        self.statistics = ServerStatistics()
+        self.was_stopped = False
+        """Whether it ends because it was told to, by its supervisor or by somebody else."""
+        self._started_at = time.monotonic()
+        self._served_at: float | None = None
+        self._control.setblocking(False)
+        dispatcher.add_reader(self._control.fileno(), self._on_readable)
+        self._call_in(LOOK_S, self._look)
+        self._call_in(start_timeout_s, lambda: self._give_up_starting(start_timeout_s))
+
+    def stop(self, grace_s: float | None) -> None:
+        """Tell it to stop; again, to hasten it. It is killed if it doesn't end in time."""
+        self.was_stopped = True
+        self.state = "stopping"
+        with contextlib.suppress(OSError):
+            self._control.send(b"stop none\n" if grace_s is None else b"stop %r\n" % grace_s)
+        if grace_s is not None:
+            self._call_in(grace_s + KILL_S, self.kill)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process.poll() is None:
+            logger.warning("%r is killed: it doesn't end", self)
+            self._process.kill()
+
+    @property
+    def served_s(self) -> float:
+        """For how long it has served."""
+        return 0.0 if self._served_at is None else time.monotonic() - self._served_at
+
+    @property
+    def end(self) -> str:
+        """Of one that has ended: "exit status 1", "killed by SIGKILL", why it couldn't serve."""
+        code = self._process.returncode
+        text = f"exit status {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
+        return f"{self.failure} ({text})" if self.failure else text
+
+    def describe(self) -> WorkerStatistics:
+        """Any thread."""
+        age_s = time.monotonic() - self._started_at
+        return WorkerStatistics(self.number, self.pid, self.state, age_s, self.statistics)
+
+    def _call_in(self, seconds: float, function: Callable[[], None]) -> None:
+        self._dispatcher.call_at(time.monotonic() + seconds, function)
+
+    def _give_up_starting(self, start_timeout_s: float) -> None:
+        if self.state == "starting":
+            self.failure = f"it did not serve within {start_timeout_s:g} s"
+            self.kill()
+
+    def _on_readable(self) -> None:
+        data = self._receive()
+        if data:
+            self._take_lines(data)
+        elif data is not None:
+            self._dispatcher.remove_reader(self._control.fileno())
+            self._look_closely()
+
+    def _receive(self) -> bytes | None:
+        """What it has told; `None` if that is nothing, b"" at the end."""
+        try:
+            return self._control.recv(65536)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def _take_lines(self, data: bytes) -> None:
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            self._take(WorkerReport.from_line(line))
+
+    def _take(self, report: WorkerReport) -> None:
+        self.statistics = report.statistics
+        self.failure = report.failure or self.failure
+        if report.is_serving and self.state == "starting":
+            self._served_at = time.monotonic()
+            self.state = "serving"
+            self._user.on_serving(self)
+        elif self.state == "serving" and not report.is_serving:
+            self.was_stopped = True
+            self.state = "stopping"
+            self._user.on_leaving(self)
+
+    def _look(self) -> None:
+        self._end_if_gone(LOOK_S, self._look)
+
+    def _look_closely(self) -> None:
+        self._end_if_gone(ENDING_LOOK_S, self._look_closely)
+
+    def _end_if_gone(self, again_in_s: float, look: Callable[[], None]) -> None:
+        if self._control.fileno() < 0:
+            return
+        if self._process.poll() is None:
+            self._call_in(again_in_s, look)
+            return
+        self._dispatcher.remove_reader(self._control.fileno())
+        while data := self._receive():
+            self._take_lines(data)
+        self._control.close()
+        self._user.on_ended(self)
+
+    def __repr__(self) -> str:
+        return f"<worker {self.number}, pid {self.pid}, {self.state}>"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,74 @@
+"""The examples of docs/serving.md run as they stand there."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pybrpc
+from pybrpc.server import Supervisor
+from tests.peers.echo import ECHO
+from tests.peers.pages import ROOT, examples_of, run_example
+from tests.peers.redis_server import free_port
+from tests.peers.supervised import call
+from tests.protos import conformance_pb2 as pb
+from tests.unit.server.serving import EchoService, wait_until
+
+PAGE = "docs/serving.md"
+MODULE = """
+from tests.peers.echo import ECHO as SERVICE
+from tests.peers.worker_apps import AsyncEcho as AsyncEchoService
+from tests.peers.worker_apps import WorkerEcho as EchoService
+"""
+NAMES: dict[str, Any] = {
+    "pybrpc": pybrpc,
+    "SERVICE": ECHO,
+    "EchoRequest": pb.EchoRequest,
+    "EchoService": EchoService,
+}
+
+
+@pytest.fixture(autouse=True)
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those examples that are modules, and what they import."""
+    (tmp_path / "echo_service.py").write_text(MODULE)
+    for example in examples_of(PAGE):
+        first_line = example.partition("\n")[0]
+        if first_line.endswith(".py"):
+            (tmp_path / first_line.removeprefix("# ")).write_text(example)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_from_python(capsys: pytest.CaptureFixture[str]) -> None:
+    where = {"127.0.0.1:8000": f"127.0.0.1:{free_port()}"}
+    run_example(examples_of(PAGE)[1], dict(NAMES), where)
+    assert capsys.readouterr().out == "hello\n1\n"
+
+
+def test_in_a_loop() -> None:
+    with Supervisor("async_echo_server:make_server", loop="uvloop") as supervisor:
+        assert call(supervisor.start("127.0.0.1:0"), "loop") == "uvloop"
+
+
+def test_without_a_supervisor() -> None:
+    names = dict(NAMES)
+    run_example(examples_of(PAGE)[3], names, {})
+    assert names["endpoint"].port > 0
+    wait_until(lambda: not names["server"].is_running)
+
+
+def test_there_are_no_other_examples() -> None:
+    assert len(examples_of(PAGE)) == 4
+
+
+@pytest.mark.parametrize(("connections", "said"), [(8, "38 %"), (16, "4 %"), (32, "0.04 %")])
+def test_how_likely_it_is_that_a_worker_gets_nothing(connections: int, said: str) -> None:
+    chance = sum(
+        (-1) ** (idle + 1) * math.comb(4, idle) * (1 - idle / 4) ** connections
+        for idle in range(1, 5)
+    )
+    assert said in (ROOT / PAGE).read_text()
+    assert f"{100 * chance:.1g} %" == said or f"{100 * chance:.2g} %" == said

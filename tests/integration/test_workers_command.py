@@ -1,0 +1,187 @@
+"""`pybrpc serve`: a process that is told by signals, and workers that never outlive it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pybrpc
+from tests.peers.echo import ECHO, echo_request
+from tests.peers.pages import ROOT
+from tests.peers.redis_server import free_port
+from tests.peers.supervised import APPS, call, is_alive
+from tests.unit.server.serving import wait_until
+
+COMMAND = [sys.executable, "-m", "pybrpc.server.workers.command", "serve"]
+
+
+class Serving:
+    """The command, and where it serves."""
+
+    def __init__(self, log: Path, *arguments: str) -> None:
+        self._log = log
+        with log.open("w") as file:
+            self.process = subprocess.Popen(
+                [*COMMAND, *arguments, "--bind", "127.0.0.1:0"],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        self.stdout = self.process.stdout
+        found = re.search(r" on (127.0.0.1:\d+), pid (\d+)\n", self.stdout.readline())
+        assert found is not None, self.logged
+        self.address = found[1]
+        assert int(found[2]) == self.process.pid
+
+    @property
+    def logged(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the workers that have served, in their order."""
+        return [int(pid) for pid in re.findall(r"\(pid (\d+)\) serves", self.logged)]
+
+    def wait_logged(self, text: str) -> None:
+        wait_until(lambda: text in self.logged)
+
+
+@contextlib.contextmanager
+def serving(log: Path, *arguments: str) -> Iterator[Serving]:
+    made = Serving(log, *arguments)
+    try:
+        yield made
+    finally:
+        made.process.kill()
+        made.process.wait()
+        made.stdout.close()
+        for pid in filter(is_alive, made.pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not any(map(is_alive, made.pids)))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_all_when_what_runs_is_answered(log: Path, number: int) -> None:
+    with serving(log, f"{APPS}:make_server", "--workers", "2", "--grace", "30") as served:
+        with pybrpc.Channel(served.address, timeout=30) as channel:
+            future = pybrpc.Stub(ECHO, channel).Echo.future(echo_request("sleep"))
+            served.process.send_signal(signal.SIGUSR1)
+            wait_until(
+                lambda: bool(served.process.send_signal(signal.SIGUSR1)) or is_running(served)
+            )
+            served.process.send_signal(number)
+            assert future.result().message == "sleep"
+        assert served.process.wait(60) == 0
+        assert not any(map(is_alive, served.pids))
+        assert "all: 1 accepted, 1 requests, 0 errors" in served.stdout.read()
+        assert len(re.findall("has ended: exit status 0", served.logged)) == 2
+
+
+def is_running(served: Serving) -> bool:
+    return "all: 1 accepted, 1 requests, 0 errors, 0 refused_connections, 1 conn" in served.logged
+
+
+def test_second_signal_stops_at_once(log: Path) -> None:
+    with serving(log, f"{APPS}:make_server", "--grace", "3600") as served:
+        with pybrpc.Channel(served.address, timeout=None, max_retry=0) as channel:
+            future = pybrpc.Stub(ECHO, channel).Echo.future(echo_request("hang"))
+            wait_until(
+                lambda: bool(served.process.send_signal(signal.SIGUSR1)) or is_running(served)
+            )
+            served.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: is_refused(served.address))
+            served.process.send_signal(signal.SIGTERM)
+            assert served.process.wait(60) == 0
+            with pytest.raises(pybrpc.RpcError):
+                future.result()
+
+
+def is_refused(address: str) -> bool:
+    try:
+        call(address, timeout=1, max_retry=0)
+    except pybrpc.errors.ConnectError:
+        return True
+    except pybrpc.RpcError:
+        pass  # it was accepted just before
+    return False
+
+
+def test_sighup_replaces_the_workers_one_by_one(log: Path) -> None:
+    with serving(log, f"{APPS}:make_server", "--workers", "2") as served:
+        served.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(re.findall("has ended: exit status 0", served.logged)) == 2)
+        assert int(call(served.address, "pid")) in served.pids[2:]
+        first, second = (served.logged.index(f"(pid {pid}) serves") for pid in served.pids[2:])
+        ends = [served.logged.index(f"(pid {pid}) has ended") for pid in served.pids[:2]]
+        assert first < min(ends) < second < max(ends)
+
+
+def test_workers_end_when_their_supervisor_is_killed(log: Path) -> None:
+    with serving(log, f"{APPS}:make_server", "--workers", "2") as served:
+        with pybrpc.Channel(served.address, timeout=30) as channel:
+            future = pybrpc.Stub(ECHO, channel).Echo.future(echo_request("sleep"))
+            wait_until(
+                lambda: bool(served.process.send_signal(signal.SIGUSR1)) or is_running(served)
+            )
+            served.process.kill()
+            assert future.result().message == "sleep"
+        wait_until(lambda: not any(map(is_alive, served.pids)))
+        assert len(served.pids) == 2
+
+
+def test_group_of_a_terminal_gets_ctrl_c_and_workers_still_have_their_grace(log: Path) -> None:
+    """The terminal sends it to the whole process group of the supervisor."""
+    with serving(log, f"{APPS}:make_server", "--workers", "2") as served:
+        assert {os.getpgid(pid) for pid in served.pids}.isdisjoint({os.getpgid(served.process.pid)})
+
+
+def test_signal_before_all_serve_ends_it(log: Path) -> None:
+    command = [*COMMAND, f"{APPS}:make_late_server", "--bind", "127.0.0.1:0"]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=ROOT, stderr=file)
+    wait_until(lambda: handles_sigterm(process.pid))
+    process.terminate()
+    assert process.wait(60) == 1
+    assert "told to stop before all workers served" in log.read_text()
+
+
+def handles_sigterm(pid: int) -> bool:
+    """By a function of its own."""
+    with open(f"/proc/{pid}/status") as file:
+        found = re.search(r"SigCgt:\s*([0-9a-f]+)", file.read())
+    return found is not None and bool(int(found[1], 16) & (1 << signal.SIGTERM - 1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([f"{APPS}:nothing"], "pybrpc serve: worker 0 could not start: AttributeError: module"),
+        (["no_such_module:make"], "ModuleNotFoundError: No module named 'no_such_module'"),
+        (["app"], 'pybrpc serve: say what makes the server as "package.module:make_server"'),
+        ([f"{APPS}:make_server", "--bind", "localhost"], "has no host and port"),
+        ([f"{APPS}:make_server", "--bind", "192.0.2.1:1"], "Cannot assign requested address"),
+    ],
+)
+def test_what_can_not_start_says_why(arguments: list[str], said: str) -> None:
+    port = free_port()
+    command = [*COMMAND, "--bind", f"127.0.0.1:{port}", *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert result.stdout == ""

@@ -1,0 +1,44 @@
+"""Supervisors of processes that serve `worker_apps`, and who answers there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pybrpc
+from pybrpc.server import Supervisor
+from tests.peers.echo import ECHO, echo_request
+
+APPS = "tests.peers.worker_apps"
+
+
+@contextlib.contextmanager
+def supervised(app: str = "make_server", **options: Any) -> Iterator[Supervisor]:
+    """One that runs, at an address of its own."""
+    with Supervisor(f"{APPS}:{app}", **options) as supervisor:
+        supervisor.start("127.0.0.1:0")
+        yield supervisor
+
+
+def pids_of(supervisor: Supervisor) -> set[int]:
+    """Of the workers that serve."""
+    workers = supervisor.statistics().workers
+    return {worker.pid for worker in workers if worker.state == "serving"}
+
+
+def call(address: object, message: str = "hello", **options: Any) -> str:
+    """One call over a connection of its own; what was answered."""
+    with pybrpc.Channel(str(address), **{"timeout": 30, **options}) as channel:
+        return str(pybrpc.Stub(ECHO, channel).Echo(echo_request(message)).message)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, which is no zombie."""
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False

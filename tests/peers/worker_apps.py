@@ -1,0 +1,82 @@
+"""What worker processes serve: named in tests as "tests.peers.worker_apps:make_server"."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pybrpc
+from pybrpc.server.workers.supervisor_link import REPORT_S
+from tests.peers.echo import ECHO
+from tests.protos import conformance_pb2 as pb
+
+BROKEN_FILE = "PYBRPC_TEST_BROKEN_FILE"
+"""Names a file; while that is there, `make_fragile_server` fails."""
+
+
+class WorkerEcho:
+    """Answers what was sent, or does what was sent: "sleep" is long enough to be reported."""
+
+    def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        if request.message == "pid":
+            return pb.EchoResponse(message=str(os.getpid()))
+        if request.message == "sleep":
+            time.sleep(2 * REPORT_S)
+        elif request.message == "hang":
+            time.sleep(3600)
+        return pb.EchoResponse(message=request.message)
+
+    Stream = Echo
+
+
+class AsyncEcho:
+    """The same in a loop; "loop" is answered with what the loop is."""
+
+    async def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        if request.message == "loop":
+            return pb.EchoResponse(message=type(asyncio.get_running_loop()).__module__)
+        return WorkerEcho().Echo(request, controller)
+
+    Stream = Echo
+
+
+def make_server() -> pybrpc.Server:
+    server = pybrpc.Server()
+    server.add_service(ECHO, WorkerEcho())
+    return server
+
+
+ready_server = make_server()
+
+
+async def make_async_server() -> pybrpc.Server:
+    await asyncio.sleep(0)
+    server = pybrpc.Server()
+    server.add_service(ECHO, AsyncEcho())
+    return server
+
+
+def make_fragile_server() -> pybrpc.Server:
+    if Path(os.environ[BROKEN_FILE]).exists():
+        raise RuntimeError("broken by a test")
+    return make_server()
+
+
+def make_no_server() -> object:
+    return "no server"
+
+
+def make_late_server() -> pybrpc.Server:
+    """Never comes."""
+    time.sleep(3600)
+    return make_server()
+
+
+def make_server_that_stays() -> pybrpc.Server:
+    """Its process doesn't end when the server has stopped."""
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    return make_server()

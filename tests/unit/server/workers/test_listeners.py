@@ -1,0 +1,81 @@
+"""What workers listen on outlives them, and the queue in it too."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.server.workers.listeners import Listeners
+from tests.unit.server.raw_peer import RawPeer, request, text_of
+from tests.unit.server.serving import make_server
+
+ANY = Endpoint("127.0.0.1", 0)
+
+
+@contextlib.contextmanager
+def listening(places: int, endpoint: Endpoint = ANY) -> Iterator[Listeners]:
+    made = Listeners(endpoint, places)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def inherited(listeners: Listeners, place: int) -> socket.socket:
+    """As a worker gets it."""
+    return listeners.socket_of(place).dup()
+
+
+def is_refused(endpoint: Endpoint) -> bool:
+    try:
+        RawPeer(endpoint).sock.close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_nobody_listens_before_a_worker_does() -> None:
+    with listening(2) as listeners:
+        assert is_refused(listeners.endpoint)
+        with make_server() as server:
+            assert server.start(inherited(listeners, 1)) == listeners.endpoint
+            with RawPeer(listeners.endpoint) as peer:
+                assert text_of(peer.call()) == "hello"
+
+
+def test_connection_that_waits_is_accepted_by_the_successor() -> None:
+    with listening(1) as listeners:
+        with make_server() as server:
+            server.start(inherited(listeners, 0))
+        with RawPeer(listeners.endpoint) as peer:
+            peer.send(request(1))
+            with make_server() as server:
+                server.start(inherited(listeners, 0))
+                assert text_of(peer.read_answer()) == "hello"
+
+
+def test_nobody_waits_for_a_place_that_was_renewed() -> None:
+    with listening(2) as listeners, make_server() as server:
+        with make_server() as dead:
+            dead.start(inherited(listeners, 0))
+        listeners.renew(0)
+        server.start(inherited(listeners, 1))
+        for _ in range(20):
+            with RawPeer(listeners.endpoint) as peer:
+                assert text_of(peer.call()) == "hello"
+        listeners.close()
+        server.stop()
+        server.join()
+        assert is_refused(listeners.endpoint)
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "::"])
+def test_all_places_have_one_port(host: str) -> None:
+    with listening(3, Endpoint(host, 0)) as listeners:
+        names = {listeners.socket_of(place).getsockname()[:2] for place in range(3)}
+        assert len(names) == 1
+        assert names.pop()[1] == listeners.endpoint.port > 0

@@ -1,0 +1,62 @@
+"""What travels between a supervisor and its workers, and what adds up."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from pybrpc.server import ServerStatistics, SupervisorStatistics
+from pybrpc.server.workers.supervisor_statistics import OF_NOW, added, counts_of
+from pybrpc.server.workers.target import check_target, load_target
+from pybrpc.server.workers.worker_report import WorkerReport
+from pybrpc.server.workers.worker_spec import WorkerSpec
+
+FIELDS = [field.name for field in dataclasses.fields(ServerStatistics)]
+COUNTED = ServerStatistics(**{name: place + 1 for place, name in enumerate(FIELDS)})
+
+
+def test_report_is_a_line_and_comes_back_as_it_was() -> None:
+    report = WorkerReport(is_serving=True, failure="ü\n", statistics=COUNTED)
+    line = report.to_line()
+    assert line.count(b"\n") == 1
+    assert WorkerReport.from_line(line) == report
+
+
+def test_spec_comes_back_as_it_was() -> None:
+    spec = WorkerSpec(1, "app:make", 7, 8, None, log_level="info", sys_path=["/a b", "/ü"])
+    assert WorkerSpec.from_json(spec.to_command()[-1]) == spec
+
+
+def test_sum_has_every_field() -> None:
+    doubled = added([COUNTED, COUNTED])
+    assert dataclasses.astuple(doubled) == tuple(2 * n for n in dataclasses.astuple(COUNTED))
+    assert added([]) == ServerStatistics()
+
+
+def test_what_is_of_now_goes_with_its_worker() -> None:
+    """A new field of ServerStatistics is either a count, or has to be named in OF_NOW."""
+    left = dataclasses.asdict(counts_of(COUNTED))
+    assert {name for name, value in left.items() if value} == {
+        "accepted",
+        "requests",
+        "errors",
+        "refused_connections",
+    }
+    assert set(FIELDS) >= OF_NOW
+
+
+def test_statistics_are_for_people_too() -> None:
+    assert str(SupervisorStatistics(COUNTED, deaths=3)).startswith("all: 1 accepted, ")
+    assert str(SupervisorStatistics(COUNTED, deaths=3)).endswith(" workers, 3 deaths")
+
+
+def test_target_may_be_inside_of_a_class() -> None:
+    assert check_target("os:path.join") == "os:path.join"
+    assert load_target("collections:OrderedDict.fromkeys")("a") == {"a": None}
+
+
+@pytest.mark.parametrize("target", ["", "os", "os:", ":path", "os:a b", "os.:x", "a:b:c"])
+def test_what_is_no_target(target: str) -> None:
+    with pytest.raises(ValueError, match="say what makes the server"):
+        check_target(target)
