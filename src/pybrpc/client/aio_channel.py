@@ -8,7 +8,7 @@ from typing import Unpack
 from google.protobuf.message import Message
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.aio_forms import AioCall, AioFuture, LoopMailbox
+from pybrpc.client.aio_forms import AioCall, AioCallOfThreads, AioFuture, LoopMailbox
 from pybrpc.client.channel import (
     CHANNEL_TIMEOUT,
     ChannelBase,
@@ -132,9 +132,8 @@ class AioStubMethod:
         channel = self._channel
         side = channel.side()
         timeout_s = channel.timeout_of_call(timeout)
-        call = AioCall(
-            side.source, self.method, request, timeout_s, channel.call_options, controller
-        )
+        form = AioCallOfThreads if channel.share_with_threads else AioCall
+        call = form(side.source, self.method, request, timeout_s, channel.call_options, controller)
         return call.begin(side.loop, side.mailbox, channel)
 
     def __repr__(self) -> str:

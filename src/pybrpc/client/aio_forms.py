@@ -86,3 +86,19 @@ class AioCall(Call):
             future.set_exception(error)
         else:
             future.set_result(message)
+
+
+class AioCallOfThreads(AioCall):
+    """One over the connection of the threads, whose dispatcher the loop does not drive."""
+
+    __slots__ = ()
+
+    def begin(
+        self, loop: asyncio.AbstractEventLoop, mailbox: LoopMailbox, channel: object
+    ) -> AioFuture:
+        self.source.dispatcher.attend()
+        return super().begin(loop, mailbox, channel)
+
+    def on_done(self) -> None:
+        self.source.dispatcher.unattend()
+        super().on_done()

@@ -64,6 +64,7 @@ class ConnectionMaker:
             "cutter": self._cutter(),
             "connect_timeout_s": self.connect_timeout_s,
             "process_backlog": default_runtime().backlog,
+            "is_awaited": True,
             "layer": None if self.tls is None else self.tls.layer_to(self.endpoint),
         }
 

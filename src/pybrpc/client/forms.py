@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from google.protobuf.message import Message
 
-from pybrpc.base.waiting import acquire_until
+from pybrpc.base.deadline import NEVER
 from pybrpc.client.call import Call
 from pybrpc.errors import RpcCanceledError, RpcError
+from pybrpc.transport.driver_seat import Waiter
 
 logger = logging.getLogger("pybrpc")
 
@@ -22,20 +22,20 @@ DoneCallback = Callable[[Any, "RpcError | None"], None]
 class BlockingCall(Call):
     """The calling thread waits. Its own clock is the deadline; no timer is needed."""
 
-    __slots__ = ("_is_over",)
+    __slots__ = ("_waiter",)
 
     def wait(self) -> Any:
         """Start, wait for the end, and give the response or raise the error.
 
         What a signal handler raises meanwhile (KeyboardInterrupt) cancels the call.
         """
-        is_over = self._is_over = threading.Lock()
-        is_over.acquire()
+        waiter = self._waiter = Waiter()
+        dispatcher = self.source.dispatcher
         try:
             self.start(expires=False)
-            if not acquire_until(is_over, self.deadline):
+            if not dispatcher.wait(waiter, self.deadline):
                 self.expire()
-                is_over.acquire()
+                dispatcher.wait(waiter, NEVER)
         except BaseException:
             self.abort(self.canceled_error())
             self.source.take_back(self)
@@ -43,7 +43,7 @@ class BlockingCall(Call):
         return self.message()
 
     def on_done(self) -> None:
-        self._is_over.release()
+        self._waiter.end()
 
 
 class CallFuture(concurrent.futures.Future[Message]):
@@ -68,10 +68,12 @@ class FutureCall(Call):
         self._channel = channel
         future = self._future = CallFuture()
         future._call = self
+        self.source.dispatcher.attend()
         self.start()
         return future
 
     def on_done(self) -> None:
+        self.source.dispatcher.unattend()
         future = self._future
         future._call = None
         if isinstance(self.error, RpcCanceledError) and not self.error.is_remote:
@@ -104,9 +106,11 @@ class CallbackCall(Call):
         """
         self._channel = channel
         self._done = done
+        self.source.dispatcher.attend()
         self.start()
 
     def on_done(self) -> None:
+        self.source.dispatcher.unattend()
         message: Message | None = None
         failure: RpcError | None = None
         try:

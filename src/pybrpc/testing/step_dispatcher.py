@@ -14,6 +14,7 @@ import threading
 from collections import deque
 
 from pybrpc.base.deadline import NEVER
+from pybrpc.transport.driver_seat import Waiter
 from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
 
 logger = logging.getLogger("pybrpc")
@@ -78,6 +79,15 @@ class StepDispatcher:
 
     def is_current(self) -> bool:
         return self._stepping_thread == threading.get_ident()
+
+    def attend(self) -> None:
+        """Turns are made by hand."""
+
+    def unattend(self) -> None:
+        pass
+
+    def wait(self, waiter: Waiter, deadline: float) -> bool:
+        return waiter.sleep(deadline)
 
     def post(self, function: Continuation) -> None:
         if self._is_closed:

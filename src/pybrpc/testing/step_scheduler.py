@@ -75,6 +75,7 @@ class StepScheduler:
         self._all_over = threading.Semaphore(0)
         self._raised: BaseException | None = None
         self._points = 0
+        self._steps = 0
 
     def run(self, *functions: Callable[[], object]) -> None:
         """Run the functions to their end; raise what the first of them raised."""
@@ -95,6 +96,10 @@ class StepScheduler:
         worker = self._current
         if worker is None:
             return
+        self._steps += 1
+        self._stop_at(worker, label)
+
+    def _stop_at(self, worker: _Worker, label: str) -> None:
         self._points += 1
         if self._points > MAX_POINTS:
             raise StuckError(f"not over after {MAX_POINTS} points")
@@ -102,12 +107,15 @@ class StepScheduler:
         self._stop(worker, may_run=self._go_on())
 
     def wait_for_others(self) -> None:
-        """Go on only after another thread has come to its next point or its end."""
+        """Go on only after another thread has come to its next point or its end.
+
+        That another one waits too is no such point.
+        """
         worker = self._current
         if worker is None:
             raise StuckError("nobody else is running")
-        worker.waits_since = self._points
-        self.point("waits for others")
+        worker.waits_since = self._steps
+        self._stop_at(worker, "waits for others")
         worker.waits_since = -1
 
     def _work(self, worker: _Worker) -> None:
@@ -119,7 +127,7 @@ class StepScheduler:
         except BaseException as error:
             self._raised = self._raised or error
         worker.is_over = True
-        self._points += 1
+        self._steps += 1
         self._go_on()
 
     def _stop(self, worker: _Worker, *, may_run: bool) -> None:
@@ -148,8 +156,7 @@ class StepScheduler:
         return False
 
     def _is_able(self, worker: _Worker) -> bool:
-        # Its own wait is a point too, hence the 1.
-        return worker.waits_since < 0 or self._points > worker.waits_since + 1
+        return worker.waits_since < 0 or self._steps > worker.waits_since
 
     def _pick(self, able: list[_Worker], preempts: bool) -> _Worker:
         if len(able) == 1:

@@ -89,6 +89,7 @@ class Acceptor:
     def _resume(self) -> None:
         if self._sock is not None and not self._is_accepting:
             self._is_accepting = True
+            self._dispatcher.attend()
             self._dispatcher.add_reader(self._sock.fileno(), self._on_readable)
 
     def _close(self) -> None:
@@ -98,6 +99,7 @@ class Acceptor:
     def _stop_accepting(self) -> None:
         if self._sock is not None and self._is_accepting:
             self._is_accepting = False
+            self._dispatcher.unattend()
             self._dispatcher.remove_reader(self._sock.fileno())
 
     def _on_readable(self) -> None:

@@ -7,6 +7,7 @@ import time
 
 from pybrpc.base.deadline import NEVER
 from pybrpc.transport import uvloop_reader
+from pybrpc.transport.driver_seat import Waiter
 from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
 from pybrpc.transport.uvloop_reader import UvloopReader
 
@@ -48,6 +49,15 @@ class AsyncioDispatcher:
         self.loop = loop
         self._is_uvloop = uvloop_reader.needs_it(loop)
         self._uvloop_readers: dict[int, UvloopReader] = {}
+
+    def attend(self) -> None:
+        """A loop has turns anyway."""
+
+    def unattend(self) -> None:
+        pass
+
+    def wait(self, waiter: Waiter, deadline: float) -> bool:
+        return waiter.sleep(deadline)
 
     def is_current(self) -> bool:
         return asyncio._get_running_loop() is self.loop

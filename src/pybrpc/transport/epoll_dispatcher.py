@@ -1,8 +1,11 @@
-"""EpollDispatcher: one daemon thread that waits with epoll, started when first needed.
+"""EpollDispatcher: waits with epoll; a daemon thread that is started when first needed drives it.
 
-Posting wakes the thread with one write to an eventfd, and only if the thread sleeps or is about to:
-it raises `_is_sleeping` before it looks at the queue for the last time, and a poster looks at the
-flag after it has queued. One of the two sees the other.
+A thread that blocks for an answer may drive it too: see DriverSeat. Turns are run by one thread at
+a time, and the seat changes hands between turns only.
+
+Posting wakes the driver with one write to an eventfd, and only if it sleeps or is about to: it
+raises `_is_sleeping` before it looks at the queue for the last time, and a poster looks at the flag
+after it has queued. One of the two sees the other.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections import deque
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.deadline import NEVER
+from pybrpc.transport.driver_seat import NOBODY, DriverSeat, Waiter
 from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
 from pybrpc.transport.poller import READ, WRITE, Poller, make_poller, make_wake_fds
 
@@ -28,10 +32,16 @@ LONGEST_POLL_S = 86400.0
 CLOSE_LOOKS = 100
 CLOSE_PAUSE_S = 0.001
 
-_ENDED = -1
-"""The number of no thread; that of an ended one is soon given to another."""
-
 _sequence = itertools.count()
+
+
+def may_drive() -> bool:
+    """Whether the calling thread may run turns.
+
+    The main thread may not: a signal handler that raises there, such as Ctrl-C's, would tear a
+    turn apart, and with it the answers of others.
+    """
+    return threading.get_ident() != threading.main_thread().ident
 
 
 class _Timer:
@@ -65,7 +75,8 @@ class EpollDispatcher:
         self._timers: list[_Timer] = []
         self._is_sleeping = False
         self._is_closing = False
-        self._thread_id = 0
+        self._is_started = False
+        self._seat = DriverSeat()
         self._start_token = threading.Lock()
         self._run_token = threading.Lock()
         self._close_token = threading.Lock()
@@ -87,7 +98,7 @@ class EpollDispatcher:
             raise
 
     def is_current(self) -> bool:
-        return threading.get_ident() == self._thread_id
+        return threading.get_ident() == self._seat.driver
 
     def post(self, function: Continuation) -> None:
         if self._is_closing:
@@ -95,7 +106,9 @@ class EpollDispatcher:
         self._posted.append(function)
         if self._is_sleeping:
             self._wake()
-        elif not self._thread_id:
+        elif self._seat.is_empty:
+            self._seat.rouse()
+        elif not self._is_started:
             self.start()
         if self._is_closing:
             self._take_back(function)
@@ -176,20 +189,99 @@ class EpollDispatcher:
     def _stop(self) -> None:
         self._is_closing = True
 
+    # --- who drives ---
+
+    def attend(self) -> None:
+        """As in EventDispatcher: until `unattend` no caller drives."""
+        if self._seat.attend(1) == 1 and not self.is_current():
+            self._disturb()
+
+    def unattend(self) -> None:
+        self._seat.attend(-1)
+
+    def wait(self, waiter: Waiter, deadline: float) -> bool:
+        """Block until `waiter.is_over`, and drive meanwhile if nobody else has to.
+
+        False if the monotonic clock passed `deadline` first. Not inside a turn.
+        """
+        if not may_drive():
+            return self._wait_driven(waiter, deadline)
+        seat = self._seat
+        seat.register(waiter)
+        try:
+            while not waiter.is_over:
+                if not seat.is_attended and not self._is_closing and seat.take():
+                    self._drive_for(waiter, deadline)
+                elif not waiter.sleep(deadline):
+                    break
+                if time.monotonic() >= deadline:
+                    break
+        finally:
+            seat.forget(waiter)
+        return waiter.is_over
+
+    def _wait_driven(self, waiter: Waiter, deadline: float) -> bool:
+        self.attend()
+        try:
+            return waiter.sleep(deadline)
+        finally:
+            self.unattend()
+
+    def _drive_for(self, waiter: Waiter, deadline: float) -> None:
+        """In the seat; leaves it at the end."""
+        seat = self._seat
+        try:
+            while not (waiter.is_over or seat.is_attended or self._is_closing):
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    break
+                self._turn(left_s)
+        finally:
+            seat.leave()
+            if self._posted or self._is_closing or seat.is_attended or seat.is_waited_at:
+                seat.rouse()
+
+    def _disturb(self) -> None:
+        """See that the dispatcher's own thread comes to drive."""
+        if self._is_sleeping:
+            self._wake()
+        elif self._seat.is_empty:
+            self._seat.rouse()
+
     def _run(self) -> None:
         if not self._run_token.acquire(blocking=False):
             return
         self._thread = threading.current_thread()
-        self._thread_id = threading.get_ident()
+        self._is_started = True
         while not self._is_closing:
-            self._turn()
+            if self._seat.take():
+                self._drive()
+                self._seat.leave()
+            self._let_others_drive()
+        self._seat.take_for_good()
         while self._posted:
             self._call(self._posted.popleft())
-        self._thread_id = _ENDED
+        self._seat.driver = NOBODY
 
-    def _turn(self) -> None:
+    def _drive(self) -> None:
+        """In the seat, until callers can as well drive themselves."""
+        while not self._is_closing:
+            self._turn(LONGEST_POLL_S)
+            if self._seat.should_give_way():
+                break
+
+    def _let_others_drive(self) -> None:
+        """Nap as long as others do."""
+        turns = NOBODY
+        while turns != self.turns and not self._is_closing:
+            turns = self.turns
+            self._seat.nap(bool(self._posted or self._is_closing))
+            if self._posted or self._seat.is_attended or self._seat.is_waited_at:
+                break
+
+    def _turn(self, longest_s: float) -> None:
         self.turns += 1
-        timeout = self._seconds_to_next_timer()
+        timeout = self._seconds_to_next_timer(longest_s)
         self._is_sleeping = True
         if self._posted:
             timeout = 0
@@ -209,13 +301,13 @@ class EpollDispatcher:
         for _ in range(len(self._posted)):
             self._call(self._posted.popleft())
 
-    def _seconds_to_next_timer(self) -> float:
+    def _seconds_to_next_timer(self, longest_s: float) -> float:
         timers = self._timers
         while timers and timers[0].function is None:
             heapq.heappop(timers)
         if not timers:
-            return -1
-        return min(max(0.0, timers[0].deadline - time.monotonic()), LONGEST_POLL_S)
+            return min(longest_s, LONGEST_POLL_S)
+        return min(max(0.0, timers[0].deadline - time.monotonic()), longest_s, LONGEST_POLL_S)
 
     def _run_due_timers(self) -> None:
         now = time.monotonic()
@@ -252,5 +344,5 @@ class EpollDispatcher:
         return (READ if fd in self._readers else 0) | (WRITE if fd in self._writers else 0)
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closing else "running" if self._thread_id else "not started"
+        state = "closed" if self._is_closing else "running" if self._is_started else "not started"
         return f"<EpollDispatcher {state}, {len(self._readers)} readers, {self.turns} turns>"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from pybrpc.transport.driver_seat import Waiter
+
 Continuation = Callable[[], None]
 
 
@@ -30,6 +32,22 @@ class EventDispatcher(Protocol):
 
     def is_current(self) -> bool:
         """Whether the calling code runs inside a turn of this dispatcher."""
+
+    def attend(self) -> None:
+        """Something may come that no thread waits for: turns must come by themselves. Any thread.
+
+        Until `unattend`, once for each. Without it a dispatcher that waiting callers may drive is
+        as much as a nap late while they do (see DriverSeat).
+        """
+
+    def unattend(self) -> None:
+        """Any thread."""
+
+    def wait(self, waiter: Waiter, deadline: float) -> bool:
+        """Block the thread until `waiter.is_over`; False if the monotonic clock passed `deadline`.
+
+        It may run turns meanwhile. Not inside a turn.
+        """
 
     def post(self, function: Continuation) -> None:
         """Run `function` soon, in a turn. Any thread; never blocks; wakes the dispatcher.

@@ -56,6 +56,7 @@ class SocketSetup(TypedDict, total=False):
     app_connect                what the protocol says before its first message; this socket's own
     pauses_reads_when_crowded  stop reading while the peer doesn't read what is written to it
     process_backlog            counts what is queued, along with other sockets'
+    is_awaited                 nothing comes but what callers wait for
     """
 
     user: SocketUser | None
@@ -67,6 +68,7 @@ class SocketSetup(TypedDict, total=False):
     app_connect: AppConnect | None
     pauses_reads_when_crowded: bool
     process_backlog: ProcessBacklog | None
+    is_awaited: bool
 
 
 class Socket:
@@ -83,6 +85,8 @@ class Socket:
         "_closing",
         "_connecting",
         "_fail_token",
+        "_is_attended",
+        "_is_awaited",
         "_reader",
         "_refused",
         "_sock",
@@ -114,6 +118,7 @@ class Socket:
         app_connect: AppConnect | None = None,
         pauses_reads_when_crowded: bool = False,
         process_backlog: ProcessBacklog | None = None,
+        is_awaited: bool = False,
     ) -> None:
         self.options = options or SocketOptions()
         self.dispatcher = dispatcher
@@ -134,6 +139,8 @@ class Socket:
         self._closing: GentleClose | None = None
         self._sock: _socket.socket | None = None
         self._user = user
+        self._is_awaited = is_awaited
+        self._is_attended = False
         self._refused = 0
         self._fail_token = threading.Lock()
         self.id = SOCKETS.add(self)
@@ -434,9 +441,18 @@ class Socket:
             deliver([(user.on_connected, self)])
         if self.error is None:
             self._reader.start(self)
+            self._attend()
+
+    def _attend(self) -> None:
+        if not self._is_awaited:
+            self._is_attended = True
+            self.dispatcher.attend()
 
     def _close(self) -> None:
         self._reader.stop(self)
+        if self._is_attended:
+            self._is_attended = False
+            self.dispatcher.unattend()
         if self._closing is not None:
             self._closing.end()
         self.stop_connecting()

@@ -1,0 +1,143 @@
+"""DriverSeat: who runs the turns of a dispatcher, its own thread or a caller that waits anyway.
+
+Waking a thread costs more than a call's work. So a thread that blocks for an answer, with nobody
+else to share the work with, takes the seat and runs turns itself until the answer has come. While
+such callers come and go the dispatcher's own thread naps. It takes the seat back when one of them
+leaves it while others wait, when something has to be attended to that no caller waits for, or when
+nobody has driven for a nap. It gives the seat up when for some turns no two callers have waited at
+once: with more of them it costs less to have one thread that reads for all.
+
+One thread at a time sits in the seat. Who comes to wait registers and then tries the seat; who
+leaves the seat looks afterwards who waits. One of the two sees the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+from pybrpc.base.atomic import atomic_counter
+from pybrpc.base.waiting import acquire_until
+
+NAP_S = 0.01
+"""What nobody waits for may come so much later while callers drive."""
+
+TURNS_ALONE = 16
+"""After so many turns in which no two callers waited at once, the dispatcher's thread gives way."""
+
+NOBODY = -1
+"""The number of no thread."""
+
+
+class Waiter:
+    """A thread that blocks until something is over."""
+
+    __slots__ = ("_turnstile", "is_over")
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._turnstile = threading.Lock()
+        self._turnstile.acquire()
+
+    def end(self) -> None:
+        """It is over. Once, any thread."""
+        self.is_over = True
+        self._turnstile.release()
+
+    def sleep(self, deadline: float) -> bool:
+        """Block until it is over; False if `deadline` came first."""
+        return acquire_until(self._turnstile, deadline)
+
+
+class DriverSeat:
+    """The seat, those who wait beside it, and the nap of the dispatcher's own thread."""
+
+    __slots__ = (
+        "_attended",
+        "_is_napping",
+        "_most",
+        "_nap",
+        "_taken",
+        "_turns",
+        "_waiters",
+        "driver",
+    )
+
+    def __init__(self) -> None:
+        self.driver = NOBODY
+        """The thread that runs turns now."""
+        self._taken = threading.Lock()
+        self._waiters: dict[Waiter, None] = {}
+        self._attended = atomic_counter()
+        self._turns = 0
+        self._most = 0
+        self._is_napping = False
+        self._nap = threading.Lock()
+        self._nap.acquire()
+
+    # --- any thread ---
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether something may come that no caller waits for: callers must not drive."""
+        return self._attended.get() > 0
+
+    @property
+    def is_waited_at(self) -> bool:
+        """Whether somebody waits whose turn has not come."""
+        return bool(self._waiters) and not all(each.is_over for each in list(self._waiters))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody drives while the dispatcher's thread naps."""
+        return self._is_napping and not self._taken.locked()
+
+    def attend(self, amount: int) -> int:
+        """Count what is to be attended to; return how much there is."""
+        return self._attended.increment_and_get(amount)
+
+    def take(self) -> bool:
+        """Sit down, if it is free. Never blocks."""
+        if not self._taken.acquire(blocking=False):
+            return False
+        self.driver = threading.get_ident()
+        return True
+
+    def leave(self) -> None:
+        self.driver = NOBODY
+        self._taken.release()
+
+    def register(self, waiter: Waiter) -> None:
+        self._waiters[waiter] = None
+
+    def forget(self, waiter: Waiter) -> None:
+        self._waiters.pop(waiter, None)
+
+    def rouse(self) -> None:
+        """End the nap, or the next one."""
+        with contextlib.suppress(RuntimeError):  # roused already
+            self._nap.release()
+
+    # --- the dispatcher's own thread ---
+
+    def take_for_good(self) -> None:
+        """Wait until it is free."""
+        self._taken.acquire()
+        self.driver = threading.get_ident()
+
+    def should_give_way(self) -> bool:
+        """After each turn: whether a caller could as well drive itself."""
+        self._most = max(self._most, len(self._waiters))
+        self._turns += 1
+        if self._turns < TURNS_ALONE:
+            return False
+        most, self._turns, self._most = self._most, 0, 0
+        return most == 1 and not self.is_attended and not self.is_waited_at
+
+    def nap(self, has_work: bool) -> None:
+        """Sleep until roused or for `NAP_S`, unless there is something to do and nobody drives."""
+        self._is_napping = True
+        is_needed = has_work or self.is_attended or self.is_waited_at
+        if not is_needed or self._taken.locked():
+            self._nap.acquire(timeout=NAP_S)
+        self._is_napping = False
