@@ -1,12 +1,17 @@
-# make demo | test | check | bench | soak | docs | clean
+# make demo | test | check | bench | soak | docs | compiled | clean
 #
 # Each verb sets up what it needs in .venv/<Python version>, so that it runs on a machine with
 # just Python (3.11 or newer), a compiler and make. A stamp per extra makes a second run quick.
 # Another Python, with an environment of its own:  make test PYTHON=python3.12
 # More arguments:  make test ARGS="-k iobuf",  make bench ARGS=--quick
+#
+# All run the plain Python of src/. To run the hot modules compiled, where there is a C compiler:
+# make test IMPL=compiled,  make bench IMPL=compiled
 
 PYTHON ?= python3
 ARGS ?=
+IMPL ?= python
+export PYBRPC_IMPL := $(IMPL)
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))')
 ifeq ($(VERSION),)
@@ -15,9 +20,11 @@ endif
 VENV := .venv/$(VERSION)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/stamp
+COMPILED := $(if $(filter compiled,$(IMPL)),$(STAMP)-compiled)
+HOT := $(shell find src -name '*.pxd')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak docs clean
+.PHONY: help demo test check bench soak docs compiled clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,12 +34,13 @@ help:
 	@echo "make bench   calls per second, grpcio beside us (ARGS: --quick, --json FILE, ...)"
 	@echo "make soak    half an hour of calls through a faulty proxy (ARGS: --minutes, --seed, ...)"
 	@echo "make docs    the documentation, into site/"
+	@echo "make compiled   the hot modules, compiled into src/ (IMPL=compiled does it when needed)"
 	@echo "make clean   remove .venv/ and all that was built"
 
-demo: $(STAMP)-demo
+demo: $(STAMP)-demo $(COMPILED)
 	$(BIN)/python -m demo $(ARGS)
 
-test: $(STAMP)-test
+test: $(STAMP)-test $(COMPILED)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP)-dev
@@ -41,24 +49,32 @@ check: $(STAMP)-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 
-bench: $(STAMP)-bench
+bench: $(STAMP)-bench $(COMPILED)
 	$(BIN)/python -m bench $(ARGS)
 
-soak: $(STAMP)-soak
+soak: $(STAMP)-soak $(COMPILED)
 	$(BIN)/python -m soak $(ARGS)
 
 docs: $(STAMP)-docs
 	$(BIN)/properdocs build --strict $(ARGS)
 
+compiled: $(STAMP)-compiled
+
 clean:
 	rm -rf .venv build dist site bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf src/*.egg-info
+	find src -name '*.so' -delete
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(VENV)/made:
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
+$(STAMP)-compiled: pyproject.toml setup.py $(HOT) $(HOT:.pxd=.py) $(VENV)/made
+	PYBRPC_BUILD=compiled $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
 $(STAMP)-%: pyproject.toml $(VENV)/made
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	PYBRPC_BUILD=python $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --editable '.[$*]'
 	@touch $@

@@ -18,6 +18,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+import pybrpc
+
 GRACE_S = 2.0
 """How long what a test started may take to go away after its end."""
 
@@ -25,6 +27,18 @@ has_failed = pytest.StashKey[bool]()
 
 hypothesis.settings.register_profile("pybrpc", deadline=None)
 hypothesis.settings.load_profile("pybrpc")
+
+
+def pytest_report_header() -> str:
+    return f"pybrpc: {pybrpc.__impl__}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if pybrpc.__impl__ == "compiled":
+        skip = pytest.mark.skip(reason="looks into what compiled code does not show")
+        for item in items:
+            if item.get_closest_marker("python_only"):
+                item.add_marker(skip)
 
 
 @pytest.hookimpl(wrapper=True)

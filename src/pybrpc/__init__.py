@@ -7,6 +7,9 @@ request and its response, `errors` has what is raised, `aio` the asyncio channel
 
 from __future__ import annotations
 
+from pybrpc.base.implementation import __impl__
+
+# isort: split
 from pybrpc import aio, errors
 from pybrpc.base.backoff import Backoff
 from pybrpc.base.endpoint import Endpoint
@@ -48,6 +51,7 @@ __all__ = [
     "ServerTls",
     "SocketOptions",
     "Stub",
+    "__impl__",
     "aio",
     "errors",
 ]

@@ -1,4 +1,6 @@
-"""Atomic reference and counter, from cereggii, behind the few verbs that pybrpc needs.
+"""Atomic reference and counter, behind the few verbs that pybrpc needs.
+
+They are cereggii's; those of compiled code are plain fields, see `gil_atomic`.
 
 Hot paths use only `get_and_set` and `compare_and_set`: a reference that moves by exchange never
 has to be loaded from a slot that another thread is replacing, which is the one hard problem of
@@ -10,6 +12,9 @@ from __future__ import annotations
 from typing import Generic, Protocol, TypeVar, cast
 
 import cereggii  # type: ignore[import-untyped]
+
+from pybrpc.base.gil_atomic import GilAtomicCounter, GilAtomicRef
+from pybrpc.base.implementation import __impl__
 
 T = TypeVar("T")
 
@@ -44,8 +49,12 @@ class AtomicCounter(Protocol):
 
 
 def atomic_ref(initial: T) -> AtomicRef[T]:
+    if __impl__ == "compiled":
+        return GilAtomicRef(initial)
     return cast("AtomicRef[T]", cereggii.AtomicRef(initial))
 
 
 def atomic_counter(initial: int = 0) -> AtomicCounter:
+    if __impl__ == "compiled":
+        return GilAtomicCounter(initial)
     return cast("AtomicCounter", cereggii.AtomicInt64(initial))

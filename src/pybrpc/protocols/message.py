@@ -22,7 +22,7 @@ class StreamSettings:
     extra_stream_ids: tuple[int, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass
 class RpcRequest:
     """One call, as it travels.
 
@@ -52,7 +52,7 @@ class RpcRequest:
     stream_settings: StreamSettings | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class RpcResponse:
     """The answer to a call; `error_code` 0 is success. Other fields as in `RpcRequest`."""
 

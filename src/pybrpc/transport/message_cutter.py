@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pybrpc.iobuf import IOBuf
+from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.detect import PROTOCOLS, detect
 from pybrpc.protocols.message import Message, OversizedMessage
 from pybrpc.protocols.protocol import (

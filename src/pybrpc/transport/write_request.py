@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pybrpc.errors import Phase, RpcError
-from pybrpc.iobuf import IOBuf
+from pybrpc.iobuf.iobuf import IOBuf
 
 Outcome = Callable[[RpcError | None], None]
 """Told once how a write ended: `None` when the kernel has taken all of it, else the error."""

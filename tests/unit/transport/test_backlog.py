@@ -10,7 +10,8 @@ from pybrpc.testing.step_scheduler import (
     explore,
     explore_randomly,
 )
-from pybrpc.transport.backlog import _BYTES, _REQUEST, FEWEST_REQUESTS, HIGH_WATER_BYTES, Backlog
+from pybrpc.transport import backlog as module
+from pybrpc.transport.backlog import FEWEST_REQUESTS, HIGH_WATER_BYTES, Backlog
 
 _is_crowded = Backlog.__dict__["is_crowded"]
 
@@ -67,7 +68,7 @@ class BelievesTheFirstCount(SteppingBacklog):
     def try_add(self, size: int, ignore_limit: bool) -> bool:
         if self.is_crowded and not ignore_limit:
             return False
-        if self._counted.increment_and_get(size + _REQUEST) & _BYTES > self.high_water:
+        if self._counted.increment_and_get(size + module._REQUEST) & module._BYTES > self.high_water:
             self.is_crowded = True
         return True
 
@@ -78,7 +79,7 @@ class WakesBeforeItLetsIn(SteppingBacklog):
     __slots__ = ()
 
     def _clear_if_low(self, counted: int) -> None:
-        if counted & _BYTES <= self.low_water:
+        if counted & module._BYTES <= self.low_water:
             self.wake_all()
             self.is_crowded = False
 
@@ -133,18 +134,22 @@ def waiting(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
     return scenario
 
 
+@pytest.mark.python_only
 def test_never_crowded_while_empty_in_any_schedule() -> None:
     assert explore(crowding(), max_schedules=100_000) > 50
 
 
+@pytest.mark.python_only
 def test_never_crowded_under_the_low_water_mark_in_any_schedule() -> None:
     assert explore(crowding_a_deaf_peer(), max_schedules=100_000) > 10
 
 
+@pytest.mark.python_only
 def test_no_waiter_is_forgotten_in_any_schedule() -> None:
     assert explore(waiting(), max_schedules=100_000) > 10
 
 
+@pytest.mark.python_only
 def test_random_schedules_of_three_threads() -> None:
     def scenario(scheduler: StepScheduler) -> None:
         backlog = SteppingBacklog(scheduler, 300, 100)
@@ -165,6 +170,7 @@ def test_random_schedules_of_three_threads() -> None:
     explore_randomly(scenario, range(200))
 
 
+@pytest.mark.python_only
 @pytest.mark.parametrize(
     ("scenario", "mutant"),
     [(crowding_a_deaf_peer, BelievesTheFirstCount), (waiting, WakesBeforeItLetsIn)],

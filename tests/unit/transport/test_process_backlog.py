@@ -16,7 +16,8 @@ from pybrpc.testing.step_scheduler import (
     explore,
     explore_randomly,
 )
-from pybrpc.transport.backlog import _BYTES, Backlog
+from pybrpc.transport import backlog as module
+from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.process_backlog import (
     CHUNK_BYTES,
     MAX_QUEUED_BYTES,
@@ -184,9 +185,9 @@ class SharesWhatItSees(SteppingShare):
     __slots__ = ()
 
     def remove(self, size: int, requests: int) -> None:
-        before = self._counted.get() & _BYTES
+        before = self._counted.get() & module._BYTES
         super(SteppingShare, self).remove(0, requests)
-        after = self._counted.decrement_and_get(size) & _BYTES
+        after = self._counted.decrement_and_get(size) & module._BYTES
         self._share(before, after)
 
 
@@ -239,18 +240,22 @@ def waiting(scheduler: StepScheduler) -> None:
     assert woken == [True]
 
 
+@pytest.mark.python_only
 def test_everything_is_uncounted_exactly_once_in_any_schedule() -> None:
     assert explore(two_threads_on_one_socket(), max_schedules=200_000) > 50
 
 
+@pytest.mark.python_only
 def test_nothing_of_what_is_refused_stays_counted_in_any_schedule() -> None:
     explore_randomly(refusals, range(500))
 
 
+@pytest.mark.python_only
 def test_no_waiter_is_forgotten_in_any_schedule() -> None:
     assert explore(waiting, max_schedules=100_000) > 5
 
 
+@pytest.mark.python_only
 def test_mutant_is_caught() -> None:
     with pytest.raises(ScheduleFailure):
         explore(two_threads_on_one_socket(SharesWhatItSees), max_schedules=200_000)

@@ -110,11 +110,13 @@ def scenario_of(
     return scenario
 
 
+@pytest.mark.python_only
 @pytest.mark.parametrize(("counts", "at_least"), [((1, 1), 10), ((2, 1), 50), ((2, 2), 1000)])
 def test_every_schedule_of_two_producers(counts: tuple[int, ...], at_least: int) -> None:
     assert explore(scenario_of(counts), max_schedules=100_000) >= at_least
 
 
+@pytest.mark.python_only
 @pytest.mark.parametrize(("counts", "preemptions"), [((1, 1, 1), 3), ((2, 2, 2), 2)])
 def test_every_schedule_of_three_producers_with_few_preemptions(
     counts: tuple[int, ...], preemptions: int
@@ -123,6 +125,7 @@ def test_every_schedule_of_three_producers_with_few_preemptions(
     assert count >= 1000
 
 
+@pytest.mark.python_only
 @pytest.mark.parametrize("counts", [(2, 2, 2), (5, 5), (3, 1, 4, 2), (20, 20, 20)])
 def test_random_schedules_of_more(counts: tuple[int, ...]) -> None:
     explore_randomly(scenario_of(counts), range(150))
@@ -222,6 +225,7 @@ MUTANTS = [
 ]
 
 
+@pytest.mark.python_only
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_mutant_is_caught(mutant: type[WriteQueue]) -> None:
     """And the schedule that caught it catches it again."""
@@ -256,6 +260,7 @@ def test_take_gives_oldest_first_and_not_what_came_with_the_right() -> None:
     assert queue.push(WriteRequest(IOBuf()))
 
 
+@pytest.mark.python_only
 def test_a_cut_list_is_given_whole_once_it_is_linked() -> None:
     queue = WriteQueue()
     first, cut, last, later = (WriteRequest(IOBuf()) for _ in range(4))

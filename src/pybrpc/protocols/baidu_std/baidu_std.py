@@ -6,8 +6,12 @@ src/brpc/policy/baidu_rpc_protocol.cpp.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pybrpc.base.implementation import __impl__
 from pybrpc.errors import BadRequestError, BadResponseError, ProtocolError
-from pybrpc.iobuf import BytesLike, IOBuf
+from pybrpc.iobuf import BytesLike
+from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.baidu_std.frame import (
     HEADER_SIZE,
     MAGIC,
@@ -16,16 +20,29 @@ from pybrpc.protocols.baidu_std.frame import (
     pack_header,
     unpack_header,
 )
-from pybrpc.protocols.baidu_std.meta import (
-    Meta,
-    decode_meta,
-    encode_request_meta,
-    encode_response_meta,
-    request_of,
-    response_of,
-)
 from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, Broken, ParseLimits, ParseOutcome
+
+if TYPE_CHECKING or __impl__ == "python":
+    from pybrpc.protocols.baidu_std.meta import (
+        Meta,
+        decode_meta,
+        encode_request_meta,
+        encode_response_meta,
+        is_request,
+        request_of,
+        response_of,
+    )
+else:
+    from pybrpc.protocols.baidu_std.meta_codec import (
+        Meta,
+        decode_meta,
+        encode_request_meta,
+        encode_response_meta,
+        is_request,
+        request_of,
+        response_of,
+    )
 
 MAX_OVERSIZED_META = 64 * 1024
 """Bytes of meta that are awaited, for its correlation id, of a message over the limit."""
@@ -117,17 +134,17 @@ def _parse_large(buffer: IOBuf, body_size: int, meta_size: int) -> ParseOutcome:
 
 
 def _message(meta: Meta, body: BytesLike, attachment: IOBuf | None) -> RpcRequest | RpcResponse:
-    if meta.HasField("request"):
+    if is_request(meta):
         return request_of(meta, body, attachment)
     return response_of(meta, body, attachment)
 
 
 def _bad_attachment(meta: Meta, payload_size: int) -> BadMessage:
-    is_request = meta.HasField("request")
-    what = "request" if is_request else "response"
+    asks = is_request(meta)
+    what = "request" if asks else "response"
     fault = "negative" if meta.attachment_size < 0 else f"larger than {what}_size={payload_size}"
     reason = f"attachment_size={meta.attachment_size} is {fault}"
-    return BadMessage(meta.correlation_id, is_request, reason)
+    return BadMessage(meta.correlation_id, asks, reason)
 
 
 def _meta_limit(limits: ParseLimits) -> int:
@@ -143,7 +160,7 @@ def _parse_oversized(
     if len(buffer) < HEADER_SIZE + meta_size:
         return NEED_MORE
     meta = decode_meta(buffer.cut_contiguous(HEADER_SIZE + meta_size)[HEADER_SIZE:])
-    return OversizedMessage(meta.correlation_id, meta.HasField("request"), body_size, limit)
+    return OversizedMessage(meta.correlation_id, is_request(meta), body_size, limit)
 
 
 def _size_of(attachment: IOBuf | None) -> int:

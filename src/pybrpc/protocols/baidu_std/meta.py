@@ -29,6 +29,11 @@ def decode_meta(data: bytes | memoryview) -> Meta:
         raise ProtocolError("meta is no RpcMeta") from None
 
 
+def is_request(meta: Meta) -> bool:
+    """Whether it is the meta of a request."""
+    return meta.HasField("request")  # type: ignore[no-any-return]
+
+
 def request_of(meta: Meta, body: BytesLike, attachment: IOBuf | None) -> RpcRequest:
     """The request that `meta` describes; raises ProtocolError if a required field is missing."""
     fields = meta.request

@@ -1,0 +1,108 @@
+"""Compiles the hot modules, those with a sibling `.pxd`, if there is a C compiler.
+
+    PYBRPC_BUILD=compiled   compile; if that fails, the build fails
+    PYBRPC_BUILD=python     don't compile
+    not set                 compile if there is a C compiler and this Python has a GIL, else don't,
+                            and say so loudly; if there is one and it fails, the build fails
+
+Everything else about the package is in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.dist import Distribution
+from setuptools.errors import CCompilerError, ExecError, PlatformError
+
+SOURCES = Path(__file__).parent / "src"
+
+DIRECTIVES = {
+    "language_level": 3,
+    # The types in the `.py` are for mypy; those of C are in the `.pxd`.
+    "annotation_typing": False,
+}
+
+
+class BuildHotModules(build_ext):
+    """build_ext of `.py` files, by way of Cython."""
+
+    def build_extensions(self) -> None:
+        from Cython.Build import cythonize
+
+        made = cythonize(
+            self.extensions,
+            build_dir=os.path.join("build", "cython"),
+            nthreads=_jobs(),
+            compiler_directives=DIRECTIVES,
+        )
+        sources = {extension.name: extension.sources for extension in made}
+        for extension in self.extensions:
+            extension.sources = sources[extension.name]
+        self.parallel = self.parallel or _jobs()
+        super().build_extensions()
+
+
+def hot_modules() -> list[Extension]:
+    flags = [] if sys.flags.debug else ["-O2", "-g0"]
+    found = []
+    for declarations in sorted(SOURCES.rglob("*.pxd")):
+        source = declarations.with_suffix(".py").relative_to(SOURCES)
+        name = ".".join(source.with_suffix("").parts)
+        found.append(Extension(name, [str(Path("src") / source)], extra_compile_args=flags))
+    return found
+
+
+def is_to_be_compiled() -> bool:
+    wanted = os.environ.get("PYBRPC_BUILD") or "whatever is possible"
+    if wanted not in ("compiled", "python", "whatever is possible"):
+        raise SystemExit(f"PYBRPC_BUILD is python, compiled, or not set; not {wanted!r}")
+    if wanted == "python":
+        return False
+    obstacle = _obstacle()
+    if obstacle is None:
+        return True
+    if wanted == "compiled":
+        raise SystemExit(f"PYBRPC_BUILD=compiled, but {obstacle}")
+    _warn(f"pybrpc is NOT compiled: {obstacle}. It runs as plain Python, and slower.")
+    return False
+
+
+def _obstacle() -> str | None:
+    """Why nothing can be compiled here; `None` if it can."""
+    if sys.implementation.name != "cpython":
+        return f"this is {sys.implementation.name}, not CPython"
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return "the compiled modules rely on the GIL, and this Python is built without it"
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory, "trial.c")
+        source.write_text("#include <Python.h>\nint trial(void) { return PY_VERSION_HEX != 0; }\n")
+        trial = build_ext(Distribution({"ext_modules": [Extension("trial", [str(source)])]}))
+        trial.build_temp = trial.build_lib = directory
+        try:
+            trial.ensure_finalized()
+            trial.run()
+        except (CCompilerError, ExecError, PlatformError, OSError) as error:
+            return f"a trial with the C compiler failed ({error})"
+    return None
+
+
+def _jobs() -> int:
+    return int(os.environ.get("PYBRPC_BUILD_JOBS") or os.cpu_count() or 1)
+
+
+def _warn(text: str) -> None:
+    line = "*" * 79
+    print(f"\n{line}\n{text}\n{line}\n", file=sys.stderr, flush=True)
+
+
+setup(
+    ext_modules=hot_modules() if is_to_be_compiled() else [],
+    cmdclass={"build_ext": BuildHotModules},
+)

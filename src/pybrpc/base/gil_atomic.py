@@ -1,0 +1,63 @@
+"""Atomics for compiled code on a Python with a GIL: plain fields.
+
+A thread that runs C code has the GIL until it calls into Python, so no other thread sees the middle
+of these methods, and no signal handler runs in it. The reference that is replaced is handed on, so
+nothing dies in between either. Called from compiled code they are a few machine instructions, and
+what that code does next, such as linking a request to the one before it, belongs to the same step.
+
+**As plain Python they are not atomic.** `base.atomic` gives them out only where they are compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class GilAtomicRef:
+    """`AtomicRef`, see there."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, initial: Any) -> None:
+        self._value = initial
+
+    def get(self) -> Any:
+        return self._value
+
+    def get_and_set(self, desired: Any) -> Any:
+        was = self._value
+        self._value = desired
+        return was
+
+    def compare_and_set(self, expected: Any, desired: Any) -> bool:
+        was = self._value
+        if was is not expected:
+            return False
+        self._value = desired
+        return True
+
+
+class GilAtomicCounter:
+    """`AtomicCounter`, see there; OverflowError for an amount of more than 64 bits."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, initial: int = 0) -> None:
+        self._value = initial
+
+    def increment_and_get(self, amount: int = 1) -> int:
+        self._value += amount
+        return self._value
+
+    def decrement_and_get(self, amount: int = 1) -> int:
+        self._value -= amount
+        return self._value
+
+    def compare_and_set(self, expected: int, desired: int) -> bool:
+        if self._value != expected:
+            return False
+        self._value = desired
+        return True
+
+    def get(self) -> int:
+        return self._value

@@ -1,0 +1,36 @@
+cimport cython
+from pybrpc.iobuf.blocks cimport as_block, piece
+
+cdef Py_ssize_t _MERGE_BELOW
+
+
+cdef class IOBuf:
+    cdef readonly object _blocks
+    cdef readonly Py_ssize_t _start
+    cdef readonly Py_ssize_t _size
+
+    cpdef append(self, object data)
+    cpdef Py_ssize_t append_received(self, bytes data) except -1
+    @cython.locals(start=Py_ssize_t, room=Py_ssize_t, cut=IOBuf)
+    cpdef IOBuf cutn(self, Py_ssize_t n)
+    @cython.locals(start=Py_ssize_t, end=Py_ssize_t, room=Py_ssize_t)
+    cpdef object cut_contiguous(self, Py_ssize_t n)
+    @cython.locals(start=Py_ssize_t)
+    cpdef Py_ssize_t pop_front(self, Py_ssize_t n) except -1
+    @cython.locals(left=Py_ssize_t, dropped=list)
+    cpdef Py_ssize_t pop_back(self, Py_ssize_t n) except -1
+    cpdef clear(self)
+    @cython.locals(start=Py_ssize_t, size=Py_ssize_t)
+    cpdef bytes peek(self, object n=*, object offset=*)
+    cpdef swap(self, IOBuf other)
+
+    @cython.locals(views=list)
+    cdef _append_iobuf(self, IOBuf other)
+    @cython.locals(size=Py_ssize_t, start=Py_ssize_t)
+    cpdef Py_ssize_t _take_views(self, list into, Py_ssize_t limit, object size_hint=*) except -1
+    cdef object _contiguous(self)
+    @cython.locals(room=Py_ssize_t)
+    cdef _drop_blocks(self, Py_ssize_t start)
+
+
+cdef Py_ssize_t _check_count(Py_ssize_t n) except -1

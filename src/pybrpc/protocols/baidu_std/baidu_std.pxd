@@ -1,0 +1,13 @@
+cimport cython
+from pybrpc.iobuf.iobuf cimport IOBuf
+
+
+cdef class BaiduStd:
+    cpdef object parse(self, IOBuf buffer, object limits)
+
+
+@cython.locals(frame=bytes, payload_start=Py_ssize_t, body_end=Py_ssize_t)
+cdef object _parse_small(IOBuf buffer, Py_ssize_t body_size, Py_ssize_t meta_size)
+cdef object _message(object meta, object body, object attachment)
+cdef object _size_of(object attachment)
+cdef IOBuf _pack(bytes meta, object body, object attachment)

@@ -1,0 +1,15 @@
+cimport cython
+from pybrpc.iobuf.iobuf cimport IOBuf
+
+
+cdef class MessageCutter:
+    cdef object _limits
+    cdef object _protocols
+    cdef readonly object broken
+    cdef readonly IOBuf buffer
+    cdef readonly object protocol
+
+    @cython.locals(messages=list)
+    cpdef list cut(self)
+    cpdef object bytes_wanted(self)
+    cdef object _parse_one(self)

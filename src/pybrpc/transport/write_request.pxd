@@ -1,0 +1,17 @@
+from pybrpc.iobuf.iobuf cimport IOBuf
+
+
+cdef class WriteRequest:
+    cdef public IOBuf data
+    cdef public bint is_canceled
+    cdef public object message
+    cdef public WriteRequest next
+    cdef public bint notify_on_success
+    cdef public object on_outcome
+    cdef public object progress
+    cdef public bint shutdown_write
+    cdef public long long size_bytes
+
+
+cdef class _Marker(WriteRequest):
+    cdef object _name

@@ -1,0 +1,193 @@
+"""The meta codec of compiled code against protobuf's own: the same for all messages and bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pybrpc.errors import ProtocolError
+from pybrpc.protocols.baidu_std import meta, meta_codec
+from pybrpc.protocols.message import RpcRequest, RpcResponse, StreamSettings
+from tests.property.test_baidu_std import int32, int64, requests, responses
+
+Outcome = Any
+
+varints = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 127, 128, 2**31, 2**32, 2**63])
+fields = st.integers(1, 15) | st.sampled_from([16, 100, 2**29 - 1])
+
+
+def varint(value: int, padding: int = 0) -> bytes:
+    """`value`, with so many bytes more than are needed."""
+    groups = [value >> shift & 0x7F for shift in range(0, max(1, value.bit_length()), 7)]
+    groups += [0] * padding
+    return bytes([group | 0x80 for group in groups[:-1]] + [groups[-1]])
+
+
+padded_varints = st.builds(varint, varints, st.sampled_from([0, 0, 0, 1, 5, 9]))
+any_bytes = st.binary(max_size=12)
+delimited = any_bytes.map(lambda data: varint(len(data)) + data)
+
+
+def tagged(number: int, wire_type: int, value: bytes, padding: int) -> bytes:
+    return varint(number << 3 | wire_type, padding) + value
+
+
+def fields_of(nested: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    """Fields of any number and wire type; what is delimited may hold `nested` ones."""
+    values = {
+        0: padded_varints,
+        1: st.binary(min_size=8, max_size=8),
+        2: delimited | nested.map(lambda data: varint(len(data)) + data),
+        3: nested,
+        4: st.just(b""),
+        5: st.binary(min_size=4, max_size=4),
+        6: any_bytes,
+    }
+    one = st.sampled_from([0, 0, 0, 2, 2, 2, 1, 5, 3, 4, 6]).flatmap(
+        lambda kind: st.builds(
+            tagged, fields, st.just(kind), values[kind], st.sampled_from([0, 0, 0, 1, 4])
+        )
+    )
+    return st.lists(one, max_size=5).map(b"".join)
+
+
+sound_fields = st.recursive(any_bytes, fields_of, max_leaves=6)
+
+
+def outcome_of(codec: Any, data: bytes) -> Outcome:
+    """All that a reader of the meta can find out, or the error."""
+    try:
+        decoded = codec.decode_meta(data)
+    except ProtocolError as error:
+        return error.text
+    is_request = codec.is_request(decoded)
+    head = (is_request, decoded.correlation_id, decoded.attachment_size)
+    try:
+        return (head, (codec.request_of if is_request else codec.response_of)(decoded, b"", None))
+    except ProtocolError as error:
+        return (head, error.text)
+
+
+def assert_decoded_alike(data: bytes) -> None:
+    assert outcome_of(meta_codec, data) == outcome_of(meta, data)
+
+
+@given(sound_fields)
+@example(b"\x0b\x0c")
+@example(b"\x0a\x04\x1b\x08\x01\x1c")
+@example(b"\x0b" * 101 + b"\x0c" * 101)
+@example(b"\x0b" * 99 + b"\x0c" * 99)
+@example(b"\x22" + varint(2**31))
+@example(b"\x42\x03\x22\x01\x80")
+@example(b"\x4a\x00\x4a\x00")
+@example(b"\x20" + b"\xff" * 9 + b"\x7f")
+@example(b"\x20" + b"\xff" * 10 + b"\x01")
+@example(b"\x80\x80\x80\x80\x10\x00")
+@example(b"\xa0\x80\x80\x80\x00\x01")
+@example(b"\xa0\x80\x80\x80\x80\x00\x01")
+@example(b"\x0a" + varint(0, padding=4))
+@example(b"\x0a" + varint(0, padding=5))
+def test_any_fields_decode_as_protobuf_decodes_them(data: bytes) -> None:
+    assert_decoded_alike(data)
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_decode_as_protobuf_decodes_them(data: bytes) -> None:
+    assert_decoded_alike(data)
+
+
+@given(requests, st.integers(0, 2**31 - 1))
+def test_requests_encode_and_decode_as_with_protobuf(request: RpcRequest, size: int) -> None:
+    data = meta_codec.encode_request_meta(request, size)
+    assert data == meta.encode_request_meta(request, size)
+    assert_decoded_alike(data)
+
+
+@given(responses, st.integers(0, 2**31 - 1))
+def test_responses_encode_and_decode_as_with_protobuf(response: RpcResponse, size: int) -> None:
+    data = meta_codec.encode_response_meta(response, size)
+    assert data == meta.encode_response_meta(response, size)
+    assert_decoded_alike(data)
+
+
+@given(requests.map(lambda request: meta.encode_request_meta(request, 5)), st.data())
+def test_every_cut_and_a_damaged_byte_decode_as_with_protobuf(
+    data: bytes, draw: st.DataObject
+) -> None:
+    for end in range(len(data)):
+        assert_decoded_alike(data[:end])
+    damaged = bytearray(data)
+    damaged[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    assert_decoded_alike(bytes(damaged))
+
+
+class Number(int):
+    """An int that is not exactly one."""
+
+
+class Index:
+    def __index__(self) -> int:
+        return 7
+
+
+odd_values: st.SearchStrategy[Any] = st.sampled_from(
+    [2**31, -(2**31) - 1, 2**63, -(2**63) - 1, 1.0, "x", b"x", "\udcff", b"", True, Number(3)]
+    + [Index(), [], (), None, bytearray(b"y"), memoryview(b"z")]
+)
+
+fields_of_requests = st.fixed_dictionaries(
+    {},
+    optional={
+        field.name: odd_values
+        for field in dataclasses.fields(RpcRequest)
+        if field.name not in ("body", "attachment", "stream_settings", "user_fields")
+    },
+)
+
+
+def encoded(encode: Callable[[Any, int], bytes], message: Any, size: int) -> Outcome:
+    try:
+        return encode(message, size)
+    except Exception as error:
+        return type(error), str(error)
+
+
+@given(fields_of_requests, st.integers(-5, 5) | int32 | int64)
+def test_values_that_do_not_fit_are_refused_as_protobuf_refuses_them(
+    values: dict[str, Any], size: int
+) -> None:
+    request = RpcRequest(**{"correlation_id": 1, "service": "S", "method": "M", **values})
+    assert encoded(meta_codec.encode_request_meta, request, size) == encoded(
+        meta.encode_request_meta, request, size
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        StreamSettings(2**63),
+        StreamSettings(1, need_feedback=2),  # type: ignore[arg-type]
+        StreamSettings(1, extra_stream_ids=("x",)),  # type: ignore[arg-type]
+        StreamSettings(None),  # type: ignore[arg-type]
+    ],
+)
+def test_odd_stream_settings_are_refused_as_protobuf_refuses_them(
+    settings: StreamSettings,
+) -> None:
+    response = RpcResponse(1, stream_settings=settings)
+    assert encoded(meta_codec.encode_response_meta, response, 0) == encoded(
+        meta.encode_response_meta, response, 0
+    )
+
+
+@pytest.mark.parametrize("user_fields", [{"a": 1}, {1: "a"}, {"a": b"b"}, {"a": "\udc80\ud800"}])
+def test_odd_user_fields_are_refused_as_protobuf_refuses_them(user_fields: Any) -> None:
+    response = RpcResponse(1, user_fields=user_fields)
+    assert encoded(meta_codec.encode_response_meta, response, 0) == encoded(
+        meta.encode_response_meta, response, 0
+    )

@@ -1,0 +1,149 @@
+"""Which form of the hot modules runs, and that their two files agree."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pybrpc
+from pybrpc.base import implementation
+from pybrpc.base.implementation import HOT_MODULES, HotModule, choose, find_hot_module
+
+ROOT = Path(pybrpc.__file__).parent
+DECLARED = sorted(ROOT.rglob("*.pxd"))
+
+
+def modules_with(built: list[bool]) -> list[HotModule]:
+    extension = Path("there.so")
+    return [
+        HotModule(f"pybrpc.m{number}", Path(f"m{number}.py"), extension if is_built else None)
+        for number, is_built in enumerate(built)
+    ]
+
+
+@pytest.mark.parametrize("wanted", [None, ""])
+def test_what_is_there_runs(wanted: str | None) -> None:
+    assert choose(wanted, modules_with([True, True])) == "compiled"
+    assert choose(wanted, modules_with([False, False])) == "python"
+
+
+@pytest.mark.parametrize("built", [[True, True], [False, False], [True, False]])
+def test_python_can_always_be_had(built: list[bool]) -> None:
+    assert choose("python", modules_with(built)) == "python"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "built", "why"),
+    [
+        ("compiled", [False, False], "is not compiled"),
+        ("compiled", [True, False], r"in part, without pybrpc\.m1"),
+        (None, [True, False], r"in part, without pybrpc\.m1"),
+        ("cython", [True, True], "'cython'"),
+    ],
+)
+def test_what_cannot_be_had_is_an_error(wanted: str | None, built: list[bool], why: str) -> None:
+    with pytest.raises(ImportError, match=why):
+        choose(wanted, modules_with(built))
+
+
+def test_an_extension_older_than_its_source_is_an_error(tmp_path: Path) -> None:
+    suffix = implementation.EXTENSION_SUFFIXES[0]
+    for name in ("hot.py", "hot.pxd", f"hot{suffix}"):
+        (tmp_path / name).touch()
+    for name, time in (("hot.py", 100), ("hot.pxd", 100), (f"hot{suffix}", 200)):
+        os.utime(tmp_path / name, (time, time))
+    assert choose(None, [find_hot_module("pybrpc.hot", tmp_path)]) == "compiled"
+    os.utime(tmp_path / "hot.pxd", (300, 300))
+    with pytest.raises(ImportError, match=r"pybrpc\.hot changed after"):
+        choose(None, [find_hot_module("pybrpc.hot", tmp_path)])
+    # As installed, without what compiles it.
+    (tmp_path / "hot.pxd").unlink()
+    os.utime(tmp_path / "hot.py", (300, 300))
+    assert choose(None, [find_hot_module("pybrpc.hot", tmp_path)]) == "compiled"
+
+
+WHERE_FROM = """
+import importlib, sys, pybrpc
+from pybrpc.base.implementation import HOT_MODULES
+files = [importlib.import_module(name).__file__ for name in HOT_MODULES]
+print(pybrpc.__impl__, {file.rpartition(".")[2] for file in files})
+"""
+
+
+def loaded_with(wanted: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYBRPC_IMPL": wanted}
+    command = [sys.executable, "-c", WHERE_FROM]
+    return subprocess.run(
+        command, cwd=ROOT.parent, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_python_loads_the_sources_whatever_lies_beside_them() -> None:
+    assert loaded_with("python").stdout == "python {'py'}\n"
+
+
+def test_every_hot_module_runs_compiled_or_none() -> None:
+    result = loaded_with("compiled")
+    if pybrpc.__impl__ == "compiled":
+        assert result.stdout == "compiled {'so'}\n"
+    else:
+        assert result.stdout == "compiled {'so'}\n" or "ImportError" in result.stderr
+
+
+def test_this_run_is_what_was_asked_for() -> None:
+    assert pybrpc.__impl__ == (os.environ.get("PYBRPC_IMPL") or pybrpc.__impl__)
+    files = {str(sys.modules[name].__file__)[-3:] for name in HOT_MODULES if name in sys.modules}
+    assert files == {".so" if pybrpc.__impl__ == "compiled" else ".py"}
+
+
+@pytest.mark.skipif(not DECLARED, reason="an installed package has no .pxd files")
+def test_the_hot_modules_are_those_that_have_a_pxd() -> None:
+    names = [".".join(("pybrpc", *path.relative_to(ROOT).with_suffix("").parts)) for path in DECLARED]
+    assert sorted(HOT_MODULES) == names
+
+
+@pytest.mark.parametrize("declarations", DECLARED, ids=lambda path: path.stem)
+def test_a_pxd_declares_the_attributes_of_its_classes(declarations: Path) -> None:
+    source = declarations.with_suffix(".py")
+    in_source = attributes_in_source(source)
+    for name, attributes in attributes_in_pxd(declarations).items():
+        assert attributes == in_source[name], f"{name} in {declarations.name}"
+
+
+def attributes_in_pxd(path: Path) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    name = ""
+    for line in path.read_text().splitlines():
+        if started := re.match(r"cdef class (\w+)", line):
+            name = started[1]
+            found[name] = set()
+        elif line and not line.startswith(" "):
+            name = ""
+        elif name and (field := re.match(r"    cdef [^()]*?(\w+)$", line)):
+            found[name].add(field[1])
+    return found
+
+
+def attributes_in_source(path: Path) -> dict[str, set[str]]:
+    """What `__slots__` says, or the fields of a dataclass."""
+    return {
+        node.name: slots_of(node)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def slots_of(node: ast.ClassDef) -> set[str]:
+    fields = set()
+    for part in node.body:
+        if isinstance(part, ast.Assign) and ast.unparse(part.targets[0]) == "__slots__":
+            return set(ast.literal_eval(part.value))
+        if isinstance(part, ast.AnnAssign):
+            fields.add(ast.unparse(part.target))
+    return fields
