@@ -32,8 +32,12 @@ HOT_MODULES = (
     "pybrpc.protocols.message",
     "pybrpc.transport.backlog",
     "pybrpc.transport.message_cutter",
+    "pybrpc.transport.pending_writes",
+    "pybrpc.transport.reader",
+    "pybrpc.transport.socket",
     "pybrpc.transport.write_queue",
     "pybrpc.transport.write_request",
+    "pybrpc.transport.writer",
 )
 """Every module that has a `.pxd`."""
 

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from pybrpc.errors import ErrorCode, Phase, ProtocolError, RpcError, make_rpc_error
-from pybrpc.iobuf import IOBuf
+from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.transport.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.layer import ConnectionLayer
 from pybrpc.transport.message_cutter import MessageCutter

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
-from pybrpc.iobuf import IOBuf
+from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.transport import room
 from pybrpc.transport.app_connect import AppConnect
 from pybrpc.transport.backlog import Backlog

@@ -31,7 +31,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pybrpc.errors import OvercrowdedError, Phase, RpcError
-from pybrpc.iobuf import IOBuf
+from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.delivery import Delivery, deliver
 from pybrpc.transport.event_dispatcher import DispatcherClosedError

@@ -1,0 +1,25 @@
+cimport cython
+from pybrpc.transport.socket cimport Socket
+
+
+cdef class SocketReader:
+    cdef object _cutter
+    cdef object _discard_left
+    cdef bint _is_discarding
+    cdef bint _is_paused
+    cdef bint _pauses_when_crowded
+    cdef readonly object bytes_read
+    cdef readonly bint has_ended
+    cdef readonly object messages_read
+    cdef readonly object reads
+
+    @cython.locals(count=Py_ssize_t)
+    cpdef on_readable(self, Socket socket)
+
+    cdef Py_ssize_t _read(self, Socket socket, object layer) except? -2
+    cdef _read_on(self, Socket socket)
+    @cython.locals(messages=list)
+    cdef _cut(self, Socket socket)
+    cdef _end(self, Socket socket)
+    cdef _discard(self, Socket socket, Py_ssize_t count)
+    cdef _pause(self, Socket socket)
