@@ -24,6 +24,11 @@ from types import ModuleType
 
 HOT_MODULES = (
     "pybrpc.base.gil_atomic",
+    "pybrpc.client.attempt",
+    "pybrpc.client.call",
+    "pybrpc.client.call_record",
+    "pybrpc.client.connection",
+    "pybrpc.client.rpc_connection",
     "pybrpc.iobuf.blocks",
     "pybrpc.iobuf.gather",
     "pybrpc.iobuf.iobuf",

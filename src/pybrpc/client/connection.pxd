@@ -1,0 +1,8 @@
+cdef class ClientConnection:
+    cdef readonly bint _tells_free
+    cdef public bint is_logged_off
+    cdef public object owner
+    cdef readonly object socket
+    cdef readonly object timeouts
+
+    cpdef on_messages(self, object socket, list messages)
