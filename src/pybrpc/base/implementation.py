@@ -35,6 +35,8 @@ HOT_MODULES = (
     "pybrpc.protocols.baidu_std.baidu_std",
     "pybrpc.protocols.baidu_std.meta_codec",
     "pybrpc.protocols.message",
+    "pybrpc.rpc.controller",
+    "pybrpc.server.server_call",
     "pybrpc.transport.backlog",
     "pybrpc.transport.message_cutter",
     "pybrpc.transport.pending_writes",
