@@ -6,7 +6,7 @@ cdef class BaiduStd:
     cpdef object parse(self, IOBuf buffer, object limits)
 
 
-@cython.locals(frame=bytes, payload_start=Py_ssize_t, body_end=Py_ssize_t)
+@cython.locals(payload_start=Py_ssize_t, body_end=Py_ssize_t)
 cdef object _parse_small(IOBuf buffer, Py_ssize_t body_size, Py_ssize_t meta_size)
 cdef object _message(object meta, object body, object attachment)
 cdef object _size_of(object attachment)

@@ -255,3 +255,13 @@ def test_request_with_a_field_that_does_not_fit_is_refused(wrong: dict[str, obje
 def test_response_with_a_field_that_does_not_fit_is_refused() -> None:
     with pytest.raises(BadResponseError, match="Fail to pack response"):
         PROTOCOL.pack_response(RpcResponse(1, error_code=2**31))
+
+
+@pytest.mark.parametrize("payload_bytes", range(4070, 4100))
+def test_frames_of_about_the_size_up_to_which_they_are_copied(payload_bytes: int) -> None:
+    """Alone in a block and with more behind them: as bytes, as a copy and as a view."""
+    request = RpcRequest(1, "S", "M", bytes(payload_bytes), IOBuf(b"abc"))
+    frame = bytes(PROTOCOL.pack_request(request))
+    buffer = IOBuf(frame + frame + bytes(9000))
+    for _ in range(2):
+        assert PROTOCOL.parse(buffer, ParseLimits()) == request
