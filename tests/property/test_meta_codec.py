@@ -136,8 +136,10 @@ class Index:
 
 
 odd_values: st.SearchStrategy[Any] = st.sampled_from(
-    [2**31, -(2**31) - 1, 2**63, -(2**63) - 1, 1.0, "x", b"x", "\udcff", b"", True, Number(3)]
-    + [Index(), [], (), None, bytearray(b"y"), memoryview(b"z")]
+    [
+        *(2**31, -(2**31) - 1, 2**63, -(2**63) - 1, 1.0, True, Number(3), Index(), None),
+        *("x", b"x", "\udcff", b"", [], (), bytearray(b"y"), memoryview(b"z")),
+    ]
 )
 
 fields_of_requests = st.fixed_dictionaries(

@@ -104,7 +104,9 @@ def test_this_run_is_what_was_asked_for() -> None:
 
 @pytest.mark.skipif(not DECLARED, reason="an installed package has no .pxd files")
 def test_the_hot_modules_are_those_that_have_a_pxd() -> None:
-    names = [".".join(("pybrpc", *path.relative_to(ROOT).with_suffix("").parts)) for path in DECLARED]
+    names = [
+        ".".join(("pybrpc", *path.relative_to(ROOT).with_suffix("").parts)) for path in DECLARED
+    ]
     assert sorted(HOT_MODULES) == names
 
 

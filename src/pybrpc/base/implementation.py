@@ -48,7 +48,7 @@ HOT_MODULES = (
 )
 """Every module that has a `.pxd`."""
 
-_REBUILD = "Build it again (pip install . with PYBRPC_BUILD=compiled; in a source tree: make compiled)"
+_REBUILD = "Build it again (make compiled, or PYBRPC_BUILD=compiled pip install .)"
 _USE_PYTHON = "set PYBRPC_IMPL=python"
 
 
@@ -78,7 +78,7 @@ def find_hot_module(name: str, root: Path) -> HotModule:
 
 
 def choose(wanted: str | None, modules: Sequence[HotModule]) -> str:
-    """"python" or "compiled"; ImportError if `wanted` or what was built makes no sense."""
+    """What to run, "python" or "compiled"; ImportError if `wanted` or what was built is senseless."""
     if wanted not in (None, "", "python", "compiled"):
         raise ImportError(f"PYBRPC_IMPL is python, compiled, or not set; not {wanted!r}")
     missing = [module.name for module in modules if module.extension is None]
@@ -89,8 +89,9 @@ def choose(wanted: str | None, modules: Sequence[HotModule]) -> str:
             raise ImportError(f"PYBRPC_IMPL=compiled, but pybrpc is not compiled. {_REBUILD}")
         return "python"
     if missing:
+        names = ", ".join(missing)
         raise ImportError(
-            f"pybrpc is compiled in part, without {', '.join(missing)}. {_REBUILD}, or {_USE_PYTHON}"
+            f"pybrpc is compiled in part, without {names}. {_REBUILD}, or {_USE_PYTHON}"
         )
     stale = [module.name for module in modules if module.is_stale]
     if stale:

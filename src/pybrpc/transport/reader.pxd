@@ -3,7 +3,7 @@ from pybrpc.transport.socket cimport Socket
 
 
 cdef class SocketReader:
-    cdef object _cutter
+    cdef readonly object _cutter
     cdef object _discard_left
     cdef bint _is_discarding
     cdef bint _is_paused

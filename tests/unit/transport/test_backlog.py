@@ -68,7 +68,10 @@ class BelievesTheFirstCount(SteppingBacklog):
     def try_add(self, size: int, ignore_limit: bool) -> bool:
         if self.is_crowded and not ignore_limit:
             return False
-        if self._counted.increment_and_get(size + module._REQUEST) & module._BYTES > self.high_water:
+        if (
+            self._counted.increment_and_get(size + module._REQUEST) & module._BYTES
+            > self.high_water
+        ):
             self.is_crowded = True
         return True
 

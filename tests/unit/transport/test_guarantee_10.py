@@ -140,6 +140,7 @@ def test_guarantee_10_closed_by_another_thread_at_the_first_write(
     in_threads(2, run)
 
 
+@pytest.mark.python_only
 def test_guarantee_10_closed_between_the_first_write_and_its_connector(
     step: StepDispatcher, silent_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ class Interruption:
         return self.left <= 0
 
 
+@pytest.mark.python_only
 @pytest.mark.parametrize("situation", ["idle", "parked", "put off", "failed", "crowded"])
 def test_guarantee_4_reentrant_at_every_bytecode_of_start_write(
     make_step: MakeStep, make_wire: MakeWire, situation: str

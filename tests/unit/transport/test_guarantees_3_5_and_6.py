@@ -64,6 +64,7 @@ def test_guarantee_3_never_makes_more_than_one_system_call(
     assert len(calls) == 1
 
 
+@pytest.mark.python_only
 def test_guarantee_3_takes_as_many_steps_however_much_is_queued(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
