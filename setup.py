@@ -56,6 +56,8 @@ def hot_modules() -> list[Extension]:
         source = declarations.with_suffix(".py").relative_to(SOURCES)
         name = ".".join(source.with_suffix("").parts)
         found.append(Extension(name, [str(Path("src") / source)], extra_compile_args=flags))
+    if not found:
+        raise SystemExit("the .pxd files are missing, so nothing can be compiled")
     return found
 
 

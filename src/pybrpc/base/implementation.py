@@ -78,7 +78,7 @@ def find_hot_module(name: str, root: Path) -> HotModule:
 
 
 def choose(wanted: str | None, modules: Sequence[HotModule]) -> str:
-    """What to run, "python" or "compiled"; ImportError if `wanted` or what was built is senseless."""
+    """What to run, "python" or "compiled"; ImportError if that can't be said."""
     if wanted not in (None, "", "python", "compiled"):
         raise ImportError(f"PYBRPC_IMPL is python, compiled, or not set; not {wanted!r}")
     missing = [module.name for module in modules if module.extension is None]
