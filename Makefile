@@ -70,8 +70,8 @@ $(VENV)/made:
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-$(STAMP)-compiled: pyproject.toml setup.py $(HOT) $(HOT:.pxd=.py) $(VENV)/made
-	PYBRPC_BUILD=compiled $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+$(STAMP)-compiled: setup.py $(HOT) $(HOT:.pxd=.py) $(STAMP)-build
+	PYBRPC_BUILD=compiled $(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
 $(STAMP)-%: pyproject.toml $(VENV)/made
