@@ -71,8 +71,9 @@ $(VENV)/made:
 	@touch $@
 
 $(STAMP)-compiled: setup.py $(HOT) $(HOT:.pxd=.py) $(STAMP)-build
+	@touch $@.began
 	PYBRPC_BUILD=compiled $(BIN)/python setup.py --quiet build_ext --inplace
-	@touch $@
+	@mv $@.began $@
 
 $(STAMP)-%: pyproject.toml $(VENV)/made
 	PYBRPC_BUILD=python $(BIN)/python -m pip install --quiet --disable-pip-version-check \
