@@ -9,6 +9,8 @@ cdef class Socket:
     cdef readonly object _closing
     cdef readonly object _connecting
     cdef readonly object _fail_token
+    cdef readonly object _is_attended
+    cdef readonly object _is_awaited
     cdef readonly SocketReader _reader
     cdef readonly object _refused
     cdef readonly object _sock
