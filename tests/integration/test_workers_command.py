@@ -20,7 +20,7 @@ from tests.peers.redis_server import free_port
 from tests.peers.supervised import APPS, call, is_alive
 from tests.unit.server.serving import wait_until
 
-COMMAND = [sys.executable, "-m", "pybrpc.server.workers.command", "serve"]
+COMMAND = [sys.executable, "-m", "pybrpc", "serve"]
 
 
 class Serving:

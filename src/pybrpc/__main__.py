@@ -1,0 +1,10 @@
+"""python -m pybrpc serve: as the command `pybrpc`."""
+
+from __future__ import annotations
+
+import sys
+
+from pybrpc.server.workers.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())
