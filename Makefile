@@ -24,7 +24,7 @@ COMPILED := $(if $(filter compiled,$(IMPL)),$(STAMP)-compiled)
 HOT := $(shell find src -name '*.pxd')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak docs compiled clean
+.PHONY: help demo test check bench soak fuzz docs compiled clean
 .DELETE_ON_ERROR:
 
 help:
@@ -33,6 +33,7 @@ help:
 	@echo "make check   format, lint, types, storeys"
 	@echo "make bench   calls per second, grpcio beside us (ARGS: --quick, --json FILE, ...)"
 	@echo "make soak    half an hour of calls through a faulty proxy (ARGS: --minutes, --seed, ...)"
+	@echo "make fuzz    a minute of hostile bytes for each parser  (ARGS: targets, --seconds, ...)"
 	@echo "make docs    the documentation, into site/"
 	@echo "make compiled   the hot modules, compiled into src/ (IMPL=compiled does it when needed)"
 	@echo "make clean   remove .venv/ and all that was built"
@@ -54,6 +55,9 @@ bench: $(STAMP)-bench $(COMPILED)
 
 soak: $(STAMP)-soak $(COMPILED)
 	$(BIN)/python -m soak $(ARGS)
+
+fuzz: $(STAMP)-fuzz $(COMPILED)
+	$(BIN)/python -m fuzz $(ARGS)
 
 docs: $(STAMP)-docs
 	$(BIN)/properdocs build --strict $(ARGS)

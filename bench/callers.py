@@ -26,7 +26,9 @@ class Callers:
         if self._first_error is not None:
             raise CallersFailedError("a call failed") from self._first_error
 
-    def run_threads(self, works: Sequence[Callable[[], object]], measure: Callable[[], None]) -> None:
+    def run_threads(
+        self, works: Sequence[Callable[[], object]], measure: Callable[[], None]
+    ) -> None:
         """Run each of `works` in a thread, `measure` in this one; wait for all."""
 
         def run(work: Callable[[], object]) -> None:

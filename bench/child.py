@@ -10,16 +10,15 @@ python -m bench.child redis CLIENT WORK WINDOW PORT  the same, of a redis-server
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
+import traceback
 from collections.abc import Callable
 
-from bench.client_run import run_client
 from bench.figures import Figures
-from bench.flood import run_flood
 from bench.meter import Meter, cpu_s
 from bench.peers import ENTRIES
-from bench.redis_clients import run_redis_client
 from bench.server_run import run_server
 from bench.work import Window, parse_work
 
@@ -45,14 +44,35 @@ def measure(run: Run, name: str, work: str, window: str, *port: str) -> None:
     say(json.dumps(run(name, parse_work(work), times, Meter(say), *map(int, port))))
 
 
-RUNS: dict[str, Run] = {"call": run_client, "flood": run_flood, "redis": run_redis_client}
+RUNS = {
+    "call": "bench.client_run:run_client",
+    "flood": "bench.flood:run_flood",
+    "redis": "bench.redis_clients:run_redis_client",
+}
+"""Imported when needed, so that no library is where it could disturb another."""
 
 
 def main(role: str, *arguments: str) -> None:
     if role == "serve":
         serve(*arguments)
-    else:
-        measure(RUNS[role], *arguments)
+        return
+    module, name = RUNS[role].split(":")
+    try:
+        measure(getattr(importlib.import_module(module), name), *arguments)
+    except Exception as error:
+        traceback.print_exc()
+        sys.exit(in_a_line(root_of(error)))
+
+
+def root_of(error: BaseException) -> BaseException:
+    """What began it: the first of a group, the cause of a cause."""
+    while inner := error.exceptions[0] if isinstance(error, ExceptionGroup) else error.__cause__:
+        error = inner
+    return error
+
+
+def in_a_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 if __name__ == "__main__":

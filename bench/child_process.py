@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import subprocess
@@ -26,11 +27,9 @@ class ChildProcess:
     It is in a process group of its own, so Ctrl-C is this process's business alone.
     """
 
-    def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str], name: str
-    ) -> None:
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], name: str) -> None:
         self._name = name
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
         self._process = subprocess.Popen(
             arguments,
             stdin=subprocess.PIPE,
@@ -88,10 +87,8 @@ class ChildProcess:
 
     def ask_to_end(self) -> None:
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(OSError):  # it has ended, with something unread
             self._process.stdin.close()
-        except OSError:
-            pass  # it has ended, with something unread
 
     def close(self) -> None:
         """Ask it to end, wait, kill it if it doesn't."""

@@ -1,7 +1,8 @@
 """python -m bench.profile: where the time goes in the client and in the server, by cProfile.
 
 Times are processor time; who waits spends none. The profiler makes Python calls dearer and C
-calls hardly so: read the shares, not the seconds.
+calls hardly so: read the shares, not the seconds. Compiled modules don't show in it:
+PYBRPC_IMPL=python.
 """
 
 from __future__ import annotations
@@ -11,33 +12,41 @@ import pstats
 import subprocess
 import sys
 
-from bench.closed_loop import Window
-from bench.loads import Load, Style
-from bench.peers import LIBRARIES, peer_for
-from bench.processes import measure, running_server
+from bench.client_process import run_client_process
+from bench.client_run import run_client
+from bench.figures import Figures
+from bench.meter import Meter
+from bench.peers import ENTRIES
+from bench.server_run import run_server
+from bench.site import Site
 from bench.thread_profiler import ThreadProfiler
+from bench.work import SMALL_BYTES, ClosedLoop, Window
 
 
-def profile_client(library: str, load: Load, window: Window) -> pstats.Stats:
+def profile_client(peer: str, work: ClosedLoop, window: Window) -> pstats.Stats:
     """The client runs here, under the profiler, the server in a process of its own."""
-    with running_server(library, load.style) as port, ThreadProfiler() as profiler:
-        rate = peer_for(library, load.style).run_client(load, port, window)
-    print(f"Client of {library} with {load}: {rate:,.0f} calls/s under the profiler")
+    with Site() as site:
+        port = site.server(ENTRIES[peer].server or peer).port
+        with ThreadProfiler() as profiler:
+            tell("Client", peer, run_client(peer, work, window, Meter(), port))
     return profiler.statistics()
 
 
-def profile_server(library: str, load: Load, window: Window) -> pstats.Stats:
+def profile_server(peer: str, work: ClosedLoop, window: Window) -> pstats.Stats:
     """The server runs here, under the profiler, the client in a process of its own."""
     ports: list[int] = []
-    rates: list[float] = []
+
+    def call_from_elsewhere() -> None:
+        tell("Server", peer, run_client_process("call", peer, work, window, ports[0]))
+
     with ThreadProfiler() as profiler:
-        peer_for(library, load.style).serve(
-            load.style,
-            on_ready=ports.append,
-            wait_for_end=lambda: rates.append(measure(library, load, ports[0], window)),
-        )
-    print(f"Server of {library} with {load}: {rates[0]:,.0f} calls/s under the profiler")
+        server = ENTRIES[ENTRIES[peer].server or peer]
+        run_server(server, 0, ports.append, call_from_elsewhere)
     return profiler.statistics()
+
+
+def tell(side: str, peer: str, figures: Figures) -> None:
+    print(f"{side} of {peer}: {figures['calls_per_s']:,.0f} calls/s under the profiler")
 
 
 SIDES = {"client": profile_client, "server": profile_server}
@@ -45,8 +54,9 @@ SIDES = {"client": profile_client, "server": profile_server}
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
-    parser.add_argument("--load", type=Load.parse, default=Load(64, Style.THREADS))
-    parser.add_argument("--library", choices=LIBRARIES, default=LIBRARIES[0])
+    parser.add_argument("--peer", choices=ENTRIES, default="pybrpc")
+    parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--size", type=int, default=SMALL_BYTES, help="bytes of a message")
     parser.add_argument("--side", choices=SIDES, help="only this one")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rows", type=int, default=30)
@@ -55,8 +65,9 @@ def main() -> None:
     if arguments.side is None:
         profile_both()
         return
+    work = ClosedLoop(arguments.in_flight, arguments.size)
     window = Window(warm_up_s=0.2, measure_s=arguments.seconds)
-    found = SIDES[arguments.side](arguments.library, arguments.load, window)
+    found = SIDES[arguments.side](arguments.peer, work, window)
     found.strip_dirs().sort_stats(arguments.sort).print_stats(arguments.rows)
 
 

@@ -30,7 +30,7 @@ def pybrpc_client(port: int, together: int) -> Iterator[Get]:
 
     with RedisChannel(f"127.0.0.1:{port}", timeout=TIMEOUT_S) as channel:
 
-        def get_many() -> str:
+        def get_many() -> bytes:
             request = RedisRequest()
             for _ in range(together):
                 request.add("GET", KEY)
@@ -52,7 +52,7 @@ def redis_py_client(port: int, together: int, parser: str) -> Iterator[Get]:
     )
     client: Any = redis.Redis(connection_pool=pool)
 
-    def get_many() -> str:
+    def get_many() -> bytes:
         pipeline = client.pipeline(transaction=False)
         for _ in range(together):
             pipeline.get(KEY)

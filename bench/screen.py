@@ -1,4 +1,4 @@
-"""What the bench shows: the table of what is measured now, how far it is, and all tables at last."""
+"""What the bench shows: what is measured now, how far it is, and all tables at last."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from bench.measures import MEASURES
 from bench.rounds import Plan
 from bench.samples import Cell, Sample, Samples
 
-FILE_WIDTH = 150
+FILE_WIDTH = 110
 """Characters a line of a table may have where there is no terminal."""
+MOST_WITH_RANGES = 4
+"""With more peers a table has medians alone, or it would be wider than a terminal."""
 
 
 class Progress:
@@ -64,21 +66,25 @@ def table(plan: Plan, samples: Samples, measure: str) -> Table:
     """The first figure of a measure: a row for each point, a column for each peer."""
     found = MEASURES[measure]
     figure = found.tables[0]
-    grid = Table(title=f"{found.title}: {SHOWN[figure].title}")
+    peers = plan.peers(measure)
+    is_narrow = len(peers) <= MOST_WITH_RANGES
+    grid = Table(title=f"{found.title}: {SHOWN[figure].title}, median" + " [range]" * is_narrow)
     grid.add_column(found.axis)
-    for peer in plan.peers(measure):
+    for peer in peers:
         grid.add_column(peer, justify="right")
     for point in plan.points(measure):
-        cells = [Cell(measure, peer, point) for peer in plan.peers(measure)]
-        grid.add_row(point, *(entry(samples, cell, figure) for cell in cells))
+        cells = [Cell(measure, peer, point) for peer in peers]
+        grid.add_row(point, *(entry(samples, cell, figure, is_narrow) for cell in cells))
     return grid
 
 
-def entry(samples: Samples, cell: Cell, figure: str) -> str:
-    """ "26.1 [25.3..27.0]", or nothing while there are no numbers."""
+def entry(samples: Samples, cell: Cell, figure: str, with_range: bool = True) -> str:
+    """ "26.1 [25.3..27.0]", "26.1" or nothing, as the rounds so far have given."""
     spread = samples.spread(cell, figure)
     if spread is None:
         return "failed" if cell in samples.failures() else ""
     divisor = SHOWN[figure].divisor
+    if spread.low == spread.high or not with_range:
+        return digits(spread.median / divisor)
     median, low, high = (digits(n / divisor) for n in (spread.median, spread.low, spread.high))
     return f"{median} [{low}..{high}]"

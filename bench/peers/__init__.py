@@ -101,7 +101,7 @@ _ALL = (
         "grpc.aio",
         "grpcio_aio:PEER",
         Kind.AIO,
-        f"{_TASKS}; server: grpc.aio.server()",
+        f"{_TASKS}; server: grpc.aio.server(), which may have 10,000 requests waiting",
         GRPCIO,
         "grpcio",
     ),

@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
-from bench.peers.header import HEADER
 from bench.peers.answers import aio_echo
+from bench.peers.header import HEADER
 from bench.peers.peer import AioCall, NoStatistics, OnReady, WaitForEnd
 
 OnFrame = Callable[[int, int, bytes], None]

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from bench.echo_messages import EchoRequest, EchoResponse
-from bench.peers.grpcio_service import echo_handlers, echo_stub
+from bench.peers.grpcio_service import SERVER_OPTIONS, echo_handlers, echo_stub
 from bench.peers.peer import AioCall, NoStatistics, OnReady, WaitForEnd
 from bench.work import TIMEOUT_S
 
@@ -29,7 +29,7 @@ class GrpcioAio:
         async def echo(request: Any, context: Any) -> Any:
             return EchoResponse(payload=await answer(request.payload, request.sleep_us))
 
-        server = grpc.aio.server()
+        server = grpc.aio.server(options=SERVER_OPTIONS)
         server.add_generic_rpc_handlers((echo_handlers(echo),))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

@@ -8,6 +8,12 @@ import grpc
 
 from bench.echo_messages import METHOD_PATH, PACKAGE, EchoRequest, EchoResponse
 
+SERVER_OPTIONS = (
+    ("grpc.server.max_pending_requests", 10_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
+)
+"""From the 1000 that are the default on, it cancels requests at random."""
+
 
 def echo_handlers(behaviour: Any) -> grpc.GenericRpcHandler:
     """What a generated add_EchoServiceServicer_to_server registers."""

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from bench.echo_messages import EchoRequest, EchoResponse
-from bench.peers.grpcio_service import echo_handlers, echo_stub
+from bench.peers.grpcio_service import SERVER_OPTIONS, echo_handlers, echo_stub
 from bench.peers.peer import Call, NoStatistics, OnAnswer, OnReady, WaitForEnd
 from bench.work import TIMEOUT_S
 
@@ -39,7 +39,7 @@ class GrpcioSync:
         def echo(request: Any, context: grpc.ServicerContext) -> Any:
             return EchoResponse(payload=answer(request.payload, request.sleep_us))
 
-        server = grpc.server(futures.ThreadPoolExecutor(SERVER_THREADS))
+        server = grpc.server(futures.ThreadPoolExecutor(SERVER_THREADS), options=SERVER_OPTIONS)
         server.add_generic_rpc_handlers((echo_handlers(echo),))
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from bench.figures import Figures
 
-Call = Callable[[bytes, int], Any]
+Call = Callable[[Any, int], Any]
 """`call(payload, sleep_us)`: send it, wait for the echo, return its bytes. `sleep_us`: how long the
 server shall sleep first. A server answers with what its own `Call` returns."""
-AioCall = Callable[[bytes, int], Awaitable[Any]]
+AioCall = Callable[[Any, int], Awaitable[Any]]
 
 OnReady = Callable[[int], None]
 """Told the port of a server that now listens on 127.0.0.1."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import zmq
 import zmq.asyncio
@@ -18,7 +19,7 @@ class PyzmqAioClient(NoStatistics):
         self._number = 0
         self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
 
-    async def call(self, payload: bytes, sleep_us: int) -> bytes:
+    async def call(self, payload: bytes, sleep_us: int) -> Any:
         self._number += 1
         head = sleep_us.to_bytes(4, "big") + self._number.to_bytes(8, "big")
         future = self._waiting[head] = asyncio.get_running_loop().create_future()

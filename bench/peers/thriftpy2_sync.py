@@ -22,6 +22,8 @@ SERVICE: Any = thriftpy2.load(
     str(Path(__file__).parent / "echo.thrift"), module_name="bench_echo_thrift"
 ).EchoService
 TIMEOUT_MS = int(TIMEOUT_S * 1000)
+PROTOCOL: Any = TCyBinaryProtocolFactory()  # type: ignore[no-untyped-call]
+TRANSPORT = TCyBufferedTransportFactory()
 
 
 class Handler:
@@ -29,15 +31,16 @@ class Handler:
         self.echo = answer
 
 
-class PortedSocket(TServerSocket):  # type: ignore[misc]
+class PortedSocket(TServerSocket):
     """Listens on a free port, and says on which."""
 
     def __init__(self, on_ready: OnReady) -> None:
-        super().__init__("127.0.0.1", 0, client_timeout=None)
+        super().__init__("127.0.0.1", 0, client_timeout=None)  # type: ignore[no-untyped-call]
         self._on_ready = on_ready
 
     def listen(self) -> None:
-        super().listen()
+        super().listen()  # type: ignore[no-untyped-call]
+        assert self.sock is not None
         self._on_ready(self.sock.getsockname()[1])
 
 
@@ -51,8 +54,8 @@ class Thriftpy2Client(NoStatistics):
             SERVICE,
             "127.0.0.1",
             self._port,
-            proto_factory=TCyBinaryProtocolFactory(),
-            trans_factory=TCyBufferedTransportFactory(),
+            proto_factory=PROTOCOL,
+            trans_factory=TRANSPORT,
             timeout=TIMEOUT_MS,
         )
         self._clients.callback(client.close)
@@ -65,8 +68,8 @@ class Thriftpy2Sync:
         server = TThreadedServer(
             TProcessor(SERVICE, Handler(answer)),
             PortedSocket(on_ready),
-            iprot_factory=TCyBinaryProtocolFactory(),
-            itrans_factory=TCyBufferedTransportFactory(),
+            iprot_factory=PROTOCOL,
+            itrans_factory=TRANSPORT,
             daemon=True,
         )
         threading.Thread(target=server.serve, daemon=True).start()

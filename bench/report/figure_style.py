@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ OURS = ("#c0392b", "#e67e22", "#8e44ad", "#f1c40f")
 COOL = ("#1f77b4", "#2ca02c", "#17becf", "#1b4f72", "#7d9b2c")
 BARE = "#7f8c8d"
 
-SETTINGS = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.family": "sans-serif"}
+SETTINGS: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.family": "sans-serif"}
 """Text stays text, and the same numbers make the same file."""
 
 

@@ -43,6 +43,8 @@ def bar_entries(samples: Samples) -> dict[str, Any]:
 
 def cell_entry(cell: Cell, samples: Samples) -> dict[str, Any]:
     """The figures of a cell, one number a round."""
-    names = dict.fromkeys(name for sample in samples if sample.cell == cell for name in sample.figures)
+    names = dict.fromkeys(
+        name for sample in samples if sample.cell == cell for name in sample.figures
+    )
     figures = {name: samples.values(cell, name) for name in names}
     return {**dataclasses.asdict(cell), "figures": figures}

@@ -19,10 +19,10 @@ Plots = Mapping[str, Sequence[str]]
 
 TOP = """# Benchmark
 
-Made by `{command}`{early}; do not edit. {rounds} of {seconds:g} s each (the latency: {latency:g} s),
-peers in turns, every other round backwards: medians, and in brackets the lowest and highest round.
-Ratios are taken within a round. Client and server are processes of their own on one machine. The
-numbers of each round are in [results.json](bench/results.json).
+Made by `{command}`{early}; do not edit. {rounds} of {seconds:g} s each (the latency:
+{latency:g} s), peers in turns, every other round backwards: medians, and in brackets the lowest and
+highest round. Ratios are taken within a round. Client and server are processes of their own on one
+machine. The numbers of each round are in [results.json](bench/results.json).
 """
 
 

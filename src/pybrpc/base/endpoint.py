@@ -78,8 +78,7 @@ class Endpoint:
             host = _parse_ipv6(host[1:-1], address)
         elif ":" in host:
             raise AddressError(f'address {address!r}: write an IPv6 address as "[::1]:8000"')
-        if not host or any(c.isspace() for c in host):
-            raise AddressError(f"address {address!r} has no host")
+        _check_host(host, address)
         return cls(host, _parse_port(port_text, address, allow_port_0))
 
     @classmethod
@@ -96,6 +95,14 @@ class Endpoint:
                 host = _host_of_ipv6(host, int(sockaddr[3]))
             return cls(host, int(sockaddr[1]))
         return cls(_UNIX + str(sockaddr), 0)
+
+
+def _check_host(host: str, address: str) -> None:
+    if not host:
+        raise AddressError(f"address {address!r} has no host")
+    # The C library would take what stands before a zero byte for all of it.
+    if any(c.isspace() or c < " " or c == "\x7f" for c in host):
+        raise AddressError(f"address {address!r}: a host has no blanks and no control characters")
 
 
 def _check_path(path: str, address: str) -> None:

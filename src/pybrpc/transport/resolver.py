@@ -33,13 +33,7 @@ def resolve(endpoint: Endpoint) -> list[Address]:
     Blocks if it is a name. Raises OSError if there is none.
     """
     at_hand = addresses_at_hand(endpoint)
-    if at_hand is not None:
-        return at_hand
-    try:
-        return _lookup(endpoint, _socket.AI_NUMERICSERV)
-    except UnicodeError as error:
-        text = f"{endpoint.host!r} is no host name: {error}"
-        raise OSError(_socket.EAI_NONAME, text) from error
+    return _lookup(endpoint, _socket.AI_NUMERICSERV) if at_hand is None else at_hand
 
 
 def resolve_in_background(
@@ -58,7 +52,11 @@ def resolve_in_background(
 
 
 def _lookup(endpoint: Endpoint, flags: int) -> list[Address]:
-    found = _socket.getaddrinfo(endpoint.host, endpoint.port, type=_socket.SOCK_STREAM, flags=flags)
+    host, port = endpoint.host, endpoint.port
+    try:
+        found = _socket.getaddrinfo(host, port, type=_socket.SOCK_STREAM, flags=flags)
+    except UnicodeError as error:
+        raise OSError(_socket.EAI_NONAME, f"{host!r} is no host name: {error}") from error
     return list(dict.fromkeys((int(family), sockaddr) for family, _, _, _, sockaddr in found))
 
 

@@ -8,7 +8,7 @@ cdef class Socket:
     cdef object __weakref__
     cdef readonly object _closing
     cdef readonly object _connecting
-    cdef readonly object _fail_token
+    cdef readonly object _failure
     cdef readonly object _is_attended
     cdef readonly object _is_awaited
     cdef readonly SocketReader _reader

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import socket as _socket
-import threading
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from pybrpc.base.atomic import AtomicRef, atomic_ref
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
@@ -84,7 +84,7 @@ class Socket:
         "__weakref__",
         "_closing",
         "_connecting",
-        "_fail_token",
+        "_failure",
         "_is_attended",
         "_is_awaited",
         "_reader",
@@ -142,7 +142,7 @@ class Socket:
         self._is_awaited = is_awaited
         self._is_attended = False
         self._refused = 0
-        self._fail_token = threading.Lock()
+        self._failure: AtomicRef[RpcError | None] = atomic_ref(None)
         self.id = SOCKETS.add(self)
 
     @classmethod
@@ -249,9 +249,11 @@ class Socket:
 
     def mark_failed(self, error: RpcError) -> list[Delivery]:
         """`set_failed` without telling anybody: what is left to deliver, once no right is held."""
-        if not self._fail_token.acquire(blocking=False):
+        is_first = self._failure.compare_and_set(None, error)
+        # By all, not just the first: whoever goes on from here must find the socket failed.
+        self.error = self._failure.get()
+        if not is_first:
             return []
-        self.error = error
         SOCKETS.remove(self.id)
         if self._sock is not None and not self.layer.writes_in_background:
             with contextlib.suppress(OSError):
@@ -291,9 +293,9 @@ class Socket:
         Closes this process's copy of the descriptor and tells nobody: the callers' threads don't
         exist here. Touches neither the connection nor the dispatcher.
         """
-        self._fail_token.acquire(blocking=False)
         SOCKETS.remove(self.id)
         self.error = make_rpc_error(ErrorCode.EFAILEDSOCKET, "belongs to the parent process")
+        self._failure.compare_and_set(None, self.error)
         self._user = None
         # The layer's last words would go into the parent's stream.
         self.layer = PLAIN

@@ -49,6 +49,7 @@ def test_parse_and_back(text: str, host: str, port: int) -> None:
         "[::1:80",
         "[]:80",
         "[not v6]:80",
+        "127.0.0.1\0.example.com:80",
         "http://host:80",
         "host/path:80",
         "unix:",

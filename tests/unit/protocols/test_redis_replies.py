@@ -142,6 +142,19 @@ def test_a_reply_over_the_limit_is_refused_before_it_is_received(wire: bytes) ->
     assert "larger than max_body_size=1000" in reason_of(wire, max_bytes=1000)
 
 
+def test_a_push_that_python_cant_hold_is_no_reply() -> None:
+    found, cutter = cut_parts([b">2\r\n+x\r\n%1\r\n*1\r\n:1\r\n:2\r\n>-1\r\n:3\r\n"])
+    bad, null, reply = found
+    assert isinstance(bad, RedisPush)
+    assert isinstance(bad.values[0], BadReply)
+    assert (null, reply) == (RedisPush(()), 3)
+    assert cutter.broken is None
+
+
+def test_a_line_that_does_not_end_is_within_the_limit_too() -> None:
+    assert "larger than max_body_size=1000" in reason_of(b"+" + bytes(1000), max_bytes=1000)
+
+
 def test_a_reply_that_never_ends_is_given_up() -> None:
     cutter = RedisCutter(max_bytes=100_000)
     cutter.buffer.append(b"*4000000\r\n")

@@ -90,9 +90,14 @@ class ReplyParser:
         if value is _MORE:
             raise MalformedReplyError("hiredis awaits more of a whole reply")
         if kind == PUSH:
-            value = RedisPush(tuple(value))
+            value = _push_of(value)
         if kind != ATTRIBUTE:
             into.append(value)
+
+
+def _push_of(value: Any) -> RedisPush:
+    """A bad push is a push: taken for a reply it would go to a caller."""
+    return RedisPush((value,) if isinstance(value, BadReply) else tuple(value or ()))
 
 
 def _reader_class() -> Any:

@@ -94,6 +94,7 @@ class ReplyScanner:
             end = data.find(b"\r\n", at, at + MAX_LINE_BYTES)
             if end < 0:
                 self._check_rest(data[at : at + MAX_LINE_BYTES])
+                self._check_size(available - start)
                 break
             kind = data[at]
             if not outer:

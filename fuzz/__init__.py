@@ -1,0 +1,1 @@
+"""Fuzzing: bytes that nobody would send, for everything that reads bytes of others."""

@@ -1,0 +1,1 @@
+"""The same once more, in the simplest way: what targets compare with."""

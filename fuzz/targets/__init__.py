@@ -1,0 +1,28 @@
+"""The targets, each a module of that name with a `TARGET`."""
+
+from __future__ import annotations
+
+import importlib
+
+from fuzz.fuzz_target import FuzzTarget
+
+NAMES = (
+    "addresses",
+    "bodies",
+    "client_connection",
+    "compression",
+    "frames",
+    "messages",
+    "meta",
+    "redis_login",
+    "redis_replies",
+    "server_connection",
+)
+
+
+def target_named(name: str) -> FuzzTarget:
+    """Imports what it needs; KeyError if there is none of that name."""
+    if name not in NAMES:
+        raise KeyError(f"no target {name!r}; there are {', '.join(NAMES)}")
+    target: FuzzTarget = importlib.import_module(f"fuzz.targets.{name}").TARGET
+    return target

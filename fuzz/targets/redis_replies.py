@@ -1,0 +1,139 @@
+"""Replies of Redis: those of hiredis alone, however they were cut, or an end that says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import hiredis
+
+from fuzz.fuzz_target import FuzzTarget
+from fuzz.parameters import BYTEWISE, WHOLE, Parameters, pieces_of
+from pybrpc.protocols.redis.redis_cutter import RedisCutter
+from pybrpc.protocols.redis.redis_error import RedisError
+from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush
+
+LIMITS = (1 << 20, 10_000, 100)
+REPEATS = (1, 1, 1, 1, 1, 1, 1, 40)
+_LARGE_COUNT = re.compile(rb"[*~>%|]\D*\d{6}")
+_NOT_YET = object()
+_STRICTER = ("max_body_size", "nests deeper", "inside a reply", "elements")
+"""Why pybrpc breaks up where hiredis goes on."""
+
+WIRES = (
+    *(b"+OK\r\n", b"-WRONGTYPE Operation\r\n", b":-42\r\n", b"$5\r\nhello\r\n", b"$-1\r\n"),
+    *(b"*3\r\n:1\r\n$-1\r\n-ERR no\r\n", b"*2\r\n*1\r\n*1\r\n:1\r\n*0\r\n", b"_\r\n", b"#t\r\n"),
+    *(b",1.5\r\n", b",-inf\r\n", b"(34928903284092385093\r\n", b"=7\r\ntxt:abc\r\n", b"*-1\r\n"),
+    *(b"~2\r\n+a\r\n+b\r\n", b"%1\r\n+a\r\n*1\r\n:1\r\n", b">2\r\n+invalidate\r\n*1\r\n+k\r\n"),
+    *(b"|1\r\n+ttl\r\n:5\r\n+b\r\n", b"%1\r\n*1\r\n:1\r\n:2\r\n:3\r\n", b"!5\r\nERR x\r\n"),
+)
+
+
+class _BrokenError(Exception):
+    """hiredis: this is no reply."""
+
+
+def check(data: bytes) -> None:
+    given = Parameters(data)
+    limit, repeats, plan = given.one_of(LIMITS), given.one_of(REPEATS), given.number()
+    stream = given.rest() * repeats
+    replies, cutter = _cut(pieces_of(stream, WHOLE), limit)
+    again, other = _cut(pieces_of(stream, plan), limit)
+    assert repr(again) == repr(replies)
+    assert (other.broken is None) == (cutter.broken is None)
+    assert len(other.buffer) == len(cutter.buffer)
+    # An attribute is a reply of its own to hiredis, which does not say that it is one.
+    if b"|" not in stream and not _LARGE_COUNT.search(stream):
+        _check_against_hiredis(stream, replies, cutter)
+
+
+def _cut(pieces: list[bytes], limit: int) -> tuple[list[Any], RedisCutter]:
+    cutter, found = RedisCutter(limit), []
+    for piece in pieces:
+        cutter.buffer.append(piece)
+        found += cutter.cut()
+        if cutter.broken is not None:
+            assert cutter.broken.reason
+            assert not cutter.buffer
+        else:
+            size, wanted = len(cutter.buffer), cutter.bytes_wanted()
+            assert size <= limit
+            assert 0 <= wanted <= limit - size
+    return found, cutter
+
+
+def _check_against_hiredis(stream: bytes, replies: list[Any], cutter: RedisCutter) -> None:
+    theirs, is_broken = _replies_of_hiredis(stream)
+    count = len(replies)
+    held = next((at for at, reply in enumerate(replies) if _is_bad(reply)), None)
+    if held is not None:
+        assert len(theirs) == held
+        assert is_broken
+        assert _told(replies[:held]) == _told(theirs)
+        return
+    assert _told(replies) == _told(theirs[:count])
+    if cutter.broken is None:
+        assert len(theirs) == count
+    else:
+        reason = cutter.broken.reason
+        assert is_broken or any(word in reason for word in _STRICTER), reason
+    # hiredis looks into a reply that is not whole yet, pybrpc does not.
+    assert not is_broken or cutter.broken is not None or cutter.buffer
+
+
+def _told(replies: list[Any]) -> str:
+    """hiredis does not say of a null push that it is one."""
+    return repr([None if reply == RedisPush(()) else reply for reply in replies])
+
+
+def _is_bad(reply: object) -> bool:
+    values = reply.values if isinstance(reply, RedisPush) else (reply,)
+    return any(isinstance(value, BadReply) for value in values)
+
+
+def _replies_of_hiredis(stream: bytes) -> tuple[list[Any], bool]:
+    """Up to the first that it can't read, or can't hold, and whether there is such a one."""
+    reader = hiredis.Reader(
+        protocolError=_BrokenError, replyError=RedisError, notEnoughData=_NOT_YET
+    )
+    reader.feed(stream)
+    found: list[Any] = []
+    try:
+        while (reply := reader.gets()) is not _NOT_YET:
+            is_push = isinstance(reply, hiredis.PushNotification)
+            found.append(RedisPush(tuple(reply)) if is_push else reply)
+    except (_BrokenError, TypeError):
+        return found, True
+    return found, False
+
+
+def seeds() -> Iterator[bytes]:
+    for plan, wire in enumerate(WIRES):
+        yield bytes([0, 0, plan]) + wire
+    yield bytes([0, 7, 9]) + b"".join(WIRES)
+    yield bytes([1, 0, BYTEWISE]) + b"".join(WIRES)
+    yield bytes([0, 7, 9]) + b"$2000\r\n" + bytes(2000) + b"\r\n"
+    yield bytes([0, 0, 5]) + b"*1\r\n" * 130
+
+
+TARGET = FuzzTarget(
+    check,
+    seeds,
+    dictionary=(
+        *WIRES,
+        *(b"\r\n", b"*2147483648\r\n", b"$-5\r\n", b"$+1\r\n", b"$1_0\r\n", b"$ 1\r\n"),
+        *(
+            b"$007\r\n",
+            b">-1\r\n",
+            b"*-2\r\n",
+            b"%-1\r\n",
+            b"$?\r\n",
+            b"=3\r\n",
+            b",nan\r\n",
+            b"$-0\r\n",
+            b"*1\r\n",
+        ),
+    ),
+    max_bytes=2500,
+)

@@ -1,0 +1,1 @@
+"""The write path as a model that Spin checks in every interleaving: `python -m verification`."""

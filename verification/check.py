@@ -1,0 +1,64 @@
+"""Check: one configuration of the model, what is looked for, and what must be found."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Search(enum.Enum):
+    """What a run looks for. Each value is told to the compiler and to the verifier."""
+
+    SAFETY = (("-DSAFETY",), ())
+    """Broken assertions, and runs that end before everybody is done."""
+    PROGRESS = (("-DNP",), ("-l",))
+    """Runs that go on for ever without waiting for a producer between exchange and link."""
+    FAIRNESS = ((), ("-a", "-f"))
+    """Fair runs in which some message is never told its outcome."""
+
+    @property
+    def compiler_options(self) -> tuple[str, ...]:
+        return self.value[0]
+
+    @property
+    def verifier_options(self) -> tuple[str, ...]:
+        return self.value[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`options` are names that the model is given with -D.
+
+    `caught_by` is part of what the verifier says when it finds what is broken; `None` for a model
+    in which it must find nothing. `producers` push `messages` each.
+    """
+
+    name: str
+    producers: int
+    messages: int
+    options: tuple[str, ...] = ()
+    search: Search = Search.SAFETY
+    caught_by: str | None = None
+
+    @property
+    def definitions(self) -> list[str]:
+        """As Spin takes them."""
+        names = [f"PRODUCERS={self.producers}", f"MESSAGES={self.messages}", *self.options]
+        if self.search is Search.FAIRNESS:
+            names.append("LIVENESS")
+        return [f"-D{name}" for name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the verifier found: `violation` is `None` if nothing in all of the states."""
+
+    violation: str | None
+    states: int
+    seconds: float
+    memory_mb: float
+
+    def is_as_expected(self, check: Check) -> bool:
+        if check.caught_by is None or self.violation is None:
+            return check.caught_by is self.violation is None
+        return check.caught_by in self.violation

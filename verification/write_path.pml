@@ -1,0 +1,702 @@
+/* The write path of a socket, for Spin: who may write, what is lost, who is told.
+
+Producers push messages, a dispatcher runs turns, somebody may fail the socket, somebody may cancel
+a message, a kernel takes any prefix of what it is given or breaks. Every access to what threads
+share is a step of its own, so the model holds with and without the GIL. What is the holder's alone
+is joined into one step with its neighbours; that it is the holder's alone is checked: each such
+step asserts that its process has the right, and the right goes from hand to hand by name (`owner`).
+
+    owner == NOBODY        the head of the queue is NONE
+    owner == POSTED        a keep_write waits to be run, by post or by timer
+    owner == PARKED        the dispatcher waits for the descriptor to become writable
+    owner == CONNECTOR     from the first write until TCP stands or has failed
+    owner == DISPATCHER    inside keep_write or close, in a turn
+    owner >= PRODUCER      inside write, in that producer
+
+Messages have UNITS bytes, and numbers for names, in the order of their exchanges: which producer
+pushed one is of no account to what follows. So states that differ only in that are one.
+
+`owner`, `on_wire`, `state`, `issued` and `refused` are ghosts: no step of the code depends on them.
+`next` of a message that was taken, and a mark without a holder, are GONE: who follows them is lost.
+
+Options: CONNECTED (else the first write connects), SILENT (connecting never ends by itself), FAILS,
+RESETS, CANCELS, REENTERS, DELIVERS (telling an outcome is a step), FINE (nothing is joined),
+LIVENESS. BREAK_... are mutants: each breaks one rule. docs/verification.md maps steps to code. */
+
+#ifndef PRODUCERS
+#define PRODUCERS 3
+#endif
+#ifndef MESSAGES
+#define MESSAGES 2
+#endif
+#ifndef UNITS
+#define UNITS 2
+#endif
+#ifndef BATCH
+#define BATCH 2       /* MAX_BATCH_REQUESTS */
+#endif
+#ifndef BATCHES
+#define BATCHES 2     /* MAX_BATCHES_PER_STEP */
+#endif
+
+#define LAST        (PRODUCERS * MESSAGES)
+#define CLOSING     (LAST + 1)    /* the close request */
+#define BUSY        (LAST + 2)
+#define UNCONNECTED (LAST + 3)
+#define GONE        (LAST + 4)
+#define NONE        0
+
+#define NOBODY      0
+#define POSTED      1
+#define PARKED      2
+#define CONNECTOR   3
+#define DISPATCHER  4
+#define PRODUCER    5
+
+/* What a message is: not there yet, accepted, its outcome noted, its outcome told (or refused). */
+#define FRESH       0
+#define ACCEPTED    1
+#define NOTED       2
+#define ENDED       3
+
+mtype = { KEEP_WRITE, CLOSE, BEGIN_CONNECT, STOP_CONNECTING };
+mtype:descriptor = { ABSENT, OPEN, CLOSED };
+mtype:connector = { NOT_MADE, MADE, RACING, OVER };
+
+/* Shared: WriteQueue */
+byte head = NONE;
+byte next[LAST + 2] = UNCONNECTED;
+/* Shared: Socket, Backlog, EventDispatcher */
+bit token, error;
+short backlog;
+byte canceled = NONE;
+chan posted = [4] of { mtype };
+bit timer;
+/* The holder's: WriteQueue, SocketWriter, PendingWrites, Parking, Connecting */
+byte mark = GONE, cut_off = NONE;
+byte pending[LAST + 2], n_pending, n_batch;
+byte left[LAST + 2] = UNITS;
+bit sent[LAST + 2];
+bit came_back, parked, is_whole, may_go_on;
+byte node, newest, taken[LAST + 2], n_taken;
+#ifdef CONNECTED
+bit is_connected = 1;
+mtype:descriptor fd = OPEN;
+#else
+bit is_connected;
+mtype:descriptor fd = ABSENT;
+#endif
+mtype:connector step = NOT_MADE;
+/* The kernel's */
+bit shut, has_room;
+byte n;
+/* Ghosts */
+byte owner = NOBODY, on_wire = NONE, entered, issued, refused;
+byte state[LAST + 1];
+/* Scratch of one step */
+hidden byte i, j;
+
+/* Steps of which all but one touch only what is this process's or the holder's count as one. */
+#ifdef FINE
+#define JOINED
+#else
+#define JOINED atomic
+#endif
+#define hand(to) is_whole = 0; may_go_on = 0; owner = to
+#define post(what) assert(nfull(posted)); posted!what
+
+/* --- WriteQueue --- */
+
+inline exchange(request, older, me) {       /* push: the exchange */
+#ifndef BREAK_LINK_FIRST
+    older = head;
+#endif
+    head = request;
+    if :: older == NONE -> assert(owner == NOBODY); owner = me :: else fi
+}
+
+inline push_new(request, older, me) {       /* try_add, then the exchange */
+#ifdef BREAK_LINK_FIRST
+    older = head;
+#endif
+    d_step {
+        issued++;
+        request = issued;
+        state[request] = ACCEPTED;
+#ifndef BREAK_COUNT_LATE
+        backlog = backlog + UNITS;
+#endif
+        exchange(request, older, me)
+    }
+}
+
+inline link(request, older) {               /* push: the link */
+#ifndef BREAK_NO_LINK
+    next[request] = older;
+#endif
+#ifndef BREAK_NO_MARK
+    if :: older == NONE -> mark = request; next[request] = GONE :: else fi
+#endif
+}
+
+inline look_back(me) {                      /* take: the exchange, if the last list was not cut */
+    d_step {
+        assert(owner == me);
+        newest = cut_off;
+        if :: newest == NONE -> newest = head; head = BUSY :: else fi;
+        node = newest
+    }
+}
+
+inline walk(me) {                           /* take: from link to link, until the mark or a cut */
+    do
+    :: node != mark && node != UNCONNECTED && node != NONE ->
+        d_step {
+            assert(owner == me && node <= CLOSING);
+            taken[n_taken] = node;
+            n_taken++;
+            node = next[node]
+        }
+    :: else ->
+        d_step {
+            assert(owner == me);
+            if
+#ifdef BREAK_CUT_WRITTEN
+            :: true ->
+#else
+            :: node == mark ->
+#endif
+                is_whole = 1;
+                cut_off = NONE;
+                mark = BUSY;
+#ifdef BREAK_NEWEST_FIRST
+                for (i : 0 .. n_taken / 2 - 1) {
+                    j = taken[i];
+                    taken[i] = taken[n_taken - 1 - i];
+                    taken[n_taken - 1 - i] = j
+                }
+#endif
+                do
+                :: n_taken > 0 ->
+                    n_taken--;
+                    pending[n_pending] = taken[n_taken];
+                    next[taken[n_taken]] = GONE;
+                    taken[n_taken] = 0;
+                    n_pending++
+                :: else -> break
+                od
+            :: else ->
+                is_whole = 0;
+#ifndef BREAK_CUT_DROPPED
+                cut_off = newest;
+#endif
+                do
+                :: n_taken > 0 -> n_taken--; taken[n_taken] = 0
+                :: else -> break
+                od
+            fi;
+            newest = 0;
+            node = 0
+        }
+        break
+    od
+}
+
+inline release(me) {
+#ifdef BREAK_LOOK_THEN_RELEASE
+    if
+    :: cut_off == NONE && head == mark ->
+        d_step { head = NONE; mark = GONE; released = 1; hand(NOBODY) }
+    :: else
+    fi
+#else
+    d_step {
+        assert(owner == me);
+        if
+#ifdef BREAK_BLIND_RELEASE
+        :: true -> head = NONE; mark = GONE; released = 1; hand(NOBODY)
+#endif
+        :: cut_off == NONE && head == mark -> head = NONE; mark = GONE; released = 1; hand(NOBODY)
+        :: else -> released = 0
+        fi
+    }
+#endif
+}
+
+/* --- PendingWrites; inside a step of the holder --- */
+
+inline drop_pending(index) {
+    j = index;
+    n_pending--;
+    do
+    :: j < n_pending -> pending[j] = pending[j + 1]; j++
+    :: else -> break
+    od;
+    pending[n_pending] = 0
+}
+
+inline settle(request) {
+    assert(state[request] == ACCEPTED);
+#ifdef DELIVERS
+    state[request] = NOTED;
+    notes = notes | (1 << request);
+#else
+    state[request] = ENDED;
+#endif
+    backlog = backlog - UNITS;
+    assert(backlog >= 0);
+    left[request] = 0;
+    sent[request] = 0
+}
+
+inline settle_failed(request) {
+    assert(state[request] == ACCEPTED && (sent[request] || left[request] == UNITS));
+    settle(request)
+}
+
+inline next_batch(me) {
+    d_step {
+        assert(owner == me);
+        n_batch = 0;
+        do
+        :: n_batch < n_pending && n_batch < BATCH ->
+            i = pending[n_batch];
+            if
+#ifdef BREAK_CANCEL_BEGUN
+            :: canceled == i ->
+#else
+            :: canceled == i && !sent[i] ->
+#endif
+                drop_pending(n_batch); settle_failed(i)
+            :: else -> n_batch++
+            fi
+        :: else -> break
+        od
+    }
+}
+
+inline settle_written(me) {
+    d_step {
+        assert(owner == me);
+        may_go_on = (n_batch == 0);
+        do
+        :: n_batch > 0 && left[pending[0]] == 0 ->
+            i = pending[0];
+            drop_pending(0);
+            settle(i);
+            n_batch--;
+            may_go_on = 1
+        :: else -> break
+        od;
+        if
+        :: n_batch > 0 && left[pending[0]] < UNITS ->
+#ifndef BREAK_NOT_NOTED
+            sent[pending[0]] = 1;
+#endif
+#ifdef BREAK_COUNT_TWICE
+            backlog = backlog - (UNITS - left[pending[0]]);
+#endif
+#ifdef BREAK_SENT_AGAIN
+            left[pending[0]] = UNITS;
+#endif
+            skip
+        :: else
+        fi;
+        n_batch = 0
+    }
+}
+
+/* --- the kernel --- */
+
+inline put_unit(request) {
+    if
+    :: left[request] == UNITS ->
+        assert(on_wire == NONE);
+        i = 1;
+        do
+        :: i < request -> assert(state[i] != ACCEPTED || left[i] == 0); i++
+        :: else -> break
+        od;
+        on_wire = request
+    :: else -> assert(on_wire == request)
+    fi;
+    left[request]--;
+    if :: left[request] == 0 -> on_wire = NONE :: else fi
+}
+
+inline cut_into_fd(me) {                    /* one system call; may_go_on == 0: it failed */
+    atomic {
+        assert(owner == me);
+        assert(fd == OPEN);
+        if
+        :: shut -> may_go_on = 0
+#ifdef RESETS
+        :: !shut -> shut = 1; may_go_on = 0
+#endif
+        :: !shut ->
+            do
+            :: n < n_batch ->
+                d_step {
+                    put_unit(pending[n]);
+                    has_room = 0;
+                    if :: left[pending[n]] == 0 -> n++ :: else fi
+                }
+            :: !has_room -> break
+            od;
+            may_go_on = 1
+        fi;
+        n = 0;
+        has_room = 0
+    }
+}
+
+/* --- Socket --- */
+
+inline mark_failed(won) {
+    d_step { won = !token; token = 1 }
+#ifdef BREAK_NOT_HELPED
+    if :: won -> error = 1 :: else fi;
+#else
+    error = 1;
+#endif
+    if
+    :: won ->
+#ifdef BREAK_CLOSE_AT_ONCE
+        if :: fd == OPEN -> fd = CLOSED :: else fi;
+#else
+        if :: fd == OPEN -> shut = 1 :: else fi;
+#endif
+        post(CLOSE);
+        won = 0
+    :: else
+    fi
+}
+
+/* --- SocketWriter --- */
+
+inline deliver(me) {
+    if
+    :: notes ->
+        d_step {
+            assert(owner != me);
+            i = 1;
+            do
+            :: i <= issued ->
+                if
+                :: notes & (1 << i) -> assert(state[i] == NOTED); state[i] = ENDED
+                :: else
+                fi;
+                i++
+            :: else -> break
+            od;
+            notes = 0
+        }
+    :: else
+    fi
+}
+
+inline go_on(me) {                          /* _continue */
+#ifdef BREAK_NO_CONTINUE
+    d_step { assert(owner == me); hand(POSTED) }
+#else
+    d_step { assert(owner == me); hand(POSTED); post(KEEP_WRITE) }
+#endif
+}
+
+inline come_back(me) {
+    d_step {
+        assert(owner == me);
+        hand(POSTED);
+        if
+#ifdef BREAK_NO_COME_BACK
+        :: true
+#endif
+        :: came_back -> timer = 1
+        :: else -> came_back = 1; post(KEEP_WRITE)
+        fi
+    }
+}
+
+inline write_batch(me) {                    /* but what follows when the call failed */
+    next_batch(me);
+    if
+    :: n_batch == 0 -> may_go_on = 1
+    :: else ->
+        cut_into_fd(me);
+        if
+        :: may_go_on -> settle_written(me)
+        :: else ->
+#ifdef BREAK_TOLD_TWICE
+            d_step { i = pending[0]; settle_failed(i) }
+#endif
+            n_batch = 0;
+            has_failed = 1
+        fi
+    fi
+}
+
+inline fail_pending(me) {                   /* _drain: what was taken */
+    d_step {
+        assert(owner == me);
+        has_room = 0;
+        do
+        :: n_pending > 0 ->
+            i = pending[0];
+            drop_pending(0);
+            if
+            :: i == CLOSING -> assert(fd != CLOSED); fd = CLOSED
+            :: i != CLOSING && error -> settle_failed(i)
+            :: else
+            fi
+        :: else -> break
+        od
+    }
+}
+
+inline drain(me) {
+    do
+    :: JOINED { fail_pending(me); release(me) }
+        if
+        :: released -> break
+        :: else ->
+            look_back(me);
+#ifdef BREAK_SPINS
+            JOINED { walk(me); skip }
+#else
+            JOINED { walk(me); if :: is_whole :: !is_whole -> come_back(me); break fi }
+#endif
+        fi
+    od
+}
+
+/* --- the processes --- */
+
+active [PRODUCERS] proctype Producer() {
+    byte number, request, older, notes;
+    bit has_failed, won, released;
+#ifdef REENTERS
+    byte inner, below;
+#endif
+    /* Producers are alike, so it is enough to look at runs in which they come in this order. */
+    JOINED { entered == _pid; entered++ }
+next_message:
+    JOINED {
+        deliver(PRODUCER + _pid);
+        released = 0;
+        older = 0;
+        request = 0;
+        if :: number == MESSAGES -> goto done :: else fi;
+        number++;
+        /* write_request */
+        if :: error -> refused++; goto next_message :: else fi;
+        skip
+    }
+    push_new(request, older, PRODUCER + _pid);
+#ifdef BREAK_COUNT_LATE
+    link(request, older);
+    backlog = backlog + UNITS;
+#endif
+#ifdef REENTERS
+    /* A signal handler or destructor writes on top of this thread, and runs to its end. */
+    if
+    :: number < MESSAGES ->
+        JOINED {
+            number++;
+            if :: error -> refused++; goto over :: else fi;
+            skip
+        }
+        push_new(inner, below, NOBODY);
+        JOINED { assert(below != NONE); next[inner] = below; below = 0; inner = 0 }
+over:   skip
+    :: true
+    fi;
+#endif
+    JOINED {
+        link(request, older);
+        if :: older != NONE -> goto next_message :: else fi;
+        /* _begin */
+        d_step { assert(owner == PRODUCER + _pid); pending[n_pending] = request; n_pending++; request = 0 }
+        if
+        :: is_connected && !error
+        :: true -> goto put_off             /* _puts_off, or it cannot be written now */
+        fi
+    }
+    JOINED { write_batch(PRODUCER + _pid) }
+    if
+    :: has_failed -> mark_failed(won); has_failed = 0
+    :: else
+    fi;
+put_off:
+#ifdef BREAK_TOLD_HOLDING
+    deliver(PRODUCER + _pid);
+#endif
+    if
+    :: error -> drain(PRODUCER + _pid)
+    :: else ->
+        /* _pass_on */
+        if
+        :: !is_connected ->
+            d_step { assert(owner == PRODUCER + _pid); hand(CONNECTOR); step = MADE }
+            post(BEGIN_CONNECT);
+#ifndef BREAK_NO_SECOND_LOOK
+            if :: error -> post(STOP_CONNECTING) :: else fi
+#endif
+        :: is_connected && n_pending > 0 -> go_on(PRODUCER + _pid)
+        :: else ->
+            release(PRODUCER + _pid);
+            if :: !released -> go_on(PRODUCER + _pid) :: else fi
+        fi
+    fi;
+    goto next_message;
+done:
+    skip
+}
+
+active proctype Dispatcher() {
+    byte notes, batches, older;
+    bit has_failed, won, released, in_close;
+    mtype what;
+turn:
+    do
+    :: JOINED { posted?what;
+        if
+        :: what == KEEP_WRITE -> d_step { assert(owner == POSTED); owner = DISPATCHER }; goto keep_write
+        :: what == CLOSE -> in_close = 1; goto stop_connecting
+        :: what == BEGIN_CONNECT ->
+            if :: step == MADE -> step = RACING :: else fi
+        :: what == STOP_CONNECTING -> goto stop_connecting
+        fi }
+    :: timer ->
+progress_cut_off:
+        d_step { timer = 0; assert(owner == POSTED); owner = DISPATCHER }
+        goto keep_write
+    :: parked ->                            /* on_writable */
+        d_step { parked = 0; has_room = 1; assert(owner == PARKED); owner = DISPATCHER }
+        goto keep_write
+#ifndef SILENT
+    :: step == RACING ->                    /* _on_tcp_stands, on_stands */
+        d_step { step = OVER; assert(owner == CONNECTOR); owner = DISPATCHER }
+        fd = OPEN;
+        is_connected = 1;
+        goto keep_write
+    :: step == RACING ->                    /* _on_failed, on_connect_failed */
+        d_step { step = OVER; assert(owner == CONNECTOR); owner = DISPATCHER }
+        mark_failed(won);
+        goto keep_write
+#endif
+    :: timeout -> break
+    od;
+    assert(backlog == 0);
+    assert(owner == NOBODY && head == NONE && cut_off == NONE);
+    assert((on_wire == NONE || error) && issued + refused == LAST);
+    assert(!token || fd == CLOSED);
+    d_step {
+        i = 1;
+        do
+        :: i <= issued -> assert(state[i] == ENDED); i++
+        :: else -> break
+        od
+    }
+    goto done;
+
+stop_connecting:
+    JOINED {
+        if
+        :: step == MADE || step == RACING ->
+            d_step { step = OVER; assert(owner == CONNECTOR); owner = DISPATCHER }
+        :: else -> goto returned
+        fi
+    }
+
+keep_write:
+    if
+    :: error -> drain(DISPATCHER); goto returned
+    :: else
+    fi;
+    do
+    :: batches == BATCHES -> go_on(DISPATCHER); break
+    :: else ->
+        JOINED {
+            batches++;
+            is_whole = 1;
+            if
+            :: n_pending < BATCH -> look_back(DISPATCHER)
+            :: else -> goto write
+            fi
+        }
+        JOINED {
+            walk(DISPATCHER);
+            if :: is_whole -> came_back = 0 :: else fi
+        }
+write:
+        JOINED { write_batch(DISPATCHER) }
+        if
+        :: has_failed -> may_go_on = 0; mark_failed(won); has_failed = 0
+        :: else
+        fi;
+        if
+        :: error -> drain(DISPATCHER); break
+        :: !error && !may_go_on ->
+            d_step { assert(owner == DISPATCHER); hand(PARKED); parked = 1 }
+            break
+#ifndef BREAK_SPINS
+        :: !error && may_go_on && !is_whole -> come_back(DISPATCHER); break
+#endif
+        :: else ->
+            if
+#ifdef BREAK_KEPT_AFTER_POST
+            :: n_pending > 0 -> go_on(DISPATCHER)
+#endif
+            :: n_pending == 0 -> release(DISPATCHER); if :: released -> break :: else fi
+            :: else
+            fi
+        fi
+    od;
+returned:
+    JOINED {
+        batches = 0;
+        released = 0;
+        deliver(DISPATCHER);
+        if
+        :: in_close -> in_close = 0
+        :: else -> goto turn
+        fi
+    }
+    /* SocketWriter.close */
+    if
+    :: parked ->
+        d_step { parked = 0; assert(owner == PARKED); owner = DISPATCHER }
+        drain(DISPATCHER)
+    :: else
+    fi;
+    released = 0;
+    d_step { exchange(CLOSING, older, DISPATCHER) }
+    link(CLOSING, older);
+    if
+    :: older == NONE ->
+        d_step { assert(owner == DISPATCHER); pending[n_pending] = CLOSING; n_pending++ }
+        drain(DISPATCHER)
+    :: else -> older = 0
+    fi;
+    JOINED { deliver(DISPATCHER); released = 0 }
+    goto turn;
+done:
+    skip
+}
+
+#ifdef FAILS
+active proctype Failer() {                  /* set_failed, from any thread, at any time or never */
+    bit won;
+    mark_failed(won)
+}
+#endif
+
+#ifdef CANCELS
+active proctype Canceller() {               /* WriteRequest.cancel of any one message */
+    atomic { select (canceled : 0 .. LAST) }
+}
+#endif
+
+#ifdef LIVENESS
+ltl all_told { <> (issued + refused == LAST && backlog == 0 && owner == NOBODY) }
+#endif
