@@ -47,7 +47,7 @@ def is_short(block: Block, size: int) -> bool:
 
     What was received into is behind a view of a `bytearray`, see block_pool.
     """
-    if type(block) is bytes:
+    if isinstance(block, bytes):
         return size < COPY_BELOW
     return type(whole := block.obj) is bytearray and size * LEAST_SHARE < len(whole)
 

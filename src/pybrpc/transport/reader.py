@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 READ_BYTES = 64 * 1024
 MAX_READ_BYTES = 4 * 1024 * 1024
-"""The largest block that is received into, and what is read of one connection in a turn, about."""
+"""The largest block that is received into."""
+
+READ_ON_BELOW = 1024 * 1024
+"""Having read so much in a turn, a connection lets others have theirs."""
 
 TRUST = 16
 """Room is made for so many times as much as has come of a message, and not for all of what its
@@ -80,7 +83,7 @@ class SocketReader:
 
     def on_readable(self, socket: Socket) -> None:
         """One read, or more if a large message goes on, and what it completes. Inside a turn."""
-        left = MAX_READ_BYTES
+        left = READ_ON_BELOW
         while left > 0:
             count = self._read_once(socket)
             if count < READ_BYTES or not self._cutter.bytes_wanted():
