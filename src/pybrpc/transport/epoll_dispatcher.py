@@ -80,6 +80,7 @@ class EpollDispatcher:
         self._is_started = False
         self._seat = DriverSeat()
         self._relief = Relief()
+        self._has_relief = False
         self._relief_thread: threading.Thread | None = None
         self._errands: list[Errand] = []
         self._errands_begun: list[Errand] = []
@@ -334,17 +335,21 @@ class EpollDispatcher:
         return True
 
     def _is_relief_at_hand(self) -> bool:
-        if self._relief_thread is None:
+        if not self._has_relief:
             self._start_relief()
         return self._relief.is_at_hand()
 
     def _start_relief(self) -> None:
+        """Once: without a second thread nothing is ever lent."""
+        self._has_relief = True
         name = f"{self._name}-relief"
-        self._relief_thread = threading.Thread(target=self._live_beside, name=name, daemon=True)
+        thread = threading.Thread(target=self._live_beside, name=name, daemon=True)
         try:
-            self._relief_thread.start()
+            thread.start()
         except RuntimeError as error:
             logger.warning("%r can't start a second thread: %s", self, error)
+        else:
+            self._relief_thread = thread
 
     def _live_beside(self) -> None:
         if self._relief.stand_by():

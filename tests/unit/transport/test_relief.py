@@ -63,7 +63,7 @@ def lend(dispatcher: EpollDispatcher, *errands: object) -> None:
 
     deadline = time.monotonic() + WAIT_S
     while not is_lent and time.monotonic() < deadline:
-        if dispatcher._relief_thread is None:
+        if not dispatcher._has_relief:
             run_inside(dispatcher, dispatcher._start_relief)
         run_inside(dispatcher, try_it)
     assert is_lent
@@ -177,6 +177,20 @@ def test_an_errand_that_raises_ends_nothing(
     assert "an errand of" in caplog.text
 
 
+def test_without_a_second_thread_nothing_is_lent(
+    epoll: EpollDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    is_lent: list[bool] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        run_inside(epoll, lambda: is_lent.append(epoll.lend(Work())))
+    run_inside(epoll, lambda: is_lent.append(epoll.lend(Work())))
+    assert is_lent == [False, False]
+
+
 def test_close_does_not_wait_for_an_errand() -> None:
     dispatcher = EpollDispatcher()
     run_inside(dispatcher, lambda: None)
@@ -255,7 +269,7 @@ class ErrandDispatcher(SteppingDispatcher):
     def __init__(self, scheduler: StepScheduler) -> None:
         super().__init__(scheduler)
         self._relief = self.relief_class(scheduler)
-        self._relief_thread = threading.current_thread()
+        self._has_relief = True
         self.is_in_turn = False
         self.faults: list[str] = []
         self.attend()
