@@ -69,6 +69,9 @@ class ServerCall:
         entry.note_duration(now - started_at)
         outbox.add(self, data, now)
 
+    def note_slow(self) -> None:
+        self.entry.note_slow()
+
     async def run_async(self, loop: HandlerLoop) -> None:
         """Parse, await the handler, give the answer to `loop`, of which this is a task."""
         controller = self._make_controller()
