@@ -38,6 +38,7 @@ class MethodEntry:
         "request_class",
         "response_class",
         "running",
+        "waits",
     )
 
     def __init__(self, method: Method, handler: Handler) -> None:
@@ -57,6 +58,8 @@ class MethodEntry:
         """Requests of this method that may run at once; 0: no limit of its own."""
         self.running: set[object] = set()
         """Those that do, counted only while there is a limit."""
+        self.waits = False
+        """Whether the last call of an async handler had something to wait for."""
 
     @property
     def is_full(self) -> bool:
