@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from bench.callers import Callers, check_answer
 from bench.figures import Figures
@@ -38,10 +39,16 @@ def run_threads(client: SyncClient, work: FixedRate, window: Window, meter: Mete
 
         return call_on
 
+    def echo_big_ones(call: Callable[[bytes, int], object]) -> None:
+        big = b"x" * work.big_bytes
+        while schedule.due_in_s(schedule.length) > 0 and not callers.stop.is_set():
+            call(big, 0)
+
+    works = [work_of(call) for call in calls]
+    if work.big_bytes:
+        works.append(partial(echo_big_ones, client.caller()))
     schedule.start()
-    callers.run_threads(
-        [work_of(call) for call in calls], lambda: measure(callers, schedule, meter)
-    )
+    callers.run_threads(works, lambda: measure(callers, schedule, meter))
     return finish(schedule, meter)
 
 

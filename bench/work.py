@@ -35,6 +35,7 @@ class FixedRate:
 
     slow_share  how many of them, from 0 to 1, ask the server to sleep for `slow_us` first
     callers     threads that call, where a thread waits for its answer; tasks are as many as needed
+    big_bytes   one more thread echoes messages of this size meanwhile, which are not in the figures
     """
 
     per_s: int
@@ -42,6 +43,7 @@ class FixedRate:
     slow_us: int = 5000
     callers: int = 32
     size_bytes: int = SMALL_BYTES
+    big_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

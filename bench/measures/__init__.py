@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.measures import (
+    beside,
     bulk,
     callbacks,
     chain,
@@ -21,6 +22,7 @@ MEASURES: dict[str, Measure] = {
         threads,
         sizes,
         bulk,
+        beside,
         tasks,
         callbacks,
         latency,

@@ -32,6 +32,15 @@ _ALL = (
         "pybrpc",
     ),
     Entry(
+        "pybrpc-groups",
+        "pybrpc_groups:PEER",
+        Kind.SYNC,
+        f"as pybrpc-attachment, with a connection_group, so {_OWN}",
+        PYBRPC,
+        "pybrpc",
+        server="pybrpc-attachment",
+    ),
+    Entry(
         "pybrpc-callbacks",
         "pybrpc_callbacks:PEER",
         Kind.CALLBACKS,

@@ -19,7 +19,7 @@ from tests.peers.redis_server import RedisServer, free_port
 from tests.peers.tls import Certificates
 
 SHOWN = "127.0.0.1:8000"
-PAGES = {"tls.md": 5, "connections.md": 7, "redis.md": 2, "testing.md": 2}
+PAGES = {"tls.md": 5, "connections.md": 8, "redis.md": 2, "testing.md": 2}
 """How many examples there are on each."""
 
 

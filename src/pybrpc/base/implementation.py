@@ -31,6 +31,7 @@ HOT_MODULES = (
     "pybrpc.client.rpc_connection",
     "pybrpc.iobuf.blocks",
     "pybrpc.iobuf.gather",
+    "pybrpc.iobuf.io_portal",
     "pybrpc.iobuf.iobuf",
     "pybrpc.protocols.baidu_std.baidu_std",
     "pybrpc.protocols.baidu_std.meta_codec",

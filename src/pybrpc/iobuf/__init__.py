@@ -6,6 +6,7 @@ Imports nothing of pybrpc; does system calls only where a function's name says f
 from pybrpc.iobuf.blocks import BytesLike
 from pybrpc.iobuf.fd_io import IOV_MAX
 from pybrpc.iobuf.gather import cut_multiple_into_fd
+from pybrpc.iobuf.io_portal import IOPortal
 from pybrpc.iobuf.iobuf import IOBuf
 
-__all__ = ["IOV_MAX", "BytesLike", "IOBuf", "cut_multiple_into_fd"]
+__all__ = ["IOV_MAX", "BytesLike", "IOBuf", "IOPortal", "cut_multiple_into_fd"]

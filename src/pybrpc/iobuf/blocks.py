@@ -17,6 +17,10 @@ COPY_BELOW = 4096
 """A part of a `bytes` block is copied if it is shorter than this many bytes. Copying 1 KiB takes
 50 ns and 2 KiB 80 ns; a view takes 140 ns, 200 bytes, and keeps the whole block in memory."""
 
+LEAST_SHARE = 16
+"""A part of a block that was received into is copied, too, if it is less than one 16th of it: what
+a user keeps of a message keeps no more than 16 times as much in memory."""
+
 
 def as_block(data: object) -> Block:
     """`data` as a block that no one can change: itself where it is read-only, else a copy."""
@@ -32,10 +36,20 @@ def as_block(data: object) -> Block:
 
 
 def piece(block: Block, start: int, end: int) -> Block:
-    """block[start:end]: a view of it, or a copy if it is a short part of a `bytes` block."""
-    if end - start < COPY_BELOW or type(block) is not bytes:
-        return block[start:end]
-    return memoryview(block)[start:end]
+    """block[start:end]: a view of it, or a copy if it is a short part of a block."""
+    if type(block) is bytes:
+        return block[start:end] if end - start < COPY_BELOW else memoryview(block)[start:end]
+    return bytes(block[start:end]) if is_short(block, end - start) else block[start:end]
+
+
+def is_short(block: Block, size: int) -> bool:
+    """Whether `size` bytes of the block are better copied than shared.
+
+    What was received into is behind a view of a `bytearray`, see block_pool.
+    """
+    if isinstance(block, bytes):
+        return size < COPY_BELOW
+    return type(whole := block.obj) is bytearray and size * LEAST_SHARE < len(whole)
 
 
 def window(blocks: Iterable[Block], start: int, size: int) -> Iterator[memoryview]:

@@ -1,5 +1,5 @@
 cimport cython
-from pybrpc.iobuf.blocks cimport as_block, piece
+from pybrpc.iobuf.blocks cimport as_block, is_short, piece
 
 cdef Py_ssize_t _MERGE_BELOW
 
@@ -29,6 +29,8 @@ cdef class IOBuf:
     @cython.locals(size=Py_ssize_t, start=Py_ssize_t)
     cpdef Py_ssize_t _take_views(self, list into, Py_ssize_t limit, object size_hint=*) except -1
     cdef object _contiguous(self)
+    @cython.locals(start=Py_ssize_t)
+    cdef _leave_large_block(self)
     @cython.locals(room=Py_ssize_t)
     cdef _drop_blocks(self, Py_ssize_t start)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-from pybrpc.iobuf.blocks import Block, BytesLike, as_block, find, piece, window
+from pybrpc.iobuf.blocks import Block, BytesLike, as_block, find, is_short, piece, window
 from pybrpc.iobuf.fd_io import IOV_MAX, write_blocks
 from pybrpc.iobuf.user_data import lend
 
@@ -118,11 +118,13 @@ class IOBuf:
     def cutn(self, n: int) -> IOBuf:
         """Cut min(n, len) bytes off the front, as an IOBuf that takes over their blocks.
 
-        No byte is copied, but for a part of a `bytes` block shorter than 4 KiB.
+        No byte is copied, but for a part of a `bytes` block shorter than 4 KiB, and for less than
+        a 16th of a block that was received into.
         """
         cut = IOBuf()
         if n >= self._size:
             self.swap(cut)
+            cut._leave_large_block()
             return cut
         if n <= 0:
             _check_count(n)
@@ -139,6 +141,7 @@ class IOBuf:
                 cut._blocks.append(blocks.popleft())
                 n -= room
                 room = len(blocks[0])
+            cut._leave_large_block()
         if n:
             cut._blocks.append(piece(blocks[0], start, start + n))
         self._start = start + n
@@ -355,6 +358,16 @@ class IOBuf:
         if type(block) is bytes and not self._start:
             return block
         return piece(block, self._start, len(block))
+
+    def _leave_large_block(self) -> None:
+        """Copy what is used of the first block, if that is little of it."""
+        if not self._size:
+            return
+        block = self._blocks[0]
+        start = self._start
+        if (start or type(block) is not bytes) and is_short(block, len(block) - start):
+            self._blocks[0] = piece(block, start, len(block))
+            self._start = 0
 
     def _drop_blocks(self, start: int) -> None:
         """Drop blocks from the front until `start` is an index in the first. They die only when

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import sys
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.deadline import NEVER, remaining_s
 from pybrpc.iobuf import IOBuf
+from pybrpc.server.call_runner import CallRunner
 from pybrpc.server.outbox import Outbox, write_answer
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class HandlerLoop:
             self._loop = loop
 
     def start_calls(self, calls: list[ServerCall]) -> None:
-        """Start them as tasks. In a turn of the server's dispatcher; never blocks."""
+        """Start them in tasks. In a turn of the server's dispatcher; never blocks."""
         if self._thread is None:
             self._start(calls)
         else:
@@ -60,6 +62,20 @@ class HandlerLoop:
             self._loop.call_soon(self._outbox.flush)
         self._outbox.put(call, data)
 
+    def put(self, call: ServerCall, data: IOBuf) -> None:
+        """Take an answer that is written with others, at `end_round`. In the loop."""
+        self._outbox.put(call, data)
+
+    def end_round(self, left: deque[ServerCall]) -> None:
+        """A task has begun what it could: write its answers, start what is left in other tasks."""
+        if self._outbox:
+            if self._thread is None:
+                self._outbox.flush()
+            else:
+                self._loop.call_soon(self._outbox.flush)
+        while left:
+            self._run_in_task(deque((left.popleft(),)))
+
     def close(self) -> None:
         """Cancel the tasks that still run, and end the thread if there is one. Any thread."""
         if not self._is_closed:
@@ -78,11 +94,24 @@ class HandlerLoop:
         return len(self._tasks)
 
     def _start(self, calls: list[ServerCall]) -> None:
+        """Those whose handlers waited last time get tasks of their own."""
+        quick: deque[ServerCall] = deque()
         for call in calls:
-            task = _make_task(self._loop, call.run_async(self))
-            if not task.done():
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            if not call.entry.waits:
+                quick.append(call)
+                continue
+            if quick:
+                self._run_in_task(quick)
+                quick = deque()
+            self._run_in_task(deque((call,)))
+        if quick:
+            self._run_in_task(quick)
+
+    def _run_in_task(self, calls: deque[ServerCall]) -> None:
+        task = _make_task(self._loop, CallRunner(self, calls))
+        if not task.done():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def _cancel_all(self) -> None:
         for task in list(self._tasks):

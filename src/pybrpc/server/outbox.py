@@ -8,7 +8,6 @@ of the two.
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -96,5 +95,7 @@ class Outbox:
 
 def write_answer(socket: Socket, data: IOBuf) -> None:
     """Queue the bytes of one or more answers; if the connection is gone, so is who asked."""
-    with contextlib.suppress(RpcError):
+    try:
         socket.start_write(data, ignore_eovercrowded=True)
+    except RpcError:
+        return

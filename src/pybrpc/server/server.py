@@ -46,8 +46,8 @@ class Server:
         endpoint = server.start("127.0.0.1:0")
 
     A handler is called as `method(request, controller)` and returns the response message. A plain
-    function runs in a worker thread, where it may block; a coroutine function is a task of an
-    asyncio loop, where it must not.
+    function runs in a thread where it may block: the one that read the request, if it is known to
+    be fast, else a worker. A coroutine function is a task of an asyncio loop, where it must not.
 
     Which loop: under `async with Server() as server`, the running one, which then drives the
     server's connections too. Else the connections are driven by the runtime's dispatcher thread,

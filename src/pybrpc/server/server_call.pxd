@@ -13,9 +13,10 @@ cdef class ServerCall:
     cpdef run(self, object outbox)
 
     @cython.locals(controller=Controller, request=RpcRequest)
-    cdef Controller _make_controller(self)
+    cpdef Controller make_controller(self)
+    cpdef call_handler(self, Controller controller)
     cdef _parse(self)
-    cdef _fail(self, Controller controller, object error)
-    cdef _pack(self, Controller controller, object response)
+    cpdef fail(self, Controller controller, object error)
+    cpdef pack(self, Controller controller, object response)
     cdef _not_too_much(self, object answer)
     cdef _pack_success(self, Controller controller, object response)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Coroutine
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 
@@ -23,7 +25,6 @@ from pybrpc.server.outbox import FLUSH_S, LARGE_BYTES, Outbox
 from pybrpc.server.unfinished import UnfinishedCall
 
 if TYPE_CHECKING:
-    from pybrpc.server.handler_loop import HandlerLoop
     from pybrpc.server.server_connection import ServerConnection
     from pybrpc.server.service_registry import MethodEntry
 
@@ -56,37 +57,26 @@ class ServerCall:
         if outbox and entry.mean_s > FLUSH_S:
             outbox.flush()
         started_at = time.monotonic()
-        controller = self._make_controller()
+        controller = self.make_controller()
         response: object = None
         try:
             request = self._parse()
             response = entry.handler(request, controller)
         except BaseException as error:
             # SystemExit too: a handler ends neither the worker nor the server by raising.
-            self._fail(controller, error)
-        data = self._pack(controller, response)
+            self.fail(controller, error)
+        data = self.pack(controller, response)
         now = time.monotonic()
         entry.note_duration(now - started_at)
         outbox.add(self, data, now)
 
-    async def run_async(self, loop: HandlerLoop) -> None:
-        """Parse, await the handler, give the answer to `loop`, of which this is a task."""
-        controller = self._make_controller()
-        response: object = None
-        try:
-            request = self._parse()
-            response = await self.entry.handler(request, controller)
-        except GeneratorExit:
-            # The loop is gone, and with it who could write an answer.
-            self.end()
-            raise
-        except (asyncio.CancelledError, KeyboardInterrupt) as error:
-            self._fail(controller, error)
-            loop.answer(self, self._pack(controller, None))
-            raise
-        except BaseException as error:
-            self._fail(controller, error)
-        loop.answer(self, self._pack(controller, response))
+    def note_slow(self) -> None:
+        self.entry.note_slow()
+
+    def call_handler(self, controller: Controller) -> Coroutine[Any, Any, Any]:
+        """Parse, and give the coroutine of an async handler; raises what goes wrong."""
+        coroutine = self.entry.handler(self._parse(), controller)
+        return coroutine if type(coroutine) is CoroutineType else _coroutine_of(coroutine)
 
     def leave(self) -> None:
         """The answer stands: who gets it may send the next request under the same limit."""
@@ -96,7 +86,8 @@ class ServerCall:
         """The answer is queued, or nobody will read it."""
         self.connection.run.end_call(self)
 
-    def _make_controller(self) -> Controller:
+    def make_controller(self) -> Controller:
+        """What the handler is given beside the request."""
         request = self.request
         connection = self.connection
         controller = Controller(log_id=request.log_id, request_id=request.request_id)
@@ -121,7 +112,8 @@ class ServerCall:
         limits = self.connection.run.settings.limits
         return parse_request(self.request, self.entry.request_class, limits.max_body_size)
 
-    def _fail(self, controller: Controller, error: BaseException) -> None:
+    def fail(self, controller: Controller, error: BaseException) -> None:
+        """Note what was raised in `controller`."""
         if isinstance(error, RpcError):
             controller.set_failed(error.code, error.text)
             return
@@ -129,7 +121,7 @@ class ServerCall:
         if not isinstance(error, asyncio.CancelledError):
             logger.error("the handler of %s raised", self.entry.full_name, exc_info=error)
 
-    def _pack(self, controller: Controller, response: object) -> IOBuf:
+    def pack(self, controller: Controller, response: object) -> IOBuf:
         """The bytes of the answer; one that can't be packed becomes the answer that says so."""
         if not controller.error_code:
             try:
@@ -138,7 +130,7 @@ class ServerCall:
                 _close_coroutine(response)
                 controller.set_failed(error.code, error.text)
             except Exception as error:
-                self._fail(controller, error)
+                self.fail(controller, error)
         self.connection.run.errors.increment_and_get(1)
         protocol = self.connection.protocol
         try:
@@ -199,6 +191,10 @@ def failure_of(correlation_id: int, controller: Controller) -> RpcResponse:
         controller.error_text,
         user_fields=controller._response_user_fields,
     )
+
+
+async def _coroutine_of(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 def _text_of(error: BaseException) -> str:

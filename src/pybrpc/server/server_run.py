@@ -76,6 +76,7 @@ class ServerRun:
         """Run calls that were let in, each where its handler belongs."""
         tasks: list[Task] = []
         async_calls: list[ServerCall] = []
+        are_quick = True
         for call in calls:
             entry = call.entry
             if entry.is_async:
@@ -84,8 +85,9 @@ class ServerRun:
                 self.pool.submit_apart(call)
             else:
                 tasks.append(call)
+                are_quick = are_quick and entry.is_quick
         if tasks:
-            self.pool.submit(tasks)
+            self.pool.submit(tasks, are_quick)
         if async_calls and self.handler_loop is not None:
             self.handler_loop.start_calls(async_calls)
 

@@ -16,6 +16,9 @@ Handler = Callable[..., Any]
 SLOW_S = 0.001
 """Mean seconds from which on a handler counts as slow."""
 
+QUICK_CALLS = 256
+"""After so many calls that took less than SLOW_S each, a handler counts as quick again."""
+
 _WEIGHT = 0.125
 _COUNTED_S = 4 * SLOW_S
 """What one call counts at most: a handler is slow after three slow calls in a row, not after one
@@ -31,9 +34,11 @@ class MethodEntry:
         "is_async",
         "max_concurrency",
         "mean_s",
+        "quick_after",
         "request_class",
         "response_class",
         "running",
+        "waits",
     )
 
     def __init__(self, method: Method, handler: Handler) -> None:
@@ -47,16 +52,32 @@ class MethodEntry:
         self.mean_s = 0.0
         """Moving average of seconds in the handler. Written by many threads; losing a value in a
         race does no harm."""
+        self.quick_after = 0
+        """Calls until it may be run by the thread that reads; written like `mean_s`."""
         self.max_concurrency = 0
         """Requests of this method that may run at once; 0: no limit of its own."""
         self.running: set[object] = set()
         """Those that do, counted only while there is a limit."""
+        self.waits = False
+        """Whether the last call of an async handler had something to wait for."""
 
     @property
     def is_full(self) -> bool:
         return 0 < self.max_concurrency <= len(self.running)
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether no call has been slow of late; of one that was never called too."""
+        return self.quick_after == 0
+
+    def note_slow(self) -> None:
+        self.quick_after = QUICK_CALLS
+
     def note_duration(self, seconds: float) -> None:
+        if seconds > SLOW_S:
+            self.note_slow()
+        elif self.quick_after > 0:
+            self.quick_after -= 1
         if seconds > _COUNTED_S:
             seconds = _COUNTED_S
         self.mean_s += (seconds - self.mean_s) * _WEIGHT

@@ -21,4 +21,4 @@ class ServerStatistics:
     running: int = 0
     """Requests that were let in and have no answer yet."""
     workers: int = 0
-    """Threads for plain handlers, idle ones among them."""
+    """Threads for plain handlers, idle ones among them; few fast requests need none."""

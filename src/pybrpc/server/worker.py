@@ -20,6 +20,9 @@ class Task(Protocol):
     def run(self, outbox: Outbox) -> None:
         """Do it; what it answers may wait in `outbox`. Must not raise."""
 
+    def note_slow(self) -> None:
+        """It held up the thread that reads: don't run its like there soon."""
+
 
 class Worker:
     """One thread. Sleeps on `wakeup`, which is held while nobody wants it awake."""
@@ -57,10 +60,15 @@ class Worker:
                     task = queue.popleft()
                 except IndexError:
                     break
-            try:
-                task.run(outbox)
-            except BaseException:
-                logger.exception("%r raised in a worker", task)
+            run_task(task, outbox)
             task = None
         outbox.flush()
         self.is_running = False
+
+
+def run_task(task: Task, outbox: Outbox) -> None:
+    """Run it, and log what it should not have raised."""
+    try:
+        task.run(outbox)
+    except BaseException:
+        logger.exception("%r raised in a worker", task)

@@ -6,6 +6,8 @@ one worker is woken for them. It runs them one after another. The dispatcher wat
 those who were woken then have taken a task, one each, they are in slow handlers, and 1, then 2, 4,
 8, ... more workers are woken, until the queue moves or each task has a worker.
 
+A few tasks that are known to be fast wake nobody: who read them runs them (see InPlace).
+
 Going to sleep, a worker enters `_idle` and looks at the queue once more; whoever wakes a worker
 takes it out of `_idle` first, so it is woken once.
 """
@@ -20,6 +22,7 @@ from collections import deque
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.deadline import NEVER, remaining_s
+from pybrpc.server.in_place import InPlace
 from pybrpc.server.worker import Task, Worker
 from pybrpc.transport.event_dispatcher import EventDispatcher
 
@@ -54,11 +57,18 @@ class WorkerPool:
         self._step = 1
         self._is_armed = False
         self._is_closed = False
+        self._in_place = InPlace(self, dispatcher)
 
-    def submit(self, tasks: list[Task]) -> None:
-        """Queue tasks; wake one worker if none is at the queue."""
+    def submit(self, tasks: list[Task], are_quick: bool = False) -> None:
+        """Queue tasks; wake one worker if none is at the queue, unless all may run in place."""
         self._submitted += len(tasks)
         self.queue.extend(tasks)
+        if are_quick and self._drainer is None and self._in_place.will_run():
+            return
+        self.wake_worker()
+
+    def wake_worker(self) -> None:
+        """See that a worker comes to the queue, and watch. In a turn."""
         if not self._is_armed:
             self._arm()
         if self._drainer is None:
@@ -90,11 +100,33 @@ class WorkerPool:
 
     @property
     def worker_count(self) -> int:
-        return len(self._workers)
+        """With who runs tasks in place."""
+        return self._worker_count.get()
 
     @property
     def idle_count(self) -> int:
         return len(self._idle)
+
+    # --- called by InPlace ---
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more handler may run."""
+        return self._worker_count.get() < self._max_workers
+
+    @property
+    def is_worked_at(self) -> bool:
+        return self._drainer is not None
+
+    def enter(self) -> bool:
+        """Count who runs tasks in place as a worker; False if there are as many as may be."""
+        if self._worker_count.increment_and_get(1) <= self._max_workers:
+            return True
+        self._worker_count.decrement_and_get(1)
+        return False
+
+    def leave(self) -> None:
+        self._worker_count.decrement_and_get(1)
 
     # --- called by workers too ---
 
@@ -103,8 +135,7 @@ class WorkerPool:
 
         Starting a thread waits until it runs: the dispatcher starts one, and that one the next.
         """
-        if self._worker_count.increment_and_get(1) > self._max_workers:
-            self._worker_count.decrement_and_get(1)
+        if not self.enter():
             return None
         worker = Worker(self, self._spawned.increment_and_get(1), task, followers)
         self._workers.add(worker)
@@ -141,7 +172,7 @@ class WorkerPool:
         if self._drainer is worker:
             self._drainer = None
         self._workers.discard(worker)
-        self._worker_count.decrement_and_get(1)
+        self.leave()
 
     def _take_out(self, worker: Worker) -> bool:
         """Take a worker out of the idle ones; False if somebody else did, who will wake it."""

@@ -16,6 +16,7 @@ from collections import deque
 from pybrpc.base.deadline import NEVER
 from pybrpc.transport.driver_seat import Waiter
 from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.relief import Errand
 
 logger = logging.getLogger("pybrpc")
 
@@ -88,6 +89,9 @@ class StepDispatcher:
 
     def wait(self, waiter: Waiter, deadline: float) -> bool:
         return waiter.sleep(deadline)
+
+    def lend(self, errand: Errand) -> bool:
+        return False
 
     def post(self, function: Continuation) -> None:
         if self._is_closed:

@@ -9,6 +9,7 @@ from pybrpc.base.deadline import NEVER
 from pybrpc.transport import uvloop_reader
 from pybrpc.transport.driver_seat import Waiter
 from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.relief import Errand
 from pybrpc.transport.uvloop_reader import UvloopReader
 
 
@@ -61,6 +62,9 @@ class AsyncioDispatcher:
 
     def is_current(self) -> bool:
         return asyncio._get_running_loop() is self.loop
+
+    def lend(self, errand: Errand) -> bool:
+        return False
 
     def post(self, function: Continuation) -> None:
         loop = self.loop

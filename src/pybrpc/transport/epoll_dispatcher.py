@@ -1,7 +1,8 @@
 """EpollDispatcher: waits with epoll; a daemon thread that is started when first needed drives it.
 
-A thread that blocks for an answer may drive it too: see DriverSeat. Turns are run by one thread at
-a time, and the seat changes hands between turns only.
+A thread that blocks for an answer may drive it too: see DriverSeat. Between turns the thread that
+drives may run errands, such as fast handlers, while a second one stands by: see Relief. Turns are
+run by one thread at a time, and the seat changes hands between turns only.
 
 Posting wakes the driver with one write to an eventfd, and only if it sleeps or is about to: it
 raises `_is_sleeping` before it looks at the queue for the last time, and a poster looks at the flag
@@ -19,10 +20,11 @@ import time
 from collections import deque
 
 from pybrpc.base.atomic import atomic_counter
-from pybrpc.base.deadline import NEVER
+from pybrpc.base.deadline import NEVER, remaining_s
 from pybrpc.transport.driver_seat import NOBODY, DriverSeat, Waiter
 from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
 from pybrpc.transport.poller import READ, WRITE, Poller, make_poller, make_wake_fds
+from pybrpc.transport.relief import Errand, Relief
 
 logger = logging.getLogger("pybrpc")
 
@@ -77,6 +79,13 @@ class EpollDispatcher:
         self._is_closing = False
         self._is_started = False
         self._seat = DriverSeat()
+        self._relief = Relief()
+        self._has_relief = False
+        self._relief_thread: threading.Thread | None = None
+        self._errands: list[Errand] = []
+        self._errands_begun: list[Errand] = []
+        self._may_lend = False
+        self._ended = threading.Event()
         self._start_token = threading.Lock()
         self._run_token = threading.Lock()
         self._close_token = threading.Lock()
@@ -140,16 +149,30 @@ class EpollDispatcher:
         if self._is_closing or not self._close_token.acquire(blocking=False):
             return
         thread = self._thread
-        if thread is not None and thread.is_alive():
+        is_over = thread is None or not thread.is_alive()
+        if not is_over:
             self.post(self._stop)
-            thread.join(timeout_s)
+            is_over = self._join(time.monotonic() + timeout_s)
         self._is_closing = True
-        if (thread is None or not thread.is_alive()) and self._nobody_wakes():
+        if is_over and self._nobody_wakes():
             self.close_descriptors()
+
+    def _join(self, deadline: float) -> bool:
+        """Wait for the last turn and for the threads, but not for one that is in an errand."""
+        if not self._ended.wait(remaining_s(deadline)):
+            return False
+        for thread in (self._thread, self._relief_thread):
+            if thread is not None and thread.ident not in (
+                self._relief.aside,
+                threading.get_ident(),
+            ):
+                thread.join(remaining_s(deadline))
+        return True
 
     def close_descriptors(self) -> None:
         """Close the descriptors without touching what they are registered with (after a fork)."""
         self._is_closing = True
+        self._relief.end()
         self._poller.close()
         fds, self._wake_fds = self._wake_fds, set()
         for fd in fds:
@@ -207,6 +230,8 @@ class EpollDispatcher:
         if not may_drive():
             return self._wait_driven(waiter, deadline)
         seat = self._seat
+        if self._relief.aside == threading.get_ident():
+            self._relief.hasten()
         seat.register(waiter)
         try:
             while not waiter.is_over:
@@ -253,22 +278,43 @@ class EpollDispatcher:
             return
         self._thread = threading.current_thread()
         self._is_started = True
+        self._live()
+
+    def _live(self) -> None:
+        """Drive until the end, or until relieved; then stand by."""
+        while not self._preside():
+            if not self._relief.stand_by():
+                return
+            self._take_over()
+        self._relief.end()
+        self._ended.set()
+
+    def _preside(self) -> bool:
+        """As the dispatcher's own thread; False if relieved."""
         while not self._is_closing:
-            if self._seat.take():
-                self._drive()
+            if self.is_current() or self._seat.take():
+                if not self._drive():
+                    return False
                 self._seat.leave()
             self._let_others_drive()
-        self._seat.take_for_good()
+        if not self.is_current():
+            self._seat.take_for_good()
         while self._posted:
             self._call(self._posted.popleft())
         self._seat.driver = NOBODY
+        return True
 
-    def _drive(self) -> None:
-        """In the seat, until callers can as well drive themselves."""
+    def _drive(self) -> bool:
+        """In the seat, until callers can as well drive themselves; False if relieved."""
+        self._may_lend = True
         while not self._is_closing:
             self._turn(LONGEST_POLL_S)
+            if self._errands and not self._run_errands():
+                return False
             if self._seat.should_give_way():
                 break
+        self._may_lend = False
+        return True
 
     def _let_others_drive(self) -> None:
         """Nap as long as others do."""
@@ -278,6 +324,64 @@ class EpollDispatcher:
             self._seat.nap(bool(self._posted or self._is_closing))
             if self._posted or self._seat.is_attended or self._seat.is_waited_at:
                 break
+
+    # --- errands ---
+
+    def lend(self, errand: Errand) -> bool:
+        """As in EventDispatcher: have the thread that drives run `errand` after this turn."""
+        if not self._may_lend or not self.is_current() or not self._is_relief_at_hand():
+            return False
+        self._errands.append(errand)
+        return True
+
+    def _is_relief_at_hand(self) -> bool:
+        if not self._has_relief:
+            self._start_relief()
+        return self._relief.is_at_hand()
+
+    def _start_relief(self) -> None:
+        """Once: without a second thread nothing is ever lent."""
+        self._has_relief = True
+        name = f"{self._name}-relief"
+        thread = threading.Thread(target=self._live_beside, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            logger.warning("%r can't start a second thread: %s", self, error)
+        else:
+            self._relief_thread = thread
+
+    def _live_beside(self) -> None:
+        if self._relief.stand_by():
+            self._take_over()
+            self._live()
+
+    def _run_errands(self) -> bool:
+        """Outside of turns; False if relieved meanwhile."""
+        relief = self._relief
+        self._errands_begun, self._errands = self._errands, []
+        self._may_lend = False
+        self._seat.driver = NOBODY
+        relief.step_aside()
+        for errand in self._errands_begun:
+            if relief.is_relieved():
+                break
+            try:
+                errand.run_aside(relief.is_relieved)
+            except BaseException:
+                logger.exception("an errand of %r raised", self)
+        if not relief.come_back():
+            return False
+        self._errands_begun = []
+        self._seat.driver = threading.get_ident()
+        self._may_lend = True
+        return True
+
+    def _take_over(self) -> None:
+        """Drive in place of who is in an errand."""
+        self._seat.driver = threading.get_ident()
+        self._posted.extend(errand.hand_over for errand in self._errands_begun)
+        self._errands_begun = []
 
     def _turn(self, longest_s: float) -> None:
         self.turns += 1

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pybrpc.transport.driver_seat import Waiter
+from pybrpc.transport.relief import Errand
 
 Continuation = Callable[[], None]
 
@@ -47,6 +48,12 @@ class EventDispatcher(Protocol):
         """Block the thread until `waiter.is_over`; False if the monotonic clock passed `deadline`.
 
         It may run turns meanwhile. Not inside a turn.
+        """
+
+    def lend(self, errand: Errand) -> bool:
+        """Have the thread that drives run `errand` after this turn, outside of it.
+
+        Only inside a turn. False if it can't: the errand must be done elsewhere.
         """
 
     def post(self, function: Continuation) -> None:

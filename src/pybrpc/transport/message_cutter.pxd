@@ -1,12 +1,12 @@
 cimport cython
-from pybrpc.iobuf.iobuf cimport IOBuf
+from pybrpc.iobuf.io_portal cimport IOPortal
 
 
 cdef class MessageCutter:
     cdef object _limits
     cdef object _protocols
     cdef readonly object broken
-    cdef readonly IOBuf buffer
+    cdef readonly IOPortal buffer
     cdef readonly object protocol
 
     @cython.locals(messages=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.iobuf.io_portal import IOPortal
 from pybrpc.protocols.detect import PROTOCOLS, detect
 from pybrpc.protocols.message import Message, OversizedMessage
 from pybrpc.protocols.protocol import (
@@ -31,7 +31,7 @@ class MessageCutter:
         protocols: Sequence[RpcProtocol] = PROTOCOLS,
         protocol: RpcProtocol | None = None,
     ) -> None:
-        self.buffer = IOBuf()
+        self.buffer = IOPortal()
         self.protocol = protocol
         self.broken: Broken | None = None
         self._limits = limits or ParseLimits()

@@ -13,10 +13,14 @@ cdef class SocketReader:
     cdef readonly object messages_read
     cdef readonly object reads
 
-    @cython.locals(count=Py_ssize_t)
+    @cython.locals(left=Py_ssize_t, count=Py_ssize_t)
     cpdef on_readable(self, Socket socket)
 
+    @cython.locals(count=Py_ssize_t)
+    cdef Py_ssize_t _read_once(self, Socket socket) except? -2
     cdef Py_ssize_t _read(self, Socket socket, object layer) except? -2
+    @cython.locals(wanted=Py_ssize_t)
+    cdef Py_ssize_t _read_size(self) except -1
     cdef _read_on(self, Socket socket)
     @cython.locals(messages=list)
     cdef _cut(self, Socket socket)

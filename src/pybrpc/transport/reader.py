@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 READ_BYTES = 64 * 1024
 MAX_READ_BYTES = 4 * 1024 * 1024
+"""The largest block that is received into."""
+
+READ_ON_BELOW = 1024 * 1024
+"""Having read so much in a turn, a connection lets others have theirs."""
+
+TRUST = 16
+"""Room is made for so many times as much as has come of a message, and not for all of what its
+header promises: a peer makes us allocate no more than 64 KiB, or 16 times what it has sent."""
+
 DISCARD_BYTES = 16 * 1024 * 1024
 
 
@@ -73,37 +82,52 @@ class SocketReader:
         self._is_discarding = True
 
     def on_readable(self, socket: Socket) -> None:
-        """One read, and what it completes. Inside a turn."""
+        """One read, or more if a large message goes on, and what it completes. Inside a turn."""
+        left = READ_ON_BELOW
+        while left > 0:
+            count = self._read_once(socket)
+            if count < READ_BYTES or not self._cutter.bytes_wanted():
+                return
+            left -= count
+
+    def _read_once(self, socket: Socket) -> int:
+        """How many bytes came, 0 at the end, -1 for nothing."""
         if socket.error is not None or self._is_paused or self.has_ended:
-            return
+            return -1
         layer = socket.layer
         count = self._read(socket, layer)
         if layer.has_unsent and socket.error is None:
             socket.flush_layer()
         if count < 0:
-            return
+            return count
         self.reads += 1
         self.bytes_read += count
         if count == 0:
             self._end(socket)
-            return
+            return count
         if self._is_discarding:
             self._discard(socket, count)
         else:
             self._cut(socket)
         if layer.has_unread:
             self._read_on(socket)
+        return count
 
     def _read(self, socket: Socket, layer: ConnectionLayer) -> int:
         """Into the buffer of the cutter; return how many bytes, 0 at the end, -1 for nothing."""
-        size = min(max(READ_BYTES, self._cutter.bytes_wanted()), MAX_READ_BYTES)
         try:
-            return layer.append_from_fd(socket.fd, self._cutter.buffer, size)
+            return layer.append_from_fd(socket.fd, self._cutter.buffer, self._read_size())
         except BlockingIOError:
             return -1
         except (OSError, RpcError) as error:
             socket.set_failed(broken_error(socket, error, "read from", Phase.WAITING))
             return -1
+
+    def _read_size(self) -> int:
+        wanted: int = self._cutter.bytes_wanted()
+        if wanted <= READ_BYTES:
+            return READ_BYTES
+        return min(wanted, MAX_READ_BYTES, max(READ_BYTES, TRUST * len(self._cutter.buffer)))
 
     def _read_on(self, socket: Socket) -> None:
         """Have what the layer holds read too: the descriptor may never become readable again."""

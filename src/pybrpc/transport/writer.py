@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from pybrpc.transport.socket import Socket
 
 MAX_BATCHES_PER_STEP = 16
+MAX_BYTES_PER_STEP = 4 * 1024 * 1024
+"""After so much it is the turn of other sockets, though the kernel would take more."""
 CUT_OFF_PAUSE_S = 0.001
 BURST_S = 0.0001
 
@@ -206,6 +208,7 @@ class SocketWriter:
 
     def _write_batches(self, socket: Socket, outcomes: list[Delivery]) -> bool:
         """True: there is more to write now. False: nothing is left, or what follows is arranged."""
+        began = self.bytes_written
         for _ in range(MAX_BATCHES_PER_STEP):
             is_whole = self._take_more()
             may_go_on = self._write_batch(socket, outcomes)
@@ -220,6 +223,8 @@ class SocketWriter:
                 return False
             if not self.pending.requests and self._queue.release():
                 return False
+            if self.bytes_written - began >= MAX_BYTES_PER_STEP:
+                break
         return True
 
     def _take_more(self) -> bool:

@@ -22,6 +22,9 @@ class StepDispatcher:
     def is_current(self) -> bool:
         return True
 
+    def lend(self, errand: object) -> bool:
+        return False
+
     def post(self, function: Callable[[], None]) -> None:
         function()
 

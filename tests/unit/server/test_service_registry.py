@@ -7,7 +7,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.errors import NoMethodError, NoServiceError, ServerStateError
-from pybrpc.server.service_registry import SLOW_S, MethodEntry, ServiceRegistry
+from pybrpc.server.service_registry import QUICK_CALLS, SLOW_S, MethodEntry, ServiceRegistry
 from tests.unit.server.raw_peer import SERVICE
 
 
@@ -140,6 +140,16 @@ def test_handler_that_was_slow_becomes_fast_again() -> None:
     for _ in range(20):
         entry.note_duration(0.0)
     assert entry.mean_s < SLOW_S
+
+
+def test_one_slow_call_makes_a_handler_unfit_for_the_thread_that_reads() -> None:
+    entry = entry_of(filled(), "EchoService", "Echo")
+    assert entry.is_quick
+    entry.note_duration(2 * SLOW_S)
+    for _ in range(QUICK_CALLS):
+        assert not entry.is_quick
+        entry.note_duration(0.0)
+    assert entry.is_quick
 
 
 def test_removed_service_is_not_found_any_more() -> None:

@@ -457,7 +457,7 @@ def _put_varint(out: bytearray, value: int) -> None:
 
 
 def _put_int64(out: bytearray, tag: int, value: int) -> None:
-    if type(value) is not int:
+    if not isinstance(value, int) or type(value) is bool:  # but a member of an IntEnum is one
         raise TypeError
     number = value
     if not _LOWEST_64 <= number <= _HIGHEST_64:
@@ -467,7 +467,7 @@ def _put_int64(out: bytearray, tag: int, value: int) -> None:
 
 
 def _put_int32(out: bytearray, tag: int, value: int) -> None:
-    if type(value) is not int:
+    if not isinstance(value, int) or type(value) is bool:
         raise TypeError
     number = value
     if not _LOWEST_32 <= number <= _HIGHEST_32:

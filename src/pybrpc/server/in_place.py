@@ -1,0 +1,66 @@
+"""InPlace: the tasks of a WorkerPool that the thread which read them runs itself.
+
+Of a few requests whose handlers are fast, waking a worker would be the largest part of the work.
+So the thread that drives the dispatcher runs them between two turns. If one of them takes long,
+another thread drives a millisecond later (see Relief), and wakes a worker for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pybrpc.server.outbox import Outbox
+from pybrpc.server.worker import run_task
+
+if TYPE_CHECKING:
+    from pybrpc.server.worker_pool import WorkerPool
+    from pybrpc.transport.event_dispatcher import EventDispatcher
+
+MOST_TASKS = 32
+"""More of them are worth a worker, beside which the dispatcher can go on reading."""
+
+
+class InPlace:
+    """An Errand of the dispatcher: run what is in the queue of `pool`."""
+
+    __slots__ = ("_dispatcher", "_is_lent", "_outbox", "_pool")
+
+    def __init__(self, pool: WorkerPool, dispatcher: EventDispatcher) -> None:
+        self._pool = pool
+        self._dispatcher = dispatcher
+        self._outbox = Outbox()
+        self._is_lent = False
+
+    def will_run(self) -> bool:
+        """Whether the queue is seen to after this turn. In a turn."""
+        if len(self._pool.queue) > MOST_TASKS or not self._pool.has_room:
+            return False
+        if not self._is_lent:
+            self._is_lent = self._dispatcher.lend(self)
+        return self._is_lent
+
+    def run_aside(self, is_relieved: Callable[[], bool]) -> None:
+        self._is_lent = False
+        pool = self._pool
+        if pool.is_worked_at:
+            return
+        if not pool.enter():
+            self._dispatcher.post(self.hand_over)
+            return
+        queue, outbox = pool.queue, self._outbox
+        while queue and not is_relieved():
+            try:
+                task = queue.popleft()
+            except IndexError:
+                break
+            run_task(task, outbox)
+            if is_relieved():
+                task.note_slow()
+        outbox.flush()
+        pool.leave()
+
+    def hand_over(self) -> None:
+        self._is_lent = False
+        self._outbox.flush()
+        self._pool.wake_worker()

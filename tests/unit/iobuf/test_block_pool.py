@@ -1,0 +1,66 @@
+"""The pool gives no block twice, and keeps no more than it may."""
+
+from __future__ import annotations
+
+import threading
+
+from pybrpc.iobuf.block_pool import GRAIN, POOLED_FROM, BlockPool
+
+MB = 1 << 20
+
+
+def test_a_block_is_given_again_when_no_view_of_it_is_left() -> None:
+    pool = BlockPool()
+    view = pool.take(MB)
+    block = id(view.obj)
+    part = view.toreadonly()[10:20][:5]
+    view.release()
+    other = pool.take(MB)
+    assert id(other.obj) != block
+    del part
+    again = pool.take(MB - 5 * GRAIN)
+    assert id(again.obj) == block
+    assert len(again) == MB - 5 * GRAIN
+
+
+def test_a_block_is_not_given_for_less_than_half_of_it() -> None:
+    pool = BlockPool()
+    pool.take(4 * MB)
+    assert len(pool.take(MB).obj) == MB
+    assert len(pool.take(2 * MB).obj) == 4 * MB
+
+
+def test_a_short_one_is_none_of_the_pool() -> None:
+    pool = BlockPool()
+    assert len(pool.take(POOLED_FROM - 1).obj) == POOLED_FROM - 1
+    assert pool.size_bytes == 0
+
+
+def test_the_oldest_are_forgotten_over_the_limit() -> None:
+    pool = BlockPool(limit_bytes=4 * MB)
+    held = [pool.take(MB) for _ in range(10)]
+    assert pool.size_bytes == 4 * MB
+    assert len({id(view.obj) for view in held}) == 10
+    pool.take(5 * MB)
+    assert pool.size_bytes == 0
+
+
+def test_threads_never_get_the_same_block() -> None:
+    pool = BlockPool(limit_bytes=8 * POOLED_FROM)
+    clashes: list[int] = []
+
+    def use(stamp: int) -> None:
+        for _ in range(300):
+            view = pool.take(POOLED_FROM)
+            view[:8] = view[-8:] = bytes([stamp] * 8)
+            for _ in range(20):
+                if view[:8] != view[-8:] or view[0] != stamp:
+                    clashes.append(stamp)
+
+    threads = [threading.Thread(target=use, args=(stamp,)) for stamp in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert clashes == []
+    assert pool.size_bytes <= 8 * POOLED_FROM
