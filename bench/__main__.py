@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,6 @@ from collections.abc import Sequence
 from bench import quick, screen
 from bench.options import out_folder, parse_options, plan_from
 from bench.report.result import Result
-from bench.report.writing import write_report
 from bench.rounds import Plan, run
 from bench.samples import Samples
 
@@ -18,6 +18,8 @@ from bench.samples import Samples
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 130 if it was interrupted."""
     options = parse_options(arguments)
+    if not options.headlines:
+        import matplotlib  # noqa: F401  so that what the report needs is not found missing at last
     plan, samples = plan_from(options), Samples()
     is_complete = measure_all(plan, samples, is_quiet=bool(options.headlines))
     if options.headlines:
@@ -30,8 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure_all(plan: Plan, samples: Samples, is_quiet: bool) -> bool:
     """Whether it came to its end."""
     try:
-        with screen.Progress(plan, samples, is_quiet) as progress:
-            for sample in run(plan):
+        with (
+            screen.Progress(plan, samples, is_quiet) as progress,
+            contextlib.closing(run(plan)) as measured,
+        ):
+            for sample in measured:
                 samples.append(sample)
                 progress.update(sample)
     except KeyboardInterrupt:
@@ -47,6 +52,8 @@ def conclude(
     arguments: Sequence[str] | None,
 ) -> None:
     """Show all, and write it down, if there is anything."""
+    from bench.report.writing import write_report  # plots, which the headlines do without
+
     screen.show_tables(plan, samples)
     if samples:
         words = sys.argv[1:] if arguments is None else arguments

@@ -76,8 +76,7 @@ def bars(is_plain: bool) -> list[Bar]:
         Bar("asyncio_64_client_cpu_us", 25, ours, None, "client_cpu_us", True),
         Bar("asyncio_64_server_cpu_us", 25, ours, None, "server_cpu_us", True),
         Bar("asyncio_64_messages_per_write", 10, ours, None, "messages_per_write"),
-        Bar("bulk_1MiB_vs_bare_socket", 0.8, bulk("pybrpc"), bulk("socket")),
-        Bar("bulk_1MiB_attachment_vs_bare_socket", 0.8, bulk("pybrpc-attachment"), bulk("socket")),
+        Bar("attachment_1MiB_vs_bare_socket", 0.8, bulk("pybrpc-attachment"), bulk("socket")),
         Bar(
             "p99_with_1_percent_slow_vs_without",
             1.3,

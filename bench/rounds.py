@@ -6,7 +6,7 @@ What else happens on the machine then hits all of them alike, and a ratio compar
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.child_process import ChildFailedError
@@ -62,7 +62,7 @@ def cells_of(measure: str) -> list[Cell]:
     return [Cell(measure, peer, point) for point in found.points for peer in found.peers]
 
 
-def run(plan: Plan) -> Iterator[Sample]:
+def run(plan: Plan) -> Generator[Sample, None, None]:
     """Make the measurements of `plan`, giving each as soon as it is there.
 
     A cell that has failed is not measured again.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections.abc import Callable
 
 from bench.figures import Figures
 from bench.work import FixedRate, Window
@@ -27,7 +28,12 @@ class Schedule:
     warm-up, are not in the figures. Threads may share it.
     """
 
-    def __init__(self, rate: FixedRate, window: Window) -> None:
+    def __init__(
+        self,
+        rate: FixedRate,
+        window: Window,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.first = math.ceil(window.warm_up_s * rate.per_s)
         """The first call that counts."""
         self.length = self.first + max(1, round(window.measure_s * rate.per_s))
@@ -36,21 +42,22 @@ class Schedule:
             rate.slow_us if draw() < rate.slow_share else 0 for _ in range(self.length)
         ]
         self._per_s = rate.per_s
-        self._start_s = time.perf_counter()
+        self._clock = clock
+        self._start_s = clock()
         self._latencies_s: list[float] = []
         self._late = 0
         self._give_up_s = PATIENCE * self.length / rate.per_s + 1.0
 
     def start(self) -> None:
         """Call 0 is due now."""
-        self._start_s = time.perf_counter()
+        self._start_s = self._clock()
 
     def due_in_s(self, index: int) -> float:
         """How long until that call is due; negative if it is late.
 
         CannotKeepUpError: so late that there is no point in going on.
         """
-        passed_s = time.perf_counter() - self._start_s
+        passed_s = self._clock() - self._start_s
         if passed_s > self._give_up_s:
             raise CannotKeepUpError(f"can't keep up with {self._per_s} calls a second")
         return index / self._per_s - passed_s
@@ -78,5 +85,7 @@ class Schedule:
 
 
 def percentile(ordered: list[float], share: float) -> float:
-    """The least of them that at least that share of all does not exceed."""
+    """The least of them that at least that share of all does not exceed; NaN if there are none."""
+    if not ordered:
+        return math.nan
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -38,6 +38,9 @@ class Progress:
         self._live = Live(self._bar, console=Console(stderr=True), transient=True)
 
     def update(self, sample: Sample) -> None:
+        """Show that it was measured; without a terminal, as a line on stderr."""
+        if not self._is_quiet and not self._live.is_started:
+            print(line(self._samples, sample), file=sys.stderr, flush=True)
         self._bar.update(self._task, advance=1, description=str(sample.cell))
         if not self._is_quiet:
             grid = table(self._plan, self._samples, sample.cell.measure)
@@ -50,6 +53,12 @@ class Progress:
 
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
+
+
+def line(samples: Samples, sample: Sample) -> str:
+    figure = MEASURES[sample.cell.measure].tables[0]
+    found = f"{entry(samples, sample.cell, figure)} ({SHOWN[figure].title})"
+    return f"{sample.cell} {sample.failure or found}"
 
 
 def show_tables(plan: Plan, samples: Samples) -> None:

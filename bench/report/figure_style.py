@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 SIZE_INCHES = (8.0, 4.5)
 OURS = ("#c0392b", "#e67e22", "#8e44ad", "#f1c40f")
 COOL = ("#1f77b4", "#2ca02c", "#17becf", "#1b4f72", "#7d9b2c")
-BARE = "#7f8c8d"
+BARE = ("#7f8c8d", "#34495e")
 
 SETTINGS: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.family": "sans-serif"}
 """Text stays text, and the same numbers make the same file."""
@@ -39,6 +39,7 @@ def colour_of(peer: str, peers: list[str]) -> str:
         ours = [name for name in peers if name.startswith("pybrpc")]
         return OURS[ours.index(peer) % len(OURS)]
     if peer.startswith(("socket", "protocol")):
-        return BARE
+        bare = [name for name in peers if name.startswith(("socket", "protocol"))]
+        return BARE[bare.index(peer) % len(BARE)]
     others = [name for name in peers if not name.startswith(("pybrpc", "socket", "protocol"))]
     return COOL[others.index(peer) % len(COOL)]

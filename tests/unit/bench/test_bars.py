@@ -1,0 +1,67 @@
+"""What is made of samples: spreads, ratios within a round, verdicts, lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import quick
+from bench.bars import Bar, bars, cells_of_bars
+from bench.rounds import Plan
+from bench.samples import Cell, Sample, Samples, Spread
+from bench.work import Window
+
+OURS, THEIRS = Cell("asyncio", "pybrpc-aio", "64"), Cell("asyncio", "grpc.aio", "64")
+
+
+def sampled(*rounds: tuple[float, float]) -> Samples:
+    """Calls per second of ours and theirs, a pair for each round."""
+    samples = Samples()
+    for number, (ours, theirs) in enumerate(rounds):
+        samples.append(Sample(number, OURS, {"calls_per_s": ours}))
+        samples.append(Sample(number, THEIRS, {"calls_per_s": theirs}))
+    return samples
+
+
+def test_a_ratio_compares_what_one_round_gave() -> None:
+    samples = sampled((100, 10), (300, 100), (50, 10))
+    assert Bar("", 4, OURS, THEIRS).spread(samples) == Spread(5, 3, 10)
+
+
+def test_a_round_that_one_of_them_lacks_is_left_out() -> None:
+    samples = sampled((100, 10))
+    samples.append(Sample(1, THEIRS, {}, "it failed"))
+    samples.append(Sample(2, OURS, {"calls_per_s": 7}))
+    samples.append(Sample(2, THEIRS, {"calls_per_s": 1}))
+    assert samples.ratios(OURS, THEIRS, "calls_per_s") == [10, 7]
+    assert samples.failures() == {THEIRS: "it failed"}
+
+
+@pytest.mark.parametrize(("median", "floor", "ceiling"), [(3, True, True), (4, True, False)])
+def test_a_bar_is_a_floor_or_a_ceiling(median: float, floor: bool, ceiling: bool) -> None:
+    spread = Spread(median, 0, 100)
+    assert Bar("", 3, OURS).is_met(spread) is floor
+    assert Bar("", 3, OURS, is_ceiling=True).is_met(spread) is ceiling
+
+
+def test_the_headlines_are_lines_of_a_name_and_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Plan([OURS, THEIRS, Cell("bulk", "socket", "1 MiB")], 1, Window(0, 1))
+    quick.show(plan, sampled((300, 10)))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "asyncio_64_vs_grpc_aio 30.0  # expected >= 20: met"
+    assert "attachment_1MiB_vs_bare_socket nan  # not measured" in lines
+    assert not any(line.startswith("threads") for line in lines)
+
+
+def test_plain_python_is_measured_beside_what_is_compiled() -> None:
+    peers = {cell.peer for cell in cells_of_bars(bars(is_plain=False))}
+    assert "pybrpc-plain-aio" in peers
+    assert "pybrpc-plain-aio" not in {cell.peer for cell in cells_of_bars(bars(is_plain=True))}
+
+
+def test_what_is_compared_is_measured_one_after_the_other() -> None:
+    cells = cells_of_bars(bars(is_plain=True))
+    places = [(cell.measure, cell.point) for cell in cells]
+    assert len(cells) == len(set(cells))
+    assert [place for n, place in enumerate(places) if places.index(place) != n] == [
+        place for n, place in enumerate(places) if n and places[n - 1] == place
+    ]
