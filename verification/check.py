@@ -7,22 +7,14 @@ from dataclasses import dataclass
 
 
 class Search(enum.Enum):
-    """What a run looks for. Each value is told to the compiler and to the verifier."""
+    """What a run looks for."""
 
-    SAFETY = (("-DSAFETY",), ())
+    SAFETY = enum.auto()
     """Broken assertions, and runs that end before everybody is done."""
-    PROGRESS = (("-DNP",), ("-l",))
+    PROGRESS = enum.auto()
     """Runs that go on for ever without waiting for a producer between exchange and link."""
-    FAIRNESS = ((), ("-a", "-f"))
+    FAIRNESS = enum.auto()
     """Fair runs in which some message is never told its outcome."""
-
-    @property
-    def compiler_options(self) -> tuple[str, ...]:
-        return self.value[0]
-
-    @property
-    def verifier_options(self) -> tuple[str, ...]:
-        return self.value[1]
 
 
 @dataclass(frozen=True, slots=True)

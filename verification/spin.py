@@ -11,13 +11,19 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from verification.check import Check, Verdict
+from verification.check import Check, Search, Verdict
 
 MODEL = Path(__file__).with_name("write_path.pml")
 TOOLS = ("spin", "gcc")
 DEEPEST = 2_000_000
 """Steps in one run of the model; a longer one is an error."""
 
+_COMPILER_OPTIONS = {
+    Search.SAFETY: "-DSAFETY",
+    Search.PROGRESS: "-DNP",
+    Search.FAIRNESS: "-DNFAIR=2",
+}
+_VERIFIER_OPTIONS = {Search.SAFETY: (), Search.PROGRESS: ("-l",), Search.FAIRNESS: ("-a", "-f")}
 _VIOLATION = re.compile(r"^pan:1: (.*) \(at depth \d+\)$", re.MULTILINE)
 _INCOMPLETE = re.compile(r"out of memory|reached -DMEMLIM|depth too small|not completed", re.I)
 
@@ -55,11 +61,11 @@ def verdict_of(output: str) -> Verdict:
 
 def _verify(check: Check, memory_mb: int, place: Path) -> str:
     _call(["spin", "-a", *check.definitions, str(MODEL)], place)
-    options = [*check.search.compiler_options, "-DCOLLAPSE", f"-DMEMLIM={memory_mb}"]
+    options = [_COMPILER_OPTIONS[check.search], "-DCOLLAPSE", f"-DMEMLIM={memory_mb}"]
     # What is soon found takes less time than to optimize the search for it.
     level = "-O2" if check.caught_by is None else "-O0"
     _call(["gcc", level, "-w", *options, "-o", "pan", "pan.c"], place)
-    return _call(["./pan", f"-m{DEEPEST}", *check.search.verifier_options], place)
+    return _call(["./pan", f"-m{DEEPEST}", *_VERIFIER_OPTIONS[check.search]], place)
 
 
 def _call(command: list[str], place: Path) -> str:
@@ -67,7 +73,8 @@ def _call(command: list[str], place: Path) -> str:
         command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode != 0:
-        raise SpinError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}")
+        text = f"{' '.join(command)} ended with {done.returncode}"
+        raise SpinError(f"{text}:\n{done.stdout[-2000:]}")
     return done.stdout
 
 
