@@ -41,7 +41,7 @@ help:
 demo: $(STAMP)-demo $(COMPILED)
 	$(BIN)/python -m demo $(ARGS)
 
-test: $(STAMP)-test $(COMPILED)
+test: $(STAMP)-servers $(STAMP)-test $(COMPILED)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP)-dev
@@ -78,6 +78,12 @@ $(STAMP)-compiled: setup.py $(HOT) $(HOT:.pxd=.py) $(STAMP)-build
 	@touch $@.began
 	PYBRPC_BUILD=compiled $(BIN)/python setup.py --quiet build_ext --inplace
 	@mv $@.began $@
+
+# What tests start: a real Redis. Without it, and without the right to install it, they skip and say so.
+$(STAMP)-servers: $(VENV)/made
+	@command -v redis-server > /dev/null || apt-get install --quiet=2 --yes redis-server || \
+		echo "redis-server could not be installed: the tests that need it are skipped"
+	@touch $@
 
 $(STAMP)-%: pyproject.toml $(VENV)/made
 	PYBRPC_BUILD=python $(BIN)/python -m pip install --quiet --disable-pip-version-check \
