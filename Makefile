@@ -24,14 +24,15 @@ COMPILED := $(if $(filter compiled,$(IMPL)),$(STAMP)-compiled)
 HOT := $(shell find src -name '*.pxd')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak fuzz docs compiled clean
+.PHONY: help demo test check bench bench-quick soak fuzz docs compiled clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    a server, and a client that calls it from many threads over one connection"
 	@echo "make test    all tests                          (ARGS: what pytest takes)"
 	@echo "make check   format, lint, types, storeys"
-	@echo "make bench   calls per second, grpcio beside us (ARGS: --quick, --json FILE, ...)"
+	@echo "make bench    calls per second beside other libraries (ARGS: --only, --quick; IMPL=compiled)"
+	@echo "make bench-quick  the headline ratios, in a minute"
 	@echo "make soak    half an hour of calls through a faulty proxy (ARGS: --minutes, --seed, ...)"
 	@echo "make fuzz    a minute of hostile bytes for each parser  (ARGS: targets, --seconds, ...)"
 	@echo "make docs    the documentation, into site/"
@@ -52,6 +53,9 @@ check: $(STAMP)-dev
 
 bench: $(STAMP)-bench $(COMPILED)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(STAMP)-bench $(COMPILED)
+	$(BIN)/python -m bench quick $(ARGS)
 
 soak: $(STAMP)-soak $(COMPILED)
 	$(BIN)/python -m soak $(ARGS)
