@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 
-from pybrpc.errors import ConnectError, ConnectionFailedError, Phase, ProtocolError, RpcError, RpcTimeoutError
+from pybrpc.errors import (
+    ConnectError,
+    ConnectionFailedError,
+    Phase,
+    ProtocolError,
+    RpcError,
+    RpcTimeoutError,
+)
 from pybrpc.redis import RedisChannel, RedisRequest
 from pybrpc.redis import aio as redis_aio
 from tests.peers.redis_server import RedisServer
@@ -75,9 +82,10 @@ def test_a_server_that_is_killed_tells_every_waiting_command_once(
         assert all_told.acquire(timeout=TIMEOUT_S)
     assert ends == Counter(range(200))
     assert len(errors) == 200
-        # What had not left yet was sent again, and found nobody.
-        assert {type(error) for error in errors} <= {ConnectionFailedError, ConnectError}
-    assert {error.phase for error in errors} <= {Phase.SENT, Phase.WAITING}
+    # What had not left yet was sent again, and may have found nobody.
+    assert {type(error) for error in errors} <= {ConnectionFailedError, ConnectError}
+    phases = {error.phase for error in errors if type(error) is ConnectionFailedError}
+    assert phases <= {Phase.SENT, Phase.WAITING}
     assert {error.peer for error in errors} == {server.address}
 
 
