@@ -24,7 +24,7 @@ COMPILED := $(if $(filter compiled,$(IMPL)),$(STAMP)-compiled)
 HOT := $(shell find src -name '*.pxd')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-quick soak fuzz docs compiled clean
+.PHONY: help demo test check bench bench-quick soak fuzz verify docs compiled clean
 .DELETE_ON_ERROR:
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo "make bench-quick  the headline ratios, in a minute"
 	@echo "make soak    half an hour of calls through a faulty proxy (ARGS: --minutes, --seed, ...)"
 	@echo "make fuzz    a minute of hostile bytes for each parser  (ARGS: targets, --seconds, ...)"
+	@echo "make verify  the model of the write path, in every interleaving (needs spin and gcc)"
 	@echo "make docs    the documentation, into site/"
 	@echo "make compiled   the hot modules, compiled into src/ (IMPL=compiled does it when needed)"
 	@echo "make clean   remove .venv/ and all that was built"
@@ -62,6 +63,9 @@ soak: $(STAMP)-soak $(COMPILED)
 
 fuzz: $(STAMP)-fuzz $(COMPILED)
 	$(BIN)/python -m fuzz $(ARGS)
+
+verify: $(STAMP)-test
+	$(BIN)/python -m verification --full $(ARGS)
 
 docs: $(STAMP)-docs
 	$(BIN)/properdocs build --strict $(ARGS)
