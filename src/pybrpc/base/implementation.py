@@ -24,10 +24,13 @@ from types import ModuleType
 
 HOT_MODULES = (
     "pybrpc.base.gil_atomic",
+    "pybrpc.client.aio_forms",
+    "pybrpc.client.aio_stub_method",
     "pybrpc.client.attempt",
     "pybrpc.client.call",
     "pybrpc.client.call_record",
     "pybrpc.client.connection",
+    "pybrpc.client.forms",
     "pybrpc.client.rpc_connection",
     "pybrpc.iobuf.blocks",
     "pybrpc.iobuf.gather",
@@ -36,7 +39,9 @@ HOT_MODULES = (
     "pybrpc.protocols.baidu_std.baidu_std",
     "pybrpc.protocols.baidu_std.meta_codec",
     "pybrpc.protocols.message",
+    "pybrpc.rpc.body",
     "pybrpc.rpc.controller",
+    "pybrpc.rpc.timeout_queue",
     "pybrpc.server.server_call",
     "pybrpc.transport.backlog",
     "pybrpc.transport.message_cutter",

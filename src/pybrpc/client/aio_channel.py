@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Unpack
 
-from google.protobuf.message import Message
-
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.aio_forms import AioCall, AioCallOfThreads, AioFuture, LoopMailbox
+from pybrpc.client.aio_forms import LoopMailbox
+from pybrpc.client.aio_stub_method import AioStubMethod
 from pybrpc.client.channel import (
-    CHANNEL_TIMEOUT,
     ChannelBase,
     ChannelOptions,
     Lease,
-    Timeout,
     statistics_of,
 )
 from pybrpc.client.connection import ConnectionStatistics
 from pybrpc.client.shared_source import SharedSource
 from pybrpc.errors import ChannelClosedError
-from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method
 
 
@@ -106,35 +102,3 @@ class AioChannel(ChannelBase):
 
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
-
-
-class AioStubMethod:
-    """One method of a stub on an AioChannel: `await stub.Echo(request)`."""
-
-    __slots__ = ("_channel", "method")
-
-    def __init__(self, channel: AioChannel, method: Method) -> None:
-        self._channel = channel
-        self.method = method
-
-    def __call__(
-        self,
-        request: Message,
-        *,
-        timeout: Timeout = CHANNEL_TIMEOUT,
-        controller: Controller | None = None,
-    ) -> AioFuture:
-        """Start a call; awaiting what it gives yields the response or raises an RpcError.
-
-        The request is on its way when this returns. Cancelling the future, or the task that awaits
-        it, ends the call.
-        """
-        channel = self._channel
-        side = channel.side()
-        timeout_s = channel.timeout_of_call(timeout)
-        form = AioCallOfThreads if channel.share_with_threads else AioCall
-        call = form(side.source, self.method, request, timeout_s, channel.call_options, controller)
-        return call.begin(side.loop, side.mailbox, channel)
-
-    def __repr__(self) -> str:
-        return f"<AioStubMethod {self.method.full_name} on {self._channel!r}>"

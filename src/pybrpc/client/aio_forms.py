@@ -14,9 +14,14 @@ from pybrpc.errors import RpcError
 
 
 class AioFuture(asyncio.Future[Message]):
-    """The future of one call. Cancelling it, or the task that awaits it, ends the call."""
+    """The future of one call. Cancelling it, or the task that awaits it, ends the call.
 
-    _call: Call | None = None
+    `_call` is set by the call, and `None` once it has ended.
+    """
+
+    __slots__ = ("_call",)
+
+    _call: Call | None
 
     def cancel(self, msg: Any | None = None) -> bool:
         is_canceled = super().cancel(msg)
@@ -97,8 +102,8 @@ class AioCallOfThreads(AioCall):
         self, loop: asyncio.AbstractEventLoop, mailbox: LoopMailbox, channel: object
     ) -> AioFuture:
         self.source.dispatcher.attend()
-        return super().begin(loop, mailbox, channel)
+        return AioCall.begin(self, loop, mailbox, channel)
 
     def on_done(self) -> None:
         self.source.dispatcher.unattend()
-        super().on_done()
+        AioCall.on_done(self)

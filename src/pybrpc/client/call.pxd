@@ -8,6 +8,8 @@ cdef class Call(CallRecord):
     cdef public object _place
     cdef public object _timeout_queue
 
+    cpdef on_done(self)
+    cpdef start(self, bint expires=*)
     cpdef on_response(self, Attempt attempt, object response)
     cdef _carry_on(self, object connection=*)
     cdef object _look_for_connection(self)

@@ -6,7 +6,8 @@ import asyncio
 from typing import Any, Self, Unpack, cast
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.aio_channel import AioChannel, AioStubMethod
+from pybrpc.client.aio_channel import AioChannel
+from pybrpc.client.aio_stub_method import AioStubMethod
 from pybrpc.client.channel import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.connection_maker import ConnectionMaker
 from pybrpc.protocols.redis import Argument, Reply

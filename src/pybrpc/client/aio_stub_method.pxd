@@ -1,0 +1,3 @@
+cdef class AioStubMethod:
+    cdef readonly object _channel
+    cdef readonly object method

@@ -1,0 +1,49 @@
+"""AioStubMethod: one method of a stub of an AioChannel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import Message
+
+from pybrpc.client.aio_forms import AioCall, AioCallOfThreads, AioFuture
+from pybrpc.client.channel import CHANNEL_TIMEOUT, Timeout
+from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.method import Method
+
+if TYPE_CHECKING:
+    from pybrpc.client.aio_channel import AioChannel
+
+
+class AioStubMethod:
+    """Call it: `await stub.Echo(request)`."""
+
+    __slots__ = ("_channel", "method")
+
+    def __init__(self, channel: AioChannel, method: Method) -> None:
+        self._channel = channel
+        self.method = method
+
+    def __call__(
+        self,
+        request: Message,
+        *,
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+    ) -> AioFuture:
+        """Start a call; awaiting what it gives yields the response or raises an RpcError.
+
+        The request is on its way when this returns. Cancelling the future, or the task that awaits
+        it, ends the call.
+        """
+        channel = self._channel
+        side = channel.side()
+        timeout_s = channel.timeout_s
+        if timeout is not CHANNEL_TIMEOUT:
+            timeout_s = channel.timeout_of_call(timeout)
+        form = AioCallOfThreads if channel.share_with_threads else AioCall
+        call = form(side.source, self.method, request, timeout_s, channel.call_options, controller)
+        return call.begin(side.loop, side.mailbox, channel)
+
+    def __repr__(self) -> str:
+        return f"<AioStubMethod {self.method.full_name} on {self._channel!r}>"

@@ -1,0 +1,23 @@
+from pybrpc.client.call cimport Call
+
+
+cdef class BlockingCall(Call):
+    cdef readonly object _waiter
+
+    cpdef on_done(self)
+
+
+cdef class FutureCall(Call):
+    cdef readonly object _channel
+    cdef readonly object _future
+
+    cpdef on_done(self)
+    cdef _settle(self, object future)
+
+
+cdef class CallbackCall(Call):
+    cdef readonly object _channel
+    cdef readonly object _done
+
+    cpdef begin(self, object done, object channel)
+    cpdef on_done(self)

@@ -1,0 +1,5 @@
+cpdef object serialize_request(object request, object request_class, object controller=*, object encoding=*)
+cpdef object serialize_response(object response, object response_class, object controller=*)
+cpdef object parse_request(object request, object request_class, object max_body_size=*)
+cpdef object parse_response(object response, object response_class, object max_body_size=*)
+cdef object _parse(object carrier, object message_class, object max_body_size)

@@ -1,0 +1,20 @@
+cdef class TimeoutQueue:
+    cdef readonly dict _calls
+    cdef readonly object _dispatcher
+    cdef readonly bint _is_armed
+    cdef readonly object _key
+    cdef readonly object _owner
+
+    cpdef add(self, object call)
+    cpdef discard(self, object call)
+    cdef _arm(self, object deadline)
+
+
+cdef class TimeoutQueues:
+    cdef readonly dict _queues
+    cdef readonly object dispatcher
+
+    cpdef TimeoutQueue of(self, double timeout_s)
+
+
+cdef long long _alike(double timeout_s)
