@@ -269,3 +269,37 @@ def test_a_task_shows_which_method_it_runs() -> None:
             await task
 
     asyncio.run(main())
+
+
+def test_whether_a_handler_waits_is_noted() -> None:
+    async def main() -> None:
+        call = PlayedCall(wait_for_ever)
+        runner = runner_of(PlayedLoop(), call)
+        runner.send(None)
+        assert call.waits
+        runner.close()
+        call.handler = answer_at_once
+        with pytest.raises(StopIteration):
+            runner_of(PlayedLoop(), call).send(None)
+        assert not call.waits
+
+    asyncio.run(main())
+
+
+async def answer_at_once() -> str:
+    return "ok"
+
+
+def test_a_task_whose_call_was_cancelled_is_cancelled() -> None:
+    async def main() -> None:
+        loop = PlayedLoop()
+        runner = runner_of(loop, PlayedCall(wait_for_ever), PlayedCall(answer_at_once))
+        task = asyncio.get_running_loop().create_task(cast(Any, runner))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert loop.answers == ["CancelledError"]
+        assert len(loop.left) == 1
+
+    asyncio.run(main())

@@ -181,6 +181,7 @@ def test_call_that_ends_while_another_expires(queues: TimeoutQueues, clock: Cloc
     assert (first.expired_at, second.expired_at) == ([1005], [])
 
 
+@pytest.mark.python_only
 def test_call_added_by_a_thread_that_still_saw_the_queue_armed(
     queues: TimeoutQueues, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
