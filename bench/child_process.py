@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Self
 
 LINE_LIMIT_S = 30.0
@@ -25,16 +26,25 @@ class ChildProcess:
     """A process whose stdin and stdout are lines. It shall end when its stdin does.
 
     It is in a process group of its own, so Ctrl-C is this process's business alone.
+    `are_errors_lines`: what it writes to stderr is read too.
     """
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], name: str) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str | Path],
+        environment: Mapping[str, str],
+        name: str,
+        folder: Path | None = None,
+        are_errors_lines: bool = False,
+    ) -> None:
         self._name = name
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
         self._process = subprocess.Popen(
             arguments,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=subprocess.STDOUT if are_errors_lines else self._errors,
+            cwd=folder,
             env={**os.environ, **environment},
             process_group=0,
         )
@@ -47,6 +57,10 @@ class ChildProcess:
         """A process of child.py."""
         command = [sys.executable, "-m", "bench.child", *map(str, arguments)]
         return cls(command, environment or {}, name)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:
@@ -75,14 +89,15 @@ class ChildProcess:
                     raise self.failed("has ended")
                 self._read += data
         line, _, self._read = self._read.partition(b"\n")
-        return line.decode()
+        return line.decode(errors="replace")
 
     def failed(self, what: str) -> ChildFailedError:
         """The error that says so, with the last line of stderr."""
         if what == "has ended":
             self._wait()
         self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        said = self._read + self._errors.read()
+        lines = said.decode(errors="replace").strip().splitlines()
         return ChildFailedError(f"{self._name} {what}" + (f": {lines[-1]}" if lines else ""))
 
     def ask_to_end(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from bench.child_process import LINE_LIMIT_S, ChildFailedError, ChildProcess
 from bench.figures import Figures
 from bench.meter import BEGIN, END
-from bench.site import EchoServer
+from bench.peers.brpc_cpp import Server
 from bench.work import Window, Work, as_text
 
 
@@ -19,7 +19,7 @@ def run_client_process(
     work: Work,
     window: Window,
     port: int | None = None,
-    servers: Sequence[EchoServer] = (),
+    servers: Sequence[Server] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Figures:
     """What a client that plays `role` of child.py has measured, with the servers' time."""

@@ -1,42 +1,62 @@
-"""The echo service that is called, built from a descriptor so that no protoc is needed."""
+"""The echo services that are called, built from descriptors so that no protoc is needed."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+
+if TYPE_CHECKING:
+    Fields = Mapping[str, FieldDescriptorProto.Type.ValueType]
 
 PACKAGE = "bench"
 METHOD_PATH = f"/{PACKAGE}.EchoService/Echo"
-FIELDS = {
-    "message": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
-    "payload": descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
-    "sleep_us": descriptor_pb2.FieldDescriptorProto.TYPE_UINT32,
+FIELDS: Fields = {
+    "message": FieldDescriptorProto.TYPE_STRING,
+    "payload": FieldDescriptorProto.TYPE_BYTES,
+    "sleep_us": FieldDescriptorProto.TYPE_UINT32,
 }
 """`sleep_us`: how long the handler shall sleep before it answers."""
 
 
-def _file() -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto(
-        name=f"{PACKAGE}/echo.proto", package=PACKAGE, syntax="proto3"
+class Echo(NamedTuple):
+    """The service of a package, and its messages."""
+
+    service: Any
+    request: Any
+    response: Any
+
+
+def _build(package: str, fields: Fields) -> Echo:
+    built = descriptor_pool.Default().AddSerializedFile(_file(package, fields).SerializeToString())
+    messages = built.message_types_by_name
+    return Echo(
+        built.services_by_name["EchoService"],
+        message_factory.GetMessageClass(messages["EchoRequest"]),
+        message_factory.GetMessageClass(messages["EchoResponse"]),
     )
+
+
+def _file(package: str, fields: Fields) -> FileDescriptorProto:
+    file = FileDescriptorProto(name=f"{package}/echo.proto", package=package, syntax="proto3")
     for name in ("EchoRequest", "EchoResponse"):
         message = file.message_type.add(name=name)
-        for number, (field, kind) in enumerate(FIELDS.items(), start=1):
+        for number, (field, kind) in enumerate(fields.items(), start=1):
             message.field.add(
                 name=field,
                 number=number,
                 type=kind,
-                label=descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL,
+                label=FieldDescriptorProto.LABEL_OPTIONAL,
             )
     file.service.add(name="EchoService").method.add(
-        name="Echo", input_type=f".{PACKAGE}.EchoRequest", output_type=f".{PACKAGE}.EchoResponse"
+        name="Echo", input_type=f".{package}.EchoRequest", output_type=f".{package}.EchoResponse"
     )
     return file
 
 
-_built = descriptor_pool.Default().AddSerializedFile(_file().SerializeToString())
+SERVICE, EchoRequest, EchoResponse = _build(PACKAGE, FIELDS)
 
-SERVICE: Any = _built.services_by_name["EchoService"]
-EchoRequest: Any = message_factory.GetMessageClass(_built.message_types_by_name["EchoRequest"])
-EchoResponse: Any = message_factory.GetMessageClass(_built.message_types_by_name["EchoResponse"])
+EXAMPLE = _build("example", {"message": FieldDescriptorProto.TYPE_BYTES})
+"""That of C++ bRPC's examples. Their message is a string, which is the same on the wire."""

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 
 from bench.child_process import ChildFailedError
 from bench.measures import MEASURES
-from bench.peers.brpc_cpp import CppFailedError
 from bench.samples import Cell, Sample
 from bench.site import Site
 from bench.work import Window
 
-FAILURES = (ChildFailedError, CppFailedError, OSError, subprocess.SubprocessError)
+FAILURES = (ChildFailedError, OSError, subprocess.SubprocessError)
 """What a peer that doesn't work may raise here."""
 
 

@@ -6,7 +6,9 @@ from contextlib import ExitStack
 from typing import Self
 
 from bench.child_process import ChildProcess
-from bench.peers import ENTRIES, brpc_cpp
+from bench.peers import ENTRIES
+from bench.peers.brpc_cpp import CppServer, Server
+from bench.peers.entry import Kind
 from bench.redis_server import running_redis_server
 
 
@@ -37,20 +39,26 @@ class EchoServer:
         return float(self.process.read_line())
 
 
+def make_server(name: str, backend_port: int | None) -> Server:
+    """The server of that entry, started."""
+    is_cpp = ENTRIES[name].kind is Kind.CPP
+    return CppServer() if is_cpp else EchoServer(name, backend_port)
+
+
 class Site:
     """Where the measurements are made."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._servers: dict[tuple[str, int | None], EchoServer] = {}
+        self._servers: dict[tuple[str, int | None], Server] = {}
         self._ports: dict[str, int] = {}
 
-    def server(self, name: str, backend: EchoServer | None = None) -> EchoServer:
+    def server(self, name: str, backend: Server | None = None) -> Server:
         """The server of that entry, alone or in front of `backend`. One that died is replaced."""
         backend_port = None if backend is None else backend.port
         server = self._servers.get((name, backend_port))
         if server is None or not server.process.is_running:
-            server = self._servers[name, backend_port] = EchoServer(name, backend_port)
+            server = self._servers[name, backend_port] = make_server(name, backend_port)
             self._stack.callback(server.process.close)
         return server
 
@@ -65,12 +73,6 @@ class Site:
         if "redis" not in self._ports:
             self._ports["redis"] = self._stack.enter_context(running_redis_server())
         return self._ports["redis"]
-
-    def cpp_port(self) -> int:
-        """Where the server of C++ bRPC listens."""
-        if "cpp" not in self._ports:
-            self._ports["cpp"] = self._stack.enter_context(brpc_cpp.running_server())
-        return self._ports["cpp"]
 
     def __enter__(self) -> Self:
         return self

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bench.client_process import run_client_process
 from bench.figures import Figures
-from bench.peers import ENTRIES, brpc_cpp
+from bench.peers import ENTRIES
+from bench.peers.brpc_cpp import Server
 from bench.peers.entry import Entry, Kind
-from bench.site import EchoServer, Site
+from bench.site import Site
 from bench.work import ClosedLoop, Window, Work
 
 
@@ -18,10 +19,12 @@ def missing(name: str) -> str:
 def echo(site: Site, name: str, work: Work, window: Window) -> Figures:
     """A client, and a server that echoes."""
     entry = ENTRIES[name]
-    if entry.kind is Kind.CPP:
-        assert isinstance(work, ClosedLoop)
-        return brpc_cpp.run_client(work, window, site.cpp_port())
-    return call(entry, work, window, [site.server(entry.server or name)])
+    server = site.server(entry.server or name)
+    if entry.kind is not Kind.CPP:
+        return call(entry, work, window, [server])
+    assert isinstance(work, ClosedLoop)
+    figures: Figures = entry.load().run(work, window, server)
+    return figures
 
 
 def chain(site: Site, name: str, work: Work, window: Window) -> Figures:
@@ -31,7 +34,7 @@ def chain(site: Site, name: str, work: Work, window: Window) -> Figures:
     return call(entry, work, window, [site.server(name, backend), backend])
 
 
-def call(entry: Entry, work: Work, window: Window, servers: list[EchoServer]) -> Figures:
+def call(entry: Entry, work: Work, window: Window, servers: list[Server]) -> Figures:
     """A client of the first of `servers`."""
     port = servers[0].port
     return run_client_process(

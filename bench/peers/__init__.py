@@ -9,6 +9,7 @@ from bench.peers.pybrpc_modes import PLAIN_ENVIRONMENT, why_not_plain
 _SHARED = "one connection for all"
 _OWN = "a connection for each thread"
 _TASKS = "tasks; " + _SHARED
+_EXAMPLE = "C++ bRPC's example multi_threaded_echo_c++"
 _PLAIN_SERVER = "server: handlers in worker threads (at most 256, as many as are needed)"
 
 PYBRPC = ("pybrpc", "google.protobuf")
@@ -170,9 +171,36 @@ _ALL = (
     ),
     Entry(
         "brpc-cpp",
-        "brpc_cpp:",
+        "brpc_cpp:PTHREADS",
         Kind.CPP,
-        "C++ bRPC's example multi_threaded_echo_c++; pthreads; " + _SHARED,
+        f"{_EXAMPLE}; pthreads; {_SHARED}",
+        unless=brpc_cpp.missing,
+    ),
+    Entry(
+        "brpc-cpp-bthreads",
+        "brpc_cpp:BTHREADS",
+        Kind.CPP,
+        f"as brpc-cpp, with bthreads as callers; {_SHARED}",
+        server="brpc-cpp",
+        unless=brpc_cpp.missing,
+    ),
+    Entry(
+        "pybrpc-to-cpp",
+        "pybrpc_example:PEER",
+        Kind.SYNC,
+        "the client of pybrpc, the server of brpc-cpp",
+        PYBRPC,
+        "pybrpc",
+        server="brpc-cpp",
+        unless=brpc_cpp.missing,
+    ),
+    Entry(
+        "cpp-to-pybrpc",
+        "brpc_cpp:PTHREADS",
+        Kind.CPP,
+        f"the client of brpc-cpp; server: pybrpc, as for pybrpc, with the service of {_EXAMPLE}",
+        PYBRPC,
+        server="pybrpc-to-cpp",
         unless=brpc_cpp.missing,
     ),
 )

@@ -47,7 +47,7 @@ class Entry:
     unless: Callable[[], str] = str
 
     def load(self) -> Any:
-        """The peer: SyncPeer, CallbackPeer or AioPeer. Imports no other, that could disturb."""
+        """The SyncPeer, CallbackPeer, AioPeer or CppClient. Imports no other: it could disturb."""
         module, attribute = self.where.split(":")
         return getattr(importlib.import_module(f"bench.peers.{module}"), attribute)
 

@@ -14,6 +14,8 @@ from bench.work import TIMEOUT_S
 
 
 class EchoService:
+    descriptor: Any = SERVICE
+
     def __init__(self, answer: Call) -> None:
         self.answer = answer
 
@@ -29,9 +31,11 @@ class AttachmentService(EchoService):
 
 
 class PybrpcClient:
+    descriptor: Any = SERVICE
+
     def __init__(self, channel: pybrpc.Channel) -> None:
         self.channel = channel
-        self.stub: Any = pybrpc.Stub(SERVICE, channel)
+        self.stub: Any = pybrpc.Stub(self.descriptor, channel)
 
     def caller(self) -> Call:
         return self.call
@@ -58,7 +62,7 @@ class PybrpcSync:
 
     def serve(self, answer: Call, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
         server = pybrpc.Server()
-        server.add_service(SERVICE, self._service(answer))
+        server.add_service(self._service.descriptor, self._service(answer))
         on_ready(server.start("127.0.0.1:0").port)
         wait_for_end()
         server.stop(grace=1.0)

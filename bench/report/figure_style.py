@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 SIZE_INCHES = (8.0, 4.5)
 OURS = ("#c0392b", "#e67e22", "#8e44ad", "#f1c40f")
-COOL = ("#1f77b4", "#2ca02c", "#17becf", "#1b4f72", "#7d9b2c")
+COOL = ("#1f77b4", "#2ca02c", "#17becf", "#1b4f72", "#7d9b2c", "#0b6e4f", "#a3c1ad")
 BARE = ("#7f8c8d", "#34495e")
 
 SETTINGS: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.family": "sans-serif"}

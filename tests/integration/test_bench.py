@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from bench.measures import MEASURES, runs
-from bench.peers import ENTRIES, brpc_cpp
+from bench.peers import ENTRIES
+from bench.peers.cpp_program import MULTI_THREADED, VARIABLE
 from bench.peers.entry import Kind
 from bench.rounds import Plan, make_plan, run
 from bench.samples import Cell
@@ -111,11 +112,11 @@ def test_a_peer_that_fails_is_told_and_the_run_goes_on(monkeypatch: pytest.Monke
 
 
 def test_a_peer_that_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(brpc_cpp.VARIABLE, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     cells = [Cell("threads", peer, "1") for peer in ("brpc-cpp", "socket")]
     plan = make_plan(cells, 1, MOMENT)
     assert plan.cells == cells[1:]
-    assert brpc_cpp.VARIABLE in plan.absent["brpc-cpp"]
+    assert VARIABLE in plan.absent["brpc-cpp"]
 
 
 def start_bench(*arguments: str) -> subprocess.Popen[str]:
@@ -189,28 +190,59 @@ def test_ctrl_c_ends_it_with_what_there_is_and_without_children(tmp_path: Path) 
 
 STAND_IN = """#!{python}
 import socket, sys, time
-flags = dict(word.lstrip("-").split("=") for word in sys.argv[1:])
+flags = dict(word.lstrip("-").partition("=")[::2] for word in sys.argv[1:])
 if "port" in flags:
     with socket.create_server(("127.0.0.1", int(flags["port"]))) as listener:
         time.sleep(1000)
 socket.create_connection(flags["server"].rsplit(":", 1)).close()
+end = time.process_time() + 0.01
+while time.process_time() < end:
+    pass
 for qps in (7, 1000 * int(flags["thread_num"]) + int(flags["request_size"]), 9, 9):
     print(f"I1124 01:02:03 client.cpp:132] Sending EchoRequest at qps={{qps}} latency=50",
           file=sys.stderr, flush=True)
+    print("E1124 client.cpp:99] error=[E111]" if "{failing}" else "", file=sys.stderr, flush=True)
 time.sleep(1000)
 """
 
 
+def make_stand_ins(folder: Path, patch: pytest.MonkeyPatch, failing: str = "") -> None:
+    """Programs that take the example's flags and print its lines: the example needs all of C++
+    bRPC. test_brpc_cpp.py has the real ones."""
+    for side in ("server", "client"):
+        path = folder / MULTI_THREADED / f"echo_{side}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(STAND_IN.format(python=sys.executable, failing=failing))
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    patch.setenv(VARIABLE, str(folder))
+
+
+@pytest.mark.parametrize("name", ["brpc-cpp", "brpc-cpp-bthreads", "cpp-to-pybrpc"])
 def test_cpp_programs_are_started_as_the_example_wants_and_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_stand_ins(tmp_path, monkeypatch)
+    assert ENTRIES[name].missing() == ""
+    with Site() as site:
+        figures = runs.echo(site, name, ClosedLoop(8, size_bytes=16), MOMENT)
+    assert figures["calls_per_s"] == 8016
+    assert figures["calls"] > 0
+    assert figures["client_cpu_us"] >= 0
+    assert figures["server_cpu_us"] >= 0
+
+
+def test_cpp_client_that_tells_of_a_failed_call_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stand-ins that take its flags and print its lines: the programs need all of C++ bRPC."""
-    for side in ("server", "client"):
-        path = tmp_path / f"multi_threaded_echo_{side}"
-        path.write_text(STAND_IN.format(python=sys.executable))
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv(brpc_cpp.VARIABLE, str(tmp_path))
-    assert ENTRIES["brpc-cpp"].missing() == ""
-    with Site() as site:
-        figures = runs.echo(site, "brpc-cpp", ClosedLoop(8, size_bytes=16), MOMENT)
-    assert figures["calls_per_s"] == 8016
+    make_stand_ins(tmp_path, monkeypatch, failing="yes")
+    (sample,) = run(Plan([Cell("threads", "brpc-cpp", "8")], 1, MOMENT))
+    assert "error=[E111]" in sample.failure
+
+
+def test_cpp_server_that_does_not_listen_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_stand_ins(tmp_path, monkeypatch)
+    (tmp_path / MULTI_THREADED / "echo_server").write_text("#!/bin/sh\necho no >&2\n")
+    (sample,) = run(Plan([Cell("threads", "brpc-cpp", "8")], 1, MOMENT))
+    assert sample.failure == f"the server of {MULTI_THREADED} doesn't listen: no"

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import uvloop
+from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 import pybrpc
@@ -40,9 +41,9 @@ class Caller:
 
 
 class BlockingCaller(Caller):
-    def __init__(self, address: str, **options: Any) -> None:
+    def __init__(self, address: str, service: ServiceDescriptor, **options: Any) -> None:
         self.channel = pybrpc.Channel(address, **options)
-        self.stub = pybrpc.Stub(ECHO, self.channel)
+        self.stub = pybrpc.Stub(service, self.channel)
 
     def call(self, request: Message, **options: Any) -> Any:
         return self.stub.Echo(request, **options)
@@ -74,10 +75,15 @@ class AioCaller(Caller):
     """Its loop runs only while a call does."""
 
     def __init__(
-        self, runner: asyncio.Runner, address: str, share_with_threads: bool, **options: Any
+        self,
+        runner: asyncio.Runner,
+        address: str,
+        service: ServiceDescriptor,
+        share_with_threads: bool,
+        **options: Any,
     ) -> None:
         self.channel = pybrpc.aio.Channel(address, share_with_threads=share_with_threads, **options)
-        self.stub = pybrpc.Stub(ECHO, self.channel)
+        self.stub = pybrpc.Stub(service, self.channel)
         self._runner = runner
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -103,17 +109,19 @@ FORMS = (*THREAD_FORMS, *AIO_FORMS)
 
 
 @contextlib.contextmanager
-def caller(form: str, address: str, **options: Any) -> Iterator[Any]:
+def caller(
+    form: str, address: str, service: ServiceDescriptor = ECHO, **options: Any
+) -> Iterator[Any]:
     """A Caller of that form; its channel is closed at the end."""
     options.setdefault("timeout", 30)
     if form in THREAD_FORMS:
-        found = THREAD_FORMS[form](address, **options)
+        found = THREAD_FORMS[form](address, service, **options)
         with found.channel:
             yield found
         return
     loop, _, shared = form.partition("-")
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-        aio = AioCaller(runner, address, shared == "shared", **options)
+        aio = AioCaller(runner, address, service, shared == "shared", **options)
         try:
             yield aio
         finally:

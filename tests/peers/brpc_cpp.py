@@ -1,0 +1,133 @@
+"""C++ bRPC's examples as peers: an echo server, and a client that prints what it is told."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import ServiceDescriptor
+
+import pybrpc
+from bench.echo_messages import EXAMPLE
+from bench.peers.cpp_program import ONE_BY_ONE, CppProgram, free_port
+from pybrpc.base.endpoint import Endpoint
+
+WAIT_S = 30.0
+_SAID = re.compile(r"client\.cpp:\d+[^\]]*\] (.*)")
+_ANSWER = re.compile(r"Received response from .*?: (?P<message>.*) \(attached=(?P<attached>.*)\)")
+
+
+@dataclass(frozen=True)
+class CppServer:
+    """An echo_server that listens."""
+
+    process: CppProgram
+    address: str
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint.parse(self.address)
+
+    @property
+    def certificate(self) -> str:
+        """What it shows to clients with TLS; the file that it has itself."""
+        return str(self.process.path.parent / "cert.pem")
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """It reads and answers nothing meanwhile; its kernel takes what comes."""
+        self.process.send_signal(signal.SIGSTOP)
+        yield
+        self.process.send_signal(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def cpp_server(example: str, *flags: str, port: int = 0) -> Iterator[CppServer]:
+    port = port or free_port()
+    with CppProgram(example, "server", f"-port={port}", *flags) as process:
+        process.wait_until_it_listens(port)
+        yield CppServer(process, f"127.0.0.1:{port}")
+
+
+@contextlib.contextmanager
+def cpp_unix_server(path: Path) -> Iterator[str]:
+    """Its address. Only the simple example can do it."""
+    with CppProgram(ONE_BY_ONE, "server", f"-listen_addr=unix:{path}") as process:
+        process.wait_until_it_listens(path)
+        yield f"unix:{path}"
+
+
+class CppClient:
+    """An echo_client that calls over and over, one call at a time, without a pause to speak of."""
+
+    def __init__(self, process: CppProgram) -> None:
+        self._process = process
+
+    def next_end(self) -> tuple[str, str] | str:
+        """Of the next call: the message and the attachment, or the text of the error."""
+        while (said := _SAID.search(self._process.read_line(WAIT_S))) is None:
+            pass
+        found = _ANSWER.match(said[1])
+        return (found["message"], found["attached"]) if found else said[1]
+
+    def wait_for(self, wanted: Callable[[Any], bool]) -> tuple[str, str] | str:
+        """The first end that is `wanted`."""
+        while not wanted(end := self.next_end()):
+            pass
+        return end
+
+
+@contextlib.contextmanager
+def cpp_client(address: str, *flags: str) -> Iterator[CppClient]:
+    with CppProgram(
+        ONE_BY_ONE, "client", f"-server={address}", "-interval_ms=5", "-timeout_ms=30000", *flags
+    ) as process:
+        yield CppClient(process)
+
+
+class ExampleService:
+    """Echoes message and attachment, and keeps the controllers; `then` may change the answer."""
+
+    def __init__(self, then: Callable[[pybrpc.Controller], object] = lambda _: None) -> None:
+        self.seen: list[pybrpc.Controller] = []
+        self.then = then
+
+    def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        self.seen.append(controller)
+        controller.response_attachment = controller.request_attachment
+        self.then(controller)
+        return EXAMPLE.response(message=request.message)
+
+
+class AsyncExampleService(ExampleService):
+    async def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        return ExampleService.Echo(self, request, controller)
+
+
+@contextlib.contextmanager
+def example_server(
+    service: ExampleService, address: str = "127.0.0.1:0", **options: Any
+) -> Iterator[pybrpc.Server]:
+    """pybrpc's, with the service of the examples."""
+    with pybrpc.Server(**options) as server:
+        server.add_service(EXAMPLE.service, service)
+        server.start(address)
+        yield server
+
+
+def service_with_another_method() -> ServiceDescriptor:
+    """The service of the examples as somebody has it who knows a method more, Echo2."""
+    file = descriptor_pb2.FileDescriptorProto()
+    EXAMPLE.service.file.CopyToProto(file)
+    added = file.service[0].method.add()
+    added.CopyFrom(file.service[0].method[0])
+    added.name = "Echo2"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return pool.FindServiceByName(EXAMPLE.service.full_name)
