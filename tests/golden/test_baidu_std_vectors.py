@@ -19,6 +19,7 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std import BaiduStd
 from pybrpc.protocols.message import RpcRequest, RpcResponse, StreamSettings
 from pybrpc.protocols.protocol import NOT_MINE, ParseLimits
+from pybrpc.rpc.checksum import compute_checksum
 from pybrpc.testing.check_protocol import Sample, check_protocol, pack, parse_all
 from tests.protos import conformance_pb2
 
@@ -32,6 +33,7 @@ ATTACHMENT = IOBuf(b"ATTACHMENT\x00\x01\x02")
 NO_AUTH_TEXT = "Fail to authenticate"
 FAIL_TEXT = "[127.0.0.1:9600][E10042]deliberate failure"
 SNAPPY, GZIP, ZLIB = 1, 2, 3
+CRC32C = 1
 
 
 def recorded(case: str, role: str) -> bytes:
@@ -70,6 +72,21 @@ def compressed(case: str, compress_type: int) -> tuple[RpcRequest, RpcResponse]:
     )
 
 
+def summed(sent: bytes, answer: bytes, **fields: Any) -> tuple[RpcRequest, RpcResponse]:
+    """`fields` are those of both; the values are of our own making."""
+    covered = fields.get("attachment") if "checksum_with_attachment" in fields else None
+    return (
+        request(sent, checksum_type=CRC32C, checksum_value=checksum_of(sent, covered), **fields),
+        response(
+            answer, checksum_type=CRC32C, checksum_value=checksum_of(answer, covered), **fields
+        ),
+    )
+
+
+def checksum_of(body: bytes, attachment: IOBuf | None) -> bytes:
+    return compute_checksum(CRC32C, body, attachment)
+
+
 CALLS: dict[str, tuple[RpcRequest, RpcResponse]] = {
     "echo": (request(echo()), response(reply())),
     "attach": (
@@ -100,6 +117,16 @@ CALLS: dict[str, tuple[RpcRequest, RpcResponse]] = {
     "snappy": compressed("snappy", SNAPPY),
     "gzip": compressed("gzip", GZIP),
     "zlib": compressed("zlib", ZLIB),
+    "crc32c": summed(echo(), reply()),
+    "crc32c_attach": summed(echo(), reply(attachment_bytes=13), attachment=ATTACHMENT),
+    "crc32c_covers": summed(
+        echo(), reply(attachment_bytes=13), attachment=ATTACHMENT, checksum_with_attachment=True
+    ),
+    "crc32c_gzip": summed(
+        recorded_body("crc32c_gzip", "client"),
+        recorded_body("crc32c_gzip", "server"),
+        compress_type=GZIP,
+    ),
 }
 
 FRAMES = [

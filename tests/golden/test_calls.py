@@ -39,7 +39,9 @@ COMPRESSED = {
     "zlib": pybrpc.CompressType.ZLIB,
     "snappy": pybrpc.CompressType.SNAPPY,
 }
-CALLS = ("echo", "attach", "logid", "fail", *COMPRESSED)
+SUMMED = ("crc32c", "crc32c_attach", "crc32c_covers")
+CALLS = ("echo", "attach", "logid", "fail", *COMPRESSED, *SUMMED)
+CRC32C = pybrpc.ChecksumType.CRC32C
 RECORDED_SERVER = "127.0.0.1:9600"
 
 
@@ -76,7 +78,10 @@ def arguments(case: str) -> tuple[pb.EchoRequest, pybrpc.Controller]:
     """What the recorded C++ client called with."""
     request = pb.EchoRequest(message=HELLO)
     controller = pybrpc.Controller()
-    if case == "attach":
+    if case.startswith("crc32c"):
+        controller.request_checksum_type = CRC32C
+        controller.request_checksum_attachment = case == "crc32c_covers"
+    if case in ("attach", "crc32c_attach", "crc32c_covers"):
         controller.request_attachment.append(b"ATTACHMENT\x00\x01\x02")
     elif case == "logid":
         controller.log_id, controller.request_id = 123456789, "req-42"
@@ -84,6 +89,8 @@ def arguments(case: str) -> tuple[pb.EchoRequest, pybrpc.Controller]:
         request.fail_code, request.fail_text = 10042, "deliberate failure"
     elif case in COMPRESSED:
         request.message, controller.request_compress_type = ZEES, COMPRESSED[case]
+    elif case == "crc32c_gzip":
+        request.message, controller.request_compress_type = ZEES, pybrpc.CompressType.GZIP
     return request, controller
 
 
@@ -128,7 +135,7 @@ def printed(case: str) -> dict[str, str]:
     return found.groupdict()
 
 
-@pytest.mark.parametrize("case", [*CALLS, "noauth"])
+@pytest.mark.parametrize("case", [*CALLS, "crc32c_gzip", "noauth"])
 @pytest.mark.parametrize("form", FORMS)
 def test_client_takes_the_answers_of_cpp_as_cpp_does(case: str, form: str) -> None:
     def script(peer: Peer) -> None:
@@ -157,7 +164,16 @@ def test_client_takes_the_answers_of_cpp_as_cpp_does(case: str, form: str) -> No
         "request_id": response.request_id,
         "attachment": str(len(controller.response_attachment)),
     } == expected
-    assert controller.response_compress_type == COMPRESSED.get(case, pybrpc.CompressType.NONE)
+    compress_type, checksum_type, covers = form_of(case)
+    assert controller.response_compress_type == compress_type
+    assert controller.response_checksum_type == checksum_type
+    assert controller.response_checksum_attachment is covers
+
+
+def form_of(case: str) -> tuple[int, int, bool]:
+    """How the recorded answer travelled: compressed, summed, with its attachment covered."""
+    meta, _ = split(recorded(case, "server"))
+    return meta.compress_type, meta.checksum_type, meta.checksum_with_attachment
 
 
 class EchoService:
@@ -174,6 +190,8 @@ class EchoService:
         response.attachment_bytes = len(controller.request_attachment)
         controller.response_attachment = IOBuf(bytes(controller.request_attachment))
         controller.response_compress_type = controller.request_compress_type
+        controller.response_checksum_type = controller.request_checksum_type
+        controller.response_checksum_attachment = controller.request_checksum_attachment
         return response
 
     Stream = Echo
