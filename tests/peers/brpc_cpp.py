@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ class CppServer:
     def paused(self) -> Iterator[None]:
         """It reads and answers nothing meanwhile; its kernel takes what comes."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
         yield
         self.process.send_signal(signal.SIGCONT)
 
