@@ -61,7 +61,7 @@ class CppProgram(ChildProcess):
         self._process.send_signal(number)
 
     def wait(self) -> None:
-        """Until it has ended by itself."""
+        """Until it has ended by itself, after a signal say."""
         self._process.wait(START_LIMIT_S)
 
     def ask_to_end(self) -> None:
