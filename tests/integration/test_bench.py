@@ -26,7 +26,7 @@ from bench.work import ClosedLoop, FixedRate, Flood, RedisGets, Window
 ROOT = Path(__file__).parents[2]
 MOMENT = Window(0.02, 0.1)
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.same_everywhere]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -168,6 +168,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+@pytest.mark.timeout(400)
 def test_ctrl_c_ends_it_with_what_there_is_and_without_children(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     chosen = ["--only", "threads", "--peer", "socket", "--point", "1", "--rounds", "1000"]
@@ -178,7 +179,7 @@ def test_ctrl_c_ends_it_with_what_there_is_and_without_children(tmp_path: Path) 
         children = children_of(process.pid)
         assert children
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     assert "Written to" in output
     assert "**interrupted**" in (tmp_path / "benchmark.md").read_text()

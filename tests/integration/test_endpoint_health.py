@@ -23,7 +23,14 @@ from pybrpc.transport.socket_table import SOCKETS
 from tests.integration.test_fork import exit_code_of, fork
 from tests.peers.callers import FORMS, THREAD_FORMS, caller
 from tests.peers.echo import ECHO, echo_request
-from tests.peers.scripted_server import Peer, ScriptedServer, closed_port, deaf_port, never_answer
+from tests.peers.scripted_server import (
+    Peer,
+    ScriptedServer,
+    closed_port,
+    deaf_port,
+    never_answer,
+    reserved_port,
+)
 from tests.protos import conformance_pb2 as pb
 from tests.unit.server.serving import make_server, wait_until
 
@@ -64,10 +71,10 @@ def revived(address: str) -> Iterator[pybrpc.Server]:
 
 
 @pytest.fixture
-def dead_address() -> str:
+def dead_address() -> Iterator[str]:
     """Nobody listens there, and somebody may."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
+    with reserved_port() as address:
+        yield address
 
 
 # --- failing fast ---

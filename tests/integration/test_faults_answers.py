@@ -113,7 +113,7 @@ def test_refused_connection(form: str, max_retry: int) -> None:
     refusal = f"[E111]Fail to connect {address}: Connection refused"
     assert error.text.startswith(refusal)
     assert error.text.count(refusal) == 1 + controller.retried_count
-    assert ("next dial in 0.1 s" in error.text) is bool(max_retry)
+    assert ("next dial in " in error.text) is bool(max_retry)
 
 
 @every_form

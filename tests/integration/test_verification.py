@@ -29,6 +29,8 @@ def broken_rules(text: str) -> set[str]:
 
 @needs_spin
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.same_everywhere
 @pytest.mark.parametrize("check", [*QUICK, *MUTANTS], ids=lambda check: check.name)
 def test_the_model_holds_and_what_is_broken_in_it_is_caught(check: Check) -> None:
     verdict = run(check, MEMORY_MB)
@@ -36,6 +38,7 @@ def test_the_model_holds_and_what_is_broken_in_it_is_caught(check: Check) -> Non
 
 
 @needs_spin
+@pytest.mark.same_everywhere
 def test_a_search_that_runs_out_of_memory_is_no_verdict() -> None:
     with pytest.raises(SpinError, match="not every state was seen"):
         run(QUICK[0], memory_mb=240)

@@ -112,8 +112,9 @@ FORMS = (*THREAD_FORMS, *AIO_FORMS)
 def caller(
     form: str, address: str, service: ServiceDescriptor = ECHO, **options: Any
 ) -> Iterator[Any]:
-    """A Caller of that form; its channel is closed at the end."""
+    """A Caller of that form, patient unless told otherwise; its channel is closed at the end."""
     options.setdefault("timeout", 30)
+    options.setdefault("connect_timeout", 30)
     if form in THREAD_FORMS:
         found = THREAD_FORMS[form](address, service, **options)
         with found.channel:

@@ -156,6 +156,19 @@ def closed_port() -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def reserved_port() -> Iterator[str]:
+    """An address on which nobody listens but who is told it; no connection is given it as its own.
+
+    A port that was free a moment ago is not enough: a client that dials it from a port of the
+    system's choice is, once in a while, given that very port, and is connected with itself.
+    """
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{sock.getsockname()[1]}"
+
+
+@contextlib.contextmanager
 def deaf_port() -> Iterator[str]:
     """An address on which a connect neither succeeds nor fails: its backlog is full."""
     with contextlib.ExitStack() as stack:
