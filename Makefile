@@ -4,6 +4,7 @@
 # just Python (3.11 or newer), a compiler and make. A stamp per extra makes a second run quick.
 # Another Python, with an environment of its own:  make test PYTHON=python3.12
 # More arguments:  make test ARGS="-k iobuf",  make bench ARGS=--quick
+# Tests run in several processes; one after the other, as a debugger wants:  make test JOBS=0
 #
 # All run the plain Python of src/. To run the hot modules compiled, where there is a C compiler:
 # make test IMPL=compiled,  make bench IMPL=compiled
@@ -11,6 +12,8 @@
 PYTHON ?= python3
 ARGS ?=
 IMPL ?= python
+# More than there are processors: most tests wait most of the time.
+JOBS ?= 4
 export PYBRPC_IMPL := $(IMPL)
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))')
@@ -29,7 +32,7 @@ HOT := $(shell find src -name '*.pxd')
 
 help:
 	@echo "make demo    a server, and a client that calls it from many threads over one connection"
-	@echo "make test    all tests                          (ARGS: what pytest takes)"
+	@echo "make test    all tests                          (ARGS: what pytest takes; JOBS=4)"
 	@echo "make check   format, lint, types, storeys"
 	@echo "make bench    calls per second beside other libraries (ARGS: --only, --quick; IMPL=compiled)"
 	@echo "make bench-quick  the headline ratios, in a minute"
@@ -43,8 +46,8 @@ help:
 demo: $(STAMP)-demo $(COMPILED)
 	$(BIN)/python -m demo $(ARGS)
 
-test: $(STAMP)-servers $(STAMP)-test $(COMPILED)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP)-programs $(STAMP)-test $(COMPILED)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
 check: $(STAMP)-dev
 	$(BIN)/ruff check
@@ -87,10 +90,13 @@ $(STAMP)-compiled: setup.py $(HOT) $(HOT:.pxd=.py) $(STAMP)-build
 	PYBRPC_BUILD=compiled $(BIN)/python setup.py --quiet build_ext --inplace
 	@mv $@.began $@
 
-# What tests start: a real Redis. Without it, and without the right to install it, they skip and say so.
-$(STAMP)-servers: $(VENV)/made
-	@command -v redis-server > /dev/null || apt-get install --quiet=2 --yes redis-server || \
-		echo "redis-server could not be installed: the tests that need it are skipped"
+# What tests start: a real Redis, and Spin. Without one, and without the right to install it, they
+# skip and say so.
+$(STAMP)-programs: $(VENV)/made
+	@for program in redis-server spin; do \
+		command -v $$program > /dev/null || apt-get install --quiet=2 --yes $$program || \
+			echo "$$program could not be installed: the tests that need it are skipped"; \
+	done
 	@touch $@
 
 $(STAMP)-%: pyproject.toml $(VENV)/made
