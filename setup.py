@@ -32,7 +32,7 @@ DIRECTIVES = {
     "annotation_typing": False,
 }
 
-# What Cython writes for a union of object structs, gcc takes for reads beyond their end.
+# An annotation `None | X`, as Cython compiles it, gcc takes for a read beyond the end of None.
 OPTIONS = [*([] if sys.flags.debug else ["-O2", "-g0"]), "-Wno-array-bounds"]
 
 
