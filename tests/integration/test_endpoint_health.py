@@ -350,10 +350,10 @@ def test_deadline_of_a_call_that_waits_names_what_it_waited_for(
     with caller(form, dead_address, **options) as client:
         for _ in range(2):
             with pytest.raises(RpcTimeoutError) as caught:
-                client.call(echo_request(), timeout=0.1)
+                client.call(echo_request(), timeout=0.5)
             error = caught.value
             assert error.code == ErrorCode.ERPCTIMEDOUT
-            assert "Reached timeout=100ms" in error.text
+            assert "Reached timeout=500ms" in error.text
             assert f"not ready: Fail to connect {dead_address}: Connection refused" in error.text
             assert isinstance(error.__cause__, ConnectError)
         assert client.channel.endpoint_statistics().waiting == 0
