@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pybrpc.base.deadline import NEVER, remaining_s
 from pybrpc.iobuf import IOBuf
 from pybrpc.server.call_runner import CallRunner
-from pybrpc.server.outbox import Outbox, write_answer
+from pybrpc.server.outbox import Outbox
 
 if TYPE_CHECKING:
     from pybrpc.server.server_call import ServerCall
@@ -54,9 +54,8 @@ class HandlerLoop:
         a loop that drives the sockets, the socket does that.
         """
         if self._thread is None:
-            call.leave()
-            write_answer(call.connection.socket, data)
-            call.end()
+            self._outbox.put(call, data)
+            self._outbox.flush()
             return
         if not self._outbox:
             self._loop.call_soon(self._outbox.flush)

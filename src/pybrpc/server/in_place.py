@@ -49,13 +49,15 @@ class InPlace:
             self._dispatcher.post(self.hand_over)
             return
         queue, outbox = pool.queue, self._outbox
-        while queue and not is_relieved():
+        may_begin = not is_relieved()
+        while queue and may_begin:
             try:
                 task = queue.popleft()
             except IndexError:
                 break
             run_task(task, outbox)
-            if is_relieved():
+            may_begin = not is_relieved()
+            if not may_begin:
                 task.note_slow()
         outbox.flush()
         pool.leave()

@@ -12,10 +12,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from pybrpc.errors import RpcError
-from pybrpc.iobuf import IOBuf
+from pybrpc.iobuf.iobuf import IOBuf
 
 if TYPE_CHECKING:
     from pybrpc.server.server_call import ServerCall
+    from pybrpc.server.server_connection import ServerConnection
     from pybrpc.transport.socket import Socket
 
 FLUSH_S = 0.0002
@@ -55,17 +56,15 @@ class Outbox:
     def flush(self) -> None:
         """Write what is there. Any thread; never blocks."""
         while (first := self._pop()) is not None:
-            socket = first[0].connection.socket
-            data = first[1]
-            calls = [first[0]]
-            while (item := self._pop_of(socket)) is not None:
+            call, data = first
+            connection = call.connection
+            calls = [call]
+            while (item := self._pop_of(connection)) is not None:
                 calls.append(item[0])
                 data.append(item[1])
-            for call in calls:
-                call.leave()
-            write_answer(socket, data)
-            for call in calls:
-                call.end()
+            connection.leave(calls)
+            write_answer(connection.socket, data)
+            connection.end(calls)
 
     def flush_if_due(self, now: float) -> None:
         """`flush`, if the oldest answer has waited long enough."""
@@ -81,10 +80,10 @@ class Outbox:
         except IndexError:
             return None
 
-    def _pop_of(self, socket: Socket) -> Answer | None:
-        """The next answer, if it goes to `socket`."""
+    def _pop_of(self, connection: ServerConnection) -> Answer | None:
+        """The next answer, if it goes to `connection`."""
         item = self._pop()
-        if item is not None and item[0].connection.socket is not socket:
+        if item is not None and item[0].connection is not connection:
             self._answers.appendleft(item)
             return None
         return item

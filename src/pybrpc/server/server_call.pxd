@@ -1,22 +1,33 @@
 cimport cython
-from pybrpc.protocols.message cimport RpcRequest
+from pybrpc.iobuf.iobuf cimport IOBuf
+from pybrpc.protocols.message cimport RpcRequest, RpcResponse
+from pybrpc.rpc.body cimport parse_request, serialize_response
 from pybrpc.rpc.controller cimport Controller
+from pybrpc.server.outbox cimport Outbox
+from pybrpc.server.server_connection cimport ServerConnection
+from pybrpc.server.service_registry cimport MethodEntry
+from pybrpc.transport.backlog cimport Backlog
 
 
+@cython.final
+@cython.freelist(64)
 cdef class ServerCall:
-    cdef readonly object connection
-    cdef readonly object entry
+    cdef readonly ServerConnection connection
+    cdef readonly MethodEntry entry
     cdef readonly double received_at
     cdef readonly RpcRequest request
 
-    @cython.locals(controller=Controller, started_at=double, now=double)
-    cpdef run(self, object outbox)
+    @cython.locals(entry=MethodEntry, controller=Controller, started_at=double, now=double)
+    cpdef run(self, Outbox outbox)
 
-    @cython.locals(controller=Controller, request=RpcRequest)
+    cpdef end(self)
+    @cython.locals(controller=Controller, request=RpcRequest, connection=ServerConnection)
     cpdef Controller make_controller(self)
     cpdef call_handler(self, Controller controller)
     cdef _parse(self)
     cpdef fail(self, Controller controller, object error)
-    cpdef pack(self, Controller controller, object response)
-    cdef _not_too_much(self, object answer)
-    cdef _pack_success(self, Controller controller, object response)
+    cpdef IOBuf pack(self, Controller controller, object response)
+    @cython.locals(backlog=Backlog, size=Py_ssize_t)
+    cdef IOBuf _not_too_much(self, IOBuf answer)
+    @cython.locals(answer=RpcResponse)
+    cdef IOBuf _pack_success(self, Controller controller, object response)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import Message
 
 from pybrpc.errors import ErrorCode, OvercrowdedError, RpcError
-from pybrpc.iobuf import IOBuf
+from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.body import parse_request, serialize_response
 from pybrpc.rpc.controller import Controller
@@ -32,7 +32,7 @@ logger = logging.getLogger("pybrpc")
 
 
 class ServerCall:
-    """One request that was let in. It ends with `end()`, after its answer was queued."""
+    """One request that was let in. It ends in the Outbox that takes its answer, or with `end()`."""
 
     __slots__ = ("connection", "entry", "received_at", "request")
 
@@ -78,19 +78,19 @@ class ServerCall:
         coroutine = self.entry.handler(self._parse(), controller)
         return coroutine if type(coroutine) is CoroutineType else _coroutine_of(coroutine)
 
-    def leave(self) -> None:
-        """The answer stands: who gets it may send the next request under the same limit."""
-        self.connection.run.leave(self)
-
     def end(self) -> None:
-        """The answer is queued, or nobody will read it."""
-        self.connection.run.end_call(self)
+        """Nobody will read an answer."""
+        calls = [self]
+        self.connection.leave(calls)
+        self.connection.end(calls)
 
     def make_controller(self) -> Controller:
         """What the handler is given beside the request."""
         request = self.request
         connection = self.connection
-        controller = Controller(log_id=request.log_id, request_id=request.request_id)
+        controller = Controller()
+        controller.log_id = request.log_id
+        controller.request_id = request.request_id
         controller.method_name = self.entry.full_name
         controller.timeout_ms = request.timeout_ms
         controller.received_at = self.received_at
@@ -102,15 +102,15 @@ class ServerCall:
         controller._server_identity = connection.identity
         controller._is_canceled = connection.is_canceled
         controller.auth_context = connection.auth_context
-        controller.tls = connection.socket.tls
+        controller.tls = connection.tls
         return controller
 
     def _parse(self) -> Message:
         socket = self.connection.socket
         if socket.backlog.is_crowded:
             raise OvercrowdedError(f"Connection to {self.connection.peer} is overcrowded")
-        limits = self.connection.run.settings.limits
-        return parse_request(self.request, self.entry.request_class, limits.max_body_size)
+        limit = self.connection.max_body_size
+        return parse_request(self.request, self.entry.request_class, limit)
 
     def fail(self, controller: Controller, error: BaseException) -> None:
         """Note what was raised in `controller`."""
@@ -157,20 +157,15 @@ class ServerCall:
 
     def _pack_success(self, controller: Controller, response: object) -> IOBuf:
         body = serialize_response(response, self.entry.response_class, controller)
-        return self.connection.protocol.pack_response(
-            RpcResponse(
-                self.request.correlation_id,
-                0,
-                "",
-                body,
-                controller._response_attachment,
-                controller._response_user_fields,
-                compress_type=controller.response_compress_type,
-                checksum_type=controller.response_checksum_type,
-                checksum_value=controller._checksum_value,
-                checksum_with_attachment=controller.response_checksum_attachment or None,
-            )
-        )
+        answer = RpcResponse(self.request.correlation_id)
+        answer.body = body
+        answer.attachment = controller._response_attachment
+        answer.user_fields = controller._response_user_fields
+        answer.compress_type = controller.response_compress_type
+        answer.checksum_type = controller.response_checksum_type
+        answer.checksum_value = controller._checksum_value
+        answer.checksum_with_attachment = controller.response_checksum_attachment or None
+        return self.connection.protocol.pack_response(answer)
 
     def unfinished(self) -> UnfinishedCall:
         """Itself, for people."""

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pybrpc.errors import AuthenticationError, ErrorCode, HandshakeError, RpcError
-from pybrpc.iobuf import IOBuf
+from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import (
     BadMessage,
@@ -30,6 +30,7 @@ from pybrpc.server.server_call import ServerCall, failure_of
 from pybrpc.server.unfinished import UnfinishedConnection
 from pybrpc.transport.message_cutter import MessageCutter
 from pybrpc.transport.socket import Socket
+from pybrpc.transport.tls.tls_info import TlsInfo
 
 if TYPE_CHECKING:
     from pybrpc.server.server_run import ServerRun
@@ -54,8 +55,11 @@ class ServerConnection:
         "identity",
         "is_closing",
         "is_ended",
+        "max_body_size",
+        "protocol",
         "run",
         "socket",
+        "tls",
     )
 
     def __init__(self, run: ServerRun, sock: _socket.socket) -> None:
@@ -72,6 +76,11 @@ class ServerConnection:
         self._has_peer_ended = False
         self._is_verified = run.settings.auth is None
         self._cutter = MessageCutter(run.settings.limits, run.settings.protocols)
+        self.max_body_size = run.settings.limits.max_body_size
+        self.protocol: RpcProtocol = BAIDU_STD
+        """What the peer speaks, once it has said something."""
+        self.tls: TlsInfo | None = None
+        """What was agreed on with the peer."""
         tls = run.settings.tls
         self.socket = Socket.of(
             sock,
@@ -91,11 +100,6 @@ class ServerConnection:
         """What leads the texts of errors that this side sends, as in bRPC."""
 
     @property
-    def protocol(self) -> RpcProtocol:
-        """What the peer speaks."""
-        return self._cutter.protocol or BAIDU_STD
-
-    @property
     def is_busy(self) -> bool:
         """Whether a request runs on it, or an answer is not written yet."""
         return bool(self.calls) or self.socket.backlog.requests > 0
@@ -109,10 +113,12 @@ class ServerConnection:
         return self._has_peer_ended or self.socket.error is not None
 
     def on_connected(self, socket: Socket) -> None:
-        """Nothing to do: the peer speaks first."""
+        """The peer speaks first."""
+        self.tls = socket.tls
 
     def on_messages(self, socket: Socket, messages: list[Message]) -> None:
         received_at = self.active_at = time.monotonic()
+        self.protocol = self._cutter.protocol or BAIDU_STD
         if not self._is_verified and not self._verify(messages[0]):
             return
         calls: list[ServerCall] = []
@@ -142,6 +148,15 @@ class ServerConnection:
         if isinstance(error, HandshakeError):
             self.run.bad_input_log.warn("%s", error.text)
         self.run.forget(self)
+
+    def leave(self, calls: list[ServerCall]) -> None:
+        """Their answers stand: who gets one may send the next request under the same limit."""
+        self.run.leave(calls)
+
+    def end(self, calls: list[ServerCall]) -> None:
+        """Their answers are queued, or nobody will read them."""
+        self.calls.difference_update(calls)
+        self.run.end_calls(self)
 
     def close_if_answered(self) -> None:
         """Close it if no more messages are taken and nothing runs on it. Inside a turn."""
@@ -217,7 +232,7 @@ class ServerConnection:
         run = self.run
         run.requests += 1
         entry = run.registry.get(request.service, request.method)
-        if entry is None or run.is_stopping or run.is_full or entry.is_full:
+        if entry is None or run.is_stopping or run.is_full() or entry.is_full():
             self._refuse(request.correlation_id, run.why_refused(request))
             return None
         call = ServerCall(self, request, entry, received_at)

@@ -33,6 +33,30 @@ from pybrpc.transport.runtime import Runtime
 class ServerRun:
     """Made by `Server.start`; of no use once `stopped` is set."""
 
+    __slots__ = (
+        "__weakref__",
+        "_idle_watch",
+        "_refused_log",
+        "_stop",
+        "acceptor",
+        "auth_log",
+        "bad_input_log",
+        "connections",
+        "dispatcher",
+        "errors",
+        "handler_loop",
+        "is_stopping",
+        "max_concurrency",
+        "pool",
+        "process_backlog",
+        "refused_connections",
+        "registry",
+        "requests",
+        "running",
+        "settings",
+        "stopped",
+    )
+
     def __init__(
         self,
         where: Endpoint | _socket.socket,
@@ -85,7 +109,7 @@ class ServerRun:
                 self.pool.submit_apart(call)
             else:
                 tasks.append(call)
-                are_quick = are_quick and entry.is_quick
+                are_quick = are_quick and entry.is_quick()
         if tasks:
             self.pool.submit(tasks, are_quick)
         if async_calls and self.handler_loop is not None:
@@ -95,7 +119,7 @@ class ServerRun:
         """Checked in the order of bRPC: stopping, limit, service and method, its limit."""
         if self.is_stopping:
             return ServerStoppingError("Server is stopping")
-        if self.is_full:
+        if self.is_full():
             return LimitReachedError(f"Reached server's max_concurrency={self.max_concurrency}")
         entry = self.registry.get(request.service, request.method)
         if entry is not None:
@@ -104,10 +128,9 @@ class ServerRun:
             return LimitReachedError(f"Rejected by {what}, concurrency={count}")
         return self.registry.why_not(request.service, request.method)
 
-    @property
     def is_full(self) -> bool:
         limit = self.max_concurrency
-        return limit > 0 and len(self.running) >= limit
+        return bool(limit) and len(self.running) >= limit
 
     def let_in(self, call: ServerCall) -> None:
         self.running.add(call)
@@ -127,17 +150,15 @@ class ServerRun:
             f"{len(self.connections)} connections, {len(self.running)} requests running"
         )
 
-    def leave(self, call: ServerCall) -> None:
-        """The answer of a call stands: it counts under no limit any more."""
-        self.running.discard(call)
-        if call.entry.running:
-            call.entry.running.discard(call)
+    def leave(self, calls: list[ServerCall]) -> None:
+        """The answers of calls stand: they count under no limit any more."""
+        self.running.difference_update(calls)
+        for call in calls:
+            if call.entry.running:
+                call.entry.running.discard(call)
 
-    def end_call(self, call: ServerCall) -> None:
-        """The answer of a call is queued, or nobody will read it."""
-        connection = call.connection
-        self.leave(call)
-        connection.calls.discard(call)
+    def end_calls(self, connection: ServerConnection) -> None:
+        """The answers of some calls of `connection` are queued, or nobody will read them."""
         if self._idle_watch is not None:
             connection.active_at = time.monotonic()
         if self.is_stopping:

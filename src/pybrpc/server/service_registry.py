@@ -61,11 +61,10 @@ class MethodEntry:
         self.waits = False
         """Whether the last call of an async handler had something to wait for."""
 
-    @property
     def is_full(self) -> bool:
-        return 0 < self.max_concurrency <= len(self.running)
+        limit = self.max_concurrency
+        return bool(limit) and len(self.running) >= limit
 
-    @property
     def is_quick(self) -> bool:
         """Whether no call has been slow of late; of one that was never called too."""
         return self.quick_after == 0

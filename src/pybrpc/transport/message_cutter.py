@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pybrpc.iobuf.io_portal import IOPortal
 from pybrpc.protocols.detect import PROTOCOLS, detect
-from pybrpc.protocols.message import Message, OversizedMessage
+from pybrpc.protocols.message import Message, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import (
     NEED_MORE,
     NOT_MINE,
@@ -42,9 +42,11 @@ class MessageCutter:
         messages: list[Message] = []
         while self.buffer and self.broken is None:
             outcome = self._parse_one()
-            if outcome is NEED_MORE:
+            if type(outcome) is RpcRequest or type(outcome) is RpcResponse:
+                messages.append(outcome)
+            elif outcome is NEED_MORE:
                 break
-            if isinstance(outcome, Broken):
+            elif isinstance(outcome, Broken):
                 self.broken = outcome
             elif not isinstance(outcome, ParseStatus):
                 messages.append(outcome)

@@ -10,8 +10,11 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.server.outbox import FLUSH_S, LARGE_BYTES, MOST_ANSWERS, Outbox
 
 
-class FakeSocket:
+class FakeConnection:
+    """With its socket in one."""
+
     def __init__(self, error: RpcError | None = None) -> None:
+        self.socket = self
         self.written: list[bytes] = []
         self.error = error
 
@@ -21,21 +24,22 @@ class FakeSocket:
         assert ignore_eovercrowded
         self.written.append(bytes(data))
 
+    def leave(self, calls: list[FakeCall]) -> None:
+        for call in calls:
+            call.left_before_write = list(self.written)
+
+    def end(self, calls: list[FakeCall]) -> None:
+        for call in calls:
+            call.ended += 1
+            call.written_before_end = list(self.written)
+
 
 class FakeCall:
-    def __init__(self, socket: FakeSocket) -> None:
-        self.connection = self
-        self.socket = socket
+    def __init__(self, connection: FakeConnection) -> None:
+        self.connection = connection
         self.ended = 0
         self.left_before_write: list[bytes] | None = None
         self.written_before_end: list[bytes] = []
-
-    def leave(self) -> None:
-        self.left_before_write = list(self.socket.written)
-
-    def end(self) -> None:
-        self.ended += 1
-        self.written_before_end = list(self.socket.written)
 
 
 def put(outbox: Outbox, call: FakeCall, data: bytes) -> None:
@@ -43,7 +47,7 @@ def put(outbox: Outbox, call: FakeCall, data: bytes) -> None:
 
 
 def test_answers_for_one_socket_go_out_in_one_write() -> None:
-    outbox, socket = Outbox(), FakeSocket()
+    outbox, socket = Outbox(), FakeConnection()
     calls = [FakeCall(socket) for _ in range(3)]
     for index, call in enumerate(calls):
         put(outbox, call, b"%d" % index)
@@ -54,7 +58,7 @@ def test_answers_for_one_socket_go_out_in_one_write() -> None:
 
 
 def test_answers_for_several_sockets_keep_their_order() -> None:
-    outbox, one, two = Outbox(), FakeSocket(), FakeSocket()
+    outbox, one, two = Outbox(), FakeConnection(), FakeConnection()
     for index, socket in enumerate([one, one, two, one]):
         put(outbox, FakeCall(socket), b"%d" % index)
     outbox.flush()
@@ -62,7 +66,7 @@ def test_answers_for_several_sockets_keep_their_order() -> None:
 
 
 def test_call_leaves_before_and_ends_after_its_answer_was_written() -> None:
-    outbox, call = Outbox(), FakeCall(FakeSocket())
+    outbox, call = Outbox(), FakeCall(FakeConnection())
     put(outbox, call, b"answer")
     outbox.flush()
     assert call.left_before_write == []
@@ -70,14 +74,14 @@ def test_call_leaves_before_and_ends_after_its_answer_was_written() -> None:
 
 
 def test_call_ends_although_its_connection_is_gone() -> None:
-    outbox, call = Outbox(), FakeCall(FakeSocket(RpcError("gone")))
+    outbox, call = Outbox(), FakeCall(FakeConnection(RpcError("gone")))
     put(outbox, call, b"answer")
     outbox.flush()
     assert call.ended == 1
 
 
 def test_answers_wait_until_the_oldest_is_due() -> None:
-    outbox, socket = Outbox(), FakeSocket()
+    outbox, socket = Outbox(), FakeConnection()
     outbox.add(cast(Any, FakeCall(socket)), IOBuf(b"0"), now=5.0)
     outbox.add(cast(Any, FakeCall(socket)), IOBuf(b"1"), now=5.0 + FLUSH_S / 2)
     outbox.flush_if_due(now=5.0 + FLUSH_S / 2)
@@ -87,7 +91,7 @@ def test_answers_wait_until_the_oldest_is_due() -> None:
 
 
 def test_flush_if_due_writes_what_is_old() -> None:
-    outbox, socket = Outbox(), FakeSocket()
+    outbox, socket = Outbox(), FakeConnection()
     outbox.add(cast(Any, FakeCall(socket)), IOBuf(b"0"), now=5.0)
     outbox.flush_if_due(now=6.0)
     assert socket.written == [b"0"]
@@ -95,7 +99,7 @@ def test_flush_if_due_writes_what_is_old() -> None:
 
 @pytest.mark.parametrize("is_timed", [True, False])
 def test_large_answer_does_not_wait(is_timed: bool) -> None:
-    outbox, socket = Outbox(), FakeSocket()
+    outbox, socket = Outbox(), FakeConnection()
     put(outbox, FakeCall(socket), b"small")
     large = IOBuf(bytes(LARGE_BYTES))
     if is_timed:
@@ -107,7 +111,7 @@ def test_large_answer_does_not_wait(is_timed: bool) -> None:
 
 @pytest.mark.parametrize("is_timed", [True, False])
 def test_many_answers_do_not_wait(is_timed: bool) -> None:
-    outbox, socket = Outbox(), FakeSocket()
+    outbox, socket = Outbox(), FakeConnection()
     for count in range(1, 2 * MOST_ANSWERS):
         if is_timed:
             outbox.add(cast(Any, FakeCall(socket)), IOBuf(b"."), now=0.0)
@@ -118,7 +122,7 @@ def test_many_answers_do_not_wait(is_timed: bool) -> None:
 
 
 def test_two_threads_that_flush_write_each_answer_once() -> None:
-    outbox, socket = Outbox(), FakeSocket()
+    outbox, socket = Outbox(), FakeConnection()
     calls = [FakeCall(socket) for _ in range(2000)]
     is_done = threading.Event()
 

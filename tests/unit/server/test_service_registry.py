@@ -144,12 +144,12 @@ def test_handler_that_was_slow_becomes_fast_again() -> None:
 
 def test_one_slow_call_makes_a_handler_unfit_for_the_thread_that_reads() -> None:
     entry = entry_of(filled(), "EchoService", "Echo")
-    assert entry.is_quick
+    assert entry.is_quick()
     entry.note_duration(2 * SLOW_S)
     for _ in range(QUICK_CALLS):
-        assert not entry.is_quick
+        assert not entry.is_quick()
         entry.note_duration(0.0)
-    assert entry.is_quick
+    assert entry.is_quick()
 
 
 def test_removed_service_is_not_found_any_more() -> None:

@@ -1,0 +1,33 @@
+cimport cython
+from pybrpc.protocols.message cimport RpcRequest
+from pybrpc.server.server_call cimport ServerCall
+from pybrpc.server.server_run cimport ServerRun
+from pybrpc.server.service_registry cimport MethodEntry
+from pybrpc.transport.message_cutter cimport MessageCutter
+from pybrpc.transport.socket cimport Socket
+
+
+@cython.final
+cdef class ServerConnection:
+    cdef MessageCutter _cutter
+    cdef bint _has_peer_ended
+    cdef bint _is_verified
+    cdef public double active_at
+    cdef readonly object auth_context
+    cdef readonly set calls
+    cdef readonly object identity
+    cdef readonly bint is_closing
+    cdef readonly bint is_ended
+    cdef readonly object max_body_size
+    cdef readonly object protocol
+    cdef readonly ServerRun run
+    cdef readonly Socket socket
+    cdef readonly object tls
+
+    cpdef bint is_gone(self) except -1
+    @cython.locals(received_at=double, calls=list, call=ServerCall)
+    cpdef on_messages(self, Socket socket, list messages)
+    cpdef leave(self, list calls)
+    cpdef end(self, list calls)
+    @cython.locals(run=ServerRun, entry=MethodEntry, call=ServerCall)
+    cdef ServerCall _admit(self, RpcRequest request, double received_at)

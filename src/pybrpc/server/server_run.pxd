@@ -1,0 +1,36 @@
+cimport cython
+from pybrpc.server.server_call cimport ServerCall
+from pybrpc.server.server_connection cimport ServerConnection
+from pybrpc.server.service_registry cimport MethodEntry, ServiceRegistry
+
+
+cdef class ServerRun:
+    cdef object __weakref__
+    cdef object _idle_watch
+    cdef object _refused_log
+    cdef object _stop
+    cdef readonly object acceptor
+    cdef readonly object auth_log
+    cdef readonly object bad_input_log
+    cdef readonly set connections
+    cdef readonly object dispatcher
+    cdef readonly object errors
+    cdef readonly object handler_loop
+    cdef readonly bint is_stopping
+    cdef readonly object max_concurrency
+    cdef readonly object pool
+    cdef readonly object process_backlog
+    cdef readonly object refused_connections
+    cdef readonly ServiceRegistry registry
+    cdef public long long requests
+    cdef readonly set running
+    cdef readonly object settings
+    cdef readonly object stopped
+
+    @cython.locals(tasks=list, async_calls=list, are_quick=bint, call=ServerCall, entry=MethodEntry)
+    cpdef start_calls(self, list calls)
+    cpdef bint is_full(self) except -1
+    cpdef let_in(self, ServerCall call)
+    @cython.locals(call=ServerCall)
+    cpdef leave(self, list calls)
+    cpdef end_calls(self, ServerConnection connection)
