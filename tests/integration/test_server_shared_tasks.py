@@ -14,7 +14,7 @@ import pytest
 
 from pybrpc.errors import ErrorCode
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.call_runner import CallRunner
+from pybrpc.server.call_runner import NamedCallRunner
 from tests.unit.server.raw_peer import RawPeer, request, text_of
 from tests.unit.server.serving import Handler, async_echo, serving, serving_in_loop
 
@@ -224,8 +224,8 @@ class PlayedCall:
         self.ended += 1
 
 
-def runner_of(loop: PlayedLoop, *calls: PlayedCall) -> CallRunner:
-    return CallRunner(cast(Any, loop), deque(cast(Any, calls)))
+def runner_of(loop: PlayedLoop, *calls: PlayedCall) -> NamedCallRunner:
+    return NamedCallRunner(cast(Any, loop), deque(cast(Any, calls)))
 
 
 async def wait_for_ever() -> None:

@@ -42,6 +42,8 @@ HOT_MODULES = (
     "pybrpc.rpc.body",
     "pybrpc.rpc.controller",
     "pybrpc.rpc.timeout_queue",
+    "pybrpc.server.call_runner",
+    "pybrpc.server.handler_loop",
     "pybrpc.server.in_place",
     "pybrpc.server.outbox",
     "pybrpc.server.server_call",

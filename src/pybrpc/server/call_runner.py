@@ -13,12 +13,12 @@ cancelled, is not used for another call.
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import sys
-import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Final
+from weakref import getweakrefcount
 
 from pybrpc.rpc.controller import Controller
 
@@ -41,7 +41,7 @@ class CallRunner:
         self._call: ServerCall | None = None
         self._controller: Controller | None = None
         self._coroutine: Coroutine[Any, Any, Any] | None = None
-        self._context: contextvars.Context | None = None
+        self._context: Context | None = None
         self._has_waited = False
 
     def send(self, value: object) -> Any:
@@ -83,9 +83,8 @@ class CallRunner:
         if self._call is not None or self._calls:
             self.close()
 
-    @property
-    def __name__(self) -> str:
-        """What a task shows as the name of its coroutine."""
+    def name(self) -> str:
+        """Of the method whose call it runs, or is to run next."""
         call = self._call or (self._calls[0] if self._calls else None)
         return "CallRunner" if call is None else call.entry.full_name
 
@@ -100,7 +99,7 @@ class CallRunner:
                 if coroutine is None:
                     continue
                 if is_shared:
-                    self._context = contextvars.copy_context()
+                    self._context = copy_context()
                 waits_for = self._step(coroutine.send, None)
                 call.entry.waits = waits_for is not _OVER
                 if waits_for is not _OVER:
@@ -163,8 +162,18 @@ class CallRunner:
         return taken
 
 
+class NamedCallRunner(CallRunner):
+    """A CallRunner as a task shows it. (A C struct can't have a name of its own.)"""
+
+    __slots__ = ()
+
+    @property
+    def __name__(self) -> str:
+        return self.name()
+
+
 def _mark_of(task: asyncio.Task[Any] | None) -> tuple[int, int, int]:
     """Changes when somebody keeps a task, or cancels it."""
     if task is None:
         return 0, 0, 0
-    return sys.getrefcount(task), weakref.getweakrefcount(task), task.cancelling()
+    return getrefcount(task), getweakrefcount(task), task.cancelling()

@@ -10,8 +10,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.deadline import NEVER, remaining_s
-from pybrpc.iobuf import IOBuf
-from pybrpc.server.call_runner import CallRunner
+from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.server.call_runner import NamedCallRunner
 from pybrpc.server.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class HandlerLoop:
     a loop in a daemon thread of its own, so that an async handler that blocks holds up only
     other async handlers.
     """
+
+    __slots__ = ("_is_closed", "_loop", "_outbox", "_tasks", "_thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """`loop`: the running one that the server is bound to; `None` starts a thread."""
@@ -42,7 +44,7 @@ class HandlerLoop:
     def start_calls(self, calls: list[ServerCall]) -> None:
         """Start them in tasks. In a turn of the server's dispatcher; never blocks."""
         if self._thread is None:
-            self._start(calls)
+            self._share_out(calls)
         else:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._start, calls)
@@ -58,7 +60,7 @@ class HandlerLoop:
             self._outbox.flush()
             return
         if not self._outbox:
-            self._loop.call_soon(self._outbox.flush)
+            self._loop.call_soon(self._flush)
         self._outbox.put(call, data)
 
     def put(self, call: ServerCall, data: IOBuf) -> None:
@@ -71,7 +73,7 @@ class HandlerLoop:
             if self._thread is None:
                 self._outbox.flush()
             else:
-                self._loop.call_soon(self._outbox.flush)
+                self._loop.call_soon(self._flush)
         while left:
             self._run_in_task(deque((left.popleft(),)))
 
@@ -93,6 +95,12 @@ class HandlerLoop:
         return len(self._tasks)
 
     def _start(self, calls: list[ServerCall]) -> None:
+        self._share_out(calls)
+
+    def _flush(self) -> None:
+        self._outbox.flush()
+
+    def _share_out(self, calls: list[ServerCall]) -> None:
         """Those whose handlers waited last time get tasks of their own."""
         quick: deque[ServerCall] = deque()
         for call in calls:
@@ -107,7 +115,7 @@ class HandlerLoop:
             self._run_in_task(quick)
 
     def _run_in_task(self, calls: deque[ServerCall]) -> None:
-        task = _make_task(self._loop, CallRunner(self, calls))
+        task = _make_task(self._loop, NamedCallRunner(self, calls))
         if not task.done():
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
