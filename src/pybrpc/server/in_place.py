@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pybrpc.transport.event_dispatcher import EventDispatcher
 
 MOST_TASKS = 64
-"""About half a millisecond of fast handlers, compiled. More of them are worth a worker, beside which
-the dispatcher can go on reading."""
+"""About half a millisecond of fast handlers, compiled. More of them are worth a worker, beside
+which the dispatcher can go on reading."""
 
 
 class InPlace:
