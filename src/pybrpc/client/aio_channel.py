@@ -16,7 +16,6 @@ from pybrpc.client.channel import (
 )
 from pybrpc.client.connection import ConnectionStatistics
 from pybrpc.client.shared_source import SharedSource
-from pybrpc.errors import ChannelClosedError
 from pybrpc.rpc.method import Method
 
 
@@ -52,25 +51,25 @@ class AioChannel(ChannelBase):
     ) -> None:
         super().__init__(address, **options)
         self.share_with_threads = share_with_threads
+        self.open_side: _LoopSide | None = None
+        """What it has in the loop used last; `None` before the first call, and once it is closed."""
         self._last: _LoopSide | None = None
         self._sides: dict[asyncio.AbstractEventLoop, _LoopSide] = {}
 
     def side(self) -> _LoopSide:
         """What this channel has in the running loop."""
-        side = self._last
-        if side is not None and side.loop is asyncio._get_running_loop() and not self._is_closed:
-            return side
-        return self._side_of(asyncio.get_running_loop())
-
-    def _side_of(self, loop: asyncio.AbstractEventLoop) -> _LoopSide:
+        loop = asyncio.get_running_loop()
         if self._is_closed:
-            raise ChannelClosedError(f"{self!r} was closed; make a new channel")
+            raise self._closed_error()
         side = self._sides.get(loop)
         if side is None:
             lease = self._share(None if self.share_with_threads else loop)
             side = self._sides[loop] = _LoopSide(loop, lease)
             self._give_back_closed_loops()
-        self._last = side
+        self._last = self.open_side = side
+        if self._is_closed:
+            self.open_side = None
+            raise self._closed_error()
         return side
 
     def _give_back_closed_loops(self) -> None:
@@ -95,6 +94,7 @@ class AioChannel(ChannelBase):
     async def close(self) -> None:
         """Give the connections back; the last one who shares one closes it."""
         self._release()
+        self.open_side = None
         await asyncio.sleep(0)  # the descriptor is closed in the loop's next turn
 
     async def __aenter__(self) -> AioChannel:

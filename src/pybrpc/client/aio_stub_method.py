@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
@@ -37,7 +38,9 @@ class AioStubMethod:
         it, ends the call.
         """
         channel = self._channel
-        side = channel.side()
+        side = channel.open_side
+        if side is None or side.loop is not asyncio._get_running_loop():
+            side = channel.side()
         timeout_s = channel.timeout_s
         if timeout is not CHANNEL_TIMEOUT:
             timeout_s = channel.timeout_of_call(timeout)

@@ -1,6 +1,9 @@
+cimport cython
 from pybrpc.transport.write_request cimport WriteRequest
 
 
+@cython.final
+@cython.freelist(64)
 cdef class Attempt:
     cdef public object call
     cdef public object connection

@@ -1,3 +1,6 @@
+cimport cython
+
+
 cdef class CallRecord:
     cdef public str _failures
     cdef public double _started_at
@@ -14,5 +17,7 @@ cdef class CallRecord:
     cdef public object retried_count
     cdef public object source
 
+    @cython.locals(left_s=double)
     cpdef object wire_timeout_ms(self)
     cpdef object message(self)
+    cdef object _serialize(self, object request)

@@ -197,7 +197,7 @@ class ChannelBase:
     def _share(self, loop: asyncio.AbstractEventLoop | None) -> Lease:
         """A use of the connection that `loop`, or the dispatcher thread, drives."""
         if self._is_closed:
-            raise ChannelClosedError(f"{self!r} was closed; make a new channel")
+            raise self._closed_error()
         key, make = self._source(loop)
         source = default_runtime().connections.acquire(key, make)
         finalizer = weakref.finalize(self, source.release)
@@ -235,6 +235,9 @@ class ChannelBase:
         self._is_closed = True
         for lease in list(self._leases):
             lease.end()
+
+    def _closed_error(self) -> ChannelClosedError:
+        return ChannelClosedError(f"{self!r} was closed; make a new channel")
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "open"

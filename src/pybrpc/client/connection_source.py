@@ -27,7 +27,7 @@ class ConnectionSource(Protocol):
 
     @property
     def timeouts(self) -> TimeoutQueues:
-        """Deadlines of calls, driven by `dispatcher`."""
+        """Deadlines of calls, driven by `dispatcher`; others after a fork."""
 
     @property
     def why_down(self) -> RpcError | None:

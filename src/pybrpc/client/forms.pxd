@@ -9,6 +9,7 @@ cdef class BlockingCall(Call):
 
 cdef class FutureCall(Call):
     cdef readonly object _channel
+    cdef readonly object _dispatcher
     cdef readonly object _future
 
     cpdef on_done(self)
@@ -17,6 +18,7 @@ cdef class FutureCall(Call):
 
 cdef class CallbackCall(Call):
     cdef readonly object _channel
+    cdef readonly object _dispatcher
     cdef readonly object _done
 
     cpdef begin(self, object done, object channel)

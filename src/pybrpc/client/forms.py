@@ -61,19 +61,20 @@ class CallFuture(concurrent.futures.Future[Message]):
 class FutureCall(Call):
     """The end of the call is told to a CallFuture."""
 
-    __slots__ = ("_channel", "_future")
+    __slots__ = ("_channel", "_dispatcher", "_future")
 
     def begin(self, channel: object) -> CallFuture:
         """Start, and give the future. `channel` is kept until the end."""
         self._channel = channel
         future = self._future = CallFuture()
         future._call = self
-        self.source.dispatcher.attend()
+        self._dispatcher = self.source.dispatcher
+        self._dispatcher.attend()
         self.start()
         return future
 
     def on_done(self) -> None:
-        self.source.dispatcher.unattend()
+        self._dispatcher.unattend()
         future = self._future
         future._call = None
         if isinstance(self.error, RpcCanceledError) and not self.error.is_remote:
@@ -97,7 +98,7 @@ class FutureCall(Call):
 class CallbackCall(Call):
     """The end of the call is told to a function, on the dispatcher thread mostly."""
 
-    __slots__ = ("_channel", "_done")
+    __slots__ = ("_channel", "_dispatcher", "_done")
 
     def begin(self, done: DoneCallback, channel: object) -> None:
         """Start; `done(response, None)` or `done(None, error)` will be called once.
@@ -106,11 +107,12 @@ class CallbackCall(Call):
         """
         self._channel = channel
         self._done = done
-        self.source.dispatcher.attend()
+        self._dispatcher = self.source.dispatcher
+        self._dispatcher.attend()
         self.start()
 
     def on_done(self) -> None:
-        self.source.dispatcher.unattend()
+        self._dispatcher.unattend()
         message: Message | None = None
         failure: RpcError | None = None
         try:

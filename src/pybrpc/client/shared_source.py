@@ -35,9 +35,9 @@ class SharedSource(Shared, ConnectionOwner):
         "_dialer",
         "_idle_watch",
         "_is_serving",
-        "_timeouts",
         "_waiting",
         "maker",
+        "timeouts",
     )
 
     def __init__(self, maker: ConnectionMaker, settings: SourceSettings | None = None) -> None:
@@ -50,7 +50,7 @@ class SharedSource(Shared, ConnectionOwner):
         self._is_serving = False
         self._dialer = Dialer(self, settings.dial_backoff, settings.health_check)
         self._idle_watch = IdleWatch(self, settings.idle_timeout_s)
-        self._timeouts: TimeoutQueues | None = None
+        self.timeouts = TimeoutQueues(None, maker)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -59,13 +59,6 @@ class SharedSource(Shared, ConnectionOwner):
     @property
     def dispatcher(self) -> EventDispatcher:
         return self.timeouts.dispatcher
-
-    @property
-    def timeouts(self) -> TimeoutQueues:
-        timeouts = self._timeouts
-        if timeouts is None:
-            timeouts = self._timeouts = TimeoutQueues(self.maker.dispatcher)
-        return timeouts
 
     @property
     def why_down(self) -> RpcError | None:
@@ -244,7 +237,7 @@ class SharedSource(Shared, ConnectionOwner):
             connection.close()
 
     def after_fork(self) -> None:
-        self._timeouts = None
+        self.timeouts = TimeoutQueues(None, self.maker)
         self._connections = {}
         self._waiting = WaitQueue()
         self._is_serving = False

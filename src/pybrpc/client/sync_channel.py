@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from google.protobuf.message import Message
-
-from pybrpc.client.call_options import CallOptions
-from pybrpc.client.channel import CHANNEL_TIMEOUT, ChannelBase, Timeout, statistics_of
+from pybrpc.client.channel import ChannelBase, statistics_of
 from pybrpc.client.connection import ConnectionStatistics
-from pybrpc.client.forms import BlockingCall, CallbackCall, CallFuture, DoneCallback, FutureCall
 from pybrpc.client.shared_source import SharedSource
-from pybrpc.errors import ChannelClosedError, WouldDeadlockError
-from pybrpc.rpc.controller import Controller
+from pybrpc.client.stub_method import StubMethod
 from pybrpc.rpc.method import Method
 
 
@@ -51,16 +44,25 @@ class Channel(ChannelBase):
     first call. `close()`, or `with`, gives the connection back.
     """
 
+    open_source: SharedSource | None = None
+    """Where its connections come from; `None` before the first call, and once it is closed."""
+
     _taken: SharedSource | None = None
 
     def source(self) -> SharedSource:
         """Where its connections come from. For the forms of calling."""
-        source = self._taken
-        if source is None:
-            source = self._taken = self._share(None).source
-        elif self._is_closed:
-            raise ChannelClosedError(f"{self!r} was closed; make a new channel")
-        return source
+        source = self.open_source
+        return self._take_source() if source is None else source
+
+    def _take_source(self) -> SharedSource:
+        taken = self._taken
+        if taken is None or self._is_closed:
+            taken = self._taken = self._share(None).source
+        self.open_source = taken
+        if self._is_closed:
+            self.open_source = None
+            raise self._closed_error()
+        return taken
 
     def make_method(self, method: Method) -> StubMethod:
         return StubMethod(self, self.method_as_sent(method))
@@ -76,74 +78,10 @@ class Channel(ChannelBase):
     def close(self) -> None:
         """Give the connection back; the last one who shares it closes it. Never blocks."""
         self._release()
+        self.open_source = None
 
     def __enter__(self) -> Channel:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-class StubMethod:
-    """One method of a stub on a Channel: call it, or use `.future` or `.with_callback`."""
-
-    __slots__ = ("_channel", "method")
-
-    def __init__(self, channel: Channel, method: Method) -> None:
-        self._channel = channel
-        self.method = method
-
-    def __call__(
-        self,
-        request: Message,
-        *,
-        timeout: Timeout = CHANNEL_TIMEOUT,
-        controller: Controller | None = None,
-    ) -> Any:
-        """Call and wait. Returns the response message or raises an RpcError.
-
-        Not on the dispatcher thread, where callbacks run: WouldDeadlockError.
-        """
-        call = BlockingCall(*self._arguments(request, timeout, controller))
-        if call.is_on_dispatcher():
-            raise WouldDeadlockError(
-                f"a blocking call of {self.method.full_name} inside a callback would wait for "
-                "itself; use .future or .with_callback there, or another thread"
-            )
-        return call.wait()
-
-    def future(
-        self,
-        request: Message,
-        *,
-        timeout: Timeout = CHANNEL_TIMEOUT,
-        controller: Controller | None = None,
-    ) -> CallFuture:
-        """Start a call. Never blocks. The future gives the response or raises the RpcError."""
-        return FutureCall(*self._arguments(request, timeout, controller)).begin(self._channel)
-
-    def with_callback(
-        self,
-        request: Message,
-        done: DoneCallback,
-        *,
-        timeout: Timeout = CHANNEL_TIMEOUT,
-        controller: Controller | None = None,
-    ) -> None:
-        """Start a call. Never blocks. Ends with `done(response, None)` or `done(None, error)`.
-
-        `done` is called once, mostly by the dispatcher thread, which drives all connections: it
-        must not block. It may start calls.
-        """
-        CallbackCall(*self._arguments(request, timeout, controller)).begin(done, self._channel)
-
-    def _arguments(
-        self, request: Message, timeout: Timeout, controller: Controller | None
-    ) -> tuple[SharedSource, Method, Message, float | None, CallOptions, Controller | None]:
-        channel = self._channel
-        timeout_s = channel.timeout_of_call(timeout)
-        options = channel.call_options
-        return channel.source(), self.method, request, timeout_s, options, controller
-
-    def __repr__(self) -> str:
-        return f"<StubMethod {self.method.full_name} on {self._channel!r}>"

@@ -1,3 +1,7 @@
+cimport cython
+
+
+@cython.freelist(64)
 cdef class RpcRequest:
     cdef public object correlation_id
     cdef public object service
@@ -20,6 +24,9 @@ cdef class RpcRequest:
     cdef public object stream_settings
 
 
+# Nothing that a response refers to refers to the response: the collector need not look at it.
+@cython.no_gc
+@cython.freelist(64)
 cdef class RpcResponse:
     cdef public object correlation_id
     cdef public object error_code

@@ -10,7 +10,8 @@ from typing import Any, Self, Unpack, cast
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.channel import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.connection_maker import ConnectionMaker
-from pybrpc.client.sync_channel import Channel, StubMethod
+from pybrpc.client.stub_method import StubMethod
+from pybrpc.client.sync_channel import Channel
 from pybrpc.errors import RpcError
 from pybrpc.protocols.redis import Argument, Reply
 from pybrpc.redis.redis_method import RedisMethod

@@ -102,6 +102,8 @@ def parse_request(
     `max_body_size`: bytes that it may have when it is decompressed.
     """
     try:
+        if not (request.content_type or request.checksum_type or request.compress_type):
+            return _parse_plain(request.body, request_class)
         return _parse(request, request_class, max_body_size)
     except BodyError as error:
         text = f"Fail to parse request={_what(request, request_class)}{_reason(error)}"
@@ -118,6 +120,8 @@ def parse_response(
     `max_body_size` as for `parse_request`.
     """
     try:
+        if not (response.content_type or response.checksum_type or response.compress_type):
+            return _parse_plain(response.body, response_class)
         return _parse(response, response_class, max_body_size)
     except BodyError as error:
         text = f"Fail to parse response={_what(response, response_class)}{_reason(error)}"
@@ -135,6 +139,11 @@ def _parse(
         verify_checksum(carrier.checksum_type, carrier.checksum_value or b"", body, covered)
     if carrier.compress_type:
         body = decompress(body, carrier.compress_type, max_body_size)
+    return _parse_plain(body, message_class)
+
+
+def _parse_plain(body: BytesLike, message_class: type[Message]) -> Message:
+    """A body that is neither summed nor compressed any more."""
     try:
         message = message_class.FromString(body if type(body) is bytes else bytes(body))
     except DecodeError:

@@ -15,7 +15,7 @@ from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding, EncodedBody
 from pybrpc.rpc.controller import Controller
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Method:
     """One method of a service: its names on the wire and its message classes."""
 

@@ -12,7 +12,8 @@ cdef class TimeoutQueue:
 
 cdef class TimeoutQueues:
     cdef readonly dict _queues
-    cdef readonly object dispatcher
+    cdef object _dispatcher
+    cdef object _maker
 
     cpdef TimeoutQueue of(self, double timeout_s)
 

@@ -29,6 +29,14 @@ class Expiring(Protocol):
         """The deadline has passed; called once, in a turn of the dispatcher."""
 
 
+class HasDispatcher(Protocol):
+    """Who says, when it is needed, what drives a thing."""
+
+    @property
+    def dispatcher(self) -> EventDispatcher:
+        """The dispatcher of now."""
+
+
 class TimeoutQueue:
     """Calls whose timeouts are alike. Thread-safe, without a lock."""
 
@@ -98,13 +106,28 @@ class TimeoutQueue:
 
 
 class TimeoutQueues:
-    """The TimeoutQueues of one dispatcher, by timeout in ms, cut to the grid of timeouts alike."""
+    """The TimeoutQueues of one dispatcher, by timeout in ms, cut to the grid of timeouts alike.
 
-    __slots__ = ("_queues", "dispatcher")
+    The dispatcher is given, or that of `maker` when it is first needed.
+    """
 
-    def __init__(self, dispatcher: EventDispatcher) -> None:
-        self.dispatcher = dispatcher
+    __slots__ = ("_dispatcher", "_maker", "_queues")
+
+    def __init__(
+        self, dispatcher: EventDispatcher | None, maker: HasDispatcher | None = None
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._maker = maker
         self._queues: dict[int, TimeoutQueue] = {}
+
+    @property
+    def dispatcher(self) -> EventDispatcher:
+        """What drives the timers."""
+        dispatcher = self._dispatcher
+        if dispatcher is None:
+            assert self._maker is not None
+            dispatcher = self._dispatcher = self._maker.dispatcher
+        return dispatcher
 
     def of(self, timeout_s: float) -> TimeoutQueue:
         """The queue of a timeout in seconds."""

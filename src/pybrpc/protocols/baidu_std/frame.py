@@ -8,6 +8,7 @@ the meta alone. Source: bRPC docs/cn/baidu_std.md.
 
 from __future__ import annotations
 
+import functools
 import struct
 
 MAGIC = b"PRPC"
@@ -21,9 +22,9 @@ unpack_header = _HEADER.unpack
 """(magic, body_size, meta_size) of exactly 12 bytes."""
 
 
-def pack_header(body_size: int, meta_size: int) -> bytes:
-    """The header of a frame with `body_size` bytes after it, `meta_size` of them meta."""
-    return _HEADER.pack(MAGIC, body_size, meta_size)
+pack_header = functools.partial(_HEADER.pack, MAGIC)
+"""pack_header(body_size, meta_size): the header of a frame with `body_size` bytes after it,
+`meta_size` of them meta."""
 
 
 def may_be_header(start: bytes) -> bool:

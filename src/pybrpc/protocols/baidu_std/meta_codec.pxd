@@ -16,6 +16,13 @@ cdef uint64 _LAST_TAG
 cdef uint64 _LONGEST
 
 
+cdef dict _heads
+cdef bytes _SUCCESS
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(8)
 cdef class Meta:
     cdef readonly object attachment_size
     cdef readonly object authentication_data
@@ -45,6 +52,7 @@ cdef class Meta:
 
 
 @cython.final
+@cython.freelist(8)
 cdef class _Reader:
     cdef bytes data
     cdef Py_ssize_t position
@@ -75,9 +83,9 @@ cpdef bint is_request(Meta decoded) except -1
 cpdef RpcRequest request_of(Meta decoded, object body, object attachment)
 @cython.locals(response=RpcResponse)
 cpdef RpcResponse response_of(Meta decoded, object body, object attachment)
-@cython.locals(fields=bytearray, out=bytearray)
+@cython.locals(out=bytearray)
 cpdef bytes encode_request_meta(RpcRequest request, object attachment_size)
-@cython.locals(fields=bytearray, out=bytearray)
+@cython.locals(out=bytearray)
 cpdef bytes encode_response_meta(RpcResponse response, object attachment_size)
 
 @cython.locals(decoded=Meta, reader=_Reader, tag=uint64)
@@ -93,6 +101,13 @@ cdef int _decode_user_field(Meta decoded, _Reader reader) except -1
 cdef _stream_settings_of(Meta decoded)
 cdef int64 _signed_64(uint64 value)
 cdef int64 _signed_32(uint64 value)
+
+@cython.locals(key=tuple, head=bytes)
+cdef bytes _head_of(RpcRequest request)
+@cython.locals(fields=bytearray, out=bytearray)
+cdef bytes _encode_head(RpcRequest request)
+@cython.locals(fields=bytearray, out=bytearray)
+cdef bytearray _error_of(RpcResponse response)
 
 cdef int _put_varint(bytearray out, uint64 value) except -1
 @cython.locals(number=int64)
