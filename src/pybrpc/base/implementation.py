@@ -39,6 +39,7 @@ HOT_MODULES = (
     "pybrpc.iobuf.iobuf",
     "pybrpc.protocols.baidu_std.baidu_std",
     "pybrpc.protocols.baidu_std.meta_codec",
+    "pybrpc.protocols.baidu_std.usual_frames",
     "pybrpc.protocols.message",
     "pybrpc.rpc.body",
     "pybrpc.rpc.controller",

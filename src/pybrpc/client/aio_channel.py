@@ -52,7 +52,7 @@ class AioChannel(ChannelBase):
         super().__init__(address, **options)
         self.share_with_threads = share_with_threads
         self.open_side: _LoopSide | None = None
-        """What it has in the loop used last; `None` before the first call, and once it is closed."""
+        """What it has in the loop used last; `None` before the first call and once closed."""
         self._last: _LoopSide | None = None
         self._sides: dict[asyncio.AbstractEventLoop, _LoopSide] = {}
 

@@ -1,9 +1,21 @@
 cimport cython
 from pybrpc.iobuf.iobuf cimport IOBuf
+from pybrpc.protocols.baidu_std.usual_frames cimport (
+    pack_usual_request,
+    pack_usual_response,
+    read_usual,
+)
+from pybrpc.protocols.message cimport RpcRequest, RpcResponse
+
+cdef bint _IS_COMPILED
 
 
 cdef class BaiduStd:
     cpdef object parse(self, IOBuf buffer, object limits)
+    @cython.locals(frame=bytes)
+    cpdef IOBuf pack_request(self, RpcRequest request)
+    @cython.locals(frame=bytes)
+    cpdef IOBuf pack_response(self, RpcResponse response)
 
 
 @cython.locals(payload_start=Py_ssize_t, body_end=Py_ssize_t)

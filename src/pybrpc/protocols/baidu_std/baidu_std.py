@@ -20,6 +20,11 @@ from pybrpc.protocols.baidu_std.frame import (
     pack_header,
     unpack_header,
 )
+from pybrpc.protocols.baidu_std.usual_frames import (
+    pack_usual_request,
+    pack_usual_response,
+    read_usual,
+)
 from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, Broken, ParseLimits, ParseOutcome
 
@@ -43,6 +48,8 @@ else:
         request_of,
         response_of,
     )
+
+_IS_COMPILED = __impl__ == "compiled"
 
 MAX_OVERSIZED_META = 64 * 1024
 """Bytes of meta that are awaited, for its correlation id, of a message over the limit."""
@@ -95,6 +102,10 @@ class BaiduStd:
 
     def pack_request(self, request: RpcRequest) -> IOBuf:
         try:
+            if _IS_COMPILED:
+                frame = pack_usual_request(request)
+                if frame is not None:
+                    return IOBuf(frame)
             meta = encode_request_meta(request, _size_of(request.attachment))
             return _pack(meta, request.body, request.attachment)
         except (ValueError, TypeError, AttributeError) as error:
@@ -102,6 +113,10 @@ class BaiduStd:
 
     def pack_response(self, response: RpcResponse) -> IOBuf:
         try:
+            if _IS_COMPILED:
+                frame = pack_usual_response(response)
+                if frame is not None:
+                    return IOBuf(frame)
             meta = encode_response_meta(response, _size_of(response.attachment))
             return _pack(meta, response.body, response.attachment)
         except (ValueError, TypeError, AttributeError) as error:
@@ -111,6 +126,10 @@ class BaiduStd:
 def _parse_small(buffer: IOBuf, body_size: int, meta_size: int) -> ParseOutcome:
     frame = buffer.cut_contiguous(HEADER_SIZE + body_size)
     payload_start = HEADER_SIZE + meta_size
+    if _IS_COMPILED and type(frame) is bytes:
+        usual = read_usual(frame, payload_start)
+        if usual is not None:
+            return usual
     meta = decode_meta(frame[HEADER_SIZE:payload_start])
     attachment_size: int = meta.attachment_size
     if not attachment_size:

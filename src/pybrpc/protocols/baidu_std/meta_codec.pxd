@@ -16,10 +16,6 @@ cdef uint64 _LAST_TAG
 cdef uint64 _LONGEST
 
 
-cdef dict _heads
-cdef bytes _SUCCESS
-
-
 @cython.final
 @cython.no_gc
 @cython.freelist(8)
@@ -83,9 +79,9 @@ cpdef bint is_request(Meta decoded) except -1
 cpdef RpcRequest request_of(Meta decoded, object body, object attachment)
 @cython.locals(response=RpcResponse)
 cpdef RpcResponse response_of(Meta decoded, object body, object attachment)
-@cython.locals(out=bytearray)
+@cython.locals(fields=bytearray, out=bytearray)
 cpdef bytes encode_request_meta(RpcRequest request, object attachment_size)
-@cython.locals(out=bytearray)
+@cython.locals(fields=bytearray, out=bytearray)
 cpdef bytes encode_response_meta(RpcResponse response, object attachment_size)
 
 @cython.locals(decoded=Meta, reader=_Reader, tag=uint64)
@@ -101,13 +97,6 @@ cdef int _decode_user_field(Meta decoded, _Reader reader) except -1
 cdef _stream_settings_of(Meta decoded)
 cdef int64 _signed_64(uint64 value)
 cdef int64 _signed_32(uint64 value)
-
-@cython.locals(key=tuple, head=bytes)
-cdef bytes _head_of(RpcRequest request)
-@cython.locals(fields=bytearray, out=bytearray)
-cdef bytes _encode_head(RpcRequest request)
-@cython.locals(fields=bytearray, out=bytearray)
-cdef bytearray _error_of(RpcResponse response)
 
 cdef int _put_varint(bytearray out, uint64 value) except -1
 @cython.locals(number=int64)

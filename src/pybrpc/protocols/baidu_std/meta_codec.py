@@ -29,16 +29,6 @@ _LAST_TAG = 0xFFFFFFFF
 _LONGEST = 0x7FFFFFFF
 """The longest a field can be, in bytes."""
 
-_SUCCESS = b"\x12\x02\x08\x00"
-"""The field `response` of an answer that is no error."""
-
-MOST_HEADS = 512
-LONGEST_HEAD = 512
-"""So many fields `request` are kept, of at most so many bytes."""
-
-_heads: dict[tuple[str, str, int | None], bytes] = {}
-"""By service, method and timeout_ms, which most calls have in common with the one before."""
-
 _UNDECODABLE = "meta is no RpcMeta"
 
 
@@ -258,8 +248,24 @@ def response_of(decoded: Meta, body: BytesLike, attachment: IOBuf | None) -> Rpc
 
 def encode_request_meta(request: RpcRequest, attachment_size: int) -> bytes:
     """`meta.encode_request_meta`."""
+    fields = bytearray()
+    out = bytearray()
     try:
-        out = bytearray(_head_of(request))
+        _put_text(fields, 0x0A, request.service)
+        _put_text(fields, 0x12, request.method)
+        if request.log_id is not None:
+            _put_int64(fields, 0x18, request.log_id)
+        if request.trace_id is not None:
+            _put_int64(fields, 0x20, request.trace_id)
+        if request.span_id is not None:
+            _put_int64(fields, 0x28, request.span_id)
+        if request.parent_span_id is not None:
+            _put_int64(fields, 0x30, request.parent_span_id)
+        if request.request_id is not None:
+            _put_free_text(fields, 0x3A, request.request_id)
+        if request.timeout_ms is not None:
+            _put_int32(fields, 0x40, request.timeout_ms)
+        _put_message(out, 0x0A, fields)
         if request.compress_type is not None:
             _put_int32(out, 0x18, request.compress_type)
         _put_int64(out, 0x20, request.correlation_id)
@@ -286,12 +292,13 @@ def encode_request_meta(request: RpcRequest, attachment_size: int) -> bytes:
 
 def encode_response_meta(response: RpcResponse, attachment_size: int) -> bytes:
     """`meta.encode_response_meta`."""
+    fields = bytearray()
+    out = bytearray()
     try:
-        code = response.error_code
-        if type(code) is int and code == 0 and not response.error_text:
-            out = bytearray(_SUCCESS)
-        else:
-            out = _error_of(response)
+        _put_int32(fields, 0x08, response.error_code)
+        if response.error_text:
+            _put_free_text(fields, 0x12, response.error_text)
+        _put_message(out, 0x12, fields)
         if response.compress_type is not None:
             _put_int32(out, 0x18, response.compress_type)
         _put_int64(out, 0x20, response.correlation_id)
@@ -440,62 +447,6 @@ def _signed_32(value: int) -> int:
 
 
 # --- encoding ---
-
-
-def _head_of(request: RpcRequest) -> bytes:
-    """The field `request` of a meta, from those that are kept if it is a usual one."""
-    timeout_ms = request.timeout_ms
-    if (
-        request.log_id is not None
-        or request.request_id is not None
-        or request.trace_id is not None
-        or request.span_id is not None
-        or request.parent_span_id is not None
-        # Equal keys must mean equal bytes: 1.0 and True are refused, or written, as what they are.
-        or (timeout_ms is not None and type(timeout_ms) is not int)
-    ):
-        return _encode_head(request)
-    key = (request.service, request.method, timeout_ms)
-    head = _heads.get(key)
-    if head is None:
-        head = _encode_head(request)
-        if len(_heads) >= MOST_HEADS:
-            _heads.clear()
-        if len(head) <= LONGEST_HEAD:
-            _heads[key] = head
-    return head
-
-
-def _encode_head(request: RpcRequest) -> bytes:
-    fields = bytearray()
-    out = bytearray()
-    _put_text(fields, 0x0A, request.service)
-    _put_text(fields, 0x12, request.method)
-    if request.log_id is not None:
-        _put_int64(fields, 0x18, request.log_id)
-    if request.trace_id is not None:
-        _put_int64(fields, 0x20, request.trace_id)
-    if request.span_id is not None:
-        _put_int64(fields, 0x28, request.span_id)
-    if request.parent_span_id is not None:
-        _put_int64(fields, 0x30, request.parent_span_id)
-    if request.request_id is not None:
-        _put_free_text(fields, 0x3A, request.request_id)
-    if request.timeout_ms is not None:
-        _put_int32(fields, 0x40, request.timeout_ms)
-    _put_message(out, 0x0A, fields)
-    return bytes(out)
-
-
-def _error_of(response: RpcResponse) -> bytearray:
-    """The field `response` of a meta."""
-    fields = bytearray()
-    out = bytearray()
-    _put_int32(fields, 0x08, response.error_code)
-    if response.error_text:
-        _put_free_text(fields, 0x12, response.error_text)
-    _put_message(out, 0x12, fields)
-    return out
 
 
 def _put_varint(out: bytearray, value: int) -> None:
