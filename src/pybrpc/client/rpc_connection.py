@@ -190,13 +190,8 @@ def _request_of(attempt: Attempt, correlation_id: int) -> RpcRequest:
     call = attempt.call
     method: Any = call.method
     body, controller = call.body, call.controller
-    request = RpcRequest(
-        correlation_id,
-        method.service_name,
-        method.name,
-        body,
-        timeout_ms=call.wire_timeout_ms(),
-    )
+    request = RpcRequest(correlation_id, method.service_name, method.name, body)
+    request.timeout_ms = call.wire_timeout_ms()
     if controller is not None:
         request.attachment = controller._request_attachment
         request.log_id = controller.log_id

@@ -8,9 +8,12 @@ from pybrpc.protocols.baidu_std.usual_frames cimport (
 from pybrpc.protocols.message cimport RpcRequest, RpcResponse
 
 cdef bint _IS_COMPILED
+cdef Py_ssize_t _HEADER_SIZE
+cdef Py_ssize_t _SMALL_SIZE
 
 
 cdef class BaiduStd:
+    @cython.locals(start=bytes, body_size=Py_ssize_t, meta_size=Py_ssize_t)
     cpdef object parse(self, IOBuf buffer, object limits)
     @cython.locals(frame=bytes)
     cpdef IOBuf pack_request(self, RpcRequest request)

@@ -59,6 +59,10 @@ SMALL_SIZE = 4096
 and such bodies are packed into one block with their header."""
 
 
+_HEADER_SIZE = HEADER_SIZE
+_SMALL_SIZE = SMALL_SIZE
+
+
 class BaiduStd:
     """The baidu_std protocol. Stateless; one object serves all connections and threads."""
 
@@ -70,7 +74,7 @@ class BaiduStd:
 
     def parse(self, buffer: IOBuf, limits: ParseLimits) -> ParseOutcome:
         start = buffer.peek(HEADER_SIZE)
-        if len(start) < HEADER_SIZE:
+        if len(start) < _HEADER_SIZE:
             return NEED_MORE if may_be_header(start) else NOT_MINE
         magic, body_size, meta_size = unpack_header(start)
         if magic != MAGIC:
@@ -80,9 +84,9 @@ class BaiduStd:
         try:
             if body_size > limits.max_body_size:
                 return _parse_oversized(buffer, body_size, meta_size, limits)
-            if len(buffer) < HEADER_SIZE + body_size:
+            if len(buffer) < _HEADER_SIZE + body_size:
                 return NEED_MORE
-            if body_size <= SMALL_SIZE:
+            if body_size <= _SMALL_SIZE:
                 return _parse_small(buffer, body_size, meta_size)
             return _parse_large(buffer, body_size, meta_size)
         except ProtocolError as error:
@@ -124,8 +128,8 @@ class BaiduStd:
 
 
 def _parse_small(buffer: IOBuf, body_size: int, meta_size: int) -> ParseOutcome:
-    frame = buffer.cut_contiguous(HEADER_SIZE + body_size)
-    payload_start = HEADER_SIZE + meta_size
+    frame = buffer.cut_contiguous(_HEADER_SIZE + body_size)
+    payload_start = _HEADER_SIZE + meta_size
     if _IS_COMPILED and type(frame) is bytes:
         usual = read_usual(frame, payload_start)
         if usual is not None:
