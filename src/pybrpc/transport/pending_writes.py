@@ -20,7 +20,7 @@ from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.delivery import Delivery
 from pybrpc.transport.write_errors import canceled_error, write_shutdown_error
-from pybrpc.transport.write_request import Progress, WriteRequest
+from pybrpc.transport.write_request import NOTHING, Progress, WriteRequest
 
 if TYPE_CHECKING:
     from pybrpc.transport.socket import Socket
@@ -73,6 +73,7 @@ class PendingWrites:
             size += request.size_bytes
             count += 1
             request.progress = Progress.WRITTEN
+            request.data = NOTHING
             if request.on_outcome is not None:
                 if request.notify_on_success:
                     outcomes.append((request.on_outcome, None))

@@ -45,6 +45,11 @@ _PHASES = {
 }
 
 
+NOTHING = IOBuf()
+"""What a request holds that was written. All share it, so it stays empty: a call in flight keeps no
+buffer of its own."""
+
+
 class WriteRequest:
     """One message in the queue: its bytes, the link to the next older one, who is told.
 

@@ -11,7 +11,7 @@ from pybrpc.errors import ErrorCode, Phase, RpcCanceledError, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.event_dispatcher import EventDispatcher
-from pybrpc.transport.write_request import Outcome, WriteRequest
+from pybrpc.transport.write_request import NOTHING, Outcome, Progress, WriteRequest
 from tests.unit.transport.conftest import MakeStep, MakeWire
 from tests.unit.transport.tools import (
     SMALL_BUFFER,
@@ -190,3 +190,14 @@ def test_threads_that_cancel_what_others_write(
     for index in range(writers):
         written = [n for n in range(each) if outcomes[index, n] == [None]]
         assert found.get(index, []) == written
+
+
+def test_a_written_request_keeps_no_buffer_of_its_own(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
+    wire = make_wire(step)
+    requests = [write(wire, b"%d" % number, Outcomes()) for number in range(3)]
+    step.run_until_idle()
+    assert [request.progress for request in requests] == [Progress.WRITTEN] * 3
+    assert all(request.data is NOTHING for request in requests)
+    assert not NOTHING
