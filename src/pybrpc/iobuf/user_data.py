@@ -51,6 +51,17 @@ def lend(buffer: B, on_release: Callable[[B], object]) -> memoryview:
     return memoryview(array).cast("B").toreadonly()
 
 
+def address_of(buffer: object) -> int:
+    """Where the bytes of `buffer` lie in memory. TypeError, BufferError as for `lend`."""
+    exported = _PyBuffer()
+    ctypes.pythonapi.PyObject_GetBuffer(
+        ctypes.py_object(buffer), ctypes.byref(exported), _PyBUF_SIMPLE
+    )
+    address: int = exported.buf or 0
+    ctypes.pythonapi.PyBuffer_Release(ctypes.byref(exported))
+    return address
+
+
 def _give_back(exported: _PyBuffer, buffer: B, on_release: Callable[[B], object]) -> None:
     ctypes.pythonapi.PyBuffer_Release(ctypes.byref(exported))
     on_release(buffer)
