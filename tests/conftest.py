@@ -23,10 +23,33 @@ import pybrpc
 GRACE_S = 2.0
 """How long what a test started may take to go away after its end."""
 
+SCHEDULES = 150
+"""Random interleavings of each scenario: a second or two. An hour takes about a million."""
+
 has_failed = pytest.StashKey[bool]()
 
 hypothesis.settings.register_profile("pybrpc", deadline=None)
 hypothesis.settings.load_profile("pybrpc")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("pybrpc")
+    group.addoption("--seed", type=int, help="run random interleavings of this seed only")
+    group.addoption(
+        "--schedules", type=int, default=SCHEDULES, help="how many random interleavings of each"
+    )
+    group.addoption(
+        "--rounds", type=int, default=1, help="how often each stress test of the write path runs"
+    )
+
+
+@pytest.fixture
+def seeds(request: pytest.FixtureRequest) -> range:
+    """Of random interleavings, as `--seed` and `--schedules` say."""
+    seed: int | None = request.config.getoption("seed")
+    if seed is not None:
+        return range(seed, seed + 1)
+    return range(request.config.getoption("schedules"))
 
 
 def pytest_report_header() -> str:

@@ -98,6 +98,9 @@ class StepDispatcher:
             raise DispatcherClosedError(f"{self!r} is closed")
         self._posted.append(function)
 
+    def post_last(self, function: Continuation) -> None:
+        self.post(function)
+
     def call_at(self, deadline: float, function: Continuation) -> StepTimer:
         timer = StepTimer(deadline, function)
         if deadline != NEVER:

@@ -3,7 +3,8 @@
 Code under test is instrumented so that it calls `point()` before each access to what threads
 share. Between two points it runs alone, so a schedule, the list of who went on at each point, says
 all about a run. `explore` runs a scenario once under every schedule there is, `explore_randomly`
-under some; one under which it fails is in the text of the error, and `replay` runs it again.
+under some; one under which it fails is in the text of the error, and `replay` runs it again, as does
+`explore_randomly` with its seed.
 
     def scenario(scheduler):
         queue = ...                                   # a fresh one, instrumented
@@ -26,17 +27,27 @@ T = TypeVar("T")
 
 Scenario = Callable[["StepScheduler"], object]
 MAX_POINTS = 10_000
+CALM_RATE = 0.1
+CALM_PREEMPTIONS = 4
 
 
 class ScheduleFailure(AssertionError):
-    """A scenario failed; `choices` is the schedule to replay."""
+    """A scenario failed; `choices` is the schedule to replay, `seed` what it was made from."""
 
-    def __init__(self, choices: Sequence[int], trace: Sequence[str], reason: BaseException) -> None:
+    def __init__(
+        self,
+        choices: Sequence[int],
+        trace: Sequence[str],
+        reason: BaseException,
+        seed: int | None = None,
+    ) -> None:
         self.choices = list(choices)
+        self.seed = seed
         steps = "\n  ".join(trace)
+        of_seed = "" if seed is None else f"seed {seed}, or "
         super().__init__(
             f"{type(reason).__name__}: {reason}\n"
-            f"replay(scenario, {self.choices}) runs it again:\n  {steps}"
+            f"{of_seed}replay(scenario, {self.choices}) runs it again:\n  {steps}"
         )
 
 
@@ -98,6 +109,22 @@ class StepScheduler:
             return
         self._steps += 1
         self._stop_at(worker, label)
+
+    def choose(self, count: int, label: str) -> int:
+        """One of `count` things that may happen here, a part of the schedule; 0 outside `run`."""
+        if self._current is None or count < 2:
+            return 0
+        index = self._choose(count)
+        self.options.append(count)
+        self.choices.append(index)
+        if index:
+            self.trace.append(f"{self._current.index}: {label} {index}")
+        return index
+
+    @property
+    def running(self) -> int:
+        """Which of the functions runs; -1 outside `run`."""
+        return -1 if self._current is None else self._current.index
 
     def _stop_at(self, worker: _Worker, label: str) -> None:
         self._points += 1
@@ -214,10 +241,26 @@ def explore(
     raise AssertionError(f"more than {max_schedules} schedules")
 
 
-def explore_randomly(scenario: Scenario, seeds: Iterable[int]) -> None:
-    """Run a scenario under one random schedule for each seed; raises ScheduleFailure."""
+def explore_randomly(scenario: Scenario, seeds: Iterable[int]) -> int:
+    """Run a scenario under one random schedule for each seed; return how many those were.
+
+    Even seeds stop a thread at any point; odd ones seldom, and a few times only, so that threads
+    get far ahead of each other. Raises ScheduleFailure, with the seed, for the first that fails.
+    """
+    count = 0
     for seed in seeds:
-        _run(scenario, StepScheduler(random.Random(seed).randrange))
+        rng = random.Random(seed)
+        if seed % 2:
+            scheduler = StepScheduler(_calmly(rng), CALM_PREEMPTIONS)
+        else:
+            scheduler = StepScheduler(rng.randrange)
+        _run(scenario, scheduler, seed)
+        count += 1
+    return count
+
+
+def _calmly(rng: random.Random) -> Callable[[int], int]:
+    return lambda count: rng.randrange(count) if rng.random() < CALM_RATE else 0
 
 
 def _replay(
@@ -227,11 +270,11 @@ def _replay(
     return _run(scenario, StepScheduler(lambda count: next(left, 0), max_preemptions))
 
 
-def _run(scenario: Scenario, scheduler: StepScheduler) -> StepScheduler:
+def _run(scenario: Scenario, scheduler: StepScheduler, seed: int | None = None) -> StepScheduler:
     try:
         scenario(scheduler)
     except Exception as reason:
-        raise ScheduleFailure(scheduler.choices, scheduler.trace, reason) from reason
+        raise ScheduleFailure(scheduler.choices, scheduler.trace, reason, seed) from reason
     return scheduler
 
 

@@ -78,6 +78,10 @@ class AsyncioDispatcher:
         except RuntimeError as error:
             raise DispatcherClosedError(f"{self!r}: {error}") from None
 
+    def post_last(self, function: Continuation) -> None:
+        """A closed loop runs nothing."""
+        self.post(function)
+
     def call_at(self, deadline: float, function: Continuation) -> _LoopTimer:
         timer = _LoopTimer(self.loop, deadline, function)
         if deadline == NEVER:

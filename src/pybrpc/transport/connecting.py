@@ -13,12 +13,13 @@ import socket as _socket
 import time
 from typing import TYPE_CHECKING
 
+from pybrpc.base.atomic import AtomicRef, atomic_ref
 from pybrpc.base.deadline import NEVER
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.app_connect import AppConnect
 from pybrpc.transport.connector import Connector
-from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.event_dispatcher import DispatcherClosedError, run_last
 from pybrpc.transport.handshake import Handshake
 from pybrpc.transport.layer import PLAIN
 
@@ -51,14 +52,16 @@ class Connecting:
         self._app_connect = app_connect
         self._incoming = incoming
         self._deadline = NEVER
-        self._step: Connector | Handshake | None = None
+        # Who takes it out may stop it: without a dispatcher any more that is any thread.
+        self._step: AtomicRef[Connector | Handshake | None] = atomic_ref(None)
 
     @property
     def state(self) -> str:
         """In words."""
-        if self._step is None:
+        step = self._step.get()
+        if step is None:
             return "not connected"
-        return "connecting" if isinstance(self._step, Connector) else "shaking hands"
+        return "connecting" if isinstance(step, Connector) else "shaking hands"
 
     def shakes_hands(self, socket: Socket) -> bool:
         """Whether there is anything to do between TCP and the first message."""
@@ -68,8 +71,7 @@ class Connecting:
         """The first writer, with the right, of a socket without a descriptor. Any thread."""
         assert socket.remote_side is not None
         self._deadline = _deadline_after(self._connect_timeout_s)
-        # Not read back from `_step`: a turn in another thread may stop it at once.
-        connector = self._step = Connector(
+        connector = Connector(
             socket.remote_side,
             socket.options,
             socket.dispatcher,
@@ -77,17 +79,15 @@ class Connecting:
             lambda sock: self._on_tcp_stands(socket, sock),
             lambda error: self._on_failed(socket, error),
         )
+        self._step.get_and_set(connector)
         try:
             connector.start()
-            if socket.error is not None:
-                # Failed by another thread, whose `stop` may have been before the connector.
-                socket.dispatcher.post(socket.stop_connecting)
         except DispatcherClosedError as error:
-            peer = str(socket.remote_side)
-            self._on_failed(
-                socket,
-                make_rpc_error(ErrorCode.EFAILEDSOCKET, str(error), phase=Phase.CONNECT, peer=peer),
-            )
+            self._on_undriven(socket, error)
+            return
+        if socket.error is not None:
+            # Failed by another thread, whose `stop` may have been before the connector.
+            run_last(socket.dispatcher, socket.stop_connecting)
 
     def accept(self, socket: Socket) -> None:
         """Shake hands on a descriptor that somebody else has connected, with the right."""
@@ -96,26 +96,36 @@ class Connecting:
 
     def stop(self) -> bool:
         """True if it was under way: the write right is the caller's now. Inside a turn."""
-        step, self._step = self._step, None
+        step = self._step.get_and_set(None)
         return step is not None and step.cancel()
 
     def abandon(self) -> None:
         """After a fork: close this process's copies of descriptors, and do nothing any more."""
-        step, self._step = self._step, None
+        step = self._step.get_and_set(None)
         if step is not None:
             step.abandon()
 
+    def _on_undriven(self, socket: Socket, reason: DispatcherClosedError) -> None:
+        """Nobody will connect; the right is the caller's unless another thread has stopped it."""
+        if self._step.get_and_set(None) is not None:
+            peer, text = str(socket.remote_side), str(reason)
+            error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.CONNECT, peer=peer)
+            socket.on_connect_failed(error)
+
     def _on_tcp_stands(self, socket: Socket, sock: _socket.socket) -> None:
-        self._step = None
+        self._step.get_and_set(None)
         socket.adopt(sock)
         if self.shakes_hands(socket):
-            self._shake_hands(socket)
+            try:
+                self._shake_hands(socket)
+            except DispatcherClosedError as error:
+                self._on_undriven(socket, error)
         else:
             socket.on_stands()
 
     def _shake_hands(self, socket: Socket) -> None:
         app_connect, self._app_connect = self._app_connect, None
-        handshake = self._step = Handshake(
+        handshake = Handshake(
             socket.fd,
             str(socket.remote_side or "a pair"),
             socket.layer,
@@ -126,14 +136,15 @@ class Connecting:
             lambda: self._on_hands_shaken(socket),
             lambda error: self._on_failed(socket, error),
         )
+        self._step.get_and_set(handshake)
         handshake.start()
 
     def _on_hands_shaken(self, socket: Socket) -> None:
-        self._step = None
+        self._step.get_and_set(None)
         socket.on_stands()
 
     def _on_failed(self, socket: Socket, error: RpcError) -> None:
-        self._step = None
+        self._step.get_and_set(None)
         socket.on_connect_failed(error)
 
 

@@ -11,6 +11,7 @@ after it has queued. One of the two sees the other.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -23,6 +24,7 @@ from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.deadline import NEVER, remaining_s
 from pybrpc.transport.driver_seat import NOBODY, DriverSeat, Waiter
 from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.last_posts import LastPosts
 from pybrpc.transport.poller import READ, WRITE, Poller, make_poller, make_wake_fds
 from pybrpc.transport.relief import Errand, Relief
 
@@ -74,6 +76,7 @@ class EpollDispatcher:
         self._readers: dict[int, Continuation] = {}
         self._writers: dict[int, Continuation] = {}
         self._posted: deque[Continuation] = deque()
+        self._last_posts = LastPosts()
         self._timers: list[_Timer] = []
         self._is_sleeping = False
         self._is_closing = False
@@ -122,6 +125,14 @@ class EpollDispatcher:
         if self._is_closing:
             self._take_back(function)
 
+    def post_last(self, function: Continuation) -> None:
+        """As in EventDispatcher: taken until the last turn is over."""
+        with contextlib.suppress(DispatcherClosedError):
+            self.post(function)
+            return
+        if not self._last_posts.push(function):
+            raise DispatcherClosedError(f"{self!r} is closed")
+
     def call_at(self, deadline: float, function: Continuation) -> _Timer:
         timer = _Timer(deadline, function)
         if deadline == NEVER:
@@ -154,6 +165,8 @@ class EpollDispatcher:
             self.post(self._stop)
             is_over = self._join(time.monotonic() + timeout_s)
         self._is_closing = True
+        if is_over:
+            self._run_last_posts()
         if is_over and self._nobody_wakes():
             self.close_descriptors()
 
@@ -172,6 +185,7 @@ class EpollDispatcher:
     def close_descriptors(self) -> None:
         """Close the descriptors without touching what they are registered with (after a fork)."""
         self._is_closing = True
+        self._last_posts.seal()
         self._relief.end()
         self._poller.close()
         fds, self._wake_fds = self._wake_fds, set()
@@ -301,8 +315,15 @@ class EpollDispatcher:
             self._seat.take_for_good()
         while self._posted:
             self._call(self._posted.popleft())
+        self._run_last_posts()
         self._seat.driver = NOBODY
         return True
+
+    def _run_last_posts(self) -> None:
+        """By the thread of the last turn, or without one by who closes."""
+        while not self._last_posts.seal_if_empty():
+            for function in self._last_posts.take():
+                self._call(function)
 
     def _drive(self) -> bool:
         """In the seat, until callers can as well drive themselves; False if relieved."""

@@ -62,6 +62,12 @@ class EventDispatcher(Protocol):
         Raises DispatcherClosedError if no turn will come any more.
         """
 
+    def post_last(self, function: Continuation) -> None:
+        """`post` of what ends something, once: taken as long as any turn runs, or will.
+
+        So who gets DispatcherClosedError may do it itself: nothing else is being run.
+        """
+
     def call_at(self, deadline: float, function: Continuation) -> TimerHandle:
         """Run `function` in a turn once the monotonic clock has passed `deadline`. Any thread."""
 
@@ -80,3 +86,11 @@ class EventDispatcher(Protocol):
 
 class DispatcherClosedError(RuntimeError):
     """The dispatcher has stopped: its thread has ended, or its loop is closed."""
+
+
+def run_last(dispatcher: EventDispatcher, function: Continuation) -> None:
+    """Run `function`, which ends something, in a turn, or here if there are none any more."""
+    try:
+        dispatcher.post_last(function)
+    except DispatcherClosedError:
+        function()

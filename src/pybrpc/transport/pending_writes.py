@@ -45,18 +45,24 @@ class PendingWrites:
         requests = self.requests
         if len(requests) == 1 and not self.is_shutdown:
             only = requests[0]
-            if only.message is None and not only.is_canceled:
-                return [only]
+            if only.message is None:
+                only.is_going = True
+                if not only.is_canceled:
+                    return [only]
         batch: list[WriteRequest] = []
         while len(requests) > len(batch) < MAX_BATCH_REQUESTS:
             request = requests[len(batch)]
             if self.is_shutdown or (batch and batch[-1].shutdown_write):
                 self._refuse_from(len(batch), outcomes)
-            elif request.may_be_dropped:
+                break
+            request.is_going = True
+            if request.may_be_dropped:
                 del requests[len(batch)]
+                request.is_going = False
                 self.settle_failed(request, canceled_error(socket), outcomes)
             elif request.message is not None and not self._set_up(request, outcomes):
                 del requests[len(batch)]
+                request.is_going = False
             else:
                 batch.append(request)
         return batch
@@ -66,8 +72,7 @@ class PendingWrites:
         size = count = 0
         for request in batch:
             if request.data:
-                if len(request.data) < request.size_bytes:
-                    request.progress = Progress.SENT
+                note_begun(batch[count:])
                 break
             self.requests.popleft()
             size += request.size_bytes
@@ -120,7 +125,9 @@ class PendingWrites:
 
 
 def note_begun(batch: list[WriteRequest]) -> None:
-    """Mark the requests of which the layer has taken bytes."""
+    """Mark the requests of which the layer has taken bytes, and those of which it has not."""
     for request in batch:
         if len(request.data) < request.size_bytes:
             request.progress = Progress.SENT
+        else:
+            request.is_going = False

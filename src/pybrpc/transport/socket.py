@@ -21,7 +21,7 @@ from pybrpc.transport.app_connect import AppConnect
 from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.connecting import Connecting
 from pybrpc.transport.delivery import Delivery, deliver
-from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.event_dispatcher import EventDispatcher, run_last
 from pybrpc.transport.gentle_close import GentleClose
 from pybrpc.transport.layer import PLAIN, ConnectionLayer
 from pybrpc.transport.message_cutter import MessageCutter
@@ -258,10 +258,7 @@ class Socket:
         if self._sock is not None and not self.layer.writes_in_background:
             with contextlib.suppress(OSError):
                 self._sock.shutdown(_socket.SHUT_RDWR)
-        try:
-            self.dispatcher.post(self._close)
-        except DispatcherClosedError:
-            self._close()
+        run_last(self.dispatcher, self._close)
         return [(self._tell_failed, error)]
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from pybrpc.iobuf.iobuf cimport IOBuf
 cdef class WriteRequest:
     cdef public IOBuf data
     cdef public bint is_canceled
+    cdef public bint is_going
     cdef public object message
     cdef public WriteRequest next
     cdef public bint notify_on_success

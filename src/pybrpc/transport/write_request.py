@@ -54,12 +54,15 @@ class WriteRequest:
     """One message in the queue: its bytes, the link to the next older one, who is told.
 
     `next` is `UNCONNECTED` from its birth until the producer has linked it. `size_bytes` is what
-    it counts in the backlog.
+    it counts in the backlog. `is_going` is True from before a system call that may take some of it,
+    and False again if that took nothing. The holder sets it before it looks at `is_canceled`; who
+    cancels and then asks for the `phase` is told QUEUED only if nothing of it ever leaves.
     """
 
     __slots__ = (
         "data",
         "is_canceled",
+        "is_going",
         "message",
         "next",
         "notify_on_success",
@@ -86,6 +89,7 @@ class WriteRequest:
         self.size_bytes = len(data)
         self.progress = Progress.QUEUED
         self.is_canceled = False
+        self.is_going = False
 
     def cancel(self) -> None:
         """Don't write it, if nothing of it was taken for writing when its turn comes.
@@ -102,8 +106,10 @@ class WriteRequest:
 
     @property
     def phase(self) -> Phase:
-        """`progress` as errors say it."""
-        return _PHASES[self.progress]
+        """How far it has come, as errors say it: while it may be going, it is said to be sent."""
+        is_going = self.is_going
+        phase = _PHASES[self.progress]
+        return Phase.SENT if is_going and phase is Phase.QUEUED else phase
 
     def setup(self) -> None:
         """Turn a SocketMessage into bytes; what it raises is the caller's to handle."""

@@ -254,9 +254,11 @@ class SocketWriter:
         except BlockingIOError:
             self.writes += 1
             self.writes_blocked += 1
+            note_begun(batch)
             return False
         except OvercrowdedError:
             self._layer_is_full = True
+            note_begun(batch)
             return False
         except (OSError, RpcError) as error:
             note_begun(batch)
@@ -311,14 +313,15 @@ class SocketWriter:
 
     def _drain(self, socket: Socket, outcomes: list[Delivery]) -> None:
         """Fail everything queued, then give the right back; again if more was pushed meanwhile."""
-        pending = self.pending
+        pending, error = self.pending, socket.error
+        assert error is not None
         while True:
             while pending.requests:
                 request = pending.requests.popleft()
                 if request is self._close_request:
                     socket.close_descriptor()
-                elif socket.error is not None:
-                    pending.settle_failed(request, socket.error.copy(request.phase), outcomes)
+                else:
+                    pending.settle_failed(request, error.copy(request.phase), outcomes)
             if self._queue.release():
                 return
             taken = self._queue.take()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket as plain
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -162,6 +165,43 @@ def test_finds_a_lost_update_prints_it_and_replays_it() -> None:
     replay(lost_update, [0, 0, 0])
     with pytest.raises(ScheduleFailure):
         explore_randomly(lost_update, range(50))
+
+
+def test_a_failing_seed_is_printed_and_runs_the_same_schedule_again() -> None:
+    with pytest.raises(ScheduleFailure, match=r"seed \d+, or replay") as caught:
+        explore_randomly(lost_update, range(50))
+    seed = caught.value.seed
+    assert seed is not None
+    with pytest.raises(ScheduleFailure) as again:
+        explore_randomly(lost_update, [seed])
+    assert str(again.value) == str(caught.value)
+    assert explore_randomly(lost_update, range(seed)) == seed
+
+
+@pytest.mark.parametrize(
+    ("options", "seeds"), [(["--seed", "17"], [17]), (["--schedules", "3"], [0, 1, 2])]
+)
+def test_options_say_which_seeds_are_run(
+    tmp_path: Path, options: list[str], seeds: list[int]
+) -> None:
+    test = tmp_path / "test_it.py"
+    test.write_text(f"def test(seeds):\n    assert list(seeds) == {seeds}\n")
+    conftest = ["-p", "tests.conftest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", "-q", *conftest, *options, str(test)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_what_a_scenario_chooses_is_a_part_of_the_schedule() -> None:
+    found: list[tuple[int, int]] = []
+
+    def scenario(scheduler: StepScheduler) -> None:
+        found.append((scheduler.choose(3, "outside"), -1))
+        scheduler.run(lambda: found.append((scheduler.choose(3, "inside"), scheduler.running)))
+
+    assert explore(scenario) == 3
+    assert found[1::2] == [(0, 0), (1, 0), (2, 0)]
+    assert set(found[::2]) == {(0, -1)}
 
 
 def test_an_update_that_is_not_lost_passes() -> None:

@@ -1,0 +1,311 @@
+"""Mutants of the write path: each breaks one rule, and names the scenario that must catch it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import Any
+
+from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+from pybrpc.iobuf import IOBuf
+from pybrpc.transport import connecting as connecting_module
+from pybrpc.transport import socket as socket_module
+from pybrpc.transport import writer as writer_module
+from pybrpc.transport.backlog import Backlog
+from pybrpc.transport.delivery import Delivery, deliver
+from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.pending_writes import PendingWrites, note_begun
+from pybrpc.transport.socket import Socket
+from pybrpc.transport.write_queue import WriteQueue
+from pybrpc.transport.write_request import _PHASES, UNCONNECTED, Progress, WriteRequest
+from pybrpc.transport.writer import SocketWriter
+from tests.unit.transport.stepping import Mutation
+
+_settle_written = PendingWrites.settle_written
+_take = WriteQueue.take
+_set_up = PendingWrites._set_up
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mutant:
+    name: str
+    guarantee: int
+    scenario: str
+    mutations: tuple[Mutation, ...]
+
+
+def links_before_the_exchange(queue: WriteQueue, request: WriteRequest) -> bool:
+    older = queue._head.get()
+    request.next = older
+    queue._head.get_and_set(request)
+    if older is None:
+        queue._mark = request
+    return older is None
+
+
+def takes_newest_first(queue: WriteQueue) -> list[WriteRequest] | None:
+    taken = _take(queue)
+    return taken and taken[::-1]
+
+
+_scratch: list[Any] = [None]
+
+
+def keeps_the_older_one_where_all_see_it(queue: WriteQueue, request: WriteRequest) -> bool:
+    _scratch[0] = queue._head.get_and_set(request)
+    queue._head.get()
+    if _scratch[0] is None:
+        request.next = None
+        queue._mark = request
+        return True
+    request.next = _scratch[0]
+    return False
+
+
+def forgets_to_look_back(writer: SocketWriter, socket: Socket, outcomes: list[Delivery]) -> None:
+    if not socket.is_connected:
+        socket.start_connecting()
+    elif writer.pending.requests:
+        writer._continue(socket, outcomes)
+    else:
+        writer._queue.release()
+
+
+def writes_on_in_the_producer(
+    writer: SocketWriter, socket: Socket, outcomes: list[Delivery]
+) -> None:
+    if not socket.is_connected:
+        socket.start_connecting()
+    else:
+        while writer.pending.requests or not writer._queue.release():
+            writer.pending.requests.extend(writer._queue.take() or ())
+            writer._write_batch(socket, outcomes)
+
+
+def spins_until_it_is_linked(writer: SocketWriter) -> bool:
+    while (taken := writer._queue.take()) is None:
+        pass
+    writer.pending.requests.extend(taken)
+    return True
+
+
+def tells_before_it_gives_back(
+    writer: SocketWriter, socket: Socket, outcomes: list[Delivery]
+) -> None:
+    deliver(outcomes)
+    outcomes.clear()
+    if not socket.is_connected:
+        socket.start_connecting()
+    elif writer.pending.requests or not writer._queue.release():
+        writer._continue(socket, outcomes)
+
+
+def never_comes_back(writer: SocketWriter, socket: Socket, outcomes: list[Delivery]) -> None:
+    return
+
+
+def settles_what_is_left(
+    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[Delivery]
+) -> bool:
+    for request in batch:
+        request.data = IOBuf()
+    return _settle_written(pending, batch, outcomes)
+
+
+def uncounts_as_it_goes(
+    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[Delivery]
+) -> bool:
+    for request in batch:
+        if request.data:
+            pending._backlog.remove(request.size_bytes - len(request.data), 0)
+    return _settle_written(pending, batch, outcomes)
+
+
+def tells_again(
+    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[Delivery]
+) -> bool:
+    told = [(request.on_outcome, None) for request in batch if not request.data]
+    has_settled = _settle_written(pending, batch, outcomes)
+    outcomes += [one for one in told[1:] if one[0] is not None]
+    return has_settled
+
+
+def counts_after_the_push(
+    socket: Socket, request: WriteRequest, ignore_eovercrowded: bool = False
+) -> None:
+    socket.raise_if_failed()
+    socket._writer.write(socket, request)
+    socket.backlog.try_add(request.size_bytes, ignore_eovercrowded)
+
+
+def lets_everybody_in(backlog: Backlog, size: int, ignore_limit: bool) -> bool:
+    backlog._counted.increment_and_get(size + (1 << 40))
+    return True
+
+
+def forgets_who_waits(backlog: Backlog, counted: int) -> None:
+    backlog.is_crowded = False
+
+
+def leaves_half_a_message(
+    pending: PendingWrites, request: WriteRequest, outcomes: list[Delivery]
+) -> bool:
+    message, request.message = request.message, None
+    assert message is not None
+    with contextlib.suppress(ValueError):
+        message.append_to(request.data)
+    return True
+
+
+def fails_all_for_a_bad_message(
+    pending: PendingWrites, request: WriteRequest, outcomes: list[Delivery]
+) -> bool:
+    if _set_up(pending, request, outcomes):
+        return True
+    while pending.requests:
+        other = pending.requests.pop()
+        if other is not request:
+            error = make_rpc_error(ErrorCode.EINVAL, "one is bad", phase=Phase.QUEUED)
+            pending.settle_failed(other, error, outcomes)
+    pending.requests.append(request)
+    return False
+
+
+def drops_what_is_refused(pending: PendingWrites, index: int, outcomes: list[Delivery]) -> None:
+    while len(pending.requests) > index:
+        pending._backlog.remove(pending.requests.pop().size_bytes, 1)
+
+
+def writes_after_the_end(
+    pending: PendingWrites, socket: Socket, outcomes: list[Delivery]
+) -> list[WriteRequest]:
+    for request in pending.requests:
+        request.setup()
+    return list(pending.requests)
+
+
+def is_not_helped(socket: Socket, error: RpcError) -> list[Delivery]:
+    if not socket._failure.compare_and_set(None, error):
+        return []
+    socket.error = error
+    socket_module.run_last(socket.dispatcher, socket._close)
+    return [(socket._tell_failed, error)]
+
+
+def closes_at_once(socket: Socket, error: RpcError) -> list[Delivery]:
+    deliveries = _mark_failed(socket, error)
+    if deliveries:
+        socket.close_descriptor()
+    return deliveries
+
+
+_mark_failed = Socket.mark_failed
+
+
+def drains_as_queued(writer: SocketWriter, socket: Socket, outcomes: list[Delivery]) -> None:
+    for request in writer.pending.requests:
+        request.progress = Progress.QUEUED
+        request.is_going = False
+    _drain(writer, socket, outcomes)
+
+
+_drain = SocketWriter._drain
+
+
+def drops_what_was_queued(writer: SocketWriter, socket: Socket, outcomes: list[Delivery]) -> None:
+    """What a socket without an error was given."""
+    for request in writer.pending.requests:
+        if request is not writer._close_request:
+            request.on_outcome = None
+    _drain(writer, socket, outcomes)
+
+
+def has_no_second_look(dispatcher: EventDispatcher, function: Any) -> None:
+    """Of the producer whose socket failed before it had begun to connect."""
+
+
+def closes_beside_the_last_turn(dispatcher: EventDispatcher, function: Any) -> None:
+    try:
+        dispatcher.post(function)
+    except DispatcherClosedError:
+        function()
+
+
+def fails_what_may_be_stopped(dispatcher: EventDispatcher, function: Any) -> None:
+    socket = function.__self__
+    try:
+        dispatcher.post(function)
+    except DispatcherClosedError:
+        socket.on_connect_failed(socket.error)
+
+
+def is_said_too_early(request: WriteRequest) -> Phase:
+    return _PHASES[request.progress]
+
+
+def drops_what_has_begun(request: WriteRequest) -> bool:
+    return request.is_canceled
+
+
+def _mutant(guarantee: int, scenario: str, function: Any, *places: tuple[object, str]) -> Mutant:
+    mutations = tuple((place, name, function) for place, name in places)
+    return Mutant(getattr(function, "__name__", "property"), guarantee, scenario, mutations)
+
+
+TWO = "two writers"
+FAILING = "two writers and a failure"
+PUSH = (WriteQueue, "push")
+PASS_ON = (SocketWriter, "_pass_on")
+SETTLE = (PendingWrites, "settle_written")
+SET_UP = (PendingWrites, "_set_up")
+
+MUTANTS = [
+    _mutant(1, TWO, links_before_the_exchange, PUSH),
+    _mutant(1, TWO, takes_newest_first, (WriteQueue, "take")),
+    _mutant(2, TWO, tells_again, SETTLE),
+    _mutant(2, TWO, settles_what_is_left, SETTLE),
+    _mutant(2, "a layer", settles_what_is_left, SETTLE),
+    _mutant(3, TWO, writes_on_in_the_producer, PASS_ON),
+    _mutant(3, TWO, spins_until_it_is_linked, (SocketWriter, "_take_more")),
+    _mutant(4, "a signal handler writes", keeps_the_older_one_where_all_see_it, PUSH),
+    _mutant(5, TWO, forgets_to_look_back, PASS_ON),
+    _mutant(5, TWO, never_comes_back, (SocketWriter, "_come_back")),
+    _mutant(6, TWO, tells_before_it_gives_back, PASS_ON),
+    _mutant(7, TWO, counts_after_the_push, (Socket, "write_request")),
+    _mutant(7, TWO, uncounts_as_it_goes, SETTLE),
+    _mutant(7, "a crowd", lets_everybody_in, (Backlog, "try_add")),
+    _mutant(7, "a crowd", forgets_who_waits, (Backlog, "_clear_if_low")),
+    _mutant(8, "a bad message", leaves_half_a_message, SET_UP),
+    _mutant(8, "a bad message", fails_all_for_a_bad_message, SET_UP),
+    _mutant(9, "writing is shut down", drops_what_is_refused, (PendingWrites, "_refuse_from")),
+    _mutant(9, "writing is shut down", writes_after_the_end, (PendingWrites, "next_batch")),
+    _mutant(10, "connecting, refused, and a failure", is_not_helped, (Socket, "mark_failed")),
+    _mutant(10, FAILING, closes_at_once, (Socket, "mark_failed")),
+    _mutant(10, FAILING, drains_as_queued, (SocketWriter, "_drain")),
+    _mutant(10, FAILING, drops_what_was_queued, (SocketWriter, "_drain")),
+    _mutant(
+        10,
+        "connecting to nobody, and a failure",
+        has_no_second_look,
+        (connecting_module, "run_last"),
+    ),
+    _mutant(10, "the dispatcher closes", closes_beside_the_last_turn, (socket_module, "run_last")),
+    _mutant(
+        10,
+        "connecting, the dispatcher closes",
+        fails_what_may_be_stopped,
+        (connecting_module, "run_last"),
+    ),
+    Mutant(
+        "is_said_too_early",
+        10,
+        "a message is given up",
+        ((WriteRequest, "phase", property(is_said_too_early)),),
+    ),
+    Mutant(
+        "drops_what_has_begun",
+        1,
+        "a message is given up",
+        ((WriteRequest, "may_be_dropped", property(drops_what_has_begun)),),
+    ),
+]

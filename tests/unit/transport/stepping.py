@@ -1,0 +1,221 @@
+"""Stepping: the classes of the write path, patched so that their threads stop where they meet.
+
+What is patched is the code that ships, in place: a slot that threads share becomes a `_Slot`, which
+comes to a point of the StepScheduler before each access; atomics become stepping ones. A Ledger
+hears who takes, passes on and gives back the write right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import pytest
+
+from pybrpc.transport import backlog as backlog_module
+from pybrpc.transport import connecting as connecting_module
+from pybrpc.transport import connector as connector_module
+from pybrpc.transport import parking as parking_module
+from pybrpc.transport import socket as socket_module
+from pybrpc.transport import write_queue as write_queue_module
+from pybrpc.transport import writer as writer_module
+from pybrpc.transport.backlog import Backlog
+from pybrpc.transport.connecting import Connecting
+from pybrpc.transport.layer import PlainLayer
+from pybrpc.transport.parking import Parking
+from pybrpc.transport.pending_writes import PendingWrites
+from pybrpc.transport.socket import Socket
+from pybrpc.transport.write_queue import WriteQueue
+from pybrpc.transport.write_request import BUSY, WriteRequest
+from pybrpc.transport.writer import SocketWriter
+
+SHARED: dict[type, tuple[str, ...]] = {
+    Socket: ("error", "is_connected"),
+    WriteRequest: ("next", "is_canceled", "progress"),
+    PendingWrites: ("is_shutdown",),
+    Backlog: ("is_crowded", "_is_closed"),
+    SocketWriter: ("_close_request",),
+}
+"""What one thread writes and another reads, but for what is an atomic."""
+
+Mutation = tuple[object, str, object]
+"""A class or a module, a name in it, and what is there instead."""
+
+
+class Stage(Protocol):
+    """What the patched code tells."""
+
+    scheduler: Any
+    clock: Any
+
+    def point(self, label: str) -> None: ...
+    def on_exchange(self, request: object) -> None: ...
+    def on_taken(self, from_where: str) -> None: ...
+    def on_passed(self, to_where: str) -> None: ...
+    def cut_into_fd(self, fd: int, pieces: Any) -> int: ...
+    def start_timer(self, function: Callable[[], None]) -> None: ...
+
+
+class _Slot:
+    """A slot whose accesses are points, but for the one that fills it first."""
+
+    def __init__(self, stage: Stage, slot: Any, name: str) -> None:
+        self._stage = stage
+        self._slot = slot
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            return self
+        self._stage.point(f"read {self._name}")
+        return self._slot.__get__(instance, owner)
+
+    def __set__(self, instance: object, value: object) -> None:
+        with contextlib.suppress(AttributeError):
+            self._slot.__get__(instance)
+            self._stage.point(f"set {self._name}")
+        self._slot.__set__(instance, value)
+
+
+class _Ref:
+    """An AtomicRef whose accesses are points; that of a queue tells the order of the exchanges."""
+
+    def __init__(self, stage: Stage, name: str, initial: Any) -> None:
+        self._stage = stage
+        self._name = name
+        self._value = initial
+
+    def get(self) -> Any:
+        self._stage.point(f"look at {self._name}")
+        return self._value
+
+    def get_and_set(self, desired: Any) -> Any:
+        self._stage.point(f"exchange {self._name}")
+        found, self._value = self._value, desired
+        if isinstance(desired, WriteRequest) and desired is not BUSY:
+            self._stage.on_exchange(desired)
+        return found
+
+    def compare_and_set(self, expected: Any, desired: Any) -> bool:
+        self._stage.point(f"replace {self._name}")
+        if self._value is not expected:
+            return False
+        self._value = desired
+        return True
+
+
+class _Counter:
+    """An AtomicCounter whose accesses are points."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._value = 0
+
+    def increment_and_get(self, amount: int = 1) -> int:
+        self._stage.point("count")
+        self._value += amount
+        assert self._value >= 0, "more was uncounted than counted"
+        return self._value
+
+    def decrement_and_get(self, amount: int = 1) -> int:
+        return self.increment_and_get(-amount)
+
+    def get(self) -> int:
+        return self._value
+
+
+class _Threading:
+    """In place of the module `threading` in the writer: its timers are the stage's."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def Timer(self, pause_s: float, function: Callable[[], None]) -> _Timer:  # noqa: N802
+        return _Timer(self._stage, function)
+
+
+class _Timer:
+    def __init__(self, stage: Stage, function: Callable[[], None]) -> None:
+        self._stage = stage
+        self._function = function
+
+    def start(self) -> None:
+        self._stage.start_timer(self._function)
+
+
+@contextlib.contextmanager
+def patched(stage: Stage, mutations: tuple[Mutation, ...] = ()) -> Iterator[None]:
+    """Have everything that is made meanwhile step, with those mutations in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place, name, instead in mutations:
+            patch.setattr(place, name, instead)
+        _step_at_accesses(stage, patch)
+        _tell_of_the_right(stage, patch)
+        for module in (writer_module, parking_module, connecting_module, connector_module):
+            patch.setattr(module, "time", stage.clock)
+        patch.setattr(writer_module, "threading", _Threading(stage))
+        patch.setattr(PlainLayer, "cut_into_fd", staticmethod(stage.cut_into_fd))
+        yield
+
+
+def _step_at_accesses(stage: Stage, patch: pytest.MonkeyPatch) -> None:
+    for cls, names in SHARED.items():
+        for name in names:
+            patch.setattr(cls, name, _Slot(stage, cls.__dict__[name], name))
+    for module, name in (
+        (write_queue_module, "the head"),
+        (socket_module, "the failure"),
+        (connecting_module, "the step of connecting"),
+    ):
+        patch.setattr(module, "atomic_ref", functools.partial(_Ref, stage, name))
+    patch.setattr(backlog_module, "atomic_counter", lambda: _Counter(stage))
+
+
+def _tell_of_the_right(stage: Stage, patch: pytest.MonkeyPatch) -> None:
+    def taking(cls: type, name: str, from_where: str) -> None:
+        original = getattr(cls, name)
+
+        def patched_method(*arguments: Any) -> Any:
+            has_right = original(*arguments)
+            if has_right:
+                stage.on_taken(from_where)
+            return has_right
+
+        patch.setattr(cls, name, patched_method)
+
+    def entering(cls: type, name: str, note: Callable[[str], None], where: str) -> None:
+        original = getattr(cls, name)
+
+        def patched_method(*arguments: Any) -> Any:
+            note(where)
+            return original(*arguments)
+
+        patch.setattr(cls, name, patched_method)
+
+    taking(WriteQueue, "push", "the queue")
+    taking(Connecting, "stop", "the connector")
+    taking(Parking, "leave", "parking")
+    entering(Socket, "on_stands", stage.on_taken, "the connector")
+    entering(Socket, "on_connect_failed", stage.on_taken, "the connector")
+    entering(SocketWriter, "keep_write", stage.on_taken, "a continuation")
+    entering(Socket, "start_connecting", stage.on_passed, "the connector")
+    entering(SocketWriter, "_continue", stage.on_passed, "a continuation")
+    entering(SocketWriter, "_come_back", stage.on_passed, "a continuation")
+    entering(SocketWriter, "_wait_for_room", stage.on_passed, "parking")
+    _tell_of_release(stage, patch)
+
+
+def _tell_of_release(stage: Stage, patch: pytest.MonkeyPatch) -> None:
+    original = WriteQueue.release
+
+    def release(queue: WriteQueue) -> bool:
+        # The next holder may have taken it before this one hears that it has given it.
+        stage.on_passed("the queue")
+        is_released = original(queue)
+        if not is_released:
+            stage.on_taken("the queue")
+        return is_released
+
+    patch.setattr(WriteQueue, "release", release)
