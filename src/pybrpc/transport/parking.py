@@ -15,7 +15,7 @@ LAYER_PAUSE_S = 0.01
 
 
 class Parking:
-    """For the kernel: until the descriptor is writable. For the layer: a short pause.
+    """For the kernel: until the descriptor is writable. For anything else: a short pause.
 
     `socket.on_writable` is called then. The methods are called in turns, by the holder.
     """
@@ -30,10 +30,10 @@ class Parking:
         self.is_parked = True
         socket.dispatcher.add_writer(socket.fd, socket.on_writable)
 
-    def wait_for_layer(self, socket: Socket) -> None:
+    def pause(self, socket: Socket, pause_s: float) -> None:
+        """For a layer without room, or a producer that has not linked its request yet."""
+        self._pause = socket.dispatcher.call_at(time.monotonic() + pause_s, socket.on_writable)
         self.is_parked = True
-        due = time.monotonic() + LAYER_PAUSE_S
-        self._pause = socket.dispatcher.call_at(due, socket.on_writable)
 
     def leave(self, socket: Socket) -> bool:
         """Wait no longer; False if nobody was waiting."""

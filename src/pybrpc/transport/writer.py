@@ -35,7 +35,7 @@ from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.delivery import Delivery, deliver
 from pybrpc.transport.event_dispatcher import DispatcherClosedError
-from pybrpc.transport.parking import Parking
+from pybrpc.transport.parking import LAYER_PAUSE_S, Parking
 from pybrpc.transport.pending_writes import MAX_BATCH_REQUESTS, PendingWrites, note_begun
 from pybrpc.transport.write_errors import broken_error, interrupted_error, undriven_error
 from pybrpc.transport.write_queue import WriteQueue
@@ -289,14 +289,19 @@ class SocketWriter:
             self._drain(socket, outcomes)
 
     def _come_back(self, socket: Socket, outcomes: list[Delivery]) -> None:
-        """A producer is between exchange and link: look again next turn, later if it lasts."""
+        """A producer is between exchange and link: look again next turn, later if it lasts.
+
+        A pause ends early when the socket fails. A failed one has nobody who would end it, should
+        the dispatcher close meanwhile, so it does without one.
+        """
         self._cut_off_steps += 1
-        dispatcher = socket.dispatcher
         try:
             if self._cut_off_steps == 1:
-                dispatcher.post(socket.keep_write)
+                socket.dispatcher.post(socket.keep_write)
+            elif socket.error is None:
+                self._parking.pause(socket, CUT_OFF_PAUSE_S)
             else:
-                dispatcher.call_at(time.monotonic() + CUT_OFF_PAUSE_S, socket.keep_write)
+                threading.Timer(CUT_OFF_PAUSE_S, socket.keep_write).start()
         except DispatcherClosedError as error:
             outcomes += socket.mark_failed(undriven_error(socket, error))
             threading.Timer(CUT_OFF_PAUSE_S, socket.keep_write).start()
@@ -305,7 +310,7 @@ class SocketWriter:
         """Of the kernel, or of the layer."""
         if self._layer_is_full:
             self._layer_is_full = False
-            self._parking.wait_for_layer(socket)
+            self._parking.pause(socket, LAYER_PAUSE_S)
         else:
             self._parking.wait_for_kernel(socket)
 

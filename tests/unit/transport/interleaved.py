@@ -213,12 +213,18 @@ class Interleaved:
         self.expect(self._owner == self._me, f"{self._me} passed on what {self._owner} had")
         self._owner = to_where
 
+    def on_paused(self, where: str) -> None:
+        if self._owner == "a continuation":
+            self.on_taken("a continuation")
+        self.on_passed(where)
+
     def on_post_refused(self, function: Continuation) -> None:
         if getattr(function, "__name__", "") == "keep_write":
             self.on_taken("a continuation")
 
     def start_timer(self, function: Callable[[], None]) -> None:
-        self.on_passed("a continuation")
+        if self._owner != "a continuation":
+            self.on_passed("a continuation")
         self._late.append(function)
 
     def cut_into_fd(self, fd: int, pieces: Sequence[IOBuf]) -> int:
@@ -383,6 +389,8 @@ class Interleaved:
     def _move(self) -> bool:
         """Whether there was anything to do; what a closed dispatcher was left with is lost."""
         if self._late:
+            if self._left:
+                self.scheduler.wait_for_others()
             self._late.pop(0)()
             return True
         return not self.step.is_closing and self.step.step()

@@ -289,7 +289,7 @@ MUTANTS = [
         has_no_second_look,
         (connecting_module, "run_last"),
     ),
-    _mutant(10, "the dispatcher closes", closes_beside_the_last_turn, (socket_module, "run_last")),
+    _mutant(10, "the last turn", closes_beside_the_last_turn, (socket_module, "run_last")),
     _mutant(
         10,
         "connecting, the dispatcher closes",

@@ -54,6 +54,7 @@ class Stage(Protocol):
     def on_exchange(self, request: object) -> None: ...
     def on_taken(self, from_where: str) -> None: ...
     def on_passed(self, to_where: str) -> None: ...
+    def on_paused(self, where: str) -> None: ...
     def cut_into_fd(self, fd: int, pieces: Any) -> int: ...
     def start_timer(self, function: Callable[[], None]) -> None: ...
 
@@ -132,7 +133,7 @@ class _Threading:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    def Timer(self, pause_s: float, function: Callable[[], None]) -> _Timer:  # noqa: N802
+    def Timer(self, pause_s: float, function: Callable[[], None]) -> _Timer:
         return _Timer(self._stage, function)
 
 
@@ -203,7 +204,8 @@ def _tell_of_the_right(stage: Stage, patch: pytest.MonkeyPatch) -> None:
     entering(Socket, "start_connecting", stage.on_passed, "the connector")
     entering(SocketWriter, "_continue", stage.on_passed, "a continuation")
     entering(SocketWriter, "_come_back", stage.on_passed, "a continuation")
-    entering(SocketWriter, "_wait_for_room", stage.on_passed, "parking")
+    entering(Parking, "pause", stage.on_paused, "parking")
+    entering(Parking, "wait_for_kernel", stage.on_passed, "parking")
     _tell_of_release(stage, patch)
 
 

@@ -1,6 +1,6 @@
 """Socket in interleavings: small scenarios in every one, all in random ones; mutants must fail.
 
-`pytest --seed 17 -k ...` runs the one that failed again, `--schedules 1000000` takes an hour or more.
+`pytest --seed 17 -k ...` runs the one that failed again, `--schedules 1000000` takes hours.
 """
 
 from __future__ import annotations
