@@ -52,6 +52,13 @@ def seeds(request: pytest.FixtureRequest) -> range:
     return range(request.config.getoption("schedules"))
 
 
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How often a stress test of the write path runs, as `--rounds` says."""
+    count: int = request.config.getoption("rounds")
+    return count
+
+
 def pytest_report_header() -> str:
     return f"pybrpc: {pybrpc.__impl__}"
 

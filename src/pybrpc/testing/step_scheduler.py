@@ -3,8 +3,8 @@
 Code under test is instrumented so that it calls `point()` before each access to what threads
 share. Between two points it runs alone, so a schedule, the list of who went on at each point, says
 all about a run. `explore` runs a scenario once under every schedule there is, `explore_randomly`
-under some; one under which it fails is in the text of the error, and `replay` runs it again, as does
-`explore_randomly` with its seed.
+under some. One under which it fails is in the text of the error: `replay` runs it again, and so
+does `explore_randomly` with the seed.
 
     def scenario(scheduler):
         queue = ...                                   # a fresh one, instrumented

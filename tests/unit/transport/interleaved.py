@@ -191,12 +191,15 @@ class Interleaved:
             return
         self._steps[self._me] = self._steps.get(self._me, 0) + 1
         self.scheduler.point(label)
-        if self.signals and not self._handles and self.scheduler.running < self._threads:
-            if self.scheduler.choose(2, "a signal"):
-                self.signals -= 1
-                self._in_handler.add(self.scheduler.running)
-                self.write(HANDLER, self.signals)
-                self._in_handler.discard(self.scheduler.running)
+        if self._may_be_interrupted() and self.scheduler.choose(2, "a signal"):
+            self.signals -= 1
+            self._in_handler.add(self.scheduler.running)
+            self.write(HANDLER, self.signals)
+            self._in_handler.discard(self.scheduler.running)
+
+    def _may_be_interrupted(self) -> bool:
+        is_programs = self.scheduler.running < self._threads
+        return self.signals > 0 and is_programs and not self._handles
 
     def on_exchange(self, request: WriteRequest) -> None:
         self.exchanged.append(request)
@@ -318,7 +321,8 @@ class Interleaved:
         failed = self.socket.error
         is_whole, is_begun = sent.name in names, sent.name in names or sent.name == torn
         if not sent.is_accepted:
-            assert not sent.told and not is_begun, f"7, 9: refused, but {sent} went on"
+            assert not sent.told, f"7, 9: refused, and told: {sent}"
+            assert not is_begun, f"7, 9: refused, and sent: {sent}"
             return
         assert len(sent.told) == 1, f"2, 5, 10: told {len(sent.told)} times: {sent}"
         (error,) = sent.told

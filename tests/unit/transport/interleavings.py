@@ -55,7 +55,8 @@ def writer(stage: Interleaved, producer: int, count: int = 2) -> Callable[[], No
 
 def two_writers(stage: Interleaved) -> None:
     stage.run(writer(stage, 0), writer(stage, 1))
-    assert stage.socket.is_connected and not stage.socket.is_failed
+    assert stage.socket.is_connected
+    assert not stage.socket.is_failed
     assert all(sent.told == [None] for sent in stage.messages)
 
 
@@ -201,7 +202,8 @@ def connecting(
 def check_refused(stage: Interleaved) -> None:
     for sent in stage.messages:
         error = sent.refused or sent.told[0]
-        assert error is not None and error.peer.startswith("unix:"), f"10: no address: {error!r}"
+        assert error is not None
+        assert error.peer.startswith("unix:"), f"10: no address: {error!r}"
 
 
 @contextlib.contextmanager

@@ -10,14 +10,13 @@ from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport import connecting as connecting_module
 from pybrpc.transport import socket as socket_module
-from pybrpc.transport import writer as writer_module
 from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.delivery import Delivery, deliver
 from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
-from pybrpc.transport.pending_writes import PendingWrites, note_begun
+from pybrpc.transport.pending_writes import PendingWrites
 from pybrpc.transport.socket import Socket
 from pybrpc.transport.write_queue import WriteQueue
-from pybrpc.transport.write_request import _PHASES, UNCONNECTED, Progress, WriteRequest
+from pybrpc.transport.write_request import _PHASES, Progress, WriteRequest
 from pybrpc.transport.writer import SocketWriter
 from tests.unit.transport.stepping import Mutation
 
