@@ -1,8 +1,9 @@
 from pybrpc.client.call cimport Call
+from pybrpc.transport.driver_seat cimport Waiter
 
 
 cdef class BlockingCall(Call):
-    cdef readonly object _waiter
+    cdef readonly Waiter _waiter
 
     cpdef on_done(self)
 

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from threading import get_ident
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.waiting import acquire_until
+from pybrpc.transport.wake_chain import WakeChain
 
 NAP_S = 0.01
 """What nobody waits for may come so much later while callers drive."""
@@ -32,16 +34,26 @@ NOBODY = -1
 class Waiter:
     """A thread that blocks until something is over."""
 
-    __slots__ = ("_turnstile", "is_over")
+    __slots__ = ("_seat", "_turnstile", "is_gone", "is_over")
 
     def __init__(self) -> None:
         self.is_over = False
+        self.is_gone = False
+        self._seat: DriverSeat | None = None
         self._turnstile = threading.Lock()
         self._turnstile.acquire()
 
     def end(self) -> None:
-        """It is over. Once, any thread."""
+        """It is over. Once, any thread; in a turn the thread is woken by way of the chain."""
         self.is_over = True
+        seat = self._seat
+        if seat is not None and seat.driver == get_ident():
+            seat.chain.add(self)
+        else:
+            self.wake()
+
+    def wake(self) -> None:
+        """As in Sleeper."""
         self._turnstile.release()
 
     def sleep(self, deadline: float) -> bool:
@@ -60,12 +72,15 @@ class DriverSeat:
         "_taken",
         "_turns",
         "_waiters",
+        "chain",
         "driver",
     )
 
     def __init__(self) -> None:
         self.driver = NOBODY
         """The thread that runs turns now."""
+        self.chain = WakeChain()
+        """Whose waiting is over."""
         self._taken = threading.Lock()
         self._waiters: dict[Waiter, None] = {}
         self._attended = atomic_counter()
@@ -100,18 +115,27 @@ class DriverSeat:
         """Sit down, if it is free. Never blocks."""
         if not self._taken.acquire(blocking=False):
             return False
-        self.driver = threading.get_ident()
+        self.driver = get_ident()
         return True
 
     def leave(self) -> None:
-        self.driver = NOBODY
+        self.stop_driving()
         self._taken.release()
+
+    def stop_driving(self) -> None:
+        """In the seat, but in no turn from now on."""
+        self.driver = NOBODY
+        self.chain.wake_next()
 
     def register(self, waiter: Waiter) -> None:
         self._waiters[waiter] = None
+        waiter.is_gone = False
+        waiter._seat = self
 
     def forget(self, waiter: Waiter) -> None:
         self._waiters.pop(waiter, None)
+        waiter.is_gone = True
+        self.chain.wake_next()
 
     def rouse(self) -> None:
         """End the nap, or the next one."""
@@ -123,7 +147,7 @@ class DriverSeat:
     def take_for_good(self) -> None:
         """Wait until it is free."""
         self._taken.acquire()
-        self.driver = threading.get_ident()
+        self.driver = get_ident()
 
     def should_give_way(self) -> bool:
         """After each turn: whether a caller could as well drive itself."""

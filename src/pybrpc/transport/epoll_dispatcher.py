@@ -19,10 +19,11 @@ import os
 import threading
 import time
 from collections import deque
+from threading import get_ident
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.deadline import NEVER, remaining_s
-from pybrpc.transport.driver_seat import NOBODY, DriverSeat, Waiter
+from pybrpc.transport.driver_seat import NAP_S, NOBODY, DriverSeat, Waiter
 from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
 from pybrpc.transport.last_posts import LastPosts
 from pybrpc.transport.poller import READ, WRITE, Poller, make_poller, make_wake_fds
@@ -45,7 +46,7 @@ def may_drive() -> bool:
     The main thread may not: a signal handler that raises there, such as Ctrl-C's, would tear a
     turn apart, and with it the answers of others.
     """
-    return threading.get_ident() != threading.main_thread().ident
+    return get_ident() != threading.main_thread().ident
 
 
 class _Timer:
@@ -65,6 +66,36 @@ class _Timer:
 
 class EpollDispatcher:
     """An EventDispatcher with a thread of its own."""
+
+    __slots__ = (
+        "__weakref__",
+        "_close_token",
+        "_ended",
+        "_errands",
+        "_errands_begun",
+        "_has_relief",
+        "_is_closing",
+        "_is_sleeping",
+        "_is_started",
+        "_may_lend",
+        "_name",
+        "_poller",
+        "_posted",
+        "_readers",
+        "_relief",
+        "_relief_thread",
+        "_run_token",
+        "_seat",
+        "_start_token",
+        "_thread",
+        "_timers",
+        "_wake_fd",
+        "_wake_fds",
+        "_wake_write_fd",
+        "_wakers",
+        "_writers",
+        "turns",
+    )
 
     flushes_at_turn_end = True
 
@@ -110,7 +141,7 @@ class EpollDispatcher:
             raise
 
     def is_current(self) -> bool:
-        return threading.get_ident() == self._seat.driver
+        return get_ident() == self._seat.driver
 
     def post(self, function: Continuation) -> None:
         if self._is_closing:
@@ -177,7 +208,7 @@ class EpollDispatcher:
         for thread in (self._thread, self._relief_thread):
             if thread is not None and thread.ident not in (
                 self._relief.aside,
-                threading.get_ident(),
+                get_ident(),
             ):
                 thread.join(remaining_s(deadline))
         return True
@@ -194,7 +225,7 @@ class EpollDispatcher:
 
     def __del__(self) -> None:
         # A signal handler that raised has left a thread counted in `_wake` for ever.
-        for fd in getattr(self, "_wake_fds", ()):
+        for fd in getattr(self, "_wake_fds", None) or ():
             os.close(fd)
 
     def _wake(self) -> None:
@@ -244,7 +275,7 @@ class EpollDispatcher:
         if not may_drive():
             return self._wait_driven(waiter, deadline)
         seat = self._seat
-        if self._relief.aside == threading.get_ident():
+        if self._relief.aside == get_ident():
             self._relief.hasten()
         seat.register(waiter)
         try:
@@ -316,7 +347,7 @@ class EpollDispatcher:
         while self._posted:
             self._call(self._posted.popleft())
         self._run_last_posts()
-        self._seat.driver = NOBODY
+        self._seat.stop_driving()
         return True
 
     def _run_last_posts(self) -> None:
@@ -382,7 +413,7 @@ class EpollDispatcher:
         relief = self._relief
         self._errands_begun, self._errands = self._errands, []
         self._may_lend = False
-        self._seat.driver = NOBODY
+        self._seat.stop_driving()
         relief.step_aside()
         for errand in self._errands_begun:
             if relief.is_relieved():
@@ -394,24 +425,38 @@ class EpollDispatcher:
         if not relief.come_back():
             return False
         self._errands_begun = []
-        self._seat.driver = threading.get_ident()
+        self._seat.driver = get_ident()
         self._may_lend = True
         return True
 
     def _take_over(self) -> None:
         """Drive in place of who is in an errand."""
-        self._seat.driver = threading.get_ident()
+        self._seat.driver = get_ident()
         self._posted.extend(errand.hand_over for errand in self._errands_begun)
         self._errands_begun = []
 
     def _turn(self, longest_s: float) -> None:
         self.turns += 1
+        if self._seat.chain:
+            # A thread that died in the chain, or can't come up, holds nobody up for longer.
+            longest_s = min(longest_s, NAP_S)
         timeout = self._seconds_to_next_timer(longest_s)
         self._is_sleeping = True
         if self._posted:
             timeout = 0
-        events = self._poller.poll(timeout)
+        events = self._poll(timeout)
         self._is_sleeping = False
+        self._run_ready(events)
+        if self._timers:
+            self._run_due_timers()
+        for _ in range(len(self._posted)):
+            self._call(self._posted.popleft())
+        self._seat.chain.wake_next()
+
+    def _poll(self, timeout: float) -> list[tuple[int, int]]:
+        return self._poller.poll(timeout)
+
+    def _run_ready(self, events: list[tuple[int, int]]) -> None:
         for fd, mask in events:
             if fd == self._wake_fd:
                 os.read(fd, 4096)
@@ -421,25 +466,26 @@ class EpollDispatcher:
                 self._call(reader)
             if mask & ~READ and (writer := self._writers.get(fd)) is not None:
                 self._call(writer)
-        if self._timers:
-            self._run_due_timers()
-        for _ in range(len(self._posted)):
-            self._call(self._posted.popleft())
 
     def _seconds_to_next_timer(self, longest_s: float) -> float:
         timers = self._timers
-        while timers and timers[0].function is None:
+        while timers:
+            first = timers[0]
+            if first.function is not None:
+                left_s = max(0.0, first.deadline - time.monotonic())
+                return min(left_s, longest_s, LONGEST_POLL_S)
             heapq.heappop(timers)
-        if not timers:
-            return min(longest_s, LONGEST_POLL_S)
-        return min(max(0.0, timers[0].deadline - time.monotonic()), longest_s, LONGEST_POLL_S)
+        return min(longest_s, LONGEST_POLL_S)
 
     def _run_due_timers(self) -> None:
         now = time.monotonic()
-        while self._timers and self._timers[0].deadline <= now:
-            function = heapq.heappop(self._timers).function
-            if function is not None:
-                self._call(function)
+        while self._timers:
+            first = self._timers[0]
+            if first.deadline > now:
+                return
+            heapq.heappop(self._timers)
+            if first.function is not None:
+                self._call(first.function)
 
     def _call(self, function: Continuation) -> None:
         try:

@@ -207,11 +207,20 @@ class SteppingLock:
 
 
 class SteppingWaiter(Waiter):
-    __slots__ = ()
-
     def __init__(self, scheduler: StepScheduler, name: str) -> None:
+        self._scheduler = scheduler
         super().__init__()
         self._turnstile = SteppingLock(scheduler, name, is_locked=True)  # type: ignore[assignment]
+
+    @property
+    def is_gone(self) -> bool:  # type: ignore[override]
+        self._scheduler.point("look whether it is gone")
+        return self._is_gone
+
+    @is_gone.setter
+    def is_gone(self, is_gone: bool) -> None:
+        self._scheduler.point("say whether it is gone")
+        self._is_gone = is_gone
 
     def sleep(self, deadline: float) -> bool:
         return self._turnstile.acquire()
@@ -232,16 +241,16 @@ class SteppingDispatcher(EpollDispatcher):
         seat._attended = SteppingCounter(scheduler)
 
     def _turn(self, longest_s: float) -> None:
-        self.turns += 1
-        self._is_sleeping = True
+        super()._turn(longest_s)
+        self._scheduler.point("the turn is over")
+
+    def _poll(self, timeout: float) -> list[tuple[int, int]]:
         while not (self.asked or self._posted or self.is_woken):
             self._scheduler.wait_for_others()
-        self._is_sleeping = self.is_woken = False
+        self.is_woken = False
         while self.asked:
             self.asked.pop(0).end()
-        while self._posted:
-            self._call(self._posted.popleft())
-        self._scheduler.point("the turn is over")
+        return []
 
     def _wake(self) -> None:
         self.is_woken = True
@@ -288,6 +297,7 @@ def soon_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pybrpc.transport.epoll_dispatcher.may_drive", lambda: True)
 
 
+@pytest.mark.python_only
 @pytest.mark.usefixtures("soon_alone")
 def test_nobody_waits_while_nobody_drives() -> None:
     """Under thousands of schedules, in which naps never end by themselves."""
@@ -305,6 +315,16 @@ class ForgetsWhoWaits(SteppingDispatcher):
         self._seat.leave()
 
 
+class LeavesTheChain(SteppingDispatcher):
+    """A mutant: a turn wakes nobody at its end."""
+
+    def _turn(self, longest_s: float) -> None:
+        events = self._poll(0)
+        self._run_ready(events)
+        while self._posted:
+            self._call(self._posted.popleft())
+
+
 class NapsBlindly(SteppingDispatcher):
     """A mutant: the dispatcher's thread naps without a last look."""
 
@@ -314,8 +334,9 @@ class NapsBlindly(SteppingDispatcher):
         self._seat._is_napping = False
 
 
+@pytest.mark.python_only
 @pytest.mark.usefixtures("soon_alone")
-@pytest.mark.parametrize("mutant", [ForgetsWhoWaits, NapsBlindly])
+@pytest.mark.parametrize("mutant", [ForgetsWhoWaits, LeavesTheChain, NapsBlindly])
 def test_mutants_are_caught(mutant: type[SteppingDispatcher]) -> None:
     with pytest.raises(ScheduleFailure, match="every thread waits"):
         explore_randomly(lambda scheduler: callers_and_a_thread(scheduler, mutant), range(1500))

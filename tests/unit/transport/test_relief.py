@@ -339,6 +339,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relief, "PATIENCE_S", 0.0)
 
 
+@pytest.mark.python_only
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("calm_naps", [0, 1])
 def test_under_every_schedule_one_drives(calm_naps: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,6 +394,7 @@ class ForgetsErrands(ErrandDispatcher):
         self._seat.driver = threading.get_ident()
 
 
+@pytest.mark.python_only
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "mutant", [ComesBackBlindly, SleepsBlindly, RousesNobody, RelievesWithoutToken, ForgetsErrands]

@@ -1,0 +1,5 @@
+cdef class WakeChain:
+    cdef readonly object _sleepers
+
+    cpdef add(self, object sleeper)
+    cpdef wake_next(self)
