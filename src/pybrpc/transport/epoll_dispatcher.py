@@ -77,6 +77,7 @@ class EpollDispatcher:
         "_is_closing",
         "_is_sleeping",
         "_is_started",
+        "_last_posts",
         "_may_lend",
         "_name",
         "_poller",
