@@ -33,11 +33,17 @@ class Broken:
     reason: str
 
 
+DEFAULT_MAX_META_SIZE = 1024 * 1024
+"""A meta becomes objects of many times its size, in the thread that reads all connections."""
+
+
 @dataclass(frozen=True, slots=True)
 class ParseLimits:
-    """What a peer may send. `max_body_size`: bytes of a message after its fixed header."""
+    """What a peer may send. `max_body_size`: bytes of a message after its fixed header;
+    `max_meta_size`: bytes of what it says about itself."""
 
     max_body_size: int = DEFAULT_MAX_BODY_SIZE
+    max_meta_size: int = DEFAULT_MAX_META_SIZE
 
 
 ParseOutcome = Message | ParseStatus | Broken

@@ -21,8 +21,10 @@ from pybrpc.server.port_range import start_on_first_free
 from pybrpc.server.quit_signals import quit_signals
 from pybrpc.server.server_run import ServerRun
 from pybrpc.server.server_settings import (
+    DEFAULT_MESSAGE_TIMEOUT_S,
+    MAX_UNANSWERED_BYTES,
     ServerSettings,
-    checked_idle_timeout_s,
+    checked_server_timeout_s,
     protocols_named,
 )
 from pybrpc.server.service_registry import ServiceRegistry
@@ -30,6 +32,7 @@ from pybrpc.server.statistics import ServerStatistics
 from pybrpc.server.unfinished import UnfinishedCall, UnfinishedConnection
 from pybrpc.server.worker_pool import MAX_WORKERS
 from pybrpc.transport.runtime import Runtime, default_runtime
+from pybrpc.transport.socket import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.server_tls import ServerTls
 from pybrpc.transport.tls.server_tls_contexts import ServerTlsContexts
@@ -62,9 +65,12 @@ class Server:
         self,
         *,
         max_concurrency: int = 0,
-        max_connections: int = 0,
+        max_connections: int | None = None,
         idle_timeout: float | None = None,
+        handshake_timeout: float | None = DEFAULT_HANDSHAKE_TIMEOUT_S,
+        message_timeout: float | None = DEFAULT_MESSAGE_TIMEOUT_S,
         max_body_size: int = DEFAULT_MAX_BODY_SIZE,
+        max_unanswered_bytes: int | None = MAX_UNANSWERED_BYTES,
         max_workers: int = MAX_WORKERS,
         enabled_protocols: Iterable[str] = (),
         auth: Authenticator | None = None,
@@ -75,12 +81,23 @@ class Server:
         """
         max_concurrency  requests that may run at once, over all connections; more are answered
                          with ELIMIT; 0: no limit
-        max_connections  connections at once; one more is accepted and closed at once; 0: no limit
+        max_connections  connections at once; one more is accepted and closed at once; 0: no limit;
+                         default: nine tenths of the files that the process may open at `start`
         idle_timeout     seconds after which a connection is closed on which no request runs, no
                          answer waits to be written, and no message was completed: a message has to
                          arrive whole within this time of the one before. `None`: never
+        handshake_timeout   seconds that TLS may take before an accepted connection is closed;
+                         `None`: for ever
+        message_timeout  seconds in which a message that has begun must be whole, and one more for
+                         each 16 KiB that have come of it; else its connection is closed. `None`:
+                         for ever
         max_body_size    bytes of a request after its fixed header; a longer one is answered with
                          EREQUEST and its connection closed
+        max_unanswered_bytes   bytes of requests that are let in and not answered, 2 KiB more for
+                         each, decompressed if they were compressed. A connection that holds a
+                         quarter of it is not read meanwhile, nor one that holds 64 KiB while all
+                         together hold more. Unfinished messages may hold as much once more. `None`:
+                         no limit
         max_workers      threads for plain handlers; more requests than that wait in a queue
         enabled_protocols   names, such as ["baidu_std"]; others are not understood. Default: all
         auth             judges the credential in the first request of each connection
@@ -96,10 +113,13 @@ class Server:
             ParseLimits(max_body_size),
             options or SocketOptions(),
             max_connections,
-            checked_idle_timeout_s(idle_timeout),
+            checked_server_timeout_s(idle_timeout, "idle_timeout"),
             auth,
             protocols_named(enabled_protocols),
             None if tls is None else ServerTlsContexts(ServerTls.of(tls)),
+            checked_server_timeout_s(handshake_timeout, "handshake_timeout"),
+            checked_server_timeout_s(message_timeout, "message_timeout"),
+            max_unanswered_bytes,
         )
         self._runtime = runtime
         self._loop: asyncio.AbstractEventLoop | None = None

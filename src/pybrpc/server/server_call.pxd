@@ -16,6 +16,7 @@ cdef class ServerCall:
     cdef readonly MethodEntry entry
     cdef readonly double received_at
     cdef readonly RpcRequest request
+    cdef readonly long long size_bytes
 
     @cython.locals(entry=MethodEntry, controller=Controller, started_at=double, now=double)
     cpdef run(self, Outbox outbox)
@@ -24,10 +25,17 @@ cdef class ServerCall:
     @cython.locals(controller=Controller, request=RpcRequest, connection=ServerConnection)
     cpdef Controller make_controller(self)
     cpdef call_handler(self, Controller controller)
+    @cython.locals(request=RpcRequest)
     cdef _parse(self)
+    @cython.locals(inbox=Backlog)
+    cdef _parse_compressed(self, object max_body_size)
     cpdef fail(self, Controller controller, object error)
     cpdef IOBuf pack(self, Controller controller, object response)
     @cython.locals(backlog=Backlog, size=Py_ssize_t)
     cdef IOBuf _not_too_much(self, IOBuf answer)
     @cython.locals(answer=RpcResponse)
     cdef IOBuf _pack_success(self, Controller controller, object response)
+
+
+@cython.locals(size="long long")
+cpdef long long held_bytes(RpcRequest request) except -1

@@ -30,11 +30,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pybrpc")
 
+REQUEST_BYTES = 2048
+"""Of memory for one without body, until it is answered."""
+
+FIELD_BYTES = 256
+"""The same for a user field."""
+
 
 class ServerCall:
     """One request that was let in. It ends in the Outbox that takes its answer, or with `end()`."""
 
-    __slots__ = ("connection", "entry", "received_at", "request")
+    __slots__ = ("connection", "entry", "received_at", "request", "size_bytes")
 
     def __init__(
         self,
@@ -47,6 +53,8 @@ class ServerCall:
         self.request = request
         self.entry = entry
         self.received_at = received_at
+        self.size_bytes = held_bytes(request)
+        """What it counts in the inbox of its connection."""
 
     def run(self, outbox: Outbox) -> None:
         """Parse, call the handler, leave the answer in `outbox`. In a worker thread."""
@@ -109,8 +117,24 @@ class ServerCall:
         socket = self.connection.socket
         if socket.backlog.is_crowded:
             raise OvercrowdedError(f"Connection to {self.connection.peer} is overcrowded")
-        limit = self.connection.max_body_size
-        return parse_request(self.request, self.entry.request_class, limit)
+        max_body_size = self.connection.max_body_size
+        request = self.request
+        if not request.compress_type:
+            return parse_request(request, self.entry.request_class, max_body_size)
+        return self._parse_compressed(max_body_size)
+
+    def _parse_compressed(self, max_body_size: int) -> Message:
+        """A few bytes may become many, of which nothing was known when it was let in."""
+        inbox = self.connection.inbox
+        if inbox.is_swamped_by(0):
+            raise OvercrowdedError(
+                f"Connection to {self.connection.peer} has too many requests to decompress one more"
+            )
+        message = parse_request(self.request, self.entry.request_class, max_body_size)
+        grown = message.ByteSize()
+        self.size_bytes += grown
+        inbox.correct(grown)
+        return message
 
     def fail(self, controller: Controller, error: BaseException) -> None:
         """Note what was raised in `controller`."""
@@ -175,6 +199,19 @@ class ServerCall:
     def __repr__(self) -> str:
         age_s = time.monotonic() - self.received_at
         return f"<ServerCall {self.entry.full_name} for {age_s:.3f} s>"
+
+
+def held_bytes(request: RpcRequest) -> int:
+    """About how much memory it takes until it is answered."""
+    size = REQUEST_BYTES + len(request.body)
+    if request.attachment is not None:
+        size += len(request.attachment)
+    if request.request_id:
+        size += len(request.request_id)
+    if request.user_fields:
+        for name, value in request.user_fields.items():
+            size += FIELD_BYTES + len(name) + len(value)
+    return size
 
 
 def failure_of(correlation_id: int, controller: Controller) -> RpcResponse:

@@ -3,6 +3,7 @@ from pybrpc.protocols.message cimport RpcRequest
 from pybrpc.server.server_call cimport ServerCall
 from pybrpc.server.server_run cimport ServerRun
 from pybrpc.server.service_registry cimport MethodEntry
+from pybrpc.transport.backlog cimport Backlog
 from pybrpc.transport.message_cutter cimport MessageCutter
 from pybrpc.transport.socket cimport Socket
 
@@ -16,6 +17,7 @@ cdef class ServerConnection:
     cdef readonly object auth_context
     cdef readonly set calls
     cdef readonly object identity
+    cdef readonly Backlog inbox
     cdef readonly bint is_closing
     cdef readonly bint is_ended
     cdef readonly object max_body_size
@@ -28,6 +30,7 @@ cdef class ServerConnection:
     @cython.locals(received_at=double, calls=list, call=ServerCall)
     cpdef on_messages(self, Socket socket, list messages)
     cpdef leave(self, list calls)
+    @cython.locals(call=ServerCall, size_bytes="long long")
     cpdef end(self, list calls)
     @cython.locals(run=ServerRun, entry=MethodEntry, call=ServerCall)
     cdef ServerCall _admit(self, RpcRequest request, double received_at)

@@ -28,7 +28,9 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.server.outbox import write_answer
 from pybrpc.server.server_call import ServerCall, failure_of
 from pybrpc.server.unfinished import UnfinishedConnection
+from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.message_cutter import MessageCutter
+from pybrpc.transport.process_backlog import ProcessBacklog
 from pybrpc.transport.socket import Socket
 from pybrpc.transport.tls.tls_info import TlsInfo
 
@@ -37,6 +39,11 @@ if TYPE_CHECKING:
 
 LINGER_S = 1.0
 """How long a peer gets to close a connection on which this side has said all."""
+
+NO_LIMIT_BYTES = 1 << 39
+
+SHARES = 4
+"""A connection may have one in so many of the bytes that all together may have."""
 
 LONG_LINGER_S = 10.0
 """The same, for a peer that may still be sending."""
@@ -53,6 +60,7 @@ class ServerConnection:
         "auth_context",
         "calls",
         "identity",
+        "inbox",
         "is_closing",
         "is_ended",
         "max_body_size",
@@ -75,6 +83,8 @@ class ServerConnection:
         self.is_closing = False
         self._has_peer_ended = False
         self._is_verified = run.settings.auth is None
+        self.inbox = new_inbox(run.inbox)
+        """Bytes of the requests in `calls`; while it is crowded nothing is read."""
         self._cutter = MessageCutter(run.settings.limits, run.settings.protocols)
         self.max_body_size = run.settings.limits.max_body_size
         self.protocol: RpcProtocol = BAIDU_STD
@@ -88,8 +98,10 @@ class ServerConnection:
             user=self,
             options=run.settings.options,
             cutter=self._cutter,
+            handshake_timeout_s=run.settings.handshake_timeout_s,
             layer=None if tls is None else tls.new_layer(),
             pauses_reads_when_crowded=True,
+            inbox=self.inbox,
             process_backlog=run.process_backlog,
         )
         if self.socket.remote_side is None:
@@ -103,6 +115,15 @@ class ServerConnection:
     def is_busy(self) -> bool:
         """Whether a request runs on it, or an answer is not written yet."""
         return bool(self.calls) or self.socket.backlog.requests > 0
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """What has come of a message that is not whole."""
+        return len(self._cutter.buffer)
+
+    @property
+    def messages_read(self) -> int:
+        return self.socket.messages_read
 
     def is_gone(self) -> bool:
         """Nothing can be written to the peer any more."""
@@ -156,7 +177,19 @@ class ServerConnection:
     def end(self, calls: list[ServerCall]) -> None:
         """Their answers are queued, or nobody will read them."""
         self.calls.difference_update(calls)
+        size_bytes = 0
+        for call in calls:
+            size_bytes += call.size_bytes
+        self.inbox.remove(size_bytes, len(calls))
         self.run.end_calls(self)
+
+    def give_up_reading(self, why: str) -> None:
+        """Take nothing more, throw away what has come of a message, answer what runs. In a turn."""
+        self.run.bad_input_log.warn("%s", f"Close {self.socket.description}: {why}")
+        self.is_ended = True
+        self._cutter.buffer.clear()
+        self.socket.discard_reads()
+        self.close_if_answered()
 
     def close_if_answered(self) -> None:
         """Close it if no more messages are taken and nothing runs on it. Inside a turn."""
@@ -237,6 +270,7 @@ class ServerConnection:
             return None
         call = ServerCall(self, request, entry, received_at)
         self.calls.add(call)
+        self.inbox.try_add(call.size_bytes, True)
         run.let_in(call)
         return call
 
@@ -247,10 +281,7 @@ class ServerConnection:
             error = RpcError(message.reason, code=ErrorCode.EREQUEST)
             self._refuse(message.correlation_id, error)
             return isinstance(message, BadMessage)
-        text = f"Close {self.socket.description}: a server got a response"
-        self.run.bad_input_log.warn("%s", text)
-        self.is_ended = True
-        self.socket.discard_reads()
+        self.give_up_reading("a server got a response")
         return False
 
     def _refuse(self, correlation_id: int, error: RpcError) -> None:
@@ -263,3 +294,11 @@ class ServerConnection:
 
     def __repr__(self) -> str:
         return f"<ServerConnection {self.state} of {self.socket!r}>"
+
+
+def new_inbox(of_all: ProcessBacklog) -> Backlog:
+    """What counts the requests of one connection, and with them those of all."""
+    limit_bytes = of_all.limit_bytes
+    if limit_bytes is None:
+        return Backlog(NO_LIMIT_BYTES)
+    return Backlog(limit_bytes // SHARES, process=of_all)

@@ -7,6 +7,7 @@ from pybrpc.server.service_registry cimport MethodEntry, ServiceRegistry
 cdef class ServerRun:
     cdef object __weakref__
     cdef object _idle_watch
+    cdef object _message_watch
     cdef object _refused_log
     cdef object _stop
     cdef readonly object acceptor
@@ -16,8 +17,10 @@ cdef class ServerRun:
     cdef readonly object dispatcher
     cdef readonly object errors
     cdef readonly object handler_loop
+    cdef readonly object inbox
     cdef readonly bint is_stopping
     cdef readonly object max_concurrency
+    cdef readonly object max_connections
     cdef readonly object pool
     cdef readonly object process_backlog
     cdef readonly object refused_connections

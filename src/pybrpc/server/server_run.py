@@ -10,14 +10,15 @@ import time
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.limited_log import LimitedLog
 from pybrpc.errors import LimitReachedError, RpcError, ServerStoppingError
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.server.handler_loop import HandlerLoop
 from pybrpc.server.idle_watch import IdleWatch
-from pybrpc.server.limited_log import LimitedLog
+from pybrpc.server.message_watch import MessageWatch
 from pybrpc.server.server_call import ServerCall
 from pybrpc.server.server_connection import ServerConnection
-from pybrpc.server.server_settings import ServerSettings
+from pybrpc.server.server_settings import ServerSettings, connections_there_is_room_for
 from pybrpc.server.server_stop import ServerStop
 from pybrpc.server.service_registry import SLOW_S, ServiceRegistry
 from pybrpc.server.statistics import ServerStatistics
@@ -27,6 +28,7 @@ from pybrpc.server.worker import Task
 from pybrpc.server.worker_pool import WorkerPool
 from pybrpc.transport.acceptor import Acceptor
 from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.process_backlog import ProcessBacklog
 from pybrpc.transport.runtime import Runtime
 
 
@@ -72,6 +74,8 @@ class ServerRun:
         self.settings = dataclasses.replace(settings, options=options)
         self.dispatcher = dispatcher
         self.max_concurrency = settings.max_concurrency
+        limit = settings.max_connections
+        self.max_connections = connections_there_is_room_for() if limit is None else limit
         self.running: set[ServerCall] = set()
         """Let in and not answered yet: what max_concurrency limits."""
         self.connections: set[ServerConnection] = set()
@@ -81,6 +85,8 @@ class ServerRun:
         self.is_stopping = False
         self.stopped = StopLatch()
         self.process_backlog = runtime.backlog
+        self.inbox = ProcessBacklog(settings.max_unanswered_bytes)
+        """Bytes of requests that are let in and not answered."""
         self.auth_log = LimitedLog()
         self.bad_input_log = LimitedLog()
         self._refused_log = LimitedLog()
@@ -92,6 +98,9 @@ class ServerRun:
         if settings.idle_timeout_s is not None:
             self._idle_watch = IdleWatch(self.connections, dispatcher, settings.idle_timeout_s)
             self._idle_watch.start()
+        self._message_watch = MessageWatch(
+            self.connections, dispatcher, settings.message_timeout_s, settings.max_unanswered_bytes
+        )
         self.acceptor.start()
 
     # --- in turns of the dispatcher, on behalf of connections ---
@@ -182,6 +191,7 @@ class ServerRun:
         """No connection is left: let the workers and the loop of handlers go, wake who joins."""
         if self._idle_watch is not None:
             self._idle_watch.end()
+        self._message_watch.end()
         self.pool.close()
         if self.handler_loop is not None:
             self.handler_loop.close()
@@ -216,7 +226,7 @@ class ServerRun:
         return [connection.unfinished() for connection in list(self.connections)]
 
     def _on_accepted(self, sock: _socket.socket) -> None:
-        limit = self.settings.max_connections
+        limit = self.max_connections
         if 0 < limit <= len(self.connections):
             sock.close()
             self.refused_connections += 1
@@ -225,6 +235,7 @@ class ServerRun:
             return
         connection = ServerConnection(self, sock)
         self.connections.add(connection)
+        self._message_watch.note_accepted()
         if connection.is_gone():
             self.forget(connection)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import socket as _socket
 import time
@@ -11,12 +10,11 @@ import weakref
 from collections.abc import Callable
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.limited_log import LimitedLog
 from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
 from pybrpc.transport.listen import ListenError as ListenError
 from pybrpc.transport.listen import listen
 from pybrpc.transport.runtime import Runtime
-
-logger = logging.getLogger("pybrpc")
 
 ACCEPTS_PER_TURN = 64
 PAUSE_S = 0.1
@@ -58,6 +56,7 @@ class Acceptor:
         self._dispatcher = dispatcher
         self._on_accepted = on_accepted
         self._is_accepting = False
+        self._out_of_log = LimitedLog()
         runtime.acceptors.add(self)
 
     def start(self) -> None:
@@ -129,7 +128,7 @@ class Acceptor:
             # That one connection is lost (ECONNABORTED, EPROTO, a firewall's EPERM): see accept(2).
             return True
         reason = os.strerror(error.errno)
-        logger.warning("%r can't accept for %g s: %s", self, PAUSE_S, reason)
+        self._out_of_log.warn("%r can't accept for %g s: %s", self, PAUSE_S, reason)
         self._stop_accepting()
         self._dispatcher.call_at(time.monotonic() + PAUSE_S, self._resume)
         return False

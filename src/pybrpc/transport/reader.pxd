@@ -1,10 +1,12 @@
 cimport cython
+from pybrpc.transport.backlog cimport Backlog
 from pybrpc.transport.socket cimport Socket
 
 
 cdef class SocketReader:
     cdef readonly object _cutter
     cdef object _discard_left
+    cdef Backlog _inbox
     cdef bint _is_discarding
     cdef bint _is_paused
     cdef bint _pauses_when_crowded
@@ -22,8 +24,10 @@ cdef class SocketReader:
     @cython.locals(wanted=Py_ssize_t)
     cdef Py_ssize_t _read_size(self) except -1
     cdef _read_on(self, Socket socket)
-    @cython.locals(messages=list)
+    @cython.locals(messages=list, crowded=Backlog)
     cdef _cut(self, Socket socket)
     cdef _end(self, Socket socket)
     cdef _discard(self, Socket socket, Py_ssize_t count)
-    cdef _pause(self, Socket socket)
+    @cython.locals(inbox=Backlog)
+    cdef Backlog _what_is_crowded(self, Socket socket)
+    cdef _pause(self, Socket socket, Backlog crowded)

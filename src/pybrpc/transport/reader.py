@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pybrpc.errors import ErrorCode, Phase, ProtocolError, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.layer import ConnectionLayer
 from pybrpc.transport.message_cutter import MessageCutter
@@ -33,12 +34,14 @@ class SocketReader:
     """Reads what there is, cuts it into messages, hands them on, all of one read in one go.
 
     With `pauses_when_crowded` it stops reading while the peer doesn't read what is written to
-    it, so that a slow reader is slowed down by TCP and doesn't make this process grow.
+    it, so that a slow reader is slowed down by TCP and doesn't make this process grow. So it does
+    while `inbox` is crowded: there the user counts what was read and is not dealt with yet.
     """
 
     __slots__ = (
         "_cutter",
         "_discard_left",
+        "_inbox",
         "_is_discarding",
         "_is_paused",
         "_pauses_when_crowded",
@@ -48,8 +51,14 @@ class SocketReader:
         "reads",
     )
 
-    def __init__(self, cutter: MessageCutter, pauses_when_crowded: bool = False) -> None:
+    def __init__(
+        self,
+        cutter: MessageCutter,
+        pauses_when_crowded: bool = False,
+        inbox: Backlog | None = None,
+    ) -> None:
         self._cutter = cutter
+        self._inbox = inbox
         self._pauses_when_crowded = pauses_when_crowded
         self._is_paused = False
         self._is_discarding = False
@@ -59,6 +68,11 @@ class SocketReader:
         self.bytes_read = 0
         self.messages_read = 0
         self.reads = 0
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is read because something is crowded."""
+        return self._is_paused
 
     @property
     def buffer(self) -> IOBuf:
@@ -149,8 +163,10 @@ class SocketReader:
                 self._is_discarding = True
             else:
                 socket.set_failed(error)
-        elif self._pauses_when_crowded and socket.backlog.is_crowded:
-            self._pause(socket)
+        else:
+            crowded = self._what_is_crowded(socket)
+            if crowded is not None:
+                self._pause(socket, crowded)
 
     def _end(self, socket: Socket) -> None:
         self.has_ended = True
@@ -168,11 +184,18 @@ class SocketReader:
         if self._discard_left < 0:
             socket.close()
 
-    def _pause(self, socket: Socket) -> None:
+    def _what_is_crowded(self, socket: Socket) -> Backlog | None:
+        """What has to get room before more is read, if anything."""
+        inbox = self._inbox
+        if self._pauses_when_crowded and socket.backlog.is_crowded:
+            return socket.backlog
+        return inbox if inbox is not None and inbox.is_crowded else None
+
+    def _pause(self, socket: Socket, crowded: Backlog) -> None:
         if not self._is_paused:
             self._is_paused = True
             socket.dispatcher.remove_reader(socket.fd)
-            socket.backlog.when_roomy(socket.resume_reading)
+            crowded.when_roomy(socket.resume_reading)
 
     def resume(self, socket: Socket) -> None:
         """There is room again, or the socket has failed. Any thread."""
@@ -181,6 +204,11 @@ class SocketReader:
 
     def restart(self, socket: Socket) -> None:
         """Inside a turn."""
-        if self._is_paused and socket.error is None:
-            self._is_paused = False
-            self.start(socket)
+        if not self._is_paused or socket.error is not None:
+            return
+        crowded = self._what_is_crowded(socket)
+        if crowded is not None:
+            crowded.when_roomy(socket.resume_reading)
+            return
+        self._is_paused = False
+        self.start(socket)

@@ -55,6 +55,7 @@ class SocketSetup(TypedDict, total=False):
     layer                      between the messages and the descriptor (TLS); this socket's own
     app_connect                what the protocol says before its first message; this socket's own
     pauses_reads_when_crowded  stop reading while the peer doesn't read what is written to it
+    inbox                      nothing is read while it is crowded; the user's
     process_backlog            counts what is queued, along with other sockets'
     is_awaited                 nothing comes but what callers wait for
     """
@@ -67,6 +68,7 @@ class SocketSetup(TypedDict, total=False):
     layer: ConnectionLayer | None
     app_connect: AppConnect | None
     pauses_reads_when_crowded: bool
+    inbox: Backlog | None
     process_backlog: ProcessBacklog | None
     is_awaited: bool
 
@@ -117,6 +119,7 @@ class Socket:
         layer: ConnectionLayer | None = None,
         app_connect: AppConnect | None = None,
         pauses_reads_when_crowded: bool = False,
+        inbox: Backlog | None = None,
         process_backlog: ProcessBacklog | None = None,
         is_awaited: bool = False,
     ) -> None:
@@ -132,7 +135,7 @@ class Socket:
             self.options.high_water, self.options.low_water_bytes, process_backlog
         )
         self._writer = SocketWriter(self.backlog)
-        self._reader = SocketReader(cutter or MessageCutter(), pauses_reads_when_crowded)
+        self._reader = SocketReader(cutter or MessageCutter(), pauses_reads_when_crowded, inbox)
         self._connecting = Connecting(
             connect_timeout_s, handshake_timeout_s, app_connect, self._reader.buffer
         )
@@ -314,6 +317,15 @@ class Socket:
     @property
     def is_failed(self) -> bool:
         return self.error is not None
+
+    @property
+    def messages_read(self) -> int:
+        return self._reader.messages_read
+
+    @property
+    def is_reading_paused(self) -> bool:
+        """Whether nothing is read because something is crowded. Inside a turn."""
+        return self._reader.is_paused
 
     @property
     def tls(self) -> TlsInfo | None:

@@ -84,6 +84,10 @@ class BaiduStd:
         try:
             if body_size > limits.max_body_size:
                 return _parse_oversized(buffer, body_size, meta_size, limits)
+            if meta_size > limits.max_meta_size:
+                return Broken(
+                    f"meta_size={meta_size} is larger than max_meta_size={limits.max_meta_size}"
+                )
             if len(buffer) < _HEADER_SIZE + body_size:
                 return NEED_MORE
             if body_size <= _SMALL_SIZE:

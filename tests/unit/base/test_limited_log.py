@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pybrpc.server import limited_log
-from pybrpc.server.limited_log import PAUSE_S, LimitedLog
+from pybrpc.base import limited_log
+from pybrpc.base.limited_log import PAUSE_S, LimitedLog
 from pybrpc.testing.step_dispatcher import FakeClock
 
 
