@@ -20,7 +20,7 @@ from typing import Any
 import pybrpc
 from bench.echo_messages import SERVICE, EchoRequest
 from soak.echo_services import PlainEcho
-from soak.process_watch import Sizes, settled_sizes
+from soak.process_watch import Sizes, sizes_now
 
 MOST_OBJECTS = 500
 MOST_BLOCKS = 3000
@@ -112,16 +112,18 @@ def checkpoint(done: int, server: pybrpc.Server, first: Checkpoint | None) -> Ch
         if time.monotonic() > deadline:
             break  # what is left will be seen
         time.sleep(0.01)
-    found = measured(done, first)
+    found = measured(done, server)
     while first is not None and growth([first, found]) and time.monotonic() < deadline:
         time.sleep(0.2)  # the timers of what has ended are kept until their time
-        found = measured(done, first)
+        found = measured(done, server)
     return found
 
 
-def measured(done: int, first: Checkpoint | None) -> Checkpoint:
-    """The process now, once the descriptors and threads of `first` are all that there are."""
-    sizes = settled_sizes(None if first is None else first.sizes)
+def measured(done: int, server: pybrpc.Server) -> Checkpoint:
+    """The process now, without idle workers, which stay for ten seconds."""
+    gc.collect()
+    sizes = sizes_now()
+    sizes = dataclasses.replace(sizes, threads=sizes.threads - server.statistics().workers)
     return Checkpoint(done, sizes, len(gc.get_objects()), sys.getallocatedblocks())
 
 
