@@ -170,7 +170,7 @@ def test_unfinished_messages_together_are_bounded_and_the_slowest_goes_first() -
         def unfinished() -> int:
             run = server._run
             assert run is not None
-            return sum(each.unfinished_bytes for each in list(run.connections))
+            return sum(each.unfinished_memory_bytes for each in list(run.connections))
 
         wait_until(lambda: server.statistics().connections < 6 or unfinished() >= 5_000_000)
         wait_until(lambda: unfinished() <= limit)

@@ -49,6 +49,12 @@ class IOPortal(IOBuf):
             self._land(count)
         return count
 
+    @property
+    def held_bytes(self) -> int:
+        """What is in here, and the room that is made for more."""
+        room = self._room
+        return self._size if room is None else self._size + len(room) - self._filled
+
     def clear(self) -> None:
         """Drop everything, also the block that is being filled."""
         IOBuf.clear(self)

@@ -31,12 +31,15 @@ LARGE_BYTES = 64 * 1024
 class _Unfinished:
     """A part of a message, found in a look."""
 
-    __slots__ = ("began_at", "messages_read", "size_bytes")
+    __slots__ = ("began_at", "memory_bytes", "messages_read", "size_bytes")
 
     def __init__(self, began_at: float, messages_read: int) -> None:
         self.began_at = began_at
         self.messages_read = messages_read
         self.size_bytes = 0
+        """What has come."""
+        self.memory_bytes = 0
+        """That, and the room for what is to come."""
 
 
 class MessageWatch:
@@ -98,6 +101,7 @@ class MessageWatch:
             if part is None or part.messages_read != messages_read or is_held_up:
                 part = _Unfinished(now, messages_read)
             part.size_bytes = size_bytes
+            part.memory_bytes = connection.unfinished_memory_bytes
             found[connection] = part
         self._unfinished = found
 
@@ -111,7 +115,7 @@ class MessageWatch:
 
     def _end_slowest(self, now: float) -> None:
         limit_bytes = self._limit_bytes
-        held = sum(part.size_bytes for part in self._unfinished.values())
+        held = sum(part.memory_bytes for part in self._unfinished.values())
         if limit_bytes is None or held <= limit_bytes:
             return
         reason = f"unfinished messages hold {held} bytes, max_unanswered_bytes={limit_bytes}"
@@ -119,13 +123,13 @@ class MessageWatch:
             (
                 (part.size_bytes / (now - part.began_at + self._grain_s), connection)
                 for connection, part in self._unfinished.items()
-                if part.size_bytes >= LARGE_BYTES
+                if part.memory_bytes >= LARGE_BYTES
             ),
             key=lambda each: each[0],
         ):
             if held <= limit_bytes:
                 break
-            held -= self._unfinished[connection].size_bytes
+            held -= self._unfinished[connection].memory_bytes
             self._give_up(connection, now, reason)
 
     def _give_up(self, connection: ServerConnection, now: float, why: str) -> None:

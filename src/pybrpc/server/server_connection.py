@@ -122,6 +122,11 @@ class ServerConnection:
         return len(self._cutter.buffer)
 
     @property
+    def unfinished_memory_bytes(self) -> int:
+        """The same, with the room that is made for the rest."""
+        return self._cutter.buffer.held_bytes
+
+    @property
     def messages_read(self) -> int:
         return self.socket.messages_read
 
