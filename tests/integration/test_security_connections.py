@@ -147,14 +147,19 @@ def test_messages_in_time_go_on_for_ever() -> None:
             time.sleep(0.03)
 
 
-def test_what_was_asked_before_is_answered_before_the_end() -> None:
+def test_what_was_asked_before_is_answered_and_what_was_given_up_is_not() -> None:
     gate = Gate()
-    with serving(gate, message_timeout=0.1) as peer:
+    with make_server(gate, message_timeout=0.1) as server, RawPeer(start(server)) as peer:
         peer.sock.sendall(packed(request(7)) + FRAME[:100])
         gate.wait_entered()
-        time.sleep(0.5)
+        assert server._run is not None
+        (connection,) = server._run.connections
+        wait_until(lambda: connection.is_ended)
+        assert connection.unfinished_memory_bytes == 0
+        peer.sock.sendall(FRAME[100:])
+        wait_until(lambda: connection.socket.statistics().bytes_read > len(FRAME))
         gate.open()
-        assert text_of(peer.read_answer()) == "hello"
+        assert peer.read_answer().correlation_id == 7
         assert peer.read_to_end() == b""
 
 
@@ -164,16 +169,15 @@ def test_unfinished_messages_together_are_bounded_and_the_slowest_goes_first() -
     with make_server(max_unanswered_bytes=limit) as server, contextlib.ExitStack() as stack:
         endpoint = start(server)
         slow = [stack.enter_context(RawPeer(endpoint)) for _ in range(6)]
+        wait_for_connections(server, 6)
         for peer in slow:
             peer.sock.sendall(frame[:1_000_000])
-
-        def unfinished() -> int:
-            run = server._run
-            assert run is not None
-            return sum(each.unfinished_memory_bytes for each in list(run.connections))
-
-        wait_until(lambda: server.statistics().connections < 6 or unfinished() >= 5_000_000)
-        wait_until(lambda: unfinished() <= limit)
+        run = server._run
+        assert run is not None
+        connections = list(run.connections)
+        wait_until(lambda: any(each.is_ended for each in connections))
+        wait_until(lambda: sum(each.unfinished_memory_bytes for each in connections) <= limit)
+        assert sum(each.is_ended for each in connections) < 6
         with RawPeer(endpoint) as other:
             assert text_of(other.call()) == "hello"
 
