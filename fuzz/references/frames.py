@@ -20,6 +20,7 @@ from pybrpc.protocols.message import (
 
 _HEADER = struct.Struct("!4sII")
 _MAX_OVERSIZED_META = 64 * 1024
+_MAX_META = 1024 * 1024
 _COMMON = ("compress_type", "content_type", "checksum_type", "checksum_value")
 _OF_REQUEST = ("log_id", "timeout_ms", "trace_id", "span_id", "parent_span_id")
 
@@ -46,7 +47,7 @@ def frames_of(stream: bytes, limit_bytes: int) -> Frames:
         is_over = body_size > limit_bytes
         if magic != b"PRPC" or meta_size > body_size:
             return Frames(found, True)
-        if is_over and meta_size > min(_MAX_OVERSIZED_META, limit_bytes):
+        if meta_size > (min(_MAX_OVERSIZED_META, limit_bytes) if is_over else _MAX_META):
             return Frames(found, True)
         frame = stream[_HEADER.size :][: meta_size if is_over else body_size]
         if len(frame) < (meta_size if is_over else body_size):
