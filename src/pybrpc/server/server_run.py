@@ -38,6 +38,7 @@ class ServerRun:
     __slots__ = (
         "__weakref__",
         "_idle_watch",
+        "_message_watch",
         "_refused_log",
         "_stop",
         "acceptor",
@@ -47,8 +48,10 @@ class ServerRun:
         "dispatcher",
         "errors",
         "handler_loop",
+        "inbox",
         "is_stopping",
         "max_concurrency",
+        "max_connections",
         "pool",
         "process_backlog",
         "refused_connections",
