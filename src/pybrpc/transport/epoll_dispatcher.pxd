@@ -12,7 +12,7 @@ cdef class _Timer:
 cdef class EpollDispatcher:
     cdef object __weakref__
     cdef object _close_token
-    cdef object _ended
+    cdef readonly object _ended
     cdef list _errands
     cdef list _errands_begun
     cdef readonly bint _has_relief
