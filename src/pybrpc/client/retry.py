@@ -22,13 +22,16 @@ RETRYABLE_CODES = frozenset(
         errno.ECONNREFUSED,
         errno.ECONNRESET,
         errno.ECONNABORTED,
-        errno.ETIMEDOUT,  # of connecting; the deadline of a call is ERPCTIMEDOUT
+        errno.ETIMEDOUT,  # of a connection; the deadline of a call is ERPCTIMEDOUT
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
     }
 )
 """The request never left, or its connection broke before an answer came, or the server stops.
 
 As bRPC's default policy but for ELIMIT and EOVERCROWDED: with one server an immediate repetition
-would hear the same.
+would hear the same. And with EHOSTUNREACH and ENETUNREACH: of a peer that has vanished Linux tells
+these in place of ETIMEDOUT if a router, or this machine itself, had said why (tcp(7)).
 """
 
 Judge = Callable[[RpcError], bool]

@@ -21,6 +21,8 @@ from pybrpc.errors import ErrorCode, make_rpc_error
         errno.ECONNRESET,
         errno.EPIPE,
         errno.ETIMEDOUT,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
     ],
 )
 def test_broken_connection_may_be_retried(code: int) -> None:
