@@ -10,7 +10,7 @@ from collections import Counter
 
 from pybrpc.errors import ErrorCode, Phase, RpcError, error_name
 
-EXPECTED_CODES = frozenset(
+EXPECTED_CODES: frozenset[int] = frozenset(
     {
         ErrorCode.ERPCTIMEDOUT,
         ErrorCode.ECANCELED,
@@ -29,6 +29,9 @@ EXPECTED_CODES = frozenset(
 """What a connection that breaks may do to a call. The proxy damages no byte, so whatever says that
 a peer sent nonsense is a defect, and so is an error of the server but for those of
 `EXPECTED_OF_SERVER`."""
+
+NO_WAY = frozenset({ErrorCode.EHOSTUNREACH, ErrorCode.ENETUNREACH})
+"""What a network says that has no way to a host; in one machine there always is one."""
 
 EXPECTED_OF_SERVER = frozenset({ErrorCode.ELOGOFF})
 """What a server that is stopped answers."""
@@ -80,7 +83,9 @@ class Ticket:
 class Ledger:
     """Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected: frozenset[int] = EXPECTED_CODES) -> None:
+        """`expected`: what calls may fail with."""
+        self._expected = expected
         self._lock = threading.Lock()
         self._started = self._answered = self._failed = 0
         self._told_twice = self._wrong = self._unexpected = 0
@@ -121,7 +126,7 @@ class Ledger:
                 return
             self._failed += 1
             self._failures[kind_of(error)] += 1
-            if not is_expected(error):
+            if not is_expected(error, self._expected):
                 self._unexpected += 1
                 self._note(f"unexpected: {error!r}")
 
@@ -138,14 +143,13 @@ class Ledger:
             self._notes.append(text)
 
 
-def is_expected(error: BaseException) -> bool:
+def is_expected(error: BaseException, codes: frozenset[int] = EXPECTED_CODES) -> bool:
     """Whether a broken connection, a deadline, a cancellation or a restart explains it."""
     if is_cancellation(error):
         return True
     if not isinstance(error, RpcError) or error.phase is None or not error.peer:
         return False
-    expected = EXPECTED_OF_SERVER if error.phase is Phase.SERVER else EXPECTED_CODES
-    return error.code in expected
+    return error.code in (EXPECTED_OF_SERVER if error.phase is Phase.SERVER else codes)
 
 
 def is_cancellation(error: BaseException) -> bool:

@@ -28,12 +28,12 @@ def has_tls() -> bool:
 
 
 @contextlib.contextmanager
-def tls_pair() -> Iterator[TlsPair]:
-    """A certificate authority, a server certified by it, and clients that trust it."""
+def tls_pair(ip: str = "127.0.0.1") -> Iterator[TlsPair]:
+    """A certificate authority, a server at `ip` certified by it, and clients that trust it."""
     import trustme
 
     authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
+    certificate = authority.issue_cert(ip)
     with tempfile.TemporaryDirectory(prefix="pybrpc-soak-") as folder:
         ca, cert, key = (str(Path(folder, name)) for name in ("ca.pem", "cert.pem", "key.pem"))
         authority.cert_pem.write_to_path(ca)

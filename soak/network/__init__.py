@@ -1,0 +1,1 @@
+"""Two hosts of this machine, a wire between them that fails, and what calls make of it."""
