@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.show(results, found)
     if options.report is not None:
         report.write(options.report, results, found)
-    return 1 if report.broken(results) else 0
+    return 1 if report.broken(results) or report.late(found) else 0
 
 
 def run_and_show(cells: list[Cell], seed: int) -> list[CellResult]:

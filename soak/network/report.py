@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pybrpc
 from soak.network.cell import MUST_BE_0, CellResult
-from soak.network.half_open import Found
+from soak.network.half_open import PROMISED_S, Found
 from soak.network.matrix import totals_by_scenario
 
 PACKET_FAULTS = (
@@ -44,7 +44,7 @@ def show(results: Sequence[CellResult], found: Sequence[Found]) -> None:
                 for each in found
             ],
         )
-    for text in broken(results):
+    for text in [*broken(results), *late(found)]:
         print(f"BROKEN  {text}")
 
 
@@ -58,10 +58,19 @@ def broken(results: Iterable[CellResult]) -> list[str]:
     ]
 
 
+def late(found: Iterable[Found]) -> list[str]:
+    """Connections that were given up later than is promised."""
+    return [
+        f"{each.side}, {each.state} over {each.security}: found after {each.seconds:.1f} s"
+        for each in found
+        if each.seconds > PROMISED_S
+    ]
+
+
 def write(path: Path, results: Sequence[CellResult], found: Sequence[Found]) -> None:
     """As JSON. No name of a machine or a user."""
     content = {
-        "broken": broken(results),
+        "broken": [*broken(results), *late(found)],
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "pybrpc": pybrpc.__version__,
         "cells": [dataclasses.asdict(result) for result in results],

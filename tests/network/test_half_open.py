@@ -17,6 +17,8 @@ from tests.peers.callers import caller
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.far_echo import (
     CARELESS,
+    HANG_S,
+    SECURITIES,
     SLEEP,
     WATCHFUL,
     FarEcho,
@@ -56,6 +58,24 @@ def test_idle_connection_to_a_peer_that_vanished(far: FarEcho) -> None:
         assert not sockets[1].is_failed
         assert sockets[0].error is not None
         assert sockets[0].error.code == errno.ETIMEDOUT
+
+
+@pytest.mark.parametrize("security", SECURITIES)
+def test_server_stops_in_its_grace_though_its_client_has_vanished(
+    far: FarEcho, security: str
+) -> None:
+    """Also with an answer that nobody takes, and though it does not look after its connections."""
+    server, address = far.serve(security, options=CARELESS)
+    with pybrpc.Channel(address, **channel_options(security, options=CARELESS)) as channel:
+        controller = pybrpc.Controller()
+        controller.request_attachment = bytes(4_000_000)
+        far.wire.cut_after(to_near=100_000)
+        future = pybrpc.Stub(ECHO, channel).Echo.future(echo_request(), controller=controller)
+        wait_until(lambda: far.wire.counts()["cut"] > 0)
+        server.stop(0.2)
+        assert server.join(HANG_S)
+        assert not future.done()
+        future.cancel()
 
 
 @pytest.mark.skipif(bool(why_no_namespaces()), reason=why_no_namespaces())

@@ -13,6 +13,7 @@ import pybrpc
 from soak.network import report
 from soak.network.__main__ import main
 from soak.network.cell import MUST_BE_0, Cell, CellResult
+from soak.network.half_open import PROMISED_S, Found
 from soak.network.namespace import why_no_namespaces
 
 CELL = Cell(pybrpc.__impl__, "flapping", "TLS", "asyncio", "stream", 1)
@@ -60,6 +61,12 @@ def test_table_has_a_row_for_each_fault(capsys: pytest.CaptureFixture[str]) -> N
     assert "3 cells" in output
     assert "flapping" in output
     assert "delay" in output
+
+
+def test_a_peer_that_is_found_too_late() -> None:
+    in_time = Found("client", "idle", "TLS", PROMISED_S, "ETIMEDOUT")
+    late = dataclasses.replace(in_time, seconds=PROMISED_S + 1)
+    assert report.late([in_time, late]) == ["client, idle over TLS: found after 61.0 s"]
 
 
 @pytest.mark.slow

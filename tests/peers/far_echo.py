@@ -52,10 +52,15 @@ class FarEcho:
 
     Stream = Echo
 
-    def serve(self, security: str = "plain", ip: str = FAR_IP) -> tuple[pybrpc.Server, str]:
-        """A server on the far host, watchful; and its address."""
+    def serve(
+        self,
+        security: str = "plain",
+        ip: str = FAR_IP,
+        options: pybrpc.SocketOptions = WATCHFUL,
+    ) -> tuple[pybrpc.Server, str]:
+        """A server on the far host, and its address."""
         tls = certificates().server_tls() if security == "tls" else None
-        server = self._stack.enter_context(pybrpc.Server(tls=tls, options=WATCHFUL))
+        server = self._stack.enter_context(pybrpc.Server(tls=tls, options=options))
         server.add_service(ECHO, self)
         with self.hosts.far.entered():
             return server, str(server.start(f"{ip}:0"))
