@@ -72,7 +72,7 @@ def test_cut_in_the_tls_handshake(far: FarEcho, direction: str) -> None:
     ("form", "security"), [("blocking", "plain"), ("asyncio", "tls"), ("uvloop", "plain")]
 )
 def test_cut_in_a_big_request(far: FarEcho, form: str, security: str) -> None:
-    """Both sides find out; nothing of what was torn is run."""
+    """Both sides find out, one of them first, which resets; nothing of what was torn is run."""
     server, address = far.serve(security)
     with caller(form, address, **channel_options(security, max_retry=0)) as client:
         client.call(echo_request("first"))
@@ -81,7 +81,7 @@ def test_cut_in_a_big_request(far: FarEcho, form: str, security: str) -> None:
         controller.request_attachment = BIG
         with pytest.raises(ConnectionFailedError) as caught:
             client.call(echo_request("torn"), controller=controller)
-        assert caught.value.code == ErrorCode.ETIMEDOUT
+        assert caught.value.code in (ErrorCode.ETIMEDOUT, ErrorCode.ECONNRESET)
         assert caught.value.phase in (Phase.SENT, Phase.WAITING)
         wait_until(lambda: server.statistics().connections == 0)
     assert far.executed == {"first": 1}
