@@ -66,6 +66,7 @@ class FarEcho:
             return server, str(server.start(f"{ip}:0"))
 
     def close(self) -> None:
+        self.wire.mend()
         self.is_over.set()
         self._stack.close()
 
