@@ -12,13 +12,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 import pybrpc
+from tests.peers.loops import LOOPS
 
 GRACE_S = 2.0
 """How long what a test started may take to go away after its end."""
@@ -69,6 +70,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("python_only"):
                 item.add_marker(skip)
+    if "uvloop" not in LOOPS:
+        skip = pytest.mark.skip(reason="there is no uvloop for this Python")
+        for item in items:
+            if isinstance(item, pytest.Function) and "uvloop" in parameters_of(item):
+                item.add_marker(skip)
+
+
+def parameters_of(item: pytest.Function) -> Iterable[object]:
+    return item.callspec.params.values() if hasattr(item, "callspec") else ()
 
 
 @pytest.hookimpl(wrapper=True)

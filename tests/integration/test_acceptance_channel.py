@@ -25,6 +25,7 @@ Not yet there: naming services, load balancers and combined channels, and all te
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -324,7 +325,7 @@ def test_global_channel_should_quit_successfully() -> None:
             capture_output=True,
             text=True,
             timeout=60,
-            env={"PYTHONPATH": ":".join(sys.path)},
+            env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
         )
         service.release.set()
     assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")

@@ -10,17 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvloop
 
 from pybrpc.errors import BadResponseError, RpcError, WouldDeadlockError
 from pybrpc.redis import RedisChannel, RedisError, RedisRequest, RedisResponse
 from pybrpc.redis import aio as redis_aio
 from pybrpc.transport.socket_options import SocketOptions
+from tests.peers.loops import LOOPS
 from tests.peers.redis_server import RedisServer
 from tests.unit.transport.tools import in_threads
-
-# The first loop of libuv opens a pipe that stays for the life of the process, which is no leak.
-uvloop.new_event_loop().close()
 
 TIMEOUT_S = 60.0
 
@@ -78,7 +75,7 @@ def test_a_callback_may_call_but_not_wait(channel: RedisChannel) -> None:
 
 
 @pytest.mark.parametrize("share", [False, True])
-@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("new_loop", LOOPS.values())
 def test_asyncio(server: RedisServer, channel: RedisChannel, new_loop: Any, share: bool) -> None:
     async def main() -> None:
         async with redis_aio.RedisChannel(

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 import pybrpc
 from pybrpc.base.backoff import Backoff
@@ -25,6 +24,8 @@ from pybrpc.redis import RedisChannel, RedisRequest
 from pybrpc.redis import aio as redis_aio
 from tests.peers.redis_server import RedisServer, free_port
 from tests.unit.server.serving import wait_until
+
+trustme = pytest.importorskip("trustme")
 
 TIMEOUT_S = 60.0
 PASSWORD = "open-sesame"

@@ -8,11 +8,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-import uvloop
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode, ServerStateError
 from pybrpc.rpc.controller import Controller
+from tests.peers.loops import RUNS
 from tests.unit.server.raw_peer import RawPeer, request, text_of
 from tests.unit.server.serving import (
     Gate,
@@ -27,13 +27,7 @@ from tests.unit.server.serving import (
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def uvloop_has_run() -> None:
-    """The first loop opens a pipe that uvloop keeps as long as the process lives."""
-    uvloop.run(asyncio.sleep(0))
-
-
-ON_BOTH_LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+ON_BOTH_LOOPS = pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 
 
 async def in_thread(function: Callable[[RawPeer], Any], endpoint: Endpoint) -> Any:
@@ -290,8 +284,8 @@ def test_one_server_bound_to_one_loop_after_another() -> None:
             answer = await in_thread(RawPeer.call, start(server))
             assert text_of(answer) == "hello"
 
-    asyncio.run(main())
-    uvloop.run(main())
+    for run in RUNS.values():
+        run(main())
     with server, RawPeer(start(server)) as peer:
         assert text_of(peer.call()) == "hello"
 

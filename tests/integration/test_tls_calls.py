@@ -9,7 +9,6 @@ import threading
 from typing import Any
 
 import pytest
-import uvloop
 
 import pybrpc
 from pybrpc.errors import (
@@ -17,6 +16,7 @@ from pybrpc.errors import (
 )
 from tests.peers.callers import AIO_FORMS, FORMS, caller
 from tests.peers.echo import ECHO, echo_request
+from tests.peers.loops import RUNS
 from tests.peers.tls import certificates
 from tests.peers.tls_echo import (
     AsyncEcho,
@@ -53,7 +53,7 @@ def test_every_form_of_calling(form: str, service: type[Echo]) -> None:
         assert server.statistics().accepted == 1
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 def test_client_and_server_in_one_loop(run: Any) -> None:
     async def main() -> None:
         async with make_server(AsyncEcho()) as server:

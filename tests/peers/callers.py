@@ -8,17 +8,13 @@ import queue
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
-import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 import pybrpc
 from pybrpc.client.connection import ConnectionStatistics
 from tests.peers.echo import ECHO
-
-# The first loop of libuv opens a pipe for signals that belongs to the process and is never closed;
-# it must not look like a leak of the first test that uses uvloop.
-uvloop.new_event_loop().close()
+from tests.peers.loops import LOOPS
 
 
 class Caller:
@@ -103,7 +99,6 @@ class AioCaller(Caller):
 
 
 THREAD_FORMS = {"blocking": BlockingCaller, "future": FutureCaller, "callback": CallbackCaller}
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 AIO_FORMS = ("asyncio", "uvloop", "asyncio-shared")
 FORMS = (*THREAD_FORMS, *AIO_FORMS)
 

@@ -14,14 +14,17 @@ import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 
-import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import pytest
 
 from pybrpc.transport.tls.client_tls import ClientTls
 from pybrpc.transport.tls.server_tls import ServerTls
+
+# Not every Python can have it, nor trustme; tests that need a certificate are skipped there.
+with contextlib.suppress(ModuleNotFoundError):
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
 
 NAME = "server.test"
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -40,7 +43,7 @@ class Certificates:
 
     def __init__(self, directory: pathlib.Path) -> None:
         self._directory = directory
-        self._authority = trustme.CA()
+        self._authority = pytest.importorskip("trustme").CA()
         self.ca = str(directory / "ca.pem")
         self._authority.cert_pem.write_to_path(self.ca)
         self.server = self.issue("server", NAME, "localhost", "127.0.0.1", "::1")

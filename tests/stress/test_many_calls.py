@@ -16,13 +16,15 @@ from pybrpc.errors import RpcTimeoutError
 from tests.peers.callers import LOOPS
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.forgetful import echo_in_batches, swallow
+from tests.peers.load import share_of
 from tests.peers.scripted_server import ScriptedServer
 
 pytestmark = pytest.mark.stress
 
-CALLS = 100_000
-CANCELED = 20_000
+CALLS = 5000 + share_of(95_000)
+CANCELED = share_of(20_000)
 IN_FLIGHT = 500
+HANG_S = 300
 GROWTH_BYTES = 200_000
 """Far below a byte for each call."""
 
@@ -70,7 +72,7 @@ def call_by_callbacks(stub: Any, count: int) -> None:
     left_to_start -= min(IN_FLIGHT, count)
     for _ in range(min(IN_FLIGHT, count)):
         start()
-    assert over.wait(60)
+    assert over.wait(HANG_S)
 
 
 @pytest.mark.usefixtures("traced")
@@ -113,7 +115,7 @@ def test_20_000_canceled_futures_leave_nothing() -> None:
     with ScriptedServer(swallow) as server:
         with pybrpc.Channel(server.address, timeout=60) as channel:
             stub = pybrpc.Stub(ECHO, channel)
-            for _ in range(CANCELED // IN_FLIGHT):
+            for _ in range(-(-CANCELED // IN_FLIGHT)):
                 futures = [stub.Echo.future(echo_request()) for _ in range(IN_FLIGHT)]
                 canceled = [future.cancel() for future in futures]
                 assert canceled == [True] * IN_FLIGHT
@@ -132,7 +134,7 @@ def test_20_000_canceled_tasks_leave_nothing(loop: str) -> None:
             async def call() -> None:
                 await stub.Echo(echo_request())
 
-            for _ in range(CANCELED // IN_FLIGHT):
+            for _ in range(-(-CANCELED // IN_FLIGHT)):
                 tasks = [asyncio.create_task(call()) for _ in range(IN_FLIGHT)]
                 await asyncio.sleep(0)
                 for task in tasks:
@@ -152,7 +154,7 @@ def test_20_000_calls_that_expire_together_leave_nothing() -> None:
     with ScriptedServer(swallow) as server:
         with pybrpc.Channel(server.address) as channel:
             stub = pybrpc.Stub(ECHO, channel)
-            futures = [stub.Echo.future(echo_request(), timeout=1) for _ in range(20_000)]
+            futures = [stub.Echo.future(echo_request(), timeout=1) for _ in range(share_of(20_000))]
             for future in futures:
                 with pytest.raises(RpcTimeoutError):
                     future.result()

@@ -12,6 +12,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket import Socket
+from tests.peers.load import share_of
 from tests.peers.tls import as_server, certificates
 from tests.stress.test_write_path import WRITERS, Round, run_rounds
 from tests.unit.transport.tools import (
@@ -47,7 +48,7 @@ def encrypted_wire(
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 @pytest.mark.parametrize("buffer_bytes", [None, 4096], ids=["roomy", "tight"])
 def test_8_threads_times_10_000_messages(kind: str, version: str, buffer_bytes: int | None) -> None:
-    each = 10_000
+    each = share_of(10_000)
     with running_dispatcher(kind) as dispatcher:
         wire = encrypted_wire(dispatcher, "unix", buffer_bytes, version)
         received: list[bytes] = []
@@ -80,7 +81,7 @@ def test_every_accepted_message_has_one_outcome_when_sockets_fail(kind: str, who
     with running_dispatcher(kind) as dispatcher:
         rounds = [
             Round(encrypted_wire(dispatcher, "unix", 4096), rng.randrange(60), who)
-            for _ in range(50)
+            for _ in range(share_of(50))
         ]
         run_rounds(rounds)
         for round_ in rounds:

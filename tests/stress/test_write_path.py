@@ -12,6 +12,7 @@ from pybrpc.errors import ConnectionFailedError, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket import Socket
+from tests.peers.load import share_of
 from tests.unit.transport.tools import (
     WAIT_S,
     Outcomes,
@@ -31,7 +32,7 @@ NUMBERED = struct.Struct("!QQ")
 @pytest.mark.parametrize("kind", ["epoll", "asyncio", "uvloop"])
 @pytest.mark.parametrize("buffer_bytes", [None, 4096], ids=["roomy", "tight"])
 def test_8_threads_times_20_000_messages(kind: str, buffer_bytes: int | None) -> None:
-    each = 20_000
+    each = share_of(20_000)
     with running_dispatcher(kind) as dispatcher:
         near, far = make_pair("tcp", buffer_bytes)
         wire = Wire(Socket.of(near, dispatcher), far)
@@ -113,7 +114,7 @@ def test_every_accepted_message_has_one_outcome_when_sockets_fail(kind: str, who
     rng = random.Random(1)
     with running_dispatcher(kind) as dispatcher:
         for _ in range(10):
-            rounds = [make_round(dispatcher, rng.randrange(60), who) for _ in range(50)]
+            rounds = [make_round(dispatcher, rng.randrange(60), who) for _ in range(share_of(50))]
             run_rounds(rounds)
             for round_ in rounds:
                 assert round_.outcomes.untaken == round_.user.errors.qsize() == 0

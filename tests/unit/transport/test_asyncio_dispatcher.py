@@ -8,18 +8,18 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-import uvloop
 
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from tests.peers.loops import RUNS
 from tests.unit.transport.conftest import MakeWire
 from tests.unit.transport.tools import Outcomes, User
 
 Run = Callable[[Coroutine[Any, Any, object]], object]
 
 
-@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.fixture(params=RUNS.values(), ids=RUNS)
 def run(request: pytest.FixtureRequest) -> Run:
     found: Run = request.param
     return found

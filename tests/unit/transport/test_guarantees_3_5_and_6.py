@@ -14,13 +14,13 @@ from types import FrameType
 from typing import Any
 
 import pytest
-import uvloop
 
 from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.event_dispatcher import EventDispatcher
+from tests.peers.loops import RUNS
 from tests.unit.transport.conftest import MakeStep, MakeWire
 from tests.unit.transport.tools import (
     SMALL_BUFFER,
@@ -141,7 +141,7 @@ def test_guarantee_5_no_lost_wake_up_when_two_writers_meet(
     in_threads(2, write)
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 def test_guarantee_5_no_lost_wake_up_from_a_signal_handler_in_an_idle_loop(
     make_wire: MakeWire, run: Any
 ) -> None:

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
-import uvloop
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import RpcError
@@ -24,13 +23,12 @@ from pybrpc.transport.event_dispatcher import EventDispatcher
 from pybrpc.transport.layer import PlainLayer
 from pybrpc.transport.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
+from tests.peers.loops import LOOPS
 
 WAIT_S = 30.0
 """How long a test waits for what must come; it never comes near it."""
 
 SMALL_BUFFER = 4096
-# The first loop of libuv opens a pipe that stays for the life of the process, which is no leak.
-uvloop.new_event_loop().close()
 
 HEADER = struct.Struct("!HIH")
 
@@ -65,7 +63,7 @@ def running_dispatcher(kind: str) -> Iterator[EventDispatcher]:
         finally:
             dispatcher.close()
         return
-    loop = LoopThread(uvloop.new_event_loop if kind == "uvloop" else asyncio.new_event_loop)
+    loop = LoopThread(LOOPS[kind])
     try:
         yield loop.dispatcher
     finally:
