@@ -1,4 +1,4 @@
-# make demo | test | check | bench | soak | docs | compiled | clean
+# make demo | test | check | bench | soak | sanitize | docs | compiled | clean
 #
 # Each verb sets up what it needs in .venv/<Python version>, so that it runs on a machine with
 # just Python (3.11 or newer), a compiler and make. A stamp per extra makes a second run quick.
@@ -16,7 +16,10 @@ IMPL ?= python
 JOBS ?= 4
 export PYBRPC_IMPL := $(IMPL)
 
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))')
+# As "3.11", "3.13t" without a GIL, "3.13t-tsan" if built with ThreadSanitizer too.
+VERSION := $(shell $(PYTHON) -c 'import sys, sysconfig; print("%d.%d%s%s" % \
+    (*sys.version_info[:2], sys.abiflags, \
+    "-tsan" * ("-fsanitize=thread" in (sysconfig.get_config_var("CFLAGS") or ""))))')
 ifeq ($(VERSION),)
 $(error $(PYTHON) does not run; say which Python to use: make PYTHON=/path/to/python3)
 endif
@@ -26,8 +29,15 @@ STAMP := $(VENV)/stamp
 COMPILED := $(if $(filter compiled,$(IMPL)),$(STAMP)-compiled)
 HOT := $(shell find src -name '*.pxd')
 
+ADDRESS := $(CURDIR)/build/address-$(VERSION)
+ADDRESS_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+# They run the bench, the model and the soak, which measure, or compile nothing of ours.
+TOO_HEAVY := test_bench.py test_verification.py test_soak.py
+STRESS ?= 0.02
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-quick soak fuzz verify docs compiled clean
+.PHONY: help demo test check bench bench-quick soak fuzz verify sanitize sanitize-thread docs
+.PHONY: compiled clean
 .DELETE_ON_ERROR:
 
 help:
@@ -39,6 +49,8 @@ help:
 	@echo "make soak    half an hour of calls through a faulty proxy (ARGS: --minutes, --seed, ...)"
 	@echo "make fuzz    a minute of hostile bytes for each parser  (ARGS: targets, --seconds, ...)"
 	@echo "make verify  the model of the write path, in every interleaving (needs spin and gcc)"
+	@echo "make sanitize  all tests, compiled with AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make sanitize-thread  the stress under ThreadSanitizer (PYTHON: an interpreter built with it)"
 	@echo "make docs    the documentation, into site/"
 	@echo "make compiled   the hot modules, compiled into src/ (IMPL=compiled does it when needed)"
 	@echo "make clean   remove .venv/ and all that was built"
@@ -70,6 +82,23 @@ fuzz: $(STAMP)-fuzz $(COMPILED)
 verify: $(STAMP)-test
 	$(BIN)/python -m verification --full $(ARGS)
 
+# docs/verification.md says what is in it and why. A child process that reports must fail it too.
+sanitize: $(STAMP)-servers $(STAMP)-test $(ADDRESS)/made
+	rm -f $(ADDRESS)/report.*
+	env PYTHONPATH=$(ADDRESS)/lib PYBRPC_IMPL=compiled PYTHONMALLOC=malloc \
+	    ASAN_OPTIONS=detect_leaks=0:log_path=$(ADDRESS)/report \
+	    UBSAN_OPTIONS=print_stacktrace=1:log_path=$(ADDRESS)/report \
+	    LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	    $(BIN)/python -m pytest -o "pythonpath=$(ADDRESS)/lib ." \
+	    --timeout=600 -o faulthandler_timeout=300 $(TOO_HEAVY:%=--ignore=tests/integration/%) $(ARGS)
+	@! cat $(ADDRESS)/report.* 2> /dev/null
+
+sanitize-thread: $(STAMP)-threads
+	env PYBRPC_IMPL=python $(if $(findstring t-,$(VERSION)),PYTHON_GIL=0) PYBRPC_STRESS=$(STRESS) \
+	    TSAN_OPTIONS=suppressions=$(CURDIR)/verification/interpreter_races.txt \
+	    $(BIN)/python -m pytest -p no:faulthandler --timeout=900 \
+	    $(or $(ARGS),tests/stress/test_write_path.py tests/unit/base/test_atomic.py)
+
 docs: $(STAMP)-docs
 	$(BIN)/properdocs build --strict $(ARGS)
 
@@ -97,6 +126,19 @@ $(STAMP)-programs: $(VENV)/made
 		command -v $$program > /dev/null || apt-get install --quiet=2 --yes $$program || \
 			echo "$$program could not be installed: the tests that need it are skipped"; \
 	done
+	@touch $@
+
+$(ADDRESS)/made: setup.py $(shell find src -name '*.py' -o -name '*.pxd') $(STAMP)-build
+	PYBRPC_BUILD=compiled CFLAGS="$(ADDRESS_FLAGS)" LDFLAGS="$(ADDRESS_FLAGS)" \
+	    $(BIN)/python setup.py --quiet build --force --build-base $(ADDRESS) --build-lib $(ADDRESS)/lib
+	@touch $@
+
+# cereggii is compiled here, or its atomics would be races to ThreadSanitizer.
+$(STAMP)-threads: pyproject.toml $(VENV)/made
+	@test -n "$(filter %-tsan,$(VERSION))" || { echo "$(PYTHON) is not built with ThreadSanitizer; say which Python is:" \
+	    "make sanitize-thread PYTHON=/path/to/python (see docs/verification.md)" >&2; exit 2; }
+	PATH="$(abspath $(BIN)):$$PATH" CEREGGII_TSAN=1 PYBRPC_BUILD=python $(BIN)/python -m pip install \
+	    --quiet --disable-pip-version-check --no-binary cereggii --no-cache-dir --editable '.[threads]'
 	@touch $@
 
 $(STAMP)-%: pyproject.toml $(VENV)/made
