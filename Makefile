@@ -1,4 +1,4 @@
-# make demo | test | check | bench | soak | sanitize | docs | compiled | clean
+# make demo | test | check | bench | soak | stress | sanitize | docs | compiled | clean
 #
 # Each verb sets up what it needs in .venv/<Python version>, so that it runs on a machine with
 # just Python (3.11 or newer), a compiler and make. A stamp per extra makes a second run quick.
@@ -38,8 +38,8 @@ UNSANITIZED := $(addprefix --deselect=tests/integration/,$(RESIDENT) \
 STRESS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-quick soak fuzz verify sanitize sanitize-thread docs
-.PHONY: compiled clean
+.PHONY: help demo test check bench bench-quick soak network flat stress fuzz verify sanitize
+.PHONY: sanitize-thread docs compiled clean
 .DELETE_ON_ERROR:
 
 help:
@@ -49,6 +49,9 @@ help:
 	@echo "make bench    calls per second beside other libraries (ARGS: --only, --quick; IMPL=compiled)"
 	@echo "make bench-quick  the headline ratios, in a minute"
 	@echo "make soak    half an hour of calls through a faulty proxy (ARGS: --minutes, --seed, ...)"
+	@echo "make network  calls between two hosts over a wire that fails (Linux; ARGS: --sample 20, --half-open)"
+	@echo "make flat    a million calls, a million cancelled, 100,000 connections: does memory stay flat?"
+	@echo "make stress  many interleavings of the write path, and threads that write all at once"
 	@echo "make fuzz    a minute of hostile bytes for each parser  (ARGS: targets, --seconds, ...)"
 	@echo "make verify  the model of the write path, in every interleaving (needs spin and gcc)"
 	@echo "make sanitize  all tests, compiled with AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -77,6 +80,16 @@ bench-quick: $(STAMP)-bench $(COMPILED)
 
 soak: $(STAMP)-soak $(COMPILED)
 	$(BIN)/python -m soak $(ARGS)
+
+network: $(STAMP)-soak $(COMPILED)
+	$(BIN)/python -m soak.network $(ARGS)
+
+flat: $(STAMP)-soak $(COMPILED)
+	$(BIN)/python -m soak.flat $(ARGS)
+
+stress: $(STAMP)-test $(COMPILED)
+	$(BIN)/python -m pytest tests/stress tests/unit/transport/test_interleavings.py \
+	    --schedules 20000 --rounds 5 -o timeout=0 $(ARGS)
 
 fuzz: $(STAMP)-fuzz $(COMPILED)
 	$(BIN)/python -m fuzz $(ARGS)
