@@ -19,9 +19,12 @@ from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.body import parse_request, parse_response
 from pybrpc.rpc.checksum import ChecksumType, compute_checksum
 from pybrpc.rpc.compress import CompressType, compress
+from pybrpc.rpc.message_type import MessageType
 from tests.protos import conformance_pb2 as pb
 
 LIMIT = 5000
+REQUEST_TYPE = MessageType(pb.EchoRequest)
+RESPONSE_TYPE = MessageType(pb.EchoResponse)
 TYPES = (None, 0, 1, 2, 3, 4, -1)
 CHECKSUMS = (None, 0, 1, 2)
 _AS_IT_CAME, _RIGHT = 0, 1
@@ -74,7 +77,7 @@ def _meaning(body: bytes, compress_type: int | None, kind: type[Message]) -> Mes
 
 def _request_or_none(request: RpcRequest) -> Message | None:
     try:
-        return parse_request(request, pb.EchoRequest, LIMIT)
+        return parse_request(request, REQUEST_TYPE, LIMIT)
     except BadRequestError as error:
         assert_says(error, "Fail to parse request")
         return None
@@ -82,7 +85,7 @@ def _request_or_none(request: RpcRequest) -> Message | None:
 
 def _response_or_none(response: RpcResponse) -> Message | None:
     try:
-        return parse_response(response, pb.EchoResponse, LIMIT)
+        return parse_response(response, RESPONSE_TYPE, LIMIT)
     except BadResponseError as error:
         assert_says(error, "Fail to parse response")
         return None

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.body import parse_request
+from pybrpc.rpc.message_type import MessageType
 from tests.protos import conformance_pb2 as pb
 
 ECHO = pb.DESCRIPTOR.services_by_name["EchoService"]
+REQUEST_TYPE = MessageType(pb.EchoRequest)
+RESPONSE_TYPE = MessageType(pb.EchoResponse)
 
 
 def echo_request(message: str = "hello", **fields: object) -> pb.EchoRequest:
@@ -16,7 +19,7 @@ def echo_request(message: str = "hello", **fields: object) -> pb.EchoRequest:
 
 def echo_body(request: RpcRequest) -> bytes:
     """The serialized response to a request: its message again."""
-    message = parse_request(request, pb.EchoRequest)
+    message = parse_request(request, REQUEST_TYPE)
     assert isinstance(message, pb.EchoRequest)
     return pb.EchoResponse(message=message.message).SerializeToString()
 

@@ -17,6 +17,7 @@ from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.checksum import ChecksumType, compute_checksum, verify_checksum
 from pybrpc.rpc.compress import CompressType, compress, decompress
 from pybrpc.rpc.controller import Controller
+from tests.peers.echo import REQUEST_TYPE, RESPONSE_TYPE
 from tests.protos import conformance_pb2 as pb
 
 LIMIT = 100_000
@@ -99,7 +100,7 @@ def test_request_comes_back_however_it_travels(
     if attachment is not None:
         controller.request_attachment = attachment
     request = pb.EchoRequest(message=text)
-    body = serialize_request(request, pb.EchoRequest, controller)
+    body = serialize_request(request, REQUEST_TYPE, controller)
     carrier = RpcRequest(1, "s", "m", attachment=attachment)
     if isinstance(body, EncodedBody):
         carrier.body, carrier.checksum_value = body.data, body.checksum_value
@@ -109,7 +110,7 @@ def test_request_comes_back_however_it_travels(
     else:
         assert not any((controller.request_compress_type, is_summed))
         carrier.body = body
-    assert parse_request(carrier, pb.EchoRequest) == request
+    assert parse_request(carrier, REQUEST_TYPE) == request
 
 
 @given(
@@ -117,6 +118,6 @@ def test_request_comes_back_however_it_travels(
 )
 def test_whatever_comes_parses_or_is_refused(body: bytes, fields: dict[str, object]) -> None:
     with contextlib.suppress(BadRequestError):
-        parse_request(RpcRequest(1, "s", "m", body, **fields), pb.EchoRequest)  # type: ignore[arg-type]
+        parse_request(RpcRequest(1, "s", "m", body, **fields), REQUEST_TYPE)  # type: ignore[arg-type]
     with contextlib.suppress(BadResponseError):
-        parse_response(RpcResponse(1, body=body, **fields), pb.EchoResponse)  # type: ignore[arg-type]
+        parse_response(RpcResponse(1, body=body, **fields), RESPONSE_TYPE)  # type: ignore[arg-type]

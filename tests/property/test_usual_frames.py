@@ -10,16 +10,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pybrpc.errors import ProtocolError
+from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std import meta, usual_frames
-from pybrpc.protocols.baidu_std.frame import HEADER_SIZE, pack_header
+from pybrpc.protocols.baidu_std.frame import pack_header
 from pybrpc.protocols.baidu_std.usual_frames import (
     LONGEST_KEPT,
     MOST_KEPT,
+    cut_usual,
     pack_usual_request,
     pack_usual_response,
-    read_usual,
 )
 from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.protocol import ParseLimits
 from tests.property.test_baidu_std import requests, responses
 from tests.property.test_meta_codec import sound_fields
 
@@ -33,6 +35,14 @@ ANSWERED = RpcResponse(300, body=b"body")
 
 def frame_of(data: bytes, body: Any) -> bytes:
     return pack_header(len(data) + len(body), len(data)) + data + body
+
+
+def read_usual(frame: bytes) -> RpcRequest | RpcResponse | None:
+    """What is cut from a buffer with `frame` and a byte more; all of it or nothing."""
+    buffer = IOBuf(frame + b"P")
+    found = cut_usual(buffer, ParseLimits())
+    assert buffer == (frame if found is None else b"") + b"P"
+    return found
 
 
 def read_by_meta(data: bytes, body: bytes) -> Any:
@@ -69,7 +79,7 @@ def test_usual_messages_are_usual_there_and_back(number: int, timeout_ms: int | 
     ):
         assert packed is not None
         for _ in range(2):
-            assert read_usual(packed, len(packed) - 4) == message
+            assert read_usual(packed) == message
 
 
 OTHER = {
@@ -136,7 +146,7 @@ def test_names_that_cannot_be_written_are_refused() -> None:
 @example(b"\x20\x80", b"\x01")
 @example(b"\x20", b"\x01")
 def test_what_is_read_by_hand_is_what_the_codec_reads(data: bytes, body: bytes) -> None:
-    found = read_usual(frame_of(data, body), HEADER_SIZE + len(data))
+    found = read_usual(frame_of(data, body))
     if found is not None:
         try:
             assert found == read_by_meta(data, body)
@@ -157,7 +167,7 @@ def test_no_more_is_kept_than_the_limit() -> None:
     for timeout_ms in range(MOST_KEPT + 10):
         packed = pack_usual_request(dataclasses.replace(ASKED, timeout_ms=timeout_ms))
         assert packed is not None
-        assert read_usual(packed, len(packed) - 4) is not None
+        assert read_usual(packed) is not None
     if hasattr(usual_frames, "_templates"):  # not of the compiled form
         assert 0 < len(usual_frames._templates) <= MOST_KEPT
         assert 0 < len(usual_frames._requests) <= MOST_KEPT

@@ -6,29 +6,16 @@ import asyncio
 from typing import Unpack
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.aio_forms import LoopMailbox
 from pybrpc.client.aio_stub_method import AioStubMethod
 from pybrpc.client.channel import (
     ChannelBase,
     ChannelOptions,
-    Lease,
     statistics_of,
 )
 from pybrpc.client.connection import ConnectionStatistics
+from pybrpc.client.loop_side import LoopSide
 from pybrpc.client.shared_source import SharedSource
 from pybrpc.rpc.method import Method
-
-
-class _LoopSide:
-    """What a channel has in one loop."""
-
-    __slots__ = ("lease", "loop", "mailbox", "source")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, lease: Lease) -> None:
-        self.loop = loop
-        self.lease = lease
-        self.source = lease.source
-        self.mailbox = LoopMailbox(loop)
 
 
 class AioChannel(ChannelBase):
@@ -51,12 +38,12 @@ class AioChannel(ChannelBase):
     ) -> None:
         super().__init__(address, **options)
         self.share_with_threads = share_with_threads
-        self.open_side: _LoopSide | None = None
+        self.open_side: LoopSide | None = None
         """What it has in the loop used last; `None` before the first call and once closed."""
-        self._last: _LoopSide | None = None
-        self._sides: dict[asyncio.AbstractEventLoop, _LoopSide] = {}
+        self._last: LoopSide | None = None
+        self._sides: dict[asyncio.AbstractEventLoop, LoopSide] = {}
 
-    def side(self) -> _LoopSide:
+    def side(self) -> LoopSide:
         """What this channel has in the running loop."""
         loop = asyncio.get_running_loop()
         if self._is_closed:
@@ -64,7 +51,7 @@ class AioChannel(ChannelBase):
         side = self._sides.get(loop)
         if side is None:
             lease = self._share(None if self.share_with_threads else loop)
-            side = self._sides[loop] = _LoopSide(loop, lease)
+            side = self._sides[loop] = LoopSide(loop, lease, self.share_with_threads)
             self._give_back_closed_loops()
         self._last = self.open_side = side
         if self._is_closed:

@@ -1,25 +1,19 @@
+cimport cython
 from pybrpc.client.call cimport Call
-
-
-cdef class LoopMailbox:
-    cdef readonly object _calls
-    cdef readonly bint _is_woken
-    cdef readonly object _loop
-
-    cpdef put(self, AioCall call)
+from pybrpc.client.loop_side cimport LoopSide
 
 
 cdef class AioCall(Call):
     cdef readonly object _channel
     cdef readonly object _future
-    cdef readonly object _loop
-    cdef readonly LoopMailbox _mailbox
+    cdef readonly LoopSide _side
 
-    cpdef object begin(self, object loop, LoopMailbox mailbox, object channel)
+    cpdef object begin(self, LoopSide side, object channel)
+    @cython.locals(side=LoopSide)
     cpdef on_done(self)
     cpdef settle(self)
 
 
 cdef class AioCallOfThreads(AioCall):
-    cpdef object begin(self, object loop, LoopMailbox mailbox, object channel)
+    cpdef object begin(self, LoopSide side, object channel)
     cpdef on_done(self)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import deque
+from asyncio import _get_running_loop
 from typing import Any
 
 from google.protobuf.message import Message
 
 from pybrpc.client.call import Call
+from pybrpc.client.loop_side import LoopSide
 from pybrpc.errors import RpcError
 
 
 class AioFuture(asyncio.Future[Message]):
     """The future of one call. Cancelling it, or the task that awaits it, ends the call.
 
-    `_call` is set by the call, and `None` once it has ended.
+    Made with a LoopWakes for its loop. `_call` and `_own_loop` are set by the call; `_call` is
+    `None` once it has ended.
     """
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "_own_loop")
 
     _call: Call | None
+    _own_loop: asyncio.AbstractEventLoop
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._own_loop
 
     def cancel(self, msg: Any | None = None) -> bool:
         is_canceled = super().cancel(msg)
@@ -32,52 +37,27 @@ class AioFuture(asyncio.Future[Message]):
         return is_canceled
 
 
-class LoopMailbox:
-    """Ends of calls that other threads bring to a loop; one wake-up for many of them."""
-
-    __slots__ = ("_calls", "_is_woken", "_loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._calls: deque[AioCall] = deque()
-        self._is_woken = False
-
-    def put(self, call: AioCall) -> None:
-        """Any thread. A loop that is closed has nobody left who waits."""
-        self._calls.append(call)
-        if not self._is_woken:
-            self._is_woken = True
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._empty)
-
-    def _empty(self) -> None:
-        self._is_woken = False
-        while self._calls:
-            self._calls.popleft().settle()
-
-
 class AioCall(Call):
     """The end of the call is told to an AioFuture, in its loop."""
 
-    __slots__ = ("_channel", "_future", "_loop", "_mailbox")
+    __slots__ = ("_channel", "_future", "_side")
 
-    def begin(
-        self, loop: asyncio.AbstractEventLoop, mailbox: LoopMailbox, channel: object
-    ) -> AioFuture:
-        """Start, and give the future. Inside `loop`. `channel` is kept until the end."""
+    def begin(self, side: LoopSide, channel: object) -> AioFuture:
+        """Start, and give the future. Inside the loop of `side`. `channel` is kept to the end."""
         self._channel = channel
-        self._loop = loop
-        self._mailbox = mailbox
-        future = self._future = AioFuture(loop=loop)
+        self._side = side
+        future = self._future = AioFuture(loop=side.wakes)  # type: ignore[arg-type]
+        future._own_loop = side.loop
         future._call = self
         self.start()
         return future
 
     def on_done(self) -> None:
-        if asyncio._get_running_loop() is self._loop:
+        side = self._side
+        if _get_running_loop() is side.loop:
             self.settle()
         else:
-            self._mailbox.put(self)
+            side.wakes.put(self)
 
     def settle(self) -> None:
         """Inside the loop."""
@@ -98,11 +78,9 @@ class AioCallOfThreads(AioCall):
 
     __slots__ = ()
 
-    def begin(
-        self, loop: asyncio.AbstractEventLoop, mailbox: LoopMailbox, channel: object
-    ) -> AioFuture:
+    def begin(self, side: LoopSide, channel: object) -> AioFuture:
         self.source.dispatcher.attend()
-        return AioCall.begin(self, loop, mailbox, channel)
+        return AioCall.begin(self, side, channel)
 
     def on_done(self) -> None:
         self.source.dispatcher.unattend()

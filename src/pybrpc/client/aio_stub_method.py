@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import _get_running_loop
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
@@ -37,16 +37,25 @@ class AioStubMethod:
         The request is on its way when this returns. Cancelling the future, or the task that awaits
         it, ends the call.
         """
+        return self._begin(request, timeout, controller)
+
+    def _begin(
+        self, request: Message, timeout: Timeout, controller: Controller | None
+    ) -> AioFuture:
         channel = self._channel
         side = channel.open_side
-        if side is None or side.loop is not asyncio._get_running_loop():
+        if side is None or side.loop is not _get_running_loop():
             side = channel.side()
         timeout_s = channel.timeout_s
         if timeout is not CHANNEL_TIMEOUT:
             timeout_s = channel.timeout_of_call(timeout)
-        form = AioCallOfThreads if channel.share_with_threads else AioCall
-        call = form(side.source, self.method, request, timeout_s, channel.call_options, controller)
-        return call.begin(side.loop, side.mailbox, channel)
+        call: AioCall
+        if side.is_foreign:
+            call = AioCallOfThreads.__new__(AioCallOfThreads)
+        else:
+            call = AioCall.__new__(AioCall)
+        call.prepare(side.source, self.method, request, timeout_s, channel.call_options, controller)
+        return call.begin(side, channel)
 
     def __repr__(self) -> str:
         return f"<AioStubMethod {self.method.full_name} on {self._channel!r}>"

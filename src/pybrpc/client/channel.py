@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import ssl
 import weakref
 from collections.abc import Callable, Hashable
@@ -176,7 +175,7 @@ class ChannelBase:
         """`method`, with requests that travel as this channel says."""
         if self.encoding == method.encoding:
             return method
-        return dataclasses.replace(method, encoding=self.encoding)
+        return method.with_encoding(self.encoding)
 
     def timeout_of_call(self, timeout: Timeout) -> float | None:
         """The seconds that a call gets which asks for `timeout`."""

@@ -5,4 +5,5 @@ cdef class ClientConnection:
     cdef readonly object socket
     cdef readonly object timeouts
 
+    cpdef bint takes_calls(self) except -1
     cpdef on_messages(self, object socket, list messages)

@@ -90,6 +90,10 @@ class ClientConnection:
     @property
     def is_usable(self) -> bool:
         """Whether a call may be sent over it."""
+        return self.takes_calls()
+
+    def takes_calls(self) -> bool:
+        """`is_usable`, for those who ask with every call."""
         return self.socket.error is None and not self.is_logged_off
 
     @property

@@ -33,6 +33,11 @@ class ConnectionSource(Protocol):
     def why_down(self) -> RpcError | None:
         """Why the endpoint can't be reached now; `None` if nothing is known against it."""
 
+    @property
+    def live(self) -> ClientConnection | None:
+        """The connection that all calls share, to be used without asking as long as it takes
+        calls; `None` if they have to ask."""
+
     def get(self, call: Call) -> ClientConnection | None:
         """A connection for an attempt of `call`, perhaps still to be connected.
 

@@ -142,6 +142,10 @@ class _OneConnection:
     def why_down(self) -> RpcError | None:
         return None
 
+    @property
+    def live(self) -> ClientConnection | None:
+        return None
+
     def get(self, call: Call) -> ClientConnection | None:
         return self._connection
 

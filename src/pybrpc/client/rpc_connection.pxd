@@ -14,13 +14,14 @@ cdef class RpcConnection(ClientConnection):
     cdef readonly object _unknown_answers
     cdef readonly object last_id
 
-    @cython.locals(request=RpcRequest, write_request=WriteRequest)
+    @cython.locals(write_request=WriteRequest)
     cpdef send(self, Attempt attempt)
+    cdef _pack(self, CallRecord call, object correlation_id)
     cpdef _take(self, Attempt attempt)
     @cython.locals(attempt=Attempt)
     cpdef _on_messages(self, list messages)
     cdef _on_response(self, Attempt attempt, RpcResponse response)
 
 
-@cython.locals(call=CallRecord, request=RpcRequest)
-cdef RpcRequest _request_of(Attempt attempt, object correlation_id)
+@cython.locals(request=RpcRequest)
+cdef RpcRequest _request_of(CallRecord call, object correlation_id)

@@ -24,6 +24,7 @@ from pybrpc.transport.write_request import WriteRequest
 
 if TYPE_CHECKING:
     from pybrpc.client.attempt import Attempt
+    from pybrpc.client.call_record import CallRecord
     from pybrpc.rpc.timeout_queue import TimeoutQueues
 
 _correlation_ids = itertools.count(1)
@@ -64,13 +65,11 @@ class RpcConnection(ClientConnection):
 
     def send(self, attempt: Attempt) -> None:
         correlation_id = next(_correlation_ids)
-        request = _request_of(attempt, correlation_id)
-        packed = self._protocol.pack_request(request)
         authentication = self._authentication
         if authentication is None or authentication.is_sent:
-            write_request = WriteRequest(packed)
+            write_request = WriteRequest(self._pack(attempt.call, correlation_id))
         else:
-            write_request = self._unauthenticated(attempt, request, packed, authentication)
+            write_request = self._unauthenticated(attempt, correlation_id, authentication)
         attempt.write_request = write_request
         attempt.correlation_id = correlation_id
         if correlation_id > self.last_id:
@@ -95,13 +94,21 @@ class RpcConnection(ClientConnection):
             socket=self.socket.statistics(),
         )
 
+    def _pack(self, call: CallRecord, correlation_id: int) -> IOBuf:
+        body = call.body
+        if call.controller is not None or type(body) is not bytes:
+            return self._protocol.pack_request(_request_of(call, correlation_id))
+        method: Any = call.method
+        timeout_ms = call.wire_timeout_ms()
+        return self._protocol.pack_plain_request(
+            correlation_id, method.service_name, method.name, timeout_ms, body
+        )
+
     def _unauthenticated(
-        self,
-        attempt: Attempt,
-        request: RpcRequest,
-        packed: IOBuf,
-        authentication: Authentication,
+        self, attempt: Attempt, correlation_id: int, authentication: Authentication
     ) -> WriteRequest:
+        request = _request_of(attempt.call, correlation_id)
+        packed = self._protocol.pack_request(request)
         # What the caller may change meanwhile.
         if request.attachment is not None:
             request.attachment = request.attachment.copy()
@@ -186,8 +193,7 @@ class RpcConnection(ClientConnection):
             self._unknown_answers += 1
 
 
-def _request_of(attempt: Attempt, correlation_id: int) -> RpcRequest:
-    call = attempt.call
+def _request_of(call: CallRecord, correlation_id: int) -> RpcRequest:
     method: Any = call.method
     body, controller = call.body, call.controller
     request = RpcRequest(correlation_id, method.service_name, method.name, body)

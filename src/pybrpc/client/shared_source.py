@@ -36,6 +36,7 @@ class SharedSource(Shared, ConnectionOwner):
         "_idle_watch",
         "_is_serving",
         "_waiting",
+        "live",
         "maker",
         "timeouts",
     )
@@ -48,6 +49,7 @@ class SharedSource(Shared, ConnectionOwner):
         self._created = atomic_counter()
         self._waiting = WaitQueue()
         self._is_serving = False
+        self.live: ClientConnection | None = None
         self._dialer = Dialer(self, settings.dial_backoff, settings.health_check)
         self._idle_watch = IdleWatch(self, settings.idle_timeout_s)
         self.timeouts = TimeoutQueues(None, maker)

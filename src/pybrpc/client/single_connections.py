@@ -16,7 +16,7 @@ from pybrpc.transport.socket_map import ConnectionPlace
 class SingleConnections(SharedSource):
     """bRPC's connection type "single", with `settings.connections` parallel ones to the peer."""
 
-    __slots__ = ("_first", "_live", "_next", "_places")
+    __slots__ = ("_first", "_next", "_places")
 
     def __init__(self, maker: ConnectionMaker, settings: SourceSettings | None = None) -> None:
         settings = settings or SourceSettings()
@@ -25,8 +25,6 @@ class SingleConnections(SharedSource):
             ConnectionPlace(self, lambda: self.make_for(self)) for _ in range(settings.connections)
         ]
         self._first = self._places[0] if settings.connections == 1 else None
-        self._live: ClientConnection | None = None
-        """What was last in the only place: as long as it is usable nothing else can be there."""
         self._next = itertools.count()
 
     @property
@@ -36,13 +34,11 @@ class SingleConnections(SharedSource):
         return list(dict.fromkeys(current) | self._connections)
 
     def get(self, call: Call) -> ClientConnection | None:
-        connection = self._live
-        if connection is not None and connection.is_usable:
-            return connection
         connection = (self._first or self._place_for(call)).current
         if connection is not None and connection.is_usable:
             if self._first is not None:
-                self._live = connection
+                # As long as it is usable nothing else can be in the only place.
+                self.live = connection
             return connection
         if self._dialer.health.is_down:
             return self._take_live(call) or self._get_fresh(call)

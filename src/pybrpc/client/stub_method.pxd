@@ -1,3 +1,5 @@
+cimport cython
+from pybrpc.client.call cimport Call
 from pybrpc.client.forms cimport BlockingCall, CallbackCall, FutureCall
 
 
@@ -5,4 +7,4 @@ cdef class StubMethod:
     cdef readonly object _channel
     cdef readonly object method
 
-    cdef tuple _arguments(self, object request, object timeout, object controller)
+    cdef _prepare(self, Call call, object request, object timeout, object controller)

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 
-from pybrpc.client.call_options import CallOptions
+from pybrpc.client.call import Call
 from pybrpc.client.channel import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.forms import BlockingCall, CallbackCall, CallFuture, DoneCallback, FutureCall
-from pybrpc.client.shared_source import SharedSource
 from pybrpc.errors import WouldDeadlockError
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method
@@ -38,7 +37,8 @@ class StubMethod:
 
         Not on the dispatcher thread, where callbacks run: WouldDeadlockError.
         """
-        call = BlockingCall(*self._arguments(request, timeout, controller))
+        call = BlockingCall.__new__(BlockingCall)
+        self._prepare(call, request, timeout, controller)
         if call.is_on_dispatcher():
             raise WouldDeadlockError(
                 f"a blocking call of {self.method.full_name} inside a callback would wait for "
@@ -54,7 +54,9 @@ class StubMethod:
         controller: Controller | None = None,
     ) -> CallFuture:
         """Start a call. Never blocks. The future gives the response or raises the RpcError."""
-        return FutureCall(*self._arguments(request, timeout, controller)).begin(self._channel)
+        call = FutureCall.__new__(FutureCall)
+        self._prepare(call, request, timeout, controller)
+        return call.begin(self._channel)
 
     def with_callback(
         self,
@@ -69,11 +71,13 @@ class StubMethod:
         `done` is called once, mostly by the dispatcher thread, which drives all connections: it
         must not block. It may start calls.
         """
-        CallbackCall(*self._arguments(request, timeout, controller)).begin(done, self._channel)
+        call = CallbackCall.__new__(CallbackCall)
+        self._prepare(call, request, timeout, controller)
+        call.begin(done, self._channel)
 
-    def _arguments(
-        self, request: Message, timeout: Timeout, controller: Controller | None
-    ) -> tuple[SharedSource, Method, Message, float | None, CallOptions, Controller | None]:
+    def _prepare(
+        self, call: Call, request: Message, timeout: Timeout, controller: Controller | None
+    ) -> None:
         channel = self._channel
         source = channel.open_source
         if source is None:
@@ -81,7 +85,7 @@ class StubMethod:
         timeout_s = channel.timeout_s
         if timeout is not CHANNEL_TIMEOUT:
             timeout_s = channel.timeout_of_call(timeout)
-        return source, self.method, request, timeout_s, channel.call_options, controller
+        call.prepare(source, self.method, request, timeout_s, channel.call_options, controller)
 
     def __repr__(self) -> str:
         return f"<StubMethod {self.method.full_name} on {self._channel!r}>"

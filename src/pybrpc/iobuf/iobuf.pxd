@@ -4,20 +4,21 @@ from pybrpc.iobuf.blocks cimport as_block, is_short, piece
 cdef Py_ssize_t _MERGE_BELOW
 
 
+@cython.freelist(64)
 cdef class IOBuf:
-    cdef readonly object _blocks
+    cdef readonly list _blocks
     cdef readonly Py_ssize_t _start
     cdef readonly Py_ssize_t _size
 
     cpdef append(self, object data)
     cpdef Py_ssize_t append_received(self, bytes data) except -1
-    @cython.locals(start=Py_ssize_t, room=Py_ssize_t, cut=IOBuf)
+    @cython.locals(start=Py_ssize_t, room=Py_ssize_t, count=Py_ssize_t, cut=IOBuf, blocks=list)
     cpdef IOBuf cutn(self, Py_ssize_t n)
     @cython.locals(start=Py_ssize_t, end=Py_ssize_t, room=Py_ssize_t)
     cpdef object cut_contiguous(self, Py_ssize_t n)
-    @cython.locals(start=Py_ssize_t)
+    @cython.locals(start=Py_ssize_t, blocks=list)
     cpdef Py_ssize_t pop_front(self, Py_ssize_t n) except -1
-    @cython.locals(left=Py_ssize_t, dropped=list)
+    @cython.locals(left=Py_ssize_t, dropped=list, blocks=list)
     cpdef Py_ssize_t pop_back(self, Py_ssize_t n) except -1
     cpdef clear(self)
     @cython.locals(start=Py_ssize_t, size=Py_ssize_t)
@@ -31,7 +32,7 @@ cdef class IOBuf:
     cdef object _contiguous(self)
     @cython.locals(start=Py_ssize_t)
     cdef _leave_large_block(self)
-    @cython.locals(room=Py_ssize_t)
+    @cython.locals(room=Py_ssize_t, count=Py_ssize_t, blocks=list, dropped=list)
     cdef _drop_blocks(self, Py_ssize_t start)
 
 

@@ -9,7 +9,6 @@ integers and makes no object. bRPC: src/butil/iobuf.h.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
@@ -37,7 +36,7 @@ class IOBuf:
     __slots__ = ("_blocks", "_size", "_start")
 
     def __init__(self, data: BytesLike | IOBuf = b"") -> None:
-        self._blocks: deque[Block] = deque()
+        self._blocks: list[Block] = []
         self._start = 0
         self._size = 0
         if type(data) is not bytes:
@@ -137,10 +136,13 @@ class IOBuf:
         if n >= room:
             cut._start = start
             start = 0
+            count = 0
             while n >= room:
-                cut._blocks.append(blocks.popleft())
                 n -= room
-                room = len(blocks[0])
+                count += 1
+                room = len(blocks[count])
+            cut._blocks = blocks[:count]
+            del blocks[:count]
             cut._leave_large_block()
         if n:
             cut._blocks.append(piece(blocks[0], start, start + n))
@@ -168,7 +170,7 @@ class IOBuf:
             return self.cutn(n)._contiguous()
         self._start = 0
         self._size -= room - start
-        self._blocks.popleft()
+        del self._blocks[:1]
         return block if type(block) is bytes and not start else piece(block, start, room)
 
     def cut_until(self, delimiter: bytes) -> IOBuf | None:
@@ -240,7 +242,7 @@ class IOBuf:
         """Drop everything."""
         self._size = 0
         self._start = 0
-        self._blocks.clear()
+        del self._blocks[:]
 
     def swap(self, other: IOBuf) -> None:
         """Exchange the contents of two buffers."""
@@ -373,11 +375,14 @@ class IOBuf:
         """Drop blocks from the front until `start` is an index in the first. They die only when
         the books are right again: the owner of user data may look at this buffer then."""
         blocks = self._blocks
-        dropped: list[Block] = []
-        while start >= (room := len(blocks[0])):
+        count = 0
+        while start >= (room := len(blocks[count])):
             start -= room
-            dropped.append(blocks.popleft())
+            count += 1
+        dropped = blocks[:count]
+        del blocks[:count]
         self._start = start
+        del dropped
 
 
 def _fresh_view(block: Block) -> memoryview:

@@ -82,5 +82,13 @@ class RpcProtocol(Protocol):
         Raises BadRequestError for what the protocol can't carry.
         """
 
+    def pack_plain_request(
+        self, correlation_id: int, service: str, method: str, timeout_ms: int | None, body: bytes
+    ) -> IOBuf:
+        """`pack_request` of a request that has nothing else, as most have."""
+
     def pack_response(self, response: RpcResponse) -> IOBuf:
         """The bytes of a response; as `pack_request`, but raises BadResponseError."""
+
+    def pack_plain_response(self, correlation_id: int, body: bytes) -> IOBuf:
+        """`pack_response` of a success that has nothing else, as most have."""

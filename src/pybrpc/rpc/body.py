@@ -8,6 +8,7 @@ SerializeRpcMessage and DeserializeRpcMessage of src/brpc/policy/baidu_rpc_proto
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
@@ -20,13 +21,14 @@ from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.checksum import checksum_name, verify_checksum
 from pybrpc.rpc.compress import compress_name, decompress
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.message_type import MessageType
 
 _CONTENT_TYPES = {0: "pb", 1: "json", 2: "proto-json", 3: "proto-text"}
 
 
 def serialize_request(
     request: Message,
-    request_class: type[Message],
+    request_type: MessageType,
     controller: Controller | None = None,
     encoding: BodyEncoding = PLAIN,
 ) -> bytes | EncodedBody:
@@ -34,15 +36,15 @@ def serialize_request(
 
     BadRequestError, before anything is sent, if it can't be one.
     """
-    if type(request) is not request_class and not isinstance(request, request_class):
+    if not request_type.has(request):
         raise BadRequestError(
-            f"request must be a {request_class.DESCRIPTOR.full_name}, not {_name_of(request)}",
+            f"request must be a {request_type.full_name}, not {_name_of(request)}",
             phase=Phase.QUEUED,
         )
-    if not request.IsInitialized():
+    if not request_type.is_complete(request):
         missing = _missing_fields(request)
         raise BadRequestError(f"Missing required fields in request: {missing}", phase=Phase.QUEUED)
-    body = request.SerializePartialToString()
+    body = request_type.serialize(request)
     if controller is not None:
         encoding = encoding.of_call(controller)
     if encoding is PLAIN:
@@ -50,13 +52,13 @@ def serialize_request(
     try:
         return encoding.encode(body, None if controller is None else controller._request_attachment)
     except BodyError as error:
-        form = _form(request_class, 0, encoding.compress_type, encoding.checksum_type)
+        form = _form(request_type, 0, encoding.compress_type, encoding.checksum_type)
         text = f"Fail to compress request={form}{_reason(error)}"
         raise BadRequestError(text, phase=Phase.QUEUED) from None
 
 
 def serialize_response(
-    response: object, response_class: type[Message], controller: Controller | None = None
+    response: object, response_type: MessageType, controller: Controller | None = None
 ) -> bytes:
     """The bytes of what a handler returned, compressed as `controller` asks; its checksum is left
     in there.
@@ -64,15 +66,15 @@ def serialize_response(
     InternalServerError if it is no such message at all, BadResponseError if fields are missing or
     it can't be compressed or summed.
     """
-    if not isinstance(response, response_class):
+    if not response_type.has(response):
         raise InternalServerError(
-            f"the handler returned {_name_of(response)}, "
-            f"not a {response_class.DESCRIPTOR.full_name}"
+            f"the handler returned {_name_of(response)}, not a {response_type.full_name}"
         )
-    if not response.IsInitialized():
-        missing = _missing_fields(response)
+    message: Any = response
+    if not response_type.is_complete(message):
+        missing = _missing_fields(message)
         raise BadResponseError(f"Missing required fields in response: {missing}")
-    body = response.SerializePartialToString()
+    body = response_type.serialize(message)
     if controller is None:
         return body
     compress_type = controller.response_compress_type or 0
@@ -85,7 +87,7 @@ def serialize_response(
     try:
         encoded = encoding.encode(body, controller._response_attachment)
     except BodyError as error:
-        form = _form(response_class, 0, compress_type, checksum_type)
+        form = _form(response_type, 0, compress_type, checksum_type)
         raise BadResponseError(f"Fail to serialize response={form}{_reason(error)}") from None
     assert isinstance(encoded, EncodedBody)
     controller._checksum_value = encoded.checksum_value
@@ -94,7 +96,7 @@ def serialize_response(
 
 def parse_request(
     request: RpcRequest,
-    request_class: type[Message],
+    request_type: MessageType,
     max_body_size: int = DEFAULT_MAX_BODY_SIZE,
 ) -> Message:
     """The request message; BadRequestError with bRPC's text if it doesn't parse.
@@ -103,16 +105,16 @@ def parse_request(
     """
     try:
         if not (request.content_type or request.checksum_type or request.compress_type):
-            return _parse_plain(request.body, request_class)
-        return _parse(request, request_class, max_body_size)
+            return _parse_plain(request.body, request_type)
+        return _parse(request, request_type, max_body_size)
     except BodyError as error:
-        text = f"Fail to parse request={_what(request, request_class)}{_reason(error)}"
+        text = f"Fail to parse request={_what(request, request_type)}{_reason(error)}"
         raise BadRequestError(text) from None
 
 
 def parse_response(
     response: RpcResponse,
-    response_class: type[Message],
+    response_type: MessageType,
     max_body_size: int = DEFAULT_MAX_BODY_SIZE,
 ) -> Message:
     """The response message; BadResponseError with bRPC's text if it doesn't parse.
@@ -121,15 +123,15 @@ def parse_response(
     """
     try:
         if not (response.content_type or response.checksum_type or response.compress_type):
-            return _parse_plain(response.body, response_class)
-        return _parse(response, response_class, max_body_size)
+            return _parse_plain(response.body, response_type)
+        return _parse(response, response_type, max_body_size)
     except BodyError as error:
-        text = f"Fail to parse response={_what(response, response_class)}{_reason(error)}"
+        text = f"Fail to parse response={_what(response, response_type)}{_reason(error)}"
         raise BadResponseError(text, phase=Phase.WAITING) from None
 
 
 def _parse(
-    carrier: RpcRequest | RpcResponse, message_class: type[Message], max_body_size: int
+    carrier: RpcRequest | RpcResponse, message_type: MessageType, max_body_size: int
 ) -> Message:
     if carrier.content_type:
         raise BodyError
@@ -139,16 +141,16 @@ def _parse(
         verify_checksum(carrier.checksum_type, carrier.checksum_value or b"", body, covered)
     if carrier.compress_type:
         body = decompress(body, carrier.compress_type, max_body_size)
-    return _parse_plain(body, message_class)
+    return _parse_plain(body, message_type)
 
 
-def _parse_plain(body: BytesLike, message_class: type[Message]) -> Message:
+def _parse_plain(body: BytesLike, message_type: MessageType) -> Message:
     """A body that is neither summed nor compressed any more."""
     try:
-        message = message_class.FromString(body if type(body) is bytes else bytes(body))
+        message = message_type.parse(body if type(body) is bytes else bytes(body))
     except DecodeError:
         raise BodyError from None
-    if not message.IsInitialized():
+    if not message_type.is_complete(message):
         raise BodyError
     return message
 
@@ -158,20 +160,20 @@ def _missing_fields(message: Message) -> str:
     return ", ".join(find())
 
 
-def _what(carrier: RpcRequest | RpcResponse, message_class: type[Message]) -> str:
+def _what(carrier: RpcRequest | RpcResponse, message_type: MessageType) -> str:
     size = len(carrier.body) + (len(carrier.attachment) if carrier.attachment else 0)
-    form = _form(message_class, carrier.content_type, carrier.compress_type, carrier.checksum_type)
+    form = _form(message_type, carrier.content_type, carrier.compress_type, carrier.checksum_type)
     return f"{form}, request_size={size}"
 
 
 def _form(
-    message_class: type[Message],
+    message_type: MessageType,
     content_type: int | None,
     compress_type: int | None,
     checksum_type: int | None,
 ) -> str:
     return (
-        f"{message_class.DESCRIPTOR.full_name}, "
+        f"{message_type.full_name}, "
         f"ContentType={_CONTENT_TYPES.get(content_type or 0, 'unknown')}, "
         f"CompressType={compress_name(compress_type or 0)}, "
         f"ChecksumType={checksum_name(checksum_type or 0)}"

@@ -14,9 +14,10 @@ from pybrpc.rpc.checksum import ChecksumType, as_checksum_type
 from pybrpc.rpc.compress import CompressType, as_compress_type
 from pybrpc.transport.tls.tls_info import TlsInfo
 
-# Looked up once: a member of an enum class costs 75 ns, a global 8.
-_UNCOMPRESSED: int = CompressType.NONE
-_UNSUMMED: int = ChecksumType.NONE
+# Looked up once: a member of an enum class costs 75 ns, a global 8. And plain numbers: a response
+# that has them is packed the short way, see usual_frames.
+_UNCOMPRESSED: int = CompressType.NONE.value
+_UNSUMMED: int = ChecksumType.NONE.value
 
 
 class Controller:
@@ -112,6 +113,15 @@ class Controller:
         self._checksum_value = b""
         self._response_attachment: IOBuf | None = None
         self._response_user_fields: dict[str, str] | None = None
+
+    def has_plain_response(self) -> bool:
+        """Whether nothing travels beside the response."""
+        return (
+            self._response_attachment is None
+            and self._response_user_fields is None
+            and self.response_compress_type is _UNCOMPRESSED
+            and self.response_checksum_type is _UNSUMMED
+        )
 
     @property
     def request_attachment(self) -> IOBuf:

@@ -1,11 +1,12 @@
 from pybrpc.rpc.body cimport parse_response, serialize_request
+from pybrpc.rpc.message_type cimport MessageType
 
 
 cdef class Method:
     cdef readonly str service_name
     cdef readonly str name
-    cdef readonly object request_class
-    cdef readonly object response_class
+    cdef readonly MessageType request_type
+    cdef readonly MessageType response_type
     cdef readonly object encoding
 
     cpdef object serialize(self, object request, object controller)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 from google.protobuf import message_factory
@@ -13,37 +12,62 @@ from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.body import parse_response, serialize_request
 from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding, EncodedBody
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.message_type import MessageType
 
 
-@dataclasses.dataclass(frozen=True)
 class Method:
-    """One method of a service: its names on the wire and its message classes."""
+    """One method of a service: its names on the wire, its messages, and how requests travel."""
 
-    service_name: str
-    """Full name, with the package."""
-    name: str
-    request_class: type[Message]
-    response_class: type[Message]
-    encoding: BodyEncoding = PLAIN
-    """How its requests travel, but for what the controller of a call says otherwise."""
+    __slots__ = ("encoding", "name", "request_type", "response_type", "service_name")
+
+    def __init__(
+        self,
+        service_name: str,
+        name: str,
+        request_type: MessageType,
+        response_type: MessageType,
+        encoding: BodyEncoding = PLAIN,
+    ) -> None:
+        """`service_name`: the full one, with the package."""
+        self.service_name = service_name
+        self.name = name
+        self.request_type = request_type
+        self.response_type = response_type
+        self.encoding = encoding
+        """How its requests travel, but for what the controller of a call says otherwise."""
 
     @property
     def full_name(self) -> str:
         return f"{self.service_name}.{self.name}"
 
+    @property
+    def request_class(self) -> type[Message]:
+        return self.request_type.message_class
+
+    @property
+    def response_class(self) -> type[Message]:
+        return self.response_type.message_class
+
+    def with_encoding(self, encoding: BodyEncoding) -> Method:
+        """The same one, with requests that travel like that."""
+        return Method(self.service_name, self.name, self.request_type, self.response_type, encoding)
+
     def serialize(self, request: Message, controller: Controller | None) -> bytes | EncodedBody:
         """A request as it travels; BadRequestError if it can't be one."""
-        return serialize_request(request, self.request_class, controller, self.encoding)
+        return serialize_request(request, self.request_type, controller, self.encoding)
 
     def parse(self, response: RpcResponse, max_body_size: int) -> Message:
         """The message in a response; BadResponseError if there is none."""
-        return parse_response(response, self.response_class, max_body_size)
+        return parse_response(response, self.response_type, max_body_size)
 
     def fill(self, controller: Controller, response: RpcResponse) -> None:
         """Put what came beside the message into the caller's controller."""
         controller._note_response(response)
         controller._response_attachment = response.attachment
         controller._response_user_fields = response.user_fields
+
+    def __repr__(self) -> str:
+        return f"<Method {self.full_name}>"
 
 
 def methods_of(service: ServiceDescriptor) -> Iterator[Method]:
@@ -70,6 +94,6 @@ def method_of(method: MethodDescriptor) -> Method:
     return Method(
         service_name=method.containing_service.full_name,
         name=method.name,
-        request_class=message_factory.GetMessageClass(method.input_type),
-        response_class=message_factory.GetMessageClass(method.output_type),
+        request_type=MessageType(message_factory.GetMessageClass(method.input_type)),
+        response_type=MessageType(message_factory.GetMessageClass(method.output_type)),
     )

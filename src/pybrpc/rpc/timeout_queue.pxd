@@ -1,9 +1,13 @@
+cimport cython
+
+
 cdef class TimeoutQueue:
     cdef readonly dict _calls
     cdef readonly object _dispatcher
     cdef readonly bint _is_armed
     cdef readonly object _key
     cdef readonly object _owner
+    cdef readonly double timeout_s
 
     cpdef add(self, object call)
     cpdef discard(self, object call)
@@ -13,8 +17,10 @@ cdef class TimeoutQueue:
 cdef class TimeoutQueues:
     cdef readonly dict _queues
     cdef object _dispatcher
+    cdef TimeoutQueue _last
     cdef object _maker
 
+    @cython.locals(last=TimeoutQueue)
     cpdef TimeoutQueue of(self, double timeout_s)
 
 

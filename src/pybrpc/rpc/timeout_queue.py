@@ -40,9 +40,11 @@ class HasDispatcher(Protocol):
 class TimeoutQueue:
     """Calls whose timeouts are alike. Thread-safe, without a lock."""
 
-    __slots__ = ("_calls", "_dispatcher", "_is_armed", "_key", "_owner")
+    __slots__ = ("_calls", "_dispatcher", "_is_armed", "_key", "_owner", "timeout_s")
 
-    def __init__(self, owner: TimeoutQueues, key: int) -> None:
+    def __init__(self, owner: TimeoutQueues, key: int, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        """One of those that it is for."""
         self._owner = owner
         self._dispatcher = owner.dispatcher
         self._key = key
@@ -111,7 +113,7 @@ class TimeoutQueues:
     The dispatcher is given, or that of `maker` when it is first needed.
     """
 
-    __slots__ = ("_dispatcher", "_maker", "_queues")
+    __slots__ = ("_dispatcher", "_last", "_maker", "_queues")
 
     def __init__(
         self, dispatcher: EventDispatcher | None, maker: HasDispatcher | None = None
@@ -119,6 +121,7 @@ class TimeoutQueues:
         self._dispatcher = dispatcher
         self._maker = maker
         self._queues: dict[int, TimeoutQueue] = {}
+        self._last: TimeoutQueue | None = None
 
     @property
     def dispatcher(self) -> EventDispatcher:
@@ -131,16 +134,22 @@ class TimeoutQueues:
 
     def of(self, timeout_s: float) -> TimeoutQueue:
         """The queue of a timeout in seconds."""
+        last = self._last
+        if last is not None and last.timeout_s == timeout_s:
+            return last
         key = _alike(timeout_s)
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues.setdefault(key, TimeoutQueue(self, key))
+            queue = self._queues.setdefault(key, TimeoutQueue(self, key, timeout_s))
+        self._last = queue
         return queue
 
     def forget(self, key: int, queue: TimeoutQueue) -> None:
         """Drop an empty queue; a call that is just being added to it still expires."""
         if self._queues.get(key) is queue:
             self._queues.pop(key, None)
+        if self._last is queue:
+            self._last = None
 
     def __len__(self) -> int:
         return len(self._queues)

@@ -120,7 +120,7 @@ class ServerCall:
         max_body_size = self.connection.max_body_size
         request = self.request
         if not request.compress_type:
-            return parse_request(request, self.entry.request_class, max_body_size)
+            return parse_request(request, self.entry.request_type, max_body_size)
         return self._parse_compressed(max_body_size)
 
     def _parse_compressed(self, max_body_size: int) -> Message:
@@ -130,7 +130,7 @@ class ServerCall:
             raise OvercrowdedError(
                 f"Connection to {self.connection.peer} has too many requests to decompress one more"
             )
-        message = parse_request(self.request, self.entry.request_class, max_body_size)
+        message = parse_request(self.request, self.entry.request_type, max_body_size)
         grown = message.ByteSize()
         self.size_bytes += grown
         inbox.correct(grown)
@@ -180,7 +180,10 @@ class ServerCall:
         return answer
 
     def _pack_success(self, controller: Controller, response: object) -> IOBuf:
-        body = serialize_response(response, self.entry.response_class, controller)
+        body = serialize_response(response, self.entry.response_type, controller)
+        if controller.has_plain_response():
+            correlation_id = self.request.correlation_id
+            return self.connection.protocol.pack_plain_response(correlation_id, body)
         answer = RpcResponse(self.request.correlation_id)
         answer.body = body
         answer.attachment = controller._response_attachment

@@ -1,4 +1,5 @@
 cimport cython
+from pybrpc.rpc.message_type cimport MessageType
 
 
 @cython.final
@@ -9,8 +10,8 @@ cdef class MethodEntry:
     cdef public object max_concurrency
     cdef public double mean_s
     cdef public Py_ssize_t quick_after
-    cdef readonly object request_class
-    cdef readonly object response_class
+    cdef readonly MessageType request_type
+    cdef readonly MessageType response_type
     cdef readonly set running
     cdef public bint waits
 

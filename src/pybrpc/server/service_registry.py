@@ -35,16 +35,16 @@ class MethodEntry:
         "max_concurrency",
         "mean_s",
         "quick_after",
-        "request_class",
-        "response_class",
+        "request_type",
+        "response_type",
         "running",
         "waits",
     )
 
     def __init__(self, method: Method, handler: Handler) -> None:
         self.full_name = method.full_name
-        self.request_class = method.request_class
-        self.response_class = method.response_class
+        self.request_type = method.request_type
+        self.response_type = method.response_type
         self.handler = handler
         self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
             getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__

@@ -20,7 +20,7 @@ from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.transport.backlog import Backlog
 from pybrpc.transport.delivery import Delivery
 from pybrpc.transport.write_errors import canceled_error, write_shutdown_error
-from pybrpc.transport.write_request import NOTHING, Progress, WriteRequest
+from pybrpc.transport.write_request import NOTHING, SENT, WRITTEN, WriteRequest
 
 if TYPE_CHECKING:
     from pybrpc.transport.socket import Socket
@@ -77,7 +77,7 @@ class PendingWrites:
             self.requests.popleft()
             size += request.size_bytes
             count += 1
-            request.progress = Progress.WRITTEN
+            request.progress = WRITTEN
             request.data = NOTHING
             if request.on_outcome is not None:
                 if request.notify_on_success:
@@ -102,7 +102,7 @@ class PendingWrites:
     def note_all_sent(self) -> None:
         """What the kernel took is not known: nobody must believe that nothing was sent."""
         for request in self.requests:
-            request.progress = Progress.SENT
+            request.progress = SENT
 
     def _set_up(self, request: WriteRequest, outcomes: list[Delivery]) -> bool:
         try:
@@ -128,6 +128,6 @@ def note_begun(batch: list[WriteRequest]) -> None:
     """Mark the requests of which the layer has taken bytes, and those of which it has not."""
     for request in batch:
         if len(request.data) < request.size_bytes:
-            request.progress = Progress.SENT
+            request.progress = SENT
         else:
             request.is_going = False

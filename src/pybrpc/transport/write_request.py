@@ -37,6 +37,9 @@ class Progress(enum.IntEnum):
     WRITTEN = 3
 
 
+# Looked up once: a member of an enum class costs as much as all else of a request.
+QUEUED, SET_UP, SENT, WRITTEN = Progress
+
 _PHASES = {
     Progress.QUEUED: Phase.QUEUED,
     Progress.SET_UP: Phase.QUEUED,
@@ -87,7 +90,7 @@ class WriteRequest:
         self.notify_on_success = notify_on_success
         self.shutdown_write = shutdown_write
         self.size_bytes = len(data)
-        self.progress = Progress.QUEUED
+        self.progress = QUEUED
         self.is_canceled = False
         self.is_going = False
 
@@ -102,7 +105,7 @@ class WriteRequest:
     @property
     def may_be_dropped(self) -> bool:
         """Whether it was cancelled in time. Only the holder of the write right may ask."""
-        return self.is_canceled and self.progress is Progress.QUEUED
+        return self.is_canceled and self.progress is QUEUED
 
     @property
     def phase(self) -> Phase:
@@ -119,7 +122,7 @@ class WriteRequest:
             buffer = IOBuf()
             message.append_to(buffer)
             self.data = buffer
-            self.progress = Progress.SET_UP
+            self.progress = SET_UP
 
     def __repr__(self) -> str:
         return f"<WriteRequest {self.progress.name.lower()} {len(self.data)} bytes left>"

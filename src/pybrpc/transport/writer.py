@@ -39,7 +39,7 @@ from pybrpc.transport.parking import LAYER_PAUSE_S, Parking
 from pybrpc.transport.pending_writes import MAX_BATCH_REQUESTS, PendingWrites, note_begun
 from pybrpc.transport.write_errors import broken_error, interrupted_error, undriven_error
 from pybrpc.transport.write_queue import WriteQueue
-from pybrpc.transport.write_request import Progress, WriteRequest
+from pybrpc.transport.write_request import WRITTEN, WriteRequest
 
 if TYPE_CHECKING:
     from pybrpc.transport.socket import Socket
@@ -148,7 +148,7 @@ class SocketWriter:
             self.pending.requests.append(request)
             if socket.is_connected and socket.error is None and not self._puts_off(socket):
                 self._write_batch(socket, outcomes)
-                if request.progress is Progress.WRITTEN:
+                if request.progress is WRITTEN:
                     self.in_place += 1
             if socket.error is not None:
                 self._drain(socket, outcomes)

@@ -14,6 +14,7 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import methods_of
+from pybrpc.rpc.timeout_queue import TimeoutQueue, TimeoutQueues
 from pybrpc.testing.step_dispatcher import FakeClock, StepDispatcher
 from pybrpc.transport.write_request import Progress, WriteRequest
 from tests.protos import conformance_pb2 as pb
@@ -29,18 +30,11 @@ class PlayedSocket:
     is_connected = True
 
 
-class PlayedTimeouts:
-    """In the place of TimeoutQueues and of its queue. Entries are calls and hedges."""
+class PlayedQueue(TimeoutQueue):
+    """One for all timeouts, whose time never comes. Entries are calls and hedges."""
 
     def __init__(self) -> None:
         self.entries: list[Any] = []
-
-    @property
-    def calls(self) -> list[Any]:
-        return [entry for entry in self.entries if isinstance(entry, Call)]
-
-    def of(self, timeout_s: float) -> PlayedTimeouts:
-        return self
 
     def add(self, entry: Any) -> None:
         if entry not in self.entries:
@@ -49,6 +43,20 @@ class PlayedTimeouts:
     def discard(self, entry: Any) -> None:
         if entry in self.entries:
             self.entries.remove(entry)
+
+
+class PlayedTimeouts(TimeoutQueues):
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.queue = PlayedQueue()
+        self.entries = self.queue.entries
+
+    @property
+    def calls(self) -> list[Any]:
+        return [entry for entry in self.entries if isinstance(entry, Call)]
+
+    def of(self, timeout_s: float) -> TimeoutQueue:
+        return self.queue
 
 
 def written_request() -> WriteRequest:
@@ -64,6 +72,7 @@ class PlayedConnection:
     """
 
     endpoint = PEER
+    live = None
 
     def __init__(self, *on_send: OnSend, clock: FakeClock | None = None) -> None:
         self.socket = PlayedSocket()

@@ -61,6 +61,7 @@ class Wire:
     """
 
     endpoint = PEER
+    live = None
 
     def __init__(self, ours: _socket.socket, theirs: _socket.socket, auth: Credentials) -> None:
         self.auth = auth

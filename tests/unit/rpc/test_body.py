@@ -19,6 +19,7 @@ from pybrpc.rpc.body_encoding import EncodedBody
 from pybrpc.rpc.checksum import ChecksumType, compute_checksum
 from pybrpc.rpc.compress import CompressType, compress
 from pybrpc.rpc.controller import Controller
+from tests.peers.echo import REQUEST_TYPE, RESPONSE_TYPE
 from tests.protos import conformance_pb2 as pb
 
 REQUEST = pb.EchoRequest(message="hello", sleep_ms=7)
@@ -28,19 +29,19 @@ SUM_OF_OTHERS = {"checksum_type": 1, "checksum_value": b"\xab\xcd\x01\x23"}
 
 
 def test_request_comes_back() -> None:
-    body = serialize_request(REQUEST, pb.EchoRequest)
-    assert parse_request(RpcRequest(1, "s", "m", body), pb.EchoRequest) == REQUEST
+    body = serialize_request(REQUEST, REQUEST_TYPE)
+    assert parse_request(RpcRequest(1, "s", "m", body), REQUEST_TYPE) == REQUEST
 
 
 def test_response_comes_back() -> None:
-    body = serialize_response(RESPONSE, pb.EchoResponse)
-    assert parse_response(RpcResponse(1, body=body), pb.EchoResponse) == RESPONSE
+    body = serialize_response(RESPONSE, RESPONSE_TYPE)
+    assert parse_response(RpcResponse(1, body=body), RESPONSE_TYPE) == RESPONSE
 
 
 @pytest.mark.parametrize("view", [bytes, bytearray, memoryview])
 def test_any_bytes_like_body_parses(view: Any) -> None:
     request = RpcRequest(1, "s", "m", view(REQUEST.SerializeToString()))
-    assert parse_request(request, pb.EchoRequest) == REQUEST
+    assert parse_request(request, REQUEST_TYPE) == REQUEST
 
 
 @pytest.mark.parametrize(
@@ -49,25 +50,25 @@ def test_any_bytes_like_body_parses(view: Any) -> None:
 )
 def test_other_type_of_request(request_: Any, name: str) -> None:
     with pytest.raises(BadRequestError) as caught:
-        serialize_request(request_, pb.EchoRequest)
+        serialize_request(request_, REQUEST_TYPE)
     assert caught.value.text == f"request must be a conformance.EchoRequest, not {name}"
     assert caught.value.phase is Phase.QUEUED
 
 
 def test_request_that_misses_a_field() -> None:
     with pytest.raises(BadRequestError, match="Missing required fields in request: message"):
-        serialize_request(pb.EchoRequest(sleep_ms=1), pb.EchoRequest)
+        serialize_request(pb.EchoRequest(sleep_ms=1), REQUEST_TYPE)
 
 
 @pytest.mark.parametrize("response", [REQUEST, None, "hello"])
 def test_other_type_of_response(response: object) -> None:
     with pytest.raises(InternalServerError, match=r"not a conformance\.EchoResponse"):
-        serialize_response(response, pb.EchoResponse)
+        serialize_response(response, RESPONSE_TYPE)
 
 
 def test_response_that_misses_a_field() -> None:
     with pytest.raises(BadResponseError, match="Missing required fields in response: message"):
-        serialize_response(pb.EchoResponse(log_id=1), pb.EchoResponse)
+        serialize_response(pb.EchoResponse(log_id=1), RESPONSE_TYPE)
 
 
 @pytest.mark.parametrize(
@@ -84,15 +85,15 @@ def test_response_that_misses_a_field() -> None:
 def test_what_does_not_parse(fields: dict[str, Any]) -> None:
     values = {"body": REQUEST.SerializeToString()} | fields
     with pytest.raises(BadRequestError, match="Fail to parse request=conformance"):
-        parse_request(RpcRequest(1, "s", "m", **values), pb.EchoRequest)
+        parse_request(RpcRequest(1, "s", "m", **values), REQUEST_TYPE)
     with pytest.raises(BadResponseError, match="Fail to parse response=conformance"):
-        parse_response(RpcResponse(1, **values), pb.EchoResponse)
+        parse_response(RpcResponse(1, **values), RESPONSE_TYPE)
 
 
 def test_text_of_what_does_not_parse_is_that_of_cpp() -> None:
     request = RpcRequest(1, "s", "m", b"\xff" * 3, IOBuf(b"1234"))
     with pytest.raises(BadRequestError) as caught:
-        parse_request(request, pb.EchoRequest)
+        parse_request(request, REQUEST_TYPE)
     assert caught.value.text == (
         "Fail to parse request=conformance.EchoRequest, ContentType=pb, CompressType=none, "
         "ChecksumType=none, request_size=7"
@@ -114,11 +115,11 @@ def test_to_the_text_of_cpp_the_reason_is_added(
     rest = f", ContentType=pb, CompressType={form}, request_size=7: {reason}"
     common = {"body": b"\xff" * 3, "attachment": IOBuf(b"1234")} | fields
     with pytest.raises(BadRequestError) as refused:
-        parse_request(RpcRequest(1, "s", "m", **common), pb.EchoRequest)
+        parse_request(RpcRequest(1, "s", "m", **common), REQUEST_TYPE)
     start = "Fail to parse request=conformance.EchoRequest"
     assert refused.value.text.startswith(start + rest)
     with pytest.raises(BadResponseError) as caught:
-        parse_response(RpcResponse(1, **common), pb.EchoResponse)
+        parse_response(RpcResponse(1, **common), RESPONSE_TYPE)
     start = "Fail to parse response=conformance.EchoResponse"
     assert caught.value.text.startswith(start + rest)
 
@@ -127,24 +128,24 @@ def test_body_that_becomes_larger_than_the_limit() -> None:
     message = pb.EchoRequest(message="x" * 10_000)
     body = compress(message.SerializeToString(), GZIP)
     request = RpcRequest(1, "s", "m", body, compress_type=GZIP)
-    assert parse_request(request, pb.EchoRequest, 20_000) == message
+    assert parse_request(request, REQUEST_TYPE, 20_000) == message
     with pytest.raises(BadRequestError, match="larger than max_body_size=10000"):
-        parse_request(request, pb.EchoRequest, 10_000)
+        parse_request(request, REQUEST_TYPE, 10_000)
     response = RpcResponse(1, body=body, compress_type=GZIP)
     with pytest.raises(BadResponseError, match="larger than max_body_size=10000"):
-        parse_response(response, pb.EchoResponse, 10_000)
+        parse_response(response, RESPONSE_TYPE, 10_000)
 
 
 def test_body_that_is_not_compressed_is_limited_by_the_protocol_alone() -> None:
     request = RpcRequest(1, "s", "m", REQUEST.SerializeToString())
-    assert parse_request(request, pb.EchoRequest, 1) == REQUEST
+    assert parse_request(request, REQUEST_TYPE, 1) == REQUEST
 
 
 def test_checksum_is_of_the_compressed_body() -> None:
     controller = Controller()
     controller.request_compress_type = CompressType.GZIP
     controller.request_checksum_type = ChecksumType.CRC32C
-    body = serialize_request(REQUEST, pb.EchoRequest, controller)
+    body = serialize_request(REQUEST, REQUEST_TYPE, controller)
     assert isinstance(body, EncodedBody)
     assert body.data == compress(REQUEST.SerializeToString(), GZIP)
     assert body.checksum_value == compute_checksum(ChecksumType.CRC32C, body.data)
@@ -163,12 +164,12 @@ def test_type_that_can_not_be_had(name: str, value: object, text: str) -> None:
     setattr(controller, f"request_{name}", value)
     setattr(controller, f"response_{name}", value)
     with pytest.raises(BadRequestError) as refused:
-        serialize_request(REQUEST, pb.EchoRequest, controller)
+        serialize_request(REQUEST, REQUEST_TYPE, controller)
     start = "Fail to compress request=conformance.EchoRequest, ContentType=pb, "
     assert refused.value.text.startswith(start + text)
     assert refused.value.phase is Phase.QUEUED
     with pytest.raises(BadResponseError) as caught:
-        serialize_response(RESPONSE, pb.EchoResponse, controller)
+        serialize_response(RESPONSE, RESPONSE_TYPE, controller)
     start = "Fail to serialize response=conformance.EchoResponse, ContentType=pb, "
     assert caught.value.text.startswith(start + text)
 
@@ -184,7 +185,7 @@ def test_type_that_can_not_be_had(name: str, value: object, text: str) -> None:
 def test_number_that_nobody_knows(name: str, text: str) -> None:
     request = RpcRequest(1, "s", "m", b"", **{name: 99})  # type: ignore[arg-type]
     with pytest.raises(BadRequestError, match=text):
-        parse_request(request, pb.EchoRequest)
+        parse_request(request, REQUEST_TYPE)
 
 
 def test_absent_types_mean_the_plain_ones() -> None:
@@ -195,4 +196,4 @@ def test_absent_types_mean_the_plain_ones() -> None:
         content_type=None,
         checksum_type=None,
     )
-    assert parse_response(response, pb.EchoResponse) == RESPONSE
+    assert parse_response(response, RESPONSE_TYPE) == RESPONSE

@@ -6,6 +6,8 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import ErrorCode
+from pybrpc.protocols.baidu_std.usual_frames import pack_usual_response
+from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc import controller as controller_module
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
@@ -139,3 +141,12 @@ def test_repr_says_how_the_call_ended(change: object, expected: str) -> None:
 def test_names_that_it_does_not_have_are_refused() -> None:
     with pytest.raises(AttributeError):
         Controller().time_out = 5  # type: ignore[attr-defined]
+
+
+def test_what_a_plain_response_is_packed_with_is_what_the_short_way_takes() -> None:
+    controller = Controller()
+    response = RpcResponse(7)
+    response.compress_type = controller.response_compress_type
+    response.checksum_type = controller.response_checksum_type
+    response.checksum_value = controller._checksum_value
+    assert pack_usual_response(response) is not None

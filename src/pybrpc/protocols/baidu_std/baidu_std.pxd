@@ -1,9 +1,11 @@
 cimport cython
 from pybrpc.iobuf.iobuf cimport IOBuf
 from pybrpc.protocols.baidu_std.usual_frames cimport (
+    cut_usual,
     pack_usual_request,
     pack_usual_response,
-    read_usual,
+    usual_request,
+    usual_response,
 )
 from pybrpc.protocols.message cimport RpcRequest, RpcResponse
 
@@ -18,7 +20,13 @@ cdef class BaiduStd:
     @cython.locals(frame=bytes)
     cpdef IOBuf pack_request(self, RpcRequest request)
     @cython.locals(frame=bytes)
+    cpdef IOBuf pack_plain_request(
+        self, object correlation_id, object service, object method, object timeout_ms, object body
+    )
+    @cython.locals(frame=bytes)
     cpdef IOBuf pack_response(self, RpcResponse response)
+    @cython.locals(frame=bytes)
+    cpdef IOBuf pack_plain_response(self, object correlation_id, object body)
 
 
 @cython.locals(payload_start=Py_ssize_t, body_end=Py_ssize_t)

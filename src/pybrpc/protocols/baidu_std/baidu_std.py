@@ -21,9 +21,11 @@ from pybrpc.protocols.baidu_std.frame import (
     unpack_header,
 )
 from pybrpc.protocols.baidu_std.usual_frames import (
+    cut_usual,
     pack_usual_request,
     pack_usual_response,
-    read_usual,
+    usual_request,
+    usual_response,
 )
 from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, Broken, ParseLimits, ParseOutcome
@@ -73,6 +75,10 @@ class BaiduStd:
         return "baidu_std"
 
     def parse(self, buffer: IOBuf, limits: ParseLimits) -> ParseOutcome:
+        if _IS_COMPILED:
+            usual = cut_usual(buffer, limits)
+            if usual is not None:
+                return usual
         start = buffer.peek(HEADER_SIZE)
         if len(start) < _HEADER_SIZE:
             return NEED_MORE if may_be_header(start) else NOT_MINE
@@ -119,6 +125,19 @@ class BaiduStd:
         except (ValueError, TypeError, AttributeError) as error:
             raise BadRequestError(f"Fail to pack request: {error}") from error
 
+    def pack_plain_request(
+        self, correlation_id: int, service: str, method: str, timeout_ms: int | None, body: bytes
+    ) -> IOBuf:
+        if _IS_COMPILED:
+            try:
+                frame = usual_request(correlation_id, service, method, timeout_ms, body)
+            except (ValueError, TypeError) as error:
+                raise BadRequestError(f"Fail to pack request: {error}") from error
+            if frame is not None:
+                return IOBuf(frame)
+        request = RpcRequest(correlation_id, service, method, body, timeout_ms=timeout_ms)
+        return self.pack_request(request)
+
     def pack_response(self, response: RpcResponse) -> IOBuf:
         try:
             if _IS_COMPILED:
@@ -130,14 +149,17 @@ class BaiduStd:
         except (ValueError, TypeError, AttributeError) as error:
             raise BadResponseError(f"Fail to pack response: {error}") from error
 
+    def pack_plain_response(self, correlation_id: int, body: bytes) -> IOBuf:
+        if _IS_COMPILED:
+            frame = usual_response(correlation_id, body)
+            if frame is not None:
+                return IOBuf(frame)
+        return self.pack_response(RpcResponse(correlation_id, body=body))
+
 
 def _parse_small(buffer: IOBuf, body_size: int, meta_size: int) -> ParseOutcome:
     frame = buffer.cut_contiguous(_HEADER_SIZE + body_size)
     payload_start = _HEADER_SIZE + meta_size
-    if _IS_COMPILED and type(frame) is bytes:
-        usual = read_usual(frame, payload_start)
-        if usual is not None:
-            return usual
     meta = decode_meta(frame[HEADER_SIZE:payload_start])
     attachment_size: int = meta.attachment_size
     if not attachment_size:

@@ -1,4 +1,5 @@
 cimport cython
+from pybrpc.iobuf.iobuf cimport IOBuf
 from pybrpc.protocols.baidu_std.meta_codec cimport (
     decode_meta,
     encode_request_meta,
@@ -10,16 +11,37 @@ from pybrpc.protocols.message cimport RpcRequest, RpcResponse
 cdef Py_ssize_t _SMALL_BODY
 cdef Py_ssize_t _ROOM
 cdef Py_ssize_t _META_START
+cdef Py_ssize_t _HEADER_SIZE
+cdef Py_ssize_t _SMALL_FRAME
+cdef int _P
+cdef int _R
+cdef int _C
 cdef dict _templates
 cdef dict _requests
 cdef bytes _SUCCESS
+cdef bytearray _DRAFT
+cdef bint _IS_COMPILED
 
 
-@cython.locals(body=object, template=bytes)
 cpdef bytes pack_usual_request(RpcRequest request)
+@cython.locals(template=bytes)
+cpdef bytes usual_request(
+    object correlation_id, object service, object method, object timeout_ms, object body
+)
 cpdef bytes pack_usual_response(RpcResponse response)
+cpdef bytes usual_response(object correlation_id, object body)
 @cython.locals(
-    at=Py_ssize_t,
+    blocks=list,
+    block=bytes,
+    data="const unsigned char *",
+    start=Py_ssize_t,
+    room=Py_ssize_t,
+    body_size=Py_ssize_t,
+    meta_size=Py_ssize_t,
+)
+cpdef object cut_usual(IOBuf buffer, object limits)
+@cython.locals(
+    data="const unsigned char *",
     tag=int,
     value=cython.ulonglong,
     shift=int,
@@ -32,11 +54,17 @@ cpdef bytes pack_usual_response(RpcResponse response)
     asked=RpcRequest,
     answer=RpcResponse,
 )
-cpdef object read_usual(bytes frame, Py_ssize_t meta_end)
-cdef bytes _new_template(RpcRequest request)
+cdef object _read(bytes block, Py_ssize_t at, Py_ssize_t meta_end, Py_ssize_t end)
+cdef bytes _new_template(object service, object method, object timeout_ms)
 cdef bytes _template_of(bytes meta)
-@cython.locals(frame=bytearray, at=Py_ssize_t, number=cython.ulonglong)
-cdef bytes _fill(bytes template, object correlation_id, bytes body)
-cdef int _put_size(bytearray frame, Py_ssize_t at, Py_ssize_t size) except -1
+@cython.locals(
+    draft=bytearray,
+    source="const unsigned char *",
+    frame="unsigned char *",
+    at=Py_ssize_t,
+    size=Py_ssize_t,
+    number=cython.ulonglong,
+)
+cdef bytes _fill(bytes template, object correlation_id, object body)
 @cython.locals(asked=RpcRequest)
 cdef tuple _new_request(bytes field)

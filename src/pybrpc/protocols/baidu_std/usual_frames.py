@@ -12,7 +12,10 @@ code only.
 
 from __future__ import annotations
 
+from pybrpc.base.implementation import __impl__
 from pybrpc.errors import ProtocolError
+from pybrpc.iobuf import BytesLike
+from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.baidu_std.frame import HEADER_SIZE, MAGIC
 from pybrpc.protocols.baidu_std.meta_codec import (
     decode_meta,
@@ -21,6 +24,7 @@ from pybrpc.protocols.baidu_std.meta_codec import (
     request_of,
 )
 from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.protocol import ParseLimits
 
 MOST_KEPT = 512
 LONGEST_KEPT = 512
@@ -29,9 +33,19 @@ more names and timeouts than that."""
 
 _SMALL_BODY = 4096
 _ROOM = 16
-"""What a template ends with: room for a varint, and for the fields of the checksum and the like."""
+"""What follows a template: a varint, and the fields of the checksum and the like."""
 
-_META_START = HEADER_SIZE
+_IS_COMPILED = __impl__ == "compiled"
+
+_DRAFT = bytearray(HEADER_SIZE + 512 + 16)
+"""Where compiled code puts a frame together. It has the GIL from the first byte to the last, so one
+is enough for all threads."""
+
+_SMALL_FRAME = 4096
+"""Of a longer one, header not counted, the body is rather shared than copied."""
+
+_HEADER_SIZE = _META_START = HEADER_SIZE
+_P, _R, _P, _C = MAGIC
 _ZERO = 0
 _HIGHEST_ID = 2**63 - 1
 _NO_ID_AND_TAIL = b"\0\x50\0\x58\0\x62\0"
@@ -46,11 +60,8 @@ def pack_usual_request(request: RpcRequest) -> bytes | None:
 
     ValueError or TypeError, as by `encode_request_meta`, for names that can't be written.
     """
-    body, timeout_ms = request.body, request.timeout_ms
     if (
-        type(body) is not bytes
-        or len(body) > _SMALL_BODY
-        or request.attachment is not None
+        request.attachment is not None
         or request.log_id is not None
         or request.request_id is not None
         or request.trace_id is not None
@@ -64,25 +75,32 @@ def pack_usual_request(request: RpcRequest) -> bytes | None:
         or request.checksum_value != b""
         or request.checksum_with_attachment is not None
         or request.stream_settings is not None
-        # Equal keys must mean equal bytes; 1.0 and True are equal to 1.
-        or (timeout_ms is not None and type(timeout_ms) is not int)
     ):
         return None
-    template = _templates.get((request.service, request.method, timeout_ms))
+    return usual_request(
+        request.correlation_id, request.service, request.method, request.timeout_ms, request.body
+    )
+
+
+def usual_request(
+    correlation_id: int, service: str, method: str, timeout_ms: int | None, body: BytesLike
+) -> bytes | None:
+    """The frame of a request that has nothing else; as `pack_usual_request`."""
+    # Equal keys must mean equal bytes; 1.0 and True are equal to 1.
+    if timeout_ms is not None and type(timeout_ms) is not int:
+        return None
+    template = _templates.get((service, method, timeout_ms))
     if template is None:
-        template = _new_template(request)
+        template = _new_template(service, method, timeout_ms)
         if template is None:
             return None
-    return _fill(template, request.correlation_id, body)
+    return _fill(template, correlation_id, body)
 
 
 def pack_usual_response(response: RpcResponse) -> bytes | None:
     """The frame of `response`; `None` if it is not a usual one."""
-    body = response.body
     if (
-        type(body) is not bytes
-        or len(body) > _SMALL_BODY
-        or response.error_code is not _ZERO
+        response.error_code is not _ZERO
         or response.error_text
         or response.attachment is not None
         or response.user_fields is not None
@@ -94,18 +112,58 @@ def pack_usual_response(response: RpcResponse) -> bytes | None:
         or response.stream_settings is not None
     ):
         return None
-    return _fill(_SUCCESS, response.correlation_id, body)
+    return usual_response(response.correlation_id, response.body)
 
 
-def read_usual(frame: bytes, meta_end: int) -> RpcRequest | RpcResponse | None:
-    """The message of a whole frame whose meta ends at `meta_end`; `None` if it is not usual."""
-    at = _META_START
+def usual_response(correlation_id: int, body: BytesLike) -> bytes | None:
+    """The frame of a response that has nothing else; `None` if it is not a usual one."""
+    return _fill(_SUCCESS, correlation_id, body)
+
+
+def cut_usual(buffer: IOBuf, limits: ParseLimits) -> RpcRequest | RpcResponse | None:
+    """Cut the message at the front, if it is usual, whole, and in one block; else `None`."""
+    blocks = buffer._blocks
+    if not blocks or type(blocks[0]) is not bytes:
+        return None
+    data = block = blocks[0]
+    start = buffer._start
+    room = len(block) - start - _HEADER_SIZE
+    if (
+        room < 0
+        or data[start] != _P
+        or data[start + 1] != _R
+        or data[start + 2] != _P
+        or data[start + 3] != _C
+    ):
+        return None
+    # Sizes with a bit above the 16th are over the limit of here anyway.
+    body_size = data[start + 6] << 8 | data[start + 7]
+    meta_size = data[start + 10] << 8 | data[start + 11]
+    if (
+        data[start + 4] | data[start + 5] | data[start + 8] | data[start + 9]
+        or body_size > _SMALL_FRAME
+        or meta_size > body_size
+        or body_size > room
+        or body_size > limits.max_body_size
+        or meta_size > limits.max_meta_size
+    ):
+        return None
+    start += _HEADER_SIZE
+    message = _read(block, start, start + meta_size, start + body_size)
+    if message is not None:
+        buffer.pop_front(_HEADER_SIZE + body_size)
+    return message
+
+
+def _read(block: bytes, at: int, meta_end: int, end: int) -> RpcRequest | RpcResponse | None:
+    """The message whose meta is block[at:meta_end] and whose body is block[meta_end:end]."""
+    data = block
     correlation_id = 0
     compress_type = content_type = checksum_type = -1
     has_value = False
     request: tuple[str, str, int | None] | None = None
     while at + 1 < meta_end:
-        tag, value = frame[at], frame[at + 1]
+        tag, value = data[at], data[at + 1]
         at += 2
         if tag == 0x20:
             correlation_id = value & 0x7F
@@ -114,7 +172,7 @@ def read_usual(frame: bytes, meta_end: int) -> RpcRequest | RpcResponse | None:
                 shift += 7
                 if at >= meta_end or shift > 56:
                     return None
-                value = frame[at]
+                value = data[at]
                 at += 1
                 correlation_id |= (value & 0x7F) << shift
         elif value >= 0x80:
@@ -122,14 +180,14 @@ def read_usual(frame: bytes, meta_end: int) -> RpcRequest | RpcResponse | None:
         elif tag == 0x0A:
             if request is not None or at + value > meta_end:
                 return None
-            request = _requests.get(frame[at : at + value])
+            request = _requests.get(data[at : at + value])
             if request is None:
-                request = _new_request(frame[at - 2 : at + value])
+                request = _new_request(data[at - 2 : at + value])
                 if request is None:
                     return None
             at += value
         elif tag == 0x12:
-            if value == 2 and at + 2 <= meta_end and frame[at] == 0x08 and frame[at + 1] == 0:
+            if value == 2 and at + 2 <= meta_end and data[at] == 0x08 and data[at + 1] == 0:
                 at += 2
             elif value:
                 return None
@@ -146,14 +204,14 @@ def read_usual(frame: bytes, meta_end: int) -> RpcRequest | RpcResponse | None:
     if at != meta_end:
         return None
     if request is not None:
-        asked = RpcRequest(correlation_id, request[0], request[1], frame[meta_end:])
+        asked = RpcRequest(correlation_id, request[0], request[1], data[meta_end:end])
         asked.timeout_ms = request[2]
         asked.compress_type = None if compress_type < 0 else compress_type
         asked.content_type = None if content_type < 0 else content_type
         asked.checksum_type = None if checksum_type < 0 else checksum_type
         asked.checksum_value = b"" if has_value else None
         return asked
-    answer = RpcResponse(correlation_id, 0, "", frame[meta_end:])
+    answer = RpcResponse(correlation_id, 0, "", data[meta_end:end])
     answer.compress_type = None if compress_type < 0 else compress_type
     answer.content_type = None if content_type < 0 else content_type
     answer.checksum_type = None if checksum_type < 0 else checksum_type
@@ -161,51 +219,59 @@ def read_usual(frame: bytes, meta_end: int) -> RpcRequest | RpcResponse | None:
     return answer
 
 
-def _new_template(request: RpcRequest) -> bytes | None:
-    """The frame of any request that is like this one, without its correlation id and body."""
-    alike = RpcRequest(0, request.service, request.method, timeout_ms=request.timeout_ms)
+def _new_template(service: str, method: str, timeout_ms: int | None) -> bytes | None:
+    """The frame of any such request, without its correlation id and body."""
+    alike = RpcRequest(0, service, method, timeout_ms=timeout_ms)
     template = _template_of(encode_request_meta(alike, 0))
     if len(template) > LONGEST_KEPT:
         return None
     if len(_templates) >= MOST_KEPT:
         _templates.clear()
-    _templates[request.service, request.method, request.timeout_ms] = template
+    _templates[service, method, timeout_ms] = template
     return template
 
 
 def _template_of(meta: bytes) -> bytes:
     assert meta.endswith(_NO_ID_AND_TAIL)
-    return MAGIC + bytes(8) + meta[: -len(_NO_ID_AND_TAIL)] + bytes(_ROOM)
+    return MAGIC + bytes(8) + meta[: -len(_NO_ID_AND_TAIL)]
 
 
 _SUCCESS = _template_of(encode_response_meta(RpcResponse(0), 0))
 
 
-def _fill(template: bytes, correlation_id: int, body: bytes) -> bytes | None:
-    if type(correlation_id) is not int or not 0 <= correlation_id <= _HIGHEST_ID:
+def _fill(template: bytes, correlation_id: int, body: BytesLike) -> bytes | None:
+    if (
+        type(body) is not bytes
+        or len(body) > _SMALL_BODY
+        or type(correlation_id) is not int
+        or not 0 <= correlation_id <= _HIGHEST_ID
+    ):
         return None
     number = correlation_id
-    frame = bytearray(template)
-    at = len(template) - _ROOM
+    size = len(template)
+    draft = _DRAFT if _IS_COMPILED else bytearray(size + _ROOM)
+    source, frame = template, draft
+    at = 0
+    while at < size:
+        frame[at] = source[at]
+        at += 1
     while number > 0x7F:
         frame[at] = number & 0x7F | 0x80
         number >>= 7
         at += 1
     frame[at] = number
     frame[at + 1] = 0x50
+    frame[at + 2] = 0
     frame[at + 3] = 0x58
+    frame[at + 4] = 0
     frame[at + 5] = 0x62
+    frame[at + 6] = 0
     at += 7
-    _put_size(frame, 4, at - _META_START + len(body))
-    _put_size(frame, 8, at - _META_START)
-    del frame[at:]
-    return b"".join((frame, body))
-
-
-def _put_size(frame: bytearray, at: int, size: int) -> None:
-    """A size of the header; none is over 64 KiB here."""
-    frame[at + 2] = size >> 8
-    frame[at + 3] = size & 0xFF
+    size = at - _META_START
+    frame[10], frame[11] = size >> 8, size & 0xFF
+    size += len(body)
+    frame[6], frame[7] = size >> 8, size & 0xFF
+    return b"".join((frame[:at], body))
 
 
 def _new_request(field: bytes) -> tuple[str, str, int | None] | None:
