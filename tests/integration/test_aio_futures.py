@@ -17,6 +17,7 @@ from tests.peers.loops import RUNS
 from tests.protos import conformance_pb2 as pb
 
 pytestmark = pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+SLOW_MS = 500
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -59,7 +60,7 @@ def test_many_ways_to_wait_for_several(run: Run) -> None:
 def test_first_of_two(run: Run) -> None:
     async def first_of_two() -> None:
         async with stub() as echo:
-            quick, slow = echo.Echo(echo_request()), echo.Echo(echo_request(sleep_ms=20_000))
+            quick, slow = echo.Echo(echo_request()), echo.Echo(echo_request(sleep_ms=SLOW_MS))
             done, pending = await asyncio.wait([quick, slow], return_when=asyncio.FIRST_COMPLETED)
             assert (done, pending) == ({quick}, {slow})
             slow.cancel()
@@ -72,13 +73,13 @@ def test_first_of_two(run: Run) -> None:
 def test_a_timeout_of_the_task_ends_the_call(run: Run) -> None:
     async def time_out() -> None:
         async with stub() as echo:
-            call = echo.Echo(echo_request(sleep_ms=20_000))
+            call = echo.Echo(echo_request(sleep_ms=SLOW_MS))
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(call, 0.01)
             assert call.cancelled()
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.01):
-                    await echo.Echo(echo_request(sleep_ms=20_000))
+                    await echo.Echo(echo_request(sleep_ms=SLOW_MS))
             assert (await asyncio.wait_for(echo.Echo(echo_request("on")), 30)).message == "on"
 
     run(time_out())
@@ -98,15 +99,18 @@ def test_a_shield_keeps_the_call_alive(run: Run) -> None:
 def test_a_group_of_tasks_cancels_the_calls_of_the_others(run: Run) -> None:
     async def grouped() -> None:
         async with stub() as echo:
-            calls = [echo.Echo(echo_request("refuse")), echo.Echo(echo_request(sleep_ms=20_000))]
+            calls = [echo.Echo(echo_request("refuse")), echo.Echo(echo_request(sleep_ms=SLOW_MS))]
 
             async def wait(call: Any) -> Any:
                 return await call
 
-            with pytest.raises(ExceptionGroup) as raised:
+            async def wait_for_all() -> None:
                 async with asyncio.TaskGroup() as group:
                     for call in calls:
                         group.create_task(wait(call))
+
+            with pytest.raises(ExceptionGroup) as raised:
+                await wait_for_all()
             assert raised.group_contains(NoMethodError)
             assert calls[1].cancelled()
 
@@ -121,7 +125,7 @@ def test_an_error_may_be_asked_for_more_than_once(run: Run) -> None:
                 with pytest.raises(NoMethodError, match="refused"):
                     await call
             assert isinstance(call.exception(), NoMethodError)
-            late = echo.Echo(echo_request(sleep_ms=20_000), timeout=0.01)
+            late = echo.Echo(echo_request(sleep_ms=SLOW_MS), timeout=0.01)
             found = await asyncio.gather(late, return_exceptions=True)
             assert isinstance(found[0], RpcTimeoutError)
 
