@@ -62,6 +62,7 @@ HOT_MODULES = (
     "pybrpc.transport.epoll_dispatcher",
     "pybrpc.transport.message_cutter",
     "pybrpc.transport.pending_writes",
+    "pybrpc.transport.process_backlog",
     "pybrpc.transport.reader",
     "pybrpc.transport.socket",
     "pybrpc.transport.wake_chain",

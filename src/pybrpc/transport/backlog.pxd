@@ -1,5 +1,6 @@
 cimport cython
 from pybrpc.base.gil_atomic cimport GilAtomicCounter
+from pybrpc.transport.process_backlog cimport ProcessBacklog
 
 cdef long long _REQUEST
 cdef long long _BYTES
@@ -17,7 +18,7 @@ cdef class Backlog:
     cdef public bint is_crowded
     cdef readonly long long low_water
     cdef readonly long long most_requests
-    cdef readonly object process
+    cdef readonly ProcessBacklog process
 
     @cython.locals(counted="long long")
     cpdef bint try_add(self, long long size, bint ignore_limit) except -1
@@ -28,6 +29,8 @@ cdef class Backlog:
 
     @cython.locals(held="long long")
     cdef bint _look(self, long long counted, long long size, bint ignore_limit) except -1
+    @cython.locals(process=ProcessBacklog)
+    cdef bint _is_process_over(self) except -1
     cdef bint _is_over(self, long long held) except -1
     @cython.locals(held="long long")
     cdef _clear_if_low(self, long long counted)

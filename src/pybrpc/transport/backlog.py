@@ -104,7 +104,7 @@ class Backlog:
     @property
     def is_process_full(self) -> bool:
         """Whether all who share a ProcessBacklog hold more than they may together."""
-        return self.process is not None and self.process.is_full
+        return self._is_process_over()
 
     @property
     def is_shut_out(self) -> bool:
@@ -146,7 +146,7 @@ class Backlog:
     def _look(self, counted: int, size: int, ignore_limit: bool) -> bool:
         """A request was counted that may be one too many: let it in, or uncount it."""
         held = counted & _BYTES
-        was_full = held >= self._shares_from and self.is_process_full
+        was_full = held >= self._shares_from and self._is_process_over()
         self._share(held - size, held)
         if was_full and not ignore_limit:
             self._was_shut_out = True
@@ -158,14 +158,18 @@ class Backlog:
             self._clear_if_low(self._counted.get())
         return True
 
+    def _is_process_over(self) -> bool:
+        process = self.process
+        return process is not None and process.is_over()
+
     def _is_over(self, held: int) -> bool:
-        return held > self.high_water or (held >= self._shares_from and self.is_process_full)
+        return held > self.high_water or (held >= self._shares_from and self._is_process_over())
 
     def _clear_if_low(self, counted: int) -> None:
         held = counted & _BYTES
         if held > self.low_water or counted // _REQUEST > self.most_requests // 2:
             return
-        if held < self._shares_from or not self.is_process_full:
+        if held < self._shares_from or not self._is_process_over():
             self.is_crowded = False
             self._waiters.wake_all()
 

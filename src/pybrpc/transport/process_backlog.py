@@ -59,7 +59,12 @@ class ProcessBacklog:
     @property
     def is_full(self) -> bool:
         """Whether a socket may not come to hold a chunk or more."""
-        return self._limit_bytes is not None and self.size_bytes > self._limit_bytes
+        return self.is_over()
+
+    def is_over(self) -> bool:
+        """`is_full`, for those who ask with every message."""
+        limit_bytes = self._limit_bytes
+        return limit_bytes is not None and self._chunks.get() * self.chunk_bytes > limit_bytes
 
     @property
     def is_swamped(self) -> bool:

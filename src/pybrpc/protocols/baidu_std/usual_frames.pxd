@@ -17,6 +17,7 @@ cdef int _P
 cdef int _R
 cdef int _C
 cdef dict _templates
+cdef tuple _last
 cdef dict _requests
 cdef bytes _SUCCESS
 cdef bytearray _DRAFT
@@ -24,7 +25,7 @@ cdef bint _IS_COMPILED
 
 
 cpdef bytes pack_usual_request(RpcRequest request)
-@cython.locals(template=bytes)
+@cython.locals(template=bytes, last=tuple)
 cpdef bytes usual_request(
     object correlation_id, object service, object method, object timeout_ms, object body
 )

@@ -52,6 +52,9 @@ _NO_ID_AND_TAIL = b"\0\x50\0\x58\0\x62\0"
 """The end of a usual meta with the correlation id 0."""
 
 _templates: dict[tuple[str, str, int | None], bytes] = {}
+_last: tuple[str | None, str, int | None, bytes] = None, "", None, b""
+"""The template that was used last, and of what."""
+
 _requests: dict[bytes, tuple[str, str, int | None]] = {}
 
 
@@ -89,11 +92,16 @@ def usual_request(
     # Equal keys must mean equal bytes; 1.0 and True are equal to 1.
     if timeout_ms is not None and type(timeout_ms) is not int:
         return None
+    global _last
+    last = _last
+    if service is last[0] and method is last[1] and timeout_ms == last[2]:
+        return _fill(last[3], correlation_id, body)
     template = _templates.get((service, method, timeout_ms))
     if template is None:
         template = _new_template(service, method, timeout_ms)
         if template is None:
             return None
+    _last = service, method, timeout_ms, template
     return _fill(template, correlation_id, body)
 
 
