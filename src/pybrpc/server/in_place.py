@@ -35,7 +35,7 @@ class InPlace:
 
     def will_run(self) -> bool:
         """Whether the queue is seen to after this turn. In a turn."""
-        if len(self._pool.queue) > MOST_TASKS or not self._pool.has_room:
+        if len(self._pool.queue) > MOST_TASKS or not self._pool.has_room():
             return False
         if not self._is_lent:
             self._is_lent = self._dispatcher.lend(self)

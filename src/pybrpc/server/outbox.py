@@ -75,9 +75,11 @@ class Outbox:
         return len(newest) >= LARGE_BYTES or len(self._answers) >= MOST_ANSWERS
 
     def _pop(self) -> Answer | None:
+        if not self._answers:
+            return None
         try:
             return self._answers.popleft()
-        except IndexError:
+        except IndexError:  # somebody else has just taken it
             return None
 
     def _pop_of(self, connection: ServerConnection) -> Answer | None:

@@ -54,11 +54,11 @@ class Worker:
         task, self.task = self.task, None
         queue = self.pool.queue
         outbox = self.outbox
-        while True:
+        while task is not None or queue:
             if task is None:
                 try:
                     task = queue.popleft()
-                except IndexError:
+                except IndexError:  # another worker has just taken it
                     break
             run_task(task, outbox)
             task = None

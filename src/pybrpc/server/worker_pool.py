@@ -40,6 +40,25 @@ class WorkerPool:
     `submit_apart` are called in a turn of the dispatcher, and don't block.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_dispatcher",
+        "_drainer",
+        "_idle",
+        "_in_place",
+        "_is_armed",
+        "_is_closed",
+        "_max_workers",
+        "_spawned",
+        "_step",
+        "_submitted",
+        "_taken",
+        "_woken",
+        "_worker_count",
+        "_workers",
+        "queue",
+    )
+
     def __init__(self, dispatcher: EventDispatcher, max_workers: int = MAX_WORKERS) -> None:
         self.queue: deque[Task] = deque()
         self._dispatcher = dispatcher
@@ -109,7 +128,6 @@ class WorkerPool:
 
     # --- called by InPlace ---
 
-    @property
     def has_room(self) -> bool:
         """Whether one more handler may run."""
         return self._worker_count.get() < self._max_workers

@@ -26,6 +26,7 @@ cdef class DriverSeat:
     cdef readonly WakeChain chain
     cdef public long long driver
 
+    cpdef bint is_attended(self) except -1
     cpdef long long attend(self, long long amount) except? -1
     cpdef bint take(self) except -1
     cpdef leave(self)

@@ -40,8 +40,8 @@ class Waiter:
         self.is_over = False
         self.is_gone = False
         self._seat: DriverSeat | None = None
-        self._turnstile = threading.Lock()
-        self._turnstile.acquire()
+        self._turnstile: threading.Lock | None = None
+        """Made by the first sleep: who drives until it is over needs none."""
 
     def end(self) -> None:
         """It is over. Once, any thread; in a turn the thread is woken by way of the chain."""
@@ -54,11 +54,19 @@ class Waiter:
 
     def wake(self) -> None:
         """As in Sleeper."""
-        self._turnstile.release()
+        turnstile = self._turnstile
+        if turnstile is not None:
+            turnstile.release()
 
     def sleep(self, deadline: float) -> bool:
         """Block until it is over; False if `deadline` came first."""
-        return acquire_until(self._turnstile, deadline)
+        turnstile = self._turnstile
+        if turnstile is None:
+            turnstile = threading.Lock()
+            turnstile.acquire()
+            self._turnstile = turnstile
+        # Looked at after the turnstile stands: who ends it says so and then looks for one.
+        return self.is_over or acquire_until(turnstile, deadline)
 
 
 class DriverSeat:
@@ -92,7 +100,6 @@ class DriverSeat:
 
     # --- any thread ---
 
-    @property
     def is_attended(self) -> bool:
         """Whether something may come that no caller waits for: callers must not drive."""
         return self._attended.get() > 0
@@ -113,7 +120,7 @@ class DriverSeat:
 
     def take(self) -> bool:
         """Sit down, if it is free. Never blocks."""
-        if not self._taken.acquire(blocking=False):
+        if not self._taken.acquire(False):
             return False
         self.driver = get_ident()
         return True
@@ -156,12 +163,12 @@ class DriverSeat:
         if self._turns < TURNS_ALONE:
             return False
         most, self._turns, self._most = self._most, 0, 0
-        return most == 1 and not self.is_attended and not self.is_waited_at
+        return most == 1 and not self.is_attended() and not self.is_waited_at
 
     def nap(self, has_work: bool) -> None:
         """Sleep until roused or for `NAP_S`, unless there is something to do and nobody drives."""
         self._is_napping = True
-        is_needed = has_work or self.is_attended or self.is_waited_at
+        is_needed = has_work or self.is_attended() or self.is_waited_at
         if not is_needed or self._taken.locked():
             self._nap.acquire(timeout=NAP_S)
         self._is_napping = False

@@ -20,6 +20,7 @@ cdef class EpollDispatcher:
     cdef readonly bint _is_sleeping
     cdef readonly bint _is_started
     cdef readonly object _last_posts
+    cdef long long _main_thread
     cdef bint _may_lend
     cdef object _name
     cdef object _poller

@@ -40,15 +40,6 @@ CLOSE_PAUSE_S = 0.001
 _sequence = itertools.count()
 
 
-def may_drive() -> bool:
-    """Whether the calling thread may run turns.
-
-    The main thread may not: a signal handler that raises there, such as Ctrl-C's, would tear a
-    turn apart, and with it the answers of others.
-    """
-    return get_ident() != threading.main_thread().ident
-
-
 class _Timer:
     __slots__ = ("deadline", "function", "sequence")
 
@@ -78,6 +69,7 @@ class EpollDispatcher:
         "_is_sleeping",
         "_is_started",
         "_last_posts",
+        "_main_thread",
         "_may_lend",
         "_name",
         "_poller",
@@ -126,6 +118,7 @@ class EpollDispatcher:
         self._close_token = threading.Lock()
         self._wakers = atomic_counter()
         self._name = name
+        self._main_thread = threading.main_thread().ident
         self._thread: threading.Thread | None = None
         self.turns = 0
 
@@ -273,7 +266,9 @@ class EpollDispatcher:
 
         False if the monotonic clock passed `deadline` first. Not inside a turn.
         """
-        if not may_drive():
+        if get_ident() == self._main_thread:
+            # A signal handler that raises here, such as Ctrl-C's, would tear a turn apart, and with
+            # it the answers of others.
             return self._wait_driven(waiter, deadline)
         seat = self._seat
         if self._relief.aside == get_ident():
@@ -281,11 +276,11 @@ class EpollDispatcher:
         seat.register(waiter)
         try:
             while not waiter.is_over:
-                if not seat.is_attended and not self._is_closing and seat.take():
+                if not seat.is_attended() and not self._is_closing and seat.take():
                     self._drive_for(waiter, deadline)
                 elif not waiter.sleep(deadline):
                     break
-                if time.monotonic() >= deadline:
+                if not waiter.is_over and time.monotonic() >= deadline:
                     break
         finally:
             seat.forget(waiter)
@@ -302,14 +297,14 @@ class EpollDispatcher:
         """In the seat; leaves it at the end."""
         seat = self._seat
         try:
-            while not (waiter.is_over or seat.is_attended or self._is_closing):
+            while not (waiter.is_over or seat.is_attended() or self._is_closing):
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     break
                 self._turn(left_s)
         finally:
             seat.leave()
-            if self._posted or self._is_closing or seat.is_attended or seat.is_waited_at:
+            if self._posted or self._is_closing or seat.is_attended() or seat.is_waited_at:
                 seat.rouse()
 
     def _disturb(self) -> None:
@@ -375,7 +370,7 @@ class EpollDispatcher:
         while turns != self.turns and not self._is_closing:
             turns = self.turns
             self._seat.nap(bool(self._posted or self._is_closing))
-            if self._posted or self._seat.is_attended or self._seat.is_waited_at:
+            if self._posted or self._seat.is_attended() or self._seat.is_waited_at:
                 break
 
     # --- errands ---

@@ -105,7 +105,7 @@ class Relief:
     def come_back(self) -> bool:
         """Drive again; False if another thread does."""
         self.aside = NOBODY
-        return self._token.acquire(blocking=False)
+        return self._token.acquire(False)
 
     # --- any thread ---
 

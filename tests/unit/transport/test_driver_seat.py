@@ -12,7 +12,7 @@ import pytest
 from pybrpc.base.deadline import NEVER
 from pybrpc.testing.step_scheduler import ScheduleFailure, StepScheduler, explore_randomly
 from pybrpc.transport import driver_seat
-from pybrpc.transport.driver_seat import TURNS_ALONE, Waiter
+from pybrpc.transport.driver_seat import NOBODY, TURNS_ALONE, Waiter
 from pybrpc.transport.epoll_dispatcher import EpollDispatcher
 from tests.unit.transport.test_backlog import SteppingCounter
 from tests.unit.transport.tools import WAIT_S, in_threads, run_inside
@@ -173,7 +173,7 @@ def test_callers_that_come_and_go_are_all_served(epoll: EpollDispatcher, seed: i
                 wait_once(epoll, set())
 
     in_threads(4, run)
-    assert not epoll._seat.is_attended
+    assert not epoll._seat.is_attended()
     assert not epoll._seat.is_waited_at
 
 
@@ -235,6 +235,7 @@ class SteppingDispatcher(EpollDispatcher):
         self.asked: list[Waiter] = []
         self.is_woken = False
         self._is_started = True
+        self._main_thread = NOBODY
         seat = self._seat
         seat._taken = SteppingLock(scheduler, "the seat", is_locked=False)
         seat._nap = SteppingLock(scheduler, "the nap", is_locked=True)
@@ -294,7 +295,6 @@ def callers_and_a_thread(scheduler: StepScheduler, kind: type[SteppingDispatcher
 def soon_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The dispatcher's thread gives way as soon as it can; everybody may drive."""
     monkeypatch.setattr(driver_seat, "TURNS_ALONE", 1)
-    monkeypatch.setattr("pybrpc.transport.epoll_dispatcher.may_drive", lambda: True)
 
 
 @pytest.mark.python_only
@@ -310,7 +310,7 @@ class ForgetsWhoWaits(SteppingDispatcher):
     """A mutant: who leaves the seat looks for nobody."""
 
     def _drive_for(self, waiter: Waiter, deadline: float) -> None:
-        while not (waiter.is_over or self._seat.is_attended or self._is_closing):
+        while not (waiter.is_over or self._seat.is_attended() or self._is_closing):
             self._turn(0)
         self._seat.leave()
 
