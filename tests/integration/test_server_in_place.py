@@ -14,7 +14,7 @@ import pytest
 
 import pybrpc
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.service_registry import QUICK_CALLS, SLOW_S
+from pybrpc.server.service_registry import FEWEST_PROOFS, SLOW_S
 from pybrpc.transport import relief
 from pybrpc.transport.runtime import default_runtime
 from tests.peers.echo import ECHO, echo_request
@@ -87,7 +87,7 @@ def test_a_handler_that_was_slow_runs_in_workers_until_it_was_fast_for_long() ->
         call_in_place(peer, handler.places)
         handler.places.clear()
         call_in_place(peer, handler.places)
-        assert len(handler.places) > QUICK_CALLS
+        assert len(handler.places) > FEWEST_PROOFS
 
 
 def test_a_handler_that_waits_holds_up_nobody() -> None:

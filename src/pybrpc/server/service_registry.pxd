@@ -4,6 +4,8 @@ from pybrpc.rpc.message_type cimport MessageType
 
 @cython.final
 cdef class MethodEntry:
+    cdef Py_ssize_t _fast_calls
+    cdef Py_ssize_t _proofs
     cdef readonly object full_name
     cdef readonly object handler
     cdef readonly bint is_async
@@ -19,6 +21,7 @@ cdef class MethodEntry:
     cpdef bint is_quick(self) except -1
     cpdef note_slow(self)
     cpdef note_duration(self, double seconds)
+    cdef _note_fast(self)
 
 
 @cython.final

@@ -16,8 +16,10 @@ Handler = Callable[..., Any]
 SLOW_S = 0.001
 """Mean seconds from which on a handler counts as slow."""
 
-QUICK_CALLS = 256
-"""After so many calls that took less than SLOW_S each, a handler counts as quick again."""
+FEWEST_PROOFS, MOST_PROOFS = 8, 256
+"""After so many calls that took less than SLOW_S each, a handler counts as quick again: few after a
+slow one that came alone, as when another process had the processor, more each time that one
+comes soon again."""
 
 _WEIGHT = 0.125
 _COUNTED_S = 4 * SLOW_S
@@ -29,6 +31,8 @@ class MethodEntry:
     """One method that is served, how long its handler takes, and how many may run at once."""
 
     __slots__ = (
+        "_fast_calls",
+        "_proofs",
         "full_name",
         "handler",
         "is_async",
@@ -54,6 +58,10 @@ class MethodEntry:
         race does no harm."""
         self.quick_after = 0
         """Calls until it may be run by the thread that reads; written like `mean_s`."""
+        self._proofs = FEWEST_PROOFS
+        """What that will be after the next slow call."""
+        self._fast_calls = 0
+        """Since it counts as quick."""
         self.max_concurrency = 0
         """Requests of this method that may run at once; 0: no limit of its own."""
         self.running: set[object] = set()
@@ -70,16 +78,26 @@ class MethodEntry:
         return self.quick_after == 0
 
     def note_slow(self) -> None:
-        self.quick_after = QUICK_CALLS
+        self.quick_after = self._proofs
+        self._proofs = min(2 * self._proofs, MOST_PROOFS)
+        self._fast_calls = 0
 
     def note_duration(self, seconds: float) -> None:
         if seconds > SLOW_S:
             self.note_slow()
         elif self.quick_after > 0:
             self.quick_after -= 1
+        elif self._proofs > FEWEST_PROOFS:
+            self._note_fast()
         if seconds > _COUNTED_S:
             seconds = _COUNTED_S
         self.mean_s += (seconds - self.mean_s) * _WEIGHT
+
+    def _note_fast(self) -> None:
+        self._fast_calls += 1
+        if self._fast_calls >= MOST_PROOFS:
+            self._fast_calls = 0
+            self._proofs //= 2
 
     def __repr__(self) -> str:
         kind = "async" if self.is_async else "sync"

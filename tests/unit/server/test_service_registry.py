@@ -7,7 +7,13 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.errors import NoMethodError, NoServiceError, ServerStateError
-from pybrpc.server.service_registry import QUICK_CALLS, SLOW_S, MethodEntry, ServiceRegistry
+from pybrpc.server.service_registry import (
+    FEWEST_PROOFS,
+    MOST_PROOFS,
+    SLOW_S,
+    MethodEntry,
+    ServiceRegistry,
+)
 from tests.unit.server.raw_peer import SERVICE
 
 
@@ -142,14 +148,40 @@ def test_handler_that_was_slow_becomes_fast_again() -> None:
     assert entry.mean_s < SLOW_S
 
 
+def fast_calls_until_quick(entry: MethodEntry) -> int:
+    calls = 0
+    while not entry.is_quick():
+        entry.note_duration(0.0)
+        calls += 1
+    return calls
+
+
 def test_one_slow_call_makes_a_handler_unfit_for_the_thread_that_reads() -> None:
     entry = entry_of(filled(), "EchoService", "Echo")
     assert entry.is_quick()
     entry.note_duration(2 * SLOW_S)
-    for _ in range(QUICK_CALLS):
-        assert not entry.is_quick()
+    assert fast_calls_until_quick(entry) == FEWEST_PROOFS
+
+
+def test_slow_calls_that_come_again_and_again_need_more_proof_each_time() -> None:
+    entry = entry_of(filled(), "EchoService", "Echo")
+    needed = []
+    for _ in range(8):
+        entry.note_duration(2 * SLOW_S)
+        needed.append(fast_calls_until_quick(entry))
+    assert needed == [8, 16, 32, 64, 128, 256, 256, 256]
+    assert needed[-1] == MOST_PROOFS
+
+
+def test_what_was_slow_and_is_fast_for_long_is_forgiven() -> None:
+    entry = entry_of(filled(), "EchoService", "Echo")
+    for _ in range(8):
+        entry.note_slow()
+    assert fast_calls_until_quick(entry) == MOST_PROOFS
+    for _ in range(10 * MOST_PROOFS):
         entry.note_duration(0.0)
-    assert entry.is_quick()
+    entry.note_slow()
+    assert fast_calls_until_quick(entry) == FEWEST_PROOFS
 
 
 def test_removed_service_is_not_found_any_more() -> None:
