@@ -107,9 +107,11 @@ class MethodEntry:
 class ServiceRegistry:
     """Services by name. Changed only while no server runs with it, so it needs no lock."""
 
-    __slots__ = ("_entries", "_services")
+    __slots__ = ("_entries", "_last", "_services")
 
     def __init__(self) -> None:
+        self._last: tuple[str | None, str, MethodEntry | None] = None, "", None
+        """What was asked for last: usual frames give the same strings again."""
         self._services: dict[str, str] = {}
         # By (service, method); a service is found by its full and by its short name.
         self._entries: dict[tuple[str, str], MethodEntry] = {}
@@ -125,6 +127,7 @@ class ServiceRegistry:
         self._check_names(service, methods)
         handlers = _handlers_of(service, methods, impl)
         self._services[service.name] = service.full_name
+        self._last = None, "", None
         for method, handler in zip(methods, handlers, strict=True):
             entry = MethodEntry(method, handler)
             self._entries[service.full_name, method.name] = entry
@@ -135,6 +138,7 @@ class ServiceRegistry:
         if self._services.get(service.name) != service.full_name:
             raise ServerStateError(f"service {service.full_name} was not added")
         del self._services[service.name]
+        self._last = None, "", None
         for method in methods_of(service):
             del self._entries[service.full_name, method.name]
             del self._entries[service.name, method.name]
@@ -150,7 +154,12 @@ class ServiceRegistry:
 
     def get(self, service_name: str, method_name: str) -> MethodEntry | None:
         """The entry of a method, by the full or the short name of its service."""
-        return self._entries.get((service_name, method_name))
+        last = self._last
+        if service_name is last[0] and method_name is last[1]:
+            return last[2]
+        entry = self._entries.get((service_name, method_name))
+        self._last = service_name, method_name, entry
+        return entry
 
     def why_not(self, service_name: str, method_name: str) -> NoServiceError | NoMethodError:
         """What to answer when `get` gave `None`: the code and text of C++ bRPC."""
