@@ -1,0 +1,180 @@
+"""The worker's end of what connects it with its supervisor: what it tells, and what it obeys."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pybrpc.server import ServerStatistics
+from pybrpc.server.workers import supervisor_link
+from pybrpc.server.workers.supervisor_link import EXIT_S, SupervisorLink
+from pybrpc.server.workers.worker_report import WorkerReport
+
+GRACE_S = 7.0
+WAIT_S = 30.0
+
+
+class PlayedServer:
+    """Keeps the graces that it is told to stop with."""
+
+    is_running = True
+    is_stopping = False
+
+    def __init__(self) -> None:
+        self.stops: queue.SimpleQueue[float | None] = queue.SimpleQueue()
+
+    def stop(self, grace_s: float | None) -> None:
+        self.is_stopping = True
+        self.stops.put(grace_s)
+
+    def statistics(self) -> ServerStatistics:
+        return ServerStatistics(requests=3)
+
+    def wait_stopped_with(self) -> float | None:
+        return self.stops.get(timeout=WAIT_S)
+
+
+class Stage:
+    """A link, the supervisor's end of it, and what the process would have been done to."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, grace_s: float | None = GRACE_S) -> None:
+        self.supervisor, self._control = socket.socketpair()
+        self.supervisor.settimeout(WAIT_S)
+        self._lines = self.supervisor.makefile("rb")
+        self.done: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
+        patch.setattr(supervisor_link, "REPORT_S", WAIT_S)
+        patch.setattr(os, "kill", lambda pid, number: self.done.put(("signal", number)))
+        patch.setattr(os, "_exit", lambda status: self.done.put(("exit", status)))
+        patch.setattr(supervisor_link, "time", self)
+        self.server = PlayedServer()
+        self.link = SupervisorLink(self._control, grace_s)
+
+    def sleep(self, seconds: float) -> None:
+        """As of the module `time`."""
+        self.done.put(("sleep", seconds))
+
+    def read_report(self) -> WorkerReport:
+        return WorkerReport.from_line(self._lines.readline())
+
+    def close(self) -> None:
+        self.link.finish()
+        self.link.leave()
+        for thread in threading.enumerate():
+            if thread.name == "pybrpc-supervisor-link":
+                thread.join(WAIT_S)
+        self.end_stream()
+        for sock in (self._control, self.link._woken, self.link._wake):
+            sock.close()
+
+    def end_stream(self) -> None:
+        self._lines.close()
+        self.supervisor.close()
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    made = Stage(monkeypatch)
+    yield made
+    made.close()
+
+
+def test_who_serves_says_so_with_what_it_has_counted(stage: Stage) -> None:
+    stage.link.serve(stage.server)
+    assert stage.read_report() == WorkerReport(True, statistics=ServerStatistics(requests=3))
+
+
+def test_who_can_not_serve_says_why(stage: Stage) -> None:
+    stage.link.fail(ModuleNotFoundError("No module named 'app'"))
+    assert stage.read_report().failure == "ModuleNotFoundError: No module named 'app'"
+
+
+def test_reports_come_without_being_asked_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_link, "REPORT_S", 0.001)
+    stage.link.start()
+    assert stage.read_report() == WorkerReport(is_serving=False)
+    stage.link.serve(stage.server)
+    while not stage.read_report().is_serving:
+        pass
+
+
+def test_a_stop_by_somebody_else_is_told_at_once(stage: Stage) -> None:
+    stage.link.serve(stage.server)
+    assert stage.read_report().is_serving
+    stage.link.start()
+    stage.server.stop(None)
+    stage.link.leave()
+    assert not stage.read_report().is_serving
+
+
+@pytest.mark.parametrize(("command", "grace_s"), [(b"stop 2.5\n", 2.5), (b"stop none\n", None)])
+def test_command_stops_the_server(stage: Stage, command: bytes, grace_s: float | None) -> None:
+    stage.link.serve(stage.server)
+    stage.link.start()
+    stage.supervisor.sendall(command)
+    assert stage.server.wait_stopped_with() == grace_s
+
+
+def test_commands_that_come_together_are_all_obeyed(stage: Stage) -> None:
+    stage.link.serve(stage.server)
+    stage.supervisor.sendall(b"stop none\nstop 1.0\n")
+    stage.link.start()
+    assert [stage.server.wait_stopped_with() for _ in range(2)] == [None, 1.0]
+
+
+def test_told_to_stop_before_there_is_a_server(stage: Stage) -> None:
+    """The signal ends an import that blocks; a server that is made all the same stops at once."""
+    stage.link.start()
+    stage.supervisor.sendall(b"stop 5.0\n")
+    assert stage.done.get(timeout=WAIT_S) == ("signal", signal.SIGTERM)
+    stage.link.serve(stage.server)
+    assert stage.server.wait_stopped_with() == 0.0
+
+
+def test_supervisor_that_is_gone_gives_the_grace_and_then_ends_the_process(stage: Stage) -> None:
+    stage.link.serve(stage.server)
+    assert stage.read_report().is_serving
+    stage.link.start()
+    stage.end_stream()
+    assert stage.server.wait_stopped_with() == GRACE_S
+    assert stage.done.get(timeout=WAIT_S) == ("sleep", GRACE_S + EXIT_S)
+    assert stage.done.get(timeout=WAIT_S) == ("exit", 1)
+
+
+def test_supervisor_that_dies_with_reports_unread(stage: Stage) -> None:
+    """Then the stream ends with a reset."""
+    stage.link.serve(stage.server)
+    stage.link.start()
+    stage.end_stream()
+    assert stage.server.wait_stopped_with() == GRACE_S
+    assert stage.done.get(timeout=WAIT_S)[0] == "sleep"
+
+
+def test_without_a_limit_the_process_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, grace_s=None)
+    stage.link.serve(stage.server)
+    stage.link.start()
+    stage.end_stream()
+    assert stage.server.wait_stopped_with() is None
+    stage.close()
+    assert stage.done.empty()
+
+
+def test_what_was_counted_to_the_end_is_told(stage: Stage) -> None:
+    stage.server.is_running = False
+    stage.link.serve(stage.server)
+    stage.link.finish()
+    reports = [stage.read_report() for _ in range(2)]
+    assert reports[-1] == WorkerReport(False, statistics=ServerStatistics(requests=3))
+
+
+def test_report_that_nobody_can_get_is_dropped(stage: Stage) -> None:
+    stage.end_stream()
+    stage.link.finish()

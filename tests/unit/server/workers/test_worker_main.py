@@ -1,0 +1,187 @@
+"""What a worker process does from its start to its end, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pytest
+
+from pybrpc.server import Server
+from pybrpc.server.workers import worker_main
+from pybrpc.server.workers.worker_spec import WorkerSpec
+from tests.peers.supervised import APPS, call
+
+GRACE_S = 7.0
+
+
+class PlayedLink:
+    """A supervisor that has the server stopped as soon as it serves, in the way it is told."""
+
+    def __init__(self, stops_by: int | None = None, question: str = "hello") -> None:
+        self.told: list[str] = []
+        self.answer = ""
+        self._stops_by = stops_by
+        self._question = question
+
+    def start(self) -> None:
+        self.told.append("start")
+
+    def serve(self, server: Server) -> None:
+        self.told.append("serve")
+        self.answer = call(server.endpoint, self._question)
+        if self._stops_by is None:
+            server.stop(0)
+        else:
+            os.kill(os.getpid(), self._stops_by)
+
+    def leave(self) -> None:
+        self.told.append("leave")
+
+    def fail(self, error: BaseException) -> None:
+        self.told.append(f"fail {error!r}")
+
+    def finish(self) -> None:
+        self.told.append("finish")
+
+
+class LoopLink(PlayedLink):
+    """Stops a server that a loop drives, once the loop runs on."""
+
+    def serve(self, server: Server) -> None:
+        self.told.append(f"serve in {type(asyncio.get_running_loop()).__module__}")
+        server.stop(0)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """Bound, as a worker inherits it; it is the server's, which closes it."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    yield sock
+    sock.close()
+
+
+def spec_of(app: str, listener: socket.socket, control_fd: int = 0, **options: str) -> WorkerSpec:
+    return WorkerSpec(0, f"{APPS}:{app}", listener.fileno(), control_fd, GRACE_S, **options)
+
+
+@pytest.mark.parametrize("app", ["make_server", "ready_server"])
+def test_serves_on_the_socket_it_was_given(app: str, listener: socket.socket) -> None:
+    link = PlayedLink(question="pid")
+    worker_main.run(spec_of(app, listener), listener, link)
+    assert (link.told, link.answer) == (["serve"], str(os.getpid()))
+
+
+@pytest.mark.parametrize(("loop", "module"), [("asyncio", "asyncio."), ("uvloop", "uvloop")])
+def test_coroutine_function_serves_in_the_loop_that_was_asked_for(
+    listener: socket.socket, loop: str, module: str
+) -> None:
+    link = LoopLink()
+    worker_main.run(spec_of("make_async_server", listener, loop=loop), listener, link)
+    assert link.told[0].startswith(f"serve in {module}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_it_and_its_supervisor_hears_of_it(
+    listener: socket.socket, number: int
+) -> None:
+    link = PlayedLink(stops_by=number)
+    worker_main.run(spec_of("make_server", listener), listener, link)
+    assert link.told == ["serve", "leave"]
+
+
+def test_second_signal_ends_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    graces: list[float | None] = []
+    server = Server()
+    monkeypatch.setattr(Server, "stop", lambda server, grace: graces.append(grace))
+    spec = WorkerSpec(0, "app:make", 0, 0, GRACE_S)
+    with worker_main.stopped_by_signals(server, spec, PlayedLink()):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert graces == [GRACE_S, 0.0]
+
+
+def test_what_makes_no_server_is_refused(listener: socket.socket) -> None:
+    with pytest.raises(TypeError, match=r"make_no_server must give a pybrpc\.Server, not 'no s"):
+        worker_main.run(spec_of("make_no_server", listener), listener, PlayedLink())
+
+
+class Process:
+    """What `main` finds: its arguments, descriptors of its own, and a link that is played."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, app: str) -> None:
+        self.link = PlayedLink(stops_by=signal.SIGTERM)
+        self.grace_s = 0.0
+        self._sockets: list[socket.socket] = []
+        self._inherited = worker_main.inherited
+        control, self._supervisor = socket.socketpair()
+        bound = socket.socket()
+        bound.bind(("127.0.0.1", 0))
+        spec = WorkerSpec(0, f"{APPS}:{app}", bound.detach(), control.detach(), GRACE_S)
+        patch.setattr(sys, "argv", ["-c", json.dumps(asdict(spec))])
+        patch.setattr(worker_main, "inherited", self._inherit)
+        patch.setattr(worker_main, "SupervisorLink", self._make_link)
+
+    def run(self) -> None:
+        try:
+            worker_main.main()
+        finally:
+            for sock in (*self._sockets, self._supervisor):
+                sock.close()
+
+    def _inherit(self, fd: int) -> socket.socket:
+        """A process that ends need not close what it has."""
+        self._sockets.append(self._inherited(fd))
+        return self._sockets[-1]
+
+    def _make_link(self, control: socket.socket, grace_s: float) -> PlayedLink:
+        self.grace_s = grace_s
+        assert not any(sock.get_inheritable() for sock in self._sockets)
+        return self.link
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Those that `main` takes are given back."""
+    numbers = (signal.SIGHUP, signal.SIGUSR1)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+def test_process_serves_and_tells_what_it_has_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(monkeypatch, "make_server")
+    process.run()
+    assert process.link.told == ["start", "serve", "leave", "finish"]
+    assert process.grace_s == GRACE_S
+
+
+@pytest.mark.usefixtures("signals")
+def test_process_that_can_not_serve_says_why_and_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = Process(monkeypatch, "nothing")
+    with pytest.raises(SystemExit) as caught:
+        process.run()
+    assert caught.value.code == 1
+    assert process.link.told[1].startswith("fail AttributeError(")
+    assert f"worker 0 (pid {os.getpid()}) can't serve" in caplog.text
+
+
+@pytest.mark.usefixtures("signals")
+def test_signals_for_the_supervisor_do_nothing_in_a_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Process(monkeypatch, "make_server").run()
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
