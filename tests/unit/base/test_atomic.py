@@ -47,3 +47,11 @@ def test_counter_counts_what_many_threads_add() -> None:
     for thread in threads:
         thread.join(30)
     assert counter.get() == 5 + 20_000
+
+
+def test_counter_is_set_only_if_it_is_what_was_expected() -> None:
+    counter = atomic_counter()
+    assert counter.get() == 0
+    assert not counter.compare_and_set(1, 7)
+    assert counter.compare_and_set(0, 7)
+    assert counter.decrement_and_get() == 6

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from pybrpc.base.wake_list import WakeList
 
 
@@ -30,3 +32,19 @@ def test_who_comes_while_others_are_woken_is_woken_too() -> None:
     waiters.add(lambda: waiters.add(lambda: called.append("late")))
     waiters.wake_all()
     assert called == ["late"]
+
+
+class EmptiedMeanwhile(list):  # type: ignore[type-arg]
+    """As another thread leaves it that wakes the last one between a look and a `pop`."""
+
+    def pop(self, index: int = -1) -> object:
+        self.clear()
+        return super().pop(index)
+
+
+@pytest.mark.python_only
+def test_two_who_wake_at_once_do_not_fall_over_each_other() -> None:
+    waiters = WakeList()
+    waiters._wakes = EmptiedMeanwhile([lambda: None])
+    waiters.wake_all()
+    assert len(waiters) == 0
