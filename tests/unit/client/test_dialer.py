@@ -16,6 +16,7 @@ from pybrpc.client.single_connections import SingleConnections
 from pybrpc.client.source_settings import SourceSettings
 from pybrpc.errors import ErrorCode, Phase
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.event_dispatcher import DispatcherClosedError
 from tests.peers.echo import ECHO
 from tests.protos import conformance_pb2 as pb
 from tests.unit.client.played_source import Played, step
@@ -237,3 +238,73 @@ def test_last_user_ends_a_check(step: StepDispatcher) -> None:
     assert played.made[1].socket.error is not None
     assert len(played.made) == 2
     assert not is_down(played)
+
+
+# --- what happens in between ---
+
+
+def refuse_timers(step: StepDispatcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a dispatcher that is closed."""
+
+    def call_at(deadline: float, function: Any) -> None:
+        raise DispatcherClosedError("closed")
+
+    monkeypatch.setattr(step, "call_at", call_at)
+
+
+def test_without_a_dispatcher_nothing_is_down_since_nothing_will_dial(
+    step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = make_source(step)
+    refuse_timers(step, monkeypatch)
+    played.go_down()
+    assert not is_down(played)
+
+
+def test_last_user_who_leaves_while_a_dial_is_planned_ends_it(
+    step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = make_source(step)
+    plan = step.call_at
+
+    def leave_and_plan(deadline: float, function: Any) -> Any:
+        if played.source.is_used:
+            played.source.release()
+        return plan(deadline, function)
+
+    monkeypatch.setattr(step, "call_at", leave_and_plan)
+    played.go_down()
+    step.advance(100)
+    assert len(played.made) == 1
+    assert not is_down(played)
+
+
+def test_last_user_who_leaves_while_a_dial_begins_ends_it(
+    step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = make_source(step)
+    played.go_down()
+    make = played.maker.make
+
+    def make_and_leave(timeouts: Any, owner: Any) -> Any:
+        line = make(timeouts, owner)
+        played.source._users.decrement_and_get(1)
+        return line
+
+    monkeypatch.setattr(played.maker, "make", make_and_leave)
+    step.advance(1)
+    assert played.made[1].socket.error is not None
+    assert not is_down(played)
+
+
+def test_dial_that_stands_after_it_was_given_up_says_nothing(step: StepDispatcher) -> None:
+    played = make_source(step)
+    played.go_down()
+    step.advance(1)
+    probe = played.made[1]
+    played.source.after_fork()
+    played.turn(probe.stand)
+    call = played.start()
+    assert probe.in_flight == 0
+    assert played.made[2].in_flight == 1
+    assert not call.ends

@@ -114,3 +114,12 @@ def test_callers_are_told_the_cause_and_what_happens_next() -> None:
 )
 def test_what_speaks_against_an_endpoint(code: int, phase: Phase | None, expected: bool) -> None:
     assert is_unreachable(make_rpc_error(code, "broken", phase=phase)) is expected
+
+
+def test_it_says_how_it_stands() -> None:
+    health = make_health()
+    assert repr(health) == "<EndpointHealth up>"
+    health.on_failure(REFUSED, 100.0)
+    assert repr(health) == (
+        "<EndpointHealth down after 1 dials: Fail to connect a:1: refused>"
+    )

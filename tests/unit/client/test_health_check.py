@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.health_check import HealthCheck
+from pybrpc.client.health_check import HealthCheck, _OneConnection
 from pybrpc.errors import ErrorCode, Phase, RpcError
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
@@ -110,3 +110,27 @@ def test_connection_that_had_failed_before_says_no() -> None:
 def test_endless_check_is_refused(timeout: Any) -> None:
     with pytest.raises(ValueError, match="timeout must be"):
         HealthCheck(METHOD, WELL, timeout=timeout)  # type: ignore[arg-type]
+
+
+def test_request_of_another_method_is_refused() -> None:
+    with pytest.raises(TypeError, match="request must be a EchoRequest, not message"):
+        HealthCheck(METHOD, WELL)
+
+
+def test_request_that_lacks_a_required_field_is_refused() -> None:
+    with pytest.raises(ValueError, match="give a request with all required fields"):
+        HealthCheck(METHOD)
+
+
+def test_call_of_a_check_has_its_one_connection_and_no_other() -> None:
+    line = PlayedLine(TimeoutQueues(StepDispatcher()), None)
+    source = _OneConnection(line)
+    call: Any = None
+    assert source.get(call) is line
+    assert source.spare(line) is None
+    assert source.endpoint == line.socket.remote_side
+    assert (source.timeouts, source.dispatcher) == (line.timeouts, line.timeouts.dispatcher)
+    assert source.why_down is None
+    source.take_back(call)
+    with pytest.raises(AssertionError, match="always the one connection"):
+        source.wait(call)

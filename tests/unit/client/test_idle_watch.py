@@ -10,6 +10,7 @@ from pybrpc.client.pooled_connections import PooledConnections
 from pybrpc.client.single_connections import SingleConnections
 from pybrpc.client.source_settings import SourceSettings
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.event_dispatcher import DispatcherClosedError
 from tests.unit.client.played_source import Played, PlayedLine, step
 
 __all__ = ["step"]
@@ -125,3 +126,40 @@ def test_call_that_had_it_just_before_is_waited_for(step: StepDispatcher) -> Non
     late = played.start()
     assert played.made[1].in_flight == 1, "nobody else gets it"
     assert not late.ends
+
+
+def test_without_a_dispatcher_nothing_is_watched(
+    step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call_at(deadline: float, function: Any) -> None:
+        raise DispatcherClosedError("closed")
+
+    monkeypatch.setattr(step, "call_at", call_at)
+    played = make_idle(step, "single")
+    monkeypatch.undo()
+    pass_time(step, 10 * TIMEOUT_S)
+    assert not is_closed(played.made[0])
+
+
+def test_last_user_who_leaves_while_the_watch_begins_ends_it(step: StepDispatcher) -> None:
+    played = make_idle(step, "single")
+    played.source._users.decrement_and_get(1)
+    before = step.steps
+    pass_time(step, TIMEOUT_S)
+    played.source._users.increment_and_get(1)
+    assert step.steps > before, "it looks once more"
+    before = step.steps
+    pass_time(step, 10 * TIMEOUT_S)
+    assert step.steps == before
+    assert not is_closed(played.made[0])
+
+
+def test_after_a_fork_the_watch_begins_anew(step: StepDispatcher) -> None:
+    played = make_idle(step, "single")
+    played.source.after_fork()
+    pass_time(step, LONGEST_S + 2)
+    played.start()
+    played.turn(played.made[-1].stand)
+    played.turn(played.made[-1].answer)
+    pass_time(step, LONGEST_S + 2)
+    assert is_closed(played.made[-1])
