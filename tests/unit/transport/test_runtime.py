@@ -8,7 +8,14 @@ import pytest
 
 from pybrpc.transport.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.event_dispatcher import DispatcherClosedError
-from pybrpc.transport.runtime import Runtime, default_runtime, reset_default_runtime
+from pybrpc.transport.runtime import (
+    Runtime,
+    _after_fork_in_child,
+    default_runtime,
+    reset_default_runtime,
+)
+from pybrpc.transport.socket_map import Shared
+from pybrpc.transport.socket_options import SocketOptions
 from tests.unit.transport.tools import in_threads, run_inside
 
 
@@ -70,3 +77,60 @@ def test_closed_loops_are_not_kept() -> None:
         asyncio.run(use())
     gc.collect()
     assert len(runtime._loop_dispatchers) <= 2
+
+
+@pytest.mark.parametrize("limit", [None, 0, 1000])
+def test_limit_of_what_is_queued_may_be_changed(limit: int | None) -> None:
+    runtime = Runtime(limit)
+    assert runtime.max_queued_bytes == limit
+    runtime.max_queued_bytes = 7
+    assert runtime.backlog.limit_bytes == 7
+    with pytest.raises(ValueError, match="max_queued_bytes must be None or >= 0, not -1"):
+        runtime.max_queued_bytes = -1
+    with pytest.raises(ValueError, match="max_queued_bytes"):
+        Runtime(-1)
+
+
+class PlayedAcceptor:
+    abandoned = 0
+
+    def abandon(self) -> None:
+        self.abandoned += 1
+
+
+class PlayedPlace(Shared):
+    forgot = 0
+
+    def close(self) -> None:
+        pass
+
+    def after_fork(self) -> None:
+        self.forgot += 1
+
+
+def test_forked_child_abandons_what_is_its_parents_and_keeps_what_was_set() -> None:
+    """What happens in the child, here: the dispatcher is one that nobody drives."""
+    reset_default_runtime()
+    parents = default_runtime()
+    parents.max_queued_bytes = 1000
+    parents.default_socket_options = options = SocketOptions(keepalive=False)
+    acceptor, dispatcher = PlayedAcceptor(), EpollDispatcher()
+    parents.acceptors.add(acceptor)
+    parents._dispatcher.get_and_set(dispatcher)
+    place = parents.connections.acquire("key", PlayedPlace)
+    _after_fork_in_child()
+    mine = default_runtime()
+    assert mine is not parents
+    assert (mine.max_queued_bytes, mine.default_socket_options) == (1000, options)
+    assert mine.connections.all() == [place]
+    assert (place.forgot, acceptor.abandoned) == (1, 1)
+    assert mine.dispatcher is not dispatcher
+
+
+def test_child_of_a_process_that_has_used_nothing_needs_nothing() -> None:
+    reset_default_runtime()
+    _after_fork_in_child()
+    threads = threading.active_count()
+    assert repr(default_runtime()) == "<Runtime 0 shared connections, None>"
+    default_runtime().abandon()
+    assert threading.active_count() == threads

@@ -124,3 +124,60 @@ def test_an_offer_replaces_only_what_is_of_no_use() -> None:
     first.is_usable = False
     assert shared.place.offer(second)
     assert shared.get() is second
+
+
+def test_who_comes_second_gets_the_first_ones_and_closes_his_own() -> None:
+    """As if another thread had put one in while this one made its own."""
+    make = Factory()
+    first = make()
+
+    def make_while_another_does() -> FakeConnection:
+        shared.place.offer(first)
+        return make()
+
+    shared = SharedPlaces().acquire_place("a", make_while_another_does)
+    assert shared.get() is first
+    assert [connection.closed for connection in make.made] == [0, 1]
+
+
+def test_what_is_made_after_the_last_user_has_gone_is_closed() -> None:
+    make = Factory()
+
+    def make_late() -> FakeConnection:
+        shared.release()
+        return make()
+
+    shared = SharedPlaces().acquire_place("a", make_late)
+    assert shared.get().closed == 1
+    assert not shared.is_used
+
+
+def test_place_without_a_connection_can_be_closed() -> None:
+    shared = SharedPlaces().acquire_place("a", Factory())
+    shared.close()
+    assert shared.place.current is None
+
+
+def test_after_a_fork_each_one_forgets_what_is_its_parents() -> None:
+    forgot: list[str] = []
+
+    class Forgetful(SharedPlace):
+        def after_fork(self) -> None:
+            super().after_fork()
+            forgot.append(str(self._key))
+
+    shared_map: SocketMap[Forgetful] = SocketMap()
+    for key in "ab":
+        shared_map.acquire(key, lambda: Forgetful(Factory()))
+    shared_map.after_fork()
+    assert forgot == ["a", "b"]
+    assert len(shared_map) == 2
+
+
+def test_one_that_was_replaced_under_its_key_is_not_forgotten_with_the_old_one() -> None:
+    shared_map = SharedPlaces()
+    old = shared_map.acquire_place("a", Factory())
+    shared_map.forget("a", old)
+    new = shared_map.acquire_place("a", Factory())
+    old.release()
+    assert shared_map.all() == [new]
