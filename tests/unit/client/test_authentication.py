@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.authentication import Authentication
+from pybrpc.client.attempt import Attempt
+from pybrpc.client.authentication import Authentication, checked_authenticator
 from pybrpc.client.rpc_connection import RpcConnection
 from pybrpc.errors import (
     AuthenticationError,
@@ -18,6 +19,7 @@ from pybrpc.errors import (
     ErrorCode,
     Phase,
     RpcCanceledError,
+    make_rpc_error,
 )
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std import BaiduStd
@@ -227,3 +229,76 @@ def test_any_other_answer_is_content_with_it(pair: Any, code: int) -> None:
         it.answer(first, code)
         it.close()
         assert type(calls[1].ends[0]) is ConnectionFailedError
+
+
+# --- without a connection ---
+
+
+class Unequal:
+    """Has == and so no hash."""
+
+    def generate_credential(self) -> bytes:
+        return b"mine"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def test_credential_that_is_not_bytes_is_none() -> None:
+    authentication = Authentication(Credentials("text"))
+    for _ in range(2):
+        with pytest.raises(AuthenticationError, match="Fail to generate a credential: 'text' is"):
+            authentication.credential()
+
+
+def test_only_the_answer_to_its_carrier_can_refuse_it() -> None:
+    authentication = Authentication(Credentials())
+    carrier, other = Attempt.__new__(Attempt), Attempt.__new__(Attempt)
+    authentication.note_sent(carrier)
+    refusal = make_rpc_error(ErrorCode.ERPCAUTH, "no", phase=Phase.SERVER)
+    assert not authentication.is_refused(other, refusal)
+    assert not authentication.is_refused(
+        carrier, make_rpc_error(ErrorCode.EINTERNAL, "no", phase=Phase.SERVER)
+    )
+    assert authentication.refusal is None
+    assert authentication.is_refused(carrier, refusal)
+    assert authentication.refusal is not refusal
+    assert str(authentication.refusal) == str(refusal)
+
+
+def test_it_says_how_it_stands() -> None:
+    states = []
+    authentication = Authentication(Credentials("text"))
+    states.append(repr(authentication))
+    carrier = Attempt.__new__(Attempt)
+    authentication.note_sent(carrier)
+    states.append(repr(authentication))
+    authentication.is_refused(carrier, make_rpc_error(ErrorCode.ERPCAUTH, "no"))
+    states.append(repr(authentication))
+    with pytest.raises(AuthenticationError):
+        authentication.credential()
+    states.append(repr(authentication))
+    assert [state.rpartition(", ")[2] for state in states] == [
+        "not sent>",
+        "sent>",
+        "refused>",
+        "failed>",
+    ]
+
+
+def test_authenticator_that_a_channel_can_use() -> None:
+    auth = Credentials()
+    assert checked_authenticator(auth) is auth
+    assert checked_authenticator(None) is None
+
+
+@pytest.mark.parametrize(
+    ("auth", "said"),
+    [
+        (object(), r"must have a method generate_credential\(\)"),
+        (Unequal(), "must define __hash__ too"),
+    ],
+)
+def test_authenticator_that_it_can_not(auth: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        checked_authenticator(auth)

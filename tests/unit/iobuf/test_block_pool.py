@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+
+import pytest
 
 from pybrpc.iobuf.block_pool import GRAIN, POOLED_FROM, BlockPool
 
@@ -64,3 +67,23 @@ def test_threads_never_get_the_same_block() -> None:
         thread.join()
     assert clashes == []
     assert pool.size_bytes <= 8 * POOLED_FROM
+
+
+class EmptiedMeanwhile(deque[bytearray]):
+    """As another thread leaves it that takes the last block between a look and a `popleft`."""
+
+    def popleft(self) -> bytearray:
+        self.clear()
+        return super().popleft()
+
+
+@pytest.mark.python_only
+def test_blocks_that_another_thread_has_taken_are_not_waited_for() -> None:
+    pool = BlockPool(limit_bytes=POOLED_FROM)
+    pool._blocks = EmptiedMeanwhile([bytearray(POOLED_FROM)])
+    assert len(pool.take(POOLED_FROM)) == POOLED_FROM
+    pool._blocks = EmptiedMeanwhile([bytearray(4 * POOLED_FROM)])
+    assert len(pool.take(POOLED_FROM)) == POOLED_FROM
+    pool._blocks = EmptiedMeanwhile([bytearray(4 * POOLED_FROM), bytearray(POOLED_FROM)])
+    pool._forget_oldest()
+    assert pool.size_bytes == 0

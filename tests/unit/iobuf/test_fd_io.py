@@ -268,3 +268,17 @@ def test_a_file_round_trip() -> None:
         os.close(reader)
         os.close(writer)
     assert received == data
+
+
+@pytest.mark.parametrize(("told", "most"), [(16, 16), (-1, 1024), (OSError(), 1024)])
+def test_most_blocks_of_one_call_are_what_the_system_says(
+    monkeypatch: pytest.MonkeyPatch, told: int | OSError, most: int
+) -> None:
+    def sysconf(name: str) -> int:
+        assert name == "SC_IOV_MAX"
+        if isinstance(told, OSError):
+            raise told
+        return told
+
+    monkeypatch.setattr(os, "sysconf", sysconf)
+    assert fd_io._iov_max() == most
