@@ -120,6 +120,4 @@ def test_it_says_how_it_stands() -> None:
     health = make_health()
     assert repr(health) == "<EndpointHealth up>"
     health.on_failure(REFUSED, 100.0)
-    assert repr(health) == (
-        "<EndpointHealth down after 1 dials: Fail to connect a:1: refused>"
-    )
+    assert repr(health) == ("<EndpointHealth down after 1 dials: Fail to connect a:1: refused>")

@@ -25,7 +25,9 @@ def taken(*ports: int, why: int = errno.EADDRINUSE) -> Callable[[Endpoint], Endp
     return start
 
 
-@pytest.mark.parametrize(("ports", "first_free"), [((), 8000), ((8000,), 8001), ((8000, 8001), 8002)])
+@pytest.mark.parametrize(
+    ("ports", "first_free"), [((), 8000), ((8000,), 8001), ((8000, 8001), 8002)]
+)
 def test_first_one_that_is_free_is_taken(ports: tuple[int, ...], first_free: int) -> None:
     assert start_on_first_free("::1", PORTS, taken(*ports)) == Endpoint("::1", first_free)
 
