@@ -1,0 +1,63 @@
+"""The forms of calling of a RedisChannel, over a connection to a server that is played."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+
+import hiredis
+import pytest
+
+from pybrpc.redis import RedisChannel, RedisError, RedisRequest, RedisResponse
+from tests.peers.scripted_server import Peer, ScriptedServer
+
+WAIT_S = 30.0
+NOTHING = object()
+
+
+def echoes_last_words(peer: Peer) -> None:
+    """A server that answers each command with its last word; FAIL is an error."""
+    reader = hiredis.Reader(notEnoughData=NOTHING)
+    while data := peer.sock.recv(65536):
+        reader.feed(data)
+        while (command := reader.gets()) is not NOTHING:
+            word = command[-1]
+            peer.send(b"-ERR no\r\n" if word == b"FAIL" else b"$%d\r\n%b\r\n" % (len(word), word))
+
+
+@pytest.fixture
+def channel() -> Iterator[RedisChannel]:
+    with ScriptedServer(echoes_last_words) as server:
+        with RedisChannel(server.address, protocol=2, client_name="", timeout=WAIT_S) as made:
+            yield made
+
+
+def words(*names: str) -> RedisRequest:
+    request = RedisRequest()
+    for name in names:
+        request.add("ECHO", name)
+    return request
+
+
+def test_one_command_gives_its_reply_or_raises_it(channel: RedisChannel) -> None:
+    assert channel.execute("ECHO", "hello") == b"hello"
+    with pytest.raises(RedisError, match="ERR no"):
+        channel.execute("ECHO", "FAIL")
+
+
+def test_errors_stand_among_the_replies_of_several(channel: RedisChannel) -> None:
+    assert list(channel.call(words("a", "FAIL", "b"))) == [b"a", RedisError("ERR no"), b"b"]
+
+
+def test_future_gives_the_replies(channel: RedisChannel) -> None:
+    futures = [channel.future(words(name)) for name in ("a", "b")]
+    assert [future.result(WAIT_S).only() for future in futures] == [b"a", b"b"]
+
+
+def test_callback_is_told_once(channel: RedisChannel) -> None:
+    told: queue.SimpleQueue[tuple[RedisResponse | None, Exception | None]] = queue.SimpleQueue()
+    channel.with_callback(words("a"), lambda response, error: told.put((response, error)))
+    response, error = told.get(timeout=WAIT_S)
+    assert response is not None
+    assert (list(response), error) == ([b"a"], None)
+    assert told.empty()
