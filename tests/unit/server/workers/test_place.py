@@ -6,25 +6,7 @@ import pytest
 
 from pybrpc.server.workers.place import STEADY_S, Place
 from tests.unit.server.step_dispatcher import StepDispatcher
-
-
-class PlayedWorker:
-    """A process that does what the test says."""
-
-    def __init__(self, pid: int) -> None:
-        self.number = 0
-        self.pid = pid
-        self.served_s = 0.0
-        self.was_stopped = False
-        self.end = "killed by SIGKILL"
-        self.stops: list[float | None] = []
-
-    def stop(self, grace_s: float | None) -> None:
-        self.was_stopped = True
-        self.stops.append(grace_s)
-
-    def __repr__(self) -> str:
-        return f"worker {self.pid}"
+from tests.unit.server.workers.played_worker import PlayedWorker
 
 
 class Stage:
@@ -40,7 +22,7 @@ class Stage:
     def make_worker(self, number: int, user: object) -> PlayedWorker:
         if not self.can_spawn:
             raise BlockingIOError("Resource temporarily unavailable")
-        self.made.append(PlayedWorker(len(self.made)))
+        self.made.append(PlayedWorker(number, len(self.made)))
         return self.made[-1]
 
     def on_worker_started(self, worker: PlayedWorker) -> None:

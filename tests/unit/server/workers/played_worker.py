@@ -1,0 +1,42 @@
+"""A worker process that does what the test says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pybrpc.server import ServerStatistics
+from pybrpc.server.workers.supervisor_statistics import WorkerStatistics
+
+
+class PlayedWorker:
+    """In the place of a WorkerProcess; `user` is told by the test."""
+
+    def __init__(self, number: int, pid: int, user: Any = None) -> None:
+        self.number = number
+        self.pid = pid
+        self.user = user
+        self.state = "starting"
+        self.served_s = 0.0
+        self.was_stopped = False
+        self.end = "killed by SIGKILL"
+        self.stops: list[float | None] = []
+        self.statistics = ServerStatistics()
+
+    def stop(self, grace_s: float | None) -> None:
+        self.was_stopped = True
+        self.stops.append(grace_s)
+
+    def describe(self) -> WorkerStatistics:
+        return WorkerStatistics(self.number, self.pid, self.state, 1.0, self.statistics)
+
+    # --- what the process does ---
+
+    def serve(self) -> None:
+        self.state = "serving"
+        self.user.on_serving(self)
+
+    def die(self) -> None:
+        self.user.on_ended(self)
+
+    def __repr__(self) -> str:
+        return f"worker {self.pid}"
