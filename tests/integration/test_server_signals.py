@@ -14,7 +14,8 @@ from tests.unit.server.raw_peer import RawPeer, request, text_of
 from tests.unit.server.serving import Gate, make_server, start, wait_until
 
 NO_GRACE_NEEDED = 3600.0
-UNHANDLED = (signal.SIG_DFL, signal.default_int_handler)
+UNHANDLED = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
+"""What is there before a server listens to signals; SIGINT is ignored in the background of a shell."""
 
 
 def in_thread(function: Callable[[], None]) -> threading.Thread:
