@@ -15,7 +15,7 @@ from tests.unit.server.serving import Gate, make_server, start, wait_until
 
 NO_GRACE_NEEDED = 3600.0
 UNHANDLED = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
-"""What is there before a server listens to signals; SIGINT is ignored in the background of a shell."""
+"""Before a server listens to them; a shell has what runs in its background ignore SIGINT."""
 
 
 def in_thread(function: Callable[[], None]) -> threading.Thread:
