@@ -1,0 +1,1 @@
+"""Each module of pybrpc, and how much of it its own tests run."""

@@ -1,0 +1,69 @@
+"""How much of a module its tests have run, by the data that the plugin has left."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import coverage
+
+from verification.coverage.own_tests import PACKAGE, ROOT, name_of
+
+FOLDER = ROOT / "build" / "coverage"
+
+NOTHING_TO_RUN = [
+    # The body of a method that a Protocol declares.
+    r"^\s*\.\.\.$",
+    r":\s*\.\.\.$",
+    # What a subclass has to say.
+    r"raise NotImplementedError",
+    # For mypy alone.
+    r"if TYPE_CHECKING:",
+    # What a process that is started runs.
+    r"if __name__ == .__main__.:",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Of lines and branches, as coverage.py counts them: what ran, of what there is."""
+
+    name: str
+    tests: tuple[Path, ...]
+    ran: int
+    total: int
+    missing: str
+    """Lines that didn't run, and branches that were not taken: "12-14, 20->22"."""
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.ran / self.total if self.total else 100.0
+
+
+class Measurements:
+    """What was measured in a run of tests."""
+
+    def __init__(self, data_files: Iterable[Path]) -> None:
+        self._coverage = coverage.Coverage(
+            data_file=None, branch=True, source=[str(PACKAGE)], config_file=False
+        )
+        for pattern in NOTHING_TO_RUN:
+            self._coverage.exclude(pattern)
+        self._coverage.combine(map(str, data_files), keep=True)
+
+    def of(self, module: Path, tests: Iterable[Path]) -> Measure:
+        """What those tests have run of the module, and importing it."""
+        tests = tuple(tests)
+        contexts = [f"^{re.escape(str(test.relative_to(ROOT)))}$" for test in tests]
+        self._coverage.get_data().set_query_contexts(["^$", *contexts])
+        _, lines, _, not_run, as_text = self._coverage.analysis2(str(module))
+        branches = self._coverage.branch_stats(str(module)).values()
+        return Measure(
+            name_of(module),
+            tests,
+            ran=len(lines) - len(not_run) + sum(taken for _, taken in branches),
+            total=len(lines) + sum(there for there, _ in branches),
+            missing=as_text,
+        )
