@@ -90,6 +90,7 @@ GROUPS = (
             "client", "aio_channel", "channel", "sync_channel", "connection_maker", "rpc_connection"
         ),
         (
+            "unit/client/test_channel.py",
             "unit/client/test_stub.py",
             "integration/test_calls_channels.py",
             "integration/test_connection_types.py",
@@ -101,6 +102,8 @@ GROUPS = (
         (
             "unit/client/test_authentication.py",
             "unit/client/test_call.py",
+            "unit/client/test_channel.py",
+            "unit/client/test_rpc_connection.py",
             "unit/client/test_call_unreachable.py",
             "unit/client/test_dialer.py",
             "unit/client/test_hedge.py",
@@ -125,6 +128,7 @@ GROUPS = (
             "unit/client/test_dialer.py",
             "unit/client/test_idle_watch.py",
             "unit/client/test_pooled_connections.py",
+            "unit/client/test_shared_source.py",
             "unit/client/test_single_connections.py",
         ),
     ),

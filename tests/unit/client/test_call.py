@@ -19,6 +19,7 @@ from pybrpc.client.call import FREE_REFUSALS
 from pybrpc.client.retry import RetryPolicy
 from pybrpc.client.retry_pause import RetryPause
 from pybrpc.errors import (
+    BadResponseError,
     ConnectionFailedError,
     ErrorCode,
     OvercrowdedError,
@@ -38,6 +39,7 @@ from tests.unit.client.played import (
     OnSend,
     PlayedCall,
     PlayedConnection,
+    make_call,
     nothing,
     raise_error,
     start,
@@ -364,3 +366,71 @@ def test_call_that_would_pause_on_a_stopped_dispatcher_fails(clock: FakeClock) -
 
 def raise_closed(*arguments: object) -> NoReturn:
     raise DispatcherClosedError("closed")
+
+
+# --- interrupted ---
+
+
+class Interrupted(PlayedConnection):
+    """A signal handler raises while a request is sent; the write right may be lost with it."""
+
+    def __init__(self, *, before: bool) -> None:
+        def on_send(connection: PlayedConnection, attempt: Attempt) -> None:
+            if before:
+                raise KeyboardInterrupt
+
+        super().__init__(on_send)
+        self.before = before
+        self.taken_back: list[PlayedCall] = []
+        self.failures: list[RpcError] = []
+        self.socket.set_failed = self.failures.append  # type: ignore[attr-defined]
+
+    def send(self, attempt: Attempt) -> None:
+        super().send(attempt)
+        raise KeyboardInterrupt
+
+    def take_back(self, call: PlayedCall) -> None:
+        self.taken_back.append(call)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_interrupted_while_it_is_sent_a_call_is_cancelled_and_its_connection_closed(
+    before: bool,
+) -> None:
+    connection = Interrupted(before=before)
+    call = make_call(connection)
+    with pytest.raises(KeyboardInterrupt):
+        call.start()
+    assert connection.taken_back == [call]
+    (failure,) = connection.failures
+    assert failure.code == ErrorCode.EFAILEDSOCKET
+    assert failure.text.startswith("Interrupted by a signal handler that raised, while calling 10.")
+    assert connection.pending == {}
+    if not before:
+        assert isinstance(call.error, RpcCanceledError)
+
+
+def test_call_without_any_time_ends_at_once() -> None:
+    connection = PlayedConnection()
+    call = start(connection, 0)
+    assert isinstance(call.error, RpcTimeoutError)
+    assert connection.sent == 0
+
+
+def test_answer_that_makes_no_sense_is_an_error_of_its_peer() -> None:
+    connection = PlayedConnection()
+    call = start(connection, max_retry=0)
+    attempt = connection.take_number(1)
+    assert attempt is not None
+    call.on_bad_response(attempt, "it is odd")
+    assert isinstance(call.error, BadResponseError)
+    assert (call.error.text, call.error.peer) == ("[E2002]it is odd", "10.0.0.1:8000")
+
+
+def test_call_knows_whether_it_would_wait_for_itself() -> None:
+    connection = PlayedConnection()
+    call = start(connection)
+    found: list[bool] = [call.is_on_dispatcher()]
+    connection.dispatcher.post(lambda: found.append(call.is_on_dispatcher()))
+    connection.dispatcher.run_until_idle()
+    assert found == [False, True]
