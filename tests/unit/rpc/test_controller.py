@@ -7,7 +7,7 @@ import pytest
 import pybrpc
 from pybrpc.errors import ErrorCode
 from pybrpc.protocols.baidu_std.usual_frames import pack_usual_response
-from pybrpc.protocols.message import RpcResponse
+from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc import controller as controller_module
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
@@ -150,3 +150,23 @@ def test_what_a_plain_response_is_packed_with_is_what_the_short_way_takes() -> N
     response.checksum_type = controller.response_checksum_type
     response.checksum_value = controller._checksum_value
     assert pack_usual_response(response) is not None
+
+
+def test_server_learns_how_a_request_has_travelled() -> None:
+    controller = Controller()
+    controller._note_request(
+        RpcRequest(1, "S", "M", compress_type=2, checksum_type=1, checksum_with_attachment=True)
+    )
+    assert how_it_travels(controller, "request") == (CompressType.GZIP, ChecksumType.CRC32C, True)
+    controller._note_request(RpcRequest(2, "S", "M"))
+    assert how_it_travels(controller, "request") == (CompressType.NONE, ChecksumType.NONE, False)
+    controller._note_request(RpcRequest(3, "S", "M", compress_type=99, checksum_type=98))
+    assert how_it_travels(controller, "request") == (99, 98, False)
+
+
+def test_client_learns_how_a_response_has_travelled() -> None:
+    controller = Controller()
+    controller._note_response(
+        RpcResponse(1, compress_type=3, checksum_type=1, checksum_with_attachment=True)
+    )
+    assert how_it_travels(controller, "response") == (CompressType.ZLIB, ChecksumType.CRC32C, True)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding
-from pybrpc.rpc.method import methods_of
+from pybrpc.errors import BadRequestError, BadResponseError
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.message import RpcResponse
+from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding, EncodedBody
+from pybrpc.rpc.checksum import ChecksumType
+from pybrpc.rpc.compress import CompressType
+from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.method import method_of, methods_of
 from tests.protos import conformance_pb2 as pb
 
 ECHO = pb.DESCRIPTOR.services_by_name["EchoService"]
@@ -38,3 +44,43 @@ def test_another_encoding_makes_another_method() -> None:
 def test_what_is_no_service_is_refused(thing: object) -> None:
     with pytest.raises(TypeError, match="pass the descriptor of a service, such as"):
         list(methods_of(thing))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("thing", [None, "Echo", ECHO, pb.EchoRequest, object()])
+def test_what_is_no_method_is_refused(thing: object) -> None:
+    with pytest.raises(TypeError, match="pass the descriptor of a method, such as"):
+        method_of(thing)  # type: ignore[arg-type]
+
+
+def test_one_method_by_its_descriptor() -> None:
+    assert method_of(ECHO.methods_by_name["Stream"]).full_name == "conformance.EchoService.Stream"
+
+
+def test_what_it_sends_and_what_comes_back() -> None:
+    method, controller = next(methods_of(ECHO)), Controller()
+    request = pb.EchoRequest(message="x")
+    assert method.serialize(request, None) == request.SerializeToString()
+    with pytest.raises(BadRequestError):
+        method.serialize(pb.EchoResponse(message="x"), None)
+    answer = pb.EchoResponse(message="y")
+    response = RpcResponse(
+        1,
+        body=answer.SerializeToString(),
+        attachment=IOBuf(b"beside it"),
+        user_fields={"k": "v"},
+    )
+    assert method.parse(response, 1000) == answer
+    with pytest.raises(BadResponseError):
+        method.parse(RpcResponse(1, body=b"\xff"), 1000)
+    response.checksum_type = ChecksumType.CRC32C
+    method.fill(controller, response)
+    assert bytes(controller.response_attachment) == b"beside it"
+    assert controller.response_user_fields == {"k": "v"}
+    assert controller.response_checksum_type == ChecksumType.CRC32C
+
+
+def test_requests_travel_as_the_method_says() -> None:
+    method = next(methods_of(ECHO)).with_encoding(BodyEncoding(CompressType.GZIP))
+    packed = method.serialize(pb.EchoRequest(message="x"), None)
+    assert isinstance(packed, EncodedBody)
+    assert packed.encoding == method.encoding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -224,3 +224,49 @@ def test_timeouts_alike_share_a_queue_and_expire_late_by_less_than_a_step(
         assert call.deadline <= expired_at < call.deadline + step_s + 2 * timeout_queue.GRAIN_S
     clock.advance(base_s)
     assert len(queues) == 0
+
+
+class ChangedMeanwhile(dict[Call, None]):
+    """As it looks to who iterates over it while another thread adds or removes a call."""
+
+    disturbed = 0
+
+    def __iter__(self) -> Iterator[Call]:
+        if self.disturbed:
+            self.disturbed -= 1
+            raise RuntimeError("dictionary changed size during iteration")
+        return super().__iter__()
+
+
+@pytest.mark.python_only
+def test_calls_that_come_and_go_while_it_looks_disturb_nothing(
+    queues: TimeoutQueues, clock: Clock
+) -> None:
+    call = add(queues, clock, 5)
+    queue = queues.of(5)
+    calls = queue._calls = ChangedMeanwhile(queue._calls)  # type: ignore[arg-type,assignment]
+    calls.disturbed = 3
+    assert queue._oldest() is call
+    calls.disturbed = 3
+    clock.advance(10)
+    assert call.expired_at == [1005]
+    assert len(queue) == 0
+
+
+def test_dispatcher_is_asked_for_when_it_is_needed(clock: Clock) -> None:
+    class Maker:
+        asked = 0
+
+        @property
+        def dispatcher(self) -> Clock:
+            self.asked += 1
+            return clock
+
+    maker = Maker()
+    queues = TimeoutQueues(None, maker)  # type: ignore[arg-type]
+    assert maker.asked == 0
+    calls = [add(queues, clock, timeout_s) for timeout_s in (5, 7)]
+    assert maker.asked == 1
+    assert queues.dispatcher is clock
+    clock.advance(10)
+    assert [call.expired_at for call in calls] == [[1005], [1007]]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pybrpc.errors import BadRequestError, BadResponseError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.baidu_std import BaiduStd
+from pybrpc.protocols.baidu_std import BaiduStd, baidu_std
 from pybrpc.protocols.baidu_std.frame import pack_header
 from pybrpc.protocols.baidu_std.schema import RpcMeta
 from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
@@ -265,3 +267,24 @@ def test_frames_of_about_the_size_up_to_which_they_are_copied(payload_bytes: int
     buffer = IOBuf(frame + frame + bytes(9000))
     for _ in range(2):
         assert PROTOCOL.parse(buffer, ParseLimits()) == request
+
+
+@pytest.mark.python_only
+@pytest.mark.parametrize(
+    "message",
+    [
+        RpcRequest(1, "a.Service", "Method", b"body", timeout_ms=500),
+        RpcRequest(1, "a.Service", "Method", b"body", IOBuf(b"attached"), log_id=7),
+        RpcResponse(1, body=b"body"),
+        RpcResponse(1, 1003, "no", user_fields={"k": "v"}),
+    ],
+)
+def test_short_way_of_usual_frames_ends_where_the_long_one_does(
+    monkeypatch: pytest.MonkeyPatch, message: RpcRequest | RpcResponse
+) -> None:
+    """Compiled code takes it; here it is taken plain."""
+    pack: Any = PROTOCOL.pack_request if isinstance(message, RpcRequest) else PROTOCOL.pack_response
+    long_way = bytes(pack(message))
+    monkeypatch.setattr(baidu_std, "_IS_COMPILED", True)
+    assert bytes(pack(message)) == long_way
+    assert parse(long_way) == message

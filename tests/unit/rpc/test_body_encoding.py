@@ -1,0 +1,73 @@
+"""How bodies are compressed and summed, and who has the last word."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import pytest
+
+from pybrpc.iobuf import IOBuf
+from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding, EncodedBody, checked_encoding
+from pybrpc.rpc.checksum import ChecksumType, compute_checksum
+from pybrpc.rpc.compress import CompressType
+from pybrpc.rpc.controller import Controller
+
+CRC32C = ChecksumType.CRC32C
+CHANNELS = BodyEncoding(CompressType.GZIP, CRC32C, True)
+
+
+def controller(**fields: Any) -> Controller:
+    made = Controller()
+    for name, value in fields.items():
+        setattr(made, f"request_{name}", value)
+    return made
+
+
+def test_call_that_says_nothing_has_that_of_the_channel() -> None:
+    assert CHANNELS.of_call(controller()) is CHANNELS
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"compress_type": CompressType.NONE}, BodyEncoding(0, CRC32C, True)),
+        ({"checksum_type": ChecksumType.NONE}, BodyEncoding(CompressType.GZIP, 0, True)),
+        ({"checksum_attachment": False}, BodyEncoding(CompressType.GZIP, CRC32C, False)),
+    ],
+)
+def test_call_has_the_last_word_on_each_of_them(
+    said: dict[str, Any], expected: BodyEncoding
+) -> None:
+    assert CHANNELS.of_call(controller(**said)) == expected
+
+
+def test_plain_body_is_sent_as_it_is() -> None:
+    body = b"body"
+    assert PLAIN.encode(body, IOBuf(b"attached")) is body
+
+
+def test_compressed_body_without_a_checksum() -> None:
+    encoding = BodyEncoding(CompressType.GZIP)
+    encoded = encoding.encode(b"body", None)
+    assert isinstance(encoded, EncodedBody)
+    assert gzip.decompress(encoded.data) == b"body"
+    assert (encoded.encoding, encoded.checksum_value) == (encoding, b"")
+
+
+@pytest.mark.parametrize("covers", [True, False])
+def test_checksum_is_of_what_travels(covers: bool) -> None:
+    attachment = IOBuf(b"attached")
+    encoded = BodyEncoding(0, CRC32C, covers).encode(b"body", attachment)
+    assert isinstance(encoded, EncodedBody)
+    covered = attachment if covers else None
+    assert encoded.checksum_value == compute_checksum(CRC32C, b"body", covered)
+    assert encoded.data == b"body"
+
+
+def test_encoding_of_a_channel_must_be_one_that_can_be_had() -> None:
+    assert checked_encoding(CompressType.GZIP, CRC32C, True) == CHANNELS
+    with pytest.raises(ValueError, match="99"):
+        checked_encoding(99, 0, False)
+    with pytest.raises(ValueError, match="98"):
+        checked_encoding(0, 98, False)
