@@ -310,3 +310,50 @@ def test_many_reads_while_workers_come_and_go(monkeypatch: pytest.MonkeyPatch) -
         for job in jobs:
             while not job.ended.wait(0.05):
                 dispatcher.fire_timers()
+
+
+def test_slow_task_has_a_worker_to_itself() -> None:
+    with running_pool() as (pool, _):
+        (slow, slower), quick = blocked(2), Job()
+        pool.submit_apart(slow)
+        assert slow.started.wait(10)
+        pool.submit_apart(slower)
+        assert slower.started.wait(10)
+        pool.submit([quick])
+        assert quick.ended.wait(10)
+        assert len({job.thread_name for job in (slow, slower, quick)}) == 3
+        release([slow, slower])
+        while pool.idle_count < 3:
+            threading.Event().wait(0.001)
+        again = Job()
+        pool.submit_apart(again)
+        assert again.ended.wait(10)
+        assert pool.worker_count == 3, "an idle one was woken"
+
+
+def test_slow_task_queues_up_when_there_may_be_no_more_workers() -> None:
+    with running_pool(max_workers=1) as (pool, _):
+        (slow,), late = blocked(1), Job()
+        pool.submit_apart(slow)
+        assert slow.started.wait(10)
+        pool.submit_apart(late)
+        assert repr(pool) == "<WorkerPool 1 workers of 1, 0 idle, 1 tasks waiting>"
+        release([slow])
+        assert late.ended.wait(10)
+    assert repr(pool).endswith(", closed>")
+
+
+def test_system_that_gives_no_more_threads_is_told_and_asked_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with running_pool() as (pool, dispatcher):
+        job = Job()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            pool.submit([job])
+        assert (pool.worker_count, job.started.is_set()) == (0, False)
+        assert "can't start a thread: can't start new thread" in caplog.text
+        look_until(dispatcher, [job])
