@@ -13,7 +13,13 @@ import pytest
 
 import pybrpc
 from pybrpc.base import implementation
-from pybrpc.base.implementation import HOT_MODULES, HotModule, choose, find_hot_module
+from pybrpc.base.implementation import (
+    HOT_MODULES,
+    HotModule,
+    PythonFinder,
+    choose,
+    find_hot_module,
+)
 
 ROOT = Path(pybrpc.__file__).parent
 DECLARED = sorted(ROOT.rglob("*.pxd"))
@@ -149,3 +155,25 @@ def slots_of(node: ast.ClassDef) -> set[str]:
         if isinstance(part, ast.AnnAssign):
             fields.add(ast.unparse(part.target))
     return fields
+
+
+def test_finder_of_sources_finds_hot_modules_and_no_others() -> None:
+    source = ROOT / "base" / "atomic.py"
+    finder = PythonFinder([HotModule("pybrpc.hot", source, source.with_suffix(".so"))])
+    spec = finder.find_spec("pybrpc.hot")
+    assert spec is not None
+    assert spec.origin == str(source)
+    assert finder.find_spec("pybrpc.cold") is None
+
+
+@pytest.mark.parametrize("are_there", [True, False])
+def test_sources_are_put_before_extension_modules_that_are_there(
+    monkeypatch: pytest.MonkeyPatch, are_there: bool
+) -> None:
+    found = modules_with([are_there])
+    monkeypatch.setenv("PYBRPC_IMPL", "python")
+    monkeypatch.setattr(sys, "meta_path", [])
+    monkeypatch.setattr(implementation, "HOT_MODULES", ["pybrpc.m0"])
+    monkeypatch.setattr(implementation, "find_hot_module", lambda name, root: found[0])
+    assert implementation._set_up() == "python"
+    assert [type(finder) for finder in sys.meta_path] == [PythonFinder] * are_there

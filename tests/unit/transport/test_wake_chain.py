@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from typing import Any
 
 import pytest
 
@@ -182,3 +183,19 @@ class WakesTheGone(WakeChain):
 def test_mutants_are_caught(seat: type[DriverSeat], chain: type[WakeChain]) -> None:
     with pytest.raises(ScheduleFailure, match="every thread waits"):
         explore_randomly(lambda run: a_turn_and_its_sleepers(run, seat, chain), range(1000))
+
+
+class EmptiedMeanwhile(deque[Any]):
+    """As another thread leaves it that takes the last one between a look and a `popleft`."""
+
+    def popleft(self) -> Any:
+        self.clear()
+        return super().popleft()
+
+
+@pytest.mark.python_only
+def test_two_who_wake_at_once_do_not_fall_over_each_other() -> None:
+    chain = WakeChain()
+    chain._sleepers = EmptiedMeanwhile([object()])
+    chain.wake_next()
+    assert len(chain) == 0
