@@ -60,3 +60,8 @@ def test_target_may_be_inside_of_a_class() -> None:
 def test_what_is_no_target(target: str) -> None:
     with pytest.raises(ValueError, match="say what makes the server"):
         check_target(target)
+
+
+def test_target_of_this_very_program_is_none() -> None:
+    with pytest.raises(ValueError, match="can't be imported by another process"):
+        check_target("__main__:make_server")

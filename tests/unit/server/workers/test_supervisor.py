@@ -1,0 +1,182 @@
+"""Supervisor over workers that are played: its states, its signals, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any
+
+import pytest
+
+from pybrpc.errors import ServerStateError
+from pybrpc.server import Supervisor, SupervisorStatistics, WorkerStartError
+from pybrpc.server.workers import crew as crew_module
+from pybrpc.server.workers.supervisor import serve
+from pybrpc.transport.acceptor import ListenError
+from tests.unit.server.serving import make_server, wait_until
+from tests.unit.server.workers.played_worker import PlayedWorker
+
+ANYWHERE = "127.0.0.1:0"
+
+
+class Willing(PlayedWorker):
+    """Serves at once, and ends when it is told to without a limit or at once."""
+
+    is_able = True
+    made: list[Willing]
+
+    def __init__(
+        self, make_spec: Any, listener: Any, dispatcher: Any, user: Any, start_timeout_s: float
+    ) -> None:
+        super().__init__(make_spec(0).number, 4000 + len(self.made), user)
+        self.dispatcher = dispatcher
+        self.made.append(self)
+        dispatcher.post(self.serve if self.is_able else self.die)
+
+    def stop(self, grace_s: float | None) -> None:
+        super().stop(grace_s)
+        if grace_s != GRACE_S:
+            self.dispatcher.post(self.die)
+
+
+GRACE_S = 3600.0
+"""During which a worker doesn't end."""
+
+
+@pytest.fixture(autouse=True)
+def workers(monkeypatch: pytest.MonkeyPatch) -> list[Willing]:
+    monkeypatch.setattr(Willing, "made", [], raising=False)
+    monkeypatch.setattr(Willing, "is_able", True)
+    monkeypatch.setattr(crew_module, "WorkerProcess", Willing)
+    return Willing.made
+
+
+def test_it_says_how_it_stands() -> None:
+    supervisor = Supervisor("app:make", workers=2)
+    about = "<Supervisor of 2 workers for app:make, "
+    assert repr(supervisor) == f"{about}not started>"
+    with pytest.raises(ServerStateError, match="was not started"):
+        _ = supervisor.endpoint
+    assert (supervisor.is_running, supervisor.join()) == (False, True)
+    assert supervisor.statistics() == SupervisorStatistics()
+    supervisor.stop()
+    supervisor.restart()
+    with pytest.raises(ServerStateError, match="start the supervisor before"):
+        supervisor.run_until_asked_to_quit()
+    endpoint = supervisor.start(ANYWHERE)
+    assert supervisor.endpoint == endpoint
+    assert repr(supervisor) == f"{about}running on {endpoint}>"
+    with pytest.raises(ServerStateError, match=f"runs already, on {endpoint}"):
+        supervisor.start(ANYWHERE)
+    supervisor.stop(GRACE_S)
+    wait_until(lambda: "stopping on" in repr(supervisor))
+    assert not supervisor.join(0.01)
+    supervisor.stop(0)
+    assert supervisor.join()
+    assert repr(supervisor) == f"{about}stopped>"
+
+
+def test_one_that_can_not_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Willing, "is_able", False)
+    supervisor = Supervisor("app:make")
+    with pytest.raises(WorkerStartError, match="worker 0 could not start: killed by SIGKILL"):
+        supervisor.start(ANYWHERE)
+    assert not supervisor.is_running
+
+
+def test_address_that_is_taken_starts_no_worker(workers: list[Willing]) -> None:
+    with make_server() as server:
+        with pytest.raises(ListenError):
+            Supervisor("app:make").start(server.start(ANYWHERE))
+    assert workers == []
+
+
+def test_interrupted_while_it_starts_it_stops(
+    monkeypatch: pytest.MonkeyPatch, workers: list[Willing]
+) -> None:
+    def interrupt(latch: Any) -> None:
+        raise KeyboardInterrupt
+
+    supervisor = Supervisor("app:make")
+    with monkeypatch.context() as patch:
+        patch.setattr(crew_module.StopLatch, "wait", interrupt)
+        patch.setattr(Supervisor, "join", lambda supervisor: None)
+        with pytest.raises(KeyboardInterrupt):
+            supervisor.start(ANYWHERE)
+    assert supervisor.join()
+    assert [worker.stops for worker in workers] == [[0.0]] * len(workers)
+
+
+def test_workers_are_replaced(workers: list[Willing]) -> None:
+    with Supervisor("app:make", workers=2, grace=None) as supervisor:
+        supervisor.start(ANYWHERE)
+        supervisor.restart()
+        wait_until(lambda: len(workers) == 4 and len(supervisor.statistics().workers) == 2)
+        assert [worker.stops for worker in workers[:2]] == [[None], [None]]
+
+
+def when_it_listens_to(number: int, function: Any) -> threading.Thread:
+    """Call `function` in a thread once that signal is handled."""
+    before = signal.getsignal(number)
+
+    def run() -> None:
+        wait_until(lambda: signal.getsignal(number) is not before)
+        function()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_signals_are_obeyed(workers: list[Willing], caplog: pytest.LogCaptureFixture) -> None:
+    def send_all() -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        wait_until(lambda: "all: 0 accepted" in caplog.text)
+        os.kill(os.getpid(), signal.SIGHUP)
+        wait_until(lambda: len(workers) == 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_until(lambda: workers[1].stops == [GRACE_S])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    supervisor = Supervisor("app:make", grace=GRACE_S)
+    supervisor.start(ANYWHERE)
+    thread = when_it_listens_to(signal.SIGUSR1, send_all)
+    supervisor.run_until_asked_to_quit()
+    thread.join()
+    assert not supervisor.is_running
+    assert workers[1].stops[-1] == 0.0
+
+
+def test_serve_is_all_of_it_from_its_start_to_its_end(workers: list[Willing]) -> None:
+    told: list[Any] = []
+
+    def on_started(endpoint: Any) -> None:
+        told.append(endpoint)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    found = serve("app:make", ANYWHERE, workers=2, grace=1.0, on_started=on_started)
+    assert isinstance(found, SupervisorStatistics)
+    assert (found.workers, found.deaths) == ((), 0)
+    assert told[0].port
+    assert [worker.stops for worker in workers] == [[1.0], [1.0]]
+
+
+def test_signal_before_all_serve_ends_it(workers: list[Willing]) -> None:
+    """One that came before there was anybody to stop, too."""
+    supervisor = Supervisor("app:make")
+    with supervisor._obeying_signals():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(WorkerStartError, match="told to stop before all workers served"):
+            supervisor.start(ANYWHERE)
+    assert not supervisor.is_running
+
+
+def test_in_another_thread_only_a_stop_ends_it() -> None:
+    supervisor = Supervisor("app:make")
+    supervisor.start(ANYWHERE)
+    thread = threading.Thread(target=supervisor.run_until_asked_to_quit)
+    thread.start()
+    supervisor.stop(0)
+    thread.join()
+    assert not supervisor.is_running
