@@ -33,6 +33,11 @@ GROUPS = (
         ),
     ),
     Group(
+        "which of the two kinds is given out",
+        ("base/atomic.py",),
+        ("unit/base/test_gil_atomic.py",),
+    ),
+    Group(
         "where a block lies in memory is what page_alias asks",
         ("iobuf/user_data.py",),
         ("unit/iobuf/test_page_alias.py",),
@@ -80,11 +85,6 @@ GROUPS = (
         ("unit/rpc/test_body.py", "unit/rpc/test_compress.py", "unit/rpc/test_checksum.py"),
     ),
     Group(
-        "forms of calling differ in how they end; a call under way needs a server",
-        _in("client", "aio_forms", "aio_stub_method", "forms", "stub_method"),
-        ("integration/test_calls_forms.py", "integration/test_calls_threads.py"),
-    ),
-    Group(
         "channels and their connections are tested by calls over them",
         _in(
             "client", "aio_channel", "channel", "sync_channel", "connection_maker", "rpc_connection"
@@ -93,7 +93,6 @@ GROUPS = (
             "unit/client/test_channel.py",
             "unit/client/test_stub.py",
             "integration/test_calls_channels.py",
-            "integration/test_connection_types.py",
         ),
     ),
     Group(
@@ -152,7 +151,6 @@ GROUPS = (
             "integration/test_server_answers.py",
             "integration/test_server_asyncio.py",
             "integration/test_server_closing.py",
-            "integration/test_server_limits.py",
             "integration/test_server_shared_tasks.py",
             "integration/test_server_stop.py",
         ),
@@ -169,7 +167,14 @@ GROUPS = (
     ),
     Group(
         "the parts of a proxy are tested by what passes through it",
-        _in("testing/faulty_proxy", "delay_line", "faults", "faulty_proxy", "lane"),
+        _in(
+            "testing/faulty_proxy",
+            "delay_line",
+            "faults",
+            "faulty_proxy",
+            "lane",
+            "proxied_connection",
+        ),
         (
             "unit/testing/test_fault_script.py",
             "unit/testing/test_faulty_proxy.py",

@@ -73,3 +73,8 @@ def test_waits_grow_as_the_backoff_says() -> None:
 def test_senseless_max_retry_is_refused(max_retry: object) -> None:
     with pytest.raises(ValueError, match="max_retry must be a whole number >= 0, not"):
         checked_max_retry(max_retry)
+
+
+@pytest.mark.parametrize("max_retry", [0, 3])
+def test_sensible_max_retry_is_taken(max_retry: int) -> None:
+    assert checked_max_retry(max_retry) == max_retry

@@ -194,3 +194,11 @@ def test_dial_that_stands_is_closed_and_each_one_who_waits_gets_his_own(
     assert short.made[1].socket.error is not None
     assert [line.in_flight for line in short.made[2:]] == [1, 1]
     assert not any(call.ends for call in waiting)
+
+
+def test_who_waits_for_a_short_one_all_the_same_gets_one(step: StepDispatcher) -> None:
+    short = Played(ShortConnections, SourceSettings("short", dial_backoff=None), step)
+    late = make_call(short.source)
+    short.source.wait(late)
+    step.run_until_idle()
+    assert [attempt.call for attempt in short.made[0].attempts] == [late]

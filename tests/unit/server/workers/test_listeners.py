@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.server.workers.listeners import Listeners
+from pybrpc.transport.acceptor import ListenError
 from tests.unit.server.raw_peer import RawPeer, request, text_of
 from tests.unit.server.serving import make_server
 
@@ -79,3 +81,28 @@ def test_all_places_have_one_port(host: str) -> None:
         names = {listeners.socket_of(place).getsockname()[:2] for place in range(3)}
         assert len(names) == 1
         assert names.pop()[1] == listeners.endpoint.port > 0
+
+
+def test_all_places_of_a_unix_socket_are_one_that_listens(unix_path: Path) -> None:
+    with listening(2, Endpoint(f"unix:{unix_path}", 0)) as listeners:
+        assert listeners.is_shared
+        assert listeners.socket_of(0) is listeners.socket_of(1)
+        listeners.renew(0)
+        assert listeners.socket_of(0) is listeners.socket_of(1)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(unix_path))
+    assert not unix_path.exists()
+
+
+def test_port_on_which_somebody_listens_is_not_shared() -> None:
+    with listening(1) as listeners, make_server() as server:
+        server.start(inherited(listeners, 0))
+        with pytest.raises(ListenError, match="in use"):
+            Listeners(listeners.endpoint, 1)
+
+
+def test_given_port_that_is_free_is_taken() -> None:
+    with listening(1) as listeners:
+        endpoint = listeners.endpoint
+    with listening(2, endpoint) as listeners:
+        assert listeners.endpoint == endpoint

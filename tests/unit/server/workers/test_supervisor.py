@@ -21,9 +21,9 @@ ANYWHERE = "127.0.0.1:0"
 
 
 class Willing(PlayedWorker):
-    """Serves at once, and ends when it is told to without a limit or at once."""
+    """Serves at once, if it may, and ends when it is told to without a limit or at once."""
 
-    is_able = True
+    is_able = is_quick = True
     made: list[Willing]
 
     def __init__(
@@ -32,7 +32,8 @@ class Willing(PlayedWorker):
         super().__init__(make_spec(0).number, 4000 + len(self.made), user)
         self.dispatcher = dispatcher
         self.made.append(self)
-        dispatcher.post(self.serve if self.is_able else self.die)
+        if self.is_quick:
+            dispatcher.post(self.serve if self.is_able else self.die)
 
     def stop(self, grace_s: float | None) -> None:
         super().stop(grace_s)
@@ -47,7 +48,6 @@ GRACE_S = 3600.0
 @pytest.fixture(autouse=True)
 def workers(monkeypatch: pytest.MonkeyPatch) -> list[Willing]:
     monkeypatch.setattr(Willing, "made", [], raising=False)
-    monkeypatch.setattr(Willing, "is_able", True)
     monkeypatch.setattr(crew_module, "WorkerProcess", Willing)
     return Willing.made
 
@@ -162,8 +162,9 @@ def test_serve_is_all_of_it_from_its_start_to_its_end(workers: list[Willing]) ->
     assert [worker.stops for worker in workers] == [[1.0], [1.0]]
 
 
-def test_signal_before_all_serve_ends_it(workers: list[Willing]) -> None:
+def test_signal_before_all_serve_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that came before there was anybody to stop, too."""
+    monkeypatch.setattr(Willing, "is_quick", False)
     supervisor = Supervisor("app:make")
     with supervisor._obeying_signals():
         os.kill(os.getpid(), signal.SIGTERM)
