@@ -1,4 +1,4 @@
-# make demo | test | check | bench | soak | stress | sanitize | docs | compiled | clean
+# make demo | test | check | coverage | mutate | bench | soak | stress | sanitize | docs | clean ...
 #
 # Each verb sets up what it needs in .venv/<Python version>, so that it runs on a machine with
 # just Python (3.11 or newer), a compiler and make. A stamp per extra makes a second run quick.
@@ -39,14 +39,16 @@ UNSANITIZED := $(addprefix --deselect=tests/integration/,$(RESIDENT) \
 STRESS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-quick soak network flat stress fuzz verify sanitize
-.PHONY: sanitize-thread docs compiled clean
+.PHONY: help demo test check coverage mutate bench bench-quick soak network flat stress fuzz
+.PHONY: verify sanitize sanitize-thread docs compiled clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    a server, and a client that calls it from many threads over one connection"
 	@echo "make test    all tests                          (ARGS: what pytest takes; JOBS=4)"
 	@echo "make check   format, lint, types, storeys"
+	@echo "make coverage  does every module's own test file run 95 % of it?  (ARGS: parts of paths; JOBS=4)"
+	@echo "make mutate  which small changes to the code do its tests not notice? (ARGS: write_queue, ...)"
 	@echo "make bench    calls per second beside other libraries (ARGS: --only, --quick; IMPL=compiled)"
 	@echo "make bench-quick  the headline ratios, in a minute"
 	@echo "make soak    half an hour of calls through a faulty proxy (ARGS: --minutes, --seed, ...)"
@@ -72,6 +74,13 @@ check: $(STAMP)-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+
+# Of the plain Python: compiled code shows no lines, and can't be changed while it runs.
+coverage: $(STAMP)-coverage
+	$(BIN)/python -m verification.coverage --jobs=$(JOBS) $(ARGS)
+
+mutate: $(STAMP)-mutation
+	$(BIN)/python -m verification.mutation $(ARGS)
 
 bench: $(STAMP)-bench $(COMPILED)
 	$(BIN)/python -m bench $(ARGS)

@@ -48,6 +48,11 @@ GROUPS = (
         ("property/test_meta_codec.py",),
     ),
     Group(
+        "what a message is, and the fields of its meta, is what the codec's tests say",
+        ("protocols/baidu_std/schema.py", "protocols/message.py"),
+        ("unit/protocols/baidu_std/test_baidu_std.py", "unit/protocols/baidu_std/test_meta.py"),
+    ),
+    Group(
         "recordings of C++ bRPC",
         ("protocols/baidu_std/baidu_std.py", "protocols/baidu_std/meta.py"),
         ("golden/test_baidu_std_vectors.py",),

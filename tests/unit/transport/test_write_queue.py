@@ -267,7 +267,9 @@ def test_a_cut_list_is_given_whole_once_it_is_linked() -> None:
     queue.push(first)
     queue._head.get_and_set(cut)
     queue.push(last)
+    assert repr(queue) == "<WriteQueue whole>"
     assert queue.take() is None
+    assert repr(queue) == "<WriteQueue cut off>"
     assert not queue.release()
     queue.push(later)
     assert queue.take() is None
