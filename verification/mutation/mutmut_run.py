@@ -25,8 +25,21 @@ _MUTANT = re.compile(r"^\s+(\S+): ([\w ]+)$", re.MULTILINE)
 _CLASS_MARK = "\u01c1"
 
 # mutmut notes calls in a ContextVar, those of destructors too. Run by a garbage collection that
-# setting that variable has begun, one sets it once more in between, and CPython crashes.
-_CONFTEST = "import gc\n\ngc.disable()\n"
+# setting that variable has begun, one sets it once more in between, and CPython crashes. What never
+# comes because of a mutant need not be waited for as long as on a busy machine. Of an input that
+# catches a mutant nobody wants a smaller one; and each mutant gets the same inputs, in every run.
+_CONFTEST = """\
+import gc
+
+from hypothesis import Phase, settings
+
+from tests.unit.transport import tools
+
+gc.disable()
+tools.WAIT_S = 5.0
+phases = (Phase.explicit, Phase.generate)
+settings.register_profile("mutants", phases=phases, database=None, deadline=None, derandomize=True)
+"""
 
 
 class MutmutError(Exception):
@@ -85,7 +98,12 @@ def _lay_out(target: Target, place: Path) -> None:
         "only_mutate": [target.source],
         "also_copy": ["conftest.py"],
         "pytest_add_cli_args_test_selection": target.tests,
-        "pytest_add_cli_args": ("-p", "no:cacheprovider", *target.options),
+        "pytest_add_cli_args": (
+            "-p",
+            "no:cacheprovider",
+            "--hypothesis-profile=mutants",
+            *target.options,
+        ),
         "use_git_change_detection": False,
         # A mutant that hangs is ended after twice the time of its tests, and half a minute.
         "timeout_multiplier": 2.0,

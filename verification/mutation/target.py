@@ -63,7 +63,5 @@ TARGETS = (
         "meta_codec",
         "src/pybrpc/protocols/baidu_std/meta_codec.py",
         ("tests/property/test_meta_codec.py",),
-        # The same inputs for every mutant, and in every run.
-        ("--hypothesis-seed=1",),
     ),
 )
