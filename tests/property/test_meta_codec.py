@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pybrpc.errors import ProtocolError
+from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std import meta, meta_codec
 from pybrpc.protocols.message import RpcRequest, RpcResponse, StreamSettings
 from pybrpc.rpc.checksum import ChecksumType
@@ -19,6 +20,7 @@ from pybrpc.rpc.compress import CompressType
 from tests.property.test_baidu_std import int32, int64, requests, responses
 
 Outcome = Any
+ATTACHMENT = IOBuf(b"attached")
 
 varints = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 127, 128, 2**31, 2**32, 2**63])
 fields = st.integers(1, 15) | st.sampled_from([16, 100, 2**29 - 1])
@@ -71,7 +73,8 @@ def outcome_of(codec: Any, data: bytes) -> Outcome:
     is_request = codec.is_request(decoded)
     head = (is_request, decoded.correlation_id, decoded.attachment_size)
     try:
-        return (head, (codec.request_of if is_request else codec.response_of)(decoded, b"", None))
+        message_of = codec.request_of if is_request else codec.response_of
+        return (head, message_of(decoded, b"body", ATTACHMENT))
     except ProtocolError as error:
         return (head, error.text)
 
@@ -97,6 +100,27 @@ def assert_decoded_alike(data: bytes) -> None:
 @example(b"\x0a" + varint(0, padding=5))
 def test_any_fields_decode_as_protobuf_decodes_them(data: bytes) -> None:
     assert_decoded_alike(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x0a\x09\x0a\x01\xff\x12\x01\xff\x3a\x01\xff",  # names and an id that are no UTF-8
+        b"\x12\x03\x12\x01\xff",  # nor is the text of an error
+        b"\x4a\x06\x0a\x01\xff\x12\x01\xfe",  # nor is a user field
+        b"\x0a\x03\x0a\x01S",  # a request without a method
+        b"\x0a\x03\x12\x01M",  # or without a service
+        b"\x42\x00",  # settings of a stream that has no id
+        b"\x42\x06\x08\x01\x22\x02\x05\x06",  # and some with more ids, in one piece
+        b"\x42\x04\x08\x01\x28\x01",  # what nobody knows, of a stream
+        b"\x12\x02\x18\x01",  # of a response
+        b"\x4a\x02\x18\x01",  # of a user field
+        b"\x0a\x08\x48\x01\x0a\x01S\x12\x01M",  # of a request
+    ],
+)
+@pytest.mark.parametrize("kind", [bytes, memoryview])
+def test_rare_fields_decode_as_protobuf_decodes_them(data: bytes, kind: type) -> None:
+    assert_decoded_alike(kind(data))
 
 
 @given(st.binary(max_size=40))
@@ -127,6 +151,23 @@ def test_responses_encode_and_decode_as_with_protobuf(response: RpcResponse, siz
     with without_protobuf():
         assert meta_codec.encode_response_meta(response, size) == expected
     assert_decoded_alike(expected)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        RpcRequest(-(2**63), "S", "M", log_id=-(2**63), timeout_ms=-(2**31)),
+        RpcRequest(2**63 - 1, "S", "M", span_id=2**63 - 1, compress_type=2**31 - 1),
+        RpcRequest(1, "S", "M", request_id="\ud800", user_fields={"\udc80": "\udcff"}),
+        RpcResponse(1, -(2**31), "\ud800"),
+    ],
+)
+def test_extremes_are_encoded_here(message: RpcRequest | RpcResponse) -> None:
+    kind = "request" if isinstance(message, RpcRequest) else "response"
+    encode = f"encode_{kind}_meta"
+    expected = getattr(meta, encode)(message, 2**31 - 1)
+    with without_protobuf():
+        assert getattr(meta_codec, encode)(message, 2**31 - 1) == expected
 
 
 @given(requests.map(lambda request: meta.encode_request_meta(request, 5)), st.data())
@@ -181,6 +222,17 @@ def test_values_that_do_not_fit_are_refused_as_protobuf_refuses_them(
     assert encoded(meta_codec.encode_request_meta, request, size) == encoded(
         meta.encode_request_meta, request, size
     )
+
+
+def test_odd_values_that_protobuf_takes_go_its_way_with_all_the_rest() -> None:
+    odd: Any = Index()
+    request, response = RpcRequest(1, "S", "M", log_id=odd), RpcResponse(1, odd)
+    data = meta_codec.encode_request_meta(request, 5)
+    assert data == meta.encode_request_meta(request, 5)
+    assert meta_codec.decode_meta(data).attachment_size == 5
+    data = meta_codec.encode_response_meta(response, 6)
+    assert data == meta.encode_response_meta(response, 6)
+    assert meta_codec.decode_meta(data).attachment_size == 6
 
 
 @pytest.mark.parametrize(
