@@ -80,7 +80,7 @@ def survivor_of(name: str, difference: str) -> Survivor:
     changed: dict[str, list[str]] = {"-": [], "+": []}
     for line in difference.splitlines():
         if line[:1] in changed and not line.startswith(("---", "+++")):
-            changed[line[0]].append(line[1:].strip())
+            changed[line[0]].append(" ".join(line[1:].split()))
     function = name.rpartition(".")[2].rpartition("__mutmut_")[0]
     _, *of_class = function.split(_CLASS_MARK)
     short = ".".join(of_class) if of_class else function.removeprefix("x_")
