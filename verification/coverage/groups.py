@@ -92,7 +92,13 @@ GROUPS = (
     Group(
         "channels and their connections are tested by calls over them",
         _in(
-            "client", "aio_channel", "channel", "sync_channel", "connection_maker", "rpc_connection"
+            "client",
+            "aio_channel",
+            "channel",
+            "loop_side",
+            "sync_channel",
+            "connection_maker",
+            "rpc_connection",
         ),
         (
             "unit/client/test_channel.py",

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.aio_forms import AioCall, AioCallOfThreads, AioFuture, LoopMailbox
+from pybrpc.client.aio_forms import AioCall, AioCallOfThreads, AioFuture
 from pybrpc.client.call_options import CallOptions
+from pybrpc.client.channel import Lease
+from pybrpc.client.loop_side import LoopSide
 from pybrpc.errors import ErrorCode, RpcError
 from tests.protos import conformance_pb2 as pb
 from tests.unit.client.played import ECHO
@@ -26,12 +28,18 @@ def run(task: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def begin(kind: type[AioCall], source: Source, mailbox: LoopMailbox | None = None) -> AioFuture:
+def side_of(source: Source) -> LoopSide:
     """Inside a loop."""
-    loop = asyncio.get_running_loop()
+    nothing: Any = None
+    lease = Lease(source, nothing)  # type: ignore[arg-type]
+    return LoopSide(asyncio.get_running_loop(), lease, is_foreign=False)
+
+
+def begin(kind: type[AioCall], source: Source, side: LoopSide | None = None) -> AioFuture:
+    """Inside a loop."""
     options: Any = CallOptions(max_retry=0)
     call = kind(source, ECHO, pb.EchoRequest(message="x"), 5.0, options, None)  # type: ignore[arg-type]
-    return call.begin(loop, mailbox or LoopMailbox(loop), None)
+    return call.begin(side or side_of(source), None)
 
 
 def in_thread(function: Callable[[], object]) -> None:
@@ -68,8 +76,8 @@ def test_error_is_raised(kind: type[AioCall]) -> None:
 def test_answers_of_another_thread_come_by_one_wake_up() -> None:
     async def task() -> None:
         source, loop = Source(), asyncio.get_running_loop()
-        mailbox = LoopMailbox(loop)
-        futures = [begin(AioCallOfThreads, source, mailbox) for _ in range(3)]
+        side = side_of(source)
+        futures = [begin(AioCallOfThreads, source, side) for _ in range(3)]
         wakes: list[object] = []
         wake = loop.call_soon_threadsafe
         loop.call_soon_threadsafe = lambda *a, **k: wakes.append(a) or wake(*a, **k)  # type: ignore[assignment]

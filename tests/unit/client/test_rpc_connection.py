@@ -57,7 +57,7 @@ class Line:
     """A connection that is its own source, and the peer's end of it."""
 
     endpoint = PEER
-    why_down = None
+    why_down = live = None
 
     def __init__(self, options: SocketOptions | None = None) -> None:
         ours, self.peer = _socket.socketpair()

@@ -192,6 +192,9 @@ class ShyProtocol:
             raise self.errors.pop()
         return BAIDU_STD.pack_response(response)
 
+    def pack_plain_response(self, correlation_id: int, body: bytes) -> IOBuf:
+        return self.pack_response(RpcResponse(correlation_id, body=body))
+
 
 @pytest.mark.parametrize(
     ("error", "code", "is_logged"),
