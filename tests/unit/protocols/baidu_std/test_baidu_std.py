@@ -288,3 +288,28 @@ def test_short_way_of_usual_frames_ends_where_the_long_one_does(
     monkeypatch.setattr(baidu_std, "_IS_COMPILED", True)
     assert bytes(pack(message)) == long_way
     assert parse(long_way) == message
+
+
+@pytest.mark.python_only
+@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.parametrize("body", [b"", b"body", bytes(100_000)])
+@pytest.mark.parametrize("timeout_ms", [None, 500])
+def test_plain_messages_are_packed_as_others(
+    monkeypatch: pytest.MonkeyPatch, is_compiled: bool, body: bytes, timeout_ms: int | None
+) -> None:
+    request = RpcRequest(7, "a.Service", "Method", body, timeout_ms=timeout_ms)
+    response = RpcResponse(7, body=body)
+    frames = bytes(PROTOCOL.pack_request(request)), bytes(PROTOCOL.pack_response(response))
+    monkeypatch.setattr(baidu_std, "_IS_COMPILED", is_compiled)
+    plain = PROTOCOL.pack_plain_request(7, "a.Service", "Method", timeout_ms, body)
+    assert (bytes(plain), bytes(PROTOCOL.pack_plain_response(7, body))) == frames
+
+
+@pytest.mark.python_only
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_plain_request_that_does_not_fit_is_refused(
+    monkeypatch: pytest.MonkeyPatch, is_compiled: bool
+) -> None:
+    monkeypatch.setattr(baidu_std, "_IS_COMPILED", is_compiled)
+    with pytest.raises(BadRequestError, match="Fail to pack request"):
+        PROTOCOL.pack_plain_request(7, "\ud800", "Method", None, b"")
