@@ -6,12 +6,16 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
+
 from pybrpc.iobuf import IOBuf
 from pybrpc.server.handler_loop import HandlerLoop
 from tests.unit.server.test_call_runner import Handler, PlayedCall, quick, slow
 from tests.unit.server.test_outbox import FakeConnection
 
 WAIT_S = 30.0
+
+pytestmark = pytest.mark.python_only
 
 
 class Call(PlayedCall):
