@@ -1,4 +1,4 @@
-"""python -m verification.coverage: does every module's own tests run at least 95 % of it?
+"""python -m verification.coverage: do every module's own tests run 95 % of it?
 
 Exits with 1 if one does not, or if a test fails. Needs coverage.py and what the tests need.
 """
@@ -60,9 +60,7 @@ def _run(tests: Iterable[Path], jobs: int) -> bool:
 
 
 def _report(found: Sequence[Measure], at_least: float) -> int:
-    for measure in sorted(
-        found, key=lambda measure: (-measure.percent, measure.name), reverse=True
-    ):
+    for measure in sorted(found, key=lambda measure: (measure.percent, measure.name)):
         missing = f"  {measure.missing}" if measure.percent < 100 else ""
         print(f"{measure.percent:6.1f} %  {measure.name}{missing}")
     low = [measure for measure in found if measure.percent < at_least]

@@ -35,7 +35,7 @@ class Measure:
     ran: int
     total: int
     missing: str
-    """Lines that didn't run, and branches that were not taken: "12-14, 20->22"."""
+    """Lines that didn't run, and ones from which it didn't go every way: "12-14; not all of 20"."""
 
     @property
     def percent(self) -> float:
@@ -59,11 +59,16 @@ class Measurements:
         contexts = [f"^{re.escape(str(test.relative_to(ROOT)))}$" for test in tests]
         self._coverage.get_data().set_query_contexts(["^$", *contexts])
         _, lines, _, not_run, as_text = self._coverage.analysis2(str(module))
-        branches = self._coverage.branch_stats(str(module)).values()
+        branches = self._coverage.branch_stats(str(module))
+        partly = [line for line, (there, taken) in branches.items() if 0 < taken < there]
         return Measure(
             name_of(module),
             tests,
-            ran=len(lines) - len(not_run) + sum(taken for _, taken in branches),
-            total=len(lines) + sum(there for there, _ in branches),
-            missing=as_text,
+            ran=len(lines) - len(not_run) + sum(taken for _, taken in branches.values()),
+            total=len(lines) + sum(there for there, _ in branches.values()),
+            missing="; ".join(filter(None, (as_text, _not_all_of(partly)))),
         )
+
+
+def _not_all_of(lines: list[int]) -> str:
+    return f"not all of {', '.join(map(str, sorted(lines)))}" if lines else ""

@@ -19,7 +19,7 @@ from verification.mutation.target import Target
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "mutation"
-CAUGHT = frozenset({"killed", "timeout", "segfault"})
+CAUGHT = frozenset({"killed", "timeout"})
 
 _MUTANT = re.compile(r"^\s+(\S+): ([\w ]+)$", re.MULTILINE)
 _CLASS_MARK = "\u01c1"
