@@ -88,6 +88,9 @@ def test_channels_to_one_address_share_until_the_last_is_closed() -> None:
     other = pybrpc.Channel(ADDRESS, connection_group="other")
     source = first.source()
     assert source is first.source() is second.source()
+    found = first.endpoint_statistics()
+    assert found is not None
+    assert (found.created, found.is_down) == (0, False)
     assert other.source() is not source
     first.close()
     assert source.is_used
@@ -100,7 +103,7 @@ def test_channels_to_one_address_share_until_the_last_is_closed() -> None:
 
 def test_closed_channel_makes_no_calls() -> None:
     with pybrpc.Channel(ADDRESS) as channel:
-        assert channel.statistics() is None
+        assert channel.statistics() is channel.endpoint_statistics() is None
     for _ in range(2):
         with pytest.raises(ChannelClosedError, match="was closed; make a new channel"):
             channel.source()
