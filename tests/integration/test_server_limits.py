@@ -144,6 +144,7 @@ def test_idle_timeout_that_makes_no_sense(idle_timeout: Any) -> None:
 # --- peers that don't read ---
 
 ANSWER_BYTES = 200_000
+BUFFER_BYTES = 65536
 LIMIT_BYTES = 8_000_000
 
 
@@ -214,7 +215,7 @@ def test_fifty_peers_that_never_read_leave_the_process_small(kind: Any, runtime:
     """brpc#1107: each is far under the limit of a connection, together they are over that of the
     process. Others are served on."""
     options = SocketOptions(
-        high_water_bytes=1_000_000, send_buffer_bytes=65536, receive_buffer_bytes=65536
+        high_water_bytes=1_000_000, send_buffer_bytes=BUFFER_BYTES, receive_buffer_bytes=BUFFER_BYTES
     )
     server = make_server(kind(large_answer), echo, options=options, runtime=runtime, max_workers=8)
     with server, RawPeer(start(server)) as other, stuffers(server.endpoint, 50) as made:
@@ -247,7 +248,7 @@ def test_peer_that_never_reads_while_slow_handlers_answer_is_bounded(
             await asyncio.sleep(0.1)
         return EchoResponse(message="z" * answer_bytes)
 
-    options = SocketOptions(high_water_bytes=1_000_000, send_buffer_bytes=65536)
+    options = SocketOptions(high_water_bytes=1_000_000, send_buffer_bytes=BUFFER_BYTES)
     with make_server(wait_and_answer, options=options, runtime=runtime) as server:
         with RawPeer(start(server)) as peer:
             peer.send(*(request(i) for i in range(count)))
@@ -264,10 +265,10 @@ def test_peer_that_never_reads_while_slow_handlers_answer_is_bounded(
 
 
 def test_full_process_refuses_who_holds_much_and_serves_who_reads(runtime: Runtime) -> None:
-    options = SocketOptions(send_buffer_bytes=65536)
+    options = SocketOptions(send_buffer_bytes=BUFFER_BYTES)
     with make_server(large_answer, echo, options=options, runtime=runtime) as server:
         endpoint = start(server)
-        with RawPeer(endpoint) as late, RawPeer(endpoint) as other:
+        with RawPeer(endpoint, BUFFER_BYTES) as late, RawPeer(endpoint) as other:
             late.send(*(request(i) for i in range(200)))
             wait_until(lambda: server.statistics().requests >= 50)
             wait_until(lambda: runtime.backlog.is_full and not server.statistics().running)

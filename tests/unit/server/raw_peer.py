@@ -31,8 +31,13 @@ def packed(*requests: RpcRequest) -> bytes:
 
 
 class RawPeer:
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.sock = socket.create_connection((endpoint.host, endpoint.port), timeout=30)
+    def __init__(self, endpoint: Endpoint, receive_buffer_bytes: int | None = None) -> None:
+        """`receive_buffer_bytes`: that the kernel does not take megabytes for who does not read."""
+        self.sock = socket.socket()
+        self.sock.settimeout(30)
+        if receive_buffer_bytes:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        self.sock.connect((endpoint.host, endpoint.port))
         self.received = IOBuf()
 
     def send(self, *requests: RpcRequest) -> None:
