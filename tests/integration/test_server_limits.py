@@ -215,7 +215,9 @@ def test_fifty_peers_that_never_read_leave_the_process_small(kind: Any, runtime:
     """brpc#1107: each is far under the limit of a connection, together they are over that of the
     process. Others are served on."""
     options = SocketOptions(
-        high_water_bytes=1_000_000, send_buffer_bytes=BUFFER_BYTES, receive_buffer_bytes=BUFFER_BYTES
+        high_water_bytes=1_000_000,
+        send_buffer_bytes=BUFFER_BYTES,
+        receive_buffer_bytes=BUFFER_BYTES,
     )
     server = make_server(kind(large_answer), echo, options=options, runtime=runtime, max_workers=8)
     with server, RawPeer(start(server)) as other, stuffers(server.endpoint, 50) as made:

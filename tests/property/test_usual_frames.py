@@ -27,6 +27,7 @@ from tests.property.test_meta_codec import sound_fields
 
 ids = st.integers(0, 2**63 - 1) | st.sampled_from([0, 1, 127, 128, 2**14, 2**63 - 1])
 bodies = st.sampled_from([b"", b"body", bytes(4096)])
+attachments = st.none() | st.builds(IOBuf, st.sampled_from([b"", b"m", bytes(127), bytes(70000)]))
 timeouts = st.none() | st.sampled_from([1, 500, 60_000]) | st.integers(0, 2**31 - 1)
 
 ASKED = RpcRequest(300, "a.Service", "Method", b"body", timeout_ms=500)
@@ -37,9 +38,20 @@ def frame_of(data: bytes, body: Any) -> bytes:
     return pack_header(len(data) + len(body), len(data)) + data + body
 
 
-def read_usual(frame: bytes) -> RpcRequest | RpcResponse | None:
-    """What is cut from a buffer with `frame` and a byte more; all of it or nothing."""
-    buffer = IOBuf(frame + b"P")
+def packed_by_codec(message: Any, encode: Any) -> bytes:
+    """The frame up to the attachment, as the codec has it."""
+    size = 0 if message.attachment is None else len(message.attachment)
+    data = encode(message, size)
+    return pack_header(len(data) + len(message.body) + size, len(data)) + data + message.body
+
+
+def read_usual(frame: bytes, cut_at: int | None = None) -> RpcRequest | RpcResponse | None:
+    """What is cut from a buffer with `frame` and a byte more, in two blocks if `cut_at`; all of it
+    or nothing."""
+    buffer = IOBuf(frame[:cut_at])
+    if cut_at is not None:
+        buffer.append(frame[cut_at:])
+    buffer.append(b"P")
     found = cut_usual(buffer, ParseLimits())
     assert buffer == (frame if found is None else b"") + b"P"
     return found
@@ -48,24 +60,32 @@ def read_usual(frame: bytes) -> RpcRequest | RpcResponse | None:
 def read_by_meta(data: bytes, body: bytes) -> Any:
     decoded = meta.decode_meta(data)
     of = meta.request_of if meta.is_request(decoded) else meta.response_of
-    return None if decoded.attachment_size else of(decoded, body, None)
+    size = decoded.attachment_size
+    if not size:
+        return of(decoded, body, None)
+    if not 0 <= size <= len(body):
+        return None
+    return of(decoded, body[:-size], IOBuf(body[-size:]))
 
 
-@given(st.builds(RpcRequest, ids, st.text(), st.text(), bodies, timeout_ms=timeouts) | requests)
+@given(
+    st.builds(RpcRequest, ids, st.text(), st.text(), bodies, attachments, timeout_ms=timeouts)
+    | requests
+)
 @example(ASKED)
 def test_a_request_is_packed_as_by_the_codec(request: RpcRequest) -> None:
     for _ in range(2):  # the second time by what was kept
         packed = pack_usual_request(request)
         if packed is not None:
-            assert packed == frame_of(meta.encode_request_meta(request, 0), request.body)
+            assert packed == packed_by_codec(request, meta.encode_request_meta)
 
 
-@given(st.builds(RpcResponse, ids, body=bodies) | responses)
+@given(st.builds(RpcResponse, ids, body=bodies, attachment=attachments) | responses)
 @example(ANSWERED)
 def test_a_response_is_packed_as_by_the_codec(response: RpcResponse) -> None:
     packed = pack_usual_response(response)
     if packed is not None:
-        assert packed == frame_of(meta.encode_response_meta(response, 0), response.body)
+        assert packed == packed_by_codec(response, meta.encode_response_meta)
 
 
 @pytest.mark.parametrize("timeout_ms", [None, 0, 1, 500, 2**31 - 1])
@@ -82,8 +102,37 @@ def test_usual_messages_are_usual_there_and_back(number: int, timeout_ms: int | 
             assert read_usual(packed) == message
 
 
+@pytest.mark.parametrize("cut_at", [None, 90, 100, 5000])
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 4096, 70_000, 2_100_000])
+def test_usual_messages_carry_attachments_there_and_back(size: int, cut_at: int | None) -> None:
+    attachment = IOBuf(bytes(range(256)) * (size // 256) + bytes(size % 256))
+    asked = dataclasses.replace(ASKED, attachment=attachment)
+    answered = dataclasses.replace(ANSWERED, attachment=attachment)
+    for packed, message in (
+        (pack_usual_request(asked), asked),
+        (pack_usual_response(answered), answered),
+    ):
+        assert packed is not None
+        found = read_usual(packed + bytes(attachment), cut_at)
+        expected = dataclasses.replace(message, attachment=attachment if size else None)
+        assert found == expected
+
+
+def test_attachment_that_has_not_come_yet_is_waited_for() -> None:
+    attachment = IOBuf(bytes(10_000))
+    packed = pack_usual_response(dataclasses.replace(ANSWERED, attachment=attachment))
+    assert packed is not None
+    buffer = IOBuf(packed + bytes(9_999))
+    assert cut_usual(buffer, ParseLimits()) is None
+    assert len(buffer) == len(packed) + 9_999
+
+
+def test_attachment_that_is_larger_than_its_message_is_not_usual() -> None:
+    assert read_usual(frame_of(meta.encode_response_meta(ANSWERED, 4), b"body")) is not None
+    assert read_usual(frame_of(meta.encode_response_meta(ANSWERED, 5), b"body")) is None
+
+
 OTHER = {
-    "attachment": "IOBuf",
     "log_id": 1,
     "request_id": "x",
     "trace_id": 1,

@@ -147,7 +147,9 @@ def _parse(
 def _parse_plain(body: BytesLike, message_type: MessageType) -> Message:
     """A body that is neither summed nor compressed any more."""
     try:
-        message = message_type.parse(body if type(body) is bytes else bytes(body))
+        if type(body) is not bytes and type(body) is not memoryview:
+            body = bytes(body)
+        message = message_type.parse(body)
     except DecodeError:
         raise BodyError from None
     if not message_type.is_complete(message):

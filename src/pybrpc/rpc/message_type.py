@@ -40,8 +40,11 @@ class MessageType:
         data: bytes = self._serialize(message)
         return data
 
-    def parse(self, data: bytes) -> Message:
-        """The message in `data`, though it may be incomplete; DecodeError if there is none."""
+    def parse(self, data: bytes | memoryview) -> Message:
+        """The message in `data`, though it may be incomplete; DecodeError if there is none.
+
+        A view is not copied first: a large message would need as much fresh memory once more.
+        """
         message: Message = self._from_string(data)
         return message
 

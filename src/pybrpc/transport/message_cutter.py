@@ -16,6 +16,9 @@ from pybrpc.protocols.protocol import (
     RpcProtocol,
 )
 
+LARGE_BYTES = 65536
+"""A message of which so much is missing is looked at again when all of it is there."""
+
 
 class MessageCutter:
     """Cuts the messages of one connection. Not thread-safe: one reader at a time.
@@ -23,7 +26,7 @@ class MessageCutter:
     The first message decides the protocol. After `broken` is set nothing more is cut.
     """
 
-    __slots__ = ("_limits", "_protocols", "broken", "buffer", "protocol")
+    __slots__ = ("_limits", "_protocols", "_whole_at", "broken", "buffer", "protocol")
 
     def __init__(
         self,
@@ -36,15 +39,23 @@ class MessageCutter:
         self.broken: Broken | None = None
         self._limits = limits or ParseLimits()
         self._protocols = protocols
+        self._whole_at = 0
+        """How long `buffer` is when the large message at its front is whole."""
 
     def cut(self) -> list[Message]:
         """All messages that stand whole in `buffer`; the rest stays there."""
         messages: list[Message] = []
+        if len(self.buffer) < self._whole_at:
+            return messages
+        self._whole_at = 0
         while self.buffer and self.broken is None:
             outcome = self._parse_one()
             if type(outcome) is RpcRequest or type(outcome) is RpcResponse:
                 messages.append(outcome)
             elif outcome is NEED_MORE:
+                wanted = self.bytes_wanted()
+                if wanted >= LARGE_BYTES:
+                    self._whole_at = len(self.buffer) + wanted
                 break
             elif isinstance(outcome, Broken):
                 self.broken = outcome
@@ -58,6 +69,8 @@ class MessageCutter:
 
     def bytes_wanted(self) -> int:
         """How much more the message at the front needs; 0 if that is not known yet."""
+        if self._whole_at > len(self.buffer):
+            return self._whole_at - len(self.buffer)
         if self.protocol is None or not self.buffer:
             return 0
         return self.protocol.bytes_wanted(self.buffer, self._limits)

@@ -50,6 +50,15 @@ def holders() -> descriptor_pool.DescriptorPool:
     return pool
 
 
+def test_views_are_read_too() -> None:
+    request = pb.EchoRequest(message="hello")
+    data = request.SerializeToString()
+    for view in (memoryview(data), memoryview(bytearray(b"x" + data))[1:].toreadonly()):
+        assert MessageType(pb.EchoRequest).parse(view) == request
+    with pytest.raises(DecodeError):
+        MessageType(pb.EchoRequest).parse(memoryview(b"\xff\xff"))
+
+
 def test_there_and_back() -> None:
     kind = MessageType(pb.EchoRequest)
     request = pb.EchoRequest(message="hello")

@@ -37,7 +37,11 @@ class RawPeer:
         self.sock.settimeout(30)
         if receive_buffer_bytes:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        self.sock.connect((endpoint.host, endpoint.port))
+        try:
+            self.sock.connect((endpoint.host, endpoint.port))
+        except OSError:
+            self.sock.close()
+            raise
         self.received = IOBuf()
 
     def send(self, *requests: RpcRequest) -> None:

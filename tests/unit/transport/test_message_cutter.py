@@ -71,3 +71,15 @@ def test_bytes_wanted_is_what_the_message_at_the_front_lacks() -> None:
     cutter.buffer.append(frame(1, 100_000)[:5000])
     cutter.cut()
     assert cutter.bytes_wanted() == len(frame(1, 100_000)) - 5000
+
+
+def test_large_message_comes_in_parts_and_another_one_behind_it() -> None:
+    cutter = MessageCutter(protocol=BAIDU_STD)
+    data = frame(1, 300_000) + frame(2, 10) + frame(3, 300_000)
+    found: list[object] = []
+    for start in range(0, len(data), 50_000):
+        cutter.buffer.append(data[start : start + 50_000])
+        found += cutter.cut()
+    assert numbers_of(found) == [1, 2, 3]
+    assert not cutter.buffer
+    assert cutter.bytes_wanted() == 0

@@ -119,7 +119,7 @@ class BaiduStd:
             if _IS_COMPILED:
                 frame = pack_usual_request(request)
                 if frame is not None:
-                    return IOBuf(frame)
+                    return _with_attachment(frame, request.attachment)
             meta = encode_request_meta(request, _size_of(request.attachment))
             return _pack(meta, request.body, request.attachment)
         except (ValueError, TypeError, AttributeError) as error:
@@ -130,7 +130,7 @@ class BaiduStd:
     ) -> IOBuf:
         if _IS_COMPILED:
             try:
-                frame = usual_request(correlation_id, service, method, timeout_ms, body)
+                frame = usual_request(correlation_id, service, method, timeout_ms, body, None)
             except (ValueError, TypeError) as error:
                 raise BadRequestError(f"Fail to pack request: {error}") from error
             if frame is not None:
@@ -143,7 +143,7 @@ class BaiduStd:
             if _IS_COMPILED:
                 frame = pack_usual_response(response)
                 if frame is not None:
-                    return IOBuf(frame)
+                    return _with_attachment(frame, response.attachment)
             meta = encode_response_meta(response, _size_of(response.attachment))
             return _pack(meta, response.body, response.attachment)
         except (ValueError, TypeError, AttributeError) as error:
@@ -151,7 +151,7 @@ class BaiduStd:
 
     def pack_plain_response(self, correlation_id: int, body: bytes) -> IOBuf:
         if _IS_COMPILED:
-            frame = usual_response(correlation_id, body)
+            frame = usual_response(correlation_id, body, None)
             if frame is not None:
                 return IOBuf(frame)
         return self.pack_response(RpcResponse(correlation_id, body=body))
@@ -219,6 +219,13 @@ def _size_of(attachment: IOBuf | None) -> int:
     if size > MAX_BODY_SIZE:
         raise ValueError(f"an attachment of {size} bytes; at most {MAX_BODY_SIZE} can be sent")
     return size
+
+
+def _with_attachment(frame: bytes, attachment: IOBuf | None) -> IOBuf:
+    packed = IOBuf(frame)
+    if attachment is not None:
+        packed.append(attachment)
+    return packed
 
 
 def _pack(meta: bytes, body: BytesLike, attachment: IOBuf | None) -> IOBuf:

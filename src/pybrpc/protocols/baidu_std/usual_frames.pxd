@@ -9,10 +9,11 @@ from pybrpc.protocols.baidu_std.meta_codec cimport (
 from pybrpc.protocols.message cimport RpcRequest, RpcResponse
 
 cdef Py_ssize_t _SMALL_BODY
+cdef Py_ssize_t _LARGEST_ATTACHMENT
 cdef Py_ssize_t _ROOM
 cdef Py_ssize_t _META_START
 cdef Py_ssize_t _HEADER_SIZE
-cdef Py_ssize_t _SMALL_FRAME
+cdef Py_ssize_t _LONGEST_COPIED
 cdef int _P
 cdef int _R
 cdef int _C
@@ -27,10 +28,15 @@ cdef bint _IS_COMPILED
 cpdef bytes pack_usual_request(RpcRequest request)
 @cython.locals(template=bytes, last=tuple)
 cpdef bytes usual_request(
-    object correlation_id, object service, object method, object timeout_ms, object body
+    object correlation_id,
+    object service,
+    object method,
+    object timeout_ms,
+    object body,
+    IOBuf attachment,
 )
 cpdef bytes pack_usual_response(RpcResponse response)
-cpdef bytes usual_response(object correlation_id, object body)
+cpdef bytes usual_response(object correlation_id, object body, IOBuf attachment)
 @cython.locals(
     blocks=list,
     block=bytes,
@@ -46,7 +52,11 @@ cpdef object cut_usual(IOBuf buffer, object limits)
     tag=int,
     value=cython.ulonglong,
     shift=int,
+    number=cython.ulonglong,
     correlation_id=cython.ulonglong,
+    attachment_size=cython.longlong,
+    before=Py_ssize_t,
+    body_end=Py_ssize_t,
     compress_type=int,
     content_type=int,
     checksum_type=int,
@@ -55,7 +65,7 @@ cpdef object cut_usual(IOBuf buffer, object limits)
     asked=RpcRequest,
     answer=RpcResponse,
 )
-cdef object _read(bytes block, Py_ssize_t at, Py_ssize_t meta_end, Py_ssize_t end)
+cdef object _read(IOBuf buffer, bytes block, Py_ssize_t at, Py_ssize_t meta_end, Py_ssize_t end)
 cdef bytes _new_template(object service, object method, object timeout_ms)
 cdef bytes _template_of(bytes meta)
 @cython.locals(
@@ -64,8 +74,9 @@ cdef bytes _template_of(bytes meta)
     frame="unsigned char *",
     at=Py_ssize_t,
     size=Py_ssize_t,
+    attachment_size=Py_ssize_t,
     number=cython.ulonglong,
 )
-cdef bytes _fill(bytes template, object correlation_id, object body)
+cdef bytes _fill(bytes template, object correlation_id, object body, IOBuf attachment)
 @cython.locals(asked=RpcRequest)
 cdef tuple _new_request(bytes field)
