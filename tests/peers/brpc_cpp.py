@@ -16,7 +16,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 import pybrpc
 from bench.echo_messages import EXAMPLE
-from bench.peers.cpp_program import MULTI_THREADED, ONE_BY_ONE, CppProgram, free_port
+from bench.peers.cpp_program import MULTI_THREADED, ONE_BY_ONE, CppProgram, free_port, program
 from pybrpc.base.endpoint import Endpoint
 
 WAIT_S = 30.0
@@ -26,6 +26,11 @@ _ERROR = re.compile(r"error=(.*) latency=")
 _NOT_CONNECTED = re.compile(r"\[E110\]Fail to connect|\[E112\]Not connected")
 """The examples give their connects 100 and 200 ms, which is not enough on a busy machine."""
 _ANSWER = re.compile(r"Received response from .*?: (?P<message>.*) \(attached=(?P<attached>.*)\)")
+
+
+def sums_attachments() -> bool:
+    """Whether it has bRPC's change of July 2026; the release 1.17.0 has not."""
+    return b"checksum_with_attachment" in program(ONE_BY_ONE, "server").read_bytes()
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,8 @@ class Controller:
         """How the request's body is summed, so that what was changed on the way is refused;
         `None`: as the channel says."""
         self.request_checksum_attachment: bool | None = None
-        """Whether the checksum covers the attachment too; `None`: as the channel says. bRPC before
-        1.17 refuses such a body, because it looks at the body alone."""
+        """Whether the checksum covers the attachment too; `None`: as the channel says. bRPC
+        has it since July 2026; 1.17.0 and before look at the body alone, and refuse such a one."""
         self.auth_context: AuthContext | None = None
         """In a handler: who the caller is, as the server's Authenticator said."""
         self.tls: TlsInfo | None = None
