@@ -44,6 +44,8 @@ class Writes:
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
         self.counts = [0] * (WRITERS + 2)
+        self.last_words: list[int] = []
+        """The numbers of the destructors that have written."""
 
     def write(self, producer: int) -> None:
         number = self.counts[producer]
@@ -53,6 +55,14 @@ class Writes:
     def write_from_destructor(self, number: int) -> None:
         """Destructors run in any thread, so that they have no order among each other."""
         self._socket.start_write(IOBuf(NUMBERED.pack(DESTRUCTORS, number)))
+        self.last_words.append(number)
+
+    def wait_for_destructors(self, count: int) -> None:
+        """`gc.collect` does nothing while another thread is in the midst of a collection."""
+        end = time.monotonic() + WAIT_S
+        while len(self.last_words) < count and time.monotonic() < end:
+            gc.collect()
+            time.sleep(0.001)
 
 
 class Garbage:
@@ -158,6 +168,7 @@ def run_round(wire: Wire, each: int) -> None:
         while writes.counts[HANDLER] < FEWEST_SIGNALS:
             time.sleep(0.001)
         others.join()
+    writes.wait_for_destructors(garbage)
     over = Outcomes()
     wire.socket.start_write(IOBuf(), on_outcome=over, notify_on_success=True, shutdown_write=True)
     assert over.take() == [None]
