@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -28,6 +29,7 @@ _NOT_CONNECTED = re.compile(r"\[E110\]Fail to connect|\[E112\]Not connected")
 _ANSWER = re.compile(r"Received response from .*?: (?P<message>.*) \(attached=(?P<attached>.*)\)")
 
 
+@functools.cache
 def sums_attachments() -> bool:
     """Whether it has bRPC's change of July 2026; the release 1.17.0 has not."""
     return b"checksum_with_attachment" in program(ONE_BY_ONE, "server").read_bytes()

@@ -104,13 +104,16 @@ class MethodEntry:
         return f"<MethodEntry {self.full_name}, {kind}, {self.mean_s * 1e6:.0f} us>"
 
 
+_NOTHING: tuple[str | None, str, MethodEntry | None] = None, "", None
+
+
 class ServiceRegistry:
     """Services by name. Changed only while no server runs with it, so it needs no lock."""
 
     __slots__ = ("_entries", "_last", "_services")
 
     def __init__(self) -> None:
-        self._last: tuple[str | None, str, MethodEntry | None] = None, "", None
+        self._last = _NOTHING
         """What was asked for last: usual frames give the same strings again."""
         self._services: dict[str, str] = {}
         # By (service, method); a service is found by its full and by its short name.
@@ -127,7 +130,7 @@ class ServiceRegistry:
         self._check_names(service, methods)
         handlers = _handlers_of(service, methods, impl)
         self._services[service.name] = service.full_name
-        self._last = None, "", None
+        self._last = _NOTHING
         for method, handler in zip(methods, handlers, strict=True):
             entry = MethodEntry(method, handler)
             self._entries[service.full_name, method.name] = entry
@@ -138,7 +141,7 @@ class ServiceRegistry:
         if self._services.get(service.name) != service.full_name:
             raise ServerStateError(f"service {service.full_name} was not added")
         del self._services[service.name]
-        self._last = None, "", None
+        self._last = _NOTHING
         for method in methods_of(service):
             del self._entries[service.full_name, method.name]
             del self._entries[service.name, method.name]

@@ -12,5 +12,6 @@ cdef class MessageCutter:
 
     @cython.locals(messages=list, wanted=Py_ssize_t)
     cpdef list cut(self)
+    @cython.locals(size=Py_ssize_t)
     cpdef Py_ssize_t bytes_wanted(self)
     cdef object _parse_one(self)

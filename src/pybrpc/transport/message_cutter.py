@@ -69,10 +69,11 @@ class MessageCutter:
 
     def bytes_wanted(self) -> int:
         """How much more the message at the front needs; 0 if that is not known yet."""
-        if self._whole_at > len(self.buffer):
-            return self._whole_at - len(self.buffer)
-        if self.protocol is None or not self.buffer:
+        size = len(self.buffer)
+        if self.protocol is None or not size:
             return 0
+        if size < self._whole_at:
+            return self._whole_at - size
         return self.protocol.bytes_wanted(self.buffer, self._limits)
 
     def _parse_one(self) -> Message | ParseStatus | Broken:

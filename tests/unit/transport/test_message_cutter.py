@@ -73,6 +73,15 @@ def test_bytes_wanted_is_what_the_message_at_the_front_lacks() -> None:
     assert cutter.bytes_wanted() == len(frame(1, 100_000)) - 5000
 
 
+def test_nothing_is_wanted_of_what_was_thrown_away() -> None:
+    cutter = MessageCutter(protocol=BAIDU_STD)
+    cutter.buffer.append(frame(1, 300_000)[:5000])
+    cutter.cut()
+    assert cutter.bytes_wanted() == len(frame(1, 300_000)) - 5000
+    cutter.buffer.clear()
+    assert cutter.bytes_wanted() == 0
+
+
 def test_large_message_comes_in_parts_and_another_one_behind_it() -> None:
     cutter = MessageCutter(protocol=BAIDU_STD)
     data = frame(1, 300_000) + frame(2, 10) + frame(3, 300_000)

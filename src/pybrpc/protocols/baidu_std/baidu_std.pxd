@@ -33,5 +33,5 @@ cdef class BaiduStd:
 cdef object _parse_small(IOBuf buffer, Py_ssize_t body_size, Py_ssize_t meta_size)
 cdef object _message(object meta, object body, object attachment)
 cdef object _size_of(object attachment)
-cdef IOBuf _with_attachment(bytes frame, object attachment)
+cdef IOBuf _with_attachment(IOBuf packed, object attachment)
 cdef IOBuf _pack(bytes meta, object body, object attachment)

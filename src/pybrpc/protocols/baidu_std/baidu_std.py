@@ -119,7 +119,7 @@ class BaiduStd:
             if _IS_COMPILED:
                 frame = pack_usual_request(request)
                 if frame is not None:
-                    return _with_attachment(frame, request.attachment)
+                    return _with_attachment(IOBuf(frame), request.attachment)
             meta = encode_request_meta(request, _size_of(request.attachment))
             return _pack(meta, request.body, request.attachment)
         except (ValueError, TypeError, AttributeError) as error:
@@ -143,7 +143,7 @@ class BaiduStd:
             if _IS_COMPILED:
                 frame = pack_usual_response(response)
                 if frame is not None:
-                    return _with_attachment(frame, response.attachment)
+                    return _with_attachment(IOBuf(frame), response.attachment)
             meta = encode_response_meta(response, _size_of(response.attachment))
             return _pack(meta, response.body, response.attachment)
         except (ValueError, TypeError, AttributeError) as error:
@@ -221,8 +221,7 @@ def _size_of(attachment: IOBuf | None) -> int:
     return size
 
 
-def _with_attachment(frame: bytes, attachment: IOBuf | None) -> IOBuf:
-    packed = IOBuf(frame)
+def _with_attachment(packed: IOBuf, attachment: IOBuf | None) -> IOBuf:
     if attachment is not None:
         packed.append(attachment)
     return packed
@@ -240,6 +239,4 @@ def _pack(meta: bytes, body: BytesLike, attachment: IOBuf | None) -> IOBuf:
     else:
         packed = IOBuf(header + meta)
         packed.append(body)
-    if attachment is not None:
-        packed.append(attachment)
-    return packed
+    return _with_attachment(packed, attachment)

@@ -75,8 +75,10 @@ cdef bytes _template_of(bytes meta)
     at=Py_ssize_t,
     size=Py_ssize_t,
     attachment_size=Py_ssize_t,
-    number=cython.ulonglong,
 )
 cdef bytes _fill(bytes template, object correlation_id, object body, IOBuf attachment)
+cdef Py_ssize_t _put_varint(
+    unsigned char *frame, Py_ssize_t at, unsigned long long number
+) noexcept
 @cython.locals(asked=RpcRequest)
 cdef tuple _new_request(bytes field)

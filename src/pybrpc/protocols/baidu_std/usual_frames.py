@@ -284,7 +284,6 @@ def _fill(
         attachment_size = len(attachment)
         if attachment_size > _LARGEST_ATTACHMENT:
             return None
-    number = correlation_id
     size = len(template)
     draft = _DRAFT if _IS_COMPILED else bytearray(size + _ROOM)
     source, frame = template, draft
@@ -292,22 +291,10 @@ def _fill(
     while at < size:
         frame[at] = source[at]
         at += 1
-    while number > 0x7F:
-        frame[at] = number & 0x7F | 0x80
-        number >>= 7
-        at += 1
-    frame[at] = number
-    at += 1
+    at = _put_varint(frame, at, correlation_id)
     if attachment_size:
-        number = attachment_size
         frame[at] = 0x28
-        at += 1
-        while number > 0x7F:
-            frame[at] = number & 0x7F | 0x80
-            number >>= 7
-            at += 1
-        frame[at] = number
-        at += 1
+        at = _put_varint(frame, at + 1, attachment_size)
     frame[at] = 0x50
     frame[at + 1] = 0
     frame[at + 2] = 0x58
@@ -325,6 +312,16 @@ def _fill(
         size & 0xFF,
     )
     return b"".join((frame[:at], body))
+
+
+def _put_varint(frame: bytearray, at: int, number: int) -> int:
+    """Where it ends."""
+    while number > 0x7F:
+        frame[at] = number & 0x7F | 0x80
+        number >>= 7
+        at += 1
+    frame[at] = number
+    return at + 1
 
 
 def _new_request(field: bytes) -> tuple[str, str, int | None] | None:
