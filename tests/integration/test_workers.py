@@ -31,8 +31,16 @@ def wait_for_answers(work: Work, count: int = 200) -> None:
 
 
 def wait_replaced(supervisor: Supervisor, before: set[int], workers: int = 2) -> None:
-    """Until so many workers serve, none of which was there before."""
-    wait_until(lambda: len(found := pids_of(supervisor)) == workers and not before & found)
+    """Until so many workers serve, and those from before are gone.
+
+    Not only until those were told to stop: until they hear it they accept, and answer.
+    """
+
+    def is_replaced() -> bool:
+        there = {worker.pid for worker in supervisor.statistics().workers}
+        return there.isdisjoint(before) and len(pids_of(supervisor)) == workers
+
+    wait_until(is_replaced)
 
 
 def test_workers_share_a_port_and_each_is_a_fresh_process() -> None:
