@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -28,6 +29,10 @@ SCHEDULES = 150
 """Random interleavings of each scenario: a second or two. An hour takes about a million."""
 
 has_failed = pytest.StashKey[bool]()
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell has what runs in its background ignore it; children of the tests would do so too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("pybrpc", deadline=None)
 hypothesis.settings.load_profile("pybrpc")

@@ -134,17 +134,19 @@ def test_threads_that_call_on_while_connections_break(
                 bad[number] += 1
                 is_over.wait(0.001)
 
+    break_downs = 0
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         works = [pool.submit(work, number) for number in range(8)]
-        for _ in range(4):
+        # One may come while no call waits for an answer.
+        while (break_downs < 4 or not bad) and not any(work.done() for work in works):
             good.clear()
             while sum(good.values()) < 300 and not any(work.done() for work in works):
                 is_over.wait(0.005)
             break_down(server)
+            break_downs += 1
         is_over.set()
     for done in works:
         done.result()
-    assert sum(bad.values()) > 0
     wait_until_up(channel)
     assert len(server.clients()) == 1
 
