@@ -12,11 +12,14 @@ Everything else about the package is in pyproject.toml.
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import shlex
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -32,6 +35,8 @@ DIRECTIVES = {
     "annotation_typing": False,
 }
 
+CLASS_DIRECTIVE = re.compile(r"^@cython\.(freelist|no_gc)(?:\((\d+)\))?$", re.MULTILINE)
+
 # An annotation `None | X`, as Cython compiles it, gcc takes for a read beyond the end of None.
 OPTIONS = [*([] if sys.flags.debug else ["-O2", "-g0"]), "-Wno-array-bounds"]
 
@@ -41,13 +46,18 @@ class BuildHotModules(build_ext):
 
     def build_extensions(self) -> None:
         from Cython.Build import cythonize
+        from Cython.Compiler import Options
 
-        made = cythonize(
-            self.extensions,
-            build_dir=os.path.join("build", "cython"),
-            nthreads=_jobs(),
-            compiler_directives=DIRECTIVES,
-        )
+        # Without a default Cython refuses them for a module.
+        Options._directive_defaults.update(freelist=0, no_gc=False)
+        made = []
+        for directives, extensions in by_class_directives(self.extensions):
+            made += cythonize(
+                extensions,
+                build_dir=os.path.join("build", "cython"),
+                nthreads=_jobs(),
+                compiler_directives=DIRECTIVES | directives,
+            )
         sources = {extension.name: extension.sources for extension in made}
         for extension in self.extensions:
             extension.sources = sources[extension.name]
@@ -65,6 +75,30 @@ def hot_modules() -> list[Extension]:
     if not found:
         raise SystemExit("the .pxd files are missing, so nothing can be compiled")
     return found
+
+
+def by_class_directives(
+    extensions: list[Extension],
+) -> Iterator[tuple[dict[str, object], list[Extension]]]:
+    """Extensions that are alike in what their `.pxd` says of its classes, `@cython.freelist(512)`.
+
+    Cython (3.3) forgets such a decorator when it comes to the class in the `.py`. So it is said of
+    the whole module; a base class with a freelist gives none to its subclasses.
+    """
+
+    def said(extension: Extension) -> dict[str, object]:
+        declarations = Path(extension.sources[0]).with_suffix(".pxd").read_text()
+        return {
+            name: int(size) if size else True
+            for name, size in CLASS_DIRECTIVE.findall(declarations)
+        }
+
+    def order(extension: Extension) -> str:
+        return str(said(extension))
+
+    for _, alike in itertools.groupby(sorted(extensions, key=order), order):
+        group = list(alike)
+        yield said(group[0]), group
 
 
 def is_to_be_compiled() -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import gc
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -20,9 +23,24 @@ from pybrpc.base.implementation import (
     choose,
     find_hot_module,
 )
+from pybrpc.client.attempt import Attempt
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.rpc.controller import Controller
+from pybrpc.transport.write_request import WriteRequest
 
 ROOT = Path(pybrpc.__file__).parent
+MADE_WITH_EACH_CALL: list[Callable[[], object]] = [
+    IOBuf,
+    Controller,
+    lambda: Attempt(cast(Any, None), cast(Any, None)),
+    lambda: WriteRequest(IOBuf()),
+]
 DECLARED = sorted(ROOT.rglob("*.pxd"))
+
+needs_compiled = pytest.mark.skipif(
+    pybrpc.__impl__ != "compiled", reason="holds of compiled classes alone"
+)
 
 
 def modules_with(built: list[bool]) -> list[HotModule]:
@@ -122,6 +140,27 @@ def test_a_pxd_declares_the_attributes_of_its_classes(declarations: Path) -> Non
     in_source = attributes_in_source(source)
     for name, attributes in attributes_in_pxd(declarations).items():
         assert attributes == in_source[name], f"{name} in {declarations.name}"
+
+
+@needs_compiled
+@pytest.mark.parametrize("make", MADE_WITH_EACH_CALL)
+def test_what_each_call_makes_comes_from_a_freelist(make: Callable[[], object]) -> None:
+    """A freelist is no allocation, which the collector would count."""
+    kept = [make() for _ in range(20)]
+    kept.clear()
+    gc.disable()
+    try:
+        before = gc.get_count()[0]
+        kept += [make() for _ in range(20)]
+        assert gc.get_count()[0] - before < 10
+    finally:
+        gc.enable()
+
+
+@needs_compiled
+def test_the_collector_looks_at_no_message() -> None:
+    assert not gc.is_tracked(RpcRequest(1, "service", "method"))
+    assert not gc.is_tracked(RpcResponse(1))
 
 
 def attributes_in_pxd(path: Path) -> dict[str, set[str]]:

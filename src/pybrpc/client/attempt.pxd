@@ -3,9 +3,11 @@ from pybrpc.transport.write_request cimport WriteRequest
 
 
 @cython.final
-@cython.freelist(64)
+@cython.freelist(512)
 cdef class Attempt:
     cdef public object call
     cdef public object connection
     cdef public object correlation_id
     cdef public WriteRequest write_request
+
+    cpdef prepare(self, object call, object connection)

@@ -28,6 +28,10 @@ class Attempt:
     __slots__ = ("call", "connection", "correlation_id", "write_request")
 
     def __init__(self, call: Call, connection: ClientConnection) -> None:
+        self.prepare(call, connection)
+
+    def prepare(self, call: Call, connection: ClientConnection) -> None:
+        """The constructor, also of one that was made with `__new__`: that costs less, compiled."""
         self.call = call
         self.connection = connection
         self.correlation_id = 0

@@ -67,7 +67,10 @@ class RpcConnection(ClientConnection):
         correlation_id = next(_correlation_ids)
         authentication = self._authentication
         if authentication is None or authentication.is_sent:
-            write_request = WriteRequest(self._pack(attempt.call, correlation_id))
+            write_request = WriteRequest.__new__(WriteRequest)
+            write_request.prepare(
+                self._pack(attempt.call, correlation_id), None, None, False, False
+            )
         else:
             write_request = self._unauthenticated(attempt, correlation_id, authentication)
         attempt.write_request = write_request

@@ -4,7 +4,7 @@ from pybrpc.iobuf.blocks cimport as_block, is_short, piece
 cdef Py_ssize_t _MERGE_BELOW
 
 
-@cython.freelist(64)
+@cython.freelist(512)
 cdef class IOBuf:
     cdef readonly list _blocks
     cdef readonly Py_ssize_t _start
@@ -36,4 +36,6 @@ cdef class IOBuf:
     cdef _drop_blocks(self, Py_ssize_t start)
 
 
+@cython.locals(buffer=IOBuf)
+cpdef IOBuf iobuf_of(bytes block)
 cdef Py_ssize_t _check_count(Py_ssize_t n) except -1

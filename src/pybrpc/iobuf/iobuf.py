@@ -385,6 +385,15 @@ class IOBuf:
         del dropped
 
 
+def iobuf_of(block: bytes) -> IOBuf:
+    """`IOBuf(block)`, for a block that is not empty: that costs less, compiled."""
+    buffer = IOBuf.__new__(IOBuf)
+    buffer._blocks = [block]
+    buffer._start = 0
+    buffer._size = len(block)
+    return buffer
+
+
 def _fresh_view(block: Block) -> memoryview:
     return memoryview(block)
 

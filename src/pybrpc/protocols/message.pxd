@@ -1,7 +1,9 @@
 cimport cython
 
 
-@cython.freelist(64)
+# Nothing that a message refers to refers to the message: the collector need not look at it.
+@cython.no_gc
+@cython.freelist(512)
 cdef class RpcRequest:
     cdef public object correlation_id
     cdef public object service
@@ -24,9 +26,8 @@ cdef class RpcRequest:
     cdef public object stream_settings
 
 
-# Nothing that a response refers to refers to the response: the collector need not look at it.
 @cython.no_gc
-@cython.freelist(64)
+@cython.freelist(512)
 cdef class RpcResponse:
     cdef public object correlation_id
     cdef public object error_code

@@ -1,6 +1,8 @@
+cimport cython
 from pybrpc.protocols.message cimport RpcRequest, RpcResponse
 
 
+@cython.freelist(64)
 cdef class Controller:
     cdef public object _checksum_value
     cdef public object _is_canceled

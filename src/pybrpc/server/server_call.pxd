@@ -10,7 +10,7 @@ from pybrpc.transport.backlog cimport Backlog
 
 
 @cython.final
-@cython.freelist(64)
+@cython.freelist(512)
 cdef class ServerCall:
     cdef readonly ServerConnection connection
     cdef readonly MethodEntry entry

@@ -1,6 +1,8 @@
+cimport cython
 from pybrpc.iobuf.iobuf cimport IOBuf
 
 
+@cython.freelist(512)
 cdef class WriteRequest:
     cdef public IOBuf data
     cdef public bint is_canceled
@@ -12,6 +14,15 @@ cdef class WriteRequest:
     cdef public object progress
     cdef public bint shutdown_write
     cdef public long long size_bytes
+
+    cpdef prepare(
+        self,
+        IOBuf data,
+        object message,
+        object on_outcome,
+        bint notify_on_success,
+        bint shutdown_write,
+    )
 
 
 cdef class _Marker(WriteRequest):

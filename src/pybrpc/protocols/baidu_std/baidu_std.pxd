@@ -1,5 +1,5 @@
 cimport cython
-from pybrpc.iobuf.iobuf cimport IOBuf
+from pybrpc.iobuf.iobuf cimport IOBuf, iobuf_of
 from pybrpc.protocols.baidu_std.usual_frames cimport (
     cut_usual,
     pack_usual_request,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pybrpc.base.implementation import __impl__
 from pybrpc.errors import BadRequestError, BadResponseError, ProtocolError
 from pybrpc.iobuf import BytesLike
-from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.iobuf.iobuf import IOBuf, iobuf_of
 from pybrpc.protocols.baidu_std.frame import (
     HEADER_SIZE,
     MAGIC,
@@ -119,7 +119,7 @@ class BaiduStd:
             if _IS_COMPILED:
                 frame = pack_usual_request(request)
                 if frame is not None:
-                    return _with_attachment(IOBuf(frame), request.attachment)
+                    return _with_attachment(iobuf_of(frame), request.attachment)
             meta = encode_request_meta(request, _size_of(request.attachment))
             return _pack(meta, request.body, request.attachment)
         except (ValueError, TypeError, AttributeError) as error:
@@ -134,7 +134,7 @@ class BaiduStd:
             except (ValueError, TypeError) as error:
                 raise BadRequestError(f"Fail to pack request: {error}") from error
             if frame is not None:
-                return IOBuf(frame)
+                return iobuf_of(frame)
         request = RpcRequest(correlation_id, service, method, body, timeout_ms=timeout_ms)
         return self.pack_request(request)
 
@@ -143,7 +143,7 @@ class BaiduStd:
             if _IS_COMPILED:
                 frame = pack_usual_response(response)
                 if frame is not None:
-                    return _with_attachment(IOBuf(frame), response.attachment)
+                    return _with_attachment(iobuf_of(frame), response.attachment)
             meta = encode_response_meta(response, _size_of(response.attachment))
             return _pack(meta, response.body, response.attachment)
         except (ValueError, TypeError, AttributeError) as error:
@@ -153,7 +153,7 @@ class BaiduStd:
         if _IS_COMPILED:
             frame = usual_response(correlation_id, body, None)
             if frame is not None:
-                return IOBuf(frame)
+                return iobuf_of(frame)
         return self.pack_response(RpcResponse(correlation_id, body=body))
 
 
