@@ -15,7 +15,7 @@ taken one out owns the call.
 
 from __future__ import annotations
 
-from time import monotonic
+import time
 from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.deadline import NEVER
@@ -87,7 +87,7 @@ class Call(CallRecord):
         self._abort_error: RpcError | None = None
         self._timeout_queue: TimeoutQueue | None = None
         self._timeout_s = timeout_s
-        self._started_at = monotonic()
+        self._started_at = time.monotonic()
         self.deadline = NEVER if timeout_s is None else self._started_at + timeout_s
         if controller is not None:
             controller.reset()
@@ -186,7 +186,7 @@ class Call(CallRecord):
     def look_at_abort(self) -> None:
         """After the call was put into a place: end it if that was asked for meanwhile."""
         abort_error = self._abort_error
-        if abort_error is None and self.retried_count and monotonic() >= self.deadline:
+        if abort_error is None and self.retried_count and time.monotonic() >= self.deadline:
             abort_error = self.timeout_error()
         if abort_error is not None:
             self.abort(abort_error)

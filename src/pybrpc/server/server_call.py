@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Coroutine
-from time import monotonic
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ class ServerCall:
         entry = self.entry
         if outbox and entry.mean_s > FLUSH_S:
             outbox.flush()
-        started_at = monotonic()
+        started_at = time.monotonic()
         controller = self.make_controller()
         response: object = None
         try:
@@ -74,7 +74,7 @@ class ServerCall:
             # SystemExit too: a handler ends neither the worker nor the server by raising.
             self.fail(controller, error)
         data = self.pack(controller, response)
-        now = monotonic()
+        now = time.monotonic()
         entry.note_duration(now - started_at)
         outbox.add(self, data, now)
 
@@ -196,11 +196,11 @@ class ServerCall:
 
     def unfinished(self) -> UnfinishedCall:
         """Itself, for people."""
-        connection, age_s = self.connection, monotonic() - self.received_at
+        connection, age_s = self.connection, time.monotonic() - self.received_at
         return UnfinishedCall(self.entry.full_name, connection.peer, age_s, connection.state)
 
     def __repr__(self) -> str:
-        age_s = monotonic() - self.received_at
+        age_s = time.monotonic() - self.received_at
         return f"<ServerCall {self.entry.full_name} for {age_s:.3f} s>"
 
 
