@@ -35,7 +35,13 @@ DIRECTIVES = {
     "annotation_typing": False,
 }
 
-CLASS_DIRECTIVE = re.compile(r"^@cython\.(freelist|no_gc)(?:\((\d+)\))?$", re.MULTILINE)
+CFLAGS = shlex.split(os.environ.get("CFLAGS", ""))
+
+# What comes from a freelist again was never free to AddressSanitizer.
+IS_SANITIZED = any(flag.startswith("-fsanitize=address") for flag in CFLAGS)
+CLASS_DIRECTIVE = re.compile(
+    rf"^@cython\.({'no_gc' if IS_SANITIZED else 'freelist|no_gc'})(?:\((\d+)\))?$", re.MULTILINE
+)
 
 # An annotation `None | X`, as Cython compiles it, gcc takes for a read beyond the end of None.
 OPTIONS = [*([] if sys.flags.debug else ["-O2", "-g0"]), "-Wno-array-bounds"]
@@ -54,7 +60,7 @@ class BuildHotModules(build_ext):
         for directives, extensions in by_class_directives(self.extensions):
             made += cythonize(
                 extensions,
-                build_dir=os.path.join("build", "cython"),
+                build_dir=os.path.join("build", "cython-sanitized" if IS_SANITIZED else "cython"),
                 nthreads=_jobs(),
                 compiler_directives=DIRECTIVES | directives,
             )
@@ -66,7 +72,7 @@ class BuildHotModules(build_ext):
 
 
 def hot_modules() -> list[Extension]:
-    flags = OPTIONS + shlex.split(os.environ.get("CFLAGS", ""))
+    flags = OPTIONS + CFLAGS
     found = []
     for declarations in sorted(SOURCES.rglob("*.pxd")):
         source = declarations.with_suffix(".py").relative_to(SOURCES)

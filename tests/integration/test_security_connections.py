@@ -129,16 +129,16 @@ def test_bytes_that_drip_are_no_message() -> None:
 
 
 def test_a_slow_line_has_time_for_a_large_message() -> None:
-    with serving(message_timeout=0.2) as peer:
-        for start_at in range(0, len(FRAME), 10_000):
-            peer.sock.sendall(FRAME[start_at : start_at + 10_000])
+    with serving(message_timeout=0.6) as peer:
+        for start_at in range(0, len(FRAME), 5_000):
+            peer.sock.sendall(FRAME[start_at : start_at + 5_000])
             time.sleep(0.06)
         assert text_of(peer.read_answer()) == "hello"
 
 
 def test_messages_in_time_go_on_for_ever() -> None:
     """Each is unfinished for a while, but never the same one."""
-    with serving(message_timeout=0.2) as peer:
+    with serving(message_timeout=0.5) as peer:
         frame = packed(request(1))
         peer.sock.sendall(frame[:5])
         for _ in range(20):

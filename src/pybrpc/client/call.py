@@ -230,8 +230,9 @@ class Call(CallRecord):
     def _send(self, connection: ClientConnection) -> None:
         """Raises what the connection refuses; then the call is still the caller's."""
         self.connection = connection
-        attempt = self._place = Attempt.__new__(Attempt)
+        attempt = Attempt.__new__(Attempt)
         attempt.prepare(self, connection)
+        self._place = attempt
         if self.hedge is None:
             connection.send(attempt)
         else:
