@@ -8,6 +8,7 @@ import copy
 import pytest
 
 from pybrpc.iobuf import IOBuf
+from pybrpc.iobuf.iobuf import iobuf_of
 
 PAYLOAD = 8192
 
@@ -31,6 +32,16 @@ def test_append_empty_adds_no_block(empty: bytes | IOBuf) -> None:
     buf.append(empty)
     assert buf.block_count == 0
     assert bytes(buf) == b""
+
+
+def test_a_buffer_of_one_block_is_like_any_other() -> None:
+    block = b"abc"
+    buf = iobuf_of(block)
+    assert list(buf) == [block]
+    buf.append(b"de")
+    assert bytes(buf.cutn(4)) == b"abcd"
+    assert (len(buf), buf) == (1, b"e")
+    assert block == b"abc"
 
 
 @pytest.mark.parametrize("wrong", [None, "text", 7, [b"x"], object()])
