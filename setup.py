@@ -12,14 +12,13 @@ Everything else about the package is in pyproject.toml.
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shlex
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections import defaultdict
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -36,12 +35,9 @@ DIRECTIVES = {
 }
 
 CFLAGS = shlex.split(os.environ.get("CFLAGS", ""))
-
-# What comes from a freelist again was never free to AddressSanitizer.
 IS_SANITIZED = any(flag.startswith("-fsanitize=address") for flag in CFLAGS)
-CLASS_DIRECTIVE = re.compile(
-    rf"^@cython\.({'no_gc' if IS_SANITIZED else 'freelist|no_gc'})(?:\((\d+)\))?$", re.MULTILINE
-)
+
+CLASS_DIRECTIVE = re.compile(r"^@cython\.(freelist|no_gc)(?:\((\d+)\))?$", re.MULTILINE)
 
 # An annotation `None | X`, as Cython compiles it, gcc takes for a read beyond the end of None.
 OPTIONS = [*([] if sys.flags.debug else ["-O2", "-g0"]), "-Wno-array-bounds"]
@@ -56,13 +52,16 @@ class BuildHotModules(build_ext):
 
         # Without a default Cython refuses them for a module.
         Options._directive_defaults.update(freelist=0, no_gc=False)
+        alike = defaultdict(list)
+        for extension in self.extensions:
+            alike[class_directives(extension)].append(extension)
         made = []
-        for directives, extensions in by_class_directives(self.extensions):
+        for directives, extensions in alike.items():
             made += cythonize(
                 extensions,
                 build_dir=os.path.join("build", "cython-sanitized" if IS_SANITIZED else "cython"),
                 nthreads=_jobs(),
-                compiler_directives=DIRECTIVES | directives,
+                compiler_directives=DIRECTIVES | dict(directives),
             )
         sources = {extension.name: extension.sources for extension in made}
         for extension in self.extensions:
@@ -83,28 +82,19 @@ def hot_modules() -> list[Extension]:
     return found
 
 
-def by_class_directives(
-    extensions: list[Extension],
-) -> Iterator[tuple[dict[str, object], list[Extension]]]:
-    """Extensions that are alike in what their `.pxd` says of its classes, `@cython.freelist(512)`.
+def class_directives(extension: Extension) -> frozenset[tuple[str, object]]:
+    """What its `.pxd` says of its classes, as `@cython.freelist(512)`.
 
     Cython (3.3) forgets such a decorator when it comes to the class in the `.py`. So it is said of
     the whole module; a base class with a freelist gives none to its subclasses.
     """
-
-    def said(extension: Extension) -> dict[str, object]:
-        declarations = Path(extension.sources[0]).with_suffix(".pxd").read_text()
-        return {
-            name: int(size) if size else True
-            for name, size in CLASS_DIRECTIVE.findall(declarations)
-        }
-
-    def order(extension: Extension) -> str:
-        return str(said(extension))
-
-    for _, alike in itertools.groupby(sorted(extensions, key=order), order):
-        group = list(alike)
-        yield said(group[0]), group
+    declarations = Path(extension.sources[0]).with_suffix(".pxd").read_text()
+    return frozenset(
+        (name, int(size) if size else True)
+        for name, size in CLASS_DIRECTIVE.findall(declarations)
+        # What comes from a freelist again was never free to AddressSanitizer.
+        if not (name == "freelist" and IS_SANITIZED)
+    )
 
 
 def is_to_be_compiled() -> bool:

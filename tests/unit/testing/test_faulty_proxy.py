@@ -205,7 +205,7 @@ def test_an_end_behind_a_stall(direction: str) -> None:
 
 @both_ways
 def test_slow_passes_small_chunks(direction: str) -> None:
-    """The second one hours later."""
+    """The second one most of an hour later."""
     with proxied() as both:
         sender, receiver, _ = ends(both, direction, Slow(0.001, chunk_bytes=3))
         sender.sendall(b"abcdefghij")
