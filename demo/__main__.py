@@ -17,7 +17,7 @@ import pybrpc
 from bench.echo_messages import SERVICE
 from demo.loads import LOADS, REQUEST, TASKS, THREADS, Tally
 from demo.screen import Progress, Row, summary
-from pybrpc.transport.statistics import SocketStatistics
+from pybrpc.transport.socket.statistics import SocketStatistics
 
 SAMPLE_S = 0.25
 Load = Callable[[str, float, Tally], None]

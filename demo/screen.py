@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from demo.loads import Tally
-from pybrpc.transport.statistics import SocketStatistics
+from pybrpc.transport.socket.statistics import SocketStatistics
 
 BARS = " ▁▂▃▄▅▆▇█"
 

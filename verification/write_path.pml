@@ -72,7 +72,7 @@ short backlog;
 byte canceled = NONE;
 chan posted = [4] of { mtype };
 bit timer;
-/* The holder's: WriteQueue, SocketWriter, PendingWrites, Parking, Connecting */
+/* The holder's: WriteQueue, SocketWriter, PendingWrites, WritableWait, Connecting */
 byte mark = GONE, cut_off = NONE;
 byte pending[LAST + 2], n_pending, n_batch;
 byte left[LAST + 2] = UNITS;
@@ -374,7 +374,7 @@ inline mark_failed(won) {
 
 /* --- SocketWriter --- */
 
-inline deliver(me) {
+inline run_outcomes(me) {
     if
     :: notes ->
         d_step {
@@ -481,7 +481,7 @@ active [PRODUCERS] proctype Producer() {
     JOINED { entered == _pid; entered++ }
 next_message:
     JOINED {
-        deliver(PRODUCER + _pid);
+        run_outcomes(PRODUCER + _pid);
         released = 0;
         older = 0;
         request = 0;
@@ -518,7 +518,7 @@ over:   skip
         d_step { assert(owner == PRODUCER + _pid); pending[n_pending] = request; n_pending++; request = 0 }
         if
         :: is_connected && !error
-        :: true -> goto put_off             /* _puts_off, or it cannot be written now */
+        :: true -> goto put_off             /* _defers_write, or it cannot be written now */
         fi
     }
     JOINED { write_batch(PRODUCER + _pid) }
@@ -528,12 +528,12 @@ over:   skip
     fi;
 put_off:
 #ifdef BREAK_TOLD_HOLDING
-    deliver(PRODUCER + _pid);
+    run_outcomes(PRODUCER + _pid);
 #endif
     if
     :: error -> drain(PRODUCER + _pid)
     :: else ->
-        /* _pass_on */
+        /* _hand_over_right */
         if
         :: !is_connected ->
             d_step { assert(owner == PRODUCER + _pid); hand(CONNECTOR); step = MADE }
@@ -574,7 +574,7 @@ progress_cut_off:
         d_step { parked = 0; has_room = 1; assert(owner == PARKED); owner = DISPATCHER }
         goto keep_write
 #ifndef SILENT
-    :: step == RACING ->                    /* _on_tcp_stands, on_stands */
+    :: step == RACING ->                    /* _on_tcp_stands, on_established */
         d_step { step = OVER; assert(owner == CONNECTOR); owner = DISPATCHER }
         fd = OPEN;
         is_connected = 1;
@@ -656,7 +656,7 @@ returned:
     JOINED {
         batches = 0;
         released = 0;
-        deliver(DISPATCHER);
+        run_outcomes(DISPATCHER);
         if
         :: in_close -> in_close = 0
         :: else -> goto turn
@@ -678,7 +678,7 @@ returned:
         drain(DISPATCHER)
     :: else -> older = 0
     fi;
-    JOINED { deliver(DISPATCHER); released = 0 }
+    JOINED { run_outcomes(DISPATCHER); released = 0 }
     goto turn;
 done:
     skip

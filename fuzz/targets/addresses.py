@@ -10,7 +10,7 @@ from fuzz.fuzz_target import FuzzTarget, assert_says
 from fuzz.parameters import Parameters
 from pybrpc.base.endpoint import MAX_PATH_BYTES, Endpoint
 from pybrpc.errors import AddressError
-from pybrpc.transport.resolver import addresses_at_hand
+from pybrpc.transport.connecting.resolver import addresses_at_hand
 
 _TEXTS = (
     *("127.0.0.1:8000", "example.com:65535", "[::1]:80", "[fe80::1%lo]:80", "h:0"),

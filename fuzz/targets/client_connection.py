@@ -13,10 +13,10 @@ from fuzz.parameters import WHOLE, Parameters, pieces_of
 from fuzz.references.frames import Fields, fields_of_message, frames_of, header
 from fuzz.wire import Wire, nothing_raised
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client import rpc_connection
-from pybrpc.client.call import Call
-from pybrpc.client.call_options import CallOptions
-from pybrpc.client.rpc_connection import RpcConnection
+from pybrpc.client.calls.call import Call
+from pybrpc.client.calls.call_options import CallOptions
+from pybrpc.client.connections import rpc_connection
+from pybrpc.client.connections.rpc_connection import RpcConnection
 from pybrpc.errors import BadResponseError, RpcError, make_rpc_error
 from pybrpc.protocols.baidu_std import BaiduStd, meta
 from pybrpc.protocols.message import RpcRequest, RpcResponse
@@ -25,8 +25,8 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import methods_of
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.transport.message_cutter import MessageCutter
-from pybrpc.transport.socket import Socket
+from pybrpc.transport.socket.message_cutter import MessageCutter
+from pybrpc.transport.socket.socket import Socket
 from tests.protos import conformance_pb2 as pb
 
 CALLS = 3
@@ -59,7 +59,7 @@ class OneConnection:
     def wait(self, call: Call) -> None:
         raise NotImplementedError
 
-    def take_back(self, call: Call) -> None:
+    def reclaim(self, call: Call) -> None:
         raise NotImplementedError
 
     def spare(self, used: Any) -> None:

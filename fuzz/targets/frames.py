@@ -15,7 +15,7 @@ from pybrpc.protocols.baidu_std.frame import HEADER_SIZE
 from pybrpc.protocols.message import Message, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
 from pybrpc.testing.check_protocol import pack
-from pybrpc.transport.message_cutter import MessageCutter
+from pybrpc.transport.socket.message_cutter import MessageCutter
 
 PROTOCOL = BaiduStd()
 LIMITS = (DEFAULT_MAX_BODY_SIZE, 5000, 600, 64)

@@ -19,16 +19,15 @@ from pybrpc.protocols.baidu_std import meta
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.outbox import Outbox
-from pybrpc.server.server_call import ServerCall
-from pybrpc.server.server_run import ServerRun
-from pybrpc.server.server_settings import ServerSettings
-from pybrpc.server.service_registry import ServiceRegistry
+from pybrpc.server.calls.response_batch import ResponseBatch
+from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.lifecycle.running_server import RunningServer
+from pybrpc.server.settings import ServerSettings
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.tls.server_tls import ServerTls
-from pybrpc.transport.tls.server_tls_contexts import ServerTlsContexts
+from pybrpc.transport.tls.server_tls import ServerTls, ServerTlsContexts
 from tests.protos import conformance_pb2 as pb
 
 LIMITS = (100_000, 600, 64)
@@ -59,11 +58,11 @@ class Echo:
         return pb.EchoResponse(message=request.message, request_id=controller.request_id)
 
 
-class InlineRun(ServerRun):
+class InlineRun(RunningServer):
     """Runs handlers at once, in the turn, so that an input decides all that happens."""
 
     def start_calls(self, calls: list[ServerCall]) -> None:
-        outbox = Outbox()
+        outbox = ResponseBatch()
         for call in calls:
             call.run(outbox)
         outbox.flush()

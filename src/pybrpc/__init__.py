@@ -13,11 +13,11 @@ from pybrpc.base.implementation import __impl__
 from pybrpc import aio, errors
 from pybrpc.base.backoff import Backoff
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.backup_policy import BackupRequestPolicy
-from pybrpc.client.health_check import HealthCheck
-from pybrpc.client.retry import RetryPolicy
-from pybrpc.client.stub import Stub
-from pybrpc.client.sync_channel import Channel
+from pybrpc.client.calls.backup_policy import BackupRequestPolicy
+from pybrpc.client.calls.retry import RetryPolicy
+from pybrpc.client.channel.channel import Channel
+from pybrpc.client.channel.stub import Stub
+from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.rpc.authenticator import AuthContext, Authenticator

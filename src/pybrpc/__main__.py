@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pybrpc.server.workers.command import main
+from pybrpc.server.workers.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

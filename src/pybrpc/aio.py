@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pybrpc.client.aio_channel import AioChannel as Channel
+from pybrpc.client.channel.aio_channel import AioChannel as Channel
 
 __all__ = ["Channel"]

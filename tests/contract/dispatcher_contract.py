@@ -9,7 +9,7 @@ import threading
 import time
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.transport.event_dispatcher import EventDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from tests.unit.transport.tools import WAIT_S, in_threads, run_inside
 
 

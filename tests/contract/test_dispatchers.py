@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pybrpc.transport import poller
-from pybrpc.transport.event_dispatcher import EventDispatcher
+from pybrpc.transport.dispatch import fd_events
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from tests.contract.dispatcher_contract import CONTRACT
 from tests.unit.transport.tools import running_dispatcher
 
@@ -19,9 +19,9 @@ def dispatcher(
     """Also the epoll dispatcher as it is on systems without epoll, and without eventfd."""
     kind = request.param
     if kind == "selectors":
-        monkeypatch.delattr(poller.select, "epoll")
+        monkeypatch.delattr(fd_events.select, "epoll")
     if kind == "pipe":
-        monkeypatch.delattr(poller.os, "eventfd")
+        monkeypatch.delattr(fd_events.os, "eventfd")
     with running_dispatcher("epoll" if kind in ("selectors", "pipe") else kind) as running:
         yield running
 

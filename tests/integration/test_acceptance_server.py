@@ -57,7 +57,7 @@ from pybrpc.errors import (
     ServerStateError,
 )
 from pybrpc.server import Server
-from pybrpc.transport.acceptor import ListenError
+from pybrpc.transport.listening.acceptor import ListenError
 from tests.peers.echo import ECHO
 from tests.protos import conformance_pb2 as pb
 from tests.unit.server.raw_peer import RawPeer, request, text_of

@@ -19,8 +19,8 @@ import pytest
 import pybrpc
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ConnectError, ConnectionFailedError, Phase
-from pybrpc.transport import connector as connector_module
-from pybrpc.transport.resolver import Address
+from pybrpc.transport.connecting import connector as connector_module
+from pybrpc.transport.connecting.resolver import Address
 from tests.peers.callers import FORMS, LOOPS, THREAD_FORMS, caller
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.scripted_server import closed_port, deaf_port

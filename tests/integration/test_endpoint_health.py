@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc.client.shared_source import SharedSource
+from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ConnectError, ErrorCode, Phase, RpcError, RpcTimeoutError
 from pybrpc.transport.runtime import default_runtime
-from pybrpc.transport.socket import Socket
-from pybrpc.transport.socket_table import SOCKETS
+from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.socket.socket_table import SOCKETS
 from tests.integration.test_fork import exit_code_of, fork
 from tests.peers.callers import FORMS, THREAD_FORMS, caller
 from tests.peers.echo import ECHO, echo_request
@@ -244,9 +244,9 @@ def test_dial_that_the_closing_channel_overtakes_is_no_error(
 ) -> None:
     """The last channel is closed by one thread while the dispatcher makes the connection."""
     is_closed = threading.Event()
-    make_for = SharedSource.make_for
+    make_for = SourceBase.make_for
 
-    def make_for_and_be_overtaken(source: SharedSource, owner: Any, *rest: Any) -> Any:
+    def make_for_and_be_overtaken(source: SourceBase, owner: Any, *rest: Any) -> Any:
         if owner is source:
             return make_for(source, owner, *rest)
         channel.close()
@@ -257,7 +257,7 @@ def test_dial_that_the_closing_channel_overtakes_is_no_error(
     with pybrpc.Channel(dead_address, timeout=30, dial_backoff=OFTEN) as channel:
         with pytest.raises(ConnectError):
             pybrpc.Stub(ECHO, channel).Echo(echo_request())
-        monkeypatch.setattr(SharedSource, "make_for", make_for_and_be_overtaken)
+        monkeypatch.setattr(SourceBase, "make_for", make_for_and_be_overtaken)
         assert is_closed.wait(30)
     with pybrpc.Channel(dead_address, timeout=30, max_retry=0) as another:
         with pytest.raises(ConnectError):

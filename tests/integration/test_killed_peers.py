@@ -154,5 +154,5 @@ def test_a_client_that_is_killed_leaves_nothing_in_the_server(seed: int, over_tl
             wait_until(lambda: server.statistics().connections == 0)
             wait_until(lambda: server.statistics().running == 0)
         assert server._run is not None
-        wait_until(lambda: server._run.inbox.size_bytes == 0)
+        wait_until(lambda: server._run.unanswered.size_bytes == 0)
         assert server.unfinished() == []

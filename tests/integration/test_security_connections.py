@@ -16,7 +16,7 @@ import pytest
 
 from pybrpc.iobuf import IOBuf
 from pybrpc.server import Server
-from pybrpc.server.server_settings import connections_there_is_room_for
+from pybrpc.server.settings import connections_there_is_room_for
 from tests.peers.tls import certificates
 from tests.peers.tls_echo import call, channel_to
 from tests.peers.tls_echo import make_server as make_tls_server

@@ -40,7 +40,7 @@ def resident_bytes() -> int:
 
 def inbox_of(server: Server) -> Any:
     assert server._run is not None
-    return server._run.inbox
+    return server._run.unanswered
 
 
 def is_closed(sock: socket.socket) -> bool:

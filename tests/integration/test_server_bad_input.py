@@ -166,7 +166,7 @@ def test_peer_that_never_reads_is_not_read_from_any_more() -> None:
             with RawPeer(server.endpoint) as other:
                 assert len(text_of(other.call())) == 100_000
         wait_until(lambda: server.statistics().running == 0)
-        assert connection.socket.backlog.is_crowded
+        assert connection.socket.backlog.is_overcrowded
         assert connection.socket.backlog.size_bytes < 8_000_000
         server.stop(0)
 

@@ -15,7 +15,7 @@ from pybrpc.errors import ErrorCode
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
-from pybrpc.transport import gentle_close
+from pybrpc.transport.socket import graceful_close
 from pybrpc.transport.socket_options import SocketOptions
 from tests.peers.tls import NAME, MemoryPeer, as_client, certificates
 from tests.unit.server.raw_peer import EchoResponse, RawPeer, packed, request, text_of
@@ -141,7 +141,7 @@ def send_nonsense_for_ever(peer: RawPeer) -> None:
 
 
 def test_peer_that_sends_nonsense_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pybrpc.transport.reader.DISCARD_BYTES", 1_000_000)
+    monkeypatch.setattr("pybrpc.transport.socket.reader.DISCARD_BYTES", 1_000_000)
     with make_server() as server, RawPeer(start(server)) as peer:
         peer.send(request(1))
         with pytest.raises(ConnectionError):
@@ -168,7 +168,7 @@ def test_nonsense_is_logged_with_its_reason_but_not_each_time(
 def test_peer_that_never_reads_its_last_answers_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gentle_close, "STALL_S", 0.05)
+    monkeypatch.setattr(graceful_close, "STALL_S", 0.05)
     options = SocketOptions(send_buffer_bytes=65536)
 
     def respond(request: Any, controller: Controller) -> Any:

@@ -14,8 +14,8 @@ import pytest
 
 import pybrpc
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.service_registry import FEWEST_PROOFS, SLOW_S
-from pybrpc.transport import relief
+from pybrpc.server.calls.service_registry import MIN_FAST_CALLS, SLOW_S
+from pybrpc.transport.dispatch import standby
 from pybrpc.transport.runtime import default_runtime
 from tests.peers.echo import ECHO, echo_request
 from tests.unit.server.raw_peer import RawPeer, request, text_of
@@ -28,8 +28,8 @@ MANY = 20_000
 @pytest.fixture(autouse=True)
 def roused_by_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is."""
-    monkeypatch.setattr(relief, "ROUSING_GAP_S", 3600.0)
-    monkeypatch.setattr(relief, "CALM_NAPS", 1000)
+    monkeypatch.setattr(standby, "ROUSING_GAP_S", 3600.0)
+    monkeypatch.setattr(standby, "CALM_NAPS", 1000)
 
 
 def is_in_place() -> bool:
@@ -87,7 +87,7 @@ def test_a_handler_that_was_slow_runs_in_workers_until_it_was_fast_for_long() ->
         call_in_place(peer, handler.places)
         handler.places.clear()
         call_in_place(peer, handler.places)
-        assert len(handler.places) > FEWEST_PROOFS
+        assert len(handler.places) > MIN_FAST_CALLS
 
 
 def test_a_handler_that_waits_holds_up_nobody() -> None:

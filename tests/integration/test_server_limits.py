@@ -16,9 +16,9 @@ from pybrpc.errors import ErrorCode
 from pybrpc.iobuf import IOBuf
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
-from pybrpc.transport.process_backlog import CHUNK_BYTES, swamp_mark
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket_options import SocketOptions
+from pybrpc.transport.writing.process_backlog import CHUNK_BYTES, swamp_mark
 from tests.unit.server.raw_peer import EchoResponse, RawPeer, packed, request, text_of
 from tests.unit.server.serving import (
     Gate,

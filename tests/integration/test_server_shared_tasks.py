@@ -14,7 +14,7 @@ import pytest
 
 from pybrpc.errors import ErrorCode
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.call_runner import NamedCallRunner
+from pybrpc.server.running.call_runner import NamedCallRunner
 from tests.unit.server.raw_peer import RawPeer, request, text_of
 from tests.unit.server.serving import Handler, async_echo, serving, serving_in_loop
 

@@ -11,7 +11,7 @@ import pytest
 
 from pybrpc.errors import ErrorCode, ServerStateError
 from pybrpc.rpc.controller import Controller
-from pybrpc.server import server_stop, stop_report
+from pybrpc.server.lifecycle import server_stop
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket_options import SocketOptions
 from tests.unit.server.raw_peer import EchoResponse, RawPeer, request, text_of
@@ -277,7 +277,7 @@ def test_stop_says_what_it_waits_for_and_what_it_gave_up(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """brpc#2665: else nobody knows why Join hangs."""
-    monkeypatch.setattr(stop_report, "FIRST_S", 0.01)
+    monkeypatch.setattr(server_stop, "FIRST_S", 0.01)
     gate = Gate()
     with make_server(gate) as server, RawPeer(start(server)) as peer:
         peer.send(request(1))

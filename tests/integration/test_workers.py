@@ -16,7 +16,7 @@ import pybrpc
 from pybrpc.errors import ServerStateError
 from pybrpc.server import ServerStatistics, Supervisor, WorkerStartError
 from pybrpc.server.workers import worker_process
-from pybrpc.transport.acceptor import ListenError
+from pybrpc.transport.listening.acceptor import ListenError
 from tests.integration.test_logoff import Work
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.redis_server import free_port

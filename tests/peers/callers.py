@@ -12,7 +12,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 import pybrpc
-from pybrpc.client.connection import ConnectionStatistics
+from pybrpc.client.connections.connection import ConnectionStatistics
 from tests.peers.echo import ECHO
 from tests.peers.loops import LOOPS
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from pybrpc.errors import ErrorCode, OvercrowdedError, ProtocolError
 from pybrpc.iobuf import IOBuf
-from pybrpc.transport.tls.tls_info import TlsInfo
+from pybrpc.transport.interfaces import TlsInfo
 
 HEADER = struct.Struct("!IIB")
 CREDIT = struct.Struct("!I")

@@ -10,8 +10,8 @@ import pytest
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
-from pybrpc.transport.event_dispatcher import EventDispatcher
-from pybrpc.transport.socket import Socket
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from pybrpc.transport.socket.socket import Socket
 from tests.peers.load import share_of
 from tests.peers.tls import as_server, certificates
 from tests.stress.test_write_path import WRITERS, Round, run_rounds

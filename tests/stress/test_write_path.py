@@ -10,8 +10,8 @@ import pytest
 
 from pybrpc.errors import ConnectionFailedError, RpcError
 from pybrpc.iobuf import IOBuf
-from pybrpc.transport.event_dispatcher import EventDispatcher
-from pybrpc.transport.socket import Socket
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from pybrpc.transport.socket.socket import Socket
 from tests.peers.load import share_of
 from tests.unit.transport.tools import (
     WAIT_S,

@@ -14,8 +14,8 @@ from types import FrameType
 import pytest
 
 from pybrpc.iobuf import IOBuf
-from pybrpc.transport.event_dispatcher import EventDispatcher
-from pybrpc.transport.socket import Socket
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from pybrpc.transport.socket.socket import Socket
 from tests.stress.test_tls_write_path import encrypted_wire
 from tests.stress.test_write_path import WRITERS
 from tests.unit.transport.tools import (
@@ -44,7 +44,7 @@ class Writes:
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
         self.counts = [0] * (WRITERS + 2)
-        self.last_words: list[int] = []
+        self.final_data: list[int] = []
         """The numbers of the destructors that have written."""
 
     def write(self, producer: int) -> None:
@@ -55,12 +55,12 @@ class Writes:
     def write_from_destructor(self, number: int) -> None:
         """Destructors run in any thread, so that they have no order among each other."""
         self._socket.start_write(IOBuf(NUMBERED.pack(DESTRUCTORS, number)))
-        self.last_words.append(number)
+        self.final_data.append(number)
 
     def wait_for_destructors(self, count: int) -> None:
         """`gc.collect` does nothing while another thread is in the midst of a collection."""
         end = time.monotonic() + WAIT_S
-        while len(self.last_words) < count and time.monotonic() < end:
+        while len(self.final_data) < count and time.monotonic() < end:
             gc.collect()
             time.sleep(0.001)
 

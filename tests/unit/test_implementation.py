@@ -23,11 +23,11 @@ from pybrpc.base.implementation import (
     choose,
     find_hot_module,
 )
-from pybrpc.client.attempt import Attempt
+from pybrpc.client.calls.attempt import Attempt
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.controller import Controller
-from pybrpc.transport.write_request import WriteRequest
+from pybrpc.transport.writing.write_request import WriteRequest
 
 ROOT = Path(pybrpc.__file__).parent
 MADE_WITH_EACH_CALL: list[Callable[[], object]] = [

@@ -1,7 +1,7 @@
 """Which test files are a module's own.
 
-`transport/backlog.py` is judged by `test_backlog.py`: in tests/unit, in the folder of the module or
-in one above it, and in tests/property. Tests that are named otherwise are in GROUPS.
+`transport/writing/backlog.py` is judged by `test_backlog.py`: in tests/unit, in the folder of the
+module or in one above it, and in tests/property. Tests that are named otherwise are in GROUPS.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def all_modules() -> list[Path]:
 
 
 def name_of(module: Path) -> str:
-    """ "transport/socket.py" """
+    """ "transport/socket/socket.py" """
     return str(module.relative_to(PACKAGE))
 
 

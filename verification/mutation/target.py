@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_TRANSPORT = "tests/unit/transport"
+_SOCKET = "tests/unit/transport/socket"
 
 _LEFT_OUT = (
     # The bytecodes of what mutmut puts before each function would be among them.
     "test_guarantee_4.py::test_guarantee_4_reentrant_at_every_bytecode_of_start_write",
     "test_guarantee_10.py::test_guarantee_10_closed_at_every_bytecode_of_the_first_write",
     # Long, and of other things than a mutant of one module breaks.
-    "test_interleavings.py::test_mutant_is_caught_and_its_seed_catches_it_again",
     "test_faults.py::test_a_thousand_sockets_opened_and_dropped_leave_nothing",
     "test_faults.py::test_a_thousand_refused_connections_leave_nothing",
 )
@@ -30,33 +29,36 @@ class Target:
 TARGETS = (
     Target(
         "write_queue",
-        "src/pybrpc/transport/write_queue.py",
-        (f"{_TRANSPORT}/test_write_queue.py",),
+        "src/pybrpc/transport/writing/write_queue.py",
+        ("tests/unit/transport/writing/test_write_queue.py",),
     ),
     Target(
         "socket",
-        "src/pybrpc/transport/socket.py",
+        "src/pybrpc/transport/socket/socket.py",
         (
-            f"{_TRANSPORT}/test_socket.py",
-            f"{_TRANSPORT}/test_socket_state.py",
-            f"{_TRANSPORT}/test_socket_edges.py",
-            f"{_TRANSPORT}/test_reader.py",
-            f"{_TRANSPORT}/test_mark_failed.py",
-            f"{_TRANSPORT}/test_brpc_socket_acceptance.py",
-            f"{_TRANSPORT}/test_guarantees_1_and_2.py",
-            f"{_TRANSPORT}/test_guarantees_3_5_and_6.py",
-            f"{_TRANSPORT}/test_guarantees_7_to_9.py",
-            f"{_TRANSPORT}/test_guarantee_4.py",
-            f"{_TRANSPORT}/test_guarantee_10.py",
-            f"{_TRANSPORT}/test_faults.py",
-            f"{_TRANSPORT}/test_gentle_close.py",
-            f"{_TRANSPORT}/test_handshake.py",
-            f"{_TRANSPORT}/test_layer.py",
-            f"{_TRANSPORT}/test_interleavings.py",
+            f"{_SOCKET}/test_socket.py",
+            f"{_SOCKET}/test_socket_state.py",
+            f"{_SOCKET}/test_socket_edges.py",
+            f"{_SOCKET}/test_reader.py",
+            f"{_SOCKET}/test_mark_failed.py",
+            f"{_SOCKET}/test_brpc_socket_acceptance.py",
+            f"{_SOCKET}/test_guarantees_1_and_2.py",
+            f"{_SOCKET}/test_guarantees_3_5_and_6.py",
+            f"{_SOCKET}/test_guarantees_7_to_9.py",
+            f"{_SOCKET}/test_guarantee_4.py",
+            f"{_SOCKET}/test_guarantee_10.py",
+            f"{_SOCKET}/test_faults.py",
+            f"{_SOCKET}/test_graceful_close.py",
+            "tests/unit/transport/connecting/test_handshake.py",
+            "tests/unit/transport/test_interfaces.py",
+            "tests/unit/transport/test_interleavings.py",
         ),
         (
             "--schedules=20",
-            *(f"--deselect={_TRANSPORT}/{test}" for test in _LEFT_OUT),
+            *(f"--deselect={_SOCKET}/{test}" for test in _LEFT_OUT),
+            # A mutant of its own in each, and long.
+            "--deselect=tests/unit/transport/test_interleavings.py"
+            "::test_mutant_is_caught_and_its_seed_catches_it_again",
         ),
     ),
     Target(

@@ -6,10 +6,10 @@ import asyncio
 from typing import Any, Self, Unpack, cast
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.aio_channel import AioChannel
-from pybrpc.client.aio_stub_method import AioStubMethod
-from pybrpc.client.channel import CHANNEL_TIMEOUT, Timeout
-from pybrpc.client.connection_maker import ConnectionMaker
+from pybrpc.client.channel.aio_channel import AioChannel
+from pybrpc.client.channel.base import CHANNEL_TIMEOUT, Timeout
+from pybrpc.client.channel.stub import AioStubMethod
+from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import Argument, Reply
 from pybrpc.redis.redis_method import RedisMethod
 from pybrpc.redis.redis_options import RedisOptions, RedisSettings
@@ -58,5 +58,5 @@ class AioRedisChannel(AioChannel):
     def make_method(self, method: Any) -> AioStubMethod:
         raise TypeError(f"{self!r} speaks Redis; make a pybrpc.aio.Channel for a Stub")
 
-    def _maker(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionMaker:
+    def _maker(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
         return self._settings.maker(super()._maker(loop))

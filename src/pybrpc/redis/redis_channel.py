@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from typing import Any, Self, Unpack, cast
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.channel import CHANNEL_TIMEOUT, Timeout
-from pybrpc.client.connection_maker import ConnectionMaker
-from pybrpc.client.stub_method import StubMethod
-from pybrpc.client.sync_channel import Channel
+from pybrpc.client.channel.base import CHANNEL_TIMEOUT, Timeout
+from pybrpc.client.channel.channel import Channel
+from pybrpc.client.channel.stub import StubMethod
+from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.errors import RpcError
 from pybrpc.protocols.redis import Argument, Reply
 from pybrpc.redis.redis_method import RedisMethod
@@ -91,5 +91,5 @@ class RedisChannel(Channel):
     def make_method(self, method: Any) -> StubMethod:
         raise TypeError(f"{self!r} speaks Redis; make a pybrpc.Channel for a Stub")
 
-    def _maker(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionMaker:
+    def _maker(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
         return self._settings.maker(super()._maker(loop))

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from pybrpc.client.connection import (
+from pybrpc.client.connections.connection import (
     ClientConnection,
     ConnectionOwner,
     ConnectionStatistics,
@@ -34,11 +34,11 @@ from pybrpc.errors import Phase, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush, Reply
 from pybrpc.redis.redis_method import RedisBody
-from pybrpc.transport.socket import Socket
-from pybrpc.transport.write_request import Progress, WriteRequest
+from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing.write_request import Progress, WriteRequest
 
 if TYPE_CHECKING:
-    from pybrpc.client.attempt import Attempt
+    from pybrpc.client.calls.attempt import Attempt
     from pybrpc.rpc.timeout_queue import TimeoutQueues
 
 

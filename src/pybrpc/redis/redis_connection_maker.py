@@ -1,18 +1,18 @@
-"""RedisConnectionMaker: makes the connections of a RedisChannel."""
+"""RedisConnectionFactory: makes the connections of a RedisChannel."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-from pybrpc.client.connection import ClientConnection, ConnectionOwner
-from pybrpc.client.connection_maker import ConnectionMaker
-from pybrpc.client.retry import RetryPolicy
+from pybrpc.client.calls.retry import RetryPolicy
+from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
+from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.errors import Phase, RpcError
 from pybrpc.protocols.redis import RedisCutter, RedisHandshake, RedisLogin
 from pybrpc.redis.redis_connection import RedisConnection
 from pybrpc.rpc.timeout_queue import TimeoutQueues
-from pybrpc.transport.socket import Socket, SocketSetup
+from pybrpc.transport.socket.socket import Socket, SocketSetup
 
 _NOTHING_LEFT = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE, Phase.QUEUED})
 
@@ -34,13 +34,13 @@ RETRY_WHAT_HAS_NOT_LEFT = safe_policy(RetryPolicy())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class RedisConnectionMaker(ConnectionMaker):
-    """As ConnectionMaker; who logs in differently shares nothing."""
+class RedisConnectionFactory(ConnectionFactory):
+    """As ConnectionFactory; who logs in differently shares nothing."""
 
     login: RedisLogin = RedisLogin()  # noqa: RUF009 - a frozen value
 
     def _setup(self) -> SocketSetup:
-        setup = ConnectionMaker._setup(self)
+        setup = ConnectionFactory._setup(self)
         setup["app_connect"] = RedisHandshake(self.login)
         return setup
 

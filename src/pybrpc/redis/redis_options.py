@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, cast
 
-from pybrpc.client.channel import ChannelOptions
-from pybrpc.client.connection_maker import ConnectionMaker
+from pybrpc.client.channel.base import ChannelOptions
+from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import RedisLogin, check_hiredis
 from pybrpc.protocols.redis.redis_cutter import DEFAULT_MAX_REPLY_BYTES
 from pybrpc.redis.redis_connection_maker import (
     RETRY_WHAT_HAS_NOT_LEFT,
-    RedisConnectionMaker,
+    RedisConnectionFactory,
     safe_policy,
 )
 
@@ -50,9 +50,9 @@ class RedisSettings:
         """MissingExtraError if hiredis is not installed; ValueError for what makes no sense."""
         check_hiredis()
         left = dict(options)
-        for name, why_not in _MEANINGLESS.items():
+        for name, not_found_error in _MEANINGLESS.items():
             if left.get(name) is not None:
-                raise ValueError(f"leave out {name}: {why_not}")
+                raise ValueError(f"leave out {name}: {not_found_error}")
         names = {field.name for field in dataclasses.fields(RedisLogin)}
         given = {name: left.pop(name) for name in names & left.keys()}
         decode = bool(left.pop("decode", False))
@@ -61,7 +61,7 @@ class RedisSettings:
         left["retry_policy"] = safe_policy(policy)
         return cls(RedisLogin(**given), decode, cast(ChannelOptions, left))  # type: ignore[arg-type]
 
-    def maker(self, like: ConnectionMaker) -> RedisConnectionMaker:
+    def maker(self, like: ConnectionFactory) -> RedisConnectionFactory:
         """Makes connections to where `like` does."""
         fields = {field.name: getattr(like, field.name) for field in dataclasses.fields(like)}
-        return RedisConnectionMaker(**fields, login=self.login)
+        return RedisConnectionFactory(**fields, login=self.login)

@@ -12,7 +12,7 @@ from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.authenticator import AuthContext
 from pybrpc.rpc.checksum import ChecksumType, as_checksum_type
 from pybrpc.rpc.compress import CompressType, as_compress_type
-from pybrpc.transport.tls.tls_info import TlsInfo
+from pybrpc.transport.interfaces import TlsInfo
 
 # Looked up once: a member of an enum class costs 75 ns, a global 8. And plain numbers: a response
 # that has them is packed the short way, see usual_frames.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
 
 GRAIN_S = 0.001
 """Calls whose deadlines are closer together than this are expired in one go."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pybrpc.server.server import Server
-from pybrpc.server.statistics import ServerStatistics
-from pybrpc.server.unfinished import UnfinishedCall, UnfinishedConnection
+from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
 from pybrpc.server.workers.supervisor import Supervisor, WorkerStartError, serve
 from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics, WorkerStatistics
 

@@ -17,25 +17,23 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ServerStateError
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
 from pybrpc.rpc.authenticator import Authenticator
-from pybrpc.server.port_range import start_on_first_free
-from pybrpc.server.quit_signals import quit_signals
-from pybrpc.server.server_run import ServerRun
-from pybrpc.server.server_settings import (
+from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.lifecycle.running_server import RunningServer
+from pybrpc.server.lifecycle.signals import quit_signals
+from pybrpc.server.running.worker_pool import MAX_WORKERS
+from pybrpc.server.settings import (
     DEFAULT_MESSAGE_TIMEOUT_S,
     MAX_UNANSWERED_BYTES,
     ServerSettings,
     checked_server_timeout_s,
     protocols_named,
 )
-from pybrpc.server.service_registry import ServiceRegistry
-from pybrpc.server.statistics import ServerStatistics
-from pybrpc.server.unfinished import UnfinishedCall, UnfinishedConnection
-from pybrpc.server.worker_pool import MAX_WORKERS
+from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
+from pybrpc.transport.listening.listen import start_on_first_free
 from pybrpc.transport.runtime import Runtime, default_runtime
-from pybrpc.transport.socket import DEFAULT_HANDSHAKE_TIMEOUT_S
+from pybrpc.transport.socket.socket import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.tls.server_tls import ServerTls
-from pybrpc.transport.tls.server_tls_contexts import ServerTlsContexts
+from pybrpc.transport.tls.server_tls import ServerTls, ServerTlsContexts
 
 DEFAULT_GRACE_S = 5.0
 _THREADS_S = 1.0
@@ -123,7 +121,7 @@ class Server:
         )
         self._runtime = runtime
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._run: ServerRun | None = None
+        self._run: RunningServer | None = None
         self._pid = 0
 
     def add_service(self, service: ServiceDescriptor, impl: object) -> None:
@@ -172,7 +170,7 @@ class Server:
         runtime = self._runtime or default_runtime()
         loop = self._loop
         dispatcher = runtime.dispatcher if loop is None else runtime.dispatcher_of(loop)
-        run = ServerRun(where, self._registry, self._settings, dispatcher, runtime, loop)
+        run = RunningServer(where, self._registry, self._settings, dispatcher, runtime, loop)
         self._run = run
         self._pid = os.getpid()
         return run.acceptor.endpoint
@@ -298,7 +296,7 @@ class Server:
         await self.wait_stopped()
         self._loop = None
 
-    def _current_run(self) -> ServerRun | None:
+    def _current_run(self) -> RunningServer | None:
         """The run, if it is this process's."""
         return self._run if self._pid == os.getpid() else None
 

@@ -14,9 +14,9 @@ import threading
 from collections import deque
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.transport.driver_seat import Waiter
-from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
-from pybrpc.transport.relief import Errand
+from pybrpc.transport.dispatch.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.dispatch.poller_role import Waiter
+from pybrpc.transport.dispatch.standby import InlineTask
 
 logger = logging.getLogger("pybrpc")
 
@@ -81,16 +81,16 @@ class StepDispatcher:
     def is_current(self) -> bool:
         return self._stepping_thread == threading.get_ident()
 
-    def attend(self) -> None:
+    def require_polling(self) -> None:
         """Turns are made by hand."""
 
-    def unattend(self) -> None:
+    def release_polling(self) -> None:
         pass
 
     def wait(self, waiter: Waiter, deadline: float) -> bool:
         return waiter.sleep(deadline)
 
-    def lend(self, errand: Errand) -> bool:
+    def lend(self, errand: InlineTask) -> bool:
         return False
 
     def post(self, function: Continuation) -> None:
@@ -98,7 +98,7 @@ class StepDispatcher:
             raise DispatcherClosedError(f"{self!r} is closed")
         self._posted.append(function)
 
-    def post_last(self, function: Continuation) -> None:
+    def post_cleanup(self, function: Continuation) -> None:
         self.post(function)
 
     def call_at(self, deadline: float, function: Continuation) -> StepTimer:

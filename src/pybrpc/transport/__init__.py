@@ -1,5 +1,7 @@
-"""Connections: Socket and its parts, the dispatchers that drive it, connecting and accepting.
+"""Connections: sockets, their parts, the dispatchers that poll them, connecting and listening.
 
-Imports protocols, iobuf, base and errors. Knows nothing of calls, channels and servers: whoever
-uses a Socket gives it a `SocketUser`.
+Imports protocols, iobuf, base and errors. It knows nothing of calls, channels and servers: a user
+of a Socket passes it a `SocketUser`. Packages, from top to bottom: listening, socket; then
+connecting, tls; then writing; then dispatch. `interfaces.py` has what the parts expect of each
+other.
 """

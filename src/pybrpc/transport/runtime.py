@@ -14,11 +14,11 @@ import weakref
 from typing import Any
 
 from pybrpc.base.atomic import AtomicRef, atomic_counter, atomic_ref
-from pybrpc.transport.asyncio_dispatcher import AsyncioDispatcher
-from pybrpc.transport.epoll_dispatcher import EpollDispatcher
-from pybrpc.transport.process_backlog import MAX_QUEUED_BYTES, ProcessBacklog
+from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
+from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.socket_map import SocketMap
 from pybrpc.transport.socket_options import SocketOptions
+from pybrpc.transport.writing.process_backlog import MAX_QUEUED_BYTES, ProcessBacklog
 
 
 class Runtime:

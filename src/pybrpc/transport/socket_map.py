@@ -58,7 +58,7 @@ C = TypeVar("C", bound=Connection)
 S = TypeVar("S", bound=Shared)
 
 
-class ConnectionPlace(Generic[C]):
+class ConnectionSlot(Generic[C]):
     """The place of one live connection. A broken one is replaced, never revived.
 
     All methods may be called from any thread, re-entrantly; none blocks or takes a lock.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import socket as _socket
 
-from pybrpc.transport.backlog import HIGH_WATER_BYTES
+from pybrpc.transport.writing.backlog import HIGH_WATER_BYTES
 
 KEEPALIVE_IDLE_S = 30
 KEEPALIVE_INTERVAL_S = 10

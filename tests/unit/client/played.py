@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.attempt import Attempt
-from pybrpc.client.call import Call
-from pybrpc.client.call_options import CallOptions
+from pybrpc.client.calls.attempt import Attempt
+from pybrpc.client.calls.call import Call
+from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.errors import ErrorCode, Phase, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
@@ -16,7 +16,7 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import methods_of
 from pybrpc.rpc.timeout_queue import TimeoutQueue, TimeoutQueues
 from pybrpc.testing.step_dispatcher import FakeClock, StepDispatcher
-from pybrpc.transport.write_request import Progress, WriteRequest
+from pybrpc.transport.writing.write_request import Progress, WriteRequest
 from tests.protos import conformance_pb2 as pb
 
 ECHO = next(methods_of(pb.DESCRIPTOR.services_by_name["EchoService"]))
@@ -89,7 +89,7 @@ class PlayedConnection:
     def get(self, call: Call) -> Any:
         return self
 
-    def spare(self, used: Any) -> Any:
+    def connection_for_backup(self, used: Any) -> Any:
         return self
 
     # --- as a connection ---
@@ -103,7 +103,7 @@ class PlayedConnection:
             self._on_send[number - 1](self, attempt)
         self.pending[number] = attempt
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         self.given_back += 1
 
     def take(self, attempt: Attempt) -> bool:

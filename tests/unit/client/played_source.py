@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from pybrpc.client import dialer as dialer_module
-from pybrpc.client import idle_watch as idle_watch_module
-from pybrpc.client.attempt import Attempt
-from pybrpc.client.connection import ClientConnection, ConnectionOwner
-from pybrpc.client.shared_source import SharedSource
+from pybrpc.client.calls.attempt import Attempt
+from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
+from pybrpc.client.endpoints import idle_sweep as idle_watch_module
+from pybrpc.client.endpoints import reconnector as dialer_module
+from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
@@ -119,7 +119,7 @@ class PlayedLine(ClientConnection):
 
 
 class PlayedMaker:
-    """In the place of a ConnectionMaker."""
+    """In the place of a ConnectionFactory."""
 
     endpoint = PEER
 
@@ -136,7 +136,7 @@ class PlayedMaker:
 class Played:
     """One source with one user, its connections, its dispatcher and its clock."""
 
-    def __init__(self, kind: type[SharedSource], settings: Any, step: StepDispatcher) -> None:
+    def __init__(self, kind: type[SourceBase], settings: Any, step: StepDispatcher) -> None:
         self.step = step
         self.maker = PlayedMaker(step)
         self.source = kind(self.maker, settings)  # type: ignore[arg-type]

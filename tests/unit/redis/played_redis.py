@@ -17,19 +17,19 @@ from collections.abc import Callable, Iterator
 import hiredis
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.call import Call
-from pybrpc.client.call_options import CallOptions
-from pybrpc.client.connection import ClientConnection
+from pybrpc.client.calls.call import Call
+from pybrpc.client.calls.call_options import CallOptions
+from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.errors import Phase, RpcError
 from pybrpc.protocols.redis.redis_handshake import RedisLogin
-from pybrpc.redis.redis_connection_maker import RETRY_WHAT_HAS_NOT_LEFT, RedisConnectionMaker
+from pybrpc.redis.redis_connection_maker import RETRY_WHAT_HAS_NOT_LEFT, RedisConnectionFactory
 from pybrpc.redis.redis_method import RedisMethod
 from pybrpc.redis.redis_request import RedisRequest
 from pybrpc.redis.redis_response import RedisResponse
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.transport.layer import ConnectionLayer, PlainLayer
-from pybrpc.transport.socket import SocketSetup
+from pybrpc.transport.interfaces import ConnectionLayer, PlainLayer
+from pybrpc.transport.socket.socket import SocketSetup
 from pybrpc.transport.socket_options import SocketOptions
 
 SMALL = SocketOptions(send_buffer_bytes=4096, receive_buffer_bytes=4096)
@@ -112,13 +112,13 @@ def hiredis_bulk(data: bytes) -> bytes:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class LayeredMaker(RedisConnectionMaker):
+class LayeredMaker(RedisConnectionFactory):
     """With a layer between messages and descriptor, of its own for each connection."""
 
     make_layer: Callable[[], ConnectionLayer] = PlainLayer
 
     def _setup(self) -> SocketSetup:
-        setup = RedisConnectionMaker._setup(self)
+        setup = RedisConnectionFactory._setup(self)
         setup["layer"] = self.make_layer()
         return setup
 

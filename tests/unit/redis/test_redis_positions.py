@@ -17,8 +17,8 @@ import pytest
 from pybrpc.errors import ErrorCode, Phase, make_rpc_error
 from pybrpc.redis.redis_connection import PipelinedRequest
 from pybrpc.testing.step_scheduler import StepScheduler, explore
-from pybrpc.transport.layer import PlainLayer
-from pybrpc.transport.write_request import Progress, WriteRequest
+from pybrpc.transport.interfaces import PlainLayer
+from pybrpc.transport.writing.write_request import Progress, WriteRequest
 from tests.unit.redis.played_redis import World, check_ends, world
 
 TURNS = 12

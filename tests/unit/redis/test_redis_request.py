@@ -10,7 +10,7 @@ import pytest
 
 import pybrpc
 from pybrpc.base.backoff import Backoff
-from pybrpc.client.retry import RetryPolicy
+from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.errors import (
     BadRequestError,
     BadResponseError,

@@ -8,7 +8,7 @@ import pytest
 
 from pybrpc.rpc import timeout_queue
 from pybrpc.rpc.timeout_queue import TimeoutQueue, TimeoutQueues
-from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 
 class Clock:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pybrpc.server.unfinished import UnfinishedCall, UnfinishedConnection, describe
+from pybrpc.server.values import UnfinishedCall, UnfinishedConnection, describe
 
 
 def test_nothing_is_said_in_a_few_words() -> None:

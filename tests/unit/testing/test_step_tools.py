@@ -18,7 +18,7 @@ from pybrpc.testing.step_scheduler import (
     explore_randomly,
     replay,
 )
-from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 # --- StepDispatcher ---
 

@@ -9,14 +9,14 @@ from typing import Unpack
 import pytest
 
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.transport import connecting as connecting_module
-from pybrpc.transport import connector as connector_module
-from pybrpc.transport import gentle_close as gentle_close_module
-from pybrpc.transport import parking as parking_module
-from pybrpc.transport import writer as writer_module
-from pybrpc.transport.epoll_dispatcher import EpollDispatcher
-from pybrpc.transport.event_dispatcher import EventDispatcher
-from pybrpc.transport.socket import Socket, SocketSetup
+from pybrpc.transport.connecting import connecting as connecting_module
+from pybrpc.transport.connecting import connector as connector_module
+from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from pybrpc.transport.socket import graceful_close as gentle_close_module
+from pybrpc.transport.socket.socket import Socket, SocketSetup
+from pybrpc.transport.writing import writable_wait as parking_module
+from pybrpc.transport.writing import writer as writer_module
 from tests.unit.transport.tools import Wire, make_pair, running_dispatcher
 
 MakeWire = Callable[..., Wire]

@@ -7,8 +7,8 @@ import ssl
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.transport.layer import ConnectionLayer
-from pybrpc.transport.tls.server_tls_contexts import ServerTlsContexts
+from pybrpc.transport.interfaces import ConnectionLayer
+from pybrpc.transport.tls.server_tls import ServerTlsContexts
 from tests.peers.tls import MemoryPeer, certificates
 from tests.unit.transport.conftest import MakeWire
 from tests.unit.transport.tools import SMALL_BUFFER, Outcomes, User, Wire

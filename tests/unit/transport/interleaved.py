@@ -20,9 +20,9 @@ from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.testing.step_scheduler import StepScheduler
-from pybrpc.transport.event_dispatcher import Continuation, DispatcherClosedError
-from pybrpc.transport.socket import Socket
-from pybrpc.transport.write_request import WriteRequest
+from pybrpc.transport.dispatch.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing.write_request import WriteRequest
 from tests.unit.transport.stepping import Mutation, patched
 from tests.unit.transport.tools import HEADER, UserMessage, frame
 
@@ -74,7 +74,7 @@ class ClosingDispatcher(StepDispatcher):
             raise DispatcherClosedError("closed by the schedule")
         super().post(function)
 
-    def post_last(self, function: Continuation) -> None:
+    def post_cleanup(self, function: Continuation) -> None:
         self._play.point("post what ends it")
         super().post(function)
 
@@ -349,7 +349,7 @@ class Interleaved:
         assert self._owner == NOBODY, f"5: the right was left at {self._owner}"
         assert socket._writer._queue._head.get() is None, "5: the right was not given back"
         assert (socket.backlog.size_bytes, socket.backlog.requests) == (0, 0), "7: counted wrong"
-        assert not socket.backlog.is_crowded, "7: crowded though it is empty"
+        assert not socket.backlog.is_overcrowded, "7: crowded though it is empty"
         if socket.is_failed:
             assert len(self.failures) == 1, f"10: the user was told {len(self.failures)} times"
             assert socket._sock is None, "3: the descriptor was left open"

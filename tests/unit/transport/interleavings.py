@@ -12,7 +12,7 @@ from typing import Any
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_scheduler import Scenario, StepScheduler
-from pybrpc.transport.socket import Socket
+from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
 from tests.peers.frame_layer import FrameLayer
 from tests.unit.transport.interleaved import Interleaved, Sent, interleaved, pair_of

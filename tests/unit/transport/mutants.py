@@ -8,16 +8,16 @@ from typing import Any
 
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
-from pybrpc.transport import connecting as connecting_module
-from pybrpc.transport import socket as socket_module
-from pybrpc.transport.backlog import Backlog
-from pybrpc.transport.delivery import Delivery, deliver
-from pybrpc.transport.event_dispatcher import DispatcherClosedError, EventDispatcher
-from pybrpc.transport.pending_writes import PendingWrites
-from pybrpc.transport.socket import Socket
-from pybrpc.transport.write_queue import WriteQueue
-from pybrpc.transport.write_request import _PHASES, Progress, WriteRequest
-from pybrpc.transport.writer import SocketWriter
+from pybrpc.transport.connecting import connecting as connecting_module
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.socket import socket as socket_module
+from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing.backlog import Backlog
+from pybrpc.transport.writing.outcomes import PendingOutcome, run_outcomes
+from pybrpc.transport.writing.pending_writes import PendingWrites
+from pybrpc.transport.writing.write_queue import WriteQueue
+from pybrpc.transport.writing.write_request import _PHASES, Progress, WriteRequest
+from pybrpc.transport.writing.writer import SocketWriter
 from tests.unit.transport.stepping import Mutation
 
 _settle_written = PendingWrites.settle_written
@@ -62,7 +62,9 @@ def keeps_the_older_one_where_all_see_it(queue: WriteQueue, request: WriteReques
     return False
 
 
-def forgets_to_look_back(writer: SocketWriter, socket: Socket, outcomes: list[Delivery]) -> None:
+def forgets_to_look_back(
+    writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]
+) -> None:
     if not socket.is_connected:
         socket.start_connecting()
     elif writer.pending.requests:
@@ -72,7 +74,7 @@ def forgets_to_look_back(writer: SocketWriter, socket: Socket, outcomes: list[De
 
 
 def writes_on_in_the_producer(
-    writer: SocketWriter, socket: Socket, outcomes: list[Delivery]
+    writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]
 ) -> None:
     if not socket.is_connected:
         socket.start_connecting()
@@ -90,9 +92,9 @@ def spins_until_it_is_linked(writer: SocketWriter) -> bool:
 
 
 def tells_before_it_gives_back(
-    writer: SocketWriter, socket: Socket, outcomes: list[Delivery]
+    writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]
 ) -> None:
-    deliver(outcomes)
+    run_outcomes(outcomes)
     outcomes.clear()
     if not socket.is_connected:
         socket.start_connecting()
@@ -100,12 +102,12 @@ def tells_before_it_gives_back(
         writer._continue(socket, outcomes)
 
 
-def never_comes_back(writer: SocketWriter, socket: Socket, outcomes: list[Delivery]) -> None:
+def never_comes_back(writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]) -> None:
     return
 
 
 def settles_what_is_left(
-    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[Delivery]
+    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[PendingOutcome]
 ) -> bool:
     for request in batch:
         request.data = IOBuf()
@@ -113,7 +115,7 @@ def settles_what_is_left(
 
 
 def uncounts_as_it_goes(
-    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[Delivery]
+    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[PendingOutcome]
 ) -> bool:
     for request in batch:
         if request.data:
@@ -122,7 +124,7 @@ def uncounts_as_it_goes(
 
 
 def tells_again(
-    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[Delivery]
+    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[PendingOutcome]
 ) -> bool:
     told = [(request.on_outcome, None) for request in batch if not request.data]
     has_settled = _settle_written(pending, batch, outcomes)
@@ -144,11 +146,11 @@ def lets_everybody_in(backlog: Backlog, size: int, ignore_limit: bool) -> bool:
 
 
 def forgets_who_waits(backlog: Backlog, counted: int) -> None:
-    backlog.is_crowded = False
+    backlog.is_overcrowded = False
 
 
 def leaves_half_a_message(
-    pending: PendingWrites, request: WriteRequest, outcomes: list[Delivery]
+    pending: PendingWrites, request: WriteRequest, outcomes: list[PendingOutcome]
 ) -> bool:
     message, request.message = request.message, None
     assert message is not None
@@ -158,7 +160,7 @@ def leaves_half_a_message(
 
 
 def fails_all_for_a_bad_message(
-    pending: PendingWrites, request: WriteRequest, outcomes: list[Delivery]
+    pending: PendingWrites, request: WriteRequest, outcomes: list[PendingOutcome]
 ) -> bool:
     if _set_up(pending, request, outcomes):
         return True
@@ -171,28 +173,30 @@ def fails_all_for_a_bad_message(
     return False
 
 
-def drops_what_is_refused(pending: PendingWrites, index: int, outcomes: list[Delivery]) -> None:
+def drops_what_is_refused(
+    pending: PendingWrites, index: int, outcomes: list[PendingOutcome]
+) -> None:
     while len(pending.requests) > index:
         pending._backlog.remove(pending.requests.pop().size_bytes, 1)
 
 
 def writes_after_the_end(
-    pending: PendingWrites, socket: Socket, outcomes: list[Delivery]
+    pending: PendingWrites, socket: Socket, outcomes: list[PendingOutcome]
 ) -> list[WriteRequest]:
     for request in pending.requests:
         request.setup()
     return list(pending.requests)
 
 
-def is_not_helped(socket: Socket, error: RpcError) -> list[Delivery]:
+def is_not_helped(socket: Socket, error: RpcError) -> list[PendingOutcome]:
     if not socket._failure.compare_and_set(None, error):
         return []
     socket.error = error
-    socket_module.run_last(socket.dispatcher, socket._close)
+    socket_module.run_cleanup(socket.dispatcher, socket._close)
     return [(socket._tell_failed, error)]
 
 
-def closes_at_once(socket: Socket, error: RpcError) -> list[Delivery]:
+def closes_at_once(socket: Socket, error: RpcError) -> list[PendingOutcome]:
     deliveries = _mark_failed(socket, error)
     if deliveries:
         socket.close_descriptor()
@@ -202,17 +206,19 @@ def closes_at_once(socket: Socket, error: RpcError) -> list[Delivery]:
 _mark_failed = Socket.mark_failed
 
 
-def drains_as_queued(writer: SocketWriter, socket: Socket, outcomes: list[Delivery]) -> None:
+def drains_as_queued(writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]) -> None:
     for request in writer.pending.requests:
         request.progress = Progress.QUEUED
-        request.is_going = False
+        request.write_started = False
     _drain(writer, socket, outcomes)
 
 
 _drain: Any = getattr(SocketWriter, "_drain", None)
 
 
-def drops_what_was_queued(writer: SocketWriter, socket: Socket, outcomes: list[Delivery]) -> None:
+def drops_what_was_queued(
+    writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]
+) -> None:
     """What a socket without an error was given."""
     for request in writer.pending.requests:
         if request is not writer._close_request:
@@ -255,7 +261,7 @@ def _mutant(guarantee: int, scenario: str, function: Any, *places: tuple[object,
 TWO = "two writers"
 FAILING = "two writers and a failure"
 PUSH = (WriteQueue, "push")
-PASS_ON = (SocketWriter, "_pass_on")
+PASS_ON = (SocketWriter, "_hand_over_right")
 SETTLE = (PendingWrites, "settle_written")
 SET_UP = (PendingWrites, "_set_up")
 
@@ -269,7 +275,7 @@ MUTANTS = [
     _mutant(3, TWO, spins_until_it_is_linked, (SocketWriter, "_take_more")),
     _mutant(4, "a signal handler writes", keeps_the_older_one_where_all_see_it, PUSH),
     _mutant(5, TWO, forgets_to_look_back, PASS_ON),
-    _mutant(5, TWO, never_comes_back, (SocketWriter, "_come_back")),
+    _mutant(5, TWO, never_comes_back, (SocketWriter, "_retry_cut_list")),
     _mutant(6, TWO, tells_before_it_gives_back, PASS_ON),
     _mutant(7, TWO, counts_after_the_push, (Socket, "write_request")),
     _mutant(7, TWO, uncounts_as_it_goes, SETTLE),
@@ -287,14 +293,14 @@ MUTANTS = [
         10,
         "connecting to nobody, and a failure",
         has_no_second_look,
-        (connecting_module, "run_last"),
+        (connecting_module, "run_cleanup"),
     ),
-    _mutant(10, "the last turn", closes_beside_the_last_turn, (socket_module, "run_last")),
+    _mutant(10, "the last turn", closes_beside_the_last_turn, (socket_module, "run_cleanup")),
     _mutant(
         10,
         "connecting, the dispatcher closes",
         fails_what_may_be_stopped,
-        (connecting_module, "run_last"),
+        (connecting_module, "run_cleanup"),
     ),
     Mutant(
         "is_said_too_early",

@@ -14,28 +14,28 @@ from typing import Any, Protocol
 
 import pytest
 
-from pybrpc.transport import backlog as backlog_module
-from pybrpc.transport import connecting as connecting_module
-from pybrpc.transport import connector as connector_module
-from pybrpc.transport import parking as parking_module
-from pybrpc.transport import socket as socket_module
-from pybrpc.transport import write_queue as write_queue_module
-from pybrpc.transport import writer as writer_module
-from pybrpc.transport.backlog import Backlog
-from pybrpc.transport.connecting import Connecting
-from pybrpc.transport.layer import PlainLayer
-from pybrpc.transport.parking import Parking
-from pybrpc.transport.pending_writes import PendingWrites
-from pybrpc.transport.socket import Socket
-from pybrpc.transport.write_queue import WriteQueue
-from pybrpc.transport.write_request import BUSY, WriteRequest
-from pybrpc.transport.writer import SocketWriter
+from pybrpc.transport.connecting import connecting as connecting_module
+from pybrpc.transport.connecting import connector as connector_module
+from pybrpc.transport.connecting.connecting import Connecting
+from pybrpc.transport.interfaces import PlainLayer
+from pybrpc.transport.socket import socket as socket_module
+from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing import backlog as backlog_module
+from pybrpc.transport.writing import writable_wait as parking_module
+from pybrpc.transport.writing import write_queue as write_queue_module
+from pybrpc.transport.writing import writer as writer_module
+from pybrpc.transport.writing.backlog import Backlog
+from pybrpc.transport.writing.pending_writes import PendingWrites
+from pybrpc.transport.writing.writable_wait import WritableWait
+from pybrpc.transport.writing.write_queue import WriteQueue
+from pybrpc.transport.writing.write_request import BUSY, WriteRequest
+from pybrpc.transport.writing.writer import SocketWriter
 
 SHARED: dict[type, tuple[str, ...]] = {
     Socket: ("error", "is_connected"),
     WriteRequest: ("next", "is_canceled", "progress"),
     PendingWrites: ("is_shutdown",),
-    Backlog: ("is_crowded", "_is_closed"),
+    Backlog: ("is_overcrowded", "_is_closed"),
     SocketWriter: ("_close_request",),
 }
 """What one thread writes and another reads, but for what is an atomic."""
@@ -197,15 +197,15 @@ def _tell_of_the_right(stage: Stage, patch: pytest.MonkeyPatch) -> None:
 
     taking(WriteQueue, "push", "the queue")
     taking(Connecting, "stop", "the connector")
-    taking(Parking, "leave", "parking")
-    entering(Socket, "on_stands", stage.on_taken, "the connector")
+    taking(WritableWait, "leave", "parking")
+    entering(Socket, "on_established", stage.on_taken, "the connector")
     entering(Socket, "on_connect_failed", stage.on_taken, "the connector")
     entering(SocketWriter, "keep_write", stage.on_taken, "a continuation")
     entering(Socket, "start_connecting", stage.on_passed, "the connector")
     entering(SocketWriter, "_continue", stage.on_passed, "a continuation")
-    entering(SocketWriter, "_come_back", stage.on_passed, "a continuation")
-    entering(Parking, "pause", stage.on_paused, "parking")
-    entering(Parking, "wait_for_kernel", stage.on_passed, "parking")
+    entering(SocketWriter, "_retry_cut_list", stage.on_passed, "a continuation")
+    entering(WritableWait, "pause", stage.on_paused, "parking")
+    entering(WritableWait, "wait_for_kernel", stage.on_passed, "parking")
     _tell_of_release(stage, patch)
 
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from pybrpc.transport.epoll_dispatcher import EpollDispatcher
-from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.runtime import (
     Runtime,
     _after_fork_in_child,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from pybrpc.transport.socket_map import ConnectionPlace, Shared, SocketMap
+from pybrpc.transport.socket_map import ConnectionSlot, Shared, SocketMap
 from tests.unit.transport.tools import in_threads
 
 
@@ -22,7 +22,7 @@ class SharedPlace(Shared):
 
     def __init__(self, make: Callable[[], FakeConnection]) -> None:
         super().__init__()
-        self.place = ConnectionPlace(self, make)
+        self.place = ConnectionSlot(self, make)
         self.get = self.place.get
         self.close = self.place.close
 

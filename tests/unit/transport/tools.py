@@ -17,11 +17,11 @@ from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import Message
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.transport.asyncio_dispatcher import AsyncioDispatcher
-from pybrpc.transport.epoll_dispatcher import EpollDispatcher
-from pybrpc.transport.event_dispatcher import EventDispatcher
-from pybrpc.transport.layer import PlainLayer
-from pybrpc.transport.socket import Socket
+from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
+from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from pybrpc.transport.interfaces import PlainLayer
+from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
 from tests.peers.loops import LOOPS
 

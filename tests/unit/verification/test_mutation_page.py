@@ -12,9 +12,9 @@ from verification.mutation.page import PAGE, explained_in, row_of
 from verification.mutation.target import TARGETS, Target
 
 DIFFERENCE = """\
-# pybrpc.transport.write_queue.x\u01c1WriteQueue\u01c1take__mutmut_3: survived
---- src/pybrpc/transport/write_queue.py
-+++ src/pybrpc/transport/write_queue.py
+# pybrpc.transport.writing.write_queue.x\u01c1WriteQueue\u01c1take__mutmut_3: survived
+--- src/pybrpc/transport/writing/write_queue.py
++++ src/pybrpc/transport/writing/write_queue.py
 @@ -5,7 +5,7 @@
      a = 1
 -    if node is UNCONNECTED or node is None:
@@ -32,7 +32,7 @@ every_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: tar
 
 
 def test_survivor_is_known_by_its_function_and_its_lines() -> None:
-    name = "pybrpc.transport.write_queue.x\u01c1WriteQueue\u01c1take__mutmut_3"
+    name = "pybrpc.transport.writing.write_queue.x\u01c1WriteQueue\u01c1take__mutmut_3"
     assert survivor_of(name, DIFFERENCE) == SURVIVOR
     assert survivor_of("pybrpc.a.b.x__private__mutmut_12", DIFFERENCE).function == "_private"
 

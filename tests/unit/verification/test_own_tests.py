@@ -31,11 +31,11 @@ def test_tests_in_a_folder_above_and_properties_are_found_too() -> None:
 
 
 def test_tests_of_another_folder_are_not() -> None:
-    client, server = (
-        names_of(own_tests_of(PACKAGE / side / "idle_watch.py")) for side in ("client", "server")
-    )
-    assert client == {"unit/client/test_idle_watch.py"}
-    assert server == {"unit/server/test_idle_watch.py"}
+    client, server = "unit/client/endpoints/test_settings.py", "unit/server/test_settings.py"
+    found = names_of(own_tests_of(PACKAGE / "client" / "endpoints" / "settings.py"))
+    assert client in found
+    assert server not in found
+    assert server in names_of(own_tests_of(PACKAGE / "server" / "settings.py"))
 
 
 @pytest.mark.parametrize("module", NAMED)

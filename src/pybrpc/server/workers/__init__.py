@@ -1,1 +1,4 @@
-"""Serving with several processes: a Supervisor, which serves nothing, and its workers."""
+"""Worker processes: `pybrpc serve`, the supervisor and its workers.
+
+The top of the server: it uses `Server` from outside, as an application does.
+"""

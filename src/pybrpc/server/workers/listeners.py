@@ -19,7 +19,7 @@ import socket as _socket
 import sys
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.transport.listen import bind_shared, listen
+from pybrpc.transport.listening.listen import bind_shared, listen
 
 _HAS_SPREADING = sys.platform == "linux"
 

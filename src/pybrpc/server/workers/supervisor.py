@@ -14,15 +14,14 @@ from typing import Self
 from pybrpc.base.deadline import checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import PyBrpcError, ServerStateError
-from pybrpc.server.quit_signals import quit_signals
+from pybrpc.server.lifecycle.signals import handling, quit_signals
 from pybrpc.server.server import DEFAULT_GRACE_S
-from pybrpc.server.workers.crew import Crew
 from pybrpc.server.workers.listeners import Listeners
-from pybrpc.server.workers.signals import handling
-from pybrpc.server.workers.supervisor_settings import SupervisorSettings
+from pybrpc.server.workers.settings import SupervisorSettings
 from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics
-from pybrpc.transport.epoll_dispatcher import EpollDispatcher
-from pybrpc.transport.event_dispatcher import DispatcherClosedError
+from pybrpc.server.workers.worker_group import WorkerGroup
+from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 START_TIMEOUT_S = 60.0
 
@@ -69,7 +68,7 @@ class Supervisor:
                        leave that to `target`
         """
         self._settings = SupervisorSettings(target, workers, grace, start_timeout, loop, log_level)
-        self._crew: Crew | None = None
+        self._crew: WorkerGroup | None = None
         self._dispatcher: EpollDispatcher | None = None
         self._endpoint: Endpoint | None = None
         self._is_asked_to_quit = False
@@ -86,19 +85,19 @@ class Supervisor:
         listeners = Listeners(endpoint, self._settings.workers)
         self._endpoint = listeners.endpoint
         self._dispatcher = EpollDispatcher("pybrpc-supervisor")
-        crew = self._crew = Crew(self._settings, listeners, self._dispatcher)
-        self._dispatcher.post(crew.start)
+        worker_group = self._crew = WorkerGroup(self._settings, listeners, self._dispatcher)
+        self._dispatcher.post(worker_group.start)
         try:
             if self._is_asked_to_quit:
                 self.stop(0.0)
-            crew.started.wait()
+            worker_group.started.wait()
         except BaseException:
             self.stop(0.0)
             self.join()
             raise
-        if crew.failure:
+        if worker_group.failure:
             self.join()
-            raise WorkerStartError(crew.failure)
+            raise WorkerStartError(worker_group.failure)
         return self._endpoint
 
     @property
@@ -120,7 +119,7 @@ class Supervisor:
         requests and refuses others with ELOGOFF, so that their callers move on. If a new one can't
         serve, the old one stays, and so do the rest; that is logged. Never blocks.
         """
-        self._tell(Crew.restart)
+        self._tell(WorkerGroup.restart)
 
     def stop(self, grace: float | None = DEFAULT_GRACE_S) -> None:
         """Begin to stop all workers, as `Server.stop`, and return at once. Never blocks.
@@ -129,7 +128,7 @@ class Supervisor:
         end forward.
         """
         grace_s = checked_timeout_s(grace, "grace")
-        self._tell(lambda crew: crew.stop(grace_s))
+        self._tell(lambda worker_group: worker_group.stop(grace_s))
 
     def join(self, timeout: float | None = None) -> bool:
         """Block until a stop is over, or for `timeout` seconds; say whether it is over."""
@@ -161,8 +160,8 @@ class Supervisor:
         A worker tells what it has counted once a second and when it ends; one that is killed takes
         what it has not told with it.
         """
-        crew = self._crew
-        return SupervisorStatistics() if crew is None else crew.statistics()
+        worker_group = self._crew
+        return SupervisorStatistics() if worker_group is None else worker_group.statistics()
 
     def __enter__(self) -> Self:
         return self
@@ -171,12 +170,12 @@ class Supervisor:
         self.stop(self._settings.grace_s)
         self.join()
 
-    def _tell(self, do: Callable[[Crew], None]) -> None:
-        """Have the crew do something, if there is one. Any thread; never blocks."""
-        crew, dispatcher = self._crew, self._dispatcher
-        if crew is not None and dispatcher is not None and self.is_running:
+    def _tell(self, do: Callable[[WorkerGroup], None]) -> None:
+        """Have the worker_group do something, if there is one. Any thread; never blocks."""
+        worker_group, dispatcher = self._crew, self._dispatcher
+        if worker_group is not None and dispatcher is not None and self.is_running:
             with contextlib.suppress(DispatcherClosedError):
-                dispatcher.post(lambda: do(crew))
+                dispatcher.post(lambda: do(worker_group))
 
     @contextlib.contextmanager
     def _obeying_signals(self) -> Iterator[None]:
@@ -184,7 +183,7 @@ class Supervisor:
         self._is_asked_to_quit = False
         others = {
             signal.SIGHUP: self.restart,
-            signal.SIGUSR1: lambda: self._tell(Crew.log_statistics),
+            signal.SIGUSR1: lambda: self._tell(WorkerGroup.log_statistics),
         }
         with quit_signals(self._quit), handling(others):
             yield

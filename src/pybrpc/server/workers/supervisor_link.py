@@ -16,8 +16,8 @@ import threading
 import time
 
 from pybrpc.server.server import Server
-from pybrpc.server.statistics import ServerStatistics
-from pybrpc.server.workers.worker_report import WorkerReport
+from pybrpc.server.values import ServerStatistics
+from pybrpc.server.workers.messages import WorkerReport
 
 REPORT_S = 1.0
 EXIT_S = 5.0

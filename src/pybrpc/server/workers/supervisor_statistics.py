@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from pybrpc.server.statistics import ServerStatistics
+from pybrpc.server.values import ServerStatistics
 
 OF_NOW = frozenset({"connections", "running", "workers"})
 """What says how it stands, and is gone with its worker; all other fields are counts."""

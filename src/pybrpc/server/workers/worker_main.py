@@ -13,12 +13,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from pybrpc.server.quit_signals import quit_signals
+from pybrpc.server.lifecycle.signals import quit_signals
 from pybrpc.server.server import Server
-from pybrpc.server.workers.logs import set_up_logging
+from pybrpc.server.workers.messages import WorkerSpec
+from pybrpc.server.workers.settings import load_target, set_up_logging
 from pybrpc.server.workers.supervisor_link import SupervisorLink
-from pybrpc.server.workers.target import load_target
-from pybrpc.server.workers.worker_spec import WorkerSpec
 
 logger = logging.getLogger("pybrpc")
 

@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from pybrpc.server.statistics import ServerStatistics
+from pybrpc.server.values import ServerStatistics
+from pybrpc.server.workers.messages import WorkerReport, WorkerSpec
 from pybrpc.server.workers.supervisor_statistics import WorkerStatistics
-from pybrpc.server.workers.worker_report import WorkerReport
-from pybrpc.server.workers.worker_spec import WorkerSpec
-from pybrpc.transport.event_dispatcher import EventDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 
 logger = logging.getLogger("pybrpc")
 

@@ -1,1 +1,1 @@
-"""TLS: the layer that encrypts one connection, and the options that clients and servers give."""
+"""TLS as a ConnectionLayer, and its options for both sides. It may not know Socket or protocols."""

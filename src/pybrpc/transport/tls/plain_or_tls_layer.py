@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 
 from pybrpc.errors import ConnectionFailedError, ErrorCode
 from pybrpc.iobuf import IOBuf
-from pybrpc.transport.layer import PLAIN, ConnectionLayer
-from pybrpc.transport.tls.tls_info import TlsInfo
+from pybrpc.transport.interfaces import PLAIN, ConnectionLayer, TlsInfo
 from pybrpc.transport.tls.tls_layer import HANDSHAKE_READ_BYTES, TlsLayer
 
 _HANDSHAKE = 22

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
+from pybrpc.transport.interfaces import TlsInfo
 from pybrpc.transport.tls.tls_errors import (
     cut_off_error,
     flooded_error,
@@ -33,7 +34,6 @@ from pybrpc.transport.tls.tls_errors import (
     not_tls_error,
     tls_error,
 )
-from pybrpc.transport.tls.tls_info import TlsInfo
 
 RECORD_BYTES = 16 * 1024
 """The most plaintext that one record holds, RFC 8446 section 5.1."""

@@ -11,7 +11,7 @@ import pytest
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.server.workers.listeners import Listeners
-from pybrpc.transport.acceptor import ListenError
+from pybrpc.transport.listening.acceptor import ListenError
 from tests.unit.server.raw_peer import RawPeer, request, text_of
 from tests.unit.server.serving import make_server
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pybrpc.server.workers.logs import set_up_logging
+from pybrpc.server.workers.settings import set_up_logging
 
 
 @contextlib.contextmanager

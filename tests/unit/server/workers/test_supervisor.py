@@ -11,9 +11,9 @@ import pytest
 
 from pybrpc.errors import ServerStateError
 from pybrpc.server import Supervisor, SupervisorStatistics, WorkerStartError
-from pybrpc.server.workers import crew as crew_module
+from pybrpc.server.workers import worker_group as crew_module
 from pybrpc.server.workers.supervisor import serve
-from pybrpc.transport.acceptor import ListenError
+from pybrpc.transport.listening.acceptor import ListenError
 from tests.unit.server.serving import make_server, wait_until
 from tests.unit.server.workers.played_worker import PlayedWorker
 

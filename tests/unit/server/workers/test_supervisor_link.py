@@ -13,8 +13,8 @@ import pytest
 
 from pybrpc.server import ServerStatistics
 from pybrpc.server.workers import supervisor_link
+from pybrpc.server.workers.messages import WorkerReport
 from pybrpc.server.workers.supervisor_link import EXIT_S, SupervisorLink
-from pybrpc.server.workers.worker_report import WorkerReport
 
 GRACE_S = 7.0
 WAIT_S = 30.0

@@ -7,10 +7,9 @@ import dataclasses
 import pytest
 
 from pybrpc.server import ServerStatistics, SupervisorStatistics
+from pybrpc.server.workers.messages import WorkerReport, WorkerSpec
+from pybrpc.server.workers.settings import check_target, load_target
 from pybrpc.server.workers.supervisor_statistics import OF_NOW, added, counts_of
-from pybrpc.server.workers.target import check_target, load_target
-from pybrpc.server.workers.worker_report import WorkerReport
-from pybrpc.server.workers.worker_spec import WorkerSpec
 
 FIELDS = [field.name for field in dataclasses.fields(ServerStatistics)]
 COUNTED = ServerStatistics(**{name: place + 1 for place, name in enumerate(FIELDS)})

@@ -15,7 +15,7 @@ import pytest
 
 from pybrpc.server import Server
 from pybrpc.server.workers import worker_main
-from pybrpc.server.workers.worker_spec import WorkerSpec
+from pybrpc.server.workers.messages import WorkerSpec
 from tests.peers.supervised import APPS, call
 
 GRACE_S = 7.0

@@ -12,14 +12,13 @@ import pytest
 
 from pybrpc.server import ServerStatistics
 from pybrpc.server.workers import worker_process
+from pybrpc.server.workers.messages import WorkerReport, WorkerSpec
 from pybrpc.server.workers.worker_process import (
     ENDING_LOOK_S,
     KILL_S,
     LOOK_S,
     WorkerProcess,
 )
-from pybrpc.server.workers.worker_report import WorkerReport
-from pybrpc.server.workers.worker_spec import WorkerSpec
 from pybrpc.testing.step_dispatcher import StepDispatcher
 
 START_TIMEOUT_S = 60.0

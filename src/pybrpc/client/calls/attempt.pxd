@@ -1,0 +1,13 @@
+cimport cython
+from pybrpc.transport.writing.write_request cimport WriteRequest
+
+
+@cython.final
+@cython.freelist(512)
+cdef class Attempt:
+    cdef public object call
+    cdef public object connection
+    cdef public object correlation_id
+    cdef public WriteRequest write_request
+
+    cpdef prepare(self, object call, object connection)

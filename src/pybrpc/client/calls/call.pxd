@@ -1,0 +1,31 @@
+cimport cython
+from pybrpc.client.calls.attempt cimport Attempt
+from pybrpc.client.calls.call_record cimport CallRecord
+from pybrpc.client.connections.connection cimport ClientConnection
+from pybrpc.rpc.timeout_queue cimport TimeoutQueue, TimeoutQueues
+
+
+cdef class Call(CallRecord):
+    cdef public object _abort_error
+    cdef public object _place
+    cdef public TimeoutQueue _timeout_queue
+
+    cpdef prepare(
+        self,
+        object source,
+        object method,
+        object request,
+        object timeout_s,
+        object options,
+        object controller,
+    )
+    cpdef on_done(self)
+    @cython.locals(timeouts=TimeoutQueues)
+    cpdef start(self, bint expires=*)
+    cpdef on_response(self, Attempt attempt, object response)
+    cdef _start_attempt(self, object connection=*)
+    @cython.locals(live=ClientConnection)
+    cdef object _look_for_connection(self)
+    @cython.locals(attempt=Attempt)
+    cdef _send(self, object connection)
+    cpdef _end(self)

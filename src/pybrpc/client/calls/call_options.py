@@ -1,0 +1,82 @@
+"""What a call needs to know beside its request: its method, and how its channel wants it made."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol
+
+from pybrpc.client.calls.backup_policy import BackupRequestPolicy, after_s_of
+from pybrpc.client.calls.retry import (
+    DEFAULT_MAX_RETRY,
+    DEFAULT_RETRY_POLICY,
+    RetryPolicy,
+    checked_max_retry,
+)
+from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE
+from pybrpc.rpc.controller import Controller
+
+NO_BACKUP_MS = -1
+"""As a call's `backup_request_ms`: none for this call, whatever the channel says."""
+
+
+class CalledMethod(Protocol):
+    """What is called: how its request becomes what a connection sends, and an answer a result."""
+
+    @property
+    def full_name(self) -> str:
+        """For errors and logs."""
+
+    def serialize(self, request: Any, controller: Controller | None) -> Any:
+        """What the connection packs; BadRequestError before anything is sent if it can't be."""
+
+    def parse(self, response: Any, max_body_size: int) -> Any:
+        """The result; BadResponseError if there is none in it. In the thread of who waits."""
+
+    def fill(self, controller: Controller, response: Any) -> None:
+        """Put what came beside the result into the caller's controller."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CallOptions:
+    """How the calls of a channel are made.
+
+    max_retry       attempts after the first one, backup requests among them
+    backup          when a call is sent a second time; `None`: never
+    wait_for_ready  wait for an endpoint that is down until the deadline, rather than fail fast
+    backup_after_s  instead of the time that `backup` says
+    backup_on_call  in the place of `backup` for calls that ask for a backup where there is none
+    """
+
+    max_retry: int = DEFAULT_MAX_RETRY
+    retry: RetryPolicy = DEFAULT_RETRY_POLICY
+    backup: BackupRequestPolicy | None = None
+    wait_for_ready: bool = False
+    max_body_size: int = DEFAULT_MAX_BODY_SIZE
+    backup_after_s: float | None = None
+    backup_on_call: BackupRequestPolicy = dataclasses.field(
+        default_factory=lambda: BackupRequestPolicy(0.0), compare=False
+    )
+
+    def of_call(self, controller: Controller) -> CallOptions:
+        """These, but for what the controller of one call says otherwise.
+
+        ValueError if it says what makes no sense.
+        """
+        max_retry, after_ms = controller.max_retry, controller.backup_request_ms
+        if max_retry is None and after_ms is None:
+            return self
+        options = self
+        if max_retry is not None:
+            options = dataclasses.replace(options, max_retry=checked_max_retry(max_retry))
+        if after_ms is not None:
+            options = options._with_backup_after(after_ms)
+        return options
+
+    def _with_backup_after(self, after_ms: float) -> CallOptions:
+        if after_ms == NO_BACKUP_MS:
+            return dataclasses.replace(self, backup=None)
+        policy = self.backup or self.backup_on_call
+        return dataclasses.replace(self, backup=policy, backup_after_s=after_s_of(after_ms))
+
+
+DEFAULT_CALL_OPTIONS = CallOptions()

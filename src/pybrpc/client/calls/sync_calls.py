@@ -1,0 +1,125 @@
+"""The forms of a call for threads: blocking, future, callback. Each is a Call with an `on_done`."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import Message
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.client.calls.call import Call
+from pybrpc.errors import RpcCanceledError, RpcError
+from pybrpc.transport.dispatch.poller_role import Waiter
+
+logger = logging.getLogger("pybrpc")
+
+DoneCallback = Callable[[Any, "RpcError | None"], None]
+
+
+class BlockingCall(Call):
+    """The calling thread waits. Its own clock is the deadline; no timer is needed."""
+
+    __slots__ = ("_waiter",)
+
+    def wait(self) -> Any:
+        """Start, wait for the end, and give the response or raise the error.
+
+        What a signal handler raises meanwhile (KeyboardInterrupt) cancels the call.
+        """
+        waiter = self._waiter = Waiter()
+        dispatcher = self.source.dispatcher
+        try:
+            self.start(expires=False)
+            if not dispatcher.wait(waiter, self.deadline):
+                self.expire()
+                dispatcher.wait(waiter, NEVER)
+        except BaseException:
+            self.abort(self.canceled_error())
+            self.source.reclaim(self)
+            raise
+        return self.message()
+
+    def on_done(self) -> None:
+        self._waiter.end()
+
+
+class CallFuture(concurrent.futures.Future[Message]):
+    """The future of one call. `cancel()` ends a call that is in flight, too."""
+
+    _call: Call | None = None
+
+    def cancel(self) -> bool:
+        call = self._call
+        if call is not None:
+            call.abort(call.canceled_error())
+        return self.cancelled()
+
+
+class FutureCall(Call):
+    """The end of the call is told to a CallFuture."""
+
+    __slots__ = ("_channel", "_dispatcher", "_future")
+
+    def begin(self, channel: object) -> CallFuture:
+        """Start, and give the future. `channel` is kept until the end."""
+        self._channel = channel
+        future = self._future = CallFuture()
+        future._call = self
+        self._dispatcher = self.source.dispatcher
+        self._dispatcher.require_polling()
+        self.start()
+        return future
+
+    def on_done(self) -> None:
+        self._dispatcher.release_polling()
+        future = self._future
+        future._call = None
+        if isinstance(self.error, RpcCanceledError) and not self.error.is_remote:
+            concurrent.futures.Future.cancel(future)
+            future.set_running_or_notify_cancel()
+            return
+        try:
+            self._settle(future)
+        except SystemExit:
+            logger.exception("a done callback of a call of %s raised", self.method.full_name)
+
+    def _settle(self, future: CallFuture) -> None:
+        try:
+            message = self.message()
+        except RpcError as error:
+            future.set_exception(error)
+        else:
+            future.set_result(message)
+
+
+class CallbackCall(Call):
+    """The end of the call is told to a function, on the dispatcher thread mostly."""
+
+    __slots__ = ("_channel", "_dispatcher", "_done")
+
+    def begin(self, done: DoneCallback, channel: object) -> None:
+        """Start; `done(response, None)` or `done(None, error)` will be called once.
+
+        `channel` is kept until then.
+        """
+        self._channel = channel
+        self._done = done
+        self._dispatcher = self.source.dispatcher
+        self._dispatcher.require_polling()
+        self.start()
+
+    def on_done(self) -> None:
+        self._dispatcher.release_polling()
+        message: Message | None = None
+        failure: RpcError | None = None
+        try:
+            message = self.message()
+        except RpcError as error:
+            failure = error
+        try:
+            self._done(message, failure)
+        except (Exception, SystemExit):
+            logger.exception("the callback of a call of %s raised", self.method.full_name)

@@ -1,0 +1,87 @@
+"""Channel: for threads. Blocking calls, futures and callbacks."""
+
+from __future__ import annotations
+
+from pybrpc.client.channel.base import ChannelBase, statistics_of
+from pybrpc.client.channel.stub import StubMethod
+from pybrpc.client.connections.connection import ConnectionStatistics
+from pybrpc.client.endpoints.source_base import SourceBase
+from pybrpc.rpc.method import Method
+
+
+class Channel(ChannelBase):
+    """Calls from any number of threads over one connection.
+
+    address          "host:port"
+    timeout          seconds for a whole call: queueing, connecting, sending, waiting and retries;
+                     `None` for no limit. Sent along as timeout_ms.
+    connect_timeout  seconds for one attempt to connect
+    max_retry        how often a call is sent again when its connection broke before an answer.
+                     As in bRPC the server may then have run it; 0 for calls that must not repeat.
+    retry_policy     which failures are worth another attempt, and how long to wait before it
+    backup_request_ms      send a call again, and take the first answer, if there was none for so
+                     long; for at most a tenth of the calls, and within max_retry
+    backup_request_policy  the same, with another share or a rule of your own
+    wait_for_ready   while the endpoint is down calls wait for it until their deadline; otherwise
+                     they fail at once with the cause
+    connection_type  "single": all calls share one; "pooled": a call has one for itself, out of at
+                     most `max_pool_size` (100), and queues if all are used; "short": one per call
+    connections      parallel connections of the type single; calls take them in turn
+    connection_group       a name; channels with different ones share no connection
+    idle_timeout     seconds without a call after which a connection is closed; `None`: never
+    dial_backoff     how often an endpoint that is down is dialled in the background; `None`: never,
+                     each call dials for itself
+    health_check     a `HealthCheck`, which an endpoint that was down must pass
+    auth             an `Authenticator`: the first request of each connection carries a credential
+    tls              a `ClientTls`, an `ssl.SSLContext`, or True: trust the system's authorities
+    compress_type    how requests are compressed, a `CompressType`, unless a call's controller says
+                     otherwise; each response is as its handler says
+    checksum_type    how requests are summed, a `ChecksumType`, unless a call's controller says
+                     otherwise
+    checksum_with_attachment  whether such a checksum covers the attachment too
+
+    Thread-safe. The dispatcher thread of the process drives the connection; it starts with the
+    first call. `close()`, or `with`, gives the connection back.
+    """
+
+    open_source: SourceBase | None = None
+    """Where its connections come from; `None` before the first call, and once it is closed."""
+
+    _taken: SourceBase | None = None
+
+    def source(self) -> SourceBase:
+        """Where its connections come from. For the forms of calling."""
+        source = self.open_source
+        return self._take_source() if source is None else source
+
+    def _take_source(self) -> SourceBase:
+        taken = self._taken
+        if taken is None or self._is_closed:
+            taken = self._taken = self._share(None).source
+        self.open_source = taken
+        if self._is_closed:
+            self.open_source = None
+            raise self._closed_error()
+        return taken
+
+    def make_method(self, method: Method) -> StubMethod:
+        return StubMethod(self, self.method_as_sent(method))
+
+    @property
+    def _used_source(self) -> SourceBase | None:
+        return self._taken
+
+    def statistics(self) -> ConnectionStatistics | None:
+        """What the connection has done so far; `None` before the first call."""
+        return statistics_of(self._taken)
+
+    def close(self) -> None:
+        """Give the connection back; the last one who shares it closes it. Never blocks."""
+        self._release()
+        self.open_source = None
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,27 @@
+cimport cython
+from pybrpc.client.calls.attempt cimport Attempt
+from pybrpc.client.calls.call_record cimport CallRecord
+from pybrpc.client.connections.connection cimport ClientConnection
+from pybrpc.protocols.message cimport RpcRequest, RpcResponse
+from pybrpc.transport.writing.write_request cimport WriteRequest
+
+
+cdef class RpcConnection(ClientConnection):
+    cdef readonly object _authentication
+    cdef readonly object _late_answers
+    cdef readonly dict _pending
+    cdef readonly object _protocol
+    cdef readonly object _unknown_answers
+    cdef readonly object last_id
+
+    @cython.locals(write_request=WriteRequest)
+    cpdef send(self, Attempt attempt)
+    cdef _pack(self, CallRecord call, object correlation_id)
+    cpdef _take(self, Attempt attempt)
+    @cython.locals(attempt=Attempt)
+    cpdef _on_messages(self, list messages)
+    cdef _on_response(self, Attempt attempt, RpcResponse response)
+
+
+@cython.locals(request=RpcRequest)
+cdef RpcRequest _request_of(CallRecord call, object correlation_id)

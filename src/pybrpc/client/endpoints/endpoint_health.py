@@ -1,0 +1,116 @@
+"""EndpointHealth: whether an endpoint can be reached, and when it is dialled again.
+
+    up ---- a connection never stood --> down, waiting --- its time has come --> down, dialling
+    up <--- one stands ----------------- down, ...                                 |
+                                         down, waiting, longer <-- it failed ------+
+
+It only decides; the Reconnector does. Connections that stood and broke say nothing about the endpoint:
+the next call dials anew.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from pybrpc.base.backoff import Backoff
+from pybrpc.errors import ErrorCode, Phase, RpcError
+
+DEFAULT_DIAL_BACKOFF = Backoff(first_s=0.1, factor=1.6, max_s=10.0, jitter=0.2)
+
+_BEFORE_IT_STOOD = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE})
+_OF_THIS_SIDE = frozenset({ErrorCode.ECLOSE, ErrorCode.EFAILEDSOCKET, ErrorCode.ECANCELED})
+_ACCEPTED = frozenset(
+    {ErrorCode.EEOF, ErrorCode.ECONNRESET, ErrorCode.ECONNABORTED, ErrorCode.EPIPE}
+)
+"""Of a connection that a peer accepted and dropped: in a handshake, or before this side looked."""
+
+
+def is_unreachable(error: RpcError) -> bool:
+    """Whether a connection failed with `error` because its endpoint could not be reached."""
+    if error.phase is not Phase.RESOLVE and error.code in _ACCEPTED:
+        return False
+    return error.phase in _BEFORE_IT_STOOD and error.code not in _OF_THIS_SIDE
+
+
+class EndpointHealth:
+    """The state of one endpoint. `now` is monotonic seconds. Changed in turns of one dispatcher;
+    may be read by any thread."""
+
+    __slots__ = (
+        "_backoff",
+        "_down_since",
+        "_is_dialling",
+        "_next_dial_at",
+        "_random",
+        "cause",
+        "failures",
+    )
+
+    def __init__(self, backoff: Backoff, random: Callable[[], float] = random.random) -> None:
+        self._backoff = backoff
+        self._random = random
+        self._down_since = 0.0
+        self._next_dial_at = 0.0
+        self._is_dialling = False
+        self.failures = 0
+        """Dials that failed since it went down, the one that brought it down included."""
+        self.cause: RpcError | None = None
+        """Why it is down, as the last connection found it; `None`: it is up."""
+
+    @property
+    def is_down(self) -> bool:
+        return self.cause is not None
+
+    def on_failure(self, error: RpcError, now: float) -> float | None:
+        """A connection of a call never stood. When to dial; `None` if that is arranged already."""
+        is_news = self.cause is None
+        self.cause = error
+        if not is_news:
+            return None
+        self._down_since = now
+        return self._plan(now)
+
+    def begin_dial(self) -> bool:
+        """The time has come; False if there is nothing to dial for any more."""
+        if self.cause is None or self._is_dialling:
+            return False
+        self._is_dialling = True
+        return True
+
+    def on_dial_failure(self, error: RpcError, now: float) -> float | None:
+        """The dial failed. When to dial again; `None` if it is up, or that is arranged already."""
+        if self.cause is None or not self._is_dialling:
+            return None
+        self.cause = error
+        return self._plan(now)
+
+    def on_success(self) -> None:
+        """A connection stands, and the endpoint is as healthy as was asked for."""
+        self.cause = None
+        self.failures = 0
+        self._is_dialling = False
+
+    def why(self, now: float) -> RpcError | None:
+        """For a caller: the cause, with since when and until when; `None` if it is up."""
+        cause = self.cause
+        if cause is None:
+            return None
+        next_dial = f"next dial in {max(0.0, self._next_dial_at - now):.1f} s"
+        if self._is_dialling:
+            next_dial = "being dialled now"
+        error = cause.copy()
+        error.text = f"{cause.text} (down for {now - self._down_since:.1f} s, {next_dial})"
+        error.args = (error.text,)
+        return error
+
+    def _plan(self, now: float) -> float:
+        self._is_dialling = False
+        self._next_dial_at = now + self._backoff.delay_s(self.failures, self._random)
+        self.failures += 1
+        return self._next_dial_at
+
+    def __repr__(self) -> str:
+        if self.cause is None:
+            return "<EndpointHealth up>"
+        return f"<EndpointHealth down after {self.failures} dials: {self.cause.text}>"

@@ -1,0 +1,159 @@
+"""HealthCheck: a call that an endpoint has to answer before it counts as up again."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+
+from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.client.calls.call import Call
+from pybrpc.client.calls.call_options import CallOptions
+from pybrpc.errors import Phase, RpcError, make_rpc_error
+from pybrpc.rpc.method import Method, method_of
+
+if TYPE_CHECKING:
+    from pybrpc.base.endpoint import Endpoint
+    from pybrpc.client.connections.connection import ClientConnection
+    from pybrpc.rpc.timeout_queue import TimeoutQueues
+    from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+
+DEFAULT_CHECK_TIMEOUT_S = 0.5
+
+OnChecked = Callable[["ClientConnection", "RpcError | None"], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HealthCheck:
+    """How to find out whether a server that can be reached works.
+
+        methods = echo_pb2.DESCRIPTOR.services_by_name["EchoService"].methods_by_name
+        Channel(address, health_check=HealthCheck(methods["Echo"]))
+
+    method      descriptor of the method to call
+    request     what it is called with, copied; an empty request if `None`
+    timeout     seconds it may take
+    is_healthy  asked with the response: False, or raising, if the server is not well. Runs in a
+                turn of the dispatcher and must not block. Without it every answer without an error
+                will do.
+
+    Made over the very connection of a background dial, which then serves the calls. Channels that
+    shall share connections must be given the same object. After bRPC's `health_check_path`.
+    """
+
+    method: MethodDescriptor
+    request: Message | None = None
+    timeout: float = DEFAULT_CHECK_TIMEOUT_S
+    is_healthy: Callable[[Any], bool] | None = None
+    _called: Method = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not checked_timeout_s(self.timeout):
+            raise ValueError(f"timeout must be more than 0 seconds, not {self.timeout!r}")
+        called = method_of(self.method)
+        request = called.request_class()
+        if self.request is not None:
+            if not isinstance(self.request, called.request_class):
+                raise TypeError(
+                    f"request must be a {called.request_class.__name__}, not {self.request!r}"
+                )
+            request.CopyFrom(self.request)
+        if not request.IsInitialized():
+            raise ValueError(f"give a request with all required fields: {request!r} lacks some")
+        object.__setattr__(self, "_called", called)
+        object.__setattr__(self, "request", request)
+
+    def start(self, connection: ClientConnection, on_checked: OnChecked) -> None:
+        """Begin a check over `connection`, which ends with `on_checked(connection, error)`."""
+        _CheckCall(self, connection, on_checked).start()
+
+    def judge(self, call: Call, connection: ClientConnection) -> RpcError | None:
+        """What is wrong with the server, by the end of the call; `None` if nothing is."""
+        try:
+            response = call.message()
+            if self.is_healthy is None or self.is_healthy(response):
+                return None
+        except Exception as error:
+            return self._failure(connection, error)
+        return self._failure(connection, None)
+
+    def _failure(self, connection: ClientConnection, cause: Exception | None) -> RpcError:
+        peer = str(connection.socket.remote_side)
+        reason = "is_healthy says that the server is not well"
+        if cause is not None:
+            reason = cause.text if isinstance(cause, RpcError) else repr(cause)
+        text = f"Fail to check the health of {peer} with {self._called.full_name}: {reason}"
+        error = make_rpc_error(errno.EHOSTDOWN, text, phase=Phase.CONNECT, peer=peer)
+        error.__cause__ = cause
+        return error
+
+
+class _CheckCall(Call):
+    """One check. It is never repeated by itself."""
+
+    __slots__ = ("_check", "_on_checked", "_tested")
+
+    def __init__(
+        self, check: HealthCheck, connection: ClientConnection, on_checked: OnChecked
+    ) -> None:
+        self._check = check
+        self._tested = connection
+        self._on_checked = on_checked
+        super().__init__(
+            _OneConnection(connection),
+            check._called,
+            check.request,
+            check.timeout,
+            CallOptions(max_retry=0),
+            None,
+        )
+
+    def on_done(self) -> None:
+        self._on_checked(self._tested, self._check.judge(self, self._tested))
+
+
+class _OneConnection:
+    """A ConnectionSource of one connection, for one call."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    @property
+    def endpoint(self) -> Endpoint:
+        endpoint = self._connection.socket.remote_side
+        assert endpoint is not None
+        return endpoint
+
+    @property
+    def dispatcher(self) -> EventDispatcher:
+        return self.timeouts.dispatcher
+
+    @property
+    def timeouts(self) -> TimeoutQueues:
+        return self._connection.timeouts
+
+    @property
+    def why_down(self) -> RpcError | None:
+        return None
+
+    @property
+    def live(self) -> ClientConnection | None:
+        return None
+
+    def get(self, call: Call) -> ClientConnection | None:
+        return self._connection
+
+    def wait(self, call: Call) -> None:
+        raise AssertionError("there is always the one connection")
+
+    def reclaim(self, call: Call) -> None:
+        pass
+
+    def connection_for_backup(self, used: ClientConnection) -> ClientConnection | None:
+        return None

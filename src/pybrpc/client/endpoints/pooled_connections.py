@@ -1,0 +1,127 @@
+"""PooledConnections: each call has a connection for itself, out of a pool with a limit.
+
+A connection is idle, or used by one call, or closed. To take it out of `_idle`, in one step of a
+dict, is to have it. The one used last is taken first, so that those that are too many stay unused
+and an idle timeout gets them.
+
+More connections than `max_pool_size` never stand. Calls beyond that queue up, and get what is
+freed before anybody who comes later. A connection counts from when it is made until it has failed,
+and who finds that he made one too many throws his away.
+
+A retry gets a fresh connection. Whatever broke the first one, a server that stops or closes what is
+idle, has mostly met all of them, and to try them one after another would use up the retries.
+"""
+
+from __future__ import annotations
+
+from pybrpc.client.calls.call import Call
+from pybrpc.client.connections.connection import ClientConnection
+from pybrpc.client.connections.connection_factory import ConnectionFactory
+from pybrpc.client.endpoints.settings import SourceSettings
+from pybrpc.client.endpoints.source_base import SourceBase
+from pybrpc.errors import RpcError
+
+
+class PooledConnections(SourceBase):
+    """bRPC's connection type "pooled", but the limit is one."""
+
+    __slots__ = ("_idle", "_used", "max_pool_size")
+
+    wants_idle_events = True
+
+    def __init__(self, maker: ConnectionFactory, settings: SourceSettings) -> None:
+        super().__init__(maker, settings)
+        self.max_pool_size = settings.pool_size
+        self._idle: dict[ClientConnection, None] = {}
+        self._used: dict[ClientConnection, Call | None] = {}
+
+    def on_idle(self, connection: ClientConnection, is_clean: bool) -> None:
+        """One that still connects had nothing written: it is as good as new."""
+        if self._used.pop(connection, connection) is connection or not connection.is_usable:
+            return
+        if is_clean or not connection.socket.is_connected:
+            self._put_back(connection)
+        else:
+            connection.close()
+
+    def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
+        self._idle.pop(connection, None)
+        self._used.pop(connection, None)
+        super().on_failed(connection, error)
+
+    def reclaim(self, call: Call) -> None:
+        """Close what nobody knows to have, too: its taker was interrupted before he could say.
+
+        Another thread that is just about to say so is refused by it, and takes another one.
+        """
+        for connection in self.connections:
+            if connection in self._idle or connection.in_flight:
+                continue
+            user = self._used.get(connection, connection)
+            if user is call or (user is connection and connection.socket.is_connected):
+                connection.close()
+
+    def retire(self, connection: ClientConnection) -> None:
+        if self._idle.pop(connection, connection) is None:
+            connection.close()
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._idle = {}
+        self._used = {}
+
+    def _take_live(self, call: Call | None) -> ClientConnection | None:
+        if _is_retry(call):
+            return None
+        while self._idle:
+            try:
+                connection, _ = self._idle.popitem()
+            except KeyError:
+                return None  # another thread was faster
+            if connection.is_usable:
+                self._used[connection] = call
+                return connection
+        return None
+
+    def _can_serve(self) -> bool:
+        return bool(self._idle) or len(self._connections) < self.max_pool_size
+
+    def _make_if_allowed(self, call: Call | None) -> ClientConnection | None:
+        if len(self._connections) >= self.max_pool_size and _is_retry(call):
+            self._close_oldest_idle()
+        if len(self._connections) >= self.max_pool_size:
+            return None
+        connection = self.make_for(self, call)
+        if len(self._connections) <= self.max_pool_size:
+            return connection
+        connection.close()
+        return None
+
+    def _close_oldest_idle(self) -> None:
+        for connection in list(self._idle)[:1]:
+            if self._idle.pop(connection, connection) is None:
+                connection.close()
+
+    def _note_user(self, connection: ClientConnection, call: Call | None) -> None:
+        self._used[connection] = call
+
+    def _keep(self, connection: ClientConnection) -> bool:
+        if len(self._connections) > self.max_pool_size:
+            return False
+        self._put_back(connection)
+        return True
+
+    def _put_back(self, connection: ClientConnection) -> None:
+        self._idle[connection] = None
+        if not connection.is_usable:
+            self._idle.pop(connection, None)
+        elif not self._waiting:
+            return
+        elif self.dispatcher.is_current():
+            self._serve()
+        else:
+            self._serve_soon()
+
+
+def _is_retry(call: Call | None) -> bool:
+    return call is not None and call.retried_count > 0

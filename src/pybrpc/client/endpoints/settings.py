@@ -1,0 +1,84 @@
+"""SourceSettings: how the connections of a channel are kept; equal in all that share them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, get_args
+
+from pybrpc.base.backoff import Backoff
+from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
+from pybrpc.client.endpoints.health_check import HealthCheck
+
+ConnectionType = Literal["single", "pooled", "short"]
+"""As in bRPC: all calls share a connection; each has one of a pool; each has a fresh one."""
+
+DEFAULT_MAX_POOL_SIZE = 100
+"""What bRPC's `max_connection_pool_size` is; there it bounds only what is kept."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """Checked when made: a ValueError says what is allowed.
+
+    connections     parallel connections of the type single; calls take them in turn
+    max_pool_size   connections of the type pooled that may exist at once; `None`: 100
+    idle_timeout_s  seconds without traffic and without a call after which a connection is closed;
+                    `None`: never
+    dial_backoff    how often an endpoint that is down is dialled; `None`: by the calls only
+    health_check    what it has to answer before it is up again
+    """
+
+    connection_type: str = "single"
+    connections: int = 1
+    max_pool_size: int | None = None
+    idle_timeout_s: float | None = None
+    dial_backoff: Backoff | None = DEFAULT_DIAL_BACKOFF
+    health_check: HealthCheck | None = None
+
+    def __post_init__(self) -> None:
+        if self.connection_type not in get_args(ConnectionType):
+            allowed = ", ".join(map(repr, get_args(ConnectionType)))
+            raise ValueError(
+                f"connection_type must be one of {allowed}, not {self.connection_type!r}"
+            )
+        _check_count("connections", self.connections)
+        if self.connections > 1 and self.connection_type != "single":
+            raise ValueError(
+                'connections=k is for the connection_type "single"; the others have one for '
+                "each call"
+            )
+        if self.max_pool_size is not None:
+            _check_count("max_pool_size", self.max_pool_size)
+            if self.connection_type != "pooled":
+                raise ValueError('max_pool_size is for the connection_type "pooled"')
+        if self.idle_timeout_s == 0:
+            raise ValueError("idle_timeout must be more than 0 seconds, or None for never")
+        if self.health_check is not None and self.dial_backoff is None:
+            raise ValueError("a health_check is made by background dials: give a dial_backoff")
+
+    @property
+    def pool_size(self) -> int:
+        return DEFAULT_MAX_POOL_SIZE if self.max_pool_size is None else self.max_pool_size
+
+
+def _check_count(name: str, count: object) -> None:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EndpointStatistics:
+    """The connections of a channel, and of all channels that share them with it."""
+
+    created: int
+    """Connections made so far, those of background dials among them."""
+    closed: int
+    """How many of them have failed or were closed."""
+    in_use: int
+    """Connections on which calls wait for answers now."""
+    idle: int
+    """Connections that are there and have nothing to do."""
+    waiting: int
+    """Calls that wait for a connection: the pool is used up, or the endpoint is down."""
+    is_down: bool
+    """Whether the endpoint could not be reached, and is dialled in the background."""

@@ -1,0 +1,1 @@
+"""A server between start and stop: what its connections share, signals, the graceful stop."""

@@ -1,0 +1,9 @@
+from pybrpc.server.calls.response_batch cimport ResponseBatch
+from pybrpc.server.running.worker cimport run_task
+
+
+cdef class InlineRunner:
+    cdef object _dispatcher
+    cdef bint _is_lent
+    cdef ResponseBatch _outbox
+    cdef object _pool

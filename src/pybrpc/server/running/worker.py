@@ -1,0 +1,74 @@
+"""Worker: one thread of a WorkerPool."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from pybrpc.server.calls.response_batch import ResponseBatch
+
+if TYPE_CHECKING:
+    from pybrpc.server.running.worker_pool import WorkerPool
+
+logger = logging.getLogger("pybrpc")
+
+
+class Task(Protocol):
+    """What a worker runs."""
+
+    def run(self, response_batch: ResponseBatch) -> None:
+        """Do it; what it answers may wait in `response_batch`. Must not raise."""
+
+    def note_slow(self) -> None:
+        """It held up the thread that reads: don't run its like there soon."""
+
+
+class Worker:
+    """One thread. Sleeps on `wakeup`, which is held while nobody wants it awake."""
+
+    __slots__ = ("followers", "is_running", "pool", "response_batch", "task", "thread", "wakeup")
+
+    def __init__(self, pool: WorkerPool, number: int, task: Task | None, followers: int) -> None:
+        self.pool = pool
+        self.task = task
+        self.followers = followers
+        self.is_running = False
+        self.response_batch = ResponseBatch()
+        self.wakeup = threading.Lock()
+        self.wakeup.acquire()
+        name = f"pybrpc-worker-{number}"
+        self.thread = threading.Thread(target=self._live, name=name, daemon=True)
+
+    def _live(self) -> None:
+        pool = self.pool
+        if self.followers and pool.queue:
+            pool.spawn(None, self.followers - 1)
+        while True:
+            self._work()
+            if not pool.rest(self):
+                return
+
+    def _work(self) -> None:
+        self.is_running = True
+        task, self.task = self.task, None
+        queue = self.pool.queue
+        response_batch = self.response_batch
+        while task is not None or queue:
+            if task is None:
+                try:
+                    task = queue.popleft()
+                except IndexError:  # another worker has just taken it
+                    break
+            run_task(task, response_batch)
+            task = None
+        response_batch.flush()
+        self.is_running = False
+
+
+def run_task(task: Task, response_batch: ResponseBatch) -> None:
+    """Run it, and log what it should not have raised."""
+    try:
+        task.run(response_batch)
+    except BaseException:
+        logger.exception("%r raised in a worker", task)

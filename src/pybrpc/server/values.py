@@ -1,0 +1,79 @@
+"""What a server has done so far, as a value that tests, metrics and pages read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServerStatistics:
+    """Counts since `start()`; the last three are of now."""
+
+    accepted: int = 0
+    """Connections."""
+    requests: int = 0
+    """Requests that were read, refused ones among them."""
+    errors: int = 0
+    """Requests that were answered with an error."""
+    refused_connections: int = 0
+    """Connections that were accepted over max_connections and closed at once."""
+    connections: int = 0
+    running: int = 0
+    """Requests that were let in and have no answer yet."""
+    workers: int = 0
+    """Threads for plain handlers, idle ones among them; few fast requests need none."""
+
+
+MOST_NAMED = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UnfinishedCall:
+    """A request that was let in and has no answer yet."""
+
+    method: str
+    """Full name."""
+    peer: str
+    age_s: float
+    """Since it was read."""
+    connection: str
+    """State of its connection: "open", "half-closed", "closing" or "gone"."""
+
+    def __str__(self) -> str:
+        where = "" if self.connection == "open" else f", connection {self.connection}"
+        return f"{self.method} of {self.peer} for {self.age_s:.1f} s{where}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UnfinishedConnection:
+    """A connection that is not closed yet."""
+
+    peer: str
+    state: str
+    """As `UnfinishedCall.connection`."""
+    running: int
+    """Requests on it that have no answer yet."""
+    unwritten_bytes: int
+    """Of answers that the peer has not taken."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.peer}, {self.state}, {self.running} requests running, "
+            f"{self.unwritten_bytes} bytes unwritten"
+        )
+
+
+def describe(calls: Sequence[UnfinishedCall], connections: Sequence[UnfinishedConnection]) -> str:
+    """In one text: how many there are, the oldest calls, the connections with most to write."""
+    oldest = sorted(calls, key=lambda call: -call.age_s)
+    fullest = sorted(connections, key=lambda each: -each.unwritten_bytes)
+    return f"{_listed('requests', oldest)}; {_listed('connections', fullest)}"
+
+
+def _listed(what: str, things: Sequence[object]) -> str:
+    if not things:
+        return f"0 {what}"
+    named = "; ".join(f"{thing}" for thing in things[:MOST_NAMED])
+    more = f"; and {len(things) - MOST_NAMED} more" if len(things) > MOST_NAMED else ""
+    return f"{len(things)} {what} ({named}{more})"

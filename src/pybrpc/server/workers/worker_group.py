@@ -1,0 +1,153 @@
+"""WorkerGroup: the workers of a Supervisor from its start to its stop, as many as were asked for.
+
+All in turns of one dispatcher, but for `statistics` and the latches. What was counted is one value
+that is exchanged as a whole, so that who reads it counts no worker twice or not at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+from pybrpc.base.latch import StopLatch
+from pybrpc.server.values import ServerStatistics
+from pybrpc.server.workers.listeners import Listeners
+from pybrpc.server.workers.messages import WorkerSpec
+from pybrpc.server.workers.settings import SupervisorSettings
+from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics, added, counts_of
+from pybrpc.server.workers.worker_process import WorkerProcess, WorkerUser
+from pybrpc.server.workers.worker_slot import WorkerSlot
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+
+logger = logging.getLogger("pybrpc")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Account:
+    """Who is there, and what those who are gone have counted."""
+
+    workers: tuple[WorkerProcess, ...] = ()
+    ended: ServerStatistics = dataclasses.field(default_factory=ServerStatistics)
+    deaths: int = 0
+
+
+class WorkerGroup:
+    """The PlaceUser of all places."""
+
+    def __init__(
+        self, settings: SupervisorSettings, listeners: Listeners, dispatcher: EventDispatcher
+    ) -> None:
+        self._settings = settings
+        self._listeners = listeners
+        self._dispatcher = dispatcher
+        self._account = _Account()
+        self._to_replace: list[WorkerSlot] = []
+        self._replacing: WorkerSlot | None = None
+        self._places = [
+            WorkerSlot(number, self._make_worker, dispatcher, self, settings.grace_s)
+            for number in range(settings.workers)
+        ]
+        self.started = StopLatch()
+        """All serve, or one of them could not."""
+        self.stopped = StopLatch()
+        self.failure = ""
+        """Why it has not started."""
+        self.is_stopping = False
+
+    def start(self) -> None:
+        """Start all workers."""
+        for place in self._places:
+            place.start()
+
+    def restart(self) -> None:
+        """Replace all workers, one by one."""
+        if self.started.is_set and not self.is_stopping:
+            logger.info("replacing %d workers", len(self._places))
+            self._to_replace = list(self._places)
+            self._replace_next()
+
+    def stop(self, grace_s: float | None) -> None:
+        """Stop all workers. Again, to hasten them."""
+        self.is_stopping = True
+        if not self.started.is_set and not self.failure:
+            self.failure = "it was told to stop before all workers served"
+        self._to_replace.clear()
+        # First, or connections would wait for workers that accept no more.
+        self._listeners.close()
+        for place in self._places:
+            place.stop(grace_s)
+        self._end_if_empty()
+
+    def statistics(self) -> SupervisorStatistics:
+        """Any thread."""
+        account = self._account
+        workers = tuple(worker.describe() for worker in account.workers)
+        total = added([account.ended, *(each.statistics for each in workers)])
+        return SupervisorStatistics(total, workers, account.deaths)
+
+    def log_statistics(self) -> None:
+        logger.warning("%s", self.statistics())
+
+    # --- PlaceUser ---
+
+    def on_worker_started(self, worker: WorkerProcess) -> None:
+        account = self._account
+        self._account = dataclasses.replace(account, workers=(*account.workers, worker))
+
+    def on_worker_ended(self, place: WorkerSlot, worker: WorkerProcess) -> None:
+        account = self._account
+        self._account = _Account(
+            tuple(each for each in account.workers if each is not worker),
+            added([account.ended, counts_of(worker.statistics)]),
+            account.deaths + (not worker.was_stopped),
+        )
+        if not self.started.is_set and not worker.was_stopped:
+            self._fail_to_start(f"worker {worker.number} could not start: {worker.end}")
+        elif not self.is_stopping and not place.workers and len(self._places) > 1:
+            self._listeners.renew(place.number)
+        self._end_if_empty()
+
+    def on_serving(self, place: WorkerSlot) -> None:
+        if all(each.worker and each.worker.state == "serving" for each in self._places):
+            self.started.set()
+
+    def on_replaced(self, place: WorkerSlot, failure: str) -> None:
+        if place is not self._replacing:
+            return
+        self._replacing = None
+        if failure:
+            self._to_replace.clear()
+            logger.error("worker %d was not replaced, nor are others: %s", place.number, failure)
+        elif not self.is_stopping:
+            self._replace_next()
+
+    def _make_worker(self, number: int, user: WorkerUser) -> WorkerProcess:
+        settings, listener = self._settings, self._listeners.socket_of(number)
+
+        def make_spec(control_fd: int) -> WorkerSpec:
+            return WorkerSpec(
+                number,
+                settings.target,
+                listener.fileno(),
+                control_fd,
+                settings.grace_s,
+                settings.loop,
+                settings.log_level,
+            )
+
+        timeout_s = settings.start_timeout_s
+        return WorkerProcess(make_spec, listener, self._dispatcher, user, timeout_s)
+
+    def _replace_next(self) -> None:
+        if self._replacing is None and self._to_replace:
+            self._replacing = self._to_replace.pop(0)
+            self._replacing.replace()
+
+    def _fail_to_start(self, failure: str) -> None:
+        self.failure = self.failure or failure
+        self.stop(0.0)
+
+    def _end_if_empty(self) -> None:
+        if self.is_stopping and not self._account.workers:
+            self.started.set()
+            self.stopped.set()

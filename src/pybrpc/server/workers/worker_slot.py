@@ -1,0 +1,156 @@
+"""WorkerSlot: one of the N places for a worker, of which a WorkerGroup sees that it is taken.
+
+What happens to its worker:
+
+    it starts, and then serves
+    it is replaced   a successor starts beside it; once that serves, it is told to stop and retired;
+                     if the successor can't serve, it stays
+    it leaves        it stops without being told to, so it is retired, as if it had died
+    it dies          another one starts, at once if it had served for a while, else after a pause
+                     that grows
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from pybrpc.base.backoff import Backoff
+from pybrpc.server.workers.worker_process import WorkerProcess, WorkerUser
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+
+logger = logging.getLogger("pybrpc")
+
+STABLE_AFTER_S = 10.0
+"""A worker that has served for so long is started again without a pause."""
+
+BACKOFF = Backoff(first_s=0.1, factor=2, max_s=30)
+
+
+class PlaceUser(Protocol):
+    """Told of a place, in turns of the dispatcher."""
+
+    def on_worker_started(self, worker: WorkerProcess) -> None:
+        """The process is there."""
+
+    def on_worker_ended(self, place: WorkerSlot, worker: WorkerProcess) -> None:
+        """It is gone, for whatever reason."""
+
+    def on_serving(self, place: WorkerSlot) -> None:
+        """It has a worker that serves, one more than before."""
+
+    def on_replaced(self, place: WorkerSlot, failure: str) -> None:
+        """A replacement is over: the old worker has ended; or the new one could not serve."""
+
+
+class WorkerSlot:
+    """Its methods are called in turns of the dispatcher."""
+
+    def __init__(
+        self,
+        number: int,
+        make_worker: Callable[[int, WorkerUser], WorkerProcess],
+        dispatcher: EventDispatcher,
+        user: PlaceUser,
+        grace_s: float | None,
+    ) -> None:
+        self.number = number
+        self.worker: WorkerProcess | None = None
+        self._successor: WorkerProcess | None = None
+        self._retired: list[WorkerProcess] = []
+        self._replaced: WorkerProcess | None = None
+        self._make_worker = make_worker
+        self._dispatcher = dispatcher
+        self._user = user
+        self._grace_s = grace_s
+        self._early_deaths = 0
+        self._is_stopping = False
+
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """Those that are not gone."""
+        found = (self.worker, self._successor, *self._retired)
+        return [worker for worker in found if worker is not None]
+
+    def start(self) -> None:
+        """Have a worker, if it has none. What goes wrong is logged, and tried again."""
+        if self._is_stopping or self.worker is not None or self._successor is not None:
+            return
+        try:
+            self.worker = self._make_worker(self.number, self)
+        except OSError as error:
+            logger.error("worker %d can't be started: %s", self.number, error)
+            self._start_later(self._pause_s(0.0))
+            return
+        self._user.on_worker_started(self.worker)
+
+    def replace(self) -> None:
+        """Start a successor."""
+        try:
+            self._successor = self._make_worker(self.number, self)
+        except OSError as error:
+            self._user.on_replaced(self, str(error))
+            return
+        self._user.on_worker_started(self._successor)
+
+    def stop(self, grace_s: float | None) -> None:
+        """Have no worker any more. Again, to hasten it."""
+        self._is_stopping = True
+        for worker in self.workers:
+            worker.stop(grace_s)
+
+    def on_serving(self, worker: WorkerProcess) -> None:
+        logger.info("worker %d (pid %d) serves", worker.number, worker.pid)
+        if worker is self._successor:
+            self._replaced, self.worker, self._successor = self.worker, worker, None
+            if self._replaced is not None:
+                self._retired.append(self._replaced)
+                self._replaced.stop(self._grace_s)
+            else:
+                self._user.on_replaced(self, "")
+        self._user.on_serving(self)
+
+    def on_leaving(self, worker: WorkerProcess) -> None:
+        logger.info("worker %d (pid %d) stops by itself", worker.number, worker.pid)
+        self._retired.append(worker)
+        if worker is self.worker:
+            self.worker = None
+            self._start_later(self._pause_s(worker.served_s))
+
+    def on_ended(self, worker: WorkerProcess) -> None:
+        level = logging.INFO if worker.was_stopped else logging.ERROR
+        logger.log(level, "worker %d (pid %d) has ended: %s", worker.number, worker.pid, worker.end)
+        is_worker, is_successor = worker is self.worker, worker is self._successor
+        if is_worker:
+            self.worker = None
+        elif is_successor:
+            self._successor = None
+        else:
+            self._retired.remove(worker)
+        self._user.on_worker_ended(self, worker)
+        if is_worker:
+            self._start_later(self._pause_s(worker.served_s))
+        elif is_successor:
+            self._user.on_replaced(self, worker.end)
+            self.start()
+        elif worker is self._replaced:
+            self._replaced = None
+            self._user.on_replaced(self, "")
+
+    def _pause_s(self, served_s: float) -> float:
+        if served_s >= STABLE_AFTER_S:
+            self._early_deaths = 0
+            return 0.0
+        pause_s = BACKOFF.delay_s(self._early_deaths, random.random)
+        self._early_deaths += 1
+        return pause_s
+
+    def _start_later(self, pause_s: float) -> None:
+        if not self._is_stopping:
+            self._dispatcher.call_at(time.monotonic() + pause_s, self.start)
+
+    def __repr__(self) -> str:
+        return f"<WorkerSlot {self.number}, {self.workers or 'empty'}>"

@@ -1,0 +1,226 @@
+"""Connector: brings an unconnected client socket to stand, while its write right is held.
+
+The first write of a socket starts it; requests queue up meanwhile. Resolve (in a thread, if there
+is a name), then non-blocking connects as a ConnectRace says, until the first one stands; all within
+one deadline. All but the first step runs in the turns of the dispatcher. It ends in exactly one of
+`on_connected`, `on_failed`, or in silence after `cancel`.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket as _socket
+import time
+from collections.abc import Callable
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import ErrorCode, Phase, RpcError, from_os_error, make_rpc_error
+from pybrpc.transport.connecting.connect_race import ConnectRace
+from pybrpc.transport.connecting.resolver import Address, addresses_at_hand, resolve_in_background
+from pybrpc.transport.dispatch.event_dispatcher import (
+    DispatcherClosedError,
+    EventDispatcher,
+    TimerHandle,
+)
+from pybrpc.transport.socket_options import SocketOptions
+
+
+class Connector:
+    """Brings one connection to one endpoint about, or fails."""
+
+    __slots__ = (
+        "_attempts",
+        "_deadline",
+        "_dispatcher",
+        "_endpoint",
+        "_is_over",
+        "_on_connected",
+        "_on_failed",
+        "_options",
+        "_phase",
+        "_race",
+        "_timer",
+        "_turn_timer",
+    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        options: SocketOptions,
+        dispatcher: EventDispatcher,
+        deadline: float,
+        on_connected: Callable[[_socket.socket], None],
+        on_failed: Callable[[RpcError], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._options = options
+        self._dispatcher = dispatcher
+        self._deadline = deadline
+        self._on_connected = on_connected
+        self._on_failed = on_failed
+        self._race = ConnectRace(())
+        self._attempts: dict[_socket.socket, Address] = {}
+        self._timer: TimerHandle | None = None
+        self._turn_timer: TimerHandle | None = None
+        self._phase = Phase.CONNECT
+        self._is_over = False
+
+    def start(self) -> None:
+        """Arrange for everything in coming turns. Any thread; never blocks."""
+        self._dispatcher.post(self._begin)
+
+    def cancel(self) -> bool:
+        """Stop, and call nobody. False if it was over. Inside a turn."""
+        if self._is_over:
+            return False
+        self._end()
+        return True
+
+    def abandon(self) -> None:
+        """Close this process's copies of the descriptors and do nothing else (after a fork)."""
+        self._is_over = True
+        for sock in self._attempts:
+            sock.close()
+
+    def _begin(self) -> None:
+        if self._is_over:
+            return
+        self._timer = self._dispatcher.call_at(self._deadline, self._on_deadline)
+        self._phase = Phase.RESOLVE
+        try:
+            at_hand = addresses_at_hand(self._endpoint)
+            if at_hand is None:
+                resolve_in_background(self._endpoint, self._on_resolved_elsewhere)
+        except OSError as error:
+            self._on_resolved(error)
+        except RuntimeError as error:
+            # Python says so when the system has no room for one more thread.
+            self._on_resolved(OSError(errno.EAGAIN, str(error)))
+        else:
+            if at_hand is not None:
+                self._on_resolved(at_hand)
+
+    def _on_resolved_elsewhere(self, result: list[Address] | OSError) -> None:
+        try:
+            self._dispatcher.post(lambda: self._on_resolved(result))
+        except DispatcherClosedError:
+            return
+
+    def _on_resolved(self, result: list[Address] | OSError) -> None:
+        if self._is_over:
+            return
+        if isinstance(result, OSError):
+            text = f"Fail to resolve {self._endpoint.host}: {result.strerror or result}"
+            self._fail(ErrorCode.EHOSTUNREACH, text)
+            return
+        self._phase = Phase.CONNECT
+        self._race = ConnectRace(result)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Try the addresses whose turn has come, and be called when the next one's comes."""
+        while not self._is_over:
+            address = self._race.take_due(time.monotonic())
+            if address is None:
+                break
+            self._try(address)
+        if self._is_over:
+            return
+        if self._race.is_lost:
+            self._fail_with_all_errors()
+        else:
+            self._wait_until(self._race.next_turn)
+
+    def _wait_until(self, turn: float) -> None:
+        if self._turn_timer is not None:
+            self._turn_timer.cancel()
+        self._turn_timer = None if turn == NEVER else self._dispatcher.call_at(turn, self._go_on)
+
+    def _try(self, address: Address) -> None:
+        family, sockaddr = address
+        try:
+            sock = _socket.socket(family, _socket.SOCK_STREAM)
+        except OSError as error:
+            self._race.on_failure(address, error.errno or errno.EIO)
+            return
+        self._attempts[sock] = address
+        try:
+            self._options.apply_to(sock)
+            code = sock.connect_ex(sockaddr)
+        except OSError as error:
+            code = error.errno or errno.EIO
+        if code == errno.EINPROGRESS:
+            self._dispatcher.add_writer(sock.fileno(), lambda: self._on_writable(sock))
+        else:
+            self._on_outcome(sock, code)
+
+    def _on_writable(self, sock: _socket.socket) -> None:
+        if sock in self._attempts and _is_decided(sock):
+            self._dispatcher.remove_writer(sock.fileno())
+            self._on_outcome(sock, sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR))
+            self._go_on()
+
+    def _on_outcome(self, sock: _socket.socket, code: int) -> None:
+        """One attempt is decided, and its descriptor is not watched any more."""
+        address = self._attempts.pop(sock)
+        if code == 0 and _connected_to_itself(sock):
+            code = errno.ECONNREFUSED
+        if code == 0:
+            self._end()
+            self._on_connected(sock)
+            return
+        sock.close()
+        if code == errno.EAGAIN and address[0] == _socket.AF_UNIX:
+            # connect(2): the backlog is full, and nothing will tell when it is not any more.
+            self._race.on_busy(address, time.monotonic())
+        else:
+            self._race.on_failure(address, code)
+
+    def _on_deadline(self) -> None:
+        if self._is_over:
+            return
+        doing = "connect" if self._phase is Phase.CONNECT else "resolve"
+        text = f"Fail to {doing} {self._endpoint} within connect_timeout"
+        report = self._race.report(self._endpoint)
+        self._fail(ErrorCode.ETIMEDOUT, f"{text}, at {report}" if report else text)
+
+    def _fail_with_all_errors(self) -> None:
+        peer = str(self._endpoint)
+        report = self._race.report(self._endpoint)
+        what = f"Fail to connect {peer} at {report}" if report else f"Fail to connect {peer}"
+        error = OSError(self._race.most_telling_code, "")
+        self._end()
+        self._on_failed(from_os_error(error, what, phase=Phase.CONNECT, peer=peer))
+
+    def _fail(self, code: int, text: str) -> None:
+        self._end()
+        peer = str(self._endpoint)
+        self._on_failed(make_rpc_error(code, text, phase=self._phase, peer=peer))
+
+    def _end(self) -> None:
+        self._is_over = True
+        for timer in (self._timer, self._turn_timer):
+            if timer is not None:
+                timer.cancel()
+        for sock in self._attempts:
+            self._dispatcher.remove_writer(sock.fileno())
+            sock.close()
+        self._attempts.clear()
+
+
+def _is_decided(sock: _socket.socket) -> bool:
+    """Whether it stands or has failed: a turn may wake it for what had its number before."""
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
+def _connected_to_itself(sock: _socket.socket) -> bool:
+    """A connect to a closed local port can meet itself when the kernel picks that very port."""
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:
+        # It stood, and the peer has reset it since; the first read or write says so.
+        return False

@@ -1,0 +1,1 @@
+"""Listening sockets and accepting. It makes Sockets, but may not know servers or protocols."""

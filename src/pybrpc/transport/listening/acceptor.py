@@ -1,0 +1,140 @@
+"""Acceptor: one listening descriptor, driven by a dispatcher. After bRPC's `Acceptor`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as _socket
+import time
+import weakref
+from collections.abc import Callable
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.limited_log import LimitedLog
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.listening.listen import ListenError as ListenError
+from pybrpc.transport.listening.listen import listen
+from pybrpc.transport.runtime import Runtime
+
+ACCEPTS_PER_TURN = 64
+PAUSE_S = 0.1
+
+OnAccepted = Callable[[_socket.socket], None]
+
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Acceptor:
+    """Listens, and hands over what it accepts.
+
+    `on_accepted(sock)` is called in a turn of the dispatcher, once for each connection, and owns
+    the socket from then on. When the process has run out of descriptors, accepting pauses for
+    100 ms at a time; what was accepted before is not disturbed. The file of a Unix socket is
+    removed at the end, at the latest when the process exits.
+    """
+
+    def __init__(
+        self,
+        where: Endpoint | _socket.socket,
+        dispatcher: EventDispatcher,
+        on_accepted: OnAccepted,
+        runtime: Runtime,
+    ) -> None:
+        """Bind and listen; port 0 lets the system choose. A socket is bound already, and is taken
+        over. Blocks if a name has to be resolved.
+
+        Raises ListenError. `start()` begins to accept.
+        """
+        sock, file = listen(where)
+        self._sock: _socket.socket | None = sock
+        self._file = file
+        if file is not None:
+            weakref.finalize(self, file.remove)
+        self.endpoint = Endpoint.from_sockaddr(sock.getsockname())
+        """Where it listens, with the port that was chosen."""
+        self.accepted = 0
+        self._dispatcher = dispatcher
+        self._on_accepted = on_accepted
+        self._is_accepting = False
+        self._out_of_log = LimitedLog()
+        runtime.acceptors.add(self)
+
+    def start(self) -> None:
+        """Accept from the next turn on. Any thread."""
+        self._dispatcher.post(self._resume)
+
+    def close(self) -> None:
+        """Stop listening. Any thread, never blocks.
+
+        The descriptor is closed now, if this is a turn of the dispatcher, else in the next one.
+        """
+        if self._dispatcher.is_current():
+            self._close()
+            return
+        try:
+            self._dispatcher.post(self._close)
+        except DispatcherClosedError:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the descriptor without a dispatcher: it has ended, or it is the parent's."""
+        sock, self._sock = self._sock, None
+        self._is_accepting = False
+        if self._file is not None:
+            self._file.remove()
+        if sock is not None:
+            sock.close()
+
+    def _resume(self) -> None:
+        if self._sock is not None and not self._is_accepting:
+            self._is_accepting = True
+            self._dispatcher.require_polling()
+            self._dispatcher.add_reader(self._sock.fileno(), self._on_readable)
+
+    def _close(self) -> None:
+        self._stop_accepting()
+        self.abandon()
+
+    def _stop_accepting(self) -> None:
+        if self._sock is not None and self._is_accepting:
+            self._is_accepting = False
+            self._dispatcher.release_polling()
+            self._dispatcher.remove_reader(self._sock.fileno())
+
+    def _on_readable(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            sock = self._sock
+            if sock is None or not self._accept_one(sock):
+                return
+
+    def _accept_one(self, sock: _socket.socket) -> bool:
+        """False: there is nothing more to accept in this turn."""
+        try:
+            accepted, _ = sock.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            return self._survive(error)
+        self.accepted += 1
+        try:
+            self._on_accepted(accepted)
+        except OSError:
+            # The peer has gone already, so that options can't be set on it any more.
+            accepted.close()
+        return True
+
+    def _survive(self, error: OSError) -> bool:
+        if error.errno not in _OUT_OF_RESOURCES:
+            # That one connection is lost (ECONNABORTED, EPROTO, a firewall's EPERM): see accept(2).
+            return True
+        reason = os.strerror(error.errno)
+        self._out_of_log.warn("%r can't accept for %g s: %s", self, PAUSE_S, reason)
+        self._stop_accepting()
+        self._dispatcher.call_at(time.monotonic() + PAUSE_S, self._resume)
+        return False
+
+    def __repr__(self) -> str:
+        state = "accepting" if self._is_accepting else "not accepting"
+        if self._sock is None:
+            state = "closed"
+        return f"<Acceptor on {self.endpoint}, {state}, {self.accepted} accepted>"

@@ -1,0 +1,1 @@
+"""One connection: `Socket`, what it reads, how it closes. It may not know who listens or accepts."""

@@ -1,0 +1,218 @@
+"""SocketReader: the reading side of one socket, driven by the dispatcher."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from pybrpc.errors import ErrorCode, Phase, ProtocolError, RpcError, make_rpc_error
+from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.interfaces import ConnectionLayer
+from pybrpc.transport.socket.message_cutter import MessageCutter
+from pybrpc.transport.writing.backlog import Backlog
+from pybrpc.transport.writing.errors import broken_error
+
+if TYPE_CHECKING:
+    from pybrpc.transport.socket.socket import Socket
+
+READ_BYTES = 64 * 1024
+MAX_READ_BYTES = 4 * 1024 * 1024
+"""The largest block that is received into."""
+
+READ_ON_BELOW = 1024 * 1024
+"""Having read so much in a turn, a connection lets others have theirs."""
+
+MAX_ALLOCATION_FACTOR = 16
+"""Room is made for so many times as much as has come of a message, and not for all of what its
+header promises: a peer makes us allocate no more than 64 KiB, or 16 times what it has sent."""
+
+DISCARD_BYTES = 16 * 1024 * 1024
+
+
+class SocketReader:
+    """Reads what there is, cuts it into messages, hands them on, all of one read in one go.
+
+    With `pauses_when_crowded` it stops reading while the peer doesn't read what is written to
+    it, so that a slow reader is slowed down by TCP and doesn't make this process grow. So it does
+    while `unanswered` is crowded: there the user counts what was read and is not dealt with yet.
+    """
+
+    __slots__ = (
+        "_cutter",
+        "_discard_left",
+        "_is_discarding",
+        "_is_paused",
+        "_pauses_when_crowded",
+        "_unanswered",
+        "bytes_read",
+        "has_ended",
+        "messages_read",
+        "reads",
+    )
+
+    def __init__(
+        self,
+        cutter: MessageCutter,
+        pauses_when_crowded: bool = False,
+        unanswered: Backlog | None = None,
+    ) -> None:
+        self._cutter = cutter
+        self._unanswered = unanswered
+        self._pauses_when_crowded = pauses_when_crowded
+        self._is_paused = False
+        self._is_discarding = False
+        self._discard_left = DISCARD_BYTES
+        self.has_ended = False
+        """Whether the peer has shut its writing side; nothing is read any more."""
+        self.bytes_read = 0
+        self.messages_read = 0
+        self.reads = 0
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is read because something is crowded."""
+        return self._is_paused
+
+    @property
+    def buffer(self) -> IOBuf:
+        """What was read and is not cut yet; a handshake leaves here what came behind it."""
+        return self._cutter.buffer
+
+    def start(self, socket: Socket) -> None:
+        """Read from now on, beginning with what a handshake has left. Inside a turn."""
+        socket.dispatcher.add_reader(socket.fd, socket.on_readable)
+        if self.buffer:
+            self._cut(socket)
+        self._read_on(socket)
+
+    def stop(self, socket: Socket) -> None:
+        """Inside a turn; before the descriptor is closed."""
+        if socket.is_connected:
+            socket.dispatcher.remove_reader(socket.fd)
+
+    def discard_from_now_on(self) -> None:
+        """Read on, throw away: closing with unread data would reset what was written."""
+        self._is_discarding = True
+
+    def on_readable(self, socket: Socket) -> None:
+        """One read, or more if a large message goes on, and what it completes. Inside a turn."""
+        left = READ_ON_BELOW
+        while left > 0:
+            count = self._read_once(socket)
+            if count < READ_BYTES or not self._cutter.bytes_wanted():
+                return
+            left -= count
+
+    def _read_once(self, socket: Socket) -> int:
+        """How many bytes came, 0 at the end, -1 for nothing."""
+        if socket.error is not None or self._is_paused or self.has_ended:
+            return -1
+        layer = socket.layer
+        count = self._read(socket, layer)
+        if layer.has_unsent and socket.error is None:
+            socket.flush_layer()
+        if count < 0:
+            return count
+        self.reads += 1
+        self.bytes_read += count
+        if count == 0:
+            self._end(socket)
+            return count
+        if self._is_discarding:
+            self._discard(socket, count)
+        else:
+            self._cut(socket)
+        if layer.has_unread:
+            self._read_on(socket)
+        return count
+
+    def _read(self, socket: Socket, layer: ConnectionLayer) -> int:
+        """Into the buffer of the cutter; return how many bytes, 0 at the end, -1 for nothing."""
+        try:
+            return layer.append_from_fd(socket.fd, self._cutter.buffer, self._read_size())
+        except BlockingIOError:
+            return -1
+        except (OSError, RpcError) as error:
+            socket.set_failed(broken_error(socket, error, "read from", Phase.WAITING))
+            return -1
+
+    def _read_size(self) -> int:
+        wanted: int = self._cutter.bytes_wanted()
+        if wanted <= READ_BYTES:
+            return READ_BYTES
+        return min(
+            wanted,
+            MAX_READ_BYTES,
+            max(READ_BYTES, MAX_ALLOCATION_FACTOR * len(self._cutter.buffer)),
+        )
+
+    def _read_on(self, socket: Socket) -> None:
+        """Have what the layer holds read too: the descriptor may never become readable again."""
+        if socket.layer.has_unread and not self._is_paused and socket.error is None:
+            with contextlib.suppress(DispatcherClosedError):
+                socket.dispatcher.post(socket.on_readable)
+
+    def _cut(self, socket: Socket) -> None:
+        messages = self._cutter.cut()
+        if messages:
+            self.messages_read += len(messages)
+            socket.dispatch_messages(messages)
+        broken = self._cutter.broken
+        if broken is not None and not self._is_discarding:
+            text = f"Close {socket.description}: {broken.reason}"
+            peer = str(socket.remote_side)
+            error = ProtocolError(text, phase=Phase.WAITING, peer=peer, is_remote=True)
+            if socket.on_end(error):
+                self._is_discarding = True
+            else:
+                socket.set_failed(error)
+        else:
+            crowded = self._what_is_crowded(socket)
+            if crowded is not None:
+                self._pause(socket, crowded)
+
+    def _end(self, socket: Socket) -> None:
+        self.has_ended = True
+        text = f"Got EOF of {socket.description}"
+        peer = str(socket.remote_side)
+        error = make_rpc_error(ErrorCode.EEOF, text, phase=Phase.WAITING, peer=peer, is_remote=True)
+        if socket.on_end(error):
+            self.stop(socket)
+        else:
+            socket.set_failed(error)
+
+    def _discard(self, socket: Socket, count: int) -> None:
+        self._cutter.buffer.clear()
+        self._discard_left -= count
+        if self._discard_left < 0:
+            socket.close()
+
+    def _what_is_crowded(self, socket: Socket) -> Backlog | None:
+        """What has to get room before more is read, if anything."""
+        unanswered = self._unanswered
+        if self._pauses_when_crowded and socket.backlog.is_overcrowded:
+            return socket.backlog
+        return unanswered if unanswered is not None and unanswered.is_overcrowded else None
+
+    def _pause(self, socket: Socket, crowded: Backlog) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            socket.dispatcher.remove_reader(socket.fd)
+            crowded.on_below_low_water(socket.resume_reading)
+
+    def resume(self, socket: Socket) -> None:
+        """There is room again, or the socket has failed. Any thread."""
+        with contextlib.suppress(DispatcherClosedError):
+            socket.dispatcher.post(socket.restart_reading)
+
+    def restart(self, socket: Socket) -> None:
+        """Inside a turn."""
+        if not self._is_paused or socket.error is not None:
+            return
+        crowded = self._what_is_crowded(socket)
+        if crowded is not None:
+            crowded.on_below_low_water(socket.resume_reading)
+            return
+        self._is_paused = False
+        self.start(socket)

@@ -1,5 +1,0 @@
-cdef class WakeChain:
-    cdef readonly object _sleepers
-
-    cpdef add(self, object sleeper)
-    cpdef wake_next(self)

@@ -1,0 +1,37 @@
+cimport cython
+from pybrpc.base.gil_atomic cimport GilAtomicCounter
+from pybrpc.transport.writing.process_backlog cimport ProcessBacklog
+
+cdef long long _REQUEST
+cdef long long _BYTES
+cdef long long _NEVER
+
+
+cdef class Backlog:
+    cdef GilAtomicCounter _counted
+    cdef bint _is_closed
+    cdef long long _looks_from
+    cdef long long _shares_from
+    cdef object _waiters
+    cdef bint _was_shut_out
+    cdef readonly long long high_water
+    cdef public bint is_overcrowded
+    cdef readonly long long low_water
+    cdef readonly long long most_requests
+    cdef readonly ProcessBacklog process
+
+    @cython.locals(counted="long long")
+    cpdef bint try_add(self, long long size, bint ignore_limit) except -1
+    @cython.locals(left="long long")
+    cpdef remove(self, long long size, long long requests)
+    @cython.locals(after="long long")
+    cpdef correct(self, long long difference)
+
+    @cython.locals(held="long long")
+    cdef bint _look(self, long long counted, long long size, bint ignore_limit) except -1
+    @cython.locals(process=ProcessBacklog)
+    cdef bint _is_process_over(self) except -1
+    cdef bint _is_over(self, long long held) except -1
+    @cython.locals(held="long long")
+    cdef _clear_if_low(self, long long counted)
+    cdef _share(self, long long before, long long after)

@@ -1,0 +1,97 @@
+"""ProcessBacklog: how many bytes are queued in all sockets that share it.
+
+Each socket counts its own bytes in its `Backlog`, and tells the shared count only when its own
+passes a multiple of CHUNK_BYTES, up or down. Every step of a socket's count is atomic and knows the
+value before and after it, so what the steps tell adds up to the whole chunks that the socket
+holds, in whatever order they come, and no byte is uncounted twice or never. A socket whose peer
+keeps up never comes to a whole chunk and never touches what all share.
+
+What a socket holds under one chunk is neither counted here nor refused because of others: peers
+that read are served on, however many there are that don't.
+"""
+
+from __future__ import annotations
+
+from pybrpc.base.atomic import atomic_counter
+from pybrpc.base.wake_list import Wake, WakeList
+
+MAX_QUEUED_BYTES = 1 << 30
+"""Room for sixteen sockets that are at their own mark, or for 640 KiB in each of 1,600."""
+
+CHUNK_BYTES = 64 * 1024
+
+MOST_OVER_BYTES = 16 * 1024 * 1024
+
+
+def swamp_mark(limit: int) -> int:
+    """From here on even what may pass `limit`, the answers of running requests, is dropped."""
+    return limit + max(limit // 4, MOST_OVER_BYTES)
+
+
+class ProcessBacklog:
+    """Whole chunks of unwritten bytes in the sockets that share it. Any thread; never blocks."""
+
+    __slots__ = ("_chunks", "_limit_bytes", "_waiters", "chunk_bytes")
+
+    def __init__(
+        self, limit_bytes: int | None = MAX_QUEUED_BYTES, chunk_bytes: int = CHUNK_BYTES
+    ) -> None:
+        """`limit_bytes`: `None` for no limit; may be changed later."""
+        self._chunks = atomic_counter()
+        self._waiters = WakeList()
+        self._limit_bytes = limit_bytes
+        self.chunk_bytes = chunk_bytes
+
+    @property
+    def limit_bytes(self) -> int | None:
+        return self._limit_bytes
+
+    @limit_bytes.setter
+    def limit_bytes(self, limit_bytes: int | None) -> None:
+        self._limit_bytes = limit_bytes
+        self._wake_if_roomy()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes queued now, in whole chunks."""
+        return self._chunks.get() * self.chunk_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a socket may not come to hold a chunk or more."""
+        return self.is_over()
+
+    def is_over(self) -> bool:
+        """`is_full`, for those who ask with every message."""
+        limit_bytes = self._limit_bytes
+        return limit_bytes is not None and self._chunks.get() * self.chunk_bytes > limit_bytes
+
+    @property
+    def is_swamped(self) -> bool:
+        """Whether so much more than the limit is queued that nothing may pass it any more."""
+        return self._limit_bytes is not None and self.size_bytes > swamp_mark(self._limit_bytes)
+
+    def move(self, before: int, after: int) -> None:
+        """The count of one socket has gone from `before` to `after` bytes."""
+        chunks = after // self.chunk_bytes - before // self.chunk_bytes
+        if chunks:
+            self._chunks.increment_and_get(chunks)
+            if chunks < 0:
+                self._wake_if_roomy()
+
+    def on_below_low_water(self, wake: Wake) -> None:
+        """Call `wake` once it is not full: now, or from the thread that makes room."""
+        self._waiters.add(wake)
+        self._wake_if_roomy()
+
+    def forget(self, wake: Wake) -> None:
+        """Take back `on_below_low_water`."""
+        self._waiters.discard(wake)
+
+    def _wake_if_roomy(self) -> None:
+        if self._waiters and not self.is_full:
+            self._waiters.wake_all()
+
+    def __repr__(self) -> str:
+        limit = "no limit" if self._limit_bytes is None else f"of {self._limit_bytes} bytes"
+        return f"<ProcessBacklog {self.size_bytes} {limit}>"

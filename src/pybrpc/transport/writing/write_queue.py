@@ -1,0 +1,80 @@
+"""WriteQueue: where many producers meet, in one atomic exchange.
+
+The head is `None` when nobody has the write right. A producer exchanges the head for its
+request. What it got back decides:
+
+    None        it has the right: it writes, or leaves a continuation that will
+    an older r  somebody has the right and will find the request: it sets request.next = r
+
+Requests thus form a list from the newest to the oldest. The holder of the right takes the whole
+list by exchanging the head for `BUSY`, which says "somebody has the right, nothing is queued",
+and turns it round. It gives the right back by replacing what it last left in the head with
+`None`, which fails if anything was pushed since.
+
+Between a producer's exchange and its link, `next` is `UNCONNECTED` and the list is cut there. All
+that is older lies behind the cut, so nothing of the new part can be written in order: `take` says
+`None`, and the holder comes back in its next step. It never spins: on a GIL build it could spin
+for the 5 ms of a switch interval, or for ever if the producer is suspended below it on the same
+stack, by a signal handler or a destructor.
+
+bRPC's queue keeps the newest request that the holder knows in the head and compares with it. A
+marker needs no load of a head that others replace, and keeps no finished request alive.
+
+No method blocks, makes a system call or runs user code.
+"""
+
+from __future__ import annotations
+
+from pybrpc.base.atomic import AtomicRef, atomic_ref
+from pybrpc.transport.writing.write_request import BUSY, UNCONNECTED, WriteRequest
+
+
+class WriteQueue:
+    """Multi-producer queue of WriteRequests with one holder of the write right at a time."""
+
+    __slots__ = ("_cut_off", "_head", "_mark")
+
+    def __init__(self) -> None:
+        self._head: AtomicRef[WriteRequest | None] = atomic_ref(None)
+        # The two below belong to the holder of the right.
+        self._mark: WriteRequest = BUSY
+        self._cut_off: WriteRequest | None = None
+
+    def push(self, request: WriteRequest) -> bool:
+        """Queue a request, from any thread. True: the caller now has the write right.
+
+        With the right, the request itself is not in the list that `take` gives.
+        """
+        older = self._head.get_and_set(request)
+        if older is None:
+            request.next = None
+            self._mark = request
+            return True
+        request.next = older
+        return False
+
+    def take(self) -> list[WriteRequest] | None:
+        """All that was pushed since, oldest first; `None` if the list is cut. Holder only."""
+        newest = self._cut_off
+        if newest is None:
+            newest = self._head.get_and_set(BUSY)
+        mark = self._mark
+        taken: list[WriteRequest] = []
+        node = newest
+        while node is not mark:
+            if node is UNCONNECTED or node is None:
+                self._cut_off = newest
+                return None
+            taken.append(node)
+            node = node.next
+        self._cut_off = None
+        self._mark = BUSY
+        taken.reverse()
+        return taken
+
+    def release(self) -> bool:
+        """Give the right back. False: something was pushed, the caller keeps it. Holder only."""
+        return self._cut_off is None and self._head.compare_and_set(self._mark, None)
+
+    def __repr__(self) -> str:
+        return f"<WriteQueue {'cut off' if self._cut_off is not None else 'whole'}>"

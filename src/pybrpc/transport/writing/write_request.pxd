@@ -1,0 +1,29 @@
+cimport cython
+from pybrpc.iobuf.iobuf cimport IOBuf
+
+
+@cython.freelist(512)
+cdef class WriteRequest:
+    cdef public IOBuf data
+    cdef public bint is_canceled
+    cdef public bint write_started
+    cdef public object message
+    cdef public WriteRequest next
+    cdef public bint notify_on_success
+    cdef public object on_outcome
+    cdef public object progress
+    cdef public bint shutdown_write
+    cdef public long long size_bytes
+
+    cpdef prepare(
+        self,
+        IOBuf data,
+        object message,
+        object on_outcome,
+        bint notify_on_success,
+        bint shutdown_write,
+    )
+
+
+cdef class _Marker(WriteRequest):
+    cdef object _name

@@ -1,0 +1,158 @@
+"""WriteRequest: one message in the write queue of a socket."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Protocol
+
+from pybrpc.errors import Phase, RpcError
+from pybrpc.iobuf.iobuf import IOBuf
+
+Outcome = Callable[[RpcError | None], None]
+"""Told once how a write ended: `None` when the kernel has taken all of it, else the error."""
+
+
+class SocketMessage(Protocol):
+    """A message that is turned into bytes only when its turn to be written comes.
+
+    `append_to` runs after the connection stands, oldest message first, one at a time. It must not
+    block. If it raises, this message fails alone and nothing of it reaches the wire.
+
+    An attribute `size_hint_bytes`, if there is one, is what the message counts in the backlog
+    until it is turned into bytes.
+    """
+
+    def append_to(self, buffer: IOBuf) -> None:
+        """Append the bytes of this message to `buffer`."""
+
+
+class Progress(enum.IntEnum):
+    """How far a request has come. Written by the holder of the write right, read by anyone."""
+
+    QUEUED = 0
+    SET_UP = 1
+    """A SocketMessage that was turned into bytes: its place among the others is fixed."""
+    SENT = 2
+    WRITTEN = 3
+
+
+# Looked up once: a member of an enum class costs as much as all else of a request.
+QUEUED, SET_UP, SENT, WRITTEN = Progress
+
+_PHASES = {
+    Progress.QUEUED: Phase.QUEUED,
+    Progress.SET_UP: Phase.QUEUED,
+    Progress.SENT: Phase.SENT,
+    Progress.WRITTEN: Phase.WAITING,
+}
+
+
+NOTHING = IOBuf()
+"""What a request holds that was written. All share it, so it stays empty: a call in flight keeps no
+buffer of its own."""
+
+
+class WriteRequest:
+    """One message in the queue: its bytes, the link to the next older one, who is told.
+
+    `next` is `UNCONNECTED` from its birth until the producer has linked it. `size_bytes` is what
+    it counts in the backlog. `write_started` is True from before a system call that may take some of it,
+    and False again if that took nothing. The holder sets it before it looks at `is_canceled`; who
+    cancels and then asks for the `phase` is told QUEUED only if nothing of it ever leaves.
+    """
+
+    __slots__ = (
+        "data",
+        "is_canceled",
+        "message",
+        "next",
+        "notify_on_success",
+        "on_outcome",
+        "progress",
+        "shutdown_write",
+        "size_bytes",
+        "write_started",
+    )
+
+    def __init__(
+        self,
+        data: IOBuf,
+        message: SocketMessage | None = None,
+        on_outcome: Outcome | None = None,
+        notify_on_success: bool = False,
+        shutdown_write: bool = False,
+    ) -> None:
+        self.prepare(data, message, on_outcome, notify_on_success, shutdown_write)
+
+    def prepare(
+        self,
+        data: IOBuf,
+        message: SocketMessage | None,
+        on_outcome: Outcome | None,
+        notify_on_success: bool,
+        shutdown_write: bool,
+    ) -> None:
+        """The constructor, also of one that was made with `__new__`: that costs less, compiled."""
+        self.data = data
+        self.message = message
+        self.next: WriteRequest | None = UNCONNECTED
+        self.on_outcome = on_outcome
+        self.notify_on_success = notify_on_success
+        self.shutdown_write = shutdown_write
+        self.size_bytes = len(data)
+        self.progress = QUEUED
+        self.is_canceled = False
+        self.write_started = False
+
+    def cancel(self) -> None:
+        """Don't write it, if nothing of it was taken for writing when its turn comes.
+
+        Its outcome then is an RpcCanceledError, phase QUEUED; else it goes on as if nothing was
+        said. A SocketMessage that was turned into bytes already goes on too. Any thread.
+        """
+        self.is_canceled = True
+
+    @property
+    def may_be_dropped(self) -> bool:
+        """Whether it was cancelled in time. Only the holder of the write right may ask."""
+        return self.is_canceled and self.progress is QUEUED
+
+    @property
+    def phase(self) -> Phase:
+        """How far it has come, as errors say it: while it may be going, it is said to be sent."""
+        write_started = self.write_started
+        phase = _PHASES[self.progress]
+        return Phase.SENT if write_started and phase is Phase.QUEUED else phase
+
+    def setup(self) -> None:
+        """Turn a SocketMessage into bytes; what it raises is the caller's to handle."""
+        message = self.message
+        if message is not None:
+            self.message = None
+            buffer = IOBuf()
+            message.append_to(buffer)
+            self.data = buffer
+            self.progress = SET_UP
+
+    def __repr__(self) -> str:
+        return f"<WriteRequest {self.progress.name.lower()} {len(self.data)} bytes left>"
+
+
+class _Marker(WriteRequest):
+    """No message: what `next` and the head of a queue hold instead of one."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+UNCONNECTED: WriteRequest = _Marker("UNCONNECTED")
+"""What `next` is between the exchange of the head and the link."""
+
+BUSY: WriteRequest = _Marker("BUSY")
+"""The head while somebody has the write right and has taken all that was queued."""

@@ -1,0 +1,336 @@
+"""SocketWriter: what the holder of the write right does.
+
+A producer that finds the queue empty has the right. It writes once in place; what is left, and
+what came meanwhile, is written by `keep_write`, a continuation that the dispatcher runs: a batch,
+and again, until the queue could be given back empty or the kernel takes no more. Then it waits for
+the descriptor to become writable, still with the right, without a thread.
+
+Who has the right at any moment:
+
+    a producer       inside `write`
+    the connector    from the first write until TCP stands
+    the handshake    from then, or from the beginning of an accepted socket, until it is over
+    the dispatcher   a posted or parked `keep_write`
+    nobody           the head of the queue is None
+
+How bytes get into the descriptor is the `ConnectionLayer`'s. One that writes in the background,
+as TLS does, is left to the dispatcher altogether. What a layer took and still holds is not out:
+nothing is settled before the layer has nothing unsent.
+
+When the socket fails, whoever has the right or gets it next fails everything queued (`_drain`) and
+gives it back, until nothing more was pushed. The descriptor is closed by the holder that meets the
+close request, so never while somebody is in a system call on it.
+
+Outcomes are collected during a step and delivered after it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from pybrpc.errors import OvercrowdedError, Phase, RpcError
+from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.writing.backlog import Backlog
+from pybrpc.transport.writing.errors import broken_error, interrupted_error, undriven_error
+from pybrpc.transport.writing.outcomes import PendingOutcome, run_outcomes
+from pybrpc.transport.writing.pending_writes import MAX_BATCH_REQUESTS, PendingWrites, note_begun
+from pybrpc.transport.writing.writable_wait import LAYER_PAUSE_S, WritableWait
+from pybrpc.transport.writing.write_queue import WriteQueue
+from pybrpc.transport.writing.write_request import WRITTEN, WriteRequest
+
+if TYPE_CHECKING:
+    from pybrpc.transport.socket.socket import Socket
+
+MAX_BATCHES_PER_STEP = 16
+MAX_BYTES_PER_STEP = 4 * 1024 * 1024
+"""After so much it is the turn of other sockets, though the kernel would take more."""
+CUT_OFF_PAUSE_S = 0.001
+BURST_S = 0.0001
+
+
+class SocketWriter:
+    """The writing side of one socket. Its methods take the socket, so that no cycle keeps it."""
+
+    __slots__ = (
+        "_close_request",
+        "_cut_off_steps",
+        "_layer_is_full",
+        "_parking",
+        "_queue",
+        "_wrote_at",
+        "_wrote_since_read",
+        "backlog",
+        "bytes_written",
+        "in_place",
+        "pending",
+        "writes",
+        "writes_blocked",
+    )
+
+    def __init__(self, backlog: Backlog) -> None:
+        self.backlog = backlog
+        self.pending = PendingWrites(backlog)
+        """The holder's; anybody may look at its flag and its number."""
+        self.bytes_written = 0
+        self.in_place = 0
+        self.writes = 0
+        self.writes_blocked = 0
+        self._queue = WriteQueue()
+        self._close_request: WriteRequest | None = None
+        # All below is the holder's.
+        self._parking = WritableWait()
+        self._layer_is_full = False
+        self._wrote_since_read = False
+        self._wrote_at = 0.0
+        self._cut_off_steps = 0
+
+    def write(self, socket: Socket, request: WriteRequest) -> None:
+        """Queue a request that the backlog has let in; write it in place if nobody writes."""
+        if self._queue.push(request):
+            self._begin(socket, request)
+
+    def hold(self) -> None:
+        """Take the right of a socket that is not known to anybody yet, without writing.
+
+        `keep_write` goes on from there.
+        """
+        self._queue.push(WriteRequest(IOBuf()))
+
+    def flush(self, socket: Socket) -> None:
+        """Have what the layer has unsent written by whoever has the right. Inside a turn."""
+        if not self._parking.is_waiting and not self.pending.is_shutdown:
+            self.backlog.try_add(0, ignore_limit=True)
+            self.write(socket, WriteRequest(IOBuf()))
+
+    def on_read(self) -> None:
+        """Something was read: the next write inside a turn of a loop goes out at once again."""
+        self._wrote_since_read = False
+
+    def on_writable(self, socket: Socket) -> None:
+        """The kernel has room again. Inside a turn."""
+        if self._parking.leave(socket):
+            self.keep_write(socket)
+
+    def keep_write(self, socket: Socket) -> None:
+        """The continuation: write batches until the queue is empty or the kernel is full."""
+        outcomes: list[PendingOutcome] = []
+        try:
+            if socket.error is not None:
+                self._drain(socket, outcomes)
+            elif self._write_batches(socket, outcomes):
+                self._continue(socket, outcomes)
+        except BaseException as reason:
+            self._give_up(socket, reason, outcomes)
+            raise
+        if outcomes:
+            run_outcomes(outcomes)
+
+    def close(self, socket: Socket) -> None:
+        """Have everything queued failed and the descriptor closed. Inside a turn, after failure."""
+        outcomes: list[PendingOutcome] = []
+        if self._parking.leave(socket):
+            self._drain(socket, outcomes)
+        request = self._close_request = WriteRequest(IOBuf())
+        if self._queue.push(request):
+            self.pending.requests.append(request)
+            self._drain(socket, outcomes)
+        run_outcomes(outcomes)
+
+    # --- with the right, in the producer ---
+
+    def _begin(self, socket: Socket, request: WriteRequest) -> None:
+        outcomes: list[PendingOutcome] = []
+        has_right = True
+        try:
+            self.pending.requests.append(request)
+            if socket.is_connected and socket.error is None and not self._defers_write(socket):
+                self._write_batch(socket, outcomes)
+                if request.progress is WRITTEN:
+                    self.in_place += 1
+            if socket.error is not None:
+                self._drain(socket, outcomes)
+            else:
+                # Interrupted from here on, the right was most likely given back or on.
+                has_right = False
+                self._hand_over_right(socket, outcomes)
+        except BaseException as reason:
+            self._give_up(socket, reason, outcomes, has_right)
+            raise
+        if outcomes:
+            run_outcomes(outcomes)
+
+    def _hand_over_right(self, socket: Socket, outcomes: list[PendingOutcome]) -> None:
+        """Give the right to the connector, back to the queue, or on to the dispatcher."""
+        if not socket.is_connected:
+            socket.start_connecting()
+        elif self.pending.requests or not self._queue.release():
+            self._continue(socket, outcomes)
+
+    def _defers_write(self, socket: Socket) -> bool:
+        """Whether this write is better made by the dispatcher, together with what follows.
+
+        That is always so if the layer wants it. Inside a turn that is all but the first write.
+        Outside, it is a burst of one producer: nothing was read since the last write, and that
+        one was a moment ago.
+        """
+        if socket.layer.writes_in_background:
+            return True
+        dispatcher = socket.dispatcher
+        if dispatcher.is_current():
+            if dispatcher.flushes_at_turn_end or self._wrote_since_read:
+                return True
+        elif self._wrote_since_read and time.monotonic() < self._wrote_at + BURST_S:
+            return True
+        self._wrote_since_read = True
+        return False
+
+    def _give_up(
+        self,
+        socket: Socket,
+        reason: BaseException,
+        outcomes: list[PendingOutcome],
+        has_right: bool = True,
+    ) -> None:
+        """A signal handler raised, or memory ran out: what the kernel took is not known.
+
+        Going on could send bytes twice, so everything queued is failed, as if it had been sent.
+        """
+        outcomes += socket.mark_failed(interrupted_error(socket, reason))
+        if has_right:
+            self.pending.note_all_sent()
+            self._drain(socket, outcomes)
+        run_outcomes(outcomes)
+
+    # --- with the right, in a turn ---
+
+    def _write_batches(self, socket: Socket, outcomes: list[PendingOutcome]) -> bool:
+        """True: there is more to write now. False: nothing is left, or what follows is arranged."""
+        began = self.bytes_written
+        for _ in range(MAX_BATCHES_PER_STEP):
+            is_whole = self._take_more()
+            may_go_on = self._write_batch(socket, outcomes)
+            if socket.error is not None:
+                self._drain(socket, outcomes)
+                return False
+            if not may_go_on:
+                self._wait_for_room(socket)
+                return False
+            if not is_whole:
+                self._retry_cut_list(socket, outcomes)
+                return False
+            if not self.pending.requests and self._queue.release():
+                return False
+            if self.bytes_written - began >= MAX_BYTES_PER_STEP:
+                break
+        return True
+
+    def _take_more(self) -> bool:
+        """Take what was pushed, if there is room in the batch; False if the list is cut."""
+        if len(self.pending.requests) < MAX_BATCH_REQUESTS:
+            taken = self._queue.take()
+            if taken is None:
+                return False
+            self.pending.requests.extend(taken)
+            self._cut_off_steps = 0
+        return True
+
+    def _write_batch(self, socket: Socket, outcomes: list[PendingOutcome]) -> bool:
+        """One system call for up to 256 requests. False: there is no room for more now.
+
+        Marks the socket as failed if the call failed; then nothing is settled.
+        """
+        pending, layer = self.pending, socket.layer
+        batch = pending.next_batch(socket, outcomes)
+        if not batch and not layer.has_unsent:
+            return True
+        try:
+            pieces = [request.data for request in batch]
+            written = layer.cut_into_fd(socket.fd, pieces)
+            if batch and batch[-1].shutdown_write and not any(pieces):
+                layer.finish(socket.fd)
+        except BlockingIOError:
+            self.writes += 1
+            self.writes_blocked += 1
+            note_begun(batch)
+            return False
+        except OvercrowdedError:
+            self._layer_is_full = True
+            note_begun(batch)
+            return False
+        except (OSError, RpcError) as error:
+            note_begun(batch)
+            reason = broken_error(socket, error, "write into", Phase.SENT)
+            outcomes += socket.mark_failed(reason)
+            return False
+        if written:
+            self.writes += 1
+            self.bytes_written += written
+            self._wrote_at = time.monotonic()
+        if layer.has_unsent:
+            note_begun(batch)
+            return False
+        has_room = pending.settle_written(batch, outcomes) or not batch
+        if pending.is_shutdown:
+            socket.shutdown_write_side()
+        return has_room
+
+    # --- handing the right on ---
+
+    def _continue(self, socket: Socket, outcomes: list[PendingOutcome]) -> None:
+        """Have the dispatcher run `keep_write`; without a dispatcher any more, fail and drain."""
+        self._layer_is_full = False
+        try:
+            socket.dispatcher.post(socket.keep_write)
+        except DispatcherClosedError as error:
+            outcomes += socket.mark_failed(undriven_error(socket, error))
+            self._drain(socket, outcomes)
+
+    def _retry_cut_list(self, socket: Socket, outcomes: list[PendingOutcome]) -> None:
+        """A producer is between exchange and link: look again next turn, later if it lasts.
+
+        A pause ends early when the socket fails. A failed one has nobody who would end it, should
+        the dispatcher close meanwhile, so it does without one.
+        """
+        self._cut_off_steps += 1
+        try:
+            if self._cut_off_steps == 1:
+                socket.dispatcher.post(socket.keep_write)
+            elif socket.error is None:
+                self._parking.pause(socket, CUT_OFF_PAUSE_S)
+            else:
+                threading.Timer(CUT_OFF_PAUSE_S, socket.keep_write).start()
+        except DispatcherClosedError as error:
+            outcomes += socket.mark_failed(undriven_error(socket, error))
+            threading.Timer(CUT_OFF_PAUSE_S, socket.keep_write).start()
+
+    def _wait_for_room(self, socket: Socket) -> None:
+        """Of the kernel, or of the layer."""
+        if self._layer_is_full:
+            self._layer_is_full = False
+            self._parking.pause(socket, LAYER_PAUSE_S)
+        else:
+            self._parking.wait_for_kernel(socket)
+
+    # --- after failure ---
+
+    def _drain(self, socket: Socket, outcomes: list[PendingOutcome]) -> None:
+        """Fail everything queued, then give the right back; again if more was pushed meanwhile."""
+        pending, error = self.pending, socket.error
+        assert error is not None
+        while True:
+            while pending.requests:
+                request = pending.requests.popleft()
+                if request is self._close_request:
+                    socket.close_descriptor()
+                else:
+                    pending.settle_failed(request, error.copy(request.phase), outcomes)
+            if self._queue.release():
+                return
+            taken = self._queue.take()
+            if taken is None:
+                self._retry_cut_list(socket, outcomes)
+                return
+            pending.requests.extend(taken)

@@ -1,0 +1,58 @@
+"""What a channel says of all its calls, and a controller of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pybrpc.client.calls.backup_policy import BackupPolicyError, BackupRequestPolicy
+from pybrpc.client.calls.call_options import NO_BACKUP_MS, CallOptions
+from pybrpc.rpc.controller import Controller
+
+POLICY = BackupRequestPolicy(0.05)
+OPTIONS = CallOptions(max_retry=3, backup=POLICY)
+
+
+def controller(**fields: Any) -> Controller:
+    made = Controller()
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_call_that_says_nothing_has_those_of_the_channel() -> None:
+    assert OPTIONS.of_call(controller()) is OPTIONS
+
+
+def test_number_of_retries_is_the_calls() -> None:
+    found = OPTIONS.of_call(controller(max_retry=0))
+    assert (found.max_retry, found.backup, found.backup_after_s) == (0, POLICY, None)
+
+
+def test_time_of_the_backup_is_the_calls_and_its_policy_the_channels() -> None:
+    found = OPTIONS.of_call(controller(backup_request_ms=20))
+    assert (found.max_retry, found.backup, found.backup_after_s) == (3, POLICY, 0.02)
+
+
+def test_call_may_want_a_backup_where_the_channel_has_none() -> None:
+    options = CallOptions()
+    found = options.of_call(controller(backup_request_ms=0))
+    assert (found.backup, found.backup_after_s) == (options.backup_on_call, 0.0)
+
+
+def test_call_may_want_none() -> None:
+    found = OPTIONS.of_call(controller(max_retry=1, backup_request_ms=NO_BACKUP_MS))
+    assert (found.max_retry, found.backup) == (1, None)
+
+
+@pytest.mark.parametrize("max_retry", [-1, 1.5, True, "3"])
+def test_number_of_retries_that_makes_no_sense(max_retry: Any) -> None:
+    with pytest.raises(ValueError, match="max_retry must be a whole number >= 0"):
+        OPTIONS.of_call(controller(max_retry=max_retry))
+
+
+@pytest.mark.parametrize("after_ms", [-2, float("nan"), True])
+def test_time_of_a_backup_that_makes_no_sense(after_ms: Any) -> None:
+    with pytest.raises(BackupPolicyError, match="must be at least 0 milliseconds"):
+        OPTIONS.of_call(controller(backup_request_ms=after_ms))

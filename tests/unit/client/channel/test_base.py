@@ -1,0 +1,172 @@
+"""Channels as such: what they refuse, share, and say of themselves; nothing is connected."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import pybrpc
+from pybrpc.base.backoff import Backoff
+from pybrpc.client.calls.backup_policy import BackupRequestPolicy
+from pybrpc.client.channel.base import CHANNEL_TIMEOUT, ChannelBase
+from pybrpc.client.connections.connection import ConnectionStatistics, sum_of
+from pybrpc.errors import ChannelClosedError
+from pybrpc.rpc.compress import CompressType
+from pybrpc.rpc.method import methods_of
+from pybrpc.transport.runtime import default_runtime
+from pybrpc.transport.socket.statistics import SocketStatistics
+from tests.peers.echo import ECHO
+
+ADDRESS = "127.0.0.1:1"
+CHANNELS = [pybrpc.Channel, pybrpc.aio.Channel]
+
+every_channel = pytest.mark.parametrize("make", CHANNELS)
+
+
+@every_channel
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"wait_for_ready": True, "dial_backoff": None}, "give a dial_backoff"),
+        ({"backup_request_ms": 5, "backup_request_policy": BackupRequestPolicy(1)}, "not both"),
+        ({"timeout": -1}, "timeout"),
+        ({"connection_type": "many"}, "connection_type"),
+        ({"compress_type": 99}, "99"),
+    ],
+)
+def test_what_makes_no_sense(make: Any, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make(ADDRESS, **options)
+
+
+@every_channel
+def test_timeout_of_a_call_is_its_own_or_the_channels(make: Any) -> None:
+    channel: ChannelBase = make(ADDRESS, timeout=1.5)
+    assert channel.timeout_of_call(CHANNEL_TIMEOUT) == 1.5
+    assert channel.timeout_of_call(3) == 3
+    assert channel.timeout_of_call(None) is None
+    with pytest.raises(ValueError, match="timeout"):
+        channel.timeout_of_call(-1)
+    assert repr(CHANNEL_TIMEOUT) == "CHANNEL_TIMEOUT"
+
+
+@every_channel
+def test_requests_travel_as_the_channel_says(make: Any) -> None:
+    (method, *_) = methods_of(ECHO)
+    assert make(ADDRESS).method_as_sent(method) is method
+    packed = make(ADDRESS, compress_type=CompressType.GZIP).method_as_sent(method)
+    assert packed.encoding.compress_type == CompressType.GZIP
+    assert packed.full_name == method.full_name
+
+
+@every_channel
+def test_backup_policy_is_given_or_made_of_a_time(make: Any) -> None:
+    policy = BackupRequestPolicy(1)
+    assert make(ADDRESS).call_options.backup is None
+    assert make(ADDRESS, backup_request_policy=policy).call_options.backup is policy
+    assert make(ADDRESS, backup_request_ms=20).call_options.backup.after_s == 0.02
+
+
+def test_statistics_of_several_connections_are_one() -> None:
+    names = SocketStatistics.__slots__
+    part = ConnectionStatistics(1, 2, 3, SocketStatistics(**dict.fromkeys(names, 1)))
+    assert sum_of([]) is None
+    assert sum_of([part]) is part
+    found = sum_of([part, part])
+    assert found is not None
+    assert (found.in_flight, found.late_answers, found.unknown_answers) == (2, 4, 6)
+    assert found.socket.bytes_read == 2
+
+
+# --- of threads ---
+
+
+def test_channels_to_one_address_share_until_the_last_is_closed() -> None:
+    first, second = pybrpc.Channel(ADDRESS), pybrpc.Channel(ADDRESS)
+    other = pybrpc.Channel(ADDRESS, connection_group="other")
+    source = first.source()
+    assert source is first.source() is second.source()
+    found = first.endpoint_statistics()
+    assert found is not None
+    assert (found.created, found.is_down) == (0, False)
+    assert other.source() is not source
+    first.close()
+    assert source.is_used
+    second.close()
+    assert not source.is_used
+    assert first.is_closed
+    other.close()
+    assert len(default_runtime().connections) == 0
+
+
+def test_closed_channel_makes_no_calls() -> None:
+    with pybrpc.Channel(ADDRESS) as channel:
+        assert channel.statistics() is channel.endpoint_statistics() is None
+    for _ in range(2):
+        with pytest.raises(ChannelClosedError, match="was closed; make a new channel"):
+            channel.source()
+        channel.close()
+
+
+def test_channel_that_is_closed_while_it_takes_its_source_gives_it_back() -> None:
+    """By another thread, between the look and the end."""
+
+    class ClosedMeanwhile(pybrpc.Channel):
+        def _share(self, loop: Any) -> Any:
+            lease = super()._share(loop)
+            self.close()
+            return lease
+
+    channel = ClosedMeanwhile(ADDRESS)
+    with pytest.raises(ChannelClosedError):
+        channel.source()
+    assert channel.open_source is None
+    assert len(default_runtime().connections) == 0
+
+
+# --- of loops ---
+
+
+def test_each_loop_has_a_side_which_is_given_back_when_another_one_comes() -> None:
+    channel = pybrpc.aio.Channel(ADDRESS, dial_backoff=Backoff())
+    sources = []
+
+    async def take() -> None:
+        side = channel.side()
+        assert channel.side() is side
+        assert channel.statistics() is None
+        sources.append(side.source)
+
+    asyncio.run(take())
+    asyncio.run(take())
+    assert [source.is_used for source in sources] == [False, True]
+    asyncio.run(channel.close())
+    assert not sources[1].is_used
+
+
+def test_sides_that_share_with_threads_are_one() -> None:
+    async def take() -> None:
+        async with pybrpc.aio.Channel(ADDRESS, share_with_threads=True) as channel:
+            with pybrpc.Channel(ADDRESS) as of_threads:
+                assert channel.side().source is of_threads.source()
+
+    asyncio.run(take())
+
+
+def test_channel_of_a_loop_that_is_closed_makes_no_calls() -> None:
+    class ClosedMeanwhile(pybrpc.aio.Channel):
+        def _share(self, loop: Any) -> Any:
+            lease = super()._share(loop)
+            self._release()
+            return lease
+
+    async def take() -> None:
+        channel = ClosedMeanwhile(ADDRESS)
+        for _ in range(2):
+            with pytest.raises(ChannelClosedError, match="was closed"):
+                channel.side()
+        assert channel.open_side is None
+
+    asyncio.run(take())

@@ -1,0 +1,304 @@
+"""The credential of one connection, step by step, over a socket whose peer is the test."""
+
+from __future__ import annotations
+
+import contextlib
+import socket as _socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pybrpc.client.calls.attempt import Attempt
+from pybrpc.client.connections.authentication import Authentication, checked_authenticator
+from pybrpc.client.connections.rpc_connection import RpcConnection
+from pybrpc.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ConnectionFailedError,
+    ErrorCode,
+    Phase,
+    RpcCanceledError,
+    make_rpc_error,
+)
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.baidu_std import BaiduStd
+from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.protocol import ParseLimits
+from pybrpc.rpc.timeout_queue import TimeoutQueues
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.socket.message_cutter import MessageCutter
+from pybrpc.transport.socket.socket import Socket
+from tests.unit.client.played import PEER, PlayedCall, start
+
+LIMITS = ParseLimits()
+
+
+class ShyOfLongCredentials(BaiduStd):
+    """A protocol in which not every credential can be packed."""
+
+    def pack_request(self, request: RpcRequest) -> IOBuf:
+        if len(request.credential or b"") > 8:
+            raise BadRequestError("the credential is too long")
+        return super().pack_request(request)
+
+
+class Credentials:
+    """An Authenticator that gives one after the other."""
+
+    def __init__(self, *credentials: Any) -> None:
+        self.left = list(credentials)
+
+    def generate_credential(self) -> bytes:
+        return self.left.pop(0)  # type: ignore[no-any-return]
+
+    def verify_credential(self, credential: bytes, client: object) -> None:
+        raise NotImplementedError
+
+
+class Wire:
+    """One connection that has this source, and the peer's end of it.
+
+    Nothing is written before `step`: the write right is held, as while a connection connects.
+    """
+
+    endpoint = PEER
+    live = None
+
+    def __init__(self, ours: _socket.socket, theirs: _socket.socket, auth: Credentials) -> None:
+        self.auth = auth
+        self.dispatcher = StepDispatcher()
+        self.timeouts = TimeoutQueues(self.dispatcher)
+        protocol = ShyOfLongCredentials()
+        socket = Socket.of(ours, self.dispatcher, cutter=MessageCutter(LIMITS, protocol=protocol))
+        self.connection = RpcConnection(
+            socket, self.timeouts, protocol, authentication=Authentication(auth)
+        )
+        socket.set_user(self.connection)
+        self.dispatcher.post(lambda: socket._reader.start(socket))
+        socket._writer.hold()
+        self.dispatcher.post(socket.keep_write)
+        self._peer = theirs
+        self._buffer = IOBuf()
+
+    def get(self, call: object) -> RpcConnection:
+        self.connection.socket.raise_if_failed()
+        return self.connection
+
+    def call(self, **options: Any) -> PlayedCall:
+        return start(self, None, max_retry=0, **options)
+
+    def step(self) -> None:
+        self.dispatcher.run_until_idle()
+
+    def requests(self) -> list[RpcRequest]:
+        """What has been written since."""
+        self.step()
+        with contextlib.suppress(BlockingIOError):
+            self._buffer.append(self._peer.recv(1 << 20))
+        found: list[RpcRequest] = []
+        while isinstance(request := BaiduStd().parse(self._buffer, LIMITS), RpcRequest):
+            found.append(request)
+        return found
+
+    def answer(self, request: RpcRequest, code: int = 0) -> None:
+        response = RpcResponse(request.correlation_id, code, "no" if code else "")
+        self._peer.sendall(bytes(BaiduStd().pack_response(response)))
+        self.step()
+
+    def close(self) -> None:
+        self._peer.shutdown(_socket.SHUT_WR)
+        self.step()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[_socket.socket, _socket.socket]]:
+    ours, theirs = _socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    with theirs:
+        yield ours, theirs
+
+
+@contextlib.contextmanager
+def wire(pair: tuple[_socket.socket, _socket.socket], *credentials: Any) -> Iterator[Wire]:
+    made = Wire(*pair, Credentials(*credentials))
+    yield made
+    made.connection.close()
+    made.step()
+
+
+def carried(requests: list[RpcRequest]) -> list[bytes | None]:
+    return [request.credential for request in requests]
+
+
+def test_oldest_request_carries_it(pair: Any) -> None:
+    with wire(pair, b"secret") as it:
+        for _ in range(3):
+            it.call()
+        assert it.auth.left == [b"secret"], "nobody makes it before it is his turn"
+        assert carried(it.requests()) == [b"secret", None, None]
+        it.call()
+        assert carried(it.requests()) == [None]
+        assert "sent" in repr(it.connection._authentication)
+
+
+def test_backlog_counts_what_waits(pair: Any) -> None:
+    with wire(pair, b"secret") as it:
+        it.call()
+        backlog = it.connection.socket.backlog
+        assert backlog.size_bytes > 12
+        it.step()
+        assert (backlog.size_bytes, backlog.requests) == (0, 0)
+
+
+def test_canceled_ones_do_not_carry_it(pair: Any) -> None:
+    with wire(pair, b"secret") as it:
+        calls = [it.call() for _ in range(3)]
+        for call in calls[:2]:
+            assert call.abort(call.canceled_error())
+        assert carried(it.requests()) == [b"secret"]
+        assert [type(end) for call in calls[:2] for end in call.ends] == [RpcCanceledError] * 2
+
+
+def test_request_that_can_not_be_packed_with_it_fails_alone_and_leaves_it_to_the_next(
+    pair: Any,
+) -> None:
+    with wire(pair, b"far too long") as it:
+        calls = [it.call() for _ in range(2)]
+        assert it.requests() == []
+        for call in calls:
+            (error,) = call.ends
+            assert "the credential is too long" in error.text
+            assert (error.code, error.phase) == (ErrorCode.EINVAL, Phase.QUEUED)
+        assert it.connection.is_usable
+        assert it.connection.in_flight == 0
+        assert it.auth.left == []
+
+
+def test_credential_that_can_not_be_made_fails_all_and_is_not_asked_for_again(pair: Any) -> None:
+    with wire(pair, None, b"secret") as it:
+        calls = [it.call() for _ in range(3)]
+        assert it.requests() == []
+        for call in calls:
+            (error,) = call.ends
+            assert type(error) is AuthenticationError
+            assert error.text == "[E1004]Fail to generate a credential: None is not bytes"
+        assert it.auth.left == [b"secret"]
+        assert not it.connection.is_usable
+        assert "failed" in repr(it.connection._authentication)
+
+
+def test_refusal_is_for_those_behind_it_too(pair: Any) -> None:
+    with wire(pair, b"secret") as it:
+        calls = [it.call() for _ in range(3)]
+        first, *_ = it.requests()
+        it.answer(first, ErrorCode.ERPCAUTH)
+        assert [len(call.ends) for call in calls] == [1, 0, 0]
+        assert not it.connection.is_usable, "no new calls go over it"
+        assert "refused" in repr(it.connection._authentication)
+        it.close()
+        assert [type(end) for call in calls for end in call.ends] == [AuthenticationError] * 3
+
+
+def test_refusal_that_was_none_spares_those_behind_it(pair: Any) -> None:
+    """The handler of the first request has said ERPCAUTH of its own."""
+    with wire(pair, b"secret") as it:
+        calls = [it.call() for _ in range(3)]
+        first, second, _ = it.requests()
+        it.answer(first, ErrorCode.ERPCAUTH)
+        it.answer(second)
+        it.close()
+        kinds = [type(end) for call in calls for end in call.ends]
+        assert kinds == [AuthenticationError, RpcResponse, ConnectionFailedError]
+
+
+def test_refused_alone_the_connection_is_closed(pair: Any) -> None:
+    with wire(pair, b"secret") as it:
+        call = it.call()
+        it.answer(*it.requests(), ErrorCode.ERPCAUTH)
+        assert type(call.ends[0]) is AuthenticationError
+        assert it.connection.socket.is_failed
+
+
+@pytest.mark.parametrize("code", [0, ErrorCode.EINTERNAL])
+def test_any_other_answer_is_content_with_it(pair: Any, code: int) -> None:
+    with wire(pair, b"secret") as it:
+        calls = [it.call() for _ in range(2)]
+        first, _ = it.requests()
+        it.answer(first, code)
+        it.close()
+        assert type(calls[1].ends[0]) is ConnectionFailedError
+
+
+# --- without a connection ---
+
+
+class Unequal:
+    """Has == and so no hash."""
+
+    def generate_credential(self) -> bytes:
+        return b"mine"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def test_credential_that_is_not_bytes_is_none() -> None:
+    authentication = Authentication(Credentials("text"))
+    for _ in range(2):
+        with pytest.raises(AuthenticationError, match="Fail to generate a credential: 'text' is"):
+            authentication.credential()
+
+
+def test_only_the_answer_to_its_carrier_can_refuse_it() -> None:
+    authentication = Authentication(Credentials())
+    carrier, other = Attempt.__new__(Attempt), Attempt.__new__(Attempt)
+    authentication.note_sent(carrier)
+    refusal = make_rpc_error(ErrorCode.ERPCAUTH, "no", phase=Phase.SERVER)
+    assert not authentication.is_refused(other, refusal)
+    assert not authentication.is_refused(
+        carrier, make_rpc_error(ErrorCode.EINTERNAL, "no", phase=Phase.SERVER)
+    )
+    assert authentication.refusal is None
+    assert authentication.is_refused(carrier, refusal)
+    assert authentication.refusal is not refusal
+    assert str(authentication.refusal) == str(refusal)
+
+
+def test_it_says_how_it_stands() -> None:
+    states = []
+    authentication = Authentication(Credentials("text"))
+    states.append(repr(authentication))
+    carrier = Attempt.__new__(Attempt)
+    authentication.note_sent(carrier)
+    states.append(repr(authentication))
+    authentication.is_refused(carrier, make_rpc_error(ErrorCode.ERPCAUTH, "no"))
+    states.append(repr(authentication))
+    with pytest.raises(AuthenticationError):
+        authentication.credential()
+    states.append(repr(authentication))
+    assert [state.rpartition(", ")[2] for state in states] == [
+        "not sent>",
+        "sent>",
+        "refused>",
+        "failed>",
+    ]
+
+
+def test_authenticator_that_a_channel_can_use() -> None:
+    auth = Credentials()
+    assert checked_authenticator(auth) is auth
+    assert checked_authenticator(None) is None
+
+
+@pytest.mark.parametrize(
+    ("auth", "said"),
+    [
+        (object(), r"must have a method generate_credential\(\)"),
+        (Unequal(), "must define __hash__ too"),
+    ],
+)
+def test_authenticator_that_it_can_not(auth: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        checked_authenticator(auth)

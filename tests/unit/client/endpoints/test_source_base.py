@@ -1,0 +1,204 @@
+"""What all kinds of sources do at their edges: nobody drives, nobody uses, two do it at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pybrpc.base.backoff import Backoff
+from pybrpc.client.endpoints.pooled_connections import PooledConnections
+from pybrpc.client.endpoints.settings import SourceSettings
+from pybrpc.client.endpoints.short_connections import ShortConnections
+from pybrpc.errors import ErrorCode
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from tests.unit.client.played import make_call
+from tests.unit.client.played_source import Played, step
+
+__all__ = ["step"]
+
+SLOWLY = Backoff(first_s=100, factor=1, max_s=100, jitter=0)
+
+
+def make_pool(step: StepDispatcher, size: int = 1, backoff: Backoff | None = None) -> Played:
+    settings = SourceSettings("pooled", max_pool_size=size, dial_backoff=backoff)
+    return Played(PooledConnections, settings, step)
+
+
+def test_who_waits_is_told_when_nobody_drives_any_more(step: StepDispatcher) -> None:
+    pool = make_pool(step)
+    pool.start(max_retry=0)
+    waiting = pool.start(max_retry=0)
+    step.close()
+    pool.made[0].stand()
+    pool.made[0].answer()
+    (error,) = waiting.ends
+    assert error.code == ErrorCode.EFAILEDSOCKET
+    assert "Nobody drives the connections to 10.0.0.1:8000 any more" in error.text
+
+
+def test_who_begins_to_wait_after_the_last_user_has_gone_is_told(step: StepDispatcher) -> None:
+    pool = make_pool(step)
+    pool.source.release()
+    late = make_call(pool.source, None, max_retry=0)
+    pool.source.wait(late)
+    assert late.ends[0].code == ErrorCode.ECLOSE
+
+
+def test_who_begins_to_wait_while_it_goes_down_is_told_why(step: StepDispatcher) -> None:
+    """As between a look that found it up and the queue."""
+    pool = make_pool(step, backoff=SLOWLY)
+    pool.go_down()
+    late, patient = (
+        make_call(pool.source, None, max_retry=0, wait_for_ready=waits) for waits in (False, True)
+    )
+    pool.source.wait(late)
+    pool.source.wait(patient)
+    step.run_until_idle()
+    assert "(down for" in late.ends[0].text
+    assert patient.ends == []
+    assert pool.source.why_down is not None
+
+
+def test_backup_does_not_pass_those_who_wait(step: StepDispatcher) -> None:
+    pool = make_pool(step, size=2)
+    pool.start()
+    (used,) = pool.made
+    connection_for_backup = pool.source.connection_for_backup(used)
+    assert connection_for_backup is not None
+    assert connection_for_backup is not used
+    pool.start()
+    assert pool.source.connection_for_backup(used) is None
+
+
+def test_it_says_how_it_stands(step: StepDispatcher) -> None:
+    pool = make_pool(step, backoff=SLOWLY)
+    assert repr(pool.source) == "<PooledConnections to 10.0.0.1:8000, 0 connections>"
+    pool.start()
+    pool.start()
+    assert repr(pool.source) == (
+        "<PooledConnections to 10.0.0.1:8000, 1 connections, 1 calls wait>"
+    )
+    pool.turn(pool.made[0].refuse)
+    assert repr(pool.source).startswith(
+        "<PooledConnections to 10.0.0.1:8000, 0 connections, <EndpointHealth down"
+    )
+
+
+# --- pools ---
+
+
+def test_interrupted_caller_leaves_no_connection_behind(step: StepDispatcher) -> None:
+    """One was given to it and one to somebody who could not say so any more; others are kept."""
+    pool = make_pool(step, size=5)
+    busy, idle = pool.start(), pool.start()
+    for line in pool.made:
+        line.stand()
+    pool.turn(pool.made[1].answer)
+    interrupted = make_call(pool.source)
+    pool.source.make_for(pool.source, interrupted)
+    nobodys = pool.source.make_for(pool.source)
+    pool.source._used.pop(nobodys)  # type: ignore[attr-defined]
+    nobodys.socket.is_connected = True
+    pool.source.make_for(pool.source, make_call(pool.source))
+    pool.source.reclaim(interrupted)
+    assert [line.socket.error is None for line in pool.made] == [True, True, False, False, True]
+    assert not busy.ends
+    assert idle.ends
+
+
+def test_who_makes_one_too_many_closes_it_and_waits(step: StepDispatcher) -> None:
+    """Two threads that both found room for one more."""
+    pool = make_pool(step, size=1)
+    make = pool.maker.make
+
+    def make_while_another_does(timeouts: Any, owner: Any) -> Any:
+        line = make(timeouts, owner)
+        pool.source._connections[make(timeouts, owner)] = None
+        return line
+
+    pool.maker.make = make_while_another_does  # type: ignore[method-assign]
+    call = pool.start()
+    assert [line.socket.error is None for line in pool.made] == [False, True]
+    assert pool.counts()[3] == 1
+    assert not call.ends
+
+
+def test_dial_that_stands_when_the_pool_is_full_is_not_kept(step: StepDispatcher) -> None:
+    pool = make_pool(step, size=1)
+    first = pool.maker.make(pool.source.timeouts, pool.source)
+    dialled = pool.maker.make(pool.source.timeouts, pool.source)
+    pool.source._connections.update({first: None, dialled: None})
+    pool.turn(lambda: pool.source.adopt(dialled))
+    assert dialled.socket.error is not None
+    assert first.socket.error is None
+
+
+class BrokenMeanwhile(dict[Any, Any]):
+    """What is put in breaks, before anybody looks again."""
+
+    def __setitem__(self, connection: Any, value: None) -> None:
+        super().__setitem__(connection, value)
+        connection.is_logged_off = True
+
+
+def test_one_that_breaks_while_it_is_put_back_is_not_idle(step: StepDispatcher) -> None:
+    pool = make_pool(step)
+    pool.start()
+    pool.made[0].stand()
+    pool.source._idle = BrokenMeanwhile()  # type: ignore[attr-defined]
+    pool.turn(pool.made[0].answer)
+    assert pool.source._idle == {}  # type: ignore[attr-defined]
+
+
+class EmptiedMeanwhile(dict[Any, Any]):
+    """As another thread leaves it that takes the last one between a look and a step."""
+
+    def popitem(self) -> Any:
+        self.clear()
+        return super().popitem()
+
+
+def test_idle_one_that_another_thread_takes_first(step: StepDispatcher) -> None:
+    pool = make_pool(step, size=2)
+    pool.start()
+    pool.made[0].stand()
+    pool.turn(pool.made[0].answer)
+    pool.source._idle = EmptiedMeanwhile(pool.source._idle)  # type: ignore[attr-defined]
+    pool.start()
+    assert [line.in_flight for line in pool.made] == [0, 1]
+
+
+# --- short ones ---
+
+
+def test_short_ones_share_nothing_and_go_when_they_are_retired(step: StepDispatcher) -> None:
+    short = Played(ShortConnections, SourceSettings("short", dial_backoff=None), step)
+    call = short.start()
+    (line,) = short.made
+    line.stand()
+    short.source.retire(line)
+    assert line.socket.error is None
+    short.turn(line.answer)
+    assert call.error is None
+    assert line.socket.error is not None
+
+
+def test_dial_that_stands_is_closed_and_each_one_who_waits_gets_his_own(
+    step: StepDispatcher,
+) -> None:
+    settings = SourceSettings("short", dial_backoff=Backoff(first_s=1, max_s=1, jitter=0))
+    short = Played(ShortConnections, settings, step)
+    short.go_down()
+    waiting = [short.start(wait_for_ready=True) for _ in range(2)]
+    step.advance(1)
+    short.turn(short.made[1].stand)
+    assert short.made[1].socket.error is not None
+    assert [line.in_flight for line in short.made[2:]] == [1, 1]
+    assert not any(call.ends for call in waiting)
+
+
+def test_who_waits_for_a_short_one_all_the_same_gets_one(step: StepDispatcher) -> None:
+    short = Played(ShortConnections, SourceSettings("short", dial_backoff=None), step)
+    late = make_call(short.source)
+    short.source.wait(late)
+    step.run_until_idle()
+    assert [attempt.call for attempt in short.made[0].attempts] == [late]

@@ -1,0 +1,290 @@
+"""ServerCall: one request from its parsing to its answer, on a connection that is played."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Generator
+from typing import Any, cast
+
+import pytest
+
+from pybrpc.base.atomic import atomic_counter
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import BadResponseError, ErrorCode, OvercrowdedError
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.message import RpcResponse
+from pybrpc.protocols.protocol import ParseLimits
+from pybrpc.rpc.compress import CompressType
+from pybrpc.server.calls.response_batch import ResponseBatch
+from pybrpc.server.calls.server_call import ServerCall, held_bytes
+from pybrpc.server.calls.service_registry import ServiceRegistry
+from tests.unit.server.raw_peer import SERVICE, EchoResponse, request, text_of
+from tests.unit.server.serving import EchoService, Handler, echo
+
+PEER = Endpoint("10.0.0.1", 7)
+
+pytestmark = pytest.mark.python_only
+
+
+class PlayedConnection:
+    """With its socket, its unanswered, its backlog and its server in one."""
+
+    remote_side = local_side = PEER
+    peer = str(PEER)
+    identity = "[10.0.0.2:8000]"
+    state = "open"
+    auth_context = tls = None
+    protocol: Any = BAIDU_STD
+    max_body_size = 1000
+
+    def __init__(self) -> None:
+        self.socket = self.unanswered = self.backlog = self.run = self
+        self.errors = atomic_counter()
+        self.is_overcrowded = self.is_swamped = self.gone = False
+        self.corrected: list[int] = []
+        self.left: list[ServerCall] = []
+        self.ended: list[ServerCall] = []
+        self.written: list[bytes] = []
+
+    def is_gone(self) -> bool:
+        return self.gone
+
+    is_canceled = is_gone
+
+    def exceeds_hard_limit(self, size: int) -> bool:
+        return self.is_swamped
+
+    def correct(self, size: int) -> None:
+        self.corrected.append(size)
+
+    def leave(self, calls: list[ServerCall]) -> None:
+        self.left += calls
+
+    def end(self, calls: list[ServerCall]) -> None:
+        self.ended += calls
+
+    def start_write(self, data: IOBuf, **options: Any) -> None:
+        self.written.append(bytes(data))
+
+    def answer(self) -> RpcResponse:
+        (data,) = self.written
+        answer = BAIDU_STD.parse(IOBuf(data), ParseLimits())
+        assert isinstance(answer, RpcResponse)
+        return answer
+
+
+def call_of(handler: Handler, connection: PlayedConnection, **fields: Any) -> ServerCall:
+    registry = ServiceRegistry()
+    registry.add(SERVICE, EchoService(handler))
+    entry = registry.entry_named(f"{SERVICE.full_name}.Echo")
+    return ServerCall(cast(Any, connection), request(7, **fields), entry, 100.0)
+
+
+def run(handler: Handler, connection: PlayedConnection, **fields: Any) -> RpcResponse:
+    """In the way of a worker; the answer."""
+    response_batch = ResponseBatch()
+    call = call_of(handler, connection, **fields)
+    call.run(response_batch)
+    response_batch.flush()
+    assert connection.left == connection.ended == [call]
+    return connection.answer()
+
+
+def failure(answer: RpcResponse) -> tuple[int, str]:
+    return answer.error_code, answer.error_text
+
+
+def test_request_is_answered() -> None:
+    answer = run(echo, PlayedConnection())
+    assert (answer.correlation_id, text_of(answer)) == (7, "hello")
+
+
+def test_nobody_is_answered_who_is_gone() -> None:
+    connection, ran = PlayedConnection(), []
+    connection.gone = True
+    call = call_of(lambda request, controller: ran.append(request), connection)
+    call.run(ResponseBatch())
+    assert (ran, connection.written) == ([], [])
+    assert connection.left == connection.ended == [call]
+
+
+def test_compressed_request_counts_as_what_it_became() -> None:
+    connection = PlayedConnection()
+    message = "hello" * 100
+    body = gzip.compress(EchoResponse(message=message).SerializeToString())
+    before = held_bytes(request(7, body=body))
+    answer = run(echo, connection, body=body, compress_type=CompressType.GZIP)
+    assert text_of(answer) == message
+    (grown,) = connection.corrected
+    assert grown > len(message) > before - 2048
+    assert connection.ended[0].size_bytes == before + grown
+
+
+def test_nothing_more_is_decompressed_for_who_has_too_much_unanswered() -> None:
+    connection = PlayedConnection()
+    connection.is_swamped = True
+    body = gzip.compress(b"")
+    code, text = failure(run(echo, connection, body=body, compress_type=CompressType.GZIP))
+    assert code == ErrorCode.EOVERCROWDED
+    assert "has too many requests to decompress one more" in text
+
+
+def test_who_does_not_read_its_answers_gets_no_more() -> None:
+    connection = PlayedConnection()
+    connection.is_overcrowded = True
+    code, text = failure(run(echo, connection))
+    assert (code, connection.errors.get()) == (ErrorCode.EOVERCROWDED, 1)
+    assert f"Connection to {PEER} is overcrowded" in text
+
+
+def test_answer_is_dropped_if_its_connection_was_swamped_meanwhile() -> None:
+    connection = PlayedConnection()
+
+    def handle(request: Any, controller: Any) -> Any:
+        connection.is_overcrowded = connection.is_swamped = True
+        return EchoResponse(message=request.message)
+
+    code, text = failure(run(handle, connection))
+    assert code == ErrorCode.EOVERCROWDED
+    assert "An answer of" in text
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "text"),
+    [
+        (ValueError("odd"), ErrorCode.EINTERNAL, "ValueError: odd"),
+        (SystemExit(), ErrorCode.EINTERNAL, "SystemExit"),
+        (OvercrowdedError("no room"), ErrorCode.EOVERCROWDED, "no room"),
+    ],
+)
+def test_what_a_handler_raises_is_the_answer(
+    raised: BaseException, code: int, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handle(request: Any, controller: Any) -> Any:
+        raise raised
+
+    found = failure(run(handle, PlayedConnection()))
+    assert (found[0], found[1].endswith(text)) == (code, True)
+    assert ("the handler of" in caplog.text) == (code == ErrorCode.EINTERNAL)
+
+
+def test_error_that_can_not_say_what_it_is_has_its_name() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    def handle(request: Any, controller: Any) -> Any:
+        raise Mute
+
+    assert failure(run(handle, PlayedConnection()))[1].endswith("Mute")
+
+
+class ShyProtocol:
+    """A protocol that fails at its first answer."""
+
+    def __init__(self, error: Exception) -> None:
+        self.errors = [error]
+
+    def pack_response(self, response: RpcResponse) -> IOBuf:
+        if self.errors:
+            raise self.errors.pop()
+        return BAIDU_STD.pack_response(response)
+
+    def pack_plain_response(self, correlation_id: int, body: bytes) -> IOBuf:
+        return self.pack_response(RpcResponse(correlation_id, body=body))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "is_logged"),
+    [
+        (BadResponseError("can't be packed"), ErrorCode.ERESPONSE, False),
+        (ZeroDivisionError("a defect"), ErrorCode.EINTERNAL, True),
+    ],
+)
+def test_answer_that_can_not_be_packed_becomes_one_that_says_so(
+    error: Exception, code: int, is_logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = PlayedConnection()
+    connection.protocol = ShyProtocol(error)
+    found = failure(run(echo, connection))
+    assert found[0] == code
+    assert found[1].endswith(str(error.args[0]).rpartition(": ")[2])
+    assert bool(caplog.records) == is_logged
+
+
+def test_failure_that_can_not_be_packed_goes_without_what_does_not_fit() -> None:
+    def handle(request: Any, controller: Any) -> Any:
+        controller.response_user_fields["key"] = "value"
+        controller.set_failed(1003, "no")
+
+    connection = PlayedConnection()
+    connection.protocol = ShyProtocol(BadResponseError("user fields don't fit"))
+    answer = run(handle, connection)
+    assert answer.error_code == ErrorCode.ERESPONSE
+    assert "user fields don't fit" in answer.error_text
+    assert not answer.user_fields
+
+
+def test_coroutine_of_a_plain_handler_is_closed_and_refused(recwarn: Any) -> None:
+    async def forgotten() -> None:
+        """Never awaited."""
+
+    answer = run(lambda request, controller: forgotten(), PlayedConnection())
+    assert answer.error_code
+    assert len(recwarn) == 0
+
+
+class Later(Awaitable[Any]):
+    """What can be awaited and is no coroutine."""
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        yield from asyncio.sleep(0).__await__()
+        return "later"
+
+
+async def async_echo(request: Any, controller: Any) -> Any:
+    return request.message
+
+
+@pytest.mark.parametrize(
+    ("handler", "value"), [(async_echo, "hello"), (lambda request, controller: Later(), "later")]
+)
+def test_whatever_an_async_handler_gives_is_awaited(handler: Handler, value: str) -> None:
+    async def main() -> Any:
+        call = call_of(handler, PlayedConnection())
+        return await call.call_handler(call.make_controller())
+
+    assert asyncio.run(main()) == value
+
+
+def test_handler_learns_of_its_call_and_its_peer() -> None:
+    call = call_of(echo, PlayedConnection(), log_id=3, timeout_ms=500, request_id="an id")
+    controller = call.make_controller()
+    assert (controller.log_id, controller.timeout_ms, controller.request_id) == (3, 500, "an id")
+    assert (controller.remote_side, controller.local_side) == (PEER, PEER)
+    assert controller.method_name == f"{SERVICE.full_name}.Echo"
+    assert not controller.is_canceled
+
+
+def test_slow_one_is_noted_and_says_how_long_it_takes() -> None:
+    call = call_of(echo, PlayedConnection())
+    assert repr(call).startswith(f"<ServerCall {SERVICE.full_name}.Echo for ")
+    found = call.unfinished()
+    assert (found.method, found.peer, found.connection) == (
+        f"{SERVICE.full_name}.Echo",
+        str(PEER),
+        "open",
+    )
+    before = call.entry.inline_after_calls
+    call.note_slow()
+    assert call.entry.inline_after_calls != before
+
+
+def test_what_a_request_holds_is_all_that_came_with_it() -> None:
+    bare = held_bytes(request(7, body=b""))
+    assert held_bytes(request(7, body=bytes(100))) == bare + 100
+    assert held_bytes(request(7, body=b"", attachment=IOBuf(bytes(50)))) == bare + 50
+    assert held_bytes(request(7, body=b"", request_id="four")) == bare + 4
+    assert held_bytes(request(7, body=b"", user_fields={"k": "value"})) > bare + 6

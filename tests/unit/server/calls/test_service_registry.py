@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import ServiceDescriptor
+
+from pybrpc.errors import NoMethodError, NoServiceError, ServerStateError
+from pybrpc.server.calls.service_registry import (
+    MIN_FAST_CALLS,
+    MOST_PROOFS,
+    SLOW_S,
+    MethodEntry,
+    ServiceRegistry,
+)
+from tests.unit.server.raw_peer import SERVICE
+
+
+class EchoService:
+    def Echo(self, request: Any, controller: Any) -> str:
+        return "echo"
+
+    async def Stream(self, request: Any, controller: Any) -> str:
+        return "stream"
+
+
+class AsyncCallable:
+    async def __call__(self, request: Any, controller: Any) -> None: ...
+
+
+class Attributes:
+    def __init__(self, **handlers: object) -> None:
+        self.__dict__.update(handlers)
+
+
+def make_service(package: str, name: str, methods: list[str]) -> ServiceDescriptor:
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package)
+    file.message_type.add(name="Empty")
+    service = file.service.add(name=name)
+    for method in methods:
+        empty = f".{package}.Empty"
+        service.method.add(name=method, input_type=empty, output_type=empty)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return pool.FindServiceByName(f"{package}.{name}")
+
+
+def filled() -> ServiceRegistry:
+    registry = ServiceRegistry()
+    registry.add(SERVICE, EchoService())
+    return registry
+
+
+def entry_of(registry: ServiceRegistry, service: str, method: str) -> MethodEntry:
+    entry = registry.get(service, method)
+    assert entry is not None
+    return entry
+
+
+@pytest.mark.parametrize("name", ["conformance.EchoService", "EchoService"])
+def test_service_is_found_by_full_and_by_short_name(name: str) -> None:
+    entry = entry_of(filled(), name, "Echo")
+    assert entry.full_name == "conformance.EchoService.Echo"
+    assert entry.handler(None, None) == "echo"
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "error", "text"),
+    [
+        ("Nobody", "Echo", NoServiceError, "Fail to find service=Nobody"),
+        ("", "Echo", NoServiceError, "Fail to find service="),
+        ("a.Nobody", "Echo", NoMethodError, "Fail to find method=a.Nobody/Echo"),
+        ("EchoService", "Sing", NoMethodError, "Fail to find method=EchoService/Sing"),
+    ],
+)
+def test_unknown_names_say_what_cpp_says(
+    service: str, method: str, error: type[Exception], text: str
+) -> None:
+    registry = filled()
+    assert registry.get(service, method) is None
+    refusal = registry.not_found_error(service, method)
+    assert (type(refusal), refusal.text) == (error, text)
+
+
+def test_missing_methods_are_named() -> None:
+    with pytest.raises(TypeError, match=r"Attributes can't serve .*no method Stream; each is"):
+        ServiceRegistry().add(SERVICE, Attributes(Echo=print, Stream="no function"))
+
+
+def test_refused_service_leaves_nothing_behind() -> None:
+    registry = ServiceRegistry()
+    with pytest.raises(TypeError):
+        registry.add(SERVICE, object())
+    assert registry.service_names == []
+    assert registry.entries() == []
+
+
+def test_something_else_than_a_descriptor_is_refused() -> None:
+    with pytest.raises(TypeError, match="descriptor of a service"):
+        ServiceRegistry().add("EchoService", EchoService())  # type: ignore[arg-type]
+
+
+def test_same_service_twice_is_refused() -> None:
+    with pytest.raises(ServerStateError, match=r"conformance\.EchoService was added already"):
+        filled().add(SERVICE, EchoService())
+
+
+def test_same_short_name_in_another_namespace_is_refused() -> None:
+    other = make_service("other", "EchoService", ["Echo"])
+    with pytest.raises(ServerStateError, match=r"same short name as conformance\.EchoService"):
+        filled().add(other, EchoService())
+
+
+def test_service_without_methods_is_refused() -> None:
+    with pytest.raises(ServerStateError, match="has no methods"):
+        ServiceRegistry().add(make_service("bare", "Bare", []), object())
+
+
+def test_async_handlers_are_told_from_plain_ones() -> None:
+    registry = filled()
+    assert not entry_of(registry, "EchoService", "Echo").is_async
+    assert entry_of(registry, "EchoService", "Stream").is_async
+    assert registry.has_async_methods
+
+
+def test_object_with_an_async_call_is_an_async_handler() -> None:
+    registry = ServiceRegistry()
+    registry.add(SERVICE, Attributes(Echo=AsyncCallable(), Stream=print))
+    assert entry_of(registry, "EchoService", "Echo").is_async
+    assert not entry_of(registry, "EchoService", "Stream").is_async
+
+
+@pytest.mark.parametrize(("slow_calls", "is_slow"), [(1, False), (2, False), (3, True)])
+def test_handler_is_slow_after_three_slow_calls(slow_calls: int, is_slow: bool) -> None:
+    entry = entry_of(filled(), "EchoService", "Echo")
+    for _ in range(slow_calls):
+        entry.note_duration(100.0)
+    assert (entry.mean_s > SLOW_S) == is_slow
+
+
+def test_handler_that_was_slow_becomes_fast_again() -> None:
+    entry = entry_of(filled(), "EchoService", "Echo")
+    for _ in range(1000):
+        entry.note_duration(100.0)
+    for _ in range(20):
+        entry.note_duration(0.0)
+    assert entry.mean_s < SLOW_S
+
+
+def fast_calls_until_quick(entry: MethodEntry) -> int:
+    calls = 0
+    while not entry.is_quick():
+        entry.note_duration(0.0)
+        calls += 1
+    return calls
+
+
+def test_one_slow_call_makes_a_handler_unfit_for_the_thread_that_reads() -> None:
+    entry = entry_of(filled(), "EchoService", "Echo")
+    assert entry.is_quick()
+    entry.note_duration(2 * SLOW_S)
+    assert fast_calls_until_quick(entry) == MIN_FAST_CALLS
+
+
+def test_slow_calls_that_come_again_and_again_need_more_proof_each_time() -> None:
+    entry = entry_of(filled(), "EchoService", "Echo")
+    needed = []
+    for _ in range(8):
+        entry.note_duration(2 * SLOW_S)
+        needed.append(fast_calls_until_quick(entry))
+    assert needed == [8, 16, 32, 64, 128, 256, 256, 256]
+    assert needed[-1] == MOST_PROOFS
+
+
+def test_what_was_slow_and_is_fast_for_long_is_forgiven() -> None:
+    entry = entry_of(filled(), "EchoService", "Echo")
+    for _ in range(8):
+        entry.note_slow()
+    assert fast_calls_until_quick(entry) == MOST_PROOFS
+    for _ in range(10 * MOST_PROOFS):
+        entry.note_duration(0.0)
+    entry.note_slow()
+    assert fast_calls_until_quick(entry) == MIN_FAST_CALLS
+
+
+def test_removed_service_is_not_found_any_more() -> None:
+    registry = filled()
+    registry.remove(SERVICE)
+    assert registry.get(SERVICE.full_name, "Echo") is None
+    assert registry.get(SERVICE.name, "Echo") is None
+    assert registry.service_names == []
+    with pytest.raises(ServerStateError, match="was not added"):
+        registry.remove(SERVICE)
+    registry.add(SERVICE, EchoService())
+
+
+def test_entry_is_found_by_the_full_name_of_its_method() -> None:
+    registry = filled()
+    entry = registry.entry_named("conformance.EchoService.Echo")
+    assert entry is registry.entry_named("EchoService.Echo")
+    with pytest.raises(ServerStateError, match=r"there are: conformance\.EchoService\.Echo"):
+        registry.entry_named("EchoService.Sing")

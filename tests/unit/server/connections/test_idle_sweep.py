@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from pybrpc.iobuf import IOBuf
+from pybrpc.server.connections import sweeps
+from pybrpc.server.connections.sweeps import IdleSweep
+from pybrpc.testing.step_dispatcher import StepDispatcher
+
+TIMEOUT_S = 10.0
+GRAIN_S = 1.0
+
+
+class FakeConnection:
+    def __init__(self, active_at: float) -> None:
+        self.active_at = active_at
+        self.is_busy = False
+        self.is_closing = False
+
+    def close_gently(self, final_data: IOBuf, linger_s: float) -> None:
+        assert not self.is_closing
+        self.is_closing = True
+
+
+@pytest.fixture
+def step(monkeypatch: pytest.MonkeyPatch) -> StepDispatcher:
+    step = StepDispatcher()
+    monkeypatch.setattr(sweeps, "time", step.clock)
+    return step
+
+
+@pytest.fixture
+def connect(step: StepDispatcher) -> Iterator[Callable[[], FakeConnection]]:
+    """Makes connections that are watched."""
+    connections: list[Any] = []
+    watch = IdleSweep(connections, step, TIMEOUT_S)
+    watch.start()
+
+    def connect() -> FakeConnection:
+        connections.append(FakeConnection(step.clock.monotonic()))
+        return cast(FakeConnection, connections[-1])
+
+    yield connect
+    watch.end()
+    step.advance(TIMEOUT_S)
+    assert not step._timers, "the timer outlives the watch"
+
+
+def test_idle_connection_is_closed_after_the_time(
+    step: StepDispatcher, connect: Callable[[], FakeConnection]
+) -> None:
+    connection = connect()
+    step.advance(TIMEOUT_S - 0.1)
+    assert not connection.is_closing
+    step.advance(0.1)
+    assert not connection.is_closing, "a request may wait to be read"
+    step.advance(GRAIN_S)
+    assert connection.is_closing
+
+
+def test_request_between_two_looks_keeps_a_connection(
+    step: StepDispatcher, connect: Callable[[], FakeConnection]
+) -> None:
+    connection = connect()
+    for _ in range(100):
+        step.advance(TIMEOUT_S)
+        connection.active_at = step.clock.monotonic()
+        step.advance(GRAIN_S)
+        assert not connection.is_closing
+
+
+def test_each_has_its_own_time_and_is_late_by_a_fifth_of_it_at_most(
+    step: StepDispatcher, connect: Callable[[], FakeConnection]
+) -> None:
+    connections = []
+    for _ in range(100):
+        connections.append(connect())
+        step.advance(0.25)
+        for connection in connections:
+            idle_s = step.clock.monotonic() - connection.active_at
+            if idle_s < TIMEOUT_S:
+                assert not connection.is_closing
+            elif idle_s >= TIMEOUT_S + 2 * GRAIN_S:
+                assert connection.is_closing
+        assert len(step._timers) == 1
+
+
+def test_busy_connection_is_kept_and_its_time_begins_when_it_is_done(
+    step: StepDispatcher, connect: Callable[[], FakeConnection]
+) -> None:
+    connection = connect()
+    connection.is_busy = True
+    for _ in range(100):
+        step.advance(TIMEOUT_S)
+    connection.is_busy = False
+    connection.active_at = step.clock.monotonic()
+    step.advance(TIMEOUT_S - 0.1)
+    assert not connection.is_closing
+    step.advance(0.1)
+    step.advance(GRAIN_S)
+    assert connection.is_closing
+
+
+def test_connection_that_closes_already_is_left_alone(
+    step: StepDispatcher, connect: Callable[[], FakeConnection]
+) -> None:
+    connection = connect()
+    for _ in range(10):
+        step.advance(TIMEOUT_S)
+    assert connection.is_closing

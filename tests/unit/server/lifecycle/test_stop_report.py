@@ -1,0 +1,78 @@
+"""What a server that stops says it waits for, and when."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from pybrpc.server.lifecycle import server_stop
+from pybrpc.server.lifecycle.server_stop import StopReport
+from pybrpc.server.values import UnfinishedCall, UnfinishedConnection
+from pybrpc.testing.step_dispatcher import StepDispatcher
+
+CALL = UnfinishedCall("a.Service.Method", "10.0.0.1:7", 3.0, "open")
+CONNECTION = UnfinishedConnection("10.0.0.1:7", "open", 1, 0)
+
+
+class Stage:
+    """A report of a server with one request that runs, and what it logs."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture) -> None:
+        self.dispatcher = StepDispatcher()
+        patch.setattr(server_stop, "time", self.dispatcher.clock)
+        self.report = StopReport(
+            SimpleNamespace(  # type: ignore[arg-type]
+                dispatcher=self.dispatcher,
+                unfinished=lambda: [CALL],
+                unfinished_connections=lambda: [CONNECTION],
+                acceptor=SimpleNamespace(endpoint="127.0.0.1:8000"),
+            )
+        )
+        self._log = log
+
+    def after(self, seconds: float) -> list[str]:
+        self._log.clear()
+        self.dispatcher.advance(seconds)
+        return self.said
+
+    @property
+    def said(self) -> list[str]:
+        return [record.getMessage() for record in self._log.records]
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Stage:
+    return Stage(monkeypatch, caplog)
+
+
+def test_says_what_it_waits_for_after_a_second_and_then_ever_more_rarely(stage: Stage) -> None:
+    stage.report.start()
+    assert stage.after(0.9) == []
+    (line,) = stage.after(0.1)
+    assert line == (
+        "the server on 127.0.0.1:8000, stopping for 1.0 s, still waits for "
+        f"1 requests ({CALL}); 1 connections ({CONNECTION})"
+    )
+    assert stage.after(0.9) == []
+    assert "stopping for 2.0 s" in stage.after(0.1)[0]
+    assert stage.after(1.9) == []
+    assert "stopping for 4.0 s" in stage.after(0.1)[0]
+
+
+def test_says_nothing_more_after_its_end(stage: Stage) -> None:
+    stage.report.start()
+    stage.report.end()
+    assert stage.after(10) == []
+
+
+def test_one_that_never_began_can_end(stage: Stage) -> None:
+    stage.report.end()
+    assert stage.said == []
+
+
+def test_says_what_it_gives_up(stage: Stage) -> None:
+    stage.report.give_up()
+    assert stage.said[0].startswith(
+        "the server on 127.0.0.1:8000, stopping for 0.0 s, gives up 1 requests"
+    )

@@ -1,0 +1,37 @@
+"""Signals that call a function while a block runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+from pybrpc.server.lifecycle.signals import handling
+
+
+def test_each_signal_calls_its_function_and_is_given_back() -> None:
+    called: list[str] = []
+    before = signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGUSR1)
+    functions = {
+        signal.SIGHUP: lambda: called.append("hup"),
+        signal.SIGUSR1: lambda: called.append("usr1"),
+    }
+    with handling(functions):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert called == ["usr1", "hup"]
+    assert (signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGUSR1)) == before
+
+
+def test_in_another_thread_nothing_happens() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    found: list[object] = []
+
+    def look() -> None:
+        with handling({signal.SIGHUP: lambda: None}):
+            found.append(signal.getsignal(signal.SIGHUP))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [before]

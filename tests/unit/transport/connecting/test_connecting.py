@@ -1,0 +1,105 @@
+"""Connecting when its dispatcher ends meanwhile, or the process forks."""
+
+from __future__ import annotations
+
+import socket as plain
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import ErrorCode, Phase
+from pybrpc.iobuf import IOBuf
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.connecting import connecting as connecting_module
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.socket.socket import Socket
+from tests.peers.frame_layer import FrameLayer
+from tests.unit.transport.tools import Outcomes, User
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with plain.create_server(("127.0.0.1", 0)) as listener:
+        yield Endpoint.from_sockaddr(listener.getsockname())
+
+
+def run_until(step: StepDispatcher, told: Outcomes) -> None:
+    while not told.untaken:
+        step.run_until_idle()
+
+
+def test_nobody_connects_when_the_dispatcher_is_closed(
+    step: StepDispatcher, endpoint: Endpoint
+) -> None:
+    user, told = User(), Outcomes()
+    near = Socket.to(endpoint, step, user=user)
+    step.close()
+    near.start_write(IOBuf(b"x"), on_outcome=told)
+    error = told.take_error()
+    assert (error.code, error.peer) == (ErrorCode.EFAILEDSOCKET, str(endpoint))
+    assert user.take_error().phase == Phase.CONNECT
+    assert near.fd == -1
+
+
+def test_nobody_shakes_hands_when_the_dispatcher_is_closed_before(
+    step: StepDispatcher, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(handshake: Any) -> None:
+        raise DispatcherClosedError("closed")
+
+    monkeypatch.setattr(connecting_module.Handshake, "start", start)
+    user, told = User(), Outcomes()
+    near = Socket.to(endpoint, step, user=user, layer=FrameLayer())
+    near.start_write(IOBuf(b"x"), on_outcome=told)
+    run_until(step, told)
+    error = told.take_error()
+    assert (error.code, error.text) == (ErrorCode.EFAILEDSOCKET, "closed")
+    step.run_until_idle()
+    assert (near.fd, user.errors.qsize(), step.is_watching) == (-1, 1, False)
+
+
+def test_failed_while_the_connector_starts_it_is_stopped(
+    step: StepDispatcher, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another thread, whose turn to stop it has come before there was anything to stop."""
+    start = connecting_module.Connector.start
+
+    def fail_and_start(connector: Any) -> None:
+        near.close()
+        step.run_until_idle()
+        start(connector)
+
+    monkeypatch.setattr(connecting_module.Connector, "start", fail_and_start)
+    told = Outcomes()
+    near = Socket.to(endpoint, step)
+    near.start_write(IOBuf(b"x"), on_outcome=told)
+    step.run_until_idle()
+    assert told.take_error().code == ErrorCode.ECLOSE
+    assert not step.is_watching
+
+
+def test_its_state_is_told_in_words(step: StepDispatcher, endpoint: Endpoint) -> None:
+    near = Socket.to(endpoint, step, layer=FrameLayer())
+    states = [near._connecting.state]
+    near.start_write(IOBuf(b"x"))
+    while near._connecting.state != "not connected" or len(states) == 1:
+        states.append(near._connecting.state)
+        step.step()
+    assert list(dict.fromkeys(states)) == ["not connected", "connecting", "shaking hands"]
+    near.close()
+    step.run_until_idle()
+
+
+def test_handshake_under_way_is_the_parents_after_a_fork(
+    step: StepDispatcher, endpoint: Endpoint
+) -> None:
+    layer, told = FrameLayer(), Outcomes()
+    near = Socket.to(endpoint, step, layer=layer)
+    near.start_write(IOBuf(b"x"), on_outcome=told)
+    while near._connecting.state != "shaking hands":
+        step.step()
+    near.abandon()
+    step.run_until_idle()
+    assert (told.untaken, layer.said) == (0, [])

@@ -1,0 +1,458 @@
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket as plain
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import RpcError
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.connecting import connector as connector_module
+from pybrpc.transport.connecting.connect_race import ATTEMPT_DELAY_S, BUSY_PAUSE_S
+from pybrpc.transport.connecting.connector import Connector
+from pybrpc.transport.connecting.resolver import Address, resolve_in_background
+from pybrpc.transport.socket_options import SocketOptions
+from tests.peers.scripted_server import deaf_port
+from tests.unit.transport.conftest import MakeStep
+from tests.unit.transport.tools import WAIT_S, unused_endpoint
+
+
+class Attempt:
+    """A Connector, and what it ended in."""
+
+    def __init__(self, endpoint: Endpoint, step: StepDispatcher, deadline: float = NEVER) -> None:
+        self.connected: list[plain.socket] = []
+        self.failed: list[RpcError] = []
+        self.over = threading.Event()
+        self.step = step
+        self.connector = Connector(
+            endpoint,
+            SocketOptions(),
+            step,
+            deadline,
+            lambda sock: (self.connected.append(sock), self.over.set()),
+            lambda error: (self.failed.append(error), self.over.set()),
+        )
+        self.connector.start()
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            self.step.run_until_idle()
+        self.close()
+
+    def close(self) -> None:
+        for sock in self.connected:
+            sock.close()
+
+    @property
+    def error(self) -> RpcError:
+        assert self.connected == []
+        (error,) = self.failed
+        return error
+
+    @property
+    def peers(self) -> list[object]:
+        """Where the connections go that were handed over; closes them."""
+        peers = [sock.getpeername() for sock in self.connected]
+        self.close()
+        return peers
+
+
+@pytest.fixture
+def listener() -> Iterator[plain.socket]:
+    with plain.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def resolves_to(monkeypatch: pytest.MonkeyPatch) -> list[Address]:
+    """The addresses that every name has."""
+    addresses: list[Address] = []
+
+    def resolve(endpoint: Endpoint, on_done: object) -> None:
+        on_done(list(addresses))  # type: ignore[operator]
+
+    monkeypatch.setattr(connector_module, "resolve_in_background", resolve)
+    return addresses
+
+
+@pytest.fixture
+def deaf() -> Iterator[Address]:
+    """An address on which nothing answers, neither yes nor no: its backlog is full."""
+    with deaf_port() as address:
+        yield address_of(Endpoint.parse(address))
+
+
+def address_of(endpoint: Endpoint) -> Address:
+    return plain.AF_INET, (endpoint.host, endpoint.port)
+
+
+def listening_on(listener: plain.socket) -> Address:
+    return plain.AF_INET, listener.getsockname()
+
+
+def descriptors() -> set[str]:
+    return set(os.listdir("/dev/fd"))
+
+
+UNREACHABLE: Address = plain.AF_INET, ("127.255.255.255", 80)
+"""A broadcast address: the kernel refuses at once, without a packet."""
+
+
+def test_connects_in_the_turns_of_the_dispatcher(
+    step: StepDispatcher, listener: plain.socket
+) -> None:
+    attempt = Attempt(Endpoint.from_sockaddr(listener.getsockname()), step)
+    assert step.steps == 0
+    attempt.run()
+    assert len(attempt.connected) == 1
+    assert attempt.failed == []
+
+
+def test_tries_the_next_address_of_a_name(
+    step: StepDispatcher, listener: plain.socket, resolves_to: list[Address]
+) -> None:
+    resolves_to += [address_of(unused_endpoint()), UNREACHABLE, listening_on(listener)]
+    attempt = Attempt(Endpoint("a-name", 80), step)
+    while not attempt.over.is_set():
+        step.run_until_idle()
+    assert attempt.peers == [listener.getsockname()]
+
+
+def test_after_the_last_address_all_errors_are_told(
+    step: StepDispatcher, resolves_to: list[Address]
+) -> None:
+    closed = unused_endpoint()
+    resolves_to += [(plain.AF_INET6, ("::1", closed.port, 0, 0)), UNREACHABLE, address_of(closed)]
+    attempt = Attempt(Endpoint("a-name", 80), step)
+    attempt.run()
+    assert (attempt.error.code, attempt.error.peer) == (errno.ECONNREFUSED, "a-name:80")
+    assert attempt.error.text.startswith("Fail to connect a-name:80 at [::1]:")
+    assert attempt.error.text.endswith(": Connection refused")
+    for address in (f"[::1]:{closed.port}", str(closed)):
+        assert f"{address} (Connection refused)" in attempt.error.text
+    assert "127.255.255.255:80 (" in attempt.error.text
+
+
+def test_the_one_address_of_a_name_is_told(
+    step: StepDispatcher, resolves_to: list[Address]
+) -> None:
+    closed = unused_endpoint()
+    resolves_to += [address_of(closed)]
+    attempt = Attempt(Endpoint("a-name", 80), step)
+    attempt.run()
+    assert attempt.error.text == f"Fail to connect a-name:80 at {closed}: Connection refused"
+
+
+def test_an_ip_address_is_told_once(step: StepDispatcher) -> None:
+    closed = unused_endpoint()
+    attempt = Attempt(closed, step)
+    attempt.run()
+    assert attempt.error.text == f"Fail to connect {closed}: Connection refused"
+
+
+def test_a_silent_address_costs_a_quarter_of_a_second(
+    step: StepDispatcher, listener: plain.socket, resolves_to: list[Address], deaf: Address
+) -> None:
+    before = descriptors()
+    resolves_to += [deaf, listening_on(listener)]
+    attempt = Attempt(Endpoint("a-name", 80), step)
+    step.run_until_idle()
+    step.advance(ATTEMPT_DELAY_S - 0.01)
+    assert not attempt.over.is_set()
+    step.advance(0.02)
+    while not attempt.over.is_set():
+        step.run_until_idle()
+    assert len(descriptors() - before) == 1, "the loser is closed at once"
+    assert attempt.peers == [listener.getsockname()]
+
+
+def test_earlier_attempt_wins_when_it_is_first(
+    step: StepDispatcher, resolves_to: list[Address], deaf: Address
+) -> None:
+    """The slow first address is answered after the second one was tried, which stays silent."""
+    with plain.socket() as slow, deaf_port() as other:
+        slow.bind(("127.0.0.1", 0))
+        slow.listen(0)
+        with contextlib.ExitStack() as fillers:
+            for _ in range(2):
+                filler = fillers.enter_context(plain.socket())
+                filler.setblocking(False)
+                filler.connect_ex(slow.getsockname())
+            resolves_to += [listening_on(slow), address_of(Endpoint.parse(other)), deaf]
+            attempt = Attempt(Endpoint("a-name", 80), step)
+            step.run_until_idle()
+            step.advance(ATTEMPT_DELAY_S)
+            assert not attempt.over.is_set()
+            for _ in range(2):
+                slow.accept()[0].close()
+            while not attempt.over.is_set():  # until the kernel repeats its SYN
+                step.run_until_idle()
+            assert attempt.peers == [slow.getsockname()]
+            assert attempt.failed == []
+
+
+def test_all_addresses_share_one_deadline(
+    step: StepDispatcher, resolves_to: list[Address], deaf: Address
+) -> None:
+    before = descriptors()
+    refusing = address_of(unused_endpoint())
+    resolves_to += [deaf, refusing, (plain.AF_INET, ("127.0.0.2", deaf[1][1]))]
+    attempt = Attempt(Endpoint("a-name", 80), step, step.clock.monotonic() + 0.3)
+    step.run_until_idle()
+    step.advance(0.29)
+    assert not attempt.over.is_set()
+    step.advance(0.02)
+    assert attempt.error.code == errno.ETIMEDOUT
+    assert attempt.error.text.startswith("Fail to connect a-name:80 within connect_timeout, at ")
+    assert f"127.0.0.1:{deaf[1][1]} (no answer)" in attempt.error.text
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_in_any_order_of_events_it_ends_once(
+    make_step: MakeStep,
+    listener: plain.socket,
+    resolves_to: list[Address],
+    deaf: Address,
+    seed: int,
+) -> None:
+    step = make_step(seed)
+    before = descriptors()
+    refusing = address_of(unused_endpoint())
+    resolves_to += [deaf, refusing, UNREACHABLE, listening_on(listener), listening_on(listener)]
+    resolves_to += [(plain.AF_INET, ("127.0.0.2", listener.getsockname()[1]))]
+    attempt = Attempt(Endpoint("a-name", 80), step, step.clock.monotonic() + 1000)
+    while not attempt.over.is_set():
+        step.advance(0.05)
+    step.advance(2000)
+    assert len(attempt.peers) == 1
+    assert attempt.failed == []
+    assert descriptors() == before
+
+
+def test_a_name_without_addresses_fails(step: StepDispatcher, resolves_to: list[Address]) -> None:
+    attempt = Attempt(Endpoint("a-name", 80), step)
+    attempt.run()
+    assert (attempt.error.code, attempt.error.phase) == (errno.EADDRNOTAVAIL, "connect")
+
+
+def test_the_deadline_covers_resolving(
+    step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[object] = []
+    monkeypatch.setattr(
+        connector_module, "resolve_in_background", lambda endpoint, done: answers.append(done)
+    )
+    attempt = Attempt(Endpoint("a-name", 80), step, step.clock.monotonic() + 1)
+    step.run_until_idle()
+    step.advance(0.5)
+    assert attempt.failed == []
+    step.advance(0.5)
+    (error,) = attempt.failed
+    assert (error.code, error.phase) == (errno.ETIMEDOUT, "resolve")
+    answers[0]([address_of(unused_endpoint())])  # type: ignore[operator]
+    step.run_until_idle()
+    assert (len(attempt.failed), attempt.connected) == (1, [])
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_cancel_ends_it_in_silence_at_any_step(
+    make_step: MakeStep, listener: plain.socket, steps: int
+) -> None:
+    step = make_step()
+    attempt = Attempt(Endpoint.from_sockaddr(listener.getsockname()), step, 5000.0)
+    for _ in range(steps):
+        step.step()
+    was_running = attempt.connector.cancel()
+    assert not attempt.connector.cancel()
+    step.advance(10_000)
+    assert was_running == (not attempt.connected)
+    assert attempt.failed == []
+    attempt.close()
+
+
+@pytest.mark.parametrize("waits_s", [0.0, ATTEMPT_DELAY_S, 2 * ATTEMPT_DELAY_S])
+@pytest.mark.parametrize("ends", ["cancel", "abandon"])
+def test_however_many_attempts_are_open_all_are_closed(
+    step: StepDispatcher, resolves_to: list[Address], ends: str, waits_s: float
+) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            deaf = stack.enter_context(deaf_port())
+            resolves_to.append(address_of(Endpoint.parse(deaf)))
+        before = descriptors()
+        attempt = Attempt(Endpoint("a-name", 80), step)
+        step.run_until_idle()
+        step.advance(min(waits_s, ATTEMPT_DELAY_S))
+        step.advance(max(0.0, waits_s - ATTEMPT_DELAY_S))
+        assert len(descriptors() - before) == 1 + waits_s / ATTEMPT_DELAY_S
+        if ends == "cancel":
+            assert attempt.connector.cancel()
+            assert not step.is_watching
+        else:
+            attempt.connector.abandon()
+            forget_all(step)
+        assert descriptors() == before
+        step.advance(10_000)
+    assert (attempt.connected, attempt.failed) == ([], [])
+
+
+def forget_all(step: StepDispatcher) -> None:
+    """What a fork does: the child's dispatcher watches nothing of the parent's."""
+    step._writers.clear()
+
+
+def test_woken_for_the_former_owner_of_a_number_it_goes_on_waiting(
+    step: StepDispatcher, deaf: Address
+) -> None:
+    """In one turn a descriptor may be closed, and its number given to an attempt."""
+    attempt = Attempt(Endpoint(*deaf[1]), step)
+    step.run_until_idle()
+    ((_, on_writable),) = step._writers.items()
+    on_writable()
+    assert not attempt.over.is_set()
+    assert attempt.connector.cancel()
+    on_writable()
+    assert (attempt.connected, attempt.failed) == ([], [])
+
+
+def test_a_connection_to_itself_is_refused(
+    step: StepDispatcher, listener: plain.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel may pick the very port that is connected to: TCP then meets itself."""
+    monkeypatch.setattr(connector_module, "_connected_to_itself", lambda sock: True)
+    attempt = Attempt(Endpoint.from_sockaddr(listener.getsockname()), step)
+    attempt.run()
+    assert attempt.failed[0].code == errno.ECONNREFUSED
+
+
+def test_connected_to_itself_knows_such_a_socket(listener: plain.socket) -> None:
+    with plain.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        own.connect(own.getsockname())
+        assert connector_module._connected_to_itself(own)
+    with plain.create_connection(listener.getsockname()) as other:
+        assert not connector_module._connected_to_itself(other)
+    with plain.socket() as unconnected:
+        assert not connector_module._connected_to_itself(unconnected)
+
+
+def test_no_descriptor_left_is_told(step: StepDispatcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_descriptor(family: int, kind: int) -> plain.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(connector_module._socket, "socket", no_descriptor)
+    attempt = Attempt(Endpoint("127.0.0.1", 80), step)
+    attempt.run()
+    assert attempt.failed[0].code == errno.EMFILE
+
+
+def test_no_thread_to_resolve_in_is_told(
+    step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(endpoint: Endpoint, on_done: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(connector_module, "resolve_in_background", no_thread)
+    attempt = Attempt(Endpoint("a-name", 80), step)
+    attempt.run()
+    assert "can't start new thread" in attempt.failed[0].text
+
+
+@pytest.mark.parametrize(
+    ("host", "is_found"), [("localhost", True), ("no-such-host.invalid", False), ("a..b", False)]
+)
+def test_resolving_ends_in_addresses_or_an_error(host: str, is_found: bool) -> None:
+    results: list[object] = []
+    over = threading.Event()
+    resolve_in_background(Endpoint(host, 80), lambda r: (results.append(r), over.set()))
+    assert over.wait(WAIT_S)
+    assert isinstance(results[0], list) == is_found
+    assert isinstance(results[0], OSError) != is_found
+
+
+def test_addresses_of_a_name_are_told_apart() -> None:
+    results: list[list[Address]] = []
+    over = threading.Event()
+    resolve_in_background(Endpoint("localhost", 80), lambda r: (results.append(r), over.set()))
+    assert over.wait(WAIT_S)
+    assert len(results[0]) == len(set(results[0]))
+
+
+def test_interface_that_is_not_there_is_told(step: StepDispatcher) -> None:
+    attempt = Attempt(Endpoint("fe80::1%no-such-if", 80), step)
+    attempt.run()
+    assert (attempt.error.code, attempt.error.phase) == (errno.EHOSTUNREACH, "resolve")
+
+
+# --- Unix sockets ---
+
+
+@pytest.fixture
+def unix_listener(unix_path: Path) -> Iterator[plain.socket]:
+    with plain.socket(plain.AF_UNIX) as listening:
+        listening.bind(str(unix_path))
+        listening.listen(0)
+        yield listening
+
+
+def test_unix_socket(step: StepDispatcher, unix_listener: plain.socket) -> None:
+    endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
+    attempt = Attempt(endpoint, step)
+    step.run_until_idle()
+    assert attempt.peers == [endpoint.path]
+
+
+def test_unix_socket_without_a_server(step: StepDispatcher, unix_path: Path) -> None:
+    endpoint = Endpoint.parse(f"unix:{unix_path}")
+    attempt = Attempt(endpoint, step)
+    attempt.run()
+    assert attempt.error.code == errno.ENOENT
+    assert attempt.error.text == f"Fail to connect {endpoint}: No such file or directory"
+    with plain.socket(plain.AF_UNIX) as dead:
+        dead.bind(str(unix_path))
+    attempt = Attempt(endpoint, step)
+    attempt.run()
+    assert attempt.error.code == errno.ECONNREFUSED
+
+
+def test_unix_socket_without_a_path(step: StepDispatcher) -> None:
+    attempt = Attempt(Endpoint("unix:", 0), step)
+    attempt.run()
+    assert "without a path" in attempt.error.text
+
+
+def test_unix_server_with_a_full_backlog_is_tried_again(
+    step: StepDispatcher, unix_listener: plain.socket
+) -> None:
+    """Of Unix sockets connect() says EAGAIN then, and nothing tells when there is room again."""
+    endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
+    with plain.socket(plain.AF_UNIX) as filler:
+        filler.connect(endpoint.path)
+        attempt = Attempt(endpoint, step, step.clock.monotonic() + 1)
+        for _ in range(20):
+            step.advance(BUSY_PAUSE_S)
+        assert not attempt.over.is_set()
+        unix_listener.accept()[0].close()
+        step.advance(BUSY_PAUSE_S)
+        assert attempt.peers == [endpoint.path]
+
+
+def test_unix_server_that_stays_busy_meets_the_deadline(
+    step: StepDispatcher, unix_listener: plain.socket
+) -> None:
+    endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
+    with plain.socket(plain.AF_UNIX) as filler:
+        filler.connect(endpoint.path)
+        attempt = Attempt(endpoint, step, step.clock.monotonic() + 1)
+        step.advance(0.5)
+        step.advance(0.6)
+    assert attempt.error.code == errno.ETIMEDOUT

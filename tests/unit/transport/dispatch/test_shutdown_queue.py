@@ -1,0 +1,92 @@
+"""ShutdownQueue in every interleaving: what is taken is run, by one, before who is refused goes on."""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+import pytest
+
+from pybrpc.testing.step_scheduler import SteppingRef, StepScheduler, explore
+from pybrpc.transport.dispatch import shutdown_queue as module
+from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.dispatch.shutdown_queue import ShutdownQueue
+from tests.unit.transport.tools import WAIT_S
+
+
+def test_each_is_run_once_or_refused_after_all_others_in_every_interleaving(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outcomes: set[tuple[str, ...]] = set()
+
+    def scenario(scheduler: StepScheduler) -> None:
+        monkeypatch.setattr(module, "atomic_ref", functools.partial(SteppingRef, scheduler))
+        posts = ShutdownQueue()
+        happened: list[str] = []
+
+        def end() -> None:
+            while not posts.seal_if_empty():
+                for function in posts.take():
+                    function()
+
+        def post(name: str) -> None:
+            if not posts.push(lambda: happened.append(f"{name} is run")):
+                happened.append(f"{name} is refused")
+
+        scheduler.run(end, lambda: post("first"), lambda: post("second"))
+        kinds = [what.split()[-1] for what in happened]
+        assert len({what.split()[0] for what in happened}) == len(happened) == 2
+        assert kinds == sorted(kinds, reverse=True), "run after another one was refused"
+        outcomes.add(tuple(kinds))
+
+    assert explore(scenario, max_preemptions=3) > 50
+    assert outcomes == {("run", "run"), ("run", "refused"), ("refused", "refused")}
+
+
+def test_what_is_pushed_is_given_oldest_first_until_it_is_sealed() -> None:
+    posts = ShutdownQueue()
+    ran: list[int] = []
+    for number in range(3):
+        assert posts.push(functools.partial(ran.append, number))
+    assert not posts.seal_if_empty()
+    for function in posts.take():
+        function()
+    assert ran == [0, 1, 2]
+    assert posts.seal_if_empty()
+    assert posts.seal_if_empty()
+    assert not posts.push(lambda: None)
+
+
+def test_a_closing_dispatcher_takes_what_ends_something_until_its_last_turn_is_over() -> None:
+    dispatcher = EpollDispatcher()
+    is_in_turn, may_go_on = threading.Event(), threading.Event()
+    ran: list[str] = []
+
+    def last() -> None:
+        is_in_turn.set()
+        assert may_go_on.wait(WAIT_S)
+        ran.append("the last turn")
+
+    def close_in_a_turn() -> None:
+        dispatcher._stop()
+        dispatcher._posted.append(last)
+
+    dispatcher.post(close_in_a_turn)
+    assert is_in_turn.wait(WAIT_S)
+    with pytest.raises(DispatcherClosedError):
+        dispatcher.post(lambda: ran.append("never"))
+    dispatcher.post_cleanup(lambda: ran.append("what ends something"))
+    may_go_on.set()
+    assert dispatcher._ended.wait(WAIT_S)
+    assert ran == ["the last turn", "what ends something"]
+    with pytest.raises(DispatcherClosedError):
+        dispatcher.post_cleanup(lambda: ran.append("never"))
+    dispatcher.close_descriptors()
+
+
+def test_what_ends_something_is_refused_by_a_dispatcher_that_was_never_started() -> None:
+    dispatcher = EpollDispatcher()
+    dispatcher.close()
+    with pytest.raises(DispatcherClosedError):
+        dispatcher.post_cleanup(lambda: None)

@@ -1,0 +1,210 @@
+"""Guarantee 4 of the write path: start_write is re-entrant."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
+from pybrpc.iobuf import IOBuf
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from tests.unit.transport.conftest import MakeStep, MakeWire
+from tests.unit.transport.tools import (
+    CROWDED_AT_1000,
+    SMALL_BUFFER,
+    WAIT_S,
+    Outcomes,
+    Wire,
+    by_producer,
+    fill,
+    flush,
+    frame,
+    frames_of,
+    in_threads,
+)
+
+
+class Interruption:
+    """Calls a function once, at the n-th bytecode of pybrpc.transport that this thread runs."""
+
+    def __init__(self, moment: int, function: Any) -> None:
+        self.left = moment
+        self.function = function
+
+    def __enter__(self) -> Interruption:
+        self._before = sys.gettrace()
+        # From 3.12 on settrace gives opcodes only if some frame has asked for them before.
+        sys._getframe().f_trace_opcodes = True
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        sys.settrace(self._before)
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if "/transport/" not in frame.f_code.co_filename or "test" in frame.f_code.co_filename:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self.left -= 1
+            if self.left == 0:
+                self.function()
+        return self._trace
+
+    @property
+    def happened(self) -> bool:
+        return self.left <= 0
+
+
+@pytest.mark.python_only
+@pytest.mark.parametrize("situation", ["idle", "parked", "put off", "failed", "crowded"])
+def test_guarantee_4_reentrant_at_every_bytecode_of_start_write(
+    make_step: MakeStep, make_wire: MakeWire, situation: str
+) -> None:
+    """What a signal handler or a destructor may do: write on the socket the thread writes on."""
+    moment = 0
+    happened = True
+    while happened:
+        moment += 1
+        step = make_step()
+        options = CROWDED_AT_1000 if situation == "crowded" else None
+        wire = make_wire(step, buffer_bytes=SMALL_BUFFER, options=options)
+        told = Outcomes()
+        accepted = 0
+
+        def write(number: int, wire: Wire = wire, told: Outcomes = told) -> None:
+            nonlocal accepted
+            with contextlib.suppress(RpcError):
+                wire.socket.start_write(
+                    IOBuf(frame(0, number)), on_outcome=told, notify_on_success=True
+                )
+                accepted += 1
+
+        skipped = prepare(situation, wire, step)
+        interruption = Interruption(moment, lambda write=write: write(1))
+        with interruption:
+            write(0)
+        happened = interruption.happened
+        write(2)
+        data = flush(wire, step)
+        assert told.untaken == accepted
+        if situation in ("idle", "parked", "put off"):
+            numbers = [number for _, number in frames_of(data[skipped:])]
+            assert sorted(numbers) == ([0, 1, 2] if happened else [0, 2])
+            assert numbers.index(0) < numbers.index(2)
+        assert wire.socket.backlog.size_bytes == 0
+        wire.close()
+        step.run_until_idle()
+    assert moment > 50
+
+
+def prepare(situation: str, wire: Wire, step: StepDispatcher) -> int:
+    """Bring the socket into that situation; return how many bytes were written for it."""
+    if situation == "parked":
+        size = (1 << 16) * fill(wire.socket)
+        step.run_until_idle()
+        return size
+    if situation == "put off":
+        wire.socket.start_write(IOBuf(b"burst"))
+        return len(b"burst")
+    if situation == "crowded":
+        wire.socket.start_write(IOBuf(bytes(1 << 17)))
+    elif situation == "failed":
+        wire.socket.set_failed(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
+    return 0
+
+
+def test_guarantee_4_reentrant_from_a_storm_of_signals(
+    dispatcher: EventDispatcher, make_wire: MakeWire
+) -> None:
+    wire = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER)
+    numbers = [0, 0]
+    wanted_signals = 100
+    is_in_handler = False
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(wire.receive_all()))
+    reader.start()
+
+    def write(producer: int) -> None:
+        wire.socket.start_write(IOBuf(frame(producer, numbers[producer], 50)))
+        numbers[producer] += 1
+
+    def write_from_handler(*_: object) -> None:
+        nonlocal is_in_handler
+        if not is_in_handler:
+            is_in_handler = True
+            write(1)
+            is_in_handler = False
+
+    before = signal.signal(signal.SIGALRM, write_from_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+        while numbers[1] < wanted_signals:
+            write(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    over = Outcomes()
+    wire.socket.start_write(
+        IOBuf(b""), on_outcome=over, notify_on_success=True, shutdown_write=True
+    )
+    assert over.take() == [None]
+    reader.join(WAIT_S)
+    assert by_producer(frames_of(received[0])) == {
+        0: list(range(numbers[0])),
+        1: list(range(numbers[1])),
+    }
+
+
+def test_guarantee_4_reentrant_from_a_destructor(
+    dispatcher: EventDispatcher, make_wire: MakeWire
+) -> None:
+    """What is written is dropped by the writer, inside its step, and its destructor writes."""
+    wire = make_wire(dispatcher)
+    told = Outcomes()
+
+    class Outcome:
+        def __call__(self, error: RpcError | None) -> None:
+            told(error)
+
+        def __del__(self) -> None:
+            wire.socket.start_write(IOBuf(b"<last words>"))
+
+    for _ in range(50):
+        wire.socket.start_write(IOBuf(b"message"), on_outcome=Outcome(), notify_on_success=True)
+    assert told.take(50) == [None] * 50
+    data = wire.receive(50 * len(b"message<last words>"))
+    assert (data.count(b"message"), data.count(b"<last words>")) == (50, 50)
+
+
+def test_guarantee_4_reentrant_from_an_outcome(
+    dispatcher: EventDispatcher, make_wire: MakeWire
+) -> None:
+    wire = make_wire(dispatcher)
+    over = threading.Event()
+    left = 1000
+
+    def write_next(error: RpcError | None) -> None:
+        nonlocal left
+        left -= 1
+        if error is not None or not left:
+            over.set()
+        else:
+            wire.socket.start_write(IOBuf(b"n"), on_outcome=write_next, notify_on_success=True)
+
+    def run(index: int) -> None:
+        if index == 0:
+            write_next(None)
+            assert over.wait(WAIT_S)
+        else:
+            assert wire.receive(999) == b"n" * 999
+
+    in_threads(2, run)

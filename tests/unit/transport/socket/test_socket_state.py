@@ -1,0 +1,211 @@
+"""What a Socket says of itself, whom it tells, and how it is left to another process."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import (
+    ConnectionFailedError,
+    ErrorCode,
+    OvercrowdedError,
+    Phase,
+    RpcError,
+    make_rpc_error,
+)
+from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.message import Message, RpcRequest
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.interfaces import PLAIN
+from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.socket.statistics import SocketStatistics
+from tests.peers.frame_layer import FrameLayer
+from tests.unit.transport.conftest import MakeWire
+from tests.unit.transport.tools import CROWDED_AT_1000, SMALL_BUFFER, Outcomes, User, flush
+
+PEER = Endpoint("127.0.0.1", 1)
+REQUEST = bytes(BAIDU_STD.pack_request(RpcRequest(1, "a.Service", "Method", b"body")))
+
+
+class Watching:
+    """A SocketUser that notes whom it is told of, and stays after an end if it is told to."""
+
+    def __init__(self, stays: bool = False) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.stays = stays
+
+    def on_connected(self, socket: Socket) -> None:
+        self.told.append(("connected", socket))
+
+    def on_messages(self, socket: Socket, messages: list[Message]) -> None:
+        self.told.append(("messages", socket, len(messages)))
+
+    def on_end(self, socket: Socket, error: RpcError) -> bool:
+        self.told.append(("end", socket, error.code))
+        return self.stays
+
+    def on_failed(self, socket: Socket, error: RpcError) -> None:
+        self.told.append(("failed", socket, error.code))
+
+
+def test_user_is_told_of_the_socket_that_it_is_about(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
+    user = Watching()
+    wire = make_wire(step, user=user)
+    step.run_until_idle()
+    wire.peer.sendall(2 * REQUEST)
+    step.run_until_idle()
+    wire.peer.close()
+    step.run_until_idle()
+    near = wire.socket
+    assert user.told == [
+        ("connected", near),
+        ("messages", near, 2),
+        ("end", near, ErrorCode.EEOF),
+        ("failed", near, ErrorCode.EEOF),
+    ]
+    assert near.messages_read == 2
+    assert near.is_failed
+
+
+def test_user_may_stay_after_the_peer_has_ended(step: StepDispatcher, make_wire: MakeWire) -> None:
+    user = Watching(stays=True)
+    wire = make_wire(step, user=user)
+    step.run_until_idle()
+    wire.peer.shutdown(1)
+    step.run_until_idle()
+    assert not wire.socket.is_failed
+    wire.socket.start_write(IOBuf(b"last words"))
+    step.run_until_idle()
+    assert wire.receive(10) == b"last words"
+
+
+def test_user_that_is_said_later_is_the_one(step: StepDispatcher) -> None:
+    user = Watching()
+    near = Socket.to(PEER, step)
+    near.set_user(user)
+    near.close()
+    step.run_until_idle()
+    assert user.told == [("failed", near, ErrorCode.ECLOSE)]
+
+
+def test_who_closes_says_who_did_it(step: StepDispatcher) -> None:
+    near = Socket.to(PEER, step)
+    near.close()
+    error = near.error
+    assert isinstance(error, ConnectionFailedError)
+    assert (error.code, error.phase, error.peer) == (ErrorCode.ECLOSE, Phase.WAITING, str(PEER))
+    assert near.description == f"{PEER} (socket {near.id}, fd -1)"
+    assert error.text == f"{near.description} was closed by this side"
+
+
+def test_one_whose_peer_has_no_address_is_one_of_a_pair(step: StepDispatcher) -> None:
+    near = Socket(step, None)
+    assert near.description == f"a pair (socket {near.id}, fd -1)"
+    assert repr(near) == f"<Socket {near.id} to a pair, not connected, 0 bytes queued>"
+    near.close()
+    assert near.error is not None
+    assert near.error.peer == ""
+
+
+def test_its_repr_is_its_state(step: StepDispatcher, make_wire: MakeWire) -> None:
+    near = Socket.to(PEER, step)
+    assert repr(near) == f"<Socket {near.id} to {PEER}, not connected, 0 bytes queued>"
+    near.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
+    assert repr(near) == f"<Socket {near.id} to {PEER}, failed: the test says so, 0 bytes queued>"
+    near = make_wire(step, buffer_bytes=SMALL_BUFFER, options=CROWDED_AT_1000).socket
+    near.start_write(IOBuf(bytes(1 << 20)), ignore_eovercrowded=True)
+    step.run_until_idle()
+    left = near.backlog.size_bytes
+    assert repr(near) == (
+        f"<Socket {near.id} to {near.remote_side}, connected, {left} bytes queued, crowded>"
+    )
+
+
+def test_statistics_are_what_happened(step: StepDispatcher, make_wire: MakeWire) -> None:
+    wire = make_wire(step, user=User(), buffer_bytes=SMALL_BUFFER, options=CROWDED_AT_1000)
+    step.run_until_idle()
+    near, size = wire.socket, 1 << 20
+    near.start_write(IOBuf(b"in place"))
+    near.start_write(IOBuf(bytes(size)), ignore_eovercrowded=True)
+    step.run_until_idle()
+    step.post(near.on_writable)  # though there is no room
+    step.run_until_idle()
+    with pytest.raises(OvercrowdedError):
+        near.start_write(IOBuf(b"too much"))
+    for _ in range(2):
+        wire.peer.sendall(REQUEST)
+        step.run_until_idle()
+    expected = SocketStatistics(
+        bytes_written=near.statistics().bytes_written,
+        bytes_read=2 * len(REQUEST),
+        messages_written=1,
+        messages_read=2,
+        writes=3,
+        writes_blocked=1,
+        written_in_place=1,
+        handed_over=0,
+        reads=2,
+        backlog_bytes=size,
+        is_overcrowded=True,
+        refused_overcrowded=1,
+    )
+    assert near.statistics() == expected
+    assert 8 < expected.bytes_written < size
+    flush(wire, step)
+    assert near.statistics() == dataclasses.replace(
+        expected,
+        bytes_written=8 + size,
+        messages_written=2,
+        handed_over=1,
+        writes=near.statistics().writes,
+        writes_blocked=near.statistics().writes_blocked,
+        backlog_bytes=0,
+        is_overcrowded=False,
+    )
+
+
+# --- abandoned ---
+
+
+def test_abandoned_one_is_of_no_use_and_tells_nobody(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
+    """As in a forked child."""
+    user, told = Watching(), Outcomes()
+    wire = make_wire(step, user=user, buffer_bytes=SMALL_BUFFER)
+    near = wire.socket
+    near.start_write(IOBuf(bytes(1 << 20)), on_outcome=told)
+    near.abandon()
+    assert Socket.address(near.id) is None
+    assert near.fd == -1
+    for call in (near.raise_if_failed, lambda: near.start_write(IOBuf(b"x"))):
+        with pytest.raises(ConnectionFailedError) as caught:
+            call()
+        assert caught.value.code == ErrorCode.EFAILEDSOCKET
+        assert caught.value.text == "belongs to the parent process"
+        assert caught.value is not near.error
+    assert not near.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "too late"))
+    assert (user.told, told.untaken) == ([], 0)
+
+
+def test_abandoned_one_says_nothing_in_its_layer(step: StepDispatcher, make_wire: MakeWire) -> None:
+    """Its last words would go into the parent's stream."""
+    layer = FrameLayer()
+    near = make_wire(step, layer=layer).socket
+    near.abandon()
+    assert (layer.said, near.layer) == ([], PLAIN)
+
+
+def test_one_that_connects_stops_when_it_is_abandoned(step: StepDispatcher) -> None:
+    near = Socket.to(PEER, step)
+    near.start_write(IOBuf(b"x"))
+    near.abandon()
+    step.run_until_idle()
+    assert not step.is_watching
+    assert "belongs to the parent process" in repr(near)

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pybrpc.testing.step_scheduler import (
+    ScheduleFailure,
+    StepScheduler,
+    explore,
+    explore_randomly,
+)
+from pybrpc.transport.writing import backlog as module
+from pybrpc.transport.writing.backlog import FEWEST_REQUESTS, HIGH_WATER_BYTES, Backlog
+
+_is_crowded = Backlog.__dict__["is_overcrowded"]
+
+
+class SteppingCounter:
+    """An AtomicCounter that comes to a point before each access."""
+
+    def __init__(self, scheduler: StepScheduler) -> None:
+        self.scheduler = scheduler
+        self.value = 0
+
+    def increment_and_get(self, amount: int = 1) -> int:
+        self.scheduler.point(f"add {amount}")
+        self.value += amount
+        return self.value
+
+    def decrement_and_get(self, amount: int = 1) -> int:
+        return self.increment_and_get(-amount)
+
+    def get(self) -> int:
+        self.scheduler.point("get bytes")
+        return self.value
+
+
+class SteppingBacklog(Backlog):
+    """A Backlog that comes to a point before each access to what its threads share."""
+
+    __slots__ = ("scheduler",)
+
+    def __init__(self, scheduler: StepScheduler, high_water: int, low_water: int) -> None:
+        self.scheduler: StepScheduler | None = None
+        super().__init__(high_water, low_water)
+        self.scheduler = scheduler
+        self._counted = SteppingCounter(scheduler)
+
+    @property
+    def is_overcrowded(self) -> bool:  # type: ignore[override]
+        if self.scheduler is not None:
+            self.scheduler.point("is it crowded")
+        return bool(_is_crowded.__get__(self))
+
+    @is_overcrowded.setter
+    def is_overcrowded(self, value: bool) -> None:
+        if self.scheduler is not None:
+            self.scheduler.point(f"crowded = {value}")
+        _is_crowded.__set__(self, value)
+
+
+class BelievesTheFirstCount(SteppingBacklog):
+    """A mutant: does not look at the count again after it has said that it is crowded."""
+
+    __slots__ = ()
+
+    def try_add(self, size: int, ignore_limit: bool) -> bool:
+        if self.is_overcrowded and not ignore_limit:
+            return False
+        if (
+            self._counted.increment_and_get(size + module._REQUEST) & module._BYTES
+            > self.high_water
+        ):
+            self.is_overcrowded = True
+        return True
+
+
+class WakesBeforeItLetsIn(SteppingBacklog):
+    """A mutant: a waiter that comes between the two is never woken."""
+
+    __slots__ = ()
+
+    def _clear_if_low(self, counted: int) -> None:
+        if counted & module._BYTES <= self.low_water:
+            self.wake_all()
+            self.is_overcrowded = False
+
+
+Make = Callable[[StepScheduler, int, int], SteppingBacklog]
+
+
+def crowding(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+    """Each of two threads adds over the mark and removes what it added."""
+
+    def scenario(scheduler: StepScheduler) -> None:
+        backlog = make(scheduler, 40, 0)
+
+        def add_and_remove() -> None:
+            if backlog.try_add(50, False):
+                backlog.remove(50, 1)
+
+        scheduler.run(add_and_remove, add_and_remove)
+        assert backlog.size_bytes == 0
+        assert not backlog.is_overcrowded, "crowded though it is empty"
+
+    return scenario
+
+
+def crowding_a_deaf_peer(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+    """One adds while another removes; what was added stays, but it is under the low mark."""
+
+    def scenario(scheduler: StepScheduler) -> None:
+        backlog = make(scheduler, 140, 60)
+        assert backlog.try_add(100, False)
+        scheduler.run(lambda: backlog.try_add(50, False), lambda: backlog.remove(100, 1))
+        assert backlog.size_bytes == 50
+        assert not backlog.is_overcrowded, "crowded though under the low-water mark"
+
+    return scenario
+
+
+def waiting(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+    """One waits for room while another makes it."""
+
+    def scenario(scheduler: StepScheduler) -> None:
+        backlog = make(scheduler, 100, 0)
+        assert backlog.try_add(200, False)
+        woken: list[bool] = []
+
+        def remove() -> None:
+            backlog.remove(200, 1)
+
+        scheduler.run(remove, lambda: backlog.on_below_low_water(lambda: woken.append(True)))
+        assert woken == [True]
+
+    return scenario
+
+
+@pytest.mark.python_only
+def test_never_crowded_while_empty_in_any_schedule() -> None:
+    assert explore(crowding(), max_schedules=100_000) > 50
+
+
+@pytest.mark.python_only
+def test_never_crowded_under_the_low_water_mark_in_any_schedule() -> None:
+    assert explore(crowding_a_deaf_peer(), max_schedules=100_000) > 10
+
+
+@pytest.mark.python_only
+def test_no_waiter_is_forgotten_in_any_schedule() -> None:
+    assert explore(waiting(), max_schedules=100_000) > 10
+
+
+@pytest.mark.python_only
+def test_random_schedules_of_three_threads() -> None:
+    def scenario(scheduler: StepScheduler) -> None:
+        backlog = SteppingBacklog(scheduler, 300, 100)
+        woken: list[int] = []
+
+        def run() -> None:
+            for _ in range(5):
+                if backlog.try_add(150, False):
+                    backlog.remove(150, 1)
+                else:
+                    backlog.on_below_low_water(lambda: woken.append(1))
+
+        scheduler.run(run, run, run)
+        assert backlog.size_bytes == 0
+        assert not backlog.is_overcrowded
+        assert not backlog._waiters
+
+    explore_randomly(scenario, range(200))
+
+
+@pytest.mark.python_only
+@pytest.mark.parametrize(
+    ("scenario", "mutant"),
+    [(crowding_a_deaf_peer, BelievesTheFirstCount), (waiting, WakesBeforeItLetsIn)],
+)
+def test_mutant_is_caught(
+    scenario: Callable[[Make], Callable[[StepScheduler], None]], mutant: type[SteppingBacklog]
+) -> None:
+    with pytest.raises(ScheduleFailure):
+        explore(scenario(mutant), max_schedules=100_000)
+
+
+def test_marks_by_default() -> None:
+    backlog = Backlog()
+    assert (backlog.high_water, backlog.low_water) == (HIGH_WATER_BYTES, HIGH_WATER_BYTES // 2)
+
+
+def test_refuses_above_high_water_until_low_water() -> None:
+    backlog = Backlog(1000, 400)
+    size = 300
+    assert [backlog.try_add(size, False) for _ in range(5)] == [True, True, True, True, False]
+    assert backlog.size_bytes == 1200
+    backlog.remove(2 * size, 2)
+    assert not backlog.try_add(1, False)
+    backlog.remove(size, 1)
+    assert backlog.try_add(1, False)
+
+
+def test_one_message_over_the_mark_is_let_in_and_the_next_refused() -> None:
+    backlog = Backlog(1000)
+    assert backlog.try_add(1 << 30, False)
+    assert not backlog.try_add(0, False)
+    assert backlog.try_add(0, True)
+
+
+def test_correction_counts() -> None:
+    backlog = Backlog(1000)
+    backlog.try_add(0, False)
+    backlog.correct(5000)
+    assert backlog.size_bytes == 5000
+    backlog.remove(5000, 1)
+    assert backlog.size_bytes == 0
+
+
+def test_requests_are_limited_however_short_they_are() -> None:
+    backlog = Backlog(1 << 18)
+    assert backlog.most_requests == FEWEST_REQUESTS
+    assert all(backlog.try_add(0, False) for _ in range(FEWEST_REQUESTS + 1))
+    assert (backlog.size_bytes, backlog.requests) == (0, FEWEST_REQUESTS + 1)
+    assert not backlog.try_add(0, False)
+    backlog.remove(0, FEWEST_REQUESTS // 2)
+    assert not backlog.try_add(0, False)
+    backlog.remove(0, 1)
+    assert backlog.try_add(0, False)
+
+
+def test_default_lets_in_a_quarter_of_a_million_requests() -> None:
+    assert Backlog().most_requests == HIGH_WATER_BYTES // 256 == 1 << 18
+
+
+def test_who_waits_is_woken_once_when_there_is_room() -> None:
+    backlog = Backlog(100, 0)
+    backlog.try_add(200, False)
+    woken: list[str] = []
+    forgotten = woken.append
+    backlog.on_below_low_water(lambda: woken.append("first"))
+    backlog.on_below_low_water(forgotten)  # type: ignore[arg-type]
+    backlog.forget(forgotten)  # type: ignore[arg-type]
+    backlog.forget(forgotten)  # type: ignore[arg-type]
+    assert woken == []
+    backlog.remove(200, 1)
+    assert woken == ["first"]
+    backlog.on_below_low_water(lambda: woken.append("at once"))
+    assert woken == ["first", "at once"]
+    assert "0 of 100 bytes" in repr(backlog)

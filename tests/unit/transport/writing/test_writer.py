@@ -1,0 +1,126 @@
+"""SocketWriter when a producer is between its exchange and its link: who comes back, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pybrpc.errors import ErrorCode, make_rpc_error
+from pybrpc.iobuf import IOBuf
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing import writer as writer_module
+from pybrpc.transport.writing.write_request import WriteRequest
+from pybrpc.transport.writing.writer import CUT_OFF_PAUSE_S
+from tests.unit.transport.conftest import MakeWire
+from tests.unit.transport.tools import SMALL_BUFFER, Outcomes, Wire
+
+pytestmark = pytest.mark.python_only
+
+BIG = 1 << 20
+
+
+class Producer:
+    """Does what `Socket.write_request` does, but stops before it links its request."""
+
+    def __init__(self, socket: Socket, told: Outcomes) -> None:
+        self.request = WriteRequest(IOBuf(b"late"), None, told, True, False)
+        assert socket.backlog.try_add(self.request.size_bytes, True)
+        self._older = socket._writer._queue._head.get_and_set(self.request)
+
+    def link(self) -> None:
+        self.request.next = self._older
+
+
+class PlayedTimers:
+    """In the place of threading.Timer."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+
+    def __call__(self, seconds: float, function: Callable[[], object]) -> PlayedTimers:
+        assert seconds == CUT_OFF_PAUSE_S
+        self.waiting.append(function)
+        return self
+
+    def start(self) -> None:
+        pass
+
+    def fire(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for function in waiting:
+            function()
+
+
+@pytest.fixture
+def timers(monkeypatch: pytest.MonkeyPatch) -> PlayedTimers:
+    played = PlayedTimers()
+    monkeypatch.setattr(writer_module.threading, "Timer", played)
+    return played
+
+
+def full(step: StepDispatcher, make_wire: MakeWire, told: Outcomes) -> Wire:
+    """One whose peer has to read before more can be written."""
+    wire = make_wire(step, buffer_bytes=SMALL_BUFFER)
+    wire.socket.start_write(IOBuf(bytes(BIG)), on_outcome=told, notify_on_success=True)
+    step.run_until_idle()
+    return wire
+
+
+def test_what_is_linked_late_is_written_late(
+    step: StepDispatcher, make_wire: MakeWire, timers: PlayedTimers
+) -> None:
+    told = Outcomes()
+    wire = full(step, make_wire, told)
+    producer = Producer(wire.socket, told)
+    wire.peer.setblocking(False)
+    received = bytearray()
+    while len(received) < BIG:
+        step.run_until_idle()
+        received += wire.peer.recv(1 << 20)
+    step.run_until_idle()
+    assert told.take() == [None]
+    step.advance(CUT_OFF_PAUSE_S)
+    assert told.untaken == 0, "it looked, and pauses again"
+    producer.link()
+    step.advance(CUT_OFF_PAUSE_S)
+    assert (told.take(), wire.peer.recv(100)) == ([None], b"late")
+    assert timers.waiting == []
+
+
+def test_what_is_linked_late_is_failed_late(
+    step: StepDispatcher, make_wire: MakeWire, timers: PlayedTimers
+) -> None:
+    """Of a socket that has failed nobody would end a pause, so it waits by itself."""
+    told = Outcomes()
+    wire = full(step, make_wire, told)
+    producer = Producer(wire.socket, told)
+    wire.socket.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
+    step.run_until_idle()
+    assert told.take_error().code == ErrorCode.EINTERNAL
+    for _ in range(3):
+        assert len(timers.waiting) == 1
+        timers.fire()
+    assert told.untaken == 0
+    producer.link()
+    timers.fire()
+    assert told.take_error().code == ErrorCode.EINTERNAL
+    assert (timers.waiting, wire.socket.fd, wire.socket.backlog.size_bytes) == ([], -1, 0)
+
+
+def test_what_is_linked_after_the_dispatcher_has_ended_is_failed_too(
+    step: StepDispatcher, make_wire: MakeWire, timers: PlayedTimers
+) -> None:
+    told = Outcomes()
+    wire = full(step, make_wire, told)
+    producer = Producer(wire.socket, told)
+    step.close()
+    wire.socket.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
+    assert told.take_error().code == ErrorCode.EINTERNAL
+    timers.fire()
+    assert len(timers.waiting) == 1
+    producer.link()
+    timers.fire()
+    assert told.take_error().code == ErrorCode.EINTERNAL
+    assert (timers.waiting, wire.socket.fd, told.untaken) == ([], -1, 0)
