@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 
 HOT_MODULES = (
+    "pybrpc.base.flags",
     "pybrpc.base.gil_atomic",
     "pybrpc.client.calls.aio_calls",
     "pybrpc.client.calls.attempt",
