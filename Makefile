@@ -52,7 +52,7 @@ help:
 	@echo "Every day"
 	@echo "  make demo      a server, and a client that calls it from many threads over one connection"
 	@echo "  make format    ruff's format, and what it can mend by itself"
-	@echo "  make unit      the fast tests, in about half a minute  (ARGS: what pytest takes; JOBS=4)"
+	@echo "  make unit      the fast tests, in about half a minute  (ARGS: what pytest takes; JOBS=auto)"
 	@echo "  make check     format, lint, types, layers"
 	@echo "  make test      all tests                               (ARGS: what pytest takes; JOBS=4)"
 	@echo "  make compiled  the hot modules, compiled into src/     (IMPL=compiled does it when needed)"
@@ -83,7 +83,9 @@ format: $(STAMP)-dev
 	$(BIN)/ruff check --fix --exit-zero --silent
 	$(BIN)/ruff format
 
-# Fewer examples and interleavings than `make test`, and nothing that takes seconds.
+# Fewer examples and interleavings than `make test`, and nothing that takes seconds. These tests
+# compute most of the time, so there is a process for each processor.
+unit: JOBS = auto
 unit: $(STAMP)-test $(COMPILED)
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal --quiet $(QUICK) $(ARGS)
 
