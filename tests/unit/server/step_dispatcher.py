@@ -22,7 +22,7 @@ class StepDispatcher:
     def is_current(self) -> bool:
         return True
 
-    def lend(self, errand: object) -> bool:
+    def run_after_turn(self, task: object) -> bool:
         return False
 
     def post(self, function: Callable[[], None]) -> None:
