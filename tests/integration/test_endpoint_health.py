@@ -19,7 +19,7 @@ from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ConnectError, ErrorCode, Phase, RpcError, RpcTimeoutError
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
-from pybrpc.transport.socket.socket_table import SOCKETS
+from pybrpc.transport.socket_table import SOCKETS
 from tests.integration.test_fork import exit_code_of, fork
 from tests.peers.callers import FORMS, THREAD_FORMS, caller
 from tests.peers.echo import ECHO, echo_request

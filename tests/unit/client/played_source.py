@@ -47,7 +47,7 @@ class PlayedSocket:
         assert not len(data)
         self.connects += 1
 
-    def set_failed(self, error: RpcError) -> bool:
+    def fail(self, error: RpcError) -> bool:
         if self.error is not None:
             return False
         self.error = error
@@ -55,7 +55,7 @@ class PlayedSocket:
         return True
 
     def close(self) -> None:
-        self.set_failed(make_rpc_error(ErrorCode.ECLOSE, "closed", phase=Phase.WAITING))
+        self.fail(make_rpc_error(ErrorCode.ECLOSE, "closed", phase=Phase.WAITING))
 
     def statistics(self) -> Any:
         return types.SimpleNamespace(bytes_read=0, bytes_written=self.bytes_moved)
@@ -98,7 +98,7 @@ class PlayedLine(ClientConnection):
         self.on_connected(self.socket)
 
     def fail(self, code: int, phase: Phase = Phase.WAITING) -> None:
-        self.socket.set_failed(make_rpc_error(code, "broken", phase=phase, peer=str(PEER)))
+        self.socket.fail(make_rpc_error(code, "broken", phase=phase, peer=str(PEER)))
 
     def refuse(self) -> None:
         self.fail(errno.ECONNREFUSED, Phase.CONNECT)

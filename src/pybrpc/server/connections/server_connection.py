@@ -210,7 +210,7 @@ class ServerConnection:
         """
         self.is_ended = self.is_closing = True
         if self.socket.is_connected:
-            self.socket.close_after_write(final_data, linger_s)
+            self.socket.close_gracefully(final_data, linger_s)
         else:
             # In the midst of a handshake there is nothing to lose.
             self.socket.close()

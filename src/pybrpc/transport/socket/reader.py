@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from functools import partial
 
 from pybrpc.errors import ErrorCode, Phase, ProtocolError, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
@@ -12,9 +12,8 @@ from pybrpc.transport.interfaces import ConnectionLayer
 from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.errors import broken_error
-
-if TYPE_CHECKING:
-    from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing.socket_core import SocketCore
+from pybrpc.transport.writing.writer import SocketWriter
 
 READ_BYTES = 64 * 1024
 MAX_READ_BYTES = 4 * 1024 * 1024
@@ -45,6 +44,7 @@ class SocketReader:
         "_is_paused",
         "_pauses_when_crowded",
         "_unanswered",
+        "_writer",
         "bytes_read",
         "has_ended",
         "messages_read",
@@ -54,10 +54,12 @@ class SocketReader:
     def __init__(
         self,
         cutter: MessageCutter,
+        writer: SocketWriter,
         pauses_when_crowded: bool = False,
         unanswered: Backlog | None = None,
     ) -> None:
         self._cutter = cutter
+        self._writer = writer
         self._unanswered = unanswered
         self._pauses_when_crowded = pauses_when_crowded
         self._is_paused = False
@@ -79,14 +81,14 @@ class SocketReader:
         """What was read and is not cut yet; a handshake leaves here what came behind it."""
         return self._cutter.buffer
 
-    def start(self, socket: Socket) -> None:
+    def start(self, socket: SocketCore) -> None:
         """Read from now on, beginning with what a handshake has left. Inside a turn."""
-        socket.dispatcher.add_reader(socket.fd, socket.on_readable)
+        socket.dispatcher.add_reader(socket.fd, partial(self.on_readable, socket))
         if self.buffer:
             self._cut(socket)
         self._read_on(socket)
 
-    def stop(self, socket: Socket) -> None:
+    def stop(self, socket: SocketCore) -> None:
         """Inside a turn; before the descriptor is closed."""
         if socket.is_connected:
             socket.dispatcher.remove_reader(socket.fd)
@@ -95,8 +97,9 @@ class SocketReader:
         """Read on, throw away: closing with unread data would reset what was written."""
         self._is_discarding = True
 
-    def on_readable(self, socket: Socket) -> None:
+    def on_readable(self, socket: SocketCore) -> None:
         """One read, or more if a large message goes on, and what it completes. Inside a turn."""
+        self._writer.on_read()
         left = READ_ON_BELOW
         while left > 0:
             count = self._read_once(socket)
@@ -104,14 +107,14 @@ class SocketReader:
                 return
             left -= count
 
-    def _read_once(self, socket: Socket) -> int:
+    def _read_once(self, socket: SocketCore) -> int:
         """How many bytes came, 0 at the end, -1 for nothing."""
         if socket.error is not None or self._is_paused or self.has_ended:
             return -1
         layer = socket.layer
         count = self._read(socket, layer)
         if layer.has_unsent and socket.error is None:
-            socket.flush_layer()
+            self._writer.flush(socket)
         if count < 0:
             return count
         self.reads += 1
@@ -127,14 +130,14 @@ class SocketReader:
             self._read_on(socket)
         return count
 
-    def _read(self, socket: Socket, layer: ConnectionLayer) -> int:
+    def _read(self, socket: SocketCore, layer: ConnectionLayer) -> int:
         """Into the buffer of the cutter; return how many bytes, 0 at the end, -1 for nothing."""
         try:
             return layer.append_from_fd(socket.fd, self._cutter.buffer, self._read_size())
         except BlockingIOError:
             return -1
         except (OSError, RpcError) as error:
-            socket.set_failed(broken_error(socket, error, "read from", Phase.WAITING))
+            socket.fail(broken_error(socket, error, "read from", Phase.WAITING))
             return -1
 
     def _read_size(self) -> int:
@@ -147,13 +150,13 @@ class SocketReader:
             max(READ_BYTES, MAX_ALLOCATION_FACTOR * len(self._cutter.buffer)),
         )
 
-    def _read_on(self, socket: Socket) -> None:
+    def _read_on(self, socket: SocketCore) -> None:
         """Have what the layer holds read too: the descriptor may never become readable again."""
         if socket.layer.has_unread and not self._is_paused and socket.error is None:
             with contextlib.suppress(DispatcherClosedError):
-                socket.dispatcher.post(socket.on_readable)
+                socket.dispatcher.post(partial(self.on_readable, socket))
 
-    def _cut(self, socket: Socket) -> None:
+    def _cut(self, socket: SocketCore) -> None:
         messages = self._cutter.cut()
         if messages:
             self.messages_read += len(messages)
@@ -166,13 +169,13 @@ class SocketReader:
             if socket.on_end(error):
                 self._is_discarding = True
             else:
-                socket.set_failed(error)
+                socket.fail(error)
         else:
             crowded = self._what_is_crowded(socket)
             if crowded is not None:
                 self._pause(socket, crowded)
 
-    def _end(self, socket: Socket) -> None:
+    def _end(self, socket: SocketCore) -> None:
         self.has_ended = True
         text = f"Got EOF of {socket.description}"
         peer = str(socket.remote_side)
@@ -180,39 +183,39 @@ class SocketReader:
         if socket.on_end(error):
             self.stop(socket)
         else:
-            socket.set_failed(error)
+            socket.fail(error)
 
-    def _discard(self, socket: Socket, count: int) -> None:
+    def _discard(self, socket: SocketCore, count: int) -> None:
         self._cutter.buffer.clear()
         self._discard_left -= count
         if self._discard_left < 0:
             socket.close()
 
-    def _what_is_crowded(self, socket: Socket) -> Backlog | None:
+    def _what_is_crowded(self, socket: SocketCore) -> Backlog | None:
         """What has to get room before more is read, if anything."""
         unanswered = self._unanswered
         if self._pauses_when_crowded and socket.backlog.is_overcrowded:
             return socket.backlog
         return unanswered if unanswered is not None and unanswered.is_overcrowded else None
 
-    def _pause(self, socket: Socket, crowded: Backlog) -> None:
+    def _pause(self, socket: SocketCore, crowded: Backlog) -> None:
         if not self._is_paused:
             self._is_paused = True
             socket.dispatcher.remove_reader(socket.fd)
-            crowded.on_below_low_water(socket.resume_reading)
+            crowded.on_below_low_water(partial(self._resume, socket))
 
-    def resume(self, socket: Socket) -> None:
+    def _resume(self, socket: SocketCore) -> None:
         """There is room again, or the socket has failed. Any thread."""
         with contextlib.suppress(DispatcherClosedError):
-            socket.dispatcher.post(socket.restart_reading)
+            socket.dispatcher.post(partial(self._restart, socket))
 
-    def restart(self, socket: Socket) -> None:
+    def _restart(self, socket: SocketCore) -> None:
         """Inside a turn."""
         if not self._is_paused or socket.error is not None:
             return
         crowded = self._what_is_crowded(socket)
         if crowded is not None:
-            crowded.on_below_low_water(socket.resume_reading)
+            crowded.on_below_low_water(partial(self._resume, socket))
             return
         self._is_paused = False
         self.start(socket)

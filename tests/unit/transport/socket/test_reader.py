@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from pybrpc.iobuf import IOBuf
@@ -72,12 +74,12 @@ def test_it_rests_on_if_there_is_no_room_again(step: StepDispatcher, make_wire: 
     near.start_write(IOBuf(bytes(1 << 16)), ignore_eovercrowded=True)
     send(wire, step, SMALL)
     assert near.is_reading_paused
-    step.post(near.restart_reading)
+    step.post(partial(near._reader._restart, near))
     step.run_until_idle()
     assert near.is_reading_paused
     flush(wire, step)
     assert not near.is_reading_paused
-    step.post(near.restart_reading)  # once more, by somebody who is late
+    step.post(partial(near._reader._restart, near))  # once more, by somebody who is late
     send(wire, step, SMALL)
     assert user.messages.qsize() == 2
 
