@@ -19,6 +19,7 @@ from tests.unit.redis.played_redis import NO_LOGIN, check_ends, world
 SEEDS = 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("login", [NO_LOGIN, RedisLogin()], ids=["at once", "after HELLO"])
 @pytest.mark.parametrize("breaks", [False, True])
 def test_any_interleaving(breaks: bool, login: RedisLogin) -> None:

@@ -179,6 +179,7 @@ def test_a_failing_seed_is_printed_and_runs_the_same_schedule_again() -> None:
     assert explore_randomly(lost_update, range(seed)) == seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "seeds"), [(["--seed", "17"], [17]), (["--schedules", "3"], [0, 1, 2])]
 )

@@ -419,6 +419,7 @@ TRIPLES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 def test_two_events_at_once_end_a_call_once_and_leave_nothing(setting: Course) -> None:
     for pair in itertools.combinations(EVENTS, 2):

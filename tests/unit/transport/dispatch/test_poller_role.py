@@ -100,6 +100,7 @@ def test_what_is_posted_while_a_caller_drives_runs_in_its_turn(epoll: EpollDispa
     assert ran == [True]
 
 
+@pytest.mark.slow
 def test_who_waits_is_served_when_the_one_who_drives_has_enough(epoll: EpollDispatcher) -> None:
     """Its deadline comes while the others still wait."""
     for _ in range(50):
@@ -297,6 +298,7 @@ def soon_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poller_role, "TURNS_ALONE", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 @pytest.mark.usefixtures("soon_alone")
 def test_nobody_waits_while_nobody_drives() -> None:

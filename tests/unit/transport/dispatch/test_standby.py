@@ -341,6 +341,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standby, "PATIENCE_S", 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("calm_naps", [0, 1])

@@ -134,6 +134,7 @@ def a_turn_and_its_sleepers(
     assert len(seat.chain) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 def test_under_thousands_of_schedules_nobody_sleeps_on() -> None:
     explore_randomly(a_turn_and_its_sleepers, range(2000))

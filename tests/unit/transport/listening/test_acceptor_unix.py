@@ -289,6 +289,7 @@ sys.exit(3)
 """
 
 
+@pytest.mark.slow
 def test_process_that_exits_without_stopping_leaves_no_file(path: Path, endpoint: Endpoint) -> None:
     command = [sys.executable, "-c", FORGETFUL, str(endpoint)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

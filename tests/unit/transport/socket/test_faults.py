@@ -144,6 +144,7 @@ def test_reading_pauses_while_the_peer_does_not_read(step: StepDispatcher) -> No
     assert user.errors.qsize() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
 def test_a_thousand_sockets_opened_and_dropped_leave_nothing(
     dispatcher: EventDispatcher, make_wire: MakeWire, kind: str
@@ -162,6 +163,7 @@ def test_a_thousand_sockets_opened_and_dropped_leave_nothing(
         wire.close()
 
 
+@pytest.mark.slow
 def test_a_thousand_refused_connections_leave_nothing(dispatcher: EventDispatcher) -> None:
     endpoint, told = unused_endpoint(), Outcomes()
     for _ in range(1000):

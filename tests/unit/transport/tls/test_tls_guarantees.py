@@ -65,6 +65,7 @@ def test_3_a_write_makes_no_system_call(
     assert calls != []
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 @pytest.mark.parametrize("is_waiting", [False, True])
 def test_4_reentrant_at_every_bytecode_of_start_write(

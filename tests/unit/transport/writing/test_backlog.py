@@ -138,6 +138,7 @@ def waiting(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
     return scenario
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 def test_never_crowded_while_empty_in_any_schedule() -> None:
     assert explore(crowding(), max_schedules=100_000) > 50

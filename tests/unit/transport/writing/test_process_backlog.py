@@ -240,6 +240,7 @@ def waiting(scheduler: StepScheduler) -> None:
     assert woken == [True]
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 def test_everything_is_uncounted_exactly_once_in_any_schedule() -> None:
     assert explore(two_threads_on_one_socket(), max_schedules=200_000) > 50

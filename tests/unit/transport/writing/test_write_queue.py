@@ -110,12 +110,14 @@ def scenario_of(
     return scenario
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 @pytest.mark.parametrize(("counts", "at_least"), [((1, 1), 10), ((2, 1), 50), ((2, 2), 1000)])
 def test_every_schedule_of_two_producers(counts: tuple[int, ...], at_least: int) -> None:
     assert explore(scenario_of(counts), max_schedules=100_000) >= at_least
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 @pytest.mark.parametrize(("counts", "preemptions"), [((1, 1, 1), 3), ((2, 2, 2), 2)])
 def test_every_schedule_of_three_producers_with_few_preemptions(
