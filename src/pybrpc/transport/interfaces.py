@@ -23,7 +23,7 @@ class ConnectionLayer(Protocol):
     called by whoever holds the write right, also while `append_from_fd` runs in another thread.
 
     A layer that can't write before it has read (credit) doesn't go together with
-    `pauses_reads_when_crowded`.
+    `pauses_reads_when_overcrowded`.
 
     What a method raises fails the connection and everybody who waits on it: an RpcError, whose
     text says what went wrong, or an OSError of the descriptor.

@@ -100,7 +100,7 @@ class ServerConnection:
             cutter=self._cutter,
             handshake_timeout_s=run.settings.handshake_timeout_s,
             layer=None if tls is None else tls.new_layer(),
-            pauses_reads_when_crowded=True,
+            pauses_reads_when_overcrowded=True,
             unanswered=self.unanswered,
             process_backlog=run.process_backlog,
         )

@@ -10,7 +10,7 @@ cdef class SocketReader:
     cdef Backlog _unanswered
     cdef bint _is_discarding
     cdef bint _is_paused
-    cdef bint _pauses_when_crowded
+    cdef bint _pauses_when_overcrowded
     cdef SocketWriter _writer
     cdef readonly object bytes_read
     cdef readonly bint has_ended
@@ -23,10 +23,10 @@ cdef class SocketReader:
     @cython.locals(wanted=Py_ssize_t)
     cdef Py_ssize_t _read_size(self) except -1
     cdef _read_on(self, SocketCore socket)
-    @cython.locals(messages=list, crowded=Backlog)
+    @cython.locals(messages=list, backlog=Backlog)
     cdef _cut(self, SocketCore socket)
     cdef _end(self, SocketCore socket)
     cdef _discard(self, SocketCore socket, Py_ssize_t count)
     @cython.locals(unanswered=Backlog)
-    cdef Backlog _what_is_crowded(self, SocketCore socket)
-    cdef _pause(self, SocketCore socket, Backlog crowded)
+    cdef Backlog _overcrowded_backlog(self, SocketCore socket)
+    cdef _pause(self, SocketCore socket, Backlog backlog)

@@ -1,7 +1,8 @@
-"""Who uses a Socket, and how: SocketUser, SocketSetup."""
+"""SocketUser, which gets the events of a Socket, and SocketSetup, the options of a Socket."""
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from pybrpc.transport.interfaces import AppConnect, ConnectionLayer
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 DEFAULT_CONNECT_TIMEOUT_S = 1.0
 DEFAULT_HANDSHAKE_TIMEOUT_S = 5.0
+
+_RENAMED = {"pauses_reads_when_crowded": "pauses_reads_when_overcrowded"}
 
 
 class SocketUser(Protocol):
@@ -45,19 +48,20 @@ class SocketUser(Protocol):
 
 
 class SocketSetup(TypedDict, total=False):
-    """Who uses a socket and how.
+    """Options of `Socket.to` and `Socket.of`.
 
-    user                       gets the messages and the failure; without one nothing is read
-    cutter                     cuts the received bytes into messages
-    connect_timeout_s          for connecting, with resolving and handshakes; `None` for no limit
-    handshake_timeout_s        for the handshakes of an accepted socket; `None` for no limit
-    layer                      between the messages and the descriptor (TLS); this socket's own
-    app_connect                the protocol's handshake before its first message; this socket's own
-    pauses_reads_when_crowded  stop reading while the peer doesn't read what is written to it
-    unanswered                 the user counts here what it has not dealt with yet; nothing is read
-                               while it is overcrowded
-    process_backlog            counts what is queued, along with other sockets'
-    is_awaited                 nothing arrives but what callers wait for
+    user                 gets the messages and the failure; without one nothing is read
+    cutter               cuts the received bytes into messages
+    connect_timeout_s    for connecting, with resolving and handshakes; `None` for no limit
+    handshake_timeout_s  for the handshakes of an accepted socket; `None` for no limit
+    layer                between the messages and the descriptor (TLS); this socket's own
+    app_connect          the protocol's handshake before its first message; this socket's own
+    pauses_reads_when_overcrowded
+                         stop reading while the peer doesn't read what is written to it
+    unanswered           the user counts here what it has not dealt with yet; nothing is read while
+                         it is overcrowded
+    process_backlog      shared with other sockets, counts what is queued in all of them
+    is_awaited           nothing arrives but what callers wait for
     """
 
     user: SocketUser | None
@@ -67,7 +71,15 @@ class SocketSetup(TypedDict, total=False):
     handshake_timeout_s: float | None
     layer: ConnectionLayer | None
     app_connect: AppConnect | None
-    pauses_reads_when_crowded: bool
+    pauses_reads_when_overcrowded: bool
     unanswered: Backlog | None
     process_backlog: ProcessBacklog | None
     is_awaited: bool
+
+
+def with_new_names(setup: SocketSetup) -> SocketSetup:
+    """The options with those that have an old name under their new one."""
+    for old in _RENAMED.keys() & setup.keys():
+        warnings.warn(f"{old} is now {_RENAMED[old]}", DeprecationWarning, stacklevel=3)
+        return SocketSetup(**{_RENAMED.get(name, name): value for name, value in setup.items()})  # type: ignore[typeddict-item]
+    return setup

@@ -1,8 +1,8 @@
 """Socket: one TCP (or Unix) connection, seen from either end, that any thread writes to.
 
 It is a SocketCore, the state that its parts share, and has the parts: a SocketWriter (the queue and
-who writes), a SocketReader (reading and cutting), a Connecting (until messages can flow) and a
-GracefulClose (while the connection ends). After bRPC's `Socket`.
+the right to write), a SocketReader (reading and cutting), a Connecting (until messages can flow)
+and a GracefulClose (while the connection ends). After bRPC's `Socket`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pybrpc.transport.socket.setup import (
     DEFAULT_HANDSHAKE_TIMEOUT_S,
     SocketSetup,
     SocketUser,
+    with_new_names,
 )
 from pybrpc.transport.socket.statistics import SocketStatistics, statistics_of
 from pybrpc.transport.socket_options import SocketOptions
@@ -77,7 +78,7 @@ class Socket(SocketCore):
         handshake_timeout_s: float | None = DEFAULT_HANDSHAKE_TIMEOUT_S,
         layer: ConnectionLayer | None = None,
         app_connect: AppConnect | None = None,
-        pauses_reads_when_crowded: bool = False,
+        pauses_reads_when_overcrowded: bool = False,
         unanswered: Backlog | None = None,
         process_backlog: ProcessBacklog | None = None,
         is_awaited: bool = False,
@@ -87,7 +88,7 @@ class Socket(SocketCore):
         )
         self._writer = SocketWriter(self.backlog)
         self._reader = SocketReader(
-            cutter or MessageCutter(), self._writer, pauses_reads_when_crowded, unanswered
+            cutter or MessageCutter(), self._writer, pauses_reads_when_overcrowded, unanswered
         )
         self._connecting = Connecting(
             connect_timeout_s, handshake_timeout_s, app_connect, self._reader.buffer, self._writer
@@ -103,14 +104,14 @@ class Socket(SocketCore):
         cls, endpoint: Endpoint, dispatcher: EventDispatcher, **setup: Unpack[SocketSetup]
     ) -> Socket:
         """A client socket without a descriptor; its first write connects it."""
-        return cls(dispatcher, endpoint, **setup)
+        return cls(dispatcher, endpoint, **with_new_names(setup))
 
     @classmethod
     def of(
         cls, sock: _socket.socket, dispatcher: EventDispatcher, **setup: Unpack[SocketSetup]
     ) -> Socket:
         """Take over a connected socket: accepted, or one end of a pair."""
-        socket = cls(dispatcher, None, **setup)
+        socket = cls(dispatcher, None, **with_new_names(setup))
         socket.options.apply_to(sock)
         socket.adopt(sock)
         socket.remote_side = remote_side_of(sock)
@@ -245,11 +246,11 @@ class Socket(SocketCore):
 
     @property
     def tls(self) -> TlsInfo | None:
-        """What was agreed on; `None` without TLS, or before its handshake is over."""
+        """Version, cipher, certificate; `None` without TLS, or before its handshake is over."""
         return self.layer.tls
 
     def statistics(self) -> SocketStatistics:
-        """What this socket has done so far. Any thread; the counts are not one snapshot."""
+        """Its counts so far. Any thread; the counts are not one snapshot."""
         return statistics_of(self._writer, self._reader, self._refused)
 
     def __repr__(self) -> str:
@@ -257,10 +258,10 @@ class Socket(SocketCore):
             state = f"failed: {self.error.text}"
         else:
             state = "connected" if self.is_connected else self._connecting.state
-        crowded = ", crowded" if self.backlog.is_overcrowded else ""
+        overcrowded = ", overcrowded" if self.backlog.is_overcrowded else ""
         return (
             f"<Socket {self.id} to {self.remote_side or 'a pair'}, {state}, "
-            f"{self.backlog.size_bytes} bytes queued{crowded}>"
+            f"{self.backlog.size_bytes} bytes queued{overcrowded}>"
         )
 
     # --- what its parts ask for (see SocketCore) ---

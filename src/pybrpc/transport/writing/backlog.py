@@ -1,4 +1,4 @@
-"""Backlog: how many bytes are queued and not yet written, and who waits until there are fewer.
+"""Backlog: how many bytes are queued and not yet written, and what waits until there are fewer.
 
 Bytes are counted when a request is queued, before it is linked, so the check never lags behind
 the queue. Above the high-water mark new requests are refused until the backlog has fallen to the
@@ -187,5 +187,5 @@ class Backlog:
             self.process.move(before, after)
 
     def __repr__(self) -> str:
-        crowded = ", crowded" if self.is_overcrowded else ""
-        return f"<Backlog {self.size_bytes} of {self.high_water} bytes{crowded}>"
+        overcrowded = ", overcrowded" if self.is_overcrowded else ""
+        return f"<Backlog {self.size_bytes} of {self.high_water} bytes{overcrowded}>"

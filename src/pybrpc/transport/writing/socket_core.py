@@ -192,8 +192,9 @@ class SocketCore:
         raise NotImplementedError
 
     def close_parts(self) -> None:
-        """Stop reading and connecting, fail what is queued, close the descriptor. Inside a turn, or
-        in any thread if the dispatcher has none any more.
+        """Stop reading and connecting, fail what is queued, close the descriptor.
+
+        Inside a turn, or in any thread if no turn will come any more.
         """
         raise NotImplementedError
 

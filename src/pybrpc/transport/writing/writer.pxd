@@ -16,7 +16,7 @@ cdef class SocketWriter:
     cdef bint _wrote_since_read
     cdef readonly Backlog backlog
     cdef readonly object bytes_written
-    cdef readonly object in_place
+    cdef readonly object written_inline
     cdef readonly PendingWrites pending
     cdef readonly object writes
     cdef readonly object writes_blocked

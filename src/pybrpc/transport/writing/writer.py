@@ -62,7 +62,7 @@ class SocketWriter:
         "_wrote_since_read",
         "backlog",
         "bytes_written",
-        "in_place",
+        "written_inline",
         "pending",
         "writes",
         "writes_blocked",
@@ -73,7 +73,7 @@ class SocketWriter:
         self.pending = PendingWrites(backlog)
         """The holder's; anybody may look at its flag and its number."""
         self.bytes_written = 0
-        self.in_place = 0
+        self.written_inline = 0
         self.writes = 0
         self.writes_blocked = 0
         self._queue = WriteQueue()
@@ -147,7 +147,7 @@ class SocketWriter:
             if socket.is_connected and socket.error is None and not self._defers_write(socket):
                 self._write_batch(socket, outcomes)
                 if request.progress is WRITTEN:
-                    self.in_place += 1
+                    self.written_inline += 1
             if socket.error is not None:
                 self._drain(socket, outcomes)
             else:

@@ -125,7 +125,7 @@ def test_reading_pauses_while_the_peer_does_not_read(step: StepDispatcher) -> No
     near, far = make_pair(buffer_bytes=SMALL_BUFFER)
     user = User()
     socket = Socket.of(
-        near, step, user=user, options=CROWDED_AT_1000, pauses_reads_when_crowded=True
+        near, step, user=user, options=CROWDED_AT_1000, pauses_reads_when_overcrowded=True
     )
     socket.start_write(IOBuf(bytes(1 << 16)))
     far.sendall(FRAME)

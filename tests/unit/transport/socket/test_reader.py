@@ -67,7 +67,7 @@ def test_it_rests_on_if_there_is_no_room_again(step: StepDispatcher, make_wire: 
         user=user,
         buffer_bytes=SMALL_BUFFER,
         options=CROWDED_AT_1000,
-        pauses_reads_when_crowded=True,
+        pauses_reads_when_overcrowded=True,
     )
     step.run_until_idle()
     near = wire.socket
