@@ -12,8 +12,8 @@ import pytest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.testing.step_scheduler import (
     ScheduleFailure,
-    SteppingRef,
     StepScheduler,
+    TracedRef,
     explore,
     explore_randomly,
     replay,
@@ -148,7 +148,7 @@ def test_few_preemptions_give_few_schedules() -> None:
 
 
 def lost_update(scheduler: StepScheduler) -> None:
-    ref = SteppingRef(scheduler, 0)
+    ref = TracedRef(scheduler, 0)
 
     def add() -> None:
         ref.get_and_set(ref.get() + 1)
@@ -208,7 +208,7 @@ def test_what_a_scenario_chooses_is_a_part_of_the_schedule() -> None:
 
 def test_an_update_that_is_not_lost_passes() -> None:
     def scenario(scheduler: StepScheduler) -> None:
-        ref = SteppingRef(scheduler, 0)
+        ref = TracedRef(scheduler, 0)
 
         def add() -> None:
             while not ref.compare_and_set(value := ref.get(), value + 1):

@@ -18,17 +18,18 @@ from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.socket import LINGER_S, Socket
 from pybrpc.transport.socket_options import SocketOptions
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import (
+from tests.fakes.sockets import (
     CROWDED_AT_1000,
     SMALL_BUFFER,
-    WAIT_S,
+    MakeStep,
+    MakeWire,
     Outcomes,
     User,
     make_pair,
     unused_endpoint,
     write_instead,
 )
+from tests.fakes.threads import WAIT_S
 
 FRAME = bytes(BAIDU_STD.pack_request(RpcRequest(7, "EchoService", "Echo", b"0123456789")))
 
