@@ -7,7 +7,7 @@ from typing import Any, Self, Unpack, cast
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.channel.aio_channel import AioChannel
-from pybrpc.client.channel.base import CHANNEL_TIMEOUT, Timeout
+from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.stub import AioStubMethod
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import Argument, Reply
@@ -58,5 +58,5 @@ class AioRedisChannel(AioChannel):
     def make_method(self, method: Any) -> AioStubMethod:
         raise TypeError(f"{self!r} speaks Redis; make a pybrpc.aio.Channel for a Stub")
 
-    def _maker(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
-        return self._settings.maker(super()._maker(loop))
+    def _connection_factory(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
+        return self._settings.connection_factory(super()._connection_factory(loop))

@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from typing import Any, Self, Unpack, cast
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.channel.base import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.channel import Channel
+from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.stub import StubMethod
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.errors import RpcError
@@ -91,5 +91,5 @@ class RedisChannel(Channel):
     def make_method(self, method: Any) -> StubMethod:
         raise TypeError(f"{self!r} speaks Redis; make a pybrpc.Channel for a Stub")
 
-    def _maker(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
-        return self._settings.maker(super()._maker(loop))
+    def _connection_factory(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
+        return self._settings.connection_factory(super()._connection_factory(loop))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, cast
 
-from pybrpc.client.channel.base import ChannelOptions
+from pybrpc.client.channel.options import ChannelOptions
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import RedisLogin, check_hiredis
 from pybrpc.protocols.redis.redis_cutter import DEFAULT_MAX_REPLY_BYTES
@@ -39,7 +39,7 @@ class RedisOptions(ChannelOptions, total=False):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RedisSettings:
-    """RedisOptions, checked and sorted by who needs them."""
+    """RedisOptions, checked and sorted by the parts that use them."""
 
     login: RedisLogin
     decode: bool
@@ -50,9 +50,9 @@ class RedisSettings:
         """MissingExtraError if hiredis is not installed; ValueError for what makes no sense."""
         check_hiredis()
         left = dict(options)
-        for name, not_found_error in _MEANINGLESS.items():
+        for name, reason in _MEANINGLESS.items():
             if left.get(name) is not None:
-                raise ValueError(f"leave out {name}: {not_found_error}")
+                raise ValueError(f"leave out {name}: {reason}")
         names = {field.name for field in dataclasses.fields(RedisLogin)}
         given = {name: left.pop(name) for name in names & left.keys()}
         decode = bool(left.pop("decode", False))
@@ -61,7 +61,7 @@ class RedisSettings:
         left["retry_policy"] = safe_policy(policy)
         return cls(RedisLogin(**given), decode, cast(ChannelOptions, left))  # type: ignore[arg-type]
 
-    def maker(self, like: ConnectionFactory) -> RedisConnectionFactory:
-        """Makes connections to where `like` does."""
+    def connection_factory(self, like: ConnectionFactory) -> RedisConnectionFactory:
+        """A factory of connections to Redis, to the endpoint and with the options of `like`."""
         fields = {field.name: getattr(like, field.name) for field in dataclasses.fields(like)}
         return RedisConnectionFactory(**fields, login=self.login)
