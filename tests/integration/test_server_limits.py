@@ -19,15 +19,9 @@ from pybrpc.server import Server
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.writing.process_backlog import CHUNK_BYTES, swamp_mark
-from tests.unit.server.raw_peer import EchoResponse, RawPeer, packed, request, text_of
-from tests.unit.server.serving import (
-    Gate,
-    as_async,
-    echo,
-    make_server,
-    start,
-    wait_until,
-)
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import EchoResponse, RawPeer, packed, request, text_of
+from tests.peers.serving import Gate, as_async, echo, make_server, start
 
 KINDS = pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
 

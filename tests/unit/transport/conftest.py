@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Unpack
 
 import pytest
@@ -17,10 +17,8 @@ from pybrpc.transport.socket import graceful_close as gentle_close_module
 from pybrpc.transport.socket.socket import Socket, SocketSetup
 from pybrpc.transport.writing import writable_wait as parking_module
 from pybrpc.transport.writing import writer as writer_module
-from tests.unit.transport.tools import Wire, make_pair, running_dispatcher
-
-MakeWire = Callable[..., Wire]
-MakeStep = Callable[..., StepDispatcher]
+from tests.fakes.dispatchers import running_dispatcher
+from tests.fakes.sockets import MakeStep, MakeWire, Wire, make_pair
 
 
 @pytest.fixture(params=["epoll", "asyncio", "uvloop"])

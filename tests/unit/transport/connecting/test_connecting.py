@@ -15,8 +15,8 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.connecting import connecting as connecting_module
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.socket.socket import Socket
+from tests.fakes.sockets import Outcomes, User
 from tests.peers.frame_layer import FrameLayer
-from tests.unit.transport.tools import Outcomes, User
 
 
 @pytest.fixture

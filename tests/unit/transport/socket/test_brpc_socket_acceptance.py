@@ -30,17 +30,16 @@ from pybrpc.transport.listening.acceptor import Acceptor
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import (
+from tests.fakes.sockets import (
     SMALL_BUFFER,
-    WAIT_S,
+    MakeWire,
     Outcomes,
     User,
     UserMessage,
     Wire,
-    in_threads,
     unused_endpoint,
 )
+from tests.fakes.threads import WAIT_S, in_threads
 
 
 def test_not_recycle_until_zero_nref(step: StepDispatcher) -> None:

@@ -18,17 +18,18 @@ from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.socket import LINGER_S, Socket
 from pybrpc.transport.socket_options import SocketOptions
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import (
+from tests.fakes.sockets import (
     CROWDED_AT_1000,
     SMALL_BUFFER,
-    WAIT_S,
+    MakeStep,
+    MakeWire,
     Outcomes,
     User,
     make_pair,
     unused_endpoint,
     write_instead,
 )
+from tests.fakes.threads import WAIT_S
 
 FRAME = bytes(BAIDU_STD.pack_request(RpcRequest(7, "EchoService", "Echo", b"0123456789")))
 
@@ -144,6 +145,7 @@ def test_reading_pauses_while_the_peer_does_not_read(step: StepDispatcher) -> No
     assert user.errors.qsize() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
 def test_a_thousand_sockets_opened_and_dropped_leave_nothing(
     dispatcher: EventDispatcher, make_wire: MakeWire, kind: str
@@ -162,6 +164,7 @@ def test_a_thousand_sockets_opened_and_dropped_leave_nothing(
         wire.close()
 
 
+@pytest.mark.slow
 def test_a_thousand_refused_connections_leave_nothing(dispatcher: EventDispatcher) -> None:
     endpoint, told = unused_endpoint(), Outcomes()
     for _ in range(1000):

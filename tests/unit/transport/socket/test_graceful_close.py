@@ -12,8 +12,7 @@ from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.transport.socket.graceful_close import STALL_S
 from pybrpc.transport.socket.socket import LINGER_S, Socket
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import User, fill, flush
+from tests.fakes.sockets import MakeStep, MakeWire, User, fill, flush
 
 FRAME = bytes(BAIDU_STD.pack_request(RpcRequest(1, "Service", "Method", b"body")))
 

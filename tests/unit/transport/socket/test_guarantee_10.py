@@ -19,16 +19,16 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.socket.test_guarantee_4 import Interruption
-from tests.unit.transport.tools import (
+from tests.fakes.sockets import (
     SMALL_BUFFER,
-    WAIT_S,
+    Interruption,
+    MakeStep,
+    MakeWire,
     Outcomes,
     User,
-    in_threads,
     unused_endpoint,
 )
+from tests.fakes.threads import WAIT_S, in_threads
 
 UNREACHABLE = Endpoint("255.255.255.255", 80)
 UNRESOLVABLE = Endpoint("no-such-host.invalid", 80)

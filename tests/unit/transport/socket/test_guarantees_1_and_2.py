@@ -14,18 +14,10 @@ from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import (
-    SMALL_BUFFER,
-    Outcomes,
-    User,
-    by_producer,
-    frame,
-    frames_of,
-    in_threads,
-    running_dispatcher,
-    write_instead,
-)
+from tests.fakes.dispatchers import running_dispatcher
+from tests.fakes.frames import by_producer, frame, frames_of
+from tests.fakes.sockets import SMALL_BUFFER, MakeStep, MakeWire, Outcomes, User, write_instead
+from tests.fakes.threads import in_threads
 
 PRODUCERS = 4
 

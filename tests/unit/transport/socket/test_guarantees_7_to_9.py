@@ -25,15 +25,8 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.writing.backlog import HIGH_WATER_BYTES
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import (
-    SMALL_BUFFER,
-    Outcomes,
-    User,
-    UserMessage,
-    Wire,
-    in_threads,
-)
+from tests.fakes.sockets import SMALL_BUFFER, MakeWire, Outcomes, User, UserMessage, Wire
+from tests.fakes.threads import in_threads
 
 LIMITED = SocketOptions(high_water_bytes=100_000, low_water_bytes=20_000)
 MESSAGE_BYTES = 1000

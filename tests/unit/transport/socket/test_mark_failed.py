@@ -7,9 +7,7 @@ import pytest
 from pybrpc.errors import ErrorCode, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.socket.socket import Socket
-from tests.unit.transport.conftest import MakeStep
-from tests.unit.transport.socket.test_guarantee_4 import Interruption
-from tests.unit.transport.tools import Outcomes, unused_endpoint
+from tests.fakes.sockets import Interruption, MakeStep, Outcomes, unused_endpoint
 
 
 @pytest.mark.python_only

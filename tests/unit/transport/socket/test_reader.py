@@ -10,8 +10,7 @@ from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.reader import READ_BYTES
 from pybrpc.transport.writing.backlog import Backlog
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import CROWDED_AT_1000, SMALL_BUFFER, User, Wire, flush
+from tests.fakes.sockets import CROWDED_AT_1000, SMALL_BUFFER, MakeWire, User, Wire, flush
 
 LARGE = bytes(BAIDU_STD.pack_request(RpcRequest(1, "S", "M", bytes(8 * READ_BYTES))))
 SMALL = bytes(BAIDU_STD.pack_request(RpcRequest(2, "S", "M", b"small")))

@@ -9,9 +9,10 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket.socket_table import SocketTable
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import (
+from tests.fakes.sockets import (
     SMALL_BUFFER,
+    MakeStep,
+    MakeWire,
     Outcomes,
     User,
     UserMessage,

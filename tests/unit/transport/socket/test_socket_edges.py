@@ -14,10 +14,15 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.outcomes import run_outcomes
 from pybrpc.transport.writing.process_backlog import ProcessBacklog
+from tests.fakes.sockets import (
+    CROWDED_AT_1000,
+    MakeWire,
+    RecordingUser,
+    User,
+    UserMessage,
+    make_pair,
+)
 from tests.peers.frame_layer import FrameLayer
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.socket.test_socket_state import Watching
-from tests.unit.transport.tools import CROWDED_AT_1000, User, UserMessage, make_pair
 
 PEER = Endpoint("127.0.0.1", 1)
 BROKEN = make_rpc_error(ErrorCode.EINTERNAL, "the test says so")
@@ -121,7 +126,7 @@ def test_user_of_one_that_failed_before_its_turn_is_told_only_that(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     """Whoever failed it has not delivered yet what is to be told."""
-    user = Watching()
+    user = RecordingUser()
     wire = make_wire(step, user=user)
     deliveries = wire.socket.mark_failed(BROKEN)
     step.run_until_idle()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pytest
 
@@ -13,49 +12,34 @@ from pybrpc.errors import (
     ErrorCode,
     OvercrowdedError,
     Phase,
-    RpcError,
     make_rpc_error,
 )
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD
-from pybrpc.protocols.message import Message, RpcRequest
+from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.interfaces import PLAIN
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket.statistics import SocketStatistics
+from tests.fakes.sockets import (
+    CROWDED_AT_1000,
+    SMALL_BUFFER,
+    MakeWire,
+    Outcomes,
+    RecordingUser,
+    User,
+    flush,
+)
 from tests.peers.frame_layer import FrameLayer
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import CROWDED_AT_1000, SMALL_BUFFER, Outcomes, User, flush
 
 PEER = Endpoint("127.0.0.1", 1)
 REQUEST = bytes(BAIDU_STD.pack_request(RpcRequest(1, "a.Service", "Method", b"body")))
 
 
-class Watching:
-    """A SocketUser that notes whom it is told of, and stays after an end if it is told to."""
-
-    def __init__(self, stays: bool = False) -> None:
-        self.told: list[tuple[Any, ...]] = []
-        self.stays = stays
-
-    def on_connected(self, socket: Socket) -> None:
-        self.told.append(("connected", socket))
-
-    def on_messages(self, socket: Socket, messages: list[Message]) -> None:
-        self.told.append(("messages", socket, len(messages)))
-
-    def on_end(self, socket: Socket, error: RpcError) -> bool:
-        self.told.append(("end", socket, error.code))
-        return self.stays
-
-    def on_failed(self, socket: Socket, error: RpcError) -> None:
-        self.told.append(("failed", socket, error.code))
-
-
 def test_user_is_told_of_the_socket_that_it_is_about(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
-    user = Watching()
+    user = RecordingUser()
     wire = make_wire(step, user=user)
     step.run_until_idle()
     wire.peer.sendall(2 * REQUEST)
@@ -74,7 +58,7 @@ def test_user_is_told_of_the_socket_that_it_is_about(
 
 
 def test_user_may_stay_after_the_peer_has_ended(step: StepDispatcher, make_wire: MakeWire) -> None:
-    user = Watching(stays=True)
+    user = RecordingUser(stays=True)
     wire = make_wire(step, user=user)
     step.run_until_idle()
     wire.peer.shutdown(1)
@@ -86,7 +70,7 @@ def test_user_may_stay_after_the_peer_has_ended(step: StepDispatcher, make_wire:
 
 
 def test_user_that_is_said_later_is_the_one(step: StepDispatcher) -> None:
-    user = Watching()
+    user = RecordingUser()
     near = Socket.to(PEER, step)
     near.set_user(user)
     near.close()
@@ -177,7 +161,7 @@ def test_abandoned_one_is_of_no_use_and_tells_nobody(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     """As in a forked child."""
-    user, told = Watching(), Outcomes()
+    user, told = RecordingUser(), Outcomes()
     wire = make_wire(step, user=user, buffer_bytes=SMALL_BUFFER)
     near = wire.socket
     near.start_write(IOBuf(bytes(1 << 20)), on_outcome=told)

@@ -12,31 +12,12 @@ from pybrpc.testing.step_scheduler import (
 )
 from pybrpc.transport.writing import backlog as module
 from pybrpc.transport.writing.backlog import FEWEST_REQUESTS, HIGH_WATER_BYTES, Backlog
+from tests.schedules.traced import TracedCounter
 
 _is_crowded = Backlog.__dict__["is_overcrowded"]
 
 
-class SteppingCounter:
-    """An AtomicCounter that comes to a point before each access."""
-
-    def __init__(self, scheduler: StepScheduler) -> None:
-        self.scheduler = scheduler
-        self.value = 0
-
-    def increment_and_get(self, amount: int = 1) -> int:
-        self.scheduler.point(f"add {amount}")
-        self.value += amount
-        return self.value
-
-    def decrement_and_get(self, amount: int = 1) -> int:
-        return self.increment_and_get(-amount)
-
-    def get(self) -> int:
-        self.scheduler.point("get bytes")
-        return self.value
-
-
-class SteppingBacklog(Backlog):
+class TracedBacklog(Backlog):
     """A Backlog that comes to a point before each access to what its threads share."""
 
     __slots__ = ("scheduler",)
@@ -45,7 +26,7 @@ class SteppingBacklog(Backlog):
         self.scheduler: StepScheduler | None = None
         super().__init__(high_water, low_water)
         self.scheduler = scheduler
-        self._counted = SteppingCounter(scheduler)
+        self._counted = TracedCounter(scheduler)
 
     @property
     def is_overcrowded(self) -> bool:  # type: ignore[override]
@@ -60,7 +41,7 @@ class SteppingBacklog(Backlog):
         _is_crowded.__set__(self, value)
 
 
-class BelievesTheFirstCount(SteppingBacklog):
+class BelievesTheFirstCount(TracedBacklog):
     """A mutant: does not look at the count again after it has said that it is crowded."""
 
     __slots__ = ()
@@ -76,7 +57,7 @@ class BelievesTheFirstCount(SteppingBacklog):
         return True
 
 
-class WakesBeforeItLetsIn(SteppingBacklog):
+class WakesBeforeItLetsIn(TracedBacklog):
     """A mutant: a waiter that comes between the two is never woken."""
 
     __slots__ = ()
@@ -87,10 +68,10 @@ class WakesBeforeItLetsIn(SteppingBacklog):
             self.is_overcrowded = False
 
 
-Make = Callable[[StepScheduler, int, int], SteppingBacklog]
+Make = Callable[[StepScheduler, int, int], TracedBacklog]
 
 
-def crowding(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+def crowding(make: Make = TracedBacklog) -> Callable[[StepScheduler], None]:
     """Each of two threads adds over the mark and removes what it added."""
 
     def scenario(scheduler: StepScheduler) -> None:
@@ -107,7 +88,7 @@ def crowding(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
     return scenario
 
 
-def crowding_a_deaf_peer(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+def crowding_a_deaf_peer(make: Make = TracedBacklog) -> Callable[[StepScheduler], None]:
     """One adds while another removes; what was added stays, but it is under the low mark."""
 
     def scenario(scheduler: StepScheduler) -> None:
@@ -120,7 +101,7 @@ def crowding_a_deaf_peer(make: Make = SteppingBacklog) -> Callable[[StepSchedule
     return scenario
 
 
-def waiting(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+def waiting(make: Make = TracedBacklog) -> Callable[[StepScheduler], None]:
     """One waits for room while another makes it."""
 
     def scenario(scheduler: StepScheduler) -> None:
@@ -137,6 +118,7 @@ def waiting(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
     return scenario
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 def test_never_crowded_while_empty_in_any_schedule() -> None:
     assert explore(crowding(), max_schedules=100_000) > 50
@@ -155,7 +137,7 @@ def test_no_waiter_is_forgotten_in_any_schedule() -> None:
 @pytest.mark.python_only
 def test_random_schedules_of_three_threads() -> None:
     def scenario(scheduler: StepScheduler) -> None:
-        backlog = SteppingBacklog(scheduler, 300, 100)
+        backlog = TracedBacklog(scheduler, 300, 100)
         woken: list[int] = []
 
         def run() -> None:
@@ -179,7 +161,7 @@ def test_random_schedules_of_three_threads() -> None:
     [(crowding_a_deaf_peer, BelievesTheFirstCount), (waiting, WakesBeforeItLetsIn)],
 )
 def test_mutant_is_caught(
-    scenario: Callable[[Make], Callable[[StepScheduler], None]], mutant: type[SteppingBacklog]
+    scenario: Callable[[Make], Callable[[StepScheduler], None]], mutant: type[TracedBacklog]
 ) -> None:
     with pytest.raises(ScheduleFailure):
         explore(scenario(mutant), max_schedules=100_000)

@@ -25,9 +25,9 @@ from pybrpc.transport.writing.process_backlog import (
     MOST_OVER_BYTES,
     ProcessBacklog,
 )
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import Outcomes, UserMessage, flush, in_threads
-from tests.unit.transport.writing.test_backlog import SteppingCounter
+from tests.fakes.sockets import MakeStep, MakeWire, Outcomes, UserMessage, flush
+from tests.fakes.threads import in_threads
+from tests.schedules.traced import TracedCounter
 
 
 def test_a_socket_under_a_chunk_is_not_counted() -> None:
@@ -159,34 +159,34 @@ def test_who_was_refused_is_woken_when_its_socket_fails() -> None:
 # --- in any schedule ---
 
 
-class SteppingProcess(ProcessBacklog):
+class TracedProcess(ProcessBacklog):
     """A ProcessBacklog that comes to a point before each access to its count."""
 
     __slots__ = ()
 
     def __init__(self, scheduler: StepScheduler, limit: int) -> None:
         super().__init__(limit, chunk_bytes=10)
-        self._chunks = SteppingCounter(scheduler)
+        self._chunks = TracedCounter(scheduler, is_signed=True)
 
 
-class SteppingShare(Backlog):
+class TracedShare(Backlog):
     """A Backlog of 1000 bytes that comes to a point before each access to its count."""
 
     __slots__ = ()
 
     def __init__(self, scheduler: StepScheduler, process: ProcessBacklog) -> None:
         super().__init__(1000, 500, process)
-        self._counted = SteppingCounter(scheduler)
+        self._counted = TracedCounter(scheduler)
 
 
-class SharesWhatItSees(SteppingShare):
+class SharesWhatItSees(TracedShare):
     """A mutant: tells the shared count by what it sees, not by what its own step did."""
 
     __slots__ = ()
 
     def remove(self, size: int, requests: int) -> None:
         before = self._counted.get() & module._BYTES
-        super(SteppingShare, self).remove(0, requests)
+        super(TracedShare, self).remove(0, requests)
         after = self._counted.decrement_and_get(size) & module._BYTES
         self._share(before, after)
 
@@ -194,11 +194,11 @@ class SharesWhatItSees(SteppingShare):
 Make = Callable[[StepScheduler, ProcessBacklog], Backlog]
 
 
-def two_threads_on_one_socket(make: Make = SteppingShare) -> Callable[[StepScheduler], None]:
+def two_threads_on_one_socket(make: Make = TracedShare) -> Callable[[StepScheduler], None]:
     """Each adds and removes; one of them passes a chunk only together with the other."""
 
     def scenario(scheduler: StepScheduler) -> None:
-        process = SteppingProcess(scheduler, 1000)
+        process = TracedProcess(scheduler, 1000)
         backlog = make(scheduler, process)
 
         def run(size: int) -> None:
@@ -213,10 +213,10 @@ def two_threads_on_one_socket(make: Make = SteppingShare) -> Callable[[StepSched
 
 def refusals(scheduler: StepScheduler) -> None:
     """Two sockets of a full process: what is refused is not counted anywhere."""
-    process = SteppingProcess(scheduler, 20)
+    process = TracedProcess(scheduler, 20)
     stuck = Backlog(1000, 500, process)
     assert stuck.try_add(30, False)
-    backlogs = [SteppingShare(scheduler, process) for _ in range(2)]
+    backlogs = [TracedShare(scheduler, process) for _ in range(2)]
 
     def run(backlog: Backlog) -> None:
         if backlog.try_add(12, False):
@@ -229,7 +229,7 @@ def refusals(scheduler: StepScheduler) -> None:
 
 def waiting(scheduler: StepScheduler) -> None:
     """One waits for room in the process while another socket makes it."""
-    process = SteppingProcess(scheduler, 20)
+    process = TracedProcess(scheduler, 20)
     stuck, idle = Backlog(1000, 500, process), Backlog(1000, 500, process)
     assert stuck.try_add(30, False)
     assert not idle.try_add(12, False)
@@ -240,6 +240,7 @@ def waiting(scheduler: StepScheduler) -> None:
     assert woken == [True]
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 def test_everything_is_uncounted_exactly_once_in_any_schedule() -> None:
     assert explore(two_threads_on_one_socket(), max_schedules=200_000) > 50

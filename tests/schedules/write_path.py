@@ -23,8 +23,9 @@ from pybrpc.testing.step_scheduler import StepScheduler
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, DispatcherClosedError
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.write_request import WriteRequest
-from tests.unit.transport.stepping import Mutation, patched
-from tests.unit.transport.tools import HEADER, UserMessage, frame
+from tests.fakes.frames import HEADER, frame
+from tests.fakes.sockets import UserMessage
+from tests.schedules.traced_write_path import Mutation, patched
 
 MOST_STEPS = 60
 """Points that one start_write may pass, whatever others do."""

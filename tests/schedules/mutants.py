@@ -18,7 +18,7 @@ from pybrpc.transport.writing.pending_writes import PendingWrites
 from pybrpc.transport.writing.write_queue import WriteQueue
 from pybrpc.transport.writing.write_request import _PHASES, Progress, WriteRequest
 from pybrpc.transport.writing.writer import SocketWriter
-from tests.unit.transport.stepping import Mutation
+from tests.schedules.traced_write_path import Mutation
 
 _settle_written = PendingWrites.settle_written
 _take = WriteQueue.take

@@ -1,8 +1,7 @@
 """Stepping: the classes of the write path, patched so that their threads stop where they meet.
 
-What is patched is the code that ships, in place: a slot that threads share becomes a `_Slot`, which
-comes to a point of the StepScheduler before each access; atomics become stepping ones. A Ledger
-hears who takes, passes on and gives back the write right.
+What is patched is the code that ships, in place: slots and atomics that threads share are
+replaced by traced ones. A Stage is notified of each change of the write right.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from pybrpc.transport.writing.writable_wait import WritableWait
 from pybrpc.transport.writing.write_queue import WriteQueue
 from pybrpc.transport.writing.write_request import BUSY, WriteRequest
 from pybrpc.transport.writing.writer import SocketWriter
+from tests.schedules.traced import TracedCounter, TracedSlot
 
 SHARED: dict[type, tuple[str, ...]] = {
     Socket: ("error", "is_connected"),
@@ -59,27 +59,6 @@ class Stage(Protocol):
     def start_timer(self, function: Callable[[], None]) -> None: ...
 
 
-class _Slot:
-    """A slot whose accesses are points, but for the one that fills it first."""
-
-    def __init__(self, stage: Stage, slot: Any, name: str) -> None:
-        self._stage = stage
-        self._slot = slot
-        self._name = name
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        if instance is None:
-            return self
-        self._stage.point(f"read {self._name}")
-        return self._slot.__get__(instance, owner)
-
-    def __set__(self, instance: object, value: object) -> None:
-        with contextlib.suppress(AttributeError):
-            self._slot.__get__(instance)
-            self._stage.point(f"set {self._name}")
-        self._slot.__set__(instance, value)
-
-
 class _Ref:
     """An AtomicRef whose accesses are points; that of a queue tells the order of the exchanges."""
 
@@ -105,26 +84,6 @@ class _Ref:
             return False
         self._value = desired
         return True
-
-
-class _Counter:
-    """An AtomicCounter whose accesses are points."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._value = 0
-
-    def increment_and_get(self, amount: int = 1) -> int:
-        self._stage.point("count")
-        self._value += amount
-        assert self._value >= 0, "more was uncounted than counted"
-        return self._value
-
-    def decrement_and_get(self, amount: int = 1) -> int:
-        return self.increment_and_get(-amount)
-
-    def get(self) -> int:
-        return self._value
 
 
 class _Threading:
@@ -164,14 +123,14 @@ def patched(stage: Stage, mutations: tuple[Mutation, ...] = ()) -> Iterator[None
 def _step_at_accesses(stage: Stage, patch: pytest.MonkeyPatch) -> None:
     for cls, names in SHARED.items():
         for name in names:
-            patch.setattr(cls, name, _Slot(stage, cls.__dict__[name], name))
+            patch.setattr(cls, name, TracedSlot(stage, cls.__dict__[name], name))
     for module, name in (
         (write_queue_module, "the head"),
         (socket_module, "the failure"),
         (connecting_module, "the step of connecting"),
     ):
         patch.setattr(module, "atomic_ref", functools.partial(_Ref, stage, name))
-    patch.setattr(backlog_module, "atomic_counter", lambda: _Counter(stage))
+    patch.setattr(backlog_module, "atomic_counter", lambda: TracedCounter(stage))
 
 
 def _tell_of_the_right(stage: Stage, patch: pytest.MonkeyPatch) -> None:
