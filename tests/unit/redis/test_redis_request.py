@@ -146,16 +146,16 @@ def test_a_retry_policy_repeats_what_may_have_run_only_by_its_own_judgement(
 
 
 def test_who_logs_in_alike_shares() -> None:
-    def maker(**options: Any) -> Any:
-        return RedisChannel(ADDRESS, **options)._maker(None)
+    def factory(**options: Any) -> Any:
+        return RedisChannel(ADDRESS, **options)._connection_factory(None)
 
-    assert maker(password="x") == maker(password="x", timeout=9, decode=True)
-    assert maker(password="x") != maker(password="y")
-    assert maker() != maker(db=1)
-    assert maker() != pybrpc.Channel(ADDRESS, max_body_size=maker().limits.max_body_size)._maker(
-        None
-    )
-    assert "sesame" not in repr(maker(password="sesame"))
+    assert factory(password="x") == factory(password="x", timeout=9, decode=True)
+    assert factory(password="x") != factory(password="y")
+    assert factory() != factory(db=1)
+    assert factory() != pybrpc.Channel(
+        ADDRESS, max_body_size=factory().limits.max_body_size
+    )._connection_factory(None)
+    assert "sesame" not in repr(factory(password="sesame"))
 
 
 def test_a_refused_command_needs_no_server() -> None:

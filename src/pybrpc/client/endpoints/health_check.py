@@ -152,7 +152,7 @@ class _OneConnection:
         return self._connection
 
     def wait(self, call: WaitingCall) -> None:
-        raise AssertionError("the one connection is always there")
+        raise AssertionError("there is always the one connection")
 
     def reclaim(self, call: WaitingCall) -> None:
         pass

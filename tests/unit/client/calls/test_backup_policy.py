@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.calls import backup_policy as module
 from pybrpc.client.calls.backup_policy import WINDOW_S, BackupPolicyError, BackupRequestPolicy
 from pybrpc.client.calls.call_options import CallOptions
-from pybrpc.client.channel.base import backup_policy_of
+from pybrpc.client.channel.options import backup_policy_of
 from pybrpc.rpc.controller import Controller
 from pybrpc.testing.step_dispatcher import FakeClock
+from tests.fakes.clocks import use_clock
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock()
-    monkeypatch.setattr(module, "time", clock)
+    use_clock(monkeypatch, clock)
     return clock
 
 

@@ -10,9 +10,6 @@ from typing import NoReturn
 import pytest
 
 from pybrpc.base.backoff import Backoff
-from pybrpc.client.calls import call as call_module
-from pybrpc.client.calls import call_record as call_record_module
-from pybrpc.client.calls import retry as retry_pause_module
 from pybrpc.client.calls.attempt import Attempt
 from pybrpc.client.calls.backup_policy import BackupRequestPolicy
 from pybrpc.client.calls.call import MAX_UNCOUNTED_SENDS
@@ -33,6 +30,7 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.testing.step_dispatcher import FakeClock
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.writing.write_request import Progress
+from tests.fakes.clocks import use_clock
 from tests.fakes.connections import (
     FakeCall,
     FakeConnection,
@@ -229,8 +227,7 @@ def test_repr() -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock()
-    for module in (call_module, call_record_module, retry_pause_module):
-        monkeypatch.setattr(module, "time", clock)
+    use_clock(monkeypatch, clock)
     return clock
 
 
@@ -335,7 +332,7 @@ def test_cancel_ends_a_pause_and_its_timer(clock: FakeClock) -> None:
 def test_pause_that_is_taken_out_before_its_timer_is_set_leaves_none(clock: FakeClock) -> None:
     connection = FakeConnection(clock=clock)
     call = start(connection)
-    pause = RetryPause(call)
+    pause = RetryPause(call.on_pause_over)
     assert pause.try_claim()
     pause.begin(connection.dispatcher, 1)
     assert [timer.function for timer in connection.dispatcher._timers] == [None]
@@ -424,12 +421,3 @@ def test_answer_that_makes_no_sense_is_an_error_of_its_peer() -> None:
     call.on_bad_response(attempt, "it is odd")
     assert isinstance(call.error, BadResponseError)
     assert (call.error.text, call.error.peer) == ("[E2002]it is odd", "10.0.0.1:8000")
-
-
-def test_call_knows_whether_it_would_wait_for_itself() -> None:
-    connection = FakeConnection()
-    call = start(connection)
-    found: list[bool] = [call.is_on_dispatcher()]
-    connection.dispatcher.post(lambda: found.append(call.is_on_dispatcher()))
-    connection.dispatcher.run_until_idle()
-    assert found == [False, True]

@@ -7,9 +7,6 @@ from typing import Any
 import pytest
 
 from pybrpc.base.backoff import Backoff
-from pybrpc.client.calls import call as call_module
-from pybrpc.client.calls import call_record as call_record_module
-from pybrpc.client.calls import retry as retry_pause_module
 from pybrpc.client.calls.attempt import Attempt
 from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.errors import (
@@ -21,6 +18,7 @@ from pybrpc.errors import (
     make_rpc_error,
 )
 from pybrpc.testing.step_dispatcher import FakeClock
+from tests.fakes.clocks import use_clock
 from tests.fakes.connections import FakeCall, FakeConnection, start
 
 PAUSING = RetryPolicy(backoff=Backoff(first_s=1, factor=1, jitter=0))
@@ -55,8 +53,7 @@ class Up(Down):
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock()
-    for module in (call_module, call_record_module, retry_pause_module):
-        monkeypatch.setattr(module, "time", clock)
+    use_clock(monkeypatch, clock)
     return clock
 
 

@@ -10,7 +10,8 @@ import pytest
 import pybrpc
 from pybrpc.base.backoff import Backoff
 from pybrpc.client.calls.backup_policy import BackupRequestPolicy
-from pybrpc.client.channel.base import CHANNEL_TIMEOUT, ChannelBase
+from pybrpc.client.channel.base import ChannelBase
+from pybrpc.client.channel.options import CHANNEL_TIMEOUT
 from pybrpc.client.connections.connection import ConnectionStatistics, sum_of
 from pybrpc.errors import ChannelClosedError
 from pybrpc.rpc.compress import CompressType
@@ -134,10 +135,10 @@ def test_each_loop_has_a_side_which_is_given_back_when_another_one_comes() -> No
     sources = []
 
     async def take() -> None:
-        side = channel.side()
-        assert channel.side() is side
+        binding = channel.binding()
+        assert channel.binding() is binding
         assert channel.statistics() is None
-        sources.append(side.source)
+        sources.append(binding.source)
 
     asyncio.run(take())
     asyncio.run(take())
@@ -150,7 +151,7 @@ def test_sides_that_share_with_threads_are_one() -> None:
     async def take() -> None:
         async with pybrpc.aio.Channel(ADDRESS, share_with_threads=True) as channel:
             with pybrpc.Channel(ADDRESS) as of_threads:
-                assert channel.side().source is of_threads.source()
+                assert channel.binding().source is of_threads.source()
 
     asyncio.run(take())
 
@@ -166,7 +167,7 @@ def test_channel_of_a_loop_that_is_closed_makes_no_calls() -> None:
         channel = ClosedMeanwhile(ADDRESS)
         for _ in range(2):
             with pytest.raises(ChannelClosedError, match="was closed"):
-                channel.side()
-        assert channel.open_side is None
+                channel.binding()
+        assert channel.open_binding is None
 
     asyncio.run(take())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.calls.attempt import Attempt
+from pybrpc.client.calls.attempt import Attempt, new_attempt
 from pybrpc.client.connections.authentication import Authentication, checked_authenticator
 from pybrpc.client.connections.rpc_connection import RpcConnection
 from pybrpc.errors import (
@@ -172,7 +172,7 @@ def test_request_that_can_not_be_packed_with_it_fails_alone_and_leaves_it_to_the
             (error,) = call.ends
             assert "the credential is too long" in error.text
             assert (error.code, error.phase) == (ErrorCode.EINVAL, Phase.QUEUED)
-        assert it.connection.is_usable
+        assert it.connection.is_usable()
         assert it.connection.in_flight == 0
         assert it.auth.left == []
 
@@ -186,7 +186,7 @@ def test_credential_that_can_not_be_made_fails_all_and_is_not_asked_for_again(pa
             assert type(error) is AuthenticationError
             assert error.text == "[E1004]Fail to generate a credential: None is not bytes"
         assert it.auth.left == [b"secret"]
-        assert not it.connection.is_usable
+        assert not it.connection.is_usable()
         assert "failed" in repr(it.connection._authentication)
 
 
@@ -196,7 +196,7 @@ def test_refusal_is_for_those_behind_it_too(pair: Any) -> None:
         first, *_ = it.requests()
         it.answer(first, ErrorCode.ERPCAUTH)
         assert [len(call.ends) for call in calls] == [1, 0, 0]
-        assert not it.connection.is_usable, "no new calls go over it"
+        assert not it.connection.is_usable(), "no new calls go over it"
         assert "refused" in repr(it.connection._authentication)
         it.close()
         assert [type(end) for call in calls for end in call.ends] == [AuthenticationError] * 3
@@ -252,9 +252,14 @@ def test_credential_that_is_not_bytes_is_none() -> None:
             authentication.credential()
 
 
+def any_attempt() -> Attempt:
+    nothing: Any = None
+    return new_attempt(nothing, nothing)
+
+
 def test_only_the_answer_to_its_carrier_can_refuse_it() -> None:
     authentication = Authentication(Credentials())
-    carrier, other = Attempt.__new__(Attempt), Attempt.__new__(Attempt)
+    carrier, other = any_attempt(), any_attempt()
     authentication.note_sent(carrier)
     refusal = make_rpc_error(ErrorCode.ERPCAUTH, "no", phase=Phase.SERVER)
     assert not authentication.is_refused(other, refusal)
@@ -271,7 +276,7 @@ def test_it_says_how_it_stands() -> None:
     states = []
     authentication = Authentication(Credentials("text"))
     states.append(repr(authentication))
-    carrier = Attempt.__new__(Attempt)
+    carrier = any_attempt()
     authentication.note_sent(carrier)
     states.append(repr(authentication))
     authentication.is_refused(carrier, make_rpc_error(ErrorCode.ERPCAUTH, "no"))

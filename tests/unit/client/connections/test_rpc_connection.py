@@ -178,7 +178,7 @@ def test_error_of_the_server_is_told_and_the_connection_stays(line: Line) -> Non
     assert (error.code, error.is_remote) == (ErrorCode.EINTERNAL, True)
     assert error.text.endswith("no")
     assert error.peer == str(line.connection.socket.remote_side)
-    assert line.connection.is_usable
+    assert line.connection.is_usable()
     assert line.owner.heard[-1] == "free and clean"
 
 
@@ -187,8 +187,8 @@ def test_server_that_stops_gets_no_new_calls_and_goes_after_the_last(line: Line)
     first, second = line.request(), line.request()
     line.says(RpcResponse(first.correlation_id, ErrorCode.ELOGOFF, "stopping"))
     assert error_of(refused).code == ErrorCode.ELOGOFF
-    assert (line.connection.is_usable, line.connection.socket.is_failed) == (False, False)
-    assert ", logged off" in repr(line.connection)
+    assert (line.connection.is_usable(), line.connection.socket.is_failed) == (False, False)
+    assert ", retired" in repr(line.connection)
     line.says(RpcResponse(second.correlation_id))
     assert running.error is None
     assert line.connection.socket.is_failed
@@ -243,4 +243,4 @@ def test_answer_that_makes_no_sense_fails_its_call_alone(line: Line) -> None:
     line.says(pack_header(len(meta) + 4, len(meta)) + meta + b"body")
     assert isinstance(error_of(calls[0]), BadResponseError)
     assert not calls[1].ends
-    assert line.connection.is_usable
+    assert line.connection.is_usable()

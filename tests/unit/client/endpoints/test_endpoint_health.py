@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import errno
 
-import pytest
-
 from pybrpc.base.backoff import Backoff
-from pybrpc.client.endpoints.endpoint_health import EndpointHealth, is_unreachable
-from pybrpc.errors import ConnectError, ErrorCode, Phase, make_rpc_error
+from pybrpc.client.endpoints.endpoint_health import EndpointHealth
+from pybrpc.errors import ConnectError, Phase, make_rpc_error
 
 REFUSED = make_rpc_error(
     errno.ECONNREFUSED, "Fail to connect a:1: refused", phase=Phase.CONNECT, peer="a:1"
@@ -93,27 +91,6 @@ def test_callers_are_told_the_cause_and_what_happens_next() -> None:
     assert error is not None
     assert error.text == "Fail to connect a:1: refused (down for 1.0 s, being dialled now)"
     assert REFUSED.text == "Fail to connect a:1: refused", "each caller gets an error of its own"
-
-
-@pytest.mark.parametrize(
-    ("code", "phase", "expected"),
-    [
-        (errno.ECONNREFUSED, Phase.CONNECT, True),
-        (errno.ETIMEDOUT, Phase.CONNECT, True),
-        (errno.EHOSTUNREACH, Phase.RESOLVE, True),
-        (ErrorCode.ESSL, Phase.HANDSHAKE, True),
-        (ErrorCode.EEOF, Phase.HANDSHAKE, False),
-        (errno.EHOSTDOWN, Phase.CONNECT, True),
-        (errno.ECONNRESET, Phase.CONNECT, False),
-        (errno.ECONNRESET, Phase.WAITING, False),
-        (ErrorCode.EEOF, Phase.SENT, False),
-        (ErrorCode.ECLOSE, Phase.CONNECT, False),
-        (ErrorCode.EFAILEDSOCKET, Phase.CONNECT, False),
-        (errno.ECONNREFUSED, None, False),
-    ],
-)
-def test_what_speaks_against_an_endpoint(code: int, phase: Phase | None, expected: bool) -> None:
-    assert is_unreachable(make_rpc_error(code, "broken", phase=phase)) is expected
 
 
 def test_it_says_how_it_stands() -> None:

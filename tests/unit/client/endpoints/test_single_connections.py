@@ -84,7 +84,7 @@ def test_retired_one_goes_when_its_calls_have_ended(step: StepDispatcher) -> Non
     single.source.retire(single.made[0])
     other = single.start()
     assert [line.in_flight for line in single.made] == [1, 1]
-    single.made[0].log_off()
+    single.made[0].retire()
     single.turn(single.made[0].answer)
     assert call.error is None
     assert single.made[0].socket.error is None or single.made[0].in_flight == 0

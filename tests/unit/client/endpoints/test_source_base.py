@@ -135,7 +135,7 @@ class BrokenMeanwhile(dict[Any, Any]):
 
     def __setitem__(self, connection: Any, value: None) -> None:
         super().__setitem__(connection, value)
-        connection.is_logged_off = True
+        connection.is_retired = True
 
 
 def test_one_that_breaks_while_it_is_put_back_is_not_idle(step: StepDispatcher) -> None:
