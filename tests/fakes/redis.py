@@ -23,7 +23,7 @@ from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.errors import Phase, RpcError
 from pybrpc.protocols.redis.redis_handshake import RedisLogin
-from pybrpc.redis.redis_connection_maker import RETRY_WHAT_HAS_NOT_LEFT, RedisConnectionFactory
+from pybrpc.redis.redis_connection_factory import RETRY_WHAT_HAS_NOT_LEFT, RedisConnectionFactory
 from pybrpc.redis.redis_method import RedisMethod
 from pybrpc.redis.redis_request import RedisRequest
 from pybrpc.redis.redis_response import RedisResponse

@@ -39,7 +39,7 @@ class AioRedisChannel(AioChannel):
     async def execute(self, *command: Argument, timeout: Timeout = CHANNEL_TIMEOUT) -> Reply:
         """Send one command and await its reply: `await channel.execute("GET", "key")`.
 
-        Raises the RedisError that the reply is, or the RpcError that prevented it.
+        Returns the reply. Raises it if it is a RedisError; an RpcError if there is none.
         """
         return (await self.call(RedisRequest().add(*command), timeout=timeout)).only()
 
@@ -48,7 +48,7 @@ class AioRedisChannel(AioChannel):
     ) -> asyncio.Future[RedisResponse]:
         """Send the commands, which are on their way when this returns; await the RedisResponse.
 
-        RedisErrors stand among its replies. Awaiting raises an RpcError.
+        RedisErrors are among its replies. Awaiting may raise an RpcError.
         """
         return cast(asyncio.Future[RedisResponse], self._method(request, timeout=timeout))
 

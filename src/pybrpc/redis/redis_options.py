@@ -9,7 +9,7 @@ from pybrpc.client.channel.options import ChannelOptions
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import RedisLogin, check_hiredis
 from pybrpc.protocols.redis.redis_cutter import DEFAULT_MAX_REPLY_BYTES
-from pybrpc.redis.redis_connection_maker import (
+from pybrpc.redis.redis_connection_factory import (
     RETRY_WHAT_HAS_NOT_LEFT,
     RedisConnectionFactory,
     safe_policy,
@@ -27,7 +27,7 @@ _MEANINGLESS = {
 
 
 class RedisOptions(ChannelOptions, total=False):
-    """Those of `pybrpc.Channel`, and those that `RedisChannel` explains."""
+    """The options of `pybrpc.Channel`, and those that `RedisChannel` explains."""
 
     username: str | None
     password: str | None
@@ -47,7 +47,7 @@ class RedisSettings:
 
     @classmethod
     def of(cls, options: RedisOptions) -> RedisSettings:
-        """MissingExtraError if hiredis is not installed; ValueError for what makes no sense."""
+        """MissingExtraError if hiredis is not installed; ValueError if an option is not allowed."""
         check_hiredis()
         left = dict(options)
         for name, reason in _MEANINGLESS.items():
