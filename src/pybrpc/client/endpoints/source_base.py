@@ -193,7 +193,7 @@ class SourceBase(Shared, ConnectionOwner):
         try:
             self.dispatcher.post(self._serve)
         except DispatcherClosedError as reason:
-            text = f"Nobody drives the connections to {self.endpoint} any more: {reason}"
+            text = f"The dispatcher of the connections to {self.endpoint} is closed: {reason}"
             self._refuse_waiting(self._error(ErrorCode.EFAILEDSOCKET, text))
 
     def _serve(self) -> None:

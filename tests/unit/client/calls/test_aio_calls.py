@@ -1,4 +1,4 @@
-"""Calls of asyncio: who ends a future, and in which thread."""
+"""Calls of asyncio: how their futures are set, and in which thread."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def in_thread(function: Callable[[], object]) -> None:
 
 
 @every_form
-def test_answer_in_the_loop_is_told_at_once(crosses_threads: bool) -> None:
+def test_response_in_the_loop_sets_the_future_at_once(crosses_threads: bool) -> None:
     async def task() -> None:
         source = FakeSource()
         future = begin(source, crosses_threads)
@@ -61,7 +61,7 @@ def test_answer_in_the_loop_is_told_at_once(crosses_threads: bool) -> None:
 
 
 @every_form
-def test_error_is_raised(crosses_threads: bool) -> None:
+def test_awaited_future_raises_the_error(crosses_threads: bool) -> None:
     async def task() -> None:
         source = FakeSource()
         future = begin(source, crosses_threads)
@@ -72,7 +72,7 @@ def test_error_is_raised(crosses_threads: bool) -> None:
     run(task)
 
 
-def test_answers_of_another_thread_come_by_one_wake_up() -> None:
+def test_responses_from_another_thread_wake_the_loop_once() -> None:
     async def task() -> None:
         source, loop = FakeSource(), asyncio.get_running_loop()
         binding = binding_of(source, crosses_threads=True)
@@ -88,7 +88,7 @@ def test_answers_of_another_thread_come_by_one_wake_up() -> None:
     run(task)
 
 
-def test_answer_for_a_loop_that_is_closed_is_dropped() -> None:
+def test_response_for_a_closed_loop_is_dropped() -> None:
     source = FakeSource()
     futures: list[AioFuture] = []
 
@@ -115,7 +115,7 @@ def test_cancelled_future_ends_its_call(crosses_threads: bool) -> None:
     run(task)
 
 
-def test_answer_that_comes_after_a_cancellation_is_dropped() -> None:
+def test_response_that_comes_after_a_cancellation_is_dropped() -> None:
     """It was on its way from another thread."""
 
     async def task() -> None:

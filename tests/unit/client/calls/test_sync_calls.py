@@ -1,4 +1,4 @@
-"""The forms of calling for threads: how each learns of the end of its call, which is played."""
+"""The forms of a call for threads: how each ends, over a fake connection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make(new_call: Any, source: FakeSource, **options: Any) -> Any:
 
 
 def waits(source: FakeSource, *turns: Any) -> None:
-    """What happens in each wait for the dispatcher; None: the deadline comes."""
+    """Each wait for the dispatcher runs one of `turns`; None: the deadline comes."""
     left = list(turns)
 
     def wait(waiter: Any, deadline: float) -> bool:
@@ -47,7 +47,7 @@ def waits(source: FakeSource, *turns: Any) -> None:
     source.dispatcher.wait = wait  # type: ignore[method-assign]
 
 
-def test_blocking_call_gives_the_answer() -> None:
+def test_blocking_call_returns_the_response() -> None:
     source = FakeSource()
     waits(source, source.answer_well)
     assert make(new_blocking_call, source).wait() == ANSWER
@@ -68,7 +68,7 @@ def test_blocking_call_ends_at_its_deadline() -> None:
     assert source.pending == {}
 
 
-def test_blocking_call_that_is_interrupted_is_cancelled_and_gives_everything_back() -> None:
+def test_blocking_call_that_is_interrupted_is_cancelled_and_its_connection_reclaimed() -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
@@ -101,7 +101,7 @@ def test_blocking_call_in_a_turn_of_its_dispatcher_raises_instead_of_waiting_for
 # --- future ---
 
 
-def test_future_gives_the_answer() -> None:
+def test_future_has_the_response_as_result() -> None:
     source = FakeSource()
     future: CallFuture = make(new_future_call, source).begin(None)
     assert (future.done(), source.attended) == (False, 1)
@@ -125,7 +125,7 @@ def test_cancelled_future_ends_its_call() -> None:
     assert concurrent.futures.wait([future], 0).done == {future}
 
 
-def test_call_that_its_server_says_was_cancelled_has_failed() -> None:
+def test_future_fails_if_the_server_reports_a_cancellation() -> None:
     source = FakeSource()
     future = make(new_future_call, source).begin(None)
     attempt = source.take_number(1)
@@ -136,7 +136,7 @@ def test_call_that_its_server_says_was_cancelled_has_failed() -> None:
     assert future.exception(0) is error
 
 
-def test_done_callback_that_exits_ends_nothing_but_itself(
+def test_done_callback_that_raises_SystemExit_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def leave(future: object) -> None:
@@ -153,7 +153,7 @@ def test_done_callback_that_exits_ends_nothing_but_itself(
 # --- callback ---
 
 
-def test_callback_is_told_the_answer_or_the_error() -> None:
+def test_callback_gets_the_response_or_the_error() -> None:
     told: list[Any] = []
     source = FakeSource()
     make(new_callback_call, source).begin(lambda *end: told.append(end), None)

@@ -1,4 +1,4 @@
-"""Channels as such: what they refuse, share, and say of themselves; nothing is connected."""
+"""Channels: refused options, sharing, closing; nothing is connected."""
 
 from __future__ import annotations
 
@@ -37,13 +37,15 @@ every_channel = pytest.mark.parametrize("make", CHANNELS)
         ({"compress_type": 99}, "99"),
     ],
 )
-def test_what_makes_no_sense(make: Any, options: dict[str, Any], said: str) -> None:
+def test_channel_refuses_options_that_contradict_each_other(
+    make: Any, options: dict[str, Any], said: str
+) -> None:
     with pytest.raises(ValueError, match=said):
         make(ADDRESS, **options)
 
 
 @every_channel
-def test_timeout_of_a_call_is_its_own_or_the_channels(make: Any) -> None:
+def test_timeout_of_a_call_is_its_own_or_that_of_the_channel(make: Any) -> None:
     channel: ChannelBase = make(ADDRESS, timeout=1.5)
     assert channel.timeout_of_call(CHANNEL_TIMEOUT) == 1.5
     assert channel.timeout_of_call(3) == 3
@@ -54,7 +56,7 @@ def test_timeout_of_a_call_is_its_own_or_the_channels(make: Any) -> None:
 
 
 @every_channel
-def test_requests_travel_as_the_channel_says(make: Any) -> None:
+def test_channel_gives_its_encoding_to_methods(make: Any) -> None:
     (method, *_) = methods_of(ECHO)
     assert make(ADDRESS).method_as_sent(method) is method
     packed = make(ADDRESS, compress_type=CompressType.GZIP).method_as_sent(method)
@@ -111,7 +113,7 @@ def test_closed_channel_makes_no_calls() -> None:
         channel.close()
 
 
-def test_channel_that_is_closed_while_it_takes_its_source_gives_it_back() -> None:
+def test_channel_that_is_closed_while_it_takes_its_source_releases_it() -> None:
     """By another thread, between the look and the end."""
 
     class ClosedMeanwhile(pybrpc.Channel):
@@ -130,7 +132,7 @@ def test_channel_that_is_closed_while_it_takes_its_source_gives_it_back() -> Non
 # --- of loops ---
 
 
-def test_each_loop_has_a_side_which_is_given_back_when_another_one_comes() -> None:
+def test_each_loop_has_a_binding_which_is_released_when_the_next_loop_comes() -> None:
     channel = pybrpc.aio.Channel(ADDRESS, dial_backoff=Backoff())
     sources = []
 
@@ -147,7 +149,7 @@ def test_each_loop_has_a_side_which_is_given_back_when_another_one_comes() -> No
     assert not sources[1].is_used
 
 
-def test_sides_that_share_with_threads_are_one() -> None:
+def test_channels_that_share_with_threads_have_one_source() -> None:
     async def take() -> None:
         async with pybrpc.aio.Channel(ADDRESS, share_with_threads=True) as channel:
             with pybrpc.Channel(ADDRESS) as of_threads:

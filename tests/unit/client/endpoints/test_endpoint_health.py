@@ -21,7 +21,7 @@ def make_health(chance: float = 0.0) -> EndpointHealth:
     return EndpointHealth(DOUBLING, lambda: chance)
 
 
-def test_is_up_until_a_connection_never_stood() -> None:
+def test_endpoint_is_up_until_connecting_fails() -> None:
     health = make_health()
     assert not health.is_down
     assert health.why(0) is None
@@ -55,11 +55,11 @@ def test_dials_come_less_and_less_often() -> None:
     assert health.failures == 7
 
 
-def test_chance_spreads_those_who_failed_together() -> None:
+def test_jitter_spreads_dials_after_a_common_failure() -> None:
     assert make_health(chance=1.0).on_failure(REFUSED, 100.0) == 100.5
 
 
-def test_success_forgets_everything() -> None:
+def test_success_resets_the_backoff() -> None:
     health = make_health()
     health.on_failure(REFUSED, 100.0)
     health.begin_dial()
@@ -70,7 +70,7 @@ def test_success_forgets_everything() -> None:
     assert health.on_failure(REFUSED, 200.0) == 201.0
 
 
-def test_dial_that_fails_after_the_endpoint_came_up_says_nothing() -> None:
+def test_dial_that_fails_after_the_endpoint_came_up_is_ignored() -> None:
     health = make_health()
     health.on_failure(REFUSED, 100.0)
     health.begin_dial()
@@ -79,7 +79,7 @@ def test_dial_that_fails_after_the_endpoint_came_up_says_nothing() -> None:
     assert not health.is_down
 
 
-def test_callers_are_told_the_cause_and_what_happens_next() -> None:
+def test_error_has_the_cause_and_the_time_of_the_next_dial() -> None:
     health = make_health()
     health.on_failure(REFUSED, 100.0)
     error = health.why(100.4)
