@@ -20,9 +20,8 @@ def test_options_and_settings_have_the_same_names_and_types() -> None:
     given = {field.name for field in dataclasses.fields(ChannelSettings) if field.init}
     assert given == ChannelOptions.__annotations__.keys()
     types = {name: str(hint) for name, hint in ChannelSettings.__annotations__.items()}
-    assert {name: types[name] for name in given} == {
-        name: getattr(hint, "__forward_arg__", hint) for name, hint in ChannelOptions.__annotations__.items()
-    }
+    for name, hint in ChannelOptions.__annotations__.items():
+        assert types[name] == getattr(hint, "__forward_arg__", hint), name
 
 
 def test_docstring_of_the_channel_explains_each_option() -> None:
