@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.deadline import NEVER
-from pybrpc.base.waiting import block_until_woken, until_woken
-from pybrpc.base.wake_list import Wake, WakeList
+from pybrpc.base.wake_list import Wake, WakeList, block_until_woken, until_woken
 from pybrpc.errors import ErrorCode, Phase, make_rpc_error
 from pybrpc.transport.writing.process_backlog import ProcessBacklog, swamp_mark
 
