@@ -25,19 +25,6 @@ ALLOWED: dict[frozenset[str], str] = {
         " running.call_runner running.handler_loop running.inline_runner running.worker"
         " running.worker_pool",
     ): "not taken apart yet",
-    circle(
-        "client",
-        "calls.attempt calls.backup_request calls.call calls.call_options"
-        " calls.call_record calls.retry connections.connection endpoints.interfaces",
-    ): "not taken apart yet",
-    circle(
-        "client",
-        "channel.aio_channel channel.channel channel.stub",
-    ): "not taken apart yet",
-    circle(
-        "client",
-        "endpoints.idle_sweep endpoints.reconnector endpoints.source_base",
-    ): "not taken apart yet",
 }
 """Circles of types that exist, each with its reason. Remove a circle from here once it is gone."""
 

@@ -100,7 +100,7 @@ GROUPS = (
         "replies find their callers by their positions",
         (
             "redis/redis_connection.py",
-            "redis/redis_connection_maker.py",
+            "redis/redis_connection_factory.py",
         ),
         (
             "unit/redis/test_redis_connection.py",

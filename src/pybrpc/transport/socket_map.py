@@ -46,7 +46,6 @@ class Shared:
 class Connection(Protocol):
     """What is shared: something on top of one Socket."""
 
-    @property
     def is_usable(self) -> bool:
         """Whether something new may be sent over it."""
 
@@ -74,7 +73,7 @@ class ConnectionSlot(Generic[C]):
     def get(self) -> C:
         """The live connection; made now (but not connected) if there is none."""
         current = self._current.get()
-        while current is None or not current.is_usable:
+        while current is None or not current.is_usable():
             fresh = self._make()
             if self._put_in(current, fresh):
                 return fresh
@@ -85,7 +84,7 @@ class ConnectionSlot(Generic[C]):
     def offer(self, connection: C) -> bool:
         """Put a connection in unless there is a live one; then False."""
         current = self._current.get()
-        return (current is None or not current.is_usable) and self._put_in(current, connection)
+        return (current is None or not current.is_usable()) and self._put_in(current, connection)
 
     @property
     def current(self) -> C | None:

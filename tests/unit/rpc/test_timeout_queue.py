@@ -227,7 +227,7 @@ def test_timeouts_alike_share_a_queue_and_expire_late_by_less_than_a_step(
 
 
 class ChangedMeanwhile(dict[Call, None]):
-    """As it looks to who iterates over it while another thread adds or removes a call."""
+    """A dict that changes while it is iterated, as if another thread added or removed a call."""
 
     disturbed = 0
 

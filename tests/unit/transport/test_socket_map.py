@@ -9,12 +9,15 @@ from tests.fakes.threads import in_threads
 
 class FakeConnection:
     def __init__(self) -> None:
-        self.is_usable = True
+        self.is_broken = False
         self.closed = 0
+
+    def is_usable(self) -> bool:
+        return not self.is_broken
 
     def close(self) -> None:
         self.closed += 1
-        self.is_usable = False
+        self.is_broken = True
 
 
 class SharedPlace(Shared):
@@ -59,7 +62,7 @@ def test_a_failed_connection_is_replaced() -> None:
     make = Factory()
     shared = SharedPlaces().acquire_place("a", make)
     first = shared.get()
-    first.is_usable = False
+    first.is_broken = True
     assert shared.place.current is first
     second = shared.get()
     assert second is not first
@@ -121,7 +124,7 @@ def test_an_offer_replaces_only_what_is_of_no_use() -> None:
     first, second = make(), make()
     assert shared.place.offer(first)
     assert not shared.place.offer(second)
-    first.is_usable = False
+    first.is_broken = True
     assert shared.place.offer(second)
     assert shared.get() is second
 

@@ -93,7 +93,7 @@ class WriteRequest:
         notify_on_success: bool,
         shutdown_write: bool,
     ) -> None:
-        """The constructor, also of one that was made with `__new__`: that costs less, compiled."""
+        """Set all fields, for the constructor and `new_write_request`."""
         self.data = data
         self.message = message
         self.next: WriteRequest | None = UNCONNECTED
@@ -137,6 +137,13 @@ class WriteRequest:
 
     def __repr__(self) -> str:
         return f"<WriteRequest {self.progress.name.lower()} {len(self.data)} bytes left>"
+
+
+def new_write_request(data: IOBuf) -> WriteRequest:
+    """`WriteRequest(data)`. A typed function costs a compiled caller less than a constructor."""
+    request = WriteRequest.__new__(WriteRequest)
+    request.prepare(data, None, None, False, False)
+    return request
 
 
 class _Marker(WriteRequest):
