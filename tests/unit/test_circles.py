@@ -22,12 +22,11 @@ ALLOWED: dict[frozenset[str], str] = {
         " writing.writable_wait writing.writer",
     ): "not taken apart yet",
     circle(
-        "server",
-        "calls.response_batch calls.server_call connections.server_connection"
-        " connections.sweeps lifecycle.running_server lifecycle.server_stop"
-        " running.call_runner running.handler_loop running.inline_runner running.worker"
-        " running.worker_pool",
-    ): "not taken apart yet",
+        "server", "running.inline_runner running.worker running.worker_pool"
+    ): "a Scheduler will own the queue that workers and the inline runner share",
+    circle(
+        "server", "running.call_runner running.handler_loop"
+    ): "an Invoker will call handlers, so that a runner needs no loop",
     circle(
         "client",
         "calls.attempt calls.backup_request calls.call calls.call_options"
@@ -50,7 +49,6 @@ LONG_FILES = {
 }
 LONG_FUNCTIONS = {
     "pybrpc/protocols/baidu_std/usual_frames.py:_read",
-    "pybrpc/server/server.py:__init__",
 }
 
 

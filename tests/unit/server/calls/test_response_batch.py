@@ -7,7 +7,7 @@ import pytest
 
 from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
-from pybrpc.server.calls.response_batch import FLUSH_S, LARGE_BYTES, MOST_ANSWERS, ResponseBatch
+from pybrpc.server.calls.response_batch import FLUSH_S, LARGE_BYTES, MAX_RESPONSES, ResponseBatch
 
 
 class FakeConnection:
@@ -24,9 +24,9 @@ class FakeConnection:
         assert ignore_eovercrowded
         self.written.append(bytes(data))
 
-    def leave(self, calls: list[FakeCall]) -> None:
+    def release_limits(self, calls: list[FakeCall]) -> None:
         for call in calls:
-            call.left_before_write = list(self.written)
+            call.released_before_write = list(self.written)
 
     def end(self, calls: list[FakeCall]) -> None:
         for call in calls:
@@ -38,7 +38,7 @@ class FakeCall:
     def __init__(self, connection: FakeConnection) -> None:
         self.connection = connection
         self.ended = 0
-        self.left_before_write: list[bytes] | None = None
+        self.released_before_write: list[bytes] | None = None
         self.written_before_end: list[bytes] = []
 
 
@@ -65,11 +65,11 @@ def test_answers_for_several_sockets_keep_their_order() -> None:
     assert (one.written, two.written) == ([b"01", b"3"], [b"2"])
 
 
-def test_call_leaves_before_and_ends_after_its_answer_was_written() -> None:
+def test_limits_are_released_before_a_response_is_written_and_calls_end_after_it() -> None:
     response_batch, call = ResponseBatch(), FakeCall(FakeConnection())
     put(response_batch, call, b"answer")
     response_batch.flush()
-    assert call.left_before_write == []
+    assert call.released_before_write == []
     assert call.written_before_end == [b"answer"]
 
 
@@ -112,13 +112,13 @@ def test_large_answer_does_not_wait(is_timed: bool) -> None:
 @pytest.mark.parametrize("is_timed", [True, False])
 def test_many_answers_do_not_wait(is_timed: bool) -> None:
     response_batch, socket = ResponseBatch(), FakeConnection()
-    for count in range(1, 2 * MOST_ANSWERS):
+    for count in range(1, 2 * MAX_RESPONSES):
         if is_timed:
             response_batch.add(cast(Any, FakeCall(socket)), IOBuf(b"."), now=0.0)
         else:
             put(response_batch, FakeCall(socket), b".")
-        assert len(socket.written) == count // MOST_ANSWERS
-    assert socket.written == [b"." * MOST_ANSWERS]
+        assert len(socket.written) == count // MAX_RESPONSES
+    assert socket.written == [b"." * MAX_RESPONSES]
 
 
 def test_two_threads_that_flush_write_each_answer_once() -> None:

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import BadResponseError, ErrorCode, OvercrowdedError
 from pybrpc.iobuf import IOBuf
@@ -40,11 +39,11 @@ class PlayedConnection:
     max_body_size = 1000
 
     def __init__(self) -> None:
-        self.socket = self.unanswered = self.backlog = self.run = self
-        self.errors = atomic_counter()
+        self.socket = self.unanswered = self.backlog = self
+        self.errors = 0
         self.is_overcrowded = self.is_swamped = self.gone = False
         self.corrected: list[int] = []
-        self.left: list[ServerCall] = []
+        self.released: list[ServerCall] = []
         self.ended: list[ServerCall] = []
         self.written: list[bytes] = []
 
@@ -53,14 +52,17 @@ class PlayedConnection:
 
     is_canceled = is_gone
 
+    def count_error(self) -> None:
+        self.errors += 1
+
     def exceeds_hard_limit(self, size: int) -> bool:
         return self.is_swamped
 
     def correct(self, size: int) -> None:
         self.corrected.append(size)
 
-    def leave(self, calls: list[ServerCall]) -> None:
-        self.left += calls
+    def release_limits(self, calls: list[ServerCall]) -> None:
+        self.released += calls
 
     def end(self, calls: list[ServerCall]) -> None:
         self.ended += calls
@@ -88,7 +90,7 @@ def run(handler: Handler, connection: PlayedConnection, **fields: Any) -> RpcRes
     call = call_of(handler, connection, **fields)
     call.run(response_batch)
     response_batch.flush()
-    assert connection.left == connection.ended == [call]
+    assert connection.released == connection.ended == [call]
     return connection.answer()
 
 
@@ -107,7 +109,7 @@ def test_nobody_is_answered_who_is_gone() -> None:
     call = call_of(lambda request, controller: ran.append(request), connection)
     call.run(ResponseBatch())
     assert (ran, connection.written) == ([], [])
-    assert connection.left == connection.ended == [call]
+    assert connection.released == connection.ended == [call]
 
 
 def test_compressed_request_counts_as_what_it_became() -> None:
@@ -135,7 +137,7 @@ def test_who_does_not_read_its_answers_gets_no_more() -> None:
     connection = PlayedConnection()
     connection.is_overcrowded = True
     code, text = failure(run(echo, connection))
-    assert (code, connection.errors.get()) == (ErrorCode.EOVERCROWDED, 1)
+    assert (code, connection.errors) == (ErrorCode.EOVERCROWDED, 1)
     assert f"Connection to {PEER} is overcrowded" in text
 
 

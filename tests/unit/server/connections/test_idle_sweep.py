@@ -5,10 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from pybrpc.iobuf import IOBuf
-from pybrpc.server.connections import sweeps
 from pybrpc.server.connections.sweeps import IdleSweep
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.dispatch import periodic
 
 TIMEOUT_S = 10.0
 GRAIN_S = 1.0
@@ -20,7 +19,7 @@ class FakeConnection:
         self.is_busy = False
         self.is_closing = False
 
-    def close_gently(self, final_data: IOBuf, linger_s: float) -> None:
+    def close_gracefully(self, linger_s: float) -> None:
         assert not self.is_closing
         self.is_closing = True
 
@@ -28,7 +27,7 @@ class FakeConnection:
 @pytest.fixture
 def step(monkeypatch: pytest.MonkeyPatch) -> StepDispatcher:
     step = StepDispatcher()
-    monkeypatch.setattr(sweeps, "time", step.clock)
+    monkeypatch.setattr(periodic, "time", step.clock)
     return step
 
 

@@ -10,6 +10,7 @@ from pybrpc.server.lifecycle import server_stop
 from pybrpc.server.lifecycle.server_stop import StopReport
 from pybrpc.server.values import UnfinishedCall, UnfinishedConnection
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.dispatch import periodic
 
 CALL = UnfinishedCall("a.Service.Method", "10.0.0.1:7", 3.0, "open")
 CONNECTION = UnfinishedConnection("10.0.0.1:7", "open", 1, 0)
@@ -20,7 +21,8 @@ class Stage:
 
     def __init__(self, patch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture) -> None:
         self.dispatcher = StepDispatcher()
-        patch.setattr(server_stop, "time", self.dispatcher.clock)
+        for module in (server_stop, periodic):
+            patch.setattr(module, "time", self.dispatcher.clock)
         self.report = StopReport(
             SimpleNamespace(  # type: ignore[arg-type]
                 dispatcher=self.dispatcher,

@@ -26,7 +26,7 @@ class Call(PlayedCall):
         self.connection = connection
         self.waits = handler is slow
         self.ended = 0
-        self.left_before_write: list[bytes] | None = None
+        self.released_before_write: list[bytes] | None = None
         self.written_before_end: list[bytes] = []
 
     def pack(self, controller: object, response: object) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pybrpc.server.calls.response_batch import ResponseBatch
-from pybrpc.server.running.inline_runner import MOST_TASKS
+from pybrpc.server.running.inline_runner import MAX_TASKS
 from pybrpc.server.running.worker_pool import WorkerPool
 from tests.unit.server.running.test_worker_pool import Job, LateAnswering, release
 from tests.unit.server.step_dispatcher import StepDispatcher
@@ -69,7 +69,7 @@ def test_tasks_that_are_not_quick_go_to_a_worker() -> None:
 
 def test_many_tasks_go_to_a_worker_though_a_few_were_lent() -> None:
     with lending_pool() as (pool, dispatcher):
-        jobs = [Job() for _ in range(MOST_TASKS + 1)]
+        jobs = [Job() for _ in range(MAX_TASKS + 1)]
         pool.submit(list(jobs[:1]), are_quick=True)
         pool.submit(list(jobs[1:]), are_quick=True)
         for job in jobs:

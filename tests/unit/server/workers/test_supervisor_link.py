@@ -64,7 +64,7 @@ class Stage:
 
     def close(self) -> None:
         self.link.finish()
-        self.link.leave()
+        self.link.report_own_stop()
         for thread in threading.enumerate():
             if thread.name == "pybrpc-supervisor-link":
                 thread.join(WAIT_S)
@@ -110,7 +110,7 @@ def test_a_stop_by_somebody_else_is_told_at_once(stage: Stage) -> None:
     assert stage.read_report().is_serving
     stage.link.start()
     stage.server.stop(None)
-    stage.link.leave()
+    stage.link.report_own_stop()
     assert not stage.read_report().is_serving
 
 

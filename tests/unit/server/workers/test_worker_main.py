@@ -41,8 +41,8 @@ class PlayedLink:
         else:
             os.kill(os.getpid(), self._stops_by)
 
-    def leave(self) -> None:
-        self.told.append("leave")
+    def report_own_stop(self) -> None:
+        self.told.append("report_own_stop")
 
     def fail(self, error: BaseException) -> None:
         self.told.append(f"fail {error!r}")
@@ -94,7 +94,7 @@ def test_signal_stops_it_and_its_supervisor_hears_of_it(
 ) -> None:
     link = PlayedLink(stops_by=number)
     worker_main.run(spec_of("make_server", listener), listener, link)
-    assert link.told == ["serve", "leave"]
+    assert link.told == ["serve", "report_own_stop"]
 
 
 def test_second_signal_ends_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def signals() -> Iterator[None]:
 def test_process_serves_and_tells_what_it_has_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Process(monkeypatch, "make_server")
     process.run()
-    assert process.link.told == ["start", "serve", "leave", "finish"]
+    assert process.link.told == ["start", "serve", "report_own_stop", "finish"]
     assert process.grace_s == GRACE_S
 
 

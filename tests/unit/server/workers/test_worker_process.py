@@ -14,12 +14,13 @@ from pybrpc.server import ServerStatistics
 from pybrpc.server.workers import worker_process
 from pybrpc.server.workers.messages import WorkerReport, WorkerSpec
 from pybrpc.server.workers.worker_process import (
-    ENDING_LOOK_S,
+    CHECK_S,
+    ENDING_CHECK_S,
     KILL_S,
-    LOOK_S,
     WorkerProcess,
 )
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.dispatch import periodic
 
 START_TIMEOUT_S = 60.0
 
@@ -57,7 +58,8 @@ class Stage:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.step = StepDispatcher()
         self.told: list[str] = []
-        patch.setattr(worker_process, "time", self.step.clock)
+        for module in (worker_process, periodic):
+            patch.setattr(module, "time", self.step.clock)
         patch.setattr(worker_process.subprocess, "Popen", self._start)
         with socket.socket() as listener:
             self.worker = WorkerProcess(
@@ -75,8 +77,8 @@ class Stage:
     def on_serving(self, worker: WorkerProcess) -> None:
         self.told.append("serving")
 
-    def on_leaving(self, worker: WorkerProcess) -> None:
-        self.told.append("leaving")
+    def on_own_stop(self, worker: WorkerProcess) -> None:
+        self.told.append("stops by itself")
 
     def on_ended(self, worker: WorkerProcess) -> None:
         self.told.append("ended")
@@ -88,7 +90,7 @@ class Stage:
     def close(self) -> None:
         if self.process.returncode is None:
             self.process.die(0)
-        self.step.advance(LOOK_S)
+        self.step.advance(CHECK_S)
         assert self.step.raised == []
 
 
@@ -128,7 +130,7 @@ def test_one_that_stops_by_itself_leaves(stage: Stage) -> None:
     stage.serve()
     stage.process.tell(WorkerReport(is_serving=False))
     stage.step.run_until_idle()
-    assert stage.told == ["serving", "leaving"]
+    assert stage.told == ["serving", "stops by itself"]
     assert (stage.worker.was_stopped, stage.worker.state) == (True, "stopping")
 
 
@@ -172,7 +174,7 @@ def test_one_that_does_not_serve_in_time_is_killed(stage: Stage) -> None:
     stage.step.advance(START_TIMEOUT_S)
     assert stage.process.kills == 1
     stage.process.die(-signal.SIGKILL)
-    stage.step.advance(LOOK_S)
+    stage.step.advance(CHECK_S)
     assert stage.told == ["ended"]
     assert stage.worker.end == "it did not serve within 60 s (killed by SIGKILL)"
 
@@ -202,7 +204,7 @@ def test_its_end_is_told_in_words(stage: Stage, code: int, end: str) -> None:
 def test_all_that_it_said_is_read_before_its_end_is_told(stage: Stage) -> None:
     stage.process.tell(WorkerReport(failure="KeyError: 'x'"))
     stage.process.returncode = 1
-    stage.step.advance(LOOK_S)
+    stage.step.advance(CHECK_S)
     assert stage.told == ["ended"]
     assert stage.worker.end == "KeyError: 'x' (exit status 1)"
     stage.process.control.close()
@@ -214,9 +216,9 @@ def test_its_end_is_looked_for_closely_once_it_says_no_more(stage: Stage) -> Non
     stage.step.run_until_idle()
     assert stage.told == ["serving"]
     stage.process.returncode = 0
-    stage.step.advance(ENDING_LOOK_S)
+    stage.step.advance(ENDING_CHECK_S)
     assert stage.told == ["serving", "ended"]
-    stage.step.advance(10 * LOOK_S)
+    stage.step.advance(10 * CHECK_S)
     assert stage.told == ["serving", "ended"], "once"
 
 

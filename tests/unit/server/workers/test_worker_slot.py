@@ -122,7 +122,7 @@ def test_pause_grows_until_one_has_served_for_a_while(
 def test_one_that_leaves_is_followed_at_once_and_may_take_its_time(stage: Stage) -> None:
     old = stage.serve()
     old.served_s = STABLE_AFTER_S
-    stage.place.on_leaving(old)
+    stage.place.on_own_stop(old)
     stage.pauses()
     new = stage.serve()
     assert stage.place.workers == [new, old]
