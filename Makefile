@@ -1,4 +1,4 @@
-# make demo | test | check | coverage | mutate | bench | soak | stress | sanitize | docs | clean ...
+# `make` alone lists the verbs: those of every day, those before a release, and those of research.
 #
 # Each verb sets up what it needs in .venv/<Python version>, so that it runs on a machine with
 # just Python (3.11 or newer), a compiler and make. A stamp per extra makes a second run quick.
@@ -39,33 +39,55 @@ UNSANITIZED := $(addprefix --deselect=tests/integration/,$(RESIDENT) \
     --deselect=tests/unit/test_implementation.py::test_what_each_call_makes_comes_from_a_freelist
 STRESS ?=
 
+QUICK := tests/unit tests/property tests/golden tests/contract \
+    -m "not slow" --hypothesis-profile=quick --schedules=10
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage mutate bench bench-quick soak network flat stress fuzz
-.PHONY: verify sanitize sanitize-thread docs compiled clean
+.PHONY: help demo format unit check test compiled docs clean
+.PHONY: ci build stress fuzz soak network flat sanitize sanitize-thread
+.PHONY: bench bench-quick coverage mutate verify
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    a server, and a client that calls it from many threads over one connection"
-	@echo "make test    all tests                          (ARGS: what pytest takes; JOBS=4)"
-	@echo "make check   format, lint, types, storeys"
-	@echo "make coverage  does every module's own test file run 95 % of it?  (ARGS: parts of paths; JOBS=4)"
-	@echo "make mutate  which small changes to the code do its tests not notice? (ARGS: write_queue, ...)"
-	@echo "make bench    calls per second beside other libraries (ARGS: --only, --quick; IMPL=compiled)"
-	@echo "make bench-quick  the headline ratios, in a minute"
-	@echo "make soak    half an hour of calls through a faulty proxy (ARGS: --minutes, --seed, ...)"
-	@echo "make network  calls between two hosts over a wire that fails (Linux; ARGS: --sample 20, --half-open)"
-	@echo "make flat    a million calls, a million cancelled, 100,000 connections: does memory stay flat?"
-	@echo "make stress  many interleavings of the write path, and threads that write all at once"
-	@echo "make fuzz    a minute of hostile bytes for each parser  (ARGS: targets, --seconds, ...)"
-	@echo "make verify  the model of the write path, in every interleaving (needs spin and gcc)"
-	@echo "make sanitize  all tests, compiled with AddressSanitizer and UndefinedBehaviorSanitizer"
-	@echo "make sanitize-thread  the stress under ThreadSanitizer (PYTHON: an interpreter built with it)"
-	@echo "make docs    the documentation, into site/"
-	@echo "make compiled   the hot modules, compiled into src/ (IMPL=compiled does it when needed)"
-	@echo "make clean   remove .venv/ and all that was built"
+	@echo "Every day"
+	@echo "  make demo      a server, and a client that calls it from many threads over one connection"
+	@echo "  make format    ruff's format, and what it can mend by itself"
+	@echo "  make unit      the fast tests, in about half a minute  (ARGS: what pytest takes; JOBS=auto)"
+	@echo "  make check     format, lint, types, layers"
+	@echo "  make test      all tests                               (ARGS: what pytest takes; JOBS=4)"
+	@echo "  make compiled  the hot modules, compiled into src/     (IMPL=compiled does it when needed)"
+	@echo "  make docs      the documentation, into site/"
+	@echo "  make clean     remove .venv/ and all that was built"
+	@echo "Before a release"
+	@echo "  make ci        what every change must pass: .ci/run    (BUDGET_S=880)"
+	@echo "  make build     sdist and wheel, into dist/             (PYBRPC_BUILD=compiled|python)"
+	@echo "  make stress    many interleavings of the write path, and threads that write all at once"
+	@echo "  make fuzz      a minute of hostile bytes for each parser          (ARGS: targets, --seconds)"
+	@echo "  make soak      half an hour of calls through a faulty proxy       (ARGS: --minutes, --seed)"
+	@echo "  make network   calls between two hosts over a wire that fails; Linux  (ARGS: --sample 20)"
+	@echo "  make flat      a million calls, a million cancelled, 100,000 connections: is memory flat?"
+	@echo "  make sanitize  all tests, compiled with AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "  make sanitize-thread  the stress under ThreadSanitizer (PYTHON: an interpreter built with it)"
+	@echo "Research"
+	@echo "  make bench     calls per second beside other libraries  (ARGS: --only, --quick; IMPL=compiled)"
+	@echo "  make bench-quick  the headline ratios, in a minute"
+	@echo "  make coverage  does every module's own test file run 95 % of it?  (ARGS: parts of paths)"
+	@echo "  make mutate    which small changes to the code do its tests miss? (ARGS: write_queue, ...)"
+	@echo "  make verify    the model of the write path, in every interleaving (needs spin and gcc)"
 
 demo: $(STAMP)-demo $(COMPILED)
 	$(BIN)/python -m demo $(ARGS)
+
+# What it can't mend, `make check` tells.
+format: $(STAMP)-dev
+	$(BIN)/ruff check --fix --exit-zero --silent
+	$(BIN)/ruff format
+
+# Fewer examples and interleavings than `make test`, and nothing that takes seconds. These tests
+# compute most of the time, so there is a process for each processor.
+unit: JOBS = auto
+unit: $(STAMP)-test $(COMPILED)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal --quiet $(QUICK) $(ARGS)
 
 test: $(STAMP)-programs $(STAMP)-test $(COMPILED)
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
@@ -128,6 +150,14 @@ docs: $(STAMP)-docs
 	$(BIN)/properdocs build --strict $(ARGS)
 
 compiled: $(STAMP)-compiled
+
+ci:
+	.ci/run
+
+# The wheel is made from the sdist, and so shows whether that is complete. PYBRPC_BUILD, if set, is
+# what setup.py takes: `compiled` fails without a C compiler, `python` makes a py3-none-any wheel.
+build: $(STAMP)-build
+	$(BIN)/python -m build --no-isolation --outdir dist $(ARGS)
 
 clean:
 	rm -rf .venv build dist site bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis

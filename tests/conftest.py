@@ -35,6 +35,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("pybrpc", deadline=None)
+# For `make unit`: --hypothesis-profile=quick
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("pybrpc")
 
 

@@ -110,7 +110,7 @@ def figure_tables(result: Result, name: str) -> Iterator[str]:
 def peers_part(result: Result) -> str:
     names = dict.fromkeys(cell.peer for cell in result.plan.cells if cell.peer in ENTRIES)
     rows = ([f"`{name}`", ENTRIES[name].how] for name in names)
-    return "## Who was measured, and how it is used\n\n" + markdown_table(("", ""), rows)
+    return "## What was measured, and how it is used\n\n" + markdown_table(("", ""), rows)
 
 
 def absent_part(result: Result) -> str:

@@ -5,7 +5,7 @@ Each test here names the one it stands for. Where all of them are:
     sanity                              here; unit/server/test_server_state
     range_start                         here
     logoff_and_multiple_start           here; test_server_stop
-    close_idle_connections              here; test_server_limits; unit/server/connections/test_idle_sweep
+    close_idle_connections              here; test_server_limits; unit/server/**/test_idle_sweep
     serving_requests                    here
     add_remove_service                  here; unit/server/calls/test_service_registry
     services_in_different_ns            here; unit/server/calls/test_service_registry
@@ -58,10 +58,11 @@ from pybrpc.errors import (
 )
 from pybrpc.server import Server
 from pybrpc.transport.listening.acceptor import ListenError
+from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO
+from tests.peers.raw_peer import RawPeer, request, text_of
+from tests.peers.serving import Gate, as_async, echo, make_server, start
 from tests.protos import conformance_pb2 as pb
-from tests.unit.server.raw_peer import RawPeer, request, text_of
-from tests.unit.server.serving import Gate, as_async, echo, make_server, start, wait_until
 
 HELLO = pb.EchoRequest(message="hello")
 

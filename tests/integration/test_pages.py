@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,16 @@ from tests.peers.tls import Certificates
 SHOWN = "127.0.0.1:8000"
 PAGES = {"tls.md": 5, "connections.md": 8, "redis.md": 2, "testing.md": 2}
 """How many examples there are on each."""
+
+PLANNED = {
+    "client/channel/options.py",
+    "protocols/baidu_std/fast_frames.py",
+    "server/calls/method_entry.py",
+    "tests/fakes/",
+    "tests/schedules/",
+    "transport/dispatch/timers.py",
+}
+"""Files that ARCHITECTURE.md and CONTRIBUTING.md name and that are not there yet."""
 
 
 @pytest.fixture
@@ -94,6 +105,25 @@ def test_testing(names: dict[str, Any], served: str, capsys: pytest.CaptureFixtu
     run_page("docs/testing.md", names, {SHOWN: served})
     assert names["reply"].message == "hello"
     assert capsys.readouterr().out == "ECONNRESET waiting\n"
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/verification.md"])
+def test_page_names_files_that_exist(page: str) -> None:
+    named = set(
+        re.findall(r"`((?:[\w.-]+/)+(?:\w+\.(?:md|pml|pxd|py))?)`", (ROOT / page).read_text())
+    )
+    missing = {path for path in named if not exists(path)}
+    assert len(named) > 5
+    assert missing <= PLANNED
+
+
+def test_planned_files_are_not_there_yet() -> None:
+    assert [path for path in PLANNED if exists(path)] == []
+
+
+def exists(path: str) -> bool:
+    """As a page names a file or a folder: below src/pybrpc/, or in another folder of the root."""
+    return any((root / path).exists() for root in (ROOT, ROOT / "src" / "pybrpc", ROOT / "tests"))
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,7 +1,10 @@
-"""What users import: it is there, and it says what it is."""
+"""What users import: it is there, it has a docstring, and docs/compatibility.md lists all of it."""
 
 from __future__ import annotations
 
+import importlib
+import re
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -9,7 +12,18 @@ import pytest
 import pybrpc
 from pybrpc import aio, errors, iobuf, lowlevel
 
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 PUBLIC = [pybrpc, aio, iobuf, lowlevel]
+LISTED: dict[str, list[str]] = {
+    module: re.findall(r"`(\w+)`", names)
+    for module, names in re.findall(
+        r"^\| `(pybrpc[\w.]*)` \| (.+) \|$",
+        (DOCS / "compatibility.md").read_text(),
+        re.MULTILINE,
+    )
+}
+"""Module: the names that the page says are public there."""
 
 
 @pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__)
@@ -27,3 +41,41 @@ def test_every_error_is_one_of_pybrpc() -> None:
 
 def test_version_is_told() -> None:
     assert pybrpc.__version__.count(".") == 2
+
+
+@pytest.mark.parametrize("module_name", LISTED)
+def test_compatibility_page_lists_the_names_of_a_public_module(module_name: str) -> None:
+    module = importlib.import_module(module_name)
+    listed = LISTED[module_name]
+    assert all(hasattr(module, name) for name in listed), module_name
+    assert len(set(listed)) == len(listed)
+    exported = getattr(module, "__all__", None)
+    if exported is not None:
+        assert set(listed) == set(exported)
+
+
+def test_compatibility_page_lists_every_public_module() -> None:
+    for name in ("", ".aio", ".errors", ".lowlevel", ".redis", ".redis.aio", ".server"):
+        assert f"pybrpc{name}" in LISTED
+    assert any(name.startswith("pybrpc.testing.") for name in LISTED)
+
+
+def test_compatibility_page_lists_every_class_of_errors() -> None:
+    classes = {
+        name
+        for name, thing in vars(errors).items()
+        if isinstance(thing, type) and thing.__module__ == errors.__name__
+    }
+    assert classes <= set(LISTED["pybrpc.errors"])
+
+
+def test_api_page_shows_public_names_only() -> None:
+    blocks = re.findall(
+        r"^::: ([\w.]+)\n(?:    options:\n      members: \[(.*)\]\n)?",
+        (DOCS / "api.md").read_text(),
+        re.MULTILINE,
+    )
+    assert len(blocks) > 5
+    for module, members in blocks:
+        shown = members.split(", ") if members else []
+        assert set(shown) <= set(LISTED[module]), module

@@ -12,7 +12,13 @@ import time
 from collections.abc import Sequence
 
 from verification.mutation.mutmut_run import MutmutError, Outcome, run
-from verification.mutation.page import PAGE, explained_in, row_of
+from verification.mutation.page import (
+    PAGE,
+    explained_everywhere,
+    explained_in,
+    is_explained_by,
+    row_of,
+)
 from verification.mutation.target import TARGETS, Target
 
 
@@ -39,11 +45,16 @@ def _try_out(target: Target, jobs: int) -> int:
     began = time.monotonic()
     outcome = run(target, jobs)
     seconds = time.monotonic() - began
-    explained = explained_in(PAGE.read_text(), target.name)
+    text = PAGE.read_text()
+    explained, everywhere = explained_in(text, target.name), explained_everywhere(text)
     _tell(target, outcome, seconds)
     for survivor in sorted(explained.keys() - outcome.survivors):
         print("caught now, strike it out:", row_of(survivor, explained[survivor]))
-    unexplained = sorted(outcome.survivors - explained.keys())
+    unexplained = sorted(
+        survivor
+        for survivor in outcome.survivors - explained.keys()
+        if not is_explained_by(everywhere, survivor)
+    )
     for survivor in unexplained:
         print("survived:", row_of(survivor, "?"))
     return len(unexplained)

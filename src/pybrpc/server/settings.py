@@ -13,7 +13,7 @@ from pybrpc.protocols.detect import PROTOCOLS
 from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
 from pybrpc.transport.runtime import Runtime
-from pybrpc.transport.socket.socket import DEFAULT_HANDSHAKE_TIMEOUT_S
+from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.server_tls import ServerTls, ServerTlsContexts
 

@@ -196,7 +196,7 @@ class StepScheduler:
         return able[index]
 
 
-class SteppingRef(Generic[T]):
+class TracedRef(Generic[T]):
     """An AtomicRef that comes to a point of the scheduler before each access."""
 
     def __init__(self, scheduler: StepScheduler, initial: T) -> None:

@@ -14,11 +14,12 @@ import pytest
 
 from pybrpc.errors import Phase, ProtocolError
 from pybrpc.protocols.redis.redis_handshake import RedisLogin
-from tests.unit.redis.played_redis import NO_LOGIN, check_ends, world
+from tests.fakes.redis import NO_LOGIN, check_ends, world
 
 SEEDS = 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("login", [NO_LOGIN, RedisLogin()], ids=["at once", "after HELLO"])
 @pytest.mark.parametrize("breaks", [False, True])
 def test_any_interleaving(breaks: bool, login: RedisLogin) -> None:

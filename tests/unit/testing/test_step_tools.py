@@ -12,8 +12,8 @@ import pytest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.testing.step_scheduler import (
     ScheduleFailure,
-    SteppingRef,
     StepScheduler,
+    TracedRef,
     explore,
     explore_randomly,
     replay,
@@ -148,7 +148,7 @@ def test_few_preemptions_give_few_schedules() -> None:
 
 
 def lost_update(scheduler: StepScheduler) -> None:
-    ref = SteppingRef(scheduler, 0)
+    ref = TracedRef(scheduler, 0)
 
     def add() -> None:
         ref.get_and_set(ref.get() + 1)
@@ -179,6 +179,7 @@ def test_a_failing_seed_is_printed_and_runs_the_same_schedule_again() -> None:
     assert explore_randomly(lost_update, range(seed)) == seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "seeds"), [(["--seed", "17"], [17]), (["--schedules", "3"], [0, 1, 2])]
 )
@@ -207,7 +208,7 @@ def test_what_a_scenario_chooses_is_a_part_of_the_schedule() -> None:
 
 def test_an_update_that_is_not_lost_passes() -> None:
     def scenario(scheduler: StepScheduler) -> None:
-        ref = SteppingRef(scheduler, 0)
+        ref = TracedRef(scheduler, 0)
 
         def add() -> None:
             while not ref.compare_and_set(value := ref.get(), value + 1):

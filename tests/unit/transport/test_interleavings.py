@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from pybrpc.testing.step_scheduler import ScheduleFailure, explore, explore_randomly, replay
-from tests.unit.transport.interleavings import SCENARIOS, SMALL, scenario_of
-from tests.unit.transport.mutants import MUTANTS, Mutant
+from tests.schedules.mutants import MUTANTS, Mutant
+from tests.schedules.scenarios import SCENARIOS, SMALL, scenario_of
 
 pytestmark = pytest.mark.python_only
 
@@ -17,6 +17,7 @@ MOST_SEEDS = 10_000
 """Within which every mutant is caught, most of them by one of the first ten."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_every_interleaving_with_few_preemptions(name: str) -> None:
     assert explore(scenario_of(name), max_preemptions=SMALL[name][1], max_schedules=20_000) > 100
@@ -28,6 +29,7 @@ def test_random_interleavings(name: str, seeds: range) -> None:
     assert explore_randomly(scenario_of(name), seeds) == len(seeds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.guarantee}-{mutant.name}")
 def test_mutant_is_caught_and_its_seed_catches_it_again(mutant: Mutant) -> None:
     scenario = scenario_of(mutant.scenario, *mutant.mutations)

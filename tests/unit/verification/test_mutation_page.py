@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from verification.mutation.mutmut_run import ROOT, Survivor, survivor_of
-from verification.mutation.page import PAGE, explained_in, row_of
+from verification.mutation.page import (
+    PAGE,
+    explained_everywhere,
+    explained_in,
+    is_explained_by,
+    row_of,
+)
 from verification.mutation.target import TARGETS, Target
 
 DIFFERENCE = """\
@@ -44,6 +50,19 @@ def test_row_is_read_as_it_was_written(survivor: Survivor) -> None:
     text = f"# Page\n\n## first\n\n{row_of(survivor, 'no matter')}\n\n## second\n"
     assert explained_in(text, "first") == {survivor: "no matter"}
     assert explained_in(text, "second") == explained_in(text, "third") == {}
+
+
+def test_change_that_makes_no_difference_anywhere_explains_its_survivors_only() -> None:
+    fragments = explained_everywhere(PAGE.read_text())
+    assert ('"utf-8"', '"UTF-8"') in fragments
+    assert all(len(reason) > 10 for reason in fragments.values())
+    was = 'a.encode("utf-8", "x") or b.encode("utf-8", "x")'
+    assert is_explained_by(fragments, Survivor("f", was, was.replace("utf-8", "UTF-8", 1)))
+    assert is_explained_by(fragments, Survivor("f", was, "UTF-8".join(was.rsplit("utf-8", 1))))
+    assert not is_explained_by(fragments, Survivor("f", was, was.replace("utf-8", "UTF-8")))
+    assert not is_explained_by(fragments, Survivor("f", was, was.replace('"utf-8"', "None", 1)))
+    assert not is_explained_by(fragments, Survivor("f", was, was))
+    assert explained_everywhere("# Page\n\n## first\n") == {}
 
 
 @every_target

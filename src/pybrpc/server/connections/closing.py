@@ -91,7 +91,7 @@ class ClosableConnection(CallConnection):
         """
         self.is_retired = self.is_closing = True
         if self.socket.is_connected:
-            self.socket.close_after_write(IOBuf() if final_data is None else final_data, linger_s)
+            self.socket.close_gracefully(IOBuf() if final_data is None else final_data, linger_s)
         else:
             # In the midst of a handshake there is nothing to lose.
             self.socket.close()

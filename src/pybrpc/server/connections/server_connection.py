@@ -24,7 +24,7 @@ from pybrpc.transport.writing.process_backlog import ProcessBacklog
 NO_LIMIT_BYTES = 1 << 39
 
 SHARES = 4
-"""A connection may hold one part in so many of the bytes that all together may hold."""
+"""A connection may hold 1/SHARES of the bytes that all connections together may hold."""
 
 
 class ServerConnection(ClosableConnection):
@@ -52,7 +52,7 @@ class ServerConnection(ClosableConnection):
             cutter=self._cutter,
             handshake_timeout_s=settings.handshake_timeout_s,
             layer=None if settings.tls is None else settings.tls.new_layer(),
-            pauses_reads_when_crowded=True,
+            pauses_reads_when_overcrowded=True,
             unanswered=self.unanswered,
             process_backlog=server.process_backlog,
         )
@@ -139,7 +139,7 @@ class ServerConnection(ClosableConnection):
         return True
 
     def _admit(self, request: RpcRequest, received_at: float) -> ServerCall | None:
-        """The call of `request`; `None`, and rejected, if a limit or its name forbids it."""
+        """The call of `request`. `None` if it was rejected: unknown method, or limit reached."""
         server = self.server
         server.requests += 1
         entry = server.registry.get(request.service, request.method)

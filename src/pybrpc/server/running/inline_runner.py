@@ -38,7 +38,7 @@ class InlineRunner:
         if len(self._pool.queue) > MAX_TASKS or not self._pool.has_room():
             return False
         if not self._is_scheduled:
-            self._is_scheduled = self._dispatcher.lend(self)
+            self._is_scheduled = self._dispatcher.run_after_turn(self)
         return self._is_scheduled
 
     def run(self, is_handed_over: Callable[[], bool]) -> None:

@@ -44,7 +44,7 @@ class WorkerUser(Protocol):
 
 
 class WorkerProcess:
-    """Made in a turn of `dispatcher`, as all its methods are called in turns."""
+    """Made in a turn of `dispatcher`; its methods are called in turns, too."""
 
     def __init__(
         self,

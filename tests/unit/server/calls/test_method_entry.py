@@ -6,7 +6,7 @@ import pytest
 
 from pybrpc.rpc.method import methods_of
 from pybrpc.server.calls.method_entry import MAX_FAST_CALLS, MIN_FAST_CALLS, SLOW_S, MethodEntry
-from tests.unit.server.raw_peer import SERVICE
+from tests.peers.raw_peer import SERVICE
 
 
 def new_entry() -> MethodEntry:

@@ -11,8 +11,8 @@ import pytest
 from pybrpc.server.calls.response_batch import ResponseBatch
 from pybrpc.server.running.inline_runner import MAX_TASKS
 from pybrpc.server.running.worker_pool import WorkerPool
-from tests.unit.server.running.test_worker_pool import Job, LateAnswering, release
-from tests.unit.server.step_dispatcher import StepDispatcher
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from tests.fakes.worker_tasks import Job, LateAnswering, release
 
 
 class LendingDispatcher(StepDispatcher):
@@ -22,8 +22,8 @@ class LendingDispatcher(StepDispatcher):
         super().__init__()
         self.errands: list[object] = []
 
-    def lend(self, errand: object) -> bool:
-        self.errands.append(errand)
+    def run_after_turn(self, task: object) -> bool:
+        self.errands.append(task)
         return True
 
     def run_errands(self, is_relieved: Callable[[], bool] = lambda: False) -> None:

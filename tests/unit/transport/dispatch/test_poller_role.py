@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from pybrpc.base.deadline import NEVER
 from pybrpc.testing.step_scheduler import ScheduleFailure, StepScheduler, explore_randomly
 from pybrpc.transport.dispatch import poller_role
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
-from pybrpc.transport.dispatch.poller_role import NOBODY, TURNS_ALONE, Waiter
-from tests.unit.transport.tools import WAIT_S, in_threads, run_inside
-from tests.unit.transport.writing.test_backlog import SteppingCounter
+from pybrpc.transport.dispatch.poller_role import TURNS_ALONE, Waiter
+from tests.fakes.dispatchers import run_inside
+from tests.fakes.threads import WAIT_S, in_threads
+from tests.schedules.dispatchers import TracedDispatcher, TracedWaiter
 
 ROUNDS = 20 * TURNS_ALONE
 
@@ -100,6 +100,7 @@ def test_what_is_posted_while_a_caller_drives_runs_in_its_turn(epoll: EpollDispa
     assert ran == [True]
 
 
+@pytest.mark.slow
 def test_who_waits_is_served_when_the_one_who_drives_has_enough(epoll: EpollDispatcher) -> None:
     """Its deadline comes while the others still wait."""
     for _ in range(50):
@@ -180,89 +181,7 @@ def test_callers_that_come_and_go_are_all_served(epoll: EpollDispatcher, seed: i
 # --- every schedule ---
 
 
-class SteppingLock:
-    """A lock that comes to a point of the scheduler before each access; timeouts never pass."""
-
-    def __init__(self, scheduler: StepScheduler, name: str, is_locked: bool) -> None:
-        self._scheduler = scheduler
-        self._name = name
-        self._is_locked = is_locked
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        self._scheduler.point(f"acquire {self._name}")
-        while blocking and self._is_locked:
-            self._scheduler.wait_for_others()
-        is_mine, self._is_locked = not self._is_locked, True
-        return is_mine
-
-    def release(self) -> None:
-        self._scheduler.point(f"release {self._name}")
-        if not self._is_locked:
-            raise RuntimeError("release unlocked lock")
-        self._is_locked = False
-
-    def locked(self) -> bool:
-        self._scheduler.point(f"look at {self._name}")
-        return self._is_locked
-
-
-class SteppingWaiter(Waiter):
-    def __init__(self, scheduler: StepScheduler, name: str) -> None:
-        self._scheduler = scheduler
-        super().__init__()
-        self._turnstile = SteppingLock(scheduler, name, is_locked=True)  # type: ignore[assignment]
-
-    @property
-    def is_gone(self) -> bool:  # type: ignore[override]
-        self._scheduler.point("look whether it is gone")
-        return self._is_gone
-
-    @is_gone.setter
-    def is_gone(self, is_gone: bool) -> None:
-        self._scheduler.point("say whether it is gone")
-        self._is_gone = is_gone
-
-    def sleep(self, deadline: float) -> bool:
-        return self._turnstile.acquire()
-
-
-class SteppingDispatcher(EpollDispatcher):
-    """Its kernel: each waiter is answered in the first turn after it was asked for."""
-
-    def __init__(self, scheduler: StepScheduler) -> None:
-        super().__init__()
-        self._scheduler = scheduler
-        self.asked: list[Waiter] = []
-        self.is_woken = False
-        self._is_started = True
-        self._main_thread = NOBODY
-        seat = self._seat
-        seat._taken = SteppingLock(scheduler, "the seat", is_locked=False)
-        seat._nap = SteppingLock(scheduler, "the nap", is_locked=True)
-        seat._attended = SteppingCounter(scheduler)
-
-    def _turn(self, longest_s: float) -> None:
-        super()._turn(longest_s)
-        self._scheduler.point("the turn is over")
-
-    def _poll(self, timeout: float) -> list[tuple[int, int]]:
-        while not (self.asked or self._posted or self.is_woken):
-            self._scheduler.wait_for_others()
-        self.is_woken = False
-        while self.asked:
-            self.asked.pop(0).end()
-        return []
-
-    def _wake(self) -> None:
-        self.is_woken = True
-
-    def call(self, waiter: Waiter) -> None:
-        self.asked.append(waiter)
-        self._scheduler.point("asked")
-        assert self.wait(waiter, NEVER)
-
-
-def callers_and_a_thread(scheduler: StepScheduler, kind: type[SteppingDispatcher]) -> None:
+def callers_and_a_thread(scheduler: StepScheduler, kind: type[TracedDispatcher]) -> None:
     """Two callers, one of them twice, the dispatcher's own thread, and an attention between."""
     dispatcher = kind(scheduler)
     left = [1, 2, 3]
@@ -276,7 +195,7 @@ def callers_and_a_thread(scheduler: StepScheduler, kind: type[SteppingDispatcher
 
     def call(name: str, times: int) -> None:
         for number in range(times):
-            dispatcher.call(SteppingWaiter(scheduler, f"{name}{number}"))
+            dispatcher.call(TracedWaiter(scheduler, f"{name}{number}"))
         leave()
 
     def require_polling() -> None:
@@ -297,16 +216,17 @@ def soon_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poller_role, "TURNS_ALONE", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 @pytest.mark.usefixtures("soon_alone")
 def test_nobody_waits_while_nobody_drives() -> None:
     """Under thousands of schedules, in which naps never end by themselves."""
     explore_randomly(
-        lambda scheduler: callers_and_a_thread(scheduler, SteppingDispatcher), range(3000)
+        lambda scheduler: callers_and_a_thread(scheduler, TracedDispatcher), range(3000)
     )
 
 
-class ForgetsWhoWaits(SteppingDispatcher):
+class ForgetsWhoWaits(TracedDispatcher):
     """A mutant: who leaves the seat looks for nobody."""
 
     def _drive_for(self, waiter: Waiter, deadline: float) -> None:
@@ -315,7 +235,7 @@ class ForgetsWhoWaits(SteppingDispatcher):
         self._seat.leave()
 
 
-class LeavesTheChain(SteppingDispatcher):
+class LeavesTheChain(TracedDispatcher):
     """A mutant: a turn wakes nobody at its end."""
 
     def _turn(self, longest_s: float) -> None:
@@ -325,7 +245,7 @@ class LeavesTheChain(SteppingDispatcher):
             self._call(self._posted.popleft())
 
 
-class NapsBlindly(SteppingDispatcher):
+class NapsBlindly(TracedDispatcher):
     """A mutant: the dispatcher's thread naps without a last look."""
 
     def _let_others_drive(self) -> None:
@@ -337,6 +257,6 @@ class NapsBlindly(SteppingDispatcher):
 @pytest.mark.python_only
 @pytest.mark.usefixtures("soon_alone")
 @pytest.mark.parametrize("mutant", [ForgetsWhoWaits, LeavesTheChain, NapsBlindly])
-def test_mutants_are_caught(mutant: type[SteppingDispatcher]) -> None:
+def test_mutants_are_caught(mutant: type[TracedDispatcher]) -> None:
     with pytest.raises(ScheduleFailure, match="every thread waits"):
         explore_randomly(lambda scheduler: callers_and_a_thread(scheduler, mutant), range(1500))

@@ -7,12 +7,12 @@ import threading
 
 import pytest
 
-from pybrpc.testing.step_scheduler import SteppingRef, StepScheduler, explore
+from pybrpc.testing.step_scheduler import StepScheduler, TracedRef, explore
 from pybrpc.transport.dispatch import shutdown_queue as module
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.dispatch.shutdown_queue import ShutdownQueue
-from tests.unit.transport.tools import WAIT_S
+from tests.fakes.threads import WAIT_S
 
 
 def test_each_is_run_once_or_refused_after_all_others_in_every_interleaving(
@@ -21,7 +21,7 @@ def test_each_is_run_once_or_refused_after_all_others_in_every_interleaving(
     outcomes: set[tuple[str, ...]] = set()
 
     def scenario(scheduler: StepScheduler) -> None:
-        monkeypatch.setattr(module, "atomic_ref", functools.partial(SteppingRef, scheduler))
+        monkeypatch.setattr(module, "atomic_ref", functools.partial(TracedRef, scheduler))
         posts = ShutdownQueue()
         happened: list[str] = []
 

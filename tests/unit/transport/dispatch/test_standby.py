@@ -14,8 +14,10 @@ from pybrpc.transport.dispatch import standby
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.poller_role import Waiter
 from pybrpc.transport.dispatch.standby import StandbyPoller
-from tests.unit.transport.dispatch.test_poller_role import SteppingDispatcher, SteppingLock
-from tests.unit.transport.tools import WAIT_S, run_inside
+from tests.fakes.dispatchers import run_inside
+from tests.fakes.threads import WAIT_S
+from tests.schedules.dispatchers import TracedDispatcher
+from tests.schedules.traced import TracedLock
 
 FOR_EVER_S = 3600.0
 
@@ -226,7 +228,7 @@ def test_close_inside_an_errand() -> None:
 # --- every schedule ---
 
 
-class NappingLock(SteppingLock):
+class NappingLock(TracedLock):
     """A timed acquire may give up at any time."""
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
@@ -237,14 +239,14 @@ class NappingLock(SteppingLock):
         return is_mine
 
 
-class SteppingRelief(StandbyPoller):
+class TracedStandby(StandbyPoller):
     """Comes to a point of the scheduler before each access to what two threads share."""
 
     def __init__(self, scheduler: StepScheduler) -> None:
         self._scheduler = scheduler
         self._sleeps = False
         super().__init__()
-        self._token = SteppingLock(scheduler, "the token", is_locked=True)  # type: ignore[assignment]
+        self._token = TracedLock(scheduler, "the token", is_locked=True)  # type: ignore[assignment]
         self._bell = NappingLock(scheduler, "the bell", is_locked=True)  # type: ignore[assignment]
 
     @property
@@ -261,10 +263,10 @@ class SteppingRelief(StandbyPoller):
         return self.is_standing_by
 
 
-class ErrandDispatcher(SteppingDispatcher):
+class ErrandDispatcher(TracedDispatcher):
     """Says when two turns run at once."""
 
-    relief_class: type[SteppingRelief] = SteppingRelief
+    relief_class: type[TracedStandby] = TracedStandby
 
     def __init__(self, scheduler: StepScheduler) -> None:
         super().__init__(scheduler)
@@ -341,6 +343,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standby, "PATIENCE_S", 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("calm_naps", [0, 1])
@@ -352,7 +355,7 @@ def test_under_every_schedule_one_drives(calm_naps: int, monkeypatch: pytest.Mon
     )
 
 
-class ComesBackBlindly(SteppingRelief):
+class ComesBackBlindly(TracedStandby):
     """A mutant: who comes back doesn't look whether somebody else drives."""
 
     def come_back(self) -> bool:
@@ -360,7 +363,7 @@ class ComesBackBlindly(SteppingRelief):
         return True
 
 
-class SleepsBlindly(SteppingRelief):
+class SleepsBlindly(TracedStandby):
     """A mutant: without a last look."""
 
     def _sleep(self, errands: int) -> None:
@@ -369,7 +372,7 @@ class SleepsBlindly(SteppingRelief):
         self._is_asleep = False
 
 
-class RousesNobody(SteppingRelief):
+class RousesNobody(TracedStandby):
     """A mutant: who steps aside doesn't look who sleeps."""
 
     def begin_inline(self) -> None:
@@ -377,7 +380,7 @@ class RousesNobody(SteppingRelief):
         self._token.release()
 
 
-class RelievesWithoutToken(SteppingRelief):
+class RelievesWithoutToken(TracedStandby):
     """A mutant: looks at the token, and doesn't take it."""
 
     def wait_for_handover(self) -> bool:

@@ -13,8 +13,8 @@ from pybrpc.base.deadline import NEVER
 from pybrpc.testing.step_scheduler import ScheduleFailure, StepScheduler, explore_randomly
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.poller_role import NOBODY, ChainedWakeups, PollerRole, Waiter
-from tests.unit.transport.dispatch.test_poller_role import SteppingWaiter
-from tests.unit.transport.tools import WAIT_S, in_threads
+from tests.fakes.threads import WAIT_S, in_threads
+from tests.schedules.dispatchers import TracedWaiter
 
 THREADS = 12
 
@@ -115,7 +115,7 @@ def a_turn_and_its_sleepers(
     """Two sleep until they are woken; between them is one that gives up whenever it likes."""
     seat = kind()
     seat.chain = chain_kind()
-    sleepers = [SteppingWaiter(scheduler, name) for name in "abc"]
+    sleepers = [TracedWaiter(scheduler, name) for name in "abc"]
     for sleeper in sleepers:
         seat.register(sleeper)
 
@@ -125,7 +125,7 @@ def a_turn_and_its_sleepers(
             sleeper.end()
         seat.stop_driving()
 
-    def sleep(sleeper: SteppingWaiter) -> None:
+    def sleep(sleeper: TracedWaiter) -> None:
         assert sleeper.sleep(NEVER)
         seat.forget(sleeper)
 
@@ -134,6 +134,7 @@ def a_turn_and_its_sleepers(
     assert len(seat.chain) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 def test_under_thousands_of_schedules_nobody_sleeps_on() -> None:
     explore_randomly(a_turn_and_its_sleepers, range(2000))

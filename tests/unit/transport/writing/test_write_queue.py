@@ -9,8 +9,8 @@ import pytest
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_scheduler import (
     ScheduleFailure,
-    SteppingRef,
     StepScheduler,
+    TracedRef,
     explore,
     explore_randomly,
     replay,
@@ -21,7 +21,7 @@ from pybrpc.transport.writing.write_request import BUSY, UNCONNECTED, WriteReque
 _next = WriteRequest.__dict__["next"]
 
 
-class SteppingRequest(WriteRequest):
+class TracedRequest(WriteRequest):
     """A request that comes to a point before each access to `next`."""
 
     scheduler: StepScheduler | None = None
@@ -58,12 +58,12 @@ class Run:
 
     def produce(self, producer: int, messages: int) -> None:
         for number in range(messages):
-            request = SteppingRequest((producer, number))
+            request = TracedRequest((producer, number))
             request.scheduler = self.scheduler
             if self.queue.push(request):
                 self.hold(request)
 
-    def hold(self, first: SteppingRequest) -> None:
+    def hold(self, first: TracedRequest) -> None:
         self.holders += 1
         assert self.holders == 1, "two hold the right"
         self.written.append(first.name)
@@ -78,7 +78,7 @@ class Run:
                 self.scheduler.wait_for_others()
                 continue
             self.written += [
-                request.name for request in taken if isinstance(request, SteppingRequest)
+                request.name for request in taken if isinstance(request, TracedRequest)
             ]
 
     def check(self, counts: tuple[int, ...]) -> None:
@@ -97,7 +97,7 @@ def scenario_of(
 ) -> Callable[[StepScheduler], None]:
     def scenario(scheduler: StepScheduler) -> None:
         queue = make_queue()
-        queue._head = SteppingRef(scheduler, None)
+        queue._head = TracedRef(scheduler, None)
         run = Run(scheduler, queue)
         scheduler.run(
             *[
@@ -110,12 +110,14 @@ def scenario_of(
     return scenario
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 @pytest.mark.parametrize(("counts", "at_least"), [((1, 1), 10), ((2, 1), 50), ((2, 2), 1000)])
 def test_every_schedule_of_two_producers(counts: tuple[int, ...], at_least: int) -> None:
     assert explore(scenario_of(counts), max_schedules=100_000) >= at_least
 
 
+@pytest.mark.slow
 @pytest.mark.python_only
 @pytest.mark.parametrize(("counts", "preemptions"), [((1, 1, 1), 3), ((2, 2, 2), 2)])
 def test_every_schedule_of_three_producers_with_few_preemptions(
