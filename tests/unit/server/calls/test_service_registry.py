@@ -95,17 +95,17 @@ def test_refused_service_leaves_nothing_behind() -> None:
     assert registry.entries() == []
 
 
-def test_something_else_than_a_descriptor_is_refused() -> None:
+def test_service_that_is_no_descriptor_is_refused() -> None:
     with pytest.raises(TypeError, match="descriptor of a service"):
         ServiceRegistry().add("EchoService", EchoService())  # type: ignore[arg-type]
 
 
-def test_same_service_twice_is_refused() -> None:
+def test_service_that_was_added_already_is_refused() -> None:
     with pytest.raises(ServerStateError, match=r"conformance\.EchoService was added already"):
         filled().add(SERVICE, EchoService())
 
 
-def test_same_short_name_in_another_namespace_is_refused() -> None:
+def test_service_with_a_short_name_in_use_is_refused() -> None:
     other = make_service("other", "EchoService", ["Echo"])
     with pytest.raises(ServerStateError, match=r"same short name as conformance\.EchoService"):
         filled().add(other, EchoService())

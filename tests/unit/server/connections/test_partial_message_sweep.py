@@ -64,7 +64,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     return Watched(step)
 
 
-def test_unfinished_message_has_its_time_and_no_more(watched: Watched) -> None:
+def test_partial_message_is_given_up_after_its_time(watched: Watched) -> None:
     connection = watched.connect(1)
     watched.pass_s(TIMEOUT_S)
     assert not connection.is_retired
@@ -73,7 +73,7 @@ def test_unfinished_message_has_its_time_and_no_more(watched: Watched) -> None:
     assert "message_timeout=10" in connection.why
 
 
-def test_what_has_come_gives_more_time(watched: Watched) -> None:
+def test_partial_message_has_more_time_the_more_bytes_have_come(watched: Watched) -> None:
     connection = watched.connect(5 * SLOWEST_BYTES_PER_S)
     watched.pass_s(TIMEOUT_S + 4)
     assert not connection.is_retired
@@ -81,7 +81,7 @@ def test_what_has_come_gives_more_time(watched: Watched) -> None:
     assert connection.is_retired
 
 
-def test_each_message_has_a_time_of_its_own(watched: Watched) -> None:
+def test_time_begins_anew_with_each_message(watched: Watched) -> None:
     connection = watched.connect(1)
     for _ in range(10):
         watched.pass_s(TIMEOUT_S - 2)
@@ -89,13 +89,13 @@ def test_each_message_has_a_time_of_its_own(watched: Watched) -> None:
     assert not connection.is_retired
 
 
-def test_nothing_unfinished_is_no_matter(watched: Watched) -> None:
+def test_connection_without_a_partial_message_is_kept(watched: Watched) -> None:
     connection = watched.connect(0)
     watched.pass_s(10 * TIMEOUT_S)
     assert not connection.is_retired
 
 
-def test_what_this_side_does_not_read_is_not_late(watched: Watched) -> None:
+def test_partial_message_is_not_late_while_reading_is_paused(watched: Watched) -> None:
     connection = watched.connect(1)
     connection.socket.is_reading_paused = True
     watched.pass_s(10 * TIMEOUT_S)
@@ -107,7 +107,7 @@ def test_what_this_side_does_not_read_is_not_late(watched: Watched) -> None:
     assert connection.is_retired
 
 
-def test_too_much_in_all_ends_the_slowest_until_it_is_no_more(watched: Watched) -> None:
+def test_slowest_messages_are_given_up_when_all_hold_too_much(watched: Watched) -> None:
     old = watched.connect(3 * LARGE_BYTES)
     watched.pass_s(3)
     fast = watched.connect(4 * LARGE_BYTES)
@@ -119,20 +119,20 @@ def test_too_much_in_all_ends_the_slowest_until_it_is_no_more(watched: Watched) 
     assert not any(each.is_retired for each in (fast, small, late))
 
 
-def test_room_that_was_made_counts_too(watched: Watched) -> None:
+def test_allocated_room_counts_as_memory(watched: Watched) -> None:
     """A peer gets 16 times what it sends."""
     parts = [watched.connect(LARGE_BYTES // 16, room=3 * LARGE_BYTES) for _ in range(5)]
     watched.pass_s(1)
     assert sum(each.is_retired for each in parts) == 2
 
 
-def test_small_parts_are_left_alone(watched: Watched) -> None:
+def test_small_partial_messages_are_kept(watched: Watched) -> None:
     parts = [watched.connect(LARGE_BYTES - 1) for _ in range(20)]
     watched.pass_s(TIMEOUT_S / 2)
     assert not any(each.is_retired for each in parts)
 
 
-def test_it_rests_while_there_are_no_connections(watched: Watched) -> None:
+def test_sweep_has_no_timer_while_there_are_no_connections(watched: Watched) -> None:
     assert not watched.step._timers
     watched.connect()
     assert len(watched.step._timers) == 1
