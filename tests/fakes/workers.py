@@ -9,7 +9,7 @@ from pybrpc.server.workers.supervisor_statistics import WorkerStatistics
 
 
 class FakeWorker:
-    """In the place of a WorkerProcess; `user` is told by the test."""
+    """Replaces a WorkerProcess. The test decides when `user` is notified."""
 
     def __init__(self, number: int, pid: int, user: Any = None) -> None:
         self.number = number

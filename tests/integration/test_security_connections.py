@@ -155,7 +155,7 @@ def test_what_was_asked_before_is_answered_and_what_was_given_up_is_not() -> Non
         gate.wait_entered()
         assert server._run is not None
         (connection,) = server._run.connections
-        wait_until(lambda: connection.is_ended)
+        wait_until(lambda: connection.is_retired)
         assert connection.unfinished_memory_bytes == 0
         peer.sock.sendall(FRAME[100:])
         wait_until(lambda: connection.socket.statistics().bytes_read > len(FRAME))
@@ -176,9 +176,9 @@ def test_unfinished_messages_together_are_bounded_and_the_slowest_goes_first() -
         run = server._run
         assert run is not None
         connections = list(run.connections)
-        wait_until(lambda: any(each.is_ended for each in connections))
+        wait_until(lambda: any(each.is_retired for each in connections))
         wait_until(lambda: sum(each.unfinished_memory_bytes for each in connections) <= limit)
-        assert sum(each.is_ended for each in connections) < 6
+        assert sum(each.is_retired for each in connections) < 6
         with RawPeer(endpoint) as other:
             assert text_of(other.call()) == "hello"
 

@@ -29,7 +29,7 @@ from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
 from pybrpc.rpc.body_encoding import BodyEncoding, checked_encoding
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
-from pybrpc.transport.socket.socket import DEFAULT_CONNECT_TIMEOUT_S
+from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
 
