@@ -165,6 +165,7 @@ def test_recorded_frame_split_at_every_byte(case: str, role: str, message: Sampl
         assert list(parse_all(PROTOCOL, [frame[:at], frame[at:]])) == [message]
 
 
+@pytest.mark.slow
 def test_recorded_calls_pass_the_checks_of_every_protocol() -> None:
     check_protocol(PROTOCOL, [message for call in CALLS.values() for message in call])
 
