@@ -171,7 +171,7 @@ def test_asyncio_timeout_ends_a_call(loop: str, share: bool) -> None:
 
 @every_loop
 @shared_or_not
-def test_one_failure_in_a_task_group_ends_the_other_calls(loop: str, share: bool) -> None:
+def test_failure_in_a_task_group_cancels_the_other_calls(loop: str, share: bool) -> None:
     async def main() -> None:
         async with pybrpc.aio.Channel(address, timeout=30, share_with_threads=share) as channel:
             stub = pybrpc.Stub(ECHO, channel)

@@ -294,7 +294,9 @@ def no_extras(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_extras")
 @every_form
 @pytest.mark.parametrize("what", UNSENDABLE)
-def test_what_can_not_be_had_is_refused_before_anything_is_sent(form: str, what: str) -> None:
+def test_unknown_or_missing_encoding_is_refused_before_anything_is_sent(
+    form: str, what: str
+) -> None:
     asked, text = UNSENDABLE[what]
     controller = Controller()
     asked.ask_for(controller, "request")

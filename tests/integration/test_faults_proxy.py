@@ -166,7 +166,7 @@ def call_until_stalled(echo: ProxiedEcho, client: Any, faults: Faults) -> None:
 @plain_and_tls
 @one_of_each
 @both_ways
-def test_what_comes_after_a_stall_disturbs_nobody(
+def test_response_after_a_stall_disturbs_no_other_call(
     form: str, echo: ProxiedEcho, direction: str
 ) -> None:
     """The answer to a call that had timed out comes late and is dropped."""

@@ -38,7 +38,7 @@ def channel(server: RedisServer) -> Iterator[RedisChannel]:
 # --- forms of calling ---
 
 
-def test_one_command(channel: RedisChannel) -> None:
+def test_command_returns_its_reply(channel: RedisChannel) -> None:
     assert channel.execute("SET", "key", "value") == b"OK"
     assert channel.execute("GET", "key") == b"value"
     assert channel.execute("GET", "nothing") is None

@@ -159,7 +159,7 @@ def test_many_connections_together_are_bounded_and_who_holds_little_is_served() 
 
 
 @KINDS
-def test_what_is_counted_is_uncounted_however_a_request_ends(kind: Any) -> None:
+def test_request_leaves_no_counted_bytes_however_it_ends(kind: Any) -> None:
     def fail_or_echo(request: Any, controller: Controller) -> Any:
         if request.message == "fail":
             raise pybrpc.errors.RpcError("as asked", code=1234)
@@ -217,7 +217,7 @@ def test_a_decompression_bomb_is_refused_while_it_grows(kind: int, bomb: bytes) 
         assert text_of(peer.call()) == "hello"
 
 
-def test_what_was_decompressed_counts_until_it_is_answered() -> None:
+def test_decompressed_bytes_count_until_the_answer() -> None:
     """Each bomb is under max_body_size; kept by slow handlers they would add up."""
     halt = Halt(is_async=True)
     body = compress(EchoRequest(message="z" * 1_000_000).SerializeToString(), CompressType.GZIP)

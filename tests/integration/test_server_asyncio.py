@@ -276,7 +276,7 @@ def test_join_in_the_loop_that_drives_the_server_is_refused() -> None:
     asyncio.run(main())
 
 
-def test_one_server_bound_to_one_loop_after_another() -> None:
+def test_server_runs_in_several_loops_one_after_another() -> None:
     server = make_server(async_echo)
 
     async def main() -> None:

@@ -225,6 +225,6 @@ def test_loop_that_drives_the_server_judges_too() -> None:
 
 
 @pytest.mark.parametrize("auth", ["secret", AsyncVerdict(None)], ids=["str", "async"])
-def test_something_else_than_an_authenticator_is_refused(auth: Any) -> None:
+def test_server_refuses_auth_that_is_no_authenticator(auth: Any) -> None:
     with pytest.raises(TypeError, match="auth must be an Authenticator"):
         Server(auth=auth)

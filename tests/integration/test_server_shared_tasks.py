@@ -92,7 +92,7 @@ def test_a_handler_that_waits_shares_its_task_with_nobody(exchange_with: Any) ->
     assert len(set(names)) == COUNT
 
 
-def test_one_that_waits_does_not_hold_up_the_others(exchange_with: Any) -> None:
+def test_handler_that_waits_does_not_delay_the_others(exchange_with: Any) -> None:
     async def wait_for_last(request: Any, controller: Controller) -> Any:
         if request.message == "5":
             await last_is_answered.wait()
@@ -155,7 +155,7 @@ def test_a_handler_that_cancels_its_task_cancels_no_other_call(exchange_with: An
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, asyncio.CancelledError])
-def test_one_that_raises_leaves_the_others_alone(
+def test_handler_that_raises_does_not_affect_the_others(
     exchange_with: Any, error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     def call(peer: RawPeer) -> list[int]:

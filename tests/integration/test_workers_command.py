@@ -178,7 +178,7 @@ def handles_sigterm(pid: int) -> bool:
         ([f"{APPS}:make_server", "--bind", "192.0.2.1:1"], "Cannot assign requested address"),
     ],
 )
-def test_what_can_not_start_says_why(arguments: list[str], said: str) -> None:
+def test_command_that_cannot_start_prints_the_reason(arguments: list[str], said: str) -> None:
     port = free_port()
     command = [*COMMAND, "--bind", f"127.0.0.1:{port}", *arguments]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -66,7 +66,7 @@ def test_arbitrary_bytes_are_within_the_limit_or_refused(data: bytes, kind: int)
 
 
 @given(bodies, attachments, st.data())
-def test_one_changed_bit_is_noticed(
+def test_checksum_detects_a_changed_bit(
     body: bytes, attachment: IOBuf | None, data: st.DataObject
 ) -> None:
     value = compute_checksum(ChecksumType.CRC32C, body, attachment)

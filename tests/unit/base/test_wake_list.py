@@ -26,7 +26,7 @@ def test_discarded_is_not_called() -> None:
     assert called == []
 
 
-def test_who_comes_while_others_are_woken_is_woken_too() -> None:
+def test_waiter_added_during_wake_all_is_woken_too() -> None:
     called: list[str] = []
     waiters = WakeList()
     waiters.add(lambda: waiters.add(lambda: called.append("late")))
