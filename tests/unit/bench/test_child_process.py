@@ -20,7 +20,7 @@ def test_lines_go_both_ways() -> None:
         assert [process.read_line(), process.read_line()] == ["cba", "fed"]
 
 
-def test_error_has_the_last_words_of_a_child_that_died() -> None:
+def test_error_has_the_last_line_of_a_child_that_died() -> None:
     with child("raise ValueError('no such thing')") as process:
         with pytest.raises(
             ChildFailedError, match="the child has ended: ValueError: no such thing"
