@@ -62,10 +62,10 @@ class InlineRun(RunningServer):
     """Runs handlers at once, in the turn, so that an input decides all that happens."""
 
     def start_calls(self, calls: list[ServerCall]) -> None:
-        outbox = ResponseBatch()
+        batch = ResponseBatch()
         for call in calls:
-            call.run(outbox)
-        outbox.flush()
+            call.run(batch)
+        batch.flush()
 
 
 def check(data: bytes) -> None:
@@ -108,7 +108,7 @@ def _tls() -> ServerTlsContexts:
 
 
 def _asked(stream: bytes, limit: int) -> list[Fields]:
-    """What is to be answered: all up to the first response, which no server wants."""
+    """The requests to answer: all before the first response, which a server refuses."""
     asked: list[Fields] = []
     for message in frames_of(stream, limit).messages:
         if not message.get("asks", message["kind"] == "request"):
