@@ -1,4 +1,4 @@
-"""What a call gives to a task, in the hands of everything that asyncio does with futures."""
+"""The future of an asyncio call, with all that asyncio does with futures."""
 
 from __future__ import annotations
 

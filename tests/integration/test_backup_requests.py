@@ -1,4 +1,4 @@
-"""Backup requests over real connections: what a caller gains, and what it must not cost him."""
+"""Backup requests over real connections: the gain for callers, and the limits of the cost."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_policy_may_veto(form: str) -> None:
 
 
 class TestWordOfOneCall:
-    """What a controller says counts for its call, whatever the channel says."""
+    """The options of a controller take precedence over those of the channel."""
 
     @every_form
     @pytest.mark.parametrize("after_ms", [0, 5, 10.5])

@@ -1,4 +1,4 @@
-"""The bench, for moments: every peer answers, what fails is told, Ctrl-C leaves nothing behind."""
+"""The bench, for moments: every peer answers, failures are reported, Ctrl-C leaves no process."""
 
 from __future__ import annotations
 

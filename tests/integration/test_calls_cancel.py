@@ -209,8 +209,8 @@ def test_task_canceled_while_connecting(loop: str) -> None:
         run(loop, main(address))
 
 
-def test_cancel_races_with_the_answer() -> None:
-    """Whoever is first wins; the future ends once, as one or the other."""
+def test_call_that_is_canceled_while_its_answer_arrives_ends_once() -> None:
+    """The first of the two wins; the future ends exactly once."""
     outcomes = {"canceled": 0, "answered": 0}
     with ScriptedServer(echo) as server, pybrpc.Channel(server.address, timeout=30) as channel:
         stub = pybrpc.Stub(ECHO, channel)

@@ -1,4 +1,4 @@
-"""Who shares a connection, how long it lives, and who closes it."""
+"""Connections shared by channels: how long one lives, and which channel closes it."""
 
 from __future__ import annotations
 

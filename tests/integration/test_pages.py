@@ -36,7 +36,7 @@ PLANNED = {
 
 @pytest.fixture
 def names() -> dict[str, Any]:
-    """What all pages take for granted."""
+    """Names that the examples of all pages use without a definition."""
     return {
         "asyncio": asyncio,
         "pybrpc": pybrpc,

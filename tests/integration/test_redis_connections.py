@@ -1,5 +1,5 @@
-"""What a channel may say of its connections, said of those to a real redis-server: types, groups,
-idle timeouts, background dials, TLS, forks."""
+"""Connections of a channel to a real redis-server: types, groups, idle timeouts, dials in the
+background, TLS, forks."""
 
 from __future__ import annotations
 

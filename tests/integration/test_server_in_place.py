@@ -26,7 +26,7 @@ MANY = 20_000
 
 
 @pytest.fixture(autouse=True)
-def roused_by_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def woken_by_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is."""
     monkeypatch.setattr(standby, "ROUSING_GAP_S", 3600.0)
     monkeypatch.setattr(standby, "CALM_NAPS", 1000)
@@ -55,9 +55,9 @@ class Placed:
         self.then: Any = None
 
     def __call__(self, request: Any, controller: Controller) -> Any:
-        in_place = is_in_place()
-        self.places.append(in_place)
-        if in_place and self.then is not None:
+        is_inline = is_in_place()
+        self.places.append(is_inline)
+        if is_inline and self.then is not None:
             then, self.then = self.then, None
             then()
         return echo(request, controller)

@@ -26,7 +26,7 @@ Exchange = Callable[[RawPeer], Any]
 
 
 def in_loop_of_sockets(handler: Handler, exchange: Exchange) -> Any:
-    """What `exchange` gives with a server that an asyncio loop drives."""
+    """The result of `exchange` with a server in an asyncio loop."""
 
     def call(endpoint: Any) -> Any:
         with RawPeer(endpoint) as peer:
@@ -40,7 +40,7 @@ def in_loop_of_sockets(handler: Handler, exchange: Exchange) -> Any:
 
 
 def in_loop_of_handlers(handler: Handler, exchange: Exchange) -> Any:
-    """The same with a loop that runs nothing but handlers."""
+    """The result of `exchange` with a loop for handlers only."""
     with serving(handler) as peer:
         return exchange(peer)
 

@@ -1,4 +1,4 @@
-"""Calls over TLS that must not work: each is told why."""
+"""Calls over TLS that must not work: the error of each says why."""
 
 from __future__ import annotations
 

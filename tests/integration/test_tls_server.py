@@ -1,4 +1,4 @@
-"""What a server with TLS shows, sees, loads again, and how it ends."""
+"""A server with TLS: its certificates, what handlers see of clients, and its end."""
 
 from __future__ import annotations
 

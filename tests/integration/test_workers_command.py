@@ -1,4 +1,4 @@
-"""`pybrpc serve`: a process that is told by signals, and workers that never outlive it."""
+"""`pybrpc serve`: a process that obeys signals, and workers that never outlive it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Serving:
 
     @property
     def pids(self) -> list[int]:
-        """Of the workers that have served, in their order."""
+        """Process ids of the workers that have served, in order."""
         return [int(pid) for pid in re.findall(r"\(pid (\d+)\) serves", self.logged)]
 
     def wait_logged(self, text: str) -> None:
