@@ -34,7 +34,7 @@ class FakeSocket:
         assert not len(data)
         self.connects += 1
 
-    def set_failed(self, error: RpcError) -> bool:
+    def fail(self, error: RpcError) -> bool:
         if self.error is not None:
             return False
         self.error = error
@@ -42,7 +42,7 @@ class FakeSocket:
         return True
 
     def close(self) -> None:
-        self.set_failed(make_rpc_error(ErrorCode.ECLOSE, "closed", phase=Phase.WAITING))
+        self.fail(make_rpc_error(ErrorCode.ECLOSE, "closed", phase=Phase.WAITING))
 
     def statistics(self) -> Any:
         return types.SimpleNamespace(bytes_read=0, bytes_written=self.bytes_moved)

@@ -29,7 +29,7 @@ from pybrpc.redis.redis_response import RedisResponse
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.interfaces import ConnectionLayer, PlainLayer
-from pybrpc.transport.socket.socket import SocketSetup
+from pybrpc.transport.socket.setup import SocketSetup
 from pybrpc.transport.socket_options import SocketOptions
 from tests.peers.scripted_server import Peer
 

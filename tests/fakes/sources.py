@@ -57,7 +57,7 @@ class FakeClientConnection(ClientConnection):
         self.on_connected(self.socket)
 
     def fail(self, code: int, phase: Phase = Phase.WAITING) -> None:
-        self.socket.set_failed(make_rpc_error(code, "broken", phase=phase, peer=str(PEER)))
+        self.socket.fail(make_rpc_error(code, "broken", phase=phase, peer=str(PEER)))
 
     def refuse(self) -> None:
         self.fail(errno.ECONNREFUSED, Phase.CONNECT)

@@ -19,7 +19,7 @@ from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ConnectError, ErrorCode, Phase, RpcError, RpcTimeoutError
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
-from pybrpc.transport.socket.socket_table import SOCKETS
+from pybrpc.transport.socket_table import SOCKETS
 from tests.fakes.threads import wait_until
 from tests.peers.callers import FORMS, THREAD_FORMS, caller
 from tests.peers.echo import ECHO, echo_request

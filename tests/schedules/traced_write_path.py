@@ -17,14 +17,14 @@ from pybrpc.transport.connecting import connecting as connecting_module
 from pybrpc.transport.connecting import connector as connector_module
 from pybrpc.transport.connecting.connecting import Connecting
 from pybrpc.transport.interfaces import PlainLayer
-from pybrpc.transport.socket import socket as socket_module
-from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing import backlog as backlog_module
+from pybrpc.transport.writing import socket_core as socket_core_module
 from pybrpc.transport.writing import writable_wait as writable_wait_module
 from pybrpc.transport.writing import write_queue as write_queue_module
 from pybrpc.transport.writing import writer as writer_module
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.pending_writes import PendingWrites
+from pybrpc.transport.writing.socket_core import SocketCore
 from pybrpc.transport.writing.writable_wait import WritableWait
 from pybrpc.transport.writing.write_queue import WriteQueue
 from pybrpc.transport.writing.write_request import BUSY, WriteRequest
@@ -32,7 +32,7 @@ from pybrpc.transport.writing.writer import SocketWriter
 from tests.schedules.traced import TracedCounter, TracedSlot
 
 SHARED: dict[type, tuple[str, ...]] = {
-    Socket: ("error", "is_connected"),
+    SocketCore: ("error", "is_connected"),
     WriteRequest: ("next", "is_canceled", "progress"),
     PendingWrites: ("is_shutdown",),
     Backlog: ("is_overcrowded", "_is_closed"),
@@ -126,7 +126,7 @@ def _step_at_accesses(stage: Stage, patch: pytest.MonkeyPatch) -> None:
             patch.setattr(cls, name, TracedSlot(stage, cls.__dict__[name], name))
     for module, name in (
         (write_queue_module, "the head"),
-        (socket_module, "the failure"),
+        (socket_core_module, "the failure"),
         (connecting_module, "the step of connecting"),
     ):
         patch.setattr(module, "atomic_ref", functools.partial(_Ref, stage, name))
@@ -137,6 +137,7 @@ def _tell_of_the_right(stage: Stage, patch: pytest.MonkeyPatch) -> None:
     def taking(cls: type, name: str, from_where: str) -> None:
         original = getattr(cls, name)
 
+        @functools.wraps(original)
         def patched_method(*arguments: Any) -> Any:
             has_right = original(*arguments)
             if has_right:
@@ -148,6 +149,7 @@ def _tell_of_the_right(stage: Stage, patch: pytest.MonkeyPatch) -> None:
     def entering(cls: type, name: str, note: Callable[[str], None], where: str) -> None:
         original = getattr(cls, name)
 
+        @functools.wraps(original)
         def patched_method(*arguments: Any) -> Any:
             note(where)
             return original(*arguments)
@@ -155,16 +157,16 @@ def _tell_of_the_right(stage: Stage, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(cls, name, patched_method)
 
     taking(WriteQueue, "push", "the queue")
-    taking(Connecting, "stop", "the connector")
-    taking(WritableWait, "leave", "parking")
-    entering(Socket, "on_established", stage.on_taken, "the connector")
-    entering(Socket, "on_connect_failed", stage.on_taken, "the connector")
+    taking(Connecting, "_cancel_step", "the connector")
+    taking(WritableWait, "stop", "the wait for room")
+    entering(Connecting, "_finish", stage.on_taken, "the connector")
+    entering(Connecting, "_fail", stage.on_taken, "the connector")
     entering(SocketWriter, "keep_write", stage.on_taken, "a continuation")
-    entering(Socket, "start_connecting", stage.on_passed, "the connector")
+    entering(Connecting, "connect", stage.on_passed, "the connector")
     entering(SocketWriter, "_continue", stage.on_passed, "a continuation")
     entering(SocketWriter, "_retry_cut_list", stage.on_passed, "a continuation")
-    entering(WritableWait, "pause", stage.on_paused, "parking")
-    entering(WritableWait, "wait_for_kernel", stage.on_passed, "parking")
+    entering(WritableWait, "pause", stage.on_paused, "the wait for room")
+    entering(WritableWait, "wait_for_kernel", stage.on_passed, "the wait for room")
     _tell_of_release(stage, patch)
 
 

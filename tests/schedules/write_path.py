@@ -170,7 +170,7 @@ class Interleaved:
         return sent
 
     def fail(self) -> None:
-        self.socket.set_failed(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
+        self.socket.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
 
     def give_up(self, sent: Sent) -> None:
         """Cancel the message and read its phase, as a call does at its deadline."""
@@ -223,7 +223,7 @@ class Interleaved:
         self.on_passed(where)
 
     def on_post_refused(self, function: Continuation) -> None:
-        if getattr(function, "__name__", "") == "keep_write":
+        if getattr(getattr(function, "func", None), "__name__", "") == "keep_write":
             self.on_taken("a continuation")
 
     def start_timer(self, function: Callable[[], None]) -> None:

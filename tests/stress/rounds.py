@@ -44,7 +44,7 @@ class Round:
 
     def fail(self) -> None:
         if self.who == "this side":
-            self.wire.socket.set_failed(ConnectionFailedError("the test says so"))
+            self.wire.socket.fail(ConnectionFailedError("the test says so"))
         else:
             self.wire.peer.close()
 

@@ -5,6 +5,21 @@ They are cereggii's; those of compiled code are plain fields, see `gil_atomic`.
 Hot paths use only `get_and_set` and `compare_and_set`: a reference that moves by exchange never
 has to be loaded from a slot that another thread is replacing, which is the one hard problem of
 reference counting without the GIL.
+
+Store, then load
+----------------
+Often two threads must not miss each other, and neither may wait for a lock: one is about to sleep
+and the other posts work; one closes a thing and the other begins to use it. Then each thread first
+stores what the other one has to see, and only after that loads what the other one stores:
+
+    thread that polls                     thread that posts
+    is_sleeping = True                    queue.append(work)
+    if queue: don't sleep                 if is_sleeping: wake the other thread
+
+One of the two stores comes second, and the load after it sees the first. So at least one of the two
+threads notices the other, perhaps both, and what they do then must be right in both cases. If either
+thread loads before it stores, both can miss each other. Comments that say "store, then load" mean
+this.
 """
 
 from __future__ import annotations

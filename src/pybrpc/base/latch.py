@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.base.waiting import block_until_woken, until_woken
-from pybrpc.base.wake_list import Wake, WakeList
+from pybrpc.base.wake_list import Wake, WakeList, block_until_woken, until_woken
 
 
 class StopLatch:
@@ -18,12 +17,12 @@ class StopLatch:
         self.is_set = False
 
     def set(self) -> None:
-        """Wake everybody, now and later. Any thread, never blocks."""
+        """End all waiting, now and later. Any thread, never blocks."""
         self.is_set = True
         self._waiters.wake_all()
 
     def wait(self, deadline: float = NEVER) -> bool:
-        """Block until it is set or `deadline`, in monotonic seconds; say whether it is set."""
+        """Block until it is set; False at `deadline` (monotonic seconds)."""
         block_until_woken(self._add, self._waiters.discard, deadline)
         return self.is_set
 

@@ -1,15 +1,23 @@
-"""WakeList: functions to call once something has come, each once."""
+"""Waiting for an event: WakeList has the functions that wake threads and tasks.
+
+A thread or task that waits gives the event a function without arguments, which may be called more
+than once, from any thread. So all that an event needs is a list of functions, and it need not know
+whether a thread waits or a task of some asyncio loop.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable
+
+from pybrpc.base.flags import WakeSignal
 
 Wake = Callable[[], None]
 
 
 class WakeList:
-    """Who waits. Any thread; takes no lock. A function is called by whoever wakes.
+    """Functions to call once the event has come, each once. Any thread; takes no lock.
 
     Every connection has one, and nearly all are empty: a list, as an empty deque takes 760 bytes.
     """
@@ -20,7 +28,10 @@ class WakeList:
         self._wakes: list[Wake] = []
 
     def add(self, wake: Wake) -> None:
-        """Then look, once more, whether what it waits for has come already."""
+        """Add a function. Afterwards the caller checks whether the event has come already.
+
+        ("Store, then load", see base.atomic.)
+        """
         self._wakes.append(wake)
 
     def discard(self, wake: Wake) -> None:
@@ -28,7 +39,7 @@ class WakeList:
             self._wakes.remove(wake)
 
     def wake_all(self) -> None:
-        """Call everybody who is there, and who comes meanwhile."""
+        """Call every function, and those that are added meanwhile."""
         while self._wakes:
             try:
                 wake = self._wakes.pop(0)
@@ -38,3 +49,39 @@ class WakeList:
 
     def __len__(self) -> int:
         return len(self._wakes)
+
+
+def block_until_woken(
+    add: Callable[[Wake], None], discard: Callable[[Wake], None], deadline: float
+) -> bool:
+    """Block the thread until the function given to `add` is called; False at `deadline`."""
+    signal = WakeSignal()
+    wake = signal.set
+    add(wake)
+    try:
+        return signal.wait_until(deadline)
+    finally:
+        discard(wake)
+
+
+async def until_woken(add: Callable[[Wake], None], discard: Callable[[Wake], None]) -> None:
+    """Wait in a task until the function given to `add` is called.
+
+    If the loop is closed by then, the call does nothing.
+    """
+    loop = asyncio.get_running_loop()
+    is_woken: asyncio.Future[None] = loop.create_future()
+
+    def set_woken() -> None:
+        if not is_woken.done():
+            is_woken.set_result(None)
+
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(set_woken)
+
+    add(wake)
+    try:
+        await is_woken
+    finally:
+        discard(wake)

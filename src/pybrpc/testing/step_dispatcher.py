@@ -14,9 +14,12 @@ import threading
 from collections import deque
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.transport.dispatch.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.dispatch.event_dispatcher import (
+    Continuation,
+    DispatcherClosedError,
+    InlineTask,
+)
 from pybrpc.transport.dispatch.poller_role import Waiter
-from pybrpc.transport.dispatch.standby import InlineTask
 
 logger = logging.getLogger("pybrpc")
 
@@ -90,7 +93,7 @@ class StepDispatcher:
     def wait(self, waiter: Waiter, deadline: float) -> bool:
         return waiter.sleep(deadline)
 
-    def lend(self, errand: InlineTask) -> bool:
+    def run_after_turn(self, task: InlineTask) -> bool:
         return False
 
     def post(self, function: Continuation) -> None:

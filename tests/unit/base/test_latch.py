@@ -7,7 +7,7 @@ import time
 from pybrpc.base.latch import StopLatch
 
 
-def test_wait_returns_when_another_thread_sets() -> None:
+def test_wait_returns_when_another_thread_sets_the_latch() -> None:
     latch = StopLatch()
     thread = threading.Thread(target=latch.set)
     thread.start()
@@ -15,7 +15,7 @@ def test_wait_returns_when_another_thread_sets() -> None:
     thread.join()
 
 
-def test_wait_after_set_returns_at_once() -> None:
+def test_wait_returns_at_once_if_the_latch_is_set() -> None:
     latch = StopLatch()
     latch.set()
     latch.set()
@@ -49,7 +49,7 @@ def test_tasks_of_two_loops_wait_for_one_latch() -> None:
     assert latch.is_set
 
 
-def test_cancelled_waiter_is_forgotten() -> None:
+def test_function_of_a_cancelled_waiter_is_discarded() -> None:
     latch = StopLatch()
 
     async def wait_and_cancel() -> None:

@@ -40,7 +40,7 @@ class TracedProgress(TracedSlot):
 def break_down(made: World) -> None:
     text = "broken down by the test"
     error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.WAITING)
-    made.source.made[0].socket.set_failed(error)
+    made.source.made[0].socket.fail(error)
 
 
 def cancel(made: World) -> None:

@@ -38,7 +38,7 @@ class InlineRunner:
         if len(self._pool.queue) > MOST_TASKS or not self._pool.has_room():
             return False
         if not self._is_lent:
-            self._is_lent = self._dispatcher.lend(self)
+            self._is_lent = self._dispatcher.run_after_turn(self)
         return self._is_lent
 
     def run(self, is_relieved: Callable[[], bool]) -> None:

@@ -1,4 +1,11 @@
-"""Dispatchers: who polls descriptors, runs timers and posted functions, and in which thread.
+"""Dispatchers: they poll descriptors, and run timers and posted functions in turns.
 
-The lowest package of transport: it knows descriptors and functions, but no sockets and no bytes.
+This is the lowest package of transport. It knows descriptors and functions; it may not know
+sockets, bytes or calls.
+
+    event_dispatcher   the interfaces, and what posting to a closed dispatcher raises
+    epoll_dispatcher   the dispatcher that all threads share
+    asyncio_dispatcher the dispatcher of one asyncio loop
+    fd_events, timers, shutdown_queue, poller_role, standby   parts of the epoll dispatcher
+    periodic           a function that any dispatcher calls now and then
 """

@@ -1,9 +1,10 @@
-"""UvloopReader: a reader that uvloop calls as long as there is something to read.
+"""AsyncioDispatcher: an asyncio loop as a dispatcher.
 
-libuv stops watching a descriptor when epoll tells of an error on it (`uv__poll_io`), after one
-call. uvloop makes that one call of the reader and goes on as if it watched. When a reset arrives
-together with data, the one call reads the data, and nobody would ever hear of the reset. So each
-call is followed by a look for an error or a hang-up, which any other loop would tell of by itself.
+UvloopReader makes a loop of uvloop report errors as other loops do. libuv stops watching a
+descriptor when epoll reports an error on it (`uv__poll_io`), after one call. uvloop makes that one
+call of the reader and goes on as if it watched. When a reset arrives together with data, that call
+reads the data, and the reset would never be reported. So after each call the reader asks the kernel
+for an error or a hang-up, and if there is one, is called again.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import select
 import time
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.transport.dispatch.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.dispatch.event_dispatcher import (
+    Continuation,
+    DispatcherClosedError,
+    InlineTask,
+)
 from pybrpc.transport.dispatch.poller_role import Waiter
-from pybrpc.transport.dispatch.standby import InlineTask
 
 
 class UvloopReader:
-    """What is given to `loop.add_reader`. Used in the loop's thread only."""
+    """A function for `loop.add_reader` of uvloop. Used in the loop's thread only."""
 
     __slots__ = ("_function", "_loop", "_poll", "is_removed")
 
@@ -40,8 +44,8 @@ class UvloopReader:
                 self._loop.call_soon(self)
 
 
-def needs_it(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether `loop` is one of uvloop's."""
+def _is_uvloop(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the class of `loop` comes from uvloop."""
     return any(kind.__module__.partition(".")[0] == "uvloop" for kind in type(loop).__mro__)
 
 
@@ -60,34 +64,34 @@ class _LoopTimer:
 
     def start(self) -> None:
         delay_s = max(0.0, self._deadline - time.monotonic())
-        self._handle = self._loop.call_later(delay_s, self._fire)
+        self._handle = self._loop.call_later(delay_s, self._run)
 
     def cancel(self) -> None:
         self._function = None
         if self._handle is not None and asyncio._get_running_loop() is self._loop:
             self._handle.cancel()
 
-    def _fire(self) -> None:
+    def _run(self) -> None:
         function = self._function
         if function is not None:
             function()
 
 
 class AsyncioDispatcher:
-    """An EventDispatcher that is an asyncio loop; what it drives ends with the loop."""
+    """An EventDispatcher that is an asyncio loop. Its connections end with the loop."""
 
     flushes_at_turn_end = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._is_uvloop = needs_it(loop)
+        self._is_uvloop = _is_uvloop(loop)
         self._uvloop_readers: dict[int, UvloopReader] = {}
 
     def require_polling(self) -> None:
-        """A loop has turns anyway."""
+        """Does nothing: a loop has turns anyway."""
 
     def release_polling(self) -> None:
-        pass
+        """Does nothing."""
 
     def wait(self, waiter: Waiter, deadline: float) -> bool:
         return waiter.sleep(deadline)
@@ -95,7 +99,7 @@ class AsyncioDispatcher:
     def is_current(self) -> bool:
         return asyncio._get_running_loop() is self.loop
 
-    def lend(self, errand: InlineTask) -> bool:
+    def run_after_turn(self, task: InlineTask) -> bool:
         return False
 
     def post(self, function: Continuation) -> None:
@@ -111,7 +115,7 @@ class AsyncioDispatcher:
             raise DispatcherClosedError(f"{self!r}: {error}") from None
 
     def post_cleanup(self, function: Continuation) -> None:
-        """A closed loop runs nothing."""
+        """The same as `post`: a closed loop runs nothing."""
         self.post(function)
 
     def call_at(self, deadline: float, function: Continuation) -> _LoopTimer:

@@ -1,4 +1,4 @@
-"""EventDispatcher: the interface of what waits for readiness and runs continuations."""
+"""EventDispatcher: the interface of a thing that waits for readiness and runs continuations."""
 
 from __future__ import annotations
 
@@ -6,16 +6,28 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pybrpc.transport.dispatch.poller_role import Waiter
-from pybrpc.transport.dispatch.standby import InlineTask
 
 Continuation = Callable[[], None]
 
 
 class TimerHandle(Protocol):
-    """What `call_at` gives."""
+    """A timer that `call_at` has set."""
 
     def cancel(self) -> None:
-        """Don't call it any more. May be called from any thread, any number of times."""
+        """Don't call the function any more. Any thread, any number of times."""
+
+
+class InlineTask(Protocol):
+    """Work that the polling thread may do between two turns, though it can take long."""
+
+    def run(self, is_handed_over: Callable[[], bool]) -> None:
+        """Do the work, outside of any turn. Once `is_handed_over()`, begin nothing more."""
+
+    def hand_over(self) -> None:
+        """Have others do the parts that `run` has not begun. In a turn of another thread.
+
+        Called if another thread polls since this task, or one before it, took long.
+        """
 
 
 class EventDispatcher(Protocol):
@@ -25,24 +37,25 @@ class EventDispatcher(Protocol):
     """
 
     flushes_at_turn_end: bool
-    """Whether what is posted inside a turn still runs in this turn, at no cost.
+    """Whether a function posted inside a turn still runs in this turn, at no cost.
 
-    If so, writes inside a turn are all put off to its end. If not (an asyncio loop needs one more
-    round), the first write of a turn goes out at once and only later ones are put off.
+    If so, writes inside a turn are all deferred to its end. If not (an asyncio loop needs one more
+    round), the first write of a turn goes out at once and only later ones are deferred.
     """
 
     def is_current(self) -> bool:
         """Whether the calling code runs inside a turn of this dispatcher."""
 
     def require_polling(self) -> None:
-        """Something may come that no thread waits for: turns must come by themselves. Any thread.
+        """Have turns come by themselves, as no blocked thread waits for what will happen. Any
+        thread.
 
-        Until `release_polling`, once for each. Without it a dispatcher that waiting callers may drive is
-        as much as a nap late while they do (see PollerRole).
+        Each call needs one of `release_polling` later. Without it, a dispatcher that waiting
+        callers may poll can be late by `poller_role.LONGEST_DELAY_S` while they do.
         """
 
     def release_polling(self) -> None:
-        """Any thread."""
+        """End what one `require_polling` began. Any thread."""
 
     def wait(self, waiter: Waiter, deadline: float) -> bool:
         """Block the thread until `waiter.is_over`; False if the monotonic clock passed `deadline`.
@@ -50,10 +63,10 @@ class EventDispatcher(Protocol):
         It may run turns meanwhile. Not inside a turn.
         """
 
-    def lend(self, errand: InlineTask) -> bool:
-        """Have the thread that drives run `errand` after this turn, outside of it.
+    def run_after_turn(self, task: InlineTask) -> bool:
+        """Have the polling thread run `task` after this turn, outside of it.
 
-        Only inside a turn. False if it can't: the errand must be done elsewhere.
+        Only inside a turn. False if the dispatcher can't: the task must be done elsewhere.
         """
 
     def post(self, function: Continuation) -> None:
@@ -63,9 +76,10 @@ class EventDispatcher(Protocol):
         """
 
     def post_cleanup(self, function: Continuation) -> None:
-        """`post` of what ends something, once: taken as long as any turn runs, or will.
+        """Like `post`, for a function that ends something, once: accepted until the last turn is
+        over.
 
-        So who gets DispatcherClosedError may do it itself: nothing else is being run.
+        So a caller that gets DispatcherClosedError may run the function itself: nothing else runs.
         """
 
     def call_at(self, deadline: float, function: Continuation) -> TimerHandle:
@@ -89,7 +103,7 @@ class DispatcherClosedError(RuntimeError):
 
 
 def run_cleanup(dispatcher: EventDispatcher, function: Continuation) -> None:
-    """Run `function`, which ends something, in a turn, or here if there are none any more."""
+    """Run `function`, which ends something, in a turn, or here if no turn will come any more."""
     try:
         dispatcher.post_cleanup(function)
     except DispatcherClosedError:

@@ -1,19 +1,33 @@
-"""Pollers: epoll where there is one, else `selectors` with the same verbs; and how to wake them."""
+"""FdEvents: waits until descriptors are ready, and knows the functions to run then.
+
+It waits with epoll where there is one, else with `selectors`. A thread ends the wait of another one
+by a write to an eventfd or, where there is none, to a pipe.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import selectors
+import time
 from collections.abc import Callable
 from typing import Protocol
+
+from pybrpc.base.atomic import atomic_counter
+from pybrpc.transport.dispatch.event_dispatcher import Continuation
+
+logger = logging.getLogger("pybrpc")
 
 READ = 0x001
 WRITE = 0x004
 
+SEAL_CHECKS = 100
+SEAL_PAUSE_S = 0.001
 
-class Poller(Protocol):
-    """What waits for descriptors: `select.epoll`, or what looks like it."""
+
+class Epoll(Protocol):
+    """`select.epoll`, or a class with the same methods."""
 
     def register(self, fd: int, eventmask: int) -> None: ...
     def modify(self, fd: int, eventmask: int) -> None: ...
@@ -22,8 +36,8 @@ class Poller(Protocol):
     def close(self) -> None: ...
 
 
-class SelectorPoller:
-    """The same four verbs over `selectors`, where there is no epoll."""
+class SelectorEpoll:
+    """The methods of `select.epoll` over `selectors`, for systems without epoll."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -56,12 +70,12 @@ def _from_selector(events: int) -> int:
     )
 
 
-def make_poller() -> Poller:
-    return select.epoll() if hasattr(select, "epoll") else SelectorPoller()
+def _make_epoll() -> Epoll:
+    return select.epoll() if hasattr(select, "epoll") else SelectorEpoll()
 
 
-def make_wake_fds() -> tuple[int, int]:
-    """What a sleeping poller reads, and what is written to wake it; one descriptor or two."""
+def _make_wake_fds() -> tuple[int, int]:
+    """The descriptor to poll and the one to write to: one eventfd, or the ends of a pipe."""
     make_eventfd: Callable[[int, int], int] | None = getattr(os, "eventfd", None)
     if make_eventfd is not None:
         fd = make_eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -70,3 +84,114 @@ def make_wake_fds() -> tuple[int, int]:
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
     return reader, writer
+
+
+class FdEvents:
+    """The descriptors of a dispatcher. All methods but `wake` and `seal` only in turns.
+
+    A thread in `wake` counts itself and then looks at `_is_sealed`; `seal` sets that and then looks
+    at the count ("store, then load", see base.atomic). So nobody writes to a descriptor that is
+    closed, the number of which may already be that of another file.
+    """
+
+    __slots__ = (
+        "_epoll",
+        "_is_sealed",
+        "_wake_write_fd",
+        "_wakers",
+        "readers",
+        "wake_fd",
+        "wake_fds",
+        "writers",
+    )
+
+    def __init__(self) -> None:
+        self.readers: dict[int, Continuation] = {}
+        self.writers: dict[int, Continuation] = {}
+        self._is_sealed = False
+        self._wakers = atomic_counter()
+        self._epoll = _make_epoll()
+        self.wake_fd, self._wake_write_fd = _make_wake_fds()
+        self.wake_fds = {self.wake_fd, self._wake_write_fd}
+        """The descriptors to close."""
+        self._epoll.register(self.wake_fd, READ)
+
+    def poll(self, timeout_s: float) -> list[tuple[int, int]]:
+        """Wait for ready descriptors, or `wake`: pairs of a descriptor and a mask of READ and
+        WRITE.
+
+        Errors and hang-ups are other bits of the mask; they are reported unasked.
+        """
+        return self._epoll.poll(timeout_s)
+
+    def wake(self) -> None:
+        """End the wait in `poll`, or the next one. Any thread. Never blocks."""
+        try:
+            self._wakers.increment_and_get(1)
+            if not self._is_sealed:
+                os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
+        except BlockingIOError:
+            logger.debug("%r needs no waking: it has not read the last ones yet", self)
+        finally:
+            self._wakers.decrement_and_get(1)
+
+    def take_wakes(self) -> None:
+        """Read what `wake` has written. Once `poll` has reported `wake_fd`."""
+        os.read(self.wake_fd, 4096)
+
+    def add_reader(self, fd: int, function: Continuation) -> None:
+        self._set(self.readers, fd, function)
+
+    def remove_reader(self, fd: int) -> None:
+        self._unset(self.readers, fd)
+
+    def add_writer(self, fd: int, function: Continuation) -> None:
+        self._set(self.writers, fd, function)
+
+    def remove_writer(self, fd: int) -> None:
+        self._unset(self.writers, fd)
+
+    def seal(self) -> bool:
+        """Let `wake` write no more, and wait for threads in it. False if one is there for long."""
+        self._is_sealed = True
+        for _ in range(SEAL_CHECKS):
+            if self._wakers.get() == 0:
+                return True
+            time.sleep(SEAL_PAUSE_S)
+        return False
+
+    def close(self) -> None:
+        """Close the descriptors, but have epoll forget none: after a fork, another process uses it."""
+        self._is_sealed = True
+        self._epoll.close()
+        fds, self.wake_fds = self.wake_fds, set()
+        for fd in fds:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        # `seal` fails for ever if a signal handler raised in a thread just counted in `wake`.
+        for fd in getattr(self, "wake_fds", None) or ():
+            os.close(fd)
+
+    def _set(self, functions: dict[int, Continuation], fd: int, function: Continuation) -> None:
+        was_known = fd in self.readers or fd in self.writers
+        functions[fd] = function
+        (self._epoll.modify if was_known else self._epoll.register)(fd, self._mask(fd))
+
+    def _unset(self, functions: dict[int, Continuation], fd: int) -> None:
+        if functions.pop(fd, None) is None:
+            return
+        mask = self._mask(fd)
+        try:
+            if mask:
+                self._epoll.modify(fd, mask)
+            else:
+                self._epoll.unregister(fd)
+        except (OSError, ValueError):
+            logger.debug("descriptor %d was closed before it was unregistered", fd)
+
+    def _mask(self, fd: int) -> int:
+        return (READ if fd in self.readers else 0) | (WRITE if fd in self.writers else 0)
+
+    def __repr__(self) -> str:
+        return f"<FdEvents {len(self.readers)} readers, {len(self.writers)} writers>"

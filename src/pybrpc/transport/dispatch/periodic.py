@@ -19,8 +19,8 @@ more calls."""
 class PeriodicTimer:
     """Calls `check` after a delay, then again after the delay that `check` returns.
 
-    What `check` raises is logged by the dispatcher; the calls go on after `retry_s`. On a dispatcher
-    that is closed nothing is called any more, and nothing is raised.
+    What `check` raises is logged by the dispatcher; the calls go on after `retry_s`. On a
+    dispatcher that is closed nothing is called any more, and nothing is raised.
     """
 
     __slots__ = ("_check", "_dispatcher", "_is_stopped", "_retry_s", "_timer")

@@ -1,40 +1,51 @@
 cimport cython
+from pybrpc.base.flags cimport WakeSignal
 from pybrpc.base.gil_atomic cimport GilAtomicCounter
 
-cdef class ChainedWakeups:
-    cdef readonly object _sleepers
 
-    cpdef add(self, object sleeper)
+cdef class ChainedWakeups:
+    cdef readonly object _callers
+
+    cpdef add(self, object caller)
     cpdef wake_next(self)
 
+
 cdef class Waiter:
-    cdef PollerRole _seat
-    cdef readonly object _turnstile
+    cdef PollerRole _role
+    cdef readonly WakeSignal _signal
     cdef public bint is_gone
     cdef readonly bint is_over
 
-    @cython.locals(seat=PollerRole)
+    @cython.locals(role=PollerRole)
     cpdef end(self)
+    @cython.locals(signal=WakeSignal)
     cpdef wake(self)
+    @cython.locals(signal=WakeSignal)
     cpdef bint sleep(self, double deadline) except -1
 
 
 cdef class PollerRole:
-    cdef GilAtomicCounter _attended
-    cdef bint _is_napping
-    cdef Py_ssize_t _most
-    cdef object _nap
-    cdef readonly object _taken
+    cdef GilAtomicCounter _background_work
+    cdef bint _is_own_thread_waiting
+    cdef readonly object _lock
+    cdef Py_ssize_t _most_waiters
+    cdef WakeSignal _own_thread_signal
     cdef Py_ssize_t _turns
     cdef readonly dict _waiters
     cdef readonly ChainedWakeups chain
-    cdef public long long driver
+    cdef readonly long long polling_thread
 
     cpdef bint has_background_work(self) except -1
-    cpdef long long require_polling(self, long long amount) except? -1
-    cpdef bint take(self) except -1
-    cpdef leave(self)
-    cpdef stop_driving(self)
+    cpdef bint require_polling(self) except -1
+    cpdef release_polling(self)
+    @cython.locals(waiter=Waiter)
+    cpdef bint has_waiters(self) except -1
+    cpdef bint is_vacant(self) except -1
+    cpdef bint acquire(self) except -1
+    cpdef release(self)
+    cpdef pause(self)
+    cpdef resume(self)
     cpdef register(self, Waiter waiter)
     cpdef forget(self, Waiter waiter)
+    cpdef wake_own_thread(self)
     cpdef bint should_give_way(self) except -1

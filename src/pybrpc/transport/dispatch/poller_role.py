@@ -1,215 +1,236 @@
-"""ChainedWakeups: threads whose waiting is over are woken one after the other, not all at once.
+"""PollerRole: which thread runs the turns of a dispatcher, its own thread or a waiting caller.
 
-A turn that brings answers for many blocked threads could wake them all. Each would come up on some
-core, find that the turn, or another one of them, has the GIL, and sleep a second time, on the GIL:
-two switches and four system calls more for each call. So who is to be woken in a turn is put into a
-chain. The turn's end, just before the driver sleeps and gives the GIL away, wakes the first; each
-wakes the next one as soon as it runs, before it goes back to its caller.
+Waking a thread costs more than the work of a call. So a caller that blocks for a response, while no
+other thread needs the dispatcher, acquires the poller role and runs turns itself until the response
+has come (the pattern "leader/followers"). While such callers come and go, the dispatcher's own
+thread waits. It acquires the role again when a caller releases it while others wait, when there is
+background work (something may happen that no caller waits for), or when no caller has polled for
+LONGEST_DELAY_S. It releases the role when for TURNS_ALONE turns no two callers have waited at once:
+with more callers it costs less to have one thread that reads for all.
 
-Nobody may be forgotten in the chain. Whoever was woken, or gives up, first says that it is gone and
-then wakes the next one; who wakes one that is gone wakes the next one too. One of the two sees the
-other. Waiters are put into the chain by the thread that runs a turn alone, and that turn's end
-looks at the chain.
+One thread at a time has the role. A caller registers as waiting and then tries to acquire the role;
+a thread that releases the role looks afterwards for waiting callers ("store, then load", see
+base.atomic).
+
+ChainedWakeups: a turn that brings responses for many blocked callers could wake them all. Each
+would come up on some core, find that the turn, or another caller, has the GIL, and sleep a second
+time, on the GIL: two switches and four system calls more for each call. So the callers to be woken
+are put into a chain. The turn's end, just before the polling thread sleeps and gives the GIL away,
+wakes the first; each caller wakes the next one as soon as it runs, before it returns.
+
+No caller may be forgotten in the chain. A caller that was woken, or gives up, first says that it is
+gone and then wakes the next one; a thread that wakes a caller which is gone wakes the next one too
+("store, then load" again). Only the thread that runs a turn puts callers into the chain, and the
+end of that turn looks at the chain.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import deque
 from threading import get_ident
 from typing import Protocol
 
 from pybrpc.base.atomic import atomic_counter
-from pybrpc.base.waiting import acquire_until
+from pybrpc.base.flags import WakeSignal
+
+LONGEST_DELAY_S = 0.01
+"""While a caller polls, events that no caller waits for may be handled this much later."""
+
+TURNS_ALONE = 16
+"""After so many turns without two callers that waited at once, the dispatcher's own thread releases
+the role."""
+
+NO_THREAD = -1
+"""An identifier that no thread has."""
 
 
 class BlockedCaller(Protocol):
-    """A thread in the chain."""
+    """A thread in ChainedWakeups."""
 
     is_gone: bool
-    """Whether it does not sleep any more, or will see so before it does."""
+    """Whether the thread does not sleep any more, or will see so before it does."""
 
     def wake(self) -> None:
-        """Once, any thread."""
+        """Wake the thread. Called once, by any thread."""
 
 
 class ChainedWakeups:
-    """Those whose waiting is over and who have not been woken yet, oldest first."""
+    """Callers whose waiting is over and who have not been woken yet, oldest first."""
 
-    __slots__ = ("_sleepers",)
+    __slots__ = ("_callers",)
 
     def __init__(self) -> None:
-        self._sleepers: deque[BlockedCaller] = deque()
+        self._callers: deque[BlockedCaller] = deque()
 
-    def add(self, sleeper: BlockedCaller) -> None:
-        """Have it woken. In a turn, by the thread that runs it."""
-        self._sleepers.append(sleeper)
+    def add(self, caller: BlockedCaller) -> None:
+        """Have `caller` woken. In a turn, by the thread that runs it."""
+        self._callers.append(caller)
 
     def wake_next(self) -> None:
-        """Any thread. Never blocks."""
-        sleepers = self._sleepers
-        while sleepers:
+        """Wake the next caller that is not gone. Any thread. Never blocks."""
+        callers = self._callers
+        while callers:
             try:
-                sleeper = sleepers.popleft()
+                caller = callers.popleft()
             except IndexError:
                 return
-            sleeper.wake()
-            if not sleeper.is_gone:
+            caller.wake()
+            if not caller.is_gone:
                 return
 
     def __len__(self) -> int:
-        return len(self._sleepers)
-
-
-NAP_S = 0.01
-"""What nobody waits for may come so much later while callers drive."""
-
-TURNS_ALONE = 16
-"""After so many turns in which no two callers waited at once, the dispatcher's thread gives way."""
-
-NOBODY = -1
-"""The number of no thread."""
+        return len(self._callers)
 
 
 class Waiter:
-    """A thread that blocks until something is over."""
+    """A thread that blocks until something is over. A BlockedCaller."""
 
-    __slots__ = ("_seat", "_turnstile", "is_gone", "is_over")
+    __slots__ = ("_role", "_signal", "is_gone", "is_over")
 
     def __init__(self) -> None:
         self.is_over = False
         self.is_gone = False
-        self._seat: PollerRole | None = None
-        self._turnstile: threading.Lock | None = None
-        """Made by the first sleep: who drives until it is over needs none."""
+        self._role: PollerRole | None = None
+        self._signal: WakeSignal | None = None
+        """Made by the first sleep: a caller that polls until the end needs none."""
 
     def end(self) -> None:
-        """It is over. Once, any thread; in a turn the thread is woken by way of the chain."""
+        """Say that it is over. Once, any thread; in a turn, ChainedWakeups wakes the thread."""
         self.is_over = True
-        seat = self._seat
-        if seat is not None and seat.driver == get_ident():
-            seat.chain.add(self)
+        role = self._role
+        if role is not None and role.polling_thread == get_ident():
+            role.chain.add(self)
         else:
             self.wake()
 
     def wake(self) -> None:
-        """As in BlockedCaller."""
-        turnstile = self._turnstile
-        if turnstile is not None:
-            turnstile.release()
+        signal = self._signal
+        if signal is not None:
+            signal.set()
 
     def sleep(self, deadline: float) -> bool:
         """Block until it is over; False if `deadline` came first."""
-        turnstile = self._turnstile
-        if turnstile is None:
-            turnstile = threading.Lock()
-            turnstile.acquire()
-            self._turnstile = turnstile
-        # Looked at after the turnstile stands: who ends it says so and then looks for one.
-        return self.is_over or acquire_until(turnstile, deadline)
+        signal = self._signal
+        if signal is None:
+            signal = self._signal = WakeSignal()
+        # Check `is_over` after storing the signal: `end` sets the flag first, then looks for the
+        # signal.
+        return self.is_over or signal.wait_until(deadline)
 
 
 class PollerRole:
-    """The seat, those who wait beside it, and the nap of the dispatcher's own thread."""
+    """The role, the callers that wait, and the wait of the dispatcher's own thread."""
 
     __slots__ = (
-        "_attended",
-        "_is_napping",
-        "_most",
-        "_nap",
-        "_taken",
+        "_background_work",
+        "_is_own_thread_waiting",
+        "_lock",
+        "_most_waiters",
+        "_own_thread_signal",
         "_turns",
         "_waiters",
         "chain",
-        "driver",
+        "polling_thread",
     )
 
     def __init__(self) -> None:
-        self.driver = NOBODY
-        """The thread that runs turns now."""
+        self.polling_thread = NO_THREAD
+        """The identifier of the thread that runs turns now."""
         self.chain = ChainedWakeups()
-        """Whose waiting is over."""
-        self._taken = threading.Lock()
+        """Callers whose waiting is over."""
+        self._lock = threading.Lock()
+        """Held by the thread that has the role."""
         self._waiters: dict[Waiter, None] = {}
-        self._attended = atomic_counter()
+        self._background_work = atomic_counter()
         self._turns = 0
-        self._most = 0
-        self._is_napping = False
-        self._nap = threading.Lock()
-        self._nap.acquire()
+        self._most_waiters = 0
+        self._is_own_thread_waiting = False
+        self._own_thread_signal = WakeSignal()
 
     # --- any thread ---
 
     def has_background_work(self) -> bool:
-        """Whether something may come that no caller waits for: callers must not drive."""
-        return self._attended.get() > 0
+        """Whether something may happen that no caller waits for: callers must not poll."""
+        return self._background_work.get() > 0
 
-    @property
-    def is_waited_at(self) -> bool:
-        """Whether somebody waits whose turn has not come."""
-        return bool(self._waiters) and not all(each.is_over for each in list(self._waiters))
+    def require_polling(self) -> bool:
+        """Count one more piece of background work. True if it is the only one."""
+        return self._background_work.increment_and_get(1) == 1
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody drives while the dispatcher's thread naps."""
-        return self._is_napping and not self._taken.locked()
+    def release_polling(self) -> None:
+        self._background_work.decrement_and_get(1)
 
-    def require_polling(self, amount: int) -> int:
-        """Count what is to be attended to; return how much there is."""
-        return self._attended.increment_and_get(amount)
+    def has_waiters(self) -> bool:
+        """Whether a caller waits for something that is not over."""
+        # Copied in one step, as other threads come and go.
+        for waiter in list(self._waiters):  # noqa: SIM110 - compiled, it can't have a generator
+            if not waiter.is_over:
+                return True
+        return False
 
-    def take(self) -> bool:
-        """Sit down, if it is free. Never blocks."""
-        if not self._taken.acquire(False):
+    def is_vacant(self) -> bool:
+        """Whether no thread has the role while the dispatcher's own thread waits."""
+        return self._is_own_thread_waiting and not self._lock.locked()
+
+    def acquire(self) -> bool:
+        """Take the role if no thread has it. Never blocks."""
+        if not self._lock.acquire(False):
             return False
-        self.driver = get_ident()
+        self.polling_thread = get_ident()
         return True
 
-    def leave(self) -> None:
-        self.stop_driving()
-        self._taken.release()
+    def release(self) -> None:
+        self.pause()
+        self._lock.release()
 
-    def stop_driving(self) -> None:
-        """In the seat, but in no turn from now on."""
-        self.driver = NOBODY
+    def pause(self) -> None:
+        """Keep the role, but run no turn for now."""
+        self.polling_thread = NO_THREAD
         self.chain.wake_next()
+
+    def resume(self) -> None:
+        """Run turns in the calling thread from now on. The role was paused."""
+        self.polling_thread = get_ident()
 
     def register(self, waiter: Waiter) -> None:
         self._waiters[waiter] = None
         waiter.is_gone = False
-        waiter._seat = self
+        waiter._role = self
 
     def forget(self, waiter: Waiter) -> None:
         self._waiters.pop(waiter, None)
         waiter.is_gone = True
         self.chain.wake_next()
 
-    def rouse(self) -> None:
-        """End the nap, or the next one."""
-        with contextlib.suppress(RuntimeError):  # roused already
-            self._nap.release()
+    def wake_own_thread(self) -> None:
+        """End the wait of the dispatcher's own thread, or its next one. Never blocks."""
+        self._own_thread_signal.set()
 
     # --- the dispatcher's own thread ---
 
     def acquire_blocking(self) -> None:
-        """Wait until it is free."""
-        self._taken.acquire()
-        self.driver = get_ident()
+        """Wait until no other thread has the role, and take it."""
+        self._lock.acquire()
+        self.polling_thread = get_ident()
 
     def should_give_way(self) -> bool:
-        """After each turn: whether a caller could as well drive itself."""
-        self._most = max(self._most, len(self._waiters))
+        """After each turn: whether a caller may as well poll for itself."""
+        self._most_waiters = max(self._most_waiters, len(self._waiters))
         self._turns += 1
         if self._turns < TURNS_ALONE:
             return False
-        most, self._turns, self._most = self._most, 0, 0
-        return most == 1 and not self.has_background_work() and not self.is_waited_at
+        most, self._turns, self._most_waiters = self._most_waiters, 0, 0
+        return most == 1 and not self.has_background_work() and not self.has_waiters()
 
-    def nap(self, has_work: bool) -> None:
-        """Sleep until roused or for `NAP_S`, unless there is something to do and nobody drives."""
-        self._is_napping = True
-        is_needed = has_work or self.has_background_work() or self.is_waited_at
-        if not is_needed or self._taken.locked():
-            self._nap.acquire(timeout=NAP_S)
-        self._is_napping = False
+    def wait_until_needed(self, has_posts: bool) -> None:
+        """Block until woken, for LONGEST_DELAY_S at most.
+
+        Returns at once if there is work (functions were posted, background work, waiting callers)
+        and no thread has the role.
+        """
+        self._is_own_thread_waiting = True
+        is_needed = has_posts or self.has_background_work() or self.has_waiters()
+        if not is_needed or self._lock.locked():
+            self._own_thread_signal.wait(LONGEST_DELAY_S)
+        self._is_own_thread_waiting = False

@@ -1,10 +1,11 @@
-"""ShutdownQueue: what a dispatcher takes while it closes, until nothing is left.
+"""ShutdownQueue: functions that a dispatcher accepts while it closes, until none is left.
 
-Who fails a connection has its descriptor closed in a turn. A dispatcher that is about to close
-refuses what is posted, but still runs what was posted before: who was refused and closed the
-descriptor itself would do it beside a continuation that writes or reads there. So what ends
-something is taken until the last continuation has run. Then, found empty, this is sealed, in one
-atomic step: who is refused now is beside nobody.
+A connection that fails has its descriptor closed in a turn. A dispatcher that is about to close
+refuses posted functions, but still runs those that were posted before. If a caller that was refused
+closed the descriptor itself, it would do so while a continuation writes or reads there. So
+functions that end something are accepted until the last continuation has run. Then, found empty,
+the queue is sealed, in one atomic step: a caller that is refused from now on may run its function
+itself, as nothing else runs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _SEALED = _Post(None, None)
 
 
 class ShutdownQueue:
-    """`push` by any thread, without a lock and re-entrant; all else by the one that runs them."""
+    """Any thread may `push`; that takes no lock and is re-entrant. The rest is for the last turn."""
 
     __slots__ = ("_newest",)
 
@@ -33,7 +34,7 @@ class ShutdownQueue:
         self._newest: AtomicRef[_Post | None] = atomic_ref(None)
 
     def push(self, function: Continuation) -> bool:
-        """False: it is sealed, nothing will run any more."""
+        """Add `function`. False if the queue is sealed: nothing will run any more."""
         while True:
             older = self._newest.get()
             if older is _SEALED:
@@ -42,7 +43,7 @@ class ShutdownQueue:
                 return True
 
     def take(self) -> list[Continuation]:
-        """What was pushed since, oldest first. Not once it is sealed."""
+        """Remove and return the functions pushed so far, oldest first. Not once it is sealed."""
         taken: list[Continuation] = []
         post = self._newest.get_and_set(None)
         while post is not None:
@@ -53,9 +54,9 @@ class ShutdownQueue:
         return taken
 
     def seal_if_empty(self) -> bool:
-        """Take nothing any more, if nothing was pushed; True if it is sealed."""
+        """Accept nothing more if the queue is empty. True if it is sealed."""
         return self._newest.compare_and_set(None, _SEALED) or self._newest.get() is _SEALED
 
     def seal(self) -> None:
-        """Take nothing any more, and drop what was pushed."""
+        """Accept nothing more, and discard the functions pushed so far."""
         self._newest.get_and_set(_SEALED)

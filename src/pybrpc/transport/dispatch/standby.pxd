@@ -1,22 +1,43 @@
+cimport cython
+from pybrpc.base.flags cimport OnceFlag, WakeSignal
+from pybrpc.transport.dispatch.poller_role cimport PollerRole
+
+
 cdef class StandbyPoller:
-    cdef readonly object _bell
-    cdef readonly long long _errands
+    cdef double _began_at
+    cdef readonly long long _begun
     cdef readonly bint _is_asleep
-    cdef bint _is_over
+    cdef OnceFlag _is_claimed
+    cdef bint _is_ended
     cdef bint _is_urgent
     cdef double _offered_at
-    cdef double _since
-    cdef readonly object _token
-    cdef public long long aside
-    cdef readonly bint is_standing_by
+    cdef WakeSignal _signal
+    cdef readonly long long inline_thread
+    cdef readonly bint is_waiting
 
-    cpdef bint is_at_hand(self) except -1
+    cpdef bint is_available(self) except -1
     cpdef begin_inline(self)
-    cpdef bint is_relieved(self) except -1
-    cpdef bint come_back(self) except -1
-    cpdef hasten(self)
+    cpdef bint is_handed_over(self) except -1
+    cpdef bint end_inline(self) except -1
+    cpdef hand_over_now(self)
     cpdef end(self)
     cdef bint _is_overdue(self) except -1
-    cdef double _nap_s(self) except? -1
-    cdef _sleep(self, long long errands)
-    cdef _ring(self)
+    cdef double _seconds_until_overdue(self) except? -1
+    cdef _sleep(self, long long begun)
+
+
+cdef class InlineTasks:
+    cdef list _begun
+    cdef object _name
+    cdef PollerRole _role
+    cdef readonly bint has_standby
+    cdef public bint is_open
+    cdef readonly StandbyPoller standby
+    cdef readonly object standby_thread
+    cdef readonly list tasks
+
+    cpdef bint add(self, object task) except -1
+    @cython.locals(standby=StandbyPoller)
+    cpdef bint run(self) except -1
+    cdef _run_each(self, list tasks, object is_handed_over)
+    cpdef list take_begun(self)

@@ -1,160 +1,229 @@
-"""StandbyPoller: who goes on driving when the thread that drove runs an errand, and it takes long.
+"""StandbyPoller: a second thread that polls when the work between two turns takes long.
 
-Waking another thread for a fast handler costs more than the handler. So the thread that drives
-runs it itself, between turns: it steps aside, runs the errand, and comes back. A second thread
-stands by. It looks once a millisecond while there are such errands, and when one lasts longer than
-that, takes over: the seat, and the role. Who comes back and finds that out stands by from then on.
+Waking another thread for a fast handler costs more than the handler. So the polling thread runs
+inline tasks itself, between turns: it begins inline work, runs the tasks, and ends inline work. A
+second thread stands by. While there are such tasks it looks once a millisecond; when tasks last
+longer than that, it takes over the poller role and the loop. The first thread finds that out when
+it ends its inline work, and stands by from then on.
 
-The token is free while somebody is aside, and only then. Who acquires it drives: the one that comes
-back, or the one that stands by. The seat stays taken all the time, so nobody else can sit down.
+Which of the two threads polls is decided by one OnceFlag, `_is_claimed`. It is clear while inline
+work is done that was not handed over, and only then. The thread that sets it polls: the one that
+ends its inline work, or the one that stands by. The poller role is held all the time, so no third
+thread can acquire it.
 
-Going to sleep for longer, the one that stands by raises `_is_asleep` and then looks at the token
-and at the count of errands; who steps aside counts, frees the token, and then looks at
-`_is_asleep`. One of the two sees the other.
+Before the standby thread sleeps for long, it sets `_is_asleep` and then looks at the flag and at
+the number of times that inline work was begun; a thread that begins inline work counts, clears the
+flag and then looks at `_is_asleep` ("store, then load", see base.atomic).
 """
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
-from pybrpc.transport.dispatch.poller_role import NOBODY
+from pybrpc.base.flags import OnceFlag, WakeSignal
+from pybrpc.transport.dispatch.event_dispatcher import Continuation, InlineTask
+from pybrpc.transport.dispatch.poller_role import NO_THREAD, PollerRole
 
-PATIENCE_S = 0.001
-"""So long an errand may keep others waiting."""
+logger = logging.getLogger("pybrpc")
 
-CALM_NAPS = 16
-"""After so many naps without an errand the thread that stands by sleeps until it is roused."""
+MAX_INLINE_S = 0.001
+"""Longest delay of the loop by inline tasks, in seconds."""
 
-ROUSING_GAP_S = 0.002
-"""It is roused when errands are offered this fast; rarer ones gain nothing by it."""
+IDLE_WAITS = 16
+"""After so many waits of MAX_INLINE_S without inline work the standby thread sleeps until woken."""
 
-
-class InlineTask(Protocol):
-    """What the thread that drives may do between two turns, though it can take long."""
-
-    def run(self, is_relieved: Callable[[], bool]) -> None:
-        """Do it, outside of any turn. Once `is_relieved()`, begin nothing more."""
-
-    def hand_over(self) -> None:
-        """In a turn: the thread that ran it was relieved; others must do what it has not begun."""
+WAKE_GAP_S = 0.002
+"""A sleeping standby thread is woken when two tasks are offered within this time; rarer ones gain
+nothing by it."""
 
 
 class StandbyPoller:
-    """The token, and the sleep of the one thread that stands by."""
+    """Decides which of two threads polls, and has the wait of the one that stands by."""
 
     __slots__ = (
-        "_bell",
-        "_errands",
+        "_began_at",
+        "_begun",
         "_is_asleep",
-        "_is_over",
+        "_is_claimed",
+        "_is_ended",
         "_is_urgent",
         "_offered_at",
-        "_since",
-        "_token",
-        "aside",
-        "is_standing_by",
+        "_signal",
+        "inline_thread",
+        "is_waiting",
     )
 
     def __init__(self) -> None:
-        self.aside = NOBODY
-        """The thread that runs an errand, relieved or not."""
-        self.is_standing_by = False
-        self._token = threading.Lock()
-        self._token.acquire()
-        self._bell = threading.Lock()
-        self._bell.acquire()
-        self._since = 0.0
-        self._errands = 0
+        self.inline_thread = NO_THREAD
+        """The identifier of the thread that runs inline tasks, handed over or not."""
+        self.is_waiting = False
+        """Whether a thread stands by."""
+        self._is_claimed = OnceFlag()
+        self._is_claimed.try_set()
+        self._signal = WakeSignal()
+        self._began_at = 0.0
+        self._begun = 0
         self._offered_at = 0.0
         self._is_asleep = False
         self._is_urgent = False
-        self._is_over = False
+        self._is_ended = False
 
-    # --- the thread that drives ---
+    # --- the polling thread ---
 
-    def is_at_hand(self) -> bool:
-        """Whether somebody stands by, awake. An asleep one is roused if that is asked often."""
-        if not self.is_standing_by:
+    def is_available(self) -> bool:
+        """Whether a thread stands by, awake. If it sleeps, it is woken when this is asked often."""
+        if not self.is_waiting:
             return False
         if not self._is_asleep:
             return True
         now = time.monotonic()
-        if now - self._offered_at < ROUSING_GAP_S:
-            self._ring()
+        if now - self._offered_at < WAKE_GAP_S:
+            self._signal.set()
         self._offered_at = now
         return False
 
     def begin_inline(self) -> None:
-        """Only if somebody stands by."""
-        self.aside = threading.get_ident()
+        """Allow a handover from now on. Only if a thread stands by."""
+        self.inline_thread = threading.get_ident()
         self._is_urgent = False
-        self._since = time.monotonic()
-        self._errands += 1
-        self._token.release()
+        self._began_at = time.monotonic()
+        self._begun += 1
+        self._is_claimed.clear()
         if self._is_asleep:
-            self._ring()
+            self._signal.set()
 
-    def is_relieved(self) -> bool:
-        """Between `begin_inline` and `come_back`: whether another thread drives now."""
-        return self._token.locked()
+    def is_handed_over(self) -> bool:
+        """Between `begin_inline` and `end_inline`: whether another thread polls now."""
+        return self._is_claimed.is_set
 
-    def come_back(self) -> bool:
-        """Drive again; False if another thread does."""
-        self.aside = NOBODY
-        return self._token.acquire(False)
+    def end_inline(self) -> bool:
+        """Poll again; False if another thread does."""
+        self.inline_thread = NO_THREAD
+        return self._is_claimed.try_set()
 
     # --- any thread ---
 
-    def hasten(self) -> None:
-        """The errand blocks: relieve who runs it at once."""
+    def hand_over_now(self) -> None:
+        """Have the standby thread poll at once: the inline task blocks."""
         self._is_urgent = True
-        self._ring()
+        self._signal.set()
 
     def end(self) -> None:
-        """Nobody needs to stand by any more."""
-        self._is_over = True
-        self._ring()
+        """End the standby thread's wait: the dispatcher is closed."""
+        self._is_ended = True
+        self._signal.set()
 
-    # --- the thread that stands by ---
+    # --- the standby thread ---
 
     def wait_for_handover(self) -> bool:
-        """Block until this thread is to drive; False after `end`."""
-        self.is_standing_by = True
-        calm_naps, errands = 0, self._errands
-        while not self._is_over:
-            if self._is_overdue() and self._token.acquire(blocking=False):
-                self.is_standing_by = False
+        """Block until this thread is to poll; False after `end`."""
+        self.is_waiting = True
+        idle_waits, begun = 0, self._begun
+        while not self._is_ended:
+            if self._is_overdue() and self._is_claimed.try_set():
+                self.is_waiting = False
                 return True
-            calm_naps = calm_naps + 1 if errands == self._errands else 0
-            errands = self._errands
-            if calm_naps < CALM_NAPS:
-                self._bell.acquire(timeout=self._nap_s())
+            idle_waits = idle_waits + 1 if begun == self._begun else 0
+            begun = self._begun
+            if idle_waits < IDLE_WAITS:
+                self._signal.wait(self._seconds_until_overdue())
             else:
-                self._sleep(errands)
-                calm_naps = 0
-        self.is_standing_by = False
+                self._sleep(begun)
+                idle_waits = 0
+        self.is_waiting = False
         return False
 
     def _is_overdue(self) -> bool:
-        if self._token.locked():
+        if self._is_claimed.is_set:
             return False
-        return self._is_urgent or time.monotonic() - self._since >= PATIENCE_S
+        return self._is_urgent or time.monotonic() - self._began_at >= MAX_INLINE_S
 
-    def _nap_s(self) -> float:
-        if self._token.locked():
-            return PATIENCE_S
-        return max(0.0, self._since + PATIENCE_S - time.monotonic())
+    def _seconds_until_overdue(self) -> float:
+        if self._is_claimed.is_set:
+            return MAX_INLINE_S
+        return max(0.0, self._began_at + MAX_INLINE_S - time.monotonic())
 
-    def _sleep(self, errands: int) -> None:
+    def _sleep(self, begun: int) -> None:
         self._is_asleep = True
-        if self._token.locked() and errands == self._errands and not self._is_over:
-            self._bell.acquire()
+        if self._is_claimed.is_set and begun == self._begun and not self._is_ended:
+            self._signal.wait()
         self._is_asleep = False
 
-    def _ring(self) -> None:
-        with contextlib.suppress(RuntimeError):  # rung already
-            self._bell.release()
+
+class InlineTasks:
+    """The tasks that the polling thread runs between two turns while a second thread stands by."""
+
+    __slots__ = (
+        "_begun",
+        "_name",
+        "_role",
+        "has_standby",
+        "is_open",
+        "standby",
+        "standby_thread",
+        "tasks",
+    )
+
+    def __init__(self, role: PollerRole, name: str) -> None:
+        self._role = role
+        self._name = name
+        self.standby = StandbyPoller()
+        self.has_standby = False
+        """Whether the start of a standby thread was tried."""
+        self.standby_thread: threading.Thread | None = None
+        self.tasks: list[InlineTask] = []
+        """Tasks to run after this turn."""
+        self.is_open = False
+        """Whether tasks may be added: the dispatcher's own thread polls."""
+        self._begun: list[InlineTask] = []
+
+    def start_standby_thread(self, function: Continuation) -> None:
+        """Start the thread, once, to run `function`. Without it no task is ever accepted."""
+        self.has_standby = True
+        name = f"{self._name}-standby"
+        thread = threading.Thread(target=function, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            logger.warning("%s can't start a second thread: %s", self._name, error)
+        else:
+            self.standby_thread = thread
+
+    def add(self, task: InlineTask) -> bool:
+        """Run `task` after this turn. False if no thread stands by, awake."""
+        if not self.standby.is_available():
+            return False
+        self.tasks.append(task)
+        return True
+
+    def run(self) -> bool:
+        """Run the tasks, outside of turns. False if they were handed over meanwhile."""
+        standby = self.standby
+        self._begun, self.tasks = self.tasks, []
+        self.is_open = False
+        self._role.pause()
+        standby.begin_inline()
+        self._run_each(self._begun, standby.is_handed_over)
+        if not standby.end_inline():
+            return False
+        self._begun = []
+        self._role.resume()
+        self.is_open = True
+        return True
+
+    def _run_each(self, tasks: list[InlineTask], is_handed_over: Callable[[], bool]) -> None:
+        for task in tasks:
+            if self.standby.is_handed_over():
+                break
+            try:
+                task.run(is_handed_over)
+            except BaseException:
+                logger.exception("an inline task of %s raised", self._name)
+
+    def take_begun(self) -> list[Continuation]:
+        """After a handover: functions to post, each of which hands over one of the tasks."""
+        begun, self._begun = self._begun, []
+        return [task.hand_over for task in begun]

@@ -382,7 +382,7 @@ class Interrupted(FakeConnection):
         self.before = before
         self.taken_back: list[FakeCall] = []
         self.failures: list[RpcError] = []
-        self.socket.set_failed = self.failures.append  # type: ignore[attr-defined]
+        self.socket.fail = self.failures.append  # type: ignore[attr-defined]
 
     def send(self, attempt: Attempt) -> None:
         super().send(attempt)

@@ -78,7 +78,7 @@ class Wire:
         socket.set_user(self.connection)
         self.dispatcher.post(lambda: socket._reader.start(socket))
         socket._writer.hold()
-        self.dispatcher.post(socket.keep_write)
+        self.dispatcher.post(lambda: socket._writer.keep_write(socket))
         self._peer = theirs
         self._buffer = IOBuf()
 

@@ -70,7 +70,7 @@ class Line:
         socket = Socket.of(ours, self.dispatcher, cutter=cutter, options=options)
         self.connection = RpcConnection(socket, self.timeouts, PROTOCOL, self.owner)
         socket.set_user(self.connection)
-        self.dispatcher.post(socket._tell_connected)
+        self.dispatcher.post(socket.begin_use)
         self.step()
         self._buffer = IOBuf()
 

@@ -22,8 +22,8 @@ class LendingDispatcher(StepDispatcher):
         super().__init__()
         self.errands: list[object] = []
 
-    def lend(self, errand: object) -> bool:
-        self.errands.append(errand)
+    def run_after_turn(self, task: object) -> bool:
+        self.errands.append(task)
         return True
 
     def run_errands(self, is_relieved: Callable[[], bool] = lambda: False) -> None:

@@ -36,11 +36,11 @@ class Attempt:
             endpoint,
             SocketOptions(),
             step,
-            deadline,
             lambda sock: (self.connected.append(sock), self.over.set()),
             lambda error: (self.failed.append(error), self.over.set()),
         )
-        self.connector.start()
+        step.call_at(deadline, self.connector.expire)
+        step.post(self.connector.begin)
 
     def run(self) -> None:
         while not self.over.is_set():

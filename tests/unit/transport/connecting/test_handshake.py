@@ -274,7 +274,7 @@ def test_failed_by_another_thread_while_it_goes_on(
     client.socket.start_write(IOBuf(b"x"), on_outcome=told)
     wire = client.accept()
     assert wire.receive(8) == b"hello 1\n"
-    client.socket.set_failed(ConnectionFailedError("the test says so"))
+    client.socket.fail(ConnectionFailedError("the test says so"))
     assert told.take_error().text == "the test says so"
     assert wire.receive_all() == b""
     wire.close()

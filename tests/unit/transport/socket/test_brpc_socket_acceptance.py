@@ -165,7 +165,7 @@ def test_fail_to_connect(dispatcher: EventDispatcher) -> None:
     errors = told.take(len(accepted))
     assert {error and error.code for error in errors} == {errno.ECONNREFUSED}
     user.take_error()
-    assert not near.set_failed(errors[0])  # type: ignore[arg-type]
+    assert not near.fail(errors[0])  # type: ignore[arg-type]
     assert near.fd == -1
     assert Socket.address(near.id) is None
     assert told.untaken == 0

@@ -126,7 +126,7 @@ def test_reading_pauses_while_the_peer_does_not_read(step: StepDispatcher) -> No
     near, far = make_pair(buffer_bytes=SMALL_BUFFER)
     user = User()
     socket = Socket.of(
-        near, step, user=user, options=OVERCROWDED_AT_1000, pauses_reads_when_crowded=True
+        near, step, user=user, options=OVERCROWDED_AT_1000, pauses_reads_when_overcrowded=True
     )
     socket.start_write(IOBuf(bytes(1 << 16)))
     far.sendall(FRAME)
@@ -180,7 +180,7 @@ def test_close_after_write_delivers_the_last_message(
     step, user = make_step(), User()
     wire = make_wire(step, kind="tcp", user=user)
     wire.peer.sendall(FRAME * 10)
-    wire.socket.close_after_write(IOBuf(b"good-bye"))
+    wire.socket.close_gracefully(IOBuf(b"good-bye"))
     wire.peer.sendall(FRAME * 10)
     step.run_until_idle()
     assert wire.receive_all() == b"good-bye"
@@ -230,7 +230,7 @@ def test_what_is_discarded_before_the_end_is_neither_kept_nor_without_limit(
     monkeypatch.setattr("pybrpc.transport.socket.reader.DISCARD_BYTES", 1000)
     user = User()
     wire = make_wire(step, user=user)
-    wire.socket.close_after_write(IOBuf(b"good-bye"))
+    wire.socket.close_gracefully(IOBuf(b"good-bye"))
     wire.peer.sendall(bytes(1000))
     step.run_until_idle()
     assert not wire.socket.is_failed

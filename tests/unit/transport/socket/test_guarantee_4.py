@@ -81,7 +81,7 @@ def prepare(situation: str, wire: Wire, step: StepDispatcher) -> int:
     if situation == "crowded":
         wire.socket.start_write(IOBuf(bytes(1 << 17)))
     elif situation == "failed":
-        wire.socket.set_failed(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
+        wire.socket.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
     return 0
 
 

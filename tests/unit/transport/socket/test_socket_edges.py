@@ -95,7 +95,7 @@ def test_peer_learns_of_a_failure_at_once_unless_another_thread_may_be_writing(
     wire = make_wire(step)
     wire.socket.layer = FrameLayer(writes_in_background=in_background)
     wire.peer.setblocking(False)
-    wire.socket.set_failed(BROKEN)
+    wire.socket.fail(BROKEN)
     if in_background:
         with pytest.raises(BlockingIOError):
             wire.peer.recv(1)
@@ -128,12 +128,12 @@ def test_user_of_one_that_failed_before_its_turn_is_told_only_that(
     """Whoever failed it has not delivered yet what is to be told."""
     user = RecordingUser()
     wire = make_wire(step, user=user)
-    deliveries = wire.socket.mark_failed(BROKEN)
+    deliveries = wire.socket.begin_fail(BROKEN)
     step.run_until_idle()
     assert user.told == []
     run_outcomes(deliveries)
     assert user.told == [("failed", wire.socket, ErrorCode.EINTERNAL)]
-    assert wire.socket.mark_failed(BROKEN) == []
+    assert wire.socket.begin_fail(BROKEN) == []
 
 
 # --- written to ---

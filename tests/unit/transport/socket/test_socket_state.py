@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import pytest
 
@@ -100,14 +101,14 @@ def test_one_whose_peer_has_no_address_is_one_of_a_pair(step: StepDispatcher) ->
 def test_its_repr_is_its_state(step: StepDispatcher, make_wire: MakeWire) -> None:
     near = Socket.to(PEER, step)
     assert repr(near) == f"<Socket {near.id} to {PEER}, not connected, 0 bytes queued>"
-    near.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
+    near.fail(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
     assert repr(near) == f"<Socket {near.id} to {PEER}, failed: the test says so, 0 bytes queued>"
     near = make_wire(step, buffer_bytes=SMALL_BUFFER, options=OVERCROWDED_AT_1000).socket
     near.start_write(IOBuf(bytes(1 << 20)), ignore_eovercrowded=True)
     step.run_until_idle()
     left = near.backlog.size_bytes
     assert repr(near) == (
-        f"<Socket {near.id} to {near.remote_side}, connected, {left} bytes queued, crowded>"
+        f"<Socket {near.id} to {near.remote_side}, connected, {left} bytes queued, overcrowded>"
     )
 
 
@@ -118,7 +119,7 @@ def test_statistics_are_what_happened(step: StepDispatcher, make_wire: MakeWire)
     near.start_write(IOBuf(b"in place"))
     near.start_write(IOBuf(bytes(size)), ignore_eovercrowded=True)
     step.run_until_idle()
-    step.post(near.on_writable)  # though there is no room
+    step.post(partial(near._writer.on_writable, near))  # though there is no room
     step.run_until_idle()
     with pytest.raises(OvercrowdedError):
         near.start_write(IOBuf(b"too much"))
@@ -174,7 +175,7 @@ def test_abandoned_one_is_of_no_use_and_tells_nobody(
         assert caught.value.code == ErrorCode.EFAILEDSOCKET
         assert caught.value.text == "belongs to the parent process"
         assert caught.value is not near.error
-    assert not near.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "too late"))
+    assert not near.fail(make_rpc_error(ErrorCode.EINTERNAL, "too late"))
     assert (user.told, told.untaken) == ([], 0)
 
 

@@ -183,7 +183,7 @@ def test_failed_while_it_waits_for_the_peer_to_read(
     for outcome in told:
         near.write(bytes(200_000), outcome)
     step.run_until_idle()
-    near.socket.set_failed(ConnectionFailedError("the test says so"))
+    near.socket.fail(ConnectionFailedError("the test says so"))
     step.run_until_idle()
     errors = [outcome.take_error() for outcome in told]
     assert [outcome.untaken for outcome in told] == [0, 0, 0]

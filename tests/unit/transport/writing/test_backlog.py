@@ -10,8 +10,9 @@ from pybrpc.testing.step_scheduler import (
     explore,
     explore_randomly,
 )
+from pybrpc.transport.socket_options import HIGH_WATER_BYTES
 from pybrpc.transport.writing import backlog as module
-from pybrpc.transport.writing.backlog import FEWEST_REQUESTS, HIGH_WATER_BYTES, Backlog
+from pybrpc.transport.writing.backlog import MIN_REQUESTS, Backlog
 from tests.schedules.traced import TracedCounter
 
 _is_crowded = Backlog.__dict__["is_overcrowded"]
@@ -201,18 +202,18 @@ def test_correction_counts() -> None:
 
 def test_requests_are_limited_however_short_they_are() -> None:
     backlog = Backlog(1 << 18)
-    assert backlog.most_requests == FEWEST_REQUESTS
-    assert all(backlog.try_add(0, False) for _ in range(FEWEST_REQUESTS + 1))
-    assert (backlog.size_bytes, backlog.requests) == (0, FEWEST_REQUESTS + 1)
+    assert backlog.max_requests == MIN_REQUESTS
+    assert all(backlog.try_add(0, False) for _ in range(MIN_REQUESTS + 1))
+    assert (backlog.size_bytes, backlog.requests) == (0, MIN_REQUESTS + 1)
     assert not backlog.try_add(0, False)
-    backlog.remove(0, FEWEST_REQUESTS // 2)
+    backlog.remove(0, MIN_REQUESTS // 2)
     assert not backlog.try_add(0, False)
     backlog.remove(0, 1)
     assert backlog.try_add(0, False)
 
 
 def test_default_lets_in_a_quarter_of_a_million_requests() -> None:
-    assert Backlog().most_requests == HIGH_WATER_BYTES // 256 == 1 << 18
+    assert Backlog().max_requests == HIGH_WATER_BYTES // 256 == 1 << 18
 
 
 def test_who_waits_is_woken_once_when_there_is_room() -> None:

@@ -22,7 +22,7 @@ from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.process_backlog import (
     CHUNK_BYTES,
     MAX_QUEUED_BYTES,
-    MOST_OVER_BYTES,
+    MIN_HARD_MARGIN_BYTES,
     ProcessBacklog,
 )
 from tests.fakes.sockets import MakeStep, MakeWire, Outcomes, UserMessage, flush
@@ -95,10 +95,10 @@ def test_limit_can_be_changed_and_lifted() -> None:
     process = ProcessBacklog(None, chunk_bytes=100)
     backlog, other = Backlog(process=process), Backlog(process=process)
     assert backlog.try_add(10_000, False)
-    assert not process.is_full
-    assert not process.is_swamped
+    assert not process.is_full()
+    assert not process.is_over_hard_limit()
     process.limit_bytes = 1000
-    assert process.is_full
+    assert process.is_full()
     assert not other.try_add(100, False)
     process.limit_bytes = None
     assert other.try_add(100, False)
@@ -108,12 +108,12 @@ def test_limit_can_be_changed_and_lifted() -> None:
 def test_swamped_is_a_good_deal_above_full() -> None:
     process = ProcessBacklog(1000)
     backlog, other = Backlog(process=process), Backlog(process=process)
-    backlog.try_add(MOST_OVER_BYTES, True)
-    assert process.is_full
-    assert not process.is_swamped
+    backlog.try_add(MIN_HARD_MARGIN_BYTES, True)
+    assert process.is_full()
+    assert not process.is_over_hard_limit()
     assert not other.exceeds_hard_limit(CHUNK_BYTES)
     backlog.try_add(2 * CHUNK_BYTES, True)
-    assert process.is_swamped
+    assert process.is_over_hard_limit()
     assert other.exceeds_hard_limit(CHUNK_BYTES)
     assert not other.exceeds_hard_limit(CHUNK_BYTES - 1)
 
@@ -121,7 +121,7 @@ def test_swamped_is_a_good_deal_above_full() -> None:
 def test_socket_is_swamped_by_itself_too() -> None:
     backlog = Backlog(1000)
     assert not backlog.exceeds_hard_limit(1 << 30)
-    backlog.try_add(1000 + MOST_OVER_BYTES, True)
+    backlog.try_add(1000 + MIN_HARD_MARGIN_BYTES, True)
     assert not backlog.exceeds_hard_limit(1)
     backlog.try_add(1, True)
     assert backlog.exceeds_hard_limit(1)
@@ -306,7 +306,7 @@ def test_error_says_that_it_is_the_limit_of_the_process(
 ) -> None:
     step, process = make_step(), ProcessBacklog(500_000)
     full, other = (make_wire(step, process_backlog=process) for _ in range(2))
-    while not process.is_full:
+    while not process.is_full():
         full.socket.start_write(IOBuf(bytes(100_000)))
     for wire in (full, other):
         with pytest.raises(OvercrowdedError, match="queues of this process are full") as caught:
@@ -321,7 +321,7 @@ def test_error_says_that_it_is_the_limit_of_the_process(
 def test_writer_waits_for_room_in_the_process(epoll: StepDispatcher, make_wire: MakeWire) -> None:
     process = ProcessBacklog(500_000)
     full, other = (make_wire(epoll, process_backlog=process) for _ in range(2))
-    while not process.is_full:
+    while not process.is_full():
         full.socket.start_write(IOBuf(bytes(100_000)), ignore_eovercrowded=True)
     with pytest.raises(OvercrowdedError):
         other.socket.start_write(IOBuf(bytes(100_000)))

@@ -95,7 +95,7 @@ def test_what_is_linked_late_is_failed_late(
     told = Outcomes()
     wire = full(step, make_wire, told)
     producer = Producer(wire.socket, told)
-    wire.socket.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
+    wire.socket.fail(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
     step.run_until_idle()
     assert told.take_error().code == ErrorCode.EINTERNAL
     for _ in range(3):
@@ -115,7 +115,7 @@ def test_what_is_linked_after_the_dispatcher_has_ended_is_failed_too(
     wire = full(step, make_wire, told)
     producer = Producer(wire.socket, told)
     step.close()
-    wire.socket.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
+    wire.socket.fail(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
     assert told.take_error().code == ErrorCode.EINTERNAL
     timers.fire()
     assert len(timers.waiting) == 1

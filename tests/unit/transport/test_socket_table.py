@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pybrpc.transport.socket import socket_table
-from pybrpc.transport.socket.socket_table import SocketTable
+from pybrpc.transport import socket_table
+from pybrpc.transport.socket_table import SocketTable
 from tests.fakes.client_socket import FakeSocket
 
 
