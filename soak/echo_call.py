@@ -52,7 +52,7 @@ class EchoCall:
             self.controller.request_checksum_attachment = source.random() < 0.5
 
     def complaint(self, response: Any) -> str:
-        """What is wrong with the answer; "" if it is what was asked for."""
+        """The defect of the response; "" if it is as expected."""
         name, controller = self.request.message[:20], self.controller
         if response.message != self.request.message:
             return f"asked {name!r}, answered {response.message[:20]!r}"
@@ -72,7 +72,7 @@ class EchoCall:
 
 
 def how_packed(controller: pybrpc.Controller, side: str) -> tuple[int, int, bool]:
-    """How the "request" or the "response" of a call is compressed and summed."""
+    """How the "request" or the "response" of a call is compressed and checksummed."""
     names = ("compress_type", "checksum_type", "checksum_attachment")
     compress, checksum, attachment = (getattr(controller, f"{side}_{name}") for name in names)
     return int(compress or 0), int(checksum or 0), bool(attachment)

@@ -1,5 +1,5 @@
-"""A whole client connection with three calls in flight: each is told one outcome, the answer that
-the bytes hold for it or a typed error."""
+"""A whole client connection with three calls in flight: each completes once, with the response that
+the bytes hold for it or with a typed error."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class OneConnection:
 
 
 class WatchedCall(Call):
-    """Notes what it was told."""
+    """Notes its responses and errors."""
 
     __slots__ = ("outcomes",)
 
@@ -125,7 +125,7 @@ def _check_outcome(outcome: Any, expected: Fields | None) -> None:
 
 
 def _expected(stream: bytes, limit: int) -> dict[int, Fields]:
-    """What is there for those who are answered before the connection has to be closed."""
+    """The responses that come before the connection has to be closed, by correlation id."""
     told: dict[int, Fields] = {}
     for message in frames_of(stream, limit).messages:
         if message["kind"] == "request" or message.get("asks"):

@@ -26,6 +26,7 @@ from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.settings import ServerSettings
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.runtime import Runtime
+from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.server_tls import ServerTls, ServerTlsContexts
 from tests.protos import conformance_pb2 as pb
 
@@ -61,10 +62,10 @@ class InlineRun(RunningServer):
     """Runs handlers at once, in the turn, so that an input decides all that happens."""
 
     def start_calls(self, calls: list[ServerCall]) -> None:
-        responses = ResponseBatch()
+        batch = ResponseBatch()
         for call in calls:
-            call.run(responses)
-        responses.flush()
+            call.run(batch)
+        batch.flush()
 
 
 def check(data: bytes) -> None:
@@ -92,10 +93,7 @@ def _new_run(dispatcher: StepDispatcher, limit: int, has_tls: bool) -> InlineRun
     registry = ServiceRegistry()
     registry.add(pb.DESCRIPTOR.services_by_name["EchoService"], Echo())
     settings = ServerSettings(
-        max_connections=0,
-        max_workers=1,
-        limits=ParseLimits(limit),
-        tls=_tls() if has_tls else None,
+        0, 1, ParseLimits(limit), SocketOptions(), tls=_tls() if has_tls else None
     )
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -110,7 +108,7 @@ def _tls() -> ServerTlsContexts:
 
 
 def _asked(stream: bytes, limit: int) -> list[Fields]:
-    """What is to be answered: all up to the first response, which no server wants."""
+    """The requests to answer: all before the first response, which a server refuses."""
     asked: list[Fields] = []
     for message in frames_of(stream, limit).messages:
         if not message.get("asks", message["kind"] == "request"):

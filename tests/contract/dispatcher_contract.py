@@ -1,4 +1,4 @@
-"""What every EventDispatcher keeps to; each function is run for each implementation."""
+"""The contract of an EventDispatcher; each function runs for each implementation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A played server of Redis and callers of it, in one thread, for seeds and schedules.
+"""A fake Redis server and its callers in one thread, for seeds and schedules.
 
-Real sockets with tiny buffers, and Unix ones: TCP takes its time when a window is small. The server
-reads and answers in bits, and pushes in between.
+They use Unix sockets with tiny buffers: TCP is slow when a window is small. The server reads and
+answers in small pieces, with pushes in between.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class FakeServer:
         self.endpoint = Endpoint.parse(f"unix:{path}")
 
     def turn(self) -> None:
-        """Accept, or read a bit and write a bit."""
+        """Accept a connection, read some bytes and write some."""
         with contextlib.suppress(OSError):
             sock, _ = self._listener.accept()
             self.break_down(is_reset=False)
@@ -75,7 +75,7 @@ class FakeServer:
                 del self._answers[: self._sock.send(self._answers[:count])]
 
     def break_down(self, is_reset: bool) -> None:
-        """A reset, if there is something left that was not read, or the end of what it says."""
+        """Close with a reset if bytes were left unread, else with EOF."""
         sock, self._sock = self._sock, None
         self._answers.clear()
         self._reader = hiredis.Reader(notEnoughData=NOTHING)
@@ -86,7 +86,7 @@ class FakeServer:
             sock.close()
 
     def refuse(self) -> None:
-        """Accept nobody from now on."""
+        """Accept no connection from now on."""
         self._listener.close()
 
     def say(self, wire: bytes) -> None:
@@ -116,7 +116,7 @@ def hiredis_bulk(data: bytes) -> bytes:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LayeredMaker(RedisConnectionFactory):
-    """With a layer between messages and descriptor, of its own for each connection."""
+    """A factory whose connections have a layer each."""
 
     make_layer: Callable[[], ConnectionLayer] = PlainLayer
 
@@ -151,7 +151,7 @@ class OneConnection:
 
 
 class NotedCall(Call):
-    """Keeps the words that it sent and how it ended."""
+    """A Call that keeps the words it sent and how it ended."""
 
     __slots__ = ("ends", "words")
 
@@ -232,9 +232,9 @@ def world(
 
 
 def check_ends(made: World) -> Counter[str]:
-    """Each call has ended once, with its own words or an error; what the ends were.
+    """Check that each call ended once, with its own words or an error; count the kinds of ends.
 
-    No command ran twice, and none that an error says had not left this process.
+    No command ran twice, nor one whose error says that it was never sent.
     """
     kinds: Counter[str] = Counter()
     for call in made.calls:

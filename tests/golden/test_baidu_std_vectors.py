@@ -72,7 +72,7 @@ def compressed(case: str, compress_type: int) -> tuple[RpcRequest, RpcResponse]:
     )
 
 
-def summed(sent: bytes, answer: bytes, **fields: Any) -> tuple[RpcRequest, RpcResponse]:
+def checksummed(sent: bytes, answer: bytes, **fields: Any) -> tuple[RpcRequest, RpcResponse]:
     """`fields` are those of both; the values are of our own making."""
     covered = fields.get("attachment") if "checksum_with_attachment" in fields else None
     return (
@@ -117,12 +117,12 @@ CALLS: dict[str, tuple[RpcRequest, RpcResponse]] = {
     "snappy": compressed("snappy", SNAPPY),
     "gzip": compressed("gzip", GZIP),
     "zlib": compressed("zlib", ZLIB),
-    "crc32c": summed(echo(), reply()),
-    "crc32c_attach": summed(echo(), reply(attachment_bytes=13), attachment=ATTACHMENT),
-    "crc32c_covers": summed(
+    "crc32c": checksummed(echo(), reply()),
+    "crc32c_attach": checksummed(echo(), reply(attachment_bytes=13), attachment=ATTACHMENT),
+    "crc32c_covers": checksummed(
         echo(), reply(attachment_bytes=13), attachment=ATTACHMENT, checksum_with_attachment=True
     ),
-    "crc32c_gzip": summed(
+    "crc32c_gzip": checksummed(
         recorded_body("crc32c_gzip", "client"),
         recorded_body("crc32c_gzip", "server"),
         compress_type=GZIP,
@@ -165,6 +165,7 @@ def test_recorded_frame_split_at_every_byte(case: str, role: str, message: Sampl
         assert list(parse_all(PROTOCOL, [frame[:at], frame[at:]])) == [message]
 
 
+@pytest.mark.slow
 def test_recorded_calls_pass_the_checks_of_every_protocol() -> None:
     check_protocol(PROTOCOL, [message for call in CALLS.values() for message in call])
 

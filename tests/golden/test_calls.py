@@ -39,8 +39,8 @@ COMPRESSED = {
     "zlib": pybrpc.CompressType.ZLIB,
     "snappy": pybrpc.CompressType.SNAPPY,
 }
-SUMMED = ("crc32c", "crc32c_attach", "crc32c_covers")
-CALLS = ("echo", "attach", "logid", "fail", *COMPRESSED, *SUMMED)
+CHECKSUMMED = ("crc32c", "crc32c_attach", "crc32c_covers")
+CALLS = ("echo", "attach", "logid", "fail", *COMPRESSED, *CHECKSUMMED)
 CRC32C = pybrpc.ChecksumType.CRC32C
 RECORDED_SERVER = "127.0.0.1:9600"
 
@@ -75,7 +75,7 @@ def unpacked(frame: bytes) -> tuple[bytes, bytes]:
 
 
 def arguments(case: str) -> tuple[pb.EchoRequest, pybrpc.Controller]:
-    """What the recorded C++ client called with."""
+    """The arguments of the recorded C++ client."""
     request = pb.EchoRequest(message=HELLO)
     controller = pybrpc.Controller()
     if case.startswith("crc32c"):
@@ -119,7 +119,7 @@ def test_client_sends_what_cpp_sends(case: str, form: str, timeout: float | None
 
 
 def printed(case: str) -> dict[str, str]:
-    """What the C++ client printed of the call."""
+    """The values that the C++ client printed for the call."""
     (entry,) = [
         entry
         for entry in json.loads((VECTORS / "manifest.json").read_text())
@@ -171,7 +171,7 @@ def test_client_takes_the_answers_of_cpp_as_cpp_does(case: str, form: str) -> No
 
 
 def form_of(case: str) -> tuple[int, int, bool]:
-    """How the recorded answer travelled: compressed, summed, with its attachment covered."""
+    """How the recorded answer travelled: compressed, checksummed, with its attachment covered."""
     meta, _ = split(recorded(case, "server"))
     return meta.compress_type, meta.checksum_type, meta.checksum_with_attachment
 
@@ -206,7 +206,7 @@ class AsyncEchoService(EchoService):
 
 @pytest.fixture(params=[EchoService, AsyncEchoService])
 def address(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Of a real server of ours."""
+    """The address of a pybrpc server."""
     server = pybrpc.Server()
     server.add_service(ECHO, request.param())
     with server:
@@ -297,7 +297,7 @@ def test_client_sends_its_credential_as_cpp_does(form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_client_that_cpp_refuses(form: str) -> None:
-    """baidu_std_noauth: what it is told, and the connection that it gives up."""
+    """baidu_std_noauth: its error, and the connection that it gives up."""
 
     def script(peer: Peer) -> None:
         request = peer.expect_request()

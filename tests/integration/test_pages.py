@@ -36,7 +36,7 @@ PLANNED = {
 
 @pytest.fixture
 def names() -> dict[str, Any]:
-    """What all pages take for granted."""
+    """Names that the examples of all pages use without a definition."""
     return {
         "asyncio": asyncio,
         "pybrpc": pybrpc,
@@ -86,7 +86,7 @@ def test_connections(
     close_channels(names)
 
 
-def test_what_the_page_says_of_the_limits() -> None:
+def test_limits_on_the_page_are_those_of_the_code() -> None:
     page = (ROOT / "docs/connections.md").read_text()
     assert "| 1 GiB |" in page
     assert default_runtime().max_queued_bytes == 1 << 30

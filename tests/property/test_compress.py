@@ -66,7 +66,7 @@ def test_arbitrary_bytes_are_within_the_limit_or_refused(data: bytes, kind: int)
 
 
 @given(bodies, attachments, st.data())
-def test_one_changed_bit_is_noticed(
+def test_checksum_detects_a_changed_bit(
     body: bytes, attachment: IOBuf | None, data: st.DataObject
 ) -> None:
     value = compute_checksum(ChecksumType.CRC32C, body, attachment)
@@ -91,11 +91,15 @@ wire_fields = st.fixed_dictionaries(
 
 @given(st.text(), st.sampled_from(CompressType), st.booleans(), st.booleans(), attachments)
 def test_request_comes_back_however_it_travels(
-    text: str, kind: CompressType, is_summed: bool, with_attachment: bool, attachment: IOBuf | None
+    text: str,
+    kind: CompressType,
+    has_checksum: bool,
+    with_attachment: bool,
+    attachment: IOBuf | None,
 ) -> None:
     controller = Controller()
     controller.request_compress_type = CompressType.NONE if kind == CompressType.LZ4 else kind
-    controller.request_checksum_type = ChecksumType(is_summed)
+    controller.request_checksum_type = ChecksumType(has_checksum)
     controller.request_checksum_attachment = with_attachment
     if attachment is not None:
         controller.request_attachment = attachment
@@ -108,7 +112,7 @@ def test_request_comes_back_however_it_travels(
         carrier.checksum_type = body.encoding.checksum_type
         carrier.checksum_with_attachment = body.encoding.checksum_with_attachment
     else:
-        assert not any((controller.request_compress_type, is_summed))
+        assert not any((controller.request_compress_type, has_checksum))
         carrier.body = body
     assert parse_request(carrier, REQUEST_TYPE) == request
 

@@ -85,4 +85,6 @@ class PortalAgainstBytes(RuleBasedStateMachine):
 
 
 TestPortal = PortalAgainstBytes.TestCase
-TestPortal.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPortal.settings = settings(
+    max_examples=min(60, settings.default.max_examples), stateful_step_count=40
+)

@@ -136,7 +136,5 @@ class IOBufAgainstBytearray(RuleBasedStateMachine):
         return taken
 
 
-IOBufAgainstBytearray.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None
-)
+IOBufAgainstBytearray.TestCase.settings = settings(stateful_step_count=40)
 TestIOBufAgainstBytearray = IOBufAgainstBytearray.TestCase

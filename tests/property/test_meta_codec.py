@@ -89,7 +89,7 @@ def test_any_bytes_decode_as_protobuf_decodes_them(data: bytes) -> None:
 
 @contextlib.contextmanager
 def without_protobuf() -> Iterator[None]:
-    """What is encoded in here does not go the slow way."""
+    """Make the slow path, which uses protobuf, an error."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(meta, "encode_request_meta")
         patch.delattr(meta, "encode_response_meta")

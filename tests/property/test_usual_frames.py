@@ -153,7 +153,7 @@ OTHER = {
 
 
 @pytest.mark.parametrize("field", OTHER)
-def test_what_has_one_field_more_is_not_usual(field: str) -> None:
+def test_message_with_another_field_is_left_to_the_codec(field: str) -> None:
     for pack, usual in ((pack_usual_request, ASKED), (pack_usual_response, ANSWERED)):
         if field in {each.name for each in dataclasses.fields(usual)}:
             assert pack(usual) is not None  # type: ignore[operator]
@@ -162,7 +162,7 @@ def test_what_has_one_field_more_is_not_usual(field: str) -> None:
 
 
 @pytest.mark.parametrize("timeout_ms", [True, 1.0])
-def test_what_only_equals_a_usual_timeout_is_not_usual(timeout_ms: Any) -> None:
+def test_timeout_that_is_no_int_is_left_to_the_codec(timeout_ms: Any) -> None:
     assert pack_usual_request(dataclasses.replace(ASKED, timeout_ms=1)) is not None
     assert pack_usual_request(dataclasses.replace(ASKED, timeout_ms=timeout_ms)) is None
 
@@ -193,7 +193,7 @@ def test_names_that_cannot_be_written_are_refused() -> None:
 @example(b"\x0a\x05\x0a\x01", b"long enough")
 @example(b"\x20\x80", b"\x01")
 @example(b"\x20", b"\x01")
-def test_what_is_read_by_hand_is_what_the_codec_reads(data: bytes, body: bytes) -> None:
+def test_fast_parser_reads_as_the_codec_does(data: bytes, body: bytes) -> None:
     found = read_usual(frame_of(data, body))
     if found is not None:
         try:
@@ -208,7 +208,7 @@ def test_a_damaged_usual_frame_is_read_as_by_the_codec(message: Any, index: int,
     encode: Any = meta.encode_request_meta if usual else meta.encode_response_meta
     data = bytearray(encode(message, 0))
     data[index % len(data)] = byte
-    test_what_is_read_by_hand_is_what_the_codec_reads.hypothesis.inner_test(bytes(data), b"body")
+    test_fast_parser_reads_as_the_codec_does.hypothesis.inner_test(bytes(data), b"body")
 
 
 def test_no_more_is_kept_than_the_limit() -> None:

@@ -133,7 +133,7 @@ def test_other_bytes_are_noticed() -> None:
     assert "came back as other" in call.complaint(response)
 
 
-def test_another_compression_is_noticed() -> None:
+def test_wrong_compression_of_a_response_is_reported() -> None:
     call = a_call()
     response = echoed(call)
     call.controller.response_compress_type = pybrpc.CompressType.NONE

@@ -1,4 +1,4 @@
-"""What is mutated, and which tests have to notice."""
+"""The modules to mutate, and the tests that must catch the mutants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEFT_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One module, its tests, and what pytest is told besides."""
+    """One module, its tests, and further arguments of pytest."""
 
     name: str
     source: str

@@ -32,7 +32,7 @@ def test_deadline_is_the_timeout_from_now(clock: FakeClock) -> None:
     assert remaining_s(deadline) == 0
 
 
-def test_none_is_never(clock: FakeClock) -> None:
+def test_timeout_none_gives_the_deadline_never(clock: FakeClock) -> None:
     assert deadline_after(None) == NEVER == math.inf
     assert remaining_s(NEVER) is None
 

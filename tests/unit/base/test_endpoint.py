@@ -67,7 +67,7 @@ def test_senseless_addresses_are_refused_with_what_is_meant(text: str) -> None:
 
 
 @pytest.mark.parametrize("what", [None, 80, b"host:80", ("host", 80)])
-def test_what_is_no_string_is_refused(what: object) -> None:
+def test_parse_refuses_what_is_no_string(what: object) -> None:
     with pytest.raises(AddressError, match="is a string"):
         Endpoint.parse(what)  # type: ignore[arg-type]
 
@@ -145,7 +145,7 @@ def test_abstract_names() -> None:
         ("[::ffff:10.0.0.1]:80", "10.0.0.1:80"),
     ],
 )
-def test_one_address_has_one_text(text: str, same: str) -> None:
+def test_spellings_of_an_address_have_the_same_text(text: str, same: str) -> None:
     """So that channels to it share a connection, however it was written."""
     assert Endpoint.parse(text) == Endpoint.parse(same)
     assert str(Endpoint.parse(text)) == same

@@ -174,7 +174,7 @@ def test_socket_that_has_connected_to_itself_is_no_server() -> None:
         assert unsent_bytes(near) == 0
 
 
-def test_what_the_peer_has_not_acknowledged_is_known() -> None:
+def test_unsent_bytes_are_those_the_peer_has_not_acknowledged() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         near, far = pair(listener)
     with near, far:

@@ -71,7 +71,7 @@ def test_each_test_counts_for_what_it_has_run(module: Path) -> None:
     assert one.tests == (tests[True],)
 
 
-def test_what_has_nothing_to_run_is_whole(module: Path) -> None:
+def test_module_without_statements_counts_as_covered(module: Path) -> None:
     module.write_text('"""Nothing."""\n')
     measured = measure.Measurements([data_of_nothing(module)]).of(module, [])
     assert measured.percent == 100.0

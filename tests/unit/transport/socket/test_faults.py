@@ -19,7 +19,7 @@ from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.socket import LINGER_S, Socket
 from pybrpc.transport.socket_options import SocketOptions
 from tests.fakes.sockets import (
-    CROWDED_AT_1000,
+    OVERCROWDED_AT_1000,
     SMALL_BUFFER,
     MakeStep,
     MakeWire,
@@ -126,7 +126,7 @@ def test_reading_pauses_while_the_peer_does_not_read(step: StepDispatcher) -> No
     near, far = make_pair(buffer_bytes=SMALL_BUFFER)
     user = User()
     socket = Socket.of(
-        near, step, user=user, options=CROWDED_AT_1000, pauses_reads_when_overcrowded=True
+        near, step, user=user, options=OVERCROWDED_AT_1000, pauses_reads_when_overcrowded=True
     )
     socket.start_write(IOBuf(bytes(1 << 16)))
     far.sendall(FRAME)

@@ -14,7 +14,7 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from tests.fakes.frames import by_producer, frame, frames_of
 from tests.fakes.sockets import (
-    CROWDED_AT_1000,
+    OVERCROWDED_AT_1000,
     SMALL_BUFFER,
     Interruption,
     MakeStep,
@@ -38,7 +38,7 @@ def test_guarantee_4_reentrant_at_every_bytecode_of_start_write(
     while happened:
         moment += 1
         step = make_step()
-        options = CROWDED_AT_1000 if situation == "crowded" else None
+        options = OVERCROWDED_AT_1000 if situation == "crowded" else None
         wire = make_wire(step, buffer_bytes=SMALL_BUFFER, options=options)
         told = Outcomes()
         accepted = 0

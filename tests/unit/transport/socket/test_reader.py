@@ -12,7 +12,7 @@ from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.reader import READ_BYTES
 from pybrpc.transport.writing.backlog import Backlog
-from tests.fakes.sockets import CROWDED_AT_1000, SMALL_BUFFER, MakeWire, User, Wire, flush
+from tests.fakes.sockets import OVERCROWDED_AT_1000, SMALL_BUFFER, MakeWire, User, Wire, flush
 
 LARGE = bytes(BAIDU_STD.pack_request(RpcRequest(1, "S", "M", bytes(8 * READ_BYTES))))
 SMALL = bytes(BAIDU_STD.pack_request(RpcRequest(2, "S", "M", b"small")))
@@ -65,7 +65,7 @@ def test_it_rests_on_if_there_is_no_room_again(step: StepDispatcher, make_wire: 
         step,
         user=user,
         buffer_bytes=SMALL_BUFFER,
-        options=CROWDED_AT_1000,
+        options=OVERCROWDED_AT_1000,
         pauses_reads_when_overcrowded=True,
     )
     step.run_until_idle()

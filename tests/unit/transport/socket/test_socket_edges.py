@@ -15,7 +15,7 @@ from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.outcomes import run_outcomes
 from pybrpc.transport.writing.process_backlog import ProcessBacklog
 from tests.fakes.sockets import (
-    CROWDED_AT_1000,
+    OVERCROWDED_AT_1000,
     MakeWire,
     RecordingUser,
     User,
@@ -188,7 +188,7 @@ def test_by_default_it_reads_on_while_its_peer_does_not(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     user: Any = User()
-    wire = make_wire(step, user=user, options=CROWDED_AT_1000, buffer_bytes=4096)
+    wire = make_wire(step, user=user, options=OVERCROWDED_AT_1000, buffer_bytes=4096)
     step.run_until_idle()
     wire.socket.start_write(IOBuf(bytes(1 << 20)), ignore_eovercrowded=True)
     step.run_until_idle()

@@ -23,7 +23,7 @@ from pybrpc.transport.interfaces import PLAIN
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket.statistics import SocketStatistics
 from tests.fakes.sockets import (
-    CROWDED_AT_1000,
+    OVERCROWDED_AT_1000,
     SMALL_BUFFER,
     MakeWire,
     Outcomes,
@@ -103,7 +103,7 @@ def test_its_repr_is_its_state(step: StepDispatcher, make_wire: MakeWire) -> Non
     assert repr(near) == f"<Socket {near.id} to {PEER}, not connected, 0 bytes queued>"
     near.fail(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
     assert repr(near) == f"<Socket {near.id} to {PEER}, failed: the test says so, 0 bytes queued>"
-    near = make_wire(step, buffer_bytes=SMALL_BUFFER, options=CROWDED_AT_1000).socket
+    near = make_wire(step, buffer_bytes=SMALL_BUFFER, options=OVERCROWDED_AT_1000).socket
     near.start_write(IOBuf(bytes(1 << 20)), ignore_eovercrowded=True)
     step.run_until_idle()
     left = near.backlog.size_bytes
@@ -113,7 +113,7 @@ def test_its_repr_is_its_state(step: StepDispatcher, make_wire: MakeWire) -> Non
 
 
 def test_statistics_are_what_happened(step: StepDispatcher, make_wire: MakeWire) -> None:
-    wire = make_wire(step, user=User(), buffer_bytes=SMALL_BUFFER, options=CROWDED_AT_1000)
+    wire = make_wire(step, user=User(), buffer_bytes=SMALL_BUFFER, options=OVERCROWDED_AT_1000)
     step.run_until_idle()
     near, size = wire.socket, 1 << 20
     near.start_write(IOBuf(b"in place"))

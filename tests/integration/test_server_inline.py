@@ -22,80 +22,80 @@ from tests.peers.raw_peer import RawPeer, request, text_of
 from tests.peers.serving import Gate, echo, make_server, serving, start
 
 MANY = 20_000
-"""Calls, of which one will run in place."""
+"""Calls, of which one will run inline."""
 
 
 @pytest.fixture(autouse=True)
-def roused_by_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def woken_by_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is."""
     monkeypatch.setattr(standby, "ROUSING_GAP_S", 3600.0)
     monkeypatch.setattr(standby, "CALM_NAPS", 1000)
 
 
-def is_in_place() -> bool:
+def runs_inline() -> bool:
     """Whether the calling thread is one of the dispatcher's."""
     dispatcher = default_runtime().dispatcher
     return threading.current_thread() in (dispatcher._thread, dispatcher._relief_thread)
 
 
-def call_in_place(peer: RawPeer, places: list[bool]) -> None:
-    """Call a handler that notes in `places` whether it runs in place, until it does."""
+def call_inline(peer: RawPeer, inline_calls: list[bool]) -> None:
+    """Call a handler that notes in `inline_calls` whether it runs inline, until it does."""
     for _ in range(MANY):
         text_of(peer.call())
-        if places[-1]:
+        if inline_calls[-1]:
             return
-    raise AssertionError("no handler ran in place")
+    raise AssertionError("no handler ran inline")
 
 
-class Placed:
-    """Echoes, and does `then` in the first call that runs in place after it was set."""
+class NotesInline:
+    """Echoes, and does `then` in the first call that runs inline after it was set."""
 
     def __init__(self) -> None:
-        self.places: list[bool] = []
+        self.inline_calls: list[bool] = []
         self.then: Any = None
 
     def __call__(self, request: Any, controller: Controller) -> Any:
-        in_place = is_in_place()
-        self.places.append(in_place)
-        if in_place and self.then is not None:
+        is_inline = runs_inline()
+        self.inline_calls.append(is_inline)
+        if is_inline and self.then is not None:
             then, self.then = self.then, None
             then()
         return echo(request, controller)
 
 
-def hold_in_place(peer: RawPeer, handler: Placed) -> None:
-    """Call `handler` until a call runs in place, and so comes to `then`, which lasts."""
+def hold_inline(peer: RawPeer, handler: NotesInline) -> None:
+    """Call `handler` until a call runs inline, and so comes to `then`, which lasts."""
     for _ in range(MANY):
         peer.send(request(1))
         while not select.select([peer.sock], [], [], 0.01)[0]:
             if handler.then is None:
                 return
         text_of(peer.read_answer())
-    raise AssertionError("no handler ran in place")
+    raise AssertionError("no handler ran inline")
 
 
-def test_fast_handlers_run_where_they_were_read() -> None:
-    handler = Placed()
+def test_fast_handler_runs_inline() -> None:
+    handler = NotesInline()
     with serving(handler) as peer:
-        call_in_place(peer, handler.places)
+        call_inline(peer, handler.inline_calls)
 
 
 def test_a_handler_that_was_slow_runs_in_workers_until_it_was_fast_for_long() -> None:
-    handler = Placed()
+    handler = NotesInline()
     with serving(handler) as peer:
         handler.then = lambda: time.sleep(2 * SLOW_S)
-        call_in_place(peer, handler.places)
-        handler.places.clear()
-        call_in_place(peer, handler.places)
-        assert len(handler.places) > MIN_FAST_CALLS
+        call_inline(peer, handler.inline_calls)
+        handler.inline_calls.clear()
+        call_inline(peer, handler.inline_calls)
+        assert len(handler.inline_calls) > MIN_FAST_CALLS
 
 
-def test_a_handler_that_waits_holds_up_nobody() -> None:
+def test_handler_that_waits_delays_no_other() -> None:
     """On its own connection and on others."""
-    handler, gate = Placed(), threading.Event()
+    handler, gate = NotesInline(), threading.Event()
     with make_server(handler, echo) as server, RawPeer(start(server)) as peer:
         handler.then = lambda: gate.wait(60)
-        hold_in_place(peer, handler)
+        hold_inline(peer, handler)
         with RawPeer(server.endpoint) as other:
             for _ in range(100):
                 assert text_of(other.call("Stream")) == "hello"
@@ -105,8 +105,8 @@ def test_a_handler_that_waits_holds_up_nobody() -> None:
         assert text_of(peer.read_answer()) == "hello"
 
 
-def test_a_handler_that_burns_the_processor_holds_up_nobody() -> None:
-    handler, is_over = Placed(), threading.Event()
+def test_handler_that_burns_the_processor_delays_no_other() -> None:
+    handler, is_over = NotesInline(), threading.Event()
 
     def burn() -> None:
         while not is_over.is_set():
@@ -114,7 +114,7 @@ def test_a_handler_that_burns_the_processor_holds_up_nobody() -> None:
 
     with make_server(handler, echo) as server, RawPeer(start(server)) as peer:
         handler.then = burn
-        hold_in_place(peer, handler)
+        hold_inline(peer, handler)
         with RawPeer(server.endpoint) as other:
             for _ in range(5):
                 assert text_of(other.call("Stream")) == "hello"
@@ -132,11 +132,11 @@ def backend() -> Iterator[str]:
 @pytest.mark.parametrize("whom", ["another server", "itself"])
 def test_handlers_that_call(form: str, whom: str, backend: str) -> None:
     """Their answers come over the dispatcher whose thread they are in."""
-    places: list[bool] = []
+    inline_calls: list[bool] = []
     stub: Any = None
 
     def proxy(request: Any, controller: Controller) -> Any:
-        places.append(is_in_place())
+        inline_calls.append(runs_inline())
         if form == "blocking":
             message = stub.Stream(request, timeout=60)
         else:
@@ -147,12 +147,12 @@ def test_handlers_that_call(form: str, whom: str, backend: str) -> None:
         target = backend if whom == "another server" else str(server.endpoint)
         with pybrpc.Channel(target) as channel:
             stub = pybrpc.Stub(ECHO, channel)
-            call_in_place(peer, places)
+            call_inline(peer, inline_calls)
             for _ in range(300):
                 assert text_of(peer.call()) == "hello"
 
 
-def test_max_workers_counts_who_runs_in_place() -> None:
+def test_max_workers_counts_a_handler_that_runs_inline() -> None:
     running, most = [0], [0]
     lock = threading.Lock()
 
@@ -173,30 +173,30 @@ def test_max_workers_counts_who_runs_in_place() -> None:
 
 
 @pytest.mark.parametrize("grace", [0.0, 3600.0])
-def test_stop_while_a_handler_runs_in_place(grace: float) -> None:
-    handler, gate = Placed(), Gate()
+def test_stop_while_a_handler_runs_inline(grace: float) -> None:
+    handler, gate = NotesInline(), Gate()
     with make_server(handler) as server, RawPeer(start(server)) as peer:
         handler.then = lambda: gate(None, Controller())
-        hold_in_place(peer, handler)
+        hold_inline(peer, handler)
         server.stop(grace)
         assert server.join(0.05) == (grace == 0)
         gate.open()
         assert server.join(60)
 
 
-def test_stop_by_a_handler_in_place() -> None:
-    handler = Placed()
+def test_stop_by_a_handler_that_runs_inline() -> None:
+    handler = NotesInline()
     with make_server(handler) as server, RawPeer(start(server)) as peer:
         handler.then = lambda: server.stop(3600)
-        call_in_place(peer, handler.places)
+        call_inline(peer, handler.inline_calls)
         assert server.join(60)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_fork_by_a_handler_in_place() -> None:
+def test_fork_by_a_handler_that_runs_inline() -> None:
     """The child leaves its copy of the dispatcher by itself, as a thread that ends."""
-    handler = Placed()
+    handler = NotesInline()
     children: list[int] = []
 
     def fork() -> None:
@@ -212,12 +212,12 @@ def test_fork_by_a_handler_in_place() -> None:
 
     with serving(handler) as peer:
         handler.then = fork
-        call_in_place(peer, handler.places)
+        call_inline(peer, handler.inline_calls)
         assert [os.waitpid(pid, 0)[1] for pid in children] == [0]
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_random_mixtures(seed: int) -> None:
+def test_random_mixtures_of_fast_and_slow_handlers_are_answered(seed: int) -> None:
     """Every request gets its answer, also when the server stops in the midst of them."""
     choose = random.Random(seed)
     stub: Any = None
