@@ -1,4 +1,4 @@
-"""The tools that the other tests trust: a step dispatcher, a step scheduler."""
+"""StepDispatcher and StepScheduler, on which other tests rely."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.testing.step_scheduler import (
     ScheduleFailure,
-    SteppingRef,
     StepScheduler,
+    TracedRef,
     explore,
     explore_randomly,
     replay,
@@ -23,7 +23,7 @@ from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 # --- StepDispatcher ---
 
 
-def test_without_a_seed_what_was_posted_runs_in_order() -> None:
+def test_posted_functions_run_in_order_without_a_seed() -> None:
     step = StepDispatcher()
     ran: list[int] = []
     for number in range(5):
@@ -47,27 +47,27 @@ def orders(seeds: range) -> list[tuple[int, ...]]:
     return found
 
 
-def test_seeds_give_many_orders_and_each_the_same_again() -> None:
+def test_seeds_give_many_orders_and_each_seed_the_same_again() -> None:
     assert len(set(orders(range(200)))) == 24
     assert orders(range(200)) == orders(range(200))
 
 
-def test_timers_go_by_the_fake_clock() -> None:
+def test_timers_run_by_the_fake_clock() -> None:
     step = StepDispatcher()
-    rang: list[str] = []
+    called: list[str] = []
     now = step.clock.monotonic()
-    step.call_at(now + 2, lambda: rang.append("second"))
-    step.call_at(now + 1, lambda: rang.append("first"))
-    step.call_at(now + 1.5, lambda: rang.append("cancelled")).cancel()
+    step.call_at(now + 2, lambda: called.append("second"))
+    step.call_at(now + 1, lambda: called.append("first"))
+    step.call_at(now + 1.5, lambda: called.append("cancelled")).cancel()
     step.run_until_idle()
-    assert rang == []
+    assert called == []
     step.advance(1)
-    assert rang == ["first"]
+    assert called == ["first"]
     step.advance(10)
-    assert rang == ["first", "second"]
+    assert called == ["first", "second"]
 
 
-def test_descriptors_run_when_ready() -> None:
+def test_readers_and_writers_run_when_ready() -> None:
     step = StepDispatcher()
     near, far = plain.socketpair()
     with near, far:
@@ -83,7 +83,7 @@ def test_descriptors_run_when_ready() -> None:
         assert not step.is_watching
 
 
-def test_is_current_inside_a_step_only() -> None:
+def test_is_current_is_true_only_inside_a_step() -> None:
     step = StepDispatcher()
     seen: list[bool] = []
     step.post(lambda: seen.append(step.is_current()))
@@ -91,7 +91,7 @@ def test_is_current_inside_a_step_only() -> None:
     assert (seen, step.is_current()) == ([True], False)
 
 
-def test_what_is_raised_is_kept_and_does_not_stop_it() -> None:
+def test_exception_is_kept_and_stops_nothing() -> None:
     step = StepDispatcher()
     step.post(lambda: 1 // 0)  # type: ignore[arg-type,return-value]
     step.post(lambda: None)
@@ -99,7 +99,7 @@ def test_what_is_raised_is_kept_and_does_not_stop_it() -> None:
     assert [type(error) for error in step.raised] == [ZeroDivisionError]
 
 
-def test_what_keeps_itself_busy_is_an_error() -> None:
+def test_continuation_that_posts_itself_for_ever_is_an_error() -> None:
     step = StepDispatcher()
 
     def again() -> None:
@@ -110,7 +110,7 @@ def test_what_keeps_itself_busy_is_an_error() -> None:
         step.run_until_idle(10)
 
 
-def test_after_close_posting_is_refused() -> None:
+def test_closed_dispatcher_refuses_posts() -> None:
     step = StepDispatcher()
     step.close()
     with pytest.raises(DispatcherClosedError):
@@ -135,20 +135,20 @@ def two_steps_each(found: set[str]) -> object:
     return scenario
 
 
-def test_explores_each_schedule_once() -> None:
+def test_explore_runs_each_schedule_once() -> None:
     found: set[str] = set()
     assert explore(two_steps_each(found)) == 6  # type: ignore[arg-type]
     assert found == {"aabb", "abab", "abba", "baab", "baba", "bbaa"}
 
 
-def test_few_preemptions_give_few_schedules() -> None:
+def test_limit_of_preemptions_gives_few_schedules() -> None:
     found: set[str] = set()
     assert explore(two_steps_each(found), max_preemptions=0) == 2  # type: ignore[arg-type]
     assert found == {"aabb", "bbaa"}
 
 
 def lost_update(scheduler: StepScheduler) -> None:
-    ref = SteppingRef(scheduler, 0)
+    ref = TracedRef(scheduler, 0)
 
     def add() -> None:
         ref.get_and_set(ref.get() + 1)
@@ -157,7 +157,7 @@ def lost_update(scheduler: StepScheduler) -> None:
     assert ref.get() == 2
 
 
-def test_finds_a_lost_update_prints_it_and_replays_it() -> None:
+def test_lost_update_is_found_printed_and_replayed() -> None:
     with pytest.raises(ScheduleFailure, match="exchange for 1") as caught:
         explore(lost_update)
     with pytest.raises(ScheduleFailure):
@@ -167,7 +167,7 @@ def test_finds_a_lost_update_prints_it_and_replays_it() -> None:
         explore_randomly(lost_update, range(50))
 
 
-def test_a_failing_seed_is_printed_and_runs_the_same_schedule_again() -> None:
+def test_failing_seed_is_printed_and_runs_the_same_schedule_again() -> None:
     with pytest.raises(ScheduleFailure, match=r"seed \d+, or replay") as caught:
         explore_randomly(lost_update, range(50))
     seed = caught.value.seed
@@ -183,7 +183,7 @@ def test_a_failing_seed_is_printed_and_runs_the_same_schedule_again() -> None:
 @pytest.mark.parametrize(
     ("options", "seeds"), [(["--seed", "17"], [17]), (["--schedules", "3"], [0, 1, 2])]
 )
-def test_options_say_which_seeds_are_run(
+def test_options_of_pytest_choose_the_seeds(
     tmp_path: Path, options: list[str], seeds: list[int]
 ) -> None:
     test = tmp_path / "test_it.py"
@@ -194,7 +194,7 @@ def test_options_say_which_seeds_are_run(
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_what_a_scenario_chooses_is_a_part_of_the_schedule() -> None:
+def test_choices_of_a_scenario_are_a_part_of_the_schedule() -> None:
     found: list[tuple[int, int]] = []
 
     def scenario(scheduler: StepScheduler) -> None:
@@ -206,9 +206,9 @@ def test_what_a_scenario_chooses_is_a_part_of_the_schedule() -> None:
     assert set(found[::2]) == {(0, -1)}
 
 
-def test_an_update_that_is_not_lost_passes() -> None:
+def test_update_that_is_not_lost_passes() -> None:
     def scenario(scheduler: StepScheduler) -> None:
-        ref = SteppingRef(scheduler, 0)
+        ref = TracedRef(scheduler, 0)
 
         def add() -> None:
             while not ref.compare_and_set(value := ref.get(), value + 1):
@@ -221,7 +221,7 @@ def test_an_update_that_is_not_lost_passes() -> None:
     assert explore(scenario, max_preemptions=2) > 10
 
 
-def test_threads_that_all_wait_are_an_error() -> None:
+def test_schedule_in_which_all_threads_wait_is_an_error() -> None:
     def scenario(scheduler: StepScheduler) -> None:
         scheduler.run(scheduler.wait_for_others, scheduler.wait_for_others)
         scheduler.run(scheduler.wait_for_others)
@@ -230,7 +230,7 @@ def test_threads_that_all_wait_are_an_error() -> None:
         replay(scenario)
 
 
-def test_what_a_thread_raises_is_the_failure() -> None:
+def test_exception_of_a_thread_is_the_failure() -> None:
     def scenario(scheduler: StepScheduler) -> None:
         scheduler.run(lambda: scheduler.point("a"), lambda: 1 // 0)
 

@@ -9,8 +9,8 @@ import pytest
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_scheduler import (
     ScheduleFailure,
-    SteppingRef,
     StepScheduler,
+    TracedRef,
     explore,
     explore_randomly,
     replay,
@@ -97,7 +97,7 @@ def scenario_of(
 ) -> Callable[[StepScheduler], None]:
     def scenario(scheduler: StepScheduler) -> None:
         queue = make_queue()
-        queue._head = SteppingRef(scheduler, None)
+        queue._head = TracedRef(scheduler, None)
         run = Run(scheduler, queue)
         scheduler.run(
             *[

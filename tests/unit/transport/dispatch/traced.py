@@ -1,0 +1,114 @@
+"""Parts of the dispatcher that come to a point of a StepScheduler before each shared access."""
+
+from __future__ import annotations
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.base.flags import WakeSignal
+from pybrpc.testing.step_scheduler import StepScheduler
+from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
+from pybrpc.transport.dispatch.fd_events import FdEvents
+from pybrpc.transport.dispatch.poller_role import NO_THREAD, Waiter
+from pybrpc.transport.dispatch.turn_runner import TurnRunner
+from tests.unit.transport.writing.test_backlog import SteppingCounter
+
+
+class TracedLock:
+    """A lock that comes to a point of the scheduler before each access; timeouts never pass."""
+
+    def __init__(self, scheduler: StepScheduler, name: str, is_locked: bool) -> None:
+        self._scheduler = scheduler
+        self._name = name
+        self._is_locked = is_locked
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        self._scheduler.point(f"acquire {self._name}")
+        while blocking and self._is_locked:
+            self._scheduler.wait_for_others()
+        is_mine, self._is_locked = not self._is_locked, True
+        return is_mine
+
+    def release(self) -> None:
+        self._scheduler.point(f"release {self._name}")
+        if not self._is_locked:
+            raise RuntimeError("release unlocked lock")
+        self._is_locked = False
+
+    def locked(self) -> bool:
+        self._scheduler.point(f"look at {self._name}")
+        return self._is_locked
+
+
+def traced_signal(scheduler: StepScheduler, name: str) -> WakeSignal:
+    signal = WakeSignal()
+    signal._lock = TracedLock(scheduler, name, is_locked=True)  # type: ignore[assignment]
+    return signal
+
+
+class TracedWaiter(Waiter):
+    """A Waiter that sleeps without a deadline; `is_gone` is traced."""
+
+    def __init__(self, scheduler: StepScheduler, name: str) -> None:
+        self._scheduler = scheduler
+        super().__init__()
+        self._signal: WakeSignal = traced_signal(scheduler, name)
+
+    @property
+    def is_gone(self) -> bool:  # type: ignore[override]
+        self._scheduler.point("look whether it is gone")
+        return self._is_gone
+
+    @is_gone.setter
+    def is_gone(self, is_gone: bool) -> None:
+        self._scheduler.point("say whether it is gone")
+        self._is_gone = is_gone
+
+    def sleep(self, deadline: float) -> bool:
+        return self._signal.wait()
+
+
+class TracedFds(FdEvents):
+    """The kernel: each waiter gets its response in the first turn after it was asked for."""
+
+    def __init__(self, scheduler: StepScheduler, runner: TurnRunner) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+        self._runner = runner
+        self.asked: list[Waiter] = []
+        self.is_woken = False
+
+    def poll(self, timeout_s: float) -> list[tuple[int, int]]:
+        while not (self.asked or self._runner.posted or self.is_woken):
+            self._scheduler.wait_for_others()
+        self.is_woken = False
+        while self.asked:
+            self.asked.pop(0).end()
+        return []
+
+    def wake(self) -> None:
+        self.is_woken = True
+
+
+class TracedDispatcher(EpollDispatcher):
+    """A dispatcher whose kernel, poller role and own thread's signal are traced."""
+
+    def __init__(self, scheduler: StepScheduler) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+        self._is_started = True
+        self._main_thread = NO_THREAD
+        self._runner.fds.close()
+        self._runner.fds = self.fds = TracedFds(scheduler, self._runner)
+        role = self._role
+        role._lock = TracedLock(scheduler, "the role", is_locked=False)  # type: ignore[assignment]
+        role._own_thread_signal = traced_signal(scheduler, "the own thread's signal")
+        role._background_work = SteppingCounter(scheduler)
+
+    def _turn(self, longest_s: float) -> None:
+        super()._turn(longest_s)
+        self._scheduler.point("the turn is over")
+
+    def call(self, waiter: Waiter) -> None:
+        """Ask for a response and wait for it."""
+        self.fds.asked.append(waiter)
+        self._scheduler.point("asked")
+        assert self.wait(waiter, NEVER)
