@@ -49,7 +49,7 @@ class OneConnection:
         self.socket = Socket.of(wire.theirs, dispatcher, cutter=cutter)
         self._connection = RpcConnection(self.socket, self.timeouts, PROTOCOL)
         self.socket.set_user(self._connection)
-        dispatcher.post(self.socket._tell_connected)
+        dispatcher.post(self.socket.begin_use)
 
     def get(self, call: Call) -> RpcConnection:
         if not self._connection.is_usable:

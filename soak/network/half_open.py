@@ -14,7 +14,7 @@ from bench.echo_messages import SERVICE, EchoRequest, EchoResponse
 from pybrpc.errors import RpcError
 from pybrpc.transport.runtime import default_runtime, reset_default_runtime
 from pybrpc.transport.socket.socket import Socket
-from pybrpc.transport.socket.socket_table import SOCKETS
+from pybrpc.transport.socket_table import SOCKETS
 from soak.network.two_hosts import FAR_IP, two_hosts
 from soak.tls import PLAIN, TlsPair, tls_pair
 

@@ -10,7 +10,8 @@ import time
 
 from pybrpc.base.deadline import NEVER
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-from tests.unit.transport.tools import WAIT_S, in_threads, run_inside
+from tests.fakes.dispatchers import run_inside
+from tests.fakes.threads import WAIT_S, in_threads
 
 
 def runs_what_is_posted_in_order(dispatcher: EventDispatcher) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pybrpc.transport.dispatch import fd_events
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from tests.contract.dispatcher_contract import CONTRACT
-from tests.unit.transport.tools import running_dispatcher
+from tests.fakes.dispatchers import running_dispatcher
 
 
 @pytest.fixture(params=["epoll", "selectors", "pipe", "asyncio", "uvloop"])

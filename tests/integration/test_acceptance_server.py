@@ -58,10 +58,11 @@ from pybrpc.errors import (
 )
 from pybrpc.server import Server
 from pybrpc.transport.listening.acceptor import ListenError
+from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO
+from tests.peers.raw_peer import RawPeer, request, text_of
+from tests.peers.serving import Gate, as_async, echo, make_server, start
 from tests.protos import conformance_pb2 as pb
-from tests.unit.server.raw_peer import RawPeer, request, text_of
-from tests.unit.server.serving import Gate, as_async, echo, make_server, start, wait_until
 
 HELLO = pb.EchoRequest(message="hello")
 

@@ -16,9 +16,9 @@ import pytest
 import pybrpc
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
+from tests.peers.raw_peer import SERVICE, RawPeer, packed, request, text_of
+from tests.peers.serving import make_server, start
 from tests.protos import conformance_pb2 as pb
-from tests.unit.server.raw_peer import SERVICE, RawPeer, packed, request, text_of
-from tests.unit.server.serving import make_server, start
 
 KB, MB = 1 << 10, 1 << 20
 ROW = bytes(range(251)) * 4

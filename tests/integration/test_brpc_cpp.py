@@ -27,7 +27,8 @@ from pybrpc.errors import ErrorCode, NoMethodError, Phase, RpcTimeoutError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.checksum import compute_checksum
-from tests.integration.test_calls_compressed import ALL_FORMS, Form
+from tests.fakes.threads import wait_until
+from tests.peers.body_encodings import ALL_ENCODINGS, BodyEncoding
 from tests.peers.brpc_cpp import (
     AsyncExampleService,
     CppServer,
@@ -42,9 +43,9 @@ from tests.peers.brpc_cpp import (
 )
 from tests.peers.callers import FORMS, caller
 from tests.peers.echo import ECHO
+from tests.peers.raw_peer import RawPeer
+from tests.peers.serving import Gate
 from tests.peers.tls import certificates
-from tests.unit.server.raw_peer import RawPeer
-from tests.unit.server.serving import Gate, wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -76,7 +77,7 @@ def summing() -> Iterator[CppServer]:
         yield server
 
 
-def skip_what_it_lacks(sent: Form) -> None:
+def skip_what_it_lacks(sent: BodyEncoding) -> None:
     if sent.checksum_attachment and not sums_attachments():
         pytest.skip("this bRPC sums the body alone")
 
@@ -126,8 +127,10 @@ def test_eight_threads(kind: str, cpp: CppServer) -> None:
 
 
 @every_form
-@pytest.mark.parametrize("sent", ALL_FORMS, ids=str)
-def test_it_reads_what_is_compressed_and_summed(form: str, sent: Form, cpp: CppServer) -> None:
+@pytest.mark.parametrize("sent", ALL_ENCODINGS, ids=str)
+def test_it_reads_what_is_compressed_and_summed(
+    form: str, sent: BodyEncoding, cpp: CppServer
+) -> None:
     skip_what_it_lacks(sent)
     controller, data = with_attachment(1000)
     sent.ask_for(controller, "request")
@@ -136,7 +139,7 @@ def test_it_reads_what_is_compressed_and_summed(form: str, sent: Form, cpp: CppS
         response = client.call(EXAMPLE.request(message=text), controller=controller)
     assert response.message == text
     assert controller.response_attachment == data
-    assert Form.of(controller, "response") == Form()
+    assert BodyEncoding.of(controller, "response") == BodyEncoding()
 
 
 def test_it_refuses_what_does_not_have_its_checksum(cpp: CppServer) -> None:
@@ -157,7 +160,7 @@ def test_its_answer_is_summed(form: str, summing: CppServer) -> None:
     with caller(form, summing.address, SERVICE) as client:
         assert client.call(HELLO, controller=controller).message == b"hello"
     assert controller.response_attachment == data
-    assert Form.of(controller, "response") == Form(CompressType.NONE, CRC32C)
+    assert BodyEncoding.of(controller, "response") == BodyEncoding(CompressType.NONE, CRC32C)
 
 
 @every_form
@@ -327,15 +330,19 @@ def test_its_client_is_answered(service: type[ExampleService]) -> None:
 
 
 @every_service
-@pytest.mark.parametrize("sent", ALL_FORMS, ids=str)
-def test_it_takes_what_is_compressed_and_summed(service: type[ExampleService], sent: Form) -> None:
+@pytest.mark.parametrize("sent", ALL_ENCODINGS, ids=str)
+def test_it_takes_what_is_compressed_and_summed(
+    service: type[ExampleService], sent: BodyEncoding
+) -> None:
     skip_what_it_lacks(sent)
     made = service(lambda controller: sent.ask_for(controller, "response"))
     flags = ("-attachment=attached", "-enable_checksum")
     with example_server(made) as server, cpp_client(str(server.endpoint), *flags) as client:
         for _ in range(3):
             assert client.next_end() == ("hello world", "attached")
-    assert {Form.of(each, "request") for each in made.seen} == {Form(CompressType.NONE, CRC32C)}
+    assert {BodyEncoding.of(each, "request") for each in made.seen} == {
+        BodyEncoding(CompressType.NONE, CRC32C)
+    }
 
 
 @every_service
@@ -343,7 +350,7 @@ def test_it_prints_how_a_call_failed(service: type[ExampleService]) -> None:
     """Our server's word as a C++ server's would be."""
 
     def fail(controller: Controller) -> None:
-        Form(CompressType.GZIP, CRC32C).ask_for(controller, "response")
+        BodyEncoding(CompressType.GZIP, CRC32C).ask_for(controller, "response")
         controller.set_failed(10042, "deliberate")
 
     with example_server(service(fail)) as server, cpp_client(str(server.endpoint)) as client:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -11,60 +10,34 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc import ChecksumType, CompressType, Controller
+from pybrpc import CompressType, Controller
 from pybrpc.errors import BadRequestError, BadResponseError, ErrorCode, Phase
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.checksum import compute_checksum
 from pybrpc.rpc.compress import compress
+from tests.peers.body_encodings import ALL_ENCODINGS, CRC32C, GZIP, SNAPPY, ZLIB, BodyEncoding
 from tests.peers.callers import FORMS, caller
 from tests.peers.echo import ECHO, echo_body, echo_request
+from tests.peers.raw_peer import request, text_of
 from tests.peers.scripted_server import Peer, ScriptedServer, echo
+from tests.peers.serving import Handler, as_async, serving
 from tests.protos import conformance_pb2 as pb
-from tests.unit.server.raw_peer import request, text_of
-from tests.unit.server.serving import Handler, as_async, serving
 
-SNAPPY, GZIP, ZLIB = CompressType.SNAPPY, CompressType.GZIP, CompressType.ZLIB
-CRC32C = ChecksumType.CRC32C
 TEXT = "over and over " * 100
 ATTACHMENT = b"attached and never compressed" * 10
 LIMIT = 100_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Form:
-    """How a body travels."""
-
-    compress_type: CompressType = CompressType.NONE
-    checksum_type: ChecksumType = ChecksumType.NONE
-    checksum_attachment: bool = False
-
-    def ask_for(self, controller: Controller, side: str) -> None:
-        for field in dataclasses.fields(self):
-            setattr(controller, f"{side}_{field.name}", getattr(self, field.name))
-
-    @classmethod
-    def of(cls, controller: Controller, side: str) -> Form:
-        names = [field.name for field in dataclasses.fields(cls)]
-        return cls(*[getattr(controller, f"{side}_{name}") for name in names])
-
-
-ALL_FORMS = [
-    Form(kind, *summed)
-    for kind in (CompressType.NONE, SNAPPY, GZIP, ZLIB)
-    for summed in ((ChecksumType.NONE, False), (CRC32C, False), (CRC32C, True))
-]
 
 
 class EchoService:
     """Answers in the form that the test wants, and says in which the request came."""
 
     def __init__(self) -> None:
-        self.asked = Form()
-        self.came: list[Form] = []
+        self.asked = BodyEncoding()
+        self.came: list[BodyEncoding] = []
 
     def Echo(self, request: pb.EchoRequest, controller: Controller) -> pb.EchoResponse:
-        self.came.append(Form.of(controller, "request"))
+        self.came.append(BodyEncoding.of(controller, "request"))
         self.asked.ask_for(controller, "response")
         controller.response_attachment = controller.request_attachment
         return pb.EchoResponse(message=request.message)
@@ -101,26 +74,26 @@ def test_every_form_of_request_with_every_form_of_response(
     form: str, service: EchoService, address: str
 ) -> None:
     with caller(form, address) as client:
-        for sent, service.asked in itertools.product(ALL_FORMS, ALL_FORMS):
+        for sent, service.asked in itertools.product(ALL_ENCODINGS, ALL_ENCODINGS):
             controller = Controller()
             controller.request_attachment = IOBuf(ATTACHMENT)
             sent.ask_for(controller, "request")
             assert client.call(echo_request(TEXT), controller=controller).message == TEXT
             assert controller.response_attachment == ATTACHMENT
             assert service.came.pop() == sent
-            assert Form.of(controller, "response") == service.asked
+            assert BodyEncoding.of(controller, "response") == service.asked
 
 
-@pytest.mark.parametrize("sent", ALL_FORMS, ids=str)
+@pytest.mark.parametrize("sent", ALL_ENCODINGS, ids=str)
 def test_response_does_not_follow_the_request(
-    sent: Form, service: EchoService, address: str
+    sent: BodyEncoding, service: EchoService, address: str
 ) -> None:
     controller = Controller()
     sent.ask_for(controller, "request")
     with caller("blocking", address) as client:
         client.call(echo_request(TEXT), controller=controller)
     assert service.came == [sent]
-    assert Form.of(controller, "response") == Form()
+    assert BodyEncoding.of(controller, "response") == BodyEncoding()
 
 
 def test_compressed_body_is_smaller_on_the_wire() -> None:
@@ -136,10 +109,10 @@ def test_compressed_body_is_smaller_on_the_wire() -> None:
 def test_meta_of_a_request_says_how_its_body_travels() -> None:
     controller = Controller()
     controller.request_attachment = IOBuf(ATTACHMENT)
-    Form(GZIP, CRC32C, checksum_attachment=True).ask_for(controller, "request")
+    BodyEncoding(GZIP, CRC32C, checksum_attachment=True).ask_for(controller, "request")
     with ScriptedServer() as server, caller("blocking", server.address) as client:
         client.call(echo_request(TEXT), controller=controller)
-        Form().ask_for(controller, "request")
+        BodyEncoding().ask_for(controller, "request")
         client.call(echo_request(TEXT), controller=controller)
     summed, plain = server.requests
     assert summed.body == compress(echo_request(TEXT).SerializeToString(), GZIP)
@@ -152,13 +125,13 @@ def test_meta_of_a_request_says_how_its_body_travels() -> None:
 
 
 def zip_and_sum(request: Any, controller: Controller) -> pb.EchoResponse:
-    Form(ZLIB, CRC32C, checksum_attachment=True).ask_for(controller, "response")
+    BodyEncoding(ZLIB, CRC32C, checksum_attachment=True).ask_for(controller, "response")
     controller.response_attachment = IOBuf(ATTACHMENT)
     return pb.EchoResponse(message=request.message)
 
 
 def zip_and_fail(request: Any, controller: Controller) -> None:
-    Form(ZLIB, CRC32C).ask_for(controller, "response")
+    BodyEncoding(ZLIB, CRC32C).ask_for(controller, "response")
     controller.set_failed(10042, "no")
 
 
@@ -186,7 +159,7 @@ def test_retry_sends_the_same_body_again() -> None:
 
     controller = Controller()
     controller.request_attachment = IOBuf(ATTACHMENT)
-    Form(GZIP, CRC32C, checksum_attachment=True).ask_for(controller, "request")
+    BodyEncoding(GZIP, CRC32C, checksum_attachment=True).ask_for(controller, "request")
     with ScriptedServer(break_off, echo) as server, caller("blocking", server.address) as client:
         assert client.call(echo_request(TEXT), controller=controller).message == TEXT
     assert controller.retried_count == 1
@@ -301,13 +274,13 @@ def test_answer_with_a_checksum_that_covers_its_attachment() -> None:
     controller = Controller()
     with ScriptedServer(script) as server, caller("blocking", server.address) as client:
         assert client.call(echo_request(), controller=controller).message == "hello"
-    assert Form.of(controller, "response") == Form(CompressType.NONE, CRC32C, True)
+    assert BodyEncoding.of(controller, "response") == BodyEncoding(CompressType.NONE, CRC32C, True)
 
 
-UNSENDABLE: dict[str, tuple[Form, str]] = {
-    "lz4": (Form(CompressType.LZ4), "compress_type=4 is not supported"),
-    "snappy": (Form(SNAPPY), "pip install 'pybrpc[snappy]'"),
-    "crc32c": (Form(GZIP, CRC32C), "pip install 'pybrpc[crc32c]'"),
+UNSENDABLE: dict[str, tuple[BodyEncoding, str]] = {
+    "lz4": (BodyEncoding(CompressType.LZ4), "compress_type=4 is not supported"),
+    "snappy": (BodyEncoding(SNAPPY), "pip install 'pybrpc[snappy]'"),
+    "crc32c": (BodyEncoding(GZIP, CRC32C), "pip install 'pybrpc[crc32c]'"),
 }
 
 

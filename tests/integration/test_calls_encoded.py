@@ -13,9 +13,9 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.rpc.checksum import compute_checksum
 from pybrpc.rpc.compress import compress
-from tests.integration.test_credentials import Password
 from tests.peers.callers import FORMS, caller
 from tests.peers.echo import ECHO, echo_request
+from tests.peers.passwords import Password
 from tests.peers.scripted_server import Peer, ScriptedServer, echo
 
 GZIP, ZLIB, CRC32C = CompressType.GZIP, CompressType.ZLIB, ChecksumType.CRC32C

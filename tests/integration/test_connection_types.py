@@ -19,6 +19,7 @@ from pybrpc.errors import (
     Phase,
     RpcTimeoutError,
 )
+from tests.fakes.threads import wait_until
 from tests.peers.callers import FORMS, LOOPS, caller
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.scripted_server import (
@@ -27,7 +28,6 @@ from tests.peers.scripted_server import (
     closed_port,
     never_answer,
 )
-from tests.unit.server.serving import wait_until
 
 TYPES = ("single", "pooled", "short")
 

@@ -4,7 +4,6 @@ refused or can't be made. bRPC: authentication."""
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +17,7 @@ from pybrpc.rpc.authenticator import AuthContext
 from tests.peers.callers import FORMS, LOOPS, caller
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.forgetful import echo_in_batches
+from tests.peers.passwords import Password
 from tests.peers.scripted_server import Peer, ScriptedServer, echo
 from tests.protos import conformance_pb2 as pb
 
@@ -335,19 +335,6 @@ def test_senseless_request_takes_no_credential() -> None:
             assert auth.made == 0
             stub.Echo(echo_request())
     assert credentials(server.requests) == [b"token 1"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Password:
-    secret: str
-
-    def generate_credential(self) -> bytes:
-        return self.secret.encode()
-
-    def verify_credential(self, credential: bytes, client: pybrpc.Endpoint) -> AuthContext | None:
-        if credential != self.secret.encode():
-            raise PermissionError
-        return AuthContext(user="somebody")
 
 
 @pytest.mark.parametrize(

@@ -19,20 +19,22 @@ from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ConnectError, ErrorCode, Phase, RpcError, RpcTimeoutError
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
-from pybrpc.transport.socket.socket_table import SOCKETS
-from tests.integration.test_fork import exit_code_of, fork
+from pybrpc.transport.socket_table import SOCKETS
+from tests.fakes.threads import wait_until
 from tests.peers.callers import FORMS, THREAD_FORMS, caller
 from tests.peers.echo import ECHO, echo_request
+from tests.peers.forking import exit_code_of, fork
 from tests.peers.scripted_server import (
     Peer,
     ScriptedServer,
+    ScriptedServerOn,
     closed_port,
     deaf_port,
     never_answer,
     reserved_port,
 )
+from tests.peers.serving import make_server
 from tests.protos import conformance_pb2 as pb
-from tests.unit.server.serving import make_server, wait_until
 
 TYPES = ("single", "pooled", "short")
 OFTEN = pybrpc.Backoff(first_s=0.02, factor=1, max_s=0.02)
@@ -179,18 +181,6 @@ def test_dialled_connection_becomes_the_one_that_calls_use(dead_address: str) ->
             for _ in range(10):
                 stub.Echo(echo_request())
             assert server.connections == 1
-
-
-class ScriptedServerOn(ScriptedServer):
-    """At a given address."""
-
-    def __init__(self, address: str, *scripts: Any) -> None:
-        super().__init__(*scripts)
-        self._listener.close()
-        host, _, port = address.rpartition(":")
-        self._listener = socket.create_server((host, int(port)), backlog=1024)
-        self.port = int(port)
-        self.address = address
 
 
 def test_dials_go_on_while_nobody_calls(dead_address: str) -> None:

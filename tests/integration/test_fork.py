@@ -6,9 +6,7 @@ import asyncio
 import multiprocessing
 import os
 import queue
-import signal
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -16,34 +14,13 @@ import pytest
 
 import pybrpc
 from tests.peers.echo import ECHO, echo_request
+from tests.peers.forking import exit_code_of, fork
 from tests.peers.scripted_server import ScriptedServer, never_answer
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork"),
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
-
-CHILD_LIMIT_S = 60
-
-
-def fork(work: Callable[[], None]) -> int:
-    """Run `work` in a child; its pid. The child ends without any clean-up, 0 if all went well."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        signal.alarm(CHILD_LIMIT_S)
-        work()
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-def exit_code_of(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 class Calling:

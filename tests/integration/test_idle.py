@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 import pybrpc
+from tests.fakes.threads import wait_until
 from tests.peers.callers import FORMS, LOOPS, caller
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.scripted_server import Peer, ScriptedServer
-from tests.unit.server.serving import make_server, wait_until
+from tests.peers.serving import make_server
 
 TYPES = ("single", "pooled", "short")
 IDLE_S = 0.02

@@ -18,9 +18,10 @@ import pytest
 import pybrpc
 from pybrpc.errors import ErrorCode, RpcError
 from soak.ledger import is_expected
+from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
+from tests.peers.serving import make_server
 from tests.peers.tls import certificates
-from tests.unit.server.serving import make_server, wait_until
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(4)
@@ -30,7 +31,7 @@ HANG_S = 30.0
 
 SERVER = """
 import sys, pybrpc
-from tests.unit.server.serving import make_server
+from tests.peers.serving import make_server
 from tests.peers.tls import ServerTls
 cert, key = sys.argv[1:]
 server = make_server(tls=ServerTls(cert=cert, key=key) if cert else None)

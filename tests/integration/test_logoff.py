@@ -13,18 +13,15 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import ConnectError, ErrorCode, RpcError
-from tests.integration.test_endpoint_health import ScriptedServerOn
+from tests.fakes.threads import wait_until
 from tests.peers.balancer import Balancer
-from tests.peers.callers import FORMS, LOOPS, caller
-from tests.peers.echo import ECHO, echo_request
-from tests.peers.scripted_server import Peer, ScriptedServer
-from tests.unit.server.raw_peer import EchoResponse
-from tests.unit.server.serving import make_server, wait_until
+from tests.peers.callers import FORMS, caller
+from tests.peers.echo import echo_request
+from tests.peers.raw_peer import EchoResponse
+from tests.peers.scripted_server import Peer, ScriptedServer, ScriptedServerOn
+from tests.peers.serving import make_server
+from tests.peers.workload import CALLERS, Workload
 
-THREADS = 16
-TASKS = 16
-LOOP_KINDS = (("asyncio", False), ("uvloop", False), ("asyncio", True))
-CALLERS = THREADS + TASKS * len(LOOP_KINDS)
 RESTARTS = 4
 KINDS: dict[str, dict[str, Any]] = {
     "single": {},
@@ -79,69 +76,10 @@ def fleet(size: int = 2) -> Iterator[Fleet]:
             server.join()
 
 
-class Work:
-    """Threads and tasks that call without a pause, until they are told to end."""
-
-    def __init__(self, address: str, **options: Any) -> None:
-        self._address = address
-        self._options: dict[str, Any] = {"timeout": 60, **options}
-        self._is_over = threading.Event()
-        self.answered = 0
-        self.errors: list[BaseException] = []
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._call) for _ in range(THREADS)]
-        self._threads += [
-            threading.Thread(target=self._run_loop, args=(loop, share))
-            for loop, share in LOOP_KINDS
-        ]
-
-    def __enter__(self) -> Work:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _call(self) -> None:
-        with pybrpc.Channel(self._address, **self._options) as channel:
-            stub = pybrpc.Stub(ECHO, channel)
-            while not self._is_over.is_set():
-                try:
-                    self._note(stub.Echo(echo_request("thread")), "thread")
-                except BaseException as error:
-                    self.errors.append(error)
-
-    def _run_loop(self, loop: str, share: bool) -> None:
-        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-            runner.run(self._call_in_tasks(share))
-
-    async def _call_in_tasks(self, share: bool) -> None:
-        async with pybrpc.aio.Channel(
-            self._address, share_with_threads=share, **self._options
-        ) as channel:
-            stub = pybrpc.Stub(ECHO, channel)
-            await asyncio.gather(*(self._call_in_task(stub) for _ in range(TASKS)))
-
-    async def _call_in_task(self, stub: Any) -> None:
-        while not self._is_over.is_set():
-            try:
-                self._note(await stub.Echo(echo_request("task")), "task")
-            except BaseException as error:
-                self.errors.append(error)
-
-    def _note(self, response: Any, expected: str) -> None:
-        assert response.message == expected
-        with self._lock:
-            self.answered += 1
-
-
 @every_kind
 def test_rolling_restart_is_seen_by_nobody(kind: str) -> None:
     with fleet() as made:
-        with Work(made.balancer.address, **KINDS[kind]) as work:
+        with Workload(made.balancer.address, **KINDS[kind]) as work:
             for index in range(RESTARTS):
                 made.restart(index % len(made.servers))
         assert [str(error) for error in work.errors] == []

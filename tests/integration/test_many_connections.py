@@ -15,9 +15,9 @@ import pytest
 
 import pybrpc
 from pybrpc.server import Supervisor
+from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.supervised import pids_of, supervised
-from tests.unit.server.serving import wait_until
 
 COUNT = 1000
 MOST_BYTES = 16 * 1024

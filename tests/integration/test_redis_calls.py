@@ -15,9 +15,9 @@ from pybrpc.errors import BadResponseError, RpcError, WouldDeadlockError
 from pybrpc.redis import RedisChannel, RedisError, RedisRequest, RedisResponse
 from pybrpc.redis import aio as redis_aio
 from pybrpc.transport.socket_options import SocketOptions
+from tests.fakes.threads import in_threads
 from tests.peers.loops import LOOPS
 from tests.peers.redis_server import RedisServer
-from tests.unit.transport.tools import in_threads
 
 TIMEOUT_S = 60.0
 

@@ -22,8 +22,8 @@ from pybrpc.base.backoff import Backoff
 from pybrpc.errors import ConnectionFailedError, HandshakeError, Phase, RpcTimeoutError
 from pybrpc.redis import RedisChannel, RedisRequest
 from pybrpc.redis import aio as redis_aio
+from tests.fakes.threads import wait_until
 from tests.peers.redis_server import RedisServer, free_port
-from tests.unit.server.serving import wait_until
 
 trustme = pytest.importorskip("trustme")
 

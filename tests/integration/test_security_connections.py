@@ -17,11 +17,12 @@ import pytest
 from pybrpc.iobuf import IOBuf
 from pybrpc.server import Server
 from pybrpc.server.settings import connections_there_is_room_for
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import RawPeer, packed, request, text_of
+from tests.peers.serving import Gate, make_server, serving, start
 from tests.peers.tls import certificates
 from tests.peers.tls_echo import call, channel_to
 from tests.peers.tls_echo import make_server as make_tls_server
-from tests.unit.server.raw_peer import RawPeer, packed, request, text_of
-from tests.unit.server.serving import Gate, make_server, serving, start, wait_until
 
 FRAME = packed(request(1, attachment=IOBuf(bytes(100_000))))
 PARTS = {"magic": FRAME[:2], "header": FRAME[:12], "half": FRAME[:50_000]}

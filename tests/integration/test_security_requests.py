@@ -23,9 +23,10 @@ from pybrpc.protocols.protocol import DEFAULT_MAX_META_SIZE
 from pybrpc.rpc.compress import CompressType, compress
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import EchoRequest, EchoResponse, RawPeer, packed, request, text_of
+from tests.peers.serving import as_async, echo, make_server, serving, start
 from tests.peers.tls import certificates
-from tests.unit.server.raw_peer import EchoRequest, EchoResponse, RawPeer, packed, request, text_of
-from tests.unit.server.serving import as_async, echo, make_server, serving, start, wait_until
 
 KINDS = pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
 

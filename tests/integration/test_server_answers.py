@@ -13,8 +13,8 @@ from pybrpc.errors import BadRequestError, ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.rpc.controller import Controller
-from tests.unit.server.raw_peer import EchoResponse, packed, request, text_of
-from tests.unit.server.serving import Handler, as_async, echo, serving
+from tests.peers.raw_peer import EchoResponse, packed, request, text_of
+from tests.peers.serving import Handler, as_async, echo, serving
 
 VECTORS = Path(__file__).parent.parent / "golden" / "vectors"
 

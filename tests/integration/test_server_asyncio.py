@@ -13,8 +13,8 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode, ServerStateError
 from pybrpc.rpc.controller import Controller
 from tests.peers.loops import RUNS
-from tests.unit.server.raw_peer import RawPeer, request, text_of
-from tests.unit.server.serving import (
+from tests.peers.raw_peer import RawPeer, request, text_of
+from tests.peers.serving import (
     Gate,
     async_echo,
     echo,

@@ -13,8 +13,9 @@ from pybrpc.errors import AuthenticationError, ErrorCode
 from pybrpc.rpc.authenticator import AuthContext
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
-from tests.unit.server.raw_peer import EchoResponse, RawPeer, packed, request, text_of
-from tests.unit.server.serving import as_async, echo, make_server, serving, start, wait_until
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import EchoResponse, RawPeer, packed, request, text_of
+from tests.peers.serving import as_async, echo, make_server, serving, start
 
 VECTORS = Path(__file__).parents[1] / "golden" / "vectors"
 GOOD = b"secret-token"

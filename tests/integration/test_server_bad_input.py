@@ -18,17 +18,9 @@ from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
 from pybrpc.transport.socket_options import SocketOptions
-from tests.unit.server.raw_peer import EchoResponse, RawPeer, packed, request, text_of
-from tests.unit.server.serving import (
-    Gate,
-    as_async,
-    async_echo,
-    echo,
-    make_server,
-    serving,
-    start,
-    wait_until,
-)
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import EchoResponse, RawPeer, packed, request, text_of
+from tests.peers.serving import Gate, as_async, async_echo, echo, make_server, serving, start
 
 
 def wait_for_connections(server: Server, count: int) -> None:

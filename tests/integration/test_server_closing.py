@@ -17,9 +17,9 @@ from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.transport.socket import graceful_close
 from pybrpc.transport.socket_options import SocketOptions
-from tests.peers.tls import NAME, MemoryPeer, as_client, certificates
-from tests.unit.server.raw_peer import EchoResponse, RawPeer, packed, request, text_of
-from tests.unit.server.serving import (
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import EchoResponse, RawPeer, packed, request, text_of
+from tests.peers.serving import (
     Gate,
     as_async,
     async_echo,
@@ -27,8 +27,8 @@ from tests.unit.server.serving import (
     make_server,
     serving_in_loop,
     start,
-    wait_until,
 )
+from tests.peers.tls import NAME, MemoryPeer, as_client, certificates
 
 KINDS = pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
 

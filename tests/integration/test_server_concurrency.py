@@ -9,17 +9,9 @@ import pytest
 
 from pybrpc.errors import ErrorCode
 from pybrpc.rpc.controller import Controller
-from tests.unit.server.raw_peer import RawPeer, request, text_of
-from tests.unit.server.serving import (
-    Gate,
-    as_async,
-    async_echo,
-    echo,
-    make_server,
-    serving,
-    start,
-    wait_until,
-)
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import RawPeer, request, text_of
+from tests.peers.serving import Gate, as_async, async_echo, echo, make_server, serving, start
 
 
 class Meeting:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from pybrpc.server import Server
-from tests.unit.server.raw_peer import RawPeer, text_of
-from tests.unit.server.serving import async_echo, echo, make_server, start
+from tests.peers.raw_peer import RawPeer, text_of
+from tests.peers.serving import async_echo, echo, make_server, start
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

@@ -18,8 +18,8 @@ from pybrpc.server.calls.service_registry import MIN_FAST_CALLS, SLOW_S
 from pybrpc.transport.dispatch import standby
 from pybrpc.transport.runtime import default_runtime
 from tests.peers.echo import ECHO, echo_request
-from tests.unit.server.raw_peer import RawPeer, request, text_of
-from tests.unit.server.serving import Gate, echo, make_server, serving, start
+from tests.peers.raw_peer import RawPeer, request, text_of
+from tests.peers.serving import Gate, echo, make_server, serving, start
 
 MANY = 20_000
 """Calls, of which one will run in place."""

@@ -18,16 +18,10 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.writing.process_backlog import CHUNK_BYTES, swamp_mark
-from tests.unit.server.raw_peer import EchoResponse, RawPeer, packed, request, text_of
-from tests.unit.server.serving import (
-    Gate,
-    as_async,
-    echo,
-    make_server,
-    start,
-    wait_until,
-)
+from pybrpc.transport.writing.process_backlog import CHUNK_BYTES, hard_limit
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import EchoResponse, RawPeer, packed, request, text_of
+from tests.peers.serving import Gate, as_async, echo, make_server, start
 
 KINDS = pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
 
@@ -224,7 +218,7 @@ def test_fifty_peers_that_never_read_leave_the_process_small(kind: Any, runtime:
         resident_before = resident_bytes()
         queued, resident = stuff_until_nobody_reads(server, made)
         assert queued > LIMIT_BYTES, "they did not fill it"
-        assert queued < swamp_mark(LIMIT_BYTES) + 50 * CHUNK_BYTES + 50 * ANSWER_BYTES
+        assert queued < hard_limit(LIMIT_BYTES) + 50 * CHUNK_BYTES + 50 * ANSWER_BYTES
         assert resident - resident_before < 200_000_000
         assert text_of(other.call("Stream")) == "hello"
         for stuffer in made[1:]:
@@ -258,7 +252,7 @@ def test_peer_that_never_reads_while_slow_handlers_answer_is_bounded(
             gate.set()
             wait_until(lambda: server.statistics().running == 0)
             (connection,) = server.unfinished_connections()
-            assert connection.unwritten_bytes < swamp_mark(1_000_000) + 4_000_000
+            assert connection.unwritten_bytes < hard_limit(1_000_000) + 4_000_000
             answers = peer.read_answers(count)
             dropped = [answer for answer in answers.values() if answer.error_code]
             assert 0 < len(dropped) < count
@@ -273,7 +267,7 @@ def test_full_process_refuses_who_holds_much_and_serves_who_reads(runtime: Runti
         with RawPeer(endpoint, BUFFER_BYTES) as late, RawPeer(endpoint) as other:
             late.send(*(request(i) for i in range(200)))
             wait_until(lambda: server.statistics().requests >= 50)
-            wait_until(lambda: runtime.backlog.is_full and not server.statistics().running)
+            wait_until(lambda: runtime.backlog.is_full() and not server.statistics().running)
             assert text_of(other.call("Stream")) == "hello"
             answers = late.read_answers(200)
             refused = [answer for answer in answers.values() if answer.error_code]

@@ -15,8 +15,8 @@ import pytest
 from pybrpc.errors import ErrorCode
 from pybrpc.rpc.controller import Controller
 from pybrpc.server.running.call_runner import NamedCallRunner
-from tests.unit.server.raw_peer import RawPeer, request, text_of
-from tests.unit.server.serving import Handler, async_echo, serving, serving_in_loop
+from tests.peers.raw_peer import RawPeer, request, text_of
+from tests.peers.serving import Handler, async_echo, serving, serving_in_loop
 
 COUNT = 20
 
@@ -182,7 +182,7 @@ def test_a_handler_may_be_an_object_with_an_async_call(exchange_with: Any) -> No
     assert exchange_with(Echoer(), call_at_once) == TEXTS
 
 
-class PlayedLoop:
+class FakeLoop:
     def __init__(self) -> None:
         self.answers: list[str] = []
         self.left: list[Any] = []
@@ -197,7 +197,7 @@ class PlayedLoop:
         left.clear()
 
 
-class PlayedCall:
+class FakeCall:
     """A ServerCall whose answer is the text of what went wrong, or of the response."""
 
     def __init__(self, handler: Callable[[], Any]) -> None:
@@ -208,7 +208,7 @@ class PlayedCall:
         self.error = ""
         self.ended = 0
 
-    def make_controller(self) -> PlayedCall:
+    def make_controller(self) -> FakeCall:
         return self
 
     def call_handler(self, controller: Any) -> Any:
@@ -224,7 +224,7 @@ class PlayedCall:
         self.ended += 1
 
 
-def runner_of(loop: PlayedLoop, *calls: PlayedCall) -> NamedCallRunner:
+def runner_of(loop: FakeLoop, *calls: FakeCall) -> NamedCallRunner:
     return NamedCallRunner(cast(Any, loop), deque(cast(Any, calls)))
 
 
@@ -234,8 +234,8 @@ async def wait_for_ever() -> None:
 
 def test_calls_that_are_cancelled_before_they_begin_are_answered() -> None:
     async def main() -> None:
-        loop = PlayedLoop()
-        runner = runner_of(loop, PlayedCall(wait_for_ever), PlayedCall(wait_for_ever))
+        loop = FakeLoop()
+        runner = runner_of(loop, FakeCall(wait_for_ever), FakeCall(wait_for_ever))
         task = asyncio.get_running_loop().create_task(cast(Any, runner))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -247,7 +247,7 @@ def test_calls_that_are_cancelled_before_they_begin_are_answered() -> None:
 
 def test_calls_of_a_task_that_is_dropped_end_without_an_answer() -> None:
     async def main() -> None:
-        loop, calls = PlayedLoop(), [PlayedCall(wait_for_ever) for _ in range(3)]
+        loop, calls = FakeLoop(), [FakeCall(wait_for_ever) for _ in range(3)]
         runner = runner_of(loop, *calls[:1])
         runner.send(None)
         unbegun = runner_of(loop, *calls[1:])
@@ -261,7 +261,7 @@ def test_calls_of_a_task_that_is_dropped_end_without_an_answer() -> None:
 
 def test_a_task_shows_which_method_it_runs() -> None:
     async def main() -> None:
-        runner = runner_of(PlayedLoop(), PlayedCall(wait_for_ever))
+        runner = runner_of(FakeLoop(), FakeCall(wait_for_ever))
         task = asyncio.get_running_loop().create_task(cast(Any, runner))
         assert "coro=<S.M()" in repr(task)
         task.cancel()
@@ -273,14 +273,14 @@ def test_a_task_shows_which_method_it_runs() -> None:
 
 def test_whether_a_handler_waits_is_noted() -> None:
     async def main() -> None:
-        call = PlayedCall(wait_for_ever)
-        runner = runner_of(PlayedLoop(), call)
+        call = FakeCall(wait_for_ever)
+        runner = runner_of(FakeLoop(), call)
         runner.send(None)
         assert call.waits
         runner.close()
         call.handler = answer_at_once
         with pytest.raises(StopIteration):
-            runner_of(PlayedLoop(), call).send(None)
+            runner_of(FakeLoop(), call).send(None)
         assert not call.waits
 
     asyncio.run(main())
@@ -292,8 +292,8 @@ async def answer_at_once() -> str:
 
 def test_a_task_whose_call_was_cancelled_is_cancelled() -> None:
     async def main() -> None:
-        loop = PlayedLoop()
-        runner = runner_of(loop, PlayedCall(wait_for_ever), PlayedCall(answer_at_once))
+        loop = FakeLoop()
+        runner = runner_of(loop, FakeCall(wait_for_ever), FakeCall(answer_at_once))
         task = asyncio.get_running_loop().create_task(cast(Any, runner))
         await asyncio.sleep(0)
         task.cancel()

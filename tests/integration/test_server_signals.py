@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from pybrpc.server import Server
-from tests.unit.server.raw_peer import RawPeer, request, text_of
-from tests.unit.server.serving import Gate, make_server, start, wait_until
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import RawPeer, request, text_of
+from tests.peers.serving import Gate, make_server, start
 
 NO_GRACE_NEEDED = 3600.0
 UNHANDLED = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)

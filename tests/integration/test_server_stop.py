@@ -14,16 +14,9 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.server.lifecycle import server_stop
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket_options import SocketOptions
-from tests.unit.server.raw_peer import EchoResponse, RawPeer, request, text_of
-from tests.unit.server.serving import (
-    Gate,
-    as_async,
-    async_echo,
-    echo,
-    make_server,
-    start,
-    wait_until,
-)
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import EchoResponse, RawPeer, request, text_of
+from tests.peers.serving import Gate, as_async, async_echo, echo, make_server, start
 
 NO_GRACE_NEEDED = 3600.0
 """A grace that a test would not survive: what is waited for has to come by itself."""

@@ -10,12 +10,13 @@ import pytest
 
 import pybrpc
 from pybrpc.server import Supervisor
+from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO
 from tests.peers.pages import ROOT, examples_of, run_example
 from tests.peers.redis_server import free_port
+from tests.peers.serving import EchoService
 from tests.peers.supervised import call
 from tests.protos import conformance_pb2 as pb
-from tests.unit.server.serving import EchoService, wait_until
 
 PAGE = "docs/serving.md"
 MODULE = """

@@ -9,7 +9,7 @@ import pytest
 
 import pybrpc
 from pybrpc.transport.runtime import default_runtime
-from pybrpc.transport.socket.socket_table import SOCKETS
+from pybrpc.transport.socket_table import SOCKETS
 from tests.peers.callers import caller
 from tests.peers.echo import ECHO, echo_request
 from tests.protos import conformance_pb2 as pb

@@ -173,6 +173,6 @@ def test_a_connection_that_was_cut_is_made_anew(form: str) -> None:
 
 
 def _client_sockets(address: str) -> list[Any]:
-    from pybrpc.transport.socket.socket_table import SOCKETS
+    from pybrpc.transport.socket_table import SOCKETS
 
     return [found for found in SOCKETS.all() if str(found.remote_side) == address]

@@ -16,7 +16,7 @@ from pybrpc.errors import (
     ServerStateError,
     TlsConfigError,
 )
-from pybrpc.transport.socket.socket_table import SOCKETS
+from pybrpc.transport.socket_table import SOCKETS
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.tls import NAME, certificates
 from tests.peers.tls_echo import (

@@ -17,15 +17,16 @@ from pybrpc.errors import ServerStateError
 from pybrpc.server import ServerStatistics, Supervisor, WorkerStartError
 from pybrpc.server.workers import worker_process
 from pybrpc.transport.listening.acceptor import ListenError
-from tests.integration.test_logoff import Work
+from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.redis_server import free_port
+from tests.peers.serving import make_server
 from tests.peers.supervised import APPS, call, is_alive, pids_of, supervised
 from tests.peers.worker_apps import BROKEN_FILE
-from tests.unit.server.serving import make_server, wait_until
+from tests.peers.workload import Workload
 
 
-def wait_for_answers(work: Work, count: int = 200) -> None:
+def wait_for_answers(work: Workload, count: int = 200) -> None:
     enough = work.answered + count
     wait_until(lambda: work.answered >= enough or bool(work.errors))
 
@@ -106,7 +107,7 @@ def test_no_count_is_lost_when_workers_are_replaced() -> None:
 )
 def test_replacing_all_workers_is_seen_by_nobody(options: dict[str, Any]) -> None:
     with supervised(workers=2, grace=30) as supervisor:
-        with Work(str(supervisor.endpoint), **options) as work:
+        with Workload(str(supervisor.endpoint), **options) as work:
             for _ in range(2):
                 before = pids_of(supervisor)
                 wait_for_answers(work)
@@ -120,7 +121,7 @@ def test_replacing_all_workers_is_seen_by_nobody(options: dict[str, Any]) -> Non
 
 def test_one_that_is_killed_is_started_again_and_its_callers_retry() -> None:
     with supervised(workers=2) as supervisor:
-        with Work(str(supervisor.endpoint), connection_type="short") as work:
+        with Workload(str(supervisor.endpoint), connection_type="short") as work:
             for _ in range(3):
                 wait_for_answers(work)
                 victim = min(pids_of(supervisor))
@@ -133,7 +134,7 @@ def test_one_that_is_killed_is_started_again_and_its_callers_retry() -> None:
 def test_one_that_is_sent_sigterm_is_replaced_without_an_error() -> None:
     with supervised(workers=1, grace=30) as supervisor:
         (victim,) = pids_of(supervisor)
-        with Work(str(supervisor.endpoint), connection_type="short") as work:
+        with Workload(str(supervisor.endpoint), connection_type="short") as work:
             wait_for_answers(work)
             os.kill(victim, signal.SIGTERM)
             wait_replaced(supervisor, {victim}, workers=1)

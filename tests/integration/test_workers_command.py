@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 import pybrpc
+from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.pages import ROOT
 from tests.peers.redis_server import free_port
 from tests.peers.supervised import APPS, call, is_alive
-from tests.unit.server.serving import wait_until
 
 COMMAND = [sys.executable, "-m", "pybrpc", "serve"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import pybrpc
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
-from pybrpc.transport.socket.socket_table import SOCKETS
+from pybrpc.transport.socket_table import SOCKETS
 from soak.network.two_hosts import FAR_IP, TwoHosts, two_hosts
 from tests.peers.echo import ECHO
 from tests.peers.tls import certificates

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD
@@ -185,3 +186,15 @@ def deaf_port() -> Iterator[str]:
             except TimeoutError:
                 is_full = True
         yield f"127.0.0.1:{address[1]}"
+
+
+class ScriptedServerOn(ScriptedServer):
+    """At a given address."""
+
+    def __init__(self, address: str, *scripts: Any) -> None:
+        super().__init__(*scripts)
+        self._listener.close()
+        host, _, port = address.rpartition(":")
+        self._listener = socket.create_server((host, int(port)), backlog=1024)
+        self.port = int(port)
+        self.address = address

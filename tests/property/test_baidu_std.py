@@ -12,51 +12,12 @@ from pybrpc.protocols.message import (
     OversizedMessage,
     RpcRequest,
     RpcResponse,
-    StreamSettings,
 )
 from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, Broken, ParseLimits
 from pybrpc.testing.check_protocol import Sample, pack, parse_all
+from tests.property.strategies import messages
 
 PROTOCOL = BaiduStd()
-
-int32 = st.integers(-(2**31), 2**31 - 1)
-int64 = st.integers(-(2**63), 2**63 - 1)
-text = st.text(max_size=20)
-flag = st.none() | st.booleans()
-bodies = st.binary(max_size=60) | st.integers(4000, 9000).map(bytes)
-
-stream_settings = st.builds(
-    StreamSettings, int64, flag, flag, st.lists(int64, max_size=3).map(tuple)
-)
-
-common = {
-    "correlation_id": int64,
-    "body": bodies,
-    "attachment": st.none() | bodies.filter(len).map(IOBuf),
-    "user_fields": st.none() | st.dictionaries(text, text, min_size=1, max_size=3),
-    "compress_type": st.none() | int32,
-    "content_type": st.none() | int32,
-    "checksum_type": st.none() | int32,
-    "checksum_value": st.none() | st.binary(max_size=8),
-    "checksum_with_attachment": flag,
-    "stream_settings": st.none() | stream_settings,
-}
-
-requests = st.builds(
-    RpcRequest,
-    service=text,
-    method=text,
-    log_id=st.none() | int64,
-    request_id=st.none() | text,
-    timeout_ms=st.none() | int32,
-    trace_id=st.none() | int64,
-    span_id=st.none() | int64,
-    parent_span_id=st.none() | int64,
-    credential=st.none() | st.binary(max_size=20),
-    **common,
-)
-responses = st.builds(RpcResponse, error_code=int32, error_text=text, **common)
-messages = requests | responses
 
 
 @given(messages)

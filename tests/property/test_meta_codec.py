@@ -17,51 +17,10 @@ from pybrpc.protocols.baidu_std import meta, meta_codec
 from pybrpc.protocols.message import RpcRequest, RpcResponse, StreamSettings
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
-from tests.property.test_baidu_std import int32, int64, requests, responses
+from tests.property.strategies import int32, int64, requests, responses, sound_fields, varint
 
 Outcome = Any
 ATTACHMENT = IOBuf(b"attached")
-
-varints = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 127, 128, 2**31, 2**32, 2**63])
-fields = st.integers(1, 15) | st.sampled_from([16, 100, 2**29 - 1])
-
-
-def varint(value: int, padding: int = 0) -> bytes:
-    """`value`, with so many bytes more than are needed."""
-    groups = [value >> shift & 0x7F for shift in range(0, max(1, value.bit_length()), 7)]
-    groups += [0] * padding
-    return bytes([group | 0x80 for group in groups[:-1]] + [groups[-1]])
-
-
-padded_varints = st.builds(varint, varints, st.sampled_from([0, 0, 0, 1, 5, 9]))
-any_bytes = st.binary(max_size=12)
-delimited = any_bytes.map(lambda data: varint(len(data)) + data)
-
-
-def tagged(number: int, wire_type: int, value: bytes, padding: int) -> bytes:
-    return varint(number << 3 | wire_type, padding) + value
-
-
-def fields_of(nested: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """Fields of any number and wire type; what is delimited may hold `nested` ones."""
-    values = {
-        0: padded_varints,
-        1: st.binary(min_size=8, max_size=8),
-        2: delimited | nested.map(lambda data: varint(len(data)) + data),
-        3: nested,
-        4: st.just(b""),
-        5: st.binary(min_size=4, max_size=4),
-        6: any_bytes,
-    }
-    one = st.sampled_from([0, 0, 0, 2, 2, 2, 1, 5, 3, 4, 6]).flatmap(
-        lambda kind: st.builds(
-            tagged, fields, st.just(kind), values[kind], st.sampled_from([0, 0, 0, 1, 4])
-        )
-    )
-    return st.lists(one, max_size=5).map(b"".join)
-
-
-sound_fields = st.recursive(any_bytes, fields_of, max_leaves=6)
 
 
 def outcome_of(codec: Any, data: bytes) -> Outcome:

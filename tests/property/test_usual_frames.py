@@ -22,8 +22,7 @@ from pybrpc.protocols.baidu_std.usual_frames import (
 )
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import ParseLimits
-from tests.property.test_baidu_std import requests, responses
-from tests.property.test_meta_codec import sound_fields
+from tests.property.strategies import requests, responses, sound_fields
 
 ids = st.integers(0, 2**63 - 1) | st.sampled_from([0, 1, 127, 128, 2**14, 2**63 - 1])
 bodies = st.sampled_from([b"", b"body", bytes(4096)])

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import random
-import ssl
 import struct
 
 import pytest
 
-from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
-from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-from pybrpc.transport.socket.socket import Socket
+from tests.fakes.dispatchers import running_dispatcher
+from tests.fakes.sockets import Outcomes
+from tests.fakes.threads import in_threads
 from tests.peers.load import share_of
-from tests.peers.tls import as_server, certificates
-from tests.stress.test_write_path import WRITERS, Round, run_rounds
-from tests.unit.transport.tools import (
-    Outcomes,
-    User,
-    Wire,
-    in_threads,
-    make_pair,
-    running_dispatcher,
-)
+from tests.stress.rounds import WRITERS, Round, encrypted_wire, run_rounds
 
 pytestmark = pytest.mark.stress
 
 NUMBERED = struct.Struct("!QQ")
-SOMEWHERE = Endpoint("127.0.0.1", 1)
-
-
-def encrypted_wire(
-    dispatcher: EventDispatcher, kind: str, buffer_bytes: int | None, version: str = "TLSv1_3"
-) -> Wire:
-    """A client Socket with TLS, its handshake over, and a server of Python's ssl."""
-    near, far = make_pair(kind, buffer_bytes)
-    context = certificates().server_context()
-    context.maximum_version = ssl.TLSVersion[version]
-    layer = certificates().client_tls().layer_to(SOMEWHERE)
-    socket = Socket.of(near, dispatcher, user=User(), layer=layer)
-    peer = as_server(far, context)
-    peer.do_handshake()
-    return Wire(socket, peer)
 
 
 @pytest.mark.parametrize("kind", ["epoll", "asyncio", "uvloop"])

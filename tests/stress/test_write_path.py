@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import random
 import struct
-import threading
 
 import pytest
 
-from pybrpc.errors import ConnectionFailedError, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
+from tests.fakes.dispatchers import running_dispatcher
+from tests.fakes.sockets import Outcomes, User, Wire, make_pair
+from tests.fakes.threads import in_threads
 from tests.peers.load import share_of
-from tests.unit.transport.tools import (
-    WAIT_S,
-    Outcomes,
-    User,
-    Wire,
-    in_threads,
-    make_pair,
-    running_dispatcher,
-)
+from tests.stress.rounds import WRITERS, Round, run_rounds
 
 pytestmark = pytest.mark.stress
 
-WRITERS = 8
+
 NUMBERED = struct.Struct("!QQ")
 
 
@@ -58,56 +51,6 @@ def test_8_threads_times_20_000_messages(kind: str, buffer_bytes: int | None) ->
     assert (statistics.backlog_bytes, statistics.messages_written) == (0, WRITERS * each + 1)
 
 
-class Round:
-    """One socket to which all writers write until one of them, or the peer, makes it fail."""
-
-    def __init__(self, wire: Wire, fails_at: int, who: str) -> None:
-        self.wire = wire
-        self.fails_at = fails_at
-        self.who = who
-        self.outcomes = Outcomes()
-        self.counts = [0] * WRITERS
-        self.user = User()
-        wire.socket.set_user(self.user)
-
-    def write(self, index: int) -> None:
-        for number in range(60):
-            if index == 0 and number == self.fails_at:
-                self.fail()
-            told = Once(self.outcomes)
-            try:
-                self.wire.socket.start_write(
-                    IOBuf(bytes(100)), on_outcome=told, notify_on_success=True
-                )
-            except RpcError:
-                return
-            self.counts[index] += 1
-
-    def fail(self) -> None:
-        if self.who == "this side":
-            self.wire.socket.set_failed(ConnectionFailedError("the test says so"))
-        else:
-            self.wire.peer.close()
-
-    def check(self) -> None:
-        accepted = sum(self.counts)
-        errors = self.outcomes.take(accepted)
-        assert {type(error) for error in errors} <= {type(None), ConnectionFailedError}
-        self.user.take_error()
-
-
-class Once:
-    """An outcome callback that is an error to call twice."""
-
-    def __init__(self, outcomes: Outcomes) -> None:
-        self.outcomes = outcomes
-        self.token = threading.Lock()
-
-    def __call__(self, error: RpcError | None) -> None:
-        is_first = self.token.acquire(blocking=False)
-        self.outcomes(error if is_first else RuntimeError("told twice"))  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("kind", ["epoll", "asyncio", "uvloop"])
 @pytest.mark.parametrize("who", ["this side", "the peer"])
 def test_every_accepted_message_has_one_outcome_when_sockets_fail(kind: str, who: str) -> None:
@@ -124,18 +67,3 @@ def test_every_accepted_message_has_one_outcome_when_sockets_fail(kind: str, who
 def make_round(dispatcher: EventDispatcher, fails_at: int, who: str) -> Round:
     near, far = make_pair("unix", 4096)
     return Round(Wire(Socket.of(near, dispatcher, user=User()), far), fails_at, who)
-
-
-def run_rounds(rounds: list[Round]) -> None:
-    barrier = threading.Barrier(WRITERS)
-
-    def run(index: int) -> None:
-        for round_ in rounds:
-            barrier.wait(WAIT_S)
-            round_.write(index)
-            barrier.wait(WAIT_S)
-            if index == 0:
-                round_.wire.close()
-                round_.check()
-
-    in_threads(WRITERS, run)

@@ -16,16 +16,10 @@ import pytest
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
-from tests.stress.test_tls_write_path import encrypted_wire
-from tests.stress.test_write_path import WRITERS
-from tests.unit.transport.tools import (
-    WAIT_S,
-    Outcomes,
-    Wire,
-    in_threads,
-    make_pair,
-    running_dispatcher,
-)
+from tests.fakes.dispatchers import running_dispatcher
+from tests.fakes.sockets import Outcomes, Wire, make_pair
+from tests.fakes.threads import WAIT_S, in_threads
+from tests.stress.rounds import WRITERS, encrypted_wire
 
 pytestmark = pytest.mark.stress
 

@@ -16,11 +16,8 @@ def circle(wing: str, names: str) -> frozenset[str]:
 ALLOWED: dict[frozenset[str], str] = {
     circle(
         "transport",
-        "connecting.connecting connecting.connector connecting.handshake interfaces"
-        " socket.graceful_close socket.reader socket.socket socket.socket_table"
-        " socket_options writing.backlog writing.errors writing.pending_writes"
-        " writing.writable_wait writing.writer",
-    ): "not taken apart yet",
+        "socket.setup socket.socket",
+    ): "a Socket calls its SocketUser, which gets the Socket",
     circle(
         "server",
         "calls.response_batch calls.server_call connections.server_connection"

@@ -33,10 +33,10 @@ import gc
 
 from hypothesis import Phase, settings
 
-from tests.unit.transport import tools
+from tests.fakes import threads
 
 gc.disable()
-tools.WAIT_S = 5.0
+threads.WAIT_S = 5.0
 phases = (Phase.explicit, Phase.generate)
 settings.register_profile("mutants", phases=phases, database=None, deadline=None, derandomize=True)
 """

@@ -166,4 +166,4 @@ class RedisConnection(ClientConnection):
     def _refuse_reply(self, reply: Reply) -> None:
         socket = self.socket
         text = f"{socket.description} sent a reply that no command awaits: {reply!r:.200}"
-        socket.set_failed(protocol_error(socket, text))
+        socket.fail(protocol_error(socket, text))

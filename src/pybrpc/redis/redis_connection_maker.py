@@ -12,7 +12,8 @@ from pybrpc.errors import Phase, RpcError
 from pybrpc.protocols.redis import RedisCutter, RedisHandshake, RedisLogin
 from pybrpc.redis.redis_connection import RedisConnection
 from pybrpc.rpc.timeout_queue import TimeoutQueues
-from pybrpc.transport.socket.socket import Socket, SocketSetup
+from pybrpc.transport.socket.setup import SocketSetup
+from pybrpc.transport.socket.socket import Socket
 
 _NOTHING_LEFT = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE, Phase.QUEUED})
 

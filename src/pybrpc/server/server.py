@@ -31,7 +31,7 @@ from pybrpc.server.settings import (
 from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
 from pybrpc.transport.listening.listen import start_on_first_free
 from pybrpc.transport.runtime import Runtime, default_runtime
-from pybrpc.transport.socket.socket import DEFAULT_HANDSHAKE_TIMEOUT_S
+from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.server_tls import ServerTls, ServerTlsContexts
 

@@ -10,7 +10,7 @@ from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.protocols.detect import PROTOCOLS
 from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
-from pybrpc.transport.socket.socket import DEFAULT_HANDSHAKE_TIMEOUT_S
+from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.server_tls import ServerTlsContexts
 

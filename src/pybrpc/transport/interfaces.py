@@ -1,7 +1,8 @@
-"""ConnectionLayer: what stands between the messages of one connection and its descriptor.
+"""ConnectionLayer and AppConnect: what a socket asks of TLS, and of a protocol that shakes hands.
 
-Most connections have none: `PLAIN` gives bytes to the kernel as they are. TLS is a layer, and so
-is any framing below the messages. After bRPC's `SocketConnection`.
+A ConnectionLayer lies between the messages of one connection and its descriptor. Most connections
+have none: `PLAIN` gives bytes to the kernel as they are. TLS is a layer, and so is any framing
+below the messages. After bRPC's `SocketConnection`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,9 @@ from __future__ import annotations
 import dataclasses
 import ssl
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
-
-if TYPE_CHECKING:
-    from pybrpc.errors import RpcError
-    from pybrpc.protocols.message import Message
-    from pybrpc.transport.socket.socket import Socket
 
 
 class ConnectionLayer(Protocol):
@@ -27,7 +23,7 @@ class ConnectionLayer(Protocol):
     called by whoever holds the write right, also while `append_from_fd` runs in another thread.
 
     A layer that can't write before it has read (credit) doesn't go together with
-    `pauses_reads_when_crowded`.
+    `pauses_reads_when_overcrowded`.
 
     What a method raises fails the connection and everybody who waits on it: an RpcError, whose
     text says what went wrong, or an OSError of the descriptor.
@@ -116,31 +112,6 @@ class PlainLayer:
 
 PLAIN: ConnectionLayer = PlainLayer()
 """The layer of connections without one. It has no state, so all share it."""
-
-
-class SocketUser(Protocol):
-    """Called by the dispatcher of the socket, one call at a time; must not block."""
-
-    def on_connected(self, socket: Socket) -> None:
-        """The connection stands: TCP, and the handshakes if there are any. Before anything is read.
-
-        What was queued meanwhile goes out before what is written here.
-        """
-
-    def on_messages(self, socket: Socket, messages: list[Message]) -> None:
-        """All messages that one read completed, in order."""
-
-    def on_end(self, socket: Socket, error: RpcError) -> bool:
-        """No more messages will come: the peer has shut its writing side (EEOF), or has sent what
-        makes no sense (a ProtocolError).
-
-        False: fail the socket with `error`. True: the user keeps it, for what is still to be
-        written to the peer, and closes it later; what comes meanwhile is thrown away, and at the
-        end of that it is told EEOF.
-        """
-
-    def on_failed(self, socket: Socket, error: RpcError) -> None:
-        """The socket has failed or was closed; told once. May come from any thread."""
 
 
 class AppConnect(Protocol):

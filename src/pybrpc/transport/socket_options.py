@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import socket as _socket
 
-from pybrpc.transport.writing.backlog import HIGH_WATER_BYTES
+HIGH_WATER_BYTES = 64 * 1024 * 1024
+"""Default of `SocketOptions.high_water_bytes`."""
 
 KEEPALIVE_IDLE_S = 30
 KEEPALIVE_INTERVAL_S = 10

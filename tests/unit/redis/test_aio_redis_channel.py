@@ -9,8 +9,8 @@ import pytest
 
 from pybrpc.redis import RedisError
 from pybrpc.redis.aio import RedisChannel
+from tests.fakes.redis import WAIT_S, echoes_last_words, words
 from tests.peers.scripted_server import ScriptedServer
-from tests.unit.redis.test_redis_channel import WAIT_S, echoes_last_words, words
 
 every_driver = pytest.mark.parametrize("share_with_threads", [False, True])
 

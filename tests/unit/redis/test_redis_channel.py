@@ -5,24 +5,13 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 
-import hiredis
 import pytest
 
-from pybrpc.redis import RedisChannel, RedisError, RedisRequest, RedisResponse
-from tests.peers.scripted_server import Peer, ScriptedServer
+from pybrpc.redis import RedisChannel, RedisError, RedisResponse
+from tests.fakes.redis import WAIT_S, echoes_last_words, words
+from tests.peers.scripted_server import ScriptedServer
 
-WAIT_S = 30.0
 NOTHING = object()
-
-
-def echoes_last_words(peer: Peer) -> None:
-    """A server that answers each command with its last word; FAIL is an error."""
-    reader = hiredis.Reader(notEnoughData=NOTHING)
-    while data := peer.sock.recv(65536):
-        reader.feed(data)
-        while (command := reader.gets()) is not NOTHING:
-            word = command[-1]
-            peer.send(b"-ERR no\r\n" if word == b"FAIL" else b"$%d\r\n%b\r\n" % (len(word), word))
 
 
 @pytest.fixture
@@ -30,13 +19,6 @@ def channel() -> Iterator[RedisChannel]:
     with ScriptedServer(echoes_last_words) as server:
         with RedisChannel(server.address, protocol=2, client_name="", timeout=WAIT_S) as made:
             yield made
-
-
-def words(*names: str) -> RedisRequest:
-    request = RedisRequest()
-    for name in names:
-        request.add("ECHO", name)
-    return request
 
 
 def test_one_command_gives_its_reply_or_raises_it(channel: RedisChannel) -> None:

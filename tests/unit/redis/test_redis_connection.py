@@ -14,7 +14,7 @@ import pytest
 
 from pybrpc.errors import Phase, ProtocolError
 from pybrpc.protocols.redis.redis_handshake import RedisLogin
-from tests.unit.redis.played_redis import NO_LOGIN, check_ends, world
+from tests.fakes.redis import NO_LOGIN, check_ends, world
 
 SEEDS = 30
 

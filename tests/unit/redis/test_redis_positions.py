@@ -8,7 +8,6 @@ with its own words or an error, and what was sent is not sent again.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +17,9 @@ from pybrpc.errors import ErrorCode, Phase, make_rpc_error
 from pybrpc.redis.redis_connection import PipelinedRequest
 from pybrpc.testing.step_scheduler import StepScheduler, explore
 from pybrpc.transport.interfaces import PlainLayer
-from pybrpc.transport.writing.write_request import Progress, WriteRequest
-from tests.unit.redis.played_redis import World, check_ends, world
+from pybrpc.transport.writing.write_request import WriteRequest
+from tests.fakes.redis import World, check_ends, world
+from tests.schedules.traced import TracedDeque, TracedDict, TracedSlot
 
 TURNS = 12
 
@@ -30,51 +30,17 @@ class LayerInBackground(PlainLayer):
     writes_in_background = True
 
 
-class SteppingDict(dict[Any, Any]):
-    def __init__(self, scheduler: StepScheduler, items: dict[Any, Any]) -> None:
-        super().__init__(items)
-        self.scheduler = scheduler
+class TracedProgress(TracedSlot):
+    """A TracedSlot without points at reading."""
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        super().__setitem__(key, value)
-        self.scheduler.point("is pending")
-
-    def __contains__(self, key: object) -> bool:
-        self.scheduler.point("look whether it is pending")
-        return super().__contains__(key)
-
-    def pop(self, key: Any, default: Any = None) -> Any:
-        self.scheduler.point("take")
-        taken = super().pop(key, default)
-        self.scheduler.point("taken" if taken else "not taken")
-        return taken
-
-
-class SteppingDeque(deque[Any]):
-    def __init__(self, scheduler: StepScheduler) -> None:
-        super().__init__()
-        self.scheduler = scheduler
-
-    def append(self, item: Any) -> None:
-        self.scheduler.point("take the place")
-        super().append(item)
-        self.scheduler.point("has its place")
-
-
-def stepping_progress(scheduler: StepScheduler) -> property:
-    slot: Any = WriteRequest.progress
-
-    def put(request: WriteRequest, progress: Progress) -> None:
-        scheduler.point(f"will be {progress.name}")
-        slot.__set__(request, progress)
-
-    return property(slot.__get__, put)
+    def __get__(self, instance: object, owner: type) -> Any:
+        return self._slot.__get__(instance, owner)
 
 
 def break_down(made: World) -> None:
     text = "broken down by the test"
     error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.WAITING)
-    made.source.made[0].socket.set_failed(error)
+    made.source.made[0].socket.fail(error)
 
 
 def cancel(made: World) -> None:
@@ -116,9 +82,10 @@ def test_whoever_comes_first(
             made.call("a")
             made.run_to_the_end()
             connection: Any = made.source.made[0]
-            connection._pending = SteppingDict(scheduler, {})
-            connection._waiting = SteppingDeque(scheduler)
-            monkeypatch.setattr(PipelinedRequest, "progress", stepping_progress(scheduler), False)
+            connection._pending = TracedDict(scheduler, "pending")
+            connection._waiting = TracedDeque(scheduler, "waiting")
+            progress = TracedProgress(scheduler, WriteRequest.progress, "progress")
+            monkeypatch.setattr(PipelinedRequest, "progress", progress, False)
             start_in_turn(made, "b")
             if has_begun:
                 made.turns(3)

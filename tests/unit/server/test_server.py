@@ -13,8 +13,9 @@ import pytest
 from pybrpc.errors import ServerStateError
 from pybrpc.server import Server
 from pybrpc.transport.runtime import default_runtime
-from tests.unit.server.raw_peer import RawPeer, request, text_of
-from tests.unit.server.serving import Gate, make_server, start, wait_until
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import RawPeer, request, text_of
+from tests.peers.serving import Gate, make_server, start
 
 
 def test_bound_socket_is_listened_on() -> None:

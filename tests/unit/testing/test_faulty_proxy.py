@@ -24,7 +24,7 @@ from pybrpc.testing.faulty_proxy import (
     Stall,
 )
 from pybrpc.testing.faulty_proxy.proxied_connection import is_self_connected
-from tests.unit.testing.proxied import (
+from tests.peers.proxied import (
     HANG_S,
     Proxied,
     connect_and_be_reset,

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from pybrpc.testing.faulty_proxy import CutAt, Faults, FaultyProxy, Stall
-from tests.peers.scripted_server import closed_port
-from tests.unit.testing.proxied import (
+from tests.peers.proxied import (
     HANG_S,
     Proxied,
     connect_and_be_reset,
@@ -21,6 +20,7 @@ from tests.unit.testing.proxied import (
     receive_all,
     receive_until_reset,
 )
+from tests.peers.scripted_server import closed_port
 
 
 def assert_nothing_comes(sock: socket.socket) -> None:

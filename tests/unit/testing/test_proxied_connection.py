@@ -17,8 +17,8 @@ from pybrpc.testing.faulty_proxy.proxied_connection import (
     unsent_bytes,
 )
 from pybrpc.testing.faulty_proxy.proxy_loop import READ, WRITE
-from tests.unit.testing.proxied import HANG_S, receive, receive_until_reset
-from tests.unit.testing.test_proxy_listener import PlayedLoop
+from tests.fakes.proxy_loop import FakeProxyLoop
+from tests.peers.proxied import HANG_S, receive, receive_until_reset
 
 
 class Stage:
@@ -27,7 +27,7 @@ class Stage:
     holds = (False, False)
 
     def __init__(self, faults: Faults | None = None) -> None:
-        self.loop = PlayedLoop()
+        self.loop = FakeProxyLoop()
         self.forgotten = self.connect_failures = 0
         with socket.create_server(("127.0.0.1", 0)) as listener:
             (self.client, client), (server, self.server) = pair(listener), pair(listener)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,8 @@ import pytest
 from pybrpc.base.deadline import NEVER
 from pybrpc.testing.faulty_proxy.proxy_listener import PAUSE_S, ProxyListener
 from pybrpc.testing.faulty_proxy.proxy_loop import READ
-from tests.unit.testing.proxied import connect_to
-
-
-class PlayedLoop:
-    """Keeps what is watched, and when who wants to be woken."""
-
-    def __init__(self) -> None:
-        self.masks: dict[socket.socket, int] = {}
-        self.wakes: dict[Any, float] = {}
-
-    def watch(self, sock: socket.socket, mask: int, handler: Any) -> None:
-        self.masks[sock] = mask
-
-    def wake_at(self, handler: Any, when: float) -> None:
-        self.wakes[handler] = when
+from tests.fakes.proxy_loop import FakeProxyLoop
+from tests.peers.proxied import connect_to
 
 
 class BrokenListener:
@@ -40,9 +26,9 @@ class BrokenListener:
         raise OSError(self.code, os.strerror(self.code))
 
 
-def listening(address: str = "127.0.0.1:0") -> tuple[ProxyListener, PlayedLoop, list[Any]]:
+def listening(address: str = "127.0.0.1:0") -> tuple[ProxyListener, FakeProxyLoop, list[Any]]:
     accepted: list[Any] = []
-    listener, loop = ProxyListener(address, accepted.append), PlayedLoop()
+    listener, loop = ProxyListener(address, accepted.append), FakeProxyLoop()
     listener.start(loop)  # type: ignore[arg-type]
     return listener, loop, accepted
 
@@ -104,6 +90,6 @@ def test_file_of_a_unix_socket_that_somebody_has_removed(tmp_path: Path) -> None
     listener, _, _ = listening(f"unix:{tmp_path}/s")
     os.unlink(f"{tmp_path}/s")
     listener.close()
-    listener.start(PlayedLoop())  # type: ignore[arg-type]
+    listener.start(FakeProxyLoop())  # type: ignore[arg-type]
     connect_to(listener.address).close()
     listener.close()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pybrpc.testing.faulty_proxy.proxy_loop import READ, LoopClosedError, ProxyLoop
-from tests.unit.testing.proxied import HANG_S
+from tests.peers.proxied import HANG_S
 
 
 @pytest.fixture

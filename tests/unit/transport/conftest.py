@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Unpack
 
 import pytest
@@ -11,16 +11,16 @@ import pytest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.connecting import connecting as connecting_module
 from pybrpc.transport.connecting import connector as connector_module
+from pybrpc.transport.dispatch import periodic as periodic_module
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-from pybrpc.transport.socket import graceful_close as gentle_close_module
-from pybrpc.transport.socket.socket import Socket, SocketSetup
-from pybrpc.transport.writing import writable_wait as parking_module
+from pybrpc.transport.socket import graceful_close as graceful_close_module
+from pybrpc.transport.socket.setup import SocketSetup
+from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing import writable_wait as writable_wait_module
 from pybrpc.transport.writing import writer as writer_module
-from tests.unit.transport.tools import Wire, make_pair, running_dispatcher
-
-MakeWire = Callable[..., Wire]
-MakeStep = Callable[..., StepDispatcher]
+from tests.fakes.dispatchers import running_dispatcher
+from tests.fakes.sockets import MakeStep, MakeWire, Wire, make_pair
 
 
 @pytest.fixture(params=["epoll", "asyncio", "uvloop"])
@@ -68,10 +68,11 @@ def make_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeStep]:
     def make(seed: int | None = None, *, flushes_at_turn_end: bool = True) -> StepDispatcher:
         step = StepDispatcher(seed, flushes_at_turn_end=flushes_at_turn_end)
         monkeypatch.setattr(writer_module, "time", step.clock)
-        monkeypatch.setattr(parking_module, "time", step.clock)
+        monkeypatch.setattr(writable_wait_module, "time", step.clock)
         monkeypatch.setattr(connecting_module, "time", step.clock)
-        monkeypatch.setattr(gentle_close_module, "time", step.clock)
+        monkeypatch.setattr(graceful_close_module, "time", step.clock)
         monkeypatch.setattr(connector_module, "time", step.clock)
+        monkeypatch.setattr(periodic_module, "time", step.clock)
         made.append(step)
         return step
 

@@ -19,18 +19,10 @@ from pybrpc.transport.interfaces import PLAIN
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.writable_wait import LAYER_PAUSE_S
 from pybrpc.transport.writing.write_request import WriteRequest
+from tests.fakes.frames import by_producer, frame, frames_of
+from tests.fakes.sockets import SMALL_BUFFER, MakeStep, MakeWire, Outcomes, User, make_pair
+from tests.fakes.threads import in_threads
 from tests.peers.frame_layer import BYTES, END, HEADER, FrameLayer, pack_frame
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import (
-    SMALL_BUFFER,
-    Outcomes,
-    User,
-    by_producer,
-    frame,
-    frames_of,
-    in_threads,
-    make_pair,
-)
 
 IN_BACKGROUND = pytest.mark.parametrize("in_background", [False, True])
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from pybrpc.testing.step_scheduler import ScheduleFailure, explore, explore_randomly, replay
-from tests.unit.transport.interleavings import SCENARIOS, SMALL, scenario_of
-from tests.unit.transport.mutants import MUTANTS, Mutant
+from tests.schedules.mutants import MUTANTS, Mutant
+from tests.schedules.scenarios import SCENARIOS, SMALL, scenario_of
 
 pytestmark = pytest.mark.python_only
 

@@ -16,7 +16,8 @@ from pybrpc.transport.runtime import (
 )
 from pybrpc.transport.socket_map import Shared
 from pybrpc.transport.socket_options import SocketOptions
-from tests.unit.transport.tools import in_threads, run_inside
+from tests.fakes.dispatchers import run_inside
+from tests.fakes.threads import in_threads
 
 
 def test_a_new_runtime_starts_nothing() -> None:
@@ -91,14 +92,14 @@ def test_limit_of_what_is_queued_may_be_changed(limit: int | None) -> None:
         Runtime(-1)
 
 
-class PlayedAcceptor:
+class FakeAcceptor:
     abandoned = 0
 
     def abandon(self) -> None:
         self.abandoned += 1
 
 
-class PlayedPlace(Shared):
+class FakePlace(Shared):
     forgot = 0
 
     def close(self) -> None:
@@ -114,10 +115,10 @@ def test_forked_child_abandons_what_is_its_parents_and_keeps_what_was_set() -> N
     parents = default_runtime()
     parents.max_queued_bytes = 1000
     parents.default_socket_options = options = SocketOptions(keepalive=False)
-    acceptor, dispatcher = PlayedAcceptor(), EpollDispatcher()
+    acceptor, dispatcher = FakeAcceptor(), EpollDispatcher()
     parents.acceptors.add(acceptor)
     parents._dispatcher.get_and_set(dispatcher)
-    place = parents.connections.acquire("key", PlayedPlace)
+    place = parents.connections.acquire("key", FakePlace)
     _after_fork_in_child()
     mine = default_runtime()
     assert mine is not parents

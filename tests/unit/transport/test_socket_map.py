@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from pybrpc.transport.socket_map import ConnectionSlot, Shared, SocketMap
-from tests.unit.transport.tools import in_threads
+from tests.fakes.threads import in_threads
 
 
 class FakeConnection:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from pybrpc.transport import socket_options
-from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.writing.backlog import HIGH_WATER_BYTES
+from pybrpc.transport.socket_options import HIGH_WATER_BYTES, SocketOptions
 
 TCP = socket.IPPROTO_TCP
 

@@ -296,7 +296,7 @@ class Call(CallRecord):
         self.abort(self.canceled_error())
         self.source.reclaim(self)
         if self.connection is not None:
-            self.connection.socket.set_failed(error)
+            self.connection.socket.fail(error)
 
     @property
     def phase(self) -> Phase:

@@ -35,7 +35,7 @@ from pybrpc.rpc.body_encoding import checked_encoding
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
 from pybrpc.transport.runtime import default_runtime
-from pybrpc.transport.socket.socket import DEFAULT_CONNECT_TIMEOUT_S
+from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
 

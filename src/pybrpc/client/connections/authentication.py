@@ -148,6 +148,6 @@ class UnauthenticatedRequest:
         attempt, failure = self._attempt, self._authentication.failure
         connection = attempt.connection
         if failure is not None:
-            connection.socket.set_failed(failure)
+            connection.socket.fail(failure)
         elif error is not None and not connection.socket.is_failed and connection.take(attempt):
             attempt.call.on_attempt_failed(attempt, error)

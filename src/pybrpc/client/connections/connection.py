@@ -177,7 +177,7 @@ class ClientConnection:
             text = f"{self.socket.description} was closed by this side: it was to take no new calls"
             peer = str(self.socket.remote_side)
             error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.WAITING, peer=peer)
-            self.socket.set_failed(error)
+            self.socket.fail(error)
 
     def __repr__(self) -> str:
         state = ", logged off" if self.is_logged_off else ""

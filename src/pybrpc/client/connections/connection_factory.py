@@ -16,7 +16,8 @@ from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.message_cutter import MessageCutter
-from pybrpc.transport.socket.socket import DEFAULT_CONNECT_TIMEOUT_S, Socket, SocketSetup
+from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S, SocketSetup
+from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
 

@@ -175,14 +175,14 @@ class RpcConnection(ClientConnection):
         socket = self.socket
         error = protocol_error(socket, f"{socket.description} sent a request to a client")
         # Failed first: who hears of it and calls again must not get this connection.
-        deliveries = socket.mark_failed(error)
+        deliveries = socket.begin_fail(error)
         if attempt is not None:
             attempt.call.on_attempt_failed(attempt, error)
         run_outcomes(deliveries)
 
     def _give_up_reading(self, attempt: Attempt, reason: str) -> None:
         socket = self.socket
-        deliveries = socket.mark_failed(
+        deliveries = socket.begin_fail(
             protocol_error(socket, f"Close {socket.description}: {reason}")
         )
         attempt.call.on_bad_response(attempt, reason)

@@ -100,7 +100,7 @@ class ServerConnection:
             cutter=self._cutter,
             handshake_timeout_s=run.settings.handshake_timeout_s,
             layer=None if tls is None else tls.new_layer(),
-            pauses_reads_when_crowded=True,
+            pauses_reads_when_overcrowded=True,
             unanswered=self.unanswered,
             process_backlog=run.process_backlog,
         )
@@ -210,7 +210,7 @@ class ServerConnection:
         """
         self.is_ended = self.is_closing = True
         if self.socket.is_connected:
-            self.socket.close_after_write(final_data, linger_s)
+            self.socket.close_gracefully(final_data, linger_s)
         else:
             # In the midst of a handshake there is nothing to lose.
             self.socket.close()

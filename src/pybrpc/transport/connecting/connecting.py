@@ -1,16 +1,18 @@
-"""Connecting: brings a socket to where messages can flow, while its write right is held.
+"""Connecting: establishes the connection of a socket, while the write right is held.
 
     a client socket     TCP (a Connector), then the handshakes (a Handshake), within one deadline
     an accepted socket  the handshakes, within a timeout of their own
 
-It ends in exactly one of `socket.on_established`, `socket.on_connect_failed`, or in silence after
-`stop`.
+It ends in exactly one way: the connection is established, or the socket has failed, or `stop` was
+called. Each time the write right goes on to `SocketWriter.keep_write`, which writes what is queued,
+or fails it.
 """
 
 from __future__ import annotations
 
 import socket as _socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pybrpc.base.atomic import AtomicRef, atomic_ref
@@ -19,15 +21,25 @@ from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.connecting.connector import Connector
 from pybrpc.transport.connecting.handshake import Handshake
-from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, run_cleanup
+from pybrpc.transport.dispatch.event_dispatcher import (
+    DispatcherClosedError,
+    TimerHandle,
+    run_cleanup,
+)
 from pybrpc.transport.interfaces import PLAIN, AppConnect
+from pybrpc.transport.writing.outcomes import run_outcomes
 
 if TYPE_CHECKING:
-    from pybrpc.transport.socket.socket import Socket
+    from pybrpc.transport.writing.socket_core import SocketCore
+    from pybrpc.transport.writing.writer import SocketWriter
 
 
 class Connecting:
-    """How one socket comes to stand. Its methods take the socket, so that no cycle keeps it."""
+    """How the connection of one socket is established.
+
+    Its methods take the socket, so that no circle of objects keeps it. Each step, a Connector or a
+    Handshake, runs in turns; one timer ends the step that is under way at the deadline.
+    """
 
     __slots__ = (
         "_app_connect",
@@ -36,6 +48,8 @@ class Connecting:
         "_handshake_timeout_s",
         "_incoming",
         "_step",
+        "_timer",
+        "_writer",
     )
 
     def __init__(
@@ -44,14 +58,17 @@ class Connecting:
         handshake_timeout_s: float | None,
         app_connect: AppConnect | None,
         incoming: IOBuf,
+        writer: SocketWriter,
     ) -> None:
         """`incoming` gets what is read behind the handshakes."""
         self._connect_timeout_s = connect_timeout_s
         self._handshake_timeout_s = handshake_timeout_s
         self._app_connect = app_connect
         self._incoming = incoming
+        self._writer = writer
         self._deadline = NEVER
-        # Who takes it out may stop it: without a dispatcher any more that is any thread.
+        self._timer: TimerHandle | None = None
+        # The thread that takes the step out may stop it: without a dispatcher that is any thread.
         self._step: AtomicRef[Connector | Handshake | None] = atomic_ref(None)
 
     @property
@@ -62,41 +79,43 @@ class Connecting:
             return "not connected"
         return "connecting" if isinstance(step, Connector) else "shaking hands"
 
-    def needs_handshake(self, socket: Socket) -> bool:
+    def needs_handshake(self, socket: SocketCore) -> bool:
         """Whether there is anything to do between TCP and the first message."""
         return socket.layer is not PLAIN or self._app_connect is not None
 
-    def connect(self, socket: Socket) -> None:
-        """The first writer, with the right, of a socket without a descriptor. Any thread."""
+    def connect(self, socket: SocketCore) -> None:
+        """Connect a socket without a descriptor. Called by its first writer, in any thread, which
+        passes the write right on.
+        """
         assert socket.remote_side is not None
         self._deadline = _deadline_after(self._connect_timeout_s)
         connector = Connector(
             socket.remote_side,
             socket.options,
             socket.dispatcher,
-            self._deadline,
-            lambda sock: self._on_tcp_stands(socket, sock),
-            lambda error: self._on_failed(socket, error),
+            partial(self._on_tcp_established, socket),
+            partial(self._on_failed, socket),
         )
-        self._step.get_and_set(connector)
         try:
-            connector.start()
+            self._start(socket, connector)
         except DispatcherClosedError as error:
-            self._on_undriven(socket, error)
+            self._on_dispatcher_closed(socket, error)
             return
         if socket.error is not None:
-            # Failed by another thread, whose `stop` may have been before the connector.
-            run_cleanup(socket.dispatcher, socket.stop_connecting)
+            # Failed by another thread, whose `stop` may have come before the connector.
+            run_cleanup(socket.dispatcher, partial(self.stop, socket))
 
-    def accept(self, socket: Socket) -> None:
-        """Shake hands on a descriptor that somebody else has connected, with the right."""
+    def accept(self, socket: SocketCore) -> None:
+        """Shake hands on a descriptor that was connected elsewhere; the write right was taken."""
         self._deadline = _deadline_after(self._handshake_timeout_s)
         self._shake_hands(socket)
 
-    def stop(self) -> bool:
-        """True if it was under way: the write right is the caller's now. Inside a turn."""
-        step = self._step.get_and_set(None)
-        return step is not None and step.cancel()
+    def stop(self, socket: SocketCore) -> None:
+        """The socket has failed: end the step that is under way, and fail what is queued. Inside a
+        turn, or in any thread if there are no turns any more.
+        """
+        if self._cancel_step():
+            self._writer.keep_write(socket)
 
     def abandon(self) -> None:
         """After a fork: close this process's copies of descriptors, and do nothing any more."""
@@ -104,25 +123,55 @@ class Connecting:
         if step is not None:
             step.abandon()
 
-    def _on_undriven(self, socket: Socket, reason: DispatcherClosedError) -> None:
-        """Nobody will connect; the right is the caller's unless another thread has stopped it."""
+    def _cancel_step(self) -> bool:
+        """True if a step was under way: the caller has the write right now."""
+        step = self._step.get_and_set(None)
+        if step is None or not step.cancel():
+            return False
+        self._cancel_timer()
+        return True
+
+    def _start(self, socket: SocketCore, step: Connector | Handshake) -> None:
+        self._step.get_and_set(step)
+        socket.dispatcher.post(partial(self._begin, socket, step))
+
+    def _begin(self, socket: SocketCore, step: Connector | Handshake) -> None:
+        """Inside a turn."""
+        if step.is_over:
+            return
+        if self._timer is None:
+            self._timer = socket.dispatcher.call_at(self._deadline, self._on_deadline)
+        step.begin()
+
+    def _on_deadline(self) -> None:
+        step = self._step.get()
+        if step is not None:
+            step.expire()
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _on_dispatcher_closed(self, socket: SocketCore, reason: DispatcherClosedError) -> None:
+        """No turn will come; the right is this thread's unless another one has stopped the step."""
         if self._step.get_and_set(None) is not None:
             peer, text = str(socket.remote_side), str(reason)
             error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.CONNECT, peer=peer)
-            socket.on_connect_failed(error)
+            self._fail(socket, error)
 
-    def _on_tcp_stands(self, socket: Socket, sock: _socket.socket) -> None:
+    def _on_tcp_established(self, socket: SocketCore, sock: _socket.socket) -> None:
         self._step.get_and_set(None)
         socket.adopt(sock)
         if self.needs_handshake(socket):
             try:
                 self._shake_hands(socket)
             except DispatcherClosedError as error:
-                self._on_undriven(socket, error)
+                self._on_dispatcher_closed(socket, error)
         else:
-            socket.on_established()
+            self._finish(socket)
 
-    def _shake_hands(self, socket: Socket) -> None:
+    def _shake_hands(self, socket: SocketCore) -> None:
         app_connect, self._app_connect = self._app_connect, None
         handshake = Handshake(
             socket.fd,
@@ -131,20 +180,32 @@ class Connecting:
             app_connect,
             self._incoming,
             socket.dispatcher,
-            self._deadline,
-            lambda: self._on_hands_shaken(socket),
-            lambda error: self._on_failed(socket, error),
+            partial(self._on_hands_shaken, socket),
+            partial(self._on_failed, socket),
         )
-        self._step.get_and_set(handshake)
-        handshake.start()
+        self._start(socket, handshake)
 
-    def _on_hands_shaken(self, socket: Socket) -> None:
+    def _on_hands_shaken(self, socket: SocketCore) -> None:
         self._step.get_and_set(None)
+        self._finish(socket)
+
+    def _on_failed(self, socket: SocketCore, error: RpcError) -> None:
+        self._step.get_and_set(None)
+        self._fail(socket, error)
+
+    def _finish(self, socket: SocketCore) -> None:
+        """Established: write what was queued, then go on with the socket. With the write right."""
+        self._cancel_timer()
+        socket.is_connected = True
+        self._writer.keep_write(socket)
         socket.on_established()
 
-    def _on_failed(self, socket: Socket, error: RpcError) -> None:
-        self._step.get_and_set(None)
-        socket.on_connect_failed(error)
+    def _fail(self, socket: SocketCore, error: RpcError) -> None:
+        """Fail the socket and what is queued. With the write right."""
+        self._cancel_timer()
+        outcomes = socket.begin_fail(error)
+        self._writer.keep_write(socket)
+        run_outcomes(outcomes)
 
 
 def _deadline_after(timeout_s: float | None) -> float:

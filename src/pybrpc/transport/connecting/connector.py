@@ -1,9 +1,8 @@
-"""Connector: brings an unconnected client socket to stand, while its write right is held.
+"""Connector: establishes TCP for a client socket, while the write right of the socket is held.
 
-The first write of a socket starts it; requests queue up meanwhile. Resolve (in a thread, if there
-is a name), then non-blocking connects as a ConnectRace says, until the first one stands; all within
-one deadline. All but the first step runs in the turns of the dispatcher. It ends in exactly one of
-`on_connected`, `on_failed`, or in silence after `cancel`.
+It resolves the name (in a thread, if there is one), then makes non-blocking connects as a
+ConnectRace decides, until the first one is established. It calls exactly one of `on_connected` and
+`on_failed`, or neither after `cancel`.
 """
 
 from __future__ import annotations
@@ -28,21 +27,19 @@ from pybrpc.transport.socket_options import SocketOptions
 
 
 class Connector:
-    """Brings one connection to one endpoint about, or fails."""
+    """Connects to one endpoint, or fails. All methods are called in turns of the dispatcher."""
 
     __slots__ = (
         "_attempts",
-        "_deadline",
         "_dispatcher",
         "_endpoint",
-        "_is_over",
         "_on_connected",
         "_on_failed",
         "_options",
         "_phase",
         "_race",
-        "_timer",
         "_turn_timer",
+        "is_over",
     )
 
     def __init__(
@@ -50,44 +47,44 @@ class Connector:
         endpoint: Endpoint,
         options: SocketOptions,
         dispatcher: EventDispatcher,
-        deadline: float,
         on_connected: Callable[[_socket.socket], None],
         on_failed: Callable[[RpcError], None],
     ) -> None:
         self._endpoint = endpoint
         self._options = options
         self._dispatcher = dispatcher
-        self._deadline = deadline
         self._on_connected = on_connected
         self._on_failed = on_failed
         self._race = ConnectRace(())
         self._attempts: dict[_socket.socket, Address] = {}
-        self._timer: TimerHandle | None = None
         self._turn_timer: TimerHandle | None = None
         self._phase = Phase.CONNECT
-        self._is_over = False
-
-    def start(self) -> None:
-        """Arrange for everything in coming turns. Any thread; never blocks."""
-        self._dispatcher.post(self._begin)
+        self.is_over = False
 
     def cancel(self) -> bool:
-        """Stop, and call nobody. False if it was over. Inside a turn."""
-        if self._is_over:
+        """Stop, and call nobody. False if it was over."""
+        if self.is_over:
             return False
         self._end()
         return True
 
     def abandon(self) -> None:
-        """Close this process's copies of the descriptors and do nothing else (after a fork)."""
-        self._is_over = True
+        """After a fork: close this process's copies of the descriptors and do nothing else."""
+        self.is_over = True
         for sock in self._attempts:
             sock.close()
 
-    def _begin(self) -> None:
-        if self._is_over:
+    def expire(self) -> None:
+        """The deadline has passed: fail, unless it is over."""
+        if self.is_over:
             return
-        self._timer = self._dispatcher.call_at(self._deadline, self._on_deadline)
+        doing = "connect" if self._phase is Phase.CONNECT else "resolve"
+        text = f"Fail to {doing} {self._endpoint} within connect_timeout"
+        report = self._race.report(self._endpoint)
+        self._fail(ErrorCode.ETIMEDOUT, f"{text}, at {report}" if report else text)
+
+    def begin(self) -> None:
+        """Resolve, then connect in this and later turns."""
         self._phase = Phase.RESOLVE
         try:
             at_hand = addresses_at_hand(self._endpoint)
@@ -109,7 +106,7 @@ class Connector:
             return
 
     def _on_resolved(self, result: list[Address] | OSError) -> None:
-        if self._is_over:
+        if self.is_over:
             return
         if isinstance(result, OSError):
             text = f"Fail to resolve {self._endpoint.host}: {result.strerror or result}"
@@ -120,13 +117,13 @@ class Connector:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Try the addresses whose turn has come, and be called when the next one's comes."""
-        while not self._is_over:
+        """Try the addresses whose turn has come; set a timer for the next one."""
+        while not self.is_over:
             address = self._race.take_due(time.monotonic())
             if address is None:
                 break
             self._try(address)
-        if self._is_over:
+        if self.is_over:
             return
         if self._race.is_lost:
             self._fail_with_all_errors()
@@ -163,7 +160,7 @@ class Connector:
             self._go_on()
 
     def _on_outcome(self, sock: _socket.socket, code: int) -> None:
-        """One attempt is decided, and its descriptor is not watched any more."""
+        """An attempt has succeeded or failed, and its descriptor is not watched any more."""
         address = self._attempts.pop(sock)
         if code == 0 and _connected_to_itself(sock):
             code = errno.ECONNREFUSED
@@ -173,18 +170,10 @@ class Connector:
             return
         sock.close()
         if code == errno.EAGAIN and address[0] == _socket.AF_UNIX:
-            # connect(2): the backlog is full, and nothing will tell when it is not any more.
+            # connect(2): the backlog is full, and no event follows once there is room in it.
             self._race.on_busy(address, time.monotonic())
         else:
             self._race.on_failure(address, code)
-
-    def _on_deadline(self) -> None:
-        if self._is_over:
-            return
-        doing = "connect" if self._phase is Phase.CONNECT else "resolve"
-        text = f"Fail to {doing} {self._endpoint} within connect_timeout"
-        report = self._race.report(self._endpoint)
-        self._fail(ErrorCode.ETIMEDOUT, f"{text}, at {report}" if report else text)
 
     def _fail_with_all_errors(self) -> None:
         peer = str(self._endpoint)
@@ -200,10 +189,9 @@ class Connector:
         self._on_failed(make_rpc_error(code, text, phase=self._phase, peer=peer))
 
     def _end(self) -> None:
-        self._is_over = True
-        for timer in (self._timer, self._turn_timer):
-            if timer is not None:
-                timer.cancel()
+        self.is_over = True
+        if self._turn_timer is not None:
+            self._turn_timer.cancel()
         for sock in self._attempts:
             self._dispatcher.remove_writer(sock.fileno())
             sock.close()
@@ -211,7 +199,9 @@ class Connector:
 
 
 def _is_decided(sock: _socket.socket) -> bool:
-    """Whether it stands or has failed: a turn may wake it for what had its number before."""
+    """Whether it is established or has failed. Asked because an event of this turn may be about an
+    earlier descriptor with the same number.
+    """
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
     return bool(poll.poll(0))
@@ -222,5 +212,5 @@ def _connected_to_itself(sock: _socket.socket) -> bool:
     try:
         return bool(sock.getsockname() == sock.getpeername())
     except OSError:
-        # It stood, and the peer has reset it since; the first read or write says so.
+        # It was established, and the peer has reset it since; the first read or write says so.
         return False

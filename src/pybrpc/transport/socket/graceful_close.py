@@ -1,89 +1,81 @@
 """GracefulClose: ends a connection so that the peer gets all that was written to it.
 
 A descriptor that is closed while unread bytes wait in it resets the connection, and a reset can
-take away what the peer has not read yet (brpc#2006). So: write what is queued, then the last words,
-shut writing down, and read on and throw away until the peer closes too.
+take away what the peer has not read yet (brpc#2006). So the socket writes what is queued, then the
+final data, shuts its writing side down, and reads and discards until the peer closes too.
 
-Bounded: by STALL_S for a peer that takes nothing of what is queued, by the linger for one that has
-got all and doesn't close, and by the reader for one that goes on sending.
+Three limits bound this: STALL_S for a peer that takes nothing of what is queued, the linger for one
+that has received all and doesn't close, and the reader's limit for one that goes on sending.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING
 
 from pybrpc.errors import RpcError
-from pybrpc.iobuf import IOBuf
-from pybrpc.transport.dispatch.event_dispatcher import (
-    Continuation,
-    DispatcherClosedError,
-    TimerHandle,
-)
-
-if TYPE_CHECKING:
-    from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, TimerHandle
+from pybrpc.transport.dispatch.periodic import PeriodicTimer
+from pybrpc.transport.writing.socket_core import SocketCore
+from pybrpc.transport.writing.writer import SocketWriter
 
 STALL_S = 10.0
 
 
 class GracefulClose:
-    """One connection on its way to its end. Its methods are called in turns, but `_on_written`."""
+    """One connection that is closing. Its methods are called in turns, but `on_written`."""
 
     __slots__ = (
         "_bytes_written",
         "_has_peer_ended",
         "_is_written",
         "_linger_s",
-        "_lingers",
-        "_looks",
+        "_linger_timer",
         "_socket",
+        "_stall_timer",
+        "_writer",
     )
 
-    def __init__(self, socket: Socket, linger_s: float, has_peer_ended: bool) -> None:
-        """`has_peer_ended`: the peer has shut its writing side, so it is not waited for."""
+    def __init__(
+        self, socket: SocketCore, writer: SocketWriter, linger_s: float, has_peer_ended: bool
+    ) -> None:
+        """`has_peer_ended`: the peer has shut its writing side, so its close is not awaited."""
         self._socket = socket
+        self._writer = writer
         self._linger_s = linger_s
         self._has_peer_ended = has_peer_ended
         self._is_written = False
-        self._bytes_written = socket.statistics().bytes_written
-        self._looks: TimerHandle | None = None
-        self._lingers: TimerHandle | None = None
+        self._bytes_written = writer.bytes_written
+        self._stall_timer = PeriodicTimer(socket.dispatcher, self._check_progress)
+        self._linger_timer: TimerHandle | None = None
 
-    def start(self, final_data: IOBuf) -> None:
-        self._looks = self._call_in(STALL_S, self._look)
-        with contextlib.suppress(RpcError):
-            self._socket.start_write(
-                final_data,
-                on_outcome=self._on_written,
-                notify_on_success=True,
-                shutdown_write=True,
-                ignore_eovercrowded=True,
-            )
+    def start(self) -> None:
+        """Watch whether the peer takes what is queued. The final data is written next."""
+        self._stall_timer.start(STALL_S)
 
-    def hasten(self, linger_s: float) -> None:
+    def shorten_linger(self, linger_s: float) -> None:
         """Linger no longer than `linger_s` from now on."""
         self._linger_s = min(self._linger_s, linger_s)
         if self._is_written:
             self._linger()
 
-    def end(self) -> None:
-        """The socket has failed: its timers shall not keep it any longer."""
-        for timer in (self._looks, self._lingers):
-            if timer is not None:
-                timer.cancel()
+    def cancel_timers(self) -> None:
+        """The socket has failed: its timers must not keep it any longer."""
+        self._stall_timer.stop()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
 
-    def on_end(self) -> bool:
+    def on_peer_end(self) -> bool:
         """The peer has shut its writing side: True if there is still something to write to it."""
         self._has_peer_ended = True
         return not self._is_written
 
-    def _on_written(self, error: RpcError | None) -> None:
-        """All is out, or the socket has failed. Any thread."""
+    def on_written(self, error: RpcError | None) -> None:
+        """The final data is written, or the socket has failed. Any thread."""
         if error is not None:
             return
-        # `on_end` sets its flag and looks at this one, here it is the other way round.
+        # `on_peer_end` sets its flag, then reads this one; here it is the other way round. So at
+        # least one of the two threads sees both.
         self._is_written = True
         if self._has_peer_ended:
             self._socket.close()
@@ -91,22 +83,18 @@ class GracefulClose:
             self._linger()
 
     def _linger(self) -> None:
-        # One that runs already isn't cancelled: it may be the shorter one.
-        self._lingers = self._call_in(self._linger_s, self._socket.close)
+        # A timer that runs already isn't cancelled: it may be the shorter one.
+        deadline = time.monotonic() + self._linger_s
+        with contextlib.suppress(DispatcherClosedError):
+            self._linger_timer = self._socket.dispatcher.call_at(deadline, self._socket.close)
 
-    def _look(self) -> None:
-        """Has the peer taken anything since the last look?"""
-        socket = self._socket
+    def _check_progress(self, now: float) -> float | None:
+        """Close if the peer has taken nothing since the last check."""
+        socket, written = self._socket, self._writer.bytes_written
         if self._is_written or socket.error is not None:
-            return
-        written = socket.statistics().bytes_written
+            return None
         if written == self._bytes_written:
             socket.close()
-            return
+            return None
         self._bytes_written = written
-        self._looks = self._call_in(STALL_S, self._look)
-
-    def _call_in(self, seconds: float, function: Continuation) -> TimerHandle | None:
-        with contextlib.suppress(DispatcherClosedError):
-            return self._socket.dispatcher.call_at(time.monotonic() + seconds, function)
-        return None
+        return STALL_S

@@ -1,4 +1,4 @@
-"""The other side of a connected descriptor, as an Endpoint that tells people something."""
+"""The address of the peer of a connected descriptor, as an Endpoint that people can read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NO_OPTION = -1
 
 
 def remote_side_of(sock: _socket.socket) -> Endpoint | None:
-    """Who is at the other end; `None` if nobody is any more.
+    """The address of the peer; `None` if the descriptor is not connected any more.
 
     The client of a Unix socket has no address: it is "unix:(pid 4711, uid 0)" on Linux, with the
     process that connected, "unix:" elsewhere.

@@ -1,9 +1,9 @@
-"""SocketReader: the reading side of one socket, driven by the dispatcher."""
+"""SocketReader: the reading side of one socket, run by the dispatcher."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from functools import partial
 
 from pybrpc.errors import ErrorCode, Phase, ProtocolError, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
@@ -12,30 +12,31 @@ from pybrpc.transport.interfaces import ConnectionLayer
 from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.errors import broken_error
-
-if TYPE_CHECKING:
-    from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing.socket_core import SocketCore
+from pybrpc.transport.writing.writer import SocketWriter
 
 READ_BYTES = 64 * 1024
 MAX_READ_BYTES = 4 * 1024 * 1024
 """The largest block that is received into."""
 
 READ_ON_BELOW = 1024 * 1024
-"""Having read so much in a turn, a connection lets others have theirs."""
+"""Bytes that one connection reads in a turn before it lets other connections read."""
 
 MAX_ALLOCATION_FACTOR = 16
-"""Room is made for so many times as much as has come of a message, and not for all of what its
-header promises: a peer makes us allocate no more than 64 KiB, or 16 times what it has sent."""
+"""For the rest of a message, this many times the bytes received so far are allocated at most, or
+64 KiB: a peer that declares a large message and doesn't send it costs little memory."""
 
 DISCARD_BYTES = 16 * 1024 * 1024
+"""Most bytes that are read and discarded before the connection is closed."""
 
 
 class SocketReader:
-    """Reads what there is, cuts it into messages, hands them on, all of one read in one go.
+    """Reads, cuts what was read into messages, and hands on all messages of one read at once.
 
-    With `pauses_when_crowded` it stops reading while the peer doesn't read what is written to
-    it, so that a slow reader is slowed down by TCP and doesn't make this process grow. So it does
-    while `unanswered` is crowded: there the user counts what was read and is not dealt with yet.
+    With `pauses_when_overcrowded` it stops reading while the peer doesn't read what is written to
+    it: TCP then slows such a peer down, and this process doesn't grow. It also stops reading while
+    `unanswered` is overcrowded: the user of the socket counts there the received bytes that it has
+    not dealt with yet.
     """
 
     __slots__ = (
@@ -43,8 +44,9 @@ class SocketReader:
         "_discard_left",
         "_is_discarding",
         "_is_paused",
-        "_pauses_when_crowded",
+        "_pauses_when_overcrowded",
         "_unanswered",
+        "_writer",
         "bytes_read",
         "has_ended",
         "messages_read",
@@ -54,12 +56,14 @@ class SocketReader:
     def __init__(
         self,
         cutter: MessageCutter,
-        pauses_when_crowded: bool = False,
+        writer: SocketWriter,
+        pauses_when_overcrowded: bool = False,
         unanswered: Backlog | None = None,
     ) -> None:
         self._cutter = cutter
+        self._writer = writer
         self._unanswered = unanswered
-        self._pauses_when_crowded = pauses_when_crowded
+        self._pauses_when_overcrowded = pauses_when_overcrowded
         self._is_paused = False
         self._is_discarding = False
         self._discard_left = DISCARD_BYTES
@@ -71,32 +75,33 @@ class SocketReader:
 
     @property
     def is_paused(self) -> bool:
-        """Whether nothing is read because something is crowded."""
+        """Whether nothing is read because a backlog is overcrowded."""
         return self._is_paused
 
     @property
     def buffer(self) -> IOBuf:
-        """What was read and is not cut yet; a handshake leaves here what came behind it."""
+        """Bytes that were read and are not cut yet. A handshake leaves here those that follow it."""
         return self._cutter.buffer
 
-    def start(self, socket: Socket) -> None:
-        """Read from now on, beginning with what a handshake has left. Inside a turn."""
-        socket.dispatcher.add_reader(socket.fd, socket.on_readable)
+    def start(self, socket: SocketCore) -> None:
+        """Read from now on, beginning with the bytes that a handshake has left. Inside a turn."""
+        socket.dispatcher.add_reader(socket.fd, partial(self.on_readable, socket))
         if self.buffer:
             self._cut(socket)
         self._read_on(socket)
 
-    def stop(self, socket: Socket) -> None:
+    def stop(self, socket: SocketCore) -> None:
         """Inside a turn; before the descriptor is closed."""
         if socket.is_connected:
             socket.dispatcher.remove_reader(socket.fd)
 
     def discard_from_now_on(self) -> None:
-        """Read on, throw away: closing with unread data would reset what was written."""
+        """Read on, but discard: closing with unread data would reset the connection."""
         self._is_discarding = True
 
-    def on_readable(self, socket: Socket) -> None:
-        """One read, or more if a large message goes on, and what it completes. Inside a turn."""
+    def on_readable(self, socket: SocketCore) -> None:
+        """Read once, or more often while a large message is incomplete. Inside a turn."""
+        self._writer.on_read()
         left = READ_ON_BELOW
         while left > 0:
             count = self._read_once(socket)
@@ -104,14 +109,14 @@ class SocketReader:
                 return
             left -= count
 
-    def _read_once(self, socket: Socket) -> int:
-        """How many bytes came, 0 at the end, -1 for nothing."""
+    def _read_once(self, socket: SocketCore) -> int:
+        """How many bytes were read: 0 at the end of the stream, -1 if there was nothing to read."""
         if socket.error is not None or self._is_paused or self.has_ended:
             return -1
         layer = socket.layer
         count = self._read(socket, layer)
         if layer.has_unsent and socket.error is None:
-            socket.flush_layer()
+            self._writer.flush(socket)
         if count < 0:
             return count
         self.reads += 1
@@ -127,14 +132,14 @@ class SocketReader:
             self._read_on(socket)
         return count
 
-    def _read(self, socket: Socket, layer: ConnectionLayer) -> int:
-        """Into the buffer of the cutter; return how many bytes, 0 at the end, -1 for nothing."""
+    def _read(self, socket: SocketCore, layer: ConnectionLayer) -> int:
+        """As `_read_once`, into the buffer of the cutter."""
         try:
             return layer.append_from_fd(socket.fd, self._cutter.buffer, self._read_size())
         except BlockingIOError:
             return -1
         except (OSError, RpcError) as error:
-            socket.set_failed(broken_error(socket, error, "read from", Phase.WAITING))
+            socket.fail(broken_error(socket, error, "read from", Phase.WAITING))
             return -1
 
     def _read_size(self) -> int:
@@ -147,13 +152,13 @@ class SocketReader:
             max(READ_BYTES, MAX_ALLOCATION_FACTOR * len(self._cutter.buffer)),
         )
 
-    def _read_on(self, socket: Socket) -> None:
-        """Have what the layer holds read too: the descriptor may never become readable again."""
+    def _read_on(self, socket: SocketCore) -> None:
+        """Plan another read if the layer holds data: the descriptor may not become readable again."""
         if socket.layer.has_unread and not self._is_paused and socket.error is None:
             with contextlib.suppress(DispatcherClosedError):
-                socket.dispatcher.post(socket.on_readable)
+                socket.dispatcher.post(partial(self.on_readable, socket))
 
-    def _cut(self, socket: Socket) -> None:
+    def _cut(self, socket: SocketCore) -> None:
         messages = self._cutter.cut()
         if messages:
             self.messages_read += len(messages)
@@ -166,13 +171,13 @@ class SocketReader:
             if socket.on_end(error):
                 self._is_discarding = True
             else:
-                socket.set_failed(error)
+                socket.fail(error)
         else:
-            crowded = self._what_is_crowded(socket)
-            if crowded is not None:
-                self._pause(socket, crowded)
+            backlog = self._overcrowded_backlog(socket)
+            if backlog is not None:
+                self._pause(socket, backlog)
 
-    def _end(self, socket: Socket) -> None:
+    def _end(self, socket: SocketCore) -> None:
         self.has_ended = True
         text = f"Got EOF of {socket.description}"
         peer = str(socket.remote_side)
@@ -180,39 +185,39 @@ class SocketReader:
         if socket.on_end(error):
             self.stop(socket)
         else:
-            socket.set_failed(error)
+            socket.fail(error)
 
-    def _discard(self, socket: Socket, count: int) -> None:
+    def _discard(self, socket: SocketCore, count: int) -> None:
         self._cutter.buffer.clear()
         self._discard_left -= count
         if self._discard_left < 0:
             socket.close()
 
-    def _what_is_crowded(self, socket: Socket) -> Backlog | None:
-        """What has to get room before more is read, if anything."""
+    def _overcrowded_backlog(self, socket: SocketCore) -> Backlog | None:
+        """The backlog that has to shrink before more is read, if there is one."""
         unanswered = self._unanswered
-        if self._pauses_when_crowded and socket.backlog.is_overcrowded:
+        if self._pauses_when_overcrowded and socket.backlog.is_overcrowded:
             return socket.backlog
         return unanswered if unanswered is not None and unanswered.is_overcrowded else None
 
-    def _pause(self, socket: Socket, crowded: Backlog) -> None:
+    def _pause(self, socket: SocketCore, backlog: Backlog) -> None:
         if not self._is_paused:
             self._is_paused = True
             socket.dispatcher.remove_reader(socket.fd)
-            crowded.on_below_low_water(socket.resume_reading)
+            backlog.on_below_low_water(partial(self._resume, socket))
 
-    def resume(self, socket: Socket) -> None:
-        """There is room again, or the socket has failed. Any thread."""
+    def _resume(self, socket: SocketCore) -> None:
+        """The backlog is under its mark again, or the socket has failed. Any thread."""
         with contextlib.suppress(DispatcherClosedError):
-            socket.dispatcher.post(socket.restart_reading)
+            socket.dispatcher.post(partial(self._restart, socket))
 
-    def restart(self, socket: Socket) -> None:
+    def _restart(self, socket: SocketCore) -> None:
         """Inside a turn."""
         if not self._is_paused or socket.error is not None:
             return
-        crowded = self._what_is_crowded(socket)
-        if crowded is not None:
-            crowded.on_below_low_water(socket.resume_reading)
+        backlog = self._overcrowded_backlog(socket)
+        if backlog is not None:
+            backlog.on_below_low_water(partial(self._resume, socket))
             return
         self._is_paused = False
         self.start(socket)

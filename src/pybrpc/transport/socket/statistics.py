@@ -1,8 +1,13 @@
-"""What a socket has done so far, as a value that tests, metrics and pages read."""
+"""SocketStatistics: what a socket has done so far, as a value for tests, metrics and pages."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pybrpc.transport.socket.reader import SocketReader
+    from pybrpc.transport.writing.writer import SocketWriter
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,8 +37,29 @@ class SocketStatistics:
         return self.messages_written / self.writes if self.writes else 0.0
 
 
+def statistics_of(
+    writer: SocketWriter, reader: SocketReader, refused_overcrowded: int
+) -> SocketStatistics:
+    """The counts of the two sides of one socket."""
+    written = writer.pending.messages_written
+    return SocketStatistics(
+        bytes_written=writer.bytes_written,
+        bytes_read=reader.bytes_read,
+        messages_written=written,
+        messages_read=reader.messages_read,
+        writes=writer.writes,
+        writes_blocked=writer.writes_blocked,
+        written_in_place=writer.written_inline,
+        handed_over=written - writer.written_inline,
+        reads=reader.reads,
+        backlog_bytes=writer.backlog.size_bytes,
+        is_overcrowded=writer.backlog.is_overcrowded,
+        refused_overcrowded=refused_overcrowded,
+    )
+
+
 def sum_of_sockets(parts: list[SocketStatistics]) -> SocketStatistics:
-    """The statistics of several sockets as one; crowded if one of them is."""
+    """The statistics of several sockets as one; overcrowded if one of them is."""
     names = [field.name for field in dataclasses.fields(SocketStatistics)]
     sums = {name: sum(getattr(part, name) for part in parts) for name in names}
     sums["is_overcrowded"] = any(part.is_overcrowded for part in parts)

@@ -10,14 +10,14 @@ cdef long long _NEVER
 cdef class Backlog:
     cdef GilAtomicCounter _counted
     cdef bint _is_closed
-    cdef long long _looks_from
+    cdef long long _checks_from
     cdef long long _shares_from
     cdef object _waiters
-    cdef bint _was_shut_out
+    cdef bint _was_rejected_by_process
     cdef readonly long long high_water
     cdef public bint is_overcrowded
     cdef readonly long long low_water
-    cdef readonly long long most_requests
+    cdef readonly long long max_requests
     cdef readonly ProcessBacklog process
 
     @cython.locals(counted="long long")
@@ -28,9 +28,9 @@ cdef class Backlog:
     cpdef correct(self, long long difference)
 
     @cython.locals(held="long long")
-    cdef bint _look(self, long long counted, long long size, bint ignore_limit) except -1
+    cdef bint _check_limits(self, long long counted, long long size, bint ignore_limit) except -1
     @cython.locals(process=ProcessBacklog)
-    cdef bint _is_process_over(self) except -1
+    cdef bint _is_process_full(self) except -1
     cdef bint _is_over(self, long long held) except -1
     @cython.locals(held="long long")
     cdef _clear_if_low(self, long long counted)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pybrpc.errors import ErrorCode, Phase, RpcError, from_os_error, make_rpc_error
 
 if TYPE_CHECKING:
-    from pybrpc.transport.socket.socket import Socket
+    from pybrpc.transport.writing.socket_core import SocketCore
 
 
 def write_shutdown_error() -> RpcError:
@@ -15,23 +15,25 @@ def write_shutdown_error() -> RpcError:
     return make_rpc_error(ErrorCode.ESHUTDOWNWRITE, text, phase=Phase.QUEUED)
 
 
-def undriven_error(socket: Socket, reason: Exception) -> RpcError:
+def undriven_error(socket: SocketCore, reason: Exception) -> RpcError:
     text = f"Nobody drives {socket.description} any more: {reason}"
     return make_rpc_error(ErrorCode.EFAILEDSOCKET, text, peer=str(socket.remote_side))
 
 
-def interrupted_error(socket: Socket, reason: BaseException) -> RpcError:
+def interrupted_error(socket: SocketCore, reason: BaseException) -> RpcError:
     text = f"Interrupted by {reason!r} while writing into {socket.description}"
     return make_rpc_error(ErrorCode.EFAILEDSOCKET, text, peer=str(socket.remote_side))
 
 
-def canceled_error(socket: Socket) -> RpcError:
+def canceled_error(socket: SocketCore) -> RpcError:
     text = "Canceled before anything of it was written"
     peer = str(socket.remote_side or "")
     return make_rpc_error(ErrorCode.ECANCELED, text, phase=Phase.QUEUED, peer=peer)
 
 
-def broken_error(socket: Socket, error: OSError | RpcError, doing: str, phase: Phase) -> RpcError:
+def broken_error(
+    socket: SocketCore, error: OSError | RpcError, doing: str, phase: Phase
+) -> RpcError:
     """What the descriptor, or the layer above it, raised while `doing` ("write into", ...)."""
     what = f"Fail to {doing} {socket.description}"
     peer = str(socket.remote_side or "")
@@ -43,10 +45,10 @@ def broken_error(socket: Socket, error: OSError | RpcError, doing: str, phase: P
     return copy
 
 
-def overcrowded_error(socket: Socket) -> RpcError:
+def overcrowded_error(socket: SocketCore) -> RpcError:
     backlog = socket.backlog
     held, process = backlog.size_bytes, backlog.process
-    if process is not None and process.is_full and held <= backlog.high_water:
+    if process is not None and process.is_full() and held <= backlog.high_water:
         text = (
             f"The send queues of this process are full: {process.size_bytes} bytes are queued on "
             f"all connections, the limit is max_queued_bytes={process.limit_bytes}; {held} of "
@@ -56,7 +58,7 @@ def overcrowded_error(socket: Socket) -> RpcError:
         text = (
             f"The send queue of this side to {socket.description} is full: {held} bytes in "
             f"{backlog.requests} messages are queued, the limits are {backlog.high_water} and "
-            f"{backlog.most_requests}"
+            f"{backlog.max_requests}"
         )
     peer = str(socket.remote_side or "")
     return make_rpc_error(ErrorCode.EOVERCROWDED, text, phase=Phase.QUEUED, peer=peer)

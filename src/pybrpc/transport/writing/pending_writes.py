@@ -23,7 +23,7 @@ from pybrpc.transport.writing.outcomes import PendingOutcome
 from pybrpc.transport.writing.write_request import NOTHING, SENT, WRITTEN, WriteRequest
 
 if TYPE_CHECKING:
-    from pybrpc.transport.socket.socket import Socket
+    from pybrpc.transport.writing.socket_core import SocketCore
 
 MAX_BATCH_REQUESTS = 256
 
@@ -40,7 +40,7 @@ class PendingWrites:
         """A request that asked to shut writing down is out; any thread may look."""
         self.messages_written = 0
 
-    def next_batch(self, socket: Socket, outcomes: list[PendingOutcome]) -> list[WriteRequest]:
+    def next_batch(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> list[WriteRequest]:
         """The requests of the next system call; one that shuts writing down is the last."""
         requests = self.requests
         if len(requests) == 1 and not self.is_shutdown:

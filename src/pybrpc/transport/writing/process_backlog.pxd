@@ -8,7 +8,7 @@ cdef class ProcessBacklog:
     cdef object _waiters
     cdef readonly long long chunk_bytes
 
-    cpdef bint is_over(self) except -1
+    cpdef bint is_full(self) except -1
     @cython.locals(chunks="long long")
     cpdef move(self, long long before, long long after)
-    cdef _wake_if_roomy(self)
+    cdef _wake_unless_full(self)

@@ -1,13 +1,13 @@
 """ProcessBacklog: how many bytes are queued in all sockets that share it.
 
-Each socket counts its own bytes in its `Backlog`, and tells the shared count only when its own
-passes a multiple of CHUNK_BYTES, up or down. Every step of a socket's count is atomic and knows the
-value before and after it, so what the steps tell adds up to the whole chunks that the socket
-holds, in whatever order they come, and no byte is uncounted twice or never. A socket whose peer
-keeps up never comes to a whole chunk and never touches what all share.
+Each socket counts its own bytes in its `Backlog`, and changes the shared count only when its own
+count passes a multiple of CHUNK_BYTES, up or down. Every step of a socket's count is atomic and
+knows the value before and after it. So the changes of all its steps add up to the whole chunks that
+the socket holds, in whatever order they come, and no byte is uncounted twice or never. A socket
+whose peer keeps up never holds a whole chunk and never touches the shared count.
 
-What a socket holds under one chunk is neither counted here nor refused because of others: peers
-that read are served on, however many there are that don't.
+What a socket holds below one chunk is neither counted here nor refused because of other sockets:
+peers that read are served on, however many others don't read.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.wake_list import Wake, WakeList
 
 MAX_QUEUED_BYTES = 1 << 30
-"""Room for sixteen sockets that are at their own mark, or for 640 KiB in each of 1,600."""
+"""Enough for sixteen sockets that are at their own mark, or for 640 KiB in each of 1,600."""
 
 CHUNK_BYTES = 64 * 1024
 
-MOST_OVER_BYTES = 16 * 1024 * 1024
+MIN_HARD_MARGIN_BYTES = 16 * 1024 * 1024
 
 
-def swamp_mark(limit: int) -> int:
-    """From here on even what may pass `limit`, the answers of running requests, is dropped."""
-    return limit + max(limit // 4, MOST_OVER_BYTES)
+def hard_limit(limit: int) -> int:
+    """Bytes above which responses are dropped too, though they may pass `limit`."""
+    return limit + max(limit // 4, MIN_HARD_MARGIN_BYTES)
 
 
 class ProcessBacklog:
@@ -49,27 +49,21 @@ class ProcessBacklog:
     @limit_bytes.setter
     def limit_bytes(self, limit_bytes: int | None) -> None:
         self._limit_bytes = limit_bytes
-        self._wake_if_roomy()
+        self._wake_unless_full()
 
     @property
     def size_bytes(self) -> int:
         """Bytes queued now, in whole chunks."""
         return self._chunks.get() * self.chunk_bytes
 
-    @property
     def is_full(self) -> bool:
-        """Whether a socket may not come to hold a chunk or more."""
-        return self.is_over()
-
-    def is_over(self) -> bool:
-        """`is_full`, for those who ask with every message."""
+        """Whether no socket may get to hold a chunk or more."""
         limit_bytes = self._limit_bytes
         return limit_bytes is not None and self._chunks.get() * self.chunk_bytes > limit_bytes
 
-    @property
-    def is_swamped(self) -> bool:
-        """Whether so much more than the limit is queued that nothing may pass it any more."""
-        return self._limit_bytes is not None and self.size_bytes > swamp_mark(self._limit_bytes)
+    def is_over_hard_limit(self) -> bool:
+        """Whether so much more than the limit is queued that no message may pass it any more."""
+        return self._limit_bytes is not None and self.size_bytes > hard_limit(self._limit_bytes)
 
     def move(self, before: int, after: int) -> None:
         """The count of one socket has gone from `before` to `after` bytes."""
@@ -77,19 +71,19 @@ class ProcessBacklog:
         if chunks:
             self._chunks.increment_and_get(chunks)
             if chunks < 0:
-                self._wake_if_roomy()
+                self._wake_unless_full()
 
-    def on_below_low_water(self, wake: Wake) -> None:
-        """Call `wake` once it is not full: now, or from the thread that makes room."""
+    def when_not_full(self, wake: Wake) -> None:
+        """Call `wake` once it is not full: now, or in the thread that writes enough."""
         self._waiters.add(wake)
-        self._wake_if_roomy()
+        self._wake_unless_full()
 
     def forget(self, wake: Wake) -> None:
-        """Take back `on_below_low_water`."""
+        """Take back `when_not_full`."""
         self._waiters.discard(wake)
 
-    def _wake_if_roomy(self) -> None:
-        if self._waiters and not self.is_full:
+    def _wake_unless_full(self) -> None:
+        if self._waiters and not self.is_full():
             self._waiters.wake_all()
 
     def __repr__(self) -> str:

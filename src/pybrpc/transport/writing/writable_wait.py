@@ -1,23 +1,21 @@
-"""WritableWait: where the holder of the write right waits, without a thread, for room."""
+"""WritableWait: how the holder of the write right waits for room, without a thread."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-from pybrpc.transport.dispatch.event_dispatcher import TimerHandle
-
-if TYPE_CHECKING:
-    from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.dispatch.event_dispatcher import Continuation, TimerHandle
+from pybrpc.transport.writing.socket_core import SocketCore
 
 LAYER_PAUSE_S = 0.01
-"""How long a layer that has no room is left alone."""
+"""Seconds until a layer that had no room is asked again."""
 
 
 class WritableWait:
-    """For the kernel: until the descriptor is writable. For anything else: a short pause.
+    """Waits for the kernel until the descriptor is writable, for anything else a short time.
 
-    `socket.on_writable` is called then. The methods are called in turns, by the holder.
+    Then the dispatcher calls the `resume` that it was given. The methods are called in turns, by
+    the holder of the write right.
     """
 
     __slots__ = ("_pause", "is_waiting")
@@ -26,17 +24,17 @@ class WritableWait:
         self.is_waiting = False
         self._pause: TimerHandle | None = None
 
-    def wait_for_kernel(self, socket: Socket) -> None:
+    def wait_for_kernel(self, socket: SocketCore, resume: Continuation) -> None:
         self.is_waiting = True
-        socket.dispatcher.add_writer(socket.fd, socket.on_writable)
+        socket.dispatcher.add_writer(socket.fd, resume)
 
-    def pause(self, socket: Socket, pause_s: float) -> None:
+    def pause(self, socket: SocketCore, pause_s: float, resume: Continuation) -> None:
         """For a layer without room, or a producer that has not linked its request yet."""
-        self._pause = socket.dispatcher.call_at(time.monotonic() + pause_s, socket.on_writable)
+        self._pause = socket.dispatcher.call_at(time.monotonic() + pause_s, resume)
         self.is_waiting = True
 
-    def leave(self, socket: Socket) -> bool:
-        """Wait no longer; False if nobody was waiting."""
+    def stop(self, socket: SocketCore) -> bool:
+        """Stop waiting; False if nobody was waiting. After True the caller has the write right."""
         if not self.is_waiting:
             return False
         self.is_waiting = False

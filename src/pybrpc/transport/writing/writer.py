@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from functools import partial
 
 from pybrpc.errors import OvercrowdedError, Phase, RpcError
 from pybrpc.iobuf.iobuf import IOBuf
@@ -37,12 +37,10 @@ from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.errors import broken_error, interrupted_error, undriven_error
 from pybrpc.transport.writing.outcomes import PendingOutcome, run_outcomes
 from pybrpc.transport.writing.pending_writes import MAX_BATCH_REQUESTS, PendingWrites, note_begun
+from pybrpc.transport.writing.socket_core import SocketCore
 from pybrpc.transport.writing.writable_wait import LAYER_PAUSE_S, WritableWait
 from pybrpc.transport.writing.write_queue import WriteQueue
 from pybrpc.transport.writing.write_request import WRITTEN, WriteRequest
-
-if TYPE_CHECKING:
-    from pybrpc.transport.socket.socket import Socket
 
 MAX_BATCHES_PER_STEP = 16
 MAX_BYTES_PER_STEP = 4 * 1024 * 1024
@@ -58,16 +56,16 @@ class SocketWriter:
         "_close_request",
         "_cut_off_steps",
         "_layer_is_full",
-        "_parking",
         "_queue",
+        "_wait",
         "_wrote_at",
         "_wrote_since_read",
         "backlog",
         "bytes_written",
-        "in_place",
         "pending",
         "writes",
         "writes_blocked",
+        "written_inline",
     )
 
     def __init__(self, backlog: Backlog) -> None:
@@ -75,19 +73,19 @@ class SocketWriter:
         self.pending = PendingWrites(backlog)
         """The holder's; anybody may look at its flag and its number."""
         self.bytes_written = 0
-        self.in_place = 0
+        self.written_inline = 0
         self.writes = 0
         self.writes_blocked = 0
         self._queue = WriteQueue()
         self._close_request: WriteRequest | None = None
         # All below is the holder's.
-        self._parking = WritableWait()
+        self._wait = WritableWait()
         self._layer_is_full = False
         self._wrote_since_read = False
         self._wrote_at = 0.0
         self._cut_off_steps = 0
 
-    def write(self, socket: Socket, request: WriteRequest) -> None:
+    def write(self, socket: SocketCore, request: WriteRequest) -> None:
         """Queue a request that the backlog has let in; write it in place if nobody writes."""
         if self._queue.push(request):
             self._begin(socket, request)
@@ -99,9 +97,9 @@ class SocketWriter:
         """
         self._queue.push(WriteRequest(IOBuf()))
 
-    def flush(self, socket: Socket) -> None:
+    def flush(self, socket: SocketCore) -> None:
         """Have what the layer has unsent written by whoever has the right. Inside a turn."""
-        if not self._parking.is_waiting and not self.pending.is_shutdown:
+        if not self._wait.is_waiting and not self.pending.is_shutdown:
             self.backlog.try_add(0, ignore_limit=True)
             self.write(socket, WriteRequest(IOBuf()))
 
@@ -109,12 +107,12 @@ class SocketWriter:
         """Something was read: the next write inside a turn of a loop goes out at once again."""
         self._wrote_since_read = False
 
-    def on_writable(self, socket: Socket) -> None:
+    def on_writable(self, socket: SocketCore) -> None:
         """The kernel has room again. Inside a turn."""
-        if self._parking.leave(socket):
+        if self._wait.stop(socket):
             self.keep_write(socket)
 
-    def keep_write(self, socket: Socket) -> None:
+    def keep_write(self, socket: SocketCore) -> None:
         """The continuation: write batches until the queue is empty or the kernel is full."""
         outcomes: list[PendingOutcome] = []
         try:
@@ -128,10 +126,10 @@ class SocketWriter:
         if outcomes:
             run_outcomes(outcomes)
 
-    def close(self, socket: Socket) -> None:
+    def close(self, socket: SocketCore) -> None:
         """Have everything queued failed and the descriptor closed. Inside a turn, after failure."""
         outcomes: list[PendingOutcome] = []
-        if self._parking.leave(socket):
+        if self._wait.stop(socket):
             self._drain(socket, outcomes)
         request = self._close_request = WriteRequest(IOBuf())
         if self._queue.push(request):
@@ -141,7 +139,7 @@ class SocketWriter:
 
     # --- with the right, in the producer ---
 
-    def _begin(self, socket: Socket, request: WriteRequest) -> None:
+    def _begin(self, socket: SocketCore, request: WriteRequest) -> None:
         outcomes: list[PendingOutcome] = []
         has_right = True
         try:
@@ -149,7 +147,7 @@ class SocketWriter:
             if socket.is_connected and socket.error is None and not self._defers_write(socket):
                 self._write_batch(socket, outcomes)
                 if request.progress is WRITTEN:
-                    self.in_place += 1
+                    self.written_inline += 1
             if socket.error is not None:
                 self._drain(socket, outcomes)
             else:
@@ -162,14 +160,14 @@ class SocketWriter:
         if outcomes:
             run_outcomes(outcomes)
 
-    def _hand_over_right(self, socket: Socket, outcomes: list[PendingOutcome]) -> None:
+    def _hand_over_right(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> None:
         """Give the right to the connector, back to the queue, or on to the dispatcher."""
         if not socket.is_connected:
             socket.start_connecting()
         elif self.pending.requests or not self._queue.release():
             self._continue(socket, outcomes)
 
-    def _defers_write(self, socket: Socket) -> bool:
+    def _defers_write(self, socket: SocketCore) -> bool:
         """Whether this write is better made by the dispatcher, together with what follows.
 
         That is always so if the layer wants it. Inside a turn that is all but the first write.
@@ -189,7 +187,7 @@ class SocketWriter:
 
     def _give_up(
         self,
-        socket: Socket,
+        socket: SocketCore,
         reason: BaseException,
         outcomes: list[PendingOutcome],
         has_right: bool = True,
@@ -198,7 +196,7 @@ class SocketWriter:
 
         Going on could send bytes twice, so everything queued is failed, as if it had been sent.
         """
-        outcomes += socket.mark_failed(interrupted_error(socket, reason))
+        outcomes += socket.begin_fail(interrupted_error(socket, reason))
         if has_right:
             self.pending.note_all_sent()
             self._drain(socket, outcomes)
@@ -206,7 +204,7 @@ class SocketWriter:
 
     # --- with the right, in a turn ---
 
-    def _write_batches(self, socket: Socket, outcomes: list[PendingOutcome]) -> bool:
+    def _write_batches(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> bool:
         """True: there is more to write now. False: nothing is left, or what follows is arranged."""
         began = self.bytes_written
         for _ in range(MAX_BATCHES_PER_STEP):
@@ -237,7 +235,7 @@ class SocketWriter:
             self._cut_off_steps = 0
         return True
 
-    def _write_batch(self, socket: Socket, outcomes: list[PendingOutcome]) -> bool:
+    def _write_batch(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> bool:
         """One system call for up to 256 requests. False: there is no room for more now.
 
         Marks the socket as failed if the call failed; then nothing is settled.
@@ -263,7 +261,7 @@ class SocketWriter:
         except (OSError, RpcError) as error:
             note_begun(batch)
             reason = broken_error(socket, error, "write into", Phase.SENT)
-            outcomes += socket.mark_failed(reason)
+            outcomes += socket.begin_fail(reason)
             return False
         if written:
             self.writes += 1
@@ -279,16 +277,16 @@ class SocketWriter:
 
     # --- handing the right on ---
 
-    def _continue(self, socket: Socket, outcomes: list[PendingOutcome]) -> None:
+    def _continue(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> None:
         """Have the dispatcher run `keep_write`; without a dispatcher any more, fail and drain."""
         self._layer_is_full = False
         try:
-            socket.dispatcher.post(socket.keep_write)
+            socket.dispatcher.post(partial(self.keep_write, socket))
         except DispatcherClosedError as error:
-            outcomes += socket.mark_failed(undriven_error(socket, error))
+            outcomes += socket.begin_fail(undriven_error(socket, error))
             self._drain(socket, outcomes)
 
-    def _retry_cut_list(self, socket: Socket, outcomes: list[PendingOutcome]) -> None:
+    def _retry_cut_list(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> None:
         """A producer is between exchange and link: look again next turn, later if it lasts.
 
         A pause ends early when the socket fails. A failed one has nobody who would end it, should
@@ -297,26 +295,27 @@ class SocketWriter:
         self._cut_off_steps += 1
         try:
             if self._cut_off_steps == 1:
-                socket.dispatcher.post(socket.keep_write)
+                socket.dispatcher.post(partial(self.keep_write, socket))
             elif socket.error is None:
-                self._parking.pause(socket, CUT_OFF_PAUSE_S)
+                self._wait.pause(socket, CUT_OFF_PAUSE_S, partial(self.on_writable, socket))
             else:
-                threading.Timer(CUT_OFF_PAUSE_S, socket.keep_write).start()
+                threading.Timer(CUT_OFF_PAUSE_S, partial(self.keep_write, socket)).start()
         except DispatcherClosedError as error:
-            outcomes += socket.mark_failed(undriven_error(socket, error))
-            threading.Timer(CUT_OFF_PAUSE_S, socket.keep_write).start()
+            outcomes += socket.begin_fail(undriven_error(socket, error))
+            threading.Timer(CUT_OFF_PAUSE_S, partial(self.keep_write, socket)).start()
 
-    def _wait_for_room(self, socket: Socket) -> None:
+    def _wait_for_room(self, socket: SocketCore) -> None:
         """Of the kernel, or of the layer."""
+        resume = partial(self.on_writable, socket)
         if self._layer_is_full:
             self._layer_is_full = False
-            self._parking.pause(socket, LAYER_PAUSE_S)
+            self._wait.pause(socket, LAYER_PAUSE_S, resume)
         else:
-            self._parking.wait_for_kernel(socket)
+            self._wait.wait_for_kernel(socket, resume)
 
     # --- after failure ---
 
-    def _drain(self, socket: Socket, outcomes: list[PendingOutcome]) -> None:
+    def _drain(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> None:
         """Fail everything queued, then give the right back; again if more was pushed meanwhile."""
         pending, error = self.pending, socket.error
         assert error is not None

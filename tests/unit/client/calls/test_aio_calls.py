@@ -13,9 +13,8 @@ from pybrpc.client.calls.aio_calls import AioCall, AioFuture, CrossThreadAioCall
 from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.channel.base import Lease
 from pybrpc.errors import ErrorCode, RpcError
+from tests.fakes.connections import ANSWER, ECHO, FakeSource
 from tests.protos import conformance_pb2 as pb
-from tests.unit.client.calls.test_sync_calls import ANSWER, Source
-from tests.unit.client.played import ECHO
 
 every_kind = pytest.mark.parametrize("kind", [AioCall, CrossThreadAioCall])
 
@@ -27,14 +26,14 @@ def run(task: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def side_of(source: Source) -> LoopBinding:
+def side_of(source: FakeSource) -> LoopBinding:
     """Inside a loop."""
     nothing: Any = None
     lease = Lease(source, nothing)  # type: ignore[arg-type]
     return LoopBinding(asyncio.get_running_loop(), lease, crosses_threads=False)
 
 
-def begin(kind: type[AioCall], source: Source, side: LoopBinding | None = None) -> AioFuture:
+def begin(kind: type[AioCall], source: FakeSource, side: LoopBinding | None = None) -> AioFuture:
     """Inside a loop."""
     options: Any = CallOptions(max_retry=0)
     call = kind(source, ECHO, pb.EchoRequest(message="x"), 5.0, options, None)  # type: ignore[arg-type]
@@ -50,7 +49,7 @@ def in_thread(function: Callable[[], object]) -> None:
 @every_kind
 def test_answer_in_the_loop_is_told_at_once(kind: type[AioCall]) -> None:
     async def task() -> None:
-        source = Source()
+        source = FakeSource()
         future = begin(kind, source)
         assert source.attended == (kind is CrossThreadAioCall)
         source.answer_well()
@@ -63,7 +62,7 @@ def test_answer_in_the_loop_is_told_at_once(kind: type[AioCall]) -> None:
 @every_kind
 def test_error_is_raised(kind: type[AioCall]) -> None:
     async def task() -> None:
-        source = Source()
+        source = FakeSource()
         future = begin(kind, source)
         source.answer_error(ErrorCode.EINTERNAL)
         with pytest.raises(RpcError, match="no"):
@@ -74,7 +73,7 @@ def test_error_is_raised(kind: type[AioCall]) -> None:
 
 def test_answers_of_another_thread_come_by_one_wake_up() -> None:
     async def task() -> None:
-        source, loop = Source(), asyncio.get_running_loop()
+        source, loop = FakeSource(), asyncio.get_running_loop()
         side = side_of(source)
         futures = [begin(CrossThreadAioCall, source, side) for _ in range(3)]
         wakes: list[object] = []
@@ -89,7 +88,7 @@ def test_answers_of_another_thread_come_by_one_wake_up() -> None:
 
 
 def test_answer_for_a_loop_that_is_closed_is_dropped() -> None:
-    source = Source()
+    source = FakeSource()
     futures: list[AioFuture] = []
 
     async def task() -> None:
@@ -104,7 +103,7 @@ def test_answer_for_a_loop_that_is_closed_is_dropped() -> None:
 @every_kind
 def test_cancelled_future_ends_its_call(kind: type[AioCall]) -> None:
     async def task() -> None:
-        source = Source()
+        source = FakeSource()
         future = begin(kind, source)
         assert future.cancel("enough")
         assert source.pending == {}
@@ -119,7 +118,7 @@ def test_answer_that_comes_after_a_cancellation_is_dropped() -> None:
     """It was on its way from another thread."""
 
     async def task() -> None:
-        source = Source()
+        source = FakeSource()
         future = begin(CrossThreadAioCall, source)
         in_thread(source.answer_well)
         assert future.cancel()

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.backoff import Backoff
 from pybrpc.client.calls import backup_request as hedge_module
 from pybrpc.client.calls import call as call_module
@@ -26,29 +25,30 @@ from pybrpc.errors import ErrorCode, RpcCanceledError, RpcError, RpcTimeoutError
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.testing.step_scheduler import StepScheduler, explore
-from tests.unit.client.played import (
-    PlayedCall,
-    PlayedConnection,
+from tests.fakes.connections import (
+    FakeCall,
+    FakeConnection,
     make_call,
     nothing,
     raise_error,
     start,
 )
+from tests.schedules.traced import TracedCounter, TracedSlot
 
 AT_ONCE = {"backup": BackupRequestPolicy(0.01, max_ratio=1)}
 
 
-def hedged(connection: PlayedConnection, **options: Any) -> PlayedCall:
+def hedged(connection: FakeConnection, **options: Any) -> FakeCall:
     return start(connection, **(AT_ONCE | options))
 
 
-def send_backup(call: PlayedCall) -> None:
+def send_backup(call: FakeCall) -> None:
     """The timer."""
     assert call.hedge is not None
     call.hedge.expire()
 
 
-def assert_over(call: PlayedCall, connection: PlayedConnection) -> None:
+def assert_over(call: FakeCall, connection: FakeConnection) -> None:
     assert len(call.ends) == 1
     assert connection.pending == {}
     assert connection.timeouts.entries == []
@@ -59,7 +59,7 @@ def assert_over(call: PlayedCall, connection: PlayedConnection) -> None:
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_first_answer_wins_and_the_other_request_is_dropped(number: int) -> None:
-    connection, controller = PlayedConnection(), Controller()
+    connection, controller = FakeConnection(), Controller()
     call = hedged(connection, controller=controller)
     send_backup(call)
     assert sorted(connection.pending) == [1, 2]
@@ -71,7 +71,7 @@ def test_first_answer_wins_and_the_other_request_is_dropped(number: int) -> None
 
 
 def test_fast_answer_needs_no_backup() -> None:
-    connection, controller = PlayedConnection(), Controller()
+    connection, controller = FakeConnection(), Controller()
     call = hedged(connection, controller=controller)
     hedge = call.hedge
     assert connection.timeouts.entries == [call, hedge]
@@ -87,7 +87,7 @@ def test_fast_answer_needs_no_backup() -> None:
 @pytest.mark.parametrize("end", ["break_down", "answer_error"])
 def test_failure_of_one_request_does_not_fail_the_call(first: int, end: str) -> None:
     """A connection that broke, or an error that the server said."""
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = hedged(connection)
     send_backup(call)
     getattr(connection, end)(ErrorCode.EINTERNAL, number=first)
@@ -98,7 +98,7 @@ def test_failure_of_one_request_does_not_fail_the_call(first: int, end: str) -> 
 
 
 def test_failure_of_both_requests_fails_the_call() -> None:
-    connection, controller = PlayedConnection(), Controller()
+    connection, controller = FakeConnection(), Controller()
     call = hedged(connection, controller=controller)
     send_backup(call)
     connection.answer_error(ErrorCode.EINTERNAL, number=2)
@@ -111,7 +111,7 @@ def test_failure_of_both_requests_fails_the_call() -> None:
 
 
 def test_backup_that_is_refused_does_not_fail_the_call() -> None:
-    connection = PlayedConnection(nothing, raise_error(ErrorCode.EOVERCROWDED))
+    connection = FakeConnection(nothing, raise_error(ErrorCode.EOVERCROWDED))
     call = hedged(connection)
     send_backup(call)
     assert (call.ends, connection.given_back) == ([], 1)
@@ -122,7 +122,7 @@ def test_backup_that_is_refused_does_not_fail_the_call() -> None:
 @pytest.mark.parametrize("max_retry", [0, 1, 2, 3])
 def test_backup_uses_up_one_retry(max_retry: int) -> None:
     """With max_retry=0 nothing is ever sent twice."""
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = hedged(connection, max_retry=max_retry)
     send_backup(call)
     assert connection.sent == min(2, max_retry + 1)
@@ -133,7 +133,7 @@ def test_backup_uses_up_one_retry(max_retry: int) -> None:
 
 
 def test_only_one_backup_is_sent() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = hedged(connection)
     send_backup(call)
     send_backup(call)
@@ -148,7 +148,7 @@ def test_only_one_backup_is_sent() -> None:
 
 
 def test_retry_is_hedged_if_the_first_request_was_not() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = hedged(connection)
     connection.break_down()
     assert connection.timeouts.entries == [call, call.hedge]
@@ -159,7 +159,7 @@ def test_retry_is_hedged_if_the_first_request_was_not() -> None:
 
 
 def test_no_backup_while_the_call_pauses() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = hedged(connection, retry=RetryPolicy(backoff=Backoff(first_s=1.0)))
     connection.break_down()
     send_backup(call)
@@ -176,7 +176,7 @@ def test_no_backup_while_the_call_pauses() -> None:
     ("how", "kind"), [("cancel", RpcCanceledError), ("expire", RpcTimeoutError)]
 )
 def test_abort_drops_both_requests(has_backup: bool, how: str, kind: type[RpcError]) -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = hedged(connection)
     if has_backup:
         send_backup(call)
@@ -199,7 +199,7 @@ def test_policy_may_veto() -> None:
         def may_send(self) -> bool:
             return False
 
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = hedged(connection, backup=Never(0.01))
     send_backup(call)
     assert connection.sent == 1
@@ -212,7 +212,7 @@ def test_policy_that_raises_says_no(caplog: pytest.LogCaptureFixture) -> None:
         def may_send(self) -> bool:
             raise KeyError("table")
 
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = hedged(connection, backup=Broken(0.01))
     send_backup(call)
     assert connection.sent == 1
@@ -224,11 +224,11 @@ def test_policy_that_raises_says_no(caplog: pytest.LogCaptureFixture) -> None:
 def test_spare_connection_that_came_too_late_is_given_back() -> None:
     """The answer comes while the timer looks for one."""
 
-    def connection_for_backup(used: PlayedConnection) -> PlayedConnection:
+    def connection_for_backup(used: FakeConnection) -> FakeConnection:
         connection.answer()
         return connection
 
-    connection = PlayedConnection()
+    connection = FakeConnection()
     connection.connection_for_backup = connection_for_backup  # type: ignore[method-assign]
     call = hedged(connection)
     send_backup(call)
@@ -237,7 +237,7 @@ def test_spare_connection_that_came_too_late_is_given_back() -> None:
 
 
 def test_no_spare_connection_no_backup() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     connection.connection_for_backup = lambda used: None  # type: ignore[method-assign]
     call = hedged(connection)
     send_backup(call)
@@ -248,7 +248,7 @@ def test_no_spare_connection_no_backup() -> None:
 
 @pytest.mark.parametrize("max_retry", [0, 1])
 def test_server_is_told_what_time_is_left(max_retry: int) -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = hedged(connection, max_retry=max_retry)
     call.deadline -= 3
     assert (call.wire_timeout_ms() or 0) <= 2000
@@ -257,44 +257,7 @@ def test_server_is_told_what_time_is_left(max_retry: int) -> None:
 # --- all at once ---
 
 
-class SteppingCounter:
-    def __init__(self, scheduler: StepScheduler) -> None:
-        self._scheduler = scheduler
-        self._counter = atomic_counter()
-
-    def get(self) -> int:
-        self._scheduler.point("get count")
-        return self._counter.get()
-
-    def increment_and_get(self, amount: int = 1) -> int:
-        self._scheduler.point(f"count +{amount}")
-        return self._counter.increment_and_get(amount)
-
-    def decrement_and_get(self, amount: int = 1) -> int:
-        self._scheduler.point(f"count -{amount}")
-        return self._counter.decrement_and_get(amount)
-
-    def compare_and_set(self, expected: int, desired: int) -> bool:
-        self._scheduler.point(f"count {expected} -> {desired}")
-        return self._counter.compare_and_set(expected, desired)
-
-
-def stepping(owner: type, name: str, scheduler: StepScheduler) -> property:
-    """In the place of a slot: comes to a point before each access."""
-    slot = getattr(owner, name)
-
-    def get(self: object) -> Any:
-        scheduler.point(f"read {name}")
-        return slot.__get__(self)
-
-    def put(self: object, value: object) -> None:
-        scheduler.point(f"write {name}")
-        slot.__set__(self, value)
-
-    return property(get, put)
-
-
-class SteppingConnection(PlayedConnection):
+class TracedConnection(FakeConnection):
     def __init__(self, scheduler: StepScheduler, refused: int) -> None:
         super().__init__()
         self._scheduler = scheduler
@@ -314,7 +277,7 @@ class SteppingConnection(PlayedConnection):
         return super().take_number(number)
 
 
-Event = Callable[[PlayedCall, SteppingConnection], object]
+Event = Callable[[FakeCall, TracedConnection], object]
 
 EVENTS: dict[str, Event] = {
     "timer": lambda call, connection: send_backup(call),
@@ -329,7 +292,7 @@ EVENTS: dict[str, Event] = {
 }
 
 
-def end_pauses(connection: PlayedConnection) -> None:
+def end_pauses(connection: FakeConnection) -> None:
     connection.dispatcher.clock.now_s = float("inf")
     for timer in list(connection.dispatcher._timers):
         function, timer.function = timer.function, None
@@ -349,21 +312,26 @@ class Course:
 
     def run(self, scheduler: StepScheduler) -> None:
         retry = RetryPolicy(backoff=Backoff(first_s=1.0) if self.pauses else None)
-        connection = SteppingConnection(scheduler, self.refused)
-        stepping_call = type(
-            "SteppingCall",
-            (PlayedCall,),
-            {name: stepping(Call, name, scheduler) for name in ("_place", "_abort_error")},
+        connection = TracedConnection(scheduler, self.refused)
+        traced_call = type(
+            "TracedCall",
+            (FakeCall,),
+            {
+                name: TracedSlot(scheduler, Call.__dict__[name], name)
+                for name in ("_place", "_abort_error")
+            },
         )
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(hedge_module, "atomic_counter", lambda: SteppingCounter(scheduler))
+            patch.setattr(
+                hedge_module, "atomic_counter", lambda: TracedCounter(scheduler, is_signed=True)
+            )
             names = ("_is_armed", "_call", "backup", "has_backup")
-            patched = {name: stepping(Hedge, name, scheduler) for name in names}
-            patch.setattr(call_module, "Hedge", type("SteppingHedge", (Hedge,), patched))
+            patched = {name: TracedSlot(scheduler, Hedge.__dict__[name], name) for name in names}
+            patch.setattr(call_module, "Hedge", type("TracedHedge", (Hedge,), patched))
             call = make_call(
                 connection,
                 1e6,
-                kind=stepping_call,
+                kind=traced_call,
                 max_retry=self.max_retry,
                 retry=retry,
                 **AT_ONCE,
@@ -380,7 +348,7 @@ class Course:
             assert len(call.ends) <= 1, call.ends
             self._finish(call, connection)
 
-    def _finish(self, call: PlayedCall, connection: SteppingConnection) -> None:
+    def _finish(self, call: FakeCall, connection: TracedConnection) -> None:
         """The server answers what is left; then all must be over."""
         if {"cancel", "deadline"} & {*self.events} and not call.ends:
             raise AssertionError("aborted, and not over")

@@ -33,28 +33,28 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.testing.step_dispatcher import FakeClock
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.writing.write_request import Progress
-from tests.protos import conformance_pb2 as pb
-from tests.unit.client.played import (
+from tests.fakes.connections import (
+    FakeCall,
+    FakeConnection,
     OnSend,
-    PlayedCall,
-    PlayedConnection,
     make_call,
     nothing,
     raise_error,
     start,
 )
+from tests.protos import conformance_pb2 as pb
 
 
-def cancel(connection: PlayedConnection, attempt: Attempt) -> None:
+def cancel(connection: FakeConnection, attempt: Attempt) -> None:
     assert not attempt.call.abort(attempt.call.canceled_error())
 
 
-def expire(connection: PlayedConnection, attempt: Attempt) -> None:
+def expire(connection: FakeConnection, attempt: Attempt) -> None:
     attempt.call.expire()
 
 
 def test_answer_ends_the_call() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection)
     response = RpcResponse(1, body=pb.EchoResponse(message="y").SerializeToString())
     connection.answer(response)
@@ -71,7 +71,7 @@ def test_abort_between_two_attempts_ends_the_call(
     on_send: OnSend, kind: type[RpcError], earlier: int
 ) -> None:
     """It comes while the attempt is not pending yet: nobody can take it out."""
-    connection = PlayedConnection(*[nothing] * earlier, on_send)
+    connection = FakeConnection(*[nothing] * earlier, on_send)
     call = start(connection)
     for _ in range(earlier):
         connection.break_down()
@@ -84,7 +84,7 @@ def test_abort_between_two_attempts_ends_the_call(
 
 @pytest.mark.parametrize("max_retry", [0, 1, 3])
 def test_broken_connections_use_up_the_budget(max_retry: int) -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     controller = Controller()
     call = start(connection, max_retry=max_retry, controller=controller)
     for _ in range(max_retry + 1):
@@ -100,7 +100,7 @@ def test_broken_connections_use_up_the_budget(max_retry: int) -> None:
 
 
 def test_last_error_counts() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection, max_retry=1)
     connection.break_down(ErrorCode.ECONNRESET)
     connection.break_down(ErrorCode.EPIPE)
@@ -110,7 +110,7 @@ def test_last_error_counts() -> None:
 
 
 def test_send_on_a_connection_that_died_unnoticed_is_repeated_for_free() -> None:
-    connection = PlayedConnection(raise_error(ErrorCode.EFAILEDSOCKET), nothing)
+    connection = FakeConnection(raise_error(ErrorCode.EFAILEDSOCKET), nothing)
     call = start(connection)
     assert call.ends == []
     assert list(connection.pending) == [2]
@@ -118,7 +118,7 @@ def test_send_on_a_connection_that_died_unnoticed_is_repeated_for_free() -> None
 
 
 def test_overcrowded_send_is_not_retried() -> None:
-    connection = PlayedConnection(raise_error(ErrorCode.EOVERCROWDED))
+    connection = FakeConnection(raise_error(ErrorCode.EOVERCROWDED))
     call = start(connection)
     (end,) = call.ends
     assert isinstance(end, OvercrowdedError)
@@ -126,7 +126,7 @@ def test_overcrowded_send_is_not_retried() -> None:
 
 
 def test_refused_sends_use_up_the_budget() -> None:
-    connection = PlayedConnection(*[raise_error(ErrorCode.EFAILEDSOCKET)] * 99)
+    connection = FakeConnection(*[raise_error(ErrorCode.EFAILEDSOCKET)] * 99)
     call = start(connection)
     assert len(call.ends) == 1
     assert connection.sent == MAX_UNCOUNTED_SENDS + 4
@@ -134,7 +134,7 @@ def test_refused_sends_use_up_the_budget() -> None:
 
 def test_nothing_is_retried_after_the_deadline(clock: FakeClock) -> None:
     clock.now_s = 1000.0
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection, timeout_s=5)
     clock.now_s = 1005.0
     connection.break_down()
@@ -144,7 +144,7 @@ def test_nothing_is_retried_after_the_deadline(clock: FakeClock) -> None:
 
 def test_wire_timeout_of_a_retry_is_what_is_left(clock: FakeClock) -> None:
     clock.now_s = 1000.0
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection, timeout_s=5)
     assert call.wire_timeout_ms() == 5000
     clock.now_s = 1003.0
@@ -155,7 +155,7 @@ def test_wire_timeout_of_a_retry_is_what_is_left(clock: FakeClock) -> None:
 
 
 def test_abort_after_the_end_changes_nothing() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection)
     connection.answer(RpcResponse(1))
     assert not call.abort(call.canceled_error())
@@ -177,7 +177,7 @@ def test_abort_after_the_end_changes_nothing() -> None:
 def test_phase_says_how_far_the_call_had_come(
     is_connected: bool, progress: Progress, phase: Phase, end: str
 ) -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection, max_retry=0)
     connection.socket.is_connected = is_connected
     call._place.write_request.progress = progress  # type: ignore[union-attr]
@@ -191,7 +191,7 @@ def test_phase_says_how_far_the_call_had_come(
 
 def test_phase_is_that_in_which_the_call_was_taken_out() -> None:
     """It is written while its deadline ends it: whoever reads "queued" may repeat it safely."""
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection)
     connection.requests[0].progress = Progress.QUEUED
     take = connection.take
@@ -209,21 +209,21 @@ def test_phase_is_that_in_which_the_call_was_taken_out() -> None:
 def test_phase_of_a_send_on_a_connection_that_had_failed_already() -> None:
     """Not that in which the connection failed: of this call nothing had left."""
 
-    def refuse(connection: PlayedConnection, attempt: Attempt) -> None:
+    def refuse(connection: FakeConnection, attempt: Attempt) -> None:
         attempt.write_request.progress = Progress.QUEUED  # type: ignore[union-attr]
         raise make_rpc_error(ErrorCode.EEOF, "refused", phase=Phase.WAITING)
 
-    call = start(PlayedConnection(*[refuse] * 99), max_retry=0)
+    call = start(FakeConnection(*[refuse] * 99), max_retry=0)
     (error,) = call.ends
     assert error.phase is Phase.QUEUED
 
 
 def test_repr() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection)
-    assert repr(call) == "<PlayedCall conformance.EchoService.Echo in flight>"
+    assert repr(call) == "<FakeCall conformance.EchoService.Echo in flight>"
     call.expire()
-    assert repr(call) == "<PlayedCall conformance.EchoService.Echo failed>"
+    assert repr(call) == "<FakeCall conformance.EchoService.Echo failed>"
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def no_gc() -> Iterator[None]:
 def test_ended_call_is_gone_when_its_user_lets_it_go(
     end: str, backup: BackupRequestPolicy | None
 ) -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = weakref.ref(start(connection, max_retry=0, backup=backup))
     getattr(connection, end)()
     assert call() is None
@@ -256,7 +256,7 @@ def test_ended_call_is_gone_when_its_user_lets_it_go(
 
 @pytest.mark.parametrize("code", [ErrorCode.EFAILEDSOCKET, ErrorCode.EOVERCROWDED])
 def test_connection_that_refuses_is_given_back(code: int) -> None:
-    connection = PlayedConnection(raise_error(code), nothing)
+    connection = FakeConnection(raise_error(code), nothing)
     start(connection)
     assert connection.given_back == 1
 
@@ -270,7 +270,7 @@ def test_policy_that_raises_fails_the_call(name: str) -> None:
         raise reason
 
     policy = type("Broken", (RetryPolicy,), {name: raise_it, "__slots__": ()})()
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection, retry=policy)
     connection.break_down()
     (error,) = call.ends
@@ -282,7 +282,7 @@ def test_policy_that_raises_fails_the_call(name: str) -> None:
 @pytest.mark.parametrize("code", [ErrorCode.EEOF, ErrorCode.EINTERNAL])
 def test_canceled_while_its_attempt_fails_is_canceled(code: int) -> None:
     """The failure has taken the attempt out already, so it must do what was asked for."""
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection)
     attempt = connection.take_number(1)
     assert attempt is not None
@@ -293,14 +293,14 @@ def test_canceled_while_its_attempt_fails_is_canceled(code: int) -> None:
     assert connection.sent == 1
 
 
-def paused_call(connection: PlayedConnection) -> PlayedCall:
+def paused_call(connection: FakeConnection) -> FakeCall:
     call = start(connection, retry=RetryPolicy(backoff=Backoff(first_s=1, jitter=0)))
     connection.break_down()
     return call
 
 
 def test_retry_waits_as_long_as_the_policy_says(clock: FakeClock) -> None:
-    connection = PlayedConnection(clock=clock)
+    connection = FakeConnection(clock=clock)
     call = paused_call(connection)
     connection.dispatcher.advance(0.99)
     assert (connection.sent, call.retried_count) == (1, 1)
@@ -310,7 +310,7 @@ def test_retry_waits_as_long_as_the_policy_says(clock: FakeClock) -> None:
 
 
 def test_pause_that_would_pass_the_deadline_is_left_out(clock: FakeClock) -> None:
-    connection = PlayedConnection(clock=clock)
+    connection = FakeConnection(clock=clock)
     clock.advance(0)
     call = paused_call(connection)
     connection.dispatcher.advance(1.01)
@@ -321,7 +321,7 @@ def test_pause_that_would_pass_the_deadline_is_left_out(clock: FakeClock) -> Non
 
 
 def test_cancel_ends_a_pause_and_its_timer(clock: FakeClock) -> None:
-    connection = PlayedConnection(clock=clock)
+    connection = FakeConnection(clock=clock)
     call = paused_call(connection)
     assert call.abort(call.canceled_error())
     (error,) = call.ends
@@ -333,7 +333,7 @@ def test_cancel_ends_a_pause_and_its_timer(clock: FakeClock) -> None:
 
 
 def test_pause_that_is_taken_out_before_its_timer_is_set_leaves_none(clock: FakeClock) -> None:
-    connection = PlayedConnection(clock=clock)
+    connection = FakeConnection(clock=clock)
     call = start(connection)
     pause = RetryPause(call)
     assert pause.try_claim()
@@ -343,7 +343,7 @@ def test_pause_that_is_taken_out_before_its_timer_is_set_leaves_none(clock: Fake
 
 def test_timer_of_a_pause_that_was_taken_out_does_nothing(clock: FakeClock) -> None:
     """It was just about to fire."""
-    connection = PlayedConnection(clock=clock)
+    connection = FakeConnection(clock=clock)
     call = paused_call(connection)
     (timer,) = connection.dispatcher._timers
     fire = timer.function
@@ -354,7 +354,7 @@ def test_timer_of_a_pause_that_was_taken_out_does_nothing(clock: FakeClock) -> N
 
 
 def test_call_that_would_pause_on_a_stopped_dispatcher_fails(clock: FakeClock) -> None:
-    connection = PlayedConnection(clock=clock)
+    connection = FakeConnection(clock=clock)
     call = start(connection, retry=RetryPolicy(backoff=Backoff(first_s=1)))
     connection.dispatcher.close()
     connection.dispatcher.call_at = raise_closed  # type: ignore[method-assign]
@@ -370,25 +370,25 @@ def raise_closed(*arguments: object) -> NoReturn:
 # --- interrupted ---
 
 
-class Interrupted(PlayedConnection):
+class Interrupted(FakeConnection):
     """A signal handler raises while a request is sent; the write right may be lost with it."""
 
     def __init__(self, *, before: bool) -> None:
-        def on_send(connection: PlayedConnection, attempt: Attempt) -> None:
+        def on_send(connection: FakeConnection, attempt: Attempt) -> None:
             if before:
                 raise KeyboardInterrupt
 
         super().__init__(on_send)
         self.before = before
-        self.taken_back: list[PlayedCall] = []
+        self.taken_back: list[FakeCall] = []
         self.failures: list[RpcError] = []
-        self.socket.set_failed = self.failures.append  # type: ignore[attr-defined]
+        self.socket.fail = self.failures.append  # type: ignore[attr-defined]
 
     def send(self, attempt: Attempt) -> None:
         super().send(attempt)
         raise KeyboardInterrupt
 
-    def reclaim(self, call: PlayedCall) -> None:
+    def reclaim(self, call: FakeCall) -> None:
         self.taken_back.append(call)
 
 
@@ -410,14 +410,14 @@ def test_interrupted_while_it_is_sent_a_call_is_cancelled_and_its_connection_clo
 
 
 def test_call_without_any_time_ends_at_once() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection, 0)
     assert isinstance(call.error, RpcTimeoutError)
     assert connection.sent == 0
 
 
 def test_answer_that_makes_no_sense_is_an_error_of_its_peer() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection, max_retry=0)
     attempt = connection.take_number(1)
     assert attempt is not None
@@ -427,7 +427,7 @@ def test_answer_that_makes_no_sense_is_an_error_of_its_peer() -> None:
 
 
 def test_call_knows_whether_it_would_wait_for_itself() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     call = start(connection)
     found: list[bool] = [call.is_on_dispatcher()]
     connection.dispatcher.post(lambda: found.append(call.is_on_dispatcher()))

@@ -21,12 +21,12 @@ from pybrpc.errors import (
     make_rpc_error,
 )
 from pybrpc.testing.step_dispatcher import FakeClock
-from tests.unit.client.played import PlayedCall, PlayedConnection, start
+from tests.fakes.connections import FakeCall, FakeConnection, start
 
 PAUSING = RetryPolicy(backoff=Backoff(first_s=1, factor=1, jitter=0))
 
 
-class Down(PlayedConnection):
+class Down(FakeConnection):
     """A source of an endpoint that is down; `during_get` happens while a call asks it."""
 
     why_down = None
@@ -42,7 +42,7 @@ class Down(PlayedConnection):
         raise make_rpc_error(ErrorCode.ECONNREFUSED, "down", phase=Phase.CONNECT)
 
 
-def refuse(connection: PlayedConnection, attempt: Attempt) -> None:
+def refuse(connection: FakeConnection, attempt: Attempt) -> None:
     """The endpoint was thought to be up."""
     connection.socket.is_connected = False
     raise make_rpc_error(ErrorCode.ECONNREFUSED, "refused", phase=Phase.CONNECT)
@@ -60,7 +60,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     return clock
 
 
-def cancel(call: PlayedCall) -> None:
+def cancel(call: FakeCall) -> None:
     assert not call.abort(call.canceled_error())
 
 
@@ -127,7 +127,7 @@ def test_call_that_waits_for_ready_fails_if_its_source_gives_up() -> None:
 
 
 def test_call_that_waits_for_ready_ends_at_its_deadline(clock: FakeClock) -> None:
-    def refuse_late(connection: PlayedConnection, attempt: Attempt) -> None:
+    def refuse_late(connection: FakeConnection, attempt: Attempt) -> None:
         clock.now_s += 6
         refuse(connection, attempt)
 
@@ -143,7 +143,7 @@ def test_call_that_waits_for_ready_ends_at_its_deadline(clock: FakeClock) -> Non
 def test_call_that_waits_for_ready_can_be_ended(how: str, kind: type) -> None:
     """While it is refused: it must not wait on."""
 
-    def end_and_refuse(connection: PlayedConnection, attempt: Attempt) -> None:
+    def end_and_refuse(connection: FakeConnection, attempt: Attempt) -> None:
         call = attempt.call
         assert not call.abort(call.canceled_error() if how == "cancel" else call.timeout_error())
         refuse(connection, attempt)

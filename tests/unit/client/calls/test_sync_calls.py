@@ -15,36 +15,11 @@ from pybrpc.errors import (
     RpcError,
     RpcTimeoutError,
 )
-from pybrpc.protocols.message import RpcResponse
+from tests.fakes.connections import ANSWER, ECHO, FakeSource
 from tests.protos import conformance_pb2 as pb
-from tests.unit.client.played import ECHO, OnSend, PlayedConnection
-
-ANSWER = pb.EchoResponse(message="y")
 
 
-class Source(PlayedConnection):
-    """A connection that is asked to drive a call, and to take back what it has given."""
-
-    def __init__(self, *on_send: OnSend) -> None:
-        super().__init__(*on_send)
-        self.attended = self.taken_back = 0
-        self.dispatcher.require_polling = self._attend  # type: ignore[method-assign]
-        self.dispatcher.release_polling = self._unattend  # type: ignore[method-assign]
-
-    def _attend(self) -> None:
-        self.attended += 1
-
-    def _unattend(self) -> None:
-        self.attended -= 1
-
-    def reclaim(self, call: Any) -> None:
-        self.taken_back += 1
-
-    def answer_well(self) -> None:
-        self.answer(RpcResponse(1, body=ANSWER.SerializeToString()))
-
-
-def make(kind: Any, source: Source, **options: Any) -> Any:
+def make(kind: Any, source: FakeSource, **options: Any) -> Any:
     options = {"max_retry": 0, **options}
     return kind(source, ECHO, pb.EchoRequest(message="x"), 5.0, CallOptions(**options), None)
 
@@ -52,7 +27,7 @@ def make(kind: Any, source: Source, **options: Any) -> Any:
 # --- blocking ---
 
 
-def waits(source: Source, *turns: Any) -> None:
+def waits(source: FakeSource, *turns: Any) -> None:
     """What happens in each wait for the dispatcher; None: the deadline comes."""
     left = list(turns)
 
@@ -67,20 +42,20 @@ def waits(source: Source, *turns: Any) -> None:
 
 
 def test_blocking_call_gives_the_answer() -> None:
-    source = Source()
+    source = FakeSource()
     waits(source, source.answer_well)
     assert make(BlockingCall, source).wait() == ANSWER
 
 
 def test_blocking_call_raises_the_error() -> None:
-    source = Source()
+    source = FakeSource()
     waits(source, lambda: source.answer_error(ErrorCode.EINTERNAL))
     with pytest.raises(RpcError, match="no"):
         make(BlockingCall, source).wait()
 
 
 def test_blocking_call_ends_at_its_deadline() -> None:
-    source = Source()
+    source = FakeSource()
     waits(source, None, lambda: None)
     with pytest.raises(RpcTimeoutError):
         make(BlockingCall, source).wait()
@@ -91,7 +66,7 @@ def test_blocking_call_that_is_interrupted_is_cancelled_and_gives_everything_bac
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    source = Source()
+    source = FakeSource()
     waits(source, interrupt)
     call = make(BlockingCall, source)
     with pytest.raises(KeyboardInterrupt):
@@ -104,7 +79,7 @@ def test_blocking_call_that_is_interrupted_is_cancelled_and_gives_everything_bac
 
 
 def test_future_gives_the_answer() -> None:
-    source = Source()
+    source = FakeSource()
     future: CallFuture = make(FutureCall, source).begin(None)
     assert (future.done(), source.attended) == (False, 1)
     source.answer_well()
@@ -113,14 +88,14 @@ def test_future_gives_the_answer() -> None:
 
 
 def test_future_raises_the_error() -> None:
-    source = Source()
+    source = FakeSource()
     future = make(FutureCall, source).begin(None)
     source.answer_error(ErrorCode.EINTERNAL)
     assert isinstance(future.exception(0), RpcError)
 
 
 def test_cancelled_future_ends_its_call() -> None:
-    source = Source()
+    source = FakeSource()
     future = make(FutureCall, source).begin(None)
     assert future.cancel()
     assert (future.cancelled(), source.pending, source.attended) == (True, {}, 0)
@@ -128,7 +103,7 @@ def test_cancelled_future_ends_its_call() -> None:
 
 
 def test_call_that_its_server_says_was_cancelled_has_failed() -> None:
-    source = Source()
+    source = FakeSource()
     future = make(FutureCall, source).begin(None)
     attempt = source.take_number(1)
     assert attempt is not None
@@ -144,7 +119,7 @@ def test_done_callback_that_exits_ends_nothing_but_itself(
     def leave(future: object) -> None:
         raise SystemExit
 
-    source = Source()
+    source = FakeSource()
     future = make(FutureCall, source).begin(None)
     future.add_done_callback(leave)
     source.answer_well()
@@ -157,7 +132,7 @@ def test_done_callback_that_exits_ends_nothing_but_itself(
 
 def test_callback_is_told_the_answer_or_the_error() -> None:
     told: list[Any] = []
-    source = Source()
+    source = FakeSource()
     make(CallbackCall, source).begin(lambda *end: told.append(end), None)
     assert source.attended == 1
     source.answer_well()
@@ -176,7 +151,7 @@ def test_callback_that_raises_is_logged(
     def done(message: object, error: object) -> None:
         raise raised
 
-    source = Source()
+    source = FakeSource()
     make(CallbackCall, source).begin(done, None)
     source.answer_well()
     assert "the callback of a call of conformance.EchoService.Echo raised" in caplog.text

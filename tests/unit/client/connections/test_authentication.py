@@ -29,7 +29,8 @@ from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.socket import Socket
-from tests.unit.client.played import PEER, PlayedCall, start
+from tests.fakes.client_socket import PEER
+from tests.fakes.connections import FakeCall, start
 
 LIMITS = ParseLimits()
 
@@ -77,7 +78,7 @@ class Wire:
         socket.set_user(self.connection)
         self.dispatcher.post(lambda: socket._reader.start(socket))
         socket._writer.hold()
-        self.dispatcher.post(socket.keep_write)
+        self.dispatcher.post(lambda: socket._writer.keep_write(socket))
         self._peer = theirs
         self._buffer = IOBuf()
 
@@ -85,7 +86,7 @@ class Wire:
         self.connection.socket.raise_if_failed()
         return self.connection
 
-    def call(self, **options: Any) -> PlayedCall:
+    def call(self, **options: Any) -> FakeCall:
         return start(self, None, max_retry=0, **options)
 
     def step(self) -> None:

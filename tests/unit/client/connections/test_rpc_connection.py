@@ -29,7 +29,8 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
-from tests.unit.client.played import PEER, PlayedCall, start
+from tests.fakes.client_socket import PEER
+from tests.fakes.connections import FakeCall, start
 
 LIMITS = ParseLimits(max_body_size=1000)
 PROTOCOL = BaiduStd()
@@ -69,7 +70,7 @@ class Line:
         socket = Socket.of(ours, self.dispatcher, cutter=cutter, options=options)
         self.connection = RpcConnection(socket, self.timeouts, PROTOCOL, self.owner)
         socket.set_user(self.connection)
-        self.dispatcher.post(socket._tell_connected)
+        self.dispatcher.post(socket.begin_use)
         self.step()
         self._buffer = IOBuf()
 
@@ -84,7 +85,7 @@ class Line:
         self.dispatcher.run_until_idle()
         assert self.dispatcher.raised == []
 
-    def call(self, controller: Controller | None = None) -> PlayedCall:
+    def call(self, controller: Controller | None = None) -> FakeCall:
         return start(self, None, controller, max_retry=0)
 
     def request(self) -> RpcRequest:
@@ -115,7 +116,7 @@ def line() -> Iterator[Line]:
     made.close()
 
 
-def error_of(call: PlayedCall) -> RpcError:
+def error_of(call: FakeCall) -> RpcError:
     assert call.error is not None
     assert len(call.ends) == 1
     return call.error

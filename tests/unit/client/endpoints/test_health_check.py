@@ -11,9 +11,9 @@ from pybrpc.client.endpoints.health_check import HealthCheck, _OneConnection
 from pybrpc.errors import ErrorCode, Phase, RpcError
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from tests.fakes.sources import FakeClientConnection
 from tests.peers.echo import ECHO
 from tests.protos import conformance_pb2 as pb
-from tests.unit.client.played_source import PlayedLine
 
 METHOD = ECHO.methods_by_name["Echo"]
 WELL = pb.EchoResponse(message="well")
@@ -24,7 +24,7 @@ class Checked:
 
     def __init__(self, **options: Any) -> None:
         self.ends: list[RpcError | None] = []
-        self.line = PlayedLine(TimeoutQueues(StepDispatcher()), None)
+        self.line = FakeClientConnection(TimeoutQueues(StepDispatcher()), None)
         self.line.stand()
         request = options.pop("request", pb.EchoRequest(message="well?"))
         HealthCheck(METHOD, request, **options).start(self.line, self._on_checked)
@@ -96,7 +96,7 @@ def test_silence_says_no() -> None:
 
 
 def test_connection_that_had_failed_before_says_no() -> None:
-    line = PlayedLine(TimeoutQueues(StepDispatcher()), None)
+    line = FakeClientConnection(TimeoutQueues(StepDispatcher()), None)
     line.stand()
     line.fail(ErrorCode.EEOF)
     ends: list[Any] = []
@@ -123,7 +123,7 @@ def test_request_that_lacks_a_required_field_is_refused() -> None:
 
 
 def test_call_of_a_check_has_its_one_connection_and_no_other() -> None:
-    line = PlayedLine(TimeoutQueues(StepDispatcher()), None)
+    line = FakeClientConnection(TimeoutQueues(StepDispatcher()), None)
     source = _OneConnection(line)
     call: Any = None
     assert source.get(call) is line

@@ -11,9 +11,7 @@ from pybrpc.client.endpoints.settings import SourceSettings
 from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
-from tests.unit.client.played_source import Played, PlayedLine, step
-
-__all__ = ["step"]
+from tests.fakes.sources import FakeClientConnection, SourceHarness
 
 KINDS = {"single": SingleConnections, "pooled": PooledConnections}
 TIMEOUT_S = 8.0
@@ -22,15 +20,17 @@ LONGEST_S = TIMEOUT_S * 1.5
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-def make_idle(step: StepDispatcher, kind: str, idle_timeout_s: float | None = TIMEOUT_S) -> Played:
+def make_idle(
+    step: StepDispatcher, kind: str, idle_timeout_s: float | None = TIMEOUT_S
+) -> SourceHarness:
     """A source with one connection, which has just answered its call."""
     settings = SourceSettings(kind, idle_timeout_s=idle_timeout_s)
-    played = Played(KINDS[kind], settings, step)
-    call = played.start()
-    played.turn(played.made[0].stand)
-    played.turn(played.made[0].answer)
+    harness = SourceHarness(KINDS[kind], settings, step)
+    call = harness.start()
+    harness.turn(harness.made[0].stand)
+    harness.turn(harness.made[0].answer)
     assert call.ends
-    return played
+    return harness
 
 
 def pass_time(step: StepDispatcher, seconds: float, each_second: Any = None) -> None:
@@ -40,29 +40,29 @@ def pass_time(step: StepDispatcher, seconds: float, each_second: Any = None) -> 
             each_second()
 
 
-def is_closed(line: PlayedLine) -> bool:
+def is_closed(line: FakeClientConnection) -> bool:
     return line.socket.error is not None
 
 
 @every_kind
 def test_idle_connection_is_closed_in_time(step: StepDispatcher, kind: str) -> None:
-    played = make_idle(step, kind)
+    harness = make_idle(step, kind)
     pass_time(step, TIMEOUT_S - 1)
-    assert not is_closed(played.made[0])
+    assert not is_closed(harness.made[0])
     pass_time(step, LONGEST_S - TIMEOUT_S + 2)
-    assert is_closed(played.made[0])
-    assert played.counts() == (1, 1, 0, 0)
+    assert is_closed(harness.made[0])
+    assert harness.counts() == (1, 1, 0, 0)
 
 
 @every_kind
 def test_next_call_makes_a_new_one_which_is_watched_too(step: StepDispatcher, kind: str) -> None:
-    played = make_idle(step, kind)
+    harness = make_idle(step, kind)
     pass_time(step, LONGEST_S + 1)
-    played.start()
-    played.turn(played.made[1].stand)
-    played.turn(played.made[1].answer)
+    harness.start()
+    harness.turn(harness.made[1].stand)
+    harness.turn(harness.made[1].answer)
     pass_time(step, LONGEST_S + 1)
-    assert [is_closed(line) for line in played.made] == [True, True]
+    assert [is_closed(line) for line in harness.made] == [True, True]
 
 
 @every_kind
@@ -76,20 +76,20 @@ def test_watch_rests_when_nothing_stands(step: StepDispatcher, kind: str) -> Non
 
 @every_kind
 def test_call_in_flight_keeps_it(step: StepDispatcher, kind: str) -> None:
-    played = make_idle(step, kind)
-    call = played.start()
+    harness = make_idle(step, kind)
+    call = harness.start()
     pass_time(step, 10 * TIMEOUT_S)
-    assert not is_closed(played.made[0])
-    played.turn(played.made[0].answer)
+    assert not is_closed(harness.made[0])
+    harness.turn(harness.made[0].answer)
     assert call.error is None
     pass_time(step, LONGEST_S + 1)
-    assert is_closed(played.made[0])
+    assert is_closed(harness.made[0])
 
 
 @every_kind
 def test_traffic_keeps_it(step: StepDispatcher, kind: str) -> None:
-    played = make_idle(step, kind)
-    line: Any = played.made[0]
+    harness = make_idle(step, kind)
+    line: Any = harness.made[0]
 
     def move() -> None:
         line.socket.bytes_moved += 1
@@ -100,15 +100,15 @@ def test_traffic_keeps_it(step: StepDispatcher, kind: str) -> None:
 
 @every_kind
 def test_never_is_never(step: StepDispatcher, kind: str) -> None:
-    played = make_idle(step, kind, None)
+    harness = make_idle(step, kind, None)
     step.advance(1e6)
-    assert not is_closed(played.made[0])
+    assert not is_closed(harness.made[0])
 
 
 @every_kind
 def test_last_user_ends_the_watch(step: StepDispatcher, kind: str) -> None:
-    played = make_idle(step, kind)
-    played.source.release()
+    harness = make_idle(step, kind)
+    harness.source.release()
     step.run_until_idle()
     before = step.steps
     step.advance(100 * TIMEOUT_S)
@@ -117,14 +117,14 @@ def test_last_user_ends_the_watch(step: StepDispatcher, kind: str) -> None:
 
 def test_call_that_had_it_just_before_is_waited_for(step: StepDispatcher) -> None:
     """Between `get` and `send` of one thread the watch of another one may look."""
-    played = make_idle(step, "single")
-    line = played.made[0]
-    had: Any = played.source.get(None)  # type: ignore[arg-type]
+    harness = make_idle(step, "single")
+    line = harness.made[0]
+    had: Any = harness.source.get(None)  # type: ignore[arg-type]
     assert had is line
-    played.source.retire(line)
+    harness.source.retire(line)
     assert not is_closed(line), "it may still be sent"
-    late = played.start()
-    assert played.made[1].in_flight == 1, "nobody else gets it"
+    late = harness.start()
+    assert harness.made[1].in_flight == 1, "nobody else gets it"
     assert not late.ends
 
 
@@ -135,31 +135,31 @@ def test_without_a_dispatcher_nothing_is_watched(
         raise DispatcherClosedError("closed")
 
     monkeypatch.setattr(step, "call_at", call_at)
-    played = make_idle(step, "single")
+    harness = make_idle(step, "single")
     monkeypatch.undo()
     pass_time(step, 10 * TIMEOUT_S)
-    assert not is_closed(played.made[0])
+    assert not is_closed(harness.made[0])
 
 
 def test_last_user_who_leaves_while_the_watch_begins_ends_it(step: StepDispatcher) -> None:
-    played = make_idle(step, "single")
-    played.source._users.decrement_and_get(1)
+    harness = make_idle(step, "single")
+    harness.source._users.decrement_and_get(1)
     before = step.steps
     pass_time(step, TIMEOUT_S)
-    played.source._users.increment_and_get(1)
+    harness.source._users.increment_and_get(1)
     assert step.steps > before, "it looks once more"
     before = step.steps
     pass_time(step, 10 * TIMEOUT_S)
     assert step.steps == before
-    assert not is_closed(played.made[0])
+    assert not is_closed(harness.made[0])
 
 
 def test_after_a_fork_the_watch_begins_anew(step: StepDispatcher) -> None:
-    played = make_idle(step, "single")
-    played.source.after_fork()
+    harness = make_idle(step, "single")
+    harness.source.after_fork()
     pass_time(step, LONGEST_S + 2)
-    played.start()
-    played.turn(played.made[-1].stand)
-    played.turn(played.made[-1].answer)
+    harness.start()
+    harness.turn(harness.made[-1].stand)
+    harness.turn(harness.made[-1].answer)
     pass_time(step, LONGEST_S + 2)
-    assert is_closed(played.made[-1])
+    assert is_closed(harness.made[-1])

@@ -18,17 +18,16 @@ from pybrpc.testing.step_scheduler import (
     explore,
     explore_randomly,
 )
-from tests.unit.client.played_source import Played, PlayedLine, SteppingDict, step
+from tests.fakes.sources import FakeClientConnection, SourceHarness
+from tests.schedules.traced import TracedDict
 
-__all__ = ["step"]
 
-
-def make_pool(step: StepDispatcher, size: int = 2) -> Played:
+def make_pool(step: StepDispatcher, size: int = 2) -> SourceHarness:
     settings = SourceSettings("pooled", max_pool_size=size, dial_backoff=None)
-    return Played(PooledConnections, settings, step)
+    return SourceHarness(PooledConnections, settings, step)
 
 
-def standing(pool: Played, count: int) -> list[PlayedLine]:
+def standing(pool: SourceHarness, count: int) -> list[FakeClientConnection]:
     """So many connections that stand and are idle."""
     calls = [pool.start() for _ in range(count)]
     lines = list(pool.made)
@@ -162,10 +161,10 @@ class ForgetsToLook(PooledConnections):
         return False
 
 
-def instrument(pool: Played, scheduler: StepScheduler) -> None:
+def instrument(pool: SourceHarness, scheduler: StepScheduler) -> None:
     source: Any = pool.source
-    source._waiting._waiting = SteppingDict(scheduler, "waiting")
-    source._idle = SteppingDict(scheduler, "idle")
+    source._waiting._waiting = TracedDict(scheduler, "waiting")
+    source._idle = TracedDict(scheduler, "idle")
 
 
 def impatient_caller(kind: type[PooledConnections], scheduler: StepScheduler) -> None:
@@ -188,7 +187,7 @@ def impatient_caller(kind: type[PooledConnections], scheduler: StepScheduler) ->
     finish(pool, [waiting, *again])
 
 
-def finish(pool: Played, calls: list[Any]) -> None:
+def finish(pool: SourceHarness, calls: list[Any]) -> None:
     """Answer all there is: each call must come to its end."""
     for _ in range(100):
         pool.step.run_until_idle()
@@ -242,7 +241,7 @@ def many_callers(scheduler: StepScheduler) -> None:
     assert len(calls) == 6
 
 
-def answer_or_break(line: PlayedLine, answers: bool) -> None:
+def answer_or_break(line: FakeClientConnection, answers: bool) -> None:
     if not answers:
         line.fail(ErrorCode.EEOF)
     elif line.attempts:

@@ -17,11 +17,9 @@ from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.errors import ErrorCode, Phase
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
+from tests.fakes.sources import SourceHarness
 from tests.peers.echo import ECHO
 from tests.protos import conformance_pb2 as pb
-from tests.unit.client.played_source import Played, step
-
-__all__ = ["step"]
 
 KINDS = {"single": SingleConnections, "pooled": PooledConnections, "short": ShortConnections}
 EVERY_SECOND = Backoff(first_s=1, factor=1, max_s=1, jitter=0)
@@ -37,145 +35,145 @@ def make_source(
     backoff: Backoff | None = EVERY_SECOND,
     check: HealthCheck | None = None,
     **settings: Any,
-) -> Played:
+) -> SourceHarness:
     made = SourceSettings(kind, dial_backoff=backoff, health_check=check, **settings)
-    return Played(KINDS[kind], made, step)
+    return SourceHarness(KINDS[kind], made, step)
 
 
-def is_down(played: Played) -> bool:
-    return played.source.statistics().is_down
+def is_down(harness: SourceHarness) -> bool:
+    return harness.source.statistics().is_down
 
 
 @every_kind
 def test_refused_call_brings_it_down_and_the_next_ones_fail_at_once(
     step: StepDispatcher, kind: str
 ) -> None:
-    played = make_source(step, kind)
-    played.go_down()
-    call = played.start()
+    harness = make_source(step, kind)
+    harness.go_down()
+    call = harness.start()
     (error,) = call.ends
     assert (error.code, error.phase) == (errno.ECONNREFUSED, Phase.CONNECT)
     assert call.retried_count == 0
-    assert len(played.made) == 1
+    assert len(harness.made) == 1
 
 
 @every_kind
 def test_dial_that_stands_serves_those_who_wait_and_those_who_come(
     step: StepDispatcher, kind: str
 ) -> None:
-    played = make_source(step, kind)
-    played.go_down()
-    waiting = [played.start(wait_for_ready=True) for _ in range(3)]
+    harness = make_source(step, kind)
+    harness.go_down()
+    waiting = [harness.start(wait_for_ready=True) for _ in range(3)]
     step.run_until_idle()
-    assert played.counts() == (1, 1, 0, 3)
+    assert harness.counts() == (1, 1, 0, 3)
     step.advance(1)
-    assert played.made[1].socket.connects == 1  # type: ignore[attr-defined]
-    played.turn(played.made[1].stand)
-    assert not is_down(played)
-    while any(line.in_flight for line in played.made):
-        for line in list(played.made):
+    assert harness.made[1].socket.connects == 1  # type: ignore[attr-defined]
+    harness.turn(harness.made[1].stand)
+    assert not is_down(harness)
+    while any(line.in_flight for line in harness.made):
+        for line in list(harness.made):
             if line.in_flight:
-                played.turn(line.answer)
+                harness.turn(line.answer)
     assert [call.error for call in waiting] == [None] * 3
 
 
 def test_dials_come_less_and_less_often_one_at_a_time(step: StepDispatcher) -> None:
-    played = make_source(step, backoff=DOUBLING)
-    played.go_down()
+    harness = make_source(step, backoff=DOUBLING)
+    harness.go_down()
     for number, pause_s in enumerate([1, 2, 4, 8, 8], start=1):
         step.advance(pause_s - 0.01)
-        assert len(played.made) == number
+        assert len(harness.made) == number
         step.advance(0.01)
-        assert len(played.made) == number + 1
+        assert len(harness.made) == number + 1
         step.advance(100)
-        assert len(played.made) == number + 1, "the dial is under way"
-        played.turn(played.made[-1].refuse)
+        assert len(harness.made) == number + 1, "the dial is under way"
+        harness.turn(harness.made[-1].refuse)
 
 
 def test_many_connections_that_fail_plan_one_dial(step: StepDispatcher) -> None:
-    played = make_source(step, "pooled")
+    harness = make_source(step, "pooled")
     for _ in range(5):
-        played.start(max_retry=0)
-    for line in list(played.made):
-        played.turn(line.refuse)
+        harness.start(max_retry=0)
+    for line in list(harness.made):
+        harness.turn(line.refuse)
     step.advance(1)
-    assert len(played.made) == 6
+    assert len(harness.made) == 6
 
 
 @every_kind
 def test_nothing_is_dialled_once_nobody_uses_it(step: StepDispatcher, kind: str) -> None:
-    played = make_source(step, kind)
-    played.go_down()
-    played.source.release()
+    harness = make_source(step, kind)
+    harness.go_down()
+    harness.source.release()
     step.advance(100)
-    assert len(played.made) == 1
-    assert not is_down(played)
+    assert len(harness.made) == 1
+    assert not is_down(harness)
 
 
 def test_dial_under_way_ends_with_the_last_user(step: StepDispatcher) -> None:
-    played = make_source(step)
-    played.go_down()
+    harness = make_source(step)
+    harness.go_down()
     step.advance(1)
-    played.source.release()
-    assert played.made[1].socket.error is not None
+    harness.source.release()
+    assert harness.made[1].socket.error is not None
     step.advance(100)
-    assert len(played.made) == 2
+    assert len(harness.made) == 2
 
 
 def test_connection_of_a_call_brings_it_up_too(step: StepDispatcher) -> None:
     """brpc#2395: a retry that has paused dials itself."""
     often = RetryPolicy(backoff=Backoff(first_s=0.001, factor=1, max_s=0.001))
-    played = make_source(step)
-    call = played.start(retry=often)
-    played.turn(played.made[0].refuse)
-    assert is_down(played)
+    harness = make_source(step)
+    call = harness.start(retry=often)
+    harness.turn(harness.made[0].refuse)
+    assert is_down(harness)
     call._place.try_claim()  # type: ignore[union-attr]
     call.on_pause_over()
-    assert len(played.made) == 2
-    played.turn(played.made[1].stand)
-    assert not is_down(played)
+    assert len(harness.made) == 2
+    harness.turn(harness.made[1].stand)
+    assert not is_down(harness)
     step.advance(100)
-    assert len(played.made) == 2
+    assert len(harness.made) == 2
 
 
 def test_off_it_dials_nothing_and_is_never_down(step: StepDispatcher) -> None:
-    played = make_source(step, backoff=None)
+    harness = make_source(step, backoff=None)
     for number in range(1, 4):
-        call = played.start(max_retry=0)
-        played.turn(played.made[-1].refuse)
+        call = harness.start(max_retry=0)
+        harness.turn(harness.made[-1].refuse)
         assert call.ends
-        assert not is_down(played)
-        assert len(played.made) == number
+        assert not is_down(harness)
+        assert len(harness.made) == number
     step.advance(100)
-    assert len(played.made) == 3
+    assert len(harness.made) == 3
 
 
 def test_connection_that_stood_and_broke_says_nothing(step: StepDispatcher) -> None:
-    played = make_source(step)
-    played.start(max_retry=0)
-    played.made[0].stand()
-    played.turn(lambda: played.made[0].fail(ErrorCode.EEOF))
-    assert not is_down(played)
-    played.start()
-    assert len(played.made) == 2
+    harness = make_source(step)
+    harness.start(max_retry=0)
+    harness.made[0].stand()
+    harness.turn(lambda: harness.made[0].fail(ErrorCode.EEOF))
+    assert not is_down(harness)
+    harness.start()
+    assert len(harness.made) == 2
 
 
 def test_after_a_fork_it_is_up_and_dials_nothing(step: StepDispatcher) -> None:
-    played = make_source(step)
-    played.go_down()
-    played.source.after_fork()
-    assert not is_down(played)
+    harness = make_source(step)
+    harness.go_down()
+    harness.source.after_fork()
+    assert not is_down(harness)
     step.advance(100)
-    assert len(played.made) == 1
+    assert len(harness.made) == 1
 
 
 def test_waiting_costs_no_turn_each(step: StepDispatcher) -> None:
     """Ten thousand that wait must not be looked through ten thousand times."""
-    played = make_source(step)
-    played.go_down()
+    harness = make_source(step)
+    harness.go_down()
     before = step.steps
     for _ in range(1000):
-        played.start(wait_for_ready=True)
+        harness.start(wait_for_ready=True)
     step.run_until_idle()
     assert step.steps - before < 10
 
@@ -183,30 +181,30 @@ def test_waiting_costs_no_turn_each(step: StepDispatcher) -> None:
 # --- with a check ---
 
 
-def check_under_way(step: StepDispatcher, kind: str = "single") -> Played:
-    played = make_source(step, kind, check=CHECK)
-    played.go_down()
+def check_under_way(step: StepDispatcher, kind: str = "single") -> SourceHarness:
+    harness = make_source(step, kind, check=CHECK)
+    harness.go_down()
     step.advance(1)
-    played.turn(played.made[1].stand)
-    assert played.made[1].in_flight == 1
-    assert is_down(played)
-    return played
+    harness.turn(harness.made[1].stand)
+    assert harness.made[1].in_flight == 1
+    assert is_down(harness)
+    return harness
 
 
 @every_kind
 def test_answered_check_brings_it_up(step: StepDispatcher, kind: str) -> None:
-    played = check_under_way(step, kind)
-    played.turn(lambda: played.made[1].answer(pb.EchoResponse(message="well")))
-    assert not is_down(played)
-    assert (played.made[1].socket.error is None) is (kind != "short")
+    harness = check_under_way(step, kind)
+    harness.turn(lambda: harness.made[1].answer(pb.EchoResponse(message="well")))
+    assert not is_down(harness)
+    assert (harness.made[1].socket.error is None) is (kind != "short")
 
 
 def test_answer_that_makes_no_sense_does_not(step: StepDispatcher) -> None:
-    played = check_under_way(step)
-    played.turn(played.made[1].answer)  # it lacks the required field
-    assert is_down(played)
-    assert played.made[1].socket.error is not None
-    (error,) = played.start().ends
+    harness = check_under_way(step)
+    harness.turn(harness.made[1].answer)  # it lacks the required field
+    assert is_down(harness)
+    assert harness.made[1].socket.error is not None
+    (error,) = harness.start().ends
     assert error.code == errno.EHOSTDOWN
 
 
@@ -214,30 +212,30 @@ def test_answer_that_makes_no_sense_does_not(step: StepDispatcher) -> None:
 def test_connection_that_breaks_under_the_check_counts_as_a_host_that_is_down(
     step: StepDispatcher, code: int
 ) -> None:
-    played = check_under_way(step)
-    played.turn(lambda: played.made[1].fail(code))
-    (error,) = played.start().ends
+    harness = check_under_way(step)
+    harness.turn(lambda: harness.made[1].fail(code))
+    (error,) = harness.start().ends
     assert error.code == errno.EHOSTDOWN
     assert "Fail to check the health of" in error.text
     step.advance(1)
-    assert len(played.made) == 3, "and is dialled again"
+    assert len(harness.made) == 3, "and is dialled again"
 
 
 def test_dial_that_is_refused_is_told_as_it_is(step: StepDispatcher) -> None:
-    played = make_source(step, check=CHECK)
-    played.go_down()
+    harness = make_source(step, check=CHECK)
+    harness.go_down()
     step.advance(1)
-    played.turn(played.made[1].refuse)
-    assert played.start().ends[0].code == errno.ECONNREFUSED
+    harness.turn(harness.made[1].refuse)
+    assert harness.start().ends[0].code == errno.ECONNREFUSED
 
 
 def test_last_user_ends_a_check(step: StepDispatcher) -> None:
-    played = check_under_way(step)
-    played.source.release()
+    harness = check_under_way(step)
+    harness.source.release()
     step.advance(100)
-    assert played.made[1].socket.error is not None
-    assert len(played.made) == 2
-    assert not is_down(played)
+    assert harness.made[1].socket.error is not None
+    assert len(harness.made) == 2
+    assert not is_down(harness)
 
 
 # --- what happens in between ---
@@ -255,56 +253,56 @@ def refuse_timers(step: StepDispatcher, monkeypatch: pytest.MonkeyPatch) -> None
 def test_without_a_dispatcher_nothing_is_down_since_nothing_will_dial(
     step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = make_source(step)
+    harness = make_source(step)
     refuse_timers(step, monkeypatch)
-    played.go_down()
-    assert not is_down(played)
+    harness.go_down()
+    assert not is_down(harness)
 
 
 def test_last_user_who_leaves_while_a_dial_is_planned_ends_it(
     step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = make_source(step)
+    harness = make_source(step)
     plan = step.call_at
 
     def leave_and_plan(deadline: float, function: Any) -> Any:
-        if played.source.is_used:
-            played.source.release()
+        if harness.source.is_used:
+            harness.source.release()
         return plan(deadline, function)
 
     monkeypatch.setattr(step, "call_at", leave_and_plan)
-    played.go_down()
+    harness.go_down()
     step.advance(100)
-    assert len(played.made) == 1
-    assert not is_down(played)
+    assert len(harness.made) == 1
+    assert not is_down(harness)
 
 
 def test_last_user_who_leaves_while_a_dial_begins_ends_it(
     step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = make_source(step)
-    played.go_down()
-    make = played.maker.make
+    harness = make_source(step)
+    harness.go_down()
+    make = harness.maker.make
 
     def make_and_leave(timeouts: Any, owner: Any) -> Any:
         line = make(timeouts, owner)
-        played.source._users.decrement_and_get(1)
+        harness.source._users.decrement_and_get(1)
         return line
 
-    monkeypatch.setattr(played.maker, "make", make_and_leave)
+    monkeypatch.setattr(harness.maker, "make", make_and_leave)
     step.advance(1)
-    assert played.made[1].socket.error is not None
-    assert not is_down(played)
+    assert harness.made[1].socket.error is not None
+    assert not is_down(harness)
 
 
 def test_dial_that_stands_after_it_was_given_up_says_nothing(step: StepDispatcher) -> None:
-    played = make_source(step)
-    played.go_down()
+    harness = make_source(step)
+    harness.go_down()
     step.advance(1)
-    probe = played.made[1]
-    played.source.after_fork()
-    played.turn(probe.stand)
-    call = played.start()
+    probe = harness.made[1]
+    harness.source.after_fork()
+    harness.turn(probe.stand)
+    call = harness.start()
     assert probe.in_flight == 0
-    assert played.made[2].in_flight == 1
+    assert harness.made[2].in_flight == 1
     assert not call.ends

@@ -9,18 +9,16 @@ from pybrpc.client.endpoints.short_connections import ShortConnections
 from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.errors import ErrorCode
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from tests.unit.client.played_source import Played, step
-
-__all__ = ["step"]
+from tests.fakes.sources import SourceHarness
 
 
-def make_single(step: StepDispatcher, connections: int = 1) -> Played:
+def make_single(step: StepDispatcher, connections: int = 1) -> SourceHarness:
     settings = SourceSettings(connections=connections, dial_backoff=None)
-    return Played(SingleConnections, settings, step)
+    return SourceHarness(SingleConnections, settings, step)
 
 
-def make_short(step: StepDispatcher) -> Played:
-    return Played(ShortConnections, SourceSettings("short", dial_backoff=None), step)
+def make_short(step: StepDispatcher) -> SourceHarness:
+    return SourceHarness(ShortConnections, SourceSettings("short", dial_backoff=None), step)
 
 
 def test_all_calls_share_one(step: StepDispatcher) -> None:

@@ -10,17 +10,15 @@ from pybrpc.client.endpoints.settings import SourceSettings
 from pybrpc.client.endpoints.short_connections import ShortConnections
 from pybrpc.errors import ErrorCode
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from tests.unit.client.played import make_call
-from tests.unit.client.played_source import Played, step
-
-__all__ = ["step"]
+from tests.fakes.connections import make_call
+from tests.fakes.sources import SourceHarness
 
 SLOWLY = Backoff(first_s=100, factor=1, max_s=100, jitter=0)
 
 
-def make_pool(step: StepDispatcher, size: int = 1, backoff: Backoff | None = None) -> Played:
+def make_pool(step: StepDispatcher, size: int = 1, backoff: Backoff | None = None) -> SourceHarness:
     settings = SourceSettings("pooled", max_pool_size=size, dial_backoff=backoff)
-    return Played(PooledConnections, settings, step)
+    return SourceHarness(PooledConnections, settings, step)
 
 
 def test_who_waits_is_told_when_nobody_drives_any_more(step: StepDispatcher) -> None:
@@ -171,7 +169,7 @@ def test_idle_one_that_another_thread_takes_first(step: StepDispatcher) -> None:
 
 
 def test_short_ones_share_nothing_and_go_when_they_are_retired(step: StepDispatcher) -> None:
-    short = Played(ShortConnections, SourceSettings("short", dial_backoff=None), step)
+    short = SourceHarness(ShortConnections, SourceSettings("short", dial_backoff=None), step)
     call = short.start()
     (line,) = short.made
     line.stand()
@@ -186,7 +184,7 @@ def test_dial_that_stands_is_closed_and_each_one_who_waits_gets_his_own(
     step: StepDispatcher,
 ) -> None:
     settings = SourceSettings("short", dial_backoff=Backoff(first_s=1, max_s=1, jitter=0))
-    short = Played(ShortConnections, settings, step)
+    short = SourceHarness(ShortConnections, settings, step)
     short.go_down()
     waiting = [short.start(wait_for_ready=True) for _ in range(2)]
     step.advance(1)
@@ -197,7 +195,7 @@ def test_dial_that_stands_is_closed_and_each_one_who_waits_gets_his_own(
 
 
 def test_who_waits_for_a_short_one_all_the_same_gets_one(step: StepDispatcher) -> None:
-    short = Played(ShortConnections, SourceSettings("short", dial_backoff=None), step)
+    short = SourceHarness(ShortConnections, SourceSettings("short", dial_backoff=None), step)
     late = make_call(short.source)
     short.source.wait(late)
     step.run_until_idle()

@@ -9,7 +9,7 @@ import pytest
 from pybrpc.client.calls.attempt import WaitPoint
 from pybrpc.client.endpoints.wait_queue import MANY_GONE, Waiting, WaitQueue
 from pybrpc.testing.step_scheduler import ScheduleFailure, StepScheduler, explore
-from tests.unit.client.played_source import SteppingDict
+from tests.schedules.traced import TracedDict
 
 _next = WaitQueue.__dict__["_next"]
 
@@ -93,16 +93,16 @@ def test_a_million_that_went_cost_nothing_to_pass() -> None:
     assert take_one_by_one(queue) == "ab"
 
 
-class SteppingQueue(WaitQueue):
+class TracedQueue(WaitQueue):
     """Comes to a point before each access to what threads share."""
 
     scheduler: StepScheduler
 
     @classmethod
-    def make(cls, scheduler: StepScheduler) -> SteppingQueue:
+    def make(cls, scheduler: StepScheduler) -> TracedQueue:
         cls.scheduler = scheduler
         queue = cls()
-        queue._waiting = SteppingDict(scheduler, "waiting")
+        queue._waiting = TracedDict(scheduler, "waiting")
         return queue
 
     @property
@@ -117,7 +117,7 @@ class SteppingQueue(WaitQueue):
         _next.__set__(self, value)
 
 
-class NeverLooksAgain(SteppingQueue):
+class NeverLooksAgain(TracedQueue):
     """A mutant: who was passed while he queued does not notice."""
 
     def add(self, call: Any) -> None:
@@ -127,7 +127,7 @@ class NeverLooksAgain(SteppingQueue):
         self._waiting[waiting.ticket] = waiting
 
 
-def check(kind: type[SteppingQueue], max_preemptions: int) -> int:
+def check(kind: type[TracedQueue], max_preemptions: int) -> int:
     """Two who queue, one of them impatient, and one who takes, as often as it is told to."""
 
     def scenario(scheduler: StepScheduler) -> None:
@@ -160,7 +160,7 @@ def check(kind: type[SteppingQueue], max_preemptions: int) -> int:
 
 
 def test_every_schedule_of_two_producers_and_a_taker() -> None:
-    assert check(SteppingQueue, 2) > 100
+    assert check(TracedQueue, 2) > 100
 
 
 def test_mutant_that_does_not_look_again_is_found() -> None:

@@ -8,34 +8,11 @@ import pytest
 from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.server.calls.response_batch import FLUSH_S, LARGE_BYTES, MOST_ANSWERS, ResponseBatch
-
-
-class FakeConnection:
-    """With its socket in one."""
-
-    def __init__(self, error: RpcError | None = None) -> None:
-        self.socket = self
-        self.written: list[bytes] = []
-        self.error = error
-
-    def start_write(self, data: IOBuf, *, ignore_eovercrowded: bool) -> None:
-        if self.error is not None:
-            raise self.error
-        assert ignore_eovercrowded
-        self.written.append(bytes(data))
-
-    def leave(self, calls: list[FakeCall]) -> None:
-        for call in calls:
-            call.left_before_write = list(self.written)
-
-    def end(self, calls: list[FakeCall]) -> None:
-        for call in calls:
-            call.ended += 1
-            call.written_before_end = list(self.written)
+from tests.fakes.server_calls import FakeServerConnection
 
 
 class FakeCall:
-    def __init__(self, connection: FakeConnection) -> None:
+    def __init__(self, connection: FakeServerConnection) -> None:
         self.connection = connection
         self.ended = 0
         self.left_before_write: list[bytes] | None = None
@@ -47,7 +24,7 @@ def put(response_batch: ResponseBatch, call: FakeCall, data: bytes) -> None:
 
 
 def test_answers_for_one_socket_go_out_in_one_write() -> None:
-    response_batch, socket = ResponseBatch(), FakeConnection()
+    response_batch, socket = ResponseBatch(), FakeServerConnection()
     calls = [FakeCall(socket) for _ in range(3)]
     for index, call in enumerate(calls):
         put(response_batch, call, b"%d" % index)
@@ -58,7 +35,7 @@ def test_answers_for_one_socket_go_out_in_one_write() -> None:
 
 
 def test_answers_for_several_sockets_keep_their_order() -> None:
-    response_batch, one, two = ResponseBatch(), FakeConnection(), FakeConnection()
+    response_batch, one, two = ResponseBatch(), FakeServerConnection(), FakeServerConnection()
     for index, socket in enumerate([one, one, two, one]):
         put(response_batch, FakeCall(socket), b"%d" % index)
     response_batch.flush()
@@ -66,7 +43,7 @@ def test_answers_for_several_sockets_keep_their_order() -> None:
 
 
 def test_call_leaves_before_and_ends_after_its_answer_was_written() -> None:
-    response_batch, call = ResponseBatch(), FakeCall(FakeConnection())
+    response_batch, call = ResponseBatch(), FakeCall(FakeServerConnection())
     put(response_batch, call, b"answer")
     response_batch.flush()
     assert call.left_before_write == []
@@ -74,14 +51,14 @@ def test_call_leaves_before_and_ends_after_its_answer_was_written() -> None:
 
 
 def test_call_ends_although_its_connection_is_gone() -> None:
-    response_batch, call = ResponseBatch(), FakeCall(FakeConnection(RpcError("gone")))
+    response_batch, call = ResponseBatch(), FakeCall(FakeServerConnection(RpcError("gone")))
     put(response_batch, call, b"answer")
     response_batch.flush()
     assert call.ended == 1
 
 
 def test_answers_wait_until_the_oldest_is_due() -> None:
-    response_batch, socket = ResponseBatch(), FakeConnection()
+    response_batch, socket = ResponseBatch(), FakeServerConnection()
     response_batch.add(cast(Any, FakeCall(socket)), IOBuf(b"0"), now=5.0)
     response_batch.add(cast(Any, FakeCall(socket)), IOBuf(b"1"), now=5.0 + FLUSH_S / 2)
     response_batch.flush_if_due(now=5.0 + FLUSH_S / 2)
@@ -91,7 +68,7 @@ def test_answers_wait_until_the_oldest_is_due() -> None:
 
 
 def test_flush_if_due_writes_what_is_old() -> None:
-    response_batch, socket = ResponseBatch(), FakeConnection()
+    response_batch, socket = ResponseBatch(), FakeServerConnection()
     response_batch.add(cast(Any, FakeCall(socket)), IOBuf(b"0"), now=5.0)
     response_batch.flush_if_due(now=6.0)
     assert socket.written == [b"0"]
@@ -99,7 +76,7 @@ def test_flush_if_due_writes_what_is_old() -> None:
 
 @pytest.mark.parametrize("is_timed", [True, False])
 def test_large_answer_does_not_wait(is_timed: bool) -> None:
-    response_batch, socket = ResponseBatch(), FakeConnection()
+    response_batch, socket = ResponseBatch(), FakeServerConnection()
     put(response_batch, FakeCall(socket), b"small")
     large = IOBuf(bytes(LARGE_BYTES))
     if is_timed:
@@ -111,7 +88,7 @@ def test_large_answer_does_not_wait(is_timed: bool) -> None:
 
 @pytest.mark.parametrize("is_timed", [True, False])
 def test_many_answers_do_not_wait(is_timed: bool) -> None:
-    response_batch, socket = ResponseBatch(), FakeConnection()
+    response_batch, socket = ResponseBatch(), FakeServerConnection()
     for count in range(1, 2 * MOST_ANSWERS):
         if is_timed:
             response_batch.add(cast(Any, FakeCall(socket)), IOBuf(b"."), now=0.0)
@@ -122,7 +99,7 @@ def test_many_answers_do_not_wait(is_timed: bool) -> None:
 
 
 def test_two_threads_that_flush_write_each_answer_once() -> None:
-    response_batch, socket = ResponseBatch(), FakeConnection()
+    response_batch, socket = ResponseBatch(), FakeServerConnection()
     calls = [FakeCall(socket) for _ in range(2000)]
     is_done = threading.Event()
 

@@ -20,15 +20,15 @@ from pybrpc.rpc.compress import CompressType
 from pybrpc.server.calls.response_batch import ResponseBatch
 from pybrpc.server.calls.server_call import ServerCall, held_bytes
 from pybrpc.server.calls.service_registry import ServiceRegistry
-from tests.unit.server.raw_peer import SERVICE, EchoResponse, request, text_of
-from tests.unit.server.serving import EchoService, Handler, echo
+from tests.peers.raw_peer import SERVICE, EchoResponse, request, text_of
+from tests.peers.serving import EchoService, Handler, echo
 
 PEER = Endpoint("10.0.0.1", 7)
 
 pytestmark = pytest.mark.python_only
 
 
-class PlayedConnection:
+class FakeConnection:
     """With its socket, its unanswered, its backlog and its server in one."""
 
     remote_side = local_side = PEER
@@ -75,14 +75,14 @@ class PlayedConnection:
         return answer
 
 
-def call_of(handler: Handler, connection: PlayedConnection, **fields: Any) -> ServerCall:
+def call_of(handler: Handler, connection: FakeConnection, **fields: Any) -> ServerCall:
     registry = ServiceRegistry()
     registry.add(SERVICE, EchoService(handler))
     entry = registry.entry_named(f"{SERVICE.full_name}.Echo")
     return ServerCall(cast(Any, connection), request(7, **fields), entry, 100.0)
 
 
-def run(handler: Handler, connection: PlayedConnection, **fields: Any) -> RpcResponse:
+def run(handler: Handler, connection: FakeConnection, **fields: Any) -> RpcResponse:
     """In the way of a worker; the answer."""
     response_batch = ResponseBatch()
     call = call_of(handler, connection, **fields)
@@ -97,12 +97,12 @@ def failure(answer: RpcResponse) -> tuple[int, str]:
 
 
 def test_request_is_answered() -> None:
-    answer = run(echo, PlayedConnection())
+    answer = run(echo, FakeConnection())
     assert (answer.correlation_id, text_of(answer)) == (7, "hello")
 
 
 def test_nobody_is_answered_who_is_gone() -> None:
-    connection, ran = PlayedConnection(), []
+    connection, ran = FakeConnection(), []
     connection.gone = True
     call = call_of(lambda request, controller: ran.append(request), connection)
     call.run(ResponseBatch())
@@ -111,7 +111,7 @@ def test_nobody_is_answered_who_is_gone() -> None:
 
 
 def test_compressed_request_counts_as_what_it_became() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     message = "hello" * 100
     body = gzip.compress(EchoResponse(message=message).SerializeToString())
     before = held_bytes(request(7, body=body))
@@ -123,7 +123,7 @@ def test_compressed_request_counts_as_what_it_became() -> None:
 
 
 def test_nothing_more_is_decompressed_for_who_has_too_much_unanswered() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     connection.is_swamped = True
     body = gzip.compress(b"")
     code, text = failure(run(echo, connection, body=body, compress_type=CompressType.GZIP))
@@ -132,7 +132,7 @@ def test_nothing_more_is_decompressed_for_who_has_too_much_unanswered() -> None:
 
 
 def test_who_does_not_read_its_answers_gets_no_more() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     connection.is_overcrowded = True
     code, text = failure(run(echo, connection))
     assert (code, connection.errors.get()) == (ErrorCode.EOVERCROWDED, 1)
@@ -140,7 +140,7 @@ def test_who_does_not_read_its_answers_gets_no_more() -> None:
 
 
 def test_answer_is_dropped_if_its_connection_was_swamped_meanwhile() -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
 
     def handle(request: Any, controller: Any) -> Any:
         connection.is_overcrowded = connection.is_swamped = True
@@ -165,7 +165,7 @@ def test_what_a_handler_raises_is_the_answer(
     def handle(request: Any, controller: Any) -> Any:
         raise raised
 
-    found = failure(run(handle, PlayedConnection()))
+    found = failure(run(handle, FakeConnection()))
     assert (found[0], found[1].endswith(text)) == (code, True)
     assert ("the handler of" in caplog.text) == (code == ErrorCode.EINTERNAL)
 
@@ -178,7 +178,7 @@ def test_error_that_can_not_say_what_it_is_has_its_name() -> None:
     def handle(request: Any, controller: Any) -> Any:
         raise Mute
 
-    assert failure(run(handle, PlayedConnection()))[1].endswith("Mute")
+    assert failure(run(handle, FakeConnection()))[1].endswith("Mute")
 
 
 class ShyProtocol:
@@ -206,7 +206,7 @@ class ShyProtocol:
 def test_answer_that_can_not_be_packed_becomes_one_that_says_so(
     error: Exception, code: int, is_logged: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connection = PlayedConnection()
+    connection = FakeConnection()
     connection.protocol = ShyProtocol(error)
     found = failure(run(echo, connection))
     assert found[0] == code
@@ -219,7 +219,7 @@ def test_failure_that_can_not_be_packed_goes_without_what_does_not_fit() -> None
         controller.response_user_fields["key"] = "value"
         controller.set_failed(1003, "no")
 
-    connection = PlayedConnection()
+    connection = FakeConnection()
     connection.protocol = ShyProtocol(BadResponseError("user fields don't fit"))
     answer = run(handle, connection)
     assert answer.error_code == ErrorCode.ERESPONSE
@@ -231,7 +231,7 @@ def test_coroutine_of_a_plain_handler_is_closed_and_refused(recwarn: Any) -> Non
     async def forgotten() -> None:
         """Never awaited."""
 
-    answer = run(lambda request, controller: forgotten(), PlayedConnection())
+    answer = run(lambda request, controller: forgotten(), FakeConnection())
     assert answer.error_code
     assert len(recwarn) == 0
 
@@ -253,14 +253,14 @@ async def async_echo(request: Any, controller: Any) -> Any:
 )
 def test_whatever_an_async_handler_gives_is_awaited(handler: Handler, value: str) -> None:
     async def main() -> Any:
-        call = call_of(handler, PlayedConnection())
+        call = call_of(handler, FakeConnection())
         return await call.call_handler(call.make_controller())
 
     assert asyncio.run(main()) == value
 
 
 def test_handler_learns_of_its_call_and_its_peer() -> None:
-    call = call_of(echo, PlayedConnection(), log_id=3, timeout_ms=500, request_id="an id")
+    call = call_of(echo, FakeConnection(), log_id=3, timeout_ms=500, request_id="an id")
     controller = call.make_controller()
     assert (controller.log_id, controller.timeout_ms, controller.request_id) == (3, 500, "an id")
     assert (controller.remote_side, controller.local_side) == (PEER, PEER)
@@ -269,7 +269,7 @@ def test_handler_learns_of_its_call_and_its_peer() -> None:
 
 
 def test_slow_one_is_noted_and_says_how_long_it_takes() -> None:
-    call = call_of(echo, PlayedConnection())
+    call = call_of(echo, FakeConnection())
     assert repr(call).startswith(f"<ServerCall {SERVICE.full_name}.Echo for ")
     found = call.unfinished()
     assert (found.method, found.peer, found.connection) == (

@@ -14,7 +14,7 @@ from pybrpc.server.calls.service_registry import (
     MethodEntry,
     ServiceRegistry,
 )
-from tests.unit.server.raw_peer import SERVICE
+from tests.peers.raw_peer import SERVICE
 
 
 class EchoService:

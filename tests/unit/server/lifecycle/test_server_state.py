@@ -12,8 +12,9 @@ from pybrpc.errors import AddressError, ServerStateError
 from pybrpc.server import Server, ServerStatistics
 from pybrpc.transport.listening.acceptor import ListenError
 from pybrpc.transport.runtime import Runtime
-from tests.unit.server.raw_peer import SERVICE, RawPeer, text_of
-from tests.unit.server.serving import EchoService, make_server, start, wait_until
+from tests.fakes.threads import wait_until
+from tests.peers.raw_peer import SERVICE, RawPeer, text_of
+from tests.peers.serving import EchoService, make_server, start
 
 
 def test_new_server_has_no_endpoint() -> None:

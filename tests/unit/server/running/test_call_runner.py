@@ -6,69 +6,13 @@ import asyncio
 import contextvars
 import gc
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from pybrpc.server.running.call_runner import CallRunner, NamedCallRunner
-
-Handler = Callable[[], Coroutine[Any, Any, Any]]
-
-
-class PlayedCall:
-    """A ServerCall whose handler the test has written; notes how it was answered."""
-
-    def __init__(self, handler: Handler, name: str = "S.M") -> None:
-        self.entry = self
-        self.full_name = name
-        self.waits = False
-        self.outcome: Any = None
-        self._handler = handler
-
-    def make_controller(self) -> PlayedCall:
-        return self
-
-    def call_handler(self, controller: object) -> Coroutine[Any, Any, Any]:
-        return self._handler()
-
-    def fail(self, controller: object, error: BaseException) -> None:
-        self.outcome = f"failed: {type(error).__name__}"
-
-    def pack(self, controller: object, response: object) -> Any:
-        self.outcome = self.outcome or response
-        return self.outcome
-
-    def end(self) -> None:
-        self.outcome = "ended"
-
-
-class PlayedLoop:
-    """A HandlerLoop that notes what is answered at once, and what together with others."""
-
-    def __init__(self) -> None:
-        self.at_once: list[Any] = []
-        self.together: list[Any] = []
-        self.left: list[Any] = []
-
-    def answer(self, call: object, data: Any) -> None:
-        self.at_once.append(data)
-
-    def put(self, call: object, data: Any) -> None:
-        self.together.append(data)
-
-    def end_round(self, left: deque[Any]) -> None:
-        self.left += left
-        left.clear()
-
-
-async def quick() -> str:
-    return "quick"
-
-
-async def slow() -> str:
-    await asyncio.sleep(0)
-    return "slow"
+from tests.fakes.server_calls import FakeHandlerLoop, FakeServerCall, Handler, quick, slow
 
 
 async def broken() -> str:
@@ -83,8 +27,8 @@ async def stubborn() -> str:
     return "all the same"
 
 
-def runner_of(*handlers: Handler) -> tuple[Any, PlayedLoop, list[PlayedCall]]:
-    loop, calls = PlayedLoop(), [PlayedCall(handler) for handler in handlers]
+def runner_of(*handlers: Handler) -> tuple[Any, FakeHandlerLoop, list[FakeServerCall]]:
+    loop, calls = FakeHandlerLoop(), [FakeServerCall(handler) for handler in handlers]
     return NamedCallRunner(loop, deque(calls)), loop, calls  # type: ignore[arg-type]
 
 

@@ -10,18 +10,17 @@ import pytest
 
 from pybrpc.iobuf import IOBuf
 from pybrpc.server.running.handler_loop import HandlerLoop
-from tests.unit.server.calls.test_response_batch import FakeConnection
-from tests.unit.server.running.test_call_runner import Handler, PlayedCall, quick, slow
+from tests.fakes.server_calls import FakeServerCall, FakeServerConnection, Handler, quick, slow
 
 WAIT_S = 30.0
 
 pytestmark = pytest.mark.python_only
 
 
-class Call(PlayedCall):
+class Call(FakeServerCall):
     """One whose answer is written to a connection."""
 
-    def __init__(self, handler: Handler, connection: FakeConnection) -> None:
+    def __init__(self, handler: Handler, connection: FakeServerConnection) -> None:
         super().__init__(handler)
         self.connection = connection
         self.waits = handler is slow
@@ -36,7 +35,7 @@ class Call(PlayedCall):
 
 def test_in_a_loop_of_the_application_quick_ones_share_a_write() -> None:
     async def main() -> None:
-        loop, connection = HandlerLoop(asyncio.get_running_loop()), FakeConnection()
+        loop, connection = HandlerLoop(asyncio.get_running_loop()), FakeServerConnection()
         handlers = (quick, quick, slow, quick)
         loop.start_calls([Call(handler, connection) for handler in handlers])  # type: ignore[misc]
         assert repr(loop) == f"<HandlerLoop of the application, {loop.task_count} tasks>"
@@ -55,7 +54,7 @@ def test_in_a_loop_of_the_application_quick_ones_share_a_write() -> None:
 
 
 def test_in_a_loop_of_its_own_too() -> None:
-    loop, connection, over = HandlerLoop(), FakeConnection(), threading.Event()
+    loop, connection, over = HandlerLoop(), FakeServerConnection(), threading.Event()
 
     async def last() -> str:
         over.set()
@@ -77,7 +76,7 @@ def test_what_still_runs_is_cancelled_at_the_end() -> None:
         began.set()
         await asyncio.sleep(3600)
 
-    loop, connection = HandlerLoop(), FakeConnection()
+    loop, connection = HandlerLoop(), FakeServerConnection()
     call = Call(endless, connection)
     loop.start_calls([call])  # type: ignore[list-item]
     assert began.wait(WAIT_S)

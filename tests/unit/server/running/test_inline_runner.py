@@ -11,8 +11,8 @@ import pytest
 from pybrpc.server.calls.response_batch import ResponseBatch
 from pybrpc.server.running.inline_runner import MOST_TASKS
 from pybrpc.server.running.worker_pool import WorkerPool
-from tests.unit.server.running.test_worker_pool import Job, LateAnswering, release
-from tests.unit.server.step_dispatcher import StepDispatcher
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from tests.fakes.worker_tasks import Job, LateAnswering, release
 
 
 class LendingDispatcher(StepDispatcher):

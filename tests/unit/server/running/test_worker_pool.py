@@ -4,72 +4,19 @@ import contextlib
 import logging
 import threading
 from collections.abc import Iterator
-from typing import Any, cast
 
 import pytest
 
-from pybrpc.iobuf import IOBuf
 from pybrpc.server.calls.response_batch import ResponseBatch
 from pybrpc.server.running.worker_pool import WorkerPool
-from tests.unit.server.step_dispatcher import StepDispatcher
-
-
-class Job:
-    """A task that says when it started and goes on when it may."""
-
-    def __init__(self, may_end: bool = True) -> None:
-        self.started = threading.Event()
-        self.may_end = threading.Event()
-        self.ended = threading.Event()
-        self.thread_name = ""
-        if may_end:
-            self.may_end.set()
-
-    def run(self, response_batch: ResponseBatch) -> None:
-        self.thread_name = threading.current_thread().name
-        self.started.set()
-        self.may_end.wait()
-        self.ended.set()
-
-
-class Answering:
-    """A task that leaves an answer in the response_batch, and is that answer's call and socket too."""
-
-    def __init__(self) -> None:
-        self.connection = self
-        self.socket = self
-        self.written = threading.Event()
-
-    def run(self, response_batch: ResponseBatch) -> None:
-        response_batch.add(cast(Any, self), IOBuf(b"answer"), now=1e12)
-
-    def start_write(self, data: IOBuf, *, ignore_eovercrowded: bool) -> None:
-        self.written.set()
-
-    def leave(self, calls: list[object]) -> None: ...
-
-    def end(self, calls: list[object]) -> None: ...
-
-
-class LateAnswering(Answering):
-    def run(self, response_batch: ResponseBatch) -> None:
-        response_batch.put(cast(Any, self), IOBuf(b"answer"))
-
-
-def blocked(count: int) -> list[Job]:
-    return [Job(may_end=False) for _ in range(count)]
-
-
-def release(jobs: list[Job]) -> None:
-    for job in jobs:
-        job.may_end.set()
-    for job in jobs:
-        assert job.ended.wait(10)
+from pybrpc.testing.step_dispatcher import FakeClock, StepDispatcher
+from tests.fakes.dispatchers import run_timers
+from tests.fakes.worker_tasks import Job, LateAnswering, blocked, release
 
 
 @contextlib.contextmanager
 def running_pool(max_workers: int = 100) -> Iterator[tuple[WorkerPool, StepDispatcher]]:
-    dispatcher = StepDispatcher()
+    dispatcher = StepDispatcher(clock=FakeClock(0))
     pool = WorkerPool(dispatcher, max_workers)
     yield pool, dispatcher
     pool.close()
@@ -80,7 +27,7 @@ def look_until(dispatcher: StepDispatcher, jobs: list[Job]) -> None:
     """Let the dispatcher look until all jobs have started at once."""
     for job in jobs:
         while not job.started.wait(0.02):
-            dispatcher.fire_timers()
+            run_timers(dispatcher)
 
 
 def test_no_thread_before_the_first_task() -> None:
@@ -126,7 +73,7 @@ def test_idle_worker_is_woken_again() -> None:
             pool.submit([job])
             assert job.ended.wait(10)
             while not pool.idle_count:
-                dispatcher.fire_timers()
+                run_timers(dispatcher)
             names.add(job.thread_name)
         assert len(names) == 1
 
@@ -136,7 +83,7 @@ def test_task_behind_a_blocked_one_starts_after_a_look() -> None:
         slow, fast = Job(may_end=False), Job()
         pool.submit([slow, fast])
         assert slow.started.wait(10)
-        dispatcher.fire_timers()
+        run_timers(dispatcher)
         assert fast.ended.wait(10)
         release([slow])
 
@@ -147,7 +94,7 @@ def test_task_that_comes_behind_a_blocked_one_starts_after_a_look() -> None:
         pool.submit([slow])
         assert slow.started.wait(10)
         pool.submit([fast])
-        dispatcher.fire_timers()
+        run_timers(dispatcher)
         assert fast.ended.wait(10)
         release([slow])
 
@@ -157,7 +104,7 @@ def test_look_with_an_empty_queue_lets_the_next_task_wake_somebody_else() -> Non
         slow, fast = Job(may_end=False), Job()
         pool.submit([slow])
         assert slow.started.wait(10)
-        dispatcher.fire_timers()
+        run_timers(dispatcher)
         pool.submit([fast])
         assert fast.ended.wait(10)
         release([slow])
@@ -172,7 +119,7 @@ def test_looks_wake_twice_as_many_each_time_while_the_queue_stands() -> None:
             for job in jobs[:expected]:
                 assert job.started.wait(10)
             started.append(sum(job.started.is_set() for job in jobs))
-            dispatcher.fire_timers()
+            run_timers(dispatcher)
         assert started == [1, 2, 4, 8, 16, 20]
         release(jobs)
 
@@ -182,9 +129,9 @@ def test_a_queue_that_moves_wakes_nobody() -> None:
         jobs = [*(Job() for _ in range(5)), *blocked(3)]
         pool.submit(list(jobs))
         assert jobs[5].started.wait(10)
-        dispatcher.fire_timers()
+        run_timers(dispatcher)
         assert pool.worker_count == 1
-        dispatcher.fire_timers()
+        run_timers(dispatcher)
         assert jobs[6].started.wait(10)
         assert pool.worker_count == 2
         release(jobs)
@@ -196,7 +143,7 @@ def test_at_most_max_workers_run_at_once() -> None:
         pool.submit(list(jobs))
         look_until(dispatcher, jobs[:3])
         for _ in range(10):
-            dispatcher.fire_timers()
+            run_timers(dispatcher)
         assert pool.worker_count == 3
         assert not jobs[3].started.is_set()
         jobs[0].may_end.set()
@@ -232,9 +179,9 @@ def test_looks_end_when_there_is_nothing_to_watch() -> None:
         job = Job()
         pool.submit([job])
         assert job.ended.wait(10)
-        while dispatcher.fire_timers():
+        while run_timers(dispatcher):
             pass
-        assert not dispatcher.timers
+        assert not dispatcher._timers
 
 
 def test_answer_in_front_of_a_blocked_task_is_written_by_a_look() -> None:
@@ -243,7 +190,7 @@ def test_answer_in_front_of_a_blocked_task_is_written_by_a_look() -> None:
         pool.submit([answering, slow])
         assert slow.started.wait(10)
         assert not answering.written.is_set()
-        dispatcher.fire_timers()
+        run_timers(dispatcher)
         assert answering.written.is_set()
         release([slow])
 
@@ -306,10 +253,10 @@ def test_many_reads_while_workers_come_and_go(monkeypatch: pytest.MonkeyPatch) -
         for start in range(0, 3000, 3):
             pool.submit(list(jobs[start : start + 3]))
             if start % 7 == 0:
-                dispatcher.fire_timers()
+                run_timers(dispatcher)
         for job in jobs:
             while not job.ended.wait(0.05):
-                dispatcher.fire_timers()
+                run_timers(dispatcher)
 
 
 def test_slow_task_has_a_worker_to_itself() -> None:

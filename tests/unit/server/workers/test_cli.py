@@ -16,7 +16,7 @@ from pybrpc.server.workers import cli
 DONE = SupervisorStatistics(deaths=3)
 
 
-class PlayedServe:
+class FakeServe:
     """Serves at once, or raises; keeps what it was asked for."""
 
     def __init__(self, error: Exception | None = None) -> None:
@@ -33,14 +33,14 @@ class PlayedServe:
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> PlayedServe:
-    made = PlayedServe()
+def played(monkeypatch: pytest.MonkeyPatch) -> FakeServe:
+    made = FakeServe()
     monkeypatch.setattr(cli, "serve", made)
     return made
 
 
 def test_says_where_it_serves_and_what_was_done(
-    played: PlayedServe, capsys: pytest.CaptureFixture[str]
+    played: FakeServe, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["serve", "app:make", "--bind", "127.0.0.1:0", "--workers", "2"]) == 0
     assert capsys.readouterr().out == (
@@ -50,7 +50,7 @@ def test_says_where_it_serves_and_what_was_done(
     assert played.options["workers"] == 2
 
 
-def test_every_option_arrives(played: PlayedServe) -> None:
+def test_every_option_arrives(played: FakeServe) -> None:
     given = ["--grace", "1.5", "--start-timeout", "9", "--loop", "uvloop", "--log-level", "error"]
     cli.main(["serve", "app:make", *given])
     told = {name: value for name, value in played.options.items() if name != "on_started"}
@@ -65,7 +65,7 @@ def test_every_option_arrives(played: PlayedServe) -> None:
 
 
 def test_target_is_looked_for_in_the_current_directory(
-    played: PlayedServe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    played: FakeServe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "path", ["/elsewhere"])
     monkeypatch.chdir(tmp_path)
@@ -76,7 +76,7 @@ def test_target_is_looked_for_in_the_current_directory(
 
 @pytest.mark.parametrize("error", [WorkerStartError("worker 0 died"), ValueError("no target")])
 def test_what_can_not_start_says_why(
-    played: PlayedServe, capsys: pytest.CaptureFixture[str], error: Exception
+    played: FakeServe, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
     played.error = error
     assert cli.main(["serve", "app:make"]) == 1

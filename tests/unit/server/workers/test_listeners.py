@@ -12,8 +12,8 @@ import pytest
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.server.workers.listeners import Listeners
 from pybrpc.transport.listening.acceptor import ListenError
-from tests.unit.server.raw_peer import RawPeer, request, text_of
-from tests.unit.server.serving import make_server
+from tests.peers.raw_peer import RawPeer, request, text_of
+from tests.peers.serving import make_server
 
 ANY = Endpoint("127.0.0.1", 0)
 

@@ -14,13 +14,14 @@ from pybrpc.server import Supervisor, SupervisorStatistics, WorkerStartError
 from pybrpc.server.workers import worker_group as crew_module
 from pybrpc.server.workers.supervisor import serve
 from pybrpc.transport.listening.acceptor import ListenError
-from tests.unit.server.serving import make_server, wait_until
-from tests.unit.server.workers.played_worker import PlayedWorker
+from tests.fakes.threads import wait_until
+from tests.fakes.workers import FakeWorker
+from tests.peers.serving import make_server
 
 ANYWHERE = "127.0.0.1:0"
 
 
-class Willing(PlayedWorker):
+class Willing(FakeWorker):
     """Serves at once, if it may, and ends when it is told to without a limit or at once."""
 
     is_able = is_quick = True

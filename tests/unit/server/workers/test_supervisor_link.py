@@ -20,7 +20,7 @@ GRACE_S = 7.0
 WAIT_S = 30.0
 
 
-class PlayedServer:
+class FakeServer:
     """Keeps the graces that it is told to stop with."""
 
     is_running = True
@@ -52,7 +52,7 @@ class Stage:
         patch.setattr(os, "kill", lambda pid, number: self.done.put(("signal", number)))
         patch.setattr(os, "_exit", lambda status: self.done.put(("exit", status)))
         patch.setattr(supervisor_link, "time", self)
-        self.server = PlayedServer()
+        self.server = FakeServer()
         self.link = SupervisorLink(self._control, grace_s)
 
     def sleep(self, seconds: float) -> None:

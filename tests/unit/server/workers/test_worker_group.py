@@ -12,13 +12,14 @@ from pybrpc.server.workers import worker_group as crew_module
 from pybrpc.server.workers.messages import WorkerSpec
 from pybrpc.server.workers.settings import SupervisorSettings
 from pybrpc.server.workers.worker_group import WorkerGroup
-from tests.unit.server.step_dispatcher import StepDispatcher
-from tests.unit.server.workers.played_worker import PlayedWorker
+from pybrpc.testing.step_dispatcher import FakeClock, StepDispatcher
+from tests.fakes.dispatchers import run_timers
+from tests.fakes.workers import FakeWorker
 
 GRACE_S = 7.0
 
 
-class PlayedListener:
+class FakeListener:
     def __init__(self, number: int) -> None:
         self.number = number
 
@@ -26,15 +27,15 @@ class PlayedListener:
         return 100 + self.number
 
 
-class PlayedListeners:
+class FakeListeners:
     """Sockets that were renewed are noted, by their place."""
 
     def __init__(self) -> None:
         self.renewed: list[int] = []
         self.is_closed = False
 
-    def socket_of(self, number: int) -> PlayedListener:
-        return PlayedListener(number)
+    def socket_of(self, number: int) -> FakeListener:
+        return FakeListener(number)
 
     def renew(self, number: int) -> None:
         self.renewed.append(number)
@@ -47,9 +48,9 @@ class Stage:
     """A worker_group of some places, and all workers that it has made."""
 
     def __init__(self, patch: pytest.MonkeyPatch, places: int = 2) -> None:
-        self.workers: list[PlayedWorker] = []
+        self.workers: list[FakeWorker] = []
         self.specs: list[WorkerSpec] = []
-        self.listeners, self.dispatcher = PlayedListeners(), StepDispatcher()
+        self.listeners, self.dispatcher = FakeListeners(), StepDispatcher(clock=FakeClock(0))
         settings = SupervisorSettings("app:make", places, GRACE_S, 60.0, "asyncio", "info")
         patch.setattr(crew_module, "WorkerProcess", self._make)
         self.worker_group = WorkerGroup(settings, self.listeners, self.dispatcher)  # type: ignore[arg-type]
@@ -58,16 +59,16 @@ class Stage:
     def _make(
         self,
         make_spec: Callable[[int], WorkerSpec],
-        listener: PlayedListener,
+        listener: FakeListener,
         dispatcher: object,
         user: Any,
         start_timeout_s: float,
-    ) -> PlayedWorker:
+    ) -> FakeWorker:
         self.specs.append(make_spec(8))
-        self.workers.append(PlayedWorker(listener.number, len(self.workers), user))
+        self.workers.append(FakeWorker(listener.number, len(self.workers), user))
         return self.workers[-1]
 
-    def serve(self) -> list[PlayedWorker]:
+    def serve(self) -> list[FakeWorker]:
         """All that are starting serve; who they are."""
         starting = [worker for worker in self.workers if worker.state == "starting"]
         for worker in starting:
@@ -182,7 +183,7 @@ def test_nobody_waits_for_the_socket_of_a_dead_worker(stage: Stage) -> None:
     stage.serve()
     stage.workers[1].die()
     assert stage.listeners.renewed == [1]
-    stage.dispatcher.fire_timers()
+    run_timers(stage.dispatcher)
     assert stage.workers[2].number == 1
     assert stage.worker_group.statistics().deaths == 1
 

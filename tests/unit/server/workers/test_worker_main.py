@@ -21,7 +21,7 @@ from tests.peers.supervised import APPS, call
 GRACE_S = 7.0
 
 
-class PlayedLink:
+class FakeLink:
     """A supervisor that has the server stopped as soon as it serves, in the way it is told."""
 
     def __init__(self, stops_by: int | None = None, question: str = "hello") -> None:
@@ -51,7 +51,7 @@ class PlayedLink:
         self.told.append("finish")
 
 
-class LoopLink(PlayedLink):
+class LoopLink(FakeLink):
     """Stops a server that a loop drives, once the loop runs on."""
 
     def serve(self, server: Server) -> None:
@@ -74,7 +74,7 @@ def spec_of(app: str, listener: socket.socket, control_fd: int = 0, **options: s
 
 @pytest.mark.parametrize("app", ["make_server", "ready_server"])
 def test_serves_on_the_socket_it_was_given(app: str, listener: socket.socket) -> None:
-    link = PlayedLink(question="pid")
+    link = FakeLink(question="pid")
     worker_main.run(spec_of(app, listener), listener, link)
     assert (link.told, link.answer) == (["serve"], str(os.getpid()))
 
@@ -92,7 +92,7 @@ def test_coroutine_function_serves_in_the_loop_that_was_asked_for(
 def test_signal_stops_it_and_its_supervisor_hears_of_it(
     listener: socket.socket, number: int
 ) -> None:
-    link = PlayedLink(stops_by=number)
+    link = FakeLink(stops_by=number)
     worker_main.run(spec_of("make_server", listener), listener, link)
     assert link.told == ["serve", "leave"]
 
@@ -102,7 +102,7 @@ def test_second_signal_ends_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server()
     monkeypatch.setattr(Server, "stop", lambda server, grace: graces.append(grace))
     spec = WorkerSpec(0, "app:make", 0, 0, GRACE_S)
-    with worker_main.stopped_by_signals(server, spec, PlayedLink()):
+    with worker_main.stopped_by_signals(server, spec, FakeLink()):
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
     assert graces == [GRACE_S, 0.0]
@@ -110,14 +110,14 @@ def test_second_signal_ends_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_makes_no_server_is_refused(listener: socket.socket) -> None:
     with pytest.raises(TypeError, match=r"make_no_server must give a pybrpc\.Server, not 'no s"):
-        worker_main.run(spec_of("make_no_server", listener), listener, PlayedLink())
+        worker_main.run(spec_of("make_no_server", listener), listener, FakeLink())
 
 
 class Process:
     """What `main` finds: its arguments, descriptors of its own, and a link that is played."""
 
     def __init__(self, patch: pytest.MonkeyPatch, app: str) -> None:
-        self.link = PlayedLink(stops_by=signal.SIGTERM)
+        self.link = FakeLink(stops_by=signal.SIGTERM)
         self.grace_s = 0.0
         self._sockets: list[socket.socket] = []
         self._inherited = worker_main.inherited
@@ -141,7 +141,7 @@ class Process:
         self._sockets.append(self._inherited(fd))
         return self._sockets[-1]
 
-    def _make_link(self, control: socket.socket, grace_s: float) -> PlayedLink:
+    def _make_link(self, control: socket.socket, grace_s: float) -> FakeLink:
         self.grace_s = grace_s
         assert not any(sock.get_inheritable() for sock in self._sockets)
         return self.link

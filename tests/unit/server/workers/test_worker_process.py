@@ -24,7 +24,7 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 START_TIMEOUT_S = 60.0
 
 
-class PlayedPopen:
+class FakePopen:
     """A process that has just been started, with its end of the control socket."""
 
     pid = 4242
@@ -68,8 +68,8 @@ class Stage:
                 START_TIMEOUT_S,
             )
 
-    def _start(self, *arguments: Any, **options: Any) -> PlayedPopen:
-        self.process = PlayedPopen(*arguments, **options)
+    def _start(self, *arguments: Any, **options: Any) -> FakePopen:
+        self.process = FakePopen(*arguments, **options)
         return self.process
 
     def on_serving(self, worker: WorkerProcess) -> None:

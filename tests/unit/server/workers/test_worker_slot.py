@@ -5,30 +5,31 @@ from __future__ import annotations
 import pytest
 
 from pybrpc.server.workers.worker_slot import STABLE_AFTER_S, WorkerSlot
-from tests.unit.server.step_dispatcher import StepDispatcher
-from tests.unit.server.workers.played_worker import PlayedWorker
+from pybrpc.testing.step_dispatcher import FakeClock, StepDispatcher
+from tests.fakes.dispatchers import run_timers
+from tests.fakes.workers import FakeWorker
 
 
 class Stage:
     """A place, its PlaceUser, and the clock."""
 
     def __init__(self) -> None:
-        self.dispatcher = StepDispatcher()
-        self.made: list[PlayedWorker] = []
+        self.dispatcher = StepDispatcher(clock=FakeClock(0))
+        self.made: list[FakeWorker] = []
         self.told: list[str] = []
         self.can_spawn = True
         self.place = WorkerSlot(0, self.make_worker, self.dispatcher, self, 7.0)
 
-    def make_worker(self, number: int, user: object) -> PlayedWorker:
+    def make_worker(self, number: int, user: object) -> FakeWorker:
         if not self.can_spawn:
             raise BlockingIOError("Resource temporarily unavailable")
-        self.made.append(PlayedWorker(number, len(self.made)))
+        self.made.append(FakeWorker(number, len(self.made)))
         return self.made[-1]
 
-    def on_worker_started(self, worker: PlayedWorker) -> None:
+    def on_worker_started(self, worker: FakeWorker) -> None:
         self.told.append(f"started {worker.pid}")
 
-    def on_worker_ended(self, place: WorkerSlot, worker: PlayedWorker) -> None:
+    def on_worker_ended(self, place: WorkerSlot, worker: FakeWorker) -> None:
         self.told.append(f"ended {worker.pid}")
 
     def on_serving(self, place: WorkerSlot) -> None:
@@ -37,14 +38,14 @@ class Stage:
     def on_replaced(self, place: WorkerSlot, failure: str) -> None:
         self.told.append(f"replaced {failure}".strip())
 
-    def serve(self) -> PlayedWorker:
+    def serve(self) -> FakeWorker:
         """The last one that was made serves."""
         self.place.on_serving(self.made[-1])
         return self.made[-1]
 
     def pauses(self) -> int:
         """How many starts wait for their time; they are made."""
-        return self.dispatcher.fire_timers()
+        return run_timers(self.dispatcher)
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode, Phase
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.transport.connecting import connecting as connecting_module
+from pybrpc.transport.connecting.handshake import Handshake
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.socket.socket import Socket
+from tests.fakes.sockets import Outcomes, User
 from tests.peers.frame_layer import FrameLayer
-from tests.unit.transport.tools import Outcomes, User
 
 
 @pytest.fixture
@@ -46,10 +46,14 @@ def test_nobody_connects_when_the_dispatcher_is_closed(
 def test_nobody_shakes_hands_when_the_dispatcher_is_closed_before(
     step: StepDispatcher, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(handshake: Any) -> None:
-        raise DispatcherClosedError("closed")
+    post = step.post
 
-    monkeypatch.setattr(connecting_module.Handshake, "start", start)
+    def refuse_handshake(function: Any) -> None:
+        if any(isinstance(one, Handshake) for one in getattr(function, "args", ())):
+            raise DispatcherClosedError("closed")
+        post(function)
+
+    monkeypatch.setattr(step, "post", refuse_handshake)
     user, told = User(), Outcomes()
     near = Socket.to(endpoint, step, user=user, layer=FrameLayer())
     near.start_write(IOBuf(b"x"), on_outcome=told)
@@ -64,16 +68,17 @@ def test_failed_while_the_connector_starts_it_is_stopped(
     step: StepDispatcher, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By another thread, whose turn to stop it has come before there was anything to stop."""
-    start = connecting_module.Connector.start
+    post = step.post
 
-    def fail_and_start(connector: Any) -> None:
+    def fail_and_post(function: Any) -> None:
+        monkeypatch.setattr(step, "post", post)
         near.close()
         step.run_until_idle()
-        start(connector)
+        post(function)
 
-    monkeypatch.setattr(connecting_module.Connector, "start", fail_and_start)
     told = Outcomes()
     near = Socket.to(endpoint, step)
+    monkeypatch.setattr(step, "post", fail_and_post)
     near.start_write(IOBuf(b"x"), on_outcome=told)
     step.run_until_idle()
     assert told.take_error().code == ErrorCode.ECLOSE

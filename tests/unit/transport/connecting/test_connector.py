@@ -19,9 +19,9 @@ from pybrpc.transport.connecting.connect_race import ATTEMPT_DELAY_S, BUSY_PAUSE
 from pybrpc.transport.connecting.connector import Connector
 from pybrpc.transport.connecting.resolver import Address, resolve_in_background
 from pybrpc.transport.socket_options import SocketOptions
+from tests.fakes.sockets import MakeStep, unused_endpoint
+from tests.fakes.threads import WAIT_S
 from tests.peers.scripted_server import deaf_port
-from tests.unit.transport.conftest import MakeStep
-from tests.unit.transport.tools import WAIT_S, unused_endpoint
 
 
 class Attempt:
@@ -36,11 +36,11 @@ class Attempt:
             endpoint,
             SocketOptions(),
             step,
-            deadline,
             lambda sock: (self.connected.append(sock), self.over.set()),
             lambda error: (self.failed.append(error), self.over.set()),
         )
-        self.connector.start()
+        step.call_at(deadline, self.connector.expire)
+        step.post(self.connector.begin)
 
     def run(self) -> None:
         while not self.over.is_set():

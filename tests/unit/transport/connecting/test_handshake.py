@@ -23,10 +23,10 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.connecting.handshake import MAX_UNTAKEN_BYTES
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
+from tests.fakes.sockets import SMALL_BUFFER, MakeStep, MakeWire, Outcomes, User, UserMessage, Wire
+from tests.fakes.threads import WAIT_S
 from tests.peers.frame_layer import BYTES, HEADER, FrameLayer, pack_frame
 from tests.peers.greeting import Greeting
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import SMALL_BUFFER, WAIT_S, Outcomes, User, UserMessage, Wire
 
 FRAME = bytes(BAIDU_STD.pack_request(RpcRequest(7, "service", "method", b"body")))
 
@@ -274,7 +274,7 @@ def test_failed_by_another_thread_while_it_goes_on(
     client.socket.start_write(IOBuf(b"x"), on_outcome=told)
     wire = client.accept()
     assert wire.receive(8) == b"hello 1\n"
-    client.socket.set_failed(ConnectionFailedError("the test says so"))
+    client.socket.fail(ConnectionFailedError("the test says so"))
     assert told.take_error().text == "the test says so"
     assert wire.receive_all() == b""
     wire.close()

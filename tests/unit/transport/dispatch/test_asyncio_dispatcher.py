@@ -12,9 +12,8 @@ import pytest
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
+from tests.fakes.sockets import MakeWire, Outcomes, User
 from tests.peers.loops import RUNS
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import Outcomes, User
 
 Run = Callable[[Coroutine[Any, Any, object]], object]
 

@@ -13,8 +13,8 @@ from pybrpc.base.deadline import NEVER
 from pybrpc.testing.step_scheduler import ScheduleFailure, StepScheduler, explore_randomly
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.poller_role import NO_THREAD, ChainedWakeups, PollerRole, Waiter
-from tests.unit.transport.dispatch.traced import TracedWaiter
-from tests.unit.transport.tools import WAIT_S, in_threads
+from tests.fakes.threads import WAIT_S, in_threads
+from tests.schedules.dispatchers import TracedWaiter
 
 THREADS = 12
 

@@ -11,7 +11,8 @@ import pytest
 
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
-from tests.unit.transport.tools import WAIT_S, in_threads, run_inside
+from tests.fakes.dispatchers import run_inside
+from tests.fakes.threads import WAIT_S, in_threads
 
 
 def test_new_dispatcher_starts_no_thread() -> None:

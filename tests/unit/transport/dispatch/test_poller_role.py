@@ -13,8 +13,9 @@ from pybrpc.testing.step_scheduler import ScheduleFailure, StepScheduler, explor
 from pybrpc.transport.dispatch import poller_role
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.poller_role import TURNS_ALONE, Waiter
-from tests.unit.transport.dispatch.traced import TracedDispatcher, TracedWaiter
-from tests.unit.transport.tools import WAIT_S, in_threads, run_inside
+from tests.fakes.dispatchers import run_inside
+from tests.fakes.threads import WAIT_S, in_threads
+from tests.schedules.dispatchers import TracedDispatcher, TracedWaiter
 
 ROUNDS = 20 * TURNS_ALONE
 

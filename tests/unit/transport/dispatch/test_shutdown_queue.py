@@ -12,7 +12,7 @@ from pybrpc.transport.dispatch import shutdown_queue as module
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.dispatch.shutdown_queue import ShutdownQueue
-from tests.unit.transport.tools import WAIT_S
+from tests.fakes.threads import WAIT_S
 
 
 def test_function_runs_once_or_is_refused_after_all_others_in_every_interleaving(

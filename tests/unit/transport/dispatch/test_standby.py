@@ -14,8 +14,10 @@ from pybrpc.transport.dispatch import standby
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.poller_role import Waiter
 from pybrpc.transport.dispatch.standby import StandbyPoller
-from tests.unit.transport.dispatch.traced import TracedDispatcher, TracedLock
-from tests.unit.transport.tools import WAIT_S, run_inside
+from tests.fakes.dispatchers import run_inside
+from tests.fakes.threads import WAIT_S
+from tests.schedules.dispatchers import TracedDispatcher
+from tests.schedules.traced import TracedLock
 
 FOR_EVER_S = 3600.0
 
@@ -107,6 +109,26 @@ def test_task_behind_a_long_one_is_handed_over(epoll: EpollDispatcher) -> None:
     first.end()
     run_inline(epoll, Work())
     assert not second.begun.is_set()
+
+
+def test_task_can_ask_whether_it_was_handed_over(
+    epoll: EpollDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standby, "MAX_INLINE_S", FOR_EVER_S)
+    answers: list[bool] = []
+
+    class Asking(Work):
+        def run(self, is_handed_over: Callable[[], bool]) -> None:
+            answers.append(is_handed_over())
+            epoll._inline.standby.hand_over_now()
+            assert self.handed_over.wait(WAIT_S)
+            answers.append(is_handed_over())
+            super().run(is_handed_over)
+
+    work = Asking()
+    run_inline(epoll, work)
+    assert work.ended.wait(WAIT_S)
+    assert answers == [False, True]
 
 
 def test_both_threads_hand_over_to_each_other_again_and_again(epoll: EpollDispatcher) -> None:

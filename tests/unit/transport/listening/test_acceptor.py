@@ -14,12 +14,12 @@ import pytest
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import PyBrpcError
+from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.listening import acceptor as acceptor_module
 from pybrpc.transport.listening.acceptor import Acceptor, ListenError
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.peer_address import remote_side_of
-from tests.unit.server.step_dispatcher import StepDispatcher
 
 LOCAL = Endpoint("127.0.0.1", 0)
 

@@ -24,7 +24,7 @@ from pybrpc.transport.listening.acceptor import Acceptor, ListenError
 from pybrpc.transport.listening.listen import listen
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.peer_address import remote_side_of
-from tests.unit.transport.tools import WAIT_S, in_threads
+from tests.fakes.threads import WAIT_S, in_threads
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
 

@@ -30,17 +30,16 @@ from pybrpc.transport.listening.acceptor import Acceptor
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import (
+from tests.fakes.sockets import (
     SMALL_BUFFER,
-    WAIT_S,
+    MakeWire,
     Outcomes,
     User,
     UserMessage,
     Wire,
-    in_threads,
     unused_endpoint,
 )
+from tests.fakes.threads import WAIT_S, in_threads
 
 
 def test_not_recycle_until_zero_nref(step: StepDispatcher) -> None:
@@ -166,7 +165,7 @@ def test_fail_to_connect(dispatcher: EventDispatcher) -> None:
     errors = told.take(len(accepted))
     assert {error and error.code for error in errors} == {errno.ECONNREFUSED}
     user.take_error()
-    assert not near.set_failed(errors[0])  # type: ignore[arg-type]
+    assert not near.fail(errors[0])  # type: ignore[arg-type]
     assert near.fd == -1
     assert Socket.address(near.id) is None
     assert told.untaken == 0

@@ -19,7 +19,7 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
-from tests.unit.transport.tools import Outcomes
+from tests.fakes.sockets import Outcomes
 
 BUFFER_BYTES = 256 * 1024
 TCP = plain.IPPROTO_TCP

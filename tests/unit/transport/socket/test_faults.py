@@ -18,17 +18,18 @@ from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.socket import LINGER_S, Socket
 from pybrpc.transport.socket_options import SocketOptions
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import (
+from tests.fakes.sockets import (
     CROWDED_AT_1000,
     SMALL_BUFFER,
-    WAIT_S,
+    MakeStep,
+    MakeWire,
     Outcomes,
     User,
     make_pair,
     unused_endpoint,
     write_instead,
 )
+from tests.fakes.threads import WAIT_S
 
 FRAME = bytes(BAIDU_STD.pack_request(RpcRequest(7, "EchoService", "Echo", b"0123456789")))
 
@@ -125,7 +126,7 @@ def test_reading_pauses_while_the_peer_does_not_read(step: StepDispatcher) -> No
     near, far = make_pair(buffer_bytes=SMALL_BUFFER)
     user = User()
     socket = Socket.of(
-        near, step, user=user, options=CROWDED_AT_1000, pauses_reads_when_crowded=True
+        near, step, user=user, options=CROWDED_AT_1000, pauses_reads_when_overcrowded=True
     )
     socket.start_write(IOBuf(bytes(1 << 16)))
     far.sendall(FRAME)
@@ -179,7 +180,7 @@ def test_close_after_write_delivers_the_last_message(
     step, user = make_step(), User()
     wire = make_wire(step, kind="tcp", user=user)
     wire.peer.sendall(FRAME * 10)
-    wire.socket.close_after_write(IOBuf(b"good-bye"))
+    wire.socket.close_gracefully(IOBuf(b"good-bye"))
     wire.peer.sendall(FRAME * 10)
     step.run_until_idle()
     assert wire.receive_all() == b"good-bye"
@@ -229,7 +230,7 @@ def test_what_is_discarded_before_the_end_is_neither_kept_nor_without_limit(
     monkeypatch.setattr("pybrpc.transport.socket.reader.DISCARD_BYTES", 1000)
     user = User()
     wire = make_wire(step, user=user)
-    wire.socket.close_after_write(IOBuf(b"good-bye"))
+    wire.socket.close_gracefully(IOBuf(b"good-bye"))
     wire.peer.sendall(bytes(1000))
     step.run_until_idle()
     assert not wire.socket.is_failed

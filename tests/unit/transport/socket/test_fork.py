@@ -17,15 +17,8 @@ from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import (
-    SMALL_BUFFER,
-    WAIT_S,
-    Outcomes,
-    User,
-    fill,
-    in_threads,
-)
+from tests.fakes.sockets import SMALL_BUFFER, MakeWire, Outcomes, User, fill
+from tests.fakes.threads import WAIT_S, in_threads
 
 
 def in_fork(run: Callable[[], object]) -> str:

@@ -12,8 +12,7 @@ from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.transport.socket.graceful_close import STALL_S
 from pybrpc.transport.socket.socket import LINGER_S, Socket
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import User, fill, flush
+from tests.fakes.sockets import MakeStep, MakeWire, User, fill, flush
 
 FRAME = bytes(BAIDU_STD.pack_request(RpcRequest(1, "Service", "Method", b"body")))
 
@@ -39,7 +38,7 @@ def test_user_that_stays_can_write_after_the_end(make_step: MakeStep, make_wire:
     assert (user.messages.qsize(), user.ends) == (1, ["EEOF"])
     assert not step.is_watching, "the dispatcher would spin on the end of the stream"
     wire.socket.start_write(IOBuf(b"answer"))
-    wire.socket.close_after_write(IOBuf(b"."))
+    wire.socket.close_gracefully(IOBuf(b"."))
     step.run_until_idle()
     assert wire.receive_all() == b"answer."
     assert user.take_error().code == ErrorCode.ECLOSE
@@ -69,7 +68,7 @@ def test_user_that_stays_on_nonsense_gets_no_more_messages(
     wire.peer.shutdown(_socket.SHUT_WR)
     step.run_until_idle()
     assert user.ends == ["EINVAL", "EEOF"]
-    wire.socket.close_after_write(IOBuf())
+    wire.socket.close_gracefully(IOBuf())
     step.run_until_idle()
     assert wire.receive_all() == b"answer"
     assert user.take_error().code == ErrorCode.ECLOSE
@@ -81,7 +80,7 @@ def test_peer_that_ended_gets_what_is_still_queued(
     step, user = make_step(), User()
     wire = make_wire(step, kind="tcp", buffer_bytes=4096, user=user)
     count = fill(wire.socket, 300_000)
-    wire.socket.close_after_write(IOBuf(b"!"))
+    wire.socket.close_gracefully(IOBuf(b"!"))
     wire.peer.shutdown(_socket.SHUT_WR)
     step.run_until_idle()
     assert not wire.socket.is_failed
@@ -93,7 +92,7 @@ def test_linger_begins_when_all_is_written(make_step: MakeStep, make_wire: MakeW
     step, user = make_step(), User()
     wire = make_wire(step, kind="tcp", buffer_bytes=4096, user=user)
     fill(wire.socket, 300_000)
-    wire.socket.close_after_write(IOBuf())
+    wire.socket.close_gracefully(IOBuf())
     step.advance(STALL_S - 1)
     assert not wire.socket.is_failed
     flush(wire, step)
@@ -107,7 +106,7 @@ def test_peer_that_takes_nothing_is_closed(make_step: MakeStep, make_wire: MakeW
     step, user = make_step(), User()
     wire = make_wire(step, kind="tcp", buffer_bytes=4096, user=user)
     fill(wire.socket, 300_000)
-    wire.socket.close_after_write(IOBuf())
+    wire.socket.close_gracefully(IOBuf())
     written = wire.socket.statistics().bytes_written
     while wire.socket.statistics().bytes_written == written:
         wire.peer.recv(4096)
@@ -122,11 +121,11 @@ def test_peer_that_takes_nothing_is_closed(make_step: MakeStep, make_wire: MakeW
 def test_second_close_shortens_the_linger(make_step: MakeStep, make_wire: MakeWire) -> None:
     step, user = make_step(), User()
     wire = make_wire(step, kind="tcp", user=user)
-    wire.socket.close_after_write(IOBuf(b"bye"), linger_s=1000)
+    wire.socket.close_gracefully(IOBuf(b"bye"), linger_s=1000)
     step.run_until_idle()
     step.advance(10)
-    wire.socket.close_after_write(IOBuf(b"bye"), linger_s=5)
-    wire.socket.close_after_write(IOBuf(b"bye"), linger_s=500)
+    wire.socket.close_gracefully(IOBuf(b"bye"), linger_s=5)
+    wire.socket.close_gracefully(IOBuf(b"bye"), linger_s=500)
     assert wire.receive_all() == b"bye"
     assert not wire.socket.is_failed
     step.advance(5)
@@ -142,7 +141,7 @@ def test_closed_socket_is_not_kept_by_timers(
     wire = make_wire(step, kind="tcp", buffer_bytes=4096, user=user)
     if not is_written:
         fill(wire.socket, 300_000)
-    wire.socket.close_after_write(IOBuf(), linger_s=1000)
+    wire.socket.close_gracefully(IOBuf(), linger_s=1000)
     step.run_until_idle()
     wire.peer.close()
     step.run_until_idle()
@@ -154,7 +153,7 @@ def test_closing_a_failed_socket_does_nothing(make_step: MakeStep, make_wire: Ma
     step, user = make_step(), User()
     wire = make_wire(step, user=user)
     wire.socket.close()
-    wire.socket.close_after_write(IOBuf(b"bye"))
+    wire.socket.close_gracefully(IOBuf(b"bye"))
     step.run_until_idle()
     step.advance(STALL_S)
     assert user.take_error().code == ErrorCode.ECLOSE

@@ -19,16 +19,16 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.socket.test_guarantee_4 import Interruption
-from tests.unit.transport.tools import (
+from tests.fakes.sockets import (
     SMALL_BUFFER,
-    WAIT_S,
+    Interruption,
+    MakeStep,
+    MakeWire,
     Outcomes,
     User,
-    in_threads,
     unused_endpoint,
 )
+from tests.fakes.threads import WAIT_S, in_threads
 
 UNREACHABLE = Endpoint("255.255.255.255", 80)
 UNRESOLVABLE = Endpoint("no-such-host.invalid", 80)
@@ -105,7 +105,7 @@ def test_guarantee_10_connect_timed_out(
     assert error.peer == str(silent_endpoint)
 
 
-@pytest.mark.parametrize("by", ["close", "set_failed"])
+@pytest.mark.parametrize("by", ["close", "fail"])
 def test_guarantee_10_closed_while_it_connects(
     dispatcher: EventDispatcher, silent_endpoint: Endpoint, by: str
 ) -> None:
@@ -116,7 +116,7 @@ def test_guarantee_10_closed_while_it_connects(
     if by == "close":
         near.close()
     else:
-        near.set_failed(ConnectionFailedError("the test says so"))
+        near.fail(ConnectionFailedError("the test says so"))
     code = user.take_error().code
     assert code == (ErrorCode.ECLOSE if by == "close" else ErrorCode.EFAILEDSOCKET)
     assert [(e and e.code, e and e.phase) for e in told.take(3)] == [(code, "queued")] * 3
@@ -243,9 +243,7 @@ def test_guarantee_10_the_user_is_told_once_by_threads_that_all_fail_it(
     user = User()
     wire = make_wire(dispatcher, user=user)
     won: list[bool] = []
-    in_threads(
-        8, lambda index: won.append(wire.socket.set_failed(ConnectionFailedError(str(index))))
-    )
+    in_threads(8, lambda index: won.append(wire.socket.fail(ConnectionFailedError(str(index)))))
     assert sorted(won) == [False] * 7 + [True]
     assert user.take_error().text == (wire.socket.error and wire.socket.error.text)
     assert user.errors.qsize() == 0

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
-from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -15,52 +12,19 @@ from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import (
+from tests.fakes.frames import by_producer, frame, frames_of
+from tests.fakes.sockets import (
     CROWDED_AT_1000,
     SMALL_BUFFER,
-    WAIT_S,
+    Interruption,
+    MakeStep,
+    MakeWire,
     Outcomes,
     Wire,
-    by_producer,
     fill,
     flush,
-    frame,
-    frames_of,
-    in_threads,
 )
-
-
-class Interruption:
-    """Calls a function once, at the n-th bytecode of pybrpc.transport that this thread runs."""
-
-    def __init__(self, moment: int, function: Any) -> None:
-        self.left = moment
-        self.function = function
-
-    def __enter__(self) -> Interruption:
-        self._before = sys.gettrace()
-        # From 3.12 on settrace gives opcodes only if some frame has asked for them before.
-        sys._getframe().f_trace_opcodes = True
-        sys.settrace(self._trace)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        sys.settrace(self._before)
-
-    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        if "/transport/" not in frame.f_code.co_filename or "test" in frame.f_code.co_filename:
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            self.left -= 1
-            if self.left == 0:
-                self.function()
-        return self._trace
-
-    @property
-    def happened(self) -> bool:
-        return self.left <= 0
+from tests.fakes.threads import WAIT_S, in_threads
 
 
 @pytest.mark.python_only
@@ -117,7 +81,7 @@ def prepare(situation: str, wire: Wire, step: StepDispatcher) -> int:
     if situation == "crowded":
         wire.socket.start_write(IOBuf(bytes(1 << 17)))
     elif situation == "failed":
-        wire.socket.set_failed(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
+        wire.socket.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
     return 0
 
 

@@ -14,18 +14,10 @@ from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import (
-    SMALL_BUFFER,
-    Outcomes,
-    User,
-    by_producer,
-    frame,
-    frames_of,
-    in_threads,
-    running_dispatcher,
-    write_instead,
-)
+from tests.fakes.dispatchers import running_dispatcher
+from tests.fakes.frames import by_producer, frame, frames_of
+from tests.fakes.sockets import SMALL_BUFFER, MakeStep, MakeWire, Outcomes, User, write_instead
+from tests.fakes.threads import in_threads
 
 PRODUCERS = 4
 
@@ -117,7 +109,7 @@ def test_guarantee_2_exactly_once_when_the_socket_fails_meanwhile(
     def produce(index: int) -> None:
         if index == PRODUCERS:
             received.append(wire.receive(30_000 * round_))
-            wire.socket.set_failed(failure())
+            wire.socket.fail(failure())
             received.append(wire.receive_all())
             return
         for number, outcome in enumerate(told[index]):
@@ -153,7 +145,7 @@ def test_guarantee_2_exactly_once_when_failure_races_with_connect(
         fails_at = rng.randrange(8)
         for moment in range(10):
             if moment == fails_at:
-                near.set_failed(failure())
+                near.fail(failure())
             with contextlib.suppress(RpcError):
                 near.start_write(IOBuf(b"x"), on_outcome=told, notify_on_success=True)
                 accepted += 1

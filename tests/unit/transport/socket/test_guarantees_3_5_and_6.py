@@ -20,20 +20,20 @@ from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-from tests.peers.loops import RUNS
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import (
+from tests.fakes.sockets import (
     SMALL_BUFFER,
-    WAIT_S,
+    MakeStep,
+    MakeWire,
     Outcomes,
     User,
     UserMessage,
     Wire,
     fill,
     flush,
-    in_threads,
     write_instead,
 )
+from tests.fakes.threads import WAIT_S, in_threads
+from tests.peers.loops import RUNS
 
 # --- 3 ---
 

@@ -23,17 +23,9 @@ from pybrpc.errors import (
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.writing.backlog import HIGH_WATER_BYTES
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import (
-    SMALL_BUFFER,
-    Outcomes,
-    User,
-    UserMessage,
-    Wire,
-    in_threads,
-)
+from pybrpc.transport.socket_options import HIGH_WATER_BYTES, SocketOptions
+from tests.fakes.sockets import SMALL_BUFFER, MakeWire, Outcomes, User, UserMessage, Wire
+from tests.fakes.threads import in_threads
 
 LIMITED = SocketOptions(high_water_bytes=100_000, low_water_bytes=20_000)
 MESSAGE_BYTES = 1000
@@ -175,7 +167,7 @@ def test_guarantee_7_a_thread_that_waits_for_room_is_told_of_failure(
     waiting = [threading.Thread(target=wait) for _ in range(3)]
     for thread in waiting:
         thread.start()
-    wire.socket.set_failed(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
+    wire.socket.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
     for thread in waiting:
         thread.join(30)
     errors = raised.take(3)

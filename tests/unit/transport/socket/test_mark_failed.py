@@ -7,9 +7,7 @@ import pytest
 from pybrpc.errors import ErrorCode, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.socket.socket import Socket
-from tests.unit.transport.conftest import MakeStep
-from tests.unit.transport.socket.test_guarantee_4 import Interruption
-from tests.unit.transport.tools import Outcomes, unused_endpoint
+from tests.fakes.sockets import Interruption, MakeStep, Outcomes, unused_endpoint
 
 
 @pytest.mark.python_only
@@ -21,12 +19,12 @@ def test_whoever_is_told_that_a_socket_failed_before_sees_its_error(make_step: M
         near = Socket.to(unused_endpoint(), make_step())
 
         def fail(near: Socket = near) -> None:
-            near.set_failed(make_rpc_error(ErrorCode.EFAILEDSOCKET, "while the other one fails it"))
+            near.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, "while the other one fails it"))
             assert near.error is not None
 
         interruption = Interruption(moment, fail)
         with interruption:
-            near.set_failed(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
+            near.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
         happened = interruption.happened
     assert moment > 20
 
@@ -47,7 +45,7 @@ def test_a_connect_that_fails_while_the_socket_is_failed_tells_every_writer(
         near.start_write(IOBuf(b"behind it"), on_outcome=told)
         interruption = Interruption(moment, step.run_until_idle)
         with interruption:
-            near.set_failed(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
+            near.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
         happened = interruption.happened
         step.run_until_idle()
         assert told.untaken == 2, f"at step {moment}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from pybrpc.iobuf import IOBuf
@@ -10,8 +12,7 @@ from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.reader import READ_BYTES
 from pybrpc.transport.writing.backlog import Backlog
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import CROWDED_AT_1000, SMALL_BUFFER, User, Wire, flush
+from tests.fakes.sockets import CROWDED_AT_1000, SMALL_BUFFER, MakeWire, User, Wire, flush
 
 LARGE = bytes(BAIDU_STD.pack_request(RpcRequest(1, "S", "M", bytes(8 * READ_BYTES))))
 SMALL = bytes(BAIDU_STD.pack_request(RpcRequest(2, "S", "M", b"small")))
@@ -65,19 +66,19 @@ def test_it_rests_on_if_there_is_no_room_again(step: StepDispatcher, make_wire: 
         user=user,
         buffer_bytes=SMALL_BUFFER,
         options=CROWDED_AT_1000,
-        pauses_reads_when_crowded=True,
+        pauses_reads_when_overcrowded=True,
     )
     step.run_until_idle()
     near = wire.socket
     near.start_write(IOBuf(bytes(1 << 16)), ignore_eovercrowded=True)
     send(wire, step, SMALL)
     assert near.is_reading_paused
-    step.post(near.restart_reading)
+    step.post(partial(near._reader._restart, near))
     step.run_until_idle()
     assert near.is_reading_paused
     flush(wire, step)
     assert not near.is_reading_paused
-    step.post(near.restart_reading)  # once more, by somebody who is late
+    step.post(partial(near._reader._restart, near))  # once more, by somebody who is late
     send(wire, step, SMALL)
     assert user.messages.qsize() == 2
 

@@ -8,10 +8,11 @@ from pybrpc.errors import ConnectionFailedError, ErrorCode, RpcError, make_rpc_e
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.socket import Socket
-from pybrpc.transport.socket.socket_table import SocketTable
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import (
+from pybrpc.transport.socket_table import SocketTable
+from tests.fakes.sockets import (
     SMALL_BUFFER,
+    MakeStep,
+    MakeWire,
     Outcomes,
     User,
     UserMessage,
@@ -113,7 +114,7 @@ def test_waiters_are_told_once_when_it_fails_during_keep_write(
     wire.peer.recv(100 * seed)
     for _ in range(seed % 5):
         step.step()
-    wire.socket.set_failed(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
+    wire.socket.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
     step.run_until_idle()
     assert [outcome.untaken for outcome in told] == [1] * 10
     assert user.errors.qsize() == 1

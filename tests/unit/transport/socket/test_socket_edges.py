@@ -14,10 +14,15 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.outcomes import run_outcomes
 from pybrpc.transport.writing.process_backlog import ProcessBacklog
+from tests.fakes.sockets import (
+    CROWDED_AT_1000,
+    MakeWire,
+    RecordingUser,
+    User,
+    UserMessage,
+    make_pair,
+)
 from tests.peers.frame_layer import FrameLayer
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.socket.test_socket_state import Watching
-from tests.unit.transport.tools import CROWDED_AT_1000, User, UserMessage, make_pair
 
 PEER = Endpoint("127.0.0.1", 1)
 BROKEN = make_rpc_error(ErrorCode.EINTERNAL, "the test says so")
@@ -90,7 +95,7 @@ def test_peer_learns_of_a_failure_at_once_unless_another_thread_may_be_writing(
     wire = make_wire(step)
     wire.socket.layer = FrameLayer(writes_in_background=in_background)
     wire.peer.setblocking(False)
-    wire.socket.set_failed(BROKEN)
+    wire.socket.fail(BROKEN)
     if in_background:
         with pytest.raises(BlockingIOError):
             wire.peer.recv(1)
@@ -121,14 +126,14 @@ def test_user_of_one_that_failed_before_its_turn_is_told_only_that(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     """Whoever failed it has not delivered yet what is to be told."""
-    user = Watching()
+    user = RecordingUser()
     wire = make_wire(step, user=user)
-    deliveries = wire.socket.mark_failed(BROKEN)
+    deliveries = wire.socket.begin_fail(BROKEN)
     step.run_until_idle()
     assert user.told == []
     run_outcomes(deliveries)
     assert user.told == [("failed", wire.socket, ErrorCode.EINTERNAL)]
-    assert wire.socket.mark_failed(BROKEN) == []
+    assert wire.socket.begin_fail(BROKEN) == []
 
 
 # --- written to ---

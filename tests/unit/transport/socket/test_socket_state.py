@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from functools import partial
 
 import pytest
 
@@ -13,49 +13,34 @@ from pybrpc.errors import (
     ErrorCode,
     OvercrowdedError,
     Phase,
-    RpcError,
     make_rpc_error,
 )
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD
-from pybrpc.protocols.message import Message, RpcRequest
+from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.interfaces import PLAIN
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket.statistics import SocketStatistics
+from tests.fakes.sockets import (
+    CROWDED_AT_1000,
+    SMALL_BUFFER,
+    MakeWire,
+    Outcomes,
+    RecordingUser,
+    User,
+    flush,
+)
 from tests.peers.frame_layer import FrameLayer
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import CROWDED_AT_1000, SMALL_BUFFER, Outcomes, User, flush
 
 PEER = Endpoint("127.0.0.1", 1)
 REQUEST = bytes(BAIDU_STD.pack_request(RpcRequest(1, "a.Service", "Method", b"body")))
 
 
-class Watching:
-    """A SocketUser that notes whom it is told of, and stays after an end if it is told to."""
-
-    def __init__(self, stays: bool = False) -> None:
-        self.told: list[tuple[Any, ...]] = []
-        self.stays = stays
-
-    def on_connected(self, socket: Socket) -> None:
-        self.told.append(("connected", socket))
-
-    def on_messages(self, socket: Socket, messages: list[Message]) -> None:
-        self.told.append(("messages", socket, len(messages)))
-
-    def on_end(self, socket: Socket, error: RpcError) -> bool:
-        self.told.append(("end", socket, error.code))
-        return self.stays
-
-    def on_failed(self, socket: Socket, error: RpcError) -> None:
-        self.told.append(("failed", socket, error.code))
-
-
 def test_user_is_told_of_the_socket_that_it_is_about(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
-    user = Watching()
+    user = RecordingUser()
     wire = make_wire(step, user=user)
     step.run_until_idle()
     wire.peer.sendall(2 * REQUEST)
@@ -74,7 +59,7 @@ def test_user_is_told_of_the_socket_that_it_is_about(
 
 
 def test_user_may_stay_after_the_peer_has_ended(step: StepDispatcher, make_wire: MakeWire) -> None:
-    user = Watching(stays=True)
+    user = RecordingUser(stays=True)
     wire = make_wire(step, user=user)
     step.run_until_idle()
     wire.peer.shutdown(1)
@@ -86,7 +71,7 @@ def test_user_may_stay_after_the_peer_has_ended(step: StepDispatcher, make_wire:
 
 
 def test_user_that_is_said_later_is_the_one(step: StepDispatcher) -> None:
-    user = Watching()
+    user = RecordingUser()
     near = Socket.to(PEER, step)
     near.set_user(user)
     near.close()
@@ -116,14 +101,14 @@ def test_one_whose_peer_has_no_address_is_one_of_a_pair(step: StepDispatcher) ->
 def test_its_repr_is_its_state(step: StepDispatcher, make_wire: MakeWire) -> None:
     near = Socket.to(PEER, step)
     assert repr(near) == f"<Socket {near.id} to {PEER}, not connected, 0 bytes queued>"
-    near.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
+    near.fail(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
     assert repr(near) == f"<Socket {near.id} to {PEER}, failed: the test says so, 0 bytes queued>"
     near = make_wire(step, buffer_bytes=SMALL_BUFFER, options=CROWDED_AT_1000).socket
     near.start_write(IOBuf(bytes(1 << 20)), ignore_eovercrowded=True)
     step.run_until_idle()
     left = near.backlog.size_bytes
     assert repr(near) == (
-        f"<Socket {near.id} to {near.remote_side}, connected, {left} bytes queued, crowded>"
+        f"<Socket {near.id} to {near.remote_side}, connected, {left} bytes queued, overcrowded>"
     )
 
 
@@ -134,7 +119,7 @@ def test_statistics_are_what_happened(step: StepDispatcher, make_wire: MakeWire)
     near.start_write(IOBuf(b"in place"))
     near.start_write(IOBuf(bytes(size)), ignore_eovercrowded=True)
     step.run_until_idle()
-    step.post(near.on_writable)  # though there is no room
+    step.post(partial(near._writer.on_writable, near))  # though there is no room
     step.run_until_idle()
     with pytest.raises(OvercrowdedError):
         near.start_write(IOBuf(b"too much"))
@@ -177,7 +162,7 @@ def test_abandoned_one_is_of_no_use_and_tells_nobody(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     """As in a forked child."""
-    user, told = Watching(), Outcomes()
+    user, told = RecordingUser(), Outcomes()
     wire = make_wire(step, user=user, buffer_bytes=SMALL_BUFFER)
     near = wire.socket
     near.start_write(IOBuf(bytes(1 << 20)), on_outcome=told)
@@ -190,7 +175,7 @@ def test_abandoned_one_is_of_no_use_and_tells_nobody(
         assert caught.value.code == ErrorCode.EFAILEDSOCKET
         assert caught.value.text == "belongs to the parent process"
         assert caught.value is not near.error
-    assert not near.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "too late"))
+    assert not near.fail(make_rpc_error(ErrorCode.EINTERNAL, "too late"))
     assert (user.told, told.untaken) == ([], 0)
 
 

@@ -18,20 +18,19 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.writing.write_request import WriteRequest
-from tests.peers.tls import as_server, certificates
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.encrypted import Encrypted, client_layer, encrypted
-from tests.unit.transport.socket.test_guarantee_4 import Interruption
-from tests.unit.transport.tools import (
+from tests.fakes.frames import frame, frames_of
+from tests.fakes.sockets import (
     SMALL_BUFFER,
-    WAIT_S,
+    Interruption,
+    MakeStep,
+    MakeWire,
     Outcomes,
     UserMessage,
     Wire,
-    frame,
-    frames_of,
-    in_threads,
 )
+from tests.fakes.threads import WAIT_S, in_threads
+from tests.fakes.tls_sockets import Encrypted, client_layer, encrypted
+from tests.peers.tls import as_server, certificates
 
 LIMITED = SocketOptions(high_water_bytes=100_000, low_water_bytes=20_000)
 

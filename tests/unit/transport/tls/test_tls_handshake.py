@@ -25,10 +25,11 @@ from pybrpc.transport.interfaces import ConnectionLayer, TlsInfo
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.tls.client_tls import ClientTls
 from pybrpc.transport.tls.server_tls import ServerTls, ServerTlsContexts
+from tests.fakes.dispatchers import run_inside
+from tests.fakes.sockets import MakeStep, MakeWire, Outcomes, User, Wire
+from tests.fakes.threads import WAIT_S
 from tests.peers.greeting import Greeting
 from tests.peers.tls import NAME, CertFiles, MemoryPeer, as_client, as_server, certificates
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import WAIT_S, Outcomes, User, Wire, run_inside
 
 FRAME = bytes(BAIDU_STD.pack_request(RpcRequest(7, "service", "method", b"body")))
 Handler = Callable[[plain.socket], None]

@@ -21,9 +21,10 @@ from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.tls import tls_layer
 from pybrpc.transport.tls.client_tls import ClientTls
-from tests.peers.tls import NAME, MemoryPeer, as_client, as_server, certificates
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.encrypted import (
+from tests.fakes.frames import by_producer, frame, frames_of
+from tests.fakes.sockets import SMALL_BUFFER, MakeStep, MakeWire, Outcomes, User, make_pair
+from tests.fakes.threads import WAIT_S, in_threads
+from tests.fakes.tls_sockets import (
     SOMEWHERE,
     Encrypted,
     client_layer,
@@ -31,17 +32,7 @@ from tests.unit.transport.encrypted import (
     encrypted,
     server_layer,
 )
-from tests.unit.transport.tools import (
-    SMALL_BUFFER,
-    WAIT_S,
-    Outcomes,
-    User,
-    by_producer,
-    frame,
-    frames_of,
-    in_threads,
-    make_pair,
-)
+from tests.peers.tls import NAME, MemoryPeer, as_client, as_server, certificates
 
 APPLICATION_DATA = 23
 
@@ -192,7 +183,7 @@ def test_failed_while_it_waits_for_the_peer_to_read(
     for outcome in told:
         near.write(bytes(200_000), outcome)
     step.run_until_idle()
-    near.socket.set_failed(ConnectionFailedError("the test says so"))
+    near.socket.fail(ConnectionFailedError("the test says so"))
     step.run_until_idle()
     errors = [outcome.take_error() for outcome in told]
     assert [outcome.untaken for outcome in told] == [0, 0, 0]

@@ -10,33 +10,15 @@ from pybrpc.testing.step_scheduler import (
     explore,
     explore_randomly,
 )
+from pybrpc.transport.socket_options import HIGH_WATER_BYTES
 from pybrpc.transport.writing import backlog as module
-from pybrpc.transport.writing.backlog import FEWEST_REQUESTS, HIGH_WATER_BYTES, Backlog
+from pybrpc.transport.writing.backlog import MIN_REQUESTS, Backlog
+from tests.schedules.traced import TracedCounter
 
 _is_crowded = Backlog.__dict__["is_overcrowded"]
 
 
-class SteppingCounter:
-    """An AtomicCounter that comes to a point before each access."""
-
-    def __init__(self, scheduler: StepScheduler) -> None:
-        self.scheduler = scheduler
-        self.value = 0
-
-    def increment_and_get(self, amount: int = 1) -> int:
-        self.scheduler.point(f"add {amount}")
-        self.value += amount
-        return self.value
-
-    def decrement_and_get(self, amount: int = 1) -> int:
-        return self.increment_and_get(-amount)
-
-    def get(self) -> int:
-        self.scheduler.point("get bytes")
-        return self.value
-
-
-class SteppingBacklog(Backlog):
+class TracedBacklog(Backlog):
     """A Backlog that comes to a point before each access to what its threads share."""
 
     __slots__ = ("scheduler",)
@@ -45,7 +27,7 @@ class SteppingBacklog(Backlog):
         self.scheduler: StepScheduler | None = None
         super().__init__(high_water, low_water)
         self.scheduler = scheduler
-        self._counted = SteppingCounter(scheduler)
+        self._counted = TracedCounter(scheduler)
 
     @property
     def is_overcrowded(self) -> bool:  # type: ignore[override]
@@ -60,7 +42,7 @@ class SteppingBacklog(Backlog):
         _is_crowded.__set__(self, value)
 
 
-class BelievesTheFirstCount(SteppingBacklog):
+class BelievesTheFirstCount(TracedBacklog):
     """A mutant: does not look at the count again after it has said that it is crowded."""
 
     __slots__ = ()
@@ -76,7 +58,7 @@ class BelievesTheFirstCount(SteppingBacklog):
         return True
 
 
-class WakesBeforeItLetsIn(SteppingBacklog):
+class WakesBeforeItLetsIn(TracedBacklog):
     """A mutant: a waiter that comes between the two is never woken."""
 
     __slots__ = ()
@@ -87,10 +69,10 @@ class WakesBeforeItLetsIn(SteppingBacklog):
             self.is_overcrowded = False
 
 
-Make = Callable[[StepScheduler, int, int], SteppingBacklog]
+Make = Callable[[StepScheduler, int, int], TracedBacklog]
 
 
-def crowding(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+def crowding(make: Make = TracedBacklog) -> Callable[[StepScheduler], None]:
     """Each of two threads adds over the mark and removes what it added."""
 
     def scenario(scheduler: StepScheduler) -> None:
@@ -107,7 +89,7 @@ def crowding(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
     return scenario
 
 
-def crowding_a_deaf_peer(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+def crowding_a_deaf_peer(make: Make = TracedBacklog) -> Callable[[StepScheduler], None]:
     """One adds while another removes; what was added stays, but it is under the low mark."""
 
     def scenario(scheduler: StepScheduler) -> None:
@@ -120,7 +102,7 @@ def crowding_a_deaf_peer(make: Make = SteppingBacklog) -> Callable[[StepSchedule
     return scenario
 
 
-def waiting(make: Make = SteppingBacklog) -> Callable[[StepScheduler], None]:
+def waiting(make: Make = TracedBacklog) -> Callable[[StepScheduler], None]:
     """One waits for room while another makes it."""
 
     def scenario(scheduler: StepScheduler) -> None:
@@ -156,7 +138,7 @@ def test_no_waiter_is_forgotten_in_any_schedule() -> None:
 @pytest.mark.python_only
 def test_random_schedules_of_three_threads() -> None:
     def scenario(scheduler: StepScheduler) -> None:
-        backlog = SteppingBacklog(scheduler, 300, 100)
+        backlog = TracedBacklog(scheduler, 300, 100)
         woken: list[int] = []
 
         def run() -> None:
@@ -180,7 +162,7 @@ def test_random_schedules_of_three_threads() -> None:
     [(crowding_a_deaf_peer, BelievesTheFirstCount), (waiting, WakesBeforeItLetsIn)],
 )
 def test_mutant_is_caught(
-    scenario: Callable[[Make], Callable[[StepScheduler], None]], mutant: type[SteppingBacklog]
+    scenario: Callable[[Make], Callable[[StepScheduler], None]], mutant: type[TracedBacklog]
 ) -> None:
     with pytest.raises(ScheduleFailure):
         explore(scenario(mutant), max_schedules=100_000)
@@ -220,18 +202,18 @@ def test_correction_counts() -> None:
 
 def test_requests_are_limited_however_short_they_are() -> None:
     backlog = Backlog(1 << 18)
-    assert backlog.most_requests == FEWEST_REQUESTS
-    assert all(backlog.try_add(0, False) for _ in range(FEWEST_REQUESTS + 1))
-    assert (backlog.size_bytes, backlog.requests) == (0, FEWEST_REQUESTS + 1)
+    assert backlog.max_requests == MIN_REQUESTS
+    assert all(backlog.try_add(0, False) for _ in range(MIN_REQUESTS + 1))
+    assert (backlog.size_bytes, backlog.requests) == (0, MIN_REQUESTS + 1)
     assert not backlog.try_add(0, False)
-    backlog.remove(0, FEWEST_REQUESTS // 2)
+    backlog.remove(0, MIN_REQUESTS // 2)
     assert not backlog.try_add(0, False)
     backlog.remove(0, 1)
     assert backlog.try_add(0, False)
 
 
 def test_default_lets_in_a_quarter_of_a_million_requests() -> None:
-    assert Backlog().most_requests == HIGH_WATER_BYTES // 256 == 1 << 18
+    assert Backlog().max_requests == HIGH_WATER_BYTES // 256 == 1 << 18
 
 
 def test_who_waits_is_woken_once_when_there_is_room() -> None:

@@ -22,12 +22,12 @@ from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.process_backlog import (
     CHUNK_BYTES,
     MAX_QUEUED_BYTES,
-    MOST_OVER_BYTES,
+    MIN_HARD_MARGIN_BYTES,
     ProcessBacklog,
 )
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import Outcomes, UserMessage, flush, in_threads
-from tests.unit.transport.writing.test_backlog import SteppingCounter
+from tests.fakes.sockets import MakeStep, MakeWire, Outcomes, UserMessage, flush
+from tests.fakes.threads import in_threads
+from tests.schedules.traced import TracedCounter
 
 
 def test_a_socket_under_a_chunk_is_not_counted() -> None:
@@ -95,10 +95,10 @@ def test_limit_can_be_changed_and_lifted() -> None:
     process = ProcessBacklog(None, chunk_bytes=100)
     backlog, other = Backlog(process=process), Backlog(process=process)
     assert backlog.try_add(10_000, False)
-    assert not process.is_full
-    assert not process.is_swamped
+    assert not process.is_full()
+    assert not process.is_over_hard_limit()
     process.limit_bytes = 1000
-    assert process.is_full
+    assert process.is_full()
     assert not other.try_add(100, False)
     process.limit_bytes = None
     assert other.try_add(100, False)
@@ -108,12 +108,12 @@ def test_limit_can_be_changed_and_lifted() -> None:
 def test_swamped_is_a_good_deal_above_full() -> None:
     process = ProcessBacklog(1000)
     backlog, other = Backlog(process=process), Backlog(process=process)
-    backlog.try_add(MOST_OVER_BYTES, True)
-    assert process.is_full
-    assert not process.is_swamped
+    backlog.try_add(MIN_HARD_MARGIN_BYTES, True)
+    assert process.is_full()
+    assert not process.is_over_hard_limit()
     assert not other.exceeds_hard_limit(CHUNK_BYTES)
     backlog.try_add(2 * CHUNK_BYTES, True)
-    assert process.is_swamped
+    assert process.is_over_hard_limit()
     assert other.exceeds_hard_limit(CHUNK_BYTES)
     assert not other.exceeds_hard_limit(CHUNK_BYTES - 1)
 
@@ -121,7 +121,7 @@ def test_swamped_is_a_good_deal_above_full() -> None:
 def test_socket_is_swamped_by_itself_too() -> None:
     backlog = Backlog(1000)
     assert not backlog.exceeds_hard_limit(1 << 30)
-    backlog.try_add(1000 + MOST_OVER_BYTES, True)
+    backlog.try_add(1000 + MIN_HARD_MARGIN_BYTES, True)
     assert not backlog.exceeds_hard_limit(1)
     backlog.try_add(1, True)
     assert backlog.exceeds_hard_limit(1)
@@ -159,34 +159,34 @@ def test_who_was_refused_is_woken_when_its_socket_fails() -> None:
 # --- in any schedule ---
 
 
-class SteppingProcess(ProcessBacklog):
+class TracedProcess(ProcessBacklog):
     """A ProcessBacklog that comes to a point before each access to its count."""
 
     __slots__ = ()
 
     def __init__(self, scheduler: StepScheduler, limit: int) -> None:
         super().__init__(limit, chunk_bytes=10)
-        self._chunks = SteppingCounter(scheduler)
+        self._chunks = TracedCounter(scheduler, is_signed=True)
 
 
-class SteppingShare(Backlog):
+class TracedShare(Backlog):
     """A Backlog of 1000 bytes that comes to a point before each access to its count."""
 
     __slots__ = ()
 
     def __init__(self, scheduler: StepScheduler, process: ProcessBacklog) -> None:
         super().__init__(1000, 500, process)
-        self._counted = SteppingCounter(scheduler)
+        self._counted = TracedCounter(scheduler)
 
 
-class SharesWhatItSees(SteppingShare):
+class SharesWhatItSees(TracedShare):
     """A mutant: tells the shared count by what it sees, not by what its own step did."""
 
     __slots__ = ()
 
     def remove(self, size: int, requests: int) -> None:
         before = self._counted.get() & module._BYTES
-        super(SteppingShare, self).remove(0, requests)
+        super(TracedShare, self).remove(0, requests)
         after = self._counted.decrement_and_get(size) & module._BYTES
         self._share(before, after)
 
@@ -194,11 +194,11 @@ class SharesWhatItSees(SteppingShare):
 Make = Callable[[StepScheduler, ProcessBacklog], Backlog]
 
 
-def two_threads_on_one_socket(make: Make = SteppingShare) -> Callable[[StepScheduler], None]:
+def two_threads_on_one_socket(make: Make = TracedShare) -> Callable[[StepScheduler], None]:
     """Each adds and removes; one of them passes a chunk only together with the other."""
 
     def scenario(scheduler: StepScheduler) -> None:
-        process = SteppingProcess(scheduler, 1000)
+        process = TracedProcess(scheduler, 1000)
         backlog = make(scheduler, process)
 
         def run(size: int) -> None:
@@ -213,10 +213,10 @@ def two_threads_on_one_socket(make: Make = SteppingShare) -> Callable[[StepSched
 
 def refusals(scheduler: StepScheduler) -> None:
     """Two sockets of a full process: what is refused is not counted anywhere."""
-    process = SteppingProcess(scheduler, 20)
+    process = TracedProcess(scheduler, 20)
     stuck = Backlog(1000, 500, process)
     assert stuck.try_add(30, False)
-    backlogs = [SteppingShare(scheduler, process) for _ in range(2)]
+    backlogs = [TracedShare(scheduler, process) for _ in range(2)]
 
     def run(backlog: Backlog) -> None:
         if backlog.try_add(12, False):
@@ -229,7 +229,7 @@ def refusals(scheduler: StepScheduler) -> None:
 
 def waiting(scheduler: StepScheduler) -> None:
     """One waits for room in the process while another socket makes it."""
-    process = SteppingProcess(scheduler, 20)
+    process = TracedProcess(scheduler, 20)
     stuck, idle = Backlog(1000, 500, process), Backlog(1000, 500, process)
     assert stuck.try_add(30, False)
     assert not idle.try_add(12, False)
@@ -306,7 +306,7 @@ def test_error_says_that_it_is_the_limit_of_the_process(
 ) -> None:
     step, process = make_step(), ProcessBacklog(500_000)
     full, other = (make_wire(step, process_backlog=process) for _ in range(2))
-    while not process.is_full:
+    while not process.is_full():
         full.socket.start_write(IOBuf(bytes(100_000)))
     for wire in (full, other):
         with pytest.raises(OvercrowdedError, match="queues of this process are full") as caught:
@@ -321,7 +321,7 @@ def test_error_says_that_it_is_the_limit_of_the_process(
 def test_writer_waits_for_room_in_the_process(epoll: StepDispatcher, make_wire: MakeWire) -> None:
     process = ProcessBacklog(500_000)
     full, other = (make_wire(epoll, process_backlog=process) for _ in range(2))
-    while not process.is_full:
+    while not process.is_full():
         full.socket.start_write(IOBuf(bytes(100_000)), ignore_eovercrowded=True)
     with pytest.raises(OvercrowdedError):
         other.socket.start_write(IOBuf(bytes(100_000)))

@@ -21,7 +21,7 @@ from pybrpc.transport.writing.write_request import BUSY, UNCONNECTED, WriteReque
 _next = WriteRequest.__dict__["next"]
 
 
-class SteppingRequest(WriteRequest):
+class TracedRequest(WriteRequest):
     """A request that comes to a point before each access to `next`."""
 
     scheduler: StepScheduler | None = None
@@ -58,12 +58,12 @@ class Run:
 
     def produce(self, producer: int, messages: int) -> None:
         for number in range(messages):
-            request = SteppingRequest((producer, number))
+            request = TracedRequest((producer, number))
             request.scheduler = self.scheduler
             if self.queue.push(request):
                 self.hold(request)
 
-    def hold(self, first: SteppingRequest) -> None:
+    def hold(self, first: TracedRequest) -> None:
         self.holders += 1
         assert self.holders == 1, "two hold the right"
         self.written.append(first.name)
@@ -78,7 +78,7 @@ class Run:
                 self.scheduler.wait_for_others()
                 continue
             self.written += [
-                request.name for request in taken if isinstance(request, SteppingRequest)
+                request.name for request in taken if isinstance(request, TracedRequest)
             ]
 
     def check(self, counts: tuple[int, ...]) -> None:

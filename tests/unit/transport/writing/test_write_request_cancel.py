@@ -12,19 +12,18 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.writing.write_request import NOTHING, Outcome, Progress, WriteRequest
-from tests.unit.transport.conftest import MakeStep, MakeWire
-from tests.unit.transport.tools import (
+from tests.fakes.frames import by_producer, frame, frames_of
+from tests.fakes.sockets import (
     SMALL_BUFFER,
+    MakeStep,
+    MakeWire,
     Outcomes,
     UserMessage,
     Wire,
-    by_producer,
     fill,
     flush,
-    frame,
-    frames_of,
-    in_threads,
 )
+from tests.fakes.threads import in_threads
 
 
 def write(wire: Wire, data: bytes | UserMessage, told: Outcome) -> WriteRequest:

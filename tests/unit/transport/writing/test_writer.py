@@ -13,8 +13,7 @@ from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing import writer as writer_module
 from pybrpc.transport.writing.write_request import WriteRequest
 from pybrpc.transport.writing.writer import CUT_OFF_PAUSE_S
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import SMALL_BUFFER, Outcomes, Wire
+from tests.fakes.sockets import SMALL_BUFFER, MakeWire, Outcomes, Wire
 
 pytestmark = pytest.mark.python_only
 
@@ -33,13 +32,13 @@ class Producer:
         self.request.next = self._older
 
 
-class PlayedTimers:
+class FakeTimers:
     """In the place of threading.Timer."""
 
     def __init__(self) -> None:
         self.waiting: list[Callable[[], object]] = []
 
-    def __call__(self, seconds: float, function: Callable[[], object]) -> PlayedTimers:
+    def __call__(self, seconds: float, function: Callable[[], object]) -> FakeTimers:
         assert seconds == CUT_OFF_PAUSE_S
         self.waiting.append(function)
         return self
@@ -54,8 +53,8 @@ class PlayedTimers:
 
 
 @pytest.fixture
-def timers(monkeypatch: pytest.MonkeyPatch) -> PlayedTimers:
-    played = PlayedTimers()
+def timers(monkeypatch: pytest.MonkeyPatch) -> FakeTimers:
+    played = FakeTimers()
     monkeypatch.setattr(writer_module.threading, "Timer", played)
     return played
 
@@ -69,7 +68,7 @@ def full(step: StepDispatcher, make_wire: MakeWire, told: Outcomes) -> Wire:
 
 
 def test_what_is_linked_late_is_written_late(
-    step: StepDispatcher, make_wire: MakeWire, timers: PlayedTimers
+    step: StepDispatcher, make_wire: MakeWire, timers: FakeTimers
 ) -> None:
     told = Outcomes()
     wire = full(step, make_wire, told)
@@ -90,13 +89,13 @@ def test_what_is_linked_late_is_written_late(
 
 
 def test_what_is_linked_late_is_failed_late(
-    step: StepDispatcher, make_wire: MakeWire, timers: PlayedTimers
+    step: StepDispatcher, make_wire: MakeWire, timers: FakeTimers
 ) -> None:
     """Of a socket that has failed nobody would end a pause, so it waits by itself."""
     told = Outcomes()
     wire = full(step, make_wire, told)
     producer = Producer(wire.socket, told)
-    wire.socket.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
+    wire.socket.fail(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
     step.run_until_idle()
     assert told.take_error().code == ErrorCode.EINTERNAL
     for _ in range(3):
@@ -110,13 +109,13 @@ def test_what_is_linked_late_is_failed_late(
 
 
 def test_what_is_linked_after_the_dispatcher_has_ended_is_failed_too(
-    step: StepDispatcher, make_wire: MakeWire, timers: PlayedTimers
+    step: StepDispatcher, make_wire: MakeWire, timers: FakeTimers
 ) -> None:
     told = Outcomes()
     wire = full(step, make_wire, told)
     producer = Producer(wire.socket, told)
     step.close()
-    wire.socket.set_failed(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
+    wire.socket.fail(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
     assert told.take_error().code == ErrorCode.EINTERNAL
     timers.fire()
     assert len(timers.waiting) == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
-from tests.unit.server.raw_peer import SERVICE, EchoResponse, RawPeer
+from tests.peers.raw_peer import SERVICE, EchoResponse, RawPeer
 
 Handler = Callable[[Any, Controller], Any]
 
@@ -82,12 +82,6 @@ async def serving_in_loop(
     async with make_server(Echo, Stream, **options) as server:
         start(server)
         yield server
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return once `condition()` holds, which another thread will see to."""
-    while not condition():
-        threading.Event().wait(0.001)
 
 
 def start(server: Server) -> Any:

@@ -1,4 +1,4 @@
-"""Parts of the dispatcher that come to a point of a StepScheduler before each shared access."""
+"""An EpollDispatcher with traced parts: its poller role, waiters, and the kernel."""
 
 from __future__ import annotations
 
@@ -9,33 +9,7 @@ from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.fd_events import FdEvents
 from pybrpc.transport.dispatch.poller_role import NO_THREAD, Waiter
 from pybrpc.transport.dispatch.turn_runner import TurnRunner
-from tests.unit.transport.writing.test_backlog import SteppingCounter
-
-
-class TracedLock:
-    """A lock that comes to a point of the scheduler before each access; timeouts never pass."""
-
-    def __init__(self, scheduler: StepScheduler, name: str, is_locked: bool) -> None:
-        self._scheduler = scheduler
-        self._name = name
-        self._is_locked = is_locked
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        self._scheduler.point(f"acquire {self._name}")
-        while blocking and self._is_locked:
-            self._scheduler.wait_for_others()
-        is_mine, self._is_locked = not self._is_locked, True
-        return is_mine
-
-    def release(self) -> None:
-        self._scheduler.point(f"release {self._name}")
-        if not self._is_locked:
-            raise RuntimeError("release unlocked lock")
-        self._is_locked = False
-
-    def locked(self) -> bool:
-        self._scheduler.point(f"look at {self._name}")
-        return self._is_locked
+from tests.schedules.traced import TracedCounter, TracedLock
 
 
 def traced_signal(scheduler: StepScheduler, name: str) -> WakeSignal:
@@ -101,7 +75,7 @@ class TracedDispatcher(EpollDispatcher):
         role = self._role
         role._lock = TracedLock(scheduler, "the role", is_locked=False)  # type: ignore[assignment]
         role._own_thread_signal = traced_signal(scheduler, "the own thread's signal")
-        role._background_work = SteppingCounter(scheduler)
+        role._background_work = TracedCounter(scheduler)
 
     def _turn(self, longest_s: float) -> None:
         super()._turn(longest_s)

@@ -1,8 +1,7 @@
 """Stepping: the classes of the write path, patched so that their threads stop where they meet.
 
-What is patched is the code that ships, in place: a slot that threads share becomes a `_Slot`, which
-comes to a point of the StepScheduler before each access; atomics become stepping ones. A Ledger
-hears who takes, passes on and gives back the write right.
+What is patched is the code that ships, in place: slots and atomics that threads share are
+replaced by traced ones. A Stage is notified of each change of the write right.
 """
 
 from __future__ import annotations
@@ -18,21 +17,22 @@ from pybrpc.transport.connecting import connecting as connecting_module
 from pybrpc.transport.connecting import connector as connector_module
 from pybrpc.transport.connecting.connecting import Connecting
 from pybrpc.transport.interfaces import PlainLayer
-from pybrpc.transport.socket import socket as socket_module
-from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing import backlog as backlog_module
-from pybrpc.transport.writing import writable_wait as parking_module
+from pybrpc.transport.writing import socket_core as socket_core_module
+from pybrpc.transport.writing import writable_wait as writable_wait_module
 from pybrpc.transport.writing import write_queue as write_queue_module
 from pybrpc.transport.writing import writer as writer_module
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.pending_writes import PendingWrites
+from pybrpc.transport.writing.socket_core import SocketCore
 from pybrpc.transport.writing.writable_wait import WritableWait
 from pybrpc.transport.writing.write_queue import WriteQueue
 from pybrpc.transport.writing.write_request import BUSY, WriteRequest
 from pybrpc.transport.writing.writer import SocketWriter
+from tests.schedules.traced import TracedCounter, TracedSlot
 
 SHARED: dict[type, tuple[str, ...]] = {
-    Socket: ("error", "is_connected"),
+    SocketCore: ("error", "is_connected"),
     WriteRequest: ("next", "is_canceled", "progress"),
     PendingWrites: ("is_shutdown",),
     Backlog: ("is_overcrowded", "_is_closed"),
@@ -57,27 +57,6 @@ class Stage(Protocol):
     def on_paused(self, where: str) -> None: ...
     def cut_into_fd(self, fd: int, pieces: Any) -> int: ...
     def start_timer(self, function: Callable[[], None]) -> None: ...
-
-
-class _Slot:
-    """A slot whose accesses are points, but for the one that fills it first."""
-
-    def __init__(self, stage: Stage, slot: Any, name: str) -> None:
-        self._stage = stage
-        self._slot = slot
-        self._name = name
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        if instance is None:
-            return self
-        self._stage.point(f"read {self._name}")
-        return self._slot.__get__(instance, owner)
-
-    def __set__(self, instance: object, value: object) -> None:
-        with contextlib.suppress(AttributeError):
-            self._slot.__get__(instance)
-            self._stage.point(f"set {self._name}")
-        self._slot.__set__(instance, value)
 
 
 class _Ref:
@@ -107,26 +86,6 @@ class _Ref:
         return True
 
 
-class _Counter:
-    """An AtomicCounter whose accesses are points."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._value = 0
-
-    def increment_and_get(self, amount: int = 1) -> int:
-        self._stage.point("count")
-        self._value += amount
-        assert self._value >= 0, "more was uncounted than counted"
-        return self._value
-
-    def decrement_and_get(self, amount: int = 1) -> int:
-        return self.increment_and_get(-amount)
-
-    def get(self) -> int:
-        return self._value
-
-
 class _Threading:
     """In place of the module `threading` in the writer: its timers are the stage's."""
 
@@ -154,7 +113,7 @@ def patched(stage: Stage, mutations: tuple[Mutation, ...] = ()) -> Iterator[None
             patch.setattr(place, name, instead)
         _step_at_accesses(stage, patch)
         _tell_of_the_right(stage, patch)
-        for module in (writer_module, parking_module, connecting_module, connector_module):
+        for module in (writer_module, writable_wait_module, connecting_module, connector_module):
             patch.setattr(module, "time", stage.clock)
         patch.setattr(writer_module, "threading", _Threading(stage))
         patch.setattr(PlainLayer, "cut_into_fd", staticmethod(stage.cut_into_fd))
@@ -164,20 +123,21 @@ def patched(stage: Stage, mutations: tuple[Mutation, ...] = ()) -> Iterator[None
 def _step_at_accesses(stage: Stage, patch: pytest.MonkeyPatch) -> None:
     for cls, names in SHARED.items():
         for name in names:
-            patch.setattr(cls, name, _Slot(stage, cls.__dict__[name], name))
+            patch.setattr(cls, name, TracedSlot(stage, cls.__dict__[name], name))
     for module, name in (
         (write_queue_module, "the head"),
-        (socket_module, "the failure"),
+        (socket_core_module, "the failure"),
         (connecting_module, "the step of connecting"),
     ):
         patch.setattr(module, "atomic_ref", functools.partial(_Ref, stage, name))
-    patch.setattr(backlog_module, "atomic_counter", lambda: _Counter(stage))
+    patch.setattr(backlog_module, "atomic_counter", lambda: TracedCounter(stage))
 
 
 def _tell_of_the_right(stage: Stage, patch: pytest.MonkeyPatch) -> None:
     def taking(cls: type, name: str, from_where: str) -> None:
         original = getattr(cls, name)
 
+        @functools.wraps(original)
         def patched_method(*arguments: Any) -> Any:
             has_right = original(*arguments)
             if has_right:
@@ -189,6 +149,7 @@ def _tell_of_the_right(stage: Stage, patch: pytest.MonkeyPatch) -> None:
     def entering(cls: type, name: str, note: Callable[[str], None], where: str) -> None:
         original = getattr(cls, name)
 
+        @functools.wraps(original)
         def patched_method(*arguments: Any) -> Any:
             note(where)
             return original(*arguments)
@@ -196,16 +157,16 @@ def _tell_of_the_right(stage: Stage, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(cls, name, patched_method)
 
     taking(WriteQueue, "push", "the queue")
-    taking(Connecting, "stop", "the connector")
-    taking(WritableWait, "leave", "parking")
-    entering(Socket, "on_established", stage.on_taken, "the connector")
-    entering(Socket, "on_connect_failed", stage.on_taken, "the connector")
+    taking(Connecting, "_cancel_step", "the connector")
+    taking(WritableWait, "stop", "the wait for room")
+    entering(Connecting, "_finish", stage.on_taken, "the connector")
+    entering(Connecting, "_fail", stage.on_taken, "the connector")
     entering(SocketWriter, "keep_write", stage.on_taken, "a continuation")
-    entering(Socket, "start_connecting", stage.on_passed, "the connector")
+    entering(Connecting, "connect", stage.on_passed, "the connector")
     entering(SocketWriter, "_continue", stage.on_passed, "a continuation")
     entering(SocketWriter, "_retry_cut_list", stage.on_passed, "a continuation")
-    entering(WritableWait, "pause", stage.on_paused, "parking")
-    entering(WritableWait, "wait_for_kernel", stage.on_passed, "parking")
+    entering(WritableWait, "pause", stage.on_paused, "the wait for room")
+    entering(WritableWait, "wait_for_kernel", stage.on_passed, "the wait for room")
     _tell_of_release(stage, patch)
 
 

@@ -10,15 +10,16 @@ from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.connecting import connecting as connecting_module
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
-from pybrpc.transport.socket import socket as socket_module
 from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing import socket_core as socket_core_module
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.outcomes import PendingOutcome, run_outcomes
 from pybrpc.transport.writing.pending_writes import PendingWrites
+from pybrpc.transport.writing.socket_core import SocketCore
 from pybrpc.transport.writing.write_queue import WriteQueue
 from pybrpc.transport.writing.write_request import _PHASES, Progress, WriteRequest
 from pybrpc.transport.writing.writer import SocketWriter
-from tests.unit.transport.stepping import Mutation
+from tests.schedules.traced_write_path import Mutation
 
 _settle_written = PendingWrites.settle_written
 _take = WriteQueue.take
@@ -63,7 +64,7 @@ def keeps_the_older_one_where_all_see_it(queue: WriteQueue, request: WriteReques
 
 
 def forgets_to_look_back(
-    writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]
+    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
 ) -> None:
     if not socket.is_connected:
         socket.start_connecting()
@@ -74,7 +75,7 @@ def forgets_to_look_back(
 
 
 def writes_on_in_the_producer(
-    writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]
+    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
 ) -> None:
     if not socket.is_connected:
         socket.start_connecting()
@@ -92,7 +93,7 @@ def spins_until_it_is_linked(writer: SocketWriter) -> bool:
 
 
 def tells_before_it_gives_back(
-    writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]
+    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
 ) -> None:
     run_outcomes(outcomes)
     outcomes.clear()
@@ -102,7 +103,9 @@ def tells_before_it_gives_back(
         writer._continue(socket, outcomes)
 
 
-def never_comes_back(writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]) -> None:
+def never_comes_back(
+    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
+) -> None:
     return
 
 
@@ -181,32 +184,34 @@ def drops_what_is_refused(
 
 
 def writes_after_the_end(
-    pending: PendingWrites, socket: Socket, outcomes: list[PendingOutcome]
+    pending: PendingWrites, socket: SocketCore, outcomes: list[PendingOutcome]
 ) -> list[WriteRequest]:
     for request in pending.requests:
         request.setup()
     return list(pending.requests)
 
 
-def is_not_helped(socket: Socket, error: RpcError) -> list[PendingOutcome]:
+def is_not_helped(socket: SocketCore, error: RpcError) -> list[PendingOutcome]:
     if not socket._failure.compare_and_set(None, error):
         return []
     socket.error = error
-    socket_module.run_cleanup(socket.dispatcher, socket._close)
-    return [(socket._tell_failed, error)]
+    socket_core_module.run_cleanup(socket.dispatcher, socket.close_parts)
+    return [(socket.report_failure, error)]
 
 
-def closes_at_once(socket: Socket, error: RpcError) -> list[PendingOutcome]:
-    deliveries = _mark_failed(socket, error)
+def closes_at_once(socket: SocketCore, error: RpcError) -> list[PendingOutcome]:
+    deliveries = _begin_fail(socket, error)
     if deliveries:
         socket.close_descriptor()
     return deliveries
 
 
-_mark_failed = Socket.mark_failed
+_begin_fail = SocketCore.begin_fail
 
 
-def drains_as_queued(writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]) -> None:
+def drains_as_queued(
+    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
+) -> None:
     for request in writer.pending.requests:
         request.progress = Progress.QUEUED
         request.write_started = False
@@ -217,7 +222,7 @@ _drain: Any = getattr(SocketWriter, "_drain", None)
 
 
 def drops_what_was_queued(
-    writer: SocketWriter, socket: Socket, outcomes: list[PendingOutcome]
+    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
 ) -> None:
     """What a socket without an error was given."""
     for request in writer.pending.requests:
@@ -238,11 +243,11 @@ def closes_beside_the_last_turn(dispatcher: EventDispatcher, function: Any) -> N
 
 
 def fails_what_may_be_stopped(dispatcher: EventDispatcher, function: Any) -> None:
-    socket = function.__self__
+    connecting, (socket,) = function.func.__self__, function.args
     try:
         dispatcher.post(function)
     except DispatcherClosedError:
-        socket.on_connect_failed(socket.error)
+        connecting._fail(socket, socket.error)
 
 
 def is_said_too_early(request: WriteRequest) -> Phase:
@@ -285,8 +290,8 @@ MUTANTS = [
     _mutant(8, "a bad message", fails_all_for_a_bad_message, SET_UP),
     _mutant(9, "writing is shut down", drops_what_is_refused, (PendingWrites, "_refuse_from")),
     _mutant(9, "writing is shut down", writes_after_the_end, (PendingWrites, "next_batch")),
-    _mutant(10, "connecting, refused, and a failure", is_not_helped, (Socket, "mark_failed")),
-    _mutant(10, FAILING, closes_at_once, (Socket, "mark_failed")),
+    _mutant(10, "connecting, refused, and a failure", is_not_helped, (SocketCore, "begin_fail")),
+    _mutant(10, FAILING, closes_at_once, (SocketCore, "begin_fail")),
     _mutant(10, FAILING, drains_as_queued, (SocketWriter, "_drain")),
     _mutant(10, FAILING, drops_what_was_queued, (SocketWriter, "_drain")),
     _mutant(
@@ -295,7 +300,7 @@ MUTANTS = [
         has_no_second_look,
         (connecting_module, "run_cleanup"),
     ),
-    _mutant(10, "the last turn", closes_beside_the_last_turn, (socket_module, "run_cleanup")),
+    _mutant(10, "the last turn", closes_beside_the_last_turn, (socket_core_module, "run_cleanup")),
     _mutant(
         10,
         "connecting, the dispatcher closes",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import queue
 import socket
-import struct
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -17,71 +17,12 @@ from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import Message
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
-from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
-from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.interfaces import PlainLayer
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
-from tests.peers.loops import LOOPS
-
-WAIT_S = 30.0
-"""How long a test waits for what must come; it never comes near it."""
+from tests.fakes.threads import WAIT_S
 
 SMALL_BUFFER = 4096
-
-HEADER = struct.Struct("!HIH")
-
-
-class LoopThread:
-    """An asyncio loop that runs in a thread of its own."""
-
-    def __init__(self, make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-        self.loop = make_loop()
-        self.dispatcher = AsyncioDispatcher(self.loop)
-        self._thread = threading.Thread(target=self.loop.run_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the loop after what was posted, and what that posted, has run."""
-        for _ in range(3):
-            ran = threading.Event()
-            self.loop.call_soon_threadsafe(ran.set)
-            assert ran.wait(WAIT_S)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(WAIT_S)
-        self.loop.close()
-
-
-@contextlib.contextmanager
-def running_dispatcher(kind: str) -> Iterator[EventDispatcher]:
-    """A dispatcher of that kind, with a thread behind it."""
-    if kind == "epoll":
-        dispatcher = EpollDispatcher()
-        try:
-            yield dispatcher
-        finally:
-            dispatcher.close()
-        return
-    loop = LoopThread(LOOPS[kind])
-    try:
-        yield loop.dispatcher
-    finally:
-        loop.close()
-
-
-def run_inside(dispatcher: EventDispatcher, function: Callable[[], object]) -> None:
-    """Run a function in a turn of the dispatcher and wait until it has ended."""
-    over = threading.Event()
-
-    def run() -> None:
-        try:
-            function()
-        finally:
-            over.set()
-
-    dispatcher.post(run)
-    assert over.wait(WAIT_S)
 
 
 class Outcomes:
@@ -181,54 +122,6 @@ class Wire:
         self.peer.close()
 
 
-def frame(producer: int, number: int, size: int = 0) -> bytes:
-    """A numbered frame whose filling says whether it was torn."""
-    return HEADER.pack(producer, number, size) + bytes([producer + 1]) * size
-
-
-def frames_of(data: bytes) -> Iterator[tuple[int, int]]:
-    """(producer, number) of every whole frame; a torn one is an error, a cut last one is not."""
-    at = 0
-    while len(data) - at >= HEADER.size:
-        producer, number, size = HEADER.unpack_from(data, at)
-        at += HEADER.size
-        filling = data[at : at + size]
-        assert filling == bytes([producer + 1]) * len(filling), f"torn frame at byte {at}"
-        if len(filling) < size:
-            return
-        at += size
-        yield producer, number
-
-
-def by_producer(frames: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for producer, number in frames:
-        found.setdefault(producer, []).append(number)
-    return found
-
-
-def in_threads(count: int, function: Callable[[int], object]) -> None:
-    """Call function(0), ..., function(count - 1) at once; raise what one of them raised."""
-    start = threading.Barrier(count)
-    raised: list[BaseException] = []
-
-    def run(index: int) -> None:
-        try:
-            start.wait(WAIT_S)
-            function(index)
-        except BaseException as error:
-            raised.append(error)
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(2 * WAIT_S)
-        assert not thread.is_alive(), "a producer hangs"
-    if raised:
-        raise raised[0]
-
-
 class UserMessage:
     """A SocketMessage: bytes, or an exception that turning it into bytes raises."""
 
@@ -282,3 +175,62 @@ def flush(wire: Wire, step: StepDispatcher) -> bytes:
 
 
 CROWDED_AT_1000 = SocketOptions(high_water_bytes=1000, low_water_bytes=500)
+
+
+MakeWire = Callable[..., Wire]
+
+
+MakeStep = Callable[..., StepDispatcher]
+
+
+class Interruption:
+    """Calls a function once, at the n-th bytecode of pybrpc.transport that this thread runs."""
+
+    def __init__(self, moment: int, function: Any) -> None:
+        self.left = moment
+        self.function = function
+
+    def __enter__(self) -> Interruption:
+        self._before = sys.gettrace()
+        # From 3.12 on settrace gives opcodes only if some frame has asked for them before.
+        sys._getframe().f_trace_opcodes = True
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        sys.settrace(self._before)
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if "/pybrpc/transport/" not in frame.f_code.co_filename:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self.left -= 1
+            if self.left == 0:
+                self.function()
+        return self._trace
+
+    @property
+    def happened(self) -> bool:
+        return self.left <= 0
+
+
+class RecordingUser:
+    """A SocketUser that notes whom it is told of, and stays after an end if it is told to."""
+
+    def __init__(self, stays: bool = False) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.stays = stays
+
+    def on_connected(self, socket: Socket) -> None:
+        self.told.append(("connected", socket))
+
+    def on_messages(self, socket: Socket, messages: list[Message]) -> None:
+        self.told.append(("messages", socket, len(messages)))
+
+    def on_end(self, socket: Socket, error: RpcError) -> bool:
+        self.told.append(("end", socket, error.code))
+        return self.stays
+
+    def on_failed(self, socket: Socket, error: RpcError) -> None:
+        self.told.append(("failed", socket, error.code))

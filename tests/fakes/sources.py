@@ -3,72 +3,31 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import types
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from google.protobuf.message import Message
 
 from pybrpc.client.calls.attempt import Attempt
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
-from pybrpc.client.endpoints import idle_sweep as idle_watch_module
-from pybrpc.client.endpoints import reconnector as dialer_module
 from pybrpc.client.endpoints.source_base import SourceBase
-from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+from pybrpc.errors import ErrorCode, Phase, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.testing.step_scheduler import StepScheduler
-from tests.unit.client.played import PEER, PlayedCall, start, written_request
-
-_ids = itertools.count(1)
+from tests.fakes.client_socket import PEER, FakeSocket
+from tests.fakes.connections import FakeCall, start, written_request
 
 
-class PlayedSocket:
-    """Connects, moves bytes and fails when its connection is told to."""
-
-    remote_side = PEER
-    local_side = None
-    description = f"{PEER} (played)"
-
-    def __init__(self) -> None:
-        self.id = next(_ids)
-        self.error: RpcError | None = None
-        self.is_connected = False
-        self.connects = 0
-        self.bytes_moved = 0
-        self.user: Any = None
-
-    def start_write(self, data: Any) -> None:
-        """Of the empty message that makes it connect."""
-        assert not len(data)
-        self.connects += 1
-
-    def set_failed(self, error: RpcError) -> bool:
-        if self.error is not None:
-            return False
-        self.error = error
-        self.user.on_failed(self, error)
-        return True
-
-    def close(self) -> None:
-        self.set_failed(make_rpc_error(ErrorCode.ECLOSE, "closed", phase=Phase.WAITING))
-
-    def statistics(self) -> Any:
-        return types.SimpleNamespace(bytes_read=0, bytes_written=self.bytes_moved)
-
-
-class PlayedLine(ClientConnection):
-    """A ClientConnection over a PlayedSocket."""
+class FakeClientConnection(ClientConnection):
+    """A ClientConnection over a FakeSocket."""
 
     __slots__ = ("attempts",)
 
     def __init__(self, timeouts: TimeoutQueues, owner: ConnectionOwner | None) -> None:
         self.attempts: dict[Attempt, None] = {}
-        super().__init__(PlayedSocket(), timeouts, owner)  # type: ignore[arg-type]
+        super().__init__(FakeSocket(), timeouts, owner)  # type: ignore[arg-type]
         self.socket.user = self  # type: ignore[attr-defined]
 
     @property
@@ -98,7 +57,7 @@ class PlayedLine(ClientConnection):
         self.on_connected(self.socket)
 
     def fail(self, code: int, phase: Phase = Phase.WAITING) -> None:
-        self.socket.set_failed(make_rpc_error(code, "broken", phase=phase, peer=str(PEER)))
+        self.socket.fail(make_rpc_error(code, "broken", phase=phase, peer=str(PEER)))
 
     def refuse(self) -> None:
         self.fail(errno.ECONNREFUSED, Phase.CONNECT)
@@ -118,35 +77,35 @@ class PlayedLine(ClientConnection):
         attempt.call.on_error_response(attempt, error)
 
 
-class PlayedMaker:
+class FakeConnectionFactory:
     """In the place of a ConnectionFactory."""
 
     endpoint = PEER
 
     def __init__(self, dispatcher: StepDispatcher) -> None:
         self.dispatcher = dispatcher
-        self.made: list[PlayedLine] = []
+        self.made: list[FakeClientConnection] = []
 
-    def make(self, timeouts: TimeoutQueues, owner: ConnectionOwner | None) -> PlayedLine:
-        line = PlayedLine(timeouts, owner)
+    def make(self, timeouts: TimeoutQueues, owner: ConnectionOwner | None) -> FakeClientConnection:
+        line = FakeClientConnection(timeouts, owner)
         self.made.append(line)
         return line
 
 
-class Played:
+class SourceHarness:
     """One source with one user, its connections, its dispatcher and its clock."""
 
     def __init__(self, kind: type[SourceBase], settings: Any, step: StepDispatcher) -> None:
         self.step = step
-        self.maker = PlayedMaker(step)
+        self.maker = FakeConnectionFactory(step)
         self.source = kind(self.maker, settings)  # type: ignore[arg-type]
         self.source.acquire()
 
     @property
-    def made(self) -> list[PlayedLine]:
+    def made(self) -> list[FakeClientConnection]:
         return self.maker.made
 
-    def start(self, **options: Any) -> PlayedCall:
+    def start(self, **options: Any) -> FakeCall:
         return start(self.source, None, **options)
 
     def turn(self, function: Any) -> None:
@@ -164,38 +123,3 @@ class Played:
         """Created, closed, in use, waiting."""
         found = self.source.statistics()
         return found.created, found.closed, found.in_use, found.waiting
-
-
-@pytest.fixture
-def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[StepDispatcher]:
-    """A dispatcher by whose clock sources go."""
-    made = StepDispatcher()
-    monkeypatch.setattr(dialer_module, "time", made.clock)
-    monkeypatch.setattr(idle_watch_module, "time", made.clock)
-    yield made
-    assert made.raised == []
-
-
-class SteppingDict(dict[Any, Any]):
-    """Comes to a point of the scheduler before each step that others may see, or that sees them."""
-
-    def __init__(self, scheduler: StepScheduler, name: str) -> None:
-        super().__init__()
-        self._scheduler = scheduler
-        self._name = name
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._scheduler.point(f"put into {self._name}")
-        super().__setitem__(key, value)
-
-    def pop(self, *arguments: Any) -> Any:
-        self._scheduler.point(f"pop from {self._name}")
-        return super().pop(*arguments)
-
-    def popitem(self) -> Any:
-        self._scheduler.point(f"popitem from {self._name}")
-        return super().popitem()
-
-    def __bool__(self) -> bool:
-        self._scheduler.point(f"look at {self._name}")
-        return len(self) > 0

@@ -14,10 +14,10 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_scheduler import Scenario, StepScheduler
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
+from tests.fakes.frames import HEADER
 from tests.peers.frame_layer import FrameLayer
-from tests.unit.transport.interleaved import Interleaved, Sent, interleaved, pair_of
-from tests.unit.transport.stepping import Mutation
-from tests.unit.transport.tools import HEADER
+from tests.schedules.traced_write_path import Mutation
+from tests.schedules.write_path import Interleaved, Sent, interleaved, pair_of
 
 Play = Callable[[Interleaved], None]
 Body = Callable[[StepScheduler, tuple[Mutation, ...]], None]
@@ -221,7 +221,7 @@ def accepted_by(listener: plain.socket, listens: bool) -> Iterator[plain.socket 
         yield far
 
 
-class SteppedLayer(FrameLayer):
+class TracedLayer(FrameLayer):
     """A layer that writes in the background and holds bytes back, as TLS does."""
 
     def __init__(self, stage: Interleaved) -> None:
@@ -245,7 +245,7 @@ class SteppedLayer(FrameLayer):
 def behind_a_layer(play: Play, **limits: int) -> Body:
     def body(scheduler: StepScheduler, mutations: tuple[Mutation, ...]) -> None:
         with interleaved(scheduler, mutations, **limits) as stage:
-            layer = SteppedLayer(stage)
+            layer = TracedLayer(stage)
             with pair_of(stage, layer=layer) as far:
                 play(stage)
                 peer = FrameLayer()

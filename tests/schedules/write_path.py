@@ -23,8 +23,9 @@ from pybrpc.testing.step_scheduler import StepScheduler
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, DispatcherClosedError
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.write_request import WriteRequest
-from tests.unit.transport.stepping import Mutation, patched
-from tests.unit.transport.tools import HEADER, UserMessage, frame
+from tests.fakes.frames import HEADER, frame
+from tests.fakes.sockets import UserMessage
+from tests.schedules.traced_write_path import Mutation, patched
 
 MOST_STEPS = 60
 """Points that one start_write may pass, whatever others do."""
@@ -169,7 +170,7 @@ class Interleaved:
         return sent
 
     def fail(self) -> None:
-        self.socket.set_failed(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
+        self.socket.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
 
     def give_up(self, sent: Sent) -> None:
         """What a call does at its deadline."""
@@ -222,7 +223,7 @@ class Interleaved:
         self.on_passed(where)
 
     def on_post_refused(self, function: Continuation) -> None:
-        if getattr(function, "__name__", "") == "keep_write":
+        if getattr(getattr(function, "func", None), "__name__", "") == "keep_write":
             self.on_taken("a continuation")
 
     def start_timer(self, function: Callable[[], None]) -> None:

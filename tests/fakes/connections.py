@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.calls.attempt import Attempt
 from pybrpc.client.calls.call import Call
 from pybrpc.client.calls.call_options import CallOptions
@@ -17,20 +16,14 @@ from pybrpc.rpc.method import methods_of
 from pybrpc.rpc.timeout_queue import TimeoutQueue, TimeoutQueues
 from pybrpc.testing.step_dispatcher import FakeClock, StepDispatcher
 from pybrpc.transport.writing.write_request import Progress, WriteRequest
+from tests.fakes.client_socket import PEER, FakeSocket
 from tests.protos import conformance_pb2 as pb
 
 ECHO = next(methods_of(pb.DESCRIPTOR.services_by_name["EchoService"]))
-PEER = Endpoint("10.0.0.1", 8000)
-OnSend = Callable[["PlayedConnection", Attempt], None]
+OnSend = Callable[["FakeConnection", Attempt], None]
 
 
-class PlayedSocket:
-    remote_side = PEER
-    local_side = None
-    is_connected = True
-
-
-class PlayedQueue(TimeoutQueue):
+class FakeQueue(TimeoutQueue):
     """One for all timeouts, whose time never comes. Entries are calls and hedges."""
 
     def __init__(self) -> None:
@@ -45,10 +38,10 @@ class PlayedQueue(TimeoutQueue):
             self.entries.remove(entry)
 
 
-class PlayedTimeouts(TimeoutQueues):
+class FakeTimeouts(TimeoutQueues):
     def __init__(self) -> None:
         super().__init__(None)
-        self.queue = PlayedQueue()
+        self.queue = FakeQueue()
         self.entries = self.queue.entries
 
     @property
@@ -65,7 +58,7 @@ def written_request() -> WriteRequest:
     return request
 
 
-class PlayedConnection:
+class FakeConnection:
     """Numbers attempts; `on_send` says what happens inside each send, before it is pending.
 
     It is its own source.
@@ -75,8 +68,8 @@ class PlayedConnection:
     live = None
 
     def __init__(self, *on_send: OnSend, clock: FakeClock | None = None) -> None:
-        self.socket = PlayedSocket()
-        self.timeouts = PlayedTimeouts()
+        self.socket = FakeSocket(is_connected=True)
+        self.timeouts = FakeTimeouts()
         self.dispatcher = StepDispatcher(clock=clock)
         self.pending: dict[int, Attempt] = {}
         self.requests: list[WriteRequest] = []
@@ -134,7 +127,7 @@ class PlayedConnection:
             attempt.call.on_attempt_failed(attempt, error)
 
 
-class PlayedCall(Call):
+class FakeCall(Call):
     __slots__ = ("__weakref__", "ends")
 
     def on_done(self) -> None:
@@ -145,27 +138,52 @@ def make_call(
     source: Any,
     timeout_s: float | None = 5,
     controller: Controller | None = None,
-    kind: type[PlayedCall] = PlayedCall,
+    kind: type[FakeCall] = FakeCall,
     **options: Any,
-) -> PlayedCall:
+) -> FakeCall:
     request = pb.EchoRequest(message="x")
     call = kind(source, ECHO, request, timeout_s, CallOptions(**options), controller)
     call.ends = []
     return call
 
 
-def start(source: Any, *arguments: Any, **options: Any) -> PlayedCall:
+def start(source: Any, *arguments: Any, **options: Any) -> FakeCall:
     call = make_call(source, *arguments, **options)
     call.start()
     return call
 
 
 def raise_error(code: int) -> OnSend:
-    def on_send(connection: PlayedConnection, attempt: Attempt) -> None:
+    def on_send(connection: FakeConnection, attempt: Attempt) -> None:
         raise make_rpc_error(code, "refused", phase=Phase.WAITING)
 
     return on_send
 
 
-def nothing(connection: PlayedConnection, attempt: Attempt) -> None:
+def nothing(connection: FakeConnection, attempt: Attempt) -> None:
     pass
+
+
+ANSWER = pb.EchoResponse(message="y")
+
+
+class FakeSource(FakeConnection):
+    """A connection that is asked to drive a call, and to take back what it has given."""
+
+    def __init__(self, *on_send: OnSend) -> None:
+        super().__init__(*on_send)
+        self.attended = self.taken_back = 0
+        self.dispatcher.require_polling = self._attend  # type: ignore[method-assign]
+        self.dispatcher.release_polling = self._unattend  # type: ignore[method-assign]
+
+    def _attend(self) -> None:
+        self.attended += 1
+
+    def _unattend(self) -> None:
+        self.attended -= 1
+
+    def reclaim(self, call: Any) -> None:
+        self.taken_back += 1
+
+    def answer_well(self) -> None:
+        self.answer(RpcResponse(1, body=ANSWER.SerializeToString()))

@@ -9,9 +9,8 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.interfaces import ConnectionLayer
 from pybrpc.transport.tls.server_tls import ServerTlsContexts
+from tests.fakes.sockets import SMALL_BUFFER, MakeWire, Outcomes, User, Wire
 from tests.peers.tls import MemoryPeer, certificates
-from tests.unit.transport.conftest import MakeWire
-from tests.unit.transport.tools import SMALL_BUFFER, Outcomes, User, Wire
 
 SOMEWHERE = Endpoint("127.0.0.1", 1)
 

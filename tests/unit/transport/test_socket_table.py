@@ -6,18 +6,9 @@ from typing import Any
 
 import pytest
 
-from pybrpc.transport.socket import socket_table
-from pybrpc.transport.socket.socket_table import SocketTable
-
-
-class PlayedSocket:
-    """What the table knows of a socket: that it can be abandoned."""
-
-    def __init__(self) -> None:
-        self.abandoned = 0
-
-    def abandon(self) -> None:
-        self.abandoned += 1
+from pybrpc.transport import socket_table
+from pybrpc.transport.socket_table import SocketTable
+from tests.fakes.client_socket import FakeSocket
 
 
 @pytest.fixture
@@ -32,27 +23,27 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.usefixtures("hooks")
 def test_each_name_is_of_one_socket_until_it_fails() -> None:
-    table, (first, second) = SocketTable(), (PlayedSocket(), PlayedSocket())
+    table, (first, second) = SocketTable(), (FakeSocket(), FakeSocket())
     names = table.add(first), table.add(second)
     assert [table.address(name) for name in names] == [first, second]
     assert (table.all(), len(table)) == ([first, second], 2)
     for _ in range(2):
         table.remove(names[0])
         assert table.address(names[0]) is None
-    assert table.add(PlayedSocket()) not in names
+    assert table.add(FakeSocket()) not in names
 
 
 @pytest.mark.usefixtures("hooks")
 def test_no_socket_is_kept_alive() -> None:
     table = SocketTable()
-    name = table.add(PlayedSocket())
+    name = table.add(FakeSocket())
     assert table.address(name) is None
     assert len(table) == 0
 
 
 def test_a_forked_child_abandons_what_is_its_parents(hooks: list[Any]) -> None:
     table = SocketTable()
-    sockets = [PlayedSocket() for _ in range(3)]
+    sockets = [FakeSocket() for _ in range(3)]
     for socket in sockets:
         table.add(socket)
     (after_in_child,) = hooks

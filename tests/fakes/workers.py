@@ -8,7 +8,7 @@ from pybrpc.server import ServerStatistics
 from pybrpc.server.workers.supervisor_statistics import WorkerStatistics
 
 
-class PlayedWorker:
+class FakeWorker:
     """In the place of a WorkerProcess; `user` is told by the test."""
 
     def __init__(self, number: int, pid: int, user: Any = None) -> None:

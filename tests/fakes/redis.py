@@ -29,8 +29,9 @@ from pybrpc.redis.redis_response import RedisResponse
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.interfaces import ConnectionLayer, PlainLayer
-from pybrpc.transport.socket.socket import SocketSetup
+from pybrpc.transport.socket.setup import SocketSetup
 from pybrpc.transport.socket_options import SocketOptions
+from tests.peers.scripted_server import Peer
 
 SMALL = SocketOptions(send_buffer_bytes=4096, receive_buffer_bytes=4096)
 NO_LOGIN = RedisLogin(protocol=2, client_name="")
@@ -39,7 +40,7 @@ HELLO_REPLY = b"%1\r\n+proto\r\n:3\r\n"
 PUSH = b">2\r\n+invalidate\r\n*1\r\n+k\r\n"
 
 
-class PlayedServer:
+class FakeServer:
     """Answers ECHO word with word, and counts how often each word came. One turn at a time."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -166,7 +167,7 @@ class World:
         make_layer: Callable[[], ConnectionLayer] = PlainLayer,
     ) -> None:
         self.rng = random.Random(seed)
-        self.server = PlayedServer(self.rng)
+        self.server = FakeServer(self.rng)
         self.step = StepDispatcher(seed, flushes_at_turn_end=self.rng.random() < 0.5)
         self.source = OneConnection(self.step, self.server.endpoint, login, make_layer)
         self.calls: list[NotedCall] = []
@@ -248,3 +249,23 @@ def check_ends(made: World) -> Counter[str]:
         [0],
     )
     return kinds
+
+
+WAIT_S = 30.0
+
+
+def echoes_last_words(peer: Peer) -> None:
+    """A server that answers each command with its last word; FAIL is an error."""
+    reader = hiredis.Reader(notEnoughData=NOTHING)
+    while data := peer.sock.recv(65536):
+        reader.feed(data)
+        while (command := reader.gets()) is not NOTHING:
+            word = command[-1]
+            peer.send(b"-ERR no\r\n" if word == b"FAIL" else b"$%d\r\n%b\r\n" % (len(word), word))
+
+
+def words(*names: str) -> RedisRequest:
+    request = RedisRequest()
+    for name in names:
+        request.add("ECHO", name)
+    return request

@@ -1,0 +1,20 @@
+from pybrpc.transport.writing.backlog cimport Backlog
+
+
+cdef class SocketCore:
+    cdef object __weakref__
+    cdef readonly object _failure
+    cdef readonly object _sock
+    cdef readonly Backlog backlog
+    cdef public object dispatcher
+    cdef readonly object error
+    cdef public object fd
+    cdef public object id
+    cdef public bint is_connected
+    cdef public object layer
+    cdef public object local_side
+    cdef public object options
+    cdef public object remote_side
+
+    cpdef list begin_fail(self, object error)
+    cpdef dispatch_messages(self, list messages)

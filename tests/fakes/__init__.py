@@ -1,0 +1,5 @@
+"""Fakes: small replacements for parts of pybrpc, which a test drives by hand.
+
+Real sockets, servers and clients that a test talks to are in tests/peers; what stops threads at
+chosen places is in tests/schedules.
+"""
