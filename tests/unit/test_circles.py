@@ -29,7 +29,6 @@ ALLOWED: dict[frozenset[str], str] = {
 
 LONG_FILES = {
     "pybrpc/protocols/baidu_std/meta_codec.py",
-    "pybrpc/transport/dispatch/epoll_dispatcher.py",
 }
 LONG_FUNCTIONS = {
     "pybrpc/protocols/baidu_std/usual_frames.py:_read",

@@ -282,15 +282,18 @@ GROUPS = (
         ),
     ),
     Group(
-        "what every dispatcher must do, and who drives when",
+        "the contract of every dispatcher, and which thread polls when",
         (
             "transport/dispatch/asyncio_dispatcher.py",
             "transport/dispatch/epoll_dispatcher.py",
             "transport/dispatch/event_dispatcher.py",
             "transport/dispatch/fd_events.py",
+            "transport/dispatch/poller_role.py",
+            "transport/dispatch/turn_runner.py",
         ),
         (
             "contract/test_dispatchers.py",
+            "unit/transport/dispatch/test_chained_wakeups.py",
             "unit/transport/dispatch/test_poller_role.py",
             "unit/transport/dispatch/test_shutdown_queue.py",
             "unit/transport/test_interfaces.py",
