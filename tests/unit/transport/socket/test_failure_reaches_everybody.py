@@ -89,9 +89,7 @@ def test_unreachable_address_fails_with_phase_and_peer(dispatcher: EventDispatch
 @pytest.mark.parametrize(
     "host", ["no-such-host.invalid", "x" * 70 + ".invalid", "zero\0byte", "fe80::1%nosuchif"]
 )
-def test_unresolvable_name_fails_with_its_phase(
-    dispatcher: EventDispatcher, host: str
-) -> None:
+def test_unresolvable_name_fails_with_its_phase(dispatcher: EventDispatcher, host: str) -> None:
     error = fail_to_connect(Endpoint(host, 80), dispatcher)
     assert isinstance(error, ConnectError)
     assert error.phase == "resolve"
