@@ -72,6 +72,7 @@ HOT_MODULES = (
     "pybrpc.transport.writing.backlog",
     "pybrpc.transport.writing.pending_writes",
     "pybrpc.transport.writing.process_backlog",
+    "pybrpc.transport.writing.socket_core",
     "pybrpc.transport.writing.write_queue",
     "pybrpc.transport.writing.write_request",
     "pybrpc.transport.writing.writer",
