@@ -52,7 +52,7 @@ class OneConnection:
         dispatcher.post(self.socket.begin_use)
 
     def get(self, call: Call) -> RpcConnection:
-        if not self._connection.is_usable:
+        if not self._connection.is_usable():
             raise make_rpc_error(1009, "there is only one", peer="unix:")
         return self._connection
 
@@ -100,7 +100,8 @@ def check(data: bytes) -> None:
 
 
 def _start(source: Any) -> WatchedCall:
-    call = WatchedCall(
+    call = WatchedCall()
+    call.set_up(
         source, ECHO, pb.EchoRequest(message="x"), None, CallOptions(max_retry=0), Controller()
     )
     call.outcomes = []

@@ -307,7 +307,21 @@ _CLASS_OF_PHASE: dict[Phase | None, type[RpcError]] = {
     Phase.CONNECT: ConnectError,
     Phase.HANDSHAKE: HandshakeError,
 }
-"""The class of an error of the connection that arose before the connection stood."""
+"""The class of an error of the connection that arose before the connection was established."""
+
+_ERRORS_OF_THIS_SIDE = frozenset({ErrorCode.ECLOSE, ErrorCode.EFAILEDSOCKET, ErrorCode.ECANCELED})
+_ERRORS_AFTER_ACCEPT = frozenset(
+    {ErrorCode.EEOF, ErrorCode.ECONNRESET, ErrorCode.ECONNABORTED, ErrorCode.EPIPE}
+)
+"""Errors of a connection that the peer accepted and dropped: during a handshake, or so early that
+connecting itself reports it."""
+
+
+def is_unreachable(error: RpcError) -> bool:
+    """Whether a connection failed with `error` because its endpoint could not be reached."""
+    if error.phase is not Phase.RESOLVE and error.code in _ERRORS_AFTER_ACCEPT:
+        return False
+    return error.phase in _CLASS_OF_PHASE and error.code not in _ERRORS_OF_THIS_SIDE
 
 
 def error_name(code: int) -> str:

@@ -142,7 +142,8 @@ def make_call(
     **options: Any,
 ) -> FakeCall:
     request = pb.EchoRequest(message="x")
-    call = kind(source, ECHO, request, timeout_s, CallOptions(**options), controller)
+    call = kind()
+    call.set_up(source, ECHO, request, timeout_s, CallOptions(**options), controller)
     call.ends = []
     return call
 

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import hiredis
+import pytest
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.calls.call import Call
@@ -22,7 +23,7 @@ from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.errors import Phase, RpcError
 from pybrpc.protocols.redis.redis_handshake import RedisLogin
-from pybrpc.redis.redis_connection_maker import RETRY_WHAT_HAS_NOT_LEFT, RedisConnectionFactory
+from pybrpc.redis.redis_connection_factory import RETRY_WHAT_HAS_NOT_LEFT, RedisConnectionFactory
 from pybrpc.redis.redis_method import RedisMethod
 from pybrpc.redis.redis_request import RedisRequest
 from pybrpc.redis.redis_response import RedisResponse
@@ -31,6 +32,7 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.interfaces import ConnectionLayer, PlainLayer
 from pybrpc.transport.socket.setup import SocketSetup
 from pybrpc.transport.socket_options import SocketOptions
+from tests.fakes.clocks import use_clock
 from tests.peers.scripted_server import Peer
 
 SMALL = SocketOptions(send_buffer_bytes=4096, receive_buffer_bytes=4096)
@@ -143,7 +145,7 @@ class OneConnection:
     live = None
 
     def get(self, call: Call) -> ClientConnection:
-        if not self.made or not self.made[-1].is_usable:
+        if not self.made or not self.made[-1].is_usable():
             self.made.append(self._maker.make(self.timeouts, None))
         return self.made[-1]
 
@@ -177,7 +179,8 @@ class World:
         for word in words:
             request.add("ECHO", word)
         options = CallOptions(max_retry=max_retry, retry=RETRY_WHAT_HAS_NOT_LEFT)
-        call = NotedCall(self.source, RedisMethod(True), request, None, options, None)  # type: ignore[arg-type]
+        call = NotedCall()
+        call.set_up(self.source, RedisMethod(True), request, None, options, None)  # type: ignore[arg-type]
         call.ends, call.words = [], words
         self.calls.append(call)
         call.start()
@@ -220,10 +223,12 @@ def world(
     make_layer: Callable[[], ConnectionLayer] = PlainLayer,
 ) -> Iterator[World]:
     made = World(seed, login, make_layer)
-    try:
-        yield made
-    finally:
-        made.close()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        use_clock(monkeypatch, made.step.clock)
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 def check_ends(made: World) -> Counter[str]:
@@ -244,7 +249,7 @@ def check_ends(made: World) -> Counter[str]:
             assert end.phase is not None
             kinds[f"{type(end).__name__} {end.phase.value}"] += 1
             assert end.phase is not Phase.QUEUED or not any(ran), "it had left, after all"
-    assert [connection.in_flight for connection in made.source.made if connection.is_usable] in (
+    assert [connection.in_flight for connection in made.source.made if connection.is_usable()] in (
         [],
         [0],
     )

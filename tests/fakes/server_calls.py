@@ -69,7 +69,7 @@ async def slow() -> str:
 
 
 class FakeServerConnection:
-    """A connection and its socket. Notes what was written before calls leave and end."""
+    """A connection and its socket. Notes what was written before calls are released and end."""
 
     def __init__(self, error: RpcError | None = None) -> None:
         self.socket = self
@@ -82,9 +82,9 @@ class FakeServerConnection:
         assert ignore_eovercrowded
         self.written.append(bytes(data))
 
-    def leave(self, calls: list[Any]) -> None:
+    def release_limits(self, calls: list[Any]) -> None:
         for call in calls:
-            call.left_before_write = list(self.written)
+            call.released_before_write = list(self.written)
 
     def end(self, calls: list[Any]) -> None:
         for call in calls:

@@ -5,10 +5,10 @@ Each test here names the one it stands for. Where all of them are:
     sanity                              here; unit/server/test_server_state
     range_start                         here
     logoff_and_multiple_start           here; test_server_stop
-    close_idle_connections              here; test_server_limits; unit/server/test_idle_watch
+    close_idle_connections              here; test_server_limits; unit/server/**/test_idle_sweep
     serving_requests                    here
-    add_remove_service                  here; unit/server/test_service_registry
-    services_in_different_ns            here; unit/server/test_service_registry
+    add_remove_service                  here; unit/server/calls/test_service_registry
+    services_in_different_ns            here; unit/server/calls/test_service_registry
     invalid_protocol_in_enabled_protocols, empty_enabled_protocols,
         only_allow_protocols_in_enabled_protocols   here
     too_big_message                     here; test_server_bad_input, test_server_closing

@@ -155,7 +155,7 @@ def test_earlier_request_is_answered_when_a_later_one_times_out_half_read() -> N
         gate.wait_entered()
         assert server._run is not None
         (connection,) = server._run.connections
-        wait_until(lambda: connection.is_ended)
+        wait_until(lambda: connection.is_retired)
         assert connection.unfinished_memory_bytes == 0
         peer.sock.sendall(FRAME[100:])
         wait_until(lambda: connection.socket.statistics().bytes_read > len(FRAME))
@@ -176,9 +176,9 @@ def test_unfinished_messages_together_are_bounded_and_the_slowest_goes_first() -
         run = server._run
         assert run is not None
         connections = list(run.connections)
-        wait_until(lambda: any(each.is_ended for each in connections))
+        wait_until(lambda: any(each.is_retired for each in connections))
         wait_until(lambda: sum(each.unfinished_memory_bytes for each in connections) <= limit)
-        assert sum(each.is_ended for each in connections) < 6
+        assert sum(each.is_retired for each in connections) < 6
         with RawPeer(endpoint) as other:
             assert text_of(other.call()) == "hello"
 

@@ -14,7 +14,7 @@ import pytest
 
 import pybrpc
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.calls.service_registry import MIN_FAST_CALLS, SLOW_S
+from pybrpc.server.calls.method_entry import MIN_FAST_CALLS, SLOW_S
 from pybrpc.transport.dispatch import standby
 from pybrpc.transport.runtime import default_runtime
 from tests.peers.echo import ECHO, echo_request

@@ -23,7 +23,7 @@ from pybrpc.base.implementation import (
     choose,
     find_hot_module,
 )
-from pybrpc.client.calls.attempt import Attempt
+from pybrpc.client.calls.attempt import new_attempt
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.controller import Controller
@@ -33,7 +33,7 @@ ROOT = Path(pybrpc.__file__).parent
 MADE_WITH_EACH_CALL: list[Callable[[], object]] = [
     IOBuf,
     Controller,
-    lambda: Attempt(cast(Any, None), cast(Any, None)),
+    lambda: new_attempt(cast(Any, None), cast(Any, None)),
     lambda: WriteRequest(IOBuf()),
 ]
 DECLARED = sorted(ROOT.rglob("*.pxd"))

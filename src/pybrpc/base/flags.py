@@ -13,8 +13,8 @@ from pybrpc.base.waiting import acquire_until
 class WakeSignal:
     """Wakes the one thread that waits for it.
 
-    A signal that is set before the wait is kept: the next wait returns at once. Signals that are set
-    again before a wait count as one.
+    A signal that is set before the wait is kept: the next wait returns at once. Signals that are
+    set again before a wait count as one.
     """
 
     __slots__ = ("_lock",)

@@ -5,37 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket as _socket
-import ssl
 import time
-from collections.abc import Iterable
-from typing import Self
+from typing import Self, Unpack
 
 from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.base.deadline import checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ServerStateError
-from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
-from pybrpc.rpc.authenticator import Authenticator
 from pybrpc.server.calls.service_registry import ServiceRegistry
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.signals import quit_signals
-from pybrpc.server.running.worker_pool import MAX_WORKERS
-from pybrpc.server.settings import (
-    DEFAULT_MESSAGE_TIMEOUT_S,
-    MAX_UNANSWERED_BYTES,
-    ServerSettings,
-    checked_server_timeout_s,
-    protocols_named,
-)
+from pybrpc.server.settings import DEFAULT_GRACE_S, ServerOptions, ServerSettings
 from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
 from pybrpc.transport.listening.listen import start_on_first_free
-from pybrpc.transport.runtime import Runtime, default_runtime
-from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
-from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.tls.server_tls import ServerTls, ServerTlsContexts
+from pybrpc.transport.runtime import default_runtime
 
-DEFAULT_GRACE_S = 5.0
 _THREADS_S = 1.0
 
 
@@ -50,79 +35,23 @@ class Server:
     function runs in a thread where it may block: the one that read the request, if it is known to
     be fast, else a worker. A coroutine function is a task of an asyncio loop, where it must not.
 
-    Which loop: under `async with Server() as server`, the running one, which then drives the
-    server's connections too. Else the connections are driven by the runtime's dispatcher thread,
-    and async handlers run in a loop thread that the server starts and stops.
+    Which loop: under `async with Server() as server`, the running one, which then reads and writes
+    the server's connections too. Else the runtime's dispatcher thread does that, and async handlers
+    run in a loop thread that the server starts and stops.
 
     All methods but `add_service` and `start` may be called from any thread. It can be started
     again after it has stopped. In a forked child the copy of a running server is not running, and
-    touches nothing.
+    touches nothing. Its options are those of `ServerOptions`.
     """
 
-    def __init__(
-        self,
-        *,
-        max_concurrency: int = 0,
-        max_connections: int | None = None,
-        idle_timeout: float | None = None,
-        handshake_timeout: float | None = DEFAULT_HANDSHAKE_TIMEOUT_S,
-        message_timeout: float | None = DEFAULT_MESSAGE_TIMEOUT_S,
-        max_body_size: int = DEFAULT_MAX_BODY_SIZE,
-        max_unanswered_bytes: int | None = MAX_UNANSWERED_BYTES,
-        max_workers: int = MAX_WORKERS,
-        enabled_protocols: Iterable[str] = (),
-        auth: Authenticator | None = None,
-        tls: ServerTls | ssl.SSLContext | None = None,
-        options: SocketOptions | None = None,
-        runtime: Runtime | None = None,
-    ) -> None:
-        """
-        max_concurrency  requests that may run at once, over all connections; more are answered
-                         with ELIMIT; 0: no limit
-        max_connections  connections at once; one more is accepted and closed at once; 0: no limit;
-                         default: nine tenths of the files that the process may open at `start`
-        idle_timeout     seconds after which a connection is closed on which no request runs, no
-                         answer waits to be written, and no message was completed: a message has to
-                         arrive whole within this time of the one before. `None`: never
-        handshake_timeout   seconds that TLS may take before an accepted connection is closed;
-                         `None`: for ever
-        message_timeout  seconds in which a message that has begun must be whole, and one more for
-                         each 16 KiB that have come of it; else its connection is closed. `None`:
-                         for ever
-        max_body_size    bytes of a request after its fixed header; a longer one is answered with
-                         EREQUEST and its connection closed
-        max_unanswered_bytes   bytes of requests that are let in and not answered, 2 KiB more for
-                         each, decompressed if they were compressed. A connection that holds a
-                         quarter of it is not read meanwhile, nor one that holds 64 KiB while all
-                         together hold more. Unfinished messages may hold as much once more. `None`:
-                         no limit
-        max_workers      threads for plain handlers; more requests than that wait in a queue
-        enabled_protocols   names, such as ["baidu_std"]; others are not understood. Default: all
-        auth             judges the credential in the first request of each connection
-        tls              certificates and how they are used; clients without TLS are then refused,
-                         unless `ServerTls(allow_plaintext=True)`. TlsConfigError.
-        options          of accepted connections
-        runtime          whose dispatcher thread is used; default: the process's
-        """
+    def __init__(self, **options: Unpack[ServerOptions]) -> None:
         self._registry = ServiceRegistry()
-        self._settings = ServerSettings(
-            max_concurrency,
-            max_workers,
-            ParseLimits(max_body_size),
-            options or SocketOptions(),
-            max_connections,
-            checked_server_timeout_s(idle_timeout, "idle_timeout"),
-            auth,
-            protocols_named(enabled_protocols),
-            None if tls is None else ServerTlsContexts(ServerTls.of(tls)),
-            checked_server_timeout_s(handshake_timeout, "handshake_timeout"),
-            checked_server_timeout_s(message_timeout, "message_timeout"),
-            max_unanswered_bytes,
-        )
-        self._runtime = runtime
+        self._settings = ServerSettings.of(options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._run: RunningServer | None = None
         self._pid = 0
+
+    __init__.__doc__ = ServerOptions.__doc__
 
     def add_service(self, service: ServiceDescriptor, impl: object) -> None:
         """Serve `service` with `impl`, an object with methods named as in the .proto file.
@@ -135,7 +64,7 @@ class Server:
         self._registry.add(service, impl)
 
     def remove_service(self, service: ServiceDescriptor) -> None:
-        """Serve it no more. ServerStateError: the server runs, or the service was not added."""
+        """Serve `service` no more. ServerStateError: the server runs, or it was not added."""
         if self.is_running:
             raise ServerStateError("remove services before the server is started")
         self._registry.remove(service)
@@ -152,10 +81,10 @@ class Server:
         self._registry.entry_named(method).max_concurrency = limit
 
     def start(self, address: str | Endpoint | _socket.socket) -> Endpoint:
-        """Listen on "host:port", port 0 for a free one; return where. Begins to serve at once.
+        """Listen on "host:port", port 0 for a free one; return the address. Serves at once.
 
-        Or on a socket that is bound already, which is the server's from then on: of systemd, or
-        with SO_REUSEPORT, by which several processes share a port.
+        `address` may also be a socket that is bound already, which belongs to the server from then
+        on: one of systemd, or one with SO_REUSEPORT, by which several processes share a port.
 
         Doesn't wait for anything, but for the resolver if `host` is a name. Raises AddressError
         for an address that makes no sense, ListenError (an OSError) for one that can't be used,
@@ -167,7 +96,7 @@ class Server:
             where: Endpoint | _socket.socket = address
         else:
             where = Endpoint.parse(address, allow_port_0=True)
-        runtime = self._runtime or default_runtime()
+        runtime = self._settings.runtime or default_runtime()
         loop = self._loop
         dispatcher = runtime.dispatcher if loop is None else runtime.dispatcher_of(loop)
         run = RunningServer(where, self._registry, self._settings, dispatcher, runtime, loop)
@@ -176,7 +105,7 @@ class Server:
         return run.acceptor.endpoint
 
     def start_in_range(self, host: str, ports: range) -> Endpoint:
-        """`start` on the first port of `ports` that nobody listens on.
+        """`start` on the first free port of `ports`.
 
         ListenError if all are taken, or if `host` can't be listened on at all.
         """
@@ -184,14 +113,14 @@ class Server:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it listens; ServerStateError before the first start."""
+        """Address of the server; ServerStateError before the first start."""
         if self._run is None:
             raise ServerStateError("the server was not started")
         return self._run.acceptor.endpoint
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started, in this process, and is not over; true while it stops."""
+        """Whether the server was started, in this process, and has not stopped yet."""
         run = self._current_run()
         return run is not None and not run.stopped.is_set
 
@@ -204,8 +133,8 @@ class Server:
     def reload_tls(self) -> None:
         """Load the certificates again, for connections that are accepted from now on.
 
-        Any thread; blocks for reading files. TlsConfigError if one of them is bad: then all stays
-        as it was. ServerStateError if the server was made without TLS.
+        Any thread; blocks for reading files. TlsConfigError if one of them is bad: then nothing
+        changes. ServerStateError if the server was made without TLS.
         """
         if self._settings.tls is None:
             raise ServerStateError("the server was made without tls=")
@@ -214,11 +143,11 @@ class Server:
     def stop(self, grace: float | None = DEFAULT_GRACE_S) -> None:
         """Begin to stop, and return at once; `join` and `wait_stopped` wait for the end.
 
-        Nothing is accepted any more and new requests are refused with ELOGOFF. Each connection is
-        closed when its running requests are answered; what still runs after `grace` seconds is
-        left alone (a thread) or cancelled (a task), and its connection closed; `None` sets no
-        limit. A second call can bring the end forward. Never blocks; may be called by handlers
-        and signal handlers too.
+        No connection is accepted any more and new requests are refused with ELOGOFF. Each
+        connection is closed when its running requests are answered. Handlers that still run after
+        `grace` seconds are left alone (threads) or cancelled (tasks), and their connections closed;
+        `None` sets no limit. A second call can bring the end forward. Never blocks; may also be
+        called by handlers and signal handlers.
         """
         run = self._current_run()
         deadline = deadline_after(checked_timeout_s(grace, "grace"))
@@ -226,10 +155,10 @@ class Server:
             run.stop(deadline)
 
     def join(self, timeout: float | None = None) -> bool:
-        """Block until a stop is over, or for `timeout` seconds; say whether it is over.
+        """Block until the server has stopped, or for `timeout` seconds; return whether it has.
 
-        Waits for a `stop` too. ServerStateError inside a turn of the server's own dispatcher
-        (in the loop that it is bound to), where it would wait for itself.
+        Also waits for somebody to call `stop`. ServerStateError inside a turn of the server's own
+        dispatcher (in the loop that it is bound to), where it would wait for itself.
         """
         deadline = deadline_after(checked_timeout_s(timeout))
         run = self._current_run()
@@ -243,7 +172,7 @@ class Server:
         return True
 
     async def wait_stopped(self) -> None:
-        """`join` for asyncio: wait, in any loop, until a stop is over."""
+        """`join` for asyncio: wait, in any loop, until the server has stopped."""
         run = self._current_run()
         if run is not None:
             await run.stopped.wait_async()
@@ -260,12 +189,12 @@ class Server:
             self.join()
 
     def statistics(self) -> ServerStatistics:
-        """What it has done since it was last started; all zeros before."""
+        """Counters since the last start; all zeros before."""
         run = self._current_run()
         return ServerStatistics() if run is None else run.statistics()
 
     def unfinished(self) -> list[UnfinishedCall]:
-        """The requests that were let in and are not answered, oldest first.
+        """The requests that were admitted and are not answered, oldest first.
 
         After a stop whose grace was too short: those whose handlers still run.
         """
@@ -274,7 +203,7 @@ class Server:
         return sorted(calls, key=lambda call: -call.age_s)
 
     def unfinished_connections(self) -> list[UnfinishedConnection]:
-        """The connections that are open; a stop waits for those on which something is to do."""
+        """The open connections; a stop waits for those with requests or unwritten bytes."""
         run = self._current_run()
         return [] if run is None else run.unfinished_connections()
 
@@ -297,7 +226,7 @@ class Server:
         self._loop = None
 
     def _current_run(self) -> RunningServer | None:
-        """The run, if it is this process's."""
+        """The running server, unless it belongs to the parent of this forked process."""
         return self._run if self._pid == os.getpid() else None
 
     def __repr__(self) -> str:

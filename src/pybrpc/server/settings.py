@@ -1,39 +1,108 @@
-"""ServerSettings: what a Server was made with."""
+"""ServerOptions, the arguments of Server, and ServerSettings, the checked value made of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import resource
+import ssl
 from collections.abc import Iterable, Sequence
+from typing import Any, TypedDict
 
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.protocols.detect import PROTOCOLS
 from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
+from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.tls.server_tls import ServerTlsContexts
+from pybrpc.transport.tls.server_tls import ServerTls, ServerTlsContexts
 
+DEFAULT_GRACE_S = 5.0
 DEFAULT_MESSAGE_TIMEOUT_S = 60.0
 MAX_UNANSWERED_BYTES = 1 << 30
+MAX_WORKERS = 256
+
+
+class ServerOptions(TypedDict, total=False):
+    """
+    max_concurrency  requests that may run at once, over all connections; more are answered
+                     with ELIMIT; 0: no limit
+    max_connections  connections at once; one more is accepted and closed at once; 0: no limit;
+                     default: nine tenths of the files that the process may open at `start`
+    idle_timeout     seconds after which a connection is closed on which no request runs, no
+                     response waits to be written, and no message was completed: a message has
+                     to arrive whole within this time of the one before. Default `None`: never
+    handshake_timeout   seconds that TLS may take before an accepted connection is closed;
+                     `None`: for ever; default 5
+    message_timeout  seconds in which a message that has begun must be whole, and one more for
+                     each 16 KiB that have come of it; else its connection is closed. `None`:
+                     for ever; default 60
+    max_body_size    bytes of a request after its fixed header; a longer one is answered with
+                     EREQUEST and its connection closed; default 64 MiB
+    max_unanswered_bytes   bytes of requests that are admitted and not answered, 2 KiB more for
+                     each, decompressed if they were compressed. A connection that holds a
+                     quarter of it is not read meanwhile, nor one that holds 64 KiB while all
+                     together hold more. Partial messages may hold as much once more. `None`:
+                     no limit; default 1 GiB
+    max_workers      threads for plain handlers; more requests than that wait in a queue;
+                     default 256
+    enabled_protocols   names, such as ["baidu_std"]; others are not understood. Default: all
+    auth             judges the credential in the first request of each connection
+    tls              certificates and how they are used; clients without TLS are then refused,
+                     unless `ServerTls(allow_plaintext=True)`. TlsConfigError.
+    options          of accepted connections
+    runtime          whose dispatcher thread is used; default: the process's
+    """
+
+    max_concurrency: int
+    max_connections: int | None
+    idle_timeout: float | None
+    handshake_timeout: float | None
+    message_timeout: float | None
+    max_body_size: int
+    max_unanswered_bytes: int | None
+    max_workers: int
+    enabled_protocols: Iterable[str]
+    auth: Authenticator | None
+    tls: ServerTls | ssl.SSLContext | None
+    options: SocketOptions | None
+    runtime: Runtime | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """As the arguments of Server. ValueError or TypeError for what makes no sense."""
+    """ServerOptions, checked, with their defaults. Times are in seconds."""
 
-    max_concurrency: int
-    max_workers: int
-    limits: ParseLimits
-    options: SocketOptions
-    max_connections: int | None = 0
+    max_concurrency: int = 0
+    max_connections: int | None = None
     idle_timeout_s: float | None = None
-    auth: Authenticator | None = None
-    protocols: Sequence[RpcProtocol] = PROTOCOLS
-    tls: ServerTlsContexts | None = None
     handshake_timeout_s: float | None = DEFAULT_HANDSHAKE_TIMEOUT_S
     message_timeout_s: float | None = DEFAULT_MESSAGE_TIMEOUT_S
+    limits: ParseLimits = dataclasses.field(default_factory=ParseLimits)
     max_unanswered_bytes: int | None = MAX_UNANSWERED_BYTES
+    max_workers: int = MAX_WORKERS
+    protocols: Sequence[RpcProtocol] = PROTOCOLS
+    auth: Authenticator | None = None
+    tls: ServerTlsContexts | None = None
+    options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
+    runtime: Runtime | None = None
+
+    @classmethod
+    def of(cls, options: ServerOptions) -> ServerSettings:
+        """ValueError or TypeError for options that make no sense; TlsConfigError."""
+        left: dict[str, Any] = dict(options)
+        for name in left.keys() - ServerOptions.__annotations__.keys():
+            raise TypeError(f"Server() got an unexpected keyword argument {name!r}")
+        for name in ("idle_timeout", "handshake_timeout", "message_timeout"):
+            if name in left:
+                left[f"{name}_s"] = checked_server_timeout_s(left.pop(name), name)
+        if "max_body_size" in left:
+            left["limits"] = ParseLimits(left.pop("max_body_size"))
+        left["protocols"] = protocols_named(left.pop("enabled_protocols", ()))
+        left["options"] = left.get("options") or SocketOptions()
+        if left.get("tls") is not None:
+            left["tls"] = ServerTlsContexts(ServerTls.of(left["tls"]))
+        return cls(**left)
 
     def __post_init__(self) -> None:
         if (
@@ -53,7 +122,7 @@ class ServerSettings:
 
 
 def checked_server_timeout_s(timeout: float | None, name: str) -> float | None:
-    """`timeout` if it is `None` or more than 0 seconds, else an error that says so."""
+    """Return `timeout`, checked: `None` or more than 0 seconds."""
     timeout_s = checked_timeout_s(timeout, name)
     if timeout_s == 0:
         raise ValueError(f"{name} must be None or more than 0 seconds")
@@ -63,14 +132,17 @@ def checked_server_timeout_s(timeout: float | None, name: str) -> float | None:
 def connections_there_is_room_for() -> int:
     """Nine tenths of the files that this process may open now; 0 if there is no limit.
 
-    The rest is for what it does beside serving: log files, connections of its own.
+    The rest is for other files of the process: logs, connections to other servers.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 0 if soft == resource.RLIM_INFINITY else max(1, soft * 9 // 10)
 
 
 def protocols_named(names: Iterable[str]) -> Sequence[RpcProtocol]:
-    """Those of that name, or all for none. "a b", as in C++, is ["a", "b"]."""
+    """Find the protocols with `names`; all protocols if there are no names.
+
+    "a b", as in C++, is ["a", "b"].
+    """
     wanted = names.split() if isinstance(names, str) else list(names)
     known = {protocol.name: protocol for protocol in PROTOCOLS}
     for name in wanted:

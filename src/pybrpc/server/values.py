@@ -1,4 +1,4 @@
-"""What a server has done so far, as a value that tests, metrics and pages read."""
+"""Values that a server gives to tests, metrics and pages: counters, and what is unfinished."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerStatistics:
-    """Counts since `start()`; the last three are of now."""
+    """Counters since `start()`; the last three are gauges."""
 
     accepted: int = 0
     """Connections."""
@@ -20,23 +20,23 @@ class ServerStatistics:
     """Connections that were accepted over max_connections and closed at once."""
     connections: int = 0
     running: int = 0
-    """Requests that were let in and have no answer yet."""
+    """Requests that were admitted and have no response yet."""
     workers: int = 0
     """Threads for plain handlers, idle ones among them; few fast requests need none."""
 
 
-MOST_NAMED = 5
+MAX_NAMED = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UnfinishedCall:
-    """A request that was let in and has no answer yet."""
+    """A request that was admitted and has no response yet."""
 
     method: str
     """Full name."""
     peer: str
     age_s: float
-    """Since it was read."""
+    """Seconds since it was read."""
     connection: str
     """State of its connection: "open", "half-closed", "closing" or "gone"."""
 
@@ -53,9 +53,9 @@ class UnfinishedConnection:
     state: str
     """As `UnfinishedCall.connection`."""
     running: int
-    """Requests on it that have no answer yet."""
+    """Requests on it that have no response yet."""
     unwritten_bytes: int
-    """Of answers that the peer has not taken."""
+    """Bytes of responses that the peer has not taken."""
 
     def __str__(self) -> str:
         return (
@@ -65,7 +65,7 @@ class UnfinishedConnection:
 
 
 def describe(calls: Sequence[UnfinishedCall], connections: Sequence[UnfinishedConnection]) -> str:
-    """In one text: how many there are, the oldest calls, the connections with most to write."""
+    """One text with their numbers, the oldest calls, and the connections with most to write."""
     oldest = sorted(calls, key=lambda call: -call.age_s)
     fullest = sorted(connections, key=lambda each: -each.unwritten_bytes)
     return f"{_listed('requests', oldest)}; {_listed('connections', fullest)}"
@@ -74,6 +74,6 @@ def describe(calls: Sequence[UnfinishedCall], connections: Sequence[UnfinishedCo
 def _listed(what: str, things: Sequence[object]) -> str:
     if not things:
         return f"0 {what}"
-    named = "; ".join(f"{thing}" for thing in things[:MOST_NAMED])
-    more = f"; and {len(things) - MOST_NAMED} more" if len(things) > MOST_NAMED else ""
+    named = "; ".join(f"{thing}" for thing in things[:MAX_NAMED])
+    more = f"; and {len(things) - MAX_NAMED} more" if len(things) > MAX_NAMED else ""
     return f"{len(things)} {what} ({named}{more})"

@@ -1,4 +1,4 @@
-"""Server: what it takes and says between its start and its end."""
+"""Server: its methods between its start and its end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_first_free_port_of_a_range_is_listened_on() -> None:
         assert port < found.port < port + 50
 
 
-def test_it_is_stopping_until_all_is_answered() -> None:
+def test_server_is_stopping_until_all_is_answered() -> None:
     gate = Gate()
     server = make_server(gate)
     assert not server.is_stopping
@@ -54,7 +54,7 @@ def test_it_is_stopping_until_all_is_answered() -> None:
     assert (server.is_stopping, server.is_running, server.unfinished()) == (False, False, [])
 
 
-def test_one_that_was_not_started_has_nothing_to_stop() -> None:
+def test_server_that_was_not_started_has_nothing_to_stop() -> None:
     server = Server()
     server.stop()
     assert server.join()
@@ -64,7 +64,7 @@ def test_one_that_was_not_started_has_nothing_to_stop() -> None:
         server.run_until_asked_to_quit()
 
 
-def test_certificates_are_loaded_again_if_there_are_any() -> None:
+def test_reload_tls_needs_a_server_with_tls() -> None:
     server: Any = Server()
     with pytest.raises(ServerStateError, match="was made without tls="):
         server.reload_tls()
@@ -75,7 +75,7 @@ def test_certificates_are_loaded_again_if_there_are_any() -> None:
 
 
 def in_a_turn(function: Callable[[], object]) -> Any:
-    """What it gave or raised."""
+    """The result of `function`, run in a turn, or its error."""
     found: list[Any] = []
 
     def run() -> None:
@@ -89,7 +89,7 @@ def in_a_turn(function: Callable[[], object]) -> Any:
     return found[0]
 
 
-def test_waiting_for_itself_is_refused() -> None:
+def test_join_in_a_turn_of_its_dispatcher_is_refused() -> None:
     with make_server() as server:
         start(server)
         error = in_a_turn(server.join)
@@ -97,7 +97,7 @@ def test_waiting_for_itself_is_refused() -> None:
         assert "join() would block the server's loop" in str(error)
 
 
-def test_it_is_bound_to_a_loop_only_before_it_starts() -> None:
+def test_server_is_bound_to_a_loop_only_before_it_starts() -> None:
     async def main() -> None:
         with make_server() as server:
             start(server)

@@ -1,56 +1,75 @@
-"""What a Server may be made with."""
+"""ServerSettings: which options of a Server make sense."""
 
 from __future__ import annotations
 
+import re
 import resource
 from typing import Any
 
 import pytest
 
 from pybrpc.protocols.detect import PROTOCOLS
-from pybrpc.protocols.protocol import ParseLimits
-from pybrpc.server import settings
+from pybrpc.server import Server, settings
 from pybrpc.server.settings import (
+    ServerOptions,
     ServerSettings,
     checked_server_timeout_s,
     connections_there_is_room_for,
     protocols_named,
 )
-from pybrpc.transport.socket_options import SocketOptions
-
-SOUND = {"max_concurrency": 0, "max_workers": 1}
 
 
-def make(**fields: Any) -> ServerSettings:
-    limits = ParseLimits(max_body_size=fields.pop("max_body_size", 1))
-    return ServerSettings(**{**SOUND, "limits": limits, "options": SocketOptions(), **fields})
+def make(**options: Any) -> ServerSettings:
+    return ServerSettings.of(options)  # type: ignore[arg-type]
 
 
-def test_smallest_that_make_sense() -> None:
-    assert make(max_connections=0, max_unanswered_bytes=0).max_workers == 1
+def test_settings_without_options_have_the_defaults() -> None:
+    assert make() == ServerSettings()
+
+
+def test_smallest_values_are_accepted() -> None:
+    made = make(max_connections=0, max_unanswered_bytes=0, max_workers=1, max_body_size=1)
+    assert (made.max_workers, made.limits.max_body_size) == (1, 1)
     assert make(max_connections=None, max_unanswered_bytes=None).max_connections is None
+
+
+def test_timeouts_become_seconds_and_none_is_no_limit() -> None:
+    made = make(idle_timeout=5, handshake_timeout=None, message_timeout=0.5)
+    assert (made.idle_timeout_s, made.handshake_timeout_s, made.message_timeout_s) == (5, None, 0.5)
+
+
+@pytest.mark.parametrize("name", ["max_conns", "limits", "idle_timeout_s"])
+def test_unknown_option_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+        Server(**{name: 1})  # type: ignore[arg-type]
+
+
+def test_help_of_a_server_describes_each_option() -> None:
+    described = set(re.findall(r"^    (\w+) ", ServerOptions.__doc__ or "", re.MULTILINE))
+    assert described == ServerOptions.__annotations__.keys()
+    assert Server.__init__.__doc__ == ServerOptions.__doc__
 
 
 @pytest.mark.parametrize(
     "fields",
     [{"max_concurrency": -1}, {"max_connections": -1}, {"max_workers": 0}, {"max_body_size": 0}],
 )
-def test_numbers_that_make_none(fields: dict[str, Any]) -> None:
+def test_numbers_that_are_too_small_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be at least 0, max_workers and max_body_size at"):
         make(**fields)
 
 
-def test_unanswered_bytes_that_make_no_sense() -> None:
+def test_negative_unanswered_bytes_are_refused() -> None:
     with pytest.raises(ValueError, match="must be None or at least 0, not -1"):
         make(max_unanswered_bytes=-1)
 
 
-def test_who_can_not_verify_lets_nobody_in() -> None:
+def test_auth_that_is_no_authenticator_is_refused() -> None:
     with pytest.raises(TypeError, match="auth must be an Authenticator"):
         make(auth=object())
 
 
-def test_timeouts() -> None:
+def test_timeout_of_zero_or_less_is_refused() -> None:
     assert checked_server_timeout_s(None, "idle_timeout") is None
     assert checked_server_timeout_s(0.5, "idle_timeout") == 0.5
     with pytest.raises(ValueError, match="idle_timeout must be None or more than 0 seconds"):

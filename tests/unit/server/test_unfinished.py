@@ -3,7 +3,7 @@ from __future__ import annotations
 from pybrpc.server.values import UnfinishedCall, UnfinishedConnection, describe
 
 
-def test_nothing_is_said_in_a_few_words() -> None:
+def test_description_of_nothing_is_short() -> None:
     assert describe([], []) == "0 requests; 0 connections"
 
 
@@ -18,7 +18,7 @@ def test_call_and_connection_in_words() -> None:
     )
 
 
-def test_of_many_the_oldest_and_the_fullest_are_named() -> None:
+def test_description_names_the_oldest_calls_and_fullest_connections() -> None:
     calls = [UnfinishedCall("m", f"peer-{age}", age, "open") for age in range(1000)]
     connections = [UnfinishedConnection(f"host-{size}", "open", 0, size) for size in range(1000)]
     text = describe(calls, connections)

@@ -1,4 +1,5 @@
-"""One request from the frame to the response: which method it is for, parsing, the response batch.
+"""One request from the frame to the response: its method, its parsing, the batch of its response.
 
-It may not know threads, loops and listening sockets.
+It may not know threads, loops and listening sockets, nor the packages above it: a call knows its
+connection by `interfaces.CallConnection`.
 """

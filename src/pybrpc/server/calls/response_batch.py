@@ -1,33 +1,30 @@
-"""ResponseBatch: answers that one worker has ready, written together.
+"""ResponseBatch: responses that one worker has ready, written together.
 
-A system call that writes a small answer costs as much as a fast handler. So answers wait, at most
-FLUSH_S, for those of the requests that the worker runs next. When the next handler turns out to be
-slow, the dispatcher flushes the response_batch in the worker's place: each answer is popped by exactly one
-of the two.
+A system call that writes a small response costs as much as a fast handler. So responses wait, at
+most FLUSH_S, for those of the requests that the worker runs next. When the next handler turns out
+to be slow, the dispatcher flushes the batch instead of the worker: each response is popped by
+exactly one of the two.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from pybrpc.errors import RpcError
 from pybrpc.iobuf.iobuf import IOBuf
-
-if TYPE_CHECKING:
-    from pybrpc.server.calls.server_call import ServerCall
-    from pybrpc.server.connections.server_connection import ServerConnection
-    from pybrpc.transport.socket.socket import Socket
+from pybrpc.server.calls.interfaces import AdmittedCall, CallConnection
+from pybrpc.transport.socket.socket import Socket
 
 FLUSH_S = 0.0002
 LARGE_BYTES = 16 * 1024
-"""An answer from this size on is written at once: it gains nothing by waiting, and only what is
-written counts in the backlog of its connection."""
+"""A response of this size or more is written at once: it gains nothing by waiting, and only written
+bytes count in the backlog of its connection."""
 
-MOST_ANSWERS = 128
-"""So many are written at once too, for the same reason; a longer gather would gain little more."""
+MAX_RESPONSES = 128
+"""A batch of so many responses is written at once too, for the same reason; a longer system call
+would gain little more."""
 
-Answer = tuple["ServerCall", IOBuf]
+Answer = tuple[AdmittedCall, IOBuf]
 
 
 class ResponseBatch:
@@ -39,22 +36,22 @@ class ResponseBatch:
         self._answers: deque[Answer] = deque()
         self._flush_at = 0.0
 
-    def add(self, call: ServerCall, data: IOBuf, now: float) -> None:
-        """Take the answer of `call`; write all answers if the oldest has waited long enough."""
+    def add(self, call: AdmittedCall, data: IOBuf, now: float) -> None:
+        """Add the response of `call`; write all if the oldest has waited long enough."""
         if not self._answers:
             self._flush_at = now + FLUSH_S
         self._answers.append((call, data))
         if now >= self._flush_at or self._has_enough(data):
             self.flush()
 
-    def put(self, call: ServerCall, data: IOBuf) -> None:
-        """Take the answer of `call`; somebody will flush."""
+    def put(self, call: AdmittedCall, data: IOBuf) -> None:
+        """Add the response of `call`. The caller flushes soon."""
         self._answers.append((call, data))
         if self._has_enough(data):
             self.flush()
 
     def flush(self) -> None:
-        """Write what is there. Any thread; never blocks."""
+        """Write all responses. Any thread; never blocks."""
         while (first := self._pop()) is not None:
             call, data = first
             connection = call.connection
@@ -62,28 +59,28 @@ class ResponseBatch:
             while (item := self._pop_of(connection)) is not None:
                 calls.append(item[0])
                 data.append(item[1])
-            connection.leave(calls)
+            connection.release_limits(calls)
             write_answer(connection.socket, data)
             connection.end(calls)
 
     def flush_if_due(self, now: float) -> None:
-        """`flush`, if the oldest answer has waited long enough."""
+        """`flush`, if the oldest response has waited long enough."""
         if self._answers and now >= self._flush_at:
             self.flush()
 
     def _has_enough(self, newest: IOBuf) -> bool:
-        return len(newest) >= LARGE_BYTES or len(self._answers) >= MOST_ANSWERS
+        return len(newest) >= LARGE_BYTES or len(self._answers) >= MAX_RESPONSES
 
     def _pop(self) -> Answer | None:
         if not self._answers:
             return None
         try:
             return self._answers.popleft()
-        except IndexError:  # somebody else has just taken it
+        except IndexError:  # Another thread has just taken it.
             return None
 
-    def _pop_of(self, connection: ServerConnection) -> Answer | None:
-        """The next answer, if it goes to `connection`."""
+    def _pop_of(self, connection: CallConnection) -> Answer | None:
+        """The next response, if it goes to `connection`."""
         item = self._pop()
         if item is not None and item[0].connection is not connection:
             self._answers.appendleft(item)
@@ -95,7 +92,7 @@ class ResponseBatch:
 
 
 def write_answer(socket: Socket, data: IOBuf) -> None:
-    """Queue the bytes of one or more answers; if the connection is gone, so is who asked."""
+    """Queue the bytes of one or more responses. They are lost if the connection is gone."""
     try:
         socket.start_write(data, ignore_eovercrowded=True)
     except RpcError:

@@ -3,16 +3,16 @@ from pybrpc.iobuf.iobuf cimport IOBuf
 from pybrpc.protocols.message cimport RpcRequest, RpcResponse
 from pybrpc.rpc.body cimport parse_request, serialize_response
 from pybrpc.rpc.controller cimport Controller
+from pybrpc.server.calls.interfaces cimport CallConnection
+from pybrpc.server.calls.method_entry cimport MethodEntry
 from pybrpc.server.calls.response_batch cimport ResponseBatch
-from pybrpc.server.connections.server_connection cimport ServerConnection
-from pybrpc.server.calls.service_registry cimport MethodEntry
 from pybrpc.transport.writing.backlog cimport Backlog
 
 
 @cython.final
 @cython.freelist(512)
 cdef class ServerCall:
-    cdef readonly ServerConnection connection
+    cdef readonly CallConnection connection
     cdef readonly MethodEntry entry
     cdef readonly double received_at
     cdef readonly RpcRequest request
@@ -22,7 +22,7 @@ cdef class ServerCall:
     cpdef run(self, ResponseBatch response_batch)
 
     cpdef end(self)
-    @cython.locals(controller=Controller, request=RpcRequest, connection=ServerConnection)
+    @cython.locals(controller=Controller, request=RpcRequest, connection=CallConnection)
     cpdef Controller make_controller(self)
     cpdef call_handler(self, Controller controller)
     @cython.locals(request=RpcRequest)
@@ -32,8 +32,8 @@ cdef class ServerCall:
     cpdef fail(self, Controller controller, object error)
     cpdef IOBuf pack(self, Controller controller, object response)
     @cython.locals(backlog=Backlog, size=Py_ssize_t)
-    cdef IOBuf _not_too_much(self, IOBuf answer)
-    @cython.locals(answer=RpcResponse)
+    cdef IOBuf _within_hard_limit(self, IOBuf response)
+    @cython.locals(packed=RpcResponse)
     cdef IOBuf _pack_success(self, Controller controller, object response)
 
 

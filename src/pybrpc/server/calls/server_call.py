@@ -1,7 +1,7 @@
-"""ServerCall: the life of one request, from its admission to its answer.
+"""ServerCall: the life of one request, from its admission to its response.
 
 The dispatcher makes it; a worker runs it if the handler is a plain function, a loop if it is a
-coroutine function. What goes wrong in between becomes the answer. After bRPC's
+coroutine function. An error in between becomes the response. After bRPC's
 `ProcessRpcRequest` and `SendRpcResponse` (src/brpc/policy/baidu_rpc_protocol.cpp).
 """
 
@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -21,30 +21,31 @@ from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.body import parse_request, serialize_response
 from pybrpc.rpc.controller import Controller
+from pybrpc.server.calls.interfaces import AdmittedCall, CallConnection
+from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.response_batch import FLUSH_S, LARGE_BYTES, ResponseBatch
 from pybrpc.server.values import UnfinishedCall
-
-if TYPE_CHECKING:
-    from pybrpc.server.calls.service_registry import MethodEntry
-    from pybrpc.server.connections.server_connection import ServerConnection
 
 logger = logging.getLogger("pybrpc")
 
 REQUEST_BYTES = 2048
-"""Of memory for one without body, until it is answered."""
+"""Memory held by a request without body, in bytes."""
 
 FIELD_BYTES = 256
-"""The same for a user field."""
+"""Memory held by a user field beside its name and value, in bytes."""
 
 
 class ServerCall:
-    """One request that was let in. It ends in the ResponseBatch that takes its answer, or with `end()`."""
+    """One request that was admitted.
+
+    It ends in the ResponseBatch that takes its response, or with `end()`.
+    """
 
     __slots__ = ("connection", "entry", "received_at", "request", "size_bytes")
 
     def __init__(
         self,
-        connection: ServerConnection,
+        connection: CallConnection,
         request: RpcRequest,
         entry: MethodEntry,
         received_at: float,
@@ -54,10 +55,10 @@ class ServerCall:
         self.entry = entry
         self.received_at = received_at
         self.size_bytes = held_bytes(request)
-        """What it counts in the unanswered of its connection."""
+        """Bytes that the call counts in `connection.unanswered`."""
 
     def run(self, response_batch: ResponseBatch) -> None:
-        """Parse, call the handler, leave the answer in `response_batch`. In a worker thread."""
+        """Parse, call the handler, put the response into `response_batch`. In a worker thread."""
         if self.connection.is_gone():
             self.end()
             return
@@ -71,7 +72,7 @@ class ServerCall:
             request = self._parse()
             response = entry.handler(request, controller)
         except BaseException as error:
-            # SystemExit too: a handler ends neither the worker nor the server by raising.
+            # Also SystemExit: a handler ends neither the worker nor the server by raising.
             self.fail(controller, error)
         data = self.pack(controller, response)
         now = time.monotonic()
@@ -82,18 +83,18 @@ class ServerCall:
         self.entry.note_slow()
 
     def call_handler(self, controller: Controller) -> Coroutine[Any, Any, Any]:
-        """Parse, and give the coroutine of an async handler; raises what goes wrong."""
+        """Parse, and return the coroutine of an async handler. Raises the error of either."""
         coroutine = self.entry.handler(self._parse(), controller)
         return coroutine if type(coroutine) is CoroutineType else _coroutine_of(coroutine)
 
     def end(self) -> None:
-        """Nobody will read an answer."""
-        calls = [self]
-        self.connection.leave(calls)
+        """End the call without a response: nobody would read it."""
+        calls: list[AdmittedCall] = [self]
+        self.connection.release_limits(calls)
         self.connection.end(calls)
 
     def make_controller(self) -> Controller:
-        """What the handler is given beside the request."""
+        """Make the second argument of the handler."""
         request = self.request
         connection = self.connection
         controller = Controller()
@@ -124,7 +125,7 @@ class ServerCall:
         return self._parse_compressed(max_body_size)
 
     def _parse_compressed(self, max_body_size: int) -> Message:
-        """A few bytes may become many, of which nothing was known when it was let in."""
+        """Parse a compressed body, and count the bytes by which it has grown."""
         unanswered = self.connection.unanswered
         if unanswered.exceeds_hard_limit(0):
             raise OvercrowdedError(
@@ -137,7 +138,7 @@ class ServerCall:
         return message
 
     def fail(self, controller: Controller, error: BaseException) -> None:
-        """Note what was raised in `controller`."""
+        """Put `error`, which was raised, into `controller`."""
         if isinstance(error, RpcError):
             controller.set_failed(error.code, error.text)
             return
@@ -146,16 +147,16 @@ class ServerCall:
             logger.error("the handler of %s raised", self.entry.full_name, exc_info=error)
 
     def pack(self, controller: Controller, response: object) -> IOBuf:
-        """The bytes of the answer; one that can't be packed becomes the answer that says so."""
+        """Make the bytes of the response. If it can't be packed, make those of an error."""
         if not controller.error_code:
             try:
-                return self._not_too_much(self._pack_success(controller, response))
+                return self._within_hard_limit(self._pack_success(controller, response))
             except RpcError as error:
                 _close_coroutine(response)
                 controller.set_failed(error.code, error.text)
             except Exception as error:
                 self.fail(controller, error)
-        self.connection.run.errors.increment_and_get(1)
+        self.connection.count_error()
         protocol = self.connection.protocol
         try:
             return protocol.pack_response(failure_of(self.request.correlation_id, controller))
@@ -166,36 +167,39 @@ class ServerCall:
             bare.set_failed(error.code, error.text)
             return protocol.pack_response(failure_of(self.request.correlation_id, bare))
 
-    def _not_too_much(self, answer: IOBuf) -> IOBuf:
-        """An answer passes the marks of the backlog, but not if its peer has long stopped reading:
-        many that run at once would make this process grow without limit."""
+    def _within_hard_limit(self, response: IOBuf) -> IOBuf:
+        """Return `response`, unless it is over the hard limit of the backlog: OvercrowdedError.
+
+        Responses may pass the high-water mark. But if a peer has stopped reading, those of many
+        calls that run at once would make this process grow without limit.
+        """
         backlog = self.connection.socket.backlog
-        size = len(answer)
-        # A small one at least finds that its connection is crowded before it is swamped.
+        size = len(response)
+        # A small response finds the backlog overcrowded before it is over the hard limit.
         if (backlog.is_overcrowded or size >= LARGE_BYTES) and backlog.exceeds_hard_limit(size):
             peer = self.connection.peer
             raise OvercrowdedError(
                 f"An answer of {size} bytes was dropped: Connection to {peer} is overcrowded"
             )
-        return answer
+        return response
 
     def _pack_success(self, controller: Controller, response: object) -> IOBuf:
         body = serialize_response(response, self.entry.response_type, controller)
         if controller.has_plain_response():
             correlation_id = self.request.correlation_id
             return self.connection.protocol.pack_plain_response(correlation_id, body)
-        answer = RpcResponse(self.request.correlation_id)
-        answer.body = body
-        answer.attachment = controller._response_attachment
-        answer.user_fields = controller._response_user_fields
-        answer.compress_type = controller.response_compress_type
-        answer.checksum_type = controller.response_checksum_type
-        answer.checksum_value = controller._checksum_value
-        answer.checksum_with_attachment = controller.response_checksum_attachment or None
-        return self.connection.protocol.pack_response(answer)
+        packed = RpcResponse(self.request.correlation_id)
+        packed.body = body
+        packed.attachment = controller._response_attachment
+        packed.user_fields = controller._response_user_fields
+        packed.compress_type = controller.response_compress_type
+        packed.checksum_type = controller.response_checksum_type
+        packed.checksum_value = controller._checksum_value
+        packed.checksum_with_attachment = controller.response_checksum_attachment or None
+        return self.connection.protocol.pack_response(packed)
 
     def unfinished(self) -> UnfinishedCall:
-        """Itself, for people."""
+        """Description of the call, for people."""
         connection, age_s = self.connection, time.monotonic() - self.received_at
         return UnfinishedCall(self.entry.full_name, connection.peer, age_s, connection.state)
 
@@ -205,7 +209,7 @@ class ServerCall:
 
 
 def held_bytes(request: RpcRequest) -> int:
-    """About how much memory it takes until it is answered."""
+    """Estimate the memory that `request` holds until it is answered, in bytes."""
     size = REQUEST_BYTES + len(request.body)
     if request.attachment is not None:
         size += len(request.attachment)
@@ -218,7 +222,7 @@ def held_bytes(request: RpcRequest) -> int:
 
 
 def failure_of(correlation_id: int, controller: Controller) -> RpcResponse:
-    """The answer to a call that failed. Like C++ it carries user fields, but no body."""
+    """Make the response of a call that failed. As in C++ it has user fields, but no body."""
     code = controller.error_code
     return RpcResponse(
         correlation_id,
@@ -242,7 +246,7 @@ def _text_of(error: BaseException) -> str:
 
 
 def _close_coroutine(response: object) -> None:
-    """A plain function gave a coroutine: nobody will await it, so Python needn't warn of it."""
+    """Close a coroutine that a plain function returned, so that Python doesn't warn of it."""
     close = getattr(response, "close", None)
     if close is not None and asyncio.iscoroutine(response):
         close()

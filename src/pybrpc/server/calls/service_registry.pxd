@@ -1,27 +1,5 @@
 cimport cython
-from pybrpc.rpc.message_type cimport MessageType
-
-
-@cython.final
-cdef class MethodEntry:
-    cdef Py_ssize_t _fast_calls
-    cdef Py_ssize_t _proofs
-    cdef readonly object full_name
-    cdef readonly object handler
-    cdef readonly bint is_async
-    cdef public object max_concurrency
-    cdef public double mean_s
-    cdef public Py_ssize_t inline_after_calls
-    cdef readonly MessageType request_type
-    cdef readonly MessageType response_type
-    cdef readonly set running
-    cdef public bint waits
-
-    cpdef bint is_full(self) except -1
-    cpdef bint is_quick(self) except -1
-    cpdef note_slow(self)
-    cpdef note_duration(self, double seconds)
-    cdef _note_fast(self)
+from pybrpc.server.calls.method_entry cimport MethodEntry
 
 
 @cython.final

@@ -1,129 +1,34 @@
-"""ServiceRegistry: which handler serves which method."""
+"""ServiceRegistry: finds the handler of a method."""
 
 from __future__ import annotations
-
-import inspect
-from collections.abc import Callable
-from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.errors import NoMethodError, NoServiceError, ServerStateError
 from pybrpc.rpc.method import Method, methods_of
-
-Handler = Callable[..., Any]
-
-SLOW_S = 0.001
-"""Mean seconds from which on a handler counts as slow."""
-
-MIN_FAST_CALLS, MOST_PROOFS = 8, 256
-"""After so many calls that took less than SLOW_S each, a handler counts as quick again: few after a
-slow one that came alone, as when another process had the processor, more each time that one
-comes soon again."""
-
-_WEIGHT = 0.125
-_COUNTED_S = 4 * SLOW_S
-"""What one call counts at most: a handler is slow after three slow calls in a row, not after one
-that waited for the GIL."""
-
-
-class MethodEntry:
-    """One method that is served, how long its handler takes, and how many may run at once."""
-
-    __slots__ = (
-        "_fast_calls",
-        "_proofs",
-        "full_name",
-        "handler",
-        "inline_after_calls",
-        "is_async",
-        "max_concurrency",
-        "mean_s",
-        "request_type",
-        "response_type",
-        "running",
-        "waits",
-    )
-
-    def __init__(self, method: Method, handler: Handler) -> None:
-        self.full_name = method.full_name
-        self.request_type = method.request_type
-        self.response_type = method.response_type
-        self.handler = handler
-        self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-            getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
-        )
-        self.mean_s = 0.0
-        """Moving average of seconds in the handler. Written by many threads; losing a value in a
-        race does no harm."""
-        self.inline_after_calls = 0
-        """Calls until it may be run by the thread that reads; written like `mean_s`."""
-        self._proofs = MIN_FAST_CALLS
-        """What that will be after the next slow call."""
-        self._fast_calls = 0
-        """Since it counts as quick."""
-        self.max_concurrency = 0
-        """Requests of this method that may run at once; 0: no limit of its own."""
-        self.running: set[object] = set()
-        """Those that do, counted only while there is a limit."""
-        self.waits = False
-        """Whether the last call of an async handler had something to wait for."""
-
-    def is_full(self) -> bool:
-        limit = self.max_concurrency
-        return bool(limit) and len(self.running) >= limit
-
-    def is_quick(self) -> bool:
-        """Whether no call has been slow of late; of one that was never called too."""
-        return self.inline_after_calls == 0
-
-    def note_slow(self) -> None:
-        self.inline_after_calls = self._proofs
-        self._proofs = min(2 * self._proofs, MOST_PROOFS)
-        self._fast_calls = 0
-
-    def note_duration(self, seconds: float) -> None:
-        if seconds > SLOW_S:
-            self.note_slow()
-        elif self.inline_after_calls > 0:
-            self.inline_after_calls -= 1
-        elif self._proofs > MIN_FAST_CALLS:
-            self._note_fast()
-        if seconds > _COUNTED_S:
-            seconds = _COUNTED_S
-        self.mean_s += (seconds - self.mean_s) * _WEIGHT
-
-    def _note_fast(self) -> None:
-        self._fast_calls += 1
-        if self._fast_calls >= MOST_PROOFS:
-            self._fast_calls = 0
-            self._proofs //= 2
-
-    def __repr__(self) -> str:
-        kind = "async" if self.is_async else "sync"
-        return f"<MethodEntry {self.full_name}, {kind}, {self.mean_s * 1e6:.0f} us>"
-
+from pybrpc.server.calls.method_entry import Handler, MethodEntry
 
 _NOTHING: tuple[str | None, str, MethodEntry | None] = None, "", None
 
 
 class ServiceRegistry:
-    """Services by name. Changed only while no server runs with it, so it needs no lock."""
+    """Services by name. It needs no lock: it changes only while no server runs with it."""
 
     __slots__ = ("_entries", "_last", "_services")
 
     def __init__(self) -> None:
         self._last = _NOTHING
-        """What was asked for last: usual frames give the same strings again."""
+        """Names of the last `get` and what it found: fast frames give the same strings again."""
         self._services: dict[str, str] = {}
-        # By (service, method); a service is found by its full and by its short name.
+        """Full names of services by their short names."""
         self._entries: dict[tuple[str, str], MethodEntry] = {}
+        """By service and method. Each service has two names, the full one and the short one."""
 
     def add(self, service: ServiceDescriptor, impl: object) -> None:
         """Serve `service` with the methods of `impl` that are named as in the .proto file.
 
         TypeError: `impl` lacks some (the text says which), or `service` is no descriptor.
-        ServerStateError: the service is there, or another with the same short name, which old
+        ServerStateError: the service was added already, or one with the same short name, which old
         clients couldn't tell from it (bRPC refuses that too), or it has no methods.
         """
         methods = list(methods_of(service))
@@ -137,7 +42,7 @@ class ServiceRegistry:
             self._entries[service.name, method.name] = entry
 
     def remove(self, service: ServiceDescriptor) -> None:
-        """Serve it no more. ServerStateError if it was not added."""
+        """Serve `service` no more. ServerStateError if it was not added."""
         if self._services.get(service.name) != service.full_name:
             raise ServerStateError(f"service {service.full_name} was not added")
         del self._services[service.name]
@@ -167,7 +72,7 @@ class ServiceRegistry:
     def not_found_error(
         self, service_name: str, method_name: str
     ) -> NoServiceError | NoMethodError:
-        """What to answer when `get` gave `None`: the code and text of C++ bRPC."""
+        """The error for a method that `get` has not found, with the code and text of C++ bRPC."""
         if "." not in service_name and service_name not in self._services:
             return NoServiceError(f"Fail to find service={service_name}")
         return NoMethodError(f"Fail to find method={service_name}/{method_name}")

@@ -1,30 +1,80 @@
-"""IdleSweep: closes connections on which nothing happens, with one timer for all of them."""
+"""IdleSweep and PartialMessageSweep: recurring checks of all connections of a server.
+
+Each has one timer for all connections. Which connections are to be closed is decided by functions
+of the connections and the time, which change nothing.
+
+**Idle** is a connection on which no request runs, no response waits to be written, and no message
+was completed for a while: bytes that never become a message don't keep it alive. It is closed when
+two checks in a row have found it idle: a request may have come while the dispatcher was busy
+elsewhere, and is read between them.
+
+**Partial messages** are kept until the rest comes, up to max_body_size on each connection, so peers
+that begin large ones and go on slowly, or not at all, could fill the memory. A message has
+`timeout_s`, and a second more for each SLOWEST_BYTES_PER_S that have come of it: a slow line may
+take long for a large message, but not for ever. If all partial messages together hold more than
+`limit_bytes`, the slowest ones are given up at once. Whether a connection is still at the same
+message is found by its count of messages, so the code that handles messages knows nothing of this
+check.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
-from pybrpc.iobuf import IOBuf
-from pybrpc.server.connections.server_connection import LINGER_S
-from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher, TimerHandle
+from pybrpc.server.connections.closing import LINGER_S
+from pybrpc.server.connections.server_connection import ServerConnection
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from pybrpc.transport.dispatch.periodic import PeriodicTimer
 
-if TYPE_CHECKING:
-    from pybrpc.server.connections.server_connection import ServerConnection
+MAX_GRAIN_S = 1.0
+"""Longest time between two checks while something is about to be closed, in seconds."""
 
-LONGEST_GRAIN_S = 1.0
+SLOWEST_BYTES_PER_S = 16 * 1024
+
+LARGE_BYTES = 64 * 1024
+"""Shorter partial messages are never given up for the memory that all hold together."""
+
+
+class IdleConnections(NamedTuple):
+    """Findings of a check for idle connections."""
+
+    to_close: list[ServerConnection]
+    """Connections that the check before has found idle too."""
+    due: set[ServerConnection]
+    """Connections that the next check closes if they are still idle."""
+    oldest_active_at: float
+    """Time at which the other connections, the longest idle one, were last active."""
+
+
+def find_idle(
+    connections: Iterable[ServerConnection],
+    due_before: Collection[ServerConnection],
+    timeout_s: float,
+    now: float,
+) -> IdleConnections:
+    """Find the connections that are idle for `timeout_s`."""
+    to_close: list[ServerConnection] = []
+    due: set[ServerConnection] = set()
+    oldest = now
+    for connection in connections:
+        if connection.is_closing or connection.is_busy:
+            continue
+        is_idle = connection.active_at + timeout_s <= now
+        if is_idle and connection in due_before:
+            to_close.append(connection)
+            continue
+        if is_idle:
+            due.add(connection)
+        oldest = min(oldest, connection.active_at)
+    return IdleConnections(to_close, due, oldest)
 
 
 class IdleSweep:
-    """Closes each connection that has been idle for `timeout_s`, at most a fifth of it or two
-    seconds late, whichever is less. All in turns of the dispatcher.
+    """Closes each connection that has been idle for `timeout_s`, gracefully.
 
-    It closes what it finds idle in two looks: a request may have come while the dispatcher was
-    busy elsewhere, and is read between them.
-
-    Idle is a connection on which no request runs, no answer waits to be written, and no message
-    was completed: bytes that never become a message don't keep it alive.
+    At most a fifth of that time, or two seconds, late, whichever is less. All in turns of the
+    dispatcher.
     """
 
     def __init__(
@@ -34,66 +84,104 @@ class IdleSweep:
         timeout_s: float,
     ) -> None:
         self._connections = connections
-        self._dispatcher = dispatcher
         self._timeout_s = timeout_s
-        self._grain_s = min(LONGEST_GRAIN_S, timeout_s / 10)
-        self._timer: TimerHandle | None = None
+        self._grain_s = min(MAX_GRAIN_S, timeout_s / 10)
+        self._timer = PeriodicTimer(dispatcher, self._on_timer)
         self._due: set[ServerConnection] = set()
 
     def start(self) -> None:
         """Any thread."""
-        self._look_at(time.monotonic() + self._timeout_s)
+        self._timer.start(self._timeout_s)
 
     def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        """Any thread."""
+        self._timer.stop()
 
-    def _look_at(self, deadline: float) -> None:
-        self._timer = self._dispatcher.call_at(deadline, self._look)
-
-    def _look(self) -> None:
-        now = idle_since = time.monotonic()
-        due_before, self._due = self._due, set()
-        for connection in list(self._connections):
+    def _on_timer(self, now: float) -> float:
+        connections = list(self._connections)
+        for connection in connections:
             if connection.is_busy:
                 connection.active_at = now
-            elif connection.is_closing:
-                continue
-            elif connection.active_at + self._timeout_s > now:
-                idle_since = min(idle_since, connection.active_at)
-            elif connection in due_before:
-                connection.close_gently(IOBuf(), LINGER_S)
-            else:
-                idle_since = min(idle_since, connection.active_at)
-                self._due.add(connection)
-        self._look_at(max(idle_since + self._timeout_s, now + self._grain_s))
+        found = find_idle(connections, self._due, self._timeout_s, now)
+        self._due = found.due
+        for connection in found.to_close:
+            connection.close_gracefully(LINGER_S)
+        return max(found.oldest_active_at + self._timeout_s - now, self._grain_s)
 
     def __repr__(self) -> str:
         return f"<IdleSweep of {len(self._connections)} connections for {self._timeout_s:g} s>"
 
 
-SLOWEST_BYTES_PER_S = 16 * 1024
+class PartialMessage(NamedTuple):
+    """The part of a message that has come, as a check has found it."""
 
-LARGE_BYTES = 64 * 1024
-"""What a smaller part holds is left to it, however much all hold together."""
+    began_at: float
+    """Time of the first check that has found it, or that has found reading paused."""
+    messages_read: int
+    """Messages that were read before on the connection."""
+    size_bytes: int
+    """Bytes that have come."""
+    memory_bytes: int
+    """Bytes that have come, and the room for those to come."""
 
 
-class _Unfinished:
-    """A part of a message, found in a look."""
+PartialMessages = Mapping[ServerConnection, PartialMessage]
 
-    __slots__ = ("began_at", "memory_bytes", "messages_read", "size_bytes")
 
-    def __init__(self, began_at: float, messages_read: int) -> None:
-        self.began_at = began_at
-        self.messages_read = messages_read
-        self.size_bytes = 0
-        """What has come."""
-        self.memory_bytes = 0
-        """That, and the room for what is to come."""
+def find_partial(
+    connections: Iterable[ServerConnection], before: PartialMessages, now: float
+) -> dict[ServerConnection, PartialMessage]:
+    """Find the partial messages. `before` are the findings of the last check."""
+    found = {}
+    for connection in connections:
+        size_bytes = connection.unfinished_bytes
+        if not size_bytes or connection.is_retired:
+            continue
+        part = before.get(connection)
+        messages_read = connection.messages_read
+        began_at = now
+        # A message is not late while this side doesn't read it.
+        if part and part.messages_read == messages_read and not connection.socket.is_reading_paused:
+            began_at = part.began_at
+        memory_bytes = connection.unfinished_memory_bytes
+        found[connection] = PartialMessage(began_at, messages_read, size_bytes, memory_bytes)
+    return found
+
+
+def find_late(parts: PartialMessages, timeout_s: float, now: float) -> list[ServerConnection]:
+    """Find the connections whose partial messages have taken too long."""
+    return [
+        connection
+        for connection, part in parts.items()
+        if now - part.began_at >= timeout_s + part.size_bytes / SLOWEST_BYTES_PER_S
+    ]
+
+
+def find_slowest(
+    parts: PartialMessages, limit_bytes: int, grain_s: float, now: float
+) -> list[ServerConnection]:
+    """Find the slowest large partial messages, without which all hold no more than `limit_bytes`.
+
+    A message may be up to `grain_s` older than its `began_at`.
+    """
+
+    def bytes_per_s(connection: ServerConnection) -> float:
+        part = parts[connection]
+        return part.size_bytes / (now - part.began_at + grain_s)
+
+    held = sum(part.memory_bytes for part in parts.values())
+    found = []
+    large = [each for each, part in parts.items() if part.memory_bytes >= LARGE_BYTES]
+    for connection in sorted(large, key=bytes_per_s):
+        if held <= limit_bytes:
+            break
+        held -= parts[connection].memory_bytes
+        found.append(connection)
+    return found
 
 
 class PartialMessageSweep:
-    """Watches the connections of one server. All in turns of the dispatcher, but `end`."""
+    """Gives up partial messages of a server's connections. In turns, but for `end`."""
 
     def __init__(
         self,
@@ -104,90 +192,44 @@ class PartialMessageSweep:
     ) -> None:
         """`None`: no limit of that kind."""
         self._connections = connections
-        self._dispatcher = dispatcher
         self._timeout_s = timeout_s
         self._limit_bytes = limit_bytes
-        self._grain_s = min(LONGEST_GRAIN_S, (timeout_s or LONGEST_GRAIN_S) / 10)
-        self._unfinished: dict[ServerConnection, _Unfinished] = {}
-        self._timer: TimerHandle | None = None
+        self._grain_s = min(MAX_GRAIN_S, (timeout_s or MAX_GRAIN_S) / 10)
+        self._timer = PeriodicTimer(dispatcher, self._on_timer)
+        self._parts: dict[ServerConnection, PartialMessage] = {}
         self._is_over = timeout_s is None and limit_bytes is None
 
     def note_accepted(self) -> None:
-        """There is a connection to look at."""
-        if self._timer is None and not self._is_over:
-            self._look_later()
+        """There is a connection to check."""
+        if not self._is_over and not self._timer.is_running:
+            self._timer.start(self._grain_s)
 
     def end(self) -> None:
         """Any thread."""
         self._is_over = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.stop()
 
-    def _look_later(self) -> None:
-        deadline = time.monotonic() + self._grain_s
-        self._timer = self._dispatcher.call_at(deadline, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
+    def _on_timer(self, now: float) -> float | None:
         if self._is_over or not self._connections:
-            self._unfinished.clear()
-            return
-        now = time.monotonic()
-        self._find_unfinished(now)
-        self._end_late(now)
-        self._end_slowest(now)
-        self._look_later()
+            self._parts.clear()
+            return None
+        self._parts = find_partial(list(self._connections), self._parts, now)
+        if self._timeout_s is not None:
+            for connection in find_late(self._parts, self._timeout_s, now):
+                self._give_up(connection, now, f"message_timeout={self._timeout_s:g}")
+        if self._limit_bytes is not None:
+            held = sum(part.memory_bytes for part in self._parts.values())
+            limit = f"max_unanswered_bytes={self._limit_bytes}"
+            for connection in find_slowest(self._parts, self._limit_bytes, self._grain_s, now):
+                self._give_up(connection, now, f"unfinished messages hold {held} bytes, {limit}")
+        return self._grain_s
 
-    def _find_unfinished(self, now: float) -> None:
-        before, found = self._unfinished, {}
-        for connection in list(self._connections):
-            size_bytes = connection.unfinished_bytes
-            if not size_bytes or connection.is_ended:
-                continue
-            part = before.get(connection)
-            messages_read = connection.messages_read
-            # What waits for us to read on is not late.
-            is_held_up = connection.socket.is_reading_paused
-            if part is None or part.messages_read != messages_read or is_held_up:
-                part = _Unfinished(now, messages_read)
-            part.size_bytes = size_bytes
-            part.memory_bytes = connection.unfinished_memory_bytes
-            found[connection] = part
-        self._unfinished = found
-
-    def _end_late(self, now: float) -> None:
-        timeout_s = self._timeout_s
-        if timeout_s is None:
-            return
-        for connection, part in list(self._unfinished.items()):
-            if now - part.began_at >= timeout_s + part.size_bytes / SLOWEST_BYTES_PER_S:
-                self._give_up(connection, now, f"message_timeout={timeout_s:g}")
-
-    def _end_slowest(self, now: float) -> None:
-        limit_bytes = self._limit_bytes
-        held = sum(part.memory_bytes for part in self._unfinished.values())
-        if limit_bytes is None or held <= limit_bytes:
-            return
-        reason = f"unfinished messages hold {held} bytes, max_unanswered_bytes={limit_bytes}"
-        for _, connection in sorted(
-            (
-                (part.size_bytes / (now - part.began_at + self._grain_s), connection)
-                for connection, part in self._unfinished.items()
-                if part.memory_bytes >= LARGE_BYTES
-            ),
-            key=lambda each: each[0],
-        ):
-            if held <= limit_bytes:
-                break
-            held -= self._unfinished[connection].memory_bytes
-            self._give_up(connection, now, reason)
-
-    def _give_up(self, connection: ServerConnection, now: float, why: str) -> None:
-        part = self._unfinished.pop(connection)
+    def _give_up(self, connection: ServerConnection, now: float, reason: str) -> None:
+        part = self._parts.pop(connection)
         age_s = now - part.began_at
-        connection.give_up_reading(
-            f"{part.size_bytes} bytes of a message came and no end of it in {age_s:.1f} s: {why}"
+        connection.discard_input(
+            f"{part.size_bytes} bytes of a message came and no end of it in {age_s:.1f} s: {reason}"
         )
 
     def __repr__(self) -> str:
-        return f"<PartialMessageSweep of {len(self._unfinished)} unfinished messages>"
+        return f"<PartialMessageSweep of {len(self._parts)} unfinished messages>"

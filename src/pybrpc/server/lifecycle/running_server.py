@@ -1,22 +1,20 @@
-"""RunningServer: a server from a start to its stop: what it listens on, who is connected, what runs."""
+"""RunningServer: a server from a start to its stop, with its listener, connections and threads."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import socket as _socket
-import time
+from typing import Any
 
-from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.latch import StopLatch
 from pybrpc.base.limited_log import LimitedLog
-from pybrpc.errors import LimitReachedError, RpcError, ServerStoppingError
-from pybrpc.protocols.message import RpcRequest
+from pybrpc.server.calls.method_entry import SLOW_S
 from pybrpc.server.calls.server_call import ServerCall
-from pybrpc.server.calls.service_registry import SLOW_S, ServiceRegistry
+from pybrpc.server.calls.service_registry import ServiceRegistry
 from pybrpc.server.connections.server_connection import ServerConnection
+from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.server.connections.sweeps import IdleSweep, PartialMessageSweep
 from pybrpc.server.lifecycle.server_stop import ServerStop
 from pybrpc.server.running.handler_loop import HandlerLoop
@@ -24,40 +22,27 @@ from pybrpc.server.running.worker import Task
 from pybrpc.server.running.worker_pool import WorkerPool
 from pybrpc.server.settings import ServerSettings, connections_there_is_room_for
 from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
-from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.listening.acceptor import Acceptor
 from pybrpc.transport.runtime import Runtime
-from pybrpc.transport.writing.process_backlog import ProcessBacklog
 
 
-class RunningServer:
+class RunningServer(ServerCore):
     """Made by `Server.start`; of no use once `stopped` is set."""
 
     __slots__ = (
         "__weakref__",
-        "_idle_watch",
-        "_message_watch",
+        "_idle_sweep",
+        "_message_sweep",
         "_refused_log",
         "_stop",
         "acceptor",
-        "auth_log",
-        "bad_input_log",
         "connections",
-        "dispatcher",
-        "errors",
         "handler_loop",
-        "is_stopping",
-        "max_concurrency",
         "max_connections",
         "pool",
-        "process_backlog",
         "refused_connections",
-        "registry",
-        "requests",
-        "running",
-        "settings",
         "stopped",
-        "unanswered",
     )
 
     def __init__(
@@ -70,44 +55,32 @@ class RunningServer:
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         """Listen. Raises ListenError."""
-        self.registry = registry
         options = settings.options.or_else(runtime.default_socket_options)
-        self.settings = dataclasses.replace(settings, options=options)
-        self.dispatcher = dispatcher
-        self.max_concurrency = settings.max_concurrency
+        settings = dataclasses.replace(settings, options=options)
+        ServerCore.__init__(self, registry, settings, dispatcher, runtime.backlog)
         limit = settings.max_connections
         self.max_connections = connections_there_is_room_for() if limit is None else limit
-        self.running: set[ServerCall] = set()
-        """Let in and not answered yet: what max_concurrency limits."""
         self.connections: set[ServerConnection] = set()
-        self.requests = 0
         self.refused_connections = 0
-        self.errors = atomic_counter()
-        self.is_stopping = False
         self.stopped = StopLatch()
-        self.process_backlog = runtime.backlog
-        self.unanswered = ProcessBacklog(settings.max_unanswered_bytes)
-        """Bytes of requests that are let in and not answered."""
-        self.auth_log = LimitedLog()
-        self.bad_input_log = LimitedLog()
         self._refused_log = LimitedLog()
         self._stop = ServerStop(self)
-        self._idle_watch: IdleSweep | None = None
         self.acceptor = Acceptor(where, dispatcher, self._on_accepted, runtime)
         self.pool = WorkerPool(dispatcher, settings.max_workers)
         self.handler_loop = HandlerLoop(loop) if registry.has_async_methods else None
+        self._idle_sweep: IdleSweep | None = None
         if settings.idle_timeout_s is not None:
-            self._idle_watch = IdleSweep(self.connections, dispatcher, settings.idle_timeout_s)
-            self._idle_watch.start()
-        self._message_watch = PartialMessageSweep(
+            self._idle_sweep = IdleSweep(self.connections, dispatcher, settings.idle_timeout_s)
+            self._idle_sweep.start()
+        self._message_sweep = PartialMessageSweep(
             self.connections, dispatcher, settings.message_timeout_s, settings.max_unanswered_bytes
         )
         self.acceptor.start()
 
-    # --- in turns of the dispatcher, on behalf of connections ---
+    # --- in turns of the dispatcher, called by connections ---
 
     def start_calls(self, calls: list[ServerCall]) -> None:
-        """Run calls that were let in, each where its handler belongs."""
+        """Run admitted calls: inline, in workers, or in the loop of async handlers."""
         tasks: list[Task] = []
         async_calls: list[ServerCall] = []
         are_quick = True
@@ -125,28 +98,6 @@ class RunningServer:
         if async_calls and self.handler_loop is not None:
             self.handler_loop.start_calls(async_calls)
 
-    def rejection(self, request: RpcRequest) -> RpcError:
-        """Checked in the order of bRPC: stopping, limit, service and method, its limit."""
-        if self.is_stopping:
-            return ServerStoppingError("Server is stopping")
-        if self.is_full():
-            return LimitReachedError(f"Reached server's max_concurrency={self.max_concurrency}")
-        entry = self.registry.get(request.service, request.method)
-        if entry is not None:
-            what = f"{entry.full_name}'s ConcurrencyLimiter"
-            count = entry.max_concurrency + 1
-            return LimitReachedError(f"Rejected by {what}, concurrency={count}")
-        return self.registry.not_found_error(request.service, request.method)
-
-    def is_full(self) -> bool:
-        limit = self.max_concurrency
-        return bool(limit) and len(self.running) >= limit
-
-    def admit(self, call: ServerCall) -> None:
-        self.running.add(call)
-        if call.entry.max_concurrency:
-            call.entry.running.add(call)
-
     # --- from any thread ---
 
     @property
@@ -160,25 +111,10 @@ class RunningServer:
             f"{len(self.connections)} connections, {len(self.running)} requests running"
         )
 
-    def leave(self, calls: list[ServerCall]) -> None:
-        """The answers of calls stand: they count under no limit any more."""
-        self.running.difference_update(calls)
-        for call in calls:
-            if call.entry.running:
-                call.entry.running.discard(call)
+    def review_stop(self) -> None:
+        self._stop.review_soon()
 
-    def end_calls(self, connection: ServerConnection) -> None:
-        """The answers of some calls of `connection` are queued, or nobody will read them."""
-        if self._idle_watch is not None:
-            connection.active_at = time.monotonic()
-        if self.is_stopping:
-            self._stop.review_soon()
-        elif connection.is_ended and not connection.calls:
-            with contextlib.suppress(DispatcherClosedError):
-                self.dispatcher.post(connection.close_if_answered)
-
-    def forget(self, connection: ServerConnection) -> None:
-        """A connection has failed or was closed."""
+    def forget(self, connection: Any) -> None:
         self.connections.discard(connection)
         if self.is_stopping:
             self._stop.review_soon()
@@ -189,10 +125,10 @@ class RunningServer:
         self._stop.begin(deadline)
 
     def end(self) -> None:
-        """No connection is left: let the workers and the loop of handlers go, wake who joins."""
-        if self._idle_watch is not None:
-            self._idle_watch.end()
-        self._message_watch.end()
+        """No connection is left: end the workers and the loop of handlers, and wake `join`."""
+        if self._idle_sweep is not None:
+            self._idle_sweep.end()
+        self._message_sweep.end()
         self.pool.close()
         if self.handler_loop is not None:
             self.handler_loop.close()
@@ -216,7 +152,7 @@ class RunningServer:
         )
 
     def unfinished(self) -> list[UnfinishedCall]:
-        """What was let in and is not answered, or whose answer is not queued yet."""
+        """The admitted calls that have no response, or whose responses are not queued yet."""
         calls = set(self.running)
         for connection in list(self.connections):
             calls.update(list(connection.calls))
@@ -236,7 +172,7 @@ class RunningServer:
             return
         connection = ServerConnection(self, sock)
         self.connections.add(connection)
-        self._message_watch.note_accepted()
+        self._message_sweep.note_accepted()
         if connection.is_gone():
             self.forget(connection)
 

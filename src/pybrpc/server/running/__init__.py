@@ -1,1 +1,1 @@
-"""Where handlers run: worker threads, the handler loop, or in place. It may not know sockets."""
+"""Where handlers run: worker threads, the handler loop, or inline. It may not know sockets."""

@@ -1,13 +1,13 @@
-"""CallRunner: what a task of a HandlerLoop runs: calls, one after another, until one waits.
+"""CallRunner: the coroutine of a HandlerLoop's task. It runs calls in a row until one waits.
 
 A task for each call would cost more than most handlers: to make it, to queue it in the loop, to
-queue what it does when it is done. A handler that finishes without waiting needs none of its own.
-So the calls of one read begin in one task. The first one that waits keeps it, and what is left
-goes to other tasks. Answers that are ready at once are written together.
+queue its callbacks when it is done. A handler that finishes without waiting needs no task of its
+own. So the calls of one read begin in one task. The first call that waits keeps the task, and the
+other calls go to other tasks. Responses that are ready at once are written together.
 
-What a handler can see of that is kept apart: each call has its own context, so context variables
-don't pass from one to the next, and a task that a handler has kept, put a weak reference to, or
-cancelled, is not used for another call.
+Handlers can't observe that they share a task: each call has its own context, so context variables
+don't pass from one call to the next, and a task that a handler has kept, made a weak reference to,
+or cancelled, is not used for another call.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from pybrpc.server.running.handler_loop import HandlerLoop
 
 _OVER: Final = object()
-"""What a step gives instead of something to wait for: the call is answered."""
+"""Result of a step after which the call is answered, instead of something to wait for."""
 
 
 class CallRunner:
-    """A coroutine, as a task sees it. Used in the thread of its loop only."""
+    """A coroutine, as a task sees it. Used only in the thread of its loop."""
 
     __slots__ = ("_call", "_calls", "_context", "_controller", "_coroutine", "_has_waited", "_loop")
 
@@ -67,7 +67,7 @@ class CallRunner:
         return waits_for
 
     def close(self) -> None:
-        """The loop is gone, and with it who could write an answer."""
+        """End the calls without responses: the loop is gone, so nothing can be written."""
         coroutine, self._coroutine = self._coroutine, None
         try:
             if coroutine is not None:
@@ -84,7 +84,7 @@ class CallRunner:
             self.close()
 
     def name(self) -> str:
-        """Of the method whose call it runs, or is to run next."""
+        """Name of the method whose call runs, or runs next."""
         call = self._call or (self._calls[0] if self._calls else None)
         return "CallRunner" if call is None else call.entry.full_name
 
@@ -110,7 +110,7 @@ class CallRunner:
         raise StopIteration
 
     def _start(self, call: ServerCall) -> Coroutine[Any, Any, Any] | None:
-        """The coroutine of its handler; `None`, and answered, if there is none."""
+        """Return the coroutine of the handler. `None` if the call has failed and is answered."""
         self._call = call
         controller = self._controller = call.make_controller()
         try:
@@ -121,7 +121,7 @@ class CallRunner:
         return coroutine
 
     def _step(self, step: Callable[[Any], Any], argument: object) -> Any:
-        """Let the handler go on; give what it waits for."""
+        """Let the handler continue. Return what it waits for, or `_OVER`."""
         context = self._context
         try:
             return step(argument) if context is None else context.run(step, argument)
@@ -135,7 +135,7 @@ class CallRunner:
         return _OVER
 
     def _fail(self, error: BaseException) -> None:
-        """SystemExit too is but an answer: a handler doesn't end the server by raising."""
+        """Answer with `error`. Also SystemExit: a handler doesn't end the server by raising."""
         call, controller = self._call, self._controller
         if call is not None and controller is not None:
             call.fail(controller, error)
@@ -155,7 +155,7 @@ class CallRunner:
             self._loop.put(call, data)
 
     def _take_calls(self) -> list[ServerCall]:
-        """All that are not answered."""
+        """Take all calls that are not answered."""
         call, self._call = self._call, None
         taken = list(self._calls) if call is None else [call, *self._calls]
         self._calls.clear()
@@ -173,7 +173,7 @@ class NamedCallRunner(CallRunner):
 
 
 def _mark_of(task: asyncio.Task[Any] | None) -> tuple[int, int, int]:
-    """Changes when somebody keeps a task, or cancels it."""
+    """A value that changes when a handler keeps `task`, or when the task is cancelled."""
     if task is None:
         return 0, 0, 0
     return getrefcount(task), getweakrefcount(task), task.cancelling()

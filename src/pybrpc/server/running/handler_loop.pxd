@@ -8,7 +8,7 @@ from pybrpc.server.calls.server_call cimport ServerCall
 cdef class HandlerLoop:
     cdef bint _is_closed
     cdef object _loop
-    cdef ResponseBatch _outbox
+    cdef ResponseBatch _responses
     cdef readonly set _tasks
     cdef object _thread
 

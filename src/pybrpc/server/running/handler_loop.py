@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
 
 class HandlerLoop:
-    """Runs calls as tasks: of the loop that drives the server's sockets too, or, without one, of
-    a loop in a daemon thread of its own, so that an async handler that blocks holds up only
-    other async handlers.
+    """Runs calls as tasks of an asyncio loop.
+
+    It is the loop that also reads and writes the server's connections; or, without one, a loop in a
+    daemon thread of its own, so that an async handler that blocks delays only other async handlers.
     """
 
-    __slots__ = ("_is_closed", "_loop", "_outbox", "_tasks", "_thread")
+    __slots__ = ("_is_closed", "_loop", "_responses", "_tasks", "_thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """`loop`: the running one that the server is bound to; `None` starts a thread."""
+        """`loop`: the running loop to which the server is bound; `None` starts a thread."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outbox = ResponseBatch()
+        self._responses = ResponseBatch()
         self._is_closed = False
         self._thread: threading.Thread | None = None
         if loop is None:
@@ -42,7 +43,7 @@ class HandlerLoop:
             self._loop = loop
 
     def start_calls(self, calls: list[ServerCall]) -> None:
-        """Start them in tasks. In a turn of the server's dispatcher; never blocks."""
+        """Start `calls` in tasks. In a turn of the server's dispatcher; never blocks."""
         if self._thread is None:
             self._share_out(calls)
         else:
@@ -50,28 +51,28 @@ class HandlerLoop:
                 self._loop.call_soon_threadsafe(self._start, calls)
 
     def answer(self, call: ServerCall, data: IOBuf) -> None:
-        """Write an answer, in the loop.
+        """Write a response. Called in the loop.
 
-        In a loop of its own, answers that come in one round of the loop are written together. In
-        a loop that drives the sockets, the socket does that.
+        In a loop of its own, responses of one round of the loop are written together. In a loop
+        that also writes to the connections, the socket joins them.
         """
         if self._thread is None:
-            self._outbox.put(call, data)
-            self._outbox.flush()
+            self._responses.put(call, data)
+            self._responses.flush()
             return
-        if not self._outbox:
+        if not self._responses:
             self._loop.call_soon(self._flush)
-        self._outbox.put(call, data)
+        self._responses.put(call, data)
 
     def put(self, call: ServerCall, data: IOBuf) -> None:
-        """Take an answer that is written with others, at `end_round`. In the loop."""
-        self._outbox.put(call, data)
+        """Add a response that is written with others, in `end_round`. Called in the loop."""
+        self._responses.put(call, data)
 
     def end_round(self, left: deque[ServerCall]) -> None:
-        """A task has begun what it could: write its answers, start what is left in other tasks."""
-        if self._outbox:
+        """A task ends its round: write its responses, start the calls in `left` in other tasks."""
+        if self._responses:
             if self._thread is None:
-                self._outbox.flush()
+                self._responses.flush()
             else:
                 self._loop.call_soon(self._flush)
         while left:
@@ -98,10 +99,10 @@ class HandlerLoop:
         self._share_out(calls)
 
     def _flush(self) -> None:
-        self._outbox.flush()
+        self._responses.flush()
 
     def _share_out(self, calls: list[ServerCall]) -> None:
-        """Those whose handlers waited last time get tasks of their own."""
+        """Calls whose handlers waited last time get tasks of their own, the others share one."""
         quick: deque[ServerCall] = deque()
         for call in calls:
             if not call.entry.waits:
@@ -139,7 +140,7 @@ class HandlerLoop:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
-            self._outbox.flush()
+            self._responses.flush()
             asyncio.set_event_loop(None)
             loop.close()
 

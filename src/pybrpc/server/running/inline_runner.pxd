@@ -4,6 +4,6 @@ from pybrpc.server.running.worker cimport run_task
 
 cdef class InlineRunner:
     cdef object _dispatcher
-    cdef bint _is_lent
-    cdef ResponseBatch _outbox
+    cdef bint _is_scheduled
+    cdef ResponseBatch _responses
     cdef object _pool

@@ -1,8 +1,8 @@
-"""InlineRunner: the tasks of a WorkerPool that the thread which read them runs itself.
+"""InlineRunner: runs tasks of a WorkerPool in the thread that has read them.
 
-Of a few requests whose handlers are fast, waking a worker would be the largest part of the work.
-So the thread that drives the dispatcher runs them between two turns. If one of them takes long,
-another thread drives a millisecond later (see StandbyPoller), and wakes a worker for the rest.
+For a few requests with fast handlers, waking a worker would be the largest part of the work. So the
+thread that polls runs them between two turns. If one of them takes long, another thread polls a
+millisecond later (see StandbyPoller), and wakes a worker for the other tasks.
 """
 
 from __future__ import annotations
@@ -17,53 +17,53 @@ if TYPE_CHECKING:
     from pybrpc.server.running.worker_pool import WorkerPool
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 
-MOST_TASKS = 64
-"""About half a millisecond of fast handlers, compiled. More of them are worth a worker, beside
-which the dispatcher can go on reading."""
+MAX_TASKS = 64
+"""About half a millisecond of fast handlers, compiled. For more tasks waking a worker pays: the
+dispatcher goes on reading meanwhile."""
 
 
 class InlineRunner:
-    """An InlineTask of the dispatcher: run what is in the queue of `pool`."""
+    """An InlineTask of the dispatcher, which runs the tasks in the queue of `pool`."""
 
-    __slots__ = ("_dispatcher", "_is_lent", "_outbox", "_pool")
+    __slots__ = ("_dispatcher", "_is_scheduled", "_pool", "_responses")
 
     def __init__(self, pool: WorkerPool, dispatcher: EventDispatcher) -> None:
         self._pool = pool
         self._dispatcher = dispatcher
-        self._outbox = ResponseBatch()
-        self._is_lent = False
+        self._responses = ResponseBatch()
+        self._is_scheduled = False
 
     def will_run(self) -> bool:
-        """Whether the queue is seen to after this turn. In a turn."""
-        if len(self._pool.queue) > MOST_TASKS or not self._pool.has_room():
+        """Whether `run` is called after this turn. In a turn."""
+        if len(self._pool.queue) > MAX_TASKS or not self._pool.has_room():
             return False
-        if not self._is_lent:
-            self._is_lent = self._dispatcher.run_after_turn(self)
-        return self._is_lent
+        if not self._is_scheduled:
+            self._is_scheduled = self._dispatcher.run_after_turn(self)
+        return self._is_scheduled
 
-    def run(self, is_relieved: Callable[[], bool]) -> None:
-        self._is_lent = False
+    def run(self, is_handed_over: Callable[[], bool]) -> None:
+        self._is_scheduled = False
         pool = self._pool
         if pool.is_worked_at:
             return
-        if not pool.enter():
+        if not pool.count_worker():
             self._dispatcher.post(self.hand_over)
             return
-        queue, response_batch = pool.queue, self._outbox
-        may_begin = not is_relieved()
+        queue, responses = pool.queue, self._responses
+        may_begin = not is_handed_over()
         while queue and may_begin:
             try:
                 task = queue.popleft()
             except IndexError:
                 break
-            run_task(task, response_batch)
-            may_begin = not is_relieved()
+            run_task(task, responses)
+            may_begin = not is_handed_over()
             if not may_begin:
                 task.note_slow()
-        response_batch.flush()
-        pool.leave()
+        responses.flush()
+        pool.uncount_worker()
 
     def hand_over(self) -> None:
-        self._is_lent = False
-        self._outbox.flush()
+        self._is_scheduled = False
+        self._responses.flush()
         self._pool.wake_worker()

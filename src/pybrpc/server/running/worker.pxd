@@ -1,3 +1,4 @@
+from pybrpc.base.flags cimport WakeSignal
 from pybrpc.server.calls.response_batch cimport ResponseBatch
 
 
@@ -8,7 +9,7 @@ cdef class Worker:
     cdef readonly object pool
     cdef public object task
     cdef public object thread
-    cdef readonly object wakeup
+    cdef readonly WakeSignal wake_signal
 
     cdef _work(self)
 

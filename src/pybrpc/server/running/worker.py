@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from pybrpc.base.flags import WakeSignal
 from pybrpc.server.calls.response_batch import ResponseBatch
 
 if TYPE_CHECKING:
@@ -15,19 +16,27 @@ logger = logging.getLogger("pybrpc")
 
 
 class Task(Protocol):
-    """What a worker runs."""
+    """Something that a worker runs."""
 
     def run(self, response_batch: ResponseBatch) -> None:
-        """Do it; what it answers may wait in `response_batch`. Must not raise."""
+        """Run. A response may be left in `response_batch`. Must not raise."""
 
     def note_slow(self) -> None:
-        """It held up the thread that reads: don't run its like there soon."""
+        """It has delayed the thread that reads: don't run tasks of its kind there soon."""
 
 
 class Worker:
-    """One thread. Sleeps on `wakeup`, which is held while nobody wants it awake."""
+    """One thread, which waits for `wake_signal` while there is nothing to do."""
 
-    __slots__ = ("followers", "is_running", "pool", "response_batch", "task", "thread", "wakeup")
+    __slots__ = (
+        "followers",
+        "is_running",
+        "pool",
+        "response_batch",
+        "task",
+        "thread",
+        "wake_signal",
+    )
 
     def __init__(self, pool: WorkerPool, number: int, task: Task | None, followers: int) -> None:
         self.pool = pool
@@ -35,18 +44,17 @@ class Worker:
         self.followers = followers
         self.is_running = False
         self.response_batch = ResponseBatch()
-        self.wakeup = threading.Lock()
-        self.wakeup.acquire()
+        self.wake_signal = WakeSignal()
         name = f"pybrpc-worker-{number}"
-        self.thread = threading.Thread(target=self._live, name=name, daemon=True)
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         pool = self.pool
         if self.followers and pool.queue:
             pool.spawn(None, self.followers - 1)
         while True:
             self._work()
-            if not pool.rest(self):
+            if not pool.wait_for_work(self):
                 return
 
     def _work(self) -> None:
@@ -58,7 +66,7 @@ class Worker:
             if task is None:
                 try:
                     task = queue.popleft()
-                except IndexError:  # another worker has just taken it
+                except IndexError:  # Another worker has just taken it.
                     break
             run_task(task, response_batch)
             task = None
@@ -67,7 +75,7 @@ class Worker:
 
 
 def run_task(task: Task, response_batch: ResponseBatch) -> None:
-    """Run it, and log what it should not have raised."""
+    """Run `task`, and log an error that it raises, which it should not."""
     try:
         task.run(response_batch)
     except BaseException:

@@ -1,4 +1,4 @@
 """Worker processes: `pybrpc serve`, the supervisor and its workers.
 
-The top of the server: it uses `Server` from outside, as an application does.
+The top of the server: this package uses `Server` from outside, as an application does.
 """

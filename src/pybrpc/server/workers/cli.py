@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from pybrpc.errors import PyBrpcError
-from pybrpc.server.server import DEFAULT_GRACE_S
-from pybrpc.server.workers.settings import LEVELS, LOOPS, set_up_logging
-from pybrpc.server.workers.supervisor import START_TIMEOUT_S, serve
+from pybrpc.server.settings import DEFAULT_GRACE_S
+from pybrpc.server.workers.settings import DEFAULT_START_TIMEOUT_S, LEVELS, LOOPS, set_up_logging
+from pybrpc.server.workers.supervisor import serve
 
 SIGNALS = """\
 signals:
@@ -20,7 +20,7 @@ signals:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0 if it was asked to quit, 1 if it could not start."""
+    """Run the command. Exit status: 0 if it was asked to quit, 1 if it could not start."""
     options = parser().parse_args(arguments)
     set_up_logging(options.log_level)
     if os.getcwd() not in sys.path:
@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--start-timeout",
         type=float,
-        default=START_TIMEOUT_S,
+        default=DEFAULT_START_TIMEOUT_S,
         help="seconds until a worker must serve (%(default)g)",
     )
     add("--loop", choices=LOOPS, default="asyncio", help="for an async make_server (%(default)s)")

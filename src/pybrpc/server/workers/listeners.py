@@ -1,16 +1,17 @@
-"""Listeners: the sockets that workers listen on, which the supervisor keeps and never accepts from.
+"""Listeners: the sockets on which workers listen. The supervisor keeps them and never accepts.
 
-On Linux each place has a socket of its own, bound with SO_REUSEPORT: the kernel spreads connections
-over those that listen. The worker calls listen() when it can serve. Its successor inherits the same
-socket, so the connections that wait in its queue are accepted by one or the other; had each worker
-a socket of its own, those in the queue would be reset when it is closed, and those whose handshake
-is under way too, which accepting all that wait doesn't help.
+On Linux each worker slot has a socket of its own, bound with SO_REUSEPORT: the kernel spreads
+connections over the sockets that listen. The worker calls listen() when it can serve. Its successor
+inherits the same socket, so the connections that wait in its queue are accepted by one or the
+other. If each worker had a socket of its own, closing it would reset the connections in the queue,
+and also those in the midst of their TCP handshake, even if all in the queue were accepted before.
 
 When a worker dies, its socket still listens while the supervisor has it: `renew` closes it, so that
-the connections in its queue are reset and go elsewhere, and new ones are spread over the others.
+the connections in its queue are reset and go elsewhere, and new ones are spread over the other
+sockets.
 
-A Unix socket, and TCP where SO_REUSEPORT doesn't spread, is one socket for all, with one queue. It
-listens from the beginning.
+For a Unix socket, and for TCP where SO_REUSEPORT doesn't spread, all workers share one socket with
+one queue. It listens from the beginning.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _HAS_SPREADING = sys.platform == "linux"
 
 
 class Listeners:
-    """Of one supervisor. Not thread-safe."""
+    """The sockets of one supervisor. Not thread-safe."""
 
-    def __init__(self, endpoint: Endpoint, places: int) -> None:
-        """Bind. ListenError if it can't be, or if somebody listens there already."""
+    def __init__(self, endpoint: Endpoint, slots: int) -> None:
+        """Bind. ListenError if that fails, or if a socket listens there already."""
         self.is_shared = endpoint.is_unix or not _HAS_SPREADING
         if self.is_shared:
             self._kept, self._file = listen(endpoint)
@@ -36,32 +37,32 @@ class Listeners:
             check_free(endpoint)
             self._kept, self._file = bind_shared(endpoint), None
         self.endpoint = Endpoint.from_sockaddr(self._kept.getsockname())
-        """Where, with the port that was chosen."""
-        self._sockets = [self._made() for _ in range(places)]
+        """The address, with the port that was chosen."""
+        self._sockets = [self._new_socket() for _ in range(slots)]
 
-    def socket_of(self, place: int) -> _socket.socket:
-        """What the worker of that place shall listen on."""
-        return self._sockets[place]
+    def socket_of(self, slot: int) -> _socket.socket:
+        """Return the socket on which the worker of that slot listens."""
+        return self._sockets[slot]
 
-    def renew(self, place: int) -> None:
-        """The worker of that place is dead: let nobody wait for it."""
+    def renew(self, slot: int) -> None:
+        """The worker of that slot is dead: reset the connections that wait for it."""
         if not self.is_shared:
-            self._sockets[place].close()
-            self._sockets[place] = self._made()
+            self._sockets[slot].close()
+            self._sockets[slot] = self._new_socket()
 
     def close(self) -> None:
-        """Once workers that listen have closed theirs too, connecting is refused."""
+        """Close all. Once the workers have closed their copies too, connecting is refused."""
         if self._file is not None:
             self._file.remove()
         for sock in (self._kept, *self._sockets):
             sock.close()
 
-    def _made(self) -> _socket.socket:
+    def _new_socket(self) -> _socket.socket:
         return self._kept if self.is_shared else bind_shared(self.endpoint)
 
 
 def check_free(endpoint: Endpoint) -> None:
-    """ListenError if a socket listens there, though it would share the port with us.
+    """ListenError if a socket listens there, also if it shares the port.
 
     Two supervisors on one port are a mistake that is hard to find.
     """

@@ -1,4 +1,4 @@
-"""WorkerSpec: what a supervisor tells a worker process at its start."""
+"""WorkerSpec, from the supervisor to a worker at its start, and WorkerReport, the way back."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1])['sys_path']; "
     "from pybrpc.server.workers.worker_main import main; main()"
 )
-"""With the path of the supervisor, so that the worker imports what the supervisor would."""
+"""Sets the supervisor's `sys.path`, so that the worker imports the same modules."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """One argument of a command line, as JSON."""
+    """Task of a worker. Travels as one argument of a command line, in JSON."""
 
     number: int
-    """Of the worker's place, from 0."""
+    """Number of the worker's slot, from 0."""
     target: str
-    """As `check_target`."""
+    """Text of the form that `check_target` checks."""
     listener_fd: int
     """A bound socket, which the worker inherits."""
     control_fd: int
-    """One end of a socket pair, which it inherits: reports go up, commands come down."""
+    """One end of a socket pair, which the worker inherits, for reports and commands."""
     grace_s: float | None
-    """For a stop that nobody has set a time for."""
+    """Grace of a stop that was begun by a signal, or by the end of the supervisor."""
     loop: str = "asyncio"
-    """Or "uvloop": what a coroutine function that makes a server runs in."""
+    """Loop for a coroutine function that makes a server: "asyncio" or "uvloop"."""
     log_level: str = ""
     """Log from this level on; "" leaves logging to the application."""
     sys_path: list[str] = dataclasses.field(default_factory=lambda: list(sys.path))
 
     def to_command(self) -> list[str]:
-        """What starts the worker. A fresh interpreter: a fork would copy the threads' locks."""
+        """The command that starts the worker in a new interpreter: a fork would copy held locks."""
         return [sys.executable, "-c", BOOT, json.dumps(dataclasses.asdict(self))]
 
     @classmethod
@@ -47,13 +47,13 @@ class WorkerSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """How it stands with a worker now."""
+    """State and counters of a worker. Travels as one line, in JSON."""
 
     is_serving: bool = False
     failure: str = ""
-    """Why it can't serve: "ModuleNotFoundError: No module named 'app'"."""
+    """Reason why it can't serve: "ModuleNotFoundError: No module named 'app'"."""
     statistics: ServerStatistics = dataclasses.field(default_factory=ServerStatistics)
-    """Since the worker has started: a report that gets lost is made up for by the next."""
+    """Counters since the start of the worker, so that a report may be lost."""
 
     def to_line(self) -> bytes:
         return json.dumps(dataclasses.asdict(self)).encode() + b"\n"

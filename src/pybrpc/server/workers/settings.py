@@ -1,4 +1,4 @@
-"""SupervisorSettings: what a Supervisor was made with."""
+"""SupervisorOptions, the arguments of Supervisor, and SupervisorSettings, the checked value."""
 
 from __future__ import annotations
 
@@ -6,23 +6,54 @@ import dataclasses
 import importlib
 import logging
 import operator
-from typing import Any
+from typing import Any, TypedDict
 
 from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.server.settings import DEFAULT_GRACE_S
 
+DEFAULT_START_TIMEOUT_S = 60.0
 LOOPS = ("asyncio", "uvloop")
+
+
+class SupervisorOptions(TypedDict, total=False):
+    """
+    workers        processes; `Server(max_workers=...)` is threads in each of them; default 1
+    grace          seconds that the running requests of a worker get when it is replaced, told to
+                   stop by a signal, or when this process is gone; `None`: no limit; default 5
+    start_timeout  seconds that a worker may take until it serves; default 60
+    loop           "asyncio" or "uvloop", for a coroutine function; default "asyncio"
+    log_level      "debug", "info", "warning" or "error": set up logging in the workers; default
+                   "": leave that to the target
+    """
+
+    workers: int
+    grace: float | None
+    start_timeout: float
+    loop: str
+    log_level: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SupervisorSettings:
-    """As the arguments of Supervisor. ValueError or TypeError for what makes no sense."""
+    """A target and SupervisorOptions, checked, with their defaults. Times are in seconds."""
 
     target: str
-    workers: int
-    grace_s: float | None
-    start_timeout_s: float
-    loop: str
-    log_level: str
+    workers: int = 1
+    grace_s: float | None = DEFAULT_GRACE_S
+    start_timeout_s: float = DEFAULT_START_TIMEOUT_S
+    loop: str = "asyncio"
+    log_level: str = ""
+
+    @classmethod
+    def of(cls, target: str, options: SupervisorOptions) -> SupervisorSettings:
+        """ValueError or TypeError for options that make no sense."""
+        left: dict[str, Any] = dict(options)
+        for name in left.keys() - SupervisorOptions.__annotations__.keys():
+            raise TypeError(f"Supervisor() got an unexpected keyword argument {name!r}")
+        for name in ("grace", "start_timeout"):
+            if name in left:
+                left[f"{name}_s"] = left.pop(name)
+        return cls(target, **left)
 
     def __post_init__(self) -> None:
         check_target(self.target)
@@ -38,7 +69,7 @@ class SupervisorSettings:
 
 
 def check_target(target: str) -> str:
-    """`target` if it has the form "package.module:name", else a ValueError that says so."""
+    """Return `target` if it has the form "package.module:name", else ValueError."""
     module, colon, name = target.partition(":")
     if not colon or not all(part.isidentifier() for part in f"{module}.{name}".split(".")):
         raise ValueError(
@@ -53,7 +84,7 @@ def check_target(target: str) -> str:
 
 
 def load_target(target: str) -> Any:
-    """What is behind the text. Whatever its import raises, or AttributeError."""
+    """Import the object that `target` names. Raises whatever its import raises; AttributeError."""
     module, _, name = target.partition(":")
     return operator.attrgetter(name)(importlib.import_module(module))
 
@@ -63,6 +94,6 @@ FORMAT = "%(asctime)s [%(process)d] %(levelname)s %(name)s: %(message)s"
 
 
 def set_up_logging(level: str) -> None:
-    """Log from `level` on, unless the application has set logging up; "" does nothing."""
+    """Log from `level` on, unless the application has set up logging; "" does nothing."""
     if level:
         logging.basicConfig(level=level.upper(), format=FORMAT)

@@ -1,7 +1,7 @@
 """Supervisor: several processes that serve one address.
 
-An interpreter runs Python code on one core at a time. So a service that has more to do runs in
-several processes, which share its port; a Supervisor starts them, and starts again those that die.
+An interpreter runs Python code on one core at a time. So a service that needs more cores runs in
+several processes, which share its port. A Supervisor starts them, and replaces those that die.
 """
 
 from __future__ import annotations
@@ -9,21 +9,19 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Self, Unpack
 
 from pybrpc.base.deadline import checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import PyBrpcError, ServerStateError
 from pybrpc.server.lifecycle.signals import handling, quit_signals
-from pybrpc.server.server import DEFAULT_GRACE_S
+from pybrpc.server.settings import DEFAULT_GRACE_S
 from pybrpc.server.workers.listeners import Listeners
-from pybrpc.server.workers.settings import SupervisorSettings
+from pybrpc.server.workers.settings import SupervisorOptions, SupervisorSettings
 from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics
 from pybrpc.server.workers.worker_group import WorkerGroup
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
-
-START_TIMEOUT_S = 60.0
 
 
 class WorkerStartError(PyBrpcError, RuntimeError):
@@ -37,47 +35,31 @@ class Supervisor:
             supervisor.start("0.0.0.0:8000")
             supervisor.run_until_asked_to_quit()
 
-    `target` names what gives a `Server` with its services added: a function; a coroutine function,
-    then the server is bound to the worker's loop; or the server itself. A worker is a fresh
-    interpreter that imports it with this process's `sys.path`.
+    `target`, "package.module:name", names a function that returns a `Server` with its services
+    added; or a coroutine function, then the server is bound to the worker's loop; or the server
+    itself. A worker is a new interpreter that imports it with this process's `sys.path`.
 
-    A worker that dies is started again, at once if it has served for 10 seconds, else after a pause
-    that grows to 30. When this process dies, however, the workers stop.
+    A worker that dies is replaced, at once if it has served for 10 seconds, else after a pause that
+    grows to 30 seconds. When this process dies, however, the workers stop. The options are those of
+    `SupervisorOptions`.
 
     All methods but `start` may be called from any thread. On Unix only.
     """
 
-    def __init__(
-        self,
-        target: str,
-        *,
-        workers: int = 1,
-        grace: float | None = DEFAULT_GRACE_S,
-        start_timeout: float = START_TIMEOUT_S,
-        loop: str = "asyncio",
-        log_level: str = "",
-    ) -> None:
-        """
-        target         "package.module:make_server"
-        workers        processes; `Server(max_workers=...)` is threads in each of them
-        grace          seconds that the running requests of a worker get when it is replaced, told
-                       to stop by a signal, or when this process is gone; `None`: no limit
-        start_timeout  seconds that a worker may take until it serves
-        loop           "asyncio" or "uvloop", for a coroutine function
-        log_level      "debug", "info", "warning" or "error": set up logging in the workers; "":
-                       leave that to `target`
-        """
-        self._settings = SupervisorSettings(target, workers, grace, start_timeout, loop, log_level)
-        self._crew: WorkerGroup | None = None
+    def __init__(self, target: str, **options: Unpack[SupervisorOptions]) -> None:
+        self._settings = SupervisorSettings.of(target, options)
+        self._group: WorkerGroup | None = None
         self._dispatcher: EpollDispatcher | None = None
         self._endpoint: Endpoint | None = None
         self._is_asked_to_quit = False
 
-    def start(self, address: str | Endpoint) -> Endpoint:
-        """Start the workers on "host:port", port 0 for a free one; return where, once all serve.
+    __init__.__doc__ = SupervisorOptions.__doc__
 
-        Blocks. AddressError, ListenError; WorkerStartError if one of them can't serve, then none
-        is left; ServerStateError if it runs already.
+    def start(self, address: str | Endpoint) -> Endpoint:
+        """Start the workers on "host:port", port 0 for a free one; return the address.
+
+        Blocks until all serve. AddressError, ListenError; WorkerStartError if a worker can't serve,
+        then all are stopped; ServerStateError if the supervisor runs already.
         """
         if self.is_running:
             raise ServerStateError(f"the supervisor runs already, on {self._endpoint}")
@@ -85,32 +67,32 @@ class Supervisor:
         listeners = Listeners(endpoint, self._settings.workers)
         self._endpoint = listeners.endpoint
         self._dispatcher = EpollDispatcher("pybrpc-supervisor")
-        worker_group = self._crew = WorkerGroup(self._settings, listeners, self._dispatcher)
-        self._dispatcher.post(worker_group.start)
+        group = self._group = WorkerGroup(self._settings, listeners, self._dispatcher)
+        self._dispatcher.post(group.start)
         try:
             if self._is_asked_to_quit:
                 self.stop(0.0)
-            worker_group.started.wait()
+            group.started.wait()
         except BaseException:
             self.stop(0.0)
             self.join()
             raise
-        if worker_group.failure:
+        if group.failure:
             self.join()
-            raise WorkerStartError(worker_group.failure)
+            raise WorkerStartError(group.failure)
         return self._endpoint
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the workers listen; ServerStateError before the first start."""
+        """Address of the workers; ServerStateError before the first start."""
         if self._endpoint is None:
             raise ServerStateError("the supervisor was not started")
         return self._endpoint
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and is not over; true while it stops."""
-        return self._crew is not None and not self._crew.stopped.is_set
+        """Whether the supervisor was started and has not stopped yet."""
+        return self._group is not None and not self._group.stopped.is_set
 
     def restart(self) -> None:
         """Begin to replace the workers one by one, and return at once.
@@ -119,7 +101,7 @@ class Supervisor:
         requests and refuses others with ELOGOFF, so that their callers move on. If a new one can't
         serve, the old one stays, and so do the rest; that is logged. Never blocks.
         """
-        self._tell(WorkerGroup.restart)
+        self._post(WorkerGroup.restart)
 
     def stop(self, grace: float | None = DEFAULT_GRACE_S) -> None:
         """Begin to stop all workers, as `Server.stop`, and return at once. Never blocks.
@@ -128,14 +110,14 @@ class Supervisor:
         end forward.
         """
         grace_s = checked_timeout_s(grace, "grace")
-        self._tell(lambda worker_group: worker_group.stop(grace_s))
+        self._post(lambda group: group.stop(grace_s))
 
     def join(self, timeout: float | None = None) -> bool:
-        """Block until a stop is over, or for `timeout` seconds; say whether it is over."""
+        """Block until all have stopped, or for `timeout` seconds; return whether they have."""
         deadline = deadline_after(checked_timeout_s(timeout))
-        if self._crew is None:
+        if self._group is None:
             return True
-        if not self._crew.stopped.wait(deadline):
+        if not self._group.stopped.wait(deadline):
             return False
         if self._dispatcher is not None:
             self._dispatcher.close()
@@ -148,20 +130,19 @@ class Supervisor:
         `statistics()` gives. In another thread than the main one, which gets no signals, only
         `stop()` ends it.
         """
-        if self._crew is None:
+        if self._group is None:
             raise ServerStateError("start the supervisor before run_until_asked_to_quit()")
         with self._obeying_signals():
             self.join()
 
     def statistics(self) -> SupervisorStatistics:
-        """What the workers have done since the start: all together, those that are gone too; and
-        each that is there.
+        """Counters since the start: of all workers, also those that have ended, and of each.
 
-        A worker tells what it has counted once a second and when it ends; one that is killed takes
-        what it has not told with it.
+        A worker reports its counters once a second and when it ends. What it has counted since its
+        last report is lost if it is killed.
         """
-        worker_group = self._crew
-        return SupervisorStatistics() if worker_group is None else worker_group.statistics()
+        group = self._group
+        return SupervisorStatistics() if group is None else group.statistics()
 
     def __enter__(self) -> Self:
         return self
@@ -170,12 +151,12 @@ class Supervisor:
         self.stop(self._settings.grace_s)
         self.join()
 
-    def _tell(self, do: Callable[[WorkerGroup], None]) -> None:
-        """Have the worker_group do something, if there is one. Any thread; never blocks."""
-        worker_group, dispatcher = self._crew, self._dispatcher
-        if worker_group is not None and dispatcher is not None and self.is_running:
+    def _post(self, do: Callable[[WorkerGroup], None]) -> None:
+        """Run `do` with the workers in a turn, if there are any. Any thread; never blocks."""
+        group, dispatcher = self._group, self._dispatcher
+        if group is not None and dispatcher is not None and self.is_running:
             with contextlib.suppress(DispatcherClosedError):
-                dispatcher.post(lambda: do(worker_group))
+                dispatcher.post(lambda: do(group))
 
     @contextlib.contextmanager
     def _obeying_signals(self) -> Iterator[None]:
@@ -183,7 +164,7 @@ class Supervisor:
         self._is_asked_to_quit = False
         others = {
             signal.SIGHUP: self.restart,
-            signal.SIGUSR1: lambda: self._tell(WorkerGroup.log_statistics),
+            signal.SIGUSR1: lambda: self._post(WorkerGroup.log_statistics),
         }
         with quit_signals(self._quit), handling(others):
             yield
@@ -194,12 +175,12 @@ class Supervisor:
 
     def __repr__(self) -> str:
         settings = self._settings
-        if self._crew is None:
+        if self._group is None:
             state = "not started"
         elif not self.is_running:
             state = "stopped"
         else:
-            state = f"{'stopping' if self._crew.is_stopping else 'running'} on {self._endpoint}"
+            state = f"{'stopping' if self._group.is_stopping else 'running'} on {self._endpoint}"
         return f"<Supervisor of {settings.workers} workers for {settings.target}, {state}>"
 
 
@@ -207,26 +188,16 @@ def serve(
     target: str,
     address: str | Endpoint,
     *,
-    workers: int = 1,
-    grace: float | None = DEFAULT_GRACE_S,
-    start_timeout: float = START_TIMEOUT_S,
-    loop: str = "asyncio",
-    log_level: str = "",
     on_started: Callable[[Endpoint], None] | None = None,
+    **options: Unpack[SupervisorOptions],
 ) -> SupervisorStatistics:
-    """A Supervisor, from its start until it was asked to quit; what its workers have done.
+    """Start a Supervisor, wait until it was asked to quit, and return the counters of its workers.
 
     Signals are obeyed from the beginning; one that stops it before all workers serve makes it raise
-    WorkerStartError. `on_started` is told where it serves, once it does.
+    WorkerStartError. `on_started` is called with the address once all serve. The options are those
+    of `Supervisor`.
     """
-    supervisor = Supervisor(
-        target,
-        workers=workers,
-        grace=grace,
-        start_timeout=start_timeout,
-        loop=loop,
-        log_level=log_level,
-    )
+    supervisor = Supervisor(target, **options)
     with supervisor, supervisor._obeying_signals():
         endpoint = supervisor.start(address)
         if on_started is not None:

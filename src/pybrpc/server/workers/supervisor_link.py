@@ -1,8 +1,8 @@
-"""SupervisorLink: the worker's end of what connects it with its supervisor.
+"""SupervisorLink: the worker's end of the connection to its supervisor.
 
-A thread of its own, so that it works on while the application is being imported, and when the
-dispatcher or a loop is busy. The supervisor's death is the end of the stream: a worker never
-outlives it by more than the grace.
+It has a thread of its own, so that it works while the application is being imported, and when the
+dispatcher or a loop is busy. The stream ends when the supervisor dies: a worker never outlives its
+supervisor by more than the grace.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from pybrpc.server.workers.messages import WorkerReport
 
 REPORT_S = 1.0
 EXIT_S = 5.0
-"""How long after the grace a worker whose supervisor is gone may take to end."""
+"""Seconds after the grace in which a worker without a supervisor has to end."""
 
 
 class SupervisorLink:
-    """Reports once a second, and does what it is told: "stop 5.0" or "stop none".
+    """Reports once a second, and obeys commands: "stop 5.0" or "stop none".
 
-    `server` is told of stops; a worker that has none yet ends at once.
+    A stop is handed on to the server; a worker that has no server yet ends at once.
     """
 
     def __init__(self, control: _socket.socket, grace_s: float | None) -> None:
-        """`grace_s`: for a stop because the supervisor is gone."""
+        """`grace_s`: grace of the stop that follows the end of the supervisor."""
         self._control = control
         self._grace_s = grace_s
         self._server: Server | None = None
@@ -45,23 +45,23 @@ class SupervisorLink:
         threading.Thread(target=self._run, name="pybrpc-supervisor-link", daemon=True).start()
 
     def serve(self, server: Server) -> None:
-        """It has begun to serve."""
+        """Report that `server` serves now."""
         self._server = server
         if self._is_asked_to_stop:
             server.stop(0.0)
         self._report()
 
     def fail(self, error: BaseException) -> None:
-        """It can't serve."""
+        """Report that the worker can't serve."""
         self._send(WorkerReport(failure=f"{type(error).__name__}: {error}"))
 
-    def leave(self) -> None:
-        """The server was told to stop by somebody else. Never blocks, for signal handlers too."""
+    def report_own_stop(self) -> None:
+        """Report soon that the server stops by itself. For signal handlers: never blocks."""
         with contextlib.suppress(OSError):
             self._wake.send(b"x")
 
     def finish(self) -> None:
-        """The server has stopped: tell all that it has counted."""
+        """The server has stopped: report its counters."""
         self._is_over = True
         self._report()
 

@@ -1,4 +1,4 @@
-"""What all workers together have done, and each of them."""
+"""SupervisorStatistics: counters of all workers together, and of each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from pybrpc.server.values import ServerStatistics
 
-OF_NOW = frozenset({"connections", "running", "workers"})
-"""What says how it stands, and is gone with its worker; all other fields are counts."""
+GAUGES = frozenset({"connections", "running", "workers"})
+"""Gauges; they end with the worker. All other fields are counters."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -16,24 +16,24 @@ class WorkerStatistics:
     """One worker process."""
 
     number: int
-    """Of its place, from 0. While it is being replaced, two have the same."""
+    """Number of its slot, from 0. While a worker is being replaced, two have the same."""
     pid: int
     state: str
     """"starting", "serving" or "stopping"."""
     age_s: float
-    """Since it was started."""
+    """Seconds since it was started."""
     statistics: ServerStatistics
-    """As it has last told, a second ago at most."""
+    """Its last report, at most about a second old."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SupervisorStatistics:
-    """All of them. `total` counts the workers that have ended too."""
+    """All workers. `total` includes those that have ended."""
 
     total: ServerStatistics = dataclasses.field(default_factory=ServerStatistics)
     workers: tuple[WorkerStatistics, ...] = ()
     deaths: int = 0
-    """Workers that ended though nobody had asked them to."""
+    """Workers that ended without being asked to."""
 
     def __str__(self) -> str:
         """One line for all, one for each worker."""
@@ -54,8 +54,8 @@ def added(each: Iterable[ServerStatistics]) -> ServerStatistics:
 
 
 def counts_of(ended: ServerStatistics) -> ServerStatistics:
-    """What is left of a worker that has ended."""
-    return dataclasses.replace(ended, **dict.fromkeys(OF_NOW, 0))
+    """The counters of a worker that has ended, its gauges set to 0."""
+    return dataclasses.replace(ended, **dict.fromkeys(GAUGES, 0))
 
 
 def _described(statistics: ServerStatistics) -> str:

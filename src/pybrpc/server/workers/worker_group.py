@@ -1,7 +1,8 @@
-"""WorkerGroup: the workers of a Supervisor from its start to its stop, as many as were asked for.
+"""WorkerGroup: the workers of a Supervisor from its start to its stop.
 
-All in turns of one dispatcher, but for `statistics` and the latches. What was counted is one value
-that is exchanged as a whole, so that who reads it counts no worker twice or not at all.
+All in turns of one dispatcher, but for `statistics` and the latches. The workers and counters are
+one value that is exchanged as a whole, so that a reader in another thread counts each worker
+exactly once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ logger = logging.getLogger("pybrpc")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Account:
-    """Who is there, and what those who are gone have counted."""
+    """The workers, and the counters of those that have ended."""
 
     workers: tuple[WorkerProcess, ...] = ()
     ended: ServerStatistics = dataclasses.field(default_factory=ServerStatistics)
@@ -32,7 +33,7 @@ class _Account:
 
 
 class WorkerGroup:
-    """The PlaceUser of all places."""
+    """The SlotUser of all slots."""
 
     def __init__(
         self, settings: SupervisorSettings, listeners: Listeners, dispatcher: EventDispatcher
@@ -43,39 +44,39 @@ class WorkerGroup:
         self._account = _Account()
         self._to_replace: list[WorkerSlot] = []
         self._replacing: WorkerSlot | None = None
-        self._places = [
-            WorkerSlot(number, self._make_worker, dispatcher, self, settings.grace_s)
+        self._slots = [
+            WorkerSlot(number, self._new_worker, dispatcher, self, settings.grace_s)
             for number in range(settings.workers)
         ]
         self.started = StopLatch()
-        """All serve, or one of them could not."""
+        """Set once all workers serve, or the start has failed."""
         self.stopped = StopLatch()
         self.failure = ""
-        """Why it has not started."""
+        """The reason why the start has failed."""
         self.is_stopping = False
 
     def start(self) -> None:
         """Start all workers."""
-        for place in self._places:
-            place.start()
+        for slot in self._slots:
+            slot.start()
 
     def restart(self) -> None:
         """Replace all workers, one by one."""
         if self.started.is_set and not self.is_stopping:
-            logger.info("replacing %d workers", len(self._places))
-            self._to_replace = list(self._places)
+            logger.info("replacing %d workers", len(self._slots))
+            self._to_replace = list(self._slots)
             self._replace_next()
 
     def stop(self, grace_s: float | None) -> None:
-        """Stop all workers. Again, to hasten them."""
+        """Stop all workers. Called again, it can shorten the grace."""
         self.is_stopping = True
         if not self.started.is_set and not self.failure:
             self.failure = "it was told to stop before all workers served"
         self._to_replace.clear()
-        # First, or connections would wait for workers that accept no more.
+        # First, or connections would wait for workers that don't accept any more.
         self._listeners.close()
-        for place in self._places:
-            place.stop(grace_s)
+        for slot in self._slots:
+            slot.stop(grace_s)
         self._end_if_empty()
 
     def statistics(self) -> SupervisorStatistics:
@@ -88,13 +89,13 @@ class WorkerGroup:
     def log_statistics(self) -> None:
         logger.warning("%s", self.statistics())
 
-    # --- PlaceUser ---
+    # --- SlotUser ---
 
     def on_worker_started(self, worker: WorkerProcess) -> None:
         account = self._account
         self._account = dataclasses.replace(account, workers=(*account.workers, worker))
 
-    def on_worker_ended(self, place: WorkerSlot, worker: WorkerProcess) -> None:
+    def on_worker_ended(self, slot: WorkerSlot, worker: WorkerProcess) -> None:
         account = self._account
         self._account = _Account(
             tuple(each for each in account.workers if each is not worker),
@@ -103,25 +104,25 @@ class WorkerGroup:
         )
         if not self.started.is_set and not worker.was_stopped:
             self._fail_to_start(f"worker {worker.number} could not start: {worker.end}")
-        elif not self.is_stopping and not place.workers and len(self._places) > 1:
-            self._listeners.renew(place.number)
+        elif not self.is_stopping and not slot.workers and len(self._slots) > 1:
+            self._listeners.renew(slot.number)
         self._end_if_empty()
 
-    def on_serving(self, place: WorkerSlot) -> None:
-        if all(each.worker and each.worker.state == "serving" for each in self._places):
+    def on_serving(self, slot: WorkerSlot) -> None:
+        if all(each.worker and each.worker.state == "serving" for each in self._slots):
             self.started.set()
 
-    def on_replaced(self, place: WorkerSlot, failure: str) -> None:
-        if place is not self._replacing:
+    def on_replaced(self, slot: WorkerSlot, failure: str) -> None:
+        if slot is not self._replacing:
             return
         self._replacing = None
         if failure:
             self._to_replace.clear()
-            logger.error("worker %d was not replaced, nor are others: %s", place.number, failure)
+            logger.error("worker %d was not replaced, nor are others: %s", slot.number, failure)
         elif not self.is_stopping:
             self._replace_next()
 
-    def _make_worker(self, number: int, user: WorkerUser) -> WorkerProcess:
+    def _new_worker(self, number: int, user: WorkerUser) -> WorkerProcess:
         settings, listener = self._settings, self._listeners.socket_of(number)
 
         def make_spec(control_fd: int) -> WorkerSpec:

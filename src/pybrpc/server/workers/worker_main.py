@@ -1,4 +1,4 @@
-"""What a worker process does: make the server, serve on the socket it was given, stop when told."""
+"""Main function of a worker process: make the server, serve on the given socket, stop if asked."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ logger = logging.getLogger("pybrpc")
 
 
 def main() -> None:
-    """Until the server has stopped. The last argument is a WorkerSpec."""
+    """Serve until the server has stopped. The argument of the command line is a WorkerSpec."""
     spec = WorkerSpec.from_json(sys.argv[1])
     set_up_logging(spec.log_level)
     for number in (signal.SIGHUP, signal.SIGUSR1):
-        # The supervisor's, which are easily sent to all processes of that name.
+        # Signals for the supervisor are easily sent to all processes of its name.
         signal.signal(number, _ignore)
     listener, control = inherited(spec.listener_fd), inherited(spec.control_fd)
     link = SupervisorLink(control, spec.grace_s)
@@ -42,13 +42,13 @@ def main() -> None:
 
 
 def inherited(fd: int) -> _socket.socket:
-    """The socket of that number, which no process that the worker starts gets."""
+    """Make the socket of an inherited descriptor. Children of the worker don't inherit it."""
     os.set_inheritable(fd, False)
     return _socket.socket(fileno=fd)
 
 
 def run(spec: WorkerSpec, listener: _socket.socket, link: SupervisorLink) -> None:
-    """Make the server and serve, in a loop if what makes it is a coroutine function."""
+    """Make the server and serve; in a loop, if the target is a coroutine function."""
     target = load_target(spec.target)
     if inspect.iscoroutinefunction(target):
         with asyncio.Runner(loop_factory=loop_factory(spec.loop)) as runner:
@@ -74,11 +74,11 @@ async def run_in_loop(
 def stopped_by_signals(
     server: Server, spec: WorkerSpec, link: SupervisorLink
 ) -> contextlib.AbstractContextManager[None]:
-    """Inside the block SIGTERM and SIGINT, sent to this worker, stop it; another one follows."""
+    """Inside the block SIGTERM and SIGINT stop the server. Another worker follows it."""
 
     def on_signal(count: int) -> None:
         server.stop(spec.grace_s if count == 1 else 0.0)
-        link.leave()
+        link.report_own_stop()
 
     return quit_signals(on_signal)
 
@@ -98,4 +98,4 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _ignore(number: int, frame: object) -> None:
-    """Not SIG_IGN, which the processes that the worker starts would inherit."""
+    """Do nothing. SIG_IGN would be inherited by children of the worker."""

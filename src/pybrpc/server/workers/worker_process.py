@@ -15,33 +15,36 @@ from pybrpc.server.values import ServerStatistics
 from pybrpc.server.workers.messages import WorkerReport, WorkerSpec
 from pybrpc.server.workers.supervisor_statistics import WorkerStatistics
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from pybrpc.transport.dispatch.periodic import PeriodicTimer
 
 logger = logging.getLogger("pybrpc")
 
-LOOK_S = 0.25
-"""A process that the worker has forked can keep the control socket open, so its end is looked for
-too."""
+CHECK_S = 0.25
+"""Seconds between checks whether the process has ended: a process that the worker has forked can
+keep the control socket open, so the end of the stream alone doesn't say it."""
 
-ENDING_LOOK_S = 0.01
+ENDING_CHECK_S = 0.01
+"""Seconds between the checks after the end of the stream."""
+
 KILL_S = 5.0
-"""How long after its grace a worker may take to end."""
+"""Seconds after its grace in which a worker has to end."""
 
 
 class WorkerUser(Protocol):
-    """Told of a worker, in turns of the dispatcher."""
+    """Notified of a worker's changes, in turns of the dispatcher."""
 
     def on_serving(self, worker: WorkerProcess) -> None:
         """It accepts connections."""
 
-    def on_leaving(self, worker: WorkerProcess) -> None:
+    def on_own_stop(self, worker: WorkerProcess) -> None:
         """It has begun to stop without being told to."""
 
     def on_ended(self, worker: WorkerProcess) -> None:
-        """It is gone, and all that it has told was read."""
+        """It has ended, and all its reports were read."""
 
 
 class WorkerProcess:
-    """Made in a turn of `dispatcher`, in which all its methods are called."""
+    """Made in a turn of `dispatcher`; its methods are called in turns, too."""
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class WorkerProcess:
         user: WorkerUser,
         start_timeout_s: float,
     ) -> None:
-        """Start it; `make_spec` is given the number of the worker's control descriptor. OSError."""
+        """Start the process. `make_spec` gets the worker's control descriptor. OSError."""
         self._control, theirs = _socket.socketpair()
         self._dispatcher = dispatcher
         self._user = user
@@ -62,7 +65,7 @@ class WorkerProcess:
                 spec.to_command(),
                 stdin=subprocess.DEVNULL,
                 pass_fds=(listener.fileno(), theirs.fileno()),
-                # Ctrl-C in the terminal is for the supervisor, which tells the workers.
+                # Ctrl-C in the terminal is for the supervisor, which stops the workers.
                 process_group=0,
             )
         except BaseException:
@@ -74,19 +77,21 @@ class WorkerProcess:
         self.pid = self._process.pid
         self.state = "starting"
         self.failure = ""
-        """Why it couldn't serve, if it has said so."""
+        """The reason why it couldn't serve, if it has reported one."""
         self.statistics = ServerStatistics()
         self.was_stopped = False
-        """Whether it ends because it was told to, by its supervisor or by somebody else."""
+        """Whether it ends because it was told to, by its supervisor or by a signal."""
         self._started_at = time.monotonic()
         self._served_at: float | None = None
         self._control.setblocking(False)
         dispatcher.add_reader(self._control.fileno(), self._on_readable)
-        self._call_in(LOOK_S, self._look)
+        self._check_s = CHECK_S
+        self._end_check = PeriodicTimer(dispatcher, self._check_end)
+        self._end_check.start(CHECK_S)
         self._call_in(start_timeout_s, lambda: self._give_up_starting(start_timeout_s))
 
     def stop(self, grace_s: float | None) -> None:
-        """Tell it to stop; again, to hasten it. It is killed if it doesn't end in time."""
+        """Tell it to stop. Called again, it can shorten the grace. It is killed if it is late."""
         self.was_stopped = True
         self.state = "stopping"
         with contextlib.suppress(OSError):
@@ -102,12 +107,12 @@ class WorkerProcess:
 
     @property
     def served_s(self) -> float:
-        """For how long it has served."""
+        """Seconds since it began to serve; 0 before."""
         return 0.0 if self._served_at is None else time.monotonic() - self._served_at
 
     @property
     def end(self) -> str:
-        """Of one that has ended: "exit status 1", "killed by SIGKILL", why it couldn't serve."""
+        """How it has ended: "exit status 1", "killed by SIGKILL", why it couldn't serve."""
         code = self._process.returncode
         text = f"exit status {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
         return f"{self.failure} ({text})" if self.failure else text
@@ -131,10 +136,13 @@ class WorkerProcess:
             self._take_lines(data)
         elif data is not None:
             self._dispatcher.remove_reader(self._control.fileno())
-            self._look_closely()
+            self._check_s = ENDING_CHECK_S
+            self._end_check.stop()
+            if self._check_end(time.monotonic()) is not None:
+                self._end_check.start(ENDING_CHECK_S)
 
     def _receive(self) -> bytes | None:
-        """What it has told; `None` if that is nothing, b"" at the end."""
+        """The bytes that have come; `None` if there are none, b"" at the end of the stream."""
         try:
             return self._control.recv(65536)
         except BlockingIOError:
@@ -157,25 +165,20 @@ class WorkerProcess:
         elif self.state == "serving" and not report.is_serving:
             self.was_stopped = True
             self.state = "stopping"
-            self._user.on_leaving(self)
+            self._user.on_own_stop(self)
 
-    def _look(self) -> None:
-        self._end_if_gone(LOOK_S, self._look)
-
-    def _look_closely(self) -> None:
-        self._end_if_gone(ENDING_LOOK_S, self._look_closely)
-
-    def _end_if_gone(self, again_in_s: float, look: Callable[[], None]) -> None:
+    def _check_end(self, now: float) -> float | None:
+        """Notify the user if the process has ended."""
         if self._control.fileno() < 0:
-            return
+            return None
         if self._process.poll() is None:
-            self._call_in(again_in_s, look)
-            return
+            return self._check_s
         self._dispatcher.remove_reader(self._control.fileno())
         while data := self._receive():
             self._take_lines(data)
         self._control.close()
         self._user.on_ended(self)
+        return None
 
     def __repr__(self) -> str:
         return f"<worker {self.number}, pid {self.pid}, {self.state}>"

@@ -1,11 +1,10 @@
-"""WorkerSlot: one of the N places for a worker, of which a WorkerGroup sees that it is taken.
+"""WorkerSlot: the place of one worker in a WorkerGroup, which always has a worker.
 
-What happens to its worker:
+A worker starts, and then serves, until
 
-    it starts, and then serves
-    it is replaced   a successor starts beside it; once that serves, it is told to stop and retired;
-                     if the successor can't serve, it stays
-    it leaves        it stops without being told to, so it is retired, as if it had died
+    it is replaced   a successor starts beside it; once that serves, the worker is told to stop and
+                     retired; if the successor can't serve, the worker stays
+    it stops         without being told to: it is retired, and another one starts, as if it had died
     it dies          another one starts, at once if it had served for a while, else after a pause
                      that grows
 """
@@ -25,36 +24,36 @@ from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 logger = logging.getLogger("pybrpc")
 
 STABLE_AFTER_S = 10.0
-"""A worker that has served for so long is started again without a pause."""
+"""A worker that has served for so many seconds is replaced without a pause when it ends."""
 
 BACKOFF = Backoff(first_s=0.1, factor=2, max_s=30)
 
 
-class PlaceUser(Protocol):
-    """Told of a place, in turns of the dispatcher."""
+class SlotUser(Protocol):
+    """Notified of a slot's changes, in turns of the dispatcher."""
 
     def on_worker_started(self, worker: WorkerProcess) -> None:
-        """The process is there."""
+        """The process was started."""
 
-    def on_worker_ended(self, place: WorkerSlot, worker: WorkerProcess) -> None:
-        """It is gone, for whatever reason."""
+    def on_worker_ended(self, slot: WorkerSlot, worker: WorkerProcess) -> None:
+        """The process has ended, for whatever reason."""
 
-    def on_serving(self, place: WorkerSlot) -> None:
-        """It has a worker that serves, one more than before."""
+    def on_serving(self, slot: WorkerSlot) -> None:
+        """One more worker of the slot serves."""
 
-    def on_replaced(self, place: WorkerSlot, failure: str) -> None:
-        """A replacement is over: the old worker has ended; or the new one could not serve."""
+    def on_replaced(self, slot: WorkerSlot, failure: str) -> None:
+        """A replacement is over: the old worker has ended, or the new one could not serve."""
 
 
 class WorkerSlot:
-    """Its methods are called in turns of the dispatcher."""
+    """One worker and its successors. All methods are called in turns of the dispatcher."""
 
     def __init__(
         self,
         number: int,
         make_worker: Callable[[int, WorkerUser], WorkerProcess],
         dispatcher: EventDispatcher,
-        user: PlaceUser,
+        user: SlotUser,
         grace_s: float | None,
     ) -> None:
         self.number = number
@@ -71,12 +70,12 @@ class WorkerSlot:
 
     @property
     def workers(self) -> list[WorkerProcess]:
-        """Those that are not gone."""
+        """The workers that have not ended."""
         found = (self.worker, self._successor, *self._retired)
         return [worker for worker in found if worker is not None]
 
     def start(self) -> None:
-        """Have a worker, if it has none. What goes wrong is logged, and tried again."""
+        """Start a worker, if there is none. An error is logged, and starting tried again later."""
         if self._is_stopping or self.worker is not None or self._successor is not None:
             return
         try:
@@ -97,7 +96,7 @@ class WorkerSlot:
         self._user.on_worker_started(self._successor)
 
     def stop(self, grace_s: float | None) -> None:
-        """Have no worker any more. Again, to hasten it."""
+        """Stop all workers, and start none any more. Called again, it can shorten the grace."""
         self._is_stopping = True
         for worker in self.workers:
             worker.stop(grace_s)
@@ -113,7 +112,7 @@ class WorkerSlot:
                 self._user.on_replaced(self, "")
         self._user.on_serving(self)
 
-    def on_leaving(self, worker: WorkerProcess) -> None:
+    def on_own_stop(self, worker: WorkerProcess) -> None:
         logger.info("worker %d (pid %d) stops by itself", worker.number, worker.pid)
         self._retired.append(worker)
         if worker is self.worker:

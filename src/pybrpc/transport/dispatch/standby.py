@@ -21,7 +21,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 from pybrpc.base.flags import OnceFlag, WakeSignal
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, InlineTask
@@ -206,7 +205,7 @@ class InlineTasks:
         self.is_open = False
         self._role.pause()
         standby.begin_inline()
-        self._run_each(self._begun, standby.is_handed_over)
+        self._run_each(self._begun)
         if not standby.end_inline():
             return False
         self._begun = []
@@ -214,12 +213,16 @@ class InlineTasks:
         self.is_open = True
         return True
 
-    def _run_each(self, tasks: list[InlineTask], is_handed_over: Callable[[], bool]) -> None:
+    def is_handed_over(self) -> bool:
+        """As in StandbyPoller, but not in the `.pxd`: tasks get it as a callback."""
+        return self.standby.is_handed_over()
+
+    def _run_each(self, tasks: list[InlineTask]) -> None:
         for task in tasks:
             if self.standby.is_handed_over():
                 break
             try:
-                task.run(is_handed_over)
+                task.run(self.is_handed_over)
             except BaseException:
                 logger.exception("an inline task of %s raised", self._name)
 

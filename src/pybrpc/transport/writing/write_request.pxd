@@ -25,5 +25,9 @@ cdef class WriteRequest:
     )
 
 
+@cython.locals(request=WriteRequest)
+cpdef WriteRequest new_write_request(IOBuf data)
+
+
 cdef class _Marker(WriteRequest):
     cdef object _name

@@ -7,7 +7,7 @@ import pytest
 
 from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
-from pybrpc.server.calls.response_batch import FLUSH_S, LARGE_BYTES, MOST_ANSWERS, ResponseBatch
+from pybrpc.server.calls.response_batch import FLUSH_S, LARGE_BYTES, MAX_RESPONSES, ResponseBatch
 from tests.fakes.server_calls import FakeServerConnection
 
 
@@ -15,7 +15,7 @@ class FakeCall:
     def __init__(self, connection: FakeServerConnection) -> None:
         self.connection = connection
         self.ended = 0
-        self.left_before_write: list[bytes] | None = None
+        self.released_before_write: list[bytes] | None = None
         self.written_before_end: list[bytes] = []
 
 
@@ -23,7 +23,7 @@ def put(response_batch: ResponseBatch, call: FakeCall, data: bytes) -> None:
     response_batch.put(cast(Any, call), IOBuf(data))
 
 
-def test_answers_for_one_socket_go_out_in_one_write() -> None:
+def test_responses_for_one_socket_are_written_together() -> None:
     response_batch, socket = ResponseBatch(), FakeServerConnection()
     calls = [FakeCall(socket) for _ in range(3)]
     for index, call in enumerate(calls):
@@ -34,7 +34,7 @@ def test_answers_for_one_socket_go_out_in_one_write() -> None:
     assert not response_batch
 
 
-def test_answers_for_several_sockets_keep_their_order() -> None:
+def test_responses_for_several_sockets_keep_their_order() -> None:
     response_batch, one, two = ResponseBatch(), FakeServerConnection(), FakeServerConnection()
     for index, socket in enumerate([one, one, two, one]):
         put(response_batch, FakeCall(socket), b"%d" % index)
@@ -42,11 +42,11 @@ def test_answers_for_several_sockets_keep_their_order() -> None:
     assert (one.written, two.written) == ([b"01", b"3"], [b"2"])
 
 
-def test_call_leaves_before_and_ends_after_its_answer_was_written() -> None:
+def test_limits_are_released_before_a_response_is_written_and_calls_end_after_it() -> None:
     response_batch, call = ResponseBatch(), FakeCall(FakeServerConnection())
     put(response_batch, call, b"answer")
     response_batch.flush()
-    assert call.left_before_write == []
+    assert call.released_before_write == []
     assert call.written_before_end == [b"answer"]
 
 
@@ -57,7 +57,7 @@ def test_call_ends_although_its_connection_is_gone() -> None:
     assert call.ended == 1
 
 
-def test_answers_wait_until_the_oldest_is_due() -> None:
+def test_responses_wait_until_the_oldest_is_due() -> None:
     response_batch, socket = ResponseBatch(), FakeServerConnection()
     response_batch.add(cast(Any, FakeCall(socket)), IOBuf(b"0"), now=5.0)
     response_batch.add(cast(Any, FakeCall(socket)), IOBuf(b"1"), now=5.0 + FLUSH_S / 2)
@@ -67,7 +67,7 @@ def test_answers_wait_until_the_oldest_is_due() -> None:
     assert socket.written == [b"012"]
 
 
-def test_flush_if_due_writes_what_is_old() -> None:
+def test_flush_if_due_writes_old_responses() -> None:
     response_batch, socket = ResponseBatch(), FakeServerConnection()
     response_batch.add(cast(Any, FakeCall(socket)), IOBuf(b"0"), now=5.0)
     response_batch.flush_if_due(now=6.0)
@@ -75,7 +75,7 @@ def test_flush_if_due_writes_what_is_old() -> None:
 
 
 @pytest.mark.parametrize("is_timed", [True, False])
-def test_large_answer_does_not_wait(is_timed: bool) -> None:
+def test_large_response_does_not_wait(is_timed: bool) -> None:
     response_batch, socket = ResponseBatch(), FakeServerConnection()
     put(response_batch, FakeCall(socket), b"small")
     large = IOBuf(bytes(LARGE_BYTES))
@@ -87,18 +87,18 @@ def test_large_answer_does_not_wait(is_timed: bool) -> None:
 
 
 @pytest.mark.parametrize("is_timed", [True, False])
-def test_many_answers_do_not_wait(is_timed: bool) -> None:
+def test_full_batch_does_not_wait(is_timed: bool) -> None:
     response_batch, socket = ResponseBatch(), FakeServerConnection()
-    for count in range(1, 2 * MOST_ANSWERS):
+    for count in range(1, 2 * MAX_RESPONSES):
         if is_timed:
             response_batch.add(cast(Any, FakeCall(socket)), IOBuf(b"."), now=0.0)
         else:
             put(response_batch, FakeCall(socket), b".")
-        assert len(socket.written) == count // MOST_ANSWERS
-    assert socket.written == [b"." * MOST_ANSWERS]
+        assert len(socket.written) == count // MAX_RESPONSES
+    assert socket.written == [b"." * MAX_RESPONSES]
 
 
-def test_two_threads_that_flush_write_each_answer_once() -> None:
+def test_each_response_is_written_once_when_two_threads_flush() -> None:
     response_batch, socket = ResponseBatch(), FakeServerConnection()
     calls = [FakeCall(socket) for _ in range(2000)]
     is_done = threading.Event()

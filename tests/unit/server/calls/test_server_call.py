@@ -1,4 +1,4 @@
-"""ServerCall: one request from its parsing to its answer, on a connection that is played."""
+"""ServerCall: one request from its parsing to its response, on a fake connection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import BadResponseError, ErrorCode, OvercrowdedError
 from pybrpc.iobuf import IOBuf
@@ -40,11 +39,11 @@ class FakeConnection:
     max_body_size = 1000
 
     def __init__(self) -> None:
-        self.socket = self.unanswered = self.backlog = self.run = self
-        self.errors = atomic_counter()
-        self.is_overcrowded = self.is_swamped = self.gone = False
+        self.socket = self.unanswered = self.backlog = self
+        self.errors = 0
+        self.is_overcrowded = self.is_over_hard_limit = self.gone = False
         self.corrected: list[int] = []
-        self.left: list[ServerCall] = []
+        self.released: list[ServerCall] = []
         self.ended: list[ServerCall] = []
         self.written: list[bytes] = []
 
@@ -53,14 +52,17 @@ class FakeConnection:
 
     is_canceled = is_gone
 
+    def count_error(self) -> None:
+        self.errors += 1
+
     def exceeds_hard_limit(self, size: int) -> bool:
-        return self.is_swamped
+        return self.is_over_hard_limit
 
     def correct(self, size: int) -> None:
         self.corrected.append(size)
 
-    def leave(self, calls: list[ServerCall]) -> None:
-        self.left += calls
+    def release_limits(self, calls: list[ServerCall]) -> None:
+        self.released += calls
 
     def end(self, calls: list[ServerCall]) -> None:
         self.ended += calls
@@ -83,12 +85,12 @@ def call_of(handler: Handler, connection: FakeConnection, **fields: Any) -> Serv
 
 
 def run(handler: Handler, connection: FakeConnection, **fields: Any) -> RpcResponse:
-    """In the way of a worker; the answer."""
+    """Run a call as a worker does. Returns the response."""
     response_batch = ResponseBatch()
     call = call_of(handler, connection, **fields)
     call.run(response_batch)
     response_batch.flush()
-    assert connection.left == connection.ended == [call]
+    assert connection.released == connection.ended == [call]
     return connection.answer()
 
 
@@ -101,13 +103,13 @@ def test_request_is_answered() -> None:
     assert (answer.correlation_id, text_of(answer)) == (7, "hello")
 
 
-def test_nobody_is_answered_who_is_gone() -> None:
+def test_call_ends_unanswered_when_its_peer_is_gone() -> None:
     connection, ran = FakeConnection(), []
     connection.gone = True
     call = call_of(lambda request, controller: ran.append(request), connection)
     call.run(ResponseBatch())
     assert (ran, connection.written) == ([], [])
-    assert connection.left == connection.ended == [call]
+    assert connection.released == connection.ended == [call]
 
 
 def test_compressed_request_counts_as_what_it_became() -> None:
@@ -122,28 +124,28 @@ def test_compressed_request_counts_as_what_it_became() -> None:
     assert connection.ended[0].size_bytes == before + grown
 
 
-def test_nothing_more_is_decompressed_for_who_has_too_much_unanswered() -> None:
+def test_compressed_request_fails_when_too_much_is_unanswered() -> None:
     connection = FakeConnection()
-    connection.is_swamped = True
+    connection.is_over_hard_limit = True
     body = gzip.compress(b"")
     code, text = failure(run(echo, connection, body=body, compress_type=CompressType.GZIP))
     assert code == ErrorCode.EOVERCROWDED
     assert "has too many requests to decompress one more" in text
 
 
-def test_who_does_not_read_its_answers_gets_no_more() -> None:
+def test_request_fails_when_its_peer_does_not_read_responses() -> None:
     connection = FakeConnection()
     connection.is_overcrowded = True
     code, text = failure(run(echo, connection))
-    assert (code, connection.errors.get()) == (ErrorCode.EOVERCROWDED, 1)
+    assert (code, connection.errors) == (ErrorCode.EOVERCROWDED, 1)
     assert f"Connection to {PEER} is overcrowded" in text
 
 
-def test_answer_is_dropped_if_its_connection_was_swamped_meanwhile() -> None:
+def test_response_is_dropped_when_the_backlog_has_exceeded_its_hard_limit() -> None:
     connection = FakeConnection()
 
     def handle(request: Any, controller: Any) -> Any:
-        connection.is_overcrowded = connection.is_swamped = True
+        connection.is_overcrowded = connection.is_over_hard_limit = True
         return EchoResponse(message=request.message)
 
     code, text = failure(run(handle, connection))
@@ -159,7 +161,7 @@ def test_answer_is_dropped_if_its_connection_was_swamped_meanwhile() -> None:
         (OvercrowdedError("no room"), ErrorCode.EOVERCROWDED, "no room"),
     ],
 )
-def test_what_a_handler_raises_is_the_answer(
+def test_error_of_a_handler_is_the_response(
     raised: BaseException, code: int, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def handle(request: Any, controller: Any) -> Any:
@@ -170,7 +172,7 @@ def test_what_a_handler_raises_is_the_answer(
     assert ("the handler of" in caplog.text) == (code == ErrorCode.EINTERNAL)
 
 
-def test_error_that_can_not_say_what_it_is_has_its_name() -> None:
+def test_error_without_text_is_answered_with_its_name() -> None:
     class Mute(Exception):
         def __str__(self) -> str:
             raise ValueError
@@ -203,7 +205,7 @@ class ShyProtocol:
         (ZeroDivisionError("a defect"), ErrorCode.EINTERNAL, True),
     ],
 )
-def test_answer_that_can_not_be_packed_becomes_one_that_says_so(
+def test_response_that_can_not_be_packed_becomes_an_error(
     error: Exception, code: int, is_logged: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection = FakeConnection()
@@ -214,7 +216,7 @@ def test_answer_that_can_not_be_packed_becomes_one_that_says_so(
     assert bool(caplog.records) == is_logged
 
 
-def test_failure_that_can_not_be_packed_goes_without_what_does_not_fit() -> None:
+def test_failure_that_can_not_be_packed_is_sent_without_user_fields() -> None:
     def handle(request: Any, controller: Any) -> Any:
         controller.response_user_fields["key"] = "value"
         controller.set_failed(1003, "no")
@@ -237,7 +239,7 @@ def test_coroutine_of_a_plain_handler_is_closed_and_refused(recwarn: Any) -> Non
 
 
 class Later(Awaitable[Any]):
-    """What can be awaited and is no coroutine."""
+    """An awaitable that is no coroutine."""
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from asyncio.sleep(0).__await__()
@@ -251,7 +253,7 @@ async def async_echo(request: Any, controller: Any) -> Any:
 @pytest.mark.parametrize(
     ("handler", "value"), [(async_echo, "hello"), (lambda request, controller: Later(), "later")]
 )
-def test_whatever_an_async_handler_gives_is_awaited(handler: Handler, value: str) -> None:
+def test_awaitable_of_an_async_handler_is_awaited(handler: Handler, value: str) -> None:
     async def main() -> Any:
         call = call_of(handler, FakeConnection())
         return await call.call_handler(call.make_controller())
@@ -259,7 +261,7 @@ def test_whatever_an_async_handler_gives_is_awaited(handler: Handler, value: str
     assert asyncio.run(main()) == value
 
 
-def test_handler_learns_of_its_call_and_its_peer() -> None:
+def test_controller_has_the_fields_of_the_call_and_its_peer() -> None:
     call = call_of(echo, FakeConnection(), log_id=3, timeout_ms=500, request_id="an id")
     controller = call.make_controller()
     assert (controller.log_id, controller.timeout_ms, controller.request_id) == (3, 500, "an id")
@@ -268,7 +270,7 @@ def test_handler_learns_of_its_call_and_its_peer() -> None:
     assert not controller.is_canceled
 
 
-def test_slow_one_is_noted_and_says_how_long_it_takes() -> None:
+def test_call_describes_itself_and_notes_that_it_is_slow() -> None:
     call = call_of(echo, FakeConnection())
     assert repr(call).startswith(f"<ServerCall {SERVICE.full_name}.Echo for ")
     found = call.unfinished()
@@ -282,7 +284,7 @@ def test_slow_one_is_noted_and_says_how_long_it_takes() -> None:
     assert call.entry.inline_after_calls != before
 
 
-def test_what_a_request_holds_is_all_that_came_with_it() -> None:
+def test_held_bytes_include_all_parts_of_a_request() -> None:
     bare = held_bytes(request(7, body=b""))
     assert held_bytes(request(7, body=bytes(100))) == bare + 100
     assert held_bytes(request(7, body=b"", attachment=IOBuf(bytes(50)))) == bare + 50

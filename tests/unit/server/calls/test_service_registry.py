@@ -1,3 +1,5 @@
+"""ServiceRegistry: services and methods are found by their names."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -8,9 +10,6 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.errors import NoMethodError, NoServiceError, ServerStateError
 from pybrpc.server.calls.service_registry import (
-    MIN_FAST_CALLS,
-    MOST_PROOFS,
-    SLOW_S,
     MethodEntry,
     ServiceRegistry,
 )
@@ -96,17 +95,17 @@ def test_refused_service_leaves_nothing_behind() -> None:
     assert registry.entries() == []
 
 
-def test_something_else_than_a_descriptor_is_refused() -> None:
+def test_service_that_is_no_descriptor_is_refused() -> None:
     with pytest.raises(TypeError, match="descriptor of a service"):
         ServiceRegistry().add("EchoService", EchoService())  # type: ignore[arg-type]
 
 
-def test_same_service_twice_is_refused() -> None:
+def test_service_that_was_added_already_is_refused() -> None:
     with pytest.raises(ServerStateError, match=r"conformance\.EchoService was added already"):
         filled().add(SERVICE, EchoService())
 
 
-def test_same_short_name_in_another_namespace_is_refused() -> None:
+def test_service_with_a_short_name_in_use_is_refused() -> None:
     other = make_service("other", "EchoService", ["Echo"])
     with pytest.raises(ServerStateError, match=r"same short name as conformance\.EchoService"):
         filled().add(other, EchoService())
@@ -129,59 +128,6 @@ def test_object_with_an_async_call_is_an_async_handler() -> None:
     registry.add(SERVICE, Attributes(Echo=AsyncCallable(), Stream=print))
     assert entry_of(registry, "EchoService", "Echo").is_async
     assert not entry_of(registry, "EchoService", "Stream").is_async
-
-
-@pytest.mark.parametrize(("slow_calls", "is_slow"), [(1, False), (2, False), (3, True)])
-def test_handler_is_slow_after_three_slow_calls(slow_calls: int, is_slow: bool) -> None:
-    entry = entry_of(filled(), "EchoService", "Echo")
-    for _ in range(slow_calls):
-        entry.note_duration(100.0)
-    assert (entry.mean_s > SLOW_S) == is_slow
-
-
-def test_handler_that_was_slow_becomes_fast_again() -> None:
-    entry = entry_of(filled(), "EchoService", "Echo")
-    for _ in range(1000):
-        entry.note_duration(100.0)
-    for _ in range(20):
-        entry.note_duration(0.0)
-    assert entry.mean_s < SLOW_S
-
-
-def fast_calls_until_quick(entry: MethodEntry) -> int:
-    calls = 0
-    while not entry.is_quick():
-        entry.note_duration(0.0)
-        calls += 1
-    return calls
-
-
-def test_one_slow_call_makes_a_handler_unfit_for_the_thread_that_reads() -> None:
-    entry = entry_of(filled(), "EchoService", "Echo")
-    assert entry.is_quick()
-    entry.note_duration(2 * SLOW_S)
-    assert fast_calls_until_quick(entry) == MIN_FAST_CALLS
-
-
-def test_slow_calls_that_come_again_and_again_need_more_proof_each_time() -> None:
-    entry = entry_of(filled(), "EchoService", "Echo")
-    needed = []
-    for _ in range(8):
-        entry.note_duration(2 * SLOW_S)
-        needed.append(fast_calls_until_quick(entry))
-    assert needed == [8, 16, 32, 64, 128, 256, 256, 256]
-    assert needed[-1] == MOST_PROOFS
-
-
-def test_what_was_slow_and_is_fast_for_long_is_forgiven() -> None:
-    entry = entry_of(filled(), "EchoService", "Echo")
-    for _ in range(8):
-        entry.note_slow()
-    assert fast_calls_until_quick(entry) == MOST_PROOFS
-    for _ in range(10 * MOST_PROOFS):
-        entry.note_duration(0.0)
-    entry.note_slow()
-    assert fast_calls_until_quick(entry) == MIN_FAST_CALLS
 
 
 def test_removed_service_is_not_found_any_more() -> None:

@@ -5,10 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from pybrpc.iobuf import IOBuf
-from pybrpc.server.connections import sweeps
 from pybrpc.server.connections.sweeps import IdleSweep
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.dispatch import periodic
 
 TIMEOUT_S = 10.0
 GRAIN_S = 1.0
@@ -20,7 +19,7 @@ class FakeConnection:
         self.is_busy = False
         self.is_closing = False
 
-    def close_gently(self, final_data: IOBuf, linger_s: float) -> None:
+    def close_gracefully(self, linger_s: float) -> None:
         assert not self.is_closing
         self.is_closing = True
 
@@ -28,7 +27,7 @@ class FakeConnection:
 @pytest.fixture
 def step(monkeypatch: pytest.MonkeyPatch) -> StepDispatcher:
     step = StepDispatcher()
-    monkeypatch.setattr(sweeps, "time", step.clock)
+    monkeypatch.setattr(periodic, "time", step.clock)
     return step
 
 
@@ -61,7 +60,7 @@ def test_idle_connection_is_closed_after_the_time(
     assert connection.is_closing
 
 
-def test_request_between_two_looks_keeps_a_connection(
+def test_request_between_two_checks_keeps_a_connection(
     step: StepDispatcher, connect: Callable[[], FakeConnection]
 ) -> None:
     connection = connect()
@@ -72,7 +71,7 @@ def test_request_between_two_looks_keeps_a_connection(
         assert not connection.is_closing
 
 
-def test_each_has_its_own_time_and_is_late_by_a_fifth_of_it_at_most(
+def test_connections_are_closed_at_most_a_fifth_of_the_timeout_late(
     step: StepDispatcher, connect: Callable[[], FakeConnection]
 ) -> None:
     connections = []
@@ -104,7 +103,7 @@ def test_busy_connection_is_kept_and_its_time_begins_when_it_is_done(
     assert connection.is_closing
 
 
-def test_connection_that_closes_already_is_left_alone(
+def test_connection_is_closed_only_once(
     step: StepDispatcher, connect: Callable[[], FakeConnection]
 ) -> None:
     connection = connect()

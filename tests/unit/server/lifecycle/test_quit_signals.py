@@ -11,7 +11,7 @@ from pybrpc.server.lifecycle.signals import quit_signals
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
-def test_function_is_told_how_many_came_and_signals_are_given_back() -> None:
+def test_function_gets_the_number_of_signals_which_are_restored() -> None:
     before = [signal.getsignal(number) for number in NUMBERS]
     counts: list[int] = []
     with quit_signals(counts.append):
@@ -21,7 +21,7 @@ def test_function_is_told_how_many_came_and_signals_are_given_back() -> None:
     assert [signal.getsignal(number) for number in NUMBERS] == before
 
 
-def test_in_another_thread_nothing_happens() -> None:
+def test_signals_do_nothing_in_another_thread() -> None:
     before = signal.getsignal(signal.SIGTERM)
     found: list[object] = []
 

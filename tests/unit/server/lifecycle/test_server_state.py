@@ -45,14 +45,14 @@ def test_add_service_while_running_is_refused() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "localhost", "127.0.0.1:70000", "http://a:1", 8000])
-def test_address_that_makes_no_sense(address: Any) -> None:
+def test_address_that_makes_no_sense_is_refused(address: Any) -> None:
     server = Server()
     with pytest.raises(AddressError):
         server.start(address)
     assert not server.is_running
 
 
-def test_address_in_use() -> None:
+def test_address_in_use_is_refused() -> None:
     with make_server() as server, Server() as other:
         endpoint = start(server)
         with pytest.raises(ListenError):
@@ -64,13 +64,13 @@ def test_address_in_use() -> None:
     "options",
     [{"max_concurrency": -1}, {"max_connections": -1}, {"max_workers": 0}, {"max_body_size": 0}],
 )
-def test_options_that_make_no_sense(options: dict[str, int]) -> None:
+def test_options_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least"):
         Server(**options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("grace", [-1, "soon"])
-def test_grace_that_makes_no_sense(grace: Any) -> None:
+def test_grace_that_makes_no_sense_is_refused(grace: Any) -> None:
     with make_server() as server:
         start(server)
         with pytest.raises((ValueError, TypeError), match="grace must be"):
@@ -84,7 +84,7 @@ def test_stop_and_join_before_start_do_nothing() -> None:
     assert not server.is_running
 
 
-def test_stop_twice() -> None:
+def test_second_stop_does_nothing() -> None:
     with make_server() as server:
         start(server)
         server.stop()
@@ -106,7 +106,7 @@ def test_run_until_asked_to_quit_before_start_is_refused() -> None:
         Server().run_until_asked_to_quit()
 
 
-def test_started_again_on_the_same_port_after_a_stop() -> None:
+def test_server_starts_again_on_the_same_port_after_a_stop() -> None:
     server = make_server()
     endpoint = start(server)
     for _ in range(5):
@@ -158,7 +158,7 @@ def test_repr_says_the_state_in_words() -> None:
     assert repr(server) == "<Server of conformance.EchoService, stopped>"
 
 
-def test_statistics_count() -> None:
+def test_statistics_count_connections_requests_and_errors() -> None:
     with make_server() as server:
         assert server.statistics() == ServerStatistics(0, 0, 0, 0, 0, 0, 0)
         endpoint = start(server)
@@ -198,7 +198,7 @@ def test_stop_after_the_runtime_was_closed() -> None:
         assert peer.read_to_end() == b""
 
 
-def test_started_server_cannot_be_bound_to_a_loop() -> None:
+def test_running_server_cannot_be_bound_to_a_loop() -> None:
     async def bind(server: Server) -> None:
         with pytest.raises(ServerStateError, match="inside `async with`"):
             async with server:

@@ -1,4 +1,4 @@
-"""What a server that stops says it waits for, and when."""
+"""StopReport: what a stopping server logs, and when."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pybrpc.server.lifecycle import server_stop
 from pybrpc.server.lifecycle.server_stop import StopReport
 from pybrpc.server.values import UnfinishedCall, UnfinishedConnection
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.dispatch import periodic
 
 CALL = UnfinishedCall("a.Service.Method", "10.0.0.1:7", 3.0, "open")
 CONNECTION = UnfinishedConnection("10.0.0.1:7", "open", 1, 0)
@@ -20,7 +21,8 @@ class Stage:
 
     def __init__(self, patch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture) -> None:
         self.dispatcher = StepDispatcher()
-        patch.setattr(server_stop, "time", self.dispatcher.clock)
+        for module in (server_stop, periodic):
+            patch.setattr(module, "time", self.dispatcher.clock)
         self.report = StopReport(
             SimpleNamespace(  # type: ignore[arg-type]
                 dispatcher=self.dispatcher,
@@ -46,7 +48,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
     return Stage(monkeypatch, caplog)
 
 
-def test_says_what_it_waits_for_after_a_second_and_then_ever_more_rarely(stage: Stage) -> None:
+def test_report_is_logged_after_one_second_and_each_time_its_age_doubles(stage: Stage) -> None:
     stage.report.start()
     assert stage.after(0.9) == []
     (line,) = stage.after(0.1)
@@ -60,18 +62,18 @@ def test_says_what_it_waits_for_after_a_second_and_then_ever_more_rarely(stage: 
     assert "stopping for 4.0 s" in stage.after(0.1)[0]
 
 
-def test_says_nothing_more_after_its_end(stage: Stage) -> None:
+def test_report_logs_nothing_after_its_end(stage: Stage) -> None:
     stage.report.start()
     stage.report.end()
     assert stage.after(10) == []
 
 
-def test_one_that_never_began_can_end(stage: Stage) -> None:
+def test_report_can_end_before_it_began(stage: Stage) -> None:
     stage.report.end()
     assert stage.said == []
 
 
-def test_says_what_it_gives_up(stage: Stage) -> None:
+def test_report_logs_what_is_given_up(stage: Stage) -> None:
     stage.report.give_up()
     assert stage.said[0].startswith(
         "the server on 127.0.0.1:8000, stopping for 0.0 s, gives up 1 requests"

@@ -9,7 +9,7 @@ import threading
 from pybrpc.server.lifecycle.signals import handling
 
 
-def test_each_signal_calls_its_function_and_is_given_back() -> None:
+def test_each_signal_calls_its_function_and_is_restored() -> None:
     called: list[str] = []
     before = signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGUSR1)
     functions = {
@@ -23,7 +23,7 @@ def test_each_signal_calls_its_function_and_is_given_back() -> None:
     assert (signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGUSR1)) == before
 
 
-def test_in_another_thread_nothing_happens() -> None:
+def test_signals_do_nothing_in_another_thread() -> None:
     before = signal.getsignal(signal.SIGHUP)
     found: list[object] = []
 

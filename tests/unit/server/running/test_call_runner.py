@@ -50,7 +50,7 @@ def test_calls_that_do_not_wait_share_a_task_and_a_write() -> None:
     in_loop(task)
 
 
-def test_one_that_waits_keeps_its_task_and_leaves_the_others() -> None:
+def test_call_that_waits_keeps_its_task_and_leaves_the_other_calls() -> None:
     async def task() -> None:
         runner, loop, calls = runner_of(quick, slow, quick)
         await asyncio.create_task(runner)
@@ -61,7 +61,7 @@ def test_one_that_waits_keeps_its_task_and_leaves_the_others() -> None:
     in_loop(task)
 
 
-def test_it_has_the_name_of_what_it_runs() -> None:
+def test_runner_has_the_name_of_the_method_that_runs() -> None:
     async def task() -> None:
         runner, _, _ = runner_of(slow)
         assert runner.__name__ == "S.M"
@@ -71,7 +71,7 @@ def test_it_has_the_name_of_what_it_runs() -> None:
     in_loop(task)
 
 
-def test_cancelled_before_it_began_all_are_answered() -> None:
+def test_all_calls_are_answered_when_their_task_is_cancelled_before_it_began() -> None:
     async def task() -> None:
         runner, loop, calls = runner_of(quick, quick)
         under_way = asyncio.create_task(runner)
@@ -87,7 +87,7 @@ def test_cancelled_before_it_began_all_are_answered() -> None:
 @pytest.mark.parametrize(
     ("handler", "outcome"), [(slow, "failed: CancelledError"), (stubborn, "all the same")]
 )
-def test_cancelled_while_it_waits_a_handler_may_go_on(handler: Handler, outcome: str) -> None:
+def test_handler_may_continue_when_its_task_is_cancelled(handler: Handler, outcome: str) -> None:
     async def task() -> None:
         runner, loop, _ = runner_of(handler)
         under_way = asyncio.create_task(runner)
@@ -112,7 +112,7 @@ def test_handler_that_fails_before_it_is_a_coroutine_is_answered() -> None:
     in_loop(task)
 
 
-def test_interrupt_goes_through_and_is_answered_too() -> None:
+def test_keyboard_interrupt_is_answered_and_raised() -> None:
     async def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -126,7 +126,7 @@ def test_interrupt_goes_through_and_is_answered_too() -> None:
     in_loop(task)
 
 
-def test_outside_of_any_task_it_runs_too() -> None:
+def test_runner_runs_outside_of_any_task() -> None:
     """As what a task that begins at once runs in."""
 
     async def task() -> None:
@@ -145,7 +145,7 @@ def test_outside_of_any_task_it_runs_too() -> None:
     in_loop(task)
 
 
-def test_thrown_out_of_its_loop_nobody_is_answered() -> None:
+def test_calls_end_without_a_response_at_a_generator_exit() -> None:
     async def task() -> None:
         runner, loop, calls = runner_of(slow)
         runner.send(None)
@@ -157,7 +157,7 @@ def test_thrown_out_of_its_loop_nobody_is_answered() -> None:
 
 
 @pytest.mark.parametrize("has_begun", [False, True])
-def test_one_that_is_forgotten_ends_its_calls(has_begun: bool) -> None:
+def test_calls_end_when_their_runner_is_deleted(has_begun: bool) -> None:
     async def task() -> None:
         runner, loop, calls = runner_of(slow)
         if has_begun:
@@ -169,7 +169,7 @@ def test_one_that_is_forgotten_ends_its_calls(has_begun: bool) -> None:
     in_loop(task)
 
 
-def test_closed_while_it_waits_its_handler_is_told() -> None:
+def test_waiting_handler_is_closed_with_its_runner() -> None:
     told: list[str] = []
 
     async def tidy() -> None:
@@ -188,7 +188,7 @@ def test_closed_while_it_waits_its_handler_is_told() -> None:
     in_loop(task)
 
 
-def test_each_call_of_several_has_a_context_of_its_own() -> None:
+def test_calls_of_one_task_have_separate_contexts() -> None:
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
 
     async def count() -> int:

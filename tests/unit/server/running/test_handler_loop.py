@@ -25,7 +25,7 @@ class Call(FakeServerCall):
         self.connection = connection
         self.waits = handler is slow
         self.ended = 0
-        self.left_before_write: list[bytes] | None = None
+        self.released_before_write: list[bytes] | None = None
         self.written_before_end: list[bytes] = []
 
     def pack(self, controller: object, response: object) -> Any:
@@ -33,7 +33,7 @@ class Call(FakeServerCall):
         return IOBuf(f"{self.outcome};".encode())
 
 
-def test_in_a_loop_of_the_application_quick_ones_share_a_write() -> None:
+def test_quick_calls_share_a_write_in_a_loop_of_the_application() -> None:
     async def main() -> None:
         loop, connection = HandlerLoop(asyncio.get_running_loop()), FakeServerConnection()
         handlers = (quick, quick, slow, quick)
@@ -53,7 +53,7 @@ def test_in_a_loop_of_the_application_quick_ones_share_a_write() -> None:
     asyncio.run(main())
 
 
-def test_in_a_loop_of_its_own_too() -> None:
+def test_calls_are_answered_in_a_loop_of_its_own() -> None:
     loop, connection, over = HandlerLoop(), FakeServerConnection(), threading.Event()
 
     async def last() -> str:
@@ -69,7 +69,7 @@ def test_in_a_loop_of_its_own_too() -> None:
     loop.start_calls([Call(quick, connection)])  # type: ignore[list-item]
 
 
-def test_what_still_runs_is_cancelled_at_the_end() -> None:
+def test_running_task_is_cancelled_when_the_loop_closes() -> None:
     began = threading.Event()
 
     async def endless() -> None:

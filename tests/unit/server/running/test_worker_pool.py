@@ -78,7 +78,7 @@ def test_idle_worker_is_woken_again() -> None:
         assert len(names) == 1
 
 
-def test_task_behind_a_blocked_one_starts_after_a_look() -> None:
+def test_task_behind_a_blocked_one_starts_after_a_check() -> None:
     with running_pool() as (pool, dispatcher):
         slow, fast = Job(may_end=False), Job()
         pool.submit([slow, fast])
@@ -88,7 +88,7 @@ def test_task_behind_a_blocked_one_starts_after_a_look() -> None:
         release([slow])
 
 
-def test_task_that_comes_behind_a_blocked_one_starts_after_a_look() -> None:
+def test_later_task_behind_a_blocked_one_starts_after_a_check() -> None:
     with running_pool() as (pool, dispatcher):
         slow, fast = Job(may_end=False), Job()
         pool.submit([slow])
@@ -99,7 +99,7 @@ def test_task_that_comes_behind_a_blocked_one_starts_after_a_look() -> None:
         release([slow])
 
 
-def test_look_with_an_empty_queue_lets_the_next_task_wake_somebody_else() -> None:
+def test_check_with_an_empty_queue_lets_the_next_task_wake_another_worker() -> None:
     with running_pool() as (pool, dispatcher):
         slow, fast = Job(may_end=False), Job()
         pool.submit([slow])
@@ -110,7 +110,7 @@ def test_look_with_an_empty_queue_lets_the_next_task_wake_somebody_else() -> Non
         release([slow])
 
 
-def test_looks_wake_twice_as_many_each_time_while_the_queue_stands() -> None:
+def test_each_check_wakes_twice_as_many_workers_while_no_task_is_taken() -> None:
     with running_pool() as (pool, dispatcher):
         jobs = blocked(20)
         pool.submit(list(jobs))
@@ -124,7 +124,7 @@ def test_looks_wake_twice_as_many_each_time_while_the_queue_stands() -> None:
         release(jobs)
 
 
-def test_a_queue_that_moves_wakes_nobody() -> None:
+def test_queue_that_moves_wakes_no_worker() -> None:
     with running_pool() as (pool, dispatcher):
         jobs = [*(Job() for _ in range(5)), *blocked(3)]
         pool.submit(list(jobs))
@@ -137,7 +137,7 @@ def test_a_queue_that_moves_wakes_nobody() -> None:
         release(jobs)
 
 
-def test_at_most_max_workers_run_at_once() -> None:
+def test_pool_runs_at_most_max_workers_at_once() -> None:
     with running_pool(max_workers=3) as (pool, dispatcher):
         jobs = blocked(5)
         pool.submit(list(jobs))
@@ -151,7 +151,7 @@ def test_at_most_max_workers_run_at_once() -> None:
         release(jobs)
 
 
-def test_slow_task_runs_apart_at_once() -> None:
+def test_dedicated_task_starts_at_once() -> None:
     with running_pool() as (pool, _):
         jobs = blocked(5)
         for job in jobs:
@@ -164,7 +164,7 @@ def test_slow_task_runs_apart_at_once() -> None:
         release(jobs)
 
 
-def test_slow_task_waits_in_the_queue_when_there_are_too_many() -> None:
+def test_dedicated_task_waits_in_the_queue_when_no_more_workers_may_run() -> None:
     with running_pool(max_workers=1) as (pool, _):
         jobs = blocked(2)
         for job in jobs:
@@ -174,7 +174,7 @@ def test_slow_task_waits_in_the_queue_when_there_are_too_many() -> None:
         release(jobs)
 
 
-def test_looks_end_when_there_is_nothing_to_watch() -> None:
+def test_checks_end_when_there_is_nothing_to_watch() -> None:
     with running_pool() as (pool, dispatcher):
         job = Job()
         pool.submit([job])
@@ -184,7 +184,7 @@ def test_looks_end_when_there_is_nothing_to_watch() -> None:
         assert not dispatcher._timers
 
 
-def test_answer_in_front_of_a_blocked_task_is_written_by_a_look() -> None:
+def test_response_in_front_of_a_blocked_task_is_written_by_a_check() -> None:
     with running_pool() as (pool, dispatcher):
         answering, slow = LateAnswering(), Job(may_end=False)
         pool.submit([answering, slow])
@@ -246,7 +246,7 @@ def test_idle_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
                 threading.Event().wait(0.001)
 
 
-def test_many_reads_while_workers_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_tasks_run_while_workers_start_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pybrpc.server.running.worker_pool.IDLE_S", 0.0001)
     with running_pool(max_workers=4) as (pool, dispatcher):
         jobs = [Job() for _ in range(3000)]
@@ -259,7 +259,7 @@ def test_many_reads_while_workers_come_and_go(monkeypatch: pytest.MonkeyPatch) -
                 run_timers(dispatcher)
 
 
-def test_slow_task_has_a_worker_to_itself() -> None:
+def test_dedicated_task_has_a_worker_to_itself() -> None:
     with running_pool() as (pool, _):
         (slow, slower), quick = blocked(2), Job()
         pool.submit_dedicated(slow)
@@ -278,7 +278,7 @@ def test_slow_task_has_a_worker_to_itself() -> None:
         assert pool.worker_count == 3, "an idle one was woken"
 
 
-def test_slow_task_queues_up_when_there_may_be_no_more_workers() -> None:
+def test_dedicated_task_is_queued_when_no_more_workers_may_run() -> None:
     with running_pool(max_workers=1) as (pool, _):
         (slow,), late = blocked(1), Job()
         pool.submit_dedicated(slow)
@@ -290,7 +290,7 @@ def test_slow_task_queues_up_when_there_may_be_no_more_workers() -> None:
     assert repr(pool).endswith(", closed>")
 
 
-def test_system_that_gives_no_more_threads_is_told_and_asked_again(
+def test_failure_to_start_a_thread_is_logged_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(thread: threading.Thread) -> None:

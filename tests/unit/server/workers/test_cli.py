@@ -39,7 +39,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> FakeServe:
     return made
 
 
-def test_says_where_it_serves_and_what_was_done(
+def test_command_prints_the_address_and_the_statistics(
     played: FakeServe, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["serve", "app:make", "--bind", "127.0.0.1:0", "--workers", "2"]) == 0
@@ -50,7 +50,7 @@ def test_says_where_it_serves_and_what_was_done(
     assert played.options["workers"] == 2
 
 
-def test_every_option_arrives(played: FakeServe) -> None:
+def test_options_of_the_command_are_passed_on(played: FakeServe) -> None:
     given = ["--grace", "1.5", "--start-timeout", "9", "--loop", "uvloop", "--log-level", "error"]
     cli.main(["serve", "app:make", *given])
     told = {name: value for name, value in played.options.items() if name != "on_started"}
@@ -75,7 +75,7 @@ def test_target_is_looked_for_in_the_current_directory(
 
 
 @pytest.mark.parametrize("error", [WorkerStartError("worker 0 died"), ValueError("no target")])
-def test_what_can_not_start_says_why(
+def test_command_that_can_not_start_prints_the_reason(
     played: FakeServe, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
     played.error = error

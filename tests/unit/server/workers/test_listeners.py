@@ -1,4 +1,4 @@
-"""What workers listen on outlives them, and the queue in it too."""
+"""Listeners: the sockets of workers outlive them, with the connections in their queues."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ ANY = Endpoint("127.0.0.1", 0)
 
 
 @contextlib.contextmanager
-def listening(places: int, endpoint: Endpoint = ANY) -> Iterator[Listeners]:
-    made = Listeners(endpoint, places)
+def listening(slots: int, endpoint: Endpoint = ANY) -> Iterator[Listeners]:
+    made = Listeners(endpoint, slots)
     try:
         yield made
     finally:
         made.close()
 
 
-def inherited(listeners: Listeners, place: int) -> socket.socket:
-    """As a worker gets it."""
-    return listeners.socket_of(place).dup()
+def inherited(listeners: Listeners, slot: int) -> socket.socket:
+    """The socket of a slot, as a worker inherits it."""
+    return listeners.socket_of(slot).dup()
 
 
 def is_refused(endpoint: Endpoint) -> bool:
@@ -40,7 +40,7 @@ def is_refused(endpoint: Endpoint) -> bool:
     return False
 
 
-def test_nobody_listens_before_a_worker_does() -> None:
+def test_connections_are_refused_before_a_worker_listens() -> None:
     with listening(2) as listeners:
         assert is_refused(listeners.endpoint)
         with make_server() as server:
@@ -60,7 +60,7 @@ def test_connection_that_waits_is_accepted_by_the_successor() -> None:
                 assert text_of(peer.read_answer()) == "hello"
 
 
-def test_nobody_waits_for_a_place_that_was_renewed() -> None:
+def test_connections_go_to_other_workers_after_a_slot_is_renewed() -> None:
     with listening(2) as listeners, make_server() as server:
         with make_server() as dead:
             dead.start(inherited(listeners, 0))
@@ -76,14 +76,14 @@ def test_nobody_waits_for_a_place_that_was_renewed() -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1", "::"])
-def test_all_places_have_one_port(host: str) -> None:
+def test_sockets_of_all_slots_have_one_port(host: str) -> None:
     with listening(3, Endpoint(host, 0)) as listeners:
-        names = {listeners.socket_of(place).getsockname()[:2] for place in range(3)}
+        names = {listeners.socket_of(slot).getsockname()[:2] for slot in range(3)}
         assert len(names) == 1
         assert names.pop()[1] == listeners.endpoint.port > 0
 
 
-def test_all_places_of_a_unix_socket_are_one_that_listens(unix_path: Path) -> None:
+def test_slots_of_a_unix_address_share_one_socket(unix_path: Path) -> None:
     with listening(2, Endpoint(f"unix:{unix_path}", 0)) as listeners:
         assert listeners.is_shared
         assert listeners.socket_of(0) is listeners.socket_of(1)
@@ -94,14 +94,14 @@ def test_all_places_of_a_unix_socket_are_one_that_listens(unix_path: Path) -> No
     assert not unix_path.exists()
 
 
-def test_port_on_which_somebody_listens_is_not_shared() -> None:
+def test_port_with_a_listener_is_refused() -> None:
     with listening(1) as listeners, make_server() as server:
         server.start(inherited(listeners, 0))
         with pytest.raises(ListenError, match="in use"):
             Listeners(listeners.endpoint, 1)
 
 
-def test_given_port_that_is_free_is_taken() -> None:
+def test_free_port_that_was_given_is_used() -> None:
     with listening(1) as listeners:
         endpoint = listeners.endpoint
     with listening(2, endpoint) as listeners:

@@ -14,7 +14,7 @@ from pybrpc.server.workers.settings import set_up_logging
 
 @contextlib.contextmanager
 def bare_root() -> Iterator[logging.Logger]:
-    """As in a process where nobody has set logging up."""
+    """The root logger without handlers, as in a process without logging."""
     root = logging.root
     handlers, level = root.handlers[:], root.level
     root.handlers.clear()
@@ -25,7 +25,7 @@ def bare_root() -> Iterator[logging.Logger]:
         root.setLevel(level)
 
 
-def test_each_line_has_its_process(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_line_has_the_process_id(capsys: pytest.CaptureFixture[str]) -> None:
     with bare_root():
         set_up_logging("info")
         logging.getLogger("app").info("hello")
@@ -33,13 +33,13 @@ def test_each_line_has_its_process(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.endswith(f" [{os.getpid()}] INFO app: hello\n")
 
 
-def test_no_level_sets_nothing_up() -> None:
+def test_empty_level_sets_nothing_up() -> None:
     with bare_root() as root:
         set_up_logging("")
         assert root.handlers == []
 
 
-def test_what_is_set_up_stays() -> None:
+def test_logging_that_is_set_up_is_kept() -> None:
     with bare_root() as root:
         root.addHandler(mine := logging.NullHandler())
         set_up_logging("debug")

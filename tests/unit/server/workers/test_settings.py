@@ -1,21 +1,41 @@
-"""What a Supervisor may be made with."""
+"""SupervisorSettings: which options of a Supervisor make sense."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from pybrpc.server.workers.settings import SupervisorSettings
+from pybrpc.server import Supervisor
+from pybrpc.server.workers.settings import SupervisorOptions, SupervisorSettings
 
-SOUND = SupervisorSettings("app:make", 2, 5.0, 60.0, "asyncio", "")
+
+def make(target: str = "app:make", **options: Any) -> SupervisorSettings:
+    return SupervisorSettings.of(target, options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("grace_s", [0, None])
+def test_settings_without_options_have_the_defaults() -> None:
+    assert make() == SupervisorSettings("app:make", 1, 5.0, 60.0, "asyncio", "")
+
+
+def test_unknown_option_is_refused() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'worker'"):
+        make(worker=2)
+
+
+def test_help_of_a_supervisor_describes_each_option() -> None:
+    described = set(re.findall(r"^    (\w+) ", SupervisorOptions.__doc__ or "", re.MULTILINE))
+    assert described == SupervisorOptions.__annotations__.keys()
+    assert Supervisor.__init__.__doc__ == SupervisorOptions.__doc__
+
+
+@pytest.mark.parametrize("grace", [0, None])
 @pytest.mark.parametrize(("loop", "log_level"), [("asyncio", "debug"), ("uvloop", "")])
-def test_what_makes_sense(grace_s: float | None, loop: str, log_level: str) -> None:
-    made = SupervisorSettings("app:make", 1, grace_s, 1.0, loop, log_level)
-    assert (made.grace_s, made.loop, made.log_level) == (grace_s, loop, log_level)
+def test_allowed_values_are_accepted(grace: float | None, loop: str, log_level: str) -> None:
+    made = make(grace=grace, start_timeout=1.0, loop=loop, log_level=log_level)
+    assert (made.grace_s, made.start_timeout_s) == (grace, 1.0)
+    assert (made.loop, made.log_level) == (loop, log_level)
 
 
 @pytest.mark.parametrize(
@@ -26,13 +46,12 @@ def test_what_makes_sense(grace_s: float | None, loop: str, log_level: str) -> N
         ("workers", 0, "workers must be a number from 1, not 0"),
         ("workers", True, "workers must be a number from 1, not True"),
         ("workers", 1.0, "workers must be a number from 1, not 1.0"),
-        ("grace_s", -1, "grace"),
-        ("start_timeout_s", -0.1, "start_timeout"),
+        ("grace", -1, "grace"),
+        ("start_timeout", -0.1, "start_timeout"),
         ("loop", "trio", "loop must be one of asyncio, uvloop, not 'trio'"),
         ("log_level", "loud", "log_level must be one of debug, info, warning, error, not 'loud'"),
     ],
 )
-def test_what_makes_none(field: str, value: Any, said: str) -> None:
-    values = {name: getattr(SOUND, name) for name in SOUND.__slots__}
+def test_other_values_are_refused(field: str, value: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        SupervisorSettings(**{**values, field: value})
+        make(**{field: value})

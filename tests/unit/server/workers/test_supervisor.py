@@ -1,4 +1,4 @@
-"""Supervisor over workers that are played: its states, its signals, its end."""
+"""Supervisor over fake workers: its states, its signals, its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from pybrpc.errors import ServerStateError
 from pybrpc.server import Supervisor, SupervisorStatistics, WorkerStartError
-from pybrpc.server.workers import worker_group as crew_module
+from pybrpc.server.workers import worker_group as group_module
 from pybrpc.server.workers.supervisor import serve
 from pybrpc.transport.listening.acceptor import ListenError
 from tests.fakes.threads import wait_until
@@ -22,7 +22,7 @@ ANYWHERE = "127.0.0.1:0"
 
 
 class Willing(FakeWorker):
-    """Serves at once, if it may, and ends when it is told to without a limit or at once."""
+    """Serves at once, if it may, and ends when it is told to stop, but for a grace of GRACE_S."""
 
     is_able = is_quick = True
     made: list[Willing]
@@ -43,17 +43,17 @@ class Willing(FakeWorker):
 
 
 GRACE_S = 3600.0
-"""During which a worker doesn't end."""
+"""Grace in which a worker doesn't end, in seconds."""
 
 
 @pytest.fixture(autouse=True)
 def workers(monkeypatch: pytest.MonkeyPatch) -> list[Willing]:
     monkeypatch.setattr(Willing, "made", [], raising=False)
-    monkeypatch.setattr(crew_module, "WorkerProcess", Willing)
+    monkeypatch.setattr(group_module, "WorkerProcess", Willing)
     return Willing.made
 
 
-def test_it_says_how_it_stands() -> None:
+def test_supervisor_has_its_states_from_new_to_stopped() -> None:
     supervisor = Supervisor("app:make", workers=2)
     about = "<Supervisor of 2 workers for app:make, "
     assert repr(supervisor) == f"{about}not started>"
@@ -78,7 +78,9 @@ def test_it_says_how_it_stands() -> None:
     assert repr(supervisor) == f"{about}stopped>"
 
 
-def test_one_that_can_not_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_supervisor_stops_all_workers_when_one_can_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Willing, "is_able", False)
     supervisor = Supervisor("app:make")
     with pytest.raises(WorkerStartError, match="worker 0 could not start: killed by SIGKILL"):
@@ -93,7 +95,7 @@ def test_address_that_is_taken_starts_no_worker(workers: list[Willing]) -> None:
     assert workers == []
 
 
-def test_interrupted_while_it_starts_it_stops(
+def test_supervisor_stops_when_its_start_is_interrupted(
     monkeypatch: pytest.MonkeyPatch, workers: list[Willing]
 ) -> None:
     def interrupt(latch: Any) -> None:
@@ -101,7 +103,7 @@ def test_interrupted_while_it_starts_it_stops(
 
     supervisor = Supervisor("app:make")
     with monkeypatch.context() as patch:
-        patch.setattr(crew_module.StopLatch, "wait", interrupt)
+        patch.setattr(group_module.StopLatch, "wait", interrupt)
         patch.setattr(Supervisor, "join", lambda supervisor: None)
         with pytest.raises(KeyboardInterrupt):
             supervisor.start(ANYWHERE)
@@ -149,7 +151,7 @@ def test_signals_are_obeyed(workers: list[Willing], caplog: pytest.LogCaptureFix
     assert workers[1].stops[-1] == 0.0
 
 
-def test_serve_is_all_of_it_from_its_start_to_its_end(workers: list[Willing]) -> None:
+def test_serve_returns_the_statistics_after_a_signal(workers: list[Willing]) -> None:
     told: list[Any] = []
 
     def on_started(endpoint: Any) -> None:
@@ -163,8 +165,8 @@ def test_serve_is_all_of_it_from_its_start_to_its_end(workers: list[Willing]) ->
     assert [worker.stops for worker in workers] == [[1.0], [1.0]]
 
 
-def test_signal_before_all_serve_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that came before there was anybody to stop, too."""
+def test_signal_before_all_serve_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a signal that comes before there is a worker."""
     monkeypatch.setattr(Willing, "is_quick", False)
     supervisor = Supervisor("app:make")
     with supervisor._obeying_signals():
@@ -174,7 +176,7 @@ def test_signal_before_all_serve_ends_it(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not supervisor.is_running
 
 
-def test_in_another_thread_only_a_stop_ends_it() -> None:
+def test_supervisor_in_another_thread_runs_until_a_stop() -> None:
     supervisor = Supervisor("app:make")
     supervisor.start(ANYWHERE)
     thread = threading.Thread(target=supervisor.run_until_asked_to_quit)

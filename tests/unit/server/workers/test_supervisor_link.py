@@ -1,4 +1,4 @@
-"""The worker's end of what connects it with its supervisor: what it tells, and what it obeys."""
+"""SupervisorLink: the reports of a worker, and the commands that it obeys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WAIT_S = 30.0
 
 
 class FakeServer:
-    """Keeps the graces that it is told to stop with."""
+    """Keeps the graces of its stops."""
 
     is_running = True
     is_stopping = False
@@ -41,7 +41,7 @@ class FakeServer:
 
 
 class Stage:
-    """A link, the supervisor's end of it, and what the process would have been done to."""
+    """A link, the supervisor's end of it, and the signals and exits of the process."""
 
     def __init__(self, patch: pytest.MonkeyPatch, grace_s: float | None = GRACE_S) -> None:
         self.supervisor, self._control = socket.socketpair()
@@ -56,7 +56,7 @@ class Stage:
         self.link = SupervisorLink(self._control, grace_s)
 
     def sleep(self, seconds: float) -> None:
-        """As of the module `time`."""
+        """Replaces `time.sleep`."""
         self.done.put(("sleep", seconds))
 
     def read_report(self) -> WorkerReport:
@@ -64,7 +64,7 @@ class Stage:
 
     def close(self) -> None:
         self.link.finish()
-        self.link.leave()
+        self.link.report_own_stop()
         for thread in threading.enumerate():
             if thread.name == "pybrpc-supervisor-link":
                 thread.join(WAIT_S)
@@ -84,19 +84,17 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     made.close()
 
 
-def test_who_serves_says_so_with_what_it_has_counted(stage: Stage) -> None:
+def test_report_of_a_serving_worker_has_its_counters(stage: Stage) -> None:
     stage.link.serve(stage.server)
     assert stage.read_report() == WorkerReport(True, statistics=ServerStatistics(requests=3))
 
 
-def test_who_can_not_serve_says_why(stage: Stage) -> None:
+def test_report_of_a_failure_has_the_reason(stage: Stage) -> None:
     stage.link.fail(ModuleNotFoundError("No module named 'app'"))
     assert stage.read_report().failure == "ModuleNotFoundError: No module named 'app'"
 
 
-def test_reports_come_without_being_asked_for(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reports_are_sent_periodically(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor_link, "REPORT_S", 0.001)
     stage.link.start()
     assert stage.read_report() == WorkerReport(is_serving=False)
@@ -105,12 +103,12 @@ def test_reports_come_without_being_asked_for(
         pass
 
 
-def test_a_stop_by_somebody_else_is_told_at_once(stage: Stage) -> None:
+def test_own_stop_is_reported_at_once(stage: Stage) -> None:
     stage.link.serve(stage.server)
     assert stage.read_report().is_serving
     stage.link.start()
     stage.server.stop(None)
-    stage.link.leave()
+    stage.link.report_own_stop()
     assert not stage.read_report().is_serving
 
 
@@ -129,7 +127,7 @@ def test_commands_that_come_together_are_all_obeyed(stage: Stage) -> None:
     assert [stage.server.wait_stopped_with() for _ in range(2)] == [None, 1.0]
 
 
-def test_told_to_stop_before_there_is_a_server(stage: Stage) -> None:
+def test_stop_before_there_is_a_server_raises_a_signal(stage: Stage) -> None:
     """The signal ends an import that blocks; a server that is made all the same stops at once."""
     stage.link.start()
     stage.supervisor.sendall(b"stop 5.0\n")
@@ -138,7 +136,7 @@ def test_told_to_stop_before_there_is_a_server(stage: Stage) -> None:
     assert stage.server.wait_stopped_with() == 0.0
 
 
-def test_supervisor_that_is_gone_gives_the_grace_and_then_ends_the_process(stage: Stage) -> None:
+def test_process_ends_after_the_grace_when_its_supervisor_is_gone(stage: Stage) -> None:
     stage.link.serve(stage.server)
     assert stage.read_report().is_serving
     stage.link.start()
@@ -148,7 +146,7 @@ def test_supervisor_that_is_gone_gives_the_grace_and_then_ends_the_process(stage
     assert stage.done.get(timeout=WAIT_S) == ("exit", 1)
 
 
-def test_supervisor_that_dies_with_reports_unread(stage: Stage) -> None:
+def test_supervisor_that_died_with_unread_reports_is_gone_too(stage: Stage) -> None:
     """Then the stream ends with a reset."""
     stage.link.serve(stage.server)
     stage.link.start()
@@ -157,7 +155,7 @@ def test_supervisor_that_dies_with_reports_unread(stage: Stage) -> None:
     assert stage.done.get(timeout=WAIT_S)[0] == "sleep"
 
 
-def test_without_a_limit_the_process_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_without_a_limit_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, grace_s=None)
     stage.link.serve(stage.server)
     stage.link.start()
@@ -167,7 +165,7 @@ def test_without_a_limit_the_process_is_not_ended(monkeypatch: pytest.MonkeyPatc
     assert stage.done.empty()
 
 
-def test_what_was_counted_to_the_end_is_told(stage: Stage) -> None:
+def test_last_report_has_the_final_counters(stage: Stage) -> None:
     stage.server.is_running = False
     stage.link.serve(stage.server)
     stage.link.finish()
@@ -175,6 +173,6 @@ def test_what_was_counted_to_the_end_is_told(stage: Stage) -> None:
     assert reports[-1] == WorkerReport(False, statistics=ServerStatistics(requests=3))
 
 
-def test_report_that_nobody_can_get_is_dropped(stage: Stage) -> None:
+def test_report_is_dropped_when_the_supervisor_is_gone(stage: Stage) -> None:
     stage.end_stream()
     stage.link.finish()

@@ -1,4 +1,4 @@
-"""What travels between a supervisor and its workers, and what adds up."""
+"""Messages between a supervisor and its workers, and sums of statistics."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from pybrpc.server import ServerStatistics, SupervisorStatistics
 from pybrpc.server.workers.messages import WorkerReport, WorkerSpec
 from pybrpc.server.workers.settings import check_target, load_target
-from pybrpc.server.workers.supervisor_statistics import OF_NOW, added, counts_of
+from pybrpc.server.workers.supervisor_statistics import GAUGES, added, counts_of
 
 FIELDS = [field.name for field in dataclasses.fields(ServerStatistics)]
-COUNTED = ServerStatistics(**{name: place + 1 for place, name in enumerate(FIELDS)})
+COUNTED = ServerStatistics(**{name: number + 1 for number, name in enumerate(FIELDS)})
 
 
 def test_report_is_a_line_and_comes_back_as_it_was() -> None:
@@ -27,14 +27,14 @@ def test_spec_comes_back_as_it_was() -> None:
     assert WorkerSpec.from_json(spec.to_command()[-1]) == spec
 
 
-def test_sum_has_every_field() -> None:
+def test_sum_of_statistics_has_every_field() -> None:
     doubled = added([COUNTED, COUNTED])
     assert dataclasses.astuple(doubled) == tuple(2 * n for n in dataclasses.astuple(COUNTED))
     assert added([]) == ServerStatistics()
 
 
-def test_what_is_of_now_goes_with_its_worker() -> None:
-    """A new field of ServerStatistics is either a count, or has to be named in OF_NOW."""
+def test_gauges_end_with_their_worker() -> None:
+    """A new field of ServerStatistics is either a count, or has to be named in GAUGES."""
     left = dataclasses.asdict(counts_of(COUNTED))
     assert {name for name, value in left.items() if value} == {
         "accepted",
@@ -42,10 +42,10 @@ def test_what_is_of_now_goes_with_its_worker() -> None:
         "errors",
         "refused_connections",
     }
-    assert set(FIELDS) >= OF_NOW
+    assert set(FIELDS) >= GAUGES
 
 
-def test_statistics_are_for_people_too() -> None:
+def test_statistics_are_readable_as_text() -> None:
     assert str(SupervisorStatistics(COUNTED, deaths=3)).startswith("all: 1 accepted, ")
     assert str(SupervisorStatistics(COUNTED, deaths=3)).endswith(" workers, 3 deaths")
 
@@ -56,11 +56,11 @@ def test_target_may_be_inside_of_a_class() -> None:
 
 
 @pytest.mark.parametrize("target", ["", "os", "os:", ":path", "os:a b", "os.:x", "a:b:c"])
-def test_what_is_no_target(target: str) -> None:
+def test_text_that_is_no_target_is_refused(target: str) -> None:
     with pytest.raises(ValueError, match="say what makes the server"):
         check_target(target)
 
 
-def test_target_of_this_very_program_is_none() -> None:
+def test_target_in_main_is_refused() -> None:
     with pytest.raises(ValueError, match="can't be imported by another process"):
         check_target("__main__:make_server")

@@ -1,4 +1,4 @@
-"""A worker_group of workers: when it has started, who is replaced when, and when it is over."""
+"""WorkerGroup: its start, the replacement of its workers, and its stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pybrpc.server import ServerStatistics
-from pybrpc.server.workers import worker_group as crew_module
+from pybrpc.server.workers import worker_group as group_module
 from pybrpc.server.workers.messages import WorkerSpec
 from pybrpc.server.workers.settings import SupervisorSettings
 from pybrpc.server.workers.worker_group import WorkerGroup
@@ -28,7 +28,7 @@ class FakeListener:
 
 
 class FakeListeners:
-    """Sockets that were renewed are noted, by their place."""
+    """Notes the slots whose sockets were renewed."""
 
     def __init__(self) -> None:
         self.renewed: list[int] = []
@@ -45,16 +45,16 @@ class FakeListeners:
 
 
 class Stage:
-    """A worker_group of some places, and all workers that it has made."""
+    """A worker group with some slots, and all workers that it has made."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, places: int = 2) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, slots: int = 2) -> None:
         self.workers: list[FakeWorker] = []
         self.specs: list[WorkerSpec] = []
         self.listeners, self.dispatcher = FakeListeners(), StepDispatcher(clock=FakeClock(0))
-        settings = SupervisorSettings("app:make", places, GRACE_S, 60.0, "asyncio", "info")
-        patch.setattr(crew_module, "WorkerProcess", self._make)
-        self.worker_group = WorkerGroup(settings, self.listeners, self.dispatcher)  # type: ignore[arg-type]
-        self.worker_group.start()
+        settings = SupervisorSettings("app:make", slots, GRACE_S, 60.0, "asyncio", "info")
+        patch.setattr(group_module, "WorkerProcess", self._make)
+        self.group = WorkerGroup(settings, self.listeners, self.dispatcher)  # type: ignore[arg-type]
+        self.group.start()
 
     def _make(
         self,
@@ -69,7 +69,7 @@ class Stage:
         return self.workers[-1]
 
     def serve(self) -> list[FakeWorker]:
-        """All that are starting serve; who they are."""
+        """All workers that are starting serve. Returns them."""
         starting = [worker for worker in self.workers if worker.state == "starting"]
         for worker in starting:
             worker.serve()
@@ -81,7 +81,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(monkeypatch)
 
 
-def test_worker_is_told_what_it_needs(stage: Stage) -> None:
+def test_worker_gets_its_spec(stage: Stage) -> None:
     assert [(spec.number, spec.listener_fd, spec.control_fd) for spec in stage.specs] == [
         (0, 100, 8),
         (1, 101, 8),
@@ -95,49 +95,49 @@ def test_worker_is_told_what_it_needs(stage: Stage) -> None:
     )
 
 
-def test_started_once_all_serve(stage: Stage) -> None:
+def test_group_has_started_once_all_workers_serve(stage: Stage) -> None:
     stage.workers[1].serve()
-    assert not stage.worker_group.started.is_set
+    assert not stage.group.started.is_set
     stage.workers[0].serve()
-    assert stage.worker_group.started.is_set
-    assert stage.worker_group.failure == ""
+    assert stage.group.started.is_set
+    assert stage.group.failure == ""
 
 
-def test_one_that_can_not_start_ends_all(stage: Stage) -> None:
+def test_group_stops_when_a_worker_can_not_start(stage: Stage) -> None:
     stage.workers[0].serve()
     stage.workers[1].die()
-    assert stage.worker_group.failure == "worker 1 could not start: killed by SIGKILL"
+    assert stage.group.failure == "worker 1 could not start: killed by SIGKILL"
     assert stage.workers[0].stops == [0.0]
-    assert not stage.worker_group.stopped.is_set
+    assert not stage.group.stopped.is_set
     stage.workers[0].die()
-    assert stage.worker_group.started.is_set
-    assert stage.worker_group.stopped.is_set
+    assert stage.group.started.is_set
+    assert stage.group.stopped.is_set
     assert stage.listeners.is_closed
 
 
-def test_told_to_stop_before_all_serve(stage: Stage) -> None:
-    stage.worker_group.stop(3.0)
-    assert stage.worker_group.failure == "it was told to stop before all workers served"
+def test_stop_before_all_serve_is_a_failure(stage: Stage) -> None:
+    stage.group.stop(3.0)
+    assert stage.group.failure == "it was told to stop before all workers served"
     for worker in stage.workers:
         worker.die()
-    assert stage.worker_group.started.is_set
+    assert stage.group.started.is_set
 
 
-def test_stop_is_told_to_all_and_is_over_when_all_have_ended(stage: Stage) -> None:
+def test_group_has_stopped_when_all_workers_have_ended(stage: Stage) -> None:
     first, second = stage.serve()
-    stage.worker_group.stop(3.0)
+    stage.group.stop(3.0)
     assert (first.stops, second.stops) == ([3.0], [3.0])
     assert stage.listeners.is_closed
     first.die()
-    assert not stage.worker_group.stopped.is_set
+    assert not stage.group.stopped.is_set
     second.die()
-    assert stage.worker_group.stopped.is_set
-    assert (stage.worker_group.failure, len(stage.workers)) == ("", 2)
+    assert stage.group.stopped.is_set
+    assert (stage.group.failure, len(stage.workers)) == ("", 2)
 
 
 def test_workers_are_replaced_one_by_one(stage: Stage) -> None:
     olds = stage.serve()
-    stage.worker_group.restart()
+    stage.group.restart()
     assert len(stage.workers) == 3, "the first of the new ones alone"
     for number, old in enumerate(olds):
         (new,) = stage.serve()
@@ -146,22 +146,22 @@ def test_workers_are_replaced_one_by_one(stage: Stage) -> None:
         old.die()
     assert len(stage.workers) == 4
     assert stage.listeners.renewed == []
-    assert stage.worker_group.statistics().deaths == 0
+    assert stage.group.statistics().deaths == 0
 
 
-def test_nothing_is_replaced_before_all_serve_nor_while_it_stops(stage: Stage) -> None:
-    stage.worker_group.restart()
+def test_restart_does_nothing_before_the_start_and_during_the_stop(stage: Stage) -> None:
+    stage.group.restart()
     stage.serve()
-    stage.worker_group.stop(3.0)
-    stage.worker_group.restart()
+    stage.group.stop(3.0)
+    stage.group.restart()
     assert len(stage.workers) == 2
 
 
-def test_one_that_can_not_be_replaced_stays_and_so_do_the_others(
+def test_workers_stay_when_the_first_can_not_be_replaced(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     olds = stage.serve()
-    stage.worker_group.restart()
+    stage.group.restart()
     stage.workers[-1].die()
     assert "worker 0 was not replaced, nor are others: killed by SIGKILL" in caplog.text
     assert [old.stops for old in olds] == [[], []]
@@ -170,40 +170,40 @@ def test_one_that_can_not_be_replaced_stays_and_so_do_the_others(
 
 def test_stop_ends_a_replacement(stage: Stage) -> None:
     first, second = stage.serve()
-    stage.worker_group.restart()
+    stage.group.restart()
     (new,) = stage.serve()
-    stage.worker_group.stop(3.0)
+    stage.group.stop(3.0)
     for worker in (first, second, new):
         worker.die()
-    assert stage.worker_group.stopped.is_set
+    assert stage.group.stopped.is_set
     assert len(stage.workers) == 3
 
 
-def test_nobody_waits_for_the_socket_of_a_dead_worker(stage: Stage) -> None:
+def test_socket_of_a_dead_worker_is_renewed(stage: Stage) -> None:
     stage.serve()
     stage.workers[1].die()
     assert stage.listeners.renewed == [1]
     run_timers(stage.dispatcher)
     assert stage.workers[2].number == 1
-    assert stage.worker_group.statistics().deaths == 1
+    assert stage.group.statistics().deaths == 1
 
 
 def test_socket_of_the_only_worker_keeps_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch, places=1)
+    stage = Stage(monkeypatch, slots=1)
     stage.serve()
     stage.workers[0].die()
     assert stage.listeners.renewed == []
 
 
-def test_statistics_are_of_all_and_of_those_that_are_gone(
+def test_statistics_include_workers_that_have_ended(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.serve()
     for worker in stage.workers:
         worker.statistics = ServerStatistics(requests=3, running=1)
     stage.workers[0].die()
-    found = stage.worker_group.statistics()
+    found = stage.group.statistics()
     assert (found.total.requests, found.total.running, found.deaths) == (6, 1, 1)
     assert [worker.pid for worker in found.workers] == [1]
-    stage.worker_group.log_statistics()
+    stage.group.log_statistics()
     assert "6 requests" in caplog.text

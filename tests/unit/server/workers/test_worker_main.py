@@ -1,4 +1,4 @@
-"""What a worker process does from its start to its end, in this process."""
+"""The main function of a worker: it serves, stops at signals, and reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GRACE_S = 7.0
 
 
 class FakeLink:
-    """A supervisor that has the server stopped as soon as it serves, in the way it is told."""
+    """A link that stops the server as soon as it serves: by a signal, or directly."""
 
     def __init__(self, stops_by: int | None = None, question: str = "hello") -> None:
         self.told: list[str] = []
@@ -41,8 +41,8 @@ class FakeLink:
         else:
             os.kill(os.getpid(), self._stops_by)
 
-    def leave(self) -> None:
-        self.told.append("leave")
+    def report_own_stop(self) -> None:
+        self.told.append("report_own_stop")
 
     def fail(self, error: BaseException) -> None:
         self.told.append(f"fail {error!r}")
@@ -52,7 +52,7 @@ class FakeLink:
 
 
 class LoopLink(FakeLink):
-    """Stops a server that a loop drives, once the loop runs on."""
+    """Stops a server of a loop, once the loop runs on."""
 
     def serve(self, server: Server) -> None:
         self.told.append(f"serve in {type(asyncio.get_running_loop()).__module__}")
@@ -61,7 +61,7 @@ class LoopLink(FakeLink):
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """Bound, as a worker inherits it; it is the server's, which closes it."""
+    """A bound socket, as a worker inherits it. The server closes it."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     yield sock
@@ -73,14 +73,14 @@ def spec_of(app: str, listener: socket.socket, control_fd: int = 0, **options: s
 
 
 @pytest.mark.parametrize("app", ["make_server", "ready_server"])
-def test_serves_on_the_socket_it_was_given(app: str, listener: socket.socket) -> None:
+def test_worker_serves_on_the_given_socket(app: str, listener: socket.socket) -> None:
     link = FakeLink(question="pid")
     worker_main.run(spec_of(app, listener), listener, link)
     assert (link.told, link.answer) == (["serve"], str(os.getpid()))
 
 
 @pytest.mark.parametrize(("loop", "module"), [("asyncio", "asyncio."), ("uvloop", "uvloop")])
-def test_coroutine_function_serves_in_the_loop_that_was_asked_for(
+def test_coroutine_function_serves_in_the_chosen_loop(
     listener: socket.socket, loop: str, module: str
 ) -> None:
     link = LoopLink()
@@ -89,12 +89,10 @@ def test_coroutine_function_serves_in_the_loop_that_was_asked_for(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_stops_it_and_its_supervisor_hears_of_it(
-    listener: socket.socket, number: int
-) -> None:
+def test_signal_stops_the_worker_and_is_reported(listener: socket.socket, number: int) -> None:
     link = FakeLink(stops_by=number)
     worker_main.run(spec_of("make_server", listener), listener, link)
-    assert link.told == ["serve", "leave"]
+    assert link.told == ["serve", "report_own_stop"]
 
 
 def test_second_signal_ends_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,13 +106,13 @@ def test_second_signal_ends_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     assert graces == [GRACE_S, 0.0]
 
 
-def test_what_makes_no_server_is_refused(listener: socket.socket) -> None:
+def test_target_that_makes_no_server_is_refused(listener: socket.socket) -> None:
     with pytest.raises(TypeError, match=r"make_no_server must give a pybrpc\.Server, not 'no s"):
         worker_main.run(spec_of("make_no_server", listener), listener, FakeLink())
 
 
 class Process:
-    """What `main` finds: its arguments, descriptors of its own, and a link that is played."""
+    """The process of `main`: its arguments, inherited descriptors, and a fake link."""
 
     def __init__(self, patch: pytest.MonkeyPatch, app: str) -> None:
         self.link = FakeLink(stops_by=signal.SIGTERM)
@@ -137,7 +135,7 @@ class Process:
                 sock.close()
 
     def _inherit(self, fd: int) -> socket.socket:
-        """A process that ends need not close what it has."""
+        """Keep the sockets, which a process that ends need not close."""
         self._sockets.append(self._inherited(fd))
         return self._sockets[-1]
 
@@ -149,7 +147,7 @@ class Process:
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """Those that `main` takes are given back."""
+    """Restores the handlers of the signals that `main` handles."""
     numbers = (signal.SIGHUP, signal.SIGUSR1)
     before = [signal.getsignal(number) for number in numbers]
     yield
@@ -158,15 +156,15 @@ def signals() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("signals")
-def test_process_serves_and_tells_what_it_has_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_serves_and_reports_its_counters(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Process(monkeypatch, "make_server")
     process.run()
-    assert process.link.told == ["start", "serve", "leave", "finish"]
+    assert process.link.told == ["start", "serve", "report_own_stop", "finish"]
     assert process.grace_s == GRACE_S
 
 
 @pytest.mark.usefixtures("signals")
-def test_process_that_can_not_serve_says_why_and_ends(
+def test_process_that_can_not_serve_reports_why_and_ends(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = Process(monkeypatch, "nothing")

@@ -1,4 +1,4 @@
-"""One worker as its supervisor sees it: a process that is played, by a fake clock."""
+"""WorkerProcess: a fake process, as its supervisor sees it, and a fake clock."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pybrpc.server import ServerStatistics
 from pybrpc.server.workers import worker_process
 from pybrpc.server.workers.messages import WorkerReport, WorkerSpec
 from pybrpc.server.workers.worker_process import (
-    ENDING_LOOK_S,
+    CHECK_S,
+    ENDING_CHECK_S,
     KILL_S,
-    LOOK_S,
     WorkerProcess,
 )
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.dispatch import periodic
 
 START_TIMEOUT_S = 60.0
 
@@ -57,7 +58,8 @@ class Stage:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.step = StepDispatcher()
         self.told: list[str] = []
-        patch.setattr(worker_process, "time", self.step.clock)
+        for module in (worker_process, periodic):
+            patch.setattr(module, "time", self.step.clock)
         patch.setattr(worker_process.subprocess, "Popen", self._start)
         with socket.socket() as listener:
             self.worker = WorkerProcess(
@@ -75,8 +77,8 @@ class Stage:
     def on_serving(self, worker: WorkerProcess) -> None:
         self.told.append("serving")
 
-    def on_leaving(self, worker: WorkerProcess) -> None:
-        self.told.append("leaving")
+    def on_own_stop(self, worker: WorkerProcess) -> None:
+        self.told.append("stops by itself")
 
     def on_ended(self, worker: WorkerProcess) -> None:
         self.told.append("ended")
@@ -88,7 +90,7 @@ class Stage:
     def close(self) -> None:
         if self.process.returncode is None:
             self.process.die(0)
-        self.step.advance(LOOK_S)
+        self.step.advance(CHECK_S)
         assert self.step.raised == []
 
 
@@ -99,14 +101,14 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     made.close()
 
 
-def test_it_is_started_in_a_group_of_its_own(stage: Stage) -> None:
+def test_worker_is_started_in_a_process_group_of_its_own(stage: Stage) -> None:
     assert stage.process.command[-1].startswith('{"number": 3, "target": "app:make"')
     assert stage.process.options["process_group"] == 0
     assert repr(stage.worker) == "<worker 3, pid 4242, starting>"
     assert stage.worker.served_s == 0.0
 
 
-def test_it_serves_once_it_says_so_and_is_counted_from_then(stage: Stage) -> None:
+def test_worker_serves_from_its_first_report_on(stage: Stage) -> None:
     stage.step.advance(2.0)
     stage.serve()
     stage.step.advance(3.0)
@@ -124,25 +126,25 @@ def test_reports_may_come_in_any_pieces(stage: Stage) -> None:
     assert stage.worker.statistics.requests == 7
 
 
-def test_one_that_stops_by_itself_leaves(stage: Stage) -> None:
+def test_worker_that_stops_by_itself_is_reported(stage: Stage) -> None:
     stage.serve()
     stage.process.tell(WorkerReport(is_serving=False))
     stage.step.run_until_idle()
-    assert stage.told == ["serving", "leaving"]
+    assert stage.told == ["serving", "stops by itself"]
     assert (stage.worker.was_stopped, stage.worker.state) == (True, "stopping")
 
 
 @pytest.mark.parametrize(
     ("grace_s", "command"), [(2.5, b"stop 2.5\n"), (0.0, b"stop 0.0\n"), (None, b"stop none\n")]
 )
-def test_it_is_told_to_stop(stage: Stage, grace_s: float | None, command: bytes) -> None:
+def test_stop_is_sent_to_the_worker(stage: Stage, grace_s: float | None, command: bytes) -> None:
     stage.serve()
     stage.worker.stop(grace_s)
     assert stage.process.control.recv(100) == command
     assert (stage.worker.state, stage.worker.was_stopped) == ("stopping", True)
 
 
-def test_one_that_does_not_end_in_time_is_killed(
+def test_worker_that_does_not_end_in_time_is_killed(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.serve()
@@ -154,30 +156,30 @@ def test_one_that_does_not_end_in_time_is_killed(
     assert "<worker 3, pid 4242, stopping> is killed: it doesn't end" in caplog.text
 
 
-def test_without_a_limit_it_may_take_for_ever(stage: Stage) -> None:
+def test_worker_without_a_limit_is_never_killed(stage: Stage) -> None:
     stage.serve()
     stage.worker.stop(None)
     stage.step.advance(1e6)
     assert stage.process.kills == 0
 
 
-def test_one_that_has_ended_is_not_killed(stage: Stage) -> None:
+def test_worker_that_has_ended_is_not_killed(stage: Stage) -> None:
     stage.process.die(0)
     stage.worker.kill()
     stage.worker.stop(0.0)
     assert stage.process.kills == 0
 
 
-def test_one_that_does_not_serve_in_time_is_killed(stage: Stage) -> None:
+def test_worker_that_does_not_serve_in_time_is_killed(stage: Stage) -> None:
     stage.step.advance(START_TIMEOUT_S)
     assert stage.process.kills == 1
     stage.process.die(-signal.SIGKILL)
-    stage.step.advance(LOOK_S)
+    stage.step.advance(CHECK_S)
     assert stage.told == ["ended"]
     assert stage.worker.end == "it did not serve within 60 s (killed by SIGKILL)"
 
 
-def test_one_that_serves_in_time_is_not_killed(stage: Stage) -> None:
+def test_worker_that_serves_in_time_is_not_killed(stage: Stage) -> None:
     stage.serve()
     stage.step.advance(START_TIMEOUT_S)
     assert stage.process.kills == 0
@@ -191,7 +193,7 @@ def test_one_that_serves_in_time_is_not_killed(stage: Stage) -> None:
         (-63, "killed by signal 63"),
     ],
 )
-def test_its_end_is_told_in_words(stage: Stage, code: int, end: str) -> None:
+def test_end_of_a_worker_is_described_in_words(stage: Stage, code: int, end: str) -> None:
     stage.serve()
     stage.process.die(code)
     stage.step.run_until_idle()
@@ -199,29 +201,29 @@ def test_its_end_is_told_in_words(stage: Stage, code: int, end: str) -> None:
     assert stage.worker.end == end
 
 
-def test_all_that_it_said_is_read_before_its_end_is_told(stage: Stage) -> None:
+def test_last_reports_are_read_before_the_end_is_notified(stage: Stage) -> None:
     stage.process.tell(WorkerReport(failure="KeyError: 'x'"))
     stage.process.returncode = 1
-    stage.step.advance(LOOK_S)
+    stage.step.advance(CHECK_S)
     assert stage.told == ["ended"]
     assert stage.worker.end == "KeyError: 'x' (exit status 1)"
     stage.process.control.close()
 
 
-def test_its_end_is_looked_for_closely_once_it_says_no_more(stage: Stage) -> None:
+def test_end_is_checked_often_once_the_stream_has_ended(stage: Stage) -> None:
     stage.serve()
     stage.process.control.close()
     stage.step.run_until_idle()
     assert stage.told == ["serving"]
     stage.process.returncode = 0
-    stage.step.advance(ENDING_LOOK_S)
+    stage.step.advance(ENDING_CHECK_S)
     assert stage.told == ["serving", "ended"]
-    stage.step.advance(10 * LOOK_S)
+    stage.step.advance(10 * CHECK_S)
     assert stage.told == ["serving", "ended"], "once"
 
 
-def test_stream_that_breaks_is_its_end_too(stage: Stage) -> None:
-    """What it was told and has not read makes that a reset."""
+def test_worker_ends_when_its_stream_is_reset(stage: Stage) -> None:
+    """A command that the worker has not read makes the end a reset."""
     stage.serve()
     stage.worker.stop(None)
     stage.process.die(1)
@@ -229,7 +231,7 @@ def test_stream_that_breaks_is_its_end_too(stage: Stage) -> None:
     assert stage.told == ["serving", "ended"]
 
 
-def test_reader_that_was_woken_for_nothing_waits_on(stage: Stage) -> None:
+def test_reader_that_was_woken_for_nothing_goes_on(stage: Stage) -> None:
     stage.worker._on_readable()
     stage.serve()
     assert stage.told == ["serving"]

@@ -1,4 +1,4 @@
-"""A place for a worker: who has it when workers serve, die, leave and are replaced."""
+"""WorkerSlot: the worker of a slot when workers serve, die, stop and are replaced."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.fakes.workers import FakeWorker
 
 
 class Stage:
-    """A place, its PlaceUser, and the clock."""
+    """A slot, its SlotUser, and the clock."""
 
     def __init__(self) -> None:
         self.dispatcher = StepDispatcher(clock=FakeClock(0))
         self.made: list[FakeWorker] = []
         self.told: list[str] = []
         self.can_spawn = True
-        self.place = WorkerSlot(0, self.make_worker, self.dispatcher, self, 7.0)
+        self.slot = WorkerSlot(0, self.make_worker, self.dispatcher, self, 7.0)
 
     def make_worker(self, number: int, user: object) -> FakeWorker:
         if not self.can_spawn:
@@ -29,126 +29,126 @@ class Stage:
     def on_worker_started(self, worker: FakeWorker) -> None:
         self.told.append(f"started {worker.pid}")
 
-    def on_worker_ended(self, place: WorkerSlot, worker: FakeWorker) -> None:
+    def on_worker_ended(self, slot: WorkerSlot, worker: FakeWorker) -> None:
         self.told.append(f"ended {worker.pid}")
 
-    def on_serving(self, place: WorkerSlot) -> None:
+    def on_serving(self, slot: WorkerSlot) -> None:
         self.told.append("serving")
 
-    def on_replaced(self, place: WorkerSlot, failure: str) -> None:
+    def on_replaced(self, slot: WorkerSlot, failure: str) -> None:
         self.told.append(f"replaced {failure}".strip())
 
     def serve(self) -> FakeWorker:
-        """The last one that was made serves."""
-        self.place.on_serving(self.made[-1])
+        """The worker that was made last serves."""
+        self.slot.on_serving(self.made[-1])
         return self.made[-1]
 
     def pauses(self) -> int:
-        """How many starts wait for their time; they are made."""
+        """Make the starts that wait for their time. Returns how many there were."""
         return run_timers(self.dispatcher)
 
 
 @pytest.fixture
 def stage() -> Stage:
     made = Stage()
-    made.place.start()
+    made.slot.start()
     return made
 
 
-def test_replacement_serves_before_the_old_one_is_told_to_stop(stage: Stage) -> None:
+def test_replacement_serves_before_the_old_worker_is_stopped(stage: Stage) -> None:
     old = stage.serve()
-    stage.place.replace()
+    stage.slot.replace()
     assert old.stops == []
     new = stage.serve()
-    assert (old.stops, stage.place.worker) == ([7.0], new)
+    assert (old.stops, stage.slot.worker) == ([7.0], new)
     assert "replaced" not in stage.told
-    stage.place.on_ended(old)
+    stage.slot.on_ended(old)
     assert stage.told[-2:] == ["ended 0", "replaced"]
     assert stage.pauses() == 0
 
 
-def test_replacement_that_dies_leaves_the_old_one(stage: Stage) -> None:
+def test_old_worker_stays_when_its_replacement_dies(stage: Stage) -> None:
     old = stage.serve()
-    stage.place.replace()
-    stage.place.on_ended(stage.made[1])
+    stage.slot.replace()
+    stage.slot.on_ended(stage.made[1])
     assert stage.told[-1] == "replaced killed by SIGKILL"
-    assert (old.stops, stage.place.workers) == ([], [old])
+    assert (old.stops, stage.slot.workers) == ([], [old])
 
 
-def test_replacement_that_can_not_be_spawned_leaves_the_old_one(stage: Stage) -> None:
+def test_old_worker_stays_when_its_replacement_can_not_be_spawned(stage: Stage) -> None:
     old = stage.serve()
     stage.can_spawn = False
-    stage.place.replace()
+    stage.slot.replace()
     assert stage.told[-1] == "replaced Resource temporarily unavailable"
-    assert stage.place.workers == [old]
+    assert stage.slot.workers == [old]
 
 
-def test_old_one_that_dies_while_its_successor_starts(stage: Stage) -> None:
-    stage.place.replace()
-    stage.place.on_ended(stage.made[0])
+def test_successor_takes_over_when_the_old_worker_dies_early(stage: Stage) -> None:
+    stage.slot.replace()
+    stage.slot.on_ended(stage.made[0])
     assert stage.pauses() == 1
     assert len(stage.made) == 2, "the successor is enough"
-    assert stage.place.worker is None
+    assert stage.slot.worker is None
     new = stage.serve()
-    assert stage.place.worker is new
+    assert stage.slot.worker is new
     assert stage.told[-2:] == ["replaced", "serving"]
 
 
-def test_both_die(stage: Stage) -> None:
-    stage.place.replace()
-    stage.place.on_ended(stage.made[0])
-    stage.place.on_ended(stage.made[1])
+def test_slot_starts_one_worker_after_both_have_died(stage: Stage) -> None:
+    stage.slot.replace()
+    stage.slot.on_ended(stage.made[0])
+    stage.slot.on_ended(stage.made[1])
     assert len(stage.made) == 3
-    assert stage.place.worker is stage.made[2]
+    assert stage.slot.worker is stage.made[2]
     stage.pauses()
     assert len(stage.made) == 3
 
 
-def test_pause_grows_until_one_has_served_for_a_while(
+def test_pause_grows_until_a_worker_has_served_for_a_while(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses_s: list[float] = []
-    monkeypatch.setattr(stage.place, "_start_later", pauses_s.append)
+    monkeypatch.setattr(stage.slot, "_start_later", pauses_s.append)
     for served_s in (0, 0, 1, STABLE_AFTER_S, STABLE_AFTER_S, 0):
         worker = stage.made[-1]
         worker.served_s = served_s
-        stage.place.on_ended(worker)
-        stage.place.start()
+        stage.slot.on_ended(worker)
+        stage.slot.start()
     first, second, third, *steady, again = pauses_s
     assert 0 < first < second < third
     assert steady == [0, 0]
     assert again <= 0.1
 
 
-def test_one_that_leaves_is_followed_at_once_and_may_take_its_time(stage: Stage) -> None:
+def test_worker_that_stops_by_itself_is_replaced_at_once(stage: Stage) -> None:
     old = stage.serve()
     old.served_s = STABLE_AFTER_S
-    stage.place.on_leaving(old)
+    stage.slot.on_own_stop(old)
     stage.pauses()
     new = stage.serve()
-    assert stage.place.workers == [new, old]
-    stage.place.on_ended(old)
-    assert stage.place.workers == [new]
+    assert stage.slot.workers == [new, old]
+    stage.slot.on_ended(old)
+    assert stage.slot.workers == [new]
     assert "replaced" not in stage.told
     assert old.stops == []
 
 
-def test_stop_is_told_to_all_and_nobody_follows(stage: Stage) -> None:
+def test_stop_reaches_all_workers_and_starts_none(stage: Stage) -> None:
     old = stage.serve()
-    stage.place.replace()
-    stage.place.stop(3.0)
+    stage.slot.replace()
+    stage.slot.stop(3.0)
     assert [worker.stops for worker in stage.made] == [[3.0], [3.0]]
-    stage.place.on_ended(old)
-    stage.place.on_ended(stage.made[1])
+    stage.slot.on_ended(old)
+    stage.slot.on_ended(stage.made[1])
     assert stage.pauses() == 0
-    assert (len(stage.made), stage.place.workers) == (2, [])
+    assert (len(stage.made), stage.slot.workers) == (2, [])
 
 
 def test_spawning_is_tried_again(stage: Stage) -> None:
     stage.can_spawn = False
-    stage.place.on_ended(stage.serve())
+    stage.slot.on_ended(stage.serve())
     assert stage.pauses() == 1
     assert stage.pauses() == 1
     stage.can_spawn = True
     assert stage.pauses() == 1
-    assert stage.place.worker is stage.made[1]
+    assert stage.slot.worker is stage.made[1]

@@ -61,7 +61,7 @@ def test_not_recycle_until_zero_nref(step: StepDispatcher) -> None:
         assert Socket.address(socket_id) is None
 
 
-def test_an_id_is_never_given_again(step: StepDispatcher) -> None:
+def test_id_is_never_given_again(step: StepDispatcher) -> None:
     ids = set()
     for _ in range(100):
         near, far = plain.socketpair()
@@ -255,7 +255,7 @@ def test_notify_on_success(dispatcher: EventDispatcher, make_wire: MakeWire) -> 
     assert told.untaken == 0
 
 
-def test_without_notify_on_success_only_failure_is_told(
+def test_only_failure_is_reported_without_notify_on_success(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     wire, told = make_wire(step), Outcomes()

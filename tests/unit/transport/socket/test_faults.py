@@ -173,7 +173,7 @@ def test_a_thousand_refused_connections_leave_nothing(dispatcher: EventDispatche
 
 
 @pytest.mark.parametrize("ends_by", ["the peer", "the deadline"])
-def test_close_after_write_delivers_the_last_message(
+def test_close_gracefully_delivers_the_final_data(
     make_step: MakeStep, make_wire: MakeWire, ends_by: str
 ) -> None:
     """Also while the peer is still sending: closing with unread data would reset the stream."""
@@ -224,7 +224,7 @@ def test_an_exit_in_a_callback_does_not_stop_the_dispatcher(
     assert ran.wait(WAIT_S)
 
 
-def test_what_is_discarded_before_the_end_is_neither_kept_nor_without_limit(
+def test_discarded_bytes_are_not_kept_and_are_limited(
     step: StepDispatcher, make_wire: MakeWire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pybrpc.transport.socket.reader.DISCARD_BYTES", 1000)

@@ -40,7 +40,7 @@ def test_large_message_is_read_in_few_pieces(step: StepDispatcher, make_wire: Ma
     assert (found.bytes_read, found.messages_read) == (len(LARGE) + len(SMALL), 2)
 
 
-def test_nothing_is_read_while_the_inbox_is_crowded(
+def test_reader_pauses_while_unanswered_bytes_are_overcrowded(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     user, unanswered = User(), Backlog(1000, 500)
@@ -59,7 +59,9 @@ def test_nothing_is_read_while_the_inbox_is_crowded(
     assert user.messages.qsize() == 2
 
 
-def test_it_rests_on_if_there_is_no_room_again(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_reader_stays_paused_if_the_backlog_is_overcrowded_again(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
     user = User()
     wire = make_wire(
         step,
@@ -84,7 +86,7 @@ def test_it_rests_on_if_there_is_no_room_again(step: StepDispatcher, make_wire: 
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
-def test_failed_one_does_not_read_on(
+def test_failed_socket_does_not_read_on(
     step: StepDispatcher, make_wire: MakeWire, is_closed: bool
 ) -> None:
     unanswered = Backlog(1000, 500)

@@ -21,7 +21,7 @@ def test_sum_has_every_field() -> None:
     assert found == expected
 
 
-def test_all_together_are_crowded_if_one_is() -> None:
+def test_sum_is_overcrowded_if_one_socket_is() -> None:
     crowded = dataclasses.replace(IDLE, is_overcrowded=True)
     assert sum_of_sockets([IDLE, crowded]).is_overcrowded
     assert not sum_of_sockets([IDLE, IDLE]).is_overcrowded

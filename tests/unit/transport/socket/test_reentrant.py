@@ -29,7 +29,7 @@ from tests.fakes.threads import WAIT_S, in_threads
 
 @pytest.mark.python_only
 @pytest.mark.parametrize("situation", ["idle", "parked", "put off", "failed", "crowded"])
-def test_guarantee_4_reentrant_at_every_bytecode_of_start_write(
+def test_start_write_is_reentrant_at_every_bytecode(
     make_step: MakeStep, make_wire: MakeWire, situation: str
 ) -> None:
     """What a signal handler or a destructor may do: write on the socket the thread writes on."""
@@ -85,7 +85,7 @@ def prepare(situation: str, wire: Wire, step: StepDispatcher) -> int:
     return 0
 
 
-def test_guarantee_4_reentrant_from_a_storm_of_signals(
+def test_start_write_is_reentrant_from_a_storm_of_signals(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
     wire = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER)
@@ -128,7 +128,7 @@ def test_guarantee_4_reentrant_from_a_storm_of_signals(
     }
 
 
-def test_guarantee_4_reentrant_from_a_destructor(
+def test_start_write_is_reentrant_from_a_destructor(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
     """What is written is dropped by the writer, inside its step, and its destructor writes."""
@@ -149,7 +149,7 @@ def test_guarantee_4_reentrant_from_a_destructor(
     assert (data.count(b"message"), data.count(b"<last words>")) == (50, 50)
 
 
-def test_guarantee_4_reentrant_from_an_outcome(
+def test_start_write_is_reentrant_from_an_outcome(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
     wire = make_wire(dispatcher)

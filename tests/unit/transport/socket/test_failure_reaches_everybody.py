@@ -70,7 +70,7 @@ def fail_to_connect(
     return errors[0]
 
 
-def test_guarantee_10_connection_refused(dispatcher: EventDispatcher) -> None:
+def test_refused_connect_fails_with_phase_and_peer(dispatcher: EventDispatcher) -> None:
     endpoint = unused_endpoint()
     error = fail_to_connect(endpoint, dispatcher)
     assert isinstance(error, ConnectError)
@@ -79,7 +79,7 @@ def test_guarantee_10_connection_refused(dispatcher: EventDispatcher) -> None:
     assert error.text == f"Fail to connect {endpoint}: Connection refused"
 
 
-def test_guarantee_10_address_unreachable(dispatcher: EventDispatcher) -> None:
+def test_unreachable_address_fails_with_phase_and_peer(dispatcher: EventDispatcher) -> None:
     error = fail_to_connect(UNREACHABLE, dispatcher)
     assert isinstance(error, ConnectError)
     assert (error.phase, error.peer) == ("connect", str(UNREACHABLE))
@@ -89,14 +89,14 @@ def test_guarantee_10_address_unreachable(dispatcher: EventDispatcher) -> None:
 @pytest.mark.parametrize(
     "host", ["no-such-host.invalid", "x" * 70 + ".invalid", "zero\0byte", "fe80::1%nosuchif"]
 )
-def test_guarantee_10_name_unresolvable(dispatcher: EventDispatcher, host: str) -> None:
+def test_unresolvable_name_fails_with_its_phase(dispatcher: EventDispatcher, host: str) -> None:
     error = fail_to_connect(Endpoint(host, 80), dispatcher)
     assert isinstance(error, ConnectError)
     assert error.phase == "resolve"
     assert error.peer == str(Endpoint(host, 80))
 
 
-def test_guarantee_10_connect_timed_out(
+def test_connect_that_times_out_fails_with_phase_and_peer(
     dispatcher: EventDispatcher, silent_endpoint: Endpoint
 ) -> None:
     error = fail_to_connect(silent_endpoint, dispatcher, timeout_s=0.05)
@@ -106,7 +106,7 @@ def test_guarantee_10_connect_timed_out(
 
 
 @pytest.mark.parametrize("by", ["close", "fail"])
-def test_guarantee_10_closed_while_it_connects(
+def test_close_while_it_connects_reaches_every_request(
     dispatcher: EventDispatcher, silent_endpoint: Endpoint, by: str
 ) -> None:
     user, told = User(), Outcomes()
@@ -123,7 +123,7 @@ def test_guarantee_10_closed_while_it_connects(
 
 
 @pytest.mark.parametrize("round_", range(10))
-def test_guarantee_10_closed_by_another_thread_at_the_first_write(
+def test_close_by_another_thread_at_the_first_write_reaches_the_request(
     dispatcher: EventDispatcher, silent_endpoint: Endpoint, round_: int
 ) -> None:
     near = Socket.to(silent_endpoint, dispatcher, connect_timeout_s=None)
@@ -141,7 +141,7 @@ def test_guarantee_10_closed_by_another_thread_at_the_first_write(
 
 
 @pytest.mark.python_only
-def test_guarantee_10_closed_between_the_first_write_and_its_connector(
+def test_close_between_the_first_write_and_its_connector_reaches_the_request(
     step: StepDispatcher, silent_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dispatcher closes the socket before the producer has made the connector."""
@@ -161,7 +161,7 @@ def test_guarantee_10_closed_between_the_first_write_and_its_connector(
     assert not step.is_watching
 
 
-def test_guarantee_10_closed_at_every_bytecode_of_the_first_write(
+def test_close_at_every_bytecode_of_the_first_write_reaches_the_request(
     make_step: MakeStep, silent_endpoint: Endpoint
 ) -> None:
     """By another thread, whose dispatcher runs at once."""
@@ -190,7 +190,7 @@ def test_guarantee_10_closed_at_every_bytecode_of_the_first_write(
 
 @pytest.mark.parametrize("how", ["end", "reset"])
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
-def test_guarantee_10_peer_goes_while_requests_are_queued(
+def test_loss_of_the_peer_reaches_every_queued_request(
     dispatcher: EventDispatcher, make_wire: MakeWire, kind: str, how: str
 ) -> None:
     user, told = User(), Outcomes()
@@ -211,7 +211,7 @@ def test_guarantee_10_peer_goes_while_requests_are_queued(
     assert {e and e.peer for e in told_errors} == {error.peer}
 
 
-def test_guarantee_10_end_of_stream_is_told_as_the_peers_doing(
+def test_end_of_stream_is_reported_as_remote(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
     user = User()
@@ -222,9 +222,7 @@ def test_guarantee_10_end_of_stream_is_told_as_the_peers_doing(
     assert error.text.startswith("Got EOF of unix")
 
 
-def test_guarantee_10_garbage_fails_the_connection(
-    dispatcher: EventDispatcher, make_wire: MakeWire
-) -> None:
+def test_garbage_fails_the_connection(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
     user, told = User(), Outcomes()
     wire = make_wire(dispatcher, user=user, buffer_bytes=SMALL_BUFFER)
     wire.socket.start_write(IOBuf(bytes(1 << 20)), on_outcome=told)
@@ -237,7 +235,7 @@ def test_guarantee_10_garbage_fails_the_connection(
     assert user.messages.qsize() == 0
 
 
-def test_guarantee_10_the_user_is_told_once_by_threads_that_all_fail_it(
+def test_user_gets_one_failure_from_threads_that_all_fail_it(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
     user = User()
@@ -250,9 +248,7 @@ def test_guarantee_10_the_user_is_told_once_by_threads_that_all_fail_it(
     assert Socket.address(wire.socket.id) is None
 
 
-def test_guarantee_10_a_failed_socket_keeps_nothing_alive(
-    epoll: EventDispatcher, make_wire: MakeWire
-) -> None:
+def test_failed_socket_keeps_nothing_alive(epoll: EventDispatcher, make_wire: MakeWire) -> None:
     class Marker:
         pass
 

@@ -1,6 +1,4 @@
-"""Guarantees of the write path: 7, bounded; 8, a message that can't be turned into bytes fails
-alone; 9, shutdown_write.
-"""
+"""Guarantee 7 of the write path: what is queued is bounded."""
 
 from __future__ import annotations
 
@@ -17,17 +15,18 @@ from pybrpc.errors import (
     OvercrowdedError,
     RpcError,
     RpcTimeoutError,
-    WriteShutdownError,
     make_rpc_error,
 )
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket_options import HIGH_WATER_BYTES, SocketOptions
-from tests.fakes.sockets import SMALL_BUFFER, MakeWire, Outcomes, User, UserMessage, Wire
+from tests.fakes.sockets import SMALL_BUFFER, MakeWire, Outcomes, Wire
 from tests.fakes.threads import in_threads
 
 LIMITED = SocketOptions(high_water_bytes=100_000, low_water_bytes=20_000)
+
+
 MESSAGE_BYTES = 1000
 
 
@@ -41,16 +40,11 @@ def crowd(wire: Wire) -> int:
     return count
 
 
-# --- 7 ---
-
-
-def test_guarantee_7_bounded_to_64_mib_by_default(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
+def test_backlog_is_bounded_to_64_mib_by_default(step: StepDispatcher, make_wire: MakeWire) -> None:
     assert make_wire(step).socket.backlog.high_water == HIGH_WATER_BYTES == 64 << 20
 
 
-def test_guarantee_7_bounded_when_queued_and_not_when_its_turn_comes(
+def test_message_counts_when_it_is_queued_not_when_its_turn_comes(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     """The dispatcher never runs, so no request's turn comes."""
@@ -60,9 +54,7 @@ def test_guarantee_7_bounded_when_queued_and_not_when_its_turn_comes(
     assert LIMITED.high_water < size <= LIMITED.high_water + MESSAGE_BYTES
 
 
-def test_guarantee_7_empty_messages_are_bounded_too(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
+def test_empty_messages_are_bounded_too(step: StepDispatcher, make_wire: MakeWire) -> None:
     wire = make_wire(step, buffer_bytes=SMALL_BUFFER, options=LIMITED)
     wire.socket.start_write(IOBuf(bytes(50_000)))
     with contextlib.suppress(OvercrowdedError):
@@ -71,7 +63,7 @@ def test_guarantee_7_empty_messages_are_bounded_too(
     assert wire.socket.statistics().refused_overcrowded == 1
 
 
-def test_guarantee_7_refusal_says_how_much_is_queued_and_what_the_limit_is(
+def test_refusal_names_the_queued_bytes_and_the_limit(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     wire = make_wire(step, buffer_bytes=SMALL_BUFFER, options=LIMITED)
@@ -87,7 +79,7 @@ def test_guarantee_7_refusal_says_how_much_is_queued_and_what_the_limit_is(
     assert wire.socket.statistics().refused_overcrowded == 2
 
 
-def test_guarantee_7_a_control_frame_may_pass(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_control_frame_may_pass_the_limit(step: StepDispatcher, make_wire: MakeWire) -> None:
     wire = make_wire(step, buffer_bytes=SMALL_BUFFER, options=LIMITED)
     crowd(wire)
     before = wire.socket.statistics().backlog_bytes
@@ -96,7 +88,7 @@ def test_guarantee_7_a_control_frame_may_pass(step: StepDispatcher, make_wire: M
     assert after == before + len(b"control")
 
 
-def test_guarantee_7_lets_in_again_at_the_low_water_mark_and_not_before(
+def test_writes_are_accepted_again_at_the_low_water_mark_not_before(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     wire = make_wire(step, buffer_bytes=SMALL_BUFFER, options=LIMITED)
@@ -115,7 +107,7 @@ def test_guarantee_7_lets_in_again_at_the_low_water_mark_and_not_before(
     assert not wire.socket.backlog.is_overcrowded
 
 
-def test_guarantee_7_never_stuck_crowded_with_racing_threads(
+def test_socket_is_never_left_overcrowded_by_racing_threads(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
     options = SocketOptions(high_water_bytes=5000, low_water_bytes=0)
@@ -136,9 +128,7 @@ def test_guarantee_7_never_stuck_crowded_with_racing_threads(
     in_threads(producers + 1, produce)
 
 
-def test_guarantee_7_a_thread_waits_for_room(
-    dispatcher: EventDispatcher, make_wire: MakeWire
-) -> None:
+def test_thread_waits_until_it_may_write(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
     wire = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER, options=LIMITED)
     count = crowd(wire)
     with pytest.raises(RpcTimeoutError, match="No room in the backlog"):
@@ -151,7 +141,7 @@ def test_guarantee_7_a_thread_waits_for_room(
     assert wire.receive(4) == b"room"
 
 
-def test_guarantee_7_a_thread_that_waits_for_room_is_told_of_failure(
+def test_thread_that_waits_until_it_may_write_gets_the_failure(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
     wire = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER, options=LIMITED)
@@ -175,7 +165,7 @@ def test_guarantee_7_a_thread_that_waits_for_room_is_told_of_failure(
     assert len({id(error) for error in errors}) == 3
 
 
-def test_guarantee_7_tasks_drain(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
+def test_tasks_drain(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
     """In a loop that need not be the one that drives the socket."""
     wire = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER, options=LIMITED)
     count = crowd(wire)
@@ -195,9 +185,7 @@ def test_guarantee_7_tasks_drain(dispatcher: EventDispatcher, make_wire: MakeWir
     asyncio.run(main())
 
 
-def test_guarantee_7_draining_tasks_are_told_of_failure(
-    dispatcher: EventDispatcher, make_wire: MakeWire
-) -> None:
+def test_draining_tasks_get_the_failure(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
     wire = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER, options=LIMITED)
     crowd(wire)
 
@@ -210,102 +198,3 @@ def test_guarantee_7_draining_tasks_are_told_of_failure(
         assert [type(result) for result in results] == [ConnectionFailedError] * 2
 
     asyncio.run(main())
-
-
-# --- 8 ---
-
-
-@pytest.mark.parametrize("how", ["in place", "in a batch"])
-def test_guarantee_8_a_message_that_cannot_be_turned_into_bytes_fails_alone(
-    step: StepDispatcher, make_wire: MakeWire, how: str
-) -> None:
-    wire = make_wire(step, user=User())
-    told, reason = Outcomes(), ValueError("Invalid input")
-
-    def write() -> None:
-        for content in (b"before ", reason, b"after"):
-            wire.socket.start_write(UserMessage(content), on_outcome=told, notify_on_success=True)
-            if how == "in place":
-                step.clock.advance(1)
-
-    if how == "in place":
-        write()
-    else:
-        step.post(write)
-    step.run_until_idle()
-    outcomes = told.take(3)
-    (error,) = [error for error in outcomes if error is not None]
-    assert (error.code, error.phase) == (ErrorCode.EINVAL, "queued")
-    assert "Invalid input" in error.text
-    assert error.__cause__ is reason
-    assert wire.receive(12) == b"before after"
-    assert not wire.socket.is_failed
-    assert wire.socket.backlog.size_bytes == 0
-
-
-# --- 9 ---
-
-
-@pytest.mark.parametrize("size", [0, 5, 1 << 20])
-def test_guarantee_9_shutdown_write_flushes_what_came_before_and_refuses_what_comes_after(
-    dispatcher: EventDispatcher, make_wire: MakeWire, size: int
-) -> None:
-    wire = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER)
-    before, last, after = Outcomes(), Outcomes(), Outcomes()
-    wire.socket.start_write(IOBuf(bytes(1 << 18)), on_outcome=before, notify_on_success=True)
-    wire.socket.start_write(
-        IOBuf(bytes(size)), on_outcome=last, notify_on_success=True, shutdown_write=True
-    )
-    accepted = 0
-    for _ in range(10):
-        with contextlib.suppress(WriteShutdownError):
-            wire.socket.start_write(IOBuf(b"late"), on_outcome=after, notify_on_success=True)
-            accepted += 1
-    assert len(wire.receive_all()) == (1 << 18) + size
-    assert before.take() + last.take() == [None, None]
-    refused = after.take(accepted)
-    assert {(type(error), error and error.code) for error in refused} <= {
-        (WriteShutdownError, ErrorCode.ESHUTDOWNWRITE)
-    }
-    with pytest.raises(WriteShutdownError):
-        wire.socket.start_write(IOBuf(b"late"), on_outcome=after)
-    assert (before.untaken, last.untaken, after.untaken) == (0, 0, 0)
-    assert not wire.socket.is_failed
-    assert wire.socket.backlog.size_bytes == 0
-
-
-def test_guarantee_9_what_is_queued_behind_a_shutdown_is_told_once(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
-    wire = make_wire(step)
-    told = [Outcomes() for _ in range(5)]
-
-    def write() -> None:
-        for number, outcome in enumerate(told):
-            wire.socket.start_write(
-                IOBuf(b"%d" % number),
-                on_outcome=outcome,
-                notify_on_success=True,
-                shutdown_write=number in (2, 4),
-            )
-
-    step.post(write)
-    step.run_until_idle()
-    assert wire.receive_all() == b"012"
-    codes = [error and error.code for outcome in told for error in outcome.take()]
-    assert codes == [None, None, None, ErrorCode.ESHUTDOWNWRITE, ErrorCode.ESHUTDOWNWRITE]
-    assert [outcome.untaken for outcome in told] == [0] * 5
-
-
-def test_guarantee_9_reading_goes_on_after_a_shutdown(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
-    user = User()
-    wire = make_wire(step, user=user)
-    wire.socket.start_write(IOBuf(b"bye"), shutdown_write=True)
-    step.run_until_idle()
-    assert wire.receive_all() == b"bye"
-    wire.peer.sendall(b"PRPC")
-    step.run_until_idle()
-    assert wire.socket.statistics().bytes_read == 4
-    assert not wire.socket.is_failed

@@ -11,7 +11,7 @@ from tests.fakes.sockets import Interruption, MakeStep, Outcomes, unused_endpoin
 
 
 @pytest.mark.python_only
-def test_whoever_is_told_that_a_socket_failed_before_sees_its_error(make_step: MakeStep) -> None:
+def test_error_is_set_for_every_thread_that_fails_a_socket(make_step: MakeStep) -> None:
     moment = 0
     happened = True
     while happened:
@@ -30,7 +30,7 @@ def test_whoever_is_told_that_a_socket_failed_before_sees_its_error(make_step: M
 
 
 @pytest.mark.python_only
-def test_a_connect_that_fails_while_the_socket_is_failed_tells_every_writer(
+def test_connect_that_fails_while_the_socket_fails_reaches_every_writer(
     make_step: MakeStep,
 ) -> None:
     """The turns run in between as if they were another thread's."""

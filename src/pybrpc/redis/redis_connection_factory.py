@@ -19,10 +19,10 @@ _NOTHING_LEFT = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE, Phase.
 
 
 def safe_policy(policy: RetryPolicy) -> RetryPolicy:
-    """As `policy`, but only what had not left when the connection broke is sent again.
+    """Like `policy`, but commands that had left when the connection broke are not sent again.
 
-    What was sent may have run, and an INCR that runs twice is wrong. A policy with a `judge` of its
-    own decides itself.
+    They may have run, and an INCR that runs twice is wrong. A policy that has a `judge` of its own
+    is used as it is.
     """
 
     def may_run(error: RpcError) -> bool:
@@ -36,7 +36,7 @@ RETRY_WHAT_HAS_NOT_LEFT = safe_policy(RetryPolicy())
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RedisConnectionFactory(ConnectionFactory):
-    """As ConnectionFactory; who logs in differently shares nothing."""
+    """Makes connections to Redis. Channels share connections only if they log in alike."""
 
     login: RedisLogin = RedisLogin()  # noqa: RUF009 - a frozen value
 

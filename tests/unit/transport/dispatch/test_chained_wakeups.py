@@ -1,4 +1,4 @@
-"""Threads that are woken one after the other: none is forgotten."""
+"""ChainedWakeups: callers are woken one after the other, and none is forgotten."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from pybrpc.base.deadline import NEVER
 from pybrpc.testing.step_scheduler import ScheduleFailure, StepScheduler, explore_randomly
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
-from pybrpc.transport.dispatch.poller_role import NOBODY, ChainedWakeups, PollerRole, Waiter
+from pybrpc.transport.dispatch.poller_role import NO_THREAD, ChainedWakeups, PollerRole, Waiter
 from tests.fakes.threads import WAIT_S, in_threads
 from tests.schedules.dispatchers import TracedWaiter
 
@@ -23,7 +23,7 @@ def end_in_one_turn(dispatcher: EpollDispatcher, waiters: list[Waiter]) -> None:
     """Once all of them are waited for."""
 
     def end() -> None:
-        if len(dispatcher._seat._waiters) < len(waiters):
+        if len(dispatcher._role._waiters) < len(waiters):
             dispatcher.call_at(time.monotonic() + 0.001, end)
             return
         for waiter in waiters:
@@ -32,7 +32,7 @@ def end_in_one_turn(dispatcher: EpollDispatcher, waiters: list[Waiter]) -> None:
     dispatcher.post(end)
 
 
-def test_all_whom_one_turn_serves_are_woken(epoll: EpollDispatcher) -> None:
+def test_all_callers_served_by_one_turn_are_woken(epoll: EpollDispatcher) -> None:
     waiters = [Waiter() for _ in range(THREADS)]
 
     def run(index: int) -> None:
@@ -42,29 +42,29 @@ def test_all_whom_one_turn_serves_are_woken(epoll: EpollDispatcher) -> None:
             assert epoll.wait(waiters[index], NEVER)
 
     in_threads(THREADS + 1, run)
-    assert len(epoll._seat.chain) == 0
+    assert len(epoll._role.chain) == 0
 
 
-def test_a_caller_that_is_slow_delays_nobody(epoll: EpollDispatcher) -> None:
-    """It does not come back before all others have."""
+def test_slow_caller_delays_no_other(epoll: EpollDispatcher) -> None:
+    """It does not return before all others have been woken."""
     waiters = [Waiter() for _ in range(THREADS)]
-    others_are_back = threading.Event()
-    back: deque[int] = deque()
+    others_are_awake = threading.Event()
+    awake: deque[int] = deque()
 
     def run(index: int) -> None:
         if index == THREADS:
             end_in_one_turn(epoll, waiters)
             return
         assert epoll.wait(waiters[index], NEVER)
-        back.append(index)
-        if len(back) == THREADS:
-            others_are_back.set()
-        assert others_are_back.wait(WAIT_S)
+        awake.append(index)
+        if len(awake) == THREADS:
+            others_are_awake.set()
+        assert others_are_awake.wait(WAIT_S)
 
     in_threads(THREADS + 1, run)
 
 
-def test_deadlines_that_pass_break_no_chain(epoll: EpollDispatcher) -> None:
+def test_passed_deadlines_do_not_break_the_chain(epoll: EpollDispatcher) -> None:
     def run(index: int) -> None:
         for _ in range(200):
             waiter = Waiter()
@@ -86,17 +86,17 @@ class Dead:
         pass
 
 
-def test_a_thread_that_dies_in_the_chain_holds_up_nobody_for_long(epoll: EpollDispatcher) -> None:
+def test_thread_that_died_in_the_chain_delays_others_only_briefly(epoll: EpollDispatcher) -> None:
     waiter = Waiter()
 
     def end() -> None:
-        if not epoll._seat.is_waited_at:
+        if not epoll._role.has_waiters():
             epoll.call_at(time.monotonic() + 0.001, end)
             return
-        epoll._seat.chain.add(Dead())
+        epoll._role.chain.add(Dead())
         waiter.end()
 
-    epoll.require_polling()  # so that the waiter does not drive
+    epoll.require_polling()  # so that the waiter does not poll
     epoll.post(end)
     over: list[bool] = []
     in_threads(1, lambda _: over.append(epoll.wait(waiter, time.monotonic() + WAIT_S)))
@@ -107,86 +107,86 @@ def test_a_thread_that_dies_in_the_chain_holds_up_nobody_for_long(epoll: EpollDi
 # --- schedules ---
 
 
-def a_turn_and_its_sleepers(
+def a_turn_and_its_callers(
     scheduler: StepScheduler,
     kind: type[PollerRole] = PollerRole,
     chain_kind: type[ChainedWakeups] = ChainedWakeups,
 ) -> None:
-    """Two sleep until they are woken; between them is one that gives up whenever it likes."""
-    seat = kind()
-    seat.chain = chain_kind()
-    sleepers = [TracedWaiter(scheduler, name) for name in "abc"]
-    for sleeper in sleepers:
-        seat.register(sleeper)
+    """Two callers sleep until they are woken; one between them gives up at any time."""
+    role = kind()
+    role.chain = chain_kind()
+    callers = [TracedWaiter(scheduler, name) for name in "abc"]
+    for caller in callers:
+        role.register(caller)
 
     def turn() -> None:
-        seat.driver = threading.get_ident()
-        for sleeper in sleepers:
-            sleeper.end()
-        seat.stop_driving()
+        role.resume()
+        for caller in callers:
+            caller.end()
+        role.pause()
 
-    def sleep(sleeper: TracedWaiter) -> None:
-        assert sleeper.sleep(NEVER)
-        seat.forget(sleeper)
+    def sleep(caller: TracedWaiter) -> None:
+        assert caller.sleep(NEVER)
+        role.forget(caller)
 
-    first, hasty, last = sleepers
-    scheduler.run(turn, lambda: sleep(first), lambda: seat.forget(hasty), lambda: sleep(last))
-    assert len(seat.chain) == 0
+    first, hasty, last = callers
+    scheduler.run(turn, lambda: sleep(first), lambda: role.forget(hasty), lambda: sleep(last))
+    assert len(role.chain) == 0
 
 
 @pytest.mark.slow
 @pytest.mark.python_only
-def test_under_thousands_of_schedules_nobody_sleeps_on() -> None:
-    explore_randomly(a_turn_and_its_sleepers, range(2000))
+def test_no_caller_sleeps_on_in_thousands_of_schedules() -> None:
+    explore_randomly(a_turn_and_its_callers, range(2000))
 
 
 class IsGoneTooLate(PollerRole):
-    """A mutant: who leaves wakes the next one, and only then says that it is gone."""
+    """A mutant: a caller wakes the next one, and only then says that it is gone."""
 
     def forget(self, waiter: Waiter) -> None:
         self.chain.wake_next()
         waiter.is_gone = True
 
 
-class PassesNothingOn(PollerRole):
-    """A mutant: who leaves wakes nobody."""
+class WakesNoOther(PollerRole):
+    """A mutant: a caller that was woken wakes no other."""
 
     def forget(self, waiter: Waiter) -> None:
         waiter.is_gone = True
 
 
-class StopsInSilence(PollerRole):
-    """A mutant: the end of a turn wakes nobody."""
+class PausesInSilence(PollerRole):
+    """A mutant: the end of a turn wakes no caller."""
 
-    def stop_driving(self) -> None:
-        self.driver = NOBODY
+    def pause(self) -> None:
+        self.polling_thread = NO_THREAD
 
 
-class WakesTheGone(ChainedWakeups):
-    """A mutant: who wakes one that is gone leaves it at that."""
+class WakesOnlyTheGone(ChainedWakeups):
+    """A mutant: after a caller that is gone, no other is woken."""
 
     def wake_next(self) -> None:
-        if self._sleepers:
-            self._sleepers.popleft().wake()
+        if self._callers:
+            self._callers.popleft().wake()
 
 
 @pytest.mark.python_only
 @pytest.mark.parametrize(
-    ("seat", "chain"),
+    ("role", "chain"),
     [
         (IsGoneTooLate, ChainedWakeups),
-        (PassesNothingOn, ChainedWakeups),
-        (StopsInSilence, ChainedWakeups),
-        (PollerRole, WakesTheGone),
+        (WakesNoOther, ChainedWakeups),
+        (PausesInSilence, ChainedWakeups),
+        (PollerRole, WakesOnlyTheGone),
     ],
 )
-def test_mutants_are_caught(seat: type[PollerRole], chain: type[ChainedWakeups]) -> None:
+def test_mutant_is_caught(role: type[PollerRole], chain: type[ChainedWakeups]) -> None:
     with pytest.raises(ScheduleFailure, match="every thread waits"):
-        explore_randomly(lambda run: a_turn_and_its_sleepers(run, seat, chain), range(1000))
+        explore_randomly(lambda run: a_turn_and_its_callers(run, role, chain), range(1000))
 
 
 class EmptiedMeanwhile(deque[Any]):
-    """As another thread leaves it that takes the last one between a look and a `popleft`."""
+    """A chain from which another thread takes the last caller just before `popleft`."""
 
     def popleft(self) -> Any:
         self.clear()
@@ -194,8 +194,8 @@ class EmptiedMeanwhile(deque[Any]):
 
 
 @pytest.mark.python_only
-def test_two_who_wake_at_once_do_not_fall_over_each_other() -> None:
+def test_chain_emptied_by_another_thread_meanwhile_is_no_error() -> None:
     chain = ChainedWakeups()
-    chain._sleepers = EmptiedMeanwhile([object()])
+    chain._callers = EmptiedMeanwhile([object()])
     chain.wake_next()
     assert len(chain) == 0

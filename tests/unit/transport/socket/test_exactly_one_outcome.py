@@ -1,4 +1,4 @@
-"""Guarantees of the write path: 1, order, and 2, exactly one outcome for each request."""
+"""Guarantee 2 of the write path: each request ends in exactly one outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
 from tests.fakes.dispatchers import running_dispatcher
-from tests.fakes.frames import by_producer, frame, frames_of
+from tests.fakes.frames import frame, frames_of
 from tests.fakes.sockets import SMALL_BUFFER, MakeStep, MakeWire, Outcomes, User, write_instead
 from tests.fakes.threads import in_threads
 
@@ -26,78 +26,8 @@ def failure() -> RpcError:
     return make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so")
 
 
-@pytest.mark.parametrize("kind", ["unix", "tcp"])
-def test_guarantee_1_order_of_each_producer_and_whole_messages(
-    dispatcher: EventDispatcher, make_wire: MakeWire, kind: str
-) -> None:
-    each = 250
-    rng = random.Random(7)
-    sizes = [rng.choice((0, 1, 30, 900, 9000)) for _ in range(each)]
-    wire = make_wire(dispatcher, kind=kind, buffer_bytes=SMALL_BUFFER)
-    total = PRODUCERS * sum(len(frame(0, 0, size)) for size in sizes)
-
-    def produce(index: int) -> None:
-        for number, size in enumerate(sizes):
-            wire.socket.start_write(IOBuf(frame(index, number, size)))
-
-    in_threads(PRODUCERS, produce)
-    assert by_producer(frames_of(wire.receive(total))) == {
-        index: list(range(each)) for index in range(PRODUCERS)
-    }
-    assert wire.socket.statistics().handed_over > 0
-
-
-def test_guarantee_1_order_when_the_first_write_connects(dispatcher: EventDispatcher) -> None:
-    each = 100
-    with plain.create_server(("127.0.0.1", 0)) as listener:
-        near = Socket.to(Endpoint.from_sockaddr(listener.getsockname()), dispatcher)
-
-        def produce(index: int) -> None:
-            for number in range(each):
-                near.start_write(IOBuf(frame(index, number)))
-
-        in_threads(PRODUCERS, produce)
-        accepted = listener.accept()[0]
-        with accepted, accepted.makefile("rb") as stream:
-            data = stream.read(PRODUCERS * each * len(frame(0, 0)))
-        near.close()
-    assert by_producer(frames_of(data)) == {index: list(range(each)) for index in range(PRODUCERS)}
-
-
-@pytest.mark.parametrize("flushes_at_turn_end", [True, False])
-@pytest.mark.parametrize("seed", range(20))
-def test_guarantee_1_order_in_every_schedule(
-    make_step: MakeStep, make_wire: MakeWire, seed: int, flushes_at_turn_end: bool
-) -> None:
-    step = make_step(seed, flushes_at_turn_end=flushes_at_turn_end)
-    wire = make_wire(step, buffer_bytes=SMALL_BUFFER)
-    rng = random.Random(seed)
-    received = bytearray()
-    wire.peer.setblocking(False)
-    for number in range(200):
-        data = IOBuf(frame(number % 2, number, rng.choice((0, 10, 3000))))
-        if rng.random() < 0.5:
-            wire.socket.start_write(data)
-        else:
-            step.post(lambda data=data: wire.socket.start_write(data))
-            step.run_until_idle()
-        if rng.random() < 0.3:
-            step.step()
-        if rng.random() < 0.1:
-            with contextlib.suppress(BlockingIOError):
-                received += wire.peer.recv(2000)
-    while wire.socket.backlog.size_bytes:
-        with contextlib.suppress(BlockingIOError):
-            received += wire.peer.recv(1 << 16)
-        step.run_until_idle()
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            received += wire.peer.recv(1 << 16)
-    assert [number for _, number in frames_of(bytes(received))] == list(range(200))
-
-
 @pytest.mark.parametrize("round_", range(5))
-def test_guarantee_2_exactly_once_when_the_socket_fails_meanwhile(
+def test_each_request_has_one_outcome_when_the_socket_fails_meanwhile(
     dispatcher: EventDispatcher, make_wire: MakeWire, round_: int
 ) -> None:
     wire = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER)
@@ -133,7 +63,7 @@ def test_guarantee_2_exactly_once_when_the_socket_fails_meanwhile(
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_guarantee_2_exactly_once_when_failure_races_with_connect(
+def test_each_request_has_one_outcome_when_failure_races_with_connect(
     make_step: MakeStep, seed: int
 ) -> None:
     step = make_step(seed)
@@ -157,7 +87,7 @@ def test_guarantee_2_exactly_once_when_failure_races_with_connect(
     assert (near.fd, near.backlog.size_bytes) == (-1, 0)
 
 
-def test_guarantee_2_a_resource_error_while_writing_reaches_everybody(
+def test_resource_error_while_writing_reaches_every_request(
     make_step: MakeStep, make_wire: MakeWire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = make_step()
@@ -175,7 +105,7 @@ def test_guarantee_2_a_resource_error_while_writing_reaches_everybody(
     step.raised.clear()
 
 
-def test_guarantee_2_interrupted_inside_the_system_call_is_not_reported_as_unsent(
+def test_write_interrupted_in_its_system_call_is_not_reported_as_unsent(
     step: MakeStep, make_wire: MakeWire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wire, told = make_wire(step), Outcomes()
@@ -192,7 +122,7 @@ def test_guarantee_2_interrupted_inside_the_system_call_is_not_reported_as_unsen
 
 
 @pytest.mark.parametrize("kind", ["epoll", "asyncio", "uvloop"])
-def test_guarantee_2_of_writes_after_the_dispatcher_has_gone(
+def test_each_request_has_one_outcome_after_the_dispatcher_has_ended(
     kind: str, make_wire: MakeWire
 ) -> None:
     with running_dispatcher(kind) as dispatcher:

@@ -1,4 +1,4 @@
-"""BatchedCallbacks: what futures ask of their loop, done in one handle for all of a round."""
+"""BatchedCallbacks: one handle of the loop runs all callbacks of a round."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def loop() -> Iterator[CountingLoop]:
 
 
 @pytest.fixture
-def wakes(loop: CountingLoop) -> BatchedCallbacks:
+def callbacks(loop: CountingLoop) -> BatchedCallbacks:
     return BatchedCallbacks(loop)
 
 
@@ -58,32 +58,30 @@ def raise_it(error: BaseException) -> Callable[[object], None]:
     return callback
 
 
-def test_all_of_a_round_come_in_order_and_in_one_handle(
-    loop: CountingLoop, wakes: BatchedCallbacks
+def test_callbacks_of_a_round_run_in_order_in_one_handle(
+    loop: CountingLoop, callbacks: BatchedCallbacks
 ) -> None:
     called: list[object] = []
     for number in range(5):
-        wakes.call_soon(called.append, number)
+        callbacks.call_soon(called.append, number)
     assert called == []
     loop.run_round()
     assert called == [0, 1, 2, 3, 4]
     assert loop.handles == 1
 
 
-def test_what_is_asked_for_meanwhile_comes_in_the_next_round(
-    loop: CountingLoop, wakes: BatchedCallbacks
+def test_callback_that_is_added_by_a_callback_runs_in_the_next_round(
+    loop: CountingLoop, callbacks: BatchedCallbacks
 ) -> None:
     called: list[object] = []
-    wakes.call_soon(lambda first: wakes.call_soon(called.append, first), "later")
+    callbacks.call_soon(lambda first: callbacks.call_soon(called.append, first), "later")
     loop.run_round()
     assert called == []
     loop.run_round()
     assert called == ["later"]
 
 
-def test_each_runs_in_the_context_it_was_given_or_asked_in(
-    loop: CountingLoop, wakes: BatchedCallbacks
-) -> None:
+def test_callback_runs_in_its_own_context(loop: CountingLoop, callbacks: BatchedCallbacks) -> None:
     seen: list[str] = []
 
     def look(_: object) -> None:
@@ -91,24 +89,24 @@ def test_each_runs_in_the_context_it_was_given_or_asked_in(
 
     given = contextvars.copy_context()
     given.run(VARIABLE.set, "given")
-    wakes.call_soon(look, None, context=given)
+    callbacks.call_soon(look, None, context=given)
     asked_in = contextvars.copy_context()
     asked_in.run(VARIABLE.set, "asked")
-    asked_in.run(wakes.call_soon, look, None)
-    wakes.call_soon(look, None)
+    asked_in.run(callbacks.call_soon, look, None)
+    callbacks.call_soon(look, None)
     loop.run_round()
     assert seen == ["given", "asked", "none"]
 
 
-def test_one_that_raises_is_told_to_the_loop_and_keeps_nobody_from_being_called(
-    loop: CountingLoop, wakes: BatchedCallbacks
+def test_callback_that_raises_is_reported_to_the_loop_and_the_others_run(
+    loop: CountingLoop, callbacks: BatchedCallbacks
 ) -> None:
     told: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: told.append(context))
     called: list[object] = []
     error = ValueError("oops")
-    wakes.call_soon(raise_it(error), None)
-    wakes.call_soon(called.append, 1)
+    callbacks.call_soon(raise_it(error), None)
+    callbacks.call_soon(called.append, 1)
     loop.run_round()
     assert called == [1]
     (context,) = told
@@ -117,25 +115,27 @@ def test_one_that_raises_is_told_to_the_loop_and_keeps_nobody_from_being_called(
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_comes_out_of_the_loop_and_the_others_are_called_in_the_next_round(
-    loop: CountingLoop, wakes: BatchedCallbacks, kind: type[BaseException]
+def test_interrupt_leaves_the_loop_and_the_other_callbacks_run_in_the_next_round(
+    loop: CountingLoop, callbacks: BatchedCallbacks, kind: type[BaseException]
 ) -> None:
     called: list[object] = []
-    wakes.call_soon(called.append, 1)
-    wakes.call_soon(raise_it(kind()), None)
-    wakes.call_soon(called.append, 2)
-    wakes.call_soon(called.append, 3)
+    callbacks.call_soon(called.append, 1)
+    callbacks.call_soon(raise_it(kind()), None)
+    callbacks.call_soon(called.append, 2)
+    callbacks.call_soon(called.append, 3)
     with pytest.raises(kind):
         loop.run_round()
     assert called == [1]
-    wakes.call_soon(called.append, 4)
+    callbacks.call_soon(called.append, 4)
     loop.run_round(2)
     assert called == [1, 2, 3, 4]
 
 
-def test_a_future_that_takes_it_for_its_loop(loop: CountingLoop, wakes: BatchedCallbacks) -> None:
+def test_future_with_batched_callbacks_as_its_loop_is_awaited(
+    loop: CountingLoop, callbacks: BatchedCallbacks
+) -> None:
     called: list[object] = []
-    future: asyncio.Future[int] = asyncio.Future(loop=wakes)  # type: ignore[arg-type]
+    future: asyncio.Future[int] = asyncio.Future(loop=callbacks)  # type: ignore[arg-type]
     future.add_done_callback(called.append)
     future.set_result(7)
     assert called == []
@@ -143,36 +143,36 @@ def test_a_future_that_takes_it_for_its_loop(loop: CountingLoop, wakes: BatchedC
     assert called == [future]
 
 
-def test_an_error_that_nobody_has_asked_for_is_told_to_the_loop(
-    loop: CountingLoop, wakes: BatchedCallbacks
+def test_exception_that_was_never_retrieved_is_reported_to_the_loop(
+    loop: CountingLoop, callbacks: BatchedCallbacks
 ) -> None:
     told: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: told.append(context))
-    future: asyncio.Future[int] = asyncio.Future(loop=wakes)  # type: ignore[arg-type]
+    future: asyncio.Future[int] = asyncio.Future(loop=callbacks)  # type: ignore[arg-type]
     future.set_exception(ValueError("oops"))
     del future
     assert "never retrieved" in told[0]["message"]
 
 
-def test_it_knows_whether_the_loop_is_being_debugged(loop: CountingLoop) -> None:
-    wakes = BatchedCallbacks(loop)
-    assert not wakes.get_debug()
+def test_get_debug_follows_the_loop(loop: CountingLoop) -> None:
+    callbacks = BatchedCallbacks(loop)
+    assert not callbacks.get_debug()
     loop.set_debug(True)
     assert BatchedCallbacks(loop).get_debug()
-    wakes.call_soon(lambda _: None, None)
+    callbacks.call_soon(lambda _: None, None)
     loop.run_round()
-    assert wakes.get_debug()
+    assert callbacks.get_debug()
 
 
 def test_calls_of_other_threads_are_settled_in_the_loop_in_one_round(
-    loop: CountingLoop, wakes: BatchedCallbacks
+    loop: CountingLoop, callbacks: BatchedCallbacks
 ) -> None:
     settled: list[object] = []
     calls = [EndedCall(settled) for _ in range(3)]
 
     async def put_them() -> None:
         for call in calls:
-            await asyncio.to_thread(wakes.put, call)
+            await asyncio.to_thread(callbacks.put, call)
 
     loop.run_until_complete(put_them())
     loop.run_round(2)
@@ -181,6 +181,6 @@ def test_calls_of_other_threads_are_settled_in_the_loop_in_one_round(
 
 def test_calls_for_a_closed_loop_are_dropped() -> None:
     loop = CountingLoop()
-    wakes = BatchedCallbacks(loop)
+    callbacks = BatchedCallbacks(loop)
     loop.close()
-    wakes.put(EndedCall([]))  # type: ignore[arg-type]
+    callbacks.put(EndedCall([]))  # type: ignore[arg-type]

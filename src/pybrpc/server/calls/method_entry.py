@@ -1,0 +1,101 @@
+"""MethodEntry: one method of a service, its handler, and how long the handler takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from pybrpc.rpc.method import Method
+
+Handler = Callable[..., Any]
+
+SLOW_S = 0.001
+"""A handler whose calls take longer than this on average is slow. In seconds."""
+
+MIN_FAST_CALLS, MAX_FAST_CALLS = 8, 256
+"""Fast calls in a row before a handler may run inline again after a slow call. It is 8 after a slow
+call that came alone, as when another process used the processor; it doubles, up to 256, each time
+that slow calls recur soon."""
+
+_WEIGHT = 0.125
+_MAX_COUNTED_S = 4 * SLOW_S
+"""The most that one call adds to the average, in seconds: a handler is slow after three slow calls
+in a row, not after one that waited for the GIL."""
+
+
+class MethodEntry:
+    """A method that is served. Counters are written by many threads; a lost update does no harm."""
+
+    __slots__ = (
+        "_fast_calls",
+        "_fast_calls_needed",
+        "full_name",
+        "handler",
+        "inline_after_calls",
+        "is_async",
+        "max_concurrency",
+        "mean_s",
+        "request_type",
+        "response_type",
+        "running",
+        "waits",
+    )
+
+    def __init__(self, method: Method, handler: Handler) -> None:
+        self.full_name = method.full_name
+        self.request_type = method.request_type
+        self.response_type = method.response_type
+        self.handler = handler
+        self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+            getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
+        )
+        self.mean_s = 0.0
+        """Moving average of the seconds that the handler takes."""
+        self.inline_after_calls = 0
+        """Fast calls that are still needed before the thread that reads may run the handler."""
+        self._fast_calls_needed = MIN_FAST_CALLS
+        """Value of `inline_after_calls` after the next slow call."""
+        self._fast_calls = 0
+        """Fast calls since the handler may run inline."""
+        self.max_concurrency = 0
+        """Requests of this method that may run at once; 0: no limit of its own."""
+        self.running: set[object] = set()
+        """Requests of this method that run; filled only while `max_concurrency` is set."""
+        self.waits = False
+        """Whether the last call of an async handler had something to wait for."""
+
+    def is_full(self) -> bool:
+        limit = self.max_concurrency
+        return bool(limit) and len(self.running) >= limit
+
+    def is_quick(self) -> bool:
+        """Whether the thread that reads may run the handler: no call has been slow recently."""
+        return self.inline_after_calls == 0
+
+    def note_slow(self) -> None:
+        """A call was slow: the next ones run in a worker."""
+        self.inline_after_calls = self._fast_calls_needed
+        self._fast_calls_needed = min(2 * self._fast_calls_needed, MAX_FAST_CALLS)
+        self._fast_calls = 0
+
+    def note_duration(self, seconds: float) -> None:
+        if seconds > SLOW_S:
+            self.note_slow()
+        elif self.inline_after_calls > 0:
+            self.inline_after_calls -= 1
+        elif self._fast_calls_needed > MIN_FAST_CALLS:
+            self._note_fast()
+        if seconds > _MAX_COUNTED_S:
+            seconds = _MAX_COUNTED_S
+        self.mean_s += (seconds - self.mean_s) * _WEIGHT
+
+    def _note_fast(self) -> None:
+        self._fast_calls += 1
+        if self._fast_calls >= MAX_FAST_CALLS:
+            self._fast_calls = 0
+            self._fast_calls_needed //= 2
+
+    def __repr__(self) -> str:
+        kind = "async" if self.is_async else "sync"
+        return f"<MethodEntry {self.full_name}, {kind}, {self.mean_s * 1e6:.0f} us>"

@@ -1,0 +1,119 @@
+"""Which connections are idle, and which partial messages are given up: functions of the time."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pybrpc.server.connections.sweeps import (
+    LARGE_BYTES,
+    SLOWEST_BYTES_PER_S,
+    PartialMessage,
+    find_idle,
+    find_late,
+    find_partial,
+    find_slowest,
+)
+
+NOW = 1000.0
+TIMEOUT_S = 10.0
+
+
+class Connection(SimpleNamespace):
+    """A connection as a check sees it. Equal only to itself."""
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+def idle_for(seconds: float, **fields: Any) -> Any:
+    return Connection(
+        **{"active_at": NOW - seconds, "is_busy": False, "is_closing": False, **fields}
+    )
+
+
+def partial(size_bytes: int, **fields: Any) -> Any:
+    """A connection on which `size_bytes` of a message have come."""
+    made = {
+        "unfinished_bytes": size_bytes,
+        "unfinished_memory_bytes": size_bytes,
+        "messages_read": 0,
+        "is_retired": False,
+        "socket": SimpleNamespace(is_reading_paused=False),
+    }
+    return Connection(**{**made, **fields})
+
+
+def test_idle_connection_is_due_first_and_closed_by_the_next_check() -> None:
+    connection = idle_for(TIMEOUT_S)
+    first = find_idle([connection], set(), TIMEOUT_S, NOW)
+    assert (first.to_close, first.due, first.oldest_active_at) == ([], {connection}, 990.0)
+    second = find_idle([connection], first.due, TIMEOUT_S, NOW + 1)
+    assert (second.to_close, second.due, second.oldest_active_at) == ([connection], set(), NOW + 1)
+
+
+def test_connection_that_was_active_between_two_checks_is_kept() -> None:
+    connection = idle_for(1)
+    found = find_idle([connection], {connection}, TIMEOUT_S, NOW)
+    assert (found.to_close, found.due, found.oldest_active_at) == ([], set(), NOW - 1)
+
+
+@pytest.mark.parametrize("state", ["is_busy", "is_closing"])
+def test_busy_or_closing_connection_is_never_idle(state: str) -> None:
+    connection = idle_for(2 * TIMEOUT_S, **{state: True})
+    assert find_idle([connection], {connection}, TIMEOUT_S, NOW) == ([], set(), NOW)
+
+
+def test_next_check_is_for_the_connection_that_is_idle_longest() -> None:
+    connections = [idle_for(seconds) for seconds in (1, 7, 3)]
+    assert find_idle(connections, set(), TIMEOUT_S, NOW).oldest_active_at == NOW - 7
+
+
+def test_partial_message_keeps_its_beginning_until_another_message_follows() -> None:
+    connection = partial(5, unfinished_memory_bytes=80)
+    first = find_partial([connection], {}, NOW)
+    assert first == {connection: PartialMessage(NOW, 0, 5, 80)}
+    assert find_partial([connection], first, NOW + 1)[connection].began_at == NOW
+    connection.messages_read = 1
+    assert find_partial([connection], first, NOW + 1)[connection].began_at == NOW + 1
+
+
+def test_partial_message_begins_anew_while_reading_is_paused() -> None:
+    connection = partial(5)
+    first = find_partial([connection], {}, NOW)
+    connection.socket.is_reading_paused = True
+    assert find_partial([connection], first, NOW + 1)[connection].began_at == NOW + 1
+
+
+def test_connection_without_bytes_or_retired_has_no_partial_message() -> None:
+    assert find_partial([partial(0), partial(5, is_retired=True)], {}, NOW) == {}
+
+
+def test_message_is_late_after_the_timeout_and_a_second_for_each_16_kib() -> None:
+    short, long = partial(0), partial(0)
+    parts = {
+        short: PartialMessage(NOW, 0, 0, 0),
+        long: PartialMessage(NOW, 0, 5 * SLOWEST_BYTES_PER_S, 0),
+    }
+    assert find_late(parts, TIMEOUT_S, NOW + TIMEOUT_S - 0.01) == []
+    assert find_late(parts, TIMEOUT_S, NOW + TIMEOUT_S) == [short]
+    assert find_late(parts, TIMEOUT_S, NOW + TIMEOUT_S + 5) == [short, long]
+
+
+def test_slowest_messages_are_given_up_until_the_rest_is_within_the_limit() -> None:
+    slow, slower, fast = (partial(0) for _ in range(3))
+    parts = {
+        slow: PartialMessage(NOW - 2, 0, LARGE_BYTES, LARGE_BYTES),
+        slower: PartialMessage(NOW - 5, 0, LARGE_BYTES, LARGE_BYTES),
+        fast: PartialMessage(NOW, 0, LARGE_BYTES, LARGE_BYTES),
+    }
+    assert find_slowest(parts, 3 * LARGE_BYTES, 1.0, NOW) == []
+    assert find_slowest(parts, 2 * LARGE_BYTES, 1.0, NOW) == [slower]
+    assert find_slowest(parts, LARGE_BYTES, 1.0, NOW) == [slower, slow]
+
+
+def test_small_messages_are_kept_however_much_all_hold() -> None:
+    parts = {partial(0): PartialMessage(NOW, 0, 1, LARGE_BYTES - 1) for _ in range(5)}
+    assert find_slowest(parts, LARGE_BYTES, 1.0, NOW) == []
