@@ -30,6 +30,14 @@ def test_tests_in_a_folder_above_and_properties_are_found_too() -> None:
     assert names_of(found) == {"property/test_fast_frames.py"}
 
 
+def test_tests_whose_names_begin_with_that_of_the_module_are_found_too() -> None:
+    call = PACKAGE / "client" / "calls" / "call.py"
+    found = names_of(own_tests_of(call))
+    assert "unit/client/calls/test_call_unreachable.py" in found
+    assert call.with_name("call_options.py").exists()
+    assert "unit/client/calls/test_call_options.py" not in found
+
+
 def test_tests_of_another_folder_are_not() -> None:
     client, server = "unit/client/endpoints/test_settings.py", "unit/server/test_settings.py"
     found = names_of(own_tests_of(PACKAGE / "client" / "endpoints" / "settings.py"))
