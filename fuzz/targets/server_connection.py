@@ -15,7 +15,7 @@ from fuzz.fuzz_target import FuzzTarget
 from fuzz.parameters import BYTEWISE, WHOLE, Parameters, pieces_of
 from fuzz.references.frames import Fields, frames_of, header
 from fuzz.wire import Wire, nothing_raised
-from pybrpc.protocols.baidu_std import meta
+from pybrpc.protocols.baidu_std.meta_encoder import encode_request_meta
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.rpc.controller import Controller
@@ -144,8 +144,8 @@ def seeds() -> Iterator[bytes]:
     yield bytes([_PLAIN, 2, BYTEWISE]) + requests[0]
     yield bytes([_PLAIN, 0, WHOLE]) + requests[0] + vectors.recorded("server")[0]
     fields = RpcRequest(5, "conformance.EchoService", "Echo", user_fields={"key": "value"})
-    yield bytes([_PLAIN, 0, 4]) + header(meta.encode_request_meta(fields, 2), b"\x0a\x02hiat")
-    yield bytes([_PLAIN, 0, 4]) + header(meta.encode_request_meta(fields, 9), b"") + requests[0]
+    yield bytes([_PLAIN, 0, 4]) + header(encode_request_meta(fields, 2), b"\x0a\x02hiat")
+    yield bytes([_PLAIN, 0, 4]) + header(encode_request_meta(fields, 9), b"") + requests[0]
     hello = _client_hello()
     yield bytes([_TLS_TOO, 0, WHOLE]) + hello
     yield bytes([_TLS_TOO, 0, 7]) + hello[:5] + requests[0]

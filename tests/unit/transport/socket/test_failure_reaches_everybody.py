@@ -50,7 +50,7 @@ def silent_endpoint() -> Iterator[Endpoint]:
 def fail_to_connect(
     endpoint: Endpoint, dispatcher: EventDispatcher, timeout_s: float | None = 30.0
 ) -> RpcError:
-    """Write to an address that can't be connected to; all are told the same error, once."""
+    """Write to an address that can't be connected to; all writers get the same error, once."""
     user, told = User(), Outcomes()
     near = Socket.to(endpoint, dispatcher, user=user, connect_timeout_s=timeout_s)
     accepted = 0
