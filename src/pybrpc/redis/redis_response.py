@@ -53,8 +53,8 @@ def decoded(reply: Reply) -> Reply:
             return reply.decode("utf-8")
         except UnicodeDecodeError as error:
             raise BadResponseError(
-                f"a reply is no UTF-8: {error.reason} at byte {error.start} of {len(reply)}; use a "
-                "channel without decode=True for it",
+                f"a reply is not UTF-8: {error.reason} at byte {error.start} of {len(reply)}; use "
+                "a channel without decode=True for it",
                 phase=Phase.WAITING,
             ) from None
     if isinstance(reply, list):

@@ -137,7 +137,9 @@ class Server:
         changes. ServerStateError if the server was made without TLS.
         """
         if self._settings.tls is None:
-            raise ServerStateError("the server was made without tls=")
+            raise ServerStateError(
+                "no certificates to load again: the server was made without tls="
+            )
         self._settings.tls.reload()
 
     def stop(self, grace: float | None = DEFAULT_GRACE_S) -> None:

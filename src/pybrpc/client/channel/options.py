@@ -124,7 +124,7 @@ class ChannelSettings:
         for name, part in parts.items():
             object.__setattr__(self, name, part)
         if self.wait_for_ready and self.dial_backoff is None:
-            raise ValueError("wait_for_ready waits for background dials: give a dial_backoff")
+            raise ValueError("wait_for_ready waits for background dials: give a dial_backoff too")
 
     def connection_factory(self, endpoint: Endpoint) -> ConnectionFactory:
         """Makes the connections to `endpoint` that the dispatcher thread polls.

@@ -171,7 +171,7 @@ class ClientConnection:
         """Close a retired connection without calls. A call that races with this close fails and is
         retried elsewhere."""
         if self.is_retired and not self.in_flight:
-            text = f"{self.socket.description} was closed by this side: it was to take no new calls"
+            text = f"{self.socket.description} was closed by this side: it was retired"
             peer = str(self.socket.remote_side)
             error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.WAITING, peer=peer)
             self.socket.fail(error)

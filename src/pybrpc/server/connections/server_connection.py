@@ -159,7 +159,7 @@ class ServerConnection(ClosableConnection):
             error = RpcError(message.reason, code=ErrorCode.EREQUEST)
             self._reject(message.correlation_id, error)
             return isinstance(message, BadMessage)
-        self.discard_input("a server got a response")
+        self.discard_input("the client sent a response, not a request")
         return False
 
     def _reject(self, correlation_id: int, error: RpcError) -> None:

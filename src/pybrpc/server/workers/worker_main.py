@@ -85,7 +85,7 @@ def stopped_by_signals(
 
 def checked(server: object, target: str) -> Server:
     if not isinstance(server, Server):
-        raise TypeError(f"{target} must give a pybrpc.Server, not {server!r}")
+        raise TypeError(f"{target} must return a pybrpc.Server, not {server!r}")
     return server
 
 

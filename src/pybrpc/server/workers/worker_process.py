@@ -102,7 +102,7 @@ class WorkerProcess:
     def kill(self) -> None:
         """End it at once."""
         if self._process.poll() is None:
-            logger.warning("%r is killed: it doesn't end", self)
+            logger.warning("%r did not end in time and is killed", self)
             self._process.kill()
 
     @property

@@ -86,7 +86,7 @@ class Handshake:
         """The deadline has passed: fail, unless it is over."""
         if not self.is_over:
             who = "the protocol" if self._is_layer_done else "TLS"
-            text = f"that of {who} was not over within the timeout for connecting"
+            text = f"the handshake of {who} was not over within connect_timeout"
             self._fail(self._failure(ErrorCode.ETIMEDOUT, text))
 
     def begin(self) -> None:
@@ -131,7 +131,9 @@ class Handshake:
                 self._app_connect = None
             elif len(self._incoming) > MAX_UNTAKEN_BYTES:
                 raise self._failure(
-                    ErrorCode.EINVAL, f"more than {MAX_UNTAKEN_BYTES} bytes came", is_remote=True
+                    ErrorCode.EINVAL,
+                    f"more than {MAX_UNTAKEN_BYTES} bytes arrived and were not read",
+                    is_remote=True,
                 )
         return self._app_connect is None
 

@@ -131,7 +131,7 @@ class FdEvents:
             if not self._is_sealed:
                 os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
         except BlockingIOError:
-            logger.debug("%r needs no waking: it has not read the last ones yet", self)
+            logger.debug("%r needs no wake-up: it has not read the last ones yet", self)
         finally:
             self._wakers.decrement_and_get(1)
 

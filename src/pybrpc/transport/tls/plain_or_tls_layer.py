@@ -74,7 +74,7 @@ class PlainOrTlsLayer:
         except BlockingIOError:
             return False
         if not data:
-            text = "the peer closed the connection before it said anything"
+            text = "the peer closed the connection before it sent anything"
             raise ConnectionFailedError(text, code=ErrorCode.EEOF, is_remote=True)
         if data[0] == _HANDSHAKE:
             tls = self._make_tls()
