@@ -47,7 +47,7 @@ def errors_in(replies: Iterable[Reply]) -> Iterable[RedisError]:
 
 
 def decoded(reply: Reply) -> Reply:
-    """The reply with `str` instead of bytes; BadResponseError if some bytes are no UTF-8."""
+    """The reply with `str` instead of bytes; BadResponseError if some bytes are not UTF-8."""
     if isinstance(reply, bytes):
         try:
             return reply.decode("utf-8")

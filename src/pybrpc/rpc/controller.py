@@ -71,8 +71,8 @@ class Controller:
         self.max_retry: int | None = None
         """How often this call may be sent again; `None`: the channel's option."""
         self.backup_request_ms: float | None = None
-        """Milliseconds after which the request is sent a second time; `None`: the channel's option, -1:
-        never."""
+        """Milliseconds after which the request is sent a second time; `None`: the channel's option,
+        -1: never."""
         self.method_name = ""
         self.timeout_ms: int | None = None
         """In a handler: the milliseconds that the caller waits, counted from `received_at`."""

@@ -47,7 +47,7 @@ class UseChannelTimeout:
 
 
 CHANNEL_TIMEOUT = UseChannelTimeout()
-"""As `timeout=` of a call: take the channel's."""
+"""As `timeout=` of a call: use the timeout of the channel."""
 
 Timeout = float | UseChannelTimeout | None
 

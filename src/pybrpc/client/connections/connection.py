@@ -52,10 +52,10 @@ class ConnectionOwner:
         """The connection is established. In a turn of the dispatcher."""
 
     def on_idle(self, connection: ClientConnection, is_clean: bool) -> None:
-        """No call waits on it any more. `is_clean`: every request has had its response.
+        """No call waits on it any more. `is_clean`: every request has got its response.
 
-        Called before the call that had the last response completes, so that the next call of the
-        same caller may have the connection.
+        Called before the call with the last response completes, so that the next call of the same
+        caller may get the connection.
         """
 
     def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
