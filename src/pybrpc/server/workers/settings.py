@@ -46,7 +46,7 @@ class SupervisorSettings:
 
     @classmethod
     def of(cls, target: str, options: SupervisorOptions) -> SupervisorSettings:
-        """ValueError or TypeError for options that make no sense."""
+        """Raises ValueError or TypeError for invalid options."""
         left: dict[str, Any] = dict(options)
         for name in left.keys() - SupervisorOptions.__annotations__.keys():
             raise TypeError(f"Supervisor() got an unexpected keyword argument {name!r}")

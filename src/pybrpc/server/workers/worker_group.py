@@ -73,7 +73,7 @@ class WorkerGroup:
         if not self.started.is_set and not self.failure:
             self.failure = "it was stopped before all workers served"
         self._to_replace.clear()
-        # First, or connections would wait for workers that don't accept any more.
+        # Close them first, or connections would wait for workers that no longer accept.
         self._listeners.close()
         for slot in self._slots:
             slot.stop(grace_s)

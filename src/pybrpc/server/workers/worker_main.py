@@ -27,7 +27,7 @@ def main() -> None:
     spec = WorkerSpec.from_json(sys.argv[1])
     set_up_logging(spec.log_level)
     for number in (signal.SIGHUP, signal.SIGUSR1):
-        # Signals for the supervisor are easily sent to all processes of its name.
+        # A signal for the supervisor is easily sent to all processes with its name.
         signal.signal(number, _ignore)
     listener, control = inherited(spec.listener_fd), inherited(spec.control_fd)
     link = SupervisorLink(control, spec.grace_s)
