@@ -25,11 +25,12 @@ RedisDone = Callable[[RedisResponse | None, RpcError | None], None]
 class RedisChannel(Channel):
     """Commands of Redis from any number of threads, over one connection.
 
-    username, password  of an ACL user; a password alone is the default user's db
-    number of the database; 0 client_name         what CLIENT LIST shows; "pybrpc" protocol
-    3 (RESP3, or RESP2 with a server older than Redis 6), or 2 decode              give `str`
-    instead of bytes; a reply that is not UTF-8 is a BadResponseError max_body_size       bytes that
-    one reply may have; 512 MiB, the longest string of Redis. A
+    username, password  of an ACL user; a password alone is the default user's
+    db                  number of the database; 0
+    client_name         what CLIENT LIST shows; "pybrpc"
+    protocol            3 (RESP3, or RESP2 with a server older than Redis 6), or 2
+    decode              give `str` instead of bytes; a reply that is not UTF-8 is a BadResponseError
+    max_body_size       bytes that one reply may have; 512 MiB, the longest string of Redis. A
                         longer reply closes the connection.
 
     The other options are those of `pybrpc.Channel`. Channels of a process with the same address,

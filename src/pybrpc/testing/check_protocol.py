@@ -55,8 +55,8 @@ def check_round_trip(protocol: RpcProtocol, samples: Sequence[Sample]) -> None:
 
 
 def check_truncation(protocol: RpcProtocol, samples: Iterable[Sample]) -> None:
-    """Every incomplete message gives NEED_MORE and stays in the buffer, and no later byte is
-    awaited."""
+    """Every incomplete message gives NEED_MORE, stays unchanged, and is not awaited beyond its
+    end."""
     limits = ParseLimits()
     for sample in samples:
         whole = bytes(pack(protocol, sample))

@@ -43,7 +43,7 @@ class Lane:
         self.is_blocked = False
         """Whether the sink took no more the last time."""
         self.wake_at = NEVER
-        """When to look again without being asked to."""
+        """The time at which bytes may pass again; NEVER if none wait."""
         self.bytes_dropped = 0
         self._line = DelayLine()
         self._ended_at = NEVER

@@ -120,7 +120,7 @@ class FdEvents:
         """Wait for ready descriptors, or `wake`: pairs of a descriptor and a mask of READ and
         WRITE.
 
-        Errors and hang-ups are other bits of the mask; they are reported unasked.
+        Errors and hang-ups are other bits of the mask; they are always reported.
         """
         return self._epoll.poll(timeout_s)
 
@@ -152,7 +152,8 @@ class FdEvents:
         self._unset(self.writers, fd)
 
     def seal(self) -> bool:
-        """Let `wake` write no more, and wait for threads in it. False if one is there for long."""
+        """Let `wake` write no more, and wait for threads inside it. False if one stays in it too
+        long."""
         self._is_sealed = True
         for _ in range(SEAL_CHECKS):
             if self._wakers.get() == 0:

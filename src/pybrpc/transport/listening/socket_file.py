@@ -103,7 +103,7 @@ def _locked(directory: str) -> Iterator[None]:
         _try_lock(fd)
         yield
     finally:
-        # Closing alone would not do: a child that was forked meanwhile has a copy.
+        # Closing alone would not unlock it: a child that was forked meanwhile has a copy.
         with contextlib.suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)

@@ -14,7 +14,7 @@ _HANDSHAKE = 22
 
 
 class PlainOrTlsLayer:
-    """TLS for clients that begin with a TLS handshake, no layer for all others.
+    """TLS for clients that begin with a TLS handshake; no layer for all other clients.
 
     The client has to send first, as plaintext clients of every RPC protocol do.
     """
