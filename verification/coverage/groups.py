@@ -124,6 +124,7 @@ GROUPS = (
         (
             "client/channel/aio_channel.py",
             "client/channel/base.py",
+            "client/channel/options.py",
             "client/calls/aio_calls.py",
             "client/channel/channel.py",
             "client/connections/connection_factory.py",
@@ -131,6 +132,7 @@ GROUPS = (
         ),
         (
             "unit/client/channel/test_base.py",
+            "unit/client/channel/test_options.py",
             "unit/client/channel/test_stub.py",
             "integration/test_calls_channels.py",
         ),
