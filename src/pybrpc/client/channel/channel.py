@@ -17,7 +17,7 @@ class Channel(ChannelBase):
                      `None` for no limit. Sent along as timeout_ms.
     connect_timeout  seconds for one attempt to connect
     max_retry        how often a call is sent again when its connection broke before a response. As
-                     in bRPC the server may have run it already; 0 for calls that must not run twice.
+                     in bRPC the server may have run it already; 0 for calls that may run once only.
     retry_policy     which failures are worth another attempt, and how long to wait before it
     backup_request_ms      milliseconds without a response after which a call is sent a second
                      time, and the first response counts; for at most a tenth of the calls, and
