@@ -6,12 +6,12 @@ share is a step of its own, so the model holds with and without the GIL. What is
 is joined into one step with its neighbours; that it is the holder's alone is checked: each such
 step asserts that its process has the right, and the right goes from hand to hand by name (`owner`).
 
-    owner == NOBODY        the head of the queue is NONE
-    owner == POSTED        a keep_write waits to be run, by post or by timer
-    owner == PARKED        the dispatcher waits for the descriptor to become writable
-    owner == CONNECTOR     from the first write until TCP stands or has failed
-    owner == DISPATCHER    inside keep_write or close, in a turn
-    owner >= PRODUCER      inside write, in that producer
+    owner == NOBODY            the head of the queue is NONE
+    owner == POSTED            a keep_write waits to be run, by post or by timer
+    owner == WAITING_FOR_ROOM  the dispatcher waits for the descriptor to become writable
+    owner == CONNECTOR         from the first write until TCP is established or has failed
+    owner == DISPATCHER        inside keep_write or close, in a turn
+    owner >= PRODUCER          inside write, in that producer
 
 Messages have UNITS bytes, and numbers for names, in the order of their exchanges: which producer
 pushed one is of no account to what follows. So states that differ only in that are one.
@@ -46,12 +46,12 @@ LIVENESS. BREAK_... are mutants: each breaks one rule. docs/verification.md maps
 #define GONE        (LAST + 4)
 #define NONE        0
 
-#define NOBODY      0
-#define POSTED      1
-#define PARKED      2
-#define CONNECTOR   3
-#define DISPATCHER  4
-#define PRODUCER    5
+#define NOBODY            0
+#define POSTED            1
+#define WAITING_FOR_ROOM  2
+#define CONNECTOR         3
+#define DISPATCHER        4
+#define PRODUCER          5
 
 /* What a message is: not there yet, accepted, its outcome noted, its outcome told (or refused). */
 #define FRESH       0
@@ -77,7 +77,7 @@ byte mark = GONE, cut_off = NONE;
 byte pending[LAST + 2], n_pending, n_batch;
 byte left[LAST + 2] = UNITS;
 bit sent[LAST + 2];
-bit came_back, parked, is_whole, may_go_on;
+bit came_back, is_waiting, is_whole, may_go_on;
 byte node, newest, taken[LAST + 2], n_taken;
 #ifdef CONNECTED
 bit is_connected = 1;
@@ -352,7 +352,7 @@ inline cut_into_fd(me) {                    /* one system call; may_go_on == 0: 
 
 /* --- Socket --- */
 
-inline mark_failed(won) {
+inline begin_fail(won) {
     d_step { won = !token; token = 1 }
 #ifdef BREAK_NOT_HELPED
     if :: won -> error = 1 :: else fi;
@@ -523,7 +523,7 @@ over:   skip
     }
     JOINED { write_batch(PRODUCER + _pid) }
     if
-    :: has_failed -> mark_failed(won); has_failed = 0
+    :: has_failed -> begin_fail(won); has_failed = 0
     :: else
     fi;
 put_off:
@@ -570,18 +570,18 @@ turn:
 progress_cut_off:
         d_step { timer = 0; assert(owner == POSTED); owner = DISPATCHER }
         goto keep_write
-    :: parked ->                            /* on_writable */
-        d_step { parked = 0; has_room = 1; assert(owner == PARKED); owner = DISPATCHER }
+    :: is_waiting ->                            /* on_writable */
+        d_step { is_waiting = 0; has_room = 1; assert(owner == WAITING_FOR_ROOM); owner = DISPATCHER }
         goto keep_write
 #ifndef SILENT
-    :: step == RACING ->                    /* _on_tcp_stands, on_established */
+    :: step == RACING ->                    /* _on_tcp_established, _finish */
         d_step { step = OVER; assert(owner == CONNECTOR); owner = DISPATCHER }
         fd = OPEN;
         is_connected = 1;
         goto keep_write
-    :: step == RACING ->                    /* _on_failed, on_connect_failed */
+    :: step == RACING ->                    /* _on_failed, _fail */
         d_step { step = OVER; assert(owner == CONNECTOR); owner = DISPATCHER }
-        mark_failed(won);
+        begin_fail(won);
         goto keep_write
 #endif
     :: timeout -> break
@@ -631,13 +631,13 @@ keep_write:
 write:
         JOINED { write_batch(DISPATCHER) }
         if
-        :: has_failed -> may_go_on = 0; mark_failed(won); has_failed = 0
+        :: has_failed -> may_go_on = 0; begin_fail(won); has_failed = 0
         :: else
         fi;
         if
         :: error -> drain(DISPATCHER); break
         :: !error && !may_go_on ->
-            d_step { assert(owner == DISPATCHER); hand(PARKED); parked = 1 }
+            d_step { assert(owner == DISPATCHER); hand(WAITING_FOR_ROOM); is_waiting = 1 }
             break
 #ifndef BREAK_SPINS
         :: !error && may_go_on && !is_whole -> come_back(DISPATCHER); break
@@ -664,8 +664,8 @@ returned:
     }
     /* SocketWriter.close */
     if
-    :: parked ->
-        d_step { parked = 0; assert(owner == PARKED); owner = DISPATCHER }
+    :: is_waiting ->
+        d_step { is_waiting = 0; assert(owner == WAITING_FOR_ROOM); owner = DISPATCHER }
         drain(DISPATCHER)
     :: else
     fi;
@@ -685,9 +685,9 @@ done:
 }
 
 #ifdef FAILS
-active proctype Failer() {                  /* set_failed, from any thread, at any time or never */
+active proctype Failer() {                  /* fail, from any thread, at any time or never */
     bit won;
-    mark_failed(won)
+    begin_fail(won)
 }
 #endif
 

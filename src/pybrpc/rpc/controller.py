@@ -115,7 +115,7 @@ class Controller:
         self._response_attachment: IOBuf | None = None
         self._response_user_fields: dict[str, str] | None = None
 
-    def has_plain_response(self) -> bool:
+    def has_fast_response(self) -> bool:
         """Whether nothing is sent beside the response."""
         return (
             self._response_attachment is None

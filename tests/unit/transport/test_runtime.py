@@ -110,7 +110,7 @@ class FakePlace(Shared):
 
 
 def test_forked_child_abandons_its_parents_connections_and_keeps_settings() -> None:
-    """What happens in the child, here: the dispatcher is one that nobody drives."""
+    """The steps of a forked child, made here: no thread polls the dispatcher."""
     reset_default_runtime()
     parents = default_runtime()
     parents.max_queued_bytes = 1000

@@ -1,4 +1,4 @@
-"""The names of sockets: kept anywhere, and never somebody else's."""
+"""The ids of sockets: kept anywhere, and never given to another socket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fakes.client_socket import FakeSocket
 
 @pytest.fixture
 def hooks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What is called in forked children."""
+    """The functions that are called in forked children."""
     found: list[Any] = []
     monkeypatch.setattr(
         socket_table.os, "register_at_fork", lambda after_in_child: found.append(after_in_child)

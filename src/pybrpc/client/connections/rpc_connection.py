@@ -98,7 +98,7 @@ class RpcConnection(ClientConnection):
             return self._protocol.pack_request(_request_of(call, correlation_id))
         method: Any = call.method
         timeout_ms = call.wire_timeout_ms()
-        return self._protocol.pack_plain_request(
+        return self._protocol.pack_fast_request(
             correlation_id, method.service_name, method.name, timeout_ms, body
         )
 
@@ -130,9 +130,7 @@ class RpcConnection(ClientConnection):
     def _on_messages(self, messages: list[Message]) -> None:
         for message in messages:
             attempt = self._pending.pop(message.correlation_id, None)
-            if isinstance(message, RpcRequest) or (
-                not isinstance(message, RpcResponse) and message.is_request
-            ):
+            if message.is_request:
                 self._refuse_request(attempt)
             elif attempt is None:
                 self._count_dropped(message.correlation_id)

@@ -306,7 +306,7 @@ def test_all_open_attempts_are_closed_however_many(
 
 
 def forget_all(step: StepDispatcher) -> None:
-    """What a fork does: the child's dispatcher watches nothing of the parent's."""
+    """A fork abandons the connector: the child's dispatcher watches no descriptor of the parent."""
     step._writers.clear()
 
 
@@ -435,7 +435,7 @@ def test_unix_socket_without_a_path(step: StepDispatcher) -> None:
 def test_unix_server_with_a_full_backlog_is_tried_again(
     step: StepDispatcher, unix_listener: plain.socket
 ) -> None:
-    """Of Unix sockets connect() says EAGAIN then, and nothing tells when there is room again."""
+    """connect() of a Unix socket fails with EAGAIN then, and no event comes once there is room."""
     endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
     with plain.socket(plain.AF_UNIX) as filler:
         filler.connect(endpoint.path)

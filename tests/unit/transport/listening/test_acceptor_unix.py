@@ -76,7 +76,7 @@ def connect(path: Path | str | bytes) -> socket.socket:
 
 
 def make_stale(path: Path) -> None:
-    """What a server leaves that was killed."""
+    """The file that a killed server leaves."""
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
 

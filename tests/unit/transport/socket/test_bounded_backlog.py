@@ -166,7 +166,7 @@ def test_thread_that_waits_until_it_may_write_gets_the_failure(
 
 
 def test_tasks_drain(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
-    """In a loop that need not be the one that drives the socket."""
+    """In a loop that need not be the one whose turns serve the socket."""
     wire = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER, options=LIMITED)
     count = crowd(wire)
 

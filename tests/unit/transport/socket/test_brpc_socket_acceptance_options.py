@@ -137,7 +137,7 @@ def test_socket_buffer_options_before_connect(step: StepDispatcher, listener: pl
 
 
 def test_socket_buffer_options_before_accept(step: StepDispatcher, listener: plain.socket) -> None:
-    """What was accepted has the buffers of its listener, whatever the process says later."""
+    """An accepted socket has the buffers of its listener, whatever the process sets later."""
     listener.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, BUFFER_BYTES)
     listener.setsockopt(plain.SOL_SOCKET, plain.SO_SNDBUF, BUFFER_BYTES)
     default_runtime().default_socket_options = SocketOptions(

@@ -46,17 +46,17 @@ def test_outcome_callback_sees_an_idle_queue(
     step: StepDispatcher, make_wire: MakeWire, fails: bool
 ) -> None:
     wire = make_wire(step)
-    in_place: list[bool] = []
+    written_inline: list[bool] = []
 
     def look(error: RpcError | None) -> None:
         step.clock.advance(1)
         before = wire.socket.statistics().written_in_place
         wire.socket.start_write(IOBuf(b"from the outcome"))
-        in_place.append(wire.socket.statistics().written_in_place == before + 1)
+        written_inline.append(wire.socket.statistics().written_in_place == before + 1)
 
     content = UserMessage(ValueError("no") if fails else b"yes")
     wire.socket.start_write(content, on_outcome=look, notify_on_success=True)
-    assert in_place == [True]
+    assert written_inline == [True]
 
 
 def test_outcome_callback_runs_after_the_writer_has_handed_the_right_on(

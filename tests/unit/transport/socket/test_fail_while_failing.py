@@ -1,4 +1,4 @@
-"""set_failed at any step of another one: found by the model of verification/."""
+"""Socket.fail at any step of another one: found by the model of verification/."""
 
 from __future__ import annotations
 

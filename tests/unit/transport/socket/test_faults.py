@@ -53,7 +53,7 @@ def test_peer_closes_at_any_byte_of_a_frame(
 def test_this_side_closes_at_any_byte_of_a_frame(
     step: StepDispatcher, make_wire: MakeWire, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The peer gets a cut frame and the end; the request is told as sent if any of it was."""
+    """The peer gets a cut frame and the end; the request is reported as sent if any of it was."""
 
     def write_some(fd: int, bufs: list[IOBuf]) -> int:
         return bufs[0].pop_front(os.write(fd, bufs[0].peek(size)))

@@ -32,7 +32,7 @@ from tests.fakes.threads import WAIT_S, in_threads
 def test_start_write_is_reentrant_at_every_bytecode(
     make_step: MakeStep, make_wire: MakeWire, situation: str
 ) -> None:
-    """What a signal handler or a destructor may do: write on the socket the thread writes on."""
+    """A signal handler or a destructor writes on the socket on which the thread writes."""
     moment = 0
     happened = True
     while happened:
@@ -131,7 +131,7 @@ def test_start_write_is_reentrant_from_a_storm_of_signals(
 def test_start_write_is_reentrant_from_a_destructor(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
-    """What is written is dropped by the writer, inside its step, and its destructor writes."""
+    """The writer drops a written request inside its step, and its destructor writes."""
     wire = make_wire(dispatcher)
     told = Outcomes()
 

@@ -1,4 +1,4 @@
-"""What a Socket does at its edges: when it is dropped, attended, failed and shut."""
+"""Socket at its edges: when it is dropped, polled, failed and shut."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_socket_whose_constructor_failed_has_no_descriptor_to_close() -> None:
 
 
 class Attended(StepDispatcher):
-    """Counts the connections for which it has to be driven though nobody waits."""
+    """Counts the connections that require polling though no caller waits."""
 
     attended = 0
 
@@ -125,7 +125,7 @@ def test_layer_is_closed_with_the_descriptor_that_it_had(
 def test_user_of_a_socket_that_failed_before_its_turn_gets_only_the_failure(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
-    """Whoever failed it has not delivered yet what is to be told."""
+    """The thread that failed it has not run the outcomes yet."""
     user = RecordingUser()
     wire = make_wire(step, user=user)
     deliveries = wire.socket.begin_fail(BROKEN)

@@ -1,4 +1,4 @@
-"""What a Socket says of itself, whom it tells, and how it is left to another process."""
+"""State and events of a Socket, and how it is abandoned after a fork."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def shake_as_server(context: ssl.SSLContext) -> Handler:
 def errors_of_a_client(
     endpoint: Endpoint, dispatcher: EventDispatcher, tls: ClientTls, count: int = 100
 ) -> list[RpcError]:
-    """What the user and each of `count` writers are told."""
+    """The errors that the user and each of `count` writers get."""
     user, told = User(), Outcomes()
     layer = tls.layer_to(endpoint)
     socket = Socket.to(endpoint, dispatcher, user=user, layer=layer, connect_timeout_s=WAIT_S)
@@ -328,7 +328,7 @@ def test_a_client_without_a_good_certificate_is_refused(
     reason_here: str,
     reason_there: str,
 ) -> None:
-    """Both sides are told why. With TLS 1.3 the client's handshake is over when it is refused."""
+    """Both sides get the reason. With TLS 1.3 the client's handshake is over when it is refused."""
     made = certificates()
     accepted = accept(client_ca=made.ca)
     files = getattr(made, which)() if which else None
@@ -514,7 +514,7 @@ def test_close_at_any_step_of_the_handshake_reaches_everybody(
 def test_forked_child_sends_nothing_into_its_parents_connection(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
-    """What a child does with it: `abandon`. close_notify would end the parent's stream."""
+    """A child calls `abandon`. close_notify would end the parent's stream."""
     layer = certificates().client_tls().layer_to(Endpoint("x", 1))
     wire = make_wire(step, layer=layer, user=User())
     peer = MemoryPeer(wire.peer, certificates().server_context())

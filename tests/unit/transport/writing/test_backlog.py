@@ -15,7 +15,7 @@ from pybrpc.transport.writing import backlog as module
 from pybrpc.transport.writing.backlog import MIN_REQUESTS, Backlog
 from tests.schedules.traced import TracedCounter
 
-_is_crowded = Backlog.__dict__["is_overcrowded"]
+_is_overcrowded = Backlog.__dict__["is_overcrowded"]
 
 
 class TracedBacklog(Backlog):
@@ -32,18 +32,18 @@ class TracedBacklog(Backlog):
     @property
     def is_overcrowded(self) -> bool:  # type: ignore[override]
         if self.scheduler is not None:
-            self.scheduler.point("is it crowded")
-        return bool(_is_crowded.__get__(self))
+            self.scheduler.point("is it overcrowded")
+        return bool(_is_overcrowded.__get__(self))
 
     @is_overcrowded.setter
     def is_overcrowded(self, value: bool) -> None:
         if self.scheduler is not None:
-            self.scheduler.point(f"crowded = {value}")
-        _is_crowded.__set__(self, value)
+            self.scheduler.point(f"overcrowded = {value}")
+        _is_overcrowded.__set__(self, value)
 
 
 class BelievesTheFirstCount(TracedBacklog):
-    """A mutant: does not look at the count again after it has said that it is crowded."""
+    """A mutant: does not look at the count again after it has said that it is overcrowded."""
 
     __slots__ = ()
 
@@ -84,7 +84,7 @@ def crowding(make: Make = TracedBacklog) -> Callable[[StepScheduler], None]:
 
         scheduler.run(add_and_remove, add_and_remove)
         assert backlog.size_bytes == 0
-        assert not backlog.is_overcrowded, "crowded though it is empty"
+        assert not backlog.is_overcrowded, "overcrowded though it is empty"
 
     return scenario
 
@@ -97,7 +97,7 @@ def crowding_a_deaf_peer(make: Make = TracedBacklog) -> Callable[[StepScheduler]
         assert backlog.try_add(100, False)
         scheduler.run(lambda: backlog.try_add(50, False), lambda: backlog.remove(100, 1))
         assert backlog.size_bytes == 50
-        assert not backlog.is_overcrowded, "crowded though under the low-water mark"
+        assert not backlog.is_overcrowded, "overcrowded though under the low-water mark"
 
     return scenario
 

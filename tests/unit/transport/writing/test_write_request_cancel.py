@@ -156,7 +156,7 @@ def test_cancelled_request_ends_once_and_arrives_whole_or_not_in_any_schedule(
 def test_threads_that_cancel_what_others_write(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
-    """Whatever the race decides, what is told and what arrives agree."""
+    """The outcome and the bytes that arrive agree, whatever the race decides."""
     wire, each, writers = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER), 300, 3
     outcomes: dict[tuple[int, int], list[RpcError | None]] = {}
     over = threading.Semaphore(0)

@@ -1,4 +1,4 @@
-"""SocketWriter when a producer is between its exchange and its link: who comes back, and when."""
+"""SocketWriter when a producer is between its exchange and its link: when it tries again."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_request_linked_late_is_written_late(
 def test_request_linked_late_fails_late(
     step: StepDispatcher, make_wire: MakeWire, timers: FakeTimers
 ) -> None:
-    """Of a socket that has failed nobody would end a pause, so it waits by itself."""
+    """Nothing would end the pause of a failed socket, so a thread makes it."""
     told = Outcomes()
     wire = full(step, make_wire, told)
     producer = Producer(wire.socket, told)
