@@ -26,7 +26,6 @@ from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.settings import ServerSettings
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.runtime import Runtime
-from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.server_tls import ServerTls, ServerTlsContexts
 from tests.protos import conformance_pb2 as pb
 
@@ -93,7 +92,7 @@ def _new_run(dispatcher: StepDispatcher, limit: int, has_tls: bool) -> InlineRun
     registry = ServiceRegistry()
     registry.add(pb.DESCRIPTOR.services_by_name["EchoService"], Echo())
     settings = ServerSettings(
-        0, 1, ParseLimits(limit), SocketOptions(), tls=_tls() if has_tls else None
+        max_connections=1, limits=ParseLimits(limit), tls=_tls() if has_tls else None
     )
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

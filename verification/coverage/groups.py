@@ -48,14 +48,9 @@ GROUPS = (
         ("unit/base/test_gil_atomic.py",),
     ),
     Group(
-        "meta is the reference with which meta_codec is compared.",
-        ("protocols/baidu_std/meta.py",),
-        ("property/test_meta_codec.py",),
-    ),
-    Group(
         "Messages, and the fields of their meta, are tested by encoding them.",
         ("protocols/baidu_std/schema.py", "protocols/message.py"),
-        _tests("unit/protocols/baidu_std", "baidu_std meta"),
+        _tests("unit/protocols/baidu_std", "baidu_std schema"),
     ),
     Group(
         "They read recordings of C++ bRPC.",

@@ -36,7 +36,7 @@ class Feed:
         self.fd = self._theirs.fileno()
 
     def give(self, data: bytes, portal: IOPortal, max_bytes: int) -> None:
-        """Make the portal read `data`. Each read asks for the rest of `max_bytes`, at least 64 KiB."""
+        """Make the portal read `data`; a read asks for the rest of `max_bytes`, at least 64 KiB."""
         left = len(data)
         while left:
             sent = os.write(self._ours.fileno(), data[len(data) - left :][: 64 * KB])
