@@ -54,7 +54,7 @@ GROUPS = (
     ),
     Group(
         "They read recordings of C++ bRPC.",
-        _modules("protocols/baidu_std", "baidu_std meta"),
+        _modules("protocols/baidu_std", "baidu_std meta_decoder meta_encoder"),
         ("golden/test_baidu_std_vectors.py",),
     ),
     Group(
