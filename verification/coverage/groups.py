@@ -89,12 +89,12 @@ GROUPS = (
     Group(
         "Channels and connections are tested by calls over them.",
         (
-            *_modules("client/channel", "aio_channel base channel"),
+            *_modules("client/channel", "aio_channel base channel options"),
             "client/calls/aio_calls.py",
             *_modules("client/connections", "connection_factory rpc_connection"),
         ),
         (
-            *_tests(f"{_CLIENT}/channel", "base stub"),
+            *_tests(f"{_CLIENT}/channel", "base options stub"),
             "integration/test_calls_channels.py",
         ),
     ),
