@@ -1,4 +1,4 @@
-"""What worker processes serve: named in tests as "tests.cases.apps:make_holding_server"."""
+"""Servers for worker processes: named in tests as "tests.cases.apps:make_holding_server"."""
 
 from __future__ import annotations
 

@@ -49,10 +49,10 @@ def child_environment(**extra: str) -> dict[str, str]:
 def run_in_child(
     function: Callable[..., Any], *arguments: Any, limit_s: float = LIMIT_S, **environment: str
 ) -> Any:
-    """What `function(*arguments)` returns in a new process.
+    """Call `function(*arguments)` in a new process, and return its result.
 
-    `function` stands at the top level of its module; arguments and result must survive JSON.
-    `environment` is added to that of the child. Logging is off in the child.
+    `function` must be defined at the top level of its module; its arguments and result must survive
+    JSON. `environment` is added to that of the child. Logging is off in the child.
     """
     module, name = function.__module__, function.__qualname__
     output = run_script(
@@ -68,7 +68,7 @@ def run_script(
     name: str = "the script",
     **environment: str,
 ) -> str:
-    """What this code prints to stdout, in a new process."""
+    """Run this code in a new process, and return its stdout."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT,

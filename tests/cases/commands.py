@@ -57,7 +57,7 @@ class Command:
         return found
 
     def outcome(self, message: str = "hello", **options: Any) -> str:
-        """What one call over a connection of its own is answered, or the name of its error."""
+        """The response of one call over a connection of its own, or the name of its error."""
         try:
             return call(self.address, message, **{"timeout": 1, "max_retry": 0, **options})
         except RpcError as error:

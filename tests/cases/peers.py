@@ -102,7 +102,7 @@ def outcome_of(call: Callable[[], Any]) -> str:
 
 
 def in_thread(call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
-    """What `call` returns or raises in a thread of its own, which may be left behind."""
+    """Run `call` in a thread of its own, which may be left behind; a future of its outcome."""
     future: concurrent.futures.Future[Any] = concurrent.futures.Future()
 
     def run() -> None:
@@ -138,7 +138,7 @@ def outcome_within(future: Any, limit_s: float) -> str:
 
 
 class NotReadyError(Exception):
-    """What a test needs before it can look at the fault has not come."""
+    """The state that a test needs before it can look at the fault was not reached."""
 
 
 def wait_for(condition: Callable[[], bool], limit_s: float = PATIENT_S) -> None:

@@ -211,7 +211,7 @@ def test_callback_may_call_again_for_ever_while_the_endpoint_is_down() -> None:
 
 
 def outcome_of_waiting_in_a_callback() -> str:
-    """Of `result()` of another call's future, on the thread that must read its answer."""
+    """Call `result()` of another call's future, on the thread that must read its response."""
     found: list[str] = []
     with ScriptedServer() as server:
         stub = echo_stub(server.address)

@@ -37,7 +37,7 @@ def raiser(kind: type[BaseException]) -> Callable[[Any], bool]:
 
 
 def outcomes_with_judges_that_raise() -> dict[str, Counter[str]]:
-    """Of calls whose connection is closed before they are answered."""
+    """The outcomes of calls whose connection is closed before they are answered."""
     futures: dict[str, Any] = {}
     with ScriptedServer(close_after(1)) as server:
         for form in FORMS:

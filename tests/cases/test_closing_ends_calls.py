@@ -1,4 +1,4 @@
-"""Closing a channel, or the loop that drives it, ends its calls and gives back what they held."""
+"""Closing a channel, or the loop it runs in, ends its calls and releases what they held."""
 
 from __future__ import annotations
 

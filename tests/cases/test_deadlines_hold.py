@@ -30,7 +30,7 @@ LARGE = [2.0**40, 1e15]
 HUGE = [sys.maxsize, 2**70, 1e300]
 LARGEST = sys.float_info.max
 ALL_LARGE = [*LARGE, *HUGE, LARGEST]
-"""What people write for "no limit", in seconds."""
+"""Timeouts that people write for "no limit", in seconds."""
 
 
 def seconds_of_a_call_that_a_signal_handler_makes() -> float:
@@ -148,7 +148,7 @@ def test_huge_grace_of_a_stop_is_no_limit_or_a_value_error(grace: float) -> None
 
 
 def outcomes_and_threads_of_calls_to_a_name_that_hangs(count: int) -> list[Any]:
-    """Of connections of type short, each of which resolves the name."""
+    """The outcomes of calls of type short, each of which resolves the name."""
     real = socket.getaddrinfo
 
     def look_up(host: str, *rest: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What failed is named: the phase in which a call ended, and the cause of a failed connect."""
+"""Errors name what failed: the phase in which a call ended, and the cause of a failed connect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fails leaves nothing that only the garbage collector would find."""
+"""Failed calls leave nothing that only the garbage collector would free."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def inflated_before_another_call(form: str, data: bytes) -> int:
     return seen[-1]
 
 
-# With plain handlers the dispatcher is relieved by another thread after a millisecond.
+# With plain handlers the standby thread takes over from the dispatcher after a millisecond.
 @pytest.mark.parametrize(
     "form",
     [
@@ -197,7 +197,7 @@ def test_upload_is_answered_while_others_stall_in_their_messages() -> None:
 
 
 def codes_beside_slow_readers(limit_s: float) -> list[int]:
-    """Of calls with long answers, once others have asked for much of which they read little."""
+    """The codes of calls with long answers, while other clients read little of theirs."""
     runtime = Runtime(max_queued_bytes=8 << 20)
     options = pybrpc.SocketOptions(high_water_bytes=1 << 20, send_buffer_bytes=65536)
     server = pybrpc.Server(runtime=runtime, options=options, idle_timeout=1, message_timeout=1)

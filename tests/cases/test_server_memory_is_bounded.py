@@ -1,4 +1,4 @@
-"""What peers can make a server keep is counted and limited."""
+"""The memory that peers can make a server keep is counted and limited."""
 
 from __future__ import annotations
 

@@ -51,9 +51,9 @@ class OddVerifier:
 
 
 def answers_and_end(data: bytes) -> list[Any]:
-    """What a server with OddVerifier answers to these frames, and how the connection ends.
+    """The answers of a server with OddVerifier to these frames, and how the connection ends.
 
-    Also what its verifier was asked.
+    Also the credentials that its verifier has seen.
     """
     verifier = OddVerifier()
     found: list[Any] = []

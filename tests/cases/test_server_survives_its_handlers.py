@@ -37,7 +37,7 @@ async def harm_the_loop(request: Any, controller: Any) -> Any:
 
 
 def answers_after_harm_to_the_loop(way: str) -> list[str]:
-    """Of async calls and of a plain one, each over a connection of its own."""
+    """The answers of async calls and of a plain one, each over a connection of its own."""
     endpoint = start(make_server(harm_the_loop, echo, max_concurrency=5))
     answer_within(endpoint, "Echo", way)
     return [answer_within(endpoint, method) for method in ("Echo", "Echo", "Stream")]
@@ -70,7 +70,7 @@ async def exit_when_asked(request: Any, controller: Any) -> Any:
 
 
 def codes_beside_a_generator_exit() -> dict[int, int]:
-    """Of ten requests that come in one read, of which the fourth raises it."""
+    """The codes of ten requests that arrive in one read; the handler of the fourth raises it."""
     with RawPeer(start(make_server(exit_when_asked))) as peer:
         peer.sock.settimeout(LATE_S)
         peer.send(*(request(i, message="exit" if i == 3 else "hello") for i in range(10)))
@@ -101,7 +101,7 @@ ODD_ERRORS = {"code 0": lambda: RpcError("downstream", code=0), "no text": Unspe
 
 
 def code_and_running_after_an_odd_error(kind: str, is_async: bool) -> list[Any]:
-    """What its caller hears, and how many calls still hold a slot."""
+    """The code that the caller gets, and how many calls still hold a slot."""
 
     def handle(request: Any, controller: Any) -> Any:
         raise ODD_ERRORS[kind]()

@@ -1,4 +1,4 @@
-"""Buffers of users, who want to know when they are unused.
+"""Buffers of users, and the callback that is called when such a buffer is no longer used.
 
 A ctypes array shares the memory of the buffer. Every memoryview of the array, slices of slices
 included, keeps the array alive, but a slice does not keep alive the view that it was cut from. So
@@ -46,7 +46,7 @@ def lend(buffer: B, on_release: Callable[[B], object]) -> memoryview:
         ctypes.py_object(buffer), ctypes.byref(exported), _PyBUF_SIMPLE
     )
     array = (ctypes.c_ubyte * exported.len).from_address(exported.buf or 0)
-    finalizer = weakref.finalize(array, _give_back, exported, buffer, on_release)
+    finalizer = weakref.finalize(array, _release, exported, buffer, on_release)
     finalizer.atexit = False
     return memoryview(array).cast("B").toreadonly()
 
@@ -62,6 +62,6 @@ def address_of(buffer: object) -> int:
     return address
 
 
-def _give_back(exported: _PyBuffer, buffer: B, on_release: Callable[[B], object]) -> None:
+def _release(exported: _PyBuffer, buffer: B, on_release: Callable[[B], object]) -> None:
     ctypes.pythonapi.PyBuffer_Release(ctypes.byref(exported))
     on_release(buffer)

@@ -48,9 +48,9 @@ _ROOM = 24
 class Template:
     """The start of all frames of one method and timeout, up to the correlation id.
 
-    A draft is a copy of it with room for the rest of the meta. Whoever packs a frame takes a draft,
-    overwrites the rest, and puts it back: `list.pop` and `list.append` are atomic, so threads that
-    pack at the same time have different drafts.
+    A draft is a copy of it with room for the rest of the meta. To pack a frame, a thread takes a
+    draft, overwrites the rest, and puts the draft back: `list.pop` and `list.append` are atomic, so
+    threads that pack at the same time have different drafts.
     """
 
     __slots__ = ("_drafts", "_start")
