@@ -54,7 +54,7 @@ GROUPS = (
     ),
     Group(
         "They read recordings of C++ bRPC.",
-        _modules("protocols/baidu_std", "baidu_std meta"),
+        _modules("protocols/baidu_std", "baidu_std meta_decoder meta_encoder"),
         ("golden/test_baidu_std_vectors.py",),
     ),
     Group(
@@ -89,12 +89,12 @@ GROUPS = (
     Group(
         "Channels and connections are tested by calls over them.",
         (
-            *_modules("client/channel", "aio_channel base channel"),
+            *_modules("client/channel", "aio_channel base channel options"),
             "client/calls/aio_calls.py",
             *_modules("client/connections", "connection_factory rpc_connection"),
         ),
         (
-            *_tests(f"{_CLIENT}/channel", "base stub"),
+            *_tests(f"{_CLIENT}/channel", "base options stub"),
             "integration/test_calls_channels.py",
         ),
     ),

@@ -98,7 +98,7 @@ class RetryPause:
     def begin(self, dispatcher: EventDispatcher, pause_s: float) -> None:
         """End the pause in `pause_s` seconds. DispatcherClosedError if that is impossible."""
         timer = self._timer = dispatcher.call_at(time.monotonic() + pause_s, self._on_timer)
-        if self._claimed.is_set:
+        if self._claimed.is_set():
             timer.cancel()
 
     def try_claim(self) -> bool:

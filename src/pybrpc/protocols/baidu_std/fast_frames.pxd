@@ -26,6 +26,7 @@ cdef class Template:
     )
     cdef bytes fill(self, object correlation_id, object body, IOBuf attachment)
     cdef bytearray _take_draft(self)
+    cdef bytearray _new_draft(self)
 
 
 cdef Py_ssize_t _put_varint(

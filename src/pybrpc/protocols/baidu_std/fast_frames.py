@@ -44,6 +44,10 @@ _ROOM = 24
 """The bytes behind a template: correlation_id (10), attachment_size (6), the rest of the meta (6).
 """
 
+_DRAFTS = 4
+"""The drafts of a new template. Compiled code pops from a list, and appends to it, without calling
+Python, while more than half of the list's memory is used."""
+
 
 class Template:
     """The start of all frames of one method and timeout, up to the correlation id.
@@ -58,7 +62,7 @@ class Template:
     def __init__(self, meta: bytes) -> None:
         assert meta.endswith(_END_OF_META)
         self._start = MAGIC + bytes(8) + meta[: 1 - len(_END_OF_META)]
-        self._drafts: list[bytearray] = []
+        self._drafts = [self._new_draft() for _ in range(_DRAFTS)]
 
     def __len__(self) -> int:
         return len(self._start)
@@ -105,7 +109,10 @@ class Template:
         try:
             return self._drafts.pop()
         except IndexError:
-            return bytearray(self._start + bytes(_ROOM))
+            return self._new_draft()
+
+    def _new_draft(self) -> bytearray:
+        return bytearray(self._start + bytes(_ROOM))
 
 
 def _put_varint(frame: bytearray, at: int, number: int) -> int:

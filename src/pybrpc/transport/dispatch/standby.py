@@ -98,7 +98,7 @@ class StandbyPoller:
 
     def is_handed_over(self) -> bool:
         """Between `begin_inline` and `end_inline`: whether another thread polls now."""
-        return self._is_claimed.is_set
+        return self._is_claimed.is_set()
 
     def end_inline(self) -> bool:
         """Poll again; False if another thread does."""
@@ -138,18 +138,18 @@ class StandbyPoller:
         return False
 
     def _is_overdue(self) -> bool:
-        if self._is_claimed.is_set:
+        if self._is_claimed.is_set():
             return False
         return self._is_urgent or time.monotonic() - self._began_at >= MAX_INLINE_S
 
     def _seconds_until_overdue(self) -> float:
-        if self._is_claimed.is_set:
+        if self._is_claimed.is_set():
             return MAX_INLINE_S
         return max(0.0, self._began_at + MAX_INLINE_S - time.monotonic())
 
     def _sleep(self, begun: int) -> None:
         self._is_asleep = True
-        if self._is_claimed.is_set and begun == self._begun and not self._is_ended:
+        if self._is_claimed.is_set() and begun == self._begun and not self._is_ended:
             self._signal.wait()
         self._is_asleep = False
 
