@@ -36,7 +36,7 @@ ADDRESS_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fn
 RESIDENT := test_many_connections.py::test_idle_connections_cost_little_memory_and_no_thread
 UNSANITIZED := $(addprefix --deselect=tests/integration/,$(RESIDENT) \
     test_bench.py test_soak.py test_verification.py) --deselect=tests/unit/bench/test_instructions.py \
-    --deselect=tests/unit/test_implementation.py::test_what_each_call_makes_comes_from_a_freelist
+    --deselect=tests/unit/test_implementation.py::test_objects_of_each_call_come_from_a_freelist
 STRESS ?=
 
 QUICK := tests/unit tests/property tests/golden tests/contract \
@@ -97,6 +97,7 @@ check: $(STAMP)-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m verification.prose
 
 # Of the plain Python: compiled code shows no lines, and can't be changed while it runs.
 coverage: $(STAMP)-coverage

@@ -89,7 +89,7 @@ def bars(is_plain: bool) -> list[Bar]:
 
 
 def cells_of_bars(all_bars: list[Bar]) -> list[Cell]:
-    """What has to be measured for them, those of a point together."""
+    """The measurements that the bars need; those of a point come together."""
     cells = dict.fromkeys(cell for bar in all_bars for cell in bar.cells)
     points = list(dict.fromkeys((cell.measure, cell.point) for cell in cells))
     return sorted(cells, key=lambda cell: points.index((cell.measure, cell.point)))

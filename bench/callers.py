@@ -1,4 +1,4 @@
-"""What the threads or callbacks of a measurement share: when to stop, and the first error."""
+"""Callers: tells the threads of a measurement when to stop, and keeps their first error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class CallersFailedError(RuntimeError):
 
 
 class Callers:
-    """Asked to stop by whoever measures, or by a call that failed."""
+    """The measurement asks it to stop; so does a call that failed."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from bench.figures import Figures
 from bench.meter import Meter, cpu_s
 from bench.peers import ENTRIES
-from bench.server_run import run_server
+from bench.running_server import run_server
 from bench.work import Window, parse_work
 
 
@@ -65,7 +65,7 @@ def main(role: str, *arguments: str) -> None:
 
 
 def root_of(error: BaseException) -> BaseException:
-    """What began it: the first of a group, the cause of a cause."""
+    """The first cause of `error`: of a group its first exception, of a cause its cause."""
     while inner := error.exceptions[0] if isinstance(error, ExceptionGroup) else error.__cause__:
         error = inner
     return error

@@ -22,7 +22,7 @@ def run_client_process(
     servers: Sequence[Server] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Figures:
-    """What a client that plays `role` of child.py has measured, with the servers' time."""
+    """The figures of a client that runs `role` of child.py, with the servers' processor time."""
     times = json.dumps(dataclasses.astuple(window))
     rest = () if port is None else (port,)
     limit_s = LINE_LIMIT_S + window.warm_up_s + window.measure_s

@@ -26,7 +26,7 @@ Write = Callable[[bytes], object]
 
 
 class Producer:
-    """What one thread has found."""
+    """The results of one thread."""
 
     def __init__(self) -> None:
         self.calls = 0

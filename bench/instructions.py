@@ -2,8 +2,8 @@
 
 Counted by valgrind's callgrind: unlike times they are the same again on a machine that is busy, so
 they show what a change of a few percent does. They say nothing of caches, system calls and waiting.
-One side runs under callgrind, the other one freely. What is not a call's own is left out: two
-numbers of calls are made, and the difference is told.
+One side runs under callgrind, the other one freely. To leave out the cost of starting, it
+measures two numbers of calls and reports the difference.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Costs = Counter[str]
 
 
 def count(side: str, peer: str, in_flight: int, calls: int) -> Costs:
-    """Of `calls` calls, and of switching callgrind on and off."""
+    """The instructions of `calls` calls, and of switching callgrind on and off."""
     server = ENTRIES[peer].server or peer
     with contextlib.ExitStack() as stack:
         out = Path(stack.enter_context(tempfile.TemporaryDirectory()), "callgrind.out")

@@ -41,7 +41,7 @@ class Meter:
         self._tell(END)
 
     def figures(self) -> Figures:
-        """Of the time between `begin` and `end`."""
+        """Figures of the time between `begin` and `end`."""
         before, after = self._readings
         calls = after.calls - before.calls
         return {

@@ -1,4 +1,4 @@
-"""What `python -m bench` is told."""
+"""The command line of `python -m bench`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.work import Window
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = Path(__file__).parent / "results"
 WARM_UP = 0.25
-"""Of the time that is measured, before it."""
+"""The warm-up, as a share of the time that is measured after it."""
 
 DESCRIPTION = """Measure pybrpc and its peers, show a table, write page, plots and numbers.
 "quick": only the headline ratios, as lines "name ratio"; takes about a minute."""

@@ -17,7 +17,7 @@ from bench.client_run import run_client
 from bench.figures import Figures
 from bench.meter import Meter
 from bench.peers import ENTRIES
-from bench.server_run import run_server
+from bench.running_server import run_server
 from bench.site import Site
 from bench.thread_profiler import ThreadProfiler
 from bench.work import SMALL_BYTES, ClosedLoop, Window

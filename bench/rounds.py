@@ -16,12 +16,12 @@ from bench.site import Site
 from bench.work import Window
 
 FAILURES = (ChildFailedError, OSError, subprocess.SubprocessError)
-"""What a peer that doesn't work may raise here."""
+"""Exceptions of a peer that doesn't work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure, how often and how long."""
+    """The measurements of a run, their number and their duration."""
 
     cells: Sequence[Cell]
     rounds: int

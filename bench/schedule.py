@@ -75,7 +75,7 @@ class Schedule:
             self._latencies_s.append(-self.due_in_s(index))
 
     def figures(self) -> Figures:
-        """Of the ordinary calls: percentiles, and how many were sent late."""
+        """Figures of the ordinary calls: percentiles, and how many were sent late."""
         found = sorted(self._latencies_s)
         shares = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99, "p999_us": 0.999, "max_us": 1.0}
         return {

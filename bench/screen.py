@@ -1,4 +1,4 @@
-"""What the bench shows: what is measured now, how far it is, and all tables at last."""
+"""The screen of the bench: the current measurement, its progress, and at the end all tables."""
 
 from __future__ import annotations
 

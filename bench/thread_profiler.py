@@ -52,7 +52,7 @@ class ThreadProfiler:
         return total
 
     def _start_in_this_thread(self, *_event: Any) -> None:
-        """What threading calls at the first event of a new thread; replaces itself."""
+        """Called by threading at the first event of a new thread; replaces itself."""
         sys.setprofile(None)
         self._start()
 

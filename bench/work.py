@@ -1,4 +1,4 @@
-"""What a client process is asked to do. Travels to it as text."""
+"""Work: the task of a client process, which receives it as text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Window:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ClosedLoop:
-    """So many callers; a new call starts when a caller's last one has ended."""
+    """`in_flight` callers, each of which starts a new call when the last one has ended."""
 
     in_flight: int
     size_bytes: int = SMALL_BYTES
@@ -56,7 +56,7 @@ class Flood:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RedisGets:
-    """So many threads, each of which sends so many GETs together, waits, and does it again."""
+    """Threads that each send several GETs together, wait for the replies, and do it again."""
 
     threads: int
     together: int = 1
@@ -74,6 +74,6 @@ def as_text(work: Work) -> str:
 
 
 def parse_work(text: str) -> Work:
-    """What `as_text` was given."""
+    """The Work from which `as_text` made `text`."""
     kind, fields = json.loads(text)
     return _KINDS[kind](**fields)

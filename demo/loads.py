@@ -1,4 +1,4 @@
-"""What the demo does to the server: threads, tasks, and both, all over one connection."""
+"""The loads of the demo: threads, tasks, and both, all over one connection."""
 
 from __future__ import annotations
 

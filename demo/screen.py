@@ -1,4 +1,4 @@
-"""What the demo shows: live progress, and a table at the end."""
+"""The screen of the demo: live progress, and a table at the end."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class FuzzTarget:
     seeds: Callable[[], Iterable[bytes]]
     """Inputs to begin with: what is sound, so that what is almost sound is near."""
     dictionary: tuple[bytes, ...] = ()
-    """What an input is likely to need in one piece."""
+    """Byte strings that inputs are likely to need in one piece."""
     max_bytes: int = 4096
     """How long an input becomes."""
 

@@ -11,10 +11,10 @@ FOUND = Path(__file__).parent / "found"
 
 
 def found_inputs(name: str) -> dict[str, bytes]:
-    """What was found with the target of that name, by the names of the files."""
+    """Inputs that once failed with the target of that name, by the names of their files."""
     return {path.name: path.read_bytes() for path in sorted((FOUND / name).glob("*"))}
 
 
 def first_inputs(name: str, target: FuzzTarget) -> list[bytes]:
-    """What fuzzing begins with."""
+    """The inputs that fuzzing begins with."""
     return [*target.seeds(), *found_inputs(name).values()]

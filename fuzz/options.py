@@ -1,4 +1,4 @@
-"""What is fuzzed, for how long."""
+"""The command line of the fuzzer: its targets and the duration."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _REACHED = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one target came to. `reached`: places in the code, and inputs that were kept for them;
+    """The result of one target. `reached`: places in the code, and inputs that were kept for them;
     `finding`: the smallest input that shows a defect."""
 
     name: str
@@ -29,7 +29,7 @@ class Outcome:
     reached: str
     finding: Path | None
     text: str
-    """What was raised, if anything was."""
+    """The exception as text, or ""."""
 
 
 class TargetRun:

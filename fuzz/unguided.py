@@ -44,7 +44,7 @@ def fuzz(
 
 
 def error_of(target: FuzzTarget, data: bytes) -> BaseException | None:
-    """What `check` raises."""
+    """The exception that `check` raises, or None."""
     try:
         target.check(data)
     except (Exception, HangError) as error:
@@ -53,7 +53,7 @@ def error_of(target: FuzzTarget, data: bytes) -> BaseException | None:
 
 
 def with_alarm(target: FuzzTarget, seconds: float = HANG_S) -> FuzzTarget:
-    """The same, but what takes longer is a HangError. In the main thread; takes SIGALRM over."""
+    """`target` with a time limit: HangError after `seconds`. Main thread only; uses SIGALRM."""
 
     def on_alarm(number: int, frame: object) -> None:
         raise HangError(f"it has not come to an end in {seconds:g} s")

@@ -1,4 +1,4 @@
-"""What C++ bRPC sent and answered once, recorded; and bodies of it."""
+"""Recorded requests and responses of C++ bRPC, and their bodies."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ LONG_S = 1e12
 
 
 class Wire:
-    """`theirs` is for who is tested; what that writes is in `received`."""
+    """Two sockets: `theirs` is that of the connection under test; `received` has its output."""
 
     def __init__(self, dispatcher: StepDispatcher) -> None:
         self._dispatcher = dispatcher

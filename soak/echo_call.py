@@ -52,7 +52,7 @@ class EchoCall:
             self.controller.request_checksum_attachment = source.random() < 0.5
 
     def complaint(self, response: Any) -> str:
-        """What is wrong with the answer; "" if it is what was asked for."""
+        """The defect of the response; "" if it is as expected."""
         name, controller = self.request.message[:20], self.controller
         if response.message != self.request.message:
             return f"asked {name!r}, answered {response.message[:20]!r}"
@@ -60,7 +60,9 @@ class EchoCall:
         if bytes(sent) != bytes(got):
             return f"{name}: {len(sent)} bytes came back as other {len(got)}"
         if how_packed(controller, "request") != how_packed(controller, "response"):
-            return f"{name}: compressed or summed otherwise, {how_packed(controller, 'response')}"
+            return (
+                f"{name}: compressed or checksummed otherwise, {how_packed(controller, 'response')}"
+            )
         user = controller.response_user_fields.get("user", "")
         if user != self._user:
             return f"{name}: called by {self._user!r}, taken for {user!r}"
@@ -72,7 +74,7 @@ class EchoCall:
 
 
 def how_packed(controller: pybrpc.Controller, side: str) -> tuple[int, int, bool]:
-    """How the "request" or the "response" of a call is compressed and summed."""
+    """How the "request" or the "response" of a call is compressed and checksummed."""
     names = ("compress_type", "checksum_type", "checksum_attachment")
     compress, checksum, attachment = (getattr(controller, f"{side}_{name}") for name in names)
     return int(compress or 0), int(checksum or 0), bool(attachment)

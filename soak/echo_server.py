@@ -19,7 +19,7 @@ class EchoServer:
 
     def __init__(self, service: object, tls: TlsPair, auth: pybrpc.Authenticator | None) -> None:
         self.auth = auth
-        """What it wants of clients: `None`: no credential."""
+        """The authenticator for clients; `None`: they need no credential."""
         self.tls = tls
         self._server = pybrpc.Server(tls=tls.server, auth=auth)
         self._server.add_service(SERVICE, service)

@@ -1,4 +1,4 @@
-"""What is called: an echo in a plain handler, and one in an async handler."""
+"""The services of the soak: an echo in a plain handler, and one in an async handler."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AsyncEcho:
 
 
 def echo(request: Any, controller: pybrpc.Controller) -> Any:
-    """What came, packed as it came, and who the server takes the caller for."""
+    """Answer with the request, encoded alike, and with the authenticated name of the caller."""
     controller.response_attachment = controller.request_attachment
     controller.response_compress_type = controller.request_compress_type
     controller.response_checksum_type = controller.request_checksum_type

@@ -24,7 +24,7 @@ from soak.process_watch import Sizes, sizes_now
 
 MOST_OBJECTS = 500
 MOST_BLOCKS = 3000
-"""What is imported, cached or counted for the first time in a later part."""
+"""Allowance for objects that are imported, cached or counted first in a later part."""
 
 BURST = 100
 TIMEOUT_S = 60.0
@@ -128,7 +128,7 @@ def measured(done: int, server: pybrpc.Server) -> Checkpoint:
 
 
 def growth(found: Sequence[Checkpoint]) -> list[str]:
-    """What has grown since the first checkpoint, in words."""
+    """The growth since the first checkpoint, a line for each kind of object."""
     first, last = found[0], found[-1]
     checks = (
         ("objects", last.objects - first.objects, MOST_OBJECTS),

@@ -1,4 +1,4 @@
-"""Ledger: every call is entered when it starts, and again each time that its outcome is told."""
+"""Ledger: every call is entered when it starts, and again each time that it completes."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ EXPECTED_CODES: frozenset[int] = frozenset(
         ErrorCode.ESSL,
     }
 )
-"""What a connection that breaks may do to a call. The proxy damages no byte, so whatever says that
-a peer sent nonsense is a defect, and so is an error of the server but for those of
-`EXPECTED_OF_SERVER`."""
+"""Errors of a call whose connection breaks. The proxy damages no byte, so an error about malformed
+data is a defect, and so is an error of the server that is not in `EXPECTED_OF_SERVER`."""
 
 NO_WAY = frozenset({ErrorCode.EHOSTUNREACH, ErrorCode.ENETUNREACH})
-"""What a network says that has no way to a host; in one machine there always is one."""
+"""Errors of a network without a route to the host; within one machine there is always one."""
 
 EXPECTED_OF_SERVER = frozenset({ErrorCode.ELOGOFF})
-"""What a server that is stopped answers."""
+"""Answers of a server that stops."""
 
 MOST_NOTES = 20
 
@@ -59,12 +58,12 @@ class LedgerTotals:
 
     @property
     def lost(self) -> int:
-        """Calls that were told no outcome; until all have ended, also those in flight."""
+        """Calls that never completed; until all have ended, also those in flight."""
         return self.started - self.answered - self.failed
 
 
 class Ticket:
-    """One call in the ledger. Whoever learns an outcome of it enters that, however often."""
+    """One call in the ledger. Each outcome that it gets is entered, also a second one."""
 
     __slots__ = ("_ledger", "times_told")
 
@@ -153,7 +152,7 @@ def is_expected(error: BaseException, codes: frozenset[int] = EXPECTED_CODES) ->
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """What the futures of threads and of asyncio raise when they were cancelled."""
+    """Whether a future, of threads or of asyncio, raised it because it was cancelled."""
     return isinstance(error, asyncio.CancelledError | concurrent.futures.CancelledError)
 
 

@@ -1,4 +1,4 @@
-"""What is run, for how long."""
+"""The command line of the soak: the load and its duration."""
 
 from __future__ import annotations
 

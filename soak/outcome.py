@@ -31,7 +31,7 @@ class Outcome:
     at_start: Sizes
     """At rest, after a warm-up; everything is closed."""
     at_end: Sizes
-    """The same, after the run."""
+    """Sizes after the run."""
     left: dict[str, int]
     """By type, how many objects there are at rest that were not there before; most first."""
     growth: list[Growth]

@@ -55,8 +55,8 @@ class ProcessWatch:
         return sizes
 
     def growth(self) -> list[Growth]:
-        """What may grow: memory by a tenth and 16 MiB, which is what its allocator keeps more or
-        less of; descriptors and threads, which follow the load, by a half and ten."""
+        """Allowed growth: memory by a tenth and 16 MiB, because an allocator keeps free memory;
+        descriptors and threads, which follow the load, by a half and ten."""
         return [
             self._growth("rss_bytes", lambda early: early / 10 + (16 << 20)),
             self._growth("descriptors", lambda early: early / 2 + 10),

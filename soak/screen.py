@@ -1,4 +1,4 @@
-"""What the soak shows: a line now and then, and tables at the end, with rich if it is there."""
+"""The screen of the soak: a line now and then, tables at the end, with rich if installed."""
 
 from __future__ import annotations
 

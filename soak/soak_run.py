@@ -54,7 +54,7 @@ class SoakRun:
             return self._run_for_good(tls, log)
 
     def _run_for_good(self, tls: TlsPair | None, log: LogWatch) -> Outcome:
-        """What is to be found, after a warm-up."""
+        """Run the load after a warm-up, and compare the sizes before and after."""
         at_start, objects = settled_sizes(), objects_by_type()
         ledger, watch = Ledger(), ProcessWatch()
         started_at = time.monotonic()

@@ -17,7 +17,7 @@ TIMEOUTS_S = (0.02, 0.2, 1.0, 3.0)
 CALLS_PER_CHANNEL = 60
 BURST = 12
 HANG_S = 20.0
-"""A call that is told nothing for so long is given up, and is lost."""
+"""A call that does not complete within this time is given up, and counts as lost."""
 
 
 class ThreadLoad:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Search(enum.Enum):
-    """What a run looks for."""
+    """The kind of defect that a run looks for."""
 
     SAFETY = enum.auto()
     """Broken assertions, and runs that end before everybody is done."""
@@ -43,7 +43,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the verifier found: `violation` is `None` if nothing in all of the states."""
+    """The result of the verifier; `violation` is None if no state has one."""
 
     violation: str | None
     states: int

@@ -47,7 +47,7 @@ def run(check: Check, memory_mb: int) -> Verdict:
 
 
 def verdict_of(output: str) -> Verdict:
-    """What the output of a verifier says."""
+    """The result in the output of a verifier."""
     found = _VIOLATION.search(output)
     if found is None and (_INCOMPLETE.search(output) or "errors: 0" not in output):
         raise SpinError(f"not every state was seen:\n{output[-2000:]}")

@@ -1,4 +1,4 @@
-"""What do compression and checksums cost: by the megabyte, and in a call of 32 bytes?
+"""The cost of compression and checksums: by the megabyte, and in a call of 32 bytes.
 
 python -m bench.experiments.body_codecs
 

@@ -1,4 +1,4 @@
-"""What a peer that nobody has let in makes a server spend: the figures of SECURITY.md.
+"""The cost to a server of a peer without permission: the figures of SECURITY.md.
 
     python -m bench.experiments.hostile_peers
 

@@ -3,8 +3,8 @@
 python -m bench.experiments.many_connections [COUNT] [plain|async|types]    default: 10000 plain
 
 A server in a process of its own; here COUNT connections are opened, and some calls made over
-another one, before, while they are open, and after each has made a call. `async`: the server is
-driven by an asyncio loop. `types`: where in the code the server's memory was allocated.
+another one, before, while they are open, and after each has made a call. `async`: the server
+runs in an asyncio loop. `types`: where in the code the server's memory was allocated.
 
 Verdict (2 cores, CPython 3.11, 10,000 connections, other work beside it, so the rates are low):
 
@@ -14,10 +14,10 @@ Verdict (2 cores, CPython 3.11, 10,000 connections, other work beside it, so the
     threads                none
     a call elsewhere       196 us before, 199 us beside the 10,000
 
-It was 5.8 KB, half of which was four empty deques of 760 bytes. Two are gone: the list of who waits
-for room, and the buffer of a message that is only made when the connection is closed. The rest of
-a call is the last request written, which the WriteQueue keeps. The kernel's buffers are not in
-these figures.
+It was 5.8 KB, half of which was four empty deques of 760 bytes. Two are gone: the list of callers
+that wait for room, and the buffer of a message that is only made when the connection
+is closed. The rest of a call is the last request written, which the WriteQueue keeps. The kernel's
+buffers are not in these figures.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class ServerProcess:
 
 
 def serve(style: str) -> None:
-    """What the server's process does."""
+    """Run the server; the work of its process."""
     raise_descriptor_limit()
     if style == "types":
         tracemalloc.start(FRAMES)

@@ -1,4 +1,4 @@
-"""What is measured, each measure in a file of its own."""
+"""The measures of the bench, each in a file of its own."""
 
 from __future__ import annotations
 

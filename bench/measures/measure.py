@@ -15,17 +15,17 @@ Run = Callable[[Site, str, Work, Window], Figures]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is asked, of whom, and what of the answers is shown.
+    """A question, the peers that it is put to, and how the answers are shown.
 
     name      in one word
     axis      what the points are
     points    their names, and the work of each
-    peers     names of entries, or what else `run` knows; the first is pybrpc
+    peers     names of entries, or other names that `run` knows; the first is pybrpc
     run       makes one measurement
-    tables    the figures that get a table; the first one is what it is about
+    tables    the figures that get a table; the first one is the main figure
     plots     those that get a plot over the points
     missing   why a peer can't take part, or ""
-    lasts     so many times as long as the others
+    lasts     how many times as long as the others it takes
     is_extra  only when asked for
     """
 

@@ -19,7 +19,7 @@ OnFrame = Callable[[int, int, bytes], None]
 
 
 class Framed(asyncio.Protocol):
-    """Cuts what is read into frames. `on_frame(number, sleep_us, payload)` is told of each."""
+    """Cuts the stream into frames, and calls `on_frame(number, sleep_us, payload)` for each."""
 
     transport: asyncio.Transport
 

@@ -21,7 +21,7 @@ _QPS = re.compile(r"qps=(\d+)")
 
 
 class Server(Protocol):
-    """What answers, in a process of its own."""
+    """A server in a process of its own."""
 
     @property
     def process(self) -> ChildProcess: ...
@@ -59,7 +59,7 @@ class CppClient:
         self._flags = flags
 
     def run(self, work: ClosedLoop, window: Window, server: Server) -> Figures:
-        """What it says of its seconds, but for the first, in which it starts."""
+        """The figures that it prints for each second, without the first, in which it starts."""
         flags = (
             f"-server=127.0.0.1:{server.port}",
             f"-thread_num={work.in_flight}",
@@ -86,7 +86,7 @@ class CppClient:
 
 
 def next_rate(client: CppProgram) -> float:
-    """Of the second that ends now. ChildFailedError if it tells of a call that has failed."""
+    """The rate of the second that ends now. ChildFailedError if a call has failed."""
     while True:
         line = client.read_line(QUIET_LIMIT_S)
         if found := _QPS.search(line):

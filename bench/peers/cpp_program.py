@@ -45,7 +45,7 @@ class CppProgram(ChildProcess):
         return time.clock_gettime(clock.value)
 
     def log(self) -> str:
-        """What a server has said so far."""
+        """The output of a server so far."""
         size = os.fstat(self._errors.fileno()).st_size
         return os.pread(self._errors.fileno(), size, 0).decode(errors="replace")
 

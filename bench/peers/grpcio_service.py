@@ -1,4 +1,4 @@
-"""What grpcio's plugin for protoc would generate."""
+"""The service code that grpcio's plugin for protoc would generate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SERVER_OPTIONS = (
 
 
 def echo_handlers(behaviour: Any) -> grpc.GenericRpcHandler:
-    """What a generated add_EchoServiceServicer_to_server registers."""
+    """The handlers that a generated add_EchoServiceServicer_to_server registers."""
     method = grpc.unary_unary_rpc_method_handler(
         behaviour,
         request_deserializer=EchoRequest.FromString,
@@ -26,7 +26,7 @@ def echo_handlers(behaviour: Any) -> grpc.GenericRpcHandler:
 
 
 def echo_stub(channel: Any) -> Any:
-    """What a generated EchoServiceStub has as its Echo."""
+    """The callable that a generated EchoServiceStub has as its Echo."""
     return channel.unary_unary(
         METHOD_PATH,
         request_serializer=EchoRequest.SerializeToString,

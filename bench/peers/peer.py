@@ -1,4 +1,4 @@
-"""What the bench asks of a library: a server that echoes, and a client of one of three kinds.
+"""Peer: a library in the bench, as a server that echoes and clients of three kinds.
 
 A peer is a file: it has the server and the client as that library's documentation would write
 them. Server and client run in processes of their own.
@@ -27,7 +27,7 @@ OnAnswer = Callable[[BaseException | None], None]
 
 class Client(Protocol):
     def statistics(self) -> Figures:
-        """What the library itself can tell of the connection, if anything."""
+        """Figures that the library itself has about the connection; may be empty."""
 
 
 class SyncClient(Client, Protocol):

@@ -1,1 +1,1 @@
-"""What stays of a run: a page, its plots, and the numbers for other programs."""
+"""The report of a run: a page, its plots, and the numbers for other programs."""

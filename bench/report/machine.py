@@ -32,7 +32,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """What /proc/cpuinfo calls it, or ""."""
+    """The name of the processor in /proc/cpuinfo, or ""."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -114,7 +114,7 @@ def peers_part(result: Result) -> str:
 
 
 def absent_part(result: Result) -> str:
-    """Who was not, and why."""
+    """The peers that did not take part, and the reasons."""
     reasons = [f"`{peer}`: {reason}" for peer, reason in result.plan.absent.items()]
     reasons += [f"{cell}: {failure}" for cell, failure in result.samples.failures().items()]
     lines = "".join(f"- {reason}\n" for reason in reasons)

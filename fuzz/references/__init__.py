@@ -1,1 +1,1 @@
-"""The same once more, in the simplest way: what targets compare with."""
+"""References: simple second implementations, with which the targets compare."""

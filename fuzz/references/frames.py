@@ -29,8 +29,8 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What a stream holds: its messages in plain fields, whether it is broken behind them, and how
-    many bytes wait for more."""
+    """The contents of a stream: its messages in plain fields, whether the bytes behind them are
+    malformed, and how many bytes are the beginning of a message."""
 
     messages: list[Fields]
     is_broken: bool
@@ -38,7 +38,7 @@ class Frames:
 
 
 def frames_of(stream: bytes, limit_bytes: int) -> Frames:
-    """What must be found in `stream`."""
+    """The frames that a parser must find in `stream`."""
     found: list[Fields] = []
     while stream:
         if len(stream) < _HEADER.size:

@@ -15,7 +15,7 @@ from bench.echo_messages import SERVICE
 from soak.network.load import CallBook, Load, NumberedCall
 
 HANG_S = 20.0
-"""A call that is told nothing for so long is given up, and is lost."""
+"""A call that does not complete within this time is given up, and counts as lost."""
 PAUSE_S = 0.005
 """After a failure: who is refused at once does not come back at once."""
 
@@ -24,7 +24,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 class ThreadCallers:
-    """`run` blocks until `stop` is set, and every call was told its outcome or given up."""
+    """`run` blocks until `stop` is set, and every call has completed or was given up."""
 
     def __init__(self, load: Load, book: CallBook, stop: Stop, seed: str) -> None:
         self._load = load
@@ -73,7 +73,7 @@ class ThreadCallers:
 
 
 class TaskCallers(ThreadCallers):
-    """The same in an event loop, which `run` makes."""
+    """ThreadCallers in tasks of an event loop, which `run` makes."""
 
     def __init__(
         self, load: Load, book: CallBook, stop: Stop, seed: str, factory: LoopFactory

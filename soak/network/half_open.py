@@ -23,9 +23,9 @@ PROMISED_S = 60.0
 """docs/connections.md: with the default options it is found within a minute."""
 POLL_S = 0.01
 ACKNOWLEDGED_S = 0.3
-"""Linux puts off an acknowledgement by at most 0.2 s."""
+"""Linux delays an acknowledgement by at most 0.2 s."""
 ASLEEP = "asleep"
-"""What is asked of a handler that shall not answer until it is told to."""
+"""The request to which the handler does not answer until the test lets it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class HalfOpen:
     def run(self) -> list[Found]:
         """Blocks until all are found, or LIMIT_S have passed."""
         with two_hosts() as hosts, self._stack:
-            # Client sockets are made by the dispatcher, those that serve by who starts the server.
+            # Client sockets are made by the dispatcher, others by this thread.
             with hosts.near.entered():
                 _ = default_runtime().dispatcher
             self._stack.callback(self._may_answer.set)

@@ -28,7 +28,7 @@ from soak.network.load import LOADS, CallBook
 WATCHFUL = pybrpc.SocketOptions(
     keepalive_idle_s=1, keepalive_interval_s=1, keepalive_count=2, tcp_user_timeout_ms=1500
 )
-"""Who vanishes is found after 1.5 s, or 2 if nothing was sent to him."""
+"""A peer that vanishes is detected after 1.5 s, or 2 s if nothing was sent to it."""
 SETTLE_S = 15.0
 CONNECT_TIMEOUT_S = 1.5
 """Enough for a second SYN, which Linux sends after a second."""

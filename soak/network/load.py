@@ -44,7 +44,7 @@ class CallBook:
     def __init__(self) -> None:
         self.ledger = Ledger(EXPECTED_CODES | NO_WAY)
         self.attempts: dict[str, int] = {}
-        """Of each call that was told its outcome: how often it may have been sent."""
+        """By the name of a completed call: how often it may have been sent."""
         self.answered: list[str] = []
 
 

@@ -1,7 +1,7 @@
 """Namespace: a network of its own, with nothing in it but what is put there (Linux).
 
 It has no name: it is gone when its descriptor is closed and nobody is in it any more, also after a
-crash. Who is in it is a thread, and what the thread starts: threads, processes, and sockets.
+crash. In it are threads that have entered, and the threads, processes and sockets that they make.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Namespace:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """What this thread makes and starts is in there, until the `with` ends."""
+        """Put sockets, threads and processes that this thread makes into the namespace."""
         own = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
         try:
             _setns(self._descriptor)
@@ -63,7 +63,7 @@ class Namespace:
 
 @functools.cache
 def why_no_namespaces() -> str:
-    """What is missing here for a Namespace and a wire into it; "" if nothing is."""
+    """The requirement of a Namespace, or of a wire into it, that this machine lacks, or ""."""
     if sys.platform != "linux":
         return "network namespaces are Linux's"
     if shutil.which("ip") is None:

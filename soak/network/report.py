@@ -1,4 +1,4 @@
-"""What a run shows, with rich if it is there, and what it writes down."""
+"""The output of a run, on the screen (with rich if it is installed) and in files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def show(results: Sequence[CellResult], found: Sequence[Found]) -> None:
 
 
 def broken(results: Iterable[CellResult]) -> list[str]:
-    """What is not 0 and must be, by cell."""
+    """Counts that must be 0 and are not, by cell."""
     return [
         f"{result.cell}: {_words(name)} {number} {'; '.join(result.notes[:2])}"
         for result in results

@@ -24,7 +24,7 @@ class TunDevice:
             fcntl.ioctl(self.descriptor, _TUNSETIFF, request)
 
     def take_packet(self) -> bytes | None:
-        """What the host has sent; `None` if there is nothing more now."""
+        """The next packet that the host has sent; `None` if there is none now."""
         try:
             return os.read(self.descriptor, PACKET_BYTES)
         except OSError:

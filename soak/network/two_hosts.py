@@ -26,7 +26,7 @@ class Host:
         self._ip("address", "add", f"{ip}/24", "dev", NAME)
 
     def remove_address(self, ip: str) -> None:
-        """Who calls it is not answered, and connections from it have no way out."""
+        """Packets to the address get no answer, and connections from it have no route."""
         self._ip("address", "del", f"{ip}/24", "dev", NAME)
 
     def switch_off(self) -> None:

@@ -86,7 +86,7 @@ class Wire:
                 lane.fate.faults = faults
 
     def cut(self, *, to_far: bool = True, to_near: bool = True) -> None:
-        """Nothing passes in these directions, nor what is on its way, and nobody is told."""
+        """Drop all packets in these directions, also those on their way, without an error."""
         with self._lock:
             for lane in self._chosen(to_far, to_near):
                 lane.is_cut = True

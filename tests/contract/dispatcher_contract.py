@@ -1,4 +1,4 @@
-"""What every EventDispatcher keeps to; each function is run for each implementation."""
+"""The contract of every EventDispatcher: each function is run for each implementation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def runs_what_is_posted_in_order(dispatcher: EventDispatcher) -> None:
     assert ran == list(range(100))
 
 
-def loses_nothing_that_many_threads_post(dispatcher: EventDispatcher) -> None:
+def runs_all_that_many_threads_post(dispatcher: EventDispatcher) -> None:
     """Each thread waits for what it posted, so the dispatcher falls asleep again and again."""
     rounds = 500
 
@@ -49,57 +49,57 @@ def is_current_only_inside_a_turn(dispatcher: EventDispatcher) -> None:
     assert not dispatcher.is_current()
 
 
-def calls_a_timer_once_its_time_has_come(dispatcher: EventDispatcher) -> None:
-    rang: list[float] = []
+def calls_a_timer_once_its_deadline_has_passed(dispatcher: EventDispatcher) -> None:
+    called: list[float] = []
     over = threading.Event()
     deadline = time.monotonic() + 0.02
-    dispatcher.call_at(deadline, lambda: (rang.append(time.monotonic()), over.set()))
+    dispatcher.call_at(deadline, lambda: (called.append(time.monotonic()), over.set()))
     assert over.wait(WAIT_S)
-    assert rang[0] >= deadline - 0.001
+    assert called[0] >= deadline - 0.001
 
 
 def calls_timers_in_the_order_of_their_deadlines(dispatcher: EventDispatcher) -> None:
-    rang: list[int] = []
+    called: list[int] = []
     over = threading.Event()
 
     def set_all() -> None:
         now = time.monotonic()
         for number in (3, 1, 2):
-            dispatcher.call_at(now + number * 0.01, lambda number=number: rang.append(number))
+            dispatcher.call_at(now + number * 0.01, lambda number=number: called.append(number))
         dispatcher.call_at(now + 0.05, over.set)
 
     dispatcher.post(set_all)
     assert over.wait(WAIT_S)
-    assert rang == [1, 2, 3]
+    assert called == [1, 2, 3]
 
 
 def does_not_call_a_cancelled_timer(dispatcher: EventDispatcher) -> None:
-    rang: list[str] = []
+    called: list[str] = []
     over = threading.Event()
     soon = time.monotonic() + 0.3
-    cancelled_outside = dispatcher.call_at(soon, lambda: rang.append("outside"))
+    cancelled_outside = dispatcher.call_at(soon, lambda: called.append("outside"))
     cancelled_outside.cancel()
     cancelled_outside.cancel()
 
     def set_and_cancel() -> None:
-        dispatcher.call_at(soon, lambda: rang.append("inside")).cancel()
+        dispatcher.call_at(soon, lambda: called.append("inside")).cancel()
 
     run_inside(dispatcher, set_and_cancel)
     dispatcher.call_at(soon + 0.02, over.set)
     assert over.wait(WAIT_S)
-    assert rang == []
+    assert called == []
 
 
-def takes_timers_that_never_come(dispatcher: EventDispatcher) -> None:
-    """A deadline that is years away must neither end the dispatcher nor come now."""
-    rang: list[str] = []
+def accepts_timers_that_never_come(dispatcher: EventDispatcher) -> None:
+    """A deadline that is years away must neither end the dispatcher nor pass now."""
+    called: list[str] = []
     timers = [
-        dispatcher.call_at(deadline, lambda: rang.append("rang"))
+        dispatcher.call_at(deadline, lambda: called.append("called"))
         for deadline in (NEVER, time.monotonic() + 1e8, time.monotonic() + 1e15)
     ]
     for _ in range(3):
         run_inside(dispatcher, lambda: None)
-    assert rang == []
+    assert called == []
     for timer in timers:
         timer.cancel()
 
@@ -130,8 +130,8 @@ def calls_readers_and_writers_while_ready(dispatcher: EventDispatcher) -> None:
         assert near.recv(1) == b"c"
 
 
-def tells_of_a_reset_that_comes_together_with_data(dispatcher: EventDispatcher) -> None:
-    told: list[object] = []
+def reports_a_reset_that_comes_together_with_data(dispatcher: EventDispatcher) -> None:
+    received: list[object] = []
     over = threading.Event()
     with plain.create_server(("127.0.0.1", 0)) as listener:
         near = plain.create_connection(listener.getsockname())
@@ -141,9 +141,9 @@ def tells_of_a_reset_that_comes_together_with_data(dispatcher: EventDispatcher) 
 
         def on_readable() -> None:
             try:
-                told.append(near.recv(10))
+                received.append(near.recv(10))
             except ConnectionResetError as error:
-                told.append(error.errno)
+                received.append(error.errno)
                 dispatcher.remove_reader(near.fileno())
                 over.set()
 
@@ -155,10 +155,10 @@ def tells_of_a_reset_that_comes_together_with_data(dispatcher: EventDispatcher) 
         run_inside(dispatcher, lambda: dispatcher.add_reader(near.fileno(), on_readable))
         run_inside(dispatcher, send_and_reset)
         assert over.wait(WAIT_S)
-        assert told == [b"data", errno.ECONNRESET]
+        assert received == [b"data", errno.ECONNRESET]
 
 
-def removing_what_is_not_there_does_nothing(dispatcher: EventDispatcher) -> None:
+def removing_an_unknown_descriptor_does_nothing(dispatcher: EventDispatcher) -> None:
     near, far = plain.socketpair()
     with near, far:
         raised: list[Exception] = []
@@ -185,15 +185,15 @@ def goes_on_after_a_continuation_raised(dispatcher: EventDispatcher) -> None:
 
 CONTRACT = [
     runs_what_is_posted_in_order,
-    loses_nothing_that_many_threads_post,
+    runs_all_that_many_threads_post,
     runs_what_is_posted_inside_a_turn,
     is_current_only_inside_a_turn,
-    calls_a_timer_once_its_time_has_come,
+    calls_a_timer_once_its_deadline_has_passed,
     calls_timers_in_the_order_of_their_deadlines,
     does_not_call_a_cancelled_timer,
-    takes_timers_that_never_come,
+    accepts_timers_that_never_come,
     calls_readers_and_writers_while_ready,
-    tells_of_a_reset_that_comes_together_with_data,
-    removing_what_is_not_there_does_nothing,
+    reports_a_reset_that_comes_together_with_data,
+    removing_an_unknown_descriptor_does_nothing,
     goes_on_after_a_continuation_raised,
 ]

@@ -30,7 +30,7 @@ class FakeSocket:
         self.user: Any = None
 
     def start_write(self, data: Any) -> None:
-        """Of the empty message that makes it connect."""
+        """Note the empty message that makes a socket connect."""
         assert not len(data)
         self.connects += 1
 

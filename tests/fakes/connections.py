@@ -1,4 +1,4 @@
-"""What a Call meets, played by the test: connections, timers, and a call that notes its ends."""
+"""Fakes around a client Call: connections and timers; and a Call that notes how it ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OnSend = Callable[["FakeConnection", Attempt], None]
 
 
 class FakeQueue(TimeoutQueue):
-    """One for all timeouts, whose time never comes. Entries are calls and hedges."""
+    """A queue for all timeouts, which never expires one. Entries are calls and hedges."""
 
     def __init__(self) -> None:
         self.entries: list[Any] = []
@@ -59,9 +59,9 @@ def written_request() -> WriteRequest:
 
 
 class FakeConnection:
-    """Numbers attempts; `on_send` says what happens inside each send, before it is pending.
+    """A connection that numbers attempts, and its own source.
 
-    It is its own source.
+    `on_send` has a function for each send, called before the attempt is pending.
     """
 
     endpoint = PEER
@@ -108,7 +108,7 @@ class FakeConnection:
     # --- what the peer does ---
 
     def answer(self, response: RpcResponse | None = None, number: int = 0) -> RpcResponse:
-        """To attempt `number`, or to the one that was sent last."""
+        """Answer attempt `number`, or the one that was sent last."""
         attempt = self.take_number(number or max(self.pending))
         response = response or RpcResponse(number)
         if attempt is not None:
@@ -142,7 +142,8 @@ def make_call(
     **options: Any,
 ) -> FakeCall:
     request = pb.EchoRequest(message="x")
-    call = kind(source, ECHO, request, timeout_s, CallOptions(**options), controller)
+    call = kind()
+    call.set_up(source, ECHO, request, timeout_s, CallOptions(**options), controller)
     call.ends = []
     return call
 
@@ -168,18 +169,18 @@ ANSWER = pb.EchoResponse(message="y")
 
 
 class FakeSource(FakeConnection):
-    """A connection that is asked to drive a call, and to take back what it has given."""
+    """A connection that counts callers that need polling, and connections it took back."""
 
     def __init__(self, *on_send: OnSend) -> None:
         super().__init__(*on_send)
         self.attended = self.taken_back = 0
-        self.dispatcher.require_polling = self._attend  # type: ignore[method-assign]
-        self.dispatcher.release_polling = self._unattend  # type: ignore[method-assign]
+        self.dispatcher.require_polling = self._require_polling  # type: ignore[method-assign]
+        self.dispatcher.release_polling = self._release_polling  # type: ignore[method-assign]
 
-    def _attend(self) -> None:
+    def _require_polling(self) -> None:
         self.attended += 1
 
-    def _unattend(self) -> None:
+    def _release_polling(self) -> None:
         self.attended -= 1
 
     def reclaim(self, call: Any) -> None:

@@ -1,7 +1,7 @@
-"""A played server of Redis and callers of it, in one thread, for seeds and schedules.
+"""A fake Redis server and its callers in one thread, for seeds and schedules.
 
-Real sockets with tiny buffers, and Unix ones: TCP takes its time when a window is small. The server
-reads and answers in bits, and pushes in between.
+They use Unix sockets with tiny buffers: TCP is slow when a window is small. The server reads and
+answers in small pieces, with pushes in between.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import hiredis
+import pytest
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.calls.call import Call
@@ -22,7 +23,7 @@ from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.errors import Phase, RpcError
 from pybrpc.protocols.redis.redis_handshake import RedisLogin
-from pybrpc.redis.redis_connection_maker import RETRY_WHAT_HAS_NOT_LEFT, RedisConnectionFactory
+from pybrpc.redis.redis_connection_factory import RETRY_WHAT_HAS_NOT_LEFT, RedisConnectionFactory
 from pybrpc.redis.redis_method import RedisMethod
 from pybrpc.redis.redis_request import RedisRequest
 from pybrpc.redis.redis_response import RedisResponse
@@ -31,6 +32,7 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.interfaces import ConnectionLayer, PlainLayer
 from pybrpc.transport.socket.setup import SocketSetup
 from pybrpc.transport.socket_options import SocketOptions
+from tests.fakes.clocks import use_clock
 from tests.peers.scripted_server import Peer
 
 SMALL = SocketOptions(send_buffer_bytes=4096, receive_buffer_bytes=4096)
@@ -58,7 +60,7 @@ class FakeServer:
         self.endpoint = Endpoint.parse(f"unix:{path}")
 
     def turn(self) -> None:
-        """Accept, or read a bit and write a bit."""
+        """Accept a connection, read some bytes and write some."""
         with contextlib.suppress(OSError):
             sock, _ = self._listener.accept()
             self.break_down(is_reset=False)
@@ -73,7 +75,7 @@ class FakeServer:
                 del self._answers[: self._sock.send(self._answers[:count])]
 
     def break_down(self, is_reset: bool) -> None:
-        """A reset, if there is something left that was not read, or the end of what it says."""
+        """Close with a reset if bytes were left unread, else with EOF."""
         sock, self._sock = self._sock, None
         self._answers.clear()
         self._reader = hiredis.Reader(notEnoughData=NOTHING)
@@ -84,7 +86,7 @@ class FakeServer:
             sock.close()
 
     def refuse(self) -> None:
-        """Accept nobody from now on."""
+        """Accept no connection from now on."""
         self._listener.close()
 
     def say(self, wire: bytes) -> None:
@@ -114,7 +116,7 @@ def hiredis_bulk(data: bytes) -> bytes:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LayeredMaker(RedisConnectionFactory):
-    """With a layer between messages and descriptor, of its own for each connection."""
+    """A factory whose connections have a layer each."""
 
     make_layer: Callable[[], ConnectionLayer] = PlainLayer
 
@@ -143,13 +145,13 @@ class OneConnection:
     live = None
 
     def get(self, call: Call) -> ClientConnection:
-        if not self.made or not self.made[-1].is_usable:
+        if not self.made or not self.made[-1].is_usable():
             self.made.append(self._maker.make(self.timeouts, None))
         return self.made[-1]
 
 
 class NotedCall(Call):
-    """Keeps the words that it sent and how it ended."""
+    """A Call that keeps the words it sent and how it ended."""
 
     __slots__ = ("ends", "words")
 
@@ -177,7 +179,8 @@ class World:
         for word in words:
             request.add("ECHO", word)
         options = CallOptions(max_retry=max_retry, retry=RETRY_WHAT_HAS_NOT_LEFT)
-        call = NotedCall(self.source, RedisMethod(True), request, None, options, None)  # type: ignore[arg-type]
+        call = NotedCall()
+        call.set_up(self.source, RedisMethod(True), request, None, options, None)  # type: ignore[arg-type]
         call.ends, call.words = [], words
         self.calls.append(call)
         call.start()
@@ -220,16 +223,18 @@ def world(
     make_layer: Callable[[], ConnectionLayer] = PlainLayer,
 ) -> Iterator[World]:
     made = World(seed, login, make_layer)
-    try:
-        yield made
-    finally:
-        made.close()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        use_clock(monkeypatch, made.step.clock)
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 def check_ends(made: World) -> Counter[str]:
-    """Each call has ended once, with its own words or an error; what the ends were.
+    """Check that each call ended once, with its own words or an error; count the kinds of ends.
 
-    No command ran twice, and none that an error says had not left this process.
+    No command ran twice, nor one whose error says that it was never sent.
     """
     kinds: Counter[str] = Counter()
     for call in made.calls:
@@ -244,7 +249,7 @@ def check_ends(made: World) -> Counter[str]:
             assert end.phase is not None
             kinds[f"{type(end).__name__} {end.phase.value}"] += 1
             assert end.phase is not Phase.QUEUED or not any(ran), "it had left, after all"
-    assert [connection.in_flight for connection in made.source.made if connection.is_usable] in (
+    assert [connection.in_flight for connection in made.source.made if connection.is_usable()] in (
         [],
         [0],
     )

@@ -1,4 +1,4 @@
-"""What the tests of transport/ share: loops in threads, wires, outcomes, numbered frames."""
+"""Real sockets under test, the plain sockets at their other ends, and what they report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMALL_BUFFER = 4096
 
 
 class Outcomes:
-    """An outcome callback that keeps what it is told; may be called from anywhere."""
+    """An outcome callback that keeps the outcomes. Any thread may call it."""
 
     def __init__(self) -> None:
         self._told: queue.SimpleQueue[RpcError | None] = queue.SimpleQueue()
@@ -49,7 +49,7 @@ class Outcomes:
 
 
 class User:
-    """A SocketUser that keeps what it is given."""
+    """A SocketUser that keeps messages and errors in queues."""
 
     def __init__(self) -> None:
         self.connected: queue.SimpleQueue[Socket] = queue.SimpleQueue()
@@ -110,7 +110,7 @@ class Wire:
         return b"".join(parts)
 
     def receive_all(self) -> bytes:
-        """All until the end of the stream; a reset ends it too."""
+        """All bytes until the end of the stream, or a reset."""
         parts: list[bytes] = []
         with contextlib.suppress(ConnectionResetError):
             while part := self.peer.recv(1 << 16):
@@ -156,12 +156,12 @@ def fill(near: Socket, size: int = 1 << 16, **kwargs: object) -> int:
 def write_instead(
     monkeypatch: pytest.MonkeyPatch, function: Callable[[int, Sequence[IOBuf]], int]
 ) -> None:
-    """Have connections without a layer written by `function` from now on."""
+    """Replace the write of connections without a layer by `function`."""
     monkeypatch.setattr(PlainLayer, "cut_into_fd", staticmethod(function))
 
 
 def flush(wire: Wire, step: StepDispatcher) -> bytes:
-    """Run and receive until nothing moves any more."""
+    """Run the dispatcher and receive until nothing is left to send."""
     received = bytearray()
     wire.peer.setblocking(False)
     while step.run_until_idle() or wire.socket.backlog.size_bytes:
@@ -174,7 +174,7 @@ def flush(wire: Wire, step: StepDispatcher) -> bytes:
     return bytes(received)
 
 
-CROWDED_AT_1000 = SocketOptions(high_water_bytes=1000, low_water_bytes=500)
+OVERCROWDED_AT_1000 = SocketOptions(high_water_bytes=1000, low_water_bytes=500)
 
 
 MakeWire = Callable[..., Wire]
@@ -216,7 +216,7 @@ class Interruption:
 
 
 class RecordingUser:
-    """A SocketUser that notes whom it is told of, and stays after an end if it is told to."""
+    """A SocketUser that notes each notification; `stays`: it keeps the socket after EOF."""
 
     def __init__(self, stays: bool = False) -> None:
         self.told: list[tuple[Any, ...]] = []

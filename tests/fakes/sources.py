@@ -1,4 +1,4 @@
-"""Sources of connections whose connections are played by the test: no descriptor, no thread."""
+"""Connection sources with fake connections: without descriptors and threads."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class FakeClientConnection(ClientConnection):
 
 
 class FakeConnectionFactory:
-    """In the place of a ConnectionFactory."""
+    """Replaces a ConnectionFactory."""
 
     endpoint = PEER
 
@@ -93,7 +93,7 @@ class FakeConnectionFactory:
 
 
 class SourceHarness:
-    """One source with one user, its connections, its dispatcher and its clock."""
+    """A source with one user, its fake connections, and a dispatcher with a clock."""
 
     def __init__(self, kind: type[SourceBase], settings: Any, step: StepDispatcher) -> None:
         self.step = step
@@ -109,7 +109,7 @@ class SourceHarness:
         return start(self.source, None, **options)
 
     def turn(self, function: Any) -> None:
-        """Let `function` happen in a turn of the dispatcher, and what follows from it."""
+        """Run `function` in a turn of the dispatcher, and all that it causes."""
         self.step.post(function)
         self.step.run_until_idle()
 

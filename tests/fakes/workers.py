@@ -1,4 +1,4 @@
-"""A worker process that does what the test says."""
+"""FakeWorker: a worker process that the test controls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pybrpc.server.workers.supervisor_statistics import WorkerStatistics
 
 
 class FakeWorker:
-    """Replaces a WorkerProcess. The test decides when `user` is notified."""
+    """Replaces a WorkerProcess. The test calls `serve` and `die`, which notify `user`."""
 
     def __init__(self, number: int, pid: int, user: Any = None) -> None:
         self.number = number

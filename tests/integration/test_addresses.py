@@ -314,7 +314,7 @@ def test_calls_to_a_link_local_address(server: pybrpc.Server, service: EchoServi
     assert service.sides[0][0] == str(endpoint)
 
 
-def test_one_address_written_in_two_ways_is_one_connection(server: pybrpc.Server) -> None:
+def test_connection_is_shared_by_two_spellings_of_an_address(server: pybrpc.Server) -> None:
     with server:
         port = server.start("[::1]:0").port
         with caller("blocking", f"[::1]:{port}") as one:

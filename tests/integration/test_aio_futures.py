@@ -1,4 +1,4 @@
-"""What a call gives to a task, in the hands of everything that asyncio does with futures."""
+"""The future of an asyncio call, with all that asyncio does with futures."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_callbacks_come_after_the_end_and_in_order(run: Run) -> None:
     run(call_back())
 
 
-def test_it_knows_its_loop_and_is_a_future(run: Run) -> None:
+def test_call_is_a_future_of_its_loop(run: Run) -> None:
     async def look() -> None:
         async with stub() as echo:
             call = echo.Echo(echo_request())

@@ -1,4 +1,4 @@
-"""Backup requests over real connections: what a caller gains, and what it must not cost him."""
+"""Backup requests over real connections: the gain for callers, and the limits of the cost."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_backup_answers_when_the_first_request_stalls(form: str) -> None:
     assert server.connections == 1
 
 
-def test_one_number_is_enough() -> None:
+def test_backup_request_ms_alone_enables_backup_requests() -> None:
     with ScriptedServer(stall_the_first_of_each_pair) as server:
         with pybrpc.Channel(server.address, timeout=30, backup_request_ms=10) as channel:
             assert pybrpc.Stub(ECHO, channel).Echo(echo_request("a")).message == "a"
@@ -190,7 +190,7 @@ def test_deadline_ends_both_requests(form: str) -> None:
 
 
 @every_form
-def test_nothing_is_sent_twice_without_a_retry_budget(form: str) -> None:
+def test_backup_request_is_not_sent_without_a_retry_budget(form: str) -> None:
     with (
         ScriptedServer(only_read) as server,
         caller(form, server.address, max_retry=0, backup_request_policy=always(1)) as client,
@@ -220,7 +220,7 @@ def test_policy_may_veto(form: str) -> None:
 
 
 class TestWordOfOneCall:
-    """What a controller says counts for its call, whatever the channel says."""
+    """The options of a controller take precedence over those of the channel."""
 
     @every_form
     @pytest.mark.parametrize("after_ms", [0, 5, 10.5])

@@ -1,4 +1,4 @@
-"""The bench, for moments: every peer answers, what fails is told, Ctrl-C leaves nothing behind."""
+"""The bench, for moments: every peer answers, failures are reported, Ctrl-C leaves no process."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_each_peer_calls_at_a_fixed_rate_and_sleeps_when_asked(name: str) -> Non
     assert 0 < figures["p50_us"] <= figures["p99_us"] <= figures["max_us"]
 
 
-def test_one_caller_is_late_while_its_slow_calls_last() -> None:
+def test_caller_is_late_while_its_slow_calls_last() -> None:
     work = FixedRate(per_s=100, slow_share=0.3, slow_us=30_000, callers=1)
     with Site() as site:
         figures = runs.echo(site, "socket", work, Window(0.1, 1.0))

@@ -71,7 +71,7 @@ def cpp() -> Iterator[CppServer]:
 
 
 @pytest.fixture(scope="module")
-def summing() -> Iterator[CppServer]:
+def checksumming() -> Iterator[CppServer]:
     """One that sums its answers, and logs what it gets."""
     with cpp_server(ONE_BY_ONE, "-enable_checksum") as server:
         yield server
@@ -128,7 +128,7 @@ def test_eight_threads(kind: str, cpp: CppServer) -> None:
 
 @every_form
 @pytest.mark.parametrize("sent", ALL_ENCODINGS, ids=str)
-def test_it_reads_what_is_compressed_and_summed(
+def test_cpp_server_reads_compressed_and_checksummed_requests(
     form: str, sent: BodyEncoding, cpp: CppServer
 ) -> None:
     skip_what_it_lacks(sent)
@@ -142,7 +142,7 @@ def test_it_reads_what_is_compressed_and_summed(
     assert BodyEncoding.of(controller, "response") == BodyEncoding()
 
 
-def test_it_refuses_what_does_not_have_its_checksum(cpp: CppServer) -> None:
+def test_cpp_server_refuses_a_body_with_a_wrong_checksum(cpp: CppServer) -> None:
     """And goes on with the connection."""
     body = HELLO.SerializeToString()
     fields = {"service": SERVICE.full_name, "body": body, "checksum_type": CRC32C}
@@ -155,20 +155,20 @@ def test_it_refuses_what_does_not_have_its_checksum(cpp: CppServer) -> None:
 
 
 @every_form
-def test_its_answer_is_summed(form: str, summing: CppServer) -> None:
+def test_cpp_server_answers_with_a_checksum(form: str, summing: CppServer) -> None:
     controller, data = with_attachment(10_000)
-    with caller(form, summing.address, SERVICE) as client:
+    with caller(form, checksumming.address, SERVICE) as client:
         assert client.call(HELLO, controller=controller).message == b"hello"
     assert controller.response_attachment == data
     assert BodyEncoding.of(controller, "response") == BodyEncoding(CompressType.NONE, CRC32C)
 
 
 @every_form
-def test_it_knows_the_log_id(form: str, summing: CppServer) -> None:
+def test_cpp_server_receives_the_log_id(form: str, summing: CppServer) -> None:
     log_id = (1 << 40) + FORMS.index(form)
-    with caller(form, summing.address, SERVICE) as client:
+    with caller(form, checksumming.address, SERVICE) as client:
         client.call(HELLO, controller=Controller(log_id=log_id))
-    assert f"Received request[log_id={log_id}] from 127.0.0.1:" in summing.process.log()
+    assert f"Received request[log_id={log_id}] from 127.0.0.1:" in checksumming.process.log()
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_tls_and_plaintext_on_one_port(form: str, cpp: CppServer) -> None:
         assert controller.response_attachment == data
 
 
-def test_its_certificate_is_verified(cpp: CppServer) -> None:
+def test_certificate_of_a_cpp_server_is_verified(cpp: CppServer) -> None:
     """It is an old one that it has signed itself, so it is trusted only if it is told to us."""
     options = {"timeout": 30, "connect_timeout": 30}
     with (
@@ -318,7 +318,7 @@ def test_calls_outlive_its_restart(how: signal.Signals) -> None:
 
 
 @every_service
-def test_its_client_is_answered(service: type[ExampleService]) -> None:
+def test_cpp_client_receives_answers_with_attachments(service: type[ExampleService]) -> None:
     made = service()
     with (
         example_server(made) as server,
@@ -331,7 +331,7 @@ def test_its_client_is_answered(service: type[ExampleService]) -> None:
 
 @every_service
 @pytest.mark.parametrize("sent", ALL_ENCODINGS, ids=str)
-def test_it_takes_what_is_compressed_and_summed(
+def test_cpp_client_reads_compressed_and_checksummed_answers(
     service: type[ExampleService], sent: BodyEncoding
 ) -> None:
     skip_what_it_lacks(sent)
@@ -346,7 +346,7 @@ def test_it_takes_what_is_compressed_and_summed(
 
 
 @every_service
-def test_it_prints_how_a_call_failed(service: type[ExampleService]) -> None:
+def test_cpp_client_prints_the_error_of_a_call(service: type[ExampleService]) -> None:
     """Our server's word as a C++ server's would be."""
 
     def fail(controller: Controller) -> None:
@@ -357,7 +357,7 @@ def test_it_prints_how_a_call_failed(service: type[ExampleService]) -> None:
         assert client.next_end() == f"[E10042][{server.endpoint}][E10042]deliberate"
 
 
-def test_it_prints_that_there_is_no_such_service() -> None:
+def test_cpp_client_prints_that_a_service_is_missing() -> None:
     with pybrpc.Server() as server:
         server.add_service(ECHO, EchoAndStream())
         address = server.start("127.0.0.1:0")
@@ -366,7 +366,7 @@ def test_it_prints_that_there_is_no_such_service() -> None:
     assert text == f"[E1002][{address}][E1002]Fail to find method=example.EchoService/Echo"
 
 
-def test_it_is_told_of_a_handler_that_raises() -> None:
+def test_cpp_client_receives_the_error_of_a_handler_that_raises() -> None:
     def fail(controller: Controller) -> None:
         raise KeyError("nobody")
 
@@ -381,7 +381,7 @@ class EchoAndStream:
     Stream = Echo
 
 
-def test_it_gives_up_when_its_time_is_over() -> None:
+def test_cpp_client_ends_a_call_at_its_timeout() -> None:
     """And its next calls are answered over the same connection."""
     gate = Gate()
     service = ExampleService(lambda controller: gate.opened.wait())
@@ -398,7 +398,7 @@ def test_it_gives_up_when_its_time_is_over() -> None:
 @every_service
 @every_type
 @pytest.mark.parametrize("flag", ["-use_bthread=false", "-use_bthread"])
-def test_its_benchmark_runs_without_an_error(
+def test_cpp_benchmark_runs_without_an_error(
     service: type[ExampleService], kind: str, flag: str
 ) -> None:
     accepted = benchmark(service(), flag, f"-connection_type={kind}")
@@ -406,12 +406,12 @@ def test_its_benchmark_runs_without_an_error(
 
 
 @every_service
-def test_its_benchmark_with_large_attachments(service: type[ExampleService]) -> None:
+def test_cpp_benchmark_runs_with_large_attachments(service: type[ExampleService]) -> None:
     benchmark(service(), f"-attachment_size={MEGABYTES_4}")
 
 
 @every_service
-def test_its_benchmark_with_tls(service: type[ExampleService]) -> None:
+def test_cpp_benchmark_runs_with_tls(service: type[ExampleService]) -> None:
     tls = certificates().server_tls()
     benchmark(service(), "-enable_ssl", "-attachment_size=100000", tls=tls)
 
@@ -429,13 +429,13 @@ def benchmark(service: ExampleService, *flags: str, **options: Any) -> int:
     return statistics.accepted
 
 
-def test_its_client_over_a_unix_socket(unix_path: Path) -> None:
+def test_cpp_client_calls_over_a_unix_socket(unix_path: Path) -> None:
     address = f"unix:{unix_path}"
     with example_server(ExampleService(), address), cpp_client(address) as client:
         assert client.next_end() == ("hello world", "")
 
 
-def test_its_client_finds_our_server_again() -> None:
+def test_cpp_client_reconnects_to_a_restarted_server() -> None:
     """By its own health check."""
     service = ExampleService()
     with example_server(service) as server:

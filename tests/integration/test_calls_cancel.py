@@ -171,7 +171,7 @@ def test_asyncio_timeout_ends_a_call(loop: str, share: bool) -> None:
 
 @every_loop
 @shared_or_not
-def test_one_failure_in_a_task_group_ends_the_other_calls(loop: str, share: bool) -> None:
+def test_failure_in_a_task_group_cancels_the_other_calls(loop: str, share: bool) -> None:
     async def main() -> None:
         async with pybrpc.aio.Channel(address, timeout=30, share_with_threads=share) as channel:
             stub = pybrpc.Stub(ECHO, channel)
@@ -209,8 +209,8 @@ def test_task_canceled_while_connecting(loop: str) -> None:
         run(loop, main(address))
 
 
-def test_cancel_races_with_the_answer() -> None:
-    """Whoever is first wins; the future ends once, as one or the other."""
+def test_call_that_is_canceled_while_its_answer_arrives_ends_once() -> None:
+    """The first of the two wins; the future ends exactly once."""
     outcomes = {"canceled": 0, "answered": 0}
     with ScriptedServer(echo) as server, pybrpc.Channel(server.address, timeout=30) as channel:
         stub = pybrpc.Stub(ECHO, channel)

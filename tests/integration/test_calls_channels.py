@@ -1,4 +1,4 @@
-"""Who shares a connection, how long it lives, and who closes it."""
+"""Connections shared by channels: how long one lives, and which channel closes it."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def test_call_that_begins_while_its_channel_closes_makes_no_connection() -> None
 
 @pytest.mark.parametrize("share", [False, True], ids=["own", "shared"])
 @every_loop
-def test_one_aio_channel_in_several_loops_one_after_another(loop: str, share: bool) -> None:
+def test_aio_channel_works_in_several_loops_one_after_another(loop: str, share: bool) -> None:
     loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
 
     async def call() -> None:
@@ -310,7 +310,7 @@ def test_loops_are_forgotten_with_their_channels() -> None:
 
 
 @every_loop
-def test_one_aio_channel_in_several_loops_at_once(loop: str) -> None:
+def test_aio_channel_works_in_several_loops_at_once(loop: str) -> None:
     count = 8
     everybody = threading.Barrier(count)
     failures: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""Compressed and summed bodies between a client and a server, and what each refuses of a peer."""
+"""Compressed and checksummed bodies, and those that client and server refuse."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def service(request: pytest.FixtureRequest) -> EchoService:
 
 @pytest.fixture
 def address(service: EchoService) -> Iterator[str]:
-    """Of a server with that service."""
+    """The address of a server with that service."""
     with pybrpc.Server() as server:
         server.add_service(ECHO, service)
         yield str(server.start("127.0.0.1:0"))
@@ -114,11 +114,13 @@ def test_meta_of_a_request_says_how_its_body_travels() -> None:
         client.call(echo_request(TEXT), controller=controller)
         BodyEncoding().ask_for(controller, "request")
         client.call(echo_request(TEXT), controller=controller)
-    summed, plain = server.requests
-    assert summed.body == compress(echo_request(TEXT).SerializeToString(), GZIP)
-    assert summed.checksum_value == compute_checksum(CRC32C, summed.body, IOBuf(ATTACHMENT))
-    assert (summed.compress_type, summed.checksum_type) == (GZIP, CRC32C)
-    assert summed.checksum_with_attachment is True
+    checksummed, plain = server.requests
+    assert checksummed.body == compress(echo_request(TEXT).SerializeToString(), GZIP)
+    assert checksummed.checksum_value == compute_checksum(
+        CRC32C, checksummed.body, IOBuf(ATTACHMENT)
+    )
+    assert (checksummed.compress_type, checksummed.checksum_type) == (GZIP, CRC32C)
+    assert checksummed.checksum_with_attachment is True
     assert plain.body == echo_request(TEXT).SerializeToString()
     assert (plain.compress_type, plain.checksum_type, plain.checksum_value) == (0, 0, b"")
     assert plain.checksum_with_attachment is None
@@ -294,7 +296,9 @@ def no_extras(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_extras")
 @every_form
 @pytest.mark.parametrize("what", UNSENDABLE)
-def test_what_can_not_be_had_is_refused_before_anything_is_sent(form: str, what: str) -> None:
+def test_unknown_or_missing_encoding_is_refused_before_anything_is_sent(
+    form: str, what: str
+) -> None:
     asked, text = UNSENDABLE[what]
     controller = Controller()
     asked.ask_for(controller, "request")

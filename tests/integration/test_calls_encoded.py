@@ -1,4 +1,4 @@
-"""How the requests of a channel travel: compressed and summed by default, or as one call says."""
+"""Compression and checksums of requests: those of the channel, or of a single call."""
 
 from __future__ import annotations
 

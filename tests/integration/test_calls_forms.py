@@ -1,4 +1,4 @@
-"""What every form of calling does: with an answer, with an error, without an answer."""
+"""Every form of calling: with an answer, with an error, without an answer."""
 
 from __future__ import annotations
 

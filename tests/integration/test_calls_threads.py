@@ -264,7 +264,7 @@ def test_controller_is_filled_before_the_callback() -> None:
 
 
 @pytest.mark.parametrize("form", THREAD_FORMS)
-def test_one_controller_for_one_call_after_another(form: str) -> None:
+def test_controller_serves_one_call_after_another(form: str) -> None:
     def script(peer: Peer) -> None:
         peer.answer(peer.expect_request(), error_code=2001, error_text="no", body=b"")
         peer.echo_until_closed()

@@ -8,7 +8,7 @@ import pytest
 
 import pybrpc
 from pybrpc.base.deadline import InvalidTimeoutError
-from pybrpc.client.channel.base import DEFAULT_TIMEOUT_S
+from pybrpc.client.channel.options import DEFAULT_TIMEOUT_S
 from pybrpc.errors import ConnectError, ErrorCode, Phase, RpcTimeoutError
 from tests.peers.callers import FORMS, caller
 from tests.peers.echo import ECHO, echo_request

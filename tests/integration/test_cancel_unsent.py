@@ -61,7 +61,7 @@ def socket_of(channel: pybrpc.Channel) -> Any:
 
 
 def numbers(server: ScriptedServer) -> list[int]:
-    """Of the requests that have arrived, but for the first and the last."""
+    """The numbers of the requests that arrived, without the first and the last."""
     messages = [pb.EchoRequest.FromString(bytes(r.body)).message for r in server.requests]
     return [int(message.split()[0]) for message in messages[1:-1]]
 
@@ -73,7 +73,7 @@ def read_on(peer: Reluctant, channel: pybrpc.Channel) -> None:
 
 
 def test_cancel_drops_what_is_queued() -> None:
-    """What has begun to be written goes out whole; the rest leaves nothing on the wire.
+    """A request that began to be written goes out whole; the others are never sent.
 
     The newest is cancelled first: the kernel may take some more meanwhile, and those that are not
     cancelled are the oldest ones at any time.
@@ -148,7 +148,7 @@ def test_tasks_that_are_canceled_drop_what_is_queued(loop: str) -> None:
 
 @every_loop
 def test_canceled_while_connecting_is_never_sent(loop: str) -> None:
-    """The connect begins with the first call and stands a turn of the loop later at best."""
+    """Connecting begins with the first call and takes at least a turn of the loop."""
 
     async def main() -> None:
         async with pybrpc.aio.Channel(server.address, timeout=60) as channel:

@@ -44,7 +44,7 @@ class Tokens:
 
 
 def refuse(peer: Peer) -> None:
-    """What a server does that does not believe the credential: says so, and closes."""
+    """Refuse a credential as servers do: send an error, then close."""
     request = peer.read_request()
     if request is not None:
         peer.answer(
@@ -136,8 +136,8 @@ def test_ten_threads_many_calls_one_credential() -> None:
     assert auth.made == server.connections == 1
 
 
-def test_refusal_is_told_to_everybody_on_the_connection() -> None:
-    """64 threads: each one is told, none is sent again, one credential a connection."""
+def test_refusal_fails_every_call_on_the_connection() -> None:
+    """64 threads: each call fails, none is retried; one credential for each connection."""
     count = 64
     auth = Tokens()
     everybody = threading.Barrier(count)
@@ -407,7 +407,7 @@ def test_real_server_refuses_the_credential(form: str) -> None:
 
 @pytest.mark.parametrize("threads", [64])
 def test_real_server_refuses_many_at_once(threads: int) -> None:
-    """Everybody hears of it, no matter how far his request had come."""
+    """Every call fails, no matter how far its request had come."""
     ends: list[object] = []
     everybody = threading.Barrier(threads)
 

@@ -53,7 +53,7 @@ every_form = pytest.mark.parametrize(
 
 BROKEN_CODES = frozenset({ErrorCode.EEOF, errno.ECONNRESET, errno.EPIPE})
 BROKEN_PHASES = frozenset({Phase.CONNECT, Phase.QUEUED, Phase.SENT, Phase.WAITING})
-"""CONNECT: a reset that comes right after the handshake of TCP is told by connect itself."""
+"""CONNECT: a reset that comes right after the handshake of TCP is reported by connect itself."""
 TLS_PHASES = BROKEN_PHASES | {Phase.HANDSHAKE}
 CLASSES = {Phase.CONNECT: ConnectError, Phase.HANDSHAKE: HandshakeError}
 
@@ -65,7 +65,7 @@ def echo(request: pytest.FixtureRequest) -> Iterator[ProxiedEcho]:
 
 
 def assert_explains(error: RpcError, echo: ProxiedEcho) -> None:
-    """A connection that broke is told as such."""
+    """The error must say that the connection broke."""
     assert isinstance(error, ConnectionFailedError), error
     assert error.code in BROKEN_CODES, error
     assert error.phase in (TLS_PHASES if echo.is_tls else BROKEN_PHASES), error
@@ -166,7 +166,7 @@ def call_until_stalled(echo: ProxiedEcho, client: Any, faults: Faults) -> None:
 @plain_and_tls
 @one_of_each
 @both_ways
-def test_what_comes_after_a_stall_disturbs_nobody(
+def test_response_after_a_stall_disturbs_no_other_call(
     form: str, echo: ProxiedEcho, direction: str
 ) -> None:
     """The answer to a call that had timed out comes late and is dropped."""

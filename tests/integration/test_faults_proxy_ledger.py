@@ -1,4 +1,4 @@
-"""Many calls at once through random faults: each is told one outcome, and only one."""
+"""Many calls at once through random faults: each completes exactly once."""
 
 from __future__ import annotations
 

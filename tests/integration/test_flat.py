@@ -16,14 +16,14 @@ from soak.process_watch import Sizes
 @pytest.mark.parametrize(
     ("name", "count"), [("calls", 20_000), ("cancelled", 20_000), ("connections", 5_000)]
 )
-def test_nothing_is_left_of_what_has_ended(name: str, count: int) -> None:
+def test_ended_calls_and_connections_leave_no_objects(name: str, count: int) -> None:
     found: list[Checkpoint] = []
     run_parts(WORKS[name], count, 4, found.append)
     assert [each.done for each in found] == [count // 4 * part for part in range(1, 5)]
     assert growth(found) == []
 
 
-def test_what_is_kept_is_noticed(
+def test_objects_that_are_kept_are_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept: list[list[int]] = []

@@ -175,7 +175,7 @@ def call_in_threads(channel: pybrpc.Channel) -> None:
         (call_in_threads, 1),
     ],
 )
-def test_what_a_child_does_leaves_the_parent_its_connection(
+def test_parent_keeps_its_connection_whatever_a_forked_child_does(
     work: Callable[[pybrpc.Channel], None], connections_of_children: int
 ) -> None:
     with ScriptedServer() as server:
@@ -247,7 +247,7 @@ def test_fork_inside_a_callback() -> None:
     assert server.connections == 2
 
 
-def test_one_aio_channel_in_parent_and_child() -> None:
+def test_aio_channel_works_in_parent_and_child() -> None:
     async def call(message: str) -> None:
         assert (await stub.Echo(echo_request(message))).message == message
 

@@ -23,7 +23,7 @@ FOUND_INPUTS = [(name, file) for name in NAMES for file in found_inputs(name)]
 
 
 @pytest.mark.parametrize(("name", "file"), FOUND_INPUTS)
-def test_what_was_found_stays_mended(name: str, file: str) -> None:
+def test_inputs_that_once_failed_pass(name: str, file: str) -> None:
     target_named(name).check(found_inputs(name)[file])
 
 

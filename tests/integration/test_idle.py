@@ -202,7 +202,7 @@ def test_call_that_takes_longer_than_the_idle_timeout(form: str, connection_type
     assert server.connections == 1
 
 
-def test_what_a_burst_needed_does_not_stay() -> None:
+def test_connections_of_a_burst_are_closed_when_idle() -> None:
     with make_server() as server:
         address = str(server.start("127.0.0.1:0"))
         with pybrpc.Channel(

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 SEEDS = range(4)
 TIMEOUT_S = 60.0
 HANG_S = 30.0
-"""Well under the timeout of calls: who is told of a killed peer is not told by the deadline."""
+"""Well below the timeout of calls: an error of a killed peer must come before that."""
 
 SERVER = """
 import sys, pybrpc

@@ -21,7 +21,7 @@ from tests.peers.supervised import pids_of, supervised
 
 COUNT = 1000
 MOST_BYTES = 16 * 1024
-"""Of the server's memory for each; 4 KiB were measured."""
+"""Memory of the server for each connection; 4 KiB were measured."""
 MOST_THREADS = 50
 
 

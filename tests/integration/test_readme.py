@@ -25,7 +25,7 @@ class EchoService:
 
 @pytest.fixture
 def echo_pb2(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """What protoc would have made of an echo.proto."""
+    """The module that protoc would make of an echo.proto."""
     module = types.ModuleType("echo_pb2")
     module.DESCRIPTOR = echo_messages.SERVICE.file  # type: ignore[attr-defined]
     module.EchoRequest = echo_messages.EchoRequest  # type: ignore[attr-defined]
@@ -36,7 +36,7 @@ def echo_pb2(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 @pytest.fixture
 def names(echo_pb2: types.ModuleType) -> Iterator[dict[str, Any]]:
-    """What the examples after the first take for granted."""
+    """Names that the examples after the first one use without a definition."""
     with pybrpc.Server() as server:
         server.add_service(echo_messages.SERVICE, EchoService())
         address = str(server.start("127.0.0.1:0"))

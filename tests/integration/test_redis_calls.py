@@ -38,7 +38,7 @@ def channel(server: RedisServer) -> Iterator[RedisChannel]:
 # --- forms of calling ---
 
 
-def test_one_command(channel: RedisChannel) -> None:
+def test_command_returns_its_reply(channel: RedisChannel) -> None:
     assert channel.execute("SET", "key", "value") == b"OK"
     assert channel.execute("GET", "key") == b"value"
     assert channel.execute("GET", "nothing") is None
@@ -178,8 +178,8 @@ def test_binary_keys_and_values(channel: RedisChannel) -> None:
 
 def test_a_value_of_64_mb_among_small_ones(server: RedisServer) -> None:
     value = random.Random(1).randbytes(1024 * 1024) * 64
-    roomy = SocketOptions(high_water_bytes=2 * len(value))
-    with RedisChannel(server.address, timeout=TIMEOUT_S, options=roomy) as channel:
+    options = SocketOptions(high_water_bytes=2 * len(value))
+    with RedisChannel(server.address, timeout=TIMEOUT_S, options=options) as channel:
         big = channel.future(RedisRequest().add("SET", "big", value).add("GET", "big"))
         small = [channel.future(RedisRequest().add("ECHO", n)) for n in range(10)]
         assert big.result()[1] == value

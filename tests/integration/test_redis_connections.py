@@ -1,5 +1,5 @@
-"""What a channel may say of its connections, said of those to a real redis-server: types, groups,
-idle timeouts, background dials, TLS, forks."""
+"""Connections of a channel to a real redis-server: types, groups, idle timeouts, dials in the
+background, TLS, forks."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def test_the_login_goes_through_tls(tls_server: TlsServer, options: dict[str, An
 
 
 @pytest.mark.parametrize("has_tls", [False, True])
-def test_nothing_runs_twice_when_connections_break(tls_server: TlsServer, has_tls: bool) -> None:
+def test_no_command_runs_twice_when_connections_break(tls_server: TlsServer, has_tls: bool) -> None:
     """The counter has what was answered, and at most what errors say may have run beside it."""
     is_over = threading.Event()
     answered: list[int] = []

@@ -159,7 +159,7 @@ def test_a_client_that_is_killed(server: RedisServer, channel: RedisChannel) -> 
     assert server.clients()[0]["id"] != first
 
 
-def test_what_was_sent_is_not_sent_again(server: RedisServer, channel: RedisChannel) -> None:
+def test_command_that_was_sent_is_not_retried(server: RedisServer, channel: RedisChannel) -> None:
     """SHUTDOWN runs, and closes without an answer; a second one would end the new server."""
     channel.execute("PING")
     with pytest.raises(ConnectionFailedError) as caught:

@@ -60,7 +60,7 @@ def test_codes_of_ones_own_are_retried(form: str) -> None:
 
 
 @every_form
-def test_what_the_policy_does_not_name_is_not_retried(form: str) -> None:
+def test_error_that_the_policy_does_not_name_is_not_retried(form: str) -> None:
     policy = pybrpc.RetryPolicy(codes=frozenset({BUSY}))
     with ScriptedServer(hang_up) as server:
         with caller(form, server.address, retry_policy=policy) as client:

@@ -148,7 +148,7 @@ def test_messages_in_time_go_on_for_ever() -> None:
             time.sleep(0.03)
 
 
-def test_what_was_asked_before_is_answered_and_what_was_given_up_is_not() -> None:
+def test_earlier_request_is_answered_when_a_later_one_times_out_half_read() -> None:
     gate = Gate()
     with make_server(gate, message_timeout=0.1) as server, RawPeer(start(server)) as peer:
         peer.sock.sendall(packed(request(7)) + FRAME[:100])

@@ -30,6 +30,6 @@ def test_every_line_names_tests_that_exist(tests: set[str]) -> None:
         assert set(named) <= tests, row
 
 
-def test_its_options_are_those_of_a_server() -> None:
+def test_options_of_the_page_are_those_of_a_server() -> None:
     assert len(OPTIONS) >= 5
     assert set(OPTIONS) <= ServerOptions.__annotations__.keys()

@@ -39,7 +39,7 @@ def resident_bytes() -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def inbox_of(server: Server) -> Any:
+def unanswered_of(server: Server) -> Any:
     assert server._run is not None
     return server._run.unanswered
 
@@ -135,7 +135,7 @@ def test_requests_that_nobody_answers_are_not_read_without_end(is_async: bool, s
             count = flood.finish()
             answered = sum(text_of(flood.peer.read_answer()) == "ok" for _ in range(count))
             assert answered == count > running / 2
-        wait_until(lambda: inbox_of(server).size_bytes == 0)
+        wait_until(lambda: unanswered_of(server).size_bytes == 0)
 
 
 def test_many_connections_together_are_bounded_and_who_holds_little_is_served() -> None:
@@ -147,7 +147,7 @@ def test_many_connections_together_are_bounded_and_who_holds_little_is_served() 
         try:
             for flood in floods:
                 flood.push_until_nobody_reads()
-            assert limit / 2 < inbox_of(server).size_bytes < limit + 12 * 200_000
+            assert limit / 2 < unanswered_of(server).size_bytes < limit + 12 * 200_000
             with RawPeer(endpoint) as other:
                 assert text_of(other.call("Stream")) == "hello"
         finally:
@@ -155,11 +155,11 @@ def test_many_connections_together_are_bounded_and_who_holds_little_is_served() 
             for flood in floods:
                 flood.peer.reset()
         wait_until(lambda: server.statistics().running == 0)
-        wait_until(lambda: inbox_of(server).size_bytes == 0)
+        wait_until(lambda: unanswered_of(server).size_bytes == 0)
 
 
 @KINDS
-def test_what_is_counted_is_uncounted_however_a_request_ends(kind: Any) -> None:
+def test_request_leaves_no_counted_bytes_however_it_ends(kind: Any) -> None:
     def fail_or_echo(request: Any, controller: Controller) -> Any:
         if request.message == "fail":
             raise pybrpc.errors.RpcError("as asked", code=1234)
@@ -184,7 +184,7 @@ def test_what_is_counted_is_uncounted_however_a_request_ends(kind: Any) -> None:
                     peer.read_answers(100)
         wait_until(lambda: server.statistics().connections == 0)
         wait_until(lambda: server.statistics().running == 0)
-        wait_until(lambda: inbox_of(server).size_bytes == 0)
+        wait_until(lambda: unanswered_of(server).size_bytes == 0)
 
 
 # --- bodies ---
@@ -217,7 +217,7 @@ def test_a_decompression_bomb_is_refused_while_it_grows(kind: int, bomb: bytes) 
         assert text_of(peer.call()) == "hello"
 
 
-def test_what_was_decompressed_counts_until_it_is_answered() -> None:
+def test_decompressed_bytes_count_until_the_answer() -> None:
     """Each bomb is under max_body_size; kept by slow handlers they would add up."""
     halt = Halt(is_async=True)
     body = compress(EchoRequest(message="z" * 1_000_000).SerializeToString(), CompressType.GZIP)
@@ -231,7 +231,7 @@ def test_what_was_decompressed_counts_until_it_is_answered() -> None:
             halt.opened.set()
             rest = peer.read_answers(40)
             assert 0 < sum(not answer.error_code for answer in rest.values()) < 40
-        wait_until(lambda: inbox_of(server).size_bytes == 0)
+        wait_until(lambda: unanswered_of(server).size_bytes == 0)
 
 
 def nested(depth: int, tag: bytes, end: bytes) -> bytes:

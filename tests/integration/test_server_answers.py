@@ -1,4 +1,4 @@
-"""What a server answers, byte for byte and error for error as C++ bRPC."""
+"""Answers of a server: the bytes and the errors are those of C++ bRPC."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def recorded(case: str, role: str) -> bytes:
 
 
 def like_recorded_server(request: Any, controller: Controller) -> Any:
-    """What the C++ server of the recordings does."""
+    """Answer as the C++ server of the recordings did."""
     if request.fail_code:
         controller.set_failed(request.fail_code, request.fail_text)
         return None

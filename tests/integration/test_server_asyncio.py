@@ -1,4 +1,4 @@
-"""A server that an asyncio loop drives, and async handlers of one that no loop drives."""
+"""A server in an asyncio loop, and async handlers of a server without one."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_stop_from_another_thread_ends_wait_stopped() -> None:
     asyncio.run(main())
 
 
-def test_join_in_the_loop_that_drives_the_server_is_refused() -> None:
+def test_join_in_the_loop_of_the_server_is_refused() -> None:
     async def main() -> None:
         async with serving_in_loop() as server:
             with pytest.raises(ServerStateError, match="await wait_stopped"):
@@ -276,7 +276,7 @@ def test_join_in_the_loop_that_drives_the_server_is_refused() -> None:
     asyncio.run(main())
 
 
-def test_one_server_bound_to_one_loop_after_another() -> None:
+def test_server_runs_in_several_loops_one_after_another() -> None:
     server = make_server(async_echo)
 
     async def main() -> None:

@@ -19,7 +19,7 @@ from tests.peers.serving import as_async, echo, make_server, serving, start
 
 VECTORS = Path(__file__).parents[1] / "golden" / "vectors"
 GOOD = b"secret-token"
-"""What the recorded C++ client sends."""
+"""The credential that the recorded C++ client sends."""
 
 KINDS = pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
 
@@ -142,7 +142,7 @@ def test_refused_peer_is_told_and_closed_and_nothing_of_it_is_run(
 def test_verdict_that_is_none_lets_nobody_in(
     verdict: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In C++ whoever refuses returns -1."""
+    """An authenticator of C++ that refuses returns -1."""
     with serving(whoami, auth=Verdict(verdict)) as peer:
         assert peer.call(credential=GOOD).error_code == ErrorCode.ERPCAUTH
         assert peer.read_to_end() == b""
@@ -210,7 +210,7 @@ def test_message_without_a_request_in_it_is_refused_too() -> None:
         assert peer.read_to_end() == b""
 
 
-def test_loop_that_drives_the_server_judges_too() -> None:
+def test_server_in_a_loop_checks_credentials_too() -> None:
     def talk(endpoint: Any) -> None:
         with RawPeer(endpoint) as peer, RawPeer(endpoint) as refused:
             assert text_of(peer.call(credential=GOOD)) == "alice"
@@ -225,6 +225,6 @@ def test_loop_that_drives_the_server_judges_too() -> None:
 
 
 @pytest.mark.parametrize("auth", ["secret", AsyncVerdict(None)], ids=["str", "async"])
-def test_something_else_than_an_authenticator_is_refused(auth: Any) -> None:
+def test_server_refuses_auth_that_is_no_authenticator(auth: Any) -> None:
     with pytest.raises(TypeError, match="auth must be an Authenticator"):
         Server(auth=auth)

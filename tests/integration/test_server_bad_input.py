@@ -178,7 +178,7 @@ def test_peer_that_reads_late_gets_an_answer_to_everything() -> None:
 
 
 @pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
-def test_crowded_connection_is_answered_with_eovercrowded(kind: Any) -> None:
+def test_overcrowded_connection_is_answered_with_eovercrowded(kind: Any) -> None:
     ran = []
 
     def respond(request: Any, controller: Controller) -> Any:

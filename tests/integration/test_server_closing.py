@@ -181,7 +181,7 @@ def test_peer_that_never_reads_its_last_answers_is_closed(
         assert not server.unfinished()
 
 
-def test_loop_that_drives_the_server_answers_a_half_closed_peer() -> None:
+def test_server_in_a_loop_answers_a_half_closed_peer() -> None:
     def talk(endpoint: Any) -> int:
         with RawPeer(endpoint) as peer:
             peer.send(*(request(i, ("Echo", "Stream")[i % 2]) for i in range(100)))

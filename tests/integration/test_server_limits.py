@@ -148,7 +148,7 @@ def large_answer(request: Any, controller: Controller) -> Any:
 
 @pytest.fixture
 def runtime() -> Iterator[Runtime]:
-    """Of the server alone, with a low limit."""
+    """A runtime for the server alone, with a low limit."""
     runtime = Runtime(max_queued_bytes=LIMIT_BYTES)
     yield runtime
     runtime.close()

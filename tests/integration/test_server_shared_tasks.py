@@ -26,7 +26,7 @@ Exchange = Callable[[RawPeer], Any]
 
 
 def in_loop_of_sockets(handler: Handler, exchange: Exchange) -> Any:
-    """What `exchange` gives with a server that an asyncio loop drives."""
+    """The result of `exchange` with a server in an asyncio loop."""
 
     def call(endpoint: Any) -> Any:
         with RawPeer(endpoint) as peer:
@@ -40,7 +40,7 @@ def in_loop_of_sockets(handler: Handler, exchange: Exchange) -> Any:
 
 
 def in_loop_of_handlers(handler: Handler, exchange: Exchange) -> Any:
-    """The same with a loop that runs nothing but handlers."""
+    """The result of `exchange` with a loop for handlers only."""
     with serving(handler) as peer:
         return exchange(peer)
 
@@ -92,7 +92,7 @@ def test_a_handler_that_waits_shares_its_task_with_nobody(exchange_with: Any) ->
     assert len(set(names)) == COUNT
 
 
-def test_one_that_waits_does_not_hold_up_the_others(exchange_with: Any) -> None:
+def test_handler_that_waits_does_not_delay_the_others(exchange_with: Any) -> None:
     async def wait_for_last(request: Any, controller: Controller) -> Any:
         if request.message == "5":
             await last_is_answered.wait()
@@ -155,7 +155,7 @@ def test_a_handler_that_cancels_its_task_cancels_no_other_call(exchange_with: An
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, asyncio.CancelledError])
-def test_one_that_raises_leaves_the_others_alone(
+def test_handler_that_raises_does_not_affect_the_others(
     exchange_with: Any, error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     def call(peer: RawPeer) -> list[int]:

@@ -54,8 +54,8 @@ def test_ctrl_c_ends_it_early_with_the_report(tmp_path: Path) -> None:
     assert assert_all_is_well(process, report)["seconds"] < 60
 
 
-def test_a_defect_makes_it_fail(tmp_path: Path) -> None:
-    """A call that is told twice, and one that is never told."""
+def test_soak_fails_if_a_call_completes_twice_or_never(tmp_path: Path) -> None:
+    """A call that completes twice, and one that never completes."""
     code = (
         "import sys; from soak import ledger, __main__\n"
         "failed = ledger.Ticket.failed\n"

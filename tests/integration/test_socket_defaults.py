@@ -47,18 +47,18 @@ def options_of(fd: int) -> tuple[int, int, int]:
         )
 
 
-def test_both_ends_look_after_each_other_by_default() -> None:
+def test_keepalive_is_on_at_both_ends_by_default() -> None:
     assert of_both_ends() == {(1, 30, 30_000)}
 
 
-def test_both_ends_take_from_the_process_what_is_not_given() -> None:
+def test_options_not_given_come_from_the_default_runtime_at_both_ends() -> None:
     default_runtime().default_socket_options = pybrpc.SocketOptions(
         keepalive_idle_s=7, tcp_user_timeout_ms=7000
     )
     assert of_both_ends(pybrpc.SocketOptions(tcp_user_timeout_ms=8000)) == {(1, 7, 8000)}
 
 
-def test_both_ends_can_switch_it_off() -> None:
+def test_keepalive_can_be_switched_off_at_both_ends() -> None:
     ((keepalive, _, timeout),) = of_both_ends(
         pybrpc.SocketOptions(keepalive=False, tcp_user_timeout_ms=0)
     )

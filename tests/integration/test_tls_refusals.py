@@ -1,4 +1,4 @@
-"""Calls over TLS that must not work: each is told why."""
+"""Calls over TLS that must not work: the error of each says why."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_tls_to_a_server_without_it() -> None:
     assert "does it speak TLS?" in error.text
 
 
-def test_both_on_one_port_if_the_server_says_so() -> None:
+def test_port_takes_tls_and_plaintext_with_allow_plaintext() -> None:
     service = Echo()
     tls = certificates().server_tls(allow_plaintext=True)
     with serving(service, tls=tls) as (_, address):

@@ -1,4 +1,4 @@
-"""What a server with TLS shows, sees, loads again, and how it ends."""
+"""A server with TLS: its certificates, what handlers see of clients, and its end."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_name_that_a_channel_asks_for_chooses_the_certificate(asked: str, sh
     assert shown in names
 
 
-def test_both_sides_see_the_protocol_that_they_agreed_on() -> None:
+def test_server_and_client_see_the_alpn_protocol_they_agreed_on() -> None:
     service, made = Echo(), certificates()
     with serving(service, tls=made.server_tls(alpn=["baidu_std", "x"])) as (_, address):
         for offered, agreed in ((["h2", "x"], "x"), (["h2"], None), ([], None)):

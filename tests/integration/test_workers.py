@@ -119,7 +119,7 @@ def test_replacing_all_workers_is_seen_by_nobody(options: dict[str, Any]) -> Non
     assert supervisor.statistics().total.requests >= work.answered
 
 
-def test_one_that_is_killed_is_started_again_and_its_callers_retry() -> None:
+def test_killed_worker_is_replaced_and_its_callers_retry() -> None:
     with supervised(workers=2) as supervisor:
         with Workload(str(supervisor.endpoint), connection_type="short") as work:
             for _ in range(3):
@@ -131,7 +131,7 @@ def test_one_that_is_killed_is_started_again_and_its_callers_retry() -> None:
         assert supervisor.statistics().deaths == 3
 
 
-def test_one_that_is_sent_sigterm_is_replaced_without_an_error() -> None:
+def test_worker_that_gets_sigterm_is_replaced_without_an_error() -> None:
     with supervised(workers=1, grace=30) as supervisor:
         (victim,) = pids_of(supervisor)
         with Workload(str(supervisor.endpoint), connection_type="short") as work:
@@ -244,7 +244,7 @@ def test_worker_that_does_not_end_is_killed(
     assert "it doesn't end" in caplog.text
 
 
-def test_it_can_be_started_again() -> None:
+def test_supervisor_can_be_started_again() -> None:
     supervisor = Supervisor(f"{APPS}:make_server")
     for _ in range(2):
         with supervisor:
@@ -273,7 +273,7 @@ def test_in_another_thread_stop_ends_it() -> None:
         (("app:make",), {"grace": -1}),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments: tuple[str], options: dict[str, Any]) -> None:
+def test_invalid_options_are_refused(arguments: tuple[str], options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"make|workers|loop|log_level|grace|__main__"):
         Supervisor(*arguments, **options)
 

@@ -1,4 +1,4 @@
-"""`pybrpc serve`: a process that is told by signals, and workers that never outlive it."""
+"""`pybrpc serve`: a process that obeys signals, and workers that never outlive it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Serving:
 
     @property
     def pids(self) -> list[int]:
-        """Of the workers that have served, in their order."""
+        """Process ids of the workers that have served, in order."""
         return [int(pid) for pid in re.findall(r"\(pid (\d+)\) serves", self.logged)]
 
     def wait_logged(self, text: str) -> None:
@@ -178,7 +178,7 @@ def handles_sigterm(pid: int) -> bool:
         ([f"{APPS}:make_server", "--bind", "192.0.2.1:1"], "Cannot assign requested address"),
     ],
 )
-def test_what_can_not_start_says_why(arguments: list[str], said: str) -> None:
+def test_command_that_cannot_start_prints_the_reason(arguments: list[str], said: str) -> None:
     port = free_port()
     command = [*COMMAND, "--bind", f"127.0.0.1:{port}", *arguments]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -89,7 +89,7 @@ def test_cut_in_a_big_request(far: FarEcho, form: str, security: str) -> None:
 
 @pytest.mark.parametrize("security", SECURITIES)
 def test_cut_in_a_big_answer(far: FarEcho, security: str) -> None:
-    """It has been run; with max_retry=0 it is not run again, and the caller is told."""
+    """The call ran; with max_retry=0 it does not run again, and the caller gets an error."""
     server, address = far.serve(security)
     with pybrpc.Channel(address, **channel_options(security, max_retry=0)) as channel:
         call(channel)

@@ -30,7 +30,7 @@ def result(server: Any = SERVER, **totals: int) -> CellResult:
     return CellResult.of(CELL, client, server, {"packets": 9, "cut": 2})
 
 
-def test_nothing_is_wrong_with_calls_that_were_told_once() -> None:
+def test_calls_that_completed_exactly_once_are_reported_as_sound() -> None:
     assert set(result().must_be_0.values()) == {0}
     assert report.broken([result()]) == []
 
@@ -48,7 +48,7 @@ def test_nothing_is_wrong_with_calls_that_were_told_once() -> None:
         (result({**SERVER, "left": 1}), "half_open"),
     ],
 )
-def test_what_must_be_noticed(found: CellResult, name: str) -> None:
+def test_each_kind_of_wrong_outcome_is_reported(found: CellResult, name: str) -> None:
     assert found.must_be_0 == {**dict.fromkeys(MUST_BE_0, 0), name: 1}
     (text,) = report.broken([found])
     assert str(CELL) in text

@@ -45,14 +45,14 @@ def test_jitter_keeps_the_order() -> None:
     assert len(set(dues)) > 1
 
 
-def test_what_is_reordered_comes_later_than_what_follows() -> None:
+def test_reordered_packet_comes_later_than_those_that_follow() -> None:
     fate = PacketFate("1")
     fate.faults = LinkFaults(reorder=0.5)
     dues = {due for packet in PACKETS for due, _ in fate.of(packet, 5.0)}
     assert dues == {5.0, 5.0 + REORDER_S}
 
 
-def test_one_bit_of_a_corrupted_packet_is_another() -> None:
+def test_corrupted_packet_has_exactly_one_bit_changed() -> None:
     for packet, arriving in zip(PACKETS, fates(LinkFaults(corrupt=1.0)), strict=True):
         ((_, found),) = arriving
         changed = int.from_bytes(packet, "big") ^ int.from_bytes(found, "big")
@@ -122,7 +122,7 @@ def test_delay_is_that_of_each_direction(far: FarEcho) -> None:
         assert time.monotonic() - began >= 0.2
 
 
-def test_nothing_passes_a_cut_in_one_direction(far: FarEcho) -> None:
+def test_cut_in_one_direction_passes_no_packet(far: FarEcho) -> None:
     with connected(far) as (near, accepted):
         far.wire.cut(to_near=False)
         near.sendall(b"lost")

@@ -1,1 +1,1 @@
-"""Raw peers: servers that say exactly what a test tells them to, right or wrong."""
+"""Peers: real servers and clients that tests talk to, some of which send what a test says."""

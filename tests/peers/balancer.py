@@ -1,4 +1,4 @@
-"""Balancer: a TCP proxy in front of several servers, as one stands before a service."""
+"""Balancer: a TCP proxy in front of several servers, as load balancers are."""
 
 from __future__ import annotations
 

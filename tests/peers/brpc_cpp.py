@@ -1,4 +1,4 @@
-"""C++ bRPC's examples as peers: an echo server, and a client that prints what it is told."""
+"""C++ bRPC's examples as peers: an echo server, and a client that prints its responses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CppServer:
 
     @property
     def certificate(self) -> str:
-        """What it shows to clients with TLS; the file that it has itself."""
+        """The certificate that it shows to clients with TLS: its own file."""
         return str(self.process.path.parent / "cert.pem")
 
     @contextlib.contextmanager
@@ -79,7 +79,7 @@ def cpp_unix_server(path: Path) -> Iterator[str]:
 class CppClient:
     """An echo_client that calls over and over, one call at a time, without a pause to speak of.
 
-    Calls that end before it has a connection are not told of.
+    Calls that end before it has a connection are left out.
     """
 
     def __init__(self, process: CppProgram) -> None:
@@ -87,7 +87,7 @@ class CppClient:
         self._is_connected = False
 
     def next_end(self) -> tuple[str, str] | str:
-        """Of the next call: the message and the attachment, or the text of the error."""
+        """The message and the attachment of the next call, or the text of its error."""
         while not (said := self._next_word()) or self._is_not_connected(said):
             pass
         found = _ANSWER.match(said)

@@ -25,7 +25,7 @@ from tests.protos import conformance_pb2 as pb
 WATCHFUL = pybrpc.SocketOptions(
     keepalive_idle_s=1, keepalive_interval_s=1, keepalive_count=2, tcp_user_timeout_ms=1500
 )
-"""Who vanishes is found after 1.5 s if something was sent to him, else after 2."""
+"""A peer that vanishes is detected after 1.5 s if something was sent to it, else after 2 s."""
 CARELESS = pybrpc.SocketOptions(keepalive=False, tcp_user_timeout_ms=0)
 SLEEP = "sleep"
 SECURITIES = ("plain", "tls")
@@ -81,7 +81,7 @@ def near_and_far() -> Iterator[FarEcho]:
 
 
 def channel_options(security: str, **options: Any) -> dict[str, Any]:
-    """Of a patient channel, with a watchful connection."""
+    """Options of a channel with long timeouts, whose connection detects a dead peer soon."""
     tls = certificates().client_tls() if security == "tls" else None
     return {"timeout": 60, "connect_timeout": 30, "tls": tls, "options": WATCHFUL, **options}
 

@@ -7,7 +7,7 @@
         2: nothing more will come; empty
 
 A side begins with `credit_bytes` and may send no more than the other side has credited: without
-credit it answers EOVERCROWDED. Whoever gets bytes credits as many.
+credit it answers EOVERCROWDED. A side that receives bytes credits as many.
 """
 
 from __future__ import annotations

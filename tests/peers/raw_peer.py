@@ -32,7 +32,7 @@ def packed(*requests: RpcRequest) -> bytes:
 
 class RawPeer:
     def __init__(self, endpoint: Endpoint, receive_buffer_bytes: int | None = None) -> None:
-        """`receive_buffer_bytes`: that the kernel does not take megabytes for who does not read."""
+        """A small `receive_buffer_bytes` fills soon when the test does not read."""
         self.sock = socket.socket()
         self.sock.settimeout(30)
         if receive_buffer_bytes:

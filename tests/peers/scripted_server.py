@@ -158,7 +158,7 @@ def closed_port() -> Iterator[str]:
 
 @contextlib.contextmanager
 def reserved_port() -> Iterator[str]:
-    """An address on which nobody listens but who is told it; no connection is given it as its own.
+    """An address on which only the test may listen; no connection gets it as its own address.
 
     A port that was free a moment ago is not enough: a client that dials it from a port of the
     system's choice is, once in a while, given that very port, and is connected with itself.

@@ -78,7 +78,7 @@ def serving(Echo: Handler = echo, Stream: Handler = echo, **options: Any) -> Ite
 async def serving_in_loop(
     Echo: Handler = echo, Stream: Handler = echo, **options: Any
 ) -> AsyncIterator[Server]:
-    """A server that the running loop drives."""
+    """A server whose dispatcher is the running loop."""
     async with make_server(Echo, Stream, **options) as server:
         start(server)
         yield server

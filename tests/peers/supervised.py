@@ -1,4 +1,4 @@
-"""Supervisors of processes that serve `worker_apps`, and who answers there."""
+"""Supervisors of processes that serve `worker_apps`, and the workers that answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def supervised(app: str = "make_server", **options: Any) -> Iterator[Supervisor]
 
 
 def pids_of(supervisor: Supervisor) -> set[int]:
-    """Of the workers that serve."""
+    """Process ids of the workers that serve."""
     workers = supervisor.statistics().workers
     return {worker.pid for worker in workers if worker.state == "serving"}
 

@@ -97,7 +97,7 @@ class Certificates:
         return CertFiles(files.cert, str(path))
 
     def client_tls(self, **options: object) -> ClientTls:
-        """Of a client that trusts the authority and looks for `NAME`."""
+        """Options of a client that trusts the authority and checks for `NAME`."""
         options = {"ca": self.ca, "server_name": NAME, **options}
         return ClientTls(**options)  # type: ignore[arg-type]
 
@@ -164,7 +164,7 @@ class MemoryPeer:
         raise AssertionError("the handshake does not end")
 
     def receive(self) -> bool:
-        """What the kernel has; whether that was anything."""
+        """Read all that the kernel has; False if there is nothing."""
         with contextlib.suppress(BlockingIOError):
             data = self.sock.recv(1 << 20)
             self.ciphertext += data
@@ -195,7 +195,7 @@ class MemoryPeer:
         self.send()
 
     def alert(self) -> bytes:
-        """What it says to a record that makes no sense; it is of no use afterwards."""
+        """The alert that answers a malformed record; this peer cannot be used afterwards."""
         self._incoming.write(b"\x17\x03\x03\x00\x20" + bytes(32))
         with contextlib.suppress(ssl.SSLError):
             self.tls.read(1)

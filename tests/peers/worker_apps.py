@@ -1,4 +1,4 @@
-"""What worker processes serve: named in tests as "tests.peers.worker_apps:make_server"."""
+"""Servers of worker processes: in tests, "tests.peers.worker_apps:make_server" and others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class WorkerEcho:
 
 
 class AsyncEcho:
-    """The same in a loop; "loop" is answered with what the loop is."""
+    """WorkerEcho with async handlers; it answers "loop" with the type of its loop."""
 
     async def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
         if request.message == "loop":

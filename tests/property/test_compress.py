@@ -1,4 +1,4 @@
-"""Compression and checksums against arbitrary bytes: they come back, or a typed error comes."""
+"""Compression and checksums of arbitrary bytes: the same bytes return, or a typed error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ attachments = st.none() | st.lists(st.binary(min_size=1), min_size=1).map(
 
 @st.composite
 def damaged(draw: st.DrawFn, intact: st.SearchStrategy[bytes]) -> bytes:
-    """`intact` with some bytes changed, dropped or put in."""
+    """`intact` with some bytes changed, removed or inserted."""
     data = bytearray(draw(intact))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data)))
@@ -41,12 +41,12 @@ def damaged(draw: st.DrawFn, intact: st.SearchStrategy[bytes]) -> bytes:
 
 
 @given(bodies, kinds)
-def test_body_comes_back(body: bytes, kind: int) -> None:
+def test_decompressed_body_is_the_original(body: bytes, kind: int) -> None:
     assert decompress(compress(body, kind), kind, len(body)) == body
 
 
 @given(st.lists(bodies, max_size=5), st.sampled_from([CompressType.GZIP, CompressType.ZLIB]))
-def test_streams_in_a_row_are_one_body(parts: list[bytes], kind: int) -> None:
+def test_several_compressed_streams_are_one_body(parts: list[bytes], kind: int) -> None:
     packed = b"".join(compress(part, kind) for part in parts)
     assert decompress(packed, kind, LIMIT) == b"".join(parts)
 
@@ -66,7 +66,7 @@ def test_arbitrary_bytes_are_within_the_limit_or_refused(data: bytes, kind: int)
 
 
 @given(bodies, attachments, st.data())
-def test_one_changed_bit_is_noticed(
+def test_checksum_detects_a_changed_bit(
     body: bytes, attachment: IOBuf | None, data: st.DataObject
 ) -> None:
     value = compute_checksum(ChecksumType.CRC32C, body, attachment)
@@ -91,11 +91,15 @@ wire_fields = st.fixed_dictionaries(
 
 @given(st.text(), st.sampled_from(CompressType), st.booleans(), st.booleans(), attachments)
 def test_request_comes_back_however_it_travels(
-    text: str, kind: CompressType, is_summed: bool, with_attachment: bool, attachment: IOBuf | None
+    text: str,
+    kind: CompressType,
+    has_checksum: bool,
+    with_attachment: bool,
+    attachment: IOBuf | None,
 ) -> None:
     controller = Controller()
     controller.request_compress_type = CompressType.NONE if kind == CompressType.LZ4 else kind
-    controller.request_checksum_type = ChecksumType(is_summed)
+    controller.request_checksum_type = ChecksumType(has_checksum)
     controller.request_checksum_attachment = with_attachment
     if attachment is not None:
         controller.request_attachment = attachment
@@ -108,7 +112,7 @@ def test_request_comes_back_however_it_travels(
         carrier.checksum_type = body.encoding.checksum_type
         carrier.checksum_with_attachment = body.encoding.checksum_with_attachment
     else:
-        assert not any((controller.request_compress_type, is_summed))
+        assert not any((controller.request_compress_type, has_checksum))
         carrier.body = body
     assert parse_request(carrier, REQUEST_TYPE) == request
 
@@ -116,7 +120,7 @@ def test_request_comes_back_however_it_travels(
 @given(
     st.binary(max_size=100) | damaged(kinds.map(lambda k: compress(b"\n\x02hi", k))), wire_fields
 )
-def test_whatever_comes_parses_or_is_refused(body: bytes, fields: dict[str, object]) -> None:
+def test_any_received_body_is_parsed_or_refused(body: bytes, fields: dict[str, object]) -> None:
     with contextlib.suppress(BadRequestError):
         parse_request(RpcRequest(1, "s", "m", body, **fields), REQUEST_TYPE)  # type: ignore[arg-type]
     with contextlib.suppress(BadResponseError):

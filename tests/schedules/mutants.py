@@ -224,7 +224,7 @@ _drain: Any = getattr(SocketWriter, "_drain", None)
 def drops_what_was_queued(
     writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
 ) -> None:
-    """What a socket without an error was given."""
+    """Drop the requests that were queued while the socket had no error."""
     for request in writer.pending.requests:
         if request is not writer._close_request:
             request.on_outcome = None
@@ -232,7 +232,7 @@ def drops_what_was_queued(
 
 
 def has_no_second_look(dispatcher: EventDispatcher, function: Any) -> None:
-    """Of the producer whose socket failed before it had begun to connect."""
+    """Skip the producer's second check for a socket that failed before it connects."""
 
 
 def closes_beside_the_last_turn(dispatcher: EventDispatcher, function: Any) -> None:

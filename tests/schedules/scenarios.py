@@ -1,4 +1,4 @@
-"""The scenarios in which a Socket is run in every, or in random, interleavings."""
+"""Scenarios: what threads do with a Socket, in every or in random interleavings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Body = Callable[[StepScheduler, tuple[Mutation, ...]], None]
 
 
 def connected(play: Play, *, setup: dict[str, Any] | None = None, **limits: int) -> Body:
-    """A scenario on a connected pair; the peer has to get what the kernel took."""
+    """A scenario on a connected pair; the peer must receive all bytes the kernel took."""
 
     def body(scheduler: StepScheduler, mutations: tuple[Mutation, ...]) -> None:
         with interleaved(scheduler, mutations, **limits) as stage:
@@ -84,7 +84,7 @@ def a_peer_that_dies(far_of: Callable[[], plain.socket]) -> Play:
 
 
 def a_message_is_given_up(stage: Interleaved) -> None:
-    """Somebody gives up on what another one writes, and must not be told a lie."""
+    """A thread gives up a message that another thread writes; its error must be true."""
     sent: list[Sent] = []
 
     def write() -> None:
@@ -122,8 +122,8 @@ def writing_is_shut_down(stage: Interleaved) -> None:
     assert not stage.socket.is_failed
 
 
-def a_crowd(stage: Interleaved) -> None:
-    """Refused above the mark; who waits for room is woken once there is."""
+def overcrowding(stage: Interleaved) -> None:
+    """Writes above the mark are refused; threads that wait for room are woken."""
 
     def write(producer: int) -> None:
         for number in range(4):
@@ -151,7 +151,7 @@ def what_was_posted_last_writes(stage: Interleaved) -> None:
 
 
 HIGH_WATER = 150
-CROWDED = SocketOptions(high_water_bytes=HIGH_WATER, low_water_bytes=50)
+OVERCROWDED_AT_150 = SocketOptions(high_water_bytes=HIGH_WATER, low_water_bytes=50)
 
 
 def connecting_small(*others: str) -> Body:
@@ -278,7 +278,7 @@ SCENARIOS: dict[str, Body] = {
     "a message is given up": connected(a_message_is_given_up, moods=1),
     "a bad message": connected(a_bad_message_among_others, moods=1),
     "writing is shut down": connected(writing_is_shut_down, moods=1),
-    "a crowd": connected(a_crowd, setup={"options": CROWDED}, moods=1),
+    "a crowd": connected(overcrowding, setup={"options": OVERCROWDED_AT_150}, moods=1),
     "connecting": connecting(),
     "connecting, and a failure": connecting("fail", moods=1),
     "connecting, refused": connecting(listens=False),

@@ -1,6 +1,6 @@
-"""Stepping: the classes of the write path, patched so that their threads stop where they meet.
+"""The classes of the write path, patched so that their threads stop at shared values.
 
-What is patched is the code that ships, in place: slots and atomics that threads share are
+The patched code is the code that ships: slots and atomics that threads share are
 replaced by traced ones. A Stage is notified of each change of the write right.
 """
 
@@ -38,14 +38,14 @@ SHARED: dict[type, tuple[str, ...]] = {
     Backlog: ("is_overcrowded", "_is_closed"),
     SocketWriter: ("_close_request",),
 }
-"""What one thread writes and another reads, but for what is an atomic."""
+"""Slots that one thread writes and another reads. Atomics are traced too."""
 
 Mutation = tuple[object, str, object]
-"""A class or a module, a name in it, and what is there instead."""
+"""A class or a module, a name in it, and the replacement."""
 
 
 class Stage(Protocol):
-    """What the patched code tells."""
+    """The methods that the patched code calls."""
 
     scheduler: Any
     clock: Any
@@ -107,7 +107,7 @@ class _Timer:
 
 @contextlib.contextmanager
 def patched(stage: Stage, mutations: tuple[Mutation, ...] = ()) -> Iterator[None]:
-    """Have everything that is made meanwhile step, with those mutations in it."""
+    """Patch the write path, with those mutations, until the `with` ends."""
     with pytest.MonkeyPatch.context() as patch:
         for place, name, instead in mutations:
             patch.setattr(place, name, instead)

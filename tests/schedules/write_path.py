@@ -1,11 +1,11 @@
 """Interleaved: one real Socket over a real descriptor, under a StepScheduler, and what must hold.
 
-Producers, whoever fails, cancels or closes, and the dispatcher are threads of the scheduler. Each
-stops before it touches what others touch (see `stepping`). What the schedule decides besides: how
-much the kernel takes, and where a signal handler strikes that writes from inside a write.
+Producers, threads that fail, cancel or close, and the dispatcher are threads of the scheduler. Each
+stops before each access to a shared value (see `traced_write_path`). The schedule also decides how
+much the kernel takes, and where a signal handler runs that writes from inside a write.
 
-`check` compares with a sequential oracle: a list, in the order of the exchanges, from which each
-message went to the wire whole, once, and was told so, or did not and was told why.
+`check` compares with a sequential oracle: a list of all messages in the order of the exchanges.
+Each was written whole and once, and completed, or it was not written, and failed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from tests.fakes.sockets import UserMessage
 from tests.schedules.traced_write_path import Mutation, patched
 
 MOST_STEPS = 60
-"""Points that one start_write may pass, whatever others do."""
+"""Most points that one start_write may pass, whatever other threads do."""
 
 HANDLER = 9
-"""The producer that a signal handler is."""
+"""The producer number of the signal handler."""
 
 LONGEST_S = 0.005
 NOBODY = "the queue"
@@ -39,7 +39,7 @@ NOBODY = "the queue"
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Sent:
-    """One message: what became of it."""
+    """One message and its outcome."""
 
     producer: int
     number: int
@@ -48,7 +48,7 @@ class Sent:
     refused: RpcError | None = None
     is_bad: bool = False
     claimed: Phase | None = None
-    """What its caller was told when he gave up on it."""
+    """The phase that its caller saw when it gave up."""
     told: list[RpcError | None] = dataclasses.field(default_factory=list)
 
     @property
@@ -61,7 +61,7 @@ class Sent:
 
 
 class ClosingDispatcher(StepDispatcher):
-    """Closes as EpollDispatcher does: it refuses, runs what was posted, and then is over."""
+    """Closes as EpollDispatcher does: it refuses new posts, then runs those it has."""
 
     def __init__(self, play: Interleaved) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class Interleaved:
 
             return run
 
-        self.scheduler.run(*map(counted, threads), self._drive)
+        self.scheduler.run(*map(counted, threads), self._run_dispatcher)
 
     # --- what threads do ---
 
@@ -173,7 +173,7 @@ class Interleaved:
         self.socket.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so"))
 
     def give_up(self, sent: Sent) -> None:
-        """What a call does at its deadline."""
+        """Cancel the message and read its phase, as a call does at its deadline."""
         if sent.request is not None and not sent.told:
             sent.request.cancel()
             sent.claimed = sent.request.phase
@@ -373,7 +373,7 @@ class Interleaved:
     def _counts(self) -> tuple[int, int]:
         return self._steps.get(self._me, 0), self._calls.get(self._me, 0)
 
-    def _drive(self) -> None:
+    def _run_dispatcher(self) -> None:
         while True:
             if self.step.is_closing and not self.step._is_closed:
                 self.step.run_what_was_posted()

@@ -140,3 +140,26 @@ def test_from_os_error(
     assert (type(error), error.code, error.phase, error.peer) == (cls, code, phase, "p:1")
     assert error.text.startswith("Fail to do it: ")
     assert text in error.text
+
+
+@pytest.mark.parametrize(
+    ("code", "phase", "expected"),
+    [
+        (errno.ECONNREFUSED, Phase.CONNECT, True),
+        (errno.ETIMEDOUT, Phase.CONNECT, True),
+        (errno.EHOSTUNREACH, Phase.RESOLVE, True),
+        (ErrorCode.ESSL, Phase.HANDSHAKE, True),
+        (ErrorCode.EEOF, Phase.HANDSHAKE, False),
+        (errno.EHOSTDOWN, Phase.CONNECT, True),
+        (errno.ECONNRESET, Phase.CONNECT, False),
+        (errno.ECONNRESET, Phase.WAITING, False),
+        (ErrorCode.EEOF, Phase.SENT, False),
+        (ErrorCode.ECLOSE, Phase.CONNECT, False),
+        (ErrorCode.EFAILEDSOCKET, Phase.CONNECT, False),
+        (errno.ECONNREFUSED, None, False),
+    ],
+)
+def test_endpoint_is_unreachable_if_connecting_failed_and_not_by_this_side(
+    code: int, phase: Phase | None, expected: bool
+) -> None:
+    assert errors.is_unreachable(make_rpc_error(code, "broken", phase=phase)) is expected

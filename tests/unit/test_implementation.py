@@ -23,7 +23,7 @@ from pybrpc.base.implementation import (
     choose,
     find_hot_module,
 )
-from pybrpc.client.calls.attempt import Attempt
+from pybrpc.client.calls.attempt import new_attempt
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.controller import Controller
@@ -33,7 +33,7 @@ ROOT = Path(pybrpc.__file__).parent
 MADE_WITH_EACH_CALL: list[Callable[[], object]] = [
     IOBuf,
     Controller,
-    lambda: Attempt(cast(Any, None), cast(Any, None)),
+    lambda: new_attempt(cast(Any, None), cast(Any, None)),
     lambda: WriteRequest(IOBuf()),
 ]
 DECLARED = sorted(ROOT.rglob("*.pxd"))
@@ -52,7 +52,7 @@ def modules_with(built: list[bool]) -> list[HotModule]:
 
 
 @pytest.mark.parametrize("wanted", [None, ""])
-def test_what_is_there_runs(wanted: str | None) -> None:
+def test_implementation_that_is_complete_is_chosen(wanted: str | None) -> None:
     assert choose(wanted, modules_with([True, True])) == "compiled"
     assert choose(wanted, modules_with([False, False])) == "python"
 
@@ -71,7 +71,9 @@ def test_python_can_always_be_had(built: list[bool]) -> None:
         ("cython", [True, True], "'cython'"),
     ],
 )
-def test_what_cannot_be_had_is_an_error(wanted: str | None, built: list[bool], why: str) -> None:
+def test_implementation_that_is_missing_is_an_error(
+    wanted: str | None, built: list[bool], why: str
+) -> None:
     with pytest.raises(ImportError, match=why):
         choose(wanted, modules_with(built))
 
@@ -144,7 +146,7 @@ def test_a_pxd_declares_the_attributes_of_its_classes(declarations: Path) -> Non
 
 @needs_compiled
 @pytest.mark.parametrize("make", MADE_WITH_EACH_CALL)
-def test_what_each_call_makes_comes_from_a_freelist(make: Callable[[], object]) -> None:
+def test_objects_of_each_call_come_from_a_freelist(make: Callable[[], object]) -> None:
     """A freelist is no allocation, which the collector would count."""
     kept = [make() for _ in range(20)]
     kept.clear()
@@ -178,7 +180,7 @@ def attributes_in_pxd(path: Path) -> dict[str, set[str]]:
 
 
 def attributes_in_source(path: Path) -> dict[str, set[str]]:
-    """What `__slots__` says, or the fields of a dataclass."""
+    """The attributes in `__slots__`, or the fields of a dataclass."""
     return {
         node.name: slots_of(node)
         for node in ast.parse(path.read_text()).body

@@ -28,7 +28,7 @@ NOTHING_TO_RUN = [
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Of lines and branches, as coverage.py counts them: what ran, of what there is."""
+    """Lines and branches as coverage.py counts them: how many ran, and how many there are."""
 
     name: str
     tests: tuple[Path, ...]
@@ -43,7 +43,7 @@ class Measure:
 
 
 class Measurements:
-    """What was measured in a run of tests."""
+    """The coverage data of a run of tests."""
 
     def __init__(self, data_files: Iterable[Path]) -> None:
         self._coverage = coverage.Coverage(
@@ -54,7 +54,7 @@ class Measurements:
         self._coverage.combine(map(str, data_files), keep=True)
 
     def of(self, module: Path, tests: Iterable[Path]) -> Measure:
-        """What those tests have run of the module, and importing it."""
+        """The coverage of the module by those tests, and by importing it."""
         tests = tuple(tests)
         contexts = [f"^{re.escape(str(test.relative_to(ROOT)))}$" for test in tests]
         self._coverage.get_data().set_query_contexts(["^$", *contexts])

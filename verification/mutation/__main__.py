@@ -1,7 +1,7 @@
 """python -m verification.mutation: which small changes to the code do its tests not notice?
 
 Every survivor must be on docs/mutation.md with a reason. Exits with 1 if one is not, with 2 if
-mutmut fails. A survivor on the page that is none any more is told, and is no failure.
+mutmut fails. A survivor on the page that a test catches by now is reported, and is no failure.
 """
 
 from __future__ import annotations

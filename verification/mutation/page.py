@@ -20,7 +20,7 @@ _ROW = re.compile(rf"^\| {_CELL} \| {_CELL} \| {_CELL} \| (.+) \|$", re.MULTILIN
 _GENERAL_ROW = re.compile(rf"^\| {_CELL} \| {_CELL} \| ([^`|]+) \|$", re.MULTILINE)
 
 Fragments = tuple[str, str]
-"""What was, and what it becomes."""
+"""The original text, and the text of the mutant."""
 
 
 def explained_in(text: str, target: str) -> dict[Survivor, str]:

@@ -6,8 +6,8 @@ Hot paths use only `get_and_set` and `compare_and_set`: a reference that moves b
 has to be loaded from a slot that another thread is replacing, which is the one hard problem of
 reference counting without the GIL.
 
-Store, then load
-----------------
+Store, then load, on both sides
+-------------------------------
 Often two threads must not miss each other, and neither may wait for a lock: one is about to sleep
 and the other posts work; one closes a thing and the other begins to use it. Then each thread first
 stores what the other one has to see, and only after that loads what the other one stores:
@@ -17,9 +17,9 @@ stores what the other one has to see, and only after that loads what the other o
     if queue: don't sleep                 if is_sleeping: wake the other thread
 
 One of the two stores comes second, and the load after it sees the first. So at least one of the two
-threads notices the other, perhaps both, and what they do then must be right in both cases. If either
-thread loads before it stores, both can miss each other. Comments that say "store, then load" mean
-this.
+threads notices the other, perhaps both, and what they do then must be right in both cases. If
+either thread loads before it stores, both can miss each other. Comments that say "store, then load"
+mean this.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class AtomicRef(Protocol, Generic[T]):
     """One reference that threads swap atomically. No method blocks or runs Python code."""
 
     def get(self) -> T:
-        """What is there now."""
+        """The reference that is stored now."""
 
     def get_and_set(self, desired: T) -> T:
-        """Store `desired`, return what was there."""
+        """Store `desired`; return the reference that was stored before."""
 
     def compare_and_set(self, expected: T, desired: T) -> bool:
-        """Store `desired` if `expected` (the same object) is there; say whether it was."""
+        """Store `desired` if `expected` (the same object) is stored. True if it was."""
 
 
 class AtomicCounter(Protocol):
@@ -57,10 +57,10 @@ class AtomicCounter(Protocol):
         """Subtract `amount`, return the new value."""
 
     def compare_and_set(self, expected: int, desired: int) -> bool:
-        """Store `desired` if the value is `expected`; say whether it was."""
+        """Store `desired` if the value is `expected`. True if it was."""
 
     def get(self) -> int:
-        """The value now."""
+        """The current value."""
 
 
 def atomic_ref(initial: T) -> AtomicRef[T]:

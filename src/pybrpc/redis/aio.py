@@ -1,4 +1,4 @@
-"""pybrpc for Redis, awaited."""
+"""pybrpc for Redis in asyncio."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any, Self, Unpack, cast
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.channel.aio_channel import AioChannel
-from pybrpc.client.channel.base import CHANNEL_TIMEOUT, Timeout
+from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.stub import AioStubMethod
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import Argument, Reply
@@ -39,7 +39,7 @@ class AioRedisChannel(AioChannel):
     async def execute(self, *command: Argument, timeout: Timeout = CHANNEL_TIMEOUT) -> Reply:
         """Send one command and await its reply: `await channel.execute("GET", "key")`.
 
-        Raises the RedisError that the reply is, or the RpcError that prevented it.
+        Returns the reply. Raises it if it is a RedisError; an RpcError if there is none.
         """
         return (await self.call(RedisRequest().add(*command), timeout=timeout)).only()
 
@@ -48,7 +48,7 @@ class AioRedisChannel(AioChannel):
     ) -> asyncio.Future[RedisResponse]:
         """Send the commands, which are on their way when this returns; await the RedisResponse.
 
-        RedisErrors stand among its replies. Awaiting raises an RpcError.
+        RedisErrors are among its replies. Awaiting may raise an RpcError.
         """
         return cast(asyncio.Future[RedisResponse], self._method(request, timeout=timeout))
 
@@ -58,5 +58,5 @@ class AioRedisChannel(AioChannel):
     def make_method(self, method: Any) -> AioStubMethod:
         raise TypeError(f"{self!r} speaks Redis; make a pybrpc.aio.Channel for a Stub")
 
-    def _maker(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
-        return self._settings.maker(super()._maker(loop))
+    def _connection_factory(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
+        return self._settings.connection_factory(super()._connection_factory(loop))

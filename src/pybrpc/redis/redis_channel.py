@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from typing import Any, Self, Unpack, cast
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.channel.base import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.channel import Channel
+from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.stub import StubMethod
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.errors import RpcError
@@ -30,20 +30,21 @@ class RedisChannel(Channel):
     client_name         what CLIENT LIST shows; "pybrpc"
     protocol            3 (RESP3, or RESP2 with a server older than Redis 6), or 2
     decode              give `str` instead of bytes; a reply that is no UTF-8 is a BadResponseError
-    max_body_size       bytes of one reply; what Redis lets a string be, 512 MiB. A longer one
-                        closes the connection.
+    max_body_size       bytes that one reply may have; 512 MiB, the longest string of Redis. A
+                        longer reply closes the connection.
 
     The other options are those of `pybrpc.Channel`. Channels of a process with the same address,
-    login and options share their connection. It logs in when it connects, and again after it broke.
+    login and options share their connection, which logs in each time it is established.
 
-    Threads send at once, and what they send meanwhile goes out together, so there is no pool to
-    size and nothing to check out. Commands of one thread run in its order. Since replies come in
-    the order of commands, one that takes long (KEYS *, a long script) delays everybody's; and what
-    answers more than once, blocks, or changes the connection (SUBSCRIBE, BLPOP, SELECT, WATCH, ...)
-    is refused with a BadRequestError that says what to use instead.
+    Threads send at once, and requests that wait for the same write go out together, so there is no
+    pool to size and nothing to check out. Commands of one thread run in its order. Since replies
+    come in the order of commands, a command that takes long (KEYS *, a long script) delays those of
+    all callers. A command that answers more than once, blocks, or changes the connection
+    (SUBSCRIBE, BLPOP, SELECT, WATCH, ...) is refused with a BadRequestError that says what to use
+    instead.
 
-    A call that ends with a timeout or a broken connection may have run, as far as it was sent. It
-    is sent again, `max_retry` times, only if nothing of it had left this process; a `retry_policy`
+    A call that ends with a timeout or a broken connection may have run if it was sent. It is sent
+    again, up to `max_retry` times, only if nothing of it had left this process; a `retry_policy`
     with a `judge` may decide otherwise, for commands that may run twice.
     """
 
@@ -56,12 +57,12 @@ class RedisChannel(Channel):
     def execute(self, *command: Argument, timeout: Timeout = CHANNEL_TIMEOUT) -> Reply:
         """Send one command and wait: `execute("SET", "key", "value")`.
 
-        Returns the reply; raises the RedisError that it is, or the RpcError that prevented it.
+        Returns the reply. Raises it if it is a RedisError; an RpcError if there is none.
         """
         return self.call(RedisRequest().add(*command), timeout=timeout).only()
 
     def call(self, request: RedisRequest, *, timeout: Timeout = CHANNEL_TIMEOUT) -> RedisResponse:
-        """Send the commands together and wait for all replies. RedisErrors stand among them.
+        """Send the commands together and wait for all replies. RedisErrors are among them.
 
         Raises an RpcError. Not on the dispatcher thread, where callbacks run: WouldDeadlockError.
         """
@@ -72,7 +73,7 @@ class RedisChannel(Channel):
     ) -> Future[RedisResponse]:
         """Send the commands. Never blocks. The future gives the RedisResponse or raises.
 
-        Cancelling it does not take back what was sent.
+        Cancelling it does not stop commands that were sent.
         """
         return cast(Future[RedisResponse], self._method.future(request, timeout=timeout))
 
@@ -81,7 +82,7 @@ class RedisChannel(Channel):
     ) -> None:
         """Send the commands. Never blocks. Ends with `done(response, None)` or `done(None, error)`.
 
-        `done` is called once, mostly by the dispatcher thread; it must not block.
+        `done` is called exactly once, mostly by the dispatcher thread; it must not block.
         """
         self._method.with_callback(request, done, timeout=timeout)
 
@@ -91,5 +92,5 @@ class RedisChannel(Channel):
     def make_method(self, method: Any) -> StubMethod:
         raise TypeError(f"{self!r} speaks Redis; make a pybrpc.Channel for a Stub")
 
-    def _maker(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
-        return self._settings.maker(super()._maker(loop))
+    def _connection_factory(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
+        return self._settings.connection_factory(super()._connection_factory(loop))

@@ -1,20 +1,21 @@
-"""RedisConnection: replies that find their callers by their order alone.
+"""RedisConnection: matches replies to commands by their order alone.
 
-An attempt is in `_pending` from before it is queued until somebody takes it out: its last reply,
-the failure of the socket, its deadline, or its cancellation. Taking out is one `pop`, so exactly
-one of them ends it.
+An attempt is in `_pending` from before it is queued until exactly one of these takes it: its last
+reply, the failure of the socket, its deadline, its cancellation. Taking it is one `pop`.
 
-Its place among the replies is another matter, and no end of a call changes it. A message stands in
-`_waiting` if and only if its bytes are, or will be, on the wire, in their order, because one step
-makes both: `append_to`, which the holder of the write right runs for one message at a time, oldest
-first, before any of its bytes can leave and so before its reply can come. What was taken out before
-that step leaves no bytes and counts for nothing. What is taken out after it stays where it stands,
-and its replies are dropped when they come. Only the reader, one turn at a time, takes messages off
-the front. A broken connection takes the queue with it: its bytes are read no further.
+Its position among the replies is independent of how its call ends. A message is in `_waiting` if
+and only if its bytes are on the wire, or will be, in the order of `_waiting`, because one step does
+both: `append_to`, which the holder of the write right runs for one message at a time, oldest first,
+before any of its bytes can leave and so before its reply can come. A message whose attempt was
+taken before that step leaves no bytes and gets no position. If the attempt is taken later, the
+message keeps its position, and its replies are dropped when they come. Only the reader, one turn at
+a time, removes messages from the front. When a connection breaks, its queue is discarded with it:
+nothing more is read from it.
 
-Whether commands may be sent again depends on whether they have left. The step says that they do,
-and looks then whether their attempt is still there; who takes an attempt out looks then whether
-they have left. One of the two sees the other, so what an error calls unsent never leaves.
+Commands may be sent again only if they have not left. The step marks the request as set up, and
+then looks whether its attempt is still there; a thread that takes an attempt looks then whether the
+request was set up. Store, then load, on both sides: at least one sees the other. So commands that
+an error calls unsent never leave.
 
 After bRPC's `PipelinedInfo`, `_pipeline_q` and `WriteOptions.pipelined_count`.
 """
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class EndedError(Exception):
-    """The attempt was taken out before its bytes were asked for."""
+    """The attempt was taken before its message was turned into bytes."""
 
 
 class PipelinedMessage:
@@ -58,21 +59,21 @@ class PipelinedMessage:
         self._connection = connection
 
     def append_to(self, buffer: IOBuf) -> None:
-        """Take the place in the order of replies, and give the bytes; EndedError, and neither, if
-        nobody waits for the replies any more."""
-        self._connection.take_place(self)
+        """Take a position in the order of replies, and append the bytes. If the call has ended,
+        raise EndedError and do neither."""
+        self._connection.take_position(self)
         buffer.append(self._body.packed)
 
     def add(self, reply: Reply) -> bool:
-        """One more reply has come; True if it was the last."""
+        """Add one reply that has come; True if it was the last one."""
         self.replies.append(reply)
         return len(self.replies) == self._body.reply_count
 
 
 class PipelinedRequest(WriteRequest):
-    """A WriteRequest that counts as sent from when it was turned into bytes.
+    """A WriteRequest that counts as sent as soon as it is turned into bytes.
 
-    The peer may act on it, and close, before the system call that sends it has returned here.
+    The peer may act on it, and close, before the system call that sends it returns here.
     """
 
     __slots__ = ()
@@ -115,8 +116,8 @@ class RedisConnection(ClientConnection):
             if self._take(attempt):
                 raise
 
-    def take_place(self, message: PipelinedMessage) -> None:
-        """With the write right, before a byte of the message can leave."""
+    def take_position(self, message: PipelinedMessage) -> None:
+        """Called with the write right, before a byte of the message can leave."""
         attempt = message.attempt
         assert attempt.write_request is not None
         attempt.write_request.progress = Progress.SET_UP
@@ -125,7 +126,7 @@ class RedisConnection(ClientConnection):
         self._waiting.append(message)
 
     def statistics(self) -> ConnectionStatistics:
-        """Pushes, which nobody has asked for, are among `unknown_answers`."""
+        """Pushes, which answer no command, are counted in `unknown_answers`."""
         return ConnectionStatistics(
             in_flight=len(self._pending),
             late_answers=self._late_answers,
@@ -137,7 +138,7 @@ class RedisConnection(ClientConnection):
         return self._pending.pop(attempt, False)
 
     def _take_all(self) -> list[Attempt]:
-        # One that comes after this look finds the socket failed, and takes itself out.
+        # An attempt that is added after this look finds the socket failed, and removes itself.
         return [attempt for attempt in list(self._pending) if self._take(attempt)]
 
     def _on_messages(self, messages: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""RedisMethod: what a call of Redis needs to know, in the place of a method of a service."""
+"""RedisMethod: serializes and parses calls of Redis, in the place of a method of a service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pybrpc.rpc.controller import Controller
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RedisBody:
-    """The commands of a request as they travel, and how many replies will come."""
+    """The bytes of the commands of a request, and how many replies will come."""
 
     packed: IOBuf
     reply_count: int
@@ -29,7 +29,7 @@ class RedisMethod:
 
     @property
     def full_name(self) -> str:
-        """As in bRPC."""
+        """The name that bRPC uses."""
         return "redis-server"
 
     def serialize(self, request: Any, controller: Controller | None) -> RedisBody:
@@ -42,4 +42,4 @@ class RedisMethod:
         return RedisResponse(map(decoded, response) if self.decode else response)
 
     def fill(self, controller: Controller, response: Any) -> None:
-        """Nothing comes beside the replies."""
+        """Nothing: there are only the replies."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, cast
 
-from pybrpc.client.channel.base import ChannelOptions
+from pybrpc.client.channel.options import ChannelOptions
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import RedisLogin, check_hiredis
 from pybrpc.protocols.redis.redis_cutter import DEFAULT_MAX_REPLY_BYTES
-from pybrpc.redis.redis_connection_maker import (
+from pybrpc.redis.redis_connection_factory import (
     RETRY_WHAT_HAS_NOT_LEFT,
     RedisConnectionFactory,
     safe_policy,
@@ -27,7 +27,7 @@ _MEANINGLESS = {
 
 
 class RedisOptions(ChannelOptions, total=False):
-    """Those of `pybrpc.Channel`, and those that `RedisChannel` explains."""
+    """The options of `pybrpc.Channel`, and those that `RedisChannel` explains."""
 
     username: str | None
     password: str | None
@@ -39,7 +39,7 @@ class RedisOptions(ChannelOptions, total=False):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RedisSettings:
-    """RedisOptions, checked and sorted by who needs them."""
+    """RedisOptions, checked and sorted by the parts that use them."""
 
     login: RedisLogin
     decode: bool
@@ -47,12 +47,12 @@ class RedisSettings:
 
     @classmethod
     def of(cls, options: RedisOptions) -> RedisSettings:
-        """MissingExtraError if hiredis is not installed; ValueError for what makes no sense."""
+        """MissingExtraError if hiredis is not installed; ValueError if an option is not allowed."""
         check_hiredis()
         left = dict(options)
-        for name, not_found_error in _MEANINGLESS.items():
+        for name, reason in _MEANINGLESS.items():
             if left.get(name) is not None:
-                raise ValueError(f"leave out {name}: {not_found_error}")
+                raise ValueError(f"leave out {name}: {reason}")
         names = {field.name for field in dataclasses.fields(RedisLogin)}
         given = {name: left.pop(name) for name in names & left.keys()}
         decode = bool(left.pop("decode", False))
@@ -61,7 +61,7 @@ class RedisSettings:
         left["retry_policy"] = safe_policy(policy)
         return cls(RedisLogin(**given), decode, cast(ChannelOptions, left))  # type: ignore[arg-type]
 
-    def maker(self, like: ConnectionFactory) -> RedisConnectionFactory:
-        """Makes connections to where `like` does."""
+    def connection_factory(self, like: ConnectionFactory) -> RedisConnectionFactory:
+        """A factory of connections to Redis, to the endpoint and with the options of `like`."""
         fields = {field.name: getattr(like, field.name) for field in dataclasses.fields(like)}
         return RedisConnectionFactory(**fields, login=self.login)

@@ -11,7 +11,7 @@ from pybrpc.protocols.redis.shareable import check_shareable, check_transaction
 
 
 class RedisRequest:
-    """One or more commands; they are contiguous on the wire and answered in their order.
+    """One or more commands, sent without others in between and answered in their order.
 
         RedisRequest().add("SET", "key", "value").add("GET", "key")
 
@@ -26,10 +26,10 @@ class RedisRequest:
         self._packed = IOBuf()
 
     def add(self, *arguments: Argument) -> Self:
-        """Add one command, each argument a part of it: `str` goes as UTF-8, `bytes` as they are.
+        """Add one command with its arguments: `str` is sent as UTF-8, `bytes` unchanged.
 
-        BadRequestError, and nothing is added, for what is no argument, and for a command that a
-        connection which is shared can't carry (SUBSCRIBE, BLPOP, SELECT, WATCH, ...).
+        BadRequestError, and nothing is added, for an argument of another type, and for a command
+        that is not possible on a shared connection (SUBSCRIBE, BLPOP, SELECT, WATCH, ...).
         """
         name = command_name(arguments)
         check_shareable(name, arguments)
@@ -40,7 +40,7 @@ class RedisRequest:
     def packed(self) -> IOBuf:
         """The bytes of all commands, shared, not copied.
 
-        BadRequestError if there is none, or a MULTI without its EXEC.
+        BadRequestError if there is no command, or a MULTI without its EXEC.
         """
         if not self._names:
             raise BadRequestError("a RedisRequest needs a command; add one", phase=Phase.QUEUED)

@@ -13,19 +13,19 @@ class RedisResponse(tuple[Reply, ...]):
     """One reply for each command, in their order; bRPC's `reply(i)` is `response[i]`.
 
     A reply is bytes (`str` on a channel with decode=True), int, float, bool, `None`, a list or a
-    dict of these, or a RedisError: a command that Redis refuses does not fail the others.
+    dict of these, or a RedisError: a command that Redis refuses does not fail the other ones.
     """
 
     __slots__ = ()
 
     def raise_for_error(self) -> RedisResponse:
-        """The response itself, or its first RedisError raised, those inside of others too."""
+        """The response itself. Raises its first RedisError, also one inside another reply."""
         for error in errors_in(self):
             raise RedisError(error.text)
         return self
 
     def only(self) -> Reply:
-        """The reply to the one command of the request, its RedisError raised."""
+        """The reply to the one command of the request. Raises it if it is a RedisError."""
         (reply,) = self
         if isinstance(reply, RedisError):
             raise RedisError(reply.text)
@@ -47,7 +47,7 @@ def errors_in(replies: Iterable[Reply]) -> Iterable[RedisError]:
 
 
 def decoded(reply: Reply) -> Reply:
-    """The reply with `str` for all bytes; BadResponseError if some are no UTF-8."""
+    """The reply with `str` instead of bytes; BadResponseError if some bytes are no UTF-8."""
     if isinstance(reply, bytes):
         try:
             return reply.decode("utf-8")

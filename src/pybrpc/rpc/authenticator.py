@@ -1,4 +1,4 @@
-"""Authenticator: who says who a client is, and who believes it. After bRPC's `Authenticator`."""
+"""Authenticator: makes and verifies the credentials of clients. After bRPC's `Authenticator`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pybrpc.base.endpoint import Endpoint
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AuthContext:
-    """What a server learned of a client from its credential; `controller.auth_context`."""
+    """The identity of a client, as its credential proved it; `controller.auth_context`."""
 
     user: str = ""
     group: str = ""
@@ -23,23 +23,26 @@ class AuthContext:
 class Authenticator(Protocol):
     """Makes the credential of a client's connection, and verifies it in the server.
 
-    The first request of a connection carries the credential, which stands for all that follow.
+    The first request of a connection carries the credential, which holds for all later ones.
     Both methods may be called by any thread and must not block. Source: bRPC
     src/brpc/authenticator.h.
     """
 
     def generate_credential(self) -> bytes:
-        """The client: what proves who it is. Once for each connection, when it is first written to.
+        """In a client: the bytes that prove its identity. Called once for each connection, before
+        its first write.
 
-        Raising fails the connection with ERPCAUTH, and all calls that wait on it.
+        If this raises, the connection and all calls that wait on it fail with ERPCAUTH.
         """
 
     def verify_credential(self, credential: bytes, client: Endpoint) -> AuthContext | None:
-        """The server, once for each connection: who that is; `None` if that is of no interest.
+        """In a server: the identity of the client; `None` accepts it without one. Called once for
+        each connection. `credential` is b"" if none was sent.
 
-        Raising refuses: it is logged, the client is told "Fail to authenticate" (ERPCAUTH), with
-        the text of an AuthenticationError and nothing of any other, and the connection is closed.
-        Returning anything else, such as False, refuses too. `credential` is b"" if none was sent.
+        To refuse the client, raise. The exception is logged, the client gets "Fail to
+        authenticate" (ERPCAUTH), and the connection is closed. The client also gets the text of an
+        AuthenticationError, but of no other exception. Any other result, such as False, refuses
+        the client too.
         """
 
 
@@ -54,9 +57,9 @@ def check_verifier(auth: object) -> None:
 
 
 def verified(auth: Authenticator, credential: bytes, client: Endpoint) -> AuthContext | None:
-    """What `auth` says of a client that it lets in; raises if it doesn't.
+    """The identity of a client that `auth` accepts; raises if it refuses.
 
-    It has to say so: what is neither an AuthContext nor `None` lets nobody in.
+    A result that is neither an AuthContext nor `None` refuses: a TypeError.
     """
     context = auth.verify_credential(credential, client)
     if context is not None and not isinstance(context, AuthContext):

@@ -1,7 +1,7 @@
 """Bodies of calls: protobuf messages to bytes and back, with the errors that bRPC gives.
 
-On the way out a message is serialized, then compressed, then summed; on the way in the checksum is
-looked at first. To the texts of bRPC the reason is added, where there is more to say. Source:
+A message that is sent is serialized, then compressed, then checksummed; of a message that is
+received the checksum is verified first. The texts are those of bRPC, with the reason added. Source:
 SerializeRpcMessage and DeserializeRpcMessage of src/brpc/policy/baidu_rpc_protocol.cpp.
 """
 
@@ -32,9 +32,9 @@ def serialize_request(
     controller: Controller | None = None,
     encoding: BodyEncoding = PLAIN,
 ) -> bytes | EncodedBody:
-    """A request as it travels: as `encoding` says, but for what `controller` says otherwise.
+    """The body of a request, encoded by `encoding`, unless `controller` asks for something else.
 
-    BadRequestError, before anything is sent, if it can't be one.
+    BadRequestError, before anything is sent, if `request` is not allowed.
     """
     if not request_type.has(request):
         raise BadRequestError(
@@ -60,11 +60,11 @@ def serialize_request(
 def serialize_response(
     response: object, response_type: MessageType, controller: Controller | None = None
 ) -> bytes:
-    """The bytes of what a handler returned, compressed as `controller` asks; its checksum is left
-    in there.
+    """The bytes of what a handler returned, compressed as `controller` asks; the checksum is stored
+    in `controller`.
 
-    InternalServerError if it is no such message at all, BadResponseError if fields are missing or
-    it can't be compressed or summed.
+    InternalServerError if it is not such a message, BadResponseError if fields are missing or it
+    can't be compressed or checksummed.
     """
     if not response_type.has(response):
         raise InternalServerError(
@@ -101,7 +101,7 @@ def parse_request(
 ) -> Message:
     """The request message; BadRequestError with bRPC's text if it doesn't parse.
 
-    `max_body_size`: bytes that it may have when it is decompressed.
+    `max_body_size`: bytes that the decompressed body may have.
     """
     try:
         if not (request.content_type or request.checksum_type or request.compress_type):
@@ -145,7 +145,7 @@ def _parse(
 
 
 def _parse_plain(body: BytesLike, message_type: MessageType) -> Message:
-    """A body that is neither summed nor compressed any more."""
+    """Parse a body whose checksum was verified, and which is decompressed."""
     try:
         if type(body) is not bytes and type(body) is not memoryview:
             body = bytes(body)

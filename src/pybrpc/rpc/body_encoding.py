@@ -1,4 +1,4 @@
-"""BodyEncoding: how bodies are compressed and summed before they travel."""
+"""BodyEncoding: how bodies are compressed and checksummed before they are sent."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BodyEncoding:
-    """How one side wants its bodies to travel.
+    """How one side sends its bodies.
 
     compress_type             a number of CompressType; attachments are never compressed
-    checksum_type             a number of ChecksumType, of the body as it travels
+    checksum_type             a number of ChecksumType; computed after compression
     checksum_with_attachment  whether the checksum covers the attachment too
     """
 
@@ -28,7 +28,7 @@ class BodyEncoding:
     checksum_with_attachment: bool = False
 
     def of_call(self, controller: Controller) -> BodyEncoding:
-        """This, but for what the controller of one call says otherwise."""
+        """This encoding, changed as the controller of one call asks."""
         compress_type = controller.request_compress_type
         checksum_type = controller.request_checksum_type
         covers = controller.request_checksum_attachment
@@ -41,7 +41,7 @@ class BodyEncoding:
         )
 
     def encode(self, body: bytes, attachment: IOBuf | None) -> bytes | EncodedBody:
-        """`body` as it travels, itself if nothing is asked for; BodyError if that can't be had."""
+        """`body` as it is sent; itself if nothing is changed. BodyError if that is impossible."""
         if not (self.compress_type or self.checksum_type):
             return body
         if self.compress_type:
@@ -57,7 +57,7 @@ PLAIN = BodyEncoding()
 
 @dataclass(frozen=True, slots=True)
 class EncodedBody:
-    """A body that is not sent as it is, with what its meta says of it."""
+    """A body that was compressed or checksummed, and how, for the meta of its frame."""
 
     data: bytes
     encoding: BodyEncoding
@@ -67,9 +67,9 @@ class EncodedBody:
 def checked_encoding(
     compress_type: int, checksum_type: int, checksum_with_attachment: bool
 ) -> BodyEncoding:
-    """The encoding of a channel; ValueError if it is none that can be had here.
+    """The encoding of a channel; ValueError if it is not supported here.
 
-    Imports the packages that it needs, so that a missing one is known now.
+    Imports the packages that it needs, so that a missing one is reported now.
     """
     encoding = BodyEncoding(compress_type, checksum_type, checksum_with_attachment)
     try:

@@ -1,4 +1,4 @@
-"""BodyError: why a body can't be packed or read."""
+"""BodyError: the reason why a body can't be packed or read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Self
 
 
 class BodyError(ValueError):
-    """What is wrong with a body, in words; "" if bRPC's own text says enough.
+    """A body is wrong; the reason in words, or "" if bRPC's own text is enough.
 
-    Stays within `rpc`: `body` makes the RpcError of it that the side and the direction ask for.
+    Only `rpc` sees it: the module `body` turns it into the RpcError that the side and the direction
+    need.
     """
 
     @classmethod

@@ -1,12 +1,12 @@
 """Checksums of bodies, with the numbers of bRPC's `ChecksumType`.
 
-A checksum covers the body as it travels (compressed first, then summed), and the attachment after
-it if `checksum_with_attachment` says so. bRPC's only one is CRC-32C (Castagnoli), "masked" as
-LevelDB does, so that data which holds its own checksum stays well checked: rotated, and a constant
-added; 4 bytes in network order. Source: src/brpc/policy/crc32c_checksum.cpp, src/butil/crc32c.h.
+A checksum covers the body as it is sent (compressed before), and the attachment after it if
+`checksum_with_attachment` is set. bRPC has one type, CRC-32C (Castagnoli), "masked" as in LevelDB,
+so that data which contains its own checksum is still well protected: it is rotated, and a constant
+is added; 4 bytes in network order. Source: src/brpc/policy/crc32c_checksum.cpp, src/butil/crc32c.h.
 
-The package crc32c computes it, and is imported when it is first needed. Where C++ sends, or takes
-unchecked, what has a checksum of a type that it doesn't know, here that is an error.
+The package crc32c computes it, and is imported when it is first needed. C++ sends and accepts
+bodies with an unknown type of checksum, without a check; here that is an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VALUE = struct.Struct("!I")
 
 
 class ChecksumType(enum.IntEnum):
-    """How a body is summed."""
+    """The kind of checksum of a body."""
 
     NONE = 0
     CRC32C = 1
@@ -30,9 +30,9 @@ class ChecksumType(enum.IntEnum):
 
 
 def compute_checksum(checksum_type: int, body: BytesLike, attachment: IOBuf | None = None) -> bytes:
-    """The value that goes along with `body`, and `attachment` if it shall be covered too.
+    """The checksum of `body`, and of `attachment` if it is given.
 
-    BodyError if the type is none that can be had here. Nothing is copied.
+    BodyError if the type is not supported here. Nothing is copied.
     """
     if checksum_type != _CRC32C:
         raise BodyError(f"checksum_type={checksum_type} is not supported; ChecksumType.CRC32C is")
@@ -42,7 +42,7 @@ def compute_checksum(checksum_type: int, body: BytesLike, attachment: IOBuf | No
 def verify_checksum(
     checksum_type: int, value: bytes, body: BytesLike, attachment: IOBuf | None = None
 ) -> None:
-    """BodyError if `value` is not what `compute_checksum` gives."""
+    """BodyError if `value` is not the result of `compute_checksum`."""
     expected = compute_checksum(checksum_type, body, attachment)
     if value != expected:
         raise BodyError(
@@ -51,7 +51,7 @@ def verify_checksum(
 
 
 def checksum_name(checksum_type: int) -> str:
-    """As bRPC prints it."""
+    """The name that bRPC prints."""
     return _NAMES.get(checksum_type, "unknown")
 
 

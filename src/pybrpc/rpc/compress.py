@@ -1,15 +1,17 @@
-"""Compression of bodies, with the numbers of bRPC's `CompressType`. Attachments never are.
+"""Compression of bodies, with the numbers of bRPC's `CompressType`.
 
-gzip and zlib are those of the standard library, snappy is the raw block format (no frames), of
+Attachments are never compressed.
+
+gzip and zlib come from the standard library. snappy is the raw block format (without frames), from
 the package cramjam, which is imported when it is first needed.
 
-A few bytes can stand for gigabytes, so what reads them is given a limit, and nothing beyond it is
-ever made: zlib stops there, and of snappy the size that it declares is checked first, against the
-limit and against what the format can make of so many bytes.
+A few bytes can become gigabytes when they are decompressed. So there is a limit, and no more than
+that is ever allocated: zlib stops there; snappy declares its size first, which is checked against
+the limit and against the largest size that so many bytes can have.
 
-Several gzip or zlib streams in a row are one body, and no bytes at all are an empty one, as for
-C++, whose reader is protobuf's GzipInputStream. That one takes any error for the end: a truncated
-body becomes a shorter message, a damaged one an empty message. Here those are errors.
+Several gzip or zlib streams in a row are one body, and no bytes at all are an empty body, as in
+C++, which reads with protobuf's GzipInputStream. C++ takes any error for the end: a truncated body
+becomes a shorter message, a damaged one an empty message. Here those are errors.
 """
 
 from __future__ import annotations
@@ -25,27 +27,27 @@ from pybrpc.iobuf import BytesLike
 from pybrpc.rpc.body_error import BodyError
 
 STEP_SIZE = 16 * 1024
-"""Bytes that are given to zlib at once: it copies what of them belongs to the next stream."""
+"""Bytes that zlib gets at once: it copies those that belong to the next stream."""
 
 MAX_STREAMS = 1000
 """Streams in one body. Each costs microseconds for 20 bytes or less; C++ sends one."""
 
 MAX_SNAPPY_RATIO = 22
-"""More than snappy can expand anything: its best is a copy of 64 bytes in an element of 3."""
+"""Above the highest ratio of snappy: 64 bytes, copied by an element of 3 bytes."""
 
 _GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
 _ZLIB_WBITS: Final = zlib.MAX_WBITS
 
 
 class CompressType(enum.IntEnum):
-    """How a body is compressed. bRPC has a number for LZ4, but nobody who can do it."""
+    """How a body is compressed. bRPC has a number for LZ4, but no code for it."""
 
     NONE = 0
     SNAPPY = 1
     """Fast, and compresses least. Needs `pip install 'pybrpc[snappy]'`."""
     GZIP = 2
     ZLIB = 3
-    """As GZIP, in 12 bytes less."""
+    """Like GZIP, with 12 bytes less."""
     LZ4 = 4
 
 
@@ -56,21 +58,21 @@ class CompressHandler:
     name: str
     compress: Callable[[bytes], bytes]
     decompress: Callable[[BytesLike, int], bytes | bytearray]
-    """Of a body and the most bytes that it may become. Raises BodyError."""
+    """Takes a body and the limit of the result in bytes. Raises BodyError."""
 
 
 def compress(body: bytes, compress_type: int) -> bytes:
-    """`body` as it travels. BodyError if the type is none that can be had here."""
+    """`body`, compressed. BodyError if the type is not supported here."""
     return _handler_of(compress_type).compress(body)
 
 
 def decompress(body: BytesLike, compress_type: int, limit_bytes: int) -> bytes | bytearray:
-    """What was compressed; BodyError if it makes no sense or becomes more than `limit_bytes`."""
+    """`body`, decompressed; BodyError if it is damaged or becomes more than `limit_bytes`."""
     return _handler_of(compress_type).decompress(body, limit_bytes)
 
 
 def compress_name(compress_type: int) -> str:
-    """As bRPC prints it; "unknown" for what it has no handler for."""
+    """The name that bRPC prints; "unknown" if there is no handler."""
     if not compress_type:
         return "none"
     handler = _HANDLERS.get(compress_type)

@@ -1,4 +1,4 @@
-"""Controller: what a call carries beside its request and response, on either side."""
+"""Controller: the options and results of a call beside its request and response, on both sides."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pybrpc.rpc.compress import CompressType, as_compress_type
 from pybrpc.transport.interfaces import TlsInfo
 
 # Looked up once: a member of an enum class costs 75 ns, a global 8. And plain numbers: a response
-# that has them is packed the short way, see usual_frames.
+# with these values is packed as a fast frame.
 _UNCOMPRESSED: int = CompressType.NONE.value
-_UNSUMMED: int = ChecksumType.NONE.value
+_NOT_CHECKSUMMED: int = ChecksumType.NONE.value
 
 
 class Controller:
@@ -28,9 +28,9 @@ class Controller:
     call at a time. A handler gets one with the caller's values, and may fill `response_attachment`
     and `response_user_fields` or call `set_failed`. Not thread-safe.
 
-    Each side chooses for what it sends: `request_compress_type` and `request_checksum_type` the
-    caller, those of the response the handler, whatever the request had. The other side finds there
-    what came. A response that fails has neither.
+    Each side chooses how its own message is sent: the caller sets `request_compress_type` and
+    `request_checksum_type`, the handler those of the response, whatever the request had. The
+    receiving side finds the values of the received message there. A failed response has neither.
     """
 
     __slots__ = (
@@ -69,27 +69,28 @@ class Controller:
         self.log_id = log_id
         self.request_id = request_id
         self.max_retry: int | None = None
-        """How often this call may be sent again; `None`: as the channel says."""
+        """How often this call may be sent again; `None`: the channel's option."""
         self.backup_request_ms: float | None = None
-        """After how long it is sent a second time; `None`: as the channel says, -1: never."""
+        """After how many milliseconds it is sent a second time; `None`: the channel's option, -1:
+        never."""
         self.method_name = ""
         self.timeout_ms: int | None = None
-        """In a handler: how long the caller will wait, in ms, counted from `received_at`."""
+        """In a handler: how many milliseconds the caller waits, counted from `received_at`."""
         self.received_at = 0.0
         """In a handler: when the request was read, on the monotonic clock, in seconds."""
         self.request_compress_type: int | None = None
-        """How the request's body is compressed; `None`: as the channel says. An attachment never
-        is."""
+        """How the request's body is compressed; `None`: the channel's option. Attachments are
+        never compressed."""
         self.request_checksum_type: int | None = None
-        """How the request's body is summed, so that what was changed on the way is refused;
-        `None`: as the channel says."""
+        """How the request's body is checksummed, so that the server refuses it if it was changed on
+        the way; `None`: the channel's option."""
         self.request_checksum_attachment: bool | None = None
-        """Whether the checksum covers the attachment too; `None`: as the channel says. bRPC
-        has it since July 2026; 1.17.0 and before look at the body alone, and refuse such a one."""
+        """Whether the checksum covers the attachment too; `None`: the channel's option. bRPC
+        has it since July 2026; 1.17.0 and before check the body alone, and refuse such requests."""
         self.auth_context: AuthContext | None = None
-        """In a handler: who the caller is, as the server's Authenticator said."""
+        """In a handler: the identity of the caller, from the server's Authenticator."""
         self.tls: TlsInfo | None = None
-        """In a handler: what was agreed on with the caller, its certificate if it showed one;
+        """In a handler: the TLS version and cipher, and the caller's certificate if it sent one;
         `None` without TLS."""
         self._request_attachment: IOBuf | None = None
         self._request_user_fields: dict[str, str] | None = None
@@ -103,29 +104,29 @@ class Controller:
         self.error_text = ""
         self.latency_us = 0
         self.retried_count = 0
-        """How often the request was sent again, as a backup too."""
+        """How often the request was sent again, including a backup request."""
         self.has_backup_request = False
         self.remote_side: Endpoint | None = None
         self.local_side: Endpoint | None = None
         self.response_compress_type: int | None = _UNCOMPRESSED
-        self.response_checksum_type: int | None = _UNSUMMED
+        self.response_checksum_type: int | None = _NOT_CHECKSUMMED
         self.response_checksum_attachment: bool | None = False
         self._checksum_value = b""
         self._response_attachment: IOBuf | None = None
         self._response_user_fields: dict[str, str] | None = None
 
-    def has_plain_response(self) -> bool:
-        """Whether nothing travels beside the response."""
+    def has_fast_response(self) -> bool:
+        """Whether nothing is sent beside the response."""
         return (
             self._response_attachment is None
             and self._response_user_fields is None
             and self.response_compress_type is _UNCOMPRESSED
-            and self.response_checksum_type is _UNSUMMED
+            and self.response_checksum_type is _NOT_CHECKSUMMED
         )
 
     @property
     def request_attachment(self) -> IOBuf:
-        """Bytes that follow the request uninterpreted and uncopied."""
+        """Bytes that follow the request, neither interpreted nor copied."""
         if self._request_attachment is None:
             self._request_attachment = IOBuf()
         return self._request_attachment
@@ -136,7 +137,7 @@ class Controller:
 
     @property
     def response_attachment(self) -> IOBuf:
-        """Bytes that follow the response uninterpreted and uncopied."""
+        """Bytes that follow the response, neither interpreted nor copied."""
         if self._response_attachment is None:
             self._response_attachment = IOBuf()
         return self._response_attachment
@@ -147,14 +148,14 @@ class Controller:
 
     @property
     def request_user_fields(self) -> dict[str, str]:
-        """Names and values of the caller's own that travel with the request."""
+        """Names and values that the caller adds to the request."""
         if self._request_user_fields is None:
             self._request_user_fields = {}
         return self._request_user_fields
 
     @property
     def response_user_fields(self) -> dict[str, str]:
-        """Names and values of the handler's own that travel with the response."""
+        """Names and values that the handler adds to the response."""
         if self._response_user_fields is None:
             self._response_user_fields = {}
         return self._response_user_fields
@@ -166,8 +167,8 @@ class Controller:
 
     @property
     def is_canceled(self) -> bool:
-        """In a handler: whether the caller is gone, or has shut its writing side, as those who go
-        do. An answer is still written if it can be."""
+        """In a handler: whether the caller has closed its connection or the writing side of it. A
+        response is still written if that is possible."""
         return self._is_canceled is not None and self._is_canceled()
 
     @property
@@ -180,8 +181,8 @@ class Controller:
     def set_failed(self, code: int | str, text: str = "") -> None:
         """Fail the call with a code and a text, or with a text alone (EINTERNAL on the wire).
 
-        Called again, texts are appended and the last code counts. In a handler the text is led by
-        the server's address, as in bRPC.
+        Each further call appends its text, and the last code counts. In a handler the server's
+        address precedes the text, as in bRPC.
         """
         number, reason = (-1, code) if isinstance(code, str) else (int(code), text)
         if number == 0:
@@ -192,15 +193,15 @@ class Controller:
         self.error_text += f"{gap}{self._server_identity}{mark}{reason}"
 
     def _note_request(self, request: RpcRequest) -> None:
-        """Take over what the request says of its body."""
+        """Copy how the body of `request` was sent."""
         number = request.compress_type
         self.request_compress_type = as_compress_type(number) if number else _UNCOMPRESSED
         number = request.checksum_type
-        self.request_checksum_type = as_checksum_type(number) if number else _UNSUMMED
+        self.request_checksum_type = as_checksum_type(number) if number else _NOT_CHECKSUMMED
         self.request_checksum_attachment = bool(request.checksum_with_attachment)
 
     def _note_response(self, response: RpcResponse) -> None:
-        """Take over what the response says of its body."""
+        """Copy how the body of `response` was sent."""
         if response.compress_type:
             self.response_compress_type = as_compress_type(response.compress_type)
         if response.checksum_type:

@@ -1,7 +1,7 @@
-"""MessageType: a class of protobuf messages, with what every call needs of it looked up once.
+"""MessageType: a class of protobuf messages; the methods that every call needs are looked up once.
 
-To look up a method of a message class costs upb as much as to parse a small message, and so does
-`IsInitialized`, which goes through all fields; of most messages nothing can be missing.
+Looking up a method of a message class costs upb as much as parsing a small message. So does
+`IsInitialized`, which goes through all fields, although in most messages none can be missing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class MessageType:
     def __init__(self, message_class: type[Message]) -> None:
         self.message_class = message_class
         self.can_be_incomplete = can_be_incomplete(message_class.DESCRIPTOR)
-        """Whether one may lack required fields."""
+        """Whether such a message may lack required fields."""
         self._serialize: Any = message_class.SerializePartialToString
         self._from_string: Any = message_class.FromString
 
@@ -28,22 +28,22 @@ class MessageType:
         return str(self.message_class.DESCRIPTOR.full_name)
 
     def has(self, message: object) -> bool:
-        """Whether `message` is one of these."""
+        """Whether `message` is of this class."""
         return type(message) is self.message_class or isinstance(message, self.message_class)
 
     def is_complete(self, message: Message) -> bool:
-        """Whether it lacks no required field."""
+        """Whether `message` has all required fields."""
         return not self.can_be_incomplete or message.IsInitialized()
 
     def serialize(self, message: Message) -> bytes:
-        """Its bytes, though it may be incomplete."""
+        """The bytes of `message`, also of an incomplete one."""
         data: bytes = self._serialize(message)
         return data
 
     def parse(self, data: bytes | memoryview) -> Message:
-        """The message in `data`, though it may be incomplete; DecodeError if there is none.
+        """The message in `data`, also an incomplete one; DecodeError if there is none.
 
-        A view is not copied first: a large message would need as much fresh memory once more.
+        A view is not copied first: a large message would need twice as much new memory.
         """
         message: Message = self._from_string(data)
         return message
@@ -53,9 +53,9 @@ class MessageType:
 
 
 def can_be_incomplete(descriptor: Any) -> bool:
-    """Whether messages so described have required fields, or can hold messages that have some.
+    """Whether a message with this descriptor has required fields, or can hold such a message.
 
-    Extensions are not looked at: where there may be some, the answer is yes.
+    Extensions are not examined: where there may be some, the answer is yes.
     """
     seen: set[str] = set()
     waiting = [descriptor]

@@ -16,7 +16,7 @@ from pybrpc.rpc.message_type import MessageType
 
 
 class Method:
-    """One method of a service: its names on the wire, its messages, and how requests travel."""
+    """One method of a service: its names on the wire, its messages, how requests are encoded."""
 
     __slots__ = ("encoding", "name", "request_type", "response_type", "service_name")
 
@@ -34,7 +34,7 @@ class Method:
         self.request_type = request_type
         self.response_type = response_type
         self.encoding = encoding
-        """How its requests travel, but for what the controller of a call says otherwise."""
+        """How its requests are encoded, unless the controller of a call asks for something else."""
 
     @property
     def full_name(self) -> str:
@@ -49,11 +49,11 @@ class Method:
         return self.response_type.message_class
 
     def with_encoding(self, encoding: BodyEncoding) -> Method:
-        """The same one, with requests that travel like that."""
+        """A copy of this method, with requests that are encoded by `encoding`."""
         return Method(self.service_name, self.name, self.request_type, self.response_type, encoding)
 
     def serialize(self, request: Message, controller: Controller | None) -> bytes | EncodedBody:
-        """A request as it travels; BadRequestError if it can't be one."""
+        """The encoded body of a request; BadRequestError if `request` is not allowed."""
         return serialize_request(request, self.request_type, controller, self.encoding)
 
     def parse(self, response: RpcResponse, max_body_size: int) -> Message:
@@ -61,7 +61,7 @@ class Method:
         return parse_response(response, self.response_type, max_body_size)
 
     def fill(self, controller: Controller, response: RpcResponse) -> None:
-        """Put what came beside the message into the caller's controller."""
+        """Put the rest of the response, beside the message, into the caller's controller."""
         controller._note_response(response)
         controller._response_attachment = response.attachment
         controller._response_user_fields = response.user_fields

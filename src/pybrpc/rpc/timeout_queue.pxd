@@ -24,4 +24,4 @@ cdef class TimeoutQueues:
     cpdef TimeoutQueue of(self, double timeout_s)
 
 
-cdef long long _alike(double timeout_s)
+cdef long long _key(double timeout_s)

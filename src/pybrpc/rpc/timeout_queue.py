@@ -1,12 +1,13 @@
 """TimeoutQueue: one deadline queue per distinct timeout instead of a heap entry per call.
 
 Calls with the same timeout expire in the order in which they started, so a queue needs no sorting:
-a dict keeps the order and forgets an ended call at once. One timer per queue waits for its oldest
-call; under steady traffic it fires once per timeout, not once per call.
+a dict keeps the order, and an ended call is removed at once. One timer per queue waits for its
+oldest call; under steady traffic it fires once per timeout, not once per call.
 
-Callers who pass on what is left of a deadline of their own never use a timeout twice. So timeouts
-share a queue if they are alike to 1 ms below a second, to 10 ms below ten, else to 100 ms. A call
-expires late by no more than that, and only behind one with a longer timeout that began before it.
+A caller that passes on the rest of a deadline of its own never uses a timeout twice. So timeouts
+share a queue if they differ by less than a step: 1 ms below one second, 10 ms below ten seconds,
+else 100 ms. A call expires late by one step at most, and only behind a call with a longer timeout
+that began before it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Protocol
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
 
 GRAIN_S = 0.001
-"""Calls whose deadlines are closer together than this are expired in one go."""
+"""Calls with deadlines closer together than this, in seconds, expire in one call of the timer."""
 
 
 class Expiring(Protocol):
@@ -30,21 +31,21 @@ class Expiring(Protocol):
 
 
 class HasDispatcher(Protocol):
-    """Who says, when it is needed, what drives a thing."""
+    """An object that knows its dispatcher, perhaps only once it is asked."""
 
     @property
     def dispatcher(self) -> EventDispatcher:
-        """The dispatcher of now."""
+        """The dispatcher in use. After a fork it is another one."""
 
 
 class TimeoutQueue:
-    """Calls whose timeouts are alike. Thread-safe, without a lock."""
+    """Calls whose timeouts share a queue. Thread-safe, without a lock."""
 
     __slots__ = ("_calls", "_dispatcher", "_is_armed", "_key", "_owner", "timeout_s")
 
     def __init__(self, owner: TimeoutQueues, key: int, timeout_s: float) -> None:
         self.timeout_s = timeout_s
-        """One of those that it is for."""
+        """One of the timeouts of this queue."""
         self._owner = owner
         self._dispatcher = owner.dispatcher
         self._key = key
@@ -62,11 +63,11 @@ class TimeoutQueue:
 
     def _arm(self, deadline: float) -> None:
         try:
-            self._dispatcher.call_at(deadline, self._fire)
+            self._dispatcher.call_at(deadline, self._on_timer)
         except DispatcherClosedError:
             self._is_armed = False
 
-    def _fire(self) -> None:
+    def _on_timer(self) -> None:
         now = time.monotonic()
         for call in self._due(now):
             if self._calls.pop(call, call) is None:
@@ -74,7 +75,8 @@ class TimeoutQueue:
         oldest = self._oldest()
         if oldest is None:
             self._is_armed = False
-            # Looked at again: a thread may have added a call while it still saw the queue armed.
+            # Check again: a thread may have added a call while it still saw the queue armed
+            # ("store, then load", see base.atomic).
             oldest = self._oldest()
             if oldest is None:
                 self._owner.forget(self._key, self)
@@ -84,7 +86,10 @@ class TimeoutQueue:
         self._arm(max(oldest.deadline, now + GRAIN_S))
 
     def _due(self, now: float) -> list[Expiring]:
-        """All in one pass: to look for the first of a dict again and again is quadratic."""
+        """Calls whose deadline has passed, oldest first.
+
+        Found in one pass: to remove the first entry of a dict again and again is quadratic.
+        """
         while True:
             due: list[Expiring] = []
             try:
@@ -108,9 +113,9 @@ class TimeoutQueue:
 
 
 class TimeoutQueues:
-    """The TimeoutQueues of one dispatcher, by timeout in ms, cut to the grid of timeouts alike.
+    """The TimeoutQueues of one dispatcher, one for each step of timeouts.
 
-    The dispatcher is given, or that of `maker` when it is first needed.
+    The dispatcher is the given one or, once it is first needed, that of `maker`.
     """
 
     __slots__ = ("_dispatcher", "_last", "_maker", "_queues")
@@ -125,7 +130,7 @@ class TimeoutQueues:
 
     @property
     def dispatcher(self) -> EventDispatcher:
-        """What drives the timers."""
+        """The dispatcher that runs the timers."""
         dispatcher = self._dispatcher
         if dispatcher is None:
             assert self._maker is not None
@@ -133,11 +138,11 @@ class TimeoutQueues:
         return dispatcher
 
     def of(self, timeout_s: float) -> TimeoutQueue:
-        """The queue of a timeout in seconds."""
+        """The queue for a timeout in seconds."""
         last = self._last
         if last is not None and last.timeout_s == timeout_s:
             return last
-        key = _alike(timeout_s)
+        key = _key(timeout_s)
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues.setdefault(key, TimeoutQueue(self, key, timeout_s))
@@ -145,7 +150,7 @@ class TimeoutQueues:
         return queue
 
     def forget(self, key: int, queue: TimeoutQueue) -> None:
-        """Drop an empty queue; a call that is just being added to it still expires."""
+        """Remove an empty queue. A call that is just being added to it still expires."""
         if self._queues.get(key) is queue:
             self._queues.pop(key, None)
         if self._last is queue:
@@ -155,7 +160,8 @@ class TimeoutQueues:
         return len(self._queues)
 
 
-def _alike(timeout_s: float) -> int:
+def _key(timeout_s: float) -> int:
+    """The timeout in milliseconds, rounded down to its step."""
     if timeout_s < 1:
         return int(timeout_s * 1000)
     if timeout_s < 10:

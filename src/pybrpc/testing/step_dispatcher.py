@@ -1,8 +1,8 @@
 """StepDispatcher: a dispatcher without a thread, which runs one continuation at each `step()`.
 
-What may run next, that is what was posted, timers that are due by a fake clock, and descriptors
-that are ready, is chosen in a seeded order. So one test sees many interleavings of one scenario,
-each of which can be run again by its seed, over real descriptors and without any waiting.
+A seed decides which one runs next: a posted function, a timer that is due by a fake clock, or the
+reader or writer of a descriptor that is ready. So one test sees many interleavings of one scenario,
+over real descriptors and without any waiting, and each can be run again by its seed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from pybrpc.transport.dispatch.poller_role import Waiter
 logger = logging.getLogger("pybrpc")
 
 Choice = tuple[str, int]
-"""What a step could run: ("posted", index), ("timer", index), ("reader", fd) or ("writer", fd)."""
+"""A continuation that a step could run: ("posted", index), ("timer", index), ("reader", fd) or
+("writer", fd)."""
 
 
 class FakeClock:
@@ -41,7 +42,7 @@ class FakeClock:
 
 
 class StepTimer:
-    """What `StepDispatcher.call_at` gives."""
+    """The TimerHandle of `StepDispatcher.call_at`."""
 
     def __init__(self, deadline: float, function: Continuation) -> None:
         self.deadline = deadline
@@ -54,10 +55,11 @@ class StepTimer:
 class StepDispatcher:
     """An EventDispatcher whose turns are made by hand: a turn is one `step()`.
 
-    With a `seed` each step picks at random among all that may run, so also what was posted does
-    not run in the order of posting; without one, what was posted runs first and in order, then
-    timers, then descriptors. `post` and `call_at` may be called by any thread, all else only by
-    the thread that steps. What a continuation raises is logged and noted in `raised`.
+    With a `seed` each step picks at random among all continuations that may run, so posted
+    functions don't run in the order of posting. Without one, posted functions run first and in
+    order, then timers, then descriptors. Any thread may call `post` and `call_at`; only the thread
+    that steps may call the other methods. An exception of a continuation is logged and kept in
+    `raised`.
     """
 
     def __init__(
@@ -85,10 +87,10 @@ class StepDispatcher:
         return self._stepping_thread == threading.get_ident()
 
     def require_polling(self) -> None:
-        """Turns are made by hand."""
+        """Does nothing: turns are made by hand."""
 
     def release_polling(self) -> None:
-        pass
+        """Does nothing."""
 
     def wait(self, waiter: Waiter, deadline: float) -> bool:
         return waiter.sleep(deadline)
@@ -122,7 +124,7 @@ class StepDispatcher:
     def remove_writer(self, fd: int) -> None:
         self._writers.pop(fd, None)
 
-    # --- driving it ---
+    # --- making turns ---
 
     def step(self) -> bool:
         """Run one continuation that may run now; False if there is none. Never waits."""
@@ -134,7 +136,7 @@ class StepDispatcher:
         return True
 
     def run_until_idle(self, max_steps: int = 100_000) -> int:
-        """Step until nothing may run; return how many steps that took.
+        """Step until nothing may run. Return the number of steps.
 
         AssertionError after `max_steps`: something keeps itself busy.
         """
@@ -144,18 +146,18 @@ class StepDispatcher:
         raise AssertionError(f"{self!r} is not idle after {max_steps} steps")
 
     def advance(self, seconds: float) -> None:
-        """Move the clock on and run all that becomes due and what follows from it."""
+        """Advance the clock, then step until nothing may run."""
         self.clock.advance(seconds)
         self.run_until_idle()
 
     def close(self) -> None:
-        """Run what may run, and refuse what is posted from now on."""
+        """Step until nothing may run, and refuse posts from now on."""
         self.run_until_idle()
         self._is_closed = True
 
     @property
     def is_watching(self) -> bool:
-        """Whether it waits for any descriptor."""
+        """Whether any descriptor has a reader or a writer."""
         return bool(self._readers or self._writers)
 
     def _choices(self) -> list[Choice]:

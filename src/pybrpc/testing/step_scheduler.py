@@ -1,10 +1,10 @@
-"""StepScheduler: runs plain functions in threads, one at a time, switching only where told to.
+"""StepScheduler: runs plain functions in threads, one at a time, switching only at given points.
 
 Code under test is instrumented so that it calls `point()` before each access to what threads
-share. Between two points it runs alone, so a schedule, the list of who went on at each point, says
-all about a run. `explore` runs a scenario once under every schedule there is, `explore_randomly`
-under some. One under which it fails is in the text of the error: `replay` runs it again, and so
-does `explore_randomly` with the seed.
+share. Between two points one thread runs alone, so the schedule (the list of the threads that went
+on at each point) determines the run. `explore` runs a scenario once under every schedule that is
+possible, `explore_randomly` under some. The text of the error has the schedule that failed:
+`replay` runs it again, and so does `explore_randomly` with the seed.
 
     def scenario(scheduler):
         queue = ...                                   # a fresh one, instrumented
@@ -27,12 +27,17 @@ T = TypeVar("T")
 
 Scenario = Callable[["StepScheduler"], object]
 MAX_POINTS = 10_000
-CALM_RATE = 0.1
-CALM_PREEMPTIONS = 4
+"""A run with more points is considered endless."""
+
+RARE_RATE = 0.1
+"""With odd seeds, the probability that a thread is stopped at a point."""
+
+RARE_PREEMPTIONS = 4
+"""With odd seeds, the most threads that are stopped in a run."""
 
 
 class ScheduleFailure(AssertionError):
-    """A scenario failed; `choices` is the schedule to replay, `seed` what it was made from."""
+    """A scenario failed. `choices` is the schedule to replay; it was made from `seed`."""
 
     def __init__(
         self,
@@ -52,7 +57,7 @@ class ScheduleFailure(AssertionError):
 
 
 class StuckError(AssertionError):
-    """Every thread waits for another one."""
+    """Every thread waits for another one, or the scenario does not end."""
 
 
 class _Abandoned(BaseException):
@@ -71,8 +76,8 @@ class _Worker:
 class StepScheduler:
     """One run of one scenario.
 
-    `choose(n)` says which of n threads goes on: 0 is the one that runs, if it can go on. It is
-    not asked any more once `max_preemptions` threads were stopped that could have gone on.
+    `choose(n)` decides which of n threads goes on: 0 is the running one, if it can go on. It is
+    not called any more once `max_preemptions` threads were stopped that could have gone on.
     """
 
     def __init__(self, choose: Callable[[int], int], max_preemptions: int | None = None) -> None:
@@ -89,7 +94,7 @@ class StepScheduler:
         self._steps = 0
 
     def run(self, *functions: Callable[[], object]) -> None:
-        """Run the functions to their end; raise what the first of them raised."""
+        """Run the functions to their end; raise the first exception that one of them raised."""
         self._workers = [_Worker(index, function) for index, function in enumerate(functions)]
         threads = [threading.Thread(target=self._work, args=(w,)) for w in self._workers]
         for thread in threads:
@@ -111,7 +116,7 @@ class StepScheduler:
         self._stop_at(worker, label)
 
     def choose(self, count: int, label: str) -> int:
-        """One of `count` things that may happen here, a part of the schedule; 0 outside `run`."""
+        """Choose one of `count` events, as a part of the schedule; 0 outside `run`."""
         if self._current is None or count < 2:
             return 0
         index = self._choose(count)
@@ -123,7 +128,7 @@ class StepScheduler:
 
     @property
     def running(self) -> int:
-        """Which of the functions runs; -1 outside `run`."""
+        """Index of the function that runs; -1 outside `run`."""
         return -1 if self._current is None else self._current.index
 
     def _stop_at(self, worker: _Worker, label: str) -> None:
@@ -134,13 +139,13 @@ class StepScheduler:
         self._stop(worker, may_run=self._go_on())
 
     def wait_for_others(self) -> None:
-        """Go on only after another thread has come to its next point or its end.
+        """Go on only after another thread has reached its next point or its end.
 
-        That another one waits too is no such point.
+        A call of this method by another thread is no such point.
         """
         worker = self._current
         if worker is None:
-            raise StuckError("nobody else is running")
+            raise StuckError("no other thread is running")
         worker.waits_since = self._steps
         self._stop_at(worker, "waits for others")
         worker.waits_since = -1
@@ -164,7 +169,7 @@ class StepScheduler:
             raise _Abandoned
 
     def _go_on(self) -> bool:
-        """Choose who goes on, and let it; True if it is the calling thread itself."""
+        """Choose the thread that goes on, and let it. True if it is the calling thread."""
         before = self._current
         left = [worker for worker in self._workers if not worker.is_over]
         able = [worker for worker in left if self._is_able(worker)]
@@ -217,14 +222,14 @@ class TracedRef(Generic[T]):
 
 
 def replay(scenario: Scenario, choices: Sequence[int] = ()) -> StepScheduler:
-    """Run a scenario under one schedule; where `choices` end, whoever runs goes on."""
+    """Run a scenario under one schedule. After the end of `choices` the running thread goes on."""
     return _replay(scenario, choices, None)
 
 
 def explore(
     scenario: Scenario, *, max_preemptions: int | None = None, max_schedules: int = 1_000_000
 ) -> int:
-    """Run a scenario under every schedule; return how many there are.
+    """Run a scenario under every schedule. Return their number.
 
     With `max_preemptions`, under every schedule that stops a thread which could go on at most so
     many times; few defects need more than two, and the schedules become far fewer.
@@ -242,16 +247,16 @@ def explore(
 
 
 def explore_randomly(scenario: Scenario, seeds: Iterable[int]) -> int:
-    """Run a scenario under one random schedule for each seed; return how many those were.
+    """Run a scenario under one random schedule for each seed. Return their number.
 
-    Even seeds stop a thread at any point; odd ones seldom, and a few times only, so that threads
+    Even seeds stop a thread at any point, odd ones rarely and only a few times, so that threads
     get far ahead of each other. Raises ScheduleFailure, with the seed, for the first that fails.
     """
     count = 0
     for seed in seeds:
         rng = random.Random(seed)
         if seed % 2:
-            scheduler = StepScheduler(_calmly(rng), CALM_PREEMPTIONS)
+            scheduler = StepScheduler(_rarely(rng), RARE_PREEMPTIONS)
         else:
             scheduler = StepScheduler(rng.randrange)
         _run(scenario, scheduler, seed)
@@ -259,8 +264,8 @@ def explore_randomly(scenario: Scenario, seeds: Iterable[int]) -> int:
     return count
 
 
-def _calmly(rng: random.Random) -> Callable[[int], int]:
-    return lambda count: rng.randrange(count) if rng.random() < CALM_RATE else 0
+def _rarely(rng: random.Random) -> Callable[[int], int]:
+    return lambda count: rng.randrange(count) if rng.random() < RARE_RATE else 0
 
 
 def _replay(

@@ -1,7 +1,7 @@
-"""Runtime: what a process shares: the dispatcher thread, the loops' dispatchers, the connections.
+"""Runtime: the dispatchers and connections that channels and servers of a process share.
 
-The one default Runtime is made when first needed, closed at exit, and replaced in a forked child,
-which closes its copies of the parent's descriptors and touches nothing else of the parent's.
+The default Runtime is made when it is first needed, closed at exit, and replaced in a forked child.
+The child closes its copies of the parent's descriptors and touches nothing else of the parent's.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Runtime:
         self.acceptors: weakref.WeakSet[Any] = weakref.WeakSet()
         self.default_socket_options = SocketOptions()
         self.backlog = ProcessBacklog()
-        """Of all connections of channels and servers that use this Runtime."""
+        """Counts what is queued on all connections of the channels and servers of this Runtime."""
         self.max_queued_bytes = max_queued_bytes
 
     @property
     def max_queued_bytes(self) -> int | None:
         """Bytes that may be queued on all connections together; `None` for no limit.
 
-        Above it messages are refused with EOVERCROWDED, but for those of a connection that holds
-        under 64 KiB with them. May be changed at any time. 1 GiB by default.
+        Above it a message is refused with EOVERCROWDED, unless its connection holds less than
+        64 KiB with it. May be changed at any time. 1 GiB by default.
         """
         return self.backlog.limit_bytes
 
@@ -52,7 +52,7 @@ class Runtime:
 
     @property
     def dispatcher(self) -> EpollDispatcher:
-        """The dispatcher with a thread of its own; the thread starts with the first use."""
+        """The dispatcher that has a thread; the thread starts with the first use."""
         dispatcher = self._dispatcher.get()
         while dispatcher is None:
             fresh = EpollDispatcher()
@@ -64,7 +64,7 @@ class Runtime:
         return dispatcher
 
     def dispatcher_of(self, loop: asyncio.AbstractEventLoop) -> AsyncioDispatcher:
-        """The dispatcher that is `loop`."""
+        """The dispatcher whose turns `loop` runs."""
         dispatcher = self._loop_dispatchers.get(loop)
         if dispatcher is None:
             dispatcher = self._loop_dispatchers.setdefault(loop, AsyncioDispatcher(loop))
@@ -81,7 +81,7 @@ class Runtime:
             dispatcher.close()
 
     def abandon(self) -> None:
-        """Drop it in a forked child: no locks, no logging, no epoll_ctl on a shared epoll."""
+        """Drop it in a forked child, without locks, logging, or epoll_ctl on a shared epoll."""
         for acceptor in list(self.acceptors):
             acceptor.abandon()
         dispatcher = self._dispatcher.get()
@@ -121,7 +121,7 @@ def _after_fork_in_child() -> None:
     if runtime is not None:
         runtime.abandon()
         fresh = Runtime(runtime.max_queued_bytes)
-        # Channels that came along through the fork go on sharing, over new connections.
+        # Channels that were made before the fork go on sharing, over new connections.
         fresh.connections = runtime.connections
         fresh.connections.after_fork()
         fresh.default_socket_options = runtime.default_socket_options

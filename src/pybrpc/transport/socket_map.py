@@ -1,4 +1,4 @@
-"""SocketMap: who talks to the same peer shares a connection. After bRPC's SocketMap."""
+"""SocketMap: channels to the same peer share a connection. After bRPC's SocketMap."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pybrpc.base.atomic import AtomicRef, atomic_counter, atomic_ref
 
 
 class Shared:
-    """What several share: its last user closes it. A place for one connection, or for several.
+    """Holds one connection, or several, that several users share: the last user closes it.
 
-    May be used again after that: a new user may come while the last one leaves.
+    It may be used again after that: a new user may acquire it while the last one releases it.
     """
 
     __slots__ = ("_key", "_map", "_users")
@@ -29,26 +29,25 @@ class Shared:
         self._users.increment_and_get(1)
 
     def release(self) -> None:
-        """The last user closes."""
+        """End one use. The last user closes it."""
         if self._users.decrement_and_get(1) == 0:
             if self._map is not None:
                 self._map.forget(self._key, self)
             self.close()
 
     def close(self) -> None:
-        """Close what it holds. Never blocks."""
+        """Close the connections that it holds. Never blocks."""
         raise NotImplementedError
 
     def after_fork(self) -> None:
-        """In a forked child: forget what belongs to the parent's threads. Nothing to do, here."""
+        """In a forked child: forget what belongs to the parent's threads. Here there is nothing."""
 
 
 class Connection(Protocol):
-    """What is shared: something on top of one Socket."""
+    """A connection that is shared, on top of one Socket."""
 
-    @property
     def is_usable(self) -> bool:
-        """Whether something new may be sent over it."""
+        """Whether a new call may be sent over it."""
 
     def close(self) -> None:
         """Close it now. Never blocks."""
@@ -59,7 +58,7 @@ S = TypeVar("S", bound=Shared)
 
 
 class ConnectionSlot(Generic[C]):
-    """The place of one live connection. A broken one is replaced, never revived.
+    """Holds one live connection. A broken one is replaced, never revived.
 
     All methods may be called from any thread, re-entrantly; none blocks or takes a lock.
     """
@@ -74,7 +73,7 @@ class ConnectionSlot(Generic[C]):
     def get(self) -> C:
         """The live connection; made now (but not connected) if there is none."""
         current = self._current.get()
-        while current is None or not current.is_usable:
+        while current is None or not current.is_usable():
             fresh = self._make()
             if self._put_in(current, fresh):
                 return fresh
@@ -83,13 +82,13 @@ class ConnectionSlot(Generic[C]):
         return current
 
     def offer(self, connection: C) -> bool:
-        """Put a connection in unless there is a live one; then False."""
+        """Put a connection in. False if there is a live one."""
         current = self._current.get()
-        return (current is None or not current.is_usable) and self._put_in(current, connection)
+        return (current is None or not current.is_usable()) and self._put_in(current, connection)
 
     @property
     def current(self) -> C | None:
-        """The connection as it is, dead or alive; `None` before the first."""
+        """The connection, live or not; `None` before the first."""
         return self._current.get()
 
     def close(self) -> None:
@@ -101,19 +100,19 @@ class ConnectionSlot(Generic[C]):
         if not self._current.compare_and_set(current, fresh):
             return False
         if not self._owner.is_used:
-            # Released meanwhile, before the exchange: nobody else would close it.
+            # Released before the exchange, so no other thread would close it.
             fresh.close()
         return True
 
 
 class SocketMap(Generic[S]):
-    """Shared things by key: the address and whatever else must be equal to share."""
+    """Shared connections by key: the address, and all else that must be equal to share them."""
 
     def __init__(self) -> None:
         self._shared: dict[Hashable, S] = {}
 
     def acquire(self, key: Hashable, make: Callable[[], S]) -> S:
-        """What is shared under `key`, for one more user, who must `release` it."""
+        """The Shared under `key`, for one more user, which must `release` it."""
         shared = self._shared.get(key)
         if shared is None:
             fresh = make()

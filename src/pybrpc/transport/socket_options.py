@@ -12,9 +12,9 @@ KEEPALIVE_IDLE_S = 30
 KEEPALIVE_INTERVAL_S = 10
 KEEPALIVE_COUNT = 3
 TCP_USER_TIMEOUT_MS = 30_000
-"""A peer that vanished without a word (power, cable, NAT table) is noticed within a minute: after
-30 s if something was sent to it, else after 30 s and 3 probes, of which Linux awaits just one, as
-tcp(7) lets TCP_USER_TIMEOUT overrule the number of probes."""
+"""The loss of a peer that sends no reset (power, cable, NAT table) is noticed within a minute:
+after 30 s if something was sent to it, else after 30 s and 3 probes, of which Linux awaits just
+one, as tcp(7) lets TCP_USER_TIMEOUT overrule the number of probes."""
 
 _LARGEST = {
     "keepalive_idle_s": 32767,
@@ -22,16 +22,16 @@ _LARGEST = {
     "keepalive_count": 127,
     "tcp_user_timeout_ms": 2**31 - 1,
 }
-"""What the kernel takes (tcp(7))."""
+"""Largest values that the kernel accepts (tcp(7))."""
 
 _NO_OPTION = -1
 _IDLE_NAME = "TCP_KEEPIDLE" if hasattr(_socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"
-"""The second is macOS's."""
+"""macOS has the second name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SocketOptions:
-    """`None` leaves a value to the next lower layer: the process's defaults, then pybrpc's own.
+    """Options of one connection. `None` means the process's default, then pybrpc's own.
 
     keepalive                 SO_KEEPALIVE; on unless it is False
     keepalive_idle_s, keepalive_interval_s, keepalive_count   whole seconds, number of probes;
@@ -43,10 +43,10 @@ class SocketOptions:
                               default the system's
     no_delay                  TCP_NODELAY; on unless it is False
     high_water_bytes          backlog above which writes are refused with EOVERCROWDED; default
-                              64 MiB. Or more messages than one per 256 bytes of it.
-    low_water_bytes           backlog at which they are let in again; default half of the above
+                              64 MiB. One message per 256 bytes of it is the limit too.
+    low_water_bytes           backlog at which writes are accepted again; default half of the above
 
-    Those of TCP are not applied to Unix sockets.
+    Options of TCP are not applied to Unix sockets.
     """
 
     keepalive: bool | None = None
@@ -83,7 +83,7 @@ class SocketOptions:
             )
 
     def or_else(self, defaults: SocketOptions) -> SocketOptions:
-        """These options, with what they leave open taken from `defaults`, field by field."""
+        """These options, with each field that is `None` taken from `defaults`."""
         chosen = {
             field.name: getattr(defaults, field.name)
             for field in dataclasses.fields(self)

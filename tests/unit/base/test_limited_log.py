@@ -7,7 +7,7 @@ from pybrpc.base.limited_log import PAUSE_S, LimitedLog
 from pybrpc.testing.step_dispatcher import FakeClock
 
 
-def test_one_a_second_and_the_next_says_how_many_were_left_out(
+def test_limited_log_warns_once_a_second_and_counts_the_omitted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeClock()

@@ -1,4 +1,4 @@
-"""What is made of samples: spreads, ratios within a round, verdicts, lines."""
+"""Figures made of samples: spreads, ratios within a round, verdicts, lines."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_plain_python_is_measured_beside_what_is_compiled() -> None:
     assert "pybrpc-plain-aio" not in {cell.peer for cell in cells_of_bars(bars(is_plain=True))}
 
 
-def test_what_is_compared_is_measured_one_after_the_other() -> None:
+def test_cells_to_compare_are_measured_one_after_the_other() -> None:
     cells = cells_of_bars(bars(is_plain=True))
     places = [(cell.measure, cell.point) for cell in cells]
     assert len(cells) == len(set(cells))

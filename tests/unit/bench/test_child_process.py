@@ -20,7 +20,7 @@ def test_lines_go_both_ways() -> None:
         assert [process.read_line(), process.read_line()] == ["cba", "fed"]
 
 
-def test_one_that_dies_says_why() -> None:
+def test_error_has_the_last_line_of_a_child_that_died() -> None:
     with child("raise ValueError('no such thing')") as process:
         with pytest.raises(
             ChildFailedError, match="the child has ended: ValueError: no such thing"
@@ -28,7 +28,7 @@ def test_one_that_dies_says_why() -> None:
             process.read_line()
 
 
-def test_one_that_says_nothing_is_not_waited_for() -> None:
+def test_silent_child_is_not_waited_for() -> None:
     with child("input()") as process:
         with pytest.raises(ChildFailedError, match=r"said nothing for 0\.1 s"):
             process.read_line(limit_s=0.1)
@@ -44,7 +44,7 @@ def test_writing_to_one_that_has_ended_is_its_failure() -> None:
             process.write_line("hello")
 
 
-def test_it_ends_with_an_error_of_its_owner() -> None:
+def test_child_ends_with_an_error_of_its_owner() -> None:
     process = child("import time; time.sleep(1000)")
     process.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert not process.is_running

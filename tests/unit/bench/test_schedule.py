@@ -70,7 +70,7 @@ def test_slow_calls_are_sent_and_left_out() -> None:
     assert schedule.figures()["max_us"] == pytest.approx(0, abs=1)
 
 
-def test_who_can_not_keep_up_gives_up() -> None:
+def test_caller_that_cannot_keep_up_gives_up() -> None:
     schedule, clock = started(FixedRate(per_s=1000))
     clock.now += 60
     with pytest.raises(CannotKeepUpError, match="1000 calls a second"):

@@ -12,7 +12,7 @@ from pybrpc.redis.aio import RedisChannel
 from tests.fakes.redis import WAIT_S, echoes_last_words, words
 from tests.peers.scripted_server import ScriptedServer
 
-every_driver = pytest.mark.parametrize("share_with_threads", [False, True])
+shared_or_not = pytest.mark.parametrize("share_with_threads", [False, True])
 
 
 def run(task: Callable[[RedisChannel], Awaitable[None]], share_with_threads: bool) -> None:
@@ -29,7 +29,7 @@ def run(task: Callable[[RedisChannel], Awaitable[None]], share_with_threads: boo
         asyncio.run(main(server.address))
 
 
-@every_driver
+@shared_or_not
 def test_one_command_gives_its_reply_or_raises_it(share_with_threads: bool) -> None:
     async def task(channel: RedisChannel) -> None:
         assert await channel.execute("ECHO", "hello") == b"hello"
@@ -39,7 +39,7 @@ def test_one_command_gives_its_reply_or_raises_it(share_with_threads: bool) -> N
     run(task, share_with_threads)
 
 
-@every_driver
+@shared_or_not
 def test_requests_are_on_their_way_before_they_are_awaited(share_with_threads: bool) -> None:
     async def task(channel: RedisChannel) -> None:
         under_way = [channel.call(words(name, "FAIL")) for name in "abc"]

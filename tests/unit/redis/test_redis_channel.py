@@ -27,7 +27,7 @@ def test_one_command_gives_its_reply_or_raises_it(channel: RedisChannel) -> None
         channel.execute("ECHO", "FAIL")
 
 
-def test_errors_stand_among_the_replies_of_several(channel: RedisChannel) -> None:
+def test_errors_are_among_the_replies_of_several_commands(channel: RedisChannel) -> None:
     assert list(channel.call(words("a", "FAIL", "b"))) == [b"a", RedisError("ERR no"), b"b"]
 
 
@@ -36,7 +36,7 @@ def test_future_gives_the_replies(channel: RedisChannel) -> None:
     assert [future.result(WAIT_S).only() for future in futures] == [b"a", b"b"]
 
 
-def test_callback_is_told_once(channel: RedisChannel) -> None:
+def test_callback_is_called_once(channel: RedisChannel) -> None:
     told: queue.SimpleQueue[tuple[RedisResponse | None, Exception | None]] = queue.SimpleQueue()
     channel.with_callback(words("a"), lambda response, error: told.put((response, error)))
     response, error = told.get(timeout=WAIT_S)

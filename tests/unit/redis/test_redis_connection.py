@@ -42,7 +42,7 @@ def test_any_interleaving(breaks: bool, login: RedisLogin) -> None:
     assert bool(kinds[f"ConnectionFailedError {Phase.WAITING.value}"]) is breaks
 
 
-def test_what_is_cancelled_before_it_is_sent_takes_no_place() -> None:
+def test_command_cancelled_before_it_is_sent_takes_no_position() -> None:
     with world(1) as made:
         first, second, third = (made.call(word) for word in ("a", "b", "c"))
         assert second.abort(second.canceled_error())
@@ -53,7 +53,7 @@ def test_what_is_cancelled_before_it_is_sent_takes_no_place() -> None:
         assert made.server.heard == Counter("ac")
 
 
-def test_what_is_cancelled_after_it_was_sent_keeps_its_place() -> None:
+def test_command_cancelled_after_it_was_sent_keeps_its_position() -> None:
     with world(2) as made:
         made.call("first")
         made.run_to_the_end()
@@ -67,7 +67,7 @@ def test_what_is_cancelled_after_it_was_sent_keeps_its_place() -> None:
         assert made.source.made[0].statistics().late_answers == 1
 
 
-def test_a_connection_that_never_stood_ends_each_call_once() -> None:
+def test_failed_connect_ends_each_call_once() -> None:
     with world(3) as made:
         made.server.refuse()
         calls = [made.call(str(number), max_retry=0) for number in range(100)]
@@ -76,7 +76,7 @@ def test_a_connection_that_never_stood_ends_each_call_once() -> None:
         assert [len(call.ends) for call in calls] == [1] * 100
 
 
-def test_a_reply_that_nobody_awaits_closes_the_connection() -> None:
+def test_unexpected_reply_closes_the_connection() -> None:
     with world(4) as made:
         made.call("a")
         made.run_to_the_end()
@@ -87,7 +87,7 @@ def test_a_reply_that_nobody_awaits_closes_the_connection() -> None:
         assert "a reply that no command awaits: <RedisError ERR out of the blue>" in error.text
 
 
-def test_garbage_among_replies_tells_everybody() -> None:
+def test_garbage_among_replies_fails_all_calls() -> None:
     with world(5) as made:
         made.call("a")
         made.run_to_the_end()

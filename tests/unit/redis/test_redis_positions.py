@@ -72,7 +72,7 @@ EVENTS: dict[str, Callable[[World], object]] = {
     ids=", ".join,
 )
 @pytest.mark.parametrize("has_begun", [False, True], ids=["new", "sent"])
-def test_whoever_comes_first(
+def test_reply_cancellation_and_failure_in_any_order_end_a_call_once(
     events: tuple[str, ...], has_begun: bool, layer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call "b" was queued, or was sent and waits, when all that happens at once."""

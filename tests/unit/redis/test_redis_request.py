@@ -27,7 +27,7 @@ from tests.peers.echo import ECHO
 ADDRESS = "127.0.0.1:6379"
 
 
-def test_commands_go_in_their_order() -> None:
+def test_commands_are_packed_in_their_order() -> None:
     request = RedisRequest().add("SET", "k", 1).add("get", "k")
     assert bytes(request.packed()) == (
         b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n1\r\n*2\r\n$3\r\nget\r\n$1\r\nk\r\n"
@@ -36,7 +36,7 @@ def test_commands_go_in_their_order() -> None:
     assert bytes(request.packed()) == bytes(request.packed())
 
 
-def test_what_is_refused_is_not_added() -> None:
+def test_refused_command_is_not_added() -> None:
     request = RedisRequest().add("PING")
     for command in (["SUBSCRIBE", "c"], ["SET", "k", None], []):
         with pytest.raises(BadRequestError):
@@ -66,7 +66,7 @@ def test_only_a_request_can_be_called() -> None:
         RedisMethod(False).serialize("PING", None)
 
 
-def test_errors_stand_among_the_replies_until_they_are_asked_for() -> None:
+def test_errors_are_among_the_replies_until_raise_for_error() -> None:
     response = RedisResponse([b"OK", RedisError("ERR first"), RedisError("ERR second")])
     assert response[1].code == "ERR"
     with pytest.raises(RedisError, match="ERR first"):
@@ -84,7 +84,7 @@ def test_the_reply_of_a_single_command() -> None:
         RedisResponse([RedisError("WRONGTYPE x")]).only()
 
 
-def test_decoding_reaches_everything() -> None:
+def test_decoding_reaches_nested_replies() -> None:
     reply = [b"\xc3\xa9", 1, None, {b"k": [b"v"]}, RedisError("ERR x")]
     assert RedisMethod(True).parse([reply], 0) == (["\u00e9", 1, None, {"k": ["v"]}, reply[-1]],)
     assert RedisMethod(False).parse([reply], 0) == (reply,)
@@ -104,19 +104,21 @@ def test_decoding_reaches_everything() -> None:
         ({"max_retry": -1}, "max_retry"),
     ],
 )
-def test_options_that_make_no_sense(make: Any, options: dict[str, Any], words: str) -> None:
+def test_options_without_a_meaning_for_redis_are_refused(
+    make: Any, options: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
         make(ADDRESS, **options)
 
 
 @pytest.mark.parametrize("make", [RedisChannel, redis_aio.RedisChannel])
-def test_a_stub_needs_another_channel(make: Any) -> None:
+def test_stub_refuses_a_redis_channel(make: Any) -> None:
     with pytest.raises(TypeError, match="speaks Redis"):
         pybrpc.Stub(ECHO, make(ADDRESS))
 
 
 @pytest.mark.parametrize("make", [RedisChannel, redis_aio.RedisChannel])
-def test_without_hiredis_it_says_what_to_install(
+def test_missing_hiredis_raises_an_error_that_names_the_extra(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "hiredis", None)
@@ -145,17 +147,17 @@ def test_a_retry_policy_repeats_what_may_have_run_only_by_its_own_judgement(
     assert retry.backoff is (policy and policy.backoff)
 
 
-def test_who_logs_in_alike_shares() -> None:
-    def maker(**options: Any) -> Any:
-        return RedisChannel(ADDRESS, **options)._maker(None)
+def test_channels_with_equal_logins_share_connections() -> None:
+    def factory(**options: Any) -> Any:
+        return RedisChannel(ADDRESS, **options)._connection_factory(None)
 
-    assert maker(password="x") == maker(password="x", timeout=9, decode=True)
-    assert maker(password="x") != maker(password="y")
-    assert maker() != maker(db=1)
-    assert maker() != pybrpc.Channel(ADDRESS, max_body_size=maker().limits.max_body_size)._maker(
-        None
-    )
-    assert "sesame" not in repr(maker(password="sesame"))
+    assert factory(password="x") == factory(password="x", timeout=9, decode=True)
+    assert factory(password="x") != factory(password="y")
+    assert factory() != factory(db=1)
+    assert factory() != pybrpc.Channel(
+        ADDRESS, max_body_size=factory().limits.max_body_size
+    )._connection_factory(None)
+    assert "sesame" not in repr(factory(password="sesame"))
 
 
 def test_a_refused_command_needs_no_server() -> None:

@@ -1,4 +1,4 @@
-"""Who may verify credentials, and what counts as being let in."""
+"""Objects that may verify credentials, and results that accept a client."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ class Field:
 
 
 @pytest.mark.parametrize("verdict", [None, AuthContext("alice", roles="admin")])
-def test_context_or_none_lets_in(verdict: AuthContext | None) -> None:
+def test_context_or_none_accepts_the_client(verdict: AuthContext | None) -> None:
     auth = Says(verdict)
     assert verified(auth, b"secret", CLIENT) == verdict
     assert auth.asked == [(b"secret", CLIENT)]
 
 
 @pytest.mark.parametrize("verdict", [False, True, "", "alice", 0])
-def test_anything_else_lets_nobody_in(verdict: Any) -> None:
+def test_any_other_result_refuses_the_client(verdict: Any) -> None:
     with pytest.raises(TypeError, match=f"or None, not a {type(verdict).__name__}"):
         verified(Says(verdict), b"secret", CLIENT)
 
 
-def test_who_can_verify() -> None:
+def test_object_with_verify_credential_is_a_verifier() -> None:
     check_verifier(Says(None))
 
 
 @pytest.mark.parametrize("auth", [None, "secret", Waits(), Field()])
-def test_who_can_not(auth: object) -> None:
+def test_object_without_verify_credential_is_no_verifier(auth: object) -> None:
     with pytest.raises(TypeError, match="auth must be an Authenticator, with a plain function"):
         check_verifier(auth)

@@ -28,12 +28,12 @@ GZIP, LZ4 = CompressType.GZIP, CompressType.LZ4
 SUM_OF_OTHERS = {"checksum_type": 1, "checksum_value": b"\xab\xcd\x01\x23"}
 
 
-def test_request_comes_back() -> None:
+def test_request_survives_serializing_and_parsing() -> None:
     body = serialize_request(REQUEST, REQUEST_TYPE)
     assert parse_request(RpcRequest(1, "s", "m", body), REQUEST_TYPE) == REQUEST
 
 
-def test_response_comes_back() -> None:
+def test_response_survives_serializing_and_parsing() -> None:
     body = serialize_response(RESPONSE, RESPONSE_TYPE)
     assert parse_response(RpcResponse(1, body=body), RESPONSE_TYPE) == RESPONSE
 
@@ -48,25 +48,25 @@ def test_any_bytes_like_body_parses(view: Any) -> None:
     ("request_", "name"),
     [(RESPONSE, "conformance.EchoResponse"), (b"hello", "bytes"), (None, "NoneType")],
 )
-def test_other_type_of_request(request_: Any, name: str) -> None:
+def test_request_of_another_type_is_refused(request_: Any, name: str) -> None:
     with pytest.raises(BadRequestError) as caught:
         serialize_request(request_, REQUEST_TYPE)
     assert caught.value.text == f"request must be a conformance.EchoRequest, not {name}"
     assert caught.value.phase is Phase.QUEUED
 
 
-def test_request_that_misses_a_field() -> None:
+def test_request_without_a_required_field_is_refused() -> None:
     with pytest.raises(BadRequestError, match="Missing required fields in request: message"):
         serialize_request(pb.EchoRequest(sleep_ms=1), REQUEST_TYPE)
 
 
 @pytest.mark.parametrize("response", [REQUEST, None, "hello"])
-def test_other_type_of_response(response: object) -> None:
+def test_response_of_another_type_is_refused(response: object) -> None:
     with pytest.raises(InternalServerError, match=r"not a conformance\.EchoResponse"):
         serialize_response(response, RESPONSE_TYPE)
 
 
-def test_response_that_misses_a_field() -> None:
+def test_response_without_a_required_field_is_refused() -> None:
     with pytest.raises(BadResponseError, match="Missing required fields in response: message"):
         serialize_response(pb.EchoResponse(log_id=1), RESPONSE_TYPE)
 
@@ -82,7 +82,7 @@ def test_response_that_misses_a_field() -> None:
     ],
     ids=str,
 )
-def test_what_does_not_parse(fields: dict[str, Any]) -> None:
+def test_bytes_that_do_not_parse_are_an_error(fields: dict[str, Any]) -> None:
     values = {"body": REQUEST.SerializeToString()} | fields
     with pytest.raises(BadRequestError, match="Fail to parse request=conformance"):
         parse_request(RpcRequest(1, "s", "m", **values), REQUEST_TYPE)
@@ -90,7 +90,7 @@ def test_what_does_not_parse(fields: dict[str, Any]) -> None:
         parse_response(RpcResponse(1, **values), RESPONSE_TYPE)
 
 
-def test_text_of_what_does_not_parse_is_that_of_cpp() -> None:
+def test_error_text_of_a_body_that_does_not_parse_is_that_of_cpp() -> None:
     request = RpcRequest(1, "s", "m", b"\xff" * 3, IOBuf(b"1234"))
     with pytest.raises(BadRequestError) as caught:
         parse_request(request, REQUEST_TYPE)
@@ -109,7 +109,7 @@ def test_text_of_what_does_not_parse_is_that_of_cpp() -> None:
         ({"checksum_type": 2}, "none, ChecksumType=unknown", "checksum_type=2 is not supported"),
     ],
 )
-def test_to_the_text_of_cpp_the_reason_is_added(
+def test_error_text_has_the_reason_after_the_text_of_cpp(
     fields: dict[str, Any], form: str, reason: str
 ) -> None:
     rest = f", ContentType=pb, CompressType={form}, request_size=7: {reason}"
@@ -124,7 +124,7 @@ def test_to_the_text_of_cpp_the_reason_is_added(
     assert caught.value.text.startswith(start + rest)
 
 
-def test_body_that_becomes_larger_than_the_limit() -> None:
+def test_body_that_becomes_larger_than_the_limit_is_refused() -> None:
     message = pb.EchoRequest(message="x" * 10_000)
     body = compress(message.SerializeToString(), GZIP)
     request = RpcRequest(1, "s", "m", body, compress_type=GZIP)
@@ -159,7 +159,9 @@ def test_checksum_is_of_the_compressed_body() -> None:
         ("checksum_type", 7, "CompressType=none, ChecksumType=unknown: checksum_type=7"),
     ],
 )
-def test_type_that_can_not_be_had(name: str, value: object, text: str) -> None:
+def test_unsupported_type_of_compression_or_checksum_is_refused(
+    name: str, value: object, text: str
+) -> None:
     controller = Controller()
     setattr(controller, f"request_{name}", value)
     setattr(controller, f"response_{name}", value)
@@ -182,13 +184,13 @@ def test_type_that_can_not_be_had(name: str, value: object, text: str) -> None:
         ("checksum_type", "ChecksumType=unknown"),
     ],
 )
-def test_number_that_nobody_knows(name: str, text: str) -> None:
+def test_unknown_content_type_is_refused(name: str, text: str) -> None:
     request = RpcRequest(1, "s", "m", b"", **{name: 99})  # type: ignore[arg-type]
     with pytest.raises(BadRequestError, match=text):
         parse_request(request, REQUEST_TYPE)
 
 
-def test_absent_types_mean_the_plain_ones() -> None:
+def test_absent_types_mean_a_plain_body() -> None:
     response = RpcResponse(
         1,
         body=RESPONSE.SerializeToString(),

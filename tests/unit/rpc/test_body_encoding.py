@@ -1,4 +1,4 @@
-"""How bodies are compressed and summed, and who has the last word."""
+"""BodyEncoding: how a body is compressed and checksummed, and where the options come from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def controller(**fields: Any) -> Controller:
     return made
 
 
-def test_call_that_says_nothing_has_that_of_the_channel() -> None:
+def test_controller_without_types_leaves_the_encoding_of_the_channel() -> None:
     assert CHANNELS.of_call(controller()) is CHANNELS
 
 
@@ -36,13 +36,13 @@ def test_call_that_says_nothing_has_that_of_the_channel() -> None:
         ({"checksum_attachment": False}, BodyEncoding(CompressType.GZIP, CRC32C, False)),
     ],
 )
-def test_call_has_the_last_word_on_each_of_them(
+def test_controller_overrides_each_part_of_the_encoding(
     said: dict[str, Any], expected: BodyEncoding
 ) -> None:
     assert CHANNELS.of_call(controller(**said)) == expected
 
 
-def test_plain_body_is_sent_as_it_is() -> None:
+def test_plain_body_is_sent_unchanged() -> None:
     body = b"body"
     assert PLAIN.encode(body, IOBuf(b"attached")) is body
 
@@ -56,7 +56,7 @@ def test_compressed_body_without_a_checksum() -> None:
 
 
 @pytest.mark.parametrize("covers", [True, False])
-def test_checksum_is_of_what_travels(covers: bool) -> None:
+def test_checksum_is_that_of_the_compressed_body(covers: bool) -> None:
     attachment = IOBuf(b"attached")
     encoded = BodyEncoding(0, CRC32C, covers).encode(b"body", attachment)
     assert isinstance(encoded, EncodedBody)
@@ -65,7 +65,7 @@ def test_checksum_is_of_what_travels(covers: bool) -> None:
     assert encoded.data == b"body"
 
 
-def test_encoding_of_a_channel_must_be_one_that_can_be_had() -> None:
+def test_unsupported_encoding_of_a_channel_is_refused() -> None:
     assert checked_encoding(CompressType.GZIP, CRC32C, True) == CHANNELS
     with pytest.raises(ValueError, match="99"):
         checked_encoding(99, 0, False)

@@ -68,7 +68,7 @@ def test_consumed_part_of_an_attachment_is_not_covered() -> None:
     assert attachment == ATTACHMENT
 
 
-def test_where_the_body_ends_makes_no_difference() -> None:
+def test_checksum_does_not_depend_on_where_the_body_ends() -> None:
     """As in C++: one crc over both, one after the other."""
     joined = compute_checksum(CRC32C, BODY + ATTACHMENT)
     assert joined == compute_checksum(CRC32C, BODY, buffer(ATTACHMENT))
@@ -85,7 +85,7 @@ def test_where_the_body_ends_makes_no_difference() -> None:
         pytest.param(BODY, ATTACHMENT[:-1], id="attachment cut short"),
     ],
 )
-def test_other_bytes_are_refused(body: bytes, attachment: bytes | None) -> None:
+def test_changed_bytes_are_refused(body: bytes, attachment: bytes | None) -> None:
     value = compute_checksum(CRC32C, BODY, buffer(ATTACHMENT))
     with pytest.raises(BodyError, match="the checksum is '1b9b9b8a', but that of what came"):
         verify_checksum(CRC32C, value, body, buffer(attachment))
@@ -99,7 +99,7 @@ def test_value_of_another_size_is_refused(value: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", [0, 2, 99, -1])
-def test_type_that_nobody_knows_is_refused(kind: int) -> None:
+def test_unknown_type_is_refused(kind: int) -> None:
     """C++ sends it without a value, and takes it unchecked."""
     with pytest.raises(BodyError, match=f"checksum_type={kind} is not supported"):
         compute_checksum(kind, BODY)

@@ -51,13 +51,13 @@ def test_any_bytes_like_is_decompressed(kind: int, view: type[bytes]) -> None:
 
 
 @pytest.mark.parametrize(("kind", "start"), [(GZIP, b"\x1f\x8b\x08\x00"), (ZLIB, b"\x78\x9c")])
-def test_zlib_formats_are_what_they_are_called(kind: int, start: bytes) -> None:
+def test_gzip_and_zlib_have_the_formats_of_their_names(kind: int, start: bytes) -> None:
     assert compress(BODY, kind).startswith(start)
     assert zlib.decompress(compress(BODY, kind), wbits=zlib.MAX_WBITS | 32) == BODY
 
 
 @every_type
-def test_limit_is_what_the_body_may_become(kind: int) -> None:
+def test_limit_is_the_size_of_the_decompressed_body(kind: int) -> None:
     packed = compress(BODY, kind)
     assert decompress(packed, kind, len(BODY)) == BODY
     with pytest.raises(BodyError, match=f"is larger than max_body_size={len(BODY) - 1}"):
@@ -102,7 +102,7 @@ def declaring(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 1, len(BODY) - 1, len(BODY) + 1])
-def test_snappy_that_lies_about_its_size(size: int) -> None:
+def test_snappy_with_a_wrong_size_is_refused(size: int) -> None:
     assert decompress(declaring(len(BODY)), SNAPPY, LIMIT) == BODY
     with pytest.raises(BodyError, match="is damaged: snappy"):
         decompress(declaring(size), SNAPPY, LIMIT)
@@ -128,13 +128,13 @@ def test_best_compression_of_snappy_is_possible() -> None:
 
 
 @pytest.mark.parametrize("size", [2**32 - 1, 2**32, 2**63])
-def test_snappy_that_declares_gigabytes(size: int) -> None:
+def test_snappy_that_declares_gigabytes_is_refused(size: int) -> None:
     with pytest.raises(BodyError):
         decompress(declaring(size), SNAPPY, LIMIT)
 
 
 @every_type
-def test_body_that_is_cut_short(kind: int) -> None:
+def test_truncated_body_is_refused(kind: int) -> None:
     packed = compress(BODY, kind)
     for size in range(1, len(packed)):
         with pytest.raises(BodyError):
@@ -170,23 +170,23 @@ def test_streams_that_end_around_a_step(kind: int, size: int) -> None:
 
 @every_type
 @pytest.mark.parametrize("garbage", [b"\0", b"garbage", b"\x1f\x8b\x08"])
-def test_garbage_after_the_body(kind: int, garbage: bytes) -> None:
+def test_garbage_after_the_body_is_refused(kind: int, garbage: bytes) -> None:
     with pytest.raises(BodyError):
         decompress(compress(BODY, kind) + garbage, kind, LIMIT)
 
 
 @every_zlib
-def test_nothing_is_an_empty_body(kind: int) -> None:
+def test_no_bytes_are_an_empty_body(kind: int) -> None:
     assert decompress(b"", kind, LIMIT) == b""
 
 
-def test_nothing_is_no_snappy() -> None:
+def test_no_bytes_are_no_snappy() -> None:
     with pytest.raises(BodyError, match="damaged"):
         decompress(b"", SNAPPY, LIMIT)
 
 
 @pytest.mark.parametrize(("made", "read"), [(GZIP, ZLIB), (ZLIB, GZIP), (SNAPPY, GZIP)])
-def test_body_of_another_type(made: int, read: int) -> None:
+def test_body_of_another_type_is_refused(made: int, read: int) -> None:
     with pytest.raises(BodyError, match="damaged"):
         decompress(compress(BODY, made), read, LIMIT)
 
@@ -204,7 +204,7 @@ def test_zlib_that_needs_a_dictionary() -> None:
 
 
 @pytest.mark.parametrize("kind", [CompressType.LZ4, 99, -1])
-def test_type_that_nobody_can_do(kind: int) -> None:
+def test_unsupported_type_is_refused(kind: int) -> None:
     with pytest.raises(BodyError, match=f"compress_type={kind} is not supported; Com"):
         compress(BODY, kind)
     with pytest.raises(BodyError, match="not supported"):

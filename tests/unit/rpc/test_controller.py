@@ -6,7 +6,7 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import ErrorCode
-from pybrpc.protocols.baidu_std.usual_frames import pack_usual_response
+from pybrpc.protocols.baidu_std.fast_frames import is_fast_response
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc import controller as controller_module
 from pybrpc.rpc.checksum import ChecksumType
@@ -20,7 +20,7 @@ def how_it_travels(controller: Controller, side: str) -> tuple[object, ...]:
     return tuple(getattr(controller, f"{side}_{name}") for name in names)
 
 
-def test_new_one_is_empty() -> None:
+def test_new_controller_is_empty() -> None:
     controller = Controller()
     assert how_it_travels(controller, "request") == (None, None, None)
     assert how_it_travels(controller, "response") == (CompressType.NONE, ChecksumType.NONE, False)
@@ -88,7 +88,9 @@ def test_assigned_iobuf_is_the_attachment() -> None:
         ([(7,)], 7, "[E7]"),
     ],
 )
-def test_set_failed(failures: list[tuple[int | str, ...]], code: int, text: str) -> None:
+def test_set_failed_appends_texts_and_keeps_the_last_code(
+    failures: list[tuple[int | str, ...]], code: int, text: str
+) -> None:
     controller = Controller()
     for failure in failures:
         controller.set_failed(*failure)  # type: ignore[arg-type]
@@ -96,7 +98,7 @@ def test_set_failed(failures: list[tuple[int | str, ...]], code: int, text: str)
     assert (controller.error_code, controller.error_text) == (code, text)
 
 
-def test_set_failed_in_a_handler_is_led_by_the_servers_address() -> None:
+def test_set_failed_in_a_handler_begins_with_the_address_of_the_server() -> None:
     controller = Controller()
     controller._server_identity = "[127.0.0.1:9600]"
     controller.set_failed(10042, "deliberate failure")
@@ -110,7 +112,9 @@ def test_set_failed_with_0_is_refused() -> None:
     assert not controller.failed
 
 
-def test_time_remaining(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_remaining_counts_from_the_arrival_of_the_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = FakeClock(100.0)
     monkeypatch.setattr(controller_module, "time", clock)
     controller = Controller()
@@ -138,21 +142,21 @@ def test_repr_says_how_the_call_ended(change: object, expected: str) -> None:
     assert expected in repr(controller)
 
 
-def test_names_that_it_does_not_have_are_refused() -> None:
+def test_unknown_attribute_is_refused() -> None:
     with pytest.raises(AttributeError):
         Controller().time_out = 5  # type: ignore[attr-defined]
 
 
-def test_what_a_plain_response_is_packed_with_is_what_the_short_way_takes() -> None:
+def test_plain_response_has_the_values_of_a_fast_frame() -> None:
     controller = Controller()
     response = RpcResponse(7)
     response.compress_type = controller.response_compress_type
     response.checksum_type = controller.response_checksum_type
     response.checksum_value = controller._checksum_value
-    assert pack_usual_response(response) is not None
+    assert is_fast_response(response)
 
 
-def test_server_learns_how_a_request_has_travelled() -> None:
+def test_controller_shows_the_encoding_of_the_request() -> None:
     controller = Controller()
     controller._note_request(
         RpcRequest(1, "S", "M", compress_type=2, checksum_type=1, checksum_with_attachment=True)
@@ -164,7 +168,7 @@ def test_server_learns_how_a_request_has_travelled() -> None:
     assert how_it_travels(controller, "request") == (99, 98, False)
 
 
-def test_client_learns_how_a_response_has_travelled() -> None:
+def test_controller_shows_the_encoding_of_the_response() -> None:
     controller = Controller()
     controller._note_response(
         RpcResponse(1, compress_type=3, checksum_type=1, checksum_with_attachment=True)

@@ -59,7 +59,7 @@ def test_views_are_read_too() -> None:
         MessageType(pb.EchoRequest).parse(memoryview(b"\xff\xff"))
 
 
-def test_there_and_back() -> None:
+def test_message_survives_serializing_and_parsing() -> None:
     kind = MessageType(pb.EchoRequest)
     request = pb.EchoRequest(message="hello")
     assert kind.serialize(request) == request.SerializeToString()
@@ -67,12 +67,12 @@ def test_there_and_back() -> None:
     assert repr(kind) == "<MessageType conformance.EchoRequest>"
 
 
-def test_what_does_not_parse() -> None:
+def test_bytes_that_do_not_parse_are_an_error() -> None:
     with pytest.raises(DecodeError):
         MessageType(pb.EchoRequest).parse(b"\xff")
 
 
-def test_whether_a_thing_is_one_of_them() -> None:
+def test_has_is_true_for_messages_of_the_class() -> None:
     kind = MessageType(pb.EchoRequest)
     assert kind.has(pb.EchoRequest())
     assert not kind.has(pb.EchoResponse())
@@ -91,7 +91,7 @@ def test_an_incomplete_message_is_known() -> None:
 @pytest.mark.parametrize(
     "message_class", [struct_pb2.Struct, timestamp_pb2.Timestamp, descriptor_pb2.GeneratedCodeInfo]
 )
-def test_of_some_messages_nothing_can_be_missing(message_class: type[Message]) -> None:
+def test_message_without_required_fields_is_always_complete(message_class: type[Message]) -> None:
     """Nested, recursive and with maps."""
     kind = MessageType(message_class)
     assert not kind.can_be_incomplete
@@ -99,13 +99,15 @@ def test_of_some_messages_nothing_can_be_missing(message_class: type[Message]) -
 
 
 @pytest.mark.parametrize("holder", ["Holds", "HoldsMany", "HoldsFarBelow", "HoldsInMap"])
-def test_what_holds_messages_with_required_fields_can_be_incomplete(
+def test_message_that_holds_required_fields_can_be_incomplete(
     holders: descriptor_pool.DescriptorPool, holder: str
 ) -> None:
     assert can_be_incomplete(holders.FindMessageTypeByName(f"holders.{holder}"))
 
 
-def test_what_holds_others_can_not(holders: descriptor_pool.DescriptorPool) -> None:
+def test_message_that_holds_no_required_fields_can_not_be_incomplete(
+    holders: descriptor_pool.DescriptorPool,
+) -> None:
     assert not can_be_incomplete(holders.FindMessageTypeByName("holders.HoldsNone"))
 
 

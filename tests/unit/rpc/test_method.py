@@ -22,7 +22,7 @@ def test_methods_in_the_order_of_the_proto_file() -> None:
     assert found == [("conformance.EchoService", "Echo"), ("conformance.EchoService", "Stream")]
 
 
-def test_a_method_knows_its_messages() -> None:
+def test_method_has_the_classes_of_its_messages() -> None:
     echo = next(methods_of(ECHO))
     assert (echo.request_class, echo.response_class) == (pb.EchoRequest, pb.EchoResponse)
 
@@ -35,9 +35,9 @@ def test_full_name() -> None:
 
 def test_another_encoding_makes_another_method() -> None:
     echo = next(methods_of(ECHO))
-    summed = echo.with_encoding(BodyEncoding(checksum_type=1))
-    assert (summed.full_name, summed.request_class) == (echo.full_name, echo.request_class)
-    assert (summed.encoding.checksum_type, echo.encoding) == (1, PLAIN)
+    checked = echo.with_encoding(BodyEncoding(checksum_type=1))
+    assert (checked.full_name, checked.request_class) == (echo.full_name, echo.request_class)
+    assert (checked.encoding.checksum_type, echo.encoding) == (1, PLAIN)
 
 
 @pytest.mark.parametrize("thing", [None, "EchoService", pb, pb.EchoRequest.DESCRIPTOR, object()])
@@ -56,7 +56,7 @@ def test_one_method_by_its_descriptor() -> None:
     assert method_of(ECHO.methods_by_name["Stream"]).full_name == "conformance.EchoService.Stream"
 
 
-def test_what_it_sends_and_what_comes_back() -> None:
+def test_method_serializes_requests_and_parses_responses() -> None:
     method, controller = next(methods_of(ECHO)), Controller()
     request = pb.EchoRequest(message="x")
     assert method.serialize(request, None) == request.SerializeToString()
@@ -79,7 +79,7 @@ def test_what_it_sends_and_what_comes_back() -> None:
     assert controller.response_checksum_type == ChecksumType.CRC32C
 
 
-def test_requests_travel_as_the_method_says() -> None:
+def test_requests_have_the_encoding_of_the_method() -> None:
     method = next(methods_of(ECHO)).with_encoding(BodyEncoding(CompressType.GZIP))
     packed = method.serialize(pb.EchoRequest(message="x"), None)
     assert isinstance(packed, EncodedBody)

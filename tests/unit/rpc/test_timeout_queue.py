@@ -111,7 +111,9 @@ def test_one_timer_serves_steady_traffic(queues: TimeoutQueues, clock: Clock) ->
     assert len(clock.timers) <= 1
 
 
-def test_calls_close_together_expire_in_one_go(queues: TimeoutQueues, clock: Clock) -> None:
+def test_calls_with_close_deadlines_expire_in_one_call_of_the_timer(
+    queues: TimeoutQueues, clock: Clock
+) -> None:
     calls = []
     for _ in range(100):
         calls.append(add(queues, clock, 5))
@@ -132,7 +134,7 @@ def test_no_call_expires_early(queues: TimeoutQueues, clock: Clock) -> None:
     assert max(late) <= 2 * timeout_queue.GRAIN_S
 
 
-def test_empty_queue_is_forgotten(queues: TimeoutQueues, clock: Clock) -> None:
+def test_empty_queue_is_removed(queues: TimeoutQueues, clock: Clock) -> None:
     for i in range(100):
         queue = queues.of(i)
         call = add(queues, clock, i)
@@ -142,7 +144,7 @@ def test_empty_queue_is_forgotten(queues: TimeoutQueues, clock: Clock) -> None:
     assert clock.timers == []
 
 
-def test_call_added_to_a_forgotten_queue_expires(queues: TimeoutQueues, clock: Clock) -> None:
+def test_call_added_to_a_removed_queue_expires(queues: TimeoutQueues, clock: Clock) -> None:
     queue = queues.of(5)
     add(queues, clock, 5)
     clock.advance(10)
@@ -153,7 +155,9 @@ def test_call_added_to_a_forgotten_queue_expires(queues: TimeoutQueues, clock: C
     assert call.expired_at == [1015]
 
 
-def test_call_added_while_the_last_one_expires(queues: TimeoutQueues, clock: Clock) -> None:
+def test_call_added_while_the_last_one_expires_expires_too(
+    queues: TimeoutQueues, clock: Clock
+) -> None:
     added: list[Call] = []
 
     class Adding(Call):
@@ -166,7 +170,9 @@ def test_call_added_while_the_last_one_expires(queues: TimeoutQueues, clock: Clo
     assert [call.expired_at for call in added] == [[1010]]
 
 
-def test_call_that_ends_while_another_expires(queues: TimeoutQueues, clock: Clock) -> None:
+def test_call_that_ends_while_another_expires_does_not_expire(
+    queues: TimeoutQueues, clock: Clock
+) -> None:
     """Both were due; ending the first ended the second."""
 
     class Ending(Call):
@@ -182,7 +188,7 @@ def test_call_that_ends_while_another_expires(queues: TimeoutQueues, clock: Cloc
 
 
 @pytest.mark.python_only
-def test_call_added_by_a_thread_that_still_saw_the_queue_armed(
+def test_call_added_by_a_thread_that_still_saw_the_queue_armed_expires(
     queues: TimeoutQueues, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the last look into the queue and the note that no timer runs."""
@@ -201,7 +207,7 @@ def test_call_added_by_a_thread_that_still_saw_the_queue_armed(
     assert [call.expired_at for call in added] == [[1010]]
 
 
-def test_dispatcher_that_is_closed_raises_nothing(queues: TimeoutQueues, clock: Clock) -> None:
+def test_closed_dispatcher_is_no_error(queues: TimeoutQueues, clock: Clock) -> None:
     clock.is_closed = True
     add(queues, clock, 5)
     clock.is_closed = False
@@ -211,7 +217,7 @@ def test_dispatcher_that_is_closed_raises_nothing(queues: TimeoutQueues, clock: 
 
 
 @pytest.mark.parametrize(("base_s", "step_s"), [(0.5, 0.001), (5, 0.01), (50, 0.1)])
-def test_timeouts_alike_share_a_queue_and_expire_late_by_less_than_a_step(
+def test_similar_timeouts_share_a_queue_and_expire_late_by_less_than_a_step(
     queues: TimeoutQueues, clock: Clock, base_s: float, step_s: float
 ) -> None:
     """As of a caller who hands down what is left of a deadline: never the same timeout twice."""
@@ -227,7 +233,7 @@ def test_timeouts_alike_share_a_queue_and_expire_late_by_less_than_a_step(
 
 
 class ChangedMeanwhile(dict[Call, None]):
-    """As it looks to who iterates over it while another thread adds or removes a call."""
+    """A dict that another thread changes during an iteration."""
 
     disturbed = 0
 
@@ -239,7 +245,7 @@ class ChangedMeanwhile(dict[Call, None]):
 
 
 @pytest.mark.python_only
-def test_calls_that_come_and_go_while_it_looks_disturb_nothing(
+def test_calls_added_and_removed_during_an_iteration_are_no_error(
     queues: TimeoutQueues, clock: Clock
 ) -> None:
     call = add(queues, clock, 5)
@@ -253,7 +259,7 @@ def test_calls_that_come_and_go_while_it_looks_disturb_nothing(
     assert len(queue) == 0
 
 
-def test_dispatcher_is_asked_for_when_it_is_needed(clock: Clock) -> None:
+def test_dispatcher_is_asked_for_only_when_needed(clock: Clock) -> None:
     class Maker:
         asked = 0
 

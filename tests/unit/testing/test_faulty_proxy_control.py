@@ -1,4 +1,4 @@
-"""FaultyProxy: what it is told while it runs, what it tells, and how it ends."""
+"""FaultyProxy: commands while it runs, its statistics, and how it ends."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_statistics_count_bytes_of_live_and_closed_connections() -> None:
     assert both.proxy.statistics().open == 0
 
 
-def test_what_it_is_stands_in_its_repr() -> None:
+def test_repr_has_state_addresses_and_stalls() -> None:
     with proxied() as both:
         both.pair()
         both.proxy.stall(to_client=False)

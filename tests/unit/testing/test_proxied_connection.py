@@ -59,7 +59,7 @@ class Stage:
 
 
 def pair(listener: socket.socket) -> tuple[socket.socket, socket.socket]:
-    """Who has connected, and who was accepted: one of each pair is the proxy's."""
+    """A connected socket and the accepted one; one of each pair belongs to the proxy."""
     near = socket.create_connection(listener.getsockname(), timeout=HANG_S)
     far, _ = listener.accept()
     far.settimeout(HANG_S)
@@ -174,7 +174,7 @@ def test_socket_that_has_connected_to_itself_is_no_server() -> None:
         assert unsent_bytes(near) == 0
 
 
-def test_what_the_peer_has_not_acknowledged_is_known() -> None:
+def test_unsent_bytes_are_those_the_peer_has_not_acknowledged() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         near, far = pair(listener)
     with near, far:

@@ -79,7 +79,7 @@ def test_client_that_has_gone_before_it_was_accepted_is_nobody() -> None:
     assert broken not in loop.masks
 
 
-def test_one_that_was_never_started_can_be_closed(tmp_path: Path) -> None:
+def test_listener_that_was_never_started_can_be_closed(tmp_path: Path) -> None:
     listener = ProxyListener(f"unix:{tmp_path}/s", print)
     assert os.path.exists(f"{tmp_path}/s")
     listener.close()

@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_faults_in_any_order() -> None:
     assert [plan(number) for number in MANY] == [shuffled[number] for number in MANY]
 
 
-def test_another_seed_gives_other_faults() -> None:
+def test_different_seeds_give_different_faults() -> None:
     assert [RandomFaults(1)(n) for n in MANY] != [RandomFaults(2)(n) for n in MANY]
 
 

@@ -91,7 +91,7 @@ def test_is_current_inside_a_step_only() -> None:
     assert (seen, step.is_current()) == ([True], False)
 
 
-def test_what_is_raised_is_kept_and_does_not_stop_it() -> None:
+def test_dispatcher_keeps_what_continuations_raise_and_goes_on() -> None:
     step = StepDispatcher()
     step.post(lambda: 1 // 0)  # type: ignore[arg-type,return-value]
     step.post(lambda: None)
@@ -99,7 +99,7 @@ def test_what_is_raised_is_kept_and_does_not_stop_it() -> None:
     assert [type(error) for error in step.raised] == [ZeroDivisionError]
 
 
-def test_what_keeps_itself_busy_is_an_error() -> None:
+def test_run_until_idle_fails_if_a_continuation_reposts_itself() -> None:
     step = StepDispatcher()
 
     def again() -> None:
@@ -194,7 +194,7 @@ def test_options_say_which_seeds_are_run(
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_what_a_scenario_chooses_is_a_part_of_the_schedule() -> None:
+def test_choices_of_a_scenario_are_part_of_the_schedule() -> None:
     found: list[tuple[int, int]] = []
 
     def scenario(scheduler: StepScheduler) -> None:
@@ -230,7 +230,7 @@ def test_threads_that_all_wait_are_an_error() -> None:
         replay(scenario)
 
 
-def test_what_a_thread_raises_is_the_failure() -> None:
+def test_exception_of_a_thread_fails_the_scenario() -> None:
     def scenario(scheduler: StepScheduler) -> None:
         scheduler.run(lambda: scheduler.point("a"), lambda: 1 // 0)
 

@@ -136,7 +136,7 @@ def test_a_layer_without_room_is_asked_again_after_a_pause_and_nothing_fails(
     assert unframed(wire.receive_all()) == b"1234567890"
 
 
-def test_a_socket_that_fails_while_its_layer_has_no_room_tells_everybody(
+def test_socket_that_fails_while_its_layer_has_no_room_reports_to_everybody(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     layer = FrameLayer(3)
@@ -191,7 +191,7 @@ def test_credits_of_a_side_that_only_reads_arrive(
 
 
 @IN_BACKGROUND
-def test_what_a_layer_wants_to_say_goes_out_though_the_only_message_was_cancelled(
+def test_bytes_of_a_layer_are_written_though_the_only_message_was_cancelled(
     step: StepDispatcher, make_pair_of: MakePair, in_background: bool
 ) -> None:
     """The writer waits for the layer to have room for it, so nobody else flushes the credit."""
@@ -220,7 +220,7 @@ def test_what_a_layer_wants_to_say_goes_out_though_the_only_message_was_cancelle
         (struct.pack("!IIB", 1 << 30, 0, BYTES), "a frame of 1073741824 bytes"),
     ],
 )
-def test_what_a_layer_raises_fails_the_connection(
+def test_exception_of_a_layer_fails_the_connection(
     dispatcher: EventDispatcher, make_wire: MakeWire, data: bytes, reason: str
 ) -> None:
     user, told = User(), Outcomes()

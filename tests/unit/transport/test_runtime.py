@@ -109,8 +109,8 @@ class FakePlace(Shared):
         self.forgot += 1
 
 
-def test_forked_child_abandons_what_is_its_parents_and_keeps_what_was_set() -> None:
-    """What happens in the child, here: the dispatcher is one that nobody drives."""
+def test_forked_child_abandons_its_parents_connections_and_keeps_settings() -> None:
+    """The steps of a forked child, made here: no thread polls the dispatcher."""
     reset_default_runtime()
     parents = default_runtime()
     parents.max_queued_bytes = 1000
@@ -128,7 +128,7 @@ def test_forked_child_abandons_what_is_its_parents_and_keeps_what_was_set() -> N
     assert mine.dispatcher is not dispatcher
 
 
-def test_child_of_a_process_that_has_used_nothing_needs_nothing() -> None:
+def test_forked_child_makes_nothing_if_its_parent_used_nothing() -> None:
     reset_default_runtime()
     _after_fork_in_child()
     threads = threading.active_count()

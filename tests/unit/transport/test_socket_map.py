@@ -9,12 +9,15 @@ from tests.fakes.threads import in_threads
 
 class FakeConnection:
     def __init__(self) -> None:
-        self.is_usable = True
+        self.is_broken = False
         self.closed = 0
+
+    def is_usable(self) -> bool:
+        return not self.is_broken
 
     def close(self) -> None:
         self.closed += 1
-        self.is_usable = False
+        self.is_broken = True
 
 
 class SharedPlace(Shared):
@@ -59,7 +62,7 @@ def test_a_failed_connection_is_replaced() -> None:
     make = Factory()
     shared = SharedPlaces().acquire_place("a", make)
     first = shared.get()
-    first.is_usable = False
+    first.is_broken = True
     assert shared.place.current is first
     second = shared.get()
     assert second is not first
@@ -115,18 +118,18 @@ def test_acquire_and_release_racing_leave_nothing_open() -> None:
     assert all(connection.closed for connection in make.made)
 
 
-def test_an_offer_replaces_only_what_is_of_no_use() -> None:
+def test_offer_replaces_only_an_unusable_connection() -> None:
     make = Factory()
     shared = SharedPlaces().acquire_place("a", make)
     first, second = make(), make()
     assert shared.place.offer(first)
     assert not shared.place.offer(second)
-    first.is_usable = False
+    first.is_broken = True
     assert shared.place.offer(second)
     assert shared.get() is second
 
 
-def test_who_comes_second_gets_the_first_ones_and_closes_his_own() -> None:
+def test_second_maker_gets_the_first_connection_and_closes_its_own() -> None:
     """As if another thread had put one in while this one made its own."""
     make = Factory()
     first = make()
@@ -140,7 +143,7 @@ def test_who_comes_second_gets_the_first_ones_and_closes_his_own() -> None:
     assert [connection.closed for connection in make.made] == [0, 1]
 
 
-def test_what_is_made_after_the_last_user_has_gone_is_closed() -> None:
+def test_connection_made_after_the_last_user_has_gone_is_closed() -> None:
     make = Factory()
 
     def make_late() -> FakeConnection:
@@ -158,7 +161,7 @@ def test_place_without_a_connection_can_be_closed() -> None:
     assert shared.place.current is None
 
 
-def test_after_a_fork_each_one_forgets_what_is_its_parents() -> None:
+def test_every_shared_one_forgets_its_parents_connections_after_a_fork() -> None:
     forgot: list[str] = []
 
     class Forgetful(SharedPlace):
@@ -174,7 +177,7 @@ def test_after_a_fork_each_one_forgets_what_is_its_parents() -> None:
     assert len(shared_map) == 2
 
 
-def test_one_that_was_replaced_under_its_key_is_not_forgotten_with_the_old_one() -> None:
+def test_successor_under_a_key_is_not_forgotten_with_its_predecessor() -> None:
     shared_map = SharedPlaces()
     old = shared_map.acquire_place("a", Factory())
     shared_map.forget("a", old)

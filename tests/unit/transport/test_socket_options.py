@@ -27,12 +27,12 @@ TCP = socket.IPPROTO_TCP
         ("tcp_user_timeout_ms", -1, "a whole number from 0 to 2147483647, not -1"),
     ],
 )
-def test_what_makes_no_sense(field: str, value: Any, said: str) -> None:
+def test_options_that_make_no_sense_are_refused(field: str, value: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         SocketOptions(**{field: value})
 
 
-def test_largest_and_smallest_that_make_sense() -> None:
+def test_largest_and_smallest_options_are_accepted() -> None:
     for number in (1, 32767):
         SocketOptions(keepalive_idle_s=number, keepalive_interval_s=number)
     SocketOptions(keepalive_count=127, tcp_user_timeout_ms=0)
@@ -40,7 +40,7 @@ def test_largest_and_smallest_that_make_sense() -> None:
     SocketOptions(low_water_bytes=HIGH_WATER_BYTES)
 
 
-def test_what_is_left_open_comes_from_the_defaults() -> None:
+def test_options_left_open_come_from_the_defaults() -> None:
     defaults = SocketOptions(keepalive=False, keepalive_count=5, high_water_bytes=1000)
     found = SocketOptions(keepalive=True, high_water_bytes=0).or_else(defaults)
     assert found == SocketOptions(keepalive=True, keepalive_count=5, high_water_bytes=0)
@@ -48,7 +48,7 @@ def test_what_is_left_open_comes_from_the_defaults() -> None:
     assert SocketOptions().high_water == HIGH_WATER_BYTES
 
 
-def test_all_of_them_reach_a_descriptor_of_tcp() -> None:
+def test_all_options_reach_a_tcp_descriptor() -> None:
     options = SocketOptions(
         keepalive=True,
         keepalive_idle_s=11,
@@ -72,21 +72,21 @@ def test_all_of_them_reach_a_descriptor_of_tcp() -> None:
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= 65536
 
 
-def test_what_is_turned_off_stays_off() -> None:
+def test_options_turned_off_stay_off() -> None:
     with socket.socket() as sock:
         SocketOptions(keepalive=False, no_delay=False).apply_to(sock)
         assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert not sock.getsockopt(TCP, socket.TCP_NODELAY)
 
 
-def test_system_that_lacks_an_option_goes_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_option_that_the_system_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "TCP_KEEPCNT")
     with socket.socket() as sock:
         SocketOptions(keepalive_count=3).apply_to(sock)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
-def test_unix_sockets_get_none_of_those_of_tcp() -> None:
+def test_unix_sockets_get_no_tcp_options() -> None:
     near, far = socket.socketpair()
     with near, far:
         SocketOptions(keepalive_count=3, send_buffer_bytes=65536).apply_to(near)

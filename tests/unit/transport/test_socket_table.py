@@ -1,4 +1,4 @@
-"""The names of sockets: kept anywhere, and never somebody else's."""
+"""The ids of sockets: kept anywhere, and never given to another socket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fakes.client_socket import FakeSocket
 
 @pytest.fixture
 def hooks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What is called in forked children."""
+    """The functions that are called in forked children."""
     found: list[Any] = []
     monkeypatch.setattr(
         socket_table.os, "register_at_fork", lambda after_in_child: found.append(after_in_child)
@@ -22,7 +22,7 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.usefixtures("hooks")
-def test_each_name_is_of_one_socket_until_it_fails() -> None:
+def test_each_id_is_of_one_socket_until_it_fails() -> None:
     table, (first, second) = SocketTable(), (FakeSocket(), FakeSocket())
     names = table.add(first), table.add(second)
     assert [table.address(name) for name in names] == [first, second]
@@ -41,7 +41,7 @@ def test_no_socket_is_kept_alive() -> None:
     assert len(table) == 0
 
 
-def test_a_forked_child_abandons_what_is_its_parents(hooks: list[Any]) -> None:
+def test_forked_child_abandons_its_parents_sockets(hooks: list[Any]) -> None:
     table = SocketTable()
     sockets = [FakeSocket() for _ in range(3)]
     for socket in sockets:

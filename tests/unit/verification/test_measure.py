@@ -43,7 +43,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def data_of(module: Path, *flags: bool) -> Path:
-    """What was measured when a test of each of these flags ran: "test_True.py"."""
+    """Coverage data of a run with one test for each of these flags: "test_True.py"."""
     data_file = module.with_name("data.1")
     measured = coverage.Coverage(
         data_file=str(data_file), branch=True, source=[str(module.parent)], config_file=False
@@ -71,7 +71,7 @@ def test_each_test_counts_for_what_it_has_run(module: Path) -> None:
     assert one.tests == (tests[True],)
 
 
-def test_what_has_nothing_to_run_is_whole(module: Path) -> None:
+def test_module_without_statements_counts_as_covered(module: Path) -> None:
     module.write_text('"""Nothing."""\n')
     measured = measure.Measurements([data_of_nothing(module)]).of(module, [])
     assert measured.percent == 100.0

@@ -1,4 +1,4 @@
 """One call from start to end, in all its forms: attempts, retries, backup requests, deadlines.
 
-It asks a `ConnectionSource` for connections, and may not know which kind of source it is.
+It gets connections from a `ConnectionSource`, and may not know which kind of source that is.
 """

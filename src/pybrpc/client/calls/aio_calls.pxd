@@ -2,11 +2,10 @@ cimport cython
 from pybrpc.client.calls.call cimport Call
 
 cdef class LoopBinding:
+    cdef readonly BatchedCallbacks callbacks
     cdef readonly bint crosses_threads
-    cdef readonly object lease
     cdef readonly object loop
     cdef readonly object source
-    cdef readonly BatchedCallbacks wakes
 
 cdef class BatchedCallbacks:
     cdef object _calls
@@ -18,16 +17,27 @@ cdef class BatchedCallbacks:
     cpdef put(self, object call)
 
 cdef class AioCall(Call):
+    cdef readonly LoopBinding _binding
     cdef readonly object _channel
     cdef readonly object _future
-    cdef readonly LoopBinding _side
 
-    cpdef object begin(self, LoopBinding side, object channel)
-    @cython.locals(side=LoopBinding)
+    cpdef object begin(self, LoopBinding binding, object channel)
+    @cython.locals(binding=LoopBinding)
     cpdef on_done(self)
     cpdef settle(self)
 
 
 cdef class CrossThreadAioCall(AioCall):
-    cpdef object begin(self, LoopBinding side, object channel)
+    cpdef object begin(self, LoopBinding binding, object channel)
     cpdef on_done(self)
+
+
+@cython.locals(call=AioCall)
+cpdef AioCall new_aio_call(
+    LoopBinding binding,
+    object method,
+    object request,
+    object timeout_s,
+    object options,
+    object controller,
+)

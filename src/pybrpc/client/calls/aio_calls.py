@@ -1,4 +1,11 @@
-"""LoopBinding: what an AioChannel has in one loop."""
+"""The forms of a call for asyncio, and how their ends come to the tasks of a loop.
+
+A future that ends asks its loop for one handle per waiting task, which is slow: a Python object, a
+copy of the context, a round of the loop. An AioFuture has a BatchedCallbacks for its loop, which
+collects what would be such handles; one handle of the loop then calls them all in the next round,
+each in its own context and in order, as the loop would have. Ends that come from other threads are
+collected in the same way, for one wake-up of the loop.
+"""
 
 from __future__ import annotations
 
@@ -16,39 +23,41 @@ from pybrpc.client.calls.call import Call
 from pybrpc.errors import RpcError
 
 if TYPE_CHECKING:
-    from pybrpc.client.channel.base import Lease
+    from pybrpc.client.calls.call_options import CalledMethod, CallOptions
+    from pybrpc.client.calls.interfaces import ConnectionSource
+    from pybrpc.rpc.controller import Controller
 
 
 class LoopBinding:
-    """Its connections there, and how the ends of calls come to the loop's tasks.
+    """The connections of one channel in one loop, and the way to the loop's tasks.
 
-    `crosses_threads`: the loop does not drive the connections, the dispatcher of the threads does.
+    `crosses_threads`: not the loop polls the connections, but the dispatcher of the threads.
     """
 
-    __slots__ = ("crosses_threads", "lease", "loop", "source", "wakes")
+    __slots__ = ("callbacks", "crosses_threads", "loop", "source")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, lease: Lease, crosses_threads: bool
+        self, loop: asyncio.AbstractEventLoop, source: ConnectionSource, crosses_threads: bool
     ) -> None:
         self.loop = loop
-        self.lease = lease
-        self.source = lease.source
-        self.wakes = BatchedCallbacks(loop)
+        self.source = source
+        self.callbacks = BatchedCallbacks(loop)
         self.crosses_threads = crosses_threads
 
 
-Wake = tuple[Callable[[Any], object], Any, Context]
+WaitingCallback = tuple[Callable[[Any], object], Any, Context]
 
 
 class BatchedCallbacks:
-    """Of one channel in one loop. But for `put`, all is called inside the loop."""
+    """Callbacks of one channel for one loop, called together. Only `put` may be called by other
+    threads."""
 
     __slots__ = ("_calls", "_is_debugged", "_is_woken", "_loop", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._is_debugged = loop.get_debug()
-        self._waiting: list[Wake] = []
+        self._waiting: list[WaitingCallback] = []
         self._calls: deque[AioCall] = deque()
         self._is_woken = False
 
@@ -57,7 +66,7 @@ class BatchedCallbacks:
     def call_soon(
         self, callback: Callable[[Any], object], future: Any, *, context: Context | None = None
     ) -> None:
-        """As that of the loop, as futures use it: of one argument, and never cancelled."""
+        """Like `call_soon` of a loop, as far as futures use it: one argument, no handle."""
         if not self._waiting:
             self._loop.call_soon(self._call_all)
         self._waiting.append((callback, future, copy_context() if context is None else context))
@@ -69,7 +78,7 @@ class BatchedCallbacks:
         self._loop.call_exception_handler(context)
 
     def _call_all(self) -> None:
-        """Those that came until now; what one raises doesn't keep the others from being called."""
+        """Call those that have come until now. If one raises, the others are still called."""
         self._is_debugged = self._loop.get_debug()
         waiting, self._waiting = self._waiting, []
         for called, (callback, future, context) in enumerate(waiting, 1):
@@ -83,7 +92,7 @@ class BatchedCallbacks:
                     {"message": f"Exception in callback {callback!r}", "exception": error}
                 )
 
-    def _put_back(self, left: list[Wake]) -> None:
+    def _put_back(self, left: list[WaitingCallback]) -> None:
         if left and not self._waiting:
             self._loop.call_soon(self._call_all)
         self._waiting = left + self._waiting
@@ -91,7 +100,7 @@ class BatchedCallbacks:
     # --- for other threads ---
 
     def put(self, call: AioCall) -> None:
-        """Have `call` settled. Any thread. A loop that is closed has nobody left who waits."""
+        """Settle `call` in the loop. Any thread. In a loop that is closed no task waits for it."""
         self._calls.append(call)
         if not self._is_woken:
             self._is_woken = True
@@ -107,8 +116,8 @@ class BatchedCallbacks:
 class AioFuture(asyncio.Future[Message]):
     """The future of one call. Cancelling it, or the task that awaits it, ends the call.
 
-    Made with a BatchedCallbacks for its loop. `_call` and `_own_loop` are set by the call; `_call` is
-    `None` once it has ended.
+    Made with a BatchedCallbacks for its loop. The call sets `_call` and `_own_loop`; `_call` is
+    `None` once the call has ended.
     """
 
     __slots__ = ("_call", "_own_loop")
@@ -129,29 +138,29 @@ class AioFuture(asyncio.Future[Message]):
 
 
 class AioCall(Call):
-    """The end of the call is told to an AioFuture, in its loop."""
+    """A call that ends by setting an AioFuture, in the loop of the future."""
 
-    __slots__ = ("_channel", "_future", "_side")
+    __slots__ = ("_binding", "_channel", "_future")
 
-    def begin(self, side: LoopBinding, channel: object) -> AioFuture:
-        """Start, and give the future. Inside the loop of `side`. `channel` is kept to the end."""
+    def begin(self, binding: LoopBinding, channel: object) -> AioFuture:
+        """Start, and give the future. In the loop of `binding`. `channel` is kept to the end."""
         self._channel = channel
-        self._side = side
-        future = self._future = AioFuture(loop=side.wakes)  # type: ignore[arg-type]
-        future._own_loop = side.loop
+        self._binding = binding
+        future = self._future = AioFuture(loop=binding.callbacks)  # type: ignore[arg-type]
+        future._own_loop = binding.loop
         future._call = self
         self.start()
         return future
 
     def on_done(self) -> None:
-        side = self._side
-        if _get_running_loop() is side.loop:
+        binding = self._binding
+        if _get_running_loop() is binding.loop:
             self.settle()
         else:
-            side.wakes.put(self)
+            binding.callbacks.put(self)
 
     def settle(self) -> None:
-        """Inside the loop."""
+        """Set the future. Inside its loop."""
         future = self._future
         future._call = None
         if future.done():
@@ -165,14 +174,32 @@ class AioCall(Call):
 
 
 class CrossThreadAioCall(AioCall):
-    """One over the connection of the threads, whose dispatcher the loop does not drive."""
+    """A call over the connections of the threads, which the loop does not poll."""
 
     __slots__ = ()
 
-    def begin(self, side: LoopBinding, channel: object) -> AioFuture:
+    def begin(self, binding: LoopBinding, channel: object) -> AioFuture:
         self.source.dispatcher.require_polling()
-        return AioCall.begin(self, side, channel)
+        return AioCall.begin(self, binding, channel)
 
     def on_done(self) -> None:
         self.source.dispatcher.release_polling()
         AioCall.on_done(self)
+
+
+def new_aio_call(
+    binding: LoopBinding,
+    method: CalledMethod,
+    request: Any,
+    timeout_s: float | None,
+    options: CallOptions,
+    controller: Controller | None,
+) -> AioCall:
+    """Make the call that `binding` needs; the other arguments are those of `Call.set_up`."""
+    call: AioCall
+    if binding.crosses_threads:
+        call = CrossThreadAioCall.__new__(CrossThreadAioCall)
+    else:
+        call = AioCall.__new__(AioCall)
+    call.set_up(binding.source, method, request, timeout_s, options, controller)
+    return call

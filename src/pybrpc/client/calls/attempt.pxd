@@ -10,4 +10,6 @@ cdef class Attempt:
     cdef public object correlation_id
     cdef public WriteRequest write_request
 
-    cpdef prepare(self, object call, object connection)
+
+@cython.locals(attempt=Attempt)
+cpdef Attempt new_attempt(object call, object connection)

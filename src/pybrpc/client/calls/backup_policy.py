@@ -12,22 +12,22 @@ WINDOW_S = 10.0
 MAX_AFTER_S = 0x7FFFFFFF / 1000
 _SLICES = 10
 _COLD_CALLS = 10
-"""With fewer calls than this in the window one backup is let through: a ratio says nothing yet."""
+"""With at most this many calls in the window one backup is allowed: there is no ratio yet."""
 
 
 class BackupPolicyError(PyBrpcError, ValueError):
-    """Numbers that make no policy."""
+    """Numbers of which no policy can be made."""
 
 
 class BackupRequestPolicy:
     """Send a backup `after_s` seconds, for at most `max_ratio` of the calls of the last seconds.
 
-    A server that is slow as a whole gets no second load on top: once backups are `max_ratio` of
-    the calls that were made in the last 10 seconds, no more are sent until they are fewer. One
-    object may serve several channels, which then share the ratio. Thread-safe: losing a count in a
-    race does no harm.
+    A server that is slow as a whole must not get twice the load: once backups are `max_ratio` of
+    the calls of the last 10 seconds, no more are sent until they are fewer. One object may serve
+    several channels, which then share the ratio. Thread-safe; a count that is lost in a race does
+    no harm.
 
-    Subclass it and override `may_send` for another rule, or to say no; one that raises means no.
+    To have another rule, subclass it and override `may_send`. If that raises, no backup is sent.
 
     After bRPC's `backup_request_ms`, BackupRequestPolicy and its rate-limited one.
     """
@@ -39,7 +39,7 @@ class BackupRequestPolicy:
         if not _is_number(max_ratio) or not 0 < max_ratio <= 1:
             raise BackupPolicyError(f"max_ratio must be above 0 and at most 1, not {max_ratio!r}")
         self.max_ratio = float(max_ratio)
-        # Of each slice of the window, the newest last: when it began, calls, backups.
+        # For each slice of the window, the newest last: its begin, its calls, its backups.
         self._slices: deque[list[float]] = deque(maxlen=_SLICES)
 
     def may_send(self) -> bool:
@@ -79,7 +79,7 @@ class BackupRequestPolicy:
 
 
 def after_s_of(backup_request_ms: float) -> float:
-    """The seconds of a `backup_request_ms`; BackupPolicyError if it makes no sense."""
+    """The seconds of a `backup_request_ms`; BackupPolicyError if it is not allowed."""
     if not _is_number(backup_request_ms) or not 0 <= backup_request_ms <= MAX_AFTER_S * 1000:
         raise BackupPolicyError(
             f"backup_request_ms must be at least 0 milliseconds, not {backup_request_ms!r}"

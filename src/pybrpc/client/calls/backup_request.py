@@ -1,35 +1,41 @@
-"""Hedge: a call with a backup request; which of its two attempts speaks for it.
+"""Hedge: a call with a backup request, and which of its two attempts decides how it ends.
 
-The hard fact: answer, failure, deadline and cancellation of two attempts come from several threads
-at once, and exactly one of them may end the call, or try again. `_state` is one atomic number that
-decides it. Its low byte counts the attempts that may still bring the answer:
+The hard fact: response, failure, deadline and cancellation of two attempts come from several
+threads at once, and exactly one of them may end the call, or try again. `_state` is one atomic
+number that decides it. Its low byte counts the attempts that may still bring the response:
 
-    0    nobody waits: the call belongs to the thread that is just carrying it on
-    1    the first request, or a retry, is under way; or a backup that has outlived it
+    0    no attempt is in flight: one thread owns the call and continues it, or the call waits
+         elsewhere (for a connection, in a pause), where one thread can claim it
+    1    the first request, or a retry, is in flight; or a backup that has outlived it
     2    both
 
-Success takes the whole number away: the first answer finds a count and leaves `_OVER`, who comes
-later finds nothing. Failure takes one away: who leaves 0 owns the call. So a failed backup never
-fails a call whose first request is still under way, nor the other way round.
+The first response replaces the state by `_OVER` and wins; later ones are ignored. A failure
+subtracts 1, and the thread that reaches 0 owns the call. So a failed backup never fails a call
+whose first request is still in flight, nor the other way round.
 
-The part above the low byte counts the attempts of the first kind. It makes the timer, which looks
-at the call before it joins in, notice that what it looked at has failed and was sent again.
+The part above the low byte counts the attempts of the first kind. By it the timer, which looks at
+the call before it adds the backup, notices that the attempt it saw has failed and was sent again.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pybrpc.base.atomic import atomic_counter
-from pybrpc.client.calls.attempt import Attempt, WaitPoint
+from pybrpc.client.calls.attempt import (
+    Attempt,
+    AttemptConnection,
+    AttemptedCall,
+    WaitPoint,
+    new_attempt,
+)
 from pybrpc.errors import RpcError
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.backup_policy import BackupRequestPolicy
-    from pybrpc.client.calls.call import Call
-    from pybrpc.client.connections.connection import ClientConnection
+    from pybrpc.client.calls.interfaces import ConnectionSource
     from pybrpc.rpc.timeout_queue import TimeoutQueue
 
 logger = logging.getLogger("pybrpc")
@@ -37,6 +43,20 @@ logger = logging.getLogger("pybrpc")
 _COUNT = 0xFF
 _ROUND = _COUNT + 1
 _OVER = -(1 << 60)
+
+
+class HedgedCall(AttemptedCall, Protocol):
+    """A call, as its Hedge sees it."""
+
+    source: ConnectionSource
+    connection: AttemptConnection | None
+
+    @property
+    def has_tries_left(self) -> bool:
+        """Whether the request may be sent once more."""
+
+    def check_abort(self) -> None:
+        """End the call if a deadline or a cancellation came while another thread owned it."""
 
 
 class Hedge:
@@ -54,9 +74,11 @@ class Hedge:
         "has_backup",
     )
 
-    def __init__(self, call: Call, policy: BackupRequestPolicy, after_s: float | None) -> None:
+    def __init__(
+        self, call: HedgedCall, policy: BackupRequestPolicy, after_s: float | None
+    ) -> None:
         """`after_s` is the call's own; `None`: the policy's."""
-        self._call: Call | None = call
+        self._call: HedgedCall | None = call
         self._is_armed = False
         self._policy = policy
         self._after_s = policy.after_s if after_s is None else after_s
@@ -69,9 +91,9 @@ class Hedge:
         policy.note_call()
 
     def send(self, attempt: Attempt) -> None:
-        """Send the first request, or a retry. By the owner of the call; if this raises he still is.
+        """Send the first request, or a retry. For the owner of the call, also after this raises.
 
-        No backup joins in meanwhile, not even one whose timer is just expiring.
+        No backup is added meanwhile, not even by a timer that is just expiring.
         """
         self._is_armed = False
         self._state.increment_and_get(_ROUND + 1)
@@ -84,7 +106,7 @@ class Hedge:
             self._arm()
 
     def expire(self) -> None:
-        """The answer takes long: send the backup, if there may be one. In a turn."""
+        """The response takes long: send the backup, if there may be one. In a turn."""
         seen = self._state.get()
         call = self._call
         if call is None or not (self._is_armed and _count(seen) and call.has_tries_left):
@@ -101,37 +123,42 @@ class Hedge:
             connection.release()
 
     def win(self) -> bool:
-        """An answer is here. True for the first one."""
+        """A response is here. True for the first one."""
         while _count(state := self._state.get()):
             if self._state.compare_and_set(state, _OVER):
                 return True
         return False
 
     def lose(self) -> bool:
-        """An attempt failed or was taken out. True for the last one, who owns the call."""
+        """An attempt failed or was claimed. True for the last one, whose thread owns the call."""
         state = self._state.decrement_and_get(1)
         return state > 0 and not _count(state)
 
-    def try_claim(self, place: WaitPoint | None) -> bool:
-        """Take the call out of wherever it waits; True if it belongs to who asks."""
-        if type(place) is not Attempt:
-            return place is not None and place.try_claim()
+    def try_cancel(self, place: WaitPoint | None) -> bool:
+        """Claim the call wherever it waits, as `WaitPoint.try_cancel`."""
         is_owner = False
-        for attempt in (place, self.backup):
-            if attempt is not None and attempt.try_cancel() and self.lose():
+        for point in (place, self.backup):
+            if point is not None and point.try_cancel() and self._is_last():
                 is_owner = True
         return is_owner
 
     def end(self, place: WaitPoint | None) -> None:
-        """The call is over: what else is under way for it is of no use. By its last owner."""
+        """The call is over: cancel the other attempt. For the last owner of the call."""
         state = self._state.get()
         if state >= 0:
             self._state.compare_and_set(state, _OVER)
         self._queue.discard(self)
-        for attempt in (place, self.backup):
-            if type(attempt) is Attempt:
-                attempt.try_cancel()
+        for point in (place, self.backup):
+            if point is not None:
+                point.try_cancel()
         self._call = self.backup = None
+
+    def _is_last(self) -> bool:
+        """After a claim: whether the call has no other attempt. What was claimed is counted if it
+        was an attempt; if the call waited elsewhere, there is none to count."""
+        state = self._state.get()
+        waited_elsewhere = state >= 0 and not _count(state)
+        return waited_elsewhere or self.lose()
 
     def _arm(self) -> None:
         queue = self._queue
@@ -146,10 +173,10 @@ class Hedge:
     def _is_over(self) -> bool:
         return self._state.get() < 0
 
-    def _send_backup(self, call: Call, connection: ClientConnection) -> None:
+    def _send_backup(self, call: HedgedCall, connection: AttemptConnection) -> None:
         self._is_armed = False
         self.has_backup = True
-        backup = self.backup = Attempt(call, connection)
+        backup = self.backup = new_attempt(call, connection)
         try:
             connection.send(backup)
         except RpcError as error:
@@ -172,5 +199,5 @@ class Hedge:
 
 
 def _count(state: int) -> int:
-    """Attempts under way; 0 too once the call is over."""
+    """Attempts in flight; 0 too once the call is over."""
     return state & _COUNT if state > 0 else 0

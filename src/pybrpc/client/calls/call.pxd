@@ -1,5 +1,5 @@
 cimport cython
-from pybrpc.client.calls.attempt cimport Attempt
+from pybrpc.client.calls.attempt cimport Attempt, new_attempt
 from pybrpc.client.calls.call_record cimport CallRecord
 from pybrpc.client.connections.connection cimport ClientConnection
 from pybrpc.rpc.timeout_queue cimport TimeoutQueue, TimeoutQueues
@@ -10,7 +10,7 @@ cdef class Call(CallRecord):
     cdef public object _place
     cdef public TimeoutQueue _timeout_queue
 
-    cpdef prepare(
+    cpdef set_up(
         self,
         object source,
         object method,

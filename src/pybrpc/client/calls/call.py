@@ -1,16 +1,16 @@
 """Call: one call from its start to its end; the engine under all forms of calling.
 
-A call is always in one place: an attempt that waits in a connection for its answer, the queue for
-a connection, the pause before a retry. Whoever takes it out of there (answer, broken connection,
-deadline, cancellation) owns it: ends it, or carries it to the next place. So a call ends once, and
-the forms differ only in `on_done`.
+A call always waits in one place: an attempt that waits in a connection for its response, the queue
+for a connection, the pause before a retry. The thread that claims it there (for a response, a
+broken connection, a deadline, a cancellation) owns it: it ends the call, or moves it to the next
+place. So each call ends exactly once, and the forms differ only in `on_done`.
 
-A deadline or a cancellation may come while somebody else owns the call. It leaves `_abort_error`
-first and tries to take the call out after; an owner that has put the call into its next place
-looks at `_abort_error` after that. One of the two sees the other.
+A deadline or a cancellation may come while another thread owns the call. It stores `_abort_error`
+first and tries to claim the call after that; an owner that has put the call into its next place
+looks at `_abort_error` after that. Store, then load, on both sides: at least one sees the other.
 
-A call with a backup request has two attempts at once; its `hedge` says which of those who have
-taken one out owns the call.
+A call with a backup request has two attempts at once; its `hedge` decides which of the threads that
+have claimed one owns the call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.client.calls.attempt import Attempt, WaitPoint
+from pybrpc.client.calls.attempt import Attempt, AttemptConnection, WaitPoint, new_attempt
 from pybrpc.client.calls.backup_request import Hedge
 from pybrpc.client.calls.call_record import CallRecord
 from pybrpc.client.calls.retry import RetryPause
@@ -37,19 +37,19 @@ from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.call_options import CalledMethod, CallOptions
-    from pybrpc.client.connections.connection import ClientConnection
-    from pybrpc.client.endpoints.interfaces import ConnectionSource
+    from pybrpc.client.calls.interfaces import ConnectionSource
 
 MAX_UNCOUNTED_SENDS = 8
-"""So many connections that had died unnoticed are passed over before one counts as a retry."""
+"""Sends of one attempt that may fail because the connection had broken unnoticed. The next failure
+counts as a retry."""
 
 
 class Call(CallRecord):
-    """One call. A form of calling is a subclass with an `on_done`."""
+    """One call. A form of calling is a subclass with an `on_done`, and a function that makes it."""
 
     __slots__ = ("_abort_error", "_place", "_timeout_queue")
 
-    def __init__(
+    def set_up(
         self,
         source: ConnectionSource,
         method: CalledMethod,
@@ -58,18 +58,7 @@ class Call(CallRecord):
         options: CallOptions,
         controller: Controller | None,
     ) -> None:
-        self.prepare(source, method, request, timeout_s, options, controller)
-
-    def prepare(
-        self,
-        source: ConnectionSource,
-        method: CalledMethod,
-        request: Any,
-        timeout_s: float | None,
-        options: CallOptions,
-        controller: Controller | None,
-    ) -> None:
-        """The constructor, also of a form that was made with `__new__`: that costs less, compiled.
+        """Set the fields that all forms have. For the function that makes a call of one form.
 
         BadRequestError if `request` can't be sent, ValueError if `controller` makes no sense.
         """
@@ -101,8 +90,8 @@ class Call(CallRecord):
     def start(self, expires: bool = True) -> None:
         """Make the first attempt. With `expires` a timer ends the call at its deadline.
 
-        Never blocks and raises nothing: what goes wrong ends the call. Only what a signal handler
-        raises meanwhile comes out.
+        Never blocks. Errors end the call and are not raised; only what a signal handler raises
+        meanwhile is raised here.
         """
         try:
             if self._timeout_s == 0:
@@ -120,14 +109,10 @@ class Call(CallRecord):
             self._on_interrupted()
             raise
 
-    def is_on_dispatcher(self) -> bool:
-        """Whether the calling code runs in a turn of the dispatcher that must bring the answer."""
-        return self.source.dispatcher.is_current()
-
     def abort(self, error: RpcError) -> bool:
-        """End the call with `error`; False if somebody else is just ending it. Any thread."""
+        """End the call with `error`; False if another thread owns it just now. Any thread."""
         self._abort_error = error
-        if not self._take_out():
+        if not self._try_cancel():
             return False
         self._fail_aborted(error)
         return True
@@ -136,10 +121,10 @@ class Call(CallRecord):
         """The deadline has passed."""
         self.abort(self.timeout_error())
 
-    # --- told by connections: who calls these has taken the attempt out ---
+    # --- called by connections, with an attempt that they have claimed ---
 
     def on_response(self, attempt: Attempt, response: Any) -> None:
-        """The answer has come."""
+        """The response has come."""
         hedge = self.hedge
         if hedge is not None and not hedge.win():
             return
@@ -148,51 +133,51 @@ class Call(CallRecord):
         self._end()
 
     def on_error_response(self, attempt: Attempt, error: RpcError) -> None:
-        """An answer has come, and it is an error."""
+        """A response has come, and it is an error."""
         if error.code == ErrorCode.ELOGOFF:
-            attempt.connection.log_off()
+            attempt.connection.retire()
         self._on_attempt_failed(attempt, error)
 
     def on_bad_response(self, attempt: Attempt, reason: str) -> None:
-        """An answer has come that makes no sense."""
+        """A response has come that can't be understood."""
         error = BadResponseError(reason, phase=Phase.WAITING, peer=_peer_of(attempt.connection))
         self._on_attempt_failed(attempt, error)
 
     def on_attempt_failed(self, attempt: Attempt, error: RpcError) -> None:
-        """The connection broke before an answer."""
+        """The connection broke before a response."""
         peer = _peer_of(attempt.connection)
-        self._on_attempt_failed(attempt, error.copy(attempt.phase(), peer))
+        self._on_attempt_failed(attempt, error.copy(attempt.phase, peer))
 
-    # --- told by what else a call waits for, after it was taken out of there ---
+    # --- called by other places where a call waits, after it was claimed there ---
 
-    def on_connection(self, connection: ClientConnection) -> None:
+    def on_connection(self, connection: AttemptConnection) -> None:
         """A connection is there for this call, which waited for one."""
         self._start_attempt(connection)
 
     def on_no_connection(self, error: RpcError) -> None:
-        """There will be none."""
+        """There will be no connection for this call."""
         self._fail(error.copy(Phase.QUEUED, self.peer))
 
     def on_pause_over(self) -> None:
         """The pause before a retry is over."""
         self._start_attempt()
 
-    # --- owned by the caller of these ---
+    # --- for the owner of the call ---
 
     def wait_in(self, place: WaitPoint) -> None:
-        """Say where the call will be, before anybody else can see it there."""
+        """Note where the call will wait, before any other thread can find it there."""
         self._place = place
 
     def check_abort(self) -> None:
-        """After the call was put into a place: end it if that was asked for meanwhile."""
+        """After the call was put into a place: end it if it was aborted meanwhile."""
         abort_error = self._abort_error
         if abort_error is None and self.retried_count and time.monotonic() >= self.deadline:
             abort_error = self.timeout_error()
         if abort_error is not None:
             self.abort(abort_error)
 
-    def _start_attempt(self, connection: ClientConnection | None = None) -> None:
-        """Send it over `connection`, or over what the source gives, or wait for a connection."""
+    def _start_attempt(self, connection: AttemptConnection | None = None) -> None:
+        """Send it over `connection`, or over one of the source, or wait for a connection."""
         refusals = 0
         while True:
             if connection is None:
@@ -212,10 +197,10 @@ class Call(CallRecord):
             else:
                 return
 
-    def _look_for_connection(self) -> ClientConnection | None:
-        """`None`: the call waits for one, or has ended."""
+    def _look_for_connection(self) -> AttemptConnection | None:
+        """A connection for the next attempt; `None`: the call waits for one, or has ended."""
         live = self.source.live
-        if live is not None and live.takes_calls():
+        if live is not None and live.is_usable():
             return live
         try:
             connection = self.source.get(self)
@@ -227,11 +212,10 @@ class Call(CallRecord):
             self.check_abort()
         return connection
 
-    def _send(self, connection: ClientConnection) -> None:
-        """Raises what the connection refuses; then the call is still the caller's."""
+    def _send(self, connection: AttemptConnection) -> None:
+        """Raises the error of a connection that refuses; then the caller still owns the call."""
         self.connection = connection
-        attempt = Attempt.__new__(Attempt)
-        attempt.prepare(self, connection)
+        attempt = new_attempt(self, connection)
         self._place = attempt
         if self.hedge is None:
             connection.send(attempt)
@@ -243,7 +227,7 @@ class Call(CallRecord):
     def _plan_next_attempt(self, error: RpcError, at_once: bool = True) -> bool:
         """True: make the next attempt now. False: the call has ended, or pauses.
 
-        Not `at_once`: the endpoint is down, so to try again makes sense only after a pause.
+        Without `at_once` the call is retried only after a pause, because the endpoint is down.
         """
         if at_once and self._abort_error is None and self.waits_for_ready(error):
             self.note_failure(error)
@@ -271,7 +255,7 @@ class Call(CallRecord):
             self._start_attempt()
 
     def _pause(self, pause_s: float, error: RpcError) -> None:
-        pause = self._place = RetryPause(self)
+        pause = self._place = RetryPause(self.on_pause_over)
         try:
             pause.begin(self.source.dispatcher, pause_s)
         except DispatcherClosedError:
@@ -279,17 +263,15 @@ class Call(CallRecord):
         else:
             self.check_abort()
 
-    def _take_out(self) -> bool:
-        """For who wants to end the call: True if it is his now. What was not sent is dropped."""
+    def _try_cancel(self) -> bool:
+        """Claim the call to end it. True if the caller owns it now."""
         if self.hedge is not None:
-            return self.hedge.try_claim(self._place)
+            return self.hedge.try_cancel(self._place)
         place = self._place
-        return place is not None and (
-            place.try_cancel() if type(place) is Attempt else place.try_claim()
-        )
+        return place is not None and place.try_cancel()
 
     def _on_interrupted(self) -> None:
-        """Drop the connection: its write right may be lost with the frames that were unwound."""
+        """Fail the connection: the interrupted code may have held its write right."""
         text = f"Interrupted by a signal handler that raised, while calling {self.peer}"
         phase, peer = self.phase, self.peer
         error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=phase, peer=peer)
@@ -301,10 +283,10 @@ class Call(CallRecord):
     @property
     def phase(self) -> Phase:
         place = self._place
-        return place.phase() if type(place) is Attempt else Phase.QUEUED
+        return Phase.QUEUED if place is None else place.phase
 
     def _fail_aborted(self, error: RpcError) -> None:
-        """Until the call was taken out it may have come further than when `error` was made."""
+        """Before the call was claimed it may have come further than when `error` was made."""
         error.phase = self.phase
         self._fail(error)
 
@@ -320,10 +302,10 @@ class Call(CallRecord):
             self.hedge.end(self._place)
         if self.controller is not None:
             self._fill(self.controller)
-        # A place knows the call: without this circle most calls are gone as soon as they end.
+        # A place refers to the call: without this circle most calls are freed as soon as they end.
         self._place = None
         self.on_done()
 
 
-def _peer_of(connection: ClientConnection) -> str:
+def _peer_of(connection: AttemptConnection) -> str:
     return str(connection.socket.remote_side)

@@ -1,4 +1,4 @@
-"""What a call needs to know beside its request: its method, and how its channel wants it made."""
+"""CallOptions: how a channel makes its calls; CalledMethod: the method of a call, as it sees it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE
 from pybrpc.rpc.controller import Controller
 
 NO_BACKUP_MS = -1
-"""As a call's `backup_request_ms`: none for this call, whatever the channel says."""
+"""As a call's `backup_request_ms`: no backup for this call, whatever the channel's options are."""
 
 
 class CalledMethod(Protocol):
-    """What is called: how its request becomes what a connection sends, and an answer a result."""
+    """Turns the request of a call into what a connection sends, and a response into a result."""
 
     @property
     def full_name(self) -> str:
         """For errors and logs."""
 
     def serialize(self, request: Any, controller: Controller | None) -> Any:
-        """What the connection packs; BadRequestError before anything is sent if it can't be."""
+        """The body that the connection packs; BadRequestError if there is none for `request`."""
 
     def parse(self, response: Any, max_body_size: int) -> Any:
-        """The result; BadResponseError if there is none in it. In the thread of who waits."""
+        """The result; BadResponseError if there is none. Runs in the waiting caller's thread."""
 
     def fill(self, controller: Controller, response: Any) -> None:
-        """Put what came beside the result into the caller's controller."""
+        """Put the rest of the response, beside the result, into the caller's controller."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class CallOptions:
 
     max_retry       attempts after the first one, backup requests among them
     backup          when a call is sent a second time; `None`: never
-    wait_for_ready  wait for an endpoint that is down until the deadline, rather than fail fast
-    backup_after_s  instead of the time that `backup` says
-    backup_on_call  in the place of `backup` for calls that ask for a backup where there is none
+    wait_for_ready  wait for an endpoint that is down until the deadline, rather than fail at once
+    backup_after_s  seconds before the backup, instead of those of `backup`
+    backup_on_call  the policy of calls that ask for a backup if `backup` is None
     """
 
     max_retry: int = DEFAULT_MAX_RETRY
@@ -58,9 +58,9 @@ class CallOptions:
     )
 
     def of_call(self, controller: Controller) -> CallOptions:
-        """These, but for what the controller of one call says otherwise.
+        """These options, changed as the controller of one call asks.
 
-        ValueError if it says what makes no sense.
+        ValueError if it asks for what is not allowed.
         """
         max_retry, after_ms = controller.max_retry, controller.backup_request_ms
         if max_retry is None and after_ms is None:

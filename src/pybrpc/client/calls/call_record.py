@@ -1,7 +1,7 @@
-"""CallRecord: what is known of one call: what was asked for, how it goes, how it has ended.
+"""CallRecord: the data of one call: its request, its progress, its result.
 
-Of where the call is, and of who may end it, it knows nothing: that is the Call's. Who owns the
-call may change its record; the texts and the phase of an error may be asked for by anybody.
+Where the call waits, and which thread may end it, belongs to the Call. Only the thread that owns
+the call changes its record; any thread may ask for the texts and the phase of an error.
 """
 
 from __future__ import annotations
@@ -9,31 +9,29 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pybrpc.client.endpoints.endpoint_health import is_unreachable
 from pybrpc.errors import (
     BadRequestError,
     BadResponseError,
     ErrorCode,
     Phase,
     RpcError,
+    is_unreachable,
     make_rpc_error,
 )
 from pybrpc.rpc.controller import Controller
 
 if TYPE_CHECKING:
+    from pybrpc.client.calls.attempt import AttemptConnection
     from pybrpc.client.calls.backup_request import Hedge
     from pybrpc.client.calls.call_options import CalledMethod, CallOptions
-    from pybrpc.client.connections.connection import ClientConnection
-    from pybrpc.client.endpoints.interfaces import ConnectionSource
+    from pybrpc.client.calls.interfaces import ConnectionSource
 
 MAX_TIMEOUT_MS = 0x7FFFFFFF
 
 
 class CallRecord:
-    """One call, without the machinery.
-
-    Call fills it in: one constructor for both, since a second one would cost 200 ns.
-    """
+    """One call, without what moves it. `Call.set_up` sets the fields of both: a constructor here
+    would cost 200 ns per call."""
 
     __slots__ = (
         "_failures",
@@ -59,8 +57,8 @@ class CallRecord:
     body: Any
     """The request, as a connection packs it."""
     deadline: float
-    connection: ClientConnection | None
-    """Of the attempt that was made last, or that brought the end."""
+    connection: AttemptConnection | None
+    """The connection of the last attempt, or of the attempt that ended the call."""
     hedge: Hedge | None
     """Its backup request, if it may have one."""
     retried_count: int
@@ -83,7 +81,8 @@ class CallRecord:
             raise
 
     def wire_timeout_ms(self) -> int | None:
-        """What the server is told: the timeout, or later what is left of it; at least 1."""
+        """The timeout that is sent to the server, in milliseconds: in a retry the rest of it; at
+        least 1."""
         if self._timeout_s is None:
             return None
         left_s = self._timeout_s
@@ -93,7 +92,7 @@ class CallRecord:
 
     @property
     def phase(self) -> Phase:
-        """How far it has come."""
+        """How far the call has come."""
         raise NotImplementedError
 
     @property
@@ -101,11 +100,11 @@ class CallRecord:
         connection = self.connection
         return str(self.source.endpoint if connection is None else connection.socket.remote_side)
 
-    # --- what it allows ---
+    # --- what may follow an attempt ---
 
     @property
     def tries(self) -> int:
-        """Attempts beside the first one, a backup request among them."""
+        """Attempts after the first one, including a backup request."""
         return self.retried_count + (self.hedge is not None and self.hedge.has_backup)
 
     @property
@@ -114,7 +113,7 @@ class CallRecord:
         return self.tries < self.options.max_retry
 
     def waits_for_ready(self, error: RpcError) -> bool:
-        """Whether the call goes on to wait until the endpoint can be reached."""
+        """Whether the call waits, after `error`, until the endpoint can be reached."""
         return (
             self.options.wait_for_ready
             and is_unreachable(error)
@@ -124,7 +123,7 @@ class CallRecord:
     def pause_s_after(self, error: RpcError) -> float | None:
         """Seconds to wait before the next attempt; `None` if there will be none.
 
-        What a retry policy raises means that, and is told in `error`.
+        If the retry policy raises, there will be none, and the text of `error` reports it.
         """
         now = time.monotonic()
         if not self.has_tries_left or now >= self.deadline:
@@ -163,7 +162,7 @@ class CallRecord:
         self._failures += f"{gap}{retry}[E{error.code}]{error.text}"
 
     def _note_last(self, error: RpcError) -> None:
-        """The call fails with `error`: make its text that of the whole call."""
+        """The call fails with `error`: make its text list the failures of all attempts."""
         self.note_failure(error)
         error.text = self._failures
         error.args = (error.text,)
@@ -172,7 +171,7 @@ class CallRecord:
             self.controller.error_text = error.text
 
     def _fill(self, controller: Controller) -> None:
-        """Tell the caller how it went, but for the error."""
+        """Fill in the caller's controller, without the error."""
         controller.latency_us = int((time.monotonic() - self._started_at) * 1e6)
         controller.retried_count = self.tries
         controller.has_backup_request = self.tries > self.retried_count

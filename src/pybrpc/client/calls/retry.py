@@ -1,20 +1,19 @@
-"""RetryPolicy: when a call is sent again, and how long it waits before."""
+"""RetryPolicy: when a call is sent again; RetryPause: the wait before it is."""
 
 from __future__ import annotations
 
 import dataclasses
 import errno
 import random
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pybrpc.base.backoff import Backoff
-from pybrpc.errors import ErrorCode, RpcError
+from pybrpc.base.flags import OnceFlag
+from pybrpc.errors import ErrorCode, Phase, RpcError
 
 if TYPE_CHECKING:
-    from pybrpc.client.calls.call import Call
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher, TimerHandle
 
 DEFAULT_MAX_RETRY = 3
@@ -34,11 +33,12 @@ RETRYABLE_CODES = frozenset(
         errno.ENETUNREACH,
     }
 )
-"""The request never left, or its connection broke before an answer came, or the server stops.
+"""The request never left, or its connection broke before a response came, or the server stops.
 
-As bRPC's default policy but for ELIMIT and EOVERCROWDED: with one server an immediate repetition
-would hear the same. And with EHOSTUNREACH and ENETUNREACH: of a peer that has vanished Linux tells
-these in place of ETIMEDOUT if a router, or this machine itself, had said why (tcp(7)).
+As bRPC's default policy, with two differences. ELIMIT and EOVERCROWDED are missing: with one server
+an immediate retry would fail in the same way. EHOSTUNREACH and ENETUNREACH are added: when a peer
+has vanished, Linux reports these instead of ETIMEDOUT if a router, or this machine, had told why
+(tcp(7)).
 """
 
 Judge = Callable[[RpcError], bool]
@@ -51,8 +51,8 @@ class RetryPolicy:
     codes    error codes after which a call is sent again
     judge    asked instead of `codes`, with the RpcError: True to send again. Called by whichever
              thread finds the failure; must not block.
-    backoff  how long to wait before each retry; `None`: not at all. A wait that would pass the
-             call's deadline is left out.
+    backoff  how long to wait before each retry; `None`: not at all. There is no wait if it would
+             last beyond the call's deadline.
 
     After bRPC's RetryPolicy and RpcRetryPolicyWithFixedBackoff/JitteredBackoff.
     """
@@ -87,28 +87,36 @@ def checked_max_retry(max_retry: object) -> int:
 class RetryPause:
     """A WaitPoint that ends with a timer."""
 
-    __slots__ = ("_call", "_timer", "_token")
+    __slots__ = ("_claimed", "_on_over", "_timer")
 
-    def __init__(self, call: Call) -> None:
-        self._call: Call | None = call
+    def __init__(self, on_over: Callable[[], None]) -> None:
+        """`on_over` is called in a turn of the dispatcher, unless the call is claimed before."""
+        self._on_over: Callable[[], None] | None = on_over
         self._timer: TimerHandle | None = None
-        self._token = threading.Lock()
+        self._claimed = OnceFlag()
 
     def begin(self, dispatcher: EventDispatcher, pause_s: float) -> None:
-        """Tell the call in `pause_s` seconds. DispatcherClosedError if that will never be."""
-        timer = self._timer = dispatcher.call_at(time.monotonic() + pause_s, self._on_over)
-        if self._token.locked():
+        """End the pause in `pause_s` seconds. DispatcherClosedError if that is impossible."""
+        timer = self._timer = dispatcher.call_at(time.monotonic() + pause_s, self._on_timer)
+        if self._claimed.is_set():
             timer.cancel()
 
     def try_claim(self) -> bool:
-        is_mine = self._token.acquire(blocking=False)
+        is_claimed = self._claimed.try_set()
         timer = self._timer
-        if is_mine and timer is not None:
+        if is_claimed and timer is not None:
             timer.cancel()
-        return is_mine
+        return is_claimed
 
-    def _on_over(self) -> None:
-        call = self._call
-        if call is not None and self.try_claim():
-            self._call = None
-            call.on_pause_over()
+    def try_cancel(self) -> bool:
+        return self.try_claim()
+
+    @property
+    def phase(self) -> Phase:
+        return Phase.QUEUED
+
+    def _on_timer(self) -> None:
+        on_over = self._on_over
+        if on_over is not None and self.try_claim():
+            self._on_over = None
+            on_over()

@@ -1,3 +1,4 @@
+cimport cython
 from pybrpc.client.calls.call cimport Call
 from pybrpc.transport.dispatch.poller_role cimport Waiter
 
@@ -5,6 +6,8 @@ from pybrpc.transport.dispatch.poller_role cimport Waiter
 cdef class BlockingCall(Call):
     cdef readonly Waiter _waiter
 
+    @cython.locals(waiter=Waiter)
+    cpdef wait(self)
     cpdef on_done(self)
 
 
@@ -13,6 +16,7 @@ cdef class FutureCall(Call):
     cdef readonly object _dispatcher
     cdef readonly object _future
 
+    cpdef begin(self, object channel)
     cpdef on_done(self)
     cdef _settle(self, object future)
 
@@ -24,3 +28,36 @@ cdef class CallbackCall(Call):
 
     cpdef begin(self, object done, object channel)
     cpdef on_done(self)
+
+
+@cython.locals(call=BlockingCall)
+cpdef BlockingCall new_blocking_call(
+    object source,
+    object method,
+    object request,
+    object timeout_s,
+    object options,
+    object controller,
+)
+
+
+@cython.locals(call=FutureCall)
+cpdef FutureCall new_future_call(
+    object source,
+    object method,
+    object request,
+    object timeout_s,
+    object options,
+    object controller,
+)
+
+
+@cython.locals(call=CallbackCall)
+cpdef CallbackCall new_callback_call(
+    object source,
+    object method,
+    object request,
+    object timeout_s,
+    object options,
+    object controller,
+)

@@ -1,1 +1,1 @@
-"""What users hold: channels, stubs and their options. It may not know frames or sockets."""
+"""Channels, stubs and their options, which users hold. It may not know frames or sockets."""

@@ -16,17 +16,19 @@ class Channel(ChannelBase):
     timeout          seconds for a whole call: queueing, connecting, sending, waiting and retries;
                      `None` for no limit. Sent along as timeout_ms.
     connect_timeout  seconds for one attempt to connect
-    max_retry        how often a call is sent again when its connection broke before an answer.
-                     As in bRPC the server may then have run it; 0 for calls that must not repeat.
+    max_retry        how often a call is sent again when its connection broke before a response. As
+                     in bRPC the server may have run it already; 0 for calls that may run once only.
     retry_policy     which failures are worth another attempt, and how long to wait before it
-    backup_request_ms      send a call again, and take the first answer, if there was none for so
-                     long; for at most a tenth of the calls, and within max_retry
-    backup_request_policy  the same, with another share or a rule of your own
+    backup_request_ms      milliseconds without a response after which a call is sent a second
+                     time, and the first response counts; for at most a tenth of the calls, and
+                     within max_retry
+    backup_request_policy  like `backup_request_ms`, with another share or a rule of your own
     wait_for_ready   while the endpoint is down calls wait for it until their deadline; otherwise
                      they fail at once with the cause
-    connection_type  "single": all calls share one; "pooled": a call has one for itself, out of at
-                     most `max_pool_size` (100), and queues if all are used; "short": one per call
+    connection_type  "single": all calls share one connection; "pooled": each call has one for
+                     itself, out of a pool, and queues if all are used; "short": one per call
     connections      parallel connections of the type single; calls take them in turn
+    max_pool_size    connections of the type pooled that may exist at once; `None`: 100
     connection_group       a name; channels with different ones share no connection
     idle_timeout     seconds without a call after which a connection is closed; `None`: never
     dial_backoff     how often an endpoint that is down is dialled in the background; `None`: never,
@@ -35,22 +37,24 @@ class Channel(ChannelBase):
     auth             an `Authenticator`: the first request of each connection carries a credential
     tls              a `ClientTls`, an `ssl.SSLContext`, or True: trust the system's authorities
     compress_type    how requests are compressed, a `CompressType`, unless a call's controller says
-                     otherwise; each response is as its handler says
-    checksum_type    how requests are summed, a `ChecksumType`, unless a call's controller says
+                     otherwise; the handler chooses for each response
+    checksum_type    how requests are checksummed, a `ChecksumType`, unless a call's controller says
                      otherwise
     checksum_with_attachment  whether such a checksum covers the attachment too
+    max_body_size    bytes that a response may have, also when it is decompressed
+    options          `SocketOptions` of the connections
 
-    Thread-safe. The dispatcher thread of the process drives the connection; it starts with the
-    first call. `close()`, or `with`, gives the connection back.
+    Thread-safe. The dispatcher thread of the process polls the connection; it starts with the
+    first call. `close()`, or `with`, releases the connection.
     """
 
     open_source: SourceBase | None = None
-    """Where its connections come from; `None` before the first call, and once it is closed."""
+    """The source of its connections; `None` before the first call, and once it is closed."""
 
     _taken: SourceBase | None = None
 
     def source(self) -> SourceBase:
-        """Where its connections come from. For the forms of calling."""
+        """The source of its connections, for a call."""
         source = self.open_source
         return self._take_source() if source is None else source
 
@@ -72,11 +76,11 @@ class Channel(ChannelBase):
         return self._taken
 
     def statistics(self) -> ConnectionStatistics | None:
-        """What the connection has done so far; `None` before the first call."""
+        """Counts of the connection so far; `None` before the first call."""
         return statistics_of(self._taken)
 
     def close(self) -> None:
-        """Give the connection back; the last one who shares it closes it. Never blocks."""
+        """Release the connection; the last channel that shares it closes it. Never blocks."""
         self._release()
         self.open_source = None
 

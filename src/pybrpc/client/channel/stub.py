@@ -1,4 +1,4 @@
-"""StubMethod: one method of a stub of a Channel."""
+"""Stub: the methods of a service on a channel; StubMethod and AioStubMethod: one of them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,53 @@ from typing import TYPE_CHECKING, Any, Protocol
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
-from pybrpc.client.calls.aio_calls import AioCall, AioFuture, CrossThreadAioCall
-from pybrpc.client.calls.call import Call
+from pybrpc.client.calls.aio_calls import AioFuture, new_aio_call
 from pybrpc.client.calls.sync_calls import (
-    BlockingCall,
-    CallbackCall,
     CallFuture,
     DoneCallback,
-    FutureCall,
+    new_blocking_call,
+    new_callback_call,
+    new_future_call,
 )
-from pybrpc.client.channel.base import CHANNEL_TIMEOUT, Timeout
-from pybrpc.errors import WouldDeadlockError
+from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method, methods_of
 
 if TYPE_CHECKING:
-    from pybrpc.client.channel.aio_channel import AioChannel
-    from pybrpc.client.channel.channel import Channel
+    from pybrpc.client.calls.aio_calls import LoopBinding
+    from pybrpc.client.calls.call_options import CallOptions
+    from pybrpc.client.calls.interfaces import ConnectionSource
+
+
+class CallingChannel(Protocol):
+    """The part of a channel that all its stub methods use."""
+
+    timeout_s: float | None
+    call_options: CallOptions
+
+    def timeout_of_call(self, timeout: Timeout) -> float | None:
+        """The timeout in seconds of a call that asks for `timeout`."""
+
+
+class ThreadsChannel(CallingChannel, Protocol):
+    """A `pybrpc.Channel`, as its stub methods see it."""
+
+    @property
+    def open_source(self) -> ConnectionSource | None:
+        """The source of its connections, if it has one already."""
+
+    def source(self) -> ConnectionSource:
+        """The source of its connections; ChannelClosedError."""
+
+
+class LoopsChannel(CallingChannel, Protocol):
+    """A `pybrpc.aio.Channel`, as its stub methods see it."""
+
+    open_binding: LoopBinding | None
+    """That of the loop used last."""
+
+    def binding(self) -> LoopBinding:
+        """That of the running loop; ChannelClosedError."""
 
 
 class StubMethod:
@@ -32,7 +62,7 @@ class StubMethod:
 
     __slots__ = ("_channel", "method")
 
-    def __init__(self, channel: Channel, method: Method) -> None:
+    def __init__(self, channel: ThreadsChannel, method: Method) -> None:
         self._channel = channel
         self.method = method
 
@@ -47,13 +77,11 @@ class StubMethod:
 
         Not on the dispatcher thread, where callbacks run: WouldDeadlockError.
         """
-        call = BlockingCall.__new__(BlockingCall)
-        self._prepare(call, request, timeout, controller)
-        if call.is_on_dispatcher():
-            raise WouldDeadlockError(
-                f"a blocking call of {self.method.full_name} inside a callback would wait for "
-                "itself; use .future or .with_callback there, or another thread"
-            )
+        channel = self._channel
+        source, timeout_s = _source(channel), _timeout_s(channel, timeout)
+        call = new_blocking_call(
+            source, self.method, request, timeout_s, channel.call_options, controller
+        )
         return call.wait()
 
     def future(
@@ -64,9 +92,12 @@ class StubMethod:
         controller: Controller | None = None,
     ) -> CallFuture:
         """Start a call. Never blocks. The future gives the response or raises the RpcError."""
-        call = FutureCall.__new__(FutureCall)
-        self._prepare(call, request, timeout, controller)
-        return call.begin(self._channel)
+        channel = self._channel
+        source, timeout_s = _source(channel), _timeout_s(channel, timeout)
+        call = new_future_call(
+            source, self.method, request, timeout_s, channel.call_options, controller
+        )
+        return call.begin(channel)
 
     def with_callback(
         self,
@@ -78,35 +109,26 @@ class StubMethod:
     ) -> None:
         """Start a call. Never blocks. Ends with `done(response, None)` or `done(None, error)`.
 
-        `done` is called once, mostly by the dispatcher thread, which drives all connections: it
+        `done` is called once, mostly by the dispatcher thread, which polls all connections: it
         must not block. It may start calls.
         """
-        call = CallbackCall.__new__(CallbackCall)
-        self._prepare(call, request, timeout, controller)
-        call.begin(done, self._channel)
-
-    def _prepare(
-        self, call: Call, request: Message, timeout: Timeout, controller: Controller | None
-    ) -> None:
         channel = self._channel
-        source = channel.open_source
-        if source is None:
-            source = channel.source()
-        timeout_s = channel.timeout_s
-        if timeout is not CHANNEL_TIMEOUT:
-            timeout_s = channel.timeout_of_call(timeout)
-        call.prepare(source, self.method, request, timeout_s, channel.call_options, controller)
+        source, timeout_s = _source(channel), _timeout_s(channel, timeout)
+        call = new_callback_call(
+            source, self.method, request, timeout_s, channel.call_options, controller
+        )
+        call.begin(done, channel)
 
     def __repr__(self) -> str:
         return f"<StubMethod {self.method.full_name} on {self._channel!r}>"
 
 
 class AioStubMethod:
-    """Call it: `await stub.Echo(request)`."""
+    """One method of a stub on an AioChannel, awaited: `await stub.Echo(request)`."""
 
     __slots__ = ("_channel", "method")
 
-    def __init__(self, channel: AioChannel, method: Method) -> None:
+    def __init__(self, channel: LoopsChannel, method: Method) -> None:
         self._channel = channel
         self.method = method
 
@@ -117,37 +139,42 @@ class AioStubMethod:
         timeout: Timeout = CHANNEL_TIMEOUT,
         controller: Controller | None = None,
     ) -> AioFuture:
-        """Start a call; awaiting what it gives yields the response or raises an RpcError.
+        """Start a call; awaiting the future gives the response or raises an RpcError.
 
         The request is on its way when this returns. Cancelling the future, or the task that awaits
         it, ends the call.
         """
-        return self._begin(request, timeout, controller)
-
-    def _begin(
-        self, request: Message, timeout: Timeout, controller: Controller | None
-    ) -> AioFuture:
         channel = self._channel
-        side = channel.open_side
-        if side is None or side.loop is not _get_running_loop():
-            side = channel.side()
-        timeout_s = channel.timeout_s
-        if timeout is not CHANNEL_TIMEOUT:
-            timeout_s = channel.timeout_of_call(timeout)
-        call: AioCall
-        if side.crosses_threads:
-            call = CrossThreadAioCall.__new__(CrossThreadAioCall)
-        else:
-            call = AioCall.__new__(AioCall)
-        call.prepare(side.source, self.method, request, timeout_s, channel.call_options, controller)
-        return call.begin(side, channel)
+        binding, timeout_s = _binding(channel), _timeout_s(channel, timeout)
+        call = new_aio_call(
+            binding, self.method, request, timeout_s, channel.call_options, controller
+        )
+        return call.begin(binding, channel)
 
     def __repr__(self) -> str:
         return f"<AioStubMethod {self.method.full_name} on {self._channel!r}>"
 
 
+def _timeout_s(channel: CallingChannel, timeout: Timeout) -> float | None:
+    if timeout is CHANNEL_TIMEOUT:
+        return channel.timeout_s
+    return channel.timeout_of_call(timeout)
+
+
+def _source(channel: ThreadsChannel) -> ConnectionSource:
+    source = channel.open_source
+    return channel.source() if source is None else source
+
+
+def _binding(channel: LoopsChannel) -> LoopBinding:
+    binding = channel.open_binding
+    if binding is None or binding.loop is not _get_running_loop():
+        binding = channel.binding()
+    return binding
+
+
 class MethodMaker(Protocol):
-    """A channel, as a stub sees it."""
+    """A channel, as a Stub sees it."""
 
     def make_method(self, method: Method) -> Any:
         """The callable for one method on this channel."""

@@ -1,4 +1,4 @@
-"""One client connection: which attempts wait on it, the credential, how it is made.
+"""One client connection: the attempts that wait on it, its credential, how it is made.
 
-It may not know which endpoint state or pool it belongs to; its owner is told through an interface.
+It may not know to which endpoint or pool it belongs; its ConnectionOwner is notified of its events.
 """

@@ -1,14 +1,14 @@
-"""Authentication: the credential of one connection, and who carries it.
+"""Authentication: the credential of one connection, and the request that carries it.
 
 The first request that is written carries the credential, no other one does. Requests that are sent
-before that wait in the write queue as SocketMessages. Their turns come oldest first, one at a
-time, with the write right held: the first one that gets its turn has the credential made and is
-packed with it. So there is exactly one fight for a connection, the order of the queue decides it,
-nobody waits and no lock is taken. A request that was cancelled before its turn has no turn.
+before that wait in the write queue as SocketMessages. The write queue handles them one at a time,
+oldest first, under the write right: the first one has the credential made, and is packed with it.
+So the order of the queue decides which request carries the credential; nobody waits and no lock is
+taken. A request that was cancelled before is never asked.
 
-What the server thinks of the credential is the answer to that request. After ERPCAUTH no new calls
-go over the connection, and if it breaks with others on it, they are told ERPCAUTH too rather than
-sent again: a new connection would be refused like this one.
+The response to that request tells whether the server accepts the credential. After ERPCAUTH no new
+calls go over the connection. If it then breaks, the other calls on it fail with ERPCAUTH too and
+are not sent again: a new connection would be refused as well.
 
 After bRPC's `Socket::FightAuthentication`.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Authentication:
-    """What is known of the credential of one connection."""
+    """The credential of one connection, and its state."""
 
     __slots__ = ("_authenticator", "_carrier", "_credential", "failure", "is_sent", "refusal")
 
@@ -39,16 +39,16 @@ class Authentication:
         self._carrier: Attempt | None = None
         self._credential: bytes | None = None
         self.is_sent = False
-        """Whether a request that carries it is in its place before all that come now."""
+        """Whether a request that carries it is written, or will be before all that are sent now."""
         self.failure: AuthenticationError | None = None
-        """Why there is no credential."""
+        """Why no credential could be made."""
         self.refusal: RpcError | None = None
-        """What the server said to it, if that was no."""
+        """The error by which the server refused it."""
 
     def credential(self) -> bytes:
-        """The credential, made by the first call of this. By the holder of the write right.
+        """The credential, made when this is first called. For the holder of the write right.
 
-        Raises the same AuthenticationError again and again if it could not be made.
+        If it could not be made, each call raises the same AuthenticationError.
         """
         if self.failure is None and self._credential is None:
             self._generate()
@@ -58,12 +58,12 @@ class Authentication:
         return self._credential
 
     def note_sent(self, carrier: Attempt) -> None:
-        """The request of `carrier` has it. By the holder of the write right."""
+        """The request of `carrier` carries it. For the holder of the write right."""
         self._carrier = carrier
         self.is_sent = True
 
     def is_refused(self, attempt: Attempt, error: RpcError) -> bool:
-        """Whether this answer says that the server does not accept the credential."""
+        """Whether this response means that the server does not accept the credential."""
         is_refused = attempt is self._carrier and error.code == ErrorCode.ERPCAUTH
         if is_refused:
             self.refusal = error.copy()
@@ -95,7 +95,7 @@ class Authentication:
 
 
 def checked_authenticator(auth: Authenticator | None) -> Authenticator | None:
-    """`auth` if a channel can use it, else a TypeError that says what it lacks."""
+    """`auth` if a channel can use it, else a TypeError that names what is missing."""
     if auth is None:
         return None
     if not callable(getattr(auth, "generate_credential", None)):
@@ -109,7 +109,7 @@ def checked_authenticator(auth: Authenticator | None) -> Authenticator | None:
 
 
 class UnauthenticatedRequest:
-    """A SocketMessage: the bytes of `packed`, or those of `request` and the credential."""
+    """A SocketMessage: the bytes of `packed`, or those of `request` with the credential."""
 
     __slots__ = ("_attempt", "_authentication", "_packed", "_protocol", "_request")
 
@@ -121,7 +121,7 @@ class UnauthenticatedRequest:
         protocol: RpcProtocol,
         authentication: Authentication,
     ) -> None:
-        """`request` must be the caller's no more: it may be packed again, later."""
+        """The caller must not change `request` any more: it may be packed again, later."""
         self._attempt = attempt
         self._request = request
         self._packed = packed
@@ -129,7 +129,7 @@ class UnauthenticatedRequest:
         self._authentication = authentication
 
     def as_write_request(self) -> WriteRequest:
-        """What is queued for it. It counts in the backlog what it has without the credential."""
+        """The WriteRequest to queue. Its size in the backlog leaves out the credential."""
         write_request = WriteRequest(IOBuf(), self, self._on_outcome)
         write_request.size_bytes = len(self._packed)
         return write_request
@@ -144,7 +144,7 @@ class UnauthenticatedRequest:
         authentication.note_sent(self._attempt)
 
     def _on_outcome(self, error: RpcError | None) -> None:
-        """It was not written, for this reason."""
+        """It was not written, because of `error`."""
         attempt, failure = self._attempt, self._authentication.failure
         connection = attempt.connection
         if failure is not None:

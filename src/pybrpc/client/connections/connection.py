@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pybrpc.errors import ErrorCode, Phase, ProtocolError, RpcError, make_rpc_error
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ConnectionStatistics:
-    """What one connection of a client has done so far."""
+    """Counts of one connection of a client so far."""
 
     in_flight: int
-    """Calls that wait for an answer now."""
+    """Calls that wait for a response now."""
     late_answers: int
-    """Answers to calls that had ended already (timed out, cancelled); dropped."""
+    """Responses to calls that had ended already (timed out, cancelled); dropped."""
     unknown_answers: int
-    """Answers with a correlation id that no call ever had; dropped."""
+    """Responses with a correlation id that no call ever had; dropped."""
     socket: SocketStatistics
 
 
@@ -42,85 +41,82 @@ def sum_of(parts: list[ConnectionStatistics]) -> ConnectionStatistics | None:
 
 
 class ConnectionOwner:
-    """Who wants to know how a connection fares. The base does nothing with it."""
+    """Is notified of the events of a connection. The base class does nothing with them."""
 
     __slots__ = ()
 
     wants_idle_events = False
-    """Whether `on_idle` is called; if all calls share a connection nobody needs to know."""
+    """Whether `on_idle` is called. Not needed if all calls share a connection."""
 
     def on_connected(self, connection: ClientConnection) -> None:
-        """It stands. In a turn of the dispatcher."""
+        """The connection is established. In a turn of the dispatcher."""
 
     def on_idle(self, connection: ClientConnection, is_clean: bool) -> None:
-        """No call waits on it any more. `is_clean`: every request has had its answer.
+        """No call waits on it any more. `is_clean`: every request has had its response.
 
-        With an answer before the call is told, so that its next call may have the connection.
+        Called before the call that had the last response completes, so that the next call of the
+        same caller may have the connection.
         """
 
     def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
-        """It has failed or was closed; its calls will be told after this."""
+        """The connection has failed or was closed; after this its calls are notified."""
 
 
 class ClientConnection:
-    """Sends attempts of calls, and hands answers to those who wait.
+    """Sends attempts of calls, and matches responses to them.
 
-    An attempt waits in here from before it is written until somebody takes it out: the reader with
-    its answer, the failure of the socket, its deadline, or its cancellation. Whoever takes it out
-    speaks for it, so each is told once. A subclass says how answers find their attempts.
+    An attempt waits in the connection from before it is written until exactly one of these takes
+    it: the reader with its response, the failure of the socket, its deadline, its cancellation.
+    A subclass defines how responses find their attempts.
 
-    Once logged off (the server stops) it takes no new calls, and goes when the last one has ended.
+    Once it is retired (the server stops, or nobody uses it) it takes no new calls, and is closed
+    when the last call in flight has ended.
     """
 
-    __slots__ = ("_reports_idle", "is_logged_off", "owner", "socket", "timeouts")
+    __slots__ = ("_reports_idle", "is_retired", "owner", "socket", "timeouts")
 
     def __init__(
         self, socket: Socket, timeouts: TimeoutQueues, owner: ConnectionOwner | None = None
     ) -> None:
         self.socket = socket
         self.timeouts = timeouts
-        self.is_logged_off = False
+        self.is_retired = False
         self.set_owner(owner)
 
     def set_owner(self, owner: ConnectionOwner | None) -> None:
-        """Say who is told how it fares from now on."""
+        """Notify `owner`, and no earlier owner, from now on."""
         self.owner = owner
         self._reports_idle = owner is not None and owner.wants_idle_events
 
-    @property
     def is_usable(self) -> bool:
         """Whether a call may be sent over it."""
-        return self.takes_calls()
-
-    def takes_calls(self) -> bool:
-        """`is_usable`, for those who ask with every call."""
-        return self.socket.error is None and not self.is_logged_off
+        return self.socket.error is None and not self.is_retired
 
     @property
     def in_flight(self) -> int:
-        """Attempts that wait for an answer."""
+        """Number of attempts that wait for a response."""
         raise NotImplementedError
 
     def close(self) -> None:
         """Close it now; calls in flight are failed."""
         self.socket.close()
 
-    def log_off(self) -> None:
+    def retire(self) -> None:
         """Send no new calls over it, and close it when those in flight have ended. Any thread."""
-        self.is_logged_off = True
+        self.is_retired = True
         self._close_if_done()
 
     def send(self, attempt: Attempt) -> None:
-        """Write one attempt. Raises what the socket refuses; then it is not pending, and who got
-        the connection for it gives that back."""
+        """Write one attempt. Raises the RpcError of a socket that refuses; then the attempt does
+        not wait here, and the caller must `release` the connection."""
         raise NotImplementedError
 
     def release(self) -> None:
-        """Who got it from a ConnectionSource sends nothing over it."""
+        """Return it unused to its source."""
         self._note_end(is_clean=True)
 
     def take(self, attempt: Attempt) -> bool:
-        """Take an attempt out whose answer nobody wants any more; True for the one who may."""
+        """Remove an attempt whose response is not needed. True for exactly one caller."""
         is_taken = self._take(attempt)
         if is_taken:
             self._note_end(is_clean=False)
@@ -131,12 +127,12 @@ class ClientConnection:
             self.owner.on_connected(self)
 
     def on_end(self, socket: Socket, error: RpcError) -> bool:
-        """No answers will come any more."""
+        """The peer sends nothing more, so close the connection."""
         return False
 
     def on_messages(self, socket: Socket, messages: list[Message]) -> None:
         self._on_messages(messages)
-        if self.is_logged_off:
+        if self.is_retired:
             self._close_if_done()
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
@@ -152,11 +148,11 @@ class ClientConnection:
         raise NotImplementedError
 
     def _take_all(self) -> list[Attempt]:
-        """Take out all that waits, after the failure of the socket."""
+        """Remove all attempts, after the failure of the socket."""
         raise NotImplementedError
 
     def _on_messages(self, messages: list[Message]) -> None:
-        """Take out the attempts that are answered, and for each: `_note_answer`, tell the call."""
+        """For each attempt that has its response: remove it, `_note_answer`, notify the call."""
         raise NotImplementedError
 
     def _note_answer(self) -> None:
@@ -164,7 +160,7 @@ class ClientConnection:
             self._note_end(is_clean=True)
 
     def _note_end(self, is_clean: bool) -> None:
-        """Once for each attempt that was taken out while the socket had not failed."""
+        """Called once for each attempt that was removed while the socket had not failed."""
         if self.in_flight:
             return
         self._close_if_done()
@@ -172,22 +168,20 @@ class ClientConnection:
             self.owner.on_idle(self, is_clean)
 
     def _close_if_done(self) -> None:
-        """A call that is just being sent over it is sent again over another one."""
-        if self.is_logged_off and not self.in_flight:
+        """Close a retired connection without calls. A call that races with this close fails and is
+        retried elsewhere."""
+        if self.is_retired and not self.in_flight:
             text = f"{self.socket.description} was closed by this side: it was to take no new calls"
             peer = str(self.socket.remote_side)
             error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.WAITING, peer=peer)
             self.socket.fail(error)
 
     def __repr__(self) -> str:
-        state = ", logged off" if self.is_logged_off else ""
+        state = ", retired" if self.is_retired else ""
         return f"<{type(self).__name__} {self.in_flight} calls in flight{state} on {self.socket!r}>"
 
 
-MakeConnection = Callable[[Socket], ClientConnection]
-
-
 def protocol_error(socket: Socket, text: str) -> ProtocolError:
-    """The peer of a client sent what makes no sense."""
+    """The error for a peer that broke the protocol."""
     peer = str(socket.remote_side)
     return ProtocolError(text, phase=Phase.WAITING, peer=peer, is_remote=True)

@@ -1,4 +1,4 @@
-"""ConnectionFactory: makes the connections of a channel, all alike."""
+"""ConnectionFactory: makes the connections of a channel."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ConnectionFactory:
-    """What is equal in all connections that may be shared. Makes them for baidu_std.
+    """Makes connections for baidu_std. Channels whose factories are equal may share connections.
 
-    loop   the asyncio loop that drives them; `None`: the dispatcher thread
-    group  a name of the caller's: channels with different ones share nothing
+    loop   the asyncio loop that polls them; `None`: the dispatcher thread does
+    group  a name that the user chooses: channels with different ones share nothing
     auth   makes the credential of each connection
     """
 
@@ -47,13 +47,13 @@ class ConnectionFactory:
 
     @property
     def dispatcher(self) -> EventDispatcher:
-        """Of the Runtime of now: after a fork it is another one."""
+        """That of the current Runtime, which is another one after a fork."""
         runtime = default_runtime()
         loop = self.loop
         return runtime.dispatcher if loop is None else runtime.dispatcher_of(loop)
 
     def make(self, timeouts: TimeoutQueues, owner: ConnectionOwner | None) -> ClientConnection:
-        """One connection; it connects on its first write."""
+        """Make one connection; it connects on its first write."""
         socket = Socket.to(self.endpoint, timeouts.dispatcher, **self._setup())
         connection = self._connection(socket, timeouts, owner)
         socket.set_user(connection)

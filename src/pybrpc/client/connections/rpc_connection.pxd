@@ -3,7 +3,7 @@ from pybrpc.client.calls.attempt cimport Attempt
 from pybrpc.client.calls.call_record cimport CallRecord
 from pybrpc.client.connections.connection cimport ClientConnection
 from pybrpc.protocols.message cimport RpcRequest, RpcResponse
-from pybrpc.transport.writing.write_request cimport WriteRequest
+from pybrpc.transport.writing.write_request cimport WriteRequest, new_write_request
 
 
 cdef class RpcConnection(ClientConnection):

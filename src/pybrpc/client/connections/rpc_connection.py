@@ -1,4 +1,4 @@
-"""RpcConnection: calls and answers that find each other by correlation id."""
+"""RpcConnection: matches responses to calls by their correlation id."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.rpc.body_encoding import EncodedBody
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.outcomes import run_outcomes
-from pybrpc.transport.writing.write_request import WriteRequest
+from pybrpc.transport.writing.write_request import WriteRequest, new_write_request
 
 if TYPE_CHECKING:
-    from pybrpc.client.calls.attempt import Attempt
-    from pybrpc.client.calls.call_record import CallRecord
+    from pybrpc.client.calls.attempt import Attempt, AttemptedCall
     from pybrpc.rpc.timeout_queue import TimeoutQueues
 
 _correlation_ids = itertools.count(1)
@@ -52,7 +51,7 @@ class RpcConnection(ClientConnection):
         super().__init__(socket, timeouts, owner)
         self.last_id = 0
         self._authentication = authentication
-        """`None` if there is none, or once the server is content with it."""
+        """`None` if there is none, or once the server has accepted the credential."""
         self._protocol = protocol
         self._pending: dict[int, Attempt] = {}
         self._late_answers = 0
@@ -66,10 +65,7 @@ class RpcConnection(ClientConnection):
         correlation_id = next(_correlation_ids)
         authentication = self._authentication
         if authentication is None or authentication.is_sent:
-            write_request = WriteRequest.__new__(WriteRequest)
-            write_request.prepare(
-                self._pack(attempt.call, correlation_id), None, None, False, False
-            )
+            write_request = new_write_request(self._pack(attempt.call, correlation_id))
         else:
             write_request = self._unauthenticated(attempt, correlation_id, authentication)
         attempt.write_request = write_request
@@ -96,13 +92,13 @@ class RpcConnection(ClientConnection):
             socket=self.socket.statistics(),
         )
 
-    def _pack(self, call: CallRecord, correlation_id: int) -> IOBuf:
+    def _pack(self, call: AttemptedCall, correlation_id: int) -> IOBuf:
         body = call.body
         if call.controller is not None or type(body) is not bytes:
             return self._protocol.pack_request(_request_of(call, correlation_id))
         method: Any = call.method
         timeout_ms = call.wire_timeout_ms()
-        return self._protocol.pack_plain_request(
+        return self._protocol.pack_fast_request(
             correlation_id, method.service_name, method.name, timeout_ms, body
         )
 
@@ -111,7 +107,7 @@ class RpcConnection(ClientConnection):
     ) -> WriteRequest:
         request = _request_of(attempt.call, correlation_id)
         packed = self._protocol.pack_request(request)
-        # What the caller may change meanwhile.
+        # The caller may change these meanwhile.
         if request.attachment is not None:
             request.attachment = request.attachment.copy()
         if request.user_fields:
@@ -134,16 +130,14 @@ class RpcConnection(ClientConnection):
     def _on_messages(self, messages: list[Message]) -> None:
         for message in messages:
             attempt = self._pending.pop(message.correlation_id, None)
-            if isinstance(message, RpcRequest) or (
-                not isinstance(message, RpcResponse) and message.is_request
-            ):
+            if message.is_request:
                 self._refuse_request(attempt)
             elif attempt is None:
                 self._count_dropped(message.correlation_id)
             elif isinstance(message, RpcResponse):
                 self._on_response(attempt, message)
             elif isinstance(message, OversizedMessage):
-                self._give_up_reading(attempt, message.reason)
+                self._refuse_oversized(attempt, message.reason)
             else:
                 self._note_answer()
                 attempt.call.on_bad_response(attempt, message.reason)
@@ -164,9 +158,9 @@ class RpcConnection(ClientConnection):
             peer=str(self.socket.remote_side),
             is_remote=True,
         )
-        # What is to be closed must not be free before: somebody else would get it.
+        # A connection that is to be closed must not be idle before: another call would get it.
         if authentication is not None and authentication.is_refused(attempt, error):
-            self.log_off()
+            self.retire()
         elif response.error_code != ErrorCode.ELOGOFF:
             self._note_answer()
         attempt.call.on_error_response(attempt, error)
@@ -174,19 +168,19 @@ class RpcConnection(ClientConnection):
     def _refuse_request(self, attempt: Attempt | None) -> None:
         socket = self.socket
         error = protocol_error(socket, f"{socket.description} sent a request to a client")
-        # Failed first: who hears of it and calls again must not get this connection.
-        deliveries = socket.begin_fail(error)
+        # Fail it first: a caller that is notified and calls again must not get this connection.
+        outcomes = socket.begin_fail(error)
         if attempt is not None:
             attempt.call.on_attempt_failed(attempt, error)
-        run_outcomes(deliveries)
+        run_outcomes(outcomes)
 
-    def _give_up_reading(self, attempt: Attempt, reason: str) -> None:
+    def _refuse_oversized(self, attempt: Attempt, reason: str) -> None:
         socket = self.socket
-        deliveries = socket.begin_fail(
+        outcomes = socket.begin_fail(
             protocol_error(socket, f"Close {socket.description}: {reason}")
         )
         attempt.call.on_bad_response(attempt, reason)
-        run_outcomes(deliveries)
+        run_outcomes(outcomes)
 
     def _count_dropped(self, correlation_id: int) -> None:
         if 0 < correlation_id <= self.last_id:
@@ -195,7 +189,7 @@ class RpcConnection(ClientConnection):
             self._unknown_answers += 1
 
 
-def _request_of(call: CallRecord, correlation_id: int) -> RpcRequest:
+def _request_of(call: AttemptedCall, correlation_id: int) -> RpcRequest:
     method: Any = call.method
     body, controller = call.body, call.controller
     request = RpcRequest(correlation_id, method.service_name, method.name, body)

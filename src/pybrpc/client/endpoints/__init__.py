@@ -1,4 +1,4 @@
-"""The connections to one endpoint: single, pooled or short, its health, and calls that wait.
+"""The connections to one endpoint (single, pooled or short), its health, and the calls that wait.
 
 It may not know channels.
 """

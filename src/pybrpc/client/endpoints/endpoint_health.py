@@ -1,11 +1,11 @@
 """EndpointHealth: whether an endpoint can be reached, and when it is dialled again.
 
-    up ---- a connection never stood --> down, waiting --- its time has come --> down, dialling
-    up <--- one stands ----------------- down, ...                                 |
-                                         down, waiting, longer <-- it failed ------+
+    up ---- connecting failed ---------> down, waiting --- the time has come --> down, dialling
+    up <--- a connection is made ------- down, ...                                   |
+                                         down, waiting, longer <-- dialling failed --+
 
-It only decides; the Reconnector does. Connections that stood and broke say nothing about the endpoint:
-the next call dials anew.
+It only decides; the Reconnector does. Connections that were established and broke say nothing about
+the endpoint: the next call dials anew.
 """
 
 from __future__ import annotations
@@ -14,23 +14,9 @@ import random
 from collections.abc import Callable
 
 from pybrpc.base.backoff import Backoff
-from pybrpc.errors import ErrorCode, Phase, RpcError
+from pybrpc.errors import RpcError
 
 DEFAULT_DIAL_BACKOFF = Backoff(first_s=0.1, factor=1.6, max_s=10.0, jitter=0.2)
-
-_BEFORE_IT_STOOD = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE})
-_OF_THIS_SIDE = frozenset({ErrorCode.ECLOSE, ErrorCode.EFAILEDSOCKET, ErrorCode.ECANCELED})
-_ACCEPTED = frozenset(
-    {ErrorCode.EEOF, ErrorCode.ECONNRESET, ErrorCode.ECONNABORTED, ErrorCode.EPIPE}
-)
-"""Of a connection that a peer accepted and dropped: in a handshake, or before this side looked."""
-
-
-def is_unreachable(error: RpcError) -> bool:
-    """Whether a connection failed with `error` because its endpoint could not be reached."""
-    if error.phase is not Phase.RESOLVE and error.code in _ACCEPTED:
-        return False
-    return error.phase in _BEFORE_IT_STOOD and error.code not in _OF_THIS_SIDE
 
 
 class EndpointHealth:
@@ -63,7 +49,8 @@ class EndpointHealth:
         return self.cause is not None
 
     def on_failure(self, error: RpcError, now: float) -> float | None:
-        """A connection of a call never stood. When to dial; `None` if that is arranged already."""
+        """A connection of a call could not be established. When to dial, in monotonic seconds;
+        `None` if a dial is planned already."""
         is_news = self.cause is None
         self.cause = error
         if not is_news:
@@ -72,27 +59,29 @@ class EndpointHealth:
         return self._plan(now)
 
     def begin_dial(self) -> bool:
-        """The time has come; False if there is nothing to dial for any more."""
+        """The time to dial has come. False if no dial is needed any more."""
         if self.cause is None or self._is_dialling:
             return False
         self._is_dialling = True
         return True
 
     def on_dial_failure(self, error: RpcError, now: float) -> float | None:
-        """The dial failed. When to dial again; `None` if it is up, or that is arranged already."""
+        """The dial failed. When to dial again; `None` if the endpoint is up, or a dial is planned
+        already."""
         if self.cause is None or not self._is_dialling:
             return None
         self.cause = error
         return self._plan(now)
 
     def on_success(self) -> None:
-        """A connection stands, and the endpoint is as healthy as was asked for."""
+        """A connection is established, and the health check, if there is one, has passed."""
         self.cause = None
         self.failures = 0
         self._is_dialling = False
 
     def why(self, now: float) -> RpcError | None:
-        """For a caller: the cause, with since when and until when; `None` if it is up."""
+        """The cause, with the seconds since it went down and until the next dial; `None` if the
+        endpoint is up."""
         cause = self.cause
         if cause is None:
             return None

@@ -1,4 +1,4 @@
-"""HealthCheck: a call that an endpoint has to answer before it counts as up again."""
+"""HealthCheck: a call that must succeed before an endpoint that was down counts as up again."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from pybrpc.rpc.method import Method, method_of
 
 if TYPE_CHECKING:
     from pybrpc.base.endpoint import Endpoint
+    from pybrpc.client.calls.attempt import AttemptConnection
+    from pybrpc.client.calls.interfaces import WaitingCall
     from pybrpc.client.connections.connection import ClientConnection
     from pybrpc.rpc.timeout_queue import TimeoutQueues
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
@@ -37,12 +39,12 @@ class HealthCheck:
     method      descriptor of the method to call
     request     what it is called with, copied; an empty request if `None`
     timeout     seconds it may take
-    is_healthy  asked with the response: False, or raising, if the server is not well. Runs in a
-                turn of the dispatcher and must not block. Without it every answer without an error
-                will do.
+    is_healthy  gets the response; returns False, or raises, if the server is not healthy. Runs in
+                a turn of the dispatcher and must not block. `None`: every response without an error
+                passes.
 
-    Made over the very connection of a background dial, which then serves the calls. Channels that
-    shall share connections must be given the same object. After bRPC's `health_check_path`.
+    The call goes over the connection of a background dial, which then serves the other calls.
+    Channels that shall share connections need the same object. After bRPC's `health_check_path`.
     """
 
     method: MethodDescriptor
@@ -72,7 +74,7 @@ class HealthCheck:
         _CheckCall(self, connection, on_checked).start()
 
     def judge(self, call: Call, connection: ClientConnection) -> RpcError | None:
-        """What is wrong with the server, by the end of the call; `None` if nothing is."""
+        """The error of the check whose `call` has ended; `None` if the server is healthy."""
         try:
             response = call.message()
             if self.is_healthy is None or self.is_healthy(response):
@@ -93,7 +95,7 @@ class HealthCheck:
 
 
 class _CheckCall(Call):
-    """One check. It is never repeated by itself."""
+    """One check, which is never retried."""
 
     __slots__ = ("_check", "_on_checked", "_tested")
 
@@ -103,7 +105,7 @@ class _CheckCall(Call):
         self._check = check
         self._tested = connection
         self._on_checked = on_checked
-        super().__init__(
+        self.set_up(
             _OneConnection(connection),
             check._called,
             check.request,
@@ -143,17 +145,17 @@ class _OneConnection:
         return None
 
     @property
-    def live(self) -> ClientConnection | None:
+    def live(self) -> AttemptConnection | None:
         return None
 
-    def get(self, call: Call) -> ClientConnection | None:
+    def get(self, call: WaitingCall) -> AttemptConnection | None:
         return self._connection
 
-    def wait(self, call: Call) -> None:
+    def wait(self, call: WaitingCall) -> None:
         raise AssertionError("there is always the one connection")
 
-    def reclaim(self, call: Call) -> None:
+    def reclaim(self, call: WaitingCall) -> None:
         pass
 
-    def connection_for_backup(self, used: ClientConnection) -> ClientConnection | None:
+    def connection_for_backup(self, used: AttemptConnection) -> AttemptConnection | None:
         return None

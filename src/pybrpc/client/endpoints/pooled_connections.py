@@ -1,20 +1,20 @@
 """PooledConnections: each call has a connection for itself, out of a pool with a limit.
 
-A connection is idle, or used by one call, or closed. To take it out of `_idle`, in one step of a
-dict, is to have it. The one used last is taken first, so that those that are too many stay unused
-and an idle timeout gets them.
+A connection is idle, or used by one call, or closed. A call gets an idle one by removing it from
+`_idle`, one step of a dict. The connection used last is taken first, so that surplus ones stay
+unused until an idle timeout closes them.
 
-More connections than `max_pool_size` never stand. Calls beyond that queue up, and get what is
-freed before anybody who comes later. A connection counts from when it is made until it has failed,
-and who finds that he made one too many throws his away.
+There are never more than `max_pool_size` established connections. Further calls queue up, and get
+what is released before calls that come later. A connection counts from when it is made until it has
+failed; a thread that finds that it made one too many closes it.
 
-A retry gets a fresh connection. Whatever broke the first one, a server that stops or closes what is
-idle, has mostly met all of them, and to try them one after another would use up the retries.
+A retry gets a new connection. Whatever broke the first one (the server stops, or closes idle
+connections) has mostly broken all of them, and trying one after another would use up the retries.
 """
 
 from __future__ import annotations
 
-from pybrpc.client.calls.call import Call
+from pybrpc.client.calls.interfaces import WaitingCall
 from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.settings import SourceSettings
@@ -23,24 +23,24 @@ from pybrpc.errors import RpcError
 
 
 class PooledConnections(SourceBase):
-    """bRPC's connection type "pooled", but the limit is one."""
+    """bRPC's connection type "pooled", with a strict limit."""
 
     __slots__ = ("_idle", "_used", "max_pool_size")
 
     wants_idle_events = True
 
-    def __init__(self, maker: ConnectionFactory, settings: SourceSettings) -> None:
-        super().__init__(maker, settings)
+    def __init__(self, factory: ConnectionFactory, settings: SourceSettings) -> None:
+        super().__init__(factory, settings)
         self.max_pool_size = settings.pool_size
         self._idle: dict[ClientConnection, None] = {}
-        self._used: dict[ClientConnection, Call | None] = {}
+        self._used: dict[ClientConnection, WaitingCall | None] = {}
 
     def on_idle(self, connection: ClientConnection, is_clean: bool) -> None:
-        """One that still connects had nothing written: it is as good as new."""
-        if self._used.pop(connection, connection) is connection or not connection.is_usable:
+        """A connection that is still connecting has sent nothing: it is as good as a new one."""
+        if self._used.pop(connection, connection) is connection or not connection.is_usable():
             return
         if is_clean or not connection.socket.is_connected:
-            self._put_back(connection)
+            self._put_idle(connection)
         else:
             connection.close()
 
@@ -49,10 +49,12 @@ class PooledConnections(SourceBase):
         self._used.pop(connection, None)
         super().on_failed(connection, error)
 
-    def reclaim(self, call: Call) -> None:
-        """Close what nobody knows to have, too: its taker was interrupted before he could say.
+    def reclaim(self, call: WaitingCall) -> None:
+        """Also close connections taken but never registered because a signal interrupted the
+        taker.
 
-        Another thread that is just about to say so is refused by it, and takes another one.
+        A connection that another thread has taken and is about to register may be closed as well;
+        that thread's call is then refused by it, and takes another one.
         """
         for connection in self.connections:
             if connection in self._idle or connection.in_flight:
@@ -70,7 +72,7 @@ class PooledConnections(SourceBase):
         self._idle = {}
         self._used = {}
 
-    def _take_live(self, call: Call | None) -> ClientConnection | None:
+    def _take_live(self, call: WaitingCall | None) -> ClientConnection | None:
         if _is_retry(call):
             return None
         while self._idle:
@@ -78,7 +80,7 @@ class PooledConnections(SourceBase):
                 connection, _ = self._idle.popitem()
             except KeyError:
                 return None  # another thread was faster
-            if connection.is_usable:
+            if connection.is_usable():
                 self._used[connection] = call
                 return connection
         return None
@@ -86,7 +88,7 @@ class PooledConnections(SourceBase):
     def _can_serve(self) -> bool:
         return bool(self._idle) or len(self._connections) < self.max_pool_size
 
-    def _make_if_allowed(self, call: Call | None) -> ClientConnection | None:
+    def _make_if_allowed(self, call: WaitingCall | None) -> ClientConnection | None:
         if len(self._connections) >= self.max_pool_size and _is_retry(call):
             self._close_oldest_idle()
         if len(self._connections) >= self.max_pool_size:
@@ -102,18 +104,18 @@ class PooledConnections(SourceBase):
             if self._idle.pop(connection, connection) is None:
                 connection.close()
 
-    def _note_user(self, connection: ClientConnection, call: Call | None) -> None:
+    def _note_user(self, connection: ClientConnection, call: WaitingCall | None) -> None:
         self._used[connection] = call
 
     def _keep(self, connection: ClientConnection) -> bool:
         if len(self._connections) > self.max_pool_size:
             return False
-        self._put_back(connection)
+        self._put_idle(connection)
         return True
 
-    def _put_back(self, connection: ClientConnection) -> None:
+    def _put_idle(self, connection: ClientConnection) -> None:
         self._idle[connection] = None
-        if not connection.is_usable:
+        if not connection.is_usable():
             self._idle.pop(connection, None)
         elif not self._waiting:
             return
@@ -123,5 +125,5 @@ class PooledConnections(SourceBase):
             self._serve_soon()
 
 
-def _is_retry(call: Call | None) -> bool:
+def _is_retry(call: WaitingCall | None) -> bool:
     return call is not None and call.retried_count > 0

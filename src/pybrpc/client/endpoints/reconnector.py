@@ -4,35 +4,52 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pybrpc.base.backoff import Backoff
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
-from pybrpc.client.endpoints.endpoint_health import (
-    DEFAULT_DIAL_BACKOFF,
-    EndpointHealth,
-    is_unreachable,
-)
+from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF, EndpointHealth
 from pybrpc.client.endpoints.health_check import HealthCheck
-from pybrpc.errors import RpcError
+from pybrpc.errors import RpcError, is_unreachable
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, TimerHandle
 
 if TYPE_CHECKING:
-    from pybrpc.client.endpoints.source_base import SourceBase
+    from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+
+
+class DialledSource(Protocol):
+    """A source of connections, as its Reconnector sees it."""
+
+    @property
+    def dispatcher(self) -> EventDispatcher:
+        """The dispatcher that polls the connections."""
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a channel uses it."""
+
+    def make_for(self, owner: ConnectionOwner) -> ClientConnection:
+        """Create a connection, which must be passed to `adopt` or `forget` later."""
+
+    def adopt(self, connection: ClientConnection) -> None:
+        """A background dial has succeeded: use this connection. In a turn."""
+
+    def forget(self, connection: ClientConnection) -> None:
+        """The connection has failed."""
 
 
 class Reconnector(ConnectionOwner):
     """Does what the EndpointHealth of a ConnectionSource decides; owns the connection it dials.
 
-    One timer or one connection at a time, and none while the endpoint is up. All but `close` and
-    what is read happens in turns of the source's dispatcher.
+    It has one timer or one connection at a time, and none while the endpoint is up. `close` and
+    whatever only reads may be called by any thread, everything else in turns of the dispatcher.
     """
 
     __slots__ = ("_backoff", "_check", "_probe", "_source", "_timer", "health")
 
     def __init__(
-        self, source: SourceBase, backoff: Backoff | None, check: HealthCheck | None
+        self, source: DialledSource, backoff: Backoff | None, check: HealthCheck | None
     ) -> None:
         """Without a `backoff` nothing is dialled here, and the endpoint is never down."""
         self._source = source
@@ -44,11 +61,11 @@ class Reconnector(ConnectionOwner):
 
     @property
     def is_checking(self) -> bool:
-        """Whether that a connection stands is not enough to be up again."""
+        """Whether a health check must pass before the endpoint counts as up."""
         return self._check is not None
 
     def why_down(self) -> RpcError | None:
-        """What a caller is told who does not wait; `None` if it is up."""
+        """The error for a call that does not wait; `None` if the endpoint is up."""
         return self.health.why(time.monotonic())
 
     def note_failure(self, error: RpcError) -> None:
@@ -57,14 +74,14 @@ class Reconnector(ConnectionOwner):
             self._dial_at(self.health.on_failure(error, time.monotonic()))
 
     def note_success(self) -> bool:
-        """A connection of the source stands. True if that brought the endpoint up again."""
+        """A connection of the source is established. True if this brought the endpoint up again."""
         if not self.health.is_down or self.is_checking:
             return False
         self.close()
         return True
 
     def close(self) -> None:
-        """Stop dialling, and take the endpoint for up. Any thread; never blocks."""
+        """Stop dialling, and regard the endpoint as up. Any thread; never blocks."""
         self.health.on_success()
         timer, self._timer = self._timer, None
         if timer is not None:
@@ -74,11 +91,11 @@ class Reconnector(ConnectionOwner):
             probe.close()
 
     def after_fork(self) -> None:
-        """Timer and connection are the parent's."""
+        """Forget timer and connection, which belong to the parent."""
         self._timer = self._probe = None
         self.health.on_success()
 
-    # --- told by the connection that it dials ---
+    # --- called by the connection that it dials ---
 
     def on_connected(self, connection: ClientConnection) -> None:
         if connection is not self._probe:
@@ -92,10 +109,10 @@ class Reconnector(ConnectionOwner):
         self._source.forget(connection)
         if not connection.in_flight:
             self._on_checked(connection, error)
-        # Else the check is told after this, and says it.
+        # Otherwise the failure ends the health check, which then reports it.
 
     def _on_checked(self, connection: ClientConnection, error: RpcError | None) -> None:
-        """The first that is said about a dial counts; closing one says it again."""
+        """Only the first result counts; closing the probe reports a second one."""
         if connection is not self._probe:
             return
         self._probe = None

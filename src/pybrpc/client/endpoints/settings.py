@@ -1,4 +1,4 @@
-"""SourceSettings: how the connections of a channel are kept; equal in all that share them."""
+"""SourceSettings: how a source keeps its connections; EndpointStatistics: its counts."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
 from pybrpc.client.endpoints.health_check import HealthCheck
 
 ConnectionType = Literal["single", "pooled", "short"]
-"""As in bRPC: all calls share a connection; each has one of a pool; each has a fresh one."""
+"""As in bRPC: all calls share a connection; each call has one of a pool; each has a new one."""
 
 DEFAULT_MAX_POOL_SIZE = 100
-"""What bRPC's `max_connection_pool_size` is; there it bounds only what is kept."""
+"""The default of bRPC's `max_connection_pool_size`, which there limits only idle connections."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """Checked when made: a ValueError says what is allowed.
+    """Channels share connections only if their settings are equal. Checked when made: a ValueError
+    says what is allowed.
 
     connections     parallel connections of the type single; calls take them in turn
     max_pool_size   connections of the type pooled that may exist at once; `None`: 100
     idle_timeout_s  seconds without traffic and without a call after which a connection is closed;
                     `None`: never
-    dial_backoff    how often an endpoint that is down is dialled; `None`: by the calls only
-    health_check    what it has to answer before it is up again
+    dial_backoff    how often an endpoint that is down is dialled; `None`: only by the calls
+    health_check    the call that must succeed before the endpoint is up again
     """
 
     connection_type: str = "single"
@@ -68,16 +69,16 @@ def _check_count(name: str, count: object) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EndpointStatistics:
-    """The connections of a channel, and of all channels that share them with it."""
+    """Counts of the connections that a channel uses, perhaps together with other channels."""
 
     created: int
-    """Connections made so far, those of background dials among them."""
+    """Connections made so far, including those of background dials."""
     closed: int
     """How many of them have failed or were closed."""
     in_use: int
-    """Connections on which calls wait for answers now."""
+    """Connections on which calls wait for responses now."""
     idle: int
-    """Connections that are there and have nothing to do."""
+    """Connections that are established and have no call."""
     waiting: int
     """Calls that wait for a connection: the pool is used up, or the endpoint is down."""
     is_down: bool

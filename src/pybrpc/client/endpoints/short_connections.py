@@ -1,8 +1,8 @@
-"""ShortConnections: a connection for each attempt of a call, closed after its answer."""
+"""ShortConnections: a connection for each attempt of a call, closed after its response."""
 
 from __future__ import annotations
 
-from pybrpc.client.calls.call import Call
+from pybrpc.client.calls.interfaces import WaitingCall
 from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.client.endpoints.source_base import SourceBase
 
@@ -18,15 +18,15 @@ class ShortConnections(SourceBase):
         connection.close()
 
     def retire(self, connection: ClientConnection) -> None:
-        connection.log_off()
+        connection.retire()
 
-    def _take_live(self, call: Call | None) -> ClientConnection | None:
+    def _take_live(self, call: WaitingCall | None) -> ClientConnection | None:
         return None
 
     def _can_serve(self) -> bool:
         return True
 
-    def _make_if_allowed(self, call: Call | None) -> ClientConnection | None:
+    def _make_if_allowed(self, call: WaitingCall | None) -> ClientConnection | None:
         return self.make_for(self, call)
 
     def _keep(self, connection: ClientConnection) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 
-from pybrpc.client.calls.call import Call
+from pybrpc.client.calls.attempt import AttemptConnection
+from pybrpc.client.calls.interfaces import WaitingCall
 from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.settings import SourceSettings
@@ -16,49 +17,49 @@ from pybrpc.transport.socket_map import ConnectionSlot
 class SingleConnections(SourceBase):
     """bRPC's connection type "single", with `settings.connections` parallel ones to the peer."""
 
-    __slots__ = ("_first", "_next", "_places")
+    __slots__ = ("_first", "_next", "_slots")
 
-    def __init__(self, maker: ConnectionFactory, settings: SourceSettings | None = None) -> None:
+    def __init__(self, factory: ConnectionFactory, settings: SourceSettings | None = None) -> None:
         settings = settings or SourceSettings()
-        super().__init__(maker, settings)
-        self._places = [
+        super().__init__(factory, settings)
+        self._slots = [
             ConnectionSlot(self, lambda: self.make_for(self)) for _ in range(settings.connections)
         ]
-        self._first = self._places[0] if settings.connections == 1 else None
+        self._first = self._slots[0] if settings.connections == 1 else None
         self._next = itertools.count()
 
     @property
     def connections(self) -> list[ClientConnection]:
-        """The last one of each place, dead or alive, and those that go when their calls end."""
-        current = [place.current for place in self._places if place.current is not None]
+        """The last connection of each slot, even if broken, and retired ones with calls."""
+        current = [slot.current for slot in self._slots if slot.current is not None]
         return list(dict.fromkeys(current) | self._connections)
 
-    def get(self, call: Call) -> ClientConnection | None:
-        connection = (self._first or self._place_for(call)).current
-        if connection is not None and connection.is_usable:
+    def get(self, call: WaitingCall) -> ClientConnection | None:
+        connection = (self._first or self._slot_for(call)).current
+        if connection is not None and connection.is_usable():
             if self._first is not None:
-                # As long as it is usable nothing else can be in the only place.
+                # As long as it is usable nothing else can be in the only slot.
                 self.live = connection
             return connection
-        if self._dialer.health.is_down:
+        if self._reconnector.health.is_down:
             return self._take_live(call) or self._get_fresh(call)
         return self._get_fresh(call)
 
-    def connection_for_backup(self, used: ClientConnection) -> ClientConnection | None:
-        for place in self._places:
-            connection = _live(place)
-            if connection is None and not self._dialer.health.is_down:
-                connection = place.get()
+    def connection_for_backup(self, used: AttemptConnection) -> AttemptConnection | None:
+        for slot in self._slots:
+            connection = _live(slot)
+            if connection is None and not self._reconnector.health.is_down:
+                connection = slot.get()
             if connection is not None and connection is not used:
                 return connection
-        return used if used.is_usable else None
+        return used if used.is_usable() else None
 
     def retire(self, connection: ClientConnection) -> None:
-        connection.is_logged_off = True
+        connection.is_retired = True
 
-    def _take_live(self, call: Call | None) -> ClientConnection | None:
-        for _ in self._places:
-            connection = _live(self._place_in_turn())
+    def _take_live(self, call: WaitingCall | None) -> ClientConnection | None:
+        for _ in self._slots:
+            connection = _live(self._slot_in_turn())
             if connection is not None:
                 return connection
         return None
@@ -66,28 +67,28 @@ class SingleConnections(SourceBase):
     def _can_serve(self) -> bool:
         return True
 
-    def _make_if_allowed(self, call: Call | None) -> ClientConnection | None:
-        for place in self._places:
-            if _live(place) is None:
-                return place.get()
-        return self._place_in_turn().get()
+    def _make_if_allowed(self, call: WaitingCall | None) -> ClientConnection | None:
+        for slot in self._slots:
+            if _live(slot) is None:
+                return slot.get()
+        return self._slot_in_turn().get()
 
     def _keep(self, connection: ClientConnection) -> bool:
-        return any(place.offer(connection) for place in self._places)
+        return any(slot.offer(connection) for slot in self._slots)
 
-    def _place_for(self, call: Call) -> ConnectionSlot[ClientConnection]:
-        """What broke under one call may have broken under all: a retry takes the newest one."""
-        return max(self._places, key=_newness) if call.retried_count else self._place_in_turn()
+    def _slot_for(self, call: WaitingCall) -> ConnectionSlot[ClientConnection]:
+        """A retry takes the newest connection: the others may have broken like the first one."""
+        return max(self._slots, key=_newness) if call.retried_count else self._slot_in_turn()
 
-    def _place_in_turn(self) -> ConnectionSlot[ClientConnection]:
-        return self._places[next(self._next) % len(self._places)]
+    def _slot_in_turn(self) -> ConnectionSlot[ClientConnection]:
+        return self._slots[next(self._next) % len(self._slots)]
 
 
-def _newness(place: ConnectionSlot[ClientConnection]) -> float:
-    connection = _live(place)
+def _newness(slot: ConnectionSlot[ClientConnection]) -> float:
+    connection = _live(slot)
     return math.inf if connection is None else connection.socket.id
 
 
-def _live(place: ConnectionSlot[ClientConnection]) -> ClientConnection | None:
-    connection = place.current
-    return connection if connection is not None and connection.is_usable else None
+def _live(slot: ConnectionSlot[ClientConnection]) -> ClientConnection | None:
+    connection = slot.current
+    return connection if connection is not None and connection.is_usable() else None

@@ -1,18 +1,20 @@
-"""SourceBase: what all kinds of ConnectionSource have in common.
+"""SourceBase: the common part of all kinds of ConnectionSource.
 
-A subclass says which connections there are and when one more may be made. What is here: an
-endpoint that is down gets no new connections but from the Reconnector; calls that wait are served
-oldest first, in turns of the dispatcher; connections that nobody uses are closed by the IdleSweep.
+A subclass decides which connections there are and when one more may be made. Decided here: only
+the Reconnector makes connections to an endpoint that is down; waiting calls are served oldest
+first, in turns of the dispatcher; the IdleSweep closes connections that nobody uses.
 
-Who queues a call looks afterwards whether there is something for it, and who frees a connection
-looks afterwards whether somebody waits. One of the two sees the other.
+A thread that queues a call looks afterwards for a connection, and a thread that releases a
+connection looks afterwards for a waiting call. Store, then load, on both sides: at least one of the
+two sees the other.
 """
 
 from __future__ import annotations
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.calls.call import Call
+from pybrpc.client.calls.attempt import AttemptConnection
+from pybrpc.client.calls.interfaces import WaitingCall
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.idle_sweep import IdleSweep
@@ -31,31 +33,31 @@ class SourceBase(Shared, ConnectionOwner):
     __slots__ = (
         "_connections",
         "_created",
-        "_dialer",
-        "_idle_watch",
+        "_idle_sweep",
         "_is_serving",
+        "_reconnector",
         "_waiting",
+        "factory",
         "live",
-        "maker",
         "timeouts",
     )
 
-    def __init__(self, maker: ConnectionFactory, settings: SourceSettings | None = None) -> None:
+    def __init__(self, factory: ConnectionFactory, settings: SourceSettings | None = None) -> None:
         super().__init__()
         settings = settings or SourceSettings()
-        self.maker = maker
+        self.factory = factory
         self._connections: dict[ClientConnection, None] = {}
         self._created = atomic_counter()
         self._waiting = WaitQueue()
         self._is_serving = False
         self.live: ClientConnection | None = None
-        self._dialer = Reconnector(self, settings.dial_backoff, settings.health_check)
-        self._idle_watch = IdleSweep(self, settings.idle_timeout_s)
-        self.timeouts = TimeoutQueues(None, maker)
+        self._reconnector = Reconnector(self, settings.dial_backoff, settings.health_check)
+        self._idle_sweep = IdleSweep(self, settings.idle_timeout_s)
+        self.timeouts = TimeoutQueues(None, factory)
 
     @property
     def endpoint(self) -> Endpoint:
-        return self.maker.endpoint
+        return self.factory.endpoint
 
     @property
     def dispatcher(self) -> EventDispatcher:
@@ -63,96 +65,97 @@ class SourceBase(Shared, ConnectionOwner):
 
     @property
     def why_down(self) -> RpcError | None:
-        return self._dialer.why_down()
+        return self._reconnector.why_down()
 
     @property
     def connections(self) -> list[ClientConnection]:
-        """Those it holds now."""
+        """Those that it holds now."""
         return list(self._connections)
 
     def statistics(self) -> EndpointStatistics:
         """Any thread; the counts are not one snapshot."""
-        standing = [c for c in self.connections if c.is_usable and c.socket.is_connected]
+        established = [c for c in self.connections if c.is_usable() and c.socket.is_connected]
         in_use = sum(connection.in_flight > 0 for connection in self.connections)
         created = self._created.get()
         return EndpointStatistics(
             created=created,
             closed=created - len(self._connections),
             in_use=in_use,
-            idle=sum(not connection.in_flight for connection in standing),
+            idle=sum(not connection.in_flight for connection in established),
             waiting=len(self._waiting),
-            is_down=self._dialer.health.is_down,
+            is_down=self._reconnector.health.is_down,
         )
 
     # --- for calls ---
 
-    def get(self, call: Call) -> ClientConnection | None:
+    def get(self, call: WaitingCall) -> ClientConnection | None:
         connection = None if self._waiting else self._take_live(call)
         return connection or self._get_fresh(call)
 
-    def wait(self, call: Call) -> None:
+    def wait(self, call: WaitingCall) -> None:
         self._waiting.add(call)
         if not self.is_used:
             self._refuse_waiting(self._closed_error())
-        elif self._dialer.health.is_down:
+        elif self._reconnector.health.is_down:
             if not call.options.wait_for_ready:
                 self._serve_soon()
         elif self._can_serve():
             self._serve_soon()
 
-    def reclaim(self, call: Call) -> None:
+    def reclaim(self, call: WaitingCall) -> None:
         pass
 
-    def connection_for_backup(self, used: ClientConnection) -> ClientConnection | None:
+    def connection_for_backup(self, used: AttemptConnection) -> AttemptConnection | None:
         if self._waiting:
             return None
         return self._take_live(None) or self._take_fresh(None)
 
-    def _get_fresh(self, call: Call) -> ClientConnection | None:
-        if not self._dialer.health.is_down:
+    def _get_fresh(self, call: WaitingCall) -> ClientConnection | None:
+        if not self._reconnector.health.is_down:
             return None if self._waiting else self._take_fresh(call)
         if self._may_dial(call):
             return self._make_if_allowed(call)
-        error = None if call.options.wait_for_ready else self._dialer.why_down()
+        error = None if call.options.wait_for_ready else self._reconnector.why_down()
         if error is not None:
             raise error
         return None
 
-    def _may_dial(self, call: Call) -> bool:
-        """Who has paused before a retry finds out for himself whether the endpoint is back."""
+    def _may_dial(self, call: WaitingCall) -> bool:
+        """A call that waited before its retry may dial even while the endpoint is down."""
         has_paused = call.retried_count > 0 and call.options.retry.backoff is not None
-        return has_paused and not self._dialer.is_checking
+        return has_paused and not self._reconnector.is_checking
 
-    def _take_fresh(self, call: Call | None) -> ClientConnection | None:
-        return None if self._dialer.health.is_down else self._make_if_allowed(call)
+    def _take_fresh(self, call: WaitingCall | None) -> ClientConnection | None:
+        return None if self._reconnector.health.is_down else self._make_if_allowed(call)
 
-    # --- what kinds of sources differ in ---
+    # --- different in each kind of source ---
 
-    def _take_live(self, call: Call | None) -> ClientConnection | None:
-        """One that is there and may be used now, for `call`, or for a backup request."""
+    def _take_live(self, call: WaitingCall | None) -> ClientConnection | None:
+        """A connection that may be used now, for `call`, or for a backup request."""
         raise NotImplementedError
 
     def _can_serve(self) -> bool:
-        """Whether `_take_live` would find one now, or `_make_if_allowed` make one."""
+        """Whether `_take_live` would find a connection now, or `_make_if_allowed` make one."""
         raise NotImplementedError
 
-    def _make_if_allowed(self, call: Call | None) -> ClientConnection | None:
-        """One more connection; `None` if there may be no more."""
+    def _make_if_allowed(self, call: WaitingCall | None) -> ClientConnection | None:
+        """A new connection; `None` if there may be no more."""
         raise NotImplementedError
 
     def _keep(self, connection: ClientConnection) -> bool:
-        """Hold a connection that stands and that no call uses yet; False if it is not needed."""
+        """Keep an established connection that no call uses yet; False if it is not needed."""
         raise NotImplementedError
 
     def retire(self, connection: ClientConnection) -> None:
-        """It was not used for long: give it to nobody any more; close it soon. In a turn."""
+        """Give an idle connection to no call any more, and close it soon. In a turn."""
         raise NotImplementedError
 
     # --- for connections, the Reconnector and the IdleSweep ---
 
-    def make_for(self, owner: ConnectionOwner, call: Call | None = None) -> ClientConnection:
-        """One more connection. Who is not this source has it adopted, or forgotten."""
-        connection = self.maker.make(self.timeouts, owner)
+    def make_for(self, owner: ConnectionOwner, call: WaitingCall | None = None) -> ClientConnection:
+        """Create a connection. An owner other than this source must call `adopt` or `forget`
+        later."""
+        connection = self.factory.make(self.timeouts, owner)
         if owner is self:
             self._note_user(connection, call)
         self._created.increment_and_get(1)
@@ -164,23 +167,23 @@ class SourceBase(Shared, ConnectionOwner):
     def adopt(self, connection: ClientConnection) -> None:
         """A background dial has succeeded: the endpoint is up again. In a turn."""
         connection.set_owner(self)
-        self._idle_watch.start()
+        self._idle_sweep.start()
         if not self._keep(connection):
             connection.close()
         self._serve()
 
     def forget(self, connection: ClientConnection) -> None:
-        """It has failed."""
+        """The connection has failed."""
         self._connections.pop(connection, None)
 
     def on_connected(self, connection: ClientConnection) -> None:
-        self._idle_watch.start()
-        if self._dialer.note_success():
+        self._idle_sweep.start()
+        if self._reconnector.note_success():
             self._serve()
 
     def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
         self.forget(connection)
-        self._dialer.note_failure(error)
+        self._reconnector.note_failure(error)
         if self._waiting:
             self._serve_soon()
 
@@ -190,12 +193,12 @@ class SourceBase(Shared, ConnectionOwner):
         try:
             self.dispatcher.post(self._serve)
         except DispatcherClosedError as reason:
-            text = f"Nobody drives the connections to {self.endpoint} any more: {reason}"
+            text = f"The dispatcher of the connections to {self.endpoint} is closed: {reason}"
             self._refuse_waiting(self._error(ErrorCode.EFAILEDSOCKET, text))
 
     def _serve(self) -> None:
-        """Give calls that wait what there is. In a turn; inside itself it does so later: what is
-        freed there may come after the last look."""
+        """Give waiting calls the connections that there are. In a turn. A nested call of this is
+        posted for later, since a connection may be released after the outer call's last look."""
         if self._is_serving:
             self._serve_soon()
             return
@@ -206,7 +209,7 @@ class SourceBase(Shared, ConnectionOwner):
             self._is_serving = False
 
     def _serve_all(self) -> None:
-        error = self._dialer.why_down()
+        error = self._reconnector.why_down()
         if error is not None:
             for call in self._waiting.take_all(lambda call: not call.options.wait_for_ready):
                 call.on_no_connection(error)
@@ -221,8 +224,8 @@ class SourceBase(Shared, ConnectionOwner):
             self._note_user(connection, oldest)
             oldest.on_connection(connection)
 
-    def _note_user(self, connection: ClientConnection, call: Call | None) -> None:
-        """The connection is for `call`."""
+    def _note_user(self, connection: ClientConnection, call: WaitingCall | None) -> None:
+        """Note that the connection is for `call`."""
 
     def _refuse_waiting(self, error: RpcError) -> None:
         for call in self._waiting.take_all():
@@ -231,19 +234,19 @@ class SourceBase(Shared, ConnectionOwner):
     # --- the end ---
 
     def close(self) -> None:
-        self._dialer.close()
-        self._idle_watch.close()
+        self._reconnector.close()
+        self._idle_sweep.close()
         self._refuse_waiting(self._closed_error())
         for connection in self.connections:
             connection.close()
 
     def after_fork(self) -> None:
-        self.timeouts = TimeoutQueues(None, self.maker)
+        self.timeouts = TimeoutQueues(None, self.factory)
         self._connections = {}
         self._waiting = WaitQueue()
         self._is_serving = False
-        self._dialer.after_fork()
-        self._idle_watch.after_fork()
+        self._reconnector.after_fork()
+        self._idle_sweep.after_fork()
 
     def _closed_error(self) -> RpcError:
         text = f"The channel to {self.endpoint} was closed while a call waited for a connection"
@@ -253,7 +256,7 @@ class SourceBase(Shared, ConnectionOwner):
         return make_rpc_error(code, text, phase=Phase.QUEUED, peer=str(self.endpoint))
 
     def __repr__(self) -> str:
-        state = f", {self._dialer.health!r}" if self._dialer.health.is_down else ""
+        state = f", {self._reconnector.health!r}" if self._reconnector.health.is_down else ""
         waiting = f", {len(self._waiting)} calls wait" if self._waiting else ""
         return (
             f"<{type(self).__name__} to {self.endpoint}, {len(self._connections)} "

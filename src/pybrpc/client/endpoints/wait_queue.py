@@ -1,10 +1,11 @@
 """WaitQueue: calls that wait for a connection, oldest first.
 
-Each has a ticket, and stands in a dict under its number. To take the entry out of the dict is to
-own the call, so a deadline finds it as fast as the one who brings a connection, and what has gone
-leaves nothing behind. `_next` goes up from ticket to ticket; it may pass one whose call is not in
-the dict yet. A producer therefore looks at `_next` after it has put the call in, and draws another
-ticket if it was passed: either it sees that, or whoever comes to the ticket sees the call.
+Each call has a ticket, a number, and its entry is in a dict under that number. The thread that
+removes the entry owns the call. So a deadline finds its call as fast as the thread that brings a
+connection, and a call that has left leaves nothing behind. `_next` is the ticket that `take` looks
+for next; it may pass a ticket whose call is not in the dict yet. So a thread that adds a call looks
+at `_next` after it has put the call in, and draws another ticket if it was passed. Store, then
+load, on both sides: either the adding thread sees that it was passed, or `take` sees the call.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pybrpc.base.atomic import atomic_counter
+from pybrpc.errors import Phase
 
 if TYPE_CHECKING:
-    from pybrpc.client.calls.call import Call
+    from pybrpc.client.calls.interfaces import WaitingCall
 
 _NO_TICKET = 0
 
 MANY_GONE = 64
-"""So many tickets without a call are passed one by one; then the oldest that has one is sought."""
+"""Tickets without a call that `take` passes one by one before it searches for the oldest call."""
 
 
 class Waiting:
@@ -28,13 +30,20 @@ class Waiting:
 
     __slots__ = ("_waiting", "call", "ticket")
 
-    def __init__(self, call: Call, waiting: dict[int, Waiting]) -> None:
+    def __init__(self, call: WaitingCall, waiting: dict[int, Waiting]) -> None:
         self.call = call
         self.ticket = _NO_TICKET
         self._waiting = waiting
 
     def try_claim(self) -> bool:
         return self._waiting.pop(self.ticket, None) is not None
+
+    def try_cancel(self) -> bool:
+        return self.try_claim()
+
+    @property
+    def phase(self) -> Phase:
+        return Phase.QUEUED
 
 
 class WaitQueue:
@@ -47,8 +56,8 @@ class WaitQueue:
         self._tickets = atomic_counter(_NO_TICKET)
         self._next = _NO_TICKET + 1
 
-    def add(self, call: Call) -> None:
-        """Queue a call. Who gets it out of here owns it; its deadline may be the first."""
+    def add(self, call: WaitingCall) -> None:
+        """Queue a call. Any thread may claim it from now on, its deadline for example."""
         waiting = Waiting(call, self._waiting)
         call.wait_in(waiting)
         while True:
@@ -57,8 +66,8 @@ class WaitQueue:
             if self._next <= ticket or not waiting.try_claim():
                 return
 
-    def take(self) -> Call | None:
-        """The call that has waited longest, and now is the caller's; `None` if none waits."""
+    def take(self) -> WaitingCall | None:
+        """Claim the call that has waited longest; `None` if none waits."""
         gone = 0
         while self._waiting and self._next <= self._tickets.get():
             ticket = self._next
@@ -73,14 +82,16 @@ class WaitQueue:
         return None
 
     def _pass_over_gone(self) -> None:
-        """Millions of calls may have timed out here since somebody was taken last."""
+        """Millions of calls may have timed out here since the last `take`."""
         tickets = list(self._waiting)
         if tickets:
             self._next = max(self._next, min(tickets))
 
-    def take_all(self, which: Callable[[Call], bool] = lambda call: True) -> list[Call]:
-        """All calls, or those that `which` says yes to; they are the caller's now."""
-        found: list[Call] = []
+    def take_all(
+        self, which: Callable[[WaitingCall], bool] = lambda call: True
+    ) -> list[WaitingCall]:
+        """Claim all calls, or those for which `which` is true."""
+        found: list[WaitingCall] = []
         for ticket in list(self._waiting):
             waiting = self._waiting.get(ticket)
             if waiting is not None and which(waiting.call) and waiting.try_claim():

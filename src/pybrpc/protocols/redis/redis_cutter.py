@@ -1,4 +1,4 @@
-"""RedisCutter: bytes in, whole replies out, for one connection."""
+"""RedisCutter: cuts complete replies off the received bytes of one connection."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from pybrpc.protocols.redis.reply_parser import ReplyParser
 from pybrpc.protocols.redis.reply_scanner import MalformedReplyError
 
 DEFAULT_MAX_REPLY_BYTES = 512 * 1024 * 1024 + 64 * 1024
-"""What Redis itself lets a string be (`proto-max-bulk-len`), and room for what is around it. A
-lower limit would let one caller's big value close the connection of all."""
+"""The longest string in Redis (`proto-max-bulk-len`), and 64 KiB for the rest of the reply. With a
+lower limit the large value of one caller would close the connection that all callers share."""
 
 
 class RedisCutter:
-    """As transport's MessageCutter, for replies. Not thread-safe: one reader at a time.
+    """Cuts replies, as MessageCutter of transport cuts messages. For one thread at a time.
 
-    A list of replies, RedisPushes and BadReplies is what one read completed. After `broken` is set
-    nothing more is cut. MissingExtraError if hiredis is not installed.
+    After `broken` is set, nothing more is cut. MissingExtraError if hiredis is not installed.
     """
 
     __slots__ = ("_parser", "broken", "buffer", "protocol")
@@ -30,7 +29,7 @@ class RedisCutter:
         self._parser = ReplyParser(max_bytes)
 
     def cut(self) -> list[Any]:
-        """All replies that stand whole in `buffer`; the rest stays there."""
+        """Cut all complete replies, RedisPushes and BadReplies off the front of `buffer`."""
         replies: list[Any] = []
         if self.broken is not None:
             self.buffer.clear()
@@ -43,5 +42,5 @@ class RedisCutter:
         return replies
 
     def bytes_wanted(self) -> int:
-        """How much more the string at the end of `buffer` needs; 0 if that is not known."""
+        """The number of bytes that the string at the end of `buffer` lacks; 0 if unknown."""
         return self._parser.bytes_wanted(self.buffer)

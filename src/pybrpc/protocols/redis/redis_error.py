@@ -6,10 +6,10 @@ from pybrpc.errors import PyBrpcError
 
 
 class RedisError(PyBrpcError):
-    """What Redis answers to a command that it does not carry out: "WRONGTYPE Operation ...".
+    """The reply of Redis to a command that failed, such as "WRONGTYPE Operation ...".
 
-    A value among the replies of a request; `raise_for_error()` and `execute` raise it. The call
-    itself went well, so it is no RpcError. After bRPC's REDIS_REPLY_ERROR.
+    It is a value among the replies of a request; `raise_for_error()` and `execute` raise it. It is
+    no RpcError, because the call itself succeeded. Like bRPC's REDIS_REPLY_ERROR.
     """
 
     def __init__(self, text: str) -> None:
@@ -18,7 +18,7 @@ class RedisError(PyBrpcError):
 
     @property
     def code(self) -> str:
-        """The first word, by which Redis tells errors apart: "WRONGTYPE", "NOPERM", "ERR"."""
+        """The first word, which names the kind of error: "WRONGTYPE", "NOPERM", "ERR"."""
         return self.text.partition(" ")[0]
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""ReplyParser: replies to Python values, by hiredis."""
+"""ReplyParser: converts replies to Python values, with hiredis."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ Reply: TypeAlias = Any
 
 ALL = 1 << 30
 TOGETHER_BYTES = 64 * 1024
-"""Replies of so many bytes are joined before they are given to hiredis; longer ones are not."""
+"""Bytes. Replies of up to this size in total are joined for hiredis; larger ones are not."""
 
 _MORE = object()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RedisPush:
-    """What a server says without having been asked (RESP3 ">"), such as an invalidation."""
+    """A message that a server sends without a request (RESP3 ">"), such as an invalidation."""
 
     values: tuple[Reply, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BadReply:
-    """A whole reply that has no Python value; the ones after it are all right."""
+    """A complete reply that has no Python value. The replies after it are not affected."""
 
     reason: str
 
 
 def check_hiredis() -> None:
-    """MissingExtraError, which says what to install, if hiredis is not there."""
+    """Raise MissingExtraError, which says what to install, if hiredis is not installed."""
     _reader_class()
 
 
@@ -55,9 +55,10 @@ class ReplyParser:
         self._reader = _new_reader()
 
     def parse(self, buffer: IOBuf, into: list[Any], at_most: int = ALL) -> None:
-        """Move the whole replies at the front of `buffer` to `into`, pushes and bad ones too.
+        """Move the complete replies at the front of `buffer` to `into`, RedisPushes and BadReplies
+        too.
 
-        MalformedReplyError once the front is no reply, or one over a limit.
+        MalformedReplyError once the front is no reply, or a reply over a limit.
         """
         while (left := at_most - len(into)) > 0 and (items := self._scanner.scan(buffer, left)):
             size_bytes = sum(size for _, size in items)
@@ -70,7 +71,7 @@ class ReplyParser:
                 self._take(kind, into)
 
     def bytes_wanted(self, buffer: IOBuf) -> int:
-        """As of ReplyScanner."""
+        """As `ReplyScanner.bytes_wanted`."""
         return self._scanner.bytes_wanted(buffer)
 
     def _parse_together(self, data: BytesLike, items: list[Item], into: list[Any]) -> None:
@@ -96,7 +97,7 @@ class ReplyParser:
 
 
 def _push_of(value: Any) -> RedisPush:
-    """A bad push is a push: taken for a reply it would go to a caller."""
+    """A push, even if its value is bad: a BadReply would be taken for the reply to a caller."""
     return RedisPush((value,) if isinstance(value, BadReply) else tuple(value or ()))
 
 

@@ -185,9 +185,9 @@ class ServerCall:
 
     def _pack_success(self, controller: Controller, response: object) -> IOBuf:
         body = serialize_response(response, self.entry.response_type, controller)
-        if controller.has_plain_response():
+        if controller.has_fast_response():
             correlation_id = self.request.correlation_id
-            return self.connection.protocol.pack_plain_response(correlation_id, body)
+            return self.connection.protocol.pack_fast_response(correlation_id, body)
         packed = RpcResponse(self.request.correlation_id)
         packed.body = body
         packed.attachment = controller._response_attachment

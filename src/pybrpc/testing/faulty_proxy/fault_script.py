@@ -66,7 +66,7 @@ class FaultScript:
         return min([UNLIMITED, *chunks, *(stop - self.position for stop in stops)]), NEVER
 
     def note_passed(self, count: int, now: float) -> None:
-        """So many bytes, at most those that were allowed, have passed."""
+        """Note that `count` bytes have passed, at most as many as were allowed."""
         if self.position == 0:
             for slow in self._slows:
                 self._on_strike(slow)

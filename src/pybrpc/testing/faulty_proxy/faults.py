@@ -1,8 +1,8 @@
-"""What a FaultyProxy does to a connection: small values, one for each fault.
+"""Faults that a FaultyProxy inflicts on a connection: small values, one for each fault.
 
 Positions count the bytes of one direction of one connection: a fault at `after_bytes` lets exactly
-so many through, and strikes as soon as they are through; at 0 as soon as the connection to the
-server stands.
+that many through and then strikes; at 0 it strikes as soon as the connection to the server is
+established.
 
     Stall, Slow, Delay                          pace: how fast bytes pass
     CutAt, ResetAt, HalfCloseAt, DropFrom       ends: after them nothing passes in that direction
@@ -111,7 +111,7 @@ Fault = Stall | Slow | Delay | End
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Faults:
-    """What happens to one connection: faults of each direction, or a refusal. None by default."""
+    """The faults of one connection, for each direction, or a refusal. None by default."""
 
     to_server: Sequence[Fault] = ()
     to_client: Sequence[Fault] = ()

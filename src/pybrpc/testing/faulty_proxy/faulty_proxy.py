@@ -1,7 +1,7 @@
-"""FaultyProxy: forwards TCP or Unix connections to a server, and breaks them as it is told.
+"""FaultyProxy: forwards TCP or Unix connections to a server, and breaks them as planned.
 
-It uses nothing of pybrpc's transport, so it can be the judge of it, and of other clients and
-servers too.
+It uses nothing of pybrpc's transport, so it can test that transport, and other clients and servers
+too.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class FaultyProxy:
         self.start_accepting()
 
     def set_next(self, *faults: Faults) -> None:
-        """What the next connections get, one each, before the plan counts again."""
+        """Give these faults to the next connections, one each; later ones follow the plan again."""
         self._next.extend(faults)
 
     def stall(self, *, to_server: bool = True, to_client: bool = True) -> None:
@@ -93,7 +93,7 @@ class FaultyProxy:
         self._loop.call(lambda: self._listener.start(self._loop))
 
     def statistics(self) -> ProxyStatistics:
-        """What it has done so far; of one moment. After `close` too."""
+        """Counts of what it has done so far, all taken at one moment. Works after `close` too."""
         try:
             return self._loop.call(self._statistics)
         except LoopClosedError:

@@ -16,9 +16,9 @@ READ_BYTES = 64 * 1024
 
 
 class Lane:
-    """Bytes on their way. Sockets are non-blocking; what they raise comes out.
+    """Bytes on their way from a source to a sink. Errors of its non-blocking sockets are raised.
 
-    It is over when its source has ended and its sink was told so.
+    It is over when its source has ended and it has shut down its sink.
     """
 
     __slots__ = (

@@ -44,7 +44,7 @@ class ConnectionOwner(Protocol):
 
 
 class ProxiedConnection:
-    """Two sockets and two lanes, driven by a ProxyLoop. All methods run in its thread."""
+    """Two sockets and two lanes in a ProxyLoop. All methods run in the thread of the loop."""
 
     __slots__ = (
         "_ends_at",
@@ -219,7 +219,7 @@ def set_resets_on_close(sock: socket.socket) -> None:
 
 
 def unsent_bytes(sock: socket.socket) -> int:
-    """What the peer's kernel has not acknowledged yet; 0 where the system doesn't tell."""
+    """Bytes that the peer's kernel has not acknowledged; 0 where the system can't report them."""
     if sys.platform != "linux" or sock.family == socket.AF_UNIX:
         return 0
     size = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))

@@ -35,7 +35,7 @@ class ProxyListener:
 
     @property
     def address(self) -> str:
-        """What clients connect to; stays when it stops and starts again."""
+        """The address that clients connect to; a restart does not change it."""
         if isinstance(self._sockaddr, tuple):
             return str(Endpoint.from_sockaddr(self._sockaddr))
         return f"{_UNIX}{self._sockaddr}"
@@ -50,7 +50,7 @@ class ProxyListener:
         self.advance(0.0)
 
     def close(self) -> None:
-        """Stop listening: connecting fails from now on, also for who was not accepted yet."""
+        """Stop listening: connecting fails from now on, also for clients not accepted yet."""
         sock, self._sock = self._sock, None
         if sock is None:
             return

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Handler(Protocol):
-    """Who waits in a ProxyLoop. `now` is the monotonic clock."""
+    """An object that waits in a ProxyLoop. `now` is the monotonic clock."""
 
     def on_ready(self, sock: socket.socket, mask: int, now: float) -> None:
         """A socket that is watched is ready."""

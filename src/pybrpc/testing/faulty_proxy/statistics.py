@@ -1,4 +1,4 @@
-"""What a FaultyProxy has done so far, as a value."""
+"""Counts of what a FaultyProxy has done so far."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""ConnectRace: which addresses of a name are tried, in which order and when. After RFC 8305.
+"""ConnectRace: in which order and when the addresses of a name are tried. After RFC 8305.
 
-Happy Eyeballs: the families take turns, beginning with the one that the system prefers. The next
-address is tried 250 ms after the last one, or at once when the last one has failed; the earlier
+Happy Eyeballs: the address families take turns, beginning with the one that the system prefers. The
+next address is tried 250 ms after the last one, or at once when the last one has failed; earlier
 attempts go on meanwhile. So a broken IPv6 route costs a quarter of a second, not the whole
 deadline. All addresses are known at the start: the system's resolver gives both families at once.
 """
@@ -25,15 +25,15 @@ ATTEMPT_DELAY_S = 0.25
 BUSY_PAUSE_S = 0.02
 
 _AT_ONCE = -math.inf
-_MAX_TOLD = 8
-_SAY_LITTLE = frozenset(
+_MAX_REPORTED = 8
+_LOCAL_CODES = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 )
-"""A family that this machine has no way into, most often: no news of the peer."""
+"""Mostly of a family for which this machine has no route: they say nothing about the peer."""
 
 
 class ConnectRace:
-    """Decides only, and knows neither sockets nor a clock. One thread at a time."""
+    """Only decides: it knows neither sockets nor a clock. One thread at a time."""
 
     __slots__ = ("_newest", "_next_turn", "_states", "_waiting")
 
@@ -42,10 +42,10 @@ class ConnectRace:
         self._newest: Address | None = None
         self._next_turn = _AT_ONCE
         self._states: dict[Address, int | None] = {}
-        """What became of those that were tried: an errno, or `None` while it is open."""
+        """For each address that was tried, its errno, or `None` while the attempt is undecided."""
 
     def take_due(self, now: float) -> Address | None:
-        """The address whose turn has come at `now` (monotonic seconds): it is tried from now on."""
+        """The address to try at `now` (monotonic seconds); `None` if its turn has not come."""
         if not self._waiting or now < self._next_turn:
             return None
         self._newest = address = self._waiting.popleft()
@@ -60,7 +60,7 @@ class ConnectRace:
             self._next_turn = _AT_ONCE
 
     def on_busy(self, address: Address, now: float) -> None:
-        """The peer lives but takes nobody at the moment: it is tried again after a pause."""
+        """The peer is alive but accepts no connection now: it is tried again after a pause."""
         self._waiting.appendleft(address)
         self._next_turn = now + BUSY_PAUSE_S
 
@@ -71,23 +71,23 @@ class ConnectRace:
 
     @property
     def is_lost(self) -> bool:
-        """Whether all were tried and have failed."""
+        """Whether all addresses were tried and have failed."""
         return not self._waiting and None not in self._states.values()
 
     @property
     def most_telling_code(self) -> int:
-        """The errno to tell when all have failed: the first that says something of the peer."""
+        """The errno to report when all have failed: the first that is about the peer."""
         codes = [code for code in self._states.values() if code is not None]
-        telling = [code for code in codes if code not in _SAY_LITTLE]
+        telling = [code for code in codes if code not in _LOCAL_CODES]
         return next(iter([*telling, *codes]), errno.EADDRNOTAVAIL)
 
     def report(self, peer: Endpoint) -> str:
-        """What became of each address, as text; "" if the only one is `peer` itself."""
-        told = [(Endpoint.from_sockaddr(each[1]), self._reason(each)) for each in self._all()]
-        if len(told) == 1:
-            return "" if told[0][0] == peer else str(told[0][0])
-        texts = [f"{address} ({reason})" for address, reason in told[:_MAX_TOLD]]
-        rest = len(told) - len(texts)
+        """The result of each address, as text; "" if the only one is `peer` itself."""
+        results = [(Endpoint.from_sockaddr(each[1]), self._reason(each)) for each in self._all()]
+        if len(results) == 1:
+            return "" if results[0][0] == peer else str(results[0][0])
+        texts = [f"{address} ({reason})" for address, reason in results[:_MAX_REPORTED]]
+        rest = len(results) - len(texts)
         return ", ".join([*texts, f"{rest} more"] if rest else texts)
 
     def _all(self) -> list[Address]:
@@ -101,7 +101,7 @@ class ConnectRace:
 
 
 def interleaved(addresses: Iterable[Address]) -> list[Address]:
-    """Each address once, the families in turns, in the given order within each family."""
+    """Each address once, families alternating, in the given order within each family."""
     families: dict[int, list[Address]] = {}
     for address in dict.fromkeys(addresses):
         families.setdefault(address[0], []).append(address)

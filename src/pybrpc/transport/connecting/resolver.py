@@ -1,4 +1,4 @@
-"""Resolver: endpoints to addresses that the kernel takes, without blocking who must not block."""
+"""Resolver: from endpoints to the addresses that `connect` and `bind` take."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Address = tuple[int, tuple[Any, ...] | str | bytes]
 def addresses_at_hand(endpoint: Endpoint) -> list[Address] | None:
     """The address of an endpoint that needs no resolving, `None` for a name. Never blocks.
 
-    OSError: there is no such address on this machine, such as an interface that it names.
+    Raises OSError if this machine has no such address, such as an interface that it names.
     """
     if endpoint.is_unix:
         return [(_socket.AF_UNIX, _unix_sockaddr(endpoint.path))]
@@ -39,7 +39,7 @@ def resolve(endpoint: Endpoint) -> list[Address]:
 def resolve_in_background(
     endpoint: Endpoint, on_done: Callable[[list[Address] | OSError], None]
 ) -> None:
-    """Look a name up in a thread of its own (getaddrinfo blocks); `on_done` is called there."""
+    """Look a name up in a thread of its own, as getaddrinfo blocks; `on_done` is called there."""
 
     def run() -> None:
         try:

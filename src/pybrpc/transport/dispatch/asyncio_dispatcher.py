@@ -115,7 +115,7 @@ class AsyncioDispatcher:
             raise DispatcherClosedError(f"{self!r}: {error}") from None
 
     def post_cleanup(self, function: Continuation) -> None:
-        """The same as `post`: a closed loop runs nothing."""
+        """Like `post`: a closed loop runs nothing."""
         self.post(function)
 
     def call_at(self, deadline: float, function: Continuation) -> _LoopTimer:

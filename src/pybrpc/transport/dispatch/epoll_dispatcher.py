@@ -85,9 +85,9 @@ class EpollDispatcher:
         elif not self._is_started:
             self.start()
         if self._is_closing:
-            self._take_back(function)
+            self._withdraw(function)
 
-    def _take_back(self, function: Continuation) -> None:
+    def _withdraw(self, function: Continuation) -> None:
         """Closed while `function` was posted: either the thread has run it, or it never will."""
         try:
             self._runner.posted.remove(function)

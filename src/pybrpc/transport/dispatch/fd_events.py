@@ -161,7 +161,7 @@ class FdEvents:
         return False
 
     def close(self) -> None:
-        """Close the descriptors, but have epoll forget none: after a fork, another process uses it."""
+        """Close the descriptors. epoll forgets none: after a fork, another process uses it."""
         self._is_sealed = True
         self._epoll.close()
         fds, self.wake_fds = self.wake_fds, set()

@@ -56,7 +56,7 @@ class BlockedCaller(Protocol):
 
 
 class ChainedWakeups:
-    """Callers whose waiting is over and who have not been woken yet, oldest first."""
+    """Callers that have to be woken: their waiting is over. Oldest first."""
 
     __slots__ = ("_callers",)
 

@@ -26,7 +26,7 @@ _SEALED = _Post(None, None)
 
 
 class ShutdownQueue:
-    """Any thread may `push`; that takes no lock and is re-entrant. The rest is for the last turn."""
+    """Any thread may `push`, without a lock and re-entrantly; the rest is for the last turn."""
 
     __slots__ = ("_newest",)
 

@@ -39,5 +39,5 @@ cdef class InlineTasks:
     cpdef bint add(self, object task) except -1
     @cython.locals(standby=StandbyPoller)
     cpdef bint run(self) except -1
-    cdef _run_each(self, list tasks, object is_handed_over)
+    cdef _run_each(self, list tasks)
     cpdef list take_begun(self)

@@ -21,7 +21,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 from pybrpc.base.flags import OnceFlag, WakeSignal
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, InlineTask
@@ -97,7 +96,7 @@ class StandbyPoller:
 
     def is_handed_over(self) -> bool:
         """Between `begin_inline` and `end_inline`: whether another thread polls now."""
-        return self._is_claimed.is_set
+        return self._is_claimed.is_set()
 
     def end_inline(self) -> bool:
         """Poll again; False if another thread does."""
@@ -137,18 +136,18 @@ class StandbyPoller:
         return False
 
     def _is_overdue(self) -> bool:
-        if self._is_claimed.is_set:
+        if self._is_claimed.is_set():
             return False
         return self._is_urgent or time.monotonic() - self._began_at >= MAX_INLINE_S
 
     def _seconds_until_overdue(self) -> float:
-        if self._is_claimed.is_set:
+        if self._is_claimed.is_set():
             return MAX_INLINE_S
         return max(0.0, self._began_at + MAX_INLINE_S - time.monotonic())
 
     def _sleep(self, begun: int) -> None:
         self._is_asleep = True
-        if self._is_claimed.is_set and begun == self._begun and not self._is_ended:
+        if self._is_claimed.is_set() and begun == self._begun and not self._is_ended:
             self._signal.wait()
         self._is_asleep = False
 
@@ -206,7 +205,7 @@ class InlineTasks:
         self.is_open = False
         self._role.pause()
         standby.begin_inline()
-        self._run_each(self._begun, standby.is_handed_over)
+        self._run_each(self._begun)
         if not standby.end_inline():
             return False
         self._begun = []
@@ -214,12 +213,16 @@ class InlineTasks:
         self.is_open = True
         return True
 
-    def _run_each(self, tasks: list[InlineTask], is_handed_over: Callable[[], bool]) -> None:
+    def is_handed_over(self) -> bool:
+        """As in StandbyPoller, but not in the `.pxd`: tasks get it as a callback."""
+        return self.standby.is_handed_over()
+
+    def _run_each(self, tasks: list[InlineTask]) -> None:
         for task in tasks:
             if self.standby.is_handed_over():
                 break
             try:
-                task.run(is_handed_over)
+                task.run(self.is_handed_over)
             except BaseException:
                 logger.exception("an inline task of %s raised", self._name)
 

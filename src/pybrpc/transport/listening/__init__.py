@@ -1,1 +1,1 @@
-"""Listening sockets and accepting. It makes Sockets, but may not know servers or protocols."""
+"""Listening sockets and accepting. It may not know what is done with an accepted connection."""

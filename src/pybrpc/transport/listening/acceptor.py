@@ -1,4 +1,4 @@
-"""Acceptor: one listening descriptor, driven by a dispatcher. After bRPC's `Acceptor`."""
+"""Acceptor: one listening descriptor, polled by a dispatcher. After bRPC's `Acceptor`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 
 
 class Acceptor:
-    """Listens, and hands over what it accepts.
+    """Listens, and hands over the connections that it accepts.
 
     `on_accepted(sock)` is called in a turn of the dispatcher, once for each connection, and owns
     the socket from then on. When the process has run out of descriptors, accepting pauses for
-    100 ms at a time; what was accepted before is not disturbed. The file of a Unix socket is
-    removed at the end, at the latest when the process exits.
+    100 ms at a time; accepted connections are not disturbed. The file of a Unix socket is removed
+    at the end, at the latest when the process exits.
     """
 
     def __init__(
@@ -40,10 +40,9 @@ class Acceptor:
         on_accepted: OnAccepted,
         runtime: Runtime,
     ) -> None:
-        """Bind and listen; port 0 lets the system choose. A socket is bound already, and is taken
-        over. Blocks if a name has to be resolved.
+        """Bind and listen; port 0 lets the system choose. A bound socket is taken over.
 
-        Raises ListenError. `start()` begins to accept.
+        Blocks if a name has to be resolved. Raises ListenError. `start()` begins to accept.
         """
         sock, file = listen(where)
         self._sock: _socket.socket | None = sock
@@ -51,7 +50,7 @@ class Acceptor:
         if file is not None:
             weakref.finalize(self, file.remove)
         self.endpoint = Endpoint.from_sockaddr(sock.getsockname())
-        """Where it listens, with the port that was chosen."""
+        """Its address, with the port that was chosen."""
         self.accepted = 0
         self._dispatcher = dispatcher
         self._on_accepted = on_accepted
@@ -66,7 +65,7 @@ class Acceptor:
     def close(self) -> None:
         """Stop listening. Any thread, never blocks.
 
-        The descriptor is closed now, if this is a turn of the dispatcher, else in the next one.
+        The descriptor is closed now if this is a turn of the dispatcher, else in the next turn.
         """
         if self._dispatcher.is_current():
             self._close()
@@ -77,7 +76,7 @@ class Acceptor:
             self.abandon()
 
     def abandon(self) -> None:
-        """Close the descriptor without a dispatcher: it has ended, or it is the parent's."""
+        """Close the descriptor without the dispatcher: that has ended, or is a parent process's."""
         sock, self._sock = self._sock, None
         self._is_accepting = False
         if self._file is not None:
@@ -108,24 +107,24 @@ class Acceptor:
                 return
 
     def _accept_one(self, sock: _socket.socket) -> bool:
-        """False: there is nothing more to accept in this turn."""
+        """False if there is nothing more to accept in this turn."""
         try:
             accepted, _ = sock.accept()
         except BlockingIOError:
             return False
         except OSError as error:
-            return self._survive(error)
+            return self._handle_error(error)
         self.accepted += 1
         try:
             self._on_accepted(accepted)
         except OSError:
-            # The peer has gone already, so that options can't be set on it any more.
+            # The peer has closed already, so options can't be set any more.
             accepted.close()
         return True
 
-    def _survive(self, error: OSError) -> bool:
+    def _handle_error(self, error: OSError) -> bool:
         if error.errno not in _OUT_OF_RESOURCES:
-            # That one connection is lost (ECONNABORTED, EPROTO, a firewall's EPERM): see accept(2).
+            # Only this connection is lost (ECONNABORTED, EPROTO, a firewall's EPERM): accept(2).
             return True
         reason = os.strerror(error.errno)
         self._out_of_log.warn("%r can't accept for %g s: %s", self, PAUSE_S, reason)

@@ -1,4 +1,4 @@
-"""Listening sockets: what `Acceptor` accepts from."""
+"""Listening sockets, from which `Acceptor` accepts."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from pybrpc.transport.listening.socket_file import SocketFile, listen_at
 T = TypeVar("T")
 
 BACKLOG = 1024
-"""Connections that the kernel completes ahead of us; it cuts the number to its own limit."""
+"""Connections that the kernel completes before they are accepted, up to its own limit."""
 
 
 class ListenError(PyBrpcError, OSError):
-    """Nobody can listen on that address: it is in use, not of this machine, not allowed, ..."""
+    """The address can't be listened on: it is in use, not of this machine, not allowed, ..."""
 
 
 def listen(where: Endpoint | _socket.socket) -> tuple[_socket.socket, SocketFile | None]:
-    """A non-blocking socket that listens, and its file if it is a Unix socket's.
+    """A non-blocking socket that listens, and its file if it is a Unix socket.
 
-    `where` is a socket that is bound already, which is taken over, without its file, unless this
-    raises; or an endpoint. Of a name, the first address that lets us. "[::]" listens for IPv4 too.
-    A Unix socket takes the place of one whose server is dead. Blocks if a name has to be resolved,
-    and for a second at worst while other servers start in the directory of a Unix socket. Raises
+    `where` is an endpoint, or a socket that is bound, which is taken over, without its file, unless
+    this raises. Of a name, the first address that can be used is. "[::]" listens for IPv4 too. A
+    Unix socket takes the place of one whose server is dead. Blocks if a name has to be resolved,
+    and at most for a second while other servers start in the directory of a Unix socket. Raises
     ListenError.
     """
     if isinstance(where, _socket.socket):
@@ -38,11 +38,11 @@ def listen(where: Endpoint | _socket.socket) -> tuple[_socket.socket, SocketFile
 
 
 def bind_shared(endpoint: Endpoint) -> _socket.socket:
-    """A TCP socket that is bound to `endpoint`, as others of this user may be, but doesn't listen.
+    """A TCP socket that is bound to `endpoint`, together with others, and doesn't listen yet.
 
-    As long as it is open nobody else gets the port. Of those that are bound like this, the kernel
-    gives a new connection to one that listens, by a hash of its two addresses (SO_REUSEPORT, on
-    Linux). Blocks if a name has to be resolved. Raises ListenError.
+    As long as it is open, only sockets of the same user that are bound in this way get the port.
+    The kernel gives a new connection to one of those that listen, chosen by a hash of its two
+    addresses (SO_REUSEPORT, on Linux). Blocks if a name has to be resolved. Raises ListenError.
     """
     return _on_first_address(endpoint, _bind_shared)
 
@@ -109,9 +109,10 @@ def _listen_on(address: Address) -> tuple[_socket.socket, SocketFile | None]:
 
 
 def start_on_first_free(host: str, ports: range, start: Callable[[Endpoint], Endpoint]) -> Endpoint:
-    """Call `start` with one port after another until one is not taken; return what it gave.
+    """Call `start` with one port after another until one is free; return its result.
 
-    ListenError if all are taken, or at once if there is another reason; ValueError for no ports.
+    Raises ListenError if all are taken, or at once for any other reason; ValueError if `ports` is
+    empty.
     """
     if not ports:
         raise ValueError(f"a range of ports with at least one in it, not {ports!r}")

@@ -1,10 +1,10 @@
-"""SocketFile: the file of a Unix socket that listens, from its making to its removal.
+"""SocketFile: the file of a Unix socket that listens, from its creation to its removal.
 
-The file outlives a server that was killed, and then is in the way of the next one; but bind() fails
-in the same way when a server lives there. What tells them apart is a connect: a dead one refuses.
-Look, remove and bind are not one step, and between bind() and listen() a living server refuses
-too, so all this happens under a lock (flock) on the directory: of servers that start at once, one
-gets the path.
+The file outlives a server that was killed. Then the bind() of the next server fails, just as it
+does if a living server listens there. A connect tells the two cases apart: a dead server refuses.
+To check, remove and bind are separate steps, and between bind() and listen() a living server
+refuses too, so all of this happens under a lock (flock) on the directory: of servers that start at
+the same time, one gets the path.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ LOCK_PAUSE_S = 0.01
 
 
 class SocketFile:
-    """The file that this process has bound a socket to.
+    """The file to which this process has bound a socket.
 
-    It is removed only by the process that made it, so not by a forked child, and only while it
-    still is the same file.
+    Only the process that created the file removes it, no forked child, and only while the path
+    still leads to the same file.
     """
 
     __slots__ = ("_identity", "_pid", "path")
@@ -38,8 +38,8 @@ class SocketFile:
         self._pid = os.getpid()
 
     def remove(self) -> None:
-        """Remove it; later calls do nothing. Before its socket is closed: until then no other
-        file can get its inode number.
+        """Remove it; later calls do nothing. Must be called before its socket is closed: until then
+        no other file can get its inode number.
         """
         if self._pid != os.getpid():
             return
@@ -50,10 +50,10 @@ class SocketFile:
 
 
 def listen_at(sock: _socket.socket, path: str, backlog: int) -> SocketFile:
-    """Bind to `path` and listen, in the place of a server that is dead.
+    """Bind to `path` and listen; replace the file of a server that is dead.
 
-    OSError with a text of its own if a server lives there, or something that is no socket.
-    Blocks for a second at worst, while others start in the same directory.
+    Raises OSError, with the reason in its text, if a server listens there or the file is no socket.
+    Blocks at most for a second, while other servers start in the same directory.
     """
     with _locked(os.path.dirname(os.path.abspath(path))):
         try:
@@ -68,7 +68,7 @@ def listen_at(sock: _socket.socket, path: str, backlog: int) -> SocketFile:
 
 
 def _remove_dead(path: str) -> None:
-    """Remove the file of a server that is dead; OSError says why not."""
+    """Remove the file of a server that is dead. Raises OSError if it may not be removed."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise _in_use("there is a file that is no socket; remove it or choose another path")
@@ -78,7 +78,7 @@ def _remove_dead(path: str) -> None:
         if code in (0, errno.EAGAIN):
             raise _in_use("a server listens there")
         if code not in (errno.ECONNREFUSED, errno.ENOENT):
-            raise _in_use(f"who listens there can't be told: {os.strerror(code)}")
+            raise _in_use(f"it is not known whether a server listens there: {os.strerror(code)}")
         os.unlink(path)
 
 
@@ -93,7 +93,7 @@ def _identity_of(path: str) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _locked(directory: str) -> Iterator[None]:
-    """Hold the lock of a directory, if it can be had: without, only the race is open."""
+    """Hold the lock of a directory if possible. Without it only the race of servers is possible."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
@@ -103,14 +103,14 @@ def _locked(directory: str) -> Iterator[None]:
         _try_lock(fd)
         yield
     finally:
-        # Not by closing alone: a child that was forked meanwhile has a copy.
+        # Closing alone would not do: a child that was forked meanwhile has a copy.
         with contextlib.suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
 
 
 def _try_lock(fd: int) -> None:
-    """Give up after a second: anybody may hold the lock of a directory that anybody can read."""
+    """Give up after a second: any process that can read the directory may hold the lock."""
     for _ in range(LOCK_TRIES):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

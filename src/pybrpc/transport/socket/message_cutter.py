@@ -17,7 +17,7 @@ from pybrpc.protocols.protocol import (
 )
 
 LARGE_BYTES = 65536
-"""A message of which so much is missing is looked at again when all of it is there."""
+"""A message that lacks at least so many bytes is parsed again only when it is complete."""
 
 
 class MessageCutter:
@@ -40,10 +40,10 @@ class MessageCutter:
         self._limits = limits or ParseLimits()
         self._protocols = protocols
         self._whole_at = 0
-        """How long `buffer` is when the large message at its front is whole."""
+        """Length of `buffer` at which the large message at its front is complete."""
 
     def cut(self) -> list[Message]:
-        """All messages that stand whole in `buffer`; the rest stays there."""
+        """Take all complete messages off `buffer`; the rest remains there."""
         messages: list[Message] = []
         if len(self.buffer) < self._whole_at:
             return messages
@@ -68,7 +68,7 @@ class MessageCutter:
         return messages
 
     def bytes_wanted(self) -> int:
-        """How much more the message at the front needs; 0 if that is not known yet."""
+        """Bytes that the message at the front still needs; 0 if that is not known yet."""
         size = len(self.buffer)
         if self.protocol is None or not size:
             return 0

@@ -80,7 +80,7 @@ class SocketReader:
 
     @property
     def buffer(self) -> IOBuf:
-        """Bytes that were read and are not cut yet. A handshake leaves here those that follow it."""
+        """Bytes that were read and are not cut yet. A handshake leaves the bytes after it here."""
         return self._cutter.buffer
 
     def start(self, socket: SocketCore) -> None:
@@ -153,7 +153,7 @@ class SocketReader:
         )
 
     def _read_on(self, socket: SocketCore) -> None:
-        """Plan another read if the layer holds data: the descriptor may not become readable again."""
+        """Post a read if the layer holds data: the descriptor may not become readable again."""
         if socket.layer.has_unread and not self._is_paused and socket.error is None:
             with contextlib.suppress(DispatcherClosedError):
                 socket.dispatcher.post(partial(self.on_readable, socket))

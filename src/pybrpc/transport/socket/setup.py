@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, cast
 
 from pybrpc.transport.interfaces import AppConnect, ConnectionLayer
 from pybrpc.transport.socket.message_cutter import MessageCutter
@@ -79,7 +79,10 @@ class SocketSetup(TypedDict, total=False):
 
 def with_new_names(setup: SocketSetup) -> SocketSetup:
     """The options with those that have an old name under their new one."""
-    for old in _RENAMED.keys() & setup.keys():
+    outdated = _RENAMED.keys() & setup.keys()
+    if not outdated:
+        return setup
+    for old in outdated:
         warnings.warn(f"{old} is now {_RENAMED[old]}", DeprecationWarning, stacklevel=3)
-        return SocketSetup(**{_RENAMED.get(name, name): value for name, value in setup.items()})  # type: ignore[typeddict-item]
-    return setup
+    renamed: Any = {_RENAMED.get(name, name): value for name, value in setup.items()}
+    return cast(SocketSetup, renamed)

@@ -1,4 +1,4 @@
-"""ClientTls: with which options a client speaks TLS."""
+"""ClientTls: the TLS options of a client."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from pybrpc.transport.tls.tls_layer import TlsLayer
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ClientTls:
-    """A value: channels with equal ones share connections.
+    """TLS options of a channel, a value: channels with equal options share connections.
 
     ca            PEM file or directory of the authorities to trust; default: the system's
     cert, key     PEM files of the client's own certificate and key, for servers that ask for them;
-                  without `key` it is in the file of `cert`
-    key_password  of an encrypted key
-    server_name   what the server's certificate must say, and what it is asked for (SNI); default:
-                  the host of the address
+                  without `key` the key is in the file of `cert`
+    key_password  password of an encrypted key
+    server_name   name that the server's certificate must have, and that the client asks for (SNI);
+                  default: the host of the address
     alpn          names of protocols, the preferred one first
-    verify        False accepts any certificate, so anybody can be in the middle: for tests
+    verify        False accepts any certificate, so a man in the middle is not noticed: for tests
     context       an `ssl.SSLContext` of your own, instead of all the above but `server_name`
 
-    The files are loaded once in a process for equal values, when a channel is made. TLS 1.2 at
-    least. TlsConfigError: a file can't be loaded, or the options contradict each other.
+    The files are loaded once in a process for equal options, when a channel is made. TLS 1.2 at
+    least. Raises TlsConfigError if a file can't be loaded, or the options contradict each other.
     """
 
     ca: StrPath | None = None
@@ -61,7 +61,7 @@ class ClientTls:
 
     @classmethod
     def of(cls, tls: ClientTls | ssl.SSLContext | bool | None) -> ClientTls | None:
-        """What users give as `tls=`; True is the default options."""
+        """From the value of a `tls=` option; True means the default options."""
         if tls is None or tls is False:
             return None
         if isinstance(tls, ssl.SSLContext):
@@ -73,7 +73,7 @@ class ClientTls:
         raise TlsConfigError(f"tls must be a ClientTls, an ssl.SSLContext or True, not {tls!r}")
 
     def check(self, endpoint: Endpoint) -> None:
-        """Load the files, and see whether they fit. Blocks for reading them the first time."""
+        """Load the files and check that they can be used. Blocks to read them the first time."""
         self.layer_to(endpoint)
 
     def layer_to(self, endpoint: Endpoint) -> TlsLayer:

@@ -1,4 +1,4 @@
-"""Making `ssl.SSLContext`s from the options of clients and servers."""
+"""Makes `ssl.SSLContext`s from the options of clients and servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ StrPath = str | os.PathLike[str]
 
 
 def new_context(protocol: int, alpn: Sequence[str]) -> ssl.SSLContext:
-    """TLS 1.2 at least, without renegotiation, which would make writing wait for reading."""
+    """TLS 1.2 or later, without renegotiation, which would make writing wait for reading."""
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -53,7 +53,7 @@ def load_authorities(context: ssl.SSLContext, ca: str | None) -> None:
 
 
 def checked_path(path: StrPath | None, name: str) -> str | None:
-    """`path` as a string; TlsConfigError if it is none."""
+    """`path` as a string. Raises TlsConfigError if it is no path."""
     if path is None:
         return None
     try:

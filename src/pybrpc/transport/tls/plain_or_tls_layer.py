@@ -14,9 +14,9 @@ _HANDSHAKE = 22
 
 
 class PlainOrTlsLayer:
-    """TLS with who begins with a handshake of TLS, no layer with everybody else.
+    """TLS for clients that begin with a TLS handshake, no layer for all others.
 
-    The client has to speak first, which also those of plaintext do in every RPC protocol.
+    The client has to send first, as plaintext clients of every RPC protocol do.
     """
 
     __slots__ = ("_chosen", "_early", "_make_tls")
@@ -68,7 +68,7 @@ class PlainOrTlsLayer:
         return self._chosen or PLAIN
 
     def _choose(self, fd: int) -> bool:
-        """False: nothing came yet."""
+        """False if nothing has arrived yet."""
         try:
             data = os.read(fd, HANDSHAKE_READ_BYTES)
         except BlockingIOError:
@@ -78,7 +78,7 @@ class PlainOrTlsLayer:
             raise ConnectionFailedError(text, code=ErrorCode.EEOF, is_remote=True)
         if data[0] == _HANDSHAKE:
             tls = self._make_tls()
-            tls.hear(data)
+            tls.take_first_bytes(data)
             self._chosen = tls
         else:
             self._early.append(data)

@@ -1,4 +1,4 @@
-"""ServerTls: with which options a server speaks TLS."""
+"""ServerTls: the TLS options of a server, and ServerTlsContexts, which loads and uses them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ SniFiles = Mapping[str, tuple[StrPath, StrPath | None]]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerTls:
-    """A value; what a server made of it, and can load again, is in `ServerTlsContexts`.
+    """TLS options of a server, a value. `ServerTlsContexts` loads the files, and can reload them.
 
     cert, key            PEM files of the server's certificate (with its chain) and key; without
-                         `key` it is in the file of `cert`
-    key_password         of encrypted keys
+                         `key` the key is in the file of `cert`
+    key_password         password of encrypted keys
     client_ca            PEM file or directory of the authorities whose certificates clients may
-                         show (mutual TLS)
-    require_client_cert  whether a client must show one; default: yes, if `client_ca` is given
+                         present (mutual TLS)
+    require_client_cert  whether a client must present one; default: yes, if `client_ca` is given
     alpn                 names of protocols, the preferred one first
     sni                  {name: (cert, key)} for clients that ask for that name; "*.example.com" is
-                         for all names of one label more. Others get `cert`.
+                         for all names of one label more. Other clients get `cert`.
     allow_plaintext      whether clients may also speak plaintext on the same port
     context              an `ssl.SSLContext` of your own, instead of all but `allow_plaintext`
 
-    TLS 1.2 at least, no renegotiation. TlsConfigError: the options contradict each other.
+    TLS 1.2 at least, no renegotiation. Raises TlsConfigError if the options contradict each other.
     """
 
     cert: StrPath | None = None
@@ -66,7 +66,7 @@ class ServerTls:
 
     @classmethod
     def of(cls, tls: ServerTls | ssl.SSLContext) -> ServerTls:
-        """What users give as `tls=`."""
+        """From the value of a `tls=` option."""
         if isinstance(tls, ssl.SSLContext):
             return cls(context=tls)
         if isinstance(tls, ServerTls):
@@ -74,7 +74,7 @@ class ServerTls:
         raise TlsConfigError(f"tls must be a ServerTls or an ssl.SSLContext, not {tls!r}")
 
     def load(self) -> ssl.SSLContext:
-        """Load the files. TlsConfigError if one of them can't be."""
+        """Load the files. Raises TlsConfigError if one of them can't be loaded."""
         if self.context is not None:
             self.context.options |= ssl.OP_NO_RENEGOTIATION
             return self.context
@@ -116,7 +116,7 @@ def _choose_by_name(context: ssl.SSLContext, by_name: Mapping[str, ssl.SSLContex
 
 
 def context_for(name: str, by_name: Mapping[str, ssl.SSLContext]) -> ssl.SSLContext | None:
-    """That of the name itself, else that of its wildcard, which stands for one label."""
+    """The context of the name itself, else that of its wildcard, which stands for one label."""
     lower = name.lower()
     return by_name.get(lower) or by_name.get("*." + lower.partition(".")[2])
 
@@ -125,14 +125,14 @@ class ServerTlsContexts:
     """Makes the layers of accepted connections. Thread-safe."""
 
     def __init__(self, options: ServerTls) -> None:
-        """Load the files; blocks for that. TlsConfigError."""
+        """Load the files, which blocks. Raises TlsConfigError."""
         self.options = options
         self._context = options.load()
 
     def reload(self) -> None:
-        """Load the files again, for new connections; those that stand keep what they have.
+        """Load the files again, for new connections; established ones keep their certificates.
 
-        TlsConfigError if one can't be loaded: then all stays as it was. Blocks for reading files.
+        Blocks to read files. Raises TlsConfigError if one can't be loaded: nothing changes then.
         """
         if self.options.context is not None:
             raise TlsConfigError("load new certificates into your own SSLContext yourself")

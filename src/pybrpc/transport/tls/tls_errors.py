@@ -1,4 +1,4 @@
-"""The errors of TLS: what OpenSSL says, in words that tell what to do."""
+"""The errors of TLS: OpenSSL's reason, with advice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BYTES_SHOWN = 8
 
 
 def tls_error(error: ssl.SSLError) -> RpcError:
-    """What OpenSSL raised, without saying of which connection."""
+    """The RpcError for an error of OpenSSL, without the name of the connection."""
     if isinstance(error, ssl.SSLCertVerificationError):
         text = f"certificate verify failed: {error.verify_message.rstrip('.')}"
         return _caused(TlsError(text), error)
@@ -31,7 +31,7 @@ def tls_error(error: ssl.SSLError) -> RpcError:
 
 
 def not_tls_error(data: bytes, is_server: bool) -> RpcError:
-    """The first bytes of the peer are none of TLS."""
+    """The error for a peer whose first bytes are not TLS."""
     begun = f"it began with {data[:_BYTES_SHOWN]!r}"
     if is_server:
         text = f"the peer speaks no TLS, {begun}; ServerTls(allow_plaintext=True) lets it in"
@@ -41,7 +41,7 @@ def not_tls_error(data: bytes, is_server: bool) -> RpcError:
 
 
 def gone_error(code: int, has_spoken: bool) -> RpcError:
-    """The peer ended the connection, or reset it, inside the handshake."""
+    """The error for a peer that closed or reset the connection inside the handshake."""
     text = "the peer closed the connection inside the handshake of TLS"
     if not has_spoken:
         text += ", before it said anything: does it speak TLS?"
@@ -49,7 +49,7 @@ def gone_error(code: int, has_spoken: bool) -> RpcError:
 
 
 def cut_off_error() -> RpcError:
-    """The end of TCP without the end of TLS: what the peer sent last may be missing."""
+    """The error for the end of TCP without the end of TLS: the last bytes may be missing."""
     text = "the connection ended without close_notify: what the peer sent last may be cut off"
     return ConnectionFailedError(text, code=ErrorCode.EEOF, is_remote=True)
 

@@ -1,19 +1,19 @@
 """TlsLayer: TLS between the messages and the descriptor of one connection.
 
 The TLS object never touches the descriptor: it turns bytes of one memory BIO into bytes of
-another. `SSL*` is not thread-safe, so it has one owner, the dispatcher: `start_write` leaves
-all writing to it (`writes_in_background`), and no lock is needed (bRPC needs one: brpc#2166).
+another. `SSL*` is not thread-safe, so only the dispatcher uses it: `start_write` leaves all writing
+to the dispatcher (`writes_in_background`), and no lock is needed (bRPC needs one: brpc#2166).
 
-Three things follow from TLS not being a pipe:
+TLS is no plain pipe. Three rules follow:
 
-    What was encrypted has to go out, in that order. It waits in `_ciphertext`, and nothing more
-    is encrypted before it is gone: at most one window of it is in memory, and a message is known
-    to be out when nothing is unsent.
+    Encrypted bytes have to be written, in their order. They wait in `_ciphertext`, and nothing more
+    is encrypted before they are written. So at most one window of them is in memory, and a message
+    is known to be written when nothing is unsent.
 
-    A read of the descriptor may complete several records. All of them are decrypted at once,
-    until TLS wants more: the descriptor never becomes readable for what lies in here.
+    A read of the descriptor may complete several records. All of them are decrypted at once, until
+    TLS wants more: the descriptor does not become readable for bytes that are held here.
 
-    Reading may make TLS want to write (an alert, a KeyUpdate), and writing never needs to read:
+    Reading may make TLS write (an alert, a KeyUpdate). Writing never needs to read, as
     renegotiation is off.
 """
 
@@ -39,7 +39,7 @@ RECORD_BYTES = 16 * 1024
 """The most plaintext that one record holds, RFC 8446 section 5.1."""
 
 WINDOW_BYTES = 256 * 1024
-"""Plaintext that is encrypted before its ciphertext must be gone."""
+"""Most plaintext that is encrypted before its ciphertext must be written."""
 
 MAX_UNSENT_BYTES = 1024 * 1024
 HANDSHAKE_READ_BYTES = 16 * 1024
@@ -54,12 +54,12 @@ class TlsLayer:
     __slots__ = (
         "_ciphertext",
         "_early",
-        "_end_is_told",
         "_failure",
         "_has_finished",
-        "_has_heard",
+        "_has_received",
         "_incoming",
         "_is_broken",
+        "_is_end_reported",
         "_is_ended",
         "_is_server",
         "_object",
@@ -72,9 +72,9 @@ class TlsLayer:
     def __init__(
         self, context: ssl.SSLContext, *, server_name: str | None = None, is_server: bool = False
     ) -> None:
-        """`server_name` is what the client calls the server, and checks if the context says so.
+        """`server_name`: the name that the client asks for, and checks if the context says so.
 
-        ValueError if it can't be a name.
+        Raises ValueError if it can't be a name.
         """
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -85,11 +85,11 @@ class TlsLayer:
         self._ciphertext = IOBuf()
         self._early = IOBuf()
         self._failure: RpcError | None = None
-        self._has_heard = False
+        self._has_received = False
         self._has_finished = False
         self._is_broken = False
         self._is_ended = False
-        self._end_is_told = False
+        self._is_end_reported = False
         self.tls: TlsInfo | None = None
 
     @property
@@ -98,8 +98,8 @@ class TlsLayer:
 
     @property
     def has_unread(self) -> bool:
-        is_end_untold = self._is_ended and not self._end_is_told
-        return bool(self._early) or is_end_untold or self._failure is not None
+        is_end_pending = self._is_ended and not self._is_end_reported
+        return bool(self._early) or is_end_pending or self._failure is not None
 
     def shake_hands(self, fd: int, /) -> bool:
         while not self._handshake_is_over():
@@ -112,10 +112,10 @@ class TlsLayer:
             self._decrypt_into(self._early)
         return True
 
-    def hear(self, data: bytes) -> None:
-        """Bytes of the handshake that somebody else has read from the descriptor."""
-        if not self._has_heard:
-            self._has_heard = True
+    def take_first_bytes(self, data: bytes) -> None:
+        """Take the first bytes of the handshake, which were read from the descriptor elsewhere."""
+        if not self._has_received:
+            self._has_received = True
             if data[0] != _HANDSHAKE and (self._is_server or data[0] != _ALERT):
                 raise not_tls_error(data, self._is_server)
         self._incoming.write(data)
@@ -150,7 +150,7 @@ class TlsLayer:
         raise BlockingIOError
 
     def finish(self, fd: int, /) -> None:
-        """Say close_notify. What the peer still sends can be read."""
+        """Send close_notify. The peer may still send, and that can be read."""
         if self.tls is None or self._has_finished or self._is_broken:
             return
         self._has_finished = True
@@ -159,7 +159,7 @@ class TlsLayer:
         self._flush_if_possible(fd)
 
     def close(self, fd: int, /) -> None:
-        """Say close_notify, but not in the middle of what is unsent: that is no end."""
+        """Send close_notify, unless bytes are unsent: the stream is cut in the middle of them."""
         with contextlib.suppress(OSError, ValueError):
             if self.has_unsent:
                 self._flush(fd)
@@ -178,23 +178,23 @@ class TlsLayer:
         return True
 
     def _receive(self, fd: int) -> bool:
-        """Read what goes on with the handshake; False: nothing came."""
+        """Read bytes of the handshake. False if none have arrived."""
         try:
             data = os.read(fd, HANDSHAKE_READ_BYTES)
         except BlockingIOError:
             return False
         except ConnectionError as error:
             code = error.errno or ErrorCode.EFAILEDSOCKET
-            raise gone_error(code, self._has_heard) from error
+            raise gone_error(code, self._has_received) from error
         if not data:
-            raise gone_error(ErrorCode.EEOF, self._has_heard)
-        self.hear(data)
+            raise gone_error(ErrorCode.EEOF, self._has_received)
+        self.take_first_bytes(data)
         return True
 
     # --- writing ---
 
     def _encrypt(self, pieces: Sequence[IOBuf]) -> int:
-        """Turn up to a window of the pieces into records, small pieces into one."""
+        """Encrypt up to one window of the pieces, small pieces together in one record."""
         plain = IOBuf()
         for piece in pieces:
             if len(plain) >= WINDOW_BYTES:
@@ -220,7 +220,7 @@ class TlsLayer:
             self._flush(fd)
 
     def _alert_behind(self, fd: int, error: ConnectionError) -> Exception:
-        """Why the peer broke the connection: it may have sent an alert before."""
+        """Why the peer reset the connection: an alert that it sent before, else `error`."""
         try:
             self._incoming.write(os.read(fd, HANDSHAKE_READ_BYTES))
             self._decrypt_into(IOBuf())
@@ -233,9 +233,9 @@ class TlsLayer:
     # --- reading ---
 
     def _decrypt_into(self, buffer: IOBuf) -> int:
-        """Decrypt all records that are whole; return how many bytes they held.
+        """Decrypt all complete records; return how many bytes they held.
 
-        What ends the stream, or breaks it, is kept for the next read if records came before it.
+        If an end or an error follows them, it is kept for the next read.
         """
         parts: list[bytes] = []
         try:
@@ -263,11 +263,11 @@ class TlsLayer:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-        self._end_is_told = True
+        self._is_end_reported = True
         return 0
 
     def _fail(self, error: ssl.SSLError) -> RpcError:
-        """After an error the TLS object must not be used any more."""
+        """Note that the TLS object must not be used any more."""
         self._is_broken = True
         return tls_error(error)
 

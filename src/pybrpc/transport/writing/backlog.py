@@ -78,7 +78,7 @@ class Backlog:
         return self._counted.get() // _REQUEST
 
     def try_add(self, size: int, ignore_limit: bool) -> bool:
-        """Count a request that is about to be queued. False if it is refused and was not counted."""
+        """Count a request that is about to be queued. False, and nothing counted, if refused."""
         if self.is_overcrowded and not ignore_limit:
             return False
         counted = self._counted.increment_and_get(size + _REQUEST)

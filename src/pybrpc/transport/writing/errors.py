@@ -1,4 +1,4 @@
-"""The errors of writing, in one place: who is told what."""
+"""The errors of writing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def write_shutdown_error() -> RpcError:
     return make_rpc_error(ErrorCode.ESHUTDOWNWRITE, text, phase=Phase.QUEUED)
 
 
-def undriven_error(socket: SocketCore, reason: Exception) -> RpcError:
-    text = f"Nobody drives {socket.description} any more: {reason}"
+def dispatcher_closed_error(socket: SocketCore, reason: Exception) -> RpcError:
+    text = f"The dispatcher of {socket.description} has ended: {reason}"
     return make_rpc_error(ErrorCode.EFAILEDSOCKET, text, peer=str(socket.remote_side))
 
 
@@ -34,7 +34,7 @@ def canceled_error(socket: SocketCore) -> RpcError:
 def broken_error(
     socket: SocketCore, error: OSError | RpcError, doing: str, phase: Phase
 ) -> RpcError:
-    """What the descriptor, or the layer above it, raised while `doing` ("write into", ...)."""
+    """The error for what the descriptor or the layer raised while `doing` ("write into", ...)."""
     what = f"Fail to {doing} {socket.description}"
     peer = str(socket.remote_side or "")
     if not isinstance(error, RpcError):

@@ -1,8 +1,8 @@
-"""PendingOutcome of outcomes: user code runs here, never while a write right is held.
+"""Running the callbacks of outcomes: user code runs here, never while a write right is held.
 
-A callback may write again, and that write may end at once, with an outcome of its own. It is not
-called from inside the first callback but by the loop that called it, so a chain of a million
-writes needs one stack frame. One list per thread: a signal handler or destructor that writes
+A callback may write again, and that write may end at once, with an outcome of its own. Its callback
+is not called inside the first one but by the loop that called that, so a chain of a million writes
+needs one stack frame. Each thread has its own list: a signal handler or destructor that writes
 meanwhile adds to the list of the thread that it interrupted.
 """
 
@@ -17,40 +17,41 @@ from typing import Any
 logger = logging.getLogger("pybrpc")
 
 PendingOutcome = tuple[Callable[[Any], None], Any]
+"""A callback and its argument."""
 
 
-class _ThreadDeliveries(threading.local):
+class _ThreadOutcomes(threading.local):
     def __init__(self) -> None:
         self.waiting: deque[PendingOutcome] = deque()
-        self.is_delivering = False
+        self.is_running = False
 
 
-_local = _ThreadDeliveries()
+_local = _ThreadOutcomes()
 
 
-def run_outcomes(deliveries: list[PendingOutcome]) -> None:
-    """Call each `function(argument)`, now or, inside another delivery, right after it.
+def run_outcomes(outcomes: list[PendingOutcome]) -> None:
+    """Call each `function(argument)`: now, or, inside such a callback, right after it.
 
-    What a callback raises is logged and does not reach the caller; only KeyboardInterrupt and
-    the like do, once the other callbacks have been called.
+    An Exception of a callback is logged and does not reach the caller. KeyboardInterrupt and the
+    like do, after the other callbacks have been called.
     """
     local = _local
     interruption: BaseException | None = None
-    local.waiting.extend(deliveries)
-    # Looked at again after the flag is down: a signal handler may have added in between.
-    while local.waiting and not local.is_delivering:
-        local.is_delivering = True
+    local.waiting.extend(outcomes)
+    # Checked again after the flag is reset: a signal handler may have added in between.
+    while local.waiting and not local.is_running:
+        local.is_running = True
         try:
-            _deliver_waiting(local.waiting)
+            _run_waiting(local.waiting)
         except BaseException as raised:
             interruption = raised
         finally:
-            local.is_delivering = False
+            local.is_running = False
     if interruption is not None:
         raise interruption
 
 
-def _deliver_waiting(waiting: deque[PendingOutcome]) -> None:
+def _run_waiting(waiting: deque[PendingOutcome]) -> None:
     while waiting:
         function, argument = waiting.popleft()
         try:

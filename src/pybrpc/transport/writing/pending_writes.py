@@ -1,13 +1,13 @@
 """PendingWrites: what the holder of the write right has taken from the queue, until it is settled.
 
-A request passes here from its turn to its outcome:
+From its turn to its outcome a request passes these steps:
 
-    next_batch      a cancelled one is dropped, a user message becomes bytes
+    next_batch      a cancelled request is dropped, a SocketMessage is turned into bytes
     (the writer)    the layer takes bytes off the fronts of the batch
-    settle_written  those of which all is out leave, with their outcome noted
-    settle_failed   or the error that it is told instead
+    settle_written  removes the requests that are fully written, and notes their outcomes
+    settle_failed   notes the error of a request that is not written
 
-Makes no system call and calls nobody: outcomes are noted, to be delivered once no right is held.
+It makes no system call and calls no callback: outcomes are noted, and run once no right is held.
 All of it belongs to the holder of the right.
 """
 
@@ -37,7 +37,7 @@ class PendingWrites:
         self._backlog = backlog
         self.requests: deque[WriteRequest] = deque()
         self.is_shutdown = False
-        """A request that asked to shut writing down is out; any thread may look."""
+        """A request that asked to shut writing down is written. Any thread may read this."""
         self.messages_written = 0
 
     def next_batch(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> list[WriteRequest]:
@@ -68,7 +68,10 @@ class PendingWrites:
         return batch
 
     def settle_written(self, batch: list[WriteRequest], outcomes: list[PendingOutcome]) -> bool:
-        """Settle those of which nothing is left, the layer having nothing unsent; any at all?"""
+        """Complete the requests that are fully written. True if there were any.
+
+        Called only while the layer has nothing unsent.
+        """
         size = count = 0
         for request in batch:
             if request.data:
@@ -93,14 +96,14 @@ class PendingWrites:
     def settle_failed(
         self, request: WriteRequest, error: RpcError, outcomes: list[PendingOutcome]
     ) -> None:
-        """One that is not among the requests any more."""
+        """Note the error of a request that was taken out of `requests`."""
         self._backlog.remove(request.size_bytes, 1)
         on_outcome, request.on_outcome = request.on_outcome, None
         if on_outcome is not None:
             outcomes.append((on_outcome, error))
 
     def note_all_sent(self) -> None:
-        """What the kernel took is not known: nobody must believe that nothing was sent."""
+        """Mark all as sent. It is not known what the kernel took: a retry could send it twice."""
         for request in self.requests:
             request.progress = SENT
 

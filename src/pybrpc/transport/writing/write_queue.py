@@ -1,21 +1,21 @@
 """WriteQueue: where many producers meet, in one atomic exchange.
 
-The head is `None` when nobody has the write right. A producer exchanges the head for its
-request. What it got back decides:
+The head is `None` when no thread has the write right. A producer exchanges the head for its
+request. The value that it gets back decides:
 
     None        it has the right: it writes, or leaves a continuation that will
-    an older r  somebody has the right and will find the request: it sets request.next = r
+    an older r  another thread has the right and will find the request: it sets request.next = r
 
 Requests thus form a list from the newest to the oldest. The holder of the right takes the whole
-list by exchanging the head for `BUSY`, which says "somebody has the right, nothing is queued",
-and turns it round. It gives the right back by replacing what it last left in the head with
+list by exchanging the head for `BUSY`, which means that the right is taken and nothing is queued,
+and reverses the list. It gives the right back by replacing what it last left in the head with
 `None`, which fails if anything was pushed since.
 
 Between a producer's exchange and its link, `next` is `UNCONNECTED` and the list is cut there. All
-that is older lies behind the cut, so nothing of the new part can be written in order: `take` says
-`None`, and the holder comes back in its next step. It never spins: on a GIL build it could spin
-for the 5 ms of a switch interval, or for ever if the producer is suspended below it on the same
-stack, by a signal handler or a destructor.
+older requests lie behind the cut, so nothing of the new part can be written in order: `take`
+returns `None`, and the holder tries again in its next step. It never spins: with a GIL it could
+spin for the 5 ms of a switch interval, or for ever if a signal handler or destructor has suspended
+the producer below it on the same stack.
 
 bRPC's queue keeps the newest request that the holder knows in the head and compares with it. A
 marker needs no load of a head that others replace, and keeps no finished request alive.
@@ -54,7 +54,7 @@ class WriteQueue:
         return False
 
     def take(self) -> list[WriteRequest] | None:
-        """All that was pushed since, oldest first; `None` if the list is cut. Holder only."""
+        """All requests pushed since, oldest first; `None` if the list is cut. Holder only."""
         newest = self._cut_off
         if newest is None:
             newest = self._head.get_and_set(BUSY)
@@ -73,7 +73,7 @@ class WriteQueue:
         return taken
 
     def release(self) -> bool:
-        """Give the right back. False: something was pushed, the caller keeps it. Holder only."""
+        """Give the right back. False if something was pushed: the caller keeps it. Holder only."""
         return self._cut_off is None and self._head.compare_and_set(self._mark, None)
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ cdef class WriteRequest:
     cdef public bint shutdown_write
     cdef public long long size_bytes
 
-    cpdef prepare(
+    cdef _set_fields(
         self,
         IOBuf data,
         object message,
@@ -23,6 +23,10 @@ cdef class WriteRequest:
         bint notify_on_success,
         bint shutdown_write,
     )
+
+
+@cython.locals(request=WriteRequest)
+cpdef WriteRequest new_write_request(IOBuf data)
 
 
 cdef class _Marker(WriteRequest):

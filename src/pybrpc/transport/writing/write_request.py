@@ -10,14 +10,15 @@ from pybrpc.errors import Phase, RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 
 Outcome = Callable[[RpcError | None], None]
-"""Told once how a write ended: `None` when the kernel has taken all of it, else the error."""
+"""Called once, when a write has ended: with `None` if the kernel has taken all of it, else with the
+error."""
 
 
 class SocketMessage(Protocol):
     """A message that is turned into bytes only when its turn to be written comes.
 
-    `append_to` runs after the connection stands, oldest message first, one at a time. It must not
-    block. If it raises, this message fails alone and nothing of it reaches the wire.
+    `append_to` runs once the connection is established, oldest message first, one at a time. It
+    must not block. If it raises, this message fails alone and nothing of it reaches the wire.
 
     An attribute `size_hint_bytes`, if there is one, is what the message counts in the backlog
     until it is turned into bytes.
@@ -28,16 +29,16 @@ class SocketMessage(Protocol):
 
 
 class Progress(enum.IntEnum):
-    """How far a request has come. Written by the holder of the write right, read by anyone."""
+    """How far a request has got. Written by the holder of the write right, read by any thread."""
 
     QUEUED = 0
     SET_UP = 1
-    """A SocketMessage that was turned into bytes: its place among the others is fixed."""
+    """A SocketMessage that was turned into bytes: its place in the queue is fixed."""
     SENT = 2
     WRITTEN = 3
 
 
-# Looked up once: a member of an enum class costs as much as all else of a request.
+# Looked up once: to look a member up in an enum class costs as much as the rest of a request.
 QUEUED, SET_UP, SENT, WRITTEN = Progress
 
 _PHASES = {
@@ -49,17 +50,18 @@ _PHASES = {
 
 
 NOTHING = IOBuf()
-"""What a request holds that was written. All share it, so it stays empty: a call in flight keeps no
-buffer of its own."""
+"""The buffer of all requests that were written, always empty: a call that waits for its response
+keeps no buffer of its own."""
 
 
 class WriteRequest:
-    """One message in the queue: its bytes, the link to the next older one, who is told.
+    """One message in the queue: its bytes, the link to the next older one, the outcome callback.
 
-    `next` is `UNCONNECTED` from its birth until the producer has linked it. `size_bytes` is what
-    it counts in the backlog. `write_started` is True from before a system call that may take some of it,
-    and False again if that took nothing. The holder sets it before it looks at `is_canceled`; who
-    cancels and then asks for the `phase` is told QUEUED only if nothing of it ever leaves.
+    `next` is `UNCONNECTED` until the producer has linked it. The backlog counts it with
+    `size_bytes`. `write_started` is True from before a system call that may take some of it, and
+    False again if that took nothing. The holder sets it before it reads `is_canceled`, and a thread
+    that cancels reads it afterwards, by `phase`: that is QUEUED only if nothing of the request is
+    ever written.
     """
 
     __slots__ = (
@@ -83,9 +85,9 @@ class WriteRequest:
         notify_on_success: bool = False,
         shutdown_write: bool = False,
     ) -> None:
-        self.prepare(data, message, on_outcome, notify_on_success, shutdown_write)
+        self._set_fields(data, message, on_outcome, notify_on_success, shutdown_write)
 
-    def prepare(
+    def _set_fields(
         self,
         data: IOBuf,
         message: SocketMessage | None,
@@ -93,7 +95,7 @@ class WriteRequest:
         notify_on_success: bool,
         shutdown_write: bool,
     ) -> None:
-        """The constructor, also of one that was made with `__new__`: that costs less, compiled."""
+        """Set all fields, for the constructor and `new_write_request`."""
         self.data = data
         self.message = message
         self.next: WriteRequest | None = UNCONNECTED
@@ -106,10 +108,10 @@ class WriteRequest:
         self.write_started = False
 
     def cancel(self) -> None:
-        """Don't write it, if nothing of it was taken for writing when its turn comes.
+        """Don't write it, unless some of it was taken for writing before its turn comes.
 
-        Its outcome then is an RpcCanceledError, phase QUEUED; else it goes on as if nothing was
-        said. A SocketMessage that was turned into bytes already goes on too. Any thread.
+        Its outcome then is an RpcCanceledError, phase QUEUED; else it goes on as if it was not
+        cancelled. So does a SocketMessage that was turned into bytes already. Any thread.
         """
         self.is_canceled = True
 
@@ -120,13 +122,13 @@ class WriteRequest:
 
     @property
     def phase(self) -> Phase:
-        """How far it has come, as errors say it: while it may be going, it is said to be sent."""
+        """How far it has got, for errors: SENT also while a system call may be taking it."""
         write_started = self.write_started
         phase = _PHASES[self.progress]
         return Phase.SENT if write_started and phase is Phase.QUEUED else phase
 
     def setup(self) -> None:
-        """Turn a SocketMessage into bytes; what it raises is the caller's to handle."""
+        """Turn a SocketMessage into bytes. Raises what the message raises."""
         message = self.message
         if message is not None:
             self.message = None
@@ -139,8 +141,15 @@ class WriteRequest:
         return f"<WriteRequest {self.progress.name.lower()} {len(self.data)} bytes left>"
 
 
+def new_write_request(data: IOBuf) -> WriteRequest:
+    """`WriteRequest(data)`. A typed function costs a compiled caller less than a constructor."""
+    request = WriteRequest.__new__(WriteRequest)
+    request._set_fields(data, None, None, False, False)
+    return request
+
+
 class _Marker(WriteRequest):
-    """No message: what `next` and the head of a queue hold instead of one."""
+    """No message, but a value of `next` and of the head of a queue."""
 
     __slots__ = ("_name",)
 
@@ -152,7 +161,7 @@ class _Marker(WriteRequest):
 
 
 UNCONNECTED: WriteRequest = _Marker("UNCONNECTED")
-"""What `next` is between the exchange of the head and the link."""
+"""The value of `next` between the exchange of the head and the link."""
 
 BUSY: WriteRequest = _Marker("BUSY")
-"""The head while somebody has the write right and has taken all that was queued."""
+"""The head while a thread has the write right and has taken all that was queued."""

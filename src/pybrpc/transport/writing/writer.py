@@ -1,27 +1,27 @@
 """SocketWriter: what the holder of the write right does.
 
-A producer that finds the queue empty has the right. It writes once in place; what is left, and
-what came meanwhile, is written by `keep_write`, a continuation that the dispatcher runs: a batch,
-and again, until the queue could be given back empty or the kernel takes no more. Then it waits for
-the descriptor to become writable, still with the right, without a thread.
+A producer that finds the queue empty has the right. It writes once itself; what is left, and what
+was queued meanwhile, is written by `keep_write`, a continuation that the dispatcher runs. That
+writes batch after batch, until it can give the right back with an empty queue, or the kernel takes
+no more. Then it waits, still with the right but without a thread, until the descriptor is writable.
 
-Who has the right at any moment:
+The holder of the right at any moment:
 
     a producer       inside `write`
-    the connector    from the first write until TCP stands
+    the connector    from the first write until TCP is established
     the handshake    from then, or from the beginning of an accepted socket, until it is over
-    the dispatcher   a posted or parked `keep_write`
+    the dispatcher   while `keep_write` is posted, or the WritableWait waits
     nobody           the head of the queue is None
 
-How bytes get into the descriptor is the `ConnectionLayer`'s. One that writes in the background,
-as TLS does, is left to the dispatcher altogether. What a layer took and still holds is not out:
-nothing is settled before the layer has nothing unsent.
+The `ConnectionLayer` puts the bytes into the descriptor. If it writes in the background, as TLS
+does, the dispatcher makes all writes. Bytes that a layer took and still holds are not written: no
+request is settled before the layer has nothing unsent.
 
-When the socket fails, whoever has the right or gets it next fails everything queued (`_drain`) and
-gives it back, until nothing more was pushed. The descriptor is closed by the holder that meets the
-close request, so never while somebody is in a system call on it.
+When the socket fails, the holder of the right, or the next one, fails everything queued (`_drain`)
+and gives the right back, until nothing more was pushed. The descriptor is closed by the holder that
+meets the close request, so never during a system call on it.
 
-Outcomes are collected during a step and delivered after it.
+Outcomes are collected during a step. Their callbacks run after it, without the right.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pybrpc.errors import OvercrowdedError, Phase, RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.writing.backlog import Backlog
-from pybrpc.transport.writing.errors import broken_error, interrupted_error, undriven_error
+from pybrpc.transport.writing.errors import broken_error, dispatcher_closed_error, interrupted_error
 from pybrpc.transport.writing.outcomes import PendingOutcome, run_outcomes
 from pybrpc.transport.writing.pending_writes import MAX_BATCH_REQUESTS, PendingWrites, note_begun
 from pybrpc.transport.writing.socket_core import SocketCore
@@ -44,13 +44,15 @@ from pybrpc.transport.writing.write_request import WRITTEN, WriteRequest
 
 MAX_BATCHES_PER_STEP = 16
 MAX_BYTES_PER_STEP = 4 * 1024 * 1024
-"""After so much it is the turn of other sockets, though the kernel would take more."""
+"""After so many bytes other sockets are served, though the kernel would take more."""
 CUT_OFF_PAUSE_S = 0.001
+"""Pause until a list that is cut is taken again; see WriteQueue."""
 BURST_S = 0.0001
+"""A write that follows the last one within this time belongs to a burst."""
 
 
 class SocketWriter:
-    """The writing side of one socket. Its methods take the socket, so that no cycle keeps it."""
+    """The writing side of one socket. Its methods take the socket; see SocketCore."""
 
     __slots__ = (
         "_close_request",
@@ -71,14 +73,14 @@ class SocketWriter:
     def __init__(self, backlog: Backlog) -> None:
         self.backlog = backlog
         self.pending = PendingWrites(backlog)
-        """The holder's; anybody may look at its flag and its number."""
+        """Belongs to the holder. Any thread may read its flag and its count."""
         self.bytes_written = 0
         self.written_inline = 0
         self.writes = 0
         self.writes_blocked = 0
         self._queue = WriteQueue()
         self._close_request: WriteRequest | None = None
-        # All below is the holder's.
+        # All below belongs to the holder.
         self._wait = WritableWait()
         self._layer_is_full = False
         self._wrote_since_read = False
@@ -86,29 +88,26 @@ class SocketWriter:
         self._cut_off_steps = 0
 
     def write(self, socket: SocketCore, request: WriteRequest) -> None:
-        """Queue a request that the backlog has let in; write it in place if nobody writes."""
+        """Queue a request that the backlog has accepted; write it if no other thread writes."""
         if self._queue.push(request):
             self._begin(socket, request)
 
     def hold(self) -> None:
-        """Take the right of a socket that is not known to anybody yet, without writing.
-
-        `keep_write` goes on from there.
-        """
+        """Take the right of a new socket, without writing. `keep_write` continues from there."""
         self._queue.push(WriteRequest(IOBuf()))
 
     def flush(self, socket: SocketCore) -> None:
-        """Have what the layer has unsent written by whoever has the right. Inside a turn."""
+        """Make the holder of the right write what the layer has unsent. Inside a turn."""
         if not self._wait.is_waiting and not self.pending.is_shutdown:
             self.backlog.try_add(0, ignore_limit=True)
             self.write(socket, WriteRequest(IOBuf()))
 
     def on_read(self) -> None:
-        """Something was read: the next write inside a turn of a loop goes out at once again."""
+        """Something was read: the next write is made at once again, not deferred."""
         self._wrote_since_read = False
 
     def on_writable(self, socket: SocketCore) -> None:
-        """The kernel has room again. Inside a turn."""
+        """The wait is over: the kernel or the layer may have room again. Inside a turn."""
         if self._wait.stop(socket):
             self.keep_write(socket)
 
@@ -127,7 +126,7 @@ class SocketWriter:
             run_outcomes(outcomes)
 
     def close(self, socket: SocketCore) -> None:
-        """Have everything queued failed and the descriptor closed. Inside a turn, after failure."""
+        """Fail everything queued and close the descriptor. Inside a turn, after failure."""
         outcomes: list[PendingOutcome] = []
         if self._wait.stop(socket):
             self._drain(socket, outcomes)
@@ -151,7 +150,7 @@ class SocketWriter:
             if socket.error is not None:
                 self._drain(socket, outcomes)
             else:
-                # Interrupted from here on, the right was most likely given back or on.
+                # If interrupted from here on, the right was most likely given back or passed on.
                 has_right = False
                 self._hand_over_right(socket, outcomes)
         except BaseException as reason:
@@ -168,11 +167,11 @@ class SocketWriter:
             self._continue(socket, outcomes)
 
     def _defers_write(self, socket: SocketCore) -> bool:
-        """Whether this write is better made by the dispatcher, together with what follows.
+        """Whether to leave this write to the dispatcher, to be made together with what follows.
 
-        That is always so if the layer wants it. Inside a turn that is all but the first write.
-        Outside, it is a burst of one producer: nothing was read since the last write, and that
-        one was a moment ago.
+        Always if the layer writes in the background. Inside a turn, all writes but the first.
+        Outside of turns, the writes of a burst: nothing was read since the last write, and that was
+        less than BURST_S ago.
         """
         if socket.layer.writes_in_background:
             return True
@@ -192,9 +191,9 @@ class SocketWriter:
         outcomes: list[PendingOutcome],
         has_right: bool = True,
     ) -> None:
-        """A signal handler raised, or memory ran out: what the kernel took is not known.
+        """A signal handler raised, or memory ran out: it is not known how much the kernel took.
 
-        Going on could send bytes twice, so everything queued is failed, as if it had been sent.
+        Going on could send bytes twice, so everything queued fails, as if it had been sent.
         """
         outcomes += socket.begin_fail(interrupted_error(socket, reason))
         if has_right:
@@ -205,7 +204,7 @@ class SocketWriter:
     # --- with the right, in a turn ---
 
     def _write_batches(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> bool:
-        """True: there is more to write now. False: nothing is left, or what follows is arranged."""
+        """True if there is more to write now. False if nothing is left or a continuation is set."""
         began = self.bytes_written
         for _ in range(MAX_BATCHES_PER_STEP):
             is_whole = self._take_more()
@@ -226,7 +225,7 @@ class SocketWriter:
         return True
 
     def _take_more(self) -> bool:
-        """Take what was pushed, if there is room in the batch; False if the list is cut."""
+        """Take what was pushed, unless the batch is full; False if the list is cut."""
         if len(self.pending.requests) < MAX_BATCH_REQUESTS:
             taken = self._queue.take()
             if taken is None:
@@ -236,9 +235,9 @@ class SocketWriter:
         return True
 
     def _write_batch(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> bool:
-        """One system call for up to 256 requests. False: there is no room for more now.
+        """Make one system call for up to 256 requests. False if there is no room for more now.
 
-        Marks the socket as failed if the call failed; then nothing is settled.
+        If the call fails, the socket fails and nothing is settled.
         """
         pending, layer = self.pending, socket.layer
         batch = pending.next_batch(socket, outcomes)
@@ -278,19 +277,19 @@ class SocketWriter:
     # --- handing the right on ---
 
     def _continue(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> None:
-        """Have the dispatcher run `keep_write`; without a dispatcher any more, fail and drain."""
+        """Post `keep_write` to the dispatcher; if that is closed, fail and drain."""
         self._layer_is_full = False
         try:
             socket.dispatcher.post(partial(self.keep_write, socket))
         except DispatcherClosedError as error:
-            outcomes += socket.begin_fail(undriven_error(socket, error))
+            outcomes += socket.begin_fail(dispatcher_closed_error(socket, error))
             self._drain(socket, outcomes)
 
     def _retry_cut_list(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> None:
-        """A producer is between exchange and link: look again next turn, later if it lasts.
+        """A producer is between exchange and link: try again next turn, after a pause if it lasts.
 
-        A pause ends early when the socket fails. A failed one has nobody who would end it, should
-        the dispatcher close meanwhile, so it does without one.
+        The failure of the socket ends a pause early. On a failed socket nothing would end the pause
+        if the dispatcher closed meanwhile, so a thread makes it.
         """
         self._cut_off_steps += 1
         try:
@@ -301,11 +300,11 @@ class SocketWriter:
             else:
                 threading.Timer(CUT_OFF_PAUSE_S, partial(self.keep_write, socket)).start()
         except DispatcherClosedError as error:
-            outcomes += socket.begin_fail(undriven_error(socket, error))
+            outcomes += socket.begin_fail(dispatcher_closed_error(socket, error))
             threading.Timer(CUT_OFF_PAUSE_S, partial(self.keep_write, socket)).start()
 
     def _wait_for_room(self, socket: SocketCore) -> None:
-        """Of the kernel, or of the layer."""
+        """Wait until the kernel has room, or the layer."""
         resume = partial(self.on_writable, socket)
         if self._layer_is_full:
             self._layer_is_full = False

@@ -1,4 +1,4 @@
-"""Calls of asyncio: who ends a future, and in which thread."""
+"""Calls of asyncio: how their futures are set, and in which thread."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.calls.aio_calls import AioCall, AioFuture, CrossThreadAioCall, LoopBinding
+from pybrpc.client.calls.aio_calls import AioFuture, LoopBinding, new_aio_call
 from pybrpc.client.calls.call_options import CallOptions
-from pybrpc.client.channel.base import Lease
 from pybrpc.errors import ErrorCode, RpcError
 from tests.fakes.connections import ANSWER, ECHO, FakeSource
 from tests.protos import conformance_pb2 as pb
 
-every_kind = pytest.mark.parametrize("kind", [AioCall, CrossThreadAioCall])
+every_form = pytest.mark.parametrize("crosses_threads", [False, True])
 
 
 def run(task: Callable[[], Awaitable[None]]) -> None:
@@ -26,18 +25,20 @@ def run(task: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def side_of(source: FakeSource) -> LoopBinding:
+def binding_of(source: FakeSource, crosses_threads: bool) -> LoopBinding:
     """Inside a loop."""
-    nothing: Any = None
-    lease = Lease(source, nothing)  # type: ignore[arg-type]
-    return LoopBinding(asyncio.get_running_loop(), lease, crosses_threads=False)
+    any_source: Any = source
+    return LoopBinding(asyncio.get_running_loop(), any_source, crosses_threads)
 
 
-def begin(kind: type[AioCall], source: FakeSource, side: LoopBinding | None = None) -> AioFuture:
+def begin(source: FakeSource, crosses_threads: bool) -> AioFuture:
     """Inside a loop."""
-    options: Any = CallOptions(max_retry=0)
-    call = kind(source, ECHO, pb.EchoRequest(message="x"), 5.0, options, None)  # type: ignore[arg-type]
-    return call.begin(side or side_of(source), None)
+    return begin_in(binding_of(source, crosses_threads))
+
+
+def begin_in(binding: LoopBinding) -> AioFuture:
+    options, request = CallOptions(max_retry=0), pb.EchoRequest(message="x")
+    return new_aio_call(binding, ECHO, request, 5.0, options, None).begin(binding, None)
 
 
 def in_thread(function: Callable[[], object]) -> None:
@@ -46,12 +47,12 @@ def in_thread(function: Callable[[], object]) -> None:
     thread.join()
 
 
-@every_kind
-def test_answer_in_the_loop_is_told_at_once(kind: type[AioCall]) -> None:
+@every_form
+def test_response_in_the_loop_sets_the_future_at_once(crosses_threads: bool) -> None:
     async def task() -> None:
         source = FakeSource()
-        future = begin(kind, source)
-        assert source.attended == (kind is CrossThreadAioCall)
+        future = begin(source, crosses_threads)
+        assert source.attended == crosses_threads
         source.answer_well()
         assert future.done()
         assert (await future, source.attended) == (ANSWER, 0)
@@ -59,11 +60,11 @@ def test_answer_in_the_loop_is_told_at_once(kind: type[AioCall]) -> None:
     run(task)
 
 
-@every_kind
-def test_error_is_raised(kind: type[AioCall]) -> None:
+@every_form
+def test_awaited_future_raises_the_error(crosses_threads: bool) -> None:
     async def task() -> None:
         source = FakeSource()
-        future = begin(kind, source)
+        future = begin(source, crosses_threads)
         source.answer_error(ErrorCode.EINTERNAL)
         with pytest.raises(RpcError, match="no"):
             await future
@@ -71,11 +72,11 @@ def test_error_is_raised(kind: type[AioCall]) -> None:
     run(task)
 
 
-def test_answers_of_another_thread_come_by_one_wake_up() -> None:
+def test_responses_from_another_thread_wake_the_loop_once() -> None:
     async def task() -> None:
         source, loop = FakeSource(), asyncio.get_running_loop()
-        side = side_of(source)
-        futures = [begin(CrossThreadAioCall, source, side) for _ in range(3)]
+        binding = binding_of(source, crosses_threads=True)
+        futures = [begin_in(binding) for _ in range(3)]
         wakes: list[object] = []
         wake = loop.call_soon_threadsafe
         loop.call_soon_threadsafe = lambda *a, **k: wakes.append(a) or wake(*a, **k)  # type: ignore[assignment]
@@ -87,12 +88,12 @@ def test_answers_of_another_thread_come_by_one_wake_up() -> None:
     run(task)
 
 
-def test_answer_for_a_loop_that_is_closed_is_dropped() -> None:
+def test_response_for_a_closed_loop_is_dropped() -> None:
     source = FakeSource()
     futures: list[AioFuture] = []
 
     async def task() -> None:
-        futures.append(begin(CrossThreadAioCall, source))
+        futures.append(begin(source, crosses_threads=True))
 
     run(task)
     in_thread(source.answer_well)
@@ -100,11 +101,11 @@ def test_answer_for_a_loop_that_is_closed_is_dropped() -> None:
     assert source.pending == {}
 
 
-@every_kind
-def test_cancelled_future_ends_its_call(kind: type[AioCall]) -> None:
+@every_form
+def test_cancelled_future_ends_its_call(crosses_threads: bool) -> None:
     async def task() -> None:
         source = FakeSource()
-        future = begin(kind, source)
+        future = begin(source, crosses_threads)
         assert future.cancel("enough")
         assert source.pending == {}
         assert not future.cancel()
@@ -114,12 +115,12 @@ def test_cancelled_future_ends_its_call(kind: type[AioCall]) -> None:
     run(task)
 
 
-def test_answer_that_comes_after_a_cancellation_is_dropped() -> None:
+def test_response_that_comes_after_a_cancellation_is_dropped() -> None:
     """It was on its way from another thread."""
 
     async def task() -> None:
         source = FakeSource()
-        future = begin(CrossThreadAioCall, source)
+        future = begin(source, crosses_threads=True)
         in_thread(source.answer_well)
         assert future.cancel()
         await asyncio.sleep(0)

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.calls import backup_policy as module
 from pybrpc.client.calls.backup_policy import WINDOW_S, BackupPolicyError, BackupRequestPolicy
 from pybrpc.client.calls.call_options import CallOptions
-from pybrpc.client.channel.base import backup_policy_of
+from pybrpc.client.channel.options import backup_policy_of
 from pybrpc.rpc.controller import Controller
 from pybrpc.testing.step_dispatcher import FakeClock
+from tests.fakes.clocks import use_clock
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock()
-    monkeypatch.setattr(module, "time", clock)
+    use_clock(monkeypatch, clock)
     return clock
 
 
@@ -60,7 +60,7 @@ def test_senseless_backup_request_ms_is_refused(after_ms: Any) -> None:
         backup_policy_of(after_ms, None)
 
 
-def test_either_a_number_or_a_policy() -> None:
+def test_channel_takes_either_a_time_or_a_policy() -> None:
     with pytest.raises(ValueError, match="not both"):
         backup_policy_of(10, BackupRequestPolicy(0.01))
     assert backup_policy_of(None, None) is None
@@ -77,7 +77,7 @@ def test_first_call_of_all_may_have_a_backup(max_ratio: float) -> None:
     assert policy.may_send()
 
 
-def test_after_a_cold_start_there_is_no_second_one_until_more_is_known() -> None:
+def test_cold_start_allows_one_backup_until_there_are_more_calls() -> None:
     """bRPC: AfterColdStartBackupSuppressedUntilRpcCompletes."""
     policy = BackupRequestPolicy(0.01)
     note_calls(policy, 5)
@@ -101,7 +101,7 @@ def test_backups_are_at_most_their_ratio_of_the_calls(
 
 
 def test_more_calls_allow_more_backups() -> None:
-    """bRPC: OnRPCEndDrivesRatioDownAndReAllows."""
+    """bRPC: OnRPCEnd...RatioDownAndReAllows."""
     policy = BackupRequestPolicy(0.01, max_ratio=0.5)
     note_calls(policy, 40)
     assert send_what_may_be_sent(policy, 40) == 20
@@ -110,7 +110,7 @@ def test_more_calls_allow_more_backups() -> None:
     assert send_what_may_be_sent(policy, 40) == 5
 
 
-def test_what_is_long_past_does_not_count(clock: FakeClock) -> None:
+def test_calls_before_the_window_do_not_count(clock: FakeClock) -> None:
     policy = BackupRequestPolicy(0.01, max_ratio=0.5)
     note_calls(policy, 40)
     send_what_may_be_sent(policy, 40)
@@ -135,7 +135,7 @@ def test_window_slides_under_steady_traffic(clock: FakeClock) -> None:
     assert 900 <= sent <= 1100
 
 
-def test_a_call_may_ask_for_a_backup_where_the_channel_has_none() -> None:
+def test_call_may_ask_for_a_backup_if_the_channel_has_none() -> None:
     """All such calls of the channel share a ratio."""
     options = CallOptions()
     asking = Controller()
@@ -146,7 +146,7 @@ def test_a_call_may_ask_for_a_backup_where_the_channel_has_none() -> None:
     assert CallOptions().backup_on_call is not options.backup_on_call
 
 
-def test_a_call_may_ask_for_another_time() -> None:
+def test_call_may_ask_for_another_time_of_its_backup() -> None:
     policy = BackupRequestPolicy(0.01)
     asking = Controller()
     asking.backup_request_ms = 0
@@ -155,7 +155,7 @@ def test_a_call_may_ask_for_another_time() -> None:
     assert options.backup_after_s == 0
 
 
-def test_a_call_that_asks_for_nothing_costs_nothing() -> None:
+def test_call_without_options_uses_those_of_the_channel() -> None:
     options = CallOptions()
     assert options.of_call(Controller()) is options
 

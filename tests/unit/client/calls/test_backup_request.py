@@ -58,7 +58,7 @@ def assert_over(call: FakeCall, connection: FakeConnection) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_first_answer_wins_and_the_other_request_is_dropped(number: int) -> None:
+def test_first_response_wins_and_the_other_request_is_cancelled(number: int) -> None:
     connection, controller = FakeConnection(), Controller()
     call = hedged(connection, controller=controller)
     send_backup(call)
@@ -192,7 +192,7 @@ def test_abort_drops_both_requests(has_backup: bool, how: str, kind: type[RpcErr
     assert len(call.ends) == 1
 
 
-def test_policy_may_veto() -> None:
+def test_backup_is_not_sent_if_the_policy_forbids_it() -> None:
     """bRPC: backup_request_policy."""
 
     class Never(BackupRequestPolicy):
@@ -207,7 +207,7 @@ def test_policy_may_veto() -> None:
     assert_over(call, connection)
 
 
-def test_policy_that_raises_says_no(caplog: pytest.LogCaptureFixture) -> None:
+def test_backup_is_not_sent_if_the_policy_raises(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(BackupRequestPolicy):
         def may_send(self) -> bool:
             raise KeyError("table")
@@ -221,7 +221,7 @@ def test_policy_that_raises_says_no(caplog: pytest.LogCaptureFixture) -> None:
     assert_over(call, connection)
 
 
-def test_spare_connection_that_came_too_late_is_given_back() -> None:
+def test_connection_for_a_backup_that_comes_too_late_is_released() -> None:
     """The answer comes while the timer looks for one."""
 
     def connection_for_backup(used: FakeConnection) -> FakeConnection:
@@ -236,7 +236,7 @@ def test_spare_connection_that_came_too_late_is_given_back() -> None:
     assert_over(call, connection)
 
 
-def test_no_spare_connection_no_backup() -> None:
+def test_backup_is_not_sent_without_a_connection_for_it() -> None:
     connection = FakeConnection()
     connection.connection_for_backup = lambda used: None  # type: ignore[method-assign]
     call = hedged(connection)
@@ -247,7 +247,7 @@ def test_no_spare_connection_no_backup() -> None:
 
 
 @pytest.mark.parametrize("max_retry", [0, 1])
-def test_server_is_told_what_time_is_left(max_retry: int) -> None:
+def test_backup_carries_the_rest_of_the_timeout(max_retry: int) -> None:
     connection = FakeConnection()
     call = hedged(connection, max_retry=max_retry)
     call.deadline -= 3
@@ -302,7 +302,7 @@ def end_pauses(connection: FakeConnection) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-    """What has happened before, and what happens at once."""
+    """Events that happened before, and events that happen at once."""
 
     events: tuple[str, ...]
     begun: tuple[str, ...] = ()

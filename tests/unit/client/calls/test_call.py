@@ -10,9 +10,6 @@ from typing import NoReturn
 import pytest
 
 from pybrpc.base.backoff import Backoff
-from pybrpc.client.calls import call as call_module
-from pybrpc.client.calls import call_record as call_record_module
-from pybrpc.client.calls import retry as retry_pause_module
 from pybrpc.client.calls.attempt import Attempt
 from pybrpc.client.calls.backup_policy import BackupRequestPolicy
 from pybrpc.client.calls.call import MAX_UNCOUNTED_SENDS
@@ -33,6 +30,7 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.testing.step_dispatcher import FakeClock
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.writing.write_request import Progress
+from tests.fakes.clocks import use_clock
 from tests.fakes.connections import (
     FakeCall,
     FakeConnection,
@@ -99,7 +97,7 @@ def test_broken_connections_use_up_the_budget(max_retry: int) -> None:
     assert controller.retried_count == max_retry
 
 
-def test_last_error_counts() -> None:
+def test_call_fails_with_the_error_of_its_last_attempt() -> None:
     connection = FakeConnection()
     call = start(connection, max_retry=1)
     connection.break_down(ErrorCode.ECONNRESET)
@@ -109,7 +107,7 @@ def test_last_error_counts() -> None:
     assert end.text == "[E104]broken [R1][E32]broken"
 
 
-def test_send_on_a_connection_that_died_unnoticed_is_repeated_for_free() -> None:
+def test_send_on_a_connection_that_broke_unnoticed_is_repeated_without_counting() -> None:
     connection = FakeConnection(raise_error(ErrorCode.EFAILEDSOCKET), nothing)
     call = start(connection)
     assert call.ends == []
@@ -132,7 +130,7 @@ def test_refused_sends_use_up_the_budget() -> None:
     assert connection.sent == MAX_UNCOUNTED_SENDS + 4
 
 
-def test_nothing_is_retried_after_the_deadline(clock: FakeClock) -> None:
+def test_call_is_not_retried_after_the_deadline(clock: FakeClock) -> None:
     clock.now_s = 1000.0
     connection = FakeConnection()
     call = start(connection, timeout_s=5)
@@ -189,8 +187,8 @@ def test_phase_says_how_far_the_call_had_come(
     assert (error.phase, error.peer) == (phase, "10.0.0.1:8000")
 
 
-def test_phase_is_that_in_which_the_call_was_taken_out() -> None:
-    """It is written while its deadline ends it: whoever reads "queued" may repeat it safely."""
+def test_phase_of_an_aborted_call_is_that_in_which_it_was_claimed() -> None:
+    """It is written while its deadline ends it: a caller that reads "queued" may repeat it."""
     connection = FakeConnection()
     call = start(connection)
     connection.requests[0].progress = Progress.QUEUED
@@ -229,8 +227,7 @@ def test_repr() -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock()
-    for module in (call_module, call_record_module, retry_pause_module):
-        monkeypatch.setattr(module, "time", clock)
+    use_clock(monkeypatch, clock)
     return clock
 
 
@@ -245,7 +242,7 @@ def no_gc() -> Iterator[None]:
 @pytest.mark.usefixtures("no_gc")
 @pytest.mark.parametrize("end", ["answer", "break_down"])
 @pytest.mark.parametrize("backup", [None, BackupRequestPolicy(0.01)])
-def test_ended_call_is_gone_when_its_user_lets_it_go(
+def test_ended_call_is_freed_without_the_garbage_collector(
     end: str, backup: BackupRequestPolicy | None
 ) -> None:
     connection = FakeConnection()
@@ -255,7 +252,7 @@ def test_ended_call_is_gone_when_its_user_lets_it_go(
 
 
 @pytest.mark.parametrize("code", [ErrorCode.EFAILEDSOCKET, ErrorCode.EOVERCROWDED])
-def test_connection_that_refuses_is_given_back(code: int) -> None:
+def test_connection_that_refuses_an_attempt_is_released(code: int) -> None:
     connection = FakeConnection(raise_error(code), nothing)
     start(connection)
     assert connection.given_back == 1
@@ -280,7 +277,7 @@ def test_policy_that_raises_fails_the_call(name: str) -> None:
 
 
 @pytest.mark.parametrize("code", [ErrorCode.EEOF, ErrorCode.EINTERNAL])
-def test_canceled_while_its_attempt_fails_is_canceled(code: int) -> None:
+def test_call_that_is_cancelled_while_its_attempt_fails_is_cancelled(code: int) -> None:
     """The failure has taken the attempt out already, so it must do what was asked for."""
     connection = FakeConnection()
     call = start(connection)
@@ -309,7 +306,7 @@ def test_retry_waits_as_long_as_the_policy_says(clock: FakeClock) -> None:
     assert connection.answer() in call.ends
 
 
-def test_pause_that_would_pass_the_deadline_is_left_out(clock: FakeClock) -> None:
+def test_call_does_not_pause_beyond_its_deadline(clock: FakeClock) -> None:
     connection = FakeConnection(clock=clock)
     clock.advance(0)
     call = paused_call(connection)
@@ -332,16 +329,16 @@ def test_cancel_ends_a_pause_and_its_timer(clock: FakeClock) -> None:
     assert (connection.sent, len(call.ends)) == (1, 1)
 
 
-def test_pause_that_is_taken_out_before_its_timer_is_set_leaves_none(clock: FakeClock) -> None:
+def test_pause_that_is_claimed_before_its_timer_is_set_leaves_no_timer(clock: FakeClock) -> None:
     connection = FakeConnection(clock=clock)
     call = start(connection)
-    pause = RetryPause(call)
+    pause = RetryPause(call.on_pause_over)
     assert pause.try_claim()
     pause.begin(connection.dispatcher, 1)
     assert [timer.function for timer in connection.dispatcher._timers] == [None]
 
 
-def test_timer_of_a_pause_that_was_taken_out_does_nothing(clock: FakeClock) -> None:
+def test_timer_of_a_claimed_pause_does_nothing(clock: FakeClock) -> None:
     """It was just about to fire."""
     connection = FakeConnection(clock=clock)
     call = paused_call(connection)
@@ -393,7 +390,7 @@ class Interrupted(FakeConnection):
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_interrupted_while_it_is_sent_a_call_is_cancelled_and_its_connection_closed(
+def test_call_that_is_interrupted_while_it_is_sent_is_cancelled_and_its_connection_closed(
     before: bool,
 ) -> None:
     connection = Interrupted(before=before)
@@ -409,14 +406,14 @@ def test_interrupted_while_it_is_sent_a_call_is_cancelled_and_its_connection_clo
         assert isinstance(call.error, RpcCanceledError)
 
 
-def test_call_without_any_time_ends_at_once() -> None:
+def test_call_with_a_timeout_of_zero_ends_at_once() -> None:
     connection = FakeConnection()
     call = start(connection, 0)
     assert isinstance(call.error, RpcTimeoutError)
     assert connection.sent == 0
 
 
-def test_answer_that_makes_no_sense_is_an_error_of_its_peer() -> None:
+def test_bad_response_fails_the_call_with_the_address_of_its_peer() -> None:
     connection = FakeConnection()
     call = start(connection, max_retry=0)
     attempt = connection.take_number(1)
@@ -424,12 +421,3 @@ def test_answer_that_makes_no_sense_is_an_error_of_its_peer() -> None:
     call.on_bad_response(attempt, "it is odd")
     assert isinstance(call.error, BadResponseError)
     assert (call.error.text, call.error.peer) == ("[E2002]it is odd", "10.0.0.1:8000")
-
-
-def test_call_knows_whether_it_would_wait_for_itself() -> None:
-    connection = FakeConnection()
-    call = start(connection)
-    found: list[bool] = [call.is_on_dispatcher()]
-    connection.dispatcher.post(lambda: found.append(call.is_on_dispatcher()))
-    connection.dispatcher.run_until_idle()
-    assert found == [False, True]

@@ -7,9 +7,6 @@ from typing import Any
 import pytest
 
 from pybrpc.base.backoff import Backoff
-from pybrpc.client.calls import call as call_module
-from pybrpc.client.calls import call_record as call_record_module
-from pybrpc.client.calls import retry as retry_pause_module
 from pybrpc.client.calls.attempt import Attempt
 from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.errors import (
@@ -21,6 +18,7 @@ from pybrpc.errors import (
     make_rpc_error,
 )
 from pybrpc.testing.step_dispatcher import FakeClock
+from tests.fakes.clocks import use_clock
 from tests.fakes.connections import FakeCall, FakeConnection, start
 
 PAUSING = RetryPolicy(backoff=Backoff(first_s=1, factor=1, jitter=0))
@@ -55,8 +53,7 @@ class Up(Down):
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock()
-    for module in (call_module, call_record_module, retry_pause_module):
-        monkeypatch.setattr(module, "time", clock)
+    use_clock(monkeypatch, clock)
     return clock
 
 
@@ -64,7 +61,7 @@ def cancel(call: FakeCall) -> None:
     assert not call.abort(call.canceled_error())
 
 
-def test_without_pauses_it_fails_at_once() -> None:
+def test_call_without_backoff_fails_at_once_while_the_endpoint_is_down() -> None:
     """To ask again would only say the same."""
     call = start(Down())
     (error,) = call.ends
@@ -73,7 +70,7 @@ def test_without_pauses_it_fails_at_once() -> None:
     assert call.retried_count == 0
 
 
-def test_with_pauses_it_asks_again_within_its_budget(clock: FakeClock) -> None:
+def test_call_with_backoff_asks_again_within_max_retry(clock: FakeClock) -> None:
     source = Down(clock=clock)
     call = start(source, retry=PAUSING, max_retry=2)
     assert call.ends == []
@@ -93,7 +90,9 @@ def test_endpoint_that_is_back_gets_the_call_after_the_pause(clock: FakeClock) -
 
 
 @pytest.mark.parametrize("retry", [RetryPolicy(), PAUSING], ids=["at once", "pauses"])
-def test_canceled_while_it_looks_for_a_connection_is_canceled(retry: RetryPolicy) -> None:
+def test_call_that_is_cancelled_while_it_asks_for_a_connection_is_cancelled(
+    retry: RetryPolicy,
+) -> None:
     source = Down()
     source.during_get = cancel  # type: ignore[method-assign]
     call = start(source, retry=retry)
@@ -112,7 +111,7 @@ def test_call_that_waits_for_ready_goes_on_until_it_is_sent() -> None:
 
 
 @pytest.mark.parametrize("end", ["break_down", "answer_error"])
-def test_call_that_waits_for_ready_fails_as_others_once_it_was_sent(end: str) -> None:
+def test_call_that_waits_for_ready_fails_like_others_once_it_was_sent(end: str) -> None:
     source = Up()
     call = start(source, wait_for_ready=True, max_retry=0)
     getattr(source, end)(ErrorCode.ECONNRESET)

@@ -47,11 +47,11 @@ def test_broken_connection_may_be_retried(code: int) -> None:
         0,
     ],
 )
-def test_what_was_said_on_purpose_is_not_retried(code: int) -> None:
+def test_error_that_the_server_sent_is_not_retried(code: int) -> None:
     assert not DEFAULT_RETRY_POLICY.may_retry(make_rpc_error(code, "x"))
 
 
-def test_judge_counts_instead_of_the_codes() -> None:
+def test_judge_decides_instead_of_the_codes() -> None:
     policy = RetryPolicy(codes=frozenset({1}), judge=lambda error: error.code == 2)
     assert [policy.may_retry(make_rpc_error(code, "x")) for code in (1, 2, 3)] == [
         False,
@@ -60,11 +60,11 @@ def test_judge_counts_instead_of_the_codes() -> None:
     ]
 
 
-def test_no_wait_without_a_backoff() -> None:
+def test_retry_without_a_backoff_does_not_pause() -> None:
     assert [RetryPolicy().delay_s(count) for count in range(3)] == [0, 0, 0]
 
 
-def test_waits_grow_as_the_backoff_says() -> None:
+def test_pauses_between_retries_grow_with_the_backoff() -> None:
     policy = RetryPolicy(backoff=Backoff(first_s=1, factor=2, max_s=3, jitter=0))
     assert [policy.delay_s(count) for count in range(4)] == [1, 2, 3, 3]
 

@@ -1,4 +1,4 @@
-"""A method of a Stub in asyncio: whose loop it is in, and how long it may take."""
+"""A method of a Stub in asyncio: its loop, and its timeout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pybrpc.errors import RpcTimeoutError
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.scripted_server import ScriptedServer
 
-every_driver = pytest.mark.parametrize("share_with_threads", [False, True])
+shared_or_not = pytest.mark.parametrize("share_with_threads", [False, True])
 
 
 async def words_of(method: Any, *words: str) -> list[str]:
@@ -20,8 +20,8 @@ async def words_of(method: Any, *words: str) -> list[str]:
     return [answer.message for answer in answers]
 
 
-@every_driver
-def test_calls_of_one_loop_after_another(share_with_threads: bool) -> None:
+@shared_or_not
+def test_channel_serves_one_loop_after_another(share_with_threads: bool) -> None:
     with ScriptedServer() as server:
         channel = pybrpc.aio.Channel(
             server.address, timeout=30, share_with_threads=share_with_threads
@@ -32,7 +32,7 @@ def test_calls_of_one_loop_after_another(share_with_threads: bool) -> None:
         asyncio.run(channel.close())
 
 
-@every_driver
+@shared_or_not
 def test_timeout_of_one_call(share_with_threads: bool) -> None:
     async def main(address: str) -> None:
         async with pybrpc.aio.Channel(address, share_with_threads=share_with_threads) as channel:

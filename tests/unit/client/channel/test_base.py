@@ -1,4 +1,4 @@
-"""Channels as such: what they refuse, share, and say of themselves; nothing is connected."""
+"""Channels: refused options, sharing, closing; nothing is connected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 import pybrpc
 from pybrpc.base.backoff import Backoff
 from pybrpc.client.calls.backup_policy import BackupRequestPolicy
-from pybrpc.client.channel.base import CHANNEL_TIMEOUT, ChannelBase
+from pybrpc.client.channel.base import ChannelBase
+from pybrpc.client.channel.options import CHANNEL_TIMEOUT
 from pybrpc.client.connections.connection import ConnectionStatistics, sum_of
 from pybrpc.errors import ChannelClosedError
 from pybrpc.rpc.compress import CompressType
@@ -36,13 +37,15 @@ every_channel = pytest.mark.parametrize("make", CHANNELS)
         ({"compress_type": 99}, "99"),
     ],
 )
-def test_what_makes_no_sense(make: Any, options: dict[str, Any], said: str) -> None:
+def test_channel_refuses_options_that_contradict_each_other(
+    make: Any, options: dict[str, Any], said: str
+) -> None:
     with pytest.raises(ValueError, match=said):
         make(ADDRESS, **options)
 
 
 @every_channel
-def test_timeout_of_a_call_is_its_own_or_the_channels(make: Any) -> None:
+def test_timeout_of_a_call_is_its_own_or_that_of_the_channel(make: Any) -> None:
     channel: ChannelBase = make(ADDRESS, timeout=1.5)
     assert channel.timeout_of_call(CHANNEL_TIMEOUT) == 1.5
     assert channel.timeout_of_call(3) == 3
@@ -53,7 +56,7 @@ def test_timeout_of_a_call_is_its_own_or_the_channels(make: Any) -> None:
 
 
 @every_channel
-def test_requests_travel_as_the_channel_says(make: Any) -> None:
+def test_channel_gives_its_encoding_to_methods(make: Any) -> None:
     (method, *_) = methods_of(ECHO)
     assert make(ADDRESS).method_as_sent(method) is method
     packed = make(ADDRESS, compress_type=CompressType.GZIP).method_as_sent(method)
@@ -110,7 +113,7 @@ def test_closed_channel_makes_no_calls() -> None:
         channel.close()
 
 
-def test_channel_that_is_closed_while_it_takes_its_source_gives_it_back() -> None:
+def test_channel_that_is_closed_while_it_takes_its_source_releases_it() -> None:
     """By another thread, between the look and the end."""
 
     class ClosedMeanwhile(pybrpc.Channel):
@@ -129,15 +132,15 @@ def test_channel_that_is_closed_while_it_takes_its_source_gives_it_back() -> Non
 # --- of loops ---
 
 
-def test_each_loop_has_a_side_which_is_given_back_when_another_one_comes() -> None:
+def test_each_loop_has_a_binding_which_is_released_when_the_next_loop_comes() -> None:
     channel = pybrpc.aio.Channel(ADDRESS, dial_backoff=Backoff())
     sources = []
 
     async def take() -> None:
-        side = channel.side()
-        assert channel.side() is side
+        binding = channel.binding()
+        assert channel.binding() is binding
         assert channel.statistics() is None
-        sources.append(side.source)
+        sources.append(binding.source)
 
     asyncio.run(take())
     asyncio.run(take())
@@ -146,11 +149,11 @@ def test_each_loop_has_a_side_which_is_given_back_when_another_one_comes() -> No
     assert not sources[1].is_used
 
 
-def test_sides_that_share_with_threads_are_one() -> None:
+def test_channels_that_share_with_threads_have_one_source() -> None:
     async def take() -> None:
         async with pybrpc.aio.Channel(ADDRESS, share_with_threads=True) as channel:
             with pybrpc.Channel(ADDRESS) as of_threads:
-                assert channel.side().source is of_threads.source()
+                assert channel.binding().source is of_threads.source()
 
     asyncio.run(take())
 
@@ -166,7 +169,7 @@ def test_channel_of_a_loop_that_is_closed_makes_no_calls() -> None:
         channel = ClosedMeanwhile(ADDRESS)
         for _ in range(2):
             with pytest.raises(ChannelClosedError, match="was closed"):
-                channel.side()
-        assert channel.open_side is None
+                channel.binding()
+        assert channel.open_binding is None
 
     asyncio.run(take())

@@ -1,4 +1,4 @@
-"""Stub and channels as objects: what they have, what they refuse, what they say of themselves."""
+"""Stub and channels as objects: attributes, refused arguments, repr."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_stub_has_the_methods_of_its_service(channel_class: Any) -> None:
         assert (method.request_class, method.response_class) == (pb.EchoRequest, pb.EchoResponse)
 
 
-def test_unknown_method_is_told_with_those_there_are() -> None:
+def test_unknown_method_raises_an_error_that_lists_the_known_ones() -> None:
     stub = pybrpc.Stub(ECHO, pybrpc.Channel("127.0.0.1:1"))
     with pytest.raises(
         AttributeError, match=r"conformance\.EchoService has no method Ecoh; it has Echo, Stream"
@@ -31,12 +31,12 @@ def test_unknown_method_is_told_with_those_there_are() -> None:
 
 
 @pytest.mark.parametrize("channel", [None, "127.0.0.1:1", object()])
-def test_what_is_no_channel_is_refused(channel: Any) -> None:
+def test_stub_refuses_an_object_that_is_no_channel(channel: Any) -> None:
     with pytest.raises(TypeError, match=r"pass a pybrpc\.Channel or pybrpc\.aio"):
         pybrpc.Stub(ECHO, channel)
 
 
-def test_what_is_no_service_is_refused() -> None:
+def test_stub_refuses_an_object_that_is_no_service() -> None:
     with pytest.raises(TypeError, match="pass the descriptor of a service"):
         pybrpc.Stub(pb.EchoRequest, pybrpc.Channel("127.0.0.1:1"))  # type: ignore[arg-type]
 
@@ -54,7 +54,7 @@ def test_unknown_option_is_refused(channel_class: Any) -> None:
         channel_class("127.0.0.1:1", timeout_ms=5)
 
 
-def test_reprs() -> None:
+def test_repr_names_service_channel_and_state() -> None:
     channel = pybrpc.Channel("127.0.0.1:8000", timeout=1.5)
     assert repr(channel) == "<Channel to 127.0.0.1:8000, open, timeout 1.5 s>"
     stub = pybrpc.Stub(ECHO, channel)

@@ -25,19 +25,19 @@ def method() -> Iterator[Any]:
             yield pybrpc.Stub(ECHO, channel).Echo
 
 
-def test_call_that_blocks(method: Any) -> None:
+def test_blocking_call_returns_the_response_and_fills_the_controller(method: Any) -> None:
     controller = Controller(log_id=7)
     assert method(echo_request("hello"), controller=controller).message == "hello"
     assert controller.method_name == "conformance.EchoService.Echo"
     assert controller.latency_us > 0
 
 
-def test_future(method: Any) -> None:
+def test_future_returns_the_response(method: Any) -> None:
     futures = [method.future(echo_request(word)) for word in ("a", "b")]
     assert [future.result(WAIT_S).message for future in futures] == ["a", "b"]
 
 
-def test_callback(method: Any) -> None:
+def test_callback_gets_the_response(method: Any) -> None:
     told: queue.SimpleQueue[Any] = queue.SimpleQueue()
     method.with_callback(echo_request("hello"), lambda *end: told.put(end))
     response, error = told.get(timeout=WAIT_S)
@@ -50,7 +50,7 @@ def test_timeout_of_one_call(method: Any) -> None:
     assert method(echo_request("hello"), timeout=None).message == "hello"
 
 
-def test_call_that_would_wait_for_itself_is_refused(method: Any) -> None:
+def test_blocking_call_in_a_callback_raises_instead_of_waiting_for_itself(method: Any) -> None:
     raised: queue.SimpleQueue[Exception] = queue.SimpleQueue()
 
     def call() -> None:

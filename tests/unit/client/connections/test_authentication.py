@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.calls.attempt import Attempt
+from pybrpc.client.calls.attempt import Attempt, new_attempt
 from pybrpc.client.connections.authentication import Authentication, checked_authenticator
 from pybrpc.client.connections.rpc_connection import RpcConnection
 from pybrpc.errors import (
@@ -93,7 +93,7 @@ class Wire:
         self.dispatcher.run_until_idle()
 
     def requests(self) -> list[RpcRequest]:
-        """What has been written since."""
+        """The requests that were written since."""
         self.step()
         with contextlib.suppress(BlockingIOError):
             self._buffer.append(self._peer.recv(1 << 20))
@@ -133,7 +133,7 @@ def carried(requests: list[RpcRequest]) -> list[bytes | None]:
     return [request.credential for request in requests]
 
 
-def test_oldest_request_carries_it(pair: Any) -> None:
+def test_oldest_request_carries_the_credential(pair: Any) -> None:
     with wire(pair, b"secret") as it:
         for _ in range(3):
             it.call()
@@ -144,7 +144,7 @@ def test_oldest_request_carries_it(pair: Any) -> None:
         assert "sent" in repr(it.connection._authentication)
 
 
-def test_backlog_counts_what_waits(pair: Any) -> None:
+def test_backlog_counts_requests_that_wait_for_the_credential(pair: Any) -> None:
     with wire(pair, b"secret") as it:
         it.call()
         backlog = it.connection.socket.backlog
@@ -153,7 +153,7 @@ def test_backlog_counts_what_waits(pair: Any) -> None:
         assert (backlog.size_bytes, backlog.requests) == (0, 0)
 
 
-def test_canceled_ones_do_not_carry_it(pair: Any) -> None:
+def test_cancelled_request_does_not_carry_the_credential(pair: Any) -> None:
     with wire(pair, b"secret") as it:
         calls = [it.call() for _ in range(3)]
         for call in calls[:2]:
@@ -162,7 +162,7 @@ def test_canceled_ones_do_not_carry_it(pair: Any) -> None:
         assert [type(end) for call in calls[:2] for end in call.ends] == [RpcCanceledError] * 2
 
 
-def test_request_that_can_not_be_packed_with_it_fails_alone_and_leaves_it_to_the_next(
+def test_request_that_can_not_be_packed_fails_alone_and_the_next_carries_the_credential(
     pair: Any,
 ) -> None:
     with wire(pair, b"far too long") as it:
@@ -172,12 +172,12 @@ def test_request_that_can_not_be_packed_with_it_fails_alone_and_leaves_it_to_the
             (error,) = call.ends
             assert "the credential is too long" in error.text
             assert (error.code, error.phase) == (ErrorCode.EINVAL, Phase.QUEUED)
-        assert it.connection.is_usable
+        assert it.connection.is_usable()
         assert it.connection.in_flight == 0
         assert it.auth.left == []
 
 
-def test_credential_that_can_not_be_made_fails_all_and_is_not_asked_for_again(pair: Any) -> None:
+def test_credential_that_can_not_be_made_fails_all_calls_and_is_not_made_again(pair: Any) -> None:
     with wire(pair, None, b"secret") as it:
         calls = [it.call() for _ in range(3)]
         assert it.requests() == []
@@ -186,23 +186,23 @@ def test_credential_that_can_not_be_made_fails_all_and_is_not_asked_for_again(pa
             assert type(error) is AuthenticationError
             assert error.text == "[E1004]Fail to generate a credential: None is not bytes"
         assert it.auth.left == [b"secret"]
-        assert not it.connection.is_usable
+        assert not it.connection.is_usable()
         assert "failed" in repr(it.connection._authentication)
 
 
-def test_refusal_is_for_those_behind_it_too(pair: Any) -> None:
+def test_refused_credential_fails_the_other_calls_of_the_connection(pair: Any) -> None:
     with wire(pair, b"secret") as it:
         calls = [it.call() for _ in range(3)]
         first, *_ = it.requests()
         it.answer(first, ErrorCode.ERPCAUTH)
         assert [len(call.ends) for call in calls] == [1, 0, 0]
-        assert not it.connection.is_usable, "no new calls go over it"
+        assert not it.connection.is_usable(), "no new calls go over it"
         assert "refused" in repr(it.connection._authentication)
         it.close()
         assert [type(end) for call in calls for end in call.ends] == [AuthenticationError] * 3
 
 
-def test_refusal_that_was_none_spares_those_behind_it(pair: Any) -> None:
+def test_ERPCAUTH_for_another_request_does_not_fail_the_other_calls(pair: Any) -> None:
     """The handler of the first request has said ERPCAUTH of its own."""
     with wire(pair, b"secret") as it:
         calls = [it.call() for _ in range(3)]
@@ -214,7 +214,7 @@ def test_refusal_that_was_none_spares_those_behind_it(pair: Any) -> None:
         assert kinds == [AuthenticationError, RpcResponse, ConnectionFailedError]
 
 
-def test_refused_alone_the_connection_is_closed(pair: Any) -> None:
+def test_connection_is_closed_when_its_only_call_is_refused(pair: Any) -> None:
     with wire(pair, b"secret") as it:
         call = it.call()
         it.answer(*it.requests(), ErrorCode.ERPCAUTH)
@@ -223,7 +223,7 @@ def test_refused_alone_the_connection_is_closed(pair: Any) -> None:
 
 
 @pytest.mark.parametrize("code", [0, ErrorCode.EINTERNAL])
-def test_any_other_answer_is_content_with_it(pair: Any, code: int) -> None:
+def test_any_other_response_accepts_the_credential(pair: Any, code: int) -> None:
     with wire(pair, b"secret") as it:
         calls = [it.call() for _ in range(2)]
         first, _ = it.requests()
@@ -245,16 +245,21 @@ class Unequal:
         return self is other
 
 
-def test_credential_that_is_not_bytes_is_none() -> None:
+def test_credential_that_is_not_bytes_is_an_error() -> None:
     authentication = Authentication(Credentials("text"))
     for _ in range(2):
         with pytest.raises(AuthenticationError, match="Fail to generate a credential: 'text' is"):
             authentication.credential()
 
 
-def test_only_the_answer_to_its_carrier_can_refuse_it() -> None:
+def any_attempt() -> Attempt:
+    nothing: Any = None
+    return new_attempt(nothing, nothing)
+
+
+def test_only_the_response_to_the_carrier_can_refuse_the_credential() -> None:
     authentication = Authentication(Credentials())
-    carrier, other = Attempt.__new__(Attempt), Attempt.__new__(Attempt)
+    carrier, other = any_attempt(), any_attempt()
     authentication.note_sent(carrier)
     refusal = make_rpc_error(ErrorCode.ERPCAUTH, "no", phase=Phase.SERVER)
     assert not authentication.is_refused(other, refusal)
@@ -271,7 +276,7 @@ def test_it_says_how_it_stands() -> None:
     states = []
     authentication = Authentication(Credentials("text"))
     states.append(repr(authentication))
-    carrier = Attempt.__new__(Attempt)
+    carrier = any_attempt()
     authentication.note_sent(carrier)
     states.append(repr(authentication))
     authentication.is_refused(carrier, make_rpc_error(ErrorCode.ERPCAUTH, "no"))
@@ -300,6 +305,6 @@ def test_authenticator_that_a_channel_can_use() -> None:
         (Unequal(), "must define __hash__ too"),
     ],
 )
-def test_authenticator_that_it_can_not(auth: Any, said: str) -> None:
+def test_authenticator_that_a_channel_can_not_use(auth: Any, said: str) -> None:
     with pytest.raises(TypeError, match=said):
         checked_authenticator(auth)

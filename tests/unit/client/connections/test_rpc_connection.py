@@ -122,7 +122,7 @@ def error_of(call: FakeCall) -> RpcError:
     return call.error
 
 
-def test_answers_find_their_calls_in_any_order(line: Line) -> None:
+def test_responses_complete_their_calls_in_any_order(line: Line) -> None:
     calls = [line.call() for _ in range(3)]
     requests = [line.request() for _ in calls]
     assert line.connection.in_flight == 3
@@ -135,7 +135,7 @@ def test_answers_find_their_calls_in_any_order(line: Line) -> None:
     assert repr(line.connection).startswith("<RpcConnection 0 calls in flight on <Socket")
 
 
-def test_request_has_what_the_controller_says(line: Line) -> None:
+def test_request_carries_the_fields_of_the_controller(line: Line) -> None:
     controller = Controller()
     controller.log_id, controller.request_id = 7, "an id"
     controller.request_attachment.append(b"attached")
@@ -157,7 +157,7 @@ def test_request_has_what_the_controller_says(line: Line) -> None:
     assert request.checksum_with_attachment is True
 
 
-def test_late_answers_and_unknown_ones_are_counted_and_dropped(line: Line) -> None:
+def test_late_and_unknown_responses_are_counted_and_dropped(line: Line) -> None:
     call = line.call()
     request = line.request()
     call.expire()
@@ -171,31 +171,33 @@ def test_late_answers_and_unknown_ones_are_counted_and_dropped(line: Line) -> No
     assert not line.connection.socket.is_failed
 
 
-def test_error_of_the_server_is_told_and_the_connection_stays(line: Line) -> None:
+def test_error_response_fails_its_call_and_the_connection_stays(line: Line) -> None:
     call = line.call()
     line.says(RpcResponse(line.request().correlation_id, ErrorCode.EINTERNAL, "no"))
     error = error_of(call)
     assert (error.code, error.is_remote) == (ErrorCode.EINTERNAL, True)
     assert error.text.endswith("no")
     assert error.peer == str(line.connection.socket.remote_side)
-    assert line.connection.is_usable
+    assert line.connection.is_usable()
     assert line.owner.heard[-1] == "free and clean"
 
 
-def test_server_that_stops_gets_no_new_calls_and_goes_after_the_last(line: Line) -> None:
+def test_connection_to_a_stopping_server_takes_no_calls_and_closes_after_the_last(
+    line: Line,
+) -> None:
     refused, running = line.call(), line.call()
     first, second = line.request(), line.request()
     line.says(RpcResponse(first.correlation_id, ErrorCode.ELOGOFF, "stopping"))
     assert error_of(refused).code == ErrorCode.ELOGOFF
-    assert (line.connection.is_usable, line.connection.socket.is_failed) == (False, False)
-    assert ", logged off" in repr(line.connection)
+    assert (line.connection.is_usable(), line.connection.socket.is_failed) == (False, False)
+    assert ", retired" in repr(line.connection)
     line.says(RpcResponse(second.correlation_id))
     assert running.error is None
     assert line.connection.socket.is_failed
     assert line.connection.socket.error.code == ErrorCode.EFAILEDSOCKET  # type: ignore[union-attr]
 
 
-def test_broken_connection_is_told_to_its_owner_and_then_to_all_calls(line: Line) -> None:
+def test_broken_connection_notifies_its_owner_and_then_all_calls(line: Line) -> None:
     calls = [line.call() for _ in range(3)]
     line.step()
     line.peer.shutdown(_socket.SHUT_WR)
@@ -205,7 +207,7 @@ def test_broken_connection_is_told_to_its_owner_and_then_to_all_calls(line: Line
     assert line.connection.in_flight == 0
 
 
-def test_what_the_socket_refuses_is_not_in_flight(line: Line) -> None:
+def test_attempt_that_the_socket_refuses_is_not_in_flight(line: Line) -> None:
     line.connection.socket.close()
     line.get = lambda call: line.connection  # type: ignore[method-assign]
     call = line.call()
@@ -214,7 +216,7 @@ def test_what_the_socket_refuses_is_not_in_flight(line: Line) -> None:
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_server_that_sends_requests_is_left(line: Line, is_known: bool) -> None:
+def test_connection_is_closed_if_the_server_sends_a_request(line: Line, is_known: bool) -> None:
     calls = [line.call() for _ in range(2)]
     number = line.request().correlation_id if is_known else 0
     line.says(RpcRequest(number, "a.Service", "Method", b""))
@@ -225,7 +227,7 @@ def test_server_that_sends_requests_is_left(line: Line, is_known: bool) -> None:
         assert error.text.endswith("sent a request to a client")
 
 
-def test_answer_that_is_too_long_ends_the_connection(line: Line) -> None:
+def test_oversized_response_closes_the_connection(line: Line) -> None:
     calls = [line.call() for _ in range(2)]
     number = line.request().correlation_id
     frame = bytes(PROTOCOL.pack_response(RpcResponse(number, body=bytes(2000))))
@@ -235,7 +237,7 @@ def test_answer_that_is_too_long_ends_the_connection(line: Line) -> None:
     assert "Close " in error_of(calls[1]).text
 
 
-def test_answer_that_makes_no_sense_fails_its_call_alone(line: Line) -> None:
+def test_bad_response_fails_its_call_alone(line: Line) -> None:
     calls = [line.call() for _ in range(2)]
     number = line.request().correlation_id
     frame = bytes(PROTOCOL.pack_response(RpcResponse(number, body=b"body")))
@@ -243,4 +245,4 @@ def test_answer_that_makes_no_sense_fails_its_call_alone(line: Line) -> None:
     line.says(pack_header(len(meta) + 4, len(meta)) + meta + b"body")
     assert isinstance(error_of(calls[0]), BadResponseError)
     assert not calls[1].ends
-    assert line.connection.is_usable
+    assert line.connection.is_usable()

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from pybrpc.client.endpoints import idle_sweep, reconnector
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from tests.fakes.clocks import use_clock
 
 
 @pytest.fixture
 def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[StepDispatcher]:
-    """A dispatcher by whose clock sources go."""
+    """A dispatcher, with a clock that all of pybrpc reads."""
     made = StepDispatcher()
-    monkeypatch.setattr(reconnector, "time", made.clock)
-    monkeypatch.setattr(idle_sweep, "time", made.clock)
+    use_clock(monkeypatch, made.clock)
     yield made
     assert made.raised == []

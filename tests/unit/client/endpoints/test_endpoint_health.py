@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import errno
 
-import pytest
-
 from pybrpc.base.backoff import Backoff
-from pybrpc.client.endpoints.endpoint_health import EndpointHealth, is_unreachable
-from pybrpc.errors import ConnectError, ErrorCode, Phase, make_rpc_error
+from pybrpc.client.endpoints.endpoint_health import EndpointHealth
+from pybrpc.errors import ConnectError, Phase, make_rpc_error
 
 REFUSED = make_rpc_error(
     errno.ECONNREFUSED, "Fail to connect a:1: refused", phase=Phase.CONNECT, peer="a:1"
@@ -23,7 +21,7 @@ def make_health(chance: float = 0.0) -> EndpointHealth:
     return EndpointHealth(DOUBLING, lambda: chance)
 
 
-def test_is_up_until_a_connection_never_stood() -> None:
+def test_endpoint_is_up_until_connecting_fails() -> None:
     health = make_health()
     assert not health.is_down
     assert health.why(0) is None
@@ -57,11 +55,11 @@ def test_dials_come_less_and_less_often() -> None:
     assert health.failures == 7
 
 
-def test_chance_spreads_those_who_failed_together() -> None:
+def test_jitter_spreads_dials_after_a_common_failure() -> None:
     assert make_health(chance=1.0).on_failure(REFUSED, 100.0) == 100.5
 
 
-def test_success_forgets_everything() -> None:
+def test_success_resets_the_backoff() -> None:
     health = make_health()
     health.on_failure(REFUSED, 100.0)
     health.begin_dial()
@@ -72,7 +70,7 @@ def test_success_forgets_everything() -> None:
     assert health.on_failure(REFUSED, 200.0) == 201.0
 
 
-def test_dial_that_fails_after_the_endpoint_came_up_says_nothing() -> None:
+def test_dial_that_fails_after_the_endpoint_came_up_is_ignored() -> None:
     health = make_health()
     health.on_failure(REFUSED, 100.0)
     health.begin_dial()
@@ -81,7 +79,7 @@ def test_dial_that_fails_after_the_endpoint_came_up_says_nothing() -> None:
     assert not health.is_down
 
 
-def test_callers_are_told_the_cause_and_what_happens_next() -> None:
+def test_error_has_the_cause_and_the_time_of_the_next_dial() -> None:
     health = make_health()
     health.on_failure(REFUSED, 100.0)
     error = health.why(100.4)
@@ -93,27 +91,6 @@ def test_callers_are_told_the_cause_and_what_happens_next() -> None:
     assert error is not None
     assert error.text == "Fail to connect a:1: refused (down for 1.0 s, being dialled now)"
     assert REFUSED.text == "Fail to connect a:1: refused", "each caller gets an error of its own"
-
-
-@pytest.mark.parametrize(
-    ("code", "phase", "expected"),
-    [
-        (errno.ECONNREFUSED, Phase.CONNECT, True),
-        (errno.ETIMEDOUT, Phase.CONNECT, True),
-        (errno.EHOSTUNREACH, Phase.RESOLVE, True),
-        (ErrorCode.ESSL, Phase.HANDSHAKE, True),
-        (ErrorCode.EEOF, Phase.HANDSHAKE, False),
-        (errno.EHOSTDOWN, Phase.CONNECT, True),
-        (errno.ECONNRESET, Phase.CONNECT, False),
-        (errno.ECONNRESET, Phase.WAITING, False),
-        (ErrorCode.EEOF, Phase.SENT, False),
-        (ErrorCode.ECLOSE, Phase.CONNECT, False),
-        (ErrorCode.EFAILEDSOCKET, Phase.CONNECT, False),
-        (errno.ECONNREFUSED, None, False),
-    ],
-)
-def test_what_speaks_against_an_endpoint(code: int, phase: Phase | None, expected: bool) -> None:
-    assert is_unreachable(make_rpc_error(code, "broken", phase=phase)) is expected
 
 
 def test_it_says_how_it_stands() -> None:

@@ -20,7 +20,7 @@ WELL = pb.EchoResponse(message="well")
 
 
 class Checked:
-    """A check under way over a connection that stands."""
+    """A check under way over an established connection."""
 
     def __init__(self, **options: Any) -> None:
         self.ends: list[RpcError | None] = []
@@ -43,7 +43,7 @@ class Checked:
         return error
 
 
-def test_answer_is_health() -> None:
+def test_check_with_a_response_passes() -> None:
     checked = Checked()
     (attempt,) = checked.line.attempts
     assert bytes(attempt.call.body) == pb.EchoRequest(message="well?").SerializeToString()
@@ -58,7 +58,7 @@ def test_request_is_copied() -> None:
     assert check.request == pb.EchoRequest(message="well?")
 
 
-def test_judge_sees_the_response() -> None:
+def test_is_healthy_gets_the_response() -> None:
     judged: list[str] = []
     checked = Checked(is_healthy=lambda response: judged.append(response.message) or True)
     checked.line.answer(WELL)
@@ -66,21 +66,21 @@ def test_judge_sees_the_response() -> None:
     assert judged == ["well"]
 
 
-def test_judge_may_say_no() -> None:
+def test_check_fails_if_is_healthy_returns_false() -> None:
     checked = Checked(is_healthy=lambda response: False)
     checked.line.answer(WELL)
     assert checked.error.text.endswith("is_healthy says that the server is not well")
     assert checked.error.__cause__ is None
 
 
-def test_judge_that_raises_says_no() -> None:
+def test_check_fails_if_is_healthy_raises() -> None:
     checked = Checked(is_healthy=lambda response: response.no_such_field)
     checked.line.answer(WELL)
     assert isinstance(checked.error.__cause__, AttributeError)
     assert "no_such_field" in checked.error.text
 
 
-def test_broken_connection_says_no_once() -> None:
+def test_check_fails_once_if_the_connection_breaks() -> None:
     checked = Checked()
     checked.line.fail(ErrorCode.EEOF)
     checked.line.close()
@@ -88,14 +88,14 @@ def test_broken_connection_says_no_once() -> None:
     assert checked.error.__cause__.code == ErrorCode.EEOF
 
 
-def test_silence_says_no() -> None:
+def test_check_fails_without_a_response_in_time() -> None:
     checked = Checked(timeout=0.2)
     (attempt,) = checked.line.attempts
     attempt.call.expire()
     assert "Reached timeout=200ms" in checked.error.text
 
 
-def test_connection_that_had_failed_before_says_no() -> None:
+def test_check_fails_on_a_connection_that_had_failed_before() -> None:
     line = FakeClientConnection(TimeoutQueues(StepDispatcher()), None)
     line.stand()
     line.fail(ErrorCode.EEOF)
@@ -107,7 +107,7 @@ def test_connection_that_had_failed_before_says_no() -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -1, None])
-def test_endless_check_is_refused(timeout: Any) -> None:
+def test_check_without_a_timeout_is_refused(timeout: Any) -> None:
     with pytest.raises(ValueError, match="timeout must be"):
         HealthCheck(METHOD, WELL, timeout=timeout)  # type: ignore[arg-type]
 
@@ -122,7 +122,7 @@ def test_request_that_lacks_a_required_field_is_refused() -> None:
         HealthCheck(METHOD)
 
 
-def test_call_of_a_check_has_its_one_connection_and_no_other() -> None:
+def test_call_of_a_check_has_exactly_one_connection() -> None:
     line = FakeClientConnection(TimeoutQueues(StepDispatcher()), None)
     source = _OneConnection(line)
     call: Any = None

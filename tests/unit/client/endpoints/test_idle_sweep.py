@@ -1,11 +1,13 @@
-"""IdleSweep: what is closed when nobody uses it, by a fake clock."""
+"""IdleSweep: it closes connections that nobody uses, by a fake clock."""
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import pytest
 
+from pybrpc.client.endpoints.idle_sweep import Traffic, idle_connections, look
 from pybrpc.client.endpoints.pooled_connections import PooledConnections
 from pybrpc.client.endpoints.settings import SourceSettings
 from pybrpc.client.endpoints.single_connections import SingleConnections
@@ -55,7 +57,7 @@ def test_idle_connection_is_closed_in_time(step: StepDispatcher, kind: str) -> N
 
 
 @every_kind
-def test_next_call_makes_a_new_one_which_is_watched_too(step: StepDispatcher, kind: str) -> None:
+def test_connection_made_after_a_sweep_is_swept_too(step: StepDispatcher, kind: str) -> None:
     harness = make_idle(step, kind)
     pass_time(step, LONGEST_S + 1)
     harness.start()
@@ -66,7 +68,7 @@ def test_next_call_makes_a_new_one_which_is_watched_too(step: StepDispatcher, ki
 
 
 @every_kind
-def test_watch_rests_when_nothing_stands(step: StepDispatcher, kind: str) -> None:
+def test_sweep_has_no_timer_without_connections(step: StepDispatcher, kind: str) -> None:
     make_idle(step, kind)
     pass_time(step, 3 * TIMEOUT_S)
     before = step.steps
@@ -75,7 +77,7 @@ def test_watch_rests_when_nothing_stands(step: StepDispatcher, kind: str) -> Non
 
 
 @every_kind
-def test_call_in_flight_keeps_it(step: StepDispatcher, kind: str) -> None:
+def test_connection_with_a_call_in_flight_stays_open(step: StepDispatcher, kind: str) -> None:
     harness = make_idle(step, kind)
     call = harness.start()
     pass_time(step, 10 * TIMEOUT_S)
@@ -87,7 +89,7 @@ def test_call_in_flight_keeps_it(step: StepDispatcher, kind: str) -> None:
 
 
 @every_kind
-def test_traffic_keeps_it(step: StepDispatcher, kind: str) -> None:
+def test_connection_with_traffic_stays_open(step: StepDispatcher, kind: str) -> None:
     harness = make_idle(step, kind)
     line: Any = harness.made[0]
 
@@ -99,14 +101,14 @@ def test_traffic_keeps_it(step: StepDispatcher, kind: str) -> None:
 
 
 @every_kind
-def test_never_is_never(step: StepDispatcher, kind: str) -> None:
+def test_connection_stays_open_without_an_idle_timeout(step: StepDispatcher, kind: str) -> None:
     harness = make_idle(step, kind, None)
     step.advance(1e6)
     assert not is_closed(harness.made[0])
 
 
 @every_kind
-def test_last_user_ends_the_watch(step: StepDispatcher, kind: str) -> None:
+def test_sweep_ends_when_the_last_user_leaves(step: StepDispatcher, kind: str) -> None:
     harness = make_idle(step, kind)
     harness.source.release()
     step.run_until_idle()
@@ -115,7 +117,7 @@ def test_last_user_ends_the_watch(step: StepDispatcher, kind: str) -> None:
     assert step.steps == before
 
 
-def test_call_that_had_it_just_before_is_waited_for(step: StepDispatcher) -> None:
+def test_retired_connection_waits_for_a_call_that_got_it_before(step: StepDispatcher) -> None:
     """Between `get` and `send` of one thread the watch of another one may look."""
     harness = make_idle(step, "single")
     line = harness.made[0]
@@ -128,7 +130,7 @@ def test_call_that_had_it_just_before_is_waited_for(step: StepDispatcher) -> Non
     assert not late.ends
 
 
-def test_without_a_dispatcher_nothing_is_watched(
+def test_sweep_does_nothing_if_the_dispatcher_is_closed(
     step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def call_at(deadline: float, function: Any) -> None:
@@ -141,7 +143,7 @@ def test_without_a_dispatcher_nothing_is_watched(
     assert not is_closed(harness.made[0])
 
 
-def test_last_user_who_leaves_while_the_watch_begins_ends_it(step: StepDispatcher) -> None:
+def test_sweep_that_begins_while_the_last_user_leaves_ends(step: StepDispatcher) -> None:
     harness = make_idle(step, "single")
     harness.source._users.decrement_and_get(1)
     before = step.steps
@@ -154,7 +156,7 @@ def test_last_user_who_leaves_while_the_watch_begins_ends_it(step: StepDispatche
     assert not is_closed(harness.made[0])
 
 
-def test_after_a_fork_the_watch_begins_anew(step: StepDispatcher) -> None:
+def test_sweep_starts_again_after_a_fork(step: StepDispatcher) -> None:
     harness = make_idle(step, "single")
     harness.source.after_fork()
     pass_time(step, LONGEST_S + 2)
@@ -163,3 +165,45 @@ def test_after_a_fork_the_watch_begins_anew(step: StepDispatcher) -> None:
     harness.turn(harness.made[-1].answer)
     pass_time(step, LONGEST_S + 2)
     assert is_closed(harness.made[-1])
+
+
+# --- the decision, without a timer ---
+
+
+class Line:
+    """A connection, as far as the decision needs it."""
+
+    def __init__(self, moved_bytes: int = 0, in_flight: int = 0) -> None:
+        self.socket = types.SimpleNamespace(is_connected=True, error=None)
+        self.moved_bytes = moved_bytes
+        self.in_flight = in_flight
+        self.is_retired = False
+
+    def statistics(self) -> Any:
+        moved = types.SimpleNamespace(bytes_read=self.moved_bytes, bytes_written=0)
+        return types.SimpleNamespace(socket=moved)
+
+
+def test_look_keeps_the_time_of_a_connection_without_traffic() -> None:
+    quiet, moving, busy = Line(), Line(), Line(in_flight=1)
+    lines: Any = [quiet, moving, busy]
+    before = look(lines, {}, 10.0)
+    moving.moved_bytes += 1
+    seen = look(lines, before, 20.0)
+    assert [seen[line].idle_since for line in lines] == [10.0, 20.0, 20.0]
+
+
+def test_look_leaves_out_connections_that_are_not_established() -> None:
+    connecting, failed, gone = Line(), Line(), Line()
+    connecting.socket.is_connected = False
+    failed.socket.error = RuntimeError()
+    lines: Any = [connecting, failed]
+    before: Any = {gone: Traffic(0, 1.0)}
+    assert look(lines, before, 10.0) == {}
+
+
+def test_idle_connections_are_those_without_traffic_for_long_enough() -> None:
+    old, young, retired = Line(), Line(), Line()
+    retired.is_retired = True
+    seen: Any = {old: Traffic(0, 10.0), young: Traffic(0, 10.1), retired: Traffic(0, 1.0)}
+    assert idle_connections(seen, since=10.0) == [old]

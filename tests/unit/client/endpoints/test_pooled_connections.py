@@ -27,8 +27,8 @@ def make_pool(step: StepDispatcher, size: int = 2) -> SourceHarness:
     return SourceHarness(PooledConnections, settings, step)
 
 
-def standing(pool: SourceHarness, count: int) -> list[FakeClientConnection]:
-    """So many connections that stand and are idle."""
+def idle_lines(pool: SourceHarness, count: int) -> list[FakeClientConnection]:
+    """`count` established, idle connections."""
     calls = [pool.start() for _ in range(count)]
     lines = list(pool.made)
     for line in lines:
@@ -38,14 +38,16 @@ def standing(pool: SourceHarness, count: int) -> list[FakeClientConnection]:
     return lines
 
 
-def test_one_used_last_is_used_first(step: StepDispatcher) -> None:
+def test_pool_reuses_the_most_recent_connection(step: StepDispatcher) -> None:
     pool = make_pool(step, 3)
-    first, second, third = standing(pool, 3)
+    first, second, third = idle_lines(pool, 3)
     pool.start()
     assert [line.in_flight for line in (first, second, third)] == [0, 0, 1]
 
 
-def test_calls_beyond_the_limit_get_what_is_freed_in_their_order(step: StepDispatcher) -> None:
+def test_calls_beyond_the_limit_get_released_connections_in_their_order(
+    step: StepDispatcher,
+) -> None:
     pool = make_pool(step, 1)
     calls = [pool.start() for _ in range(3)]
     (line,) = pool.made
@@ -59,7 +61,7 @@ def test_calls_beyond_the_limit_get_what_is_freed_in_their_order(step: StepDispa
     assert pool.counts() == (1, 0, 0, 0)
 
 
-def test_newcomer_does_not_pass_those_who_wait(step: StepDispatcher) -> None:
+def test_new_call_does_not_overtake_waiting_calls(step: StepDispatcher) -> None:
     pool = make_pool(step, 1)
     first, waiting = pool.start(), pool.start()
     (line,) = pool.made
@@ -73,7 +75,7 @@ def test_newcomer_does_not_pass_those_who_wait(step: StepDispatcher) -> None:
     assert [attempt.call for attempt in line.attempts] == [newcomer]
 
 
-def test_one_with_an_outstanding_answer_is_closed(step: StepDispatcher) -> None:
+def test_connection_with_an_outstanding_response_is_closed(step: StepDispatcher) -> None:
     pool = make_pool(step, 1)
     call, waiting = pool.start(), pool.start()
     pool.made[0].stand()
@@ -84,7 +86,7 @@ def test_one_with_an_outstanding_answer_is_closed(step: StepDispatcher) -> None:
     assert pool.counts() == (2, 1, 1, 0)
 
 
-def test_one_that_still_connects_is_as_good_as_new(step: StepDispatcher) -> None:
+def test_connection_that_is_still_connecting_is_reused(step: StepDispatcher) -> None:
     pool = make_pool(step, 1)
     call = pool.start()
     call.abort(call.canceled_error())
@@ -92,19 +94,19 @@ def test_one_that_still_connects_is_as_good_as_new(step: StepDispatcher) -> None
     assert pool.counts() == (1, 0, 1, 0)
 
 
-def test_retry_gets_a_fresh_connection(step: StepDispatcher) -> None:
+def test_retry_gets_a_new_connection(step: StepDispatcher) -> None:
     """A server that stops has met all of them: one retry must be enough."""
     pool = make_pool(step, 8)
-    standing(pool, 5)
+    idle_lines(pool, 5)
     call = pool.start(max_retry=1)
     pool.turn(pool.made[4].log_off_caller)
     assert [attempt.call for attempt in pool.made[5].attempts] == [call]
     assert [line.socket.error is None for line in pool.made] == [True] * 4 + [False, True]
 
 
-def test_retry_makes_room_for_its_connection(step: StepDispatcher) -> None:
+def test_retry_closes_an_idle_connection_if_the_pool_is_full(step: StepDispatcher) -> None:
     pool = make_pool(step, 3)
-    standing(pool, 3)
+    idle_lines(pool, 3)
     call = pool.start(max_retry=1)
     pool.source.make_for(pool.source)  # somebody takes the room that the broken one leaves
     pool.turn(lambda: pool.made[2].fail(ErrorCode.EEOF))
@@ -112,7 +114,7 @@ def test_retry_makes_room_for_its_connection(step: StepDispatcher) -> None:
     assert [line.socket.error is None for line in pool.made] == [False, True, False, True, True]
 
 
-def test_close_tells_those_who_wait(step: StepDispatcher) -> None:
+def test_close_fails_waiting_calls(step: StepDispatcher) -> None:
     pool = make_pool(step, 1)
     calls = [pool.start(max_retry=0) for _ in range(3)]
     pool.source.release()
@@ -123,9 +125,9 @@ def test_close_tells_those_who_wait(step: StepDispatcher) -> None:
     assert late.ends[0].code == ErrorCode.ECLOSE
 
 
-def test_retired_one_is_closed_and_given_to_nobody(step: StepDispatcher) -> None:
+def test_retired_connection_is_closed_and_not_used_again(step: StepDispatcher) -> None:
     pool = make_pool(step)
-    old, young = standing(pool, 2)
+    old, young = idle_lines(pool, 2)
     pool.source.retire(young)
     assert young.socket.error is not None
     pool.start()

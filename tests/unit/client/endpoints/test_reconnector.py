@@ -45,7 +45,7 @@ def is_down(harness: SourceHarness) -> bool:
 
 
 @every_kind
-def test_refused_call_brings_it_down_and_the_next_ones_fail_at_once(
+def test_endpoint_is_down_after_a_refused_call_and_the_next_calls_fail_at_once(
     step: StepDispatcher, kind: str
 ) -> None:
     harness = make_source(step, kind)
@@ -58,9 +58,7 @@ def test_refused_call_brings_it_down_and_the_next_ones_fail_at_once(
 
 
 @every_kind
-def test_dial_that_stands_serves_those_who_wait_and_those_who_come(
-    step: StepDispatcher, kind: str
-) -> None:
+def test_dialled_connection_serves_waiting_and_new_calls(step: StepDispatcher, kind: str) -> None:
     harness = make_source(step, kind)
     harness.go_down()
     waiting = [harness.start(wait_for_ready=True) for _ in range(3)]
@@ -77,7 +75,7 @@ def test_dial_that_stands_serves_those_who_wait_and_those_who_come(
     assert [call.error for call in waiting] == [None] * 3
 
 
-def test_dials_come_less_and_less_often_one_at_a_time(step: StepDispatcher) -> None:
+def test_dials_follow_the_backoff_one_at_a_time(step: StepDispatcher) -> None:
     harness = make_source(step, backoff=DOUBLING)
     harness.go_down()
     for number, pause_s in enumerate([1, 2, 4, 8, 8], start=1):
@@ -101,7 +99,7 @@ def test_many_connections_that_fail_plan_one_dial(step: StepDispatcher) -> None:
 
 
 @every_kind
-def test_nothing_is_dialled_once_nobody_uses_it(step: StepDispatcher, kind: str) -> None:
+def test_unused_source_dials_nothing(step: StepDispatcher, kind: str) -> None:
     harness = make_source(step, kind)
     harness.go_down()
     harness.source.release()
@@ -110,7 +108,7 @@ def test_nothing_is_dialled_once_nobody_uses_it(step: StepDispatcher, kind: str)
     assert not is_down(harness)
 
 
-def test_dial_under_way_ends_with_the_last_user(step: StepDispatcher) -> None:
+def test_dial_ends_when_the_last_user_leaves(step: StepDispatcher) -> None:
     harness = make_source(step)
     harness.go_down()
     step.advance(1)
@@ -120,7 +118,7 @@ def test_dial_under_way_ends_with_the_last_user(step: StepDispatcher) -> None:
     assert len(harness.made) == 2
 
 
-def test_connection_of_a_call_brings_it_up_too(step: StepDispatcher) -> None:
+def test_connection_of_a_call_brings_the_endpoint_up(step: StepDispatcher) -> None:
     """brpc#2395: a retry that has paused dials itself."""
     often = RetryPolicy(backoff=Backoff(first_s=0.001, factor=1, max_s=0.001))
     harness = make_source(step)
@@ -136,7 +134,7 @@ def test_connection_of_a_call_brings_it_up_too(step: StepDispatcher) -> None:
     assert len(harness.made) == 2
 
 
-def test_off_it_dials_nothing_and_is_never_down(step: StepDispatcher) -> None:
+def test_endpoint_without_a_dial_backoff_is_never_down(step: StepDispatcher) -> None:
     harness = make_source(step, backoff=None)
     for number in range(1, 4):
         call = harness.start(max_retry=0)
@@ -148,7 +146,9 @@ def test_off_it_dials_nothing_and_is_never_down(step: StepDispatcher) -> None:
     assert len(harness.made) == 3
 
 
-def test_connection_that_stood_and_broke_says_nothing(step: StepDispatcher) -> None:
+def test_established_connection_that_breaks_does_not_bring_the_endpoint_down(
+    step: StepDispatcher,
+) -> None:
     harness = make_source(step)
     harness.start(max_retry=0)
     harness.made[0].stand()
@@ -158,7 +158,7 @@ def test_connection_that_stood_and_broke_says_nothing(step: StepDispatcher) -> N
     assert len(harness.made) == 2
 
 
-def test_after_a_fork_it_is_up_and_dials_nothing(step: StepDispatcher) -> None:
+def test_endpoint_is_up_after_a_fork_and_is_not_dialled(step: StepDispatcher) -> None:
     harness = make_source(step)
     harness.go_down()
     harness.source.after_fork()
@@ -167,7 +167,7 @@ def test_after_a_fork_it_is_up_and_dials_nothing(step: StepDispatcher) -> None:
     assert len(harness.made) == 1
 
 
-def test_waiting_costs_no_turn_each(step: StepDispatcher) -> None:
+def test_calls_that_wait_need_no_turn_each(step: StepDispatcher) -> None:
     """Ten thousand that wait must not be looked through ten thousand times."""
     harness = make_source(step)
     harness.go_down()
@@ -192,14 +192,14 @@ def check_under_way(step: StepDispatcher, kind: str = "single") -> SourceHarness
 
 
 @every_kind
-def test_answered_check_brings_it_up(step: StepDispatcher, kind: str) -> None:
+def test_health_check_that_passes_brings_the_endpoint_up(step: StepDispatcher, kind: str) -> None:
     harness = check_under_way(step, kind)
     harness.turn(lambda: harness.made[1].answer(pb.EchoResponse(message="well")))
     assert not is_down(harness)
     assert (harness.made[1].socket.error is None) is (kind != "short")
 
 
-def test_answer_that_makes_no_sense_does_not(step: StepDispatcher) -> None:
+def test_health_check_with_a_bad_response_leaves_the_endpoint_down(step: StepDispatcher) -> None:
     harness = check_under_way(step)
     harness.turn(harness.made[1].answer)  # it lacks the required field
     assert is_down(harness)
@@ -221,7 +221,7 @@ def test_connection_that_breaks_under_the_check_counts_as_a_host_that_is_down(
     assert len(harness.made) == 3, "and is dialled again"
 
 
-def test_dial_that_is_refused_is_told_as_it_is(step: StepDispatcher) -> None:
+def test_refused_dial_reports_its_own_error(step: StepDispatcher) -> None:
     harness = make_source(step, check=CHECK)
     harness.go_down()
     step.advance(1)
@@ -229,7 +229,7 @@ def test_dial_that_is_refused_is_told_as_it_is(step: StepDispatcher) -> None:
     assert harness.start().ends[0].code == errno.ECONNREFUSED
 
 
-def test_last_user_ends_a_check(step: StepDispatcher) -> None:
+def test_health_check_ends_when_the_last_user_leaves(step: StepDispatcher) -> None:
     harness = check_under_way(step)
     harness.source.release()
     step.advance(100)
@@ -250,7 +250,7 @@ def refuse_timers(step: StepDispatcher, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(step, "call_at", call_at)
 
 
-def test_without_a_dispatcher_nothing_is_down_since_nothing_will_dial(
+def test_endpoint_is_up_if_its_dispatcher_is_closed(
     step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness = make_source(step)
@@ -259,7 +259,7 @@ def test_without_a_dispatcher_nothing_is_down_since_nothing_will_dial(
     assert not is_down(harness)
 
 
-def test_last_user_who_leaves_while_a_dial_is_planned_ends_it(
+def test_dial_that_is_planned_while_the_last_user_leaves_is_cancelled(
     step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness = make_source(step)
@@ -277,7 +277,7 @@ def test_last_user_who_leaves_while_a_dial_is_planned_ends_it(
     assert not is_down(harness)
 
 
-def test_last_user_who_leaves_while_a_dial_begins_ends_it(
+def test_dial_that_begins_while_the_last_user_leaves_is_closed(
     step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness = make_source(step)
@@ -295,7 +295,7 @@ def test_last_user_who_leaves_while_a_dial_begins_ends_it(
     assert not is_down(harness)
 
 
-def test_dial_that_stands_after_it_was_given_up_says_nothing(step: StepDispatcher) -> None:
+def test_dial_that_succeeds_after_it_was_given_up_changes_nothing(step: StepDispatcher) -> None:
     harness = make_source(step)
     harness.go_down()
     step.advance(1)

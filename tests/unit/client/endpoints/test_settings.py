@@ -27,7 +27,7 @@ OTHERS: list[dict[str, Any]] = [
 ]
 
 
-def test_equal_settings_share_and_others_do_not() -> None:
+def test_only_equal_settings_share_connections() -> None:
     made = [SourceSettings(), *(SourceSettings(**other) for other in OTHERS)]
     again = [SourceSettings(), *(SourceSettings(**other) for other in OTHERS)]
     assert made == again

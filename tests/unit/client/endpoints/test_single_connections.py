@@ -21,21 +21,21 @@ def make_short(step: StepDispatcher) -> SourceHarness:
     return SourceHarness(ShortConnections, SourceSettings("short", dial_backoff=None), step)
 
 
-def test_all_calls_share_one(step: StepDispatcher) -> None:
+def test_calls_share_one_connection(step: StepDispatcher) -> None:
     single = make_single(step)
     for _ in range(5):
         single.start()
     assert [line.in_flight for line in single.made] == [5]
 
 
-def test_parallel_ones_are_taken_in_turn(step: StepDispatcher) -> None:
+def test_parallel_connections_are_taken_in_turn(step: StepDispatcher) -> None:
     single = make_single(step, 3)
     for _ in range(9):
         single.start()
     assert [line.in_flight for line in single.made] == [3, 3, 3]
 
 
-def test_broken_one_is_replaced(step: StepDispatcher) -> None:
+def test_broken_connection_is_replaced(step: StepDispatcher) -> None:
     single = make_single(step, 2)
     calls = [single.start() for _ in range(4)]
     single.turn(lambda: single.made[0].fail(ErrorCode.EEOF))
@@ -45,7 +45,7 @@ def test_broken_one_is_replaced(step: StepDispatcher) -> None:
 
 
 @pytest.mark.parametrize("is_replaced_already", [False, True])
-def test_retry_takes_the_newest(step: StepDispatcher, is_replaced_already: bool) -> None:
+def test_retry_takes_the_newest_connection(step: StepDispatcher, is_replaced_already: bool) -> None:
     """A server that stops has met all of them: one retry must be enough."""
     single = make_single(step, 6)
     calls = [single.start(max_retry=1) for _ in range(6)]
@@ -65,7 +65,7 @@ def test_retry_takes_the_newest(step: StepDispatcher, is_replaced_already: bool)
     assert [call.error for call in calls] == [None] * 6
 
 
-def test_backup_takes_another_one_if_there_is_one(step: StepDispatcher) -> None:
+def test_backup_takes_another_connection_if_there_is_one(step: StepDispatcher) -> None:
     single = make_single(step, 2)
     single.start()
     (used,) = single.made
@@ -77,21 +77,21 @@ def test_backup_takes_another_one_if_there_is_one(step: StepDispatcher) -> None:
     assert alone.source.connection_for_backup(alone.made[0]) is alone.made[0]
 
 
-def test_retired_one_goes_when_its_calls_have_ended(step: StepDispatcher) -> None:
+def test_retired_connection_is_closed_when_its_calls_have_ended(step: StepDispatcher) -> None:
     single = make_single(step)
     call = single.start()
     single.made[0].stand()
     single.source.retire(single.made[0])
     other = single.start()
     assert [line.in_flight for line in single.made] == [1, 1]
-    single.made[0].log_off()
+    single.made[0].retire()
     single.turn(single.made[0].answer)
     assert call.error is None
     assert single.made[0].socket.error is None or single.made[0].in_flight == 0
     assert not other.ends
 
 
-def test_last_user_closes(step: StepDispatcher) -> None:
+def test_connections_are_closed_by_the_last_user(step: StepDispatcher) -> None:
     single = make_single(step, 2)
     calls = [single.start(max_retry=0) for _ in range(2)]
     single.source.release()
@@ -100,7 +100,7 @@ def test_last_user_closes(step: StepDispatcher) -> None:
     assert single.counts() == (2, 2, 0, 0)
 
 
-def test_short_one_is_closed_after_the_answer(step: StepDispatcher) -> None:
+def test_short_connection_is_closed_after_the_response(step: StepDispatcher) -> None:
     short = make_short(step)
     first, second = short.start(), short.start()
     short.made[0].stand()
@@ -110,7 +110,7 @@ def test_short_one_is_closed_after_the_answer(step: StepDispatcher) -> None:
     assert short.counts() == (2, 1, 1, 0)
 
 
-def test_short_one_is_closed_after_a_cancellation(step: StepDispatcher) -> None:
+def test_short_connection_is_closed_after_a_cancellation(step: StepDispatcher) -> None:
     short = make_short(step)
     call = short.start()
     short.made[0].stand()
@@ -118,7 +118,7 @@ def test_short_one_is_closed_after_a_cancellation(step: StepDispatcher) -> None:
     assert short.counts() == (1, 1, 0, 0)
 
 
-def test_each_retry_of_a_short_one_has_its_own(step: StepDispatcher) -> None:
+def test_each_retry_has_a_short_connection_of_its_own(step: StepDispatcher) -> None:
     short = make_short(step)
     call = short.start(max_retry=2)
     for index in range(2):

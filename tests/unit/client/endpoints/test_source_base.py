@@ -1,4 +1,4 @@
-"""What all kinds of sources do at their edges: nobody drives, nobody uses, two do it at once."""
+"""SourceBase: a closed dispatcher, the last user, two threads at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_pool(step: StepDispatcher, size: int = 1, backoff: Backoff | None = Non
     return SourceHarness(PooledConnections, settings, step)
 
 
-def test_who_waits_is_told_when_nobody_drives_any_more(step: StepDispatcher) -> None:
+def test_waiting_call_fails_when_the_dispatcher_is_closed(step: StepDispatcher) -> None:
     pool = make_pool(step)
     pool.start(max_retry=0)
     waiting = pool.start(max_retry=0)
@@ -30,10 +30,10 @@ def test_who_waits_is_told_when_nobody_drives_any_more(step: StepDispatcher) -> 
     pool.made[0].answer()
     (error,) = waiting.ends
     assert error.code == ErrorCode.EFAILEDSOCKET
-    assert "Nobody drives the connections to 10.0.0.1:8000 any more" in error.text
+    assert "The dispatcher of the connections to 10.0.0.1:8000 is closed" in error.text
 
 
-def test_who_begins_to_wait_after_the_last_user_has_gone_is_told(step: StepDispatcher) -> None:
+def test_call_that_waits_after_the_last_user_has_left_fails(step: StepDispatcher) -> None:
     pool = make_pool(step)
     pool.source.release()
     late = make_call(pool.source, None, max_retry=0)
@@ -41,7 +41,7 @@ def test_who_begins_to_wait_after_the_last_user_has_gone_is_told(step: StepDispa
     assert late.ends[0].code == ErrorCode.ECLOSE
 
 
-def test_who_begins_to_wait_while_it_goes_down_is_told_why(step: StepDispatcher) -> None:
+def test_call_that_waits_while_the_endpoint_goes_down_gets_the_cause(step: StepDispatcher) -> None:
     """As between a look that found it up and the queue."""
     pool = make_pool(step, backoff=SLOWLY)
     pool.go_down()
@@ -56,7 +56,7 @@ def test_who_begins_to_wait_while_it_goes_down_is_told_why(step: StepDispatcher)
     assert pool.source.why_down is not None
 
 
-def test_backup_does_not_pass_those_who_wait(step: StepDispatcher) -> None:
+def test_backup_does_not_overtake_waiting_calls(step: StepDispatcher) -> None:
     pool = make_pool(step, size=2)
     pool.start()
     (used,) = pool.made
@@ -103,7 +103,7 @@ def test_interrupted_caller_leaves_no_connection_behind(step: StepDispatcher) ->
     assert idle.ends
 
 
-def test_who_makes_one_too_many_closes_it_and_waits(step: StepDispatcher) -> None:
+def test_call_that_makes_one_connection_too_many_closes_it_and_waits(step: StepDispatcher) -> None:
     """Two threads that both found room for one more."""
     pool = make_pool(step, size=1)
     make = pool.maker.make
@@ -120,7 +120,7 @@ def test_who_makes_one_too_many_closes_it_and_waits(step: StepDispatcher) -> Non
     assert not call.ends
 
 
-def test_dial_that_stands_when_the_pool_is_full_is_not_kept(step: StepDispatcher) -> None:
+def test_dialled_connection_is_closed_if_the_pool_is_full(step: StepDispatcher) -> None:
     pool = make_pool(step, size=1)
     first = pool.maker.make(pool.source.timeouts, pool.source)
     dialled = pool.maker.make(pool.source.timeouts, pool.source)
@@ -131,14 +131,14 @@ def test_dial_that_stands_when_the_pool_is_full_is_not_kept(step: StepDispatcher
 
 
 class BrokenMeanwhile(dict[Any, Any]):
-    """What is put in breaks, before anybody looks again."""
+    """A connection breaks while it is put in here."""
 
     def __setitem__(self, connection: Any, value: None) -> None:
         super().__setitem__(connection, value)
-        connection.is_logged_off = True
+        connection.is_retired = True
 
 
-def test_one_that_breaks_while_it_is_put_back_is_not_idle(step: StepDispatcher) -> None:
+def test_connection_that_breaks_while_it_is_released_is_not_idle(step: StepDispatcher) -> None:
     pool = make_pool(step)
     pool.start()
     pool.made[0].stand()
@@ -155,7 +155,7 @@ class EmptiedMeanwhile(dict[Any, Any]):
         return super().popitem()
 
 
-def test_idle_one_that_another_thread_takes_first(step: StepDispatcher) -> None:
+def test_idle_connection_that_another_thread_takes_first_is_not_used(step: StepDispatcher) -> None:
     pool = make_pool(step, size=2)
     pool.start()
     pool.made[0].stand()
@@ -168,7 +168,9 @@ def test_idle_one_that_another_thread_takes_first(step: StepDispatcher) -> None:
 # --- short ones ---
 
 
-def test_short_ones_share_nothing_and_go_when_they_are_retired(step: StepDispatcher) -> None:
+def test_short_connections_are_not_shared_and_close_when_they_are_retired(
+    step: StepDispatcher,
+) -> None:
     short = SourceHarness(ShortConnections, SourceSettings("short", dial_backoff=None), step)
     call = short.start()
     (line,) = short.made
@@ -180,7 +182,7 @@ def test_short_ones_share_nothing_and_go_when_they_are_retired(step: StepDispatc
     assert line.socket.error is not None
 
 
-def test_dial_that_stands_is_closed_and_each_one_who_waits_gets_his_own(
+def test_dialled_connection_is_closed_and_each_waiting_call_gets_a_short_one(
     step: StepDispatcher,
 ) -> None:
     settings = SourceSettings("short", dial_backoff=Backoff(first_s=1, max_s=1, jitter=0))
@@ -194,7 +196,7 @@ def test_dial_that_stands_is_closed_and_each_one_who_waits_gets_his_own(
     assert not any(call.ends for call in waiting)
 
 
-def test_who_waits_for_a_short_one_all_the_same_gets_one(step: StepDispatcher) -> None:
+def test_call_that_waits_gets_a_short_connection(step: StepDispatcher) -> None:
     short = SourceHarness(ShortConnections, SourceSettings("short", dial_backoff=None), step)
     late = make_call(short.source)
     short.source.wait(late)

@@ -15,7 +15,7 @@ _next = WaitQueue.__dict__["_next"]
 
 
 class Waiter:
-    """What a WaitQueue needs of a call."""
+    """A call, as far as a WaitQueue needs it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -46,7 +46,7 @@ def take_one_by_one(queue: WaitQueue) -> str:
     return names(taken)
 
 
-def test_oldest_first() -> None:
+def test_take_gives_the_oldest_call_first() -> None:
     queue = WaitQueue()
     add(queue, *"abc")
     assert len(queue) == 3
@@ -57,7 +57,7 @@ def test_oldest_first() -> None:
     assert take_one_by_one(queue) == "de"
 
 
-def test_what_was_taken_out_is_gone() -> None:
+def test_claimed_call_is_not_taken() -> None:
     queue = WaitQueue()
     a, b, c = add(queue, *"abc")
     assert b.try_claim()
@@ -78,7 +78,7 @@ def test_take_all_asks_which() -> None:
 
 
 @pytest.mark.parametrize("gone", [1, MANY_GONE, MANY_GONE + 3, 10 * MANY_GONE])
-def test_calls_that_went_are_passed_over(gone: int) -> None:
+def test_take_passes_over_claimed_calls(gone: int) -> None:
     queue = WaitQueue()
     for waiter in add(queue, "a", *["gone"] * gone, "b", *["gone"] * gone, "c"):
         if waiter.name == "gone":
@@ -86,7 +86,7 @@ def test_calls_that_went_are_passed_over(gone: int) -> None:
     assert take_one_by_one(queue) == "abc"
 
 
-def test_a_million_that_went_cost_nothing_to_pass() -> None:
+def test_take_passes_over_many_claimed_calls_at_once() -> None:
     queue = WaitQueue()
     queue._tickets.increment_and_get(10**15)
     add(queue, *"ab")
@@ -118,7 +118,7 @@ class TracedQueue(WaitQueue):
 
 
 class NeverLooksAgain(TracedQueue):
-    """A mutant: who was passed while he queued does not notice."""
+    """A mutant: a call that was passed while it queued does not notice."""
 
     def add(self, call: Any) -> None:
         waiting = Waiting(call, self._waiting)

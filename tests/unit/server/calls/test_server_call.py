@@ -194,7 +194,7 @@ class ShyProtocol:
             raise self.errors.pop()
         return BAIDU_STD.pack_response(response)
 
-    def pack_plain_response(self, correlation_id: int, body: bytes) -> IOBuf:
+    def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
         return self.pack_response(RpcResponse(correlation_id, body=body))
 
 

@@ -76,7 +76,7 @@ def test_next_address_has_its_turn_at_once_when_the_last_has_failed() -> None:
     assert race.take_due(NOW) == v4(1)
 
 
-def test_failure_of_an_earlier_attempt_hastens_nothing() -> None:
+def test_failure_of_an_earlier_attempt_does_not_bring_the_next_turn_forward() -> None:
     race = ConnectRace([v6(1), v4(1), v6(2)])
     race.take_due(NOW)
     race.take_due(NOW + 1)
@@ -85,7 +85,7 @@ def test_failure_of_an_earlier_attempt_hastens_nothing() -> None:
     assert race.next_turn == NOW + 1 + ATTEMPT_DELAY_S
 
 
-def test_it_is_lost_when_the_last_open_attempt_has_failed() -> None:
+def test_race_is_lost_when_the_last_open_attempt_has_failed() -> None:
     race = ConnectRace([v6(1), v4(1)])
     race.take_due(NOW)
     race.take_due(NOW + 1)
@@ -95,7 +95,7 @@ def test_it_is_lost_when_the_last_open_attempt_has_failed() -> None:
     assert race.is_lost
 
 
-def test_without_addresses_it_is_lost() -> None:
+def test_race_without_addresses_is_lost() -> None:
     race = ConnectRace([])
     assert race.take_due(NOW) is None
     assert race.is_lost
@@ -122,7 +122,7 @@ def test_busy_peer_is_tried_again_after_a_pause() -> None:
         ([errno.EHOSTUNREACH, errno.EMFILE, errno.ECONNREFUSED], errno.EMFILE),
     ],
 )
-def test_first_error_that_says_something_is_told(codes: list[int], told: int) -> None:
+def test_report_chooses_the_first_error_that_is_about_the_peer(codes: list[int], told: int) -> None:
     race = ConnectRace([v4(number) for number in range(len(codes))])
     for number, code in enumerate(codes):
         race.take_due(NOW)
@@ -130,7 +130,7 @@ def test_first_error_that_says_something_is_told(codes: list[int], told: int) ->
     assert race.most_telling_code == told
 
 
-def test_report_tells_each_address() -> None:
+def test_report_names_each_address() -> None:
     race = ConnectRace([v6(1), v4(1), v4(2)])
     race.take_due(NOW)
     race.on_failure(v6(1), errno.ENETUNREACH)
@@ -151,7 +151,7 @@ def test_report_of_many_addresses_is_bounded() -> None:
 
 
 @given(addresses, st.lists(st.tuples(st.floats(0, 0.5), st.integers(0, 9))))
-def test_whatever_happens_each_address_is_tried_once_in_order(
+def test_each_address_is_tried_once_in_order_whatever_happens(
     found: list[Address], events: list[tuple[float, int]]
 ) -> None:
     """And two attempts begin less than the delay apart only when the earlier one has failed."""

@@ -30,7 +30,7 @@ def run_until(step: StepDispatcher, told: Outcomes) -> None:
         step.run_until_idle()
 
 
-def test_nobody_connects_when_the_dispatcher_is_closed(
+def test_first_write_fails_when_the_dispatcher_is_closed(
     step: StepDispatcher, endpoint: Endpoint
 ) -> None:
     user, told = User(), Outcomes()
@@ -43,7 +43,7 @@ def test_nobody_connects_when_the_dispatcher_is_closed(
     assert near.fd == -1
 
 
-def test_nobody_shakes_hands_when_the_dispatcher_is_closed_before(
+def test_write_fails_when_the_dispatcher_closes_before_the_handshake(
     step: StepDispatcher, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     post = step.post
@@ -64,7 +64,7 @@ def test_nobody_shakes_hands_when_the_dispatcher_is_closed_before(
     assert (near.fd, user.errors.qsize(), step.is_watching) == (-1, 1, False)
 
 
-def test_failed_while_the_connector_starts_it_is_stopped(
+def test_connector_is_stopped_when_the_socket_fails_while_it_starts(
     step: StepDispatcher, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By another thread, whose turn to stop it has come before there was anything to stop."""
@@ -85,7 +85,7 @@ def test_failed_while_the_connector_starts_it_is_stopped(
     assert not step.is_watching
 
 
-def test_its_state_is_told_in_words(step: StepDispatcher, endpoint: Endpoint) -> None:
+def test_connecting_has_its_state_in_words(step: StepDispatcher, endpoint: Endpoint) -> None:
     near = Socket.to(endpoint, step, layer=FrameLayer())
     states = [near._connecting.state]
     near.start_write(IOBuf(b"x"))
@@ -97,7 +97,7 @@ def test_its_state_is_told_in_words(step: StepDispatcher, endpoint: Endpoint) ->
     step.run_until_idle()
 
 
-def test_handshake_under_way_is_the_parents_after_a_fork(
+def test_abandoned_handshake_sends_and_reports_nothing(
     step: StepDispatcher, endpoint: Endpoint
 ) -> None:
     layer, told = FrameLayer(), Outcomes()

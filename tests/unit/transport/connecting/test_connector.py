@@ -126,7 +126,7 @@ def test_tries_the_next_address_of_a_name(
     assert attempt.peers == [listener.getsockname()]
 
 
-def test_after_the_last_address_all_errors_are_told(
+def test_error_after_the_last_address_names_all_errors(
     step: StepDispatcher, resolves_to: list[Address]
 ) -> None:
     closed = unused_endpoint()
@@ -141,7 +141,7 @@ def test_after_the_last_address_all_errors_are_told(
     assert "127.255.255.255:80 (" in attempt.error.text
 
 
-def test_the_one_address_of_a_name_is_told(
+def test_error_names_the_only_address_of_a_name(
     step: StepDispatcher, resolves_to: list[Address]
 ) -> None:
     closed = unused_endpoint()
@@ -151,7 +151,7 @@ def test_the_one_address_of_a_name_is_told(
     assert attempt.error.text == f"Fail to connect a-name:80 at {closed}: Connection refused"
 
 
-def test_an_ip_address_is_told_once(step: StepDispatcher) -> None:
+def test_error_names_an_ip_address_once(step: StepDispatcher) -> None:
     closed = unused_endpoint()
     attempt = Attempt(closed, step)
     attempt.run()
@@ -217,7 +217,7 @@ def test_all_addresses_share_one_deadline(
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_in_any_order_of_events_it_ends_once(
+def test_connector_ends_once_in_any_order_of_events(
     make_step: MakeStep,
     listener: plain.socket,
     resolves_to: list[Address],
@@ -264,7 +264,7 @@ def test_the_deadline_covers_resolving(
 
 
 @pytest.mark.parametrize("steps", range(4))
-def test_cancel_ends_it_in_silence_at_any_step(
+def test_cancel_calls_nobody_at_any_step(
     make_step: MakeStep, listener: plain.socket, steps: int
 ) -> None:
     step = make_step()
@@ -281,7 +281,7 @@ def test_cancel_ends_it_in_silence_at_any_step(
 
 @pytest.mark.parametrize("waits_s", [0.0, ATTEMPT_DELAY_S, 2 * ATTEMPT_DELAY_S])
 @pytest.mark.parametrize("ends", ["cancel", "abandon"])
-def test_however_many_attempts_are_open_all_are_closed(
+def test_all_open_attempts_are_closed_however_many(
     step: StepDispatcher, resolves_to: list[Address], ends: str, waits_s: float
 ) -> None:
     with contextlib.ExitStack() as stack:
@@ -306,11 +306,11 @@ def test_however_many_attempts_are_open_all_are_closed(
 
 
 def forget_all(step: StepDispatcher) -> None:
-    """What a fork does: the child's dispatcher watches nothing of the parent's."""
+    """A fork abandons the connector: the child's dispatcher watches no descriptor of the parent."""
     step._writers.clear()
 
 
-def test_woken_for_the_former_owner_of_a_number_it_goes_on_waiting(
+def test_event_of_an_earlier_descriptor_with_the_same_number_is_ignored(
     step: StepDispatcher, deaf: Address
 ) -> None:
     """In one turn a descriptor may be closed, and its number given to an attempt."""
@@ -345,7 +345,9 @@ def test_connected_to_itself_knows_such_a_socket(listener: plain.socket) -> None
         assert not connector_module._connected_to_itself(unconnected)
 
 
-def test_no_descriptor_left_is_told(step: StepDispatcher, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connect_fails_when_no_descriptor_is_left(
+    step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_descriptor(family: int, kind: int) -> plain.socket:
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -355,7 +357,7 @@ def test_no_descriptor_left_is_told(step: StepDispatcher, monkeypatch: pytest.Mo
     assert attempt.failed[0].code == errno.EMFILE
 
 
-def test_no_thread_to_resolve_in_is_told(
+def test_connect_fails_when_no_thread_can_be_started_to_resolve(
     step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(endpoint: Endpoint, on_done: object) -> None:
@@ -379,7 +381,7 @@ def test_resolving_ends_in_addresses_or_an_error(host: str, is_found: bool) -> N
     assert isinstance(results[0], OSError) != is_found
 
 
-def test_addresses_of_a_name_are_told_apart() -> None:
+def test_addresses_of_a_name_are_distinct() -> None:
     results: list[list[Address]] = []
     over = threading.Event()
     resolve_in_background(Endpoint("localhost", 80), lambda r: (results.append(r), over.set()))
@@ -387,7 +389,7 @@ def test_addresses_of_a_name_are_told_apart() -> None:
     assert len(results[0]) == len(set(results[0]))
 
 
-def test_interface_that_is_not_there_is_told(step: StepDispatcher) -> None:
+def test_connect_over_a_missing_interface_fails(step: StepDispatcher) -> None:
     attempt = Attempt(Endpoint("fe80::1%no-such-if", 80), step)
     attempt.run()
     assert (attempt.error.code, attempt.error.phase) == (errno.EHOSTUNREACH, "resolve")
@@ -404,7 +406,7 @@ def unix_listener(unix_path: Path) -> Iterator[plain.socket]:
         yield listening
 
 
-def test_unix_socket(step: StepDispatcher, unix_listener: plain.socket) -> None:
+def test_connect_to_a_unix_socket(step: StepDispatcher, unix_listener: plain.socket) -> None:
     endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
     attempt = Attempt(endpoint, step)
     step.run_until_idle()
@@ -433,7 +435,7 @@ def test_unix_socket_without_a_path(step: StepDispatcher) -> None:
 def test_unix_server_with_a_full_backlog_is_tried_again(
     step: StepDispatcher, unix_listener: plain.socket
 ) -> None:
-    """Of Unix sockets connect() says EAGAIN then, and nothing tells when there is room again."""
+    """connect() of a Unix socket fails with EAGAIN then, and no event comes once there is room."""
     endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
     with plain.socket(plain.AF_UNIX) as filler:
         filler.connect(endpoint.path)

@@ -83,7 +83,7 @@ def test_messages_are_turned_into_bytes_only_after_the_handshake(
     wire.close()
 
 
-def test_what_comes_behind_the_handshake_is_read_as_messages(
+def test_bytes_behind_the_handshake_are_read_as_messages(
     dispatcher: EventDispatcher, listener: plain.socket
 ) -> None:
     client = Client(listener, dispatcher, app_connect=Greeting())
@@ -117,7 +117,7 @@ def test_an_answer_in_two_parts_is_one_answer(
         (ConnectionResetError(errno.ECONNRESET, "x"), HandshakeError, errno.ECONNRESET, "reset"),
     ],
 )
-def test_what_it_raises_reaches_everybody(
+def test_exception_of_a_handshake_reaches_everybody(
     dispatcher: EventDispatcher,
     listener: plain.socket,
     fails_with: Exception | None,
@@ -142,7 +142,7 @@ def test_what_it_raises_reaches_everybody(
 
 
 @pytest.mark.parametrize("how", ["end", "too much"])
-def test_a_peer_that_ends_or_says_too_much_fails_it(
+def test_handshake_fails_if_the_peer_ends_or_sends_too_much(
     dispatcher: EventDispatcher, listener: plain.socket, how: str
 ) -> None:
     client, told = Client(listener, dispatcher, app_connect=Greeting()), Outcomes()
@@ -161,7 +161,7 @@ def test_a_peer_that_ends_or_says_too_much_fails_it(
     wire.close()
 
 
-def test_it_has_to_be_over_within_the_deadline_of_the_connect(
+def test_handshake_fails_at_the_deadline_of_the_connect(
     step: StepDispatcher, listener: plain.socket
 ) -> None:
     client, told = (
@@ -202,7 +202,7 @@ def test_a_greeting_that_the_kernel_does_not_take_at_once_goes_out_whole(
     assert received == bytes(200_000) + b"message"
 
 
-def test_it_runs_through_the_layer(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
+def test_handshake_runs_through_the_layer(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
     user = User()
     layer = FrameLayer(writes_in_background=True, gives_credit=False)
     wire = make_wire(dispatcher, user=user, layer=layer, app_connect=Greeting())
@@ -231,9 +231,7 @@ def test_writes_to_an_accepted_socket_wait_for_its_handshake(
     assert wire.socket.statistics().messages_written == 1
 
 
-def test_an_accepted_peer_that_says_nothing_is_closed_in_time(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
+def test_silent_accepted_peer_is_closed_in_time(step: StepDispatcher, make_wire: MakeWire) -> None:
     user = User()
     wire = make_wire(step, user=user, app_connect=Greeting(), handshake_timeout_s=2.0)
     step.advance(1.9)
@@ -247,7 +245,9 @@ def test_an_accepted_peer_that_says_nothing_is_closed_in_time(
 
 
 @pytest.mark.parametrize("steps", range(8))
-def test_closed_at_any_step_of_it(make_step: MakeStep, listener: plain.socket, steps: int) -> None:
+def test_close_at_any_step_of_the_handshake_reaches_everybody(
+    make_step: MakeStep, listener: plain.socket, steps: int
+) -> None:
     step = make_step()
     client, told = Client(listener, step, app_connect=Greeting(2)), Outcomes()
     client.socket.start_write(IOBuf(b"x"), on_outcome=told)
@@ -267,7 +267,7 @@ def test_closed_at_any_step_of_it(make_step: MakeStep, listener: plain.socket, s
         wire.close()
 
 
-def test_failed_by_another_thread_while_it_goes_on(
+def test_handshake_stops_when_another_thread_fails_the_socket(
     dispatcher: EventDispatcher, listener: plain.socket
 ) -> None:
     client, told = Client(listener, dispatcher, app_connect=Greeting()), Outcomes()
@@ -283,7 +283,7 @@ def test_failed_by_another_thread_while_it_goes_on(
 # --- on_connected ---
 
 
-def test_the_user_is_told_that_it_stands_before_it_gets_messages(
+def test_user_gets_on_connected_before_its_messages(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     log: list[object] = []
@@ -305,7 +305,7 @@ def test_the_user_is_told_that_it_stands_before_it_gets_messages(
     assert wire.receive(25) == b"queued, from on_connected"
 
 
-def test_a_user_whose_connection_failed_before_it_stood_is_not_told_that_it_stands(
+def test_user_of_a_connection_that_failed_gets_no_on_connected(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     user = User()

@@ -1,4 +1,4 @@
-"""What the asyncio dispatcher does beyond the contract of all dispatchers (tests/contract)."""
+"""AsyncioDispatcher, beyond the contract of all dispatchers (tests/contract)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(request: pytest.FixtureRequest) -> Run:
     return found
 
 
-def test_is_current_inside_its_loop_only(run: Run) -> None:
+def test_is_current_is_true_only_inside_the_loop(run: Run) -> None:
     async def main() -> AsyncioDispatcher:
         dispatcher = AsyncioDispatcher(asyncio.get_running_loop())
         assert dispatcher.is_current()
@@ -36,7 +36,7 @@ def test_is_current_inside_its_loop_only(run: Run) -> None:
     assert not dispatcher.is_current()
 
 
-def test_a_closed_loop_refuses(run: Run) -> None:
+def test_closed_loop_refuses_posts_and_timers(run: Run) -> None:
     async def main() -> AsyncioDispatcher:
         return AsyncioDispatcher(asyncio.get_running_loop())
 
@@ -53,21 +53,21 @@ def test_a_closed_loop_refuses(run: Run) -> None:
 def test_writes_of_many_tasks_in_one_turn_make_two_system_calls(
     run: Run, make_wire: MakeWire
 ) -> None:
-    """The first of a turn goes out at once, the others together."""
+    """The first write of a turn goes out at once, the others together."""
 
     async def main() -> None:
         wire = make_wire(AsyncioDispatcher(asyncio.get_running_loop()))
-        told = Outcomes()
+        outcomes = Outcomes()
 
         async def write(number: int) -> None:
             wire.socket.start_write(
-                IOBuf(b"%02d" % number), on_outcome=told, notify_on_success=True
+                IOBuf(b"%02d" % number), on_outcome=outcomes, notify_on_success=True
             )
 
         async with asyncio.TaskGroup() as group:
             for number in range(50):
                 group.create_task(write(number))
-        while told.untaken < 50:
+        while outcomes.untaken < 50:
             await asyncio.sleep(0)
         assert wire.receive(100) == b"".join(b"%02d" % number for number in range(50))
         assert wire.socket.statistics().writes == 2
@@ -78,16 +78,16 @@ def test_writes_of_many_tasks_in_one_turn_make_two_system_calls(
     run(main())
 
 
-def test_a_loop_that_ends_leaves_sockets_that_can_be_closed(run: Run, make_wire: MakeWire) -> None:
-    user, told = User(), Outcomes()
+def test_sockets_can_be_closed_after_their_loop_has_ended(run: Run, make_wire: MakeWire) -> None:
+    user, outcomes = User(), Outcomes()
 
     async def main() -> object:
         wire = make_wire(AsyncioDispatcher(asyncio.get_running_loop()), user=user)
-        wire.socket.start_write(IOBuf(bytes(1 << 24)), on_outcome=told)
+        wire.socket.start_write(IOBuf(bytes(1 << 24)), on_outcome=outcomes)
         await asyncio.sleep(0.01)
         return wire
 
     wire: Any = run(main())
     wire.socket.close()
-    assert told.untaken == user.errors.qsize() == 1
+    assert outcomes.untaken == user.errors.qsize() == 1
     assert (wire.socket.fd, wire.socket.backlog.size_bytes) == (-1, 0)

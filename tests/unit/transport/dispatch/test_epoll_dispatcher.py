@@ -1,4 +1,4 @@
-"""What the epoll dispatcher does beyond the contract of all dispatchers (tests/contract)."""
+"""EpollDispatcher, beyond the contract of all dispatchers (tests/contract)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.fakes.dispatchers import run_inside
 from tests.fakes.threads import WAIT_S, in_threads
 
 
-def test_starts_no_thread_before_it_is_used() -> None:
+def test_new_dispatcher_starts_no_thread() -> None:
     threads = threading.active_count()
     dispatcher = EpollDispatcher()
     assert "not started" in repr(dispatcher)
@@ -23,7 +23,7 @@ def test_starts_no_thread_before_it_is_used() -> None:
     dispatcher.close()
 
 
-def test_many_first_posts_start_one_thread(epoll: EpollDispatcher) -> None:
+def test_first_posts_of_many_threads_start_one_thread(epoll: EpollDispatcher) -> None:
     threads = threading.active_count()
     ran = threading.Semaphore(0)
     in_threads(8, lambda index: epoll.post(ran.release))
@@ -33,7 +33,7 @@ def test_many_first_posts_start_one_thread(epoll: EpollDispatcher) -> None:
 
 
 @pytest.mark.parametrize("is_used", [False, True])
-def test_close_closes_its_descriptors_and_may_be_called_again(is_used: bool) -> None:
+def test_close_closes_the_descriptors_and_may_be_called_again(is_used: bool) -> None:
     """The fixture that counts descriptors judges."""
     for _ in range(20):
         dispatcher = EpollDispatcher()
@@ -44,7 +44,7 @@ def test_close_closes_its_descriptors_and_may_be_called_again(is_used: bool) -> 
         assert "closed" in repr(dispatcher)
 
 
-def test_close_runs_what_was_posted_before() -> None:
+def test_close_runs_functions_posted_before() -> None:
     dispatcher = EpollDispatcher()
     ran: list[int] = []
     for number in range(10):
@@ -53,7 +53,7 @@ def test_close_runs_what_was_posted_before() -> None:
     assert ran == list(range(10))
 
 
-def test_after_close_posting_is_refused() -> None:
+def test_closed_dispatcher_refuses_posts_and_timers() -> None:
     dispatcher = EpollDispatcher()
     run_inside(dispatcher, lambda: None)
     dispatcher.close()
@@ -63,8 +63,8 @@ def test_after_close_posting_is_refused() -> None:
         dispatcher.call_at(0.0, lambda: None)
 
 
-def test_what_close_races_with_is_run_or_refused() -> None:
-    """Never neither: who posts the continuation of a write must know."""
+def test_post_that_races_with_close_is_run_or_refused() -> None:
+    """Never neither: a thread that posts the continuation of a write must know."""
     for _ in range(100):
         dispatcher = EpollDispatcher()
         run_inside(dispatcher, lambda: None)
@@ -89,26 +89,26 @@ def test_what_close_races_with_is_run_or_refused() -> None:
         assert len(ran) == len(accepted)
 
 
-def test_post_after_the_last_look_of_the_thread_is_refused() -> None:
-    """The one moment in which nobody would run it: the thread has ended, `post` has begun."""
+def test_post_just_after_the_last_turn_is_refused() -> None:
+    """The one moment in which no thread would run it: `post` began before the thread ended."""
     dispatcher = EpollDispatcher()
     run_inside(dispatcher, lambda: None)
 
-    class ClosesOnAppend(type(dispatcher._posted)):  # type: ignore[misc]
+    class ClosesOnAppend(type(dispatcher._runner.posted)):  # type: ignore[misc]
         def append(self, item: object) -> None:
-            dispatcher._posted = real
+            dispatcher._runner.posted = real
             dispatcher.close()
             real.append(item)
 
-    real = dispatcher._posted
-    dispatcher._posted = ClosesOnAppend()
+    real = dispatcher._runner.posted
+    dispatcher._runner.posted = ClosesOnAppend()
     ran: list[int] = []
     with pytest.raises(DispatcherClosedError):
         dispatcher.post(lambda: ran.append(1))
     assert ran == []
 
 
-def test_is_current_is_false_in_a_thread_that_has_the_number_of_the_ended_one() -> None:
+def test_is_current_is_false_in_a_thread_with_the_identifier_of_the_ended_one() -> None:
     dispatcher = EpollDispatcher()
     run_inside(dispatcher, lambda: None)
     number = dispatcher._thread.ident
@@ -126,7 +126,7 @@ def test_is_current_is_false_in_a_thread_that_has_the_number_of_the_ended_one() 
     assert not any(current for _, current in seen)
 
 
-def test_what_a_continuation_raises_is_logged(
+def test_exception_of_a_continuation_is_logged(
     epoll: EpollDispatcher, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
@@ -138,7 +138,7 @@ def test_what_a_continuation_raises_is_logged(
     assert "a continuation raised" in caplog.text
 
 
-def test_a_descriptor_closed_before_it_is_removed_is_survived(epoll: EpollDispatcher) -> None:
+def test_removing_a_descriptor_that_is_closed_is_no_error(epoll: EpollDispatcher) -> None:
     reader, writer = os.pipe()
 
     def watch_close_remove() -> None:
@@ -151,7 +151,7 @@ def test_a_descriptor_closed_before_it_is_removed_is_survived(epoll: EpollDispat
     run_inside(epoll, lambda: None)
 
 
-def test_removing_after_close_does_nothing() -> None:
+def test_removing_a_reader_after_close_does_nothing() -> None:
     dispatcher = EpollDispatcher()
     reader, writer = os.pipe()
     run_inside(dispatcher, lambda: dispatcher.add_reader(reader, lambda: None))

@@ -1,4 +1,4 @@
-"""What ends something runs in a turn, or at once if there are none any more."""
+"""run_cleanup: runs a function in a turn, or at once if no turn will come."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import run_cleanup
 
 
-def test_in_a_turn_while_there_are_any() -> None:
+def test_cleanup_runs_in_a_turn() -> None:
     ran: list[bool] = []
     step = StepDispatcher()
     run_cleanup(step, lambda: ran.append(step.is_current()))
@@ -15,7 +15,7 @@ def test_in_a_turn_while_there_are_any() -> None:
     assert ran == [True]
 
 
-def test_at_once_when_there_are_none_any_more() -> None:
+def test_cleanup_runs_at_once_if_the_dispatcher_is_closed() -> None:
     ran: list[bool] = []
     step = StepDispatcher()
     step.close()

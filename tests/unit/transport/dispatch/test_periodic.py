@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pybrpc.testing.step_dispatcher import StepDispatcher
@@ -13,10 +11,10 @@ from pybrpc.transport.dispatch.periodic import PeriodicTimer
 
 
 @pytest.fixture
-def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[StepDispatcher]:
+def step(monkeypatch: pytest.MonkeyPatch) -> StepDispatcher:
     dispatcher = StepDispatcher()
     monkeypatch.setattr(periodic, "time", dispatcher.clock)
-    yield dispatcher
+    return dispatcher
 
 
 def test_check_runs_after_the_delay_and_then_after_each_delay_it_returns(

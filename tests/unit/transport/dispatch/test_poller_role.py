@@ -1,4 +1,4 @@
-"""Who runs the turns: the dispatcher's own thread, or a caller that waits."""
+"""Which thread runs the turns: the dispatcher's own thread, or a caller that waits."""
 
 from __future__ import annotations
 
@@ -28,72 +28,78 @@ def epoll() -> Iterator[EpollDispatcher]:
     dispatcher.close()
 
 
-def wait_once(dispatcher: EpollDispatcher, drivers: set[int]) -> None:
-    """Wait for a turn that comes a moment later, and note who ran it."""
+def wait_once(dispatcher: EpollDispatcher, pollers: set[int]) -> None:
+    """Wait for a turn that comes a moment later, and note the thread that ran it."""
     waiter = Waiter()
 
     def end() -> None:
-        drivers.add(threading.get_ident())
+        pollers.add(threading.get_ident())
         waiter.end()
 
     dispatcher.call_at(time.monotonic() + 0.0005, end)
     assert dispatcher.wait(waiter, time.monotonic() + WAIT_S)
 
 
-def wait_until_driving(dispatcher: EpollDispatcher) -> None:
+def wait_until_polling(dispatcher: EpollDispatcher) -> None:
     """Wait again and again, until a turn is run by the thread that waits."""
-    drivers: set[int] = set()
+    pollers: set[int] = set()
     end = time.monotonic() + WAIT_S
-    while threading.get_ident() not in drivers:
-        assert time.monotonic() < end, "it never drove"
-        wait_once(dispatcher, drivers)
+    while threading.get_ident() not in pollers:
+        assert time.monotonic() < end, "it never polled"
+        wait_once(dispatcher, pollers)
 
 
 def in_a_thread(function: object) -> None:
     in_threads(1, lambda index: function())  # type: ignore[operator]
 
 
-def test_a_caller_alone_drives_itself(epoll: EpollDispatcher) -> None:
-    in_a_thread(lambda: wait_until_driving(epoll))
+def test_caller_that_waits_alone_polls_for_itself(epoll: EpollDispatcher) -> None:
+    in_a_thread(lambda: wait_until_polling(epoll))
 
 
-def test_the_main_thread_never_drives(epoll: EpollDispatcher) -> None:
-    """Ctrl-C would tear a turn apart."""
-    drivers: set[int] = set()
+def test_main_thread_never_polls(epoll: EpollDispatcher) -> None:
+    """Ctrl-C would end a turn in the middle."""
+    pollers: set[int] = set()
     for _ in range(ROUNDS):
-        wait_once(epoll, drivers)
-    assert threading.get_ident() not in drivers
+        wait_once(epoll, pollers)
+    assert threading.get_ident() not in pollers
 
 
-def test_nobody_drives_but_the_dispatcher_while_something_is_attended(
+def test_no_caller_polls_while_there_is_background_work(
     epoll: EpollDispatcher,
 ) -> None:
-    drivers: set[int] = set()
+    pollers: set[int] = set()
 
     def run() -> None:
         epoll.require_polling()
         for _ in range(ROUNDS):
-            wait_once(epoll, drivers)
-        assert threading.get_ident() not in drivers
+            wait_once(epoll, pollers)
+        assert threading.get_ident() not in pollers
         epoll.release_polling()
-        wait_until_driving(epoll)
+        wait_until_polling(epoll)
 
     in_a_thread(run)
 
 
-def test_what_is_posted_while_a_caller_drives_runs_in_its_turn(epoll: EpollDispatcher) -> None:
-    waiter, drives = Waiter(), threading.Event()
+def test_posted_function_runs_in_the_turn_of_a_caller_that_polls(epoll: EpollDispatcher) -> None:
+    waiter, polls = Waiter(), threading.Event()
     ran: list[bool] = []
 
-    def drive() -> None:
-        while not drives.is_set():
+    def note_whether_a_caller_polls() -> None:
+        if threading.get_ident() != epoll._thread.ident:
+            polls.set()
+
+    def poll() -> None:
+        while not polls.is_set():
             wait_once(epoll, set())
-            epoll.post(lambda: drives.set() if epoll._seat.driver != epoll._thread.ident else None)
+            epoll.post(
+                lambda: polls.set() if epoll._role.polling_thread != epoll._thread.ident else None
+            )
         assert epoll.wait(waiter, time.monotonic() + WAIT_S)
 
-    thread = threading.Thread(target=drive)
+    thread = threading.Thread(target=poll)
     thread.start()
-    assert drives.wait(WAIT_S)
+    assert polls.wait(WAIT_S)
     epoll.post(lambda: ran.append(epoll.is_current()))
     epoll.post(waiter.end)
     thread.join(WAIT_S)
@@ -101,8 +107,8 @@ def test_what_is_posted_while_a_caller_drives_runs_in_its_turn(epoll: EpollDispa
 
 
 @pytest.mark.slow
-def test_who_waits_is_served_when_the_one_who_drives_has_enough(epoll: EpollDispatcher) -> None:
-    """Its deadline comes while the others still wait."""
+def test_caller_is_served_when_another_one_that_polls_gives_up(epoll: EpollDispatcher) -> None:
+    """The deadline of the one that polls comes while the other still waits."""
     for _ in range(50):
         patient, over = Waiter(), threading.Event()
 
@@ -110,13 +116,13 @@ def test_who_waits_is_served_when_the_one_who_drives_has_enough(epoll: EpollDisp
             assert epoll.wait(patient, time.monotonic() + WAIT_S)
             over.set()
 
-        def drive(patient: Waiter = patient) -> None:
+        def poll(patient: Waiter = patient) -> None:
             for _ in range(TURNS_ALONE + 1):
                 wait_once(epoll, set())
             assert not epoll.wait(Waiter(), time.monotonic() + 0.002)
             epoll.call_at(time.monotonic(), patient.end)
 
-        threads = [threading.Thread(target=drive), threading.Thread(target=wait_long)]
+        threads = [threading.Thread(target=poll), threading.Thread(target=wait_long)]
         for thread in threads:
             thread.start()
         assert over.wait(WAIT_S)
@@ -124,7 +130,7 @@ def test_who_waits_is_served_when_the_one_who_drives_has_enough(epoll: EpollDisp
             thread.join(WAIT_S)
 
 
-def test_a_deadline_that_passes_is_told(epoll: EpollDispatcher) -> None:
+def test_wait_returns_false_at_its_deadline(epoll: EpollDispatcher) -> None:
     def run() -> None:
         for _ in range(TURNS_ALONE + 1):
             wait_once(epoll, set())
@@ -134,19 +140,19 @@ def test_a_deadline_that_passes_is_told(epoll: EpollDispatcher) -> None:
     in_a_thread(run)
 
 
-def test_close_while_a_caller_drives(epoll: EpollDispatcher) -> None:
-    drives, ran = threading.Event(), []
+def test_close_while_a_caller_polls_runs_what_was_posted(epoll: EpollDispatcher) -> None:
+    polls, ran = threading.Event(), []
     left: list[bool] = []
 
     def run() -> None:
         for _ in range(ROUNDS):
             wait_once(epoll, set())
-        drives.set()
+        polls.set()
         left.append(epoll.wait(Waiter(), time.monotonic() + 0.2))
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert drives.wait(WAIT_S)
+    assert polls.wait(WAIT_S)
     epoll.post(lambda: ran.append(1))
     epoll.close()
     assert not epoll._thread.is_alive()
@@ -155,8 +161,8 @@ def test_close_while_a_caller_drives(epoll: EpollDispatcher) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_callers_that_come_and_go_are_all_served(epoll: EpollDispatcher, seed: int) -> None:
-    """Some with deadlines that pass, while something is attended to now and then."""
+def test_all_callers_are_served_while_others_come_and_go(epoll: EpollDispatcher, seed: int) -> None:
+    """Some have deadlines that pass, and there is background work now and then."""
 
     def run(index: int) -> None:
         choose = random.Random(seed * 100 + index)
@@ -174,35 +180,35 @@ def test_callers_that_come_and_go_are_all_served(epoll: EpollDispatcher, seed: i
                 wait_once(epoll, set())
 
     in_threads(4, run)
-    assert not epoll._seat.has_background_work()
-    assert not epoll._seat.is_waited_at
+    assert not epoll._role.has_background_work()
+    assert not epoll._role.has_waiters()
 
 
 # --- every schedule ---
 
 
-def callers_and_a_thread(scheduler: StepScheduler, kind: type[TracedDispatcher]) -> None:
-    """Two callers, one of them twice, the dispatcher's own thread, and an attention between."""
+def callers_and_the_own_thread(scheduler: StepScheduler, kind: type[TracedDispatcher]) -> None:
+    """Two callers, one of them twice, the dispatcher's own thread, and some background work."""
     dispatcher = kind(scheduler)
     left = [1, 2, 3]
 
-    def leave() -> None:
+    def end() -> None:
         left.pop()
         if not left:
             dispatcher._is_closing = True
-            dispatcher._seat._nap._is_locked = False  # type: ignore[attr-defined]
-            dispatcher._wake()
+            dispatcher._role._own_thread_signal._lock._is_locked = False  # type: ignore[attr-defined]
+            dispatcher.fds.wake()
 
     def call(name: str, times: int) -> None:
         for number in range(times):
             dispatcher.call(TracedWaiter(scheduler, f"{name}{number}"))
-        leave()
+        end()
 
     def require_polling() -> None:
         dispatcher.require_polling()
         dispatcher.post(lambda: None)
         dispatcher.release_polling()
-        leave()
+        end()
 
     try:
         scheduler.run(dispatcher._run, lambda: call("a", 2), lambda: call("b", 1), require_polling)
@@ -211,52 +217,51 @@ def callers_and_a_thread(scheduler: StepScheduler, kind: type[TracedDispatcher])
 
 
 @pytest.fixture
-def soon_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dispatcher's thread gives way as soon as it can; everybody may drive."""
+def gives_way_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dispatcher's own thread gives way as soon as it can."""
     monkeypatch.setattr(poller_role, "TURNS_ALONE", 1)
 
 
 @pytest.mark.slow
 @pytest.mark.python_only
-@pytest.mark.usefixtures("soon_alone")
-def test_nobody_waits_while_nobody_drives() -> None:
-    """Under thousands of schedules, in which naps never end by themselves."""
+@pytest.mark.usefixtures("gives_way_soon")
+def test_some_thread_polls_while_any_waits_in_thousands_of_schedules() -> None:
+    """Waits with a timeout never end by themselves here."""
     explore_randomly(
-        lambda scheduler: callers_and_a_thread(scheduler, TracedDispatcher), range(3000)
+        lambda scheduler: callers_and_the_own_thread(scheduler, TracedDispatcher), range(3000)
     )
 
 
-class ForgetsWhoWaits(TracedDispatcher):
-    """A mutant: who leaves the seat looks for nobody."""
+class ForgetsWaiters(TracedDispatcher):
+    """A mutant: a caller that releases the role does not look for others that wait."""
 
-    def _drive_for(self, waiter: Waiter, deadline: float) -> None:
-        while not (waiter.is_over or self._seat.has_background_work() or self._is_closing):
+    def _poll_for(self, waiter: Waiter, deadline: float) -> None:
+        while not (waiter.is_over or self._role.has_background_work() or self._is_closing):
             self._turn(0)
-        self._seat.leave()
+        self._role.release()
 
 
-class LeavesTheChain(TracedDispatcher):
-    """A mutant: a turn wakes nobody at its end."""
+class LeavesTheChainAsleep(TracedDispatcher):
+    """A mutant: the end of a turn wakes no caller."""
 
     def _turn(self, longest_s: float) -> None:
-        events = self._poll(0)
-        self._run_ready(events)
-        while self._posted:
-            self._call(self._posted.popleft())
+        self._runner.run_turn(0)
 
 
-class NapsBlindly(TracedDispatcher):
-    """A mutant: the dispatcher's thread naps without a last look."""
+class WaitsBlindly(TracedDispatcher):
+    """A mutant: the dispatcher's own thread waits without a last look."""
 
-    def _let_others_drive(self) -> None:
-        self._seat._is_napping = True
-        self._seat._nap.acquire(timeout=1)
-        self._seat._is_napping = False
+    def _let_callers_poll(self) -> None:
+        self._role._is_own_thread_waiting = True
+        self._role._own_thread_signal.wait(1)
+        self._role._is_own_thread_waiting = False
 
 
 @pytest.mark.python_only
-@pytest.mark.usefixtures("soon_alone")
-@pytest.mark.parametrize("mutant", [ForgetsWhoWaits, LeavesTheChain, NapsBlindly])
-def test_mutants_are_caught(mutant: type[TracedDispatcher]) -> None:
+@pytest.mark.usefixtures("gives_way_soon")
+@pytest.mark.parametrize("mutant", [ForgetsWaiters, LeavesTheChainAsleep, WaitsBlindly])
+def test_mutant_is_caught(mutant: type[TracedDispatcher]) -> None:
     with pytest.raises(ScheduleFailure, match="every thread waits"):
-        explore_randomly(lambda scheduler: callers_and_a_thread(scheduler, mutant), range(1500))
+        explore_randomly(
+            lambda scheduler: callers_and_the_own_thread(scheduler, mutant), range(1500)
+        )

@@ -1,4 +1,4 @@
-"""ShutdownQueue in every interleaving: what is taken is run, by one, before who is refused goes on."""
+"""ShutdownQueue: what is accepted runs, before any caller that is refused goes on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pybrpc.transport.dispatch.shutdown_queue import ShutdownQueue
 from tests.fakes.threads import WAIT_S
 
 
-def test_each_is_run_once_or_refused_after_all_others_in_every_interleaving(
+def test_function_runs_once_or_is_refused_after_all_others_in_every_interleaving(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     outcomes: set[tuple[str, ...]] = set()
@@ -44,7 +44,7 @@ def test_each_is_run_once_or_refused_after_all_others_in_every_interleaving(
     assert outcomes == {("run", "run"), ("run", "refused"), ("refused", "refused")}
 
 
-def test_what_is_pushed_is_given_oldest_first_until_it_is_sealed() -> None:
+def test_queue_gives_functions_oldest_first_until_it_is_sealed() -> None:
     posts = ShutdownQueue()
     ran: list[int] = []
     for number in range(3):
@@ -58,7 +58,7 @@ def test_what_is_pushed_is_given_oldest_first_until_it_is_sealed() -> None:
     assert not posts.push(lambda: None)
 
 
-def test_a_closing_dispatcher_takes_what_ends_something_until_its_last_turn_is_over() -> None:
+def test_closing_dispatcher_accepts_cleanups_until_its_last_turn_is_over() -> None:
     dispatcher = EpollDispatcher()
     is_in_turn, may_go_on = threading.Event(), threading.Event()
     ran: list[str] = []
@@ -70,22 +70,22 @@ def test_a_closing_dispatcher_takes_what_ends_something_until_its_last_turn_is_o
 
     def close_in_a_turn() -> None:
         dispatcher._stop()
-        dispatcher._posted.append(last)
+        dispatcher._runner.posted.append(last)
 
     dispatcher.post(close_in_a_turn)
     assert is_in_turn.wait(WAIT_S)
     with pytest.raises(DispatcherClosedError):
         dispatcher.post(lambda: ran.append("never"))
-    dispatcher.post_cleanup(lambda: ran.append("what ends something"))
+    dispatcher.post_cleanup(lambda: ran.append("the cleanup"))
     may_go_on.set()
     assert dispatcher._ended.wait(WAIT_S)
-    assert ran == ["the last turn", "what ends something"]
+    assert ran == ["the last turn", "the cleanup"]
     with pytest.raises(DispatcherClosedError):
         dispatcher.post_cleanup(lambda: ran.append("never"))
     dispatcher.close_descriptors()
 
 
-def test_what_ends_something_is_refused_by_a_dispatcher_that_was_never_started() -> None:
+def test_cleanup_is_refused_by_a_dispatcher_that_closed_without_a_turn() -> None:
     dispatcher = EpollDispatcher()
     dispatcher.close()
     with pytest.raises(DispatcherClosedError):

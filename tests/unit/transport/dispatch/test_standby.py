@@ -1,4 +1,4 @@
-"""Errands between turns, and who drives when one of them takes long."""
+"""Inline tasks between turns, and the thread that polls when one of them takes long."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pybrpc.transport.dispatch.standby import StandbyPoller
 from tests.fakes.dispatchers import run_inside
 from tests.fakes.threads import WAIT_S
 from tests.schedules.dispatchers import TracedDispatcher
-from tests.schedules.traced import TracedLock
+from tests.schedules.traced import TracedCounter, TracedLock
 
 FOR_EVER_S = 3600.0
 
 
 class Work:
-    """An errand that lasts until it may end."""
+    """An inline task that lasts until it may end."""
 
     def __init__(self, may_end: bool = True) -> None:
         self.begun, self.may_end, self.ended = (threading.Event() for _ in range(3))
@@ -32,7 +32,7 @@ class Work:
         if may_end:
             self.may_end.set()
 
-    def run(self, is_relieved: Callable[[], bool]) -> None:
+    def run(self, is_handed_over: Callable[[], bool]) -> None:
         self.thread = threading.get_ident()
         self.begun.set()
         self.may_end.wait(WAIT_S)
@@ -55,172 +55,195 @@ def epoll() -> Iterator[EpollDispatcher]:
     dispatcher.close()
 
 
-def lend(dispatcher: EpollDispatcher, *errands: object) -> None:
-    """Have them run; asks until somebody stands by, awake."""
-    is_lent: list[bool] = []
+def run_inline(dispatcher: EpollDispatcher, *tasks: object) -> None:
+    """Have the tasks run; asks until a thread stands by, awake."""
+    accepted: list[bool] = []
 
     def try_it() -> None:
-        if dispatcher._relief.is_at_hand():
-            is_lent.extend(dispatcher.lend(errand) for errand in errands)  # type: ignore[arg-type]
+        if dispatcher._inline.standby.is_available():
+            accepted.extend(dispatcher.run_after_turn(task) for task in tasks)  # type: ignore[arg-type]
 
     deadline = time.monotonic() + WAIT_S
-    while not is_lent and time.monotonic() < deadline:
-        if not dispatcher._has_relief:
-            run_inside(dispatcher, dispatcher._start_relief)
+    while not accepted and time.monotonic() < deadline:
+        if not dispatcher._inline.has_standby:
+            start = functools.partial(
+                dispatcher._inline.start_standby_thread, dispatcher._run_standby
+            )
+            run_inside(dispatcher, start)
         run_inside(dispatcher, try_it)
-    assert is_lent
-    assert all(is_lent)
+    assert accepted
+    assert all(accepted)
 
 
-def test_an_errand_runs_in_the_thread_that_drives_but_in_no_turn(epoll: EpollDispatcher) -> None:
+def test_task_runs_in_the_polling_thread_outside_of_turns(epoll: EpollDispatcher) -> None:
     in_turn: list[bool] = []
 
     class Looking(Work):
-        def run(self, is_relieved: Callable[[], bool]) -> None:
+        def run(self, is_handed_over: Callable[[], bool]) -> None:
             in_turn.append(epoll.is_current())
-            super().run(is_relieved)
+            super().run(is_handed_over)
 
     work = Looking()
-    lend(epoll, work)
+    run_inline(epoll, work)
     assert work.ended.wait(WAIT_S)
     assert in_turn == [False]
-    assert work.thread in {epoll._thread.ident, epoll._relief_thread.ident}
+    assert work.thread in {epoll._thread.ident, epoll._inline.standby_thread.ident}
 
 
-def test_turns_go_on_while_an_errand_lasts(epoll: EpollDispatcher) -> None:
+def test_turns_go_on_while_a_task_lasts(epoll: EpollDispatcher) -> None:
     work = Work(may_end=False)
-    lend(epoll, work)
+    run_inline(epoll, work)
     assert work.begun.wait(WAIT_S)
-    drivers: list[int] = []
-    run_inside(epoll, lambda: drivers.append(threading.get_ident()))
+    pollers: list[int] = []
+    run_inside(epoll, lambda: pollers.append(threading.get_ident()))
     assert work.handed_over.wait(WAIT_S)
-    assert drivers != [work.thread]
+    assert pollers != [work.thread]
     assert not work.ended.is_set()
     work.end()
 
 
-def test_what_waits_behind_a_long_errand_is_handed_over(epoll: EpollDispatcher) -> None:
+def test_task_behind_a_long_one_is_handed_over(epoll: EpollDispatcher) -> None:
     first, second = Work(may_end=False), Work()
-    lend(epoll, first, second)
+    run_inline(epoll, first, second)
     assert second.handed_over.wait(WAIT_S)
     first.end()
-    lend(epoll, Work())
+    run_inline(epoll, Work())
     assert not second.begun.is_set()
 
 
-def test_the_two_threads_relieve_each_other_again_and_again(epoll: EpollDispatcher) -> None:
+def test_task_can_ask_whether_it_was_handed_over(
+    epoll: EpollDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standby, "MAX_INLINE_S", FOR_EVER_S)
+    answers: list[bool] = []
+
+    class Asking(Work):
+        def run(self, is_handed_over: Callable[[], bool]) -> None:
+            answers.append(is_handed_over())
+            epoll._inline.standby.hand_over_now()
+            assert self.handed_over.wait(WAIT_S)
+            answers.append(is_handed_over())
+            super().run(is_handed_over)
+
+    work = Asking()
+    run_inline(epoll, work)
+    assert work.ended.wait(WAIT_S)
+    assert answers == [False, True]
+
+
+def test_both_threads_hand_over_to_each_other_again_and_again(epoll: EpollDispatcher) -> None:
     threads = set()
     for _ in range(20):
         work = Work(may_end=False)
-        lend(epoll, work)
+        run_inline(epoll, work)
         assert work.handed_over.wait(WAIT_S)
         work.end()
         threads.add(work.thread)
     assert len(threads) == 2
 
 
-def test_nothing_is_lent_while_nobody_stands_by(epoll: EpollDispatcher) -> None:
+def test_task_is_refused_while_no_thread_stands_by(epoll: EpollDispatcher) -> None:
     work = Work(may_end=False)
-    lend(epoll, work)
+    run_inline(epoll, work)
     assert work.handed_over.wait(WAIT_S)
-    is_lent: list[bool] = []
-    run_inside(epoll, lambda: is_lent.append(epoll.lend(Work())))
-    assert is_lent == [False]
+    accepted: list[bool] = []
+    run_inside(epoll, lambda: accepted.append(epoll.run_after_turn(Work())))
+    assert accepted == [False]
     work.end()
 
 
-def test_nothing_is_lent_outside_a_turn(epoll: EpollDispatcher) -> None:
-    lend(epoll, Work())
-    assert not epoll.lend(Work())
+def test_task_is_refused_outside_of_turns(epoll: EpollDispatcher) -> None:
+    run_inline(epoll, Work())
+    assert not epoll.run_after_turn(Work())
 
 
-def test_one_that_sleeps_is_roused(epoll: EpollDispatcher) -> None:
+def test_sleeping_standby_thread_is_woken_for_tasks(epoll: EpollDispatcher) -> None:
     for _ in range(3):
-        lend(epoll, Work())
-        while not epoll._relief._is_asleep:
+        run_inline(epoll, Work())
+        while not epoll._inline.standby._is_asleep:
             time.sleep(0.001)
         work = Work(may_end=False)
-        lend(epoll, work)
+        run_inline(epoll, work)
         assert work.handed_over.wait(WAIT_S)
         work.end()
 
 
-def test_who_blocks_in_an_errand_is_relieved_at_once(
+def test_task_that_blocks_in_a_call_is_handed_over_at_once(
     epoll: EpollDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And is brought what it waits for."""
-    monkeypatch.setattr(standby, "PATIENCE_S", FOR_EVER_S)
+    """And it gets what it waits for."""
+    monkeypatch.setattr(standby, "MAX_INLINE_S", FOR_EVER_S)
     waiter = Waiter()
     waited: list[bool] = []
 
     class Blocking(Work):
-        def run(self, is_relieved: Callable[[], bool]) -> None:
+        def run(self, is_handed_over: Callable[[], bool]) -> None:
             epoll.post(waiter.end)
             waited.append(epoll.wait(waiter, time.monotonic() + WAIT_S))
-            super().run(is_relieved)
+            super().run(is_handed_over)
 
     work = Blocking()
-    lend(epoll, work)
+    run_inline(epoll, work)
     assert work.ended.wait(WAIT_S)
     assert waited == [True]
 
 
-def test_an_errand_that_raises_ends_nothing(
+def test_task_that_raises_is_logged_and_ends_nothing(
     epoll: EpollDispatcher, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Raising(Work):
-        def run(self, is_relieved: Callable[[], bool]) -> None:
+        def run(self, is_handed_over: Callable[[], bool]) -> None:
             raise SystemExit(1)
 
     work = Work()
-    lend(epoll, Raising())
-    lend(epoll, work)
+    run_inline(epoll, Raising())
+    run_inline(epoll, work)
     assert work.ended.wait(WAIT_S)
-    assert "an errand of" in caplog.text
+    assert "an inline task of" in caplog.text
 
 
-def test_without_a_second_thread_nothing_is_lent(
+def test_tasks_are_refused_if_no_second_thread_can_start(
     epoll: EpollDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    is_lent: list[bool] = []
+    accepted: list[bool] = []
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        run_inside(epoll, lambda: is_lent.append(epoll.lend(Work())))
-    run_inside(epoll, lambda: is_lent.append(epoll.lend(Work())))
-    assert is_lent == [False, False]
+        run_inside(epoll, lambda: accepted.append(epoll.run_after_turn(Work())))
+    run_inside(epoll, lambda: accepted.append(epoll.run_after_turn(Work())))
+    assert accepted == [False, False]
 
 
-def test_close_does_not_wait_for_an_errand() -> None:
+def test_close_does_not_wait_for_a_task() -> None:
     dispatcher = EpollDispatcher()
     run_inside(dispatcher, lambda: None)
     work = Work(may_end=False)
-    lend(dispatcher, work)
+    run_inline(dispatcher, work)
     assert work.begun.wait(WAIT_S)
     dispatcher.close()
     assert not work.ended.is_set()
-    assert not dispatcher._wake_fds
+    assert not dispatcher._runner.fds.wake_fds
     work.end()
-    for thread in (dispatcher._thread, dispatcher._relief_thread):
+    for thread in (dispatcher._thread, dispatcher._inline.standby_thread):
         thread.join(WAIT_S)
         assert not thread.is_alive()
 
 
-def test_close_inside_an_errand() -> None:
+def test_close_inside_a_task() -> None:
     dispatcher = EpollDispatcher()
     run_inside(dispatcher, lambda: None)
 
     class Closing(Work):
-        def run(self, is_relieved: Callable[[], bool]) -> None:
+        def run(self, is_handed_over: Callable[[], bool]) -> None:
             dispatcher.close()
-            super().run(is_relieved)
+            super().run(is_handed_over)
 
     work = Closing()
-    lend(dispatcher, work)
+    run_inline(dispatcher, work)
     assert work.ended.wait(WAIT_S)
-    for thread in (dispatcher._thread, dispatcher._relief_thread):
+    for thread in (dispatcher._thread, dispatcher._inline.standby_thread):
         thread.join(WAIT_S)
         assert not thread.is_alive()
 
@@ -228,30 +251,31 @@ def test_close_inside_an_errand() -> None:
 # --- every schedule ---
 
 
-class NappingLock(TracedLock):
-    """A timed acquire may give up at any time."""
+class ImpatientLock(TracedLock):
+    """A lock for which a wait with a timeout may give up at any time."""
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         if timeout < 0:
             return super().acquire(blocking)
-        self._scheduler.point("nap")
+        self._scheduler.point("wait with a timeout")
         is_mine, self._is_locked = not self._is_locked, True
         return is_mine
 
 
 class TracedStandby(StandbyPoller):
-    """Comes to a point of the scheduler before each access to what two threads share."""
+    """A StandbyPoller with a traced flag, signal and `_is_asleep`."""
 
     def __init__(self, scheduler: StepScheduler) -> None:
         self._scheduler = scheduler
         self._sleeps = False
         super().__init__()
-        self._token = TracedLock(scheduler, "the token", is_locked=True)  # type: ignore[assignment]
-        self._bell = NappingLock(scheduler, "the bell", is_locked=True)  # type: ignore[assignment]
+        self._is_claimed._count = TracedCounter(scheduler, "the claim")
+        self._is_claimed.try_set()
+        self._signal._lock = ImpatientLock(scheduler, "the signal", is_locked=True)  # type: ignore[assignment]
 
     @property
     def _is_asleep(self) -> bool:  # type: ignore[override]
-        self._scheduler.point("look who sleeps")
+        self._scheduler.point("look whether it sleeps")
         return self._sleeps
 
     @_is_asleep.setter
@@ -259,19 +283,19 @@ class TracedStandby(StandbyPoller):
         self._scheduler.point("fall asleep" if sleeps else "awake")
         self._sleeps = sleeps
 
-    def is_at_hand(self) -> bool:
-        return self.is_standing_by
+    def is_available(self) -> bool:
+        return self.is_waiting
 
 
-class ErrandDispatcher(TracedDispatcher):
-    """Says when two turns run at once."""
+class InlineDispatcher(TracedDispatcher):
+    """A traced dispatcher that notes when two turns run at once."""
 
-    relief_class: type[TracedStandby] = TracedStandby
+    standby_class: type[TracedStandby] = TracedStandby
 
     def __init__(self, scheduler: StepScheduler) -> None:
         super().__init__(scheduler)
-        self._relief = self.relief_class(scheduler)
-        self._has_relief = True
+        self._inline.standby = self.standby_class(scheduler)
+        self._inline.has_standby = True
         self.is_in_turn = False
         self.faults: list[str] = []
         self.require_polling()
@@ -285,129 +309,131 @@ class ErrandDispatcher(TracedDispatcher):
 
 
 class InlineTask:
-    """May wait for what only another turn can bring."""
+    """A task that may wait for a function that only another turn runs."""
 
-    def __init__(self, dispatcher: ErrandDispatcher, blocks: bool) -> None:
+    def __init__(self, dispatcher: InlineDispatcher, blocks: bool) -> None:
         self._dispatcher = dispatcher
         self._blocks = blocks
         self._is_answered = False
-        self.is_seen_to = False
+        self.is_done = False
 
-    def run(self, is_relieved: Callable[[], bool]) -> None:
+    def run(self, is_handed_over: Callable[[], bool]) -> None:
         scheduler = self._dispatcher._scheduler
         if self._blocks:
             self._dispatcher.post(self._answer)
             scheduler.point("blocks")
             while not self._is_answered:
                 scheduler.wait_for_others()
-        self.is_seen_to = True
+        self.is_done = True
 
     def _answer(self) -> None:
         self._is_answered = True
 
     def hand_over(self) -> None:
-        self.is_seen_to = True
+        self.is_done = True
 
 
-def errands_and_two_threads(scheduler: StepScheduler, kind: type[ErrandDispatcher]) -> None:
-    """Three turns lend errands, two at a time; the last two pairs begin with one that blocks."""
+def tasks_and_two_threads(scheduler: StepScheduler, kind: type[InlineDispatcher]) -> None:
+    """Three turns accept two tasks each; the last two pairs begin with one that blocks."""
     dispatcher = kind(scheduler)
-    errands = [
+    pairs = [
         [InlineTask(dispatcher, blocks), InlineTask(dispatcher, False)] for blocks in (0, 1, 1)
     ]
 
-    def lend(pair: list[InlineTask]) -> None:
-        for errand in pair:
-            if not dispatcher.lend(errand):
-                errand.hand_over()
+    def begin(pair: list[InlineTask]) -> None:
+        for task in pair:
+            if not dispatcher.run_after_turn(task):
+                task.hand_over()
 
     def ask() -> None:
-        for pair in errands:
-            dispatcher.post(functools.partial(lend, pair))
+        for pair in pairs:
+            dispatcher.post(functools.partial(begin, pair))
             scheduler.point("asked")
-            while not all(errand.is_seen_to for errand in pair):
+            while not all(task.is_done for task in pair):
                 scheduler.wait_for_others()
         dispatcher.post(dispatcher._stop)
 
     try:
-        scheduler.run(dispatcher._run, dispatcher._live_beside, ask)
+        scheduler.run(dispatcher._run, dispatcher._run_standby, ask)
     finally:
         dispatcher.close_descriptors()
     assert not dispatcher.faults
-    assert all(errand.is_seen_to for pair in errands for errand in pair)
+    assert all(task.is_done for pair in pairs for task in pair)
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relieved at any time."""
-    monkeypatch.setattr(standby, "PATIENCE_S", 0.0)
+def hands_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks are handed over at any time."""
+    monkeypatch.setattr(standby, "MAX_INLINE_S", 0.0)
 
 
 @pytest.mark.slow
 @pytest.mark.python_only
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("calm_naps", [0, 1])
-def test_under_every_schedule_one_drives(calm_naps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And somebody does, though an errand blocks; nothing that was lent is forgotten."""
-    monkeypatch.setattr(standby, "CALM_NAPS", calm_naps)
+@pytest.mark.usefixtures("hands_over_soon")
+@pytest.mark.parametrize("idle_waits", [0, 1])
+def test_one_thread_polls_and_each_task_is_done_in_thousands_of_schedules(
+    idle_waits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One polls though a task blocks; no task that was accepted is forgotten."""
+    monkeypatch.setattr(standby, "IDLE_WAITS", idle_waits)
     explore_randomly(
-        lambda scheduler: errands_and_two_threads(scheduler, ErrandDispatcher), range(1000)
+        lambda scheduler: tasks_and_two_threads(scheduler, InlineDispatcher), range(1000)
     )
 
 
-class ComesBackBlindly(TracedStandby):
-    """A mutant: who comes back doesn't look whether somebody else drives."""
+class EndsBlindly(TracedStandby):
+    """A mutant: a thread that ends inline work does not look whether another one polls."""
 
-    def come_back(self) -> bool:
-        super().come_back()
+    def end_inline(self) -> bool:
+        super().end_inline()
         return True
 
 
 class SleepsBlindly(TracedStandby):
-    """A mutant: without a last look."""
+    """A mutant: sleeps without a last look."""
 
-    def _sleep(self, errands: int) -> None:
+    def _sleep(self, begun: int) -> None:
         self._is_asleep = True
-        self._bell.acquire()
+        self._signal.wait()
         self._is_asleep = False
 
 
-class RousesNobody(TracedStandby):
-    """A mutant: who steps aside doesn't look who sleeps."""
+class WakesNoThread(TracedStandby):
+    """A mutant: a thread that begins inline work does not look whether the other one sleeps."""
 
     def begin_inline(self) -> None:
-        self._errands += 1
-        self._token.release()
+        self._begun += 1
+        self._is_claimed.clear()
 
 
-class RelievesWithoutToken(TracedStandby):
-    """A mutant: looks at the token, and doesn't take it."""
+class PollsWithoutClaim(TracedStandby):
+    """A mutant: looks at the claim, and does not set it."""
 
     def wait_for_handover(self) -> bool:
-        self.is_standing_by = True
-        while not self._is_over:
-            if not self._token.locked():
+        self.is_waiting = True
+        while not self._is_ended:
+            if not self._is_claimed.is_set():
                 return True
             self._scheduler.wait_for_others()
         return False
 
 
-class ForgetsErrands(ErrandDispatcher):
-    """A mutant: hands nothing over."""
+class ForgetsTasks(InlineDispatcher):
+    """A mutant: hands no task over."""
 
     def _take_over(self) -> None:
-        self._seat.driver = threading.get_ident()
+        self._role.resume()
 
 
 @pytest.mark.python_only
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("hands_over_soon")
 @pytest.mark.parametrize(
-    "mutant", [ComesBackBlindly, SleepsBlindly, RousesNobody, RelievesWithoutToken, ForgetsErrands]
+    "mutant", [EndsBlindly, SleepsBlindly, WakesNoThread, PollsWithoutClaim, ForgetsTasks]
 )
-def test_mutants_are_caught(mutant: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standby, "CALM_NAPS", 0)
+def test_mutant_is_caught(mutant: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standby, "IDLE_WAITS", 0)
     kind = mutant
     if issubclass(mutant, StandbyPoller):
-        kind = type("Mutated", (ErrandDispatcher,), {"relief_class": mutant})
+        kind = type("Mutated", (InlineDispatcher,), {"standby_class": mutant})
     with pytest.raises(ScheduleFailure):
-        explore_randomly(lambda scheduler: errands_and_two_threads(scheduler, kind), range(1000))
+        explore_randomly(lambda scheduler: tasks_and_two_threads(scheduler, kind), range(1000))

@@ -102,7 +102,7 @@ def test_name_is_resolved() -> None:
         assert it.is_served()
 
 
-def test_ipv6() -> None:
+def test_acceptor_listens_on_ipv6() -> None:
     with listening(Endpoint("::1", 0)) as it:
         assert str(it.acceptor.endpoint).startswith("[::1]:")
         assert it.is_served()

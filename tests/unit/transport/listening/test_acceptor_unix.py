@@ -76,7 +76,7 @@ def connect(path: Path | str | bytes) -> socket.socket:
 
 
 def make_stale(path: Path) -> None:
-    """What a server leaves that was killed."""
+    """The file that a killed server leaves."""
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
 
@@ -101,7 +101,7 @@ def test_accepts_and_removes_its_file(path: Path, endpoint: Endpoint) -> None:
 
 
 @on_linux
-def test_peer_is_told_by_its_process(path: Path, endpoint: Endpoint) -> None:
+def test_peer_of_a_unix_socket_is_named_by_its_process(path: Path, endpoint: Endpoint) -> None:
     with listening(endpoint) as it:
         with connect(path) as client, it.accepted.get(timeout=WAIT_S) as served:
             text = f"unix:(pid {os.getpid()}, uid {os.getuid()})"
@@ -109,7 +109,7 @@ def test_peer_is_told_by_its_process(path: Path, endpoint: Endpoint) -> None:
             assert remote_side_of(client) == endpoint
 
 
-def test_nobody_is_at_the_other_end_of_an_unconnected_socket() -> None:
+def test_unconnected_socket_has_no_peer() -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         assert remote_side_of(sock) is None
 
@@ -171,12 +171,12 @@ def test_living_server_that_is_busy_is_left_alone(path: Path, endpoint: Endpoint
 def test_living_socket_of_another_kind_is_left_alone(path: Path, endpoint: Endpoint) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(path))
-        assert "can't be told" in str(error_of(endpoint))
+        assert "it is not known whether a server listens there" in str(error_of(endpoint))
         assert path.exists()
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "dangling link", "link to a dead socket"])
-def test_what_is_no_socket_is_left_alone(path: Path, endpoint: Endpoint, kind: str) -> None:
+def test_file_that_is_no_socket_is_left_alone(path: Path, endpoint: Endpoint, kind: str) -> None:
     other = path.with_name("other")
     if kind == "file":
         path.write_text("precious")
@@ -192,7 +192,7 @@ def test_what_is_no_socket_is_left_alone(path: Path, endpoint: Endpoint, kind: s
     assert path.is_symlink() or path.exists()
 
 
-def test_directory_that_is_not_there(path: Path) -> None:
+def test_listen_in_a_missing_directory_fails(path: Path) -> None:
     error = error_of(Endpoint.parse(f"unix:{path}/sock"))
     assert error.errno == errno.ENOENT
 
@@ -224,7 +224,7 @@ def test_of_servers_that_start_at_once_one_gets_the_path(path: Path, endpoint: E
     assert errors == [errno.EADDRINUSE] * 30 * 7
 
 
-def test_lock_of_a_directory_that_nobody_gives_back_stops_nobody(
+def test_lock_of_a_directory_that_is_never_released_stops_nobody(
     path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket_file, "LOCK_TRIES", 3)
@@ -256,14 +256,16 @@ def test_file_that_is_gone_is_no_trouble(path: Path, endpoint: Endpoint) -> None
         path.unlink()
 
 
-def test_close_after_the_dispatcher_removes_it(path: Path, endpoint: Endpoint) -> None:
+def test_close_after_the_dispatcher_removes_the_file(path: Path, endpoint: Endpoint) -> None:
     it = Listening(endpoint)
     it.dispatcher.close()
     it.acceptor.close()
     assert not path.exists()
 
 
-def test_abandoned_by_its_own_process_it_is_removed(path: Path, endpoint: Endpoint) -> None:
+def test_file_is_removed_when_its_own_process_abandons_the_acceptor(
+    path: Path, endpoint: Endpoint
+) -> None:
     with listening(endpoint) as it:
         it.acceptor.abandon()
         assert not path.exists()

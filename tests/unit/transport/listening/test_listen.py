@@ -25,7 +25,7 @@ def is_refused(sock: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_it_listens_where_it_is_told(host: str) -> None:
+def test_listen_uses_the_given_address(host: str) -> None:
     sock, file = listen(Endpoint(host, 0))
     with sock:
         assert file is None
@@ -41,7 +41,7 @@ def test_socket_that_is_bound_listens_as_it_is() -> None:
         assert not is_refused(bound)
 
 
-def test_socket_that_can_not_listen_says_why() -> None:
+def test_error_of_a_socket_that_can_not_listen_has_the_reason() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         with pytest.raises(ListenError, match="Fail to listen on <socket") as caught:
             listen(sock)
@@ -57,7 +57,7 @@ def test_bound_ones_share_a_port_and_nobody_listens(host: str) -> None:
 
 
 @pytest.mark.parametrize("use", [listen, bind_shared])
-def test_port_that_is_taken(use: Any) -> None:
+def test_taken_port_is_refused(use: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = Endpoint.from_sockaddr(taken.getsockname())
         with pytest.raises(ListenError, match=f"Fail to listen on {endpoint}: Addr") as caught:
@@ -66,9 +66,7 @@ def test_port_that_is_taken(use: Any) -> None:
 
 
 @pytest.mark.parametrize("use", [listen, bind_shared])
-def test_of_several_addresses_the_first_that_can_be_had(
-    monkeypatch: pytest.MonkeyPatch, use: Any
-) -> None:
+def test_first_usable_address_of_several_is_used(monkeypatch: pytest.MonkeyPatch, use: Any) -> None:
     """192.0.2.1 is nobody's (RFC 5737)."""
     found = [(socket.AF_INET, ("192.0.2.1", 0)), V4]
     monkeypatch.setattr(listen_module, "resolve", lambda endpoint: found)
@@ -84,7 +82,9 @@ def test_of_several_addresses_the_first_that_can_be_had(
         (OSError("odd"), "odd"),
     ],
 )
-def test_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, error: OSError, said: str) -> None:
+def test_unknown_name_is_refused(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, said: str
+) -> None:
     def fail(endpoint: Endpoint) -> None:
         raise error
 
@@ -94,7 +94,7 @@ def test_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, error: OSError,
     assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
-def test_name_without_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_without_an_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listen_module, "resolve", lambda endpoint: [])
     with pytest.raises(ListenError, match="Cannot assign") as caught:
         listen(Endpoint("name", 0))

@@ -28,22 +28,22 @@ def taken(*ports: int, why: int = errno.EADDRINUSE) -> Callable[[Endpoint], Endp
 @pytest.mark.parametrize(
     ("ports", "first_free"), [((), 8000), ((8000,), 8001), ((8000, 8001), 8002)]
 )
-def test_first_one_that_is_free_is_taken(ports: tuple[int, ...], first_free: int) -> None:
+def test_first_free_port_is_taken(ports: tuple[int, ...], first_free: int) -> None:
     assert start_on_first_free("::1", PORTS, taken(*ports)) == Endpoint("::1", first_free)
 
 
-def test_all_are_taken() -> None:
+def test_search_fails_if_all_ports_are_taken() -> None:
     with pytest.raises(ListenError, match="ports 8000 to 8002 are all taken") as caught:
         start_on_first_free("localhost", PORTS, taken(*PORTS))
     assert caught.value.errno == errno.EADDRINUSE
 
 
-def test_another_reason_ends_the_search() -> None:
+def test_search_ends_at_once_for_another_reason() -> None:
     with pytest.raises(ListenError, match="localhost:8000") as caught:
         start_on_first_free("localhost", PORTS, taken(8000, why=errno.EACCES))
     assert caught.value.errno == errno.EACCES
 
 
-def test_range_without_a_port() -> None:
+def test_range_without_a_port_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one in it"):
         start_on_first_free("localhost", range(8000, 8000), taken())

@@ -1,7 +1,7 @@
 """bRPC's own tests of its Socket (test/brpc_socket_unittest.cpp), one here for each of theirs.
 
 Theirs wait on a bthread_id where ours have an outcome callback; a write that is refused at once
-raises here, and is told through the id there. A socket is never revived here.
+raises here, and is reported through the id there. A socket is never revived here.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def test_not_recycle_until_zero_nref(step: StepDispatcher) -> None:
         assert Socket.address(socket_id) is None
 
 
-def test_an_id_is_never_given_again(step: StepDispatcher) -> None:
+def test_id_is_never_given_again(step: StepDispatcher) -> None:
     ids = set()
     for _ in range(100):
         near, far = plain.socketpair()
@@ -172,7 +172,7 @@ def test_fail_to_connect(dispatcher: EventDispatcher) -> None:
 
 
 def test_not_health_check_when_nref_hits_0(dispatcher: EventDispatcher) -> None:
-    """There is no health check of a socket here; what remains is that the waiter is told, that
+    """There is no health check of a socket here; what remains is that the waiter is notified, that
     the data is consumed, and that the socket goes with its last reference.
     """
     endpoint = unused_endpoint()
@@ -255,7 +255,7 @@ def test_notify_on_success(dispatcher: EventDispatcher, make_wire: MakeWire) -> 
     assert told.untaken == 0
 
 
-def test_without_notify_on_success_only_failure_is_told(
+def test_only_failure_is_reported_without_notify_on_success(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     wire, told = make_wire(step), Outcomes()

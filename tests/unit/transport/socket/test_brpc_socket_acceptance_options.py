@@ -137,7 +137,7 @@ def test_socket_buffer_options_before_connect(step: StepDispatcher, listener: pl
 
 
 def test_socket_buffer_options_before_accept(step: StepDispatcher, listener: plain.socket) -> None:
-    """What was accepted has the buffers of its listener, whatever the process says later."""
+    """An accepted socket has the buffers of its listener, whatever the process sets later."""
     listener.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, BUFFER_BYTES)
     listener.setsockopt(plain.SOL_SOCKET, plain.SO_SNDBUF, BUFFER_BYTES)
     default_runtime().default_socket_options = SocketOptions(
@@ -211,14 +211,14 @@ def test_a_unix_socket_gets_those_that_it_has(step: StepDispatcher) -> None:
         ("tcp_user_timeout_ms", 1 << 31),
     ],
 )
-def test_what_the_kernel_does_not_take_is_refused_at_once(name: str, value: int) -> None:
+def test_options_that_the_kernel_does_not_take_are_refused_at_once(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a whole number from"):
         SocketOptions(**{name: value})
 
 
 @on_linux
 @pytest.mark.parametrize("is_largest", [False, True])
-def test_what_is_let_in_is_what_the_kernel_takes(
+def test_accepted_options_are_those_that_the_kernel_takes(
     step: StepDispatcher, listener: plain.socket, is_largest: bool
 ) -> None:
     idle, count, timeout = (32767, 127, 2**31 - 1) if is_largest else (1, 1, 0)

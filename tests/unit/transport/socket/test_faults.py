@@ -19,7 +19,7 @@ from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.socket import LINGER_S, Socket
 from pybrpc.transport.socket_options import SocketOptions
 from tests.fakes.sockets import (
-    CROWDED_AT_1000,
+    OVERCROWDED_AT_1000,
     SMALL_BUFFER,
     MakeStep,
     MakeWire,
@@ -53,7 +53,7 @@ def test_peer_closes_at_any_byte_of_a_frame(
 def test_this_side_closes_at_any_byte_of_a_frame(
     step: StepDispatcher, make_wire: MakeWire, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The peer gets a cut frame and the end; the request is told as sent if any of it was."""
+    """The peer gets a cut frame and the end; the request is reported as sent if any of it was."""
 
     def write_some(fd: int, bufs: list[IOBuf]) -> int:
         return bufs[0].pop_front(os.write(fd, bufs[0].peek(size)))
@@ -126,7 +126,7 @@ def test_reading_pauses_while_the_peer_does_not_read(step: StepDispatcher) -> No
     near, far = make_pair(buffer_bytes=SMALL_BUFFER)
     user = User()
     socket = Socket.of(
-        near, step, user=user, options=CROWDED_AT_1000, pauses_reads_when_overcrowded=True
+        near, step, user=user, options=OVERCROWDED_AT_1000, pauses_reads_when_overcrowded=True
     )
     socket.start_write(IOBuf(bytes(1 << 16)))
     far.sendall(FRAME)
@@ -173,7 +173,7 @@ def test_a_thousand_refused_connections_leave_nothing(dispatcher: EventDispatche
 
 
 @pytest.mark.parametrize("ends_by", ["the peer", "the deadline"])
-def test_close_after_write_delivers_the_last_message(
+def test_close_gracefully_delivers_the_final_data(
     make_step: MakeStep, make_wire: MakeWire, ends_by: str
 ) -> None:
     """Also while the peer is still sending: closing with unread data would reset the stream."""
@@ -224,7 +224,7 @@ def test_an_exit_in_a_callback_does_not_stop_the_dispatcher(
     assert ran.wait(WAIT_S)
 
 
-def test_what_is_discarded_before_the_end_is_neither_kept_nor_without_limit(
+def test_discarded_bytes_are_not_kept_and_are_limited(
     step: StepDispatcher, make_wire: MakeWire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pybrpc.transport.socket.reader.DISCARD_BYTES", 1000)

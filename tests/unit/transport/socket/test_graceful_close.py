@@ -44,7 +44,7 @@ def test_user_that_stays_can_write_after_the_end(make_step: MakeStep, make_wire:
     assert user.take_error().code == ErrorCode.ECLOSE
 
 
-def test_user_that_does_not_stay_is_told_of_the_end(
+def test_user_that_does_not_stay_gets_the_end_as_a_failure(
     make_step: MakeStep, make_wire: MakeWire
 ) -> None:
     step, user = make_step(), User()

@@ -16,7 +16,7 @@ def numbers_of(messages: list[object]) -> list[int]:
     return [message.correlation_id for message in messages]  # type: ignore[attr-defined]
 
 
-def test_cuts_all_that_is_whole_and_keeps_the_rest() -> None:
+def test_cutter_cuts_complete_messages_and_keeps_the_rest() -> None:
     cutter = MessageCutter()
     cutter.buffer.append(frame(1) + frame(2) + frame(3)[:-1])
     assert numbers_of(cutter.cut()) == [1, 2]
@@ -26,7 +26,7 @@ def test_cuts_all_that_is_whole_and_keeps_the_rest() -> None:
     assert not cutter.buffer
 
 
-def test_a_byte_at_a_time() -> None:
+def test_cutter_takes_a_byte_at_a_time() -> None:
     cutter = MessageCutter()
     found: list[int] = []
     for byte in frame(1) + frame(2):
@@ -44,7 +44,7 @@ def test_the_first_message_decides_the_protocol() -> None:
 
 
 @pytest.mark.parametrize("before", [b"", frame(1)])
-def test_garbage_breaks_it_for_good(before: bytes) -> None:
+def test_garbage_breaks_the_cutter_for_good(before: bytes) -> None:
     cutter = MessageCutter()
     cutter.buffer.append(before + b"no frame at all")
     assert len(cutter.cut()) == bool(before)
@@ -54,7 +54,7 @@ def test_garbage_breaks_it_for_good(before: bytes) -> None:
     assert cutter.cut() == []
 
 
-def test_an_oversized_message_is_told_and_breaks_it() -> None:
+def test_oversized_message_is_handed_on_and_breaks_the_cutter() -> None:
     cutter = MessageCutter(ParseLimits(max_body_size=200))
     cutter.buffer.append(frame(1) + frame(2, 1000))
     first, oversized = cutter.cut()
@@ -73,7 +73,7 @@ def test_bytes_wanted_is_what_the_message_at_the_front_lacks() -> None:
     assert cutter.bytes_wanted() == len(frame(1, 100_000)) - 5000
 
 
-def test_nothing_is_wanted_of_what_was_thrown_away() -> None:
+def test_discarded_message_wants_no_bytes() -> None:
     cutter = MessageCutter(protocol=BAIDU_STD)
     cutter.buffer.append(frame(1, 300_000)[:5000])
     cutter.cut()

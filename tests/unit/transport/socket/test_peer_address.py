@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection."""
+"""The address of the peer of a connection."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def test_client_of_a_unix_socket_is_a_process(pair: tuple[socket.socket, socket.
     assert str(remote_side_of(pair[0])) == f"unix:(pid {os.getpid()}, uid {os.getuid()})"
 
 
-def test_where_the_system_does_not_tell_it_has_no_name(
+def test_client_of_a_unix_socket_has_no_name_where_the_system_has_none(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(socket, "SO_PEERCRED", raising=False)
     assert str(remote_side_of(pair[0])) == "unix:"
 
 
-def test_who_is_gone_is_nobody() -> None:
+def test_peer_that_is_gone_is_none() -> None:
     with socket.socket() as unconnected:
         assert remote_side_of(unconnected) is None

@@ -12,7 +12,7 @@ from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.reader import READ_BYTES
 from pybrpc.transport.writing.backlog import Backlog
-from tests.fakes.sockets import CROWDED_AT_1000, SMALL_BUFFER, MakeWire, User, Wire, flush
+from tests.fakes.sockets import OVERCROWDED_AT_1000, SMALL_BUFFER, MakeWire, User, Wire, flush
 
 LARGE = bytes(BAIDU_STD.pack_request(RpcRequest(1, "S", "M", bytes(8 * READ_BYTES))))
 SMALL = bytes(BAIDU_STD.pack_request(RpcRequest(2, "S", "M", b"small")))
@@ -40,7 +40,7 @@ def test_large_message_is_read_in_few_pieces(step: StepDispatcher, make_wire: Ma
     assert (found.bytes_read, found.messages_read) == (len(LARGE) + len(SMALL), 2)
 
 
-def test_nothing_is_read_while_the_inbox_is_crowded(
+def test_reader_pauses_while_unanswered_bytes_are_overcrowded(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     user, unanswered = User(), Backlog(1000, 500)
@@ -59,13 +59,15 @@ def test_nothing_is_read_while_the_inbox_is_crowded(
     assert user.messages.qsize() == 2
 
 
-def test_it_rests_on_if_there_is_no_room_again(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_reader_stays_paused_if_the_backlog_is_overcrowded_again(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
     user = User()
     wire = make_wire(
         step,
         user=user,
         buffer_bytes=SMALL_BUFFER,
-        options=CROWDED_AT_1000,
+        options=OVERCROWDED_AT_1000,
         pauses_reads_when_overcrowded=True,
     )
     step.run_until_idle()
@@ -84,7 +86,7 @@ def test_it_rests_on_if_there_is_no_room_again(step: StepDispatcher, make_wire: 
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
-def test_failed_one_does_not_read_on(
+def test_failed_socket_does_not_read_on(
     step: StepDispatcher, make_wire: MakeWire, is_closed: bool
 ) -> None:
     unanswered = Backlog(1000, 500)

@@ -20,7 +20,7 @@ from tests.fakes.sockets import (
 )
 
 
-def test_repr_says_the_state_in_words(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_repr_has_the_state_in_words(step: StepDispatcher, make_wire: MakeWire) -> None:
     near = Socket.to(unused_endpoint(), step)
     assert "not connected" in repr(near)
     near.start_write(IOBuf(b"12345"))
@@ -77,7 +77,9 @@ def test_an_idle_connection_writes_at_once(step: StepDispatcher, make_wire: Make
 
 
 @pytest.mark.parametrize("count", [255, 256, 257, 2000])
-def test_batches_of_any_length(step: StepDispatcher, make_wire: MakeWire, count: int) -> None:
+def test_batches_of_any_length_are_written(
+    step: StepDispatcher, make_wire: MakeWire, count: int
+) -> None:
     wire, told = make_wire(step), Outcomes()
     for number in range(count):
         data = IOBuf(b"%08d" % number)
@@ -101,7 +103,7 @@ def test_a_message_of_more_blocks_than_one_system_call_takes(
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_waiters_are_told_once_when_it_fails_during_keep_write(
+def test_waiters_are_woken_once_when_the_socket_fails_during_keep_write(
     make_step: MakeStep, make_wire: MakeWire, seed: int
 ) -> None:
     step, user = make_step(seed), User()

@@ -1,4 +1,4 @@
-"""What a Socket does at its edges: when it is dropped, attended, failed and shut."""
+"""Socket at its edges: when it is dropped, polled, failed and shut."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.outcomes import run_outcomes
 from pybrpc.transport.writing.process_backlog import ProcessBacklog
 from tests.fakes.sockets import (
-    CROWDED_AT_1000,
+    OVERCROWDED_AT_1000,
     MakeWire,
     RecordingUser,
     User,
@@ -32,7 +32,7 @@ BROKEN = make_rpc_error(ErrorCode.EINTERNAL, "the test says so")
 
 
 @pytest.mark.python_only
-def test_one_that_everybody_forgets_closes_its_descriptor(step: StepDispatcher) -> None:
+def test_dropped_socket_closes_its_descriptor(step: StepDispatcher) -> None:
     near, far = make_pair()
     socket = Socket.of(near, step)
     assert near.fileno() >= 0
@@ -42,7 +42,7 @@ def test_one_that_everybody_forgets_closes_its_descriptor(step: StepDispatcher) 
 
 
 @pytest.mark.python_only
-def test_one_that_was_never_made_has_none_to_close() -> None:
+def test_socket_whose_constructor_failed_has_no_descriptor_to_close() -> None:
     """An exception of a destructor would fail the test."""
     socket = Socket.__new__(Socket)
     del socket
@@ -52,7 +52,7 @@ def test_one_that_was_never_made_has_none_to_close() -> None:
 
 
 class Attended(StepDispatcher):
-    """Counts the connections for which it has to be driven though nobody waits."""
+    """Counts the connections that require polling though no caller waits."""
 
     attended = 0
 
@@ -64,7 +64,7 @@ class Attended(StepDispatcher):
 
 
 @pytest.mark.parametrize("is_awaited", [False, True])
-def test_dispatcher_attends_to_one_whose_user_may_be_told_any_time(
+def test_socket_whose_user_may_be_called_any_time_requires_polling(
     make_wire: MakeWire, is_awaited: bool
 ) -> None:
     step = Attended()
@@ -77,7 +77,7 @@ def test_dispatcher_attends_to_one_whose_user_may_be_told_any_time(
     assert step.attended == 0
 
 
-def test_one_that_never_stood_was_not_attended_to() -> None:
+def test_socket_that_was_never_connected_requires_no_polling() -> None:
     step = Attended()
     near = Socket.to(PEER, step, user=User())
     near.close()
@@ -122,10 +122,10 @@ def test_layer_is_closed_with_the_descriptor_that_it_had(
     assert (closed, wire.socket.fd) == ([fd], -1)
 
 
-def test_user_of_one_that_failed_before_its_turn_is_told_only_that(
+def test_user_of_a_socket_that_failed_before_its_turn_gets_only_the_failure(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
-    """Whoever failed it has not delivered yet what is to be told."""
+    """The thread that failed it has not run the outcomes yet."""
     user = RecordingUser()
     wire = make_wire(step, user=user)
     deliveries = wire.socket.begin_fail(BROKEN)
@@ -146,7 +146,7 @@ def test_message_may_be_the_last_one(step: StepDispatcher, make_wire: MakeWire) 
     assert wire.receive_all() == b"last words"
 
 
-def test_shutting_what_the_peer_has_reset_does_nothing(
+def test_shutdown_of_a_reset_connection_does_nothing(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     wire = make_wire(step, kind="tcp")
@@ -161,7 +161,7 @@ def test_shutting_what_the_peer_has_reset_does_nothing(
 
 
 @pytest.mark.parametrize("hint", [None, 0, 500])
-def test_message_counts_as_much_as_it_says_until_it_is_bytes(
+def test_message_counts_its_size_hint_until_it_is_bytes(
     step: StepDispatcher, hint: int | None
 ) -> None:
     near, message = Socket.to(PEER, step), UserMessage(b"x")
@@ -174,7 +174,7 @@ def test_message_counts_as_much_as_it_says_until_it_is_bytes(
     assert near.backlog.size_bytes == 0
 
 
-def test_what_is_queued_counts_in_the_process_too(step: StepDispatcher) -> None:
+def test_queued_bytes_count_in_the_process_too(step: StepDispatcher) -> None:
     whole = ProcessBacklog()
     near = Socket.to(PEER, step, process_backlog=whole)
     near.start_write(IOBuf(bytes(1 << 20)))
@@ -184,11 +184,11 @@ def test_what_is_queued_counts_in_the_process_too(step: StepDispatcher) -> None:
     assert whole.size_bytes == 0
 
 
-def test_by_default_it_reads_on_while_its_peer_does_not(
+def test_socket_reads_on_by_default_while_its_peer_does_not(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     user: Any = User()
-    wire = make_wire(step, user=user, options=CROWDED_AT_1000, buffer_bytes=4096)
+    wire = make_wire(step, user=user, options=OVERCROWDED_AT_1000, buffer_bytes=4096)
     step.run_until_idle()
     wire.socket.start_write(IOBuf(bytes(1 << 20)), ignore_eovercrowded=True)
     step.run_until_idle()

@@ -1,4 +1,4 @@
-"""What a Socket says of itself, whom it tells, and how it is left to another process."""
+"""State and events of a Socket, and how it is abandoned after a fork."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pybrpc.transport.interfaces import PLAIN
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket.statistics import SocketStatistics
 from tests.fakes.sockets import (
-    CROWDED_AT_1000,
+    OVERCROWDED_AT_1000,
     SMALL_BUFFER,
     MakeWire,
     Outcomes,
@@ -37,9 +37,7 @@ PEER = Endpoint("127.0.0.1", 1)
 REQUEST = bytes(BAIDU_STD.pack_request(RpcRequest(1, "a.Service", "Method", b"body")))
 
 
-def test_user_is_told_of_the_socket_that_it_is_about(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
+def test_user_gets_the_socket_with_every_event(step: StepDispatcher, make_wire: MakeWire) -> None:
     user = RecordingUser()
     wire = make_wire(step, user=user)
     step.run_until_idle()
@@ -70,7 +68,7 @@ def test_user_may_stay_after_the_peer_has_ended(step: StepDispatcher, make_wire:
     assert wire.receive(10) == b"last words"
 
 
-def test_user_that_is_said_later_is_the_one(step: StepDispatcher) -> None:
+def test_user_that_is_set_later_gets_the_events(step: StepDispatcher) -> None:
     user = RecordingUser()
     near = Socket.to(PEER, step)
     near.set_user(user)
@@ -79,7 +77,7 @@ def test_user_that_is_said_later_is_the_one(step: StepDispatcher) -> None:
     assert user.told == [("failed", near, ErrorCode.ECLOSE)]
 
 
-def test_who_closes_says_who_did_it(step: StepDispatcher) -> None:
+def test_error_of_close_names_the_side_that_closed(step: StepDispatcher) -> None:
     near = Socket.to(PEER, step)
     near.close()
     error = near.error
@@ -89,7 +87,7 @@ def test_who_closes_says_who_did_it(step: StepDispatcher) -> None:
     assert error.text == f"{near.description} was closed by this side"
 
 
-def test_one_whose_peer_has_no_address_is_one_of_a_pair(step: StepDispatcher) -> None:
+def test_socket_without_a_peer_address_is_one_of_a_pair(step: StepDispatcher) -> None:
     near = Socket(step, None)
     assert near.description == f"a pair (socket {near.id}, fd -1)"
     assert repr(near) == f"<Socket {near.id} to a pair, not connected, 0 bytes queued>"
@@ -98,12 +96,12 @@ def test_one_whose_peer_has_no_address_is_one_of_a_pair(step: StepDispatcher) ->
     assert near.error.peer == ""
 
 
-def test_its_repr_is_its_state(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_repr_of_a_socket_has_its_state(step: StepDispatcher, make_wire: MakeWire) -> None:
     near = Socket.to(PEER, step)
     assert repr(near) == f"<Socket {near.id} to {PEER}, not connected, 0 bytes queued>"
     near.fail(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
     assert repr(near) == f"<Socket {near.id} to {PEER}, failed: the test says so, 0 bytes queued>"
-    near = make_wire(step, buffer_bytes=SMALL_BUFFER, options=CROWDED_AT_1000).socket
+    near = make_wire(step, buffer_bytes=SMALL_BUFFER, options=OVERCROWDED_AT_1000).socket
     near.start_write(IOBuf(bytes(1 << 20)), ignore_eovercrowded=True)
     step.run_until_idle()
     left = near.backlog.size_bytes
@@ -112,8 +110,8 @@ def test_its_repr_is_its_state(step: StepDispatcher, make_wire: MakeWire) -> Non
     )
 
 
-def test_statistics_are_what_happened(step: StepDispatcher, make_wire: MakeWire) -> None:
-    wire = make_wire(step, user=User(), buffer_bytes=SMALL_BUFFER, options=CROWDED_AT_1000)
+def test_statistics_count_what_happened(step: StepDispatcher, make_wire: MakeWire) -> None:
+    wire = make_wire(step, user=User(), buffer_bytes=SMALL_BUFFER, options=OVERCROWDED_AT_1000)
     step.run_until_idle()
     near, size = wire.socket, 1 << 20
     near.start_write(IOBuf(b"in place"))
@@ -158,7 +156,7 @@ def test_statistics_are_what_happened(step: StepDispatcher, make_wire: MakeWire)
 # --- abandoned ---
 
 
-def test_abandoned_one_is_of_no_use_and_tells_nobody(
+def test_abandoned_socket_refuses_writes_and_calls_nobody(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     """As in a forked child."""
@@ -179,7 +177,9 @@ def test_abandoned_one_is_of_no_use_and_tells_nobody(
     assert (user.told, told.untaken) == ([], 0)
 
 
-def test_abandoned_one_says_nothing_in_its_layer(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_abandoned_socket_sends_nothing_through_its_layer(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
     """Its last words would go into the parent's stream."""
     layer = FrameLayer()
     near = make_wire(step, layer=layer).socket
@@ -187,7 +187,7 @@ def test_abandoned_one_says_nothing_in_its_layer(step: StepDispatcher, make_wire
     assert (layer.said, near.layer) == ([], PLAIN)
 
 
-def test_one_that_connects_stops_when_it_is_abandoned(step: StepDispatcher) -> None:
+def test_connecting_socket_stops_when_it_is_abandoned(step: StepDispatcher) -> None:
     near = Socket.to(PEER, step)
     near.start_write(IOBuf(b"x"))
     near.abandon()

@@ -1,4 +1,4 @@
-"""What sockets have done, one by one and together."""
+"""Statistics of sockets, one by one and together."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def test_sum_has_every_field() -> None:
     assert found == expected
 
 
-def test_all_together_are_crowded_if_one_is() -> None:
-    crowded = dataclasses.replace(IDLE, is_overcrowded=True)
-    assert sum_of_sockets([IDLE, crowded]).is_overcrowded
+def test_sum_is_overcrowded_if_one_socket_is() -> None:
+    overcrowded = dataclasses.replace(IDLE, is_overcrowded=True)
+    assert sum_of_sockets([IDLE, overcrowded]).is_overcrowded
     assert not sum_of_sockets([IDLE, IDLE]).is_overcrowded
     assert sum_of_sockets([]) == IDLE
 

@@ -47,7 +47,7 @@ def running(dispatcher: EventDispatcher, make_wire: MakeWire) -> Wire:
 # --- 3 and 4: start_write ---
 
 
-def test_3_a_write_makes_no_system_call(
+def test_write_makes_no_system_call(
     step: StepDispatcher, make_wire: MakeWire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     near, told = encrypted(step, make_wire), Outcomes()
@@ -67,7 +67,7 @@ def test_3_a_write_makes_no_system_call(
 @pytest.mark.slow
 @pytest.mark.python_only
 @pytest.mark.parametrize("is_waiting", [False, True])
-def test_4_reentrant_at_every_bytecode_of_start_write(
+def test_start_write_over_tls_is_reentrant_at_every_bytecode(
     make_step: MakeStep, make_wire: MakeWire, is_waiting: bool
 ) -> None:
     moment = 0
@@ -95,7 +95,7 @@ def test_4_reentrant_at_every_bytecode_of_start_write(
     assert moment > 50
 
 
-def test_4_and_6_an_outcome_and_a_destructor_may_write(
+def test_outcome_and_destructor_may_write_over_tls(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
     wire, over = running(dispatcher, make_wire), threading.Event()
@@ -127,7 +127,9 @@ def test_4_and_6_an_outcome_and_a_destructor_may_write(
 # --- 7: bounded ---
 
 
-def test_7_what_is_encrypted_and_not_out_counts(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_encrypted_bytes_that_are_not_written_count(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
     wire = make_wire(step, buffer_bytes=SMALL_BUFFER, layer=client_layer(), options=LIMITED)
     near, told, count = Encrypted(wire, step), Outcomes(), 0
     with contextlib.suppress(OvercrowdedError):
@@ -146,7 +148,9 @@ def test_7_what_is_encrypted_and_not_out_counts(step: StepDispatcher, make_wire:
 # --- 8: a message that can't be turned into bytes ---
 
 
-def test_8_a_message_that_raises_fails_alone(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_message_that_raises_fails_alone_over_tls(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
     near, told, reason = encrypted(step, make_wire), Outcomes(), ValueError("Invalid input")
     for content in (b"before ", reason, b"after"):
         near.socket.start_write(UserMessage(content), on_outcome=told, notify_on_success=True)
@@ -159,7 +163,7 @@ def test_8_a_message_that_raises_fails_alone(step: StepDispatcher, make_wire: Ma
 # --- cancelling ---
 
 
-def test_what_is_cancelled_before_it_is_encrypted_is_dropped_and_what_has_begun_goes_on(
+def test_message_cancelled_before_it_is_encrypted_is_dropped_and_a_begun_one_goes_on(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     near, told = encrypted(step, make_wire), [Outcomes() for _ in range(3)]

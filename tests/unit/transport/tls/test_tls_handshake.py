@@ -71,7 +71,7 @@ def shake_as_server(context: ssl.SSLContext) -> Handler:
 def errors_of_a_client(
     endpoint: Endpoint, dispatcher: EventDispatcher, tls: ClientTls, count: int = 100
 ) -> list[RpcError]:
-    """What the user and each of `count` writers are told."""
+    """The errors that the user and each of `count` writers get."""
     user, told = User(), Outcomes()
     layer = tls.layer_to(endpoint)
     socket = Socket.to(endpoint, dispatcher, user=user, layer=layer, connect_timeout_s=WAIT_S)
@@ -178,7 +178,7 @@ def test_tls_to_a_plain_port(
     assert text in error.text
 
 
-def test_no_version_in_common(
+def test_peers_without_a_common_version_fail(
     dispatcher: EventDispatcher, serve: Callable[[Handler], Endpoint]
 ) -> None:
     server, client = certificates().server_context(), certificates().client_context()
@@ -190,7 +190,7 @@ def test_no_version_in_common(
     assert error.is_remote
 
 
-def test_a_peer_that_stalls_fails_it_at_the_deadline_of_the_connect(
+def test_handshake_of_a_stalled_peer_fails_at_the_deadline_of_the_connect(
     step: StepDispatcher, make_step: MakeStep
 ) -> None:
     user, told = User(), Outcomes()
@@ -265,9 +265,7 @@ def test_a_hello_that_makes_no_sense_is_answered_with_an_alert(accept: MakeAccep
     assert accepted.wire.receive_all()[:1] == b"\x15"
 
 
-def test_a_client_that_says_nothing_is_closed_in_time(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
+def test_silent_client_is_closed_in_time(step: StepDispatcher, make_wire: MakeWire) -> None:
     user = User()
     layer = ServerTlsContexts(certificates().server_tls()).new_layer()
     wire = make_wire(step, user=user, layer=layer, handshake_timeout_s=3.0)
@@ -292,7 +290,7 @@ def test_plaintext_beside_tls_if_it_is_allowed(accept: MakeAccepted, allows: str
     assert accepted.wire.receive(6) == b"answer"
 
 
-def test_where_plaintext_is_allowed_a_client_that_goes_is_told_as_the_end(
+def test_client_that_leaves_a_plain_or_tls_port_is_reported_as_an_end(
     accept: MakeAccepted,
 ) -> None:
     accepted = accept(allow_plaintext=True)
@@ -330,7 +328,7 @@ def test_a_client_without_a_good_certificate_is_refused(
     reason_here: str,
     reason_there: str,
 ) -> None:
-    """Both sides are told why. With TLS 1.3 the client's handshake is over when it is refused."""
+    """Both sides get the reason. With TLS 1.3 the client's handshake is over when it is refused."""
     made = certificates()
     accepted = accept(client_ca=made.ca)
     files = getattr(made, which)() if which else None
@@ -451,7 +449,7 @@ def test_certificates_loaded_again_are_those_of_new_connections(accept: MakeAcce
 
 
 @pytest.mark.parametrize("content", [None, "no certificate", "the key of another"])
-def test_files_that_are_bad_leave_all_as_it_was(accept: MakeAccepted, content: str | None) -> None:
+def test_reload_of_bad_files_changes_nothing(accept: MakeAccepted, content: str | None) -> None:
     made = certificates()
     files = made.issue("spoiled", NAME)
     contexts = ServerTlsContexts(ServerTls(files.cert, files.key))
@@ -485,7 +483,9 @@ def test_an_app_connect_runs_inside_tls(step: StepDispatcher, make_wire: MakeWir
 
 @pytest.mark.parametrize("steps", range(12))
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_closed_at_any_step_of_it(make_step: MakeStep, side: str, steps: int) -> None:
+def test_close_at_any_step_of_the_handshake_reaches_everybody(
+    make_step: MakeStep, side: str, steps: int
+) -> None:
     step, told = make_step(steps), Outcomes()
     ends, users = plain.socketpair(), (User(), User())
     client = Socket.of(
@@ -511,10 +511,10 @@ def test_closed_at_any_step_of_it(make_step: MakeStep, side: str, steps: int) ->
     assert [user.errors.qsize() for user in users] == [1, 1]
 
 
-def test_a_forked_child_says_nothing_into_its_parents_connection(
+def test_forked_child_sends_nothing_into_its_parents_connection(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
-    """What a child does with it: `abandon`. close_notify would end the parent's stream."""
+    """A child calls `abandon`. close_notify would end the parent's stream."""
     layer = certificates().client_tls().layer_to(Endpoint("x", 1))
     wire = make_wire(step, layer=layer, user=User())
     peer = MemoryPeer(wire.peer, certificates().server_context())

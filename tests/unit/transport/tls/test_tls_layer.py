@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import socket as plain
 import ssl
@@ -21,6 +20,7 @@ from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.tls import tls_layer
 from pybrpc.transport.tls.client_tls import ClientTls
+from tests.fakes.dispatchers import wait_until_collected
 from tests.fakes.frames import by_producer, frame, frames_of
 from tests.fakes.sockets import SMALL_BUFFER, MakeStep, MakeWire, Outcomes, User, make_pair
 from tests.fakes.threads import WAIT_S, in_threads
@@ -165,7 +165,7 @@ def test_a_message_is_not_written_before_its_ciphertext_has_left(
     assert near.socket.backlog.size_bytes == 0
 
 
-def test_what_waits_encrypted_is_bounded(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_encrypted_bytes_that_wait_are_bounded(step: StepDispatcher, make_wire: MakeWire) -> None:
     near, told = encrypted(step, make_wire), Outcomes()
     near.write(bytes(10_000_000), told)
     step.run_until_idle()
@@ -175,7 +175,7 @@ def test_what_waits_encrypted_is_bounded(step: StepDispatcher, make_wire: MakeWi
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_failed_while_it_waits_for_the_peer_to_read(
+def test_socket_fails_while_it_waits_for_the_peer_to_read(
     make_step: MakeStep, make_wire: MakeWire, seed: int
 ) -> None:
     step, user, told = make_step(seed), User(), [Outcomes() for _ in range(3)]
@@ -197,7 +197,7 @@ def test_failed_while_it_waits_for_the_peer_to_read(
 # --- ends ---
 
 
-def test_closing_says_close_notify(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
+def test_closing_sends_close_notify(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
     wire = make_wire(dispatcher, layer=client_layer())
     wire.peer = as_server(wire.peer, certificates().server_context())
     wire.peer.do_handshake()  # type: ignore[attr-defined]
@@ -208,7 +208,7 @@ def test_closing_says_close_notify(dispatcher: EventDispatcher, make_wire: MakeW
     assert wire.receive(11) == b"last words", "a ragged end raises here"
 
 
-def test_shutdown_write_says_close_notify_then_fin_and_can_read_on(
+def test_shutdown_write_sends_close_notify_then_fin_and_can_read_on(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     user, told, late = User(), Outcomes(), Outcomes()
@@ -243,7 +243,7 @@ def test_close_notify_of_the_peer_is_the_end_after_what_came_before(
 
 
 @pytest.mark.parametrize("cut", [0, 1, 4, 5, 20])
-def test_the_end_of_tcp_alone_is_told_as_cut_off(
+def test_end_of_tcp_alone_is_reported_as_cut_off(
     step: StepDispatcher, make_wire: MakeWire, cut: int
 ) -> None:
     user = User()
@@ -261,7 +261,7 @@ def test_the_end_of_tcp_alone_is_told_as_cut_off(
 @pytest.mark.parametrize(
     "garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x17\x03\x03\x00\x20" + bytes(32)]
 )
-def test_a_record_that_makes_no_sense_fails_it_after_the_messages_before(
+def test_bad_record_fails_the_socket_after_the_messages_before_it(
     step: StepDispatcher, make_wire: MakeWire, garbage: bytes
 ) -> None:
     user, told = User(), Outcomes()
@@ -292,7 +292,7 @@ def test_the_alert_reaches_the_peer(dispatcher: EventDispatcher, make_wire: Make
         far.recv(1)
 
 
-def test_the_alert_behind_a_broken_connection_is_what_is_told(
+def test_alert_before_a_reset_is_the_reported_error(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     """Writing finds out first that the peer is gone; why is still in the receive buffer."""
@@ -308,7 +308,7 @@ def test_the_alert_behind_a_broken_connection_is_what_is_told(
     assert user.take_error().text == error.text
 
 
-def test_a_peer_that_reads_nothing_can_not_make_it_say_more_and_more(
+def test_peer_that_reads_nothing_can_not_make_the_layer_hold_ever_more(
     step: StepDispatcher, make_wire: MakeWire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tls_layer, "MAX_UNSENT_BYTES", 1000)
@@ -338,7 +338,7 @@ def test_all_records_of_one_read_are_decrypted(step: StepDispatcher, make_wire: 
 
 
 @pytest.mark.parametrize("then_ends", [False, True])
-def test_what_comes_together_with_the_end_of_the_handshake_is_read(
+def test_bytes_together_with_the_end_of_the_handshake_are_read(
     step: StepDispatcher, make_wire: MakeWire, then_ends: bool
 ) -> None:
     user = User()
@@ -389,17 +389,10 @@ def test_a_failed_socket_with_tls_keeps_nothing_alive(
     wire.socket.close()
     wire.receive_all()
     wire.socket = Socket.to(SOMEWHERE, epoll)
-    for _ in range(100):
-        ran = threading.Event()
-        epoll.post(ran.set)
-        assert ran.wait(WAIT_S)
-        gc.collect()
-        if gone.is_set():
-            return
-    raise AssertionError("the layer is still referred to")
+    wait_until_collected(epoll, gone)
 
 
-def test_repr_says_the_state_in_words(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_repr_has_the_state_in_words(step: StepDispatcher, make_wire: MakeWire) -> None:
     wire = make_wire(step, layer=client_layer())
     assert repr(wire.socket.layer) == "<TlsLayer of a client, shaking hands>"
     assert "shaking hands" in repr(wire.socket)
@@ -408,7 +401,7 @@ def test_repr_says_the_state_in_words(step: StepDispatcher, make_wire: MakeWire)
     assert repr(wire.socket.layer).startswith("<TlsLayer of a client, TLSv1.3, TLS_AES")
 
 
-def test_no_verification_only_if_it_is_asked_for(
+def test_verification_is_off_only_if_asked_for(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
     layer = ClientTls(verify=False).layer_to(SOMEWHERE)

@@ -35,12 +35,12 @@ def test_passwords_are_not_shown() -> None:
     ("given", "made"),
     [(None, None), (False, None), (True, ClientTls()), (OWN, ClientTls(context=OWN))],
 )
-def test_short_forms_for_clients(given: object, made: ClientTls | None) -> None:
+def test_client_tls_has_short_forms(given: object, made: ClientTls | None) -> None:
     assert ClientTls.of(given) == made  # type: ignore[arg-type]
     assert ClientTls.of(ClientTls()) == ClientTls()
 
 
-def test_short_forms_for_servers() -> None:
+def test_server_tls_has_short_forms() -> None:
     assert ServerTls.of(OWN) == ServerTls(context=OWN)
     assert ServerTls.of(ServerTls("c")) == ServerTls("c")
 
@@ -83,7 +83,7 @@ def test_options_that_make_no_sense(make: object, text: str) -> None:
         ({"server_name": "a" * 300}, "can't be the name of a server"),
     ],
 )
-def test_files_that_can_not_be_loaded(options: dict[str, str], text: str) -> None:
+def test_files_that_can_not_be_loaded_are_refused(options: dict[str, str], text: str) -> None:
     with pytest.raises(TlsConfigError, match=text):
         ClientTls(**options).check(SOMEWHERE)  # type: ignore[arg-type]
 

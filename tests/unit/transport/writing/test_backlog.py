@@ -15,7 +15,7 @@ from pybrpc.transport.writing import backlog as module
 from pybrpc.transport.writing.backlog import MIN_REQUESTS, Backlog
 from tests.schedules.traced import TracedCounter
 
-_is_crowded = Backlog.__dict__["is_overcrowded"]
+_is_overcrowded = Backlog.__dict__["is_overcrowded"]
 
 
 class TracedBacklog(Backlog):
@@ -32,18 +32,18 @@ class TracedBacklog(Backlog):
     @property
     def is_overcrowded(self) -> bool:  # type: ignore[override]
         if self.scheduler is not None:
-            self.scheduler.point("is it crowded")
-        return bool(_is_crowded.__get__(self))
+            self.scheduler.point("is it overcrowded")
+        return bool(_is_overcrowded.__get__(self))
 
     @is_overcrowded.setter
     def is_overcrowded(self, value: bool) -> None:
         if self.scheduler is not None:
-            self.scheduler.point(f"crowded = {value}")
-        _is_crowded.__set__(self, value)
+            self.scheduler.point(f"overcrowded = {value}")
+        _is_overcrowded.__set__(self, value)
 
 
 class BelievesTheFirstCount(TracedBacklog):
-    """A mutant: does not look at the count again after it has said that it is crowded."""
+    """A mutant: does not look at the count again after it has said that it is overcrowded."""
 
     __slots__ = ()
 
@@ -84,7 +84,7 @@ def crowding(make: Make = TracedBacklog) -> Callable[[StepScheduler], None]:
 
         scheduler.run(add_and_remove, add_and_remove)
         assert backlog.size_bytes == 0
-        assert not backlog.is_overcrowded, "crowded though it is empty"
+        assert not backlog.is_overcrowded, "overcrowded though it is empty"
 
     return scenario
 
@@ -97,7 +97,7 @@ def crowding_a_deaf_peer(make: Make = TracedBacklog) -> Callable[[StepScheduler]
         assert backlog.try_add(100, False)
         scheduler.run(lambda: backlog.try_add(50, False), lambda: backlog.remove(100, 1))
         assert backlog.size_bytes == 50
-        assert not backlog.is_overcrowded, "crowded though under the low-water mark"
+        assert not backlog.is_overcrowded, "overcrowded though under the low-water mark"
 
     return scenario
 
@@ -121,12 +121,12 @@ def waiting(make: Make = TracedBacklog) -> Callable[[StepScheduler], None]:
 
 @pytest.mark.slow
 @pytest.mark.python_only
-def test_never_crowded_while_empty_in_any_schedule() -> None:
+def test_backlog_is_never_overcrowded_while_empty_in_any_schedule() -> None:
     assert explore(crowding(), max_schedules=100_000) > 50
 
 
 @pytest.mark.python_only
-def test_never_crowded_under_the_low_water_mark_in_any_schedule() -> None:
+def test_backlog_is_never_overcrowded_under_the_low_water_mark_in_any_schedule() -> None:
     assert explore(crowding_a_deaf_peer(), max_schedules=100_000) > 10
 
 
@@ -184,7 +184,7 @@ def test_refuses_above_high_water_until_low_water() -> None:
     assert backlog.try_add(1, False)
 
 
-def test_one_message_over_the_mark_is_let_in_and_the_next_refused() -> None:
+def test_message_that_crosses_the_mark_is_accepted_and_the_next_refused() -> None:
     backlog = Backlog(1000)
     assert backlog.try_add(1 << 30, False)
     assert not backlog.try_add(0, False)
@@ -212,11 +212,11 @@ def test_requests_are_limited_however_short_they_are() -> None:
     assert backlog.try_add(0, False)
 
 
-def test_default_lets_in_a_quarter_of_a_million_requests() -> None:
+def test_backlog_accepts_a_quarter_of_a_million_requests_by_default() -> None:
     assert Backlog().max_requests == HIGH_WATER_BYTES // 256 == 1 << 18
 
 
-def test_who_waits_is_woken_once_when_there_is_room() -> None:
+def test_waiter_is_woken_once_when_there_is_room() -> None:
     backlog = Backlog(100, 0)
     backlog.try_add(200, False)
     woken: list[str] = []

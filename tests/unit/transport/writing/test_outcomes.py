@@ -42,7 +42,7 @@ def depth() -> int:
     return count
 
 
-def test_what_a_callback_delivers_comes_after_it_and_after_those_before() -> None:
+def test_outcome_added_by_a_callback_runs_after_those_before_it() -> None:
     called: list[str] = []
 
     def outer(argument: object) -> None:

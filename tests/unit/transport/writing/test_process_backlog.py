@@ -55,7 +55,7 @@ def test_whole_chunks_of_many_sockets_add_up() -> None:
     assert process.size_bytes == 0
 
 
-def test_full_process_refuses_whoever_would_hold_a_chunk() -> None:
+def test_full_process_refuses_a_socket_that_would_hold_a_chunk() -> None:
     process = ProcessBacklog(1000, chunk_bytes=100)
     full, idle = Backlog(process=process), Backlog(process=process)
     assert full.try_add(1100, False)
@@ -68,7 +68,7 @@ def test_full_process_refuses_whoever_would_hold_a_chunk() -> None:
     assert process.size_bytes == 1200
 
 
-def test_what_passes_the_limit_makes_a_socket_crowded_until_it_has_made_room() -> None:
+def test_message_that_passes_the_limit_makes_a_socket_overcrowded_until_it_shrinks() -> None:
     process = ProcessBacklog(1000, chunk_bytes=100)
     full, other = Backlog(process=process), Backlog(process=process)
     assert full.try_add(1100, False)
@@ -80,7 +80,7 @@ def test_what_passes_the_limit_makes_a_socket_crowded_until_it_has_made_room() -
     assert not other.is_overcrowded
 
 
-def test_crowded_by_the_process_has_room_when_it_moves_and_the_others_have_made_room() -> None:
+def test_socket_overcrowded_by_the_process_recovers_when_it_and_the_others_shrink() -> None:
     process = ProcessBacklog(1000, chunk_bytes=100)
     full, other = Backlog(process=process), Backlog(process=process)
     assert full.try_add(1100, False)
@@ -105,7 +105,7 @@ def test_limit_can_be_changed_and_lifted() -> None:
     assert "10100 no limit" in repr(process)
 
 
-def test_swamped_is_a_good_deal_above_full() -> None:
+def test_hard_limit_is_well_above_full() -> None:
     process = ProcessBacklog(1000)
     backlog, other = Backlog(process=process), Backlog(process=process)
     backlog.try_add(MIN_HARD_MARGIN_BYTES, True)
@@ -118,7 +118,7 @@ def test_swamped_is_a_good_deal_above_full() -> None:
     assert not other.exceeds_hard_limit(CHUNK_BYTES - 1)
 
 
-def test_socket_is_swamped_by_itself_too() -> None:
+def test_socket_alone_exceeds_its_hard_limit_too() -> None:
     backlog = Backlog(1000)
     assert not backlog.exceeds_hard_limit(1 << 30)
     backlog.try_add(1000 + MIN_HARD_MARGIN_BYTES, True)
@@ -127,7 +127,7 @@ def test_socket_is_swamped_by_itself_too() -> None:
     assert backlog.exceeds_hard_limit(1)
 
 
-def test_who_was_refused_is_woken_when_others_make_room() -> None:
+def test_refused_writer_is_woken_when_others_make_room() -> None:
     process = ProcessBacklog(1000, chunk_bytes=100)
     full, idle = Backlog(process=process), Backlog(process=process)
     woken: list[str] = []
@@ -142,7 +142,7 @@ def test_who_was_refused_is_woken_when_others_make_room() -> None:
     assert not idle.rejected_by_process_limit
 
 
-def test_who_was_refused_is_woken_when_its_socket_fails() -> None:
+def test_refused_writer_is_woken_when_its_socket_fails() -> None:
     process = ProcessBacklog(1000, chunk_bytes=100)
     full, idle = Backlog(process=process), Backlog(process=process)
     woken: list[str] = []
@@ -242,12 +242,12 @@ def waiting(scheduler: StepScheduler) -> None:
 
 @pytest.mark.slow
 @pytest.mark.python_only
-def test_everything_is_uncounted_exactly_once_in_any_schedule() -> None:
+def test_bytes_are_uncounted_exactly_once_in_any_schedule() -> None:
     assert explore(two_threads_on_one_socket(), max_schedules=200_000) > 50
 
 
 @pytest.mark.python_only
-def test_nothing_of_what_is_refused_stays_counted_in_any_schedule() -> None:
+def test_refused_message_is_not_counted_in_any_schedule() -> None:
     explore_randomly(refusals, range(500))
 
 
@@ -301,9 +301,7 @@ def test_every_outcome_of_a_socket_uncounts(make_step: MakeStep, make_wire: Make
     assert process.size_bytes == 0
 
 
-def test_error_says_that_it_is_the_limit_of_the_process(
-    make_step: MakeStep, make_wire: MakeWire
-) -> None:
+def test_error_names_the_limit_of_the_process(make_step: MakeStep, make_wire: MakeWire) -> None:
     step, process = make_step(), ProcessBacklog(500_000)
     full, other = (make_wire(step, process_backlog=process) for _ in range(2))
     while not process.is_full():

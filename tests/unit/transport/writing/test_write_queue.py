@@ -242,12 +242,12 @@ def test_mutant_is_caught(mutant: type[WriteQueue]) -> None:
 # --- without threads ---
 
 
-def test_the_first_push_gets_the_right_and_the_next_ones_do_not() -> None:
+def test_first_push_gets_the_right_and_later_ones_do_not() -> None:
     queue = WriteQueue()
     assert [queue.push(WriteRequest(IOBuf())) for _ in range(3)] == [True, False, False]
 
 
-def test_take_gives_oldest_first_and_not_what_came_with_the_right() -> None:
+def test_take_gives_oldest_first_without_the_request_that_got_the_right() -> None:
     queue = WriteQueue()
     requests = [WriteRequest(IOBuf()) for _ in range(5)]
     for request in requests[:3]:

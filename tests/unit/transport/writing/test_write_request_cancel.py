@@ -115,7 +115,7 @@ def test_a_dropped_message_that_asked_for_shutdown_shuts_nothing_down(
     assert isinstance(told.take_error(), RpcCanceledError)
 
 
-def test_of_a_failed_socket_they_are_told_why_it_failed(
+def test_cancelled_requests_of_a_failed_socket_get_its_error(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
     wire, told = make_wire(step, buffer_bytes=SMALL_BUFFER), Outcomes()
@@ -127,7 +127,7 @@ def test_of_a_failed_socket_they_are_told_why_it_failed(
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_each_is_told_once_and_arrives_whole_or_not_at_all_in_any_schedule(
+def test_cancelled_request_ends_once_and_arrives_whole_or_not_in_any_schedule(
     make_step: MakeStep, make_wire: MakeWire, seed: int
 ) -> None:
     rng = random.Random(seed)
@@ -156,7 +156,7 @@ def test_each_is_told_once_and_arrives_whole_or_not_at_all_in_any_schedule(
 def test_threads_that_cancel_what_others_write(
     dispatcher: EventDispatcher, make_wire: MakeWire
 ) -> None:
-    """Whatever the race decides, what is told and what arrives agree."""
+    """The outcome and the bytes that arrive agree, whatever the race decides."""
     wire, each, writers = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER), 300, 3
     outcomes: dict[tuple[int, int], list[RpcError | None]] = {}
     over = threading.Semaphore(0)

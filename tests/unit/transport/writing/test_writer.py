@@ -1,4 +1,4 @@
-"""SocketWriter when a producer is between its exchange and its link: who comes back, and when."""
+"""SocketWriter when a producer is between its exchange and its link: when it tries again."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def full(step: StepDispatcher, make_wire: MakeWire, told: Outcomes) -> Wire:
     return wire
 
 
-def test_what_is_linked_late_is_written_late(
+def test_request_linked_late_is_written_late(
     step: StepDispatcher, make_wire: MakeWire, timers: FakeTimers
 ) -> None:
     told = Outcomes()
@@ -88,10 +88,10 @@ def test_what_is_linked_late_is_written_late(
     assert timers.waiting == []
 
 
-def test_what_is_linked_late_is_failed_late(
+def test_request_linked_late_fails_late(
     step: StepDispatcher, make_wire: MakeWire, timers: FakeTimers
 ) -> None:
-    """Of a socket that has failed nobody would end a pause, so it waits by itself."""
+    """Nothing would end the pause of a failed socket, so a thread makes it."""
     told = Outcomes()
     wire = full(step, make_wire, told)
     producer = Producer(wire.socket, told)
@@ -108,7 +108,7 @@ def test_what_is_linked_late_is_failed_late(
     assert (timers.waiting, wire.socket.fd, wire.socket.backlog.size_bytes) == ([], -1, 0)
 
 
-def test_what_is_linked_after_the_dispatcher_has_ended_is_failed_too(
+def test_request_linked_after_the_dispatcher_has_ended_fails_too(
     step: StepDispatcher, make_wire: MakeWire, timers: FakeTimers
 ) -> None:
     told = Outcomes()

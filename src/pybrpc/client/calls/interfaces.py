@@ -1,0 +1,75 @@
+"""Calls and the sources of connections, as they see each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pybrpc.base.endpoint import Endpoint
+    from pybrpc.client.calls.attempt import AttemptConnection, WaitPoint
+    from pybrpc.client.calls.call_options import CallOptions
+    from pybrpc.errors import RpcError
+    from pybrpc.rpc.timeout_queue import TimeoutQueues
+    from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+
+
+class WaitingCall(Protocol):
+    """A call, as a ConnectionSource sees it."""
+
+    options: CallOptions
+    retried_count: int
+
+    def wait_in(self, place: WaitPoint) -> None:
+        """Note where the call will wait, before any other thread can find it there."""
+
+    def on_connection(self, connection: AttemptConnection) -> None:
+        """The call, which was claimed in the queue, gets this connection."""
+
+    def on_no_connection(self, error: RpcError) -> None:
+        """The call, which was claimed in the queue, will get no connection."""
+
+
+class ConnectionSource(Protocol):
+    """The place where the calls of a channel get their connections.
+
+    Shared by all channels with the same address and options. Thread-safe, re-entrant; no method
+    blocks.
+    """
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The address to which the connections lead."""
+
+    @property
+    def dispatcher(self) -> EventDispatcher:
+        """The dispatcher that polls the connections."""
+
+    @property
+    def timeouts(self) -> TimeoutQueues:
+        """Deadlines of calls, on `dispatcher`. After a fork this is another object."""
+
+    @property
+    def why_down(self) -> RpcError | None:
+        """Why the endpoint can't be reached now; `None` if nothing is known against it."""
+
+    @property
+    def live(self) -> AttemptConnection | None:
+        """The connection that all calls share, to be used without asking as long as it takes
+        calls; `None` if they have to ask."""
+
+    def get(self, call: WaitingCall) -> AttemptConnection | None:
+        """A connection for an attempt of `call`, perhaps still to be connected.
+
+        `None`: there is none now, `wait`. Raises the RpcError that ends the call at once: the
+        endpoint is down, and the call doesn't wait for it.
+        """
+
+    def wait(self, call: WaitingCall) -> None:
+        """Queue a call that got no connection. It gets exactly one of `on_connection` and
+        `on_no_connection`, perhaps now, perhaps from another thread."""
+
+    def reclaim(self, call: WaitingCall) -> None:
+        """Take back what `call` was given and has not used: a signal handler raised meanwhile."""
+
+    def connection_for_backup(self, used: AttemptConnection) -> AttemptConnection | None:
+        """A connection for a backup request, another one than `used` if there is one."""

@@ -1,0 +1,175 @@
+"""The options of channels: ChannelOptions as they are given, ChannelSettings as they are used.
+
+To add an option: a line in each of the two classes, and one in the docstring of `pybrpc.Channel`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+from typing import TYPE_CHECKING, TypedDict
+
+from pybrpc.base.backoff import Backoff
+from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.client.calls.backup_policy import BackupRequestPolicy, after_s_of
+from pybrpc.client.calls.call_options import CallOptions
+from pybrpc.client.calls.retry import (
+    DEFAULT_MAX_RETRY,
+    DEFAULT_RETRY_POLICY,
+    RetryPolicy,
+    checked_max_retry,
+)
+from pybrpc.client.connections.authentication import checked_authenticator
+from pybrpc.client.connections.connection_factory import ConnectionFactory
+from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
+from pybrpc.client.endpoints.health_check import HealthCheck
+from pybrpc.client.endpoints.settings import ConnectionType, SourceSettings
+from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
+from pybrpc.rpc.body_encoding import BodyEncoding, checked_encoding
+from pybrpc.rpc.checksum import ChecksumType
+from pybrpc.rpc.compress import CompressType
+from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S
+from pybrpc.transport.socket_options import SocketOptions
+from pybrpc.transport.tls.client_tls import ClientTls
+
+if TYPE_CHECKING:
+    from pybrpc.rpc.authenticator import Authenticator
+
+DEFAULT_TIMEOUT_S = 0.5
+
+
+class UseChannelTimeout:
+    """The type of `CHANNEL_TIMEOUT`."""
+
+    def __repr__(self) -> str:
+        return "CHANNEL_TIMEOUT"
+
+
+CHANNEL_TIMEOUT = UseChannelTimeout()
+"""As `timeout=` of a call: take the channel's."""
+
+Timeout = float | UseChannelTimeout | None
+
+
+class ChannelOptions(TypedDict, total=False):
+    """The keyword options of both channels; `pybrpc.Channel` explains them."""
+
+    timeout: float | None
+    connect_timeout: float | None
+    max_retry: int
+    retry_policy: RetryPolicy | None
+    backup_request_ms: float | None
+    backup_request_policy: BackupRequestPolicy | None
+    wait_for_ready: bool
+    connection_type: ConnectionType
+    connections: int
+    max_pool_size: int | None
+    connection_group: str
+    idle_timeout: float | None
+    dial_backoff: Backoff | None
+    health_check: HealthCheck | None
+    auth: Authenticator | None
+    tls: ClientTls | ssl.SSLContext | bool | None
+    compress_type: int
+    checksum_type: int
+    checksum_with_attachment: bool
+    max_body_size: int
+    options: SocketOptions | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ChannelSettings:
+    """The ChannelOptions of one channel with their defaults, sorted by the parts that use them.
+
+    Checked when made: a ValueError or a TypeError says what is allowed.
+    """
+
+    timeout: float | None = DEFAULT_TIMEOUT_S
+    connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT_S
+    max_retry: int = DEFAULT_MAX_RETRY
+    retry_policy: RetryPolicy | None = None
+    backup_request_ms: float | None = None
+    backup_request_policy: BackupRequestPolicy | None = None
+    wait_for_ready: bool = False
+    connection_type: ConnectionType = "single"
+    connections: int = 1
+    max_pool_size: int | None = None
+    connection_group: str = ""
+    idle_timeout: float | None = None
+    dial_backoff: Backoff | None = DEFAULT_DIAL_BACKOFF
+    health_check: HealthCheck | None = None
+    auth: Authenticator | None = None
+    tls: ClientTls | ssl.SSLContext | bool | None = None
+    compress_type: int = CompressType.NONE
+    checksum_type: int = ChecksumType.NONE
+    checksum_with_attachment: bool = False
+    max_body_size: int = DEFAULT_MAX_BODY_SIZE
+    options: SocketOptions | None = None
+
+    timeout_s: float | None = dataclasses.field(init=False)
+    call_options: CallOptions = dataclasses.field(init=False)
+    encoding: BodyEncoding = dataclasses.field(init=False)
+    source_settings: SourceSettings = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = {
+            "timeout_s": checked_timeout_s(self.timeout),
+            "call_options": self._call_options(),
+            "encoding": checked_encoding(
+                self.compress_type, self.checksum_type, self.checksum_with_attachment
+            ),
+            "source_settings": self._source_settings(),
+        }
+        for name, part in parts.items():
+            object.__setattr__(self, name, part)
+        if self.wait_for_ready and self.dial_backoff is None:
+            raise ValueError("wait_for_ready waits for background dials: give a dial_backoff")
+
+    def connection_factory(self, endpoint: Endpoint) -> ConnectionFactory:
+        """Makes the connections to `endpoint` that the dispatcher thread polls.
+
+        Loads the files of TLS. Raises a ValueError or a TypeError as the constructor does.
+        """
+        tls = ClientTls.of(self.tls)
+        if tls is not None:
+            tls.check(endpoint)
+        return ConnectionFactory(
+            endpoint,
+            limits=ParseLimits(max_body_size=self.max_body_size),
+            options=self.options or SocketOptions(),
+            group=self.connection_group.strip(),
+            connect_timeout_s=checked_timeout_s(self.connect_timeout, "connect_timeout"),
+            auth=checked_authenticator(self.auth),
+            tls=tls,
+        )
+
+    def _call_options(self) -> CallOptions:
+        return CallOptions(
+            checked_max_retry(self.max_retry),
+            self.retry_policy or DEFAULT_RETRY_POLICY,
+            backup_policy_of(self.backup_request_ms, self.backup_request_policy),
+            self.wait_for_ready,
+            self.max_body_size,
+        )
+
+    def _source_settings(self) -> SourceSettings:
+        return SourceSettings(
+            self.connection_type,
+            self.connections,
+            self.max_pool_size,
+            checked_timeout_s(self.idle_timeout, "idle_timeout"),
+            self.dial_backoff,
+            self.health_check,
+        )
+
+
+def backup_policy_of(
+    after_ms: float | None, policy: BackupRequestPolicy | None
+) -> BackupRequestPolicy | None:
+    """The policy that a channel was given, or one made from its `backup_request_ms`."""
+    if policy is None:
+        return None if after_ms is None else BackupRequestPolicy(after_s_of(after_ms))
+    if after_ms is not None:
+        raise ValueError("give either backup_request_ms or backup_request_policy, not both")
+    return policy
