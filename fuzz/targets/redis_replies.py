@@ -18,7 +18,7 @@ LIMITS = (1 << 20, 10_000, 100)
 REPEATS = (1, 1, 1, 1, 1, 1, 1, 40)
 _LARGE_COUNT = re.compile(rb"[*~>%|]\D*\d{6}")
 _NOT_YET = object()
-_STRICTER = ("max_body_size", "nests deeper", "inside a reply", "elements")
+_STRICTER = ("max_body_size", "nested deeper", "inside a reply", "elements")
 """Why pybrpc breaks up where hiredis goes on."""
 
 WIRES = (

@@ -23,7 +23,7 @@ def decode_meta(data: bytes | memoryview) -> Meta:
     try:
         return RpcMeta.FromString(data)
     except DecodeError:
-        raise ProtocolError("meta is no RpcMeta") from None
+        raise ProtocolError("meta is not an RpcMeta") from None
 
 
 def is_request(meta: Meta) -> bool:

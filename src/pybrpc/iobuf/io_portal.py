@@ -36,7 +36,7 @@ class IOPortal(IOBuf):
     def append_from_fd(self, fd: int, max_bytes: int = SMALL_READ) -> int:
         """As `IOBuf.append_from_fd`, but reads only until the current block is full.
 
-        If `max_bytes` is above 64 KiB, so many bytes are allocated at once, before any is received.
+        If `max_bytes` is above 64 KiB, that many bytes are allocated before any is received.
         """
         if max_bytes <= SMALL_READ and self._room is None:
             return self.append_received(os.read(fd, max_bytes)) if max_bytes else 0

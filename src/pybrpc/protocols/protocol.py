@@ -73,7 +73,7 @@ class RpcProtocol(Protocol):
     def bytes_wanted(self, buffer: IOBuf, limits: ParseLimits) -> int:
         """The number of bytes that `parse` needs for its next step; 0 if none or unknown.
 
-        Cheap; consumes nothing. After NEED_MORE, a reader receives so many bytes.
+        Cheap; consumes nothing. After NEED_MORE, a reader receives that many bytes.
         """
 
     def pack_request(self, request: RpcRequest) -> IOBuf:

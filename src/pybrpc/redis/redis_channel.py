@@ -29,7 +29,7 @@ class RedisChannel(Channel):
     db                  number of the database; 0
     client_name         what CLIENT LIST shows; "pybrpc"
     protocol            3 (RESP3, or RESP2 with a server older than Redis 6), or 2
-    decode              give `str` instead of bytes; a reply that is no UTF-8 is a BadResponseError
+    decode              give `str` instead of bytes; a reply that is not UTF-8 is a BadResponseError
     max_body_size       bytes that one reply may have; 512 MiB, the longest string of Redis. A
                         longer reply closes the connection.
 

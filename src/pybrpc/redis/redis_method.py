@@ -42,4 +42,4 @@ class RedisMethod:
         return RedisResponse(map(decoded, response) if self.decode else response)
 
     def fill(self, controller: Controller, response: Any) -> None:
-        """Nothing: there are only the replies."""
+        """Do nothing: a response of Redis has only replies."""

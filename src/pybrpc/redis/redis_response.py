@@ -47,14 +47,14 @@ def errors_in(replies: Iterable[Reply]) -> Iterable[RedisError]:
 
 
 def decoded(reply: Reply) -> Reply:
-    """The reply with `str` instead of bytes; BadResponseError if some bytes are no UTF-8."""
+    """The reply with `str` instead of bytes; BadResponseError if some bytes are not UTF-8."""
     if isinstance(reply, bytes):
         try:
             return reply.decode("utf-8")
         except UnicodeDecodeError as error:
             raise BadResponseError(
-                f"a reply is no UTF-8: {error.reason} at byte {error.start} of {len(reply)}; use a "
-                "channel without decode=True for it",
+                f"a reply is not UTF-8: {error.reason} at byte {error.start} of {len(reply)}; use "
+                "a channel without decode=True for it",
                 phase=Phase.WAITING,
             ) from None
     if isinstance(reply, list):

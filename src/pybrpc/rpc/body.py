@@ -60,7 +60,7 @@ def serialize_request(
 def serialize_response(
     response: object, response_type: MessageType, controller: Controller | None = None
 ) -> bytes:
-    """The bytes of what a handler returned, compressed as `controller` asks; the checksum is stored
+    """The bytes of a handler's result, compressed as `controller` asks; the checksum is stored
     in `controller`.
 
     InternalServerError if it is not such a message, BadResponseError if fields are missing or it

@@ -143,5 +143,5 @@ def test_complete_transaction_in_one_request_is_accepted(names: list[str]) -> No
     [["MULTI"], ["EXEC"], ["MULTI", "SET"], ["MULTI", "MULTI", "EXEC"], ["MULTI", "EXEC", "EXEC"]],
 )
 def test_part_of_a_transaction_is_refused(names: list[str]) -> None:
-    with pytest.raises(BadRequestError, match=r"MULTI and EXEC must stand in one request"):
+    with pytest.raises(BadRequestError, match=r"MULTI and EXEC must be in one request"):
         check_transaction(names)

@@ -34,5 +34,5 @@ def test_whole_reply_of_which_hiredis_awaits_more_is_malformed(
             return reply_parser._MORE
 
     monkeypatch.setattr(reply_parser, "_new_reader", Waiting)
-    with pytest.raises(MalformedReplyError, match="awaits more of a whole reply"):
+    with pytest.raises(MalformedReplyError, match="expects more bytes after a whole reply"):
         ReplyParser(1000).parse(IOBuf(b"+OK\r\n"), [])

@@ -88,7 +88,7 @@ def test_decoding_reaches_nested_replies() -> None:
     reply = [b"\xc3\xa9", 1, None, {b"k": [b"v"]}, RedisError("ERR x")]
     assert RedisMethod(True).parse([reply], 0) == (["\u00e9", 1, None, {"k": ["v"]}, reply[-1]],)
     assert RedisMethod(False).parse([reply], 0) == (reply,)
-    with pytest.raises(BadResponseError, match=r"no UTF-8: .* use a channel without decode=True"):
+    with pytest.raises(BadResponseError, match=r"not UTF-8: .* use a channel without decode=True"):
         RedisMethod(True).parse([[b"ab\xff"]], 0)
 
 

@@ -37,8 +37,8 @@ RETRYABLE_CODES = frozenset(
 
 As bRPC's default policy, with two differences. ELIMIT and EOVERCROWDED are missing: with one server
 an immediate retry would fail in the same way. EHOSTUNREACH and ENETUNREACH are added: when a peer
-has vanished, Linux reports these instead of ETIMEDOUT if a router, or this machine, had told why
-(tcp(7)).
+has vanished, Linux reports these instead of ETIMEDOUT if a router, or this machine, had reported
+the reason (tcp(7)).
 """
 
 Judge = Callable[[RpcError], bool]

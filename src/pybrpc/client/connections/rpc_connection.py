@@ -158,7 +158,7 @@ class RpcConnection(ClientConnection):
             peer=str(self.socket.remote_side),
             is_remote=True,
         )
-        # A connection that is to be closed must not be idle before: another call would get it.
+        # A connection that will be closed must not become idle first: another call would get it.
         if authentication is not None and authentication.is_refused(attempt, error):
             self.retire()
         elif response.error_code != ErrorCode.ELOGOFF:

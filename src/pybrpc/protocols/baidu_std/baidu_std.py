@@ -205,7 +205,7 @@ def _size_of(attachment: IOBuf | None) -> int:
         return 0
     size = len(attachment)
     if size > MAX_BODY_SIZE:
-        raise ValueError(f"an attachment of {size} bytes; at most {MAX_BODY_SIZE} can be sent")
+        raise ValueError(f"attachment_size={size} exceeds the {MAX_BODY_SIZE} bytes of a frame")
     return size
 
 
@@ -220,7 +220,7 @@ def _pack(meta: bytes, body: BytesLike, attachment: IOBuf | None) -> IOBuf:
         body = memoryview(body).cast("B")
     body_size = len(meta) + len(body) + _size_of(attachment)
     if body_size > MAX_BODY_SIZE:
-        raise ValueError(f"{body_size} bytes are more than the {MAX_BODY_SIZE} of a frame")
+        raise ValueError(f"body_size={body_size} exceeds the {MAX_BODY_SIZE} bytes of a frame")
     header = pack_header(body_size, len(meta))
     if len(body) <= SMALL_SIZE:
         packed = IOBuf(b"".join((header, meta, body)))

@@ -39,7 +39,7 @@ _MAX_FIELD_BYTES = 0x7FFFFFFF
 _MAX_DEPTH = 100
 """How deep messages and groups may nest, the outermost message not counted; protobuf's limit."""
 
-_UNDECODABLE = "meta is no RpcMeta"
+_UNDECODABLE = "meta is not an RpcMeta"
 
 
 class Meta:

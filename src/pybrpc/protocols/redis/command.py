@@ -62,7 +62,9 @@ def _utf8(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise _bad_request(f"{text!r:.100} has no UTF-8: {error.reason}; pass bytes") from None
+        raise _bad_request(
+            f"{text!r:.100} can't be encoded as UTF-8: {error.reason}; pass bytes"
+        ) from None
 
 
 def _bad_request(text: str) -> BadRequestError:

@@ -47,7 +47,7 @@ class RedisLogin:
 
     def __post_init__(self) -> None:
         if self.username is not None and self.password is None:
-            raise ValueError("username= needs password= beside it")
+            raise ValueError("username= needs password= too")
         if isinstance(self.db, bool) or not isinstance(self.db, int) or self.db < 0:
             raise ValueError(f"db must be a whole number >= 0, not {self.db!r}")
         if not self.client_name.isascii() or any(c <= " " for c in self.client_name):

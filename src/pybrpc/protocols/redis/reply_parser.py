@@ -87,9 +87,9 @@ class ReplyParser:
         except TypeError as error:
             # A map with a key that is a list or a map itself.
             self._reader = _new_reader()
-            value = BadReply(f"a reply that Python can't hold: {error}")
+            value = BadReply(f"Python can't represent a reply: {error}")
         if value is _MORE:
-            raise MalformedReplyError("hiredis awaits more of a whole reply")
+            raise MalformedReplyError("hiredis expects more bytes after a whole reply")
         if kind == PUSH:
             value = _push_of(value)
         if kind != ATTRIBUTE:

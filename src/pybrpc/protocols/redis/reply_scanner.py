@@ -125,7 +125,7 @@ class ReplyScanner:
         if kind not in _AGGREGATES:
             raise MalformedReplyError(f"no reply of Redis starts with {header[:16]!r}")
         if self._outer and kind in (PUSH, ATTRIBUTE):
-            raise MalformedReplyError(f"{header[:16]!r} inside a reply")
+            raise MalformedReplyError(f"{header[:16]!r} is invalid inside a reply")
         count = max(0, int(header[1:])) * (2 if kind in _PAIRS else 1)
         self._elements += count
         if self._elements > MAX_ELEMENTS:
@@ -133,7 +133,7 @@ class ReplyScanner:
                 f"a reply declares {self._elements} elements, more than {MAX_ELEMENTS}"
             )
         if len(self._outer) >= MAX_DEPTH:
-            raise MalformedReplyError(f"a reply nests deeper than {MAX_DEPTH}")
+            raise MalformedReplyError(f"a reply is nested deeper than {MAX_DEPTH} levels")
         return count
 
     def _check_rest(self, rest: bytes) -> None:
@@ -154,4 +154,4 @@ class ReplyScanner:
 def _as_malformed(reason: Exception) -> MalformedReplyError:
     if isinstance(reason, MalformedReplyError):
         return reason
-    return MalformedReplyError(f"the size of a reply is no number: {reason}")
+    return MalformedReplyError(f"the size of a reply is not a number: {reason}")

@@ -21,7 +21,7 @@ _PUBSUB = (
     "connection of your own, such as redis-py's"
 )
 _BLOCKS = (
-    "it would hold up everybody who shares the connection until it ends; poll with its form that "
+    "it would block all callers that share the connection until it ends; poll with its form that "
     "does not block, or use a connection of your own, such as redis-py's"
 )
 _LOGIN = (
@@ -38,7 +38,7 @@ _SELECTS = (
     "RedisChannel of your own"
 )
 _MULTI = (
-    "MULTI and EXEC must stand in one request, RedisRequest().add('MULTI')...add('EXEC'): the "
+    "MULTI and EXEC must be in one request, RedisRequest().add('MULTI')...add('EXEC'): the "
     "connection is shared, and other callers' commands would come between two requests"
 )
 
@@ -86,7 +86,7 @@ def _why_not(name: str, arguments: Sequence[Argument]) -> str:
         return _BLOCKS if "BLOCK" in _options_before_streams(name, arguments) else ""
     words = (name, command_name(arguments[1:]) if len(arguments) > 1 else "")
     if words == ("CLIENT", "REPLY"):
-        return "replies are matched by their order; without one all that follow would be mixed up"
+        return "replies are matched by their order; without one, all later ones would be mixed up"
     return _ENDLESS if words == ("SCRIPT", "DEBUG") else ""
 
 

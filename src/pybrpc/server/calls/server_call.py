@@ -83,7 +83,7 @@ class ServerCall:
         self.entry.note_slow()
 
     def call_handler(self, controller: Controller) -> Coroutine[Any, Any, Any]:
-        """Parse, and return the coroutine of an async handler. Raises the error of either."""
+        """Parse, and return the coroutine of an async handler. Raises the errors of both steps."""
         coroutine = self.entry.handler(self._parse(), controller)
         return coroutine if type(coroutine) is CoroutineType else _coroutine_of(coroutine)
 

@@ -33,7 +33,8 @@ class ServerConnection(ClosableConnection):
     __slots__ = ("_is_verified", "active_at")
 
     def __init__(self, server: ServerCore, sock: _socket.socket) -> None:
-        """Take over an accepted socket. If its peer has gone already, OSError, or it is closed."""
+        """Take over an accepted socket. If the peer has gone already, raise OSError or close the
+        connection."""
         ClosableConnection.__init__(self, server)
         settings = server.settings
         self.active_at = time.monotonic()
@@ -64,12 +65,12 @@ class ServerConnection(ClosableConnection):
 
     @property
     def unfinished_bytes(self) -> int:
-        """Bytes that have come of a message that is not whole."""
+        """Received bytes of an incomplete message."""
         return len(self._cutter.buffer)
 
     @property
     def unfinished_memory_bytes(self) -> int:
-        """Memory of a message that is not whole, with the room that is made for the rest."""
+        """Memory of an incomplete message, with the room allocated for the rest, in bytes."""
         return self._cutter.buffer.held_bytes
 
     @property
@@ -120,7 +121,8 @@ class ServerConnection(ClosableConnection):
                 server.dispatcher.post(self.retire)
 
     def _verify(self, message: Message) -> bool:
-        """Verify the credential of the first message. False if it is bad: then it is rejected."""
+        """Verify the credential of the first message. False if it is bad: then the message is
+        rejected."""
         server, client = self.server, self.socket.remote_side
         auth = server.settings.auth
         assert auth is not None
@@ -153,13 +155,14 @@ class ServerConnection(ClosableConnection):
         return call
 
     def _answers(self, message: Message) -> bool:
-        """Answer a message that is no whole request. False if nothing behind it can be taken."""
+        """Answer a message that is not a complete request. False if later messages can't be
+        parsed."""
         if isinstance(message, BadMessage | OversizedMessage) and message.is_request:
             self.server.requests += 1
             error = RpcError(message.reason, code=ErrorCode.EREQUEST)
             self._reject(message.correlation_id, error)
             return isinstance(message, BadMessage)
-        self.discard_input("a server got a response")
+        self.discard_input("the client sent a response, not a request")
         return False
 
     def _reject(self, correlation_id: int, error: RpcError) -> None:

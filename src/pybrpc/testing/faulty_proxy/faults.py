@@ -44,9 +44,8 @@ class Slow:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delay:
-    """Each byte, and the end of the stream, passes `latency_s` seconds after it came.
-
-    What is under way is kept in the proxy, whose buffer then bounds the throughput.
+    """Each byte, and the end of the stream, passes `latency_s` seconds after it arrived. Delayed
+    bytes are kept in the proxy, whose buffer then limits the throughput.
     """
 
     latency_s: float
@@ -57,7 +56,8 @@ class Delay:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CutAt:
-    """Both sides see the connection end, cleanly (FIN). What they still send is thrown away."""
+    """Both sides see the connection end, cleanly (FIN). Bytes that they still send are thrown
+    away."""
 
     after_bytes: int = 0
 
@@ -87,7 +87,7 @@ class HalfCloseAt:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DropFrom:
-    """A black hole: what comes is read and thrown away. That the stream ends is still told."""
+    """A black hole: later bytes are read and thrown away. The end of the stream still passes."""
 
     after_bytes: int = 0
 
@@ -99,7 +99,7 @@ class DropFrom:
 class Refuse:
     """The connection is accepted and reset at once, or closed (`resets=False`).
 
-    The server never hears of it. For a connect that fails: `FaultyProxy.stop_accepting`.
+    The server does not notice it. For a connect that fails: `FaultyProxy.stop_accepting`.
     """
 
     resets: bool = True

@@ -35,8 +35,8 @@ class FaultyProxy:
 
     It forwards from the moment it is made, in a thread of its own, until `close()`. It keeps at
     most 256 KiB of a connection and direction; beyond that it stops reading. Which faults a
-    connection gets is decided when it is accepted. All methods may be called by any thread; what
-    they ask for is done when they return.
+    connection gets is decided when it is accepted. Any thread may call all methods; each has had
+    its full effect when it returns.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class FaultyProxy:
         """Listens. Raises OSError if that fails, or if `upstream` does not resolve."""
         self.upstream = str(upstream)
         self.plan = plan
-        """For connections that come from now on; may be set."""
+        """The faults of later connections; may be set."""
         self.holds = (False, False)
         self._family, self._sockaddr = resolve(upstream)
         self._next: deque[Faults] = deque()
@@ -60,7 +60,7 @@ class FaultyProxy:
         self._is_closed = False
         self._listener = ProxyListener(listen, self._on_accepted)
         self.address = self._listener.address
-        """Where clients connect to."""
+        """The address that clients connect to."""
         self._loop = ProxyLoop(f"faulty-proxy-{self.address}")
         self.start_accepting()
 
@@ -85,7 +85,7 @@ class FaultyProxy:
         self._loop.call(lambda: self._for_each(ProxiedConnection.reset))
 
     def stop_accepting(self) -> None:
-        """Stop listening: who connects is refused. Live connections go on."""
+        """Stop listening: new connections are refused. Live connections go on."""
         self._loop.call(self._listener.close)
 
     def start_accepting(self) -> None:

@@ -1,4 +1,5 @@
-"""ProxyListener: where a FaultyProxy listens; may stop and start again on the same address."""
+"""ProxyListener: the listening socket of a FaultyProxy; it can stop, and start again on the same
+address."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ class ProxyListener:
     """Accepts in the thread of a ProxyLoop and gives each connection to `on_accepted`."""
 
     def __init__(self, address: str, on_accepted: Callable[[socket.socket], None]) -> None:
-        """Bind and listen. Raises OSError if nobody can listen there."""
+        """Bind and listen. Raises OSError if the address can't be listened on."""
         self._family, self._sockaddr = resolve(address, passive=True)
         self._on_accepted = on_accepted
         self._loop: ProxyLoop | None = None

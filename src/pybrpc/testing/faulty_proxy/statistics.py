@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProxyStatistics:
-    """Counts since the proxy was made, but for `open`, which is of now."""
+    """Counts since the proxy was made, except `open`, which is the present number."""
 
     accepted: int
     """Connections of clients, refused ones among them."""

@@ -36,11 +36,11 @@ class SocketUser(Protocol):
 
     def on_end(self, socket: Socket, error: RpcError) -> bool:
         """No more messages will come. `error` is EEOF if the peer has shut its writing side, or a
-        ProtocolError if it has sent what makes no sense.
+        ProtocolError if it has sent invalid bytes.
 
-        Return False to fail the socket with `error`. Return True to keep it open for what is still
-        to be written to the peer, and close it later: what arrives meanwhile is thrown away, and
-        when the peer shuts its writing side this is called again with EEOF.
+        Return False to fail the socket with `error`. Return True to keep it open for bytes that are
+        still to be written to the peer, and close it later: bytes that arrive meanwhile are thrown
+        away, and when the peer shuts its writing side this is called again with EEOF.
         """
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
@@ -78,7 +78,7 @@ class SocketSetup(TypedDict, total=False):
 
 
 def with_new_names(setup: SocketSetup) -> SocketSetup:
-    """The options with those that have an old name under their new one."""
+    """The options, with old names replaced by the new ones."""
     outdated = _RENAMED.keys() & setup.keys()
     if not outdated:
         return setup

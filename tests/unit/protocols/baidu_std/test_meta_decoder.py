@@ -46,10 +46,10 @@ def test_unknown_fields_are_skipped(unknown: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"\xff", "no RpcMeta"),
-        (NAMES[:-1], "no RpcMeta"),
-        (NAMES + b"\x20", "no RpcMeta"),
-        (NAMES + b"\x00", "no RpcMeta"),
+        (b"\xff", "not an RpcMeta"),
+        (NAMES[:-1], "not an RpcMeta"),
+        (NAMES + b"\x20", "not an RpcMeta"),
+        (NAMES + b"\x00", "not an RpcMeta"),
     ],
 )
 def test_malformed_meta_is_refused(data: bytes, why: str) -> None:

@@ -318,7 +318,7 @@ def test_peer_that_reads_nothing_can_not_make_the_layer_hold_ever_more(
     step.run_until_idle()
     near.peer.send(message(1))
     step.run_until_idle()
-    assert "reads none of it" in user.take_error().text
+    assert "and reads none" in user.take_error().text
     assert told.take_error().code == ErrorCode.ESSL
 
 
