@@ -47,7 +47,7 @@ responses = st.builds(RpcResponse, error_code=int32, error_text=text, **common)
 messages = requests | responses
 
 varints = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 127, 128, 2**31, 2**32, 2**63])
-fields = st.integers(1, 15) | st.sampled_from([16, 100, 2**29 - 1])
+fields = st.integers(0, 15) | st.sampled_from([16, 100, 2**29 - 1])
 
 
 def varint(value: int, padding: int = 0) -> bytes:

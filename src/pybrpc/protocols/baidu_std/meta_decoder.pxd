@@ -54,8 +54,10 @@ cdef class _Reader:
 
     @cython.locals(data=bytes, position=Py_ssize_t, value=uint64, byte=uint64, shift=int)
     cdef uint64 read_varint(self) except? 0
-    @cython.locals(start=Py_ssize_t, value=uint64)
+    @cython.locals(start=Py_ssize_t, tag=uint64, value=uint64)
     cdef uint64 read_tag(self) except 0
+    @cython.locals(start=Py_ssize_t, value=uint64)
+    cdef uint64 read_tag_in_group(self) except? 0
     cdef int64 read_int64(self) except? 0
     cdef int64 read_int32(self) except? 0
     cdef object read_bool(self)

@@ -138,8 +138,16 @@ class _Reader:
             if 8 <= tag < 0x80:
                 self.position = start + 1
                 return tag
+        value = self.read_tag_in_group()
+        if value < 8:
+            raise ProtocolError(_UNDECODABLE)
+        return value
+
+    def read_tag_in_group(self) -> int:
+        """As `read_tag`, but the number may be 0, which protobuf accepts in groups."""
+        start = self.position
         value = self.read_varint()
-        if value > _LAST_TAG or value < 8 or self.position - start > 5:
+        if value > _LAST_TAG or self.position - start > 5:
             raise ProtocolError(_UNDECODABLE)
         return value
 
@@ -201,7 +209,7 @@ class _Reader:
         while end_tags:
             if len(end_tags) + self.depth > _MAX_DEPTH:
                 raise ProtocolError(_UNDECODABLE)
-            tag = self.read_tag()
+            tag = self.read_tag_in_group()
             if tag & 7 == 3:
                 end_tags.append(tag + 1)
             elif tag & 7 != 4:

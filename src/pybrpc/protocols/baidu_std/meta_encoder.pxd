@@ -27,9 +27,11 @@ cdef int _put_bool(bytearray out, int tag, object value) except -1
 cdef int64 _int64_of(object value) except? -1
 cdef object _out_of_range(object value)
 cdef int _put_bytes(bytearray out, int tag, object value) except -1
+cdef int _put_raw(bytearray out, int tag, bytes raw) except -1
 cdef int _put_text(bytearray out, int tag, object text) except -1
 cdef int _put_lossy_text(bytearray out, int tag, object text) except -1
 cdef int _put_escaped_text(bytearray out, int tag, object text) except -1
+cdef str _exact(object text)
 cdef int _put_message(bytearray out, int tag, bytearray fields) except -1
 @cython.locals(fields=bytearray)
 cdef int _put_stream_settings(bytearray out, object settings) except -1

@@ -135,26 +135,42 @@ def _out_of_range(value: int) -> ValueError:
 
 
 def _put_bytes(out: bytearray, tag: int, value: bytes) -> None:
-    if not isinstance(value, bytes):
+    if type(value) is bytes:
+        _put_raw(out, tag, value)
+    elif isinstance(value, bytes):
+        _put_raw(out, tag, bytes(value))
+    else:
         raise TypeError(f"expected bytes, {type(value).__name__} found")
+
+
+def _put_raw(out: bytearray, tag: int, raw: bytes) -> None:
     out.append(tag)
-    _put_varint(out, len(value))
-    out += value
+    _put_varint(out, len(raw))
+    out += raw
 
 
 def _put_text(out: bytearray, tag: int, text: str) -> None:
     """Text that must have a UTF-8 encoding; UnicodeEncodeError, a ValueError, if it has none."""
-    _put_bytes(out, tag, text.encode())
+    _put_raw(out, tag, _exact(text).encode())
 
 
 def _put_lossy_text(out: bytearray, tag: int, text: str) -> None:
     """Text in which lone surrogates, which UTF-8 can't express, become question marks."""
-    _put_bytes(out, tag, text.encode("utf-8", "replace"))
+    _put_raw(out, tag, _exact(text).encode("utf-8", "replace"))
 
 
 def _put_escaped_text(out: bytearray, tag: int, text: str) -> None:
     """Text in which surrogate escapes become the bytes that they stand for."""
-    _put_bytes(out, tag, text.encode("utf-8", "surrogateescape"))
+    _put_raw(out, tag, _exact(text).encode("utf-8", "surrogateescape"))
+
+
+def _exact(text: str) -> str:
+    """`text` as a `str` of exactly this type, whose methods are fast in compiled code."""
+    if type(text) is str:
+        return text
+    if isinstance(text, str):
+        return str.__str__(text)
+    raise AttributeError(f"'{type(text).__name__}' object has no attribute 'encode'")
 
 
 def _put_message(out: bytearray, tag: int, fields: bytearray) -> None:
