@@ -226,7 +226,7 @@ def test_attachment_of_two_gigabytes_is_refused() -> None:
 def test_frame_of_two_gigabytes_is_refused() -> None:
     attachment = two_gigabytes()
     attachment.pop_back(1)
-    with pytest.raises(BadRequestError, match="2147483647 bytes of a frame"):
+    with pytest.raises(BadRequestError, match="exceeds the 2147483647 bytes of a frame"):
         PROTOCOL.pack_request(RpcRequest(1, "S", "M", attachment=attachment))
 
 

@@ -188,7 +188,7 @@ def test_file_that_is_no_socket_is_left_alone(path: Path, endpoint: Endpoint, ki
             make_stale(other)
     error = error_of(endpoint)
     assert error.errno == errno.EADDRINUSE
-    assert "no socket; remove it or choose another path" in str(error)
+    assert "not a socket has this path; remove it or choose another" in str(error)
     assert path.is_symlink() or path.exists()
 
 
