@@ -10,9 +10,7 @@ import hiredis
 
 from fuzz.fuzz_target import FuzzTarget
 from fuzz.parameters import BYTEWISE, WHOLE, Parameters, pieces_of
-from pybrpc.protocols.redis.redis_cutter import RedisCutter
-from pybrpc.protocols.redis.redis_error import RedisError
-from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush
+from pybrpc.protocols.redis.reply_parser import BadReply, RedisCutter, RedisError, RedisPush
 
 LIMITS = (1 << 20, 10_000, 100)
 REPEATS = (1, 1, 1, 1, 1, 1, 1, 40)

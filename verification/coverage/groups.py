@@ -64,7 +64,7 @@ GROUPS = (
     ),
     Group(
         "Replies are scanned, cut and parsed one after the other.",
-        _modules("protocols/redis", "redis_cutter redis_error reply_parser reply_scanner"),
+        _modules("protocols/redis", "reply_parser reply_scanner"),
         ("unit/protocols/test_redis_replies.py",),
     ),
     Group(
@@ -75,10 +75,8 @@ GROUPS = (
     # --- redis ---
     Group(
         "A request, its response and its options are used together.",
-        _modules(
-            "redis", "aio_redis_channel redis_channel redis_method redis_options redis_response"
-        ),
-        ("unit/redis/test_redis_request.py",),
+        _modules("redis", "aio_redis_channel redis_channel redis_messages redis_options"),
+        ("unit/redis/test_redis_messages.py",),
     ),
     Group(
         "The position of a reply on its connection finds the call.",

@@ -44,7 +44,6 @@ HOT_MODULES = (
     "pybrpc.protocols.message",
     "pybrpc.rpc.body",
     "pybrpc.rpc.controller",
-    "pybrpc.rpc.message_type",
     "pybrpc.rpc.method",
     "pybrpc.rpc.timeout_queue",
     "pybrpc.server.calls.interfaces",

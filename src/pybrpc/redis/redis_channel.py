@@ -14,10 +14,8 @@ from pybrpc.client.channel.stub import StubMethod
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.errors import RpcError
 from pybrpc.protocols.redis import Argument, Reply
-from pybrpc.redis.redis_method import RedisMethod
+from pybrpc.redis.redis_messages import RedisMethod, RedisRequest, RedisResponse
 from pybrpc.redis.redis_options import RedisOptions, RedisSettings
-from pybrpc.redis.redis_request import RedisRequest
-from pybrpc.redis.redis_response import RedisResponse
 
 RedisDone = Callable[[RedisResponse | None, RpcError | None], None]
 

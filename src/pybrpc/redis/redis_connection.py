@@ -34,7 +34,7 @@ from pybrpc.client.connections.connection import (
 from pybrpc.errors import Phase, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush, Reply
-from pybrpc.redis.redis_method import RedisBody
+from pybrpc.redis.redis_messages import RedisBody
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.write_request import Progress, WriteRequest
 

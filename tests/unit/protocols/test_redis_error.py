@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pybrpc.errors import PyBrpcError, RpcError
-from pybrpc.protocols.redis.redis_error import RedisError
+from pybrpc.protocols.redis.reply_parser import RedisError
 
 
 def test_redis_error_has_the_text_and_code_of_the_reply() -> None:

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybrpc.protocols.redis.redis_cutter import RedisCutter
-from pybrpc.protocols.redis.redis_error import RedisError
-from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush
+from pybrpc.protocols.redis.reply_parser import BadReply, RedisCutter, RedisError, RedisPush
 from pybrpc.protocols.redis.reply_scanner import MAX_DEPTH, MAX_ELEMENTS, MAX_LINE_BYTES
 
 REPLIES: list[tuple[bytes, Any]] = [

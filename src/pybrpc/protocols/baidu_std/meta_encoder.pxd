@@ -11,9 +11,9 @@ cdef int64 _LOWEST_32
 cdef int64 _HIGHEST_32
 
 
-@cython.locals(fields=bytearray, out=bytearray)
+@cython.locals(out=bytearray, start=Py_ssize_t)
 cpdef bytes encode_request_meta(RpcRequest request, object attachment_size)
-@cython.locals(fields=bytearray, out=bytearray)
+@cython.locals(out=bytearray, start=Py_ssize_t)
 cpdef bytes encode_response_meta(RpcResponse response, object attachment_size)
 
 cdef int _put_varint(bytearray out, uint64 value) except -1
@@ -32,8 +32,10 @@ cdef int _put_text(bytearray out, int tag, object text) except -1
 cdef int _put_lossy_text(bytearray out, int tag, object text) except -1
 cdef int _put_escaped_text(bytearray out, int tag, object text) except -1
 cdef str _exact(object text)
-cdef int _put_message(bytearray out, int tag, bytearray fields) except -1
-@cython.locals(fields=bytearray)
+cdef Py_ssize_t _begin_message(bytearray out, int tag) except -1
+@cython.locals(size=Py_ssize_t, length=bytearray)
+cdef int _end_message(bytearray out, Py_ssize_t start) except -1
+@cython.locals(start=Py_ssize_t)
 cdef int _put_stream_settings(bytearray out, object settings) except -1
-@cython.locals(fields=bytearray)
+@cython.locals(start=Py_ssize_t)
 cdef int _put_user_fields(bytearray out, object user_fields) except -1

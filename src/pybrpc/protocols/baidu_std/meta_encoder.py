@@ -21,23 +21,23 @@ _LOWEST_32, _HIGHEST_32 = -0x80000000, 0x7FFFFFFF
 def encode_request_meta(request: RpcRequest, attachment_size: int) -> bytes:
     """The meta of a request. ValueError, TypeError or AttributeError if a value does not fit its
     field."""
-    fields = bytearray()
-    _put_text(fields, 0x0A, request.service)
-    _put_text(fields, 0x12, request.method)
-    if request.log_id is not None:
-        _put_int64(fields, 0x18, request.log_id)
-    if request.trace_id is not None:
-        _put_int64(fields, 0x20, request.trace_id)
-    if request.span_id is not None:
-        _put_int64(fields, 0x28, request.span_id)
-    if request.parent_span_id is not None:
-        _put_int64(fields, 0x30, request.parent_span_id)
-    if request.request_id is not None:
-        _put_lossy_text(fields, 0x3A, request.request_id)
-    if request.timeout_ms is not None:
-        _put_int32(fields, 0x40, request.timeout_ms)
     out = bytearray()
-    _put_message(out, 0x0A, fields)
+    start = _begin_message(out, 0x0A)
+    _put_text(out, 0x0A, request.service)
+    _put_text(out, 0x12, request.method)
+    if request.log_id is not None:
+        _put_int64(out, 0x18, request.log_id)
+    if request.trace_id is not None:
+        _put_int64(out, 0x20, request.trace_id)
+    if request.span_id is not None:
+        _put_int64(out, 0x28, request.span_id)
+    if request.parent_span_id is not None:
+        _put_int64(out, 0x30, request.parent_span_id)
+    if request.request_id is not None:
+        _put_lossy_text(out, 0x3A, request.request_id)
+    if request.timeout_ms is not None:
+        _put_int32(out, 0x40, request.timeout_ms)
+    _end_message(out, start)
     if request.compress_type is not None:
         _put_int32(out, 0x18, request.compress_type)
     _put_int64(out, 0x20, request.correlation_id)
@@ -63,12 +63,12 @@ def encode_request_meta(request: RpcRequest, attachment_size: int) -> bytes:
 def encode_response_meta(response: RpcResponse, attachment_size: int) -> bytes:
     """The meta of a response; errors as in `encode_request_meta`. `error_code` is always written,
     `error_text` only if it is not empty."""
-    fields = bytearray()
-    _put_int32(fields, 0x08, response.error_code)
-    if response.error_text:
-        _put_lossy_text(fields, 0x12, response.error_text)
     out = bytearray()
-    _put_message(out, 0x12, fields)
+    start = _begin_message(out, 0x12)
+    _put_int32(out, 0x08, response.error_code)
+    if response.error_text:
+        _put_lossy_text(out, 0x12, response.error_text)
+    _end_message(out, start)
     if response.compress_type is not None:
         _put_int32(out, 0x18, response.compress_type)
     _put_int64(out, 0x20, response.correlation_id)
@@ -173,27 +173,39 @@ def _exact(text: str) -> str:
     raise AttributeError(f"'{type(text).__name__}' object has no attribute 'encode'")
 
 
-def _put_message(out: bytearray, tag: int, fields: bytearray) -> None:
+def _begin_message(out: bytearray, tag: int) -> int:
+    """Put the tag of a message and one byte for its length; return the index of its first field."""
     out.append(tag)
-    _put_varint(out, len(fields))
-    out += fields
+    out.append(0)
+    return len(out)
+
+
+def _end_message(out: bytearray, start: int) -> None:
+    """Put the length of the message that begins at index `start`, and ends here, before it."""
+    size = len(out) - start
+    if size < 0x80:
+        out[start - 1] = size
+    else:
+        length = bytearray()
+        _put_varint(length, size)
+        out[start - 1 : start] = length
 
 
 def _put_stream_settings(out: bytearray, settings: StreamSettings) -> None:
-    fields = bytearray()
-    _put_int64(fields, 0x08, settings.stream_id)
+    start = _begin_message(out, 0x42)
+    _put_int64(out, 0x08, settings.stream_id)
     if settings.need_feedback is not None:
-        _put_bool(fields, 0x10, settings.need_feedback)
+        _put_bool(out, 0x10, settings.need_feedback)
     if settings.writable is not None:
-        _put_bool(fields, 0x18, settings.writable)
+        _put_bool(out, 0x18, settings.writable)
     for stream_id in settings.extra_stream_ids:
-        _put_int64(fields, 0x20, stream_id)
-    _put_message(out, 0x42, fields)
+        _put_int64(out, 0x20, stream_id)
+    _end_message(out, start)
 
 
 def _put_user_fields(out: bytearray, user_fields: Mapping[str, str]) -> None:
     for key, value in user_fields.items():
-        fields = bytearray()
-        _put_escaped_text(fields, 0x0A, key)
-        _put_escaped_text(fields, 0x12, value)
-        _put_message(out, 0x4A, fields)
+        start = _begin_message(out, 0x4A)
+        _put_escaped_text(out, 0x0A, key)
+        _put_escaped_text(out, 0x12, value)
+        _end_message(out, start)

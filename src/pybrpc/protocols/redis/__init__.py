@@ -5,10 +5,15 @@ values, and `RedisCutter` cuts them off a connection. `RedisHandshake` logs in.
 """
 
 from pybrpc.protocols.redis.command import Argument, pack_command
-from pybrpc.protocols.redis.redis_cutter import RedisCutter
-from pybrpc.protocols.redis.redis_error import RedisError
 from pybrpc.protocols.redis.redis_handshake import RedisHandshake, RedisLogin
-from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush, Reply, check_hiredis
+from pybrpc.protocols.redis.reply_parser import (
+    BadReply,
+    RedisCutter,
+    RedisError,
+    RedisPush,
+    Reply,
+    check_hiredis,
+)
 
 __all__ = [
     "Argument",

@@ -17,8 +17,7 @@ from pybrpc.errors import (
 )
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.redis.command import Argument, pack_command
-from pybrpc.protocols.redis.redis_error import RedisError
-from pybrpc.protocols.redis.reply_parser import RedisPush, Reply, ReplyParser
+from pybrpc.protocols.redis.reply_parser import RedisError, RedisPush, Reply, ReplyParser
 from pybrpc.protocols.redis.reply_scanner import MalformedReplyError
 
 MAX_REPLY_BYTES = 1024 * 1024

@@ -1,13 +1,16 @@
-"""ReplyParser: converts replies to Python values, with hiredis."""
+"""Replies of Redis: RedisCutter cuts complete ones off the received bytes, ReplyParser parses them.
+
+An error reply is a RedisError.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any, TypeAlias
 
-from pybrpc.errors import MissingExtraError
+from pybrpc.errors import MissingExtraError, PyBrpcError
 from pybrpc.iobuf import BytesLike, IOBuf
-from pybrpc.protocols.redis.redis_error import RedisError
+from pybrpc.protocols.protocol import Broken
 from pybrpc.protocols.redis.reply_scanner import (
     ATTRIBUTE,
     PUSH,
@@ -15,6 +18,33 @@ from pybrpc.protocols.redis.reply_scanner import (
     MalformedReplyError,
     ReplyScanner,
 )
+
+
+class RedisError(PyBrpcError):
+    """The reply of Redis to a command that failed, such as "WRONGTYPE Operation ...".
+
+    It is a value among the replies of a request; `raise_for_error()` and `execute` raise it. It is
+    no RpcError, because the call itself succeeded. Like bRPC's REDIS_REPLY_ERROR.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    @property
+    def code(self) -> str:
+        """The first word, which names the kind of error: "WRONGTYPE", "NOPERM", "ERR"."""
+        return self.text.partition(" ")[0]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RedisError) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"<RedisError {self.text}>"
+
 
 Reply: TypeAlias = Any
 """bytes (strings, statuses), int, float, bool, None, list (arrays, sets), dict or RedisError."""
@@ -115,3 +145,40 @@ def _new_reader() -> Any:
     return _reader_class()(
         protocolError=MalformedReplyError, replyError=RedisError, notEnoughData=_MORE
     )
+
+
+DEFAULT_MAX_REPLY_BYTES = 512 * 1024 * 1024 + 64 * 1024
+"""The longest string in Redis (`proto-max-bulk-len`), and 64 KiB for the rest of the reply. With a
+lower limit the large value of one caller would close the connection that all callers share."""
+
+
+class RedisCutter:
+    """Cuts replies, as MessageCutter of transport cuts messages. For one thread at a time.
+
+    After `broken` is set, nothing more is cut. MissingExtraError if hiredis is not installed.
+    """
+
+    __slots__ = ("_parser", "broken", "buffer", "protocol")
+
+    def __init__(self, max_bytes: int = DEFAULT_MAX_REPLY_BYTES) -> None:
+        self.buffer = IOBuf()
+        self.protocol = None
+        self.broken: Broken | None = None
+        self._parser = ReplyParser(max_bytes)
+
+    def cut(self) -> list[Any]:
+        """Cut all complete replies, RedisPushes and BadReplies off the front of `buffer`."""
+        replies: list[Any] = []
+        if self.broken is not None:
+            self.buffer.clear()
+            return replies
+        try:
+            self._parser.parse(self.buffer, replies)
+        except MalformedReplyError as reason:
+            self.broken = Broken(str(reason))
+            self.buffer.clear()
+        return replies
+
+    def bytes_wanted(self) -> int:
+        """The number of bytes that the string at the end of `buffer` lacks; 0 if unknown."""
+        return self._parser.bytes_wanted(self.buffer)

@@ -21,7 +21,7 @@ from pybrpc.errors import (
 )
 from pybrpc.redis import RedisChannel, RedisError, RedisRequest, RedisResponse
 from pybrpc.redis import aio as redis_aio
-from pybrpc.redis.redis_method import RedisMethod
+from pybrpc.redis.redis_messages import RedisMethod
 from tests.peers.echo import ECHO
 
 ADDRESS = "127.0.0.1:6379"
