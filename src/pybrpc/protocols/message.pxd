@@ -1,7 +1,7 @@
 cimport cython
 
 
-# Nothing that a message refers to refers to the message: the collector need not look at it.
+# No object in a message refers to the message, so the garbage collector need not visit it.
 @cython.no_gc
 @cython.freelist(512)
 cdef class RpcRequest:
