@@ -12,7 +12,7 @@ from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcR
 from pybrpc.rpc.controller import Controller
 from pybrpc.server.calls.interfaces import AdmittedCall
 from pybrpc.server.calls.response_batch import write_answer
-from pybrpc.server.calls.server_call import ServerCall, failure_of
+from pybrpc.server.calls.server_call import ServerCall, failure_of, new_server_call
 from pybrpc.server.connections.closing import LONG_LINGER_S, ClosableConnection
 from pybrpc.server.connections.credentials import authentication_failure, verify_credential
 from pybrpc.server.connections.server_core import ServerCore
@@ -148,7 +148,7 @@ class ServerConnection(ClosableConnection):
         if entry is None or server.is_stopping or server.is_full() or entry.is_full():
             self._reject(request.correlation_id, server.rejection(request))
             return None
-        call = ServerCall(self, request, entry, received_at)
+        call = new_server_call(self, request, entry, received_at)
         self.calls.add(call)
         self.unanswered.try_add(call.size_bytes, True)
         server.admit(call)
