@@ -13,9 +13,9 @@ import pytest
 import pybrpc
 from tests.cases.peers import PATIENT_S
 from tests.peers.echo import ECHO, echo_request
+from tests.peers.raw_peer import RawPeer, text_of
+from tests.peers.serving import make_server, serving_in_loop, start
 from tests.protos import conformance_pb2 as pb
-from tests.unit.server.raw_peer import RawPeer, text_of
-from tests.unit.server.serving import make_server, serving_in_loop, start
 
 user = contextvars.ContextVar("user", default="nobody")
 

@@ -18,10 +18,10 @@ from pybrpc.lowlevel import Runtime
 from tests.cases.child import run_in_child
 from tests.cases.peers import FullEcho, echo_stub, wait_for
 from tests.peers.echo import ECHO, echo_request
+from tests.peers.raw_peer import RawPeer, packed, request
+from tests.peers.serving import as_async, make_server, start
 from tests.peers.tls import certificates
 from tests.protos import conformance_pb2 as pb
-from tests.unit.server.raw_peer import RawPeer, packed, request
-from tests.unit.server.serving import as_async, make_server, start
 
 GZIP = 2
 INFLATED_BYTES = 40_000_000

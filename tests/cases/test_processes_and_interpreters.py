@@ -19,9 +19,9 @@ from pybrpc.lowlevel import Runtime
 from tests.cases.child import ROOT, run_in_child, run_script
 from tests.cases.peers import echo_stub
 from tests.peers.echo import echo_request
+from tests.peers.raw_peer import RawPeer, text_of
 from tests.peers.scripted_server import Peer, ScriptedServer
-from tests.unit.server.raw_peer import RawPeer, text_of
-from tests.unit.server.serving import make_server, start
+from tests.peers.serving import make_server, start
 
 FLUSH_AT_EXIT = """
 import atexit, sys

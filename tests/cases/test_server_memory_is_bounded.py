@@ -16,10 +16,10 @@ from pybrpc.protocols.message import StreamSettings
 from tests.cases.child import run_in_child
 from tests.cases.peers import LATE_S, PATIENT_S, echo_stub, serving, wait_for, waited_for
 from tests.peers.echo import ECHO, echo_request
+from tests.peers.raw_peer import RawPeer, packed, request
+from tests.peers.serving import start
 from tests.peers.tls import certificates
 from tests.protos import conformance_pb2 as pb
-from tests.unit.server.raw_peer import RawPeer, packed, request
-from tests.unit.server.serving import start
 
 MIB = 1 << 20
 PEERS, WORKERS = 40, 2

@@ -26,9 +26,9 @@ from tests.cases.peers import (
     wait_for,
 )
 from tests.peers.echo import ECHO, echo_request
+from tests.peers.raw_peer import RawPeer, packed, request
+from tests.peers.serving import Gate, async_echo, make_server, start
 from tests.protos import conformance_pb2 as pb
-from tests.unit.server.raw_peer import RawPeer, packed, request
-from tests.unit.server.serving import Gate, async_echo, make_server, start
 
 ERPCAUTH, EREQUEST = 1004, 1003
 

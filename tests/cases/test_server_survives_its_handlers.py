@@ -12,9 +12,9 @@ import pytest
 from pybrpc.errors import RpcError
 from tests.cases.child import run_in_child
 from tests.cases.peers import LATE_S, PATIENT_S, in_thread, waited_for
+from tests.peers.raw_peer import RawPeer, request
+from tests.peers.serving import as_async, echo, make_server, serving, start
 from tests.protos import conformance_pb2 as pb
-from tests.unit.server.raw_peer import RawPeer, request
-from tests.unit.server.serving import as_async, echo, make_server, serving, start
 
 EINTERNAL = 2001
 FORMS = {"plain": False, "async": True}

@@ -262,7 +262,7 @@ def test_threads_that_pack_at_the_same_time_use_different_drafts(
     put_varint = fast_frames._put_varint
 
     def pack_other_first(frame: bytearray, at: int, number: int) -> int:
-        """As if another thread ran between two steps of this one."""
+        """Pack another frame first, as another thread could between two steps."""
         if not meanwhile:
             meanwhile.append(None)
             meanwhile.append(pack(other))

@@ -88,7 +88,7 @@ cdef object _parse_rest(
     Py_ssize_t at,
     Py_ssize_t meta_end,
     Py_ssize_t end,
-    tuple request_field,
+    tuple asked,
 )
 @cython.locals(request=RpcRequest)
 cdef tuple _parse_request(bytes field)

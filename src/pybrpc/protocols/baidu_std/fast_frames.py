@@ -11,6 +11,8 @@ For every other frame the functions return `None`; then `baidu_std` uses the cod
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from pybrpc.errors import ProtocolError
 from pybrpc.iobuf import BytesLike
 from pybrpc.iobuf.iobuf import IOBuf
@@ -19,6 +21,9 @@ from pybrpc.protocols.baidu_std.meta_decoder import decode_meta, request_of
 from pybrpc.protocols.baidu_std.meta_encoder import encode_request_meta, encode_response_meta
 from pybrpc.protocols.message import RpcRequest, RpcResponse, new_request, new_response
 from pybrpc.protocols.protocol import ParseLimits
+
+Asked: TypeAlias = tuple[str, str, int | None]
+"""The service, the method and the timeout of a request."""
 
 MAX_KEPT = 512
 """The most templates, and the most parsed fields `request`, that are kept. Peers and callers may
@@ -126,11 +131,11 @@ def _put_varint(frame: bytearray, at: int, number: int) -> int:
 
 
 _success = Template(encode_response_meta(RpcResponse(0), 0))
-_templates: dict[tuple[str, str, int | None], Template] = {}
+_templates: dict[Asked, Template] = {}
 _last: tuple[str | None, str, int | None, Template] = None, "", None, _success
 """The template that was used last, after its service, method and timeout."""
 
-_parsed: dict[bytes, tuple[str, str, int | None]] = {}
+_parsed: dict[bytes, Asked] = {}
 """The service, method and timeout in a field `request`, by the bytes of that field."""
 
 
@@ -269,12 +274,7 @@ def parse_fast(buffer: IOBuf, limits: ParseLimits) -> RpcRequest | RpcResponse |
 
 
 def _parse_rest(
-    buffer: IOBuf,
-    block: bytes,
-    at: int,
-    meta_end: int,
-    end: int,
-    request_field: tuple[str, str, int | None] | None,
+    buffer: IOBuf, block: bytes, at: int, meta_end: int, end: int, asked: Asked | None
 ) -> RpcRequest | RpcResponse | None:
     """Parse block[at:meta_end], the meta after its field `request` or `response`, and cut the
     message. It ends at index `end`, which may be behind the end of `block`."""
@@ -316,7 +316,7 @@ def _parse_rest(
     body = data[meta_end:body_end]
     buffer.pop_front(body_end - buffer._start)
     attachment = buffer.cutn(attachment_size) if attachment_size else None
-    if request_field is None:
+    if asked is None:
         response = new_response(correlation_id, body)
         response.attachment = attachment
         response.compress_type = compress_type
@@ -324,7 +324,7 @@ def _parse_rest(
         response.checksum_type = checksum_type
         response.checksum_value = checksum_value
         return response
-    service, method, timeout_ms = request_field
+    service, method, timeout_ms = asked
     request = new_request(correlation_id, service, method, timeout_ms, body)
     request.attachment = attachment
     request.compress_type = compress_type
@@ -334,7 +334,7 @@ def _parse_rest(
     return request
 
 
-def _parse_request(field: bytes) -> tuple[str, str, int | None] | None:
+def _parse_request(field: bytes) -> Asked | None:
     """The service, method and timeout in a field `request`, whose tag and size are included; `None`
     if the field is malformed or has more."""
     at = 2

@@ -80,7 +80,7 @@ def test_frame_with_an_invalid_meta_is_broken(meta: object, payload: bytes) -> N
 
 
 def test_meta_with_neither_request_nor_response_is_a_successful_response() -> None:
-    """As in C++: a server may omit `response` when nothing failed."""
+    """A server may omit `response` when nothing failed; C++ accepts that, too."""
     message = parse(frame(RpcMeta(correlation_id=7), b"body"))
     assert isinstance(message, RpcResponse)
     assert (message.correlation_id, message.error_code, message.body) == (7, 0, b"body")
