@@ -12,10 +12,11 @@ import pytest
 
 from tests.cases.child import run_in_child
 from tests.cases.peers import LATE_S, echo_stub, in_thread, outcomes_of
+from tests.fakes.threads import wait_until
 from tests.peers.echo import echo_request
 from tests.peers.raw_peer import RawPeer
 from tests.peers.scripted_server import ScriptedServer
-from tests.peers.serving import echo, make_server, start, wait_until
+from tests.peers.serving import echo, make_server, start
 
 
 class NeedsTheMainThread(logging.Filter):
