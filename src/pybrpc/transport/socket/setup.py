@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
+from pybrpc.base.deprecation import warn_renamed
 from pybrpc.transport.interfaces import AppConnect, ConnectionLayer
 from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket_options import SocketOptions
@@ -78,8 +78,11 @@ class SocketSetup(TypedDict, total=False):
 
 
 def with_new_names(setup: SocketSetup) -> SocketSetup:
-    """The options with those that have an old name under their new one."""
-    for old in _RENAMED.keys() & setup.keys():
-        warnings.warn(f"{old} is now {_RENAMED[old]}", DeprecationWarning, stacklevel=3)
-        return SocketSetup(**{_RENAMED.get(name, name): value for name, value in setup.items()})  # type: ignore[typeddict-item]
-    return setup
+    """The options, with those that were given by an old name under their new one."""
+    old_names = _RENAMED.keys() & setup.keys()
+    if not old_names:
+        return setup
+    renamed = {_RENAMED.get(name, name): value for name, value in setup.items()}
+    for old in old_names:
+        warn_renamed(old, _RENAMED[old])
+    return cast("SocketSetup", renamed)
