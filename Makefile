@@ -97,6 +97,7 @@ check: $(STAMP)-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m verification.prose
 
 # Of the plain Python: compiled code shows no lines, and can't be changed while it runs.
 coverage: $(STAMP)-coverage

@@ -83,7 +83,7 @@ def hot_modules() -> list[Extension]:
 
 
 def class_directives(extension: Extension) -> frozenset[tuple[str, object]]:
-    """What its `.pxd` says of its classes, as `@cython.freelist(512)`.
+    """The directives for classes in its `.pxd`, as `@cython.freelist(512)`.
 
     Cython (3.3) forgets such a decorator when it comes to the class in the `.py`. So it is said of
     the whole module; a base class with a freelist gives none to its subclasses.

@@ -60,7 +60,9 @@ class EchoCall:
         if bytes(sent) != bytes(got):
             return f"{name}: {len(sent)} bytes came back as other {len(got)}"
         if how_packed(controller, "request") != how_packed(controller, "response"):
-            return f"{name}: compressed or summed otherwise, {how_packed(controller, 'response')}"
+            return (
+                f"{name}: compressed or checksummed otherwise, {how_packed(controller, 'response')}"
+            )
         user = controller.response_user_fields.get("user", "")
         if user != self._user:
             return f"{name}: called by {self._user!r}, taken for {user!r}"

@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def seeds(request: pytest.FixtureRequest) -> range:
-    """Of random interleavings, as `--seed` and `--schedules` say."""
+    """The seeds of random interleavings, from `--seed` and `--schedules`."""
     seed: int | None = request.config.getoption("seed")
     if seed is not None:
         return range(seed, seed + 1)
@@ -147,7 +147,7 @@ def target_of(number: str) -> str:
 
 
 def what_stays(leaked: Callable[[], set[object]]) -> set[object]:
-    """What `leaked` still gives after a grace, which ends as soon as it gives nothing."""
+    """The leaks left after a grace period, which ends as soon as `leaked` finds none."""
     end = time.monotonic() + GRACE_S
     while (found := leaked()) and time.monotonic() < end:
         gc.collect()  # an unclosed socket that only a cycle keeps then warns, which is an error

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from verification.retired_words import RETIRED_WORDS
+from verification.retired_words import FOREIGN_NAMES, RETIRED_WORDS
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("src", "tests", "bench", "demo", "soak", "fuzz", "verification", "docs")
@@ -74,6 +74,8 @@ _PREFIXES = {key[:-1]: new for key, new in RETIRED_WORDS.items() if key.endswith
 @functools.cache
 def retired(identifier: str, is_code: bool) -> str | None:
     """The word to use instead of `identifier`, or of a part of it; None if it is not retired."""
+    if identifier in FOREIGN_NAMES:
+        return None
     for name in (identifier, identifier.lstrip("_")):
         instead = RETIRED_WORDS.get(name) or (is_code and RETIRED_WORDS.get(f"{name}()"))
         if instead:

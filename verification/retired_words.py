@@ -11,6 +11,9 @@ The spelling of a key decides where it is found:
 
 from __future__ import annotations
 
+FOREIGN_NAMES = frozenset({"OnRPCEndDrivesRatioDownAndReAllows"})
+"""Identifiers quoted from other projects, here bRPC's tests. They may contain retired words."""
+
 _POLL = "poll, run; the thread that polls, PollerRole"
 
 RETIRED_WORDS: dict[str, str] = {

@@ -1,10 +1,10 @@
-/* The write path of a socket, for Spin: who may write, what is lost, who is told.
+/* The write path of a socket, for Spin: one writer at a time, nothing lost, each outcome delivered once.
 
-Producers push messages, a dispatcher runs turns, somebody may fail the socket, somebody may cancel
-a message, a kernel takes any prefix of what it is given or breaks. Every access to what threads
-share is a step of its own, so the model holds with and without the GIL. What is the holder's alone
-is joined into one step with its neighbours; that it is the holder's alone is checked: each such
-step asserts that its process has the right, and the right goes from hand to hand by name (`owner`).
+Producers push messages, a dispatcher runs turns, one process may fail the socket, one may cancel a
+message, a kernel takes any prefix of what it is given or breaks. Every access to what threads
+share is a step of its own, so the model holds with and without the GIL. A step that touches only
+what belongs to the holder of the write right is joined with its neighbours. It asserts that its
+process is the holder; `owner` names the holder, and each step that hands the right over sets it.
 
     owner == NOBODY            the head of the queue is NONE
     owner == POSTED            a keep_write waits to be run, by post or by timer
@@ -14,13 +14,13 @@ step asserts that its process has the right, and the right goes from hand to han
     owner >= PRODUCER          inside write, in that producer
 
 Messages have UNITS bytes, and numbers for names, in the order of their exchanges: which producer
-pushed one is of no account to what follows. So states that differ only in that are one.
+pushed one does not matter afterwards. So states that differ only in that are one state.
 
 `owner`, `on_wire`, `state`, `issued` and `refused` are ghosts: no step of the code depends on them.
-`next` of a message that was taken, and a mark without a holder, are GONE: who follows them is lost.
+`next` of a message that was taken, and a mark without a holder, are GONE: a walk that follows one is caught.
 
 Options: CONNECTED (else the first write connects), SILENT (connecting never ends by itself), FAILS,
-RESETS, CANCELS, REENTERS, DELIVERS (telling an outcome is a step), FINE (nothing is joined),
+RESETS, CANCELS, REENTERS, DELIVERS (delivering an outcome is a step), FINE (nothing is joined),
 LIVENESS. BREAK_... are mutants: each breaks one rule. docs/verification.md maps steps to code. */
 
 #ifndef PRODUCERS
@@ -53,7 +53,7 @@ LIVENESS. BREAK_... are mutants: each breaks one rule. docs/verification.md maps
 #define DISPATCHER        4
 #define PRODUCER          5
 
-/* What a message is: not there yet, accepted, its outcome noted, its outcome told (or refused). */
+/* State of a message: not pushed, accepted, its outcome noted, its outcome delivered or refused. */
 #define FRESH       0
 #define ACCEPTED    1
 #define NOTED       2
@@ -77,7 +77,7 @@ byte mark = GONE, cut_off = NONE;
 byte pending[LAST + 2], n_pending, n_batch;
 byte left[LAST + 2] = UNITS;
 bit sent[LAST + 2];
-bit came_back, is_waiting, is_whole, may_go_on;
+bit retried, is_waiting, is_whole, may_go_on;
 byte node, newest, taken[LAST + 2], n_taken;
 #ifdef CONNECTED
 bit is_connected = 1;
@@ -403,16 +403,16 @@ inline go_on(me) {                          /* _continue */
 #endif
 }
 
-inline come_back(me) {
+inline retry_cut_list(me) {
     d_step {
         assert(owner == me);
         hand(POSTED);
         if
-#ifdef BREAK_NO_COME_BACK
+#ifdef BREAK_NO_RETRY
         :: true
 #endif
-        :: came_back -> timer = 1
-        :: else -> came_back = 1; post(KEEP_WRITE)
+        :: retried -> timer = 1
+        :: else -> retried = 1; post(KEEP_WRITE)
         fi
     }
 }
@@ -426,7 +426,7 @@ inline write_batch(me) {                    /* but what follows when the call fa
         if
         :: may_go_on -> settle_written(me)
         :: else ->
-#ifdef BREAK_TOLD_TWICE
+#ifdef BREAK_ENDED_TWICE
             d_step { i = pending[0]; settle_failed(i) }
 #endif
             n_batch = 0;
@@ -463,7 +463,7 @@ inline drain(me) {
 #ifdef BREAK_SPINS
             JOINED { walk(me); skip }
 #else
-            JOINED { walk(me); if :: is_whole :: !is_whole -> come_back(me); break fi }
+            JOINED { walk(me); if :: is_whole :: !is_whole -> retry_cut_list(me); break fi }
 #endif
         fi
     od
@@ -518,7 +518,7 @@ over:   skip
         d_step { assert(owner == PRODUCER + _pid); pending[n_pending] = request; n_pending++; request = 0 }
         if
         :: is_connected && !error
-        :: true -> goto put_off             /* _defers_write, or it cannot be written now */
+        :: true -> goto write_deferred      /* _defers_write, or it cannot be written now */
         fi
     }
     JOINED { write_batch(PRODUCER + _pid) }
@@ -526,8 +526,8 @@ over:   skip
     :: has_failed -> begin_fail(won); has_failed = 0
     :: else
     fi;
-put_off:
-#ifdef BREAK_TOLD_HOLDING
+write_deferred:
+#ifdef BREAK_ENDED_HOLDING
     run_outcomes(PRODUCER + _pid);
 #endif
     if
@@ -626,7 +626,7 @@ keep_write:
         }
         JOINED {
             walk(DISPATCHER);
-            if :: is_whole -> came_back = 0 :: else fi
+            if :: is_whole -> retried = 0 :: else fi
         }
 write:
         JOINED { write_batch(DISPATCHER) }
@@ -640,7 +640,7 @@ write:
             d_step { assert(owner == DISPATCHER); hand(WAITING_FOR_ROOM); is_waiting = 1 }
             break
 #ifndef BREAK_SPINS
-        :: !error && may_go_on && !is_whole -> come_back(DISPATCHER); break
+        :: !error && may_go_on && !is_whole -> retry_cut_list(DISPATCHER); break
 #endif
         :: else ->
             if
@@ -698,5 +698,5 @@ active proctype Canceller() {               /* WriteRequest.cancel of any one me
 #endif
 
 #ifdef LIVENESS
-ltl all_told { <> (issued + refused == LAST && backlog == 0 && owner == NOBODY) }
+ltl all_ended { <> (issued + refused == LAST && backlog == 0 && owner == NOBODY) }
 #endif

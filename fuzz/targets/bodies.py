@@ -16,10 +16,9 @@ from fuzz.targets.compression import reference
 from pybrpc.errors import BadRequestError, BadResponseError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
-from pybrpc.rpc.body import parse_request, parse_response
+from pybrpc.rpc.body import MessageType, parse_request, parse_response
 from pybrpc.rpc.checksum import ChecksumType, compute_checksum
 from pybrpc.rpc.compress import CompressType, compress
-from pybrpc.rpc.message_type import MessageType
 from tests.protos import conformance_pb2 as pb
 
 LIMIT = 5000

@@ -18,7 +18,8 @@ from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.connections import rpc_connection
 from pybrpc.client.connections.rpc_connection import RpcConnection
 from pybrpc.errors import BadResponseError, RpcError, make_rpc_error
-from pybrpc.protocols.baidu_std import BaiduStd, meta
+from pybrpc.protocols.baidu_std import BaiduStd
+from pybrpc.protocols.baidu_std.meta_encoder import encode_request_meta, encode_response_meta
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.rpc.controller import Controller
@@ -136,17 +137,17 @@ def _expected(stream: bytes, limit: int) -> dict[int, Fields]:
 
 def seeds() -> Iterator[bytes]:
     answers = [
-        header(meta.encode_response_meta(response, 0), b"\x0a\x02hi")
+        header(encode_response_meta(response, 0), b"\x0a\x02hi")
         for response in (RpcResponse(1), RpcResponse(2, user_fields={"a": "b"}), RpcResponse(3))
     ]
-    failed = header(meta.encode_response_meta(RpcResponse(2, 2001, "no"), 0), b"")
-    leaving = header(meta.encode_response_meta(RpcResponse(1, 2003, "bye"), 0), b"")
+    failed = header(encode_response_meta(RpcResponse(2, 2001, "no"), 0), b"")
+    leaving = header(encode_response_meta(RpcResponse(1, 2003, "bye"), 0), b"")
     yield bytes([0, WHOLE]) + b"".join(answers)
     yield bytes([0, 5]) + b"".join(reversed(answers))
     yield bytes([1, 6]) + failed + leaving + answers[0]
-    asking = header(meta.encode_request_meta(RpcRequest(2, "S", "M"), 0), b"")
+    asking = header(encode_request_meta(RpcRequest(2, "S", "M"), 0), b"")
     yield bytes([0, 8]) + answers[0] + asking + answers[2]
-    yield bytes([2, 7]) + header(meta.encode_response_meta(RpcResponse(1), 9), bytes(80))
+    yield bytes([2, 7]) + header(encode_response_meta(RpcResponse(1), 9), bytes(80))
     for plan, stream in enumerate(vectors.recorded("server")):
         yield bytes([0, plan]) + answers[0] + stream
 

@@ -10,12 +10,13 @@ from fuzz.fuzz_target import FuzzTarget
 from fuzz.parameters import BYTEWISE, WHOLE, Parameters, pieces_of
 from fuzz.references.frames import Fields, Frames, fields_of_message, frames_of, header
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.baidu_std import BaiduStd, meta
+from pybrpc.protocols.baidu_std import BaiduStd
 from pybrpc.protocols.baidu_std.frame import HEADER_SIZE
 from pybrpc.protocols.message import Message, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
 from pybrpc.testing.check_protocol import pack
 from pybrpc.transport.socket.message_cutter import MessageCutter
+from tests.oracles import protobuf_meta
 
 PROTOCOL = BaiduStd()
 LIMITS = (DEFAULT_MAX_BODY_SIZE, 5000, 600, 64)
@@ -61,9 +62,9 @@ def _check_awaits(cutter: MessageCutter, limit: int) -> None:
 def _check_comes_back(message: RpcRequest | RpcResponse) -> None:
     size = len(message.attachment or b"")
     encoded = (
-        meta.encode_request_meta(message, size)
+        protobuf_meta.encode_request_meta(message, size)
         if isinstance(message, RpcRequest)
-        else meta.encode_response_meta(message, size)
+        else protobuf_meta.encode_response_meta(message, size)
     )
     packed = bytes(pack(PROTOCOL, message))
     payload = bytes(message.body) + bytes(message.attachment or b"")
@@ -78,11 +79,11 @@ def seeds() -> Iterator[bytes]:
         yield bytes([0, plan]) + stream
     yield bytes([0, BYTEWISE]) + b"".join(streams[:4])
     yield bytes([3, WHOLE]) + streams[0]
-    large = meta.encode_request_meta(RpcRequest(7, "S", "M", user_fields={"a": "b"}), 500)
+    large = protobuf_meta.encode_request_meta(RpcRequest(7, "S", "M", user_fields={"a": "b"}), 500)
     yield bytes([0, 7]) + header(large, bytes(4500))
     yield bytes([1, 8]) + header(large, bytes(4990)) + streams[0]
     for attachment_size in (9, -9):
-        bad = meta.encode_response_meta(RpcResponse(7), attachment_size)
+        bad = protobuf_meta.encode_response_meta(RpcResponse(7), attachment_size)
         yield bytes([0, 3]) + header(bad, bytes(5)) + streams[1]
 
 

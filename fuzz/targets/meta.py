@@ -1,4 +1,4 @@
-"""The meta codec of compiled code against protobuf's own: the same verdict, fields, bytes."""
+"""The meta codec against protobuf's own message class: the same verdict, fields and bytes."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ from typing import Any
 from fuzz import vectors
 from fuzz.fuzz_target import FuzzTarget
 from pybrpc.errors import ProtocolError
-from pybrpc.protocols.baidu_std import meta, meta_codec
+from pybrpc.protocols.baidu_std import meta_decoder, meta_encoder
 from pybrpc.protocols.message import RpcRequest, RpcResponse
+from tests.oracles import protobuf_meta
 
 
 def check(data: bytes) -> None:
-    ours, theirs = _outcome(meta_codec, data), _outcome(meta, data)
-    assert ours == theirs
+    ours = _outcome(meta_decoder, data)
+    assert ours == _outcome(protobuf_meta, data)
     message = ours[-1]
     if isinstance(message, RpcRequest):
-        again = meta_codec.encode_request_meta(message, ours[2])
-        assert again == meta.encode_request_meta(message, ours[2])
+        again = meta_encoder.encode_request_meta(message, ours[2])
+        assert again == protobuf_meta.encode_request_meta(message, ours[2])
     elif isinstance(message, RpcResponse):
-        again = meta_codec.encode_response_meta(message, ours[2])
-        assert again == meta.encode_response_meta(message, ours[2])
+        again = meta_encoder.encode_response_meta(message, ours[2])
+        assert again == protobuf_meta.encode_response_meta(message, ours[2])
     else:
         return
-    assert _outcome(meta_codec, again) == ours
+    assert _outcome(meta_decoder, again) == ours
 
 
 def _outcome(codec: Any, data: bytes) -> tuple[Any, ...]:
-    """All that a reader of the meta can find out, or the error."""
+    """Everything that the decoder of a meta can find out, or the text of its error."""
     try:
-        decoded = codec.decode_meta(data)
+        meta = codec.decode_meta(data)
     except ProtocolError as error:
         return (error.text,)
-    is_request = codec.is_request(decoded)
-    head = (is_request, decoded.correlation_id, decoded.attachment_size)
+    is_request = protobuf_meta.is_request(meta) if codec is protobuf_meta else meta.is_request
+    head = (is_request, meta.correlation_id, meta.attachment_size)
     try:
-        message = (codec.request_of if is_request else codec.response_of)(decoded, b"", None)
+        message = (codec.request_of if is_request else codec.response_of)(meta, b"", None)
     except ProtocolError as error:
         return (*head, error.text)
     return (*head, message)

@@ -10,15 +10,13 @@ import hiredis
 
 from fuzz.fuzz_target import FuzzTarget
 from fuzz.parameters import BYTEWISE, WHOLE, Parameters, pieces_of
-from pybrpc.protocols.redis.redis_cutter import RedisCutter
-from pybrpc.protocols.redis.redis_error import RedisError
-from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush
+from pybrpc.protocols.redis.reply_parser import BadReply, RedisCutter, RedisError, RedisPush
 
 LIMITS = (1 << 20, 10_000, 100)
 REPEATS = (1, 1, 1, 1, 1, 1, 1, 40)
 _LARGE_COUNT = re.compile(rb"[*~>%|]\D*\d{6}")
 _NOT_YET = object()
-_STRICTER = ("max_body_size", "nests deeper", "inside a reply", "elements")
+_STRICTER = ("max_body_size", "nested deeper", "inside a reply", "elements")
 """Why pybrpc breaks up where hiredis goes on."""
 
 WIRES = (

@@ -15,7 +15,7 @@ from fuzz.fuzz_target import FuzzTarget
 from fuzz.parameters import BYTEWISE, WHOLE, Parameters, pieces_of
 from fuzz.references.frames import Fields, frames_of, header
 from fuzz.wire import Wire, nothing_raised
-from pybrpc.protocols.baidu_std import meta
+from pybrpc.protocols.baidu_std.meta_encoder import encode_request_meta
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.rpc.controller import Controller
@@ -26,7 +26,6 @@ from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.settings import ServerSettings
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.runtime import Runtime
-from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.server_tls import ServerTls, ServerTlsContexts
 from tests.protos import conformance_pb2 as pb
 
@@ -93,7 +92,7 @@ def _new_run(dispatcher: StepDispatcher, limit: int, has_tls: bool) -> InlineRun
     registry = ServiceRegistry()
     registry.add(pb.DESCRIPTOR.services_by_name["EchoService"], Echo())
     settings = ServerSettings(
-        0, 1, ParseLimits(limit), SocketOptions(), tls=_tls() if has_tls else None
+        max_connections=1, limits=ParseLimits(limit), tls=_tls() if has_tls else None
     )
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -144,8 +143,8 @@ def seeds() -> Iterator[bytes]:
     yield bytes([_PLAIN, 2, BYTEWISE]) + requests[0]
     yield bytes([_PLAIN, 0, WHOLE]) + requests[0] + vectors.recorded("server")[0]
     fields = RpcRequest(5, "conformance.EchoService", "Echo", user_fields={"key": "value"})
-    yield bytes([_PLAIN, 0, 4]) + header(meta.encode_request_meta(fields, 2), b"\x0a\x02hiat")
-    yield bytes([_PLAIN, 0, 4]) + header(meta.encode_request_meta(fields, 9), b"") + requests[0]
+    yield bytes([_PLAIN, 0, 4]) + header(encode_request_meta(fields, 2), b"\x0a\x02hiat")
+    yield bytes([_PLAIN, 0, 4]) + header(encode_request_meta(fields, 9), b"") + requests[0]
     hello = _client_hello()
     yield bytes([_TLS_TOO, 0, WHOLE]) + hello
     yield bytes([_TLS_TOO, 0, 7]) + hello[:5] + requests[0]

@@ -1,8 +1,8 @@
 """pybrpc: bRPC for Python.
 
 Calls over connections that any number of threads and asyncio tasks share, on the wire as Apache
-bRPC in C++. `Channel` and `Stub` call, `Server` serves, `Controller` carries what goes beside a
-request and its response, `errors` has what is raised, `aio` the asyncio channel.
+bRPC in C++. `Channel` and `Stub` call, `Server` serves, `Controller` has the options and results of
+a call, `errors` the exceptions, `aio` the asyncio channel.
 """
 
 from __future__ import annotations

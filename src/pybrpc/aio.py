@@ -1,4 +1,4 @@
-"""pybrpc for asyncio. `pybrpc.Stub` and `pybrpc.Server` serve both worlds."""
+"""pybrpc for asyncio. `pybrpc.Stub` and `pybrpc.Server` work with threads and with asyncio."""
 
 from __future__ import annotations
 

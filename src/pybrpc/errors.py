@@ -1,22 +1,22 @@
-"""Every error that pybrpc raises, and the error codes of bRPC.
+"""All errors that pybrpc raises, and the error codes of bRPC.
 
     PyBrpcError
-    +-- AddressError (ValueError)         an address string that makes no sense
+    +-- AddressError (ValueError)         an invalid address string
     +-- ServerStateError                  start() twice, add_service() while running, ...
     +-- ChannelClosedError                a call on a channel that was closed
     +-- TlsConfigError (ValueError)       certificates that can't be loaded, options that clash
-    +-- WouldDeadlockError                a blocking call on the thread that must bring its answer
-    +-- MissingExtraError (ImportError)   an optional package that this needs is not installed
+    +-- WouldDeadlockError                a blocking call on the thread that receives its answer
+    +-- MissingExtraError (ImportError)   a required optional package is not installed
     +-- RedisError                        an error reply of a Redis server (in pybrpc.redis)
     +-- RpcError                          a call or a write failed; carries a bRPC code
-        +-- ProtocolError                    the peer sent bytes that make no sense
+        +-- ProtocolError                    the peer sent invalid bytes
         +-- RpcTimeoutError (TimeoutError)   ERPCTIMEDOUT: the deadline of the call passed
         +-- RpcCanceledError                 ECANCELED: the caller gave up
         +-- OvercrowdedError                 EOVERCROWDED: too many unwritten bytes
         +-- ConnectionFailedError (ConnectionError)  EFAILEDSOCKET, EEOF, ECONNRESET, EPIPE, ...
         |   +-- ConnectError                 ... while resolving or connecting
-        |   +-- HandshakeError               ... while shaking hands: ESSL, ETIMEDOUT, EEOF, ...
-        |   +-- TlsError                     ESSL: TLS went wrong after the handshake
+        |   +-- HandshakeError               ... during a handshake: ESSL, ETIMEDOUT, EEOF, ...
+        |   +-- TlsError                     ESSL: TLS failed after the handshake
         |   +-- WriteShutdownError           ESHUTDOWNWRITE: this side has shut down writing
         +-- NoServiceError, NoMethodError    ENOSERVICE, ENOMETHOD
         +-- BadRequestError                  EREQUEST
@@ -26,8 +26,8 @@
         +-- ServerStoppingError              ELOGOFF
         +-- LimitReachedError                ELIMIT
 
-An RpcError says with which code, in which phase, to which peer and on whose side it arose.
-Codes: apache/brpc src/brpc/errno.proto; what is below 1000 is the operating system's errno.
+An RpcError has a code, the phase in which it arose, the peer, and the side that found it.
+Codes: apache/brpc src/brpc/errno.proto; codes below 1000 are errnos of the operating system.
 """
 
 from __future__ import annotations
@@ -85,19 +85,19 @@ class ErrorCode(enum.IntEnum):
 
 
 class Phase(enum.StrEnum):
-    """How far a call or a write had come when it failed."""
+    """The phase of a call or a write in which it failed."""
 
     RESOLVE = "resolve"
     CONNECT = "connect"
     HANDSHAKE = "handshake"
     QUEUED = "queued"
-    """Nothing of it had left this process."""
+    """None of its bytes had left this process."""
     SENT = "sent"
     """Some of its bytes had been handed to the kernel."""
     WAITING = "waiting"
-    """It had been written in full; the answer was awaited."""
+    """It had been written completely, and the response was awaited."""
     SERVER = "server"
-    """The answer arrived, and it is an error."""
+    """The response arrived, and it is an error."""
 
 
 class PyBrpcError(Exception):
@@ -105,11 +105,11 @@ class PyBrpcError(Exception):
 
 
 class AddressError(PyBrpcError, ValueError):
-    """An address string that makes no sense. The text says what is expected."""
+    """An invalid address string. The text says what is expected."""
 
 
 class ServerStateError(PyBrpcError, RuntimeError):
-    """A server was asked for something that its state does not allow."""
+    """An operation that the state of the server does not allow."""
 
 
 class ChannelClosedError(PyBrpcError, RuntimeError):
@@ -117,23 +117,24 @@ class ChannelClosedError(PyBrpcError, RuntimeError):
 
 
 class TlsConfigError(PyBrpcError, ValueError):
-    """Options of TLS that contradict each other, or a file that can't be loaded."""
+    """TLS options that contradict each other, or a file that can't be loaded."""
 
 
 class WouldDeadlockError(PyBrpcError, RuntimeError):
-    """A blocking call on the dispatcher thread, which would wait for itself."""
+    """A blocking call on the dispatcher thread, which would wait for itself forever."""
 
 
 class MissingExtraError(PyBrpcError, ImportError):
-    """A package that this needs is not installed. The text says what to install."""
+    """A required optional package is not installed. The text says what to install."""
 
 
 class RpcError(PyBrpcError):
     """A call or a write failed.
 
-    `code` is bRPC's number (or an errno), `name` its name, `text` the same text that C++ bRPC's
-    `Controller::ErrorText()` would give. `phase` says how far it had come, `peer` to whom it
-    was addressed ("" if nobody yet), `is_remote` whether the peer said it or this side found it.
+    `code` is bRPC's number (or an errno), `name` its name, and `text` the text that C++ bRPC's
+    `Controller::ErrorText()` would give. `phase` is the phase in which it failed, `peer` the
+    address that it was sent to ("" if there is none yet). `is_remote` is True if the peer sent the
+    error, False if this side found it.
     """
 
     default_code: int = ErrorCode.EINTERNAL
@@ -159,10 +160,10 @@ class RpcError(PyBrpcError):
         return error_name(self.code)
 
     def copy(self, came_to: Phase | None = None, peer: str = "") -> Self:
-        """The same error for one more caller, who had come to a phase of its own.
+        """A copy of the error for one of several callers, whose call was in phase `came_to`.
 
-        If there never was a connection, nobody had come further than the error says. Each caller
-        raises a copy: an exception collects the stack of who raised it.
+        If no connection was established, all calls failed in the phase of this error. Each caller
+        raises a copy, because an exception collects the stack of the thread that raises it.
         """
         never_connected = self.phase in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE)
         copy = type(self)(
@@ -190,7 +191,7 @@ class RpcError(PyBrpcError):
 
 
 class ProtocolError(RpcError):
-    """The peer sent bytes that make no sense; the connection is closed."""
+    """The peer sent invalid bytes; the connection is closed."""
 
     default_code = ErrorCode.EINVAL
 
@@ -216,13 +217,13 @@ class ConnectError(ConnectionFailedError):
 
 
 class HandshakeError(ConnectionFailedError):
-    """TCP stood, but the handshake of TLS, or that of the protocol, failed."""
+    """TCP was connected, but the handshake of TLS or of the protocol failed."""
 
     default_code = ErrorCode.ESSL
 
 
 class TlsError(ConnectionFailedError):
-    """TLS failed after its handshake: a record that makes no sense, an alert of the peer."""
+    """TLS failed after its handshake: an invalid record, or an alert of the peer."""
 
     default_code = ErrorCode.ESSL
 
@@ -325,7 +326,7 @@ def is_unreachable(error: RpcError) -> bool:
 
 
 def error_name(code: int) -> str:
-    """ "ERPCTIMEDOUT" for 1008, "ECONNRESET" for 104, "E4711" for a number of the user's own."""
+    """ "ERPCTIMEDOUT" for 1008, "ECONNRESET" for 104, "E4711" for an unknown number."""
     try:
         return ErrorCode(code).name
     except ValueError:
@@ -340,7 +341,7 @@ def make_rpc_error(
     peer: str = "",
     is_remote: bool = False,
 ) -> RpcError:
-    """The RpcError, of the subclass that people catch, for a code."""
+    """An RpcError of the subclass that belongs to a code."""
     cls = _CLASS_OF_CODE.get(code, RpcError)
     if cls is ConnectionFailedError or cls is TlsError:
         cls = _CLASS_OF_PHASE.get(phase, cls)
@@ -348,7 +349,7 @@ def make_rpc_error(
 
 
 def from_os_error(error: OSError, what: str, *, phase: Phase | None, peer: str) -> RpcError:
-    """Map an OSError of a socket call; `what` says what was tried ("Fail to write into ...")."""
+    """The RpcError for an OSError of a socket call; `what` says which, "Fail to write into ..."."""
     code = error.errno or ErrorCode.EFAILEDSOCKET
     reason = os.strerror(code) if code in errno.errorcode else str(error)
     text = f"{what}: {reason}"

@@ -1,4 +1,4 @@
-"""For people who extend pybrpc: the connection under the calls, and what drives it."""
+"""For people who extend pybrpc: the connection under the calls, and the dispatcher."""
 
 from __future__ import annotations
 

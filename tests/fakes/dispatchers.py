@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 from collections.abc import Callable, Iterator
 
@@ -75,3 +76,13 @@ def run_timers(step: StepDispatcher) -> int:
     step.clock.now_s = max(step.clock.now_s, *deadlines, 0.0)
     step.run_until_idle()
     return len(deadlines)
+
+
+def wait_until_collected(epoll: EpollDispatcher, is_collected: threading.Event) -> None:
+    """Run turns and garbage collections until a finalizer sets the event; AssertionError if not."""
+    for _ in range(100):
+        run_inside(epoll, lambda: None)
+        gc.collect()
+        if is_collected.is_set():
+            return
+    raise AssertionError("the object is still referred to")

@@ -24,9 +24,7 @@ from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.errors import Phase, RpcError
 from pybrpc.protocols.redis.redis_handshake import RedisLogin
 from pybrpc.redis.redis_connection_factory import RETRY_WHAT_HAS_NOT_LEFT, RedisConnectionFactory
-from pybrpc.redis.redis_method import RedisMethod
-from pybrpc.redis.redis_request import RedisRequest
-from pybrpc.redis.redis_response import RedisResponse
+from pybrpc.redis.redis_messages import RedisMethod, RedisRequest, RedisResponse
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.interfaces import ConnectionLayer, PlainLayer

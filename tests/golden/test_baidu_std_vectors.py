@@ -1,4 +1,4 @@
-"""Recordings of C++ bRPC 1.17 that speaks baidu_std: parsed in both roles, and built again.
+"""Recordings of C++ bRPC 1.17 with baidu_std, parsed in both roles and packed again.
 
 CALLS says, in our own values, what each recorded call was. Packed, they are the recorded bytes.
 Two things are taken from the recording instead of being made here: the correlation id, which
@@ -136,7 +136,7 @@ FRAMES = [
 ]
 
 
-def test_every_recording_but_the_stream_is_covered() -> None:
+def test_all_recordings_except_the_stream_are_covered() -> None:
     recordings = {path.name.split(".")[0] for path in VECTORS.glob("baidu_std_*.bin")}
     assert recordings == {f"baidu_std_{case}" for case in CALLS} | {"baidu_std_stream"}
 
@@ -159,7 +159,9 @@ def test_parsed_frame_packs_to_the_recorded_bytes(case: str, role: str, message:
 
 
 @pytest.mark.parametrize(("case", "role", "message"), FRAMES)
-def test_recorded_frame_split_at_every_byte(case: str, role: str, message: Sample) -> None:
+def test_recorded_frame_parses_when_split_at_any_byte(
+    case: str, role: str, message: Sample
+) -> None:
     frame = recorded(case, role)
     for at in range(len(frame) + 1):
         assert list(parse_all(PROTOCOL, [frame[:at], frame[at:]])) == [message]
@@ -197,7 +199,7 @@ def fields_as_printed(answer: RpcResponse, message: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", [case for case in CALLS if case != "snappy"])
-def test_recorded_answer_says_what_the_cpp_client_printed(case: str) -> None:
+def test_recorded_answer_is_the_one_that_the_cpp_client_printed(case: str) -> None:
     (answer,) = parse_all(PROTOCOL, [recorded(case, "server")])
     assert isinstance(answer, RpcResponse)
     body = bytes(answer.body)
@@ -231,7 +233,7 @@ def test_stream_request_parses_up_to_the_first_stream_frame() -> None:
     assert buffer.peek(4) == b"STRM"
 
 
-def test_stream_response_travels_inside_a_stream_frame() -> None:
+def test_stream_response_is_inside_a_stream_frame() -> None:
     recording = recorded("stream", "server")
     assert PROTOCOL.parse(IOBuf(recording), ParseLimits()) is NOT_MINE
     start = recording.index(b"PRPC")

@@ -1,13 +1,13 @@
-"""Real calls against recordings of C++ bRPC 1.17: what our client sends, what our server answers,
-and what our client makes of a C++ server's answers.
+"""Real calls compared with recordings of C++ bRPC 1.17: the requests of our client, the answers of
+our server, and our client with the answers of a C++ server.
 
-Our bytes are the recorded ones but for the fields that a test names:
+Our bytes must be the recorded ones except for the fields that a test names:
 
-correlation_id   the caller's own choice; C++ makes it of a versioned id, we count
-timeout_ms       how long we will wait; C++ says it only with a flag that is off by default
-error_text       names the address of the server that failed the call
+correlation_id   chosen by the client; C++ uses a versioned id, we count
+timeout_ms       the timeout; C++ sends it only with a flag that is off by default
+error_text       contains the address of the server that failed the call
 
-Compressed bodies are compared as what they hold, because their bytes are the compressor's choice.
+Compressed bodies are compared after decompression, because compressors may choose the bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pytest
 import pybrpc
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std.frame import HEADER_SIZE, pack_header, unpack_header
-from pybrpc.protocols.baidu_std.meta import Meta, decode_meta
+from pybrpc.protocols.baidu_std.schema import RpcMeta
 from pybrpc.rpc.compress import decompress
 from tests.peers.callers import FORMS, caller
 from tests.peers.echo import ECHO
@@ -49,15 +49,15 @@ def recorded(case: str, role: str) -> bytes:
     return (VECTORS / f"baidu_std_{case}.{role}.bin").read_bytes()
 
 
-def split(frame: bytes) -> tuple[Meta, bytes]:
-    """The meta of one frame, and what follows it."""
+def split(frame: bytes) -> tuple[Any, bytes]:
+    """The meta of one frame as an RpcMeta, and the bytes behind the meta."""
     _, body_size, meta_size = unpack_header(frame[:HEADER_SIZE])
     assert len(frame) == HEADER_SIZE + body_size
-    return decode_meta(frame[HEADER_SIZE:][:meta_size]), frame[HEADER_SIZE + meta_size :]
+    return RpcMeta.FromString(frame[HEADER_SIZE:][:meta_size]), frame[HEADER_SIZE + meta_size :]
 
 
 def changed(frame: bytes, **fields: Any) -> bytes:
-    """A recorded frame with these fields of its meta different, and nothing else."""
+    """A recorded frame in which these fields of its meta are replaced."""
     meta, rest = split(frame)
     for name, value in fields.items():
         part, _, field = name.rpartition("__")
@@ -67,7 +67,7 @@ def changed(frame: bytes, **fields: Any) -> bytes:
 
 
 def unpacked(frame: bytes) -> tuple[bytes, bytes]:
-    """The meta of a frame, and what follows it as it was before it was compressed."""
+    """The meta of a frame, and the decompressed bytes behind it."""
     meta, rest = split(frame)
     if meta.compress_type:
         rest = bytes(decompress(rest, meta.compress_type, len(ZEES) + 100))
@@ -96,14 +96,14 @@ def arguments(case: str) -> tuple[pb.EchoRequest, pybrpc.Controller]:
 
 @pytest.mark.parametrize("case", CALLS)
 @pytest.mark.parametrize("role", ["client", "server"])
-def test_a_recording_with_nothing_changed_is_itself(case: str, role: str) -> None:
+def test_recording_without_changes_is_rebuilt_exactly(case: str, role: str) -> None:
     assert changed(recorded(case, role)) == recorded(case, role)
 
 
 @pytest.mark.parametrize("case", CALLS)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("timeout", [None, 30], ids=["no timeout", "30 s"])
-def test_client_sends_what_cpp_sends(case: str, form: str, timeout: float | None) -> None:
+def test_client_sends_the_same_bytes_as_cpp(case: str, form: str, timeout: float | None) -> None:
     def script(peer: Peer) -> None:
         peer.answer(peer.expect_request())
         peer.wait_closed()
@@ -137,7 +137,7 @@ def printed(case: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("case", [*CALLS, "crc32c_gzip", "noauth"])
 @pytest.mark.parametrize("form", FORMS)
-def test_client_takes_the_answers_of_cpp_as_cpp_does(case: str, form: str) -> None:
+def test_client_accepts_the_answers_of_cpp(case: str, form: str) -> None:
     def script(peer: Peer) -> None:
         request = peer.expect_request()
         peer.send(changed(recorded(case, "server"), correlation_id=request.correlation_id))
@@ -177,7 +177,7 @@ def form_of(case: str) -> tuple[int, int, bool]:
 
 
 class EchoService:
-    """As the handler of the C++ server that was recorded."""
+    """The handler of the recorded C++ server."""
 
     def Echo(self, request: pb.EchoRequest, controller: pybrpc.Controller) -> pb.EchoResponse:
         if request.fail_code:
@@ -214,7 +214,7 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def exchange(address: str, pieces: list[bytes], count: int = 1) -> list[bytes]:
-    """Send the pieces one by one; the `count` frames that come back, and no more bytes come."""
+    """Send the pieces one by one and receive exactly `count` frames."""
     host, _, port = address.partition(":")
     with socket.create_connection((host, int(port)), timeout=30) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -244,14 +244,14 @@ def expected_answer(case: str, address: str) -> bytes:
 
 @pytest.mark.parametrize("case", [*CALLS, "auth"])
 @pytest.mark.parametrize("is_bytewise", [False, True], ids=["whole", "byte by byte"])
-def test_server_answers_what_cpp_answers(case: str, is_bytewise: bool, address: str) -> None:
+def test_server_sends_the_same_answers_as_cpp(case: str, is_bytewise: bool, address: str) -> None:
     frame = recorded(case, "client")
     pieces = [bytes([byte]) for byte in frame] if is_bytewise else [frame]
     (answer,) = exchange(address, pieces)
     assert unpacked(answer) == unpacked(expected_answer(case, address))
 
 
-def test_server_answers_pipelined_requests_each_with_its_own(address: str) -> None:
+def test_server_answers_each_of_several_pipelined_requests(address: str) -> None:
     frames, answers = [], []
     for number in range(1, 101):
         case = CALLS[number % len(CALLS)]
@@ -273,7 +273,7 @@ class Secret:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_client_sends_its_credential_as_cpp_does(form: str) -> None:
-    """And, like C++, only in the first request of the connection."""
+    """Like C++, it is sent only in the first request of the connection."""
 
     def script(peer: Peer) -> None:
         for _ in range(2):

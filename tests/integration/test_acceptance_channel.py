@@ -17,7 +17,7 @@ Each test here names the one it stands for. Where others were there before:
     retry_backoff                       test_retry_policies
     backup_request, ..._policy          test_backup_requests, and here for every connection type
     backuprequest_selective_response_race   test_backup_requests
-    RateLimitedBackupPolicyTest         unit/client/test_backup_policy
+    RateLimitedBackupPolicyTest         unit/client/calls/test_backup_policy
 
 Not yet there: naming services, load balancers and combined channels, and all tests of them.
 """

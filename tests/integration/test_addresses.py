@@ -255,7 +255,7 @@ def test_parent_and_child_each_have_a_connection(
 def test_two_servers_on_one_path(server: pybrpc.Server, address: str) -> None:
     with server:
         server.start(address)
-        with pytest.raises(OSError, match="a server listens there"):
+        with pytest.raises(OSError, match="a server listens at this path"):
             make_server(EchoService()).start(address)
         with caller("blocking", address) as client:
             assert client.call(echo_request("hello")).message == "hello"

@@ -71,7 +71,7 @@ def cpp() -> Iterator[CppServer]:
 
 
 @pytest.fixture(scope="module")
-def summing() -> Iterator[CppServer]:
+def checksumming() -> Iterator[CppServer]:
     """One that sums its answers, and logs what it gets."""
     with cpp_server(ONE_BY_ONE, "-enable_checksum") as server:
         yield server
@@ -157,7 +157,7 @@ def test_cpp_server_refuses_a_body_with_a_wrong_checksum(cpp: CppServer) -> None
 @every_form
 def test_cpp_server_answers_with_a_checksum(form: str, summing: CppServer) -> None:
     controller, data = with_attachment(10_000)
-    with caller(form, summing.address, SERVICE) as client:
+    with caller(form, checksumming.address, SERVICE) as client:
         assert client.call(HELLO, controller=controller).message == b"hello"
     assert controller.response_attachment == data
     assert BodyEncoding.of(controller, "response") == BodyEncoding(CompressType.NONE, CRC32C)
@@ -166,9 +166,9 @@ def test_cpp_server_answers_with_a_checksum(form: str, summing: CppServer) -> No
 @every_form
 def test_cpp_server_receives_the_log_id(form: str, summing: CppServer) -> None:
     log_id = (1 << 40) + FORMS.index(form)
-    with caller(form, summing.address, SERVICE) as client:
+    with caller(form, checksumming.address, SERVICE) as client:
         client.call(HELLO, controller=Controller(log_id=log_id))
-    assert f"Received request[log_id={log_id}] from 127.0.0.1:" in summing.process.log()
+    assert f"Received request[log_id={log_id}] from 127.0.0.1:" in checksumming.process.log()
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ BAD_BODIES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "lies about its size": (
         {"body": LYING, "compress_type": SNAPPY},
-        "bytes of snappy declare an impossible 65535 bytes",
+        "bytes of snappy data declare an impossible size of 65535 bytes",
     ),
     "no message inside": (
         {"body": compress(b"\xff", SNAPPY), "compress_type": SNAPPY},

@@ -244,7 +244,7 @@ def test_a_server_that_hangs_while_logging_in(server: RedisServer) -> None:
         (b"*4000000\r\n", b":1\r\n" * 1000, "larger than max_body_size=1"),
         (b"$1048577\r\n", b"x", "larger than max_body_size=1"),
         (b"*2147483647\r\n", b"", "declares 2147483647 elements"),
-        (b"", b"*1\r\n" * 1000, "nests deeper than 128"),
+        (b"", b"*1\r\n" * 1000, "nested deeper than 128"),
         (b"+", b"x" * 1000, "line of a reply is longer"),
         (b"HTTP/1.1 400 Bad Request\r\n", b"", "no reply of Redis starts with b'HTTP/1.1"),
     ],

@@ -28,14 +28,14 @@ MANY = 20_000
 @pytest.fixture(autouse=True)
 def woken_by_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is."""
-    monkeypatch.setattr(standby, "ROUSING_GAP_S", 3600.0)
-    monkeypatch.setattr(standby, "CALM_NAPS", 1000)
+    monkeypatch.setattr(standby, "WAKE_GAP_S", 3600.0)
+    monkeypatch.setattr(standby, "IDLE_WAITS", 1000)
 
 
 def runs_inline() -> bool:
     """Whether the calling thread is one of the dispatcher's."""
     dispatcher = default_runtime().dispatcher
-    return threading.current_thread() in (dispatcher._thread, dispatcher._relief_thread)
+    return threading.current_thread() in (dispatcher._thread, dispatcher._inline.standby_thread)
 
 
 def call_inline(peer: RawPeer, inline_calls: list[bool]) -> None:

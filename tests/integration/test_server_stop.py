@@ -270,7 +270,7 @@ def test_stop_says_what_it_waits_for_and_what_it_gave_up(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """brpc#2665: else nobody knows why Join hangs."""
-    monkeypatch.setattr(server_stop, "FIRST_S", 0.01)
+    monkeypatch.setattr(server_stop, "FIRST_REPORT_S", 0.01)
     gate = Gate()
     with make_server(gate) as server, RawPeer(start(server)) as peer:
         peer.send(request(1))

@@ -102,7 +102,7 @@ def test_every_call_that_waits_for_the_handshake_is_told_the_reason(
 @pytest.mark.parametrize(
     ("which", "reason"),
     [
-        ("expired", "our certificate has expired, says the peer"),
+        ("expired", "the peer reports that our certificate has expired"),
         ("self_signed", "the peer does not know the authority that signed our certificate"),
     ],
 )
@@ -124,7 +124,7 @@ def test_plaintext_to_a_server_with_tls_is_refused(caplog: pytest.LogCaptureFixt
         error = error_of_a_call(address, tls=None, max_retry=0)
         assert isinstance(error, ConnectionFailedError)
         assert server.statistics().requests == 0
-    assert "the peer speaks no TLS, it began with b'PRPC" in caplog.text
+    assert "the peer does not speak TLS, it began with b'PRPC" in caplog.text
 
 
 def test_tls_to_a_server_without_it() -> None:

@@ -158,7 +158,7 @@ def test_signal_before_all_serve_ends_it(log: Path) -> None:
     wait_until(lambda: handles_sigterm(process.pid))
     process.terminate()
     assert process.wait(60) == 1
-    assert "told to stop before all workers served" in log.read_text()
+    assert "stopped before all workers served" in log.read_text()
 
 
 def handles_sigterm(pid: int) -> bool:
@@ -173,7 +173,10 @@ def handles_sigterm(pid: int) -> bool:
     [
         ([f"{APPS}:nothing"], "pybrpc serve: worker 0 could not start: AttributeError: module"),
         (["no_such_module:make"], "ModuleNotFoundError: No module named 'no_such_module'"),
-        (["app"], 'pybrpc serve: say what makes the server as "package.module:make_server"'),
+        (
+            ["app"],
+            'pybrpc serve: name the function that makes the server as "package.module:make_server"',
+        ),
         ([f"{APPS}:make_server", "--bind", "localhost"], "has no host and port"),
         ([f"{APPS}:make_server", "--bind", "192.0.2.1:1"], "Cannot assign requested address"),
     ],

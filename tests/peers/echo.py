@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
-from pybrpc.rpc.body import parse_request
-from pybrpc.rpc.message_type import MessageType
+from pybrpc.rpc.body import MessageType, parse_request
 from tests.protos import conformance_pb2 as pb
 
 ECHO = pb.DESCRIPTOR.services_by_name["EchoService"]

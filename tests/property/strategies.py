@@ -1,4 +1,4 @@
-"""Hypothesis strategies: messages of baidu_std, and bytes that look like its fields."""
+"""Strategies: messages with any values in their fields, and encoded protobuf fields."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse, StreamSettings
 
 int32 = st.integers(-(2**31), 2**31 - 1)
-
 int64 = st.integers(-(2**63), 2**63 - 1)
-
 text = st.text(max_size=20)
-
 flag = st.none() | st.booleans()
-
 bodies = st.binary(max_size=60) | st.integers(4000, 9000).map(bytes)
 
 stream_settings = st.builds(
@@ -47,30 +43,22 @@ requests = st.builds(
     credential=st.none() | st.binary(max_size=20),
     **common,
 )
-
 responses = st.builds(RpcResponse, error_code=int32, error_text=text, **common)
-
 messages = requests | responses
 
-
-# --- protobuf fields ---
-
 varints = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 127, 128, 2**31, 2**32, 2**63])
-
-fields = st.integers(1, 15) | st.sampled_from([16, 100, 2**29 - 1])
+fields = st.integers(0, 15) | st.sampled_from([16, 100, 2**29 - 1])
 
 
 def varint(value: int, padding: int = 0) -> bytes:
-    """`value`, with so many bytes more than are needed."""
+    """`value` as a varint that is `padding` bytes longer than it has to be."""
     groups = [value >> shift & 0x7F for shift in range(0, max(1, value.bit_length()), 7)]
     groups += [0] * padding
     return bytes([group | 0x80 for group in groups[:-1]] + [groups[-1]])
 
 
 padded_varints = st.builds(varint, varints, st.sampled_from([0, 0, 0, 1, 5, 9]))
-
 any_bytes = st.binary(max_size=12)
-
 delimited = any_bytes.map(lambda data: varint(len(data)) + data)
 
 
@@ -79,7 +67,7 @@ def tagged(number: int, wire_type: int, value: bytes, padding: int) -> bytes:
 
 
 def fields_of(nested: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """Fields of any number and wire type; what is delimited may hold `nested` ones."""
+    """Encoded fields of any number and wire type; delimited ones may contain `nested` ones."""
     values = {
         0: padded_varints,
         1: st.binary(min_size=8, max_size=8),
@@ -97,4 +85,4 @@ def fields_of(nested: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
     return st.lists(one, max_size=5).map(b"".join)
 
 
-sound_fields = st.recursive(any_bytes, fields_of, max_leaves=6)
+encoded_fields = st.recursive(any_bytes, fields_of, max_leaves=6)

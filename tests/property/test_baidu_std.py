@@ -1,4 +1,4 @@
-"""baidu_std against arbitrary messages, arbitrary bytes and arbitrary splits."""
+"""baidu_std parses what it packs, whatever the messages, and survives any bytes in any pieces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROTOCOL = BaiduStd()
 
 
 @given(messages)
-def test_message_round_trips(message: Sample) -> None:
+def test_message_is_parsed_as_it_was_packed(message: Sample) -> None:
     packed = bytes(pack(PROTOCOL, message))
     (parsed,) = parse_all(PROTOCOL, [packed])
     assert parsed == message
@@ -30,7 +30,9 @@ def test_message_round_trips(message: Sample) -> None:
 
 
 @given(st.lists(messages, max_size=4), st.data())
-def test_any_split_gives_the_same_messages(sent: list[Sample], data: st.DataObject) -> None:
+def test_messages_are_the_same_however_the_stream_is_split(
+    sent: list[Sample], data: st.DataObject
+) -> None:
     stream = b"".join(bytes(pack(PROTOCOL, message)) for message in sent)
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=10).map(sorted))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
@@ -47,7 +49,7 @@ almost_frames = st.builds(
 
 
 @given(st.binary(max_size=200) | almost_frames, st.integers(0, 100))
-def test_any_bytes_raise_nothing_and_await_no_more_than_the_limit(data: bytes, limit: int) -> None:
+def test_parse_never_raises_and_awaits_no_more_than_the_limit(data: bytes, limit: int) -> None:
     limits = ParseLimits(max_body_size=limit)
     buffer = IOBuf(data)
     outcome = PROTOCOL.parse(buffer, limits)
@@ -64,7 +66,7 @@ def test_any_bytes_raise_nothing_and_await_no_more_than_the_limit(data: bytes, l
 
 
 @given(messages, st.data())
-def test_damaged_message_raises_nothing(message: Sample, data: st.DataObject) -> None:
+def test_parse_does_not_raise_for_a_damaged_message(message: Sample, data: st.DataObject) -> None:
     damaged = bytearray(bytes(pack(PROTOCOL, message)))
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(4, len(damaged) - 1))] = data.draw(st.integers(0, 255))

@@ -1,4 +1,4 @@
-"""Compression and checksums against arbitrary bytes: they come back, or a typed error comes."""
+"""Compression and checksums of arbitrary bytes: the same bytes return, or a typed error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ attachments = st.none() | st.lists(st.binary(min_size=1), min_size=1).map(
 
 @st.composite
 def damaged(draw: st.DrawFn, intact: st.SearchStrategy[bytes]) -> bytes:
-    """`intact` with some bytes changed, dropped or put in."""
+    """`intact` with some bytes changed, removed or inserted."""
     data = bytearray(draw(intact))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data)))
@@ -41,12 +41,12 @@ def damaged(draw: st.DrawFn, intact: st.SearchStrategy[bytes]) -> bytes:
 
 
 @given(bodies, kinds)
-def test_body_comes_back(body: bytes, kind: int) -> None:
+def test_decompressed_body_is_the_original(body: bytes, kind: int) -> None:
     assert decompress(compress(body, kind), kind, len(body)) == body
 
 
 @given(st.lists(bodies, max_size=5), st.sampled_from([CompressType.GZIP, CompressType.ZLIB]))
-def test_streams_in_a_row_are_one_body(parts: list[bytes], kind: int) -> None:
+def test_several_compressed_streams_are_one_body(parts: list[bytes], kind: int) -> None:
     packed = b"".join(compress(part, kind) for part in parts)
     assert decompress(packed, kind, LIMIT) == b"".join(parts)
 
@@ -120,7 +120,7 @@ def test_request_comes_back_however_it_travels(
 @given(
     st.binary(max_size=100) | damaged(kinds.map(lambda k: compress(b"\n\x02hi", k))), wire_fields
 )
-def test_whatever_comes_parses_or_is_refused(body: bytes, fields: dict[str, object]) -> None:
+def test_any_received_body_is_parsed_or_refused(body: bytes, fields: dict[str, object]) -> None:
     with contextlib.suppress(BadRequestError):
         parse_request(RpcRequest(1, "s", "m", body, **fields), REQUEST_TYPE)  # type: ignore[arg-type]
     with contextlib.suppress(BadResponseError):

@@ -1,4 +1,4 @@
-"""Random reads into an IOPortal and cuts out of it, checked against plain bytes."""
+"""Random reads into an IOPortal and cuts from it, compared with plain bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNT = st.integers(0, 100) | st.integers(0, 400_000)
 
 
 class PortalAgainstBytes(RuleBasedStateMachine):
-    """One portal beside its model; all that was cut is kept, beside what it must stay."""
+    """A portal and its model. All cut parts are kept, together with their expected bytes."""
 
     @initialize()
     def start(self) -> None:
@@ -64,7 +64,7 @@ class PortalAgainstBytes(RuleBasedStateMachine):
 
     @rule()
     def forget_half(self) -> None:
-        """Blocks are free for others now."""
+        """Release half of the cut parts, so that their blocks can be reused."""
         del self.kept[::2]
 
     def keep(self, cut: IOBuf | bytes | memoryview, n: int) -> None:

@@ -1,4 +1,4 @@
-"""Random operations on IOBufs, checked against plain bytearrays."""
+"""Random operations on IOBufs, compared with plain bytearrays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INDEX = st.integers(0, 2)
 
 
 class IOBufAgainstBytearray(RuleBasedStateMachine):
-    """Three buffers that share blocks with each other, each beside its model."""
+    """Three buffers that share blocks, each with its model."""
 
     @initialize()
     def start(self) -> None:

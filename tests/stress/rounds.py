@@ -1,8 +1,9 @@
-"""Rounds: all writers write to one socket until it fails."""
+"""Loads of the stress tests: writers that all write to one socket, which may fail meanwhile."""
 
 from __future__ import annotations
 
 import ssl
+import struct
 import threading
 
 from pybrpc.base.endpoint import Endpoint
@@ -10,11 +11,35 @@ from pybrpc.errors import ConnectionFailedError, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.socket.statistics import SocketStatistics
 from tests.fakes.sockets import Outcomes, User, Wire, make_pair
 from tests.fakes.threads import WAIT_S, in_threads
 from tests.peers.tls import as_server, certificates
 
 WRITERS = 8
+NUMBERED = struct.Struct("!QQ")
+
+
+def write_numbered(wire: Wire, each: int) -> SocketStatistics:
+    """Have each writer write `each` messages, and check that the peer gets them all in order."""
+    received: list[bytes] = []
+
+    def run(index: int) -> None:
+        if index == WRITERS:
+            received.append(wire.receive(WRITERS * each * NUMBERED.size))
+            return
+        for number in range(each):
+            wire.socket.start_write(IOBuf(NUMBERED.pack(index, number)))
+
+    in_threads(WRITERS + 1, run)
+    over = Outcomes()
+    wire.socket.start_write(IOBuf(), on_outcome=over, notify_on_success=True)
+    assert over.take() == [None]
+    order: dict[int, list[int]] = {}
+    for index, number in NUMBERED.iter_unpack(received[0]):
+        order.setdefault(index, []).append(number)
+    assert order == {index: list(range(each)) for index in range(WRITERS)}
+    return wire.socket.statistics()
 
 
 class Round:

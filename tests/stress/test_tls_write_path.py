@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import random
-import struct
 
 import pytest
 
-from pybrpc.iobuf import IOBuf
 from tests.fakes.dispatchers import running_dispatcher
-from tests.fakes.sockets import Outcomes
-from tests.fakes.threads import in_threads
 from tests.peers.load import share_of
-from tests.stress.rounds import WRITERS, Round, encrypted_wire, run_rounds
+from tests.stress.rounds import WRITERS, Round, encrypted_wire, run_rounds, write_numbered
 
 pytestmark = pytest.mark.stress
-
-NUMBERED = struct.Struct("!QQ")
 
 
 @pytest.mark.parametrize("kind", ["epoll", "asyncio", "uvloop"])
@@ -26,25 +20,8 @@ def test_8_threads_times_10_000_messages(kind: str, version: str, buffer_bytes: 
     each = share_of(10_000)
     with running_dispatcher(kind) as dispatcher:
         wire = encrypted_wire(dispatcher, "unix", buffer_bytes, version)
-        received: list[bytes] = []
-
-        def run(index: int) -> None:
-            if index == WRITERS:
-                received.append(wire.receive(WRITERS * each * NUMBERED.size))
-                return
-            for number in range(each):
-                wire.socket.start_write(IOBuf(NUMBERED.pack(index, number)))
-
-        in_threads(WRITERS + 1, run)
-        over = Outcomes()
-        wire.socket.start_write(IOBuf(), on_outcome=over, notify_on_success=True)
-        assert over.take() == [None]
-        statistics = wire.socket.statistics()
+        statistics = write_numbered(wire, each)
         wire.close()
-    order: dict[int, list[int]] = {}
-    for index, number in NUMBERED.iter_unpack(received[0]):
-        order.setdefault(index, []).append(number)
-    assert order == {index: list(range(each)) for index in range(WRITERS)}
     assert (statistics.backlog_bytes, statistics.messages_written) == (0, WRITERS * each + 1)
     assert statistics.written_in_place == 0
 

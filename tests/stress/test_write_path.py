@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import random
-import struct
 
 import pytest
 
-from pybrpc.iobuf import IOBuf
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
 from tests.fakes.dispatchers import running_dispatcher
-from tests.fakes.sockets import Outcomes, User, Wire, make_pair
-from tests.fakes.threads import in_threads
+from tests.fakes.sockets import User, Wire, make_pair
 from tests.peers.load import share_of
-from tests.stress.rounds import WRITERS, Round, run_rounds
+from tests.stress.rounds import WRITERS, Round, run_rounds, write_numbered
 
 pytestmark = pytest.mark.stress
-
-
-NUMBERED = struct.Struct("!QQ")
 
 
 @pytest.mark.parametrize("kind", ["epoll", "asyncio", "uvloop"])
@@ -29,25 +23,8 @@ def test_8_threads_times_20_000_messages(kind: str, buffer_bytes: int | None) ->
     with running_dispatcher(kind) as dispatcher:
         near, far = make_pair("tcp", buffer_bytes)
         wire = Wire(Socket.of(near, dispatcher), far)
-        received: list[bytes] = []
-
-        def run(index: int) -> None:
-            if index == WRITERS:
-                received.append(wire.receive(WRITERS * each * NUMBERED.size))
-                return
-            for number in range(each):
-                wire.socket.start_write(IOBuf(NUMBERED.pack(index, number)))
-
-        in_threads(WRITERS + 1, run)
-        over = Outcomes()
-        wire.socket.start_write(IOBuf(), on_outcome=over, notify_on_success=True)
-        assert over.take() == [None]
-        statistics = wire.socket.statistics()
+        statistics = write_numbered(wire, each)
         wire.close()
-    order: dict[int, list[int]] = {}
-    for index, number in NUMBERED.iter_unpack(received[0]):
-        order.setdefault(index, []).append(number)
-    assert order == {index: list(range(each)) for index in range(WRITERS)}
     assert (statistics.backlog_bytes, statistics.messages_written) == (0, WRITERS * each + 1)
 
 

@@ -180,7 +180,7 @@ def attributes_in_pxd(path: Path) -> dict[str, set[str]]:
 
 
 def attributes_in_source(path: Path) -> dict[str, set[str]]:
-    """What `__slots__` says, or the fields of a dataclass."""
+    """The attributes in `__slots__`, or the fields of a dataclass."""
     return {
         node.name: slots_of(node)
         for node in ast.parse(path.read_text()).body

@@ -1,4 +1,4 @@
-"""The storeys of the house, and that importing it does nothing."""
+"""The layers of the package, and that importing it does nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ sys.exit(lint_imports(config_filename="pyproject.toml", no_cache=True, no_logo=T
 """
 
 
-def test_no_storey_imports_one_above_it() -> None:
+def test_no_layer_imports_one_above_it() -> None:
     pytest.importorskip("importlinter")
     command = [sys.executable, "-c", LINT_IMPORTS]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

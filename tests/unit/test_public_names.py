@@ -1,4 +1,4 @@
-"""What users import: it is there, it has a docstring, and docs/compatibility.md lists all of it."""
+"""The public names: each exists, has a docstring, and is listed in docs/compatibility.md."""
 
 from __future__ import annotations
 

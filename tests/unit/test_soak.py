@@ -105,7 +105,7 @@ def echoed(call: EchoCall, user: str = "") -> Any:
 
 
 def a_call(user: str = "", packed: bool = True) -> EchoCall:
-    """One with an attachment; compressed and summed, or neither."""
+    """One with an attachment; compressed and checksummed, or neither."""
     for seed in itertools.count():
         call = EchoCall(random.Random(seed), user)
         kinds = how_packed(call.controller, "request")[:2]
@@ -137,7 +137,7 @@ def test_wrong_compression_of_a_response_is_reported() -> None:
     call = a_call()
     response = echoed(call)
     call.controller.response_compress_type = pybrpc.CompressType.NONE
-    assert "compressed or summed otherwise" in call.complaint(response)
+    assert "compressed or checksummed otherwise" in call.complaint(response)
 
 
 def test_a_mistaken_identity_is_noticed() -> None:

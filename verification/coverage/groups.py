@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Test files that are, beside those of their names, the own ones of all these modules."""
+    """Modules, and test files that count as the own tests of each, beside those of its name."""
 
     reason: str
     modules: tuple[str, ...]
@@ -16,360 +16,233 @@ class Group:
     """In tests/."""
 
 
+def _modules(folder: str, names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}.py" for name in names.split())
+
+
+def _tests(folder: str, names: str) -> tuple[str, ...]:
+    """`names` may be patterns."""
+    return tuple(f"{folder}/test_{name}.py" for name in names.split())
+
+
+_IOBUF = "unit/iobuf"
+_CLIENT = "unit/client"
+_SERVER = "unit/server"
+_TRANSPORT = "unit/transport"
+
 GROUPS = (
+    # --- iobuf, protocols, rpc ---
     Group(
-        "an IOBuf is one thing in several files, tested by what is done with it",
-        (
-            "iobuf/iobuf.py",
-            "iobuf/blocks.py",
-            "iobuf/gather.py",
-            "iobuf/fd_io.py",
-        ),
-        (
-            "unit/iobuf/test_append.py",
-            "unit/iobuf/test_cut.py",
-            "unit/iobuf/test_look.py",
-            "unit/iobuf/test_fd_io.py",
-            "unit/iobuf/test_page_alias.py",
-        ),
+        "An IOBuf is one type in several files.",
+        _modules("iobuf", "iobuf blocks gather fd_io"),
+        _tests(_IOBUF, "append cut look fd_io page_alias"),
     ),
     Group(
-        "which of the two kinds is given out",
+        "page_alias looks at the address of a block.",
+        ("iobuf/user_data.py",),
+        _tests(_IOBUF, "page_alias"),
+    ),
+    Group(
+        "An atomic is one of two kinds; this is the one for a GIL.",
         ("base/atomic.py",),
         ("unit/base/test_gil_atomic.py",),
     ),
     Group(
-        "where a block lies in memory is what page_alias asks",
-        ("iobuf/user_data.py",),
-        ("unit/iobuf/test_page_alias.py",),
+        "Messages, and the fields of their meta, are tested by encoding them.",
+        ("protocols/baidu_std/schema.py", "protocols/message.py"),
+        _tests("unit/protocols/baidu_std", "baidu_std schema"),
     ),
     Group(
-        "meta_codec is tested against it",
-        ("protocols/baidu_std/meta.py",),
-        ("property/test_meta_codec.py",),
-    ),
-    Group(
-        "what a message is, and the fields of its meta, is what the codec's tests say",
-        (
-            "protocols/baidu_std/schema.py",
-            "protocols/message.py",
-        ),
-        (
-            "unit/protocols/baidu_std/test_baidu_std.py",
-            "unit/protocols/baidu_std/test_meta.py",
-        ),
-    ),
-    Group(
-        "recordings of C++ bRPC",
-        (
-            "protocols/baidu_std/baidu_std.py",
-            "protocols/baidu_std/meta.py",
-        ),
+        "They read recordings of C++ bRPC.",
+        _modules("protocols/baidu_std", "baidu_std meta_decoder meta_encoder"),
         ("golden/test_baidu_std_vectors.py",),
     ),
     Group(
-        "commands are written, and looked at, in one pass",
-        (
-            "protocols/redis/command.py",
-            "protocols/redis/shareable.py",
-        ),
+        "Commands are written and examined in one pass.",
+        _modules("protocols/redis", "command shareable"),
         ("unit/protocols/test_redis_command.py",),
     ),
     Group(
-        "replies are scanned, cut and parsed one after the other",
-        (
-            "protocols/redis/redis_cutter.py",
-            "protocols/redis/redis_error.py",
-            "protocols/redis/reply_parser.py",
-            "protocols/redis/reply_scanner.py",
-        ),
+        "Replies are scanned, cut and parsed one after the other.",
+        _modules("protocols/redis", "reply_parser reply_scanner"),
         ("unit/protocols/test_redis_replies.py",),
     ),
     Group(
-        "what a caller of Redis hands in and gets back, and its options",
-        (
-            "redis/aio_redis_channel.py",
-            "redis/redis_channel.py",
-            "redis/redis_method.py",
-            "redis/redis_options.py",
-            "redis/redis_response.py",
-        ),
-        ("unit/redis/test_redis_request.py",),
+        "Body encodes and decodes with them.",
+        _modules("rpc", "body_encoding body_error"),
+        _tests("unit/rpc", "body compress checksum"),
+    ),
+    # --- redis ---
+    Group(
+        "A request, its response and its options are used together.",
+        _modules("redis", "aio_redis_channel redis_channel redis_messages redis_options"),
+        ("unit/redis/test_redis_messages.py",),
     ),
     Group(
-        "replies find their callers by their positions",
-        (
-            "redis/redis_connection.py",
-            "redis/redis_connection_factory.py",
-        ),
-        (
-            "unit/redis/test_redis_connection.py",
-            "unit/redis/test_redis_positions.py",
-        ),
+        "The position of a reply on its connection finds the call.",
+        _modules("redis", "redis_connection redis_connection_factory"),
+        _tests("unit/redis", "redis_connection redis_positions"),
     ),
+    # --- client ---
     Group(
-        "how a body is packed is what body says",
+        "Channels and connections are tested by calls over them.",
         (
-            "rpc/body_encoding.py",
-            "rpc/body_error.py",
-        ),
-        (
-            "unit/rpc/test_body.py",
-            "unit/rpc/test_compress.py",
-            "unit/rpc/test_checksum.py",
-        ),
-    ),
-    Group(
-        "channels and their connections are tested by calls over them",
-        (
-            "client/channel/aio_channel.py",
-            "client/channel/base.py",
+            *_modules("client/channel", "aio_channel base channel options"),
             "client/calls/aio_calls.py",
-            "client/channel/channel.py",
-            "client/connections/connection_factory.py",
-            "client/connections/rpc_connection.py",
+            *_modules("client/connections", "connection_factory rpc_connection"),
         ),
         (
-            "unit/client/channel/test_base.py",
-            "unit/client/channel/test_stub.py",
+            *_tests(f"{_CLIENT}/channel", "base options stub"),
             "integration/test_calls_channels.py",
         ),
     ),
     Group(
-        "one engine: a call, its attempts and its pauses, over connections that are played",
+        "A call and its attempts are tested over fake connections.",
         (
-            "client/calls/attempt.py",
-            "client/calls/call.py",
-            "client/calls/call_record.py",
+            *_modules("client/calls", "attempt call call_record retry"),
             "client/connections/connection.py",
-            "client/calls/retry.py",
         ),
         (
-            "unit/client/connections/test_authentication.py",
-            "unit/client/calls/test_call.py",
-            "unit/client/channel/test_base.py",
-            "unit/client/connections/test_rpc_connection.py",
-            "unit/client/calls/test_call_unreachable.py",
-            "unit/client/endpoints/test_reconnector.py",
-            "unit/client/calls/test_backup_request.py",
-            "unit/client/endpoints/test_pooled_connections.py",
+            *_tests(f"{_CLIENT}/calls", "call call_unreachable backup_request"),
+            *_tests(f"{_CLIENT}/channel", "base"),
+            *_tests(f"{_CLIENT}/connections", "authentication rpc_connection"),
+            *_tests(f"{_CLIENT}/endpoints", "pooled_connections reconnector"),
         ),
     ),
     Group(
-        "requests of a connection whose credential was not sent yet",
-        (
-            "client/connections/rpc_connection.py",
-            "client/connections/authentication.py",
-        ),
-        ("unit/client/connections/test_authentication.py",),
+        "Requests wait here until the first one with a credential is answered.",
+        ("client/connections/rpc_connection.py",),
+        _tests(f"{_CLIENT}/connections", "authentication"),
     ),
     Group(
-        "what all kinds of sources share, and each kind, are tested by what happens to a call",
-        (
-            "client/endpoints/pooled_connections.py",
-            "client/endpoints/source_base.py",
-            "client/endpoints/short_connections.py",
-            "client/endpoints/single_connections.py",
+        "All kinds of sources share a base, and are tested by calls.",
+        _modules(
+            "client/endpoints",
+            "pooled_connections short_connections single_connections source_base",
         ),
-        (
-            "unit/client/endpoints/test_reconnector.py",
-            "unit/client/endpoints/test_idle_sweep.py",
-            "unit/client/endpoints/test_pooled_connections.py",
-            "unit/client/endpoints/test_source_base.py",
-            "unit/client/endpoints/test_single_connections.py",
+        _tests(
+            f"{_CLIENT}/endpoints",
+            "idle_sweep pooled_connections reconnector single_connections source_base",
         ),
     ),
+    # --- server ---
     Group(
-        "a server is tested by what it answers, in threads and in a loop",
+        "A server is tested by its responses, in threads and in a loop.",
         (
-            "server/running/call_runner.py",
-            "server/running/handler_loop.py",
-            "server/running/inline_runner.py",
-            "server/server.py",
-            "server/calls/interfaces.py",
-            "server/calls/server_call.py",
-            "server/connections/closing.py",
-            "server/connections/credentials.py",
-            "server/connections/server_connection.py",
-            "server/connections/server_core.py",
-            "server/lifecycle/running_server.py",
-            "server/settings.py",
-            "server/lifecycle/server_stop.py",
+            *_modules("server", "server settings"),
+            *_modules("server/calls", "interfaces server_call"),
+            *_modules("server/connections", "closing credentials server_connection server_core"),
+            *_modules("server/lifecycle", "running_server server_stop"),
+            *_modules("server/running", "call_runner handler_loop inline_runner"),
         ),
         (
-            "unit/server/lifecycle/test_server_state.py",
-            "integration/test_acceptance_server.py",
-            "integration/test_server_answers.py",
-            "integration/test_server_asyncio.py",
-            "integration/test_server_closing.py",
-            "integration/test_server_shared_tasks.py",
-            "integration/test_server_stop.py",
+            *_tests(f"{_SERVER}/lifecycle", "server_state"),
+            *_tests(
+                "integration",
+                "acceptance_server server_answers server_asyncio server_closing"
+                " server_shared_tasks server_stop",
+            ),
         ),
     ),
     Group(
-        "a worker is a thread of the pool",
+        "A worker is a thread of the pool.",
         ("server/running/worker.py",),
-        ("unit/server/running/test_worker_pool.py",),
+        _tests(f"{_SERVER}/running", "worker_pool"),
     ),
     Group(
-        "values that travel between a supervisor and its workers",
-        (
-            "server/workers/supervisor_statistics.py",
-            "server/workers/settings.py",
-            "server/workers/messages.py",
-        ),
-        ("unit/server/workers/test_values.py",),
+        "They share the settings and counters of a supervisor.",
+        _modules("server/workers", "messages settings supervisor_statistics"),
+        _tests(f"{_SERVER}/workers", "values"),
     ),
     Group(
-        "the parts of a proxy are tested by what passes through it",
-        (
-            "testing/faulty_proxy/delay_line.py",
-            "testing/faulty_proxy/faults.py",
-            "testing/faulty_proxy/faulty_proxy.py",
-            "testing/faulty_proxy/lane.py",
-            "testing/faulty_proxy/proxied_connection.py",
-        ),
-        (
-            "unit/testing/test_fault_script.py",
-            "unit/testing/test_faulty_proxy.py",
-            "unit/testing/test_faulty_proxy_control.py",
-        ),
+        "Sweeps look for idle connections and for incomplete messages.",
+        ("server/connections/sweeps.py",),
+        _tests(f"{_SERVER}/connections", "idle_sweep partial_message_sweep"),
     ),
     Group(
-        "tools for tests of schedules",
-        (
-            "testing/step_dispatcher.py",
-            "testing/step_scheduler.py",
-        ),
-        ("unit/testing/test_step_tools.py",),
+        "Signals of a server, and of a worker.",
+        ("server/lifecycle/signals.py",),
+        _tests(f"{_SERVER}/lifecycle", "quit_signals worker_signals"),
     ),
     Group(
-        "its first user is the protocol that it was made for",
+        "Values that a server returns.",
+        ("server/values.py",),
+        (f"{_SERVER}/test_unfinished.py", f"{_SERVER}/lifecycle/test_server_state.py"),
+    ),
+    # --- testing ---
+    Group(
+        "The parts of a proxy are tested by the bytes that pass through it.",
+        _modules("testing/faulty_proxy", "delay_line faults faulty_proxy lane proxied_connection"),
+        _tests("unit/testing", "fault_script faulty_proxy faulty_proxy_control"),
+    ),
+    Group(
+        "Tools for tests of schedules.",
+        _modules("testing", "step_dispatcher step_scheduler"),
+        _tests("unit/testing", "step_tools"),
+    ),
+    Group(
+        "It is tested with the first protocol that used it.",
         ("testing/check_protocol.py",),
         ("unit/protocols/baidu_std/test_baidu_std.py",),
     ),
+    # --- transport ---
     Group(
-        "parts of a Socket: its guarantees and faults are tested through it",
+        "Parts of a Socket, whose guarantees and faults are tested through it.",
         (
-            "transport/writing/backlog.py",
+            *_modules("transport/socket", "reader setup socket"),
+            *_modules(
+                "transport/writing",
+                "backlog errors pending_writes socket_core writable_wait write_request writer",
+            ),
             "transport/connecting/connecting.py",
-            "transport/writing/writable_wait.py",
-            "transport/writing/pending_writes.py",
-            "transport/socket/reader.py",
-            "transport/socket/setup.py",
-            "transport/socket/socket.py",
             "transport/dispatch/asyncio_dispatcher.py",
-            "transport/writing/errors.py",
-            "transport/writing/socket_core.py",
-            "transport/writing/write_request.py",
-            "transport/writing/writer.py",
         ),
         (
-            "unit/transport/socket/test_brpc_socket_acceptance.py",
-            "unit/transport/socket/test_faults.py",
-            "unit/transport/socket/test_graceful_close.py",
-            "unit/transport/socket/test_order.py",
-            "unit/transport/socket/test_exactly_one_outcome.py",
-            "unit/transport/socket/test_never_waits.py",
-            "unit/transport/socket/test_reentrant.py",
-            "unit/transport/socket/test_no_lost_wake_up.py",
-            "unit/transport/socket/test_callbacks_without_the_right.py",
-            "unit/transport/socket/test_bounded_backlog.py",
-            "unit/transport/socket/test_bad_message_fails_alone.py",
-            "unit/transport/socket/test_shutdown_write.py",
-            "unit/transport/socket/test_failure_reaches_everybody.py",
-            "unit/transport/connecting/test_handshake.py",
-            "unit/transport/test_interfaces.py",
-            "unit/transport/socket/test_fail_while_failing.py",
-            "unit/transport/writing/test_process_backlog.py",
-            "unit/transport/socket/test_socket.py",
-            "unit/transport/socket/test_socket_state.py",
-            "unit/transport/tls/test_tls_guarantees.py",
-            "unit/transport/writing/test_write_request_cancel.py",
+            *_tests(f"{_TRANSPORT}/socket", "*"),
+            *_tests(f"{_TRANSPORT}/writing", "process_backlog write_request_cancel"),
+            *_tests(f"{_TRANSPORT}/connecting", "handshake"),
+            *_tests(f"{_TRANSPORT}/tls", "tls_guarantees"),
+            *_tests(_TRANSPORT, "interfaces"),
         ),
     ),
     Group(
-        "the contract of every dispatcher, and which thread polls when",
-        (
-            "transport/dispatch/asyncio_dispatcher.py",
-            "transport/dispatch/epoll_dispatcher.py",
-            "transport/dispatch/event_dispatcher.py",
-            "transport/dispatch/fd_events.py",
-            "transport/dispatch/poller_role.py",
-            "transport/dispatch/turn_runner.py",
+        "All dispatchers have one contract, and share the rules of polling.",
+        _modules(
+            "transport/dispatch",
+            "asyncio_dispatcher epoll_dispatcher event_dispatcher fd_events poller_role"
+            " turn_runner",
         ),
         (
             "contract/test_dispatchers.py",
-            "unit/transport/dispatch/test_chained_wakeups.py",
-            "unit/transport/dispatch/test_poller_role.py",
-            "unit/transport/dispatch/test_shutdown_queue.py",
-            "unit/transport/test_interfaces.py",
-            "unit/transport/dispatch/test_standby.py",
+            *_tests(f"{_TRANSPORT}/dispatch", "chained_wakeups poller_role shutdown_queue standby"),
+            *_tests(_TRANSPORT, "interfaces"),
         ),
     ),
     Group(
-        "listening, and whose file a Unix socket is",
-        (
-            "transport/listening/listen.py",
-            "transport/listening/socket_file.py",
-        ),
-        (
-            "unit/transport/listening/test_acceptor.py",
-            "unit/transport/listening/test_acceptor_unix.py",
-        ),
+        "An acceptor listens, and owns the file of a Unix socket.",
+        _modules("transport/listening", "listen socket_file"),
+        _tests(f"{_TRANSPORT}/listening", "acceptor acceptor_unix"),
     ),
     Group(
-        "names are resolved in order to connect",
+        "Names are resolved in order to connect.",
         ("transport/connecting/resolver.py",),
-        ("unit/transport/connecting/test_connector.py",),
+        _tests(f"{_TRANSPORT}/connecting", "connector"),
     ),
     Group(
-        "bRPC's own tests of its options",
+        "bRPC's own tests of its options.",
         ("transport/socket_options.py",),
-        ("unit/transport/socket/test_brpc_socket_acceptance_options.py",),
+        _tests(f"{_TRANSPORT}/socket", "brpc_socket_acceptance_options"),
     ),
     Group(
-        "TLS: options, handshakes and what flows are one thing in several files",
+        "TLS is one feature in several files.",
         (
-            "transport/tls/client_tls.py",
-            "transport/tls/contexts.py",
-            "transport/tls/plain_or_tls_layer.py",
-            "transport/tls/server_tls.py",
-            "transport/tls/tls_errors.py",
+            *_modules(
+                "transport/tls",
+                "client_tls contexts plain_or_tls_layer server_tls tls_errors tls_layer",
+            ),
             "transport/interfaces.py",
-            "transport/tls/tls_layer.py",
+            "transport/connecting/handshake.py",
         ),
-        (
-            "unit/transport/tls/test_tls_guarantees.py",
-            "unit/transport/tls/test_tls_handshake.py",
-            "unit/transport/tls/test_tls_layer.py",
-            "unit/transport/tls/test_tls_options.py",
-        ),
-    ),
-    Group(
-        "a handshake of TLS is one",
-        ("transport/connecting/handshake.py",),
-        ("unit/transport/tls/test_tls_handshake.py",),
-    ),
-    Group(
-        "idle connections and incomplete messages are looked for by one kind of sweep",
-        ("server/connections/sweeps.py",),
-        (
-            "unit/server/connections/test_idle_sweep.py",
-            "unit/server/connections/test_partial_message_sweep.py",
-        ),
-    ),
-    Group(
-        "signals of a server, and those of a worker",
-        ("server/lifecycle/signals.py",),
-        (
-            "unit/server/lifecycle/test_quit_signals.py",
-            "unit/server/lifecycle/test_worker_signals.py",
-        ),
-    ),
-    Group(
-        "values that a server gives out",
-        ("server/values.py",),
-        ("unit/server/test_unfinished.py", "unit/server/lifecycle/test_server_state.py"),
+        _tests(f"{_TRANSPORT}/tls", "*"),
     ),
 )

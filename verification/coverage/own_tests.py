@@ -1,7 +1,8 @@
 """Which test files are a module's own.
 
-`transport/writing/backlog.py` is judged by `test_backlog.py`: in tests/unit, in the folder of the
-module or in one above it, and in tests/property. Tests that are named otherwise are in GROUPS.
+Those of `transport/writing/backlog.py` are `test_backlog.py`, in tests/unit in the folder of the
+module or in one above it and in tests/property, and `test_backlog_*.py` in its folder unless there
+is a module of that name. Tests that are named otherwise are in GROUPS.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ def own_tests_of(module: Path) -> list[Path]:
     places = [mirror, *mirror.parents[: len(mirror.relative_to(TESTS).parts) - 1]]
     nearest = next((place / name for place in places if (place / name).exists()), None)
     found = [nearest, *(TESTS / "property").glob(name)]
+    for path in mirror.glob(f"test_{module.stem}_*.py"):
+        if not module.with_name(path.name.removeprefix("test_")).exists():
+            found.append(path)
     for group in GROUPS:
         if name_of(module) in group.modules:
             found += [path for pattern in group.tests for path in _matching(pattern)]

@@ -77,8 +77,13 @@ TARGETS = (
         _SOCKET_OPTIONS,
     ),
     Target(
-        "meta_codec",
-        "src/pybrpc/protocols/baidu_std/meta_codec.py",
-        ("tests/property/test_meta_codec.py",),
+        "meta_decoder",
+        "src/pybrpc/protocols/baidu_std/meta_decoder.py",
+        ("tests/property/test_meta_decoder.py",),
+    ),
+    Target(
+        "meta_encoder",
+        "src/pybrpc/protocols/baidu_std/meta_encoder.py",
+        ("tests/property/test_meta_encoder.py",),
     ),
 )

@@ -1,1 +1,2 @@
-"""The ground floor: atomics, deadlines, addresses, versioned ids. Imports only errors."""
+"""Base: the lowest layer, with atomics, flags, deadlines, addresses and logs. Of pybrpc it imports
+only `errors`."""

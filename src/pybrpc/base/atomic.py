@@ -6,8 +6,8 @@ Hot paths use only `get_and_set` and `compare_and_set`: a reference that moves b
 has to be loaded from a slot that another thread is replacing, which is the one hard problem of
 reference counting without the GIL.
 
-Store, then load
-----------------
+Store, then load, on both sides
+-------------------------------
 Often two threads must not miss each other, and neither may wait for a lock: one is about to sleep
 and the other posts work; one closes a thing and the other begins to use it. Then each thread first
 stores what the other one has to see, and only after that loads what the other one stores:

@@ -1,4 +1,4 @@
-"""Backoff: how long to wait before trying again, longer after each failure, never all at once."""
+"""Backoff: delays before attempts, which grow with each failure and differ at random."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pybrpc.errors import PyBrpcError
 
 
 class InvalidBackoffError(PyBrpcError, ValueError):
-    """Numbers that make no backoff. The text says which one and what is allowed."""
+    """An invalid number for a Backoff. The text names it and says which values are allowed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,10 +18,10 @@ class Backoff:
     """Delays that grow by `factor` from `first_s` to `max_s` seconds, each shortened at random.
 
     first_s   the first delay; greater than 0
-    factor    each next one is so many times longer; at least 1
-    max_s     none is longer than this; at least `first_s`
-    jitter    the part of a delay that chance may take away, 0 to 1: those who failed together
-              do not come back together, not even once the delays have stopped growing
+    factor    each delay is this many times the one before; at least 1
+    max_s     the longest delay; at least `first_s`
+    jitter    the largest part of a delay, 0 to 1, that is taken away at random: clients that failed
+              together do not return together, even when their delays have stopped growing
     """
 
     first_s: float = 0.1
@@ -40,7 +40,7 @@ class Backoff:
         self._check("jitter", 0 <= self.jitter <= 1, "from 0 to 1")
 
     def delay_s(self, attempt: int, random: Callable[[], float]) -> float:
-        """Seconds to wait after failure number `attempt`, counted from 0.
+        """Seconds to wait after the failure of attempt number `attempt`, counted from 0.
 
         `random` gives numbers from 0 to 1, as `random.random` does. The result is in
         `[(1 - jitter) * d, d]` where d is `first_s * factor ** attempt`, at most `max_s`.

@@ -1,7 +1,7 @@
 """Deadlines: points on the monotonic clock, in seconds, as floats.
 
-A timeout is turned into a deadline once, where a call enters; everything below takes the
-deadline. `NEVER` is the deadline of a call without a timeout.
+A timeout becomes a deadline once, where a call begins; all lower functions take the deadline.
+`NEVER` is the deadline of a call without a timeout.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def deadline_after(timeout_s: float | None) -> float:
 
 
 def remaining_s(deadline: float) -> float | None:
-    """Seconds left, at least 0; `None` for `NEVER`: what `Thread.join` takes."""
+    """The seconds left, at least 0; `None` for `NEVER`. `Thread.join` takes the same values."""
     return None if deadline == NEVER else max(0.0, deadline - time.monotonic())
 
 
 def checked_timeout_s(timeout_s: float | None, name: str = "timeout") -> float | None:
-    """`timeout_s` if it is `None` or a number >= 0, else an error that says what to pass."""
+    """`timeout_s` as a float, or `None` for no limit; an error with advice if it is invalid."""
     if timeout_s is None:
         return None
     if (

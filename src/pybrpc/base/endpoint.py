@@ -1,8 +1,8 @@
 """Addresses: "host:port", "[v6]:port", "unix:/path/of.sock", and on Linux "unix:@name".
 
-The text of a Unix address is bRPC's (src/butil/details/extended_endpoint.hpp): what follows
-"unix:" is a path, absolute or not. "@name" is a name of Linux's abstract namespace, which has no
-file; a file of that name is "unix:./@name".
+The text of a Unix address is bRPC's (src/butil/details/extended_endpoint.hpp): "unix:" and a path,
+absolute or relative. "@name" is a name in Linux's abstract namespace, which has no file; the
+address of a file with the name "@name" is "unix:./@name".
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pybrpc.errors import AddressError
 _UNIX = "unix:"
 _HAS_ABSTRACT_NAMES = sys.platform == "linux"
 MAX_PATH_BYTES = 107 if _HAS_ABSTRACT_NAMES else 103
-"""What `sun_path` has room for, without the zero at its end."""
+"""The longest path that fits into `sun_path`, without the zero byte at its end."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server listens or a peer is.
+    """The address at which a server listens, or of a peer.
 
-    `str()` gives "host:port" ("[::1]:80" for IPv6). Of a Unix socket, `host` is the whole text,
+    `str()` gives "host:port" ("[::1]:80" for IPv6). For a Unix socket, `host` is the whole text,
     "unix:/path", and `port` is 0.
     """
 
@@ -43,12 +43,12 @@ class Endpoint:
 
     @property
     def path(self) -> str:
-        """Of a Unix socket what follows "unix:": a path or "@name"; "" of all other addresses."""
+        """The path or "@name" of a Unix socket; "" for all other addresses."""
         return self.host[len(_UNIX) :] if self.is_unix else ""
 
     @property
     def is_ip(self) -> bool:
-        """Whether `host` is an IP address already, so that no name has to be resolved."""
+        """Whether `host` is an IP address, not a name that has to be resolved."""
         try:
             ipaddress.ip_address(self.host.partition("%")[0])
         except ValueError:
@@ -59,7 +59,7 @@ class Endpoint:
     def parse(cls, address: str | Endpoint, *, allow_port_0: bool = False) -> Endpoint:
         """Parse "host:port", "[v6]:port" or "unix:path"; anything else raises AddressError.
 
-        IPv6 addresses are brought to their one short form, IPv4-mapped ones to IPv4.
+        An IPv6 address gets its canonical short form; an IPv4-mapped one becomes IPv4.
         """
         if isinstance(address, Endpoint):
             return address
@@ -83,9 +83,10 @@ class Endpoint:
 
     @classmethod
     def from_sockaddr(cls, sockaddr: object) -> Endpoint:
-        """From what getsockname() and getpeername() give; a Unix socket without a name is "unix:".
+        """The endpoint for a result of getsockname() or getpeername().
 
-        An IPv4 peer of an IPv6 socket is given as IPv4, a link-local address with its interface.
+        A Unix socket without a name is "unix:". An IPv4 peer of an IPv6 socket becomes IPv4; a
+        link-local address includes its interface.
         """
         if isinstance(sockaddr, bytes):
             return cls(_UNIX + "@" + os.fsdecode(sockaddr.removeprefix(b"\0")), 0)
@@ -100,7 +101,7 @@ class Endpoint:
 def _check_host(host: str, address: str) -> None:
     if not host:
         raise AddressError(f"address {address!r} has no host")
-    # The C library would take what stands before a zero byte for all of it.
+    # The C library would ignore everything behind a zero byte.
     if any(c.isspace() or c < " " or c == "\x7f" for c in host):
         raise AddressError(f"address {address!r}: a host has no blanks and no control characters")
 

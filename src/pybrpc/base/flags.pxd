@@ -1,4 +1,5 @@
 cimport cython
+from pybrpc.base.gil_atomic cimport GilAtomicCounter
 
 
 @cython.final
@@ -8,11 +9,13 @@ cdef class WakeSignal:
     cpdef set(self)
     cpdef bint wait(self, double timeout_s=*) except -1
     cpdef bint wait_until(self, double deadline) except -1
+    cpdef bint is_set(self) except -1
 
 
 @cython.final
 cdef class OnceFlag:
-    cdef object _lock
+    cdef GilAtomicCounter _count
 
     cpdef bint try_set(self) except -1
     cpdef clear(self)
+    cpdef bint is_set(self) except -1

@@ -1,4 +1,4 @@
-"""Two flags built on a lock: WakeSignal wakes one waiting thread, OnceFlag has one winner.
+"""Two flags for threads: WakeSignal wakes one waiting thread, OnceFlag has one winner.
 
 Neither ever blocks the thread that sets it. Both may be used by any thread.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 
+from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.waiting import acquire_until
 
 
@@ -41,33 +42,33 @@ class WakeSignal:
         """
         return acquire_until(self._lock, deadline)
 
-    @property
     def is_set(self) -> bool:
         return not self._lock.locked()
 
     def __repr__(self) -> str:
-        return f"<WakeSignal {'set' if self.is_set else 'not set'}>"
+        return f"<WakeSignal {'set' if self.is_set() else 'not set'}>"
 
 
 class OnceFlag:
     """A flag that only one of many threads sets."""
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_count",)
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._count = atomic_counter()
+        """1 if the flag is set, else 0."""
 
     def try_set(self) -> bool:
         """Set the flag: True for the one caller that has set it. Never blocks."""
-        return self._lock.acquire(blocking=False)
+        return self._count.compare_and_set(0, 1)
 
     def clear(self) -> None:
         """Allow one more caller to set the flag. RuntimeError if it was not set."""
-        self._lock.release()
+        if not self._count.compare_and_set(1, 0):
+            raise RuntimeError("the flag is not set")
 
-    @property
     def is_set(self) -> bool:
-        return self._lock.locked()
+        return self._count.get() != 0
 
     def __repr__(self) -> str:
-        return f"<OnceFlag {'set' if self.is_set else 'not set'}>"
+        return f"<OnceFlag {'set' if self.is_set() else 'not set'}>"

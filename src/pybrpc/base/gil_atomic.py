@@ -1,11 +1,12 @@
 """Atomics for compiled code on a Python with a GIL: plain fields.
 
-A thread that runs C code has the GIL until it calls into Python, so no other thread sees the middle
-of these methods, and no signal handler runs in it. The reference that is replaced is handed on, so
-nothing dies in between either. Called from compiled code they are a few machine instructions, and
-what that code does next, such as linking a request to the one before it, belongs to the same step.
+A thread that runs C code has the GIL until it calls into Python, so no other thread and no signal
+handler runs in the middle of these methods. The replaced reference is returned, so no object is
+destroyed there either. For compiled callers a method is a few machine instructions, and the
+caller's next instructions, such as linking a request to the one before it, belong to the same
+atomic step.
 
-**As plain Python they are not atomic.** `base.atomic` gives them out only where they are compiled.
+**As plain Python they are not atomic.** `base.atomic` uses them only when they are compiled.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 
 class GilAtomicRef:
-    """`AtomicRef`, see there."""
+    """An `AtomicRef`, see `base.atomic`."""
 
     __slots__ = ("_value",)
 
@@ -38,7 +39,7 @@ class GilAtomicRef:
 
 
 class GilAtomicCounter:
-    """`AtomicCounter`, see there; OverflowError for an amount of more than 64 bits."""
+    """An `AtomicCounter`, see `base.atomic`. OverflowError for an amount of more than 64 bits."""
 
     __slots__ = ("_value",)
 

@@ -1,14 +1,14 @@
-"""Which form of the hot modules runs: the `.py` that you read, or the same one compiled by Cython.
+"""Chooses the form in which the hot modules run: as plain Python, or compiled by Cython.
 
-A hot module has a sibling `.pxd`, which says what is a C struct and a C integer in it. Installing
-compiles all of them, or none, and puts each extension module beside its `.py`. Python prefers an
-extension module to a `.py`, so compiled ones run where they are, unless `PYBRPC_IMPL=python` asks
-for the others: then a finder of this package shows the import system the `.py`.
+A hot module has a sibling `.pxd`, which declares its C structs and C integers. An installation
+compiles all hot modules or none, and puts each extension module beside its `.py`. Python prefers an
+extension module to a `.py`, so the compiled form runs where it exists. `PYBRPC_IMPL=python` selects
+the plain form: then a finder in this module makes the import system load the `.py`.
 
-What was asked for and can't be had is an ImportError, and so is a mixture, or, in a source tree, an
-extension module that is older than its source: nothing falls back in silence.
+It is an ImportError if the requested form does not exist, if only some modules are compiled, or if,
+in a source tree, an extension module is older than its source. There is no silent fallback.
 
-This module is imported before any other of the package.
+This module is imported before all others of the package.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ HOT_MODULES = (
     "pybrpc.iobuf.io_portal",
     "pybrpc.iobuf.iobuf",
     "pybrpc.protocols.baidu_std.baidu_std",
-    "pybrpc.protocols.baidu_std.meta_codec",
-    "pybrpc.protocols.baidu_std.usual_frames",
+    "pybrpc.protocols.baidu_std.fast_frames",
+    "pybrpc.protocols.baidu_std.meta_decoder",
+    "pybrpc.protocols.baidu_std.meta_encoder",
     "pybrpc.protocols.message",
     "pybrpc.rpc.body",
     "pybrpc.rpc.controller",
-    "pybrpc.rpc.message_type",
     "pybrpc.rpc.method",
     "pybrpc.rpc.timeout_queue",
     "pybrpc.server.calls.interfaces",
@@ -85,7 +85,7 @@ _USE_PYTHON = "set PYBRPC_IMPL=python"
 
 @dataclass(frozen=True, slots=True)
 class HotModule:
-    """One module that may be compiled, and what of it lies on the disk."""
+    """A hot module and its files."""
 
     name: str
     source: Path
@@ -93,7 +93,8 @@ class HotModule:
 
     @property
     def is_stale(self) -> bool:
-        """Whether its source was changed since. An installed package has no `.pxd` and can't be."""
+        """Whether the source has changed since it was compiled. False without a `.pxd`, as in an
+        installed package."""
         declarations = self.source.with_suffix(".pxd")
         if self.extension is None or not declarations.exists():
             return False
@@ -102,14 +103,14 @@ class HotModule:
 
 
 def find_hot_module(name: str, root: Path) -> HotModule:
-    """What there is of a module in the directory `root` of its top package."""
+    """The files of a module, searched in the directory `root` of its top package."""
     source = root.joinpath(*name.split(".")[1:]).with_suffix(".py")
     candidates = [source.with_suffix(suffix) for suffix in EXTENSION_SUFFIXES]
     return HotModule(name, source, next((path for path in candidates if path.exists()), None))
 
 
 def choose(wanted: str | None, modules: Sequence[HotModule]) -> str:
-    """What to run, "python" or "compiled"; ImportError if that can't be said."""
+    """The form to run, "python" or "compiled"; ImportError if there is no valid choice."""
     if wanted not in (None, "", "python", "compiled"):
         raise ImportError(f"PYBRPC_IMPL is python, compiled, or not set; not {wanted!r}")
     missing = [module.name for module in modules if module.extension is None]
@@ -133,7 +134,7 @@ def choose(wanted: str | None, modules: Sequence[HotModule]) -> str:
 
 
 class PythonFinder:
-    """Finds the `.py` of modules that have an extension module beside it."""
+    """Finds the `.py` of modules that have an extension module beside the `.py`."""
 
     def __init__(self, modules: Sequence[HotModule]) -> None:
         self._sources = {module.name: module.source for module in modules}
@@ -155,4 +156,4 @@ def _set_up() -> str:
 
 
 __impl__ = _set_up()
-"""What runs in this process: "python" or "compiled"."""
+"""The form that runs in this process: "python" or "compiled"."""

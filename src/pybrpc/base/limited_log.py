@@ -1,4 +1,4 @@
-"""LimitedLog: warnings that a peer can cause as often as it likes, at most one a second."""
+"""LimitedLog: limits warnings that a peer can cause at any rate to one per second."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ PAUSE_S = 1.0
 
 
 class LimitedLog:
-    """Warnings of one kind. The first is logged at once; the next says how many were left out.
+    """Warnings of one kind. The first is logged at once; the next one says how many were omitted.
 
-    Used by one thread at a time; a race would only miscount.
+    For one thread at a time; a race would only make the count wrong.
     """
 
     __slots__ = ("_left_out", "_quiet_until")

@@ -1,6 +1,7 @@
-"""IOBuf: a chain of shared views over bytes-like objects, and its reads and writes on descriptors.
+"""IOBuf: a chain of shared views of bytes-like objects, which descriptors are read into and written
+from.
 
-Imports nothing of pybrpc; does system calls only where a function's name says fd.
+Imports nothing else of pybrpc. Only functions with fd in their names make system calls.
 """
 
 from pybrpc.iobuf.blocks import BytesLike

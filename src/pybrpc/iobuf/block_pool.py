@@ -1,11 +1,12 @@
-"""BlockPool: the large blocks that are received into, used again.
+"""BlockPool: reuses the large blocks that data is received into.
 
-A fresh page costs a page fault when it is first written, 256 of them a MiB: more than the kernel
-takes to copy that MiB. A block that was written before costs none. The pool knows each block that
-it may give again, in use or not, and finds out by the count of references: every memoryview over
-a block, slices of slices included, holds the block itself.
+The first write to a fresh page causes a page fault, 256 of them for one MiB: that takes longer than
+the kernel needs to copy this MiB. A block that was written before causes none. The pool keeps every
+block that it may give out again, used or unused, and finds out by the reference count: every
+memoryview of a block, slices of slices included, holds a reference to the block itself.
 
-A block is out of the pool while somebody looks at its count, so no two get the same one.
+While a thread checks the count of a block, the block is not in the pool, so no two threads get the
+same one.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ import sys
 from collections import deque
 
 POOL_BYTES = 32 * 1024 * 1024
-"""What a process keeps at most of blocks that nobody uses."""
+"""The most bytes of unused blocks that a process keeps."""
 
 POOLED_FROM = 256 * 1024
-"""Smaller blocks are left to the allocator, which seldom gives memory of that size back."""
+"""Smaller blocks are left to the allocator, which seldom returns so little memory to the system."""
 
 GRAIN = 64 * 1024
-"""Blocks have multiples of this size, so that messages of about one size use the same ones."""
+"""Sizes of blocks are multiples of this, so that messages of similar sizes use the same blocks."""
 
 
 class BlockPool:
-    """Blocks of `POOLED_FROM` bytes or more. Any thread; never blocks."""
+    """Blocks of `POOLED_FROM` bytes or more. For any thread; no method blocks."""
 
     __slots__ = ("_blocks", "_limit")
 
@@ -33,9 +34,9 @@ class BlockPool:
         self._limit = limit_bytes
 
     def take(self, size: int) -> memoryview:
-        """A writable view of `size` bytes, whatever is in them, that nobody else uses.
+        """A writable view of `size` bytes that nothing else uses. Its contents are undefined.
 
-        The block behind it is at most twice as large, or 64 KiB larger.
+        The block behind the view is at most twice as large, or 64 KiB larger.
         """
         if size < POOLED_FROM:
             return memoryview(bytearray(size))
@@ -48,7 +49,7 @@ class BlockPool:
 
     @property
     def size_bytes(self) -> int:
-        """Of all blocks it knows."""
+        """The size of all blocks in the pool, used and unused."""
         return sum(map(len, list(self._blocks)))
 
     def _find(self, size: int) -> bytearray | None:
@@ -64,7 +65,7 @@ class BlockPool:
         return None
 
     def _forget_oldest(self) -> None:
-        """It is freed when nobody uses it any more."""
+        """Remove the oldest block, which is freed once it is unused."""
         try:
             self._blocks.popleft()
         except IndexError:
@@ -72,7 +73,7 @@ class BlockPool:
 
 
 def _references_of_unused() -> int:
-    """What `sys.getrefcount` says of a block that only the one who asks knows."""
+    """The result of `sys.getrefcount` for a block that only its caller refers to."""
     blocks = deque([bytearray(1)])
     block = blocks.popleft()
     return sys.getrefcount(block)
@@ -81,4 +82,4 @@ def _references_of_unused() -> int:
 _REFERENCES = _references_of_unused()
 
 POOL = BlockPool()
-"""Of this process. A forked child goes on with a copy."""
+"""The pool of this process. A forked child has a copy."""

@@ -1,7 +1,7 @@
-"""Blocks: the immutable stretches of bytes that an IOBuf is a chain of.
+"""Blocks: the immutable pieces of memory that an IOBuf consists of.
 
-A block is a `bytes` object kept whole, or a read-only memoryview of format "B". The memoryview
-objects are the package's own and never leave it: a user may release the view it was given.
+A block is a `bytes` object, or a read-only memoryview of format "B". These memoryview objects never
+leave the package, because a user may release any view that it gets.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 COPY_BELOW = 4096
 """A part of a `bytes` block is copied if it is shorter than this many bytes. Copying 1 KiB takes
-50 ns and 2 KiB 80 ns; a view takes 140 ns, 200 bytes, and keeps the whole block in memory."""
+50 ns and 2 KiB 80 ns; a view takes 140 ns and 200 bytes, and keeps the whole block in memory."""
 
 LEAST_SHARE = 16
-"""A part of a block that was received into is copied, too, if it is less than one 16th of it: what
-a user keeps of a message keeps no more than 16 times as much in memory."""
+"""A part of a block that data was received into is copied, too, if it is less than a 16th of the
+block: so a part of a message that a user keeps holds at most 16 times its size in memory."""
 
 
 def as_block(data: object) -> Block:
-    """`data` as a block that no one can change: itself where it is read-only, else a copy."""
+    """A block with the bytes of `data`: `data` itself if it is read-only, else a copy."""
     if type(data) is bytes:
         return data
     try:
@@ -36,16 +36,16 @@ def as_block(data: object) -> Block:
 
 
 def piece(block: Block, start: int, end: int) -> Block:
-    """block[start:end]: a view of it, or a copy if it is a short part of a block."""
+    """block[start:end], as a view, or as a copy if it is a short part of the block."""
     if type(block) is bytes:
         return block[start:end] if end - start < COPY_BELOW else memoryview(block)[start:end]
     return bytes(block[start:end]) if is_short(block, end - start) else block[start:end]
 
 
 def is_short(block: Block, size: int) -> bool:
-    """Whether `size` bytes of the block are better copied than shared.
+    """Whether `size` bytes of the block are copied instead of shared.
 
-    What was received into is behind a view of a `bytearray`, see block_pool.
+    A block that data was received into is a view of a `bytearray`, see block_pool.
     """
     if isinstance(block, bytes):
         return size < COPY_BELOW
@@ -53,7 +53,8 @@ def is_short(block: Block, size: int) -> bool:
 
 
 def window(blocks: Iterable[Block], start: int, size: int) -> Iterator[memoryview]:
-    """Views of up to `size` bytes of a chain, from index `start` of its first block on."""
+    """Views of `size` bytes at the front of a chain, which begins at index `start` of its first
+    block."""
     for block in blocks:
         if size <= 0:
             return
@@ -65,11 +66,11 @@ def window(blocks: Iterable[Block], start: int, size: int) -> Iterator[memoryvie
 
 
 def find(blocks: Iterable[Block], start: int, delimiter: bytes) -> int:
-    """How many bytes lie before the first `delimiter` in a chain, from index `start` of its first
-    block on; -1 if it isn't there.
+    """The number of bytes before the first `delimiter` in a chain that begins at index `start` of
+    its first block; -1 if there is no delimiter.
 
-    A block is searched in place. What straddles blocks is looked for in `seam`: the last bytes
-    before a block and the first bytes of it, too few on either side to hold the delimiter.
+    Each block is searched in place. A delimiter that crosses blocks is searched in `seam`: the last
+    bytes before a block and its first bytes, on each side one less than the delimiter has.
     """
     overlap = len(delimiter) - 1
     base = 0

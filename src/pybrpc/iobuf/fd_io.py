@@ -1,9 +1,9 @@
-"""The system calls under IOBuf: one write for many blocks.
+"""The system calls below IOBuf: one write for many blocks.
 
-Short blocks are joined and written with write(); long ones go to writev(). For each block,
-writev() takes and gives back a buffer and the kernel walks one more iovec: together about 30 ns,
-in which a join copies 1 KiB. Microseconds for one call into a TCP socket with room (CPython
-3.11, 2-core x86-64 machine, medians of 400 interleaved calls):
+Short blocks are joined and written with write(); long ones go to writev(). For each block, writev()
+acquires and releases a buffer and the kernel reads one more iovec. Together this takes about 30 ns,
+the time in which a join copies 1 KiB. Microseconds for one call into a TCP socket with free buffer
+space (CPython 3.11, 2-core x86-64 machine, medians of 400 interleaved calls):
 
     blocks x bytes   join + write   writev        blocks x bytes   join + write   writev
        2 x 80             1.4         1.4           16 x 1024           2.3         2.3
@@ -11,10 +11,11 @@ in which a join copies 1 KiB. Microseconds for one call into a TCP socket with r
      256 x 80             4.5         8.9            4 x 4096           2.1         1.9
     1024 x 80            14.5        32.3           16 x 16384         17.1        11.8
 
-The two meet where blocks are 1 KiB on average. The copy is capped, because a socket that is
-almost full takes little of it and the rest is copied again at the next try.
+Both take the same time if blocks have 1 KiB on average. The size of a join is limited, because an
+almost full socket takes few bytes of it, and the rest is copied again for the next try.
 
-Long blocks that lie badly for the processor are written with two calls: see page_alias.
+Long blocks at addresses that the processor copies slowly are written with two calls, see
+page_alias.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ def _iov_max() -> int:
 
 
 IOV_MAX = _iov_max()
-"""The most blocks that one writev() takes on this system; 1024 on Linux."""
+"""The largest number of blocks in one writev() on this system; 1024 on Linux."""
 
 _JOIN_BELOW_MEAN = 1024
 _JOIN_AT_MOST = 131072
 
 
 def write_blocks(fd: int, blocks: list[Block], size_bytes: int) -> int:
-    """Write the blocks, `size_bytes` together, once; return how many bytes went.
+    """Write the blocks, which have `size_bytes` in total, once; return the number of bytes written.
 
-    `blocks` has 1 to IOV_MAX items. OSError, BlockingIOError among them, means nothing went.
+    `blocks` has 1 to IOV_MAX items. After an OSError, such as BlockingIOError, nothing was written.
     """
     if len(blocks) == 1:
         return os.write(fd, blocks[0])
@@ -61,5 +62,5 @@ def _write_apart(fd: int, first: list[Block], rest: list[Block]) -> int:
         return written
     try:
         return written + os.writev(fd, rest)
-    except OSError:  # what went must be told; what is wrong the next write will say
+    except OSError:  # the first bytes are written; the next write will report the error
         return written

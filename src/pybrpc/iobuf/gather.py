@@ -1,4 +1,4 @@
-"""Writing many IOBufs with one system call: the batch write of a connection's write queue."""
+"""Writes many IOBufs with one system call, for the write queue of a connection."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pybrpc.iobuf.iobuf import IOBuf
 
 
 def cut_multiple_into_fd(fd: int, bufs: Sequence[IOBuf]) -> int:
-    """Write from the fronts of `bufs`, in order, in one system call; return how many bytes went.
+    """Write the fronts of `bufs`, in order, in one system call; return the number of bytes written.
 
-    At most IOV_MAX blocks are offered to the kernel, so full buffers may be left behind even if
-    it took all it was given. What went is popped from the buffers it came from; those written
-    in full are empty afterwards. The buffers must be distinct. All of them empty: 0, no system
-    call. OSError (BlockingIOError on EAGAIN) passes through, and nothing is popped.
-    Short blocks are joined by copying, see fd_io. bRPC: IOBuf::cut_multiple_into_file_descriptor.
+    At most IOV_MAX blocks are offered to the kernel, so bytes may be left even if the kernel takes
+    all that it is offered. Written bytes are popped from their buffers. The buffers must be
+    distinct. If all are empty, the result is 0 without a system call. OSError (BlockingIOError on
+    EAGAIN) is passed on, and nothing is popped. Short blocks are joined by copying, see fd_io.
+    bRPC: IOBuf::cut_multiple_into_file_descriptor.
     """
     blocks: list[Block] = []
     size = 0

@@ -1,11 +1,11 @@
 """IOPortal: an IOBuf that a connection is read into. bRPC: IOPortal (src/butil/iobuf.h).
 
-A read of up to 64 KiB makes a `bytes` block of what came. For more a block of that size is taken
-from the pool, and read after read goes into it until it is full: what is cut out of the portal are
-views of it. What precedes it, if that is short, moves into it, so that a message lies in one block
-whose length was known when its first bytes came.
+A read of up to 64 KiB makes a `bytes` block of the received data. For a larger read, a block of
+that size is taken from the pool, and reads go into it until it is full; the portal's contents are
+views of it. Short contents before it are copied into it. So a message is in one block if its length
+was known from its first bytes.
 
-What of a block is handed out already is never written again before the last view of it is gone.
+Bytes of a block that are in use are not overwritten before the last view of the block is gone.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ SMALL_READ = 64 * 1024
 
 
 class IOPortal(IOBuf):
-    """As IOBuf; starts empty."""
+    """An IOBuf that starts empty."""
 
     __slots__ = ("_begin", "_filled", "_landed", "_room")
 
     def __init__(self) -> None:
         IOBuf.__init__(self)
         self._room: memoryview | None = None
-        """The block that is being filled, writable."""
+        """A writable view of the block that is being filled."""
         self._filled = 0
         self._begin = 0
         self._landed: Block | None = None
-        """What of it was read last: its bytes from `_begin` to `_filled`."""
+        """The view of its last received bytes, from `_begin` to `_filled`."""
 
     def append_from_fd(self, fd: int, max_bytes: int = SMALL_READ) -> int:
-        """As that of IOBuf. May read less than there is, if a block is full before.
+        """As `IOBuf.append_from_fd`, but reads only until the current block is full.
 
-        `max_bytes` above 64 KiB are allocated at once, whatever comes.
+        If `max_bytes` is above 64 KiB, that many bytes are allocated before any is received.
         """
         if max_bytes <= SMALL_READ and self._room is None:
             return self.append_received(os.read(fd, max_bytes)) if max_bytes else 0
@@ -51,17 +51,17 @@ class IOPortal(IOBuf):
 
     @property
     def held_bytes(self) -> int:
-        """What is in here, and the room that is made for more."""
+        """The size of the contents, and of the free part of the block that is being filled."""
         room = self._room
         return self._size if room is None else self._size + len(room) - self._filled
 
     def clear(self) -> None:
-        """Drop everything, also the block that is being filled."""
+        """Drop the contents and the block that is being filled."""
         IOBuf.clear(self)
         self._forget_block()
 
     def _start_block(self, size: int) -> None:
-        """Make room for `size` bytes, and for what is here, if that is little and moves there."""
+        """Start a block for `size` more bytes. Short contents are moved into it."""
         before = self._size
         if before > SMALL_READ:
             before = 0
@@ -73,7 +73,7 @@ class IOPortal(IOBuf):
             self._land(before)
 
     def _land(self, count: int) -> None:
-        """`count` more bytes are in the block."""
+        """Add `count` bytes, which were received into the block, to the contents."""
         room = self._room
         assert room is not None
         blocks = self._blocks

@@ -1,8 +1,8 @@
-"""IOBuf: the buffer that messages are built in, cut from and written out of.
+"""IOBuf: the buffer in which messages are built, from which they are cut and written.
 
-A chain of blocks that are never changed, so that buffers can share them: cutting, appending one
-buffer to another and copying move references, not bytes. Only the first block may be used from
-some index on (`_start`): consuming from the front, what a parser does all day, then changes two
+It is a chain of blocks. Blocks never change, so buffers can share them: cutting, copying, and
+appending one buffer to another move references, not bytes. The contents may begin at some index of
+the first block (`_start`), so that consuming bytes at the front, as parsers do, changes two
 integers and makes no object. bRPC: src/butil/iobuf.h.
 """
 
@@ -20,17 +20,17 @@ from pybrpc.iobuf.user_data import lend
 B = TypeVar("B")
 
 _MERGE_BELOW = 2048
-"""A read of less than this joins the block before it, so that a peer who sends a byte at a time
-doesn't make us keep an object a byte."""
+"""A read of fewer bytes than this is joined with the block before it, so that a peer that sends
+single bytes doesn't make this process keep an object for each byte."""
 
 
 class IOBuf:
-    """A queue of bytes made of shared blocks. `len()` is O(1).
+    """A queue of bytes in shared blocks. `len()` is O(1).
 
-    `data` is appended as by `append`. Not thread-safe: one thread at a time uses an IOBuf, but
-    buffers that share blocks may be used in different threads. Nothing here blocks but the
-    methods with fd in their name, and those only if the descriptor does. Not hashable.
-    Counts and offsets are in bytes; a negative one is a ValueError.
+    `data` is appended as by `append`. Not thread-safe: one thread at a time may use an IOBuf, but
+    buffers that share blocks may be used in different threads. Only methods with fd in their names
+    can block, and only if the descriptor is a blocking one. Not hashable. Counts and offsets are in
+    bytes; a negative one is a ValueError.
     """
 
     __slots__ = ("_blocks", "_size", "_start")
@@ -50,10 +50,10 @@ class IOBuf:
     def append(self, data: BytesLike | IOBuf) -> None:
         """Add `data` at the back.
 
-        `bytes`, and any other read-only C-contiguous buffer, are not copied; what is behind a
-        read-only view must not change any more. A bytearray, a writable or a strided view is
-        copied at once. Another IOBuf shares its blocks and stays as it is; a buffer may be
-        appended to itself. Empty data adds no block. TypeError for anything else.
+        `bytes`, and any other read-only C-contiguous buffer, are not copied; the memory behind a
+        read-only view must not change afterwards. A bytearray, a writable or a strided view is
+        copied at once. The blocks of another IOBuf are shared, and it stays unchanged; a buffer
+        may be appended to itself. Empty data adds no block. TypeError for anything else.
         """
         if type(data) is bytes:
             if data:
@@ -71,12 +71,12 @@ class IOBuf:
             self.append(part)
 
     def append_user_data(self, buffer: B, on_release: Callable[[B], object]) -> None:
-        """Add a buffer that its owner wants back, without copying, also if it is writable.
+        """Add a buffer, which may be writable, without copying; report when it is unused.
 
-        `on_release(buffer)` is called exactly once: when no IOBuf and no view that was taken
-        out of one refers to it any more, in the thread that dropped the last of them; at once
-        if the buffer is empty. Until then the owner must not change it. It must neither block
-        nor raise. It isn't called for what is still held when the interpreter ends.
+        `on_release(buffer)` is called exactly once: when no IOBuf, and no view taken from one,
+        refers to the buffer any more, in the thread that dropped the last of them; at once if the
+        buffer is empty. Until then the buffer must not change. The function must neither block nor
+        raise. It isn't called for buffers that are in use when the interpreter ends.
         TypeError if `buffer` isn't bytes-like, BufferError if it isn't C-contiguous.
         """
         block = lend(buffer, on_release)
@@ -85,17 +85,17 @@ class IOBuf:
             self._size += len(block)
 
     def append_from_fd(self, fd: int, max_bytes: int = 65536) -> int:
-        """Read once from `fd`, at most `max_bytes`; return how many bytes came, 0 at its end.
+        """Read once from `fd`, at most `max_bytes`; return the number of bytes read, 0 at its end.
 
-        `max_bytes` 0 returns 0 without a system call. OSError (BlockingIOError on EAGAIN)
-        passes through, and nothing is added. bRPC: IOPortal::append_from_file_descriptor.
+        If `max_bytes` is 0, the result is 0 without a system call. OSError (BlockingIOError on
+        EAGAIN) is passed on, and nothing is added. bRPC: IOPortal::append_from_file_descriptor.
         """
         if not max_bytes:
             return 0
         return self.append_received(os.read(fd, max_bytes))
 
     def append_received(self, data: bytes) -> int:
-        """Add what one read gave, little of it to the block before it; return its length."""
+        """Add the bytes of one read, few bytes to the block before; return their number."""
         count = len(data)
         if count < _MERGE_BELOW and self._size and len(last := self._blocks[-1]) < _MERGE_BELOW:
             self._blocks[-1] = b"".join((last, data))
@@ -105,7 +105,7 @@ class IOBuf:
         return count
 
     def resize(self, n: int, fill: int = 0) -> None:
-        """Make the length `n`: pop at the back, or append bytes of value `fill` (0 to 255)."""
+        """Change the length to `n`: drop bytes at the back, or append bytes of value `fill`."""
         _check_count(n)
         if n <= self._size:
             self.pop_back(self._size - n)
@@ -115,10 +115,10 @@ class IOBuf:
     # Taking away
 
     def cutn(self, n: int) -> IOBuf:
-        """Cut min(n, len) bytes off the front, as an IOBuf that takes over their blocks.
+        """Cut min(n, len) bytes off the front, as an IOBuf with their blocks.
 
-        No byte is copied, but for a part of a `bytes` block shorter than 4 KiB, and for less than
-        a 16th of a block that was received into.
+        Bytes are copied only if they are less than 4 KiB of a longer `bytes` block, or less than a
+        16th of a block that data was received into.
         """
         cut = IOBuf()
         if n >= self._size:
@@ -150,11 +150,11 @@ class IOBuf:
         return cut
 
     def cut_contiguous(self, n: int) -> bytes | memoryview:
-        """Cut min(n, len) bytes off the front, contiguous.
+        """Cut min(n, len) bytes off the front, as one contiguous object.
 
-        They are not copied if they lie in one block: a whole `bytes` block comes as that object,
-        a part as a read-only view (below 4 KiB of a `bytes` block: as a copy, which is cheaper).
-        Bytes of several blocks are joined.
+        The bytes of one block are not copied: a whole `bytes` block is returned as that object, a
+        part as a read-only view (less than 4 KiB of a `bytes` block as a copy, which is cheaper).
+        The bytes of several blocks are joined.
         """
         if n <= 0 or not self._size:
             return self.cutn(n)._contiguous()
@@ -174,9 +174,9 @@ class IOBuf:
         return block if type(block) is bytes and not start else piece(block, start, room)
 
     def cut_until(self, delimiter: bytes) -> IOBuf | None:
-        """Cut what comes before the first `delimiter`, and drop the delimiter itself.
+        """Cut the bytes before the first `delimiter`, and drop the delimiter.
 
-        `None`, and nothing is cut, if it isn't there. It may straddle blocks. ValueError if it
+        `None`, and nothing is cut, if there is no delimiter. It may cross blocks. ValueError if it
         is empty. bRPC: IOBuf::cut_until.
         """
         if not delimiter:
@@ -189,7 +189,7 @@ class IOBuf:
         return cut
 
     def pop_front(self, n: int) -> int:
-        """Drop min(n, len) bytes from the front; return how many."""
+        """Drop min(n, len) bytes at the front; return their number."""
         if n >= self._size:
             n = self._size
             self.clear()
@@ -206,7 +206,7 @@ class IOBuf:
         return n
 
     def pop_back(self, n: int) -> int:
-        """Drop min(n, len) bytes from the back; return how many."""
+        """Drop min(n, len) bytes at the back; return their number."""
         if n >= self._size:
             n = self._size
             self.clear()
@@ -223,11 +223,11 @@ class IOBuf:
         return n
 
     def cut_into_fd(self, fd: int, size_hint: int | None = None) -> int:
-        """Write from the front in one system call; pop and return the bytes that went.
+        """Write the front in one system call; pop the bytes written and return their number.
 
         At most IOV_MAX blocks are offered to the kernel, and none after the one that reaches
-        `size_hint` bytes. An empty buffer returns 0 without a system call. OSError
-        (BlockingIOError on EAGAIN) passes through, and nothing is popped.
+        `size_hint` bytes. If the buffer is empty, the result is 0 without a system call. OSError
+        (BlockingIOError on EAGAIN) is passed on, and nothing is popped.
         bRPC: IOBuf::cut_into_file_descriptor.
         """
         if not self._size:
@@ -253,7 +253,7 @@ class IOBuf:
     # Looking
 
     def peek(self, n: int | None = None, offset: int = 0) -> bytes:
-        """A copy of min(n, len - offset) bytes from `offset` on; all of them if `n` is None."""
+        """A copy of min(n, len - offset) bytes from `offset` on; of all bytes if `n` is None."""
         if n is None:
             n = self._size
         if n < 0 or offset < 0:
@@ -266,7 +266,7 @@ class IOBuf:
 
     def copy_to(self, target: bytearray | memoryview, n: int | None = None, offset: int = 0) -> int:
         """Copy min(n, len - offset, size of target) bytes from `offset` on into a writable,
-        C-contiguous buffer; return how many. TypeError if it is read-only."""
+        C-contiguous buffer; return their number. TypeError if the buffer is read-only."""
         _check_count(offset)
         done = 0
         with memoryview(target) as view, view.cast("B") as room:
@@ -277,7 +277,7 @@ class IOBuf:
         return done
 
     def copy(self) -> IOBuf:
-        """Another IOBuf over the same blocks. No byte is copied."""
+        """Another IOBuf with the same blocks. No byte is copied."""
         twin = IOBuf()
         twin._blocks.extend(self._blocks)
         twin._start = self._start
@@ -297,18 +297,18 @@ class IOBuf:
         return self._size > 0
 
     def __bytes__(self) -> bytes:
-        """The contents; not copied if they are one whole `bytes` block."""
+        """The contents, not copied if they are one whole `bytes` block."""
         found = self._contiguous()
         return found if isinstance(found, bytes) else bytes(found)
 
     def __iter__(self) -> Iterator[memoryview]:
-        """Read-only views of the blocks, in order, as they were when iteration began."""
+        """Read-only views of the blocks, in order, as they were when the iteration began."""
         views: list[Block] = []
         self._take_views(views, len(self._blocks))
         return map(_fresh_view, views)
 
     def __eq__(self, other: object) -> bool:
-        """Whether the bytes are the same, however they lie in blocks. Other bytes-likes too."""
+        """Whether the bytes are equal. `other` may be any bytes-like object."""
         if not isinstance(other, IOBuf | bytes | bytearray | memoryview):
             return NotImplemented
         if isinstance(other, IOBuf) and other._size != self._size:
@@ -337,8 +337,8 @@ class IOBuf:
         self._blocks += views
 
     def _take_views(self, into: list[Block], limit: int, size_hint: int | None = None) -> int:
-        """Add the first `limit` blocks, as far as they are unused, to a list; return their size.
-        None is added after the one that reaches `size_hint` bytes."""
+        """Append the first `limit` blocks to a list, the first one from `_start` on; return their
+        size. No block is added after the one that reaches `size_hint` bytes."""
         size = 0
         start = self._start
         for block in islice(self._blocks, limit):
@@ -362,7 +362,7 @@ class IOBuf:
         return piece(block, self._start, len(block))
 
     def _leave_large_block(self) -> None:
-        """Copy what is used of the first block, if that is little of it."""
+        """Copy the contents of the first block if they are a small part of it."""
         if not self._size:
             return
         block = self._blocks[0]
@@ -372,8 +372,8 @@ class IOBuf:
             self._start = 0
 
     def _drop_blocks(self, start: int) -> None:
-        """Drop blocks from the front until `start` is an index in the first. They die only when
-        the books are right again: the owner of user data may look at this buffer then."""
+        """Drop blocks at the front until `start` is an index in the first one. They are freed last,
+        when this buffer is consistent again: an `on_release` function may use it."""
         blocks = self._blocks
         count = 0
         while start >= (room := len(blocks[count])):
@@ -386,7 +386,7 @@ class IOBuf:
 
 
 def iobuf_of(block: bytes) -> IOBuf:
-    """`IOBuf(block)`, for a block that is not empty: that costs less, compiled."""
+    """`IOBuf(block)` for a block that is not empty, but faster."""
     buffer = IOBuf.__new__(IOBuf)
     buffer._blocks = [block]
     buffer._start = 0

@@ -1,19 +1,20 @@
-"""Page aliasing: long blocks that some processors copy four times slower for where they lie.
+"""Page aliasing: some processors copy long blocks at certain addresses four times slower.
 
-The kernel copies what is written with `rep movsb`. AMD's Zen 3 and later take four times as long
-for it when the target lies 1 to 15 bytes ahead of the source, whole pages not counted (glibc bug
-30994 has more). While nothing else of a thread is on its way, Linux begins at the start of a page,
-so a block behind n bytes goes to n of a page. malloc gives a large `bytes` object pages of its
-own, and its bytes begin at 48 of them: behind the 49 to 63 bytes of many a request's header it is
-slow. Microseconds for one write of 1 MiB into a TCP socket with room (EPYC Zen 4, Linux 6.18, tenth
-part of 80 writes; the target so many bytes ahead of the source):
+The kernel copies written data with `rep movsb`. AMD's Zen 3 and later take four times as long for
+it if the target is 1 to 15 bytes ahead of the source, not counting whole pages (see glibc bug
+30994). If no other data of the thread is in flight, Linux copies to the start of a page, so a block
+behind n other bytes is copied to offset n of a page. malloc gives a large `bytes` object pages of
+its own, in which the bytes begin at offset 48: behind 49 to 63 bytes, the size of many request
+headers, the copy is slow. Microseconds for one write of 1 MiB into a TCP socket with free buffer
+space (EPYC Zen 4, Linux 6.18, first decile of 80 writes), by the number of bytes that the target is
+ahead:
 
     -64   -8   -1    0    1    4    8   14   15   16   17   32   63
     101  103   97   99  362  384  388  375  362   83   95   88   87
 
-Linux copies into pieces of 32 KiB and begins a new one when less than 32 bytes are left. So a first
-write that leaves 24 of a piece moves the target of all that follows: 98 instead of 385. Where Linux
-begins elsewhere, the guess is wrong and the second system call in vain.
+Linux copies into pieces of 32 KiB and begins a new one if less than 32 bytes are left. So a first
+write that leaves 24 bytes of a piece moves the target of all following bytes: 98 microseconds
+instead of 385. If Linux begins elsewhere, the guess is wrong and the second system call useless.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from pybrpc.iobuf.blocks import Block
 from pybrpc.iobuf.user_data import address_of
 
 LONG_BYTES = 256 * 1024
-"""Shorter blocks are not worth a look."""
+"""Shorter blocks are not checked."""
 
 FIRST_BYTES = 32 * 1024 - 24
-"""What the first of the two writes has."""
+"""The size of the first of the two writes."""
 
 _PAGE = 4096
 _SLOW_WITHIN = 16
 
 
 def lie_badly(blocks: Iterable[Block]) -> bool:
-    """Whether one write of the blocks copies a long one slowly, if the processor has the fault."""
+    """Whether one write would copy a long block slowly, on a processor with the fault."""
     behind = 0
     for block in blocks:
         size = len(block)
@@ -45,7 +46,7 @@ def lie_badly(blocks: Iterable[Block]) -> bool:
 
 
 def part(blocks: Iterable[Block]) -> tuple[list[Block], list[Block]]:
-    """What to write first, `FIRST_BYTES` of it, and what then."""
+    """The blocks of the first write, which has `FIRST_BYTES`, and those of the second."""
     first: list[Block] = []
     rest: list[Block] = []
     room = FIRST_BYTES
@@ -60,12 +61,12 @@ def part(blocks: Iterable[Block]) -> tuple[list[Block], list[Block]]:
 
 
 def has_fault(cpuinfo: str) -> bool:
-    """Whether the processor of this /proc/cpuinfo is one of those."""
+    """Whether the processor with this /proc/cpuinfo has the fault."""
     return "AuthenticAMD" in cpuinfo and " fsrm" in cpuinfo
 
 
 def _read_cpuinfo() -> str:
-    """Of the first processor."""
+    """The entry of the first processor in /proc/cpuinfo; "" if it can't be read."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
             return file.read(8192)

@@ -1,8 +1,8 @@
-"""Buffers that somebody else owns and wants back.
+"""Buffers of users, and the callback that is called when such a buffer is no longer used.
 
-The buffer is wrapped in a ctypes array whose memory is the buffer's. Every memoryview over the
-array, slices of slices included, keeps the array alive, and a slice does not keep the view alive
-that it was cut from. So the array dies with the last share, and its finalizer tells the owner.
+A ctypes array shares the memory of the buffer. Every memoryview of the array, slices of slices
+included, keeps the array alive, but a slice does not keep alive the view that it was cut from. So
+the array is freed with its last view, and its finalizer notifies the user.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PyBUF_SIMPLE = 0
 
 
 class _PyBuffer(ctypes.Structure):
-    """Py_buffer of the stable ABI: read-only exporters give their address in no other way."""
+    """Py_buffer of the stable ABI, the only way to the address of a read-only buffer."""
 
     _fields_ = (
         ("buf", ctypes.c_void_p),
@@ -36,8 +36,8 @@ class _PyBuffer(ctypes.Structure):
 
 
 def lend(buffer: B, on_release: Callable[[B], object]) -> memoryview:
-    """A read-only view of `buffer`, not copied; `on_release(buffer)` runs when the last view of
-    it is gone, in the thread that dropped it, or at once if the buffer is empty.
+    """A read-only view of `buffer`, not copied. `on_release(buffer)` is called when the last view
+    is gone, in the thread that dropped it, or at once if the buffer is empty.
 
     TypeError if `buffer` is not bytes-like, BufferError if it is not C-contiguous.
     """
@@ -46,13 +46,13 @@ def lend(buffer: B, on_release: Callable[[B], object]) -> memoryview:
         ctypes.py_object(buffer), ctypes.byref(exported), _PyBUF_SIMPLE
     )
     array = (ctypes.c_ubyte * exported.len).from_address(exported.buf or 0)
-    finalizer = weakref.finalize(array, _give_back, exported, buffer, on_release)
+    finalizer = weakref.finalize(array, _release, exported, buffer, on_release)
     finalizer.atexit = False
     return memoryview(array).cast("B").toreadonly()
 
 
 def address_of(buffer: object) -> int:
-    """Where the bytes of `buffer` lie in memory. TypeError, BufferError as for `lend`."""
+    """The address of the bytes of `buffer`. TypeError and BufferError as for `lend`."""
     exported = _PyBuffer()
     ctypes.pythonapi.PyObject_GetBuffer(
         ctypes.py_object(buffer), ctypes.byref(exported), _PyBUF_SIMPLE
@@ -62,6 +62,6 @@ def address_of(buffer: object) -> int:
     return address
 
 
-def _give_back(exported: _PyBuffer, buffer: B, on_release: Callable[[B], object]) -> None:
+def _release(exported: _PyBuffer, buffer: B, on_release: Callable[[B], object]) -> None:
     ctypes.pythonapi.PyBuffer_Release(ctypes.byref(exported))
     on_release(buffer)

@@ -1,1 +1,1 @@
-"""What bytes mean. Sans-I/O: nothing in here knows a socket, a thread or an event loop."""
+"""The wire formats. Sans-I/O: nothing in here knows a socket, a thread or an event loop."""

@@ -1,4 +1,4 @@
-"""Which protocol a connection speaks: each one is asked in turn."""
+"""Finds the protocol of a connection: each protocol tries to parse the first bytes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pybrpc.protocols.protocol import (
 BAIDU_STD = BaiduStd()
 
 PROTOCOLS: tuple[RpcProtocol, ...] = (BAIDU_STD,)
-"""Every protocol of this package, in the order in which they are asked."""
+"""All protocols of this package, in the order in which they are tried."""
 
 
 def detect(
     buffer: IOBuf, limits: ParseLimits, protocols: Sequence[RpcProtocol] = PROTOCOLS
 ) -> tuple[RpcProtocol | None, ParseOutcome]:
-    """The protocol of the message at the front of `buffer`, and what parsing it gave.
+    """The protocol of the message at the front of `buffer`, and the outcome of parsing.
 
-    The protocol is `None` with NEED_MORE while more than one could still be meant, and with
-    Broken when none is. A connection that has a protocol may go on with its `parse`.
+    The protocol is `None` together with NEED_MORE while several protocols are possible, and
+    together with Broken if none is. Once a protocol is found, its `parse` can be called directly.
     """
     waiting: list[RpcProtocol] = []
     for protocol in protocols:

@@ -1,7 +1,7 @@
 cimport cython
 
 
-# Nothing that a message refers to refers to the message: the collector need not look at it.
+# No object in a message refers to the message, so the garbage collector need not visit it.
 @cython.no_gc
 @cython.freelist(512)
 cdef class RpcRequest:
@@ -41,3 +41,11 @@ cdef class RpcResponse:
     cdef public object checksum_value
     cdef public object checksum_with_attachment
     cdef public object stream_settings
+
+
+@cython.locals(request=RpcRequest)
+cpdef RpcRequest new_request(
+    object correlation_id, object service, object method, object timeout_ms, object body
+)
+@cython.locals(response=RpcResponse)
+cpdef RpcResponse new_response(object correlation_id, object body)

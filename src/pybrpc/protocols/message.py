@@ -1,20 +1,22 @@
-"""The values that every protocol parses into and packs from.
+"""Messages: the values that every protocol parses into and packs from.
 
-A protocol gives one of four: a request, a response, a message that is whole but senseless
-(`BadMessage`), or the head of one that is too long (`OversizedMessage`). Optional fields are
-`None` when they are absent on the wire; the defaults are what C++ bRPC sends.
+There are four kinds: a request, a response, a whole message that contradicts itself (`BadMessage`),
+and the head of a message that is too long (`OversizedMessage`). Each has a `correlation_id`, and
+`is_request` says which side sent it. Optional fields are `None` when they are absent on the wire;
+their defaults are the values that C++ bRPC sends.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pybrpc.iobuf import BytesLike, IOBuf
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """What one side says about the streams that it opens along with a call."""
+    """The settings that one side sends for the streams that it opens along with a call."""
 
     stream_id: int
     need_feedback: bool | None = None
@@ -24,11 +26,11 @@ class StreamSettings:
 
 @dataclass
 class RpcRequest:
-    """One call, as it travels.
+    """A request as it travels.
 
-    `body` is the serialized message, still compressed if `compress_type` says so; parsed ones
-    are views of what was received and copy nothing. `attachment` follows the body uninterpreted.
-    Times are milliseconds. Not thread-safe; owned by whoever holds it.
+    `body` is the serialized message, compressed if `compress_type` says so. The body of a parsed
+    request may be a view of the received bytes. `attachment` follows the body and is not
+    interpreted. Not thread-safe: one thread at a time may use it.
     """
 
     correlation_id: int
@@ -51,10 +53,14 @@ class RpcRequest:
     checksum_with_attachment: bool | None = None
     stream_settings: StreamSettings | None = None
 
+    @property
+    def is_request(self) -> Literal[True]:
+        return True
+
 
 @dataclass
 class RpcResponse:
-    """The answer to a call; `error_code` 0 is success. Other fields as in `RpcRequest`."""
+    """A response as it travels; `error_code` 0 is success. Other fields as in `RpcRequest`."""
 
     correlation_id: int
     error_code: int = 0
@@ -69,13 +75,44 @@ class RpcResponse:
     checksum_with_attachment: bool | None = None
     stream_settings: StreamSettings | None = None
 
+    @property
+    def is_request(self) -> Literal[False]:
+        return False
+
+
+def new_request(
+    correlation_id: int, service: str, method: str, timeout_ms: int | None, body: BytesLike
+) -> RpcRequest:
+    """`RpcRequest(correlation_id, service, method, body, timeout_ms=timeout_ms)`, but faster."""
+    request = RpcRequest.__new__(RpcRequest)
+    request.correlation_id = correlation_id
+    request.service = service
+    request.method = method
+    request.timeout_ms = timeout_ms
+    request.body = body
+    request.compress_type = request.content_type = request.checksum_type = 0
+    request.checksum_value = b""
+    return request
+
+
+def new_response(correlation_id: int, body: BytesLike) -> RpcResponse:
+    """`RpcResponse(correlation_id, body=body)`, but faster."""
+    response = RpcResponse.__new__(RpcResponse)
+    response.correlation_id = correlation_id
+    response.error_code = 0
+    response.error_text = ""
+    response.body = body
+    response.compress_type = response.content_type = response.checksum_type = 0
+    response.checksum_value = b""
+    return response
+
 
 @dataclass(frozen=True, slots=True)
 class BadMessage:
-    """A whole message that contradicts itself; it was consumed, the connection stays usable.
+    """A whole message that contradicts itself. It was consumed, and the connection stays usable.
 
-    A server answers EREQUEST with `reason` to `correlation_id`; a client fails that call with
-    ERESPONSE.
+    A server answers EREQUEST with `reason` to `correlation_id`; a client fails the call of this
+    `correlation_id` with ERESPONSE.
     """
 
     correlation_id: int
@@ -87,9 +124,9 @@ class BadMessage:
 class OversizedMessage:
     """The head of a message whose declared size is over the limit.
 
-    Its body was not buffered and is not skipped, so nothing after it can be understood: a server
-    answers EREQUEST to `correlation_id` and closes, a client fails that call and closes.
-    Sizes are bytes after the fixed header, as the peer declared them.
+    Its body is neither buffered nor skipped, so no later message can be parsed: a server answers
+    EREQUEST to `correlation_id` and closes the connection, a client fails the call and closes it.
+    `size_bytes` is the size after the fixed header that the peer declared.
     """
 
     correlation_id: int

@@ -1,4 +1,4 @@
-"""The contract of a protocol, and the outcomes of parsing."""
+"""RpcProtocol: the interface of a protocol, with the limits and the outcomes of parsing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DEFAULT_MAX_BODY_SIZE = 64 * 1024 * 1024
 
 
 class ParseStatus(enum.Enum):
-    """Outcomes that consume nothing."""
+    """Outcomes of `parse` that consume nothing."""
 
     NEED_MORE = "need more"
-    """The bytes may be the start of a message of this protocol; ask again when there are more."""
+    """The bytes may be the start of a message of this protocol; parse again with more bytes."""
     NOT_MINE = "not mine"
-    """No message of this protocol starts like this."""
+    """No message of this protocol starts with these bytes."""
 
 
 NEED_MORE: Final[Literal[ParseStatus.NEED_MORE]] = ParseStatus.NEED_MORE
@@ -28,19 +28,20 @@ NOT_MINE: Final[Literal[ParseStatus.NOT_MINE]] = ParseStatus.NOT_MINE
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """It is this protocol, and it makes no sense; the connection can only be closed."""
+    """The bytes are of this protocol but invalid; the connection must be closed."""
 
     reason: str
 
 
 DEFAULT_MAX_META_SIZE = 1024 * 1024
-"""A meta becomes objects of many times its size, in the thread that reads all connections."""
+"""Bytes. Parsing a meta, in the thread that reads all connections, makes objects of many times its
+size."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParseLimits:
-    """What a peer may send. `max_body_size`: bytes of a message after its fixed header;
-    `max_meta_size`: bytes of what it says about itself."""
+    """The sizes that a peer may send, in bytes. `max_body_size` limits a message without its fixed
+    header, `max_meta_size` its meta."""
 
     max_body_size: int = DEFAULT_MAX_BODY_SIZE
     max_meta_size: int = DEFAULT_MAX_META_SIZE
@@ -50,45 +51,47 @@ ParseOutcome = Message | ParseStatus | Broken
 
 
 class RpcProtocol(Protocol):
-    """How the messages of one protocol look on a connection.
+    """Parses and packs the messages of one protocol.
 
-    Implementations keep no state of a connection and may be used by all threads at once. No
-    method blocks.
+    An implementation has no state of connections, and all threads may use it at once. No method
+    blocks.
     """
 
     @property
     def name(self) -> str:
-        """The name that C++ bRPC gives it, such as "baidu_std"."""
+        """The name of the protocol in C++ bRPC, such as "baidu_std"."""
 
     def parse(self, buffer: IOBuf, limits: ParseLimits) -> ParseOutcome:
         """Cut one message from the front of `buffer`.
 
-        A message is removed from `buffer`; `ParseStatus` removes nothing; after `Broken` or
-        `OversizedMessage` the rest of `buffer` means nothing. Whatever a peer sends, nothing is
-        raised. Limits are checked on the declared sizes: at most the fixed header and
-        `max_body_size` bytes are ever awaited, and of a message over the limit only as much as
-        tells its correlation id.
+        A message is removed from `buffer`; with a `ParseStatus` nothing is removed; after `Broken`
+        or `OversizedMessage` the rest of `buffer` is undefined. No bytes make this method raise.
+        Limits are checked on the declared sizes: at most the fixed header and `max_body_size` bytes
+        are awaited, and of a message over the limit only the bytes up to its correlation id.
         """
 
     def bytes_wanted(self, buffer: IOBuf, limits: ParseLimits) -> int:
-        """How many bytes are missing for the next step of `parse`, 0 if none or unknown.
+        """The number of bytes that `parse` needs for its next step; 0 if none or unknown.
 
-        Cheap, and consumes nothing: after NEED_MORE it tells a reader how much to receive.
+        Cheap; consumes nothing. After NEED_MORE, a reader receives that many bytes.
         """
 
     def pack_request(self, request: RpcRequest) -> IOBuf:
-        """The bytes of a request; a large body and the attachment are shared, not copied.
+        """The bytes of a request. A large body and the attachment are shared, not copied.
 
-        Raises BadRequestError for what the protocol can't carry.
+        BadRequestError if the protocol can't carry a value.
         """
 
-    def pack_plain_request(
+    def pack_fast_request(
         self, correlation_id: int, service: str, method: str, timeout_ms: int | None, body: bytes
     ) -> IOBuf:
-        """`pack_request` of a request that has nothing else, as most have."""
+        """`pack_request` for a request without other fields, as most are; faster."""
 
     def pack_response(self, response: RpcResponse) -> IOBuf:
-        """The bytes of a response; as `pack_request`, but raises BadResponseError."""
+        """The bytes of a response, as `pack_request` makes those of a request.
 
-    def pack_plain_response(self, correlation_id: int, body: bytes) -> IOBuf:
-        """`pack_response` of a success that has nothing else, as most have."""
+        BadResponseError if the protocol can't carry a value.
+        """
+
+    def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
+        """`pack_response` for a success without other fields, as most are; faster."""

@@ -10,8 +10,7 @@ Needs the extra `pybrpc[redis]`. `RedisChannel` is for threads, `aio.RedisChanne
 from pybrpc.protocols.redis import Argument, RedisError, Reply
 from pybrpc.redis import aio
 from pybrpc.redis.redis_channel import RedisChannel
-from pybrpc.redis.redis_request import RedisRequest
-from pybrpc.redis.redis_response import RedisResponse
+from pybrpc.redis.redis_messages import RedisRequest, RedisResponse
 
 __all__ = [
     "Argument",

@@ -11,10 +11,8 @@ from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.stub import AioStubMethod
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import Argument, Reply
-from pybrpc.redis.redis_method import RedisMethod
+from pybrpc.redis.redis_messages import RedisMethod, RedisRequest, RedisResponse
 from pybrpc.redis.redis_options import RedisOptions, RedisSettings
-from pybrpc.redis.redis_request import RedisRequest
-from pybrpc.redis.redis_response import RedisResponse
 
 
 class AioRedisChannel(AioChannel):

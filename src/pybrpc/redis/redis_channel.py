@@ -14,10 +14,8 @@ from pybrpc.client.channel.stub import StubMethod
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.errors import RpcError
 from pybrpc.protocols.redis import Argument, Reply
-from pybrpc.redis.redis_method import RedisMethod
+from pybrpc.redis.redis_messages import RedisMethod, RedisRequest, RedisResponse
 from pybrpc.redis.redis_options import RedisOptions, RedisSettings
-from pybrpc.redis.redis_request import RedisRequest
-from pybrpc.redis.redis_response import RedisResponse
 
 RedisDone = Callable[[RedisResponse | None, RpcError | None], None]
 
@@ -29,7 +27,7 @@ class RedisChannel(Channel):
     db                  number of the database; 0
     client_name         what CLIENT LIST shows; "pybrpc"
     protocol            3 (RESP3, or RESP2 with a server older than Redis 6), or 2
-    decode              give `str` instead of bytes; a reply that is no UTF-8 is a BadResponseError
+    decode              give `str` instead of bytes; a reply that is not UTF-8 is a BadResponseError
     max_body_size       bytes that one reply may have; 512 MiB, the longest string of Redis. A
                         longer reply closes the connection.
 

@@ -13,9 +13,9 @@ a time, removes messages from the front. When a connection breaks, its queue is 
 nothing more is read from it.
 
 Commands may be sent again only if they have not left. The step marks the request as set up, and
-then looks whether its attempt is still there; a thread that takes an attempt looks then whether the
-request was set up. Store, then load, on both sides: at least one sees the other. So commands that
-an error calls unsent never leave.
+then checks that its attempt is still pending; a thread that takes an attempt checks afterwards
+whether the request was set up. Store, then load, on both sides: at least one sees the other. So
+commands that an error calls unsent never leave.
 
 After bRPC's `PipelinedInfo`, `_pipeline_q` and `WriteOptions.pipelined_count`.
 """
@@ -34,7 +34,7 @@ from pybrpc.client.connections.connection import (
 from pybrpc.errors import Phase, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush, Reply
-from pybrpc.redis.redis_method import RedisBody
+from pybrpc.redis.redis_messages import RedisBody
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.write_request import Progress, WriteRequest
 

@@ -8,7 +8,7 @@ from typing import Literal, cast
 from pybrpc.client.channel.options import ChannelOptions
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import RedisLogin, check_hiredis
-from pybrpc.protocols.redis.redis_cutter import DEFAULT_MAX_REPLY_BYTES
+from pybrpc.protocols.redis.reply_parser import DEFAULT_MAX_REPLY_BYTES
 from pybrpc.redis.redis_connection_factory import (
     RETRY_WHAT_HAS_NOT_LEFT,
     RedisConnectionFactory,

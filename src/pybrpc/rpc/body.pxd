@@ -1,6 +1,15 @@
 from pybrpc.protocols.message cimport RpcRequest, RpcResponse
-from pybrpc.rpc.message_type cimport MessageType
 
+cdef class MessageType:
+    cdef readonly object message_class
+    cdef readonly bint can_be_incomplete
+    cdef object _serialize
+    cdef object _from_string
+
+    cpdef bint has(self, object message) except -1
+    cpdef bint is_complete(self, object message) except -1
+    cpdef object serialize(self, object message)
+    cpdef object parse(self, object data)
 
 cpdef object serialize_request(object request, MessageType request_type, object controller=*, object encoding=*)
 cpdef object serialize_response(object response, MessageType response_type, object controller=*)

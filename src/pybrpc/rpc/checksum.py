@@ -46,7 +46,7 @@ def verify_checksum(
     expected = compute_checksum(checksum_type, body, attachment)
     if value != expected:
         raise BodyError(
-            f"the checksum is {value.hex()!r}, but that of what came {expected.hex()!r}"
+            f"the checksum is {value.hex()!r}, but that of the received bytes is {expected.hex()!r}"
         )
 
 

@@ -7,7 +7,7 @@ the package cramjam, which is imported when it is first needed.
 
 A few bytes can become gigabytes when they are decompressed. So there is a limit, and no more than
 that is ever allocated: zlib stops there; snappy declares its size first, which is checked against
-the limit and against the largest size that so many bytes can have.
+the limit and against the largest size that its bytes can have.
 
 Several gzip or zlib streams in a row are one body, and no bytes at all are an empty body, as in
 C++, which reads with protobuf's GzipInputStream. C++ takes any error for the end: a truncated body
@@ -27,7 +27,7 @@ from pybrpc.iobuf import BytesLike
 from pybrpc.rpc.body_error import BodyError
 
 STEP_SIZE = 16 * 1024
-"""Bytes that zlib gets at once: it copies those that belong to the next stream."""
+"""Bytes given to zlib at once: it copies those that belong to the next stream."""
 
 MAX_STREAMS = 1000
 """Streams in one body. Each costs microseconds for 20 bytes or less; C++ sends one."""
@@ -149,7 +149,9 @@ def _unsnap(body: BytesLike, limit_bytes: int) -> bytearray:
         if size > limit_bytes:
             raise _too_large(limit_bytes)
         if size > MAX_SNAPPY_RATIO * len(body):
-            raise BodyError(f"{len(body)} bytes of snappy declare an impossible {size} bytes")
+            raise BodyError(
+                f"{len(body)} bytes of snappy data declare an impossible size of {size} bytes"
+            )
         plain = bytearray(size)
         snappy.decompress_raw_into(body, plain)
     except DecompressionError as error:

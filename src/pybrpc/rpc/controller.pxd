@@ -35,6 +35,6 @@ cdef class Controller:
     cdef public object tls
 
     cpdef reset(self)
-    cpdef bint has_plain_response(self) except -1
+    cpdef bint has_fast_response(self) except -1
     cpdef _note_request(self, RpcRequest request)
     cpdef _note_response(self, RpcResponse response)

@@ -71,11 +71,11 @@ class Controller:
         self.max_retry: int | None = None
         """How often this call may be sent again; `None`: the channel's option."""
         self.backup_request_ms: float | None = None
-        """After how many milliseconds it is sent a second time; `None`: the channel's option, -1:
-        never."""
+        """Milliseconds after which the request is sent a second time; `None`: the channel's option,
+        -1: never."""
         self.method_name = ""
         self.timeout_ms: int | None = None
-        """In a handler: how many milliseconds the caller waits, counted from `received_at`."""
+        """In a handler: the milliseconds that the caller waits, counted from `received_at`."""
         self.received_at = 0.0
         """In a handler: when the request was read, on the monotonic clock, in seconds."""
         self.request_compress_type: int | None = None
@@ -99,7 +99,7 @@ class Controller:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the results of an earlier call; what the caller set stays."""
+        """Forget the results of an earlier call; keep the options that the caller set."""
         self.error_code = 0
         self.error_text = ""
         self.latency_us = 0
@@ -115,7 +115,7 @@ class Controller:
         self._response_attachment: IOBuf | None = None
         self._response_user_fields: dict[str, str] | None = None
 
-    def has_plain_response(self) -> bool:
+    def has_fast_response(self) -> bool:
         """Whether nothing is sent beside the response."""
         return (
             self._response_attachment is None

@@ -1,5 +1,5 @@
 from pybrpc.rpc.body cimport parse_response, serialize_request
-from pybrpc.rpc.message_type cimport MessageType
+from pybrpc.rpc.body cimport MessageType
 
 
 cdef class Method:

@@ -9,10 +9,9 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from pybrpc.protocols.message import RpcResponse
-from pybrpc.rpc.body import parse_response, serialize_request
+from pybrpc.rpc.body import MessageType, parse_response, serialize_request
 from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding, EncodedBody
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.message_type import MessageType
 
 
 class Method:

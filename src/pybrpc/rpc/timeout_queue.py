@@ -4,7 +4,7 @@ Calls with the same timeout expire in the order in which they started, so a queu
 a dict keeps the order, and an ended call is removed at once. One timer per queue waits for its
 oldest call; under steady traffic it fires once per timeout, not once per call.
 
-A caller that passes on the rest of a deadline of its own never uses a timeout twice. So timeouts
+A caller that passes on the rest of its own deadline uses a new timeout for each call. So timeouts
 share a queue if they differ by less than a step: 1 ms below one second, 10 ms below ten seconds,
 else 100 ms. A call expires late by one step at most, and only behind a call with a longer timeout
 that began before it.

@@ -56,7 +56,7 @@ class Server:
     def add_service(self, service: ServiceDescriptor, impl: object) -> None:
         """Serve `service` with `impl`, an object with methods named as in the .proto file.
 
-        TypeError: `impl` lacks some of them, or `service` is no descriptor. ServerStateError:
+        TypeError: `impl` lacks some of them, or `service` is not a descriptor. ServerStateError:
         the server runs, or a service of that full or short name was added already.
         """
         if self.is_running:
@@ -86,9 +86,9 @@ class Server:
         `address` may also be a socket that is bound already, which belongs to the server from then
         on: one of systemd, or one with SO_REUSEPORT, by which several processes share a port.
 
-        Doesn't wait for anything, but for the resolver if `host` is a name. Raises AddressError
-        for an address that makes no sense, ListenError (an OSError) for one that can't be used,
-        ServerStateError if the server runs already.
+        Doesn't wait for anything, but for the resolver if `host` is a name. Raises AddressError for
+        an invalid address, ListenError (an OSError) for one that can't be used, ServerStateError if
+        the server runs already.
         """
         if self.is_running:
             raise ServerStateError(f"the server runs already, on {self.endpoint}")
@@ -137,7 +137,9 @@ class Server:
         changes. ServerStateError if the server was made without TLS.
         """
         if self._settings.tls is None:
-            raise ServerStateError("the server was made without tls=")
+            raise ServerStateError(
+                "no certificates to load again: the server was made without tls="
+            )
         self._settings.tls.reload()
 
     def stop(self, grace: float | None = DEFAULT_GRACE_S) -> None:
@@ -157,8 +159,8 @@ class Server:
     def join(self, timeout: float | None = None) -> bool:
         """Block until the server has stopped, or for `timeout` seconds; return whether it has.
 
-        Also waits for somebody to call `stop`. ServerStateError inside a turn of the server's own
-        dispatcher (in the loop that it is bound to), where it would wait for itself.
+        It also waits while nobody has called `stop`. ServerStateError inside a turn of the server's
+        own dispatcher (in the loop that it is bound to), where it would wait for itself.
         """
         deadline = deadline_after(checked_timeout_s(timeout))
         run = self._current_run()

@@ -89,7 +89,7 @@ class ServerSettings:
 
     @classmethod
     def of(cls, options: ServerOptions) -> ServerSettings:
-        """ValueError or TypeError for options that make no sense; TlsConfigError."""
+        """Raises ValueError or TypeError for invalid options; TlsConfigError."""
         left: dict[str, Any] = dict(options)
         for name in left.keys() - ServerOptions.__annotations__.keys():
             raise TypeError(f"Server() got an unexpected keyword argument {name!r}")

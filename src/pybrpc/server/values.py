@@ -1,4 +1,4 @@
-"""Values that a server gives to tests, metrics and pages: counters, and what is unfinished."""
+"""Values that a server gives to tests, metrics and pages: counters, and unfinished work."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class UnfinishedConnection:
 
     peer: str
     state: str
-    """As `UnfinishedCall.connection`."""
+    """State of the connection, as in `UnfinishedCall.connection`."""
     running: int
     """Requests on it that have no response yet."""
     unwritten_bytes: int

@@ -1,1 +1,1 @@
-"""Tools to test pybrpc, and what is built on it. Nothing else imports this."""
+"""Tools to test pybrpc and programs that use it. No other package of pybrpc imports this."""

@@ -1,7 +1,7 @@
-"""`check_protocol`: what every protocol must do, whatever its bytes look like.
+"""`check_protocol`: tests that every protocol must pass, whatever its format.
 
-Each check raises AssertionError with the bytes that it failed on. They are seeded, so a failure
-comes back.
+Each check raises AssertionError with the bytes that it failed on. The bytes depend on a seed, so a
+failure can be repeated.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def check_round_trip(protocol: RpcProtocol, samples: Sequence[Sample]) -> None:
 
 
 def check_truncation(protocol: RpcProtocol, samples: Iterable[Sample]) -> None:
-    """Every beginning of a message is awaited further, stays as it was, and overshoots nothing."""
+    """Every incomplete message gives NEED_MORE, stays unchanged, and is not awaited beyond its
+    end."""
     limits = ParseLimits()
     for sample in samples:
         whole = bytes(pack(protocol, sample))
@@ -98,7 +99,7 @@ def check_garbage(
 
 
 def check_limits(protocol: RpcProtocol, samples: Iterable[Sample], head_bytes: int) -> None:
-    """A message over the limit is refused, before more than the limit of it has been awaited."""
+    """A message over the limit is refused before more bytes than the limit are awaited."""
     for sample in samples:
         whole = bytes(pack(protocol, sample))
         for limit in (0, min(16, len(whole) // 4)):
@@ -108,7 +109,7 @@ def check_limits(protocol: RpcProtocol, samples: Iterable[Sample], head_bytes: i
 
 
 def pack(protocol: RpcProtocol, sample: Sample) -> IOBuf:
-    """`sample` as bytes, whichever of the two it is."""
+    """The bytes of `sample`, a request or a response."""
     if isinstance(sample, RpcRequest):
         return protocol.pack_request(sample)
     return protocol.pack_response(sample)

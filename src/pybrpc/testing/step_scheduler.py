@@ -231,9 +231,9 @@ def explore(
 ) -> int:
     """Run a scenario under every schedule. Return their number.
 
-    With `max_preemptions`, under every schedule that stops a thread which could go on at most so
-    many times; few defects need more than two, and the schedules become far fewer.
-    Raises ScheduleFailure for the first one that fails, AssertionError if there are more than
+    With `max_preemptions`, under every schedule in which at most that many threads are stopped that
+    could go on; few defects need more than two, and the schedules become far fewer. Raises
+    ScheduleFailure for the first one that fails, AssertionError if there are more than
     `max_schedules`.
     """
     choices: list[int] = []

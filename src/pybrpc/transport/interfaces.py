@@ -1,4 +1,5 @@
-"""ConnectionLayer and AppConnect: what a socket asks of TLS, and of a protocol that shakes hands.
+"""ConnectionLayer and AppConnect: what a socket needs from TLS, and from a protocol that has a
+handshake.
 
 A ConnectionLayer lies between the messages of one connection and its descriptor. Most connections
 have none: `PLAIN` gives bytes to the kernel as they are. TLS is a layer, and so is any framing
@@ -25,8 +26,8 @@ class ConnectionLayer(Protocol):
     A layer that can't write before it has read (credit) must not be used with
     `pauses_reads_when_overcrowded`.
 
-    What a method raises fails the connection and all that waits for it: an RpcError, whose text
-    says what went wrong, or an OSError of the descriptor.
+    An exception of a method fails the connection and all that waits for it: an RpcError, whose text
+    describes the fault, or an OSError of the descriptor.
     """
 
     @property
@@ -62,7 +63,7 @@ class ConnectionLayer(Protocol):
         """
 
     def append_from_fd(self, fd: int, buffer: IOBuf, max_bytes: int, /) -> int:
-        """Read once, and append what that completes; return how many bytes, 0 at the end.
+        """Read once, and append the bytes that are complete; return their number, 0 at the end.
 
         Reads at most `max_bytes` from the descriptor. Raises BlockingIOError if nothing is complete
         yet.
@@ -118,15 +119,15 @@ PLAIN: ConnectionLayer = PlainLayer()
 class AppConnect(Protocol):
     """The handshake of a protocol on one connection, without any I/O: bytes in, bytes out.
 
-    One object per socket. Called in turns of the dispatcher, one call at a time; must not block.
-    What it raises fails the connection in the phase "handshake": an RpcError (AuthenticationError,
+    One object per socket. Called in turns of the dispatcher, one call at a time; must not block. An
+    exception of it fails the connection in the phase "handshake": an RpcError (AuthenticationError,
     ...) as it is, anything else in the text of a HandshakeError.
     """
 
     def start(self, outgoing: IOBuf) -> bool:
         """TCP and TLS are established: append the first bytes to send.
 
-        True if no answer is awaited. The bytes are written in full before the first message.
+        True if no answer is awaited. The bytes are written completely before the first message.
         """
 
     def on_data(self, incoming: IOBuf, outgoing: IOBuf) -> bool:

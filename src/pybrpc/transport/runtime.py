@@ -121,7 +121,7 @@ def _after_fork_in_child() -> None:
     if runtime is not None:
         runtime.abandon()
         fresh = Runtime(runtime.max_queued_bytes)
-        # Channels that were made before the fork go on sharing, over new connections.
+        # Channels that were made before the fork still share connections, but new ones.
         fresh.connections = runtime.connections
         fresh.connections.after_fork()
         fresh.default_socket_options = runtime.default_socket_options

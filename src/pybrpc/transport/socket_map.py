@@ -40,7 +40,7 @@ class Shared:
         raise NotImplementedError
 
     def after_fork(self) -> None:
-        """In a forked child: forget what belongs to the parent's threads. Here there is nothing."""
+        """In a forked child: forget objects of the parent's threads. The base class has none."""
 
 
 class Connection(Protocol):
@@ -106,7 +106,7 @@ class ConnectionSlot(Generic[C]):
 
 
 class SocketMap(Generic[S]):
-    """Shared connections by key: the address, and all else that must be equal to share them."""
+    """Shared connections by key: the address, and all options that must be equal to share them."""
 
     def __init__(self) -> None:
         self._shared: dict[Hashable, S] = {}

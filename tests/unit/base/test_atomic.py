@@ -16,7 +16,7 @@ def test_ref_exchanges_and_compares_by_identity() -> None:
     assert ref.get() is equal
 
 
-def test_of_many_exchanges_each_value_comes_out_once() -> None:
+def test_exchanges_in_many_threads_return_each_value_once() -> None:
     ref = atomic_ref(-1)
     came_out: list[list[int]] = [[] for _ in range(4)]
 
@@ -33,7 +33,7 @@ def test_of_many_exchanges_each_value_comes_out_once() -> None:
     assert values == sorted([-1, *(10_000 * i + n for i in range(4) for n in range(2000))])
 
 
-def test_counter_counts_what_many_threads_add() -> None:
+def test_counter_adds_up_the_increments_of_many_threads() -> None:
     counter = atomic_counter(5)
 
     def run() -> None:
@@ -49,7 +49,7 @@ def test_counter_counts_what_many_threads_add() -> None:
     assert counter.get() == 5 + 20_000
 
 
-def test_counter_is_set_only_if_it_is_what_was_expected() -> None:
+def test_compare_and_set_of_a_counter_needs_the_expected_value() -> None:
     counter = atomic_counter()
     assert counter.get() == 0
     assert not counter.compare_and_set(1, 7)

@@ -20,28 +20,30 @@ backoffs = st.builds(
 
 
 def least() -> float:
-    """The chance that takes nothing away."""
+    """A source of random numbers that shortens no delay."""
     return 0.0
 
 
-def test_delays_grow_to_the_longest() -> None:
+def test_delays_grow_up_to_max_s() -> None:
     backoff = Backoff(first_s=1, factor=2, max_s=10, jitter=0)
     assert [backoff.delay_s(attempt, random.random) for attempt in range(6)] == [1, 2, 4, 8, 10, 10]
 
 
-def test_the_default() -> None:
+def test_default_backoff_has_the_documented_delays() -> None:
     delays = [Backoff().delay_s(attempt, least) for attempt in range(12)]
     assert delays[:3] == pytest.approx([0.1, 0.16, 0.256])
     assert delays[-1] == 10
 
 
-def test_chance_takes_up_to_the_jitter_away() -> None:
+def test_jitter_is_the_largest_part_that_is_taken_away() -> None:
     backoff = Backoff(first_s=1, jitter=0.5)
     assert [backoff.delay_s(0, lambda part=part: part) for part in (0, 0.5, 1)] == [1, 0.75, 0.5]
 
 
 @given(backoffs, st.integers(0, 10**9), st.integers())
-def test_every_delay_is_in_its_limits(backoff: Backoff, attempt: int, seed: int) -> None:
+def test_delays_are_within_their_limits_for_all_numbers(
+    backoff: Backoff, attempt: int, seed: int
+) -> None:
     longest = backoff.delay_s(attempt, least)
     delay = backoff.delay_s(attempt, random.Random(seed).random)
     assert longest <= backoff.max_s
@@ -49,7 +51,7 @@ def test_every_delay_is_in_its_limits(backoff: Backoff, attempt: int, seed: int)
 
 
 @given(backoffs, st.integers(0, 10**6))
-def test_delays_never_shrink_but_by_chance(backoff: Backoff, attempt: int) -> None:
+def test_delays_without_jitter_never_shrink(backoff: Backoff, attempt: int) -> None:
     assert backoff.delay_s(attempt, least) <= backoff.delay_s(attempt + 1, least)
 
 
@@ -69,7 +71,7 @@ def test_delays_never_shrink_but_by_chance(backoff: Backoff, attempt: int) -> No
         ({"max_s": None}, "max_s must be a number, not None"),
     ],
 )
-def test_senseless_numbers_are_refused(numbers: dict[str, float], what: str) -> None:
+def test_backoff_refuses_invalid_numbers(numbers: dict[str, float], what: str) -> None:
     with pytest.raises(InvalidBackoffError, match=what) as caught:
         Backoff(**numbers)
     assert isinstance(caught.value, PyBrpcError)

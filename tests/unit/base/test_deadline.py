@@ -38,14 +38,16 @@ def test_timeout_none_gives_the_deadline_never(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, None), (NEVER, None), (3, 3.0), (0, 0.0)])
-def test_checked_timeout_takes(given: float | None, expected: float | None) -> None:
+def test_checked_timeout_accepts_numbers_and_none(
+    given: float | None, expected: float | None
+) -> None:
     checked = checked_timeout_s(given)
     assert checked == expected
     assert checked is None or type(checked) is float
 
 
 @pytest.mark.parametrize("given", [True, "1", math.nan, [1]])
-def test_checked_timeout_refuses_what_is_no_number(given: object) -> None:
+def test_checked_timeout_refuses_other_types(given: object) -> None:
     with pytest.raises(TypeError, match="connect_timeout must be seconds"):
         checked_timeout_s(given, "connect_timeout")  # type: ignore[arg-type]
 

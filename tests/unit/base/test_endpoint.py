@@ -21,7 +21,7 @@ from pybrpc.errors import AddressError
         ("[fe80::1%eth0]:80", "fe80::1%eth0", 80),
     ],
 )
-def test_parse_and_back(text: str, host: str, port: int) -> None:
+def test_address_is_parsed_and_formatted_again(text: str, host: str, port: int) -> None:
     endpoint = Endpoint.parse(text)
     assert (endpoint.host, endpoint.port) == (host, port)
     assert str(endpoint) == text.strip()
@@ -61,7 +61,7 @@ def test_parse_and_back(text: str, host: str, port: int) -> None:
         "unix:" + "\N{SNOWMAN}" * 36,
     ],
 )
-def test_senseless_addresses_are_refused_with_what_is_meant(text: str) -> None:
+def test_error_of_an_invalid_address_says_what_is_expected(text: str) -> None:
     with pytest.raises(AddressError, match="address"):
         Endpoint.parse(text)
 
@@ -72,7 +72,7 @@ def test_parse_refuses_what_is_no_string(what: object) -> None:
         Endpoint.parse(what)  # type: ignore[arg-type]
 
 
-def test_port_0_only_where_it_is_allowed() -> None:
+def test_port_0_is_accepted_only_if_allowed() -> None:
     assert Endpoint.parse("127.0.0.1:0", allow_port_0=True).port == 0
 
 
@@ -87,7 +87,7 @@ def test_port_0_only_where_it_is_allowed() -> None:
         ("unix:/127.0.0.1", False),
     ],
 )
-def test_is_ip(host: str, is_ip: bool) -> None:
+def test_is_ip_tells_addresses_from_names(host: str, is_ip: bool) -> None:
     assert Endpoint(host, 80).is_ip == is_ip
 
 
@@ -103,7 +103,7 @@ def test_is_ip(host: str, is_ip: bool) -> None:
         ("/tmp/socket", "unix:/tmp/socket"),
     ],
 )
-def test_from_sockaddr(sockaddr: object, text: str) -> None:
+def test_from_sockaddr_gives_the_endpoint_of_a_socket_address(sockaddr: object, text: str) -> None:
     assert str(Endpoint.from_sockaddr(sockaddr)) == text
 
 
@@ -118,20 +118,20 @@ def test_from_sockaddr(sockaddr: object, text: str) -> None:
         ("unix:" + "x" * MAX_PATH_BYTES, "x" * MAX_PATH_BYTES),
     ],
 )
-def test_unix_sockets(text: str, path: str) -> None:
+def test_unix_address_has_a_path(text: str, path: str) -> None:
     endpoint = Endpoint.parse(text)
     assert (endpoint.is_unix, endpoint.path, endpoint.port) == (True, path, 0)
     assert str(endpoint) == text.strip()
     assert Endpoint.parse(str(endpoint)) == endpoint == Endpoint.from_sockaddr(path)
 
 
-def test_only_unix_sockets_have_a_path() -> None:
+def test_other_addresses_have_no_path() -> None:
     assert not Endpoint("unix", 80).is_unix
     assert Endpoint("unix", 80).path == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux's")
-def test_abstract_names() -> None:
+def test_abstract_name_is_a_path_that_starts_with_at() -> None:
     endpoint = Endpoint.parse("unix:@name")
     assert (str(endpoint), endpoint.path) == ("unix:@name", "@name")
     assert Endpoint.from_sockaddr(b"\0name") == endpoint
@@ -157,7 +157,7 @@ def test_interface_of_a_link_local_address_is_named() -> None:
 
 
 @given(st.text(), st.booleans())
-def test_any_text_is_an_address_or_an_address_error(text: str, is_unix: bool) -> None:
+def test_any_text_is_parsed_or_raises_address_error(text: str, is_unix: bool) -> None:
     text = "unix:" + text if is_unix else text
     try:
         endpoint = Endpoint.parse(text)
@@ -169,7 +169,7 @@ def test_any_text_is_an_address_or_an_address_error(text: str, is_unix: bool) ->
 
 
 @given(st.ip_addresses(), st.integers(1, 65535))
-def test_every_ip_address_and_back(ip: object, port: int) -> None:
+def test_every_ip_address_is_parsed_and_formatted_again(ip: object, port: int) -> None:
     text = f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
     endpoint = Endpoint.parse(text)
     assert endpoint.is_ip

@@ -45,9 +45,9 @@ def test_signal_wakes_a_thread_that_waits(waits: str) -> None:
 
 def test_signal_says_whether_it_is_set() -> None:
     signal = WakeSignal()
-    assert (signal.is_set, repr(signal)) == (False, "<WakeSignal not set>")
+    assert (signal.is_set(), repr(signal)) == (False, "<WakeSignal not set>")
     signal.set()
-    assert (signal.is_set, repr(signal)) == (True, "<WakeSignal set>")
+    assert (signal.is_set(), repr(signal)) == (True, "<WakeSignal set>")
 
 
 def test_flag_is_set_by_one_of_many_threads() -> None:
@@ -65,9 +65,9 @@ def test_cleared_flag_may_be_set_once_more() -> None:
     flag = OnceFlag()
     assert flag.try_set()
     flag.clear()
-    assert (flag.is_set, repr(flag)) == (False, "<OnceFlag not set>")
+    assert (flag.is_set(), repr(flag)) == (False, "<OnceFlag not set>")
     assert flag.try_set()
-    assert (flag.is_set, repr(flag)) == (True, "<OnceFlag set>")
+    assert (flag.is_set(), repr(flag)) == (True, "<OnceFlag set>")
 
 
 def test_flag_that_is_not_set_cannot_be_cleared() -> None:

@@ -1,4 +1,4 @@
-"""The fields of compiled code. As plain Python they are not atomic, but mean the same."""
+"""The atomics of compiled code. In plain Python their methods do the same, but not atomically."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_counter_adds_and_compares() -> None:
         ("python", cereggii.AtomicRef, cereggii.AtomicInt64),
     ],
 )
-def test_they_are_given_out_only_where_they_are_compiled(
+def test_gil_atomics_are_used_only_if_they_are_compiled(
     monkeypatch: pytest.MonkeyPatch, implementation: str, ref: type, counter: type
 ) -> None:
     monkeypatch.setattr(atomic, "__impl__", implementation)

@@ -1,4 +1,4 @@
-"""What is made of samples: spreads, ratios within a round, verdicts, lines."""
+"""Figures made of samples: spreads, ratios within a round, verdicts, lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into an IOBuf, and what is copied on the way."""
+"""Appending to an IOBuf, and which data is copied."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_append_empty_adds_no_block(empty: bytes | IOBuf) -> None:
     assert bytes(buf) == b""
 
 
-def test_a_buffer_of_one_block_is_like_any_other() -> None:
+def test_iobuf_of_builds_a_usable_buffer_of_one_block() -> None:
     block = b"abc"
     buf = iobuf_of(block)
     assert list(buf) == [block]
@@ -45,7 +45,7 @@ def test_a_buffer_of_one_block_is_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("wrong", [None, "text", 7, [b"x"], object()])
-def test_append_refuses_what_is_not_bytes(wrong: object) -> None:
+def test_append_refuses_objects_that_are_not_bytes_like(wrong: object) -> None:
     """bRPC: append."""
     buf = IOBuf(b"kept")
     with pytest.raises(TypeError, match=type(wrong).__name__):
@@ -88,7 +88,7 @@ def test_append_survives_release_of_the_view() -> None:
 
 
 @pytest.mark.parametrize("mutable", [bytearray(b"hello"), memoryview(bytearray(b"hello"))])
-def test_append_copies_what_can_be_written(mutable: bytearray | memoryview) -> None:
+def test_append_copies_writable_buffers(mutable: bytearray | memoryview) -> None:
     buf = IOBuf(mutable)
     mutable[0] = ord("j")
     assert buf == b"hello"
@@ -115,7 +115,7 @@ def test_appendv_keeps_order_and_lengths() -> None:
     assert buf == b"hello1 world1hell world2hello3 wohello4 world4hello5 world5"
 
 
-def test_appendv_of_long_parts() -> None:
+def test_appendv_appends_long_parts() -> None:
     """bRPC: appendv, nine blocks' worth."""
     data = bytes(i * 7 % 256 for i in range(PAYLOAD * 9))
     third = len(data) // 3
@@ -136,7 +136,7 @@ def test_append_iobuf_shares_blocks_and_leaves_the_source() -> None:
     assert [view.obj for view in buf][1] is data
 
 
-def test_append_iobuf_that_was_consumed_in_part() -> None:
+def test_append_shares_the_rest_of_a_partly_consumed_iobuf() -> None:
     source = IOBuf(b"hello")
     source.pop_front(3)
     buf = IOBuf(b"he")
@@ -145,7 +145,7 @@ def test_append_iobuf_that_was_consumed_in_part() -> None:
     assert buf == b"helolo"
 
 
-def test_append_to_itself() -> None:
+def test_iobuf_can_be_appended_to_itself() -> None:
     buf = IOBuf(b"ab")
     buf.append(b"cd")
     buf.pop_front(1)

@@ -1,4 +1,4 @@
-"""The pool gives no block twice, and keeps no more than it may."""
+"""BlockPool gives no block to two users, and respects its limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pybrpc.iobuf.block_pool import GRAIN, POOLED_FROM, BlockPool
 MB = 1 << 20
 
 
-def test_a_block_is_given_again_when_no_view_of_it_is_left() -> None:
+def test_pool_reuses_a_block_when_its_last_view_is_gone() -> None:
     pool = BlockPool()
     view = pool.take(MB)
     block = id(view.obj)
@@ -26,20 +26,20 @@ def test_a_block_is_given_again_when_no_view_of_it_is_left() -> None:
     assert len(again) == MB - 5 * GRAIN
 
 
-def test_a_block_is_not_given_for_less_than_half_of_it() -> None:
+def test_pool_gives_no_block_more_than_twice_the_size_asked_for() -> None:
     pool = BlockPool()
     pool.take(4 * MB)
     assert len(pool.take(MB).obj) == MB
     assert len(pool.take(2 * MB).obj) == 4 * MB
 
 
-def test_a_short_one_is_none_of_the_pool() -> None:
+def test_short_blocks_are_not_pooled() -> None:
     pool = BlockPool()
     assert len(pool.take(POOLED_FROM - 1).obj) == POOLED_FROM - 1
     assert pool.size_bytes == 0
 
 
-def test_the_oldest_are_forgotten_over_the_limit() -> None:
+def test_pool_drops_its_oldest_blocks_over_the_limit() -> None:
     pool = BlockPool(limit_bytes=4 * MB)
     held = [pool.take(MB) for _ in range(10)]
     assert pool.size_bytes == 4 * MB
@@ -70,7 +70,7 @@ def test_threads_never_get_the_same_block() -> None:
 
 
 class EmptiedMeanwhile(deque[bytearray]):
-    """As another thread leaves it that takes the last block between a look and a `popleft`."""
+    """A deque that another thread empties between a check and a `popleft`."""
 
     def popleft(self) -> bytearray:
         self.clear()
@@ -78,7 +78,7 @@ class EmptiedMeanwhile(deque[bytearray]):
 
 
 @pytest.mark.python_only
-def test_blocks_that_another_thread_has_taken_are_not_waited_for() -> None:
+def test_pool_does_not_wait_for_blocks_that_another_thread_took() -> None:
     pool = BlockPool(limit_bytes=POOLED_FROM)
     pool._blocks = EmptiedMeanwhile([bytearray(POOLED_FROM)])
     assert len(pool.take(POOLED_FROM)) == POOLED_FROM

@@ -65,7 +65,7 @@ def test_pop_back_across_blocks(n: int) -> None:
     assert buf == b"bcdefghijkl"[: max(0, 11 - n)]
 
 
-def test_pop_back_leaves_the_shares_of_others() -> None:
+def test_pop_back_does_not_change_buffers_that_share_blocks() -> None:
     buf = IOBuf(LONG)
     twin = buf.copy()
     buf.pop_back(1)
@@ -74,7 +74,7 @@ def test_pop_back_leaves_the_shares_of_others() -> None:
     assert twin == LONG
 
 
-def test_append_pop_cut_and_clear_together() -> None:
+def test_iobuf_is_consistent_after_append_pop_cut_and_clear() -> None:
     """bRPC: iobuf_sanity."""
     buf = chain(b"hello world", b"A", b"too simple")
     assert buf.pop_front(1) == 1
@@ -119,7 +119,7 @@ def test_cutn_of_a_short_part_does_not_hold_the_block() -> None:
     assert next(iter(buf.cutn(100))).obj == LONG[:100]
 
 
-def test_cutn_gives_all_that_was_appended_byte_by_byte() -> None:
+def test_cutn_returns_bytes_that_were_appended_singly() -> None:
     """bRPC: append_and_cut_it_all."""
     buf = IOBuf()
     for i in range(32768):
@@ -153,14 +153,14 @@ def test_cut_contiguous_across_blocks(n: int) -> None:
     assert len(buf) == len(data[n:])
 
 
-def test_cut_contiguous_gives_a_whole_block_itself() -> None:
+def test_cut_contiguous_returns_a_whole_block_as_that_object() -> None:
     buf = chain(LONG, b"next")
     assert buf.cut_contiguous(PAYLOAD) is LONG
     assert IOBuf(LONG).cut_contiguous(sys.maxsize) is LONG
 
 
 @pytest.mark.parametrize("skip", [0, 1])
-def test_cut_contiguous_gives_a_long_part_as_a_read_only_view(skip: int) -> None:
+def test_cut_contiguous_returns_a_long_part_as_a_read_only_view(skip: int) -> None:
     buf = IOBuf(LONG)
     buf.pop_front(skip)
     part = buf.cut_contiguous(PAYLOAD - 1)
@@ -170,7 +170,7 @@ def test_cut_contiguous_gives_a_long_part_as_a_read_only_view(skip: int) -> None
     assert part == LONG[skip : skip + PAYLOAD - 1]
 
 
-def test_releasing_what_was_cut_leaves_other_buffers_alone() -> None:
+def test_releasing_a_cut_view_does_not_affect_other_buffers() -> None:
     buf = IOBuf(memoryview(LONG))
     twin = buf.copy()
     part = buf.cut_contiguous(PAYLOAD)
@@ -200,7 +200,7 @@ def test_negative_count_is_refused(method: str, content: bytes) -> None:
 )
 @pytest.mark.parametrize("block_size", [1, 2, 3, 5, 100])
 @pytest.mark.parametrize("block_type", [bytes, memoryview])
-def test_cut_until_delimiter_in_any_layout(
+def test_cut_until_finds_the_delimiter_in_any_layout(
     text: bytes,
     delimiter: bytes,
     parts: list[bytes],
@@ -223,7 +223,7 @@ def test_cut_until_delimiter_in_any_layout(
     assert not buf
 
 
-def test_cut_until_does_not_find_what_was_consumed() -> None:
+def test_cut_until_ignores_a_consumed_delimiter() -> None:
     buf = chain(b"a\r", b"\nb")
     buf.pop_front(2)
     assert buf.cut_until(b"\r\n") is None

@@ -1,4 +1,4 @@
-"""IOBufs and descriptors: whole, partial and refused reads and writes."""
+"""Reads and writes of IOBufs on descriptors: complete, partial and failed ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def blocks_of(data: bytes, size: int) -> IOBuf:
 
 
 def pump(write: Callable[[], int], source: Callable[[], int], theirs: socket.socket) -> IOBuf:
-    """Write and read in turn until all has arrived; check every count on the way."""
+    """Write and read in turn until all bytes have arrived, and check every count."""
     received = IOBuf()
     while left := source():
         try:
@@ -78,7 +78,7 @@ def test_reading_takes_at_most_max_bytes(pair: Pair) -> None:
     assert buf == b"> hello"
 
 
-def test_reading_nothing_yet_passes_the_error_through(pair: Pair) -> None:
+def test_read_from_an_empty_descriptor_raises_blocking_io_error(pair: Pair) -> None:
     buf = IOBuf(b"kept")
     with pytest.raises(BlockingIOError):
         buf.append_from_fd(pair[1].fileno())
@@ -99,7 +99,7 @@ def test_many_small_reads_share_few_blocks(pair: Pair) -> None:
     assert twin == data[:1]
 
 
-def test_small_reads_after_consuming_keep_their_place(pair: Pair) -> None:
+def test_small_reads_after_consuming_are_appended_in_order(pair: Pair) -> None:
     buf = IOBuf(b"abc")
     buf.pop_front(2)
     pair[0].send(b"def")
@@ -187,7 +187,7 @@ def test_cut_multiple_a_lot_of_data(small_pair: Pair, block_size: int) -> None:
 
 @pytest.mark.parametrize("block_size", [80, 4000])
 @pytest.mark.parametrize("taken", [0, 1, 79, 80, 81, 4000, 4001, 11_999, 12_000])
-def test_cut_multiple_pops_exactly_what_went(
+def test_cut_multiple_pops_exactly_the_bytes_written(
     monkeypatch: pytest.MonkeyPatch, block_size: int, taken: int
 ) -> None:
     data = content(12_000)
@@ -233,7 +233,7 @@ def test_short_blocks_are_joined_and_long_ones_are_not(
     assert calls == [call]
 
 
-def test_a_full_socket_passes_the_error_through(small_pair: Pair) -> None:
+def test_write_to_a_full_socket_raises_and_pops_nothing(small_pair: Pair) -> None:
     fd = small_pair[0].fileno()
     filler = IOBuf(content(1 << 20))
     with contextlib.suppress(BlockingIOError):
@@ -247,7 +247,7 @@ def test_a_full_socket_passes_the_error_through(small_pair: Pair) -> None:
     assert bufs == [b"ab", b"cdef"]
 
 
-def test_a_closed_peer_passes_the_error_through(pair: Pair) -> None:
+def test_write_to_a_closed_peer_raises_and_pops_nothing(pair: Pair) -> None:
     pair[1].close()
     buf = IOBuf(b"kept")
     with pytest.raises(BrokenPipeError):
@@ -255,7 +255,7 @@ def test_a_closed_peer_passes_the_error_through(pair: Pair) -> None:
     assert buf == b"kept"
 
 
-def test_a_file_round_trip() -> None:
+def test_iobuf_is_written_to_and_read_from_a_file() -> None:
     """bRPC: append_store_append_cut."""
     data = content(200_000)
     reader, writer = os.pipe()
@@ -271,7 +271,7 @@ def test_a_file_round_trip() -> None:
 
 
 @pytest.mark.parametrize(("told", "most"), [(16, 16), (-1, 1024), (OSError(), 1024)])
-def test_most_blocks_of_one_call_are_what_the_system_says(
+def test_iov_max_is_the_limit_of_the_system(
     monkeypatch: pytest.MonkeyPatch, told: int | OSError, most: int
 ) -> None:
     def sysconf(name: str) -> int:

@@ -1,4 +1,4 @@
-"""IOPortal: what is read into it, in which blocks, and what becomes of them."""
+"""IOPortal: in which blocks data is received, and when they are released."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def content(size: int) -> bytes:
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> BlockPool:
-    """A pool that nobody else has used."""
+    """A new pool."""
     pool = BlockPool()
     monkeypatch.setattr(io_portal, "POOL", pool)
     return pool
 
 
 class Feed:
-    """A descriptor to read from, and what is to come of it."""
+    """A descriptor to read from, and the bytes that are to be read."""
 
     def __init__(self) -> None:
         self._ours, self._theirs = socket.socketpair()
@@ -36,8 +36,7 @@ class Feed:
         self.fd = self._theirs.fileno()
 
     def give(self, data: bytes, portal: IOPortal, max_bytes: int) -> None:
-        """Have the portal read `data`, asking for up to `max_bytes` each time, then what is left
-        of them."""
+        """Make the portal read `data`; a read asks for the rest of `max_bytes`, at least 64 KiB."""
         left = len(data)
         while left:
             sent = os.write(self._ours.fileno(), data[len(data) - left :][: 64 * KB])
@@ -64,7 +63,7 @@ def feed() -> Iterator[Feed]:
     "size",
     [64 * KB + 1, 100_000, 256 * KB - 1, 256 * KB, MB - 1, MB, MB + 1, 4 * MB - 1, 4 * MB],
 )
-def test_what_was_asked_for_lies_in_one_block(feed: Feed, pool: BlockPool, size: int) -> None:
+def test_large_read_is_received_into_one_block(feed: Feed, pool: BlockPool, size: int) -> None:
     portal = IOPortal()
     feed.give(content(size), portal, size)
     assert (len(portal), portal.block_count) == (size, 1)
@@ -73,7 +72,7 @@ def test_what_was_asked_for_lies_in_one_block(feed: Feed, pool: BlockPool, size:
     assert view == content(size)
 
 
-def test_what_came_before_moves_into_the_block(feed: Feed, pool: BlockPool) -> None:
+def test_short_contents_are_moved_into_a_new_block(feed: Feed, pool: BlockPool) -> None:
     data = content(MB)
     portal = IOPortal()
     feed.give(data[:60_000], portal, 64 * KB)
@@ -83,7 +82,7 @@ def test_what_came_before_moves_into_the_block(feed: Feed, pool: BlockPool) -> N
     assert portal == data[10:]
 
 
-def test_what_comes_behind_a_full_block_lies_in_another(feed: Feed, pool: BlockPool) -> None:
+def test_bytes_after_a_full_block_are_received_into_another(feed: Feed, pool: BlockPool) -> None:
     portal = IOPortal()
     feed.give(content(300_000), portal, 300_000)
     feed.give(content(100), portal, 64 * KB)
@@ -91,7 +90,7 @@ def test_what_comes_behind_a_full_block_lies_in_another(feed: Feed, pool: BlockP
     assert portal == content(300_000) + content(100)
 
 
-def test_views_stay_as_they_are_while_others_read_on(feed: Feed, pool: BlockPool) -> None:
+def test_views_do_not_change_while_more_is_received(feed: Feed, pool: BlockPool) -> None:
     portal = IOPortal()
     feed.give(content(MB), portal, MB)
     kept = portal.cutn(MB)
@@ -107,8 +106,10 @@ def test_views_stay_as_they_are_while_others_read_on(feed: Feed, pool: BlockPool
 
 
 @pytest.mark.parametrize("cut_first", [True, False])
-def test_a_short_part_keeps_no_large_block(feed: Feed, pool: BlockPool, cut_first: bool) -> None:
-    """A 16th of it may be shared."""
+def test_short_part_does_not_keep_a_large_block_alive(
+    feed: Feed, pool: BlockPool, cut_first: bool
+) -> None:
+    """A part is shared if it is at least a 16th of the block."""
     portal = IOPortal()
     feed.give(content(MB), portal, MB)
     if cut_first:
@@ -125,7 +126,7 @@ def test_a_short_part_keeps_no_large_block(feed: Feed, pool: BlockPool, cut_firs
     assert [type(view.obj) for view in portal.cutn(MB // 16)] == [bytearray]
 
 
-def test_a_block_may_be_used_while_it_is_being_filled(feed: Feed, pool: BlockPool) -> None:
+def test_contents_can_be_cut_while_their_block_is_being_filled(feed: Feed, pool: BlockPool) -> None:
     data = content(MB)
     portal = IOPortal()
     feed.give(data[:200_000], portal, MB)
@@ -138,7 +139,7 @@ def test_a_block_may_be_used_while_it_is_being_filled(feed: Feed, pool: BlockPoo
 
 
 @pytest.mark.parametrize("way", ["clear", "pop_front", "cutn"])
-def test_an_emptied_portal_reads_on(feed: Feed, pool: BlockPool, way: str) -> None:
+def test_empty_portal_continues_to_fill_its_block(feed: Feed, pool: BlockPool, way: str) -> None:
     portal = IOPortal()
     feed.give(content(100_000), portal, MB)
     cut = None
@@ -153,7 +154,7 @@ def test_an_emptied_portal_reads_on(feed: Feed, pool: BlockPool, way: str) -> No
     assert cut is None or cut == content(100_000)
 
 
-def test_clear_gives_the_block_back(feed: Feed, pool: BlockPool) -> None:
+def test_clear_returns_the_block_to_the_pool(feed: Feed, pool: BlockPool) -> None:
     portal = IOPortal()
     feed.give(content(100_000), portal, MB)
     portal.clear()
@@ -161,7 +162,7 @@ def test_clear_gives_the_block_back(feed: Feed, pool: BlockPool) -> None:
     assert pool.size_bytes == MB
 
 
-def test_nothing_to_read_changes_nothing(feed: Feed, pool: BlockPool) -> None:
+def test_read_from_an_empty_descriptor_changes_nothing(feed: Feed, pool: BlockPool) -> None:
     portal = IOPortal()
     feed.give(b"first", portal, 64 * KB)
     for max_bytes in (64 * KB, MB, 64 * KB):
@@ -174,7 +175,7 @@ def test_nothing_to_read_changes_nothing(feed: Feed, pool: BlockPool) -> None:
     assert portal.block_count == 1
 
 
-def test_the_end_is_0_bytes(pool: BlockPool) -> None:
+def test_read_at_the_end_returns_0_bytes(pool: BlockPool) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         ours.sendall(b"last")

@@ -12,7 +12,7 @@ ALPHABET = b"abcdefghijklmnopqrstuvwxyz"
 
 
 def in_blocks(data: bytes, size: int, skipped: int = 2) -> IOBuf:
-    """`data` in blocks of `size` bytes, the first of them used in part."""
+    """`data` in blocks of `size` bytes; the first block has an unused start."""
     buf = IOBuf(b"?" * skipped + data[:size])
     for i in range(size, len(data), size):
         buf.append(data[i : i + size])
@@ -33,7 +33,7 @@ def test_peek_at_any_offset_and_length(size: int) -> None:
     assert buf == ALPHABET
 
 
-def test_peek_gives_bytes_from_any_block() -> None:
+def test_peek_returns_bytes_of_any_block() -> None:
     assert type(IOBuf(memoryview(ALPHABET)).peek(4)) is bytes
 
 
@@ -90,7 +90,7 @@ def test_iteration_stays_ended_after_a_later_append() -> None:
     assert list(views) == []
 
 
-def test_iteration_is_over_what_was_there_when_it_began() -> None:
+def test_iteration_ignores_changes_after_it_began() -> None:
     buf = in_blocks(ALPHABET, 5)
     views = iter(buf)
     first = next(views)
@@ -99,7 +99,7 @@ def test_iteration_is_over_what_was_there_when_it_began() -> None:
     assert bytes(first) + b"".join(views) == ALPHABET
 
 
-def test_releasing_a_view_leaves_the_buffer_alone() -> None:
+def test_releasing_a_view_does_not_affect_the_buffer() -> None:
     buf = IOBuf(memoryview(ALPHABET))
     for view in buf:
         view.release()
@@ -130,19 +130,19 @@ def test_buffers_of_the_same_length_differ() -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_equal_to_other_bytes_likes(kind: type[bytes | bytearray | memoryview]) -> None:
+def test_iobuf_equals_other_bytes_like_objects(kind: type[bytes | bytearray | memoryview]) -> None:
     buf = in_blocks(ALPHABET, 5)
     assert buf == kind(ALPHABET)
     assert kind(ALPHABET) == buf
     assert buf != kind(ALPHABET[:-1])
 
 
-def test_not_equal_to_what_is_not_bytes() -> None:
+def test_iobuf_does_not_equal_other_objects() -> None:
     assert IOBuf(b"a") != "a"
     assert IOBuf() != None  # noqa: E711
 
 
-def test_not_hashable() -> None:
+def test_iobuf_is_not_hashable() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         hash(IOBuf())
 

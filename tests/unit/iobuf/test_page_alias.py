@@ -1,4 +1,4 @@
-"""Long blocks that lie badly are seen, and written apart with nothing lost."""
+"""Long blocks at bad addresses are detected, and written completely with two calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pybrpc.iobuf.page_alias import FIRST_BYTES, LONG_BYTES, has_fault, lie_badl
 from pybrpc.iobuf.user_data import address_of
 
 AT = 48
-"""Where in its page the long block begins."""
+"""The offset of the long block in its page."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[socket.socket, socke
     ("behind", "is_bad"), [(AT, False), (AT + 1, True), (AT + 15, True), (AT + 16, False)]
 )
 @pytest.mark.parametrize("pages", [0, 3])
-def test_bad_is_a_target_1_to_15_bytes_ahead(
+def test_block_lies_badly_if_its_target_is_1_to_15_bytes_ahead(
     long_block: memoryview, behind: int, is_bad: bool, pages: int
 ) -> None:
     before = bytes(behind + pages * mmap.PAGESIZE)
@@ -48,11 +48,11 @@ def test_bad_is_a_target_1_to_15_bytes_ahead(
     assert lie_badly([before[:9], before[9:], long_block]) is is_bad
 
 
-def test_short_blocks_may_lie_as_they_like(long_block: memoryview) -> None:
+def test_short_blocks_never_lie_badly(long_block: memoryview) -> None:
     assert not lie_badly([bytes(AT + 1), long_block[: LONG_BYTES - 1]])
 
 
-def test_the_address_of_a_view_is_that_of_its_first_byte() -> None:
+def test_address_of_a_view_is_that_of_its_first_byte() -> None:
     data = bytearray(100)
     assert address_of(memoryview(data)[7:]) == address_of(data) + 7
 
@@ -60,7 +60,7 @@ def test_the_address_of_a_view_is_that_of_its_first_byte() -> None:
 @pytest.mark.parametrize(
     "sizes", [(57, 300_000), (FIRST_BYTES, 5), (FIRST_BYTES - 1, 1, 1), (40_000, 9)]
 )
-def test_both_parts_are_the_whole(sizes: tuple[int, ...]) -> None:
+def test_parts_contain_all_bytes(sizes: tuple[int, ...]) -> None:
     blocks = [os.urandom(size) for size in sizes]
     first, rest = part(blocks)
     assert sum(map(len, first)) == FIRST_BYTES
@@ -68,7 +68,7 @@ def test_both_parts_are_the_whole(sizes: tuple[int, ...]) -> None:
     assert all([*first, *rest])
 
 
-def test_what_is_written_apart_arrives_whole(
+def test_bytes_of_two_writes_arrive_in_order(
     pair: tuple[socket.socket, socket.socket], long_block: memoryview
 ) -> None:
     ours, theirs = pair
@@ -91,10 +91,10 @@ def test_what_is_written_apart_arrives_whole(
 
 
 @pytest.mark.parametrize("send_buffer_bytes", [4096, 64 * 1024])
-def test_a_full_socket_takes_what_it_has_room_for(
+def test_two_writes_to_a_full_socket_return_the_bytes_it_took(
     pair: tuple[socket.socket, socket.socket], long_block: memoryview, send_buffer_bytes: int
 ) -> None:
-    """It is full in the first write, or in the second one: never an error after bytes went."""
+    """The socket may be full in either write. There is no error if bytes were written."""
     ours, theirs = pair
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
@@ -129,7 +129,7 @@ def received_now(sock: socket.socket) -> bytes:
         return b""
 
 
-def test_an_error_of_the_second_write_is_told_by_the_next(
+def test_error_of_the_second_write_is_raised_by_the_next_call(
     pair: tuple[socket.socket, socket.socket],
     long_block: memoryview,
     monkeypatch: pytest.MonkeyPatch,
@@ -150,7 +150,7 @@ def test_an_error_of_the_second_write_is_told_by_the_next(
         cut_multiple_into_fd(ours.fileno(), [buf])
 
 
-def test_nothing_follows_a_first_write_that_was_cut_short(
+def test_second_write_is_omitted_if_the_first_was_incomplete(
     pair: tuple[socket.socket, socket.socket],
     long_block: memoryview,
     monkeypatch: pytest.MonkeyPatch,
@@ -173,5 +173,5 @@ def test_nothing_follows_a_first_write_that_was_cut_short(
         ("", False),
     ],
 )
-def test_which_processors_have_the_fault(cpuinfo: str, has_it: bool) -> None:
+def test_has_fault_recognizes_the_processors_with_the_fault(cpuinfo: str, has_it: bool) -> None:
     assert has_fault(cpuinfo) is has_it

@@ -26,7 +26,7 @@ def test_conversion_with_protobuf() -> None:
 
 
 def test_conversion_with_protobuf_from_a_part_of_a_block() -> None:
-    """bRPC: conversion_with_protobuf, in place: the body is a view into what was read."""
+    """bRPC: conversion_with_protobuf, in place: the body is a view of the received block."""
     message = a_message()
     body = message.SerializeToString()
     buf = IOBuf(b"header" + body + b"next")

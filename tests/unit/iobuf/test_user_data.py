@@ -1,4 +1,4 @@
-"""Buffers that somebody else owns, and when he gets them back."""
+"""Buffers of users, and when `on_release` is called for them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_release_after_the_buffer_was_consumed(lent: IOBuf, released: list[objec
     assert released == [out]
 
 
-def test_release_gives_back_the_very_object(released: list[object]) -> None:
+def test_on_release_gets_the_same_object(released: list[object]) -> None:
     mine = bytearray(b"mine")
     buf = IOBuf()
     buf.append_user_data(mine, released.append)
@@ -54,7 +54,7 @@ def test_user_data_is_not_copied(released: list[object]) -> None:
     assert view.format == "B"
 
 
-def test_the_owner_cannot_resize_it_while_it_is_lent(released: list[object]) -> None:
+def test_lent_buffer_can_not_be_resized(released: list[object]) -> None:
     mine = bytearray(b"mine")
     buf = IOBuf()
     buf.append_user_data(mine, released.append)
@@ -65,7 +65,7 @@ def test_the_owner_cannot_resize_it_while_it_is_lent(released: list[object]) -> 
     assert released == [bytearray()]
 
 
-def test_each_buffer_is_released_once(released: list[object]) -> None:
+def test_on_release_is_called_once_for_each_buffer(released: list[object]) -> None:
     """bRPC: append_stateful_user_data, append_user_data_with_meta."""
     buf = IOBuf()
     for i in range(256):
@@ -79,7 +79,9 @@ def test_each_buffer_is_released_once(released: list[object]) -> None:
     assert len(released) == 256
 
 
-def test_release_waits_for_every_share(lent: IOBuf, released: list[object]) -> None:
+def test_on_release_is_called_when_the_last_share_is_gone(
+    lent: IOBuf, released: list[object]
+) -> None:
     """bRPC: append_user_data_and_share."""
     shares = [lent.cutn(16) for _ in range(256)]
     assert not lent
@@ -111,7 +113,7 @@ def _append_elsewhere(buf: IOBuf) -> object:
         lambda buf: next(iter(buf))[5:6],
     ],
 )
-def test_whatever_was_taken_out_is_a_share(
+def test_views_and_cut_parts_delay_on_release(
     lent: IOBuf, released: list[object], share: Callable[[IOBuf], object]
 ) -> None:
     taken = share(lent)
@@ -121,7 +123,7 @@ def test_whatever_was_taken_out_is_a_share(
     assert len(released) == 1
 
 
-def test_empty_buffer_is_released_at_once(released: list[object]) -> None:
+def test_on_release_is_called_at_once_for_an_empty_buffer(released: list[object]) -> None:
     buf = IOBuf()
     buf.append_user_data(b"", released.append)
     assert released == [b""]
@@ -140,7 +142,7 @@ def test_a_read_only_mapping_can_be_lent(released: list[object]) -> None:
 @pytest.mark.parametrize(
     ("wrong", "error"), [("text", TypeError), (memoryview(b"abcd")[::2], BufferError)]
 )
-def test_what_cannot_be_lent_is_refused(
+def test_append_user_data_refuses_other_objects(
     released: list[object], wrong: object, error: type[Exception]
 ) -> None:
     buf = IOBuf()
@@ -158,7 +160,7 @@ def test_what_cannot_be_lent_is_refused(
         ((b"zeroth", b"first", b"second", b"and third"), IOBuf.clear, b""),
     ],
 )
-def test_the_owner_may_use_the_same_buffer_when_it_is_told(
+def test_on_release_may_use_the_buffer_it_was_lent_to(
     parts: tuple[bytes, bytes, bytes, bytes], pop: Callable[[IOBuf], object], left: bytes
 ) -> None:
     buf = IOBuf(parts[0])

@@ -1,4 +1,4 @@
-"""check_protocol finds the faults that it is there for."""
+"""check_protocol finds the faults of protocols."""
 
 from __future__ import annotations
 
@@ -83,6 +83,6 @@ def test_faulty_protocol_is_caught(faulty: type[BaiduStd], where: str) -> None:
         check_protocol(faulty(), SAMPLES)
 
 
-def test_protocol_that_raises_at_garbage_is_caught() -> None:
+def test_protocol_that_raises_for_invalid_bytes_is_caught() -> None:
     with pytest.raises(LookupError, match="magic"):
         check_protocol(RaisesAtBadMagic(), SAMPLES)

@@ -10,7 +10,7 @@ LIMITS = ParseLimits()
 
 
 class Strange(BaiduStd):
-    """Speaks another magic, "PRXX", of which it parses nothing."""
+    """A protocol with the magic "PRXX" that parses no message."""
 
     __slots__ = ()
 
@@ -21,33 +21,33 @@ class Strange(BaiduStd):
 STRANGE = Strange()
 
 
-def test_message_tells_its_protocol() -> None:
+def test_detect_returns_the_protocol_of_a_message() -> None:
     request = RpcRequest(1, "S", "M", b"x")
     assert detect(BAIDU_STD.pack_request(request), LIMITS) == (BAIDU_STD, request)
 
 
-def test_ambiguous_start_waits_for_more() -> None:
+def test_detect_needs_more_bytes_for_an_ambiguous_start() -> None:
     assert detect(IOBuf(b"PR"), LIMITS, [BAIDU_STD, STRANGE]) == (None, NEED_MORE)
 
 
-def test_start_that_only_one_knows_is_its() -> None:
+def test_detect_returns_the_only_protocol_that_accepts_the_start() -> None:
     assert detect(IOBuf(b"PRX"), LIMITS, [BAIDU_STD, STRANGE]) == (STRANGE, NEED_MORE)
     assert detect(IOBuf(b"PRP"), LIMITS, [BAIDU_STD, STRANGE]) == (BAIDU_STD, NEED_MORE)
 
 
-def test_later_protocol_is_asked_too() -> None:
+def test_detect_tries_all_protocols() -> None:
     request = RpcRequest(1, "S", "M", b"x")
     buffer = BAIDU_STD.pack_request(request)
     assert detect(buffer, LIMITS, [STRANGE, BAIDU_STD]) == (BAIDU_STD, request)
 
 
-def test_start_that_no_one_knows_is_broken() -> None:
+def test_detect_returns_broken_for_an_unknown_start() -> None:
     protocol, outcome = detect(IOBuf(b"GET / HTTP/1.1\r\n"), LIMITS, [BAIDU_STD, STRANGE])
     assert protocol is None
     assert outcome == Broken("no known protocol starts with b'GET / HTTP/1.1\\r\\n'")
 
 
-def test_broken_message_tells_its_protocol() -> None:
+def test_detect_returns_the_protocol_of_a_broken_message() -> None:
     protocol, outcome = detect(IOBuf(b"PRPC" + b"\x00" * 7 + b"\x01"), LIMITS)
     assert protocol is BAIDU_STD
     assert isinstance(outcome, Broken)

@@ -43,30 +43,30 @@ def check(*arguments: Any) -> None:
         (bytes(SHARE_ABOVE_BYTES + 1), bytes(SHARE_ABOVE_BYTES + 1)),
     ],
 )
-def test_each_kind_of_argument(argument: Any, data: bytes) -> None:
+def test_arguments_of_all_types_are_packed(argument: Any, data: bytes) -> None:
     expected = hiredis.pack_command(("SET", "key", data, b"after"))
     assert bytes(packed("SET", "key", argument, b"after")) == expected
 
 
-def test_a_long_argument_is_not_copied() -> None:
+def test_long_argument_is_not_copied() -> None:
     value = bytes(1_000_000)
     assert any(view.obj is value for view in packed("SET", "key", value))
 
 
 @pytest.mark.parametrize("argument", [None, True, ["a"], object(), {"k": 1}, 1j])
-def test_what_is_no_argument(argument: Any) -> None:
+def test_argument_of_another_type_is_refused(argument: Any) -> None:
     buffer = IOBuf()
     with pytest.raises(BadRequestError, match=r"is str, bytes, int or float, not .* turn it into"):
         pack_command(["SET", "key", argument], buffer)
     assert not buffer
 
 
-def test_text_without_utf_8() -> None:
+def test_text_without_utf8_is_refused() -> None:
     with pytest.raises(BadRequestError, match="surrogates not allowed; pass bytes"):
         packed("SET", "\ud800")
 
 
-def test_a_command_has_a_name() -> None:
+def test_command_without_a_name_is_refused() -> None:
     with pytest.raises(BadRequestError, match="at least a name"):
         command_name(())
     with pytest.raises(BadRequestError, match="is str, bytes"):
@@ -102,7 +102,9 @@ def test_a_command_has_a_name() -> None:
     ],
 )
 @pytest.mark.parametrize("as_bytes", [False, True])
-def test_refused_on_a_shared_connection(command: str, instead: str, as_bytes: bool) -> None:
+def test_command_that_disturbs_other_callers_is_refused(
+    command: str, instead: str, as_bytes: bool
+) -> None:
     arguments: list[Any] = command.split()
     with pytest.raises(BadRequestError, match=instead) as caught:
         check(*[a.encode() for a in arguments] if as_bytes else arguments)
@@ -125,14 +127,14 @@ def test_refused_on_a_shared_connection(command: str, instead: str, as_bytes: bo
         "NOSUCHCOMMAND",
     ],
 )
-def test_not_refused(command: str) -> None:
+def test_other_commands_are_accepted(command: str) -> None:
     check(*command.split())
 
 
 @pytest.mark.parametrize(
     "names", [[], ["GET"], ["MULTI", "EXEC"], ["GET", "MULTI", "SET", "EXEC", "MULTI", "EXEC"]]
 )
-def test_a_whole_transaction_in_one_request(names: list[str]) -> None:
+def test_complete_transaction_in_one_request_is_accepted(names: list[str]) -> None:
     check_transaction(names)
 
 
@@ -140,6 +142,6 @@ def test_a_whole_transaction_in_one_request(names: list[str]) -> None:
     "names",
     [["MULTI"], ["EXEC"], ["MULTI", "SET"], ["MULTI", "MULTI", "EXEC"], ["MULTI", "EXEC", "EXEC"]],
 )
-def test_a_part_of_a_transaction(names: list[str]) -> None:
-    with pytest.raises(BadRequestError, match=r"MULTI and EXEC must stand in one request"):
+def test_part_of_a_transaction_is_refused(names: list[str]) -> None:
+    with pytest.raises(BadRequestError, match=r"MULTI and EXEC must be in one request"):
         check_transaction(names)

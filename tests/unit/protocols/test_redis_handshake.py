@@ -1,4 +1,4 @@
-"""RedisHandshake against servers old and new, word by word."""
+"""RedisHandshake with old and new servers, command by command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OK = b"+OK\r\n"
 
 
 def talk(login: RedisLogin, *replies: bytes, after: bytes = b"") -> list[str]:
-    """What a handshake says to a server that replies so; each reply comes a byte at a time."""
+    """The bytes that a handshake sends to a server with these replies, received byte by byte."""
     handshake, said, incoming = RedisHandshake(login), IOBuf(), IOBuf()
     is_over = handshake.start(said)
     for number, reply in enumerate(replies):
@@ -59,17 +59,17 @@ def failure(login: RedisLogin, *replies: bytes) -> RpcError:
     return error
 
 
-def test_hello_alone() -> None:
+def test_handshake_without_a_login_sends_hello_only() -> None:
     assert talk(RedisLogin(), HELLO_REPLY) == ["HELLO 3 SETNAME pybrpc"]
 
 
-def test_everything_at_once_and_what_follows_is_left() -> None:
+def test_handshake_sends_all_settings_and_leaves_later_bytes() -> None:
     login = RedisLogin("app", "sesame", 3, "me")
     said = talk(login, HELLO_REPLY, OK, after=b"+next\r\n")
     assert said == ["HELLO 3 AUTH app sesame SETNAME me", "SELECT 3"]
 
 
-def test_a_password_alone_is_that_of_the_default_user() -> None:
+def test_password_without_a_username_is_for_the_default_user() -> None:
     said = talk(RedisLogin(password="sesame", client_name=""), HELLO_REPLY)
     assert said == ["HELLO 3 AUTH default sesame"]
 
@@ -77,18 +77,18 @@ def test_a_password_alone_is_that_of_the_default_user() -> None:
 @pytest.mark.parametrize(
     "first", [UNKNOWN, b"-NOPROTO unsupported protocol version\r\n", b"-NOAUTH needed\r\n"]
 )
-def test_an_old_server_is_spoken_to_in_resp2(first: bytes) -> None:
+def test_handshake_falls_back_to_resp2_with_an_old_server(first: bytes) -> None:
     said = talk(RedisLogin(password="sesame", db=2), first, OK, b"-ERR no names here\r\n", OK)
     assert said[1:] == ["AUTH sesame", "CLIENT SETNAME pybrpc", "SELECT 2"]
 
 
-def test_resp2_says_no_hello() -> None:
+def test_handshake_with_resp2_sends_no_hello() -> None:
     login = RedisLogin("app", "sesame", protocol=2, client_name="")
     assert talk(login, OK) == ["AUTH app sesame"]
     assert talk(RedisLogin(protocol=2, client_name="")) == []
 
 
-def test_pushes_are_no_answer() -> None:
+def test_handshake_ignores_pushes() -> None:
     assert talk(RedisLogin(), b">1\r\n+hi\r\n" + HELLO_REPLY) == ["HELLO 3 SETNAME pybrpc"]
 
 
@@ -102,14 +102,16 @@ def test_pushes_are_no_answer() -> None:
         (RedisLogin(db=1), [HELLO_REPLY, b"-NOPERM no select\r\n"], "SELECT: NOPERM no select"),
     ],
 )
-def test_a_login_that_is_refused(login: RedisLogin, replies: list[bytes], words: str) -> None:
+def test_refused_login_raises_authentication_error(
+    login: RedisLogin, replies: list[bytes], words: str
+) -> None:
     error = failure(login, *replies)
     assert type(error) is AuthenticationError
     with pytest.raises(AuthenticationError, match=words):
         raise error
 
 
-def test_a_database_that_does_not_exist() -> None:
+def test_unknown_database_raises_bad_request_error() -> None:
     error = failure(RedisLogin(db=99), HELLO_REPLY, b"-ERR DB index is out of range\r\n")
     assert type(error) is BadRequestError
     assert error.text == "Redis refuses SELECT: ERR DB index is out of range"
@@ -118,13 +120,13 @@ def test_a_database_that_does_not_exist() -> None:
 @pytest.mark.parametrize(
     "reply", [b"-LOADING dataset\r\n", b"-ERR max number of clients reached\r\n"]
 )
-def test_a_server_that_is_not_ready_may_be_tried_again(reply: bytes) -> None:
+def test_server_that_is_not_ready_raises_an_error_worth_a_retry(reply: bytes) -> None:
     error = failure(RedisLogin(), reply)
     assert type(error) is HandshakeError
     assert error.name == "EFAILEDSOCKET"
 
 
-def test_a_server_that_speaks_something_else() -> None:
+def test_server_of_another_protocol_raises_protocol_error() -> None:
     error = failure(RedisLogin(), b"HTTP/1.1 400 Bad Request\r\n\r\n")
     assert type(error) is ProtocolError
     assert "does not speak the protocol of Redis" in error.text
@@ -140,12 +142,12 @@ def test_a_server_that_speaks_something_else() -> None:
         ({"protocol": 4}, "2 or 3"),
     ],
 )
-def test_logins_that_make_no_sense(options: Any, words: str) -> None:
+def test_invalid_logins_are_refused(options: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         RedisLogin(**options)
 
 
-def test_the_password_is_not_shown() -> None:
+def test_repr_of_a_login_does_not_show_the_password() -> None:
     login = RedisLogin("app", "sesame")
     assert "sesame" not in f"{login!r} {RedisHandshake(login)!r}"
     assert login != RedisLogin("app", "other")

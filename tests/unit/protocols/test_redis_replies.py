@@ -1,4 +1,4 @@
-"""Replies of Redis: every type, every cut, and what a hostile server may send."""
+"""Replies of Redis: all types, in any pieces, and the bytes of hostile servers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybrpc.protocols.redis.redis_cutter import RedisCutter
-from pybrpc.protocols.redis.redis_error import RedisError
-from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush
+from pybrpc.protocols.redis.reply_parser import BadReply, RedisCutter, RedisError, RedisPush
 from pybrpc.protocols.redis.reply_scanner import MAX_DEPTH, MAX_ELEMENTS, MAX_LINE_BYTES
 
 REPLIES: list[tuple[bytes, Any]] = [
@@ -54,7 +52,7 @@ def cut_parts(parts: Iterable[bytes], **limits: int) -> tuple[list[Any], RedisCu
 
 
 def reason_of(*parts: bytes, **limits: int) -> str:
-    """Why the cutter gives up on what it was given."""
+    """The reason why the cutter is broken."""
     _, cutter = cut_parts(parts, **limits)
     assert cutter.broken is not None
     assert not cutter.buffer
@@ -62,7 +60,7 @@ def reason_of(*parts: bytes, **limits: int) -> str:
 
 
 @pytest.mark.parametrize(("wire", "value"), REPLIES)
-def test_each_type_of_reply(wire: bytes, value: Any) -> None:
+def test_replies_of_all_types_are_parsed(wire: bytes, value: Any) -> None:
     found, cutter = cut_parts([wire])
     assert found == [value]
     assert type(found[0]) is type(value)
@@ -71,13 +69,13 @@ def test_each_type_of_reply(wire: bytes, value: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, len(WIRE)])
-def test_replies_cut_anywhere(size: int) -> None:
+def test_replies_are_parsed_from_any_pieces(size: int) -> None:
     found, cutter = cut_parts(WIRE[i : i + size] for i in range(0, len(WIRE), size))
     assert found == VALUES
     assert not cutter.buffer
 
 
-def test_a_reply_is_given_with_its_last_byte_and_not_before() -> None:
+def test_reply_is_returned_with_its_last_byte() -> None:
     for wire, value in REPLIES:
         found, cutter = cut_parts(wire[i : i + 1] for i in range(len(wire) - 1))
         assert found == []
@@ -85,13 +83,13 @@ def test_a_reply_is_given_with_its_last_byte_and_not_before() -> None:
         assert cutter.cut() == [value]
 
 
-def test_attributes_are_no_replies() -> None:
+def test_attributes_are_skipped() -> None:
     found, cutter = cut_parts([b"+a\r\n|1\r\n+ttl\r\n*1\r\n:3600\r\n+b\r\n|1\r\n+k\r\n+v\r\n"])
     assert found == [b"a", b"b"]
     assert not cutter.buffer
 
 
-def test_a_reply_that_python_cant_hold_spares_the_others() -> None:
+def test_reply_without_a_python_value_does_not_affect_others() -> None:
     found, cutter = cut_parts([b":1\r\n%1\r\n*1\r\n:1\r\n:2\r\n:3\r\n"])
     assert [found[0], found[2]] == [1, 3]
     assert isinstance(found[1], BadReply)
@@ -104,25 +102,25 @@ def test_a_reply_that_python_cant_hold_spares_the_others() -> None:
     [
         (b"HTTP/1.1 400 Bad Request\r\n", "no reply of Redis starts with b'HTTP/1.1 400 Bad"),
         (b"\x00", "no reply of Redis starts with"),
-        (b"*one\r\n", "is no number"),
-        (b"$?\r\n", "is no number"),
-        (b"$" + b"9" * 5000 + b"\r\n", "is no number"),
+        (b"*one\r\n", "is not a number"),
+        (b"$?\r\n", "is not a number"),
+        (b"$" + b"9" * 5000 + b"\r\n", "is not a number"),
         (b":abc\r\n", "integer"),
         (b"#x\r\n", "bool"),
         (b"*1\r\n>1\r\n:1\r\n", "inside a reply"),
         (b"*1\r\n|1\r\n:1\r\n:1\r\n:1\r\n", "inside a reply"),
         (b"+" + bytes(MAX_LINE_BYTES + 1), "line of a reply is longer"),
-        (b"*1\r\n" * 100_000, f"nests deeper than {MAX_DEPTH}"),
+        (b"*1\r\n" * 100_000, f"nested deeper than {MAX_DEPTH}"),
         (b"*2147483648\r\n", f"2147483648 elements, more than {MAX_ELEMENTS}"),
         (b"%9223372036854775807\r\n", f"more than {MAX_ELEMENTS}"),
         (b"*1000000\r\n" * 100, f"more than {MAX_ELEMENTS}"),
     ],
 )
-def test_what_is_no_reply_breaks_it(wire: bytes, reason: str) -> None:
+def test_malformed_bytes_break_the_cutter(wire: bytes, reason: str) -> None:
     assert reason in reason_of(wire)
 
 
-def test_what_was_whole_before_the_garbage_is_given() -> None:
+def test_replies_before_malformed_bytes_are_returned() -> None:
     found, cutter = cut_parts([b":1\r\n:2\r\nrubbish\r\n"])
     assert found == [1, 2]
     assert cutter.broken is not None
@@ -138,11 +136,11 @@ def test_what_was_whole_before_the_garbage_is_given() -> None:
         b"*100\r\n" + b"+abcdefg\r\n" * 100,
     ],
 )
-def test_a_reply_over_the_limit_is_refused_before_it_is_received(wire: bytes) -> None:
+def test_reply_over_the_limit_is_refused_by_its_header(wire: bytes) -> None:
     assert "larger than max_body_size=1000" in reason_of(wire, max_bytes=1000)
 
 
-def test_a_push_that_python_cant_hold_is_no_reply() -> None:
+def test_push_without_a_python_value_is_still_a_push() -> None:
     found, cutter = cut_parts([b">2\r\n+x\r\n%1\r\n*1\r\n:1\r\n:2\r\n>-1\r\n:3\r\n"])
     bad, null, reply = found
     assert isinstance(bad, RedisPush)
@@ -151,11 +149,11 @@ def test_a_push_that_python_cant_hold_is_no_reply() -> None:
     assert cutter.broken is None
 
 
-def test_a_line_that_does_not_end_is_within_the_limit_too() -> None:
+def test_line_without_an_end_is_limited() -> None:
     assert "larger than max_body_size=1000" in reason_of(b"+" + bytes(1000), max_bytes=1000)
 
 
-def test_a_reply_that_never_ends_is_given_up() -> None:
+def test_reply_without_an_end_is_limited() -> None:
     cutter = RedisCutter(max_bytes=100_000)
     cutter.buffer.append(b"*4000000\r\n")
     for _ in range(1000):
@@ -168,14 +166,14 @@ def test_a_reply_that_never_ends_is_given_up() -> None:
 
 
 def test_many_replies_in_one_read_take_linear_time() -> None:
-    """A second for what takes a fifth of one; were it quadratic, minutes."""
+    """The limit is one second; it takes a fifth of one, and would take minutes if quadratic."""
     begin = time.process_time()
     found, _ = cut_parts([b"$10\r\n0123456789\r\n" * 100_000])
     assert len(found) == 100_000
     assert time.process_time() - begin < 10
 
 
-def test_bytes_wanted_is_what_a_string_lacks() -> None:
+def test_bytes_wanted_is_the_missing_part_of_a_string() -> None:
     cutter = RedisCutter()
     assert cutter.bytes_wanted() == 0
     cutter.buffer.append(b":1\r\n*2\r\n$100000\r\nabc")
@@ -186,14 +184,14 @@ def test_bytes_wanted_is_what_a_string_lacks() -> None:
     assert cutter.bytes_wanted() == 0
 
 
-def test_a_big_string_comes_whole_out_of_many_parts() -> None:
+def test_big_string_is_parsed_from_many_parts() -> None:
     value = bytes(range(256)) * 40_000
     wire = b"*2\r\n$%d\r\n%b\r\n:7\r\n" % (len(value), value)
     found, _ = cut_parts(wire[i : i + 65_536] for i in range(0, len(wire), 65_536))
     assert found == [[value, 7]]
 
 
-def test_the_word_of_an_error() -> None:
+def test_error_reply_has_a_code() -> None:
     error = RedisError("NOPERM this user has no permissions")
     assert error.code == "NOPERM"
     assert str(error) == error.text == "NOPERM this user has no permissions"
@@ -228,7 +226,7 @@ def wire_of(value: Any) -> bytes:
 
 
 @given(st.lists(values, max_size=5), st.lists(st.integers(1, 50), min_size=1, max_size=10))
-def test_any_values_through_any_cuts(sent: list[Any], sizes: list[int]) -> None:
+def test_any_values_are_parsed_from_any_pieces(sent: list[Any], sizes: list[int]) -> None:
     wire, parts = b"".join(map(wire_of, sent)), []
     while wire:
         size = sizes[len(parts) % len(sizes)]
@@ -240,7 +238,7 @@ def test_any_values_through_any_cuts(sent: list[Any], sizes: list[int]) -> None:
 
 
 @given(st.binary(max_size=200), st.integers(0, 300))
-def test_any_bytes_break_it_or_wait(garbage: bytes, at: int) -> None:
+def test_any_bytes_break_the_cutter_or_need_more(garbage: bytes, at: int) -> None:
     found, cutter = cut_parts([WIRE[:at] + garbage, b"\r\n"], max_bytes=10_000)
     assert cutter.broken is None or not cutter.buffer
     whole = sum(

@@ -1,4 +1,4 @@
-"""ReplyParser and hiredis: without it, and when the two don't agree."""
+"""ReplyParser without hiredis, and when it disagrees with hiredis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pybrpc.protocols.redis.reply_parser import ReplyParser, check_hiredis
 from pybrpc.protocols.redis.reply_scanner import MalformedReplyError
 
 
-def test_hiredis_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_hiredis_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     check_hiredis()
     monkeypatch.setitem(sys.modules, "hiredis", None)
     with pytest.raises(MissingExtraError, match=r'pip install "pybrpc\[redis\]"'):
@@ -34,5 +34,5 @@ def test_whole_reply_of_which_hiredis_awaits_more_is_malformed(
             return reply_parser._MORE
 
     monkeypatch.setattr(reply_parser, "_new_reader", Waiting)
-    with pytest.raises(MalformedReplyError, match="awaits more of a whole reply"):
+    with pytest.raises(MalformedReplyError, match="expects more bytes after a whole reply"):
         ReplyParser(1000).parse(IOBuf(b"+OK\r\n"), [])

@@ -87,7 +87,9 @@ def test_checksum_does_not_depend_on_where_the_body_ends() -> None:
 )
 def test_changed_bytes_are_refused(body: bytes, attachment: bytes | None) -> None:
     value = compute_checksum(CRC32C, BODY, buffer(ATTACHMENT))
-    with pytest.raises(BodyError, match="the checksum is '1b9b9b8a', but that of what came"):
+    with pytest.raises(
+        BodyError, match="the checksum is '1b9b9b8a', but that of the received bytes"
+    ):
         verify_checksum(CRC32C, value, body, buffer(attachment))
 
 

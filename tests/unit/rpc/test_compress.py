@@ -112,7 +112,7 @@ def test_snappy_that_declares_more_than_can_be_in_it_makes_no_buffer() -> None:
     packed = declaring(LIMIT)
     tracemalloc.start()
     try:
-        with pytest.raises(BodyError, match=f"declare an impossible {LIMIT} bytes"):
+        with pytest.raises(BodyError, match=f"declare an impossible size of {LIMIT} bytes"):
             decompress(packed, SNAPPY, LIMIT)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:

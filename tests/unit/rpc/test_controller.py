@@ -6,7 +6,7 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import ErrorCode
-from pybrpc.protocols.baidu_std.usual_frames import pack_usual_response
+from pybrpc.protocols.baidu_std.fast_frames import is_fast_response
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc import controller as controller_module
 from pybrpc.rpc.checksum import ChecksumType
@@ -153,7 +153,7 @@ def test_plain_response_has_the_values_of_a_fast_frame() -> None:
     response.compress_type = controller.response_compress_type
     response.checksum_type = controller.response_checksum_type
     response.checksum_value = controller._checksum_value
-    assert pack_usual_response(response) is not None
+    assert is_fast_response(response)
 
 
 def test_controller_shows_the_encoding_of_the_request() -> None:

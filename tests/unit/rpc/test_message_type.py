@@ -12,7 +12,7 @@ from google.protobuf import (
 )
 from google.protobuf.message import DecodeError, Message
 
-from pybrpc.rpc.message_type import MessageType, can_be_incomplete
+from pybrpc.rpc.body import MessageType, can_be_incomplete
 from tests.protos import conformance_pb2 as pb
 
 PROTO2 = """

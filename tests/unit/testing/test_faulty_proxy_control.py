@@ -1,4 +1,4 @@
-"""FaultyProxy: what it is told while it runs, what it tells, and how it ends."""
+"""FaultyProxy: commands while it runs, its statistics, and how it ends."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Stage:
 
 
 def pair(listener: socket.socket) -> tuple[socket.socket, socket.socket]:
-    """Who has connected, and who was accepted: one of each pair is the proxy's."""
+    """A connected socket and the accepted one; one of each pair belongs to the proxy."""
     near = socket.create_connection(listener.getsockname(), timeout=HANG_S)
     far, _ = listener.accept()
     far.settimeout(HANG_S)

@@ -20,7 +20,7 @@ def loop() -> Iterator[ProxyLoop]:
 
 
 class Handler:
-    """Says what it is told, and raises."""
+    """Records its calls, and raises."""
 
     def __init__(self) -> None:
         self.closed = threading.Event()

@@ -43,7 +43,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def data_of(module: Path, *flags: bool) -> Path:
-    """What was measured when a test of each of these flags ran: "test_True.py"."""
+    """Coverage data of a run with one test for each of these flags: "test_True.py"."""
     data_file = module.with_name("data.1")
     measured = coverage.Coverage(
         data_file=str(data_file), branch=True, source=[str(module.parent)], config_file=False

@@ -26,8 +26,16 @@ def test_tests_are_found_by_the_name_of_their_module() -> None:
 def test_tests_in_a_folder_above_and_properties_are_found_too() -> None:
     found = own_tests_of(PACKAGE / "testing" / "faulty_proxy" / "random_faults.py")
     assert names_of(found) == {"unit/testing/test_random_faults.py"}
-    found = own_tests_of(PACKAGE / "protocols" / "baidu_std" / "meta_codec.py")
-    assert names_of(found) == {"property/test_meta_codec.py"}
+    found = own_tests_of(PACKAGE / "protocols" / "baidu_std" / "fast_frames.py")
+    assert names_of(found) == {"property/test_fast_frames.py"}
+
+
+def test_tests_whose_names_begin_with_that_of_the_module_are_found_too() -> None:
+    call = PACKAGE / "client" / "calls" / "call.py"
+    found = names_of(own_tests_of(call))
+    assert "unit/client/calls/test_call_unreachable.py" in found
+    assert call.with_name("call_options.py").exists()
+    assert "unit/client/calls/test_call_options.py" not in found
 
 
 def test_tests_of_another_folder_are_not() -> None:

@@ -154,6 +154,11 @@ def test_every_retired_word_is_found_in_code_or_in_text() -> None:
         assert [finding.advice.split(" / ")[0] for finding in found] == [RETIRED], key
 
 
+def test_name_of_another_project_passes_only_as_a_whole() -> None:
+    assert rules_of("bRPC: OnRPCEndDrivesRatioDownAndReAllows.") == []
+    assert rules_of("bRPC: OnRPCEndDrivesRatioDown.") == [RETIRED]
+
+
 def test_advice_is_the_new_name() -> None:
     assert [finding.advice for finding in check_code("x._outbox = 1\n")] == [
         "retired word / ResponseBatch"

@@ -1,10 +1,10 @@
-"""The forms of a call for asyncio, and how their ends come to the tasks of a loop.
+"""The forms of a call for asyncio, and how their outcomes reach the tasks of a loop.
 
-A future that ends asks its loop for one handle per waiting task, which is slow: a Python object, a
-copy of the context, a round of the loop. An AioFuture has a BatchedCallbacks for its loop, which
-collects what would be such handles; one handle of the loop then calls them all in the next round,
-each in its own context and in order, as the loop would have. Ends that come from other threads are
-collected in the same way, for one wake-up of the loop.
+A future that completes asks its loop for one handle per waiting task, which is slow: a Python
+object, a copy of the context, a round of the loop. An AioFuture passes its callbacks to the
+BatchedCallbacks of its loop instead. One handle of the loop then calls all collected callbacks in
+the next round, each in its own context and in order, as the loop would have. Outcomes from other
+threads are collected in the same way, for one wake-up of the loop.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class LoopBinding:
     """The connections of one channel in one loop, and the way to the loop's tasks.
 
-    `crosses_threads`: not the loop polls the connections, but the dispatcher of the threads.
+    `crosses_threads`: the dispatcher of the threads polls the connections, not the loop.
     """
 
     __slots__ = ("callbacks", "crosses_threads", "loop", "source")
@@ -78,7 +78,7 @@ class BatchedCallbacks:
         self._loop.call_exception_handler(context)
 
     def _call_all(self) -> None:
-        """Call those that have come until now. If one raises, the others are still called."""
+        """Call the callbacks collected so far. If one raises, the others are still called."""
         self._is_debugged = self._loop.get_debug()
         waiting, self._waiting = self._waiting, []
         for called, (callback, future, context) in enumerate(waiting, 1):
@@ -143,7 +143,8 @@ class AioCall(Call):
     __slots__ = ("_binding", "_channel", "_future")
 
     def begin(self, binding: LoopBinding, channel: object) -> AioFuture:
-        """Start, and give the future. In the loop of `binding`. `channel` is kept to the end."""
+        """Start, and return the future. In the loop of `binding`. `channel` is kept until the
+        end."""
         self._channel = channel
         self._binding = binding
         future = self._future = AioFuture(loop=binding.callbacks)  # type: ignore[arg-type]

@@ -2,8 +2,8 @@
 
 An attempt connects a call with a connection, neither of which knows the class of the other. The
 call sends it (`AttemptConnection.send`); from then on it waits in the connection for its response.
-Exactly one of those who want it removed from there gets it (`AttemptConnection.take`), and then
-must continue the call or end it.
+Of all threads that try to remove it there (`AttemptConnection.take`) exactly one succeeds; that
+thread must continue the call or end it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class WaitPoint(Protocol):
         """True for exactly one caller, and only while it waits here. Any thread, never blocks."""
 
     def try_cancel(self) -> bool:
-        """Claim the call, and don't send what was not sent yet. True as for `try_claim`."""
+        """Claim the call, and don't send a request that was not sent yet. True as for
+        `try_claim`."""
 
     @property
     def phase(self) -> Phase:
@@ -50,13 +51,13 @@ class AttemptedCall(Protocol):
         """The timeout that is sent to the server, in milliseconds."""
 
     def on_response(self, attempt: Attempt, response: Any) -> None:
-        """The response has come."""
+        """The response has arrived."""
 
     def on_error_response(self, attempt: Attempt, error: RpcError) -> None:
-        """A response has come, and it is an error."""
+        """A response has arrived, and it is an error."""
 
     def on_bad_response(self, attempt: Attempt, reason: str) -> None:
-        """A response has come that can't be understood."""
+        """A response has arrived that can't be parsed."""
 
     def on_attempt_failed(self, attempt: Attempt, error: RpcError) -> None:
         """The connection broke before a response."""
@@ -72,8 +73,8 @@ class AttemptConnection(Protocol):
         """Whether a call may be sent over it."""
 
     def send(self, attempt: Attempt) -> None:
-        """Write one attempt. Raises what the socket refuses; then the attempt does not wait here,
-        and the caller must `release` the connection."""
+        """Write one attempt. Raises the RpcError of a socket that refuses it; then the attempt does
+        not wait here, and the caller must `release` the connection."""
 
     def take(self, attempt: Attempt) -> bool:
         """Remove an attempt whose response is not needed. True for exactly one caller."""

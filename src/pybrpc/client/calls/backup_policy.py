@@ -16,7 +16,7 @@ _COLD_CALLS = 10
 
 
 class BackupPolicyError(PyBrpcError, ValueError):
-    """Numbers of which no policy can be made."""
+    """An invalid number for a BackupRequestPolicy."""
 
 
 class BackupRequestPolicy:

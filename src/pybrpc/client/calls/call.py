@@ -60,7 +60,8 @@ class Call(CallRecord):
     ) -> None:
         """Set the fields that all forms have. For the function that makes a call of one form.
 
-        BadRequestError if `request` can't be sent, ValueError if `controller` makes no sense.
+        BadRequestError if `request` can't be sent, ValueError if an option in `controller` is
+        invalid.
         """
         self.source = source
         self.method = method
@@ -90,8 +91,8 @@ class Call(CallRecord):
     def start(self, expires: bool = True) -> None:
         """Make the first attempt. With `expires` a timer ends the call at its deadline.
 
-        Never blocks. Errors end the call and are not raised; only what a signal handler raises
-        meanwhile is raised here.
+        Never blocks. Errors end the call and are not raised; only an exception of a signal handler
+        that runs meanwhile is raised here.
         """
         try:
             if self._timeout_s == 0:
@@ -124,7 +125,7 @@ class Call(CallRecord):
     # --- called by connections, with an attempt that they have claimed ---
 
     def on_response(self, attempt: Attempt, response: Any) -> None:
-        """The response has come."""
+        """The response has arrived."""
         hedge = self.hedge
         if hedge is not None and not hedge.win():
             return
@@ -133,13 +134,13 @@ class Call(CallRecord):
         self._end()
 
     def on_error_response(self, attempt: Attempt, error: RpcError) -> None:
-        """A response has come, and it is an error."""
+        """A response has arrived, and it is an error."""
         if error.code == ErrorCode.ELOGOFF:
             attempt.connection.retire()
         self._on_attempt_failed(attempt, error)
 
     def on_bad_response(self, attempt: Attempt, reason: str) -> None:
-        """A response has come that can't be understood."""
+        """A response has arrived that can't be parsed."""
         error = BadResponseError(reason, phase=Phase.WAITING, peer=_peer_of(attempt.connection))
         self._on_attempt_failed(attempt, error)
 
@@ -151,7 +152,7 @@ class Call(CallRecord):
     # --- called by other places where a call waits, after it was claimed there ---
 
     def on_connection(self, connection: AttemptConnection) -> None:
-        """A connection is there for this call, which waited for one."""
+        """This call, which waited for a connection, gets one."""
         self._start_attempt(connection)
 
     def on_no_connection(self, error: RpcError) -> None:
@@ -177,7 +178,7 @@ class Call(CallRecord):
             self.abort(abort_error)
 
     def _start_attempt(self, connection: AttemptConnection | None = None) -> None:
-        """Send it over `connection`, or over one of the source, or wait for a connection."""
+        """Send the call over `connection`, or over one of the source, or wait for a connection."""
         refusals = 0
         while True:
             if connection is None:
@@ -213,7 +214,8 @@ class Call(CallRecord):
         return connection
 
     def _send(self, connection: AttemptConnection) -> None:
-        """Raises the error of a connection that refuses; then the caller still owns the call."""
+        """Raises the error of a connection that refuses the call; the caller still owns the call
+        then."""
         self.connection = connection
         attempt = new_attempt(self, connection)
         self._place = attempt

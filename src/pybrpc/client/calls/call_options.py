@@ -60,7 +60,7 @@ class CallOptions:
     def of_call(self, controller: Controller) -> CallOptions:
         """These options, changed as the controller of one call asks.
 
-        ValueError if it asks for what is not allowed.
+        ValueError if it asks for an option that is not allowed.
         """
         max_retry, after_ms = controller.max_retry, controller.backup_request_ms
         if max_retry is None and after_ms is None:

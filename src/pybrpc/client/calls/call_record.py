@@ -30,8 +30,8 @@ MAX_TIMEOUT_MS = 0x7FFFFFFF
 
 
 class CallRecord:
-    """One call, without what moves it. `Call.set_up` sets the fields of both: a constructor here
-    would cost 200 ns per call."""
+    """The data of one call. `Call.set_up` sets the fields of both: a constructor here would cost
+    200 ns per call."""
 
     __slots__ = (
         "_failures",
@@ -81,8 +81,8 @@ class CallRecord:
             raise
 
     def wire_timeout_ms(self) -> int | None:
-        """The timeout that is sent to the server, in milliseconds: in a retry the rest of it; at
-        least 1."""
+        """The timeout that is sent to the server, in milliseconds, at least 1. In a retry it is the
+        time that is left."""
         if self._timeout_s is None:
             return None
         left_s = self._timeout_s
@@ -156,7 +156,7 @@ class CallRecord:
         return make_rpc_error(ErrorCode.ECANCELED, text, phase=self.phase, peer=self.peer)
 
     def note_failure(self, error: RpcError) -> None:
-        """An attempt has failed, and the call goes on."""
+        """An attempt has failed, and the call continues."""
         retry = f"[R{self.retried_count}]" if self.retried_count else ""
         gap = " " if self._failures else ""
         self._failures += f"{gap}{retry}[E{error.code}]{error.text}"

@@ -54,13 +54,13 @@ class ConnectionSource(Protocol):
 
     @property
     def live(self) -> AttemptConnection | None:
-        """The connection that all calls share, to be used without asking as long as it takes
-        calls; `None` if they have to ask."""
+        """The connection that all calls share, which they may use without `get` while it takes
+        calls; `None` if they must call `get`."""
 
     def get(self, call: WaitingCall) -> AttemptConnection | None:
         """A connection for an attempt of `call`, perhaps still to be connected.
 
-        `None`: there is none now, `wait`. Raises the RpcError that ends the call at once: the
+        `None`: there is none now; call `wait`. Raises the RpcError that ends the call at once: the
         endpoint is down, and the call doesn't wait for it.
         """
 
@@ -69,7 +69,7 @@ class ConnectionSource(Protocol):
         `on_no_connection`, perhaps now, perhaps from another thread."""
 
     def reclaim(self, call: WaitingCall) -> None:
-        """Take back what `call` was given and has not used: a signal handler raised meanwhile."""
+        """Take back the unused connection of `call`, because a signal handler raised."""
 
     def connection_for_backup(self, used: AttemptConnection) -> AttemptConnection | None:
         """A connection for a backup request, another one than `used` if there is one."""

@@ -37,8 +37,8 @@ RETRYABLE_CODES = frozenset(
 
 As bRPC's default policy, with two differences. ELIMIT and EOVERCROWDED are missing: with one server
 an immediate retry would fail in the same way. EHOSTUNREACH and ENETUNREACH are added: when a peer
-has vanished, Linux reports these instead of ETIMEDOUT if a router, or this machine, had told why
-(tcp(7)).
+has vanished, Linux reports these instead of ETIMEDOUT if a router, or this machine, had reported
+the reason (tcp(7)).
 """
 
 Judge = Callable[[RpcError], bool]
@@ -98,7 +98,7 @@ class RetryPause:
     def begin(self, dispatcher: EventDispatcher, pause_s: float) -> None:
         """End the pause in `pause_s` seconds. DispatcherClosedError if that is impossible."""
         timer = self._timer = dispatcher.call_at(time.monotonic() + pause_s, self._on_timer)
-        if self._claimed.is_set:
+        if self._claimed.is_set():
             timer.cancel()
 
     def try_claim(self) -> bool:

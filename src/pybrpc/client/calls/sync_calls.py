@@ -35,7 +35,7 @@ class BlockingCall(Call):
     __slots__ = ("_waiter",)
 
     def wait(self) -> Any:
-        """Start, wait for the end, and give the response or raise the error.
+        """Start, wait for the end, and return the response or raise the error.
 
         What a signal handler raises meanwhile (KeyboardInterrupt) cancels the call.
         """
@@ -92,7 +92,7 @@ class FutureCall(Call):
     __slots__ = ("_channel", "_dispatcher", "_future")
 
     def begin(self, channel: object) -> CallFuture:
-        """Start, and give the future. `channel` is kept until the end."""
+        """Start, and return the future. `channel` is kept until the end."""
         self._channel = channel
         future = self._future = CallFuture()
         future._call = self

@@ -36,7 +36,7 @@ class AioChannel(ChannelBase):
         super().__init__(address, **options)
         self.share_with_threads = share_with_threads
         self.open_binding: LoopBinding | None = None
-        """That of the loop used last; `None` before the first call and once closed."""
+        """The binding of the loop used last; `None` before the first call and once closed."""
         self._last: Lease | None = None
         self._bindings: dict[asyncio.AbstractEventLoop, tuple[LoopBinding, Lease]] = {}
 

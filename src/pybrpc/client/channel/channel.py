@@ -16,11 +16,12 @@ class Channel(ChannelBase):
     timeout          seconds for a whole call: queueing, connecting, sending, waiting and retries;
                      `None` for no limit. Sent along as timeout_ms.
     connect_timeout  seconds for one attempt to connect
-    max_retry        how often a call is sent again when its connection broke before an answer.
-                     As in bRPC the server may then have run it; 0 for calls that must not repeat.
+    max_retry        how often a call is sent again when its connection broke before a response. As
+                     in bRPC the server may have run it already; 0 for calls that may run once only.
     retry_policy     which failures are worth another attempt, and how long to wait before it
-    backup_request_ms      send a call again, and take the first answer, if there was none for so
-                     long; for at most a tenth of the calls, and within max_retry
+    backup_request_ms      milliseconds without a response after which a call is sent a second
+                     time, and the first response counts; for at most a tenth of the calls, and
+                     within max_retry
     backup_request_policy  like `backup_request_ms`, with another share or a rule of your own
     wait_for_ready   while the endpoint is down calls wait for it until their deadline; otherwise
                      they fail at once with the cause

@@ -47,7 +47,7 @@ class UseChannelTimeout:
 
 
 CHANNEL_TIMEOUT = UseChannelTimeout()
-"""As `timeout=` of a call: take the channel's."""
+"""As `timeout=` of a call: use the timeout of the channel."""
 
 Timeout = float | UseChannelTimeout | None
 
@@ -124,7 +124,7 @@ class ChannelSettings:
         for name, part in parts.items():
             object.__setattr__(self, name, part)
         if self.wait_for_ready and self.dial_backoff is None:
-            raise ValueError("wait_for_ready waits for background dials: give a dial_backoff")
+            raise ValueError("wait_for_ready waits for background dials: give a dial_backoff too")
 
     def connection_factory(self, endpoint: Endpoint) -> ConnectionFactory:
         """Makes the connections to `endpoint` that the dispatcher thread polls.

@@ -44,17 +44,17 @@ class ThreadsChannel(CallingChannel, Protocol):
         """The source of its connections, if it has one already."""
 
     def source(self) -> ConnectionSource:
-        """The source of its connections; ChannelClosedError."""
+        """The source of its connections. Raises ChannelClosedError."""
 
 
 class LoopsChannel(CallingChannel, Protocol):
     """A `pybrpc.aio.Channel`, as its stub methods see it."""
 
     open_binding: LoopBinding | None
-    """That of the loop used last."""
+    """The binding of the loop used last."""
 
     def binding(self) -> LoopBinding:
-        """That of the running loop; ChannelClosedError."""
+        """The binding of the running loop. Raises ChannelClosedError."""
 
 
 class StubMethod:

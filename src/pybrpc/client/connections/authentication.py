@@ -144,7 +144,7 @@ class UnauthenticatedRequest:
         authentication.note_sent(self._attempt)
 
     def _on_outcome(self, error: RpcError | None) -> None:
-        """It was not written, because of `error`."""
+        """The request was not written, because of `error`."""
         attempt, failure = self._attempt, self._authentication.failure
         connection = attempt.connection
         if failure is not None:

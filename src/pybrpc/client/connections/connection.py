@@ -52,10 +52,10 @@ class ConnectionOwner:
         """The connection is established. In a turn of the dispatcher."""
 
     def on_idle(self, connection: ClientConnection, is_clean: bool) -> None:
-        """No call waits on it any more. `is_clean`: every request has had its response.
+        """No call waits on it any more. `is_clean`: every request has got its response.
 
-        Called before the call that had the last response completes, so that the next call of the
-        same caller may have the connection.
+        Called before the call with the last response completes, so that the next call of the same
+        caller may get the connection.
         """
 
     def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
@@ -171,7 +171,7 @@ class ClientConnection:
         """Close a retired connection without calls. A call that races with this close fails and is
         retried elsewhere."""
         if self.is_retired and not self.in_flight:
-            text = f"{self.socket.description} was closed by this side: it was to take no new calls"
+            text = f"{self.socket.description} was closed by this side: it was retired"
             peer = str(self.socket.remote_side)
             error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.WAITING, peer=peer)
             self.socket.fail(error)

@@ -47,7 +47,7 @@ class ConnectionFactory:
 
     @property
     def dispatcher(self) -> EventDispatcher:
-        """That of the current Runtime, which is another one after a fork."""
+        """The dispatcher of the current Runtime, which is another one after a fork."""
         runtime = default_runtime()
         loop = self.loop
         return runtime.dispatcher if loop is None else runtime.dispatcher_of(loop)

@@ -98,7 +98,7 @@ class RpcConnection(ClientConnection):
             return self._protocol.pack_request(_request_of(call, correlation_id))
         method: Any = call.method
         timeout_ms = call.wire_timeout_ms()
-        return self._protocol.pack_plain_request(
+        return self._protocol.pack_fast_request(
             correlation_id, method.service_name, method.name, timeout_ms, body
         )
 
@@ -130,9 +130,7 @@ class RpcConnection(ClientConnection):
     def _on_messages(self, messages: list[Message]) -> None:
         for message in messages:
             attempt = self._pending.pop(message.correlation_id, None)
-            if isinstance(message, RpcRequest) or (
-                not isinstance(message, RpcResponse) and message.is_request
-            ):
+            if message.is_request:
                 self._refuse_request(attempt)
             elif attempt is None:
                 self._count_dropped(message.correlation_id)
@@ -160,7 +158,7 @@ class RpcConnection(ClientConnection):
             peer=str(self.socket.remote_side),
             is_remote=True,
         )
-        # A connection that is to be closed must not be idle before: another call would get it.
+        # A connection that will be closed must not become idle first: another call would get it.
         if authentication is not None and authentication.is_refused(attempt, error):
             self.retire()
         elif response.error_code != ErrorCode.ELOGOFF:

@@ -85,7 +85,7 @@ class HealthCheck:
 
     def _failure(self, connection: ClientConnection, cause: Exception | None) -> RpcError:
         peer = str(connection.socket.remote_side)
-        reason = "is_healthy says that the server is not well"
+        reason = "is_healthy() found the server not healthy"
         if cause is not None:
             reason = cause.text if isinstance(cause, RpcError) else repr(cause)
         text = f"Fail to check the health of {peer} with {self._called.full_name}: {reason}"

@@ -1,9 +1,9 @@
 """IdleSweep: closes connections that nobody uses.
 
-A timer looks at all connections of a source now and then, so calls pay nothing for it. A connection
-that has no call in flight and has not moved a byte since an earlier look was idle in between. It is
-first retired, which keeps new calls away, and closed at the next look: a call that had got the
-connection just before has long been sent, and is waited for.
+A timer checks all connections of a source at intervals, so calls pay nothing for it. A connection
+that has no call in flight and has not moved a byte since an earlier check was idle in between. It
+is first retired, so that no new call gets it, and closed at the next check: a call that got the
+connection just before was sent long ago, and is awaited.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 
 CHECKS_PER_TIMEOUT = 4
-"""So a connection is closed at most half an idle timeout late."""
+"""With 4 checks, a connection is closed at most half an idle timeout late."""
 
 
 class SweptSource(Protocol):
@@ -30,7 +30,7 @@ class SweptSource(Protocol):
 
     @property
     def connections(self) -> list[ClientConnection]:
-        """Those that it holds now."""
+        """The connections that it holds now."""
 
     @property
     def is_used(self) -> bool:
@@ -41,7 +41,7 @@ class SweptSource(Protocol):
 
 
 class Traffic(NamedTuple):
-    """One look at a connection."""
+    """The result of one check of a connection."""
 
     moved_bytes: int
     idle_since: float

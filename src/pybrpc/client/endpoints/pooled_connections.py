@@ -5,8 +5,8 @@ A connection is idle, or used by one call, or closed. A call gets an idle one by
 unused until an idle timeout closes them.
 
 There are never more than `max_pool_size` established connections. Further calls queue up, and get
-what is released before calls that come later. A connection counts from when it is made until it has
-failed; a thread that finds that it made one too many closes it.
+released connections before calls that start later. A connection counts from when it is made until
+it has failed; a thread that finds that it made one too many closes it.
 
 A retry gets a new connection. Whatever broke the first one (the server stops, or closes idle
 connections) has mostly broken all of them, and trying one after another would use up the retries.

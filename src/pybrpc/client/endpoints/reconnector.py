@@ -42,8 +42,8 @@ class DialledSource(Protocol):
 class Reconnector(ConnectionOwner):
     """Does what the EndpointHealth of a ConnectionSource decides; owns the connection it dials.
 
-    It has one timer or one connection at a time, and none while the endpoint is up. `close` and
-    whatever only reads may be called by any thread, everything else in turns of the dispatcher.
+    It has one timer or one connection at a time, and none while the endpoint is up. Any thread may
+    call `close` and the methods that only read; all others run in turns of the dispatcher.
     """
 
     __slots__ = ("_backoff", "_check", "_probe", "_source", "_timer", "health")
@@ -112,7 +112,7 @@ class Reconnector(ConnectionOwner):
         # Otherwise the failure ends the health check, which then reports it.
 
     def _on_checked(self, connection: ClientConnection, error: RpcError | None) -> None:
-        """Only the first result counts; closing the probe reports a second one."""
+        """Only the first result of a dial counts; closing the connection reports a second one."""
         if connection is not self._probe:
             return
         self._probe = None

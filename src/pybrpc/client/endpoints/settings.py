@@ -45,8 +45,8 @@ class SourceSettings:
         _check_count("connections", self.connections)
         if self.connections > 1 and self.connection_type != "single":
             raise ValueError(
-                'connections=k is for the connection_type "single"; the others have one for '
-                "each call"
+                'connections=k is for the connection_type "single"; with the others each call has '
+                "a connection of its own"
             )
         if self.max_pool_size is not None:
             _check_count("max_pool_size", self.max_pool_size)
@@ -55,7 +55,7 @@ class SourceSettings:
         if self.idle_timeout_s == 0:
             raise ValueError("idle_timeout must be more than 0 seconds, or None for never")
         if self.health_check is not None and self.dial_backoff is None:
-            raise ValueError("a health_check is made by background dials: give a dial_backoff")
+            raise ValueError("only background dials run a health_check: give a dial_backoff too")
 
     @property
     def pool_size(self) -> int:

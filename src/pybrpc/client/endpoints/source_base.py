@@ -69,7 +69,7 @@ class SourceBase(Shared, ConnectionOwner):
 
     @property
     def connections(self) -> list[ClientConnection]:
-        """Those that it holds now."""
+        """The connections that it holds now."""
         return list(self._connections)
 
     def statistics(self) -> EndpointStatistics:
@@ -198,7 +198,7 @@ class SourceBase(Shared, ConnectionOwner):
 
     def _serve(self) -> None:
         """Give waiting calls the connections that there are. In a turn. A nested call of this is
-        posted for later, since a connection may be released after the outer call's last look."""
+        posted for later, since a connection may be released after the outer call's last check."""
         if self._is_serving:
             self._serve_soon()
             return

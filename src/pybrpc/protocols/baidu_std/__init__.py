@@ -1,4 +1,7 @@
-"""baidu_std, the default protocol of bRPC: "PRPC", two sizes, a protobuf meta, the payload."""
+"""baidu_std, the default protocol of bRPC.
+
+A frame is the magic "PRPC", two sizes, a protobuf message (the meta), the body and the attachment.
+"""
 
 from __future__ import annotations
 

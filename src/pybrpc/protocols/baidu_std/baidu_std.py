@@ -1,4 +1,4 @@
-"""baidu_std as a protocol: frames to messages and back.
+"""BaiduStd: parses frames to messages, and packs messages to frames.
 
 Source: bRPC docs/cn/baidu_std.md and, for the order of checks, ParseRpcMessage of
 src/brpc/policy/baidu_rpc_protocol.cpp.
@@ -6,12 +6,16 @@ src/brpc/policy/baidu_rpc_protocol.cpp.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pybrpc.base.implementation import __impl__
 from pybrpc.errors import BadRequestError, BadResponseError, ProtocolError
 from pybrpc.iobuf import BytesLike
 from pybrpc.iobuf.iobuf import IOBuf, iobuf_of
+from pybrpc.protocols.baidu_std.fast_frames import (
+    is_fast_request,
+    is_fast_response,
+    pack_fast_request,
+    pack_fast_response,
+    parse_fast,
+)
 from pybrpc.protocols.baidu_std.frame import (
     HEADER_SIZE,
     MAGIC,
@@ -20,45 +24,24 @@ from pybrpc.protocols.baidu_std.frame import (
     pack_header,
     unpack_header,
 )
-from pybrpc.protocols.baidu_std.usual_frames import (
-    cut_usual,
-    pack_usual_request,
-    pack_usual_response,
-    usual_request,
-    usual_response,
+from pybrpc.protocols.baidu_std.meta_decoder import Meta, decode_meta, request_of, response_of
+from pybrpc.protocols.baidu_std.meta_encoder import encode_request_meta, encode_response_meta
+from pybrpc.protocols.message import (
+    BadMessage,
+    OversizedMessage,
+    RpcRequest,
+    RpcResponse,
+    new_request,
+    new_response,
 )
-from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, Broken, ParseLimits, ParseOutcome
 
-if TYPE_CHECKING or __impl__ == "python":
-    from pybrpc.protocols.baidu_std.meta import (
-        Meta,
-        decode_meta,
-        encode_request_meta,
-        encode_response_meta,
-        is_request,
-        request_of,
-        response_of,
-    )
-else:
-    from pybrpc.protocols.baidu_std.meta_codec import (
-        Meta,
-        decode_meta,
-        encode_request_meta,
-        encode_response_meta,
-        is_request,
-        request_of,
-        response_of,
-    )
-
-_IS_COMPILED = __impl__ == "compiled"
-
 MAX_OVERSIZED_META = 64 * 1024
-"""Bytes of meta that are awaited, for its correlation id, of a message over the limit."""
+"""Bytes. The longest meta that is parsed, for its correlation id, of a message over the limit."""
 
 SMALL_SIZE = 4096
-"""Up to this many bytes it is cheaper to copy than to share: such frames are cut in one piece,
-and such bodies are packed into one block with their header."""
+"""Bytes. Up to this size copying is cheaper than sharing: such frames are cut in one piece, and
+such bodies are packed into one block with their header."""
 
 
 _HEADER_SIZE = HEADER_SIZE
@@ -66,7 +49,7 @@ _SMALL_SIZE = SMALL_SIZE
 
 
 class BaiduStd:
-    """The baidu_std protocol. Stateless; one object serves all connections and threads."""
+    """The protocol baidu_std. It has no state; one object serves all connections and threads."""
 
     __slots__ = ()
 
@@ -75,10 +58,9 @@ class BaiduStd:
         return "baidu_std"
 
     def parse(self, buffer: IOBuf, limits: ParseLimits) -> ParseOutcome:
-        if _IS_COMPILED:
-            usual = cut_usual(buffer, limits)
-            if usual is not None:
-                return usual
+        message = parse_fast(buffer, limits)
+        if message is not None:
+            return message
         start = buffer.peek(HEADER_SIZE)
         if len(start) < _HEADER_SIZE:
             return NEED_MORE if may_be_header(start) else NOT_MINE
@@ -115,46 +97,52 @@ class BaiduStd:
         return max(0, HEADER_SIZE + awaited - len(buffer))
 
     def pack_request(self, request: RpcRequest) -> IOBuf:
+        attachment = request.attachment
         try:
-            if _IS_COMPILED:
-                frame = pack_usual_request(request)
+            if is_fast_request(request):
+                frame = pack_fast_request(
+                    request.correlation_id,
+                    request.service,
+                    request.method,
+                    request.timeout_ms,
+                    request.body,
+                    attachment,
+                )
                 if frame is not None:
-                    return _with_attachment(iobuf_of(frame), request.attachment)
-            meta = encode_request_meta(request, _size_of(request.attachment))
-            return _pack(meta, request.body, request.attachment)
+                    return _with_attachment(iobuf_of(frame), attachment)
+            meta = encode_request_meta(request, _size_of(attachment))
+            return _pack(meta, request.body, attachment)
         except (ValueError, TypeError, AttributeError) as error:
             raise BadRequestError(f"Fail to pack request: {error}") from error
 
-    def pack_plain_request(
+    def pack_fast_request(
         self, correlation_id: int, service: str, method: str, timeout_ms: int | None, body: bytes
     ) -> IOBuf:
-        if _IS_COMPILED:
-            try:
-                frame = usual_request(correlation_id, service, method, timeout_ms, body, None)
-            except (ValueError, TypeError) as error:
-                raise BadRequestError(f"Fail to pack request: {error}") from error
-            if frame is not None:
-                return iobuf_of(frame)
-        request = RpcRequest(correlation_id, service, method, body, timeout_ms=timeout_ms)
-        return self.pack_request(request)
+        try:
+            frame = pack_fast_request(correlation_id, service, method, timeout_ms, body, None)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise BadRequestError(f"Fail to pack request: {error}") from error
+        if frame is not None:
+            return iobuf_of(frame)
+        return self.pack_request(new_request(correlation_id, service, method, timeout_ms, body))
 
     def pack_response(self, response: RpcResponse) -> IOBuf:
+        attachment = response.attachment
         try:
-            if _IS_COMPILED:
-                frame = pack_usual_response(response)
+            if is_fast_response(response):
+                frame = pack_fast_response(response.correlation_id, response.body, attachment)
                 if frame is not None:
-                    return _with_attachment(iobuf_of(frame), response.attachment)
-            meta = encode_response_meta(response, _size_of(response.attachment))
-            return _pack(meta, response.body, response.attachment)
+                    return _with_attachment(iobuf_of(frame), attachment)
+            meta = encode_response_meta(response, _size_of(attachment))
+            return _pack(meta, response.body, attachment)
         except (ValueError, TypeError, AttributeError) as error:
             raise BadResponseError(f"Fail to pack response: {error}") from error
 
-    def pack_plain_response(self, correlation_id: int, body: bytes) -> IOBuf:
-        if _IS_COMPILED:
-            frame = usual_response(correlation_id, body, None)
-            if frame is not None:
-                return iobuf_of(frame)
-        return self.pack_response(RpcResponse(correlation_id, body=body))
+    def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
+        frame = pack_fast_response(correlation_id, body, None)
+        if frame is not None:
+            return iobuf_of(frame)
+        return self.pack_response(new_response(correlation_id, body))
 
 
 def _parse_small(buffer: IOBuf, body_size: int, meta_size: int) -> ParseOutcome:
@@ -183,13 +171,13 @@ def _parse_large(buffer: IOBuf, body_size: int, meta_size: int) -> ParseOutcome:
 
 
 def _message(meta: Meta, body: BytesLike, attachment: IOBuf | None) -> RpcRequest | RpcResponse:
-    if is_request(meta):
+    if meta.is_request:
         return request_of(meta, body, attachment)
     return response_of(meta, body, attachment)
 
 
 def _bad_attachment(meta: Meta, payload_size: int) -> BadMessage:
-    asks = is_request(meta)
+    asks = meta.is_request
     what = "request" if asks else "response"
     fault = "negative" if meta.attachment_size < 0 else f"larger than {what}_size={payload_size}"
     reason = f"attachment_size={meta.attachment_size} is {fault}"
@@ -209,7 +197,7 @@ def _parse_oversized(
     if len(buffer) < HEADER_SIZE + meta_size:
         return NEED_MORE
     meta = decode_meta(buffer.cut_contiguous(HEADER_SIZE + meta_size)[HEADER_SIZE:])
-    return OversizedMessage(meta.correlation_id, is_request(meta), body_size, limit)
+    return OversizedMessage(meta.correlation_id, meta.is_request, body_size, limit)
 
 
 def _size_of(attachment: IOBuf | None) -> int:
@@ -217,7 +205,7 @@ def _size_of(attachment: IOBuf | None) -> int:
         return 0
     size = len(attachment)
     if size > MAX_BODY_SIZE:
-        raise ValueError(f"an attachment of {size} bytes; at most {MAX_BODY_SIZE} can be sent")
+        raise ValueError(f"attachment_size={size} exceeds the {MAX_BODY_SIZE} bytes of a frame")
     return size
 
 
@@ -232,7 +220,7 @@ def _pack(meta: bytes, body: BytesLike, attachment: IOBuf | None) -> IOBuf:
         body = memoryview(body).cast("B")
     body_size = len(meta) + len(body) + _size_of(attachment)
     if body_size > MAX_BODY_SIZE:
-        raise ValueError(f"{body_size} bytes are more than the {MAX_BODY_SIZE} of a frame")
+        raise ValueError(f"body_size={body_size} exceeds the {MAX_BODY_SIZE} bytes of a frame")
     header = pack_header(body_size, len(meta))
     if len(body) <= SMALL_SIZE:
         packed = IOBuf(b"".join((header, meta, body)))

@@ -1,13 +1,14 @@
-"""RpcMeta, the protobuf message in front of every baidu_std payload.
+"""RpcMeta, the message in front of every baidu_std payload, as a table and as a protobuf class.
 
-Built here from a table instead of by protoc, because generated code refuses to load with a
-protobuf runtime of another major version, and kept in a pool of its own, because two packages
-that register one file name in the default pool collide. Field numbers: bRPC 1.17,
-src/brpc/policy/baidu_rpc_meta.proto and src/brpc/streaming_rpc_meta.proto.
+The table has the field numbers of bRPC 1.17: src/brpc/policy/baidu_rpc_meta.proto and
+src/brpc/streaming_rpc_meta.proto. It differs from those files where the wire does not: text is
+`bytes`, because C++ neither checks nor promises UTF-8; required fields are optional; enums are
+int32; a map is a list of entries.
 
-It differs from C++ where the wire doesn't: text is `bytes`, because C++ neither checks nor
-promises UTF-8; required fields are optional and checked by the codec; enums are int32; a map is
-what it is on the wire, a list of entries.
+pybrpc does not import this module: `meta_decoder` and `meta_encoder` handle the bytes themselves.
+Tests and fuzz targets use the class to make frames, and to judge that code. The class is built from
+the table, because code that protoc generates refuses another major version of the protobuf runtime.
+It has a pool of its own, because two packages can't register the same file name in the default one.
 """
 
 from __future__ import annotations

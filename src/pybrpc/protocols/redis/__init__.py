@@ -1,14 +1,19 @@
-"""The protocol of Redis, RESP2 and RESP3, as a client speaks it.
+"""The client side of the protocol of Redis, RESP2 and RESP3.
 
-Requests are packed by `pack_command`; replies are found by `ReplyScanner`, turned into Python
-values by `ReplyParser` and cut off a connection by `RedisCutter`. `RedisHandshake` logs in.
+`pack_command` packs requests. `ReplyScanner` finds replies, `ReplyParser` converts them to Python
+values, and `RedisCutter` cuts them off a connection. `RedisHandshake` logs in.
 """
 
 from pybrpc.protocols.redis.command import Argument, pack_command
-from pybrpc.protocols.redis.redis_cutter import RedisCutter
-from pybrpc.protocols.redis.redis_error import RedisError
 from pybrpc.protocols.redis.redis_handshake import RedisHandshake, RedisLogin
-from pybrpc.protocols.redis.reply_parser import BadReply, RedisPush, Reply, check_hiredis
+from pybrpc.protocols.redis.reply_parser import (
+    BadReply,
+    RedisCutter,
+    RedisError,
+    RedisPush,
+    Reply,
+    check_hiredis,
+)
 
 __all__ = [
     "Argument",

@@ -1,4 +1,4 @@
-"""Commands as they look on the wire: arrays of bulk strings."""
+"""Packs commands, which are arrays of bulk strings on the wire."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pybrpc.errors import BadRequestError, Phase
 from pybrpc.iobuf import IOBuf
 
 Argument: TypeAlias = str | bytes | bytearray | memoryview | int | float
-"""A part of a command: `str` goes as UTF-8, numbers as Python writes them."""
+"""A part of a command. `str` is sent as UTF-8, a number in the notation of Python."""
 
 SHARE_ABOVE_BYTES = 16 * 1024
-"""An argument that is longer is not copied into the request."""
+"""A longer argument is not copied into the request."""
 
 
 def pack_command(arguments: Sequence[Argument], into: IOBuf) -> None:
     """Append a command to `into`: an array of bulk strings.
 
-    BadRequestError, and nothing is appended, if an argument is of a type that Redis has no notation
-    for. A long `bytes` argument is not copied.
+    BadRequestError, and nothing is appended, if the type of an argument has no notation in Redis.
+    A long `bytes` argument is not copied.
     """
     parts = [b"*%d\r\n" % len(arguments)]
     blocks: list[bytes] = []
@@ -36,7 +36,7 @@ def pack_command(arguments: Sequence[Argument], into: IOBuf) -> None:
 
 
 def command_name(arguments: Sequence[Argument]) -> str:
-    """The first argument as Redis reads it, in capitals; BadRequestError if there is none."""
+    """The name of a command, its first argument, in capitals; BadRequestError if there is none."""
     if not arguments:
         raise _bad_request("a command has at least a name: add('PING')")
     name = arguments[0]
@@ -62,7 +62,9 @@ def _utf8(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise _bad_request(f"{text!r:.100} has no UTF-8: {error.reason}; pass bytes") from None
+        raise _bad_request(
+            f"{text!r:.100} can't be encoded as UTF-8: {error.reason}; pass bytes"
+        ) from None
 
 
 def _bad_request(text: str) -> BadRequestError:

@@ -1,4 +1,4 @@
-"""RedisHandshake: how a connection logs in before its first command."""
+"""RedisHandshake: the login of a connection before its first command."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from pybrpc.errors import (
 )
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.redis.command import Argument, pack_command
-from pybrpc.protocols.redis.redis_error import RedisError
-from pybrpc.protocols.redis.reply_parser import RedisPush, Reply, ReplyParser
+from pybrpc.protocols.redis.reply_parser import RedisError, RedisPush, Reply, ReplyParser
 from pybrpc.protocols.redis.reply_scanner import MalformedReplyError
 
 MAX_REPLY_BYTES = 1024 * 1024
@@ -29,14 +28,14 @@ _PASSING_CODES = frozenset({"LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN"})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RedisLogin:
-    """As whom, and how, a connection speaks to Redis. Its repr leaves the password out.
+    """The settings of a login. The repr does not show the password.
 
-    username     of an ACL user; `None` for the default user
-    password     `None` for a server that asks for none
+    username     the name of an ACL user; `None` for the default user
+    password     `None` for a server that requires none
     db           the number of the database
-    client_name  what CLIENT LIST shows; "" to say none
-    protocol     3: say HELLO 3, and speak RESP2 with a server older than Redis 6, which does not
-                 know it; 2: say no HELLO
+    client_name  the name that CLIENT LIST shows; "" for none
+    protocol     3: send HELLO 3, and fall back to RESP2 with a server older than Redis 6, which
+                 does not know HELLO; 2: send no HELLO
     """
 
     username: str | None = None
@@ -47,7 +46,7 @@ class RedisLogin:
 
     def __post_init__(self) -> None:
         if self.username is not None and self.password is None:
-            raise ValueError("username= needs password= beside it")
+            raise ValueError("username= needs password= too")
         if isinstance(self.db, bool) or not isinstance(self.db, int) or self.db < 0:
             raise ValueError(f"db must be a whole number >= 0, not {self.db!r}")
         if not self.client_name.isascii() or any(c <= " " for c in self.client_name):
@@ -64,11 +63,13 @@ class _Step(enum.Enum):
 
 
 class RedisHandshake:
-    """The AppConnect of Redis: HELLO 3 with AUTH and SETNAME, or these apart; then SELECT.
+    """The AppConnect of Redis: sends HELLO 3 with AUTH and SETNAME, or AUTH and SETNAME alone; then
+    SELECT.
 
-    Raises AuthenticationError, with Redis's text, for a login that is refused, BadRequestError for
-    a database that does not exist, HandshakeError for a server that is not ready (worth a retry),
-    ProtocolError for one that does not speak Redis. After bRPC's RedisAuthenticator.
+    Raises AuthenticationError, with the text of Redis, if the login is refused; BadRequestError if
+    the database does not exist; HandshakeError if the server is not ready, which is worth a retry;
+    ProtocolError if the server does not speak the protocol of Redis. Like bRPC's
+    RedisAuthenticator.
     """
 
     __slots__ = ("_login", "_parser", "_step", "_to_do")
@@ -109,7 +110,7 @@ class RedisHandshake:
         return steps + ([_Step.SETNAME] if login.client_name else []) + self._last_steps()
 
     def _say_next(self, outgoing: IOBuf) -> bool:
-        """False: said; True: there is nothing more to say."""
+        """Send the command of the next step. True if there was no step left."""
         if not self._to_do:
             return True
         self._step = self._to_do.pop(0)
@@ -139,7 +140,7 @@ class RedisHandshake:
         self._to_do = self._steps_of_resp2()
 
     def _is_old_server(self, error: RedisError) -> bool:
-        """Whether it does not know HELLO, or wants AUTH before it."""
+        """Whether the server does not know HELLO, or requires AUTH before it."""
         wants_auth_first = error.code == "NOAUTH" and self._login.password is not None
         is_unknown = error.text.lower().startswith("err unknown command")
         return wants_auth_first or is_unknown or error.code == "NOPROTO"

@@ -1,13 +1,16 @@
-"""ReplyParser: replies to Python values, by hiredis."""
+"""Replies of Redis: RedisCutter cuts complete ones off the received bytes, ReplyParser parses them.
+
+An error reply is a RedisError.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any, TypeAlias
 
-from pybrpc.errors import MissingExtraError
+from pybrpc.errors import MissingExtraError, PyBrpcError
 from pybrpc.iobuf import BytesLike, IOBuf
-from pybrpc.protocols.redis.redis_error import RedisError
+from pybrpc.protocols.protocol import Broken
 from pybrpc.protocols.redis.reply_scanner import (
     ATTRIBUTE,
     PUSH,
@@ -16,32 +19,59 @@ from pybrpc.protocols.redis.reply_scanner import (
     ReplyScanner,
 )
 
+
+class RedisError(PyBrpcError):
+    """The reply of Redis to a command that failed, such as "WRONGTYPE Operation ...".
+
+    It is a value among the replies of a request; `raise_for_error()` and `execute` raise it. It is
+    no RpcError, because the call itself succeeded. Like bRPC's REDIS_REPLY_ERROR.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    @property
+    def code(self) -> str:
+        """The first word, which names the kind of error: "WRONGTYPE", "NOPERM", "ERR"."""
+        return self.text.partition(" ")[0]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RedisError) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"<RedisError {self.text}>"
+
+
 Reply: TypeAlias = Any
 """bytes (strings, statuses), int, float, bool, None, list (arrays, sets), dict or RedisError."""
 
 ALL = 1 << 30
 TOGETHER_BYTES = 64 * 1024
-"""Replies of so many bytes are joined before they are given to hiredis; longer ones are not."""
+"""Bytes. Replies of up to this size in total are joined for hiredis; larger ones are not."""
 
 _MORE = object()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RedisPush:
-    """What a server says without having been asked (RESP3 ">"), such as an invalidation."""
+    """A message that a server sends without a request (RESP3 ">"), such as an invalidation."""
 
     values: tuple[Reply, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BadReply:
-    """A whole reply that has no Python value; the ones after it are all right."""
+    """A complete reply that has no Python value. The replies after it are not affected."""
 
     reason: str
 
 
 def check_hiredis() -> None:
-    """MissingExtraError, which says what to install, if hiredis is not there."""
+    """Raise MissingExtraError, which says what to install, if hiredis is not installed."""
     _reader_class()
 
 
@@ -55,9 +85,10 @@ class ReplyParser:
         self._reader = _new_reader()
 
     def parse(self, buffer: IOBuf, into: list[Any], at_most: int = ALL) -> None:
-        """Move the whole replies at the front of `buffer` to `into`, pushes and bad ones too.
+        """Move the complete replies at the front of `buffer` to `into`, RedisPushes and BadReplies
+        too.
 
-        MalformedReplyError once the front is no reply, or one over a limit.
+        MalformedReplyError once the front is no reply, or a reply over a limit.
         """
         while (left := at_most - len(into)) > 0 and (items := self._scanner.scan(buffer, left)):
             size_bytes = sum(size for _, size in items)
@@ -70,7 +101,7 @@ class ReplyParser:
                 self._take(kind, into)
 
     def bytes_wanted(self, buffer: IOBuf) -> int:
-        """As of ReplyScanner."""
+        """As `ReplyScanner.bytes_wanted`."""
         return self._scanner.bytes_wanted(buffer)
 
     def _parse_together(self, data: BytesLike, items: list[Item], into: list[Any]) -> None:
@@ -86,9 +117,9 @@ class ReplyParser:
         except TypeError as error:
             # A map with a key that is a list or a map itself.
             self._reader = _new_reader()
-            value = BadReply(f"a reply that Python can't hold: {error}")
+            value = BadReply(f"Python can't represent a reply: {error}")
         if value is _MORE:
-            raise MalformedReplyError("hiredis awaits more of a whole reply")
+            raise MalformedReplyError("hiredis expects more bytes after a whole reply")
         if kind == PUSH:
             value = _push_of(value)
         if kind != ATTRIBUTE:
@@ -96,7 +127,7 @@ class ReplyParser:
 
 
 def _push_of(value: Any) -> RedisPush:
-    """A bad push is a push: taken for a reply it would go to a caller."""
+    """A push, even if its value is bad: a BadReply would be taken for the reply to a caller."""
     return RedisPush((value,) if isinstance(value, BadReply) else tuple(value or ()))
 
 
@@ -114,3 +145,40 @@ def _new_reader() -> Any:
     return _reader_class()(
         protocolError=MalformedReplyError, replyError=RedisError, notEnoughData=_MORE
     )
+
+
+DEFAULT_MAX_REPLY_BYTES = 512 * 1024 * 1024 + 64 * 1024
+"""The longest string in Redis (`proto-max-bulk-len`), and 64 KiB for the rest of the reply. With a
+lower limit the large value of one caller would close the connection that all callers share."""
+
+
+class RedisCutter:
+    """Cuts replies, as MessageCutter of transport cuts messages. For one thread at a time.
+
+    After `broken` is set, nothing more is cut. MissingExtraError if hiredis is not installed.
+    """
+
+    __slots__ = ("_parser", "broken", "buffer", "protocol")
+
+    def __init__(self, max_bytes: int = DEFAULT_MAX_REPLY_BYTES) -> None:
+        self.buffer = IOBuf()
+        self.protocol = None
+        self.broken: Broken | None = None
+        self._parser = ReplyParser(max_bytes)
+
+    def cut(self) -> list[Any]:
+        """Cut all complete replies, RedisPushes and BadReplies off the front of `buffer`."""
+        replies: list[Any] = []
+        if self.broken is not None:
+            self.buffer.clear()
+            return replies
+        try:
+            self._parser.parse(self.buffer, replies)
+        except MalformedReplyError as reason:
+            self.broken = Broken(str(reason))
+            self.buffer.clear()
+        return replies
+
+    def bytes_wanted(self) -> int:
+        """The number of bytes that the string at the end of `buffer` lacks; 0 if unknown."""
+        return self._parser.bytes_wanted(self.buffer)

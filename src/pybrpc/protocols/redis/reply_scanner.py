@@ -1,11 +1,11 @@
-"""ReplyScanner: finds where replies end, and what must not be parsed, before they are parsed.
+"""ReplyScanner: finds the ends of replies, and checks their limits, before they are parsed.
 
-hiredis turns replies into Python objects at 50 ns an element, but it believes what it reads: at the
-header of an array that declares 2^31 elements it allocates 16 GiB and clears them, which takes
-seconds; it nests 4000 deep; and an attribute (RESP3 "|") counts as a reply of its own, after which
-every later reply would go to the wrong caller. So it is given whole replies only, which this walk
-over the headers has measured and found within the limits. It takes 0.3 us an element, little
-beside the tens of microseconds of a call.
+hiredis converts replies to Python objects in 50 ns per element, but it trusts the bytes. For an
+array that declares 2^31 elements it allocates and clears 16 GiB, which takes seconds; it allows
+4000 levels of nesting; and it counts an attribute (RESP3 "|") as a reply of its own, after which
+every later reply would go to the wrong caller. So hiredis gets only complete replies whose headers
+were read here and are within the limits. This takes 0.3 us per element, little beside the tens of
+microseconds of a call.
 
 Specification: https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
@@ -15,14 +15,15 @@ from __future__ import annotations
 from pybrpc.iobuf import IOBuf
 
 MAX_DEPTH = 128
-"""How deep arrays may nest; the default of C++ bRPC's `-redis_max_reply_depth`."""
+"""The deepest nesting of arrays; the default of C++ bRPC's `-redis_max_reply_depth`."""
 
 MAX_ELEMENTS = 4 * 1024 * 1024
-"""How many elements one reply may declare, at all depths together. Objects take up to 80 bytes for
-the 4 bytes of an empty array on the wire, so the limit of bytes alone would not bound memory."""
+"""The most elements that one reply may declare, on all levels together. An empty array has 4 bytes
+on the wire and becomes an object of up to 80 bytes, so a limit of bytes alone would not limit
+memory."""
 
 MAX_LINE_BYTES = 64 * 1024
-"""A status, error or number; what is longer comes as a bulk string."""
+"""The longest status, error or number; longer texts are sent as bulk strings."""
 
 ATTRIBUTE, PUSH = ord("|"), ord(">")
 
@@ -33,15 +34,15 @@ _AGGREGATES = frozenset(b"*~>%|")
 _KINDS = _LINES | _BULKS | _AGGREGATES
 
 Item = tuple[int, int]
-"""The type byte of a whole reply, push or attribute, and its size in bytes."""
+"""The type byte of a complete reply, push or attribute, and its size in bytes."""
 
 
 class MalformedReplyError(Exception):
-    """The bytes are no reply, or one over a limit; nothing after them can be understood."""
+    """The bytes are no reply, or a reply over a limit; nothing after them can be parsed."""
 
 
 class ReplyScanner:
-    """The walk over the replies of one connection. It goes on where it stopped."""
+    """Scans the replies of one connection. Each scan continues where the last one stopped."""
 
     __slots__ = ("_at", "_elements", "_kind", "_left", "_max_bytes", "_outer")
 
@@ -50,10 +51,10 @@ class ReplyScanner:
         self._begin_item()
 
     def scan(self, buffer: IOBuf, at_most: int) -> list[Item]:
-        """The whole items at the front of `buffer`, which the caller removes before the next scan;
-        not more than `at_most`, attributes not counted.
+        """The complete items at the front of `buffer`, at most `at_most` without attributes. The
+        caller must remove them from the buffer before the next scan.
 
-        MalformedReplyError once one is wrong or over a limit and those before it were given.
+        MalformedReplyError if the first item is malformed or over a limit.
         """
         items: list[Item] = []
         if self._at > len(buffer) or not buffer:
@@ -67,7 +68,7 @@ class ReplyScanner:
         return items
 
     def bytes_wanted(self, buffer: IOBuf) -> int:
-        """How many bytes the string that is being received lacks; 0 if that is not known."""
+        """The number of bytes that the string at the end of `buffer` lacks; 0 if unknown."""
         return max(0, self._at - len(buffer))
 
     def _begin_item(self) -> None:
@@ -78,7 +79,7 @@ class ReplyScanner:
         self._outer: list[int] = []
 
     def _walk(self, data: bytes, items: list[Item], at_most: int) -> None:
-        """Go on where the last walk stopped, with what lies behind that place."""
+        """Scan `data`, the bytes behind the place where the last scan stopped."""
         start, at, available = -self._at, 0, len(data)
         left, outer = self._left, self._outer
         while True:
@@ -119,12 +120,12 @@ class ReplyScanner:
         self._left = left
 
     def _count(self, header: bytes) -> int:
-        """How many elements follow the header of an aggregate."""
+        """The number of elements after the header of an aggregate."""
         kind = header[0]
         if kind not in _AGGREGATES:
             raise MalformedReplyError(f"no reply of Redis starts with {header[:16]!r}")
         if self._outer and kind in (PUSH, ATTRIBUTE):
-            raise MalformedReplyError(f"{header[:16]!r} inside a reply")
+            raise MalformedReplyError(f"{header[:16]!r} is invalid inside a reply")
         count = max(0, int(header[1:])) * (2 if kind in _PAIRS else 1)
         self._elements += count
         if self._elements > MAX_ELEMENTS:
@@ -132,11 +133,11 @@ class ReplyScanner:
                 f"a reply declares {self._elements} elements, more than {MAX_ELEMENTS}"
             )
         if len(self._outer) >= MAX_DEPTH:
-            raise MalformedReplyError(f"a reply nests deeper than {MAX_DEPTH}")
+            raise MalformedReplyError(f"a reply is nested deeper than {MAX_DEPTH} levels")
         return count
 
     def _check_rest(self, rest: bytes) -> None:
-        """A header of which the end has not come."""
+        """Check an incomplete header."""
         if len(rest) >= MAX_LINE_BYTES:
             raise MalformedReplyError(f"a line of a reply is longer than {MAX_LINE_BYTES} bytes")
         if rest and rest[0] not in _KINDS:
@@ -153,4 +154,4 @@ class ReplyScanner:
 def _as_malformed(reason: Exception) -> MalformedReplyError:
     if isinstance(reason, MalformedReplyError):
         return reason
-    return MalformedReplyError(f"the size of a reply is no number: {reason}")
+    return MalformedReplyError(f"the size of a reply is not a number: {reason}")

@@ -1,11 +1,12 @@
-"""Which commands a connection can carry that many callers share.
+"""Refuses the commands that a connection shared by many callers can't carry.
 
-On such a connection replies are matched to commands by their order alone, and its state belongs to
-nobody. So a command is refused that answers more or less often than once, that holds up the replies
-of everybody behind it, or that changes for all callers what one of them asked for.
+On such a connection, replies are matched to commands by their order alone, and its state is the
+state of all callers. So a command is refused if it has no reply or several, if it delays the
+replies of all commands behind it, or if it changes the state of the connection for all callers.
 
-MULTI ... EXEC is fine within one request: a request is contiguous on the wire, so nobody's command
-comes in between, and EXEC ends the transaction whatever it answers. C++ bRPC refuses nothing.
+MULTI ... EXEC is accepted within one request: a request is contiguous on the wire, so no other
+command comes in between, and EXEC ends the transaction whatever its reply. C++ bRPC refuses no
+command.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _PUBSUB = (
     "connection of your own, such as redis-py's"
 )
 _BLOCKS = (
-    "it would hold up everybody who shares the connection until it ends; poll with its form that "
+    "it would block all callers that share the connection until it ends; poll with its form that "
     "does not block, or use a connection of your own, such as redis-py's"
 )
 _LOGIN = (
@@ -37,7 +38,7 @@ _SELECTS = (
     "RedisChannel of your own"
 )
 _MULTI = (
-    "MULTI and EXEC must stand in one request, RedisRequest().add('MULTI')...add('EXEC'): the "
+    "MULTI and EXEC must be in one request, RedisRequest().add('MULTI')...add('EXEC'): the "
     "connection is shared, and other callers' commands would come between two requests"
 )
 
@@ -56,10 +57,10 @@ _DOUBTFUL = frozenset({"MULTI", "EXEC", "XREAD", "XREADGROUP", "CLIENT", "SCRIPT
 
 
 def check_shareable(name: str, arguments: Sequence[Argument]) -> None:
-    """BadRequestError, which says why and what to do, if a shared connection can't carry the
-    command; `name` is its `command_name`.
+    """Raise BadRequestError, with the reason and advice, if a shared connection can't carry the
+    command. `name` is its `command_name`.
 
-    MULTI and EXEC are judged by `check_transaction`, with the commands around them.
+    MULTI and EXEC are checked by `check_transaction`, together with the commands around them.
     """
     why = _REFUSED.get(name) or (name in _DOUBTFUL and _why_not(name, arguments))
     if why:
@@ -67,7 +68,7 @@ def check_shareable(name: str, arguments: Sequence[Argument]) -> None:
 
 
 def check_transaction(names: Sequence[str]) -> None:
-    """BadRequestError unless each MULTI among the commands of a request is ended by an EXEC."""
+    """Raise BadRequestError unless each MULTI in the commands of a request is ended by an EXEC."""
     is_open = False
     for name in names:
         if name in ("MULTI", "EXEC"):
@@ -85,7 +86,7 @@ def _why_not(name: str, arguments: Sequence[Argument]) -> str:
         return _BLOCKS if "BLOCK" in _options_before_streams(name, arguments) else ""
     words = (name, command_name(arguments[1:]) if len(arguments) > 1 else "")
     if words == ("CLIENT", "REPLY"):
-        return "replies are matched by their order; without one all that follow would be mixed up"
+        return "replies are matched by their order; without one, all later ones would be mixed up"
     return _ENDLESS if words == ("SCRIPT", "DEBUG") else ""
 
 

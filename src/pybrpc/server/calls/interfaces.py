@@ -44,7 +44,7 @@ class CallConnection:
     max_body_size: int
     """Most bytes of a request, also after it was decompressed."""
     protocol: RpcProtocol
-    """Protocol of the peer, known once the first message has come."""
+    """Protocol of the peer, known once the first message has arrived."""
     socket: Socket
     tls: TlsInfo | None
     """Result of the TLS handshake."""
@@ -56,7 +56,7 @@ class CallConnection:
         return self.socket.error is not None
 
     def is_canceled(self) -> bool:
-        """Whether the peer is gone, or has said that it will send nothing more."""
+        """Whether the peer is gone, or has shut down its writing side."""
         return self.is_gone()
 
     def count_error(self) -> None:

@@ -1,5 +1,5 @@
 cimport cython
-from pybrpc.rpc.message_type cimport MessageType
+from pybrpc.rpc.body cimport MessageType
 
 
 @cython.final

@@ -14,9 +14,9 @@ SLOW_S = 0.001
 """A handler whose calls take longer than this on average is slow. In seconds."""
 
 MIN_FAST_CALLS, MAX_FAST_CALLS = 8, 256
-"""Fast calls in a row before a handler may run inline again after a slow call. It is 8 after a slow
-call that came alone, as when another process used the processor; it doubles, up to 256, each time
-that slow calls recur soon."""
+"""Fast calls in a row before a handler may run inline again after a slow call. It is 8 after a
+single slow call, which another process on the same processor can cause; it doubles, up to 256, each
+time that slow calls recur soon."""
 
 _WEIGHT = 0.125
 _MAX_COUNTED_S = 4 * SLOW_S
@@ -57,13 +57,13 @@ class MethodEntry:
         self._fast_calls_needed = MIN_FAST_CALLS
         """Value of `inline_after_calls` after the next slow call."""
         self._fast_calls = 0
-        """Fast calls since the handler may run inline."""
+        """Fast calls since the handler was last allowed to run inline."""
         self.max_concurrency = 0
         """Requests of this method that may run at once; 0: no limit of its own."""
         self.running: set[object] = set()
         """Requests of this method that run; filled only while `max_concurrency` is set."""
         self.waits = False
-        """Whether the last call of an async handler had something to wait for."""
+        """Whether the last call of an async handler had to wait for something."""
 
     def is_full(self) -> bool:
         limit = self.max_concurrency

@@ -21,8 +21,8 @@ LARGE_BYTES = 16 * 1024
 bytes count in the backlog of its connection."""
 
 MAX_RESPONSES = 128
-"""A batch of so many responses is written at once too, for the same reason; a longer system call
-would gain little more."""
+"""A batch of this many responses is written at once too, for the same reason; a longer batch would
+gain little more."""
 
 Answer = tuple[AdmittedCall, IOBuf]
 

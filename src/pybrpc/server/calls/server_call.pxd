@@ -37,5 +37,10 @@ cdef class ServerCall:
     cdef IOBuf _pack_success(self, Controller controller, object response)
 
 
+@cython.locals(call=ServerCall)
+cpdef ServerCall new_server_call(
+    CallConnection connection, RpcRequest request, MethodEntry entry, double received_at
+)
+
 @cython.locals(size="long long")
 cpdef long long held_bytes(RpcRequest request) except -1

@@ -38,24 +38,19 @@ FIELD_BYTES = 256
 class ServerCall:
     """One request that was admitted.
 
-    It ends in the ResponseBatch that takes its response, or with `end()`.
+    Made by `new_server_call`. It ends in the ResponseBatch that takes its response, or with
+    `end()`.
     """
 
     __slots__ = ("connection", "entry", "received_at", "request", "size_bytes")
 
-    def __init__(
-        self,
-        connection: CallConnection,
-        request: RpcRequest,
-        entry: MethodEntry,
-        received_at: float,
-    ) -> None:
-        self.connection = connection
-        self.request = request
-        self.entry = entry
-        self.received_at = received_at
-        self.size_bytes = held_bytes(request)
-        """Bytes that the call counts in `connection.unanswered`."""
+    connection: CallConnection
+    entry: MethodEntry
+    received_at: float
+    """Time at which the request was read, in monotonic seconds."""
+    request: RpcRequest
+    size_bytes: int
+    """Bytes that the call counts in `connection.unanswered`."""
 
     def run(self, response_batch: ResponseBatch) -> None:
         """Parse, call the handler, put the response into `response_batch`. In a worker thread."""
@@ -83,7 +78,7 @@ class ServerCall:
         self.entry.note_slow()
 
     def call_handler(self, controller: Controller) -> Coroutine[Any, Any, Any]:
-        """Parse, and return the coroutine of an async handler. Raises the error of either."""
+        """Parse, and return the coroutine of an async handler. Raises the errors of both steps."""
         coroutine = self.entry.handler(self._parse(), controller)
         return coroutine if type(coroutine) is CoroutineType else _coroutine_of(coroutine)
 
@@ -185,9 +180,9 @@ class ServerCall:
 
     def _pack_success(self, controller: Controller, response: object) -> IOBuf:
         body = serialize_response(response, self.entry.response_type, controller)
-        if controller.has_plain_response():
+        if controller.has_fast_response():
             correlation_id = self.request.correlation_id
-            return self.connection.protocol.pack_plain_response(correlation_id, body)
+            return self.connection.protocol.pack_fast_response(correlation_id, body)
         packed = RpcResponse(self.request.correlation_id)
         packed.body = body
         packed.attachment = controller._response_attachment
@@ -206,6 +201,19 @@ class ServerCall:
     def __repr__(self) -> str:
         age_s = time.monotonic() - self.received_at
         return f"<ServerCall {self.entry.full_name} for {age_s:.3f} s>"
+
+
+def new_server_call(
+    connection: CallConnection, request: RpcRequest, entry: MethodEntry, received_at: float
+) -> ServerCall:
+    """Make a ServerCall. A typed function costs a compiled caller less than a constructor."""
+    call = ServerCall.__new__(ServerCall)
+    call.connection = connection
+    call.request = request
+    call.entry = entry
+    call.received_at = received_at
+    call.size_bytes = held_bytes(request)
+    return call
 
 
 def held_bytes(request: RpcRequest) -> int:

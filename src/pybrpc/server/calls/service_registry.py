@@ -27,7 +27,7 @@ class ServiceRegistry:
     def add(self, service: ServiceDescriptor, impl: object) -> None:
         """Serve `service` with the methods of `impl` that are named as in the .proto file.
 
-        TypeError: `impl` lacks some (the text says which), or `service` is no descriptor.
+        TypeError: `impl` lacks methods (the text names them), or `service` is not a descriptor.
         ServerStateError: the service was added already, or one with the same short name, which old
         clients couldn't tell from it (bRPC refuses that too), or it has no methods.
         """

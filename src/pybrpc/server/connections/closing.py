@@ -1,10 +1,10 @@
 """ClosableConnection: how a connection to a server ends.
 
-Its end comes in steps. Input ends first: the peer shuts down its writing side, sends bytes that
-make no sense, or is rejected. The connection is *retired* then: requests that were admitted before
-are still run, answered and written, and then the connection is closed gracefully. A peer that shuts
-down its writing side is most likely gone, so handlers learn that their calls are canceled; but the
-peer may as well have sent its last request and wait for the response.
+Its end comes in steps. Input ends first: the peer shuts down its writing side, sends invalid bytes,
+or is rejected. The connection is *retired* then: requests that were admitted before are still run,
+answered and written, and then the connection is closed gracefully. A peer that shuts down its
+writing side is most likely gone, so handlers learn that their calls are canceled; but the peer may
+as well have sent its last request and wait for the response.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ClosableConnection(CallConnection):
         self.server.forget(self)
 
     def discard_input(self, reason: str) -> None:
-        """Throw away the part of a message that has come, read nothing more, and retire."""
+        """Throw away the received part of a message, read nothing more, and retire."""
         self.server.bad_input_log.warn("%s", f"Close {self.socket.description}: {reason}")
         self.is_retired = True
         self._cutter.buffer.clear()
@@ -93,11 +93,11 @@ class ClosableConnection(CallConnection):
         if self.socket.is_connected:
             self.socket.close_gracefully(IOBuf() if final_data is None else final_data, linger_s)
         else:
-            # In the midst of a handshake there is nothing to lose.
+            # During a handshake no response can be lost.
             self.socket.close()
 
     def unfinished(self) -> UnfinishedConnection:
-        """Description of what is still to be done, for people."""
+        """Description of the work that is left on the connection, for people."""
         unwritten_bytes = self.socket.backlog.size_bytes
         return UnfinishedConnection(self.peer, self.state, len(self.calls), unwritten_bytes)
 

@@ -1,7 +1,7 @@
 cimport cython
 from pybrpc.protocols.message cimport RpcRequest
 from pybrpc.server.calls.method_entry cimport MethodEntry
-from pybrpc.server.calls.server_call cimport ServerCall
+from pybrpc.server.calls.server_call cimport ServerCall, new_server_call
 from pybrpc.server.connections.closing cimport ClosableConnection
 from pybrpc.server.connections.server_core cimport ServerCore
 from pybrpc.transport.socket.socket cimport Socket

@@ -12,7 +12,7 @@ from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcR
 from pybrpc.rpc.controller import Controller
 from pybrpc.server.calls.interfaces import AdmittedCall
 from pybrpc.server.calls.response_batch import write_answer
-from pybrpc.server.calls.server_call import ServerCall, failure_of
+from pybrpc.server.calls.server_call import ServerCall, failure_of, new_server_call
 from pybrpc.server.connections.closing import LONG_LINGER_S, ClosableConnection
 from pybrpc.server.connections.credentials import authentication_failure, verify_credential
 from pybrpc.server.connections.server_core import ServerCore
@@ -33,7 +33,8 @@ class ServerConnection(ClosableConnection):
     __slots__ = ("_is_verified", "active_at")
 
     def __init__(self, server: ServerCore, sock: _socket.socket) -> None:
-        """Take over an accepted socket. If its peer has gone already, OSError, or it is closed."""
+        """Take over an accepted socket. If the peer has gone already, raise OSError or close the
+        connection."""
         ClosableConnection.__init__(self, server)
         settings = server.settings
         self.active_at = time.monotonic()
@@ -64,12 +65,12 @@ class ServerConnection(ClosableConnection):
 
     @property
     def unfinished_bytes(self) -> int:
-        """Bytes that have come of a message that is not whole."""
+        """Received bytes of an incomplete message."""
         return len(self._cutter.buffer)
 
     @property
     def unfinished_memory_bytes(self) -> int:
-        """Memory of a message that is not whole, with the room that is made for the rest."""
+        """Memory of an incomplete message, with the room allocated for the rest, in bytes."""
         return self._cutter.buffer.held_bytes
 
     @property
@@ -120,7 +121,8 @@ class ServerConnection(ClosableConnection):
                 server.dispatcher.post(self.retire)
 
     def _verify(self, message: Message) -> bool:
-        """Verify the credential of the first message. False if it is bad: then it is rejected."""
+        """Verify the credential of the first message. False if it is bad: then the message is
+        rejected."""
         server, client = self.server, self.socket.remote_side
         auth = server.settings.auth
         assert auth is not None
@@ -146,20 +148,21 @@ class ServerConnection(ClosableConnection):
         if entry is None or server.is_stopping or server.is_full() or entry.is_full():
             self._reject(request.correlation_id, server.rejection(request))
             return None
-        call = ServerCall(self, request, entry, received_at)
+        call = new_server_call(self, request, entry, received_at)
         self.calls.add(call)
         self.unanswered.try_add(call.size_bytes, True)
         server.admit(call)
         return call
 
     def _answers(self, message: Message) -> bool:
-        """Answer a message that is no whole request. False if nothing behind it can be taken."""
+        """Answer a message that is not a complete request. False if later messages can't be
+        parsed."""
         if isinstance(message, BadMessage | OversizedMessage) and message.is_request:
             self.server.requests += 1
             error = RpcError(message.reason, code=ErrorCode.EREQUEST)
             self._reject(message.correlation_id, error)
             return isinstance(message, BadMessage)
-        self.discard_input("a server got a response")
+        self.discard_input("the client sent a response, not a request")
         return False
 
     def _reject(self, correlation_id: int, error: RpcError) -> None:

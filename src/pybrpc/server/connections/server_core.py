@@ -1,7 +1,7 @@
 """ServerCore: what the connections of a running server share.
 
-Settings, services, limits and counters. RunningServer, above the connections, adds what runs calls
-and what ends.
+Settings, services, limits and counters. RunningServer, above the connections, adds the parts that
+run calls and that stop the server.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """IdleSweep and PartialMessageSweep: recurring checks of all connections of a server.
 
-Each has one timer for all connections. Which connections are to be closed is decided by functions
-of the connections and the time, which change nothing.
+Each has one timer for all connections. Functions without side effects decide, from the connections
+and the time, which connections to close.
 
 **Idle** is a connection on which no request runs, no response waits to be written, and no message
 was completed for a while: bytes that never become a message don't keep it alive. It is closed when
@@ -10,10 +10,10 @@ elsewhere, and is read between them.
 
 **Partial messages** are kept until the rest comes, up to max_body_size on each connection, so peers
 that begin large ones and go on slowly, or not at all, could fill the memory. A message has
-`timeout_s`, and a second more for each SLOWEST_BYTES_PER_S that have come of it: a slow line may
+`timeout_s` seconds, and one more for each SLOWEST_BYTES_PER_S bytes received of it: a slow line may
 take long for a large message, but not for ever. If all partial messages together hold more than
-`limit_bytes`, the slowest ones are given up at once. Whether a connection is still at the same
-message is found by its count of messages, so the code that handles messages knows nothing of this
+`limit_bytes`, the slowest ones are given up at once. The count of messages on a connection shows
+whether it is still at the same message, so the code that handles messages need not know of this
 check.
 """
 
@@ -113,16 +113,16 @@ class IdleSweep:
 
 
 class PartialMessage(NamedTuple):
-    """The part of a message that has come, as a check has found it."""
+    """The received part of a message, as a check has found it."""
 
     began_at: float
     """Time of the first check that has found it, or that has found reading paused."""
     messages_read: int
     """Messages that were read before on the connection."""
     size_bytes: int
-    """Bytes that have come."""
+    """Bytes received."""
     memory_bytes: int
-    """Bytes that have come, and the room for those to come."""
+    """Bytes received, and the room allocated for the rest."""
 
 
 PartialMessages = Mapping[ServerConnection, PartialMessage]

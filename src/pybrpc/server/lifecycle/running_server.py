@@ -28,7 +28,7 @@ from pybrpc.transport.runtime import Runtime
 
 
 class RunningServer(ServerCore):
-    """Made by `Server.start`; of no use once `stopped` is set."""
+    """Made by `Server.start`; can't be used again once `stopped` is set."""
 
     __slots__ = (
         "__weakref__",

@@ -1,4 +1,4 @@
-"""ServerStop: the graceful stop of a server: it loses no response, and waits only for so long.
+"""ServerStop: the graceful stop of a server: it loses no response, and waits for a limited time.
 
 It goes in steps, all in turns of the dispatcher:
 

@@ -11,11 +11,11 @@ from types import FrameType
 
 @contextlib.contextmanager
 def quit_signals(on_signal: Callable[[int], None]) -> Iterator[None]:
-    """Inside the block SIGINT and SIGTERM call `on_signal`, which must not block, with how many
-    have come: 1 for the first.
+    """Inside the block SIGINT and SIGTERM call `on_signal`, which must not block, with the number
+    of signals so far: 1 for the first.
 
-    After it they do what they did before. Only the main thread gets signals: in any other one
-    nothing happens.
+    After the block the earlier handlers are set again. Only the main thread gets signals: in any
+    other one nothing happens.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -38,8 +38,8 @@ def quit_signals(on_signal: Callable[[int], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def handling(functions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
-    """Inside the block each signal calls its function, which must not block; after it they do what
-    they did before. In another thread than the main one nothing happens.
+    """Inside the block each signal calls its function, which must not block; after the block the
+    earlier handlers are set again. In another thread than the main one nothing happens.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

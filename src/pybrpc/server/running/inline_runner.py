@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 
 MAX_TASKS = 64
-"""About half a millisecond of fast handlers, compiled. For more tasks waking a worker pays: the
-dispatcher goes on reading meanwhile."""
+"""About half a millisecond of fast handlers, compiled. For more tasks it is worth waking a worker:
+the dispatcher reads on meanwhile."""
 
 
 class InlineRunner:

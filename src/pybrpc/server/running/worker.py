@@ -22,7 +22,7 @@ class Task(Protocol):
         """Run. A response may be left in `response_batch`. Must not raise."""
 
     def note_slow(self) -> None:
-        """It has delayed the thread that reads: don't run tasks of its kind there soon."""
+        """The task has delayed the thread that reads: don't run tasks of this kind there soon."""
 
 
 class Worker:

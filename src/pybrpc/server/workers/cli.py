@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = command.add_argument
-    add("target", help="what makes the Server: package.module:make_server")
+    add("target", help="function that makes the Server, as package.module:make_server")
     add("-b", "--bind", default="127.0.0.1:8000", help="host:port or unix:path (%(default)s)")
     add("-w", "--workers", type=int, default=1, help="processes (%(default)s)")
     add(
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         "--start-timeout",
         type=float,
         default=DEFAULT_START_TIMEOUT_S,
-        help="seconds until a worker must serve (%(default)g)",
+        help="seconds that a worker may take to start serving (%(default)g)",
     )
     add("--loop", choices=LOOPS, default="asyncio", help="for an async make_server (%(default)s)")
     add("--log-level", choices=LEVELS, default="info", help="(%(default)s)")

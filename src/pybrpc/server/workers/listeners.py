@@ -4,7 +4,7 @@ On Linux each worker slot has a socket of its own, bound with SO_REUSEPORT: the 
 connections over the sockets that listen. The worker calls listen() when it can serve. Its successor
 inherits the same socket, so the connections that wait in its queue are accepted by one or the
 other. If each worker had a socket of its own, closing it would reset the connections in the queue,
-and also those in the midst of their TCP handshake, even if all in the queue were accepted before.
+and also those during their TCP handshake, even if all in the queue were accepted before.
 
 When a worker dies, its socket still listens while the supervisor has it: `renew` closes it, so that
 the connections in its queue are reset and go elsewhere, and new ones are spread over the other
@@ -29,7 +29,7 @@ class Listeners:
     """The sockets of one supervisor. Not thread-safe."""
 
     def __init__(self, endpoint: Endpoint, slots: int) -> None:
-        """Bind. ListenError if that fails, or if a socket listens there already."""
+        """Bind. ListenError if that fails, or if another socket already listens at the address."""
         self.is_shared = endpoint.is_unix or not _HAS_SPREADING
         if self.is_shared:
             self._kept, self._file = listen(endpoint)
@@ -62,7 +62,7 @@ class Listeners:
 
 
 def check_free(endpoint: Endpoint) -> None:
-    """ListenError if a socket listens there, also if it shares the port.
+    """ListenError if a socket listens at the address, even one that shares the port.
 
     Two supervisors on one port are a mistake that is hard to find.
     """

@@ -46,7 +46,7 @@ class SupervisorSettings:
 
     @classmethod
     def of(cls, target: str, options: SupervisorOptions) -> SupervisorSettings:
-        """ValueError or TypeError for options that make no sense."""
+        """Raises ValueError or TypeError for invalid options."""
         left: dict[str, Any] = dict(options)
         for name in left.keys() - SupervisorOptions.__annotations__.keys():
             raise TypeError(f"Supervisor() got an unexpected keyword argument {name!r}")
@@ -73,12 +73,13 @@ def check_target(target: str) -> str:
     module, colon, name = target.partition(":")
     if not colon or not all(part.isidentifier() for part in f"{module}.{name}".split(".")):
         raise ValueError(
-            f'say what makes the server as "package.module:make_server", not {target!r}'
+            'name the function that makes the server as "package.module:make_server", '
+            f"not {target!r}"
         )
     if module == "__main__":
         raise ValueError(
-            f"{target!r} can't be imported by another process: put what makes the server into a "
-            "module of its own"
+            f"{target!r} can't be imported by another process: put the function that makes the "
+            "server into a module of its own"
         )
     return target
 

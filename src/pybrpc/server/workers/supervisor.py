@@ -25,7 +25,7 @@ from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 
 class WorkerStartError(PyBrpcError, RuntimeError):
-    """A worker could not start, so the supervisor has not. The text says why."""
+    """A worker could not start, so the supervisor did not start either. The text says why."""
 
 
 class Supervisor:
@@ -138,8 +138,8 @@ class Supervisor:
     def statistics(self) -> SupervisorStatistics:
         """Counters since the start: of all workers, also those that have ended, and of each.
 
-        A worker reports its counters once a second and when it ends. What it has counted since its
-        last report is lost if it is killed.
+        A worker reports its counters once a second and when it ends. If a worker is killed, its
+        counts since its last report are lost.
         """
         group = self._group
         return SupervisorStatistics() if group is None else group.statistics()

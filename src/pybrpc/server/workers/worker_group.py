@@ -71,9 +71,9 @@ class WorkerGroup:
         """Stop all workers. Called again, it can shorten the grace."""
         self.is_stopping = True
         if not self.started.is_set and not self.failure:
-            self.failure = "it was told to stop before all workers served"
+            self.failure = "it was stopped before all workers served"
         self._to_replace.clear()
-        # First, or connections would wait for workers that don't accept any more.
+        # Close them first, or connections would wait for workers that no longer accept.
         self._listeners.close()
         for slot in self._slots:
             slot.stop(grace_s)
@@ -118,7 +118,7 @@ class WorkerGroup:
         self._replacing = None
         if failure:
             self._to_replace.clear()
-            logger.error("worker %d was not replaced, nor are others: %s", slot.number, failure)
+            logger.error("worker %d was not replaced, nor will others be: %s", slot.number, failure)
         elif not self.is_stopping:
             self._replace_next()
 

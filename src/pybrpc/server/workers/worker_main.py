@@ -27,7 +27,7 @@ def main() -> None:
     spec = WorkerSpec.from_json(sys.argv[1])
     set_up_logging(spec.log_level)
     for number in (signal.SIGHUP, signal.SIGUSR1):
-        # Signals for the supervisor are easily sent to all processes of its name.
+        # A signal for the supervisor is easily sent to all processes with its name.
         signal.signal(number, _ignore)
     listener, control = inherited(spec.listener_fd), inherited(spec.control_fd)
     link = SupervisorLink(control, spec.grace_s)
@@ -85,7 +85,7 @@ def stopped_by_signals(
 
 def checked(server: object, target: str) -> Server:
     if not isinstance(server, Server):
-        raise TypeError(f"{target} must give a pybrpc.Server, not {server!r}")
+        raise TypeError(f"{target} must return a pybrpc.Server, not {server!r}")
     return server
 
 

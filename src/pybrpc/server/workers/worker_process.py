@@ -21,7 +21,7 @@ logger = logging.getLogger("pybrpc")
 
 CHECK_S = 0.25
 """Seconds between checks whether the process has ended: a process that the worker has forked can
-keep the control socket open, so the end of the stream alone doesn't say it."""
+keep the control socket open, so the end of the stream may not come."""
 
 ENDING_CHECK_S = 0.01
 """Seconds between the checks after the end of the stream."""
@@ -34,13 +34,13 @@ class WorkerUser(Protocol):
     """Notified of a worker's changes, in turns of the dispatcher."""
 
     def on_serving(self, worker: WorkerProcess) -> None:
-        """It accepts connections."""
+        """The worker accepts connections."""
 
     def on_own_stop(self, worker: WorkerProcess) -> None:
-        """It has begun to stop without being told to."""
+        """The worker has begun to stop without being asked to."""
 
     def on_ended(self, worker: WorkerProcess) -> None:
-        """It has ended, and all its reports were read."""
+        """The worker has ended, and all its reports were read."""
 
 
 class WorkerProcess:
@@ -80,7 +80,7 @@ class WorkerProcess:
         """The reason why it couldn't serve, if it has reported one."""
         self.statistics = ServerStatistics()
         self.was_stopped = False
-        """Whether it ends because it was told to, by its supervisor or by a signal."""
+        """Whether it ends because its supervisor or a signal asked it to."""
         self._started_at = time.monotonic()
         self._served_at: float | None = None
         self._control.setblocking(False)
@@ -91,7 +91,7 @@ class WorkerProcess:
         self._call_in(start_timeout_s, lambda: self._give_up_starting(start_timeout_s))
 
     def stop(self, grace_s: float | None) -> None:
-        """Tell it to stop. Called again, it can shorten the grace. It is killed if it is late."""
+        """Ask the worker to stop. A second call can shorten the grace. A late worker is killed."""
         self.was_stopped = True
         self.state = "stopping"
         with contextlib.suppress(OSError):
@@ -100,14 +100,14 @@ class WorkerProcess:
             self._call_in(grace_s + KILL_S, self.kill)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process, if it still runs."""
         if self._process.poll() is None:
-            logger.warning("%r is killed: it doesn't end", self)
+            logger.warning("%r did not end in time and is killed", self)
             self._process.kill()
 
     @property
     def served_s(self) -> float:
-        """Seconds since it began to serve; 0 before."""
+        """Seconds since the worker began to serve; 0 before."""
         return 0.0 if self._served_at is None else time.monotonic() - self._served_at
 
     @property
@@ -142,7 +142,7 @@ class WorkerProcess:
                 self._end_check.start(ENDING_CHECK_S)
 
     def _receive(self) -> bytes | None:
-        """The bytes that have come; `None` if there are none, b"" at the end of the stream."""
+        """The received bytes; `None` if there are none, b"" at the end of the stream."""
         try:
             return self._control.recv(65536)
         except BlockingIOError:

@@ -24,7 +24,7 @@ from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 logger = logging.getLogger("pybrpc")
 
 STABLE_AFTER_S = 10.0
-"""A worker that has served for so many seconds is replaced without a pause when it ends."""
+"""A worker that has served for this many seconds is replaced without a pause when it ends."""
 
 BACKOFF = Backoff(first_s=0.1, factor=2, max_s=30)
 
@@ -75,7 +75,8 @@ class WorkerSlot:
         return [worker for worker in found if worker is not None]
 
     def start(self) -> None:
-        """Start a worker, if there is none. An error is logged, and starting tried again later."""
+        """Start a worker, if there is none. An error is logged, and the start is tried again
+        later."""
         if self._is_stopping or self.worker is not None or self._successor is not None:
             return
         try:

@@ -29,14 +29,14 @@ class DelayLine:
         return self._pieces[0][1]
 
     def take(self, count: int) -> None:
-        """Drop `count` bytes of the front piece, which has at least so many."""
+        """Drop `count` bytes of the front piece, which has at least that many."""
         due_at, piece = self._pieces.popleft()
         if count < len(piece):
             self._pieces.appendleft((due_at, piece[count:]))
         self.size_bytes -= count
 
     def clear(self) -> int:
-        """Drop everything; return how many bytes that was."""
+        """Drop everything; return the number of dropped bytes."""
         size, self.size_bytes = self.size_bytes, 0
         self._pieces.clear()
         return size

@@ -21,7 +21,7 @@ UNLIMITED = 1 << 62
 
 
 class FaultScript:
-    """The faults of one direction of one connection, and how far they have come.
+    """The faults of one direction of one connection, and their progress.
 
     `on_strike` is called with each fault when it first has an effect. All times are seconds of one
     clock, which the caller reads.
@@ -66,7 +66,7 @@ class FaultScript:
         return min([UNLIMITED, *chunks, *(stop - self.position for stop in stops)]), NEVER
 
     def note_passed(self, count: int, now: float) -> None:
-        """So many bytes, at most those that were allowed, have passed."""
+        """Note that `count` bytes have passed, at most as many as were allowed."""
         if self.position == 0:
             for slow in self._slows:
                 self._on_strike(slow)
@@ -76,7 +76,7 @@ class FaultScript:
         self._begin_stalls(now)
 
     def take_end(self, now: float) -> End | None:
-        """The end, once, when its bytes have passed and no stall holds it back."""
+        """The fault that ends this direction, once its bytes have passed and no stall delays it."""
         end = self._end
         if end is None or self.position < end.after_bytes or now < self._stalled_until:
             return None
@@ -85,7 +85,7 @@ class FaultScript:
         return end
 
     def end_stalls(self) -> None:
-        """End the stalls that are under way; later ones still come."""
+        """End the stalls that have begun; later ones still strike."""
         self._stalled_until = -NEVER
 
     def _begin_stalls(self, now: float) -> None:

@@ -1,8 +1,8 @@
-"""What a FaultyProxy does to a connection: small values, one for each fault.
+"""Faults that a FaultyProxy inflicts on a connection: small values, one for each fault.
 
 Positions count the bytes of one direction of one connection: a fault at `after_bytes` lets exactly
-so many through, and strikes as soon as they are through; at 0 as soon as the connection to the
-server stands.
+that many through and then strikes; at 0 it strikes as soon as the connection to the server is
+established.
 
     Stall, Slow, Delay                          pace: how fast bytes pass
     CutAt, ResetAt, HalfCloseAt, DropFrom       ends: after them nothing passes in that direction
@@ -44,9 +44,8 @@ class Slow:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delay:
-    """Each byte, and the end of the stream, passes `latency_s` seconds after it came.
-
-    What is under way is kept in the proxy, whose buffer then bounds the throughput.
+    """Each byte, and the end of the stream, passes `latency_s` seconds after it arrived. Delayed
+    bytes are kept in the proxy, whose buffer then limits the throughput.
     """
 
     latency_s: float
@@ -57,7 +56,8 @@ class Delay:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CutAt:
-    """Both sides see the connection end, cleanly (FIN). What they still send is thrown away."""
+    """Both sides see the connection end, cleanly (FIN). Bytes that they still send are thrown
+    away."""
 
     after_bytes: int = 0
 
@@ -87,7 +87,7 @@ class HalfCloseAt:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DropFrom:
-    """A black hole: what comes is read and thrown away. That the stream ends is still told."""
+    """A black hole: later bytes are read and thrown away. The end of the stream still passes."""
 
     after_bytes: int = 0
 
@@ -99,7 +99,7 @@ class DropFrom:
 class Refuse:
     """The connection is accepted and reset at once, or closed (`resets=False`).
 
-    The server never hears of it. For a connect that fails: `FaultyProxy.stop_accepting`.
+    The server does not notice it. For a connect that fails: `FaultyProxy.stop_accepting`.
     """
 
     resets: bool = True
@@ -111,7 +111,7 @@ Fault = Stall | Slow | Delay | End
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Faults:
-    """What happens to one connection: faults of each direction, or a refusal. None by default."""
+    """The faults of one connection, for each direction, or a refusal. None by default."""
 
     to_server: Sequence[Fault] = ()
     to_client: Sequence[Fault] = ()

@@ -1,7 +1,7 @@
-"""FaultyProxy: forwards TCP or Unix connections to a server, and breaks them as it is told.
+"""FaultyProxy: forwards TCP or Unix connections to a server, and breaks them as planned.
 
-It uses nothing of pybrpc's transport, so it can be the judge of it, and of other clients and
-servers too.
+It uses nothing of pybrpc's transport, so it can test that transport, and other clients and servers
+too.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class FaultyProxy:
 
     It forwards from the moment it is made, in a thread of its own, until `close()`. It keeps at
     most 256 KiB of a connection and direction; beyond that it stops reading. Which faults a
-    connection gets is decided when it is accepted. All methods may be called by any thread; what
-    they ask for is done when they return.
+    connection gets is decided when it is accepted. Any thread may call all methods; each has had
+    its full effect when it returns.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class FaultyProxy:
         """Listens. Raises OSError if that fails, or if `upstream` does not resolve."""
         self.upstream = str(upstream)
         self.plan = plan
-        """For connections that come from now on; may be set."""
+        """The faults of later connections; may be set."""
         self.holds = (False, False)
         self._family, self._sockaddr = resolve(upstream)
         self._next: deque[Faults] = deque()
@@ -60,12 +60,12 @@ class FaultyProxy:
         self._is_closed = False
         self._listener = ProxyListener(listen, self._on_accepted)
         self.address = self._listener.address
-        """Where clients connect to."""
+        """The address that clients connect to."""
         self._loop = ProxyLoop(f"faulty-proxy-{self.address}")
         self.start_accepting()
 
     def set_next(self, *faults: Faults) -> None:
-        """What the next connections get, one each, before the plan counts again."""
+        """Give these faults to the next connections, one each; later ones follow the plan again."""
         self._next.extend(faults)
 
     def stall(self, *, to_server: bool = True, to_client: bool = True) -> None:
@@ -85,7 +85,7 @@ class FaultyProxy:
         self._loop.call(lambda: self._for_each(ProxiedConnection.reset))
 
     def stop_accepting(self) -> None:
-        """Stop listening: who connects is refused. Live connections go on."""
+        """Stop listening: new connections are refused. Live connections go on."""
         self._loop.call(self._listener.close)
 
     def start_accepting(self) -> None:
@@ -93,7 +93,7 @@ class FaultyProxy:
         self._loop.call(lambda: self._listener.start(self._loop))
 
     def statistics(self) -> ProxyStatistics:
-        """What it has done so far; of one moment. After `close` too."""
+        """Counts of what it has done so far, all taken at one moment. Works after `close` too."""
         try:
             return self._loop.call(self._statistics)
         except LoopClosedError:

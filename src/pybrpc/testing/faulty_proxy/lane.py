@@ -10,15 +10,15 @@ from pybrpc.testing.faulty_proxy.delay_line import DelayLine
 from pybrpc.testing.faulty_proxy.fault_script import FaultScript
 
 BUFFER_BYTES = 256 * 1024
-"""A lane that holds so much stops reading: its source is slowed down by TCP."""
+"""A lane that holds this many bytes stops reading: TCP then slows down its source."""
 
 READ_BYTES = 64 * 1024
 
 
 class Lane:
-    """Bytes on their way. Sockets are non-blocking; what they raise comes out.
+    """Bytes on their way from a source to a sink. Errors of its non-blocking sockets are raised.
 
-    It is over when its source has ended and its sink was told so.
+    It is over when its source has ended and it has shut down its sink.
     """
 
     __slots__ = (
@@ -43,7 +43,7 @@ class Lane:
         self.is_blocked = False
         """Whether the sink took no more the last time."""
         self.wake_at = NEVER
-        """When to look again without being asked to."""
+        """The time at which bytes may pass again; NEVER if none wait."""
         self.bytes_dropped = 0
         self._line = DelayLine()
         self._ended_at = NEVER
@@ -96,16 +96,16 @@ class Lane:
         self.wake_at = NEVER
 
     def drop(self) -> None:
-        """Throw away what is under way and what will come."""
+        """Throw away the bytes that are held, and all later ones."""
         self.drops = True
         self.bytes_dropped += self._line.clear()
 
     def finish(self) -> None:
-        """Tell the sink that nothing follows; throw away what still comes."""
+        """Shut down the sink; throw away later bytes."""
         self.drop()
         if not self._is_finished:
             self._is_finished = True
-            # A peer that has gone is found by reading from it.
+            # Reading from the sink will find that its peer has gone.
             with contextlib.suppress(OSError):
                 self.sink.shutdown(socket.SHUT_WR)
 

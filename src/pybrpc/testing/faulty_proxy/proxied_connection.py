@@ -25,7 +25,8 @@ from pybrpc.testing.faulty_proxy.lane import Lane
 from pybrpc.testing.faulty_proxy.proxy_loop import READ, WRITE, ProxyLoop
 
 LINGER_S = 1.0
-"""How long the sides of a cut connection get to close, and a reset waits for what is before it."""
+"""Longest time for the sides of a cut connection to close, and for a reset to wait for the bytes
+before it."""
 
 LOOK_S = 0.001
 
@@ -44,7 +45,7 @@ class ConnectionOwner(Protocol):
 
 
 class ProxiedConnection:
-    """Two sockets and two lanes, driven by a ProxyLoop. All methods run in its thread."""
+    """Two sockets and two lanes in a ProxyLoop. All methods run in the thread of the loop."""
 
     __slots__ = (
         "_ends_at",
@@ -178,7 +179,8 @@ class ProxiedConnection:
             self._ends_at = now + LINGER_S
 
     def _reset_when_sent(self, lane: Lane, now: float) -> None:
-        """A reset overtakes what the peer's kernel has no room for yet, so it waits for that."""
+        """A reset would overtake bytes that the peer's kernel has no room for yet, so it waits for
+        them."""
         if now >= self._ends_at or not unsent_bytes(lane.sink):
             self.reset()
             return
@@ -203,14 +205,14 @@ class ProxiedConnection:
 
 
 def is_self_connected(sock: socket.socket) -> bool:
-    """Whether nobody listened on the very port that the system gave to this socket: a TCP that
-    connects to itself succeeds."""
+    """Whether the socket is connected to itself: nobody listens on the port, and the system gave
+    the same port to this socket."""
     if sock.family == socket.AF_UNIX:
         return False
     try:
         return bool(sock.getsockname() == sock.getpeername())
     except OSError:
-        return False  # It has broken already, as reading from it will tell.
+        return False  # It is broken already; the next read will report it.
 
 
 def set_resets_on_close(sock: socket.socket) -> None:
@@ -219,7 +221,7 @@ def set_resets_on_close(sock: socket.socket) -> None:
 
 
 def unsent_bytes(sock: socket.socket) -> int:
-    """What the peer's kernel has not acknowledged yet; 0 where the system doesn't tell."""
+    """Bytes that the peer's kernel has not acknowledged; 0 where the system can't report them."""
     if sys.platform != "linux" or sock.family == socket.AF_UNIX:
         return 0
     size = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))

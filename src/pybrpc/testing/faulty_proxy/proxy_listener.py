@@ -1,4 +1,5 @@
-"""ProxyListener: where a FaultyProxy listens; may stop and start again on the same address."""
+"""ProxyListener: the listening socket of a FaultyProxy; it can stop, and start again on the same
+address."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ class ProxyListener:
     """Accepts in the thread of a ProxyLoop and gives each connection to `on_accepted`."""
 
     def __init__(self, address: str, on_accepted: Callable[[socket.socket], None]) -> None:
-        """Bind and listen. Raises OSError if nobody can listen there."""
+        """Bind and listen. Raises OSError if the address can't be listened on."""
         self._family, self._sockaddr = resolve(address, passive=True)
         self._on_accepted = on_accepted
         self._loop: ProxyLoop | None = None
@@ -35,7 +36,7 @@ class ProxyListener:
 
     @property
     def address(self) -> str:
-        """What clients connect to; stays when it stops and starts again."""
+        """The address that clients connect to; a restart does not change it."""
         if isinstance(self._sockaddr, tuple):
             return str(Endpoint.from_sockaddr(self._sockaddr))
         return f"{_UNIX}{self._sockaddr}"
@@ -50,7 +51,7 @@ class ProxyListener:
         self.advance(0.0)
 
     def close(self) -> None:
-        """Stop listening: connecting fails from now on, also for who was not accepted yet."""
+        """Stop listening: connecting fails from now on, also for clients not accepted yet."""
         sock, self._sock = self._sock, None
         if sock is None:
             return

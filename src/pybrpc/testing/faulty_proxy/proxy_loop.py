@@ -1,4 +1,4 @@
-"""ProxyLoop: a thread that waits for descriptors and times; on nothing of pybrpc's transport."""
+"""ProxyLoop: a thread that waits for descriptors and times, without pybrpc's transport."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ T = TypeVar("T")
 
 
 class Handler(Protocol):
-    """Who waits in a ProxyLoop. `now` is the monotonic clock."""
+    """An object that waits in a ProxyLoop. `now` is the monotonic clock."""
 
     def on_ready(self, sock: socket.socket, mask: int, now: float) -> None:
-        """A socket that is watched is ready."""
+        """A watched socket is ready."""
 
     def advance(self, now: float) -> None:
-        """The time asked for has come."""
+        """The time given to `wake_at` has come."""
 
     def close(self) -> None:
-        """It has raised: let go of everything."""
+        """A method of the handler has raised: close all sockets."""
 
 
 class LoopClosedError(RuntimeError):
-    """Something was asked of a ProxyLoop that has ended."""
+    """A call of a ProxyLoop that has ended."""
 
 
 class ProxyLoop:
@@ -59,7 +59,7 @@ class ProxyLoop:
         self._thread.start()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run `function` in the thread, wait for it, give what it returns or raises.
+        """Run `function` in the thread, and wait for it; return its result or raise its exception.
 
         LoopClosedError if the loop has ended.
         """
@@ -89,7 +89,7 @@ class ProxyLoop:
             self._wake_sender.close()
 
     def watch(self, sock: socket.socket, mask: int, handler: Handler) -> None:
-        """Tell `handler` when `sock` is ready; with mask 0 no longer."""
+        """Call `handler.on_ready` when `sock` is ready; mask 0 ends that."""
         before = self._masks.get(sock, 0)
         if mask == before:
             return
@@ -101,7 +101,8 @@ class ProxyLoop:
         (self._selector.modify if before else self._selector.register)(sock, mask, handler)
 
     def wake_at(self, handler: Handler, when: float) -> None:
-        """Call `handler.advance` then; replaces what was asked before. NEVER: not at all."""
+        """Call `handler.advance` at that time, instead of an earlier given one. NEVER: don't call
+        it."""
         if when == NEVER:
             self._wakes.pop(handler, None)
         else:

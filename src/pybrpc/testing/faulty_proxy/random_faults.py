@@ -1,4 +1,4 @@
-"""RandomFaults: a plan that draws faults from a seed, the same ones for the same seed."""
+"""RandomFaults: a plan that draws faults at random; equal seeds give equal faults."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ KINDS: tuple[type, ...] = (Stall, Slow, Delay, *ENDS, Refuse)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RandomFaults:
-    """A plan for a FaultyProxy: what the n-th connection gets depends on `seed` and n alone.
+    """A plan for a FaultyProxy: the faults of the n-th connection depend on `seed` and n.
 
     rate         the share of connections that get a fault, from 0 to 1
-    most_bytes   faults strike after at most so many bytes; small numbers are as likely as large
+    most_bytes   faults strike after at most this many bytes; small numbers are as likely as large
                  ones, so that headers are hit as often as bodies
     longest_s    of a stall; a delay is at most a tenth of it
     kinds        the kinds of faults that are drawn, all equally likely

@@ -1,4 +1,4 @@
-"""What a FaultyProxy has done so far, as a value."""
+"""Counts of what a FaultyProxy has done so far."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProxyStatistics:
-    """Counts since the proxy was made, but for `open`, which is of now."""
+    """Counts since the proxy was made, except `open`, which is the present number."""
 
     accepted: int
     """Connections of clients, refused ones among them."""

@@ -1,4 +1,4 @@
 """From an address to an established connection: resolving, TCP, and the handshakes after it.
 
-It may not know calls, nor what is written once the connection is established.
+It may not know calls, nor messages.
 """

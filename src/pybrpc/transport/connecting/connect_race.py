@@ -29,7 +29,8 @@ _MAX_REPORTED = 8
 _LOCAL_CODES = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 )
-"""Mostly of a family for which this machine has no route: they say nothing about the peer."""
+"""Errors mostly of a family for which this machine has no route: they say nothing about the
+peer."""
 
 
 class ConnectRace:
@@ -54,7 +55,7 @@ class ConnectRace:
         return address
 
     def on_failure(self, address: Address, code: int) -> None:
-        """An attempt has failed with that errno."""
+        """An attempt has failed with the errno `code`."""
         self._states[address] = code
         if address == self._newest:
             self._next_turn = _AT_ONCE

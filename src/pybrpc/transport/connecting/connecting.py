@@ -4,8 +4,8 @@
     an accepted socket  the handshakes, within a timeout of their own
 
 It ends in exactly one way: the connection is established, or the socket has failed, or `stop` was
-called. Each time the write right goes on to `SocketWriter.keep_write`, which writes what is queued,
-or fails it.
+called. In each case `SocketWriter.keep_write` gets the write right, and writes or fails the queued
+requests.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Connecting:
     """How the connection of one socket is established.
 
     Its methods take the socket, so that no circle of objects keeps it. Each step, a Connector or a
-    Handshake, runs in turns; one timer ends the step that is under way at the deadline.
+    Handshake, runs in turns; one timer ends the present step at the deadline.
     """
 
     __slots__ = (
@@ -60,7 +60,7 @@ class Connecting:
         incoming: IOBuf,
         writer: SocketWriter,
     ) -> None:
-        """`incoming` gets what is read behind the handshakes."""
+        """`incoming` gets the bytes that follow the handshakes."""
         self._connect_timeout_s = connect_timeout_s
         self._handshake_timeout_s = handshake_timeout_s
         self._app_connect = app_connect
@@ -73,7 +73,7 @@ class Connecting:
 
     @property
     def state(self) -> str:
-        """In words."""
+        """The state in words."""
         step = self._step.get()
         if step is None:
             return "not connected"
@@ -85,7 +85,7 @@ class Connecting:
 
     def connect(self, socket: SocketCore) -> None:
         """Connect a socket without a descriptor. Called by its first writer, in any thread, which
-        passes the write right on.
+        hands over the write right.
         """
         assert socket.remote_side is not None
         self._deadline = _deadline_after(self._connect_timeout_s)
@@ -102,17 +102,18 @@ class Connecting:
             self._on_dispatcher_closed(socket, error)
             return
         if socket.error is not None:
-            # Failed by another thread, whose `stop` may have come before the connector.
+            # Another thread failed it, and its `stop` may have run before the connector was stored.
             run_cleanup(socket.dispatcher, partial(self.stop, socket))
 
     def accept(self, socket: SocketCore) -> None:
-        """Shake hands on a descriptor that was connected elsewhere; the write right was taken."""
+        """Shake hands on a descriptor that was connected elsewhere. The caller holds the write
+        right."""
         self._deadline = _deadline_after(self._handshake_timeout_s)
         self._shake_hands(socket)
 
     def stop(self, socket: SocketCore) -> None:
-        """The socket has failed: end the step that is under way, and fail what is queued. Inside a
-        turn, or in any thread if there are no turns any more.
+        """The socket has failed: end the present step, and fail the queued requests. Inside a turn,
+        or in any thread if there are no turns any more.
         """
         if self._cancel_step():
             self._writer.keep_write(socket)
@@ -124,7 +125,7 @@ class Connecting:
             step.abandon()
 
     def _cancel_step(self) -> bool:
-        """True if a step was under way: the caller has the write right now."""
+        """True if a step had not ended: the caller has the write right now."""
         step = self._step.get_and_set(None)
         if step is None or not step.cancel():
             return False
@@ -154,7 +155,7 @@ class Connecting:
             timer.cancel()
 
     def _on_dispatcher_closed(self, socket: SocketCore, reason: DispatcherClosedError) -> None:
-        """No turn will come; the right is this thread's unless another one has stopped the step."""
+        """No turn will come. This thread has the right, unless another one has stopped the step."""
         if self._step.get_and_set(None) is not None:
             peer, text = str(socket.remote_side), str(reason)
             error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.CONNECT, peer=peer)
@@ -194,14 +195,15 @@ class Connecting:
         self._fail(socket, error)
 
     def _finish(self, socket: SocketCore) -> None:
-        """Established: write what was queued, then go on with the socket. With the write right."""
+        """The connection is established: write the queued requests, then read. With the write
+        right."""
         self._cancel_timer()
         socket.is_connected = True
         self._writer.keep_write(socket)
         socket.on_established()
 
     def _fail(self, socket: SocketCore, error: RpcError) -> None:
-        """Fail the socket and what is queued. With the write right."""
+        """Fail the socket and the queued requests. With the write right."""
         self._cancel_timer()
         outcomes = socket.begin_fail(error)
         self._writer.keep_write(socket)

@@ -62,7 +62,7 @@ class Connector:
         self.is_over = False
 
     def cancel(self) -> bool:
-        """Stop, and call nobody. False if it was over."""
+        """Stop, and call no callback. False if it was over."""
         if self.is_over:
             return False
         self._end()
@@ -93,7 +93,7 @@ class Connector:
         except OSError as error:
             self._on_resolved(error)
         except RuntimeError as error:
-            # Python says so when the system has no room for one more thread.
+            # Python raises this when the system can't start one more thread.
             self._on_resolved(OSError(errno.EAGAIN, str(error)))
         else:
             if at_hand is not None:
@@ -199,8 +199,8 @@ class Connector:
 
 
 def _is_decided(sock: _socket.socket) -> bool:
-    """Whether it is established or has failed. Asked because an event of this turn may be about an
-    earlier descriptor with the same number.
+    """Whether the connect has succeeded or failed. An event of this turn may be about an earlier
+    descriptor with the same number, so this is checked.
     """
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
@@ -208,9 +208,10 @@ def _is_decided(sock: _socket.socket) -> bool:
 
 
 def _connected_to_itself(sock: _socket.socket) -> bool:
-    """A connect to a closed local port can meet itself when the kernel picks that very port."""
+    """A connect to a closed local port meets itself if the kernel picks the same port for it."""
     try:
         return bool(sock.getsockname() == sock.getpeername())
     except OSError:
-        # It was established, and the peer has reset it since; the first read or write says so.
+        # It was established, and the peer has reset it since; the first read or write will report
+        # it.
         return False

@@ -56,7 +56,7 @@ class Handshake:
         on_done: Callable[[], None],
         on_failed: Callable[[RpcError], None],
     ) -> None:
-        """`incoming` gets what is read behind the handshake of the layer."""
+        """`incoming` gets the bytes that follow the handshake of the layer."""
         self._fd = fd
         self._peer = peer
         self._layer = layer
@@ -72,7 +72,7 @@ class Handshake:
         self._is_watching_writes = False
 
     def cancel(self) -> bool:
-        """Stop, and call nobody. False if it was over."""
+        """Stop, and call no callback. False if it was over."""
         if self.is_over:
             return False
         self._end()
@@ -86,7 +86,7 @@ class Handshake:
         """The deadline has passed: fail, unless it is over."""
         if not self.is_over:
             who = "the protocol" if self._is_layer_done else "TLS"
-            text = f"that of {who} was not over within the timeout for connecting"
+            text = f"the handshake of {who} was not over within connect_timeout"
             self._fail(self._failure(ErrorCode.ETIMEDOUT, text))
 
     def begin(self) -> None:
@@ -131,7 +131,9 @@ class Handshake:
                 self._app_connect = None
             elif len(self._incoming) > MAX_UNTAKEN_BYTES:
                 raise self._failure(
-                    ErrorCode.EINVAL, f"more than {MAX_UNTAKEN_BYTES} bytes came", is_remote=True
+                    ErrorCode.EINVAL,
+                    f"more than {MAX_UNTAKEN_BYTES} bytes arrived and were not read",
+                    is_remote=True,
                 )
         return self._app_connect is None
 
@@ -146,7 +148,7 @@ class Handshake:
         return True
 
     def _has_flushed(self) -> bool:
-        """Write the outgoing bytes; whether all of them are written."""
+        """Write the outgoing bytes. True if all of them are written."""
         outgoing, layer = self._outgoing, self._layer
         while outgoing or layer.has_unsent:
             try:

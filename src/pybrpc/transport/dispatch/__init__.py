@@ -7,5 +7,5 @@ sockets, bytes or calls.
     epoll_dispatcher   the dispatcher that all threads share
     asyncio_dispatcher the dispatcher of one asyncio loop
     fd_events, timers, shutdown_queue, poller_role, standby   parts of the epoll dispatcher
-    periodic           a function that any dispatcher calls now and then
+    periodic           a function that any dispatcher calls at intervals
 """

@@ -2,9 +2,9 @@
 
 UvloopReader makes a loop of uvloop report errors as other loops do. libuv stops watching a
 descriptor when epoll reports an error on it (`uv__poll_io`), after one call. uvloop makes that one
-call of the reader and goes on as if it watched. When a reset arrives together with data, that call
-reads the data, and the reset would never be reported. So after each call the reader asks the kernel
-for an error or a hang-up, and if there is one, is called again.
+call of the reader and does not watch the descriptor again. When a reset arrives together with data,
+that call reads the data, and the reset would never be reported. So after each call the reader asks
+the kernel for an error or a hang-up, and if there is one, is called again.
 """
 
 from __future__ import annotations

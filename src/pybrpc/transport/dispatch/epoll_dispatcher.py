@@ -1,7 +1,7 @@
 """EpollDispatcher: waits with epoll; a daemon thread, started when first needed, runs its turns.
 
 A caller that blocks for a response may poll instead of that thread: see PollerRole. Between turns
-the polling thread may run inline tasks, such as fast handlers, while a second thread stands by: see
+the polling thread may run inline tasks, such as fast handlers, while a standby thread waits: see
 StandbyPoller. One thread at a time runs turns, and the poller role changes hands between turns
 only. What a turn does is in TurnRunner; this module decides in which thread it is done.
 """
@@ -144,7 +144,7 @@ class EpollDispatcher:
         self._role.release_polling()
 
     def wait(self, waiter: Waiter, deadline: float) -> bool:
-        """Block until `waiter.is_over`, and poll meanwhile if no other thread has to.
+        """Block until `waiter.is_over`, and poll meanwhile if no other thread polls.
 
         False if the monotonic clock passed `deadline` first. Not inside a turn.
         """
@@ -223,7 +223,7 @@ class EpollDispatcher:
             self._run_loops()
 
     def _run_loops(self) -> None:
-        """Poll until the dispatcher is closed, and stand by after each handover."""
+        """Poll until the dispatcher is closed; after each handover, wait as the standby thread."""
         standby = self._inline.standby
         while not self._run_loop():
             if not standby.wait_for_handover():
@@ -279,7 +279,7 @@ class EpollDispatcher:
     def _turn(self, longest_s: float) -> None:
         chain = self._role.chain
         if chain:
-            # A thread that died in the chain, or can't run, delays the others no longer than this.
+            # A thread of the chain that died, or can't run, delays the others by this time at most.
             longest_s = min(longest_s, LONGEST_DELAY_S)
         self._runner.run_turn(longest_s)
         chain.wake_next()
@@ -287,7 +287,7 @@ class EpollDispatcher:
     # --- closing ---
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Run what was posted, end the thread and wait for it. Blocks; not inside a turn."""
+        """Run the posted functions, end the thread and wait for it. Blocks; not inside a turn."""
         if self._is_closing or not self._close_once.try_set():
             return
         thread = self._thread
@@ -323,7 +323,7 @@ class EpollDispatcher:
                 self._runner.call(function)
 
     def close_descriptors(self) -> None:
-        """Close the descriptors without touching what they are registered with (after a fork)."""
+        """After a fork: close the descriptors, without changing the epoll that the parent uses."""
         self._is_closing = True
         self._shutdown_queue.seal()
         self._inline.standby.end()

@@ -1,4 +1,5 @@
-"""EventDispatcher: the interface of a thing that waits for readiness and runs continuations."""
+"""EventDispatcher: the interface of an object that waits for ready descriptors and runs
+continuations."""
 
 from __future__ import annotations
 
@@ -21,12 +22,12 @@ class InlineTask(Protocol):
     """Work that the polling thread may do between two turns, though it can take long."""
 
     def run(self, is_handed_over: Callable[[], bool]) -> None:
-        """Do the work, outside of any turn. Once `is_handed_over()`, begin nothing more."""
+        """Do the work, outside of any turn. Once `is_handed_over()` is true, begin nothing more."""
 
     def hand_over(self) -> None:
-        """Have others do the parts that `run` has not begun. In a turn of another thread.
+        """Have other threads do the parts that `run` has not begun. In a turn of another thread.
 
-        Called if another thread polls since this task, or one before it, took long.
+        Called if another thread polls now, because this task or an earlier one took long.
         """
 
 
@@ -47,7 +48,7 @@ class EventDispatcher(Protocol):
         """Whether the calling code runs inside a turn of this dispatcher."""
 
     def require_polling(self) -> None:
-        """Have turns come by themselves, as no blocked thread waits for what will happen. Any
+        """Have turns run from now on, as events are expected that no blocked thread waits for. Any
         thread.
 
         Each call needs one of `release_polling` later. Without it, a dispatcher that waiting
@@ -55,7 +56,7 @@ class EventDispatcher(Protocol):
         """
 
     def release_polling(self) -> None:
-        """End what one `require_polling` began. Any thread."""
+        """Undo one call of `require_polling`. Any thread."""
 
     def wait(self, waiter: Waiter, deadline: float) -> bool:
         """Block the thread until `waiter.is_over`; False if the monotonic clock passed `deadline`.

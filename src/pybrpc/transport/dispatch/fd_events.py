@@ -120,7 +120,7 @@ class FdEvents:
         """Wait for ready descriptors, or `wake`: pairs of a descriptor and a mask of READ and
         WRITE.
 
-        Errors and hang-ups are other bits of the mask; they are reported unasked.
+        Errors and hang-ups are other bits of the mask; they are always reported.
         """
         return self._epoll.poll(timeout_s)
 
@@ -131,7 +131,7 @@ class FdEvents:
             if not self._is_sealed:
                 os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
         except BlockingIOError:
-            logger.debug("%r needs no waking: it has not read the last ones yet", self)
+            logger.debug("%r needs no wake-up: it has not read the last ones yet", self)
         finally:
             self._wakers.decrement_and_get(1)
 
@@ -152,7 +152,8 @@ class FdEvents:
         self._unset(self.writers, fd)
 
     def seal(self) -> bool:
-        """Let `wake` write no more, and wait for threads in it. False if one is there for long."""
+        """Let `wake` write no more, and wait for threads inside it. False if one stays in it too
+        long."""
         self._is_sealed = True
         for _ in range(SEAL_CHECKS):
             if self._wakers.get() == 0:

@@ -1,4 +1,4 @@
-"""PeriodicTimer: calls a function now and then, in turns of a dispatcher."""
+"""PeriodicTimer: calls a function at intervals, in turns of a dispatcher."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ more calls."""
 class PeriodicTimer:
     """Calls `check` after a delay, then again after the delay that `check` returns.
 
-    What `check` raises is logged by the dispatcher; the calls go on after `retry_s`. On a
+    The dispatcher logs an error that `check` raises; the calls continue after `retry_s`. On a
     dispatcher that is closed nothing is called any more, and nothing is raised.
     """
 

@@ -4,22 +4,22 @@ Waking a thread costs more than the work of a call. So a caller that blocks for 
 other thread needs the dispatcher, acquires the poller role and runs turns itself until the response
 has come (the pattern "leader/followers"). While such callers come and go, the dispatcher's own
 thread waits. It acquires the role again when a caller releases it while others wait, when there is
-background work (something may happen that no caller waits for), or when no caller has polled for
-LONGEST_DELAY_S. It releases the role when for TURNS_ALONE turns no two callers have waited at once:
-with more callers it costs less to have one thread that reads for all.
+background work (events are expected that no caller waits for), or when no caller has polled for
+LONGEST_DELAY_S. It releases the role when during TURNS_ALONE turns no two callers have waited at
+the same time: with more callers it costs less to have one thread that reads for all.
 
 One thread at a time has the role. A caller registers as waiting and then tries to acquire the role;
 a thread that releases the role looks afterwards for waiting callers ("store, then load", see
 base.atomic).
 
 ChainedWakeups: a turn that brings responses for many blocked callers could wake them all. Each
-would come up on some core, find that the turn, or another caller, has the GIL, and sleep a second
-time, on the GIL: two switches and four system calls more for each call. So the callers to be woken
-are put into a chain. The turn's end, just before the polling thread sleeps and gives the GIL away,
-wakes the first; each caller wakes the next one as soon as it runs, before it returns.
+would start to run on some core, find that the turn, or another caller, has the GIL, and sleep a
+second time, on the GIL: two switches and four system calls more for each call. So the callers to be
+woken are put into a chain. The end of the turn, just before the polling thread sleeps and releases
+the GIL, wakes the first; each caller wakes the next one as soon as it runs, before it returns.
 
-No caller may be forgotten in the chain. A caller that was woken, or gives up, first says that it is
-gone and then wakes the next one; a thread that wakes a caller which is gone wakes the next one too
+No caller may be forgotten in the chain. A caller that was woken, or gives up, first sets `is_gone`
+and then wakes the next one; a thread that wakes a caller which is gone wakes the next one too
 ("store, then load" again). Only the thread that runs a turn puts callers into the chain, and the
 end of that turn looks at the chain.
 """
@@ -38,8 +38,8 @@ LONGEST_DELAY_S = 0.01
 """While a caller polls, events that no caller waits for may be handled this much later."""
 
 TURNS_ALONE = 16
-"""After so many turns without two callers that waited at once, the dispatcher's own thread releases
-the role."""
+"""After this many turns in which no two callers waited at the same time, the dispatcher's own
+thread releases the role."""
 
 NO_THREAD = -1
 """An identifier that no thread has."""
@@ -49,14 +49,14 @@ class BlockedCaller(Protocol):
     """A thread in ChainedWakeups."""
 
     is_gone: bool
-    """Whether the thread does not sleep any more, or will see so before it does."""
+    """Whether the thread no longer sleeps, or will find, before it sleeps, that it need not."""
 
     def wake(self) -> None:
         """Wake the thread. Called once, by any thread."""
 
 
 class ChainedWakeups:
-    """Callers that have to be woken: their waiting is over. Oldest first."""
+    """Callers to be woken, because the event that they wait for has come. Oldest first."""
 
     __slots__ = ("_callers",)
 
@@ -84,7 +84,7 @@ class ChainedWakeups:
 
 
 class Waiter:
-    """A thread that blocks until something is over. A BlockedCaller."""
+    """A thread that blocks until its call, or another event, is over. A BlockedCaller."""
 
     __slots__ = ("_role", "_signal", "is_gone", "is_over")
 
@@ -96,7 +96,7 @@ class Waiter:
         """Made by the first sleep: a caller that polls until the end needs none."""
 
     def end(self) -> None:
-        """Say that it is over. Once, any thread; in a turn, ChainedWakeups wakes the thread."""
+        """Set `is_over`. Once, any thread; in a turn, ChainedWakeups wakes the thread."""
         self.is_over = True
         role = self._role
         if role is not None and role.polling_thread == get_ident():
@@ -110,7 +110,7 @@ class Waiter:
             signal.set()
 
     def sleep(self, deadline: float) -> bool:
-        """Block until it is over; False if `deadline` came first."""
+        """Block until `is_over`; False if `deadline` came first."""
         signal = self._signal
         if signal is None:
             signal = self._signal = WakeSignal()
@@ -138,7 +138,7 @@ class PollerRole:
         self.polling_thread = NO_THREAD
         """The identifier of the thread that runs turns now."""
         self.chain = ChainedWakeups()
-        """Callers whose waiting is over."""
+        """Callers to be woken."""
         self._lock = threading.Lock()
         """Held by the thread that has the role."""
         self._waiters: dict[Waiter, None] = {}
@@ -151,7 +151,7 @@ class PollerRole:
     # --- any thread ---
 
     def has_background_work(self) -> bool:
-        """Whether something may happen that no caller waits for: callers must not poll."""
+        """Whether events are expected that no caller waits for: callers must not poll."""
         return self._background_work.get() > 0
 
     def require_polling(self) -> bool:
@@ -162,8 +162,8 @@ class PollerRole:
         self._background_work.decrement_and_get(1)
 
     def has_waiters(self) -> bool:
-        """Whether a caller waits for something that is not over."""
-        # Copied in one step, as other threads come and go.
+        """Whether a caller waits that is not over yet."""
+        # Copied in one step, as other threads add and remove themselves.
         for waiter in list(self._waiters):  # noqa: SIM110 - compiled, it can't have a generator
             if not waiter.is_over:
                 return True

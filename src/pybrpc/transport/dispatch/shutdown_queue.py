@@ -2,10 +2,10 @@
 
 A connection that fails has its descriptor closed in a turn. A dispatcher that is about to close
 refuses posted functions, but still runs those that were posted before. If a caller that was refused
-closed the descriptor itself, it would do so while a continuation writes or reads there. So
-functions that end something are accepted until the last continuation has run. Then, found empty,
-the queue is sealed, in one atomic step: a caller that is refused from now on may run its function
-itself, as nothing else runs.
+closed the descriptor itself, it would do so while a continuation writes or reads there. So cleanup
+functions are accepted until the last continuation has run. When the queue is found empty then, it
+is sealed, in one atomic step: a caller that is refused from now on may run its function itself, as
+nothing else runs.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
 Waking another thread for a fast handler costs more than the handler. So the polling thread runs
 inline tasks itself, between turns: it begins inline work, runs the tasks, and ends inline work. A
-second thread stands by. While there are such tasks it looks once a millisecond; when tasks last
-longer than that, it takes over the poller role and the loop. The first thread finds that out when
-it ends its inline work, and stands by from then on.
+second thread, the standby thread, waits. While there are such tasks it checks them once a
+millisecond; when tasks last longer than that, it takes over the poller role and the loop. The first
+thread finds that out when it ends its inline work, and is the standby thread from then on.
 
 Which of the two threads polls is decided by one OnceFlag, `_is_claimed`. It is clear while inline
 work is done that was not handed over, and only then. The thread that sets it polls: the one that
-ends its inline work, or the one that stands by. The poller role is held all the time, so no third
+ends its inline work, or the standby thread. The poller role is held all the time, so no third
 thread can acquire it.
 
 Before the standby thread sleeps for long, it sets `_is_asleep` and then looks at the flag and at
@@ -32,7 +32,8 @@ MAX_INLINE_S = 0.001
 """Longest delay of the loop by inline tasks, in seconds."""
 
 IDLE_WAITS = 16
-"""After so many waits of MAX_INLINE_S without inline work the standby thread sleeps until woken."""
+"""After this many waits of MAX_INLINE_S without inline work the standby thread sleeps until
+woken."""
 
 WAKE_GAP_S = 0.002
 """A sleeping standby thread is woken when two tasks are offered within this time; rarer ones gain
@@ -40,7 +41,7 @@ nothing by it."""
 
 
 class StandbyPoller:
-    """Decides which of two threads polls, and has the wait of the one that stands by."""
+    """Decides which of two threads polls; the other one, the standby thread, waits in it."""
 
     __slots__ = (
         "_began_at",
@@ -59,7 +60,7 @@ class StandbyPoller:
         self.inline_thread = NO_THREAD
         """The identifier of the thread that runs inline tasks, handed over or not."""
         self.is_waiting = False
-        """Whether a thread stands by."""
+        """Whether a standby thread waits."""
         self._is_claimed = OnceFlag()
         self._is_claimed.try_set()
         self._signal = WakeSignal()
@@ -73,7 +74,8 @@ class StandbyPoller:
     # --- the polling thread ---
 
     def is_available(self) -> bool:
-        """Whether a thread stands by, awake. If it sleeps, it is woken when this is asked often."""
+        """Whether a standby thread waits and does not sleep. Calling this often wakes a sleeping
+        one."""
         if not self.is_waiting:
             return False
         if not self._is_asleep:
@@ -85,7 +87,7 @@ class StandbyPoller:
         return False
 
     def begin_inline(self) -> None:
-        """Allow a handover from now on. Only if a thread stands by."""
+        """Allow a handover from now on. Only if a standby thread waits."""
         self.inline_thread = threading.get_ident()
         self._is_urgent = False
         self._began_at = time.monotonic()
@@ -96,7 +98,7 @@ class StandbyPoller:
 
     def is_handed_over(self) -> bool:
         """Between `begin_inline` and `end_inline`: whether another thread polls now."""
-        return self._is_claimed.is_set
+        return self._is_claimed.is_set()
 
     def end_inline(self) -> bool:
         """Poll again; False if another thread does."""
@@ -136,24 +138,24 @@ class StandbyPoller:
         return False
 
     def _is_overdue(self) -> bool:
-        if self._is_claimed.is_set:
+        if self._is_claimed.is_set():
             return False
         return self._is_urgent or time.monotonic() - self._began_at >= MAX_INLINE_S
 
     def _seconds_until_overdue(self) -> float:
-        if self._is_claimed.is_set:
+        if self._is_claimed.is_set():
             return MAX_INLINE_S
         return max(0.0, self._began_at + MAX_INLINE_S - time.monotonic())
 
     def _sleep(self, begun: int) -> None:
         self._is_asleep = True
-        if self._is_claimed.is_set and begun == self._begun and not self._is_ended:
+        if self._is_claimed.is_set() and begun == self._begun and not self._is_ended:
             self._signal.wait()
         self._is_asleep = False
 
 
 class InlineTasks:
-    """The tasks that the polling thread runs between two turns while a second thread stands by."""
+    """The tasks that the polling thread runs between two turns while a standby thread waits."""
 
     __slots__ = (
         "_begun",
@@ -192,7 +194,7 @@ class InlineTasks:
             self.standby_thread = thread
 
     def add(self, task: InlineTask) -> bool:
-        """Run `task` after this turn. False if no thread stands by, awake."""
+        """Run `task` after this turn. False if no standby thread waits, or it sleeps."""
         if not self.standby.is_available():
             return False
         self.tasks.append(task)

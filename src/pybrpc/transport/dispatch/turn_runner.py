@@ -1,9 +1,10 @@
 """TurnRunner: runs the turns of a dispatcher, in whichever thread calls it.
 
-A turn waits for readiness, then runs what became ready, timers that are due, and what was posted.
+A turn waits for ready descriptors, then runs their functions, timers that are due, and the posted
+functions.
 
 Posting wakes the polling thread with one write to an eventfd, and only if it sleeps or is about to.
-The polling thread sets `is_sleeping` before it looks at the queue for the last time; a thread that
+The polling thread sets `is_sleeping` before it checks the queue for the last time; a thread that
 posts looks at the flag after it has queued ("store, then load", see base.atomic).
 """
 
@@ -54,7 +55,7 @@ class TurnRunner:
             self.call(self.posted.popleft())
 
     def run_posted(self) -> None:
-        """Run what was posted, and what that posts, without a turn."""
+        """Run the posted functions, and those that they post, without a turn."""
         while self.posted:
             self.call(self.posted.popleft())
 

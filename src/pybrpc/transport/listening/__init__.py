@@ -1,1 +1,1 @@
-"""Listening sockets and accepting. It may not know what is done with an accepted connection."""
+"""Listening sockets and accepting. It may not know how an accepted connection is used."""

@@ -76,7 +76,8 @@ class Acceptor:
             self.abandon()
 
     def abandon(self) -> None:
-        """Close the descriptor without the dispatcher: that has ended, or is a parent process's."""
+        """Close the descriptor without the dispatcher, which has ended or belongs to a parent
+        process."""
         sock, self._sock = self._sock, None
         self._is_accepting = False
         if self._file is not None:

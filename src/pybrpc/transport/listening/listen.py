@@ -20,17 +20,17 @@ BACKLOG = 1024
 
 
 class ListenError(PyBrpcError, OSError):
-    """The address can't be listened on: it is in use, not of this machine, not allowed, ..."""
+    """The address can't be listened on: it is in use, not one of this machine, not allowed, ..."""
 
 
 def listen(where: Endpoint | _socket.socket) -> tuple[_socket.socket, SocketFile | None]:
     """A non-blocking socket that listens, and its file if it is a Unix socket.
 
-    `where` is an endpoint, or a socket that is bound, which is taken over, without its file, unless
-    this raises. Of a name, the first address that can be used is. "[::]" listens for IPv4 too. A
-    Unix socket takes the place of one whose server is dead. Blocks if a name has to be resolved,
-    and at most for a second while other servers start in the directory of a Unix socket. Raises
-    ListenError.
+    `where` is an endpoint, or a bound socket, which is taken over, without its file, unless this
+    raises. A name stands for the first of its addresses that can be used. "[::]" listens for IPv4
+    too. A Unix socket takes the place of one whose server is dead. Blocks if a name has to be
+    resolved, and at most for a second while other servers start in the directory of a Unix socket.
+    Raises ListenError.
     """
     if isinstance(where, _socket.socket):
         return _listen_on_bound(where), None

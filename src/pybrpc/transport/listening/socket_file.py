@@ -71,14 +71,14 @@ def _remove_dead(path: str) -> None:
     """Remove the file of a server that is dead. Raises OSError if it may not be removed."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise _in_use("there is a file that is no socket; remove it or choose another path")
+            raise _in_use("a file that is not a socket has this path; remove it or choose another")
         with _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM) as probe:
             probe.setblocking(False)
             code = probe.connect_ex(path)
         if code in (0, errno.EAGAIN):
-            raise _in_use("a server listens there")
+            raise _in_use("a server listens at this path")
         if code not in (errno.ECONNREFUSED, errno.ENOENT):
-            raise _in_use(f"it is not known whether a server listens there: {os.strerror(code)}")
+            raise _in_use(f"a server may listen at this path: {os.strerror(code)}")
         os.unlink(path)
 
 
@@ -103,7 +103,7 @@ def _locked(directory: str) -> Iterator[None]:
         _try_lock(fd)
         yield
     finally:
-        # Closing alone would not do: a child that was forked meanwhile has a copy.
+        # Closing alone would not unlock it: a child that was forked meanwhile has a copy.
         with contextlib.suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)

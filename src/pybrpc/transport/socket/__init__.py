@@ -1,4 +1,4 @@
 """One connection: `Socket`, what it reads, how it closes.
 
-It may not know who listens or accepts, nor what its messages mean.
+It may not know listening and accepting, nor the meaning of messages.
 """

@@ -1,4 +1,4 @@
-"""GracefulClose: ends a connection so that the peer gets all that was written to it.
+"""GracefulClose: ends a connection so that the peer gets all bytes that were written to it.
 
 A descriptor that is closed while unread bytes wait in it resets the connection, and a reset can
 take away what the peer has not read yet (brpc#2006). So the socket writes what is queued, then the

@@ -17,7 +17,7 @@ from pybrpc.protocols.protocol import (
 )
 
 LARGE_BYTES = 65536
-"""A message that lacks at least so many bytes is parsed again only when it is complete."""
+"""A message that lacks this many bytes or more is parsed again only when it is complete."""
 
 
 class MessageCutter:

@@ -31,7 +31,7 @@ DISCARD_BYTES = 16 * 1024 * 1024
 
 
 class SocketReader:
-    """Reads, cuts what was read into messages, and hands on all messages of one read at once.
+    """Reads bytes, cuts them into messages, and hands over all messages of one read at once.
 
     With `pauses_when_overcrowded` it stops reading while the peer doesn't read what is written to
     it: TCP then slows such a peer down, and this process doesn't grow. It also stops reading while
@@ -110,7 +110,7 @@ class SocketReader:
             left -= count
 
     def _read_once(self, socket: SocketCore) -> int:
-        """How many bytes were read: 0 at the end of the stream, -1 if there was nothing to read."""
+        """The number of bytes read: 0 at the end of the stream, -1 if there was nothing to read."""
         if socket.error is not None or self._is_paused or self.has_ended:
             return -1
         layer = socket.layer

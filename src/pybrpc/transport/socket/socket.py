@@ -130,7 +130,7 @@ class Socket(SocketCore):
         return SOCKETS.address(socket_id)
 
     def set_user(self, user: SocketUser) -> None:
-        """Say who uses it, before the first write."""
+        """Set the user that gets the events. Before the first write."""
         self._user = user
 
     # --- writing ---
@@ -150,11 +150,11 @@ class Socket(SocketCore):
         bytes when its turn comes. The bytes of one message are contiguous on the wire; messages
         of one thread arrive in its order.
 
-        What is refused is raised, and nothing is queued: OvercrowdedError, WriteShutdownError, or
-        the error with which the socket has failed. What is accepted ends in exactly one outcome:
-        `on_outcome(error)` if it failed, `on_outcome(None)` when the kernel has taken all of it
-        and `notify_on_success` is set. It is called by the thread that finds out, perhaps the
-        caller's, while no write right is held; it may write again.
+        If the message is refused, nothing is queued, and this raises OvercrowdedError,
+        WriteShutdownError, or the error with which the socket has failed. An accepted message has
+        exactly one outcome: `on_outcome(error)` if it failed, `on_outcome(None)` when the kernel
+        has taken all of it and `notify_on_success` is set. It is called by the thread that finds
+        out, perhaps the caller's, while no write right is held; it may write again.
 
         `shutdown_write` shuts the writing side down after this message. Any thread, re-entrant,
         never blocks. Source: bRPC `Socket::Write`.
@@ -263,7 +263,7 @@ class Socket(SocketCore):
             f"{self.backlog.size_bytes} bytes queued{overcrowded}>"
         )
 
-    # --- what its parts ask for (see SocketCore) ---
+    # --- methods that its parts call (see SocketCore) ---
 
     def start_connecting(self) -> None:
         self._connecting.connect(self)
@@ -273,7 +273,7 @@ class Socket(SocketCore):
             self.begin_use()
 
     def begin_use(self) -> None:
-        """Tell the user that it is connected, then read. Inside a turn."""
+        """Notify the user that the socket is connected, then read. Inside a turn."""
         user = self._user
         if self.error is None and user is not None:
             run_outcomes([(user.on_connected, self)])

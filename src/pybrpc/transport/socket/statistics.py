@@ -1,4 +1,4 @@
-"""SocketStatistics: what a socket has done so far, as a value for tests, metrics and pages."""
+"""SocketStatistics: the counts of a socket so far, as a value for tests, metrics and pages."""
 
 from __future__ import annotations
 

@@ -52,9 +52,9 @@ class ClientTls:
             object.__setattr__(self, name, checked_path(getattr(self, name), name))
         object.__setattr__(self, "alpn", checked_alpn(self.alpn))
         if self.key is not None and self.cert is None:
-            raise TlsConfigError("a key is of no use without its certificate: give cert too")
+            raise TlsConfigError("a key needs its certificate: give cert too")
         if not self.verify and self.ca is not None:
-            raise TlsConfigError("verify=False looks at no authority: leave ca away")
+            raise TlsConfigError("verify=False does not use ca: leave it out")
         others = self.ca, self.cert, self.key_password, self.alpn or None, self.verify or None
         if self.context is not None and others != (None, None, None, None, True):
             raise TlsConfigError("give either a context or files and options, not both")
@@ -81,7 +81,7 @@ class ClientTls:
         context = _context_of(self)
         name = _name_of(endpoint) if self.server_name is None else self.server_name
         if name is None and context.check_hostname:
-            raise TlsConfigError(f"what is the name of the server at {endpoint}? give server_name")
+            raise TlsConfigError(f"the server at {endpoint} has no known name: give server_name")
         try:
             return TlsLayer(context, server_name=name)
         except ValueError as error:

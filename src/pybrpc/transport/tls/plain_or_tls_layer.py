@@ -14,7 +14,7 @@ _HANDSHAKE = 22
 
 
 class PlainOrTlsLayer:
-    """TLS for clients that begin with a TLS handshake, no layer for all others.
+    """TLS for clients that begin with a TLS handshake; no layer for all other clients.
 
     The client has to send first, as plaintext clients of every RPC protocol do.
     """
@@ -74,7 +74,7 @@ class PlainOrTlsLayer:
         except BlockingIOError:
             return False
         if not data:
-            text = "the peer closed the connection before it said anything"
+            text = "the peer closed the connection before it sent anything"
             raise ConnectionFailedError(text, code=ErrorCode.EEOF, is_remote=True)
         if data[0] == _HANDSHAKE:
             tls = self._make_tls()

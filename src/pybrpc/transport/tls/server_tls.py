@@ -59,7 +59,7 @@ class ServerTls:
         if (self.cert is None) == (self.context is None):
             raise TlsConfigError("a server needs either a certificate (cert, key) or a context")
         if self.require_client_cert and self.client_ca is None and self.context is None:
-            raise TlsConfigError("require_client_cert needs client_ca: who signs certificates?")
+            raise TlsConfigError("require_client_cert needs client_ca, to check certificates")
         others = (self.key, self.client_ca, self.require_client_cert, self.alpn, self.sni)
         if self.context is not None and others != (None, None, None, (), ()):
             raise TlsConfigError("give either a context or files and options, not both")

@@ -9,11 +9,11 @@ from pybrpc.errors import ConnectionFailedError, ErrorCode, RpcError, TlsError
 _ADVICE = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server asks for a certificate of the client: "
     "ClientTls(cert=..., key=...)",
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client shows no certificate, which is required here",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client sent no certificate, which is required here",
     "TLSV1_ALERT_UNKNOWN_CA": "the peer does not know the authority that signed our certificate",
     "SSLV3_ALERT_BAD_CERTIFICATE": "the peer refuses our certificate",
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "our certificate has expired, says the peer",
-    "TLSV1_ALERT_PROTOCOL_VERSION": "the peer wants another version of TLS",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the peer reports that our certificate has expired",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the peer requires another version of TLS",
 }
 _BYTES_SHOWN = 8
 
@@ -34,7 +34,7 @@ def not_tls_error(data: bytes, is_server: bool) -> RpcError:
     """The error for a peer whose first bytes are not TLS."""
     begun = f"it began with {data[:_BYTES_SHOWN]!r}"
     if is_server:
-        text = f"the peer speaks no TLS, {begun}; ServerTls(allow_plaintext=True) lets it in"
+        text = f"the peer does not speak TLS, {begun}; ServerTls(allow_plaintext=True) accepts it"
     else:
         text = f"the peer does not seem to speak TLS, {begun}"
     return TlsError(text, is_remote=True)
@@ -44,18 +44,18 @@ def gone_error(code: int, has_spoken: bool) -> RpcError:
     """The error for a peer that closed or reset the connection inside the handshake."""
     text = "the peer closed the connection inside the handshake of TLS"
     if not has_spoken:
-        text += ", before it said anything: does it speak TLS?"
+        text += ", before it sent anything: does it speak TLS?"
     return ConnectionFailedError(text, code=code, is_remote=True)
 
 
 def cut_off_error() -> RpcError:
     """The error for the end of TCP without the end of TLS: the last bytes may be missing."""
-    text = "the connection ended without close_notify: what the peer sent last may be cut off"
+    text = "the connection ended without close_notify: the last bytes of the peer may be missing"
     return ConnectionFailedError(text, code=ErrorCode.EEOF, is_remote=True)
 
 
 def flooded_error(limit_bytes: int) -> RpcError:
-    text = f"the peer asks for more than {limit_bytes} bytes of TLS's own and reads none of it"
+    text = f"the peer asks for more than {limit_bytes} bytes of TLS control messages and reads none"
     return TlsError(text, is_remote=True)
 
 

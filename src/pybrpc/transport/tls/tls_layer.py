@@ -11,7 +11,7 @@ TLS is no plain pipe. Three rules follow:
     is known to be written when nothing is unsent.
 
     A read of the descriptor may complete several records. All of them are decrypted at once, until
-    TLS wants more: the descriptor does not become readable for bytes that are held here.
+    TLS needs more bytes: the descriptor does not become readable for bytes that are held here.
 
     Reading may make TLS write (an alert, a KeyUpdate). Writing never needs to read, as
     renegotiation is off.

@@ -1,4 +1,5 @@
-"""Backlog: how many bytes are queued and not yet written, and what waits until there are fewer.
+"""Backlog: counts the bytes that are queued and not yet written, and wakes waiters when there are
+fewer.
 
 Bytes are counted when a request is queued, before it is linked, so the check never lags behind
 the queue. Above the high-water mark new requests are refused until the backlog has fallen to the
@@ -87,7 +88,7 @@ class Backlog:
         return True
 
     def remove(self, size: int, requests: int) -> None:
-        """Uncount what was written or failed."""
+        """Uncount requests that were written or have failed."""
         left = self._counted.decrement_and_get(size + requests * _REQUEST)
         # May also be true with requests queued, which is harmless; it must be exact when idle.
         if left + size >= self._shares_from:
@@ -107,7 +108,7 @@ class Backlog:
         return self._was_rejected_by_process and self._is_process_full()
 
     def refuses_writes(self) -> bool:
-        """Whether a writer that is polite waits with `when_writable` first."""
+        """Whether a writer should wait with `when_writable` first."""
         return self.is_overcrowded or self.rejected_by_process_limit
 
     def exceeds_hard_limit(self, size: int) -> bool:
@@ -138,7 +139,7 @@ class Backlog:
             self.process.when_not_full(self._on_process_not_full)
 
     def forget(self, wake: Wake) -> None:
-        """Take back `on_below_low_water` or `when_writable`."""
+        """Undo `on_below_low_water` or `when_writable`."""
         self._waiters.discard(wake)
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-"""PendingWrites: what the holder of the write right has taken from the queue, until it is settled.
+"""PendingWrites: the requests that the holder of the write right has taken from the queue, until
+they are settled.
 
 From its turn to its outcome a request passes these steps:
 
@@ -103,7 +104,8 @@ class PendingWrites:
             outcomes.append((on_outcome, error))
 
     def note_all_sent(self) -> None:
-        """Mark all as sent. It is not known what the kernel took: a retry could send it twice."""
+        """Mark all as sent. The kernel may have taken any of the bytes: a retry could send them
+        twice."""
         for request in self.requests:
             request.progress = SENT
 

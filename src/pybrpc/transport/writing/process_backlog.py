@@ -62,7 +62,7 @@ class ProcessBacklog:
         return limit_bytes is not None and self._chunks.get() * self.chunk_bytes > limit_bytes
 
     def is_over_hard_limit(self) -> bool:
-        """Whether so much more than the limit is queued that no message may pass it any more."""
+        """Whether the hard limit is exceeded, above which no message is accepted."""
         return self._limit_bytes is not None and self.size_bytes > hard_limit(self._limit_bytes)
 
     def move(self, before: int, after: int) -> None:
@@ -79,7 +79,7 @@ class ProcessBacklog:
         self._wake_unless_full()
 
     def forget(self, wake: Wake) -> None:
-        """Take back `when_not_full`."""
+        """Undo `when_not_full`."""
         self._waiters.discard(wake)
 
     def _wake_unless_full(self) -> None:

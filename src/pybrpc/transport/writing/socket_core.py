@@ -4,8 +4,8 @@
 socket as an argument of their methods, typed as SocketCore. They keep no reference to it, so that
 a socket that nobody uses any more is freed at once, without the garbage collector.
 
-A part calls the parts below it directly. What it asks of those above it are the methods at the end
-of the class, which `Socket` implements.
+A part calls the parts below it directly. To reach the parts above it, it calls the methods at the
+end of the class, which `Socket` implements.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class SocketCore:
             sock.close()
 
     def __del__(self) -> None:
-        # Only if the write right was lost: a signal handler raised where it was being passed on.
+        # Only if the write right was lost: a signal handler raised while it was handed over.
         sock: _socket.socket | None = getattr(self, "_sock", None)
         if sock is not None:
             sock.close()
@@ -128,7 +128,7 @@ class SocketCore:
         return [(self.report_failure, error)]
 
     def close(self) -> None:
-        """Close the connection now; what is not written fails with ECLOSE."""
+        """Close the connection now; unwritten messages fail with ECLOSE."""
         text = f"{self.description} was closed by this side"
         peer = str(self.remote_side or "")
         self.fail(make_rpc_error(ErrorCode.ECLOSE, text, phase=Phase.WAITING, peer=peer))
@@ -171,10 +171,10 @@ class SocketCore:
             await until_woken(backlog.when_writable, backlog.forget)
         self.raise_if_failed()
 
-    # --- what its parts ask of the parts above them ---
+    # --- methods by which its parts reach the parts above them ---
 
     def start_connecting(self) -> None:
-        """Connect, then write what is queued. The caller has the write right, and passes it on."""
+        """Connect, then write the queued requests. The caller hands over the write right."""
         raise NotImplementedError
 
     def on_established(self) -> None:
@@ -186,8 +186,8 @@ class SocketCore:
         raise NotImplementedError
 
     def on_end(self, error: RpcError) -> bool:
-        """The peer sends nothing more that makes sense. True if the socket stays open to write to
-        the peer; False if it is to fail with `error`. Inside a turn.
+        """The peer has shut its writing side, or sent invalid bytes. True if the socket stays open
+        to write to the peer; False if it is to fail with `error`. Inside a turn.
         """
         raise NotImplementedError
 

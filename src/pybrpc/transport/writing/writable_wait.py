@@ -12,7 +12,7 @@ LAYER_PAUSE_S = 0.01
 
 
 class WritableWait:
-    """Waits for the kernel until the descriptor is writable, for anything else a short time.
+    """Waits until the descriptor is writable, or for a short time.
 
     Then the dispatcher calls the `resume` that it was given. The methods are called in turns, by
     the holder of the write right.
@@ -34,7 +34,7 @@ class WritableWait:
         self.is_waiting = True
 
     def stop(self, socket: SocketCore) -> bool:
-        """Stop waiting; False if nobody was waiting. After True the caller has the write right."""
+        """Stop waiting; False if there was no wait. After True the caller has the write right."""
         if not self.is_waiting:
             return False
         self.is_waiting = False

@@ -1,4 +1,4 @@
-"""WriteQueue: where many producers meet, in one atomic exchange.
+"""WriteQueue: the queue of many producers, which needs one atomic exchange per request.
 
 The head is `None` when no thread has the write right. A producer exchanges the head for its
 request. The value that it gets back decides:

@@ -15,7 +15,7 @@ cdef class WriteRequest:
     cdef public bint shutdown_write
     cdef public long long size_bytes
 
-    cpdef prepare(
+    cdef _set_fields(
         self,
         IOBuf data,
         object message,

@@ -85,9 +85,9 @@ class WriteRequest:
         notify_on_success: bool = False,
         shutdown_write: bool = False,
     ) -> None:
-        self.prepare(data, message, on_outcome, notify_on_success, shutdown_write)
+        self._set_fields(data, message, on_outcome, notify_on_success, shutdown_write)
 
-    def prepare(
+    def _set_fields(
         self,
         data: IOBuf,
         message: SocketMessage | None,
@@ -144,7 +144,7 @@ class WriteRequest:
 def new_write_request(data: IOBuf) -> WriteRequest:
     """`WriteRequest(data)`. A typed function costs a compiled caller less than a constructor."""
     request = WriteRequest.__new__(WriteRequest)
-    request.prepare(data, None, None, False, False)
+    request._set_fields(data, None, None, False, False)
     return request
 
 

@@ -1,4 +1,4 @@
-"""SocketWriter: what the holder of the write right does.
+"""SocketWriter: the work of the holder of the write right.
 
 A producer that finds the queue empty has the right. It writes once itself; what is left, and what
 was queued meanwhile, is written by `keep_write`, a continuation that the dispatcher runs. That
@@ -44,7 +44,7 @@ from pybrpc.transport.writing.write_request import WRITTEN, WriteRequest
 
 MAX_BATCHES_PER_STEP = 16
 MAX_BYTES_PER_STEP = 4 * 1024 * 1024
-"""After so many bytes other sockets are served, though the kernel would take more."""
+"""After this many bytes other sockets are served, even if the kernel would take more."""
 CUT_OFF_PAUSE_S = 0.001
 """Pause until a list that is cut is taken again; see WriteQueue."""
 BURST_S = 0.0001
@@ -150,7 +150,8 @@ class SocketWriter:
             if socket.error is not None:
                 self._drain(socket, outcomes)
             else:
-                # If interrupted from here on, the right was most likely given back or passed on.
+                # If a signal interrupts from here on, the right was most likely released or handed
+                # over.
                 has_right = False
                 self._hand_over_right(socket, outcomes)
         except BaseException as reason:
@@ -191,7 +192,8 @@ class SocketWriter:
         outcomes: list[PendingOutcome],
         has_right: bool = True,
     ) -> None:
-        """A signal handler raised, or memory ran out: it is not known how much the kernel took.
+        """A signal handler raised, or memory ran out: the kernel may have taken any number of
+        bytes.
 
         Going on could send bytes twice, so everything queued fails, as if it had been sent.
         """
@@ -274,7 +276,7 @@ class SocketWriter:
             socket.shutdown_write_side()
         return has_room
 
-    # --- handing the right on ---
+    # --- handing over the right ---
 
     def _continue(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> None:
         """Post `keep_write` to the dispatcher; if that is closed, fail and drain."""

@@ -101,7 +101,7 @@ def test_backups_are_at_most_their_ratio_of_the_calls(
 
 
 def test_more_calls_allow_more_backups() -> None:
-    """bRPC: OnRPCEndDrivesRatioDownAndReAllows."""
+    """bRPC: OnRPCEnd...RatioDownAndReAllows."""
     policy = BackupRequestPolicy(0.01, max_ratio=0.5)
     note_calls(policy, 40)
     assert send_what_may_be_sent(policy, 40) == 20

@@ -69,7 +69,7 @@ def test_is_healthy_gets_the_response() -> None:
 def test_check_fails_if_is_healthy_returns_false() -> None:
     checked = Checked(is_healthy=lambda response: False)
     checked.line.answer(WELL)
-    assert checked.error.text.endswith("is_healthy says that the server is not well")
+    assert checked.error.text.endswith("is_healthy() found the server not healthy")
     assert checked.error.__cause__ is None
 
 

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from pybrpc.errors import BadRequestError, BadResponseError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.baidu_std import BaiduStd, baidu_std
+from pybrpc.protocols.baidu_std import BaiduStd
 from pybrpc.protocols.baidu_std.frame import pack_header
+from pybrpc.protocols.baidu_std.meta_encoder import encode_request_meta, encode_response_meta
 from pybrpc.protocols.baidu_std.schema import RpcMeta
 from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, Broken, ParseLimits, ParseOutcome
-from pybrpc.testing.check_protocol import check_protocol, parse_all
+from pybrpc.testing.check_protocol import check_protocol, pack, parse_all
 
 PROTOCOL = BaiduStd()
 DEFAULT = ParseLimits()
@@ -19,7 +18,7 @@ NAMES = {"service_name": b"S", "method_name": b"M"}
 
 
 def frame(meta: object, payload: bytes = b"", body_size: int | None = None) -> bytes:
-    """A frame with a given meta, also one that no packer would make."""
+    """A frame with the given meta, even if no client or server would send it."""
     data = meta if isinstance(meta, bytes) else meta.SerializeToString()  # type: ignore[attr-defined]
     size = len(data) + len(payload) if body_size is None else body_size
     return pack_header(size, len(data)) + data + payload
@@ -29,7 +28,7 @@ def parse(data: bytes, limits: ParseLimits = DEFAULT) -> ParseOutcome:
     return PROTOCOL.parse(IOBuf(data), limits)
 
 
-def test_passes_the_checks_of_every_protocol() -> None:
+def test_baidu_std_passes_the_checks_of_every_protocol() -> None:
     check_protocol(
         PROTOCOL,
         [
@@ -44,7 +43,7 @@ def test_passes_the_checks_of_every_protocol() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 4000, 4096, 5000, 200_000])
 @pytest.mark.parametrize("attachment_size", [0, 1, 4096, 100_000])
-def test_any_size_arrives_whole_from_small_blocks(size: int, attachment_size: int) -> None:
+def test_message_of_any_size_is_parsed_from_small_blocks(size: int, attachment_size: int) -> None:
     attachment = IOBuf(b"a" * attachment_size) if attachment_size else None
     sent = RpcRequest(1, "S", "M", b"b" * size, attachment=attachment)
     packed = bytes(PROTOCOL.pack_request(sent)) * 2
@@ -52,18 +51,18 @@ def test_any_size_arrives_whole_from_small_blocks(size: int, attachment_size: in
     assert list(parse_all(PROTOCOL, pieces)) == [sent, sent]
 
 
-def test_bytes_after_the_frame_stay() -> None:
+def test_parse_leaves_the_bytes_after_the_frame() -> None:
     buffer = PROTOCOL.pack_response(RpcResponse(1, body=b"x"))
     buffer.append(b"PRP")
     assert isinstance(PROTOCOL.parse(buffer, DEFAULT), RpcResponse)
     assert buffer == b"PRP"
 
 
-def test_nothing_received_is_awaited() -> None:
+def test_parse_needs_more_than_an_empty_buffer() -> None:
     assert parse(b"") is NEED_MORE
 
 
-def test_meta_bigger_than_body_is_broken_before_it_has_come() -> None:
+def test_meta_bigger_than_the_body_is_broken_before_it_is_received() -> None:
     assert parse(pack_header(4, 5)) == Broken("meta_size=5 is bigger than body_size=4")
 
 
@@ -76,12 +75,12 @@ def test_meta_bigger_than_body_is_broken_before_it_has_come() -> None:
     ],
 )
 @pytest.mark.parametrize("payload", [b"", b"x" * 5000])
-def test_senseless_meta_is_broken(meta: object, payload: bytes) -> None:
+def test_frame_with_an_invalid_meta_is_broken(meta: object, payload: bytes) -> None:
     assert isinstance(parse(frame(meta, payload)), Broken)
 
 
-def test_meta_with_neither_request_nor_response_is_a_success() -> None:
-    """As in C++: an implementation may leave `response` out when nothing failed."""
+def test_meta_with_neither_request_nor_response_is_a_successful_response() -> None:
+    """A server may omit `response` when nothing failed; C++ accepts that, too."""
     message = parse(frame(RpcMeta(correlation_id=7), b"body"))
     assert isinstance(message, RpcResponse)
     assert (message.correlation_id, message.error_code, message.body) == (7, 0, b"body")
@@ -97,7 +96,7 @@ def test_meta_with_neither_request_nor_response_is_a_success() -> None:
         ("response", -9999, "attachment_size={0} is negative"),
     ],
 )
-def test_wrong_attachment_size_spoils_only_its_message(
+def test_wrong_attachment_size_makes_only_its_own_message_bad(
     payload_size: int, role: str, excess: int, reason: str
 ) -> None:
     fields = {"request": {"request": NAMES}, "response": {"response": {}}}[role]
@@ -111,7 +110,7 @@ def test_wrong_attachment_size_spoils_only_its_message(
 
 
 @pytest.mark.parametrize("is_request", [True, False])
-def test_message_over_the_limit_is_told_by_its_meta_alone(is_request: bool) -> None:
+def test_message_over_the_limit_is_reported_once_its_meta_is_received(is_request: bool) -> None:
     role = {"request": NAMES} if is_request else {"response": {}}
     head = frame(RpcMeta(correlation_id=9, **role), body_size=1001)
     limits = ParseLimits(max_body_size=1000)
@@ -131,7 +130,7 @@ def test_message_at_the_limit_is_parsed() -> None:
     ("body_size", "meta_size", "limit"),
     [(2**32 - 1, 64 * 1024 + 1, 2**26), (2**32 - 1, 2**32 - 1, 2**26), (100, 11, 10)],
 )
-def test_meta_of_a_message_over_the_limit_is_not_awaited_if_big(
+def test_message_over_the_limit_with_a_big_meta_is_broken_at_once(
     body_size: int, meta_size: int, limit: int
 ) -> None:
     header = pack_header(body_size, meta_size)
@@ -140,7 +139,7 @@ def test_meta_of_a_message_over_the_limit_is_not_awaited_if_big(
     assert PROTOCOL.bytes_wanted(IOBuf(header), limits) == 0
 
 
-def test_senseless_meta_of_a_message_over_the_limit_is_broken() -> None:
+def test_message_over_the_limit_with_an_invalid_meta_is_broken() -> None:
     assert isinstance(parse(frame(b"\xff", body_size=2**30)), Broken)
 
 
@@ -158,12 +157,12 @@ def test_senseless_meta_of_a_message_over_the_limit_is_broken() -> None:
         (b"HTTP", 0),
     ],
 )
-def test_bytes_wanted(received: bytes, wanted: int) -> None:
+def test_bytes_wanted_counts_what_is_missing(received: bytes, wanted: int) -> None:
     assert PROTOCOL.bytes_wanted(IOBuf(received), DEFAULT) == wanted
 
 
 @pytest.mark.parametrize("data", [b"prpc", b"HULU", b"PRP ", b"\x00", b"STRM" + b"\x00" * 20])
-def test_other_magic_is_not_mine(data: bytes) -> None:
+def test_bytes_with_another_magic_are_not_mine(data: bytes) -> None:
     buffer = IOBuf(data)
     assert PROTOCOL.parse(buffer, DEFAULT) is NOT_MINE
     assert buffer == data
@@ -206,7 +205,7 @@ def test_empty_attachment_is_not_sent() -> None:
 
 
 def two_gigabytes() -> IOBuf:
-    """2**31 bytes that take 1 MiB."""
+    """2**31 bytes that take 1 MiB of memory."""
     attachment = IOBuf()
     for _ in range(2048):
         attachment.append(MEBIBYTE)
@@ -218,16 +217,16 @@ MEBIBYTE = bytes(2**20)
 
 def test_attachment_of_two_gigabytes_is_refused() -> None:
     attachment = two_gigabytes()
-    with pytest.raises(BadRequestError, match="attachment of 2147483648 bytes"):
+    with pytest.raises(BadRequestError, match="attachment_size=2147483648 exceeds"):
         PROTOCOL.pack_request(RpcRequest(1, "S", "M", attachment=attachment))
-    with pytest.raises(BadResponseError, match="attachment of 2147483648 bytes"):
+    with pytest.raises(BadResponseError, match="attachment_size=2147483648 exceeds"):
         PROTOCOL.pack_response(RpcResponse(1, attachment=attachment))
 
 
 def test_frame_of_two_gigabytes_is_refused() -> None:
     attachment = two_gigabytes()
     attachment.pop_back(1)
-    with pytest.raises(BadRequestError, match="2147483647 of a frame"):
+    with pytest.raises(BadRequestError, match="exceeds the 2147483647 bytes of a frame"):
         PROTOCOL.pack_request(RpcRequest(1, "S", "M", attachment=attachment))
 
 
@@ -260,8 +259,8 @@ def test_response_with_a_field_that_does_not_fit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("payload_bytes", range(4070, 4100))
-def test_frames_of_about_the_size_up_to_which_they_are_copied(payload_bytes: int) -> None:
-    """Alone in a block and with more behind them: as bytes, as a copy and as a view."""
+def test_frames_around_the_size_limit_of_copying_are_parsed(payload_bytes: int) -> None:
+    """A frame may be a block of its own, or its bytes a copy or a view of a part of a block."""
     request = RpcRequest(1, "S", "M", bytes(payload_bytes), IOBuf(b"abc"))
     frame = bytes(PROTOCOL.pack_request(request))
     buffer = IOBuf(frame + frame + bytes(9000))
@@ -269,47 +268,43 @@ def test_frames_of_about_the_size_up_to_which_they_are_copied(payload_bytes: int
         assert PROTOCOL.parse(buffer, ParseLimits()) == request
 
 
-@pytest.mark.python_only
 @pytest.mark.parametrize(
     "message",
     [
         RpcRequest(1, "a.Service", "Method", b"body", timeout_ms=500),
-        RpcRequest(1, "a.Service", "Method", b"body", IOBuf(b"attached"), log_id=7),
+        RpcRequest(1, "a.Service", "Method", b"body", IOBuf(b"attached")),
         RpcResponse(1, body=b"body"),
-        RpcResponse(1, 1003, "no", user_fields={"k": "v"}),
+        RpcResponse(1, body=b"body", attachment=IOBuf(b"attached")),
     ],
 )
-def test_short_way_of_usual_frames_ends_where_the_long_one_does(
+def test_fast_frames_and_the_codec_give_the_same_bytes_and_messages(
     monkeypatch: pytest.MonkeyPatch, message: RpcRequest | RpcResponse
 ) -> None:
-    """Compiled code takes it; here it is taken plain."""
-    pack: Any = PROTOCOL.pack_request if isinstance(message, RpcRequest) else PROTOCOL.pack_response
-    long_way = bytes(pack(message))
-    monkeypatch.setattr(baidu_std, "_IS_COMPILED", True)
-    assert bytes(pack(message)) == long_way
-    assert parse(long_way) == message
+    fast = bytes(pack(PROTOCOL, message))
+    assert parse(fast) == message
+    size = len(message.attachment or b"")
+    meta = (
+        encode_request_meta(message, size)
+        if isinstance(message, RpcRequest)
+        else encode_response_meta(message, size)
+    )
+    assert fast == frame(meta, bytes(message.body) + bytes(message.attachment or b""))
+    in_two_blocks = IOBuf(fast[:20])
+    in_two_blocks.append(fast[20:])
+    assert PROTOCOL.parse(in_two_blocks, DEFAULT) == message
 
 
-@pytest.mark.python_only
-@pytest.mark.parametrize("is_compiled", [False, True])
 @pytest.mark.parametrize("body", [b"", b"body", bytes(100_000)])
 @pytest.mark.parametrize("timeout_ms", [None, 500])
-def test_plain_messages_are_packed_as_others(
-    monkeypatch: pytest.MonkeyPatch, is_compiled: bool, body: bytes, timeout_ms: int | None
+def test_pack_fast_gives_the_bytes_of_the_whole_message(
+    body: bytes, timeout_ms: int | None
 ) -> None:
     request = RpcRequest(7, "a.Service", "Method", body, timeout_ms=timeout_ms)
-    response = RpcResponse(7, body=body)
-    frames = bytes(PROTOCOL.pack_request(request)), bytes(PROTOCOL.pack_response(response))
-    monkeypatch.setattr(baidu_std, "_IS_COMPILED", is_compiled)
-    plain = PROTOCOL.pack_plain_request(7, "a.Service", "Method", timeout_ms, body)
-    assert (bytes(plain), bytes(PROTOCOL.pack_plain_response(7, body))) == frames
+    packed = PROTOCOL.pack_fast_request(7, "a.Service", "Method", timeout_ms, body)
+    assert packed == PROTOCOL.pack_request(request)
+    assert PROTOCOL.pack_fast_response(7, body) == PROTOCOL.pack_response(RpcResponse(7, body=body))
 
 
-@pytest.mark.python_only
-@pytest.mark.parametrize("is_compiled", [False, True])
-def test_plain_request_that_does_not_fit_is_refused(
-    monkeypatch: pytest.MonkeyPatch, is_compiled: bool
-) -> None:
-    monkeypatch.setattr(baidu_std, "_IS_COMPILED", is_compiled)
+def test_pack_fast_refuses_a_name_without_utf8() -> None:
     with pytest.raises(BadRequestError, match="Fail to pack request"):
-        PROTOCOL.pack_plain_request(7, "\ud800", "Method", None, b"")
+        PROTOCOL.pack_fast_request(7, "\ud800", "Method", None, b"")

@@ -17,7 +17,7 @@ def test_sizes_are_unsigned() -> None:
 
 
 @pytest.mark.parametrize("size", range(12))
-def test_beginning_of_a_header_may_become_one(size: int) -> None:
+def test_first_bytes_of_a_header_may_be_a_header(size: int) -> None:
     assert may_be_header(ECHO_HEADER[:size])
 
 

@@ -17,7 +17,7 @@ from pybrpc.protocols.message import RpcResponse
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.rpc.compress import CompressType
 from pybrpc.server.calls.response_batch import ResponseBatch
-from pybrpc.server.calls.server_call import ServerCall, held_bytes
+from pybrpc.server.calls.server_call import ServerCall, held_bytes, new_server_call
 from pybrpc.server.calls.service_registry import ServiceRegistry
 from tests.peers.raw_peer import SERVICE, EchoResponse, request, text_of
 from tests.peers.serving import EchoService, Handler, echo
@@ -81,7 +81,7 @@ def call_of(handler: Handler, connection: FakeConnection, **fields: Any) -> Serv
     registry = ServiceRegistry()
     registry.add(SERVICE, EchoService(handler))
     entry = registry.entry_named(f"{SERVICE.full_name}.Echo")
-    return ServerCall(cast(Any, connection), request(7, **fields), entry, 100.0)
+    return new_server_call(cast(Any, connection), request(7, **fields), entry, 100.0)
 
 
 def run(handler: Handler, connection: FakeConnection, **fields: Any) -> RpcResponse:
@@ -194,7 +194,7 @@ class ShyProtocol:
             raise self.errors.pop()
         return BAIDU_STD.pack_response(response)
 
-    def pack_plain_response(self, correlation_id: int, body: bytes) -> IOBuf:
+    def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
         return self.pack_response(RpcResponse(correlation_id, body=body))
 
 

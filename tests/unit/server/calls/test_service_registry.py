@@ -9,10 +9,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.errors import NoMethodError, NoServiceError, ServerStateError
-from pybrpc.server.calls.service_registry import (
-    MethodEntry,
-    ServiceRegistry,
-)
+from pybrpc.server.calls.method_entry import MethodEntry
+from pybrpc.server.calls.service_registry import ServiceRegistry
 from tests.peers.raw_peer import SERVICE
 
 

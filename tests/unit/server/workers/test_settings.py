@@ -41,7 +41,7 @@ def test_allowed_values_are_accepted(grace: float | None, loop: str, log_level: 
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("target", "app", "say what makes the server"),
+        ("target", "app", "name the function that makes the server"),
         ("target", "__main__:make", "can't be imported by another process"),
         ("workers", 0, "workers must be a number from 1, not 0"),
         ("workers", True, "workers must be a number from 1, not True"),

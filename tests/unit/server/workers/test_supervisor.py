@@ -171,7 +171,7 @@ def test_signal_before_all_serve_ends_the_start(monkeypatch: pytest.MonkeyPatch)
     supervisor = Supervisor("app:make")
     with supervisor._obeying_signals():
         os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(WorkerStartError, match="told to stop before all workers served"):
+        with pytest.raises(WorkerStartError, match="stopped before all workers served"):
             supervisor.start(ANYWHERE)
     assert not supervisor.is_running
 

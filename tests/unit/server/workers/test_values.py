@@ -57,7 +57,7 @@ def test_target_may_be_inside_of_a_class() -> None:
 
 @pytest.mark.parametrize("target", ["", "os", "os:", ":path", "os:a b", "os.:x", "a:b:c"])
 def test_text_that_is_no_target_is_refused(target: str) -> None:
-    with pytest.raises(ValueError, match="say what makes the server"):
+    with pytest.raises(ValueError, match="name the function that makes the server"):
         check_target(target)
 
 

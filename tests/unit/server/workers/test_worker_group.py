@@ -117,7 +117,7 @@ def test_group_stops_when_a_worker_can_not_start(stage: Stage) -> None:
 
 def test_stop_before_all_serve_is_a_failure(stage: Stage) -> None:
     stage.group.stop(3.0)
-    assert stage.group.failure == "it was told to stop before all workers served"
+    assert stage.group.failure == "it was stopped before all workers served"
     for worker in stage.workers:
         worker.die()
     assert stage.group.started.is_set
@@ -163,7 +163,7 @@ def test_workers_stay_when_the_first_can_not_be_replaced(
     olds = stage.serve()
     stage.group.restart()
     stage.workers[-1].die()
-    assert "worker 0 was not replaced, nor are others: killed by SIGKILL" in caplog.text
+    assert "worker 0 was not replaced, nor will others be: killed by SIGKILL" in caplog.text
     assert [old.stops for old in olds] == [[], []]
     assert len(stage.workers) == 3
 

@@ -107,7 +107,7 @@ def test_second_signal_ends_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_target_that_makes_no_server_is_refused(listener: socket.socket) -> None:
-    with pytest.raises(TypeError, match=r"make_no_server must give a pybrpc\.Server, not 'no s"):
+    with pytest.raises(TypeError, match=r"make_no_server must return a pybrpc\.Server, not 'no s"):
         worker_main.run(spec_of("make_no_server", listener), listener, FakeLink())
 
 

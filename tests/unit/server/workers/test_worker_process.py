@@ -153,7 +153,7 @@ def test_worker_that_does_not_end_in_time_is_killed(
     assert stage.process.kills == 0
     stage.step.advance(0.02)
     assert stage.process.kills == 1
-    assert "<worker 3, pid 4242, stopping> is killed: it doesn't end" in caplog.text
+    assert "<worker 3, pid 4242, stopping> did not end in time and is killed" in caplog.text
 
 
 def test_worker_without_a_limit_is_never_killed(stage: Stage) -> None:

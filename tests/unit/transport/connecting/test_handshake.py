@@ -180,7 +180,7 @@ def test_handshake_fails_at_the_deadline_of_the_connect(
     error = told.take_error()
     assert isinstance(error, HandshakeError)
     assert (error.code, error.phase) == (ErrorCode.ETIMEDOUT, Phase.HANDSHAKE)
-    assert "was not over within the timeout" in error.text
+    assert "was not over within connect_timeout" in error.text
     assert wire.receive_all() == b"hello 1\nhello 2\n"
     wire.close()
 

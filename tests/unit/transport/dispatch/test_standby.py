@@ -17,7 +17,7 @@ from pybrpc.transport.dispatch.standby import StandbyPoller
 from tests.fakes.dispatchers import run_inside
 from tests.fakes.threads import WAIT_S
 from tests.schedules.dispatchers import TracedDispatcher
-from tests.schedules.traced import TracedLock
+from tests.schedules.traced import TracedCounter, TracedLock
 
 FOR_EVER_S = 3600.0
 
@@ -269,7 +269,8 @@ class TracedStandby(StandbyPoller):
         self._scheduler = scheduler
         self._sleeps = False
         super().__init__()
-        self._is_claimed._lock = TracedLock(scheduler, "the claim", is_locked=True)  # type: ignore[assignment]
+        self._is_claimed._count = TracedCounter(scheduler, "the claim")
+        self._is_claimed.try_set()
         self._signal._lock = ImpatientLock(scheduler, "the signal", is_locked=True)  # type: ignore[assignment]
 
     @property
@@ -411,7 +412,7 @@ class PollsWithoutClaim(TracedStandby):
     def wait_for_handover(self) -> bool:
         self.is_waiting = True
         while not self._is_ended:
-            if not self._is_claimed.is_set:
+            if not self._is_claimed.is_set():
                 return True
             self._scheduler.wait_for_others()
         return False

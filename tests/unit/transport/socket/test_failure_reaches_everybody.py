@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import socket as plain
 import struct
 import threading
@@ -19,6 +18,7 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
+from tests.fakes.dispatchers import wait_until_collected
 from tests.fakes.sockets import (
     SMALL_BUFFER,
     Interruption,
@@ -28,7 +28,7 @@ from tests.fakes.sockets import (
     User,
     unused_endpoint,
 )
-from tests.fakes.threads import WAIT_S, in_threads
+from tests.fakes.threads import in_threads
 
 UNREACHABLE = Endpoint("255.255.255.255", 80)
 UNRESOLVABLE = Endpoint("no-such-host.invalid", 80)
@@ -261,11 +261,4 @@ def test_failed_socket_keeps_nothing_alive(epoll: EventDispatcher, make_wire: Ma
     wire.socket.close()
     del marker
     wire.receive_all()
-    for _ in range(100):
-        ran = threading.Event()
-        epoll.post(ran.set)
-        assert ran.wait(WAIT_S)
-        gc.collect()
-        if gone.is_set():
-            return
-    raise AssertionError("the outcome is still referred to")
+    wait_until_collected(epoll, gone)

@@ -160,8 +160,8 @@ def speak_plain(sock: plain.socket) -> None:
     ("handle", "code", "text"),
     [
         (speak_plain, ErrorCode.ESSL, "does not seem to speak TLS, it began with b'PRPC"),
-        (read_and_end, ErrorCode.EEOF, "before it said anything: does it speak TLS?"),
-        (reset, errno.ECONNRESET, "before it said anything: does it speak TLS?"),
+        (read_and_end, ErrorCode.EEOF, "before it sent anything: does it speak TLS?"),
+        (reset, errno.ECONNRESET, "before it sent anything: does it speak TLS?"),
     ],
 )
 def test_tls_to_a_plain_port(
@@ -186,7 +186,7 @@ def test_peers_without_a_common_version_fail(
     client.minimum_version = ssl.TLSVersion.TLSv1_3
     tls = ClientTls(context=client, server_name=NAME)
     error = the_only(errors_of_a_client(serve(shake_as_server(server)), dispatcher, tls))
-    assert "the peer wants another version of TLS" in error.text
+    assert "the peer requires another version of TLS" in error.text
     assert error.is_remote
 
 
@@ -252,7 +252,7 @@ def test_plaintext_on_a_tls_port_is_refused(accept: MakeAccepted, first: bytes) 
     accepted.wire.peer.sendall(first)
     error = accepted.user.take_error()
     assert isinstance(error, HandshakeError)
-    assert "speaks no TLS" in error.text
+    assert "does not speak TLS" in error.text
     assert "allow_plaintext=True" in error.text
     assert accepted.wire.receive_all() == b""
     assert accepted.user.messages.qsize() == 0
@@ -316,7 +316,7 @@ def test_a_certificate_of_the_client_may_be_optional(accept: MakeAccepted) -> No
 @pytest.mark.parametrize(
     ("which", "reason_here", "reason_there"),
     [
-        (None, "shows no certificate, which is required here", "certificate required"),
+        (None, "sent no certificate, which is required here", "certificate required"),
         ("self_signed", "self-signed certificate", "unknown ca"),
         ("expired", "certificate has expired", "certificate expired"),
     ],

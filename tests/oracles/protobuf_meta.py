@@ -1,7 +1,7 @@
-"""The meta of a frame to and from `RpcRequest` and `RpcResponse`.
+"""The codec of the meta once more, with protobuf's own message class.
 
-Text for people and for lookups (names, error_text, request_id) that isn't UTF-8 is read with
-replacement characters. User fields are data, so their odd bytes survive as surrogate escapes.
+The functions have the names and the contracts of those in `meta_decoder` and `meta_encoder`, which
+tests and fuzz targets compare with these.
 """
 
 from __future__ import annotations
@@ -19,23 +19,20 @@ Meta = Any
 
 
 def decode_meta(data: bytes | memoryview) -> Meta:
-    """The RpcMeta in `data`; raises ProtocolError if it is none.
-
-    One without `request` is a response's: C++ takes an absent `response` for success.
-    """
+    """The RpcMeta in `data`; ProtocolError if there is none."""
     try:
         return RpcMeta.FromString(data)
     except DecodeError:
-        raise ProtocolError("meta is no RpcMeta") from None
+        raise ProtocolError("meta is not an RpcMeta") from None
 
 
 def is_request(meta: Meta) -> bool:
-    """Whether it is the meta of a request."""
+    """Whether `meta` belongs to a request."""
     return meta.HasField("request")  # type: ignore[no-any-return]
 
 
 def request_of(meta: Meta, body: BytesLike, attachment: IOBuf | None) -> RpcRequest:
-    """The request that `meta` describes; raises ProtocolError if a required field is missing."""
+    """The request that `meta` describes; ProtocolError if a required field is missing."""
     fields = meta.request
     has = fields.HasField
     service = fields.service_name
@@ -68,7 +65,7 @@ def request_of(meta: Meta, body: BytesLike, attachment: IOBuf | None) -> RpcRequ
 
 
 def response_of(meta: Meta, body: BytesLike, attachment: IOBuf | None) -> RpcResponse:
-    """The response that `meta` describes; an absent error_code is 0, as in C++."""
+    """The response that `meta` describes; ProtocolError if a required field is missing."""
     fields = meta.response
     response = RpcResponse(
         meta.correlation_id,
@@ -82,7 +79,8 @@ def response_of(meta: Meta, body: BytesLike, attachment: IOBuf | None) -> RpcRes
 
 
 def encode_request_meta(request: RpcRequest, attachment_size: int) -> bytes:
-    """Serialized as C++ does it. Raises ValueError or TypeError for values that don't fit."""
+    """The serialized meta of a request. ValueError, TypeError or AttributeError if a value does not
+    fit its field."""
     meta = RpcMeta()
     fields = meta.request
     fields.service_name = request.service.encode()
@@ -106,7 +104,7 @@ def encode_request_meta(request: RpcRequest, attachment_size: int) -> bytes:
 
 
 def encode_response_meta(response: RpcResponse, attachment_size: int) -> bytes:
-    """As `encode_request_meta`. error_code is always there, error_text only if not empty."""
+    """The serialized meta of a response; errors as in `encode_request_meta`."""
     meta = RpcMeta()
     fields = meta.response
     fields.error_code = response.error_code

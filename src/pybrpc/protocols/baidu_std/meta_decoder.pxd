@@ -1,5 +1,5 @@
 cimport cython
-from pybrpc.protocols.message cimport RpcRequest, RpcResponse
+from pybrpc.protocols.message cimport RpcRequest, RpcResponse, new_request, new_response
 
 ctypedef unsigned long long uint64
 ctypedef long long int64
@@ -8,12 +8,9 @@ cdef uint64 _MASK_64
 cdef uint64 _MASK_32
 cdef uint64 _SIGN_64
 cdef uint64 _SIGN_32
-cdef int64 _LOWEST_64
-cdef int64 _HIGHEST_64
-cdef int64 _LOWEST_32
-cdef int64 _HIGHEST_32
 cdef uint64 _LAST_TAG
-cdef uint64 _LONGEST
+cdef uint64 _MAX_FIELD_BYTES
+cdef Py_ssize_t _MAX_DEPTH
 
 
 @cython.final
@@ -53,11 +50,14 @@ cdef class _Reader:
     cdef bytes data
     cdef Py_ssize_t position
     cdef Py_ssize_t end
+    cdef Py_ssize_t depth
 
     @cython.locals(data=bytes, position=Py_ssize_t, value=uint64, byte=uint64, shift=int)
     cdef uint64 read_varint(self) except? 0
-    @cython.locals(start=Py_ssize_t, value=uint64)
+    @cython.locals(start=Py_ssize_t, tag=uint64, value=uint64)
     cdef uint64 read_tag(self) except 0
+    @cython.locals(start=Py_ssize_t, value=uint64)
+    cdef uint64 read_tag_in_group(self) except? 0
     cdef int64 read_int64(self) except? 0
     cdef int64 read_int32(self) except? 0
     cdef object read_bool(self)
@@ -70,46 +70,25 @@ cdef class _Reader:
     @cython.locals(size=Py_ssize_t, wire_type=int)
     cdef int skip(self, uint64 tag) except -1
     cdef int _skip_fixed(self, Py_ssize_t size) except -1
+    @cython.locals(end_tags=list)
+    cdef int _skip_group(self, uint64 tag) except -1
 
 
-@cython.locals(raw=bytes)
+@cython.locals(raw=bytes, meta=Meta, reader=_Reader, tag=uint64)
 cpdef Meta decode_meta(object data)
-cpdef bint is_request(Meta decoded) except -1
 @cython.locals(request=RpcRequest, service=bytes, method=bytes, request_id=bytes)
-cpdef RpcRequest request_of(Meta decoded, object body, object attachment)
+cpdef RpcRequest request_of(Meta meta, object body, object attachment)
 @cython.locals(response=RpcResponse)
-cpdef RpcResponse response_of(Meta decoded, object body, object attachment)
-@cython.locals(fields=bytearray, out=bytearray)
-cpdef bytes encode_request_meta(RpcRequest request, object attachment_size)
-@cython.locals(fields=bytearray, out=bytearray)
-cpdef bytes encode_response_meta(RpcResponse response, object attachment_size)
+cpdef RpcResponse response_of(Meta meta, object body, object attachment)
 
-@cython.locals(decoded=Meta, reader=_Reader, tag=uint64)
-cdef Meta _decode(bytes data)
 @cython.locals(tag=uint64)
-cdef int _decode_request(Meta decoded, _Reader reader) except -1
+cdef int _decode_request(Meta meta, _Reader reader) except -1
 @cython.locals(tag=uint64)
-cdef int _decode_response(Meta decoded, _Reader reader) except -1
+cdef int _decode_response(Meta meta, _Reader reader) except -1
 @cython.locals(tag=uint64, packed=_Reader)
-cdef int _decode_stream_settings(Meta decoded, _Reader reader) except -1
+cdef int _decode_stream_settings(Meta meta, _Reader reader) except -1
 @cython.locals(tag=uint64, key=bytes, value=bytes)
-cdef int _decode_user_field(Meta decoded, _Reader reader) except -1
-cdef _stream_settings_of(Meta decoded)
+cdef int _decode_user_field(Meta meta, _Reader reader) except -1
+cdef _stream_settings_of(Meta meta)
 cdef int64 _signed_64(uint64 value)
 cdef int64 _signed_32(uint64 value)
-
-cdef int _put_varint(bytearray out, uint64 value) except -1
-@cython.locals(number=int64)
-cdef int _put_int64(bytearray out, int tag, object value) except -1
-@cython.locals(number=int64)
-cdef int _put_int32(bytearray out, int tag, object value) except -1
-cdef int _put_bool(bytearray out, int tag, object value) except -1
-cdef int _put_bytes(bytearray out, int tag, bytes value) except -1
-cdef int _put_text(bytearray out, int tag, str text) except -1
-cdef int _put_free_text(bytearray out, int tag, str text) except -1
-cdef int _put_data(bytearray out, int tag, str text) except -1
-cdef int _put_message(bytearray out, int tag, bytearray fields) except -1
-@cython.locals(fields=bytearray)
-cdef int _put_stream_settings(bytearray out, object settings) except -1
-@cython.locals(fields=bytearray)
-cdef int _put_user_fields(bytearray out, dict user_fields) except -1

@@ -21,7 +21,7 @@ from pybrpc.errors import (
 )
 from pybrpc.redis import RedisChannel, RedisError, RedisRequest, RedisResponse
 from pybrpc.redis import aio as redis_aio
-from pybrpc.redis.redis_method import RedisMethod
+from pybrpc.redis.redis_messages import RedisMethod
 from tests.peers.echo import ECHO
 
 ADDRESS = "127.0.0.1:6379"
@@ -88,7 +88,7 @@ def test_decoding_reaches_nested_replies() -> None:
     reply = [b"\xc3\xa9", 1, None, {b"k": [b"v"]}, RedisError("ERR x")]
     assert RedisMethod(True).parse([reply], 0) == (["\u00e9", 1, None, {"k": ["v"]}, reply[-1]],)
     assert RedisMethod(False).parse([reply], 0) == (reply,)
-    with pytest.raises(BadResponseError, match=r"no UTF-8: .* use a channel without decode=True"):
+    with pytest.raises(BadResponseError, match=r"not UTF-8: .* use a channel without decode=True"):
         RedisMethod(True).parse([[b"ab\xff"]], 0)
 
 

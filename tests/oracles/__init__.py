@@ -1,0 +1,1 @@
+"""Trusted ways to get the results that tests compare those of pybrpc with."""
