@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
+from pybrpc.base.deprecation import warn_renamed
 from pybrpc.transport.interfaces import AppConnect, ConnectionLayer
 from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket_options import SocketOptions
@@ -36,11 +36,11 @@ class SocketUser(Protocol):
 
     def on_end(self, socket: Socket, error: RpcError) -> bool:
         """No more messages will come. `error` is EEOF if the peer has shut its writing side, or a
-        ProtocolError if it has sent invalid bytes.
+        ProtocolError if it has sent what makes no sense.
 
-        Return False to fail the socket with `error`. Return True to keep it open for bytes that are
-        still to be written to the peer, and close it later: bytes that arrive meanwhile are thrown
-        away, and when the peer shuts its writing side this is called again with EEOF.
+        Return False to fail the socket with `error`. Return True to keep it open for what is still
+        to be written to the peer, and close it later: what arrives meanwhile is thrown away, and
+        when the peer shuts its writing side this is called again with EEOF.
         """
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
@@ -78,11 +78,11 @@ class SocketSetup(TypedDict, total=False):
 
 
 def with_new_names(setup: SocketSetup) -> SocketSetup:
-    """The options, with old names replaced by the new ones."""
-    outdated = _RENAMED.keys() & setup.keys()
-    if not outdated:
+    """The options, with those that were given by an old name under their new one."""
+    old_names = _RENAMED.keys() & setup.keys()
+    if not old_names:
         return setup
-    for old in outdated:
-        warnings.warn(f"{old} is now {_RENAMED[old]}", DeprecationWarning, stacklevel=3)
-    renamed: Any = {_RENAMED.get(name, name): value for name, value in setup.items()}
-    return cast(SocketSetup, renamed)
+    renamed = {_RENAMED.get(name, name): value for name, value in setup.items()}
+    for old in old_names:
+        warn_renamed(old, _RENAMED[old])
+    return cast("SocketSetup", renamed)

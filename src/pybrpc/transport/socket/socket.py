@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import socket as _socket
-import warnings
 from typing import TYPE_CHECKING, Unpack
 
+from pybrpc.base.deprecation import warn_renamed
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
@@ -224,13 +224,12 @@ class Socket(SocketCore):
 
     def set_failed(self, error: RpcError) -> bool:
         """Deprecated: use `fail`."""
-        warnings.warn("Socket.set_failed is now fail", DeprecationWarning, stacklevel=2)
+        warn_renamed("Socket.set_failed", "fail")
         return self.fail(error)
 
     def close_after_write(self, data: IOBuf, linger_s: float = LINGER_S) -> None:
         """Deprecated: use `close_gracefully`."""
-        text = "Socket.close_after_write is now close_gracefully"
-        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        warn_renamed("Socket.close_after_write", "close_gracefully")
         self.close_gracefully(data, linger_s)
 
     # --- its state ---

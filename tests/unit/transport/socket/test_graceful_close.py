@@ -12,7 +12,8 @@ from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.transport.socket.graceful_close import STALL_S
 from pybrpc.transport.socket.socket import LINGER_S, Socket
-from tests.fakes.sockets import MakeStep, MakeWire, User, fill, flush
+from pybrpc.transport.socket_options import SocketOptions
+from tests.fakes.sockets import SMALL_BUFFER, MakeStep, MakeWire, User, fill, flush
 
 FRAME = bytes(BAIDU_STD.pack_request(RpcRequest(1, "Service", "Method", b"body")))
 
@@ -86,6 +87,24 @@ def test_peer_that_ended_gets_what_is_still_queued(
     assert not wire.socket.is_failed
     assert len(flush(wire, step)) == 300_000 * count + 1
     assert user.take_error().code == ErrorCode.ECLOSE
+
+
+def test_final_data_is_written_though_the_socket_is_overcrowded(
+    make_step: MakeStep, make_wire: MakeWire
+) -> None:
+    step = make_step()
+    options = SocketOptions(high_water_bytes=1000)
+    wire = make_wire(step, user=User(), buffer_bytes=SMALL_BUFFER, options=options)
+    step.run_until_idle()
+    wire.socket.start_write(IOBuf(bytes(1 << 20)), ignore_eovercrowded=True)
+    assert wire.socket.backlog.is_overcrowded
+    wire.socket.close_gracefully(IOBuf(b"bye"))
+    received = bytearray()
+    wire.peer.setblocking(False)
+    while not received.endswith(b"bye"):
+        step.run_until_idle()
+        received += wire.peer.recv(1 << 20)
+    assert len(received) == (1 << 20) + 3
 
 
 def test_linger_begins_when_all_is_written(make_step: MakeStep, make_wire: MakeWire) -> None:

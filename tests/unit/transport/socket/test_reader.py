@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -101,3 +102,18 @@ def test_failed_socket_does_not_read_on(
     unanswered.remove(2000, 1)
     step.run_until_idle()
     assert not step.is_watching
+
+
+def test_reader_pauses_by_the_old_name_of_the_option_with_a_warning(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
+    old: Any = {"pauses_reads_when_crowded": True}
+    text = "^pauses_reads_when_crowded is now pauses_reads_when_overcrowded$"
+    with pytest.warns(DeprecationWarning, match=text):
+        wire = make_wire(
+            step, user=User(), buffer_bytes=SMALL_BUFFER, options=OVERCROWDED_AT_1000, **old
+        )
+    step.run_until_idle()
+    wire.socket.start_write(IOBuf(bytes(1 << 16)), ignore_eovercrowded=True)
+    send(wire, step, SMALL)
+    assert wire.socket.is_reading_paused

@@ -170,3 +170,27 @@ def test_the_table_keeps_no_socket_alive_and_forgets_failed_ones(step: StepDispa
     assert again != socket_id
     del near
     assert table.address(again) is None
+
+
+def test_set_failed_warns_and_fails_the_socket(step: StepDispatcher, make_wire: MakeWire) -> None:
+    near = make_wire(step).socket
+    error = ConnectionFailedError("the test says so")
+    with pytest.warns(DeprecationWarning, match=r"^Socket\.set_failed is now fail$") as warned:
+        assert near.set_failed(error)
+    assert (near.error, warned[0].filename) == (error, __file__)
+
+
+def test_close_after_write_warns_and_closes_gracefully(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
+    wire = make_wire(step, user=User())
+    step.run_until_idle()
+    text = r"^Socket\.close_after_write is now close_gracefully$"
+    with pytest.warns(DeprecationWarning, match=text) as warned:
+        wire.socket.close_after_write(IOBuf(b"bye"), 5)
+    step.run_until_idle()
+    assert (wire.receive_all(), warned[0].filename) == (b"bye", __file__)
+    step.advance(4.9)
+    assert not wire.socket.is_failed
+    step.advance(0.1)
+    assert wire.socket.is_failed
