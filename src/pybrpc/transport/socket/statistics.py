@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from pybrpc.base.deprecation import warn_renamed
+
 if TYPE_CHECKING:
     from pybrpc.transport.socket.reader import SocketReader
     from pybrpc.transport.writing.writer import SocketWriter
@@ -35,6 +37,12 @@ class SocketStatistics:
     def messages_per_write(self) -> float:
         """Messages that one writing system call carried, on average."""
         return self.messages_written / self.writes if self.writes else 0.0
+
+    @property
+    def is_crowded(self) -> bool:
+        """Deprecated: use `is_overcrowded`."""
+        warn_renamed("SocketStatistics.is_crowded", "is_overcrowded")
+        return self.is_overcrowded
 
 
 def statistics_of(
