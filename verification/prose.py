@@ -18,11 +18,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from verification.retired_words import FOREIGN_NAMES, RETIRED_WORDS
+from verification.retired_words import (
+    FOREIGN_NAMES,
+    OLD_NAMES_OF_PROTOCOLS,
+    OLD_PUBLIC_NAMES,
+    RETIRED_WORDS,
+)
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("src", "tests", "bench", "demo", "soak", "fuzz", "verification", "docs")
 SUFFIXES = (".py", ".pxd", ".md")
+_QUOTED = FOREIGN_NAMES | OLD_PUBLIC_NAMES
 
 
 class Finding(NamedTuple):
@@ -74,7 +80,7 @@ _PREFIXES = {key[:-1]: new for key, new in RETIRED_WORDS.items() if key.endswith
 @functools.cache
 def retired(identifier: str, is_code: bool) -> str | None:
     """The word to use instead of `identifier`, or of a part of it; None if it is not retired."""
-    if identifier in FOREIGN_NAMES:
+    if identifier in _QUOTED:
         return None
     for name in (identifier, identifier.lstrip("_")):
         instead = RETIRED_WORDS.get(name) or (is_code and RETIRED_WORDS.get(f"{name}()"))
@@ -130,7 +136,8 @@ def check_code(source: str) -> Iterator[Finding]:
 def check_file(path: Path) -> list[Finding]:
     text = path.read_text(encoding="utf-8")
     check = check_text if path.suffix == ".md" else check_code
-    return sorted(set(check(text)))
+    quoted = OLD_NAMES_OF_PROTOCOLS if path.name == "CHANGELOG.md" else frozenset()
+    return sorted({finding for finding in check(text) if finding.found not in quoted})
 
 
 def files_of(paths: Sequence[Path]) -> Iterator[Path]:

@@ -14,6 +14,12 @@ from __future__ import annotations
 FOREIGN_NAMES = frozenset({"OnRPCEndDrivesRatioDownAndReAllows"})
 """Identifiers quoted from other projects, here bRPC's tests. They may contain retired words."""
 
+OLD_PUBLIC_NAMES = frozenset({"is_crowded", "pauses_reads_when_crowded"})
+"""Public names that still work, with a warning, until a later release removes them."""
+
+OLD_NAMES_OF_PROTOCOLS = frozenset({"attend", "post_last", "unattend"})
+"""Names that CHANGELOG.md quotes, since users' own classes may have had them."""
+
 _POLL = "poll, run; the thread that polls, PollerRole"
 
 RETIRED_WORDS: dict[str, str] = {

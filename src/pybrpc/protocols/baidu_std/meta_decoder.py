@@ -131,13 +131,13 @@ class _Reader:
         raise ProtocolError(_UNDECODABLE)
 
     def read_tag(self) -> int:
-        """The number and the wire type of the next field, in one integer."""
+        """The number and the wire type of the next field, in one integer. The caller must have
+        checked that a field follows."""
         start = self.position
-        if start < self.end:
-            tag = self.data[start]
-            if 8 <= tag < 0x80:
-                self.position = start + 1
-                return tag
+        tag = self.data[start]
+        if 8 <= tag < 0x80:
+            self.position = start + 1
+            return tag
         value = self.read_tag_in_group()
         if value < 8:
             raise ProtocolError(_UNDECODABLE)

@@ -34,7 +34,7 @@ def test_messages_per_write(messages: int, writes: int, average: float) -> None:
     assert found.messages_per_write == average
 
 
-def test_old_name_is_crowded_warns_and_works() -> None:
+def test_old_name_of_a_field_warns_and_works() -> None:
     overcrowded = dataclasses.replace(IDLE, is_overcrowded=True)
     with pytest.warns(DeprecationWarning, match="is_crowded is now is_overcrowded"):
         assert overcrowded.is_crowded
