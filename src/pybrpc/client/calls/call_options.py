@@ -41,8 +41,10 @@ class CallOptions:
     """How the calls of a channel are made.
 
     max_retry       attempts after the first one, backup requests among them
+    retry           which failures are worth another attempt, and the pause before it
     backup          when a call is sent a second time; `None`: never
     wait_for_ready  wait for an endpoint that is down until the deadline, rather than fail at once
+    max_body_size   bytes that a response may have, also when it is decompressed
     backup_after_s  seconds before the backup, instead of those of `backup`
     backup_on_call  the policy of calls that ask for a backup if `backup` is None
     """

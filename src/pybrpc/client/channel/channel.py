@@ -14,10 +14,11 @@ class Channel(ChannelBase):
 
     address          "host:port"
     timeout          seconds for a whole call: queueing, connecting, sending, waiting and retries;
-                     `None` for no limit. Sent along as timeout_ms.
-    connect_timeout  seconds for one attempt to connect
+                     `None` for no limit. Default: 0.5. Sent along as timeout_ms.
+    connect_timeout  seconds for one attempt to connect; `None` for no limit. Default: 1
     max_retry        how often a call is sent again when its connection broke before a response. As
                      in bRPC the server may have run it already; 0 for calls that may run once only.
+                     Default: 3
     retry_policy     which failures are worth another attempt, and how long to wait before it
     backup_request_ms      milliseconds without a response after which a call is sent a second
                      time, and the first response counts; for at most a tenth of the calls, and
@@ -26,13 +27,15 @@ class Channel(ChannelBase):
     wait_for_ready   while the endpoint is down calls wait for it until their deadline; otherwise
                      they fail at once with the cause
     connection_type  "single": all calls share one connection; "pooled": each call has one for
-                     itself, out of a pool, and queues if all are used; "short": one per call
-    connections      parallel connections of the type single; calls take them in turn
+                     itself, out of a pool, and queues if all are used; "short": one per call.
+                     Default: "single"
+    connections      parallel connections of the type single; calls take them in turn. Default: 1
     max_pool_size    connections of the type pooled that may exist at once; `None`: 100
     connection_group       a name; channels with different ones share no connection
-    idle_timeout     seconds without a call after which a connection is closed; `None`: never
+    idle_timeout     seconds without a call after which a connection is closed; `None`, the default:
+                     never
     dial_backoff     how often an endpoint that is down is dialled in the background; `None`: never,
-                     each call dials for itself
+                     each call dials for itself. Default: `Backoff()`, 0.1 to 10 seconds
     health_check     a `HealthCheck`, which an endpoint that was down must pass
     auth             an `Authenticator`: the first request of each connection carries a credential
     tls              a `ClientTls`, an `ssl.SSLContext`, or True: trust the system's authorities
@@ -41,7 +44,7 @@ class Channel(ChannelBase):
     checksum_type    how requests are checksummed, a `ChecksumType`, unless a call's controller says
                      otherwise
     checksum_with_attachment  whether such a checksum covers the attachment too
-    max_body_size    bytes that a response may have, also when it is decompressed
+    max_body_size    bytes that a response may have, also when it is decompressed. Default: 64 MiB
     options          `SocketOptions` of the connections
 
     Thread-safe. The dispatcher thread of the process polls the connection; it starts with the

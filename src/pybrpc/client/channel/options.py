@@ -1,6 +1,7 @@
 """The options of channels: ChannelOptions as they are given, ChannelSettings as they are used.
 
-To add an option: a line in each of the two classes, and one in the docstring of `pybrpc.Channel`.
+To add an option: a line in each of the two classes, and one in the docstring of `pybrpc.Channel`;
+CONTRIBUTING.md has the other steps.
 """
 
 from __future__ import annotations
