@@ -131,8 +131,9 @@ def test_socket_is_never_left_overcrowded_by_racing_threads(
 def test_thread_waits_until_it_may_write(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
     wire = make_wire(dispatcher, buffer_bytes=SMALL_BUFFER, options=LIMITED)
     count = crowd(wire)
-    with pytest.raises(RpcTimeoutError, match="No room in the backlog"):
+    with pytest.raises(RpcTimeoutError, match="No room in the backlog") as caught:
         wire.socket.wait_writable(time.monotonic())
+    assert (caught.value.phase, caught.value.peer) == ("queued", str(wire.socket.remote_side))
     receiver = threading.Thread(target=wire.receive, args=(count * MESSAGE_BYTES,))
     receiver.start()
     wire.socket.wait_writable(time.monotonic() + 30)
