@@ -51,8 +51,8 @@ class Outcome:
         start, end = self.at_start, self.at_end
         checks = [
             (totals.started > 0, "no call was started"),
-            (totals.lost == 0, f"{totals.lost} calls were told no outcome"),
-            (totals.told_twice == 0, f"{totals.told_twice} calls were told two outcomes or more"),
+            (totals.lost == 0, f"{totals.lost} calls have no outcome"),
+            (totals.told_twice == 0, f"{totals.told_twice} calls have two outcomes or more"),
             (totals.wrong_answers == 0, f"{totals.wrong_answers} answers to something else"),
             (totals.unexpected == 0, f"{totals.unexpected} failures that no fault explains"),
             (not self.stuck, f"threads that don't end: {', '.join(self.stuck)}"),

@@ -43,11 +43,11 @@ def show(outcome: Outcome) -> None:
     table("Done to live connections", counts(outcome.deeds))
     notes = [*outcome.totals.notes, *outcome.log_texts]
     if notes:
-        table("What is not as it should be", [(str(n), note) for n, note in enumerate(notes, 1)])
+        table("Wrong results", [(str(n), note) for n, note in enumerate(notes, 1)])
     broken = outcome.broken()
     for text in broken:
         print(f"BROKEN  {text}")
-    print("FAILED" if broken else "PASSED: nothing was lost, nothing was told twice, nothing grew")
+    print("FAILED" if broken else "PASSED: no call was lost, none completed twice, nothing grew")
 
 
 def summary(outcome: Outcome) -> Iterable[Row]:

@@ -118,7 +118,7 @@ def absent_part(result: Result) -> str:
     reasons = [f"`{peer}`: {reason}" for peer, reason in result.plan.absent.items()]
     reasons += [f"{cell}: {failure}" for cell, failure in result.samples.failures().items()]
     lines = "".join(f"- {reason}\n" for reason in reasons)
-    return f"## Who was not, and why\n\n{lines}" if lines else ""
+    return f"## Peers that did not take part\n\n{lines}" if lines else ""
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,8 +1,8 @@
 """python -m soak.network: calls between two hosts, through every fault of the network.
 
 Each scenario with each load, plain and with TLS, by threads and tasks. Exit code 1 if a call was
-lost, told twice, answered wrongly or run too often, 2 if this machine does not allow it (root, or
-`unshare -Urn python -m soak.network`).
+lost, completed twice, answered wrongly or run too often, 2 if this machine does not allow it (root,
+or `unshare -Urn python -m soak.network`).
 """
 
 from __future__ import annotations

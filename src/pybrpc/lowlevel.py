@@ -1,4 +1,4 @@
-"""For people who extend pybrpc: the connection under the calls, and the dispatcher."""
+"""The connection under the calls, and the dispatcher: for people who extend pybrpc."""
 
 from __future__ import annotations
 

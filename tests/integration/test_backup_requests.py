@@ -186,7 +186,7 @@ def test_deadline_ends_both_requests(form: str) -> None:
     assert len(server.requests) == 2
     assert controller.has_backup_request
     first, backup = server.requests
-    assert (first.timeout_ms or 0) > (backup.timeout_ms or 0), "it is told what is left"
+    assert (first.timeout_ms or 0) > (backup.timeout_ms or 0), "the backup has less time left"
 
 
 @every_form

@@ -125,7 +125,7 @@ def start_bench(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_the_headlines_take_a_moment_and_are_lines() -> None:
+def test_headlines_take_a_moment_and_are_lines() -> None:
     arguments = ["quick", "--rounds", "1", "--seconds", "0.05", "--only", "bulk", "--only"]
     with start_bench(*arguments, "latency") as process:
         output, errors = process.communicate(timeout=100)

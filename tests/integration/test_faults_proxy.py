@@ -99,7 +99,7 @@ def test_a_broken_connection_fails_its_call_and_no_other(
 @pytest.mark.parametrize("form", ONE_OF_EACH_DISPATCHER)
 @both_ways
 @breaking
-def test_the_phase_says_whether_the_handshake_was_over(
+def test_phase_says_whether_the_handshake_was_over(
     form: str, echo: ProxiedEcho, direction: str, fault: type[CutAt]
 ) -> None:
     size = echo.bytes_of_first_call(direction)

@@ -96,7 +96,7 @@ def run_fuzz(*arguments: str, path: Path | None = None) -> subprocess.CompletedP
 
 
 @pytest.mark.slow
-def test_the_command_fuzzes_and_says_so(tmp_path: Path) -> None:
+def test_fuzz_command_reports_a_run(tmp_path: Path) -> None:
     done = run_fuzz(
         "addresses", "messages", "--seconds", "0.5", "--no-guided", "--folder", str(tmp_path)
     )
@@ -106,7 +106,7 @@ def test_the_command_fuzzes_and_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_tries_one_input(tmp_path: Path) -> None:
+def test_fuzz_command_tries_one_input(tmp_path: Path) -> None:
     file = tmp_path / "input"
     file.write_bytes(b"\0127.0.0.1:80")
     done = run_fuzz("addresses", "--input", str(file))
@@ -114,7 +114,7 @@ def test_the_command_tries_one_input(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_fails_and_keeps_the_input_if_something_is_found(tmp_path: Path) -> None:
+def test_fuzz_command_fails_and_keeps_the_input_that_it_found(tmp_path: Path) -> None:
     """With a target whose reference is wrong."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"

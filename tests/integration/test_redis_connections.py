@@ -240,7 +240,7 @@ def tls_channel(to: TlsServer, ca: str | None = None, **options: Any) -> RedisCh
 @pytest.mark.parametrize(
     "options", [{}, {"connection_type": "pooled"}, {"connection_type": "short"}]
 )
-def test_the_login_goes_through_tls(tls_server: TlsServer, options: dict[str, Any]) -> None:
+def test_login_goes_through_tls(tls_server: TlsServer, options: dict[str, Any]) -> None:
     with tls_channel(tls_server, **options) as channel:
         call_in_threads(channel, turns=10)
         value = bytes(5_000_000)

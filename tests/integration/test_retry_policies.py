@@ -187,7 +187,7 @@ def test_cancel_ends_a_pause(form: str) -> None:
             assert pausing.cancelled()
         assert len(server.requests) == 1
     assert controller.error_code == ErrorCode.ECANCELED
-    assert "Got EOF" in controller.error_text, "why it paused is told too"
+    assert "Got EOF" in controller.error_text, "the error before the pause is part of the text"
 
 
 @every_form

@@ -64,7 +64,7 @@ def test_a_server_leaves_files_for_the_rest_of_the_process() -> None:
         assert server.statistics().refused_connections == 1
 
 
-def test_the_limit_of_connections_follows_that_of_files() -> None:
+def test_limit_of_connections_follows_that_of_files() -> None:
     with files_allowed(100):
         assert connections_there_is_room_for() == 90
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -66,7 +66,7 @@ def test_there_are_no_other_examples() -> None:
 
 
 @pytest.mark.parametrize(("connections", "said"), [(8, "38 %"), (16, "4 %"), (32, "0.04 %")])
-def test_how_likely_it_is_that_a_worker_gets_nothing(connections: int, said: str) -> None:
+def test_page_names_the_chance_of_an_idle_worker(connections: int, said: str) -> None:
     chance = sum(
         (-1) ** (idle + 1) * math.comb(4, idle) * (1 - idle / 4) ** connections
         for idle in range(1, 5)

@@ -68,5 +68,5 @@ def test_soak_fails_if_a_call_completes_twice_or_never(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 1, done.stderr
-    assert "calls were told no outcome" in done.stdout
-    assert "calls were told two outcomes or more" in done.stdout
+    assert "calls have no outcome" in done.stdout
+    assert "calls have two outcomes or more" in done.stdout

@@ -123,7 +123,7 @@ def test_contexts_of_pythons_ssl_may_be_given() -> None:
             assert call(channel) == "hello"
 
 
-def test_the_authorities_of_the_system_do_not_know_ours() -> None:
+def test_system_authorities_do_not_know_the_test_authority() -> None:
     with serving() as (_, address):
         assert "certificate verify failed" in error_of_a_call(address, tls=True).text
 

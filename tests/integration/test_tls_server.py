@@ -51,7 +51,7 @@ def test_a_handler_sees_that_there_is_no_tls() -> None:
 @pytest.mark.parametrize(
     ("asked", "shown"), [("one.test", "one.test"), ("a.many.test", "*.many.test"), (NAME, NAME)]
 )
-def test_the_name_that_a_channel_asks_for_chooses_the_certificate(asked: str, shown: str) -> None:
+def test_name_that_a_channel_asks_for_chooses_the_certificate(asked: str, shown: str) -> None:
     """bRPC: ssl_sni."""
     made = certificates()
     one, many = made.issue("one", "one.test"), made.issue("many", "*.many.test")

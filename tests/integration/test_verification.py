@@ -31,7 +31,7 @@ def broken_rules(text: str) -> set[str]:
 @pytest.mark.timeout(600)
 @pytest.mark.same_everywhere
 @pytest.mark.parametrize("check", [*QUICK, *MUTANTS], ids=lambda check: check.name)
-def test_the_model_holds_and_what_is_broken_in_it_is_caught(check: Check) -> None:
+def test_model_holds_and_its_mutants_are_caught(check: Check) -> None:
     verdict = run(check, MEMORY_MB)
     assert verdict.is_as_expected(check), verdict
 
@@ -74,7 +74,7 @@ def test_every_option_is_one_of_the_model() -> None:
 
 
 @pytest.mark.python_only
-def test_the_page_maps_steps_of_the_model_to_code_that_exists() -> None:
+def test_page_maps_steps_of_the_model_to_code_that_exists() -> None:
     rows = re.findall(
         r"^\| `(\w+)`[^|]*\| ((?:`transport\.[\w.]+`(?:, )?)+) \|", PAGE, re.MULTILINE
     )

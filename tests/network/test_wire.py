@@ -27,7 +27,7 @@ def fates(faults: LinkFaults, seed: str = "1") -> list[list[tuple[float, bytes]]
     return [fate.of(packet, float(number)) for number, packet in enumerate(PACKETS)]
 
 
-def test_the_same_seed_gives_the_same_faults() -> None:
+def test_seed_gives_the_same_faults_again() -> None:
     assert fates(ALL) == fates(ALL)
     assert fates(ALL) != fates(ALL, "2")
 

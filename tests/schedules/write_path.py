@@ -278,7 +278,7 @@ class Interleaved:
         self.woken += 1
 
     def on_connected(self, socket: Socket) -> None:
-        self.expect(self._owner != self._me, "6: the user is told while the teller has the right")
+        self.expect(self._owner != self._me, "6: called by the thread with the write right")
 
     def on_messages(self, socket: Socket, messages: list[Any]) -> None:
         raise AssertionError("the peer says nothing")
@@ -287,7 +287,7 @@ class Interleaved:
         return False
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
-        self.expect(self._owner != self._me, "6: the user is told while the teller has the right")
+        self.expect(self._owner != self._me, "6: called by the thread with the write right")
         self.failures.append(error)
 
     # --- what must hold at the end ---
@@ -350,9 +350,9 @@ class Interleaved:
         assert self._owner == NOBODY, f"5: the right was left at {self._owner}"
         assert socket._writer._queue._head.get() is None, "5: the right was not given back"
         assert (socket.backlog.size_bytes, socket.backlog.requests) == (0, 0), "7: counted wrong"
-        assert not socket.backlog.is_overcrowded, "7: crowded though it is empty"
+        assert not socket.backlog.is_overcrowded, "7: overcrowded though it is empty"
         if socket.is_failed:
-            assert len(self.failures) == 1, f"10: the user was told {len(self.failures)} times"
+            assert len(self.failures) == 1, f"10: on_failed was called {len(self.failures)} times"
             assert socket._sock is None, "3: the descriptor was left open"
 
     # --- the dispatcher ---

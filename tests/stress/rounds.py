@@ -89,7 +89,7 @@ class Once:
 
     def __call__(self, error: RpcError | None) -> None:
         is_first = self.token.acquire(blocking=False)
-        self.outcomes(error if is_first else RuntimeError("told twice"))  # type: ignore[arg-type]
+        self.outcomes(error if is_first else RuntimeError("second outcome"))  # type: ignore[arg-type]
 
 
 def run_rounds(rounds: list[Round]) -> None:

@@ -129,7 +129,7 @@ def test_this_run_is_what_was_asked_for() -> None:
 
 
 @pytest.mark.skipif(not DECLARED, reason="an installed package has no .pxd files")
-def test_the_hot_modules_are_those_that_have_a_pxd() -> None:
+def test_hot_modules_are_those_that_have_a_pxd() -> None:
     names = [
         ".".join(("pybrpc", *path.relative_to(ROOT).with_suffix("").parts)) for path in DECLARED
     ]
@@ -160,7 +160,7 @@ def test_objects_of_each_call_come_from_a_freelist(make: Callable[[], object]) -
 
 
 @needs_compiled
-def test_the_collector_looks_at_no_message() -> None:
+def test_garbage_collector_tracks_no_message() -> None:
     assert not gc.is_tracked(RpcRequest(1, "service", "method"))
     assert not gc.is_tracked(RpcResponse(1))
 

@@ -282,8 +282,8 @@ def test_a_good_run_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
     ("outcome", "text"),
     [
         (with_totals(started=0, answered=0, failed=0), "no call was started"),
-        (with_totals(answered=8), "1 calls were told no outcome"),
-        (with_totals(told_twice=1), "1 calls were told two outcomes or more"),
+        (with_totals(answered=8), "1 calls have no outcome"),
+        (with_totals(told_twice=1), "1 calls have two outcomes or more"),
         (with_totals(wrong_answers=2), "2 answers to something else"),
         (with_totals(unexpected=3), "3 failures that no fault explains"),
         (dataclasses.replace(GOOD, log_count=4), "4 errors were logged"),
@@ -317,4 +317,4 @@ def test_a_ledger_with_a_lost_call_ends_with_1(capsys: pytest.CaptureFixture[str
     answered, _lost = ledger.start(), ledger.start()
     answered.answered()
     assert conclude(dataclasses.replace(GOOD, totals=ledger.totals()), SoakOptions()) == 1
-    assert "BROKEN  1 calls were told no outcome" in capsys.readouterr().out
+    assert "BROKEN  1 calls have no outcome" in capsys.readouterr().out

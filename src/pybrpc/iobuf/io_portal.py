@@ -34,7 +34,7 @@ class IOPortal(IOBuf):
         """The view of its last received bytes, from `_begin` to `_filled`."""
 
     def append_from_fd(self, fd: int, max_bytes: int = SMALL_READ) -> int:
-        """As `IOBuf.append_from_fd`, but reads only until the current block is full.
+        """Read as `IOBuf.append_from_fd` does, but only until the current block is full.
 
         If `max_bytes` is above 64 KiB, that many bytes are allocated before any is received.
         """

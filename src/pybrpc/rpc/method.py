@@ -83,7 +83,7 @@ def methods_of(service: ServiceDescriptor) -> Iterator[Method]:
 
 
 def method_of(method: MethodDescriptor) -> Method:
-    """One method, by what `service.methods_by_name["SomeMethod"]` gives."""
+    """Make a Method from its descriptor, such as `service.methods_by_name["SomeMethod"]`."""
     if not hasattr(method, "containing_service"):
         raise TypeError(
             "pass the descriptor of a method, such as "

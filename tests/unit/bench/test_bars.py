@@ -43,7 +43,7 @@ def test_a_bar_is_a_floor_or_a_ceiling(median: float, floor: bool, ceiling: bool
     assert Bar("", 3, OURS, is_ceiling=True).is_met(spread) is ceiling
 
 
-def test_the_headlines_are_lines_of_a_name_and_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+def test_headlines_are_lines_of_a_name_and_a_number(capsys: pytest.CaptureFixture[str]) -> None:
     plan = Plan([OURS, THEIRS, Cell("bulk", "socket", "1 MiB")], 1, Window(0, 1))
     quick.show(plan, sampled((300, 10)))
     lines = capsys.readouterr().out.splitlines()

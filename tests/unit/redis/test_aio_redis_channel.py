@@ -30,7 +30,7 @@ def run(task: Callable[[RedisChannel], Awaitable[None]], share_with_threads: boo
 
 
 @shared_or_not
-def test_one_command_gives_its_reply_or_raises_it(share_with_threads: bool) -> None:
+def test_execute_returns_the_reply_or_raises_it(share_with_threads: bool) -> None:
     async def task(channel: RedisChannel) -> None:
         assert await channel.execute("ECHO", "hello") == b"hello"
         with pytest.raises(RedisError, match="ERR no"):

@@ -21,7 +21,7 @@ def channel() -> Iterator[RedisChannel]:
             yield made
 
 
-def test_one_command_gives_its_reply_or_raises_it(channel: RedisChannel) -> None:
+def test_execute_returns_the_reply_or_raises_it(channel: RedisChannel) -> None:
     assert channel.execute("ECHO", "hello") == b"hello"
     with pytest.raises(RedisError, match="ERR no"):
         channel.execute("ECHO", "FAIL")

@@ -78,7 +78,7 @@ def test_errors_are_among_the_replies_until_raise_for_error() -> None:
     assert fine.raise_for_error() is fine
 
 
-def test_the_reply_of_a_single_command() -> None:
+def test_only_returns_the_reply_of_a_single_command() -> None:
     assert RedisResponse([b"v"]).only() == b"v"
     with pytest.raises(RedisError, match="WRONGTYPE"):
         RedisResponse([RedisError("WRONGTYPE x")]).only()

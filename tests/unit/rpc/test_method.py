@@ -41,18 +41,18 @@ def test_another_encoding_makes_another_method() -> None:
 
 
 @pytest.mark.parametrize("thing", [None, "EchoService", pb, pb.EchoRequest.DESCRIPTOR, object()])
-def test_what_is_no_service_is_refused(thing: object) -> None:
+def test_methods_of_refuses_anything_but_a_service(thing: object) -> None:
     with pytest.raises(TypeError, match="pass the descriptor of a service, such as"):
         list(methods_of(thing))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("thing", [None, "Echo", ECHO, pb.EchoRequest, object()])
-def test_what_is_no_method_is_refused(thing: object) -> None:
+def test_method_of_refuses_anything_but_a_method(thing: object) -> None:
     with pytest.raises(TypeError, match="pass the descriptor of a method, such as"):
         method_of(thing)  # type: ignore[arg-type]
 
 
-def test_one_method_by_its_descriptor() -> None:
+def test_method_of_makes_a_method_from_its_descriptor() -> None:
     assert method_of(ECHO.methods_by_name["Stream"]).full_name == "conformance.EchoService.Stream"
 
 

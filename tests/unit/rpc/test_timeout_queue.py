@@ -101,7 +101,7 @@ def test_timeouts_of_different_length_do_not_wait_for_each_other(
     assert (short.expired_at, long.expired_at) == ([1005], [1050])
 
 
-def test_one_timer_serves_steady_traffic(queues: TimeoutQueues, clock: Clock) -> None:
+def test_queue_needs_one_timer_under_steady_traffic(queues: TimeoutQueues, clock: Clock) -> None:
     """It fires about once per timeout, not once per call."""
     for _ in range(1000):
         call = add(queues, clock, 5)

@@ -18,7 +18,7 @@ def kinds_of(faults: Faults) -> list[str]:
     return [type(fault).__name__ for fault in ([faults.refuse] if faults.refuse else found)]
 
 
-def test_the_same_seed_gives_the_same_faults_in_any_order() -> None:
+def test_seed_gives_the_same_faults_in_any_order() -> None:
     plan = RandomFaults(seed=7)
     numbers = list(MANY)
     random.Random(1).shuffle(numbers)

@@ -47,7 +47,7 @@ class Factory:
         return connection
 
 
-def test_the_same_key_shares_and_another_does_not() -> None:
+def test_users_of_the_same_key_share_a_connection() -> None:
     shared_map = SharedPlaces()
     make = Factory()
     first, again = shared_map.acquire_place("a", make), shared_map.acquire_place("a", make)
@@ -69,7 +69,7 @@ def test_a_failed_connection_is_replaced() -> None:
     assert shared.get() is second
 
 
-def test_the_last_user_closes() -> None:
+def test_last_user_closes_the_connection() -> None:
     shared_map = SharedPlaces()
     make = Factory()
     users = [shared_map.acquire_place("a", make) for _ in range(3)]

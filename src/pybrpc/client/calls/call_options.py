@@ -24,7 +24,7 @@ class CalledMethod(Protocol):
 
     @property
     def full_name(self) -> str:
-        """For errors and logs."""
+        """The name of the method in errors and logs."""
 
     def serialize(self, request: Any, controller: Controller | None) -> Any:
         """The body that the connection packs; BadRequestError if there is none for `request`."""

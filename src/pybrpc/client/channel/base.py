@@ -56,7 +56,7 @@ class ChannelBase:
 
     def __init__(self, address: str | Endpoint, **options: Unpack[ChannelOptions]) -> None:
         self.endpoint = Endpoint.parse(address)
-        settings = ChannelSettings(**options)
+        settings = ChannelSettings.of(options)
         self.timeout_s = settings.timeout_s
         self.call_options = settings.call_options
         self.encoding = settings.encoding

@@ -113,6 +113,13 @@ class ChannelSettings:
     encoding: BodyEncoding = dataclasses.field(init=False)
     source_settings: SourceSettings = dataclasses.field(init=False)
 
+    @classmethod
+    def of(cls, options: ChannelOptions) -> ChannelSettings:
+        """Raises ValueError or TypeError for invalid options."""
+        for name in options.keys() - ChannelOptions.__annotations__.keys():
+            raise TypeError(f"Channel() got an unexpected keyword argument {name!r}")
+        return cls(**options)
+
     def __post_init__(self) -> None:
         parts = {
             "timeout_s": checked_timeout_s(self.timeout),

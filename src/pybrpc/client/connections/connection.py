@@ -152,7 +152,7 @@ class ClientConnection:
         raise NotImplementedError
 
     def _on_messages(self, messages: list[Message]) -> None:
-        """For each attempt that has its response: remove it, `_note_answer`, notify the call."""
+        """Remove each attempt that has its response, `_note_answer`, and notify its call."""
         raise NotImplementedError
 
     def _note_answer(self) -> None:

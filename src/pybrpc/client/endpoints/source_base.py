@@ -5,8 +5,7 @@ the Reconnector makes connections to an endpoint that is down; waiting calls are
 first, in turns of the dispatcher; the IdleSweep closes connections that nobody uses.
 
 A thread that queues a call looks afterwards for a connection, and a thread that releases a
-connection looks afterwards for a waiting call. Store, then load, on both sides: at least one of the
-two sees the other.
+connection looks afterwards for a waiting call. Store, then load, on both sides (`base.atomic`).
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class _Reader:
         return value
 
     def read_tag_in_group(self) -> int:
-        """As `read_tag`, but the number may be 0, which protobuf accepts in groups."""
+        """Read a tag whose number may be 0, which protobuf accepts in groups."""
         start = self.position
         value = self.read_varint()
         if value > _LAST_TAG or self.position - start > 5:

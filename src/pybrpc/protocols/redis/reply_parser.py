@@ -101,7 +101,7 @@ class ReplyParser:
                 self._take(kind, into)
 
     def bytes_wanted(self, buffer: IOBuf) -> int:
-        """As `ReplyScanner.bytes_wanted`."""
+        """Bytes that are missing, as `ReplyScanner.bytes_wanted` counts them."""
         return self._scanner.bytes_wanted(buffer)
 
     def _parse_together(self, data: BytesLike, items: list[Item], into: list[Any]) -> None:

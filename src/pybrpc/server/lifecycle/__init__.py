@@ -1,1 +1,4 @@
-"""A server between start and stop: what its connections share, signals, the graceful stop."""
+"""A server between start and stop: what its connections share, signals, the graceful stop.
+
+It may not know Server, nor worker processes, which use a running server from above.
+"""

@@ -43,5 +43,5 @@ class DelayLine:
 
     @property
     def due_at(self) -> float:
-        """When the oldest piece is due; NEVER if there is none."""
+        """The time at which the oldest piece is due; NEVER if there is none."""
         return self._pieces[0][0] if self._pieces else NEVER

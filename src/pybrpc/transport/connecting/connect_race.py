@@ -67,7 +67,7 @@ class ConnectRace:
 
     @property
     def next_turn(self) -> float:
-        """When `take_due` gives the next address; NEVER if none is left."""
+        """The time at which `take_due` gives the next address; NEVER if none is left."""
         return self._next_turn if self._waiting else NEVER
 
     @property

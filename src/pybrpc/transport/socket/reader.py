@@ -133,7 +133,7 @@ class SocketReader:
         return count
 
     def _read(self, socket: SocketCore, layer: ConnectionLayer) -> int:
-        """As `_read_once`, into the buffer of the cutter."""
+        """Read once into the buffer of the cutter; return the number of bytes, -1 if none came."""
         try:
             return layer.append_from_fd(socket.fd, self._cutter.buffer, self._read_size())
         except BlockingIOError:

@@ -129,8 +129,8 @@ class Backlog:
             self._waiters.wake_all()
 
     def when_writable(self, wake: Wake) -> None:
-        """As `on_below_low_water`, but if the last message was refused because the process was
-        full, once that is not full any more.
+        """Call `wake` as `on_below_low_water` does; but if the last message was refused because the
+        process was full, once it is not full any more.
         """
         self._waiters.add(wake)
         if self._is_closed or not self.refuses_writes():

@@ -29,7 +29,7 @@ class WritableWait:
         socket.dispatcher.add_writer(socket.fd, resume)
 
     def pause(self, socket: SocketCore, pause_s: float, resume: Continuation) -> None:
-        """For a layer without room, or a producer that has not linked its request yet."""
+        """Wait `pause_s`: the layer has no room, or a producer has not linked its request yet."""
         self._pause = socket.dispatcher.call_at(time.monotonic() + pause_s, resume)
         self.is_waiting = True
 

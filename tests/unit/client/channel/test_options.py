@@ -62,3 +62,8 @@ def test_channel_refuses_an_option_that_is_not_allowed(
     for channel in (pybrpc.Channel, pybrpc.aio.Channel):
         with pytest.raises(error):
             channel("127.0.0.1:1", **options)
+
+
+def test_channel_names_an_option_that_it_does_not_know() -> None:
+    with pytest.raises(TypeError, match=r"^Channel\(\) got an unexpected keyword argument 'x'$"):
+        pybrpc.Channel("10.0.0.1:8000", x=1)  # type: ignore[call-arg]

@@ -137,7 +137,7 @@ def test_oldest_request_carries_the_credential(pair: Any) -> None:
     with wire(pair, b"secret") as it:
         for _ in range(3):
             it.call()
-        assert it.auth.left == [b"secret"], "nobody makes it before it is his turn"
+        assert it.auth.left == [b"secret"], "made before its turn"
         assert carried(it.requests()) == [b"secret", None, None]
         it.call()
         assert carried(it.requests()) == [None]
@@ -272,7 +272,7 @@ def test_only_the_response_to_the_carrier_can_refuse_the_credential() -> None:
     assert str(authentication.refusal) == str(refusal)
 
 
-def test_it_says_how_it_stands() -> None:
+def test_repr_names_the_state() -> None:
     states = []
     authentication = Authentication(Credentials("text"))
     states.append(repr(authentication))

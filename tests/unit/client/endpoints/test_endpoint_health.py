@@ -30,7 +30,7 @@ def test_endpoint_is_up_until_connecting_fails() -> None:
     assert health.cause is REFUSED
 
 
-def test_one_dial_is_planned_however_many_connections_fail() -> None:
+def test_health_plans_one_dial_for_many_failures() -> None:
     health = make_health()
     health.on_failure(REFUSED, 100.0)
     assert health.on_failure(SILENT, 100.5) is None
@@ -93,7 +93,7 @@ def test_error_has_the_cause_and_the_time_of_the_next_dial() -> None:
     assert REFUSED.text == "Fail to connect a:1: refused", "each caller gets an error of its own"
 
 
-def test_it_says_how_it_stands() -> None:
+def test_repr_names_the_state() -> None:
     health = make_health()
     assert repr(health) == "<EndpointHealth up>"
     health.on_failure(REFUSED, 100.0)

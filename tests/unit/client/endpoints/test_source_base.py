@@ -67,7 +67,7 @@ def test_backup_does_not_overtake_waiting_calls(step: StepDispatcher) -> None:
     assert pool.source.connection_for_backup(used) is None
 
 
-def test_it_says_how_it_stands(step: StepDispatcher) -> None:
+def test_repr_names_the_state(step: StepDispatcher) -> None:
     pool = make_pool(step, backoff=SLOWLY)
     assert repr(pool.source) == "<PooledConnections to 10.0.0.1:8000, 0 connections>"
     pool.start()

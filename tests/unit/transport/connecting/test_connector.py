@@ -244,9 +244,7 @@ def test_a_name_without_addresses_fails(step: StepDispatcher, resolves_to: list[
     assert (attempt.error.code, attempt.error.phase) == (errno.EADDRNOTAVAIL, "connect")
 
 
-def test_the_deadline_covers_resolving(
-    step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deadline_covers_resolving(step: StepDispatcher, monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[object] = []
     monkeypatch.setattr(
         connector_module, "resolve_in_background", lambda endpoint, done: answers.append(done)

@@ -212,7 +212,7 @@ def test_out_of_descriptors_pauses_and_goes_on(
     it.close()
 
 
-def test_nothing_is_accepted_during_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_acceptor_accepts_nothing_during_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor_module, "PAUSE_S", 3600.0)
     it = Listening()
     errors = make_faulty(it, [errno.EMFILE, errno.EMFILE]).errors

@@ -35,7 +35,7 @@ def test_cutter_takes_a_byte_at_a_time() -> None:
     assert found == [1, 2]
 
 
-def test_the_first_message_decides_the_protocol() -> None:
+def test_first_message_decides_the_protocol() -> None:
     cutter = MessageCutter()
     assert cutter.protocol is None
     cutter.buffer.append(frame(1))

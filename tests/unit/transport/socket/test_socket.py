@@ -157,7 +157,7 @@ def test_a_message_that_writes_while_it_is_turned_into_bytes(
     assert wire.receive(12) == b"first second"
 
 
-def test_the_table_keeps_no_socket_alive_and_forgets_failed_ones(step: StepDispatcher) -> None:
+def test_table_keeps_no_socket_alive_and_forgets_failed_ones(step: StepDispatcher) -> None:
     table = SocketTable()
     near = Socket.to(unused_endpoint(), step)
     socket_id = table.add(near)

@@ -127,7 +127,7 @@ def test_a_certificate_that_is_not_trusted_reaches_everybody_with_its_reason(
     assert reason in error.text
 
 
-def test_the_name_is_that_of_the_address_if_none_is_given(
+def test_name_is_that_of_the_address_if_none_is_given(
     dispatcher: EventDispatcher, serve: Callable[[Handler], Endpoint]
 ) -> None:
     made, told = certificates(), Outcomes()
@@ -405,7 +405,7 @@ def names_in(der: bytes | None) -> str:
         ("localhost", f"{NAME},localhost"),
     ],
 )
-def test_the_name_that_the_client_asks_for_chooses_the_certificate(
+def test_name_that_the_client_asks_for_chooses_the_certificate(
     accept: MakeAccepted, asked: str, names: str
 ) -> None:
     """bRPC: ssl_sni."""

@@ -112,7 +112,7 @@ def test_two_sockets_with_each_other_in_any_schedule(make_step: MakeStep, seed: 
 # --- writing ---
 
 
-def test_the_producer_never_encrypts(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_producer_never_encrypts(step: StepDispatcher, make_wire: MakeWire) -> None:
     near, told = encrypted(step, make_wire), Outcomes()
     for number in range(3):
         step.clock.advance(1)
@@ -280,7 +280,7 @@ def test_bad_record_fails_the_socket_after_the_messages_before_it(
     assert (type(told_error), told_error.phase) == (TlsError, Phase.SENT)
 
 
-def test_the_alert_reaches_the_peer(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
+def test_alert_reaches_the_peer(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
     wire = make_wire(dispatcher, layer=client_layer(), user=User())
     far = as_server(wire.peer, certificates().server_context())
     wire.peer = far

@@ -54,7 +54,7 @@ def test_a_queued_message_is_dropped_when_its_turn_comes(
     )
 
 
-def test_the_only_queued_message_is_dropped(step: StepDispatcher, make_wire: MakeWire) -> None:
+def test_only_queued_message_is_dropped(step: StepDispatcher, make_wire: MakeWire) -> None:
     wire, told = make_wire(step), Outcomes()
     step.post(lambda: write(wire, b"dropped", told).cancel())
     step.run_until_idle()
