@@ -48,6 +48,20 @@ def test_extreme_values_are_encoded(message: RpcRequest | RpcResponse) -> None:
     assert getattr(meta_encoder, encode)(message, 2**31 - 1) == expected
 
 
+@pytest.mark.parametrize("size", [*range(110, 132), 16_383, 20_000])
+def test_long_fields_are_encoded_as_by_protobuf(size: int) -> None:
+    """The length of a message has one byte up to 127, and is known only after its fields."""
+    settings = StreamSettings(1, extra_stream_ids=(1,) * (size // 2))
+    request = RpcRequest(1, "S" * size, "M", b"", user_fields={"k": "v" * size, "l": ""})
+    request.stream_settings = settings
+    expected = protobuf_meta.encode_request_meta(request, 0)
+    assert meta_encoder.encode_request_meta(request, 0) == expected
+    response = RpcResponse(1, 2, "e" * size, user_fields={"k" * size: "v", "l": ""})
+    response.stream_settings = settings
+    expected = protobuf_meta.encode_response_meta(response, 0)
+    assert meta_encoder.encode_response_meta(response, 0) == expected
+
+
 class Number(int):
     """An int, but not of exactly this type."""
 
@@ -66,7 +80,7 @@ class Index:
 
 
 ODD_VALUES: list[Any] = [
-    *(2**31, -(2**31) - 1, 2**63, -(2**63) - 1, 2**70, 1.0, True, Number(3), Index(), None),
+    *(0, 1, 2**31, -(2**31) - 1, 2**63, -(2**63) - 1, 2**70, 1.0, True, Number(3), Index(), None),
     *("x", Text("x"), b"x", Bytes(b"x"), "\udcff", b"", [], (), bytearray(b"y"), memoryview(b"z")),
     CompressType.GZIP,
 ]
