@@ -14,11 +14,10 @@ from __future__ import annotations
 FOREIGN_NAMES = frozenset({"OnRPCEndDrivesRatioDownAndReAllows"})
 """Identifiers quoted from other projects, here bRPC's tests. They may contain retired words."""
 
-OLD_PUBLIC_NAMES = frozenset({"is_crowded", "pauses_reads_when_crowded"})
+OLD_PUBLIC_NAMES = frozenset(
+    {"attend", "is_crowded", "pauses_reads_when_crowded", "post_last", "unattend"}
+)
 """Public names that still work, with a warning, until a later release removes them."""
-
-OLD_NAMES_OF_PROTOCOLS = frozenset({"attend", "post_last", "unattend"})
-"""Names that CHANGELOG.md quotes, since users' own classes may have had them."""
 
 _POLL = "poll, run; the thread that polls, PollerRole"
 
@@ -42,8 +41,6 @@ RETIRED_WORDS: dict[str, str] = {
     "step_aside": "begin_inline",
     "come_back": "end_inline; in the writer _retry_cut_list",
     "hasten": "hand_over_now",
-    "attend()": "require_polling",
-    "unattend": "release_polling",
     "is_attended": "has_background_work",
     "turnstile": "WakeSignal, or OnceFlag",
     "nap": "wait, WakeSignal",
@@ -56,7 +53,6 @@ RETIRED_WORDS: dict[str, str] = {
     "Sleeper": "BlockedCaller",
     "LastPosts": "ShutdownQueue",
     "last_posts": "shutdown_queue",
-    "post_last": "post_cleanup",
     "run_last": "run_cleanup",
     "parking": "WritableWait",
     "parked": "waiting until the socket is writable (is_waiting)",

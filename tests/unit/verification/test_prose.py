@@ -125,7 +125,7 @@ def test_ordinary_use_of_that_word_passes(text: str) -> None:
         "See DriverSeat.",
         "See `transport.driver_seat`.",
         "It puts off the write.",
-        "Call `attend` first.",
+        "Call `rouse` first.",
         "See LastPosts.",
         "The PlayedSocket.",
     ],

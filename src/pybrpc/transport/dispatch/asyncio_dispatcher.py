@@ -14,6 +14,7 @@ import select
 import time
 
 from pybrpc.base.deadline import NEVER
+from pybrpc.base.deprecation import renamed_method
 from pybrpc.transport.dispatch.event_dispatcher import (
     Continuation,
     DispatcherClosedError,
@@ -150,6 +151,11 @@ class AsyncioDispatcher:
         reader = self._uvloop_readers.pop(fd, None)
         if reader is not None:
             reader.is_removed = True
+
+    attend = renamed_method("attend", "require_polling")
+    unattend = renamed_method("unattend", "release_polling")
+    lend = renamed_method("lend", "run_after_turn")
+    post_last = renamed_method("post_last", "post_cleanup")
 
     def __repr__(self) -> str:
         return f"<AsyncioDispatcher of {self.loop!r}>"
