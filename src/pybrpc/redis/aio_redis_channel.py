@@ -6,13 +6,14 @@ import asyncio
 from typing import Any, Self, Unpack, cast
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.named_options import shows_options
 from pybrpc.client.channel.aio_channel import AioChannel
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.stub import AioStubMethod
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import Argument, Reply
 from pybrpc.redis.redis_messages import RedisMethod, RedisRequest, RedisResponse
-from pybrpc.redis.redis_options import RedisOptions, RedisSettings
+from pybrpc.redis.redis_options import REDIS_DEFAULTS, RedisOptions, RedisSettings
 
 
 class AioRedisChannel(AioChannel):
@@ -22,6 +23,7 @@ class AioRedisChannel(AioChannel):
     `pybrpc.aio.Channel`.
     """
 
+    @shows_options(RedisOptions, REDIS_DEFAULTS)
     def __init__(
         self,
         address: str | Endpoint,

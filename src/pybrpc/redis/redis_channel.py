@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Any, Self, Unpack, cast
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.named_options import shows_options
 from pybrpc.client.channel.channel import Channel
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.stub import StubMethod
@@ -15,7 +16,7 @@ from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.errors import RpcError
 from pybrpc.protocols.redis import Argument, Reply
 from pybrpc.redis.redis_messages import RedisMethod, RedisRequest, RedisResponse
-from pybrpc.redis.redis_options import RedisOptions, RedisSettings
+from pybrpc.redis.redis_options import REDIS_DEFAULTS, RedisOptions, RedisSettings
 
 RedisDone = Callable[[RedisResponse | None, RpcError | None], None]
 
@@ -46,6 +47,7 @@ class RedisChannel(Channel):
     with a `judge` may decide otherwise, for commands that may run twice.
     """
 
+    @shows_options(RedisOptions, REDIS_DEFAULTS)
     def __init__(self, address: str | Endpoint, **options: Unpack[RedisOptions]) -> None:
         self._settings = RedisSettings.of(options)
         super().__init__(address, **self._settings.channel)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, cast
 
-from pybrpc.client.channel.options import ChannelOptions
+from pybrpc.base.named_options import defaults_of
+from pybrpc.client.channel.options import CHANNEL_DEFAULTS, ChannelOptions
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import RedisLogin, check_hiredis
 from pybrpc.protocols.redis.reply_parser import DEFAULT_MAX_REPLY_BYTES
@@ -35,6 +36,15 @@ class RedisOptions(ChannelOptions, total=False):
     client_name: str
     protocol: Literal[2, 3]
     decode: bool
+
+
+REDIS_DEFAULTS = {
+    **CHANNEL_DEFAULTS,
+    **defaults_of(RedisLogin),
+    "decode": False,
+    "max_body_size": DEFAULT_MAX_REPLY_BYTES,
+}
+"""The default of each option."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

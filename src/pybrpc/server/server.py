@@ -12,11 +12,17 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.base.deadline import checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.named_options import shows_options
 from pybrpc.errors import ServerStateError
 from pybrpc.server.calls.service_registry import ServiceRegistry
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.signals import quit_signals
-from pybrpc.server.settings import DEFAULT_GRACE_S, ServerOptions, ServerSettings
+from pybrpc.server.settings import (
+    DEFAULT_GRACE_S,
+    SERVER_DEFAULTS,
+    ServerOptions,
+    ServerSettings,
+)
 from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
 from pybrpc.transport.listening.listen import start_on_first_free
 from pybrpc.transport.runtime import default_runtime
@@ -44,6 +50,7 @@ class Server:
     touches nothing. Its options are those of `ServerOptions`.
     """
 
+    @shows_options(ServerOptions, SERVER_DEFAULTS)
     def __init__(self, **options: Unpack[ServerOptions]) -> None:
         self._registry = ServiceRegistry()
         self._settings = ServerSettings.of(options)

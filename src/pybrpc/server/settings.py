@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 
 from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.protocols.detect import PROTOCOLS
-from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
+from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
@@ -90,9 +91,8 @@ class ServerSettings:
     @classmethod
     def of(cls, options: ServerOptions) -> ServerSettings:
         """Raises ValueError or TypeError for invalid options; TlsConfigError."""
+        check_names("Server", options, ServerOptions)
         left: dict[str, Any] = dict(options)
-        for name in left.keys() - ServerOptions.__annotations__.keys():
-            raise TypeError(f"Server() got an unexpected keyword argument {name!r}")
         for name in ("idle_timeout", "handshake_timeout", "message_timeout"):
             if name in left:
                 left[f"{name}_s"] = checked_server_timeout_s(left.pop(name), name)
@@ -119,6 +119,18 @@ class ServerSettings:
             )
         if self.auth is not None:
             check_verifier(self.auth)
+
+
+SERVER_DEFAULTS = {
+    **defaults_of(ServerSettings),
+    "idle_timeout": None,
+    "handshake_timeout": DEFAULT_HANDSHAKE_TIMEOUT_S,
+    "message_timeout": DEFAULT_MESSAGE_TIMEOUT_S,
+    "max_body_size": DEFAULT_MAX_BODY_SIZE,
+    "enabled_protocols": (),
+    "options": None,
+}
+"""The default of each option."""
 
 
 def checked_server_timeout_s(timeout: float | None, name: str) -> float | None:

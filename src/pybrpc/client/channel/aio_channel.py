@@ -6,9 +6,10 @@ import asyncio
 from typing import Unpack
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.named_options import shows_options
 from pybrpc.client.calls.aio_calls import LoopBinding
 from pybrpc.client.channel.base import ChannelBase, Lease, statistics_of
-from pybrpc.client.channel.options import ChannelOptions
+from pybrpc.client.channel.options import CHANNEL_DEFAULTS, ChannelOptions
 from pybrpc.client.channel.stub import AioStubMethod
 from pybrpc.client.connections.connection import ConnectionStatistics
 from pybrpc.client.endpoints.source_base import SourceBase
@@ -26,6 +27,7 @@ class AioChannel(ChannelBase):
     The other options are those of `pybrpc.Channel`.
     """
 
+    @shows_options(ChannelOptions, CHANNEL_DEFAULTS)
     def __init__(
         self,
         address: str | Endpoint,

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.named_options import check_names, shows_options
 from pybrpc.client.channel.options import (
+    CHANNEL_DEFAULTS,
     ChannelOptions,
     ChannelSettings,
     Timeout,
@@ -54,7 +56,9 @@ class ChannelBase:
     them); the last one that is closed or collected closes them.
     """
 
+    @shows_options(ChannelOptions, CHANNEL_DEFAULTS)
     def __init__(self, address: str | Endpoint, **options: Unpack[ChannelOptions]) -> None:
+        check_names(type(self).__name__, options, ChannelOptions)
         self.endpoint = Endpoint.parse(address)
         settings = ChannelSettings.of(options)
         self.timeout_s = settings.timeout_s

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypedDict
 from pybrpc.base.backoff import Backoff
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.named_options import defaults_of
 from pybrpc.client.calls.backup_policy import BackupRequestPolicy, after_s_of
 from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.calls.retry import (
@@ -170,6 +171,10 @@ class ChannelSettings:
             self.dial_backoff,
             self.health_check,
         )
+
+
+CHANNEL_DEFAULTS = defaults_of(ChannelSettings)
+"""The default of each option."""
 
 
 def backup_policy_of(

@@ -9,6 +9,7 @@ import operator
 from typing import Any, TypedDict
 
 from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.server.settings import DEFAULT_GRACE_S
 
 DEFAULT_START_TIMEOUT_S = 60.0
@@ -47,9 +48,8 @@ class SupervisorSettings:
     @classmethod
     def of(cls, target: str, options: SupervisorOptions) -> SupervisorSettings:
         """Raises ValueError or TypeError for invalid options."""
+        check_names("Supervisor", options, SupervisorOptions)
         left: dict[str, Any] = dict(options)
-        for name in left.keys() - SupervisorOptions.__annotations__.keys():
-            raise TypeError(f"Supervisor() got an unexpected keyword argument {name!r}")
         for name in ("grace", "start_timeout"):
             if name in left:
                 left[f"{name}_s"] = left.pop(name)
@@ -66,6 +66,14 @@ class SupervisorSettings:
         if self.log_level and self.log_level not in LEVELS:
             levels = ", ".join(LEVELS)
             raise ValueError(f"log_level must be one of {levels}, not {self.log_level!r}")
+
+
+SUPERVISOR_DEFAULTS = {
+    **defaults_of(SupervisorSettings),
+    "grace": DEFAULT_GRACE_S,
+    "start_timeout": DEFAULT_START_TIMEOUT_S,
+}
+"""The default of each option."""
 
 
 def check_target(target: str) -> str:

@@ -13,11 +13,16 @@ from typing import Self, Unpack
 
 from pybrpc.base.deadline import checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.named_options import shows_options
 from pybrpc.errors import PyBrpcError, ServerStateError
 from pybrpc.server.lifecycle.signals import handling, quit_signals
 from pybrpc.server.settings import DEFAULT_GRACE_S
 from pybrpc.server.workers.listeners import Listeners
-from pybrpc.server.workers.settings import SupervisorOptions, SupervisorSettings
+from pybrpc.server.workers.settings import (
+    SUPERVISOR_DEFAULTS,
+    SupervisorOptions,
+    SupervisorSettings,
+)
 from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics
 from pybrpc.server.workers.worker_group import WorkerGroup
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
@@ -46,6 +51,7 @@ class Supervisor:
     All methods but `start` may be called from any thread. On Unix only.
     """
 
+    @shows_options(SupervisorOptions, SUPERVISOR_DEFAULTS)
     def __init__(self, target: str, **options: Unpack[SupervisorOptions]) -> None:
         self._settings = SupervisorSettings.of(target, options)
         self._group: WorkerGroup | None = None
@@ -184,6 +190,7 @@ class Supervisor:
         return f"<Supervisor of {settings.workers} workers for {settings.target}, {state}>"
 
 
+@shows_options(SupervisorOptions, SUPERVISOR_DEFAULTS)
 def serve(
     target: str,
     address: str | Endpoint,
