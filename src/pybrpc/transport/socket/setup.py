@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 DEFAULT_CONNECT_TIMEOUT_S = 1.0
 DEFAULT_HANDSHAKE_TIMEOUT_S = 5.0
 
-_RENAMED = {"pauses_reads_when_crowded": "pauses_reads_when_overcrowded"}
+_RENAMED = {
+    "inbox": "unanswered",
+    "pauses_reads_when_crowded": "pauses_reads_when_overcrowded",
+}
 
 
 class SocketUser(Protocol):
