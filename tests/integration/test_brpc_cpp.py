@@ -72,7 +72,7 @@ def cpp() -> Iterator[CppServer]:
 
 @pytest.fixture(scope="module")
 def checksumming() -> Iterator[CppServer]:
-    """One that sums its answers, and logs what it gets."""
+    """A server that checksums its responses, and logs its requests."""
     with cpp_server(ONE_BY_ONE, "-enable_checksum") as server:
         yield server
 
@@ -155,7 +155,7 @@ def test_cpp_server_refuses_a_body_with_a_wrong_checksum(cpp: CppServer) -> None
 
 
 @every_form
-def test_cpp_server_answers_with_a_checksum(form: str, summing: CppServer) -> None:
+def test_cpp_server_answers_with_a_checksum(form: str, checksumming: CppServer) -> None:
     controller, data = with_attachment(10_000)
     with caller(form, checksumming.address, SERVICE) as client:
         assert client.call(HELLO, controller=controller).message == b"hello"
@@ -164,7 +164,7 @@ def test_cpp_server_answers_with_a_checksum(form: str, summing: CppServer) -> No
 
 
 @every_form
-def test_cpp_server_receives_the_log_id(form: str, summing: CppServer) -> None:
+def test_cpp_server_receives_the_log_id(form: str, checksumming: CppServer) -> None:
     log_id = (1 << 40) + FORMS.index(form)
     with caller(form, checksumming.address, SERVICE) as client:
         client.call(HELLO, controller=Controller(log_id=log_id))
