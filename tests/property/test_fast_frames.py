@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from typing import Any
 
 import pytest
@@ -251,6 +252,20 @@ def test_templates_and_parsed_fields_are_kept_up_to_the_limit() -> None:
     if hasattr(fast_frames, "_templates"):  # compiled modules hide it
         assert 0 < len(fast_frames._templates) <= MAX_KEPT
         assert 0 < len(fast_frames._parsed) <= MAX_KEPT
+
+
+def test_clear_tables_leaves_no_template_that_was_kept() -> None:
+    def templates() -> int:
+        gc.collect()
+        return sum(isinstance(each, fast_frames.Template) for each in gc.get_objects())
+
+    fast_frames.clear_tables()
+    before = templates()
+    for timeout_ms in range(20):
+        assert pack(dataclasses.replace(ASKED, timeout_ms=timeout_ms)) is not None
+    assert templates() > before + 10
+    fast_frames.clear_tables()
+    assert templates() <= before + 1  # the one that was used last
 
 
 @pytest.mark.python_only

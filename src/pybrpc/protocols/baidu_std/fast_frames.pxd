@@ -39,6 +39,7 @@ cdef tuple _last
 cdef dict _parsed
 
 
+cpdef clear_tables()
 cpdef bint is_fast_request(RpcRequest request) except -1
 cpdef bint is_fast_response(RpcResponse response) except -1
 @cython.locals(template=Template, last=tuple)
