@@ -12,8 +12,7 @@ _LEFT_OUT = (
     "test_failure_reaches_everybody.py"
     "::test_close_at_every_bytecode_of_the_first_write_reaches_the_request",
     # mutmut puts a frame of its own between a deprecated method and its caller.
-    "test_socket.py::test_set_failed_warns_and_fails_the_socket",
-    "test_socket.py::test_close_after_write_warns_and_closes_gracefully",
+    "test_socket.py::test_old_names_of_a_socket_warn_at_the_line_of_the_caller",
     # Long, and of other things than a mutant of one module breaks.
     "test_faults.py::test_a_thousand_sockets_opened_and_dropped_leave_nothing",
     "test_faults.py::test_a_thousand_refused_connections_leave_nothing",
