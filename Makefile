@@ -59,7 +59,7 @@ help:
 	@echo "  make docs      the documentation, into site/"
 	@echo "  make clean     remove .venv/ and all that was built"
 	@echo "Before a release"
-	@echo "  make ci        what every change must pass: .ci/run    (BUDGET_S=880)"
+	@echo "  make ci        what every change must pass: .ci/run    (BUDGET_S=2400)"
 	@echo "  make build     sdist and wheel, into dist/             (PYBRPC_BUILD=compiled|python)"
 	@echo "  make stress    many interleavings of the write path, and threads that write all at once"
 	@echo "  make fuzz      a minute of hostile bytes for each parser          (ARGS: targets, --seconds)"
