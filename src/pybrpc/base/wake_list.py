@@ -1,4 +1,5 @@
-"""Waiting for an event: WakeList has the functions that wake threads and tasks.
+"""Waiting for an event: WakeList has the functions that wake threads and tasks, StopLatch is one
+event.
 
 A thread or task that waits gives the event a function without arguments, which may be called more
 than once, from any thread. So all that an event needs is a list of functions, and it need not know
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from pybrpc.base.deadline import NEVER
 from pybrpc.base.flags import WakeSignal
 
 Wake = Callable[[], None]
@@ -85,3 +87,33 @@ async def until_woken(add: Callable[[Wake], None], discard: Callable[[Wake], Non
         await is_woken
     finally:
         discard(wake)
+
+
+class StopLatch:
+    """Like `threading.Event`, but `set` takes no lock, so a signal handler may call it, and tasks
+    of any asyncio loop may wait too."""
+
+    __slots__ = ("_waiters", "is_set")
+
+    def __init__(self) -> None:
+        self._waiters = WakeList()
+        self.is_set = False
+
+    def set(self) -> None:
+        """End all waiting, now and later. Any thread, never blocks."""
+        self.is_set = True
+        self._waiters.wake_all()
+
+    def wait(self, deadline: float = NEVER) -> bool:
+        """Block until it is set; False at `deadline` (monotonic seconds)."""
+        block_until_woken(self._add, self._waiters.discard, deadline)
+        return self.is_set
+
+    async def wait_async(self) -> None:
+        """Wait in any asyncio loop until it is set."""
+        await until_woken(self._add, self._waiters.discard)
+
+    def _add(self, wake: Wake) -> None:
+        self._waiters.add(wake)
+        if self.is_set:
+            self._waiters.wake_all()

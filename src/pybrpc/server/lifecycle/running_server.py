@@ -8,8 +8,8 @@ import socket as _socket
 from typing import Any
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.base.latch import StopLatch
 from pybrpc.base.limited_log import LimitedLog
+from pybrpc.base.wake_list import StopLatch
 from pybrpc.server.calls.method_entry import SLOW_S
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.calls.service_registry import ServiceRegistry

@@ -18,7 +18,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.base.latch import StopLatch
+from pybrpc.base.wake_list import StopLatch
 from pybrpc.server.connections.closing import LINGER_S, ClosableConnection
 from pybrpc.server.values import UnfinishedCall, UnfinishedConnection, describe
 from pybrpc.transport.dispatch.event_dispatcher import (

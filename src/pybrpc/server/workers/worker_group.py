@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 
-from pybrpc.base.latch import StopLatch
+from pybrpc.base.wake_list import StopLatch
 from pybrpc.server.values import ServerStatistics
 from pybrpc.server.workers.listeners import Listeners
 from pybrpc.server.workers.messages import WorkerSpec

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 
-from pybrpc.base.latch import StopLatch
+from pybrpc.base.wake_list import StopLatch
 
 
 def test_wait_returns_when_another_thread_sets_the_latch() -> None:
