@@ -50,7 +50,7 @@ def test_worker_that_holds_the_gil_is_replaced() -> None:
 def test_connect_is_refused_while_the_only_worker_is_down() -> None:
     with served("make_crashing_server", "--workers", "1", *FAST) as command:
         outcomes = set()
-        end = time.monotonic() + 6
+        end = time.monotonic() + 12
         while time.monotonic() < end and "ERPCTIMEDOUT" not in outcomes:
             outcomes.add(command.outcome(timeout=2, connection_type="short"))
             time.sleep(0.05)
