@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+from inspect import cleandoc
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def test_unknown_option_is_refused(name: str) -> None:
 
 
 def test_help_of_a_server_describes_each_option() -> None:
-    described = set(re.findall(r"^    (\w+) ", ServerOptions.__doc__ or "", re.MULTILINE))
+    described = set(re.findall(r"^(\w+) ", cleandoc(ServerOptions.__doc__ or ""), re.MULTILINE))
     assert described == ServerOptions.__annotations__.keys()
     assert Server.__init__.__doc__ == ServerOptions.__doc__
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from inspect import cleandoc
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ def test_options_and_settings_have_the_same_names_and_types() -> None:
 
 
 def test_docstring_of_the_channel_explains_each_option() -> None:
-    explained = re.findall(r"^    (\w+)  +\S", pybrpc.Channel.__doc__ or "", re.MULTILINE)
+    explained = re.findall(r"^(\w+)  +\S", cleandoc(pybrpc.Channel.__doc__ or ""), re.MULTILINE)
     assert sorted(explained) == sorted(["address", *ChannelOptions.__annotations__])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from inspect import cleandoc
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ def test_unknown_option_is_refused() -> None:
 
 
 def test_help_of_a_supervisor_describes_each_option() -> None:
-    described = set(re.findall(r"^    (\w+) ", SupervisorOptions.__doc__ or "", re.MULTILINE))
+    described = set(re.findall(r"^(\w+) ", cleandoc(SupervisorOptions.__doc__ or ""), re.MULTILINE))
     assert described == SupervisorOptions.__annotations__.keys()
     assert Supervisor.__init__.__doc__ == SupervisorOptions.__doc__
 
