@@ -52,7 +52,7 @@ def main() -> int:
     console.print(summary(rows, served))
     console.print(
         "\nWritten in place: the calling thread sent its request itself. Handed over: it found "
-        "somebody writing, left its request in the queue and went on; the writer sent all that "
+        "another thread writing and left its request in the queue; that thread sent all that "
         "had gathered in one system call."
     )
     return 1 if any(row.tally.errors for row in rows) else 0
