@@ -70,6 +70,24 @@ def test_check_that_stops_the_timer_is_not_called_again(step: StepDispatcher) ->
     assert len(calls) == 1
 
 
+def test_check_that_restarts_the_timer_leaves_one_timer(step: StepDispatcher) -> None:
+    times: list[float] = []
+
+    def check(now: float) -> float:
+        times.append(now)
+        if len(times) == 1:
+            timer.stop()
+            timer.start(1.0)
+        return 1.0
+
+    timer = PeriodicTimer(step, check)
+    timer.start(1.0)
+    for _ in range(4):
+        step.advance(1.0)
+    assert len(times) == len(set(times)) == 4
+    timer.stop()
+
+
 def test_check_that_raises_is_called_again(step: StepDispatcher) -> None:
     calls: list[float] = []
 
