@@ -29,6 +29,10 @@ STAMP := $(VENV)/stamp
 COMPILED := $(if $(filter compiled,$(IMPL)),$(STAMP)-compiled)
 HOT := $(shell find src -name '*.pxd')
 
+# Compiled modules rely on the GIL.
+CAN_COMPILE = test -z "$(findstring t,$(VERSION))" && echo '\#include <Python.h>' | $(CC) -fsyntax-only \
+    -x c -I"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" - 2> /dev/null
+
 ADDRESS := $(CURDIR)/build/address-$(VERSION)
 ADDRESS_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 # They run the bench, the model, the soak or valgrind, or measure resident memory, which a sanitizer
@@ -40,11 +44,11 @@ UNSANITIZED := $(addprefix --deselect=tests/integration/,$(RESIDENT) \
 STRESS ?=
 
 QUICK := tests/unit tests/property tests/golden tests/contract \
-    -m "not slow" --hypothesis-profile=quick --schedules=10
+    -m "not slow and not proof" --hypothesis-profile=quick --schedules=10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo format unit check test compiled docs clean
-.PHONY: ci build stress fuzz soak network flat sanitize sanitize-thread
+.PHONY: help demo format unit check test programs compiled docs clean
+.PHONY: pyright ci build stress fuzz soak network flat sanitize sanitize-thread
 .PHONY: bench bench-quick coverage mutate verify
 .DELETE_ON_ERROR:
 
@@ -54,18 +58,21 @@ help:
 	@echo "  make format    ruff's format, and what it can mend by itself"
 	@echo "  make unit      the fast tests, in about half a minute  (ARGS: what pytest takes; JOBS=auto)"
 	@echo "  make check     format, lint, types, layers"
-	@echo "  make test      all tests                               (ARGS: what pytest takes; JOBS=4)"
+	@echo "  make test      all tests but the proofs                (ARGS: what pytest takes; JOBS=4)"
+	@echo "  make programs  what some tests start: redis-server, spin, ... (apt-get; as root)"
 	@echo "  make compiled  the hot modules, compiled into src/     (IMPL=compiled does it when needed)"
 	@echo "  make docs      the documentation, into site/"
 	@echo "  make clean     remove .venv/ and all that was built"
 	@echo "Before a release"
 	@echo "  make ci        what every change must pass: .ci/run    (BUDGET_S=2400)"
+	@echo "  make pyright   do pyright and mypy agree on the types of the API?"
 	@echo "  make build     sdist and wheel, into dist/             (PYBRPC_BUILD=compiled|python)"
 	@echo "  make stress    many interleavings of the write path, and threads that write all at once"
+	@echo "  make proofs    models, mutants, the benchmarks' own tests: what make test leaves out"
 	@echo "  make fuzz      a minute of hostile bytes for each parser          (ARGS: targets, --seconds)"
 	@echo "  make soak      half an hour of calls through a faulty proxy       (ARGS: --minutes, --seed)"
 	@echo "  make network   calls between two hosts over a wire that fails; Linux  (ARGS: --sample 20)"
-	@echo "  make flat      a million calls, a million cancelled, 100,000 connections: is memory flat?"
+	@echo "  make flat      a million calls and messages, 100,000 connections and streams: is memory flat?"
 	@echo "  make sanitize  all tests, compiled with AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "  make sanitize-thread  the stress under ThreadSanitizer (PYTHON: an interpreter built with it)"
 	@echo "Research"
@@ -75,8 +82,20 @@ help:
 	@echo "  make mutate    which small changes to the code do its tests miss? (ARGS: write_queue, ...)"
 	@echo "  make verify    the model of the write path, in every interleaving (needs spin and gcc)"
 
-demo: $(STAMP)-demo $(COMPILED)
-	$(BIN)/python -m demo $(ARGS)
+# Compiled where there is a C compiler for this Python, unless IMPL says what to run.
+demo: $(STAMP)-demo $(STAMP)-build $(COMPILED)
+	@form=$(if $(filter file,$(origin IMPL)),,$(IMPL)); \
+	if [ -z "$$form" ]; then \
+	    form=python; \
+	    if $(CAN_COMPILE); then \
+	        $(MAKE) --question --silent compiled || \
+	            echo "Compiling the hot modules, a minute or two, once. IMPL=python leaves it out."; \
+	        $(MAKE) --silent compiled && form=compiled; \
+	    else \
+	        echo "There is no C compiler, or no Python.h, so the demo runs as plain Python."; \
+	    fi; \
+	fi; \
+	PYBRPC_IMPL=$$form $(BIN)/python -m demo $(ARGS)
 
 # What it can't mend, `make check` tells.
 format: $(STAMP)-dev
@@ -89,8 +108,11 @@ unit: JOBS = auto
 unit: $(STAMP)-test $(COMPILED)
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal --quiet $(QUICK) $(ARGS)
 
-test: $(STAMP)-programs $(STAMP)-test $(COMPILED)
+test: $(STAMP)-test $(COMPILED)
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
+
+proofs: $(STAMP)-bench $(STAMP)-test $(COMPILED)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m proof $(ARGS)
 
 check: $(STAMP)-dev
 	$(BIN)/ruff check
@@ -98,6 +120,10 @@ check: $(STAMP)-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python -m verification.prose
+
+# A second opinion on the types that users see. It comes with a Node.js of its own, 200 MB.
+pyright: $(STAMP)-pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python $(ARGS)
 
 # Of the plain Python: compiled code shows no lines, and can't be changed while it runs.
 coverage: $(STAMP)-coverage
@@ -123,7 +149,7 @@ flat: $(STAMP)-soak $(COMPILED)
 
 stress: $(STAMP)-test $(COMPILED)
 	$(BIN)/python -m pytest tests/stress tests/unit/transport/test_interleavings.py \
-	    --schedules 20000 --rounds 5 -o timeout=0 $(ARGS)
+	    --schedules 20000 --rounds 5 --each-kind -o timeout=0 -o faulthandler_timeout=0 $(ARGS)
 
 fuzz: $(STAMP)-fuzz $(COMPILED)
 	$(BIN)/python -m fuzz $(ARGS)
@@ -132,7 +158,7 @@ verify: $(STAMP)-test
 	$(BIN)/python -m verification --full $(ARGS)
 
 # docs/verification.md says what is in it and why. A child process that reports must fail it too.
-sanitize: $(STAMP)-servers $(STAMP)-test $(ADDRESS)/made
+sanitize: $(STAMP)-test $(ADDRESS)/made
 	rm -f $(ADDRESS)/report.*
 	env PYTHONPATH=$(ADDRESS)/lib PYBRPC_IMPL=compiled PYTHONMALLOC=malloc PYBRPC_STRESS=$(or $(STRESS),0.2) \
 	    ASAN_OPTIONS=detect_leaks=0:log_path=$(ADDRESS)/report \
@@ -149,6 +175,11 @@ sanitize-thread: $(STAMP)-threads
 
 docs: $(STAMP)-docs
 	$(BIN)/properdocs build --strict $(ARGS)
+
+# What tests start: a real Redis, Spin and others. It says which tests need which; without one of
+# them they are skipped, or fail if PYBRPC_PROGRAMS=required.
+programs:
+	@$(PYTHON) -m tests.peers.programs
 
 compiled: $(STAMP)-compiled
 
@@ -174,15 +205,6 @@ $(STAMP)-compiled: setup.py $(HOT) $(HOT:.pxd=.py) $(STAMP)-build
 	@touch $@.began
 	PYBRPC_BUILD=compiled $(BIN)/python setup.py --quiet build_ext --inplace
 	@mv $@.began $@
-
-# What tests start: a real Redis, and Spin. Without one, and without the right to install it, they
-# skip and say so.
-$(STAMP)-programs: $(VENV)/made
-	@for program in redis-server spin; do \
-		command -v $$program > /dev/null || apt-get install --quiet=2 --yes $$program || \
-			echo "$$program could not be installed: the tests that need it are skipped"; \
-	done
-	@touch $@
 
 $(ADDRESS)/made: setup.py $(shell find src -name '*.py' -o -name '*.pxd') $(STAMP)-build
 	PYBRPC_BUILD=compiled CFLAGS="$(ADDRESS_FLAGS)" LDFLAGS="$(ADDRESS_FLAGS)" \

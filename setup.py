@@ -12,6 +12,7 @@ Everything else about the package is in pyproject.toml.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -20,27 +21,40 @@ import sysconfig
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.dist import Distribution
 from setuptools.errors import CCompilerError, ExecError, PlatformError
 
-SOURCES = Path(__file__).parent / "src"
+ROOT = Path(__file__).resolve().parent
+SOURCES = ROOT / "src"
+BUILD = ROOT / "build"
 
 DIRECTIVES = {
     "language_level": 3,
     # The types in the `.py` are for mypy; those of C are in the `.pxd`.
     "annotation_typing": False,
+    # Functions have signatures anyway; this is for `show_constructors`.
+    "embedsignature": True,
+    "embedsignature.format": "clinic",
 }
 
 CFLAGS = shlex.split(os.environ.get("CFLAGS", ""))
 IS_SANITIZED = any(flag.startswith("-fsanitize=address") for flag in CFLAGS)
 
-CLASS_DIRECTIVE = re.compile(r"^@cython\.(freelist|no_gc)(?:\((\d+)\))?$", re.MULTILINE)
+CLASS_DIRECTIVE = re.compile(
+    r"^@cython\.(freelist|no_gc|trashcan)(?:\((\d+|True)\))?$", re.MULTILINE
+)
 
-# An annotation `None | X`, as Cython compiles it, gcc takes for a read beyond the end of None.
-OPTIONS = [*([] if sys.flags.debug else ["-O2", "-g0"]), "-Wno-array-bounds"]
+# gcc takes an annotation `None | X`, as Cython compiles it, for a read beyond the end of None; and
+# a variable that is set inside `with`, for one that may never be set.
+OPTIONS = [
+    *([] if sys.flags.debug else ["-O2", "-g0"]),
+    "-Wno-array-bounds",
+    "-Wno-maybe-uninitialized",
+]
 
 
 class BuildHotModules(build_ext):
@@ -51,21 +65,25 @@ class BuildHotModules(build_ext):
         from Cython.Compiler import Options
 
         # Without a default Cython refuses them for a module.
-        Options._directive_defaults.update(freelist=0, no_gc=False)
+        Options._directive_defaults.update(freelist=0, no_gc=False, trashcan=None)
+        show_constructors()
         alike = defaultdict(list)
         for extension in self.extensions:
             alike[class_directives(extension)].append(extension)
         made = []
         for directives, extensions in alike.items():
-            made += cythonize(
-                extensions,
-                build_dir=os.path.join("build", "cython-sanitized" if IS_SANITIZED else "cython"),
-                nthreads=_jobs(),
-                compiler_directives=DIRECTIVES | dict(directives),
-            )
+            with contextlib.chdir(SOURCES):
+                # Tracebacks name a file as it is named here, and find "pybrpc/..." in sys.path.
+                made += cythonize(
+                    [_seen_from_sources(extension) for extension in extensions],
+                    build_dir=str(BUILD / ("cython-sanitized" if IS_SANITIZED else "cython")),
+                    nthreads=_jobs(),
+                    quiet=True,
+                    compiler_directives=DIRECTIVES | dict(directives),
+                )
         sources = {extension.name: extension.sources for extension in made}
         for extension in self.extensions:
-            extension.sources = sources[extension.name]
+            extension.sources = [os.path.relpath(path) for path in sources[extension.name]]
         self.parallel = self.parallel or _jobs()
         super().build_extensions()
 
@@ -82,6 +100,38 @@ def hot_modules() -> list[Extension]:
     return found
 
 
+def _seen_from_sources(extension: Extension) -> Extension:
+    """A copy of `extension` whose source is a path from SOURCES."""
+    paths = [os.path.relpath(path, "src") for path in extension.sources]
+    return Extension(extension.name, paths, extra_compile_args=extension.extra_compile_args)
+
+
+def show_constructors() -> None:
+    """Have Cython (3.3) write the signature of `__init__` into the docstring of a C struct, in the
+    form in which `inspect.signature` finds it and `__doc__` leaves it out."""
+    from Cython.Compiler import AutoDocTransforms
+    from Cython.Compiler.Nodes import CClassDefNode
+    from Cython.Compiler.StringEncoding import EncodedString
+
+    transform = AutoDocTransforms.EmbedSignature
+    visit = transform.visit_DefNode
+
+    def visit_and_show(self: Any, node: Any) -> Any:
+        visit(self, node)
+        if node.name == "__init__" and isinstance(self.class_node, CClassDefNode):
+            keywords = node.num_kwonly_args
+            arguments = node.args, 0, len(node.args) - keywords - 1, node.star_arg
+            signature = self._fmt_signature(
+                None, self.class_name, *arguments, keywords, node.starstar_arg, hide_self=True
+            )
+            scope = self.class_node.entry.type.scope
+            scope.doc = EncodedString(f"{signature}\n--\n\n{scope.doc or ''}")
+        return node
+
+    if visit.__name__ != "visit_and_show":
+        transform.visit_DefNode = visit_and_show
+
+
 def class_directives(extension: Extension) -> frozenset[tuple[str, object]]:
     """The directives for classes in its `.pxd`, as `@cython.freelist(512)`.
 
@@ -90,8 +140,8 @@ def class_directives(extension: Extension) -> frozenset[tuple[str, object]]:
     """
     declarations = Path(extension.sources[0]).with_suffix(".pxd").read_text()
     return frozenset(
-        (name, int(size) if size else True)
-        for name, size in CLASS_DIRECTIVE.findall(declarations)
+        (name, int(value) if value.isdigit() else True)
+        for name, value in CLASS_DIRECTIVE.findall(declarations)
         # What comes from a freelist again was never free to AddressSanitizer.
         if not (name == "freelist" and IS_SANITIZED)
     )

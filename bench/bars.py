@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.measures import streams_crowd
 from bench.measures.latency import WITH, WITHOUT
 from bench.samples import Cell, Samples, Spread
 
@@ -50,6 +51,36 @@ def bulk(peer: str) -> Cell:
     return Cell("bulk", peer, "1 MiB")
 
 
+def stream(peer: str, count: int = 1) -> Cell:
+    return Cell("streams-echo", f"streams-{peer}", str(count))
+
+
+def pulled(peer: str) -> Cell:
+    return Cell("streams-bulk", f"streams-{peer}", "1 MiB")
+
+
+def stream_bars() -> list[Bar]:
+    """Bars of streams: one message at a time (`aio`), and lists of them (`lists`)."""
+    found = []
+    for name, ours in (("aio", "aio"), ("lists", "aio-lists")):
+        found += [
+            Bar(f"streams_{name}_vs_grpc_aio", 20, stream(ours), stream("grpc.aio")),
+            Bar(f"streams_{name}_vs_websockets", 4, stream(ours), stream("websockets")),
+            Bar(f"streams_{name}_vs_cpp", 0.5, stream(ours), stream("brpc-cpp")),
+            Bar(f"streams_{name}_64_vs_1", 1, stream(ours, 64), stream(ours)),
+        ]
+    return [
+        *found,
+        Bar("streams_1MiB_vs_bare_socket", 0.7, pulled("threads"), pulled("socket")),
+        Bar(
+            "streams_with_slow_reader_vs_without",
+            0.9,
+            Cell("streams-crowd", "streams-aio", streams_crowd.WITH),
+            Cell("streams-crowd", "streams-aio", streams_crowd.WITHOUT),
+        ),
+    ]
+
+
 def bars(is_plain: bool) -> list[Bar]:
     """`is_plain`: pybrpc has no compiled modules here, so pybrpc-aio is the plain one."""
     plain = "pybrpc-aio" if is_plain else "pybrpc-plain-aio"
@@ -85,6 +116,7 @@ def bars(is_plain: bool) -> list[Bar]:
             p99,
             True,
         ),
+        *stream_bars(),
     ]
 
 

@@ -11,16 +11,33 @@ from bench.meter import Meter
 from bench.peers import ENTRIES
 from bench.peers.entry import Kind
 from bench.peers.peer import AioPeer
-from bench.work import ClosedLoop, FixedRate, Window, Work
+from bench.streams import stream_tasks, stream_threads
+from bench.work import (
+    ClosedLoop,
+    FixedRate,
+    StreamCrowd,
+    StreamEcho,
+    StreamPing,
+    StreamPull,
+    Window,
+    Work,
+)
 
 LOOPS: dict[tuple[Kind, type[Work]], Callable[..., Figures]] = {
     (Kind.SYNC, ClosedLoop): closed_loop.run_threads,
     (Kind.SYNC, FixedRate): open_loop.run_threads,
     (Kind.CALLBACKS, ClosedLoop): closed_loop.run_callbacks,
+    (Kind.STREAMS, StreamEcho): stream_threads.run_echo,
+    (Kind.STREAMS, StreamPull): stream_threads.run_pull,
+    (Kind.STREAMS, StreamPing): stream_threads.run_ping,
 }
 AIO_LOOPS: dict[type[Work], Callable[..., Awaitable[Figures]]] = {
     ClosedLoop: closed_loop.run_tasks,
     FixedRate: open_loop.run_tasks,
+    StreamEcho: stream_tasks.run_echo,
+    StreamPull: stream_tasks.run_pull,
+    StreamPing: stream_tasks.run_ping,
+    StreamCrowd: stream_tasks.run_crowd,
 }
 
 
@@ -28,7 +45,7 @@ def run_client(name: str, work: Work, window: Window, meter: Meter, port: int) -
     """Call 127.0.0.1:`port` as `work` says."""
     entry = ENTRIES[name]
     peer: Any = entry.load()
-    if entry.kind is Kind.AIO:
+    if entry.kind in (Kind.AIO, Kind.AIO_STREAMS):
         return entry.run_loop(run_aio(peer, work, window, meter, port))
     with peer.client(port) as client:
         figures = LOOPS[entry.kind, type(work)](client, work, window, meter)

@@ -61,7 +61,8 @@ def running(arguments: Sequence[str], out: Path | None) -> Iterator[ChildProcess
     """That module with its arguments, under callgrind if it shall write to `out`."""
     options = ("--instr-atstart=no", f"--callgrind-out-file={out}")
     under = ("valgrind", "--quiet", "--tool=callgrind", *options) if out else ()
-    command = [*under, sys.executable, "-m", *arguments]
+    slowed = ("bench.slowed",) if out else ()
+    command = [*under, sys.executable, "-m", *slowed, *arguments]
     with ChildProcess(command, {"PYTHONHASHSEED": "0"}, arguments[0]) as process:
         yield process
 

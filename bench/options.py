@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.bars import bars, cells_of_bars
-from bench.measures import MEASURES
+from bench.measures import GROUPS, MEASURES
 from bench.peers.pybrpc_modes import implementation
 from bench.rounds import Plan, cells_of, make_plan
 from bench.samples import Cell
@@ -26,7 +26,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=DESCRIPTION)
     parser.add_argument("headlines", nargs="?", choices=["quick"], help="the headline ratios")
     parser.add_argument(
-        "--only", action="append", choices=MEASURES, help="this measure; may be repeated"
+        "--only",
+        action="append",
+        choices=[*MEASURES, *(group for group in GROUPS if group not in MEASURES)],
+        help="this measure, or this group of them; may be repeated",
     )
     parser.add_argument("--peer", action="append", help="this one; may be repeated")
     parser.add_argument("--point", action="append", help="this one; may be repeated")
@@ -53,12 +56,18 @@ def plan_from(options: argparse.Namespace) -> Plan:
 def wanted_cells(options: argparse.Namespace) -> list[Cell]:
     if options.headlines:
         return cells_of_bars(bars(implementation() == "python"))
-    names = options.only or [name for name, found in MEASURES.items() if not found.is_extra]
+    names = asked_for(options) or [name for name, found in MEASURES.items() if not found.is_extra]
     return [cell for name in names for cell in cells_of(name)]
 
 
+def asked_for(options: argparse.Namespace) -> list[str]:
+    """The measures that `--only` names, each once."""
+    named = [GROUPS.get(name, [name]) for name in options.only or []]
+    return list(dict.fromkeys(name for names in named for name in names))
+
+
 def is_wanted(cell: Cell, options: argparse.Namespace) -> bool:
-    named = not options.only or cell.measure in options.only
+    named = not options.only or cell.measure in asked_for(options)
     is_peer = not options.peer or cell.peer in options.peer
     return named and is_peer and (not options.point or cell.point in options.point)
 

@@ -12,7 +12,11 @@ def run_server(
 ) -> None:
     """Until `wait_for_end` returns. Requests go on to 127.0.0.1:`backend_port`, unless it is 0."""
     peer = entry.load()
-    if entry.kind is Kind.AIO:
+    if entry.kind is Kind.STREAMS:
+        peer.serve(on_ready, wait_for_end)
+    elif entry.kind is Kind.AIO_STREAMS:
+        entry.run_loop(peer.serve(on_ready, wait_for_end))
+    elif entry.kind is Kind.AIO:
         entry.run_loop(serve_aio(peer, backend_port, on_ready, wait_for_end))
     elif not backend_port:
         peer.serve(echo, on_ready, wait_for_end)

@@ -7,7 +7,7 @@ from typing import Self
 
 from bench.child_process import ChildProcess
 from bench.peers import ENTRIES
-from bench.peers.brpc_cpp import CppServer, Server
+from bench.peers.brpc_cpp import Server
 from bench.peers.entry import Kind
 from bench.redis_server import running_redis_server
 
@@ -41,8 +41,10 @@ class EchoServer:
 
 def make_server(name: str, backend_port: int | None) -> Server:
     """The server of that entry, started."""
-    is_cpp = ENTRIES[name].kind is Kind.CPP
-    return CppServer() if is_cpp else EchoServer(name, backend_port)
+    if ENTRIES[name].kind is not Kind.CPP:
+        return EchoServer(name, backend_port)
+    server: Server = ENTRIES[name].load().make_server()
+    return server
 
 
 class Site:

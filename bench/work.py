@@ -8,6 +8,7 @@ import json
 TIMEOUT_S = 10.0
 """The deadline that every call carries; one that misses it is stuck, and the measurement fails."""
 SMALL_BYTES = 32
+SLOW_PAUSE_S = 0.01
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -19,6 +20,10 @@ class Window:
 
     def times(self, factor: float) -> Window:
         return Window(self.warm_up_s, self.measure_s * factor)
+
+    def with_warm_up(self) -> Window:
+        """With a warm-up as long as the measurement."""
+        return Window(self.measure_s, self.measure_s)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,10 +67,58 @@ class RedisGets:
     together: int = 1
 
 
-Work = ClosedLoop | FixedRate | Flood | RedisGets
+@dataclasses.dataclass(frozen=True, slots=True)
+class StreamEcho:
+    """Streams over which messages are sent and echoed, as many as the windows let go."""
+
+    streams: int = 1
+    size_bytes: int = SMALL_BYTES
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StreamPull:
+    """A stream over which the server sends as much as it can."""
+
+    size_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StreamPing:
+    """A stream over which one message at a time is echoed."""
+
+    size_bytes: int = SMALL_BYTES
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StreamCrowd:
+    """Streams over each of which a few messages at a time are echoed.
+
+    has_slow_reader  there is one stream more, over which the server sends as much as it can; the
+                     client takes a message of it each SLOW_PAUSE_S
+    """
+
+    streams: int
+    has_slow_reader: bool
+    together: int = 8
+    size_bytes: int = SMALL_BYTES
+    slow_bytes: int = 1024
+
+
+StreamWork = StreamEcho | StreamPull | StreamPing | StreamCrowd
+Work = ClosedLoop | FixedRate | Flood | RedisGets | StreamWork
 
 _KINDS: dict[str, type[Work]] = {
-    kind.__name__: kind for kind in (ClosedLoop, FixedRate, Flood, RedisGets)
+    kind.__name__: kind
+    for kind in (
+        ClosedLoop,
+        FixedRate,
+        Flood,
+        RedisGets,
+        StreamEcho,
+        StreamPull,
+        StreamPing,
+        StreamCrowd,
+    )
 }
 
 

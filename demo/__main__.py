@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,14 +13,22 @@ from collections.abc import Callable
 
 from rich.console import Console
 from rich.live import Live
+from rich.syntax import Syntax
 
 import pybrpc
 from bench.echo_messages import SERVICE
+from demo import usage
 from demo.loads import LOADS, REQUEST, TASKS, THREADS, Tally
 from demo.screen import Progress, Row, summary
 from pybrpc.transport.socket.statistics import SocketStatistics
 
 SAMPLE_S = 0.25
+FORMS = {
+    "compiled": "compiled (make demo IMPL=python runs plain Python)",
+    "python": "plain Python (make demo IMPL=compiled runs faster)",
+}
+"""The form that runs, for people, by its name."""
+
 Load = Callable[[str, float, Tally], None]
 
 
@@ -28,10 +37,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=6.0, help="per load (default 6)")
     seconds: float = parser.parse_args().seconds
     console = Console()
+    console.print(f"[bold]pybrpc {pybrpc.__version__}[/], {FORMS[pybrpc.__impl__]}\n")
+    console.print(Syntax(usage.source(), "python", background_color="default"))
     console.print(
-        f"[bold]pybrpc {pybrpc.__version__}[/]: a server in a process of its own; then, over one "
-        f"TCP connection,\n{THREADS} threads that call and wait, {TASKS} asyncio tasks, and both "
-        f"at once, {seconds:g} s each.\n"
+        "This server runs in a process of its own. It is called over one TCP connection\n"
+        f"by {THREADS} threads, {TASKS} asyncio tasks, and both at once, {seconds:g} s each.\n"
     )
     server = subprocess.Popen(
         [sys.executable, "-m", "demo.server"],
@@ -60,9 +70,18 @@ def main() -> int:
 
 def run_all(address: str, seconds: float, console: Console) -> list[Row]:
     """Every load, one after the other; a channel held open keeps the connection between them."""
-    rows = []
-    with pybrpc.Channel(address, timeout=5) as channel, Live(console=console) as live:
+    with pybrpc.Channel(address, timeout=5) as channel:
         pybrpc.Stub(SERVICE, channel).Echo(REQUEST)
+        console.print(f"call(...)              says {usage.call(address)!r}")
+        answer = asyncio.run(usage.call_from_a_task(address))
+        console.print(f"call_from_a_task(...)  says {answer!r}\n")
+        return run_loads(address, channel, seconds, console)
+
+
+def run_loads(address: str, channel: pybrpc.Channel, seconds: float, console: Console) -> list[Row]:
+    """Every load, over the connection of `channel`."""
+    rows = []
+    with Live(console=console) as live:
         progress = Progress(live)
         for name, load in LOADS.items():
             before = socket_statistics(channel)

@@ -10,6 +10,8 @@ from typing import Any
 import pybrpc
 from bench.echo_messages import EchoRequest
 from pybrpc import ChecksumType, CompressType
+from soak.echo_services import RAISE
+from soak.on_purpose import HANDLER_KINDS, Kind, drawn_kind
 
 MOST_BYTES = 1 << 20
 MOST_TEXT = 1 << 14
@@ -51,9 +53,15 @@ class EchoCall:
             self.controller.request_checksum_type = ChecksumType.CRC32C
             self.controller.request_checksum_attachment = source.random() < 0.5
 
+    def ask_to_raise(self, kind: Kind) -> None:
+        """Have the handler raise instead of answering."""
+        self.controller.request_user_fields[RAISE] = kind.__name__
+
     def complaint(self, response: Any) -> str:
         """The defect of the response; "" if it is as expected."""
         name, controller = self.request.message[:20], self.controller
+        if RAISE in controller.request_user_fields:
+            return f"{name}: its handler was to raise {controller.request_user_fields[RAISE]}"
         if response.message != self.request.message:
             return f"asked {name!r}, answered {response.message[:20]!r}"
         sent, got = controller.request_attachment, controller.response_attachment
@@ -71,6 +79,15 @@ class EchoCall:
     def _compress(self, source: random.Random) -> None:
         self.controller.request_compress_type = source.choice(COMPRESSIONS)
         self.request.message += " " + _TEXT[: source.randrange(MOST_TEXT)]
+
+
+def drawn_call(source: random.Random, user: str) -> EchoCall:
+    """An EchoCall, which now and then asks its handler to raise."""
+    call = EchoCall(source, user)
+    kind = drawn_kind(source, tuple(HANDLER_KINDS.values()))
+    if kind is not None:
+        call.ask_to_raise(kind)
+    return call
 
 
 def how_packed(controller: pybrpc.Controller, side: str) -> tuple[int, int, bool]:

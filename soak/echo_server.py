@@ -7,6 +7,7 @@ from typing import Self
 
 import pybrpc
 from bench.echo_messages import SERVICE
+from soak.accounts import Account, accounts_of, wait_settled
 from soak.taken_port import retry_while_taken
 from soak.tls import TlsPair
 
@@ -26,6 +27,8 @@ class EchoServer:
         self._lock = threading.Lock()
         self._is_closed = False
         self.endpoint = self._server.start("127.0.0.1:0")
+        self.unsettled: list[str] = []
+        """Counts of earlier starts that did not return to zero."""
 
     def restart(self, grace_s: float) -> None:
         """Stop and start it, one thread at a time. Does nothing once it is closed.
@@ -37,6 +40,10 @@ class EchoServer:
                 return
             self._stop(grace_s)
             retry_while_taken(lambda: self._server.start(self.endpoint))
+
+    def accounts(self) -> list[Account]:
+        """Counts of the server now."""
+        return accounts_of(self._server)
 
     def close(self) -> None:
         with self._lock:
@@ -53,3 +60,4 @@ class EchoServer:
         self._server.stop(grace_s)
         if not self._server.join(grace_s + STOP_S):
             raise TimeoutError(f"{self._server!r} did not stop")
+        self.unsettled += wait_settled(self.accounts)

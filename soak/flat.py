@@ -1,4 +1,5 @@
-"""python -m soak.flat: a million calls, a million cancelled ones, 100,000 connections: all flat.
+"""python -m soak.flat: a million calls, a million cancelled ones, 100,000 connections, 100,000
+streams and a million messages of streams: all flat.
 
 Client and server are in one process. Each kind of work is done in ten parts, and after each the
 process is brought to rest and measured: objects that the garbage collector knows, blocks of
@@ -10,6 +11,7 @@ resident memory is shown, but is the C library's to give back or not.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import gc
 import sys
@@ -19,6 +21,8 @@ from typing import Any
 
 import pybrpc
 from bench.echo_messages import SERVICE, EchoRequest
+from pybrpc.streams.callback_threads import callback_threads
+from pybrpc.transport.runtime import default_runtime
 from soak.echo_services import PlainEcho
 from soak.process_watch import Sizes, sizes_now
 
@@ -27,6 +31,8 @@ MOST_BLOCKS = 3000
 """Allowance for objects that are imported, cached or counted first in a later part."""
 
 BURST = 100
+STREAM = "stream"
+"""The request that opens a stream."""
 TIMEOUT_S = 60.0
 
 Work = Callable[[str, int], None]
@@ -34,12 +40,14 @@ Work = Callable[[str, int], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The process at rest, when `done` calls or connections have come and gone."""
+    """The process at rest, when `done` calls, or what else there is, have come and gone."""
 
     done: int
     sizes: Sizes
     objects: int
     blocks: int
+    streams: int = 0
+    """Streams that are not over."""
 
     def __str__(self) -> str:
         sizes = self.sizes
@@ -83,10 +91,52 @@ def connect_often(address: str, count: int) -> None:
             echo(EchoRequest(message="x"))
 
 
+def open_often(address: str, count: int) -> None:
+    """`count` streams over one connection, one after the other, each for one message there and
+    back; some are reset."""
+    with pybrpc.Channel(address, timeout=TIMEOUT_S) as channel:
+        echo: Any = pybrpc.Stub(SERVICE, channel).Echo
+        for number in range(count):
+            with echo.stream(EchoRequest(message=STREAM)) as call:
+                call.stream.send(b"x")
+                call.stream.recv(TIMEOUT_S)
+                if number % 4 == 0:
+                    call.stream.reset()
+
+
+def send_often(address: str, count: int) -> None:
+    """`count` messages over one stream, there and back."""
+    with (
+        pybrpc.Channel(address, timeout=TIMEOUT_S) as channel,
+        pybrpc.Stub(SERVICE, channel).Echo.stream(EchoRequest(message=STREAM)) as call,
+    ):
+        for start in range(0, count, BURST):
+            left = min(BURST, count - start)
+            call.stream.send_many([b"x"] * left, TIMEOUT_S)
+            while left:
+                left -= len(next(call.stream.batches(left, TIMEOUT_S)))
+
+
+class Echoes(PlainEcho):
+    """Echoes calls; over STREAM, messages of a stream too, which functions take."""
+
+    def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        if request.message == STREAM:
+            controller.accept_stream(pybrpc.StreamOptions(on_messages=send_back))
+        return super().Echo(request, controller)
+
+
+def send_back(stream: Any, messages: list[bytes]) -> None:
+    with contextlib.suppress(pybrpc.RpcError):  # of a stream that the client has reset
+        stream.send_many(messages, TIMEOUT_S)
+
+
 WORKS: dict[str, Work] = {
     "calls": call_often,
     "cancelled": cancel_often,
     "connections": connect_often,
+    "streams": open_often,
+    "messages": send_often,
 }
 
 
@@ -96,7 +146,7 @@ def run_parts(
     """Do `work` so often, and measure after each part."""
     found: list[Checkpoint] = []
     with pybrpc.Server() as server:
-        server.add_service(SERVICE, PlainEcho())
+        server.add_service(SERVICE, Echoes())
         address = str(server.start("127.0.0.1:0"))
         for part in range(1, parts + 1):
             work(address, count // parts)
@@ -108,7 +158,7 @@ def run_parts(
 def checkpoint(done: int, server: pybrpc.Server, first: Checkpoint | None) -> Checkpoint:
     """Wait until all connections are closed, then measure."""
     deadline = time.monotonic() + TIMEOUT_S
-    while server.statistics().connections or server.statistics().running:
+    while server.statistics().connections or server.statistics().running or open_streams():
         if time.monotonic() > deadline:
             break  # what is left will be seen
         time.sleep(0.01)
@@ -119,12 +169,18 @@ def checkpoint(done: int, server: pybrpc.Server, first: Checkpoint | None) -> Ch
     return found
 
 
+def open_streams() -> int:
+    """Streams of the process that are not over, both sides counted."""
+    return default_runtime().stream_budget.holders
+
+
 def measured(done: int, server: pybrpc.Server) -> Checkpoint:
-    """The process now, without idle workers, which stay for ten seconds."""
+    """The process now, without idle workers and threads of streams, which stay for ten seconds."""
     gc.collect()
     sizes = sizes_now()
-    sizes = dataclasses.replace(sizes, threads=sizes.threads - server.statistics().workers)
-    return Checkpoint(done, sizes, len(gc.get_objects()), sys.getallocatedblocks())
+    idle = server.statistics().workers + callback_threads().threads
+    sizes = dataclasses.replace(sizes, threads=sizes.threads - idle)
+    return Checkpoint(done, sizes, len(gc.get_objects()), sys.getallocatedblocks(), open_streams())
 
 
 def growth(found: Sequence[Checkpoint]) -> list[str]:
@@ -135,6 +191,7 @@ def growth(found: Sequence[Checkpoint]) -> list[str]:
         ("blocks", last.blocks - first.blocks, MOST_BLOCKS),
         ("descriptors", last.sizes.descriptors - first.sizes.descriptors, 0),
         ("threads", last.sizes.threads - first.sizes.threads, 0),
+        ("streams", last.streams, 0),
     )
     return [
         f"{name} grew by {more:,}, more than {most:,}" for name, more, most in checks if more > most
@@ -148,6 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--calls", type=int, default=1_000_000)
     parser.add_argument("--cancelled", type=int, default=1_000_000)
     parser.add_argument("--connections", type=int, default=100_000)
+    parser.add_argument("--streams", type=int, default=100_000)
+    parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--parts", type=int, default=10)
     counts = vars(parser.parse_args(arguments))
     parts = counts.pop("parts")

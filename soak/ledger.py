@@ -8,7 +8,8 @@ import dataclasses
 import threading
 from collections import Counter
 
-from pybrpc.errors import ErrorCode, Phase, RpcError, error_name
+from pybrpc.errors import ErrorCode, Phase, RpcError, StreamTimeoutError, error_name
+from soak.on_purpose import ON_PURPOSE
 
 EXPECTED_CODES: frozenset[int] = frozenset(
     {
@@ -32,8 +33,8 @@ data is a defect, and so is an error of the server that is not in `EXPECTED_OF_S
 NO_WAY = frozenset({ErrorCode.EHOSTUNREACH, ErrorCode.ENETUNREACH})
 """Errors of a network without a route to the host; within one machine there is always one."""
 
-EXPECTED_OF_SERVER = frozenset({ErrorCode.ELOGOFF})
-"""Answers of a server that stops."""
+EXPECTED_OF_SERVER = frozenset({ErrorCode.ELOGOFF, ErrorCode.ERPCTIMEDOUT})
+"""Answers of a server that stops, and to a request whose deadline has passed."""
 
 MOST_NOTES = 20
 
@@ -143,12 +144,18 @@ class Ledger:
 
 
 def is_expected(error: BaseException, codes: frozenset[int] = EXPECTED_CODES) -> bool:
-    """Whether a broken connection, a deadline, a cancellation or a restart explains it."""
+    """Whether it is explained: by a broken connection, a deadline, a cancellation or a restart, or
+    by a handler that raised on purpose."""
     if is_cancellation(error):
         return True
+    if isinstance(error, StreamTimeoutError):
+        return bool(error.peer)
     if not isinstance(error, RpcError) or error.phase is None or not error.peer:
         return False
-    return error.code in (EXPECTED_OF_SERVER if error.phase is Phase.SERVER else codes)
+    if error.phase is not Phase.SERVER:
+        return error.code in codes
+    has_raised = error.code == ErrorCode.EINTERNAL and ON_PURPOSE in error.text
+    return has_raised or error.code in EXPECTED_OF_SERVER
 
 
 def is_cancellation(error: BaseException) -> bool:

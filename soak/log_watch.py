@@ -8,6 +8,8 @@ import threading
 import traceback
 from typing import Any, Self
 
+from soak.on_purpose import is_on_purpose
+
 MOST_TEXTS = 20
 LOGGERS = ("pybrpc", "asyncio", "concurrent.futures")
 
@@ -15,16 +17,22 @@ LOGGERS = ("pybrpc", "asyncio", "concurrent.futures")
 class LogWatch(logging.Handler):
     """Inside `with` it hears the loggers of pybrpc and of Python's loops and futures.
 
-    What a connection does may be worth a warning, but it is no error of this process.
+    What a connection does may be worth a warning, but it is no error of this process. Exceptions
+    that callbacks and handlers have raised on purpose are counted apart.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.count = 0
+        self.on_purpose = 0
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._note(f"{record.name}: {record.getMessage()}", record.exc_info and record.exc_info[1])
+        error = record.exc_info[1] if record.exc_info else None
+        if is_on_purpose(error):
+            self.on_purpose += 1
+        else:
+            self._note(f"{record.name}: {record.getMessage()}", error)
 
     def __enter__(self) -> Self:
         for name in LOGGERS:

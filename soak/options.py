@@ -17,6 +17,10 @@ class SoakOptions:
     threads: int = 6
     tasks: int = 24
     """In two event loops."""
+    streams: int = 4
+    """Number of threads that use streams, and of such tasks in each event loop."""
+    hostile: int = 1
+    """Threads of hostile peers."""
     tls: bool | None = None
     """`None`: if there are certificates, which trustme makes."""
     report: Path | None = None
@@ -39,6 +43,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> SoakOptions:
     parser.add_argument("--threads", type=int, default=defaults.threads, help="that call")
     parser.add_argument("--tasks", type=int, default=defaults.tasks, help="that call")
     parser.add_argument(
+        "--streams", type=int, default=defaults.streams, help="threads, and tasks, that use streams"
+    )
+    parser.add_argument(
+        "--hostile", type=int, default=defaults.hostile, help="threads of peers that attack"
+    )
+    parser.add_argument(
         "--tls",
         action=argparse.BooleanOptionalAction,
         default=defaults.tls,
@@ -46,8 +56,11 @@ def parse_options(arguments: Sequence[str] | None = None) -> SoakOptions:
     )
     parser.add_argument("--report", type=Path, help="where the numbers go, as JSON")
     options = SoakOptions(**vars(parser.parse_args(arguments)))
-    if options.minutes <= 0 or options.threads < 0 or options.tasks < 0:
-        parser.error("--minutes must be above 0, --threads and --tasks at least 0")
+    if (
+        options.minutes <= 0
+        or min(options.threads, options.tasks, options.streams, options.hostile) < 0
+    ):
+        parser.error("--minutes must be above 0; numbers of callers and peers at least 0")
     if not options.threads + options.tasks:
         parser.error("somebody has to call: --threads and --tasks are both 0")
     return options

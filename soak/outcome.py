@@ -12,6 +12,7 @@ import pybrpc
 from soak.ledger import LedgerTotals
 from soak.options import SoakOptions
 from soak.process_watch import Growth, Sizes
+from soak.streams.book import STREAM_DEFECTS, StreamTotals
 
 MOST_LEFT = 500
 """Objects: what is imported, cached or counted for the first time after the warm-up."""
@@ -24,10 +25,15 @@ class Outcome:
     seconds: float
     has_tls: bool
     totals: LedgerTotals
+    streams: StreamTotals
     faults: dict[str, int]
     """How often each kind of fault has struck a connection."""
     deeds: dict[str, int]
     """How often live connections were reset, cut, stalled, refused beside that."""
+    hostile: dict[str, int]
+    """How often hostile peers did what."""
+    accounts: list[str]
+    """Counts of servers that were not zero when nobody called any more."""
     at_start: Sizes
     """At rest, after a warm-up; everything is closed."""
     at_end: Sizes
@@ -38,6 +44,8 @@ class Outcome:
     """While it ran."""
     log_count: int
     log_texts: list[str]
+    on_purpose: int
+    """How often it was logged that a callback or a handler raised on purpose."""
     stuck: list[str]
     """Threads that did not end when they were told to."""
 
@@ -55,8 +63,13 @@ class Outcome:
             (totals.told_twice == 0, f"{totals.told_twice} calls have two outcomes or more"),
             (totals.wrong_answers == 0, f"{totals.wrong_answers} answers to something else"),
             (totals.unexpected == 0, f"{totals.unexpected} failures that no fault explains"),
+            *(
+                (number == 0, f"streams: {number} {STREAM_DEFECTS[name]}")
+                for name, number in self.streams.must_be_0.items()
+            ),
             (not self.stuck, f"threads that don't end: {', '.join(self.stuck)}"),
             (self.log_count == 0, f"{self.log_count} errors were logged"),
+            (not self.accounts, f"counts of servers at rest: {'; '.join(self.accounts)}"),
             (
                 end.descriptors <= start.descriptors,
                 f"descriptors: {start.descriptors} before, {end.descriptors} after",

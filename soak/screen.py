@@ -39,15 +39,18 @@ def show(outcome: Outcome) -> None:
     kind = "plain and TLS" if outcome.has_tls else "plain"
     table(f"{outcome.seconds:,.0f} s of calls over {kind} connections", summary(outcome))
     table("Failed calls, by error and phase", counts(outcome.totals.failures))
+    table("Sides of streams, by how they have ended", counts(outcome.streams.ends))
     table("Faults that struck", counts(outcome.faults))
     table("Done to live connections", counts(outcome.deeds))
-    notes = [*outcome.totals.notes, *outcome.log_texts]
+    table("Done by hostile peers", counts(outcome.hostile))
+    notes = [*outcome.totals.notes, *outcome.streams.notes, *outcome.log_texts]
     if notes:
         table("Wrong results", [(str(n), note) for n, note in enumerate(notes, 1)])
     broken = outcome.broken()
     for text in broken:
         print(f"BROKEN  {text}")
-    print("FAILED" if broken else "PASSED: no call was lost, none completed twice, nothing grew")
+    passed = "PASSED: no call or message was lost, none came twice, nothing grew"
+    print("FAILED" if broken else passed)
 
 
 def summary(outcome: Outcome) -> Iterable[Row]:
@@ -56,7 +59,15 @@ def summary(outcome: Outcome) -> Iterable[Row]:
         yield f"calls {name}", f"{getattr(totals, name):,}"
     for name in ("lost", "told_twice", "wrong_answers", "unexpected"):
         yield f"calls {name.replace('_', ' ')} (must be 0)", f"{getattr(totals, name):,}"
+    streams = outcome.streams
+    yield "sides of streams opened", f"{streams.opened:,}"
+    yield "messages of streams sent", f"{streams.sent:,}"
+    yield "messages of streams received", f"{streams.received:,}"
+    yield "times that all messages were proved to have come", f"{streams.proofs:,}"
+    yield "streams: defects (must be 0)", f"{sum(streams.must_be_0.values()):,}"
     yield "errors logged (must be 0)", f"{outcome.log_count:,}"
+    yield "errors logged that were raised on purpose", f"{outcome.on_purpose:,}"
+    yield "counts of servers at rest that are not 0", f"{len(outcome.accounts):,}"
     for name in ("descriptors", "threads", "rss_bytes"):
         before, after = getattr(outcome.at_start, name), getattr(outcome.at_end, name)
         yield f"{name} at rest, before and after", f"{before:,} -> {after:,}"

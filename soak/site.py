@@ -12,6 +12,8 @@ from pybrpc.testing.faulty_proxy import FaultyProxy, RandomFaults
 from soak.echo_server import EchoServer
 from soak.echo_services import AsyncEcho, PlainEcho
 from soak.identity import USERS, Identity
+from soak.streams.book import StreamBook
+from soak.streams.service import StreamHandlers
 from soak.tls import PLAIN, TlsPair
 
 FAULT_RATE = 0.4
@@ -54,7 +56,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def open_sites(seed: int, tls: TlsPair | None) -> Iterator[list[Site]]:
+def open_sites(seed: int, tls: TlsPair | None, book: StreamBook) -> Iterator[list[Site]]:
     """Two servers, or four with `tls`; two proxies before each.
 
     One has plain handlers, one has async handlers and wants credentials.
@@ -62,7 +64,9 @@ def open_sites(seed: int, tls: TlsPair | None) -> Iterator[list[Site]]:
     sites: list[Site] = []
     with contextlib.ExitStack() as stack:
         for kind in (PLAIN, tls) if tls else (PLAIN,):
-            for service, auth in ((PlainEcho(), None), (AsyncEcho(), USERS[0])):
+            plain = PlainEcho.with_streams(StreamHandlers(book, is_async=False))
+            asynchronous = AsyncEcho.with_streams(StreamHandlers(book, is_async=True))
+            for service, auth in ((plain, None), (asynchronous, USERS[0])):
                 server = stack.enter_context(EchoServer(service, kind, auth))
                 for _ in range(PROXIES):
                     plan = RandomFaults(seed=seed * 1000 + len(sites), rate=FAULT_RATE)

@@ -8,6 +8,7 @@ closed, and the process is measured at rest.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import threading
 import time
@@ -15,13 +16,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from pybrpc.transport.runtime import reset_default_runtime
+from soak.accounts import SETTLE_S, open_accounts
 from soak.chaos import Chaos
+from soak.hostile.hostile_peers import HostilePeers
 from soak.ledger import Ledger, LedgerTotals
 from soak.log_watch import LogWatch
 from soak.options import SoakOptions
 from soak.outcome import Outcome
 from soak.process_watch import ProcessWatch, objects_by_type, settled_sizes
 from soak.site import Site, faults_of, open_sites
+from soak.streams.book import StreamBook
+from soak.streams.load import StreamTasks, StreamThread
 from soak.task_load import TaskLoad, loop_factories
 from soak.thread_load import HANG_S, ThreadLoad
 from soak.tls import TlsPair, has_tls, tls_pair
@@ -31,6 +36,24 @@ SAMPLE_S = 0.5
 END_S = 2 * HANG_S
 
 OnProgress = Callable[[float, LedgerTotals, Counter[str]], None]
+
+
+class Books:
+    """The ledgers of one run."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.streams = StreamBook()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Struck:
+    """Everything that happened beside the calls, and the counts of the servers afterwards."""
+
+    faults: Counter[str]
+    deeds: Counter[str]
+    hostile: Counter[str]
+    accounts: list[str]
 
 
 class SoakRun:
@@ -50,68 +73,99 @@ class SoakRun:
         with_tls = has_tls() if options.tls is None else options.tls
         with tls_pair() if with_tls else contextlib.nullcontext() as tls, LogWatch() as log:
             warm_up_s = min(WARM_UP_S, options.seconds / 4)
-            self._run_for(warm_up_s, Ledger(), ProcessWatch(), tls, _be_silent)
+            self._run_for(warm_up_s, Books(), ProcessWatch(), tls, _be_silent)
             return self._run_for_good(tls, log)
 
     def _run_for_good(self, tls: TlsPair | None, log: LogWatch) -> Outcome:
         """Run the load after a warm-up, and compare the sizes before and after."""
         at_start, objects = settled_sizes(), objects_by_type()
-        ledger, watch = Ledger(), ProcessWatch()
+        books, watch = Books(), ProcessWatch()
         started_at = time.monotonic()
-        faults, deeds = self._run_for(self._options.seconds, ledger, watch, tls, self._on_progress)
+        struck = self._run_for(self._options.seconds, books, watch, tls, self._on_progress)
         seconds, growth = time.monotonic() - started_at, watch.growth()
+        totals, streams = books.ledger.totals(), books.streams.totals()
         watch.samples.clear()
+        del books  # or what they hold would seem to be left
         return Outcome(
             seconds=seconds,
             has_tls=tls is not None,
-            totals=ledger.totals(),
-            faults=dict(faults),
-            deeds=dict(deeds),
+            totals=totals,
+            streams=streams,
+            faults=dict(struck.faults),
+            deeds=dict(struck.deeds),
+            hostile=dict(struck.hostile),
+            accounts=struck.accounts,
             at_start=at_start,
             at_end=settled_sizes(at_start),
             left=dict((objects_by_type() - objects).most_common()),
             growth=growth,
             log_count=log.count,
             log_texts=log.texts,
+            on_purpose=log.on_purpose,
             stuck=self._stuck,
         )
 
     def _run_for(
         self,
         seconds: float,
-        ledger: Ledger,
+        books: Books,
         watch: ProcessWatch,
         tls: TlsPair | None,
         on_progress: OnProgress,
-    ) -> tuple[Counter[str], Counter[str]]:
-        """Call for so long; then end and close everything. What struck, and what was done."""
-        with open_sites(self._options.seed, tls) as sites:
+    ) -> Struck:
+        """Call for so long; then end and close everything."""
+        options = self._options
+        with open_sites(options.seed, tls, books.streams) as sites:
             over = threading.Event()
-            chaos = Chaos(sites, self._options.seed, over)
-            threads = self._start_all(sites, ledger, chaos, over)
+            chaos = Chaos(sites, options.seed, over)
+            hostile = [
+                HostilePeers(sites, f"{options.seed}/h{number}", over)
+                for number in range(options.hostile)
+            ]
+            beside = [chaos.run, *(peers.run for peers in hostile)]
+            threads = self._start_all(sites, books, beside, over)
             try:
                 for passed_s in self._moments(seconds):
                     watch.sample()
-                    on_progress(passed_s, ledger.totals(), faults_of(sites))
+                    on_progress(passed_s, books.ledger.totals(), faults_of(sites))
             finally:
                 over.set()
                 self._join(threads)
-            faults = faults_of(sites)
+            # A connection that a fault has stalled, or closed on one side only, would stay.
+            for site in sites:
+                site.proxy.reset_all()
+            books.streams.wait_over(SETTLE_S)
+            struck = Struck(
+                faults=faults_of(sites),
+                deeds=chaos.done,
+                hostile=sum((peers.done for peers in hostile), Counter()),
+                accounts=open_accounts({site.server for site in sites}),
+            )
         reset_default_runtime()
-        return faults, chaos.done
+        return struck
 
     def _start_all(
-        self, sites: list[Site], ledger: Ledger, chaos: Chaos, over: threading.Event
+        self,
+        sites: list[Site],
+        books: Books,
+        beside: list[Callable[[], None]],
+        over: threading.Event,
     ) -> list[threading.Thread]:
+        """Start the callers, and what is done `beside` them."""
         options = self._options
-        jobs: list[Callable[[], None]] = [chaos.run]
+        jobs = list(beside)
         for number in range(options.threads):
-            jobs.append(ThreadLoad(sites, ledger, f"{options.seed}/t{number}", over).run)
+            jobs.append(ThreadLoad(sites, books.ledger, f"{options.seed}/t{number}", over).run)
+        shared = (sites, books.ledger, books.streams)
+        for number in range(options.streams):
+            jobs.append(StreamThread(*shared, f"{options.seed}/s{number}", over).run)
         factories = loop_factories()
         for number, factory in enumerate(factories):
             count = (options.tasks + number) // len(factories)
-            load = TaskLoad(sites, ledger, f"{options.seed}/l{number}", over, count)
+            load = TaskLoad(sites, books.ledger, f"{options.seed}/l{number}", over, count)
             jobs.append(functools.partial(load.run, factory))
+            streams = StreamTasks(*shared, f"{options.seed}/a{number}", over)
+            jobs.append(functools.partial(streams.run, factory, options.streams))
         threads = [
             threading.Thread(target=job, name=f"soak-{number}", daemon=True)
             for number, job in enumerate(jobs)

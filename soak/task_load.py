@@ -11,8 +11,9 @@ from typing import Any
 
 import pybrpc
 from bench.echo_messages import SERVICE
-from soak.echo_call import EchoCall
+from soak.echo_call import drawn_call
 from soak.ledger import Ledger
+from soak.on_purpose import LOOP_KINDS, drawn_kind, raiser
 from soak.site import Site
 from soak.thread_load import BURST, CALLS_PER_CHANNEL, HANG_S, TIMEOUTS_S
 
@@ -63,10 +64,14 @@ class TaskLoad:
                 await self._burst(echo, user, source)
 
     async def _call(self, echo: Any, user: str, source: random.Random) -> None:
-        call, ticket = EchoCall(source, user), self._ledger.start()
+        call, ticket = drawn_call(source, user), self._ledger.start()
         timeout_s = source.choice(TIMEOUTS_S)
+        kind = drawn_kind(source, LOOP_KINDS)
         try:
-            response = await echo(call.request, timeout=timeout_s, controller=call.controller)
+            future = echo(call.request, timeout=timeout_s, controller=call.controller)
+            if kind is not None:
+                future.add_done_callback(raiser(kind))
+            response = await future
         except (Exception, asyncio.CancelledError) as error:
             ticket.failed(error)
         else:
@@ -79,6 +84,9 @@ class TaskLoad:
         ]
         await asyncio.sleep(source.choice((0, 0, 0.001, 0.01)))
         for task in tasks:
+            kind = drawn_kind(source, LOOP_KINDS)
+            if kind is not None:
+                task.add_done_callback(raiser(kind))
             if source.random() < 0.1:
                 task.cancel()
         await asyncio.wait(tasks, timeout=HANG_S)

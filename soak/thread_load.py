@@ -9,8 +9,9 @@ from typing import Any
 
 import pybrpc
 from bench.echo_messages import SERVICE
-from soak.echo_call import EchoCall
+from soak.echo_call import EchoCall, drawn_call
 from soak.ledger import Ledger, Ticket
+from soak.on_purpose import CALLBACK_KINDS, Kind, drawn_kind, raise_if
 from soak.site import Site
 
 TIMEOUTS_S = (0.02, 0.2, 1.0, 3.0)
@@ -48,7 +49,7 @@ class ThreadLoad:
             form(echo, user)
 
     def _block(self, echo: Any, user: str) -> None:
-        call, ticket = EchoCall(self._source, user), self._ledger.start()
+        call, ticket = drawn_call(self._source, user), self._ledger.start()
         timeout_s = self._source.choice(TIMEOUTS_S)
         try:
             response = echo(call.request, timeout=timeout_s, controller=call.controller)
@@ -60,10 +61,11 @@ class ThreadLoad:
     def _futures(self, echo: Any, user: str) -> None:
         futures = []
         for _ in range(self._source.randint(1, BURST)):
-            call, ticket = EchoCall(self._source, user), self._ledger.start()
+            call, ticket = drawn_call(self._source, user), self._ledger.start()
             timeout_s = self._source.choice(TIMEOUTS_S)
             future = echo.future(call.request, timeout=timeout_s, controller=call.controller)
-            future.add_done_callback(_enter_future(call, ticket))
+            kind = drawn_kind(self._source, CALLBACK_KINDS)
+            future.add_done_callback(_enter_future(call, ticket, kind))
             futures.append(future)
         for future in futures:
             if self._source.random() < 0.1:
@@ -74,31 +76,40 @@ class ThreadLoad:
         count = self._source.randint(1, BURST)
         told = threading.Semaphore(0)
         for _ in range(count):
-            call, ticket = EchoCall(self._source, user), self._ledger.start()
+            call, ticket = drawn_call(self._source, user), self._ledger.start()
             timeout_s = self._source.choice(TIMEOUTS_S)
-            done = _enter_outcome(call, ticket, told)
+            kind = drawn_kind(self._source, CALLBACK_KINDS)
+            done = _enter_outcome(call, ticket, told, kind)
             echo.with_callback(call.request, done, timeout=timeout_s, controller=call.controller)
         for _ in range(count):
             if not told.acquire(timeout=HANG_S):
                 return
 
 
-def _enter_future(call: EchoCall, ticket: Ticket) -> Any:
+def _enter_future(call: EchoCall, ticket: Ticket, kind: Kind | None) -> Any:
+    """A done callback, which raises `kind` at last."""
+
     def enter(future: concurrent.futures.Future[Any]) -> None:
         try:
             ticket.answered(call.complaint(future.result(0)))
         except (Exception, concurrent.futures.CancelledError) as error:
             ticket.failed(error)
+        raise_if(kind)
 
     return enter
 
 
-def _enter_outcome(call: EchoCall, ticket: Ticket, told: threading.Semaphore) -> Any:
+def _enter_outcome(
+    call: EchoCall, ticket: Ticket, told: threading.Semaphore, kind: Kind | None
+) -> Any:
+    """A callback, which raises `kind` at last."""
+
     def enter(response: Any, error: Exception | None) -> None:
         if error is not None:
             ticket.failed(error)
         else:
             ticket.answered(call.complaint(response))
         told.release()
+        raise_if(kind)
 
     return enter

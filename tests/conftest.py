@@ -21,6 +21,7 @@ import pytest
 
 import pybrpc
 from tests.peers.loops import LOOPS
+from tests.peers.programs import require_program
 
 GRACE_S = 2.0
 """How long what a test started may take to go away after its end."""
@@ -48,6 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--rounds", type=int, default=1, help="how often each stress test of the write path runs"
+    )
+    group.addoption(
+        "--each-kind",
+        action="store_true",
+        help="raise all kinds of exceptions, and each alone",
     )
 
 
@@ -82,6 +88,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if isinstance(item, pytest.Function) and "uvloop" in parameters_of(item):
                 item.add_marker(skip)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("program"):
+        for name in marker.args:
+            require_program(name)
 
 
 def parameters_of(item: pytest.Function) -> Iterable[object]:
@@ -180,3 +193,6 @@ def reset_default_runtime() -> None:
     runtime = sys.modules.get("pybrpc.transport.runtime")
     if runtime is not None:
         runtime.reset_default_runtime()
+    threads = sys.modules.get("pybrpc.streams.callback_threads")
+    if threads is not None:
+        threads.reset_callback_threads()

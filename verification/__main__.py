@@ -1,4 +1,4 @@
-"""python -m verification: check the model and its mutants; exit with 1 if one surprises.
+"""python -m verification: check the models and their mutants; exit with 1 if one surprises.
 
 Ctrl-C ends it.
 """
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from verification.check import Check, Verdict
-from verification.checks import FULL, MUTANTS, QUICK
+from verification.checks import FULL, HOLDS, MUTANTS, QUICK
 from verification.spin import SpinError, run
 
 QUICK_MEMORY_MB = 2000
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--full", action="store_true", help="the large configurations too")
     parser.add_argument("--only", default="", metavar="TEXT", help="what has TEXT in its name")
     options = parser.parse_args(arguments)
-    checks = [*QUICK, *MUTANTS, *(FULL if options.full else ())]
+    checks = [*QUICK, *HOLDS, *MUTANTS, *(FULL if options.full else ())]
     memory_mb = FULL_MEMORY_MB if options.full else QUICK_MEMORY_MB
     chosen = [check for check in checks if options.only in check.name]
     try:

@@ -1,4 +1,4 @@
-"""Check: one configuration of the model, what is looked for, and what must be found."""
+"""Check: one configuration of a model, what is looked for, and what must be found."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Search(enum.Enum):
     PROGRESS = enum.auto()
     """Runs that go on for ever without waiting for a producer between exchange and link."""
     FAIRNESS = enum.auto()
-    """Fair runs in which some message is never told its outcome."""
+    """Fair runs in which some message never gets its outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Check:
     """`options` are names that the model is given with -D.
 
     `caught_by` is part of what the verifier says when it finds what is broken; `None` for a model
-    in which it must find nothing. `producers` push `messages` each.
+    in which it must find nothing. In the model `write_path` as many `producers` push `messages`
+    each; in `holds` they are users of a connection, and take so many holds.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Check:
     options: tuple[str, ...] = ()
     search: Search = Search.SAFETY
     caught_by: str | None = None
+    model: str = "write_path"
+    """The name of its file."""
 
     @property
     def definitions(self) -> list[str]:

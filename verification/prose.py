@@ -21,7 +21,7 @@ from typing import NamedTuple
 from verification.retired_words import FOREIGN_NAMES, OLD_PUBLIC_NAMES, RETIRED_WORDS
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("src", "tests", "bench", "demo", "soak", "fuzz", "verification", "docs")
+FOLDERS = ("src", "tests", "bench", "demo", "examples", "soak", "fuzz", "verification", "docs")
 SUFFIXES = (".py", ".pxd", ".md")
 _QUOTED = FOREIGN_NAMES | OLD_PUBLIC_NAMES
 

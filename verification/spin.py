@@ -13,7 +13,7 @@ from pathlib import Path
 
 from verification.check import Check, Search, Verdict
 
-MODEL = Path(__file__).with_name("write_path.pml")
+MODELS = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.pml"))}
 TOOLS = ("spin", "gcc")
 DEEPEST = 2_000_000
 """Steps in one run of the model; a longer one is an error."""
@@ -53,14 +53,14 @@ def verdict_of(output: str) -> Verdict:
         raise SpinError(f"not every state was seen:\n{output[-2000:]}")
     return Verdict(
         violation=None if found is None else found[1],
-        states=int(_number(r"(\d+) states, stored", output)),
+        states=int(_number(r"([\d.e+]+) states, stored", output)),
         seconds=_number(r"elapsed time ([\d.e+-]+) seconds", output),
         memory_mb=_number(r"([\d.e+-]+)\s+total actual memory", output),
     )
 
 
 def _verify(check: Check, memory_mb: int, place: Path) -> str:
-    _call(["spin", "-a", *check.definitions, str(MODEL)], place)
+    _call(["spin", "-a", *check.definitions, str(MODELS[check.model])], place)
     options = [_COMPILER_OPTIONS[check.search], "-DCOLLAPSE", f"-DMEMLIM={memory_mb}"]
     # What is soon found takes less time than to optimize the search for it.
     level = "-O2" if check.caught_by is None else "-O0"

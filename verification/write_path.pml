@@ -21,7 +21,7 @@ pushed one does not matter afterwards. So states that differ only in that are on
 
 Options: CONNECTED (else the first write connects), SILENT (connecting never ends by itself), FAILS,
 RESETS, CANCELS, REENTERS, DELIVERS (delivering an outcome is a step), FINE (nothing is joined),
-LIVENESS. BREAK_... are mutants: each breaks one rule. docs/verification.md maps steps to code. */
+LIVENESS. A producer runs nobody's code: outcomes, and the failure of the socket, are told in turns. BREAK_... are mutants: each breaks one rule. docs/verification.md maps steps to code. */
 
 #ifndef PRODUCERS
 #define PRODUCERS 3
@@ -37,6 +37,12 @@ LIVENESS. BREAK_... are mutants: each breaks one rule. docs/verification.md maps
 #endif
 #ifndef BATCHES
 #define BATCHES 2     /* MAX_BATCHES_PER_STEP */
+#endif
+#ifndef WALK
+#define WALK 2        /* MAX_REQUESTS_PER_WALK */
+#endif
+#ifndef DRAIN
+#define DRAIN 1       /* MAX_DRAINED_PER_STEP */
 #endif
 
 #define LAST        (PRODUCERS * MESSAGES)
@@ -65,7 +71,7 @@ mtype:connector = { NOT_MADE, MADE, RACING, OVER };
 
 /* Shared: WriteQueue */
 byte head = NONE;
-byte next[LAST + 2] = UNCONNECTED;
+byte next[LAST + 5] = UNCONNECTED;
 /* Shared: Socket, Backlog, EventDispatcher */
 bit token, error;
 short backlog;
@@ -77,8 +83,8 @@ byte mark = GONE, cut_off = NONE;
 byte pending[LAST + 2], n_pending, n_batch;
 byte left[LAST + 2] = UNITS;
 bit sent[LAST + 2];
-bit retried, is_waiting, is_whole, may_go_on;
-byte node, newest, taken[LAST + 2], n_taken;
+bit retried, is_waiting, is_whole, is_cut, may_go_on;
+byte node, taken[LAST + 2], n_taken, n_walked, n_drained;
 #ifdef CONNECTED
 bit is_connected = 1;
 mtype:descriptor fd = OPEN;
@@ -93,6 +99,8 @@ byte n;
 /* Ghosts */
 byte owner = NOBODY, on_wire = NONE, entered, issued, refused;
 byte state[LAST + 1];
+short notes;
+bit told;
 /* Scratch of one step */
 hidden byte i, j;
 
@@ -102,7 +110,7 @@ hidden byte i, j;
 #else
 #define JOINED atomic
 #endif
-#define hand(to) is_whole = 0; may_go_on = 0; owner = to
+#define hand(to) is_whole = 0; is_cut = 0; may_go_on = 0; n_drained = 0; n_walked = 0; owner = to
 #define post(what) assert(nfull(posted)); posted!what
 
 /* --- WriteQueue --- */
@@ -139,23 +147,26 @@ inline link(request, older) {               /* push: the link */
 #endif
 }
 
-inline look_back(me) {                      /* take: the exchange, if the last list was not cut */
+inline look_back(me) {                      /* take: the exchange, if the last walk was finished */
     d_step {
         assert(owner == me);
-        newest = cut_off;
-        if :: newest == NONE -> newest = head; head = BUSY :: else fi;
-        node = newest
+        n_walked = 0;
+        node = cut_off;
+        if :: node == NONE -> node = head; head = BUSY :: else fi
     }
 }
 
 inline walk(me) {                           /* take: from link to link, until the mark or a cut */
     do
-    :: node != mark && node != UNCONNECTED && node != NONE ->
+    :: node != mark && next[node] != UNCONNECTED && n_walked < WALK ->
         d_step {
             assert(owner == me && node <= CLOSING);
             taken[n_taken] = node;
             n_taken++;
-            node = next[node]
+            n_walked++;
+            j = next[node];
+            next[node] = GONE;
+            node = j
         }
     :: else ->
         d_step {
@@ -169,6 +180,7 @@ inline walk(me) {                           /* take: from link to link, until th
                 is_whole = 1;
                 cut_off = NONE;
                 mark = BUSY;
+                retried = 0;
 #ifdef BREAK_NEWEST_FIRST
                 for (i : 0 .. n_taken / 2 - 1) {
                     j = taken[i];
@@ -180,22 +192,19 @@ inline walk(me) {                           /* take: from link to link, until th
                 :: n_taken > 0 ->
                     n_taken--;
                     pending[n_pending] = taken[n_taken];
-                    next[taken[n_taken]] = GONE;
                     taken[n_taken] = 0;
                     n_pending++
                 :: else -> break
                 od
             :: else ->
+                assert(node <= CLOSING);
                 is_whole = 0;
+                is_cut = (n_walked < WALK);
 #ifndef BREAK_CUT_DROPPED
-                cut_off = newest;
+                cut_off = node
 #endif
-                do
-                :: n_taken > 0 -> n_taken--; taken[n_taken] = 0
-                :: else -> break
-                od
             fi;
-            newest = 0;
+            n_walked = 0;
             node = 0
         }
         break
@@ -352,7 +361,11 @@ inline cut_into_fd(me) {                    /* one system call; may_go_on == 0: 
 
 /* --- Socket --- */
 
-inline begin_fail(won) {
+inline tell(me) {                           /* report_failure */
+    d_step { assert(me == DISPATCHER && owner != me && !told); told = 1 }
+}
+
+inline begin_fail(me, won) {
     d_step { won = !token; token = 1 }
 #ifdef BREAK_NOT_HELPED
     if :: won -> error = 1 :: else fi;
@@ -366,6 +379,9 @@ inline begin_fail(won) {
 #else
         if :: fd == OPEN -> shut = 1 :: else fi;
 #endif
+#ifdef BREAK_TOLD_AT_ONCE
+        tell(me);
+#endif
         post(CLOSE);
         won = 0
     :: else
@@ -374,25 +390,21 @@ inline begin_fail(won) {
 
 /* --- SocketWriter --- */
 
-inline run_outcomes(me) {
-    if
-    :: notes ->
-        d_step {
-            assert(owner != me);
-            i = 1;
-            do
-            :: i <= issued ->
-                if
-                :: notes & (1 << i) -> assert(state[i] == NOTED); state[i] = ENDED
-                :: else
-                fi;
-                i++
-            :: else -> break
-            od;
-            notes = 0
-        }
-    :: else
-    fi
+inline deliver(me) {                        /* a completion: the outcomes that were reported */
+    d_step {
+        assert(owner != me && me == DISPATCHER);
+        i = 1;
+        do
+        :: i <= issued ->
+            if
+            :: notes & (1 << i) -> assert(state[i] == NOTED); state[i] = ENDED
+            :: else
+            fi;
+            i++
+        :: else -> break
+        od;
+        notes = 0
+    }
 }
 
 inline go_on(me) {                          /* _continue */
@@ -435,14 +447,15 @@ inline write_batch(me) {                    /* but what follows when the call fa
     fi
 }
 
-inline fail_pending(me) {                   /* _drain: what was taken */
+inline fail_pending(me) {                   /* _drain: a part of what was taken */
     d_step {
-        assert(owner == me);
+        assert(owner == me && me == DISPATCHER);
         has_room = 0;
         do
-        :: n_pending > 0 ->
+        :: n_pending > 0 && n_drained < DRAIN ->
             i = pending[0];
             drop_pending(0);
+            n_drained++;
             if
             :: i == CLOSING -> assert(fd != CLOSED); fd = CLOSED
             :: i != CLOSING && error -> settle_failed(i)
@@ -454,17 +467,46 @@ inline fail_pending(me) {                   /* _drain: what was taken */
 }
 
 inline drain(me) {
+    released = 0;
     do
-    :: JOINED { fail_pending(me); release(me) }
+    :: JOINED {
+            fail_pending(me);
+            if
+            :: n_pending == 0 -> release(me)
+            :: else
+            fi
+        }
         if
         :: released -> break
-        :: else ->
+        :: else
+        fi;
+        if
+        :: n_pending == 0 ->
             look_back(me);
 #ifdef BREAK_SPINS
             JOINED { walk(me); skip }
 #else
-            JOINED { walk(me); if :: is_whole :: !is_whole -> retry_cut_list(me); break fi }
+            JOINED {
+                walk(me);
+                if
+                :: !is_whole && is_cut -> retry_cut_list(me); break
+                :: !is_whole && !is_cut -> n_drained = DRAIN
+                :: else
+                fi
+            }
 #endif
+        :: else
+        fi;
+        if
+        :: n_drained == DRAIN ->
+#ifdef BREAK_REST_FORGOTTEN
+            d_step { assert(owner == me); hand(POSTED) }
+#else
+            go_on(me)
+#endif
+            ;
+            break
+        :: else
         fi
     od
 }
@@ -472,7 +514,7 @@ inline drain(me) {
 /* --- the processes --- */
 
 active [PRODUCERS] proctype Producer() {
-    byte number, request, older, notes;
+    byte number, request, older;
     bit has_failed, won, released;
 #ifdef REENTERS
     byte inner, below;
@@ -481,7 +523,6 @@ active [PRODUCERS] proctype Producer() {
     JOINED { entered == _pid; entered++ }
 next_message:
     JOINED {
-        run_outcomes(PRODUCER + _pid);
         released = 0;
         older = 0;
         request = 0;
@@ -523,25 +564,27 @@ over:   skip
     }
     JOINED { write_batch(PRODUCER + _pid) }
     if
-    :: has_failed -> begin_fail(won); has_failed = 0
+    :: has_failed -> begin_fail(PRODUCER + _pid, won); has_failed = 0
     :: else
     fi;
 write_deferred:
 #ifdef BREAK_ENDED_HOLDING
-    run_outcomes(PRODUCER + _pid);
+    if :: notes -> deliver(PRODUCER + _pid) :: else fi;
 #endif
+#ifdef BREAK_DRAINED_BY_PRODUCER
+    if :: error -> drain(PRODUCER + _pid); goto next_message :: else fi;
+#endif
+    /* _hand_over_right */
     if
-    :: error -> drain(PRODUCER + _pid)
-    :: else ->
-        /* _hand_over_right */
-        if
-        :: !is_connected ->
-            d_step { assert(owner == PRODUCER + _pid); hand(CONNECTOR); step = MADE }
-            post(BEGIN_CONNECT);
+    :: !is_connected && !error ->
+        d_step { assert(owner == PRODUCER + _pid); hand(CONNECTOR); step = MADE }
+        post(BEGIN_CONNECT);
 #ifndef BREAK_NO_SECOND_LOOK
-            if :: error -> post(STOP_CONNECTING) :: else fi
+        if :: error -> post(STOP_CONNECTING) :: else fi
 #endif
-        :: is_connected && n_pending > 0 -> go_on(PRODUCER + _pid)
+    :: else ->
+        if
+        :: n_pending > 0 -> go_on(PRODUCER + _pid)
         :: else ->
             release(PRODUCER + _pid);
             if :: !released -> go_on(PRODUCER + _pid) :: else fi
@@ -553,7 +596,7 @@ done:
 }
 
 active proctype Dispatcher() {
-    byte notes, batches, older;
+    byte batches, older;
     bit has_failed, won, released, in_close;
     mtype what;
 turn:
@@ -573,6 +616,9 @@ progress_cut_off:
     :: is_waiting ->                            /* on_writable */
         d_step { is_waiting = 0; has_room = 1; assert(owner == WAITING_FOR_ROOM); owner = DISPATCHER }
         goto keep_write
+#ifdef DELIVERS
+    :: notes -> deliver(DISPATCHER)
+#endif
 #ifndef SILENT
     :: step == RACING ->                    /* _on_tcp_established, _finish */
         d_step { step = OVER; assert(owner == CONNECTOR); owner = DISPATCHER }
@@ -581,7 +627,7 @@ progress_cut_off:
         goto keep_write
     :: step == RACING ->                    /* _on_failed, _fail */
         d_step { step = OVER; assert(owner == CONNECTOR); owner = DISPATCHER }
-        begin_fail(won);
+        begin_fail(DISPATCHER, won);
         goto keep_write
 #endif
     :: timeout -> break
@@ -590,6 +636,7 @@ progress_cut_off:
     assert(owner == NOBODY && head == NONE && cut_off == NONE);
     assert((on_wire == NONE || error) && issued + refused == LAST);
     assert(!token || fd == CLOSED);
+    assert(token == told);
     d_step {
         i = 1;
         do
@@ -626,12 +673,12 @@ keep_write:
         }
         JOINED {
             walk(DISPATCHER);
-            if :: is_whole -> retried = 0 :: else fi
+            skip
         }
 write:
         JOINED { write_batch(DISPATCHER) }
         if
-        :: has_failed -> may_go_on = 0; begin_fail(won); has_failed = 0
+        :: has_failed -> may_go_on = 0; begin_fail(DISPATCHER, won); has_failed = 0
         :: else
         fi;
         if
@@ -640,7 +687,8 @@ write:
             d_step { assert(owner == DISPATCHER); hand(WAITING_FOR_ROOM); is_waiting = 1 }
             break
 #ifndef BREAK_SPINS
-        :: !error && may_go_on && !is_whole -> retry_cut_list(DISPATCHER); break
+        :: !error && may_go_on && !is_whole && is_cut -> retry_cut_list(DISPATCHER); break
+        :: !error && may_go_on && !is_whole && !is_cut -> go_on(DISPATCHER); break
 #endif
         :: else ->
             if
@@ -656,7 +704,6 @@ returned:
     JOINED {
         batches = 0;
         released = 0;
-        run_outcomes(DISPATCHER);
         if
         :: in_close -> in_close = 0
         :: else -> goto turn
@@ -678,7 +725,10 @@ returned:
         drain(DISPATCHER)
     :: else -> older = 0
     fi;
-    JOINED { run_outcomes(DISPATCHER); released = 0 }
+    released = 0;
+#ifndef BREAK_TOLD_AT_ONCE
+    tell(DISPATCHER);
+#endif
     goto turn;
 done:
     skip
@@ -687,7 +737,7 @@ done:
 #ifdef FAILS
 active proctype Failer() {                  /* fail, from any thread, at any time or never */
     bit won;
-    begin_fail(won)
+    begin_fail(PRODUCER + PRODUCERS, won)
 }
 #endif
 

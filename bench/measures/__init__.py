@@ -11,6 +11,10 @@ from bench.measures import (
     redis,
     sizes,
     start_write,
+    streams,
+    streams_bulk,
+    streams_crowd,
+    streams_ping,
     tasks,
     threads,
 )
@@ -29,5 +33,15 @@ MEASURES: dict[str, Measure] = {
         chain,
         start_write,
         redis,
+        streams,
+        streams_bulk,
+        streams_crowd,
+        streams_ping,
     )
 }
+
+GROUPS: dict[str, list[str]] = {
+    group: [name for name, measure in MEASURES.items() if group in (name, measure.group)]
+    for group in dict.fromkeys(measure.group or name for name, measure in MEASURES.items())
+}
+"""A name that can be asked for, and the measures that it means."""

@@ -27,6 +27,7 @@ class Measure:
     missing   why a peer can't take part, or ""
     lasts     how many times as long as the others it takes
     is_extra  only when asked for
+    group     another name, under which several measures are asked for together
     """
 
     name: str
@@ -40,3 +41,4 @@ class Measure:
     plots: Sequence[str] = field(default=())
     lasts: float = 1.0
     is_extra: bool = False
+    group: str = ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bench.peers import brpc_cpp
+from bench.peers import brpc_cpp, brpc_cpp_streams
 from bench.peers.entry import Entry, Kind
 from bench.peers.pybrpc_modes import PLAIN_ENVIRONMENT, why_not_plain
 
 _SHARED = "one connection for all"
 _OWN = "a connection for each thread"
 _TASKS = "tasks; " + _SHARED
+_STREAM_TASKS = "two tasks a stream, in the server one; " + _SHARED
 _EXAMPLE = "C++ bRPC's example multi_threaded_echo_c++"
 _PLAIN_SERVER = "server: handlers in worker threads (at most 256, as many as are needed)"
 
@@ -202,6 +203,69 @@ _ALL = (
         PYBRPC,
         server="pybrpc-to-cpp",
         unless=brpc_cpp.missing,
+    ),
+    Entry(
+        "streams-aio",
+        "pybrpc_aio_streams:PEER",
+        Kind.AIO_STREAMS,
+        f"`send`, `async for`; {_STREAM_TASKS}",
+        PYBRPC,
+        "pybrpc",
+    ),
+    Entry(
+        "streams-aio-lists",
+        "pybrpc_aio_streams:LISTS_PEER",
+        Kind.AIO_STREAMS,
+        "as streams-aio, with `send_many` and `batches` of up to 128 messages",
+        PYBRPC,
+        "pybrpc",
+        server="streams-aio",
+    ),
+    Entry(
+        "streams-threads",
+        "pybrpc_streams:PEER",
+        Kind.STREAMS,
+        f"`send`, `for`; two threads a stream, in the server one; {_SHARED}",
+        PYBRPC,
+        "pybrpc",
+    ),
+    Entry(
+        "streams-threads-lists",
+        "pybrpc_streams:LISTS_PEER",
+        Kind.STREAMS,
+        "as streams-threads, with `send_many` and `batches` of up to 128 messages",
+        PYBRPC,
+        "pybrpc",
+        server="streams-threads",
+    ),
+    Entry(
+        "streams-grpc.aio",
+        "grpcio_aio_streams:PEER",
+        Kind.AIO_STREAMS,
+        f"bidirectional streams of bytes: `write`, `async for`; {_STREAM_TASKS}",
+        ("grpc",),
+        "grpcio",
+    ),
+    Entry(
+        "streams-websockets",
+        "websockets_streams:PEER",
+        Kind.AIO_STREAMS,
+        "`send`, `async for`, without compression; tasks; a connection for each stream",
+        ("websockets",),
+        "websockets",
+    ),
+    Entry(
+        "streams-socket",
+        "bare_socket_streams:PEER",
+        Kind.STREAMS,
+        "no RPC: a blocking socket for each stream; `sendall`, `recv_into` one buffer",
+    ),
+    Entry(
+        "streams-brpc-cpp",
+        "brpc_cpp_streams:PEER",
+        Kind.CPP,
+        f"C++ bRPC: bench/peers/cpp/stream_echo.cpp, which is compiled by hand; {_SHARED}",
+        unless=brpc_cpp_streams.missing,
     ),
 )
 

@@ -14,7 +14,7 @@ from bench.child_process import ChildFailedError, ChildProcess
 from bench.figures import Figures
 from bench.peers import cpp_program
 from bench.peers.cpp_program import MULTI_THREADED, CppProgram
-from bench.work import TIMEOUT_S, ClosedLoop, Window
+from bench.work import TIMEOUT_S, ClosedLoop, Window, Work
 
 QUIET_LIMIT_S = 10.0
 _QPS = re.compile(r"qps=(\d+)")
@@ -33,11 +33,11 @@ class Server(Protocol):
 
 
 class CppServer:
-    """Its server, which is started at once."""
+    """The server of that example, which is started at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, example: str = MULTI_THREADED) -> None:
         self._port = cpp_program.free_port()
-        self.process = CppProgram(MULTI_THREADED, "server", f"-port={self._port}")
+        self.process = CppProgram(example, "server", f"-port={self._port}")
         self._listens = False
 
     @property
@@ -55,21 +55,33 @@ class CppServer:
 class CppClient:
     """Its client, with such flags."""
 
+    example = MULTI_THREADED
+
     def __init__(self, *flags: str) -> None:
         self._flags = flags
 
-    def run(self, work: ClosedLoop, window: Window, server: Server) -> Figures:
+    def make_server(self) -> CppServer:
+        return CppServer(self.example)
+
+    def flags_for(self, work: Work) -> tuple[str, ...]:
+        """The flags that say what to do."""
+        assert isinstance(work, ClosedLoop)
+        return (
+            f"-thread_num={work.in_flight}",
+            f"-request_size={work.size_bytes}",
+            "-connection_type=single",
+            "-dont_fail",
+        )
+
+    def run(self, work: Work, window: Window, server: Server) -> Figures:
         """The figures that it prints for each second, without the first, in which it starts."""
         flags = (
             f"-server=127.0.0.1:{server.port}",
-            f"-thread_num={work.in_flight}",
-            f"-request_size={work.size_bytes}",
             f"-timeout_ms={int(TIMEOUT_S * 1000)}",
-            "-connection_type=single",
-            "-dont_fail",
+            *self.flags_for(work),
             *self._flags,
         )
-        with CppProgram(MULTI_THREADED, "client", *flags) as client:
+        with CppProgram(self.example, "client", *flags) as client:
             next_rate(client)
             before = (time.perf_counter(), client.cpu_s(), server.cpu_s())
             rates = [next_rate(client) for _ in range(max(1, round(window.measure_s)))]

@@ -18,6 +18,8 @@ from bench.child_process import ChildProcess
 VARIABLE = "BRPC_CPP_BIN"
 ONE_BY_ONE = "echo_c++"
 MULTI_THREADED = "multi_threaded_echo_c++"
+STREAMS = "stream_echo"
+"""No example of bRPC's, but bench/peers/cpp/stream_echo.cpp, in the same folder if it is there."""
 START_LIMIT_S = 10.0
 
 

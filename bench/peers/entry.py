@@ -19,6 +19,8 @@ class Kind(enum.Enum):
     SYNC = "threads"
     CALLBACKS = "callbacks"
     AIO = "asyncio"
+    STREAMS = "streams of threads"
+    AIO_STREAMS = "streams of asyncio"
     CPP = "C++"
 
 
@@ -47,7 +49,10 @@ class Entry:
     unless: Callable[[], str] = str
 
     def load(self) -> Any:
-        """The SyncPeer, CallbackPeer, AioPeer or CppClient. Imports no other: it could disturb."""
+        """The SyncPeer, CallbackPeer, AioPeer, StreamPeer, AioStreamPeer or CppClient.
+
+        Imports no other: it could disturb.
+        """
         module, attribute = self.where.split(":")
         return getattr(importlib.import_module(f"bench.peers.{module}"), attribute)
 

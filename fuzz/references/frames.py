@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from fuzz.references.stream_frames import BROKEN, fields_of_stream_frame, next_stream_frame
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std.schema import RpcMeta
 from pybrpc.protocols.message import (
@@ -17,6 +18,7 @@ from pybrpc.protocols.message import (
     RpcRequest,
     RpcResponse,
 )
+from pybrpc.protocols.streaming.stream_frame import StreamFrame
 
 _HEADER = struct.Struct("!4sII")
 _MAX_OVERSIZED_META = 64 * 1024
@@ -37,10 +39,21 @@ class Frames:
     waiting_bytes: int = 0
 
 
-def frames_of(stream: bytes, limit_bytes: int) -> Frames:
-    """The frames that a parser must find in `stream`."""
+def frames_of(stream: bytes, limit_bytes: int, is_decided: bool = False) -> Frames:
+    """The frames that a parser must find in `stream`.
+
+    Frames of streams may stand behind the first one, or anywhere if the connection `is_decided` to
+    be one of baidu_std.
+    """
     found: list[Fields] = []
     while stream:
+        if stream[:1] == b"S" and (found or is_decided):
+            of_stream, size = next_stream_frame(stream, limit_bytes)
+            if of_stream is None:
+                return _rest(found, stream, is_broken=size == BROKEN)
+            found.append({"kind": "stream", "id": 0, "frame": of_stream})
+            stream = stream[size:]
+            continue
         if len(stream) < _HEADER.size:
             return _rest(found, stream, is_broken=not b"PRPC".startswith(stream[:4]))
         magic, body_size, meta_size = _HEADER.unpack(stream[: _HEADER.size])
@@ -61,8 +74,15 @@ def frames_of(stream: bytes, limit_bytes: int) -> Frames:
     return Frames(found, False)
 
 
+def without_streams(messages: list[Fields]) -> list[Fields]:
+    """Those that are no frames of streams."""
+    return [message for message in messages if message["kind"] != "stream"]
+
+
 def fields_of_message(message: Message) -> Fields:
     """A message that was parsed, in the same plain fields."""
+    if isinstance(message, StreamFrame):
+        return {"kind": "stream", "id": 0, "frame": fields_of_stream_frame(message)}
     if isinstance(message, BadMessage | OversizedMessage):
         kind = "oversized" if isinstance(message, OversizedMessage) else "bad"
         return {"kind": kind, "id": message.correlation_id, "asks": message.is_request}

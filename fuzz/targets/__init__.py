@@ -12,11 +12,16 @@ NAMES = (
     "client_connection",
     "compression",
     "frames",
+    "hulu_frames",
     "messages",
     "meta",
     "redis_login",
     "redis_replies",
     "server_connection",
+    "sessions",
+    "sofa_frames",
+    "stream_client",
+    "stream_frames",
 )
 
 

@@ -30,12 +30,13 @@ def check(data: bytes) -> None:
 
 
 def _request(given: Parameters) -> RpcRequest:
-    controller = Controller(log_id=_number(given), request_id=given.text())
+    controller = Controller()
+    log_id, request_id = _number(given), given.text()
     controller.request_user_fields.update(_user_fields(given))
     request = RpcRequest(given.signed(9), given.text(), given.text(), given.short_bytes())
     request.attachment = buffer_of(given.short_bytes())
     request.user_fields = controller.request_user_fields
-    request.log_id, request.request_id = controller.log_id, controller.request_id
+    request.log_id, request.request_id = log_id, request_id
     request.timeout_ms, request.trace_id, request.span_id = (_number(given) for _ in range(3))
     request.credential = given.short_bytes()
     request.compress_type = _number(given)

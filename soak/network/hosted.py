@@ -20,10 +20,11 @@ from collections import Counter
 from typing import Any
 
 import pybrpc
-from bench.echo_messages import SERVICE
+from bench.echo_messages import SERVICE, EchoRequest
 from soak.echo_services import AsyncEcho, PlainEcho
 from soak.network.callers import TaskCallers, ThreadCallers
 from soak.network.load import LOADS, CallBook
+from soak.network.stream_callers import STREAM, StreamTaskCallers, StreamThreadCallers
 
 WATCHFUL = pybrpc.SocketOptions(
     keepalive_idle_s=1, keepalive_interval_s=1, keepalive_count=2, tcp_user_timeout_ms=1500
@@ -58,7 +59,14 @@ class NotedPlain(PlainEcho):
 
     def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
         self._executions.note(request.message)
+        if request.message.startswith(STREAM):
+            controller.accept_stream(body=self._echo_all)
         return super().Echo(request, controller)
+
+    def _echo_all(self, stream: Any) -> None:
+        for message in stream:
+            self._executions.note(EchoRequest.FromString(message).message)
+            stream.send(message)
 
 
 class NotedAsync(AsyncEcho):
@@ -67,7 +75,14 @@ class NotedAsync(AsyncEcho):
 
     async def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
         self._executions.note(request.message)
+        if request.message.startswith(STREAM):
+            controller.accept_stream(body=self._echo_all)
         return await super().Echo(request, controller)
+
+    async def _echo_all(self, stream: Any) -> None:
+        async for message in stream:
+            self._executions.note(EchoRequest.FromString(message).message)
+            await stream.send(message)
 
 
 def serve(ip: str, cert: str, key: str) -> None:
@@ -121,12 +136,15 @@ def call(ca: str) -> None:
 
 
 def _callers(form: str, load: str, book: CallBook, stop: Any, seed: str) -> ThreadCallers:
+    over_streams = LOADS[load].over_streams
     if form == "threads":
-        return ThreadCallers(LOADS[load], book, stop, seed)
+        threads = StreamThreadCallers if over_streams else ThreadCallers
+        return threads(LOADS[load], book, stop, seed)
     factory = asyncio.new_event_loop
     if form == "uvloop":
         factory = importlib.import_module("uvloop").new_event_loop
-    return TaskCallers(LOADS[load], book, stop, seed, factory)
+    tasks = StreamTaskCallers if over_streams else TaskCallers
+    return tasks(LOADS[load], book, stop, seed, factory)
 
 
 def _say(what: object) -> None:

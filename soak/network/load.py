@@ -27,6 +27,8 @@ class Load:
     callers: int = 4
     window: int = 1
     connection_type: Literal["single", "pooled", "short"] = "single"
+    over_streams: bool = False
+    """Whether each call is a message of a stream, which is echoed."""
 
 
 LOADS = {
@@ -34,8 +36,10 @@ LOADS = {
     "small": Load((0, 200), callers=8),
     "big": Load((MOST_BYTES // 4, MOST_BYTES), callers=3),
     "stream": Load((1_000, 30_000), callers=2, window=32),
+    "messages": Load((0, 30_000), callers=4, window=16, over_streams=True),
 }
-"""A connection for each call; few bytes; many bytes; many calls without waiting."""
+"""A connection for each call; few bytes; many bytes; many calls without waiting; messages over
+streams."""
 
 
 class CallBook:

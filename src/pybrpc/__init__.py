@@ -24,7 +24,10 @@ from pybrpc.rpc.authenticator import AuthContext, Authenticator
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.serving import detached
+from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.server import Server
+from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
 from pybrpc.transport.tls.server_tls import ServerTls
@@ -45,13 +48,21 @@ __all__ = [
     "ErrorCode",
     "HealthCheck",
     "IOBuf",
+    "RawRequest",
     "RetryPolicy",
     "RpcError",
     "Server",
     "ServerTls",
     "SocketOptions",
+    "StreamOptions",
     "Stub",
     "__impl__",
+    "__version__",
     "aio",
+    "detached",
     "errors",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,4 @@
-"""python -m pybrpc serve: as the command `pybrpc`."""
+"""python -m pybrpc: as the command `pybrpc`."""
 
 from __future__ import annotations
 

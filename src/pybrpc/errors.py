@@ -5,29 +5,35 @@
     +-- ServerStateError                  start() twice, add_service() while running, ...
     +-- ChannelClosedError                a call on a channel that was closed
     +-- TlsConfigError (ValueError)       certificates that can't be loaded, options that clash
+    +-- InvalidTimeoutError (ValueError)  a timeout that is no number of seconds
+    +-- InvalidBackoffError, BackupPolicyError (ValueError)  pauses, a policy, that can't be
     +-- WouldDeadlockError                a blocking call on the thread that receives its answer
+    +-- ControllerInUseError              one Controller in two calls that run
+    +-- StreamingMethodError (NotImplementedError)  a call of a streaming method
+    +-- DispatcherClosedError             no turn of the dispatcher will come any more
     +-- MissingExtraError (ImportError)   a required optional package is not installed
-    +-- RedisError                        an error reply of a Redis server (in pybrpc.redis)
+    +-- MonkeyPatchError                  gevent or eventlet came too late, or without threads
+    +-- ListenError (OSError), WorkerStartError  a server can't listen; no worker can serve
+    +-- RedisError                        an error reply of a Redis server
     +-- RpcError                          a call or a write failed; carries a bRPC code
         +-- ProtocolError                    the peer sent invalid bytes
         +-- RpcTimeoutError (TimeoutError)   ERPCTIMEDOUT: the deadline of the call passed
         +-- RpcCanceledError                 ECANCELED: the caller gave up
+        |   +-- HandlerCanceledError         ... for the handler that made the call was canceled
         +-- OvercrowdedError                 EOVERCROWDED: too many unwritten bytes
         +-- ConnectionFailedError (ConnectionError)  EFAILEDSOCKET, EEOF, ECONNRESET, EPIPE, ...
         |   +-- ConnectError                 ... while resolving or connecting
         |   +-- HandshakeError               ... during a handshake: ESSL, ETIMEDOUT, EEOF, ...
-        |   +-- TlsError                     ESSL: TLS failed after the handshake
-        |   +-- WriteShutdownError           ESHUTDOWNWRITE: this side has shut down writing
+        |   +-- TlsError, WriteShutdownError  ESSL: TLS failed later; ESHUTDOWNWRITE: by this side
         +-- NoServiceError, NoMethodError    ENOSERVICE, ENOMETHOD
-        +-- BadRequestError                  EREQUEST
-        +-- BadResponseError                 ERESPONSE
+        +-- BadRequestError, BadResponseError  EREQUEST, ERESPONSE
         +-- AuthenticationError              ERPCAUTH
         +-- InternalServerError              EINTERNAL: the handler raised
-        +-- ServerStoppingError              ELOGOFF
-        +-- LimitReachedError                ELIMIT
+        +-- ServerStoppingError, LimitReachedError  ELOGOFF, ELIMIT
+        +-- StreamClosedError, StreamResetError, StreamTimeoutError  EINVAL, ECONNRESET, ETIMEDOUT
 
 An RpcError has a code, the phase in which it arose, the peer, and the side that found it.
-Codes: apache/brpc src/brpc/errno.proto; codes below 1000 are errnos of the operating system.
+Codes: apache/brpc src/brpc/errno.proto; those below 1000 are errnos of the operating system.
 """
 
 from __future__ import annotations
@@ -36,6 +42,25 @@ import enum
 import errno
 import os
 from typing import Self
+
+# fmt: off
+__all__ = [
+    "AddressError", "AuthenticationError", "BackupPolicyError", "BadRequestError",
+    "BadResponseError", "ChannelClosedError", "ConnectError", "ConnectionFailedError",
+    "ControllerInUseError", "DispatcherClosedError", "ErrorCode", "HandlerCanceledError",
+    "HandshakeError", "InternalServerError", "InvalidBackoffError", "InvalidTimeoutError",
+    "LimitReachedError", "ListenError", "MissingExtraError", "MonkeyPatchError", "NoMethodError",
+    "NoServiceError", "OvercrowdedError", "Phase", "ProtocolError", "PyBrpcError", "RedisError",
+    "RpcCanceledError", "RpcError", "RpcTimeoutError", "ServerStateError", "ServerStoppingError",
+    "StreamClosedError", "StreamResetError", "StreamTimeoutError", "StreamingMethodError",
+    "TlsConfigError", "TlsError", "WorkerStartError", "WouldDeadlockError",
+    "WriteShutdownError", "error_name",
+]
+# fmt: on
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 class ErrorCode(enum.IntEnum):
@@ -120,24 +145,94 @@ class TlsConfigError(PyBrpcError, ValueError):
     """TLS options that contradict each other, or a file that can't be loaded."""
 
 
+class InvalidTimeoutError(PyBrpcError, ValueError):
+    """A negative timeout."""
+
+
+class InvalidBackoffError(PyBrpcError, ValueError):
+    """An invalid number for a Backoff. The text names it and says which values are allowed."""
+
+
+class BackupPolicyError(PyBrpcError, ValueError):
+    """An invalid number for a BackupRequestPolicy."""
+
+
 class WouldDeadlockError(PyBrpcError, RuntimeError):
-    """A blocking call on the dispatcher thread, which would wait for itself forever."""
+    """A blocking call on the dispatcher thread, or in a loop that must answer it: it would wait for
+    itself."""
+
+
+class ControllerInUseError(PyBrpcError, RuntimeError):
+    """A call with a Controller that another call uses, or that of a request which is served."""
+
+
+class StreamingMethodError(PyBrpcError, NotImplementedError):
+    """A call of a method that streams requests or responses, which pybrpc can't do yet."""
+
+
+class DispatcherClosedError(PyBrpcError, RuntimeError):
+    """The dispatcher has stopped: its thread has ended, or its loop is closed."""
 
 
 class MissingExtraError(PyBrpcError, ImportError):
     """A required optional package is not installed. The text says what to install."""
 
 
+class MonkeyPatchError(PyBrpcError, RuntimeError):
+    """gevent or eventlet has replaced parts of the standard library after pybrpc was imported, or
+    without threads."""
+
+
+class ListenError(PyBrpcError, OSError):
+    """The address can't be listened on: it is in use, not one of this machine, not allowed, ..."""
+
+
+class WorkerStartError(PyBrpcError, RuntimeError):
+    """A worker could not start, so the supervisor did not start either. The text says why."""
+
+
+class RedisError(PyBrpcError):
+    """The reply of Redis to a command that failed, such as "WRONGTYPE Operation ...".
+
+    It is a value among the replies of a request; `raise_for_error()` and `execute` raise it. It is
+    no RpcError, because the call itself succeeded. Like bRPC's REDIS_REPLY_ERROR.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    @property
+    def code(self) -> str:
+        """The first word, which names the kind of error: "WRONGTYPE", "NOPERM", "ERR"."""
+        return self.text.partition(" ")[0]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RedisError) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"<RedisError {self.text}>"
+
+
 class RpcError(PyBrpcError):
     """A call or a write failed.
 
-    `code` is bRPC's number (or an errno), `name` its name, and `text` the text that C++ bRPC's
-    `Controller::ErrorText()` would give. `phase` is the phase in which it failed, `peer` the
-    address that it was sent to ("" if there is none yet). `is_remote` is True if the peer sent the
-    error, False if this side found it.
+    `code` is bRPC's number (or an errno), `name` its name. `message` is the bare text: that which
+    the handler gave, or of this side the reason of the last attempt. `text` is what C++ bRPC's
+    `Controller::ErrorText()` would give: it has the codes of all attempts, and the address of the
+    server, beside. `phase` is the phase in which it failed, `peer` the address that it was sent to
+    ("" if there is none yet). `is_remote` is True if the peer sent the error, False if this side
+    found it. `remote_text` is the text that the peer sent, as a proxy passes it on; "" if none.
     """
 
     default_code: int = ErrorCode.EINTERNAL
+
+    ended_call: bool = False
+    """Whether a call or a stream of this process has ended with it. A handler that lets such an
+    error out has failed itself: its caller gets EINTERNAL, not the code of the nested call."""
 
     def __init__(
         self,
@@ -150,10 +245,11 @@ class RpcError(PyBrpcError):
     ) -> None:
         super().__init__(text)
         self.code = int(self.default_code if code is None else code)
-        self.text = text
+        self.text = self.message = text
         self.phase = phase
         self.peer = peer
         self.is_remote = is_remote
+        self.remote_text = ""
 
     @property
     def name(self) -> str:
@@ -173,6 +269,8 @@ class RpcError(PyBrpcError):
             peer=self.peer or peer,
             is_remote=self.is_remote,
         )
+        copy.message = self.message
+        copy.remote_text = self.remote_text
         copy.__cause__ = self.__cause__
         return copy
 
@@ -187,7 +285,8 @@ class RpcError(PyBrpcError):
         return f"<{type(self).__name__} {self}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.text, self.code, self.phase, self.peer, self.is_remote)
+        place = self.phase, self.peer, self.is_remote
+        return _rebuild, (type(self), self.text, self.code, *place, self.message, self.remote_text)
 
 
 class ProtocolError(RpcError):
@@ -202,6 +301,10 @@ class RpcTimeoutError(RpcError, TimeoutError):
 
 class RpcCanceledError(RpcError):
     default_code = ErrorCode.ECANCELED
+
+
+class HandlerCanceledError(RpcCanceledError):
+    """A call that a handler made was canceled together with the request that the handler serves."""
 
 
 class OvercrowdedError(RpcError):
@@ -262,6 +365,28 @@ class ServerStoppingError(RpcError):
 
 class LimitReachedError(RpcError):
     default_code = ErrorCode.ELIMIT
+
+
+class StreamClosedError(RpcError):
+    """The stream was closed, by this side or by the peer: nothing more is sent, or received."""
+
+    default_code = ErrorCode.EINVAL
+    ended_call = True
+
+
+class StreamResetError(RpcError):
+    """The stream has failed, by this side or by the peer. What was sent may not have arrived."""
+
+    default_code = ErrorCode.ECONNRESET
+    ended_call = True
+
+
+class StreamTimeoutError(RpcTimeoutError):
+    """A wait on a stream took too long. `sent`: the messages of `send_many` that were sent."""
+
+    default_code = ErrorCode.ETIMEDOUT
+    ended_call = True
+    sent: int = 0
 
 
 CONNECTION_CODES = frozenset(
@@ -360,6 +485,16 @@ def from_os_error(error: OSError, what: str, *, phase: Phase | None, peer: str) 
 
 
 def _rebuild(
-    cls: type[RpcError], text: str, code: int, phase: Phase | None, peer: str, is_remote: bool
+    cls: type[RpcError],
+    text: str,
+    code: int,
+    phase: Phase | None,
+    peer: str,
+    is_remote: bool,
+    message: str,
+    remote_text: str = "",
 ) -> RpcError:
-    return cls(text, code=code, phase=phase, peer=peer, is_remote=is_remote)
+    error = cls(text, code=code, phase=phase, peer=peer, is_remote=is_remote)
+    error.message = message
+    error.remote_text = remote_text
+    return error

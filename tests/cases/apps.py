@@ -23,11 +23,14 @@ time.sleep(float(os.environ.get(SLOW_IMPORT_S, "0")))
 
 
 class Holder:
-    """Answers its process id; or holds the GIL, for hours, if the message is "hold"."""
+    """Answers its process id: after 2 seconds if the message is "sleep"; never, holding the GIL for
+    hours, if it is "hold"."""
 
     def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
         if request.message == "hold":
             re.match("(a+)+$", "a" * 60 + "b")
+        if request.message == "sleep":
+            time.sleep(2)
         return pb.EchoResponse(message=str(os.getpid()))
 
     Stream = Echo
@@ -40,9 +43,20 @@ def make_server() -> pybrpc.Server:
 
 
 def make_crashing_server() -> pybrpc.Server:
-    """Its process ends soon after it serves."""
-    threading.Timer(0.1, os._exit, (3,)).start()
-    return make_server()
+    """Its process ends soon after its first client has connected.
+
+    Not a while after it is made: on a loaded machine it may serve, and say so, only after that.
+    """
+    server = make_server()
+    threading.Thread(target=crash_after_a_connection, args=(server,), daemon=True).start()
+    return server
+
+
+def crash_after_a_connection(server: pybrpc.Server) -> None:
+    while not server.statistics().accepted:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    os._exit(3)
 
 
 def make_forking_server() -> pybrpc.Server:

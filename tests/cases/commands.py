@@ -50,11 +50,21 @@ class Command:
     @property
     def workers(self) -> list[int]:
         """The process ids of its workers, booting ones among them."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task").glob("*/children")
-        found = [int(child) for file in children for child in file.read_text().split()]
+        found = self._children_with("worker_main")
         self._seen.update(found)
         return found
+
+    @property
+    def orphan_watches(self) -> list[int]:
+        """The process ids of the processes that watch over orphaned workers."""
+        return self._children_with("watch_orphans")
+
+    def _children_with(self, module: str) -> list[int]:
+        """The children that run a module. Just after its fork, a child still has the command line
+        of its parent."""
+        files = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        children = [int(child) for file in files for child in file.read_text().split()]
+        return [pid for pid in children if module in command_line_of(pid)]
 
     def outcome(self, message: str = "hello", **options: Any) -> str:
         """The response of one call over a connection of its own, or the name of its error."""
@@ -93,6 +103,13 @@ def started(app: str, *arguments: str, **options: Any) -> Iterator[Command]:
         yield command
     finally:
         command.end()
+
+
+def command_line_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def all_ended(pids: list[int], limit_s: float) -> bool:

@@ -9,10 +9,9 @@ import time
 
 import pytest
 
-import pybrpc
 from pybrpc.errors import OvercrowdedError
 from pybrpc.lowlevel import EpollDispatcher, IOBuf, Socket
-from tests.cases.child import ChildError, run_in_child
+from tests.cases.child import run_in_child
 
 FEW, MANY = 5_000, 80_000
 
@@ -28,9 +27,6 @@ def seconds_to_cut(count: int) -> float:
     return time.thread_time() - began_at
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="each cut costs more, the more blocks are left"
-)
 def test_cutting_through_small_blocks_is_linear() -> None:
     few = min(seconds_to_cut(FEW) for _ in range(5))
     assert seconds_to_cut(MANY) / MANY < 3 * few / FEW
@@ -59,12 +55,6 @@ def free_a_long_queue(stack_kib: int) -> int:
     return size - read
 
 
-@pytest.mark.xfail(
-    pybrpc.__impl__ == "compiled",
-    strict=True,
-    raises=ChildError,
-    reason="SIGSEGV: the requests of the queue are freed by recursion",
-)
 @pytest.mark.slow
 def test_long_queue_is_freed_on_a_small_stack() -> None:
     # A sanitizer's report about the child must not fail the whole run.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.cases.child import run_in_child
 from tests.cases.peers import LATE_S, in_thread, outcomes_by_key
 from tests.peers.callers import caller
@@ -35,11 +33,6 @@ def outcomes_of_answers_with_invalid_utf_8() -> dict[str, dict[str, int]]:
         return outcomes_by_key(futures, LATE_S)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="futures never end, callbacks are never called, and others raise UnicodeDecodeError",
-)
 def test_answer_with_invalid_utf_8_is_eresponse_with_protobuf_in_pure_python() -> None:
     found = run_in_child(
         outcomes_of_answers_with_invalid_utf_8, PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION="python"

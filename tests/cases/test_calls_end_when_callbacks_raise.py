@@ -8,8 +8,6 @@ import itertools
 from collections import Counter
 from typing import Any
 
-import pytest
-
 from tests.cases.child import run_in_child
 from tests.cases.peers import (
     LATE_S,
@@ -60,9 +58,6 @@ def outcomes_beside_a_raising_callback() -> dict[str, Counter[str]]:
         return outcomes_by_key(futures, LATE_S)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the other answers of the same read are lost"
-)
 def test_answers_of_one_read_reach_their_calls_when_one_callback_raises() -> None:
     found = run_in_child(outcomes_beside_a_raising_callback)
     keys = [f"{form} {kind}" for form, kind in itertools.product(FORMS, KINDS)]
@@ -82,11 +77,6 @@ def outcomes_beside_callbacks_that_raise_at_their_deadlines() -> Counter[str]:
         return found
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the other calls whose deadlines are reached at the same moment never end",
-)
 def test_deadlines_of_one_length_hold_when_a_callback_raises_at_such_a_deadline() -> None:
     found = run_in_child(outcomes_beside_callbacks_that_raise_at_their_deadlines)
     assert found == {"ERPCTIMEDOUT": OTHERS * len(KINDS) + 1}
@@ -105,11 +95,6 @@ def outcomes_when_the_connection_of_a_raising_callback_breaks() -> dict[str, Cou
         return outcomes_by_key(futures, 1 + LATE_S)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="blocking calls of the same connection hang past their deadlines",
-)
 def test_blocking_calls_end_when_a_callback_of_their_broken_connection_raises() -> None:
     found = run_in_child(outcomes_when_the_connection_of_a_raising_callback_breaks)
     assert found == {key: {"EEOF": BLOCKING} for key in KINDS}

@@ -44,7 +44,6 @@ def error_of_a_call(form: str, address: str, **options: Any) -> RpcError:
     return caught.value
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason='the phase is "connect"')
 @pytest.mark.parametrize("form", FORMS)
 def test_call_that_waits_for_the_resolver_names_it(form: str, slow_resolver: str) -> None:
     error = error_of_a_call(form, f"{slow_resolver}:80")
@@ -52,7 +51,6 @@ def test_call_that_waits_for_the_resolver_names_it(form: str, slow_resolver: str
     assert "resolv" in error.text
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason='the phase is "connect"')
 @pytest.mark.parametrize("form", FORMS)
 def test_call_that_waits_for_the_tls_handshake_names_it(form: str) -> None:
     with ScriptedServer(never_answer) as server:
@@ -78,9 +76,6 @@ def errors_when_a_look_up_raises_no_os_error() -> dict[str, str]:
     return errors
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the call hears of its deadline, and of no cause"
-)
 def test_look_up_that_raises_no_os_error_fails_the_call_with_its_cause() -> None:
     errors = run_in_child(errors_when_a_look_up_raises_no_os_error)
     assert set(errors) == set(FORMS)
@@ -93,6 +88,5 @@ def outcome_of_a_call_without_poll() -> str:
         return outcome_of(lambda: echo_stub(server.address, timeout=3).Echo(echo_request()))
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the connect fails")
 def test_call_works_without_select_poll_as_with_eventlet() -> None:
     assert run_in_child(outcome_of_a_call_without_poll) == "answered"

@@ -46,22 +46,12 @@ def users_seen(server: pybrpc.Server, *methods: str) -> set[str]:
     return seen
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a handler sees what the handlers of other peers have set in its thread",
-)
 @pytest.mark.parametrize("handler", [tell_and_set, tell_and_set_slowly])
 def test_context_variable_that_a_plain_handler_sets_is_not_seen_by_others(handler: Any) -> None:
     with make_server(handler, max_workers=1) as server:
         assert users_seen(server, *["Echo"] * 20) == {"nobody"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the async handler sees what the plain handler of another peer has set",
-)
 def test_context_variable_that_a_plain_handler_sets_is_not_seen_by_async_ones() -> None:
     with make_server(tell_and_set, tell) as server:
         assert users_seen(server, *["Echo", "Stream"] * 5) == {"nobody"}
@@ -79,9 +69,6 @@ async def stub_to(stack: contextlib.AsyncExitStack, server: pybrpc.Server) -> An
     return pybrpc.Stub(ECHO, await stack.enter_async_context(channel))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="handlers of one read share a task, and see it"
-)
 def test_attribute_of_the_task_of_a_handler_is_not_seen_by_others() -> None:
     async def call() -> set[str]:
         async with contextlib.AsyncExitStack() as stack:
@@ -93,11 +80,6 @@ def test_attribute_of_the_task_of_a_handler_is_not_seen_by_others() -> None:
     assert asyncio.run(call()) == {"nobody"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="it runs only when the slower handlers of the same read have ended too",
-)
 def test_done_callback_of_the_task_of_a_handler_runs_when_that_is_answered() -> None:
     cleaned: list[str] = []
     slow_may_end = asyncio.Event()

@@ -8,8 +8,6 @@ import threading
 from collections import Counter
 from typing import Any
 
-import pytest
-
 from tests.cases.child import run_in_child
 from tests.cases.peers import LATE_S, echo_stub, in_thread, outcomes_of
 from tests.fakes.threads import wait_until
@@ -60,9 +58,6 @@ def outcomes_after_a_raising_callback_was_logged() -> Counter[str]:
         )
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the dispatcher thread has ended; calls hang or fail"
-)
 def test_calls_work_after_a_log_filter_raised_for_a_failed_callback() -> None:
     assert run_in_child(outcomes_after_a_raising_callback_was_logged) == {"answered": 3}
 
@@ -87,11 +82,6 @@ def code_of_a_call(peer: RawPeer, message: str = "hello") -> int | str:
         return type(error).__name__
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the dispatcher thread has ended; nothing is answered any more",
-)
 def test_server_answers_after_a_log_filter_raised_for_a_failed_handler() -> None:
     assert run_in_child(error_codes_around_a_failed_handler) == [0, 2001, 0, 0]
 
@@ -108,10 +98,5 @@ def error_code_after_garbage() -> list[int | str]:
         return [before, code_of_a_call(peer)]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the dispatcher thread has ended; nothing is answered any more",
-)
 def test_server_answers_after_a_log_filter_raised_for_a_peer_of_another_protocol() -> None:
     assert run_in_child(error_code_after_garbage) == [0, 0]

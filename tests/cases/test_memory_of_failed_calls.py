@@ -102,12 +102,6 @@ def garbage_of(form: str, way: str) -> list[int]:
         return [kept, found]
 
 
-@pytest.mark.xfail(
-    pybrpc.__impl__ == "python",
-    strict=True,
-    raises=AssertionError,
-    reason="each call leaves its error and its caller's objects in a cycle",
-)
 @pytest.mark.parametrize("form", FORMS)
 def test_call_that_the_handler_fails_leaves_no_reference_cycle(form: str) -> None:
     kept, found = garbage_of(form, "fails")
@@ -115,11 +109,6 @@ def test_call_that_the_handler_fails_leaves_no_reference_cycle(form: str) -> Non
     assert found < CALLS / 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="each call leaves its error and its caller's objects in a cycle",
-)
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "timeout"])
 def test_call_that_is_refused_leaves_no_reference_cycle(form: str) -> None:
     kept, found = garbage_of(form, "refused")
@@ -160,32 +149,7 @@ async def cycles_of_awaited(way: str, address: str) -> list[int]:
         return [kept, found]
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        pytest.param(
-            "fails",
-            marks=pytest.mark.xfail(
-                pybrpc.__impl__ == "python",
-                strict=True,
-                raises=AssertionError,
-                reason="each call leaves its error and its caller's objects in a cycle",
-            ),
-        ),
-        *(
-            pytest.param(
-                way,
-                marks=pytest.mark.xfail(
-                    strict=True,
-                    raises=AssertionError,
-                    reason="each call leaves its error and its caller's objects in a cycle",
-                ),
-            )
-            for way in ("refused", "timeout")
-        ),
-        "cancelled",
-    ],
-)
+@pytest.mark.parametrize("way", ["fails", "refused", "timeout", "cancelled"])
 def test_failed_call_of_a_loop_leaves_no_reference_cycle(way: str) -> None:
     with contextlib.ExitStack() as stack:
         if way == "refused":
@@ -215,6 +179,5 @@ def references_left_by_waits_that_timed_out(count: int) -> int:
     return sys.getrefcount(waiting.backlog) - before
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="each leaves an entry")
 def test_wait_writable_that_times_out_leaves_no_entry() -> None:
     assert run_in_child(references_left_by_waits_that_timed_out, 200) <= 1

@@ -16,7 +16,7 @@ import pytest
 import pybrpc
 from pybrpc.lowlevel import Runtime
 from tests.cases.child import run_in_child
-from tests.cases.peers import FullEcho, echo_stub, wait_for
+from tests.cases.peers import PATIENT_S, FullEcho, echo_stub, wait_for
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.raw_peer import RawPeer, packed, request
 from tests.peers.serving import as_async, make_server, start
@@ -26,36 +26,45 @@ from tests.protos import conformance_pb2 as pb
 GZIP = 2
 INFLATED_BYTES = 40_000_000
 PIPELINED = 400
+WORKERS = 2
 
 
 class Counted:
     """A handler, and how often it has begun."""
 
-    def __init__(self, sleep_s: float = 0) -> None:
+    def __init__(self, until: threading.Event | None = None) -> None:
         self.runs = 0
-        self._sleep_s = sleep_s
+        self._until = until
 
     def __call__(self, request: Any, controller: pybrpc.Controller) -> Any:
         self.runs += 1
-        time.sleep(self._sleep_s)
+        if self._until is not None:
+            self._until.wait(PATIENT_S)
+            time.sleep(0.001)
         return pb.EchoResponse(message="")
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="it is answered after all pipelined requests"
-)
 def test_call_of_one_peer_is_answered_among_the_pipelined_requests_of_another() -> None:
-    slow = Counted(sleep_s=0.005)
-    with make_server(slow, max_workers=2) as server:
+    """Two workers are busy with the first requests when that of the other peer is read. After it,
+    each of them may take what is left of a turn, which is little as the requests are slow."""
+    may_go, seen = threading.Event(), []
+    slow = Counted(until=may_go)
+
+    def look(request: Any, controller: Any) -> Any:
+        seen.append(slow.runs)
+        return pb.EchoResponse(message="")
+
+    with make_server(slow, look, max_workers=WORKERS) as server:
         endpoint = start(server)
         with RawPeer(endpoint) as greedy, RawPeer(endpoint) as polite:
-            polite.call("Stream")
             greedy.send(*(request(i) for i in range(PIPELINED)))
-            wait_for(lambda: slow.runs > 0)
-            polite.call("Stream")
-            runs = slow.runs
+            wait_for(lambda: server.statistics().requests == PIPELINED)
+            polite.send(request(PIPELINED, method="Stream"))
+            wait_for(lambda: server.statistics().requests == PIPELINED + 1)
+            may_go.set()
             greedy.read_answers(PIPELINED)
-    assert runs < PIPELINED / 2
+            polite.read_answer()
+    assert seen[0] <= 2 * WORKERS
 
 
 def compressed_request() -> bytes:
@@ -97,20 +106,7 @@ def inflated_before_another_call(form: str, data: bytes) -> int:
 
 
 # With plain handlers the standby thread takes over from the dispatcher after a millisecond.
-@pytest.mark.parametrize(
-    "form",
-    [
-        "plain",
-        pytest.param(
-            "async",
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=AssertionError,
-                reason="the body is inflated by the loop that also serves the other connection",
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("form", ["plain", "async"])
 def test_call_is_answered_while_the_body_of_another_is_inflated(form: str) -> None:
     assert not run_in_child(waits_for_a_body_of_another, form)
 
@@ -125,7 +121,7 @@ def client_hello() -> bytes:
 
 
 def handshakes_before_another_call(count: int) -> int:
-    """How many peers have an answer to their ClientHello when another peer's call is answered."""
+    """How many peers get an answer to their ClientHello while another peer's call is answered."""
     server = pybrpc.Server(tls=certificates().server_tls())
     server.add_service(ECHO, FullEcho())
     endpoint = start(server)
@@ -136,19 +132,16 @@ def handshakes_before_another_call(count: int) -> int:
     hello = client_hello()
     for peer in peers:
         peer.send(hello)
-    stub.Echo(echo_request())
     poll = select.poll()
     for peer in peers:
         poll.register(peer, select.POLLIN)
-    return len(poll.poll(0))
+    before = len(poll.poll(0))
+    stub.Echo(echo_request())
+    return len(poll.poll(0)) - before
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the handshakes of all peers run in one turn, in which no call is answered",
-)
 def test_call_is_answered_among_many_tls_handshakes() -> None:
+    """A turn does few handshakes. The call takes some turns, more where the processor is busy."""
     assert run_in_child(handshakes_before_another_call, 300) < 150
 
 
@@ -186,11 +179,6 @@ def outcome_of_an_upload_beside_paused_partial_ones() -> list[str]:
     return outcomes
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the honest upload is closed as the slowest, and the others stay",
-)
 def test_upload_is_answered_while_others_stall_in_their_messages() -> None:
     found = run_in_child(outcome_of_an_upload_beside_paused_partial_ones)
     assert found == ["code 0"] * 3
@@ -227,11 +215,6 @@ def codes_beside_slow_readers(limit_s: float) -> list[int]:
     return codes
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="EOVERCROWDED for as long as the slow readers read at all",
-)
 @pytest.mark.slow
 def test_answers_arrive_although_others_read_theirs_slowly() -> None:
     assert run_in_child(codes_beside_slow_readers, 8)[-3:] == [0, 0, 0]

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-import pybrpc
 from pybrpc.lowlevel import Runtime
 from tests.cases.child import ROOT, run_in_child, run_script
 from tests.cases.peers import echo_stub
@@ -37,13 +36,65 @@ print("worked", echo(echo_request("hello")).message)
 """
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the runtime is closed before it runs"
-)
 def test_exit_function_registered_before_the_first_call_can_call() -> None:
     with ScriptedServer() as server:
         printed = run_script(FLUSH_AT_EXIT, server.address)
     assert printed == "worked hello\nflushed bye\n"
+
+
+CALL_IN_A_DESTRUCTOR = """
+import sys
+import pybrpc
+from tests.peers.echo import ECHO, echo_request
+echo = pybrpc.Stub(ECHO, pybrpc.Channel(sys.argv[1], timeout=None, max_retry=0)).Echo
+
+class LastWords:
+    def __del__(self):
+        for call in (echo, lambda request: echo.future(request).result()):
+            try:
+                print(call(echo_request("bye")).message)
+            except Exception as error:
+                print(type(error).__name__)
+
+print("worked", echo(echo_request("hello")).message)
+kept = LastWords()
+"""
+
+
+def test_call_without_a_timeout_in_a_destructor_at_exit_ends() -> None:
+    """The dispatcher's thread does not run any more, so no answer can arrive."""
+    with ScriptedServer() as server:
+        printed = run_script(CALL_IN_A_DESTRUCTOR, server.address)
+    assert printed.splitlines() == ["worked hello", "RpcTimeoutError", "WouldDeadlockError"]
+
+
+LEAVE_CALLS_IN_FLIGHT = """
+import sys, threading, time
+import pybrpc
+from tests.peers.echo import ECHO, echo_request
+from tests.peers.serving import async_echo, echo, make_server, start
+
+server = make_server(echo, async_echo)
+addresses = [sys.argv[1], str(start(server))]
+stubs = [pybrpc.Stub(ECHO, pybrpc.Channel(address, timeout=3)) for address in addresses]
+
+def call_on(stub):
+    def again(response, error):
+        stub.Echo.with_callback(echo_request(), again)
+    for _ in range(20):
+        again(None, None)
+    while True:
+        stub.Echo(echo_request())
+
+for stub in stubs:
+    threading.Thread(target=call_on, args=[stub], daemon=True).start()
+time.sleep(0.2)
+"""
+
+
+def test_process_that_exits_during_calls_ends_quietly() -> None:
+    with ScriptedServer() as server:
+        assert run_script(LEAVE_CALLS_IN_FLIGHT, server.address) == ""
 
 
 def echo_after_2_ms(peer: Peer) -> None:
@@ -93,17 +144,10 @@ def jobs_that_a_limit_ends(count: int) -> int:
     return ended
 
 
-@pytest.mark.xfail(
-    pybrpc.__impl__ == "compiled",
-    strict=True,
-    raises=AssertionError,
-    reason="compiled code that can't raise logs the exception and goes on",
-)
 def test_exception_that_another_thread_sets_ends_the_call_that_it_strikes() -> None:
     assert run_in_child(jobs_that_a_limit_ends, 15) == 15
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the child keeps the port")
 def test_forked_child_keeps_no_port_of_a_server_with_its_own_runtime() -> None:
     runtime = Runtime()
     server = make_server(runtime=runtime)
@@ -136,8 +180,56 @@ def is_free(port: int) -> bool:
     return False
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="no page mentions it")
 @pytest.mark.parametrize("word", ["gevent", "subinterpreter"])
 def test_docs_say_what_does_not_work_with(word: str) -> None:
     pages = [*ROOT.glob("docs/*.md"), ROOT / "README.md"]
     assert any(re.search(word, page.read_text(), re.IGNORECASE) for page in pages)
+
+
+WITHOUT_AN_EXTENSION_MODULE = """
+import sys, warnings
+warnings.simplefilter("ignore")
+sys.modules["cereggii._cereggii"] = None  # as in an isolated subinterpreter
+try:
+    import pybrpc
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_import_says_that_isolated_subinterpreters_are_not_supported() -> None:
+    assert "an isolated subinterpreter" in run_script(WITHOUT_AN_EXTENSION_MODULE)
+
+
+PATCHED_LATE = """
+import os, sys, threading, types
+import pybrpc
+from tests.peers.echo import ECHO, echo_request
+
+def use(what):
+    try:
+        if what == "client":
+            pybrpc.Stub(ECHO, pybrpc.Channel("127.0.0.1:1")).Echo(echo_request())
+        else:
+            pybrpc.Server().start("127.0.0.1:0")
+    except pybrpc.errors.MonkeyPatchError as error:
+        print(what, error)
+
+monkey = sys.modules["gevent.monkey"] = types.ModuleType("gevent.monkey")
+monkey.is_module_patched = lambda name: name == "select"
+use("client")
+use("server")
+monkey.is_module_patched = lambda name: True
+threading.get_ident = lambda: 1
+use("client")
+sys.stdout.flush()
+os._exit(0)  # Python could not end its threads any more
+"""
+
+
+def test_threads_that_are_replaced_late_are_a_clear_error() -> None:
+    """Not by gevent itself, which is no dependency of the tests."""
+    client, server, late = run_script(PATCHED_LATE).splitlines()
+    assert "client gevent has replaced select, but not threads" in client
+    assert "server gevent has replaced select, but not threads" in server
+    assert "after pybrpc was imported" in late

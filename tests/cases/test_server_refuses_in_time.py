@@ -80,11 +80,6 @@ def answers_when_the_verifier_raises() -> dict[str, list[Any]]:
     return found
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the connection is not closed, and another credential may be tried",
-)
 def test_connection_is_closed_when_the_verifier_raises_no_exception_class() -> None:
     found = run_in_child(answers_when_the_verifier_raises)
     assert found == {kind: [[1, ERPCAUTH], "closed", [kind]] for kind in found}
@@ -109,9 +104,6 @@ def bad_frame(good: Any) -> bytes:
     return b"PRPC" + struct.pack("!II", len(data) + len(body), len(data)) + data + body
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the credential of the bad message is not looked at"
-)
 def test_credential_of_a_bad_first_message_is_verified_first() -> None:
     assert run_in_child(answers_to_bad_first_messages) == [
         [[1, EREQUEST], [2, 0], "open", ["good"]],
@@ -119,7 +111,6 @@ def test_credential_of_a_bad_first_message_is_verified_first() -> None:
     ]
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="all of them run")
 def test_requests_whose_deadline_has_passed_do_not_run() -> None:
     gate, ran = Gate(), []
 
@@ -137,10 +128,12 @@ def test_requests_whose_deadline_has_passed_do_not_run() -> None:
             late = [stub.Echo.future(echo_request("late")) for _ in range(10)]
             wait_for(lambda: all(future.done() for future in late))
             wait_for(lambda: server.statistics().requests == 11)
+            time.sleep(0.3)  # the server counts from the time at which it has read them
             gate.open()
             first.result(PATIENT_S)
             wait_for(lambda: server.statistics().running == 0)
-    assert ran == ["first"]
+            expired = server.statistics().expired
+    assert (ran, expired) == (["first"], 10)
 
 
 def is_port_free_after_a_failed_start() -> bool:
@@ -164,7 +157,6 @@ def is_port_free_after_a_failed_start() -> bool:
     return True
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the port stays bound")
 def test_start_that_fails_releases_its_port() -> None:
     assert run_in_child(is_port_free_after_a_failed_start)
 
@@ -179,7 +171,7 @@ def warnings_a_second_without_threads() -> float:
         return False
 
     logging.disable(logging.NOTSET)
-    logging.getLogger("pybrpc").addFilter(count)
+    logging.getLogger("pybrpc.server").addFilter(count)
     server = pybrpc.Server()
     server.add_service(ECHO, FullEcho())
     channel = echo_channel(start(server), timeout=3)
@@ -192,9 +184,6 @@ def warnings_a_second_without_threads() -> float:
     return counted / (time.monotonic() - began_at)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="hundreds of warnings a second, one for each try"
-)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without threads")
 def test_server_that_can_start_no_thread_warns_now_and_then() -> None:
     assert run_in_child(warnings_a_second_without_threads) < 10

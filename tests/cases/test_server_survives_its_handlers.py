@@ -7,8 +7,6 @@ import sys
 from functools import partial
 from typing import Any
 
-import pytest
-
 from pybrpc.errors import RpcError
 from tests.cases.child import run_in_child
 from tests.cases.peers import LATE_S, PATIENT_S, in_thread, waited_for
@@ -57,7 +55,6 @@ def answer_within(endpoint: Any, method: str, message: str = "hello") -> str:
             return type(error).__name__
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="async calls hang for ever")
 def test_async_calls_are_answered_after_a_handler_harmed_its_loop() -> None:
     found = run_in_child(answers_after_each_harm)
     assert found == {way: ["code 0"] * 3 for way in WAYS}
@@ -84,9 +81,6 @@ def codes_beside_a_generator_exit() -> dict[int, int]:
         return codes
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="its call and its neighbours are never answered"
-)
 def test_generator_exit_in_an_async_handler_fails_its_own_call_only() -> None:
     codes = run_in_child(codes_beside_a_generator_exit)
     assert codes == {str(i): EINTERNAL if i == 3 else 0 for i in range(10)}
@@ -121,9 +115,6 @@ def codes_and_running_after_odd_errors() -> dict[str, Any]:
     return {key: call.result() for key, call in calls.items()}
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the call is not answered and keeps its slot"
-)
 def test_error_that_makes_no_answer_is_einternal_and_frees_its_slot() -> None:
     found = run_in_child(codes_and_running_after_odd_errors)
     assert found == {
@@ -152,8 +143,5 @@ def state_of_a_background_task_after_stop() -> list[Any]:
     return [tasks[0].done(), said]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="it is abandoned together with its loop"
-)
 def test_task_that_a_handler_began_is_cancelled_and_awaited_at_stop() -> None:
     assert run_in_child(state_of_a_background_task_after_stop) == [True, ["cleaned up"]]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket as plain
 import struct
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 from pybrpc.base.deadline import NEVER
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from pybrpc.transport.dispatch.turn_runner import TURN_S
 from tests.fakes.dispatchers import run_inside
 from tests.fakes.threads import WAIT_S, in_threads
 
@@ -183,6 +187,115 @@ def goes_on_after_a_continuation_raised(dispatcher: EventDispatcher) -> None:
     run_inside(dispatcher, lambda: None)
 
 
+class Turns:
+    """Counts turns of a dispatcher from `start` to `stop`."""
+
+    def __init__(self, dispatcher: EventDispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._is_over = False
+        self.begun = 0
+
+    def start(self) -> None:
+        """In a turn."""
+        if not self._is_over:
+            self.begun += 1
+            self._dispatcher.post(self.start)
+
+    def stop(self) -> None:
+        self._is_over = True
+
+
+def work_long(dispatcher: EventDispatcher) -> None:
+    """Spend all the time that one turn has for descriptors, in a turn."""
+    time.sleep(TURN_S)
+    if dispatcher.budget is not None:
+        dispatcher.budget.charge(TURN_S)
+
+
+@contextlib.contextmanager
+def ready_pairs(count: int, data: bytes) -> Iterator[list[plain.socket]]:
+    """Sockets in which `data` waits."""
+    with contextlib.ExitStack() as stack:
+        near = []
+        for _ in range(count):
+            ours, theirs = (stack.enter_context(sock) for sock in plain.socketpair())
+            ours.setblocking(False)
+            theirs.send(data)
+            near.append(ours)
+        yield near
+
+
+def runs_few_long_readers_in_one_turn_and_each_in_its_order(dispatcher: EventDispatcher) -> None:
+    """Those that are ready again come after those that have waited. At first nobody knows that
+    they are long."""
+    count, times = 8, 6
+    turns, called, over = Turns(dispatcher), list[tuple[int, int]](), threading.Event()
+
+    def reader(number: int, sock: plain.socket) -> Callable[[], None]:
+        def read() -> None:
+            sock.recv(1)
+            called.append((turns.begun, number))
+            work_long(dispatcher)
+            if len(called) == count * times:
+                turns.stop()
+                over.set()
+
+        return read
+
+    with ready_pairs(count, b"x" * times) as near:
+
+        def begin() -> None:
+            turns.start()
+            for number, sock in enumerate(near):
+                dispatcher.add_reader(sock.fileno(), reader(number, sock))
+
+        run_inside(dispatcher, begin)
+        assert over.wait(WAIT_S)
+        run_inside(dispatcher, lambda: [dispatcher.remove_reader(sock.fileno()) for sock in near])
+    order = [number for _, number in called]
+    assert sorted(order[:count]) == list(range(count))
+    assert order == order[:count] * times
+    # The count of turns goes up somewhere inside a turn.
+    assert max(Counter(turn for turn, _ in called[3 * count :]).values()) <= 2
+
+
+def does_not_call_a_reader_that_is_removed_while_it_waits_for_its_turn(
+    dispatcher: EventDispatcher,
+) -> None:
+    called: list[int] = []
+
+    with ready_pairs(8, b"x") as near:
+
+        def reader(number: int) -> Callable[[], None]:
+            def read() -> None:
+                called.append(number)
+                work_long(dispatcher)
+                if len(called) == 25:
+                    dispatcher.post(lambda: dispatcher.post(remove_all))
+
+            return read
+
+        def remove_all() -> None:
+            removed_at.append(len(called))
+            for sock in near:
+                dispatcher.remove_reader(sock.fileno())
+            is_removed.set()
+
+        removed_at: list[int] = []
+        is_removed = threading.Event()
+
+        def begin() -> None:
+            for number, sock in enumerate(near):
+                dispatcher.add_reader(sock.fileno(), reader(number))
+
+        run_inside(dispatcher, begin)
+        assert is_removed.wait(WAIT_S)
+        for _ in range(20):
+            run_inside(dispatcher, lambda: None)
+        assert 25 <= len(called) < 32
+        assert removed_at == [len(called)]
+
+
 CONTRACT = [
     runs_what_is_posted_in_order,
     runs_all_that_many_threads_post,
@@ -194,6 +307,8 @@ CONTRACT = [
     accepts_timers_that_never_come,
     calls_readers_and_writers_while_ready,
     reports_a_reset_that_comes_together_with_data,
+    runs_few_long_readers_in_one_turn_and_each_in_its_order,
+    does_not_call_a_reader_that_is_removed_while_it_waits_for_its_turn,
     removing_an_unknown_descriptor_does_nothing,
     goes_on_after_a_continuation_raised,
 ]

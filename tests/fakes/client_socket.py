@@ -29,6 +29,9 @@ class FakeSocket:
         self.bytes_moved = 0
         self.user: Any = None
 
+    def connecting_phase(self) -> Phase:
+        return Phase.CONNECT
+
     def start_write(self, data: Any) -> None:
         """Note the empty message that makes a socket connect."""
         assert not len(data)

@@ -8,11 +8,12 @@ from typing import Any
 from pybrpc.client.calls.attempt import Attempt
 from pybrpc.client.calls.call import Call
 from pybrpc.client.calls.call_options import CallOptions
+from pybrpc.client.calls.retry import RetryPauses
 from pybrpc.errors import ErrorCode, Phase, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.method import methods_of
+from pybrpc.rpc.method import Method, methods_of
 from pybrpc.rpc.timeout_queue import TimeoutQueue, TimeoutQueues
 from pybrpc.testing.step_dispatcher import FakeClock, StepDispatcher
 from pybrpc.transport.writing.write_request import Progress, WriteRequest
@@ -20,7 +21,29 @@ from tests.fakes.client_socket import PEER, FakeSocket
 from tests.protos import conformance_pb2 as pb
 
 ECHO = next(methods_of(pb.DESCRIPTOR.services_by_name["EchoService"]))
+IDEMPOTENT_ECHO = Method(
+    ECHO.service_name, ECHO.name, ECHO.request_type, ECHO.response_type, is_idempotent=True
+)
 OnSend = Callable[["FakeConnection", Attempt], None]
+
+
+class OddMethod:
+    """The method Echo, whose parser raises something."""
+
+    is_idempotent = False
+    service_name, name, full_name = ECHO.service_name, ECHO.name, ECHO.full_name
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        self._kind = kind
+
+    def serialize(self, request: Any, controller: Any) -> Any:
+        return ECHO.serialize(request, controller)
+
+    def parse(self, response: Any, max_body_size: int) -> Any:
+        raise self._kind("in a parser")
+
+    def fill(self, controller: Any, response: Any) -> None:
+        pass
 
 
 class FakeQueue(TimeoutQueue):
@@ -33,9 +56,11 @@ class FakeQueue(TimeoutQueue):
         if entry not in self.entries:
             self.entries.append(entry)
 
-    def discard(self, entry: Any) -> None:
-        if entry in self.entries:
-            self.entries.remove(entry)
+    def discard(self, entry: Any) -> bool:
+        if entry not in self.entries:
+            return False
+        self.entries.remove(entry)
+        return True
 
 
 class FakeTimeouts(TimeoutQueues):
@@ -71,6 +96,7 @@ class FakeConnection:
         self.socket = FakeSocket(is_connected=True)
         self.timeouts = FakeTimeouts()
         self.dispatcher = StepDispatcher(clock=clock)
+        self.pauses = RetryPauses()
         self.pending: dict[int, Attempt] = {}
         self.requests: list[WriteRequest] = []
         self.sent = 0
@@ -81,6 +107,9 @@ class FakeConnection:
 
     def get(self, call: Call) -> Any:
         return self
+
+    def pause(self, call: Call, pause_s: float) -> None:
+        self.pauses.begin(call, self.dispatcher, pause_s)
 
     def connection_for_backup(self, used: Any) -> Any:
         return self
@@ -131,6 +160,8 @@ class FakeCall(Call):
     __slots__ = ("__weakref__", "ends")
 
     def on_done(self) -> None:
+        if self.controller is not None:
+            self.fill_controller(self.controller)
         self.ends.append(self.error or self.response)  # type: ignore[has-type]
 
 
@@ -139,11 +170,12 @@ def make_call(
     timeout_s: float | None = 5,
     controller: Controller | None = None,
     kind: type[FakeCall] = FakeCall,
+    method: Method = ECHO,
     **options: Any,
 ) -> FakeCall:
     request = pb.EchoRequest(message="x")
     call = kind()
-    call.set_up(source, ECHO, request, timeout_s, CallOptions(**options), controller)
+    call.set_up(source, method, request, timeout_s, CallOptions(**options), controller)
     call.ends = []
     return call
 
@@ -188,3 +220,6 @@ class FakeSource(FakeConnection):
 
     def answer_well(self) -> None:
         self.answer(RpcResponse(1, body=ANSWER.SerializeToString()))
+
+    def run_completions(self) -> None:
+        self.dispatcher.run_until_idle()

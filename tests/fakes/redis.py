@@ -172,12 +172,12 @@ class World:
         self.source = OneConnection(self.step, self.server.endpoint, login, make_layer)
         self.calls: list[NotedCall] = []
 
-    def call(self, *words: str, max_retry: int = 3) -> NotedCall:
+    def call(self, *words: str, max_retry: int = 3, kind: type[NotedCall] = NotedCall) -> NotedCall:
         request = RedisRequest()
         for word in words:
             request.add("ECHO", word)
         options = CallOptions(max_retry=max_retry, retry=RETRY_WHAT_HAS_NOT_LEFT)
-        call = NotedCall()
+        call = kind()
         call.set_up(self.source, RedisMethod(True), request, None, options, None)  # type: ignore[arg-type]
         call.ends, call.words = [], words
         self.calls.append(call)

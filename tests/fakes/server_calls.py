@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from pybrpc.base.deadline import NEVER
 from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
 
@@ -18,16 +20,26 @@ class FakeServerCall:
 
     def __init__(self, handler: Handler, name: str = "S.M") -> None:
         self.entry = self
-        self.full_name = name
+        self.name = name
         self.waits = False
+        self.mean_s = 0.00001
         self.outcome: Any = None
-        self._handler = handler
+        self.task: Any = None
+        self.is_unwanted = False
+        self.late_answer: Any = None
+        self.deadline = NEVER
+        self.cancel_handlers = True
+        self.served: Any = None
+        self.handler = handler
+        self.has_ended_serving = False
 
     def make_controller(self) -> FakeServerCall:
         return self
 
-    def call_handler(self, controller: object) -> Coroutine[Any, Any, Any]:
-        return self._handler()
+    def full_name(self) -> str:
+        return self.name
+
+    def note_duration(self, seconds: float) -> None: ...
 
     def fail(self, controller: object, error: BaseException) -> None:
         self.outcome = f"failed: {type(error).__name__}"
@@ -39,6 +51,42 @@ class FakeServerCall:
     def end(self) -> None:
         self.outcome = "ended"
 
+    def end_serving(self) -> None:
+        self.has_ended_serving = True
+
+    def cancel_handler(self, reason: str) -> None:
+        self.task.cancel(reason)
+
+    def expire(self) -> bool:
+        self.cancel_handler("late")
+        return True
+
+    def give_up(self) -> None: ...
+
+
+class FakeInvoker:
+    """An Invoker of FakeServerCalls, each of which calls its handler without arguments."""
+
+    def __init__(self) -> None:
+        self.context = contextvars.copy_context()
+
+    def new_context(self) -> contextvars.Context:
+        return self.context.copy()
+
+    def call_handler(self, call: FakeServerCall, controller: object) -> Coroutine[Any, Any, Any]:
+        return call.handler()
+
+    def answer_if_late(self, call: FakeServerCall, now: float) -> Any:
+        return call.late_answer
+
+    def ends_unrun(self, call: FakeServerCall) -> bool:
+        if call.is_unwanted:
+            call.end()
+        return call.is_unwanted
+
+    def refuse(self, call: FakeServerCall, error: RpcError) -> None:
+        call.outcome = f"refused: {error.name}"
+
 
 class FakeHandlerLoop:
     """A HandlerLoop that notes what is answered at once, and what together with others."""
@@ -47,6 +95,8 @@ class FakeHandlerLoop:
         self.at_once: list[Any] = []
         self.together: list[Any] = []
         self.left: list[Any] = []
+        self.kept: set[Any] = set()
+        self.timeout_queue: Any = None
 
     def answer(self, call: object, data: Any) -> None:
         self.at_once.append(data)
@@ -57,6 +107,17 @@ class FakeHandlerLoop:
     def end_round(self, left: deque[Any]) -> None:
         self.left += left
         left.clear()
+
+    def keep(self, call: FakeServerCall, now: float) -> Any:
+        assert call.task is not None
+        self.kept.add(call)
+        return self.timeout_queue
+
+    def forget(self, call: FakeServerCall) -> None:
+        self.kept.remove(call)
+
+    def drop(self, call: FakeServerCall) -> None:
+        call.end()
 
 
 async def quick() -> str:
@@ -69,24 +130,15 @@ async def slow() -> str:
 
 
 class FakeServerConnection:
-    """A connection and its socket. Notes what was written before calls are released and end."""
+    """A connection that notes what is written, and ends each call after that."""
 
-    def __init__(self, error: RpcError | None = None) -> None:
-        self.socket = self
+    def __init__(self) -> None:
+        self.async_calls: Any = None
+        self.plain_calls: Any = None
         self.written: list[bytes] = []
-        self.error = error
 
-    def start_write(self, data: IOBuf, *, ignore_eovercrowded: bool) -> None:
-        if self.error is not None:
-            raise self.error
-        assert ignore_eovercrowded
-        self.written.append(bytes(data))
-
-    def release_limits(self, calls: list[Any]) -> None:
-        for call in calls:
-            call.released_before_write = list(self.written)
-
-    def end(self, calls: list[Any]) -> None:
+    def end(self, calls: list[Any], data: IOBuf | None = None) -> None:
+        if data is not None:
+            self.written.append(bytes(data))
         for call in calls:
             call.ended += 1
-            call.written_before_end = list(self.written)

@@ -125,14 +125,14 @@ class Wire:
 class UserMessage:
     """A SocketMessage: bytes, or an exception that turning it into bytes raises."""
 
-    def __init__(self, content: bytes | Exception, log: list[object] | None = None) -> None:
+    def __init__(self, content: bytes | BaseException, log: list[object] | None = None) -> None:
         self.content = content
         self.log = log
 
     def append_to(self, buffer: IOBuf) -> None:
         if self.log is not None:
             self.log.append(self)
-        if isinstance(self.content, Exception):
+        if isinstance(self.content, BaseException):
             buffer.append(b"half of it")
             raise self.content
         buffer.append(self.content)

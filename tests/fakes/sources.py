@@ -29,6 +29,7 @@ class FakeClientConnection(ClientConnection):
         self.attempts: dict[Attempt, None] = {}
         super().__init__(FakeSocket(), timeouts, owner)  # type: ignore[arg-type]
         self.socket.user = self  # type: ignore[attr-defined]
+        self.socket.dispatcher = timeouts.dispatcher
 
     @property
     def in_flight(self) -> int:
@@ -46,9 +47,8 @@ class FakeClientConnection(ClientConnection):
     def _take(self, attempt: Attempt) -> bool:
         return self.attempts.pop(attempt, attempt) is None
 
-    def _take_all(self) -> list[Attempt]:
-        taken, self.attempts = list(self.attempts), {}
-        return taken
+    def _attempts(self) -> list[Attempt]:
+        return list(self.attempts)
 
     # --- what the peer does ---
 

@@ -1,4 +1,4 @@
-"""Encrypted: a stepped Socket with TLS whose handshake is over, and its peer."""
+"""Encrypted: a stepped Socket with TLS whose handshake is over, and its peer; what both send."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ssl
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.interfaces import ConnectionLayer
 from pybrpc.transport.tls.server_tls import ServerTlsContexts
@@ -13,6 +15,11 @@ from tests.fakes.sockets import SMALL_BUFFER, MakeWire, Outcomes, User, Wire
 from tests.peers.tls import MemoryPeer, certificates
 
 SOMEWHERE = Endpoint("127.0.0.1", 1)
+FRAME = bytes(BAIDU_STD.pack_request(RpcRequest(7, "service", "method", b"body")))
+
+
+def message(number: int, size: int = 10) -> bytes:
+    return bytes(BAIDU_STD.pack_request(RpcRequest(number, "service", "method", bytes(size))))
 
 
 def client_layer(**options: object) -> ConnectionLayer:

@@ -20,6 +20,7 @@ class FakeWorker:
         self.was_stopped = False
         self.end = "killed by SIGKILL"
         self.stops: list[float | None] = []
+        self.has_ended = False
         self.statistics = ServerStatistics()
 
     def stop(self, grace_s: float | None) -> None:
@@ -36,7 +37,10 @@ class FakeWorker:
         self.user.on_serving(self)
 
     def die(self) -> None:
-        self.user.on_ended(self)
+        """Once, as a process does."""
+        if not self.has_ended:
+            self.has_ended = True
+            self.user.on_ended(self)
 
     def __repr__(self) -> str:
         return f"worker {self.pid}"

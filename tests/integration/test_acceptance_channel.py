@@ -265,9 +265,14 @@ def test_multiple_threads_multiple_channels() -> None:
     """bRPC: multiple_threads_multiple_channels. They share one connection."""
 
     def call() -> None:
-        with pybrpc.Channel(address, timeout=60, auth=auth) as channel:
+        # On a busy machine the thread that connects may have its turn late.
+        with pybrpc.Channel(address, timeout=60, connect_timeout=60, auth=auth) as channel:
             barrier.wait()
-            many_calls(pybrpc.Stub(ECHO, channel))
+            try:
+                many_calls(pybrpc.Stub(ECHO, channel))
+            except BaseException:
+                barrier.abort()
+                raise
             barrier.wait()
 
     auth = Counter()

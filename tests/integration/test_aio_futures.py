@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -47,9 +49,9 @@ def test_many_ways_to_wait_for_several(run: Run) -> None:
         async with stub() as echo:
             calls = [echo.Echo(echo_request(str(i))) for i in range(5)]
             assert [r.message for r in await asyncio.gather(*calls)] == list("01234")
-            calls = [echo.Echo(echo_request(str(i))) for i in range(5)]
-            done, pending = await asyncio.wait(calls)
-            assert (done, pending) == (set(calls), set())
+            tasks = [asyncio.create_task(echo.Echo(echo_request(str(i)))) for i in range(5)]
+            done, pending = await asyncio.wait(tasks)
+            assert (done, pending) == (set(tasks), set())
             calls = [echo.Echo(echo_request(str(i))) for i in range(5)]
             found = {(await each).message for each in asyncio.as_completed(calls)}
             assert found == set("01234")
@@ -60,7 +62,8 @@ def test_many_ways_to_wait_for_several(run: Run) -> None:
 def test_first_of_two(run: Run) -> None:
     async def first_of_two() -> None:
         async with stub() as echo:
-            quick, slow = echo.Echo(echo_request()), echo.Echo(echo_request(sleep_ms=SLOW_MS))
+            quick = asyncio.create_task(echo.Echo(echo_request()))
+            slow = asyncio.create_task(echo.Echo(echo_request(sleep_ms=SLOW_MS)))
             done, pending = await asyncio.wait([quick, slow], return_when=asyncio.FIRST_COMPLETED)
             assert (done, pending) == ({quick}, {slow})
             slow.cancel()
@@ -183,11 +186,145 @@ def test_in_another_loop_it_is_refused(run: Run) -> None:
 
     async def hand_over() -> None:
         async with stub() as echo:
-            call = echo.Echo(echo_request())
+            call = echo.Echo(echo_request(sleep_ms=10_000))
             await asyncio.to_thread(asyncio.run, elsewhere(call))
-            await asyncio.wait([call])
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
 
     run(hand_over())
+
+
+def test_task_may_be_made_of_a_call_which_has_begun_and_is_a_future(run: Run) -> None:
+    async def tasks() -> None:
+        async with stub() as echo:
+            call = echo.Echo(echo_request("hello"))
+            assert isinstance(call, asyncio.Future)
+            assert asyncio.ensure_future(call) is call
+            task = asyncio.create_task(call, name="mine")
+            assert "coro=<conformance.EchoService.Echo()" in repr(task)
+            assert (await task).message == "hello"
+            assert call.result().message == "hello"
+            assert (await asyncio.create_task(call)) is (await task)
+            assert "coro=<AioFuture()" in repr(task)
+            with pytest.raises(NoMethodError, match="refused"):
+                await asyncio.create_task(echo.Echo(echo_request("refuse")))
+
+    run(tasks())
+
+
+def test_failed_task_of_a_call_leaves_no_cycle_that_keeps_the_objects_of_its_caller(
+    run: Run,
+) -> None:
+    class Object:
+        pass
+
+    async def fail(echo: Any) -> weakref.ref[Object]:
+        mine = Object()
+        with pytest.raises(NoMethodError):
+            await asyncio.create_task(echo.Echo(echo_request("refuse")))
+        return weakref.ref(mine)
+
+    async def look() -> None:
+        async with stub() as echo:
+            gc.collect()
+            gc.disable()
+            try:
+                kept = await fail(echo)
+                await asyncio.sleep(0)
+                assert kept() is None
+            finally:
+                gc.enable()
+
+    run(look())
+
+
+def test_task_group_takes_calls_and_cancels_them_when_one_fails(run: Run) -> None:
+    async def both(*calls: Any) -> None:
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                group.create_task(call)
+
+    async def group() -> None:
+        async with stub() as echo:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(echo.Echo(echo_request(text))) for text in "abc"]
+            assert [task.result().message for task in tasks] == list("abc")
+            slow = echo.Echo(echo_request(sleep_ms=60_000))
+            with pytest.raises(ExceptionGroup) as caught:
+                await both(slow, echo.Echo(echo_request("refuse")))
+            assert [type(error) for error in caught.value.exceptions] == [NoMethodError]
+            assert slow.cancelled()
+
+    run(group())
+
+
+@pytest.mark.parametrize("rounds", [0, 3])
+def test_cancelled_task_cancels_its_call(run: Run, rounds: int) -> None:
+    """Also if the task has not begun: the call has."""
+
+    async def cancel() -> None:
+        async with stub() as echo:
+            call = echo.Echo(echo_request(sleep_ms=60_000))
+            task = asyncio.create_task(call)
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (task.cancelled(), call.cancelled()) == (True, True)
+
+    run(cancel())
+
+
+def test_call_that_is_closed_like_a_coroutine_is_cancelled(run: Run) -> None:
+    async def close() -> None:
+        async with stub() as echo:
+            call = echo.Echo(echo_request(sleep_ms=60_000))
+            call.close()
+            assert call.cancelled()
+            ended = echo.Echo(echo_request("hello"))
+            await ended
+            ended.close()
+            assert ended.result().message == "hello"
+            with pytest.raises(ValueError, match="mine"):
+                ended.throw(ValueError, ValueError("mine"))
+
+    run(close())
+
+
+def test_wait_takes_tasks_of_calls_as_of_other_coroutines(run: Run) -> None:
+    async def wait() -> None:
+        async with stub() as echo:
+            call = echo.Echo(echo_request("hello"))
+            with pytest.raises(TypeError, match="Passing coroutines is forbidden, use tasks"):
+                await asyncio.wait([call])
+            done, _ = await asyncio.wait([asyncio.create_task(call)])
+            assert [task.result().message for task in done] == ["hello"]
+
+    run(wait())
+
+
+@pytest.mark.parametrize("is_retrieved", [False, True])
+def test_error_that_nobody_retrieves_is_reported(run: Run, is_retrieved: bool) -> None:
+    async def drop() -> None:
+        told: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        async with stub() as echo:
+            call = echo.Echo(echo_request("refuse"))
+            while not call.done():
+                await asyncio.sleep(0.001)
+            if is_retrieved:
+                assert isinstance(call.exception(), NoMethodError)
+            del call
+            gc.collect()
+        if is_retrieved:
+            assert told == []
+        else:
+            (context,) = told
+            assert context["message"] == "AioFuture exception was never retrieved"
+            assert isinstance(context["exception"], NoMethodError)
+
+    run(drop())
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks begin at once from 3.12 on")

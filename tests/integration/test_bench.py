@@ -15,18 +15,32 @@ from pathlib import Path
 import pytest
 
 from bench.measures import MEASURES, runs
+from bench.options import asked_for, parse_options
 from bench.peers import ENTRIES
-from bench.peers.cpp_program import MULTI_THREADED, VARIABLE
+from bench.peers.cpp_program import MULTI_THREADED, STREAMS, VARIABLE
 from bench.peers.entry import Kind
 from bench.rounds import Plan, make_plan, run
 from bench.samples import Cell
 from bench.site import Site
-from bench.work import ClosedLoop, FixedRate, Flood, RedisGets, Window
+from bench.streams.numbered import Numbered, WrongMessageError
+from bench.work import (
+    ClosedLoop,
+    FixedRate,
+    Flood,
+    RedisGets,
+    StreamCrowd,
+    StreamEcho,
+    StreamPing,
+    StreamPull,
+    StreamWork,
+    Window,
+)
+from tests.peers.programs import require_program
 
 ROOT = Path(__file__).parents[2]
 MOMENT = Window(0.02, 0.1)
 
-pytestmark = [pytest.mark.slow, pytest.mark.same_everywhere]
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,7 +59,11 @@ def present(name: str) -> str:
     return name
 
 
-@pytest.mark.parametrize("name", [n for n, entry in ENTRIES.items() if entry.kind is not Kind.CPP])
+STREAM_KINDS = (Kind.STREAMS, Kind.AIO_STREAMS)
+CALLED = [n for n, e in ENTRIES.items() if e.kind not in (Kind.CPP, *STREAM_KINDS)]
+
+
+@pytest.mark.parametrize("name", CALLED)
 def test_each_peer_answers(name: str) -> None:
     """Clients check the bytes of the first answer."""
     with Site() as site:
@@ -84,6 +102,41 @@ def test_pybrpc_tells_how_many_messages_a_system_call_carried() -> None:
     assert figures["messages_per_read"] > 1
 
 
+SHORT_STREAM_WORK: dict[str, StreamWork] = {
+    "streams-echo": StreamEcho(3),
+    "streams-bulk": StreamPull(1 << 20),
+    "streams-ping": StreamPing(),
+    "streams-crowd": StreamCrowd(20, has_slow_reader=True),
+}
+
+
+@pytest.mark.parametrize(
+    ("measure", "name"),
+    [(measure, name) for measure in SHORT_STREAM_WORK for name in MEASURES[measure].peers],
+)
+def test_each_peer_streams(measure: str, name: str) -> None:
+    """Clients check the bytes of every message."""
+    with Site() as site:
+        figures = runs.echo(site, present(name), SHORT_STREAM_WORK[measure], Window(0.3, 0.3))
+    assert figures["calls"] > 0
+    assert figures["server_cpu_us"] > 0
+    assert set(MEASURES[measure].tables[:1]) <= set(figures)
+
+
+def test_client_notices_a_stream_that_echoes_something_else() -> None:
+    """A server of SOURCE sends x without a number."""
+    numbered = Numbered(32)
+    assert numbered.check([b"00000000" + b"x" * 24], 0) == 1
+    with pytest.raises(WrongMessageError):
+        numbered.check([b"00000001" + b"x" * 24], 0)
+
+
+def test_only_names_a_group_of_measures_too() -> None:
+    named = asked_for(parse_options(["--only", "streams", "--only", "streams-ping"]))
+    assert named == ["streams-echo", "streams-bulk", "streams-crowd", "streams-ping"]
+    assert all(MEASURES[name].group == "streams" for name in named)
+
+
 def test_a_flood_is_refused_and_returns() -> None:
     with Site() as site:
         figures = runs.flood(site, "pybrpc", Flood(2, size_bytes=1 << 20), Window(0.1, 0.5))
@@ -92,6 +145,7 @@ def test_a_flood_is_refused_and_returns() -> None:
 
 
 def test_redis_is_asked() -> None:
+    require_program("redis-server")
     if reason := MEASURES["redis"].missing("pybrpc"):
         pytest.skip(reason)
     with Site() as site:
@@ -199,7 +253,8 @@ socket.create_connection(flags["server"].rsplit(":", 1)).close()
 end = time.process_time() + 0.01
 while time.process_time() < end:
     pass
-for qps in (7, 1000 * int(flags["thread_num"]) + int(flags["request_size"]), 9, 9):
+callers = int(flags.get("thread_num") or flags["stream_num"])
+for qps in (7, 1000 * callers + int(flags.get("request_size") or flags["message_size"]), 9, 9):
     print(f"I1124 01:02:03 client.cpp:132] Sending EchoRequest at qps={{qps}} latency=50",
           file=sys.stderr, flush=True)
     print("E1124 client.cpp:99] error=[E111]" if "{failing}" else "", file=sys.stderr, flush=True)
@@ -207,11 +262,16 @@ time.sleep(1000)
 """
 
 
-def make_stand_ins(folder: Path, patch: pytest.MonkeyPatch, failing: str = "") -> None:
+def make_stand_ins(
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    failing: str = "",
+    example: str = MULTI_THREADED,
+) -> None:
     """Programs that take the example's flags and print its lines: the example needs all of C++
-    bRPC. test_brpc_cpp.py has the real ones."""
+    bRPC. test_brpc_cpp_clients.py and test_brpc_cpp_servers.py have the real ones."""
     for side in ("server", "client"):
-        path = folder / MULTI_THREADED / f"echo_{side}"
+        path = folder / example / f"echo_{side}"
         path.parent.mkdir(exist_ok=True)
         path.write_text(STAND_IN.format(python=sys.executable, failing=failing))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -230,6 +290,16 @@ def test_cpp_programs_are_started_as_the_example_wants_and_read(
     assert figures["calls"] > 0
     assert figures["client_cpu_us"] >= 0
     assert figures["server_cpu_us"] >= 0
+
+
+def test_cpp_streams_are_started_as_their_program_wants_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_stand_ins(tmp_path, monkeypatch, example=STREAMS)
+    assert ENTRIES["streams-brpc-cpp"].missing() == ""
+    with Site() as site:
+        figures = runs.echo(site, "streams-brpc-cpp", StreamEcho(8, size_bytes=16), MOMENT)
+    assert figures["calls_per_s"] == 8016
 
 
 def test_cpp_client_that_tells_of_a_failed_call_is_a_failure(

@@ -48,6 +48,36 @@ def test_request_carries_what_the_controller_says(form: str) -> None:
     assert request.timeout_ms == 3000
 
 
+def test_timeout_of_a_controller_is_that_of_the_call(form: str) -> None:
+    controller = pybrpc.Controller()
+    controller.timeout_ms = 4567
+    with ScriptedServer() as server, caller(form, server.address, timeout=3) as client:
+        client.call(echo_request(), controller=controller)
+        controller.timeout_ms = -1
+        client.call(echo_request(), controller=controller)
+    assert [request.timeout_ms for request in server.requests] == [4567, None]
+
+
+def test_timeout_of_a_controller_ends_the_call(form: str) -> None:
+    controller = pybrpc.Controller()
+    controller.timeout_ms = 50
+    with ScriptedServer(never_answer) as server, caller(form, server.address) as client:
+        with pytest.raises(RpcTimeoutError, match="Reached timeout=50ms"):
+            client.call(echo_request(), controller=controller)
+
+
+def test_controller_serves_one_call_after_another_however_they_end(form: str) -> None:
+    controller = pybrpc.Controller()
+    with ScriptedServer() as server, caller(form, server.address) as client:
+        with pytest.raises(RpcTimeoutError):
+            client.call(echo_request(), timeout=0, controller=controller)
+        with pytest.raises(BadRequestError):
+            client.call("hello", controller=controller)
+        assert controller.failed
+        assert client.call(echo_request("hello"), controller=controller).message == "hello"
+        assert not controller.failed
+
+
 def test_controller_gets_what_the_answer_carries(form: str) -> None:
     def script(peer: Peer) -> None:
         peer.answer(peer.expect_request(), user_fields={"from": "server"})
@@ -205,14 +235,15 @@ def test_senseless_request_is_refused_before_anything_is_sent(
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda controller: setattr(controller, "log_id", "seven"),
-        lambda controller: setattr(controller, "log_id", 1 << 64),
-        lambda controller: setattr(controller, "request_id", 7),
+        lambda controller: setattr(controller, "_log_id", "seven"),
+        lambda controller: setattr(controller, "_log_id", 1 << 64),
+        lambda controller: setattr(controller, "_request_id", 7),
         lambda controller: controller.request_user_fields.update(a=1),
     ],
     ids=["log_id str", "log_id too big", "request_id int", "user field int"],
 )
 def test_senseless_controller_is_refused_before_anything_is_sent(form: str, spoil: object) -> None:
+    """The setters of the controller refuse most of it already; so does the protocol."""
     controller = pybrpc.Controller()
     spoil(controller)
     with ScriptedServer() as server, caller(form, server.address) as client:

@@ -236,9 +236,9 @@ class Broken:
 
 BAD = {
     "raises": (RuntimeError("vault is sealed"), r"RuntimeError\('vault is sealed'\)"),
-    "str": ("secret", "'secret' is not bytes"),
-    "None": (None, "None is not bytes"),
-    "bytearray": (bytearray(b"x"), r"bytearray\(b'x'\) is not bytes"),
+    "str": ("secret", "a str is not bytes"),
+    "None": (None, "a NoneType is not bytes"),
+    "bytearray": (bytearray(b"x"), "a bytearray is not bytes"),
 }
 
 
@@ -325,7 +325,7 @@ def test_request_is_sent_as_it_was_when_it_was_called(loop: str) -> None:
 
 def test_senseless_request_takes_no_credential() -> None:
     controller = pybrpc.Controller()
-    controller.log_id = "seven"  # type: ignore[assignment]
+    controller.request_user_fields["seven"] = 7  # type: ignore[assignment]
     auth = Tokens()
     with ScriptedServer() as server:
         with pybrpc.Channel(server.address, timeout=60, auth=auth) as channel:
@@ -360,7 +360,7 @@ def test_channels_with_equal_authenticators_share(one: Any, other: Any, connecti
 
 @pytest.mark.parametrize("channel_class", [pybrpc.Channel, pybrpc.aio.Channel])
 def test_channel_refuses_what_is_no_authenticator(channel_class: type) -> None:
-    with pytest.raises(TypeError, match="auth must have a method generate_credential"):
+    with pytest.raises(TypeError, match="with a plain function generate_credential"):
         channel_class("127.0.0.1:1", auth="secret")
     unhashable = type("Unhashable", (Tokens,), {"__hash__": None})()
     with pytest.raises(TypeError, match="must define __hash__ too"):

@@ -1,4 +1,4 @@
-"""Endpoints that are down: dialled in the background, waited for or not, checked before use."""
+"""Endpoints that are down: calls of them fail fast, and they are dialled in the background."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import pybrpc
 from pybrpc.client.endpoints.source_base import SourceBase
-from pybrpc.errors import ConnectError, ErrorCode, Phase, RpcError, RpcTimeoutError
+from pybrpc.errors import ConnectError, Phase, RpcError
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_table import SOCKETS
 from tests.fakes.threads import wait_until
-from tests.peers.callers import FORMS, THREAD_FORMS, caller
+from tests.peers.callers import FORMS, caller
 from tests.peers.echo import ECHO, echo_request
+from tests.peers.endpoints import (
+    NEVER_AGAIN,
+    OFTEN,
+    call_until_refused,
+    counts,
+    is_down,
+    revived,
+    wait_up,
+)
 from tests.peers.forking import exit_code_of, fork
 from tests.peers.scripted_server import (
     Peer,
@@ -30,53 +38,11 @@ from tests.peers.scripted_server import (
     ScriptedServerOn,
     closed_port,
     deaf_port,
-    never_answer,
-    reserved_port,
 )
-from tests.peers.serving import make_server
-from tests.protos import conformance_pb2 as pb
 
 TYPES = ("single", "pooled", "short")
-OFTEN = pybrpc.Backoff(first_s=0.02, factor=1, max_s=0.02)
-NEVER_AGAIN = pybrpc.Backoff(first_s=3600, max_s=3600)
-ECHO_METHOD = ECHO.methods_by_name["Echo"]
-WELL = pb.EchoRequest(message="well?")
-
 every_form = pytest.mark.parametrize("form", FORMS)
 every_type = pytest.mark.parametrize("connection_type", TYPES)
-
-
-def is_down(channel: Any) -> bool:
-    found = channel.endpoint_statistics()
-    return found is not None and found.is_down
-
-
-def call_until_refused(client: Any) -> RpcError:
-    with pytest.raises(ConnectError) as caught:
-        client.call(echo_request())
-    return caught.value
-
-
-def try_call(client: Any) -> bool:
-    try:
-        return bool(client.call(echo_request("up")).message == "up")
-    except ConnectError:
-        return False
-
-
-@contextlib.contextmanager
-def revived(address: str) -> Iterator[pybrpc.Server]:
-    """A server on an address on which nobody listened."""
-    with make_server() as server:
-        server.start(address)
-        yield server
-
-
-@pytest.fixture
-def dead_address() -> Iterator[str]:
-    """Nobody listens there, and somebody may."""
-    with reserved_port() as address:
-        yield address
 
 
 # --- failing fast ---
@@ -156,11 +122,6 @@ def test_background_dial_finds_the_server_again(
             wait_up(client)
 
 
-def wait_up(client: Any) -> None:
-    wait_until(lambda: try_call(client))
-    assert not is_down(client.channel)
-
-
 def wait_down(client: Any) -> None:
     def is_refused() -> bool:
         with contextlib.suppress(RpcError):
@@ -187,14 +148,10 @@ def test_dials_go_on_while_nobody_calls(dead_address: str) -> None:
     with pybrpc.Channel(dead_address, timeout=30, dial_backoff=OFTEN) as channel:
         with pytest.raises(ConnectError):
             pybrpc.Stub(ECHO, channel).Echo(echo_request())
-        wait_until(lambda: (channel.endpoint_statistics() or not_yet()).created >= 5)
-        found = channel.endpoint_statistics() or not_yet()
+        wait_until(lambda: counts(channel).created >= 5)
+        found = counts(channel)
         assert found.is_down
         assert found.created - found.closed <= 1, "one dial at a time"
-
-
-def not_yet() -> Any:
-    raise AssertionError("no call was made yet")
 
 
 @every_type
@@ -305,163 +262,6 @@ def test_forked_child_starts_without_prejudice(dead_address: str) -> None:
             assert is_down(channel), "the child has found out for itself alone"
 
 
-# --- wait_for_ready ---
-
-
-@every_form
-@every_type
-def test_call_that_waits_for_the_server_is_answered_once_it_is_there(
-    form: str, connection_type: str, dead_address: str
-) -> None:
-    server = make_server()
-    options: dict[str, Any] = {
-        "connection_type": connection_type,
-        "dial_backoff": OFTEN,
-        "wait_for_ready": True,
-        "max_retry": 0,
-    }
-    starter = threading.Timer(0.15, lambda: server.start(dead_address))
-    starter.start()
-    with server, caller(form, dead_address, **options) as client:
-        if form in ("future", "asyncio", "uvloop", "asyncio-shared"):
-            answers = client.call_many([echo_request(str(i)) for i in range(50)])
-            assert [answer.message for answer in answers] == [str(i) for i in range(50)]
-        else:
-            assert client.call(echo_request("hello")).message == "hello"
-        starter.join()
-        assert client.channel.endpoint_statistics().waiting == 0
-
-
-@every_form
-def test_deadline_of_a_call_that_waits_names_what_it_waited_for(
-    form: str, dead_address: str
-) -> None:
-    options: dict[str, Any] = {"dial_backoff": OFTEN, "wait_for_ready": True}
-    with caller(form, dead_address, **options) as client:
-        for _ in range(2):
-            with pytest.raises(RpcTimeoutError) as caught:
-                client.call(echo_request(), timeout=0.5)
-            error = caught.value
-            assert error.code == ErrorCode.ERPCTIMEDOUT
-            assert "Reached timeout=500ms" in error.text
-            assert f"not ready: Fail to connect {dead_address}: Connection refused" in error.text
-            assert isinstance(error.__cause__, ConnectError)
-        assert client.channel.endpoint_statistics().waiting == 0
-
-
-def test_closing_the_channel_ends_the_wait() -> None:
-    with closed_port() as address:
-        channel = pybrpc.Channel(address, timeout=None, wait_for_ready=True)
-        futures = [pybrpc.Stub(ECHO, channel).Echo.future(echo_request()) for _ in range(10)]
-        wait_until(lambda: (channel.endpoint_statistics() or not_yet()).waiting == 10)
-        channel.close()
-        for future in futures:
-            with pytest.raises(RpcError) as caught:
-                future.result()
-            assert caught.value.code == ErrorCode.ECLOSE
-
-
-def test_cancelled_call_waits_no_more() -> None:
-    with closed_port() as address, pybrpc.Channel(address, wait_for_ready=True) as channel:
-        future = pybrpc.Stub(ECHO, channel).Echo.future(echo_request(), timeout=None)
-        wait_until(lambda: (channel.endpoint_statistics() or not_yet()).waiting == 1)
-        assert future.cancel()
-        assert (channel.endpoint_statistics() or not_yet()).waiting == 0
-
-
-# --- the health check of the application ---
-
-
-@pytest.mark.parametrize("form", THREAD_FORMS)
-@every_type
-def test_server_that_listens_but_does_not_answer_stays_down(
-    form: str, connection_type: str, dead_address: str
-) -> None:
-    """bRPC: app_level_health_check."""
-    check = pybrpc.HealthCheck(ECHO_METHOD, WELL, timeout=0.1)
-    options: dict[str, Any] = {
-        "health_check": check,
-        "dial_backoff": OFTEN,
-        "connection_type": connection_type,
-    }
-    with caller(form, dead_address, **options) as client:
-        assert call_until_refused(client).code == errno.ECONNREFUSED
-        with ScriptedServerOn(
-            dead_address, never_answer, never_answer, Peer.echo_until_closed
-        ) as server:
-            wait_until(lambda: server.connections >= 2)
-            error = call_until_refused(client)
-            assert error.code == errno.EHOSTDOWN
-            assert "with conformance.EchoService.Echo: " in error.text
-            wait_up(client)
-            assert server.connections >= 3
-            assert bytes(server.requests[0].body) == WELL.SerializeToString()
-
-
-def test_listener_that_closes_during_the_check_is_checked_again(dead_address: str) -> None:
-    """bRPC: app_level_health_check, its last part."""
-    check = pybrpc.HealthCheck(ECHO_METHOD, WELL, timeout=30)
-
-    def hang_up(peer: Peer) -> None:
-        peer.read_request()
-
-    with caller("blocking", dead_address, health_check=check, dial_backoff=OFTEN) as client:
-        call_until_refused(client)
-        with ScriptedServerOn(dead_address, hang_up) as server:
-            wait_until(lambda: server.connections >= 3)
-            assert is_down(client.channel)
-        with ScriptedServerOn(dead_address):
-            wait_up(client)
-
-
-def test_function_judges_the_answer_of_the_check(dead_address: str) -> None:
-    judged: list[str] = []
-
-    def is_healthy(response: Any) -> bool:
-        judged.append(response.message)
-        if len(judged) == 1:
-            raise KeyError("a judge that raises")
-        return len(judged) > 2
-
-    check = pybrpc.HealthCheck(ECHO_METHOD, WELL, timeout=30, is_healthy=is_healthy)
-    with caller("blocking", dead_address, health_check=check, dial_backoff=OFTEN) as client:
-        call_until_refused(client)
-        with revived(dead_address):
-            wait_up(client)
-    assert judged == ["well?"] * 3
-
-
-def test_channels_share_with_the_same_check_only() -> None:
-    check = pybrpc.HealthCheck(ECHO_METHOD, WELL)
-    with ScriptedServer() as server:
-        channels = [
-            pybrpc.Channel(server.address, timeout=30, health_check=each)
-            for each in (check, check, pybrpc.HealthCheck(ECHO_METHOD, WELL))
-        ]
-        for channel in channels:
-            pybrpc.Stub(ECHO, channel).Echo(echo_request())
-        assert server.connections == 2
-        for channel in channels:
-            channel.close()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "match"),
-    [
-        ({"method": "Echo"}, TypeError, "descriptor of a method"),
-        ({"method": ECHO_METHOD, "request": WELL, "timeout": 0}, ValueError, "more than 0 s"),
-        ({"method": ECHO_METHOD, "request": WELL, "timeout": None}, ValueError, "more than 0 s"),
-        ({"method": ECHO_METHOD}, ValueError, "required fields"),
-        ({"method": ECHO_METHOD, "request": pb.EchoResponse()}, TypeError, "EchoRequest"),
-    ],
-)
-def test_senseless_health_checks_are_refused(
-    arguments: dict[str, Any], error: type[Exception], match: str
-) -> None:
-    with pytest.raises(error, match=match):
-        pybrpc.HealthCheck(**arguments)
-
-
 # --- what must not stay ---
 
 
@@ -501,7 +301,7 @@ def test_years_of_being_down_cost_nothing(dead_address: str) -> None:
         with pytest.raises(ConnectError):
             pybrpc.Stub(ECHO, channel).Echo(echo_request())
         end = time.monotonic() + 60
-        while (channel.endpoint_statistics() or not_yet()).created < 500:
+        while counts(channel).created < 500:
             assert time.monotonic() < end
             time.sleep(0.01)
         gc.collect()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
+from concurrent.futures import FIRST_COMPLETED, wait
 
 import pytest
 
@@ -73,20 +75,21 @@ def test_peer_that_never_reads_is_bounded_and_harms_no_other(server: pybrpc.Serv
         ScriptedServer(script) as deaf,
         pybrpc.Channel(deaf.address, timeout=60, options=options) as channel,
         pybrpc.Channel(server.start("127.0.0.1:0"), timeout=60) as other,
+        contextlib.ExitStack() as closing,
     ):
+        closing.callback(may_read.set)
         stub = pybrpc.Stub(ECHO, channel)
-        sent = []
-        refused: RpcError | None = None
-        while refused is None:
+        futures = []
+        refusals = 0
+        while refusals == 0:
             controller = pybrpc.Controller()
             controller.request_attachment.append(bytes(256 * 1024))
-            future = stub.Echo.future(echo_request(), controller=controller)
-            if future.done():
-                error = future.exception()
-                assert isinstance(error, RpcError)
-                refused = error
-            else:
-                sent.append(future)
+            futures.append(stub.Echo.future(echo_request(), controller=controller))
+            statistics = channel.statistics()
+            assert statistics is not None
+            refusals = statistics.socket.refused_overcrowded
+        done, sent = wait(futures, timeout=10, return_when=FIRST_COMPLETED)
+        (refused,) = (future.exception() for future in done)
         assert isinstance(refused, OvercrowdedError)
         assert (refused.code, refused.phase) == (1011, Phase.QUEUED)
         assert "send queue of this side" in refused.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,28 @@ import pytest
 import pybrpc
 import pybrpc.redis
 from bench.echo_messages import SERVICE, EchoRequest, EchoResponse
+from pybrpc.lowlevel import unregister_protocol
+from pybrpc.streams.table import MAX_STREAMS, MAX_STREAMS_PER_REQUEST
 from pybrpc.transport.runtime import default_runtime
 from soak.echo_services import PlainEcho
+from tests.fakes.threads import wait_until
 from tests.peers.pages import ROOT, examples_of, run_page
 from tests.peers.redis_server import RedisServer, free_port
 from tests.peers.tls import Certificates
 
 SHOWN = "127.0.0.1:8000"
-PAGES = {"tls.md": 5, "connections.md": 8, "redis.md": 2, "testing.md": 2}
+PAGES = {
+    "deadlines.md": 3,
+    "errors.md": 1,
+    "generic-calls.md": 2,
+    "tls.md": 5,
+    "connections.md": 9,
+    "protocols.md": 1,
+    "extending.md": 3,
+    "redis.md": 2,
+    "streams.md": 8,
+    "testing.md": 2,
+}
 """How many examples there are on each."""
 
 
@@ -76,6 +91,85 @@ def test_connections(
     close_channels(names)
 
 
+def test_protocols(names: dict[str, Any], served: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run_page("docs/protocols.md", names, {SHOWN: served})
+    assert capsys.readouterr().out == "hello\n"
+    close_channels(names)
+
+
+def test_extending(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        run_page("docs/extending.md", names, {})
+        assert capsys.readouterr().out == "over JSON\nover baidu_std\n"
+    finally:
+        unregister_protocol("json_lines")
+
+
+def test_generic_calls(
+    names: dict[str, Any], served: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_page("docs/generic-calls.md", names, {SHOWN: served})
+    assert capsys.readouterr().out == "hello\nany.Service Method 5\n"
+
+
+def test_streams(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    run_page("docs/streams.md", names, {})
+    echoes = ["welcome", "b'first'", "b'second'", "0", "ETIMEDOUT"]
+    typed = ["0 left", "0 right"]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:5] == echoes
+    assert sorted(printed[5:]) == sorted(["b'7'", "closed None", "EINVAL closed", *typed])
+    with pybrpc.Server() as server:
+        watchers = names["Watchers"]()
+        server.add_service(SERVICE, watchers)
+        with pybrpc.Channel(server.start("127.0.0.1:0")) as channel:
+            stub = pybrpc.Stub(SERVICE, channel)
+            with stub.Echo.stream(EchoRequest()) as left, stub.Echo.stream(EchoRequest()) as right:
+                watchers.publish(b"one")
+                left.stream.close()
+                assert right.stream.recv(timeout=20) == b"one"
+                wait_until(lambda: sum(stream.is_closed for stream in watchers.streams) == 1)
+                watchers.publish(b"two")
+                assert right.stream.recv(timeout=20) == b"two"
+                assert len(watchers.streams) == 1
+                watchers.streams.pop().close()
+    assert capsys.readouterr().out == "EINVAL\n"
+
+
+def test_limits_of_streams_on_the_page_are_those_of_the_code() -> None:
+    page = (ROOT / "docs/streams.md").read_text()
+    options = pybrpc.StreamOptions()
+    assert options.max_buf_size == 2 << 20
+    assert options.max_unread_bytes == options.max_message_size == 64 << 20
+    assert options.max_segment_size == 32 << 20
+    assert default_runtime().max_unread_bytes == 512 << 20
+    for shown in ("(2 MiB)", "| 64 MiB |", "(32 MiB)", "| 512 MiB for", "| 64 |", "| 1,024 |"):
+        assert shown in page
+    assert (MAX_STREAMS_PER_REQUEST, MAX_STREAMS) == (64, 1024)
+
+
+def test_deadlines(names: dict[str, Any], served: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run_page("docs/deadlines.md", names, {SHOWN: served})
+    assert capsys.readouterr().out == "0\n"
+    with pybrpc.Channel(served, timeout=20) as behind:
+        front, cached = names["Front"](behind), names["Cached"](behind)
+        assert echoed_by(front) == echoed_by(cached) == "nested"
+        assert cached.task.exception() is None
+    deadline, left_s, is_canceled = capsys.readouterr().out.split()
+    assert (0 < float(left_s) <= 10, is_canceled) == (True, "False")
+    assert time.monotonic() < float(deadline) < time.monotonic() + 10
+
+
+def echoed_by(service: Any) -> str:
+    with pybrpc.Server() as server:
+        server.add_service(SERVICE, service)
+        with pybrpc.Channel(str(server.start("127.0.0.1:0")), timeout=10) as channel:
+            reply = pybrpc.Stub(SERVICE, channel).Echo(EchoRequest(message="nested"))
+            if hasattr(service, "task"):
+                wait_until(service.task.done)
+            return str(reply.message)
+
+
 def test_limits_on_the_page_are_those_of_the_code() -> None:
     page = (ROOT / "docs/connections.md").read_text()
     assert "| 1 GiB |" in page
@@ -95,6 +189,13 @@ def test_testing(names: dict[str, Any], served: str, capsys: pytest.CaptureFixtu
     run_page("docs/testing.md", names, {SHOWN: served})
     assert names["reply"].message == "hello"
     assert capsys.readouterr().out == "ECONNRESET waiting\n"
+
+
+def test_errors(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    run_page("docs/errors.md", names, {})
+    code_and_message, text = capsys.readouterr().out.splitlines()
+    assert code_and_message == "20001 no such user: 8"
+    assert text == f"[E20001][{names['address']}][E20001]no such user: 8"
 
 
 @pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/verification.md"])

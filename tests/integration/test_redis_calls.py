@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import queue
 import random
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pybrpc.errors import BadResponseError, RpcError, WouldDeadlockError
+from pybrpc.errors import BadRequestError, BadResponseError, WouldDeadlockError
 from pybrpc.redis import RedisChannel, RedisError, RedisRequest, RedisResponse
 from pybrpc.redis import aio as redis_aio
 from pybrpc.transport.socket_options import SocketOptions
@@ -191,14 +192,19 @@ def test_a_long_array(channel: RedisChannel) -> None:
     assert channel.execute("LRANGE", "list", 0, -1) == [b"%d" % n for n in range(100_000)]
 
 
-def test_a_reply_over_the_limit_closes_the_connection(
+def test_a_reply_over_the_limit_fails_its_call_alone(
     server: RedisServer, channel: RedisChannel
 ) -> None:
     channel.execute("SET", "big", bytes(10_001))
-    with RedisChannel(server.address, max_body_size=10_000, timeout=TIMEOUT_S) as small:
-        with pytest.raises(RpcError, match="larger than max_body_size=10000"):
-            small.execute("GET", "big")
-        assert small.execute("STRLEN", "big") == 10_001
+    with RedisChannel(
+        server.address, max_body_size=10_000, timeout=TIMEOUT_S, client_name="small"
+    ) as small:
+        calls = [small.future(RedisRequest().add(name, "big")) for name in ("GET", "STRLEN") * 3]
+        for get, length in zip(calls[::2], calls[1::2], strict=True):
+            with pytest.raises(BadResponseError, match="larger than max_body_size=10000"):
+                get.result()
+            assert length.result() == (10_001,)
+        assert len(server.clients("small")) == 1
 
 
 # --- many callers, one connection ---
@@ -256,17 +262,75 @@ def test_channels_that_are_alike_share_and_others_do_not(
 
 
 def test_pushes_shift_nothing(server: RedisServer, channel: RedisChannel) -> None:
-    with RedisChannel(server.address, client_name="tracked", timeout=TIMEOUT_S) as tracked:
-        assert tracked.execute("CLIENT", "TRACKING", "ON") == b"OK"
+    """Another client has its invalidations sent to the connection of the channel."""
+    number = channel.execute("CLIENT", "ID")
+    with server.client() as other:
+        assert other("CLIENT", "TRACKING", "ON", "REDIRECT", number, "BCAST") == b"OK"
 
         def work(number: int) -> None:
             for turn in range(50):
-                key = f"k{number}"
-                tracked.execute("GET", key)
-                channel.execute("SET", key, turn)
-                assert tracked.execute("ECHO", f"{number}.{turn}") == f"{number}.{turn}".encode()
+                channel.execute("SET", f"k{number}", turn)
+                assert channel.execute("ECHO", f"{number}.{turn}") == f"{number}.{turn}".encode()
 
         in_threads(4, work)
-        statistics = tracked.statistics()
-        assert statistics is not None
-        assert statistics.unknown_answers > 50
+    statistics = channel.statistics()
+    assert statistics is not None
+    assert statistics.unknown_answers > 50
+
+
+# --- commands that a shared connection can't carry ---
+
+HARMLESS = [
+    "asking",
+    "client|getname",
+    "client|getredir",
+    "client|help",
+    "client|id",
+    "client|info",
+    "client|kill",
+    "client|list",
+    "client|pause",
+    "client|trackinginfo",
+    "client|unblock",
+    "client|unpause",
+    "command",
+    "command|count",
+    "command|docs",
+    "command|getkeys",
+    "command|getkeysandflags",
+    "command|help",
+    "command|info",
+    "command|list",
+    "echo",
+    "exec",
+    "multi",
+    "ping",
+    "publish",
+    "pubsub|channels",
+    "pubsub|help",
+    "pubsub|numpat",
+    "pubsub|numsub",
+    "pubsub|shardchannels",
+    "pubsub|shardnumsub",
+    "spublish",
+]
+"""Commands that concern connections or messages, and leave the connection as it is."""
+
+BLOCK = {"xread": ["BLOCK", 0, "STREAMS", "s", "$"]}
+BLOCK["xreadgroup"] = ["GROUP", "g", "c", *BLOCK["xread"]]
+"""The arguments with which a command blocks that need not block."""
+
+
+def test_commands_of_redis_that_block_or_change_the_connection_are_refused(
+    server: RedisServer,
+) -> None:
+    """Redis itself says which commands these are."""
+    categories = ("blocking", "connection", "pubsub", "transaction")
+    names = {name.decode() for each in categories for name in server.run("ACL", "CAT", each)}
+    assert names >= {"blpop", "select", "subscribe", "watch", *BLOCK}
+    accepted = set()
+    for name in names:
+        with contextlib.suppress(BadRequestError):
+            RedisRequest().add(*name.split("|"), *BLOCK.get(name, []))
+            accepted.add(name)
+    assert accepted <= set(HARMLESS)

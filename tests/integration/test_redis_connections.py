@@ -23,6 +23,7 @@ from pybrpc.errors import ConnectionFailedError, HandshakeError, Phase, RpcTimeo
 from pybrpc.redis import RedisChannel, RedisRequest
 from pybrpc.redis import aio as redis_aio
 from tests.fakes.threads import wait_until
+from tests.peers.endpoints import counts
 from tests.peers.redis_server import RedisServer, free_port
 
 trustme = pytest.importorskip("trustme")
@@ -39,12 +40,6 @@ def server() -> Iterator[RedisServer]:
 
 def channel_to(server: RedisServer, **options: Any) -> RedisChannel:
     return RedisChannel(server.address, password=PASSWORD, timeout=TIMEOUT_S, **options)
-
-
-def counts(channel: Any) -> Any:
-    found = channel.endpoint_statistics()
-    assert found is not None
-    return found
 
 
 def call_in_threads(channel: RedisChannel, count: int = 8, turns: int = 25) -> None:
@@ -150,6 +145,7 @@ def test_callers_that_give_up_at_any_moment_shift_nothing(server: RedisServer) -
                 ends[kind] += 1
 
     with channel_to(server) as channel:
+        channel.execute("PING")
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(work, range(8)))
         assert counts(channel).created == 1

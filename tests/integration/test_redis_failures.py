@@ -6,11 +6,13 @@ import asyncio
 import concurrent.futures
 import contextlib
 import os
+import re
 import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from pybrpc.errors import (
     RpcError,
     RpcTimeoutError,
 )
-from pybrpc.redis import RedisChannel, RedisRequest
+from pybrpc.redis import RedisChannel, RedisError, RedisRequest, redis_connection
 from pybrpc.redis import aio as redis_aio
 from tests.peers.redis_server import RedisServer
 from tests.peers.scripted_server import Peer, ScriptedServer
@@ -237,21 +239,19 @@ def test_a_server_that_hangs_while_logging_in(server: RedisServer) -> None:
         os.kill(server._process.pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("login", [{"protocol": 2, "client_name": ""}, {}])
-@pytest.mark.parametrize(
-    ("head", "again", "reason"),
-    [
-        (b"*4000000\r\n", b":1\r\n" * 1000, "larger than max_body_size=1"),
-        (b"$1048577\r\n", b"x", "larger than max_body_size=1"),
-        (b"*2147483647\r\n", b"", "declares 2147483647 elements"),
-        (b"", b"*1\r\n" * 1000, "nested deeper than 128"),
-        (b"+", b"x" * 1000, "line of a reply is longer"),
-        (b"HTTP/1.1 400 Bad Request\r\n", b"", "no reply of Redis starts with b'HTTP/1.1"),
-    ],
-)
-def test_a_hostile_server_is_closed(
-    head: bytes, again: bytes, reason: str, login: dict[str, Any]
-) -> None:
+HOSTILE = [
+    (b"*4000000\r\n", b"$9999\r\n" + b"x" * 9999 + b"\r\n", "larger than max_body_size=1"),
+    (b"$1073741825\r\n", b"x", "larger than max_body_size=1"),
+    (b"*2147483647\r\n", b"", "declares 2147483647 elements"),
+    (b"", b"*1\r\n" * 1000, "nested deeper than"),
+    (b"+", b"x" * 100_000, "larger than max_body_size=1"),
+    (b"HTTP/1.1 400 Bad Request\r\n", b"", "no reply of Redis starts with b'HTTP/1.1"),
+]
+
+
+def errors_of_a_hostile_server(head: bytes, again: bytes, **login: Any) -> list[RpcError]:
+    """The errors of ten calls, each an error of the protocol."""
+
     def script(peer: Peer) -> None:
         peer.sock.recv(1)
         with contextlib.suppress(ConnectionError):
@@ -267,10 +267,127 @@ def test_a_hostile_server_is_closed(
         ) as channel,
     ):
         futures = [channel.future(RedisRequest().add("PING")) for _ in range(10)]
+        errors = [future.exception() for future in futures]
+    assert {type(error) for error in errors} == {ProtocolError}
+    return errors  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(("head", "again", "reason"), HOSTILE)
+def test_a_hostile_server_is_closed(head: bytes, again: bytes, reason: str) -> None:
+    for error in errors_of_a_hostile_server(head, again, protocol=2, client_name=""):
         # What the first one brings on finds others that were still to be sent.
-        phases = {Phase.QUEUED, Phase.SENT, Phase.WAITING} if login else {Phase.HANDSHAKE}
-        for future in futures:
-            error = future.exception()
-            assert isinstance(error, ProtocolError)
-            assert error.phase in phases, error.phase
-            assert reason in error.text
+        assert error.phase in (Phase.QUEUED, Phase.SENT, Phase.WAITING)
+        assert reason in error.text
+
+
+@pytest.mark.parametrize(("head", "again", "reason"), [*HOSTILE, (b"$1048577\r\n", b"", "larger")])
+def test_a_server_that_is_hostile_at_the_login_is_closed(
+    head: bytes, again: bytes, reason: str
+) -> None:
+    """At the first sign of it: no other reply waits behind this one."""
+    for error in errors_of_a_hostile_server(head, again):
+        assert error.phase is Phase.HANDSHAKE
+        assert reason in error.text
+
+
+class Failover:
+    """Two servers behind one name, a symbolic link; the first one is the primary."""
+
+    def __init__(self, first: RedisServer, second: RedisServer, name: Path) -> None:
+        self._first, self._second, self._name = first, second, name
+        name.symlink_to(first.path)
+        self.address = f"unix:{name}"
+
+    def happen(self) -> None:
+        """The first server becomes a replica, and the name leads to the second one."""
+        self._first.run("REPLICAOF", "127.0.0.1", self._second.port)
+        self._name.unlink()
+        self._name.symlink_to(self._second.path)
+
+
+@pytest.fixture
+def failover(tmp_path: Path) -> Iterator[Failover]:
+    with RedisServer() as first, RedisServer() as second:
+        yield Failover(first, second, tmp_path / "primary")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"connection_type": "pooled"}, {"connections": 2}], ids=str
+)
+def test_connection_to_a_server_that_has_become_a_replica_is_dropped(
+    failover: Failover, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_connection, "DROPPED_FROM_S", 0.0)
+    with RedisChannel(failover.address, timeout=TIMEOUT_S, **options) as channel:
+        for _ in range(4):
+            channel.execute("SET", "k", "first")
+        failover.happen()
+        write = RedisRequest().add("SET", "k", "second")
+        replies = [channel.call(write)[0] for _ in range(4)]
+        refused = [reply.code for reply in replies if reply != b"OK"]
+        assert set(refused) == {"READONLY"}
+        assert len(refused) <= options.get("connections", 1)
+        assert channel.execute("GET", "k") == b"second"
+
+
+def test_commands_behind_a_refused_write_are_answered_by_the_replica(
+    failover: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection takes no new ones, and is closed after the last answer."""
+    monkeypatch.setattr(redis_connection, "DROPPED_FROM_S", 0.0)
+    with RedisChannel(failover.address, timeout=TIMEOUT_S) as channel:
+        channel.execute("SET", "k", "first")
+        failover.happen()
+        futures = [
+            channel.future(RedisRequest().add("SET", "k", "second").add("ECHO", str(number)))
+            for number in range(100)
+        ]
+        for number, future in enumerate(futures):
+            assert future.result(TIMEOUT_S)[1] == str(number).encode()
+        assert channel.execute("SET", "k", "second") == b"OK"
+
+
+def test_refused_write_of_a_script_in_a_transaction_drops_the_connection(
+    failover: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_connection, "DROPPED_FROM_S", 0.0)
+    script = "return redis.call('SET', KEYS[1], 'second')"
+    transaction = RedisRequest().add("MULTI").add("EVAL", script, 1, "k").add("EXEC")
+    with RedisChannel(failover.address, timeout=TIMEOUT_S) as channel:
+        channel.execute("SET", "k", "first")
+        failover.happen()
+        (refused,) = channel.call(transaction)[2]
+        assert refused.code == "READONLY"
+        assert channel.call(transaction)[2] == [b"OK"]
+
+
+async def dropped_in_a_loop(failover: Failover) -> None:
+    async with redis_aio.RedisChannel(failover.address, timeout=TIMEOUT_S) as channel:
+        await channel.execute("SET", "k", "first")
+        failover.happen()
+        transaction = RedisRequest().add("MULTI").add("SET", "k", "x").add("EXEC")
+        replies = await channel.call(transaction)
+        assert [type(reply) for reply in replies[1:]] == [RedisError] * 2
+        assert (await channel.call(transaction))[2] == [b"OK"]
+
+
+def test_refused_write_of_a_transaction_in_a_loop_drops_the_connection(
+    failover: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_connection, "DROPPED_FROM_S", 0.0)
+    asyncio.run(dropped_in_a_loop(failover))
+
+
+def connections_received(server: RedisServer) -> int:
+    return int(re.findall(rb"total_connections_received:(\d+)", server.run("INFO", "stats"))[0])
+
+
+def test_writes_to_a_replica_by_mistake_do_not_connect_for_each_command(
+    server: RedisServer, channel: RedisChannel
+) -> None:
+    server.run("REPLICAOF", "127.0.0.1", 1)
+    before = connections_received(server)
+    for _ in range(500):
+        with pytest.raises(RedisError, match="READONLY"):
+            channel.execute("SET", "k", "v")
+    assert connections_received(server) - before < 250

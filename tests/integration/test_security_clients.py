@@ -16,6 +16,7 @@ from pybrpc.errors import BadResponseError, OvercrowdedError, ProtocolError, Rpc
 from pybrpc.protocols.baidu_std.schema import RpcMeta
 from pybrpc.redis import RedisChannel
 from pybrpc.rpc.compress import CompressType, compress
+from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.scripted_server import Peer, ScriptedServer, never_answer
 
@@ -138,8 +139,12 @@ def test_a_server_that_reads_nothing_makes_a_client_hold_no_more_than_the_mark()
             with pybrpc.Channel(server.address, timeout=60, options=options) as channel:
                 stub: Any = pybrpc.Stub(ECHO, channel)
                 futures = [stub.Echo.future(echo_request("x" * MIB)) for _ in range(50)]
+                statistics = channel.statistics()
+                assert statistics is not None
+                count = statistics.socket.refused_overcrowded
+                assert 30 < count < 50
+                wait_until(lambda: sum(future.done() for future in futures) == count)
                 refused = [future for future in futures if future.done()]
-                assert 30 < len(refused) < 50
                 assert {type(future.exception()) for future in refused} == {OvercrowdedError}
                 for future in futures:
                     future.cancel()
@@ -157,7 +162,7 @@ def test_a_server_that_reads_nothing_makes_a_client_hold_no_more_than_the_mark()
         b"*2147483647\r\n",
         b"*1\r\n" * 100_000,
         b"$2000000000\r\n",
-        b"+" + b"x" * 200_000,
+        b"+" + b"x" * 1_100_000,
         b"*4000000\r\n" * 3,
         b"$99999999999999999999999999\r\n",
         b"HTTP/1.1 400 Bad Request\r\n\r\n",

@@ -18,6 +18,8 @@ import pytest
 import pybrpc
 from pybrpc.errors import AuthenticationError, ErrorCode
 from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.baidu_std.frame import pack_header
+from pybrpc.protocols.baidu_std.meta_encoder import encode_request_meta
 from pybrpc.protocols.baidu_std.schema import RpcMeta
 from pybrpc.protocols.protocol import DEFAULT_MAX_META_SIZE
 from pybrpc.rpc.compress import CompressType, compress
@@ -234,6 +236,49 @@ def test_decompressed_bytes_count_until_the_answer() -> None:
         wait_until(lambda: unanswered_of(server).size_bytes == 0)
 
 
+def test_what_a_body_may_become_is_reserved_before_it_is_decompressed() -> None:
+    """To count what was decompressed is too late when many bombs come at once."""
+    body = compress(EchoRequest(message="z" * 15_000_000).SerializeToString(), CompressType.GZIP)
+    with make_server(max_unanswered_bytes=32_000_000) as server, RawPeer(start(server)) as peer:
+        process = unanswered_of(server)
+        others = process.try_reserve(1 << 40)
+        answers = [peer.call(body=body, compress_type=CompressType.GZIP)]
+        process.release(others)
+        answers.append(peer.call(body=body, compress_type=CompressType.GZIP))
+        assert [answer.error_code for answer in answers] == [ErrorCode.EOVERCROWDED, 0]
+        assert "decompress" in answers[0].error_text
+        assert process.reserved_bytes == 0
+
+
+SENT = EchoRequest(message="z" * 5_000_000).SerializeToString()
+
+
+@pytest.mark.parametrize("limit", [1_000_000, None])
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (compress(SENT, CompressType.GZIP), 0),
+        (compress(random.Random(1).randbytes(90_000), CompressType.GZIP), ErrorCode.EREQUEST),
+        (compress(SENT, CompressType.GZIP)[:-1], ErrorCode.EREQUEST),
+        (compress(b"\n", CompressType.GZIP), ErrorCode.EREQUEST),
+        (zip_bomb(100_000_000), ErrorCode.EREQUEST),
+        (b"", ErrorCode.EREQUEST),
+    ],
+    ids=["grows-much", "grows-little", "cut-short", "no-message", "too-large", "empty"],
+)
+def test_reservation_ends_with_the_parsing_however_that_ends(
+    body: bytes, code: int, limit: int | None
+) -> None:
+    """Also a body that grows beyond the limit is decompressed, if nothing else is there."""
+    options = {"max_body_size": 10_000_000, "max_unanswered_bytes": limit}
+    with make_server(**options) as server, RawPeer(start(server)) as peer:
+        for _ in range(3):
+            answer = peer.call(body=body, compress_type=CompressType.GZIP)
+            assert answer.error_code == code, answer.error_text
+            assert unanswered_of(server).reserved_bytes == 0
+        wait_until(lambda: unanswered_of(server).size_bytes == 0)
+
+
 def nested(depth: int, tag: bytes, end: bytes) -> bytes:
     """Groups in groups, which any message may have as unknown fields."""
     return tag * depth + end * depth
@@ -294,12 +339,19 @@ class Doorkeeper:
         raise AuthenticationError("nobody")
 
 
+def frame_with_credential(size: int) -> bytes:
+    """A frame that may be longer than this library would send."""
+    asking = request(1, credential=b"c" * size)
+    meta, body = encode_request_meta(asking, 0), bytes(asking.body)
+    return pack_header(len(meta) + len(body), len(meta)) + meta + body
+
+
 @pytest.mark.parametrize("size", [0, 900_000, 2_000_000])
 def test_a_credential_is_no_longer_than_a_meta_and_is_judged_once(size: int) -> None:
     keeper = Doorkeeper()
     with serving(auth=keeper) as peer:
         with contextlib.suppress(ConnectionError):
-            peer.sock.sendall(packed(*[request(1, credential=b"c" * size)] * 5))
+            peer.sock.sendall(5 * frame_with_credential(size))
         assert is_closed(peer.sock)
     assert keeper.shown == ([size] if size < DEFAULT_MAX_META_SIZE else [])
 

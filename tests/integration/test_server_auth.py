@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import AuthenticationError, ErrorCode
+from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.authenticator import AuthContext
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
@@ -22,6 +25,10 @@ GOOD = b"secret-token"
 """The credential that the recorded C++ client sends."""
 
 KINDS = pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
+
+
+class Failed(BaseException):
+    """No Exception, as what pytest.fail() raises."""
 
 
 class Verdict:
@@ -195,19 +202,83 @@ def test_text_of_an_authentication_error_reaches_the_client() -> None:
         assert peer.read_to_end() == b""
 
 
-def test_message_without_a_request_in_it_is_refused_too() -> None:
-    """Its attachment is larger than it is, so nothing says who sent it."""
+def with_a_bad_attachment_size(good: RpcRequest) -> bytes:
+    """The frame of `good`, the attachment of which is said to be larger than all of it."""
+    frame = bytearray(packed(good))
+    meta_size = int.from_bytes(frame[8:12], "big")
+    attachment_size = b"\x28\xe8\x07"
+    frame[12 + meta_size : 12 + meta_size] = attachment_size
+    frame[4:8] = (int.from_bytes(frame[4:8], "big") + 3).to_bytes(4, "big")
+    frame[8:12] = (meta_size + 3).to_bytes(4, "big")
+    return bytes(frame)
+
+
+@pytest.mark.parametrize("credential", [None, b"wrong"])
+def test_bad_first_message_with_a_bad_credential_is_refused_for_that(
+    credential: bytes | None,
+) -> None:
     with serving(auth=TokenAuth()) as peer:
-        frame = bytearray(packed(request(7, credential=GOOD)))
-        assert frame[-7:] == b"\n\x05hello"
-        meta_size = int.from_bytes(frame[8:12], "big")
-        attachment_size = b"\x28\xe8\x07"
-        frame[12 + meta_size : 12 + meta_size] = attachment_size
-        frame[4:8] = (int.from_bytes(frame[4:8], "big") + 3).to_bytes(4, "big")
-        frame[8:12] = (meta_size + 3).to_bytes(4, "big")
-        peer.sock.sendall(frame)
+        peer.sock.sendall(with_a_bad_attachment_size(request(7, credential=credential)))
         assert peer.read_answer().error_code == ErrorCode.ERPCAUTH
         assert peer.read_to_end() == b""
+
+
+def test_bad_first_message_with_a_good_credential_opens_the_connection() -> None:
+    """As in C++, where the credential is verified before the rest is looked at."""
+    auth = TokenAuth()
+    with serving(whoami, auth=auth) as peer:
+        peer.sock.sendall(with_a_bad_attachment_size(request(7, credential=GOOD)))
+        assert peer.read_answer().error_code == ErrorCode.EREQUEST
+        assert text_of(peer.call()) == "alice"
+    assert len(auth.judged) == 1
+
+
+@pytest.mark.parametrize(
+    ("credential", "code"), [(GOOD, ErrorCode.EREQUEST), (b"wrong", ErrorCode.ERPCAUTH)]
+)
+def test_credential_of_a_first_message_over_the_limit_is_verified_first(
+    credential: bytes, code: int
+) -> None:
+    with serving(auth=TokenAuth(), max_body_size=1000) as peer:
+        peer.send(request(7, credential=credential, message="x" * 2000))
+        assert peer.read_answer().error_code == code
+        assert peer.read_to_end() == b""
+
+
+def test_first_message_that_is_a_response_has_no_credential() -> None:
+    with serving(auth=TokenAuth()) as peer:
+        peer.sock.sendall(bytes(BAIDU_STD.pack_response(RpcResponse(7))))
+        assert peer.read_answer().error_code == ErrorCode.ERPCAUTH
+        assert peer.read_to_end() == b""
+
+
+@pytest.mark.parametrize(
+    "raised", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, Failed]
+)
+@pytest.mark.parametrize("logging_raises", [False, True])
+def test_client_is_refused_whatever_the_verifier_raises(
+    raised: type[BaseException], logging_raises: bool
+) -> None:
+    class Odd(TokenAuth):
+        def verify_credential(self, credential: bytes, client: Endpoint) -> AuthContext | None:
+            super().verify_credential(credential, client)
+            raise raised
+
+    def refuse(record: logging.LogRecord) -> bool:
+        raise raised
+
+    logger, auth = logging.getLogger("pybrpc.server"), Odd()
+    if logging_raises:
+        logger.addFilter(refuse)
+    try:
+        with serving(auth=auth) as peer:
+            peer.send(request(7, credential=GOOD), request(8, credential=GOOD))
+            answer = peer.read_answer()
+            assert (answer.correlation_id, answer.error_code) == (7, ErrorCode.ERPCAUTH)
+            assert peer.read_to_end() == b""
+    finally:
+        logger.removeFilter(refuse)
+    assert len(auth.judged) == 1
 
 
 def test_server_in_a_loop_checks_credentials_too() -> None:

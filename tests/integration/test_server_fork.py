@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from pybrpc.server import Server
+from pybrpc.transport.runtime import Runtime
 from tests.peers.raw_peer import RawPeer, text_of
 from tests.peers.serving import async_echo, echo, make_server, start
 
@@ -93,11 +94,15 @@ def serve_again(server: Server) -> None:
     assert server.join()
 
 
-def test_child_can_start_its_copy_anew() -> None:
-    with make_server(echo, async_echo) as server, RawPeer(start(server)) as peer:
+@pytest.mark.parametrize("has_own_runtime", [False, True])
+def test_child_can_start_its_copy_anew(has_own_runtime: bool) -> None:
+    runtime = Runtime() if has_own_runtime else None
+    with make_server(echo, async_echo, runtime=runtime) as server, RawPeer(start(server)) as peer:
         assert text_of(peer.call()) == "hello"
         assert in_child(lambda: serve_again(server)) == 0
         assert text_of(peer.call()) == "hello"
+    if runtime is not None:
+        runtime.close()
 
 
 def test_child_of_a_parent_that_stopped_can_start() -> None:

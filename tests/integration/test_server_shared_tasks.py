@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import weakref
-from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -14,7 +12,6 @@ import pytest
 
 from pybrpc.errors import ErrorCode
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.running.call_runner import NamedCallRunner
 from tests.peers.raw_peer import RawPeer, request, text_of
 from tests.peers.serving import Handler, async_echo, serving, serving_in_loop
 
@@ -75,7 +72,8 @@ def test_handlers_that_do_not_wait_share_a_task(exchange_with: Any) -> None:
 
     assert exchange_with(look, call_at_once) == TEXTS
     assert len(names) == COUNT
-    assert len(set(names)) < COUNT / 2
+    # A task begins no more calls after a millisecond.
+    assert len(set(names)) < COUNT
 
 
 def test_a_handler_that_waits_shares_its_task_with_nobody(exchange_with: Any) -> None:
@@ -180,126 +178,3 @@ class Echoer:
 
 def test_a_handler_may_be_an_object_with_an_async_call(exchange_with: Any) -> None:
     assert exchange_with(Echoer(), call_at_once) == TEXTS
-
-
-class FakeLoop:
-    def __init__(self) -> None:
-        self.answers: list[str] = []
-        self.left: list[Any] = []
-
-    def answer(self, call: Any, data: str) -> None:
-        self.answers.append(data)
-
-    put = answer
-
-    def end_round(self, left: deque[Any]) -> None:
-        self.left += left
-        left.clear()
-
-
-class FakeCall:
-    """A ServerCall whose answer is the text of what went wrong, or of the response."""
-
-    def __init__(self, handler: Callable[[], Any]) -> None:
-        self.handler = handler
-        self.entry = self
-        self.full_name = "S.M"
-        self.waits = False
-        self.error = ""
-        self.ended = 0
-
-    def make_controller(self) -> FakeCall:
-        return self
-
-    def call_handler(self, controller: Any) -> Any:
-        return self.handler()
-
-    def fail(self, controller: Any, error: BaseException) -> None:
-        self.error = type(error).__name__
-
-    def pack(self, controller: Any, response: object) -> str:
-        return self.error or str(response)
-
-    def end(self) -> None:
-        self.ended += 1
-
-
-def runner_of(loop: FakeLoop, *calls: FakeCall) -> NamedCallRunner:
-    return NamedCallRunner(cast(Any, loop), deque(cast(Any, calls)))
-
-
-async def wait_for_ever() -> None:
-    await asyncio.Future()
-
-
-def test_calls_that_are_cancelled_before_they_begin_are_answered() -> None:
-    async def main() -> None:
-        loop = FakeLoop()
-        runner = runner_of(loop, FakeCall(wait_for_ever), FakeCall(wait_for_ever))
-        task = asyncio.get_running_loop().create_task(cast(Any, runner))
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert loop.answers == ["CancelledError", "CancelledError"]
-
-    asyncio.run(main())
-
-
-def test_calls_of_a_task_that_is_dropped_end_without_an_answer() -> None:
-    async def main() -> None:
-        loop, calls = FakeLoop(), [FakeCall(wait_for_ever) for _ in range(3)]
-        runner = runner_of(loop, *calls[:1])
-        runner.send(None)
-        unbegun = runner_of(loop, *calls[1:])
-        del runner, unbegun
-        gc.collect()
-        assert [call.ended for call in calls] == [1, 1, 1]
-        assert loop.answers == []
-
-    asyncio.run(main())
-
-
-def test_a_task_shows_which_method_it_runs() -> None:
-    async def main() -> None:
-        runner = runner_of(FakeLoop(), FakeCall(wait_for_ever))
-        task = asyncio.get_running_loop().create_task(cast(Any, runner))
-        assert "coro=<S.M()" in repr(task)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
-
-
-def test_whether_a_handler_waits_is_noted() -> None:
-    async def main() -> None:
-        call = FakeCall(wait_for_ever)
-        runner = runner_of(FakeLoop(), call)
-        runner.send(None)
-        assert call.waits
-        runner.close()
-        call.handler = answer_at_once
-        with pytest.raises(StopIteration):
-            runner_of(FakeLoop(), call).send(None)
-        assert not call.waits
-
-    asyncio.run(main())
-
-
-async def answer_at_once() -> str:
-    return "ok"
-
-
-def test_a_task_whose_call_was_cancelled_is_cancelled() -> None:
-    async def main() -> None:
-        loop = FakeLoop()
-        runner = runner_of(loop, FakeCall(wait_for_ever), FakeCall(answer_at_once))
-        task = asyncio.get_running_loop().create_task(cast(Any, runner))
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled()
-        assert loop.answers == ["CancelledError"]
-        assert len(loop.left) == 1
-
-    asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.peers.pages import ROOT, examples_of, run_example
 from tests.peers.redis_server import free_port
 from tests.peers.serving import EchoService
 from tests.peers.supervised import call
+from tests.peers.worker_apps import AsyncEcho
 from tests.protos import conformance_pb2 as pb
 
 PAGE = "docs/serving.md"
@@ -49,20 +51,37 @@ def test_from_python(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "hello\n1\n"
 
 
+def test_what_handlers_share_is_opened_and_closed(tmp_path: Path) -> None:
+    module = tmp_path / "shared_echo_server.py"
+    with socket.create_server(("127.0.0.1", 0)) as redis:
+        redis.settimeout(60)
+        module.write_text(module.read_text().replace("6379", str(redis.getsockname()[1])))
+        with Supervisor("shared_echo_server:make_server") as supervisor:
+            assert call(supervisor.start("127.0.0.1:0"), "hello") == "hello"
+            connection, _ = redis.accept()
+        with connection:
+            assert connection.recv(1) == b""
+
+
 def test_in_a_loop() -> None:
     with Supervisor("async_echo_server:make_server", loop="uvloop") as supervisor:
         assert call(supervisor.start("127.0.0.1:0"), "loop") == "uvloop"
 
 
+def test_in_a_loop_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    run_example(examples_of(PAGE)[4], NAMES | {"AsyncEchoService": AsyncEcho}, {})
+    assert capsys.readouterr().out == "hello\n"
+
+
 def test_without_a_supervisor() -> None:
     names = dict(NAMES)
-    run_example(examples_of(PAGE)[3], names, {})
+    run_example(examples_of(PAGE)[5], names, {})
     assert names["endpoint"].port > 0
     wait_until(lambda: not names["server"].is_running)
 
 
 def test_there_are_no_other_examples() -> None:
-    assert len(examples_of(PAGE)) == 4
+    assert len(examples_of(PAGE)) == 6
 
 
 @pytest.mark.parametrize(("connections", "said"), [(8, "38 %"), (16, "4 %"), (32, "0.04 %")])

@@ -17,6 +17,7 @@ from pybrpc.errors import (
     ErrorCode,
     HandshakeError,
     Phase,
+    ProtocolError,
 )
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
@@ -121,9 +122,10 @@ def test_a_client_whose_certificate_is_refused_hears_why(which: str, reason: str
 
 def test_plaintext_to_a_server_with_tls_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     with serving() as (server, address):
-        error = error_of_a_call(address, tls=None, max_retry=0)
-        assert isinstance(error, ConnectionFailedError)
-        assert server.statistics().requests == 0
+        error = error_of_a_call(address, tls=None)
+        assert isinstance(error, ProtocolError)
+        assert "the peer speaks TLS, and this side was given no tls=" in error.text
+        assert (server.statistics().requests, server.statistics().accepted) == (0, 1)
     assert "the peer does not speak TLS, it began with b'PRPC" in caplog.text
 
 
@@ -150,6 +152,7 @@ def test_a_server_that_stalls_in_the_handshake() -> None:
         error = error_of_a_call(address, connect_timeout=0.2, max_retry=0)
     assert isinstance(error, HandshakeError)
     assert (error.code, error.phase) == (ErrorCode.ETIMEDOUT, Phase.HANDSHAKE)
+    assert "the peer has sent nothing: does it speak TLS?" in error.text
 
 
 # --- records that are cut ---

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -16,9 +17,12 @@ from pybrpc.errors import (
     ServerStateError,
     TlsConfigError,
 )
+from pybrpc.testing.step_dispatcher import FakeClock
 from pybrpc.transport.socket_table import SOCKETS
+from pybrpc.transport.tls import client_tls
+from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
-from tests.peers.tls import NAME, certificates
+from tests.peers.tls import NAME, MemoryPeer, certificates
 from tests.peers.tls_echo import (
     Echo,
     call,
@@ -100,6 +104,44 @@ def test_certificates_are_loaded_again_while_it_runs() -> None:
             assert call(channel) == "hello"
 
 
+def test_certificates_of_a_client_that_are_renewed_in_place_are_those_of_new_connections(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(client_tls, "LOOK_PAUSE_S", 0.0)
+    service, made = Echo(), certificates()
+    files = made.issue("renewed-client", "old.test")
+
+    def name_seen() -> str:
+        assert call(channel) == "hello"
+        return str(service.seen[-1].peer_certificate["subjectAltName"][0][1])
+
+    with serving(service, tls=made.server_tls(client_ca=made.ca)) as (_, address):
+        mine = made.client_tls(cert=files.cert, key=files.key)
+        with channel_to(address, tls=mine, connection_type="short") as channel:
+            assert name_seen() == "old.test"
+            open(files.cert, "w").close()
+            assert name_seen() == "old.test"
+            assert "the certificates of a client can't be renewed yet" in caplog.text
+            made.issue("renewed-client", "new.test")
+            assert name_seen() == "new.test"
+
+
+def test_files_of_a_client_are_looked_at_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = certificates()
+    looks: list[object] = []
+    monkeypatch.setattr(client_tls, "_stamp_of", looks.append)
+    clock = FakeClock()
+    monkeypatch.setattr(client_tls, "time", clock)
+    context = client_tls.ClientContext(made.client_tls())
+    for _ in range(3):
+        assert context.get() is context.get()
+    assert len(looks) == 3
+    clock.advance(client_tls.LOOK_PAUSE_S)
+    context.get()
+    context.get()
+    assert len(looks) == 6
+
+
 def test_a_server_without_tls_has_nothing_to_load_again() -> None:
     with pytest.raises(ServerStateError, match="without tls="):
         pybrpc.Server().reload_tls()
@@ -139,3 +181,27 @@ def client_hello() -> bytes:
     with contextlib.suppress(ssl.SSLWantReadError):
         tls.do_handshake()
     return outgoing.read()
+
+
+# --- memory ---
+
+
+def test_half_a_record_closes_its_connection_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    """It is not decrypted, so no message has begun: the bytes are held by TLS."""
+    made = certificates()
+    with serving(tls=made.server_tls(), message_timeout=0.2) as (server, address):
+        host, port = address.rsplit(":", 1)
+        with socket.create_connection((host, int(port))) as sock:
+            peer = MemoryPeer(sock, made.client_context(), NAME)
+            peer.shake_hands(lambda: time.sleep(0.01))
+            peer.tls.write(bytes(10_000))
+            sock.sendall(peer.take_ciphertext()[:5_000])
+            wait_until(lambda: bool(server._run and server._run.connections))
+            (connection,) = server._run.connections
+            wait_until(lambda: connection.unfinished_memory_bytes == 5_000)
+            sock.settimeout(60)
+            with contextlib.suppress(ConnectionResetError):
+                while sock.recv(1 << 16):
+                    continue
+    assert "5000 bytes of a message came" in caplog.text
+    assert "message_timeout=0.2" in caplog.text

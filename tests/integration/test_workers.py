@@ -21,27 +21,21 @@ from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.redis_server import free_port
 from tests.peers.serving import make_server
-from tests.peers.supervised import APPS, call, is_alive, pids_of, supervised
-from tests.peers.worker_apps import BROKEN_FILE
+from tests.peers.supervised import (
+    APPS,
+    call,
+    is_alive,
+    pids_of,
+    supervised,
+    wait_replaced,
+)
+from tests.peers.worker_apps import BROKEN_FILE, HOOKS_FILE
 from tests.peers.workload import Workload
 
 
 def wait_for_answers(work: Workload, count: int = 200) -> None:
     enough = work.answered + count
     wait_until(lambda: work.answered >= enough or bool(work.errors))
-
-
-def wait_replaced(supervisor: Supervisor, before: set[int], workers: int = 2) -> None:
-    """Until so many workers serve, and those from before are gone.
-
-    Not only until those were told to stop: until they hear it they accept, and answer.
-    """
-
-    def is_replaced() -> bool:
-        there = {worker.pid for worker in supervisor.statistics().workers}
-        return there.isdisjoint(before) and len(pids_of(supervisor)) == workers
-
-    wait_until(is_replaced)
 
 
 def test_workers_share_a_port_and_each_is_a_fresh_process() -> None:
@@ -141,6 +135,38 @@ def test_worker_that_gets_sigterm_is_replaced_without_an_error() -> None:
             wait_for_answers(work)
         assert [str(error) for error in work.errors] == []
         assert supervisor.statistics().deaths == 0
+
+
+@pytest.mark.parametrize("app", ["make_server_with_hooks", "make_async_server_with_hooks"])
+def test_functions_for_start_and_end_are_called_in_each_worker(
+    app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    monkeypatch.setenv(HOOKS_FILE, str(log))
+    with supervised(app, workers=2) as supervisor:
+        before = pids_of(supervisor)
+        assert sorted(log.read_text().splitlines()) == sorted(f"up {pid}" for pid in before)
+        supervisor.restart()
+        wait_replaced(supervisor, before)
+        after = pids_of(supervisor)
+        assert int(call(supervisor.endpoint, "pid")) in after
+        assert supervisor.statistics().deaths == 0
+    noted = [f"{word} {pid}" for word in ("up", "down") for pid in before | after]
+    assert sorted(log.read_text().splitlines()) == sorted(noted)
+
+
+@pytest.mark.parametrize("app", ["make_server_with_hooks", "make_async_server_with_hooks"])
+def test_worker_whose_function_for_the_start_raises_can_not_start(
+    app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOOKS_FILE, str(tmp_path / "log"))
+    broken = tmp_path / "broken"
+    broken.touch()
+    monkeypatch.setenv(BROKEN_FILE, str(broken))
+    with pytest.raises(WorkerStartError, match="RuntimeError: broken by a test"):
+        Supervisor(f"{APPS}:{app}").start("127.0.0.1:0")
+    assert (tmp_path / "log").read_text().startswith("up ")
+    assert "down" not in (tmp_path / "log").read_text()
 
 
 def test_worker_that_can_not_be_replaced_stays(

@@ -94,7 +94,7 @@ def test_signal_stops_all_when_what_runs_is_answered(log: Path, number: int) -> 
 
 
 def is_running(served: Serving) -> bool:
-    return "all: 1 accepted, 1 requests, 0 errors, 0 refused_connections, 1 conn" in served.logged
+    return re.search(r"all: 1 accepted, .* 1 running", served.logged) is not None
 
 
 def test_second_signal_stops_at_once(log: Path) -> None:
@@ -188,3 +188,18 @@ def test_command_that_cannot_start_prints_the_reason(arguments: list[str], said:
     assert result.returncode == 1
     assert said in result.stderr
     assert result.stdout == ""
+
+
+def test_worker_that_runs_no_python_code_writes_its_stacks_and_is_replaced(log: Path) -> None:
+    arguments = ("tests.cases.apps:make_server", "--workers", "1", "--stall-timeout", "2")
+    with serving(log, *arguments) as served:
+        (worker,) = served.pids
+        with pytest.raises(pybrpc.RpcError):
+            call(served.address, "hold", timeout=0.5, max_retry=0)
+        served.wait_logged("runs no Python code: it did not report for 2 s")
+        wait_until(lambda: len(served.pids) == 2)
+        assert not is_alive(worker)
+        assert "Fatal Python error: Aborted" in served.logged
+        assert re.search(r'apps\.py", line \d+ in Echo', served.logged)
+        assert "it did not report for 2 s (killed by SIGABRT)" in served.logged
+        assert call(served.address, "pid").isdigit()

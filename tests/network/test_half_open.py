@@ -78,6 +78,7 @@ def test_server_stops_in_its_grace_though_its_client_has_vanished(
         future.cancel()
 
 
+@pytest.mark.program("ip")
 @pytest.mark.skipif(bool(why_no_namespaces()), reason=why_no_namespaces())
 @pytest.mark.parametrize("with_tls", [False, True], ids=["plain", "TLS"])
 def test_half_open_connection_is_detected_at_both_ends_in_every_state(with_tls: bool) -> None:

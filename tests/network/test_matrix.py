@@ -70,10 +70,16 @@ def test_a_peer_that_is_found_too_late() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.program("ip")
 @pytest.mark.skipif(bool(why_no_namespaces()), reason=why_no_namespaces())
 @pytest.mark.parametrize(
     ("scenario", "security", "form", "load"),
-    [("all of these", "plain", "threads", "small"), ("flapping", "TLS", "asyncio", "stream")],
+    [
+        ("all of these", "plain", "threads", "small"),
+        ("flapping", "TLS", "asyncio", "stream"),
+        ("flapping", "plain", "threads", "messages"),
+        ("cut, back too late", "TLS", "asyncio", "messages"),
+    ],
 )
 def test_a_cell(scenario: str, security: str, form: str, load: str, tmp_path: Path) -> None:
     path = tmp_path / "report.json"

@@ -12,14 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 
 import pybrpc
 from bench.echo_messages import EXAMPLE
-from bench.peers.cpp_program import MULTI_THREADED, ONE_BY_ONE, CppProgram, free_port, program
+from bench.peers.cpp_program import (
+    MULTI_THREADED,
+    ONE_BY_ONE,
+    CppProgram,
+    free_port,
+    missing,
+    program,
+)
+from pybrpc import ChecksumType
 from pybrpc.base.endpoint import Endpoint
+from tests.peers.body_encodings import BodyEncoding
 
+HELLO = EXAMPLE.request(message=b"hello")
+MEGABYTES_4 = 4 << 20
+CRC32C = ChecksumType.CRC32C
 WAIT_S = 30.0
 _SAID = re.compile(r"client\.cpp:\d+[^\]]*\] (.*)")
 _QPS = re.compile(r"qps=(\d+)")
@@ -28,11 +41,26 @@ _NOT_CONNECTED = re.compile(r"\[E110\]Fail to connect|\[E112\]Not connected")
 """The examples give their connects 100 and 200 ms, which is not enough on a busy machine."""
 _ANSWER = re.compile(r"Received response from .*?: (?P<message>.*) \(attached=(?P<attached>.*)\)")
 
+needs_cpp = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        bool(missing(ONE_BY_ONE, MULTI_THREADED)), reason=missing(ONE_BY_ONE, MULTI_THREADED)
+    ),
+]
+"""The marks of a module of tests with these programs."""
+other_protocols = pytest.mark.parametrize("protocol", ["hulu_pbrpc", "sofa_pbrpc"])
+every_type = pytest.mark.parametrize("kind", ["single", "pooled", "short"])
+
 
 @functools.cache
 def sums_attachments() -> bool:
     """Whether it has bRPC's change of July 2026; the release 1.17.0 has not."""
     return b"checksum_with_attachment" in program(ONE_BY_ONE, "server").read_bytes()
+
+
+def skip_what_it_lacks(sent: BodyEncoding) -> None:
+    if sent.checksum_attachment and not sums_attachments():
+        pytest.skip("this bRPC sums the body alone")
 
 
 @dataclass(frozen=True)
@@ -170,3 +198,10 @@ def service_with_another_method() -> ServiceDescriptor:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return pool.FindServiceByName(EXAMPLE.service.full_name)
+
+
+def make_example_server() -> pybrpc.Server:
+    """For worker processes."""
+    server = pybrpc.Server()
+    server.add_service(EXAMPLE.service, ExampleService())
+    return server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.rpc.body import MessageType, parse_request
 from tests.protos import conformance_pb2 as pb
 
@@ -23,7 +24,7 @@ def echo_body(request: RpcRequest) -> bytes:
     return pb.EchoResponse(message=message.message).SerializeToString()
 
 
-def echo_frame(request: RpcRequest, **fields: object) -> bytes:
+def echo_frame(request: RpcRequest, protocol: RpcProtocol = BAIDU_STD, **fields: object) -> bytes:
     """The frame that answers a request with an echo of message and attachment.
 
     `fields` are those of RpcResponse that shall be different.
@@ -33,4 +34,4 @@ def echo_frame(request: RpcRequest, **fields: object) -> bytes:
         "body": echo_body(request),
         "attachment": request.attachment,
     }
-    return bytes(BAIDU_STD.pack_response(RpcResponse(**(values | fields))))  # type: ignore[arg-type]
+    return bytes(protocol.pack_response(RpcResponse(**(values | fields))))  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ that it starts, and by the dispatcher.
 from __future__ import annotations
 
 import contextlib
+import queue
 import threading
 import time
 from collections import Counter
@@ -33,13 +34,15 @@ HANG_S = 60.0
 
 
 class FarEcho:
-    """Echoes message and attachment; sleeps over SLEEP until the test is over."""
+    """Echoes message and attachment; sleeps over SLEEP until the test is over. Accepts streams."""
 
     def __init__(self, hosts: TwoHosts) -> None:
         self.hosts = hosts
         self.wire = hosts.wire
         self.executed: Counter[str] = Counter()
         """How often each message was run."""
+        self.accepted: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
+        """Streams that were accepted, one list for each request."""
         self.is_over = threading.Event()
         self._stack = contextlib.ExitStack()
 
@@ -47,6 +50,8 @@ class FarEcho:
         self.executed[request.message] += 1
         if request.message == SLEEP:
             self.is_over.wait()
+        if controller._streams is not None:
+            self.accepted.put(controller.accept_streams())
         controller.response_attachment = controller.request_attachment
         return pb.EchoResponse(message=request.message)
 

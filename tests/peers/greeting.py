@@ -9,7 +9,7 @@ from pybrpc.iobuf import IOBuf
 class Greeting:
     """Says "hello 1", waits for a line, says "hello 2", ... "no" instead of a line is a refusal."""
 
-    def __init__(self, rounds: int = 1, fails_with: Exception | None = None) -> None:
+    def __init__(self, rounds: int = 1, fails_with: BaseException | None = None) -> None:
         self.heard: list[bytes] = []
         self._rounds = rounds
         self._fails_with = fails_with

@@ -1,4 +1,4 @@
-"""RawPeer: a blocking client that speaks baidu_std over a plain socket."""
+"""RawPeer: a blocking client over a plain socket, which speaks baidu_std unless told otherwise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
-from pybrpc.protocols.protocol import NEED_MORE, ParseLimits
+from pybrpc.protocols.protocol import NEED_MORE, ParseLimits, RpcProtocol
 from tests.protos import conformance_pb2
 
 SERVICE = conformance_pb2.DESCRIPTOR.services_by_name["EchoService"]
@@ -26,12 +26,17 @@ def request(correlation_id: int, method: str = "Echo", **fields: Any) -> RpcRequ
     return RpcRequest(correlation_id, service, method, body, **fields)
 
 
-def packed(*requests: RpcRequest) -> bytes:
-    return b"".join(bytes(BAIDU_STD.pack_request(each)) for each in requests)
+def packed(*requests: RpcRequest, protocol: RpcProtocol = BAIDU_STD) -> bytes:
+    return b"".join(bytes(protocol.pack_request(each)) for each in requests)
 
 
 class RawPeer:
-    def __init__(self, endpoint: Endpoint, receive_buffer_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        receive_buffer_bytes: int | None = None,
+        protocol: RpcProtocol = BAIDU_STD,
+    ) -> None:
         """A small `receive_buffer_bytes` fills soon when the test does not read."""
         self.sock = socket.socket()
         self.sock.settimeout(30)
@@ -43,13 +48,14 @@ class RawPeer:
             self.sock.close()
             raise
         self.received = IOBuf()
+        self.protocol = protocol
 
     def send(self, *requests: RpcRequest) -> None:
-        self.sock.sendall(packed(*requests))
+        self.sock.sendall(packed(*requests, protocol=self.protocol))
 
     def read_answer(self) -> RpcResponse:
         """The next answer; ConnectionError if the server closes before."""
-        while (message := BAIDU_STD.parse(self.received, ParseLimits())) is NEED_MORE:
+        while (message := self.protocol.parse(self.received, ParseLimits())) is NEED_MORE:
             data = self.sock.recv(65536)
             if not data:
                 raise ConnectionError("EOF")

@@ -8,11 +8,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hiredis
-import pytest
+
+from tests.peers.programs import require_program
 
 START_LIMIT_S = 30.0
 """How long a server may take to start; it takes 20 ms."""
@@ -41,8 +43,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, or start it again: on the same port, without the data. Waits for an answer."""
-        if shutil.which("redis-server") is None:
-            pytest.skip("there is no redis-server here: apt-get install redis-server")
+        require_program("redis-server")
         config = self._directory / "redis.conf"
         config.write_text("\n".join(self._config()))
         self._process = subprocess.Popen(
@@ -66,13 +67,22 @@ class RedisServer:
 
     def run(self, *command: str | bytes | int) -> Any:
         """One command over a connection of its own; what no test measures."""
+        with self.client() as run:
+            return run(*command)
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Callable[..., Any]]:
+        """A connection that is not pybrpc's: a function that runs one command."""
         with socket.create_connection(("127.0.0.1", self.port), START_LIMIT_S) as sock:
             reader = hiredis.Reader(notEnoughData=self)
-            commands = [("AUTH", self._password)] if self._password else []
-            sock.sendall(b"".join(map(hiredis.pack_command, [*commands, command])))
-            for _ in commands:
-                next_reply(sock, reader, self)
-            return next_reply(sock, reader, self)
+
+            def run(*command: str | bytes | int) -> Any:
+                sock.sendall(hiredis.pack_command(command))
+                return next_reply(sock, reader, self)
+
+            if self._password:
+                run("AUTH", self._password)
+            yield run
 
     def clients(self, name: str = "pybrpc") -> list[dict[str, str]]:
         """CLIENT LIST, as far as the clients have that name."""

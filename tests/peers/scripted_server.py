@@ -12,7 +12,7 @@ from typing import Any
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
-from pybrpc.protocols.protocol import NEED_MORE, ParseLimits
+from pybrpc.protocols.protocol import NEED_MORE, ParseLimits, RpcProtocol
 from tests.peers.echo import echo_frame
 
 LIMITS = ParseLimits()
@@ -21,15 +21,18 @@ LIMITS = ParseLimits()
 class Peer:
     """The server's end of one connection. Blocking; used by the thread of its script."""
 
-    def __init__(self, sock: socket.socket, requests: list[RpcRequest]) -> None:
+    def __init__(
+        self, sock: socket.socket, requests: list[RpcRequest], protocol: RpcProtocol = BAIDU_STD
+    ) -> None:
         self.sock = sock
+        self.protocol = protocol
         self.received = bytearray()
         self._buffer = IOBuf()
         self._requests = requests
 
     def read_request(self) -> RpcRequest | None:
         """The next request, or `None` when the client has closed."""
-        while (message := BAIDU_STD.parse(self._buffer, LIMITS)) is NEED_MORE:
+        while (message := self.protocol.parse(self._buffer, LIMITS)) is NEED_MORE:
             if not self._receive():
                 return None
         assert isinstance(message, RpcRequest), message
@@ -48,7 +51,7 @@ class Peer:
 
     def answer(self, request: RpcRequest, **fields: object) -> None:
         """Echo; `fields` are those of RpcResponse that shall be different."""
-        self.send(echo_frame(request, **fields))
+        self.send(echo_frame(request, self.protocol, **fields))
 
     def echo_until_closed(self) -> None:
         while (request := self.read_request()) is not None:
@@ -93,7 +96,8 @@ class ScriptedServer:
     the `with` ends.
     """
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(self, *scripts: Script, protocol: RpcProtocol = BAIDU_STD) -> None:
+        self.protocol = protocol
         self.requests: list[RpcRequest] = []
         self.peers: list[Peer] = []
         self._scripts = scripts or (echo,)
@@ -132,7 +136,7 @@ class ScriptedServer:
             except OSError:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = Peer(sock, self.requests)
+            peer = Peer(sock, self.requests, self.protocol)
             script = self._scripts[min(len(self.peers), len(self._scripts) - 1)]
             self.peers.append(peer)
             thread = threading.Thread(target=self._run, args=(script, peer), name="script")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pybrpc
 from pybrpc.server import Supervisor
+from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
 
 APPS = "tests.peers.worker_apps"
@@ -28,9 +29,24 @@ def pids_of(supervisor: Supervisor) -> set[int]:
     return {worker.pid for worker in workers if worker.state == "serving"}
 
 
+def wait_replaced(supervisor: Supervisor, before: set[int], workers: int = 2) -> None:
+    """Until so many workers serve, and those from before are gone.
+
+    Not only until those were told to stop: until they hear it they accept, and answer.
+    """
+
+    def is_replaced() -> bool:
+        there = {worker.pid for worker in supervisor.statistics().workers}
+        return there.isdisjoint(before) and len(pids_of(supervisor)) == workers
+
+    wait_until(is_replaced)
+
+
 def call(address: object, message: str = "hello", **options: Any) -> str:
     """One call over a connection of its own; what was answered."""
-    with pybrpc.Channel(str(address), **{"timeout": 30, **options}) as channel:
+    with pybrpc.Channel(
+        str(address), **{"timeout": 30, "connect_timeout": 10, **options}
+    ) as channel:
         return str(pybrpc.Stub(ECHO, channel).Echo(echo_request(message)).message)
 
 

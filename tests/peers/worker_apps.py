@@ -18,6 +18,10 @@ BROKEN_FILE = "PYBRPC_TEST_BROKEN_FILE"
 """Names a file; while that is there, `make_fragile_server` fails."""
 
 
+HOOKS_FILE = "PYBRPC_TEST_HOOKS_FILE"
+"""Names the file in which the functions of `make_server_with_hooks` note that they were called."""
+
+
 class WorkerEcho:
     """Answers what was sent, or does what was sent: "sleep" is long enough to be reported."""
 
@@ -80,3 +84,32 @@ def make_server_that_stays() -> pybrpc.Server:
     """Its process doesn't end when the server has stopped."""
     threading.Thread(target=time.sleep, args=(3600,)).start()
     return make_server()
+
+
+def make_server_with_hooks() -> pybrpc.Server:
+    """Notes "up" and "down" with its process id, each before and after a pause in its loop."""
+
+    def note(text: str) -> None:
+        with Path(os.environ[HOOKS_FILE]).open("a") as file:
+            file.write(f"{text} {os.getpid()}\n")
+
+    server = pybrpc.Server()
+    server.add_service(ECHO, AsyncEcho())
+
+    @server.on_startup
+    async def open_pool() -> None:
+        await asyncio.sleep(0.1)
+        note("up")
+        if Path(os.environ.get(BROKEN_FILE, "/nothing")).exists():
+            raise RuntimeError("broken by a test")
+
+    @server.on_shutdown
+    async def close_pool() -> None:
+        await asyncio.sleep(0.1)
+        note("down")
+
+    return server
+
+
+async def make_async_server_with_hooks() -> pybrpc.Server:
+    return make_server_with_hooks()

@@ -32,6 +32,13 @@ class IOBufAgainstBytearray(RuleBasedStateMachine):
         self.bufs[i].append(kind(data))
         self.models[i] += data
 
+    @rule(i=INDEX, size=st.integers(1, 3), count=st.integers(1, 200))
+    @precondition(lambda self: sum(map(len, self.models)) < 200_000)
+    def append_small_blocks(self, i: int, size: int, count: int) -> None:
+        for number in range(count):
+            self.bufs[i].append(bytes([number]) * size)
+            self.models[i] += bytes([number]) * size
+
     @rule(i=INDEX, data=DATA)
     def append_user_data(self, i: int, data: bytes) -> None:
         self.bufs[i].append_user_data(data, self.released.append)

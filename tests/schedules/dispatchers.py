@@ -51,7 +51,7 @@ class TracedFds(FdEvents):
         self.is_woken = False
 
     def poll(self, timeout_s: float) -> list[tuple[int, int]]:
-        while not (self.asked or self._runner.posted or self.is_woken):
+        while not (self.asked or self._runner.has_work() or self.is_woken):
             self._scheduler.wait_for_others()
         self.is_woken = False
         while self.asked:
@@ -77,8 +77,15 @@ class TracedDispatcher(EpollDispatcher):
         role._own_thread_signal = traced_signal(scheduler, "the own thread's signal")
         role._background_work = TracedCounter(scheduler)
 
-    def _turn(self, longest_s: float) -> None:
-        super()._turn(longest_s)
+    def _polls_still(self) -> bool:
+        """The schedule ends the thread, by an exception."""
+        raise
+
+    def _replace_thread(self) -> None:
+        """No other goes on instead."""
+
+    def _turn(self, longest_s: float, is_callers: bool) -> None:
+        super()._turn(longest_s, is_callers)
         self._scheduler.point("the turn is over")
 
     def call(self, waiter: Waiter) -> None:

@@ -11,9 +11,10 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.transport.connecting import connecting as connecting_module
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
 from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing import pending_writes as pending_writes_module
 from pybrpc.transport.writing import socket_core as socket_core_module
 from pybrpc.transport.writing.backlog import Backlog
-from pybrpc.transport.writing.outcomes import PendingOutcome, run_outcomes
+from pybrpc.transport.writing.outcomes import Outcome
 from pybrpc.transport.writing.pending_writes import PendingWrites
 from pybrpc.transport.writing.socket_core import SocketCore
 from pybrpc.transport.writing.write_queue import WriteQueue
@@ -63,26 +64,22 @@ def keeps_the_older_one_where_all_see_it(queue: WriteQueue, request: WriteReques
     return False
 
 
-def forgets_to_look_back(
-    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
-) -> None:
+def forgets_to_look_back(writer: SocketWriter, socket: SocketCore) -> None:
     if not socket.is_connected:
         socket.start_connecting()
     elif writer.pending.requests:
-        writer._continue(socket, outcomes)
+        writer._continue(socket)
     else:
         writer._queue.release()
 
 
-def writes_on_in_the_producer(
-    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
-) -> None:
+def writes_on_in_the_producer(writer: SocketWriter, socket: SocketCore) -> None:
     if not socket.is_connected:
         socket.start_connecting()
     else:
         while writer.pending.requests or not writer._queue.release():
             writer.pending.requests.extend(writer._queue.take() or ())
-            writer._write_batch(socket, outcomes)
+            writer._write_batch(socket)
 
 
 def spins_until_it_is_linked(writer: SocketWriter) -> bool:
@@ -92,46 +89,54 @@ def spins_until_it_is_linked(writer: SocketWriter) -> bool:
     return True
 
 
-def tells_before_it_gives_back(
-    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
-) -> None:
-    run_outcomes(outcomes)
-    outcomes.clear()
-    if not socket.is_connected:
-        socket.start_connecting()
-    elif writer.pending.requests or not writer._queue.release():
-        writer._continue(socket, outcomes)
+def calls_it_at_once(dispatcher: EventDispatcher, outcome: Outcome, error: RpcError | None) -> None:
+    outcome(error)
 
 
-def never_comes_back(
-    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
-) -> None:
-    return
+def runs_what_was_refused_with_the_right(writer: SocketWriter) -> bool:
+    refused, writer.pending.refused = writer.pending.refused, None
+    for work in refused or ():
+        work.run()
+    return writer._queue.release()
+
+
+def never_comes_back(writer: SocketWriter, socket: SocketCore) -> bool:
+    return not writer._queue.is_cut
+
+
+def fails_the_rest_in_the_producer(writer: SocketWriter, socket: SocketCore) -> None:
+    if socket.error is not None:
+        writer._drain(socket)
+    else:
+        _hand_over_right(writer, socket)
+
+
+_hand_over_right: Any = getattr(SocketWriter, "_hand_over_right", None)
 
 
 def settles_what_is_left(
-    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[PendingOutcome]
+    pending: PendingWrites, socket: SocketCore, batch: list[WriteRequest]
 ) -> bool:
     for request in batch:
         request.data = IOBuf()
-    return _settle_written(pending, batch, outcomes)
+    return _settle_written(pending, socket, batch)
 
 
 def uncounts_as_it_goes(
-    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[PendingOutcome]
+    pending: PendingWrites, socket: SocketCore, batch: list[WriteRequest]
 ) -> bool:
     for request in batch:
         if request.data:
             pending._backlog.remove(request.size_bytes - len(request.data), 0)
-    return _settle_written(pending, batch, outcomes)
+    return _settle_written(pending, socket, batch)
 
 
-def tells_again(
-    pending: PendingWrites, batch: list[WriteRequest], outcomes: list[PendingOutcome]
-) -> bool:
-    told = [(request.on_outcome, None) for request in batch if not request.data]
-    has_settled = _settle_written(pending, batch, outcomes)
-    outcomes += [one for one in told[1:] if one[0] is not None]
+def tells_again(pending: PendingWrites, socket: SocketCore, batch: list[WriteRequest]) -> bool:
+    told = [request.on_outcome for request in batch if not request.data]
+    has_settled = _settle_written(pending, socket, batch)
+    for on_outcome in told[1:]:
+        if on_outcome is not None:
+            pending._report(socket, on_outcome, None)
     return has_settled
 
 
@@ -153,7 +158,7 @@ def forgets_who_waits(backlog: Backlog, counted: int) -> None:
 
 
 def leaves_half_a_message(
-    pending: PendingWrites, request: WriteRequest, outcomes: list[PendingOutcome]
+    pending: PendingWrites, socket: SocketCore, request: WriteRequest
 ) -> bool:
     message, request.message = request.message, None
     assert message is not None
@@ -163,72 +168,75 @@ def leaves_half_a_message(
 
 
 def fails_all_for_a_bad_message(
-    pending: PendingWrites, request: WriteRequest, outcomes: list[PendingOutcome]
+    pending: PendingWrites, socket: SocketCore, request: WriteRequest
 ) -> bool:
-    if _set_up(pending, request, outcomes):
+    if _set_up(pending, socket, request):
         return True
     while pending.requests:
         other = pending.requests.pop()
         if other is not request:
             error = make_rpc_error(ErrorCode.EINVAL, "one is bad", phase=Phase.QUEUED)
-            pending.settle_failed(other, error, outcomes)
+            pending.settle_failed(socket, other, error)
     pending.requests.append(request)
     return False
 
 
-def drops_what_is_refused(
-    pending: PendingWrites, index: int, outcomes: list[PendingOutcome]
-) -> None:
-    while len(pending.requests) > index:
+def drops_what_is_refused(pending: PendingWrites, socket: SocketCore) -> None:
+    while pending.requests:
         pending._backlog.remove(pending.requests.pop().size_bytes, 1)
 
 
-def writes_after_the_end(
-    pending: PendingWrites, socket: SocketCore, outcomes: list[PendingOutcome]
-) -> list[WriteRequest]:
+def writes_after_the_end(pending: PendingWrites, socket: SocketCore) -> list[WriteRequest]:
     for request in pending.requests:
         request.setup()
     return list(pending.requests)
 
 
-def is_not_helped(socket: SocketCore, error: RpcError) -> list[PendingOutcome]:
+def is_not_helped(socket: SocketCore, error: RpcError) -> bool:
     if not socket._failure.compare_and_set(None, error):
-        return []
+        return False
     socket.error = error
-    socket_core_module.run_cleanup(socket.dispatcher, socket.close_parts)
-    return [(socket.report_failure, error)]
+    return True
 
 
-def closes_at_once(socket: SocketCore, error: RpcError) -> list[PendingOutcome]:
-    deliveries = _begin_fail(socket, error)
-    if deliveries:
+def closes_at_once(socket: SocketCore, error: RpcError) -> bool:
+    is_first = _note_failure(socket, error)
+    if is_first:
         socket.close_descriptor()
-    return deliveries
+    return is_first
 
 
-_begin_fail = SocketCore.begin_fail
+_note_failure: Any = getattr(SocketCore, "_note_failure", None)
 
 
-def drains_as_queued(
-    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
-) -> None:
+def tells_the_user_at_once(dispatcher: EventDispatcher, function: Any) -> None:
+    function()
+
+
+def drains_as_queued(writer: SocketWriter, socket: SocketCore) -> None:
     for request in writer.pending.requests:
         request.progress = Progress.QUEUED
         request.write_started = False
-    _drain(writer, socket, outcomes)
+    _drain(writer, socket)
 
 
 _drain: Any = getattr(SocketWriter, "_drain", None)
 
 
-def drops_what_was_queued(
-    writer: SocketWriter, socket: SocketCore, outcomes: list[PendingOutcome]
-) -> None:
+def drains_one_step_only(writer: SocketWriter, socket: SocketCore) -> bool:
+    """Leave what is queued behind the part of one step."""
+    return socket.error is not None or _post_keep_write(writer, socket)
+
+
+_post_keep_write: Any = getattr(SocketWriter, "_post_keep_write", None)
+
+
+def drops_what_was_queued(writer: SocketWriter, socket: SocketCore) -> None:
     """Drop the requests that were queued while the socket had no error."""
     for request in writer.pending.requests:
         if request is not writer._close_request:
             request.on_outcome = None
-    _drain(writer, socket, outcomes)
+    _drain(writer, socket)
 
 
 def has_no_second_look(dispatcher: EventDispatcher, function: Any) -> None:
@@ -277,21 +285,30 @@ MUTANTS = [
     _mutant(2, TWO, settles_what_is_left, SETTLE),
     _mutant(2, "a layer", settles_what_is_left, SETTLE),
     _mutant(3, TWO, writes_on_in_the_producer, PASS_ON),
+    _mutant(3, FAILING, fails_the_rest_in_the_producer, PASS_ON),
+    _mutant(3, FAILING, tells_the_user_at_once, (socket_core_module, "run_cleanup")),
     _mutant(3, TWO, spins_until_it_is_linked, (SocketWriter, "_take_more")),
     _mutant(4, "a signal handler writes", keeps_the_older_one_where_all_see_it, PUSH),
     _mutant(5, TWO, forgets_to_look_back, PASS_ON),
-    _mutant(5, TWO, never_comes_back, (SocketWriter, "_retry_cut_list")),
-    _mutant(6, TWO, tells_before_it_gives_back, PASS_ON),
+    _mutant(5, TWO, never_comes_back, (SocketWriter, "_retry_take")),
+    _mutant(5, FAILING, drains_one_step_only, (SocketWriter, "_post_keep_write")),
+    _mutant(6, TWO, calls_it_at_once, (pending_writes_module, "report")),
+    _mutant(
+        6,
+        "the dispatcher closes",
+        runs_what_was_refused_with_the_right,
+        (SocketWriter, "_release"),
+    ),
     _mutant(7, TWO, counts_after_the_push, (Socket, "write_request")),
     _mutant(7, TWO, uncounts_as_it_goes, SETTLE),
     _mutant(7, "a crowd", lets_everybody_in, (Backlog, "try_add")),
     _mutant(7, "a crowd", forgets_who_waits, (Backlog, "_clear_if_low")),
     _mutant(8, "a bad message", leaves_half_a_message, SET_UP),
     _mutant(8, "a bad message", fails_all_for_a_bad_message, SET_UP),
-    _mutant(9, "writing is shut down", drops_what_is_refused, (PendingWrites, "_refuse_from")),
+    _mutant(9, "writing is shut down", drops_what_is_refused, (PendingWrites, "_refuse_some")),
     _mutant(9, "writing is shut down", writes_after_the_end, (PendingWrites, "next_batch")),
-    _mutant(10, "connecting, refused, and a failure", is_not_helped, (SocketCore, "begin_fail")),
-    _mutant(10, FAILING, closes_at_once, (SocketCore, "begin_fail")),
+    _mutant(10, "connecting, refused, and a failure", is_not_helped, (SocketCore, "_note_failure")),
+    _mutant(10, FAILING, closes_at_once, (SocketCore, "_note_failure")),
     _mutant(10, FAILING, drains_as_queued, (SocketWriter, "_drain")),
     _mutant(10, FAILING, drops_what_was_queued, (SocketWriter, "_drain")),
     _mutant(

@@ -128,6 +128,12 @@ class TracedDict(dict[Any, Any]):
         self._scheduler.point(f"popped from {self._name}" if taken else f"not in {self._name}")
         return taken
 
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        self._scheduler.point(f"put into {self._name}, unless it is there")
+        value = super().setdefault(key, default)
+        self._scheduler.point(f"is in {self._name}")
+        return value
+
     def popitem(self) -> Any:
         self._scheduler.point(f"popitem from {self._name}")
         return super().popitem()

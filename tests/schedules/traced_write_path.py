@@ -18,6 +18,7 @@ from pybrpc.transport.connecting import connector as connector_module
 from pybrpc.transport.connecting.connecting import Connecting
 from pybrpc.transport.interfaces import PlainLayer
 from pybrpc.transport.writing import backlog as backlog_module
+from pybrpc.transport.writing import pending_writes as pending_writes_module
 from pybrpc.transport.writing import socket_core as socket_core_module
 from pybrpc.transport.writing import writable_wait as writable_wait_module
 from pybrpc.transport.writing import write_queue as write_queue_module
@@ -40,6 +41,13 @@ SHARED: dict[type, tuple[str, ...]] = {
 }
 """Slots that one thread writes and another reads. Atomics are traced too."""
 
+LIMITS = (
+    (writer_module, "MAX_DRAINED_PER_STEP"),
+    (write_queue_module, "MAX_REQUESTS_PER_WALK"),
+    (pending_writes_module, "MAX_DROPPED_PER_BATCH"),
+)
+"""Numbers of requests that end a step; here each of them is 1, so that steps end everywhere."""
+
 Mutation = tuple[object, str, object]
 """A class or a module, a name in it, and the replacement."""
 
@@ -55,6 +63,7 @@ class Stage(Protocol):
     def on_taken(self, from_where: str) -> None: ...
     def on_passed(self, to_where: str) -> None: ...
     def on_paused(self, where: str) -> None: ...
+    def on_failed_request(self) -> None: ...
     def cut_into_fd(self, fd: int, pieces: Any) -> int: ...
     def start_timer(self, function: Callable[[], None]) -> None: ...
 
@@ -109,10 +118,14 @@ class _Timer:
 def patched(stage: Stage, mutations: tuple[Mutation, ...] = ()) -> Iterator[None]:
     """Patch the write path, with those mutations, until the `with` ends."""
     with pytest.MonkeyPatch.context() as patch:
+        # The queues of earlier runs are collected at any time, which would be steps of this one.
+        patch.delattr(WriteQueue, "__del__")
         for place, name, instead in mutations:
             patch.setattr(place, name, instead)
         _step_at_accesses(stage, patch)
         _tell_of_the_right(stage, patch)
+        for module, limit in LIMITS:
+            patch.setattr(module, limit, 1)
         for module in (writer_module, writable_wait_module, connecting_module, connector_module):
             patch.setattr(module, "time", stage.clock)
         patch.setattr(writer_module, "threading", _Threading(stage))
@@ -163,11 +176,19 @@ def _tell_of_the_right(stage: Stage, patch: pytest.MonkeyPatch) -> None:
     entering(Connecting, "_fail", stage.on_taken, "the connector")
     entering(SocketWriter, "keep_write", stage.on_taken, "a continuation")
     entering(Connecting, "connect", stage.on_passed, "the connector")
-    entering(SocketWriter, "_continue", stage.on_passed, "a continuation")
-    entering(SocketWriter, "_retry_cut_list", stage.on_passed, "a continuation")
+    entering(SocketWriter, "_post_keep_write", stage.on_passed, "a continuation")
     entering(WritableWait, "pause", stage.on_paused, "the wait for room")
     entering(WritableWait, "wait_for_kernel", stage.on_passed, "the wait for room")
     _tell_of_release(stage, patch)
+    _tell_of_retry(stage, patch)
+    settle_failed = PendingWrites.settle_failed
+
+    @functools.wraps(settle_failed)
+    def settle(*arguments: Any) -> None:
+        stage.on_failed_request()
+        settle_failed(*arguments)
+
+    patch.setattr(PendingWrites, "settle_failed", settle)
 
 
 def _tell_of_release(stage: Stage, patch: pytest.MonkeyPatch) -> None:
@@ -182,3 +203,15 @@ def _tell_of_release(stage: Stage, patch: pytest.MonkeyPatch) -> None:
         return is_released
 
     patch.setattr(WriteQueue, "release", release)
+
+
+def _tell_of_retry(stage: Stage, patch: pytest.MonkeyPatch) -> None:
+    original = SocketWriter._retry_take
+
+    @functools.wraps(original)
+    def retry_take(writer: SocketWriter, socket: SocketCore) -> bool:
+        if writer._queue.is_cut:
+            stage.on_passed("a continuation")
+        return original(writer, socket)
+
+    patch.setattr(SocketWriter, "_retry_take", retry_take)

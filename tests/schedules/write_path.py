@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import socket as plain
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
@@ -21,6 +22,7 @@ from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.testing.step_scheduler import StepScheduler
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.dispatch.step_queue import Work, run_work
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.write_request import WriteRequest
 from tests.fakes.frames import HEADER, frame
@@ -78,6 +80,10 @@ class ClosingDispatcher(StepDispatcher):
     def post_cleanup(self, function: Continuation) -> None:
         self._play.point("post what ends it")
         super().post(function)
+
+    def complete(self, work: Work) -> None:
+        self._play.point("report")
+        super().post(partial(run_work, work))
 
     def stop(self) -> None:
         self.is_closing = True
@@ -179,7 +185,7 @@ class Interleaved:
             sent.claimed = sent.request.phase
 
     def wait_for_room(self) -> None:
-        self.socket.backlog.when_writable(self._on_room)
+        self.socket.backlog.when_writable(lambda: self._on_room())
 
     def close_dispatcher(self) -> None:
         with contextlib.suppress(DispatcherClosedError):
@@ -225,6 +231,17 @@ class Interleaved:
     def on_post_refused(self, function: Continuation) -> None:
         if getattr(getattr(function, "func", None), "__name__", "") == "keep_write":
             self.on_taken("a continuation")
+
+    def on_failed_request(self) -> None:
+        """A producer fails at most what it has taken for writing itself."""
+        is_own = self.socket.error is None
+        self.expect(is_own or self._may_end, f"3: {self._me} fails what others have queued")
+
+    @property
+    def _may_end(self) -> bool:
+        """Whether this thread may end what is another thread's."""
+        is_dispatchers = self.scheduler.running >= self._threads
+        return is_dispatchers or self.scheduler.running < 0 or self.step.is_closing
 
     def start_timer(self, function: Callable[[], None]) -> None:
         if self._owner != "a continuation":
@@ -272,6 +289,7 @@ class Interleaved:
 
     def _on_outcome(self, sent: Sent, error: RpcError | None) -> None:
         self.expect(self._owner != self._me, "6: told while the teller has the right")
+        self.expect(self._may_end, f"3: {self._me} runs a callback")
         sent.told.append(error)
 
     def _on_room(self) -> None:
@@ -288,6 +306,7 @@ class Interleaved:
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
         self.expect(self._owner != self._me, "6: called by the thread with the write right")
+        self.expect(self._may_end, f"3: {self._me} tells the user of the failure")
         self.failures.append(error)
 
     # --- what must hold at the end ---

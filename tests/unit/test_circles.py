@@ -18,12 +18,6 @@ ALLOWED: dict[frozenset[str], str] = {
         "transport",
         "socket.setup socket.socket",
     ): "a Socket calls its SocketUser, which gets the Socket",
-    circle(
-        "server", "running.inline_runner running.worker running.worker_pool"
-    ): "a Scheduler will own the queue that workers and the inline runner share",
-    circle(
-        "server", "running.call_runner running.handler_loop"
-    ): "an Invoker will call handlers, so that a runner needs no loop",
 }
 """Circles of types that exist, each with its reason. Remove a circle from here once it is gone."""
 

@@ -63,6 +63,7 @@ def test_name_of_any_code(code: int, name: str) -> None:
 @pytest.mark.parametrize("remake", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
 def test_survives_copying_and_pickling(cls: type[RpcError], remake: object) -> None:
     error = cls("why", code=4711, phase=Phase.SENT, peer="10.0.0.1:80", is_remote=True)
+    error.remote_text = "[10.0.0.1:80]why"
     again = remake(error)  # type: ignore[operator]
     assert type(again) is cls
     assert vars(again) == vars(error)
@@ -75,8 +76,12 @@ def test_make_rpc_error_gives_the_class_of_the_code(cls: type[RpcError]) -> None
     general = {
         RpcError: errors.InternalServerError,
         errors.ProtocolError: RpcError,
+        errors.HandlerCanceledError: errors.RpcCanceledError,
         ConnectError: ConnectionFailedError,
         errors.HandshakeError: errors.TlsError,
+        errors.StreamClosedError: RpcError,
+        errors.StreamResetError: ConnectionFailedError,
+        errors.StreamTimeoutError: ConnectionFailedError,
     }
     assert type(made) is general.get(cls, cls)
     assert made.code == cls.default_code

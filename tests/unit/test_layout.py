@@ -71,3 +71,23 @@ def test_import_of_a_fake_is_allowed() -> None:
 def test_no_test_module_reexports_a_fixture() -> None:
     modules = sorted(TESTS.rglob("test_*.py"))
     assert [path.name for path in modules if ALL.search(path.read_text())] == []
+
+
+SOURCE = TESTS.parent / "src" / "pybrpc"
+LOGS = re.compile(
+    r"\bgetLogger\b|\blogger\.|\blogging\.(?:debug|info|warning|error|exception|log)\("
+)
+
+
+def logs_unguarded(source: str) -> bool:
+    return LOGS.search(source) is not None
+
+
+def test_only_the_guard_logs() -> None:
+    """Filters and handlers of `logging` belong to the user, and may raise."""
+    wrong = [
+        str(path.relative_to(SOURCE))
+        for path in sorted(SOURCE.rglob("*.py"))
+        if path.relative_to(SOURCE).parts[0] != "testing" and logs_unguarded(path.read_text())
+    ]
+    assert wrong == ["base/guard.py"]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import pybrpc
-from pybrpc import aio, errors, iobuf, lowlevel
+import pybrpc.redis.aio
+from pybrpc import aio, errors, iobuf, lowlevel, streams
+from tests.peers.streaming import MIXED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PUBLIC = [pybrpc, aio, iobuf, lowlevel]
+PUBLIC = [pybrpc, aio, iobuf, lowlevel, streams]
 LISTED: dict[str, list[str]] = {
     module: re.findall(r"`(\w+)`", names)
     for module, names in re.findall(
@@ -54,8 +58,52 @@ def test_compatibility_page_lists_the_names_of_a_public_module(module_name: str)
         assert set(listed) == set(exported)
 
 
+def test_type_checkers_see_every_public_name() -> None:
+    text = (ROOT / "tests" / "typing" / "names.py").read_text()
+    seen = re.findall(r"^    ([\w.]+)\.(\w+),$", text, re.MULTILINE)
+    assert seen == [(module, name) for module, names in LISTED.items() for name in names]
+
+
+@pytest.mark.parametrize("module_name", LISTED)
+def test_dir_of_a_public_module_shows_public_names_only(module_name: str) -> None:
+    assert set(dir(importlib.import_module(module_name))) == set(LISTED[module_name])
+
+
+OF_A_CHANNEL = {"close", "endpoint", "endpoint_statistics", "is_closed", "statistics", "timeout_s"}
+OF_A_LOOP = OF_A_CHANNEL | {"share_with_threads"}
+
+
+@pytest.mark.parametrize(
+    ("make", "added"),
+    [
+        (pybrpc.Channel, OF_A_CHANNEL | {"raw_method"}),
+        (aio.Channel, OF_A_LOOP | {"raw_method"}),
+        (pybrpc.redis.RedisChannel, OF_A_CHANNEL | {"call", "execute", "future", "with_callback"}),
+        (pybrpc.redis.aio.RedisChannel, OF_A_LOOP | {"call", "execute"}),
+    ],
+)
+def test_dir_of_a_channel_shows_what_is_for_users(make: Any, added: set[str]) -> None:
+    assert {name for name in dir(make("127.0.0.1:1")) if not name.startswith("_")} == added
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pybrpc.SocketOptions(),
+        pybrpc.RetryPolicy(),
+        pybrpc.ClientTls(),
+        pybrpc.ServerTls("cert.pem", "key.pem"),
+        pybrpc.HealthCheck(MIXED.methods_by_name["Echo"]),
+    ],
+    ids=lambda options: type(options).__name__,
+)
+def test_dir_of_options_shows_the_options(options: Any) -> None:
+    shown = {name for name in dir(options) if not name.startswith("_")}
+    assert shown == {one.name for one in dataclasses.fields(options) if one.name[0] != "_"}
+
+
 def test_compatibility_page_lists_every_public_module() -> None:
-    for name in ("", ".aio", ".errors", ".lowlevel", ".redis", ".redis.aio", ".server"):
+    for name in ("", ".aio", ".errors", ".lowlevel", ".redis", ".redis.aio", ".server", ".streams"):
         assert f"pybrpc{name}" in LISTED
     assert any(name.startswith("pybrpc.testing.") for name in LISTED)
 

@@ -26,6 +26,7 @@ from soak.echo_services import PlainEcho, echo
 from soak.identity import USERS
 from soak.ledger import Ledger, LedgerTotals
 from soak.log_watch import LogWatch
+from soak.on_purpose import ON_PURPOSE, raiser
 from soak.options import SoakOptions, parse_options
 from soak.outcome import MOST_LEFT, Outcome
 from soak.process_watch import (
@@ -36,6 +37,7 @@ from soak.process_watch import (
     objects_by_type,
     sizes_now,
 )
+from soak.streams.book import StreamTotals
 from soak.taken_port import retry_while_taken
 from soak.tls import PLAIN
 
@@ -90,6 +92,14 @@ def test_a_server_that_is_started_again_is_expected() -> None:
     assert ledger.totals().unexpected == 0
 
 
+def test_a_handler_that_raises_on_purpose_is_expected() -> None:
+    ledger = Ledger()
+    text = f"ValueError: {ON_PURPOSE}"
+    raised = make_rpc_error(ErrorCode.EINTERNAL, text, phase=Phase.SERVER, peer="p:1")
+    ledger.start().failed(raised)
+    assert ledger.totals().unexpected == 0
+
+
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, concurrent.futures.CancelledError])
 def test_a_cancellation_is_expected(kind: type[BaseException]) -> None:
     ledger = Ledger()
@@ -138,6 +148,13 @@ def test_wrong_compression_of_a_response_is_reported() -> None:
     response = echoed(call)
     call.controller.response_compress_type = pybrpc.CompressType.NONE
     assert "compressed or checksummed otherwise" in call.complaint(response)
+
+
+def test_a_handler_that_answers_instead_of_raising_is_noticed() -> None:
+    call = a_call()
+    response = echoed(call)
+    call.ask_to_raise(ValueError)
+    assert "was to raise ValueError" in call.complaint(response)
 
 
 def test_a_mistaken_identity_is_noticed() -> None:
@@ -238,6 +255,18 @@ def test_errors_that_nobody_catches_are_noticed() -> None:
     assert "in fail" in watch.texts[1], "from where it was raised"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_errors_raised_on_purpose_may_be_logged_but_may_end_no_thread() -> None:
+    raised = SystemExit(ON_PURPOSE)
+    with LogWatch() as watch:
+        logging.getLogger("pybrpc").error("a callback raised", exc_info=raised)
+        assert (watch.count, watch.on_purpose) == (0, 1)
+        thread = threading.Thread(target=raiser(ValueError))
+        thread.start()
+        thread.join()
+    assert watch.count == 1
+
+
 @pytest.mark.parametrize(
     "arguments", [["--minutes", "0"], ["--threads", "-1"], ["--threads", "0", "--tasks", "0"]]
 )
@@ -257,14 +286,18 @@ GOOD = Outcome(
     seconds=1,
     has_tls=True,
     totals=LedgerTotals(10, 9, 1, 0, 0, 0, {}, ()),
+    streams=StreamTotals(),
     faults={},
     deeds={},
+    hostile={},
+    accounts=[],
     at_start=SIZES,
     at_end=SIZES,
     left={"Sizes": MOST_LEFT - 1, "dict": 1},
     growth=[Growth("rss_bytes", 100, 120, 20)],
     log_count=0,
     log_texts=[],
+    on_purpose=0,
     stuck=[],
 )
 
@@ -286,7 +319,15 @@ def test_a_good_run_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
         (with_totals(told_twice=1), "1 calls have two outcomes or more"),
         (with_totals(wrong_answers=2), "2 answers to something else"),
         (with_totals(unexpected=3), "3 failures that no fault explains"),
+        (
+            dataclasses.replace(GOOD, streams=StreamTotals(unended=5)),
+            "streams: 5 sides never got `on_closed`",
+        ),
         (dataclasses.replace(GOOD, log_count=4), "4 errors were logged"),
+        (
+            dataclasses.replace(GOOD, accounts=["1 connections", "2 bytes unanswered"]),
+            "counts of servers at rest: 1 connections; 2 bytes unanswered",
+        ),
         (dataclasses.replace(GOOD, stuck=["soak-1"]), "threads that don't end: soak-1"),
         (dataclasses.replace(GOOD, at_end=Sizes(9, 1, 0)), "descriptors: 8 before, 9 after"),
         (dataclasses.replace(GOOD, at_end=Sizes(8, 2, 0)), "threads: 1 before, 2 after"),

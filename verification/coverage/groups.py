@@ -31,11 +31,26 @@ _SERVER = "unit/server"
 _TRANSPORT = "unit/transport"
 
 GROUPS = (
+    Group(
+        "They only name what is public.",
+        (
+            "__init__.py",
+            "aio.py",
+            "iobuf/__init__.py",
+            "lowlevel.py",
+            "redis/__init__.py",
+            "redis/aio.py",
+            "server/__init__.py",
+            "streams/__init__.py",
+            "testing/faulty_proxy/__init__.py",
+        ),
+        ("unit/test_public_names.py",),
+    ),
     # --- iobuf, protocols, rpc ---
     Group(
         "An IOBuf is one type in several files.",
         _modules("iobuf", "iobuf blocks gather fd_io"),
-        _tests(_IOBUF, "append cut look fd_io page_alias"),
+        _tests(_IOBUF, "append cut look long_chains fd_io page_alias"),
     ),
     Group(
         "page_alias looks at the address of a block.",
@@ -99,14 +114,18 @@ GROUPS = (
     Group(
         "A call and its attempts are tested over fake connections.",
         (
-            *_modules("client/calls", "attempt call call_record retry"),
+            *_modules("client/calls", "attempt attempt_end call call_record retry"),
             "client/connections/connection.py",
         ),
         (
-            *_tests(f"{_CLIENT}/calls", "call call_unreachable backup_request"),
+            *_tests(
+                f"{_CLIENT}/calls",
+                "attempt_end backup_request call call_given_up call_interrupted call_retries"
+                " call_unreachable sync_calls_*",
+            ),
             *_tests(f"{_CLIENT}/channel", "base"),
             *_tests(f"{_CLIENT}/connections", "authentication rpc_connection"),
-            *_tests(f"{_CLIENT}/endpoints", "pooled_connections reconnector"),
+            *_tests(f"{_CLIENT}/endpoints", "holds pooled_connections reconnector"),
         ),
     ),
     Group(
@@ -130,17 +149,17 @@ GROUPS = (
         "A server is tested by its responses, in threads and in a loop.",
         (
             *_modules("server", "server settings"),
-            *_modules("server/calls", "interfaces server_call"),
+            *_modules("server/calls", "call_queue interfaces server_call"),
             *_modules("server/connections", "closing credentials server_connection server_core"),
             *_modules("server/lifecycle", "running_server server_stop"),
-            *_modules("server/running", "call_runner handler_loop inline_runner"),
+            *_modules("server/running", "call_runner handler_loop inline_runner interfaces"),
         ),
         (
             *_tests(f"{_SERVER}/lifecycle", "server_state"),
             *_tests(
                 "integration",
-                "acceptance_server server_answers server_asyncio server_closing"
-                " server_shared_tasks server_stop",
+                "acceptance_server server_answers server_asyncio server_call_ends server_closing"
+                " server_contexts server_fairness server_shared_tasks server_stop",
             ),
         ),
     ),
@@ -150,9 +169,19 @@ GROUPS = (
         _tests(f"{_SERVER}/running", "worker_pool"),
     ),
     Group(
+        "A call that can't be packed or run is answered by them.",
+        _modules("server/calls", "failures server_call"),
+        _tests(f"{_SERVER}/calls", "invoker server_call_memory"),
+    ),
+    Group(
         "They share the settings and counters of a supervisor.",
         _modules("server/workers", "messages settings supervisor_statistics"),
         _tests(f"{_SERVER}/workers", "values"),
+    ),
+    Group(
+        "It is a program, which is tested by those that start it.",
+        ("server/workers/orphans/watch_orphans.py",),
+        _tests(f"{_SERVER}/workers/orphans", "orphan_watch"),
     ),
     Group(
         "Sweeps look for idle connections and for incomplete messages.",
@@ -189,7 +218,7 @@ GROUPS = (
     Group(
         "Parts of a Socket, whose guarantees and faults are tested through it.",
         (
-            *_modules("transport/socket", "reader setup socket"),
+            *_modules("transport/socket", "reader setup socket statistics"),
             *_modules(
                 "transport/writing",
                 "backlog errors pending_writes socket_core writable_wait write_request writer",
@@ -199,7 +228,7 @@ GROUPS = (
         ),
         (
             *_tests(f"{_TRANSPORT}/socket", "*"),
-            *_tests(f"{_TRANSPORT}/writing", "process_backlog write_request_cancel"),
+            *_tests(f"{_TRANSPORT}/writing", "long_queues process_backlog write_request_cancel"),
             *_tests(f"{_TRANSPORT}/connecting", "handshake"),
             *_tests(f"{_TRANSPORT}/tls", "tls_guarantees"),
             *_tests(_TRANSPORT, "interfaces"),
@@ -210,11 +239,14 @@ GROUPS = (
         _modules(
             "transport/dispatch",
             "asyncio_dispatcher epoll_dispatcher event_dispatcher fd_events poller_role"
-            " turn_runner",
+            " turn_budget turn_runner",
         ),
         (
             "contract/test_dispatchers.py",
-            *_tests(f"{_TRANSPORT}/dispatch", "chained_wakeups poller_role shutdown_queue standby"),
+            *_tests(
+                f"{_TRANSPORT}/dispatch",
+                "chained_wakeups poller_role shutdown_queue standby turn_budget",
+            ),
             *_tests(_TRANSPORT, "interfaces"),
         ),
     ),
@@ -224,9 +256,19 @@ GROUPS = (
         _tests(f"{_TRANSPORT}/listening", "acceptor acceptor_unix"),
     ),
     Group(
+        "User code that raises is told apart by the guard.",
+        ("base/user_code_error.py",),
+        _tests("unit/base", "guard"),
+    ),
+    Group(
+        "A stream is one object whose class is in several files.",
+        _modules("streams", "send_side receive_side"),
+        _tests("unit/streams", "core"),
+    ),
+    Group(
         "Names are resolved in order to connect.",
         ("transport/connecting/resolver.py",),
-        _tests(f"{_TRANSPORT}/connecting", "connector"),
+        _tests(f"{_TRANSPORT}/connecting", "connector look_ups"),
     ),
     Group(
         "bRPC's own tests of its options.",

@@ -13,6 +13,9 @@ _LEFT_OUT = (
     "::test_close_at_every_bytecode_of_the_first_write_reaches_the_request",
     # mutmut puts a frame of its own between a deprecated method and its caller.
     "test_socket.py::test_old_names_of_a_socket_warn_at_the_line_of_the_caller",
+    # They look at the frames of an error, among which are those of mutmut.
+    "test_users_that_raise.py::test_error_without_code_of_the_user_is_left_to_the_dispatcher",
+    "test_users_that_raise.py::test_error_in_a_user_of_the_library_is_left_to_the_dispatcher",
     # Long, and of other things than a mutant of one module breaks.
     "test_faults.py::test_a_thousand_sockets_opened_and_dropped_leave_nothing",
     "test_faults.py::test_a_thousand_refused_connections_leave_nothing",
@@ -46,6 +49,7 @@ _SOCKET_TESTS = (
     f"{_SOCKET}/test_bad_message_fails_alone.py",
     f"{_SOCKET}/test_shutdown_write.py",
     f"{_SOCKET}/test_failure_reaches_everybody.py",
+    f"{_SOCKET}/test_users_that_raise.py",
     f"{_SOCKET}/test_faults.py",
     f"{_SOCKET}/test_graceful_close.py",
     "tests/unit/transport/connecting/test_handshake.py",

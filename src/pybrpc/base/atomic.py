@@ -31,6 +31,13 @@ import cereggii  # type: ignore[import-untyped]
 from pybrpc.base.gil_atomic import GilAtomicCounter, GilAtomicRef
 from pybrpc.base.implementation import __impl__
 
+if not hasattr(cereggii, "_cereggii"):
+    # It has placeholders then, which do nothing.
+    raise ImportError(
+        "the extension module of cereggii can't be loaded; pybrpc needs it, and does not work in "
+        "an isolated subinterpreter"
+    )
+
 T = TypeVar("T")
 
 

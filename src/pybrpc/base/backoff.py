@@ -6,11 +6,8 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from pybrpc.errors import PyBrpcError
-
-
-class InvalidBackoffError(PyBrpcError, ValueError):
-    """An invalid number for a Backoff. The text names it and says which values are allowed."""
+from pybrpc.base.checked_options import is_number
+from pybrpc.errors import InvalidBackoffError as InvalidBackoffError
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,7 +29,7 @@ class Backoff:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if not is_number(value) and value == value:
                 raise InvalidBackoffError(f"{field.name} must be a number, not {value!r}")
         self._check("first_s", self.first_s > 0, "greater than 0")
         self._check("factor", self.factor >= 1, "at least 1")

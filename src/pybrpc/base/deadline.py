@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 import time
 
-from pybrpc.errors import PyBrpcError
+from pybrpc.errors import InvalidTimeoutError as InvalidTimeoutError
 
 NEVER = math.inf
+
+LONGEST_TIMEOUT_S = 1e9
+"""Seconds; about 31 years. A longer timeout is taken as this one: clocks, locks and C integers need
+not cope with it."""
 
 
 def deadline_after(timeout_s: float | None) -> float:
@@ -25,7 +29,10 @@ def remaining_s(deadline: float) -> float | None:
 
 
 def checked_timeout_s(timeout_s: float | None, name: str = "timeout") -> float | None:
-    """`timeout_s` as a float, or `None` for no limit; an error with advice if it is invalid."""
+    """`timeout_s` as a float, or `None` for no limit; an error with advice if it is invalid.
+
+    A timeout above `LONGEST_TIMEOUT_S` is taken as that.
+    """
     if timeout_s is None:
         return None
     if (
@@ -38,8 +45,6 @@ def checked_timeout_s(timeout_s: float | None, name: str = "timeout") -> float |
         )
     if timeout_s < 0:
         raise InvalidTimeoutError(f"{name} must be at least 0 seconds, not {timeout_s!r}")
-    return None if timeout_s == NEVER else float(timeout_s)
-
-
-class InvalidTimeoutError(PyBrpcError, ValueError):
-    """A negative timeout."""
+    if timeout_s > LONGEST_TIMEOUT_S:
+        return None if timeout_s == NEVER else LONGEST_TIMEOUT_S
+    return float(timeout_s)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
+import re
 import socket as _socket
 import sys
 
@@ -69,17 +70,20 @@ class Endpoint:
         if text.startswith(_UNIX):
             _check_path(text.removeprefix(_UNIX), address)
             return cls(text, 0)
+        shown = _shown(address)
         host, colon, port_text = text.rpartition(":")
         if not colon or not host:
-            raise AddressError(f'address {address!r} has no host and port; write "127.0.0.1:8000"')
+            raise AddressError(f'address {shown} has no host and port; write "127.0.0.1:8000"')
         if "://" in host or "/" in host:
-            raise AddressError(f'address {address!r} is a URL; write only "host:port"')
+            raise AddressError(f'address {shown} is a URL; write only "host:port"')
+        if "@" in host:
+            raise AddressError(f'address {shown} has a user or a password; write only "host:port"')
         if host.startswith("[") and host.endswith("]"):
             host = _parse_ipv6(host[1:-1], address)
         elif ":" in host:
-            raise AddressError(f'address {address!r}: write an IPv6 address as "[::1]:8000"')
+            raise AddressError(f'address {shown}: write an IPv6 address as "[::1]:8000"')
         _check_host(host, address)
-        return cls(host, _parse_port(port_text, address, allow_port_0))
+        return cls(host, _parse_port(port_text, shown, allow_port_0))
 
     @classmethod
     def from_sockaddr(cls, sockaddr: object) -> Endpoint:
@@ -96,6 +100,12 @@ class Endpoint:
                 host = _host_of_ipv6(host, int(sockaddr[3]))
             return cls(host, int(sockaddr[1]))
         return cls(_UNIX + str(sockaddr), 0)
+
+
+def _shown(address: str) -> str:
+    """The repr of an address that is refused, without the user and the password in it."""
+    text = re.sub(r"(?:^|//).*@", "...@", repr(address)[1:-1], count=1)
+    return f"'{re.sub(r'[?].*', '?...', text)}'"
 
 
 def _check_host(host: str, address: str) -> None:
@@ -143,8 +153,8 @@ def _host_of_ipv6(host: str, scope_id: int) -> str:
         return f"{host}%{scope_id}"
 
 
-def _parse_port(text: str, address: str, allow_port_0: bool) -> int:
+def _parse_port(text: str, shown: str, allow_port_0: bool) -> int:
     lowest = 0 if allow_port_0 else 1
     if text.isascii() and text.isdigit() and len(text) <= 5 and lowest <= int(text) <= 65535:
         return int(text)
-    raise AddressError(f"address {address!r}: port must be a number from {lowest} to 65535")
+    raise AddressError(f"address {shown}: port must be a number from {lowest} to 65535")

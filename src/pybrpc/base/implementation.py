@@ -2,8 +2,9 @@
 
 A hot module has a sibling `.pxd`, which declares its C structs and C integers. An installation
 compiles all hot modules or none, and puts each extension module beside its `.py`. Python prefers an
-extension module to a `.py`, so the compiled form runs where it exists. `PYBRPC_IMPL=python` selects
-the plain form: then a finder in this module makes the import system load the `.py`.
+extension module to a `.py`, so the compiled form runs where it exists; a finder in this module
+loads it, so that tracebacks show its source. `PYBRPC_IMPL=python` selects the plain form: then
+another finder makes the import system load the `.py`.
 
 It is an ImportError if the requested form does not exist, if only some modules are compiled, or if,
 in a source tree, an extension module is older than its source. There is no silent fallback.
@@ -17,14 +18,15 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
-from importlib.util import spec_from_file_location
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
+from importlib.util import decode_source, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 HOT_MODULES = (
     "pybrpc.base.flags",
     "pybrpc.base.gil_atomic",
+    "pybrpc.base.once_posted",
     "pybrpc.client.calls.aio_calls",
     "pybrpc.client.calls.attempt",
     "pybrpc.client.calls.call",
@@ -32,6 +34,7 @@ HOT_MODULES = (
     "pybrpc.client.calls.sync_calls",
     "pybrpc.client.channel.stub",
     "pybrpc.client.connections.connection",
+    "pybrpc.client.connections.hulu_connection",
     "pybrpc.client.connections.rpc_connection",
     "pybrpc.iobuf.blocks",
     "pybrpc.iobuf.gather",
@@ -41,12 +44,22 @@ HOT_MODULES = (
     "pybrpc.protocols.baidu_std.fast_frames",
     "pybrpc.protocols.baidu_std.meta_decoder",
     "pybrpc.protocols.baidu_std.meta_encoder",
+    "pybrpc.protocols.frames",
     "pybrpc.protocols.message",
+    "pybrpc.protocols.message_cutter",
+    "pybrpc.protocols.session",
+    "pybrpc.protocols.streaming.stream_frame",
+    "pybrpc.protocols.streaming.streaming_rpc",
     "pybrpc.rpc.body",
     "pybrpc.rpc.controller",
     "pybrpc.rpc.method",
+    "pybrpc.rpc.serving",
     "pybrpc.rpc.timeout_queue",
+    "pybrpc.server.calls.admission",
+    "pybrpc.server.calls.call_end",
+    "pybrpc.server.calls.call_queue",
     "pybrpc.server.calls.interfaces",
+    "pybrpc.server.calls.invoker",
     "pybrpc.server.calls.method_entry",
     "pybrpc.server.calls.response_batch",
     "pybrpc.server.calls.server_call",
@@ -58,15 +71,25 @@ HOT_MODULES = (
     "pybrpc.server.running.call_runner",
     "pybrpc.server.running.handler_loop",
     "pybrpc.server.running.inline_runner",
+    "pybrpc.server.running.scheduler",
     "pybrpc.server.running.worker",
     "pybrpc.server.running.worker_pool",
+    "pybrpc.server.running.worker_slots",
+    "pybrpc.streams.core",
+    "pybrpc.streams.outgoing",
+    "pybrpc.streams.receive_side",
+    "pybrpc.streams.send_queue",
+    "pybrpc.streams.send_side",
+    "pybrpc.streams.table",
+    "pybrpc.transport.dispatch.completion",
     "pybrpc.transport.dispatch.epoll_dispatcher",
     "pybrpc.transport.dispatch.fd_events",
     "pybrpc.transport.dispatch.poller_role",
     "pybrpc.transport.dispatch.standby",
+    "pybrpc.transport.dispatch.step_queue",
     "pybrpc.transport.dispatch.timers",
+    "pybrpc.transport.dispatch.turn_budget",
     "pybrpc.transport.dispatch.turn_runner",
-    "pybrpc.transport.socket.message_cutter",
     "pybrpc.transport.socket.reader",
     "pybrpc.transport.socket.socket",
     "pybrpc.transport.writing.backlog",
@@ -146,11 +169,42 @@ class PythonFinder:
         return None if source is None else spec_from_file_location(name, source)
 
 
+class SourcedLoader(ExtensionFileLoader):
+    """Loads an extension module, and gives away its source: so tracebacks show lines of it."""
+
+    def __init__(self, module: HotModule) -> None:
+        super().__init__(module.name, str(module.extension))
+        self._source = module.source
+
+    def get_source(self, fullname: str) -> str | None:  # type: ignore[override]
+        try:
+            return decode_source(self._source.read_bytes())
+        except OSError:
+            return None
+
+
+class CompiledFinder:
+    """Finds the extension modules of hot modules, each with its source."""
+
+    def __init__(self, modules: Sequence[HotModule]) -> None:
+        self._modules = {module.name: module for module in modules}
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        module = self._modules.get(name)
+        if module is None:
+            return None
+        return spec_from_file_location(name, module.extension, loader=SourcedLoader(module))
+
+
 def _set_up() -> str:
     root = Path(__file__).parent.parent
     modules = [find_hot_module(name, root) for name in HOT_MODULES]
     implementation = choose(os.environ.get("PYBRPC_IMPL"), modules)
-    if implementation == "python" and any(module.extension for module in modules):
+    if implementation == "compiled":
+        sys.meta_path.insert(0, CompiledFinder(modules))
+    elif any(module.extension for module in modules):
         sys.meta_path.insert(0, PythonFinder(modules))
     return implementation
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
-logger = logging.getLogger("pybrpc")
+from pybrpc.base.guard import Log
 
 PAUSE_S = 1.0
 
@@ -16,9 +15,10 @@ class LimitedLog:
     For one thread at a time; a race would only make the count wrong.
     """
 
-    __slots__ = ("_left_out", "_quiet_until")
+    __slots__ = ("_left_out", "_log", "_quiet_until")
 
-    def __init__(self) -> None:
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self._left_out = 0
         self._quiet_until = 0.0
 
@@ -32,4 +32,4 @@ class LimitedLog:
             text, values = f"{text} (and %d more like it)", (*values, self._left_out)
         self._left_out = 0
         self._quiet_until = now + PAUSE_S
-        logger.warning(text, *values, exc_info=reason)
+        self._log.warning(text, *values, error=reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -14,7 +15,8 @@ LONGEST_WAIT_S = 3600.0
 
 
 def acquire_until(lock: threading.Lock, deadline: float) -> bool:
-    """Acquire `lock`; False at `deadline` (monotonic seconds).
+    """Acquire `lock`; False at `deadline` (monotonic seconds), or if no thread can release it: the
+    main thread is the only one that runs while Python ends, as in destructors of globals.
 
     Not compiled: a test finds the frame in which the main thread waits.
     """
@@ -27,3 +29,5 @@ def acquire_until(lock: threading.Lock, deadline: float) -> bool:
             return False
         if threading.current_thread() is not threading.main_thread():
             wait_s = LONGEST_WAIT_S
+        elif sys.is_finalizing():
+            return False

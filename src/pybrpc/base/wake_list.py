@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.flags import WakeSignal
+from pybrpc.base.guard import run_guarded
 
 Wake = Callable[[], None]
 
@@ -21,33 +22,30 @@ Wake = Callable[[], None]
 class WakeList:
     """Functions to call once the event has come, each once. Any thread; takes no lock.
 
-    Every connection has one, and nearly all are empty: a list, as an empty deque takes 760 bytes.
+    A dict, from which any function can be removed at once, however many there are.
     """
 
     __slots__ = ("_wakes",)
 
     def __init__(self) -> None:
-        self._wakes: list[Wake] = []
+        self._wakes: dict[Wake, bool] = {}
 
     def add(self, wake: Wake) -> None:
         """Add a function. Afterwards the caller checks whether the event has come already.
 
         ("Store, then load", see base.atomic.)
         """
-        self._wakes.append(wake)
+        self._wakes[wake] = True
 
     def discard(self, wake: Wake) -> None:
-        with contextlib.suppress(ValueError):
-            self._wakes.remove(wake)
+        self._wakes.pop(wake, None)
 
     def wake_all(self) -> None:
-        """Call every function, and those that are added meanwhile."""
+        """Call every function, and those that are added meanwhile. What one raises is logged."""
         while self._wakes:
-            try:
-                wake = self._wakes.pop(0)
-            except IndexError:
-                return
-            wake()
+            for wake in list(self._wakes):
+                if self._wakes.pop(wake, False):
+                    run_guarded(wake, what="a function that wakes a waiter")
 
     def __len__(self) -> int:
         return len(self._wakes)

@@ -11,3 +11,7 @@ from pybrpc.iobuf.io_portal import IOPortal
 from pybrpc.iobuf.iobuf import IOBuf
 
 __all__ = ["IOV_MAX", "BytesLike", "IOBuf", "IOPortal", "cut_multiple_into_fd"]
+
+
+def __dir__() -> list[str]:
+    return __all__

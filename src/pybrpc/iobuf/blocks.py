@@ -7,7 +7,7 @@ leave the package, because a user may release any view that it gets.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TypeAlias
 
 Block: TypeAlias = bytes | memoryview
@@ -52,10 +52,11 @@ def is_short(block: Block, size: int) -> bool:
     return type(whole := block.obj) is bytearray and size * LEAST_SHARE < len(whole)
 
 
-def window(blocks: Iterable[Block], start: int, size: int) -> Iterator[memoryview]:
-    """Views of `size` bytes at the front of a chain, which begins at index `start` of its first
-    block."""
-    for block in blocks:
+def window(blocks: list[Block], first: int, start: int, size: int) -> Iterator[memoryview]:
+    """Views of `size` bytes at the front of a chain, which begins at index `start` of
+    `blocks[first]`."""
+    for index in range(first, len(blocks)):
+        block = blocks[index]
         if size <= 0:
             return
         room = len(block) - start
@@ -65,9 +66,9 @@ def window(blocks: Iterable[Block], start: int, size: int) -> Iterator[memoryvie
         start = max(0, -room)
 
 
-def find(blocks: Iterable[Block], start: int, delimiter: bytes) -> int:
+def find(blocks: list[Block], first: int, start: int, delimiter: bytes) -> int:
     """The number of bytes before the first `delimiter` in a chain that begins at index `start` of
-    its first block; -1 if there is no delimiter.
+    `blocks[first]`; -1 if there is no delimiter.
 
     Each block is searched in place. A delimiter that crosses blocks is searched in `seam`: the last
     bytes before a block and its first bytes, on each side one less than the delimiter has.
@@ -75,7 +76,8 @@ def find(blocks: Iterable[Block], start: int, delimiter: bytes) -> int:
     overlap = len(delimiter) - 1
     base = 0
     tail = b""
-    for block in blocks:
+    for number in range(first, len(blocks)):
+        block = blocks[number]
         seam = tail + bytes(block[start : start + overlap])
         if (index := seam.find(delimiter)) >= 0:
             return base - len(tail) + index

@@ -26,7 +26,7 @@ def cut_multiple_into_fd(fd: int, bufs: Sequence[IOBuf]) -> int:
             size += buf._take_views(blocks, IOV_MAX - len(blocks))
             has_more = True
             break
-        if buf._start:
+        if buf._start or buf._first:
             buf._take_views(blocks, IOV_MAX)
         else:
             blocks += buf._blocks

@@ -4,13 +4,16 @@ It is a chain of blocks. Blocks never change, so buffers can share them: cutting
 appending one buffer to another move references, not bytes. The contents may begin at some index of
 the first block (`_start`), so that consuming bytes at the front, as parsers do, changes two
 integers and makes no object. bRPC: src/butil/iobuf.h.
+
+To remove the first item of a list moves all others. So in a long chain, blocks that were consumed
+leave empty ones behind, before index `_first`, which are removed together once they are half of the
+list. In a list of fewer than `_LONG` blocks `_first` is 0.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import TypeVar
 
 from pybrpc.iobuf.blocks import Block, BytesLike, as_block, find, is_short, piece, window
@@ -24,6 +27,12 @@ _MERGE_BELOW = 2048
 single bytes doesn't make this process keep an object for each byte."""
 
 
+_LONG = 64
+"""A list of fewer blocks is cheap to move."""
+
+_GONE: Block = b""
+
+
 class IOBuf:
     """A queue of bytes in shared blocks. `len()` is O(1).
 
@@ -33,10 +42,11 @@ class IOBuf:
     bytes; a negative one is a ValueError.
     """
 
-    __slots__ = ("_blocks", "_size", "_start")
+    __slots__ = ("_blocks", "_first", "_size", "_start")
 
     def __init__(self, data: BytesLike | IOBuf = b"") -> None:
         self._blocks: list[Block] = []
+        self._first = 0
         self._start = 0
         self._size = 0
         if type(data) is not bytes:
@@ -132,20 +142,21 @@ class IOBuf:
         cut._size = n
         start = self._start
         blocks = self._blocks
-        room = len(blocks[0]) - start
+        first = self._first
+        room = len(blocks[first]) - start
         if n >= room:
             cut._start = start
             start = 0
-            count = 0
+            end = first
             while n >= room:
                 n -= room
-                count += 1
-                room = len(blocks[count])
-            cut._blocks = blocks[:count]
-            del blocks[:count]
+                end += 1
+                room = len(blocks[end])
+            cut._blocks = blocks[first:end]
+            first = self._remove_front(end)
             cut._leave_large_block()
         if n:
-            cut._blocks.append(piece(blocks[0], start, start + n))
+            cut._blocks.append(piece(blocks[first], start, start + n))
         self._start = start + n
         return cut
 
@@ -158,7 +169,7 @@ class IOBuf:
         """
         if n <= 0 or not self._size:
             return self.cutn(n)._contiguous()
-        block = self._blocks[0]
+        block = self._blocks[self._first]
         start = self._start
         end = start + n
         room = len(block)
@@ -170,7 +181,7 @@ class IOBuf:
             return self.cutn(n)._contiguous()
         self._start = 0
         self._size -= room - start
-        del self._blocks[:1]
+        self._remove_front(self._first + 1)
         return block if type(block) is bytes and not start else piece(block, start, room)
 
     def cut_until(self, delimiter: bytes) -> IOBuf | None:
@@ -181,7 +192,7 @@ class IOBuf:
         """
         if not delimiter:
             raise ValueError("cut_until needs a delimiter of at least one byte")
-        index = find(self._blocks, self._start, delimiter)
+        index = find(self._blocks, self._first, self._start, delimiter)
         if index < 0:
             return None
         cut = self.cutn(index)
@@ -199,7 +210,7 @@ class IOBuf:
         self._size -= n
         start = self._start + n
         blocks = self._blocks
-        if start < len(blocks[0]):
+        if start < len(blocks[self._first]):
             self._start = start
         else:
             self._drop_blocks(start)
@@ -220,6 +231,9 @@ class IOBuf:
             left -= len(dropped[-1])
         if left:
             blocks[-1] = piece(blocks[-1], 0, len(blocks[-1]) - left)
+        if self._first and len(blocks) < _LONG:
+            del blocks[: self._first]
+            self._first = 0
         return n
 
     def cut_into_fd(self, fd: int, size_hint: int | None = None) -> int:
@@ -242,11 +256,13 @@ class IOBuf:
         """Drop everything."""
         self._size = 0
         self._start = 0
+        self._first = 0
         del self._blocks[:]
 
     def swap(self, other: IOBuf) -> None:
         """Exchange the contents of two buffers."""
         self._blocks, other._blocks = other._blocks, self._blocks
+        self._first, other._first = other._first, self._first
         self._start, other._start = other._start, self._start
         self._size, other._size = other._size, self._size
 
@@ -259,10 +275,10 @@ class IOBuf:
         if n < 0 or offset < 0:
             _check_count(min(n, offset))
         start = self._start + offset
-        if self._size and start + n <= len(block := self._blocks[0]):
+        if self._size and start + n <= len(block := self._blocks[self._first]):
             found = block[start : start + n]
             return found if type(found) is bytes else bytes(found)
-        return b"".join(window(self._blocks, start, n))
+        return b"".join(window(self._blocks, self._first, start, n))
 
     def copy_to(self, target: bytearray | memoryview, n: int | None = None, offset: int = 0) -> int:
         """Copy min(n, len - offset, size of target) bytes from `offset` on into a writable,
@@ -271,7 +287,7 @@ class IOBuf:
         done = 0
         with memoryview(target) as view, view.cast("B") as room:
             wanted = len(room) if n is None else min(_check_count(n), len(room))
-            for part in window(self._blocks, self._start + offset, wanted):
+            for part in window(self._blocks, self._first, self._start + offset, wanted):
                 room[done : done + len(part)] = part
                 done += len(part)
         return done
@@ -279,7 +295,7 @@ class IOBuf:
     def copy(self) -> IOBuf:
         """Another IOBuf with the same blocks. No byte is copied."""
         twin = IOBuf()
-        twin._blocks.extend(self._blocks)
+        twin._blocks.extend(self._blocks[self._first :])
         twin._start = self._start
         twin._size = self._size
         return twin
@@ -288,7 +304,7 @@ class IOBuf:
 
     @property
     def block_count(self) -> int:
-        return len(self._blocks)
+        return len(self._blocks) - self._first
 
     def __len__(self) -> int:
         return self._size
@@ -327,7 +343,7 @@ class IOBuf:
     def __repr__(self) -> str:
         shown = self.peek(16)
         dots = "..." if len(shown) < self._size else ""
-        return f"<IOBuf of {self._size} bytes in {len(self._blocks)} blocks: {shown!r}{dots}>"
+        return f"<IOBuf of {self._size} bytes in {self.block_count} blocks: {shown!r}{dots}>"
 
     # Within the package
 
@@ -341,7 +357,8 @@ class IOBuf:
         size. No block is added after the one that reaches `size_hint` bytes."""
         size = 0
         start = self._start
-        for block in islice(self._blocks, limit):
+        first = self._first
+        for block in self._blocks[first : first + limit]:
             view = memoryview(block)[start:] if start else block
             into.append(view)
             start = 0
@@ -365,30 +382,43 @@ class IOBuf:
         """Copy the contents of the first block if they are a small part of it."""
         if not self._size:
             return
-        block = self._blocks[0]
+        first = self._first
+        block = self._blocks[first]
         start = self._start
         if (start or type(block) is not bytes) and is_short(block, len(block) - start):
-            self._blocks[0] = piece(block, start, len(block))
+            self._blocks[first] = piece(block, start, len(block))
             self._start = 0
 
     def _drop_blocks(self, start: int) -> None:
         """Drop blocks at the front until `start` is an index in the first one. They are freed last,
         when this buffer is consistent again: an `on_release` function may use it."""
         blocks = self._blocks
-        count = 0
-        while start >= (room := len(blocks[count])):
+        first = end = self._first
+        while start >= (room := len(blocks[end])):
             start -= room
-            count += 1
-        dropped = blocks[:count]
-        del blocks[:count]
+            end += 1
+        dropped = blocks[first:end]
+        self._remove_front(end)
         self._start = start
         del dropped
+
+    def _remove_front(self, end: int) -> int:
+        """Remove the blocks before index `end`; return the new index of the first one."""
+        blocks = self._blocks
+        if len(blocks) < _LONG or 2 * end >= len(blocks):
+            del blocks[:end]
+            self._first = 0
+        else:
+            blocks[self._first : end] = [_GONE] * (end - self._first)
+            self._first = end
+        return self._first
 
 
 def iobuf_of(block: bytes) -> IOBuf:
     """`IOBuf(block)` for a block that is not empty, but faster."""
     buffer = IOBuf.__new__(IOBuf)
     buffer._blocks = [block]
+    buffer._first = 0
     buffer._start = 0
     buffer._size = len(block)
     return buffer

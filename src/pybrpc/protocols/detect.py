@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std import BaiduStd
+from pybrpc.protocols.hulu import HuluPbrpc
 from pybrpc.protocols.protocol import (
     NEED_MORE,
     NOT_MINE,
@@ -14,10 +15,16 @@ from pybrpc.protocols.protocol import (
     ParseOutcome,
     RpcProtocol,
 )
+from pybrpc.protocols.sofa import SofaPbrpc
 
 BAIDU_STD = BaiduStd()
+HULU_PBRPC = HuluPbrpc()
+SOFA_PBRPC = SofaPbrpc()
 
-PROTOCOLS: tuple[RpcProtocol, ...] = (BAIDU_STD,)
+_TLS_ALERT, _TLS_HANDSHAKE = b"\x15", b"\x16"
+_TLS_MAJOR_VERSION = b"\x03"
+
+PROTOCOLS: tuple[RpcProtocol, ...] = (BAIDU_STD, HULU_PBRPC, SOFA_PBRPC)
 """All protocols of this package, in the order in which they are tried."""
 
 
@@ -37,5 +44,18 @@ def detect(
         elif outcome is not NOT_MINE:
             return protocol, outcome
     if not waiting:
-        return None, Broken(f"no known protocol starts with {buffer.peek(16)!r}")
+        return None, Broken(f"no known protocol starts with {described_start(buffer)}")
     return (waiting[0] if len(waiting) == 1 else None), NEED_MORE
+
+
+def described_start(buffer: IOBuf) -> str:
+    """The first bytes of a message of no known protocol, for people."""
+    return f"{buffer.peek(16)!r}{tls_hint(buffer)}"
+
+
+def tls_hint(buffer: IOBuf) -> str:
+    """A hint for people if the first bytes of a peer are TLS, to follow them in a text; else ""."""
+    start = buffer.peek(2)
+    if start[:1] in (_TLS_ALERT, _TLS_HANDSHAKE) and start[1:] == _TLS_MAJOR_VERSION:
+        return ", as TLS does: the peer speaks TLS, and this side was given no tls="
+    return ""

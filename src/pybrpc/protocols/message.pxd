@@ -24,6 +24,8 @@ cdef class RpcRequest:
     cdef public object checksum_value
     cdef public object checksum_with_attachment
     cdef public object stream_settings
+    cdef public object method_index
+    cdef public object packer
 
 
 @cython.no_gc

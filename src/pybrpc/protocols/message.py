@@ -8,10 +8,22 @@ their defaults are the values that C++ bRPC sends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from pybrpc.iobuf import BytesLike, IOBuf
+from pybrpc.protocols.streaming.stream_frame import StreamFrame
+
+
+class ResponsePacker(Protocol):
+    """Makes the bytes of responses. An RpcProtocol does, for all its requests; a session may give
+    one to a single request. Any thread."""
+
+    def pack_response(self, response: RpcResponse) -> IOBuf:
+        """The bytes of a response. BadResponseError if it can't carry a value."""
+
+    def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
+        """`pack_response` for a success without other fields, as most are; faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +42,10 @@ class RpcRequest:
 
     `body` is the serialized message, compressed if `compress_type` says so. The body of a parsed
     request may be a view of the received bytes. `attachment` follows the body and is not
-    interpreted. Not thread-safe: one thread at a time may use it.
+    interpreted. `method_index` is the place of the method in its service, from 0 on: hulu_pbrpc
+    sends that instead of `method`, which is "" then. `packer` makes the bytes of the response, if
+    that is not the protocol of the connection; nothing of it travels. Not thread-safe: one thread
+    at a time may use it.
     """
 
     correlation_id: int
@@ -45,13 +60,15 @@ class RpcRequest:
     span_id: int | None = None
     parent_span_id: int | None = None
     user_fields: dict[str, str] | None = None
-    credential: bytes | None = None
+    credential: bytes | None = field(default=None, repr=False)
     compress_type: int | None = 0
     content_type: int | None = 0
     checksum_type: int | None = 0
     checksum_value: bytes | None = b""
     checksum_with_attachment: bool | None = None
     stream_settings: StreamSettings | None = None
+    method_index: int | None = None
+    packer: ResponsePacker | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_request(self) -> Literal[True]:
@@ -112,31 +129,43 @@ class BadMessage:
     """A whole message that contradicts itself. It was consumed, and the connection stays usable.
 
     A server answers EREQUEST with `reason` to `correlation_id`; a client fails the call of this
-    `correlation_id` with ERESPONSE.
+    `correlation_id` with ERESPONSE. The first message of a connection has a `credential` all the
+    same. `packer` is that of an RpcRequest.
     """
 
     correlation_id: int
     is_request: bool
     reason: str
+    credential: bytes | None = field(default=None, repr=False)
+    packer: ResponsePacker | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class OversizedMessage:
     """The head of a message whose declared size is over the limit.
 
-    Its body is neither buffered nor skipped, so no later message can be parsed: a server answers
-    EREQUEST to `correlation_id` and closes the connection, a client fails the call and closes it.
-    `size_bytes` is the size after the fixed header that the peer declared.
+    Its body is not buffered. A server answers EREQUEST to `correlation_id` and closes the
+    connection. A client fails the call; the MessageCutter skips the body if it is not too long
+    (`is_skipped`), else no later message can be parsed, and the client closes the connection.
+    `size_bytes` is the size after the fixed header that the peer declared, `rest_bytes` the part of
+    it that follows the head, `credential` and `packer` as in `BadMessage`.
     """
 
     correlation_id: int
     is_request: bool
     size_bytes: int
     limit_bytes: int
+    credential: bytes | None = field(default=None, repr=False)
+    rest_bytes: int = 0
+    is_skipped: bool = False
+    packer: ResponsePacker | None = field(default=None, compare=False, repr=False)
 
     @property
     def reason(self) -> str:
         return f"body_size={self.size_bytes} is larger than max_body_size={self.limit_bytes}"
 
 
-Message = RpcRequest | RpcResponse | BadMessage | OversizedMessage
+RpcMessage = RpcRequest | RpcResponse | BadMessage | OversizedMessage
+"""A message of an RpcProtocol."""
+
+Message = RpcMessage | StreamFrame

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.message import Message, RpcRequest, RpcResponse
+from pybrpc.protocols.message import RpcMessage, RpcRequest, RpcResponse
 
 DEFAULT_MAX_BODY_SIZE = 64 * 1024 * 1024
 """Bytes; the default of C++ bRPC's `-max_body_size`."""
@@ -35,7 +35,7 @@ class Broken:
 
 DEFAULT_MAX_META_SIZE = 1024 * 1024
 """Bytes. Parsing a meta, in the thread that reads all connections, makes objects of many times its
-size."""
+size. Longer ones are not sent either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ParseLimits:
     max_meta_size: int = DEFAULT_MAX_META_SIZE
 
 
-ParseOutcome = Message | ParseStatus | Broken
+ParseOutcome = RpcMessage | ParseStatus | Broken
 
 
 class RpcProtocol(Protocol):
@@ -79,7 +79,8 @@ class RpcProtocol(Protocol):
     def pack_request(self, request: RpcRequest) -> IOBuf:
         """The bytes of a request. A large body and the attachment are shared, not copied.
 
-        BadRequestError if the protocol can't carry a value.
+        BadRequestError if the protocol can't carry a value, or the meta is above
+        DEFAULT_MAX_META_SIZE.
         """
 
     def pack_fast_request(

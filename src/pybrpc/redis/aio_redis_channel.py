@@ -23,7 +23,11 @@ class AioRedisChannel(AioChannel):
     `pybrpc.aio.Channel`.
     """
 
-    @shows_options(RedisOptions, REDIS_DEFAULTS)
+    _public_name = "pybrpc.redis.aio.RedisChannel"
+    _other_name = "pybrpc.redis.RedisChannel"
+    _not_offered = frozenset({"raw_method"})
+
+    @shows_options(RedisOptions, REDIS_DEFAULTS, "pybrpc.redis.aio.RedisChannel")
     def __init__(
         self,
         address: str | Endpoint,

@@ -29,8 +29,8 @@ class RedisChannel(Channel):
     client_name         what CLIENT LIST shows; "pybrpc"
     protocol            3 (RESP3, or RESP2 with a server older than Redis 6), or 2
     decode              give `str` instead of bytes; a reply that is not UTF-8 is a BadResponseError
-    max_body_size       bytes that one reply may have; 512 MiB, the longest string of Redis. A
-                        longer reply closes the connection.
+    max_body_size       bytes that one reply may have; 512 MiB, the longest string of Redis. The
+                        call whose reply is longer ends with a BadResponseError; other calls don't.
 
     The other options are those of `pybrpc.Channel`. Channels of a process with the same address,
     login and options share their connection, which logs in each time it is established.
@@ -40,14 +40,19 @@ class RedisChannel(Channel):
     come in the order of commands, a command that takes long (KEYS *, a long script) delays those of
     all callers. A command that answers more than once, blocks, or changes the connection
     (SUBSCRIBE, BLPOP, SELECT, WATCH, ...) is refused with a BadRequestError that says what to use
-    instead.
+    instead. A reply READONLY drops the connection, so that the next command finds the server that
+    has taken over.
 
     A call that ends with a timeout or a broken connection may have run if it was sent. It is sent
     again, up to `max_retry` times, only if nothing of it had left this process; a `retry_policy`
     with a `judge` may decide otherwise, for commands that may run twice.
     """
 
-    @shows_options(RedisOptions, REDIS_DEFAULTS)
+    _public_name = "pybrpc.redis.RedisChannel"
+    _other_name = "pybrpc.redis.aio.RedisChannel"
+    _not_offered = frozenset({"raw_method"})
+
+    @shows_options(RedisOptions, REDIS_DEFAULTS, "pybrpc.redis.RedisChannel")
     def __init__(self, address: str | Endpoint, **options: Unpack[RedisOptions]) -> None:
         self._settings = RedisSettings.of(options)
         super().__init__(address, **self._settings.channel)

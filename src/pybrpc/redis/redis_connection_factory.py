@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
 from pybrpc.client.connections.connection_factory import ConnectionFactory
-from pybrpc.errors import Phase, RpcError
 from pybrpc.protocols.redis import RedisCutter, RedisHandshake, RedisLogin
+from pybrpc.protocols.session import Session
 from pybrpc.redis.redis_connection import RedisConnection
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.transport.socket.setup import SocketSetup
 from pybrpc.transport.socket.socket import Socket
 
-_NOTHING_LEFT = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE, Phase.QUEUED})
-
 
 def safe_policy(policy: RetryPolicy) -> RetryPolicy:
-    """Like `policy`, but commands that had left when the connection broke are not sent again.
+    """Like `policy`, but commands that may have run are not sent again.
 
-    They may have run, and an INCR that runs twice is wrong. A policy that has a `judge` of its own
-    is used as it is.
+    They may have run if they had left when the connection broke, and an INCR that runs twice is
+    wrong. A policy that has a `judge` of its own is used as it is.
     """
-
-    def may_run(error: RpcError) -> bool:
-        return error.phase in _NOTHING_LEFT and error.code in policy.codes
-
-    return policy if policy.judge is not None else dataclasses.replace(policy, judge=may_run)
+    return policy if policy.judge is not None else dataclasses.replace(policy, may_have_run=False)
 
 
 RETRY_WHAT_HAS_NOT_LEFT = safe_policy(RetryPolicy())
@@ -45,7 +38,7 @@ class RedisConnectionFactory(ConnectionFactory):
         setup["app_connect"] = RedisHandshake(self.login)
         return setup
 
-    def _cutter(self) -> Any:
+    def _session(self) -> Session:
         return RedisCutter(self.limits.max_body_size)
 
     def _connection(

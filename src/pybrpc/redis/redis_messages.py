@@ -13,7 +13,7 @@ from pybrpc.errors import BadRequestError, BadResponseError, Phase
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.redis.command import Argument, command_name, pack_command
 from pybrpc.protocols.redis.reply_parser import RedisError, Reply
-from pybrpc.protocols.redis.shareable import check_shareable, check_transaction
+from pybrpc.protocols.redis.shareable import check_sequence, check_shareable
 from pybrpc.rpc.controller import Controller
 
 
@@ -47,11 +47,11 @@ class RedisRequest:
     def packed(self) -> IOBuf:
         """The bytes of all commands, shared, not copied.
 
-        BadRequestError if there is no command, or a MULTI without its EXEC.
+        BadRequestError if there is no command, a MULTI without its EXEC, or nothing after ASKING.
         """
         if not self._names:
             raise BadRequestError("a RedisRequest needs a command; add one", phase=Phase.QUEUED)
-        check_transaction(self._names)
+        check_sequence(self._names)
         return self._packed.copy()
 
     def __len__(self) -> int:
@@ -136,6 +136,11 @@ class RedisMethod:
     def full_name(self) -> str:
         """The name that bRPC uses."""
         return "redis-server"
+
+    @property
+    def is_idempotent(self) -> bool:
+        """False: an INCR that runs twice is wrong."""
+        return False
 
     def serialize(self, request: Any, controller: Controller | None) -> RedisBody:
         if not isinstance(request, RedisRequest):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, cast
 
-from pybrpc.base.named_options import defaults_of
+from pybrpc.base.checked_options import checked_flag, checked_instance_or_none
+from pybrpc.base.named_options import check_names, defaults_of
+from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.client.channel.options import CHANNEL_DEFAULTS, ChannelOptions
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import RedisLogin, check_hiredis
@@ -24,6 +26,7 @@ _MEANINGLESS = {
     "compress_type": "Redis takes commands as they are",
     "checksum_type": "Redis takes commands as they are",
     "checksum_with_attachment": "Redis takes commands as they are",
+    "max_streams_unconsumed_bytes": "Redis has no streams",
 }
 
 
@@ -34,7 +37,7 @@ class RedisOptions(ChannelOptions, total=False):
     password: str | None
     db: int
     client_name: str
-    protocol: Literal[2, 3]
+    protocol: Literal[2, 3]  # type: ignore[misc]  # RESP's version, instead of bRPC's protocol
     decode: bool
 
 
@@ -59,15 +62,18 @@ class RedisSettings:
     def of(cls, options: RedisOptions) -> RedisSettings:
         """MissingExtraError if hiredis is not installed; ValueError if an option is not allowed."""
         check_hiredis()
+        check_names("RedisChannel", options, RedisOptions)
         left = dict(options)
         for name, reason in _MEANINGLESS.items():
             if left.get(name) is not None:
                 raise ValueError(f"leave out {name}: {reason}")
         names = {field.name for field in dataclasses.fields(RedisLogin)}
         given = {name: left.pop(name) for name in names & left.keys()}
-        decode = bool(left.pop("decode", False))
+        decode = checked_flag("decode", left.pop("decode", False))
         left.setdefault("max_body_size", DEFAULT_MAX_REPLY_BYTES)
-        policy = options.get("retry_policy") or RETRY_WHAT_HAS_NOT_LEFT
+        given_policy = options.get("retry_policy")
+        policy = checked_instance_or_none("retry_policy", given_policy, RetryPolicy)
+        policy = policy or RETRY_WHAT_HAS_NOT_LEFT
         left["retry_policy"] = safe_policy(policy)
         return cls(RedisLogin(**given), decode, cast(ChannelOptions, left))  # type: ignore[arg-type]
 

@@ -39,20 +39,33 @@ class Authenticator(Protocol):
         """In a server: the identity of the client; `None` accepts it without one. Called once for
         each connection. `credential` is b"" if none was sent.
 
+        It is called in the thread, or the loop, that reads all connections of the server. While it
+        runs, none of them is served. So it must not block, nor ask another service: a credential
+        should be something that can be verified here, such as a signature. It may be as long as
+        the meta of a message, 1 MiB.
+
         To refuse the client, raise. The exception is logged, the client gets "Fail to
         authenticate" (ERPCAUTH), and the connection is closed. The client also gets the text of an
-        AuthenticationError, but of no other exception. Any other result, such as False, refuses
-        the client too.
+        AuthenticationError, but of no other exception, which may also be a SystemExit or a
+        CancelledError. Any other result, such as False, refuses the client too.
         """
 
 
 def check_verifier(auth: object) -> None:
     """TypeError if `auth` can't verify credentials."""
-    verify_credential = getattr(auth, "verify_credential", None)
-    if not callable(verify_credential) or inspect.iscoroutinefunction(verify_credential):
+    check_method(auth, "verify_credential")
+
+
+def check_method(auth: object, name: str) -> None:
+    """TypeError unless `auth` is an object with a plain function `name`: nobody awaits it."""
+    method = getattr(auth, name, None)
+    if isinstance(auth, type) or not callable(method) or inspect.iscoroutinefunction(method):
+        # Not its repr: it may be, or show, the credential.
+        came = (
+            f"the class {auth.__name__}" if isinstance(auth, type) else f"a {type(auth).__name__}"
+        )
         raise TypeError(
-            "auth must be an Authenticator, with a plain function verify_credential(), "
-            f"not {auth!r}"
+            f"auth must be an Authenticator, with a plain function {name}(), not {came}"
         )
 
 

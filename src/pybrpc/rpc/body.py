@@ -11,11 +11,12 @@ messages none can be missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
+from pybrpc.base.checked_options import shown
 from pybrpc.errors import BadRequestError, BadResponseError, InternalServerError, Phase
 from pybrpc.iobuf import BytesLike
 from pybrpc.protocols.message import RpcRequest, RpcResponse
@@ -110,8 +111,9 @@ def serialize_request(
     BadRequestError, before anything is sent, if `request` is not allowed.
     """
     if not request_type.has(request):
+        name = shown(request) if isinstance(request, type) else _name_of(request)
         raise BadRequestError(
-            f"request must be a {request_type.full_name}, not {_name_of(request)}",
+            f"request must be a {request_type.full_name}, not {name}",
             phase=Phase.QUEUED,
         )
     if not request_type.is_complete(request):
@@ -140,6 +142,9 @@ def serialize_response(
     can't be compressed or checksummed.
     """
     if not response_type.has(response):
+        if isinstance(response, Coroutine):  # the caller closes it
+            text = "the handler returned a coroutine: make it an async def, and await there"
+            raise InternalServerError(text)
         raise InternalServerError(
             f"the handler returned {_name_of(response)}, not a {response_type.full_name}"
         )
@@ -150,12 +155,12 @@ def serialize_response(
     body = response_type.serialize(message)
     if controller is None:
         return body
-    compress_type = controller.response_compress_type or 0
-    checksum_type = controller.response_checksum_type or 0
+    compress_type = controller._response_compress_type or 0
+    checksum_type = controller._response_checksum_type or 0
     if not (compress_type or checksum_type):
         return body
     encoding = BodyEncoding(
-        compress_type, checksum_type, bool(controller.response_checksum_attachment)
+        compress_type, checksum_type, bool(controller._response_checksum_attachment)
     )
     try:
         encoded = encoding.encode(body, controller._response_attachment)
@@ -260,5 +265,7 @@ def _reason(error: BodyError) -> str:
 
 
 def _name_of(thing: object) -> str:
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}"
     descriptor = getattr(thing, "DESCRIPTOR", None)
     return getattr(descriptor, "full_name", None) or type(thing).__name__

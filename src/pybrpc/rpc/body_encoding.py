@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pybrpc.base.checked_options import checked_count, checked_flag
 from pybrpc.iobuf import IOBuf
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.checksum import compute_checksum
@@ -29,9 +30,9 @@ class BodyEncoding:
 
     def of_call(self, controller: Controller) -> BodyEncoding:
         """This encoding, changed as the controller of one call asks."""
-        compress_type = controller.request_compress_type
-        checksum_type = controller.request_checksum_type
-        covers = controller.request_checksum_attachment
+        compress_type = controller._request_compress_type
+        checksum_type = controller._request_checksum_type
+        covers = controller._request_checksum_attachment
         if compress_type is None and checksum_type is None and covers is None:
             return self
         return BodyEncoding(
@@ -42,12 +43,14 @@ class BodyEncoding:
 
     def encode(self, body: bytes, attachment: IOBuf | None) -> bytes | EncodedBody:
         """`body` as it is sent; itself if nothing is changed. BodyError if that is impossible."""
-        if not (self.compress_type or self.checksum_type):
-            return body
         if self.compress_type:
             body = compress(body, self.compress_type)
+        return self.describe(body, attachment)
+
+    def describe(self, body: bytes, attachment: IOBuf | None) -> bytes | EncodedBody:
+        """`encode`, for a body that is compressed already."""
         if not self.checksum_type:
-            return EncodedBody(body, self, b"")
+            return EncodedBody(body, self, b"") if self.compress_type else body
         covered = attachment if self.checksum_with_attachment else None
         return EncodedBody(body, self, compute_checksum(self.checksum_type, body, covered))
 
@@ -71,9 +74,20 @@ def checked_encoding(
 
     Imports the packages that it needs, so that a missing one is reported now.
     """
-    encoding = BodyEncoding(compress_type, checksum_type, checksum_with_attachment)
+    encoding = BodyEncoding(
+        _checked_type("compress_type", compress_type, "CompressType.GZIP"),
+        _checked_type("checksum_type", checksum_type, "ChecksumType.CRC32C"),
+        checked_flag("checksum_with_attachment", checksum_with_attachment),
+    )
     try:
         encoding.encode(b"", None)
     except BodyError as error:
         raise ValueError(str(error)) from None
     return encoding
+
+
+def _checked_type(name: str, number: int, example: str) -> int:
+    """`number`, whether there is such a type or not; ValueError for a name such as "gzip"."""
+    if isinstance(number, str):
+        raise ValueError(f"{name} must be a number such as pybrpc.{example}, not {number!r}")
+    return checked_count(name, number)

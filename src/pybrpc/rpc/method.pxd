@@ -8,6 +8,8 @@ cdef class Method:
     cdef readonly MessageType request_type
     cdef readonly MessageType response_type
     cdef readonly object encoding
+    cdef readonly bint is_idempotent
+    cdef readonly object index
 
     cpdef object serialize(self, object request, object controller)
     cpdef object parse(self, object response, object max_body_size)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 
+from pybrpc.errors import StreamingMethodError
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.body import MessageType, parse_response, serialize_request
 from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding, EncodedBody
@@ -17,7 +20,15 @@ from pybrpc.rpc.controller import Controller
 class Method:
     """One method of a service: its names on the wire, its messages, how requests are encoded."""
 
-    __slots__ = ("encoding", "name", "request_type", "response_type", "service_name")
+    __slots__ = (
+        "encoding",
+        "index",
+        "is_idempotent",
+        "name",
+        "request_type",
+        "response_type",
+        "service_name",
+    )
 
     def __init__(
         self,
@@ -26,6 +37,8 @@ class Method:
         request_type: MessageType,
         response_type: MessageType,
         encoding: BodyEncoding = PLAIN,
+        is_idempotent: bool = False,
+        index: int | None = None,
     ) -> None:
         """`service_name`: the full one, with the package."""
         self.service_name = service_name
@@ -34,6 +47,10 @@ class Method:
         self.response_type = response_type
         self.encoding = encoding
         """How its requests are encoded, unless the controller of a call asks for something else."""
+        self.is_idempotent = is_idempotent
+        """Whether a request may run twice without harm: its `idempotency_level` says so."""
+        self.index = index
+        """Its place in the service, from 0 on; `None` if that is not known."""
 
     @property
     def full_name(self) -> str:
@@ -49,7 +66,15 @@ class Method:
 
     def with_encoding(self, encoding: BodyEncoding) -> Method:
         """A copy of this method, with requests that are encoded by `encoding`."""
-        return Method(self.service_name, self.name, self.request_type, self.response_type, encoding)
+        return Method(
+            self.service_name,
+            self.name,
+            self.request_type,
+            self.response_type,
+            encoding,
+            self.is_idempotent,
+            self.index,
+        )
 
     def serialize(self, request: Message, controller: Controller | None) -> bytes | EncodedBody:
         """The encoded body of a request; BadRequestError if `request` is not allowed."""
@@ -70,29 +95,53 @@ class Method:
 
 
 def methods_of(service: ServiceDescriptor) -> Iterator[Method]:
-    """The methods of a service, in the order of its .proto file.
+    """The unary methods of a service, in the order of its .proto file.
 
     `service` is what `some_pb2.DESCRIPTOR.services_by_name["SomeService"]` gives.
     """
+    _check_service(service)
+    return map(method_of, [method for method in service.methods if not is_streaming(method)])
+
+
+def streaming_methods_of(service: ServiceDescriptor) -> list[str]:
+    """The names of the methods of a service that stream requests or responses."""
+    _check_service(service)
+    return [method.name for method in service.methods if is_streaming(method)]
+
+
+def is_streaming(method: MethodDescriptor) -> bool:
+    """Whether a method streams requests or responses."""
+    kind: Any = method  # the types that mypy knows lack both
+    return bool(kind.client_streaming or kind.server_streaming)
+
+
+def _check_service(service: ServiceDescriptor) -> None:
     if not hasattr(service, "methods") or not hasattr(service, "full_name"):
         raise TypeError(
             "pass the descriptor of a service, such as "
             f'echo_pb2.DESCRIPTOR.services_by_name["EchoService"], not {service!r}'
         )
-    return map(method_of, service.methods)
 
 
 def method_of(method: MethodDescriptor) -> Method:
-    """Make a Method from its descriptor, such as `service.methods_by_name["SomeMethod"]`."""
+    """Make a Method from its descriptor, such as `service.methods_by_name["SomeMethod"]`.
+
+    StreamingMethodError if it streams.
+    """
     if not hasattr(method, "containing_service"):
         raise TypeError(
             "pass the descriptor of a method, such as "
             'echo_pb2.DESCRIPTOR.services_by_name["EchoService"].methods_by_name["Echo"], '
             f"not {method!r}"
         )
+    if is_streaming(method):
+        name = f"{method.containing_service.full_name}.{method.name}"
+        raise StreamingMethodError(f"{name} streams, and a unary method is needed")
     return Method(
         service_name=method.containing_service.full_name,
         name=method.name,
         request_type=MessageType(message_factory.GetMessageClass(method.input_type)),
         response_type=MessageType(message_factory.GetMessageClass(method.output_type)),
+        is_idempotent=method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN,
+        index=method.index,
     )

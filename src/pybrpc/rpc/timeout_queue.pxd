@@ -6,11 +6,12 @@ cdef class TimeoutQueue:
     cdef readonly object _dispatcher
     cdef readonly bint _is_armed
     cdef readonly object _key
+    cdef readonly dict _late
     cdef readonly object _owner
     cdef readonly double timeout_s
 
     cpdef add(self, object call)
-    cpdef discard(self, object call)
+    cpdef bint discard(self, object call) except -1
     cdef _arm(self, object deadline)
 
 

@@ -13,12 +13,20 @@ that began before it.
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
+from pybrpc.rpc.bounded_steps import BoundedSteps
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
 
 GRAIN_S = 0.001
 """Calls with deadlines closer together than this, in seconds, expire in one call of the timer."""
+
+GRACE_S = 1.0
+"""Seconds after its deadline for which a call may still be owned by another thread."""
+
+
+MAX_DUE = 4096
+"""Calls that are looked for in one pass over a queue."""
 
 
 class Expiring(Protocol):
@@ -26,8 +34,15 @@ class Expiring(Protocol):
 
     deadline: float
 
-    def expire(self) -> None:
-        """The deadline has passed; called once, in a turn of the dispatcher."""
+    def expire(self) -> bool:
+        """The deadline has passed; called once, in a turn of the dispatcher.
+
+        False if the call is still to end, because another thread owns it just now. Then, unless it
+        is discarded within `GRACE_S`, `give_up` is called.
+        """
+
+    def give_up(self) -> None:
+        """The thread that owns the call has lost it: end the call. Called once, in a turn."""
 
 
 class HasDispatcher(Protocol):
@@ -39,9 +54,14 @@ class HasDispatcher(Protocol):
 
 
 class TimeoutQueue:
-    """Calls whose timeouts share a queue. Thread-safe, without a lock."""
+    """Calls whose timeouts share a queue. Thread-safe, without a lock.
 
-    __slots__ = ("_calls", "_dispatcher", "_is_armed", "_key", "_owner", "timeout_s")
+    A call is in it until it ends: the thread that discards it may end it, no other one. It is in
+    `_calls` until its deadline, and in `_late` after that. It moves by being added there before it
+    is removed here, and `discard` looks here first. So exactly one caller of `discard` finds it.
+    """
+
+    __slots__ = ("_calls", "_dispatcher", "_is_armed", "_key", "_late", "_owner", "timeout_s")
 
     def __init__(self, owner: TimeoutQueues, key: int, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -50,7 +70,10 @@ class TimeoutQueue:
         self._dispatcher = owner.dispatcher
         self._key = key
         self._calls: dict[Expiring, Expiring | None] = {}
+        self._late: dict[Expiring, float] = {}
+        """Calls whose deadline has passed, and when they are to be given up."""
         self._is_armed = False
+        """Whether a timer is set, or a step is planned, after which one will be set."""
 
     def add(self, call: Expiring) -> None:
         self._calls[call] = None
@@ -58,58 +81,108 @@ class TimeoutQueue:
             self._is_armed = True
             self._arm(call.deadline)
 
-    def discard(self, call: Expiring) -> None:
-        self._calls.pop(call, None)
+    def discard(self, call: Expiring) -> bool:
+        """Remove a call that ends. True for exactly one caller."""
+        if self._calls.pop(call, call) is None:
+            return True
+        return self._late.pop(call, None) is not None
 
     def _arm(self, deadline: float) -> None:
         try:
             self._dispatcher.call_at(deadline, self._on_timer)
         except DispatcherClosedError:
             self._is_armed = False
+        except BaseException:
+            # No thread could be started, for example: the next call that is added tries again.
+            self._is_armed = False
+            raise
 
     def _on_timer(self) -> None:
+        BoundedSteps(self._dispatcher, self._find_due, self._end).run()
+
+    def _find_due(self) -> list[Expiring]:
+        """The calls that are to expire or to be given up now. If there are none, set the timer."""
         now = time.monotonic()
-        for call in self._due(now):
-            if self._calls.pop(call, call) is None:
-                call.expire()
-        oldest = self._oldest()
-        if oldest is None:
+        due = self._lost(now) if self._late else []
+        due += self._due(now)
+        if not due:
+            self._rearm(now)
+        return due
+
+    def _end(self, call: Expiring) -> None:
+        """Have a call that was due end, unless it has ended meanwhile."""
+        now = time.monotonic()
+        late = self._late
+        if call in late:
+            try:
+                call.give_up()
+            finally:
+                late.pop(call, None)
+        elif call.deadline <= now:
+            late[call] = now + GRACE_S
+            if self._calls.pop(call, call) is not None or call.expire():
+                late.pop(call, None)
+
+    def _rearm(self, now: float) -> None:
+        deadline = self._next_deadline()
+        if deadline is None:
             self._is_armed = False
             # Check again: a thread may have added a call while it still saw the queue armed
             # ("store, then load", see base.atomic).
-            oldest = self._oldest()
-            if oldest is None:
+            deadline = self._next_deadline()
+            if deadline is None:
                 self._owner.forget(self._key, self)
-            if oldest is None or self._is_armed:
+            if deadline is None or self._is_armed:
                 return
             self._is_armed = True
-        self._arm(max(oldest.deadline, now + GRAIN_S))
+        self._arm(max(deadline, now + GRAIN_S))
+
+    def _next_deadline(self) -> float | None:
+        """When the next call is due; `None` if there is none."""
+        oldest = self._oldest(self._calls)
+        deadline = None if oldest is None else oldest.deadline
+        if self._late:
+            first = self._oldest(self._late)
+            lost_at = None if first is None else self._late.get(first)
+            if lost_at is not None and (deadline is None or lost_at < deadline):
+                return lost_at
+        return deadline
 
     def _due(self, now: float) -> list[Expiring]:
-        """Calls whose deadline has passed, oldest first.
+        """Calls whose deadline has passed, oldest first, `MAX_DUE` at most.
 
-        Found in one pass: to remove the first entry of a dict again and again is quadratic.
+        Found in few passes: to remove the first entry of a dict again and again is quadratic. And
+        a pass is short, because it begins anew when another thread changes the dict.
         """
         while True:
             due: list[Expiring] = []
             try:
                 for call in self._calls:
-                    if call.deadline > now:
+                    if call.deadline > now or len(due) >= MAX_DUE:
                         break
                     due.append(call)
             except RuntimeError:
                 continue  # another thread added or removed a call
             return due
 
-    def _oldest(self) -> Expiring | None:
+    def _lost(self, now: float) -> list[Expiring]:
+        """Calls that were to end by now, oldest first."""
+        lost: list[Expiring] = []
+        for call in list(self._late):
+            if self._late.get(call, now) > now:
+                break
+            lost.append(call)
+        return lost
+
+    def _oldest(self, calls: dict[Expiring, Any]) -> Expiring | None:
         while True:
             try:
-                return next(iter(self._calls), None)
+                return next(iter(calls), None)
             except RuntimeError:
                 continue  # another thread added or removed a call between the two steps
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return len(self._calls) + len(self._late)
 
 
 class TimeoutQueues:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pybrpc.errors import WorkerStartError
 from pybrpc.server.server import Server
 from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
-from pybrpc.server.workers.supervisor import Supervisor, WorkerStartError, serve
+from pybrpc.server.workers.supervisor import Supervisor, serve
 from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics, WorkerStatistics
 
 __all__ = [
@@ -18,3 +19,7 @@ __all__ = [
     "WorkerStatistics",
     "serve",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

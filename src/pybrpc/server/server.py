@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket as _socket
+import sys
 import time
-from typing import Self, Unpack
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Self, TypeAlias, TypeVar, Unpack
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from pybrpc.base.deadline import checked_timeout_s, deadline_after
+from pybrpc.base.checked_options import (
+    checked_count,
+    checked_flag,
+    checked_flag_or_none,
+    why_not_called,
+)
+from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
 from pybrpc.errors import ServerStateError
+from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.raw_body import RawBody
+from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.signals import quit_signals
 from pybrpc.server.settings import (
@@ -25,7 +39,11 @@ from pybrpc.server.settings import (
 )
 from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
 from pybrpc.transport.listening.listen import start_on_first_free
-from pybrpc.transport.runtime import default_runtime
+from pybrpc.transport.runtime import Runtime, default_runtime
+
+H = TypeVar("H", bound=Hook)
+RawResponse: TypeAlias = RawBody | Awaitable[RawBody]
+RawHandler = TypeVar("RawHandler", bound=Callable[[RawRequest, Controller], RawResponse])
 
 _THREADS_S = 1.0
 
@@ -45,30 +63,59 @@ class Server:
     the server's connections too. Else the runtime's dispatcher thread does that, and async handlers
     run in a loop thread that the server starts and stops.
 
-    All methods but `add_service` and `start` may be called from any thread. It can be started
-    again after it has stopped. In a forked child the copy of a running server is not running, and
-    touches nothing. Its options are those of `ServerOptions`.
+    All methods but `start` and those that add services may be called from any thread. It can be
+    started again after it has stopped. In a forked child the copy of a running server is not
+    running, and touches nothing. One that is collected while it runs goes on, and gives a
+    ResourceWarning. Its options are those of `ServerOptions`.
     """
 
     @shows_options(ServerOptions, SERVER_DEFAULTS)
     def __init__(self, **options: Unpack[ServerOptions]) -> None:
-        self._registry = ServiceRegistry()
-        self._settings = ServerSettings.of(options)
+        settings = self._settings = ServerSettings.of(options)
+        self._registry = ServiceRegistry(settings.cancel_handlers, settings.drop_expired)
+        self._hooks = LifecycleHooks()
+        self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._run: RunningServer | None = None
-        self._pid = 0
 
     __init__.__doc__ = ServerOptions.__doc__
 
-    def add_service(self, service: ServiceDescriptor, impl: object) -> None:
+    _run: RunningServer | None = None
+    _pid = 0
+
+    def add_service(
+        self, service: ServiceDescriptor, impl: object, *, partial: bool = False
+    ) -> None:
         """Serve `service` with `impl`, an object with methods named as in the .proto file.
 
-        TypeError: `impl` lacks some of them, or `service` is not a descriptor. ServerStateError:
-        the server runs, or a service of that full or short name was added already.
+        TypeError: `impl` lacks some of them, is the class instead of an object, or has a function
+        that takes other arguments or a plain one that returns a coroutine; or `service` is not a
+        descriptor. ServerStateError: the server runs, or a service of that full or short name was
+        added already.
+
+        With `partial`, `impl` may lack methods: they are answered with ENOMETHOD. So are methods
+        that stream, which are not served yet. The server logs their names when it starts.
+        """
+        checked_flag("partial", partial)
+        if self.is_running:
+            raise ServerStateError("add services before the server is started")
+        self._registry.add(service, impl, partial)
+
+    def add_generic_service(self, handler: RawHandler) -> RawHandler:
+        """Serve all methods that no service has with `handler`, a function or `async def` that is
+        called as `handler(request, controller)`, with a `pybrpc.RawRequest`, and returns bytes.
+
+        Returns it, so that it can be a decorator. Methods that were added with a service never
+        reach it, neither those of a `partial` one that are not served. The bytes are sent as they
+        are: `controller.response_compress_type` says how the handler has compressed them. In
+        `set_max_concurrency` and `set_method_options` its name is "*".
+
+        TypeError if it can't be called so. ServerStateError: the server runs, or has one already.
+        Like bRPC's `ServerOptions.baidu_master_service`, which gets the requests of all methods.
         """
         if self.is_running:
             raise ServerStateError("add services before the server is started")
-        self._registry.add(service, impl)
+        self._registry.add_generic(handler)
+        return handler
 
     def remove_service(self, service: ServiceDescriptor) -> None:
         """Serve `service` no more. ServerStateError: the server runs, or it was not added."""
@@ -79,13 +126,57 @@ class Server:
     def set_max_concurrency(self, method: str, limit: int) -> None:
         """Let at most `limit` requests of a method run at once; more are answered with ELIMIT.
 
-        `method` is "package.Service.Method" or "Service.Method"; 0 lifts the limit. May be called
+        `method` is "package.Service.Method" or "Service.Method", or "*" for all methods of the
+        generic service together; 0 lifts the limit. May be called
         while the server runs, from any thread; requests that run already don't count.
         ServerStateError if there is no such method. After bRPC's `MaxConcurrencyOf`.
         """
-        if limit < 0:
-            raise ValueError(f"limit must be at least 0, not {limit}")
-        self._registry.entry_named(method).max_concurrency = limit
+        self._registry.entry_named(method).max_concurrency = checked_count("limit", limit)
+
+    def set_method_options(
+        self,
+        method: str,
+        *,
+        cancel_handlers: bool | None = None,
+        drop_expired: bool | None = None,
+    ) -> None:
+        """Set options of one method, which are those of the server else; `None` changes nothing.
+
+        `method`, threads and errors as for `set_max_concurrency`. A handler that runs already may
+        still go by the old values.
+        """
+        entry = self._registry.entry_named(method)
+        checked_flag_or_none("cancel_handlers", cancel_handlers)
+        checked_flag_or_none("drop_expired", drop_expired)
+        if cancel_handlers is not None:
+            entry.cancel_handlers = cancel_handlers
+        if drop_expired is not None:
+            entry.drop_expired = drop_expired
+
+    def on_startup(self, function: H) -> H:
+        """Call `function`, without arguments, at each start before the server listens.
+
+        Returns it, so that it can be a decorator. Handlers see what it sets in context variables.
+        A plain function runs in the thread that calls `start`, an async one in the loop of async
+        handlers, one after another in the order in which they were added. What one raises, `start`
+        raises, and nothing is left. ServerStateError: the server runs.
+        """
+        self._check_hook("on_startup", function)
+        self._hooks.on_startup.append(function)
+        return function
+
+    def on_shutdown(self, function: H) -> H:
+        """Call `function`, without arguments, at the end of each stop, when no handler is left that
+        the stop waits for. The last added is called first.
+
+        Returns it, so that it can be a decorator. A plain function runs in a thread of its own, an
+        async one in the loop of async handlers; of a server that is bound to a loop, both in that.
+        What it raises is logged. All together have the grace of the stop and 3 seconds more. Not
+        called if a function of `on_startup` has raised. ServerStateError: the server runs.
+        """
+        self._check_hook("on_shutdown", function)
+        self._hooks.on_shutdown.append(function)
+        return function
 
     def start(self, address: str | Endpoint | _socket.socket) -> Endpoint:
         """Listen on "host:port", port 0 for a free one; return the address. Serves at once.
@@ -93,37 +184,98 @@ class Server:
         `address` may also be a socket that is bound already, which belongs to the server from then
         on: one of systemd, or one with SO_REUSEPORT, by which several processes share a port.
 
-        Doesn't wait for anything, but for the resolver if `host` is a name. Raises AddressError for
-        an invalid address, ListenError (an OSError) for one that can't be used, ServerStateError if
-        the server runs already.
+        Doesn't wait for anything, but for the resolver if `host` is a name, and for the functions
+        of `on_startup`. Raises AddressError for an invalid address, ListenError (an OSError) for
+        one that can't be used, ServerStateError if the server runs already.
         """
-        if self.is_running:
-            raise ServerStateError(f"the server runs already, on {self.endpoint}")
-        if isinstance(address, _socket.socket):
-            where: Endpoint | _socket.socket = address
-        else:
-            where = Endpoint.parse(address, allow_port_0=True)
-        runtime = self._settings.runtime or default_runtime()
-        loop = self._loop
-        dispatcher = runtime.dispatcher if loop is None else runtime.dispatcher_of(loop)
-        run = RunningServer(where, self._registry, self._settings, dispatcher, runtime, loop)
-        self._run = run
-        self._pid = os.getpid()
-        return run.acceptor.endpoint
+        where = self._checked_address(address)
+        with self._starting() as (run, runtime):
+            run.start_up()
+            run.listen(where, runtime)
+        return self.endpoint
+
+    async def start_async(self, address: str | Endpoint | _socket.socket) -> Endpoint:
+        """`start` inside `async with`, for a server with async functions of `on_startup`."""
+        where = self._checked_address(address)
+        if self._loop is None:
+            raise ServerStateError("start_async() needs `async with server`; else use start()")
+        with self._starting() as (run, runtime):
+            try:
+                await run.start_up_async()
+                run.listen(where, runtime)
+            except BaseException:
+                run.give_up_start()
+                await run.stopped.wait_async()
+                raise
+        return self.endpoint
 
     def start_in_range(self, host: str, ports: range) -> Endpoint:
         """`start` on the first free port of `ports`.
 
         ListenError if all are taken, or if `host` can't be listened on at all.
         """
-        return start_on_first_free(host, ports, self.start)
+        with self._starting() as (run, runtime):
+            run.start_up()
+
+            def listen(where: Endpoint) -> Endpoint:
+                run.listen(where, runtime)
+                return where
+
+            start_on_first_free(host, ports, listen)
+        return self.endpoint
+
+    def _checked_address(
+        self, address: str | Endpoint | _socket.socket
+    ) -> Endpoint | _socket.socket:
+        self._check_not_running()
+        if isinstance(address, _socket.socket):
+            return address
+        return Endpoint.parse(address, allow_port_0=True)
+
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[tuple[RunningServer, Runtime]]:
+        """A run that is about to start. If the block raises, nothing is left of it."""
+        self._check_not_running()
+        if self._is_starting:
+            raise ServerStateError("the server is being started already")
+        runtime = self._settings.runtime or default_runtime()
+        loop = self._loop
+        dispatcher = runtime.dispatcher if loop is None else runtime.dispatcher_of(loop)
+        run = RunningServer(self._registry, self._settings, self._hooks, dispatcher, runtime, loop)
+        self._is_starting = True
+        try:
+            yield run, runtime
+        except BaseException:
+            run.give_up_start()
+            if loop is None and not dispatcher.is_current():
+                run.stopped.wait(NEVER)
+            raise
+        finally:
+            self._is_starting = False
+        self._run = run
+        self._pid = os.getpid()
+
+    def _check_not_running(self) -> None:
+        if self.is_stopping:
+            raise ServerStateError(f"the server on {self.endpoint} still stops: join() it first")
+        if self.is_running:
+            raise ServerStateError(f"the server runs already, on {self.endpoint}")
+
+    def _check_hook(self, name: str, function: Hook) -> None:
+        if not callable(function):
+            raise TypeError(f"{name} takes a function without arguments, not {function!r}")
+        if mismatch := why_not_called(function):
+            raise TypeError(f"{name} calls its function without arguments: {mismatch}")
+        if self.is_running:
+            raise ServerStateError("add functions before the server is started")
 
     @property
     def endpoint(self) -> Endpoint:
         """Address of the server; ServerStateError before the first start."""
         if self._run is None:
             raise ServerStateError("the server was not started")
-        return self._run.acceptor.endpoint
+        endpoint: Endpoint = self._run.acceptor.endpoint
+        return endpoint
 
     @property
     def is_running(self) -> bool:
@@ -135,7 +287,7 @@ class Server:
     def is_stopping(self) -> bool:
         """Whether a stop has begun and is not over."""
         run = self._current_run()
-        return run is not None and run.is_stopping and not run.stopped.is_set
+        return run is not None and run.admission.is_stopping and not run.stopped.is_set
 
     def reload_tls(self) -> None:
         """Load the certificates again, for connections that are accepted from now on.
@@ -237,6 +389,15 @@ class Server:
     def _current_run(self) -> RunningServer | None:
         """The running server, unless it belongs to the parent of this forked process."""
         return self._run if self._pid == os.getpid() else None
+
+    def __del__(
+        self,
+        warn: Callable[..., None] = warnings.warn,
+        is_finalizing: Callable[[], bool] = sys.is_finalizing,
+    ) -> None:
+        """It still serves: a stop is not forced upon calls that run."""
+        if self._run is not None and not is_finalizing() and self.is_running:
+            warn(f"unclosed server {self!r}, which goes on", ResourceWarning, source=self)
 
     def __repr__(self) -> str:
         services = ", ".join(self._registry.service_names) or "no service"

@@ -6,12 +6,19 @@ import dataclasses
 import resource
 import ssl
 from collections.abc import Iterable, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
+from pybrpc.base.checked_options import (
+    checked_count,
+    checked_count_or_none,
+    checked_flag,
+    checked_instance_or_none,
+    checked_list,
+)
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
-from pybrpc.protocols.detect import PROTOCOLS
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
+from pybrpc.protocols.registry import all_protocols, check_protocol_object
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
@@ -45,9 +52,21 @@ class ServerOptions(TypedDict, total=False):
                      quarter of it is not read meanwhile, nor one that holds 64 KiB while all
                      together hold more. Partial messages may hold as much once more. `None`:
                      no limit; default 1 GiB
+    max_streams_unconsumed_bytes   bytes that the streams of one connection together may have sent
+                     and the clients not consumed, before their windows shrink to `min_buf_size`
+                     of their `StreamOptions`; 0, the default: they don't shrink
     max_workers      threads for plain handlers; more requests than that wait in a queue;
                      default 256
-    enabled_protocols   names, such as ["baidu_std"]; others are not understood. Default: all
+    cancel_handlers  whether async handlers are cancelled when the connection of their request
+                     fails, or at its deadline; and whether the calls that any handler makes end
+                     when that connection fails; default `True`. `set_method_options` sets it for
+                     one method
+    drop_expired     whether a request whose deadline has passed when its turn comes is answered
+                     with ERPCTIMEDOUT instead of being run; default `True`. `set_method_options`
+                     sets it for one method
+    enabled_protocols   names, such as ["baidu_std"] or "baidu_std hulu_pbrpc"; others are not
+                     understood. A protocol that is not registered is given itself instead of its
+                     name. Default: all
     auth             judges the credential in the first request of each connection
     tls              certificates and how they are used; clients without TLS are then refused,
                      unless `ServerTls(allow_plaintext=True)`. TlsConfigError.
@@ -62,8 +81,11 @@ class ServerOptions(TypedDict, total=False):
     message_timeout: float | None
     max_body_size: int
     max_unanswered_bytes: int | None
+    max_streams_unconsumed_bytes: int
     max_workers: int
-    enabled_protocols: Iterable[str]
+    cancel_handlers: bool
+    drop_expired: bool
+    enabled_protocols: Iterable[str | RpcProtocol]
     auth: Authenticator | None
     tls: ServerTls | ssl.SSLContext | None
     options: SocketOptions | None
@@ -81,9 +103,12 @@ class ServerSettings:
     message_timeout_s: float | None = DEFAULT_MESSAGE_TIMEOUT_S
     limits: ParseLimits = dataclasses.field(default_factory=ParseLimits)
     max_unanswered_bytes: int | None = MAX_UNANSWERED_BYTES
+    max_streams_unconsumed_bytes: int = 0
     max_workers: int = MAX_WORKERS
-    protocols: Sequence[RpcProtocol] = PROTOCOLS
-    auth: Authenticator | None = None
+    cancel_handlers: bool = True
+    drop_expired: bool = True
+    protocols: Sequence[RpcProtocol] = dataclasses.field(default_factory=all_protocols)
+    auth: Authenticator | None = dataclasses.field(default=None, repr=False)
     tls: ServerTlsContexts | None = None
     options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
     runtime: Runtime | None = None
@@ -97,28 +122,28 @@ class ServerSettings:
             if name in left:
                 left[f"{name}_s"] = checked_server_timeout_s(left.pop(name), name)
         if "max_body_size" in left:
-            left["limits"] = ParseLimits(left.pop("max_body_size"))
+            left["limits"] = ParseLimits(
+                checked_count("max_body_size", left.pop("max_body_size"), 1)
+            )
         left["protocols"] = protocols_named(left.pop("enabled_protocols", ()))
-        left["options"] = left.get("options") or SocketOptions()
+        options_or_none = checked_instance_or_none("options", left.get("options"), SocketOptions)
+        left["options"] = options_or_none or SocketOptions()
         if left.get("tls") is not None:
             left["tls"] = ServerTlsContexts(ServerTls.of(left["tls"]))
         return cls(**left)
 
     def __post_init__(self) -> None:
-        if (
-            min(self.max_concurrency, self.max_connections or 0) < 0
-            or min(self.max_workers, self.limits.max_body_size) < 1
-        ):
-            raise ValueError(
-                "max_concurrency and max_connections must be at least 0, max_workers and "
-                "max_body_size at least 1"
-            )
-        if self.max_unanswered_bytes is not None and self.max_unanswered_bytes < 0:
-            raise ValueError(
-                f"max_unanswered_bytes must be None or at least 0, not {self.max_unanswered_bytes}"
-            )
+        checked_count("max_concurrency", self.max_concurrency)
+        checked_count_or_none("max_connections", self.max_connections)
+        checked_count("max_workers", self.max_workers, 1)
+        checked_count_or_none("max_unanswered_bytes", self.max_unanswered_bytes)
+        checked_count("max_streams_unconsumed_bytes", self.max_streams_unconsumed_bytes)
+        checked_flag("cancel_handlers", self.cancel_handlers)
+        checked_flag("drop_expired", self.drop_expired)
         if self.auth is not None:
             check_verifier(self.auth)
+        if self.runtime is not None and not isinstance(self.runtime, Runtime):
+            raise TypeError(f"runtime must be a pybrpc.lowlevel.Runtime, not {self.runtime!r}")
 
 
 SERVER_DEFAULTS = {
@@ -150,16 +175,35 @@ def connections_there_is_room_for() -> int:
     return 0 if soft == resource.RLIM_INFINITY else max(1, soft * 9 // 10)
 
 
-def protocols_named(names: Iterable[str]) -> Sequence[RpcProtocol]:
+def protocols_named(names: Iterable[str | RpcProtocol]) -> Sequence[RpcProtocol]:
     """Find the protocols with `names`; all protocols if there are no names.
 
-    "a b", as in C++, is ["a", "b"].
+    "a b", as in C++, is ["a", "b"]. A protocol may stand for its name.
     """
-    wanted = names.split() if isinstance(names, str) else list(names)
-    known = {protocol.name: protocol for protocol in PROTOCOLS}
-    for name in wanted:
-        if name not in known:
-            raise ValueError(
-                f"unknown protocol {name!r} in enabled_protocols; known: {', '.join(known)}"
-            )
-    return [known[name] for name in wanted] or PROTOCOLS
+    wanted = names.split() if isinstance(names, str) else names
+    items: tuple[object, ...] = checked_list(
+        "enabled_protocols", wanted, cast("type", object), "names of protocols"
+    )
+    every = all_protocols()
+    known = {protocol.name: protocol for protocol in every}
+    found: dict[str, RpcProtocol] = {}
+    for item in items:
+        protocol = _named(item, known) if isinstance(item, str) else _given(item)
+        if found.setdefault(protocol.name, protocol) is not protocol:
+            raise ValueError(f"enabled_protocols has two protocols named {protocol.name!r}")
+    return list(found.values()) or every
+
+
+def _named(name: str, known: dict[str, RpcProtocol]) -> RpcProtocol:
+    if name not in known:
+        raise ValueError(
+            f"unknown protocol {name!r} in enabled_protocols; known: {', '.join(known)}"
+        )
+    return known[name]
+
+
+def _given(item: object) -> RpcProtocol:
+    if not callable(getattr(item, "detect", None) or getattr(item, "parse", None)):
+        raise TypeError(f"enabled_protocols must be a list of names of protocols; {item!r} is none")
+    check_protocol_object(item)
+    return cast("RpcProtocol", item)

@@ -15,7 +15,9 @@ class ServerStatistics:
     requests: int = 0
     """Requests that were read, refused ones among them."""
     errors: int = 0
-    """Requests that were answered with an error."""
+    """Requests that were answered with an error, refused and expired ones among them."""
+    expired: int = 0
+    """Requests that were answered without running: their deadline had passed before their turn."""
     refused_connections: int = 0
     """Connections that were accepted over max_connections and closed at once."""
     connections: int = 0
@@ -56,10 +58,13 @@ class UnfinishedConnection:
     """Requests on it that have no response yet."""
     unwritten_bytes: int
     """Bytes of responses that the peer has not taken."""
+    holds: int = 0
+    """Its users beside the requests, such as streams."""
 
     def __str__(self) -> str:
+        held = f"{self.holds} streams or other users, " if self.holds else ""
         return (
-            f"{self.peer}, {self.state}, {self.running} requests running, "
+            f"{self.peer}, {self.state}, {self.running} requests running, {held}"
             f"{self.unwritten_bytes} bytes unwritten"
         )
 

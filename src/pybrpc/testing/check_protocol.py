@@ -26,6 +26,16 @@ from pybrpc.protocols.protocol import (
     ParseStatus,
     RpcProtocol,
 )
+from pybrpc.protocols.session import Session, Side
+from pybrpc.protocols.traits import Detection, detection_of, new_session
+from pybrpc.testing.check_session import check_session
+
+__all__ = ["check_protocol"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 Sample = RpcRequest | RpcResponse
 
@@ -35,13 +45,16 @@ def check_protocol(
 ) -> None:
     """Run all checks below on `samples`, which should have small bodies.
 
-    `head_bytes`: how much of a message the protocol may await before it knows the size.
+    `head_bytes`: how much of a message the protocol may await before it knows the size. A protocol
+    whose sessions have a state of their own, and which has no `parse`, is checked by
+    `check_session` instead.
     """
     check_round_trip(protocol, samples)
     check_truncation(protocol, samples)
     check_splits(protocol, samples)
     check_garbage(protocol, samples, random.Random(seed))
     check_limits(protocol, samples, head_bytes)
+    check_sessions(protocol, samples, head_bytes, seed)
 
 
 def check_round_trip(protocol: RpcProtocol, samples: Sequence[Sample]) -> None:
@@ -99,13 +112,44 @@ def check_garbage(
 
 
 def check_limits(protocol: RpcProtocol, samples: Iterable[Sample], head_bytes: int) -> None:
-    """A message over the limit is refused before more bytes than the limit are awaited."""
+    """A message over the limit is refused before more bytes than the limit are awaited.
+
+    A protocol need not count the bytes around the body.
+    """
     for sample in samples:
         whole = bytes(pack(protocol, sample))
         for limit in (0, min(16, len(whole) // 4)):
             limits = ParseLimits(max_body_size=limit)
             outcome = _first_outcome(protocol, whole, limits, limit + head_bytes)
-            assert isinstance(outcome, OversizedMessage | Broken), f"{outcome} at limit {limit}"
+            if outcome == sample and _content_bytes(sample) <= limit:
+                continue
+            assert isinstance(outcome, OversizedMessage | Broken), (
+                f"{outcome} at limit {limit}: with that max_body_size, {whole!r} must be refused "
+                f"within {limit + head_bytes} bytes"
+            )
+
+
+def check_sessions(
+    protocol: RpcProtocol, samples: Sequence[Sample], head_bytes: int, seed: int
+) -> None:
+    """The sessions of both sides pass `check_session`, and cut what was packed."""
+    for side in Side:
+        of_side = [each for each in samples if each.is_request == (side is Side.SERVER)]
+        stream = b"".join(bytes(pack(protocol, each)) for each in of_side)
+        if not stream:
+            continue
+
+        def make(limits: ParseLimits, side: Side = side) -> Session:
+            session = new_session(protocol, side, limits)
+            if session.is_ordered and side is Side.CLIENT:
+                for number in range(len(samples) + 1):
+                    session.note_sent(number)
+            return session
+
+        found = check_session(make, stream, head_bytes=head_bytes, seed=seed)
+        assert len(found) == len(of_side), f"{found} of {stream!r}"
+        first = detection_of(protocol, stream)
+        assert side is Side.CLIENT or first is Detection.YES, f"{first} for {stream[:28]!r}"
 
 
 def pack(protocol: RpcProtocol, sample: Sample) -> IOBuf:
@@ -129,6 +173,12 @@ def parse_all(
             if not buffer:
                 break
     assert not buffer, f"left over: {buffer}"
+
+
+def _content_bytes(sample: Sample) -> int:
+    """Bytes of a message that any protocol has to send."""
+    text = sample.error_text if isinstance(sample, RpcResponse) else sample.service + sample.method
+    return len(sample.body) + len(sample.attachment or b"") + len(text)
 
 
 def _first_outcome(

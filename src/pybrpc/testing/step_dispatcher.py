@@ -12,6 +12,7 @@ import random
 import select
 import threading
 from collections import deque
+from functools import partial
 
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.deprecation import renamed_method
@@ -21,6 +22,14 @@ from pybrpc.transport.dispatch.event_dispatcher import (
     InlineTask,
 )
 from pybrpc.transport.dispatch.poller_role import Waiter
+from pybrpc.transport.dispatch.step_queue import Work, run_work
+
+__all__ = ["FakeClock", "StepDispatcher"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 logger = logging.getLogger("pybrpc")
 
@@ -30,9 +39,13 @@ Choice = tuple[str, int]
 
 
 class FakeClock:
-    """A clock that stands still. It may replace the module `time` in a module under test."""
+    """A clock that stands still. It may replace the module `time` in a module under test.
 
-    def __init__(self, now_s: float = 1000.0) -> None:
+    It starts before any real clock does, which counts from the start of the machine: a deadline by
+    the real clock, of code that the test gave no fake one, is never due by accident.
+    """
+
+    def __init__(self, now_s: float = 1.0) -> None:
         self.now_s = now_s
 
     def monotonic(self) -> float:
@@ -62,6 +75,8 @@ class StepDispatcher:
     that steps may call the other methods. An exception of a continuation is logged and kept in
     `raised`.
     """
+
+    budget = None
 
     def __init__(
         self,
@@ -106,6 +121,12 @@ class StepDispatcher:
 
     def post_cleanup(self, function: Continuation) -> None:
         self.post(function)
+
+    def complete(self, work: Work) -> None:
+        self.post(partial(run_work, work))
+
+    def post_costly(self, work: Work) -> None:
+        self.post(partial(run_work, work))
 
     def call_at(self, deadline: float, function: Continuation) -> StepTimer:
         timer = StepTimer(deadline, function)

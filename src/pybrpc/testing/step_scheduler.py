@@ -23,6 +23,13 @@ from typing import Generic, TypeVar
 
 from pybrpc.base.atomic import AtomicRef, atomic_ref
 
+__all__ = ["StepScheduler", "explore", "explore_randomly", "replay"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 T = TypeVar("T")
 
 Scenario = Callable[["StepScheduler"], object]

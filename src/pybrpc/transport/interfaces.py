@@ -26,6 +26,9 @@ class ConnectionLayer(Protocol):
     A layer that can't write before it has read (credit) must not be used with
     `pauses_reads_when_overcrowded`.
 
+    It may have counts of what it holds, of which nothing else knows: `held_bytes`, received and not
+    given yet, and `unsent_bytes`, taken or its own, and not written yet.
+
     An exception of a method fails the connection and all that waits for it: an RpcError, whose text
     describes the fault, or an OSError of the descriptor.
     """
@@ -114,6 +117,12 @@ class PlainLayer:
 
 PLAIN: ConnectionLayer = PlainLayer()
 """The layer of connections without one. It has no state, so all of them share it."""
+
+
+def bytes_held_by(layer: ConnectionLayer) -> int:
+    """The `held_bytes` of a layer, or 0 if it doesn't count them."""
+    held: int = getattr(layer, "held_bytes", 0)
+    return held
 
 
 class AppConnect(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Generic, Protocol, TypeVar
 
 from pybrpc.base.atomic import AtomicRef, atomic_counter, atomic_ref
+from pybrpc.base.guard import TRANSPORT, run_guarded
 
 
 class Shared:
@@ -38,6 +39,10 @@ class Shared:
     def close(self) -> None:
         """Close the connections that it holds. Never blocks."""
         raise NotImplementedError
+
+    def is_lost(self) -> bool:
+        """Whether it can never be used again, because the loop that polls it is closed."""
+        return False
 
     def after_fork(self) -> None:
         """In a forked child: forget objects of the parent's threads. The base class has none."""
@@ -132,6 +137,13 @@ class SocketMap(Generic[S]):
     def close(self) -> None:
         for shared in self.all():
             shared.close()
+
+    def close_lost(self) -> None:
+        """Close and forget those whose loops are closed: their users may be kept by them alone."""
+        for shared in self.all():
+            if shared.is_lost():
+                self.forget(shared._key, shared)
+                run_guarded(shared.close, what=f"closing {shared!r}", log=TRANSPORT)
 
     def after_fork(self) -> None:
         for shared in self.all():

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import socket as _socket
+
+from pybrpc.base.checked_options import checked_count_or_none, checked_flag_or_none
+from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.base.public_dir import public_dir
 
 HIGH_WATER_BYTES = 64 * 1024 * 1024
 """Default of `SocketOptions.high_water_bytes`."""
@@ -16,13 +21,27 @@ TCP_USER_TIMEOUT_MS = 30_000
 after 30 s if something was sent to it, else after 30 s and 3 probes, of which Linux awaits just
 one, as tcp(7) lets TCP_USER_TIMEOUT overrule the number of probes."""
 
-_LARGEST = {
-    "keepalive_idle_s": 32767,
-    "keepalive_interval_s": 32767,
-    "keepalive_count": 127,
-    "tcp_user_timeout_ms": 2**31 - 1,
+WRITE_STALL_TIMEOUT_S = 60.0
+MIN_WRITE_BYTES_PER_S = 1024
+"""A peer is given up that takes nothing for so long, or less than that in a second."""
+
+_RANGES = {
+    "keepalive_idle_s": (1, 32767),
+    "keepalive_interval_s": (1, 32767),
+    "keepalive_count": (1, 127),
+    "tcp_user_timeout_ms": (0, 2**31 - 1),
+    "send_buffer_bytes": (1, 2**31 - 1),
+    "receive_buffer_bytes": (1, 2**31 - 1),
+    "high_water_bytes": (0, None),
+    "low_water_bytes": (0, None),
+    "min_write_bytes_per_s": (0, 2**40),
 }
-"""Largest values that the kernel accepts (tcp(7))."""
+"""Smallest and largest values. Those of the kernel are in tcp(7) and socket(7)."""
+
+_OF_LIBRARY = frozenset(
+    {"apply_to", "high_water", "min_write_rate", "or_else", "write_stall_timeout"}
+)
+"""Attributes that are not for users."""
 
 _NO_OPTION = -1
 _IDLE_NAME = "TCP_KEEPIDLE" if hasattr(_socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"
@@ -45,6 +64,12 @@ class SocketOptions:
     high_water_bytes          backlog above which writes are refused with EOVERCROWDED; default
                               64 MiB. One message per 256 bytes of it is the limit too.
     low_water_bytes           backlog at which writes are accepted again; default half of the above
+    write_stall_timeout_s     seconds for which the peer may take nothing while more than 64 KiB are
+                              queued for it; then the connection is closed. Default 60; 0: for ever
+    min_write_bytes_per_s     what the peer has to take, on average over four seconds, while more
+                              than 64 KiB are queued for it and more than half of
+                              `Runtime.max_queued_bytes` on all connections together; else the
+                              connection is closed. Default 1024; 0: nothing
 
     Options of TCP are not applied to Unix sockets.
     """
@@ -59,28 +84,23 @@ class SocketOptions:
     no_delay: bool | None = None
     high_water_bytes: int | None = None
     low_water_bytes: int | None = None
+    write_stall_timeout_s: float | None = None
+    min_write_bytes_per_s: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("high_water_bytes", "low_water_bytes"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must be at least 0, not {value}")
+        checked_timeout_s(self.write_stall_timeout_s, "write_stall_timeout_s")
+        for name in ("keepalive", "no_delay"):
+            checked_flag_or_none(name, getattr(self, name))
+        for name, (least, most) in _RANGES.items():
+            checked_count_or_none(name, getattr(self, name), least, most)
         if self.low_water_bytes is not None and self.low_water_bytes > self.high_water:
             raise ValueError(
                 f"low_water_bytes={self.low_water_bytes} must not be above the high-water mark, "
                 f"which is {self.high_water} bytes"
             )
-        for name, largest in _LARGEST.items():
-            self._check_number(name, 0 if name == "tcp_user_timeout_ms" else 1, largest)
 
-    def _check_number(self, name: str, least: int, largest: int) -> None:
-        value = getattr(self, name)
-        if value is None:
-            return
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= largest:
-            raise ValueError(
-                f"{name} must be a whole number from {least} to {largest}, not {value!r}"
-            )
+    def __dir__(self) -> list[str]:
+        return public_dir(self, _OF_LIBRARY)
 
     def or_else(self, defaults: SocketOptions) -> SocketOptions:
         """These options, with each field that is `None` taken from `defaults`."""
@@ -94,6 +114,18 @@ class SocketOptions:
     @property
     def high_water(self) -> int:
         return HIGH_WATER_BYTES if self.high_water_bytes is None else self.high_water_bytes
+
+    @property
+    def write_stall_timeout(self) -> float:
+        """Seconds for which the peer may take nothing; infinite if there is no limit."""
+        timeout_s = self.write_stall_timeout_s
+        return (WRITE_STALL_TIMEOUT_S if timeout_s is None else timeout_s) or math.inf
+
+    @property
+    def min_write_rate(self) -> int:
+        """Bytes a second that the peer has to take."""
+        rate = self.min_write_bytes_per_s
+        return MIN_WRITE_BYTES_PER_S if rate is None else rate
 
     def apply_to(self, sock: _socket.socket) -> None:
         """Set the options on a descriptor that is not connected yet, or was just accepted."""

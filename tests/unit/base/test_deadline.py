@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 
@@ -37,7 +38,13 @@ def test_timeout_none_gives_the_deadline_never(clock: FakeClock) -> None:
     assert remaining_s(NEVER) is None
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, None), (NEVER, None), (3, 3.0), (0, 0.0)])
+HUGE = [1.1e9, sys.maxsize, 2**70, 10**400, sys.float_info.max]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, None), (NEVER, None), (3, 3.0), (0, 0.0), *((huge, 1e9) for huge in (1e9, *HUGE))],
+)
 def test_checked_timeout_accepts_numbers_and_none(
     given: float | None, expected: float | None
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pybrpc.base import limited_log
+from pybrpc.base.guard import LIBRARY
 from pybrpc.base.limited_log import PAUSE_S, LimitedLog
 from pybrpc.testing.step_dispatcher import FakeClock
 
@@ -12,7 +13,7 @@ def test_limited_log_warns_once_a_second_and_counts_the_omitted(
 ) -> None:
     clock = FakeClock()
     monkeypatch.setattr(limited_log, "time", clock)
-    log = LimitedLog()
+    log = LimitedLog(LIBRARY)
     for number in range(3):
         log.warn("bad input from %s", number, reason=ValueError("no"))
     clock.advance(PAUSE_S)

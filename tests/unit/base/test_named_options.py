@@ -55,7 +55,12 @@ def test_defaults_that_are_shown_are_accepted(function: Any) -> None:
 
 def redis_without_refused(options: dict[str, Any]) -> dict[str, Any]:
     """A channel to Redis refuses some options of channels, whatever their value."""
-    refused = {"compress_type", "checksum_type", "checksum_with_attachment"}
+    refused = {
+        "compress_type",
+        "checksum_type",
+        "checksum_with_attachment",
+        "max_streams_unconsumed_bytes",
+    }
     return {n: v for n, v in options.items() if "db" not in options or n not in refused}
 
 
@@ -72,13 +77,64 @@ def test_subclass_has_the_signature_of_its_own_constructor() -> None:
     assert list(inspect.signature(Mine).parameters) == ["port"]
 
 
-@pytest.mark.parametrize("function", [pybrpc.Channel, RedisChannel, pybrpc.Server, Supervisor])
-def test_unknown_option_is_refused_in_the_name_of_the_class(function: Any) -> None:
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (pybrpc.Channel, "pybrpc.Channel"),
+        (pybrpc.aio.Channel, "pybrpc.aio.Channel"),
+        (RedisChannel, "RedisChannel"),
+        (pybrpc.Server, "Server"),
+        (Supervisor, "Supervisor"),
+    ],
+)
+def test_unknown_option_is_refused_in_the_name_of_the_class(function: Any, name: str) -> None:
     first = () if function is pybrpc.Server else ("a.b:c",)
     with pytest.raises(TypeError) as caught:
-        function(*first, timeuot=1, zeta=2)
-    text = f"{function.__name__}() got an unexpected keyword argument 'timeuot'"
-    assert str(caught.value) == text
+        function(*first, qqq=1, zeta=2)
+    assert str(caught.value) == f"{name}() got an unexpected keyword argument 'qqq'"
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "advice"),
+    [
+        (pybrpc.Channel, {"timeout_ms": 50}, "; in seconds: timeout=0.05"),
+        (pybrpc.aio.Channel, {"timeout_ms": 50}, "; in seconds: timeout=0.05"),
+        (pybrpc.Channel, {"connect_timeout_ms": 1500}, "; in seconds: connect_timeout=1.5"),
+        (pybrpc.Channel, {"timeout_ms": "50"}, "; in seconds: timeout"),
+        (pybrpc.Server, {"idle_timeout_sec": 30}, "; in seconds: idle_timeout=30"),
+        (pybrpc.Channel, {"timeuot": 1}, "; did you mean 'timeout'?"),
+        (pybrpc.Channel, {"backup_request": 1}, "; did you mean 'backup_request_ms'?"),
+        (pybrpc.Server, {"max_worker": 3}, "; did you mean 'max_workers'?"),
+        (pybrpc.Server, {"num_threads": 3}, "; did you mean 'max_workers'?"),
+        (RedisChannel, {"timeout_ms": 50}, "; in seconds: timeout=0.05"),
+    ],
+    ids=str,
+)
+def test_unknown_option_is_refused_with_the_name_that_may_be_meant(
+    function: Any, options: dict[str, Any], advice: str
+) -> None:
+    (name,) = options
+    with pytest.raises(TypeError) as caught:
+        function(*(() if function is pybrpc.Server else ("127.0.0.1:1",)), **options)
+    assert str(caught.value).endswith(f"() got an unexpected keyword argument {name!r}{advice}")
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (pybrpc.Channel, "pybrpc.Channel"),
+        (pybrpc.aio.Channel, "pybrpc.aio.Channel"),
+        (RedisChannel, "pybrpc.redis.RedisChannel"),
+        (redis_aio.RedisChannel, "pybrpc.redis.aio.RedisChannel"),
+    ],
+)
+def test_wrong_positional_arguments_are_refused_in_the_public_name(
+    function: Any, name: str
+) -> None:
+    for arguments in ((), ("127.0.0.1:1", 0.5)):
+        with pytest.raises(TypeError) as caught:
+            function(*arguments)
+        assert str(caught.value).startswith(f"{name}() ")
 
 
 def test_check_names_accepts_what_is_known() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 
@@ -47,3 +48,12 @@ def test_signal_handler_that_raises_ends_the_wait_of_the_main_thread() -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_main_thread_does_not_wait_while_python_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other thread runs any more, so nobody would release the lock."""
+    monkeypatch.setattr(waiting, "MAIN_THREAD_WAIT_S", 0.001)
+    monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+    lock = threading.Lock()
+    lock.acquire()
+    assert not acquire_until(lock, NEVER)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
 import threading
 import time
 
@@ -41,20 +43,56 @@ def test_function_added_while_others_are_called_is_called_too() -> None:
     assert called == ["late"]
 
 
-class EmptiedMeanwhile(list):  # type: ignore[type-arg]
-    """A list from which another thread takes the last function just before `pop`."""
+def test_function_that_is_discarded_while_others_are_called_is_not_called() -> None:
+    called: list[str] = []
+    waiters, second = WakeList(), lambda: called.append("second")
 
-    def pop(self, index: int = -1) -> object:
-        self.clear()
-        return super().pop(index)
+    def first() -> None:
+        called.append("first")
+        waiters.discard(second)
 
-
-@pytest.mark.python_only
-def test_list_emptied_by_another_thread_meanwhile_is_no_error() -> None:
-    waiters = WakeList()
-    waiters._wakes = EmptiedMeanwhile([lambda: None])
+    waiters.add(first)
+    waiters.add(second)
     waiters.wake_all()
-    assert len(waiters) == 0
+    assert (called, len(waiters)) == (["first"], 0)
+
+
+@pytest.mark.parametrize("raised", [ValueError, SystemExit, MemoryError])
+def test_function_that_raises_keeps_no_other_from_being_called(
+    raised: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    called: list[str] = []
+
+    def fail() -> None:
+        raise raised
+
+    waiters = WakeList()
+    waiters.add(fail)
+    waiters.add(lambda: called.append("second"))
+    with caplog.at_level(logging.ERROR, "pybrpc"):
+        waiters.wake_all()
+    assert called == ["second"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "a function that wakes a waiter raised"
+    ]
+
+
+def seconds_to_wake(count: int) -> float:
+    waiters, others = WakeList(), WakeList()
+    wakes = [functools.partial(int) for _ in range(count)]
+    for wake in wakes:
+        waiters.add(wake)
+        others.add(wake)
+    began_at = time.thread_time()
+    waiters.wake_all()
+    for wake in reversed(wakes):
+        others.discard(wake)
+    return time.thread_time() - began_at
+
+
+def test_waking_and_discarding_many_is_linear() -> None:
+    few = min(seconds_to_wake(2_000) for _ in range(3))
+    assert seconds_to_wake(32_000) < 16 * 5 * few
 
 
 class Event:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from bench.instructions import count, readable
@@ -27,8 +25,8 @@ def test_names_are_those_of_the_source(name: str, shown: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.same_everywhere
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+@pytest.mark.proof
+@pytest.mark.program("valgrind")
 def test_a_call_costs_as_many_instructions_each_time() -> None:
     few, many = (count("client", "pybrpc-aio", 2, calls)[""] for calls in (20, 220))
     more = count("client", "pybrpc-aio", 2, 420)[""]

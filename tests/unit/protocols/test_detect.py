@@ -1,10 +1,23 @@
 from __future__ import annotations
 
+import pytest
+
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std import BaiduStd
-from pybrpc.protocols.detect import BAIDU_STD, detect
+from pybrpc.protocols.detect import (
+    BAIDU_STD,
+    PROTOCOLS,
+    detect,
+)
 from pybrpc.protocols.message import RpcRequest
-from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, Broken, ParseLimits, ParseOutcome
+from pybrpc.protocols.protocol import (
+    NEED_MORE,
+    NOT_MINE,
+    Broken,
+    ParseLimits,
+    ParseOutcome,
+    RpcProtocol,
+)
 
 LIMITS = ParseLimits()
 
@@ -51,3 +64,24 @@ def test_detect_returns_the_protocol_of_a_broken_message() -> None:
     protocol, outcome = detect(IOBuf(b"PRPC" + b"\x00" * 7 + b"\x01"), LIMITS)
     assert protocol is BAIDU_STD
     assert isinstance(outcome, Broken)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda each: each.name)
+def test_every_protocol_is_detected_by_its_first_byte(protocol: RpcProtocol) -> None:
+    request = RpcRequest(1, "S", "M", b"x")
+    whole = bytes(protocol.pack_request(request))
+    for size in range(1, len(whole)):
+        assert detect(IOBuf(whole[:size]), LIMITS) == (protocol, NEED_MORE)
+    assert detect(IOBuf(whole), LIMITS) == (protocol, request)
+
+
+def test_an_empty_buffer_may_become_any_protocol() -> None:
+    assert detect(IOBuf(), LIMITS) == (None, NEED_MORE)
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1", b"HULX", b"SOFX", b"STRM", b"hulu", b"\0\0\0\0"])
+def test_start_of_no_protocol_is_broken(start: bytes) -> None:
+    assert detect(IOBuf(start), LIMITS) == (
+        None,
+        Broken(f"no known protocol starts with {start!r}"),
+    )

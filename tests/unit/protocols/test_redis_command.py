@@ -11,7 +11,7 @@ import pytest
 from pybrpc.errors import BadRequestError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.redis.command import SHARE_ABOVE_BYTES, command_name, pack_command
-from pybrpc.protocols.redis.shareable import check_shareable, check_transaction
+from pybrpc.protocols.redis.shareable import check_sequence, check_shareable
 
 
 class Number(enum.IntEnum):
@@ -84,6 +84,24 @@ def test_command_without_a_name_is_refused() -> None:
         ("WAIT 1 0", "form that does not block"),
         ("XREAD COUNT 1 block 0 STREAMS s $", "form that does not block"),
         ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", "form that does not block"),
+        ("XREADGROUP BLOCK 0 GROUP g c STREAMS s >", "form that does not block"),
+        ("XREADGROUP NOACK COUNT 1 BLOCK 0 GROUP g c STREAMS s >", "form that does not block"),
+        ("XREADGROUP GROUP g c COUNT 1 NOACK CLAIM 5 BLOCK 0 STREAMS s >", "does not block"),
+        ("XREADGROUP GROUP g c NEW BLOCK 0 STREAMS s >", "form that does not block"),
+        ("XREAD NEW NEWER 1 2 3 4 5 6 BLOCK 0 STREAMS s $", "form that does not block"),
+        ("XREAD COUNT\0 1 BLOCK\0x 0 STREAMS s $", "form that does not block"),
+        ("POST /", "by way of HTTP"),
+        ("Host: example.org", "by way of HTTP"),
+        ("CLIENT REPLY\0 OFF", "matched by their order"),
+        ("CLIENT SETNAME mine", "give client_name= to a RedisChannel"),
+        ("CLIENT SETINFO LIB-NAME mine", "give client_name= to a RedisChannel"),
+        ("CLIENT TRACKING ON", "nobody would see its invalidations"),
+        ("CLIENT CACHING YES", "nobody would see its invalidations"),
+        ("CLIENT no-evict ON", "connection of your own"),
+        ("CLIENT NO-TOUCH ON", "connection of your own"),
+        ("READONLY", "connection of your own"),
+        ("readwrite", "connection of your own"),
+        ("CLUSTER SYNCSLOTS SYNC", "use redis-cli"),
         ("MONITOR", "use redis-cli"),
         ("PSYNC ? -1", "use redis-cli"),
         ("SCRIPT DEBUG YES", "use redis-cli"),
@@ -120,6 +138,13 @@ def test_command_that_disturbs_other_callers_is_refused(
         "SCRIPT LOAD x",
         "XREAD COUNT 1 STREAMS BLOCK 0",
         "XREADGROUP GROUP BLOCK BLOCK STREAMS s >",
+        "XREADGROUP COUNT 1 NOACK GROUP g BLOCK STREAMS s >",
+        "XREAD COUNT BLOCK STREAMS s $",
+        "XREAD",
+        "CLIENT ID",
+        "CLIENT PAUSE 1",
+        "CLUSTER INFO",
+        "ASKING",
         "PUBLISH channel message",
         "LPOP list",
         "MULTI",
@@ -132,10 +157,17 @@ def test_other_commands_are_accepted(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [[], ["GET"], ["MULTI", "EXEC"], ["GET", "MULTI", "SET", "EXEC", "MULTI", "EXEC"]]
+    "names",
+    [
+        [],
+        ["GET"],
+        ["MULTI", "EXEC"],
+        ["GET", "MULTI", "SET", "EXEC", "MULTI", "EXEC"],
+        ["ASKING", "GET"],
+    ],
 )
 def test_complete_transaction_in_one_request_is_accepted(names: list[str]) -> None:
-    check_transaction(names)
+    check_sequence(names)
 
 
 @pytest.mark.parametrize(
@@ -144,4 +176,10 @@ def test_complete_transaction_in_one_request_is_accepted(names: list[str]) -> No
 )
 def test_part_of_a_transaction_is_refused(names: list[str]) -> None:
     with pytest.raises(BadRequestError, match=r"MULTI and EXEC must be in one request"):
-        check_transaction(names)
+        check_sequence(names)
+
+
+@pytest.mark.parametrize("names", [["ASKING"], ["GET", "ASKING"]])
+def test_asking_without_its_command_is_refused(names: list[str]) -> None:
+    with pytest.raises(BadRequestError, match="add that command to the same request"):
+        check_sequence(names)

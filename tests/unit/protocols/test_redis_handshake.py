@@ -111,6 +111,15 @@ def test_refused_login_raises_authentication_error(
         raise error
 
 
+def test_part_of_the_password_that_a_server_repeats_is_not_shown() -> None:
+    """An old server or a proxy shows the first 128 bytes of the arguments."""
+    password = "sesame" * 40
+    echo = f"-ERR unknown command `AUTH`, with args beginning with: `{password[:128]}`, \r\n"
+    error = failure(RedisLogin(password=password), UNKNOWN, echo.encode())
+    assert "sesame" not in str(error)
+    assert "unknown command `AUTH`, with args beginning with: ..." in error.text
+
+
 def test_unknown_database_raises_bad_request_error() -> None:
     error = failure(RedisLogin(db=99), HELLO_REPLY, b"-ERR DB index is out of range\r\n")
     assert type(error) is BadRequestError
@@ -130,6 +139,14 @@ def test_server_of_another_protocol_raises_protocol_error() -> None:
     error = failure(RedisLogin(), b"HTTP/1.1 400 Bad Request\r\n\r\n")
     assert type(error) is ProtocolError
     assert "does not speak the protocol of Redis" in error.text
+
+
+def test_server_that_speaks_tls_is_recognized() -> None:
+    handshake, said = RedisHandshake(RedisLogin()), IOBuf()
+    handshake.start(said)
+    alert = IOBuf(b"\x15\x03\x01\x00\x02\x02\x46")
+    with pytest.raises(ProtocolError, match="the peer speaks TLS, and this side was given no tls="):
+        handshake.on_data(alert, said)
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,19 @@ ends once, with its own replies or an error, and no command runs twice.
 
 from __future__ import annotations
 
+import gc
+import itertools
+import weakref
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from pybrpc.errors import Phase, ProtocolError
+from pybrpc.errors import BadResponseError, Phase, ProtocolError
 from pybrpc.protocols.redis.redis_handshake import RedisLogin
-from tests.fakes.redis import NO_LOGIN, check_ends, world
+from pybrpc.redis import redis_connection
+from pybrpc.rpc.bounded_steps import MAX_PER_STEP
+from tests.fakes.redis import NO_LOGIN, NotedCall, check_ends, world
 
 SEEDS = 30
 
@@ -42,6 +47,45 @@ def test_any_interleaving(breaks: bool, login: RedisLogin) -> None:
     assert bool(kinds[f"ConnectionFailedError {Phase.WAITING.value}"]) is breaks
 
 
+class Struck(NotedCall):
+    """A call whose reply can't be handled."""
+
+    __slots__ = ()
+
+    def on_response(self, attempt: Any, response: Any) -> None:
+        raise MemoryError("no room")
+
+
+class ReferredTo(NotedCall):
+    """A call to which a weak reference can be made."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_exception_while_one_reply_is_handled_loses_no_other() -> None:
+    with world(3) as made:
+        calls = [made.call("a"), made.call("b", kind=Struck), made.call("c")]
+        made.run_to_the_end()
+        assert [len(call.ends) for call in calls] == [1, 1, 1]
+        assert [calls[0].ends, calls[2].ends] == [[("a",)], [("c",)]]
+        assert isinstance(calls[1].ends[0], BadResponseError)
+        assert [type(error) for error in made.step.raised] == [MemoryError]
+        made.step.raised.clear()
+
+
+def test_calls_of_a_broken_connection_end_in_bounded_steps() -> None:
+    with world(4) as made:
+        calls = [made.call("a", max_retry=0) for _ in range(3 * MAX_PER_STEP)]
+        (connection,) = made.source.made
+        connection.close()
+        counts = [connection.in_flight]
+        while made.step.step():
+            counts.append(connection.in_flight)
+        assert counts[-1] == 0
+        assert max(x - y for x, y in itertools.pairwise(counts)) <= MAX_PER_STEP
+        assert [len(call.ends) for call in calls] == [1] * len(calls)
+
+
 def test_command_cancelled_before_it_is_sent_takes_no_position() -> None:
     with world(1) as made:
         first, second, third = (made.call(word) for word in ("a", "b", "c"))
@@ -65,6 +109,42 @@ def test_command_cancelled_after_it_was_sent_keeps_its_position() -> None:
         assert other.ends == [("other",)]
         assert made.server.heard["later"] == 1
         assert made.source.made[0].statistics().late_answers == 1
+
+
+def test_position_of_a_call_that_has_ended_keeps_neither_the_call_nor_its_bytes() -> None:
+    with world(2) as made:
+        made.call("first")
+        made.run_to_the_end()
+        late = made.call("late", kind=ReferredTo)
+        made.step.run_until_idle()
+        assert late.abort(late.canceled_error())
+        ended = weakref.ref(late)
+        made.calls.remove(late)
+        del late
+        gc.collect()
+        assert ended() is None
+        connection: Any = made.source.made[0]
+        assert [position._packed for position in connection._waiting] == [None]
+        assert made.call("other").words == ("other",)
+        made.run_to_the_end()
+        assert made.source.made[0].statistics().late_answers == 1
+
+
+def test_connection_whose_server_answers_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_connection, "MOST_UNANSWERED", 10)
+    with world(7) as made:
+        made.call("first")
+        made.run_to_the_end()
+        for number in range(12):
+            call = made.call(str(number))
+            made.step.run_until_idle()
+            assert call.abort(call.canceled_error())
+        last = made.call("last")
+        made.run_to_the_end()
+        assert last.ends == [("last",)]
+        error = made.source.made[0].socket.error
+        assert error is not None
+        assert "has not answered 10 commands whose calls have ended" in error.text
 
 
 def test_failed_connect_ends_each_call_once() -> None:

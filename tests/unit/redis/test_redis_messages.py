@@ -10,7 +10,7 @@ import pytest
 
 import pybrpc
 from pybrpc.base.backoff import Backoff
-from pybrpc.client.calls.retry import RetryPolicy
+from pybrpc.client.calls.retry import RetryPolicy, may_have_run
 from pybrpc.errors import (
     BadRequestError,
     BadResponseError,
@@ -143,7 +143,8 @@ def test_a_retry_policy_repeats_what_may_have_run_only_by_its_own_judgement(
         retry = channel.call_options.retry
     for phase, name in ((Phase.QUEUED, "unsent"), (Phase.SENT, "sent"), (Phase.WAITING, "sent")):
         error = make_rpc_error(ErrorCode.EFAILEDSOCKET, "broken", phase=phase)
-        assert retry.may_retry(error) is (name in repeats.split())
+        is_allowed = retry.may_have_run or not may_have_run(error)
+        assert (is_allowed and retry.may_retry(error)) is (name in repeats.split())
     assert retry.backoff is (policy and policy.backoff)
 
 
@@ -173,3 +174,20 @@ def test_a_refused_command_needs_no_server() -> None:
                 await channel.execute("WATCH", "k")
 
     asyncio.run(refused())
+
+
+@pytest.mark.parametrize("make", [RedisChannel, redis_aio.RedisChannel])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"decode": "utf-8"}, "decode must be True or False, not 'utf-8'"),
+        ({"password": 1234}, "password must be a string or None, not an int"),
+        ({"username": b"app", "password": ""}, "username must be a string or None, not a bytes"),
+        ({"client_name": None}, "client_name must be a string, not a NoneType"),
+        ({"retry_policy": "never"}, "retry_policy must be a pybrpc.RetryPolicy or None"),
+        ({"database": 3}, "unexpected keyword argument 'database'"),
+    ],
+)
+def test_options_of_other_types_are_refused(make: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        make(ADDRESS, **options)

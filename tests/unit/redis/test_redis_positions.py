@@ -93,7 +93,7 @@ def test_reply_cancellation_and_failure_in_any_order_end_a_call_once(
             made.run_to_the_end()
             check_ends(made)
 
-    assert explore(scenario, max_preemptions=1) > len(events)
+    assert explore(scenario, max_preemptions=1) >= len(events)
 
 
 def start_in_turn(made: World, word: str) -> None:

@@ -46,7 +46,12 @@ def test_any_bytes_like_body_parses(view: Any) -> None:
 
 @pytest.mark.parametrize(
     ("request_", "name"),
-    [(RESPONSE, "conformance.EchoResponse"), (b"hello", "bytes"), (None, "NoneType")],
+    [
+        (RESPONSE, "conformance.EchoResponse"),
+        (b"hello", "bytes"),
+        (None, "NoneType"),
+        (pb.EchoRequest, "the class EchoRequest: make an object of it"),
+    ],
 )
 def test_request_of_another_type_is_refused(request_: Any, name: str) -> None:
     with pytest.raises(BadRequestError) as caught:
@@ -64,6 +69,22 @@ def test_request_without_a_required_field_is_refused() -> None:
 def test_response_of_another_type_is_refused(response: object) -> None:
     with pytest.raises(InternalServerError, match=r"not a conformance\.EchoResponse"):
         serialize_response(response, RESPONSE_TYPE)
+
+
+def test_response_that_is_the_class_or_a_coroutine_is_named() -> None:
+    with pytest.raises(InternalServerError) as caught:
+        serialize_response(pb.EchoResponse, RESPONSE_TYPE)
+    said = "the handler returned the class EchoResponse, not a conformance.EchoResponse"
+    assert caught.value.text == said
+
+    async def respond() -> pb.EchoResponse:
+        return RESPONSE
+
+    coroutine = respond()
+    with pytest.raises(InternalServerError) as caught:
+        serialize_response(coroutine, RESPONSE_TYPE)
+    coroutine.close()
+    assert caught.value.text.startswith("the handler returned a coroutine: make it an async def")
 
 
 def test_response_without_a_required_field_is_refused() -> None:
@@ -163,8 +184,8 @@ def test_unsupported_type_of_compression_or_checksum_is_refused(
     name: str, value: object, text: str
 ) -> None:
     controller = Controller()
-    setattr(controller, f"request_{name}", value)
-    setattr(controller, f"response_{name}", value)
+    setattr(controller, f"_request_{name}", value)
+    setattr(controller, f"_response_{name}", value)
     with pytest.raises(BadRequestError) as refused:
         serialize_request(REQUEST, REQUEST_TYPE, controller)
     start = "Fail to compress request=conformance.EchoRequest, ContentType=pb, "

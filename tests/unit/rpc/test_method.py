@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, MethodOptions
+from google.protobuf.descriptor_pool import DescriptorPool
 
 from pybrpc.errors import BadRequestError, BadResponseError
 from pybrpc.iobuf import IOBuf
@@ -38,6 +42,42 @@ def test_another_encoding_makes_another_method() -> None:
     checked = echo.with_encoding(BodyEncoding(checksum_type=1))
     assert (checked.full_name, checked.request_class) == (echo.full_name, echo.request_class)
     assert (checked.encoding.checksum_type, echo.encoding) == (1, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("level", "is_idempotent"),
+    [
+        (None, False),
+        ("IDEMPOTENCY_UNKNOWN", False),
+        ("NO_SIDE_EFFECTS", True),
+        ("IDEMPOTENT", True),
+    ],
+)
+def test_method_is_idempotent_if_its_idempotency_level_says_so(
+    level: str | None, is_idempotent: bool
+) -> None:
+    found = method_of(method_with_level(level))
+    assert found.is_idempotent is is_idempotent
+    assert found.with_encoding(BodyEncoding(checksum_type=1)).is_idempotent is is_idempotent
+
+
+def test_method_knows_its_place_in_the_service() -> None:
+    methods = list(methods_of(ECHO))
+    assert [(method.name, method.index) for method in methods] == [("Echo", 0), ("Stream", 1)]
+    assert methods[1].with_encoding(BodyEncoding(checksum_type=1)).index == 1
+
+
+def method_with_level(level: str | None) -> Any:
+    """The descriptor of a method with this idempotency_level; `None`: without one."""
+    file = FileDescriptorProto(name=f"level_{level}.proto", package=f"level_{level}".lower())
+    file.message_type.add(name="Nothing")
+    method = file.service.add(name="Service").method.add(name="Do")
+    method.input_type = method.output_type = f".{file.package}.Nothing"
+    if level is not None:
+        method.options.idempotency_level = MethodOptions.IdempotencyLevel.Value(level)
+    pool = DescriptorPool()
+    pool.Add(file)
+    return pool.FindServiceByName(f"{file.package}.Service").methods_by_name["Do"]
 
 
 @pytest.mark.parametrize("thing", [None, "EchoService", pb, pb.EchoRequest.DESCRIPTOR, object()])

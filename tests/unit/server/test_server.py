@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +14,11 @@ import pytest
 
 from pybrpc.errors import ServerStateError
 from pybrpc.server import Server
+from pybrpc.transport.listening.acceptor import Acceptor
 from pybrpc.transport.runtime import default_runtime
 from tests.fakes.threads import wait_until
 from tests.peers.raw_peer import RawPeer, request, text_of
-from tests.peers.serving import Gate, make_server, start
+from tests.peers.serving import Gate, async_echo, make_server, start
 
 
 def test_bound_socket_is_listened_on() -> None:
@@ -32,6 +35,48 @@ def test_first_free_port_of_a_range_is_listened_on() -> None:
         port = start(first).port
         found = second.start_in_range("127.0.0.1", range(port, port + 50))
         assert port < found.port < port + 50
+
+
+@pytest.mark.parametrize("kind", ["port", "unix"])
+@pytest.mark.parametrize("raised", [RuntimeError("can't start new thread"), KeyboardInterrupt()])
+def test_start_that_fails_leaves_nothing(
+    kind: str, raised: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails when it begins to accept, after everything else was set up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    if kind == "unix":
+        address = f"unix:{tmp_path / 'server.sock'}"
+
+    def fail(acceptor: Acceptor) -> None:
+        raise raised
+
+    server = make_server(async_echo, async_echo, idle_timeout=10)
+    with monkeypatch.context() as patch:
+        patch.setattr(Acceptor, "start", fail)
+        with pytest.raises(type(raised)):
+            server.start(address)
+    assert not server.is_running
+    assert list(tmp_path.iterdir()) == []
+    wait_until(lambda: "pybrpc-handler-loop" not in [each.name for each in threading.enumerate()])
+    with server:
+        server.start(address)
+
+
+def test_start_that_fails_leaves_a_socket_that_was_given_to_its_owner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(acceptor: Acceptor) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with make_server() as server, socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        with monkeypatch.context() as patch:
+            patch.setattr(Acceptor, "start", fail)
+            with pytest.raises(RuntimeError):
+                server.start(bound)
+        with RawPeer(server.start(bound)) as peer:
+            assert text_of(peer.call()) == "hello"
 
 
 def test_server_is_stopping_until_all_is_answered() -> None:

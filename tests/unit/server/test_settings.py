@@ -52,17 +52,41 @@ def test_help_of_a_server_describes_each_option() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [{"max_concurrency": -1}, {"max_connections": -1}, {"max_workers": 0}, {"max_body_size": 0}],
+    ("name", "value", "wanted"),
+    [
+        ("max_concurrency", -1, "a whole number >= 0"),
+        ("max_concurrency", None, "a whole number >= 0"),
+        ("max_connections", -1, "None or a whole number >= 0"),
+        ("max_connections", 1.5, "None or a whole number >= 0"),
+        ("max_workers", 0, "a whole number >= 1"),
+        ("max_workers", True, "a whole number >= 1"),
+        ("max_body_size", 0, "a whole number >= 1"),
+        ("max_body_size", "64M", "a whole number >= 1"),
+        ("max_unanswered_bytes", -1, "None or a whole number >= 0"),
+        ("max_streams_unconsumed_bytes", -1, "a whole number >= 0"),
+        ("max_streams_unconsumed_bytes", None, "a whole number >= 0"),
+    ],
 )
-def test_numbers_that_are_too_small_are_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="must be at least 0, max_workers and max_body_size at"):
-        make(**fields)
+def test_other_numbers_are_refused(name: str, value: Any, wanted: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{name} must be {wanted}, not {value!r}")):
+        make(**{name: value})
 
 
-def test_negative_unanswered_bytes_are_refused() -> None:
-    with pytest.raises(ValueError, match="must be None or at least 0, not -1"):
-        make(max_unanswered_bytes=-1)
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("cancel_handlers", 0, "cancel_handlers must be True or False, not 0"),
+        ("drop_expired", "no", "drop_expired must be True or False, not 'no'"),
+        ("options", {}, "options must be a pybrpc.SocketOptions or None, not {}"),
+        ("runtime", 3, "runtime must be a pybrpc.lowlevel.Runtime, not 3"),
+        ("enabled_protocols", 3, "enabled_protocols must be a list of names of protocols, not 3"),
+        ("enabled_protocols", [3], "a list of names of protocols; 3 is none"),
+        ("idle_timeout", "5", "idle_timeout must be seconds as a number, or None"),
+    ],
+)
+def test_objects_of_other_types_are_refused(name: str, value: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        make(**{name: value})
 
 
 def test_auth_that_is_no_authenticator_is_refused() -> None:

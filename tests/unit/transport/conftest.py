@@ -17,6 +17,7 @@ from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket import graceful_close as graceful_close_module
 from pybrpc.transport.socket.setup import SocketSetup
 from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing import slow_peers as slow_peers_module
 from pybrpc.transport.writing import writable_wait as writable_wait_module
 from pybrpc.transport.writing import writer as writer_module
 from tests.fakes.dispatchers import running_dispatcher
@@ -68,6 +69,7 @@ def make_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeStep]:
     def make(seed: int | None = None, *, flushes_at_turn_end: bool = True) -> StepDispatcher:
         step = StepDispatcher(seed, flushes_at_turn_end=flushes_at_turn_end)
         monkeypatch.setattr(writer_module, "time", step.clock)
+        monkeypatch.setattr(slow_peers_module, "time", step.clock)
         monkeypatch.setattr(writable_wait_module, "time", step.clock)
         monkeypatch.setattr(connecting_module, "time", step.clock)
         monkeypatch.setattr(graceful_close_module, "time", step.clock)

@@ -30,6 +30,7 @@ def test_random_interleavings(name: str, seeds: range) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.guarantee}-{mutant.name}")
 def test_mutant_is_caught_and_its_seed_catches_it_again(mutant: Mutant) -> None:
     scenario = scenario_of(mutant.scenario, *mutant.mutations)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import weakref
 
 import pytest
 
@@ -86,7 +87,9 @@ def test_limit_of_what_is_queued_may_be_changed(limit: int | None) -> None:
     assert runtime.max_queued_bytes == limit
     runtime.max_queued_bytes = 7
     assert runtime.backlog.limit_bytes == 7
-    with pytest.raises(ValueError, match="max_queued_bytes must be None or >= 0, not -1"):
+    with pytest.raises(
+        ValueError, match="max_queued_bytes must be None or a whole number >= 0, not -1"
+    ):
         runtime.max_queued_bytes = -1
     with pytest.raises(ValueError, match="max_queued_bytes"):
         Runtime(-1)
@@ -135,3 +138,25 @@ def test_forked_child_makes_nothing_if_its_parent_used_nothing() -> None:
     assert repr(default_runtime()) == "<Runtime 0 shared connections, None>"
     default_runtime().abandon()
     assert threading.active_count() == threads
+
+
+def test_forked_child_makes_other_runtimes_anew_in_place() -> None:
+    """The steps of a forked child, made here: no thread polls the dispatcher."""
+    own, broken = Runtime(1000), Runtime()
+    acceptor, dispatcher = FakeAcceptor(), EpollDispatcher()
+    own.acceptors.add(acceptor)
+    own._dispatcher.get_and_set(dispatcher)
+    own.backlog.move(0, 1 << 20)
+    place = own.connections.acquire("key", FakePlace)
+    broken.acceptors = {object()}  # type: ignore[assignment]
+    _after_fork_in_child()
+    assert (acceptor.abandoned, place.forgot, list(own.acceptors)) == (1, 1, [])
+    assert (own.max_queued_bytes, own.backlog.size_bytes) == (1000, 0)
+    assert own.dispatcher is not dispatcher
+    own.close()
+
+
+def test_runtime_that_nobody_uses_is_not_kept() -> None:
+    known = weakref.ref(Runtime())
+    gc.collect()
+    assert known() is None

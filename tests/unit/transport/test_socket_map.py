@@ -184,3 +184,33 @@ def test_successor_under_a_key_is_not_forgotten_with_its_predecessor() -> None:
     new = shared_map.acquire_place("a", Factory())
     old.release()
     assert shared_map.all() == [new]
+
+
+class LostPlace(SharedPlace):
+    """A place whose loop is closed."""
+
+    def is_lost(self) -> bool:
+        return True
+
+
+class BrokenPlace(LostPlace):
+    def close_and_raise(self) -> None:
+        raise SystemExit
+
+    def __init__(self, make: Callable[[], FakeConnection]) -> None:
+        super().__init__(make)
+        self.close = self.close_and_raise
+
+
+def test_places_of_closed_loops_are_closed_and_forgotten() -> None:
+    shared_map: SocketMap[SharedPlace] = SocketMap()
+    make = Factory()
+    shared_map.acquire("broken", lambda: BrokenPlace(make))
+    lost = shared_map.acquire("lost", lambda: LostPlace(make))
+    kept = shared_map.acquire("kept", lambda: SharedPlace(make))
+    connections = lost.get(), kept.get()
+    shared_map.close_lost()
+    assert [each.closed for each in connections] == [1, 0]
+    assert shared_map.all() == [kept]
+    lost.release()
+    assert shared_map.all() == [kept]

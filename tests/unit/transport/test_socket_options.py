@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import Any
 
@@ -16,8 +17,8 @@ TCP = socket.IPPROTO_TCP
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("high_water_bytes", -1, "high_water_bytes must be at least 0, not -1"),
-        ("low_water_bytes", -1, "low_water_bytes must be at least 0, not -1"),
+        ("high_water_bytes", -1, "high_water_bytes must be None or a whole number >= 0, not -1"),
+        ("low_water_bytes", -1, "low_water_bytes must be None or a whole number >= 0, not -1"),
         ("low_water_bytes", HIGH_WATER_BYTES + 1, "must not be above the high-water mark"),
         ("keepalive_idle_s", 0, "a whole number from 1 to 32767, not 0"),
         ("keepalive_idle_s", 32768, "a whole number from 1 to 32767, not 32768"),
@@ -25,6 +26,16 @@ TCP = socket.IPPROTO_TCP
         ("keepalive_count", 128, "a whole number from 1 to 127, not 128"),
         ("keepalive_count", True, "a whole number from 1 to 127, not True"),
         ("tcp_user_timeout_ms", -1, "a whole number from 0 to 2147483647, not -1"),
+        ("min_write_bytes_per_s", -1, "must be None or a whole number from 0 to 1099511627776"),
+        ("min_write_bytes_per_s", 1.5, "^min_write_bytes_per_s must be None or a whole number"),
+        (
+            "high_water_bytes",
+            "1M",
+            "high_water_bytes must be None or a whole number >= 0, not '1M'",
+        ),
+        ("send_buffer_bytes", 0, "send_buffer_bytes must be None or a whole number from 1 to"),
+        ("receive_buffer_bytes", 1e6, "receive_buffer_bytes must be None or a whole number from 1"),
+        ("write_stall_timeout_s", -1, "write_stall_timeout_s must be at least 0 seconds"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(field: str, value: Any, said: str) -> None:
@@ -38,6 +49,15 @@ def test_largest_and_smallest_options_are_accepted() -> None:
     SocketOptions(keepalive_count=127, tcp_user_timeout_ms=0)
     SocketOptions(high_water_bytes=0, low_water_bytes=0)
     SocketOptions(low_water_bytes=HIGH_WATER_BYTES)
+
+
+def test_limits_of_slow_peers_have_defaults_and_0_is_no_limit() -> None:
+    found = SocketOptions()
+    assert (found.write_stall_timeout, found.min_write_rate) == (60.0, 1024)
+    found = SocketOptions(write_stall_timeout_s=1.5, min_write_bytes_per_s=7)
+    assert (found.write_stall_timeout, found.min_write_rate) == (1.5, 7)
+    found = SocketOptions(write_stall_timeout_s=0, min_write_bytes_per_s=0)
+    assert (found.write_stall_timeout, found.min_write_rate) == (math.inf, 0)
 
 
 def test_options_left_open_come_from_the_defaults() -> None:

@@ -1,4 +1,5 @@
 cimport cython
+from pybrpc.base.once_posted cimport OncePosted
 from pybrpc.client.calls.call cimport Call
 
 cdef class LoopBinding:
@@ -9,9 +10,10 @@ cdef class LoopBinding:
 
 cdef class BatchedCallbacks:
     cdef object _calls
+    cdef OncePosted _collected
     cdef bint _is_debugged
-    cdef bint _is_woken
     cdef object _loop
+    cdef OncePosted _settled
     cdef list _waiting
 
     cpdef put(self, object call)
@@ -25,6 +27,7 @@ cdef class AioCall(Call):
     @cython.locals(binding=LoopBinding)
     cpdef on_done(self)
     cpdef settle(self)
+    cdef _set_future(self, object message)
 
 
 cdef class CrossThreadAioCall(AioCall):

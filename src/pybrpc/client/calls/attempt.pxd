@@ -8,6 +8,8 @@ cdef class Attempt:
     cdef public object call
     cdef public object connection
     cdef public object correlation_id
+    cdef public object listeners
+    cdef public double sent_at
     cdef public WriteRequest write_request
 
 

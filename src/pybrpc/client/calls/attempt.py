@@ -8,11 +8,15 @@ thread must continue the call or end it.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pybrpc.errors import Phase
+from pybrpc.base.guard import CLIENT, run_guarded
+from pybrpc.client.calls.attempt_end import CODES, AttemptEnd, CanceledBy
+from pybrpc.errors import ErrorCode, Phase
 
 if TYPE_CHECKING:
+    from pybrpc.client.calls.attempt_end import AttemptListener
     from pybrpc.errors import RpcError
     from pybrpc.rpc.controller import Controller
     from pybrpc.rpc.timeout_queue import TimeoutQueues
@@ -29,7 +33,7 @@ class WaitPoint(Protocol):
     def try_claim(self) -> bool:
         """True for exactly one caller, and only while it waits here. Any thread, never blocks."""
 
-    def try_cancel(self) -> bool:
+    def try_cancel(self, canceled_by: CanceledBy) -> bool:
         """Claim the call, and don't send a request that was not sent yet. True as for
         `try_claim`."""
 
@@ -62,6 +66,9 @@ class AttemptedCall(Protocol):
     def on_attempt_failed(self, attempt: Attempt, error: RpcError) -> None:
         """The connection broke before a response."""
 
+    def on_raised(self, attempt: Attempt, reason: BaseException) -> None:
+        """One of the methods above has raised `reason`: end the call if it has not ended."""
+
 
 class AttemptConnection(Protocol):
     """A connection, as a call sees it."""
@@ -89,32 +96,68 @@ class AttemptConnection(Protocol):
 class Attempt:
     """A WaitPoint: a call that waits on `connection` for the response to `correlation_id`.
 
-    The connection fills in `correlation_id` and `write_request` when it sends the attempt.
+    The connection fills in `correlation_id` and `write_request` when it sends the attempt, and
+    calls `begin` if somebody listens. The thread that has claimed the attempt, or whose connection
+    has refused it, then reports its end.
     """
 
-    __slots__ = ("call", "connection", "correlation_id", "write_request")
+    __slots__ = ("call", "connection", "correlation_id", "listeners", "sent_at", "write_request")
 
     call: AttemptedCall
     connection: AttemptConnection
     correlation_id: int
     write_request: WriteRequest | None
+    listeners: list[tuple[AttemptListener, ...]] | None
+    """The listeners; the thread that takes them out of the list reports the end. `None`: nobody
+    listens, or the end was reported."""
+    sent_at: float
+    """Set by `begin`, in monotonic seconds."""
 
     def try_claim(self) -> bool:
         return self.connection.take(self)
 
-    def try_cancel(self) -> bool:
+    def try_cancel(self, canceled_by: CanceledBy) -> bool:
         is_claimed = self.try_claim()
-        if is_claimed and self.write_request is not None:
-            self.write_request.cancel()
+        if is_claimed:
+            if self.write_request is not None:
+                self.write_request.cancel()
+            if self.listeners is not None:
+                self.report(CODES.get(canceled_by, int(ErrorCode.ECANCELED)), canceled_by)
         return is_claimed
+
+    def begin(self, listeners: tuple[AttemptListener, ...]) -> None:
+        """It is about to be sent: its end will be reported to `listeners`."""
+        self.listeners = [listeners]
+        self.sent_at = time.monotonic()
+
+    def report(self, code: int, canceled_by: CanceledBy | None = None) -> None:
+        """Report its end, if that has not been reported yet."""
+        waiting = self.listeners
+        if waiting is None:
+            return
+        try:
+            listeners = waiting.pop()
+        except IndexError:  # Another thread reports it just now.
+            return
+        self.listeners = None
+        latency_us = int((time.monotonic() - self.sent_at) * 1e6)
+        end = AttemptEnd(self.connection.socket.remote_side, int(code), latency_us, canceled_by)
+        for listener in listeners:
+            run_guarded(listener, end, what="a listener to the ends of attempts", log=CLIENT)
+
+    def report_failure(self, error: RpcError) -> None:
+        """Report that its connection failed with `error`."""
+        is_closed = error.code == ErrorCode.ECLOSE and not error.is_remote
+        self.report(error.code, CanceledBy.CLOSE if is_closed else None)
 
     @property
     def phase(self) -> Phase:
         request = self.write_request
         if request is None:
             return Phase.QUEUED
-        if not self.connection.socket.is_connected:
-            return Phase.CONNECT
+        socket = self.connection.socket
+        if not socket.is_connected:
+            return socket.connecting_phase()
         return request.phase
 
     def __repr__(self) -> str:
@@ -128,4 +171,5 @@ def new_attempt(call: AttemptedCall, connection: AttemptConnection) -> Attempt:
     attempt.connection = connection
     attempt.correlation_id = 0
     attempt.write_request = None
+    attempt.listeners = None
     return attempt

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from pybrpc.errors import PyBrpcError
+from pybrpc.base.checked_options import is_number
+from pybrpc.errors import BackupPolicyError as BackupPolicyError
 
 DEFAULT_MAX_RATIO = 0.1
 WINDOW_S = 10.0
@@ -13,10 +14,6 @@ MAX_AFTER_S = 0x7FFFFFFF / 1000
 _SLICES = 10
 _COLD_CALLS = 10
 """With at most this many calls in the window one backup is allowed: there is no ratio yet."""
-
-
-class BackupPolicyError(PyBrpcError, ValueError):
-    """An invalid number for a BackupRequestPolicy."""
 
 
 class BackupRequestPolicy:
@@ -33,10 +30,10 @@ class BackupRequestPolicy:
     """
 
     def __init__(self, after_s: float, *, max_ratio: float = DEFAULT_MAX_RATIO) -> None:
-        if not _is_number(after_s) or not 0 <= after_s <= MAX_AFTER_S:
+        if not is_number(after_s) or not 0 <= after_s <= MAX_AFTER_S:
             raise BackupPolicyError(f"after_s must be at least 0 seconds, not {after_s!r}")
         self.after_s = float(after_s)
-        if not _is_number(max_ratio) or not 0 < max_ratio <= 1:
+        if not is_number(max_ratio) or not 0 < max_ratio <= 1:
             raise BackupPolicyError(f"max_ratio must be above 0 and at most 1, not {max_ratio!r}")
         self.max_ratio = float(max_ratio)
         # For each slice of the window, the newest last: its begin, its calls, its backups.
@@ -80,12 +77,8 @@ class BackupRequestPolicy:
 
 def after_s_of(backup_request_ms: float) -> float:
     """The seconds of a `backup_request_ms`; BackupPolicyError if it is not allowed."""
-    if not _is_number(backup_request_ms) or not 0 <= backup_request_ms <= MAX_AFTER_S * 1000:
+    if not is_number(backup_request_ms) or not 0 <= backup_request_ms <= MAX_AFTER_S * 1000:
         raise BackupPolicyError(
             f"backup_request_ms must be at least 0 milliseconds, not {backup_request_ms!r}"
         )
     return backup_request_ms / 1000
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -19,11 +19,11 @@ the call before it adds the backup, notices that the attempt it saw has failed a
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING, Protocol
 
 from pybrpc.base.atomic import atomic_counter
+from pybrpc.base.guard import CLIENT, deliver_interrupt, run_guarded
 from pybrpc.client.calls.attempt import (
     Attempt,
     AttemptConnection,
@@ -31,14 +31,13 @@ from pybrpc.client.calls.attempt import (
     WaitPoint,
     new_attempt,
 )
+from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.errors import RpcError
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.backup_policy import BackupRequestPolicy
     from pybrpc.client.calls.interfaces import ConnectionSource
     from pybrpc.rpc.timeout_queue import TimeoutQueue
-
-logger = logging.getLogger("pybrpc")
 
 _COUNT = 0xFF
 _ROUND = _COUNT + 1
@@ -88,7 +87,7 @@ class Hedge:
         self.has_backup = False
         """Whether a backup was sent, or refused; there is no second one."""
         self.deadline = 0.0
-        policy.note_call()
+        run_guarded(policy.note_call, what="note_call of a backup request policy", log=CLIENT)
 
     def send(self, attempt: Attempt) -> None:
         """Send the first request, or a retry. For the owner of the call, also after this raises.
@@ -105,8 +104,15 @@ class Hedge:
         if not self.has_backup:
             self._arm()
 
-    def expire(self) -> None:
+    def expire(self) -> bool:
         """The response takes long: send the backup, if there may be one. In a turn."""
+        self._try_backup()
+        return True
+
+    def give_up(self) -> None:
+        """Do nothing: the call has a deadline of its own."""
+
+    def _try_backup(self) -> None:
         seen = self._state.get()
         call = self._call
         if call is None or not (self._is_armed and _count(seen) and call.has_tries_left):
@@ -134,11 +140,11 @@ class Hedge:
         state = self._state.decrement_and_get(1)
         return state > 0 and not _count(state)
 
-    def try_cancel(self, place: WaitPoint | None) -> bool:
+    def try_cancel(self, place: WaitPoint | None, canceled_by: CanceledBy) -> bool:
         """Claim the call wherever it waits, as `WaitPoint.try_cancel`."""
         is_owner = False
         for point in (place, self.backup):
-            if point is not None and point.try_cancel() and self._is_last():
+            if point is not None and point.try_cancel(canceled_by) and self._is_last():
                 is_owner = True
         return is_owner
 
@@ -150,7 +156,7 @@ class Hedge:
         self._queue.discard(self)
         for point in (place, self.backup):
             if point is not None:
-                point.try_cancel()
+                point.try_cancel(CanceledBy.OTHER_ATTEMPT)
         self._call = self.backup = None
 
     def _is_last(self) -> bool:
@@ -183,18 +189,21 @@ class Hedge:
             connection.release()
             call.on_attempt_failed(backup, error)
             return
-        self._policy.note_backup()
+        run_guarded(
+            self._policy.note_backup, what="note_backup of a backup request policy", log=CLIENT
+        )
         if self._is_over:
-            backup.try_cancel()
+            backup.try_cancel(CanceledBy.OTHER_ATTEMPT)
             self.backup = None
         else:
             call.check_abort()
 
     def _may_send(self) -> bool:
         try:
-            return self._policy.may_send()
-        except Exception:
-            logger.exception("%r raised; no backup request is sent", self._policy)
+            return bool(self._policy.may_send())
+        except BaseException as error:
+            CLIENT.raised("%r raised; no backup request is sent", self._policy, error=error)
+            deliver_interrupt(error)
             return False
 
 

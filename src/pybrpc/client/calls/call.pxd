@@ -2,6 +2,7 @@ cimport cython
 from pybrpc.client.calls.attempt cimport Attempt, new_attempt
 from pybrpc.client.calls.call_record cimport CallRecord
 from pybrpc.client.connections.connection cimport ClientConnection
+from pybrpc.rpc.serving cimport current_call, ServedCall
 from pybrpc.rpc.timeout_queue cimport TimeoutQueue, TimeoutQueues
 
 
@@ -10,6 +11,7 @@ cdef class Call(CallRecord):
     cdef public object _place
     cdef public TimeoutQueue _timeout_queue
 
+    @cython.locals(served=ServedCall)
     cpdef set_up(
         self,
         object source,
@@ -20,8 +22,9 @@ cdef class Call(CallRecord):
         object controller,
     )
     cpdef on_done(self)
-    @cython.locals(timeouts=TimeoutQueues)
+    @cython.locals(timeouts=TimeoutQueues, queue=TimeoutQueue)
     cpdef start(self, bint expires=*)
+    @cython.locals(queue=TimeoutQueue)
     cpdef on_response(self, Attempt attempt, object response)
     cdef _start_attempt(self, object connection=*)
     @cython.locals(live=ClientConnection)

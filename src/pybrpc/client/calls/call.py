@@ -9,6 +9,13 @@ A deadline or a cancellation may come while another thread owns the call. It sto
 first and tries to claim the call after that; an owner that has put the call into its next place
 looks at `_abort_error` after that. Store, then load, on both sides: at least one sees the other.
 
+The end of a call is data: `_end` stores the outcome, and runs no code of the user. What the user
+wants to be run then is a completion of the dispatcher (`on_done`).
+
+If the thread that owns a call loses it, the TimeoutQueue ends the call some time after its deadline
+(`give_up`). So two threads might end it: only that which has discarded the call from the queue does
+so. A blocking call has no timer: its caller gives it up itself.
+
 A call with a backup request has two attempts at once; its `hedge` decides which of the threads that
 have claimed one owns the call.
 """
@@ -19,10 +26,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.deadline import NEVER
+from pybrpc.base.guard import CLIENT, UserCodeError, deliver_interrupt, safe_repr
 from pybrpc.client.calls.attempt import Attempt, AttemptConnection, WaitPoint, new_attempt
+from pybrpc.client.calls.attempt_end import CanceledBy, canceled_by
 from pybrpc.client.calls.backup_request import Hedge
 from pybrpc.client.calls.call_record import CallRecord
-from pybrpc.client.calls.retry import RetryPause
 from pybrpc.errors import (
     CONNECTION_CODES,
     BadResponseError,
@@ -32,6 +40,7 @@ from pybrpc.errors import (
     make_rpc_error,
 )
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.serving import current_call
 from pybrpc.rpc.timeout_queue import TimeoutQueue
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
@@ -60,8 +69,8 @@ class Call(CallRecord):
     ) -> None:
         """Set the fields that all forms have. For the function that makes a call of one form.
 
-        BadRequestError if `request` can't be sent, ValueError if an option in `controller` is
-        invalid.
+        BadRequestError if `request` can't be sent, ControllerInUseError if another call uses
+        `controller`.
         """
         self.source = source
         self.method = method
@@ -71,6 +80,7 @@ class Call(CallRecord):
         self.hedge = None
         self.response = None
         self.error = None
+        self.is_over = False
         self.retried_count = 0
         self._failures = ""
         self._place: WaitPoint | None = None
@@ -79,13 +89,16 @@ class Call(CallRecord):
         self._timeout_s = timeout_s
         self._started_at = time.monotonic()
         self.deadline = NEVER if timeout_s is None else self._started_at + timeout_s
+        served = self.served = current_call()
+        if served is not None:
+            self._inherit_deadline(served)
         if controller is not None:
-            controller.reset()
-            controller.method_name = method.full_name
+            controller.begin_call(self, method.full_name)
         self.body = self._serialize(request)
 
     def on_done(self) -> None:
-        """The call has ended: `error` or `response` is set. Called once, by any thread."""
+        """The call has ended: `error` or `response` is set. Called once, by any thread. It must
+        not raise, block or run user code."""
         raise NotImplementedError
 
     def start(self, expires: bool = True) -> None:
@@ -98,43 +111,75 @@ class Call(CallRecord):
             if self._timeout_s == 0:
                 self._fail(self.timeout_error())
                 return
+            if self.served is not None and not self.served.add(self):
+                self._fail(self.handler_canceled_error(self.served.cancel_reason))
+                return
             options = self.options
-            if options.backup is not None:
+            if options.backup is not None and self.may_run_twice:
                 self.hedge = Hedge(self, options.backup, options.backup_after_s)
             if expires and self._timeout_s is not None:
                 timeouts = self.source.timeouts
-                self._timeout_queue = timeouts.of(self._timeout_s)
-                self._timeout_queue.add(self)
+                queue = timeouts.of(self._timeout_s)
+                queue.add(self)
+                self._timeout_queue = queue
             self._start_attempt()
-        except BaseException:
-            self._on_interrupted()
+        except BaseException as reason:
+            self._on_interrupted(reason)
             raise
 
     def abort(self, error: RpcError) -> bool:
-        """End the call with `error`; False if another thread owns it just now. Any thread."""
+        """End the call with `error`; False if another thread owns it just now. Any thread.
+
+        Once it was claimed it ends, whatever strikes this thread, which is raised then.
+        """
         self._abort_error = error
-        if not self._try_cancel():
+        if not self._try_cancel(canceled_by(error)):
             return False
-        self._fail_aborted(error)
+        try:
+            self._fail_aborted(error)
+        except BaseException:
+            if not self.is_over:
+                self.error = error
+                self._end()
+            raise
         return True
 
-    def expire(self) -> None:
-        """The deadline has passed."""
-        self.abort(self.timeout_error())
+    def expire(self) -> bool:
+        """The deadline has passed. False if another thread owns the call just now."""
+        return self.abort(self.timeout_error())
+
+    def give_up(self) -> None:
+        """The deadline has passed, and the thread that owns the call has not ended it: end it."""
+        self._report_lost_attempt()
+        self._fail(self.timeout_error())
+
+    def _report_lost_attempt(self) -> None:
+        place = self._place
+        if type(place) is Attempt:
+            place.report(ErrorCode.ERPCTIMEDOUT, CanceledBy.DEADLINE)
+
+    def on_handler_canceled(self, reason: str) -> None:
+        """The request was canceled that the handler serves which made this call. Any thread."""
+        self.abort(self.handler_canceled_error(reason))
 
     # --- called by connections, with an attempt that they have claimed ---
 
     def on_response(self, attempt: Attempt, response: Any) -> None:
         """The response has arrived."""
+        if attempt.listeners is not None:
+            attempt.report(0)
         hedge = self.hedge
         if hedge is not None and not hedge.win():
             return
-        self.connection = attempt.connection
-        self.response = response
-        self._end()
+        queue = self._timeout_queue
+        if not self.is_over and (queue is None or queue.discard(self)):
+            self.connection = attempt.connection
+            self.response = response
+            self._end()
 
     def on_error_response(self, attempt: Attempt, error: RpcError) -> None:
         """A response has arrived, and it is an error."""
+        attempt.report(error.code)
         if error.code == ErrorCode.ELOGOFF:
             attempt.connection.retire()
         self._on_attempt_failed(attempt, error)
@@ -142,12 +187,30 @@ class Call(CallRecord):
     def on_bad_response(self, attempt: Attempt, reason: str) -> None:
         """A response has arrived that can't be parsed."""
         error = BadResponseError(reason, phase=Phase.WAITING, peer=_peer_of(attempt.connection))
+        attempt.report(error.code)
         self._on_attempt_failed(attempt, error)
 
     def on_attempt_failed(self, attempt: Attempt, error: RpcError) -> None:
         """The connection broke before a response."""
+        if attempt.write_request is not None:
+            # So its phase is QUEUED only if no byte of it ever leaves.
+            attempt.write_request.cancel()
+        attempt.report_failure(error)
         peer = _peer_of(attempt.connection)
         self._on_attempt_failed(attempt, error.copy(attempt.phase, peer))
+
+    def on_raised(self, attempt: Attempt, reason: BaseException) -> None:
+        """One of the methods above has raised `reason`: end the call if it has not ended."""
+        attempt.report(ErrorCode.ERESPONSE)
+        if self.is_over:
+            return
+        text = f"Fail to handle the response: {safe_repr(reason)}"
+        error = BadResponseError(text, phase=Phase.WAITING, peer=_peer_of(attempt.connection))
+        error.__cause__ = reason
+        if self._timeout_queue is not None:
+            self._timeout_queue.discard(self)
+        self.error = error
+        self._end()
 
     # --- called by other places where a call waits, after it was claimed there ---
 
@@ -171,6 +234,9 @@ class Call(CallRecord):
 
     def check_abort(self) -> None:
         """After the call was put into a place: end it if it was aborted meanwhile."""
+        if self.is_over:
+            self._leave(self._place)
+            return
         abort_error = self._abort_error
         if abort_error is None and self.retried_count and time.monotonic() >= self.deadline:
             abort_error = self.timeout_error()
@@ -223,18 +289,38 @@ class Call(CallRecord):
             connection.send(attempt)
         else:
             self.hedge.send(attempt)
-        if self._abort_error is not None or self.retried_count:
+        if self.is_over:
+            self._leave(attempt)
+        elif self._abort_error is not None or self.retried_count:
             self.check_abort()
+
+    def _leave(self, place: WaitPoint | None) -> None:
+        """The call was given up before its owner put it into this place."""
+        if place is not None:
+            place.try_cancel(CanceledBy.DEADLINE)
+        self._place = None
 
     def _plan_next_attempt(self, error: RpcError, at_once: bool = True) -> bool:
         """True: make the next attempt now. False: the call has ended, or pauses.
 
         Without `at_once` the call is retried only after a pause, because the endpoint is down.
         """
+        if self.is_over:
+            return False
         if at_once and self._abort_error is None and self.waits_for_ready(error):
             self.note_failure(error)
             return True
-        pause_s = None if self._abort_error is not None else self.pause_s_after(error)
+        pause_s = None
+        if self._abort_error is None:
+            try:
+                pause_s = self.pause_s_after(error)
+            except UserCodeError as raised:
+                self._fail_by_policy(error, raised.reason)
+                deliver_interrupt(raised.reason)
+                return False
+            except BaseException as reason:
+                self._fail_by_policy(error, reason)
+                raise  # not by code of the user: another thread has set it in this one
         if pause_s is None or not (pause_s or at_once):
             if self._abort_error is None:
                 self._fail(error)
@@ -243,9 +329,16 @@ class Call(CallRecord):
             return False
         self.note_failure(error)
         self.retried_count += 1
+        text = "retry %d of %s, after %g s: %s"
+        CLIENT.debug(text, self.retried_count, self.method.full_name, pause_s, error)
         if pause_s:
             self._pause(pause_s, error)
         return not pause_s
+
+    def _fail_by_policy(self, error: RpcError, reason: BaseException) -> None:
+        error.text += f" [and then the retry policy raised {safe_repr(reason)}]"
+        error.__cause__ = reason
+        self._fail(error)
 
     def _on_attempt_failed(self, attempt: Attempt, error: RpcError) -> None:
         hedge = self.hedge
@@ -257,27 +350,29 @@ class Call(CallRecord):
             self._start_attempt()
 
     def _pause(self, pause_s: float, error: RpcError) -> None:
-        pause = self._place = RetryPause(self.on_pause_over)
         try:
-            pause.begin(self.source.dispatcher, pause_s)
+            self.source.pause(self, pause_s)
         except DispatcherClosedError:
             self._fail(error)
         else:
             self.check_abort()
 
-    def _try_cancel(self) -> bool:
+    def _try_cancel(self, by: CanceledBy) -> bool:
         """Claim the call to end it. True if the caller owns it now."""
         if self.hedge is not None:
-            return self.hedge.try_cancel(self._place)
+            return self.hedge.try_cancel(self._place, by)
         place = self._place
-        return place is not None and place.try_cancel()
+        return place is not None and place.try_cancel(by)
 
-    def _on_interrupted(self) -> None:
+    def _on_interrupted(self, reason: BaseException) -> None:
         """Fail the connection: the interrupted code may have held its write right."""
-        text = f"Interrupted by a signal handler that raised, while calling {self.peer}"
+        # By a signal handler, by another thread, or because no stack or memory is left.
+        text = f"Interrupted by {type(reason).__name__} while calling {self.peer}"
         phase, peer = self.phase, self.peer
         error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=phase, peer=peer)
-        self.abort(self.canceled_error())
+        if not self.abort(self.canceled_error()) and self._place is None and not self.is_over:
+            # It was not put into any place yet, so no other thread can have it.
+            self._fail(self.canceled_error())
         self.source.reclaim(self)
         if self.connection is not None:
             self.connection.socket.fail(error)
@@ -293,20 +388,28 @@ class Call(CallRecord):
         self._fail(error)
 
     def _fail(self, error: RpcError) -> None:
-        self._note_last(error)
-        self.error = error
-        self._end()
+        queue = self._timeout_queue
+        if not self.is_over and (queue is None or queue.discard(self)):
+            self._note_last(error)
+            self.error = error
+            self._end()
 
     def _end(self) -> None:
-        if self._timeout_queue is not None:
-            self._timeout_queue.discard(self)
-        if self.hedge is not None:
-            self.hedge.end(self._place)
-        if self.controller is not None:
-            self._fill(self.controller)
-        # A place refers to the call: without this circle most calls are freed as soon as they end.
-        self._place = None
-        self.on_done()
+        """For the one thread that may end the call; it has stored the outcome."""
+        self.is_over = True
+        try:
+            if self.served is not None:
+                self.served.discard(self)
+            if self.hedge is not None:
+                self.hedge.end(self._place)
+            if self.controller is not None:
+                self._ended_at = time.monotonic()
+            # A place refers to the call, and an error that is raised later to frames that know it:
+            # without these circles most calls are freed as soon as they end.
+            self._place = None
+            self._abort_error = None
+        finally:
+            self.on_done()
 
 
 def _peer_of(connection: AttemptConnection) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Protocol
 
-from pybrpc.client.calls.backup_policy import BackupRequestPolicy, after_s_of
+from pybrpc.client.calls.backup_policy import BackupRequestPolicy
 from pybrpc.client.calls.retry import (
     DEFAULT_MAX_RETRY,
     DEFAULT_RETRY_POLICY,
     RetryPolicy,
-    checked_max_retry,
 )
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.controller_values import NO_LIMIT_MS
 
-NO_BACKUP_MS = -1
+NO_BACKUP_MS = NO_LIMIT_MS
 """As a call's `backup_request_ms`: no backup for this call, whatever the channel's options are."""
 
 
@@ -25,6 +25,10 @@ class CalledMethod(Protocol):
     @property
     def full_name(self) -> str:
         """The name of the method in errors and logs."""
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether a request may run twice without harm, by the options of the method."""
 
     def serialize(self, request: Any, controller: Controller | None) -> Any:
         """The body that the connection packs; BadRequestError if there is none for `request`."""
@@ -60,16 +64,13 @@ class CallOptions:
     )
 
     def of_call(self, controller: Controller) -> CallOptions:
-        """These options, changed as the controller of one call asks.
-
-        ValueError if it asks for an option that is not allowed.
-        """
-        max_retry, after_ms = controller.max_retry, controller.backup_request_ms
+        """These options, changed as the controller of one call asks."""
+        max_retry, after_ms = controller._max_retry, controller._backup_request_ms
         if max_retry is None and after_ms is None:
             return self
         options = self
         if max_retry is not None:
-            options = dataclasses.replace(options, max_retry=checked_max_retry(max_retry))
+            options = dataclasses.replace(options, max_retry=max_retry)
         if after_ms is not None:
             options = options._with_backup_after(after_ms)
         return options
@@ -78,7 +79,7 @@ class CallOptions:
         if after_ms == NO_BACKUP_MS:
             return dataclasses.replace(self, backup=None)
         policy = self.backup or self.backup_on_call
-        return dataclasses.replace(self, backup=policy, backup_after_s=after_s_of(after_ms))
+        return dataclasses.replace(self, backup=policy, backup_after_s=after_ms / 1000)
 
 
 DEFAULT_CALL_OPTIONS = CallOptions()

@@ -26,7 +26,10 @@ class WaitingCall(Protocol):
         """The call, which was claimed in the queue, gets this connection."""
 
     def on_no_connection(self, error: RpcError) -> None:
-        """The call, which was claimed in the queue, will get no connection."""
+        """The call, which was claimed in the queue or in its pause, will get no connection."""
+
+    def on_pause_over(self) -> None:
+        """The pause before a retry is over; the call was claimed there."""
 
 
 class ConnectionSource(Protocol):
@@ -67,6 +70,13 @@ class ConnectionSource(Protocol):
     def wait(self, call: WaitingCall) -> None:
         """Queue a call that got no connection. It gets exactly one of `on_connection` and
         `on_no_connection`, perhaps now, perhaps from another thread."""
+
+    def pause(self, call: WaitingCall, pause_s: float) -> None:
+        """Have a call wait for so many seconds. It gets exactly one of `on_pause_over` and
+        `on_no_connection`, perhaps now, unless it is claimed before.
+
+        DispatcherClosedError if nothing will end the pause; then the caller still owns the call.
+        """
 
     def reclaim(self, call: WaitingCall) -> None:
         """Take back the unused connection of `call`, because a signal handler raised."""

@@ -1,6 +1,14 @@
 cimport cython
 from pybrpc.client.calls.call cimport Call
+from pybrpc.transport.dispatch.completion cimport (
+    release_polling,
+    require_polling,
+    run_completion,
+)
 from pybrpc.transport.dispatch.poller_role cimport Waiter
+
+
+cdef _require_polling(Call call, object dispatcher)
 
 
 cdef class BlockingCall(Call):
@@ -18,7 +26,8 @@ cdef class FutureCall(Call):
 
     cpdef begin(self, object channel)
     cpdef on_done(self)
-    cdef _settle(self, object future)
+    cpdef run(self)
+    cdef _settle(self, object message)
 
 
 cdef class CallbackCall(Call):
@@ -28,6 +37,8 @@ cdef class CallbackCall(Call):
 
     cpdef begin(self, object done, object channel)
     cpdef on_done(self)
+    cpdef run(self)
+    cdef _call_done(self, object message)
 
 
 @cython.locals(call=BlockingCall)

@@ -1,5 +1,8 @@
 """The forms of a call for threads: blocking, future, callback. Each is a Call with an `on_done`.
 
+A future is set, and a callback called, by a completion of the dispatcher: it may run anything, and
+raise anything, without concern for the thread that found the end of the call.
+
 `new_blocking_call` and its like make them: a typed function costs a compiled caller less than a
 constructor. Their arguments are those of `Call.set_up`.
 """
@@ -7,25 +10,54 @@ constructor. Their arguments are those of `Call.set_up`.
 from __future__ import annotations
 
 import concurrent.futures
-import logging
+import inspect
+import sys
+import time
 from collections.abc import Callable
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 
-from pybrpc.base.deadline import NEVER
+from pybrpc.base.guard import CLIENT, run_guarded
 from pybrpc.client.calls.call import Call
+from pybrpc.client.calls.call_record import deliver_parser_interrupt
 from pybrpc.errors import RpcCanceledError, RpcError, WouldDeadlockError
+from pybrpc.rpc.answering_loops import check_may_block, noted_servers
+from pybrpc.rpc.method import Method
+from pybrpc.rpc.raw_method import RawMethod
+from pybrpc.rpc.timeout_queue import GRACE_S
+from pybrpc.transport.dispatch.completion import (
+    MAX_NESTED,
+    release_polling,
+    require_polling,
+    run_completion,
+)
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.dispatch.poller_role import Waiter
+from pybrpc.transport.dispatch.step_queue import run_work
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.call_options import CalledMethod, CallOptions
     from pybrpc.client.calls.interfaces import ConnectionSource
     from pybrpc.rpc.controller import Controller
 
-logger = logging.getLogger("pybrpc")
-
 DoneCallback = Callable[[Any, "RpcError | None"], None]
+
+CANCEL_FRAMES = 60
+"""Frames that must be free on the stack where `cancel` begins: more than it takes to end a call and
+to begin its callbacks."""
+
+
+def _require_polling(call: Call, dispatcher: EventDispatcher) -> None:
+    """Have `dispatcher` run until `call` ends. If it can't, as no thread can be started, the error
+    is raised, and `call` does not begin."""
+    try:
+        require_polling(dispatcher)
+    except BaseException:
+        call.release_controller()
+        release_polling(dispatcher)
+        raise
 
 
 class BlockingCall(Call):
@@ -41,6 +73,7 @@ class BlockingCall(Call):
         """
         dispatcher = self.source.dispatcher
         if dispatcher.is_current():
+            self.release_controller()
             raise WouldDeadlockError(
                 f"a blocking call of {self.method.full_name} inside a callback would wait for "
                 "itself; use .future or .with_callback there, or another thread"
@@ -50,12 +83,29 @@ class BlockingCall(Call):
             self.start(expires=False)
             if not dispatcher.wait(waiter, self.deadline):
                 self.expire()
-                dispatcher.wait(waiter, NEVER)
+                if not dispatcher.wait(waiter, time.monotonic() + GRACE_S):
+                    raise self._lost_error()
         except BaseException:
             self.abort(self.canceled_error())
             self.source.reclaim(self)
+            if self.is_over:
+                self._fill_guarded()
+            self.release_controller()
             raise
+        if self.controller is not None:
+            self.fill_controller(self.controller)
         return self.message()
+
+    def _lost_error(self) -> RpcError:
+        """The thread that owns the call has lost it, or is busy. If it ends the call later, nobody
+        looks at the outcome."""
+        self._report_lost_attempt()
+        error = self.timeout_error()
+        self._note_last(error)
+        if self.controller is not None:
+            self._ended_at = time.monotonic()
+            self._fill_error(self.controller, error)
+        return error
 
     def on_done(self) -> None:
         self._waiter.end()
@@ -74,16 +124,112 @@ def new_blocking_call(
     return call
 
 
-class CallFuture(concurrent.futures.Future[Message]):
-    """The future of one call. `cancel()` ends a call that is in flight, too."""
+class _Canceling(local):
+    """The future that a thread cancels just now."""
 
-    _call: Call | None = None
+    depth = 0
+    """Completions of cancelled futures that run inside each other in this thread."""
+    future: CallFuture | None = None
+    """The future whose `cancel` runs in this thread; `None` again once that has ended its call."""
+
+
+_canceling = _Canceling()
+
+
+class CallFuture(concurrent.futures.Future[Message]):
+    """The future of one call. `cancel()` ends a call that is in flight, too.
+
+    Its done callbacks run in the dispatcher's thread. There, `result()` and `exception()` raise
+    WouldDeadlockError instead of waiting for a call that only this thread could end.
+    """
+
+    _call: FutureCall | None = None
+    """`None` once the callbacks may run."""
+    _dispatcher: EventDispatcher | None = None
+    _method: CalledMethod | None = None
+    _done_callbacks: list[Callable[[concurrent.futures.Future[Message]], object]]
 
     def cancel(self) -> bool:
+        """End the call if it has not ended; True if it is cancelled.
+
+        Its callbacks have run when this returns, as with `concurrent.futures`. If they cancel
+        futures whose callbacks cancel others, and so on, the dispatcher runs those after MAX_NESTED
+        soon. RecursionError, and nothing done, if the stack is nearly used up.
+        """
         call = self._call
         if call is not None:
-            call.abort(call.canceled_error())
+            _require_frames(CANCEL_FRAMES)
+            error = call.canceled_error()
+            outer, _canceling.future = _canceling.future, self
+            try:
+                call.abort(error)
+            finally:
+                is_ended_here = _canceling.future is None
+                _canceling.future = outer
+                if is_ended_here:
+                    self._complete(call)
         return self.cancelled()
+
+    def _complete(self, call: FutureCall) -> None:
+        """`cancel` has ended the call: run its completion here, if not too many run already."""
+        dispatcher = self._dispatcher
+        if _canceling.depth >= MAX_NESTED and dispatcher is not None:
+            run_completion(dispatcher, call)
+            return
+        _canceling.depth += 1
+        try:
+            run_work(call)
+        finally:
+            _canceling.depth -= 1
+
+    def result(self, timeout: float | None = None) -> Message:
+        try:
+            self._check_may_wait("result", timeout)
+            return super().result(timeout)
+        finally:
+            # An error that is raised here refers to this frame, and the future to the error.
+            del self
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self._check_may_wait("exception", timeout)
+        return super().exception(timeout)
+
+    def _check_may_wait(self, name: str, timeout: float | None) -> None:
+        dispatcher = self._dispatcher
+        if dispatcher is None or self.done() or (timeout is not None and timeout <= 0):
+            return
+        if dispatcher.is_current():
+            raise WouldDeadlockError(
+                f"{name}() of a future inside a callback would wait for the thread that it blocks; "
+                "add a done callback to the future, or wait in another thread"
+            )
+        call = self._call
+        if noted_servers and call is not None and isinstance(call.method, Method | RawMethod):
+            check_may_block(call.source.endpoint, call.method.service_name, call.method.name)
+        if sys.is_finalizing():
+            raise WouldDeadlockError(
+                f"{name}() of a future while Python ends would wait for a thread that runs no more"
+            )
+
+    def _invoke_callbacks(self) -> None:
+        """Called by the base class once the future is done. Each callback is guarded."""
+        if self._call is not None:
+            return  # `cancel` has set the state; the completion calls this again
+        callbacks, self._done_callbacks = self._done_callbacks, []
+        for callback in callbacks:
+            run_guarded(
+                callback, self, what=f"a done callback of a call of {self._name}", log=CLIENT
+            )
+
+    @property
+    def _name(self) -> str:
+        return "?" if self._method is None else self._method.full_name
+
+
+def _require_frames(count: int) -> None:
+    """RecursionError unless `count` more frames fit on the stack."""
+    if count:
+        _require_frames(count - 1)
 
 
 class FutureCall(Call):
@@ -91,36 +237,70 @@ class FutureCall(Call):
 
     __slots__ = ("_channel", "_dispatcher", "_future")
 
+    _dispatcher: Any
+    """`None` once the completion runs."""
+    _future: Any
+    """The CallFuture; `None` once the completion has it."""
+
     def begin(self, channel: object) -> CallFuture:
         """Start, and return the future. `channel` is kept until the end."""
         self._channel = channel
         future = self._future = CallFuture()
         future._call = self
-        self._dispatcher = self.source.dispatcher
-        self._dispatcher.require_polling()
+        future._method = self.method
+        dispatcher = self._dispatcher = future._dispatcher = self.source.dispatcher
+        _require_polling(self, dispatcher)
         self.start()
         return future
 
     def on_done(self) -> None:
-        self._dispatcher.release_polling()
-        future = self._future
-        future._call = None
-        if isinstance(self.error, RpcCanceledError) and not self.error.is_remote:
-            concurrent.futures.Future.cancel(future)
-            future.set_running_or_notify_cancel()
+        if type(self.error) is RpcCanceledError and not self.error.is_remote:
+            self._on_canceled(self._future)
+        else:
+            run_completion(self._dispatcher, self)
+
+    def _on_canceled(self, future: CallFuture) -> None:
+        try:
+            self._cancel(future)
+        finally:
+            if _canceling.future is future:
+                _canceling.future = None  # `cancel`, which called this, runs the completion
+            else:
+                run_completion(self._dispatcher, self)
+
+    def run(self) -> None:
+        """The completion of the call. Nothing happens if it has run, or runs, already."""
+        dispatcher, self._dispatcher = self._dispatcher, None
+        if dispatcher is None:
             return
         try:
-            self._settle(future)
-        except SystemExit:
-            logger.exception("a done callback of a call of %s raised", self.method.full_name)
+            self._settle(self.try_message())
+        finally:
+            release_polling(dispatcher)
 
-    def _settle(self, future: CallFuture) -> None:
-        try:
-            message = self.message()
-        except RpcError as error:
-            future.set_exception(error)
-        else:
+    def _cancel(self, future: CallFuture) -> None:
+        """Set the state at once, for the caller of `cancel`. The callbacks follow."""
+        self._fill_guarded()
+        if concurrent.futures.Future.cancel(future):
+            future.set_running_or_notify_cancel()
+
+    def _settle(self, message: Any) -> None:
+        # Not in `run`: an error of the parser refers to the frames below it.
+        future = self._future
+        self._future = self._channel = None
+        future._call = None
+        error = self.take_error()
+        if error is None:
             future.set_result(message)
+        elif future.cancelled():
+            future._invoke_callbacks()
+        else:
+            future.set_exception(error)
+            deliver_parser_interrupt(error)
+
+    @property
+    def description(self) -> str:
+        return f"the future of a call of {self.method.full_name}"
 
 
 def new_future_call(
@@ -141,6 +321,11 @@ class CallbackCall(Call):
 
     __slots__ = ("_channel", "_dispatcher", "_done")
 
+    _dispatcher: Any
+    """`None` once the completion runs."""
+    _done: Any
+    """The callback; `None` once the completion has it."""
+
     def begin(self, done: DoneCallback, channel: object) -> None:
         """Start; exactly one of `done(response, None)` and `done(None, error)` follows.
 
@@ -148,22 +333,43 @@ class CallbackCall(Call):
         """
         self._channel = channel
         self._done = done
-        self._dispatcher = self.source.dispatcher
-        self._dispatcher.require_polling()
+        dispatcher = self._dispatcher = self.source.dispatcher
+        _require_polling(self, dispatcher)
         self.start()
 
     def on_done(self) -> None:
-        self._dispatcher.release_polling()
-        message: Message | None = None
-        failure: RpcError | None = None
+        run_completion(self._dispatcher, self)
+
+    def run(self) -> None:
+        """The completion of the call. Nothing happens if it has run, or runs, already."""
+        dispatcher, self._dispatcher = self._dispatcher, None
+        if dispatcher is None:
+            return
         try:
-            message = self.message()
-        except RpcError as error:
-            failure = error
+            self._call_done(self.try_message())
+        finally:
+            release_polling(dispatcher)
+
+    def _call_done(self, message: Any) -> None:
+        done = self._done
+        self._done = self._channel = None
+        error = self.take_error()
         try:
-            self._done(message, failure)
-        except (Exception, SystemExit):
-            logger.exception("the callback of a call of %s raised", self.method.full_name)
+            returned = done(message, error)
+            if returned is not None and inspect.iscoroutine(returned):
+                returned.close()
+                CLIENT.error(
+                    "%s is an async function, and is not run: make it a plain one", self.description
+                )
+        except BaseException as raised:
+            CLIENT.caught("%s raised", self.description, error=raised)
+        finally:
+            if error is not None:
+                deliver_parser_interrupt(error)
+
+    @property
+    def description(self) -> str:
+        return f"the callback of a call of {self.method.full_name}"
 
 
 def new_callback_call(

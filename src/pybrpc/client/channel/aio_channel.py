@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Unpack
+from typing import NoReturn, Unpack
 
+from pybrpc.base.checked_options import checked_flag
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
 from pybrpc.client.calls.aio_calls import LoopBinding
 from pybrpc.client.channel.base import ChannelBase, Lease, statistics_of
 from pybrpc.client.channel.options import CHANNEL_DEFAULTS, ChannelOptions
+from pybrpc.client.channel.raw_stub_method import AioRawStubMethod
 from pybrpc.client.channel.stub import AioStubMethod
 from pybrpc.client.connections.connection import ConnectionStatistics
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.rpc.method import Method
+from pybrpc.rpc.raw_method import RawMethod
 
 
 class AioChannel(ChannelBase):
@@ -27,7 +30,10 @@ class AioChannel(ChannelBase):
     The other options are those of `pybrpc.Channel`.
     """
 
-    @shows_options(ChannelOptions, CHANNEL_DEFAULTS)
+    _public_name = "pybrpc.aio.Channel"
+    _other_name = "pybrpc.Channel"
+
+    @shows_options(ChannelOptions, CHANNEL_DEFAULTS, "pybrpc.aio.Channel")
     def __init__(
         self,
         address: str | Endpoint,
@@ -36,7 +42,7 @@ class AioChannel(ChannelBase):
         **options: Unpack[ChannelOptions],
     ) -> None:
         super().__init__(address, **options)
-        self.share_with_threads = share_with_threads
+        self.share_with_threads = checked_flag("share_with_threads", share_with_threads)
         self.open_binding: LoopBinding | None = None
         """The binding of the loop used last; `None` before the first call and once closed."""
         self._last: Lease | None = None
@@ -44,7 +50,14 @@ class AioChannel(ChannelBase):
 
     def binding(self) -> LoopBinding:
         """The connections of this channel in the running loop."""
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            text = (
+                "no running event loop: call on a pybrpc.aio.Channel in an async function, or use "
+                "a pybrpc.Channel"
+            )
+            raise RuntimeError(text) from None
         if self._is_closed:
             raise self._closed_error()
         if loop not in self._bindings:
@@ -67,8 +80,24 @@ class AioChannel(ChannelBase):
                 if lease is not None:
                     self._end_lease(lease)
 
-    def make_method(self, method: Method) -> AioStubMethod:
+    def make_method(self, method: Method | RawMethod) -> AioStubMethod:
         return AioStubMethod(self, self.method_as_sent(method))
+
+    def raw_method(
+        self, service: str, method: str, *, index: int | None = None, is_idempotent: bool = False
+    ) -> AioRawStubMethod:
+        """A method by its names, with bytes in place of messages: for proxies.
+
+        `service` is the full name, with the package. The result is called like a method of a Stub,
+        but takes bytes or an IOBuf, which are sent as they are, and gives bytes. Whether they are
+        compressed is up to the caller: the controller's `request_compress_type` and
+        `response_compress_type` say how, and the channel's `compress_type` does not count.
+
+        `index`: place of the method in its service, from 0 on, which hulu_pbrpc needs.
+        `is_idempotent`: whether a request may run twice without harm. TypeError, ValueError.
+        """
+        raw = RawMethod(service, method, index, is_idempotent)
+        return AioRawStubMethod(self.make_method(raw))
 
     @property
     def _used_source(self) -> SourceBase | None:
@@ -89,3 +118,8 @@ class AioChannel(ChannelBase):
 
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(f"use `async with {self._public_name}`; for `with`, {self._other_name}")
+
+    def __exit__(self, *exception: object) -> None: ...

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sys
+import warnings
 import weakref
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Unpack
 
+from pybrpc.base.checked_options import checked_instance
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import check_names, shows_options
+from pybrpc.base.public_dir import public_dir
 from pybrpc.client.channel.options import (
     CHANNEL_DEFAULTS,
     ChannelOptions,
@@ -26,16 +30,36 @@ from pybrpc.client.endpoints.short_connections import ShortConnections
 from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ChannelClosedError
+from pybrpc.rpc.controller import Controller
 from pybrpc.transport.runtime import default_runtime
 
 if TYPE_CHECKING:
     from pybrpc.rpc.method import Method
+    from pybrpc.rpc.raw_method import RawMethod
 
 _SOURCES = {
     "single": SingleConnections,
     "pooled": PooledConnections,
     "short": ShortConnections,
 }
+
+_OF_LIBRARY = frozenset(
+    {
+        "binding",
+        "call_options",
+        "connect_timeout_s",
+        "encoding",
+        "forget_open_source",
+        "make_method",
+        "method_as_sent",
+        "open_binding",
+        "open_source",
+        "source",
+        "source_of_blocking",
+        "timeout_of_call",
+    }
+)
+"""Attributes of channels that are not for users."""
 
 
 class Lease:
@@ -53,12 +77,19 @@ class ChannelBase:
 
     Making one connects nothing and costs microseconds. All channels of a process to the same
     address, with the same options for connections, share them (per asyncio loop, if a loop polls
-    them); the last one that is closed or collected closes them.
+    them); the last one that is closed or collected closes them. One that is collected while it
+    holds connections gives a ResourceWarning.
     """
 
-    @shows_options(ChannelOptions, CHANNEL_DEFAULTS)
+    _public_name = "pybrpc.Channel"
+    _not_offered: frozenset[str] = frozenset()
+    """Methods that a subclass refuses."""
+    _is_closed = True  # if the constructor raises
+    _leases: list[Lease]
+
+    @shows_options(ChannelOptions, CHANNEL_DEFAULTS, "pybrpc.Channel")
     def __init__(self, address: str | Endpoint, **options: Unpack[ChannelOptions]) -> None:
-        check_names(type(self).__name__, options, ChannelOptions)
+        check_names(self._public_name, options, ChannelOptions)
         self.endpoint = Endpoint.parse(address)
         settings = ChannelSettings.of(options)
         self.timeout_s = settings.timeout_s
@@ -67,24 +98,39 @@ class ChannelBase:
         self._source_settings = settings.source_settings
         self._factory = settings.connection_factory(self.endpoint)
         self.connect_timeout_s = self._factory.connect_timeout_s
-        self._leases: list[Lease] = []
+        self._leases = []
         self._is_closed = False
 
     @property
     def is_closed(self) -> bool:
         return self._is_closed
 
-    def method_as_sent(self, method: Method) -> Method:
+    def method_as_sent(self, method: Method | RawMethod) -> Method | RawMethod:
         """`method`, with requests that are encoded as this channel asks."""
         if self.encoding == method.encoding:
             return method
         return method.with_encoding(self.encoding)
 
-    def timeout_of_call(self, timeout: Timeout) -> float | None:
-        """The timeout in seconds of a call that asks for `timeout`."""
-        if isinstance(timeout, UseChannelTimeout):
+    def timeout_of_call(
+        self, timeout: Timeout, controller: Controller | None = None
+    ) -> float | None:
+        """The timeout in seconds of a call that asks for `timeout`, or whose controller does.
+
+        ValueError if both do; TypeError if `controller` is none.
+        """
+        timeout_ms = None
+        if controller is not None:
+            timeout_ms = checked_instance("controller", controller, Controller).timeout_ms
+        if not isinstance(timeout, UseChannelTimeout):
+            if timeout_ms is not None:
+                raise ValueError(
+                    f"give either timeout={timeout!r}, in seconds, or controller.timeout_ms="
+                    f"{timeout_ms!r}, not both"
+                )
+            return checked_timeout_s(timeout)
+        if timeout_ms is None:
             return self.timeout_s
-        return checked_timeout_s(timeout)
+        return None if timeout_ms < 0 else checked_timeout_s(timeout_ms / 1000)
 
     @property
     def _used_source(self) -> SourceBase | None:
@@ -133,6 +179,17 @@ class ChannelBase:
 
     def _closed_error(self) -> ChannelClosedError:
         return ChannelClosedError(f"{self!r} was closed; make a new channel")
+
+    def __del__(
+        self,
+        warn: Callable[..., None] = warnings.warn,
+        is_finalizing: Callable[[], bool] = sys.is_finalizing,
+    ) -> None:
+        if not self._is_closed and self._leases and not is_finalizing():
+            warn(f"unclosed channel {self!r}", ResourceWarning, source=self)
+
+    def __dir__(self) -> list[str]:
+        return public_dir(self, _OF_LIBRARY | self._not_offered)
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "open"

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NoReturn
+
 from pybrpc.client.channel.base import ChannelBase, statistics_of
+from pybrpc.client.channel.raw_stub_method import RawStubMethod
 from pybrpc.client.channel.stub import StubMethod
 from pybrpc.client.connections.connection import ConnectionStatistics
 from pybrpc.client.endpoints.source_base import SourceBase
+from pybrpc.rpc.answering_loops import check_may_block, may_be_answered_by_loop, note_channel
 from pybrpc.rpc.method import Method
+from pybrpc.rpc.raw_method import RawMethod
+
+if TYPE_CHECKING:
+    from pybrpc.client.calls.call_options import CalledMethod
 
 
 class Channel(ChannelBase):
     """Calls from any number of threads over one connection.
 
     address          "host:port"
+    protocol         "baidu_std", "hulu_pbrpc", "sofa_pbrpc", or one that was registered. The second
+                     and the third carry less than the first; a call that asks for more is a
+                     BadRequestError. Default: "baidu_std"
     timeout          seconds for a whole call: queueing, connecting, sending, waiting and retries;
                      `None` for no limit. Default: 0.5. Sent along as timeout_ms.
     connect_timeout  seconds for one attempt to connect; `None` for no limit. Default: 1
@@ -44,7 +55,11 @@ class Channel(ChannelBase):
     checksum_type    how requests are checksummed, a `ChecksumType`, unless a call's controller says
                      otherwise
     checksum_with_attachment  whether such a checksum covers the attachment too
-    max_body_size    bytes that a response may have, also when it is decompressed. Default: 64 MiB
+    max_body_size    bytes that a response may have, also when it is decompressed. A longer one is
+                     read and dropped, and fails its call alone. Default: 64 MiB
+    max_streams_unconsumed_bytes  bytes that the streams of one connection together may have sent
+                     and the server not consumed, before their windows shrink to `min_buf_size` of
+                     their `StreamOptions`. 0, the default: they don't shrink
     options          `SocketOptions` of the connections
 
     Thread-safe. The dispatcher thread of the process polls the connection; it starts with the
@@ -52,27 +67,59 @@ class Channel(ChannelBase):
     """
 
     open_source: SourceBase | None = None
-    """The source of its connections; `None` before the first call, and once it is closed."""
+    """The source of its connections; `None` before the first call, once it is closed, and while a
+    loop of this process may have to answer its calls."""
 
     _taken: SourceBase | None = None
+    _other_name = "pybrpc.aio.Channel"
 
     def source(self) -> SourceBase:
         """The source of its connections, for a call."""
         source = self.open_source
         return self._take_source() if source is None else source
 
+    def source_of_blocking(self, method: CalledMethod) -> SourceBase:
+        """`source`, for a blocking call of `method`. WouldDeadlockError if this is the thread of
+        the loop that has to answer it."""
+        if isinstance(method, Method | RawMethod):
+            check_may_block(self.endpoint, method.service_name, method.name)
+        return self.source()
+
+    def forget_open_source(self) -> None:
+        """Look again, before the next call, whether a loop of this process has to answer it."""
+        self.open_source = None
+
     def _take_source(self) -> SourceBase:
         taken = self._taken
         if taken is None or self._is_closed:
+            note_channel(self)
             taken = self._taken = self._share(None).source
         self.open_source = taken
+        if may_be_answered_by_loop(self.endpoint):
+            self.open_source = None
         if self._is_closed:
             self.open_source = None
             raise self._closed_error()
         return taken
 
-    def make_method(self, method: Method) -> StubMethod:
+    def make_method(self, method: Method | RawMethod) -> StubMethod:
         return StubMethod(self, self.method_as_sent(method))
+
+    def raw_method(
+        self, service: str, method: str, *, index: int | None = None, is_idempotent: bool = False
+    ) -> RawStubMethod:
+        """A method by its names, with bytes in place of messages: for proxies.
+
+        `service` is the full name, with the package. The result is called like a method of a Stub,
+        but takes bytes or an IOBuf, which are sent as they are, and gives bytes. Whether they are
+        compressed is up to the caller: the controller's `request_compress_type` and
+        `response_compress_type` say how, and the channel's `compress_type` does not count.
+
+        `index`: place of the method in its service, from 0 on, which hulu_pbrpc needs.
+        `is_idempotent`: whether a request may run twice without harm. TypeError, ValueError.
+        """
+        raw = RawMethod(service, method, index, is_idempotent)
+        return RawStubMethod(self.make_method(raw))
 
     @property
     def _used_source(self) -> SourceBase | None:
@@ -92,3 +139,8 @@ class Channel(ChannelBase):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> NoReturn:
+        raise TypeError(f"use `with {self._public_name}`; for `async with`, {self._other_name}")
+
+    async def __aexit__(self, *exception: object) -> None: ...

@@ -11,9 +11,15 @@ import ssl
 from typing import TYPE_CHECKING, TypedDict
 
 from pybrpc.base.backoff import Backoff
+from pybrpc.base.checked_options import (
+    checked_count,
+    checked_flag,
+    checked_instance_or_none,
+    checked_text,
+)
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.base.named_options import defaults_of
+from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.client.calls.backup_policy import BackupRequestPolicy, after_s_of
 from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.calls.retry import (
@@ -27,7 +33,9 @@ from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.client.endpoints.settings import ConnectionType, SourceSettings
-from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
+from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
+from pybrpc.protocols.registry import protocol_named
+from pybrpc.protocols.traits import carries_credential
 from pybrpc.rpc.body_encoding import BodyEncoding, checked_encoding
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
@@ -57,6 +65,7 @@ Timeout = float | UseChannelTimeout | None
 class ChannelOptions(TypedDict, total=False):
     """The keyword options of both channels; `pybrpc.Channel` explains them."""
 
+    protocol: str
     timeout: float | None
     connect_timeout: float | None
     max_retry: int
@@ -77,6 +86,7 @@ class ChannelOptions(TypedDict, total=False):
     checksum_type: int
     checksum_with_attachment: bool
     max_body_size: int
+    max_streams_unconsumed_bytes: int
     options: SocketOptions | None
 
 
@@ -87,6 +97,7 @@ class ChannelSettings:
     Checked when made: a ValueError or a TypeError says what is allowed.
     """
 
+    protocol: str = "baidu_std"
     timeout: float | None = DEFAULT_TIMEOUT_S
     connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT_S
     max_retry: int = DEFAULT_MAX_RETRY
@@ -101,12 +112,13 @@ class ChannelSettings:
     idle_timeout: float | None = None
     dial_backoff: Backoff | None = DEFAULT_DIAL_BACKOFF
     health_check: HealthCheck | None = None
-    auth: Authenticator | None = None
+    auth: Authenticator | None = dataclasses.field(default=None, repr=False)
     tls: ClientTls | ssl.SSLContext | bool | None = None
     compress_type: int = CompressType.NONE
     checksum_type: int = ChecksumType.NONE
     checksum_with_attachment: bool = False
     max_body_size: int = DEFAULT_MAX_BODY_SIZE
+    max_streams_unconsumed_bytes: int = 0
     options: SocketOptions | None = None
 
     timeout_s: float | None = dataclasses.field(init=False)
@@ -117,11 +129,14 @@ class ChannelSettings:
     @classmethod
     def of(cls, options: ChannelOptions) -> ChannelSettings:
         """Raises ValueError or TypeError for invalid options."""
-        for name in options.keys() - ChannelOptions.__annotations__.keys():
-            raise TypeError(f"Channel() got an unexpected keyword argument {name!r}")
+        check_names("Channel", options, ChannelOptions)
         return cls(**options)
 
     def __post_init__(self) -> None:
+        checked_count("max_body_size", self.max_body_size, 1)
+        checked_count("max_streams_unconsumed_bytes", self.max_streams_unconsumed_bytes)
+        checked_text("connection_group", self.connection_group)
+        checked_instance_or_none("options", self.options, SocketOptions)
         parts = {
             "timeout_s": checked_timeout_s(self.timeout),
             "call_options": self._call_options(),
@@ -151,14 +166,23 @@ class ChannelSettings:
             connect_timeout_s=checked_timeout_s(self.connect_timeout, "connect_timeout"),
             auth=checked_authenticator(self.auth),
             tls=tls,
+            protocol=self._protocol(),
+            max_streams_unconsumed_bytes=self.max_streams_unconsumed_bytes,
         )
+
+    def _protocol(self) -> RpcProtocol:
+        protocol = protocol_named(self.protocol)
+        if self.auth is not None and not carries_credential(protocol):
+            raise ValueError(f"leave out auth: {protocol.name} has no place for a credential")
+        return protocol
 
     def _call_options(self) -> CallOptions:
         return CallOptions(
             checked_max_retry(self.max_retry),
-            self.retry_policy or DEFAULT_RETRY_POLICY,
+            checked_instance_or_none("retry_policy", self.retry_policy, RetryPolicy)
+            or DEFAULT_RETRY_POLICY,
             backup_policy_of(self.backup_request_ms, self.backup_request_policy),
-            self.wait_for_ready,
+            checked_flag("wait_for_ready", self.wait_for_ready),
             self.max_body_size,
         )
 
@@ -181,6 +205,7 @@ def backup_policy_of(
     after_ms: float | None, policy: BackupRequestPolicy | None
 ) -> BackupRequestPolicy | None:
     """The policy that a channel was given, or one made from its `backup_request_ms`."""
+    checked_instance_or_none("backup_request_policy", policy, BackupRequestPolicy)
     if policy is None:
         return None if after_ms is None else BackupRequestPolicy(after_s_of(after_ms))
     if after_ms is not None:

@@ -20,7 +20,7 @@ cdef class AioStubMethod:
     cdef readonly object method
 
 
-cdef object _timeout_s(object channel, object timeout)
+cdef object _timeout_s(object channel, object timeout, object controller)
 cdef object _source(object channel)
 @cython.locals(binding=LoopBinding)
 cdef LoopBinding _binding(object channel)

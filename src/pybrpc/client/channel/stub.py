@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
+from pybrpc.base.checked_options import shown
 from pybrpc.client.calls.aio_calls import AioFuture, new_aio_call
 from pybrpc.client.calls.sync_calls import (
     CallFuture,
@@ -16,45 +17,19 @@ from pybrpc.client.calls.sync_calls import (
     new_callback_call,
     new_future_call,
 )
+from pybrpc.client.channel.interfaces import CallingChannel, LoopsChannel, ThreadsChannel
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
+from pybrpc.client.channel.stream_call import AioStreamCall, StreamCall
+from pybrpc.client.channel.streaming_method import StreamingMethod
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.method import Method, methods_of
+from pybrpc.rpc.method import Method, methods_of, streaming_methods_of
+from pybrpc.rpc.misnamed import Misnamed, without_misnamed
+from pybrpc.rpc.stream_options import StreamOptions
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.aio_calls import LoopBinding
-    from pybrpc.client.calls.call_options import CallOptions
+    from pybrpc.client.calls.call_options import CalledMethod
     from pybrpc.client.calls.interfaces import ConnectionSource
-
-
-class CallingChannel(Protocol):
-    """The part of a channel that all its stub methods use."""
-
-    timeout_s: float | None
-    call_options: CallOptions
-
-    def timeout_of_call(self, timeout: Timeout) -> float | None:
-        """The timeout in seconds of a call that asks for `timeout`."""
-
-
-class ThreadsChannel(CallingChannel, Protocol):
-    """A `pybrpc.Channel`, as its stub methods see it."""
-
-    @property
-    def open_source(self) -> ConnectionSource | None:
-        """The source of its connections, if it has one already."""
-
-    def source(self) -> ConnectionSource:
-        """The source of its connections. Raises ChannelClosedError."""
-
-
-class LoopsChannel(CallingChannel, Protocol):
-    """A `pybrpc.aio.Channel`, as its stub methods see it."""
-
-    open_binding: LoopBinding | None
-    """The binding of the loop used last."""
-
-    def binding(self) -> LoopBinding:
-        """The binding of the running loop. Raises ChannelClosedError."""
 
 
 class StubMethod:
@@ -62,7 +37,7 @@ class StubMethod:
 
     __slots__ = ("_channel", "method")
 
-    def __init__(self, channel: ThreadsChannel, method: Method) -> None:
+    def __init__(self, channel: ThreadsChannel, method: CalledMethod) -> None:
         self._channel = channel
         self.method = method
 
@@ -75,10 +50,14 @@ class StubMethod:
     ) -> Any:
         """Call and wait. Returns the response message or raises an RpcError.
 
-        Not on the dispatcher thread, where callbacks run: WouldDeadlockError.
+        Not on the dispatcher thread, where callbacks run, nor in the loop of a server that has to
+        answer it: WouldDeadlockError.
         """
         channel = self._channel
-        source, timeout_s = _source(channel), _timeout_s(channel, timeout)
+        source = channel.open_source
+        if source is None:
+            source = channel.source_of_blocking(self.method)
+        timeout_s = _timeout_s(channel, timeout, controller)
         call = new_blocking_call(
             source, self.method, request, timeout_s, channel.call_options, controller
         )
@@ -93,7 +72,7 @@ class StubMethod:
     ) -> CallFuture:
         """Start a call. Never blocks. The future gives the response or raises the RpcError."""
         channel = self._channel
-        source, timeout_s = _source(channel), _timeout_s(channel, timeout)
+        source, timeout_s = _source(channel), _timeout_s(channel, timeout, controller)
         call = new_future_call(
             source, self.method, request, timeout_s, channel.call_options, controller
         )
@@ -110,14 +89,33 @@ class StubMethod:
         """Start a call. Never blocks. Ends with `done(response, None)` or `done(None, error)`.
 
         `done` is called once, mostly by the dispatcher thread, which polls all connections: it
-        must not block. It may start calls.
+        must not block. It may start calls. A plain function: an async one is not run.
         """
+        if not callable(done):
+            raise TypeError(f"done must be a function of a response and an error, not {done!r}")
         channel = self._channel
-        source, timeout_s = _source(channel), _timeout_s(channel, timeout)
+        source, timeout_s = _source(channel), _timeout_s(channel, timeout, controller)
         call = new_callback_call(
             source, self.method, request, timeout_s, channel.call_options, controller
         )
         call.begin(done, channel)
+
+    def stream(
+        self,
+        request: Message,
+        *,
+        streams: int = 1,
+        options: StreamOptions | None = None,
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+    ) -> StreamCall:
+        """A call that opens `streams` streams, for `with`: nothing is sent before.
+
+        `timeout` is that of the call, until its answer.
+        """
+        return StreamCall(
+            self._channel, self.method, request, streams, options, timeout, controller
+        )
 
     def __repr__(self) -> str:
         return f"<StubMethod {self.method.full_name} on {self._channel!r}>"
@@ -128,7 +126,7 @@ class AioStubMethod:
 
     __slots__ = ("_channel", "method")
 
-    def __init__(self, channel: LoopsChannel, method: Method) -> None:
+    def __init__(self, channel: LoopsChannel, method: CalledMethod) -> None:
         self._channel = channel
         self.method = method
 
@@ -145,20 +143,42 @@ class AioStubMethod:
         it, ends the call.
         """
         channel = self._channel
-        binding, timeout_s = _binding(channel), _timeout_s(channel, timeout)
+        binding, timeout_s = _binding(channel), _timeout_s(channel, timeout, controller)
         call = new_aio_call(
             binding, self.method, request, timeout_s, channel.call_options, controller
         )
         return call.begin(binding, channel)
 
+    def stream(
+        self,
+        request: Message,
+        *,
+        streams: int = 1,
+        options: StreamOptions | None = None,
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+    ) -> AioStreamCall:
+        """A call that opens `streams` streams, for `async with`, as `StubMethod.stream`."""
+        return AioStreamCall(
+            self._channel, self.method, request, streams, options, timeout, controller
+        )
+
+    future = Misnamed("what the call returns is a future: await it, or keep it")
+    with_callback = Misnamed("await the call, or add a done callback to the future it returns")
+
+    def __dir__(self) -> list[str]:
+        return without_misnamed(type(self), list(object.__dir__(self)))
+
     def __repr__(self) -> str:
         return f"<AioStubMethod {self.method.full_name} on {self._channel!r}>"
 
 
-def _timeout_s(channel: CallingChannel, timeout: Timeout) -> float | None:
-    if timeout is CHANNEL_TIMEOUT:
+def _timeout_s(
+    channel: CallingChannel, timeout: Timeout, controller: Controller | None
+) -> float | None:
+    if controller is None and timeout is CHANNEL_TIMEOUT:
         return channel.timeout_s
-    return channel.timeout_of_call(timeout)
+    return channel.timeout_of_call(timeout, controller)
 
 
 def _source(channel: ThreadsChannel) -> ConnectionSource:
@@ -187,17 +207,22 @@ class Stub:
         reply = stub.Echo(request, timeout=0.5)      # pybrpc.Channel
         reply = await stub.Echo(request)             # pybrpc.aio.Channel
 
-    Cheap to make, thread-safe.
+    Cheap to make, thread-safe. A method that streams is there too, and raises a
+    StreamingMethodError when it is called.
     """
 
     def __init__(self, service: ServiceDescriptor, channel: MethodMaker) -> None:
+        if isinstance(channel, type):
+            raise TypeError(f"pass a channel, not {shown(channel)}")
         if not hasattr(channel, "make_method"):
             raise TypeError(f"pass a pybrpc.Channel or pybrpc.aio.Channel, not {channel!r}")
-        self._service_name = ""
+        methods = methods_of(service)
+        self._service_name = service.full_name
         self._channel = channel
-        for method in methods_of(service):
-            self._service_name = method.service_name
+        for method in methods:
             setattr(self, method.name, channel.make_method(method))
+        for name in streaming_methods_of(service):
+            setattr(self, name, StreamingMethod(f"{service.full_name}.{name}"))
 
     def __getattr__(self, name: str) -> Any:
         methods = ", ".join(name for name in vars(self) if not name.startswith("_"))

@@ -17,8 +17,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pybrpc.base.guard import deliver_interrupt, safe_repr
 from pybrpc.errors import AuthenticationError, ErrorCode, Phase, RpcError
 from pybrpc.iobuf import IOBuf
+from pybrpc.rpc.authenticator import check_method
+from pybrpc.transport.writing.outcomes import InternalOutcome
 from pybrpc.transport.writing.write_request import WriteRequest
 
 if TYPE_CHECKING:
@@ -70,19 +73,23 @@ class Authentication:
         return is_refused
 
     def _generate(self) -> None:
-        reason: Exception | None = None
+        reason: BaseException | None = None
         credential: object = None
         try:
             credential = self._authenticator.generate_credential()
-        except Exception as raised:
+        except BaseException as raised:
             reason = raised
         if isinstance(credential, bytes):
             self._credential = credential
         else:
-            what = repr(reason) if reason is not None else f"{credential!r} is not bytes"
+            what = f"a {type(credential).__name__} is not bytes"
+            if reason is not None:
+                what = safe_repr(reason)
             text = f"Fail to generate a credential: {what}"
             self.failure = AuthenticationError(text, phase=Phase.QUEUED)
             self.failure.__cause__ = reason
+            if reason is not None:
+                deliver_interrupt(reason)
 
     def __repr__(self) -> str:
         if self.failure is not None:
@@ -91,19 +98,45 @@ class Authentication:
             state = "refused"
         else:
             state = "sent" if self.is_sent else "not sent"
-        return f"<Authentication by {self._authenticator!r}, {state}>"
+        return f"<Authentication by a {type(self._authenticator).__name__}, {state}>"
+
+
+class NoCredential:
+    """In place of an Authentication, for a channel without an authenticator.
+
+    A server that wants a credential answers the first request of the connection with ERPCAUTH, and
+    closes the connection. Then the other calls on it fail with ERPCAUTH too, and are not sent
+    again.
+    """
+
+    __slots__ = ("refusal",)
+
+    is_sent = True
+
+    def __init__(self) -> None:
+        self.refusal: RpcError | None = None
+        """The error by which the server has refused a request."""
+
+    def is_refused(self, attempt: Attempt, error: RpcError) -> bool:
+        """False: a handler too may answer ERPCAUTH. If it was the server, it closes the
+        connection."""
+        if error.code == ErrorCode.ERPCAUTH:
+            self.refusal = error.copy()
+        return False
+
+    def __repr__(self) -> str:
+        return f"<NoCredential{'' if self.refusal is None else ', refused'}>"
 
 
 def checked_authenticator(auth: Authenticator | None) -> Authenticator | None:
     """`auth` if a channel can use it, else a TypeError that names what is missing."""
     if auth is None:
         return None
-    if not callable(getattr(auth, "generate_credential", None)):
-        raise TypeError(f"auth must have a method generate_credential(), which {auth!r} has not")
+    check_method(auth, "generate_credential")
     if getattr(auth, "__hash__", None) is None:
         raise TypeError(
-            f"{auth!r} can't be hashed: an authenticator that defines == must define __hash__ too, "
-            "because channels with equal ones share connections"
+            f"a {type(auth).__name__} can't be hashed: an authenticator that defines == must "
+            "define __hash__ too, because channels with equal ones share connections"
         )
     return auth
 
@@ -130,7 +163,7 @@ class UnauthenticatedRequest:
 
     def as_write_request(self) -> WriteRequest:
         """The WriteRequest to queue. Its size in the backlog leaves out the credential."""
-        write_request = WriteRequest(IOBuf(), self, self._on_outcome)
+        write_request = WriteRequest(IOBuf(), self, InternalOutcome(self._on_outcome))
         write_request.size_bytes = len(self._packed)
         return write_request
 

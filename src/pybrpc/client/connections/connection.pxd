@@ -1,9 +1,14 @@
 cdef class ClientConnection:
+    cdef readonly dict _holds
+    cdef readonly bint _is_clean
     cdef readonly bint _reports_idle
+    cdef readonly object _uses
+    cdef public object attempt_listeners
     cdef public bint is_retired
     cdef public object owner
     cdef readonly object socket
     cdef readonly object timeouts
 
     cpdef bint is_usable(self) except -1
+    cpdef bint is_held(self) except -1
     cpdef on_messages(self, object socket, list messages)

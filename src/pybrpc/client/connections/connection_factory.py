@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.connections.authentication import Authentication
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
+from pybrpc.client.connections.hulu_connection import HuluConnection
+from pybrpc.client.connections.ordered_connection import OrderedConnection
 from pybrpc.client.connections.rpc_connection import RpcConnection
 from pybrpc.protocols.detect import BAIDU_STD
-from pybrpc.protocols.protocol import ParseLimits
+from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
+from pybrpc.protocols.session import Session, Side
+from pybrpc.protocols.traits import new_session, sends_method_index
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.runtime import default_runtime
-from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S, SocketSetup
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
@@ -27,11 +30,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ConnectionFactory:
-    """Makes connections for baidu_std. Channels whose factories are equal may share connections.
+    """Makes connections. Channels whose factories are equal may share connections.
 
     loop   the asyncio loop that polls them; `None`: the dispatcher thread does
     group  a name that the user chooses: channels with different ones share nothing
     auth   makes the credential of each connection
+    protocol  what they speak
+    max_streams_unconsumed_bytes   see StreamTable; of each connection
     """
 
     endpoint: Endpoint
@@ -42,8 +47,10 @@ class ConnectionFactory:
     connect_timeout_s: float | None = dataclasses.field(
         default=DEFAULT_CONNECT_TIMEOUT_S, compare=False
     )
-    auth: Authenticator | None = None
+    auth: Authenticator | None = dataclasses.field(default=None, repr=False)
     tls: ClientTls | None = None
+    protocol: RpcProtocol = BAIDU_STD
+    max_streams_unconsumed_bytes: int = 0
 
     @property
     def dispatcher(self) -> EventDispatcher:
@@ -62,18 +69,25 @@ class ConnectionFactory:
     def _setup(self) -> SocketSetup:
         return {
             "options": self.options.or_else(default_runtime().default_socket_options),
-            "cutter": self._cutter(),
+            "session": self._session(),
             "connect_timeout_s": self.connect_timeout_s,
             "process_backlog": default_runtime().backlog,
             "is_awaited": True,
             "layer": None if self.tls is None else self.tls.layer_to(self.endpoint),
         }
 
-    def _cutter(self) -> Any:
-        return MessageCutter(self.limits, protocol=BAIDU_STD)
+    def _session(self) -> Session:
+        return new_session(self.protocol, Side.CLIENT, self.limits)
 
     def _connection(
         self, socket: Socket, timeouts: TimeoutQueues, owner: ConnectionOwner | None
     ) -> ClientConnection:
         authentication = None if self.auth is None else Authentication(self.auth)
-        return RpcConnection(socket, timeouts, BAIDU_STD, owner, authentication)
+        protocol = socket.session.protocol
+        make: type[RpcConnection] = RpcConnection
+        if socket.session.is_ordered:
+            make = OrderedConnection
+        elif sends_method_index(protocol):
+            make = HuluConnection
+        limit_bytes = self.max_streams_unconsumed_bytes
+        return make(socket, timeouts, protocol, owner, authentication, limit_bytes)

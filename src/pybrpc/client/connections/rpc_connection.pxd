@@ -8,20 +8,22 @@ from pybrpc.transport.writing.write_request cimport WriteRequest, new_write_requ
 
 cdef class RpcConnection(ClientConnection):
     cdef readonly object _authentication
+    cdef public bint _is_ordered
     cdef readonly object _late_answers
+    cdef readonly object _max_unconsumed_bytes
     cdef readonly dict _pending
     cdef readonly object _protocol
+    cdef readonly object _streams
     cdef readonly object _unknown_answers
     cdef readonly object last_id
 
     @cython.locals(write_request=WriteRequest)
     cpdef send(self, Attempt attempt)
     cdef _pack(self, CallRecord call, object correlation_id)
+    @cython.locals(request=RpcRequest)
+    cdef RpcRequest _request_of(self, CallRecord call, object correlation_id)
     cpdef _take(self, Attempt attempt)
-    @cython.locals(attempt=Attempt)
+    cpdef bint is_held(self) except -1
+    @cython.locals(attempt=Attempt, count=Py_ssize_t, done=Py_ssize_t)
     cpdef _on_messages(self, list messages)
     cdef _on_response(self, Attempt attempt, RpcResponse response)
-
-
-@cython.locals(request=RpcRequest)
-cdef RpcRequest _request_of(CallRecord call, object correlation_id)

@@ -10,10 +10,12 @@ the endpoint: the next call dials anew.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
 from pybrpc.base.backoff import Backoff
+from pybrpc.base.guard import CLIENT, deliver_interrupt
 from pybrpc.errors import RpcError
 
 DEFAULT_DIAL_BACKOFF = Backoff(first_s=0.1, factor=1.6, max_s=10.0, jitter=0.2)
@@ -95,9 +97,21 @@ class EndpointHealth:
 
     def _plan(self, now: float) -> float:
         self._is_dialling = False
-        self._next_dial_at = now + self._backoff.delay_s(self.failures, self._random)
+        self._next_dial_at = now + self._delay_s()
         self.failures += 1
         return self._next_dial_at
+
+    def _delay_s(self) -> float:
+        """Seconds until the next dial. A Backoff of the user that raises is replaced."""
+        try:
+            delay_s = float(self._backoff.delay_s(self.failures, self._random))
+            if not 0 <= delay_s < math.inf:
+                raise ValueError(f"delay_s must be at least 0 and finite, not {delay_s}")
+            return delay_s
+        except BaseException as error:
+            CLIENT.raised("the dial_backoff raised; the default is used", error=error)
+            deliver_interrupt(error)
+        return DEFAULT_DIAL_BACKOFF.delay_s(self.failures, self._random)
 
     def __repr__(self) -> str:
         if self.cause is None:

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
+from pybrpc.base.checked_options import checked_function_or_none
 from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.base.guard import deliver_interrupt, safe_repr
+from pybrpc.base.public_dir import public_dir
 from pybrpc.client.calls.call import Call
 from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.errors import Phase, RpcError, make_rpc_error
 from pybrpc.rpc.method import Method, method_of
+from pybrpc.rpc.serving import detached
+from pybrpc.transport.dispatch.completion import run_completion
 
 if TYPE_CHECKING:
     from pybrpc.base.endpoint import Endpoint
@@ -56,8 +61,9 @@ class HealthCheck:
     def __post_init__(self) -> None:
         if not checked_timeout_s(self.timeout):
             raise ValueError(f"timeout must be more than 0 seconds, not {self.timeout!r}")
+        checked_function_or_none("is_healthy", self.is_healthy, "response")
         called = method_of(self.method)
-        request = called.request_class()
+        request: Any = called.request_class()
         if self.request is not None:
             if not isinstance(self.request, called.request_class):
                 raise TypeError(
@@ -65,13 +71,19 @@ class HealthCheck:
                 )
             request.CopyFrom(self.request)
         if not request.IsInitialized():
-            raise ValueError(f"give a request with all required fields: {request!r} lacks some")
+            missing = ", ".join(request.FindInitializationErrors())
+            name = called.request_class.__name__
+            raise ValueError(f"request must be a {name} with its required fields: give {missing}")
         object.__setattr__(self, "_called", called)
         object.__setattr__(self, "request", request)
 
+    def __dir__(self) -> list[str]:
+        return public_dir(self, frozenset({"judge", "start"}))
+
     def start(self, connection: ClientConnection, on_checked: OnChecked) -> None:
         """Begin a check over `connection`, which ends with `on_checked(connection, error)`."""
-        _CheckCall(self, connection, on_checked).start()
+        with detached():
+            _CheckCall(self, connection, on_checked).start()
 
     def judge(self, call: Call, connection: ClientConnection) -> RpcError | None:
         """The error of the check whose `call` has ended; `None` if the server is healthy."""
@@ -79,15 +91,16 @@ class HealthCheck:
             response = call.message()
             if self.is_healthy is None or self.is_healthy(response):
                 return None
-        except Exception as error:
+        except BaseException as error:
+            deliver_interrupt(error)
             return self._failure(connection, error)
         return self._failure(connection, None)
 
-    def _failure(self, connection: ClientConnection, cause: Exception | None) -> RpcError:
+    def _failure(self, connection: ClientConnection, cause: BaseException | None) -> RpcError:
         peer = str(connection.socket.remote_side)
         reason = "is_healthy() found the server not healthy"
         if cause is not None:
-            reason = cause.text if isinstance(cause, RpcError) else repr(cause)
+            reason = cause.text if isinstance(cause, RpcError) else safe_repr(cause)
         text = f"Fail to check the health of {peer} with {self._called.full_name}: {reason}"
         error = make_rpc_error(errno.EHOSTDOWN, text, phase=Phase.CONNECT, peer=peer)
         error.__cause__ = cause
@@ -115,7 +128,15 @@ class _CheckCall(Call):
         )
 
     def on_done(self) -> None:
+        run_completion(self.source.dispatcher, self)
+
+    def run(self) -> None:
+        """The completion of the call."""
         self._on_checked(self._tested, self._check.judge(self, self._tested))
+
+    @property
+    def description(self) -> str:
+        return f"the health check of {self.peer}"
 
 
 class _OneConnection:
@@ -153,6 +174,9 @@ class _OneConnection:
 
     def wait(self, call: WaitingCall) -> None:
         raise AssertionError("there is always the one connection")
+
+    def pause(self, call: WaitingCall, pause_s: float) -> None:
+        raise AssertionError("it is never retried")
 
     def reclaim(self, call: WaitingCall) -> None:
         pass

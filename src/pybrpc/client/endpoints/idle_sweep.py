@@ -105,7 +105,7 @@ def look(connections: Iterable[ClientConnection], before: TrafficSeen, now: floa
             statistics = connection.statistics().socket
             moved_bytes = statistics.bytes_read + statistics.bytes_written
             earlier = before.get(connection)
-            if earlier is None or earlier.moved_bytes != moved_bytes or connection.in_flight:
+            if earlier is None or earlier.moved_bytes != moved_bytes or connection.is_held():
                 earlier = Traffic(moved_bytes, now)
             seen[connection] = earlier
     return seen

@@ -42,7 +42,7 @@ class PooledConnections(SourceBase):
         if is_clean or not connection.socket.is_connected:
             self._put_idle(connection)
         else:
-            connection.close()
+            self.drop(connection)
 
     def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
         self._idle.pop(connection, None)
@@ -57,15 +57,15 @@ class PooledConnections(SourceBase):
         that thread's call is then refused by it, and takes another one.
         """
         for connection in self.connections:
-            if connection in self._idle or connection.in_flight:
+            if connection in self._idle or connection.is_held():
                 continue
             user = self._used.get(connection, connection)
             if user is call or (user is connection and connection.socket.is_connected):
-                connection.close()
+                self.drop(connection)
 
     def retire(self, connection: ClientConnection) -> None:
         if self._idle.pop(connection, connection) is None:
-            connection.close()
+            self.drop(connection)
 
     def after_fork(self) -> None:
         super().after_fork()
@@ -81,6 +81,7 @@ class PooledConnections(SourceBase):
             except KeyError:
                 return None  # another thread was faster
             if connection.is_usable():
+                connection.begin_use()
                 self._used[connection] = call
                 return connection
         return None
@@ -96,13 +97,13 @@ class PooledConnections(SourceBase):
         connection = self.make_for(self, call)
         if len(self._connections) <= self.max_pool_size:
             return connection
-        connection.close()
+        self.drop(connection)
         return None
 
     def _close_oldest_idle(self) -> None:
         for connection in list(self._idle)[:1]:
             if self._idle.pop(connection, connection) is None:
-                connection.close()
+                self.drop(connection)
 
     def _note_user(self, connection: ClientConnection, call: WaitingCall | None) -> None:
         self._used[connection] = call

@@ -7,10 +7,11 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from pybrpc.base.backoff import Backoff
+from pybrpc.base.guard import CLIENT, safe_repr
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
 from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF, EndpointHealth
 from pybrpc.client.endpoints.health_check import HealthCheck
-from pybrpc.errors import RpcError, is_unreachable
+from pybrpc.errors import ErrorCode, Phase, RpcError, is_unreachable, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, TimerHandle
 
@@ -68,16 +69,32 @@ class Reconnector(ConnectionOwner):
         """The error for a call that does not wait; `None` if the endpoint is up."""
         return self.health.why(time.monotonic())
 
+    def raise_if_down(self) -> None:
+        """Raise the error for a call that does not wait, if the endpoint is down."""
+        error = self.why_down()
+        try:
+            if error is not None:
+                raise error
+        finally:
+            # The error refers to this frame: without this it would be freed by the garbage
+            # collector only.
+            del error
+
     def note_failure(self, error: RpcError) -> None:
         """A connection of the source has failed."""
         if self._backoff is not None and is_unreachable(error):
-            self._dial_at(self.health.on_failure(error, time.monotonic()))
+            now = time.monotonic()
+            due = self.health.on_failure(error, now)
+            if due is not None:
+                text = "%s is down, and is dialled again in %.1f s: %s"
+                CLIENT.info(text, error.peer, due - now, error.text)
+            self._dial_at(due)
 
     def note_success(self) -> bool:
         """A connection of the source is established. True if this brought the endpoint up again."""
         if not self.health.is_down or self.is_checking:
             return False
-        self.close()
+        self._end_as_up()
         return True
 
     def close(self) -> None:
@@ -107,7 +124,7 @@ class Reconnector(ConnectionOwner):
 
     def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
         self._source.forget(connection)
-        if not connection.in_flight:
+        if not connection.is_held():
             self._on_checked(connection, error)
         # Otherwise the failure ends the health check, which then reports it.
 
@@ -117,11 +134,27 @@ class Reconnector(ConnectionOwner):
             return
         self._probe = None
         if error is None:
-            self.close()
+            self._end_as_up()
             self._source.adopt(connection)
         else:
-            self._dial_at(self.health.on_dial_failure(error, time.monotonic()))
+            self._dial_at_after(error)
             connection.close()
+
+    def _end_as_up(self) -> None:
+        """The endpoint can be reached again: stop dialling."""
+        cause, failures = self.health.cause, self.health.failures
+        if cause is not None:
+            CLIENT.info("%s is up again, after %d failed dials", cause.peer, failures)
+        self.close()
+
+    def _dial_at_after(self, error: RpcError) -> None:
+        """A dial has failed: plan the next one."""
+        now = time.monotonic()
+        due = self.health.on_dial_failure(error, now)
+        if due is not None:
+            text = "%s is still down, and is dialled again in %.1f s: %s"
+            CLIENT.debug(text, error.peer, due - now, error.text)
+        self._dial_at(due)
 
     def _dial_at(self, due: float | None) -> None:
         if due is None:
@@ -137,10 +170,28 @@ class Reconnector(ConnectionOwner):
         self._timer = None
         if not self._source.is_used or not self.health.begin_dial():
             return
-        probe = self._probe = self._source.make_for(self)
-        # Raises if another thread has closed the source, and with it the probe, meanwhile.
-        with contextlib.suppress(RpcError):
-            # An empty message connects it.
-            probe.socket.start_write(IOBuf())
+        try:
+            probe = self._probe = self._source.make_for(self)
+            # Raises if another thread has closed the source, and with it the probe, meanwhile.
+            with contextlib.suppress(RpcError):
+                # An empty message connects it.
+                probe.socket.start_write(IOBuf())
+        except BaseException as reason:
+            self._on_dial_raised(reason)
         if not self._source.is_used:
             self.close()
+
+    def _on_dial_raised(self, reason: BaseException) -> None:
+        """The dial has failed before the connection could tell its owner anything."""
+        peer = ""
+        try:
+            probe, self._probe = self._probe, None
+            if probe is not None:
+                peer = str(probe.socket.remote_side)
+                probe.close()
+        finally:
+            text = f"Fail to dial: {safe_repr(reason)}"
+            error = make_rpc_error(ErrorCode.EFAILEDSOCKET, text, phase=Phase.CONNECT, peer=peer)
+            error.__cause__ = reason
+            self._dial_at_after(error)
+            CLIENT.caught("a dial in the background raised", error=reason)

@@ -6,6 +6,11 @@ import dataclasses
 from typing import Literal, get_args
 
 from pybrpc.base.backoff import Backoff
+from pybrpc.base.checked_options import (
+    checked_count,
+    checked_count_or_none,
+    checked_instance_or_none,
+)
 from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
 from pybrpc.client.endpoints.health_check import HealthCheck
 
@@ -42,29 +47,25 @@ class SourceSettings:
             raise ValueError(
                 f"connection_type must be one of {allowed}, not {self.connection_type!r}"
             )
-        _check_count("connections", self.connections)
+        checked_count("connections", self.connections, 1)
         if self.connections > 1 and self.connection_type != "single":
             raise ValueError(
                 'connections=k is for the connection_type "single"; with the others each call has '
                 "a connection of its own"
             )
-        if self.max_pool_size is not None:
-            _check_count("max_pool_size", self.max_pool_size)
-            if self.connection_type != "pooled":
-                raise ValueError('max_pool_size is for the connection_type "pooled"')
+        max_pool_size = checked_count_or_none("max_pool_size", self.max_pool_size, 1)
+        if max_pool_size is not None and self.connection_type != "pooled":
+            raise ValueError('max_pool_size is for the connection_type "pooled"')
         if self.idle_timeout_s == 0:
             raise ValueError("idle_timeout must be more than 0 seconds, or None for never")
+        checked_instance_or_none("dial_backoff", self.dial_backoff, Backoff)
+        checked_instance_or_none("health_check", self.health_check, HealthCheck)
         if self.health_check is not None and self.dial_backoff is None:
             raise ValueError("only background dials run a health_check: give a dial_backoff too")
 
     @property
     def pool_size(self) -> int:
         return DEFAULT_MAX_POOL_SIZE if self.max_pool_size is None else self.max_pool_size
-
-
-def _check_count(name: str, count: object) -> None:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

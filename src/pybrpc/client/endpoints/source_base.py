@@ -13,14 +13,17 @@ from __future__ import annotations
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.calls.attempt import AttemptConnection
+from pybrpc.client.calls.attempt_end import AttemptListener
 from pybrpc.client.calls.interfaces import WaitingCall
+from pybrpc.client.calls.retry import RetryPause, RetryPauses
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.idle_sweep import IdleSweep
 from pybrpc.client.endpoints.reconnector import Reconnector
 from pybrpc.client.endpoints.settings import EndpointStatistics, SourceSettings
-from pybrpc.client.endpoints.wait_queue import WaitQueue
+from pybrpc.client.endpoints.wait_queue import Waiting, WaitQueue
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+from pybrpc.rpc.bounded_steps import MAX_PER_STEP, BoundedSteps
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
 from pybrpc.transport.socket_map import Shared
@@ -34,8 +37,10 @@ class SourceBase(Shared, ConnectionOwner):
         "_created",
         "_idle_sweep",
         "_is_serving",
+        "_pauses",
         "_reconnector",
         "_waiting",
+        "attempt_listeners",
         "factory",
         "live",
         "timeouts",
@@ -48,7 +53,9 @@ class SourceBase(Shared, ConnectionOwner):
         self._connections: dict[ClientConnection, None] = {}
         self._created = atomic_counter()
         self._waiting = WaitQueue()
+        self._pauses = RetryPauses()
         self._is_serving = False
+        self.attempt_listeners: tuple[AttemptListener, ...] | None = None
         self.live: ClientConnection | None = None
         self._reconnector = Reconnector(self, settings.dial_backoff, settings.health_check)
         self._idle_sweep = IdleSweep(self, settings.idle_timeout_s)
@@ -74,16 +81,33 @@ class SourceBase(Shared, ConnectionOwner):
     def statistics(self) -> EndpointStatistics:
         """Any thread; the counts are not one snapshot."""
         established = [c for c in self.connections if c.is_usable() and c.socket.is_connected]
-        in_use = sum(connection.in_flight > 0 for connection in self.connections)
+        in_use = sum(connection.is_held() for connection in self.connections)
         created = self._created.get()
         return EndpointStatistics(
             created=created,
             closed=created - len(self._connections),
             in_use=in_use,
-            idle=sum(not connection.in_flight for connection in established),
+            idle=sum(not connection.is_held() for connection in established),
             waiting=len(self._waiting),
             is_down=self._reconnector.health.is_down,
         )
+
+    # --- who listens ---
+
+    def add_attempt_listener(self, listener: AttemptListener) -> None:
+        """Report the end of each attempt that is sent from now on to `listener`. One thread at a
+        time."""
+        self._set_listeners((*(self.attempt_listeners or ()), listener))
+
+    def remove_attempt_listener(self, listener: AttemptListener) -> None:
+        """Report no more to `listener`, except attempts that were sent already."""
+        self._set_listeners(tuple(x for x in self.attempt_listeners or () if x is not listener))
+
+    def _set_listeners(self, listeners: tuple[AttemptListener, ...]) -> None:
+        self.attempt_listeners = listeners or None
+        for connection in self.connections:
+            if connection.owner is self:
+                connection.attempt_listeners = self.attempt_listeners
 
     # --- for calls ---
 
@@ -101,6 +125,11 @@ class SourceBase(Shared, ConnectionOwner):
         elif self._can_serve():
             self._serve_soon()
 
+    def pause(self, call: WaitingCall, pause_s: float) -> None:
+        self._pauses.begin(call, self.dispatcher, pause_s)
+        if not self.is_used:
+            self._end_pauses(self._closed_error())
+
     def reclaim(self, call: WaitingCall) -> None:
         pass
 
@@ -114,9 +143,8 @@ class SourceBase(Shared, ConnectionOwner):
             return None if self._waiting else self._take_fresh(call)
         if self._may_dial(call):
             return self._make_if_allowed(call)
-        error = None if call.options.wait_for_ready else self._reconnector.why_down()
-        if error is not None:
-            raise error
+        if not call.options.wait_for_ready:
+            self._reconnector.raise_if_down()
         return None
 
     def _may_dial(self, call: WaitingCall) -> bool:
@@ -156,9 +184,12 @@ class SourceBase(Shared, ConnectionOwner):
         later."""
         connection = self.factory.make(self.timeouts, owner)
         if owner is self:
+            connection.begin_use()
             self._note_user(connection, call)
         self._created.increment_and_get(1)
         self._connections[connection] = None
+        # Again: a listener may have been added before the connection was found here.
+        connection.set_owner(owner)
         if not self.is_used:
             connection.close()
         return connection
@@ -174,6 +205,12 @@ class SourceBase(Shared, ConnectionOwner):
     def forget(self, connection: ClientConnection) -> None:
         """The connection has failed."""
         self._connections.pop(connection, None)
+
+    def drop(self, connection: ClientConnection) -> None:
+        """Close a connection, and make room for another one at once: its failure is reported in a
+        later turn."""
+        connection.close()
+        self.forget(connection)
 
     def on_connected(self, connection: ClientConnection) -> None:
         self._idle_sweep.start()
@@ -202,16 +239,20 @@ class SourceBase(Shared, ConnectionOwner):
             self._serve_soon()
             return
         self._is_serving = True
+        waited = len(self._waiting)
         try:
             self._serve_all()
+        except BaseException:
+            if len(self._waiting) < waited:
+                self._serve_soon()
+            raise
         finally:
             self._is_serving = False
 
     def _serve_all(self) -> None:
-        error = self._reconnector.why_down()
-        if error is not None:
-            for call in self._waiting.take_all(lambda call: not call.options.wait_for_ready):
-                call.on_no_connection(error)
+        if self._reconnector.health.is_down:
+            self._refuse_impatient()
+        left = MAX_PER_STEP
         while self._waiting:
             connection = self._take_live(None) or self._take_fresh(None)
             if connection is None:
@@ -222,27 +263,70 @@ class SourceBase(Shared, ConnectionOwner):
                 return
             self._note_user(connection, oldest)
             oldest.on_connection(connection)
+            left -= 1
+            if not left:
+                self._serve_soon()
+                return
 
     def _note_user(self, connection: ClientConnection, call: WaitingCall | None) -> None:
         """Note that the connection is for `call`."""
 
+    def _refuse_impatient(self) -> None:
+        """The endpoint is down: end the calls that don't wait until it is up, in steps."""
+
+        def find() -> list[Waiting]:
+            if not self._reconnector.health.is_down:
+                return []
+            return [one for one in self._waiting.all() if not one.call.options.wait_for_ready]
+
+        def refuse(waiting: Waiting) -> None:
+            error = self._reconnector.why_down()
+            if error is not None and waiting.try_claim():
+                waiting.call.on_no_connection(error)
+
+        BoundedSteps(self.dispatcher, find, refuse).run()
+
     def _refuse_waiting(self, error: RpcError) -> None:
-        for call in self._waiting.take_all():
-            call.on_no_connection(error)
+        """End all calls that wait, in steps. The first step is done now."""
+
+        def refuse(waiting: Waiting) -> None:
+            if waiting.try_claim():
+                waiting.call.on_no_connection(error)
+
+        BoundedSteps(self.dispatcher, self._waiting.all, refuse).run()
+
+    def _end_pauses(self, error: RpcError) -> None:
+        """As `_refuse_waiting`, for the calls that pause before a retry."""
+
+        def end(pause: RetryPause) -> None:
+            if pause.try_claim():
+                pause.call.on_no_connection(error)
+
+        BoundedSteps(self.dispatcher, self._pauses.all, end).run()
 
     # --- the end ---
 
     def close(self) -> None:
         self._reconnector.close()
         self._idle_sweep.close()
-        self._refuse_waiting(self._closed_error())
-        for connection in self.connections:
-            connection.close()
+        try:
+            if self._waiting:
+                self._refuse_waiting(self._closed_error())
+            if self._pauses:
+                self._end_pauses(self._closed_error())
+        finally:
+            for connection in self.connections:
+                connection.close()
+
+    def is_lost(self) -> bool:
+        loop = self.factory.loop
+        return loop is not None and loop.is_closed()
 
     def after_fork(self) -> None:
         self.timeouts = TimeoutQueues(None, self.factory)
         self._connections = {}
         self._waiting = WaitQueue()
+        self._pauses = RetryPauses()
         self._is_serving = False
         self._reconnector.after_fork()
         self._idle_sweep.after_fork()

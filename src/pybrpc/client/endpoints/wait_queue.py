@@ -10,13 +10,13 @@ load, on both sides: either the adding thread sees that it was passed, or `take`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.errors import Phase
 
 if TYPE_CHECKING:
+    from pybrpc.client.calls.attempt_end import CanceledBy
     from pybrpc.client.calls.interfaces import WaitingCall
 
 _NO_TICKET = 0
@@ -38,7 +38,7 @@ class Waiting:
     def try_claim(self) -> bool:
         return self._waiting.pop(self.ticket, None) is not None
 
-    def try_cancel(self) -> bool:
+    def try_cancel(self, canceled_by: CanceledBy) -> bool:
         return self.try_claim()
 
     @property
@@ -87,16 +87,9 @@ class WaitQueue:
         if tickets:
             self._next = max(self._next, min(tickets))
 
-    def take_all(
-        self, which: Callable[[WaitingCall], bool] = lambda call: True
-    ) -> list[WaitingCall]:
-        """Claim all calls, or those for which `which` is true."""
-        found: list[WaitingCall] = []
-        for ticket in list(self._waiting):
-            waiting = self._waiting.get(ticket)
-            if waiting is not None and which(waiting.call) and waiting.try_claim():
-                found.append(waiting.call)
-        return found
+    def all(self) -> list[Waiting]:
+        """The calls that wait now, oldest first. They are not claimed."""
+        return list(self._waiting.values())
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -9,6 +9,7 @@ from pybrpc.protocols.baidu_std.fast_frames cimport (
 )
 from pybrpc.protocols.baidu_std.meta_decoder cimport Meta, decode_meta, request_of, response_of
 from pybrpc.protocols.baidu_std.meta_encoder cimport encode_request_meta, encode_response_meta
+from pybrpc.protocols.frames cimport pack_frame, size_of
 from pybrpc.protocols.message cimport RpcRequest, RpcResponse, new_request, new_response
 
 cdef Py_ssize_t _HEADER_SIZE
@@ -35,6 +36,4 @@ cdef class BaiduStd:
 )
 cdef object _parse_small(IOBuf buffer, Py_ssize_t body_size, Py_ssize_t meta_size)
 cdef object _message(Meta meta, object body, object attachment)
-cdef object _size_of(object attachment)
 cdef IOBuf _with_attachment(IOBuf packed, object attachment)
-cdef IOBuf _pack(bytes meta, object body, object attachment)

@@ -19,13 +19,18 @@ from pybrpc.protocols.baidu_std.fast_frames import (
 from pybrpc.protocols.baidu_std.frame import (
     HEADER_SIZE,
     MAGIC,
-    MAX_BODY_SIZE,
     may_be_header,
     pack_header,
     unpack_header,
 )
 from pybrpc.protocols.baidu_std.meta_decoder import Meta, decode_meta, request_of, response_of
 from pybrpc.protocols.baidu_std.meta_encoder import encode_request_meta, encode_response_meta
+from pybrpc.protocols.frames import (
+    SMALL_SIZE,
+    oversized_meta_limit,
+    pack_frame,
+    size_of,
+)
 from pybrpc.protocols.message import (
     BadMessage,
     OversizedMessage,
@@ -34,15 +39,14 @@ from pybrpc.protocols.message import (
     new_request,
     new_response,
 )
-from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, Broken, ParseLimits, ParseOutcome
-
-MAX_OVERSIZED_META = 64 * 1024
-"""Bytes. The longest meta that is parsed, for its correlation id, of a message over the limit."""
-
-SMALL_SIZE = 4096
-"""Bytes. Up to this size copying is cheaper than sharing: such frames are cut in one piece, and
-such bodies are packed into one block with their header."""
-
+from pybrpc.protocols.protocol import (
+    NEED_MORE,
+    NOT_MINE,
+    Broken,
+    ParseLimits,
+    ParseOutcome,
+)
+from pybrpc.protocols.streaming.streaming_rpc import STREAMING_RPC
 
 _HEADER_SIZE = HEADER_SIZE
 _SMALL_SIZE = SMALL_SIZE
@@ -52,6 +56,9 @@ class BaiduStd:
     """The protocol baidu_std. It has no state; one object serves all connections and threads."""
 
     __slots__ = ()
+
+    companions = (STREAMING_RPC,)
+    """The frames of streams come on the connections of the calls that have opened them."""
 
     @property
     def name(self) -> str:
@@ -93,7 +100,7 @@ class BaiduStd:
             return 0
         awaited: int = body_size
         if body_size > limits.max_body_size:
-            awaited = meta_size if meta_size <= _meta_limit(limits) else 0
+            awaited = meta_size if meta_size <= oversized_meta_limit(limits) else 0
         return max(0, HEADER_SIZE + awaited - len(buffer))
 
     def pack_request(self, request: RpcRequest) -> IOBuf:
@@ -110,8 +117,8 @@ class BaiduStd:
                 )
                 if frame is not None:
                     return _with_attachment(iobuf_of(frame), attachment)
-            meta = encode_request_meta(request, _size_of(attachment))
-            return _pack(meta, request.body, attachment)
+            meta = encode_request_meta(request, size_of(attachment))
+            return pack_frame(_pack_header, meta, request.body, attachment)
         except (ValueError, TypeError, AttributeError) as error:
             raise BadRequestError(f"Fail to pack request: {error}") from error
 
@@ -133,8 +140,8 @@ class BaiduStd:
                 frame = pack_fast_response(response.correlation_id, response.body, attachment)
                 if frame is not None:
                     return _with_attachment(iobuf_of(frame), attachment)
-            meta = encode_response_meta(response, _size_of(attachment))
-            return _pack(meta, response.body, attachment)
+            meta = encode_response_meta(response, size_of(attachment))
+            return pack_frame(_pack_header, meta, response.body, attachment)
         except (ValueError, TypeError, AttributeError) as error:
             raise BadResponseError(f"Fail to pack response: {error}") from error
 
@@ -167,6 +174,10 @@ def _parse_large(buffer: IOBuf, body_size: int, meta_size: int) -> ParseOutcome:
         return _bad_attachment(meta, payload_size)
     body = buffer.cut_contiguous(payload_size - attachment_size)
     attachment = buffer.cutn(attachment_size) if attachment_size else None
+    if meta_size > payload_size:
+        # Views of the block would keep the meta, too, which nobody counts.
+        body = bytes(body)
+        attachment = IOBuf(bytes(attachment)) if attachment is not None else None
     return _message(meta, body, attachment)
 
 
@@ -181,32 +192,26 @@ def _bad_attachment(meta: Meta, payload_size: int) -> BadMessage:
     what = "request" if asks else "response"
     fault = "negative" if meta.attachment_size < 0 else f"larger than {what}_size={payload_size}"
     reason = f"attachment_size={meta.attachment_size} is {fault}"
-    return BadMessage(meta.correlation_id, asks, reason)
-
-
-def _meta_limit(limits: ParseLimits) -> int:
-    return min(MAX_OVERSIZED_META, limits.max_body_size)
+    return BadMessage(meta.correlation_id, asks, reason, meta.authentication_data)
 
 
 def _parse_oversized(
     buffer: IOBuf, body_size: int, meta_size: int, limits: ParseLimits
 ) -> ParseOutcome:
     limit = limits.max_body_size
-    if meta_size > _meta_limit(limits):
+    if meta_size > oversized_meta_limit(limits):
         return Broken(f"body_size={body_size} is larger than max_body_size={limit}")
     if len(buffer) < HEADER_SIZE + meta_size:
         return NEED_MORE
     meta = decode_meta(buffer.cut_contiguous(HEADER_SIZE + meta_size)[HEADER_SIZE:])
-    return OversizedMessage(meta.correlation_id, meta.is_request, body_size, limit)
-
-
-def _size_of(attachment: IOBuf | None) -> int:
-    if attachment is None:
-        return 0
-    size = len(attachment)
-    if size > MAX_BODY_SIZE:
-        raise ValueError(f"attachment_size={size} exceeds the {MAX_BODY_SIZE} bytes of a frame")
-    return size
+    return OversizedMessage(
+        meta.correlation_id,
+        meta.is_request,
+        body_size,
+        limit,
+        meta.authentication_data,
+        rest_bytes=body_size - meta_size,
+    )
 
 
 def _with_attachment(packed: IOBuf, attachment: IOBuf | None) -> IOBuf:
@@ -215,16 +220,5 @@ def _with_attachment(packed: IOBuf, attachment: IOBuf | None) -> IOBuf:
     return packed
 
 
-def _pack(meta: bytes, body: BytesLike, attachment: IOBuf | None) -> IOBuf:
-    if type(body) is not bytes:
-        body = memoryview(body).cast("B")
-    body_size = len(meta) + len(body) + _size_of(attachment)
-    if body_size > MAX_BODY_SIZE:
-        raise ValueError(f"body_size={body_size} exceeds the {MAX_BODY_SIZE} bytes of a frame")
-    header = pack_header(body_size, len(meta))
-    if len(body) <= SMALL_SIZE:
-        packed = IOBuf(b"".join((header, meta, body)))
-    else:
-        packed = IOBuf(header + meta)
-        packed.append(body)
-    return _with_attachment(packed, attachment)
+def _pack_header(meta_size: int, payload_size: int) -> bytes:
+    return pack_header(meta_size + payload_size, meta_size)

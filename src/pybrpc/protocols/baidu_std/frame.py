@@ -13,8 +13,6 @@ import struct
 
 MAGIC = b"PRPC"
 HEADER_SIZE = 12
-MAX_BODY_SIZE = 2**31 - 1
-"""The largest `body_size` that is packed: C++ bRPC has it in a signed 32-bit int."""
 
 _HEADER = struct.Struct("!4sII")
 

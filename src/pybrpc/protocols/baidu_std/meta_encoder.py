@@ -14,7 +14,8 @@ from operator import index
 from pybrpc.protocols.message import RpcRequest, RpcResponse, StreamSettings
 
 _MASK_64 = 0xFFFFFFFFFFFFFFFF
-_LOWEST_64, _HIGHEST_64 = -0x8000000000000000, 0x7FFFFFFFFFFFFFFF
+_HIGHEST_64 = 0x7FFFFFFFFFFFFFFF
+_LOWEST_64 = -_HIGHEST_64 - 1  # C has no literal for it
 _LOWEST_32, _HIGHEST_32 = -0x80000000, 0x7FFFFFFF
 
 
@@ -205,6 +206,11 @@ def _put_stream_settings(out: bytearray, settings: StreamSettings) -> None:
 
 def _put_user_fields(out: bytearray, user_fields: Mapping[str, str]) -> None:
     for key, value in user_fields.items():
+        if not isinstance(key, str):
+            raise TypeError(f"the name of a user field must be a string, not {type(key).__name__}")
+        if not isinstance(value, str):
+            name = str.__repr__(key)
+            raise TypeError(f"user field {name} must be a string, not {type(value).__name__}")
         start = _begin_message(out, 0x4A)
         _put_escaped_text(out, 0x0A, key)
         _put_escaped_text(out, 0x12, value)

@@ -1,31 +1,17 @@
 """RpcMeta, the message in front of every baidu_std payload, as a table and as a protobuf class.
 
 The table has the field numbers of bRPC 1.17: src/brpc/policy/baidu_rpc_meta.proto and
-src/brpc/streaming_rpc_meta.proto. It differs from those files where the wire does not: text is
-`bytes`, because C++ neither checks nor promises UTF-8; required fields are optional; enums are
-int32; a map is a list of entries.
+src/brpc/streaming_rpc_meta.proto. `meta_schema` says how it differs from those files.
 
 pybrpc does not import this module: `meta_decoder` and `meta_encoder` handle the bytes themselves.
-Tests and fuzz targets use the class to make frames, and to judge that code. The class is built from
-the table, because code that protoc generates refuses another major version of the protobuf runtime.
-It has a pool of its own, because two packages can't register the same file name in the default one.
+Tests and fuzz targets use the class to make frames, and to judge that code.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
-
-_PACKAGE = "pybrpc.baidu_std"
-
-_TYPES = {
-    "int32": FieldDescriptorProto.TYPE_INT32,
-    "int64": FieldDescriptorProto.TYPE_INT64,
-    "bool": FieldDescriptorProto.TYPE_BOOL,
-    "bytes": FieldDescriptorProto.TYPE_BYTES,
-}
+from pybrpc.protocols.meta_schema import message_classes
 
 _MESSAGES: dict[str, str] = {
     "RpcRequestMeta": """
@@ -68,35 +54,5 @@ _MESSAGES: dict[str, str] = {
     """,
 }
 
-
-def _add_field(message: Any, line: str) -> None:
-    *label, type_name, name, _, number = line.split()
-    field = message.field.add(name=name, number=int(number))
-    repeated = label == ["repeated"]
-    field.label = (
-        FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL
-    )
-    if type_name in _TYPES:
-        field.type = _TYPES[type_name]
-    else:
-        field.type = FieldDescriptorProto.TYPE_MESSAGE
-        field.type_name = f".{_PACKAGE}.{type_name}"
-
-
-def _build_file() -> FileDescriptorProto:
-    file = FileDescriptorProto(name="pybrpc/baidu_std.proto", package=_PACKAGE, syntax="proto2")
-    for message_name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=message_name)
-        for line in fields.strip().splitlines():
-            _add_field(message, line)
-    return file
-
-
-def _build_rpc_meta() -> Any:
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(_build_file())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.RpcMeta"))
-
-
-RpcMeta: Any = _build_rpc_meta()
-"""The message class. `Any`: its attributes are only known at run time."""
+RpcMeta: Any = message_classes("pybrpc.baidu_std", _MESSAGES)["RpcMeta"]
+"""The message class."""

@@ -6,6 +6,7 @@ import dataclasses
 import enum
 from typing import Literal
 
+from pybrpc.base.checked_options import checked_count, checked_text, checked_text_or_none
 from pybrpc.errors import (
     AuthenticationError,
     BadRequestError,
@@ -16,13 +17,21 @@ from pybrpc.errors import (
     make_rpc_error,
 )
 from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.detect import tls_hint
 from pybrpc.protocols.redis.command import Argument, pack_command
-from pybrpc.protocols.redis.reply_parser import RedisError, RedisPush, Reply, ReplyParser
+from pybrpc.protocols.redis.reply_parser import (
+    BadReply,
+    RedisError,
+    RedisPush,
+    Reply,
+    ReplyParser,
+)
 from pybrpc.protocols.redis.reply_scanner import MalformedReplyError
 
 MAX_REPLY_BYTES = 1024 * 1024
 
 _LOGIN_CODES = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"})
+_ECHO = ", with args beginning with:"
 _PASSING_CODES = frozenset({"LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN"})
 
 
@@ -45,13 +54,15 @@ class RedisLogin:
     protocol: Literal[2, 3] = 3
 
     def __post_init__(self) -> None:
+        checked_text_or_none("username", self.username)
+        checked_text_or_none("password", self.password)
+        checked_text("client_name", self.client_name)
         if self.username is not None and self.password is None:
             raise ValueError("username= needs password= too")
-        if isinstance(self.db, bool) or not isinstance(self.db, int) or self.db < 0:
-            raise ValueError(f"db must be a whole number >= 0, not {self.db!r}")
+        checked_count("db", self.db)
         if not self.client_name.isascii() or any(c <= " " for c in self.client_name):
             raise ValueError(f"client_name must be ASCII without blanks, not {self.client_name!r}")
-        if self.protocol not in (2, 3):
+        if isinstance(self.protocol, bool) or self.protocol not in (2, 3):
             raise ValueError(f"protocol must be 2 or 3, not {self.protocol!r}")
 
 
@@ -76,7 +87,7 @@ class RedisHandshake:
 
     def __init__(self, login: RedisLogin) -> None:
         self._login = login
-        self._parser = ReplyParser(MAX_REPLY_BYTES)
+        self._parser = ReplyParser(MAX_REPLY_BYTES, skips=False)
         self._step: _Step | None = None
         self._to_do: list[_Step] = []
 
@@ -92,10 +103,16 @@ class RedisHandshake:
             try:
                 self._parser.parse(incoming, replies, at_most=1)
             except MalformedReplyError as reason:
-                text = f"the server does not speak the protocol of Redis: {reason}"
+                hint = tls_hint(incoming)
+                text = f"the server does not speak the protocol of Redis: {reason}{hint}"
                 raise ProtocolError(text, phase=Phase.HANDSHAKE, is_remote=True) from None
             if not replies:
                 return False
+            if isinstance(replies[0], BadReply):
+                text = f"Redis has answered a login oddly: {replies[0].reason}"
+                raise ProtocolError(text, phase=Phase.HANDSHAKE, is_remote=True)
+            if isinstance(replies[0], RedisError):
+                replies[0] = self._without_password(replies[0])
             if not isinstance(replies[0], RedisPush):
                 self._on_reply(replies[0])
                 if self._say_next(outgoing):
@@ -144,6 +161,15 @@ class RedisHandshake:
         wants_auth_first = error.code == "NOAUTH" and self._login.password is not None
         is_unknown = error.text.lower().startswith("err unknown command")
         return wants_auth_first or is_unknown or error.code == "NOPROTO"
+
+    def _without_password(self, error: RedisError) -> RedisError:
+        """`error`, in which the server may repeat the arguments of a command that it does not
+        know; of long ones only a part."""
+        password = self._login.password
+        if not password:
+            return error
+        text, echo, arguments = error.text.partition(_ECHO)
+        return RedisError(f"{text}{echo}{arguments and ' ...'}".replace(password, "..."))
 
     def _failure(self, error: RedisError) -> RpcError:
         assert self._step is not None

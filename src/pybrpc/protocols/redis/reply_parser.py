@@ -6,45 +6,24 @@ An error reply is a RedisError.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from pybrpc.errors import MissingExtraError, PyBrpcError
+from pybrpc.errors import MissingExtraError
+from pybrpc.errors import RedisError as RedisError
 from pybrpc.iobuf import BytesLike, IOBuf
+from pybrpc.protocols.detect import tls_hint
 from pybrpc.protocols.protocol import Broken
 from pybrpc.protocols.redis.reply_scanner import (
     ATTRIBUTE,
+    BLOB_ERROR,
     PUSH,
     Item,
     MalformedReplyError,
     ReplyScanner,
+    Span,
 )
-
-
-class RedisError(PyBrpcError):
-    """The reply of Redis to a command that failed, such as "WRONGTYPE Operation ...".
-
-    It is a value among the replies of a request; `raise_for_error()` and `execute` raise it. It is
-    no RpcError, because the call itself succeeded. Like bRPC's REDIS_REPLY_ERROR.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    @property
-    def code(self) -> str:
-        """The first word, which names the kind of error: "WRONGTYPE", "NOPERM", "ERR"."""
-        return self.text.partition(" ")[0]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RedisError) and self.text == other.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __repr__(self) -> str:
-        return f"<RedisError {self.text}>"
-
+from pybrpc.protocols.session import Session
 
 Reply: TypeAlias = Any
 """bytes (strings, statuses), int, float, bool, None, list (arrays, sets), dict or RedisError."""
@@ -65,7 +44,7 @@ class RedisPush:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BadReply:
-    """A complete reply that has no Python value. The replies after it are not affected."""
+    """A reply over a limit, or one that has no Python value. Other replies are not affected."""
 
     reason: str
 
@@ -76,26 +55,34 @@ def check_hiredis() -> None:
 
 
 class ReplyParser:
-    """Parses the replies of one connection, in order. Not thread-safe."""
+    """Parses the replies of one connection, in order. Not thread-safe.
+
+    Without `skips` a reply over a limit is a MalformedReplyError.
+    """
 
     __slots__ = ("_reader", "_scanner")
 
-    def __init__(self, max_bytes: int) -> None:
-        self._scanner = ReplyScanner(max_bytes)
+    def __init__(self, max_bytes: int, skips: bool = True) -> None:
+        self._scanner = ReplyScanner(max_bytes, skips)
         self._reader = _new_reader()
 
     def parse(self, buffer: IOBuf, into: list[Any], at_most: int = ALL) -> None:
         """Move the complete replies at the front of `buffer` to `into`, RedisPushes and BadReplies
         too.
 
-        MalformedReplyError once the front is no reply, or a reply over a limit.
+        A reply over a limit becomes a BadReply, and its bytes are dropped as they come.
+        MalformedReplyError once the front is no reply, or one that is too large to be skipped.
         """
         while (left := at_most - len(into)) > 0 and (items := self._scanner.scan(buffer, left)):
-            size_bytes = sum(size for _, size in items)
+            size_bytes = sum(size for _, size, _, _ in items)
             if size_bytes <= TOGETHER_BYTES:
                 self._parse_together(buffer.cut_contiguous(size_bytes), items, into)
                 continue
-            for kind, size in items:
+            for item in items:
+                kind, size, odd_parts, reason = item
+                if odd_parts or reason or kind == ATTRIBUTE:
+                    self._parse_together(buffer.cut_contiguous(size), [item], into)
+                    continue
                 for part in buffer.cutn(size):
                     self._reader.feed(part)
                 self._take(kind, into)
@@ -106,10 +93,22 @@ class ReplyParser:
 
     def _parse_together(self, data: BytesLike, items: list[Item], into: list[Any]) -> None:
         at = 0
-        for kind, size in items:
-            self._reader.feed(data, at, size)
-            self._take(kind, into)
+        for kind, size, odd_parts, reason in items:
+            if odd_parts and not reason and kind != ATTRIBUTE:
+                self._reader.feed(_plain(data[at : at + size], odd_parts))
+                self._take(kind, into)
+            elif reason or kind == ATTRIBUTE:
+                self._note_skipped(kind, reason, into)
+            else:
+                self._reader.feed(data, at, size)
+                self._take(kind, into)
             at += size
+
+    def _note_skipped(self, kind: int, reason: str, into: list[Any]) -> None:
+        if kind == PUSH:
+            into.append(RedisPush((BadReply(reason),)))
+        elif kind != ATTRIBUTE:
+            into.append(BadReply(reason))
 
     def _take(self, kind: int, into: list[Any]) -> None:
         try:
@@ -120,10 +119,24 @@ class ReplyParser:
             value = BadReply(f"Python can't represent a reply: {error}")
         if value is _MORE:
             raise MalformedReplyError("hiredis expects more bytes after a whole reply")
-        if kind == PUSH:
-            value = _push_of(value)
-        if kind != ATTRIBUTE:
-            into.append(value)
+        into.append(_push_of(value) if kind == PUSH else value)
+
+
+def _plain(data: BytesLike, odd_parts: Sequence[Span]) -> bytes:
+    """A reply without attributes, and with blob errors as simple errors: of these, each line break
+    becomes two blanks, as Redis itself does with errors."""
+    data, at = bytes(data), 0
+    parts: list[bytes] = []
+    for begin, end in odd_parts:
+        parts.append(data[at:begin])
+        if data[begin] == BLOB_ERROR:
+            text = data[data.index(b"\r\n", begin) + 2 : end - 2]
+            parts += (b"-", text.translate(_BLANKS), b"\r\n")
+        at = end
+    return b"".join((*parts, data[at:]))
+
+
+_BLANKS = bytes.maketrans(b"\r\n", b"  ")
 
 
 def _push_of(value: Any) -> RedisPush:
@@ -148,22 +161,20 @@ def _new_reader() -> Any:
 
 
 DEFAULT_MAX_REPLY_BYTES = 512 * 1024 * 1024 + 64 * 1024
-"""The longest string in Redis (`proto-max-bulk-len`), and 64 KiB for the rest of the reply. With a
-lower limit the large value of one caller would close the connection that all callers share."""
+"""The longest string in Redis (`proto-max-bulk-len`), and 64 KiB for the rest of the reply."""
 
 
-class RedisCutter:
-    """Cuts replies, as MessageCutter of transport cuts messages. For one thread at a time.
+class RedisCutter(Session):
+    """Cuts replies, as MessageCutter cuts messages. For one thread at a time.
 
     After `broken` is set, nothing more is cut. MissingExtraError if hiredis is not installed.
     """
 
-    __slots__ = ("_parser", "broken", "buffer", "protocol")
+    __slots__ = ("_parser",)
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_REPLY_BYTES) -> None:
+        super().__init__()
         self.buffer = IOBuf()
-        self.protocol = None
-        self.broken: Broken | None = None
         self._parser = ReplyParser(max_bytes)
 
     def cut(self) -> list[Any]:
@@ -175,7 +186,7 @@ class RedisCutter:
         try:
             self._parser.parse(self.buffer, replies)
         except MalformedReplyError as reason:
-            self.broken = Broken(str(reason))
+            self.broken = Broken(f"{reason}{tls_hint(self.buffer)}")
             self.buffer.clear()
         return replies
 

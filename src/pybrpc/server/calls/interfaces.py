@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
+from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.rpc.authenticator import AuthContext
-from pybrpc.server.calls.method_entry import MethodEntry
+from pybrpc.server.calls.call_queue import CallQueue
+from pybrpc.server.calls.ordered_replies import OrderedReplies
+from pybrpc.streams.table import StreamTable
 from pybrpc.transport.interfaces import TlsInfo
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.backlog import Backlog
@@ -16,9 +19,6 @@ class AdmittedCall(Protocol):
     """A request that was admitted and has no response yet."""
 
     connection: CallConnection
-    entry: MethodEntry
-    size_bytes: int
-    """Memory that the request holds. It can grow when the body is decompressed."""
 
 
 class CallConnection:
@@ -28,23 +28,36 @@ class CallConnection:
     """
 
     __slots__ = (
+        "async_calls",
         "auth_context",
+        "calls",
         "identity",
         "max_body_size",
+        "plain_calls",
         "protocol",
+        "replies",
         "socket",
         "tls",
         "unanswered",
     )
 
+    async_calls: CallQueue | None
+    """Calls that wait for their turn in the loop of async handlers; `None` if there never were
+    any."""
     auth_context: AuthContext | None
     """Result of the authenticator; `None` without one."""
+    calls: set[Any]
+    """Admitted calls whose responses are not queued yet."""
     identity: str
     """This side's address in brackets: the prefix of error texts, as in bRPC."""
     max_body_size: int
     """Most bytes of a request, also after it was decompressed."""
+    plain_calls: CallQueue | None
+    """Calls that wait for a worker; `None` if there never were any."""
     protocol: RpcProtocol
     """Protocol of the peer, known once the first message has arrived."""
+    replies: OrderedReplies | None
+    """Where responses wait for earlier ones; `None` if they have ids, and go out in any order."""
     socket: Socket
     tls: TlsInfo | None
     """Result of the TLS handshake."""
@@ -59,18 +72,18 @@ class CallConnection:
         """Whether the peer is gone, or has shut down its writing side."""
         return self.is_gone()
 
-    def count_error(self) -> None:
-        """Count a response that is an error. Any thread."""
+    def end(self, calls: list[Any], data: IOBuf | None = None) -> None:
+        """End `calls`, once each; `data` are the bytes of their responses. Any thread.
 
-    def release_limits(self, calls: list[AdmittedCall]) -> None:
-        """Release the concurrency limits of `calls`, whose responses are ready. Any thread.
-
-        Called before the responses are written, so that a client may send its next request at
-        once.
+        Without `data` nobody will read responses. Never raises, see CallEnd.
         """
 
-    def end(self, calls: list[AdmittedCall]) -> None:
-        """End `calls`: their responses are queued, or nobody will read them. Any thread."""
+    def on_calls_ended(self) -> None:
+        """Calls have ended, and their responses are queued; or a hold has. Any thread."""
+
+    def stream_table(self) -> StreamTable:
+        """The streams of the connection. Any thread."""
+        raise NotImplementedError
 
     @property
     def peer(self) -> str:

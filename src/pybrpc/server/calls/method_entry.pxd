@@ -6,9 +6,12 @@ from pybrpc.rpc.body cimport MessageType
 cdef class MethodEntry:
     cdef Py_ssize_t _fast_calls
     cdef Py_ssize_t _fast_calls_needed
+    cdef public bint cancel_handlers
+    cdef public bint drop_expired
     cdef readonly object full_name
     cdef readonly object handler
     cdef readonly bint is_async
+    cdef readonly bint is_generic
     cdef public object max_concurrency
     cdef public double mean_s
     cdef public Py_ssize_t inline_after_calls

@@ -1,4 +1,8 @@
-"""MethodEntry: one method of a service, its handler, and how long the handler takes."""
+"""MethodEntry: one method of a service, its handler, and how long the handler takes.
+
+The handler of a generic service has one entry too, for all methods that it serves: their names are
+chosen by peers, and there is no end of them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ from typing import Any
 from pybrpc.rpc.method import Method
 
 Handler = Callable[..., Any]
+
+GENERIC_NAME = "*"
+"""The name of all methods that a generic service serves."""
 
 SLOW_S = 0.001
 """A handler whose calls take longer than this on average is slow. In seconds."""
@@ -30,10 +37,13 @@ class MethodEntry:
     __slots__ = (
         "_fast_calls",
         "_fast_calls_needed",
+        "cancel_handlers",
+        "drop_expired",
         "full_name",
         "handler",
         "inline_after_calls",
         "is_async",
+        "is_generic",
         "max_concurrency",
         "mean_s",
         "request_type",
@@ -42,10 +52,13 @@ class MethodEntry:
         "waits",
     )
 
-    def __init__(self, method: Method, handler: Handler) -> None:
-        self.full_name = method.full_name
-        self.request_type = method.request_type
-        self.response_type = method.response_type
+    def __init__(self, method: Method | None, handler: Handler) -> None:
+        """`None`: the entry of a generic service."""
+        self.is_generic = method is None
+        """Whether the handler takes a RawRequest and returns bytes."""
+        self.full_name = GENERIC_NAME if method is None else method.full_name
+        self.request_type: Any = None if method is None else method.request_type
+        self.response_type: Any = None if method is None else method.response_type
         self.handler = handler
         self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
             getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
@@ -58,6 +71,10 @@ class MethodEntry:
         """Value of `inline_after_calls` after the next slow call."""
         self._fast_calls = 0
         """Fast calls since the handler was last allowed to run inline."""
+        self.cancel_handlers = True
+        """Whether a canceled call cancels its handler, if that is async, and its nested calls."""
+        self.drop_expired = True
+        """Whether a call whose deadline has passed before its turn is not run."""
         self.max_concurrency = 0
         """Requests of this method that may run at once; 0: no limit of its own."""
         self.running: set[object] = set()

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from pybrpc.errors import RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.server.calls.interfaces import AdmittedCall, CallConnection
-from pybrpc.transport.socket.socket import Socket
 
 FLUSH_S = 0.0002
 LARGE_BYTES = 16 * 1024
@@ -59,9 +57,7 @@ class ResponseBatch:
             while (item := self._pop_of(connection)) is not None:
                 calls.append(item[0])
                 data.append(item[1])
-            connection.release_limits(calls)
-            write_answer(connection.socket, data)
-            connection.end(calls)
+            connection.end(calls, data)
 
     def flush_if_due(self, now: float) -> None:
         """`flush`, if the oldest response has waited long enough."""
@@ -89,11 +85,3 @@ class ResponseBatch:
 
     def __bool__(self) -> bool:
         return bool(self._answers)
-
-
-def write_answer(socket: Socket, data: IOBuf) -> None:
-    """Queue the bytes of one or more responses. They are lost if the connection is gone."""
-    try:
-        socket.start_write(data, ignore_eovercrowded=True)
-    except RpcError:
-        return

@@ -1,32 +1,50 @@
-"""ServerCall: the life of one request, from its admission to its response.
+"""ServerCall: one request that was admitted: its parsing, its failure, its response.
 
-The dispatcher makes it; a worker runs it if the handler is a plain function, a loop if it is a
-coroutine function. An error in between becomes the response. After bRPC's
-`ProcessRpcRequest` and `SendRpcResponse` (src/brpc/policy/baidu_rpc_protocol.cpp).
+A ServerConnection makes it, the Invoker runs its handler, and CallEnd ends it. An error in between
+becomes the response. After bRPC's `ProcessRpcRequest` and `SendRpcResponse`
+(src/brpc/policy/baidu_rpc_protocol.cpp).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import time
-from collections.abc import Awaitable, Coroutine
-from types import CoroutineType
+from sys import getsizeof
 from typing import Any
 
 from google.protobuf.message import Message
 
-from pybrpc.errors import ErrorCode, OvercrowdedError, RpcError
+from pybrpc.base.deadline import NEVER
+from pybrpc.base.guard import SERVER, deliver_interrupt
+from pybrpc.errors import (
+    BadRequestError,
+    ErrorCode,
+    OvercrowdedError,
+    RpcCanceledError,
+    RpcError,
+    RpcTimeoutError,
+    make_rpc_error,
+)
 from pybrpc.iobuf.iobuf import IOBuf
-from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.message import ResponsePacker, RpcRequest, RpcResponse
 from pybrpc.rpc.body import parse_request, serialize_response
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.calls.interfaces import AdmittedCall, CallConnection
+from pybrpc.rpc.raw_body import serialize_raw_response
+from pybrpc.rpc.serving import ServedCall, new_served_call
+from pybrpc.server.calls.failures import (
+    failure_of,
+    failure_to_respond,
+    log_impossible,
+    note_failure,
+    plain_failure,
+)
+from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.method_entry import MethodEntry
-from pybrpc.server.calls.response_batch import FLUSH_S, LARGE_BYTES, ResponseBatch
+from pybrpc.server.calls.raw_request import RawRequest, called_name, raw_request_of
+from pybrpc.server.calls.response_batch import LARGE_BYTES
 from pybrpc.server.values import UnfinishedCall
-
-logger = logging.getLogger("pybrpc")
+from pybrpc.streams.accepting import RequestedStreams
 
 REQUEST_BYTES = 2048
 """Memory held by a request without body, in bytes."""
@@ -34,69 +52,151 @@ REQUEST_BYTES = 2048
 FIELD_BYTES = 256
 """Memory held by a user field beside its name and value, in bytes."""
 
+ID_BYTES = 40
+"""Memory held by the id of one more stream, in bytes."""
+LONG_BODY_BYTES = 64 * 1024
+"""A body of this size or more, or one that is compressed, may take longer to parse than a thread
+that serves others has time for."""
+
+MAX_GROWTH = 1032
+"""Most bytes that a compressed byte can become (deflate)."""
+
+USUAL_GROWTH = 16
+"""Most bytes that a compressed byte becomes in most bodies."""
+
+SMALL_BYTES = 64 * 1024
+"""Bytes to which any compressed body may grow at first."""
+
+DEADLINE_PASSED = "the deadline of the request has passed"
+"""As the `cancel_reason` of a call."""
+
+GRACE_OVER = "the server has stopped"
+"""As the `cancel_reason` of a call."""
+
+NO_ANSWER = -1
+"""The `error_code` of a call that ends without a response."""
+
+LOG_IDS = 0x10000000000000000
+"""The number of log ids: they have 64 bits."""
+
 
 class ServerCall:
-    """One request that was admitted.
+    """One request that was admitted. Made by `new_server_call`."""
 
-    Made by `new_server_call`. It ends in the ResponseBatch that takes its response, or with
-    `end()`.
-    """
+    __slots__ = (
+        "cancel_reason",
+        "connection",
+        "deadline",
+        "entry",
+        "error_code",
+        "message",
+        "packer",
+        "position",
+        "received_at",
+        "received_bytes",
+        "request",
+        "sent_bytes",
+        "served",
+        "size_bytes",
+        "streams",
+        "task",
+    )
 
-    __slots__ = ("connection", "entry", "received_at", "request", "size_bytes")
-
+    cancel_reason: str
+    """Why the async handler was cancelled, as the end of a sentence; "" if it was not."""
     connection: CallConnection
+    deadline: float
+    """Time at which the caller gives up, in monotonic seconds, or NEVER."""
     entry: MethodEntry
+    error_code: int
+    """Code of the response, 0 for success; NO_ANSWER until it was made."""
+    message: Message | RawRequest | None
+    """The parsed request, if it was parsed before its handler can run."""
+    packer: ResponsePacker | None
+    """Makes the bytes of its response, with the correlation id of `request`; `None`: the protocol
+    of the connection does."""
+    position: int
+    """Its position in `connection.replies`; -1 without one."""
     received_at: float
     """Time at which the request was read, in monotonic seconds."""
+    received_bytes: int
+    """Bytes of body and attachment of the request, as they came."""
     request: RpcRequest
+    sent_bytes: int
+    """Bytes of the response, with its head; 0 until it was made."""
+    served: ServedCall | None
+    """The call as its handler's own calls see it, once it is the turn of the call."""
     size_bytes: int
     """Bytes that the call counts in `connection.unanswered`."""
+    streams: RequestedStreams | None
+    """The streams that the request asks for, once it has a controller; `None`: it asks for none."""
+    task: asyncio.Task[Any] | None
+    """The task in which an async handler waits for something."""
 
-    def run(self, response_batch: ResponseBatch) -> None:
-        """Parse, call the handler, put the response into `response_batch`. In a worker thread."""
-        if self.connection.is_gone():
-            self.end()
-            return
+    def full_name(self) -> str:
+        """Full name of the method that was called."""
         entry = self.entry
-        if response_batch and entry.mean_s > FLUSH_S:
-            response_batch.flush()
-        started_at = time.monotonic()
-        controller = self.make_controller()
-        response: object = None
-        try:
-            request = self._parse()
-            response = entry.handler(request, controller)
-        except BaseException as error:
-            # Also SystemExit: a handler ends neither the worker nor the server by raising.
-            self.fail(controller, error)
-        data = self.pack(controller, response)
-        now = time.monotonic()
-        entry.note_duration(now - started_at)
-        response_batch.add(self, data, now)
+        return called_name(self.request) if entry.is_generic else entry.full_name
 
-    def note_slow(self) -> None:
-        self.entry.note_slow()
+    def parses_long(self) -> bool:
+        """Whether parsing may take too long for a thread that serves others: a loop, the thread
+        that polls."""
+        request = self.request
+        if request.compress_type and not self.entry.is_generic:
+            return True
+        if self.received_bytes < LONG_BODY_BYTES:
+            return False
+        return len(request.body) >= LONG_BODY_BYTES or bool(request.checksum_type)
 
-    def call_handler(self, controller: Controller) -> Coroutine[Any, Any, Any]:
-        """Parse, and return the coroutine of an async handler. Raises the errors of both steps."""
-        coroutine = self.entry.handler(self._parse(), controller)
-        return coroutine if type(coroutine) is CoroutineType else _coroutine_of(coroutine)
+    def serve(self) -> None:
+        """It is the turn of the call. From now on a failure of the connection finds `served`."""
+        self.served = new_served_call(self.deadline)
+
+    def has_expired(self, now: float) -> bool:
+        """Whether the deadline has passed, so that the call is not to be run any more."""
+        return now >= self.deadline and self.entry.drop_expired
+
+    def end_serving(self) -> None:
+        """The handler has ended, if it has begun."""
+        if self.served is not None:
+            self.served.end()
+
+    def expire(self) -> bool:
+        """The deadline has passed while an async handler waits. In the loop of its task.
+
+        True: no more is to be done, though the handler may take its time to end.
+        """
+        self.cancel_handler(DEADLINE_PASSED)
+        return True
+
+    def give_up(self) -> None:
+        """Do nothing: `expire` always does what there is to do."""
+
+    def cancel_handler(self, reason: str) -> None:
+        """Cancel an async handler that waits: once, and once more for GRACE_OVER. In the loop of
+        its task."""
+        task = self.task
+        if task is None or self.cancel_reason == reason:
+            return
+        if not self.cancel_reason or reason == GRACE_OVER:
+            self.cancel_reason = reason
+            task.cancel(reason)
 
     def end(self) -> None:
         """End the call without a response: nobody would read it."""
-        calls: list[AdmittedCall] = [self]
-        self.connection.release_limits(calls)
-        self.connection.end(calls)
+        self.connection.end([self])
 
     def make_controller(self) -> Controller:
         """Make the second argument of the handler."""
         request = self.request
         connection = self.connection
         controller = Controller()
-        controller.log_id = request.log_id
-        controller.request_id = request.request_id
-        controller.method_name = self.entry.full_name
-        controller.timeout_ms = request.timeout_ms
+        log_id = request.log_id
+        # It is unsigned, as in C++; the field is not.
+        controller._log_id = log_id if log_id is None or log_id >= 0 else log_id + LOG_IDS
+        controller._request_id = request.request_id
+        controller.method_name = self.full_name()
+        controller._timeout_ms = request.timeout_ms
         controller.received_at = self.received_at
         controller.remote_side = connection.socket.remote_side
         controller.local_side = connection.socket.local_side
@@ -107,60 +207,144 @@ class ServerCall:
         controller._is_canceled = connection.is_canceled
         controller.auth_context = connection.auth_context
         controller.tls = connection.tls
+        if request.stream_settings is not None:
+            controller._streams = self.streams = RequestedStreams(
+                request.stream_settings, connection.stream_table, self.entry.is_async
+            )
         return controller
 
-    def _parse(self) -> Message:
+    def parse(self) -> Message | RawRequest:
+        """Parse the request, unless that was done before. Raises BadRequestError and others."""
+        message = self.message
+        if message is not None:
+            self.message = None
+            return message
         socket = self.connection.socket
         if socket.backlog.is_overcrowded:
             raise OvercrowdedError(f"Connection to {self.connection.peer} is overcrowded")
         max_body_size = self.connection.max_body_size
         request = self.request
+        if self.entry.is_generic:
+            return raw_request_of(request)
         if not request.compress_type:
             return parse_request(request, self.entry.request_type, max_body_size)
         return self._parse_compressed(max_body_size)
 
     def _parse_compressed(self, max_body_size: int) -> Message:
-        """Parse a compressed body, and count the bytes by which it has grown."""
+        """Parse a compressed body, and count the bytes by which it has grown.
+
+        If it grows to more than most do, it is begun anew: what is reserved meanwhile would
+        otherwise leave no room for others.
+        """
+        size = len(self.request.body)
+        most = min(max_body_size, MAX_GROWTH * size)
+        usual = max(USUAL_GROWTH * size, SMALL_BYTES)
+        if usual < most:
+            with contextlib.suppress(BadRequestError):
+                return self._parse_reserved(usual, usual)
+        return self._parse_reserved(max_body_size, most)
+
+    def _parse_reserved(self, limit_bytes: int, most: int) -> Message:
+        """Parse a compressed body that may become `limit_bytes`, and can't become more than `most`.
+
+        These are reserved while it is decompressed. OvercrowdedError if they don't fit.
+        """
         unanswered = self.connection.unanswered
-        if unanswered.exceeds_hard_limit(0):
-            raise OvercrowdedError(
-                f"Connection to {self.connection.peer} has too many requests to decompress one more"
-            )
-        message = parse_request(self.request, self.entry.request_type, max_body_size)
-        grown = message.ByteSize()
-        self.size_bytes += grown
-        unanswered.correct(grown)
-        return message
+        process = unanswered.process
+        reserved = 0 if process is None else process.try_reserve(most)
+        try:
+            if reserved is None or unanswered.exceeds_hard_limit(0):
+                peer = self.connection.peer
+                raise OvercrowdedError(
+                    f"Connection to {peer}: too many requests are unanswered to decompress one more"
+                )
+            message = parse_request(self.request, self.entry.request_type, limit_bytes)
+            grown = message.ByteSize()
+            self.size_bytes += grown
+            unanswered.correct(grown)
+            return message
+        finally:
+            if process is not None and reserved:
+                process.release(reserved)
 
     def fail(self, controller: Controller, error: BaseException) -> None:
-        """Put `error`, which was raised, into `controller`."""
-        if isinstance(error, RpcError):
-            controller.set_failed(error.code, error.text)
-            return
-        controller.set_failed(ErrorCode.EINTERNAL, _text_of(error))
-        if not isinstance(error, asyncio.CancelledError):
-            logger.error("the handler of %s raised", self.entry.full_name, exc_info=error)
+        """Put `error`, which was raised, into `controller`. Never raises."""
+        if self.cancel_reason and isinstance(error, asyncio.CancelledError):
+            error = self._cancel_error()
+        note_failure(controller, error, self.full_name())
+
+    def _cancel_error(self) -> RpcError:
+        """The error of a handler that let out the CancelledError which it got."""
+        if self.cancel_reason == DEADLINE_PASSED:
+            return RpcTimeoutError("the deadline of the request passed while its handler ran")
+        return RpcCanceledError(f"the handler was cancelled, because {self.cancel_reason}")
 
     def pack(self, controller: Controller, response: object) -> IOBuf:
-        """Make the bytes of the response. If it can't be packed, make those of an error."""
-        if not controller.error_code:
-            try:
-                return self._within_hard_limit(self._pack_success(controller, response))
-            except RpcError as error:
-                _close_coroutine(response)
-                controller.set_failed(error.code, error.text)
-            except Exception as error:
-                self.fail(controller, error)
-        self.connection.count_error()
-        protocol = self.connection.protocol
+        """Make the bytes of the response. If it can't be packed, make those of an error.
+
+        Never raises.
+        """
+        data: IOBuf | None = None
+        is_logged = False
         try:
-            return protocol.pack_response(failure_of(self.request.correlation_id, controller))
-        except RpcError as error:
-            # The handler's own error code or user fields don't fit.
-            bare = Controller()
-            bare._server_identity = controller._server_identity
-            bare.set_failed(error.code, error.text)
-            return protocol.pack_response(failure_of(self.request.correlation_id, bare))
+            # A handler can put any object there, whose `__bool__` can raise.
+            if not controller.error_code:
+                data = self._within_hard_limit(self._pack_success(controller, response))
+                self.error_code = 0
+        except BaseException as error:
+            _close_coroutine(response)
+            self.fail(controller, error)
+            is_logged = True
+            if isinstance(error, RpcError) and not isinstance(error, OvercrowdedError):
+                log_impossible(self.full_name(), error)
+            deliver_interrupt(error)
+        if data is None:
+            data = self._pack_failure(controller, is_logged)
+        if self.streams is not None:
+            data = self.streams.wrapped(data, not self.error_code)
+        self.sent_bytes = len(data)
+        if self.position >= 0:
+            return self._kept(data)
+        return data
+
+    def _kept(self, data: IOBuf) -> IOBuf:
+        """Put the response at its position. Nothing is left to be written but what its turn is."""
+        replies = self.connection.replies
+        assert replies is not None
+        replies.put(self.position, data)
+        return IOBuf()
+
+    def _pack_failure(self, controller: Controller, is_logged: bool) -> IOBuf:
+        pack, correlation_id = self._packer().pack_response, self.request.correlation_id
+        try:
+            failure = failure_of(correlation_id, controller)
+            data = _packed_bytes(pack(failure))
+        except BaseException as error:
+            # The handler's own code, text or user fields can't be sent.
+            if not is_logged:
+                log_impossible(self.full_name(), error)
+            try:
+                identity = controller._server_identity
+                failure = failure_to_respond(correlation_id, identity, error)
+                data = _packed_bytes(pack(failure))
+            except BaseException as another:
+                failure = plain_failure(correlation_id)
+                data = self._pack_plain(failure)
+                deliver_interrupt(another)
+            deliver_interrupt(error)
+        self.error_code = failure.error_code
+        return data
+
+    def _pack_plain(self, failure: RpcResponse) -> IOBuf:
+        """The bytes of the last resort. If the protocol, which may be a user's, can't make even
+        these, the connection fails: its client would wait for ever."""
+        try:
+            return _packed_bytes(self._packer().pack_response(failure))
+        except BaseException as error:
+            SERVER.caught("the protocol of %s can't pack a response", self.full_name(), error=error)
+            text = f"Fail to pack a response: {type(error).__name__}"
+            self.connection.socket.fail(make_rpc_error(ErrorCode.EINTERNAL, text))
+            return IOBuf()
 
     def _within_hard_limit(self, response: IOBuf) -> IOBuf:
         """Return `response`, unless it is over the hard limit of the backlog: OvercrowdedError.
@@ -179,82 +363,108 @@ class ServerCall:
         return response
 
     def _pack_success(self, controller: Controller, response: object) -> IOBuf:
-        body = serialize_response(response, self.entry.response_type, controller)
-        if controller.has_fast_response():
+        entry = self.entry
+        if entry.is_generic:
+            body = serialize_raw_response(response, controller)
+        else:
+            body = serialize_response(response, entry.response_type, controller)
+        if self.streams is None and controller.has_fast_response():
             correlation_id = self.request.correlation_id
-            return self.connection.protocol.pack_fast_response(correlation_id, body)
+            return _packed_bytes(self._packer().pack_fast_response(correlation_id, body))
         packed = RpcResponse(self.request.correlation_id)
         packed.body = body
         packed.attachment = controller._response_attachment
         packed.user_fields = controller._response_user_fields
-        packed.compress_type = controller.response_compress_type
-        packed.checksum_type = controller.response_checksum_type
+        packed.compress_type = controller._response_compress_type
+        packed.checksum_type = controller._response_checksum_type
         packed.checksum_value = controller._checksum_value
-        packed.checksum_with_attachment = controller.response_checksum_attachment or None
-        return self.connection.protocol.pack_response(packed)
+        packed.checksum_with_attachment = controller._response_checksum_attachment or None
+        if self.streams is not None:
+            packed.stream_settings = self.streams.settings_of_answer()
+        return _packed_bytes(self._packer().pack_response(packed))
+
+    def _packer(self) -> ResponsePacker:
+        packer = self.packer
+        return self.connection.protocol if packer is None else packer
 
     def unfinished(self) -> UnfinishedCall:
         """Description of the call, for people."""
         connection, age_s = self.connection, time.monotonic() - self.received_at
-        return UnfinishedCall(self.entry.full_name, connection.peer, age_s, connection.state)
+        return UnfinishedCall(self.full_name(), connection.peer, age_s, connection.state)
 
     def __repr__(self) -> str:
         age_s = time.monotonic() - self.received_at
-        return f"<ServerCall {self.entry.full_name} for {age_s:.3f} s>"
+        return f"<ServerCall {self.full_name()} for {age_s:.3f} s>"
 
 
 def new_server_call(
     connection: CallConnection, request: RpcRequest, entry: MethodEntry, received_at: float
 ) -> ServerCall:
-    """Make a ServerCall. A typed function costs a compiled caller less than a constructor."""
+    """Make a ServerCall. A typed function costs a compiled caller less than a constructor.
+
+    What nobody will look at is taken out of `request`.
+    """
+    if request.credential is not None:
+        # That of the first request is verified by now; that of a later one says nothing.
+        request.credential = None
+    if request.checksum_value and not request.checksum_type:
+        request.checksum_value = None
     call = ServerCall.__new__(ServerCall)
     call.connection = connection
     call.request = request
     call.entry = entry
     call.received_at = received_at
+    call.error_code = NO_ANSWER
+    received_bytes = len(request.body)
+    if request.attachment is not None:
+        received_bytes += len(request.attachment)
+    call.received_bytes = received_bytes
+    call.sent_bytes = 0
     call.size_bytes = held_bytes(request)
+    call.packer = request.packer
+    call.position = -1
+    if entry.is_generic:
+        call.size_bytes += getsizeof(request.service) + getsizeof(request.method)
+    call.message = call.task = call.streams = None
+    timeout_ms = 0 if request.timeout_ms is None else request.timeout_ms
+    call.deadline = received_at + timeout_ms * 0.001 if timeout_ms > 0 else NEVER
+    call.served = None
+    call.cancel_reason = ""
     return call
 
 
 def held_bytes(request: RpcRequest) -> int:
-    """Estimate the memory that `request` holds until it is answered, in bytes."""
+    """Estimate the memory that `request` holds until it is answered, in bytes.
+
+    Most requests have only a body. The names of the method are those of a method that exists,
+    unless a generic service serves it.
+    """
     size = REQUEST_BYTES + len(request.body)
     if request.attachment is not None:
         size += len(request.attachment)
     if request.request_id:
-        size += len(request.request_id)
+        size += getsizeof(request.request_id)
     if request.user_fields:
         for name, value in request.user_fields.items():
-            size += FIELD_BYTES + len(name) + len(value)
+            size += FIELD_BYTES + getsizeof(name) + getsizeof(value)
+    if request.credential is not None:
+        size += len(request.credential)
+    if request.checksum_value:
+        size += len(request.checksum_value)
+    if request.stream_settings is not None:
+        size += FIELD_BYTES + ID_BYTES * len(request.stream_settings.extra_stream_ids)
     return size
 
 
-def failure_of(correlation_id: int, controller: Controller) -> RpcResponse:
-    """Make the response of a call that failed. As in C++ it has user fields, but no body."""
-    code = controller.error_code
-    return RpcResponse(
-        correlation_id,
-        int(ErrorCode.EINTERNAL) if code == -1 else code,
-        controller.error_text,
-        user_fields=controller._response_user_fields,
-    )
-
-
-async def _coroutine_of(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
-
-
-def _text_of(error: BaseException) -> str:
-    name = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:
-        return name
-    return f"{name}: {text}" if text else name
+def _packed_bytes(data: Any) -> IOBuf:
+    """`data`, which a protocol has packed, perhaps one of a user; TypeError if it is no IOBuf."""
+    if not isinstance(data, IOBuf):
+        raise TypeError(f"the protocol packed a response as {type(data).__name__}, not IOBuf")
+    return data
 
 
 def _close_coroutine(response: object) -> None:
     """Close a coroutine that a plain function returned, so that Python doesn't warn of it."""
-    close = getattr(response, "close", None)
-    if close is not None and asyncio.iscoroutine(response):
-        close()
+    with contextlib.suppress(BaseException):
+        if asyncio.iscoroutine(response):
+            response.close()

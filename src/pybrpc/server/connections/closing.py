@@ -2,7 +2,8 @@
 
 Its end comes in steps. Input ends first: the peer shuts down its writing side, sends invalid bytes,
 or is rejected. The connection is *retired* then: requests that were admitted before are still run,
-answered and written, and then the connection is closed gracefully. A peer that shuts down its
+answered and written, other users of the connection still write, and once nobody holds it any more
+it is closed gracefully. A peer that shuts down its
 writing side is most likely gone, so handlers learn that their calls are canceled; but the peer may
 as well have sent its last request and wait for the response.
 """
@@ -11,11 +12,11 @@ from __future__ import annotations
 
 from pybrpc.errors import ErrorCode, HandshakeError, RpcError
 from pybrpc.iobuf import IOBuf
+from pybrpc.rpc.holds import ConnectionUser, Holds, begin_hold, end_hold, fail_holds
 from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.server.values import UnfinishedConnection
-from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.socket import Socket
 
 LINGER_S = 1.0
@@ -28,23 +29,48 @@ LONG_LINGER_S = 10.0
 class ClosableConnection(CallConnection):
     """The part of a ServerConnection that ends it. Its closing methods are called in a turn."""
 
-    __slots__ = ("_cutter", "_has_peer_ended", "calls", "is_closing", "is_retired", "server")
+    __slots__ = ("_has_peer_ended", "_holds", "is_closing", "is_retired", "server")
 
     def __init__(self, server: ServerCore) -> None:
         self.server = server
         self.calls: set[ServerCall] = set()
-        """Admitted calls whose responses are not queued yet."""
+        self.plain_calls = self.async_calls = None
         self.is_retired = False
         """Whether no more messages are taken."""
         self.is_closing = False
         self._has_peer_ended = False
-        settings = server.settings
-        self._cutter = MessageCutter(settings.limits, settings.protocols)
+        self._holds: Holds = {}
+
+    # --- who uses it ---
+
+    def is_held(self) -> bool:
+        """Whether a call or a ConnectionUser uses it."""
+        return len(self.calls) > 0 or len(self._holds) > 0
+
+    def hold(self, user: ConnectionUser) -> None:
+        """Have `user` use it until `release_hold`, or until it fails. Also if it takes no more
+        messages.
+
+        While a call of it runs, or in a turn, so that it is not just being closed. Raises the
+        RpcError of a socket that has failed; then `user` does not hold it. RuntimeError if `user`
+        holds it already.
+        """
+        begin_hold(self._holds, user, self, self.socket)
+
+    def release_hold(self, user: ConnectionUser) -> None:
+        """End a hold: if it was the last one, a connection that was to be closed is closed now.
+
+        RuntimeError if `user` does not hold it. Nothing happens if it has failed. Any thread.
+        """
+        if end_hold(self._holds, user, self, self.socket):
+            self.on_calls_ended()
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request runs, or a response is not written yet."""
-        return bool(self.calls) or self.socket.backlog.requests > 0
+        """Whether somebody uses it, or a response is not written yet."""
+        return self.is_held() or self.socket.backlog.requests > 0
+
+    # --- its end ---
 
     def is_canceled(self) -> bool:
         return self._has_peer_ended or self.socket.error is not None
@@ -62,24 +88,33 @@ class ClosableConnection(CallConnection):
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
         if isinstance(error, HandshakeError):
+            self._note_handshake_failure(socket, error)
+        try:
+            self.server.forget(self)
+        finally:
+            fail_holds(self._holds, self, socket, error)
+
+    def _note_handshake_failure(self, socket: Socket, error: RpcError) -> None:
+        """Log it, unless the peer has only tried whether the port can be connected to."""
+        has_spoken = getattr(socket.layer, "has_received", True)
+        if has_spoken or error.code == ErrorCode.ETIMEDOUT:
             self.server.bad_input_log.warn("%s", error.text)
-        self.server.forget(self)
 
     def discard_input(self, reason: str) -> None:
         """Throw away the received part of a message, read nothing more, and retire."""
         self.server.bad_input_log.warn("%s", f"Close {self.socket.description}: {reason}")
         self.is_retired = True
-        self._cutter.buffer.clear()
+        self.socket.session.buffer.clear()
         self.socket.discard_reads()
         self.retire()
 
     def retire(self) -> None:
-        """Take no more messages, and close gracefully once no call runs.
+        """Take no more messages, and close gracefully once nobody holds it.
 
-        Called again when calls have ended.
+        Called again when calls or holds have ended.
         """
         self.is_retired = True
-        if not self.calls and not self.is_closing:
+        if not self.is_held() and not self.is_closing:
             self.close_gracefully(LONG_LINGER_S)
 
     def close_gracefully(self, linger_s: float, final_data: IOBuf | None = None) -> None:
@@ -98,8 +133,13 @@ class ClosableConnection(CallConnection):
 
     def unfinished(self) -> UnfinishedConnection:
         """Description of the work that is left on the connection, for people."""
-        unwritten_bytes = self.socket.backlog.size_bytes
-        return UnfinishedConnection(self.peer, self.state, len(self.calls), unwritten_bytes)
+        return UnfinishedConnection(
+            self.peer,
+            self.state,
+            running=len(self.calls),
+            unwritten_bytes=self.socket.backlog.size_bytes,
+            holds=len(self._holds),
+        )
 
     @property
     def state(self) -> str:

@@ -6,17 +6,26 @@ import contextlib
 import socket as _socket
 import time
 
-from pybrpc.errors import ErrorCode, RpcError
+from pybrpc.base.guard import SERVER, deliver_interrupt
+from pybrpc.errors import ErrorCode, ProtocolError, RpcError, make_rpc_error
+from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.protocols.chooser import Chooser, new_server_session
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcRequest
+from pybrpc.protocols.streaming.stream_frame import NO_STREAM, StreamFrame, data_meta, pack_data
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.calls.interfaces import AdmittedCall
-from pybrpc.server.calls.response_batch import write_answer
-from pybrpc.server.calls.server_call import ServerCall, failure_of, new_server_call
+from pybrpc.server.calls.call_end import write_answer
+from pybrpc.server.calls.failures import failure_of
+from pybrpc.server.calls.method_entry import MethodEntry
+from pybrpc.server.calls.ordered_replies import OrderedReplies
+from pybrpc.server.calls.server_call import ServerCall, new_server_call
 from pybrpc.server.connections.closing import LONG_LINGER_S, ClosableConnection
 from pybrpc.server.connections.credentials import authentication_failure, verify_credential
 from pybrpc.server.connections.server_core import ServerCore
+from pybrpc.streams.table import StreamTable, making_lock
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.interfaces import bytes_held_by
+from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.process_backlog import ProcessBacklog
@@ -30,7 +39,7 @@ SHARES = 4
 class ServerConnection(ClosableConnection):
     """The SocketUser of one accepted connection."""
 
-    __slots__ = ("_is_verified", "active_at")
+    __slots__ = ("_end_error", "_has_begun", "_is_verified", "_streams", "active_at")
 
     def __init__(self, server: ServerCore, sock: _socket.socket) -> None:
         """Take over an accepted socket. If the peer has gone already, raise OSError or close the
@@ -40,9 +49,15 @@ class ServerConnection(ClosableConnection):
         self.active_at = time.monotonic()
         """Time of the last message that was completed, or answered."""
         self._is_verified = settings.auth is None
+        self._streams: StreamTable | None = None
+        self._end_error: RpcError | None = None
+        """Why the peer sends nothing more."""
         self.auth_context = None
         self.tls = None
+        self._has_begun = False
+        """Whether a message has come, so that its session is known."""
         self.protocol = BAIDU_STD
+        self.replies = None
         self.max_body_size = settings.limits.max_body_size
         self.unanswered = unanswered_backlog(server.unanswered)
         self.socket = Socket.of(
@@ -50,7 +65,7 @@ class ServerConnection(ClosableConnection):
             server.dispatcher,
             user=self,
             options=settings.options,
-            cutter=self._cutter,
+            session=new_server_session(settings.limits, settings.protocols),
             handshake_timeout_s=settings.handshake_timeout_s,
             layer=None if settings.tls is None else settings.tls.new_layer(),
             pauses_reads_when_overcrowded=True,
@@ -65,13 +80,13 @@ class ServerConnection(ClosableConnection):
 
     @property
     def unfinished_bytes(self) -> int:
-        """Received bytes of an incomplete message."""
-        return len(self._cutter.buffer)
+        """Received bytes of an incomplete message, or of an incomplete record of TLS."""
+        return self.socket.session.unfinished_bytes + bytes_held_by(self.socket.layer)
 
     @property
     def unfinished_memory_bytes(self) -> int:
         """Memory of an incomplete message, with the room allocated for the rest, in bytes."""
-        return self._cutter.buffer.held_bytes
+        return self.socket.session.memory_bytes + bytes_held_by(self.socket.layer)
 
     @property
     def messages_read(self) -> int:
@@ -80,79 +95,154 @@ class ServerConnection(ClosableConnection):
     def on_connected(self, socket: Socket) -> None:
         """The handshake is over; the peer sends first."""
         self.tls = socket.tls
+        session = socket.session
+        if self.tls is not None and isinstance(session, Chooser):
+            session.choose_by_alpn(self.tls.alpn)
 
     def on_messages(self, socket: Socket, messages: list[Message]) -> None:
         received_at = self.active_at = time.monotonic()
-        self.protocol = self._cutter.protocol or BAIDU_STD
+        if not self._has_begun:
+            self._begin(socket)
         if not self._is_verified and not self._verify(messages[0]):
             return
         calls: list[ServerCall] = []
-        for message in messages:
-            if type(message) is RpcRequest:
-                call = self._admit(message, received_at)
-                if call is not None:
-                    calls.append(call)
-            elif not self._answers(message):
-                break
+        try:
+            for message in messages:
+                if type(message) is RpcRequest:
+                    self._admit(message, received_at, calls)
+                elif type(message) is StreamFrame:
+                    self.stream_table().on_frame(message)
+                elif not self._answers(message):
+                    break
+        except BaseException:
+            # The socket fails, and nobody else knows these calls yet.
+            self.end(calls)
+            raise
+        if self._streams is not None:
+            self._streams.end_batch()
         if calls:
-            self.server.start_calls(calls)
+            self._start(calls)
         if self.is_retired:
             self.retire()
 
-    def count_error(self) -> None:
-        self.server.errors.increment_and_get(1)
+    def _begin(self, socket: Socket) -> None:
+        """The first messages have come: so the session is no Chooser any more."""
+        self._has_begun = True
+        session = socket.session
+        self.protocol = session.protocol
+        if session.is_ordered:
+            self.replies = OrderedReplies(socket, self.unanswered)
 
-    def release_limits(self, calls: list[AdmittedCall]) -> None:
-        self.server.release_limits(calls)
+    def on_end(self, socket: Socket, error: RpcError) -> bool:
+        self._end_streams(error)
+        return ClosableConnection.on_end(self, socket, error)
 
-    def end(self, calls: list[AdmittedCall]) -> None:
-        self.calls.difference_update(calls)
-        size_bytes = 0
-        for call in calls:
-            size_bytes += call.size_bytes
-        self.unanswered.remove(size_bytes, len(calls))
+    def discard_input(self, reason: str) -> None:
+        text = f"{self.socket.description} sent invalid bytes: {reason}"
+        self._end_streams(ProtocolError(text, peer=self.peer, is_remote=True))
+        ClosableConnection.discard_input(self, reason)
+
+    def _end_streams(self, error: RpcError) -> None:
+        # Store, then load: either this sees the table, or the thread that makes it sees the end.
+        self._end_error = error
+        if self._streams is not None:
+            self._streams.fail_all(error)
+
+    def stream_table(self) -> StreamTable:
+        table = self._streams
+        if table is None:
+            most = self.server.settings.max_streams_unconsumed_bytes
+            made = StreamTable(self, self.socket, default_runtime().stream_budget, most)
+            with making_lock():
+                table = self._streams
+                if table is None:
+                    table = self._streams = made
+            if self._end_error is not None:
+                table.fail_all(self._end_error)
+        return table
+
+    def end(self, calls: list[ServerCall], data: IOBuf | None = None) -> None:
+        self.server.call_end.end(self, calls, data)
+
+    def on_calls_ended(self) -> None:
         server = self.server
         if server.has_idle_timeout:
             self.active_at = time.monotonic()
-        if server.is_stopping:
+        if server.admission.is_stopping:
             server.review_stop()
-        elif self.is_retired and not self.calls:
+        elif self.is_retired and not self.is_held():
             with contextlib.suppress(DispatcherClosedError):
                 server.dispatcher.post(self.retire)
+
+    def _start(self, calls: list[ServerCall]) -> None:
+        """Run admitted calls. If they can't be started, fail the connection: none of them may be
+        left unanswered."""
+        try:
+            self.server.start_calls(self, calls)
+        except BaseException as error:
+            SERVER.raised("%r can't start its calls", self, error=error)
+            text = f"Fail to start calls: {type(error).__name__}"
+            self.socket.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, text))
+            self.end(calls)
+            deliver_interrupt(error)
 
     def _verify(self, message: Message) -> bool:
         """Verify the credential of the first message. False if it is bad: then the message is
         rejected."""
+        if type(message) is StreamFrame:
+            self.discard_input("the client sent a frame of a stream before it was authenticated")
+            return False
         server, client = self.server, self.socket.remote_side
         auth = server.settings.auth
         assert auth is not None
         assert client is not None
         try:
             self.auth_context = verify_credential(auth, message, client)
-        except Exception as reason:
+        except BaseException as reason:
+            # Whatever the verifier raises, it has not accepted the client.
+            server.requests += 1
+            server.errors.increment_and_get(1)
+            response = authentication_failure(message.correlation_id, reason)
+            packer = getattr(message, "packer", None) or self.protocol
+            self.close_gracefully(LONG_LINGER_S, packer.pack_response(response))
             what = self.socket.description
             server.auth_log.warn("Fail to authenticate %s", what, reason=reason)
-            server.requests += 1
-            self.count_error()
-            response = authentication_failure(message.correlation_id, reason)
-            self.close_gracefully(LONG_LINGER_S, self.protocol.pack_response(response))
+            deliver_interrupt(reason)
             return False
         self._is_verified = True
         return True
 
-    def _admit(self, request: RpcRequest, received_at: float) -> ServerCall | None:
-        """The call of `request`. `None` if it was rejected: unknown method, or limit reached."""
+    def _admit(self, request: RpcRequest, received_at: float, calls: list[ServerCall]) -> None:
+        """Add the call of `request` to `calls`, or reject it: unknown method, or limit reached."""
         server = self.server
         server.requests += 1
         entry = server.registry.get(request.service, request.method)
-        if entry is None or server.is_stopping or server.is_full() or entry.is_full():
-            self._reject(request.correlation_id, server.rejection(request))
-            return None
+        if entry is None:
+            entry = self._entry_at_index(request) or self._generic_entry(request)
+        admission = server.admission
+        if entry is None or not admission.admits(entry):
+            self._reject(request, admission.rejection(request))
+            return
         call = new_server_call(self, request, entry, received_at)
+        if self.replies is not None:
+            call.position = self.replies.next_position()
+        calls.append(call)
         self.calls.add(call)
         self.unanswered.try_add(call.size_bytes, True)
-        server.admit(call)
-        return call
+        admission.enter(call)
+
+    def _entry_at_index(self, request: RpcRequest) -> MethodEntry | None:
+        """The entry of a method that the request names by its index alone. It gets its name."""
+        index = request.method_index
+        if index is None or request.method:
+            return None
+        registry = self.server.registry
+        request.method = registry.name_at(request.service, index)
+        return registry.get(request.service, request.method)
+
+    def _generic_entry(self, request: RpcRequest) -> MethodEntry | None:
+        """The entry of the generic service, if there is one and it serves `request`."""
+        return self.server.registry.generic_for(request.service, request.method)
 
     def _answers(self, message: Message) -> bool:
         """Answer a message that is not a complete request. False if later messages can't be
@@ -160,18 +250,26 @@ class ServerConnection(ClosableConnection):
         if isinstance(message, BadMessage | OversizedMessage) and message.is_request:
             self.server.requests += 1
             error = RpcError(message.reason, code=ErrorCode.EREQUEST)
-            self._reject(message.correlation_id, error)
+            self._reject(message, error)
             return isinstance(message, BadMessage)
         self.discard_input("the client sent a response, not a request")
         return False
 
-    def _reject(self, correlation_id: int, error: RpcError) -> None:
-        self.count_error()
+    def _reject(self, message: RpcRequest | BadMessage | OversizedMessage, error: RpcError) -> None:
+        self.server.errors.increment_and_get(1)
         controller = Controller()
         controller._server_identity = self.identity
         controller.set_failed(error.code, error.text)
-        response = self.protocol.pack_response(failure_of(correlation_id, controller))
-        write_answer(self.socket, response)
+        packer = message.packer or self.protocol
+        response = packer.pack_response(failure_of(message.correlation_id, controller))
+        if isinstance(message, RpcRequest) and message.stream_settings is not None:
+            response = pack_data(data_meta(message.stream_settings.stream_id, NO_STREAM), response)
+        replies = self.replies
+        if replies is None:
+            write_answer(self.socket, response)
+        else:
+            replies.put(replies.next_position(), response)
+            replies.write()
 
     def __repr__(self) -> str:
         return f"<ServerConnection {self.state} of {self.socket!r}>"

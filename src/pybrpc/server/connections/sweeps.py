@@ -5,8 +5,8 @@ and the time, which connections to close.
 
 **Idle** is a connection on which no request runs, no response waits to be written, and no message
 was completed for a while: bytes that never become a message don't keep it alive. It is closed when
-two checks in a row have found it idle: a request may have come while the dispatcher was busy
-elsewhere, and is read between them.
+two checks in a row have found it idle, and after a last read: a request may have come while the
+dispatcher was busy elsewhere.
 
 **Partial messages** are kept until the rest comes, up to max_body_size on each connection, so peers
 that begin large ones and go on slowly, or not at all, could fill the memory. A message has
@@ -14,14 +14,17 @@ that begin large ones and go on slowly, or not at all, could fill the memory. A 
 take long for a large message, but not for ever. If all partial messages together hold more than
 `limit_bytes`, the slowest ones are given up at once. The count of messages on a connection shows
 whether it is still at the same message, so the code that handles messages need not know of this
-check.
+check. What a layer, such as TLS, has received and not decrypted counts too: half a record never
+becomes a message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
+from pybrpc.rpc.bounded_steps import BoundedSteps
 from pybrpc.server.connections.closing import LINGER_S
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
@@ -73,8 +76,8 @@ def find_idle(
 class IdleSweep:
     """Closes each connection that has been idle for `timeout_s`, gracefully.
 
-    At most a fifth of that time, or two seconds, late, whichever is less. All in turns of the
-    dispatcher.
+    At most a fifth of that time, or two seconds, late, whichever is less; later if so many are idle
+    that it takes more than one turn to close them. All in turns of the dispatcher.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class IdleSweep:
         self._connections = connections
         self._timeout_s = timeout_s
         self._grain_s = min(MAX_GRAIN_S, timeout_s / 10)
+        self._dispatcher = dispatcher
         self._timer = PeriodicTimer(dispatcher, self._on_timer)
         self._due: set[ServerConnection] = set()
 
@@ -104,9 +108,24 @@ class IdleSweep:
                 connection.active_at = now
         found = find_idle(connections, self._due, self._timeout_s, now)
         self._due = found.due
-        for connection in found.to_close:
-            connection.close_gracefully(LINGER_S)
+        to_close = found.to_close
+
+        def find() -> list[ServerConnection]:
+            taken = to_close[:]
+            to_close.clear()
+            return taken
+
+        BoundedSteps(self._dispatcher, find, partial(self._close_if_idle, now)).run()
         return max(found.oldest_active_at + self._timeout_s - now, self._grain_s)
+
+    def _close_if_idle(self, found_at: float, connection: ServerConnection) -> None:
+        """Close what a check has found idle at `found_at`, unless it has changed since."""
+        active_at = connection.active_at
+        if connection.is_closing or active_at + self._timeout_s > found_at:
+            return
+        connection.socket.read_now()
+        if connection.active_at == active_at and not (connection.is_busy or connection.is_closing):
+            connection.close_gracefully(LINGER_S)
 
     def __repr__(self) -> str:
         return f"<IdleSweep of {len(self._connections)} connections for {self._timeout_s:g} s>"
@@ -115,14 +134,23 @@ class IdleSweep:
 class PartialMessage(NamedTuple):
     """The received part of a message, as a check has found it."""
 
-    began_at: float
-    """Time of the first check that has found it, or that has found reading paused."""
+    checked_at: float
+    """Time of the check."""
+    age_s: float
+    """Seconds from the first check that has found it, without those in which this side did not read
+    though the peer did its part."""
     messages_read: int
     """Messages that were read before on the connection."""
     size_bytes: int
     """Bytes received."""
     memory_bytes: int
     """Bytes received, and the room allocated for the rest."""
+    bytes_written: int
+    """Bytes written to the peer so far."""
+    is_read: bool
+    """Whether this side reads the connection."""
+    is_stuck: bool
+    """Whether it is not read because the peer takes nothing of what is written to it, or little."""
 
 
 PartialMessages = Mapping[ServerConnection, PartialMessage]
@@ -134,45 +162,61 @@ def find_partial(
     """Find the partial messages. `before` are the findings of the last check."""
     found = {}
     for connection in connections:
-        size_bytes = connection.unfinished_bytes
-        if not size_bytes or connection.is_retired:
-            continue
-        part = before.get(connection)
-        messages_read = connection.messages_read
-        began_at = now
-        # A message is not late while this side doesn't read it.
-        if part and part.messages_read == messages_read and not connection.socket.is_reading_paused:
-            began_at = part.began_at
-        memory_bytes = connection.unfinished_memory_bytes
-        found[connection] = PartialMessage(began_at, messages_read, size_bytes, memory_bytes)
+        if connection.unfinished_bytes and not connection.is_retired:
+            found[connection] = _look_at(connection, before.get(connection), now)
     return found
 
 
-def find_late(parts: PartialMessages, timeout_s: float, now: float) -> list[ServerConnection]:
+def _look_at(
+    connection: ServerConnection, before: PartialMessage | None, now: float
+) -> PartialMessage:
+    socket = connection.socket
+    messages_read, bytes_written = connection.messages_read, socket.bytes_written
+    is_read, is_stuck, age_s = not socket.is_reading_paused, False, 0.0
+    if before is not None and before.messages_read == messages_read:
+        passed_s, taken = now - before.checked_at, bytes_written - before.bytes_written
+        is_slow = taken < passed_s * SLOWEST_BYTES_PER_S
+        is_stuck = not is_read and socket.backlog.is_overcrowded and is_slow
+        age_s = before.age_s
+        if is_stuck or (is_read and before.is_read):
+            age_s += passed_s
+    return PartialMessage(
+        now,
+        age_s,
+        messages_read,
+        connection.unfinished_bytes,
+        connection.unfinished_memory_bytes,
+        bytes_written,
+        is_read,
+        is_stuck,
+    )
+
+
+def find_late(parts: PartialMessages, timeout_s: float) -> list[ServerConnection]:
     """Find the connections whose partial messages have taken too long."""
     return [
         connection
         for connection, part in parts.items()
-        if now - part.began_at >= timeout_s + part.size_bytes / SLOWEST_BYTES_PER_S
+        if part.age_s >= timeout_s + part.size_bytes / SLOWEST_BYTES_PER_S
     ]
 
 
 def find_slowest(
-    parts: PartialMessages, limit_bytes: int, grain_s: float, now: float
+    parts: PartialMessages, limit_bytes: int, grain_s: float
 ) -> list[ServerConnection]:
     """Find the slowest large partial messages, without which all hold no more than `limit_bytes`.
 
-    A message may be up to `grain_s` older than its `began_at`.
+    Stuck ones come first. A message may be up to `grain_s` older than its `age_s`.
     """
 
-    def bytes_per_s(connection: ServerConnection) -> float:
+    def speed(connection: ServerConnection) -> tuple[bool, float]:
         part = parts[connection]
-        return part.size_bytes / (now - part.began_at + grain_s)
+        return not part.is_stuck, part.size_bytes / (part.age_s + grain_s)
 
     held = sum(part.memory_bytes for part in parts.values())
     found = []
     large = [each for each, part in parts.items() if part.memory_bytes >= LARGE_BYTES]
-    for connection in sorted(large, key=bytes_per_s):
+    for connection in sorted(large, key=speed):
         if held <= limit_bytes:
             break
         held -= parts[connection].memory_bytes
@@ -215,20 +259,21 @@ class PartialMessageSweep:
             return None
         self._parts = find_partial(list(self._connections), self._parts, now)
         if self._timeout_s is not None:
-            for connection in find_late(self._parts, self._timeout_s, now):
-                self._give_up(connection, now, f"message_timeout={self._timeout_s:g}")
+            for connection in find_late(self._parts, self._timeout_s):
+                self._give_up(connection, f"message_timeout={self._timeout_s:g}")
         if self._limit_bytes is not None:
             held = sum(part.memory_bytes for part in self._parts.values())
             limit = f"max_unanswered_bytes={self._limit_bytes}"
-            for connection in find_slowest(self._parts, self._limit_bytes, self._grain_s, now):
-                self._give_up(connection, now, f"unfinished messages hold {held} bytes, {limit}")
+            for connection in find_slowest(self._parts, self._limit_bytes, self._grain_s):
+                self._give_up(connection, f"unfinished messages hold {held} bytes, {limit}")
         return self._grain_s
 
-    def _give_up(self, connection: ServerConnection, now: float, reason: str) -> None:
+    def _give_up(self, connection: ServerConnection, reason: str) -> None:
         part = self._parts.pop(connection)
-        age_s = now - part.began_at
+        stuck = ", while the peer read little or nothing" if part.is_stuck else ""
         connection.discard_input(
-            f"{part.size_bytes} bytes of a message came and no end of it in {age_s:.1f} s: {reason}"
+            f"{part.size_bytes} bytes of a message came and no end of it in {part.age_s:.1f} s"
+            f"{stuck}: {reason}"
         )
 
     def __repr__(self) -> str:

@@ -3,42 +3,76 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import dataclasses
 import socket as _socket
+import time
+from functools import partial
 from typing import Any
 
+from pybrpc.base.deadline import NEVER
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.guard import SERVER
 from pybrpc.base.limited_log import LimitedLog
 from pybrpc.base.wake_list import StopLatch
+from pybrpc.rpc.answering_loops import forget_server, note_server
+from pybrpc.server.calls.call_queue import CallQueue
+from pybrpc.server.calls.interfaces import CallConnection
+from pybrpc.server.calls.invoker import Invoker
 from pybrpc.server.calls.method_entry import SLOW_S
-from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.calls.server_call import GRACE_OVER, ServerCall
 from pybrpc.server.calls.service_registry import ServiceRegistry
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.server.connections.sweeps import IdleSweep, PartialMessageSweep
+from pybrpc.server.lifecycle.hooks import LifecycleHooks
+from pybrpc.server.lifecycle.loop_watch import LoopWatch
 from pybrpc.server.lifecycle.server_stop import ServerStop
+from pybrpc.server.lifecycle.shutdown import Shutdown
 from pybrpc.server.running.handler_loop import HandlerLoop
-from pybrpc.server.running.worker import Task
 from pybrpc.server.running.worker_pool import WorkerPool
 from pybrpc.server.settings import ServerSettings, connections_there_is_room_for
 from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
-from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-from pybrpc.transport.listening.acceptor import Acceptor
+from pybrpc.transport.dispatch.event_dispatcher import (
+    Continuation,
+    DispatcherClosedError,
+    EventDispatcher,
+)
+from pybrpc.transport.listening.acceptor import (
+    ACCEPTS_PER_TURN,
+    COSTLY_ACCEPTS_PER_TURN,
+    Acceptor,
+)
 from pybrpc.transport.runtime import Runtime
+
+MAX_ENDS = 512
+"""Calls of a failed connection that end in one turn, of each kind."""
 
 
 class RunningServer(ServerCore):
-    """Made by `Server.start`; can't be used again once `stopped` is set."""
+    """Made by `Server.start`; can't be used again once `stopped` is set.
+
+    It is started in two steps: `start_up`, which needs the context and the loop of handlers, then
+    `listen`. If one of them raises, `give_up_start` has to follow.
+    """
 
     __slots__ = (
         "__weakref__",
+        "_bound_loop",
+        "_context",
+        "_grace_end",
+        "_hooks",
         "_idle_sweep",
+        "_loop_watch",
         "_message_sweep",
         "_refused_log",
+        "_shutdown",
         "_stop",
         "acceptor",
         "connections",
         "handler_loop",
+        "invoker",
         "max_connections",
         "pool",
         "refused_connections",
@@ -47,14 +81,13 @@ class RunningServer(ServerCore):
 
     def __init__(
         self,
-        where: Endpoint | _socket.socket,
         registry: ServiceRegistry,
         settings: ServerSettings,
+        hooks: LifecycleHooks,
         dispatcher: EventDispatcher,
         runtime: Runtime,
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:
-        """Listen. Raises ListenError."""
         options = settings.options.or_else(runtime.default_socket_options)
         settings = dataclasses.replace(settings, options=options)
         ServerCore.__init__(self, registry, settings, dispatcher, runtime.backlog)
@@ -63,40 +96,139 @@ class RunningServer(ServerCore):
         self.connections: set[ServerConnection] = set()
         self.refused_connections = 0
         self.stopped = StopLatch()
-        self._refused_log = LimitedLog()
+        self._refused_log = LimitedLog(SERVER)
         self._stop = ServerStop(self)
-        self.acceptor = Acceptor(where, dispatcher, self._on_accepted, runtime)
-        self.pool = WorkerPool(dispatcher, settings.max_workers)
-        self.handler_loop = HandlerLoop(loop) if registry.has_async_methods else None
+        self._grace_end = NEVER
+        self._hooks = hooks
+        self._context = contextvars.copy_context()
+        self.invoker = Invoker(self._context, self._start_parsed)
+        self._bound_loop = loop
+        self._shutdown: Shutdown | None = None
         self._idle_sweep: IdleSweep | None = None
         if settings.idle_timeout_s is not None:
             self._idle_sweep = IdleSweep(self.connections, dispatcher, settings.idle_timeout_s)
-            self._idle_sweep.start()
         self._message_sweep = PartialMessageSweep(
             self.connections, dispatcher, settings.message_timeout_s, settings.max_unanswered_bytes
         )
-        self.acceptor.start()
+        self.pool = WorkerPool(dispatcher, self.invoker, settings.max_workers)
+        self.handler_loop: HandlerLoop | None = None
+        self._loop_watch = None if loop is None else LoopWatch(self._on_loop_end)
+        self.acceptor: Any = None
+
+    # --- the start ---
+
+    def start_up(self) -> None:
+        """Call the application's functions for the start. Raises what they raise. Blocks."""
+        if self._bound_loop is None:
+            self._hooks.start_up(self._context, self._loop_of_hooks)
+        else:
+            self._hooks.start_up_in_loop(self._context)
+        self._note_start_up()
+
+    async def start_up_async(self) -> None:
+        """`start_up` in the loop to which the server is bound."""
+        await self._hooks.start_up_async(self._context)
+        self._note_start_up()
+
+    def listen(self, where: Endpoint | _socket.socket, runtime: Runtime) -> None:
+        """Listen, and accept from now on. Raises ListenError."""
+        accepts = ACCEPTS_PER_TURN if self.settings.tls is None else COSTLY_ACCEPTS_PER_TURN
+        acceptor = Acceptor(where, self.dispatcher, self._on_accepted, runtime, accepts)
+        self.acceptor = acceptor
+        try:
+            if self.registry.has_async_methods and self.handler_loop is None:
+                self.handler_loop = HandlerLoop(self.invoker, self._bound_loop)
+            if self._idle_sweep is not None:
+                self._idle_sweep.start()
+            acceptor.start()
+            if self._loop_watch is not None:
+                self._loop_watch.start()
+        except BaseException:
+            acceptor.undo()
+            raise
+        self._note_for_callers(where)
+        if unserved := self.registry.unserved():
+            names = ", ".join(unserved)
+            SERVER.warning("The server on %s does not serve %s", acceptor.endpoint, names)
+
+    def _note_for_callers(self, where: Endpoint | _socket.socket) -> None:
+        """Let blocking calls find out that a loop has to answer them. Of a socket that was given,
+        other processes may accept too."""
+        if isinstance(where, Endpoint) and (
+            self._bound_loop is not None or self.registry.has_async_methods
+        ):
+            endpoint = self.acceptor.endpoint
+            note_server({endpoint, Endpoint(where.host, endpoint.port)}, self)
+
+    def loop_that_answers(self, service: str, method: str) -> asyncio.AbstractEventLoop | None:
+        """The loop without which a call can't be answered; `None` if it needs none. Any thread."""
+        handler_loop = self.handler_loop
+        if self._bound_loop is not None or handler_loop is None:
+            return self._bound_loop
+        loop: asyncio.AbstractEventLoop = handler_loop.loop
+        return loop if self.registry.is_async(service, method) else None
+
+    def give_up_start(self) -> None:
+        """The start has failed: end as after a stop. Called again, it does nothing."""
+        self._grace_end = min(self._grace_end, time.monotonic())
+        if not self.stopped.is_set:
+            self.end()
+
+    def _note_start_up(self) -> None:
+        """The functions for the start have done their work: those for the end have to follow."""
+        if self._hooks.on_shutdown:
+            self._shutdown = Shutdown(
+                self._hooks.on_shutdown,
+                self._context,
+                self.dispatcher,
+                self._bound_loop,
+                self._loop_of_hooks,
+                self.finish,
+            )
+
+    def _loop_of_hooks(self) -> asyncio.AbstractEventLoop:
+        """The loop of async handlers, for an async function for the start or the end."""
+        handler_loop = self.handler_loop
+        if handler_loop is None:
+            handler_loop = self.handler_loop = HandlerLoop(self.invoker)
+            if self.stopped.is_set:
+                # The time of the functions for the end is over.
+                handler_loop.close()
+        loop: asyncio.AbstractEventLoop = handler_loop.loop
+        return loop
 
     # --- in turns of the dispatcher, called by connections ---
 
-    def start_calls(self, calls: list[ServerCall]) -> None:
+    def start_calls(self, connection: CallConnection, calls: list[ServerCall]) -> None:
         """Run admitted calls: inline, in workers, or in the loop of async handlers."""
-        tasks: list[Task] = []
+        plain: list[ServerCall] = []
         async_calls: list[ServerCall] = []
         are_quick = True
         for call in calls:
             entry = call.entry
-            if entry.is_async:
+            parses_long = call.parses_long()
+            if entry.is_async and not parses_long:
                 async_calls.append(call)
-            elif entry.mean_s > SLOW_S:
-                self.pool.submit_dedicated(call)
+            elif entry.mean_s > SLOW_S and not entry.is_async:
+                self.pool.submit_dedicated(plain_queue(connection), call)
             else:
-                tasks.append(call)
-                are_quick = are_quick and entry.is_quick()
-        if tasks:
-            self.pool.submit(tasks, are_quick)
-        if async_calls and self.handler_loop is not None:
-            self.handler_loop.start_calls(async_calls)
+                plain.append(call)
+                are_quick = are_quick and entry.is_quick() and not parses_long
+        if plain:
+            self.pool.submit(plain_queue(connection), plain, are_quick)
+        if async_calls:
+            self._start_async(connection, async_calls)
+
+    def _start_async(self, connection: CallConnection, calls: list[ServerCall]) -> None:
+        queue = connection.async_calls
+        if queue is None:
+            queue = connection.async_calls = CallQueue()
+        if self.handler_loop is not None:
+            self.handler_loop.start_calls(queue, calls)
+
+    def _start_parsed(self, call: ServerCall) -> None:
+        """Start an async call whose request a worker has parsed. In the worker."""
+        self._start_async(call.connection, [call])
 
     # --- from any thread ---
 
@@ -105,10 +237,10 @@ class RunningServer(ServerCore):
         """ "running on 127.0.0.1:8000, 2 connections, 1 requests running", for people."""
         if self.stopped.is_set:
             return "stopped"
-        state = "stopping" if self.is_stopping else "running"
+        state = "stopping" if self.admission.is_stopping else "running"
         return (
             f"{state} on {self.acceptor.endpoint}, "
-            f"{len(self.connections)} connections, {len(self.running)} requests running"
+            f"{len(self.connections)} connections, {len(self.admission.running)} requests running"
         )
 
     def review_stop(self) -> None:
@@ -116,23 +248,98 @@ class RunningServer(ServerCore):
 
     def forget(self, connection: Any) -> None:
         self.connections.discard(connection)
-        if self.is_stopping:
+        if SERVER.wants_debug():
+            SERVER.debug("the connection of %s has ended", connection.peer)
+        if connection.calls:
+            self._end_waiting(connection)
+            self._cancel_running(list(connection.calls), self._why_canceled(connection))
+        if self.admission.is_stopping:
             self._stop.review_soon()
+
+    def _end_waiting(self, connection: CallConnection) -> None:
+        """End the calls of a failed connection that wait for their turn: some now, the others in
+        the next turns.
+
+        Plain calls that run count under the limits until their handlers return.
+        """
+        while calls := self._take_waiting(connection):
+            connection.end(calls)
+            # With a dispatcher that is closed there are no next turns: all end now.
+            with contextlib.suppress(DispatcherClosedError):
+                self.dispatcher.post_cleanup(partial(self._end_waiting, connection))
+                return
+
+    def _take_waiting(self, connection: CallConnection) -> list[ServerCall]:
+        """Take some calls of a connection that wait for their turn."""
+        calls: list[ServerCall] = []
+        if connection.plain_calls is not None:
+            calls += self.pool.scheduler.remove(connection.plain_calls, MAX_ENDS)
+        if connection.async_calls is not None and self.handler_loop is not None:
+            calls += self.handler_loop.scheduler.remove(connection.async_calls, MAX_ENDS)
+        return calls
+
+    def _why_canceled(self, connection: CallConnection) -> str:
+        """Why the calls of a failed connection are canceled, as the end of a sentence."""
+        if self._stop.is_grace_over:
+            return GRACE_OVER
+        error = connection.socket.error
+        return f"its connection failed: {'closed' if error is None else error.text}"
+
+    def _cancel_running(self, calls: list[ServerCall], reason: str) -> None:
+        """Cancel calls of a failed connection whose handlers may run: some now, the others in the
+        next turns.
+
+        An async handler is cancelled in its loop. A plain one goes on; only its nested calls end.
+        """
+        async_calls: list[ServerCall] = []
+        for _ in range(min(MAX_ENDS, len(calls))):
+            call = calls.pop()
+            if not call.entry.cancel_handlers:
+                continue
+            if call.entry.is_async:
+                async_calls.append(call)
+            elif call.served is not None:
+                call.served.cancel(reason, self._post_cleanup)
+        if async_calls and self.handler_loop is not None:
+            self.handler_loop.cancel(async_calls, reason)
+        if calls:
+            self._post_cleanup(partial(self._cancel_running, calls, reason))
+
+    def _post_cleanup(self, function: Continuation) -> None:
+        with contextlib.suppress(DispatcherClosedError):
+            self.dispatcher.post_cleanup(function)
 
     def stop(self, deadline: float) -> None:
         """Begin to stop, or bring the end of a stop forward. Never blocks, takes no lock."""
-        self.is_stopping = True
+        self.admission.is_stopping = True
+        forget_server(self)
+        self._grace_end = min(self._grace_end, deadline)
         self._stop.begin(deadline)
 
     def end(self) -> None:
-        """No connection is left: end the workers and the loop of handlers, and wake `join`."""
+        """No connection is left: call the application's functions for the end, then `finish`."""
+        if self._shutdown is None:
+            self.finish()
+        else:
+            self._shutdown.begin(self._grace_end)
+
+    def finish(self) -> None:
+        """End the workers and the loop of handlers, and wake `join`."""
         if self._idle_sweep is not None:
             self._idle_sweep.end()
         self._message_sweep.end()
+        forget_server(self)
         self.pool.close()
         if self.handler_loop is not None:
             self.handler_loop.close()
         self.stopped.set()
+        if self._loop_watch is not None:
+            self._loop_watch.stop()
+
+    async def _on_loop_end(self) -> None:
+        """The loop of the server ends, though nobody has stopped the server."""
+        self.stop(time.monotonic())
+        await self.stopped.wait_async()
 
     def join_threads(self, deadline: float) -> None:
         """After `stopped` is set: wait for the threads that are not in a handler."""
@@ -145,15 +352,16 @@ class RunningServer(ServerCore):
             accepted=self.acceptor.accepted,
             requests=self.requests,
             errors=self.errors.get(),
+            expired=self.invoker.expired.get(),
             refused_connections=self.refused_connections,
             connections=len(self.connections),
-            running=len(self.running),
+            running=len(self.admission.running),
             workers=self.pool.worker_count,
         )
 
     def unfinished(self) -> list[UnfinishedCall]:
         """The admitted calls that have no response, or whose responses are not queued yet."""
-        calls = set(self.running)
+        calls = set(self.admission.running)
         for connection in list(self.connections):
             calls.update(list(connection.calls))
         return [call.unfinished() for call in calls]
@@ -173,8 +381,18 @@ class RunningServer(ServerCore):
         connection = ServerConnection(self, sock)
         self.connections.add(connection)
         self._message_sweep.note_accepted()
+        if SERVER.wants_debug():
+            SERVER.debug("accepted %s, connections: %d", connection.peer, len(self.connections))
         if connection.is_gone():
             self.forget(connection)
 
     def __repr__(self) -> str:
         return f"<RunningServer, {self.description}>"
+
+
+def plain_queue(connection: CallConnection) -> CallQueue:
+    """The queue of the calls of `connection` that wait for workers."""
+    queue = connection.plain_calls
+    if queue is None:
+        queue = connection.plain_calls = CallQueue()
+    return queue

@@ -3,22 +3,26 @@
 It goes in steps, all in turns of the dispatcher:
 
     close the acceptor; from now on requests are refused with ELOGOFF
-    a connection without running requests: close it gracefully
+    a connection that nobody holds, neither a running request nor a stream: close it gracefully
     the linger after that is over: close it
     after 1 s, 2 s, 4 s, ...: log what the stop still waits for
     the grace is over: log what is given up, close the connections that are left
-    no connection is left: end the server
+    no connection is left: end the server, whose functions for the end may still take their time
+
+Many connections are closed in bounded steps of several turns (ClosingSteps): other servers and
+calls of the dispatcher go on meanwhile.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from pybrpc.base.deadline import NEVER
+from pybrpc.base.guard import SERVER, run_guarded
 from pybrpc.base.wake_list import StopLatch
+from pybrpc.rpc.bounded_steps import BoundedSteps
 from pybrpc.server.connections.closing import LINGER_S, ClosableConnection
 from pybrpc.server.values import UnfinishedCall, UnfinishedConnection, describe
 from pybrpc.transport.dispatch.event_dispatcher import (
@@ -28,8 +32,6 @@ from pybrpc.transport.dispatch.event_dispatcher import (
 )
 from pybrpc.transport.dispatch.periodic import PeriodicTimer
 from pybrpc.transport.listening.acceptor import Acceptor
-
-logger = logging.getLogger("pybrpc")
 
 FIRST_REPORT_S = 1.0
 """Time from the beginning of a stop to its first report, in seconds."""
@@ -51,7 +53,7 @@ class StoppableServer(Protocol):
     def unfinished_connections(self) -> list[UnfinishedConnection]: ...
 
     def end(self) -> None:
-        """No connection is left."""
+        """No connection is left. Called again if the end of the stop is brought forward."""
 
 
 class ServerStop:
@@ -63,6 +65,10 @@ class ServerStop:
         self._deadline = NEVER
         self._timer: TimerHandle | None = None
         self._review_is_posted = False
+        self._is_reviewing = False
+        self._has_ended = False
+        self.is_grace_over = False
+        """Whether connections are closed although calls run on them."""
 
     def begin(self, deadline: float) -> None:
         """Begin, or bring the end forward to `deadline`. Any thread; never blocks."""
@@ -85,16 +91,17 @@ class ServerStop:
         server = self._server
         if server.stopped.is_set:
             return
+        if self._has_ended:
+            server.end()
+            return
+        # First, so that the stop has an end whatever raises below.
+        if deadline < self._deadline:
+            self._end_at(deadline)
         server.acceptor.close()
         if self._report is None:
             self._report = StopReport(server)
             self._report.start()
-        for connection in list(server.connections):
-            if connection.is_closing:
-                connection.close_gracefully(LINGER_S)
-        self._review()
-        if deadline < self._deadline and not server.stopped.is_set:
-            self._end_at(deadline)
+        ClosingSteps(server, _is_closing, _close_gracefully, self._review).run()
 
     def _end_at(self, deadline: float) -> None:
         if self._timer is not None:
@@ -103,31 +110,48 @@ class ServerStop:
         self._timer = self._server.dispatcher.call_at(deadline, self._on_grace_over)
 
     def _review(self) -> None:
-        """Close the connections on which no call runs any more; end when none is left."""
+        """Close the connections that nobody holds any more; end when none is left."""
         self._review_is_posted = False
         server = self._server
-        if server.stopped.is_set:
+        if server.stopped.is_set or self._has_ended or self._is_reviewing:
             return
-        for connection in list(server.connections):
-            if not connection.calls and not connection.is_closing:
-                connection.close_gracefully(LINGER_S)
-        if not server.connections:
+        self._is_reviewing = True
+        try:
+            ClosingSteps(server, _is_unheld, _close_gracefully, self._on_reviewed).run()
+        except BaseException:
+            self._is_reviewing = False  # a signal handler raised: the next end of a call reviews
+            raise
+
+    def _on_reviewed(self) -> None:
+        self._is_reviewing = False
+        if not self._server.connections:
             self._end()
 
     def _on_grace_over(self) -> None:
-        if self._server.stopped.is_set:
+        if self._server.stopped.is_set or self._has_ended:
             return
-        if self._report is not None:
-            self._report.give_up()
-        self._close_connections()
-        # Closing has posted functions: end after them, so that no descriptor is left then.
-        self._server.dispatcher.post(self._end)
+        try:
+            if self._report is not None:
+                self._report.give_up()
+        finally:
+            self._close_connections()
 
     def _close_connections(self) -> None:
-        for connection in list(self._server.connections):
-            connection.socket.close()
+        """Close all, then end."""
+        self.is_grace_over = True
+        ClosingSteps(self._server, _is_left, _close, self._on_closed).run()
+
+    def _on_closed(self) -> None:
+        try:
+            # Closing has posted functions: end after them, so that no descriptor is left then.
+            self._server.dispatcher.post(self._end)
+        except DispatcherClosedError:
+            self._end()
 
     def _end(self) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = True
         if self._report is not None:
             self._report.end()
         if self._timer is not None:
@@ -138,11 +162,71 @@ class ServerStop:
         """End without a dispatcher, which is closed: nothing can be waited for."""
         self._server.acceptor.abandon()
         self._close_connections()
-        self._end()
 
     def __repr__(self) -> str:
         state = "over" if self._server.stopped.is_set else "begun" if self._report else "not begun"
         return f"<ServerStop {state}>"
+
+
+class ClosingSteps:
+    """Closes those connections of a server that are due, a bounded part of them in each turn.
+
+    Each is tried once, those too that become due meanwhile.
+    """
+
+    def __init__(
+        self,
+        server: StoppableServer,
+        is_due: Callable[[ClosableConnection], bool],
+        close: Callable[[ClosableConnection], object],
+        on_end: Callable[[], None],
+    ) -> None:
+        """`on_end` is called when no connection is due any more. All in turns, unless the
+        dispatcher is closed."""
+        self._server = server
+        self._is_due = is_due
+        self._close = close
+        self._on_end = on_end
+        self._tried: set[ClosableConnection] = set()
+
+    def run(self) -> None:
+        BoundedSteps(self._server.dispatcher, self._find, self._try_close).run()
+
+    def _find(self) -> list[ClosableConnection]:
+        tried, is_due = self._tried, self._is_due
+        found = [each for each in list(self._server.connections) if each not in tried]
+        found = [each for each in found if is_due(each)]
+        tried.update(found)
+        if not found:
+            self._on_end()
+        return found
+
+    def _try_close(self, connection: ClosableConnection) -> None:
+        if self._is_due(connection):
+            run_guarded(self._close, connection, what="closing a connection", log=SERVER)
+
+    def __repr__(self) -> str:
+        return f"<ClosingSteps, {len(self._tried)} tried>"
+
+
+def _is_left(connection: ClosableConnection) -> bool:
+    return True
+
+
+def _is_closing(connection: ClosableConnection) -> bool:
+    return connection.is_closing
+
+
+def _is_unheld(connection: ClosableConnection) -> bool:
+    return not connection.is_closing and not connection.is_held()
+
+
+def _close(connection: ClosableConnection) -> None:
+    connection.socket.close()
+
+
+def _close_gracefully(connection: ClosableConnection) -> None:
+    connection.close_gracefully(LINGER_S)
 
 
 class StopReport:
@@ -174,4 +258,4 @@ class StopReport:
         what = describe(server.unfinished(), server.unfinished_connections())
         age_s = time.monotonic() - self._started_at
         where = server.acceptor.endpoint
-        logger.warning("the server on %s, stopping for %.1f s, %s %s", where, age_s, does, what)
+        SERVER.warning("the server on %s, stopping for %.1f s, %s %s", where, age_s, does, what)

@@ -1,12 +1,18 @@
-"""Ctrl-C and SIGTERM, turned into a call of a function while a block runs."""
+"""Ctrl-C and SIGTERM, turned into a call of a function while a block runs.
+
+A process that is forked meanwhile has the handlers too. There a signal does what it did before the
+block: nobody could end a child of `multiprocessing` with SIGTERM otherwise.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -17,23 +23,15 @@ def quit_signals(on_signal: Callable[[int], None]) -> Iterator[None]:
     After the block the earlier handlers are set again. Only the main thread gets signals: in any
     other one nothing happens.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
     count = 0
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle() -> None:
         nonlocal count
         count += 1
         on_signal(count)
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling({signal.SIGINT: handle, signal.SIGTERM: handle}):
         yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @contextlib.contextmanager
@@ -44,12 +42,23 @@ def handling(functions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {
-        number: signal.signal(number, lambda *_, function=function: function())
-        for number, function in functions.items()
-    }
+    pid = os.getpid()
+    earlier: dict[int, Any] = {}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == pid:
+            functions[signal.Signals(number)]()
+        else:
+            signal.signal(number, earlier[number])
+            os.kill(os.getpid(), number)
+
+    for number in functions:
+        handler = signal.getsignal(number)
+        earlier[number] = signal.SIG_DFL if handler is None else handler
+    for number in functions:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number in functions:
+            signal.signal(number, earlier[number])

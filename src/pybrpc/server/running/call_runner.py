@@ -2,29 +2,37 @@
 
 A task for each call would cost more than most handlers: to make it, to queue it in the loop, to
 queue its callbacks when it is done. A handler that finishes without waiting needs no task of its
-own. So the calls of one read begin in one task. The first call that waits keeps the task, and the
-other calls go to other tasks. Responses that are ready at once are written together.
+own. So calls that are ready together begin in one task. The first call that waits keeps the task,
+and the other calls go to other tasks, as they do when the task has run for long. Responses that are
+ready at once are written together.
 
 Handlers can't observe that they share a task: each call has its own context, so context variables
-don't pass from one call to the next, and a task that a handler has kept, made a weak reference to,
-or cancelled, is not used for another call.
+don't pass from one call to the next, and a task that a handler has kept, named, cancelled, or that
+it has given an attribute or a callback, is not used for another call.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context, copy_context
+from contextvars import Context
+from gc import get_referents
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from weakref import getweakrefcount
 
+from pybrpc.base.guard import SERVER, deliver_interrupt, run_guarded
+from pybrpc.errors import InternalServerError
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.timeout_queue import TimeoutQueue
+from pybrpc.server.calls.invoker import Invoker
+from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.running.interfaces import RunnerHost
 
-if TYPE_CHECKING:
-    from pybrpc.server.calls.server_call import ServerCall
-    from pybrpc.server.running.handler_loop import HandlerLoop
+MAX_SHARED_S = 0.001
+"""Seconds after which a task begins no more calls: it keeps the loop from everything else."""
 
 _OVER: Final = object()
 """Result of a step after which the call is answered, instead of something to wait for."""
@@ -33,16 +41,31 @@ _OVER: Final = object()
 class CallRunner:
     """A coroutine, as a task sees it. Used only in the thread of its loop."""
 
-    __slots__ = ("_call", "_calls", "_context", "_controller", "_coroutine", "_has_waited", "_loop")
+    __slots__ = (
+        "_call",
+        "_calls",
+        "_context",
+        "_controller",
+        "_coroutine",
+        "_has_waited",
+        "_host",
+        "_invoker",
+        "_timeout_queue",
+    )
 
-    def __init__(self, loop: HandlerLoop, calls: deque[ServerCall]) -> None:
-        self._loop = loop
+    def __init__(self, host: RunnerHost, invoker: Invoker, calls: deque[ServerCall]) -> None:
+        """The first one of `calls` runs in the context of the task."""
+        self._host = host
+        self._invoker = invoker
         self._calls = calls
         self._call: ServerCall | None = None
         self._controller: Controller | None = None
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self._context: Context | None = None
+        """Context of the call; `None`: that of the task."""
         self._has_waited = False
+        self._timeout_queue: TimeoutQueue | None = None
+        """The queue of deadlines in which the call is, while it waits."""
 
     def send(self, value: object) -> Any:
         coroutine = self._coroutine
@@ -54,12 +77,13 @@ class CallRunner:
         return waits_for
 
     def throw(self, error: BaseException) -> Any:
+        if isinstance(error, GeneratorExit):
+            self.close()
+            raise error
         coroutine = self._coroutine
         if coroutine is None:
             for call in self._take_calls():
-                controller = call.make_controller()
-                call.fail(controller, error)
-                self._loop.answer(call, call.pack(controller, None))
+                self._answer_unrun(call, error)
             raise error
         waits_for = self._step(coroutine.throw, error)
         if waits_for is _OVER:
@@ -67,14 +91,18 @@ class CallRunner:
         return waits_for
 
     def close(self) -> None:
-        """End the calls without responses: the loop is gone, so nothing can be written."""
+        """End the calls whose task is gone."""
         coroutine, self._coroutine = self._coroutine, None
-        try:
-            if coroutine is not None:
-                coroutine.close()
-        finally:
-            for call in self._take_calls():
-                call.end()
+        if coroutine is not None:
+            close = coroutine.close
+            if self._context is None:
+                run_guarded(close, what="a handler whose task is gone", log=SERVER)
+            else:
+                run_guarded(
+                    self._context.run, close, what="a handler whose task is gone", log=SERVER
+                )
+        for call in self._take_calls():
+            self._host.drop(call)
 
     def __await__(self) -> CallRunner:
         return self
@@ -86,39 +114,59 @@ class CallRunner:
     def name(self) -> str:
         """Name of the method whose call runs, or runs next."""
         call = self._call or (self._calls[0] if self._calls else None)
-        return "CallRunner" if call is None else call.entry.full_name
+        return "CallRunner" if call is None else call.full_name()
 
     def _run_calls(self) -> Any:
+        """Run calls until one waits. Return what it waits for."""
         task = asyncio.current_task()
-        calls, mark = self._calls, _mark_of(task)
-        is_shared = len(calls) > 1
+        calls = self._calls
+        mark = _mark_of(task) if len(calls) > 1 else None
+        now = time.monotonic()
+        ends_at = now + MAX_SHARED_S
         try:
-            while calls and _mark_of(task) == mark:
+            while calls:
                 call = calls.popleft()
-                coroutine = self._start(call)
-                if coroutine is None:
-                    continue
-                if is_shared:
-                    self._context = copy_context()
-                waits_for = self._step(coroutine.send, None)
+                began_at = now
+                waits_for = self._begin(call, began_at)
+                now = time.monotonic()
+                call.entry.note_duration(now - began_at)
                 call.entry.waits = waits_for is not _OVER
                 if waits_for is not _OVER:
                     self._has_waited = True
+                    self._keep(task, now)
                     return waits_for
+                if not calls or now > ends_at or _mark_of(task) != mark:
+                    break
+                self._context = self._invoker.new_context()
         finally:
-            self._loop.end_round(calls)
+            self._host.end_round(calls)
         raise StopIteration
 
-    def _start(self, call: ServerCall) -> Coroutine[Any, Any, Any] | None:
-        """Return the coroutine of the handler. `None` if the call has failed and is answered."""
-        self._call = call
-        controller = self._controller = call.make_controller()
+    def _begin(self, call: ServerCall, now: float) -> Any:
+        """Begin `call`. Return what it waits for, or `_OVER`."""
         try:
-            coroutine = self._coroutine = call.call_handler(controller)
+            if self._invoker.ends_unrun(call):
+                return _OVER
+            late = self._invoker.answer_if_late(call, now)
+            if late is not None:
+                self._host.put(call, late)
+                return _OVER
+            controller = call.make_controller()
         except BaseException as error:
-            self._fail(error)
-            return None
-        return coroutine
+            SERVER.caught("%r can't be run", call, error=error)
+            self._invoker.refuse(call, InternalServerError("The request can't be run"))
+            return _OVER
+        self._call = call
+        self._controller = controller
+        return self._step(self._first_step, None)
+
+    def _first_step(self, _: object) -> Any:
+        """Call the handler, and let its coroutine begin. In the context of the call."""
+        call, controller = self._call, self._controller
+        assert call is not None
+        assert controller is not None
+        coroutine = self._coroutine = self._invoker.call_handler(call, controller)
+        return coroutine.send(None)
 
     def _step(self, step: Callable[[Any], Any], argument: object) -> Any:
         """Let the handler continue. Return what it waits for, or `_OVER`."""
@@ -127,9 +175,6 @@ class CallRunner:
             return step(argument) if context is None else context.run(step, argument)
         except StopIteration as end:
             self._answer(end.value)
-        except GeneratorExit:
-            self.close()
-            raise
         except BaseException as error:
             self._fail(error)
         return _OVER
@@ -140,25 +185,62 @@ class CallRunner:
         if call is not None and controller is not None:
             call.fail(controller, error)
             self._answer(None)
-        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
+        if isinstance(error, asyncio.CancelledError):
             raise error
+        deliver_interrupt(error)
 
     def _answer(self, response: object) -> None:
         call, controller = self._call, self._controller
         self._call = self._controller = self._coroutine = None
         if call is None or controller is None:
             return
-        data = call.pack(controller, response)
-        if self._has_waited:
-            self._loop.answer(call, data)
-        else:
-            self._loop.put(call, data)
+        call.end_serving()
+        try:
+            data = call.pack(controller, response)
+            if self._has_waited:
+                self._host.answer(call, data)
+            else:
+                self._host.put(call, data)
+        except BaseException as error:
+            SERVER.caught("%r can't be answered", call, error=error)
+            call.end()
+        finally:
+            if self._has_waited:
+                self._let_go(call)
+
+    def _answer_unrun(self, call: ServerCall, error: BaseException) -> None:
+        """Answer with `error`, which ended the task."""
+        try:
+            controller = call.make_controller()
+            call.fail(controller, error)
+            self._host.answer(call, call.pack(controller, None))
+        except BaseException as raised:
+            SERVER.caught("%r can't be answered", call, error=raised)
+            call.end()
+
+    def _keep(self, task: asyncio.Task[Any] | None, now: float) -> None:
+        """The call waits in `task`, in which it can be cancelled."""
+        call = self._call
+        if call is not None and task is not None:
+            call.task = task
+            self._timeout_queue = self._host.keep(call, now)
+
+    def _let_go(self, call: ServerCall) -> None:
+        if call.task is not None:
+            if self._timeout_queue is not None:
+                self._timeout_queue.discard(call)
+            self._host.forget(call)
+            call.task = None
 
     def _take_calls(self) -> list[ServerCall]:
         """Take all calls that are not answered."""
         call, self._call = self._call, None
-        taken = list(self._calls) if call is None else [call, *self._calls]
+        taken = list(self._calls)
         self._calls.clear()
+        if call is not None:
+            call.end_serving()
+            self._let_go(call)
+            taken.insert(0, call)
         return taken
 
 
@@ -172,8 +254,18 @@ class NamedCallRunner(CallRunner):
         return self.name()
 
 
-def _mark_of(task: asyncio.Task[Any] | None) -> tuple[int, int, int]:
-    """A value that changes when a handler keeps `task`, or when the task is cancelled."""
+def _mark_of(task: asyncio.Task[Any] | None) -> object:
+    """A value that changes when a handler changes `task`, or keeps it.
+
+    Attributes, callbacks and a message for the cancellation are objects to which the task refers.
+    """
     if task is None:
-        return 0, 0, 0
-    return getrefcount(task), getweakrefcount(task), task.cancelling()
+        return None
+    return (
+        getrefcount(task),
+        getweakrefcount(task),
+        len(get_referents(task)),
+        task.get_name(),
+        task.cancelling(),
+        getattr(task, "_must_cancel", False),
+    )

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import platform
 import sys
 from collections.abc import Sequence
 
 from pybrpc.errors import PyBrpcError
 from pybrpc.server.settings import DEFAULT_GRACE_S
-from pybrpc.server.workers.settings import DEFAULT_START_TIMEOUT_S, LEVELS, LOOPS, set_up_logging
+from pybrpc.server.workers.settings import (
+    DEFAULT_STALL_TIMEOUT_S,
+    DEFAULT_START_TIMEOUT_S,
+    LEVELS,
+    LOOPS,
+    set_up_logging,
+)
 from pybrpc.server.workers.supervisor import serve
+from pybrpc.server.workers.worker_directory import WorkerDirectory
 
 SIGNALS = """\
 signals:
@@ -23,30 +32,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Exit status: 0 if it was asked to quit, 1 if it could not start."""
     options = parser().parse_args(arguments)
     set_up_logging(options.log_level)
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
+        import_from(options.directory)
         done = serve(
             options.target,
             options.bind,
             workers=options.workers,
             grace=options.grace,
             start_timeout=options.start_timeout,
+            stall_timeout=options.stall_timeout,
+            directory=options.directory,
             loop=options.loop,
             log_level=options.log_level,
             on_started=lambda where: print(
                 f"serving {options.target} on {where}, pid {os.getpid()}", flush=True
             ),
         )
-    except (PyBrpcError, ValueError) as error:
+    except (PyBrpcError, ValueError, OSError) as error:
         print(f"pybrpc serve: {error}", file=sys.stderr)
         return 1
     print(done, flush=True)
     return 0
 
 
+def import_from(directory: str | None) -> None:
+    """Have the workers import from the directory in which they run."""
+    path = WorkerDirectory(directory).path
+    if path not in sys.path:
+        sys.path.insert(0, path)
+
+
+def seconds(text: str) -> float:
+    """The number that an option says; argparse ends the command with the text of the error."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds >= 0, not {text!r}")
+    return number
+
+
+def version() -> str:
+    """The version of this package, and how it runs: "pybrpc 0.1.0 (compiled, Python 3.12.1)"."""
+    package = sys.modules["pybrpc"]
+    python = platform.python_version()
+    return f"pybrpc {package.__version__} ({package.__impl__}, Python {python})"
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="pybrpc", description="bRPC for Python.")
+    made.add_argument("--version", action="version", version=version())
     commands = made.add_subparsers(required=True, metavar="command")
     command = commands.add_parser(
         "serve",
@@ -60,15 +96,27 @@ def parser() -> argparse.ArgumentParser:
     add("-w", "--workers", type=int, default=1, help="processes (%(default)s)")
     add(
         "--grace",
-        type=float,
+        type=seconds,
         default=DEFAULT_GRACE_S,
-        help="seconds for running requests at a stop (%(default)g)",
+        help="seconds for running requests at a stop; inf: no limit (%(default)g)",
     )
     add(
         "--start-timeout",
-        type=float,
+        type=seconds,
         default=DEFAULT_START_TIMEOUT_S,
-        help="seconds that a worker may take to start serving (%(default)g)",
+        help="seconds that a worker may take to start serving; inf: no limit (%(default)g)",
+    )
+    add(
+        "--stall-timeout",
+        type=seconds,
+        default=DEFAULT_STALL_TIMEOUT_S,
+        help="seconds for which a worker may run no Python code; 0: for ever (%(default)g)",
+    )
+    add(
+        "-C",
+        "--directory",
+        help="where the workers run and import; symbolic links in it are followed at each SIGHUP "
+        "(the present directory)",
     )
     add("--loop", choices=LOOPS, default="asyncio", help="for an async make_server (%(default)s)")
     add("--log-level", choices=LEVELS, default="info", help="(%(default)s)")

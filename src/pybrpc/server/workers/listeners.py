@@ -1,4 +1,4 @@
-"""Listeners: the sockets on which workers listen. The supervisor keeps them and never accepts.
+"""Listeners: the sockets on which workers listen. The supervisor keeps them.
 
 On Linux each worker slot has a socket of its own, bound with SO_REUSEPORT: the kernel spreads
 connections over the sockets that listen. The worker calls listen() when it can serve. Its successor
@@ -6,66 +6,103 @@ inherits the same socket, so the connections that wait in its queue are accepted
 other. If each worker had a socket of its own, closing it would reset the connections in the queue,
 and also those during their TCP handshake, even if all in the queue were accepted before.
 
-When a worker dies, its socket still listens while the supervisor has it: `renew` closes it, so that
-the connections in its queue are reset and go elsewhere, and new ones are spread over the other
-sockets.
+When a worker dies, its socket still listens while a process has it: the supervisor, or one that the
+worker has forked. `refuse` shuts it down in all of them, so that the connections in its queue are
+reset and go elsewhere, and new ones are spread over the other sockets. The next worker of the slot
+listens on it again.
 
 For a Unix socket, and for TCP where SO_REUSEPORT doesn't spread, all workers share one socket with
-one queue. It listens from the beginning.
+one queue. It listens from the beginning, so `refuse` accepts its connections and closes them, as
+long as all slots are refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket as _socket
 import sys
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.transport.listening.listen import bind_shared, listen
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from pybrpc.transport.dispatch.periodic import PeriodicTimer
+from pybrpc.transport.listening.listen import (
+    BACKLOG,
+    bind_shared,
+    claim_port,
+    listen,
+    stop_listening,
+    unclaim_port,
+)
 
 _HAS_SPREADING = sys.platform == "linux"
 
+TURN_AWAY_S = 0.05
+"""Seconds between two looks at the queue of a shared socket whose workers are all down."""
+
 
 class Listeners:
-    """The sockets of one supervisor. Not thread-safe."""
+    """The sockets of one supervisor. Not thread-safe; all but the constructor is called in turns of
+    the dispatcher."""
 
-    def __init__(self, endpoint: Endpoint, slots: int) -> None:
-        """Bind. ListenError if that fails, or if another socket already listens at the address."""
+    def __init__(self, endpoint: Endpoint, slots: int, dispatcher: EventDispatcher) -> None:
+        """Bind. ListenError if that fails, or if another supervisor or server has the address."""
         self.is_shared = endpoint.is_unix or not _HAS_SPREADING
+        self._refused: set[int] = set()
+        self._slots = slots
+        self._turning_away = PeriodicTimer(dispatcher, self._turn_away)
         if self.is_shared:
             self._kept, self._file = listen(endpoint)
         else:
-            check_free(endpoint)
-            self._kept, self._file = bind_shared(endpoint), None
+            self._kept, self._file = claim_port(endpoint), None
         self.endpoint = Endpoint.from_sockaddr(self._kept.getsockname())
         """The address, with the port that was chosen."""
-        self._sockets = [self._new_socket() for _ in range(slots)]
+        self._sockets: list[_socket.socket] = []
+        try:
+            while not self.is_shared and len(self._sockets) < slots:
+                self._sockets.append(bind_shared(self.endpoint))
+        except BaseException:
+            self.close()
+            raise
 
     def socket_of(self, slot: int) -> _socket.socket:
         """Return the socket on which the worker of that slot listens."""
-        return self._sockets[slot]
+        return self._kept if self.is_shared else self._sockets[slot]
 
-    def renew(self, slot: int) -> None:
-        """The worker of that slot is dead: reset the connections that wait for it."""
+    def refuse(self, slot: int) -> None:
+        """No worker of that slot serves: reset the connections that wait for it, and refuse others,
+        until `admit`. Not to be called while a worker of the slot starts, as that may listen."""
         if not self.is_shared:
-            self._sockets[slot].close()
-            self._sockets[slot] = self._new_socket()
+            stop_listening(self._sockets[slot])
+            return
+        self._refused.add(slot)
+        if len(self._refused) == self._slots and not self._turning_away.is_running:
+            self._turning_away.start(0.0)
+
+    def admit(self, slot: int) -> None:
+        """A worker of that slot serves: connections may wait for it."""
+        self._refused.discard(slot)
+        self._turning_away.stop()
 
     def close(self) -> None:
-        """Close all. Once the workers have closed their copies too, connecting is refused."""
+        """Close all, so that connecting is refused, even if a process that a worker has forked has
+        the sockets too."""
+        self._turning_away.stop()
         if self._file is not None:
             self._file.remove()
-        for sock in (self._kept, *self._sockets):
+        for sock in self._sockets:
+            stop_listening(sock)
             sock.close()
+        if self.is_shared:
+            with contextlib.suppress(OSError):
+                self._kept.shutdown(_socket.SHUT_RDWR)
+            self._turn_away(0.0)
+            self._kept.close()
+        else:
+            unclaim_port(self._kept)
 
-    def _new_socket(self) -> _socket.socket:
-        return self._kept if self.is_shared else bind_shared(self.endpoint)
-
-
-def check_free(endpoint: Endpoint) -> None:
-    """ListenError if a socket listens at the address, even one that shares the port.
-
-    Two supervisors on one port are a mistake that is hard to find.
-    """
-    if endpoint.port:
-        sock, _ = listen(endpoint)
-        sock.close()
+    def _turn_away(self, now: float) -> float:
+        """Accept the connections that wait, and close them."""
+        with contextlib.suppress(OSError):
+            for _ in range(BACKLOG):
+                self._kept.accept()[0].close()
+        return TURN_AWAY_S

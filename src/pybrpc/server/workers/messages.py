@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import sys
-from typing import Self
+from collections.abc import Collection
+from typing import Any, Self
 
 from pybrpc.server.values import ServerStatistics
 
-BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1])['sys_path']; "
-    "from pybrpc.server.workers.worker_main import main; main()"
-)
-"""Sets the supervisor's `sys.path`, so that the worker imports the same modules."""
+FOR_SUPERVISOR = (signal.SIGHUP, signal.SIGUSR1)
+"""Signals for the supervisor. One is easily sent to all processes with its name, so workers do
+nothing when they get it."""
+
+BOOT = f"""\
+import json, signal, sys
+for number in {[int(number) for number in FOR_SUPERVISOR]}:
+    signal.signal(number, lambda number, frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+sys.path[:] = json.loads(sys.argv[1])["sys_path"]
+from pybrpc.server.workers.worker_main import main
+main()
+"""
+"""Makes the signals for the supervisor harmless, which blocks them until then, and sets its
+`sys.path`, so that the worker imports the same modules. SIG_IGN would be inherited by children."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,15 +46,18 @@ class WorkerSpec:
     """Loop for a coroutine function that makes a server: "asyncio" or "uvloop"."""
     log_level: str = ""
     """Log from this level on; "" leaves logging to the application."""
+    orphan_fd: int = -1
+    """End of a pipe, which the worker inherits: over it the worker says that it has noticed the end
+    of its supervisor."""
     sys_path: list[str] = dataclasses.field(default_factory=lambda: list(sys.path))
 
-    def to_command(self) -> list[str]:
+    def to_command(self, executable: str) -> list[str]:
         """The command that starts the worker in a new interpreter: a fork would copy held locks."""
-        return [sys.executable, "-c", BOOT, json.dumps(dataclasses.asdict(self))]
+        return [executable, "-c", BOOT, json.dumps(dataclasses.asdict(self))]
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        return cls(**json.loads(text))
+        return cls(**_known(json.loads(text), cls))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +75,16 @@ class WorkerReport:
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
-        values = json.loads(line)
-        values["statistics"] = ServerStatistics(**values["statistics"])
+        """ValueError, TypeError or KeyError for a line that is no report."""
+        values = _known(json.loads(line), cls)
+        values["statistics"] = ServerStatistics(**_known(values["statistics"], ServerStatistics))
         return cls(**values)
+
+
+def _known(values: Any, of: type) -> dict[str, Any]:
+    """Those values that are fields of a dataclass. A worker that was started after a new release
+    was installed may send others. TypeError if there are no names."""
+    if not isinstance(values, dict):
+        raise TypeError(f"no object of JSON: {values!r:.100}")
+    names: Collection[str] = {field.name for field in dataclasses.fields(of)}
+    return {name: value for name, value in values.items() if name in names}

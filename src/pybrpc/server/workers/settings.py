@@ -6,13 +6,16 @@ import dataclasses
 import importlib
 import logging
 import operator
+import os
 from typing import Any, TypedDict
 
+from pybrpc.base.checked_options import checked_count, checked_text
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.server.settings import DEFAULT_GRACE_S
 
 DEFAULT_START_TIMEOUT_S = 60.0
+DEFAULT_STALL_TIMEOUT_S = 60.0
 LOOPS = ("asyncio", "uvloop")
 
 
@@ -21,7 +24,13 @@ class SupervisorOptions(TypedDict, total=False):
     workers        processes; `Server(max_workers=...)` is threads in each of them; default 1
     grace          seconds that the running requests of a worker get when it is replaced, told to
                    stop by a signal, or when this process is gone; `None`: no limit; default 5
-    start_timeout  seconds that a worker may take until it serves; default 60
+    start_timeout  seconds that a worker may take until it serves; `None`: no limit; default 60
+    stall_timeout  seconds for which a worker that serves may run no Python code, because one call
+                   of an extension keeps all others from running: then it logs its stacks, is killed
+                   and replaced; 0 or `None`: it is never killed for that; default 60
+    directory      where the workers run and import; default: the present directory, by its name in
+                   the environment variable PWD. Symbolic links in it are followed at the start of
+                   each worker, so a restart serves the release to which they point then
     loop           "asyncio" or "uvloop", for a coroutine function; default "asyncio"
     log_level      "debug", "info", "warning" or "error": set up logging in the workers; default
                    "": leave that to the target
@@ -29,7 +38,9 @@ class SupervisorOptions(TypedDict, total=False):
 
     workers: int
     grace: float | None
-    start_timeout: float
+    start_timeout: float | None
+    stall_timeout: float | None
+    directory: str | os.PathLike[str] | None
     loop: str
     log_level: str
 
@@ -41,43 +52,59 @@ class SupervisorSettings:
     target: str
     workers: int = 1
     grace_s: float | None = DEFAULT_GRACE_S
-    start_timeout_s: float = DEFAULT_START_TIMEOUT_S
+    start_timeout_s: float | None = DEFAULT_START_TIMEOUT_S
     loop: str = "asyncio"
     log_level: str = ""
+    stall_timeout_s: float | None = DEFAULT_STALL_TIMEOUT_S
+    directory: str | None = None
 
     @classmethod
     def of(cls, target: str, options: SupervisorOptions) -> SupervisorSettings:
         """Raises ValueError or TypeError for invalid options."""
         check_names("Supervisor", options, SupervisorOptions)
         left: dict[str, Any] = dict(options)
-        for name in ("grace", "start_timeout"):
+        for name in ("grace", "start_timeout", "stall_timeout"):
             if name in left:
-                left[f"{name}_s"] = left.pop(name)
+                left[f"{name}_s"] = checked_timeout_s(left.pop(name), name)
+        directory = left.get("directory")
+        if directory is not None:
+            left["directory"] = checked_directory(directory)
         return cls(target, **left)
 
     def __post_init__(self) -> None:
         check_target(self.target)
         checked_timeout_s(self.grace_s, "grace")
         checked_timeout_s(self.start_timeout_s, "start_timeout")
-        if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 1:
-            raise ValueError(f"workers must be a number from 1, not {self.workers!r}")
+        checked_timeout_s(self.stall_timeout_s, "stall_timeout")
+        checked_count("workers", self.workers, 1)
         if self.loop not in LOOPS:
             raise ValueError(f"loop must be one of {', '.join(LOOPS)}, not {self.loop!r}")
         if self.log_level and self.log_level not in LEVELS:
             levels = ", ".join(LEVELS)
             raise ValueError(f"log_level must be one of {levels}, not {self.log_level!r}")
+        if self.directory is not None and not os.path.isdir(self.directory):
+            raise ValueError(f"directory must be the path of one, not {self.directory!r}")
 
 
 SUPERVISOR_DEFAULTS = {
     **defaults_of(SupervisorSettings),
     "grace": DEFAULT_GRACE_S,
     "start_timeout": DEFAULT_START_TIMEOUT_S,
+    "stall_timeout": DEFAULT_STALL_TIMEOUT_S,
 }
 """The default of each option."""
 
 
+def checked_directory(directory: object) -> str:
+    """A path as a string, else a TypeError."""
+    if not isinstance(directory, str | bytes | os.PathLike):
+        raise TypeError(f"directory must be a path or None, not {directory!r}")
+    return os.fsdecode(directory)
+
+
 def check_target(target: str) -> str:
     """Return `target` if it has the form "package.module:name", else ValueError."""
+    checked_text("target", target)
     module, colon, name = target.partition(":")
     if not colon or not all(part.isidentifier() for part in f"{module}.{name}".split(".")):
         raise ValueError(

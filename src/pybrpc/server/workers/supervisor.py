@@ -14,7 +14,7 @@ from typing import Self, Unpack
 from pybrpc.base.deadline import checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
-from pybrpc.errors import PyBrpcError, ServerStateError
+from pybrpc.errors import ServerStateError, WorkerStartError
 from pybrpc.server.lifecycle.signals import handling, quit_signals
 from pybrpc.server.settings import DEFAULT_GRACE_S
 from pybrpc.server.workers.listeners import Listeners
@@ -25,12 +25,9 @@ from pybrpc.server.workers.settings import (
 )
 from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics
 from pybrpc.server.workers.worker_group import WorkerGroup
+from pybrpc.server.workers.worker_main import is_worker
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
-
-
-class WorkerStartError(PyBrpcError, RuntimeError):
-    """A worker could not start, so the supervisor did not start either. The text says why."""
 
 
 class Supervisor:
@@ -69,12 +66,13 @@ class Supervisor:
         """
         if self.is_running:
             raise ServerStateError(f"the supervisor runs already, on {self._endpoint}")
+        if is_worker():
+            raise ServerStateError(
+                f"this process is a worker, so it can't start workers for {address}; put the code "
+                'that serves behind `if __name__ == "__main__":`, as workers import its module'
+            )
         endpoint = Endpoint.parse(address, allow_port_0=True)
-        listeners = Listeners(endpoint, self._settings.workers)
-        self._endpoint = listeners.endpoint
-        self._dispatcher = EpollDispatcher("pybrpc-supervisor")
-        group = self._group = WorkerGroup(self._settings, listeners, self._dispatcher)
-        self._dispatcher.post(group.start)
+        group = self._group = self._new_group(endpoint)
         try:
             if self._is_asked_to_quit:
                 self.stop(0.0)
@@ -86,7 +84,20 @@ class Supervisor:
         if group.failure:
             self.join()
             raise WorkerStartError(group.failure)
-        return self._endpoint
+        return self.endpoint
+
+    def _new_group(self, endpoint: Endpoint) -> WorkerGroup:
+        """Bind, and start the workers. If this raises, nothing is left."""
+        dispatcher = EpollDispatcher("pybrpc-supervisor")
+        with contextlib.ExitStack() as stack:
+            stack.callback(dispatcher.close)
+            listeners = Listeners(endpoint, self._settings.workers, dispatcher)
+            stack.callback(listeners.close)
+            group = WorkerGroup(self._settings, listeners, dispatcher)
+            dispatcher.post(group.start)
+            stack.pop_all()
+        self._endpoint, self._dispatcher = listeners.endpoint, dispatcher
+        return group
 
     @property
     def endpoint(self) -> Endpoint:

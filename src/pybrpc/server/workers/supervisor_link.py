@@ -2,7 +2,8 @@
 
 It has a thread of its own, so that it works while the application is being imported, and when the
 dispatcher or a loop is busy. The stream ends when the supervisor dies: a worker never outlives its
-supervisor by more than the grace.
+supervisor by more than the grace. If this thread can't run, other processes see to that: the
+supervisor, which gets no reports, or when that is gone, the one of `watch_orphans`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ import socket as _socket
 import threading
 import time
 
+from pybrpc.base.guard import WORKERS, run_guarded
 from pybrpc.server.server import Server
 from pybrpc.server.values import ServerStatistics
 from pybrpc.server.workers.messages import WorkerReport
+from pybrpc.server.workers.orphans.watch_orphans import PID
 
 REPORT_S = 1.0
 EXIT_S = 5.0
 """Seconds after the grace in which a worker without a supervisor has to end."""
+
+LONGEST_FAILURE = 1000
+"""Most characters of a failure that are reported. The log of the worker has all of it."""
 
 
 class SupervisorLink:
@@ -30,16 +36,23 @@ class SupervisorLink:
     A stop is handed on to the server; a worker that has no server yet ends at once.
     """
 
-    def __init__(self, control: _socket.socket, grace_s: float | None) -> None:
-        """`grace_s`: grace of the stop that follows the end of the supervisor."""
+    def __init__(self, control: _socket.socket, grace_s: float | None, orphan_fd: int = -1) -> None:
+        """`grace_s`: grace of the stop that follows the end of the supervisor, which is noted in
+        `orphan_fd`."""
         self._control = control
         self._grace_s = grace_s
+        self._orphan_fd = orphan_fd
+        self._parent = os.getppid()
         self._server: Server | None = None
         self._is_asked_to_stop = False
         self._writing = threading.Lock()
         self._is_over = False
         self._woken, self._wake = _socket.socketpair()
         self._wake.setblocking(False)
+        # Made now: a library that the application imports may take `poll` away.
+        self._poll = select.poll()
+        for sock in (control, self._woken):
+            self._poll.register(sock, select.POLLIN)
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="pybrpc-supervisor-link", daemon=True).start()
@@ -53,7 +66,10 @@ class SupervisorLink:
 
     def fail(self, error: BaseException) -> None:
         """Report that the worker can't serve."""
-        self._send(WorkerReport(failure=f"{type(error).__name__}: {error}"))
+        failure = type(error).__name__
+        with contextlib.suppress(BaseException):  # Its text is made by code of the application.
+            failure = f"{failure}: {error}"[:LONGEST_FAILURE]
+        self._send(WorkerReport(failure=failure))
 
     def report_own_stop(self) -> None:
         """Report soon that the server stops by itself. For signal handlers: never blocks."""
@@ -67,19 +83,21 @@ class SupervisorLink:
 
     def _run(self) -> None:
         while not self._is_over:
-            readable, _, _ = select.select([self._control, self._woken], [], [], REPORT_S)
-            if self._woken in readable:
+            readable = [fd for fd, _ in self._poll.poll(REPORT_S * 1000)]
+            if self._woken.fileno() in readable:
                 self._woken.recv(4096)
-            if self._control not in readable:
-                self._report()
-                continue
-            command = self._receive()
-            if not command:
-                self._stop(self._grace_s)
-                self._end_in_time()
+            if self._control.fileno() in readable:
+                command = self._receive()
+                for line in command.splitlines():
+                    run_guarded(self._obey, line, what="a command of the supervisor", log=WORKERS)
+                is_orphan = not command
+            else:
+                # A process that the supervisor has forked can keep the stream open.
+                is_orphan = os.getppid() != self._parent
+            if is_orphan:
+                self._end_as_orphan()
                 return
-            for line in command.splitlines():
-                self._obey(line)
+            run_guarded(self._report, what="a report to the supervisor", log=WORKERS)
 
     def _receive(self) -> str:
         try:
@@ -99,7 +117,10 @@ class SupervisorLink:
         else:
             self._server.stop(grace_s)
 
-    def _end_in_time(self) -> None:
+    def _end_as_orphan(self) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._orphan_fd, PID.pack(os.getpid()))
+        self._stop(self._grace_s)
         if self._grace_s is not None:
             time.sleep(self._grace_s + EXIT_S)
             os._exit(1)

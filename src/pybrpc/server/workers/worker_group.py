@@ -8,19 +8,20 @@ exactly once.
 from __future__ import annotations
 
 import dataclasses
-import logging
 
+from pybrpc.base.guard import WORKERS
 from pybrpc.base.wake_list import StopLatch
 from pybrpc.server.values import ServerStatistics
 from pybrpc.server.workers.listeners import Listeners
 from pybrpc.server.workers.messages import WorkerSpec
+from pybrpc.server.workers.orphans.orphan_watch import OrphanWatch
 from pybrpc.server.workers.settings import SupervisorSettings
+from pybrpc.server.workers.supervisor_link import EXIT_S
 from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics, added, counts_of
+from pybrpc.server.workers.worker_directory import WorkerDirectory
 from pybrpc.server.workers.worker_process import WorkerProcess, WorkerUser
 from pybrpc.server.workers.worker_slot import WorkerSlot
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-
-logger = logging.getLogger("pybrpc")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,12 +39,17 @@ class WorkerGroup:
     def __init__(
         self, settings: SupervisorSettings, listeners: Listeners, dispatcher: EventDispatcher
     ) -> None:
+        """OSError if the system has no descriptor left."""
         self._settings = settings
+        self._directory = WorkerDirectory(settings.directory)
+        grace_s = settings.grace_s
+        self._orphans = OrphanWatch(dispatcher, None if grace_s is None else grace_s + EXIT_S)
         self._listeners = listeners
         self._dispatcher = dispatcher
         self._account = _Account()
         self._to_replace: list[WorkerSlot] = []
         self._replacing: WorkerSlot | None = None
+        self._restarts_when_started = False
         self._slots = [
             WorkerSlot(number, self._new_worker, dispatcher, self, settings.grace_s)
             for number in range(settings.workers)
@@ -57,13 +63,18 @@ class WorkerGroup:
 
     def start(self) -> None:
         """Start all workers."""
+        self._orphans.start()
         for slot in self._slots:
             slot.start()
 
     def restart(self) -> None:
-        """Replace all workers, one by one."""
-        if self.started.is_set and not self.is_stopping:
-            logger.info("replacing %d workers", len(self._slots))
+        """Replace all workers, one by one; when all serve, if they are starting."""
+        if self.is_stopping:
+            return
+        if not self.started.is_set:
+            self._restarts_when_started = True
+        else:
+            WORKERS.info("replacing %d workers", len(self._slots))
             self._to_replace = list(self._slots)
             self._replace_next()
 
@@ -87,15 +98,18 @@ class WorkerGroup:
         return SupervisorStatistics(total, workers, account.deaths)
 
     def log_statistics(self) -> None:
-        logger.warning("%s", self.statistics())
+        for line in str(self.statistics()).splitlines():
+            WORKERS.warning("%s", line)
 
     # --- SlotUser ---
 
     def on_worker_started(self, worker: WorkerProcess) -> None:
+        self._orphans.watch(worker.pid, self._listeners.socket_of(worker.number))
         account = self._account
         self._account = dataclasses.replace(account, workers=(*account.workers, worker))
 
     def on_worker_ended(self, slot: WorkerSlot, worker: WorkerProcess) -> None:
+        self._orphans.forget(worker.pid)
         account = self._account
         self._account = _Account(
             tuple(each for each in account.workers if each is not worker),
@@ -104,22 +118,38 @@ class WorkerGroup:
         )
         if not self.started.is_set and not worker.was_stopped:
             self._fail_to_start(f"worker {worker.number} could not start: {worker.end}")
-        elif not self.is_stopping and not slot.workers and len(self._slots) > 1:
-            self._listeners.renew(slot.number)
         self._end_if_empty()
 
+    def on_start_failed(self, slot: WorkerSlot, reason: str) -> None:
+        if not self.started.is_set:
+            self._fail_to_start(f"worker {slot.number} could not start: {reason}")
+
+    def on_vacant(self, slot: WorkerSlot, pause_s: float) -> None:
+        """Connections go to other workers. If there is no other one, they are refused, but for the
+        short time in which the next worker starts at once: they wait for that."""
+        if not self.is_stopping and (pause_s > 0 or len(self._slots) > 1):
+            self._listeners.refuse(slot.number)
+
     def on_serving(self, slot: WorkerSlot) -> None:
+        self._listeners.admit(slot.number)
         if all(each.worker and each.worker.state == "serving" for each in self._slots):
             self.started.set()
+            if self._restarts_when_started:
+                self._restarts_when_started = False
+                self.restart()
 
     def on_replaced(self, slot: WorkerSlot, failure: str) -> None:
         if slot is not self._replacing:
             return
         self._replacing = None
+        if self.is_stopping:
+            return
         if failure:
             self._to_replace.clear()
-            logger.error("worker %d was not replaced, nor will others be: %s", slot.number, failure)
-        elif not self.is_stopping:
+            WORKERS.error(
+                "worker %d was not replaced, nor will others be: %s", slot.number, failure
+            )
+        else:
             self._replace_next()
 
     def _new_worker(self, number: int, user: WorkerUser) -> WorkerProcess:
@@ -134,10 +164,11 @@ class WorkerGroup:
                 settings.grace_s,
                 settings.loop,
                 settings.log_level,
+                self._orphans.orphan_fd,
+                self._directory.sys_path,
             )
 
-        timeout_s = settings.start_timeout_s
-        return WorkerProcess(make_spec, listener, self._dispatcher, user, timeout_s)
+        return WorkerProcess(make_spec, self._directory, self._dispatcher, user, settings)
 
     def _replace_next(self) -> None:
         if self._replacing is None and self._to_replace:
@@ -149,6 +180,7 @@ class WorkerGroup:
         self.stop(0.0)
 
     def _end_if_empty(self) -> None:
-        if self.is_stopping and not self._account.workers:
+        if self.is_stopping and not self._account.workers and not self.stopped.is_set:
+            self._orphans.close()
             self.started.set()
             self.stopped.set()

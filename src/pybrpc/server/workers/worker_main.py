@@ -4,41 +4,57 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import inspect
-import logging
 import os
-import signal
 import socket as _socket
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from pybrpc.base.guard import WORKERS
 from pybrpc.server.lifecycle.signals import quit_signals
 from pybrpc.server.server import Server
 from pybrpc.server.workers.messages import WorkerSpec
 from pybrpc.server.workers.settings import load_target, set_up_logging
 from pybrpc.server.workers.supervisor_link import SupervisorLink
 
-logger = logging.getLogger("pybrpc")
+_is_worker = False
+
+
+def is_worker() -> bool:
+    """Whether this process is a worker. A module that is served must not start a supervisor there,
+    whose worker would import it and start the next one."""
+    return _is_worker
 
 
 def main() -> None:
     """Serve until the server has stopped. The argument of the command line is a WorkerSpec."""
+    global _is_worker
+    _is_worker = True
     spec = WorkerSpec.from_json(sys.argv[1])
     set_up_logging(spec.log_level)
-    for number in (signal.SIGHUP, signal.SIGUSR1):
-        # A signal for the supervisor is easily sent to all processes with its name.
-        signal.signal(number, _ignore)
+    enable_stacks()
     listener, control = inherited(spec.listener_fd), inherited(spec.control_fd)
-    link = SupervisorLink(control, spec.grace_s)
+    if spec.orphan_fd >= 0:
+        os.set_inheritable(spec.orphan_fd, False)
+    link = SupervisorLink(control, spec.grace_s, spec.orphan_fd)
     link.start()
     try:
         run(spec, listener, link)
     except BaseException as error:
-        logger.exception("worker %d (pid %d) can't serve", spec.number, os.getpid())
+        WORKERS.raised("worker %d (pid %d) can't serve", spec.number, os.getpid(), error=error)
         link.fail(error)
         sys.exit(1)
     link.finish()
+
+
+def enable_stacks() -> None:
+    """Write the stacks of all threads to the standard error when the process gets SIGABRT, which
+    its supervisor sends if it hangs, or crashes. No Python code has to run for that."""
+    if not faulthandler.is_enabled():
+        with contextlib.suppress(Exception):  # There is no standard error, or it is no file.
+            faulthandler.enable()
 
 
 def inherited(fd: int) -> _socket.socket:
@@ -65,7 +81,7 @@ async def run_in_loop(
     spec: WorkerSpec, make_server: Any, listener: _socket.socket, link: SupervisorLink
 ) -> None:
     async with checked(await make_server(), spec.target) as server:
-        server.start(listener)
+        await server.start_async(listener)
         with stopped_by_signals(server, spec, link):
             link.serve(server)
             await server.wait_stopped()
@@ -95,7 +111,3 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
         return uvloop.new_event_loop
     return None
-
-
-def _ignore(number: int, frame: object) -> None:
-    """Do nothing. SIG_IGN would be inherited by children of the worker."""

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import socket as _socket
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Protocol
 
+from pybrpc.base.deadline import NEVER
+from pybrpc.base.guard import WORKERS
 from pybrpc.server.values import ServerStatistics
-from pybrpc.server.workers.messages import WorkerReport, WorkerSpec
+from pybrpc.server.workers.messages import FOR_SUPERVISOR, WorkerReport, WorkerSpec
+from pybrpc.server.workers.settings import SupervisorSettings
+from pybrpc.server.workers.spawn import spawn
 from pybrpc.server.workers.supervisor_statistics import WorkerStatistics
-from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from pybrpc.server.workers.worker_directory import WorkerDirectory
+from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher, TimerHandle
 from pybrpc.transport.dispatch.periodic import PeriodicTimer
-
-logger = logging.getLogger("pybrpc")
 
 CHECK_S = 0.25
 """Seconds between checks whether the process has ended: a process that the worker has forked can
@@ -28,6 +29,13 @@ ENDING_CHECK_S = 0.01
 
 KILL_S = 5.0
 """Seconds after its grace in which a worker has to end."""
+
+LONGEST_LINE = 65536
+"""Most bytes that are kept of a report that is not complete."""
+
+LONGEST_SILENCE_S = 1.0
+"""Seconds that one check counts as silence at most: if this process was stopped meanwhile, the
+reports of that time are not read yet."""
 
 
 class WorkerUser(Protocol):
@@ -44,29 +52,35 @@ class WorkerUser(Protocol):
 
 
 class WorkerProcess:
-    """Made in a turn of `dispatcher`; its methods are called in turns, too."""
+    """Made in a turn of `dispatcher`; its methods are called in turns, too.
+
+    On each way out the process has a limit of time, after which it is killed: it has to serve in
+    time; to report while it serves; and once it stops, by itself or because it was asked to, to end
+    in its grace and `KILL_S`.
+    """
 
     def __init__(
         self,
         make_spec: Callable[[int], WorkerSpec],
-        listener: _socket.socket,
+        directory: WorkerDirectory,
         dispatcher: EventDispatcher,
         user: WorkerUser,
-        start_timeout_s: float,
+        settings: SupervisorSettings,
     ) -> None:
         """Start the process. `make_spec` gets the worker's control descriptor. OSError."""
         self._control, theirs = _socket.socketpair()
         self._dispatcher = dispatcher
         self._user = user
+        self._settings = settings
         self._received = b""
         try:
             spec = make_spec(theirs.fileno())
-            self._process = subprocess.Popen(
-                spec.to_command(),
-                stdin=subprocess.DEVNULL,
-                pass_fds=(listener.fileno(), theirs.fileno()),
-                # Ctrl-C in the terminal is for the supervisor, which stops the workers.
-                process_group=0,
+            self._process = spawn(
+                spec.to_command(directory.executable),
+                fds=(spec.listener_fd, spec.control_fd, spec.orphan_fd),
+                blocked=FOR_SUPERVISOR,
+                directory=directory.path,
+                environment=directory.environment,
             )
         except BaseException:
             self._control.close()
@@ -77,18 +91,27 @@ class WorkerProcess:
         self.pid = self._process.pid
         self.state = "starting"
         self.failure = ""
-        """The reason why it couldn't serve, if it has reported one."""
+        """The reason why it couldn't serve, or why it was killed."""
         self.statistics = ServerStatistics()
         self.was_stopped = False
         """Whether it ends because its supervisor or a signal asked it to."""
-        self._started_at = time.monotonic()
+        self._started_at = self._checked_at = time.monotonic()
         self._served_at: float | None = None
-        self._control.setblocking(False)
-        dispatcher.add_reader(self._control.fileno(), self._on_readable)
+        self._silent_s = 0.0
+        self._end_timer: TimerHandle | None = None
+        self._end_limit = NEVER
         self._check_s = CHECK_S
         self._end_check = PeriodicTimer(dispatcher, self._check_end)
-        self._end_check.start(CHECK_S)
-        self._call_in(start_timeout_s, lambda: self._give_up_starting(start_timeout_s))
+        try:
+            self._control.setblocking(False)
+            dispatcher.add_reader(self._control.fileno(), self._on_readable)
+            self._end_check.start(CHECK_S)
+            self._end_in(settings.start_timeout_s)
+        except BaseException:
+            self._control.close()
+            self._process.kill()
+            self._process.wait()
+            raise
 
     def stop(self, grace_s: float | None) -> None:
         """Ask the worker to stop. A second call can shorten the grace. A late worker is killed."""
@@ -96,13 +119,12 @@ class WorkerProcess:
         self.state = "stopping"
         with contextlib.suppress(OSError):
             self._control.send(b"stop none\n" if grace_s is None else b"stop %r\n" % grace_s)
-        if grace_s is not None:
-            self._call_in(grace_s + KILL_S, self.kill)
+        self._end_in(None if grace_s is None else grace_s + KILL_S)
 
     def kill(self) -> None:
         """Kill the process, if it still runs."""
         if self._process.poll() is None:
-            logger.warning("%r did not end in time and is killed", self)
+            WORKERS.warning("%r did not end in time and is killed", self)
             self._process.kill()
 
     @property
@@ -122,13 +144,23 @@ class WorkerProcess:
         age_s = time.monotonic() - self._started_at
         return WorkerStatistics(self.number, self.pid, self.state, age_s, self.statistics)
 
-    def _call_in(self, seconds: float, function: Callable[[], None]) -> None:
-        self._dispatcher.call_at(time.monotonic() + seconds, function)
+    def _end_in(self, seconds: float | None) -> None:
+        """The process has to end in that time, if it was not to end earlier; `None`: no limit."""
+        limit = NEVER if seconds is None else time.monotonic() + seconds
+        if limit < self._end_limit:
+            self._lift_limit()
+            self._end_limit = limit
+            self._end_timer = self._dispatcher.call_at(limit, self._on_end_limit)
 
-    def _give_up_starting(self, start_timeout_s: float) -> None:
-        if self.state == "starting":
-            self.failure = f"it did not serve within {start_timeout_s:g} s"
-            self.kill()
+    def _lift_limit(self) -> None:
+        timer, self._end_timer, self._end_limit = self._end_timer, None, NEVER
+        if timer is not None:
+            timer.cancel()
+
+    def _on_end_limit(self) -> None:
+        if self.state == "starting" and not self.failure:
+            self.failure = f"it did not serve within {self._settings.start_timeout_s:g} s"
+        self.kill()
 
     def _on_readable(self) -> None:
         data = self._receive()
@@ -140,6 +172,7 @@ class WorkerProcess:
             self._end_check.stop()
             if self._check_end(time.monotonic()) is not None:
                 self._end_check.start(ENDING_CHECK_S)
+                self._end_in(KILL_S)
 
     def _receive(self) -> bytes | None:
         """The received bytes; `None` if there are none, b"" at the end of the stream."""
@@ -151,20 +184,33 @@ class WorkerProcess:
             return b""
 
     def _take_lines(self, data: bytes) -> None:
-        *lines, self._received = (self._received + data).split(b"\n")
+        *lines, rest = (self._received + data).split(b"\n")
+        self._received = rest[-LONGEST_LINE:]
+        self._silent_s = 0.0
         for line in lines:
-            self._take(WorkerReport.from_line(line))
+            try:
+                report = WorkerReport.from_line(line)
+            except (ValueError, TypeError, KeyError) as error:
+                kind = type(error).__name__
+                WORKERS.warning("%r has sent %.100r, which is no report (%s)", self, line, kind)
+            else:
+                self._take(report)
 
     def _take(self, report: WorkerReport) -> None:
         self.statistics = report.statistics
-        self.failure = report.failure or self.failure
+        if report.failure:
+            self.failure = report.failure
+            self._end_in(KILL_S)
         if report.is_serving and self.state == "starting":
+            self._lift_limit()
             self._served_at = time.monotonic()
             self.state = "serving"
             self._user.on_serving(self)
         elif self.state == "serving" and not report.is_serving:
             self.was_stopped = True
             self.state = "stopping"
+            grace_s = self._settings.grace_s
+            self._end_in(None if grace_s is None else grace_s + KILL_S)
             self._user.on_own_stop(self)
 
     def _check_end(self, now: float) -> float | None:
@@ -172,13 +218,38 @@ class WorkerProcess:
         if self._control.fileno() < 0:
             return None
         if self._process.poll() is None:
+            self._check_silence(now)
             return self._check_s
+        self._lift_limit()
         self._dispatcher.remove_reader(self._control.fileno())
         while data := self._receive():
             self._take_lines(data)
+        self._lift_limit()
         self._control.close()
         self._user.on_ended(self)
         return None
+
+    def _check_silence(self, now: float) -> None:
+        """Abort a worker that serves, or stops, and has not reported for long."""
+        passed_s, self._checked_at = now - self._checked_at, now
+        limit_s = self._settings.stall_timeout_s
+        if not limit_s or self.state == "starting":
+            return
+        was_silent = self._silent_s >= limit_s
+        self._silent_s += min(passed_s, LONGEST_SILENCE_S)
+        if self._silent_s >= limit_s and not was_silent:
+            self._abort(f"it did not report for {limit_s:g} s")
+
+    def _abort(self, failure: str) -> None:
+        """Have the process write its stacks to its standard error, and end."""
+        self.failure = failure
+        self.was_stopped = False
+        WORKERS.error(
+            "%r runs no Python code: %s. It writes its stacks and is killed", self, failure
+        )
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGABRT)
+        self._end_in(KILL_S)
 
     def __repr__(self) -> str:
         return f"<worker {self.number}, pid {self.pid}, {self.state}>"

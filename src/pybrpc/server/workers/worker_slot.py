@@ -6,22 +6,20 @@ A worker starts, and then serves, until
                      retired; if the successor can't serve, the worker stays
     it stops         without being told to: it is retired, and another one starts, as if it had died
     it dies          another one starts, at once if it had served for a while, else after a pause
-                     that grows
+                     that grows; meanwhile connections are refused
 """
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from pybrpc.base.backoff import Backoff
+from pybrpc.base.guard import WORKERS
 from pybrpc.server.workers.worker_process import WorkerProcess, WorkerUser
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-
-logger = logging.getLogger("pybrpc")
 
 STABLE_AFTER_S = 10.0
 """A worker that has served for this many seconds is replaced without a pause when it ends."""
@@ -40,6 +38,13 @@ class SlotUser(Protocol):
 
     def on_serving(self, slot: WorkerSlot) -> None:
         """One more worker of the slot serves."""
+
+    def on_start_failed(self, slot: WorkerSlot, reason: str) -> None:
+        """A worker can't be started; the slot tries again later, unless it is told to stop."""
+
+    def on_vacant(self, slot: WorkerSlot, pause_s: float) -> None:
+        """No worker of the slot serves or starts; the next one is started in so many seconds. Not
+        called if connections may wait for that."""
 
     def on_replaced(self, slot: WorkerSlot, failure: str) -> None:
         """A replacement is over: the old worker has ended, or the new one could not serve."""
@@ -81,9 +86,10 @@ class WorkerSlot:
             return
         try:
             self.worker = self._make_worker(self.number, self)
-        except OSError as error:
-            logger.error("worker %d can't be started: %s", self.number, error)
-            self._start_later(self._pause_s(0.0))
+        except Exception as error:
+            WORKERS.error("worker %d can't be started: %s", self.number, described(error))
+            self._user.on_start_failed(self, described(error))
+            self._start_later(self._pause_s(0.0), is_refusing=True)
             return
         self._user.on_worker_started(self.worker)
 
@@ -91,8 +97,8 @@ class WorkerSlot:
         """Start a successor."""
         try:
             self._successor = self._make_worker(self.number, self)
-        except OSError as error:
-            self._user.on_replaced(self, str(error))
+        except Exception as error:
+            self._user.on_replaced(self, described(error))
             return
         self._user.on_worker_started(self._successor)
 
@@ -103,7 +109,7 @@ class WorkerSlot:
             worker.stop(grace_s)
 
     def on_serving(self, worker: WorkerProcess) -> None:
-        logger.info("worker %d (pid %d) serves", worker.number, worker.pid)
+        WORKERS.info("worker %d (pid %d) serves", worker.number, worker.pid)
         if worker is self._successor:
             self._replaced, self.worker, self._successor = self.worker, worker, None
             if self._replaced is not None:
@@ -114,15 +120,17 @@ class WorkerSlot:
         self._user.on_serving(self)
 
     def on_own_stop(self, worker: WorkerProcess) -> None:
-        logger.info("worker %d (pid %d) stops by itself", worker.number, worker.pid)
+        WORKERS.info("worker %d (pid %d) stops by itself", worker.number, worker.pid)
         self._retired.append(worker)
         if worker is self.worker:
             self.worker = None
-            self._start_later(self._pause_s(worker.served_s))
+            pause_s = self._pause_s(worker.served_s)
+            # A signal is no fault, so connections may wait for the next worker; but not in a loop.
+            self._start_later(pause_s, is_refusing=self._early_deaths > 1)
 
     def on_ended(self, worker: WorkerProcess) -> None:
-        level = logging.INFO if worker.was_stopped else logging.ERROR
-        logger.log(level, "worker %d (pid %d) has ended: %s", worker.number, worker.pid, worker.end)
+        log = WORKERS.info if worker.was_stopped else WORKERS.error
+        log("worker %d (pid %d) has ended: %s", worker.number, worker.pid, worker.end)
         is_worker, is_successor = worker is self.worker, worker is self._successor
         if is_worker:
             self.worker = None
@@ -132,7 +140,7 @@ class WorkerSlot:
             self._retired.remove(worker)
         self._user.on_worker_ended(self, worker)
         if is_worker:
-            self._start_later(self._pause_s(worker.served_s))
+            self._start_later(self._pause_s(worker.served_s), is_refusing=True)
         elif is_successor:
             self._user.on_replaced(self, worker.end)
             self.start()
@@ -148,9 +156,15 @@ class WorkerSlot:
         self._early_deaths += 1
         return pause_s
 
-    def _start_later(self, pause_s: float) -> None:
+    def _start_later(self, pause_s: float, is_refusing: bool) -> None:
         if not self._is_stopping:
+            if is_refusing and self._successor is None:
+                self._user.on_vacant(self, pause_s)
             self._dispatcher.call_at(time.monotonic() + pause_s, self.start)
 
     def __repr__(self) -> str:
         return f"<WorkerSlot {self.number}, {self.workers or 'empty'}>"
+
+
+def described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -37,3 +37,7 @@ __all__ = [
     "Slow",
     "Stall",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 
 from pybrpc.base.atomic import AtomicRef, atomic_ref
 from pybrpc.base.deadline import NEVER
+from pybrpc.base.guard import TRANSPORT, deliver_interrupt
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.connecting.connector import Connector
+from pybrpc.transport.connecting.errors import connect_error
 from pybrpc.transport.connecting.handshake import Handshake
 from pybrpc.transport.dispatch.event_dispatcher import (
     DispatcherClosedError,
@@ -27,7 +29,6 @@ from pybrpc.transport.dispatch.event_dispatcher import (
     run_cleanup,
 )
 from pybrpc.transport.interfaces import PLAIN, AppConnect
-from pybrpc.transport.writing.outcomes import run_outcomes
 
 if TYPE_CHECKING:
     from pybrpc.transport.writing.socket_core import SocketCore
@@ -78,6 +79,14 @@ class Connecting:
         if step is None:
             return "not connected"
         return "connecting" if isinstance(step, Connector) else "shaking hands"
+
+    @property
+    def phase(self) -> Phase:
+        """The step of connecting that is under way. Any thread."""
+        step = self._step.get()
+        if step is None:
+            return Phase.CONNECT
+        return step.phase if isinstance(step, Connector) else Phase.HANDSHAKE
 
     def needs_handshake(self, socket: SocketCore) -> bool:
         """Whether there is anything to do between TCP and the first message."""
@@ -140,9 +149,16 @@ class Connecting:
         """Inside a turn."""
         if step.is_over:
             return
-        if self._timer is None:
-            self._timer = socket.dispatcher.call_at(self._deadline, self._on_deadline)
-        step.begin()
+        try:
+            if self._timer is None:
+                self._timer = socket.dispatcher.call_at(self._deadline, self._on_deadline)
+            step.begin()
+        except BaseException as error:
+            if not self._cancel_step():
+                raise
+            peer = str(socket.remote_side)
+            self._fail(socket, connect_error(error, f"Fail to connect {peer}", peer))
+            deliver_interrupt(error)
 
     def _on_deadline(self) -> None:
         step = self._step.get()
@@ -163,7 +179,16 @@ class Connecting:
 
     def _on_tcp_established(self, socket: SocketCore, sock: _socket.socket) -> None:
         self._step.get_and_set(None)
-        socket.adopt(sock)
+        try:
+            socket.adopt(sock)
+        except BaseException as error:
+            # There is no step any more, so this thread has the right.
+            if socket.fd < 0:
+                sock.close()
+            peer = str(socket.remote_side)
+            self._fail(socket, connect_error(error, f"Fail to connect {peer}", peer))
+            deliver_interrupt(error)
+            return
         if self.needs_handshake(socket):
             try:
                 self._shake_hands(socket)
@@ -199,15 +224,18 @@ class Connecting:
         right."""
         self._cancel_timer()
         socket.is_connected = True
+        if TRANSPORT.wants_debug():
+            TRANSPORT.debug("%s is connected", socket.description)
         self._writer.keep_write(socket)
         socket.on_established()
 
     def _fail(self, socket: SocketCore, error: RpcError) -> None:
         """Fail the socket and the queued requests. With the write right."""
         self._cancel_timer()
-        outcomes = socket.begin_fail(error)
+        must_finish = socket.begin_fail(error)
         self._writer.keep_write(socket)
-        run_outcomes(outcomes)
+        if must_finish:
+            socket.finish_fail(error)
 
 
 def _deadline_after(timeout_s: float | None) -> float:

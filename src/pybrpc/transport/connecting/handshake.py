@@ -3,12 +3,16 @@
 The handshake of the layer (TLS) comes first, then that of the protocol (`AppConnect`). The write
 right is held until both are over, so messages queue up. It calls exactly one of `on_done` and
 `on_failed`, or neither after `cancel`.
+
+A step of the handshake of TLS takes about a millisecond. So each step of a connection with a layer
+waits for a costly step of the dispatcher, however many connections shake hands at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from pybrpc.base.guard import deliver_interrupt, safe_repr
 from pybrpc.errors import (
     ErrorCode,
     HandshakeError,
@@ -18,8 +22,9 @@ from pybrpc.errors import (
     make_rpc_error,
 )
 from pybrpc.iobuf import IOBuf
-from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-from pybrpc.transport.interfaces import AppConnect, ConnectionLayer
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.dispatch.step_queue import FunctionWork
+from pybrpc.transport.interfaces import PLAIN, AppConnect, ConnectionLayer
 
 READ_BYTES = 64 * 1024
 MAX_UNTAKEN_BYTES = 1024 * 1024
@@ -36,6 +41,7 @@ class Handshake:
         "_has_started",
         "_incoming",
         "_is_layer_done",
+        "_is_queued",
         "_is_watching_writes",
         "_layer",
         "_on_done",
@@ -67,6 +73,8 @@ class Handshake:
         self._on_done = on_done
         self._on_failed = on_failed
         self._is_layer_done = False
+        self._is_queued = False
+        """Whether the next step waits for a costly step of the dispatcher."""
         self.is_over = False
         self._has_started = False
         self._is_watching_writes = False
@@ -87,6 +95,8 @@ class Handshake:
         if not self.is_over:
             who = "the protocol" if self._is_layer_done else "TLS"
             text = f"the handshake of {who} was not over within connect_timeout"
+            if not self._is_layer_done and not getattr(self._layer, "has_received", True):
+                text += ", and the peer has sent nothing: does it speak TLS?"
             self._fail(self._failure(ErrorCode.ETIMEDOUT, text))
 
     def begin(self) -> None:
@@ -96,12 +106,25 @@ class Handshake:
         self._go_on()
 
     def _go_on(self) -> None:
+        if self._layer is PLAIN:
+            self._take_step(None)
+        elif not self._is_queued and not self.is_over:
+            self._is_queued = True
+            work = FunctionWork(self._take_step, None, f"the handshake with {self._peer}")
+            try:
+                self._dispatcher.post_costly(work)
+            except DispatcherClosedError:
+                self._is_queued = False
+
+    def _take_step(self, _: None) -> None:
+        self._is_queued = False
         if self.is_over:
             return
         try:
             is_done = self._shake_layer() and self._shake_app() and self._has_flushed()
-        except Exception as error:
+        except BaseException as error:
             self._fail(self._error_of(error))
+            deliver_interrupt(error)
             return
         if self.is_over:
             return
@@ -144,7 +167,10 @@ class Handshake:
         except BlockingIOError:
             return False
         if count == 0:
-            raise self._failure(ErrorCode.EEOF, "the peer closed the connection", is_remote=True)
+            text = "the peer closed the connection"
+            if self._layer is PLAIN and not self._incoming:
+                text += ": does it expect TLS?"
+            raise self._failure(ErrorCode.EEOF, text, is_remote=True)
         return True
 
     def _has_flushed(self) -> bool:
@@ -185,7 +211,7 @@ class Handshake:
     def _what(self) -> str:
         return f"Fail to shake hands with {self._peer}"
 
-    def _error_of(self, error: Exception) -> RpcError:
+    def _error_of(self, error: BaseException) -> RpcError:
         """The error to report for what a layer, an AppConnect or the descriptor raised."""
         if isinstance(error, RpcError):
             error.phase = Phase.HANDSHAKE
@@ -193,7 +219,7 @@ class Handshake:
             return error
         if isinstance(error, OSError):
             return from_os_error(error, self._what(), phase=Phase.HANDSHAKE, peer=self._peer)
-        text = f"{self._what()}: {error!r}"
+        text = f"{self._what()}: {safe_repr(error)}"
         wrong = HandshakeError(text, code=ErrorCode.EINVAL, phase=Phase.HANDSHAKE, peer=self._peer)
         wrong.__cause__ = error
         return wrong

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket as _socket
-import threading
-from collections.abc import Callable
 from typing import Any
 
 from pybrpc.base.endpoint import Endpoint
@@ -34,21 +32,6 @@ def resolve(endpoint: Endpoint) -> list[Address]:
     """
     at_hand = addresses_at_hand(endpoint)
     return _lookup(endpoint, _socket.AI_NUMERICSERV) if at_hand is None else at_hand
-
-
-def resolve_in_background(
-    endpoint: Endpoint, on_done: Callable[[list[Address] | OSError], None]
-) -> None:
-    """Look a name up in a thread of its own, as getaddrinfo blocks; `on_done` is called there."""
-
-    def run() -> None:
-        try:
-            result: list[Address] | OSError = resolve(endpoint)
-        except OSError as error:
-            result = error
-        on_done(result)
-
-    threading.Thread(target=run, name=f"pybrpc-resolve-{endpoint.host}", daemon=True).start()
 
 
 def _lookup(endpoint: Endpoint, flags: int) -> list[Address]:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from functools import partial
 from threading import get_ident
 
 from pybrpc.base.deadline import NEVER, remaining_s
 from pybrpc.base.deprecation import renamed_method
 from pybrpc.base.flags import OnceFlag
+from pybrpc.base.guard import TRANSPORT
 from pybrpc.transport.dispatch.event_dispatcher import (
     Continuation,
     DispatcherClosedError,
@@ -24,8 +26,15 @@ from pybrpc.transport.dispatch.event_dispatcher import (
 from pybrpc.transport.dispatch.poller_role import LONGEST_DELAY_S, PollerRole, Waiter
 from pybrpc.transport.dispatch.shutdown_queue import ShutdownQueue
 from pybrpc.transport.dispatch.standby import InlineTasks
+from pybrpc.transport.dispatch.step_queue import StepQueue, Work, run_work
 from pybrpc.transport.dispatch.timers import Timer
 from pybrpc.transport.dispatch.turn_runner import LONGEST_POLL_S, TurnRunner
+
+MAX_FAILED_POLLS = 10
+FAILED_POLL_PAUSE_S = 0.1
+
+LAST_WORK_S = 1.0
+"""Seconds for which a dispatcher that closes still accepts completions that others cause."""
 
 
 class EpollDispatcher:
@@ -35,11 +44,13 @@ class EpollDispatcher:
         "__weakref__",
         "_close_once",
         "_ended",
+        "_failed_polls",
         "_inline",
         "_is_closing",
         "_is_started",
         "_main_thread",
         "_name",
+        "_refuses_work",
         "_role",
         "_run_once",
         "_runner",
@@ -48,6 +59,7 @@ class EpollDispatcher:
         "_thread",
     )
 
+    budget = None
     flushes_at_turn_end = True
 
     def __init__(self, name: str = "pybrpc-dispatcher") -> None:
@@ -58,6 +70,8 @@ class EpollDispatcher:
         self._inline = InlineTasks(self._role, name)
         self._is_closing = False
         self._is_started = False
+        self._refuses_work = False
+        self._failed_polls = 0
         self._ended = threading.Event()
         self._start_once = OnceFlag()
         self._run_once = OnceFlag()
@@ -79,14 +93,18 @@ class EpollDispatcher:
         if self._is_closing:
             raise DispatcherClosedError(f"{self!r} is closed")
         self._runner.posted.append(function)
+        self._wake()
+        if self._is_closing:
+            self._withdraw(function)
+
+    def _wake(self) -> None:
+        """There is something to do: have a turn run soon."""
         if self._runner.is_sleeping:
             self._runner.fds.wake()
         elif self._role.is_vacant():
             self._role.wake_own_thread()
         elif not self._is_started:
             self.start()
-        if self._is_closing:
-            self._withdraw(function)
 
     def _withdraw(self, function: Continuation) -> None:
         """Closed while `function` was posted: either the thread has run it, or it never will."""
@@ -102,6 +120,23 @@ class EpollDispatcher:
             self.post(function)
             return
         if not self._shutdown_queue.push(function):
+            raise DispatcherClosedError(f"{self!r} is closed")
+
+    def complete(self, work: Work) -> None:
+        self._add_work(self._runner.completions, work)
+
+    def post_costly(self, work: Work) -> None:
+        self._add_work(self._runner.costly, work)
+
+    def _add_work(self, queue: StepQueue, work: Work) -> None:
+        if not self._is_closing:
+            queue.add(work)
+            if not self.is_current():
+                self._wake()
+            if not self._is_closing or not queue.withdraw(work):
+                return
+        # It closes: accepted until the last turn is over.
+        if self._refuses_work or not self._shutdown_queue.push(partial(run_work, work)):
             raise DispatcherClosedError(f"{self!r} is closed")
 
     def call_at(self, deadline: float, function: Continuation) -> Timer:
@@ -159,12 +194,17 @@ class EpollDispatcher:
         role.register(waiter)
         try:
             while not waiter.is_over:
-                if not role.has_background_work() and not self._is_closing and role.acquire():
+                if self._may_caller_poll() and role.acquire():
                     self._poll_for(waiter, deadline)
                 elif not waiter.sleep(deadline):
                     break
                 if not waiter.is_over and time.monotonic() >= deadline:
                     break
+        except BaseException:
+            if self.is_current():  # interrupted before `_poll_for` began
+                role.release()
+                role.wake_own_thread()
+            raise
         finally:
             role.forget(waiter)
         return waiter.is_over
@@ -178,24 +218,41 @@ class EpollDispatcher:
         finally:
             self.release_polling()
 
+    def _may_caller_poll(self) -> bool:
+        """Whether nothing is left to the dispatcher's own thread."""
+        return not (
+            self._role.has_background_work()
+            or self._is_closing
+            or not self._runner.completions.is_empty()
+        )
+
     def _poll_for(self, waiter: Waiter, deadline: float) -> None:
-        """Run turns until `waiter.is_over`, then release the role."""
-        role = self._role
+        """Run turns until `waiter.is_over`, then release the role.
+
+        Completions, which are user code, are left to the dispatcher's own thread. Raises what was
+        set in this thread from outside meanwhile.
+        """
+        role, runner = self._role, self._runner
         try:
-            while not (waiter.is_over or role.has_background_work() or self._is_closing):
+            while not waiter.is_over and self._may_caller_poll():
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     break
-                self._turn(left_s)
+                self._turn(left_s, True)
+                if runner.interruption is not None:
+                    break
         finally:
+            interruption = runner.take_interruption()
             role.release()
             if (
-                self._runner.posted
+                runner.has_work()
                 or self._is_closing
                 or role.has_background_work()
                 or role.has_waiters()
             ):
                 role.wake_own_thread()
+        if interruption is not None:
+            raise interruption
 
     # --- the dispatcher's own threads ---
 
@@ -216,26 +273,84 @@ class EpollDispatcher:
             return
         self._thread = threading.current_thread()
         self._is_started = True
-        self._run_loops()
+        self._inline.standby.claim()
+        self._run_loops(True)
 
     def _run_standby(self) -> None:
-        if self._inline.standby.wait_for_handover():
-            self._take_over()
-            self._run_loops()
+        self._run_loops(False)
 
-    def _run_loops(self) -> None:
-        """Poll until the dispatcher is closed; after each handover, wait as the standby thread."""
-        standby = self._inline.standby
-        while not self._run_loop():
-            if not standby.wait_for_handover():
-                return
+    def _run_loops(self, polls: bool) -> None:
+        """Poll, or wait as the standby thread, until the dispatcher is closed.
+
+        Another thread can set an exception in this one, as time limits do which come too late. It
+        is logged, wherever it strikes, and ends no thread.
+        """
+        is_over = False
+        try:
+            while not is_over:
+                try:
+                    if self._poll_and_stand_by(polls):
+                        self._end_loops()
+                    is_over = True
+                except BaseException as error:
+                    name = threading.current_thread().name
+                    TRANSPORT.caught("%s was interrupted", name, error=error)
+                    polls = self._polls_still()
+        finally:
+            if not is_over:  # a second exception, in the handling of the first
+                self._replace_thread()
+
+    def _polls_still(self) -> bool:
+        """After an interruption: whether this thread polls. False: it is the standby thread."""
+        inline = self._inline
+        if not inline.standby.is_mine():
+            return False
+        if inline.is_paused:
             self._take_over()
-        standby.end()
+        return True
+
+    def _replace_thread(self) -> None:
+        thread = threading.current_thread()
+        is_standby = thread is self._inline.standby_thread
+        ident = get_ident()
+        target = partial(self._run_again, ident)
+        new = threading.Thread(target=target, name=thread.name, daemon=True)
+        if is_standby:
+            self._inline.standby_thread = new
+        else:
+            self._thread = new
+        new.start()
+
+    def _run_again(self, replaced: int) -> None:
+        """Go on instead of the thread `replaced`."""
+        standby = self._inline.standby
+        polls = standby.claimed_by in (replaced, 0)
+        if polls:
+            standby.claim()
+            if self._role.polling_thread == replaced or self._inline.is_paused:
+                self._take_over()
+        self._run_loops(polls)
+
+    def _poll_and_stand_by(self, polls: bool) -> bool:
+        """Poll until closed; after each handover, wait as the standby thread. False if the other
+        thread ends it."""
+        standby = self._inline.standby
+        while not polls or not self._run_loop():
+            polls = True
+            if not standby.wait_for_handover():
+                return False
+            self._take_over()
+        return True
+
+    def _end_loops(self) -> None:
+        self._inline.standby.end()
         self._ended.set()
+        if self._failed_polls and self._runner.fds.seal():
+            self.close_descriptors()
 
     def _take_over(self) -> None:
         """Poll instead of the thread that runs inline tasks."""
-        self._role.resume()
+        self._inline.resume()
         self._runner.posted.extend(self._inline.take_begun())
 
     def _run_loop(self) -> bool:
@@ -246,10 +361,11 @@ class EpollDispatcher:
                 if not self._run_turns():
                     return False
                 role.release()
+            role.release_if_lost(self._runner.turns)
             self._let_callers_poll()
         if not self.is_current():
             role.acquire_blocking()
-        self._runner.run_posted()
+        self._runner.run_all()
         self._run_cleanups()
         role.pause()
         return True
@@ -257,14 +373,35 @@ class EpollDispatcher:
     def _run_turns(self) -> bool:
         """Run turns until callers may as well poll for themselves. False after a handover."""
         inline = self._inline
+        if inline.tasks and not inline.run():
+            return False  # an interruption has left them
         inline.is_open = True
         while not self._is_closing:
-            self._turn(LONGEST_POLL_S)
+            if not self._try_turn():
+                continue
             if inline.tasks and not inline.run():
                 return False
             if self._role.should_give_way():
                 break
         inline.is_open = False
+        return True
+
+    def _try_turn(self) -> bool:
+        """Run a turn. False if it could not poll, such as after another part of the process has
+        closed the descriptors. After MAX_FAILED_POLLS in a row the dispatcher closes: it accepts
+        nothing more, so that nobody waits for it in vain.
+        """
+        try:
+            self._turn(LONGEST_POLL_S, False)
+        except BaseException as error:
+            TRANSPORT.caught("%r can't poll", self, error=error)
+            self._failed_polls += 1
+            if self._failed_polls >= MAX_FAILED_POLLS:
+                self._is_closing = True
+            elif self._failed_polls > 1:  # the first may be an exception set from outside
+                time.sleep(FAILED_POLL_PAUSE_S)
+            return False
+        self._failed_polls = 0
         return True
 
     def _let_callers_poll(self) -> None:
@@ -273,16 +410,16 @@ class EpollDispatcher:
         turns = -1
         while turns != self._runner.turns and not self._is_closing:
             turns = self._runner.turns
-            role.wait_until_needed(bool(self._runner.posted or self._is_closing))
-            if self._runner.posted or role.has_background_work() or role.has_waiters():
+            role.wait_until_needed(self._runner.has_work() or self._is_closing)
+            if self._runner.has_work() or role.has_background_work() or role.has_waiters():
                 break
 
-    def _turn(self, longest_s: float) -> None:
+    def _turn(self, longest_s: float, is_callers: bool) -> None:
         chain = self._role.chain
         if chain:
             # A thread of the chain that died, or can't run, delays the others by this time at most.
             longest_s = min(longest_s, LONGEST_DELAY_S)
-        self._runner.run_turn(longest_s)
+        self._runner.run_turn(longest_s, is_callers)
         chain.wake_next()
 
     # --- closing ---
@@ -319,9 +456,14 @@ class EpollDispatcher:
 
     def _run_cleanups(self) -> None:
         """In the thread of the last turn or, if no turn was ever run, in the one that closes."""
+        refuses_work_at = time.monotonic() + LAST_WORK_S
         while not self._shutdown_queue.seal_if_empty():
             for function in self._shutdown_queue.take():
                 self._runner.call(function)
+            self._runner.run_all()
+            if time.monotonic() >= refuses_work_at:
+                # A callback may call again and again: its calls fail at once, for ever.
+                self._refuses_work = True
 
     def close_descriptors(self) -> None:
         """After a fork: close the descriptors, without changing the epoll that the parent uses."""

@@ -4,9 +4,14 @@ continuations."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from pybrpc.errors import DispatcherClosedError as DispatcherClosedError
 from pybrpc.transport.dispatch.poller_role import Waiter
+from pybrpc.transport.dispatch.step_queue import Work
+
+if TYPE_CHECKING:
+    from pybrpc.transport.dispatch.turn_budget import TurnBudget
 
 Continuation = Callable[[], None]
 
@@ -34,8 +39,15 @@ class InlineTask(Protocol):
 class EventDispatcher(Protocol):
     """Runs continuations, one at a time, in turns.
 
-    A turn waits for readiness, then runs what became ready, then what was posted.
+    A turn waits for readiness, then runs what became ready, then what was posted, then a step of
+    the costly work, then a step of the completions. It is bounded: what it has no time for is left
+    to the next turns.
     """
+
+    @property
+    def budget(self) -> TurnBudget | None:
+        """The budget to which sockets charge what they do in turns, if somebody else, a loop,
+        decides how long a turn lasts."""
 
     flushes_at_turn_end: bool
     """Whether a function posted inside a turn still runs in this turn, at no cost.
@@ -83,6 +95,19 @@ class EventDispatcher(Protocol):
         So a caller that gets DispatcherClosedError may run the function itself: nothing else runs.
         """
 
+    def complete(self, work: Work) -> None:
+        """Run `work`, which is user code, such as the callback of a call that has ended.
+
+        Soon, in a turn, but not in one that a blocked caller runs. Any thread; never blocks. Raises
+        DispatcherClosedError if no turn will come any more: see `completion`.
+        """
+
+    def post_costly(self, work: Work) -> None:
+        """Run `work`, which may take a millisecond or more, in a turn, a few such works in each.
+
+        Any thread; never blocks. Raises DispatcherClosedError as `post` does.
+        """
+
     def call_at(self, deadline: float, function: Continuation) -> TimerHandle:
         """Run `function` in a turn once the monotonic clock has passed `deadline`. Any thread."""
 
@@ -97,10 +122,6 @@ class EventDispatcher(Protocol):
 
     def remove_writer(self, fd: int) -> None:
         """Only inside a turn; nothing happens if there is none."""
-
-
-class DispatcherClosedError(RuntimeError):
-    """The dispatcher has stopped: its thread has ended, or its loop is closed."""
 
 
 def run_cleanup(dispatcher: EventDispatcher, function: Continuation) -> None:

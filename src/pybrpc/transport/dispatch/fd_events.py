@@ -6,7 +6,6 @@ by a write to an eventfd or, where there is none, to a pipe.
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import selectors
@@ -15,9 +14,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pybrpc.base.atomic import atomic_counter
+from pybrpc.base.guard import TRANSPORT
 from pybrpc.transport.dispatch.event_dispatcher import Continuation
-
-logger = logging.getLogger("pybrpc")
 
 READ = 0x001
 WRITE = 0x004
@@ -131,7 +129,7 @@ class FdEvents:
             if not self._is_sealed:
                 os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
         except BlockingIOError:
-            logger.debug("%r needs no wake-up: it has not read the last ones yet", self)
+            TRANSPORT.debug("%r needs no wake-up: it has not read the last ones yet", self)
         finally:
             self._wakers.decrement_and_get(1)
 
@@ -189,7 +187,7 @@ class FdEvents:
             else:
                 self._epoll.unregister(fd)
         except (OSError, ValueError):
-            logger.debug("descriptor %d was closed before it was unregistered", fd)
+            TRANSPORT.debug("descriptor %d was closed before it was unregistered", fd)
 
     def _mask(self, fd: int) -> int:
         return (READ if fd in self.readers else 0) | (WRITE if fd in self.writers else 0)

@@ -28,6 +28,8 @@ cdef class PollerRole:
     cdef GilAtomicCounter _background_work
     cdef bint _is_own_thread_waiting
     cdef readonly object _lock
+    cdef Py_ssize_t _lost_looks
+    cdef long long _lost_turns
     cdef Py_ssize_t _most_waiters
     cdef WakeSignal _own_thread_signal
     cdef Py_ssize_t _turns

@@ -41,6 +41,9 @@ TURNS_ALONE = 16
 """After this many turns in which no two callers waited at the same time, the dispatcher's own
 thread releases the role."""
 
+MOST_LOST_LOOKS = 25
+"""After so many waits of LONGEST_DELAY_S in a row, a role that nobody uses is lost."""
+
 NO_THREAD = -1
 """An identifier that no thread has."""
 
@@ -126,6 +129,8 @@ class PollerRole:
         "_background_work",
         "_is_own_thread_waiting",
         "_lock",
+        "_lost_looks",
+        "_lost_turns",
         "_most_waiters",
         "_own_thread_signal",
         "_turns",
@@ -146,6 +151,8 @@ class PollerRole:
         self._turns = 0
         self._most_waiters = 0
         self._is_own_thread_waiting = False
+        self._lost_looks = 0
+        self._lost_turns = -1
         self._own_thread_signal = WakeSignal()
 
     # --- any thread ---
@@ -213,6 +220,21 @@ class PollerRole:
         """Wait until no other thread has the role, and take it."""
         self._lock.acquire()
         self.polling_thread = get_ident()
+
+    def release_if_lost(self, turns: int) -> None:
+        """After each wait: release the role if nobody has it who could.
+
+        That is so if a thread was interrupted while it took the role or released it: it is locked,
+        no thread runs turns, and their number `turns` stays the same.
+        """
+        if not self._lock.locked() or self.polling_thread != NO_THREAD or turns != self._lost_turns:
+            self._lost_looks = 0
+            self._lost_turns = turns
+            return
+        self._lost_looks += 1
+        if self._lost_looks >= MOST_LOST_LOOKS:
+            self._lost_looks = 0
+            self._lock.release()
 
     def should_give_way(self) -> bool:
         """After each turn: whether a caller may as well poll for itself."""

@@ -12,6 +12,7 @@ cdef class StandbyPoller:
     cdef bint _is_urgent
     cdef double _offered_at
     cdef WakeSignal _signal
+    cdef readonly long long claimed_by
     cdef readonly long long inline_thread
     cdef readonly bint is_waiting
 
@@ -21,6 +22,7 @@ cdef class StandbyPoller:
     cpdef bint end_inline(self) except -1
     cpdef hand_over_now(self)
     cpdef end(self)
+    cpdef claim(self)
     cdef bint _is_overdue(self) except -1
     cdef double _seconds_until_overdue(self) except? -1
     cdef _sleep(self, long long begun)
@@ -32,12 +34,14 @@ cdef class InlineTasks:
     cdef PollerRole _role
     cdef readonly bint has_standby
     cdef public bint is_open
+    cdef readonly bint is_paused
     cdef readonly StandbyPoller standby
-    cdef readonly object standby_thread
+    cdef public object standby_thread
     cdef readonly list tasks
 
     cpdef bint add(self, object task) except -1
     @cython.locals(standby=StandbyPoller)
     cpdef bint run(self) except -1
     cdef _run_each(self, list tasks)
+    cpdef resume(self)
     cpdef list take_begun(self)

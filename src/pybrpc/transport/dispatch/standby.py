@@ -18,15 +18,13 @@ flag and then looks at `_is_asleep` ("store, then load", see base.atomic).
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 
 from pybrpc.base.flags import OnceFlag, WakeSignal
+from pybrpc.base.guard import TRANSPORT
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, InlineTask
 from pybrpc.transport.dispatch.poller_role import NO_THREAD, PollerRole
-
-logger = logging.getLogger("pybrpc")
 
 MAX_INLINE_S = 0.001
 """Longest delay of the loop by inline tasks, in seconds."""
@@ -34,6 +32,9 @@ MAX_INLINE_S = 0.001
 IDLE_WAITS = 16
 """After this many waits of MAX_INLINE_S without inline work the standby thread sleeps until
 woken."""
+
+CLAIM_WAITS = 1000
+"""Waits of MAX_INLINE_S until a thread that polls has told so."""
 
 WAKE_GAP_S = 0.002
 """A sleeping standby thread is woken when two tasks are offered within this time; rarer ones gain
@@ -52,6 +53,7 @@ class StandbyPoller:
         "_is_urgent",
         "_offered_at",
         "_signal",
+        "claimed_by",
         "inline_thread",
         "is_waiting",
     )
@@ -61,6 +63,8 @@ class StandbyPoller:
         """The identifier of the thread that runs inline tasks, handed over or not."""
         self.is_waiting = False
         """Whether a standby thread waits."""
+        self.claimed_by = 0
+        """The identifier of the thread that has set `_is_claimed`: the one that polls."""
         self._is_claimed = OnceFlag()
         self._is_claimed.try_set()
         self._signal = WakeSignal()
@@ -92,6 +96,7 @@ class StandbyPoller:
         self._is_urgent = False
         self._began_at = time.monotonic()
         self._begun += 1
+        self.claimed_by = 0
         self._is_claimed.clear()
         if self._is_asleep:
             self._signal.set()
@@ -103,7 +108,10 @@ class StandbyPoller:
     def end_inline(self) -> bool:
         """Poll again; False if another thread does."""
         self.inline_thread = NO_THREAD
-        return self._is_claimed.try_set()
+        if not self._is_claimed.try_set():
+            return False
+        self.claimed_by = threading.get_ident()
+        return True
 
     # --- any thread ---
 
@@ -122,9 +130,11 @@ class StandbyPoller:
     def wait_for_handover(self) -> bool:
         """Block until this thread is to poll; False after `end`."""
         self.is_waiting = True
+        self._is_asleep = False
         idle_waits, begun = 0, self._begun
         while not self._is_ended:
             if self._is_overdue() and self._is_claimed.try_set():
+                self.claimed_by = threading.get_ident()
                 self.is_waiting = False
                 return True
             idle_waits = idle_waits + 1 if begun == self._begun else 0
@@ -136,6 +146,30 @@ class StandbyPoller:
                 idle_waits = 0
         self.is_waiting = False
         return False
+
+    # --- one of the two ---
+
+    def claim(self) -> None:
+        """The calling thread polls: it is the first of the two."""
+        self.claimed_by = threading.get_ident()
+
+    # --- one of the two, after an exception that another thread has set in it ---
+
+    def is_mine(self) -> bool:
+        """Whether the calling thread polls. It polls from now on if nobody does."""
+        me = threading.get_ident()
+        if self.inline_thread == me:
+            self.inline_thread = NO_THREAD
+        if self._is_claimed.try_set():
+            self.claimed_by = me
+        waits = 0
+        while self.claimed_by == 0 and waits < CLAIM_WAITS:
+            waits += 1
+            time.sleep(MAX_INLINE_S)
+        if self.claimed_by == 0:
+            # The other thread would have told: this one was interrupted before it could.
+            self.claimed_by = me
+        return self.claimed_by == me
 
     def _is_overdue(self) -> bool:
         if self._is_claimed.is_set():
@@ -163,6 +197,7 @@ class InlineTasks:
         "_role",
         "has_standby",
         "is_open",
+        "is_paused",
         "standby",
         "standby_thread",
         "tasks",
@@ -179,6 +214,8 @@ class InlineTasks:
         """Tasks to run after this turn."""
         self.is_open = False
         """Whether tasks may be added: the dispatcher's own thread polls."""
+        self.is_paused = False
+        """Whether the role is kept, but no thread polls, or a handover is under way."""
         self._begun: list[InlineTask] = []
 
     def start_standby_thread(self, function: Continuation) -> None:
@@ -189,7 +226,7 @@ class InlineTasks:
         try:
             thread.start()
         except RuntimeError as error:
-            logger.warning("%s can't start a second thread: %s", self._name, error)
+            TRANSPORT.warning("%s can't start a second thread: %s", self._name, error)
         else:
             self.standby_thread = thread
 
@@ -205,15 +242,21 @@ class InlineTasks:
         standby = self.standby
         self._begun, self.tasks = self.tasks, []
         self.is_open = False
+        self.is_paused = True
         self._role.pause()
         standby.begin_inline()
         self._run_each(self._begun)
         if not standby.end_inline():
             return False
         self._begun = []
-        self._role.resume()
+        self.resume()
         self.is_open = True
         return True
+
+    def resume(self) -> None:
+        """Poll in the calling thread from now on."""
+        self._role.resume()
+        self.is_paused = False
 
     def is_handed_over(self) -> bool:
         """As in StandbyPoller, but not in the `.pxd`: tasks get it as a callback."""
@@ -225,8 +268,8 @@ class InlineTasks:
                 break
             try:
                 task.run(self.is_handed_over)
-            except BaseException:
-                logger.exception("an inline task of %s raised", self._name)
+            except BaseException as error:
+                TRANSPORT.caught("an inline task of %s raised", self._name, error=error)
 
     def take_begun(self) -> list[Continuation]:
         """After a handover: functions to post, each of which hands over one of the tasks."""

@@ -10,13 +10,22 @@ import weakref
 from collections.abc import Callable
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.guard import TRANSPORT
 from pybrpc.base.limited_log import LimitedLog
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.dispatch.turn_budget import LONG_S
 from pybrpc.transport.listening.listen import ListenError as ListenError
 from pybrpc.transport.listening.listen import listen
+from pybrpc.transport.listening.socket_file import SocketFile
 from pybrpc.transport.runtime import Runtime
 
 ACCEPTS_PER_TURN = 64
+COSTLY_ACCEPTS_PER_TURN = 8
+"""Most connections that a turn accepts if each begins with a handshake."""
+
+STEP_S = 0.002
+"""Seconds after which a turn accepts no more connections, at least one is accepted."""
+
 PAUSE_S = 0.1
 
 OnAccepted = Callable[[_socket.socket], None]
@@ -29,8 +38,9 @@ class Acceptor:
 
     `on_accepted(sock)` is called in a turn of the dispatcher, once for each connection, and owns
     the socket from then on. When the process has run out of descriptors, accepting pauses for
-    100 ms at a time; accepted connections are not disturbed. The file of a Unix socket is removed
-    at the end, at the latest when the process exits.
+    100 ms at a time; accepted connections are not disturbed. So does it when another process has
+    shut the socket down, as a supervisor does that stops. The file of a Unix socket is removed at
+    the end, at the latest when the process exits.
     """
 
     def __init__(
@@ -39,24 +49,31 @@ class Acceptor:
         dispatcher: EventDispatcher,
         on_accepted: OnAccepted,
         runtime: Runtime,
+        accepts_per_turn: int = ACCEPTS_PER_TURN,
     ) -> None:
         """Bind and listen; port 0 lets the system choose. A bound socket is taken over.
 
         Blocks if a name has to be resolved. Raises ListenError. `start()` begins to accept.
         """
-        sock, file = listen(where)
-        self._sock: _socket.socket | None = sock
-        self._file = file
-        if file is not None:
-            weakref.finalize(self, file.remove)
-        self.endpoint = Endpoint.from_sockaddr(sock.getsockname())
-        """Its address, with the port that was chosen."""
         self.accepted = 0
         self._dispatcher = dispatcher
         self._on_accepted = on_accepted
+        self._accepts_per_turn = accepts_per_turn
         self._is_accepting = False
-        self._out_of_log = LimitedLog()
-        runtime.acceptors.add(self)
+        self._out_of_log = LimitedLog(TRANSPORT)
+        self._owner_sock = where if isinstance(where, _socket.socket) else None
+        self._sock: _socket.socket | None = None
+        self._file: SocketFile | None = None
+        self._sock, self._file = listen(where)
+        try:
+            self.endpoint = Endpoint.from_sockaddr(self._sock.getsockname())
+            """Its address, with the port that was chosen."""
+            if self._file is not None:
+                weakref.finalize(self, self._file.remove)
+            runtime.acceptors.add(self)
+        except BaseException:
+            self.undo()
+            raise
 
     def start(self) -> None:
         """Accept from the next turn on. Any thread."""
@@ -74,6 +91,15 @@ class Acceptor:
             self._dispatcher.post(self._close)
         except DispatcherClosedError:
             self.abandon()
+
+    def undo(self) -> None:
+        """Listen no more, because what was to follow has failed. Instead of `close`.
+
+        The address is free at once. A socket that was given stays open: it is its owner's again.
+        """
+        if self._sock is self._owner_sock:
+            self._sock = None
+        self.abandon()
 
     def abandon(self) -> None:
         """Close the descriptor without the dispatcher, which has ended or belongs to a parent
@@ -102,9 +128,22 @@ class Acceptor:
             self._dispatcher.remove_reader(self._sock.fileno())
 
     def _on_readable(self) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
+        budget = self._dispatcher.budget
+        if budget is not None and budget.is_spent:
+            # Wait for the turn of what is long.
+            budget.charge(2 * LONG_S)
+            return
+        started_at = time.monotonic()
+        try:
+            self._accept_some(started_at + STEP_S)
+        finally:
+            if budget is not None:
+                budget.charge(time.monotonic() - started_at)
+
+    def _accept_some(self, stops_at: float) -> None:
+        for _ in range(self._accepts_per_turn):
             sock = self._sock
-            if sock is None or not self._accept_one(sock):
+            if sock is None or not self._accept_one(sock) or time.monotonic() >= stops_at:
                 return
 
     def _accept_one(self, sock: _socket.socket) -> bool:
@@ -121,14 +160,19 @@ class Acceptor:
         except OSError:
             # The peer has closed already, so options can't be set any more.
             accepted.close()
+        except BaseException:
+            accepted.close()
+            raise
         return True
 
     def _handle_error(self, error: OSError) -> bool:
-        if error.errno not in _OUT_OF_RESOURCES:
+        if error.errno not in _OUT_OF_RESOURCES and error.errno != errno.EINVAL:
             # Only this connection is lost (ECONNABORTED, EPROTO, a firewall's EPERM): accept(2).
             return True
-        reason = os.strerror(error.errno)
-        self._out_of_log.warn("%r can't accept for %g s: %s", self, PAUSE_S, reason)
+        if error.errno != errno.EINVAL:
+            reason = os.strerror(error.errno)
+            self._out_of_log.warn("%r can't accept for %g s: %s", self, PAUSE_S, reason)
+        # A socket that doesn't listen any more stays readable, so it must not be polled.
         self._stop_accepting()
         self._dispatcher.call_at(time.monotonic() + PAUSE_S, self._resume)
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket as _socket
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.errors import PyBrpcError
+from pybrpc.errors import ListenError as ListenError
 from pybrpc.transport.connecting.resolver import Address, resolve
 from pybrpc.transport.listening.socket_file import SocketFile, listen_at
 
@@ -17,10 +18,6 @@ T = TypeVar("T")
 
 BACKLOG = 1024
 """Connections that the kernel completes before they are accepted, up to its own limit."""
-
-
-class ListenError(PyBrpcError, OSError):
-    """The address can't be listened on: it is in use, not one of this machine, not allowed, ..."""
 
 
 def listen(where: Endpoint | _socket.socket) -> tuple[_socket.socket, SocketFile | None]:
@@ -45,6 +42,35 @@ def bind_shared(endpoint: Endpoint) -> _socket.socket:
     addresses (SO_REUSEPORT, on Linux). Blocks if a name has to be resolved. Raises ListenError.
     """
     return _on_first_address(endpoint, _bind_shared)
+
+
+def claim_port(endpoint: Endpoint) -> _socket.socket:
+    """A TCP socket that is bound to `endpoint`, and keeps its port for sockets of `bind_shared`.
+
+    It never accepts. As long as it is open, no other process can claim the port, and sockets that
+    don't share it can't listen on it, even while no worker listens. ListenError if one listens
+    already, or if the port is claimed. Blocks if a name has to be resolved. Linux only.
+    """
+    return _on_first_address(endpoint, _claim_port)
+
+
+def unclaim_port(sock: _socket.socket) -> None:
+    """Close a socket of `claim_port`; the port is free even if a forked child still has it."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    sock.close()
+
+
+def stop_listening(sock: _socket.socket) -> None:
+    """Reset the connections that wait in the queue of a socket, and refuse others, whichever other
+    processes have it too. It stays bound, so that it can listen again. Linux only.
+
+    Nothing happens to a socket that doesn't listen: after a `shutdown` in that state it would
+    listen, but each connection that it accepts would be at its end.
+    """
+    with contextlib.suppress(OSError):
+        if sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
+            sock.shutdown(_socket.SHUT_RDWR)
 
 
 def _on_first_address(endpoint: Endpoint, use: Callable[[Address], T]) -> T:
@@ -76,16 +102,46 @@ def _listen_on_bound(sock: _socket.socket) -> _socket.socket:
 
 def _bind_shared(address: Address) -> _socket.socket:
     family, sockaddr = address
-    sock = _socket.socket(family, _socket.SOCK_STREAM)
+    sock = _new_tcp_socket(family)
     try:
-        if family == _socket.AF_INET6:
-            sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0)
-        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
         sock.bind(sockaddr)
     except BaseException:
         sock.close()
         raise
+    return sock
+
+
+def _claim_port(address: Address) -> _socket.socket:
+    """Bind, and listen for a moment: of several processes that do so, the kernel lets one.
+
+    A port that the kernel has chosen is nobody else's, so that moment is not needed. It would also
+    lose the port, because the kernel keeps only ports that were named across a `shutdown`. After
+    it, a socket without SO_REUSEADDR on the port is what refuses listeners that don't share it.
+    """
+    family, sockaddr = address
+    sock = _new_tcp_socket(family)
+    try:
+        is_named = bool(sockaddr[1])
+        if not is_named:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+        sock.bind(sockaddr)
+        if is_named:
+            sock.listen(1)
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 0)
+        stop_listening(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _new_tcp_socket(family: int) -> _socket.socket:
+    sock = _socket.socket(family, _socket.SOCK_STREAM)
+    if family == _socket.AF_INET6:
+        sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0)
+    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     return sock
 
 
@@ -114,6 +170,8 @@ def start_on_first_free(host: str, ports: range, start: Callable[[Endpoint], End
     Raises ListenError if all are taken, or at once for any other reason; ValueError if `ports` is
     empty.
     """
+    if not isinstance(ports, range):
+        raise TypeError(f"ports must be a range, such as range(8000, 8100), not {ports!r}")
     if not ports:
         raise ValueError(f"a range of ports with at least one in it, not {ports!r}")
     for port in ports:

@@ -63,8 +63,13 @@ def listen_at(sock: _socket.socket, path: str, backlog: int) -> SocketFile:
                 raise
             _remove_dead(path)
             sock.bind(path)
-        sock.listen(backlog)
-        return SocketFile(path)
+        file = SocketFile(path)
+        try:
+            sock.listen(backlog)
+        except BaseException:
+            file.remove()
+            raise
+        return file
 
 
 def _remove_dead(path: str) -> None:

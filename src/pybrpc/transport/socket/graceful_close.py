@@ -16,36 +16,32 @@ import time
 from pybrpc.errors import RpcError
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, TimerHandle
 from pybrpc.transport.dispatch.periodic import PeriodicTimer
+from pybrpc.transport.writing.slow_peers import bytes_taken
 from pybrpc.transport.writing.socket_core import SocketCore
-from pybrpc.transport.writing.writer import SocketWriter
 
 STALL_S = 10.0
 
 
 class GracefulClose:
-    """One connection that is closing. Its methods are called in turns, but `on_written`."""
+    """One connection that is closing. Its methods are called in turns."""
 
     __slots__ = (
-        "_bytes_written",
+        "_bytes_taken",
         "_has_peer_ended",
         "_is_written",
         "_linger_s",
         "_linger_timer",
         "_socket",
         "_stall_timer",
-        "_writer",
     )
 
-    def __init__(
-        self, socket: SocketCore, writer: SocketWriter, linger_s: float, has_peer_ended: bool
-    ) -> None:
+    def __init__(self, socket: SocketCore, linger_s: float, has_peer_ended: bool) -> None:
         """`has_peer_ended`: the peer has shut its writing side, so its close is not awaited."""
         self._socket = socket
-        self._writer = writer
         self._linger_s = linger_s
         self._has_peer_ended = has_peer_ended
         self._is_written = False
-        self._bytes_written = writer.bytes_written
+        self._bytes_taken = bytes_taken(socket)
         self._stall_timer = PeriodicTimer(socket.dispatcher, self._check_progress)
         self._linger_timer: TimerHandle | None = None
 
@@ -71,11 +67,9 @@ class GracefulClose:
         return not self._is_written
 
     def on_written(self, error: RpcError | None) -> None:
-        """The final data is written, or the socket has failed. Any thread."""
+        """The final data is written, or the socket has failed."""
         if error is not None:
             return
-        # `on_peer_end` sets its flag, then reads this one; here it is the other way round. So at
-        # least one of the two threads sees both.
         self._is_written = True
         if self._has_peer_ended:
             self._socket.close()
@@ -90,11 +84,12 @@ class GracefulClose:
 
     def _check_progress(self, now: float) -> float | None:
         """Close if the peer has taken nothing since the last check."""
-        socket, written = self._socket, self._writer.bytes_written
+        socket = self._socket
         if self._is_written or socket.error is not None:
             return None
-        if written == self._bytes_written:
+        taken = bytes_taken(socket)
+        if taken == self._bytes_taken:
             socket.close()
             return None
-        self._bytes_written = written
+        self._bytes_taken = taken
         return STALL_S

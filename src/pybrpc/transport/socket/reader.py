@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from functools import partial
 
 from pybrpc.errors import ErrorCode, Phase, ProtocolError, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.protocols.message import Message
+from pybrpc.protocols.message_cutter import MessageCutter
+from pybrpc.protocols.session import Session, follow
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
-from pybrpc.transport.interfaces import ConnectionLayer
-from pybrpc.transport.socket.message_cutter import MessageCutter
+from pybrpc.transport.dispatch.step_queue import FunctionWork
+from pybrpc.transport.dispatch.turn_budget import LONG_S, TurnBudget
+from pybrpc.transport.interfaces import PLAIN, ConnectionLayer
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.errors import broken_error
 from pybrpc.transport.writing.socket_core import SocketCore
@@ -26,6 +31,10 @@ MAX_ALLOCATION_FACTOR = 16
 """For the rest of a message, this many times the bytes received so far are allocated at most, or
 64 KiB: a peer that declares a large message and doesn't send it costs little memory."""
 
+SMALL_BYTES = 2 * 1024
+"""Bytes that are read at once while the budget of a loop is spent. Shorter messages are not
+timed: they are charged a usual time."""
+
 DISCARD_BYTES = 16 * 1024 * 1024
 """Most bytes that are read and discarded before the connection is closed."""
 
@@ -40,11 +49,14 @@ class SocketReader:
     """
 
     __slots__ = (
-        "_cutter",
         "_discard_left",
+        "_has_answered",
         "_is_discarding",
         "_is_paused",
+        "_is_plain",
+        "_is_read_posted",
         "_pauses_when_overcrowded",
+        "_session",
         "_unanswered",
         "_writer",
         "bytes_read",
@@ -55,16 +67,21 @@ class SocketReader:
 
     def __init__(
         self,
-        cutter: MessageCutter,
+        session: Session,
         writer: SocketWriter,
         pauses_when_overcrowded: bool = False,
         unanswered: Backlog | None = None,
     ) -> None:
-        self._cutter = cutter
+        self._session = session
+        self._is_plain = type(session) is MessageCutter
+        """Whether the session only cuts messages: it writes nothing, and nothing replaces it."""
+        self._has_answered = False
+        """Whether the last bytes that came have made the session write something."""
         self._writer = writer
         self._unanswered = unanswered
         self._pauses_when_overcrowded = pauses_when_overcrowded
         self._is_paused = False
+        self._is_read_posted = False
         self._is_discarding = False
         self._discard_left = DISCARD_BYTES
         self.has_ended = False
@@ -79,16 +96,25 @@ class SocketReader:
         return self._is_paused
 
     @property
+    def session(self) -> Session:
+        """The session that cuts the received bytes now."""
+        return self._session
+
+    @property
     def buffer(self) -> IOBuf:
         """Bytes that were read and are not cut yet. A handshake leaves the bytes after it here."""
-        return self._cutter.buffer
+        return self._session.buffer
 
     def start(self, socket: SocketCore) -> None:
         """Read from now on, beginning with the bytes that a handshake has left. Inside a turn."""
         socket.dispatcher.add_reader(socket.fd, partial(self.on_readable, socket))
-        if self.buffer:
-            self._cut(socket)
-        self._read_on(socket)
+        try:
+            # A session may have bytes to write before anything comes.
+            if self.buffer or not self._is_plain:
+                self._cut(socket)
+            self._read_on(socket)
+        except BaseException as error:
+            socket.fail_as_raised("the reader", error)
 
     def stop(self, socket: SocketCore) -> None:
         """Inside a turn; before the descriptor is closed."""
@@ -100,12 +126,37 @@ class SocketReader:
         self._is_discarding = True
 
     def on_readable(self, socket: SocketCore) -> None:
-        """Read once, or more often while a large message is incomplete. Inside a turn."""
+        """Read once, or more often while a large message is incomplete. Inside a turn.
+
+        If the layer, a parser or the user of the socket raises, the socket fails: no message is
+        lost in silence.
+        """
+        budget = socket.budget
+        if budget is not None:
+            self._read_within(budget, socket)
+            return
+        try:
+            self._read_more(socket)
+        except BaseException as error:
+            socket.fail_as_raised("the reader", error)
+
+    def _read_within(self, budget: TurnBudget, socket: SocketCore) -> None:
+        """`on_readable` in a loop. If the budget is spent, little is read."""
+        is_spent, before = budget.is_spent, self.bytes_read
+        try:
+            self._read_more(socket)
+        except BaseException as error:
+            socket.fail_as_raised("the reader", error)
+        if is_spent and not 0 < self.bytes_read - before < SMALL_BYTES:
+            # There is more to read, or a part of a record of TLS: it waits for its turn.
+            budget.charge(2 * LONG_S)
+
+    def _read_more(self, socket: SocketCore) -> None:
         self._writer.on_read()
         left = READ_ON_BELOW
         while left > 0:
             count = self._read_once(socket)
-            if count < READ_BYTES or not self._cutter.bytes_wanted():
+            if count < READ_BYTES or not self._session.bytes_wanted():
                 return
             left -= count
 
@@ -117,53 +168,100 @@ class SocketReader:
         count = self._read(socket, layer)
         if layer.has_unsent and socket.error is None:
             self._writer.flush(socket)
-        if count < 0:
-            return count
-        self.reads += 1
-        self.bytes_read += count
+        if count >= 0:
+            self.reads += 1
+            self.bytes_read += count
         if count == 0:
             self._end(socket)
             return count
-        if self._is_discarding:
-            self._discard(socket, count)
-        else:
-            self._cut(socket)
+        if count > 0:
+            if self._is_discarding:
+                self._discard(socket, count)
+            elif socket.budget is None:
+                self._cut(socket)
+            else:
+                self._cut_and_charge(socket, socket.budget)
         if layer.has_unread:
             self._read_on(socket)
         return count
 
     def _read(self, socket: SocketCore, layer: ConnectionLayer) -> int:
-        """Read once into the buffer of the cutter; return the number of bytes, -1 if none came."""
+        """Read once into the buffer of the session; return the number of bytes, -1 if none came."""
+        budget = socket.budget
         try:
-            return layer.append_from_fd(socket.fd, self._cutter.buffer, self._read_size())
+            if budget is not None:
+                return self._read_and_charge(socket, layer, budget)
+            return layer.append_from_fd(socket.fd, self._session.buffer, self._read_size())
         except BlockingIOError:
             return -1
         except (OSError, RpcError) as error:
-            socket.fail(broken_error(socket, error, "read from", Phase.WAITING))
+            failure = broken_error(socket, error, "read from", Phase.WAITING)
+            failure.text = failure.message = failure.text + self._tls_hint(socket)
+            socket.fail(failure)
+            if budget is not None:
+                budget.charge_end()
             return -1
 
+    def _read_and_charge(
+        self, socket: SocketCore, layer: ConnectionLayer, budget: TurnBudget
+    ) -> int:
+        """Read once in a loop: little, if its budget is spent. To decrypt may take long."""
+        size = SMALL_BYTES if budget.is_spent else self._read_size()
+        if layer is PLAIN and size <= READ_BYTES:
+            return layer.append_from_fd(socket.fd, self._session.buffer, size)
+        started_at = time.monotonic()
+        try:
+            return layer.append_from_fd(socket.fd, self._session.buffer, size)
+        finally:
+            budget.charge(time.monotonic() - started_at)
+
     def _read_size(self) -> int:
-        wanted: int = self._cutter.bytes_wanted()
+        wanted: int = self._session.bytes_wanted()
         if wanted <= READ_BYTES:
             return READ_BYTES
         return min(
             wanted,
             MAX_READ_BYTES,
-            max(READ_BYTES, MAX_ALLOCATION_FACTOR * len(self._cutter.buffer)),
+            max(READ_BYTES, MAX_ALLOCATION_FACTOR * len(self._session.buffer)),
         )
 
     def _read_on(self, socket: SocketCore) -> None:
         """Post a read if the layer holds data: the descriptor may not become readable again."""
-        if socket.layer.has_unread and not self._is_paused and socket.error is None:
-            with contextlib.suppress(DispatcherClosedError):
-                socket.dispatcher.post(partial(self.on_readable, socket))
+        if not socket.layer.has_unread or self._is_paused or socket.error is not None:
+            return
+        if not self._is_read_posted:
+            self._is_read_posted = True
+            try:
+                if socket.budget is None:
+                    socket.dispatcher.post(partial(self._read_posted, socket))
+                else:
+                    work = FunctionWork(self._read_posted, socket, "reading what TLS holds")
+                    socket.budget.defer(work)
+            except DispatcherClosedError:
+                self._is_read_posted = False
+
+    def _read_posted(self, socket: SocketCore) -> None:
+        self._is_read_posted = False
+        self.on_readable(socket)
+
+    def _cut_and_charge(self, socket: SocketCore, budget: TurnBudget) -> None:
+        """Cut, and have the budget charge how long it took, unless it is little."""
+        if len(self._session.buffer) < SMALL_BYTES:
+            self._cut(socket)
+            return
+        started_at = time.monotonic()
+        try:
+            self._cut(socket)
+        finally:
+            budget.charge(time.monotonic() - started_at)
 
     def _cut(self, socket: SocketCore) -> None:
-        messages = self._cutter.cut()
+        messages = self._session.cut()
+        if not self._is_plain:
+            self._look_after_session(socket, messages)
         if messages:
-            self.messages_read += len(messages)
-            socket.dispatch_messages(messages)
-        broken = self._cutter.broken
+            self._hand_over(socket, messages)
+        broken = self._session.broken
         if broken is not None and not self._is_discarding:
             text = f"Close {socket.description}: {broken.reason}"
             peer = str(socket.remote_side)
@@ -171,24 +269,74 @@ class SocketReader:
             if socket.on_end(error):
                 self._is_discarding = True
             else:
-                socket.fail(error)
+                self._fail(socket, error)
         else:
             backlog = self._overcrowded_backlog(socket)
             if backlog is not None:
                 self._pause(socket, backlog)
 
+    def _hand_over(self, socket: SocketCore, messages: list[Message]) -> None:
+        self.messages_read += len(messages)
+        socket.dispatch_messages(messages)
+
+    def _look_after_session(self, socket: SocketCore, messages: list[Message]) -> None:
+        """Write what the session has to say, and go on with its successor, if it has one."""
+        session = self._session
+        if session.successor is not None:
+            self._session = session = follow(session, messages)
+            self._is_plain = type(session) is MessageCutter
+        if session.output and socket.error is None:
+            output = IOBuf()
+            output.swap(session.output)
+            socket.write_output(output)
+            self._has_answered = True
+        else:
+            self._has_answered = False
+
+    def _fail(self, socket: SocketCore, error: RpcError) -> None:
+        """Fail the socket; after this turn, if it ends with writing what the session has said."""
+        if not self._is_plain and self._has_answered:
+            self._is_discarding = True
+            with contextlib.suppress(DispatcherClosedError):
+                socket.dispatcher.post(partial(self._fail_now, socket, error))
+                return
+        self._fail_now(socket, error)
+
+    def _fail_now(self, socket: SocketCore, error: RpcError) -> None:
+        socket.fail(error)
+
+    def _end_session(self, socket: SocketCore) -> None:
+        """The end of the input may complete a message."""
+        if self._is_plain or self._is_discarding or self._session.broken is not None:
+            return
+        messages = self._session.end()
+        self._look_after_session(socket, messages)
+        if messages:
+            self._hand_over(socket, messages)
+
     def _end(self, socket: SocketCore) -> None:
         self.has_ended = True
-        text = f"Got EOF of {socket.description}"
+        self._end_session(socket)
+        text = f"Got EOF of {socket.description}{self._tls_hint(socket)}"
         peer = str(socket.remote_side)
         error = make_rpc_error(ErrorCode.EEOF, text, phase=Phase.WAITING, peer=peer, is_remote=True)
         if socket.on_end(error):
             self.stop(socket)
         else:
-            socket.fail(error)
+            self._fail(socket, error)
+        budget = socket.budget
+        if budget is not None:
+            budget.charge_end()
+
+    def _tls_hint(self, socket: SocketCore) -> str:
+        """The end of the text of an error, if a peer without TLS has gone in silence: many servers
+        with TLS do, when plaintext comes."""
+        if self.bytes_read or not socket.bytes_written or socket.layer is not PLAIN:
+            return ""
+        return ", which has sent nothing: does it expect TLS?"
 
     def _discard(self, socket: SocketCore, count: int) -> None:
-        self._cutter.buffer.clear()
+        self._session.buffer.clear()
         self._discard_left -= count
         if self._discard_left < 0:
             socket.close()

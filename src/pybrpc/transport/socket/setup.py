@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
 from pybrpc.base.deprecation import warn_renamed
+from pybrpc.protocols.session import Session
 from pybrpc.transport.interfaces import AppConnect, ConnectionLayer
-from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.process_backlog import ProcessBacklog
@@ -20,13 +20,17 @@ DEFAULT_CONNECT_TIMEOUT_S = 1.0
 DEFAULT_HANDSHAKE_TIMEOUT_S = 5.0
 
 _RENAMED = {
+    "cutter": "session",
     "inbox": "unanswered",
     "pauses_reads_when_crowded": "pauses_reads_when_overcrowded",
 }
 
 
 class SocketUser(Protocol):
-    """Called by the dispatcher of the socket, one call at a time; must not block."""
+    """Called by the dispatcher of the socket, one call at a time; must not block.
+
+    What a method raises is logged, and fails the socket with EINTERNAL.
+    """
 
     def on_connected(self, socket: Socket) -> None:
         """The connection is established, the handshakes included. Nothing was read yet.
@@ -47,14 +51,15 @@ class SocketUser(Protocol):
         """
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
-        """The socket has failed or was closed. Called once, in any thread."""
+        """The socket has failed or was closed. Called once, in a turn, or in any thread if the
+        dispatcher is closed."""
 
 
 class SocketSetup(TypedDict, total=False):
     """Options of `Socket.to` and `Socket.of`.
 
     user                 gets the messages and the failure; without one nothing is read
-    cutter               cuts the received bytes into messages
+    session              cuts the received bytes into messages
     connect_timeout_s    for connecting, with resolving and handshakes; `None` for no limit
     handshake_timeout_s  for the handshakes of an accepted socket; `None` for no limit
     layer                between the messages and the descriptor (TLS); this socket's own
@@ -69,7 +74,7 @@ class SocketSetup(TypedDict, total=False):
 
     user: SocketUser | None
     options: SocketOptions | None
-    cutter: MessageCutter | None
+    session: Session | None
     connect_timeout_s: float | None
     handshake_timeout_s: float | None
     layer: ConnectionLayer | None

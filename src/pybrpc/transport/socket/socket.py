@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Unpack
 
 from pybrpc.base.deprecation import warn_renamed
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
+from pybrpc.base.guard import TRANSPORT, UserCodeError, is_class_of_library, run_guarded
+from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.protocols.message_cutter import MessageCutter
+from pybrpc.protocols.session import Session
 from pybrpc.transport.connecting.connecting import Connecting
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.interfaces import PLAIN, AppConnect, ConnectionLayer, TlsInfo
 from pybrpc.transport.socket.graceful_close import GracefulClose
-from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.peer_address import remote_side_of
 from pybrpc.transport.socket.reader import SocketReader
 from pybrpc.transport.socket.setup import (
@@ -34,10 +36,10 @@ from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.socket_table import SOCKETS, SocketId
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.errors import overcrowded_error, write_shutdown_error
-from pybrpc.transport.writing.outcomes import run_outcomes
+from pybrpc.transport.writing.outcomes import InternalOutcome, Outcome
 from pybrpc.transport.writing.process_backlog import ProcessBacklog
 from pybrpc.transport.writing.socket_core import SocketCore
-from pybrpc.transport.writing.write_request import Outcome, SocketMessage, WriteRequest
+from pybrpc.transport.writing.write_request import SocketMessage, WriteRequest
 from pybrpc.transport.writing.writer import SocketWriter
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class Socket(SocketCore):
         *,
         user: SocketUser | None = None,
         options: SocketOptions | None = None,
-        cutter: MessageCutter | None = None,
+        session: Session | None = None,
         connect_timeout_s: float | None = DEFAULT_CONNECT_TIMEOUT_S,
         handshake_timeout_s: float | None = DEFAULT_HANDSHAKE_TIMEOUT_S,
         layer: ConnectionLayer | None = None,
@@ -88,7 +90,7 @@ class Socket(SocketCore):
         )
         self._writer = SocketWriter(self.backlog)
         self._reader = SocketReader(
-            cutter or MessageCutter(), self._writer, pauses_reads_when_overcrowded, unanswered
+            session or MessageCutter(), self._writer, pauses_reads_when_overcrowded, unanswered
         )
         self._connecting = Connecting(
             connect_timeout_s, handshake_timeout_s, app_connect, self._reader.buffer, self._writer
@@ -120,6 +122,8 @@ class Socket(SocketCore):
             socket._connecting.accept(socket)
         else:
             socket.is_connected = True
+            if TRANSPORT.wants_debug():
+                TRANSPORT.debug("%s is connected", socket.description)
             if socket._user is not None:
                 dispatcher.post(socket.begin_use)
         return socket
@@ -153,8 +157,8 @@ class Socket(SocketCore):
         If the message is refused, nothing is queued, and this raises OvercrowdedError,
         WriteShutdownError, or the error with which the socket has failed. An accepted message has
         exactly one outcome: `on_outcome(error)` if it failed, `on_outcome(None)` when the kernel
-        has taken all of it and `notify_on_success` is set. It is called by the thread that finds
-        out, perhaps the caller's, while no write right is held; it may write again.
+        has taken all of it and `notify_on_success` is set. The dispatcher calls it, in a turn; it
+        may write again. What it raises is logged.
 
         `shutdown_write` shuts the writing side down after this message. Any thread, re-entrant,
         never blocks. Source: bRPC `Socket::Write`.
@@ -191,17 +195,22 @@ class Socket(SocketCore):
             self._closing.shorten_linger(linger_s)
             return
         self.discard_reads()
-        closing = GracefulClose(self, self._writer, linger_s, self._reader.has_ended)
+        closing = GracefulClose(self, linger_s, self._reader.has_ended)
         self._closing = closing
         closing.start()
         with contextlib.suppress(RpcError):
             self.start_write(
                 final_data,
-                on_outcome=closing.on_written,
+                on_outcome=InternalOutcome(closing.on_written),
                 notify_on_success=True,
                 shutdown_write=True,
                 ignore_eovercrowded=True,
             )
+
+    def read_now(self) -> None:
+        """Read what has arrived and was not reported as readable yet. Inside a turn."""
+        if self.is_connected and self.error is None:
+            self._reader.on_readable(self)
 
     def discard_reads(self) -> None:
         """Read on, but throw away what arrives. Inside a turn."""
@@ -235,8 +244,18 @@ class Socket(SocketCore):
     # --- its state ---
 
     @property
+    def session(self) -> Session:
+        """The session that cuts the received bytes now: another one may replace it. In a turn."""
+        return self._reader.session
+
+    @property
     def messages_read(self) -> int:
         return self._reader.messages_read
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes that the kernel, or the layer, has taken so far."""
+        return self._writer.bytes_written
 
     @property
     def is_reading_paused(self) -> bool:
@@ -268,6 +287,9 @@ class Socket(SocketCore):
     def start_connecting(self) -> None:
         self._connecting.connect(self)
 
+    def connecting_phase(self) -> Phase:
+        return self._connecting.phase
+
     def on_established(self) -> None:
         if self._user is not None:
             self.begin_use()
@@ -276,7 +298,11 @@ class Socket(SocketCore):
         """Notify the user that the socket is connected, then read. Inside a turn."""
         user = self._user
         if self.error is None and user is not None:
-            run_outcomes([(user.on_connected, self)])
+            try:
+                user.on_connected(self)
+            except BaseException as error:
+                is_users = not is_class_of_library(type(user))
+                self.fail_as_raised("on_connected", UserCodeError(error) if is_users else error)
         if self.error is None:
             self._reader.start(self)
             if not self._is_awaited:
@@ -286,13 +312,31 @@ class Socket(SocketCore):
     def dispatch_messages(self, messages: list[Message]) -> None:
         user = self._user
         if user is not None:
-            user.on_messages(self, messages)
+            try:
+                user.on_messages(self, messages)
+            except BaseException as error:
+                if is_class_of_library(type(user)):
+                    raise
+                raise UserCodeError(error) from None
+
+    def write_output(self, data: IOBuf) -> None:
+        if self.backlog.exceeds_hard_limit(len(data)):
+            self.fail(overcrowded_error(self))
+        with contextlib.suppress(RpcError):
+            self.start_write(data, ignore_eovercrowded=True)
 
     def on_end(self, error: RpcError) -> bool:
         if self._closing is not None:
             return self._closing.on_peer_end()
         user = self._user
-        return user is not None and user.on_end(self, error)
+        if user is None:
+            return False
+        try:
+            return user.on_end(self, error)
+        except BaseException as reason:
+            if is_class_of_library(type(user)):
+                raise
+            raise UserCodeError(reason) from None
 
     def close_parts(self) -> None:
         self._reader.stop(self)
@@ -306,6 +350,8 @@ class Socket(SocketCore):
 
     def report_failure(self, error: RpcError) -> None:
         user, self._user = self._user, None
+        TRANSPORT.debug("socket %s to %s has ended: %s", self.id, self.remote_side, error.text)
         self.backlog.close()
         if user is not None:
-            user.on_failed(self, error)
+            what = f"on_failed of {self.description}"
+            run_guarded(user.on_failed, self, error, what=what, log=TRANSPORT)

@@ -6,6 +6,7 @@ import os
 import ssl
 from collections.abc import Sequence
 
+from pybrpc.base.checked_options import checked_list
 from pybrpc.errors import TlsConfigError
 
 StrPath = str | os.PathLike[str]
@@ -66,9 +67,16 @@ def checked_alpn(alpn: Sequence[str]) -> tuple[str, ...]:
     """Names of protocols, in the order of preference."""
     if isinstance(alpn, str):
         raise TlsConfigError(f'alpn is a list of names, ("{alpn}",), not a string')
-    if not all(isinstance(name, str) and 0 < len(name.encode()) < 256 for name in alpn):
+    names = checked_list("alpn", alpn, str, "names")
+    if not all(0 < len(name.encode()) < 256 for name in names):
         raise TlsConfigError(f"alpn: each name has 1 to 255 bytes, not {alpn!r}")
-    return tuple(alpn)
+    return names
+
+
+def checked_context(context: object) -> None:
+    """TypeError if `context` is neither an `ssl.SSLContext` nor `None`."""
+    if context is not None and not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"context must be an ssl.SSLContext or None, not {context!r}")
 
 
 def _config_error(what: str, where: str, error: Exception) -> TlsConfigError:

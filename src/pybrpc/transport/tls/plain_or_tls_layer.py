@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from pybrpc.errors import ConnectionFailedError, ErrorCode
 from pybrpc.iobuf import IOBuf
-from pybrpc.transport.interfaces import PLAIN, ConnectionLayer, TlsInfo
+from pybrpc.transport.interfaces import PLAIN, ConnectionLayer, TlsInfo, bytes_held_by
 from pybrpc.transport.tls.tls_layer import HANDSHAKE_READ_BYTES, TlsLayer
 
 _HANDSHAKE = 22
@@ -33,6 +33,19 @@ class PlainOrTlsLayer:
     @property
     def has_unsent(self) -> bool:
         return self._layer.has_unsent
+
+    @property
+    def unsent_bytes(self) -> int:
+        return getattr(self._layer, "unsent_bytes", 0)
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._early) + bytes_held_by(self._layer)
+
+    @property
+    def has_received(self) -> bool:
+        """Whether the peer has sent anything."""
+        return self._chosen is not None
 
     @property
     def has_unread(self) -> bool:

@@ -6,11 +6,18 @@ import dataclasses
 import ssl
 from collections.abc import Mapping, Sequence
 
+from pybrpc.base.checked_options import (
+    checked_flag,
+    checked_flag_or_none,
+    checked_text_or_none,
+)
+from pybrpc.base.public_dir import public_dir
 from pybrpc.errors import TlsConfigError
 from pybrpc.transport.interfaces import ConnectionLayer
 from pybrpc.transport.tls.contexts import (
     StrPath,
     checked_alpn,
+    checked_context,
     checked_path,
     load_authorities,
     load_certificate,
@@ -56,6 +63,10 @@ class ServerTls:
             object.__setattr__(self, name, checked_path(getattr(self, name), name))
         object.__setattr__(self, "alpn", checked_alpn(self.alpn))
         object.__setattr__(self, "sni", _checked_sni(self.sni))
+        checked_text_or_none("key_password", self.key_password)
+        checked_flag_or_none("require_client_cert", self.require_client_cert)
+        checked_flag("allow_plaintext", self.allow_plaintext)
+        checked_context(self.context)
         if (self.cert is None) == (self.context is None):
             raise TlsConfigError("a server needs either a certificate (cert, key) or a context")
         if self.require_client_cert and self.client_ca is None and self.context is None:
@@ -63,6 +74,9 @@ class ServerTls:
         others = (self.key, self.client_ca, self.require_client_cert, self.alpn, self.sni)
         if self.context is not None and others != (None, None, None, (), ()):
             raise TlsConfigError("give either a context or files and options, not both")
+
+    def __dir__(self) -> list[str]:
+        return public_dir(self, frozenset({"load", "of"}))
 
     @classmethod
     def of(cls, tls: ServerTls | ssl.SSLContext) -> ServerTls:

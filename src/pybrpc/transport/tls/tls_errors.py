@@ -59,6 +59,11 @@ def flooded_error(limit_bytes: int) -> RpcError:
     return TlsError(text, is_remote=True)
 
 
+def control_flood_error(limit: int) -> RpcError:
+    text = f"the peer has sent more than {limit} TLS records in a row that carry no data"
+    return TlsError(text, is_remote=True)
+
+
 def _caused(made: RpcError, cause: Exception) -> RpcError:
     made.__cause__ = cause
     return made

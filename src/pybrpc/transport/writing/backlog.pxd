@@ -34,4 +34,6 @@ cdef class Backlog:
     cdef bint _is_over(self, long long held) except -1
     @cython.locals(held="long long")
     cdef _clear_if_low(self, long long counted)
+    @cython.locals(process=ProcessBacklog)
+    cdef _forget_process(self)
     cdef _share(self, long long before, long long after)

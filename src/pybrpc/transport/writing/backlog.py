@@ -141,6 +141,8 @@ class Backlog:
     def forget(self, wake: Wake) -> None:
         """Undo `on_below_low_water` or `when_writable`."""
         self._waiters.discard(wake)
+        if not self._waiters:
+            self._forget_process()
 
     def close(self) -> None:
         """The socket has failed: there is nothing to wait for any more."""
@@ -178,6 +180,16 @@ class Backlog:
         if held < self._shares_from or not self._is_process_full():
             self.is_overcrowded = False
             self._waiters.wake_all()
+            self._forget_process()
+
+    def _forget_process(self) -> None:
+        """Nobody waits here for the process."""
+        process = self.process
+        if process is not None:
+            process.forget(self._on_process_not_full)
+            # Another thread may have begun to wait before that.
+            if self._waiters:
+                process.when_not_full(self._on_process_not_full)
 
     def _on_process_not_full(self) -> None:
         self._was_rejected_by_process = False

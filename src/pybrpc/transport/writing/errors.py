@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pybrpc.base.guard import safe_repr
 from pybrpc.errors import ErrorCode, Phase, RpcError, from_os_error, make_rpc_error
+from pybrpc.transport.writing.slow_peers import kernel_timeout_reason
 
 if TYPE_CHECKING:
     from pybrpc.transport.writing.socket_core import SocketCore
@@ -21,8 +23,15 @@ def dispatcher_closed_error(socket: SocketCore, reason: Exception) -> RpcError:
 
 
 def interrupted_error(socket: SocketCore, reason: BaseException) -> RpcError:
-    text = f"Interrupted by {reason!r} while writing into {socket.description}"
+    text = f"Interrupted by {safe_repr(reason)} while writing into {socket.description}"
     return make_rpc_error(ErrorCode.EFAILEDSOCKET, text, peer=str(socket.remote_side))
+
+
+def bad_message_error(reason: BaseException) -> RpcError:
+    text = f"Fail to turn the message into bytes: {safe_repr(reason)}"
+    error = make_rpc_error(ErrorCode.EINVAL, text, phase=Phase.QUEUED)
+    error.__cause__ = reason
+    return error
 
 
 def canceled_error(socket: SocketCore) -> RpcError:
@@ -38,6 +47,7 @@ def broken_error(
     what = f"Fail to {doing} {socket.description}"
     peer = str(socket.remote_side or "")
     if not isinstance(error, RpcError):
+        what += kernel_timeout_reason(socket, error)
         return from_os_error(error, what, phase=phase, peer=peer)
     cls, text = type(error), f"{what}: {error.text}"
     copy = cls(text, code=error.code, phase=phase, peer=peer, is_remote=error.is_remote)

@@ -1,60 +1,54 @@
-"""Running the callbacks of outcomes: user code runs here, never while a write right is held.
+"""Outcomes: what became of a write, reported by the dispatcher.
 
-A callback may write again, and that write may end at once, with an outcome of its own. Its callback
-is not called inside the first one but by the loop that called that, so a chain of a million writes
-needs one stack frame. Each thread has its own list: a signal handler or destructor that writes
-meanwhile adds to the list of the thread that it interrupted.
+The callback of an outcome is user code. The thread that finds out what became of the write never
+calls it: the dispatcher does, as a completion. So the outcome may be noted while a write right is
+held, a producer runs nobody's code, and a chain of a million writes needs one stack frame.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections import deque
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
-logger = logging.getLogger("pybrpc")
+from pybrpc.errors import RpcError
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.dispatch.step_queue import FunctionWork, Work, run_work
 
-PendingOutcome = tuple[Callable[[Any], None], Any]
-"""A callback and its argument."""
+Outcome = Callable[[RpcError | None], None]
+"""Called once, when a write has ended: with `None` if the kernel has taken all of it, else with the
+error."""
 
-
-class _ThreadOutcomes(threading.local):
-    def __init__(self) -> None:
-        self.waiting: deque[PendingOutcome] = deque()
-        self.is_running = False
-
-
-_local = _ThreadOutcomes()
+_DESCRIPTION = "the on_outcome of a write"
 
 
-def run_outcomes(outcomes: list[PendingOutcome]) -> None:
-    """Call each `function(argument)`: now, or, inside such a callback, right after it.
+class InternalOutcome:
+    """An Outcome of this library: called in any turn, so user code doesn't delay it. Not inside
+    the call that finds out either."""
 
-    An Exception of a callback is logged and does not reach the caller. KeyboardInterrupt and the
-    like do, after the other callbacks have been called.
-    """
-    local = _local
-    interruption: BaseException | None = None
-    local.waiting.extend(outcomes)
-    # Checked again after the flag is reset: a signal handler may have added in between.
-    while local.waiting and not local.is_running:
-        local.is_running = True
-        try:
-            _run_waiting(local.waiting)
-        except BaseException as raised:
-            interruption = raised
-        finally:
-            local.is_running = False
-    if interruption is not None:
-        raise interruption
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Outcome) -> None:
+        self._function = function
+
+    def __call__(self, error: RpcError | None) -> None:
+        self._function(error)
 
 
-def _run_waiting(waiting: deque[PendingOutcome]) -> None:
-    while waiting:
-        function, argument = waiting.popleft()
-        try:
-            function(argument)
-        except Exception:
-            logger.exception("a callback of a connection raised")
+def report(dispatcher: EventDispatcher, outcome: Outcome, error: RpcError | None) -> Work | None:
+    """Have `outcome(error)` called in a turn. If none will come, this returns the Work that calls
+    it: for the caller to run once it holds no write right."""
+    work = FunctionWork(outcome, error, _DESCRIPTION)
+    try:
+        if type(outcome) is InternalOutcome:
+            dispatcher.post_cleanup(partial(run_work, work))
+        else:
+            dispatcher.complete(work)
+    except DispatcherClosedError:
+        return work
+    return None
+
+
+def run_all(works: list[Work]) -> None:
+    """Run each, without a write right. Never raises."""
+    for work in works:
+        run_work(work)

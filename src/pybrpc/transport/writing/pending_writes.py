@@ -5,11 +5,11 @@ From its turn to its outcome a request passes these steps:
 
     next_batch      a cancelled request is dropped, a SocketMessage is turned into bytes
     (the writer)    the layer takes bytes off the fronts of the batch
-    settle_written  removes the requests that are fully written, and notes their outcomes
-    settle_failed   notes the error of a request that is not written
+    settle_written  removes the requests that are fully written, and reports their outcomes
+    settle_failed   reports the error of a request that is not written
 
-It makes no system call and calls no callback: outcomes are noted, and run once no right is held.
-All of it belongs to the holder of the right.
+It makes no system call and calls no callback: outcomes are reported by the dispatcher. All of it
+belongs to the holder of the right.
 """
 
 from __future__ import annotations
@@ -17,22 +17,30 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+from pybrpc.base.guard import deliver_interrupt
+from pybrpc.errors import RpcError
+from pybrpc.transport.dispatch.step_queue import Work
 from pybrpc.transport.writing.backlog import Backlog
-from pybrpc.transport.writing.errors import canceled_error, write_shutdown_error
-from pybrpc.transport.writing.outcomes import PendingOutcome
+from pybrpc.transport.writing.errors import (
+    bad_message_error,
+    canceled_error,
+    write_shutdown_error,
+)
+from pybrpc.transport.writing.outcomes import Outcome, report
 from pybrpc.transport.writing.write_request import NOTHING, SENT, WRITTEN, WriteRequest
 
 if TYPE_CHECKING:
     from pybrpc.transport.writing.socket_core import SocketCore
 
 MAX_BATCH_REQUESTS = 256
+MAX_DROPPED_PER_BATCH = 256
+"""Most requests that are dropped, as they were cancelled or refused, while a batch is made."""
 
 
 class PendingWrites:
     """Requests in the order in which they are written, the oldest first."""
 
-    __slots__ = ("_backlog", "is_shutdown", "messages_written", "requests")
+    __slots__ = ("_backlog", "is_shutdown", "messages_written", "refused", "requests")
 
     def __init__(self, backlog: Backlog) -> None:
         self._backlog = backlog
@@ -40,9 +48,16 @@ class PendingWrites:
         self.is_shutdown = False
         """A request that asked to shut writing down is written. Any thread may read this."""
         self.messages_written = 0
+        self.refused: list[Work] | None = None
+        """Work that the dispatcher has refused because it is closed. The holder runs it as soon as
+        it has given the right back."""
 
-    def next_batch(self, socket: SocketCore, outcomes: list[PendingOutcome]) -> list[WriteRequest]:
-        """The requests of the next system call; one that shuts writing down is the last."""
+    def next_batch(self, socket: SocketCore) -> list[WriteRequest]:
+        """The requests of the next system call; one that shuts writing down is the last.
+
+        There may be none although requests are left: so many were dropped that others should be
+        served first.
+        """
         requests = self.requests
         if len(requests) == 1 and not self.is_shutdown:
             only = requests[0]
@@ -51,24 +66,22 @@ class PendingWrites:
                 if not only.is_canceled:
                     return [only]
         batch: list[WriteRequest] = []
-        while len(requests) > len(batch) < MAX_BATCH_REQUESTS:
+        if self.is_shutdown:
+            self._refuse_some(socket)
+            return batch
+        dropped = 0
+        while len(requests) > len(batch) < MAX_BATCH_REQUESTS and dropped < MAX_DROPPED_PER_BATCH:
             request = requests[len(batch)]
-            if self.is_shutdown or (batch and batch[-1].shutdown_write):
-                self._refuse_from(len(batch), outcomes)
-                break
-            request.write_started = True
-            if request.may_be_dropped:
-                del requests[len(batch)]
-                request.write_started = False
-                self.settle_failed(request, canceled_error(socket), outcomes)
-            elif request.message is not None and not self._set_up(request, outcomes):
-                del requests[len(batch)]
-                request.write_started = False
-            else:
+            if self._is_ready(socket, request):
                 batch.append(request)
+                if request.shutdown_write:
+                    break
+            else:
+                del requests[len(batch)]
+                dropped += 1
         return batch
 
-    def settle_written(self, batch: list[WriteRequest], outcomes: list[PendingOutcome]) -> bool:
+    def settle_written(self, socket: SocketCore, batch: list[WriteRequest]) -> bool:
         """Complete the requests that are fully written. True if there were any.
 
         Called only while the layer has nothing unsent.
@@ -85,7 +98,7 @@ class PendingWrites:
             request.data = NOTHING
             if request.on_outcome is not None:
                 if request.notify_on_success:
-                    outcomes.append((request.on_outcome, None))
+                    self._report(socket, request.on_outcome, None)
                 request.on_outcome = None
             if request.shutdown_write:
                 self.is_shutdown = True
@@ -95,13 +108,20 @@ class PendingWrites:
         return count > 0
 
     def settle_failed(
-        self, request: WriteRequest, error: RpcError, outcomes: list[PendingOutcome]
+        self, socket: SocketCore, request: WriteRequest, error: RpcError | None
     ) -> None:
-        """Note the error of a request that was taken out of `requests`."""
+        """Report the error of a request that was taken out of `requests`. `None`: cancelled."""
         self._backlog.remove(request.size_bytes, 1)
         on_outcome, request.on_outcome = request.on_outcome, None
         if on_outcome is not None:
-            outcomes.append((on_outcome, error))
+            reported = canceled_error(socket) if error is None else error.copy(request.phase)
+            self._report(socket, on_outcome, reported)
+
+    def refuse(self, work: Work) -> None:
+        """Keep work that the dispatcher has refused."""
+        if self.refused is None:
+            self.refused = []
+        self.refused.append(work)
 
     def note_all_sent(self) -> None:
         """Mark all as sent. The kernel may have taken any of the bytes: a retry could send them
@@ -109,24 +129,40 @@ class PendingWrites:
         for request in self.requests:
             request.progress = SENT
 
-    def _set_up(self, request: WriteRequest, outcomes: list[PendingOutcome]) -> bool:
+    def _report(self, socket: SocketCore, on_outcome: Outcome, error: RpcError | None) -> None:
+        refused = report(socket.dispatcher, on_outcome, error)
+        if refused is not None:
+            self.refuse(refused)
+
+    def _is_ready(self, socket: SocketCore, request: WriteRequest) -> bool:
+        """Whether it is to be written; it is `write_started` then. If not, its error is
+        reported."""
+        request.write_started = True
+        if request.may_be_dropped:
+            request.write_started = False
+            self.settle_failed(socket, request, None)
+            return False
+        return request.message is None or self._set_up(socket, request)
+
+    def _set_up(self, socket: SocketCore, request: WriteRequest) -> bool:
         try:
             request.setup()
-        except Exception as reason:
-            text = f"Fail to turn the message into bytes: {reason!r}"
-            error = make_rpc_error(ErrorCode.EINVAL, text, phase=Phase.QUEUED)
-            error.__cause__ = reason
-            self.settle_failed(request, error, outcomes)
+        except BaseException as reason:
+            request.write_started = False
+            self.settle_failed(socket, request, bad_message_error(reason))
+            deliver_interrupt(reason)
             return False
         self._backlog.correct(len(request.data) - request.size_bytes)
         request.size_bytes = len(request.data)
         return True
 
-    def _refuse_from(self, index: int, outcomes: list[PendingOutcome]) -> None:
-        refused = list(self.requests)[index:]
-        for request in refused:
-            self.requests.pop()
-            self.settle_failed(request, write_shutdown_error(), outcomes)
+    def _refuse_some(self, socket: SocketCore) -> None:
+        """Writing is shut down: fail what was queued behind that, a part at a time."""
+        error = write_shutdown_error()
+        left = MAX_DROPPED_PER_BATCH
+        while self.requests and left:
+            self.settle_failed(socket, self.requests.popleft(), error)
+            left -= 1
 
 
 def note_begun(batch: list[WriteRequest]) -> None:

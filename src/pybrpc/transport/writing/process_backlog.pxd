@@ -5,6 +5,7 @@ from pybrpc.base.gil_atomic cimport GilAtomicCounter
 cdef class ProcessBacklog:
     cdef GilAtomicCounter _chunks
     cdef object _limit_bytes
+    cdef GilAtomicCounter _reserved
     cdef object _waiters
     cdef readonly long long chunk_bytes
 

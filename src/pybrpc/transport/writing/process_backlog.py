@@ -8,6 +8,10 @@ whose peer keeps up never holds a whole chunk and never touches the shared count
 
 What a socket holds below one chunk is neither counted here nor refused because of other sockets:
 peers that read are served on, however many others don't read.
+
+Work that will need memory, but does not know yet how much, reserves the most that it can be. What
+is reserved counts for the next reservations only: it is soon released, and a socket that it made
+overcrowded might have no progress of its own then.
 """
 
 from __future__ import annotations
@@ -31,13 +35,14 @@ def hard_limit(limit: int) -> int:
 class ProcessBacklog:
     """Whole chunks of unwritten bytes in the sockets that share it. Any thread; never blocks."""
 
-    __slots__ = ("_chunks", "_limit_bytes", "_waiters", "chunk_bytes")
+    __slots__ = ("_chunks", "_limit_bytes", "_reserved", "_waiters", "chunk_bytes")
 
     def __init__(
         self, limit_bytes: int | None = MAX_QUEUED_BYTES, chunk_bytes: int = CHUNK_BYTES
     ) -> None:
         """`limit_bytes`: `None` for no limit; may be changed later."""
         self._chunks = atomic_counter()
+        self._reserved = atomic_counter()
         self._waiters = WakeList()
         self._limit_bytes = limit_bytes
         self.chunk_bytes = chunk_bytes
@@ -55,6 +60,31 @@ class ProcessBacklog:
     def size_bytes(self) -> int:
         """Bytes queued now, in whole chunks."""
         return self._chunks.get() * self.chunk_bytes
+
+    @property
+    def reserved_bytes(self) -> int:
+        """Bytes that are reserved now."""
+        return self._reserved.get()
+
+    def try_reserve(self, size: int) -> int | None:
+        """Reserve up to `size` bytes; return how many, for `release`. `None`: they do not fit.
+
+        All that is queued and reserved stays below the hard limit. So that a large `size` fits when
+        little else is there, no more than about the limit is reserved; two of these never fit.
+        """
+        limit_bytes = self._limit_bytes
+        if limit_bytes is None:
+            return 0
+        hard_bytes = hard_limit(limit_bytes)
+        size = min(size, max(limit_bytes, hard_bytes // 4 * 3))
+        if self._reserved.increment_and_get(size) + self.size_bytes > hard_bytes:
+            self._reserved.decrement_and_get(size)
+            return None
+        return size
+
+    def release(self, reserved: int) -> None:
+        """Give back what `try_reserve` has returned."""
+        self._reserved.decrement_and_get(reserved)
 
     def is_full(self) -> bool:
         """Whether no socket may get to hold a chunk or more."""

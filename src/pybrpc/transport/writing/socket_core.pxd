@@ -1,3 +1,4 @@
+from pybrpc.transport.dispatch.turn_budget cimport TurnBudget
 from pybrpc.transport.writing.backlog cimport Backlog
 
 
@@ -6,6 +7,7 @@ cdef class SocketCore:
     cdef readonly object _failure
     cdef readonly object _sock
     cdef readonly Backlog backlog
+    cdef readonly TurnBudget budget
     cdef public object dispatcher
     cdef readonly object error
     cdef public object fd
@@ -16,5 +18,6 @@ cdef class SocketCore:
     cdef public object options
     cdef public object remote_side
 
-    cpdef list begin_fail(self, object error)
+    cpdef bint begin_fail(self, object error) except -1
+    cdef bint _note_failure(self, object error) except -1
     cpdef dispatch_messages(self, list messages)

@@ -12,22 +12,28 @@ from __future__ import annotations
 
 import contextlib
 import socket as _socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pybrpc.base.atomic import AtomicRef, atomic_ref
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.guard import TRANSPORT, UserCodeError, deliver_interrupt, is_of_library, safe_repr
 from pybrpc.base.wake_list import block_until_woken, until_woken
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
-from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher, run_cleanup
+from pybrpc.transport.dispatch.event_dispatcher import (
+    DispatcherClosedError,
+    EventDispatcher,
+    run_cleanup,
+)
 from pybrpc.transport.interfaces import PLAIN, ConnectionLayer
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.socket_table import SOCKETS, SocketId
 from pybrpc.transport.writing.backlog import Backlog
-from pybrpc.transport.writing.outcomes import PendingOutcome, run_outcomes
 from pybrpc.transport.writing.process_backlog import ProcessBacklog
 
 if TYPE_CHECKING:
+    from pybrpc.iobuf import IOBuf
     from pybrpc.protocols.message import Message
 
 
@@ -39,6 +45,7 @@ class SocketCore:
         "_failure",
         "_sock",
         "backlog",
+        "budget",
         "dispatcher",
         "error",
         "fd",
@@ -60,6 +67,8 @@ class SocketCore:
     ) -> None:
         self.options = options
         self.dispatcher = dispatcher
+        self.budget = dispatcher.budget
+        """Where this socket charges what it does in turns; `None` if its dispatcher bounds them."""
         self.remote_side = remote_side
         self.local_side: Endpoint | None = None
         self.error: RpcError | None = None
@@ -102,30 +111,67 @@ class SocketCore:
     # --- failing ---
 
     def fail(self, error: RpcError) -> bool:
-        """Fail the connection with `error`: its descriptor closes, each queued write and the user
-        of the socket get the error.
+        """Fail the connection with `error`: nothing is written any more. The rest follows in turns
+        of the dispatcher: its descriptor closes, the user of the socket and each queued write get
+        the error. So this runs nobody's code, unless the dispatcher is closed.
 
-        False if it had failed before. Any thread, never blocks.
+        False if it had failed before. Any thread, never blocks. Not for the holder of the write
+        right.
         """
-        outcomes = self.begin_fail(error)
-        run_outcomes(outcomes)
-        return bool(outcomes)
+        is_first = self._note_failure(error)
+        if is_first:
+            run_cleanup(self.dispatcher, partial(self.finish_fail, error))
+        return is_first
 
-    def begin_fail(self, error: RpcError) -> list[PendingOutcome]:
-        """`fail` without any callback: the caller passes the result to `run_outcomes`, once it
-        holds no write right.
+    def begin_fail(self, error: RpcError) -> bool:
+        """`fail` for the holder of the write right. True if no turn will come any more: then the
+        caller has to call `finish_fail`, once it has given the right back.
         """
+        if self._note_failure(error):
+            try:
+                self.dispatcher.post_cleanup(partial(self.finish_fail, error))
+            except DispatcherClosedError:
+                return True
+        return False
+
+    def finish_fail(self, error: RpcError) -> None:
+        """Close it and tell its user. Inside a turn, or in any thread if no turn will come any
+        more."""
+        try:
+            self.close_parts()
+        finally:
+            self.report_failure(error)
+
+    def _note_failure(self, error: RpcError) -> bool:
+        """False if it had failed before."""
         is_first = self._failure.compare_and_set(None, error)
         # Every caller sets it, not only the first: all must find the socket failed from here on.
         self.error = self._failure.get()
-        if not is_first:
-            return []
-        SOCKETS.remove(self.id)
-        if self._sock is not None and not self.layer.writes_in_background:
-            with contextlib.suppress(OSError):
-                self._sock.shutdown(_socket.SHUT_RDWR)
-        run_cleanup(self.dispatcher, self.close_parts)
-        return [(self.report_failure, error)]
+        if is_first:
+            SOCKETS.remove(self.id)
+            if self._sock is not None and not self.layer.writes_in_background:
+                with contextlib.suppress(OSError):
+                    self._sock.shutdown(_socket.SHUT_RDWR)
+        return is_first
+
+    def fail_as_raised(self, what: str, error: BaseException) -> None:
+        """Fail it because `what` raised, which is mostly code of the user. Inside a turn.
+
+        That is logged; of a UserCodeError the reason. An error in which no code of the user has a
+        part is raised again: another thread may have set it in this one, and the dispatcher knows
+        whom it is for.
+        """
+        is_interruption = is_of_library(error)
+        if isinstance(error, UserCodeError):
+            error = error.reason
+        what = f"{what} of {self.description}"
+        text = f"{what} raised {safe_repr(error)}"
+        peer = str(self.remote_side or "")
+        self.fail(make_rpc_error(ErrorCode.EINTERNAL, text, phase=Phase.WAITING, peer=peer))
+        if is_interruption:
+            raise error
+        TRANSPORT.raised("%s raised", what, error=error)
+        deliver_interrupt(error)
 
     def close(self) -> None:
         """Close the connection now; unwritten messages fail with ECLOSE."""
@@ -177,12 +223,25 @@ class SocketCore:
         """Connect, then write the queued requests. The caller hands over the write right."""
         raise NotImplementedError
 
+    @property
+    def bytes_written(self) -> int:
+        """Bytes that the kernel, or the layer, has taken so far."""
+        raise NotImplementedError
+
+    def connecting_phase(self) -> Phase:
+        """The step of connecting that is under way. Any thread."""
+        raise NotImplementedError
+
     def on_established(self) -> None:
         """The connection is established, and what was queued meanwhile is being written."""
         raise NotImplementedError
 
     def dispatch_messages(self, messages: list[Message]) -> None:
         """Hand the messages of one read to the user of the socket. Inside a turn."""
+        raise NotImplementedError
+
+    def write_output(self, data: IOBuf) -> None:
+        """Write what the session of this connection answers by itself. `data` is left empty."""
         raise NotImplementedError
 
     def on_end(self, error: RpcError) -> bool:
@@ -199,5 +258,6 @@ class SocketCore:
         raise NotImplementedError
 
     def report_failure(self, error: RpcError) -> None:
-        """Tell the user of the socket that it has failed. Any thread, without the write right."""
+        """Tell the user of the socket that it has failed. Inside a turn, or in any thread if no
+        turn will come any more; without the write right."""
         raise NotImplementedError

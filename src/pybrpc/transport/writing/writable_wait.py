@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, TimerHandle
+from pybrpc.transport.writing.slow_peers import watch_slow_peer
 from pybrpc.transport.writing.socket_core import SocketCore
 
 LAYER_PAUSE_S = 0.01
@@ -18,14 +19,23 @@ class WritableWait:
     the holder of the write right.
     """
 
-    __slots__ = ("_pause", "is_waiting")
+    __slots__ = ("_pause", "is_waiting", "is_watched")
 
     def __init__(self) -> None:
         self.is_waiting = False
+        self.is_watched = False
+        """Whether the connection is watched for a peer that is too slow."""
         self._pause: TimerHandle | None = None
+
+    @property
+    def waits_for_kernel(self) -> bool:
+        """Whether the peer has to take something first: not the layer, nor another thread."""
+        return self.is_waiting and self._pause is None
 
     def wait_for_kernel(self, socket: SocketCore, resume: Continuation) -> None:
         self.is_waiting = True
+        if not self.is_watched:
+            watch_slow_peer(self, socket)
         socket.dispatcher.add_writer(socket.fd, resume)
 
     def pause(self, socket: SocketCore, pause_s: float, resume: Continuation) -> None:

@@ -3,6 +3,7 @@ from pybrpc.iobuf.iobuf cimport IOBuf
 
 
 @cython.freelist(512)
+@cython.trashcan(True)
 cdef class WriteRequest:
     cdef public IOBuf data
     cdef public bint is_canceled

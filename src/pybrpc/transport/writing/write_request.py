@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from typing import Protocol
 
-from pybrpc.errors import Phase, RpcError
+from pybrpc.errors import Phase
 from pybrpc.iobuf.iobuf import IOBuf
-
-Outcome = Callable[[RpcError | None], None]
-"""Called once, when a write has ended: with `None` if the kernel has taken all of it, else with the
-error."""
+from pybrpc.transport.writing.outcomes import Outcome
 
 
 class SocketMessage(Protocol):
     """A message that is turned into bytes only when its turn to be written comes.
 
     `append_to` runs once the connection is established, oldest message first, one at a time. It
-    must not block. If it raises, this message fails alone and nothing of it reaches the wire.
+    must not block. If it raises, whatever that is, this message fails alone and nothing of it
+    reaches the wire.
 
     An attribute `size_hint_bytes`, if there is one, is what the message counts in the backlog
     until it is turned into bytes.

@@ -10,6 +10,8 @@ cdef class SocketWriter:
     cdef WriteRequest _close_request
     cdef object _cut_off_steps
     cdef bint _layer_is_full
+    cdef double _posted_again_until
+    cdef double _posted_until
     cdef object _wait
     cdef readonly WriteQueue _queue
     cdef double _wrote_at
@@ -24,19 +26,32 @@ cdef class SocketWriter:
     cpdef write(self, SocketCore socket, WriteRequest request)
     cpdef on_read(self)
 
-    @cython.locals(outcomes=list, has_right=bint)
+    @cython.locals(has_right=bint)
     cdef _begin(self, SocketCore socket, WriteRequest request)
-    cdef _hand_over_right(self, SocketCore socket, list outcomes)
+    cdef _hand_over_right(self, SocketCore socket)
     cdef bint _defers_write(self, SocketCore socket) except -1
-    cdef _give_up(self, SocketCore socket, object reason, list outcomes, bint has_right=*)
+    cdef _give_up(self, SocketCore socket, object reason, bint has_right)
     @cython.locals(is_whole=bint, may_go_on=bint)
-    cdef bint _write_batches(self, SocketCore socket, list outcomes) except -1
+    cdef bint _write_batches(self, SocketCore socket) except -1
     @cython.locals(taken=list)
     cdef bint _take_more(self) except -1
     @cython.locals(pending=PendingWrites, batch=list, request=WriteRequest)
-    cdef bint _write_batch(self, SocketCore socket, list outcomes) except -1
-    cdef _continue(self, SocketCore socket, list outcomes)
-    cdef _retry_cut_list(self, SocketCore socket, list outcomes)
+    cdef bint _write_batch(self, SocketCore socket) except -1
+    @cython.locals(pending=PendingWrites, refused=list)
+    cdef bint _release(self) except -1
+    cdef _continue(self, SocketCore socket)
+    cdef bint _post_keep_write(self, SocketCore socket) except -1
+    cdef _post(self, SocketCore socket)
+    @cython.locals(now=double)
+    cdef _post_again(self, SocketCore socket)
+    cdef _pause(self, SocketCore socket, double pause_s)
+    cdef bint _retry_take(self, SocketCore socket) except -1
+    @cython.locals(refused=list)
+    cdef _retry_in_a_thread(self, SocketCore socket)
+    cdef _retry_or_give_up(self, SocketCore socket)
     cdef _wait_for_room(self, SocketCore socket)
-    @cython.locals(pending=PendingWrites, request=WriteRequest, taken=list)
-    cdef _drain(self, SocketCore socket, list outcomes)
+    cdef _fail(self, SocketCore socket, object error)
+    @cython.locals(
+        pending=PendingWrites, request=WriteRequest, left=Py_ssize_t, stops_at=double
+    )
+    cdef _drain(self, SocketCore socket)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.calls.aio_calls import AioFuture, LoopBinding, new_aio_call
+from pybrpc.client.calls.aio_calls import AioCall, AioFuture, LoopBinding, new_aio_call
 from pybrpc.client.calls.call_options import CallOptions
-from pybrpc.errors import ErrorCode, RpcError
-from tests.fakes.connections import ANSWER, ECHO, FakeSource
+from pybrpc.errors import BadResponseError, ControllerInUseError, ErrorCode, RpcError
+from pybrpc.rpc.controller import Controller
+from tests.fakes.connections import ANSWER, ECHO, FakeSource, OddMethod
 from tests.protos import conformance_pb2 as pb
 
 every_form = pytest.mark.parametrize("crosses_threads", [False, True])
@@ -36,9 +37,9 @@ def begin(source: FakeSource, crosses_threads: bool) -> AioFuture:
     return begin_in(binding_of(source, crosses_threads))
 
 
-def begin_in(binding: LoopBinding) -> AioFuture:
+def begin_in(binding: LoopBinding, controller: Controller | None = None) -> AioFuture:
     options, request = CallOptions(max_retry=0), pb.EchoRequest(message="x")
-    return new_aio_call(binding, ECHO, request, 5.0, options, None).begin(binding, None)
+    return new_aio_call(binding, ECHO, request, 5.0, options, controller).begin(binding, None)
 
 
 def in_thread(function: Callable[[], object]) -> None:
@@ -77,13 +78,13 @@ def test_responses_from_another_thread_wake_the_loop_once() -> None:
         source, loop = FakeSource(), asyncio.get_running_loop()
         binding = binding_of(source, crosses_threads=True)
         futures = [begin_in(binding) for _ in range(3)]
-        wakes: list[object] = []
+        wakes: list[Any] = []
         wake = loop.call_soon_threadsafe
         loop.call_soon_threadsafe = lambda *a, **k: wakes.append(a) or wake(*a, **k)  # type: ignore[assignment]
         in_thread(lambda: [source.answer_well() for _ in futures])
         assert not any(future.done() for future in futures)
         assert await asyncio.gather(*futures) == [ANSWER] * 3
-        assert len(wakes) == 1
+        assert [wake[0].__name__ for wake in wakes] == ["_settle_some", "_watch"]
 
     run(task)
 
@@ -125,5 +126,109 @@ def test_response_that_comes_after_a_cancellation_is_dropped() -> None:
         assert future.cancel()
         await asyncio.sleep(0)
         assert future.cancelled()
+
+    run(task)
+
+
+def begin_odd(source: FakeSource, kind: type[BaseException]) -> AioFuture:
+    """Inside a loop."""
+    any_method: Any = OddMethod(kind)
+    binding = binding_of(source, crosses_threads=False)
+    options, request = CallOptions(max_retry=0), pb.EchoRequest(message="x")
+    return new_aio_call(binding, any_method, request, 5.0, options, None).begin(binding, None)
+
+
+@pytest.mark.parametrize(
+    "kind", [ValueError, MemoryError, RecursionError, SystemExit, GeneratorExit]
+)
+def test_awaited_future_raises_eresponse_whatever_the_parser_raises(
+    kind: type[BaseException],
+) -> None:
+    async def task() -> None:
+        source = FakeSource()
+        future = begin_odd(source, kind)
+        source.answer_well()
+        with pytest.raises(BadResponseError) as caught:
+            await future
+        assert isinstance(caught.value.__cause__, kind)
+
+    run(task)
+
+
+def test_ctrl_c_in_the_parser_reaches_the_main_thread_after_the_call_has_ended() -> None:
+    futures: list[AioFuture] = []
+
+    async def task() -> None:
+        source = FakeSource()
+        futures.append(begin_odd(source, KeyboardInterrupt))
+        source.answer_well()
+        assert isinstance(futures[0].exception(), BadResponseError)
+        await asyncio.sleep(30)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(task)
+    assert futures[0].done()
+
+
+@pytest.mark.python_only
+def test_end_that_raises_stops_the_polling_for_it_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def raise_it(call: AioCall, message: object) -> None:
+        raise MemoryError
+
+    async def task() -> None:
+        source = FakeSource()
+        future = begin(source, crosses_threads=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(AioCall, "_set_future", raise_it)
+            with pytest.raises(MemoryError):
+                source.answer_well()
+        assert source.attended == 0
+        future.cancel()
+
+    run(task)
+
+
+@every_form
+def test_controller_of_a_call_whose_loop_is_closed_serves_the_next_one(
+    crosses_threads: bool,
+) -> None:
+    controller, left, source = Controller(), FakeSource(), FakeSource()
+
+    async def leave_in_flight() -> None:
+        binding = binding_of(left, crosses_threads)
+        begin_in(binding, controller)
+        with pytest.raises(ControllerInUseError):
+            begin_in(binding, controller)
+
+    async def call_again() -> None:
+        future = begin_in(binding_of(source, crosses_threads), controller)
+        left.answer_well()
+        assert controller.latency_us == 0
+        source.answer_well()
+        assert await future == ANSWER
+        assert controller.latency_us > 0
+
+    run(leave_in_flight)
+    run(call_again)
+
+
+def test_call_that_finds_no_thread_leaves_its_controller_to_others() -> None:
+    async def task() -> None:
+        source, controller = FakeSource(), Controller()
+        count = source.dispatcher.require_polling
+
+        def find_no_thread() -> None:
+            count()
+            raise RuntimeError("can't start new thread")
+
+        source.dispatcher.require_polling = find_no_thread  # type: ignore[method-assign]
+        binding = binding_of(source, crosses_threads=True)
+        with pytest.raises(RuntimeError, match="can't start"):
+            begin_in(binding, controller)
+        assert (source.sent, source.attended) == (0, 0)
+        source.dispatcher.require_polling = count  # type: ignore[method-assign]
+        begin_in(binding, controller).cancel()
 
     run(task)

@@ -16,14 +16,8 @@ from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.channel.options import backup_policy_of
 from pybrpc.rpc.controller import Controller
 from pybrpc.testing.step_dispatcher import FakeClock
-from tests.fakes.clocks import use_clock
 
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    clock = FakeClock()
-    use_clock(monkeypatch, clock)
-    return clock
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 def note_calls(policy: BackupRequestPolicy, count: int) -> None:

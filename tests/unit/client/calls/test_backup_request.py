@@ -33,6 +33,7 @@ from tests.fakes.connections import (
     raise_error,
     start,
 )
+from tests.fakes.threads import in_threads
 from tests.schedules.traced import TracedCounter, TracedSlot
 
 AT_ONCE = {"backup": BackupRequestPolicy(0.01, max_ratio=1)}
@@ -219,6 +220,28 @@ def test_backup_is_not_sent_if_the_policy_raises(caplog: pytest.LogCaptureFixtur
     assert "KeyError: 'table'" in caplog.text
     connection.answer()
     assert_over(call, connection)
+
+
+@pytest.mark.parametrize("name", ["may_send", "note_call", "note_backup"])
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, KeyboardInterrupt, MemoryError])
+def test_call_is_answered_whatever_its_backup_policy_raises(
+    name: str, kind: type[BaseException]
+) -> None:
+    def raise_it(self: BackupRequestPolicy) -> bool:
+        raise kind
+
+    policy = type("Broken", (BackupRequestPolicy,), {name: raise_it})(0.01)
+
+    def run(index: int) -> None:
+        connection = FakeConnection()
+        call = hedged(connection, backup=policy)
+        send_backup(call)
+        connection.answer(number=1)
+        assert_over(call, connection)
+        assert call.error is None
+
+    # Not in the main thread, which would get the KeyboardInterrupt.
+    in_threads(1, run)
 
 
 def test_connection_for_a_backup_that_comes_too_late_is_released() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from pybrpc.client.calls.aio_calls import BatchedCallbacks
+from pybrpc.client.calls.aio_calls import MOST_SETTLED, BatchedCallbacks
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="none")
 
@@ -32,11 +33,16 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 
 class EndedCall:
+    _future: object = None
+
     def __init__(self, log: list[object]) -> None:
         self._log = log
 
     def settle(self) -> None:
         self._log.append(self)
+
+    def release_controller(self) -> None:
+        self._log.append("released")
 
 
 @pytest.fixture
@@ -114,6 +120,19 @@ def test_callback_that_raises_is_reported_to_the_loop_and_the_others_run(
     assert "Exception in callback" in context["message"]
 
 
+def test_exception_handler_of_the_loop_that_raises_delays_no_other_callback(
+    loop: CountingLoop, callbacks: BatchedCallbacks
+) -> None:
+    loop.call_exception_handler = raise_it(SystemExit())  # type: ignore[method-assign,assignment]
+    called: list[object] = []
+    callbacks.call_soon(raise_it(ValueError()), None)
+    callbacks.call_soon(called.append, 1)
+    with pytest.raises(SystemExit):
+        loop.run_round()
+    loop.run_round(2)
+    assert called == [1]
+
+
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_interrupt_leaves_the_loop_and_the_other_callbacks_run_in_the_next_round(
     loop: CountingLoop, callbacks: BatchedCallbacks, kind: type[BaseException]
@@ -179,8 +198,70 @@ def test_calls_of_other_threads_are_settled_in_the_loop_in_one_round(
     assert settled == calls
 
 
+def test_many_calls_of_other_threads_are_settled_in_several_rounds(
+    loop: CountingLoop, callbacks: BatchedCallbacks
+) -> None:
+    settled: list[object] = []
+    for _ in range(2 * MOST_SETTLED + 1):
+        callbacks.put(EndedCall(settled))  # type: ignore[arg-type]
+    counts = []
+    for _ in range(4):
+        loop.run_round()
+        counts.append(len(settled))
+    assert counts == [MOST_SETTLED, 2 * MOST_SETTLED, 2 * MOST_SETTLED + 1, 2 * MOST_SETTLED + 1]
+
+
+def test_call_that_raises_when_it_is_settled_keeps_no_other_waiting(
+    loop: CountingLoop, callbacks: BatchedCallbacks
+) -> None:
+    class Struck(EndedCall):
+        def settle(self) -> None:
+            raise KeyboardInterrupt
+
+    settled: list[object] = []
+    calls: list[Any] = [Struck(settled), EndedCall(settled), EndedCall(settled)]
+    for call in calls:
+        callbacks.put(call)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_round()
+    loop.run_round(2)
+    assert settled == calls[1:]
+
+
 def test_calls_for_a_closed_loop_are_dropped() -> None:
     loop = CountingLoop()
     callbacks = BatchedCallbacks(loop)
     loop.close()
-    callbacks.put(EndedCall([]))  # type: ignore[arg-type]
+    log: list[object] = []
+    call = EndedCall(log)
+    reference = weakref.ref(call)
+    callbacks.put(call)  # type: ignore[arg-type]
+    del call
+    assert reference() is None
+    assert log == ["released"]
+
+
+def test_later_calls_for_a_closed_loop_are_dropped_too() -> None:
+    loop = CountingLoop()
+    callbacks = BatchedCallbacks(loop)
+    loop.close()
+    for _ in range(3):
+        call = EndedCall([])
+        reference = weakref.ref(call)
+        callbacks.put(call)  # type: ignore[arg-type]
+        del call
+        assert reference() is None
+
+
+def test_calls_for_a_loop_that_closes_before_their_round_do_not_pile_up() -> None:
+    loop = CountingLoop()
+    callbacks = BatchedCallbacks(loop)
+    references = []
+    for number in range(3 * MOST_SETTLED):
+        call = EndedCall([])
+        references.append(weakref.ref(call))
+        callbacks.put(call)  # type: ignore[arg-type]
+        del call
+        if number == 0:
+            loop.close()
+    assert sum(reference() is not None for reference in references) <= MOST_SETTLED

@@ -18,8 +18,9 @@ from pybrpc.errors import (
     make_rpc_error,
 )
 from pybrpc.testing.step_dispatcher import FakeClock
-from tests.fakes.clocks import use_clock
 from tests.fakes.connections import FakeCall, FakeConnection, start
+
+pytestmark = pytest.mark.usefixtures("clock")
 
 PAUSING = RetryPolicy(backoff=Backoff(first_s=1, factor=1, jitter=0))
 
@@ -48,13 +49,6 @@ def refuse(connection: FakeConnection, attempt: Attempt) -> None:
 
 class Up(Down):
     is_down = False
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    clock = FakeClock()
-    use_clock(monkeypatch, clock)
-    return clock
 
 
 def cancel(call: FakeCall) -> None:

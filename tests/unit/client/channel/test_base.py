@@ -56,6 +56,39 @@ def test_timeout_of_a_call_is_its_own_or_that_of_the_channel(make: Any) -> None:
 
 
 @every_channel
+@pytest.mark.parametrize(
+    ("timeout_ms", "timeout_s"), [(None, 1.5), (50, 0.05), (0, 0.0), (0.5, 0.0005), (-1, None)]
+)
+def test_controller_sets_the_timeout_in_milliseconds(
+    make: Any, timeout_ms: float | None, timeout_s: float | None
+) -> None:
+    channel: ChannelBase = make(ADDRESS, timeout=1.5)
+    controller = pybrpc.Controller()
+    controller.timeout_ms = timeout_ms
+    assert channel.timeout_of_call(CHANNEL_TIMEOUT, controller) == timeout_s
+
+
+@every_channel
+def test_timeout_is_given_in_one_way_only(make: Any) -> None:
+    channel: ChannelBase = make(ADDRESS)
+    controller = pybrpc.Controller()
+    assert channel.timeout_of_call(2, controller) == 2
+    controller.timeout_ms = 50
+    for timeout in (2, None):
+        with pytest.raises(
+            ValueError, match=r"either timeout=.*controller\.timeout_ms=50, not both"
+        ):
+            channel.timeout_of_call(timeout, controller)
+
+
+@every_channel
+@pytest.mark.parametrize("controller", [{}, pybrpc.Controller, "c"])
+def test_object_that_is_no_controller_is_refused(make: Any, controller: Any) -> None:
+    with pytest.raises(TypeError, match=r"controller must be a pybrpc\.Controller, not"):
+        make(ADDRESS).timeout_of_call(CHANNEL_TIMEOUT, controller)
+
+
+@every_channel
 def test_channel_gives_its_encoding_to_methods(make: Any) -> None:
     (method, *_) = methods_of(ECHO)
     assert make(ADDRESS).method_as_sent(method) is method

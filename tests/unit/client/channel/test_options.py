@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from inspect import cleandoc
 from typing import Any
@@ -13,6 +14,8 @@ import pybrpc
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.channel.options import ChannelOptions, ChannelSettings
 from pybrpc.errors import PyBrpcError
+from pybrpc.protocols.detect import BAIDU_STD, PROTOCOLS
+from pybrpc.protocols.protocol import RpcProtocol
 
 PEER = Endpoint("10.0.0.1", 8000)
 
@@ -46,6 +49,23 @@ def test_options_reach_the_part_that_uses_them() -> None:
     assert (factory.endpoint, factory.group, factory.loop) == (PEER, "a", None)
 
 
+def test_factories_with_other_limits_of_streams_are_different() -> None:
+    factory = ChannelSettings(max_streams_unconsumed_bytes=9).connection_factory(PEER)
+    assert factory.max_streams_unconsumed_bytes == 9
+    assert factory != ChannelSettings().connection_factory(PEER)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda each: each.name)
+def test_factories_of_different_protocols_are_different(protocol: RpcProtocol) -> None:
+    """So channels of different protocols share no connection."""
+    factory = ChannelSettings(protocol=protocol.name).connection_factory(PEER)
+    assert factory.protocol is protocol
+    default = ChannelSettings().connection_factory(PEER)
+    assert (factory == default) is (protocol is BAIDU_STD)
+    again = ChannelSettings(protocol=protocol.name).connection_factory(PEER)
+    assert (factory, hash(factory)) == (again, hash(again))
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [
@@ -54,6 +74,8 @@ def test_options_reach_the_part_that_uses_them() -> None:
         ({"auth": object()}, TypeError),
         ({"tls": "yes"}, PyBrpcError),
         ({"idle_timeout": 0}, ValueError),
+        ({"protocol": "http"}, ValueError),
+        ({"protocol": 2}, TypeError),
         ({"no_such_option": 1}, TypeError),
     ],
 )
@@ -66,5 +88,75 @@ def test_channel_refuses_an_option_that_is_not_allowed(
 
 
 def test_channel_names_an_option_that_it_does_not_know() -> None:
-    with pytest.raises(TypeError, match=r"^Channel\(\) got an unexpected keyword argument 'x'$"):
+    with pytest.raises(
+        TypeError, match=r"^pybrpc\.Channel\(\) got an unexpected keyword argument 'x'$"
+    ):
         pybrpc.Channel("10.0.0.1:8000", x=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "said"),
+    [
+        ("timeout", "1", TypeError, "timeout must be seconds as a number, or None"),
+        ("timeout", True, TypeError, "timeout must be seconds as a number, or None"),
+        ("timeout", math.nan, TypeError, "timeout must be seconds as a number, or None"),
+        ("connect_timeout", -1, ValueError, "connect_timeout must be at least 0 seconds, not -1"),
+        ("max_retry", "3", ValueError, "max_retry must be a whole number >= 0, not '3'"),
+        ("retry_policy", 3, TypeError, "retry_policy must be a pybrpc.RetryPolicy or None, not 3"),
+        (
+            "retry_policy",
+            pybrpc.RetryPolicy,
+            TypeError,
+            "not the class RetryPolicy: make an object",
+        ),
+        ("backup_request_ms", math.nan, ValueError, "backup_request_ms must be at least 0 millis"),
+        ("backup_request_policy", 10, TypeError, "must be a pybrpc.BackupRequestPolicy or None"),
+        ("wait_for_ready", "no", TypeError, "wait_for_ready must be True or False, not 'no'"),
+        ("connection_type", "Single", ValueError, "connection_type must be one of 'single', 'poo"),
+        ("connections", True, ValueError, "connections must be a whole number >= 1, not True"),
+        ("connection_group", 7, TypeError, "connection_group must be a string, not an int"),
+        ("dial_backoff", 0.1, TypeError, "dial_backoff must be a pybrpc.Backoff or None, not 0.1"),
+        ("health_check", "/health", TypeError, "health_check must be a pybrpc.HealthCheck or None"),
+        ("auth", "secret", TypeError, "auth must be an Authenticator, with a plain function gen"),
+        (
+            "compress_type",
+            "gzip",
+            ValueError,
+            "compress_type must be a number such as pybrpc.Compr",
+        ),
+        ("compress_type", True, ValueError, "compress_type must be a whole number >= 0, not True"),
+        ("checksum_type", -1, ValueError, "checksum_type must be a whole number >= 0, not -1"),
+        (
+            "checksum_with_attachment",
+            1,
+            TypeError,
+            "checksum_with_attachment must be True or False",
+        ),
+        (
+            "max_body_size",
+            "64M",
+            ValueError,
+            "max_body_size must be a whole number >= 1, not '64M'",
+        ),
+        ("max_body_size", None, ValueError, "max_body_size must be a whole number >= 1, not None"),
+        (
+            "max_streams_unconsumed_bytes",
+            -1,
+            ValueError,
+            "max_streams_unconsumed_bytes must be a whole number >= 0, not -1",
+        ),
+        ("options", {"keepalive": True}, TypeError, "options must be a pybrpc.SocketOptions or No"),
+    ],
+)
+def test_error_names_the_option_and_says_what_is_wanted(
+    name: str, value: Any, error: type[Exception], said: str
+) -> None:
+    for channel in (pybrpc.Channel, pybrpc.aio.Channel):
+        with pytest.raises(error, match=re.escape(said)):
+            channel("127.0.0.1:1", **{name: value})
+
+
+def test_share_with_threads_is_a_flag() -> None:
+    share: Any = "no"
+    with pytest.raises(TypeError, match="share_with_threads must be True or False, not 'no'"):
+        pybrpc.aio.Channel("127.0.0.1:1", share_with_threads=share)

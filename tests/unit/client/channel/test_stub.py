@@ -36,6 +36,11 @@ def test_stub_refuses_an_object_that_is_no_channel(channel: Any) -> None:
         pybrpc.Stub(ECHO, channel)
 
 
+def test_stub_refuses_the_class_of_a_channel() -> None:
+    with pytest.raises(TypeError, match=r"^pass a channel, not the class Channel: make an object"):
+        pybrpc.Stub(ECHO, pybrpc.Channel)  # type: ignore[arg-type]
+
+
 def test_stub_refuses_an_object_that_is_no_service() -> None:
     with pytest.raises(TypeError, match="pass the descriptor of a service"):
         pybrpc.Stub(pb.EchoRequest, pybrpc.Channel("127.0.0.1:1"))  # type: ignore[arg-type]
@@ -69,3 +74,28 @@ def test_repr_of_an_aio_channel() -> None:
     assert repr(channel) == "<AioChannel to [::1]:8000, open, timeout none>"
     stub = pybrpc.Stub(ECHO, channel)
     assert repr(stub.Echo) == f"<AioStubMethod conformance.EchoService.Echo on {channel!r}>"
+
+
+@pytest.mark.parametrize("done", [None, "done", 5])
+def test_callback_that_can_not_be_called_is_refused(done: Any) -> None:
+    controller = pybrpc.Controller()
+    stub = pybrpc.Stub(ECHO, pybrpc.Channel("127.0.0.1:1"))
+    with pytest.raises(TypeError, match="done must be a function of a response and an error, not "):
+        stub.Echo.with_callback(pb.EchoRequest(), done, controller=controller)
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [("future", "await it, or keep it"), ("with_callback", "add a done callback")],
+)
+def test_forms_for_threads_do_not_exist_in_asyncio(name: str, right: str) -> None:
+    method = pybrpc.Stub(ECHO, pybrpc.aio.Channel("127.0.0.1:1")).Echo
+    with pytest.raises(AttributeError, match=right):
+        getattr(method, name)
+    assert name not in dir(method)
+
+
+def test_asyncio_call_without_a_loop_is_refused_with_advice() -> None:
+    stub = pybrpc.Stub(ECHO, pybrpc.aio.Channel("127.0.0.1:1"))
+    with pytest.raises(RuntimeError, match=r"no running event loop: .* or use a pybrpc\.Channel"):
+        stub.Echo(pb.EchoRequest())

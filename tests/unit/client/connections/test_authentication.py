@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from pybrpc.client.calls.attempt import Attempt, new_attempt
-from pybrpc.client.connections.authentication import Authentication, checked_authenticator
+from pybrpc.client.connections.authentication import (
+    Authentication,
+    NoCredential,
+    checked_authenticator,
+)
 from pybrpc.client.connections.rpc_connection import RpcConnection
 from pybrpc.errors import (
     AuthenticationError,
@@ -24,13 +28,14 @@ from pybrpc.errors import (
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std import BaiduStd
 from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.message_cutter import MessageCutter
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.socket import Socket
 from tests.fakes.client_socket import PEER
 from tests.fakes.connections import FakeCall, start
+from tests.fakes.threads import in_threads
 
 LIMITS = ParseLimits()
 
@@ -71,7 +76,7 @@ class Wire:
         self.dispatcher = StepDispatcher()
         self.timeouts = TimeoutQueues(self.dispatcher)
         protocol = ShyOfLongCredentials()
-        socket = Socket.of(ours, self.dispatcher, cutter=MessageCutter(LIMITS, protocol=protocol))
+        socket = Socket.of(ours, self.dispatcher, session=MessageCutter(LIMITS, protocol=protocol))
         self.connection = RpcConnection(
             socket, self.timeouts, protocol, authentication=Authentication(auth)
         )
@@ -184,7 +189,7 @@ def test_credential_that_can_not_be_made_fails_all_calls_and_is_not_made_again(p
         for call in calls:
             (error,) = call.ends
             assert type(error) is AuthenticationError
-            assert error.text == "[E1004]Fail to generate a credential: None is not bytes"
+            assert error.text == "[E1004]Fail to generate a credential: a NoneType is not bytes"
         assert it.auth.left == [b"secret"]
         assert not it.connection.is_usable()
         assert "failed" in repr(it.connection._authentication)
@@ -248,8 +253,36 @@ class Unequal:
 def test_credential_that_is_not_bytes_is_an_error() -> None:
     authentication = Authentication(Credentials("text"))
     for _ in range(2):
-        with pytest.raises(AuthenticationError, match="Fail to generate a credential: 'text' is"):
+        with pytest.raises(AuthenticationError, match="Fail to generate a credential: a str is"):
             authentication.credential()
+
+
+@pytest.mark.parametrize(
+    "kind", [ValueError, SystemExit, GeneratorExit, KeyboardInterrupt, MemoryError]
+)
+def test_authenticator_may_raise_anything(kind: type[BaseException]) -> None:
+    class Raising:
+        def generate_credential(self) -> bytes:
+            raise kind("no key")
+
+    def run(index: int) -> None:
+        authentication = Authentication(Raising())
+        for _ in range(2):
+            with pytest.raises(AuthenticationError, match="Fail to generate a cred") as caught:
+                authentication.credential()
+            assert isinstance(caught.value.__cause__, kind)
+
+    # Not in the main thread, which would get the KeyboardInterrupt.
+    in_threads(1, run)
+
+
+def test_missing_credential_is_refused_by_erpcauth_only() -> None:
+    missing = NoCredential()
+    assert not missing.is_refused(any_attempt(), make_rpc_error(ErrorCode.EINTERNAL, "no"))
+    assert (missing.refusal, repr(missing)) == (None, "<NoCredential>")
+    assert not missing.is_refused(any_attempt(), make_rpc_error(ErrorCode.ERPCAUTH, "no"))
+    assert missing.refusal is not None
+    assert repr(missing) == "<NoCredential, refused>"
 
 
 def any_attempt() -> Attempt:
@@ -301,7 +334,7 @@ def test_authenticator_that_a_channel_can_use() -> None:
 @pytest.mark.parametrize(
     ("auth", "said"),
     [
-        (object(), r"must have a method generate_credential\(\)"),
+        (object(), r"with a plain function generate_credential\(\)"),
         (Unequal(), "must define __hash__ too"),
     ],
 )

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import errno
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
 
 from pybrpc.base.backoff import Backoff
-from pybrpc.client.endpoints.endpoint_health import EndpointHealth
+from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF, EndpointHealth
 from pybrpc.errors import ConnectError, Phase, make_rpc_error
 
 REFUSED = make_rpc_error(
@@ -28,6 +33,26 @@ def test_endpoint_is_up_until_connecting_fails() -> None:
     assert health.on_failure(REFUSED, 100.0) == 101.0
     assert health.is_down
     assert health.cause is REFUSED
+
+
+@pytest.mark.parametrize(
+    "result", [KeyError, SystemExit, GeneratorExit, MemoryError, -1.0, math.inf, math.nan, "soon"]
+)
+def test_backoff_of_the_user_that_fails_is_replaced_by_the_default(result: Any) -> None:
+    class Odd(Backoff):
+        __slots__ = ()
+
+        def delay_s(self, attempt: int, random: Callable[[], float]) -> float:
+            if isinstance(result, type):
+                raise result
+            return cast(float, result)
+
+    health = EndpointHealth(Odd(), lambda: 0.0)
+    assert health.on_failure(REFUSED, 100.0) == 100.0 + DEFAULT_DIAL_BACKOFF.first_s
+    assert health.begin_dial()
+    assert health.on_dial_failure(REFUSED, 200.0) == 200.0 + DEFAULT_DIAL_BACKOFF.delay_s(
+        1, lambda: 0.0
+    )
 
 
 def test_health_plans_one_dial_for_many_failures() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from typing import Any
 
@@ -11,7 +12,9 @@ from pybrpc.client.endpoints.health_check import HealthCheck, _OneConnection
 from pybrpc.errors import ErrorCode, Phase, RpcError
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from tests.fakes.serving import no_later, serving_call
 from tests.fakes.sources import FakeClientConnection
+from tests.fakes.threads import in_threads
 from tests.peers.echo import ECHO
 from tests.protos import conformance_pb2 as pb
 
@@ -23,15 +26,23 @@ class Checked:
     """A check under way over an established connection."""
 
     def __init__(self, **options: Any) -> None:
-        self.ends: list[RpcError | None] = []
-        self.line = FakeClientConnection(TimeoutQueues(StepDispatcher()), None)
+        self._ends: list[RpcError | None] = []
+        self.step = StepDispatcher()
+        self.line = FakeClientConnection(TimeoutQueues(self.step), None)
         self.line.stand()
         request = options.pop("request", pb.EchoRequest(message="well?"))
         HealthCheck(METHOD, request, **options).start(self.line, self._on_checked)
 
     def _on_checked(self, connection: Any, error: RpcError | None) -> None:
         assert connection is self.line
-        self.ends.append(error)
+        assert self.step.is_current()
+        self._ends.append(error)
+
+    @property
+    def ends(self) -> list[RpcError | None]:
+        """How it ended so far."""
+        self.step.run_until_idle()
+        return self._ends
 
     @property
     def error(self) -> RpcError:
@@ -80,6 +91,20 @@ def test_check_fails_if_is_healthy_raises() -> None:
     assert "no_such_field" in checked.error.text
 
 
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, KeyboardInterrupt, MemoryError])
+def test_check_fails_whatever_is_healthy_raises(kind: type[BaseException]) -> None:
+    def is_healthy(response: Any) -> bool:
+        raise kind("in a check")
+
+    def run(index: int) -> None:
+        checked = Checked(is_healthy=is_healthy)
+        checked.line.answer(WELL)
+        assert isinstance(checked.error.__cause__, kind)
+
+    # Not in the main thread, which would get the KeyboardInterrupt.
+    in_threads(1, run)
+
+
 def test_check_fails_once_if_the_connection_breaks() -> None:
     checked = Checked()
     checked.line.fail(ErrorCode.EEOF)
@@ -95,13 +120,25 @@ def test_check_fails_without_a_response_in_time() -> None:
     assert "Reached timeout=200ms" in checked.error.text
 
 
+def test_check_inherits_nothing_of_a_handler_whose_call_has_led_to_it() -> None:
+    with serving_call(0.0) as served:
+        checked = Checked(timeout=0.2)
+        served.cancel("the peer left", no_later)
+    (attempt,) = checked.line.attempts
+    assert attempt.call.served is None
+    checked.line.answer(WELL)
+    assert checked.ends == [None]
+
+
 def test_check_fails_on_a_connection_that_had_failed_before() -> None:
-    line = FakeClientConnection(TimeoutQueues(StepDispatcher()), None)
+    step = StepDispatcher()
+    line = FakeClientConnection(TimeoutQueues(step), None)
     line.stand()
     line.fail(ErrorCode.EEOF)
     ends: list[Any] = []
     check = HealthCheck(METHOD, pb.EchoRequest(message="well?"))
     check.start(line, lambda connection, error: ends.append(error))
+    step.run_until_idle()
     (error,) = ends
     assert error.code == errno.EHOSTDOWN
 
@@ -118,8 +155,16 @@ def test_request_of_another_method_is_refused() -> None:
 
 
 def test_request_that_lacks_a_required_field_is_refused() -> None:
-    with pytest.raises(ValueError, match="give a request with all required fields"):
+    with pytest.raises(
+        ValueError, match="must be a EchoRequest with its required fields: give message"
+    ):
         HealthCheck(METHOD)
+
+
+@pytest.mark.parametrize("judge", ["yes", asyncio.sleep])
+def test_judge_that_is_no_plain_function_is_refused(judge: Any) -> None:
+    with pytest.raises(TypeError, match=r"is_healthy must be a (function or None|plain function)"):
+        HealthCheck(METHOD, pb.EchoRequest(message="well?"), is_healthy=judge)
 
 
 def test_call_of_a_check_has_exactly_one_connection() -> None:
@@ -134,3 +179,5 @@ def test_call_of_a_check_has_exactly_one_connection() -> None:
     source.reclaim(call)
     with pytest.raises(AssertionError, match="always the one connection"):
         source.wait(call)
+    with pytest.raises(AssertionError, match="never retried"):
+        source.pause(call, 1.0)

@@ -173,11 +173,14 @@ def test_sweep_starts_again_after_a_fork(step: StepDispatcher) -> None:
 class Line:
     """A connection, as far as the decision needs it."""
 
-    def __init__(self, moved_bytes: int = 0, in_flight: int = 0) -> None:
+    def __init__(self, moved_bytes: int = 0, is_held: bool = False) -> None:
         self.socket = types.SimpleNamespace(is_connected=True, error=None)
         self.moved_bytes = moved_bytes
-        self.in_flight = in_flight
+        self._is_held = is_held
         self.is_retired = False
+
+    def is_held(self) -> bool:
+        return self._is_held
 
     def statistics(self) -> Any:
         moved = types.SimpleNamespace(bytes_read=self.moved_bytes, bytes_written=0)
@@ -185,7 +188,7 @@ class Line:
 
 
 def test_look_keeps_the_time_of_a_connection_without_traffic() -> None:
-    quiet, moving, busy = Line(), Line(), Line(in_flight=1)
+    quiet, moving, busy = Line(), Line(), Line(is_held=True)
     lines: Any = [quiet, moving, busy]
     before = look(lines, {}, 10.0)
     moving.moved_bytes += 1

@@ -17,6 +17,7 @@ from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.errors import ErrorCode, Phase
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
+from tests.fakes.client_socket import FakeSocket
 from tests.fakes.sources import SourceHarness
 from tests.peers.echo import ECHO
 from tests.protos import conformance_pb2 as pb
@@ -86,6 +87,33 @@ def test_dials_follow_the_backoff_one_at_a_time(step: StepDispatcher) -> None:
         step.advance(100)
         assert len(harness.made) == number + 1, "the dial is under way"
         harness.turn(harness.made[-1].refuse)
+
+
+@pytest.mark.parametrize("kind", [MemoryError, OSError, SystemExit])
+@pytest.mark.parametrize("part", ["make_for", "start_write"])
+def test_dial_that_raises_is_a_dial_that_failed(
+    step: StepDispatcher, monkeypatch: pytest.MonkeyPatch, part: str, kind: type[BaseException]
+) -> None:
+    harness = make_source(step)
+    harness.go_down()
+    raised: list[object] = []
+
+    def raise_it(*_: object) -> None:
+        raised.append(part)
+        raise kind("odd")
+
+    with monkeypatch.context() as patch:
+        owner = SingleConnections if part == "make_for" else FakeSocket
+        patch.setattr(owner, part, raise_it)
+        step.advance(1)
+    assert raised == [part]
+    why = harness.source.why_down
+    assert why is not None
+    assert "odd" in why.text
+    assert "next dial in 1.0 s" in why.text
+    step.advance(1)
+    harness.turn(harness.made[-1].stand)
+    assert not is_down(harness)
 
 
 def test_many_connections_that_fail_plan_one_dial(step: StepDispatcher) -> None:

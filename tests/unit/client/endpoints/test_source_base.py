@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from pybrpc.base.backoff import Backoff
+from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.client.endpoints.pooled_connections import PooledConnections
 from pybrpc.client.endpoints.settings import SourceSettings
 from pybrpc.client.endpoints.short_connections import ShortConnections
 from pybrpc.errors import ErrorCode
+from pybrpc.rpc.bounded_steps import MAX_PER_STEP
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from tests.fakes.connections import make_call
+from tests.fakes.connections import FakeCall, make_call
 from tests.fakes.sources import SourceHarness
 
 SLOWLY = Backoff(first_s=100, factor=1, max_s=100, jitter=0)
@@ -79,6 +82,133 @@ def test_repr_names_the_state(step: StepDispatcher) -> None:
     assert repr(pool.source).startswith(
         "<PooledConnections to 10.0.0.1:8000, 0 connections, <EndpointHealth down"
     )
+
+
+# --- many calls at once ---
+
+MANY = 3 * MAX_PER_STEP
+
+
+def ended(calls: list[FakeCall]) -> int:
+    assert all(len(call.ends) <= 1 for call in calls)
+    return sum(bool(call.ends) for call in calls)
+
+
+def test_waiting_calls_of_a_closed_channel_end_in_bounded_steps(step: StepDispatcher) -> None:
+    """Meanwhile a deadline may still end one of them."""
+    pool = make_pool(step)
+    pool.start(max_retry=0)
+    calls = [pool.start(max_retry=0) for _ in range(MANY)]
+    pool.source.release()
+    assert ended(calls) == MAX_PER_STEP
+    assert calls[-1].expire()
+    step.run_until_idle()
+    assert ended(calls) == MANY
+    codes = [call.ends[0].code for call in calls]
+    assert codes == [ErrorCode.ECLOSE] * (MANY - 1) + [ErrorCode.ERPCTIMEDOUT]
+
+
+def test_calls_in_a_pause_end_when_the_channel_is_closed(step: StepDispatcher) -> None:
+    pool = make_pool(step, size=MANY)
+    policy = RetryPolicy(backoff=SLOWLY)
+    calls = [pool.start(retry=policy) for _ in range(MANY)]
+    for line in list(pool.made):
+        line.fail(ErrorCode.EEOF)
+    assert ended(calls) == 0
+    assert len(pool.source._pauses) == MANY
+    pool.source.release()
+    assert ended(calls) == MAX_PER_STEP
+    step.run_until_idle()
+    assert [call.ends[0].code for call in calls] == [ErrorCode.ECLOSE] * MANY
+    assert calls[0].ends[0].text.endswith("was closed while a call waited for a connection")
+
+
+def test_call_that_pauses_after_the_last_user_has_left_ends_at_once(step: StepDispatcher) -> None:
+    pool = make_pool(step)
+    late = make_call(pool.source, None)
+    pool.source.release()
+    pool.source.pause(late, 100.0)
+    assert late.ends[0].code == ErrorCode.ECLOSE
+    assert len(pool.source._pauses) == 0
+
+
+def test_pause_that_is_over_leaves_nothing(step: StepDispatcher) -> None:
+    pool = make_pool(step)
+    call = pool.start(retry=RetryPolicy(backoff=SLOWLY))
+    pool.made[0].fail(ErrorCode.EEOF)
+    assert len(pool.source._pauses) == 1
+    step.advance(100)
+    assert len(pool.source._pauses) == 0
+    assert pool.made[1].in_flight == 1
+    assert not call.ends
+
+
+def test_impatient_calls_of_an_endpoint_that_is_down_end_in_bounded_steps(
+    step: StepDispatcher,
+) -> None:
+    pool = make_pool(step, backoff=SLOWLY)
+    first = pool.start(max_retry=0)
+    calls = [pool.start(max_retry=0) for _ in range(MANY)]
+    patient = pool.start(max_retry=0, wait_for_ready=True)
+    pool.made[0].refuse()
+    counts = [ended(calls)]
+    while step.step():
+        counts.append(ended(calls))
+    assert first.ends
+    assert max(after - before for before, after in itertools.pairwise(counts)) == MAX_PER_STEP
+    assert {call.ends[0].code for call in calls} == {ErrorCode.ECONNREFUSED}
+    assert not patient.ends
+
+
+def test_calls_that_still_wait_when_the_endpoint_is_up_again_are_served(
+    step: StepDispatcher,
+) -> None:
+    pool = make_pool(step, backoff=SLOWLY)
+    pool.start(max_retry=0)
+    calls = [pool.start(max_retry=0) for _ in range(MANY)]
+    pool.made[0].refuse()
+    while not ended(calls):
+        step.step()
+    step.post(pool.source._reconnector.note_success)
+    step.step()
+    refused = ended(calls)
+    assert refused < MANY
+    step.run_until_idle()
+    pool.turn(pool.source._serve)
+    assert ended(calls) == refused
+    assert pool.counts()[2:] == (1, MANY - refused - 1)
+
+
+def test_waiting_calls_get_connections_in_bounded_steps(step: StepDispatcher) -> None:
+    short = SourceHarness(ShortConnections, SourceSettings("short", dial_backoff=None), step)
+    for _ in range(MANY):
+        short.source._waiting.add(make_call(short.source))
+    short.source._serve_soon()
+    made = []
+    while step.step():
+        made.append(len(short.made))
+    assert made[:3] == [MAX_PER_STEP, 2 * MAX_PER_STEP, MANY]
+
+
+def test_call_that_raises_when_it_gets_a_connection_keeps_no_other_waiting() -> None:
+    class Struck(FakeCall):
+        __slots__ = ()
+
+        def on_connection(self, connection: Any) -> None:
+            raise MemoryError
+
+    step = StepDispatcher()
+    short = SourceHarness(ShortConnections, SourceSettings("short", dial_backoff=None), step)
+    calls = [
+        make_call(short.source, kind=Struck if number % 2 else FakeCall) for number in range(6)
+    ]
+    for call in calls:
+        short.source._waiting.add(call)
+    short.source._serve_soon()
+    step.run_until_idle()
+    served = [attempt.call for line in short.made for attempt in line.attempts]
+    assert served == calls[::2]
+    assert [type(error) for error in step.raised] == [MemoryError] * 3
 
 
 # --- pools ---

@@ -68,12 +68,12 @@ def test_claimed_call_is_not_taken() -> None:
     assert not c.try_claim()
 
 
-def test_take_all_asks_which() -> None:
+def test_calls_that_wait_are_listed_oldest_first_and_not_claimed() -> None:
     queue = WaitQueue()
-    add(queue, *"abcd")
-    asked: Any = lambda call: call.name in "bd"  # noqa: E731
-    assert names(queue.take_all(asked)) == "bd"
-    assert names(queue.take_all()) == "ac"
+    waiters = add(queue, *"abcd")
+    assert waiters[1].try_claim()
+    assert names([waiting.call for waiting in queue.all()]) == "acd"
+    assert [waiting.try_claim() for waiting in queue.all()] == [True] * 3
     assert len(queue) == 0
 
 

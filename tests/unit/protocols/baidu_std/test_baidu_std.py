@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pybrpc.errors import BadRequestError, BadResponseError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std import BaiduStd
-from pybrpc.protocols.baidu_std.frame import pack_header
+from pybrpc.protocols.baidu_std.frame import HEADER_SIZE, pack_header
 from pybrpc.protocols.baidu_std.meta_encoder import encode_request_meta, encode_response_meta
 from pybrpc.protocols.baidu_std.schema import RpcMeta
 from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
-from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, Broken, ParseLimits, ParseOutcome
+from pybrpc.protocols.protocol import (
+    DEFAULT_MAX_META_SIZE,
+    NEED_MORE,
+    NOT_MINE,
+    Broken,
+    ParseLimits,
+    ParseOutcome,
+)
 from pybrpc.testing.check_protocol import check_protocol, pack, parse_all
 
 PROTOCOL = BaiduStd()
@@ -101,22 +110,26 @@ def test_wrong_attachment_size_makes_only_its_own_message_bad(
 ) -> None:
     fields = {"request": {"request": NAMES}, "response": {"response": {}}}[role]
     attachment_size = payload_size + excess
-    meta = RpcMeta(correlation_id=7, attachment_size=attachment_size, **fields)
+    meta = RpcMeta(
+        correlation_id=7, attachment_size=attachment_size, authentication_data=b"who", **fields
+    )
     buffer = IOBuf(frame(meta, b"x" * payload_size) + b"PRPC")
     outcome = PROTOCOL.parse(buffer, DEFAULT)
     text = reason.format(attachment_size, payload_size)
-    assert outcome == BadMessage(7, role == "request", text)
+    assert outcome == BadMessage(7, role == "request", text, b"who")
     assert buffer == b"PRPC"
 
 
 @pytest.mark.parametrize("is_request", [True, False])
 def test_message_over_the_limit_is_reported_once_its_meta_is_received(is_request: bool) -> None:
     role = {"request": NAMES} if is_request else {"response": {}}
-    head = frame(RpcMeta(correlation_id=9, **role), body_size=1001)
+    meta = RpcMeta(correlation_id=9, authentication_data=b"who", **role)
+    head = frame(meta, body_size=1001)
     limits = ParseLimits(max_body_size=1000)
     assert parse(head[:-1], limits) is NEED_MORE
     outcome = parse(head, limits)
-    assert outcome == OversizedMessage(9, is_request, 1001, 1000)
+    rest = 1001 - (len(head) - HEADER_SIZE)
+    assert outcome == OversizedMessage(9, is_request, 1001, 1000, b"who", rest_bytes=rest)
     assert outcome.reason == "body_size=1001 is larger than max_body_size=1000"
 
 
@@ -230,6 +243,20 @@ def test_frame_of_two_gigabytes_is_refused() -> None:
         PROTOCOL.pack_request(RpcRequest(1, "S", "M", attachment=attachment))
 
 
+@pytest.mark.parametrize("field", ["request_id", "user_fields", "credential"])
+def test_request_whose_meta_no_server_takes_is_refused(field: str) -> None:
+    """By default a server takes a mebibyte; a longer one would break the connection."""
+
+    def pack(size: int) -> IOBuf:
+        text = "x" * size
+        value = {"user_fields": {"key": text}, "credential": text.encode()}.get(field, text)
+        return PROTOCOL.pack_request(RpcRequest(1, "S", "M", **{field: value}))  # type: ignore[arg-type]
+
+    assert isinstance(parse(bytes(pack(DEFAULT_MAX_META_SIZE - 100))), RpcRequest)
+    with pytest.raises(BadRequestError, match="exceeds the 1048576 bytes of a meta"):
+        pack(DEFAULT_MAX_META_SIZE)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -251,6 +278,22 @@ def test_request_with_a_field_that_does_not_fit_is_refused(wrong: dict[str, obje
     fields: dict[str, object] = {"correlation_id": 1, "service": "S", "method": "M"} | wrong
     with pytest.raises(BadRequestError, match="Fail to pack request"):
         PROTOCOL.pack_request(RpcRequest(**fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"a": 1}, "user field 'a' must be a string, not int"),
+        ({"a": b"b"}, "user field 'a' must be a string, not bytes"),
+        ({1: "a"}, "the name of a user field must be a string, not int"),
+    ],
+    ids=str,
+)
+def test_user_field_that_is_no_text_is_named(fields: Any, text: str) -> None:
+    with pytest.raises(BadRequestError, match=f"Fail to pack request: {text}$"):
+        PROTOCOL.pack_request(RpcRequest(1, "S", "M", user_fields=fields))
+    with pytest.raises(BadResponseError, match=f"Fail to pack response: {text}$"):
+        PROTOCOL.pack_response(RpcResponse(1, user_fields=fields))
 
 
 def test_response_with_a_field_that_does_not_fit_is_refused() -> None:
@@ -308,3 +351,33 @@ def test_pack_fast_gives_the_bytes_of_the_whole_message(
 def test_pack_fast_refuses_a_name_without_utf8() -> None:
     with pytest.raises(BadRequestError, match="Fail to pack request"):
         PROTOCOL.pack_fast_request(7, "\ud800", "Method", None, b"")
+
+
+@pytest.mark.parametrize(("meta_bytes", "is_shared"), [(100_000, False), (1000, True)])
+def test_payload_shares_no_memory_with_a_meta_that_is_longer(
+    meta_bytes: int, is_shared: bool
+) -> None:
+    """Nobody counts that memory, and a request may be kept for long."""
+    sent = RpcRequest(
+        7, "s", "m", b"x" * 20_000, IOBuf(b"y" * 20_000), credential=bytes(meta_bytes)
+    )
+    parsed = parse(bytes(PROTOCOL.pack_request(sent)))
+    assert isinstance(parsed, RpcRequest)
+    assert (bytes(parsed.body), bytes(parsed.attachment or b"")) == (sent.body, b"y" * 20_000)
+    assert isinstance(parsed.body, memoryview) == is_shared
+
+
+@pytest.mark.parametrize("excess", [-20_000, 0])
+def test_meta_that_a_peer_would_not_accept_is_not_packed(excess: int) -> None:
+    """The peer would close the connection, and with it the calls of others."""
+    size = DEFAULT.max_meta_size + excess
+    request = RpcRequest(7, "s", "m", user_fields={"key": "x" * size})
+    response = RpcResponse(7, 1003, "x" * size)
+    if excess < 0:
+        assert parse(bytes(PROTOCOL.pack_request(request))) == request
+        assert parse(bytes(PROTOCOL.pack_response(response))) == response
+        return
+    with pytest.raises(BadRequestError, match="exceeds the 1048576 bytes of a meta"):
+        PROTOCOL.pack_request(request)
+    with pytest.raises(BadResponseError, match="exceeds the 1048576 bytes of a meta"):
+        PROTOCOL.pack_response(response)

@@ -5,7 +5,6 @@ from typing import Any, cast
 
 import pytest
 
-from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.server.calls.response_batch import FLUSH_S, LARGE_BYTES, MAX_RESPONSES, ResponseBatch
 from tests.fakes.server_calls import FakeServerConnection
@@ -15,8 +14,6 @@ class FakeCall:
     def __init__(self, connection: FakeServerConnection) -> None:
         self.connection = connection
         self.ended = 0
-        self.released_before_write: list[bytes] | None = None
-        self.written_before_end: list[bytes] = []
 
 
 def put(response_batch: ResponseBatch, call: FakeCall, data: bytes) -> None:
@@ -40,21 +37,6 @@ def test_responses_for_several_sockets_keep_their_order() -> None:
         put(response_batch, FakeCall(socket), b"%d" % index)
     response_batch.flush()
     assert (one.written, two.written) == ([b"01", b"3"], [b"2"])
-
-
-def test_limits_are_released_before_a_response_is_written_and_calls_end_after_it() -> None:
-    response_batch, call = ResponseBatch(), FakeCall(FakeServerConnection())
-    put(response_batch, call, b"answer")
-    response_batch.flush()
-    assert call.released_before_write == []
-    assert call.written_before_end == [b"answer"]
-
-
-def test_call_ends_although_its_connection_is_gone() -> None:
-    response_batch, call = ResponseBatch(), FakeCall(FakeServerConnection(RpcError("gone")))
-    put(response_batch, call, b"answer")
-    response_batch.flush()
-    assert call.ended == 1
 
 
 def test_responses_wait_until_the_oldest_is_due() -> None:

@@ -8,9 +8,13 @@ import pytest
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import AuthenticationError, ErrorCode
-from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.rpc.authenticator import AuthContext, Authenticator
-from pybrpc.server.connections.credentials import authentication_failure, verify_credential
+from pybrpc.server.connections.credentials import (
+    MAX_REASON,
+    authentication_failure,
+    verify_credential,
+)
 
 CLIENT = Endpoint("10.0.0.1", 7)
 
@@ -36,6 +40,9 @@ def request(**fields: Any) -> RpcRequest:
         (request(credential=b"secret"), b"secret"),
         (request(), b""),
         (RpcResponse(7), b""),
+        (BadMessage(7, True, "bad", b"secret"), b"secret"),
+        (BadMessage(7, True, "bad"), b""),
+        (OversizedMessage(7, True, 2, 1, b"secret"), b"secret"),
     ],
 )
 def test_authenticator_is_asked_about_the_first_message(message: Any, credential: bytes) -> None:
@@ -50,10 +57,19 @@ def test_authenticator_is_asked_about_the_first_message(message: Any, credential
     ("reason", "text"),
     [
         (AuthenticationError("unknown user"), "Fail to authenticate: unknown user"),
+        (AuthenticationError("x" * 10_000), f"Fail to authenticate: {'x' * MAX_REASON}"),
+        (AuthenticationError(3), "Fail to authenticate"),  # type: ignore[arg-type]
         (ValueError("a secret"), "Fail to authenticate"),
+        (SystemExit("a secret"), "Fail to authenticate"),
     ],
 )
-def test_refusal_says_only_what_the_authenticator_says(reason: Exception, text: str) -> None:
+def test_refusal_says_only_what_the_authenticator_says(reason: BaseException, text: str) -> None:
     response = authentication_failure(7, reason)
     assert (response.correlation_id, response.error_code) == (7, ErrorCode.ERPCAUTH)
     assert response.error_text == text
+
+
+def test_credential_is_not_kept_in_the_request() -> None:
+    message = request(credential=b"secret")
+    verify_credential(Asked(), message, CLIENT)
+    assert message.credential is None

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from pybrpc.rpc.bounded_steps import MAX_PER_STEP
 from pybrpc.server.connections.sweeps import IdleSweep
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch import periodic
@@ -18,6 +19,12 @@ class FakeConnection:
         self.active_at = active_at
         self.is_busy = False
         self.is_closing = False
+        self.socket = self
+        self.has_unread_request = False
+
+    def read_now(self) -> None:
+        if self.has_unread_request:
+            self.is_busy = True
 
     def close_gracefully(self, linger_s: float) -> None:
         assert not self.is_closing
@@ -58,6 +65,17 @@ def test_idle_connection_is_closed_after_the_time(
     assert not connection.is_closing, "a request may wait to be read"
     step.advance(GRAIN_S)
     assert connection.is_closing
+
+
+def test_request_that_waits_to_be_read_keeps_a_connection(
+    step: StepDispatcher, connect: Callable[[], FakeConnection]
+) -> None:
+    connection = connect()
+    connection.has_unread_request = True
+    step.advance(TIMEOUT_S)
+    step.advance(GRAIN_S)
+    assert connection.is_busy
+    assert not connection.is_closing
 
 
 def test_request_between_two_checks_keeps_a_connection(
@@ -101,6 +119,27 @@ def test_busy_connection_is_kept_and_its_time_begins_when_it_is_done(
     step.advance(0.1)
     step.advance(GRAIN_S)
     assert connection.is_closing
+
+
+def test_many_idle_connections_are_closed_in_the_steps_of_many_turns(
+    step: StepDispatcher, connect: Callable[[], FakeConnection]
+) -> None:
+    connections = [connect() for _ in range(3 * MAX_PER_STEP)]
+    step.advance(TIMEOUT_S)
+    step.clock.advance(GRAIN_S)
+    counts = []
+    before = 0
+    while step.step():
+        if len(counts) == 1:
+            connections[-1].active_at = step.clock.monotonic()
+            connections[0].active_at = 0.0
+        closed = sum(connection.is_closing for connection in connections)
+        counts.append(closed - before)
+        before = closed
+    assert len(counts) >= 3
+    assert max(counts) <= MAX_PER_STEP
+    assert not connections[-1].is_closing, "it was used before its step came"
+    assert before == len(connections) - 1
 
 
 def test_connection_is_closed_only_once(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,14 @@ LIMIT_BYTES = 10 * LARGE_BYTES
 
 class FakeSocket:
     is_reading_paused = False
+    bytes_written = 0
+
+    def __init__(self) -> None:
+        self.backlog = SimpleNamespace(is_overcrowded=False)
+
+    def pause(self, *, is_peer_slow: bool) -> None:
+        self.is_reading_paused = True
+        self.backlog.is_overcrowded = is_peer_slow
 
 
 class FakeConnection:
@@ -95,9 +104,10 @@ def test_connection_without_a_partial_message_is_kept(watched: Watched) -> None:
     assert not connection.is_retired
 
 
-def test_partial_message_is_not_late_while_reading_is_paused(watched: Watched) -> None:
+def test_partial_message_is_not_late_while_this_side_does_not_read_it(watched: Watched) -> None:
     connection = watched.connect(1)
-    connection.socket.is_reading_paused = True
+    watched.pass_s(1)
+    connection.socket.pause(is_peer_slow=False)
     watched.pass_s(10 * TIMEOUT_S)
     assert not connection.is_retired
     connection.socket.is_reading_paused = False
@@ -105,6 +115,57 @@ def test_partial_message_is_not_late_while_reading_is_paused(watched: Watched) -
     assert not connection.is_retired
     watched.pass_s(2)
     assert connection.is_retired
+
+
+def test_partial_message_is_late_although_its_peer_reads_nothing(watched: Watched) -> None:
+    connection = watched.connect(1)
+    connection.socket.pause(is_peer_slow=True)
+    watched.pass_s(TIMEOUT_S)
+    assert not connection.is_retired
+    watched.pass_s(2 * GRAIN_S)
+    assert connection.is_retired
+    assert "the peer read little or nothing" in connection.why
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_s", "is_late"), [(SLOWEST_BYTES_PER_S, False), (SLOWEST_BYTES_PER_S - 1, True)]
+)
+def test_partial_message_is_not_late_while_its_peer_reads(
+    watched: Watched, bytes_per_s: int, is_late: bool
+) -> None:
+    connection = watched.connect(1)
+    connection.socket.pause(is_peer_slow=True)
+    for _ in range(10 * round(TIMEOUT_S)):
+        watched.pass_s(1)
+        connection.socket.bytes_written += bytes_per_s
+    assert connection.is_retired == is_late
+
+
+def test_stuck_messages_are_given_up_before_honest_ones_however_slow(watched: Watched) -> None:
+    stuck = watched.connect(6 * LARGE_BYTES)
+    slow = watched.connect(3 * LARGE_BYTES)
+    paused = watched.connect(LARGE_BYTES)
+    watched.pass_s(1)
+    stuck.socket.pause(is_peer_slow=True)
+    paused.socket.pause(is_peer_slow=False)
+    watched.pass_s(5)
+    assert not any(each.is_retired for each in (stuck, slow, paused))
+    watched.connect(LARGE_BYTES)
+    watched.pass_s(1)
+    assert stuck.is_retired
+    assert not any(each.is_retired for each in (slow, paused))
+
+
+def test_speed_is_measured_while_this_side_reads(watched: Watched) -> None:
+    paused = watched.connect(4 * LARGE_BYTES)
+    watched.pass_s(2)
+    paused.socket.pause(is_peer_slow=False)
+    watched.pass_s(50)
+    slow = watched.connect(4 * LARGE_BYTES)
+    watched.pass_s(4)
+    watched.connect(3 * LARGE_BYTES)
+    watched.pass_s(1)
+    assert (paused.is_retired, slow.is_retired) == (False, True)
 
 
 def test_slowest_messages_are_given_up_when_all_hold_too_much(watched: Watched) -> None:

@@ -41,7 +41,11 @@ def partial(size_bytes: int, **fields: Any) -> Any:
         "unfinished_memory_bytes": size_bytes,
         "messages_read": 0,
         "is_retired": False,
-        "socket": SimpleNamespace(is_reading_paused=False),
+        "socket": SimpleNamespace(
+            is_reading_paused=False,
+            bytes_written=0,
+            backlog=SimpleNamespace(is_overcrowded=False),
+        ),
     }
     return Connection(**{**made, **fields})
 
@@ -71,20 +75,51 @@ def test_next_check_is_for_the_connection_that_is_idle_longest() -> None:
     assert find_idle(connections, set(), TIMEOUT_S, NOW).oldest_active_at == NOW - 7
 
 
-def test_partial_message_keeps_its_beginning_until_another_message_follows() -> None:
+def part(
+    age_s: float, size_bytes: int, memory_bytes: int, is_stuck: bool = False
+) -> PartialMessage:
+    return PartialMessage(NOW, age_s, 0, size_bytes, memory_bytes, 0, not is_stuck, is_stuck)
+
+
+def test_partial_message_grows_older_until_another_message_follows() -> None:
     connection = partial(5, unfinished_memory_bytes=80)
     first = find_partial([connection], {}, NOW)
-    assert first == {connection: PartialMessage(NOW, 0, 5, 80)}
-    assert find_partial([connection], first, NOW + 1)[connection].began_at == NOW
+    assert first == {connection: part(0, 5, 80)}
+    assert find_partial([connection], first, NOW + 1)[connection].age_s == 1
     connection.messages_read = 1
-    assert find_partial([connection], first, NOW + 1)[connection].began_at == NOW + 1
+    assert find_partial([connection], first, NOW + 1)[connection].age_s == 0
 
 
-def test_partial_message_begins_anew_while_reading_is_paused() -> None:
+@pytest.mark.parametrize(
+    ("is_paused", "is_overcrowded", "written", "age_s", "is_stuck"),
+    [
+        (False, False, 0, 1, False),
+        (False, True, 0, 1, False),
+        (True, False, 0, 0, False),
+        (True, True, SLOWEST_BYTES_PER_S, 0, False),
+        (True, True, 0, 1, True),
+    ],
+)
+def test_time_counts_while_this_side_reads_or_the_peer_does_not(
+    is_paused: bool, is_overcrowded: bool, written: int, age_s: float, is_stuck: bool
+) -> None:
     connection = partial(5)
     first = find_partial([connection], {}, NOW)
+    connection.socket.is_reading_paused = is_paused
+    connection.socket.backlog.is_overcrowded = is_overcrowded
+    connection.socket.bytes_written = written
+    found = find_partial([connection], first, NOW + 1)[connection]
+    assert (found.age_s, found.is_stuck) == (age_s, is_stuck)
+
+
+def test_second_that_ends_a_pause_does_not_count() -> None:
+    connection = partial(5)
     connection.socket.is_reading_paused = True
-    assert find_partial([connection], first, NOW + 1)[connection].began_at == NOW + 1
+    first = find_partial([connection], {}, NOW)
+    connection.socket.is_reading_paused = False
+    second = find_partial([connection], first, NOW + 1)
+    assert second[connection].age_s == 0
+    assert find_partial([connection], second, NOW + 2)[connection].age_s == 1
 
 
 def test_connection_without_bytes_or_retired_has_no_partial_message() -> None:
@@ -93,27 +128,30 @@ def test_connection_without_bytes_or_retired_has_no_partial_message() -> None:
 
 def test_message_is_late_after_the_timeout_and_a_second_for_each_16_kib() -> None:
     short, long = partial(0), partial(0)
-    parts = {
-        short: PartialMessage(NOW, 0, 0, 0),
-        long: PartialMessage(NOW, 0, 5 * SLOWEST_BYTES_PER_S, 0),
-    }
-    assert find_late(parts, TIMEOUT_S, NOW + TIMEOUT_S - 0.01) == []
-    assert find_late(parts, TIMEOUT_S, NOW + TIMEOUT_S) == [short]
-    assert find_late(parts, TIMEOUT_S, NOW + TIMEOUT_S + 5) == [short, long]
+
+    def late_at(age_s: float) -> list[Any]:
+        size_bytes = 5 * SLOWEST_BYTES_PER_S
+        return find_late({short: part(age_s, 0, 0), long: part(age_s, size_bytes, 0)}, TIMEOUT_S)
+
+    assert late_at(TIMEOUT_S - 0.01) == []
+    assert late_at(TIMEOUT_S) == [short]
+    assert late_at(TIMEOUT_S + 5) == [short, long]
 
 
 def test_slowest_messages_are_given_up_until_the_rest_is_within_the_limit() -> None:
-    slow, slower, fast = (partial(0) for _ in range(3))
+    slow, slower, fast, stuck = (partial(0) for _ in range(4))
     parts = {
-        slow: PartialMessage(NOW - 2, 0, LARGE_BYTES, LARGE_BYTES),
-        slower: PartialMessage(NOW - 5, 0, LARGE_BYTES, LARGE_BYTES),
-        fast: PartialMessage(NOW, 0, LARGE_BYTES, LARGE_BYTES),
+        slow: part(2, LARGE_BYTES, LARGE_BYTES),
+        slower: part(5, LARGE_BYTES, LARGE_BYTES),
+        fast: part(0, LARGE_BYTES, LARGE_BYTES),
+        stuck: part(0, LARGE_BYTES, LARGE_BYTES, is_stuck=True),
     }
-    assert find_slowest(parts, 3 * LARGE_BYTES, 1.0, NOW) == []
-    assert find_slowest(parts, 2 * LARGE_BYTES, 1.0, NOW) == [slower]
-    assert find_slowest(parts, LARGE_BYTES, 1.0, NOW) == [slower, slow]
+    assert find_slowest(parts, 4 * LARGE_BYTES, 1.0) == []
+    assert find_slowest(parts, 3 * LARGE_BYTES, 1.0) == [stuck]
+    assert find_slowest(parts, 2 * LARGE_BYTES, 1.0) == [stuck, slower]
+    assert find_slowest(parts, LARGE_BYTES, 1.0) == [stuck, slower, slow]
 
 
 def test_small_messages_are_kept_however_much_all_hold() -> None:
-    parts = {partial(0): PartialMessage(NOW, 0, 1, LARGE_BYTES - 1) for _ in range(5)}
-    assert find_slowest(parts, LARGE_BYTES, 1.0, NOW) == []
+    parts = {partial(0): part(0, 1, LARGE_BYTES - 1) for _ in range(5)}
+    assert find_slowest(parts, LARGE_BYTES, 1.0) == []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
+import threading
 import weakref
 from typing import Any, cast
 
@@ -37,6 +38,18 @@ def test_start_twice_is_refused() -> None:
             start(server)
 
 
+def test_start_while_it_stops_says_to_wait() -> None:
+    release = threading.Event()
+    with make_server() as server:
+        server.on_shutdown(lambda: release.wait(30))
+        endpoint = start(server)
+        server.stop()
+        with pytest.raises(ServerStateError, match=f"{endpoint} still stops: join"):
+            start(server)
+        release.set()
+        assert server.join(30)
+
+
 def test_add_service_while_running_is_refused() -> None:
     with Server() as server:
         start(server)
@@ -65,7 +78,7 @@ def test_address_in_use_is_refused() -> None:
     [{"max_concurrency": -1}, {"max_connections": -1}, {"max_workers": 0}, {"max_body_size": 0}],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="at least"):
+    with pytest.raises(ValueError, match="must be"):
         Server(**options)  # type: ignore[arg-type]
 
 

@@ -35,3 +35,16 @@ def test_signals_do_nothing_in_another_thread() -> None:
     thread.start()
     thread.join()
     assert found == [before]
+
+
+def test_forked_child_gets_its_signals_as_if_there_were_no_block() -> None:
+    called: list[str] = []
+    with handling({signal.SIGTERM: lambda: called.append("term")}):
+        pid = os.fork()
+        if not pid:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM
+    assert called == ["term"]

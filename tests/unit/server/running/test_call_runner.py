@@ -7,12 +7,31 @@ import contextvars
 import gc
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from pybrpc.server.running.call_runner import CallRunner, NamedCallRunner
-from tests.fakes.server_calls import FakeHandlerLoop, FakeServerCall, Handler, quick, slow
+from pybrpc.server.running import call_runner
+from pybrpc.server.running.call_runner import MAX_SHARED_S, CallRunner, NamedCallRunner
+from pybrpc.testing.step_dispatcher import FakeClock
+from tests.fakes.server_calls import (
+    FakeHandlerLoop,
+    FakeInvoker,
+    FakeServerCall,
+    Handler,
+    quick,
+    slow,
+)
+
+pytestmark = pytest.mark.python_only
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """Stands still, so that no task has run for long."""
+    clock = FakeClock()
+    monkeypatch.setattr(call_runner, "time", clock)
+    return clock
 
 
 async def broken() -> str:
@@ -29,7 +48,8 @@ async def stubborn() -> str:
 
 def runner_of(*handlers: Handler) -> tuple[Any, FakeHandlerLoop, list[FakeServerCall]]:
     loop, calls = FakeHandlerLoop(), [FakeServerCall(handler) for handler in handlers]
-    return NamedCallRunner(loop, deque(calls)), loop, calls  # type: ignore[arg-type]
+    runner = NamedCallRunner(loop, cast(Any, FakeInvoker()), deque(cast(Any, calls)))
+    return runner, loop, calls
 
 
 def in_loop(task: Callable[[], Awaitable[None]]) -> None:
@@ -112,16 +132,35 @@ def test_handler_that_fails_before_it_is_a_coroutine_is_answered() -> None:
     in_loop(task)
 
 
-def test_keyboard_interrupt_is_answered_and_raised() -> None:
-    async def interrupted() -> None:
-        raise KeyboardInterrupt
+async def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def test_keyboard_interrupt_of_a_handler_is_answered_and_reaches_the_main_thread() -> None:
+    found: list[Any] = []
 
     async def task() -> None:
-        runner, loop, calls = runner_of(interrupted, quick)
-        with pytest.raises(KeyboardInterrupt):
-            runner.send(None)
-        assert loop.together == ["failed: KeyboardInterrupt"]
-        assert loop.left == [calls[1]]
+        runner, loop, _ = runner_of(interrupted, quick)
+        found.append(loop.together)
+        await asyncio.create_task(runner)
+        await asyncio.sleep(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(task())
+    assert found == [["failed: KeyboardInterrupt", "quick"]]
+
+
+@pytest.mark.parametrize("error", [GeneratorExit, SystemExit])
+def test_handler_that_raises_no_exception_class_fails_its_own_call_only(
+    error: type[BaseException],
+) -> None:
+    async def raising() -> None:
+        raise error
+
+    async def task() -> None:
+        runner, loop, _ = runner_of(quick, raising, quick)
+        await asyncio.create_task(runner)
+        assert loop.together == ["quick", f"failed: {error.__name__}", "quick"]
 
     in_loop(task)
 
@@ -200,5 +239,158 @@ def test_calls_of_one_task_have_separate_contexts() -> None:
         await asyncio.create_task(runner)
         assert loop.together == [1, 1]
         assert isinstance(runner, CallRunner)
+
+    in_loop(task)
+
+
+def test_first_call_of_a_task_runs_in_the_context_of_the_task() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nothing")
+
+    async def look() -> str:
+        found = variable.get()
+        variable.set("a handler's")
+        return found
+
+    async def task() -> None:
+        context = contextvars.copy_context()
+        context.run(variable.set, "the task's")
+        runner, loop, _ = runner_of(look, look)
+        await asyncio.get_running_loop().create_task(runner, context=context)
+        assert loop.together == ["the task's", "nothing"]
+
+    in_loop(task)
+
+
+def test_call_is_kept_while_it_waits_in_its_task() -> None:
+    async def task() -> None:
+        runner, loop, calls = runner_of(slow)
+        under_way = asyncio.create_task(runner)
+        await asyncio.sleep(0)
+        assert loop.kept == {calls[0]}
+        assert calls[0].task is under_way
+        await under_way
+        assert (loop.kept, calls[0].task) == (set(), None)
+
+    in_loop(task)
+
+
+def test_call_that_nobody_waits_for_does_not_run() -> None:
+    async def task() -> None:
+        runner, loop, calls = runner_of(quick, quick)
+        calls[0].is_unwanted = True
+        await asyncio.create_task(runner)
+        assert (calls[0].outcome, loop.together) == ("ended", ["quick"])
+
+    in_loop(task)
+
+
+def test_task_that_has_run_for_long_begins_no_more_calls(clock: FakeClock) -> None:
+    async def long() -> str:
+        clock.advance(2 * MAX_SHARED_S)
+        return "long"
+
+    async def task() -> None:
+        runner, loop, calls = runner_of(quick, long, quick)
+        await asyncio.create_task(runner)
+        assert loop.together == ["quick", "long"]
+        assert loop.left == [calls[2]]
+
+    in_loop(task)
+
+
+async def set_attribute(task: Any) -> None:
+    task.user = "somebody"
+
+
+async def set_name(task: Any) -> None:
+    task.set_name("mine")
+
+
+async def add_callback(task: Any) -> None:
+    task.add_done_callback(lambda _: None)
+
+
+async def cancel_and_uncancel(task: Any) -> None:
+    task.cancel()
+    task.uncancel()
+
+
+async def cancel_with_a_message(task: Any) -> None:
+    task.cancel("enough")
+
+
+CHANGES = [set_attribute, set_name, add_callback, cancel_and_uncancel, cancel_with_a_message]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_task_that_a_handler_has_changed_is_not_used_again(change: Any) -> None:
+    async def changing() -> str:
+        await change(asyncio.current_task())
+        return "changing"
+
+    async def task() -> None:
+        runner, loop, calls = runner_of(quick, changing, quick)
+        await asyncio.wait([asyncio.create_task(runner)])
+        assert loop.together == ["quick", "changing"]
+        assert loop.left == [calls[2]]
+
+    in_loop(task)
+
+
+def test_task_shows_which_method_it_runs() -> None:
+    async def task() -> None:
+        runner, _, _ = runner_of(slow)
+        under_way = asyncio.create_task(runner)
+        assert "coro=<S.M()" in repr(under_way)
+        await under_way
+
+    in_loop(task)
+
+
+@pytest.mark.parametrize("handler", [quick, slow])
+def test_call_that_cannot_be_packed_ends_and_leaves_its_task(handler: Handler) -> None:
+    def fail(*arguments: object) -> Any:
+        raise MemoryError
+
+    async def task() -> None:
+        runner, loop, calls = runner_of(handler)
+        cast(Any, calls[0]).pack = fail
+        await asyncio.create_task(runner)
+        assert (calls[0].outcome, calls[0].task, loop.kept) == ("ended", None, set())
+
+    in_loop(task)
+
+
+def test_calls_of_a_cancelled_task_end_when_one_cannot_be_answered() -> None:
+    def fail(*arguments: object) -> Any:
+        raise MemoryError
+
+    async def task() -> None:
+        runner, _, calls = runner_of(quick, quick)
+        cast(Any, calls[0]).pack = fail
+        under_way = asyncio.create_task(runner)
+        under_way.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await under_way
+        assert [call.outcome for call in calls] == ["ended", "failed: CancelledError"]
+
+    in_loop(task)
+
+
+@pytest.mark.parametrize("step", ["ends_unrun", "answer_if_late"])
+def test_call_whose_beginning_raises_is_refused_and_the_next_one_runs(step: str) -> None:
+    async def task() -> None:
+        runner, loop, calls = runner_of(quick, quick)
+        invoker = runner._invoker
+        original = getattr(invoker, step)
+
+        def fail_first(call: Any, *arguments: Any) -> Any:
+            if call is calls[0]:
+                raise MemoryError
+            return original(call, *arguments)
+
+        setattr(invoker, step, fail_first)
+        await asyncio.create_task(runner)
+        assert (calls[0].outcome, loop.together) == ("refused: EINTERNAL", ["quick"])
 
     in_loop(task)

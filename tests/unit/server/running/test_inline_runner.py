@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from pybrpc.server.calls.call_queue import CallQueue
 from pybrpc.server.calls.response_batch import ResponseBatch
-from pybrpc.server.running.inline_runner import MAX_TASKS
+from pybrpc.server.running.inline_runner import MAX_CALLS
 from pybrpc.server.running.worker_pool import WorkerPool
 from pybrpc.testing.step_dispatcher import StepDispatcher
-from tests.fakes.worker_tasks import Job, LateAnswering, release
+from tests.fakes.worker_tasks import Job, JobInvoker, LateAnswering, release
 
 
 class KeepingDispatcher(StepDispatcher):
@@ -42,17 +44,22 @@ class Slow(Job):
 @contextlib.contextmanager
 def keeping_pool(max_workers: int = 100) -> Iterator[tuple[WorkerPool, KeepingDispatcher]]:
     dispatcher = KeepingDispatcher()
-    pool = WorkerPool(dispatcher, max_workers)
+    pool = WorkerPool(dispatcher, JobInvoker(), max_workers)
     yield pool, dispatcher
     pool.close()
     pool.join()
+
+
+def submit(pool: WorkerPool, calls: list[Any], are_quick: bool = False) -> None:
+    """Submit calls of a connection of their own."""
+    pool.submit(CallQueue(), calls, are_quick)
 
 
 def test_quick_tasks_run_in_the_thread_of_the_dispatcher() -> None:
     with keeping_pool() as (pool, dispatcher):
         jobs = [Job() for _ in range(3)]
         for job in jobs:
-            pool.submit([job], are_quick=True)
+            submit(pool, [job], are_quick=True)
         assert len(dispatcher.inline_tasks) == 1
         dispatcher.run_inline_tasks()
         assert {job.thread_name for job in jobs} == {threading.current_thread().name}
@@ -62,16 +69,16 @@ def test_quick_tasks_run_in_the_thread_of_the_dispatcher() -> None:
 def test_tasks_that_are_not_quick_go_to_a_worker() -> None:
     with keeping_pool() as (pool, dispatcher):
         job = Job()
-        pool.submit([job])
+        submit(pool, [job])
         assert job.ended.wait(10)
         assert not dispatcher.inline_tasks
 
 
 def test_many_tasks_go_to_a_worker_though_a_few_were_to_run_inline() -> None:
     with keeping_pool() as (pool, dispatcher):
-        jobs = [Job() for _ in range(MAX_TASKS + 1)]
-        pool.submit(list(jobs[:1]), are_quick=True)
-        pool.submit(list(jobs[1:]), are_quick=True)
+        jobs = [Job() for _ in range(MAX_CALLS + 1)]
+        submit(pool, list(jobs[:1]), are_quick=True)
+        submit(pool, list(jobs[1:]), are_quick=True)
         for job in jobs:
             assert job.ended.wait(10)
         dispatcher.run_inline_tasks()
@@ -80,9 +87,9 @@ def test_many_tasks_go_to_a_worker_though_a_few_were_to_run_inline() -> None:
 def test_tasks_go_to_the_worker_that_is_at_the_queue() -> None:
     with keeping_pool() as (pool, dispatcher):
         slow, quick = Job(may_end=False), Job()
-        pool.submit([slow])
+        submit(pool, [slow])
         assert slow.started.wait(10)
-        pool.submit([quick], are_quick=True)
+        submit(pool, [quick], are_quick=True)
         assert not dispatcher.inline_tasks
         slow.may_end.set()
         assert quick.ended.wait(10)
@@ -95,9 +102,9 @@ def test_thread_that_runs_tasks_inline_counts_as_a_worker() -> None:
         class Counting(Job):
             def run(self, response_batch: ResponseBatch) -> None:
                 counts.append(pool.worker_count)
-                assert pool.spawn(None, 0) is None
+                assert not pool._slots.has_room()
 
-        pool.submit([Counting()], are_quick=True)
+        submit(pool, [Counting()], are_quick=True)
         dispatcher.run_inline_tasks()
         assert counts == [1]
         assert pool.worker_count == 0
@@ -106,8 +113,8 @@ def test_thread_that_runs_tasks_inline_counts_as_a_worker() -> None:
 def test_tasks_wait_for_a_worker_when_no_more_may_run() -> None:
     with keeping_pool(max_workers=1) as (pool, dispatcher):
         slow, quick = Job(may_end=False), Job()
-        pool.submit([quick], are_quick=True)
-        pool.submit_dedicated(slow)
+        submit(pool, [quick], are_quick=True)
+        pool.submit_dedicated(CallQueue(), slow)
         assert slow.started.wait(10)
         dispatcher.run_inline_tasks()
         assert not quick.ended.is_set()
@@ -118,7 +125,7 @@ def test_tasks_wait_for_a_worker_when_no_more_may_run() -> None:
 def test_inline_runner_leaves_the_rest_to_a_worker_after_a_slow_task() -> None:
     with keeping_pool() as (pool, dispatcher):
         first, second = Slow(), Slow()
-        pool.submit([first, second], are_quick=True)
+        submit(pool, [first, second], are_quick=True)
         (runner,) = dispatcher.inline_tasks
         dispatcher.run_inline_tasks(first.ended.is_set)
         assert (first.was_slow, second.was_slow) == (True, False)
@@ -133,7 +140,7 @@ def test_answers_in_front_of_a_slow_task_are_written_when_it_is_handed_over(
 ) -> None:
     with keeping_pool() as (pool, dispatcher):
         answering, slow = LateAnswering(), Slow(may_end=False)
-        pool.submit([answering, slow], are_quick=True)
+        submit(pool, [answering, slow], are_quick=True)
         (runner,) = dispatcher.inline_tasks
         thread = threading.Thread(target=dispatcher.run_inline_tasks, args=(slow.started.is_set,))
         thread.start()
@@ -147,14 +154,19 @@ def test_answers_in_front_of_a_slow_task_are_written_when_it_is_handed_over(
         assert answering.written.is_set()
 
 
-def test_task_that_raises_delays_no_other_task(caplog: pytest.LogCaptureFixture) -> None:
+def test_calls_are_left_to_a_worker_when_the_inline_runner_is_interrupted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     class Raising(Job):
         def run(self, response_batch: ResponseBatch) -> None:
             raise SystemExit(1)
 
     with keeping_pool() as (pool, dispatcher):
         job = Job()
-        pool.submit([Raising(), job], are_quick=True)
+        submit(pool, [Raising(), job], are_quick=True)
         dispatcher.run_inline_tasks()
-        assert job.ended.is_set()
-    assert "raised in a worker" in caplog.text
+        assert not job.started.is_set()
+        dispatcher.run_until_idle()
+        assert job.ended.wait(10)
+        assert job.thread_name.startswith("pybrpc-worker")
+    assert "inline was interrupted" in caplog.text

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pybrpc
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.server import SupervisorStatistics, WorkerStartError
 from pybrpc.server.workers import cli
+from pybrpc.server.workers.settings import SupervisorSettings
 
 DONE = SupervisorStatistics(deaths=3)
 
@@ -51,13 +55,22 @@ def test_command_prints_the_address_and_the_statistics(
 
 
 def test_options_of_the_command_are_passed_on(played: FakeServe) -> None:
-    given = ["--grace", "1.5", "--start-timeout", "9", "--loop", "uvloop", "--log-level", "error"]
-    cli.main(["serve", "app:make", *given])
+    given = {
+        "--grace": "1.5",
+        "--start-timeout": "9",
+        "--stall-timeout": "0",
+        "--loop": "uvloop",
+        "--log-level": "error",
+        "--directory": "/",
+    }
+    cli.main(["serve", "app:make", *(word for pair in given.items() for word in pair)])
     told = {name: value for name, value in played.options.items() if name != "on_started"}
     assert told == {
         "workers": 1,
         "grace": 1.5,
         "start_timeout": 9.0,
+        "stall_timeout": 0.0,
+        "directory": "/",
         "loop": "uvloop",
         "log_level": "error",
     }
@@ -74,7 +87,20 @@ def test_target_is_looked_for_in_the_current_directory(
         assert sys.path == [os.getcwd(), "/elsewhere"]
 
 
-@pytest.mark.parametrize("error", [WorkerStartError("worker 0 died"), ValueError("no target")])
+def test_target_is_looked_for_in_the_directory_by_its_name(
+    played: FakeServe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "release").mkdir()
+    (tmp_path / "current").symlink_to("release")
+    monkeypatch.setattr(sys, "path", ["/elsewhere"])
+    cli.main(["serve", "app:make", "-C", str(tmp_path / "current")])
+    assert sys.path == [str(tmp_path / "current"), "/elsewhere"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [WorkerStartError("worker 0 died"), ValueError("no target"), OSError("no descriptors")],
+)
 def test_command_that_can_not_start_prints_the_reason(
     played: FakeServe, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
@@ -88,3 +114,29 @@ def test_command_line_that_makes_no_sense(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("option", ["--grace", "--start-timeout", "--stall-timeout"])
+@pytest.mark.parametrize("value", ["nan", "-1", "-inf", "5s", ""])
+def test_time_that_is_no_number_of_seconds_is_told_in_one_line(
+    played: FakeServe, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["serve", "app:make", f"{option}={value}"])
+    assert caught.value.code == 2
+    said = f"error: argument {option}: must be a number of seconds >= 0, not {value!r}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"pybrpc serve: {said}"
+
+
+def test_infinite_time_is_no_limit(played: FakeServe) -> None:
+    cli.main(["serve", "app:make", "--grace", "inf"])
+    settings = SupervisorSettings.of("app:make", {"grace": played.options["grace"]})
+    assert settings.grace_s is None
+
+
+@pytest.mark.parametrize("module", ["pybrpc", "pybrpc.server.workers.cli"])
+def test_version_and_form_are_told(module: str) -> None:
+    command = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    python = platform.python_version()
+    assert done.stdout == f"pybrpc {pybrpc.__version__} ({pybrpc.__impl__}, Python {python})\n"

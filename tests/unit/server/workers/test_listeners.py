@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.server.workers.listeners import Listeners
+from pybrpc.server.workers import listeners as listeners_module
+from pybrpc.server.workers.listeners import TURN_AWAY_S, Listeners
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.dispatch import periodic
 from pybrpc.transport.listening.acceptor import ListenError
 from tests.peers.raw_peer import RawPeer, request, text_of
 from tests.peers.serving import make_server
@@ -20,7 +24,7 @@ ANY = Endpoint("127.0.0.1", 0)
 
 @contextlib.contextmanager
 def listening(slots: int, endpoint: Endpoint = ANY) -> Iterator[Listeners]:
-    made = Listeners(endpoint, slots)
+    made = Listeners(endpoint, slots, StepDispatcher())
     try:
         yield made
     finally:
@@ -60,11 +64,11 @@ def test_connection_that_waits_is_accepted_by_the_successor() -> None:
                 assert text_of(peer.read_answer()) == "hello"
 
 
-def test_connections_go_to_other_workers_after_a_slot_is_renewed() -> None:
+def test_connections_go_to_other_workers_after_a_slot_is_refused() -> None:
     with listening(2) as listeners, make_server() as server:
         with make_server() as dead:
             dead.start(inherited(listeners, 0))
-        listeners.renew(0)
+        listeners.refuse(0)
         server.start(inherited(listeners, 1))
         for _ in range(20):
             with RawPeer(listeners.endpoint) as peer:
@@ -87,8 +91,6 @@ def test_slots_of_a_unix_address_share_one_socket(unix_path: Path) -> None:
     with listening(2, Endpoint(f"unix:{unix_path}", 0)) as listeners:
         assert listeners.is_shared
         assert listeners.socket_of(0) is listeners.socket_of(1)
-        listeners.renew(0)
-        assert listeners.socket_of(0) is listeners.socket_of(1)
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(unix_path))
     assert not unix_path.exists()
@@ -98,7 +100,107 @@ def test_port_with_a_listener_is_refused() -> None:
     with listening(1) as listeners, make_server() as server:
         server.start(inherited(listeners, 0))
         with pytest.raises(ListenError, match="in use"):
-            Listeners(listeners.endpoint, 1)
+            Listeners(listeners.endpoint, 1, StepDispatcher())
+
+
+def test_port_of_another_supervisor_is_refused_before_its_workers_listen() -> None:
+    with listening(1) as listeners:
+        with pytest.raises(ListenError, match="in use"):
+            Listeners(listeners.endpoint, 1, StepDispatcher())
+    with listening(1, listeners.endpoint):
+        pass
+
+
+def test_refused_slot_refuses_though_a_process_that_its_worker_has_forked_has_the_socket() -> None:
+    """Here a copy of the socket takes the place of that process."""
+    with listening(1) as listeners, inherited(listeners, 0) as copy:
+        with make_server() as dead:
+            dead.start(inherited(listeners, 0))
+        with RawPeer(listeners.endpoint) as waiting:
+            listeners.refuse(0)
+            with pytest.raises(ConnectionResetError):
+                waiting.read_to_end()
+        assert is_refused(listeners.endpoint)
+        listeners.admit(0)
+        with make_server() as server:
+            server.start(inherited(listeners, 0))
+            with RawPeer(listeners.endpoint) as peer:
+                assert text_of(peer.call()) == "hello"
+        listeners.close()
+        assert is_refused(listeners.endpoint)
+        assert copy.fileno() >= 0
+
+
+def test_refused_slot_that_never_listened_can_listen() -> None:
+    with listening(1) as listeners, make_server() as server:
+        listeners.refuse(0)
+        server.start(inherited(listeners, 0))
+        with RawPeer(listeners.endpoint) as peer:
+            assert text_of(peer.call()) == "hello"
+
+
+def test_shared_socket_turns_connections_away_while_all_slots_are_refused(
+    unix_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = StepDispatcher()
+    monkeypatch.setattr(periodic, "time", step.clock)
+    listeners = Listeners(Endpoint(f"unix:{unix_path}", 0), 2, step)
+
+    def is_turned_away() -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(unix_path))
+            step.advance(TURN_AWAY_S)
+            client.setblocking(False)
+            try:
+                return client.recv(1) == b""
+            except BlockingIOError:
+                return False
+
+    assert not is_turned_away()
+    listeners.refuse(1)
+    assert not is_turned_away()
+    for _ in range(2):
+        listeners.refuse(0)
+    assert is_turned_away()
+    listeners.admit(0)
+    assert not is_turned_away()
+    listeners.refuse(0)
+    listeners.close()
+    assert step.raised == []
+
+
+def test_shared_socket_that_is_closed_refuses_though_another_process_has_it(
+    unix_path: Path,
+) -> None:
+    with listening(1, Endpoint(f"unix:{unix_path}", 0)) as listeners:
+        with inherited(listeners, 0), socket.socket(socket.AF_UNIX) as waiting:
+            waiting.connect(str(unix_path))
+            os.link(unix_path, f"{unix_path}.2")
+            listeners.close()
+            waiting.settimeout(10)
+            assert waiting.recv(1) == b""
+            with socket.socket(socket.AF_UNIX) as client, pytest.raises(ConnectionRefusedError):
+                client.connect(f"{unix_path}.2")
+
+
+def test_failure_to_bind_all_sockets_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = listeners_module.bind_shared
+    made: list[socket.socket] = []
+
+    def bind_one(endpoint: Endpoint) -> socket.socket:
+        if made:
+            raise ListenError(24, "Too many open files")
+        made.append(real(endpoint))
+        return made[0]
+
+    with listening(1) as listeners:
+        endpoint = listeners.endpoint
+    with monkeypatch.context() as patch:
+        patch.setattr(listeners_module, "bind_shared", bind_one)
+        with pytest.raises(ListenError, match="Too many"):
+            Listeners(endpoint, 2, StepDispatcher())
+    with listening(2, endpoint):
+        pass
 
 
 def test_free_port_that_was_given_is_used() -> None:

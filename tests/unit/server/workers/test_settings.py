@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from inspect import cleandoc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,11 +45,13 @@ def test_allowed_values_are_accepted(grace: float | None, loop: str, log_level: 
     [
         ("target", "app", "name the function that makes the server"),
         ("target", "__main__:make", "can't be imported by another process"),
-        ("workers", 0, "workers must be a number from 1, not 0"),
-        ("workers", True, "workers must be a number from 1, not True"),
-        ("workers", 1.0, "workers must be a number from 1, not 1.0"),
+        ("workers", 0, "workers must be a whole number >= 1, not 0"),
+        ("workers", True, "workers must be a whole number >= 1, not True"),
+        ("workers", 1.0, "workers must be a whole number >= 1, not 1.0"),
         ("grace", -1, "grace"),
         ("start_timeout", -0.1, "start_timeout"),
+        ("stall_timeout", -1, "stall_timeout"),
+        ("directory", "/no/such", "directory must be the path of one, not '/no/such'"),
         ("loop", "trio", "loop must be one of asyncio, uvloop, not 'trio'"),
         ("log_level", "loud", "log_level must be one of debug, info, warning, error, not 'loud'"),
     ],
@@ -56,3 +59,13 @@ def test_allowed_values_are_accepted(grace: float | None, loop: str, log_level: 
 def test_other_values_are_refused(field: str, value: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make(**{field: value})
+
+
+def test_limits_of_time_may_be_none_or_infinite() -> None:
+    for value in (None, float("inf")):
+        made = make(grace=value, start_timeout=value, stall_timeout=value)
+        assert (made.grace_s, made.start_timeout_s, made.stall_timeout_s) == (None, None, None)
+
+
+def test_directory_may_be_a_path_object(tmp_path: Path) -> None:
+    assert make(directory=tmp_path).directory == str(tmp_path)

@@ -28,7 +28,7 @@ class Willing(FakeWorker):
     made: list[Willing]
 
     def __init__(
-        self, make_spec: Any, listener: Any, dispatcher: Any, user: Any, start_timeout_s: float
+        self, make_spec: Any, directory: Any, dispatcher: Any, user: Any, settings: Any
     ) -> None:
         super().__init__(make_spec(0).number, 4000 + len(self.made), user)
         self.dispatcher = dispatcher
@@ -115,8 +115,9 @@ def test_workers_are_replaced(workers: list[Willing]) -> None:
     with Supervisor("app:make", workers=2, grace=None) as supervisor:
         supervisor.start(ANYWHERE)
         supervisor.restart()
-        wait_until(lambda: len(workers) == 4 and len(supervisor.statistics().workers) == 2)
-        assert [worker.stops for worker in workers[:2]] == [[None], [None]]
+        wait_until(lambda: [worker.stops for worker in workers[:2]] == [[None], [None]])
+        wait_until(lambda: len(supervisor.statistics().workers) == 2)
+        assert len(workers) == 4
 
 
 def when_it_listens_to(number: int, function: Any) -> threading.Thread:

@@ -14,7 +14,9 @@ import pytest
 from pybrpc.server import ServerStatistics
 from pybrpc.server.workers import supervisor_link
 from pybrpc.server.workers.messages import WorkerReport
-from pybrpc.server.workers.supervisor_link import EXIT_S, SupervisorLink
+from pybrpc.server.workers.orphans.watch_orphans import PID
+from pybrpc.server.workers.supervisor_link import EXIT_S, LONGEST_FAILURE, SupervisorLink
+from tests.fakes.threads import wait_until
 
 GRACE_S = 7.0
 WAIT_S = 30.0
@@ -53,7 +55,8 @@ class Stage:
         patch.setattr(os, "_exit", lambda status: self.done.put(("exit", status)))
         patch.setattr(supervisor_link, "time", self)
         self.server = FakeServer()
-        self.link = SupervisorLink(self._control, grace_s)
+        self.noticed_fd, self._orphan_fd = os.pipe()
+        self.link = SupervisorLink(self._control, grace_s, self._orphan_fd)
 
     def sleep(self, seconds: float) -> None:
         """Replaces `time.sleep`."""
@@ -71,6 +74,8 @@ class Stage:
         self.end_stream()
         for sock in (self._control, self.link._woken, self.link._wake):
             sock.close()
+        for fd in (self.noticed_fd, self._orphan_fd):
+            os.close(fd)
 
     def end_stream(self) -> None:
         self._lines.close()
@@ -144,6 +149,53 @@ def test_process_ends_after_the_grace_when_its_supervisor_is_gone(stage: Stage) 
     assert stage.server.wait_stopped_with() == GRACE_S
     assert stage.done.get(timeout=WAIT_S) == ("sleep", GRACE_S + EXIT_S)
     assert stage.done.get(timeout=WAIT_S) == ("exit", 1)
+
+
+def test_process_says_that_it_has_noticed_the_end_of_its_supervisor(stage: Stage) -> None:
+    stage.link.serve(stage.server)
+    stage.link.start()
+    stage.end_stream()
+    assert os.read(stage.noticed_fd, 100) == PID.pack(os.getpid())
+    assert stage.server.wait_stopped_with() == GRACE_S
+
+
+def test_end_of_the_supervisor_is_noticed_though_its_forked_child_keeps_the_stream_open(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_link, "REPORT_S", 0.001)
+    stage.link.serve(stage.server)
+    stage.link.start()
+    assert stage.read_report().is_serving
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    assert stage.server.wait_stopped_with() == GRACE_S
+    assert os.read(stage.noticed_fd, 100) == PID.pack(os.getpid())
+
+
+def test_commands_are_obeyed_though_a_report_raises(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor_link, "REPORT_S", 0.001)
+    stage.link.serve(stage.server)
+    monkeypatch.setattr(stage.server, "statistics", lambda: 1 / 0)
+    stage.link.start()
+    wait_until(lambda: "a report to the supervisor raised" in caplog.text)
+    stage.supervisor.sendall(b"dance\nstop 1.0\n")
+    assert stage.server.wait_stopped_with() == 1.0
+    monkeypatch.undo()
+
+
+def test_failure_whose_text_raises_has_its_type(stage: Stage) -> None:
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise SystemExit
+
+    stage.link.fail(OddError())
+    assert stage.read_report().failure == "OddError"
+
+
+def test_long_text_of_a_failure_is_cut(stage: Stage) -> None:
+    stage.link.fail(ValueError("x" * 1_000_000))
+    assert stage.read_report().failure == f"ValueError: {'x' * 1000}"[:LONGEST_FAILURE]
 
 
 def test_supervisor_that_died_with_unread_reports_is_gone_too(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
@@ -23,8 +24,22 @@ def test_report_is_a_line_and_comes_back_as_it_was() -> None:
 
 
 def test_spec_comes_back_as_it_was() -> None:
-    spec = WorkerSpec(1, "app:make", 7, 8, None, log_level="info", sys_path=["/a b", "/ü"])
-    assert WorkerSpec.from_json(spec.to_command()[-1]) == spec
+    sys_path = ["/a b", "/ü", "", "/not \udcff UTF-8"]
+    spec = WorkerSpec(1, "app:make", 7, 8, None, log_level="info", sys_path=sys_path)
+    command = spec.to_command("/bin/python")
+    assert command[0] == "/bin/python"
+    assert WorkerSpec.from_json(command[-1]) == spec
+
+
+def test_fields_of_another_release_are_passed_over() -> None:
+    """A worker may be started after a new release was installed."""
+    report = WorkerReport(is_serving=True, statistics=COUNTED)
+    values = json.loads(report.to_line())
+    values["new"] = values["statistics"]["newer"] = 1
+    assert WorkerReport.from_line(json.dumps(values).encode()) == report
+    spec = WorkerSpec(1, "app:make", 7, 8, None)
+    values = json.loads(spec.to_command("python")[-1])
+    assert WorkerSpec.from_json(json.dumps(values | {"new": 1})) == spec
 
 
 def test_sum_of_statistics_has_every_field() -> None:
@@ -40,6 +55,7 @@ def test_gauges_end_with_their_worker() -> None:
         "accepted",
         "requests",
         "errors",
+        "expired",
         "refused_connections",
     }
     assert set(FIELDS) >= GAUGES

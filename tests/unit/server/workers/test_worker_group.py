@@ -11,7 +11,10 @@ from pybrpc.server import ServerStatistics
 from pybrpc.server.workers import worker_group as group_module
 from pybrpc.server.workers.messages import WorkerSpec
 from pybrpc.server.workers.settings import SupervisorSettings
+from pybrpc.server.workers.supervisor_link import EXIT_S
+from pybrpc.server.workers.worker_directory import WorkerDirectory
 from pybrpc.server.workers.worker_group import WorkerGroup
+from pybrpc.server.workers.worker_slot import STABLE_AFTER_S
 from pybrpc.testing.step_dispatcher import FakeClock, StepDispatcher
 from tests.fakes.dispatchers import run_timers
 from tests.fakes.workers import FakeWorker
@@ -28,45 +31,85 @@ class FakeListener:
 
 
 class FakeListeners:
-    """Notes the slots whose sockets were renewed."""
+    """Notes the slots that are refused."""
 
     def __init__(self) -> None:
-        self.renewed: list[int] = []
+        self.refused: list[int] = []
         self.is_closed = False
 
     def socket_of(self, number: int) -> FakeListener:
         return FakeListener(number)
 
-    def renew(self, number: int) -> None:
-        self.renewed.append(number)
+    def refuse(self, number: int) -> None:
+        self.refused.append(number)
+
+    def admit(self, number: int) -> None:
+        if number in self.refused:
+            self.refused.remove(number)
 
     def close(self) -> None:
         self.is_closed = True
 
 
+class FakeOrphanWatch:
+    """Notes the workers that it watches."""
+
+    orphan_fd = 9
+
+    def __init__(self, dispatcher: object, limit_s: float | None) -> None:
+        self.limit_s = limit_s
+        self.watched: dict[int, int] = {}
+        self.state = "new"
+
+    def start(self) -> None:
+        self.state = "started"
+
+    def watch(self, pid: int, listener: FakeListener) -> None:
+        assert self.state == "started"
+        self.watched[pid] = listener.number
+
+    def forget(self, pid: int) -> None:
+        del self.watched[pid]
+
+    def close(self) -> None:
+        assert not self.watched
+        self.state = "closed"
+
+
 class Stage:
     """A worker group with some slots, and all workers that it has made."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, slots: int = 2) -> None:
+    def __init__(
+        self, patch: pytest.MonkeyPatch, slots: int = 2, error: Exception | None = None
+    ) -> None:
+        self.error = error
         self.workers: list[FakeWorker] = []
         self.specs: list[WorkerSpec] = []
         self.listeners, self.dispatcher = FakeListeners(), StepDispatcher(clock=FakeClock(0))
         settings = SupervisorSettings("app:make", slots, GRACE_S, 60.0, "asyncio", "info")
         patch.setattr(group_module, "WorkerProcess", self._make)
+        patch.setattr(group_module, "OrphanWatch", FakeOrphanWatch)
         self.group = WorkerGroup(settings, self.listeners, self.dispatcher)  # type: ignore[arg-type]
         self.group.start()
 
     def _make(
         self,
         make_spec: Callable[[int], WorkerSpec],
-        listener: FakeListener,
+        directory: WorkerDirectory,
         dispatcher: object,
         user: Any,
-        start_timeout_s: float,
+        settings: SupervisorSettings,
     ) -> FakeWorker:
+        if self.error is not None:
+            raise self.error
         self.specs.append(make_spec(8))
-        self.workers.append(FakeWorker(listener.number, len(self.workers), user))
+        number = self.specs[-1].number
+        self.workers.append(FakeWorker(number, len(self.workers), user))
         return self.workers[-1]
+
+    @property
+    def orphans(self) -> FakeOrphanWatch:
+        return self.group._orphans  # type: ignore[return-value]
 
     def serve(self) -> list[FakeWorker]:
         """All workers that are starting serve. Returns them."""
@@ -93,6 +136,8 @@ def test_worker_gets_its_spec(stage: Stage) -> None:
         "asyncio",
         "info",
     )
+    assert spec.orphan_fd == FakeOrphanWatch.orphan_fd
+    assert spec.sys_path == WorkerDirectory().sys_path
 
 
 def test_group_has_started_once_all_workers_serve(stage: Stage) -> None:
@@ -145,16 +190,53 @@ def test_workers_are_replaced_one_by_one(stage: Stage) -> None:
         assert [each.stops for each in olds[number + 1 :]] == [[]] * (1 - number)
         old.die()
     assert len(stage.workers) == 4
-    assert stage.listeners.renewed == []
+    assert stage.listeners.refused == []
     assert stage.group.statistics().deaths == 0
 
 
-def test_restart_does_nothing_before_the_start_and_during_the_stop(stage: Stage) -> None:
-    stage.group.restart()
+def test_restart_does_nothing_during_the_stop(stage: Stage) -> None:
     stage.serve()
     stage.group.stop(3.0)
     stage.group.restart()
     assert len(stage.workers) == 2
+
+
+def test_restart_before_all_serve_is_made_when_they_do(stage: Stage) -> None:
+    """The workers may have imported an older release."""
+    for _ in range(3):
+        stage.group.restart()
+    assert len(stage.workers) == 2
+    olds = stage.serve()
+    for old in olds:
+        stage.serve()
+        old.die()
+    assert len(stage.workers) == 4
+    assert all(old.stops == [GRACE_S] for old in olds)
+
+
+@pytest.mark.parametrize("error", [OSError("no processes"), TypeError("not JSON")])
+def test_start_that_raises_fails(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    stage = Stage(monkeypatch, error=error)
+    assert stage.group.failure == f"worker 0 could not start: {type(error).__name__}: {error}"
+    assert stage.group.started.is_set
+    assert stage.group.stopped.is_set
+    assert stage.listeners.is_closed
+    assert stage.orphans.state == "closed"
+
+
+def test_workers_are_watched_from_their_start_to_their_end(stage: Stage) -> None:
+    assert stage.orphans.limit_s == GRACE_S + EXIT_S
+    stage.serve()
+    assert stage.orphans.watched == {0: 0, 1: 1}
+    stage.workers[1].die()
+    assert stage.orphans.watched == {0: 0}
+    run_timers(stage.dispatcher)
+    assert stage.orphans.watched == {0: 0, 2: 1}
+    stage.group.stop(0.0)
+    assert stage.orphans.state == "started"
+    for worker in (stage.workers[0], stage.workers[2]):
+        worker.die()
+    assert stage.orphans.state == "closed"
 
 
 def test_workers_stay_when_the_first_can_not_be_replaced(
@@ -168,31 +250,48 @@ def test_workers_stay_when_the_first_can_not_be_replaced(
     assert len(stage.workers) == 3
 
 
-def test_stop_ends_a_replacement(stage: Stage) -> None:
+@pytest.mark.parametrize("serves", [True, False])
+def test_stop_ends_a_replacement(
+    stage: Stage, serves: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     first, second = stage.serve()
     stage.group.restart()
-    (new,) = stage.serve()
+    new = stage.workers[-1]
+    if serves:
+        new.serve()
     stage.group.stop(3.0)
     for worker in (first, second, new):
         worker.die()
     assert stage.group.stopped.is_set
     assert len(stage.workers) == 3
+    assert "was not replaced" not in caplog.text
 
 
-def test_socket_of_a_dead_worker_is_renewed(stage: Stage) -> None:
+@pytest.mark.parametrize("served_s", [0.0, STABLE_AFTER_S])
+def test_slot_of_a_dead_worker_is_refused_until_the_next_one_serves(
+    stage: Stage, served_s: float
+) -> None:
     stage.serve()
+    stage.workers[1].served_s = served_s
     stage.workers[1].die()
-    assert stage.listeners.renewed == [1]
+    assert stage.listeners.refused == [1]
     run_timers(stage.dispatcher)
-    assert stage.workers[2].number == 1
+    assert stage.listeners.refused == [1]
+    (new,) = stage.serve()
+    assert stage.listeners.refused == []
+    assert new.number == 1
     assert stage.group.statistics().deaths == 1
 
 
-def test_socket_of_the_only_worker_keeps_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("served_s", "refused"), [(0.0, [0]), (STABLE_AFTER_S, [])])
+def test_only_slot_keeps_its_queue_unless_its_worker_dies_early(
+    monkeypatch: pytest.MonkeyPatch, served_s: float, refused: list[int]
+) -> None:
     stage = Stage(monkeypatch, slots=1)
     stage.serve()
+    stage.workers[0].served_s = served_s
     stage.workers[0].die()
-    assert stage.listeners.renewed == []
+    assert stage.listeners.refused == refused
 
 
 def test_statistics_include_workers_that_have_ended(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import io
 import json
 import os
 import signal
@@ -13,7 +15,8 @@ from dataclasses import asdict
 
 import pytest
 
-from pybrpc.server import Server
+from pybrpc.errors import ServerStateError
+from pybrpc.server import Server, Supervisor
 from pybrpc.server.workers import worker_main
 from pybrpc.server.workers.messages import WorkerSpec
 from tests.peers.supervised import APPS, call
@@ -124,6 +127,7 @@ class Process:
         bound.bind(("127.0.0.1", 0))
         spec = WorkerSpec(0, f"{APPS}:{app}", bound.detach(), control.detach(), GRACE_S)
         patch.setattr(sys, "argv", ["-c", json.dumps(asdict(spec))])
+        patch.setattr(worker_main, "_is_worker", False)
         patch.setattr(worker_main, "inherited", self._inherit)
         patch.setattr(worker_main, "SupervisorLink", self._make_link)
 
@@ -139,23 +143,13 @@ class Process:
         self._sockets.append(self._inherited(fd))
         return self._sockets[-1]
 
-    def _make_link(self, control: socket.socket, grace_s: float) -> FakeLink:
+    def _make_link(self, control: socket.socket, grace_s: float, orphan_fd: int) -> FakeLink:
         self.grace_s = grace_s
+        assert orphan_fd == -1
         assert not any(sock.get_inheritable() for sock in self._sockets)
         return self.link
 
 
-@pytest.fixture
-def signals() -> Iterator[None]:
-    """Restores the handlers of the signals that `main` handles."""
-    numbers = (signal.SIGHUP, signal.SIGUSR1)
-    before = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("signals")
 def test_process_serves_and_reports_its_counters(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Process(monkeypatch, "make_server")
     process.run()
@@ -163,7 +157,6 @@ def test_process_serves_and_reports_its_counters(monkeypatch: pytest.MonkeyPatch
     assert process.grace_s == GRACE_S
 
 
-@pytest.mark.usefixtures("signals")
 def test_process_that_can_not_serve_reports_why_and_ends(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -175,11 +168,18 @@ def test_process_that_can_not_serve_reports_why_and_ends(
     assert f"worker 0 (pid {os.getpid()}) can't serve" in caplog.text
 
 
-@pytest.mark.usefixtures("signals")
-def test_signals_for_the_supervisor_do_nothing_in_a_worker(
+def test_process_can_not_start_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its module may start a supervisor when it is imported, as the main program does."""
+    process = Process(monkeypatch, "make_server")
+    process.run()
+    with pytest.raises(ServerStateError, match="this process is a worker"):
+        Supervisor(f"{APPS}:make_server").start("127.0.0.1:0")
+
+
+def test_process_without_a_standard_error_serves_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    Process(monkeypatch, "make_server").run()
-    os.kill(os.getpid(), signal.SIGHUP)
-    os.kill(os.getpid(), signal.SIGUSR1)
-    assert signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    monkeypatch.setattr(faulthandler, "is_enabled", lambda: False)
+    for stderr in (None, io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stderr)
+        worker_main.enable_stacks()

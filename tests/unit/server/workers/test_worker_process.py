@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 from pybrpc.server import ServerStatistics
 from pybrpc.server.workers import worker_process
 from pybrpc.server.workers.messages import WorkerReport, WorkerSpec
+from pybrpc.server.workers.settings import SupervisorSettings
+from pybrpc.server.workers.worker_directory import WorkerDirectory
 from pybrpc.server.workers.worker_process import (
     CHECK_S,
     ENDING_CHECK_S,
@@ -23,6 +26,12 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch import periodic
 
 START_TIMEOUT_S = 60.0
+GRACE_S = 7.0
+STALL_S = 20.0
+SETTINGS = SupervisorSettings(
+    "app:make", grace_s=GRACE_S, start_timeout_s=START_TIMEOUT_S, stall_timeout_s=STALL_S
+)
+ORPHAN_FD = 99
 
 
 class FakePopen:
@@ -30,17 +39,21 @@ class FakePopen:
 
     pid = 4242
 
-    def __init__(self, command: list[str], *, pass_fds: tuple[int, int], **options: Any) -> None:
-        self.command, self.options = command, options
-        self.control = socket.socket(fileno=os.dup(pass_fds[1]))
+    def __init__(self, command: list[str], *, fds: tuple[int, ...], **options: Any) -> None:
+        self.command, self.fds, self.options = command, fds, options
+        self.control = socket.socket(fileno=os.dup(fds[1]))
         self.returncode: int | None = None
         self.kills = 0
+        self.signals: list[int] = []
 
     def poll(self) -> int | None:
         return self.returncode
 
     def kill(self) -> None:
         self.kills += 1
+
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
 
     # --- what it does ---
 
@@ -52,23 +65,21 @@ class FakePopen:
         self.control.close()
 
 
+def make_spec(control_fd: int) -> WorkerSpec:
+    return WorkerSpec(3, "app:make", 98, control_fd, GRACE_S, orphan_fd=ORPHAN_FD)
+
+
 class Stage:
     """A worker, its WorkerUser, and the clock."""
 
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, settings: SupervisorSettings = SETTINGS) -> None:
         self.step = StepDispatcher()
         self.told: list[str] = []
         for module in (worker_process, periodic):
             patch.setattr(module, "time", self.step.clock)
-        patch.setattr(worker_process.subprocess, "Popen", self._start)
-        with socket.socket() as listener:
-            self.worker = WorkerProcess(
-                lambda fd: WorkerSpec(3, "app:make", listener.fileno(), fd, 7.0),
-                listener,
-                self.step,
-                self,
-                START_TIMEOUT_S,
-            )
+        patch.setattr(worker_process, "spawn", self._start)
+        self.directory = WorkerDirectory()
+        self.worker = WorkerProcess(make_spec, self.directory, self.step, self, settings)
 
     def _start(self, *arguments: Any, **options: Any) -> FakePopen:
         self.process = FakePopen(*arguments, **options)
@@ -87,6 +98,11 @@ class Stage:
         self.process.tell(WorkerReport(is_serving=True))
         self.step.run_until_idle()
 
+    def pass_time(self, seconds: float) -> None:
+        """Let the time pass in steps, as it does while this process runs."""
+        for _ in range(round(seconds / CHECK_S)):
+            self.step.advance(CHECK_S)
+
     def close(self) -> None:
         if self.process.returncode is None:
             self.process.die(0)
@@ -101,9 +117,12 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     made.close()
 
 
-def test_worker_is_started_in_a_process_group_of_its_own(stage: Stage) -> None:
+def test_worker_is_started_in_its_directory_with_its_descriptors(stage: Stage) -> None:
     assert stage.process.command[-1].startswith('{"number": 3, "target": "app:make"')
-    assert stage.process.options["process_group"] == 0
+    assert (stage.process.fds[0], stage.process.fds[2]) == (98, ORPHAN_FD)
+    options = stage.process.options
+    assert options["directory"] == options["environment"]["PWD"] == stage.directory.path
+    assert set(options["blocked"]) == {signal.SIGHUP, signal.SIGUSR1}
     assert repr(stage.worker) == "<worker 3, pid 4242, starting>"
     assert stage.worker.served_s == 0.0
 
@@ -156,11 +175,118 @@ def test_worker_that_does_not_end_in_time_is_killed(
     assert "<worker 3, pid 4242, stopping> did not end in time and is killed" in caplog.text
 
 
-def test_worker_without_a_limit_is_never_killed(stage: Stage) -> None:
+def test_worker_without_a_limit_is_not_killed_while_it_reports(stage: Stage) -> None:
     stage.serve()
     stage.worker.stop(None)
-    stage.step.advance(1e6)
-    assert stage.process.kills == 0
+    for _ in range(300):
+        stage.process.tell(WorkerReport(is_serving=False))
+        stage.pass_time(1.0)
+    assert (stage.process.kills, stage.process.signals) == (0, [])
+
+
+def test_second_stop_brings_the_end_forward_and_never_back(stage: Stage) -> None:
+    stage.serve()
+    for grace_s in (10.0, 1.0, 15.0):
+        stage.worker.stop(grace_s)
+    stage.step.advance(1.0 + KILL_S + 0.01)
+    assert stage.process.kills == 1
+    stage.process.die(-signal.SIGKILL)
+    stage.step.advance(30.0)
+    assert (stage.told, stage.process.kills) == (["serving", "ended"], 1)
+
+
+def test_worker_that_starts_and_is_told_to_stop_without_a_limit_ends_in_the_time_of_a_start(
+    stage: Stage,
+) -> None:
+    stage.worker.stop(None)
+    stage.step.advance(START_TIMEOUT_S)
+    assert stage.process.kills + len(stage.process.signals) > 0
+
+
+def test_worker_that_stops_by_itself_has_its_grace(stage: Stage) -> None:
+    stage.serve()
+    stage.process.tell(WorkerReport(is_serving=False))
+    stage.step.run_until_idle()
+    for _ in range(10):
+        stage.process.tell(WorkerReport(is_serving=False))
+        stage.step.advance((GRACE_S + KILL_S) / 10)
+    stage.step.advance(0.1)
+    assert stage.process.kills == 1
+
+
+def test_worker_that_can_not_serve_and_does_not_end_is_killed(stage: Stage) -> None:
+    stage.process.tell(WorkerReport(failure="KeyError: 'x'"))
+    stage.step.run_until_idle()
+    stage.step.advance(KILL_S + 0.01)
+    assert stage.process.kills == 1
+
+
+def test_process_that_has_closed_its_stream_and_does_not_end_is_killed(stage: Stage) -> None:
+    stage.serve()
+    stage.process.control.close()
+    stage.step.run_until_idle()
+    stage.step.advance(KILL_S + 0.01)
+    assert stage.process.kills == 1
+
+
+def test_worker_that_serves_and_does_not_report_writes_its_stacks_and_is_killed(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.serve()
+    for _ in range(3):
+        stage.pass_time(STALL_S - 1.0)
+        assert stage.process.signals == []
+        stage.process.tell(WorkerReport(is_serving=True))
+        stage.step.run_until_idle()
+    stage.pass_time(STALL_S + 2 * CHECK_S)
+    assert (stage.process.signals, stage.process.kills) == ([signal.SIGABRT], 0)
+    assert "runs no Python code: it did not report for 20 s" in caplog.text
+    stage.step.advance(KILL_S)
+    assert (stage.process.signals, stage.process.kills) == ([signal.SIGABRT], 1)
+    stage.process.die(-signal.SIGKILL)
+    stage.step.advance(CHECK_S)
+    assert stage.worker.end == "it did not report for 20 s (killed by SIGKILL)"
+    assert not stage.worker.was_stopped
+
+
+def test_worker_that_stops_and_does_not_report_is_aborted(stage: Stage) -> None:
+    stage.serve()
+    stage.worker.stop(None)
+    stage.pass_time(STALL_S + 2 * CHECK_S)
+    assert stage.process.signals == [signal.SIGABRT]
+
+
+def test_worker_that_starts_need_not_report(stage: Stage) -> None:
+    stage.pass_time(START_TIMEOUT_S - 1.0)
+    assert (stage.process.signals, stage.process.kills) == ([], 0)
+
+
+def test_worker_is_never_aborted_if_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, SupervisorSettings("app:make", stall_timeout_s=0.0))
+    stage.serve()
+    stage.pass_time(300.0)
+    assert (stage.process.signals, stage.process.kills) == ([], 0)
+    stage.close()
+
+
+def test_time_in_which_the_supervisor_itself_was_stopped_is_no_silence(stage: Stage) -> None:
+    """As by SIGSTOP. The reports of that time wait to be read, or the worker was stopped too."""
+    stage.serve()
+    stage.step.clock.advance(1000 * STALL_S)
+    stage.step.advance(CHECK_S)
+    assert stage.process.signals == []
+
+
+def test_line_that_is_no_report_is_passed_over(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = (b"hello\n", b"[]\n", b"{}\n", b'{"statistics": 1}\n', b"\xff" * 100_000 + b"\n")
+    for line in lines:
+        stage.process.control.sendall(line)
+        stage.step.run_until_idle()
+    assert caplog.text.count("which is no report") == len(lines)
+    stage.serve()
+    assert stage.told == ["serving"]
 
 
 def test_worker_that_has_ended_is_not_killed(stage: Stage) -> None:
@@ -241,14 +367,26 @@ def test_process_that_can_not_be_started_leaves_nothing(monkeypatch: pytest.Monk
     def fail(*arguments: Any, **options: Any) -> None:
         raise BlockingIOError("Resource temporarily unavailable")
 
-    monkeypatch.setattr(worker_process.subprocess, "Popen", fail)
+    monkeypatch.setattr(worker_process, "spawn", fail)
     user: Any = None
-    with socket.socket() as listener:
-        with pytest.raises(BlockingIOError):
-            WorkerProcess(
-                lambda fd: WorkerSpec(3, "app:make", listener.fileno(), fd, 7.0),
-                listener,
-                StepDispatcher(),
-                user,
-                START_TIMEOUT_S,
-            )
+    with pytest.raises(BlockingIOError):
+        WorkerProcess(make_spec, WorkerDirectory(), StepDispatcher(), user, SETTINGS)
+
+
+def test_process_is_killed_when_it_can_not_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> None:
+        raise OSError("no more descriptors to poll")
+
+    monkeypatch.setattr(StepDispatcher, "add_reader", fail)
+    started: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(
+        worker_process,
+        "spawn",
+        lambda *arguments, **options: (
+            started.append(subprocess.Popen(["sleep", "3600"])) or started[-1]
+        ),
+    )
+    user: Any = None
+    with pytest.raises(OSError, match="no more"):
+        WorkerProcess(make_spec, WorkerDirectory(), StepDispatcher(), user, SETTINGS)
+    assert started[0].returncode == -signal.SIGKILL

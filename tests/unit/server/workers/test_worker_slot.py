@@ -17,6 +17,7 @@ class Stage:
         self.dispatcher = StepDispatcher(clock=FakeClock(0))
         self.made: list[FakeWorker] = []
         self.told: list[str] = []
+        self.vacant: list[float] = []
         self.can_spawn = True
         self.slot = WorkerSlot(0, self.make_worker, self.dispatcher, self, 7.0)
 
@@ -34,6 +35,12 @@ class Stage:
 
     def on_serving(self, slot: WorkerSlot) -> None:
         self.told.append("serving")
+
+    def on_start_failed(self, slot: WorkerSlot, reason: str) -> None:
+        self.told.append(f"failed {reason}")
+
+    def on_vacant(self, slot: WorkerSlot, pause_s: float) -> None:
+        self.vacant.append(pause_s)
 
     def on_replaced(self, slot: WorkerSlot, failure: str) -> None:
         self.told.append(f"replaced {failure}".strip())
@@ -79,7 +86,7 @@ def test_old_worker_stays_when_its_replacement_can_not_be_spawned(stage: Stage) 
     old = stage.serve()
     stage.can_spawn = False
     stage.slot.replace()
-    assert stage.told[-1] == "replaced Resource temporarily unavailable"
+    assert stage.told[-1] == "replaced BlockingIOError: Resource temporarily unavailable"
     assert stage.slot.workers == [old]
 
 
@@ -108,7 +115,9 @@ def test_pause_grows_until_a_worker_has_served_for_a_while(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses_s: list[float] = []
-    monkeypatch.setattr(stage.slot, "_start_later", pauses_s.append)
+    monkeypatch.setattr(
+        stage.slot, "_start_later", lambda pause_s, is_refusing: pauses_s.append(pause_s)
+    )
     for served_s in (0, 0, 1, STABLE_AFTER_S, STABLE_AFTER_S, 0):
         worker = stage.made[-1]
         worker.served_s = served_s
@@ -150,5 +159,49 @@ def test_spawning_is_tried_again(stage: Stage) -> None:
     assert stage.pauses() == 1
     assert stage.pauses() == 1
     stage.can_spawn = True
+    assert stage.told.count("failed BlockingIOError: Resource temporarily unavailable") == 2
+    assert stage.pauses() == 1
+    assert stage.slot.worker is stage.made[1]
+
+
+def test_slot_is_vacant_from_a_death_to_the_next_start(stage: Stage) -> None:
+    worker = stage.serve()
+    stage.slot.on_ended(worker)
+    assert len(stage.vacant) == 1
+    assert stage.vacant[0] > 0
+    stage.pauses()
+    stage.serve().served_s = STABLE_AFTER_S
+    stage.slot.on_ended(stage.made[-1])
+    assert stage.vacant[1:] == [0.0]
+
+
+def test_slot_is_not_vacant_while_a_successor_starts(stage: Stage) -> None:
+    """It may listen already."""
+    worker = stage.serve()
+    stage.slot.replace()
+    stage.slot.on_ended(worker)
+    assert stage.vacant == []
+
+
+def test_connections_wait_after_an_own_stop_but_not_in_a_loop_of_them(stage: Stage) -> None:
+    stage.slot.on_own_stop(stage.serve())
+    assert stage.vacant == []
+    stage.pauses()
+    stage.slot.on_own_stop(stage.serve())
+    assert len(stage.vacant) == 1
+
+
+def test_any_error_of_a_start_is_tried_again(stage: Stage) -> None:
+    """As a TypeError of `json`: the slot must not be lost."""
+    stage.slot.on_ended(stage.serve())
+    make_worker = stage.slot._make_worker
+
+    def fail(number: int, user: object) -> FakeWorker:
+        raise TypeError("not JSON")
+
+    stage.slot._make_worker = fail  # type: ignore[assignment]
+    assert stage.pauses() == 1
+    assert stage.told[-1] == "failed TypeError: not JSON"
+    stage.slot._make_worker = make_worker
     assert stage.pauses() == 1
     assert stage.slot.worker is stage.made[1]

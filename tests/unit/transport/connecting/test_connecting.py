@@ -12,11 +12,13 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode, Phase
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.connecting import connector as connector_module
 from pybrpc.transport.connecting.handshake import Handshake
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.socket.socket import Socket
 from tests.fakes.sockets import Outcomes, User
 from tests.peers.frame_layer import FrameLayer
+from tests.peers.greeting import Greeting
 
 
 @pytest.fixture
@@ -108,3 +110,52 @@ def test_abandoned_handshake_sends_and_reports_nothing(
     near.abandon()
     step.run_until_idle()
     assert (told.untaken, layer.said) == (0, [])
+
+
+class NotAnError(BaseException):
+    """No Exception, as what a signal handler may raise."""
+
+
+@pytest.mark.parametrize(
+    "place", [pytest.param("adopt", marks=pytest.mark.python_only), "timer", "handshake"]
+)
+def test_write_fails_when_a_step_of_connecting_raises(
+    step: StepDispatcher, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise NotAnError("odd")
+
+    if place == "adopt":
+        monkeypatch.setattr(Socket, "adopt", fail)
+    elif place == "timer":
+        monkeypatch.setattr(step, "call_at", fail)
+    else:
+        monkeypatch.setattr(Handshake, "begin", fail)
+    user, told = User(), Outcomes()
+    near = Socket.to(endpoint, step, user=user, layer=FrameLayer(), connect_timeout_s=None)
+    near.start_write(IOBuf(b"x"), on_outcome=told)
+    run_until(step, told)
+    error = told.take_error()
+    assert "NotAnError('odd')" in error.text
+    step.run_until_idle()
+    assert (near.fd, user.errors.qsize(), step.is_watching) == (-1, 1, False)
+
+
+def test_phase_of_a_socket_tells_what_it_waits_for(
+    step: StepDispatcher, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Any] = []
+    monkeypatch.setattr(
+        connector_module, "resolve_in_background", lambda endpoint, on_done: done.append(on_done)
+    )
+    near = Socket.to(Endpoint("a-name", 80), step, app_connect=Greeting())
+    assert near.connecting_phase() is Phase.CONNECT
+    near.start_write(IOBuf(b"x"))
+    step.run_until_idle()
+    assert near.connecting_phase() is Phase.RESOLVE
+    done[0]([(plain.AF_INET, (endpoint.host, endpoint.port))])
+    while near.fd < 0:
+        step.run_until_idle()
+    assert near.connecting_phase() is Phase.HANDSHAKE
+    near.close()
+    step.run_until_idle()

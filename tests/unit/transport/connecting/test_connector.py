@@ -1,68 +1,25 @@
+"""Connector over TCP: the addresses of a name, its deadline, and all the ways it fails."""
+
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
 import socket as plain
-import threading
+import types
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from pybrpc.base.deadline import NEVER
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.errors import RpcError
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.connecting import connector as connector_module
-from pybrpc.transport.connecting.connect_race import ATTEMPT_DELAY_S, BUSY_PAUSE_S
-from pybrpc.transport.connecting.connector import Connector
-from pybrpc.transport.connecting.resolver import Address, resolve_in_background
+from pybrpc.transport.connecting.connect_race import ATTEMPT_DELAY_S
+from pybrpc.transport.connecting.resolver import Address
 from pybrpc.transport.socket_options import SocketOptions
+from tests.fakes.connects import Attempt
 from tests.fakes.sockets import MakeStep, unused_endpoint
-from tests.fakes.threads import WAIT_S
 from tests.peers.scripted_server import deaf_port
-
-
-class Attempt:
-    """A Connector, and what it ended in."""
-
-    def __init__(self, endpoint: Endpoint, step: StepDispatcher, deadline: float = NEVER) -> None:
-        self.connected: list[plain.socket] = []
-        self.failed: list[RpcError] = []
-        self.over = threading.Event()
-        self.step = step
-        self.connector = Connector(
-            endpoint,
-            SocketOptions(),
-            step,
-            lambda sock: (self.connected.append(sock), self.over.set()),
-            lambda error: (self.failed.append(error), self.over.set()),
-        )
-        step.call_at(deadline, self.connector.expire)
-        step.post(self.connector.begin)
-
-    def run(self) -> None:
-        while not self.over.is_set():
-            self.step.run_until_idle()
-        self.close()
-
-    def close(self) -> None:
-        for sock in self.connected:
-            sock.close()
-
-    @property
-    def error(self) -> RpcError:
-        assert self.connected == []
-        (error,) = self.failed
-        return error
-
-    @property
-    def peers(self) -> list[object]:
-        """Where the connections go that were handed over; closes them."""
-        peers = [sock.getpeername() for sock in self.connected]
-        self.close()
-        return peers
 
 
 @pytest.fixture
@@ -367,92 +324,97 @@ def test_connect_fails_when_no_thread_can_be_started_to_resolve(
     assert "can't start new thread" in attempt.failed[0].text
 
 
-@pytest.mark.parametrize(
-    ("host", "is_found"), [("localhost", True), ("no-such-host.invalid", False), ("a..b", False)]
-)
-def test_resolving_ends_in_addresses_or_an_error(host: str, is_found: bool) -> None:
-    results: list[object] = []
-    over = threading.Event()
-    resolve_in_background(Endpoint(host, 80), lambda r: (results.append(r), over.set()))
-    assert over.wait(WAIT_S)
-    assert isinstance(results[0], list) == is_found
-    assert isinstance(results[0], OSError) != is_found
+class OddError(BaseException):
+    """No Exception, and without a text."""
+
+    def __repr__(self) -> str:
+        raise OddError
 
 
-def test_addresses_of_a_name_are_distinct() -> None:
-    results: list[list[Address]] = []
-    over = threading.Event()
-    resolve_in_background(Endpoint("localhost", 80), lambda r: (results.append(r), over.set()))
-    assert over.wait(WAIT_S)
-    assert len(results[0]) == len(set(results[0]))
+@pytest.mark.parametrize("raised", [LookupError("no idna"), SystemExit("odd"), OddError()])
+@pytest.mark.parametrize("place", ["look-up", "look-up elsewhere", "socket", "connect", "event"])
+def test_connect_fails_at_once_with_whatever_a_step_raises(
+    step: StepDispatcher,
+    resolves_to: list[Address],
+    deaf: Address,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: BaseException,
+    place: str,
+) -> None:
+    before = descriptors()
+    resolves_to += [deaf, deaf]
+
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    if place == "look-up":
+        monkeypatch.setattr(connector_module, "resolve_in_background", fail)
+    elif place == "look-up elsewhere":
+        monkeypatch.setattr(
+            connector_module, "resolve_in_background", lambda endpoint, done: done(raised)
+        )
+    elif place == "socket":
+        monkeypatch.setattr(connector_module._socket, "socket", fail)
+    elif place == "connect":
+        monkeypatch.setattr(SocketOptions, "apply_to", fail)
+    else:
+        monkeypatch.setattr(connector_module, "_outcome_of", fail)
+    attempt = Attempt(Endpoint("a-name", 80), step)
+    step.run_until_idle()
+    if place == "event":
+        ((_, on_writable),) = step._writers.items()
+        on_writable()
+    (error,) = attempt.failed
+    assert error.phase == ("resolve" if "look-up" in place else "connect")
+    assert isinstance(error, ConnectionError)
+    assert (type(raised).__name__ if type(raised) is OddError else repr(raised)) in error.text
+    assert (descriptors(), step.is_watching) == (before, False)
+
+
+def test_connector_that_ends_waits_for_no_look_up(
+    step: StepDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled: list[str] = []
+
+    class Waiter:
+        def cancel(self) -> None:
+            cancelled.append("cancelled")
+
+    monkeypatch.setattr(connector_module, "resolve_in_background", lambda *_: Waiter())
+    attempt = Attempt(Endpoint("a-name", 80), step)
+    step.run_until_idle()
+    attempt.connector.expire()
+    assert cancelled == ["cancelled"]
+
+
+@pytest.mark.parametrize("is_listening", [True, False])
+def test_connect_works_without_poll(
+    step: StepDispatcher, monkeypatch: pytest.MonkeyPatch, is_listening: bool
+) -> None:
+    """eventlet takes `select.poll` away."""
+    monkeypatch.setattr(connector_module, "select", types.SimpleNamespace())
+    with plain.socket() as slow:
+        slow.bind(("127.0.0.1", 0))
+        attempt = Attempt(Endpoint.from_sockaddr(slow.getsockname()), step)
+        if is_listening:
+            slow.listen()
+        attempt.run()
+    assert (len(attempt.connected), len(attempt.failed)) == (is_listening, not is_listening)
+
+
+def test_undecided_connect_is_known_without_poll(
+    step: StepDispatcher, deaf: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector_module, "select", types.SimpleNamespace())
+    attempt = Attempt(Endpoint(*deaf[1]), step)
+    step.run_until_idle()
+    ((_, on_writable),) = step._writers.items()
+    on_writable()
+    assert not attempt.over.is_set()
+    attempt.connector.cancel()
 
 
 def test_connect_over_a_missing_interface_fails(step: StepDispatcher) -> None:
     attempt = Attempt(Endpoint("fe80::1%no-such-if", 80), step)
     attempt.run()
     assert (attempt.error.code, attempt.error.phase) == (errno.EHOSTUNREACH, "resolve")
-
-
-# --- Unix sockets ---
-
-
-@pytest.fixture
-def unix_listener(unix_path: Path) -> Iterator[plain.socket]:
-    with plain.socket(plain.AF_UNIX) as listening:
-        listening.bind(str(unix_path))
-        listening.listen(0)
-        yield listening
-
-
-def test_connect_to_a_unix_socket(step: StepDispatcher, unix_listener: plain.socket) -> None:
-    endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
-    attempt = Attempt(endpoint, step)
-    step.run_until_idle()
-    assert attempt.peers == [endpoint.path]
-
-
-def test_unix_socket_without_a_server(step: StepDispatcher, unix_path: Path) -> None:
-    endpoint = Endpoint.parse(f"unix:{unix_path}")
-    attempt = Attempt(endpoint, step)
-    attempt.run()
-    assert attempt.error.code == errno.ENOENT
-    assert attempt.error.text == f"Fail to connect {endpoint}: No such file or directory"
-    with plain.socket(plain.AF_UNIX) as dead:
-        dead.bind(str(unix_path))
-    attempt = Attempt(endpoint, step)
-    attempt.run()
-    assert attempt.error.code == errno.ECONNREFUSED
-
-
-def test_unix_socket_without_a_path(step: StepDispatcher) -> None:
-    attempt = Attempt(Endpoint("unix:", 0), step)
-    attempt.run()
-    assert "without a path" in attempt.error.text
-
-
-def test_unix_server_with_a_full_backlog_is_tried_again(
-    step: StepDispatcher, unix_listener: plain.socket
-) -> None:
-    """connect() of a Unix socket fails with EAGAIN then, and no event comes once there is room."""
-    endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
-    with plain.socket(plain.AF_UNIX) as filler:
-        filler.connect(endpoint.path)
-        attempt = Attempt(endpoint, step, step.clock.monotonic() + 1)
-        for _ in range(20):
-            step.advance(BUSY_PAUSE_S)
-        assert not attempt.over.is_set()
-        unix_listener.accept()[0].close()
-        step.advance(BUSY_PAUSE_S)
-        assert attempt.peers == [endpoint.path]
-
-
-def test_unix_server_that_stays_busy_meets_the_deadline(
-    step: StepDispatcher, unix_listener: plain.socket
-) -> None:
-    endpoint = Endpoint.from_sockaddr(unix_listener.getsockname())
-    with plain.socket(plain.AF_UNIX) as filler:
-        filler.connect(endpoint.path)
-        attempt = Attempt(endpoint, step, step.clock.monotonic() + 1)
-        step.advance(0.5)
-        step.advance(0.6)
-    assert attempt.error.code == errno.ETIMEDOUT

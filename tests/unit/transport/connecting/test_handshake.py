@@ -22,6 +22,7 @@ from pybrpc.protocols.message import Message, RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.connecting.handshake import MAX_UNTAKEN_BYTES
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+from pybrpc.transport.dispatch.step_queue import Work
 from pybrpc.transport.socket.socket import Socket
 from tests.fakes.sockets import SMALL_BUFFER, MakeStep, MakeWire, Outcomes, User, UserMessage, Wire
 from tests.fakes.threads import WAIT_S
@@ -114,13 +115,14 @@ def test_an_answer_in_two_parts_is_one_answer(
     [
         (None, AuthenticationError, ErrorCode.ERPCAUTH, "the peer says no"),
         (ValueError("odd"), HandshakeError, ErrorCode.EINVAL, "ValueError('odd')"),
+        (SystemExit("odd"), HandshakeError, ErrorCode.EINVAL, "SystemExit('odd')"),
         (ConnectionResetError(errno.ECONNRESET, "x"), HandshakeError, errno.ECONNRESET, "reset"),
     ],
 )
 def test_exception_of_a_handshake_reaches_everybody(
     dispatcher: EventDispatcher,
     listener: plain.socket,
-    fails_with: Exception | None,
+    fails_with: BaseException | None,
     cls: type,
     code: int,
     text: str,
@@ -292,7 +294,6 @@ def test_user_gets_on_connected_before_its_messages(
         def on_connected(self, socket: Socket) -> None:
             log.append(socket.is_connected)
             socket.start_write(IOBuf(b"from on_connected"))
-            raise ValueError("logged, and reading goes on")
 
         def on_messages(self, socket: Socket, messages: list[Message]) -> None:
             log.append(len(messages))
@@ -313,3 +314,65 @@ def test_user_of_a_connection_that_failed_gets_no_on_connected(
     wire.socket.close()
     step.run_until_idle()
     assert (user.connected.qsize(), user.errors.qsize()) == (0, 1)
+
+
+# --- costly steps ---
+
+
+class CostlyDispatcher(StepDispatcher):
+    """Keeps the costly work until the test runs it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.costly: list[Work] = []
+
+    def post_costly(self, work: Work) -> None:
+        self.costly.append(work)
+
+    def run_costly(self) -> None:
+        costly, self.costly = self.costly, []
+        for work in costly:
+            self.post(work.run)  # type: ignore[arg-type]
+        self.run_until_idle()
+
+
+def test_step_of_a_layer_is_costly_work_queued_once(make_wire: MakeWire) -> None:
+    dispatcher = CostlyDispatcher()
+    layer = FrameLayer()
+    wire = make_wire(dispatcher, layer=layer)
+    for _ in range(5):
+        dispatcher.step()
+    wire.peer.sendall(b"HI")
+    for _ in range(5):
+        dispatcher.step()
+    assert (len(dispatcher.costly), layer.said) == (1, [])
+    (work,) = dispatcher.costly
+    assert work.description.startswith("the handshake with")
+    dispatcher.run_costly()
+    assert wire.socket.is_connected
+    wire.close()
+    dispatcher.run_until_idle()
+
+
+def test_step_of_a_connection_that_was_closed_does_nothing(make_wire: MakeWire) -> None:
+    dispatcher = CostlyDispatcher()
+    layer = FrameLayer()
+    wire = make_wire(dispatcher, layer=layer)
+    dispatcher.step()
+    assert len(dispatcher.costly) == 1
+    wire.socket.close()
+    dispatcher.run_until_idle()
+    dispatcher.run_costly()
+    assert (layer.said, wire.socket.fd, dispatcher.raised) == (["close"], -1, [])
+
+
+def test_step_of_a_connection_without_a_layer_is_no_costly_work(make_wire: MakeWire) -> None:
+    dispatcher = CostlyDispatcher()
+    wire = make_wire(dispatcher, app_connect=Greeting())
+    dispatcher.run_until_idle()
+    assert dispatcher.costly == []
+    wire.peer.sendall(b"welcome\n")
+    dispatcher.run_until_idle()
+    assert wire.socket.is_connected
+    wire.close()
+    dispatcher.run_until_idle()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -12,7 +15,9 @@ import pytest
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.dispatch.step_queue import FunctionWork
 from tests.fakes.sockets import MakeWire, Outcomes, User
+from tests.fakes.threads import WAIT_S
 from tests.peers.loops import RUNS
 
 Run = Callable[[Coroutine[Any, Any, object]], object]
@@ -48,6 +53,24 @@ def test_closed_loop_refuses_posts_and_timers(run: Run) -> None:
         dispatcher.call_at(time.monotonic(), lambda: None)
     dispatcher.remove_reader(0)
     dispatcher.remove_writer(0)
+
+
+def test_timer_that_a_signal_handler_sets_ends_the_wait_of_the_loop(run: Run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        dispatcher, ran = AsyncioDispatcher(loop), loop.create_future()
+
+        def on_signal(*_: object) -> None:
+            dispatcher.call_at(time.monotonic() + 0.01, lambda: ran.set_result(None))
+
+        earlier = signal.signal(signal.SIGALRM, on_signal)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        try:
+            await asyncio.wait_for(ran, WAIT_S)
+        finally:
+            signal.signal(signal.SIGALRM, earlier)
+
+    run(main())
 
 
 def test_writes_of_many_tasks_in_one_turn_make_two_system_calls(
@@ -91,3 +114,53 @@ def test_sockets_can_be_closed_after_their_loop_has_ended(run: Run, make_wire: M
     wire.socket.close()
     assert outcomes.untaken == user.errors.qsize() == 1
     assert (wire.socket.fd, wire.socket.backlog.size_bytes) == (-1, 0)
+
+
+Register = Callable[[AsyncioDispatcher, socket.socket, Callable[[], None]], object]
+
+WAYS: dict[str, Register] = {
+    "post": lambda dispatcher, sock, function: dispatcher.post(function),
+    "complete": lambda dispatcher, sock, function: dispatcher.complete(
+        FunctionWork(lambda _: function(), None, "a test")
+    ),
+    "call_at": lambda dispatcher, sock, function: dispatcher.call_at(time.monotonic(), function),
+    "add_reader": lambda dispatcher, sock, function: dispatcher.add_reader(sock.fileno(), function),
+    "add_writer": lambda dispatcher, sock, function: dispatcher.add_writer(sock.fileno(), function),
+}
+
+
+@pytest.mark.parametrize("from_task", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+def test_function_does_not_see_the_context_in_which_it_was_registered(
+    run: Run, way: str, from_task: bool
+) -> None:
+    """Else a connection would keep the context of the handler whose call has made it."""
+    variable: ContextVar[str] = ContextVar("variable", default="")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        dispatcher = AsyncioDispatcher(loop)
+        seen: list[str] = []
+        was_called = asyncio.Event()
+        ours, theirs = socket.socketpair()
+        theirs.send(b"x")
+
+        def note() -> None:
+            dispatcher.remove_reader(ours.fileno())
+            dispatcher.remove_writer(ours.fileno())
+            seen.append(variable.get())
+            was_called.set()
+
+        def register() -> None:
+            variable.set("mine")
+            WAYS[way](dispatcher, ours, note)
+
+        with ours, theirs:
+            if from_task:
+                register()
+            else:
+                loop.call_soon(register)
+            await was_called.wait()
+        assert seen == [""]
+
+    run(main())

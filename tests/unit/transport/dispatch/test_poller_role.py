@@ -13,6 +13,7 @@ from pybrpc.testing.step_scheduler import ScheduleFailure, StepScheduler, explor
 from pybrpc.transport.dispatch import poller_role
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.poller_role import TURNS_ALONE, Waiter
+from pybrpc.transport.dispatch.step_queue import FunctionWork
 from tests.fakes.dispatchers import run_inside
 from tests.fakes.threads import WAIT_S, in_threads
 from tests.schedules.dispatchers import TracedDispatcher, TracedWaiter
@@ -188,7 +189,8 @@ def test_all_callers_are_served_while_others_come_and_go(epoll: EpollDispatcher,
 
 
 def callers_and_the_own_thread(scheduler: StepScheduler, kind: type[TracedDispatcher]) -> None:
-    """Two callers, one of them twice, the dispatcher's own thread, and some background work."""
+    """Two callers, one of them twice, the dispatcher's own thread, some background work, and a
+    completion, which only that thread may run."""
     dispatcher = kind(scheduler)
     left = [1, 2, 3]
 
@@ -208,12 +210,23 @@ def callers_and_the_own_thread(scheduler: StepScheduler, kind: type[TracedDispat
         dispatcher.require_polling()
         dispatcher.post(lambda: None)
         dispatcher.release_polling()
+        dispatcher.complete(FunctionWork(complete, None, "a completion"))
+
+    def complete(_: None) -> None:
+        completed_in.append(threading.get_ident())
         end()
 
+    def run() -> None:
+        own_thread.append(threading.get_ident())
+        dispatcher._run()
+
+    completed_in: list[int] = []
+    own_thread: list[int] = []
     try:
-        scheduler.run(dispatcher._run, lambda: call("a", 2), lambda: call("b", 1), require_polling)
+        scheduler.run(run, lambda: call("a", 2), lambda: call("b", 1), require_polling)
     finally:
         dispatcher.close_descriptors()
+    assert completed_in == own_thread
 
 
 @pytest.fixture
@@ -237,15 +250,30 @@ class ForgetsWaiters(TracedDispatcher):
 
     def _poll_for(self, waiter: Waiter, deadline: float) -> None:
         while not (waiter.is_over or self._role.has_background_work() or self._is_closing):
-            self._turn(0)
+            self._turn(0, True)
         self._role.release()
+
+
+class ForgetsCompletions(TracedDispatcher):
+    """A mutant: a caller that polls does not wake the other thread for completions."""
+
+    def _may_caller_poll(self) -> bool:
+        return not (self._role.has_background_work() or self._is_closing)
+
+    def _poll_for(self, waiter: Waiter, deadline: float) -> None:
+        role = self._role
+        while not (waiter.is_over or role.has_background_work() or self._is_closing):
+            self._turn(0, True)
+        role.release()
+        if self._runner.posted or role.has_background_work() or role.has_waiters():
+            role.wake_own_thread()
 
 
 class LeavesTheChainAsleep(TracedDispatcher):
     """A mutant: the end of a turn wakes no caller."""
 
-    def _turn(self, longest_s: float) -> None:
-        self._runner.run_turn(0)
+    def _turn(self, longest_s: float, is_callers: bool) -> None:
+        self._runner.run_turn(0, is_callers)
 
 
 class WaitsBlindly(TracedDispatcher):
@@ -259,7 +287,9 @@ class WaitsBlindly(TracedDispatcher):
 
 @pytest.mark.python_only
 @pytest.mark.usefixtures("gives_way_soon")
-@pytest.mark.parametrize("mutant", [ForgetsWaiters, LeavesTheChainAsleep, WaitsBlindly])
+@pytest.mark.parametrize(
+    "mutant", [ForgetsWaiters, ForgetsCompletions, LeavesTheChainAsleep, WaitsBlindly]
+)
 def test_mutant_is_caught(mutant: type[TracedDispatcher]) -> None:
     with pytest.raises(ScheduleFailure, match="every thread waits"):
         explore_randomly(

@@ -300,11 +300,11 @@ class InlineDispatcher(TracedDispatcher):
         self.faults: list[str] = []
         self.require_polling()
 
-    def _turn(self, longest_s: float) -> None:
+    def _turn(self, longest_s: float, is_callers: bool) -> None:
         if self.is_in_turn:
             self.faults.append("two turns at once")
         self.is_in_turn = True
-        super()._turn(longest_s)
+        super()._turn(longest_s, is_callers)
         self.is_in_turn = False
 
 

@@ -9,6 +9,7 @@ import queue
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from pybrpc.transport.listening import acceptor as acceptor_module
 from pybrpc.transport.listening.acceptor import Acceptor, ListenError
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.peer_address import remote_side_of
+from tests.fakes.clocks import use_clock
 
 LOCAL = Endpoint("127.0.0.1", 0)
 
@@ -249,6 +251,98 @@ def test_connection_that_cannot_be_set_up_is_closed() -> None:
     it.close()
 
 
+class Refused(BaseException):
+    """No Exception, as what a server's code must not raise here."""
+
+
+def test_connection_is_closed_whatever_its_set_up_raises_and_accepting_goes_on() -> None:
+    it = Listening()
+    seen: list[int] = []
+
+    def refuse(sock: socket.socket) -> None:
+        seen.append(sock.fileno())
+        raise Refused
+
+    it.acceptor._on_accepted = refuse
+    it.acceptor.start()
+    for count in (1, 2):
+        with it.connect() as client:
+            assert client.recv(1) == b""
+        assert len(seen) == count
+    it.close()
+
+
+@pytest.mark.parametrize(("slow_s", "accepts"), [(0.0, 3), (acceptor_module.STEP_S, 1)])
+def test_turn_accepts_a_few_connections(
+    slow_s: float, accepts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most three here, and none any more once it has lasted long."""
+    step = StepDispatcher()
+    use_clock(monkeypatch, step.clock)
+    accepted: list[socket.socket] = []
+
+    def accept(sock: socket.socket) -> None:
+        accepted.append(sock)
+        step.clock.advance(slow_s)
+
+    acceptor = Acceptor(LOCAL, step, accept, Runtime(), accepts_per_turn=3)
+    clients = [
+        socket.create_connection((acceptor.endpoint.host, acceptor.endpoint.port)) for _ in range(7)
+    ]
+    acceptor.start()
+    acceptor._on_readable()
+    assert len(accepted) == accepts
+    acceptor.close()
+    step.run_until_idle()
+    for sock in clients + accepted:
+        sock.close()
+
+
+def is_free(endpoint: Endpoint) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_server((endpoint.host, endpoint.port)).close()
+        return True
+    return False
+
+
+def test_address_is_free_at_once_after_undo() -> None:
+    it = Listening()
+    assert not is_free(it.acceptor.endpoint)
+    it.acceptor.undo()
+    assert is_free(it.acceptor.endpoint)
+    it.acceptor.start()
+    turns_later(it, 2)
+    assert "closed" in repr(it.acceptor)
+    it.close()
+
+
+def test_socket_that_was_given_stays_open_after_undo() -> None:
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        for ends in ("undo", "close"):
+            acceptor = Acceptor(given, StepDispatcher(), socket.socket.close, Runtime())
+            if ends == "undo":
+                acceptor.undo()
+                assert given.fileno() >= 0
+            else:
+                acceptor.abandon()
+                assert given.fileno() == -1
+
+
+def test_address_is_free_if_the_acceptor_cannot_be_made() -> None:
+    class FullRuntime(Runtime):
+        acceptors: Any = None
+
+        def __init__(self) -> None:
+            """Without a place for acceptors."""
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoint = Endpoint.from_sockaddr(listener.getsockname())
+    with pytest.raises(AttributeError):
+        Acceptor(endpoint, StepDispatcher(), socket.socket.close, FullRuntime())
+    assert is_free(endpoint)
+
+
 def test_abandon_closes_the_descriptor_only() -> None:
     with listening() as it:
         turns_later(it, 2)
@@ -278,3 +372,27 @@ def turns_later(it: Listening, turns: int) -> None:
         is_done = threading.Event()
         it.dispatcher.post(is_done.set)
         assert is_done.wait(10)
+
+
+def test_acceptor_whose_socket_was_shut_down_is_polled_no_more_and_accepts_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a supervisor does. A socket that doesn't listen is readable all the time."""
+    step = StepDispatcher()
+    monkeypatch.setattr(acceptor_module, "time", step.clock)
+    acceptor = Acceptor(LOCAL, step, lambda sock: sock.close(), Runtime())
+    acceptor.start()
+    step.run_until_idle()
+    sock = acceptor._sock
+    assert sock is not None
+    sock.shutdown(socket.SHUT_RDWR)
+    step.run_until_idle()
+    assert repr(acceptor).endswith("not accepting, 0 accepted>")
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    step.advance(acceptor_module.PAUSE_S)
+    with socket.create_connection(sock.getsockname()):
+        step.run_until_idle()
+    assert acceptor.accepted == 1
+    acceptor.close()
+    step.run_until_idle()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import socket
 from typing import Any
 
@@ -10,7 +12,14 @@ import pytest
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.transport.listening import listen as listen_module
-from pybrpc.transport.listening.listen import ListenError, bind_shared, listen
+from pybrpc.transport.listening.listen import (
+    ListenError,
+    bind_shared,
+    claim_port,
+    listen,
+    stop_listening,
+    unclaim_port,
+)
 
 ANY = Endpoint("127.0.0.1", 0)
 V4 = (socket.AF_INET, ("127.0.0.1", 0))
@@ -56,7 +65,90 @@ def test_bound_ones_share_a_port_and_nobody_listens(host: str) -> None:
             assert is_refused(first)
 
 
-@pytest.mark.parametrize("use", [listen, bind_shared])
+def free_endpoint(host: str = "127.0.0.1") -> Endpoint:
+    with bind_shared(Endpoint(host, 0)) as sock:
+        return Endpoint.from_sockaddr(sock.getsockname())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("is_named", [True, False], ids=["a port", "port 0"])
+def test_claimed_port_is_refused_to_all_but_those_that_share_it(host: str, is_named: bool) -> None:
+    """Also while none of these listens."""
+    with claim_port(free_endpoint(host) if is_named else Endpoint(host, 0)) as claim:
+        endpoint = Endpoint.from_sockaddr(claim.getsockname())
+        assert is_refused(claim)
+        for use in (listen, claim_port):
+            with pytest.raises(ListenError, match="in use"):
+                use(endpoint)
+        with bind_shared(endpoint) as first, bind_shared(endpoint) as second:
+            for sock in (first, second):
+                listen(sock)
+            assert not is_refused(claim)
+            for use in (listen, claim_port):
+                with pytest.raises(ListenError, match="in use"):
+                    use(endpoint)
+    claim_port(endpoint).close()
+
+
+def test_port_with_connections_that_wait_for_their_end_can_be_claimed() -> None:
+    """They are in TIME_WAIT, on the side of the server, when it is started again."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = Endpoint.from_sockaddr(server.getsockname())
+        with socket.create_connection(server.getsockname()) as client:
+            server.accept()[0].close()
+            assert client.recv(1) == b""
+    claim_port(endpoint).close()
+
+
+def test_wildcard_claim_covers_each_address() -> None:
+    with claim_port(Endpoint("0.0.0.0", 0)) as claim:
+        with pytest.raises(ListenError, match="in use"):
+            claim_port(Endpoint("127.0.0.1", claim.getsockname()[1]))
+
+
+def forked() -> int:
+    """Process id of a child that has this process's descriptors."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.pause()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def test_port_is_free_when_its_claim_has_ended_though_a_forked_child_has_the_socket() -> None:
+    claim = claim_port(free_endpoint())
+    endpoint = Endpoint.from_sockaddr(claim.getsockname())
+    pid = forked()
+    try:
+        unclaim_port(claim)
+        claim_port(endpoint).close()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_socket_that_stops_listening_refuses_though_a_forked_child_has_it() -> None:
+    """Those that wait are reset; and it can listen again."""
+    with bind_shared(free_endpoint()) as sock:
+        stop_listening(sock)
+        listen(sock)
+        pid = forked()
+        try:
+            with socket.create_connection(sock.getsockname(), timeout=10) as client:
+                stop_listening(sock)
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+            assert is_refused(sock)
+            listen(sock)
+            assert not is_refused(sock)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("use", [listen, bind_shared, claim_port])
 def test_taken_port_is_refused(use: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = Endpoint.from_sockaddr(taken.getsockname())

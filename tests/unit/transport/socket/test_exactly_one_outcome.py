@@ -12,6 +12,7 @@ import pytest
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
+from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
 from tests.fakes.dispatchers import running_dispatcher
@@ -106,7 +107,7 @@ def test_resource_error_while_writing_reaches_every_request(
 
 
 def test_write_interrupted_in_its_system_call_is_not_reported_as_unsent(
-    step: MakeStep, make_wire: MakeWire, monkeypatch: pytest.MonkeyPatch
+    step: StepDispatcher, make_wire: MakeWire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wire, told = make_wire(step), Outcomes()
 
@@ -118,6 +119,7 @@ def test_write_interrupted_in_its_system_call_is_not_reported_as_unsent(
     with pytest.raises(KeyboardInterrupt):
         wire.socket.start_write(IOBuf(b"sent all the same"), on_outcome=told)
     assert wire.receive(17) == b"sent all the same"
+    step.run_until_idle()
     assert told.take_error().phase == "sent"
 
 

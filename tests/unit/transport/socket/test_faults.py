@@ -12,10 +12,10 @@ from pybrpc.errors import ErrorCode, OvercrowdedError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
+from pybrpc.protocols.message_cutter import MessageCutter
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-from pybrpc.transport.socket.message_cutter import MessageCutter
 from pybrpc.transport.socket.socket import LINGER_S, Socket
 from pybrpc.transport.socket_options import SocketOptions
 from tests.fakes.sockets import (
@@ -95,7 +95,7 @@ def test_messages_before_garbage_are_handed_over(step: StepDispatcher, make_wire
 def test_a_declared_size_over_the_limit_is_not_buffered(step: StepDispatcher) -> None:
     near, far = make_pair()
     user = User()
-    socket = Socket.of(near, step, user=user, cutter=MessageCutter(ParseLimits(max_body_size=100)))
+    socket = Socket.of(near, step, user=user, session=MessageCutter(ParseLimits(max_body_size=100)))
     far.sendall(b"PRPC" + (1 << 30).to_bytes(4, "big") + (1 << 29).to_bytes(4, "big"))
     step.run_until_idle()
     assert user.take_error().code == ErrorCode.EINVAL
@@ -234,7 +234,7 @@ def test_discarded_bytes_are_not_kept_and_are_limited(
     wire.peer.sendall(bytes(1000))
     step.run_until_idle()
     assert not wire.socket.is_failed
-    assert not wire.socket._reader._cutter.buffer
+    assert not wire.socket._reader.session.buffer
     wire.peer.sendall(bytes(1))
     step.run_until_idle()
     assert user.take_error().code == ErrorCode.ECLOSE

@@ -13,6 +13,7 @@ from pybrpc.protocols.message import RpcRequest
 from pybrpc.transport.socket.graceful_close import STALL_S
 from pybrpc.transport.socket.socket import LINGER_S, Socket
 from pybrpc.transport.socket_options import SocketOptions
+from pybrpc.transport.writing.slow_peers import CHECK_S
 from tests.fakes.sockets import SMALL_BUFFER, MakeStep, MakeWire, User, fill, flush
 
 FRAME = bytes(BAIDU_STD.pack_request(RpcRequest(1, "Service", "Method", b"body")))
@@ -165,6 +166,8 @@ def test_closed_socket_is_not_kept_by_timers(
     wire.peer.close()
     step.run_until_idle()
     assert wire.socket.is_failed
+    # The check of slow peers, which are kept by nothing of it, comes once more.
+    step.advance(CHECK_S)
     assert [timer for timer in step._timers if timer.function is not None] == []
 
 

@@ -12,7 +12,6 @@ from pybrpc.errors import ErrorCode, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.socket import Socket
-from pybrpc.transport.writing.outcomes import run_outcomes
 from pybrpc.transport.writing.process_backlog import ProcessBacklog
 from tests.fakes.sockets import (
     OVERCROWDED_AT_1000,
@@ -125,15 +124,13 @@ def test_layer_is_closed_with_the_descriptor_that_it_had(
 def test_user_of_a_socket_that_failed_before_its_turn_gets_only_the_failure(
     step: StepDispatcher, make_wire: MakeWire
 ) -> None:
-    """The thread that failed it has not run the outcomes yet."""
     user = RecordingUser()
     wire = make_wire(step, user=user)
-    deliveries = wire.socket.begin_fail(BROKEN)
-    step.run_until_idle()
+    assert wire.socket.fail(BROKEN)
     assert user.told == []
-    run_outcomes(deliveries)
+    step.run_until_idle()
     assert user.told == [("failed", wire.socket, ErrorCode.EINTERNAL)]
-    assert wire.socket.begin_fail(BROKEN) == []
+    assert not wire.socket.fail(BROKEN)
 
 
 # --- written to ---

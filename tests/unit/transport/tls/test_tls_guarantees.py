@@ -1,7 +1,8 @@
 """The guarantees of the write path with TLS, where it is not the layer's tests that show them.
 
-1, order, and 2, exactly once: tests/stress/test_tls_write_path.py. 5, no lost wake-up, 9 and what
-"written" means: test_tls_layer.py. 10: test_tls_handshake.py.
+1, order, and 2, exactly once: tests/stress/test_tls_write_path.py. 5, no lost wake-up:
+test_tls_layer.py, test_tls_layer_reading.py. 9: test_tls_layer_ends.py. What "written" means:
+test_tls_layer.py. 10: test_tls_handshake.py, test_tls_handshake_server.py.
 """
 
 from __future__ import annotations

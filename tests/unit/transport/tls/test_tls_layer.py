@@ -1,25 +1,21 @@
-"""TlsLayer once its handshake is over: what arrives, when it counts as written, how it ends."""
+"""TlsLayer once its handshake is over: bytes both ways, and when a message counts as written."""
 
 from __future__ import annotations
 
 import random
-import socket as plain
-import ssl
 import struct
 import threading
 import weakref
 
 import pytest
 
-from pybrpc.errors import ConnectionFailedError, ErrorCode, Phase, TlsError, WriteShutdownError
+from pybrpc.errors import ConnectionFailedError, Phase
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
-from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.socket.socket import Socket
-from pybrpc.transport.tls import tls_layer
 from pybrpc.transport.tls.client_tls import ClientTls
+from pybrpc.transport.writing.slow_peers import bytes_taken
 from tests.fakes.dispatchers import wait_until_collected
 from tests.fakes.frames import by_producer, frame, frames_of
 from tests.fakes.sockets import SMALL_BUFFER, MakeStep, MakeWire, Outcomes, User, make_pair
@@ -30,15 +26,12 @@ from tests.fakes.tls_sockets import (
     client_layer,
     context_of,
     encrypted,
+    message,
     server_layer,
 )
-from tests.peers.tls import NAME, MemoryPeer, as_client, as_server, certificates
+from tests.peers.tls import as_client, as_server, certificates
 
 APPLICATION_DATA = 23
-
-
-def message(number: int, size: int = 10) -> bytes:
-    return bytes(BAIDU_STD.pack_request(RpcRequest(number, "service", "method", bytes(size))))
 
 
 # --- both ways, both sides ---
@@ -194,187 +187,6 @@ def test_socket_fails_while_it_waits_for_the_peer_to_read(
     assert near.peer.sock.recv(1) == b""
 
 
-# --- ends ---
-
-
-def test_closing_sends_close_notify(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
-    wire = make_wire(dispatcher, layer=client_layer())
-    wire.peer = as_server(wire.peer, certificates().server_context())
-    wire.peer.do_handshake()  # type: ignore[attr-defined]
-    wire.socket.start_write(IOBuf(b"last"), on_outcome=lambda e: wire.socket.close())
-    wire.socket.start_write(
-        IOBuf(b" words"), on_outcome=lambda e: wire.socket.close(), notify_on_success=True
-    )
-    assert wire.receive(11) == b"last words", "a ragged end raises here"
-
-
-def test_shutdown_write_sends_close_notify_then_fin_and_can_read_on(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
-    user, told, late = User(), Outcomes(), Outcomes()
-    near = encrypted(step, make_wire, user)
-    near.write(bytes(50_000), told, shutdown_write=True)
-    near.write(b"late", late)
-    step.run_until_idle()
-    assert (told.untaken, near.peer.is_ended) == (0, False)
-    assert near.read() == bytes(50_000)
-    assert near.peer.is_ended
-    assert near.peer.sock.recv(1) == b""
-    assert told.take() == [None]
-    assert isinstance(late.take_error(), WriteShutdownError)
-    near.peer.send(message(5))
-    step.run_until_idle()
-    assert user.messages.get_nowait().correlation_id == 5
-
-
-def test_close_notify_of_the_peer_is_the_end_after_what_came_before(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
-    """Without the end of TCP, so that the descriptor never becomes readable again."""
-    user = User()
-    near = encrypted(step, make_wire, user)
-    near.peer.tls.write(message(1))
-    near.peer.finish()
-    step.run_until_idle()
-    assert user.messages.get_nowait().correlation_id == 1
-    error = user.errors.get_nowait()
-    assert error.text.startswith("Got EOF of")
-    assert (error.code, error.is_remote) == (ErrorCode.EEOF, True)
-
-
-@pytest.mark.parametrize("cut", [0, 1, 4, 5, 20])
-def test_end_of_tcp_alone_is_reported_as_cut_off(
-    step: StepDispatcher, make_wire: MakeWire, cut: int
-) -> None:
-    user = User()
-    near = encrypted(step, make_wire, user)
-    near.peer.tls.write(message(1))
-    near.peer.sock.sendall(near.peer.take_ciphertext()[:cut])
-    near.peer.sock.shutdown(plain.SHUT_WR)
-    step.run_until_idle()
-    error = user.errors.get_nowait()
-    assert (error.code, error.is_remote) == (ErrorCode.EEOF, True)
-    assert "without close_notify" in error.text
-    assert user.messages.qsize() == 0
-
-
-@pytest.mark.parametrize(
-    "garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x17\x03\x03\x00\x20" + bytes(32)]
-)
-def test_bad_record_fails_the_socket_after_the_messages_before_it(
-    step: StepDispatcher, make_wire: MakeWire, garbage: bytes
-) -> None:
-    user, told = User(), Outcomes()
-    near = encrypted(step, make_wire, user)
-    near.write(bytes(1 << 20), told)
-    step.run_until_idle()
-    near.peer.tls.write(message(1))
-    near.peer.sock.sendall(near.peer.take_ciphertext() + garbage)
-    step.run_until_idle()
-    assert user.messages.get_nowait().correlation_id == 1
-    error = user.errors.get_nowait()
-    assert isinstance(error, TlsError)
-    assert (error.code, error.phase) == (ErrorCode.ESSL, Phase.WAITING)
-    assert error.text.startswith("Fail to read from unix:")
-    told_error = told.take_error()
-    assert (type(told_error), told_error.phase) == (TlsError, Phase.SENT)
-
-
-def test_alert_reaches_the_peer(dispatcher: EventDispatcher, make_wire: MakeWire) -> None:
-    wire = make_wire(dispatcher, layer=client_layer(), user=User())
-    far = as_server(wire.peer, certificates().server_context())
-    wire.peer = far
-    far.do_handshake()
-    raw = plain.socket(fileno=plain.dup(far.fileno()))
-    raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
-    raw.close()
-    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
-        far.recv(1)
-
-
-def test_alert_before_a_reset_is_the_reported_error(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
-    """Writing finds out first that the peer is gone; why is still in the receive buffer."""
-    user, told = User(), Outcomes()
-    near = encrypted(step, make_wire, user)
-    near.peer.sock.sendall(near.peer.alert())
-    near.peer.sock.close()
-    near.write(b"too late", told)
-    step.run_until_idle()
-    error = told.take_error()
-    assert (error.code, error.phase, error.is_remote) == (ErrorCode.ESSL, Phase.SENT, True)
-    assert "alert" in error.text
-    assert user.take_error().text == error.text
-
-
-def test_peer_that_reads_nothing_can_not_make_the_layer_hold_ever_more(
-    step: StepDispatcher, make_wire: MakeWire, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tls_layer, "MAX_UNSENT_BYTES", 1000)
-    user, told = User(), Outcomes()
-    near = encrypted(step, make_wire, user)
-    near.write(bytes(100_000), told)
-    step.run_until_idle()
-    near.peer.send(message(1))
-    step.run_until_idle()
-    assert "and reads none" in user.take_error().text
-    assert told.take_error().code == ErrorCode.ESSL
-
-
-# --- reading ---
-
-
-def test_all_records_of_one_read_are_decrypted(step: StepDispatcher, make_wire: MakeWire) -> None:
-    """Else the last would wait in the TLS object for a descriptor that has nothing new."""
-    user = User()
-    near = encrypted(step, make_wire, user)
-    for number in range(20):
-        near.peer.tls.write(message(number))
-    near.peer.send()
-    step.run_until_idle()
-    assert [user.messages.get_nowait().correlation_id for _ in range(20)] == list(range(20))
-    assert near.socket.statistics().reads == 1
-
-
-@pytest.mark.parametrize("then_ends", [False, True])
-def test_bytes_together_with_the_end_of_the_handshake_are_read(
-    step: StepDispatcher, make_wire: MakeWire, then_ends: bool
-) -> None:
-    user = User()
-    wire = make_wire(step, layer=server_layer(), user=user)
-    peer = MemoryPeer(wire.peer, certificates().client_context(), NAME)
-    while True:
-        try:
-            peer.tls.do_handshake()
-        except ssl.SSLWantReadError:
-            peer.send()
-            step.run_until_idle()
-            peer.receive()
-            continue
-        break
-    peer.tls.write(message(9))
-    if then_ends:
-        peer.finish()
-    peer.send()
-    step.run_until_idle()
-    assert user.messages.get_nowait().correlation_id == 9
-    assert user.errors.qsize() == then_ends
-
-
-def test_a_peer_that_sends_a_byte_a_record_costs_no_object_a_byte(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
-    user = User()
-    near = encrypted(step, make_wire, user)
-    data = message(3, 1500)
-    for at in range(len(data)):
-        near.peer.send(data[at : at + 1])
-        step.run_until_idle()
-        assert near.socket._reader.buffer.block_count <= 2
-    assert user.messages.get_nowait().correlation_id == 3
-
-
 # --- and ---
 
 
@@ -414,3 +226,60 @@ def test_verification_is_off_only_if_asked_for(
     assert wire.socket.tls is not None
     assert wire.socket.tls.peer_certificate is None
     assert wire.socket.tls.peer_certificate_der is not None
+
+
+def test_memory_bios_stay_small(step: StepDispatcher, make_wire: MakeWire) -> None:
+    """They keep the largest size that they ever had."""
+    near, told = encrypted(step, make_wire, User()), Outcomes()
+    layer = near.socket.layer
+    most = {"_incoming": 0, "_outgoing": 0}
+
+    class Watched:
+        def __init__(self, name: str) -> None:
+            self._name = name
+            self._bio = getattr(layer, name)
+
+        @property
+        def pending(self) -> int:
+            return int(self._bio.pending)
+
+        def write(self, data: bytes) -> int:
+            most[self._name] = max(most[self._name], self.pending + len(data))
+            return int(self._bio.write(data))
+
+        def read(self) -> bytes:
+            most[self._name] = max(most[self._name], self.pending)
+            return bytes(self._bio.read())
+
+    for name in most:
+        setattr(layer, name, Watched(name))
+    near.write(bytes(2_000_000), told)
+    assert len(near.read()) == 2_000_000
+    data = message(1, 2_000_000)
+    near.peer.sock.setblocking(True)
+    sender = threading.Thread(target=near.peer.send, args=[data])
+    sender.start()
+    user: User = near.socket._user  # type: ignore[assignment]
+    while not user.messages.qsize():
+        step.step()
+    sender.join()
+    assert 16_384 < most["_incoming"] < 20_000
+    assert 16_384 < most["_outgoing"] < 20_000
+
+
+def test_progress_of_a_peer_that_reads_slowly_is_seen_within_a_window(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
+    """A window is encrypted at once, and then written in many small parts."""
+    near, told = encrypted(step, make_wire), Outcomes()
+    near.write(bytes(200_000), told)
+    step.run_until_idle()
+    written = near.socket.bytes_written
+    seen = [bytes_taken(near.socket)]
+    while near.socket.layer.has_unsent:
+        assert near.socket.bytes_written == written
+        assert near.peer.receive()
+        step.run_until_idle()
+        seen.append(bytes_taken(near.socket))
+    assert seen == sorted(set(seen))
+    assert len(seen) > 5

@@ -73,6 +73,25 @@ def test_options_that_make_no_sense(make: object, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: ClientTls(verify=0), "verify must be True or False, not 0"),
+        (lambda: ClientTls(server_name=3), "server_name must be a string or None, not an int"),
+        (lambda: ClientTls(key_password=1234), "key_password must be a string or None, not an int"),
+        (lambda: ClientTls(context="x"), "context must be an ssl.SSLContext or None, not 'x'"),
+        (lambda: ClientTls(alpn=3), "alpn must be a list of names, not 3"),
+        (lambda: ServerTls("c", allow_plaintext=None), "allow_plaintext must be True or False"),
+        (lambda: ServerTls("c", require_client_cert="no"), "require_client_cert must be True, Fa"),
+        (lambda: ServerTls("c", key_password=b"x"), "key_password must be a string or None"),
+        (lambda: ServerTls(context=OWN.wrap_bio), "context must be an ssl.SSLContext or None"),
+    ],
+)
+def test_values_of_other_types_are_type_errors(make: object, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"ca": "/no/such/file"}, "authorities of TLS from /no/such/file: No such file"),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pybrpc.base.wake_list import Wake, WakeList
 from pybrpc.testing.step_scheduler import (
     ScheduleFailure,
     StepScheduler,
@@ -13,6 +14,7 @@ from pybrpc.testing.step_scheduler import (
 from pybrpc.transport.socket_options import HIGH_WATER_BYTES
 from pybrpc.transport.writing import backlog as module
 from pybrpc.transport.writing.backlog import MIN_REQUESTS, Backlog
+from pybrpc.transport.writing.process_backlog import ProcessBacklog
 from tests.schedules.traced import TracedCounter
 
 _is_overcrowded = Backlog.__dict__["is_overcrowded"]
@@ -231,3 +233,83 @@ def test_waiter_is_woken_once_when_there_is_room() -> None:
     backlog.on_below_low_water(lambda: woken.append("at once"))
     assert woken == ["first", "at once"]
     assert "0 of 100 bytes" in repr(backlog)
+
+
+def rejected_by_a_full_process() -> tuple[Backlog, Backlog, ProcessBacklog]:
+    """A backlog whose last message was refused because another one fills the process."""
+    process = ProcessBacklog(1000, chunk_bytes=100)
+    full, waiting = Backlog(10_000, process=process), Backlog(10_000, process=process)
+    assert full.try_add(2000, True)
+    assert not waiting.try_add(200, False)
+    assert waiting.refuses_writes()
+    return full, waiting, process
+
+
+@pytest.mark.python_only
+def test_waiters_for_the_process_leave_nothing_when_they_give_up() -> None:
+    full, waiting, process = rejected_by_a_full_process()
+    woken: list[str] = []
+    for _ in range(3):
+        gives_up: Callable[[], None] = lambda: woken.append("gave up")  # noqa: E731
+        stays: Callable[[], None] = lambda: woken.append("stays")  # noqa: E731
+        for wake in (gives_up, stays):
+            waiting.when_writable(wake)
+        waiting.forget(gives_up)
+    assert len(process._waiters) == 1
+    waiting.forget(stays)
+    full.remove(2000, 1)
+    assert woken == ["stays", "stays"]
+    assert len(process._waiters) == 0
+
+
+@pytest.mark.python_only
+def test_backlog_that_nobody_waits_for_is_not_kept_by_the_process() -> None:
+    full, waiting, process = rejected_by_a_full_process()
+    waiting.when_writable(print)
+    waiting.forget(print)
+    assert len(process._waiters) == 0
+    waiting.when_writable(print)
+    waiting.close()
+    assert len(process._waiters) == 0
+    full.remove(2000, 1)
+
+
+@pytest.mark.python_only
+def test_waiter_is_woken_though_another_one_gives_up_in_any_schedule() -> None:
+    def scenario(scheduler: StepScheduler) -> None:
+        full, waiting, process = rejected_by_a_full_process()
+        process._waiters = TracedWakeList(scheduler)  # type: ignore[assignment]
+        waiting._waiters = TracedWakeList(scheduler)  # type: ignore[assignment]
+        woken: list[str] = []
+
+        def give_up() -> None:
+            waiting.when_writable(print)
+            waiting.forget(print)
+
+        scheduler.run(give_up, lambda: waiting.when_writable(lambda: woken.append("woken")))
+        full.remove(2000, 1)
+        assert woken == ["woken"]
+        assert len(process._waiters) == len(waiting._waiters) == 0
+
+    assert explore(scenario, max_schedules=100_000) > 20
+
+
+class TracedWakeList(WakeList):
+    """One whose accesses are points of a schedule."""
+
+    def __init__(self, scheduler: StepScheduler) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+
+    def add(self, wake: Wake) -> None:
+        self._scheduler.point("add")
+        super().add(wake)
+
+    def discard(self, wake: Wake) -> None:
+        self._scheduler.point("discard")
+        super().discard(wake)
+
+    def __len__(self) -> int:
+        if self._scheduler.running >= 0:
+            self._scheduler.point("look")
+        return super().__len__()

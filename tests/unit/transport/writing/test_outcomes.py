@@ -1,100 +1,54 @@
+"""Outcomes are reported by the dispatcher, or returned to the caller if it is closed."""
+
 from __future__ import annotations
 
-import logging
-import sys
-import threading
 from typing import Any
 
-import pytest
+from pybrpc.errors import ErrorCode, make_rpc_error
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.dispatch.step_queue import Work
+from pybrpc.transport.writing.outcomes import InternalOutcome, report, run_all
 
-from pybrpc.transport.writing.outcomes import run_outcomes
-
-
-def test_calls_each_in_order() -> None:
-    called: list[int] = []
-    run_outcomes([(called.append, 1), (called.append, 2), (called.append, 3)])
-    assert called == [1, 2, 3]
+ERROR = make_rpc_error(ErrorCode.EEOF, "the test says so")
 
 
-def test_a_chain_of_100_000_does_not_recurse() -> None:
-    depths: set[int] = set()
-    left = 100_000
+class NotingDispatcher(StepDispatcher):
+    def __init__(self) -> None:
+        super().__init__()
+        self.completed: list[Work] = []
 
-    def go_on(argument: object) -> None:
-        nonlocal left
-        left -= 1
-        if left % 1000 == 0:
-            depths.add(depth())
-        if left:
-            run_outcomes([(go_on, None)])
-
-    run_outcomes([(go_on, None)])
-    assert left == 0
-    assert len(depths) == 1
+    def complete(self, work: Work) -> None:
+        self.completed.append(work)
 
 
-def depth() -> int:
-    frame: Any = sys._getframe()
-    count = 0
-    while frame is not None:
-        count += 1
-        frame = frame.f_back
-    return count
+def test_outcome_is_a_completion() -> None:
+    dispatcher, told = NotingDispatcher(), []
+    assert report(dispatcher, told.append, ERROR) is None
+    dispatcher.run_until_idle()
+    assert told == []
+    (work,) = dispatcher.completed
+    assert work.description == "the on_outcome of a write"
+    work.run()
+    assert told == [ERROR]
 
 
-def test_outcome_added_by_a_callback_runs_after_those_before_it() -> None:
-    called: list[str] = []
-
-    def outer(argument: object) -> None:
-        run_outcomes([(called.append, "inner")])
-        called.append("outer")
-
-    run_outcomes([(outer, None), (called.append, "next")])
-    assert called == ["outer", "next", "inner"]
+def test_internal_outcome_is_called_in_any_turn() -> None:
+    dispatcher, told = NotingDispatcher(), []
+    assert report(dispatcher, InternalOutcome(told.append), None) is None
+    assert told == []
+    dispatcher.run_until_idle()
+    assert (told, dispatcher.completed) == ([None], [])
 
 
-def test_an_exception_is_logged_and_the_others_are_called(caplog: pytest.LogCaptureFixture) -> None:
-    called: list[int] = []
+def test_outcomes_that_a_closed_dispatcher_refuses_are_run_by_the_caller() -> None:
+    dispatcher, told = StepDispatcher(), []
+    dispatcher.close()
 
-    def fail(argument: object) -> None:
-        raise ValueError("a defect of the user")
+    def fail(error: Any) -> None:
+        raise SystemExit
 
-    with caplog.at_level(logging.ERROR, "pybrpc"):
-        run_outcomes([(fail, None), (called.append, 1), (fail, None), (called.append, 2)])
-    assert called == [1, 2]
-    assert [str(record.exc_info and record.exc_info[1]) for record in caplog.records] == [
-        "a defect of the user"
-    ] * 2
-
-
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
-def test_an_interruption_reaches_the_caller_after_the_others_were_called(
-    interruption: type[BaseException],
-) -> None:
-    called: list[int] = []
-
-    def interrupt(argument: object) -> None:
-        raise interruption
-
-    with pytest.raises(interruption):
-        run_outcomes([(interrupt, None), (called.append, 1)])
-    assert called == [1]
-    run_outcomes([(called.append, 2)])
-    assert called == [1, 2]
-
-
-def test_threads_do_not_wait_for_each_others_callbacks() -> None:
-    is_inside, may_return = threading.Event(), threading.Event()
-
-    def block(argument: object) -> None:
-        is_inside.set()
-        assert may_return.wait(30)
-
-    thread = threading.Thread(target=run_outcomes, args=([(block, None)],))
-    thread.start()
-    assert is_inside.wait(30)
-    called: list[int] = []
-    run_outcomes([(called.append, 1)])
-    assert called == [1]
-    may_return.set()
-    thread.join(30)
+    outcomes: list[Any] = [told.append, InternalOutcome(told.append), fail, told.append]
+    works = [report(dispatcher, outcome, ERROR) for outcome in outcomes]
+    assert told == []
+    run_all([work for work in works if work is not None])
+    assert told == [ERROR] * 3

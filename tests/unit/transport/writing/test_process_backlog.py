@@ -55,6 +55,58 @@ def test_whole_chunks_of_many_sockets_add_up() -> None:
     assert process.size_bytes == 0
 
 
+MIB = 1 << 20
+
+
+def test_what_is_queued_and_reserved_stays_below_the_hard_limit() -> None:
+    process = ProcessBacklog(64 * MIB)
+    backlog = Backlog(process=process)
+    assert backlog.try_add(20 * MIB, True)
+    assert [process.try_reserve(30 * MIB) for _ in range(3)] == [30 * MIB, 30 * MIB, None]
+    assert process.reserved_bytes == 60 * MIB
+    assert not process.is_full(), "what is reserved makes no socket overcrowded"
+    process.release(30 * MIB)
+    backlog.remove(20 * MIB, 1)
+    assert process.try_reserve(50 * MIB) == 50 * MIB
+    for size in (30 * MIB, 50 * MIB):
+        process.release(size)
+    assert (process.reserved_bytes, process.size_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("limit_mib", [1, 8, 64, 1024])
+def test_one_reservation_of_any_size_fits_into_an_idle_process(limit_mib: int) -> None:
+    process = ProcessBacklog(limit_mib * MIB)
+    assert Backlog(process=process).try_add(MIB, True)
+    reserved = process.try_reserve(1 << 40)
+    assert reserved is not None
+    assert process.try_reserve(1 << 40) is None
+    process.release(reserved)
+    assert process.try_reserve(1 << 40) == reserved
+
+
+def test_without_a_limit_nothing_is_reserved() -> None:
+    process = ProcessBacklog(None)
+    assert [process.try_reserve(1 << 40) for _ in range(2)] == [0, 0]
+    assert process.reserved_bytes == 0
+
+
+def test_reservations_of_many_threads_add_up() -> None:
+    process = ProcessBacklog(64 * MIB)
+
+    def reserve(_: int) -> int:
+        taken = 0
+        for _ in range(2000):
+            reserved = process.try_reserve(50 * MIB)
+            if reserved is not None:
+                taken += 1
+                process.release(reserved)
+        return taken
+
+    in_threads(4, reserve)
+    assert process.reserved_bytes == 0
+    assert process.try_reserve(50 * MIB) == 50 * MIB
+
+
 def test_full_process_refuses_a_socket_that_would_hold_a_chunk() -> None:
     process = ProcessBacklog(1000, chunk_bytes=100)
     full, idle = Backlog(process=process), Backlog(process=process)

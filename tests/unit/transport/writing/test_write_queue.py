@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -279,3 +281,74 @@ def test_a_cut_list_is_given_whole_once_it_is_linked() -> None:
     assert queue.take() == [cut, last]
     assert queue.take() == [later]
     assert queue.release()
+
+
+# --- long lists ---
+
+MAX_REQUESTS_PER_WALK = 16 * 1024
+"""As in the module, which does not show it when it is compiled."""
+
+
+def with_pushed(count: int) -> tuple[WriteQueue, list[WriteRequest]]:
+    """A queue whose holder has `count` requests to take."""
+    queue = WriteQueue()
+    queue.push(WriteRequest(IOBuf()))
+    requests = [WriteRequest(IOBuf()) for _ in range(count)]
+    for request in requests:
+        queue.push(request)
+    return queue, requests
+
+
+def test_as_many_requests_as_a_walk_may_pass_are_taken_at_once() -> None:
+    queue, requests = with_pushed(MAX_REQUESTS_PER_WALK)
+    assert queue.take() == requests
+    assert queue.release()
+
+
+def test_longer_list_is_walked_in_parts() -> None:
+    queue, requests = with_pushed(2 * MAX_REQUESTS_PER_WALK + 1)
+    assert (queue.take(), queue.is_cut, queue.release()) == (None, False, False)
+    late = WriteRequest(IOBuf())
+    queue.push(late)
+    assert (queue.take(), queue.is_cut) == (None, False)
+    assert queue.take() == requests
+    assert not queue.release()
+    assert queue.take() == [late]
+    assert queue.release()
+
+
+@pytest.mark.python_only
+def test_list_that_is_cut_where_a_walk_would_end_is_cut() -> None:
+    queue, first = WriteQueue(), WriteRequest(IOBuf())
+    queue.push(first)
+    cut = WriteRequest(IOBuf())
+    queue._head.get_and_set(cut)
+    for _ in range(MAX_REQUESTS_PER_WALK - 1):
+        queue.push(WriteRequest(IOBuf()))
+    assert (queue.take(), queue.is_cut) == (None, True)
+    cut.next = first
+    taken = queue.take()
+    assert taken is not None
+    assert (len(taken), taken[0]) == (MAX_REQUESTS_PER_WALK, cut)
+
+
+class Data(IOBuf):
+    """One whose end can be seen."""
+
+
+def test_request_that_was_taken_keeps_no_other_one() -> None:
+    queue = WriteQueue()
+    queue.push(WriteRequest(IOBuf()))
+    data = [Data() for _ in range(3)]
+    seen = [weakref.ref(one) for one in data]
+    for one in data:
+        queue.push(WriteRequest(one))
+    del data, one
+    taken = queue.take()
+    assert taken is not None
+    assert [request.next for request in taken] == [None] * 3
+    newest = taken[-1]
+    del taken
+    gc.collect()
+    assert [ref() is not None for ref in seen] == [False, False, True]
+    del newest

@@ -12,7 +12,11 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing import writer as writer_module
 from pybrpc.transport.writing.write_request import WriteRequest
-from pybrpc.transport.writing.writer import CUT_OFF_PAUSE_S
+from pybrpc.transport.writing.writer import (
+    CUT_OFF_PAUSE_S,
+    MAX_CUT_OFF_PAUSE_S,
+    MAX_CUT_OFF_STEPS,
+)
 from tests.fakes.sockets import SMALL_BUFFER, MakeWire, Outcomes, Wire
 
 pytestmark = pytest.mark.python_only
@@ -39,7 +43,7 @@ class FakeTimers:
         self.waiting: list[Callable[[], object]] = []
 
     def __call__(self, seconds: float, function: Callable[[], object]) -> FakeTimers:
-        assert seconds == CUT_OFF_PAUSE_S
+        assert CUT_OFF_PAUSE_S <= seconds <= MAX_CUT_OFF_PAUSE_S
         self.waiting.append(function)
         return self
 
@@ -104,8 +108,31 @@ def test_request_linked_late_fails_late(
     assert told.untaken == 0
     producer.link()
     timers.fire()
+    step.run_until_idle()
     assert told.take_error().code == ErrorCode.EINTERNAL
     assert (timers.waiting, wire.socket.fd, wire.socket.backlog.size_bytes) == ([], -1, 0)
+
+
+def test_request_that_is_never_linked_is_given_up(
+    step: StepDispatcher,
+    make_wire: MakeWire,
+    timers: FakeTimers,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As after a signal handler that raised in its producer."""
+    told = Outcomes()
+    wire = full(step, make_wire, told)
+    Producer(wire.socket, told)
+    wire.socket.fail(make_rpc_error(ErrorCode.EINTERNAL, "the test says so"))
+    step.run_until_idle()
+    looks = 0
+    while timers.waiting:
+        timers.fire()
+        looks += 1
+    assert MAX_CUT_OFF_STEPS // 2 < looks <= MAX_CUT_OFF_STEPS
+    assert wire.socket.fd == -1
+    assert "a write was interrupted for good" in caplog.text
+    told.take_error()
 
 
 def test_request_linked_after_the_dispatcher_has_ended_fails_too(

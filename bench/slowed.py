@@ -1,0 +1,25 @@
+"""python -m bench.slowed MODULE ...: runs a module where code is fifty times slower: in callgrind.
+
+The limits of turns in seconds are as much longer, so that a turn does as many calls as elsewhere.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+from pybrpc.transport.dispatch import step_queue, turn_runner
+
+SLOWER = 50
+
+
+def main() -> None:
+    step_queue.STEP_S *= SLOWER
+    turn_runner.TURN_S *= SLOWER
+    turn_runner.COSTLY_STEP_S *= SLOWER
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

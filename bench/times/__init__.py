@@ -1,0 +1,1 @@
+"""Times that people feel when something goes wrong elsewhere: `python -m bench.times`."""

@@ -1,0 +1,105 @@
+"""Which asyncio loops have to run so that servers of this process can answer.
+
+A blocking call in the thread of such a loop waits for a server that waits for the loop: until its
+deadline, or for ever. It is refused if that is certain: the loop runs in the calling thread, and
+the server listens, alone, at the very address of the call. A server whose socket other processes
+may have too is not noted, nor is an address of another machine, or a name that only one of the two
+was given, but for `localhost`.
+
+No call looks here but those of channels to such an address: see `Channel.open_source`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from asyncio import AbstractEventLoop, _get_running_loop
+from collections.abc import Iterable
+from typing import Protocol
+
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import WouldDeadlockError
+
+_SAME_MACHINE: dict[str, tuple[str, ...]] = {"localhost": ("localhost", "127.0.0.1", "::1")}
+"""The addresses that listen for a loopback address too, or for its name."""
+if sys.platform == "linux":  # elsewhere another process may listen on the loopback address beside
+    _SAME_MACHINE = {
+        "127.0.0.1": ("0.0.0.0", "::"),
+        "::1": ("::",),
+        "localhost": ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::"),
+    }
+
+
+class AnsweringServer(Protocol):
+    """A server, as it is seen here."""
+
+    def loop_that_answers(self, service: str, method: str) -> AbstractEventLoop | None:
+        """The loop without which the server can't answer a call; `None` if it needs none."""
+
+
+class CallingChannel(Protocol):
+    """A channel of threads, as it is seen here."""
+
+    def forget_open_source(self) -> None:
+        """Ask `may_be_answered_by_loop` again before the next call."""
+
+
+noted_servers: dict[Endpoint, AnsweringServer] = {}
+"""The servers that need a loop. Empty in most processes."""
+_channels: dict[int, weakref.ref[CallingChannel]] = {}
+"""By their ids. Copying a dict is one step, unlike a WeakSet."""
+
+
+def note_server(endpoints: Iterable[Endpoint], server: AnsweringServer) -> None:
+    """`server` listens, and needs a loop for some of its methods."""
+    for endpoint in endpoints:
+        noted_servers[endpoint] = server
+    # Store, then load, on both sides: a channel that is not noted yet will find the server.
+    for reference in list(_channels.values()):
+        channel = reference()
+        if channel is not None:
+            channel.forget_open_source()
+
+
+def forget_server(server: AnsweringServer) -> None:
+    """`server` does not accept any more. Any thread, never blocks."""
+    for endpoint, noted in list(noted_servers.items()):
+        if noted is server:
+            noted_servers.pop(endpoint, None)
+
+
+def note_channel(channel: CallingChannel) -> None:
+    """`channel` begins to call."""
+    number = id(channel)
+    _channels[number] = weakref.ref(channel, lambda _: _channels.pop(number, None))
+
+
+def may_be_answered_by_loop(endpoint: Endpoint) -> bool:
+    """Whether blocking calls to `endpoint` have to ask `check_may_block`."""
+    return bool(noted_servers) and _server_at(endpoint) is not None
+
+
+def check_may_block(endpoint: Endpoint, service: str, method: str) -> None:
+    """WouldDeadlockError if a blocking call in this thread would keep its server from answering."""
+    running = _get_running_loop()
+    if running is None:
+        return
+    server = _server_at(endpoint)
+    if server is not None and server.loop_that_answers(service, method) is running:
+        raise WouldDeadlockError(
+            f"a blocking call of {service}.{method} in the thread of the asyncio loop that has to "
+            f"answer it, at {endpoint}, would wait for itself: await it on a pybrpc.aio.Channel, "
+            "or block in another thread (asyncio.to_thread)"
+        )
+
+
+def _server_at(endpoint: Endpoint) -> AnsweringServer | None:
+    server = noted_servers.get(endpoint)
+    if server is None:
+        for host in _SAME_MACHINE.get(endpoint.host.lower(), ()):
+            server = server or noted_servers.get(Endpoint(host, endpoint.port))
+    return server
+
+
+os.register_at_fork(after_in_child=noted_servers.clear)

@@ -1,0 +1,127 @@
+"""CallEnd: the place that each admitted call passes once, when it is over.
+
+However a call ends, it ends here: answered, failed, dropped because its peer is gone, refused after
+it was admitted. Everything that counts calls, or waits for them, does it here. The end has two
+moments:
+
+1. The outcome is certain. The call leaves the limits, so that a client that has its response is
+   under the limit again. The first one that makes a call leave ends it; later ones do nothing.
+2. The response is queued for writing. The connection counts the memory of the request no more, and
+   may be closed when it has no calls left.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from pybrpc.base.atomic import AtomicCounter
+from pybrpc.base.guard import SERVER
+from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
+from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.server.calls.admission import Admission
+from pybrpc.server.calls.interfaces import CallConnection
+from pybrpc.server.calls.server_call import NO_ANSWER, ServerCall
+from pybrpc.transport.socket.socket import Socket
+
+
+class EndListener(Protocol):
+    """An object that wants to know how each call went: a limiter, metrics, a trace."""
+
+    def on_call_end(self, call: ServerCall, latency_s: float) -> None:
+        """`call` has ended, `latency_s` after it was read. Any thread; must not block.
+
+        `call` has its `error_code`, which is NO_ANSWER if nobody gets a response, and the bytes of
+        its request and response.
+        What this raises is logged.
+        """
+
+
+class CallEnd:
+    """Ends the calls of one server. Any thread; nothing here raises."""
+
+    __slots__ = ("_admission", "_errors", "listeners")
+
+    def __init__(self, admission: Admission, errors: AtomicCounter) -> None:
+        """`errors` counts the requests that are answered with an error."""
+        self._admission = admission
+        self._errors = errors
+        self.listeners: tuple[EndListener, ...] = ()
+
+    def end(self, connection: CallConnection, calls: list[ServerCall], data: IOBuf | None) -> None:
+        """End `calls` of `connection`, of which some may have ended already.
+
+        `data` are the bytes of their responses; `None` if nobody would read them.
+        """
+        ended = self._leave(calls)
+        if not ended:
+            return
+        try:
+            replies = connection.replies
+            if replies is not None:
+                if data is not None:
+                    replies.write()
+                else:
+                    replies.fail_missing()
+            elif data is not None:
+                write_answer(connection.socket, data)
+        finally:
+            self._forget(connection, ended)
+        if self.listeners:
+            self._notify(ended)
+
+    def _leave(self, calls: list[ServerCall]) -> list[ServerCall]:
+        """The first moment. Return the calls that had not ended before."""
+        admission = self._admission
+        ended: list[ServerCall] = []
+        for call in calls:
+            if admission.leave(call):
+                ended.append(call)
+                if call.error_code and call.error_code != NO_ANSWER:
+                    self._errors.increment_and_get(1)
+        return ended
+
+    def _forget(self, connection: CallConnection, calls: list[ServerCall]) -> None:
+        """The second moment."""
+        size_bytes = 0
+        for call in calls:
+            size_bytes += call.size_bytes
+            if call.streams is not None:
+                _open_streams(call)
+        connection.calls.difference_update(calls)
+        connection.unanswered.remove(size_bytes, len(calls))
+        try:
+            connection.on_calls_ended()
+        except BaseException as error:
+            SERVER.caught("%r raised when its calls ended", connection, error=error)
+
+    def _notify(self, calls: list[ServerCall]) -> None:
+        now = time.monotonic()
+        for call in calls:
+            for listener in self.listeners:
+                try:
+                    listener.on_call_end(call, now - call.received_at)
+                except BaseException as error:
+                    SERVER.caught("%r raised at the end of a call", listener, error=error)
+
+
+def _open_streams(call: ServerCall) -> None:
+    """The answer of `call` was given to the socket, or there is none."""
+    try:
+        assert call.streams is not None
+        call.streams.on_answered(not call.error_code)
+    except BaseException as error:
+        SERVER.caught("%r can't open its streams", call, error=error)
+
+
+def write_answer(socket: Socket, data: IOBuf) -> None:
+    """Queue the bytes of one or more responses. They are lost if the connection is gone."""
+    try:
+        socket.start_write(data, ignore_eovercrowded=True)
+    except RpcError:
+        return
+    except BaseException as error:
+        SERVER.caught("%r can't write a response", socket, error=error)
+        # Some of its bytes may be lost; and its client must not wait for them.
+        text = f"Fail to write a response: {type(error).__name__}"
+        socket.fail(make_rpc_error(ErrorCode.EFAILEDSOCKET, text))

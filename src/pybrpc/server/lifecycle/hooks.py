@@ -1,0 +1,141 @@
+"""LifecycleHooks: functions of the application that a server calls when it starts and stops.
+
+They open and close what handlers share: pools of connections, models, background tasks. A function
+may be async: then it is awaited in the loop in which async handlers run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from typing import Any
+
+from pybrpc.errors import ServerStateError
+
+Hook = Callable[[], Any]
+"""Called without arguments. If what it returns can be awaited, it is awaited."""
+
+LOOK_S = 0.5
+"""Seconds between looks whether the loop of an async function was closed."""
+
+
+class LifecycleHooks:
+    """The functions of one server, in the order in which they were added."""
+
+    __slots__ = ("on_shutdown", "on_startup")
+
+    def __init__(self) -> None:
+        self.on_startup: list[Hook] = []
+        self.on_shutdown: list[Hook] = []
+
+    def start_up(self, context: Context, loop_of: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        """Call the functions for the start in this thread, and await async ones in the loop that
+        `loop_of` returns, which runs in another thread. Raises what a function raises."""
+        for function in self.on_startup:
+            result = context.run(function)
+            if inspect.isawaitable(result):
+                await_in(loop_of(), result, context)
+
+    async def start_up_async(self, context: Context) -> None:
+        """Call and await the functions for the start in the running loop."""
+        for function in self.on_startup:
+            error = await error_of(function, context)
+            if error is not None:
+                try:
+                    raise error
+                finally:
+                    del error  # It refers to this frame.
+
+    def start_up_in_loop(self, context: Context) -> None:
+        """Call the functions for the start in the running loop, without awaiting: ServerStateError
+        if one is async."""
+        for function in self.on_startup:
+            result = context.run(function)
+            if inspect.isawaitable(result):
+                drop(result)
+                raise ServerStateError(
+                    f"{name_of(function)}() for the start is async: await server.start_async(...)"
+                )
+
+
+async def error_of(function: Hook, context: Context) -> BaseException | None:
+    """Call `function`, and await its result if that can be awaited, in a task. Return what it
+    raises; but a CancelledError is raised, as the caller may be the one that was cancelled."""
+    try:
+        result = context.run(function)
+    except BaseException as error:
+        return error
+    if not inspect.isawaitable(result):
+        return None
+    loop = asyncio.get_running_loop()
+    return await asyncio.Task(_error_of(result), loop=loop, context=context)
+
+
+def await_in(loop: asyncio.AbstractEventLoop, result: Awaitable[Any], context: Context) -> None:
+    """Await `result` in a task of `loop`, which runs in another thread.
+
+    Raises what it raises; RuntimeError if the loop is closed before the end. Blocks.
+    """
+    ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+    tasks: list[asyncio.Task[BaseException | None]] = []
+
+    def begin() -> None:
+        task = asyncio.Task(_error_of(result), loop=loop, context=context)
+        task.add_done_callback(lambda task: _pass_on(task, ended))
+        tasks.append(task)
+
+    try:
+        loop.call_soon_threadsafe(begin)
+    except RuntimeError:
+        drop(result)
+        raise
+    try:
+        while not concurrent.futures.wait((ended,), LOOK_S).done:
+            if loop.is_closed():
+                raise RuntimeError("the loop was closed before the function had ended")
+    except BaseException:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+        raise
+    ended.result()
+
+
+def drop(result: Awaitable[Any]) -> None:
+    """It won't be awaited."""
+    if inspect.iscoroutine(result):
+        result.close()
+
+
+def name_of(function: Hook) -> str:
+    """The name for logs and errors."""
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
+
+
+async def _error_of(result: Awaitable[Any]) -> BaseException | None:
+    """Await `result`, and return what it raises: a SystemExit that a task raises would end the
+    loop, and a GeneratorExit would seem to close the coroutine that awaits the task."""
+    try:
+        await result
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        return error
+    return None
+
+
+def _pass_on(
+    task: asyncio.Task[BaseException | None], ended: concurrent.futures.Future[None]
+) -> None:
+    if task.cancelled():
+        ended.set_exception(asyncio.CancelledError())
+        return
+    error = task.exception()
+    if error is None:
+        error = task.result()
+    if error is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(error)

@@ -1,0 +1,126 @@
+"""Shutdown: calls the functions that an application has for the end of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import threading
+import time
+from collections.abc import Callable
+from contextvars import Context
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.base.flags import OnceFlag
+from pybrpc.base.guard import SERVER, run_guarded
+from pybrpc.server.lifecycle.hooks import Hook, await_in, drop, error_of, name_of
+from pybrpc.transport.dispatch.event_dispatcher import (
+    DispatcherClosedError,
+    EventDispatcher,
+    TimerHandle,
+    run_cleanup,
+)
+
+SHUTDOWN_S = 3.0
+"""Seconds after the grace of a stop in which the functions have to end. A supervisor kills a worker
+somewhat later."""
+
+
+class Shutdown:
+    """The functions for the end of one run of a server: the last added is called first.
+
+    They are called in a thread of their own, and async ones awaited in the loop of async handlers;
+    of a server that is bound to a loop, all in that loop. What they raise is logged. When all have
+    ended, or their time is over, `on_done` is called, once, in a turn of the dispatcher.
+    """
+
+    def __init__(
+        self,
+        functions: list[Hook],
+        context: Context,
+        dispatcher: EventDispatcher,
+        bound_loop: asyncio.AbstractEventLoop | None,
+        loop_of: Callable[[], asyncio.AbstractEventLoop],
+        on_done: Callable[[], None],
+    ) -> None:
+        self._functions = functions[::-1]
+        self._context = context
+        self._dispatcher = dispatcher
+        self._bound_loop = bound_loop
+        self._loop_of = loop_of
+        self._on_done = on_done
+        self._has_begun = OnceFlag()
+        self._is_done = OnceFlag()
+        self._limit = NEVER
+        self._timer: TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, grace_end: float) -> None:
+        """Begin, or bring the end forward. `grace_end`: when the grace of the stop is over."""
+        limit = max(grace_end, time.monotonic()) + SHUTDOWN_S
+        if limit < self._limit:
+            self._limit = limit
+            with contextlib.suppress(DispatcherClosedError):
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._timer = self._dispatcher.call_at(limit, self._give_up)
+        if not self._has_begun.try_set():
+            return
+        loop = self._bound_loop
+        if loop is not None and asyncio._get_running_loop() is loop:
+            self._task = loop.create_task(self._run_in_loop())
+            return
+        thread = threading.Thread(target=self._run, name="pybrpc-server-shutdown", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            SERVER.caught("the functions for the end of the server are not called", error=error)
+            self._end()
+
+    def _run(self) -> None:
+        for function in self._functions:
+            if not self._is_done.is_set():
+                run_guarded(
+                    self._call, function, what=f"{name_of(function)}() for the end", log=SERVER
+                )
+        self._end()
+
+    def _call(self, function: Hook) -> None:
+        result = self._context.run(function)
+        if inspect.isawaitable(result):
+            if self._bound_loop is not None:
+                drop(result)
+                raise RuntimeError("its loop does not run any more")
+            await_in(self._loop_of(), result, self._context)
+
+    async def _run_in_loop(self) -> None:
+        try:
+            for function in self._functions:
+                if self._is_done.is_set():
+                    return
+                raised: BaseException | None
+                try:
+                    raised = await error_of(function, self._context)
+                except asyncio.CancelledError as error:
+                    task = asyncio.current_task()
+                    if task is not None and task.cancelling():
+                        raise
+                    raised = error
+                if raised is not None:
+                    SERVER.caught("%s() for the end raised", name_of(function), error=raised)
+        finally:
+            self._end()
+
+    def _give_up(self) -> None:
+        if not self._is_done.is_set():
+            SERVER.error("the functions for the end of the server have not ended in time")
+            self._end()
+            if self._task is not None:
+                self._task.cancel()
+
+    def _end(self) -> None:
+        """Any thread."""
+        if self._is_done.try_set():
+            if self._timer is not None:
+                self._timer.cancel()
+            run_cleanup(self._dispatcher, self._on_done)

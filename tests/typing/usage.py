@@ -1,0 +1,221 @@
+"""The documented API as a program with types uses it. Never run: mypy and pyright check it.
+
+Each `assert_type` says which type a user sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable
+from typing import Any, assert_type
+
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+
+import pybrpc
+import pybrpc.redis
+import pybrpc.server
+from pybrpc import lowlevel
+from pybrpc.errors import ErrorCode, Phase
+from pybrpc.streams import AioStream, Stream, TypedStream
+from pybrpc.testing.faulty_proxy import FaultyProxy
+
+
+class Service:
+    """Handlers, plain and async."""
+
+    def Echo(self, request: Message, controller: pybrpc.Controller) -> Message:
+        assert_type(controller.deadline, float | None)
+        assert_type(controller.is_canceled, bool)
+        assert_type(controller.request_attachment, pybrpc.IOBuf)
+        assert_type(controller.auth_context, pybrpc.AuthContext | None)
+        controller.set_failed(ErrorCode.EINVAL, "no")
+        controller.response_user_fields["key"] = "value"
+        controller.response_attachment = b"bytes"
+        raise pybrpc.RpcError("no such user", code=20001)
+
+    async def Later(self, request: Message, controller: pybrpc.Controller) -> Message:
+        with pybrpc.detached():
+            return request
+
+
+class Token:
+    """An Authenticator, by its methods alone."""
+
+    def generate_credential(self) -> bytes:
+        return b"token"
+
+    def verify_credential(
+        self, credential: bytes, client: pybrpc.Endpoint
+    ) -> pybrpc.AuthContext | None:
+        return pybrpc.AuthContext(user="alice")
+
+
+def serve(service: ServiceDescriptor) -> None:
+    with pybrpc.Server(auth=Token(), max_workers=4) as server:
+        server.add_service(service, Service())
+
+        @server.on_startup
+        async def open_pools() -> None: ...
+
+        endpoint = server.start("127.0.0.1:0")
+        assert_type(endpoint, pybrpc.Endpoint)
+        assert_type(endpoint.port, int)
+        assert_type(server.statistics(), pybrpc.server.ServerStatistics)
+        server.stop(grace=5)
+        assert_type(server.join(1), bool)
+
+
+def call(service: ServiceDescriptor, request: Message) -> None:
+    policy = pybrpc.RetryPolicy(backoff=pybrpc.Backoff(first_s=0.1), may_have_run=False)
+    tls = pybrpc.ClientTls(ca="ca.pem", alpn=["baidu_std"])
+    with pybrpc.Channel("127.0.0.1:8000", timeout=0.5, retry_policy=policy, tls=tls) as channel:
+        assert_type(channel, pybrpc.Channel)
+        stub = pybrpc.Stub(service, channel)
+        controller = pybrpc.Controller(log_id=42)
+        controller.request_attachment.append(b"bytes")
+        assert_type(stub.Echo(request, controller=controller, timeout=None), Any)
+        assert_type(controller.latency_us, int)
+        assert_type(controller.remote_side, pybrpc.Endpoint | None)
+        try:
+            stub.Echo(request)
+        except pybrpc.errors.RpcTimeoutError as error:
+            assert_type(error.code, int)
+            assert_type(error.message, str)
+            assert_type(error.phase, Phase | None)
+        except pybrpc.RpcError as error:
+            assert_type(error.is_remote, bool)
+
+
+def record(request: pybrpc.RawRequest, controller: pybrpc.Controller) -> bytes:
+    assert_type(request.service, str)
+    assert_type(request.body, bytes)
+    assert_type(request.method_index, int | None)
+    return request.body
+
+
+async def record_later(request: pybrpc.RawRequest, controller: pybrpc.Controller) -> pybrpc.IOBuf:
+    return pybrpc.IOBuf(request.body)
+
+
+def serve_any_method() -> None:
+    server = pybrpc.Server()
+    server.add_generic_service(record)
+    server.add_generic_service(record_later)
+
+    @server.add_generic_service
+    def decorated(request: pybrpc.RawRequest, controller: pybrpc.Controller) -> bytearray:
+        return bytearray(request.body)
+
+    assert_type(record(pybrpc.RawRequest("a.S", "M", b""), pybrpc.Controller()), bytes)
+
+
+def call_with_bytes(done: Callable[[bytes | None, pybrpc.RpcError | None], None]) -> None:
+    with pybrpc.Channel("127.0.0.1:8000") as channel:
+        method = channel.raw_method("example.EchoService", "Echo", is_idempotent=True)
+        assert_type(method(b"body", timeout=1, controller=pybrpc.Controller()), bytes)
+        assert_type(method(pybrpc.IOBuf(b"body")), bytes)
+        assert_type(method.future(b"body"), concurrent.futures.Future[bytes])
+        method.with_callback(bytearray(b"body"), done, timeout=None)
+
+
+async def call_with_bytes_in_a_loop() -> None:
+    async with pybrpc.aio.Channel("127.0.0.1:8000") as channel:
+        method = channel.raw_method("example.EchoService", "", index=3)
+        assert_type(await method(b"body"), bytes)
+        assert_type(await asyncio.gather(method(b"a"), method(b"b")), tuple[bytes, bytes])
+
+
+async def call_in_a_loop(service: ServiceDescriptor, request: Message) -> None:
+    async with pybrpc.aio.Channel("unix:/run/echo.sock") as channel:
+        assert_type(channel, pybrpc.aio.Channel)
+        stub = pybrpc.Stub(service, channel)
+        replies = await asyncio.gather(*(stub.Echo(request) for _ in range(3)))
+        assert_type(replies, list[Any])
+
+
+class StreamingService:
+    """Handlers that accept streams."""
+
+    def Echo(self, request: Message, controller: pybrpc.Controller) -> Message:
+        options = pybrpc.StreamOptions(max_buf_size=1 << 20, on_closed=self.on_closed)
+        stream: Stream = controller.accept_stream(options, body=self.body)
+        controller.accept_stream(self.body)  # type: ignore[arg-type]
+        assert_type(stream.unread_bytes, int)
+        assert_type(stream.failure, pybrpc.RpcError | None)
+        return request
+
+    def body(self, stream: Stream) -> None:
+        for message in stream:
+            assert_type(message, bytes)
+            stream.send(message)
+
+    def on_closed(self, stream: Stream, error: pybrpc.RpcError | None) -> None: ...
+
+
+def use_streams(stream: Stream, message: Empty) -> None:
+    stream.send(bytearray(b"bytes"), timeout=1)
+    stream.send_many([b"a", pybrpc.IOBuf(b"b")])
+    assert_type(stream.recv(timeout=0.5), bytes)
+    assert_type(list(stream.batches(10)), list[list[bytes]])
+    assert_type(stream.wait_closed(), pybrpc.RpcError | None)
+    typed = stream.of(Empty)
+    assert_type(typed, TypedStream[Empty])
+    typed.send(message)
+    assert_type(typed.recv(), Empty)
+
+
+async def use_streams_in_a_loop(stream: AioStream) -> None:
+    await stream.send(b"bytes", timeout=1)
+    assert_type(await stream.recv(), bytes)
+    async for batch in stream.batches():
+        assert_type(batch, list[bytes])
+    async for message in stream.of(Empty):
+        assert_type(message, Empty)
+    await stream.close(timeout=1)
+
+
+def use_redis() -> None:
+    with pybrpc.redis.RedisChannel("127.0.0.1:6379", password="secret", db=1) as channel:
+        channel.execute("SET", "key", "value", timeout=1)
+        request = pybrpc.redis.RedisRequest().add("INCR", "n").add("GET", "key")
+        response = channel.call(request)
+        assert_type(response, pybrpc.redis.RedisResponse)
+        future = channel.future(request)
+        assert_type(future, concurrent.futures.Future[pybrpc.redis.RedisResponse])
+
+
+async def use_redis_in_a_loop() -> None:
+    async with pybrpc.redis.aio.RedisChannel("127.0.0.1:6379") as channel:
+        response = await channel.call(pybrpc.redis.RedisRequest().add("PING"))
+        assert_type(response, pybrpc.redis.RedisResponse)
+        response.raise_for_error()
+
+
+class User(lowlevel.SocketUser):
+    """The user of a socket."""
+
+    def on_connected(self, socket: lowlevel.Socket) -> None:
+        socket.start_write(pybrpc.IOBuf(b"hello"), notify_on_success=True)
+
+
+def use_the_tools() -> None:
+    with FaultyProxy("127.0.0.1:8000") as proxy:
+        print(proxy)
+    assert_type(pybrpc.__version__, str)
+    assert_type(pybrpc.errors.error_name(1008), str)
+
+
+# --- what must be refused: without an error here, the comment would be one ---
+
+
+def misuse(service: ServiceDescriptor) -> None:
+    pybrpc.Channel("127.0.0.1:8000", no_such_option=1)  # type: ignore[call-arg]
+    pybrpc.Channel("127.0.0.1:8000", timeout="soon")  # type: ignore[arg-type]
+    pybrpc.Server(max_workers="4")  # type: ignore[arg-type]
+    pybrpc.Stub(service, "127.0.0.1:8000")  # type: ignore[arg-type]
+    pybrpc.Channel("127.0.0.1:8000").raw_method("a.S", "M")("text")  # type: ignore[arg-type]
+    pybrpc.Server().add_generic_service(lambda request, controller: "text")  # type: ignore[type-var]
+    print(pybrpc.Controller().no_such_attribute)  # type: ignore[attr-defined]

@@ -1,0 +1,176 @@
+"""ServerStop: it ends at its deadline, whatever raises on the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pybrpc.rpc.bounded_steps import MAX_PER_STEP
+from pybrpc.server.lifecycle import server_stop
+from pybrpc.server.lifecycle.server_stop import ServerStop
+from pybrpc.server.values import UnfinishedCall
+from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.dispatch import periodic
+
+CALL = UnfinishedCall("a.Service.Method", "10.0.0.1:7", 3.0, "open")
+
+
+class Connection:
+    """With its socket in one. A call runs on it, so only the end of the grace closes it."""
+
+    def __init__(self, raises: bool) -> None:
+        self.is_closing = False
+        self.socket = self
+        self.raises = raises
+        self.is_closed = False
+
+        self.is_used = True
+
+    def is_held(self) -> bool:
+        return self.is_used
+
+    def close_gracefully(self, linger_s: float) -> None:
+        self.is_closing = True
+        if self.raises:
+            raise MemoryError
+
+    def close(self) -> None:
+        self.is_closed = True
+        if self.raises:
+            raise MemoryError
+
+
+class Stage:
+    """The stop of a server with three connections."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.dispatcher = StepDispatcher()
+        for module in (server_stop, periodic):
+            patch.setattr(module, "time", self.dispatcher.clock)
+        self.connections = [Connection(raises=False) for _ in range(3)]
+        self.ends = 0
+        self.server: Any = SimpleNamespace(
+            dispatcher=self.dispatcher,
+            connections=self.connections,
+            acceptor=SimpleNamespace(endpoint="127.0.0.1:8000", close=lambda: None),
+            stopped=SimpleNamespace(is_set=False),
+            unfinished=lambda: [CALL],
+            unfinished_connections=list,
+            end=self._end,
+        )
+        self.stop = ServerStop(self.server)
+
+    def _end(self) -> None:
+        self.ends += 1
+
+    def begin_and_wait(self) -> None:
+        """Begin to stop, with a grace of 3 s, and let 4 s pass."""
+        self.stop.begin(self.dispatcher.clock.monotonic() + 3.0)
+        self.dispatcher.advance(2.9)
+        assert self.ends == 0
+        self.dispatcher.advance(1.1)
+
+
+class Refuses(logging.Filter):
+    """A filter that raises at each record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise ValueError("no record")
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    return Stage(monkeypatch)
+
+
+@pytest.fixture
+def refusing() -> Iterator[None]:
+    logger, added = logging.getLogger("pybrpc.server"), Refuses()
+    logger.addFilter(added)
+    yield
+    logger.removeFilter(added)
+
+
+def is_over(stage: Stage) -> bool:
+    return stage.ends == 1 and all(connection.is_closed for connection in stage.connections)
+
+
+def test_stop_ends_at_its_deadline_while_a_log_filter_raises(stage: Stage, refusing: None) -> None:
+    stage.begin_and_wait()
+    assert is_over(stage)
+    assert stage.dispatcher.raised == []
+
+
+def test_stop_ends_at_its_deadline_when_what_is_left_cannot_be_described(stage: Stage) -> None:
+    def fail() -> Any:
+        raise RuntimeError("set changed size during iteration")
+
+    stage.server.unfinished = fail
+    stage.begin_and_wait()
+    assert is_over(stage)
+
+
+def test_stop_ends_at_its_deadline_when_a_connection_cannot_be_closed(stage: Stage) -> None:
+    stage.connections[0].raises = True
+    stage.begin_and_wait()
+    assert is_over(stage)
+
+
+def test_stop_ends_at_its_deadline_when_its_beginning_raises(stage: Stage) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    stage.server.acceptor.close = fail
+    stage.begin_and_wait()
+    assert is_over(stage)
+
+
+def steps_of(stage: Stage, is_done: Callable[[Connection], bool]) -> list[int]:
+    """Run all turns; how many connections each of them did something with. The end comes last."""
+    counts = []
+    before = 0
+    while stage.dispatcher.step():
+        done = sum(is_done(connection) for connection in stage.connections)
+        assert not stage.ends or done == before == len(stage.connections)
+        counts.append(done - before)
+        before = done
+    assert before == len(stage.connections)
+    return counts
+
+
+def test_connections_that_are_left_are_closed_in_the_steps_of_many_turns(stage: Stage) -> None:
+    stage.connections += [Connection(raises=False) for _ in range(3 * MAX_PER_STEP)]
+    stage.connections[5].raises = True
+    stage.stop.begin(stage.dispatcher.clock.monotonic() + 3.0)
+    stage.dispatcher.advance(2.9)
+    stage.dispatcher.clock.advance(1.1)
+    counts = steps_of(stage, lambda connection: connection.is_closed)
+    assert max(counts) <= MAX_PER_STEP
+    assert stage.ends == 1
+
+
+def test_connections_that_nobody_holds_are_closed_in_the_steps_of_many_turns(stage: Stage) -> None:
+    stage.connections += [Connection(raises=False) for _ in range(3 * MAX_PER_STEP)]
+    stage.connections[5].raises = True
+    for connection in stage.connections:
+        connection.is_used = False
+    stage.stop.begin(stage.dispatcher.clock.monotonic() + 3.0)
+    stage.stop.review_soon()
+    counts = steps_of(stage, lambda connection: connection.is_closing)
+    assert max(counts) <= MAX_PER_STEP
+    stage.connections.clear()
+    stage.stop.review_soon()
+    stage.dispatcher.run_until_idle()
+    assert stage.ends == 1
+
+
+def test_stop_without_a_dispatcher_closes_all_and_ends(stage: Stage) -> None:
+    stage.server.acceptor.abandon = lambda: None
+    stage.connections += [Connection(raises=False) for _ in range(3 * MAX_PER_STEP)]
+    stage.dispatcher.close()
+    stage.stop.begin(0.0)
+    assert is_over(stage)
