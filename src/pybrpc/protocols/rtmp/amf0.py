@@ -79,9 +79,11 @@ class TypedObject(dict[str, Any]):
         self.class_name = class_name
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, TypedObject):
-            return NotImplemented
-        return self.class_name == other.class_name and dict.__eq__(self, other)
+        is_typed = isinstance(other, TypedObject) and self.class_name == other.class_name
+        return is_typed and dict.__eq__(self, other) is True
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def __repr__(self) -> str:
         return f"TypedObject({self.class_name!r}, {dict.__repr__(self)})"
@@ -243,7 +245,7 @@ def _write(out: bytearray, value: Any, depth: int) -> None:
         out.append(_NUMBER)
         try:
             out += _DOUBLE.pack(value)
-        except OverflowError:
+        except (OverflowError, struct.error):
             raise AmfError("an integer over the range of a double") from None
     elif isinstance(value, Undefined):
         out.append(_UNDEFINED)
