@@ -155,7 +155,7 @@ class ChunkReader:
             buffer.clear()
             return messages
         try:
-            while len(messages) < at_most:
+            while True:
                 self._parse(messages, at_most)
                 if len(messages) >= at_most or not buffer:
                     break
@@ -210,7 +210,7 @@ class ChunkReader:
                 self._complete(stream, data[at : at + size], messages)
             elif size:
                 self._keep(stream, data[at : at + size])
-                if size == self.chunk_size:
+                if size == self.chunk_size and data.startswith(stream.repeat, self._at):
                     self._take_run(stream)
             at = self._at
         self._at = at

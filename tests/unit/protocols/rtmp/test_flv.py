@@ -103,6 +103,7 @@ def test_file_that_ends_inside_a_tag_ends_the_iteration() -> None:
         whole = 2 if size >= len(data) - 4 else 1
         assert list(reader) == MESSAGES[:whole]
         assert reader.is_truncated is (len(first) < size < len(data) - 4)
+        assert list(reader) == []
 
 
 @pytest.mark.parametrize(
