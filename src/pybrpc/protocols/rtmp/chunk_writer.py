@@ -40,7 +40,7 @@ class _Last:
 
     def __init__(self, message: RtmpMessage) -> None:
         self.stream_id = message.stream_id
-        self.timestamp = message.timestamp
+        self.timestamp = message.timestamp & U32_MASK
         self.length = len(message.payload)
         self.message_type = message.message_type
 
@@ -108,8 +108,7 @@ class ChunkWriter:
                 extension,
             )
         )
-        last = self._lasts[chunk_stream_id] = _Last(message)
-        last.timestamp = timestamp
+        self._lasts[chunk_stream_id] = _Last(message)
         return header, extension
 
 

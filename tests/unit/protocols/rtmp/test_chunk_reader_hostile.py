@@ -145,3 +145,20 @@ def test_work_does_not_grow_with_the_square_of_a_message() -> None:
         reader = Counted()
         assert len(read_all(reader, [control(SET_CHUNK_SIZE, chunk_size), *pieces])) == 2
         assert sum(moved) < 20 * len(stream)
+
+
+@pytest.mark.python_only
+def test_run_of_small_chunks_is_taken_in_few_steps() -> None:
+    """As with gstreamer, which stays at chunks of 128 bytes."""
+    steps: list[int] = []
+
+    class Counted(ChunkReader):
+        def _keep(self, stream: chunk_reader._ChunkStream, part: bytes | bytearray) -> None:
+            super()._keep(stream, part)
+            steps.append(len(part))
+
+    body = bytes(128 * 1000)
+    stream = chunk(0, 4, body[:128], length=len(body)) + more(4, body[:128]) * 999
+    pieces = [stream[at : at + 65_536] for at in range(0, len(stream), 65_536)]
+    assert [message.payload for message in read_all(Counted(), pieces)] == [body]
+    assert len(steps) < 20

@@ -108,7 +108,8 @@ def test_time_that_wraps_is_written_as_a_time() -> None:
     messages = [video(b"abc", start), video(b"abc", (start + 40) & 0xFFFFFFFF)]
     wire = written(ChunkWriter(), *messages)
     assert wire == chunk(0, 6, b"abc", time=start) + chunk(0, 6, b"abc", time=30)
-    assert written(ChunkWriter(), video(b"abc", start + 40)) == chunk(0, 6, b"abc", time=30)
+    wire = written(ChunkWriter(), video(b"abc", start + 40), video(b"abc", start + 80))
+    assert wire == chunk(0, 6, b"abc", time=30) + chunk(2, 6, b"abc", time=40)
 
 
 def test_chunk_size_holds_behind_its_message() -> None:
