@@ -1,4 +1,4 @@
-"""Recordings of ffmpeg that publishes, read in pieces of any size; tests/golden/rtmp/README.md."""
+"""Recordings of ffmpeg that publishes, and of librtmp that plays: tests/golden/rtmp/README.md."""
 
 from __future__ import annotations
 
@@ -17,28 +17,37 @@ from pybrpc.protocols.rtmp import (
     FlvWriter,
     HandshakeServer,
     RtmpMessage,
+    UserEvent,
     VideoFacts,
     parse_command,
     parse_data,
 )
-from pybrpc.protocols.rtmp.message import AUDIO, COMMAND, DATA, VIDEO, set_chunk_size
+from pybrpc.protocols.rtmp.message import (
+    AUDIO,
+    COMMAND,
+    DATA,
+    USER_CONTROL,
+    VIDEO,
+    set_chunk_size,
+    user_control_in,
+)
 from tests.fakes.rtmp_chunks import bytewise, read_all
 
 RECORDINGS = Path(__file__).parent / "rtmp"
-CASES = [("h264", "h264"), ("hevc", "hevc"), ("h264_late", "h264")]
+CASES = [("ffmpeg_h264", "h264"), ("ffmpeg_hevc", "hevc"), ("ffmpeg_h264_late", "h264")]
 FIRST_LATE_MS = 16_776_720
 
 
 def recorded(case: str) -> bytes:
-    return (RECORDINGS / f"ffmpeg_{case}.client.bin").read_bytes()
+    return (RECORDINGS / f"{case}.client.bin").read_bytes()
 
 
-def messages_of(stream: bytes) -> list[RtmpMessage]:
-    """The messages behind the handshake, which has a digest."""
+def messages_of(stream: bytes, has_digest: bool = True) -> list[RtmpMessage]:
+    """The messages behind the handshake."""
     server, buffer = HandshakeServer(), IOBuf(stream)
     assert len(server.receive(buffer)) == 3073
     assert server.is_done
-    assert server.has_digest
+    assert server.has_digest is has_digest
     reader = ChunkReader(received_bytes=len(stream) - len(buffer))
     found = []
     while messages := reader.read(buffer, at_most=7):
@@ -80,8 +89,8 @@ def test_publisher_is_read(case: str, codec: str) -> None:
 
 
 def test_times_pass_4_hours_38_minutes() -> None:
-    late = of_type(messages_of(recorded("h264_late")), VIDEO)
-    early = of_type(messages_of(recorded("h264")), VIDEO)
+    late = of_type(messages_of(recorded("ffmpeg_h264_late")), VIDEO)
+    early = of_type(messages_of(recorded("ffmpeg_h264")), VIDEO)
     assert [message.payload for message in late] == [message.payload for message in early]
     moved = [message.timestamp + FIRST_LATE_MS for message in early[1:]]
     times = [message.timestamp for message in late]
@@ -111,3 +120,17 @@ def test_publisher_is_stored_in_a_file(case: str, codec: str) -> None:
     tags = list(FlvReader(io.BytesIO(file.getvalue())))
     assert [tag.timestamp for tag in tags] == [message.timestamp for message in written]
     assert parse_data(of_type(tags, DATA)[0])[0] == "onMetaData"
+
+
+def test_player_of_librtmp_is_read() -> None:
+    stream = recorded("rtmpdump_play")
+    messages = messages_of(stream, has_digest=False)
+    commands = [parse_command(message) for message in of_type(messages, COMMAND)]
+    names = [command.name for command in commands]
+    assert names == ["connect", "createStream", "FCSubscribe", "play", "deleteStream"]
+    assert commands[0].command_object["app"] == "live"
+    assert commands[3].arguments[:2] == ("s", -1000.0)
+    events = [user_control_in(message.payload) for message in of_type(messages, USER_CONTROL)]
+    assert {event.event for event in events if event} == {UserEvent.SET_BUFFER_LENGTH}
+    assert len(messages) == len(commands) + len(events)
+    assert read_all(ChunkReader(), bytewise(stream[1537 + 1536 :])) == messages
