@@ -213,7 +213,6 @@ class ChunkReader:
                 if size == self.chunk_size and data.startswith(stream.repeat, self._at):
                     self._take_run(stream)
             at = self._at
-        self._at = at
 
     def _read_header(self, data: bytes, at: int) -> int:
         """Read the header at index `at`; return the index behind it, or 0 if it is not whole.

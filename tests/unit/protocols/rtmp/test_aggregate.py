@@ -25,6 +25,13 @@ def test_parts_have_the_stream_and_the_time_of_the_aggregate() -> None:
     ]
 
 
+def test_part_may_be_longer_than_64_kib() -> None:
+    body = bytes(0x012345)
+    payload = part(VIDEO, body, 0) + part(AUDIO, b"a", 1)
+    split = split_aggregate(RtmpMessage(AGGREGATE, payload, 1, 5))
+    assert split == [RtmpMessage(VIDEO, body, 1, 5), RtmpMessage(AUDIO, b"a", 1, 6)]
+
+
 def test_times_of_parts_wrap() -> None:
     payload = part(VIDEO, b"v", 0xFFFFFFFF) + part(VIDEO, b"w", 20)
     split = split_aggregate(RtmpMessage(AGGREGATE, payload, 1, 0xFFFFFFF0))

@@ -245,13 +245,17 @@ def test_ack_is_due_after_more_than_a_window() -> None:
 
 def test_exactly_one_window_needs_no_ack() -> None:
     reader = ChunkReader()
-    read_all(reader, [control(WINDOW_ACK, 5000), chunk(0, 4, bytes(100)) * 40])
-    stream = chunk(0, 4, bytes(5000 - reader.received_bytes - 13)) + bytes([0xC4])
-    read_all(reader, [stream])
+    read_all(reader, [control(WINDOW_ACK, 5000), chunk(0, 4, bytes(100)) * 44])
+    read_all(reader, [chunk(0, 4, bytes(43)) + b"\xc4"])
     assert reader.received_bytes == 5000
     assert reader.take_ack() is None
     read_all(reader, [b"x"])
     assert reader.take_ack() == 5001
+    read_all(reader, [bytes(42), chunk(0, 5, bytes(100)) * 44, chunk(0, 5, bytes(18))])
+    assert reader.received_bytes == 10_001
+    assert reader.take_ack() is None
+    read_all(reader, [b"\xc5"])
+    assert reader.take_ack() == 10_002
 
 
 def test_tiny_window_is_4_kib() -> None:

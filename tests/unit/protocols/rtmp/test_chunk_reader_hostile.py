@@ -48,6 +48,7 @@ def test_malformed_bytes_break_the_reader_after_what_came_before(
         assert reader.broken.reason.startswith("RTMP: ")
         assert reason in reader.broken.reason
         assert reader.held_bytes == 0
+        assert not reader._streams
         assert read_all(reader, [chunk(0, 5, b"good")]) == []
         assert "broken" in repr(reader)
 
