@@ -103,6 +103,17 @@ def test_two_long_messages_interleave_chunk_by_chunk() -> None:
     assert [message.payload for message in read(stream)] == [first, second]
 
 
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_runs_of_two_messages_interleave(count: int) -> None:
+    first, second = b"\xc6" * 128 * 50, b"\xc5" * 128 * 50
+    stream = chunk(0, 5, first[:128], length=len(first))
+    stream += chunk(0, 6, second[:128], length=len(second))
+    for at in range(1, 50, count):
+        some = min(count, 50 - at)
+        stream += more(5, first[:128]) * some + more(6, second[:128]) * some
+    assert [message.payload for message in read(stream)] == [first, second]
+
+
 @pytest.mark.parametrize("size", [128 * 600, 128 * 600 + 1, 128 * 601 - 1])
 def test_long_run_of_small_chunks(size: int) -> None:
     body = (b"\xc4" + BODY) * 200
@@ -130,6 +141,14 @@ def test_fresh_chunk_stream_may_begin_with_fmt_1() -> None:
 def test_time_at_the_edge_of_24_and_32_bits(time: int) -> None:
     (message,) = read(chunk(0, 4, b"abc", time=time))
     assert (message.timestamp, message.payload) == (time, b"abc")
+
+
+@pytest.mark.parametrize("fmt", [0, 1])
+@pytest.mark.parametrize("time", [5, 0x1000000])
+def test_message_without_bytes_ends_with_its_header(fmt: int, time: int) -> None:
+    (message,) = read(chunk(fmt, 400, time=time))
+    assert (message.timestamp, message.payload) == (time, b"")
+    assert times(chunk(0, 4, time=0x1000000) + more(4, b"", 3)) == [0x1000000, 0x1000003]
 
 
 @pytest.mark.parametrize("repeats", [True, False], ids=["repeated", "left out"])
