@@ -22,10 +22,14 @@ rtmp {{
     server {{
         listen 127.0.0.1:{port};
         chunk_size {chunk_size};
+        ack_window {ack_window};
         application live {{ live on; publish_notify on; {settings} }}
     }}
 }}
 """
+ACK_WINDOW = 5_000_000
+"""Bytes; the default of nginx-rtmp."""
+
 MODULE = "/usr/lib/nginx/modules/ngx_rtmp_module.so"
 
 
@@ -38,10 +42,13 @@ class NginxRtmp:
     to players, only the metadata.
 
     chunk_size   the chunk size that nginx announces, in bytes
+    ack_window   the window that nginx announces, and after which it acknowledges, in bytes
     settings     more directives of the application, such as "max_connections 2;"
     """
 
-    def __init__(self, chunk_size: int = 4096, settings: str = "") -> None:
+    def __init__(
+        self, chunk_size: int = 4096, ack_window: int = ACK_WINDOW, settings: str = ""
+    ) -> None:
         self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="pybrpc-nginx-"))
         config = self._folder / "nginx.conf"
@@ -51,6 +58,7 @@ class NginxRtmp:
                 folder=self._folder,
                 port=self.port,
                 chunk_size=chunk_size,
+                ack_window=ack_window,
                 settings=settings,
             )
         )
