@@ -33,10 +33,18 @@ AUDIO_RATE, AUDIO_FRAME = 44_100, 1024
 
 
 def make_source(
-    path: Path, seconds: float = 2.0, bits_per_s: int = 60_000, size: str = LIVE_SIZE
+    path: Path,
+    seconds: float = 2.0,
+    bits_per_s: int = 60_000,
+    size: str = LIVE_SIZE,
+    noise: int = 0,
 ) -> Path:
-    """Encode ffmpeg's test picture and a tone, as H.264 and AAC, with a keyframe each second."""
-    picture = ["-f", "lavfi", "-i", f"testsrc=size={size}:rate={RATE}", "-pix_fmt", "yuv420p"]
+    """Encode ffmpeg's test picture and a tone, as H.264 and AAC, with a keyframe each second.
+
+    bits_per_s   the bit rate of the video; a picture with little `noise` (0 to 100) has a lower one
+    """
+    pixels = f"testsrc=size={size}:rate={RATE},noise=alls={noise}:allf=t"
+    picture = ["-f", "lavfi", "-i", pixels, "-pix_fmt", "yuv420p"]
     tone = ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate={AUDIO_RATE}"]
     rate = ["-b:v", bits_per_s, "-maxrate", bits_per_s, "-bufsize", bits_per_s]
     video = ["-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-g", RATE]
