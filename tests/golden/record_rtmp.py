@@ -6,7 +6,9 @@ A recording is a pair of files, one for the bytes of each side: <case>.client.bi
 and <case>.server.bin, from nginx. recordings.json says how each was made, and in which turns the
 bytes came. Where the program does not encode by itself, the stream is always the same: two seconds
 of H.264 and AAC, 160x120. In the cases with "acks" nginx announces a window so small that the other
-side acknowledges what it receives, if it does so at all.
+side acknowledges what it receives, if it does so at all. In the cases with "late" timestamps begin
+above 2**24 ms, so that they do not fit into three bytes, and nginx announces chunks of 128 bytes,
+so that the first message with such a timestamp has several.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from tests.peers.running_program import RunningProgram
 FOLDER = Path(__file__).parent / "rtmp"
 INDEX = FOLDER / "recordings.json"
 SMALL_WINDOW = 4000
+LATE_S, LATE_CHUNK_SIZE = 16_778.0, 128
 SERVER = ("nginx-light", "libnginx-mod-rtmp")
 
 
@@ -47,12 +50,14 @@ class Case(NamedTuple):
 
     packages     packages of Debian whose versions are noted; none for PyAV
     ack_window   the window that nginx announces, in bytes
+    is_late      whether timestamps are above 2**24 ms and chunks small
     """
 
     start: Callable[[str, Path], RunningProgram]
     packages: tuple[str, ...]
     publishes: bool
     ack_window: int = ACK_WINDOW
+    is_late: bool = False
 
 
 def _push_gst(url: str, file: Path) -> RunningProgram:
@@ -65,6 +70,10 @@ def _push_gst_librtmp(url: str, file: Path) -> RunningProgram:
 
 def _push_ffmpeg(url: str, file: Path) -> RunningProgram:
     return ffmpeg_pusher(make_source(file), url)
+
+
+def _push_ffmpeg_late(url: str, file: Path) -> RunningProgram:
+    return ffmpeg_pusher(make_source(file), url, begin_s=LATE_S)
 
 
 def _push_pyav(url: str, file: Path) -> RunningProgram:
@@ -85,6 +94,9 @@ CASES = {
     "ffmpeg_play_acks": Case(ffmpeg_player, FFMPEG, False, SMALL_WINDOW),
     "rtmpdump_play_acks": Case(rtmpdump_player, RTMPDUMP, False, SMALL_WINDOW),
     "gst_rtmp2_play_acks": Case(gst_player, GSTREAMER, False, SMALL_WINDOW),
+    "ffmpeg_push_late": Case(_push_ffmpeg_late, FFMPEG, True, is_late=True),
+    "ffmpeg_play_late": Case(ffmpeg_player, FFMPEG, False, is_late=True),
+    "rtmpdump_play_late": Case(rtmpdump_player, RTMPDUMP, False, is_late=True),
 }
 
 
@@ -93,13 +105,15 @@ def record(name: str) -> dict[str, Any]:
     case = CASES[name]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pybrpc-record-")))
-        server = stack.enter_context(NginxRtmp(ack_window=case.ack_window))
+        chunk_size = LATE_CHUNK_SIZE if case.is_late else 4096
+        server = stack.enter_context(NginxRtmp(chunk_size, case.ack_window))
         proxy = stack.enter_context(RecordingProxy(server.port))
         url = f"rtmp://127.0.0.1:{proxy.port}/live/stream"
         program = stack.enter_context(case.start(url, folder / "file.flv"))
         if not case.publishes:
             server.wait_players(1)
-            with ffmpeg_pusher(make_source(folder / "pushed.flv"), server.url()) as pusher:
+            source, begin_s = make_source(folder / "pushed.flv"), LATE_S if case.is_late else 0.0
+            with ffmpeg_pusher(source, server.url(), begin_s=begin_s) as pusher:
                 assert pusher.wait() == 0, pusher.log()
         program.wait()
         proxy.wait()
@@ -115,6 +129,7 @@ def record(name: str) -> dict[str, Any]:
         "command": command,
         "server": _versions(SERVER),
         "ack_window": case.ack_window,
+        "chunk_size": chunk_size,
         "client_bytes": len(sent["client"]),
         "server_bytes": len(sent["server"]),
         "turns": turns,

@@ -1,6 +1,7 @@
 """The recordings of RTMP are complete, and say what docs/verification.md and their index say.
 
-`tests.oracles.rtmp_chunks` reads them, which is not pybrpc's own reader.
+`tests.oracles.rtmp_chunks` reads them and `tests.oracles.rtmp_handshake` read them,
+which are not pybrpc's own readers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.oracles.rtmp_chunks import (
     Message,
     messages_of,
 )
+from tests.oracles.rtmp_handshake import digest_of, is_answer_to
 
 pytestmark = pytest.mark.same_everywhere
 FOLDER = Path(__file__).parent / "rtmp"
@@ -69,6 +71,37 @@ def test_recording_ends_with_a_whole_message(case: str, side: str) -> None:
     assert messages(side, case)[-1].end == len(data)
 
 
+def blocks(side: str, case: str) -> tuple[bytes, bytes]:
+    """C1 and C2, or S1 and S2."""
+    data = sent_by(side, case)
+    return data[1:1537], data[1537:HANDSHAKE_SIZE]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case[:6] in ("ffmpeg", "pyav_h")])
+def test_ffmpeg_and_nginx_shake_hands_with_digests(case: str) -> None:
+    """FFmpeg answers with a digest when it plays, and with an echo when it publishes."""
+    (c1, c2), (s1, s2) = blocks("client", case), blocks("server", case)
+    of_client, of_server = digest_of(c1, is_server=False), digest_of(s1, is_server=True)
+    assert of_client is not None
+    assert of_server is not None
+    assert of_client.schema == of_server.schema == 1
+    assert is_answer_to(of_client, s2, is_server=True)
+    assert is_answer_to(of_server, c2, is_server=False) == ("play" in case)
+    assert (c2 == s1) == ("push" in case)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case[:3] in ("rtm", "gst")])
+def test_librtmp_and_gstreamer_shake_hands_simply(case: str) -> None:
+    """nginx sends them their own block as its S1. GStreamer sets the time of reading in its C2."""
+    (c1, c2), (s1, s2) = blocks("client", case), blocks("server", case)
+    assert digest_of(c1, is_server=False) is None
+    assert digest_of(s1, is_server=True) is None
+    assert c1[4:8] == bytes(4)
+    assert c1 == s1 == s2
+    assert (c2[:4], c2[8:]) == (s1[:4], s1[8:])
+    assert (c2[4:8] == bytes(4)) == ("rtmp2" not in case)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_program_connects_makes_a_stream_and_uses_it(case: str) -> None:
     expected = PUSH if "push" in case else PLAY
@@ -89,11 +122,35 @@ def test_nginx_passes_payloads_on_unchanged(case: str, kind: int) -> None:
     assert payloads("server", case, kind) == pushed
 
 
-def test_gstreamer_writes_chunks_of_128_bytes_and_ffmpeg_larger_ones() -> None:
-    assert payloads("client", "ffmpeg_push", SET_CHUNK_SIZE) == [(4096).to_bytes(4)]
+@pytest.mark.parametrize(("case", "size"), [("ffmpeg_push", 4096), ("ffmpeg_push_late", 128)])
+def test_ffmpeg_takes_the_chunk_size_of_the_server_over(case: str, size: int) -> None:
+    assert payloads("server", case, SET_CHUNK_SIZE) == [size.to_bytes(4)]
+    assert payloads("client", case, SET_CHUNK_SIZE) == [size.to_bytes(4)]
+
+
+def test_gstreamer_keeps_chunks_of_128_bytes() -> None:
     assert payloads("client", "gst_rtmp2_push", SET_CHUNK_SIZE) == [(128).to_bytes(4)]
     longest = max(messages("client", "gst_rtmp2_push"), key=lambda message: len(message.payload))
+    assert len(longest.payload) > 1000
     assert longest.formats[1:] == [3] * ((len(longest.payload) - 1) // 128)
+
+
+@pytest.mark.parametrize(
+    ("side", "case"),
+    [
+        ("client", "ffmpeg_push_late"),
+        ("server", "ffmpeg_play_late"),
+        ("server", "rtmpdump_play_late"),
+    ],
+)
+def test_extended_time_delta_is_repeated_in_each_chunk_of_its_message(side: str, case: str) -> None:
+    """FFmpeg and nginx both do so. The oracle would lose its place if they did not."""
+    first = next(each for each in messages(side, case) if each.timestamp_ms > 2**24)
+    assert first.formats == [1, 3]
+    extended = first.timestamp_ms.to_bytes(4)
+    end = first.end - (len(first.payload) - 128)
+    assert sent_by(side, case)[end - 4 : end] == extended
+    assert sent_by(side, case)[end - 133 - 4 : end - 133] == extended
 
 
 def test_hevc_of_pyav_has_the_form_of_enhanced_rtmp() -> None:

@@ -33,7 +33,11 @@ from tests.peers.rtmp_programs import (
 from tests.peers.running_program import RunningProgram, is_listening
 from tests.peers.supervised import is_alive
 
-pytestmark = [pytest.mark.same_everywhere, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.same_everywhere,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
 SPEED = 4.0
 """Files are published so much faster than they play."""
 

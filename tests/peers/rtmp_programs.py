@@ -48,6 +48,7 @@ def make_source(
     tone = ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate={AUDIO_RATE}"]
     rate = ["-b:v", bits_per_s, "-maxrate", bits_per_s, "-bufsize", bits_per_s]
     video = ["-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-g", RATE]
+    video += ["-threads", 1]  # with more, the bytes differ from run to run
     audio = ["-c:a", "aac", "-ac", 1, "-b:a", 32_000]
     command = [*FFMPEG, *picture[:4], *tone, "-t", seconds, *picture[4:], *video, *rate, *audio]
     with RunningProgram([*command, "-f", "flv", path], path.parent, path.name) as program:
@@ -55,9 +56,16 @@ def make_source(
     return path
 
 
-def ffmpeg_pusher(source: Path, url: str, speed: float = 1.0) -> RunningProgram:
-    """Publish a file; 2.0 is twice as fast as it plays. Ends with the file, with status 0."""
-    command = [*FFMPEG, "-readrate", speed, "-i", source, "-c", "copy", "-f", "flv", url]
+def ffmpeg_pusher(
+    source: Path, url: str, speed: float = 1.0, begin_s: float = 0.0
+) -> RunningProgram:
+    """Publish a file. Ends with the file, with status 0.
+
+    speed     2.0 is twice as fast as the file plays
+    begin_s   timestamps begin with it, in seconds
+    """
+    times = ["-output_ts_offset", begin_s] if begin_s else []
+    command = [*FFMPEG, "-readrate", speed, "-i", source, "-c", "copy", *times, "-f", "flv", url]
     return RunningProgram(command, source.parent, f"ffmpeg-push-{source.name}")
 
 

@@ -40,6 +40,8 @@ class RunningProgram:
         """Start it; return at once. The test is skipped if the program is missing."""
         if "/" not in self.command[0]:
             require_program(self.command[0])
+        # Without the libraries that `make sanitize` preloads into Python.
+        variables = {name: text for name, text in os.environ.items() if name != "LD_PRELOAD"}
         guard = ["setpriv", "--pdeathsig=KILL", "--"] if shutil.which("setpriv") else []
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -49,7 +51,7 @@ class RunningProgram:
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
                 # GStreamer would load its plugins in one more process, to look at them.
-                env={**os.environ, "LC_ALL": "C", "GST_REGISTRY_FORK": "no"},
+                env={**variables, "LC_ALL": "C", "GST_REGISTRY_FORK": "no"},
                 start_new_session=True,
             )
         return self
