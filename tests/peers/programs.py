@@ -14,22 +14,45 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A command, the package of Debian that has it, and the tests that run it."""
+    """A command, the packages of Debian that have it, and the tests that run it.
 
-    package: str
+    packages   names with spaces between them
+    files      patterns below `LIBRARIES` for modules that the tests need beside the command
+    """
+
+    packages: str
     tests: str
+    files: tuple[str, ...] = ()
 
 
+LIBRARIES = Path("/usr/lib")
+RTMP_TESTS = "tests/integration/test_rtmp_programs.py"
+PLUGINS = "gstreamer1.0-plugins-"
 PROGRAMS = {
     "redis-server": Program("redis-server", "tests/integration/test_redis_*.py, test_bench.py"),
     "spin": Program("spin", "tests/integration/test_verification.py"),
     "gcc": Program("gcc", "tests/integration/test_verification.py"),
     "valgrind": Program("valgrind", "tests/unit/bench/test_instructions.py"),
     "ip": Program("iproute2", "tests/network"),
+    "ffmpeg": Program("ffmpeg", RTMP_TESTS),
+    "nginx": Program(
+        "nginx-light libnginx-mod-rtmp", RTMP_TESTS, ("nginx/modules/ngx_rtmp_module.so",)
+    ),
+    "rtmpdump": Program("rtmpdump", RTMP_TESTS),
+    "gst-launch-1.0": Program(
+        f"gstreamer1.0-tools {PLUGINS}base {PLUGINS}good {PLUGINS}bad {PLUGINS}ugly "
+        "gstreamer1.0-libav",
+        RTMP_TESTS,
+        tuple(
+            f"*/gstreamer-1.0/libgst{plugin}.so"
+            for plugin in ("videotestsrc", "flv", "rtmp", "rtmp2", "x264", "libav")
+        ),
+    ),
 }
 VARIABLE = "PYBRPC_PROGRAMS"
 
@@ -38,25 +61,32 @@ def require_program(name: str) -> None:
     """Skip the test that runs, or fail it, if the program is missing."""
     import pytest
 
-    program = PROGRAMS[name]
-    if shutil.which(name) is not None:
+    if is_installed(name):
         return
-    reason = f"there is no program {name} here: make programs, or apt-get install {program.package}"
+    packages = PROGRAMS[name].packages
+    reason = f"there is no program {name} here: make programs, or apt-get install {packages}"
     if os.environ.get(VARIABLE) == "required":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
+def is_installed(name: str) -> bool:
+    """Whether there are the command and the files that belong to it."""
+    files = PROGRAMS[name].files
+    return shutil.which(name) is not None and all(any(LIBRARIES.glob(file)) for file in files)
+
+
 def missing() -> list[str]:
-    return [name for name in PROGRAMS if shutil.which(name) is None]
+    return [name for name in PROGRAMS if not is_installed(name)]
 
 
 def main() -> int:
     """Install what is missing. Return the exit status."""
     for name, program in PROGRAMS.items():
-        print(f"{name:14}{shutil.which(name) or 'missing':24}{program.tests}")
-    if packages := [PROGRAMS[name].package for name in missing()]:
-        for command in (["update"], ["install", "--yes", *packages]):
+        where = shutil.which(name) if is_installed(name) else None
+        print(f"{name:16}{where or 'missing':26}{program.tests}")
+    if packages := " ".join(PROGRAMS[name].packages for name in missing()).split():
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
             print("apt-get", *command, flush=True)
             try:
                 subprocess.run(["apt-get", "--quiet=2", *command], check=False)

@@ -51,10 +51,27 @@ def test_program_that_can_not_be_installed_is_reported(
 
     monkeypatch.setattr(subprocess, "run", run)
     assert programs.main() == 1
-    assert begun[1][-len(PROGRAMS) :] == [program.package for program in PROGRAMS.values()]
+    _, _, *options_and_packages = begun[1]
+    packages = " ".join(program.packages for program in PROGRAMS.values()).split()
+    assert options_and_packages == ["install", "--yes", "--no-install-recommends", *packages]
     printed = capsys.readouterr()
     assert "missing: redis-server, spin" in printed.err
     assert "tests/integration/test_redis_*.py" in printed.out
+
+
+def test_program_without_a_module_that_belongs_to_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/sbin/{name}")
+    monkeypatch.setattr(programs, "LIBRARIES", tmp_path)
+    monkeypatch.setenv(programs.VARIABLE, "required")
+    module = tmp_path / "nginx" / "modules" / "ngx_rtmp_module.so"
+    assert programs.missing() == ["nginx", "gst-launch-1.0"]
+    with pytest.raises(pytest.fail.Exception, match="apt-get install nginx-light libnginx-mod"):
+        require_program("nginx")
+    module.parent.mkdir(parents=True)
+    module.touch()
+    require_program("nginx")
 
 
 def test_each_program_names_tests_that_exist_and_start_it() -> None:
