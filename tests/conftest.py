@@ -23,7 +23,7 @@ import pybrpc
 from tests.peers.loops import LOOPS
 from tests.peers.programs import require_program
 
-GRACE_S = 2.0
+GRACE_S = 15.0
 """How long what a test started may take to go away after its end."""
 
 SCHEDULES = 150

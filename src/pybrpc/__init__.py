@@ -16,6 +16,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.calls.backup_policy import BackupRequestPolicy
 from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.client.channel.channel import Channel
+from pybrpc.client.channel.stream_call import StreamCall
 from pybrpc.client.channel.stub import Stub
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.errors import ErrorCode, RpcError
@@ -54,6 +55,7 @@ __all__ = [
     "Server",
     "ServerTls",
     "SocketOptions",
+    "StreamCall",
     "StreamOptions",
     "Stub",
     "__impl__",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pybrpc.client.channel.aio_channel import AioChannel as Channel
+from pybrpc.client.channel.stream_call import AioStreamCall as StreamCall
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "StreamCall"]
 
 
 def __dir__() -> list[str]:

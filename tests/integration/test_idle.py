@@ -75,7 +75,7 @@ class Callers:
         self.created = 0
         self.errors: list[BaseException] = []
         self._address = address
-        self._options = {"timeout": 60, **options}
+        self._options = {"timeout": 60, "connect_timeout": 30, **options}
         self._lock = threading.Lock()
         threads = [threading.Thread(target=self._call, args=(i,)) for i in range(THREADS)]
         threads += [threading.Thread(target=self._run_loop, args=(loop,)) for loop in LOOPS]

@@ -32,6 +32,20 @@ from tests.peers.streams import (
 every_client = pytest.mark.parametrize("form", CLIENTS)
 
 
+@every_pair
+def test_open_streams_are_counted_on_both_sides(sides: str) -> None:
+    with opened(sides, streams=2) as pair:
+
+        def found() -> tuple[int, int]:
+            return pair.of_client.channel.statistics().streams, pair.running.statistics().streams
+
+        assert found() == (2, 2)
+        pair.clients[0].close(WAIT_S)
+        wait_until(lambda: found() == (1, 1))
+        pair.clients[1].reset()
+        wait_until(lambda: found() == (0, 0))
+
+
 # --- pooled and short connections ---
 
 

@@ -23,7 +23,7 @@ class Workload:
 
     def __init__(self, address: str, **options: Any) -> None:
         self._address = address
-        self._options: dict[str, Any] = {"timeout": 60, **options}
+        self._options: dict[str, Any] = {"timeout": 60, "connect_timeout": 30, **options}
         self._is_over = threading.Event()
         self.answered = 0
         self.errors: list[BaseException] = []

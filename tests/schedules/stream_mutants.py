@@ -8,12 +8,14 @@ from typing import Any
 from pybrpc.errors import RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.streams.core import StreamCore
+from pybrpc.streams.gathered_frames import GatheredFrames
 from pybrpc.streams.outgoing import Outgoing
 from pybrpc.streams.send_queue import SendQueue
 from pybrpc.streams.table import StreamTable
 from tests.schedules.streams import Mutation
 
 _end: Any = StreamCore._end
+_begin_gathered: Any = SendQueue.begin_gathered
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,11 +154,37 @@ def waits_without_looking(core: Any, wait: Any) -> bool:
     return True
 
 
+def lets_all_join(gathered: Any, joins_after: int) -> bool:
+    return not gathered.is_taken
+
+
+def lets_others_join_an_older_one(queue: Any, gathered: Any) -> int:
+    if gathered is None:
+        return int(queue.begun)
+    queue.gathered = gathered
+    return int(gathered.number) - 1
+
+
+def forgets_what_may_be_ahead(queue: Any, gathered: Any) -> int:
+    if gathered is not None and gathered.number == queue.begun:
+        queue.gathered = gathered
+    return 0
+
+
+def lets_join_before_it_is_queued(queue: Any, frames: IOBuf, marked: int) -> Any:
+    gathered = _begin_gathered(queue, frames, marked)
+    if gathered is not None:
+        queue.gathered = gathered
+    return gathered
+
+
 def _mutant(function: Any, owner: type, name: str, scenario: str) -> Mutant:
     return Mutant(function.__name__, scenario, ((owner, name, function),))
 
 
 _WINDOW, _ROOM = "two_senders_and_a_window", "two_streams_and_little_room"
+_GATHERED = "streams_whose_messages_are_gathered"
+_OPENS = "stream_that_opens_while_messages_are_gathered"
 
 MUTANTS = (
     _mutant(sends_past_those_that_wait, StreamCore, "try_send", "opening_and_sending"),
@@ -175,6 +203,10 @@ MUTANTS = (
     _mutant(opens_and_sends_nothing, StreamCore, "open", "opening_and_sending"),
     _mutant(forgets_without_a_release, StreamTable, "forget", "sender_and_close"),
     _mutant(makes_without_looking_again, StreamTable, "new_stream", "making_and_failing"),
+    _mutant(lets_all_join, GatheredFrames, "may_join", _OPENS),
+    _mutant(lets_others_join_an_older_one, SendQueue, "after_write", _GATHERED),
+    _mutant(forgets_what_may_be_ahead, SendQueue, "after_write", _GATHERED),
+    _mutant(lets_join_before_it_is_queued, SendQueue, "begin_gathered", _GATHERED),
     _mutant(
         waits_without_looking, StreamCore, "begin_receive_wait", "receiver_and_close_of_the_peer"
     ),

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
-from pybrpc.protocols.streaming.stream_frame import RST
+from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.protocols.streaming.stream_frame import FEEDBACK, RST, pack_feedback
 from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.testing.step_scheduler import Scenario, StepScheduler
 from tests.schedules.streams import Mutation, StreamStage, patched
@@ -192,6 +193,47 @@ def making_and_failing(scheduler: StepScheduler) -> StreamStage:
     return stage
 
 
+def streams_whose_messages_are_gathered(scheduler: StepScheduler) -> StreamStage:
+    """They wait in the socket, so those that follow join them."""
+    stage = StreamStage(scheduler, 2, max_buf_size=0)
+    stage.consumes = False
+    stage.open_all()
+    stage.hold_writes()
+    first, second = stage.cores
+
+    def send_and_close() -> None:
+        stage.send_some(second, b"a", 3)
+        stage.close(second)
+
+    stage.run(
+        partial(stage.send_some, first, b"a", 4),
+        partial(stage.send_some, first, b"b", 2),
+        send_and_close,
+    )
+    assert stage.side.table.queue.begun
+    return stage
+
+
+def stream_that_opens_while_messages_are_gathered(scheduler: StepScheduler) -> StreamStage:
+    """Its messages don't overtake the answer that opens it."""
+    stage = StreamStage(scheduler, 2, max_buf_size=0)
+    first, second = stage.cores
+    first.open()
+    stage.hold_writes()
+
+    def answer() -> None:
+        stage.side.socket.start_write(IOBuf(pack_feedback(second.remote_id, second.id, 0)))
+        scheduler.point("answered")
+        second.open()
+        stage.send_some(second, b"a", 3)
+
+    stage.run(answer, partial(stage.send_some, first, b"a", 3))
+    stage.check_all_sent()
+    own = [each.frame_type for each in stage.wire if each.stream_id == second.remote_id]
+    assert own[0] == FEEDBACK, "a message has overtaken the answer"
+    return stage
+
+
 SCENARIOS: dict[str, Play] = {
     play.__name__: play
     for play in (
@@ -209,6 +251,8 @@ SCENARIOS: dict[str, Play] = {
         opening_and_sending,
         opening_and_failing,
         making_and_failing,
+        streams_whose_messages_are_gathered,
+        stream_that_opens_while_messages_are_gathered,
     )
 }
 

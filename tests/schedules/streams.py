@@ -19,8 +19,10 @@ from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.streaming.stream_frame import CLOSE, DATA, FEEDBACK, RST, StreamFrame
 from pybrpc.rpc.stream_options import StreamOptions
+from pybrpc.streams import gathered_frames as gathered_frames_module
 from pybrpc.streams import send_queue as send_queue_module
 from pybrpc.streams.core import StreamCore
+from pybrpc.streams.gathered_frames import GatheredFrames
 from pybrpc.streams.outgoing import Outgoing
 from pybrpc.streams.send_queue import SendQueue
 from pybrpc.testing.step_scheduler import StepScheduler
@@ -32,8 +34,8 @@ SHARED: dict[type, tuple[str, ...]] = {
     SendQueue: ("_is_serving", "_is_waiting"),
 }
 
-ROOM, MARK, BURST = 120, 60, 60
-"""Bytes: a few messages fill the room, and two are a burst."""
+SMALL_LIMITS = {"ROOM_BYTES": 120, "MARK_BYTES": 60, "BURST_BYTES": 60}
+"""A few messages fill the room, and two are a burst."""
 
 Mutation = tuple[object, str, object]
 """A class, a name in it, and the replacement."""
@@ -118,6 +120,13 @@ class StreamStage:
     def open_all(self) -> None:
         for core in self.cores:
             core.open()
+
+    def hold_writes(self) -> None:
+        """Have all that is sent wait in the socket until a turn writes it."""
+        socket = self.side.socket
+        socket._writer.hold()
+        socket.backlog.try_add(0, ignore_limit=True)
+        self.in_turn(lambda: socket._writer.keep_write(socket))
 
     def run(self, *threads: Callable[[], object]) -> None:
         """Run them beside the turns, until nothing moves any more."""
@@ -321,9 +330,12 @@ def patched(scheduler: StepScheduler, mutations: tuple[Mutation, ...] = ()) -> I
     """Patch what streams share, with those mutations, until the `with` ends."""
     write = SendQueue.write
 
-    def traced_write(queue: SendQueue, data: IOBuf, marked: int = 0) -> None:
+    def traced_write(
+        queue: SendQueue, data: IOBuf, marked: int = 0, gathered: GatheredFrames | None = None
+    ) -> None:
         scheduler.point("write")
-        write(queue, data, marked)
+        write(queue, data, marked, gathered)
+        scheduler.point("written")
 
     with pytest.MonkeyPatch.context() as patch:
         for place, name, instead in mutations:
@@ -331,7 +343,8 @@ def patched(scheduler: StepScheduler, mutations: tuple[Mutation, ...] = ()) -> I
         for cls, names in SHARED.items():
             for name in names:
                 patch.setattr(cls, name, TracedSlot(scheduler, slot_of(cls, name), name))
-        for name, value in (("ROOM_BYTES", ROOM), ("MARK_BYTES", MARK), ("BURST_BYTES", BURST)):
+        for name, value in SMALL_LIMITS.items():
             patch.setattr(send_queue_module, name, value)
+        patch.setattr(gathered_frames_module, "MAX_BYTES", 55)
         patch.setattr(SendQueue, "write", traced_write)
         yield

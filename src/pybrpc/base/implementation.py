@@ -76,6 +76,7 @@ HOT_MODULES = (
     "pybrpc.server.running.worker_pool",
     "pybrpc.server.running.worker_slots",
     "pybrpc.streams.core",
+    "pybrpc.streams.gathered_frames",
     "pybrpc.streams.outgoing",
     "pybrpc.streams.receive_side",
     "pybrpc.streams.send_queue",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerStatistics:
-    """Counters since `start()`; the last three are gauges."""
+    """Counters since `start()`; the last four are gauges."""
 
     accepted: int = 0
     """Connections."""
@@ -25,6 +25,8 @@ class ServerStatistics:
     """Requests that were admitted and have no response yet."""
     workers: int = 0
     """Threads for plain handlers, idle ones among them; few fast requests need none."""
+    streams: int = 0
+    """Streams that are not over yet."""
 
 
 MAX_NAMED = 5

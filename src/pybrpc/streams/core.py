@@ -59,6 +59,7 @@ class StreamCore(ReceiveSide):
                 self._wants_rst = self.failure is not None
                 frame = self._end_frame()
             self.is_open = True
+            self.joins_after = queue.begun
             self.received_at = monotonic()
             if self.has_sendable():
                 queue.make_ready(self)

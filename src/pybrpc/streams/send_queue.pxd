@@ -1,5 +1,6 @@
 cimport cython
 from pybrpc.iobuf.iobuf cimport IOBuf
+from pybrpc.streams.gathered_frames cimport GatheredFrames
 from pybrpc.transport.socket.socket cimport Socket
 from pybrpc.transport.writing.backlog cimport Backlog
 from pybrpc.transport.writing.write_request cimport WriteRequest, new_write_request
@@ -9,16 +10,23 @@ cdef class SendQueue:
     cdef readonly bint _is_again
     cdef readonly bint _is_serving
     cdef readonly bint _is_waiting
+    cdef readonly GatheredFrames _newest
     cdef readonly object _ready
     cdef readonly long long _unmarked
+    cdef public long long begun
+    cdef readonly GatheredFrames gathered
     cdef readonly object lock
-    cdef readonly object socket
+    cdef readonly Socket socket
     cdef public long long unconsumed
     cdef public long long unwritten
 
     cpdef bint is_full(self) except -1
     cpdef long long note(self, Py_ssize_t size) except -1
+    cpdef count(self, Py_ssize_t size)
+    @cython.locals(backlog=Backlog, newest=GatheredFrames)
+    cpdef GatheredFrames begin_gathered(self, IOBuf frames, long long marked)
+    cpdef long long after_write(self, GatheredFrames gathered) except -1
     cpdef make_ready(self, object stream)
     @cython.locals(request=WriteRequest)
-    cpdef write(self, IOBuf data, long long marked=*)
+    cpdef write(self, IOBuf data, long long marked=*, GatheredFrames gathered=*)
     cpdef serve(self)

@@ -8,6 +8,9 @@ Room: of the bytes that streams have given to the socket, at most ROOM_BYTES may
 that the other messages of the connection don't wait behind more. The end of one write
 in each MARK_BYTES is reported. And the backlog of the socket must not be overcrowded.
 
+Short messages that are sent while the socket has requests waiting are gathered in one request, see
+GatheredFrames.
+
 One lock for all streams of the connection. It is held for a few steps only: never across a write,
 nor while a waiter is woken.
 """
@@ -22,11 +25,12 @@ from typing import Any
 
 from pybrpc.errors import RpcError
 from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.streams.gathered_frames import GatheredFrames
 from pybrpc.streams.outgoing import Outgoing
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.outcomes import InternalOutcome
-from pybrpc.transport.writing.write_request import WriteRequest, new_write_request
+from pybrpc.transport.writing.write_request import NOTHING, WriteRequest, new_write_request
 
 ROOM_BYTES = 4 * 1024 * 1024
 MARK_BYTES = 512 * 1024
@@ -45,8 +49,11 @@ class SendQueue:
         "_is_again",
         "_is_serving",
         "_is_waiting",
+        "_newest",
         "_ready",
         "_unmarked",
+        "begun",
+        "gathered",
         "lock",
         "socket",
         "unconsumed",
@@ -62,6 +69,13 @@ class SendQueue:
         """Bytes of streams that the socket has, as far as is known."""
         self._unmarked = 0
         """Those of them whose end will not be reported."""
+        self.gathered: GatheredFrames | None = None
+        """The one that frames may join. It is in the queue of the socket, and none was begun after
+        it."""
+        self.begun = 0
+        """GatheredFrames that were begun so far."""
+        self._newest: GatheredFrames | None = None
+        """The last of them."""
         self._ready: deque[Any] = deque()
         """Streams that wait for room alone, each once."""
         self._is_serving = False
@@ -78,12 +92,41 @@ class SendQueue:
 
     def note(self, size: int) -> int:
         """Count `size` bytes that are about to be written. Return the bytes for `write` to mark."""
-        self.unwritten += size
-        self._unmarked += size
+        self.count(size)
         if self._unmarked < MARK_BYTES:
             return 0
         marked, self._unmarked = self._unmarked, 0
         return marked
+
+    def count(self, size: int) -> None:
+        """As `note`, of bytes that join others, whose end is not reported."""
+        self.unwritten += size
+        self._unmarked += size
+
+    def begin_gathered(self, frames: IOBuf, marked: int) -> GatheredFrames | None:
+        """Make `frames` a GatheredFrames; `None` if they are to be written as they are.
+
+        Others join only if they would wait anyway: if requests are waiting. And only the newest is
+        not taken yet, since the backlog of the socket does not count what has joined it.
+        """
+        newest = self._newest
+        if marked or self.socket.backlog.is_empty() or not (newest is None or newest.is_taken):
+            return None
+        self.begun += 1
+        self._newest = newest = GatheredFrames(self.lock, frames, self.begun)
+        return newest
+
+    def after_write(self, gathered: GatheredFrames | None) -> int:
+        """A stream has had frames written, as `gathered` if that is not `None`. Return the new
+        `joins_after` of the stream.
+
+        All GatheredFrames that were begun up to now may have been queued ahead of those frames. If
+        none was begun after `gathered`, others may join it from now on.
+        """
+        if gathered is None or gathered.number != self.begun:
+            return self.begun
+        self.gathered = gathered
+        return gathered.number - 1
 
     def make_ready(self, stream: Any) -> None:
         """`stream` has something to send, and may: it waits for room."""
@@ -93,9 +136,14 @@ class SendQueue:
 
     # --- without it ---
 
-    def write(self, data: IOBuf, marked: int = 0) -> None:
-        """Write frames. Raises the RpcError of a socket that has failed."""
-        if marked:
+    def write(self, data: IOBuf, marked: int = 0, gathered: GatheredFrames | None = None) -> None:
+        """Write frames, as `gathered` if that is not `None`. Raises the RpcError of a socket that
+        has failed."""
+        if gathered is not None:
+            request = new_write_request(NOTHING)
+            request.message = gathered
+            request.size_bytes = len(data)
+        elif marked:
             outcome = InternalOutcome(partial(self._on_written, marked))
             request = WriteRequest(data, None, outcome, notify_on_success=True)
         else:
@@ -169,6 +217,7 @@ class SendQueue:
         finally:
             with self.lock:
                 stream.is_served = False
+                stream.joins_after = self.begun
                 if stream.has_sendable():
                     self.make_ready(stream)
         if done is not None and not is_close:

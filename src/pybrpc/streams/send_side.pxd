@@ -1,6 +1,7 @@
 cimport cython
 from pybrpc.iobuf.iobuf cimport IOBuf
 from pybrpc.protocols.streaming.stream_frame cimport append_data
+from pybrpc.streams.gathered_frames cimport GatheredFrames
 from pybrpc.streams.send_queue cimport SendQueue
 
 
@@ -23,6 +24,7 @@ cdef class SendSide:
     cdef readonly bint is_over
     cdef public bint is_ready
     cdef public bint is_served
+    cdef public long long joins_after
     cdef readonly object options
     cdef public object outgoing
     cdef readonly long long produced
@@ -32,7 +34,14 @@ cdef class SendSide:
     cdef readonly object table
     cdef readonly bint writable
 
-    @cython.locals(queue=SendQueue, frames=IOBuf, marked="long long")
+    @cython.locals(
+        queue=SendQueue,
+        frames=IOBuf,
+        marked="long long",
+        before=Py_ssize_t,
+        gathered=GatheredFrames,
+        is_short=bint,
+    )
     cpdef bint try_send(self, object message) except -1
     cpdef bint has_window(self) except -1
     cpdef bint has_sendable(self) except -1

@@ -16,6 +16,7 @@ from pybrpc.protocols.streaming.stream_frame import (
     pack_close,
 )
 from pybrpc.rpc.stream_options import StreamOptions
+from pybrpc.streams.gathered_frames import SHORT
 from pybrpc.streams.interfaces import StreamPlace
 from pybrpc.streams.outgoing import ConsumedWait, Outgoing, Payload, Wait
 from pybrpc.streams.send_queue import ROOM_BYTES
@@ -43,6 +44,7 @@ class SendSide:
         "is_over",
         "is_ready",
         "is_served",
+        "joins_after",
         "options",
         "outgoing",
         "produced",
@@ -85,6 +87,9 @@ class SendSide:
         self.consumed_waits: list[ConsumedWait] = []
         self._was_full = False
         """Whether the window was full, and a quarter of it has not become free since."""
+        self.joins_after = 0
+        """Number of the last GatheredFrames that may be ahead of what was written for this
+        stream."""
         self._kept_bytes = 0
         """Bytes of the messages that wait until it is open."""
 
@@ -103,10 +108,20 @@ class SendSide:
                 return self._queue_before_open(message)
             if self.outgoing or self.is_served or not self.has_window() or queue.is_full():
                 return False
+            is_short = len(message) <= SHORT
+            gathered = queue.gathered
+            if gathered is not None and is_short and gathered.may_join(self.joins_after):
+                before = len(gathered.frames)
+                self._append(gathered.frames, message)
+                queue.count(len(gathered.frames) - before)
+                return True
             frames = IOBuf()
             self._append(frames, message)
             marked = queue.note(len(frames))
-        queue.write(frames, marked)
+            gathered = queue.begin_gathered(frames, marked) if is_short else None
+        queue.write(frames, marked, gathered)
+        with queue.lock:
+            self.joins_after = queue.after_write(gathered)
         return True
 
     def _queue_before_open(self, message: Payload) -> bool:

@@ -33,6 +33,8 @@ class ConnectionStatistics:
     unknown_answers: int
     """Responses with a correlation id that no call ever had; dropped."""
     socket: SocketStatistics
+    streams: int = 0
+    """Streams that are not over yet."""
 
 
 def sum_of(parts: list[ConnectionStatistics]) -> ConnectionStatistics | None:
@@ -44,6 +46,7 @@ def sum_of(parts: list[ConnectionStatistics]) -> ConnectionStatistics | None:
         sum(part.late_answers for part in parts),
         sum(part.unknown_answers for part in parts),
         sum_of_sockets([part.socket for part in parts]),
+        sum(part.streams for part in parts),
     )
 
 

@@ -129,6 +129,7 @@ class RpcConnection(ClientConnection):
             late_answers=self._late_answers,
             unknown_answers=self._unknown_answers,
             socket=self.socket.statistics(),
+            streams=0 if self._streams is None else len(self._streams.streams),
         )
 
     def _pack(self, call: AttemptedCall, correlation_id: int) -> IOBuf:

@@ -148,6 +148,10 @@ class ServerConnection(ClosableConnection):
         if self._streams is not None:
             self._streams.fail_all(error)
 
+    def stream_count(self) -> int:
+        """Streams that are not over yet."""
+        return 0 if self._streams is None else len(self._streams.streams)
+
     def stream_table(self) -> StreamTable:
         table = self._streams
         if table is None:

@@ -357,6 +357,7 @@ class RunningServer(ServerCore):
             connections=len(self.connections),
             running=len(self.admission.running),
             workers=self.pool.worker_count,
+            streams=sum(connection.stream_count() for connection in list(self.connections)),
         )
 
     def unfinished(self) -> list[UnfinishedCall]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pybrpc.server.values import ServerStatistics
 
-GAUGES = frozenset({"connections", "running", "workers"})
+GAUGES = frozenset({"connections", "running", "workers", "streams"})
 """Gauges; they end with the worker. All other fields are counters."""
 
 

@@ -20,6 +20,7 @@ cdef class Backlog:
     cdef readonly long long max_requests
     cdef readonly ProcessBacklog process
 
+    cpdef bint is_empty(self) except -1
     @cython.locals(counted="long long")
     cpdef bint try_add(self, long long size, bint ignore_limit) except -1
     @cython.locals(left="long long")

@@ -78,6 +78,10 @@ class Backlog:
         """Requests queued now."""
         return self._counted.get() // _REQUEST
 
+    def is_empty(self) -> bool:
+        """Whether nothing is queued now."""
+        return self._counted.get() == 0
+
     def try_add(self, size: int, ignore_limit: bool) -> bool:
         """Count a request that is about to be queued. False, and nothing counted, if refused."""
         if self.is_overcrowded and not ignore_limit:

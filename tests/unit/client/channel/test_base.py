@@ -107,7 +107,7 @@ def test_backup_policy_is_given_or_made_of_a_time(make: Any) -> None:
 
 def test_statistics_of_several_connections_are_one() -> None:
     names = SocketStatistics.__slots__
-    part = ConnectionStatistics(1, 2, 3, SocketStatistics(**dict.fromkeys(names, 1)))
+    part = ConnectionStatistics(1, 2, 3, SocketStatistics(**dict.fromkeys(names, 1)), 4)
     assert sum_of([]) is None
     assert sum_of([part]) is part
     found = sum_of([part, part])
