@@ -1,0 +1,16 @@
+"""RTMP: live audio and video over one connection, published by one side and played by others.
+
+`Frame` is a message of audio, video or metadata. `stream_core` is a stream without any form of
+waiting, `stream` and `aio_stream` are its forms for threads and for asyncio. `connection` is the
+part of a connection that clients and servers share.
+"""
+
+from __future__ import annotations
+
+from pybrpc.rtmp.frame import Frame
+
+__all__ = ["Frame"]
+
+
+def __dir__() -> list[str]:
+    return __all__
