@@ -18,6 +18,9 @@ MAX_BYTES = 256 * 1024
 """None joins one that has so many. The backlog of a socket counts what has joined only once it is
 turned into bytes, and a connection has one that is not: this is what may be uncounted."""
 
+NO_JOINS = 1 << 62
+"""The number after which a stream joins, if it joins none."""
+
 SHORT = 4096
 """Bytes of the longest message that is gathered."""
 

@@ -16,7 +16,7 @@ from pybrpc.protocols.streaming.stream_frame import (
     pack_close,
 )
 from pybrpc.rpc.stream_options import StreamOptions
-from pybrpc.streams.gathered_frames import SHORT
+from pybrpc.streams.gathered_frames import NO_JOINS, SHORT
 from pybrpc.streams.interfaces import StreamPlace
 from pybrpc.streams.outgoing import ConsumedWait, Outgoing, Payload, Wait
 from pybrpc.streams.send_queue import ROOM_BYTES
@@ -118,6 +118,7 @@ class SendSide:
             frames = IOBuf()
             self._append(frames, message)
             marked = queue.note(len(frames))
+            self.joins_after = NO_JOINS  # for good, if a signal handler raises before the end
             gathered = queue.begin_gathered(frames, marked) if is_short else None
         queue.write(frames, marked, gathered)
         with queue.lock:

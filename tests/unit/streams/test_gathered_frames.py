@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from typing import Any
+
+import pytest
 
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.streaming.stream_frame import CLOSE, DATA
 from pybrpc.streams.core import StreamCore
 from pybrpc.streams.gathered_frames import MAX_BYTES, SHORT, GatheredFrames
+from pybrpc.streams.send_queue import SendQueue
 from tests.fakes.streams import REMOTE_ID, StreamSide
 
 
@@ -80,6 +84,28 @@ def test_nothing_joins_one_that_is_full_or_taken(side: StreamSide) -> None:
     assert first.try_send(b"z")
     assert side.table.queue.begun == 2
     assert side.sent_data() == [b"z"]
+
+
+@pytest.mark.python_only
+def test_interrupted_send_is_not_overtaken(
+    side: StreamSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler raises when the message is queued already."""
+    first, second = two_that_wait(side)
+    assert second.try_send(b"begun")
+    write = SendQueue.write
+
+    def write_and_raise(*arguments: Any) -> None:
+        write(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SendQueue, "write", write_and_raise)
+        with pytest.raises(KeyboardInterrupt):
+            first.try_send(bytes(SHORT + 1))
+    assert first.try_send(b"next")
+    sizes = [len(each.data) for each in side.sent() if each.stream_id == REMOTE_ID]
+    assert sizes == [SHORT + 1, 4]
 
 
 def test_only_later_ones_may_be_joined() -> None:
