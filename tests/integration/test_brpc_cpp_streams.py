@@ -140,7 +140,9 @@ def test_cpp_client_has_three_streams_echoed(service: type[InThreads]) -> None:
         client.send_signal(signal.SIGINT)
         assert received.are_closed.wait(WAIT_S)
     assert [each[0] for each in received.messages.values()] == [LETTERS, DIGITS, WORDS]
-    assert received.closed == [None, None, None]
+    assert len(received.closed) == 3
+    # The client ends right after it has closed them: what this side writes then may fail first.
+    assert {type(error) for error in received.closed} <= {type(None), ConnectionFailedError}
 
 
 def test_streams_to_a_cpp_server_are_consumed_and_closed() -> None:
