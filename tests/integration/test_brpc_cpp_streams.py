@@ -14,7 +14,7 @@ import pytest
 import pybrpc
 from bench.echo_messages import EXAMPLE
 from bench.peers.cpp_program import CppProgram, missing
-from pybrpc.errors import StreamClosedError, StreamTimeoutError
+from pybrpc.errors import ConnectionFailedError, StreamClosedError, StreamTimeoutError
 from tests.peers.brpc_cpp import ExampleService, cpp_server, example_server
 
 ONE = "streaming_echo_c++"
