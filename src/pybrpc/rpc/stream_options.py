@@ -39,7 +39,8 @@ class StreamOptions:
     max_buf_size       bytes that this side may have sent and the other side has not consumed; the
                        message that reaches it is still sent. 0 or less: no limit
     min_buf_size       the least that `max_buf_size` is lowered to while the streams of the
-                       connection together hold more than its `max_streams_unconsumed_bytes`
+                       connection together hold more than its `max_streams_unconsumed_bytes`;
+                       one above `max_buf_size` counts as 0, as in C++: no least
     max_unread_bytes   bytes that were received and not yet taken; over it the stream is reset. The
                        sender should have a smaller `max_buf_size`
     max_message_size   bytes of one received message; over it the stream is reset
