@@ -115,6 +115,7 @@ class StreamCore(ReceiveSide):
             self._end(None, drops_unread=True)  # nobody wants what is left
             return None
         queue.serve()
+        self._end_with_connection()
         return outgoing
 
     def reset(self, reason: RpcError | None = None) -> None:
