@@ -1,8 +1,8 @@
-"""CppProgram: a program of C++ bRPC's examples, echo_c++ and multi_threaded_echo_c++.
+"""CppProgram: a program of C++ bRPC's examples, such as echo_c++ and multi_threaded_echo_c++.
 
-The folder that BRPC_CPP_BIN names has a folder for each of the two, with its echo_server and
-echo_client, and of the second one cert.pem and key.pem: as `example` of bRPC's source has after
-`make` was run in both.
+The folder that BRPC_CPP_BIN names has a folder for each example, with its echo_server and
+echo_client, and of multi_threaded_echo_c++ cert.pem and key.pem: as `example` of bRPC's source has
+after `make` was run in them. docs/testing.md lists the examples.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ FROM_SERVER = frames_of("server")
 ANSWER, FIRST_ECHO, FIRST_FEEDBACK = FROM_SERVER[:3]
 ECHOES, LAST_FEEDBACK, CLOSE_BACK = FROM_SERVER[3:7], FROM_SERVER[7], FROM_SERVER[8]
 
-LONGEST = 90
-"""More than the bytes of any part that comes at once, apart from the messages together."""
+LONGEST = 190
+"""More than the bytes of any part that comes at once."""
 
 
 def test_the_recording_is_understood() -> None:

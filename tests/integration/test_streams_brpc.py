@@ -120,6 +120,22 @@ def test_create_twice(sides: str) -> None:
         assert pair.server.recv(WAIT_S) == b"goes on"
 
 
+@every_pair
+def test_two_calls_of_one_controller_open_a_stream_each(sides: str) -> None:
+    """C++ refuses to create two streams on one controller; here a stream belongs to its call."""
+    with opened(sides) as pair:
+        client = pair.of_client
+        again = client.open(controller=pair.call.controller)
+        try:
+            assert again.controller is pair.call.controller
+            (second,) = client.streams_of(again)
+            for stream in (pair.client, second):
+                stream.send(b"its own", timeout=WAIT_S)
+            assert pair.server.recv(WAIT_S) == b"its own"
+        finally:
+            second.close(WAIT_S)
+
+
 # --- order ---
 
 
@@ -142,15 +158,21 @@ def test_received_in_order(sides: str) -> None:
 def test_block(sides: str) -> None:
     handler = ordered(sides)
     client_options = pybrpc.StreamOptions(max_buf_size=4 * N)
-    with opened(sides, client_options, handler.options()) as pair:
+    server_options = handler.options(idle_timeout=1000, on_idle_timeout=handler.on_idle)
+    with opened(sides, client_options, server_options) as pair:
         handler.opened.clear()
         fill(pair, range(N))
 
         handler.opened.set()
-        pair.client.drain(WAIT_S)
         handler.wait_expected(N)
+        handler.opened.clear()
         for i in range(N, 2 * N):
-            pair.client.send(number(i), timeout=WAIT_S)
+            pair.client.drain(WAIT_S)
+            pair.client.send_nowait(number(i))
+        with pytest.raises(OvercrowdedError):
+            pair.client.send_nowait(number(102030123))
+        handler.opened.set()
+        pair.client.drain(WAIT_S)
         handler.wait_expected(2 * N)
         pair.client.wait_consumed(WAIT_S)
 
@@ -159,12 +181,10 @@ def test_block(sides: str) -> None:
         with pytest.raises(StreamTimeoutError) as caught:
             pair.client.drain(timeout=1e-6)
         assert caught.value.code == ErrorCode.ETIMEDOUT
-        waiting = pair.client.start("drain", WAIT_S)
         handler.opened.set()
-        waiting.result()
         pair.client.close(WAIT_S)
         assert handler.wait_end() is None
-    assert handler.expected == 3 * N
+    assert (handler.expected, handler.idle_calls) == (3 * N, 0)
 
 
 def fill(pair: Pair, numbers: range) -> None:

@@ -289,6 +289,41 @@ def test_forked_child_leaves_the_streams_of_its_parent_alone() -> None:
         assert len(pair.client.recv(WAIT_S)) == 3_000_000
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_child_that_is_forked_while_a_thread_sends_hangs_nowhere() -> None:
+    """The thread has the lock of all streams of the connection, and does not go on in the child."""
+    with opened("threads-threads", streams=2) as pair:
+        first, second = pair.clients
+        lock = first.inner._core.table.queue.lock
+        is_held, may_end = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with lock:
+                is_held.set()
+                assert may_end.wait(WAIT_S)
+
+        def child() -> None:
+            for stream in (first, second):
+                with pytest.raises(RpcError, match="parent process"):
+                    stream.send(b"x", timeout=1)
+                with pytest.raises(RpcError, match="parent process"):
+                    stream.recv(timeout=1)
+            assert first.wait_closed(timeout=1) is not None
+            second.reset()
+            with contextlib.suppress(RpcError):
+                second.close(timeout=1)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        try:
+            assert is_held.wait(WAIT_S)
+            assert exit_code_of(fork(child)) == 0
+        finally:
+            may_end.set()
+            thread.join(WAIT_S)
+
+
 # --- a stream that is reset lets others go on ---
 
 

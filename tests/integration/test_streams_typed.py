@@ -40,6 +40,18 @@ def test_typed_streams(sides: str) -> None:
 
 
 @every_pair
+def test_typed_batches_are_lists_of_messages(sides: str) -> None:
+    with opened(sides) as pair:
+        ours, theirs = pair.client.of(pb.EchoRequest), pair.server.of(pb.EchoRequest)
+        texts = [str(number) for number in range(10)]
+        ours.send_many([pb.EchoRequest(message=text) for text in texts])
+        pair.client.close(WAIT_S)
+        batches = list(theirs.batches(4, WAIT_S))
+        assert [message.message for batch in batches for message in batch] == texts
+        assert max(map(len, batches)) <= 4
+
+
+@every_pair
 def test_typed_send_nowait_never_waits(sides: str) -> None:
     with opened(sides, SMALL) as pair:
         ours = pair.client.of(pb.EchoRequest)

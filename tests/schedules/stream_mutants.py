@@ -15,6 +15,7 @@ from pybrpc.streams.table import StreamTable
 from tests.schedules.streams import Mutation
 
 _end: Any = StreamCore._end
+_try_send: Any = StreamCore.try_send
 _begin_gathered: Any = SendQueue.begin_gathered
 
 
@@ -171,6 +172,11 @@ def forgets_what_may_be_ahead(queue: Any, gathered: Any) -> int:
     return 0
 
 
+def forgets_what_another_thread_has_written(core: Any, message: Any) -> bool:
+    core.joins_after = core.writing = 0
+    return bool(_try_send(core, message))
+
+
 def lets_join_before_it_is_queued(queue: Any, frames: IOBuf, marked: int) -> Any:
     gathered = _begin_gathered(queue, frames, marked)
     if gathered is not None:
@@ -183,6 +189,7 @@ def _mutant(function: Any, owner: type, name: str, scenario: str) -> Mutant:
 
 
 _WINDOW, _ROOM = "two_senders_and_a_window", "two_streams_and_little_room"
+_SHARED = "two_threads_of_a_stream_whose_messages_are_gathered"
 _GATHERED = "streams_whose_messages_are_gathered"
 _OPENS = "stream_that_opens_while_messages_are_gathered"
 
@@ -206,6 +213,7 @@ MUTANTS = (
     _mutant(lets_all_join, GatheredFrames, "may_join", _OPENS),
     _mutant(lets_others_join_an_older_one, SendQueue, "after_write", _GATHERED),
     _mutant(forgets_what_may_be_ahead, SendQueue, "after_write", _GATHERED),
+    _mutant(forgets_what_another_thread_has_written, StreamCore, "try_send", _SHARED),
     _mutant(lets_join_before_it_is_queued, SendQueue, "begin_gathered", _GATHERED),
     _mutant(
         waits_without_looking, StreamCore, "begin_receive_wait", "receiver_and_close_of_the_peer"

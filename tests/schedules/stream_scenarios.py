@@ -214,6 +214,21 @@ def streams_whose_messages_are_gathered(scheduler: StepScheduler) -> StreamStage
     return stage
 
 
+def two_threads_of_a_stream_whose_messages_are_gathered(scheduler: StepScheduler) -> StreamStage:
+    """A long one among them, which is not."""
+    stage = StreamStage(scheduler, 1, max_buf_size=0)
+    stage.consumes = False
+    stage.open_all()
+    stage.hold_writes()
+    (core,) = stage.cores
+    stage.run(
+        partial(stage.send_some, core, b"a", 1),
+        partial(stage.send_some, core, b"b", 2, long=(0,)),
+    )
+    stage.check_all_sent()
+    return stage
+
+
 def stream_that_opens_while_messages_are_gathered(scheduler: StepScheduler) -> StreamStage:
     """Its messages don't overtake the answer that opens it."""
     stage = StreamStage(scheduler, 2, max_buf_size=0)
@@ -252,6 +267,7 @@ SCENARIOS: dict[str, Play] = {
         opening_and_failing,
         making_and_failing,
         streams_whose_messages_are_gathered,
+        two_threads_of_a_stream_whose_messages_are_gathered,
         stream_that_opens_while_messages_are_gathered,
     )
 }

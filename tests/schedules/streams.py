@@ -21,6 +21,7 @@ from pybrpc.protocols.streaming.stream_frame import CLOSE, DATA, FEEDBACK, RST, 
 from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.streams import gathered_frames as gathered_frames_module
 from pybrpc.streams import send_queue as send_queue_module
+from pybrpc.streams import send_side as send_side_module
 from pybrpc.streams.core import StreamCore
 from pybrpc.streams.gathered_frames import GatheredFrames
 from pybrpc.streams.outgoing import Outgoing
@@ -36,6 +37,8 @@ SHARED: dict[type, tuple[str, ...]] = {
 
 SMALL_LIMITS = {"ROOM_BYTES": 120, "MARK_BYTES": 60, "BURST_BYTES": 60}
 """A few messages fill the room, and two are a burst."""
+
+SHORT = 22
 
 Mutation = tuple[object, str, object]
 """A class, a name in it, and the replacement."""
@@ -180,9 +183,18 @@ class StreamStage:
         if outgoing.error is not None:
             raise outgoing.error
 
-    def send_some(self, core: StreamCore, name: bytes, count: int, gives_up: bool = False) -> None:
+    def send_some(
+        self,
+        core: StreamCore,
+        name: bytes,
+        count: int,
+        gives_up: bool = False,
+        long: tuple[int, ...] = (),
+    ) -> None:
+        """`long`: numbers of messages that are too long to be gathered."""
         for number in range(count):
-            self.send(core, b"%s%d" % (name, number) + bytes(18), gives_up)
+            size = SHORT if number in long else 18
+            self.send(core, b"%s%d" % (name, number) + bytes(size), gives_up)
 
     def wait_consumed(self, core: StreamCore) -> None:
         wait = TracedWait(self.scheduler)
@@ -346,5 +358,6 @@ def patched(scheduler: StepScheduler, mutations: tuple[Mutation, ...] = ()) -> I
         for name, value in SMALL_LIMITS.items():
             patch.setattr(send_queue_module, name, value)
         patch.setattr(gathered_frames_module, "MAX_BYTES", 55)
+        patch.setattr(send_side_module, "SHORT", SHORT)
         patch.setattr(SendQueue, "write", traced_write)
         yield

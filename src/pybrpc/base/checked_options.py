@@ -160,6 +160,11 @@ def _an(value: object) -> str:
     return f"an {name}" if name[:1].lower() in "aeio" else f"a {name}"
 
 
+def shown_class(value: object) -> str:
+    """As `shown`, where a class is what was wanted."""
+    return f"the class {value.__name__}" if isinstance(value, type) else shown(value)
+
+
 def shown(value: object) -> str:
     """`value` for a text. A class in place of an object is a mistake that its repr hardly shows;
     the repr of an empty protobuf message is empty."""

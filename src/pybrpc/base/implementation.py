@@ -79,6 +79,7 @@ HOT_MODULES = (
     "pybrpc.streams.gathered_frames",
     "pybrpc.streams.outgoing",
     "pybrpc.streams.receive_side",
+    "pybrpc.streams.send_lock",
     "pybrpc.streams.send_queue",
     "pybrpc.streams.send_side",
     "pybrpc.streams.table",

@@ -14,6 +14,7 @@ from pybrpc.protocols.message_cutter import MAX_SKIPPED_BYTES, MessageCutter
 from pybrpc.protocols.ordered_session import OrderedSession
 from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, ParseLimits
 from pybrpc.protocols.session import Session, Side
+from pybrpc.protocols.streaming.streaming_rpc import STREAMING_RPC
 
 RPC: Final = "rpc"
 """The kind of protocols whose frames may share a connection."""
@@ -52,6 +53,11 @@ def sends_method_index(protocol: Any) -> bool:
 def carries_credential(protocol: Any) -> bool:
     """Whether a request has a place for a credential."""
     return bool(getattr(protocol, "carries_credential", True))
+
+
+def carries_streams(protocol: Any) -> bool:
+    """Whether frames of streams may come on a connection that the protocol has begun."""
+    return STREAMING_RPC in getattr(protocol, "companions", ())
 
 
 def alpn_names(protocol: Any) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ DEFAULT_MIN_BUF_SIZE = 1024 * 1024
 DEFAULT_MESSAGES_IN_BATCH = 128
 """The default of C++ bRPC."""
 
-DEFAULT_MAX_UNREAD_BYTES = 64 * 1024 * 1024
+DEFAULT_MAX_UNREAD_BYTES = 160 * 1024 * 1024
+"""More than a default window of messages of one byte, which count 65 bytes each."""
+
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 DEFAULT_MAX_SEGMENT_SIZE = 32 * 1024 * 1024
 
@@ -39,9 +41,11 @@ class StreamOptions:
     max_buf_size       bytes that this side may have sent and the other side has not consumed; the
                        message that reaches it is still sent. 0 or less: no limit
     min_buf_size       the least that `max_buf_size` is lowered to while the streams of the
-                       connection together hold more than its `max_streams_unconsumed_bytes`
-    max_unread_bytes   bytes that were received and not yet taken; over it the stream is reset. The
-                       sender should have a smaller `max_buf_size`
+                       connection together hold more than its `max_streams_unconsumed_bytes`;
+                       one above `max_buf_size` counts as 0, as in C++: no least
+    max_unread_bytes   bytes that were received and not yet taken, and 64 for each message; over it
+                       the stream is reset. Should be more than what fits in the window of the
+                       sender: of messages of one byte, 65 times its `max_buf_size`
     max_message_size   bytes of one received message; over it the stream is reset
     idle_timeout       seconds without a received message after which `on_idle_timeout` is called,
                        again and again; without that function the stream is reset. `None`: never

@@ -279,6 +279,13 @@ class AioTypedStream(TypedBase[M]):
         """As `Stream.recv`."""
         return self.parsed(await self.stream.recv(timeout))
 
+    def batches(
+        self, n: int = DEFAULT_MESSAGES_IN_BATCH, timeout: float | None = None
+    ) -> AsyncIterator[list[M]]:
+        """As `Stream.batches`, for `async for`."""
+        batches = self.stream.batches(n, timeout)
+        return ([self.parsed(data) for data in batch] async for batch in batches)
+
     def __aiter__(self) -> AsyncIterator[M]:
         return self
 

@@ -135,7 +135,7 @@ class ThreadConsumer(ConsumerBase):
 
     def _start(self) -> None:
         try:
-            callback_threads().put(self._run)
+            callback_threads().put(self._run, self._core.queue)
         except BaseException as error:
             self._is_scheduled.clear()
             LIBRARY.raised("no thread for the functions of %s", self._core.described, error=error)

@@ -115,6 +115,7 @@ class StreamCore(ReceiveSide):
             self._end(None, drops_unread=True)  # nobody wants what is left
             return None
         queue.serve()
+        self._end_with_connection()
         return outgoing
 
     def reset(self, reason: RpcError | None = None) -> None:
@@ -181,6 +182,9 @@ class StreamCore(ReceiveSide):
                 self.unread_bytes = 0
                 self.unread.clear()
             left, self.outgoing = self.outgoing, deque()
+            if self.given is not None and self.queue.was_interrupted:
+                left.appendleft(self.given)  # the thread that was to end its wait does not
+                self.given = None
             waits, self.consumed_waits = self.consumed_waits, []
             is_end = not self.unread and not self._has_taking_consumer()
         self.budget.remove(dropped)

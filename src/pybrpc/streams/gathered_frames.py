@@ -10,9 +10,8 @@ that went to the socket for its stream. See `after_write` of SendQueue.
 
 from __future__ import annotations
 
-import threading
-
 from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.streams.send_lock import SendLock
 
 MAX_BYTES = 256 * 1024
 """None joins one that has so many. The backlog of a socket counts what has joined only once it is
@@ -27,7 +26,7 @@ class GatheredFrames:
 
     __slots__ = ("_lock", "frames", "is_taken", "number")
 
-    def __init__(self, lock: threading.Lock, frames: IOBuf, number: int) -> None:
+    def __init__(self, lock: SendLock, frames: IOBuf, number: int) -> None:
         self._lock = lock
         self.frames = frames
         self.number = number

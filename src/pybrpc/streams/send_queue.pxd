@@ -7,6 +7,7 @@ from pybrpc.transport.writing.write_request cimport WriteRequest, new_write_requ
 
 
 cdef class SendQueue:
+    cdef object __weakref__
     cdef readonly bint _is_again
     cdef readonly bint _is_serving
     cdef readonly bint _is_waiting
@@ -19,6 +20,7 @@ cdef class SendQueue:
     cdef readonly Socket socket
     cdef public long long unconsumed
     cdef public long long unwritten
+    cdef readonly bint was_interrupted
 
     cpdef bint is_full(self) except -1
     cpdef long long note(self, Py_ssize_t size) except -1
@@ -30,3 +32,4 @@ cdef class SendQueue:
     @cython.locals(request=WriteRequest)
     cpdef write(self, IOBuf data, long long marked=*, GatheredFrames gathered=*)
     cpdef serve(self)
+    cpdef give_up(self, object reason)

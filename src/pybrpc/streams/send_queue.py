@@ -18,17 +18,20 @@ nor while a waiter is woken.
 from __future__ import annotations
 
 import contextlib
-import threading
+import os
 from collections import deque
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from pybrpc.errors import RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.streams.gathered_frames import GatheredFrames
 from pybrpc.streams.outgoing import Outgoing
+from pybrpc.streams.send_lock import SendLock
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing.errors import interrupted_error
 from pybrpc.transport.writing.outcomes import InternalOutcome
 from pybrpc.transport.writing.write_request import NOTHING, WriteRequest, new_write_request
 
@@ -42,10 +45,14 @@ MAX_BURSTS = 256
 """Bursts after which the rest is left to the next turn of the dispatcher."""
 
 
+_queues: WeakSet[SendQueue] = WeakSet()
+
+
 class SendQueue:
     """The streams of one connection that have something to send. Any thread."""
 
     __slots__ = (
+        "__weakref__",
         "_is_again",
         "_is_serving",
         "_is_waiting",
@@ -58,11 +65,13 @@ class SendQueue:
         "socket",
         "unconsumed",
         "unwritten",
+        "was_interrupted",
     )
 
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
-        self.lock = threading.Lock()
+        self.lock = SendLock()
+        _queues.add(self)
         self.unconsumed = 0
         """Bytes of streams that were sent and not consumed, as far as is known."""
         self.unwritten = 0
@@ -83,6 +92,8 @@ class SendQueue:
         """Whether something has changed while another thread serves."""
         self._is_waiting = False
         """Whether the backlog will wake it."""
+        self.was_interrupted = False
+        """Whether it has given up: nothing is sent any more."""
 
     # --- with the lock ---
 
@@ -152,23 +163,33 @@ class SendQueue:
 
     def serve(self) -> None:
         """Give what waits to the socket, as far as there is room. Never raises an RpcError."""
-        with self.lock:
-            if not self._ready:
-                return
-            if self._is_serving:
-                self._is_again = True
-                return
-            self._is_serving = True
+        is_mine = False
         try:
+            with self.lock:
+                if not self._ready or self.was_interrupted:
+                    return
+                if self._is_serving:
+                    self._is_again = True
+                    return
+                is_mine = True
+                self._is_serving = True
             for _ in range(MAX_BURSTS):
                 if not self._serve_one():
                     return
-        except BaseException:
-            self._is_serving = False
-            self._serve_soon()
+        except BaseException as reason:
+            if is_mine:
+                self._is_serving = False
+                self.give_up(reason)
             raise
         self._is_serving = False
         self._serve_soon()
+
+    def give_up(self, reason: BaseException) -> None:
+        """A signal handler has raised, or memory has run out, while messages were on their way:
+        some may be lost. So the connection fails, as it does in SocketWriter: all that wait hear of
+        it."""
+        self.was_interrupted = True
+        self.socket.fail(interrupted_error(self.socket, reason))
 
     def _serve_one(self) -> bool:
         """Give one burst. False if there is nothing more to do now: then this serves no more."""
@@ -257,3 +278,12 @@ class SendQueue:
 
     def __repr__(self) -> str:
         return f"<SendQueue {len(self._ready)} streams ready, {self.unwritten} bytes unwritten>"
+
+
+def _after_fork_in_child() -> None:
+    """A thread of the parent may have held a lock. Nothing is sent: the sockets have failed."""
+    for queue in list(_queues):
+        queue.lock.renew()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -22,6 +22,7 @@ cdef class SendSide:
     cdef readonly bint is_closing
     cdef readonly bint is_open
     cdef readonly bint is_over
+    cdef public object given
     cdef public bint is_ready
     cdef public bint is_served
     cdef public long long joins_after
@@ -33,6 +34,7 @@ cdef class SendSide:
     cdef readonly object remote_id
     cdef readonly object table
     cdef readonly bint writable
+    cdef readonly long long writing
 
     @cython.locals(
         queue=SendQueue,
@@ -41,6 +43,7 @@ cdef class SendSide:
         before=Py_ssize_t,
         gathered=GatheredFrames,
         is_short=bint,
+        joins=bint,
     )
     cpdef bint try_send(self, object message) except -1
     cpdef bint has_window(self) except -1

@@ -37,6 +37,7 @@ class SendSide:
         "closed_by_peer",
         "consumed_waits",
         "failure",
+        "given",
         "has_ended",
         "id",
         "is_closing",
@@ -53,6 +54,7 @@ class SendSide:
         "remote_id",
         "table",
         "writable",
+        "writing",
     )
 
     def __init__(self, table: StreamPlace, stream_id: int, options: StreamOptions) -> None:
@@ -80,6 +82,8 @@ class SendSide:
         self.produced = 0
         self.remote_consumed = 0
         self.outgoing: deque[Outgoing] = deque()
+        self.given: Outgoing | None = None
+        """What a thread is about to write, the last of it: not in `outgoing` any more."""
         self.is_ready = False
         """Whether it is in the SendQueue."""
         self.is_served = False
@@ -90,6 +94,8 @@ class SendSide:
         self.joins_after = 0
         """Number of the last GatheredFrames that may be ahead of what was written for this
         stream."""
+        self.writing = 0
+        """Threads that are just about to write a message of it: none joins meanwhile."""
         self._kept_bytes = 0
         """Bytes of the messages that wait until it is open."""
 
@@ -110,18 +116,32 @@ class SendSide:
                 return False
             is_short = len(message) <= SHORT
             gathered = queue.gathered
-            if gathered is not None and is_short and gathered.may_join(self.joins_after):
-                before = len(gathered.frames)
-                self._append(gathered.frames, message)
-                queue.count(len(gathered.frames) - before)
-                return True
-            frames = IOBuf()
-            self._append(frames, message)
-            marked = queue.note(len(frames))
-            gathered = queue.begin_gathered(frames, marked) if is_short else None
-        queue.write(frames, marked, gathered)
+            joins = gathered is not None and is_short and not self.writing
+            try:
+                if gathered is not None and joins and gathered.may_join(self.joins_after):
+                    before = len(gathered.frames)
+                    self._append(gathered.frames, message)
+                    queue.count(len(gathered.frames) - before)
+                    return True
+                self.writing += 1
+                frames = IOBuf()
+                self._append(frames, message)
+                marked = queue.note(len(frames))
+                gathered = queue.begin_gathered(frames, marked) if is_short else None
+            except BaseException as reason:
+                queue.give_up(reason)
+                raise
+        try:
+            queue.write(frames, marked, gathered)
+        except RpcError:
+            raise  # the socket has failed
+        except BaseException as reason:
+            queue.give_up(reason)
+            raise
         with queue.lock:
-            self.joins_after = queue.after_write(gathered)
+            # If a signal handler raises before, no message of this stream joins any more.
+            self.joins_after = max(self.joins_after, queue.after_write(gathered))
+            self.writing -= 1
         return True
 
     def _queue_before_open(self, message: Payload) -> bool:
@@ -234,11 +254,13 @@ class SendSide:
             first.sent += 1
         if first.sent < len(messages):
             return frames, None
+        self.given = first
         self.outgoing.popleft()
         return frames, first
 
     def on_done(self, outgoing: Outgoing) -> None:
         """All of `outgoing` was given to the socket, which may have failed."""
+        self.given = None
         outgoing.is_over = True
         if outgoing.is_close:
             self._end(outgoing.error, drops_unread=True)
@@ -308,7 +330,7 @@ class SendSide:
         append_data(frames, self._meta, rest)
 
     def _end_with_connection(self) -> None:
-        """Before a wait: if the connection has failed, end the stream now. Else that is done in a
+        """Before a wait, or the end: if the connection has failed, end the stream now. Else that is done in a
         turn, which never comes in a forked child."""
         error = self.queue.socket.error
         if error is not None and not self.has_ended:

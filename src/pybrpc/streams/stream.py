@@ -282,6 +282,12 @@ class TypedStream(TypedBase[M]):
         """As `Stream.recv`."""
         return self.parsed(self.stream.recv(timeout))
 
+    def batches(
+        self, n: int = DEFAULT_MESSAGES_IN_BATCH, timeout: float | None = None
+    ) -> Iterator[list[M]]:
+        """As `Stream.batches`."""
+        return ([self.parsed(data) for data in batch] for batch in self.stream.batches(n, timeout))
+
     def __iter__(self) -> Iterator[M]:
         return self
 

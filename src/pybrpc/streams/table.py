@@ -266,7 +266,9 @@ class StreamTable:
             return window
         if self.queue.unconsumed > self.max_unconsumed_bytes:
             least = options.min_buf_size
-            return min(window, least) if least > 0 else max(1, window // 2)
+            if 0 < least <= options.max_buf_size:
+                return min(window, least)
+            return max(1, window // 2)
         if not has_window and window < options.max_buf_size:
             return min(2 * window, options.max_buf_size)
         return window

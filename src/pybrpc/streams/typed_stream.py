@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from pybrpc.base.checked_options import shown
+from pybrpc.base.checked_options import shown, shown_class
 from pybrpc.errors import BadRequestError, BadResponseError
 
 M = TypeVar("M", bound=Message)
@@ -19,7 +19,9 @@ class TypedBase(Generic[M]):
 
     def __init__(self, message_class: type[M]) -> None:
         if not (isinstance(message_class, type) and issubclass(message_class, Message)):
-            raise TypeError(f"of() takes a class of protobuf messages, not {shown(message_class)}")
+            raise TypeError(
+                f"of() takes a class of protobuf messages, not {shown_class(message_class)}"
+            )
         self._message_class = message_class
 
     def bytes_of(self, message: M) -> bytes:

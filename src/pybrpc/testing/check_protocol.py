@@ -47,8 +47,10 @@ def check_protocol(
 
     `head_bytes`: how much of a message the protocol may await before it knows the size. A protocol
     whose sessions have a state of their own, and which has no `parse`, is checked by
-    `check_session` instead.
+    `check_session` instead. ValueError if there are no samples.
     """
+    if not samples:
+        raise ValueError("check_protocol needs samples: with none it would check nothing")
     check_round_trip(protocol, samples)
     check_truncation(protocol, samples)
     check_splits(protocol, samples)
@@ -168,7 +170,9 @@ def parse_all(
     for piece in pieces:
         buffer.append(piece)
         while (outcome := protocol.parse(buffer, limits)) is not NEED_MORE:
-            assert isinstance(outcome, RpcRequest | RpcResponse | BadMessage), f"{outcome}"
+            assert isinstance(outcome, RpcRequest | RpcResponse | BadMessage), (
+                f"parse returned {outcome!r} for {bytes(buffer)!r}"
+            )
             yield outcome
             if not buffer:
                 break

@@ -39,6 +39,35 @@ def test_functions_run_in_at_most_so_many_threads(threads: CallbackThreads) -> N
         entered.get(timeout=WAIT_S)
 
 
+def test_owner_has_its_share_of_the_threads_at_most() -> None:
+    """However many of its functions block, those of others run."""
+    threads = CallbackThreads(8)
+    owner = object()
+    entered: queue.SimpleQueue[str] = queue.SimpleQueue()
+    go_on = threading.Event()
+
+    def block() -> None:
+        entered.put("blocks")
+        assert go_on.wait(WAIT_S)
+
+    try:
+        for _ in range(10):
+            threads.put(block, owner)
+        for _ in range(2):
+            assert entered.get(timeout=WAIT_S) == "blocks"
+        threads.put(lambda: entered.put("runs"), object())
+        threads.put(lambda: entered.put("runs"))
+        assert [entered.get(timeout=WAIT_S) for _ in range(2)] == ["runs", "runs"]
+        assert repr(threads).endswith("8 functions waiting>")
+    finally:
+        go_on.set()
+    for _ in range(8):
+        assert entered.get(timeout=WAIT_S) == "blocks"
+    threads.close()
+    wait_until(lambda: threads.threads == 0)
+    assert (threads._running, threads._held_back) == ({}, {})
+
+
 def test_threads_that_have_ended_are_replaced(threads: CallbackThreads) -> None:
     ran: queue.SimpleQueue[None] = queue.SimpleQueue()
     for _ in range(2):

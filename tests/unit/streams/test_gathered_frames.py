@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from typing import Any
+
+import pytest
 
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.streaming.stream_frame import CLOSE, DATA
 from pybrpc.streams.core import StreamCore
 from pybrpc.streams.gathered_frames import MAX_BYTES, SHORT, GatheredFrames
-from tests.fakes.streams import REMOTE_ID, StreamSide
+from pybrpc.streams.send_queue import SendQueue
+from tests.fakes.streams import REMOTE_ID, Ended, StreamSide
 
 
 def two_that_wait(side: StreamSide) -> tuple[StreamCore, StreamCore]:
@@ -80,6 +84,52 @@ def test_nothing_joins_one_that_is_full_or_taken(side: StreamSide) -> None:
     assert first.try_send(b"z")
     assert side.table.queue.begun == 2
     assert side.sent_data() == [b"z"]
+
+
+@pytest.mark.python_only
+def test_interrupted_send_is_not_overtaken(
+    side: StreamSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler raises when the message is queued already."""
+    first, second = two_that_wait(side)
+    assert second.try_send(b"begun")
+
+    def interrupt(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SendQueue, "after_write", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            first.try_send(bytes(SHORT + 1))
+    assert first.try_send(b"next")
+    sizes = [len(each.data) for each in side.sent() if each.stream_id == REMOTE_ID]
+    assert sizes == [SHORT + 1, 4]
+
+
+@pytest.mark.python_only
+@pytest.mark.parametrize("where", ["count", "note", "write"])
+def test_send_that_is_interrupted_half_way_fails_the_connection(
+    side: StreamSide, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """It is not known what was sent, or counted: nobody may wait for it for ever."""
+    first, second = two_that_wait(side)
+    wait = Ended()
+    assert first.begin_ended_wait(wait)
+    assert second.try_send(b"begun")
+    if where == "count":
+        assert second.try_send(b"joined")
+
+    def interrupt(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SendQueue, where, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            first.try_send(b"x" if where == "count" else bytes(SHORT + 1))
+    assert side.socket.error is not None
+    assert "Interrupted by KeyboardInterrupt()" in side.socket.error.text
+    side.step.run_until_idle()
+    assert wait.ends == 1
 
 
 def test_only_later_ones_may_be_joined() -> None:

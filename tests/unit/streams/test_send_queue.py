@@ -10,7 +10,13 @@ from pybrpc.protocols.streaming.stream_frame import CLOSE, DATA
 from pybrpc.streams import send_queue as send_queue_module
 from pybrpc.streams.core import StreamCore
 from pybrpc.streams.outgoing import Outgoing
-from pybrpc.streams.send_queue import BURST_BYTES, MARK_BYTES, MAX_BURSTS, ROOM_BYTES
+from pybrpc.streams.send_queue import (
+    BURST_BYTES,
+    MARK_BYTES,
+    MAX_BURSTS,
+    ROOM_BYTES,
+    SendQueue,
+)
 from pybrpc.transport.socket_options import SocketOptions
 from tests.fakes.streams import REMOTE_ID, Ended, StreamSide
 
@@ -174,3 +180,28 @@ def test_serving_after_the_failure_ends_those_that_wait(side: StreamSide) -> Non
     side.step.run_until_idle()
     assert wait.ends == 1
     side.check_idle()
+
+
+@pytest.mark.python_only
+def test_thread_that_is_interrupted_while_it_serves_fails_the_connection(
+    side: StreamSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gave messages of others to the socket: these must not wait for ever."""
+    core = side.open(max_buf_size=0)
+    queue = side.table.queue
+    queue.unwritten += ROOM_BYTES
+    wait = enqueue(core, b"waits")
+    queue.unwritten -= ROOM_BYTES
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SendQueue, "_give", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            queue.serve()
+    assert not queue._is_serving
+    assert side.socket.error is not None
+    side.step.run_until_idle()
+    assert core.has_ended
+    assert wait.ends == 1, "the Outgoing was taken out of the stream"

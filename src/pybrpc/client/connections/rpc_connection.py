@@ -17,7 +17,7 @@ from pybrpc.client.connections.connection import (
     protocol_error,
     raise_in_turn,
 )
-from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+from pybrpc.errors import BadRequestError, ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import (
     BadMessage,
@@ -29,6 +29,7 @@ from pybrpc.protocols.message import (
 )
 from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
 from pybrpc.protocols.streaming.stream_frame import StreamFrame
+from pybrpc.protocols.traits import carries_streams
 from pybrpc.rpc.body_encoding import EncodedBody
 from pybrpc.rpc.remote_error import remote_error
 from pybrpc.streams.opening import StreamBody, StreamOpening, ids_of_answer
@@ -153,6 +154,8 @@ class RpcConnection(ClientConnection):
             request.request_id = controller._request_id
             request.user_fields = controller._request_user_fields
         if type(body) is StreamBody:
+            if not carries_streams(self._protocol):
+                raise BadRequestError(f"{self._protocol.name} has no place for streams")
             request.stream_settings = self._open_streams(body.opening, correlation_id)
             request.body = body = body.body
         if type(body) is EncodedBody:

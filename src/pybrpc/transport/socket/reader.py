@@ -333,7 +333,7 @@ class SocketReader:
         with TLS do, when plaintext comes."""
         if self.bytes_read or not socket.bytes_written or socket.layer is not PLAIN:
             return ""
-        return ", which has sent nothing: does it expect TLS?"
+        return ", which has sent nothing: does it expect TLS, or another protocol?"
 
     def _discard(self, socket: SocketCore, count: int) -> None:
         self._session.buffer.clear()
