@@ -318,6 +318,8 @@ def test_stop_ends_the_streams_and_then_the_server(form: type[Recording]) -> Non
         publisher.send_frame(publisher.publish(), FRAMES[1])
         assert publisher.wait_status() == "NetStream.Publish.Start"
         assert server.statistics().streams == 2
+        publisher.command("getStreamLength")
+        assert publisher.wait_command("_result"), "so the frame has come too"
         server.stop(WAIT_S)
         assert "NetStream.Play.UnpublishNotify" in codes_in(player.wait_closed())
         assert codes_in(publisher.wait_closed()) == ["NetStream.Unpublish.Success"]
@@ -345,8 +347,9 @@ def test_server_of_a_loop() -> None:
         with RtmpPeer(endpoint).connect() as peer:
             stream_id = peer.publish()
             peer.send_frame(stream_id, FRAMES[1])
-            peer.command("deleteStream", None, float(stream_id))
-            peer.wait_command("onStatus")
+            assert peer.wait_status() == "NetStream.Publish.Start"
+            peer.command("closeStream", stream_id=stream_id)
+            assert peer.wait_status() == "NetStream.Unpublish.Success"
         with RtmpPeer(endpoint).connect() as peer:
             peer.play()
             return played(peer.wait_closed())
@@ -387,6 +390,24 @@ def test_rtmps() -> None:
     ):
         peer.play()
         assert played(peer.wait_closed()) == FRAMES
+
+
+@pytest.mark.parametrize("name", ["FCUnpublish", "closeStream", "deleteStream"])
+def test_each_way_in_which_a_publisher_ends(name: str) -> None:
+    service = PlainRecording()
+    with serving(service) as endpoint, RtmpPeer(endpoint).connect() as peer:
+        stream_id = peer.publish("cam")
+        peer.wait_status()
+        argument = "cam" if name == "FCUnpublish" else float(stream_id)
+        peer.command(name, None, argument, stream_id=stream_id if name == "closeStream" else 0)
+        service.wait_end()
+        assert service.failures == [None]
+        peer.command("getStreamLength")
+        got: list[RtmpMessage] = []
+        while not got or got[-1].message_type != COMMAND:
+            got.append(peer.wait_for(lambda message: True))
+        status = "NetStream.Unpublish.Success"
+        assert codes_in(got) == ([status] if name == "closeStream" else [])
 
 
 def test_send_after_the_player_has_left() -> None:

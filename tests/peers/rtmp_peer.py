@@ -112,6 +112,15 @@ class RtmpPeer:
         except PeerClosedError:
             return self.received
 
+    def read_all(self) -> bytes:
+        """The bytes that come until the server closes."""
+        data = b""
+        try:
+            while True:
+                data += self.read_some()
+        except (PeerClosedError, ConnectionResetError):
+            return data
+
     def read_some(self) -> bytes:
         data = self.sock.recv(65536)
         if not data:

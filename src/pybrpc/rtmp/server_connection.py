@@ -256,7 +256,17 @@ class RtmpServerConnection(RtmpConnection):
             self.write_control([answers.status(code, "the stream is live", stream_id)])
 
     def _on_close_stream(self, command: Command, stream_id: int) -> None:
+        core = self.streams.get(stream_id)
+        if core is not None and core.is_publisher:
+            self.write_control(answers.publish_ended(stream_id))
         self._end_by_peer(stream_id)
+
+    def _on_unpublish(self, command: Command, stream_id: int) -> None:
+        """A publisher goes. FFmpeg closes its connection at once: an answer that it does not read
+        would make that a reset, which loses what its system has not sent yet."""
+        for core in self._cores():
+            if core.is_publisher and core.name == command.argument(0):
+                self._end_by_peer(core.id)
 
     def _on_delete_stream(self, command: Command, stream_id: int) -> None:
         """The first argument is the stream; rtmp2sink of GStreamer sends its name instead."""
@@ -271,8 +281,6 @@ class RtmpServerConnection(RtmpConnection):
     def _end_by_peer(self, stream_id: int) -> None:
         core = self.streams.get(stream_id)
         if isinstance(core, ServerStreamCore) and core.end(None):
-            if core.is_publisher:
-                self.write_control(answers.publish_ended(stream_id))
             self._forget(core)
             core.release(STREAM)
 
@@ -426,7 +434,7 @@ _COMMANDS: dict[str, Callable[[RtmpServerConnection, Command, int], None]] = {
     "getStreamLength": RtmpServerConnection._on_stream_length,
     "releaseStream": RtmpServerConnection._on_ignored,
     "FCPublish": RtmpServerConnection._on_ignored,
-    "FCUnpublish": RtmpServerConnection._on_ignored,
+    "FCUnpublish": RtmpServerConnection._on_unpublish,
     "FCSubscribe": RtmpServerConnection._on_ignored,
     "_checkbw": RtmpServerConnection._on_ignored,
 }
