@@ -18,10 +18,16 @@ from pybrpc.protocols.rtmp.message import (
     USER_CONTROL,
     VIDEO,
     RtmpMessage,
+    UserControl,
     UserEvent,
+    ping_response,
+    user_control,
     user_control_in,
+    window_ack,
 )
 from pybrpc.rtmp import Frame, RtmpConnectInfo, RtmpRefused, RtmpService
+from pybrpc.rtmp.server_stream_core import ServerStreamCore
+from pybrpc.rtmp.stream_core import RtmpStreamCore
 from pybrpc.server import Server
 from tests.fakes.threads import WAIT_S, wait_until
 from tests.peers.raw_peer import RawPeer, text_of
@@ -408,6 +414,130 @@ def test_each_way_in_which_a_publisher_ends(name: str) -> None:
             got.append(peer.wait_for(lambda message: True))
         status = "NetStream.Unpublish.Success"
         assert codes_in(got) == ([status] if name == "closeStream" else [])
+
+
+class Relay(RtmpService):
+    """Sends what the last publisher sends to all players, in turns. Answers players late."""
+
+    def __init__(self) -> None:
+        self.players: list[ServerStreamCore] = []
+        self.ended: list[RtmpStreamCore] = []
+
+    def attach(self, core: ServerStreamCore) -> bool:
+        if core.name == "unknown":
+            return False
+        if core.name == "faulty":
+            raise ZeroDivisionError("of the test")
+        if core.is_publisher:
+            core.sink = self
+            core.connection.accept(core)
+            for player in self.players:
+                player.connection.accept(player)
+        else:
+            self.players.append(core)
+        return True
+
+    def on_frames(self, core: RtmpStreamCore, frames: list[Frame]) -> None:
+        for player in self.players:
+            player.send(frames)
+
+    def on_ended(self, core: RtmpStreamCore) -> None:
+        self.ended.append(core)
+        for player in self.players:
+            player.connection.end_stream(player, None)
+
+
+def test_service_that_attaches_to_streams() -> None:
+    relay = Relay()
+    with (
+        serving(relay) as endpoint,
+        RtmpPeer(endpoint).connect() as player,
+        RtmpPeer(endpoint).connect() as publisher,
+    ):
+        player.play()
+        wait_until(lambda: bool(relay.players))
+        stream_id = publisher.publish()
+        assert publisher.wait_status() == "NetStream.Publish.Start"
+        for frame in FRAMES:
+            publisher.send_frame(stream_id, frame)
+        publisher.command("deleteStream", None, float(stream_id))
+        messages = player.wait_closed()
+    assert played(messages) == FRAMES
+    assert codes_in(messages)[-1] == "NetStream.Play.UnpublishNotify"
+    assert len(relay.ended) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("unknown", "NetStream.Play.StreamNotFound"), ("faulty", "NetStream.Play.Failed")],
+)
+def test_service_that_does_not_attach(name: str, code: str) -> None:
+    with serving(Relay()) as endpoint, RtmpPeer(endpoint).connect() as peer:
+        peer.play(name)
+        assert peer.wait_status() == code
+        peer.wait_closed()
+
+
+def test_player_that_stops_reading_does_not_delay_others() -> None:
+    frames = [Frame.video(b"\x27\1\0\0\0" + bytes(20_000), n) for n in range(100)]
+    service = AsyncRecording(frames)
+    service.max_unwritten_bytes = 100_000
+    with serving(service) as endpoint, RtmpPeer(endpoint).connect() as stopped:
+        stopped.play()
+        others = [RtmpPeer(endpoint).connect() for _ in range(20)]
+        for other in others:
+            other.play()
+        for other in others:
+            assert played(other.wait_closed()) == frames
+            other.close()
+        assert service.has_ended.acquire(timeout=WAIT_S)
+
+
+def test_authenticator_of_calls_is_not_asked() -> None:
+    class Nobody:
+        def verify_credential(self, credential: bytes, client: Any) -> None:
+            raise AssertionError("it is for calls")
+
+    service = PlainRecording(FRAMES)
+    with serving(service, auth=Nobody()) as endpoint, RtmpPeer(endpoint).connect() as peer:
+        peer.play()
+        assert played(peer.wait_closed()) == FRAMES
+
+
+def test_client_that_uses_its_connection_for_more_streams() -> None:
+    service = PlainRecording(FRAMES)
+    with (
+        serving(service) as endpoint,
+        RtmpPeer(endpoint).connect(stream_multiplexing=True) as peer,
+    ):
+        for _ in range(2):
+            peer.play()
+            wanted = "NetStream.Play.UnpublishNotify"
+            peer.wait_for(lambda message, wanted=wanted: wanted in codes_in([message]))
+            service.wait_end()
+
+
+def test_acks_and_controls_don_t_disturb_each_other() -> None:
+    """The session and the connection both write to the chunk stream of control messages."""
+    service = PlainRecording()
+    with (
+        serving(service) as endpoint,
+        RtmpPeer(endpoint).connect(stream_multiplexing=True) as peer,
+    ):
+        peer.send(window_ack(4096))
+        for number in range(5):
+            stream_id = peer.publish(f"cam{number}")
+            peer.wait_status()
+            peer.send_frame(stream_id, Frame.video(bytes(50_000), 40))
+            ping = user_control(UserEvent.PING_REQUEST, number)
+            peer.send(ping)
+            peer.wait_for(
+                lambda each, ping=ping: each == ping_response(UserControl(6, ping.payload[-1]))
+            )
+            player_id = peer.play()
+            peer.wait_for(
+                lambda each, wanted=player_id: each == user_control(UserEvent.STREAM_EOF, wanted)
+            )
 
 
 def test_send_after_the_player_has_left() -> None:

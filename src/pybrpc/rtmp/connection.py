@@ -28,7 +28,7 @@ from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.write_request import WriteRequest
 
 MAX_COMMAND_BYTES = 64 * 1024
-"""Of one command. Its values may take many times the memory, and are made in a turn."""
+"""Longest command. Its values may take many times the memory, and are made in a turn."""
 
 MEDIA = frozenset((AUDIO, VIDEO, DATA, DATA_AMF3))
 

@@ -39,7 +39,7 @@ MAX_EARLY_COMMANDS = 32
 """Commands that wait while `on_connect` of the service runs."""
 
 MAX_NAME_CHARACTERS = 1024
-"""Of the name of a stream, with the parameters behind it."""
+"""Longest name of a stream, with the parameters behind it."""
 
 SHORT_OF_ANSWERS = frozenset({"_result", "_error", "onStatus"})
 """Answers to commands, though this side sends none that wants one."""
@@ -84,7 +84,7 @@ class RtmpServerConnection(RtmpConnection):
         self._protocol = protocol
         self._service = protocol.service
         self.info: RtmpConnectInfo | None = None
-        """What the client has said; `None` before its `connect` is answered."""
+        """The values of the client's `connect`; `None` before it is answered."""
         self._asked: RtmpConnectInfo | None = None
         """The same while `on_connect` of the service runs."""
         self._early: list[tuple[Command, int]] = []
@@ -249,7 +249,7 @@ class RtmpServerConnection(RtmpConnection):
         self._notify_player(stream_id, "Seek")
 
     def _notify_player(self, stream_id: int, what: str) -> None:
-        """Of a live stream it changes nothing."""
+        """Answer a command that changes nothing: the stream is live."""
         core = self.streams.get(stream_id)
         if core is not None and not core.is_publisher:
             code = f"NetStream.{what}.Notify"
@@ -381,8 +381,8 @@ class RtmpServerConnection(RtmpConnection):
             self._close_stream(core, [answers.refused(core.id, core.is_publisher, code, text)])
 
     def end_stream(self, core: RtmpStreamCore, error: RpcError | None) -> None:
-        """End a stream for a reason of this side. The peer is told, and disconnected if it has no
-        other stream and does not say that it will use the connection for more."""
+        """End a stream for a reason of this side. The peer is notified, and disconnected if it has
+        no other stream and has not said that it will use the connection for more."""
         assert isinstance(core, ServerStreamCore)
         if not core.end(error):
             return

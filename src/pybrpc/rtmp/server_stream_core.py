@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pybrpc.rtmp.server_connection import RtmpServerConnection
 
 STREAM, FUNCTION = "stream", "function"
-"""What keeps its connection open: the stream, and the function of the user that serves it."""
+"""Both keep the connection open: the stream, and the function of the user that serves it."""
 
 
 class ServerStreamCore(RtmpStreamCore):
