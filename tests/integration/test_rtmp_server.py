@@ -566,7 +566,7 @@ def test_send_after_the_player_has_left() -> None:
     "value", [object(), RtmpService, "live"], ids=["an object", "the class", "a name"]
 )
 def test_what_is_no_service_is_refused(value: Any) -> None:
-    with pytest.raises(TypeError, match="rtmp_service must be a RtmpService or None"):
+    with pytest.raises(TypeError, match="rtmp_service must be None or an object of RtmpService"):
         Server(rtmp_service=value)
 
 
