@@ -11,6 +11,7 @@ import pytest
 from pybrpc.errors import OvercrowdedError, StreamClosedError
 from pybrpc.protocols.rtmp.command import Command, parse_command
 from pybrpc.protocols.rtmp.message import (
+    ACK,
     AUDIO,
     COMMAND,
     DATA,
@@ -528,12 +529,11 @@ def test_acks_and_controls_don_t_disturb_each_other() -> None:
         for number in range(5):
             stream_id = peer.publish(f"cam{number}")
             peer.wait_status()
+            ping = UserControl(UserEvent.PING_REQUEST, number)
+            peer.send(user_control(ping.event, ping.value))
+            peer.wait_for(lambda each, ping=ping: each == ping_response(ping))
             peer.send_frame(stream_id, Frame.video(bytes(50_000), 40))
-            ping = user_control(UserEvent.PING_REQUEST, number)
-            peer.send(ping)
-            peer.wait_for(
-                lambda each, ping=ping: each == ping_response(UserControl(6, ping.payload[-1]))
-            )
+            peer.wait_for(lambda each: each.message_type == ACK)
             player_id = peer.play()
             peer.wait_for(
                 lambda each, wanted=player_id: each == user_control(UserEvent.STREAM_EOF, wanted)
