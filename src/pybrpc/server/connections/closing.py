@@ -93,11 +93,13 @@ class ClosableConnection(CallConnection):
         if isinstance(error, HandshakeError):
             self._note_handshake_failure(socket, error)
         try:
-            if self.exchange is not None:
-                self.exchange.on_failed(error)
             self.server.forget(self)
         finally:
-            fail_holds(self._holds, self, socket, error)
+            try:
+                if self.exchange is not None:
+                    self.exchange.on_failed(error)
+            finally:
+                fail_holds(self._holds, self, socket, error)
 
     def _note_handshake_failure(self, socket: Socket, error: RpcError) -> None:
         """Log it, unless the peer has only tried whether the port can be connected to."""
