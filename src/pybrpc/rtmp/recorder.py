@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from pybrpc.base.guard import Log
 from pybrpc.protocols.rtmp.flv import FlvWriter
-from pybrpc.protocols.rtmp.message import U32_MASK, VIDEO, RtmpMessage
+from pybrpc.protocols.rtmp.message import U32_MASK, RtmpMessage
 from pybrpc.rtmp.shared_frames import SharedFrame
 
 QUEUE_BYTES = 32 * 1024 * 1024
@@ -143,7 +143,11 @@ class Recorder:
     """Makes recordings in one folder. Its thread begins with the first one."""
 
     def __init__(
-        self, folder: str | os.PathLike[str], report: Report, log: Log, queue_bytes: int = QUEUE_BYTES
+        self,
+        folder: str | os.PathLike[str],
+        report: Report,
+        log: Log,
+        queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         """`report` is called in the thread of the recorder. NotADirectoryError if there is no such
         folder."""

@@ -50,7 +50,7 @@ class RelayPlayerStatistics:
     """One player of a stream.
 
     frames_sent      frames that were queued for it, headers and cached ones included
-    frames_skipped   frames that it did not get because it was too slow, or had to wait for a keyframe
+    frames_skipped   frames that it did not get: it was too slow, or waited for a keyframe
     queued_bytes     bytes that its connection has not taken yet
     """
 

@@ -50,7 +50,9 @@ class SharedFrame:
     @property
     def is_metadata(self) -> bool:
         """Whether it is an onMetaData message."""
-        return self.message_type not in (AUDIO, VIDEO) and first_text(self.message()) == ON_META_DATA
+        return (
+            self.message_type not in (AUDIO, VIDEO) and first_text(self.message()) == ON_META_DATA
+        )
 
     @property
     def codec(self) -> str | None:
