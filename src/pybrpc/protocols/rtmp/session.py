@@ -7,6 +7,7 @@ complete header, so it is independent of the ChunkWriter of the connection, whic
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Any
 
 from pybrpc.iobuf.iobuf import IOBuf
@@ -40,10 +41,27 @@ MAX_PINGS_PER_CUT = 64
 """Pings in the bytes of one read that are answered; a peer that sends more floods."""
 
 
+class HandshakeEvent(enum.Enum):
+    """What the session of a server returns before the first message, so that its connection can
+    limit the time for each step."""
+
+    BEGUN = "begun"
+    """The first byte has come."""
+    DONE = "done"
+
+
 class RtmpSession(Session):
     """Cuts RtmpMessages. Those that it answers itself are not returned, and neither are Acks."""
 
-    __slots__ = ("_early", "_handshake", "_window_sent", "acked_bytes", "has_acks", "reader")
+    __slots__ = (
+        "_early",
+        "_handshake",
+        "_has_begun",
+        "_window_sent",
+        "acked_bytes",
+        "has_acks",
+        "reader",
+    )
 
     def __init__(
         self,
@@ -55,6 +73,7 @@ class RtmpSession(Session):
         """`handshake`: that of a server. A client makes its own before the session begins."""
         super().__init__(protocol)
         self._handshake = handshake
+        self._has_begun = handshake is None
         self.reader = ChunkReader(max_message_bytes, received_bytes=HANDSHAKE_BYTES)
         self.acked_bytes = 0
         """The number in the last Ack of the peer: modulo 2**32."""
@@ -73,8 +92,9 @@ class RtmpSession(Session):
         if self.broken is not None:
             self.buffer.clear()
             return []
-        if not self._shake_hands():
-            return []
+        events = self._shake_hands()
+        if self._handshake is not None:
+            return events
         messages, self._early = self._early, []
         reader = self.reader
         while read := reader.read(self.buffer):
@@ -84,7 +104,7 @@ class RtmpSession(Session):
         number = reader.take_ack()
         if number is not None:
             self._put(ack(number))
-        return left
+        return events + left if events else left
 
     def bytes_wanted(self) -> int:
         handshake = self._handshake
@@ -100,16 +120,21 @@ class RtmpSession(Session):
     def unfinished_bytes(self) -> int:
         return len(self.buffer) + self.reader.held_bytes
 
-    def _shake_hands(self) -> bool:
-        """Continue the handshake. False if it is not over."""
+    def _shake_hands(self) -> list[Any]:
+        """Continue the handshake, which is over once it is `None`."""
         handshake = self._handshake
-        if handshake is None:
-            return True
+        events: list[Any] = []
+        if handshake is None or not self.buffer:
+            return events
+        if not self._has_begun:
+            self._has_begun = True
+            events.append(HandshakeEvent.BEGUN)
         self.output.append(handshake.receive(self.buffer))
         self.broken = handshake.broken
         if handshake.is_done:
             self._handshake = None
-        return handshake.is_done
+            events.append(HandshakeEvent.DONE)
+        return events
 
     def _answer(self, messages: list[RtmpMessage]) -> list[RtmpMessage]:
         """Answer what needs no decision; return the others."""
