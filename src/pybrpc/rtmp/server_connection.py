@@ -28,6 +28,7 @@ from pybrpc.rtmp.server_stream_core import FUNCTION, STREAM, ServerStreamCore
 from pybrpc.rtmp.stream_core import RtmpStreamCore
 from pybrpc.rtmp.user_functions import is_async, log_raised, start_function
 from pybrpc.server.connections.server_connection import ServerConnection
+from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, TimerHandle
 from pybrpc.transport.runtime import default_runtime
 
@@ -96,6 +97,11 @@ class RtmpServerConnection(RtmpConnection):
         self._commands = 0
         self._timer: TimerHandle | None = None
         connection.socket.backlog.lower_marks(self._service.max_unwritten_bytes)
+
+    @property
+    def server(self) -> ServerCore:
+        """The server, which runs the functions of services."""
+        return self._connection.server
 
     # --- an Exchange ---
 
