@@ -109,7 +109,10 @@ class RtmpRelay(RtmpService):
         recordings are completed.
         """
         with self.lock:
-            recorder, self._recorder = self._recorder, Recorder(folder, self.report, SERVER)
+            recorder, self._recorder = (
+                self._recorder,
+                Recorder(folder, self._report_recording, SERVER),
+            )
         if recorder is not None:
             recorder.close()
 
@@ -222,6 +225,9 @@ class RtmpRelay(RtmpService):
         """Something has changed. Any thread; never blocks."""
         if self._events is not None:
             self._events.put(RelayEvent(kind, stream, peer, text))
+
+    def _report_recording(self, kind: str, stream: str, text: str) -> None:
+        self.report(kind, stream, text=text)
 
     def on_unused(self, stream: RelayStream) -> None:
         """Forget a stream without publisher and players. In the lock."""
