@@ -37,8 +37,12 @@ class ChunkedMessages:
         self.size_hint_bytes = sum(len(message.payload) + 16 for message in messages)
 
     def append_to(self, buffer: IOBuf) -> None:
+        writer = self._writer
         for message in self._messages:
-            self._writer.append(buffer, message, chunk_stream_of(message))
+            chunk_stream_id = chunk_stream_of(message)
+            if chunk_stream_id == CONTROL_CHUNK_STREAM:
+                writer.forget(chunk_stream_id)  # RtmpSession writes to it too
+            writer.append(buffer, message, chunk_stream_id)
 
     def __repr__(self) -> str:
         return f"<ChunkedMessages {len(self._messages)}>"

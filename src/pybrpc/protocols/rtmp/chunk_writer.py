@@ -81,6 +81,11 @@ class ChunkWriter:
             _append_parts(frames, header, repeat, payload, self.chunk_size)
         self.chunk_size = new_size or self.chunk_size
 
+    def forget(self, chunk_stream_id: int) -> None:
+        """The next message on this chunk stream has a complete header: others have written to it
+        meanwhile."""
+        self._lasts.pop(chunk_stream_id, None)
+
     def _header(self, message: RtmpMessage, chunk_stream_id: int) -> tuple[bytes, bytes]:
         """The first header of a message, and the extended timestamp at its end, if there is one."""
         last = self._lasts.get(chunk_stream_id)
