@@ -7,9 +7,22 @@ part of a connection that clients and servers share.
 
 from __future__ import annotations
 
+from pybrpc.rtmp import aio
+from pybrpc.rtmp.client import RtmpClient
 from pybrpc.rtmp.frame import Frame
+from pybrpc.rtmp.options import RtmpOptions
+from pybrpc.rtmp.stream import RtmpStream
+from pybrpc.rtmp.url import RtmpUrl, parse_rtmp_url
 
-__all__ = ["Frame"]
+__all__ = [
+    "Frame",
+    "RtmpClient",
+    "RtmpOptions",
+    "RtmpStream",
+    "RtmpUrl",
+    "aio",
+    "parse_rtmp_url",
+]
 
 
 def __dir__() -> list[str]:

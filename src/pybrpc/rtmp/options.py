@@ -52,6 +52,7 @@ class RtmpOptions:
                       a LimitReachedError; 16 MiB
     max_unwritten_bytes  bytes that wait to be written; above it `send` waits, and `send_nowait`
                       raises an OvercrowdedError; 16 MiB
+    share_connection  whether the streams of the client share a connection if the server can
     connect_fields    more fields of the command `connect`, such as {"pageUrl": "..."}
     options           `SocketOptions` of the connection
     """
@@ -66,6 +67,7 @@ class RtmpOptions:
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
     max_unread_bytes: int = MAX_UNREAD_BYTES
     max_unwritten_bytes: int = MAX_UNWRITTEN_BYTES
+    share_connection: bool = True
     connect_fields: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     options: SocketOptions | None = None
 
@@ -73,6 +75,7 @@ class RtmpOptions:
         checked_timeout_s(self.connect_timeout, "connect_timeout")
         checked_timeout_s(self.timeout)
         checked_flag("digest", self.digest)
+        checked_flag("share_connection", self.share_connection)
         checked_count("chunk_size", self.chunk_size, 1, MAX_CHUNK_SIZE)
         checked_count("ack_window", self.ack_window, 1, U32_MASK)
         checked_count("buffer_length_ms", self.buffer_length_ms, 0, U32_MASK)
