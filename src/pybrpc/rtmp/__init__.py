@@ -11,13 +11,19 @@ from pybrpc.rtmp import aio
 from pybrpc.rtmp.client import RtmpClient
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.options import RtmpOptions
+from pybrpc.rtmp.player import RtmpPlayer
+from pybrpc.rtmp.publisher import RtmpPublisher
+from pybrpc.rtmp.reconnecting import ReconnectPolicy
 from pybrpc.rtmp.stream import RtmpStream
 from pybrpc.rtmp.url import RtmpUrl, parse_rtmp_url
 
 __all__ = [
     "Frame",
+    "ReconnectPolicy",
     "RtmpClient",
     "RtmpOptions",
+    "RtmpPlayer",
+    "RtmpPublisher",
     "RtmpStream",
     "RtmpUrl",
     "aio",

@@ -101,6 +101,12 @@ class StreamOpening:
             self._waits.append(wait)
             return True
 
+    def forget_wait(self, wait: Wait) -> None:
+        """Don't end `wait` any more."""
+        with self._lock:
+            if wait in self._waits:
+                self._waits.remove(wait)
+
     def time_out(self, limit_s: float | None) -> None:
         """The server has taken longer than `limit_s` seconds, unless it has just answered."""
         if self.finish(self._timeout_error(limit_s)):
