@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Literal
 
@@ -91,7 +92,7 @@ class RtmpRelay(RtmpService):
         )
         # The relay has players skip before their connections refuse to take more.
         self.max_unwritten_bytes = 2 * queue_bytes + MAX_BYTES
-        self.lock = threading.RLock()
+        self.lock: AbstractContextManager[object] = threading.RLock()
         self._replaces = republish == "replace"
         self._waits = idle_streams == "wait"
         self._decisions = {True: authorize_publish, False: authorize_play}
