@@ -12,14 +12,16 @@ LIMIT_S = 30.0
 
 
 class RunningRelay:
-    """Runs while the `with` does, on a free port of 127.0.0.1."""
+    """Runs while the `with` does, on 127.0.0.1, on a free port unless one is given."""
 
-    def __init__(self, server_options: dict[str, Any] | None = None, **options: Any) -> None:
+    def __init__(
+        self, server_options: dict[str, Any] | None = None, port: int = 0, **options: Any
+    ) -> None:
         self.events: list[RelayEvent] = []
         self._condition = threading.Condition()
         self.relay = RtmpRelay(on_event=self._on_event, **options)
         self.server = pybrpc.Server(rtmp_service=self.relay, **(server_options or {}))
-        self.port = 0
+        self.port = port
 
     def url(self, name: str = "live/stream") -> str:
         return f"rtmp://127.0.0.1:{self.port}/{name}"
@@ -47,7 +49,7 @@ class RunningRelay:
         return stream
 
     def __enter__(self) -> RunningRelay:
-        endpoint = self.server.start("127.0.0.1:0")
+        endpoint = self.server.start(f"127.0.0.1:{self.port}")
         self.port = int(str(endpoint).rpartition(":")[2])
         return self
 

@@ -58,10 +58,17 @@ def publish(pusher: RunningProgram) -> None:
 # --- real programs ---
 
 
+@pytest.mark.parametrize("ack_window", [None, 16_384])
 def test_all_players_get_the_packets_that_ffmpeg_pushes(
-    relay: RunningRelay, source: Path, tmp_path: Path
+    source: Path, tmp_path: Path, ack_window: int | None
 ) -> None:
-    """With none lost, and none in another order; rtmp2src leaves the last one out at times."""
+    """With none lost, and none in another order; rtmp2src leaves the last one out at times. All
+    three acknowledge so small a window, each in its own way."""
+    with RunningRelay(ack_window=ack_window) as relay:
+        _play_with_all(relay, source, tmp_path)
+
+
+def _play_with_all(relay: RunningRelay, source: Path, tmp_path: Path) -> None:
     url = relay.url()
     makers = {"ffmpeg": ffmpeg_player, "rtmpdump": rtmpdump_player, "gst": gst_player}
     with ExitStack() as stack:
@@ -160,6 +167,26 @@ def test_players_go_on_when_ffmpeg_publishes_again(source: Path, tmp_path: Path)
     half = len(media)
     first, second = played[:half], played[half:]
     assert min(tag.timestamp_ms for tag in second[2:]) > max(tag.timestamp_ms for tag in first)
+
+
+def test_stream_passes_from_relay_to_relay(source: Path, tmp_path: Path) -> None:
+    """ffmpeg -> first -push-> second -pull-> third -> rtmpdump. A push begins when a publisher has
+    come, with a keyframe."""
+    copy = tmp_path / "copy.flv"
+    with RunningRelay() as first, RunningRelay() as second, RunningRelay() as third:
+        push = first.relay.push(second.url("a/pushed"), "live/stream")
+        pull = third.relay.pull(second.url("a/pushed"), "live/pulled")
+        second.wait_event("played")
+        with rtmpdump_player(third.url("live/pulled"), copy) as player:
+            third.wait_event("played")
+            publish(ffmpeg_pusher(source, first.url(), SPEED))
+            assert player.wait() in (0, 2), player.log()
+        sent, got = packets_of(source), packets_of(copy)
+        assert len(got) > 50
+        assert got == sent[-len(got) :]
+        assert got[0].codec_type == "video"
+        assert (push.last_error, pull.last_error) == (None, None)
+        first.wait_event("left")
 
 
 # --- sockets ---
@@ -366,6 +393,25 @@ def test_stream_of_audio_alone_reaches_players_early_and_late(relay: RunningRela
 
 def audio_header_at(timestamp: int) -> Frame:
     return Frame.audio(audio_header().payload, timestamp)
+
+
+def test_links_connect_again_when_a_server_comes_back() -> None:
+    with RunningRelay() as relay:
+        with RunningRelay() as other:
+            link = relay.relay.pull(other.url("live/far"), "live/near")
+            port = other.port
+            other.wait_event("played")
+        assert relay.wait_event("pull_failed").stream == "live/near"
+        with RunningRelay(port=port) as other, SocketPlayers(relay.url("live/near"), 1) as players:
+            other.wait_event("played")
+            relay.wait_event("played")
+            with SocketPublisher(other.url("live/far")) as publisher:
+                frames = [*HEADERS, *group(0, 100)]
+                publisher.send(frames)
+                players.read_frames(len(frames))
+                assert players.frames() == frames
+            relay.wait_event("unpublished")
+        assert link.last_error is None or not link.is_connected
 
 
 def test_functions_decide_who_may_publish_and_play() -> None:

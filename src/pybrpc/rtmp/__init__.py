@@ -20,6 +20,7 @@ from pybrpc.rtmp.player import RtmpPlayer
 from pybrpc.rtmp.publisher import RtmpPublisher
 from pybrpc.rtmp.reconnecting import ReconnectPolicy
 from pybrpc.rtmp.relay import RtmpRelay
+from pybrpc.rtmp.relay_link import RelayLink
 from pybrpc.rtmp.relay_values import (
     RelayEvent,
     RelayPlayerStatistics,
@@ -37,6 +38,7 @@ __all__ = [
     "Frame",
     "ReconnectPolicy",
     "RelayEvent",
+    "RelayLink",
     "RelayPlayerStatistics",
     "RelayRequest",
     "RelayStatistics",

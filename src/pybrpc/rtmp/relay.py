@@ -14,8 +14,11 @@ from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.guard import SERVER
 from pybrpc.rtmp.connect_info import RtmpRefused
 from pybrpc.rtmp.gop_cache import MAX_BYTES
+from pybrpc.rtmp.options import RtmpOptions
+from pybrpc.rtmp.reconnecting import ReconnectPolicy
 from pybrpc.rtmp.recorder import Recorder
 from pybrpc.rtmp.relay_hooks import Decision, EventThread, as_service_function
+from pybrpc.rtmp.relay_link import RelayLink
 from pybrpc.rtmp.relay_stream import FrameTap, RelayStream
 from pybrpc.rtmp.relay_values import (
     RelayEvent,
@@ -63,6 +66,7 @@ class RtmpRelay(RtmpService):
     on_event          called with RelayEvents, one after another, in a thread of the relay. At most
                       1000 wait for it; others are lost, and counted
     max_streams       publishers and players at once
+    ack_window        as that of RtmpService: limits what players have not acknowledged
 
     ValueError or TypeError for an option that makes no sense. Any thread may call its methods.
     """
@@ -80,10 +84,12 @@ class RtmpRelay(RtmpService):
         authorize_play: Decision | None = None,
         on_event: Callable[[RelayEvent], object] | None = None,
         max_streams: int = MAX_STREAMS,
+        ack_window: int | None = None,
     ) -> None:
         _check_word("republish", republish, "refuse", "replace")
         _check_word("idle_streams", idle_streams, "wait", "refuse")
         self.max_streams = checked_count("max_streams", max_streams, 1)
+        self.ack_window = ack_window
         self._limits = RelayLimits(
             bool(gop_cache),
             checked_count("queue_bytes", queue_bytes, 1),
@@ -98,6 +104,7 @@ class RtmpRelay(RtmpService):
         self._decisions = {True: authorize_publish, False: authorize_play}
         self._events = None if on_event is None else EventThread(on_event)
         self._recorder: Recorder | None = None
+        self._links: list[RelayLink] = []
         self._streams: dict[str, RelayStream] = {}
 
     # --- its use ---
@@ -117,6 +124,38 @@ class RtmpRelay(RtmpService):
         if recorder is not None:
             recorder.close()
 
+    def pull(
+        self,
+        url: str,
+        name: str | None = None,
+        *,
+        options: RtmpOptions | None = None,
+        policy: ReconnectPolicy | None = None,
+    ) -> RelayLink:
+        """Play a stream of another server, such as "rtmp://host/app/stream", and be its publisher
+        here, as `name`; the default is "app/stream" of the URL. It connects again for ever, unless
+        `policy` limits that; while there is another publisher of the name it does not connect.
+        AddressError for a URL that can't be. Close the link to end it; `close` of the relay does.
+        """
+        return self._link(RelayLink(self, url, name, True, options, policy))
+
+    def push(
+        self,
+        url: str,
+        name: str | None = None,
+        *,
+        options: RtmpOptions | None = None,
+        policy: ReconnectPolicy | None = None,
+    ) -> RelayLink:
+        """Publish the stream `name` of this relay to another server, as a player of it, whenever it
+        has a publisher. All else is as `pull` says."""
+        return self._link(RelayLink(self, url, name, False, options, policy))
+
+    def _link(self, link: RelayLink) -> RelayLink:
+        with self.lock:
+            self._links.append(link)
+        return link
+
     def statistics(self) -> RelayStatistics:
         """All streams at this moment."""
         with self.lock:
@@ -124,10 +163,13 @@ class RtmpRelay(RtmpService):
         return RelayStatistics(streams, 0 if self._events is None else self._events.lost)
 
     def close(self) -> None:
-        """Complete recordings, and give the last events to `on_event`. After the server has
-        stopped, since that ends the streams. Blocks, at most 10 s for each of the two."""
+        """Close links, complete recordings, and give the last events to `on_event`. After the
+        server has stopped, since that ends the streams. Blocks, at most 10 s for each of them."""
         with self.lock:
             recorder, self._recorder = self._recorder, None
+            links, self._links = self._links, []
+        for link in links:
+            link.close()
         if recorder is not None:
             recorder.close()
         if self._events is not None:
@@ -213,6 +255,12 @@ class RtmpRelay(RtmpService):
         """Send the frames of the stream `key` on `core`, which was accepted. In a turn."""
         with self.lock:
             self._stream(key).add_player(core)
+
+    def has_publisher(self, key: str) -> bool:
+        """Whether the stream `key` has a publisher now."""
+        with self.lock:
+            stream = self._streams.get(key)
+            return stream is not None and stream.publisher is not None
 
     def _stream(self, key: str) -> RelayStream:
         stream = self._streams.get(key)

@@ -29,9 +29,9 @@ class RelayEvent:
 
     kind     "published", "unpublished", "paused" (the publisher has gone, players wait for it),
              "played", "left", "refused", "skipping" (a player is too slow), "resumed",
-             "recording", "recorded" or "recording_failed"
+             "recording", "recorded", "recording_failed", "pull_failed" or "push_failed"
     stream   its application and name, such as "live/stream"
-    peer     the address of the publisher or player; "" for events of recordings
+    peer     the address of the publisher or player; "" for events of recordings and links
     text     more about it, such as the reason or the file; often ""
     """
 

@@ -1,22 +1,25 @@
 """RtmpLayer: sends no more than the peer acknowledges, for peers that send Acks.
 
-A peer that was told a window sends an Ack each time it has received so many bytes. Real ones differ:
-FFmpeg sends it after half a window, librtmp after a tenth, and GStreamer's rtmp2src only after more
-than a whole one. So the credit is two windows and a chunk: with one window, rtmp2src and its server
-would wait for each other. Nothing obliges a player to send Acks, and many never do: the credit
+A peer that was told a window sends an Ack each time it has received so many bytes. Real ones
+differ: FFmpeg sends it after half a window, librtmp after a tenth, and GStreamer's rtmp2src only
+after more than a whole one. So the credit is two windows and a chunk: with one window, rtmp2src and
+its server would wait for each other. Nothing obliges a player to send Acks, and many never do: the credit
 begins to count with the first one.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from pybrpc.base.checked_options import checked_count
-from pybrpc.errors import OvercrowdedError
+from pybrpc.errors import DispatcherClosedError, OvercrowdedError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.rtmp.message import U32_MASK
 from pybrpc.transport.interfaces import ConnectionLayer, TlsInfo, bytes_held_by
+from pybrpc.transport.socket.socket import Socket
 
 MIN_ACK_WINDOW = 16 * 1024
 """Bytes. Peers may leave the 3 KiB of the handshake out of their Acks."""
@@ -31,7 +34,7 @@ class AckSource(Protocol):
     """The number in the last Ack, modulo 2**32."""
     has_acks: bool
     on_ack: Callable[[], None] | None
-    """Called when an Ack has come. In a turn."""
+    """Called when Acks have come. In a turn."""
 
 
 def credit_of(ack_window: int, chunk_bytes: int) -> int:
@@ -76,7 +79,9 @@ class RtmpLayer:
         if room is None or not pieces:
             taken = self._below.cut_into_fd(fd, pieces)
         elif room == 0:
-            raise OvercrowdedError("the peer has not acknowledged what it was sent")
+            if not self._below.has_unsent:
+                raise OvercrowdedError("the peer has not acknowledged what it was sent")
+            taken = self._below.cut_into_fd(fd, ())
         else:
             taken = self._cut_some(fd, pieces, room)
         self._sent += taken
@@ -143,3 +148,22 @@ class RtmpLayer:
         room = self.room_bytes
         state = "no Acks yet" if room is None else f"room for {room} bytes"
         return f"<RtmpLayer over {self._below!r}, {state}>"
+
+
+def limit_unacknowledged(
+    socket: Socket, acks: AckSource, ack_window: int, chunk_bytes: int
+) -> None:
+    """Send no more on `socket` than its peer acknowledges, which was told `ack_window`, and gets
+    chunks of `chunk_bytes`. In a turn, before other threads write.
+
+    ValueError for a window under 16 KiB.
+    """
+    credit = credit_of(ack_window, chunk_bytes)
+    socket.layer = RtmpLayer(socket.layer, acks, credit, socket.bytes_written)
+    acks.on_ack = partial(_resume_soon, socket)
+
+
+def _resume_soon(socket: Socket) -> None:
+    """Not at once: the socket is reading."""
+    with contextlib.suppress(DispatcherClosedError):
+        socket.dispatcher.post(socket.resume_writing)
