@@ -3,7 +3,7 @@
     python examples/rtmp_relay.py [--listen 127.0.0.1:1935] [--record DIR] [--every SECONDS]
 
 It prints a line for each event, and statistics at SIGUSR1 or every few seconds. Ctrl-C ends it:
-players are told that their streams have ended, and recordings are completed.
+players receive the end of their streams, and recordings are completed.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pybrpc.protocols.rtmp.message import AUDIO, VIDEO
 from pybrpc.rtmp.shared_frames import SharedFrame
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Of the frames of one group: a minute of 2 Mbit/s. Longer groups are not cached."""
+"""Memory of the frames of one group: a minute of 2 Mbit/s. Longer groups are not cached."""
 
 MAX_FRAMES = 8192
 

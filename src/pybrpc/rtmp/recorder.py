@@ -24,7 +24,7 @@ from pybrpc.protocols.rtmp.message import U32_MASK, RtmpMessage
 from pybrpc.rtmp.shared_frames import SharedFrame
 
 QUEUE_BYTES = 32 * 1024 * 1024
-"""Of one recording."""
+"""Memory of the frames that wait for the disk, in one recording."""
 
 FLUSH_S = 1.0
 """Frames reach the file at the latest after so many seconds, if any come."""
@@ -121,7 +121,7 @@ class Recording:
 
     @property
     def path(self) -> str:
-        """Of its file; "" if it has none now."""
+        """The path of its file; "" if it has none now."""
         return "" if self._file is None else str(self._file.name)
 
     def _open(self, frames: list[SharedFrame]) -> None:

@@ -102,9 +102,9 @@ class RelayLink:
             self._core = None
         if polled is not None and polled is not core and not self._is_closed:
             self._begin(polled)
-        error = self._stream.last_error
-        if polled is None and error is not None and error is not self._reported:
-            self._report(error)
+        last = self._stream.last_error
+        if polled is None and last is not None and last is not self._reported:
+            self._report(last)
         return CHECK_S
 
     def _begin(self, core: RtmpStreamCore) -> None:

@@ -1,9 +1,9 @@
 """RtmpLayer: sends no more than the peer acknowledges, for peers that send Acks.
 
-A peer that was told a window sends an Ack each time it has received so many bytes. Real ones
-differ: FFmpeg sends it after half a window, librtmp after a tenth, and GStreamer's rtmp2src only
-after more than a whole one. So the credit is two windows and a chunk: with one window, rtmp2src and
-its server would wait for each other. Nothing obliges a player to send Acks, and many never do: the credit
+A peer that knows a window sends an Ack each time it has received so many bytes. Real ones differ:
+FFmpeg sends it after half a window, librtmp after a tenth, and GStreamer's rtmp2src only after more
+than a whole one. So the credit is two windows and a chunk: with one window, rtmp2src and its server
+would wait for each other. Nothing obliges a player to send Acks, and many never do: the credit
 begins to count with the first one.
 """
 
@@ -28,7 +28,7 @@ _HALF = 1 << 31
 
 
 class AckSource(Protocol):
-    """Who knows the Acks of the peer: its RtmpSession."""
+    """The Acks of the peer, as the RtmpSession of the connection knows them."""
 
     acked_bytes: int
     """The number in the last Ack, modulo 2**32."""
@@ -153,8 +153,8 @@ class RtmpLayer:
 def limit_unacknowledged(
     socket: Socket, acks: AckSource, ack_window: int, chunk_bytes: int
 ) -> None:
-    """Send no more on `socket` than its peer acknowledges, which was told `ack_window`, and gets
-    chunks of `chunk_bytes`. In a turn, before other threads write.
+    """Send no more on `socket` than its peer acknowledges. It shall do that after `ack_window`
+    bytes, and gets chunks of `chunk_bytes`. In a turn, before other threads write.
 
     ValueError for a window under 16 KiB.
     """

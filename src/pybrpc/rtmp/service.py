@@ -37,7 +37,7 @@ class RtmpService:
     max_unread_bytes  bytes of one stream that were not received from it; over it the stream fails
     ack_window        bytes after which clients shall acknowledge. One that does so gets at most
                       twice as many, and a chunk of 60 000, that it has not acknowledged. At least
-                      16 KiB; `None`: no such limit, and clients are told 2 500 000
+                      16 KiB; `None`: no such limit, and they shall do it after 2 500 000
     max_message_bytes   bytes of one message; a client that sends a longer one is disconnected
     """
 
