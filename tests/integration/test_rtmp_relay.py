@@ -410,6 +410,7 @@ def test_links_connect_again_when_a_server_comes_back() -> None:
                 publisher.send(frames)
                 players.read_frames(len(frames))
                 assert players.frames() == frames
+                assert players.received[0].count(b"NetStream.Data.Start") == 1, "that of its server"
             relay.wait_event("unpublished")
         assert link.last_error is None or not link.is_connected
 

@@ -92,7 +92,7 @@ class GopCache:
         return [header.at(timestamp) for header in headers if header is not None]
 
     def beginning(self, timestamp: int) -> list[SharedFrame]:
-        """What a player gets first. `timestamp`: that of the last frame of the stream, for headers
+        """The frames that a player gets first. `timestamp`: that of the last frame of the stream, for headers
         without frames."""
         first = self.frames[0].timestamp if self.frames else timestamp
         return [*self.headers_at(first), *self.frames]

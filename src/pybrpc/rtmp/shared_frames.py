@@ -48,11 +48,14 @@ class SharedFrame:
         self._encoded: dict[tuple[int, int], bytes] = {}
 
     @property
+    def data_name(self) -> str | None:
+        """The name at the front of a data message, such as "onMetaData"; `None` for others."""
+        return None if self.message_type in (AUDIO, VIDEO) else first_text(self.message())
+
+    @property
     def is_metadata(self) -> bool:
         """Whether it is an onMetaData message."""
-        return (
-            self.message_type not in (AUDIO, VIDEO) and first_text(self.message()) == ON_META_DATA
-        )
+        return self.data_name == ON_META_DATA
 
     @property
     def codec(self) -> str | None:
