@@ -92,8 +92,8 @@ class GopCache:
         return [header.at(timestamp) for header in headers if header is not None]
 
     def beginning(self, timestamp: int) -> list[SharedFrame]:
-        """The frames that a player gets first. `timestamp`: that of the last frame of the stream, for headers
-        without frames."""
+        """The frames that a player gets first. `timestamp`: that of the last frame of the stream,
+        for headers without frames."""
         first = self.frames[0].timestamp if self.frames else timestamp
         return [*self.headers_at(first), *self.frames]
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from pybrpc.errors import OvercrowdedError, RpcError
 from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.protocols.rtmp.message import INITIAL_CHUNK_SIZE
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.relay_values import RelayPlayerStatistics
 from pybrpc.rtmp.shared_frames import CachedMessages, SharedBatch, SharedFrame, SharedMessages
 from pybrpc.rtmp.stream_core import RtmpStreamCore
-from pybrpc.transport.writing.write_request import WriteRequest
-
-if TYPE_CHECKING:
-    from pybrpc.rtmp.relay_stream import RelayStream
+from pybrpc.transport.writing.write_request import WriteRequest, new_write_request
 
 REQUEST_BYTES = 1024
 """Memory of a queued write request beside its bytes, as it counts."""
@@ -28,7 +25,7 @@ class RelayPlayer:
 
     __slots__ = (
         "_burst_bytes",
-        "_stream",
+        "_on_left",
         "core",
         "is_skipping",
         "sent",
@@ -37,8 +34,9 @@ class RelayPlayer:
         "was_slow",
     )
 
-    def __init__(self, stream: RelayStream, core: RtmpStreamCore) -> None:
-        self._stream = stream
+    def __init__(self, core: RtmpStreamCore, on_left: Callable[[RelayPlayer], object]) -> None:
+        """`on_left` is called when the stream of the player has ended, in any thread."""
+        self._on_left = on_left
         self.core = core
         self.is_skipping = False
         self.was_slow = False
@@ -60,7 +58,7 @@ class RelayPlayer:
         self.version = version
         if frames:
             message = CachedMessages(frames, self.core.connection.chunk_writer, self.core.id)
-            if self._write(message, len(frames)):
+            if self._write(_write_later(message), len(frames)):
                 self._burst_bytes = message.size_hint_bytes + REQUEST_BYTES
 
     def send(self, batch: SharedBatch, limit_bytes: int) -> bool:
@@ -71,11 +69,19 @@ class RelayPlayer:
                 return self._begin_skipping(len(batch.frames))
         else:
             self._burst_bytes = 0
-        core = self.core
-        message = SharedMessages(batch, core.connection.chunk_writer, core.id)
-        if self._write(message, len(batch.frames)):
+        if self._write(self._request(batch), len(batch.frames)):
             return True
         return self._begin_skipping(len(batch.frames))
+
+    def _request(self, batch: SharedBatch) -> WriteRequest:
+        """The write of `batch`. A side of a connection names the size of its chunks once: when it
+        is not the initial one, the SetChunkSize is on the wire before what is queued now."""
+        core = self.core
+        writer = core.connection.chunk_writer
+        chunk_size = writer.chunk_size
+        if chunk_size != INITIAL_CHUNK_SIZE:
+            return new_write_request(IOBuf(batch.encoded(chunk_size, core.id)))
+        return _write_later(SharedMessages(batch, writer, core.id))
 
     def may_resume(self, limit_bytes: int) -> bool:
         """Whether its queue is short enough to go on with a keyframe."""
@@ -94,10 +100,8 @@ class RelayPlayer:
         self.skipped += frames
         return False
 
-    def _write(self, message: SharedMessages | CachedMessages, frames: int) -> bool:
+    def _write(self, request: WriteRequest, frames: int) -> bool:
         """False if there is no room. A connection that has failed ends the player later."""
-        request = WriteRequest(IOBuf(), message)
-        request.size_bytes = message.size_hint_bytes
         try:
             self.core.connection.socket.write_request(request)
         except OvercrowdedError:
@@ -113,7 +117,7 @@ class RelayPlayer:
         """A player sends no frames."""
 
     def on_ended(self, core: RtmpStreamCore) -> None:
-        self._stream.remove_player(self)
+        self._on_left(self)
 
     def statistics(self) -> RelayPlayerStatistics:
         return RelayPlayerStatistics(
@@ -127,3 +131,10 @@ class RelayPlayer:
     def __repr__(self) -> str:
         state = "skipping" if self.is_skipping else "live"
         return f"<RelayPlayer {self.core.connection.peer}, {state}>"
+
+
+def _write_later(message: SharedMessages | CachedMessages) -> WriteRequest:
+    """The write of a message that is turned into bytes when its turn comes."""
+    request = WriteRequest(IOBuf(), message)
+    request.size_bytes = message.size_hint_bytes
+    return request

@@ -268,7 +268,7 @@ class RelayStream:
 
     def add_player(self, core: RtmpStreamCore) -> None:
         """`core` plays from now on. Its request was accepted already."""
-        player = self.players[core] = RelayPlayer(self, core)
+        player = self.players[core] = RelayPlayer(core, self.remove_player)
         core.sink = player
         if core.has_ended:
             self.remove_player(player)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pybrpc.base.byte_budget import ByteBudget
@@ -70,8 +71,10 @@ class Peer:
         ChunkWriter().append(wire, set_chunk_size(4096))
         self.chunk_writer.chunk_size = 4096
         for request in self.requests_made:
-            assert request.message is not None
-            request.message.append_to(wire)
+            if request.message is None:
+                wire.append(request.data)
+            else:
+                request.message.append_to(wire)
         return wire
 
     def frames(self) -> list[Frame]:
@@ -86,7 +89,7 @@ class Owner:
     """A relay of one stream."""
 
     def __init__(self, limits: RelayLimits | None = None) -> None:
-        self.lock = threading.RLock()
+        self.lock: AbstractContextManager[object] = threading.RLock()
         self.events: list[str] = []
         self.taps: list[FrameTap] = []
         self.unused = 0
@@ -112,8 +115,9 @@ class Owner:
     def play(self, name: str) -> Peer:
         core = new_core(name)
         self.stream.add_player(core)
-        peer: Any = core.connection
-        return peer
+        connection: object = core.connection
+        assert isinstance(connection, Peer)
+        return connection
 
     def send(self, core: RtmpStreamCore, *frames: Frame) -> None:
         assert core.sink is not None
@@ -156,6 +160,21 @@ def test_players_share_the_block_of_a_batch() -> None:
         blocks.append(block.obj)
 
     assert blocks[0] is blocks[1]
+
+
+def test_block_is_queued_as_it_is_once_the_size_of_chunks_is_known() -> None:
+    owner = Owner()
+    players = [owner.play(f"player {number}") for number in range(2)]
+    core = owner.publish()
+    owner.send(core, keyframe(0))
+    for player in players:
+        player.chunk_writer.chunk_size = 4096
+    owner.send(core, picture(40, 5000))
+    blocks = [block for player in players for block in player.requests_made[1].data]
+
+    assert len(blocks) == 2
+    assert blocks[0].obj is blocks[1].obj
+    assert players[0].frames() == [keyframe(0), picture(40, 5000)]
 
 
 def test_slow_player_skips_until_a_keyframe_and_a_short_queue() -> None:
