@@ -17,7 +17,7 @@ CHUNK_SIZE = 60_000
 """Bytes; the size of C++ bRPC."""
 
 _SERVER = {"fmsVer": "FMS/3,5,3,888", "capabilities": 127.0, "mode": 1.0}
-"""What clients of Flash expect to read."""
+"""Values that clients of Flash expect."""
 
 
 def status(

@@ -27,6 +27,9 @@ from pybrpc.rtmp.stream_core import RtmpStreamCore
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.write_request import WriteRequest
 
+MAX_COMMAND_BYTES = 64 * 1024
+"""Longest command. Its values may take many times the memory, and are made in a turn."""
+
 MEDIA = frozenset((AUDIO, VIDEO, DATA, DATA_AMF3))
 
 
@@ -73,6 +76,9 @@ class RtmpConnection:
     def _on_other(self, message: RtmpMessage) -> None:
         kind = message.message_type
         if kind in (COMMAND, COMMAND_AMF3):
+            if len(message.payload) > MAX_COMMAND_BYTES:
+                self.on_bad_input(f"a command has {len(message.payload)} bytes")
+                return
             try:
                 command = parse_command(message)
             except AmfError as error:

@@ -42,7 +42,7 @@ MAX_EARLY_COMMANDS = 32
 """Commands that wait while `on_connect` of the service runs."""
 
 MAX_NAME_CHARACTERS = 1024
-"""Of the name of a stream, with the parameters behind it."""
+"""Longest name of a stream, with the parameters behind it."""
 
 SHORT_OF_ANSWERS = frozenset({"_result", "_error", "onStatus"})
 """Answers to commands, though this side sends none that wants one."""
@@ -88,7 +88,7 @@ class RtmpServerConnection(RtmpConnection):
         self._protocol = protocol
         self._service = protocol.service
         self.info: RtmpConnectInfo | None = None
-        """What the client has said; `None` before its `connect` is answered."""
+        """The values of the client's `connect`; `None` before it is answered."""
         self._asked: RtmpConnectInfo | None = None
         """The same while `on_connect` of the service runs."""
         self._early: list[tuple[Command, int]] = []
@@ -263,14 +263,24 @@ class RtmpServerConnection(RtmpConnection):
         self._notify_player(stream_id, "Seek")
 
     def _notify_player(self, stream_id: int, what: str) -> None:
-        """Of a live stream it changes nothing."""
+        """Answer a command that changes nothing: the stream is live."""
         core = self.streams.get(stream_id)
         if core is not None and not core.is_publisher:
             code = f"NetStream.{what}.Notify"
             self.write_control([answers.status(code, "the stream is live", stream_id)])
 
     def _on_close_stream(self, command: Command, stream_id: int) -> None:
+        core = self.streams.get(stream_id)
+        if core is not None and core.is_publisher:
+            self.write_control(answers.publish_ended(stream_id))
         self._end_by_peer(stream_id)
+
+    def _on_unpublish(self, command: Command, stream_id: int) -> None:
+        """A publisher goes. FFmpeg closes its connection at once: an answer that it does not read
+        would make that a reset, which loses what its system has not sent yet."""
+        for core in self._cores():
+            if core.is_publisher and core.name == command.argument(0):
+                self._end_by_peer(core.id)
 
     def _on_delete_stream(self, command: Command, stream_id: int) -> None:
         """The first argument is the stream; rtmp2sink of GStreamer sends its name instead."""
@@ -285,8 +295,6 @@ class RtmpServerConnection(RtmpConnection):
     def _end_by_peer(self, stream_id: int) -> None:
         core = self.streams.get(stream_id)
         if isinstance(core, ServerStreamCore) and core.end(None):
-            if core.is_publisher:
-                self.write_control(answers.publish_ended(stream_id))
             self._forget(core)
             core.release(STREAM)
 
@@ -387,8 +395,8 @@ class RtmpServerConnection(RtmpConnection):
             self._close_stream(core, [answers.refused(core.id, core.is_publisher, code, text)])
 
     def end_stream(self, core: RtmpStreamCore, error: RpcError | None) -> None:
-        """End a stream for a reason of this side. The peer is told, and disconnected if it has no
-        other stream and does not say that it will use the connection for more."""
+        """End a stream for a reason of this side. The peer is notified, and disconnected if it has
+        no other stream and has not said that it will use the connection for more."""
         assert isinstance(core, ServerStreamCore)
         if not core.end(error):
             return
@@ -440,7 +448,7 @@ _COMMANDS: dict[str, Callable[[RtmpServerConnection, Command, int], None]] = {
     "getStreamLength": RtmpServerConnection._on_stream_length,
     "releaseStream": RtmpServerConnection._on_ignored,
     "FCPublish": RtmpServerConnection._on_ignored,
-    "FCUnpublish": RtmpServerConnection._on_ignored,
+    "FCUnpublish": RtmpServerConnection._on_unpublish,
     "FCSubscribe": RtmpServerConnection._on_ignored,
     "_checkbw": RtmpServerConnection._on_ignored,
 }

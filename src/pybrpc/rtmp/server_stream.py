@@ -28,7 +28,7 @@ class ServerStreamBase(RtmpStreamBase):
 
     @property
     def connect(self) -> RtmpConnectInfo:
-        """What the client has said when it connected."""
+        """The values with which the client has connected."""
         info = self._core.connection.info
         assert info is not None, "there are no streams before"
         return info
@@ -40,15 +40,15 @@ class ServerStreamBase(RtmpStreamBase):
 
     @property
     def publish_type(self) -> str:
-        """Of a publisher: "live", "record", "append", or what else it has sent."""
+        """The type that a publisher has sent: "live", "record", "append", or another word."""
         arguments = self._core.arguments
         value = arguments[0] if self._core.is_publisher and arguments else None
         return value if isinstance(value, str) else "live"
 
     @property
     def start(self) -> int:
-        """Of a player: where to begin, as it was sent. -2: live, or recorded if there is nothing
-        live; -1: live. Some clients send seconds, others milliseconds: so -2000 is -2."""
+        """The place where a player wants to begin, as it was sent. -2: live, or recorded if there
+        is nothing live; -1: live. Some clients send seconds, others milliseconds: -2000 is -2."""
         arguments = self._core.arguments
         return -2 if self._core.is_publisher or not arguments else integer_of(arguments[0], -2)
 

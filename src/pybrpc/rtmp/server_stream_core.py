@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pybrpc.base.byte_budget import ByteBudget
 from pybrpc.errors import RpcError
+from pybrpc.rtmp.interfaces import ServerStreamConnection
 from pybrpc.rtmp.stream_core import RtmpStreamCore
 
-if TYPE_CHECKING:
-    from pybrpc.rtmp.server_connection import RtmpServerConnection
-
 STREAM, FUNCTION = "stream", "function"
-"""What keeps its connection open: the stream, and the function of the user that serves it."""
+"""Both keep the connection open: the stream, and the function of the user that serves it."""
 
 
 class ServerStreamCore(RtmpStreamCore):
@@ -21,11 +19,11 @@ class ServerStreamCore(RtmpStreamCore):
 
     __slots__ = ("_held_for", "arguments", "is_answered")
 
-    connection: RtmpServerConnection
+    connection: ServerStreamConnection
 
     def __init__(
         self,
-        connection: RtmpServerConnection,
+        connection: ServerStreamConnection,
         stream_id: int,
         budget: ByteBudget,
         max_unread_bytes: int,

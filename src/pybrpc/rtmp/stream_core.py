@@ -10,20 +10,18 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from pybrpc.base.byte_budget import ByteBudget
 from pybrpc.errors import LimitReachedError, RpcError, StreamClosedError
 from pybrpc.protocols.rtmp.command import stored_data
 from pybrpc.protocols.rtmp.message import DATA, DATA_AMF3, RtmpMessage
 from pybrpc.rtmp.frame import Frame
+from pybrpc.rtmp.interfaces import StreamConnection
 from pybrpc.streams.outgoing import Wait
 
-if TYPE_CHECKING:
-    from pybrpc.rtmp.connection import RtmpConnection
-
 MAX_UNREAD_BYTES = 16 * 1024 * 1024
-"""Of one stream: about a minute of 2 Mbit/s."""
+"""Default limit of one stream: about a minute of 2 Mbit/s."""
 
 FRAME_BYTES = 200
 """Memory of a frame beside its bytes, as it counts."""
@@ -61,7 +59,7 @@ class RtmpStreamCore:
 
     def __init__(
         self,
-        connection: RtmpConnection,
+        connection: StreamConnection,
         stream_id: int,
         budget: ByteBudget,
         max_unread_bytes: int = MAX_UNREAD_BYTES,

@@ -196,7 +196,7 @@ def protocols_of_services(**services: ProtocolService | None) -> Sequence[RpcPro
             continue
         if isinstance(service, type) or not callable(getattr(service, "new_protocol", None)):
             kind = name.replace("_service", "").capitalize() + "Service"
-            raise TypeError(f"{name} must be a {kind} or None, not {shown(service)}")
+            raise TypeError(f"{name} must be None or an object of {kind}, not {shown(service)}")
         found.append(_given(service.new_protocol()))
     return found
 

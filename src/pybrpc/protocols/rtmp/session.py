@@ -43,8 +43,8 @@ MAX_PINGS_PER_CUT = 64
 
 
 class HandshakeEvent(enum.Enum):
-    """What the session of a server returns before the first message, so that its connection can
-    limit the time for each step."""
+    """Events that the session of a server returns before the first message, so that its connection
+    can limit the time for each step."""
 
     BEGUN = "begun"
     """The first byte has come."""

@@ -42,7 +42,7 @@ class ClosableConnection(CallConnection):
         self._has_peer_ended = False
         self._holds: Holds = {}
         self.exchange: Exchange | None = None
-        """What gets the messages, if they are no calls."""
+        """Gets the messages if they are no calls."""
 
     # --- who uses it ---
 

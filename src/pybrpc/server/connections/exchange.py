@@ -27,7 +27,7 @@ class Exchange(Protocol):
         retired next."""
 
     def on_failed(self, error: RpcError) -> None:
-        """The connection has failed, or was closed. Its holds are told by themselves."""
+        """The connection has failed, or was closed. Its holds are notified by themselves."""
 
     def on_stop(self) -> None:
         """The server stops: end what would go on for ever. The connection is closed once nobody
