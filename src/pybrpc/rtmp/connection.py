@@ -48,7 +48,7 @@ class RtmpConnection:
 
     @property
     def chunk_writer(self) -> ChunkWriter:
-        """What makes the chunks of this side. Only the holder of the write right uses it."""
+        """The maker of the chunks of this side. Only the holder of the write right uses it."""
         return self._writer
 
     # --- receiving, in turns ---

@@ -16,6 +16,9 @@ MAX_BYTES = 16 * 1024 * 1024
 
 MAX_FRAMES = 8192
 
+MAX_HEADER_BYTES = 64 * 1024
+"""Longer metadata and headers are not kept. Real ones have at most a few thousand bytes."""
+
 AUDIO_ONLY_AFTER = 256
 """Frames of audio in a row, about six seconds, after which a stream counts as one without video."""
 
@@ -81,7 +84,7 @@ class GopCache:
                 self.drop_frames()
             self._keep(frame)
         elif frame.is_metadata:
-            self.metadata = frame
+            self.metadata = _if_short(frame)
             self.version += 1
         else:
             self._keep(frame)
@@ -118,9 +121,9 @@ class GopCache:
         if is_video:
             self.has_video = True
             self._audio_in_a_row = 0
-            self.video_header = frame
+            self.video_header = _if_short(frame)
         else:
-            self.audio_header = frame
+            self.audio_header = _if_short(frame)
         self.version += 1
         if last is not None:
             self.drop_frames()
@@ -136,6 +139,10 @@ class GopCache:
     def __repr__(self) -> str:
         codecs = [header.codec for header in _present(self.video_header, self.audio_header)]
         return f"<GopCache {codecs}, {len(self.frames)} frames, {self.size_bytes} bytes>"
+
+
+def _if_short(frame: SharedFrame) -> SharedFrame | None:
+    return frame if len(frame.payload) <= MAX_HEADER_BYTES else None
 
 
 def _present(*headers: SharedFrame | None) -> Iterable[SharedFrame]:

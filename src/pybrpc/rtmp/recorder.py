@@ -26,6 +26,9 @@ from pybrpc.rtmp.shared_frames import SharedFrame
 QUEUE_BYTES = 32 * 1024 * 1024
 """Memory of the frames that wait for the disk, in one recording."""
 
+MAX_QUEUED_FACTOR = 8
+"""All recordings together queue so many times as much as one may."""
+
 FLUSH_S = 1.0
 """Frames reach the file at the latest after so many seconds, if any come."""
 
@@ -58,10 +61,10 @@ class Recording:
         "_file",
         "_flushed_s",
         "_flv",
-        "_queued",
         "_recorder",
         "failed",
         "has_ended",
+        "queued_bytes",
         "stream",
     )
 
@@ -71,7 +74,8 @@ class Recording:
         self.failed = recorder.is_closed
         self.has_ended = False
         """Its file is closed; nothing more is written. Belongs to the thread of the recorder."""
-        self._queued = 0
+        self.queued_bytes = 0
+        """Memory of the frames that wait. In the lock of the recorder."""
         self._begin: int | None = None
         self._file: BinaryIO | None = None
         self._flv: FlvWriter | None = None
@@ -81,10 +85,7 @@ class Recording:
         if self.failed:
             return
         size = sum(frame.size_bytes for frame in frames)
-        with self._recorder.lock:
-            self._queued += size
-            is_over = self._queued > self._recorder.queue_bytes
-        if is_over:
+        if not self._recorder.count(self, size):
             self.failed = True
             self._recorder.put(self, None, "the disk is too slow")
             return
@@ -98,8 +99,6 @@ class Recording:
 
     def write(self, frames: list[SharedFrame]) -> None:
         """Write frames. OSError if that fails."""
-        with self._recorder.lock:
-            self._queued -= sum(frame.size_bytes for frame in frames)
         if self._flv is None:
             self._open(frames)
         assert self._flv is not None
@@ -156,6 +155,7 @@ class Recorder:
             raise NotADirectoryError(f"there is no folder {str(self.folder)!r} for recordings")
         self.queue_bytes = queue_bytes
         self.lock = threading.Lock()
+        self._queued = 0
         self._report = report
         self._log = log
         self._queue: queue.SimpleQueue[tuple[Recording, list[SharedFrame] | None, str] | None]
@@ -172,6 +172,14 @@ class Recorder:
                 )
                 self._thread.start()
         return Recording(self, stream)
+
+    def count(self, recording: Recording, size: int) -> bool:
+        """So many bytes more wait for the disk, or fewer. False if they are too many."""
+        with self.lock:
+            recording.queued_bytes += size
+            self._queued += size
+            most = self.queue_bytes
+            return recording.queued_bytes <= most and self._queued <= MAX_QUEUED_FACTOR * most
 
     def put(
         self, recording: Recording, frames: list[SharedFrame] | None, problem: str = ""
@@ -201,6 +209,8 @@ class Recorder:
         begun: set[Recording] = set()
         while (item := self._queue.get()) is not None:
             recording, frames, problem = item
+            if frames is not None:
+                self.count(recording, -sum(frame.size_bytes for frame in frames))
             if recording.has_ended:
                 continue
             if frames is not None:

@@ -35,6 +35,7 @@ from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 QUEUE_BYTES = 2 * 1024 * 1024
 QUEUE_SECONDS = 10.0
 MAX_STREAMS = 16 * 1024
+MAX_CACHED_BYTES = 512 * 1024 * 1024
 
 
 class RtmpRelay(RtmpService):
@@ -66,6 +67,8 @@ class RtmpRelay(RtmpService):
     on_event          called with RelayEvents, one after another, in a thread of the relay. At most
                       1000 wait for it; others are lost, and counted
     max_streams       publishers and players at once
+    max_cached_bytes  of all streams together, for late players. A stream that would exceed it keeps
+                      nothing until its next keyframe
     ack_window        as that of RtmpService: limits what players have not acknowledged
 
     ValueError or TypeError for an option that makes no sense. Any thread may call its methods.
@@ -84,6 +87,7 @@ class RtmpRelay(RtmpService):
         authorize_play: Decision | None = None,
         on_event: Callable[[RelayEvent], object] | None = None,
         max_streams: int = MAX_STREAMS,
+        max_cached_bytes: int = MAX_CACHED_BYTES,
         ack_window: int | None = None,
     ) -> None:
         _check_word("republish", republish, "refuse", "replace")
@@ -95,6 +99,7 @@ class RtmpRelay(RtmpService):
             checked_count("queue_bytes", queue_bytes, 1),
             checked_timeout_s(queue_seconds, "queue_seconds"),
             checked_timeout_s(reconnect_grace, "reconnect_grace") or 0.0,
+            checked_count("max_cached_bytes", max_cached_bytes),
         )
         # The relay has players skip before their connections refuse to take more.
         self.max_unwritten_bytes = 2 * queue_bytes + MAX_BYTES
@@ -105,6 +110,7 @@ class RtmpRelay(RtmpService):
         self._events = None if on_event is None else EventThread(on_event)
         self._recorder: Recorder | None = None
         self._links: list[RelayLink] = []
+        self._cached = 0
         self._streams: dict[str, RelayStream] = {}
 
     # --- its use ---
@@ -282,6 +288,11 @@ class RtmpRelay(RtmpService):
         """Forget a stream without publisher and players. In the lock."""
         if not stream.is_used and self._streams.get(stream.key) is stream:
             del self._streams[stream.key]
+
+    def count_cached(self, difference: int) -> int:
+        """The cache of a stream holds so many bytes more. In the lock."""
+        self._cached += difference
+        return self._cached
 
     def new_taps(self, name: str) -> list[FrameTap]:
         """The recording of a stream whose publisher begins. In the lock."""

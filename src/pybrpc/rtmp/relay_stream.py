@@ -55,6 +55,9 @@ class StreamOwner(Protocol):
     def on_unused(self, stream: RelayStream) -> None:
         """The stream may have neither publisher nor players now."""
 
+    def count_cached(self, difference: int) -> int:
+        """A cache holds so many bytes more, or fewer; return the bytes of all caches."""
+
     def new_taps(self, name: str) -> list[FrameTap]:
         """The recordings of a stream whose publisher begins."""
 
@@ -63,6 +66,7 @@ class RelayStream:
     """One stream. It is the sink of its publisher."""
 
     __slots__ = (
+        "_cached",
         "_clock",
         "_codecs",
         "_dropped",
@@ -98,6 +102,8 @@ class RelayStream:
         self._timer: TimerHandle | None = None
         self._taps: list[FrameTap] = []
         self._has_keyframe = False
+        self._cached = 0
+        """Bytes of the cache, as they are counted."""
         self._codecs: dict[int, str] = {}
         self._frames_in = self._dropped = self._gone_sent = self._gone_skipped = 0
 
@@ -139,6 +145,7 @@ class RelayStream:
             return False
         self.publisher = None
         self.cache.restart()
+        self._count_cache()
         self._meter.restart()
         taps, self._taps = self._taps, []
         for tap in taps:
@@ -231,7 +238,18 @@ class RelayStream:
                 self._codecs[kind] = shared.codec or "unknown"
             cache.add(shared)
             taken.append(shared)
+        self._count_cache()
         return taken
+
+    def _count_cache(self) -> None:
+        """Drop the frames that are kept for late players if all streams keep too many."""
+        size = self.cache.size_bytes
+        total = self._owner.count_cached(size - self._cached)
+        self._cached = size
+        if size and total > self._limits.max_cached_bytes:
+            self.cache.drop_frames()
+            self._owner.count_cached(-size)
+            self._cached = 0
 
     def _resume(
         self, skipping: list[RelayPlayer], shared: list[SharedFrame], limit_bytes: int

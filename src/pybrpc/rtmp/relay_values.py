@@ -104,6 +104,7 @@ class RelayLimits:
     queue_bytes: int
     queue_seconds: float | None
     reconnect_grace_s: float
+    max_cached_bytes: int = 512 * 1024 * 1024
 
 
 class RateMeter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pybrpc.rtmp.frame import Frame
-from pybrpc.rtmp.gop_cache import AUDIO_ONLY_AFTER, GopCache
+from pybrpc.rtmp.gop_cache import AUDIO_ONLY_AFTER, MAX_HEADER_BYTES, GopCache
 from pybrpc.rtmp.shared_frames import FRAME_BYTES
 from tests.fakes.rtmp_frames import (
     audio_header,
@@ -143,6 +143,15 @@ def test_size_counts_the_frames_that_are_kept() -> None:
     add(cache, keyframe(80, 10))
 
     assert cache.size_bytes == cache.frames[0].size_bytes
+
+
+def test_headers_that_are_too_long_are_not_kept() -> None:
+    cache = GopCache()
+    add(cache, metadata(), video_header(), audio_header())
+    long = bytes(MAX_HEADER_BYTES)
+    add(cache, video_header(long), audio_header(long), Frame(18, metadata().payload + long))
+
+    assert begun(cache) == []
 
 
 def test_restart_forgets_everything() -> None:

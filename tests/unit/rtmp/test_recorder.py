@@ -189,6 +189,18 @@ def test_disk_that_is_too_slow_ends_the_recording(tmp_path: Path, reports: Repor
     assert (kind, text) == ("recording_failed", "the disk is too slow")
 
 
+def test_recordings_together_are_bounded(tmp_path: Path, reports: Reports) -> None:
+    StuckDisk.goes_on.clear()
+    recorder = StuckDisk(tmp_path, reports, SERVER, queue_bytes=10_000)
+    recordings = [recorder.begin(f"live/{number}") for number in range(20)]
+    for recording in recordings:
+        recording.put([shared(keyframe(0, 9000))])
+    StuckDisk.goes_on.set()
+    recorder.close()
+
+    assert 8 <= sum(not recording.failed for recording in recordings) <= 10
+
+
 def test_recording_after_close_takes_nothing(recorder: Recorder, tmp_path: Path) -> None:
     recorder.close()
     recording = recorder.begin("live/stream")

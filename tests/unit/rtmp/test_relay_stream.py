@@ -93,6 +93,7 @@ class Owner:
         self.events: list[str] = []
         self.taps: list[FrameTap] = []
         self.unused = 0
+        self.cached = 0
         self.now = 100.0
         limits = limits or RelayLimits(True, LIMIT, None, 0.0)
         self.stream = RelayStream("live/s", self, limits, lambda: self.now)
@@ -102,6 +103,10 @@ class Owner:
 
     def on_unused(self, stream: RelayStream) -> None:
         self.unused += not stream.is_used
+
+    def count_cached(self, difference: int) -> int:
+        self.cached += difference
+        return self.cached
 
     def new_taps(self, name: str) -> list[FrameTap]:
         return self.taps
@@ -308,6 +313,24 @@ def test_beginning_of_a_late_player_does_not_count_as_slow() -> None:
     owner.send(core, picture(2040))
 
     assert owner.events.count("skipping late") == 2, "the allowance is used up"
+
+
+def test_caches_of_all_streams_are_bounded_together() -> None:
+    owner = Owner(RelayLimits(True, LIMIT, None, 0.0, max_cached_bytes=5000))
+    core = owner.publish()
+    owner.send(core, *HEADERS, keyframe(0, 1000), picture(40, 1000))
+    assert owner.cached == owner.stream.statistics().cached_bytes > 2000
+    owner.cached += 2000  # of other streams
+    owner.send(core, picture(80, 1000))
+    assert owner.cached == 2000
+    owner.send(core, picture(120))
+    assert owner.cached == 2000, "without a keyframe nothing is kept"
+    assert payloads(owner.play("late").frames()) == payloads(HEADERS)
+    owner.send(core, keyframe(160))
+    assert owner.cached > 2000
+
+    core.end(None)
+    assert owner.cached == 2000
 
 
 def test_limit_is_that_of_seconds_if_that_is_lower() -> None:
