@@ -174,7 +174,7 @@ class Recorder:
         return Recording(self, stream)
 
     def count(self, recording: Recording, size: int) -> bool:
-        """So many bytes more wait for the disk, or fewer. False if they are too many."""
+        """Count bytes that wait for the disk, or, if negative, wait no more. False if they are too many."""
         with self.lock:
             recording.queued_bytes += size
             self._queued += size

@@ -194,6 +194,9 @@ class RtmpRelay(RtmpService):
         assert info is not None
         name, _, query = core.name.partition("?")
         key = f"{info.app}/{name}"
+        if not key.isprintable():
+            code = "BadName" if core.is_publisher else "StreamNotFound"
+            raise RtmpRefused(code, "the name has characters that can't be printed")
         decide = self._decisions[core.is_publisher]
         if decide is None:
             self._admit(core, key)

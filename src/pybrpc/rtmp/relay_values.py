@@ -41,8 +41,10 @@ class RelayEvent:
     text: str = ""
 
     def __str__(self) -> str:
+        """One line, in which characters of peers that can't be printed are escaped."""
         words = [self.kind, self.stream, self.peer and f"by {self.peer}", self.text]
-        return " ".join(word for word in words if word)
+        line = " ".join(word for word in words if word)
+        return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,16 @@ def test_streams_are_named_by_application_and_name_without_parameters() -> None:
     assert [stream.name for stream in relay.statistics().streams] == ["live/s", "live/t"]
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "a\x00"])
+def test_name_that_can_not_be_printed_is_refused(name: str) -> None:
+    relay = RtmpRelay()
+    for is_publisher, code in ((True, "BadName"), (False, "StreamNotFound")):
+        core, _ = new_core(name, is_publisher)
+        with pytest.raises(RtmpRefused, match=code):
+            relay.attach(core)
+    assert relay.statistics().streams == ()
+
+
 def test_second_publisher_is_refused() -> None:
     relay = RtmpRelay()
     first, one = attach(relay, True)

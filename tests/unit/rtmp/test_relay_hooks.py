@@ -74,6 +74,12 @@ def test_event_is_shown_in_one_line() -> None:
     assert str(RelayEvent("recorded", "live/s", "", "/a.flv")) == "recorded live/s /a.flv"
 
 
+def test_shown_event_has_no_characters_of_a_peer_that_forge_a_line() -> None:
+    event = RelayEvent("pull_failed", "live/s", text="no\nplayed \x1b[31mlive/é")
+
+    assert str(event) == "pull_failed live/s no\\nplayed \\x1b[31mlive/é"
+
+
 @pytest.mark.parametrize("answer", [True, None, "yes", 0])
 def test_anything_but_false_allows(answer: Any) -> None:
     as_service_function(lambda request: answer)(REQUEST)

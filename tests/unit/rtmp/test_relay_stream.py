@@ -1,4 +1,4 @@
-"""RelayStream and RelayPlayer: who gets which frames, in how many writes, and who skips some."""
+"""RelayStream and RelayPlayer: frames of players, the writes they are sent in, and skipped ones."""
 
 from __future__ import annotations
 
