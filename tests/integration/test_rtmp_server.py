@@ -11,6 +11,7 @@ import pytest
 from pybrpc.errors import OvercrowdedError, StreamClosedError
 from pybrpc.protocols.rtmp.command import Command, parse_command
 from pybrpc.protocols.rtmp.message import (
+    ACK,
     AUDIO,
     COMMAND,
     DATA,
@@ -248,8 +249,7 @@ def test_pause_seek_and_other_commands_are_answered() -> None:
             ("seek", 1000.0, "Seek"),
         ):
             peer.command(name, None, argument, 0.0, stream_id=stream_id)
-            wanted = f"NetStream.{code}.Notify"
-            peer.wait_for(lambda message, wanted=wanted: wanted in codes_in([message]))
+            peer.wait_code(f"NetStream.{code}.Notify")
         peer.command("getStreamLength", None, "cam")
         assert peer.wait_command("_result").argument(0) == 0.0
         for name in ("releaseStream", "FCPublish", "FCSubscribe", "_checkbw"):
@@ -300,7 +300,7 @@ def test_publisher_whose_frames_nobody_takes_is_disconnected() -> None:
         stream_id = peer.publish()
         for _ in range(4):
             peer.send_frame(stream_id, Frame.video(bytes(60_000), 0))
-        peer.wait_for(lambda message: "NetStream.Unpublish.Success" in codes_in([message]))
+        peer.wait_code("NetStream.Unpublish.Success")
         gate.set()
         peer.wait_closed()
         wait_until(lambda: bool(failures))
@@ -512,8 +512,7 @@ def test_client_that_uses_its_connection_for_more_streams() -> None:
     ):
         for _ in range(2):
             peer.play()
-            wanted = "NetStream.Play.UnpublishNotify"
-            peer.wait_for(lambda message, wanted=wanted: wanted in codes_in([message]))
+            peer.wait_code("NetStream.Play.UnpublishNotify")
             service.wait_end()
 
 
@@ -528,16 +527,13 @@ def test_acks_and_controls_don_t_disturb_each_other() -> None:
         for number in range(5):
             stream_id = peer.publish(f"cam{number}")
             peer.wait_status()
+            ping = UserControl(UserEvent.PING_REQUEST, number)
+            peer.send(user_control(ping.event, ping.value))
+            peer.wait_message(ping_response(ping))
             peer.send_frame(stream_id, Frame.video(bytes(50_000), 40))
-            ping = user_control(UserEvent.PING_REQUEST, number)
-            peer.send(ping)
-            peer.wait_for(
-                lambda each, ping=ping: each == ping_response(UserControl(6, ping.payload[-1]))
-            )
+            peer.wait_for(lambda each: each.message_type == ACK)
             player_id = peer.play()
-            peer.wait_for(
-                lambda each, wanted=player_id: each == user_control(UserEvent.STREAM_EOF, wanted)
-            )
+            peer.wait_message(user_control(UserEvent.STREAM_EOF, player_id))
 
 
 def test_send_after_the_player_has_left() -> None:

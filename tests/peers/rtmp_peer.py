@@ -96,6 +96,15 @@ class RtmpPeer:
         """The code of the next onStatus."""
         return str(self.wait_command("onStatus").argument(0)["code"])
 
+    def wait_code(self, code: str) -> None:
+        """Wait for an onStatus with this code."""
+        while self.wait_status() != code:
+            continue
+
+    def wait_message(self, wanted: RtmpMessage) -> None:
+        """Wait for a message that is equal to `wanted`."""
+        self.wait_for(lambda message: message == wanted)
+
     def wait_for(self, is_wanted: Callable[[RtmpMessage], bool]) -> RtmpMessage:
         while True:
             while self.received:
