@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+import os
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -40,13 +41,14 @@ from pybrpc.protocols.rtmp.message import (
     user_control_in,
     window_ack,
 )
-from pybrpc.rtmp import Frame, RtmpClient, RtmpOptions, aio
+from pybrpc.rtmp import Frame, RtmpClient, RtmpOptions, RtmpStream, aio
 from pybrpc.transport.runtime import default_runtime
 from tests.fakes.threads import WAIT_S, wait_until
 from tests.peers.forking import exit_code_of, fork
 from tests.peers.loops import RUNS
 from tests.peers.rtmp_script import PATIENT, RtmpPeer, client_of, status
 from tests.peers.scripted_server import Peer, ScriptedServer
+from tests.peers.tls import as_server, certificates
 
 SOON_S = 0.05
 """For what never comes."""
@@ -204,10 +206,17 @@ def test_a_server_with_one_stream_for_each_connection_gets_more_connections() ->
 
 
 def test_option_gives_each_stream_a_connection() -> None:
+    def script(peer: Peer) -> None:
+        rtmp = RtmpPeer(peer)
+        rtmp.accept_connect()
+        rtmp.accept_play()
+        rtmp.send_frames(FRAMES[0])
+        rtmp.read_to_end()
+
     options = RtmpOptions(timeout=WAIT_S, share_connection=False)
-    with client_of(playing(*FRAMES), options=options) as (client, server):
+    with client_of(script, options=options) as (client, server):
         streams = [client.play(name) for name in "ab"]
-        assert [list(stream) for stream in streams] == [FRAMES] * 2
+        assert [stream.recv(WAIT_S) for stream in streams] == [FRAMES[0]] * 2
         assert server.connections == 2
 
 
@@ -300,6 +309,73 @@ def test_recv_gives_up_after_its_timeout() -> None:
         with pytest.raises(StreamTimeoutError):
             stream.recv(SOON_S)
         assert not stream.is_closed
+
+
+@pytest.mark.parametrize("scheme", ["rtmp", "rtmps"])
+def test_streams_come_through_tls(scheme: str) -> None:
+    made = certificates()
+    context = made.server_context()
+    inner = playing(*FRAMES)
+
+    def script(peer: Peer) -> None:
+        peer.sock = as_server(peer.sock, context)
+        inner(peer)
+
+    options = RtmpOptions(timeout=WAIT_S, tls=made.client_tls())
+    with ScriptedServer(script) as server:
+        with RtmpClient(f"{scheme}://{server.address}/live", options) as client:
+            assert list(client.play("name")) == FRAMES
+
+
+def test_a_server_without_tls_is_a_typed_error() -> None:
+    options = RtmpOptions(timeout=WAIT_S, tls=certificates().client_tls())
+    with client_of(playing(*FRAMES), options=options) as (client, _):
+        with pytest.raises(HandshakeError):
+            client.play("name")
+
+
+def test_ctrl_c_ends_a_wait_and_the_stream_goes_on() -> None:
+    waiting = threading.Event()
+
+    def script(peer: Peer) -> None:
+        rtmp = RtmpPeer(peer)
+        rtmp.accept_connect()
+        rtmp.accept_play()
+        assert waiting.wait(WAIT_S)
+        os.kill(os.getpid(), signal.SIGINT)
+        rtmp.expect("ready")
+        rtmp.send_frames(FRAMES[0])
+        rtmp.read_to_end()
+
+    with client_of(script) as (client, _), client.play("name") as stream:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(stream, waiting)
+        stream._core.connection.write([Command("ready").pack()])
+        assert stream.recv(WAIT_S) == FRAMES[0]
+
+
+def interrupted(stream: RtmpStream, waiting: threading.Event) -> None:
+    waiting.set()
+    stream.recv(WAIT_S)
+
+
+def test_ctrl_c_while_a_stream_is_opened_deletes_it() -> None:
+    deleted = threading.Event()
+
+    def script(peer: Peer) -> None:
+        rtmp = RtmpPeer(peer)
+        rtmp.accept_connect()
+        rtmp.create()
+        rtmp.expect("play")
+        os.kill(os.getpid(), signal.SIGINT)
+        rtmp.expect("deleteStream")
+        deleted.set()
+        rtmp.read_to_end()
+
+    with client_of(script) as (client, _):
+        with pytest.raises(KeyboardInterrupt):
+            client.play("name")
+        assert deleted.wait(WAIT_S)
 
 
 # --- refusals ---
@@ -404,7 +480,6 @@ def test_a_published_stream_that_the_server_ends_refuses_frames() -> None:
 
 
 # --- hostile and broken servers ---
-
 
 
 def ending_with(data: bytes) -> Callable[[Peer], None]:
@@ -617,13 +692,19 @@ def test_a_server_that_reads_nothing_makes_send_wait_and_send_nowait_refuse() ->
     options = RtmpOptions(timeout=WAIT_S, max_unwritten_bytes=100_000)
     frame = Frame.video(bytes(60_000), 0)
     with client_of(script, options=options) as (client, _), client.publish("name") as out:
-        with pytest.raises(OvercrowdedError):
-            for _ in range(10_000):
-                out.send_nowait(frame)
-        with pytest.raises(StreamTimeoutError):
-            out.send(frame, timeout=SOON_S)
-        go_on.set()
+        try:
+            with pytest.raises(OvercrowdedError):
+                repeat(lambda: out.send_nowait(frame))
+            with pytest.raises(StreamTimeoutError):
+                repeat(lambda: out.send(frame, timeout=SOON_S))
+        finally:
+            go_on.set()
         out.send(frame, timeout=WAIT_S)
+
+
+def repeat(function: Callable[[], object]) -> None:
+    for _ in range(10_000):
+        function()
 
 
 # --- ends of this side ---
@@ -691,9 +772,10 @@ def test_a_client_that_nobody_closed_gives_a_warning_and_closes_its_connection()
     with ScriptedServer(script) as server:
         client = RtmpClient(f"rtmp://{server.address}/live", PATIENT)
         client.play("name")
+        clients = [client]
+        del client
         with pytest.warns(ResourceWarning, match="unclosed client"):
-            del client
-            gc.collect()
+            clients.clear()
         assert ended.wait(WAIT_S)
 
 

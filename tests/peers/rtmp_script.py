@@ -38,7 +38,7 @@ class RtmpPeer:
         self.writer = ChunkWriter()
         self.buffer = IOBuf()
         self.commands: list[tuple[Command, int]] = []
-        """What has come and was not taken."""
+        """Commands that have come and were not taken, each with the id of its stream."""
         self.frames: list[Frame] = []
         self.others: list[RtmpMessage] = []
         self.seen: list[str] = []
@@ -50,6 +50,12 @@ class RtmpPeer:
 
     def expect(self, name: str) -> tuple[Command, int]:
         """The next command of this name; others are skipped. With the id of its stream."""
+        found = self.next(name)
+        assert found is not None, f"the client closed instead of sending {name}"
+        return found
+
+    def next(self, name: str) -> tuple[Command, int] | None:
+        """As `expect`, or `None` if the client has closed."""
         while True:
             for index, (command, stream_id) in enumerate(self.commands):
                 if command.name == name:
@@ -57,8 +63,8 @@ class RtmpPeer:
                     return command, stream_id
             self.commands.clear()
             self._cut()
-            if not self.commands:
-                assert self.read_on(), f"the client closed instead of sending {name}"
+            if not self.commands and not self.read_on():
+                return None
 
     def read_on(self) -> bool:
         """Read once. False if the client has closed."""
@@ -103,9 +109,12 @@ class RtmpPeer:
         self.send(self.answer(command, {"code": "NetConnection.Connect.Success"}))
         return command
 
-    def create(self, stream_id: int = 1) -> None:
-        command, _ = self.expect("createStream")
-        self.send(self.answer(command, float(stream_id)))
+    def create(self, stream_id: int = 1) -> bool:
+        """False if the client has closed instead."""
+        found = self.next("createStream")
+        if found is not None:
+            self.send(self.answer(found[0], float(stream_id)))
+        return found is not None
 
     def accept_publish(self, stream_id: int = 1) -> None:
         self.create(stream_id)

@@ -88,7 +88,7 @@ def test_a_closed_client_opens_nothing() -> None:
 
 
 def test_with_of_the_wrong_kind_says_which_client_to_use() -> None:
-    with pytest.raises(TypeError, match="async with pybrpc.rtmp.aio.RtmpClient"):
+    with pytest.raises(TypeError, match=r"async with pybrpc\.rtmp\.aio\.RtmpClient"):
         aio.RtmpClient("host/app").__enter__()
 
 
