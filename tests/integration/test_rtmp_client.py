@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -328,9 +330,9 @@ def test_streams_come_through_tls(scheme: str) -> None:
 
 
 def test_a_server_without_tls_is_a_typed_error() -> None:
-    options = RtmpOptions(timeout=WAIT_S, tls=certificates().client_tls())
-    with client_of(playing(*FRAMES), options=options) as (client, _):
-        with pytest.raises(HandshakeError):
+    options = RtmpOptions(connect_timeout=SOON_S, tls=certificates().client_tls())
+    with client_of(lambda peer: peer.wait_closed(), options=options) as (client, _):
+        with pytest.raises(HandshakeError, match="does it speak TLS"):
             client.play("name")
 
 
@@ -483,13 +485,15 @@ def test_a_published_stream_that_the_server_ends_refuses_frames() -> None:
 
 
 def ending_with(data: bytes) -> Callable[[Peer], None]:
-    """The script of a server that reads C0 and C1, writes this, and closes."""
+    """The script of a server that reads C0 and C1, writes this, and ends its side."""
 
     def script(peer: Peer) -> None:
         left = 1 + BLOCK_SIZE
         while left:
             left -= len(peer.sock.recv(left))
         peer.send(data)
+        peer.sock.shutdown(socket.SHUT_WR)
+        peer.wait_closed()
 
     return script
 
@@ -705,6 +709,29 @@ def test_a_server_that_reads_nothing_makes_send_wait_and_send_nowait_refuse() ->
 def repeat(function: Callable[[], object]) -> None:
     for _ in range(10_000):
         function()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_bytes_end_in_a_typed_error(seed: int) -> None:
+    """After the handshake, or inside of an open stream."""
+    random = Random(seed)
+    data = bytes(random.choice((0, 1, 2, 3, 0xC3, 255, random.randrange(256))) for _ in range(3000))
+
+    def script(peer: Peer) -> None:
+        rtmp = RtmpPeer(peer)
+        if seed % 2:
+            rtmp.accept_connect()
+            rtmp.accept_play()
+        else:
+            rtmp.shake_hands()
+            rtmp.expect("connect")
+        peer.send(data)
+        peer.sock.shutdown(socket.SHUT_WR)
+        peer.wait_closed()
+
+    with client_of(script) as (client, _):
+        with pytest.raises(RpcError):
+            repeat(client.play("name").recv)
 
 
 # --- ends of this side ---
