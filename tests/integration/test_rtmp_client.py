@@ -29,6 +29,7 @@ from pybrpc.errors import (
     StreamTimeoutError,
     WouldDeadlockError,
 )
+from pybrpc.protocols.rtmp.amf0 import encode
 from pybrpc.protocols.rtmp.command import Command
 from pybrpc.protocols.rtmp.handshake import BLOCK_SIZE
 from pybrpc.protocols.rtmp.message import (
@@ -378,6 +379,16 @@ def test_ctrl_c_while_a_stream_is_opened_deletes_it() -> None:
         with pytest.raises(KeyboardInterrupt):
             client.play("name")
         assert deleted.wait(WAIT_S)
+
+
+def test_metadata_is_published_for_players_that_come_later() -> None:
+    recorder = Recorder()
+    cue = Frame(18, encode("onCuePoint", "x"))
+    with client_of(recorder) as (client, _), client.publish("name") as out:
+        out.send(FRAMES[0], cue)
+        out.send(Frame(18, encode("@setDataFrame") + FRAMES[0].payload))
+    marked = encode("@setDataFrame") + FRAMES[0].payload
+    assert recorder.peers[0].data == [marked, cue.payload, marked]
 
 
 # --- refusals ---

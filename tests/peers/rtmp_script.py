@@ -13,7 +13,7 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.rtmp import HandshakeServer
 from pybrpc.protocols.rtmp.chunk_reader import ChunkReader
 from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter
-from pybrpc.protocols.rtmp.command import Command, parse_command
+from pybrpc.protocols.rtmp.command import Command, parse_command, stored_data
 from pybrpc.protocols.rtmp.message import AUDIO, COMMAND, DATA, VIDEO, RtmpMessage
 from pybrpc.rtmp import Frame, RtmpClient, RtmpOptions
 from tests.fakes.threads import WAIT_S
@@ -40,6 +40,8 @@ class RtmpPeer:
         self.commands: list[tuple[Command, int]] = []
         """Commands that have come and were not taken, each with the id of its stream."""
         self.frames: list[Frame] = []
+        self.data: list[bytes] = []
+        """Payloads of data messages, as they came."""
         self.others: list[RtmpMessage] = []
         self.seen: list[str] = []
         """Names of all commands that have come."""
@@ -81,6 +83,9 @@ class RtmpPeer:
                     self.seen.append(command.name)
                     self.commands.append((command, message.stream_id))
                 elif message.message_type in MEDIA:
+                    if message.message_type == DATA:
+                        self.data.append(message.payload)
+                        message = stored_data(message)
                     self.frames.append(Frame.of_message(message))
                 else:
                     self.others.append(message)

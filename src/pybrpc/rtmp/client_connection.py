@@ -186,6 +186,7 @@ class RtmpClientConnection(RtmpConnection):
         core = RtmpStreamCore(self, stream_id, budget, self._options.max_unread_bytes)
         core.name = request.name
         core.is_publisher = not request.is_publish
+        core.from_publisher = request.is_publish
         self.streams[stream_id] = core
         self._starting[stream_id] = opening
         opening.core = core
