@@ -314,6 +314,32 @@ def test_close_ends_the_iteration_of_another_thread(is_there: bool, dead_address
             assert not thread.is_alive()
 
 
+def test_close_during_an_attempt_ends_the_iteration_and_the_stream() -> None:
+    asked, deleted = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        rtmp = RtmpPeer(peer)
+        rtmp.accept_connect()
+        rtmp.create()
+        rtmp.expect("play")
+        asked.set()
+        rtmp.expect("deleteStream")
+        deleted.set()
+        rtmp.read_to_end()
+
+    with client_of(script) as (client, _):
+        stream = RtmpPlayer(client, "name")
+        frames: list[Frame] = []
+        thread = threading.Thread(target=lambda: frames.extend(stream))
+        thread.start()
+        assert asked.wait(WAIT_S)
+        stream.close()
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+        assert deleted.wait(WAIT_S)
+        assert frames == []
+
+
 # --- asyncio ---
 
 
