@@ -85,6 +85,7 @@ NAMES = (
     pybrpc.errors.StreamClosedError,
     pybrpc.errors.StreamResetError,
     pybrpc.errors.StreamTimeoutError,
+    pybrpc.errors.RtmpStatusError,
     pybrpc.errors.error_name,
     pybrpc.server.Server,
     pybrpc.server.ServerStatistics,

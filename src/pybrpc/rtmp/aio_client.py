@@ -87,24 +87,30 @@ class AioOpening:
 
     async def _open(self) -> AioRtmpStream:
         client = self._client
-        limit_s = client.opening_limit_s()
         while True:
             opening = client.open_nowait(self._request, asyncio.get_running_loop())
-            await until_opened(opening, limit_s)
+            await until_opened(opening, client.options.timeout)
             if not client.must_open_again(opening):
                 return AioRtmpStream(opening.result())
 
 
-async def until_opened(opening: StreamOpening, limit_s: float | None) -> None:
+async def until_opened(opening: StreamOpening, timeout_s: float | None) -> None:
     """As `wait_opened`."""
-    wait = LoopWait()
     try:
-        if opening.begin_wait(wait):
-            async with asyncio.timeout(limit_s) as limit:
+        if not opening.is_sent:
+            wait = LoopWait()
+            # Store, then load: it may have been sent before the wait began.
+            if opening.begin_wait(wait) and not opening.is_sent:
                 await wait.future
-    except BaseException as error:
-        if isinstance(error, TimeoutError) and limit.expired():
-            opening.time_out(limit_s)
-            return
+        wait = LoopWait()
+        if opening.begin_wait(wait):
+            try:
+                async with asyncio.timeout(timeout_s) as limit:
+                    await wait.future
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                opening.time_out(timeout_s)
+    except BaseException:
         opening.abandon()
         raise

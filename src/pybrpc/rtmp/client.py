@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn, Self
 
-from pybrpc.base.deadline import checked_timeout_s, deadline_after
+from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
 from pybrpc.errors import WouldDeadlockError
 from pybrpc.rtmp.client_base import RtmpClientBase, play_request, publish_request
 from pybrpc.rtmp.opening import StreamOpening, StreamRequest
@@ -45,10 +45,9 @@ class RtmpClient(RtmpClientBase):
         return self._open(play_request(name, start, duration))
 
     def _open(self, request: StreamRequest) -> RtmpStream:
-        limit_s = self.opening_limit_s()
         while True:
             opening = self.open_nowait(request, None)
-            wait_opened(opening, limit_s)
+            wait_opened(opening, self.options.timeout)
             if not self.must_open_again(opening):
                 return RtmpStream(opening.result())
 
@@ -79,17 +78,24 @@ class RtmpClient(RtmpClientBase):
     async def __aexit__(self, *exception: object) -> None: ...
 
 
-def wait_opened(opening: StreamOpening, limit_s: float | None) -> None:
-    """Wait until it is over; one that takes longer than `limit_s` seconds ends with an error."""
+def wait_opened(opening: StreamOpening, timeout_s: float | None) -> None:
+    """Wait until it is over. It ends with an error if the server, once it is connected, does not
+    answer for `timeout_s` seconds."""
     dispatcher = opening.connection.socket.dispatcher
-    waiter = ThreadWait(dispatcher)
     try:
         if dispatcher.is_current():
             raise WouldDeadlockError(
                 "opening a stream inside a callback would wait for itself; use another thread"
             )
-        if opening.begin_wait(waiter) and not dispatcher.wait(waiter, deadline_after(limit_s)):
-            opening.time_out(limit_s)
+        if not opening.is_sent:
+            waiter = ThreadWait(dispatcher)
+            # Store, then load: it may have been sent before the wait began.
+            if opening.begin_wait(waiter) and not opening.is_sent:
+                dispatcher.wait(waiter, NEVER)
+        waiter = ThreadWait(dispatcher)
+        deadline = deadline_after(timeout_s)
+        if opening.begin_wait(waiter) and not dispatcher.wait(waiter, deadline):
+            opening.time_out(timeout_s)
     except BaseException:
         opening.abandon()
         raise

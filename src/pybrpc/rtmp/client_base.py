@@ -174,13 +174,6 @@ class RtmpClientBase:
             _, release = self._leases.popitem()
             release()
 
-    def opening_limit_s(self) -> float | None:
-        """Seconds that the opening of a stream may take, with those to connect."""
-        timeout_s, connect_timeout_s = self.options.timeout, self.options.connect_timeout
-        if timeout_s is None or self.is_connected:
-            return timeout_s
-        return None if connect_timeout_s is None else timeout_s + connect_timeout_s
-
     def __del__(
         self,
         warn: Callable[..., None] = warnings.warn,

@@ -140,6 +140,11 @@ class RtmpClientConnection(RtmpConnection):
 
     # --- answers and events, in turns ---
 
+    def on_connected(self) -> None:
+        """The connection is established: the requests for streams are on their way."""
+        for opening in list(self._commands.values()):
+            opening.on_connected()
+
     def on_command(self, command: Command, stream_id: int) -> None:
         if command.name in ("_result", "_error"):
             opening = self._commands.pop(command.transaction_id, None)
@@ -181,6 +186,7 @@ class RtmpClientConnection(RtmpConnection):
         core = RtmpStreamCore(self, stream_id, budget, self._options.max_unread_bytes)
         core.name = request.name
         core.is_publisher = not request.is_publish
+        core.from_publisher = request.is_publish
         self.streams[stream_id] = core
         self._starting[stream_id] = opening
         opening.core = core
@@ -300,7 +306,7 @@ class _SocketEvents:
         self._connection = connection
 
     def on_connected(self, socket: Socket) -> None:
-        """What was queued is on its way."""
+        self._connection.on_connected()
 
     def on_messages(self, socket: Socket, messages: list[Any]) -> None:
         self._connection.on_messages(messages)

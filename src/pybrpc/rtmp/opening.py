@@ -73,7 +73,7 @@ class StreamOpening:
         self.has_taken_id = False
         """Whether the server has named the id of another stream of this connection."""
         self.transaction_id = 0.0
-        """Of the last command, whose answer is awaited."""
+        """The transaction of the last command, whose answer is awaited."""
         self._lock = threading.Lock()
         self._waits: list[Wait] = []
 
@@ -89,8 +89,20 @@ class StreamOpening:
             wait.end()
         return True
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether the connection is established: from then on the server has time to answer."""
+        return self.connection.socket.is_connected
+
+    def on_connected(self) -> None:
+        """End the waits, whose time begins now."""
+        with self._lock:
+            waits, self._waits = self._waits, []
+        for wait in waits:
+            wait.end()
+
     def begin_wait(self, wait: Wait) -> bool:
-        """End `wait` when this ends. False if it has ended."""
+        """End `wait` when this ends, or `is_sent` becomes true. False if it has ended."""
         error = self.connection.socket.error
         if error is not None:
             # Else that is done in a turn, which never comes in a forked child.
@@ -124,12 +136,11 @@ class StreamOpening:
         assert self.core is not None
         return self.core
 
-    def _timeout_error(self, timeout_s: float | None) -> RpcTimeoutError:
-        connection = self.connection
+    def _timeout_error(self, limit_s: float | None) -> RpcTimeoutError:
+        peer = self.connection.peer
         what = "publish" if self.request.is_publish else "play"
-        where = "has not answered" if connection.socket.is_connected else "is not connected"
-        text = f"{connection.peer} {where} within {timeout_s} s, asked to {what} a stream"
-        return RpcTimeoutError(text, peer=connection.peer)
+        text = f"{peer} has not answered within {limit_s} s, asked to {what} a stream"
+        return RpcTimeoutError(text, peer=peer)
 
     def __repr__(self) -> str:
         state = "over" if self.is_over else "waiting"

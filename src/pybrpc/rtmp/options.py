@@ -41,7 +41,8 @@ class RtmpOptions:
     """Options of a client; TypeError or ValueError for one that can't be.
 
     connect_timeout   seconds to resolve, connect, shake hands, and get the answer to `connect`; 3
-    timeout           seconds until a stream is published or played; 5. `None`: no limit, for both
+    timeout           seconds that the server, once it is connected, has to answer for a stream; 5.
+                      `None`: no limit, for both
     tls               as in `pybrpc.Channel`; True is the default for a URL "rtmps://..."
     digest            whether the handshake has a digest; a few old servers ask for it
     chunk_size        bytes of the chunks that are sent; 60 000

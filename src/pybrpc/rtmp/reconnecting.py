@@ -1,8 +1,8 @@
 """Reconnecting: a stream of a client that is opened again when it has ended, without any form of
 waiting.
 
-Whoever sends, or waits for a frame, calls `poll`, which begins the next attempt when its time has
-come: there is no thread and no timer. After bRPC's RtmpRetryingClientStream.
+A caller that sends, or waits for a frame, calls `poll`, which begins the next attempt when its time
+has come: there is no thread and no timer. After bRPC's RtmpRetryingClientStream.
 """
 
 from __future__ import annotations
@@ -132,10 +132,12 @@ class Reconnecting:
 
     def begin_wait(self, wait: Wait) -> bool:
         """After `poll` has returned `None`: end `wait` when the attempt ends, or `close` is called;
-        the caller polls again at `next_at` too. False if that is so already."""
+        the caller polls again at `next_at` too. False if it is to poll at once."""
         opening = self._opening
         if opening is not None:
-            return opening.begin_wait(wait)
+            was_sent = self._next_at < NEVER
+            # Store, then load: it may have been sent before the wait began.
+            return opening.begin_wait(wait) and opening.is_sent <= was_sent
         with self._lock:
             if self.is_closed or self._core is not None:
                 return False
@@ -178,8 +180,11 @@ class Reconnecting:
             self._on_end(core.failure)
 
     def _check_opening(self, opening: StreamOpening) -> None:
+        limit_s = self.client.options.timeout
+        if self._next_at == NEVER and opening.is_sent and limit_s is not None:
+            self._next_at = self._clock() + limit_s
         if not opening.is_over and self._clock() >= self._next_at:
-            opening.time_out(self.client.opening_limit_s())
+            opening.time_out(limit_s)
         if not opening.is_over:
             return
         self._opening = None
@@ -193,13 +198,12 @@ class Reconnecting:
             self.connects += 1
 
     def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        limit_s = self.client.opening_limit_s()
         try:
             self._opening = self.client.open_nowait(self._request, loop)
         except RpcError as error:
             self._on_end(error)
         else:
-            self._next_at = NEVER if limit_s is None else self._clock() + limit_s
+            self._next_at = NEVER
 
     def _on_end(self, error: RpcError | None) -> None:
         self.last_error = error

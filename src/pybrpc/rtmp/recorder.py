@@ -174,7 +174,8 @@ class Recorder:
         return Recording(self, stream)
 
     def count(self, recording: Recording, size: int) -> bool:
-        """Count bytes that wait for the disk, or, if negative, wait no more. False if they are too many."""
+        """Count bytes that wait for the disk, or, if negative, wait no more. False if all that wait
+        are too many."""
         with self.lock:
             recording.queued_bytes += size
             self._queued += size

@@ -39,7 +39,7 @@ CHUNK_SIZE = 60_000
 """Bytes; that of C++ bRPC."""
 
 MAX_EARLY_BYTES = 256 * 1024
-"""Of messages that come before the answer to `connect`, with a little for each."""
+"""Limit for the messages that come before the answer to `connect`, with a little for each."""
 
 _EARLY_MESSAGE_BYTES = 100
 
