@@ -253,6 +253,7 @@ def test_slow_player_goes_on_with_headers_that_have_changed_and_a_keyframe() -> 
             number += 1
             assert number < 1000
         publisher.send([video_header(b"new")])
+        wait_until(lambda: _frames_in(relay) == len(HEADERS) + number * 9 + 1)
         players.read_until(lambda: relay.stream().players[0].queued_bytes == 0)
         last = group(number, 1000)
         publisher.send(last)
