@@ -8,6 +8,8 @@ import pybrpc.errors
 import pybrpc.lowlevel
 import pybrpc.redis
 import pybrpc.redis.aio
+import pybrpc.rtmp
+import pybrpc.rtmp.aio
 import pybrpc.server
 import pybrpc.streams
 import pybrpc.testing.check_protocol
@@ -36,6 +38,7 @@ NAMES = (
     pybrpc.Server,
     pybrpc.ServerTls,
     pybrpc.SocketOptions,
+    pybrpc.StreamCall,
     pybrpc.StreamOptions,
     pybrpc.Stub,
     pybrpc.__impl__,
@@ -44,6 +47,7 @@ NAMES = (
     pybrpc.detached,
     pybrpc.errors,
     pybrpc.aio.Channel,
+    pybrpc.aio.StreamCall,
     pybrpc.errors.ErrorCode,
     pybrpc.errors.Phase,
     pybrpc.errors.PyBrpcError,
@@ -104,6 +108,32 @@ NAMES = (
     pybrpc.redis.Reply,
     pybrpc.redis.aio,
     pybrpc.redis.aio.RedisChannel,
+    pybrpc.rtmp.AioRtmpServerStream,
+    pybrpc.rtmp.Frame,
+    pybrpc.rtmp.ReconnectPolicy,
+    pybrpc.rtmp.RelayEvent,
+    pybrpc.rtmp.RelayLink,
+    pybrpc.rtmp.RelayPlayerStatistics,
+    pybrpc.rtmp.RelayRequest,
+    pybrpc.rtmp.RelayStatistics,
+    pybrpc.rtmp.RelayStreamStatistics,
+    pybrpc.rtmp.RtmpClient,
+    pybrpc.rtmp.RtmpConnectInfo,
+    pybrpc.rtmp.RtmpOptions,
+    pybrpc.rtmp.RtmpPlayer,
+    pybrpc.rtmp.RtmpPublisher,
+    pybrpc.rtmp.RtmpRefused,
+    pybrpc.rtmp.RtmpRelay,
+    pybrpc.rtmp.RtmpServerStream,
+    pybrpc.rtmp.RtmpService,
+    pybrpc.rtmp.RtmpStream,
+    pybrpc.rtmp.RtmpUrl,
+    pybrpc.rtmp.aio,
+    pybrpc.rtmp.parse_rtmp_url,
+    pybrpc.rtmp.aio.RtmpClient,
+    pybrpc.rtmp.aio.RtmpPlayer,
+    pybrpc.rtmp.aio.RtmpPublisher,
+    pybrpc.rtmp.aio.RtmpStream,
     pybrpc.streams.AioStream,
     pybrpc.streams.AioTypedStream,
     pybrpc.streams.Stream,
