@@ -31,6 +31,7 @@
         +-- InternalServerError              EINTERNAL: the handler raised
         +-- ServerStoppingError, LimitReachedError  ELOGOFF, ELIMIT
         +-- StreamClosedError, StreamResetError, StreamTimeoutError  EINVAL, ECONNRESET, ETIMEDOUT
+        +-- RtmpStatusError                  ERTMPCREATESTREAM: an RTMP server has refused
 
 An RpcError has a code, the phase in which it arose, the peer, and the side that found it.
 Codes: apache/brpc src/brpc/errno.proto; those below 1000 are errnos of the operating system.
@@ -51,7 +52,8 @@ __all__ = [
     "HandshakeError", "InternalServerError", "InvalidBackoffError", "InvalidTimeoutError",
     "LimitReachedError", "ListenError", "MissingExtraError", "MonkeyPatchError", "NoMethodError",
     "NoServiceError", "OvercrowdedError", "Phase", "ProtocolError", "PyBrpcError", "RedisError",
-    "RpcCanceledError", "RpcError", "RpcTimeoutError", "ServerStateError", "ServerStoppingError",
+    "RpcCanceledError", "RpcError", "RpcTimeoutError", "RtmpStatusError", "ServerStateError",
+    "ServerStoppingError",
     "StreamClosedError", "StreamResetError", "StreamTimeoutError", "StreamingMethodError",
     "TlsConfigError", "TlsError", "WorkerStartError", "WouldDeadlockError",
     "WriteShutdownError", "error_name",
@@ -387,6 +389,25 @@ class StreamTimeoutError(RpcTimeoutError):
     default_code = ErrorCode.ETIMEDOUT
     ended_call = True
     sent: int = 0
+
+
+class RtmpStatusError(RpcError):
+    """A server of RTMP has refused a connection or a stream, or ended a stream with an error.
+
+    `status` is its code, such as "NetStream.Publish.BadName"; `remote_text` its description.
+    """
+
+    default_code = ErrorCode.ERTMPCREATESTREAM
+    ended_call = True
+    status: str = ""
+
+    def copy(self, came_to: Phase | None = None, peer: str = "") -> Self:
+        copy = super().copy(came_to, peer)
+        copy.status = self.status
+        return copy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return *super().__reduce__(), {"status": self.status}
 
 
 CONNECTION_CODES = frozenset(

@@ -3,6 +3,7 @@
     python pyav_rtmp.py make FILE SECONDS   encode a test picture as HEVC, into an FLV file
     python pyav_rtmp.py push FILE URL       publish a file, as fast as it plays
     python pyav_rtmp.py serve URL FILE      listen for one publisher; write what it publishes
+    python pyav_rtmp.py play URL FILE       play a stream until it ends; write it
 
 FLV and RTMP carry HEVC in the form of enhanced RTMP: a flag in the first byte, then "hvc1".
 """
@@ -43,6 +44,11 @@ def serve(url: str, path: str) -> None:
         copy(source, path, paced=False)
 
 
+def play(url: str, path: str) -> None:
+    with av.open(url) as source:
+        copy(source, path, paced=False)
+
+
 def copy(source: Any, target_name: str, paced: bool) -> None:
     with av.open(target_name, "w", format="flv") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
@@ -63,4 +69,4 @@ def copy(source: Any, target_name: str, paced: bool) -> None:
 
 
 if __name__ == "__main__":
-    {"make": make, "push": push, "serve": serve}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "push": push, "serve": serve, "play": play}[sys.argv[1]](*sys.argv[2:])

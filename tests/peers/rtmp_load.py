@@ -90,18 +90,35 @@ def connect_player(url: str) -> socket.socket:
 
     The stream that `createStream` makes has the id 1 in every server that was tried.
     """
+    name = name_in(url)
+    return connect(url, text("play") + number(0) + b"\5" + text(name) + number(-2000))
+
+
+def connect_publisher(url: str) -> socket.socket:
+    """As `connect_player`, up to `publish`."""
+    return connect(url, text("publish") + number(0) + b"\5" + text(name_in(url)) + text("live"))
+
+
+def name_in(url: str) -> str:
+    """The name of the stream, with the parameters behind it."""
     parts = urlsplit(url)
-    app, _, name = parts.path[1:].partition("/")
+    name = parts.path[1:].partition("/")[2]
+    return f"{name}?{parts.query}" if parts.query else name
+
+
+def connect(url: str, last: bytes) -> socket.socket:
+    """Connect, and send all commands; `last` is the one of the stream."""
+    parts = urlsplit(url)
+    app = parts.path[1:].partition("/")[0]
     sock = socket.create_connection((parts.hostname, parts.port or 1935), LIMIT_S)
     try:
         c1 = bytes(8) + os.urandom(1528)
         sock.sendall(b"\3" + c1)
         answer = read_exactly(sock, HANDSHAKE_SIZE)
         tc_url = f"rtmp://{parts.netloc}/{app}"
-        connect = text("connect") + number(1) + fields(app=app, flashVer="load", tcUrl=tc_url)
+        begin = text("connect") + number(1) + fields(app=app, flashVer="load", tcUrl=tc_url)
         create = text("createStream") + number(2) + b"\5"
-        play = text("play") + number(0) + b"\5" + text(name) + number(-2000)
-        sock.sendall(answer[1:1537] + command(0, connect) + command(0, create) + command(1, play))
+        sock.sendall(answer[1:1537] + command(0, begin) + command(0, create) + command(1, last))
     except BaseException:
         sock.close()
         raise

@@ -142,6 +142,11 @@ def pyav_pusher(source: Path, url: str) -> RunningProgram:
     return pyav_program(source, "push", source, url)
 
 
+def pyav_player(url: str, copy: Path) -> RunningProgram:
+    """Ends with status 0 when its stream ends."""
+    return pyav_program(copy, "play", url, copy)
+
+
 def pyav_server(url: str, copy: Path) -> RunningProgram:
     """PyAV's FFmpeg listens for one publisher at the port of `url`; ends with status 0 after it."""
     return pyav_program(copy, "serve", url, copy)

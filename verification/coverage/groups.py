@@ -266,6 +266,11 @@ GROUPS = (
         _tests("unit/streams", "core"),
     ),
     Group(
+        "A stream of a relay and its players are one object in several files.",
+        _modules("rtmp", "relay_player relay_values"),
+        _tests("unit/rtmp", "relay_hooks relay_stream"),
+    ),
+    Group(
         "Names are resolved in order to connect.",
         ("transport/connecting/resolver.py",),
         _tests(f"{_TRANSPORT}/connecting", "connector look_ups"),

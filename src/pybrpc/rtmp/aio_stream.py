@@ -27,6 +27,10 @@ class AioRtmpStream(RtmpStreamBase):
         super().__init__(core)
         self._at_once = 0
 
+    def is_of(self, core: RtmpStreamCore) -> bool:
+        """Whether it is a form of `core`."""
+        return self._core is core
+
     async def recv(self, timeout: float | None = None) -> Frame:
         """As `RtmpStream.recv`."""
         core = self._core

@@ -38,7 +38,7 @@ def error(transaction_id: float, code: str, text: str) -> RtmpMessage:
     return Command("_error", transaction_id, None, (values,)).pack()
 
 
-def connected(transaction_id: float) -> list[RtmpMessage]:
+def connected(transaction_id: float, ack_window: int = DEFAULT_ACK_WINDOW) -> list[RtmpMessage]:
     """The answer to a connect, with the limits of this side."""
     values = {
         "level": "status",
@@ -47,8 +47,8 @@ def connected(transaction_id: float) -> list[RtmpMessage]:
         "objectEncoding": 0.0,
     }
     return [
-        window_ack(DEFAULT_ACK_WINDOW),
-        set_peer_bandwidth(DEFAULT_ACK_WINDOW),
+        window_ack(ack_window),
+        set_peer_bandwidth(ack_window),
         set_chunk_size(CHUNK_SIZE),
         Command("_result", transaction_id, _SERVER, (values,)).pack(),
         Command("onBWDone").pack(),

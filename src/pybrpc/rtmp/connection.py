@@ -46,6 +46,11 @@ class RtmpConnection:
     def peer(self) -> str:
         return str(self.socket.remote_side or "a peer without address")
 
+    @property
+    def chunk_writer(self) -> ChunkWriter:
+        """The maker of the chunks of this side. Only the holder of the write right uses it."""
+        return self._writer
+
     # --- receiving, in turns ---
 
     def on_messages(self, messages: list[Any]) -> None:

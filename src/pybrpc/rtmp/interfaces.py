@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pybrpc.errors import RpcError
+from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter
 from pybrpc.protocols.rtmp.message import RtmpMessage
 from pybrpc.rtmp.connect_info import RtmpConnectInfo
+from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.transport.socket.socket import Socket
 
 
@@ -21,6 +23,10 @@ class StreamConnection(Protocol):
 
     @property
     def peer(self) -> str: ...
+
+    @property
+    def chunk_writer(self) -> ChunkWriter:
+        """The maker of the chunks of this side. Only the holder of the write right uses it."""
 
     def write(self, messages: Sequence[RtmpMessage], ignore_eovercrowded: bool = False) -> None:
         """Queue messages, all or none. OvercrowdedError if the peer takes too little."""
@@ -36,6 +42,10 @@ class ServerStreamConnection(StreamConnection, Protocol):
     """An RtmpServerConnection."""
 
     info: RtmpConnectInfo | None
+
+    @property
+    def server(self) -> ServerCore:
+        """The server, which runs the functions of services."""
 
     def accept(self, core: Any) -> None:
         """Notify the peer that it may publish or play."""

@@ -18,16 +18,19 @@ from pybrpc.base.guard import SERVER
 from pybrpc.errors import InternalServerError, RpcError
 from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter
 from pybrpc.protocols.rtmp.command import Command, integer_of
+from pybrpc.protocols.rtmp.message import DEFAULT_ACK_WINDOW
 from pybrpc.protocols.rtmp.rtmp_protocol import RtmpProtocol
 from pybrpc.protocols.rtmp.session import HandshakeEvent
 from pybrpc.rtmp import answers
 from pybrpc.rtmp.connect_info import RtmpConnectInfo, RtmpRefused
 from pybrpc.rtmp.connection import RtmpConnection
+from pybrpc.rtmp.rtmp_layer import limit_unacknowledged
 from pybrpc.rtmp.server_stream import AioRtmpServerStream, RtmpServerStream
 from pybrpc.rtmp.server_stream_core import FUNCTION, STREAM, ServerStreamCore
 from pybrpc.rtmp.stream_core import RtmpStreamCore
 from pybrpc.rtmp.user_functions import is_async, log_raised, start_function
 from pybrpc.server.connections.server_connection import ServerConnection
+from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, TimerHandle
 from pybrpc.transport.runtime import default_runtime
 
@@ -55,6 +58,7 @@ class Service(Protocol):
     max_unwritten_bytes: int
     max_unread_bytes: int
     max_message_bytes: int
+    ack_window: int | None
 
     def on_connect(self, connect: RtmpConnectInfo) -> Any: ...
     def on_publish(self, stream: Any) -> Any: ...
@@ -96,6 +100,15 @@ class RtmpServerConnection(RtmpConnection):
         self._commands = 0
         self._timer: TimerHandle | None = None
         connection.socket.backlog.lower_marks(self._service.max_unwritten_bytes)
+        window = self._service.ack_window
+        if window is not None:
+            session: Any = connection.socket.session
+            limit_unacknowledged(connection.socket, session, window, answers.CHUNK_SIZE)
+
+    @property
+    def server(self) -> ServerCore:
+        """The server, which runs the functions of services."""
+        return self._connection.server
 
     # --- an Exchange ---
 
@@ -206,7 +219,8 @@ class RtmpServerConnection(RtmpConnection):
             return
         if error is None:
             self.info = info
-            self.write_control(answers.connected(transaction_id))
+            window = self._service.ack_window or DEFAULT_ACK_WINDOW
+            self.write_control(answers.connected(transaction_id, window))
             self._set_timer(self._service.stream_timeout, "no publish or play came")
             early, self._early = self._early, []
             for command, stream_id in early:

@@ -8,6 +8,7 @@ from pybrpc.base.checked_options import checked_count
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.protocols.rtmp.message import DEFAULT_MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES
 from pybrpc.rtmp.connect_info import RtmpConnectInfo, RtmpRefused
+from pybrpc.rtmp.rtmp_layer import MIN_ACK_WINDOW
 from pybrpc.rtmp.server_connection import RtmpServerProtocol
 from pybrpc.rtmp.server_stream_core import ServerStreamCore
 from pybrpc.rtmp.stream_core import MAX_UNREAD_BYTES
@@ -34,6 +35,9 @@ class RtmpService:
     max_unwritten_bytes   bytes that wait for one client to take them. While there are more,
                       `send_nowait` raises OvercrowdedError and `send` waits
     max_unread_bytes  bytes of one stream that were not received from it; over it the stream fails
+    ack_window        bytes after which clients shall acknowledge. One that does so gets at most
+                      twice as many, and a chunk of 60 000, that it has not acknowledged. At least
+                      16 KiB; `None`: no such limit, and they shall do it after 2 500 000
     max_message_bytes   bytes of one message; a client that sends a longer one is disconnected
     """
 
@@ -44,6 +48,7 @@ class RtmpService:
     max_unwritten_bytes: int = 2 * 1024 * 1024
     max_unread_bytes: int = MAX_UNREAD_BYTES
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+    ack_window: int | None = None
 
     def on_connect(self, connect: RtmpConnectInfo) -> Any:
         """A client wants to connect. RtmpRefused(text) refuses it, as any other exception does."""
@@ -71,6 +76,8 @@ class RtmpService:
         for name in _COUNTS:
             checked_count(name, getattr(self, name), 1)
         checked_count("max_message_bytes", self.max_message_bytes, 1, MAX_PAYLOAD_BYTES)
+        if self.ack_window is not None:
+            checked_count("ack_window", self.ack_window, MIN_ACK_WINDOW)
         for name in ("connect_timeout", "stream_timeout"):
             checked_timeout_s(getattr(self, name), name)
         return RtmpServerProtocol(self)

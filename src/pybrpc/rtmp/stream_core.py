@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from pybrpc.base.byte_budget import ByteBudget
 from pybrpc.errors import LimitReachedError, RpcError, StreamClosedError
-from pybrpc.protocols.rtmp.command import stored_data
+from pybrpc.protocols.rtmp.command import published_data, stored_data
 from pybrpc.protocols.rtmp.message import DATA, DATA_AMF3, RtmpMessage
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.interfaces import StreamConnection
@@ -47,6 +47,7 @@ class RtmpStreamCore:
         "budget",
         "connection",
         "failure",
+        "from_publisher",
         "has_ended",
         "id",
         "is_publisher",
@@ -71,6 +72,8 @@ class RtmpStreamCore:
         self.name = ""
         self.is_publisher = False
         """Whether the peer publishes: then frames come. Else they are sent."""
+        self.from_publisher = False
+        """Whether the frames that are sent are those of a publisher, not those of a server."""
         self.unread: deque[Frame] = deque()
         self.unread_bytes = 0
         self.has_ended = False
@@ -150,12 +153,16 @@ class RtmpStreamCore:
         if self.has_ended:
             raise self.end_error()
         stream_id = self.id
-        self.connection.write(
-            [
-                RtmpMessage(frame.message_type, frame.payload, stream_id, frame.timestamp)
-                for frame in frames
+        messages = [
+            RtmpMessage(frame.message_type, frame.payload, stream_id, frame.timestamp)
+            for frame in frames
+        ]
+        if self.from_publisher:
+            messages = [
+                published_data(message) if message.message_type == DATA else message
+                for message in messages
             ]
-        )
+        self.connection.write(messages)
 
     # --- its end ---
 

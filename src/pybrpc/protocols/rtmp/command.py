@@ -19,6 +19,7 @@ from pybrpc.protocols.rtmp.message import (
 )
 
 _SET_DATA_FRAME = encode("@setDataFrame")
+_ON_META_DATA = encode("onMetaData")
 _LARGEST_EXACT = 2**53
 
 
@@ -78,6 +79,15 @@ def stored_data(message: RtmpMessage) -> RtmpMessage:
     payload = _amf0_of(message).removeprefix(_SET_DATA_FRAME)
     if message.message_type == DATA and len(payload) == len(message.payload):
         return message
+    return RtmpMessage(DATA, payload, message.stream_id, message.timestamp)
+
+
+def published_data(message: RtmpMessage) -> RtmpMessage:
+    """A data message as a publisher sends it: with "@setDataFrame" before onMetaData, at which
+    servers keep it for players that come later."""
+    if not message.payload.startswith(_ON_META_DATA):
+        return message
+    payload = _SET_DATA_FRAME + message.payload
     return RtmpMessage(DATA, payload, message.stream_id, message.timestamp)
 
 

@@ -8,6 +8,7 @@ complete header, so it is independent of the ChunkWriter of the connection, whic
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pybrpc.iobuf.iobuf import IOBuf
@@ -60,6 +61,7 @@ class RtmpSession(Session):
         "_window_sent",
         "acked_bytes",
         "has_acks",
+        "on_ack",
         "reader",
     )
 
@@ -79,6 +81,8 @@ class RtmpSession(Session):
         """The number in the last Ack of the peer: modulo 2**32."""
         self.has_acks = False
         """Whether the peer has sent an Ack."""
+        self.on_ack: Callable[[], None] | None = None
+        """Called when Acks have come, once for those of a read."""
         self._window_sent = 0
         self._early: list[RtmpMessage] = []
 
@@ -139,7 +143,7 @@ class RtmpSession(Session):
     def _answer(self, messages: list[RtmpMessage]) -> list[RtmpMessage]:
         """Answer what needs no decision; return the others."""
         left: list[RtmpMessage] = []
-        pings = 0
+        pings = acks = 0
         for message in messages:
             kind = message.message_type
             if kind == USER_CONTROL:
@@ -157,6 +161,7 @@ class RtmpSession(Session):
             elif kind == ACK:
                 self.acked_bytes = number_in(message.payload) or 0
                 self.has_acks = True
+                acks += 1
             elif kind == SET_PEER_BANDWIDTH:
                 bandwidth = bandwidth_in(message.payload)
                 if bandwidth is not None and bandwidth.window_bytes != self._window_sent:
@@ -164,6 +169,8 @@ class RtmpSession(Session):
                     self._put(window_ack(bandwidth.window_bytes))
             else:
                 left.append(message)
+        if acks and self.on_ack is not None:
+            self.on_ack()
         return left
 
     def _put(self, message: RtmpMessage) -> None:
