@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pybrpc.rtmp.connection import RtmpConnection
 
 MAX_UNREAD_BYTES = 16 * 1024 * 1024
-"""Of one stream: about a minute of 2 Mbit/s."""
+"""Limit for one stream: about a minute of 2 Mbit/s."""
 
 FRAME_BYTES = 200
 """Memory of a frame beside its bytes, as it counts."""
