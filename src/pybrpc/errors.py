@@ -399,7 +399,18 @@ class RtmpStatusError(RpcError):
 
     default_code = ErrorCode.ERTMPCREATESTREAM
     ended_call = True
-    status: str = ""
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        code: int | None = None,
+        phase: Phase | None = None,
+        peer: str = "",
+        is_remote: bool = False,
+    ) -> None:
+        super().__init__(text, code=code, phase=phase, peer=peer, is_remote=is_remote)
+        self.status = ""
 
     def copy(self, came_to: Phase | None = None, peer: str = "") -> Self:
         copy = super().copy(came_to, peer)
@@ -445,6 +456,7 @@ _CLASS_OF_CODE: dict[int, type[RpcError]] = {
             InternalServerError,
             ServerStoppingError,
             LimitReachedError,
+            RtmpStatusError,
         )
     },
 }

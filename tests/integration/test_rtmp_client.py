@@ -227,7 +227,13 @@ def test_option_gives_each_stream_a_connection() -> None:
 def test_bytes_that_come_one_by_one_are_read(digest: bool) -> None:
     def script(peer: Peer) -> None:
         rtmp = RtmpPeer(peer)
-        whole, peer.send = peer.send, lambda data: [whole(bytes([one])) for one in data]  # type: ignore[method-assign]
+        whole = peer.send
+
+        def send_each(data: bytes) -> None:
+            for one in data:
+                whole(bytes([one]))
+
+        peer.send = send_each  # type: ignore[method-assign]
         rtmp.accept_connect()
         assert rtmp.handshake.has_digest == digest
         rtmp.accept_play()
@@ -511,7 +517,7 @@ def ending_with(data: bytes) -> Callable[[Peer], None]:
 
 HANDSHAKE_FAULTS: dict[str, tuple[Callable[[Peer], None], type[RpcError], str]] = {
     "another protocol": (
-        lambda peer: (peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n"), peer.wait_closed())[0],
+        ending_with(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
         ProtocolError,
         "does not speak RTMP: RTMP: the first byte is 72",
     ),

@@ -21,7 +21,7 @@ from pybrpc.rtmp.interfaces import StreamConnection
 from pybrpc.streams.outgoing import Wait
 
 MAX_UNREAD_BYTES = 16 * 1024 * 1024
-"""Default limit of one stream: about a minute of 2 Mbit/s."""
+"""Limit for one stream: about a minute of 2 Mbit/s."""
 
 FRAME_BYTES = 200
 """Memory of a frame beside its bytes, as it counts."""
