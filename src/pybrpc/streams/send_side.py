@@ -83,7 +83,7 @@ class SendSide:
         self.remote_consumed = 0
         self.outgoing: deque[Outgoing] = deque()
         self.given: Outgoing | None = None
-        """What a thread is about to write, the last of it: not in `outgoing` any more."""
+        """The one whose end a thread is about to write: not in `outgoing` any more."""
         self.is_ready = False
         """Whether it is in the SendQueue."""
         self.is_served = False
