@@ -83,7 +83,7 @@ class SendSide:
         self.remote_consumed = 0
         self.outgoing: deque[Outgoing] = deque()
         self.given: Outgoing | None = None
-        """What a thread is about to write, the last of it: not in `outgoing` any more."""
+        """The one whose end a thread is about to write: not in `outgoing` any more."""
         self.is_ready = False
         """Whether it is in the SendQueue."""
         self.is_served = False
@@ -330,8 +330,8 @@ class SendSide:
         append_data(frames, self._meta, rest)
 
     def _end_with_connection(self) -> None:
-        """Before a wait, or the end: if the connection has failed, end the stream now. Else that is done in a
-        turn, which never comes in a forked child."""
+        """Before a wait, or the end: if the connection has failed, end the stream now. Else that is
+        done in a turn, which never comes in a forked child."""
         error = self.queue.socket.error
         if error is not None and not self.has_ended:
             self._end(error.copy(peer=self.table.peer))
