@@ -90,7 +90,7 @@ class Side:
         self._ours.setblocking(False)
         self.functions: list[Callable[[], object]] = []
 
-    def put(self, function: Callable[[], object]) -> None:
+    def put(self, function: Callable[[], object], owner: object = None) -> None:
         """As CallbackThreads."""
         self.functions.append(function)
 

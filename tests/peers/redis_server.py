@@ -77,7 +77,8 @@ class RedisServer:
             reader = hiredis.Reader(notEnoughData=self)
 
             def run(*command: str | bytes | int) -> Any:
-                sock.sendall(hiredis.pack_command(command))
+                words: Any = command  # its types name a tuple of one
+                sock.sendall(hiredis.pack_command(words))
                 return next_reply(sock, reader, self)
 
             if self._password:
