@@ -33,13 +33,14 @@ from pybrpc.protocols.rtmp.message import (
 )
 from tests.fakes.rtmp_chunks import bytewise, read_all
 
-RECORDINGS = Path(__file__).parent / "rtmp"
+RECORDINGS = Path(__file__).parent
 CASES = [("ffmpeg_h264", "h264"), ("ffmpeg_hevc", "hevc"), ("ffmpeg_h264_late", "h264")]
 FIRST_LATE_MS = 16_776_720
 
 
 def recorded(case: str) -> bytes:
-    return (RECORDINGS / f"{case}.client.bin").read_bytes()
+    folder = "rtmp" if case.startswith("rtmpdump") else "rtmp_pyav"
+    return (RECORDINGS / folder / f"{case}.client.bin").read_bytes()
 
 
 def messages_of(stream: bytes, has_digest: bool = True) -> list[RtmpMessage]:
@@ -129,7 +130,7 @@ def test_player_of_librtmp_is_read() -> None:
     names = [command.name for command in commands]
     assert names == ["connect", "createStream", "FCSubscribe", "play", "deleteStream"]
     assert commands[0].command_object["app"] == "live"
-    assert commands[3].arguments[:2] == ("s", -1000.0)
+    assert commands[3].arguments[:2] == ("stream", -1000.0)
     events = [user_control_in(message.payload) for message in of_type(messages, USER_CONTROL)]
     assert {event.event for event in events if event} == {UserEvent.SET_BUFFER_LENGTH}
     assert len(messages) == len(commands) + len(events)

@@ -98,6 +98,21 @@ GROUPS = (
         _modules("redis", "redis_connection redis_connection_factory"),
         _tests("unit/redis", "redis_connection redis_positions"),
     ),
+    # --- rtmp ---
+    Group(
+        "Connections, streams, clients and services of RTMP are tested as wholes, over sockets.",
+        (
+            "protocols/rtmp/rtmp_protocol.py",
+            *_modules(
+                "rtmp",
+                "__init__ aio aio_client aio_stream answers app_connect client client_base"
+                " client_connection connection frame opening options outgoing player publisher"
+                " reconnecting reconnecting_waits server_connection server_stream"
+                " server_stream_core service stream stream_core user_functions",
+            ),
+        ),
+        _tests("integration", "rtmp_server rtmp_server_hostile rtmp_client rtmp_reconnecting"),
+    ),
     # --- client ---
     Group(
         "Channels and connections are tested by calls over them.",

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pybrpc.errors import RpcCanceledError, RpcError, RpcTimeoutError
 from pybrpc.protocols.rtmp.command import Command
 from pybrpc.streams.outgoing import Wait
+from pybrpc.transport.socket.socket import Socket
 
 if TYPE_CHECKING:
-    from pybrpc.rtmp.client_connection import RtmpClientConnection
     from pybrpc.rtmp.stream_core import RtmpStreamCore
+
+
+class OpeningConnection(Protocol):
+    """An RtmpClientConnection."""
+
+    socket: Socket
+
+    @property
+    def peer(self) -> str: ...
+
+    def discard(self, opening: Any) -> None:
+        """Nobody waits for `opening`, a StreamOpening, any more."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +75,7 @@ class StreamOpening:
         "transaction_id",
     )
 
-    def __init__(self, connection: RtmpClientConnection, request: StreamRequest) -> None:
+    def __init__(self, connection: OpeningConnection, request: StreamRequest) -> None:
         self.connection = connection
         self.request = request
         self.core: RtmpStreamCore | None = None
