@@ -29,6 +29,7 @@ SHOWN: dict[str, Shown] = {
     "max_us": Shown("all within, ms", 1000),
     "late_percent": Shown("sent more than 1 ms late, %"),
     "longest_us": Shown("longest, ms", 1000),
+    "player_cpu_us": Shown("processor time of the server for a second of a player, µs"),
     "refused_percent": Shown("refused (EOVERCROWDED), %"),
 }
 

@@ -104,8 +104,16 @@ class StreamCrowd:
     slow_bytes: int = 1024
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class RtmpPlay:
+    """Players of one stream of RTMP, which a server gives to all of them."""
+
+    players: int
+    bits_per_s: int = 2_000_000
+
+
 StreamWork = StreamEcho | StreamPull | StreamPing | StreamCrowd
-Work = ClosedLoop | FixedRate | Flood | RedisGets | StreamWork
+Work = ClosedLoop | FixedRate | Flood | RedisGets | StreamWork | RtmpPlay
 
 _KINDS: dict[str, type[Work]] = {
     kind.__name__: kind
@@ -118,6 +126,7 @@ _KINDS: dict[str, type[Work]] = {
         StreamPull,
         StreamPing,
         StreamCrowd,
+        RtmpPlay,
     )
 }
 

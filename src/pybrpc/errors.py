@@ -31,6 +31,7 @@
         +-- InternalServerError              EINTERNAL: the handler raised
         +-- ServerStoppingError, LimitReachedError  ELOGOFF, ELIMIT
         +-- StreamClosedError, StreamResetError, StreamTimeoutError  EINVAL, ECONNRESET, ETIMEDOUT
+        +-- RtmpStatusError                  ERTMPCREATESTREAM: an RTMP server has refused
 
 An RpcError has a code, the phase in which it arose, the peer, and the side that found it.
 Codes: apache/brpc src/brpc/errno.proto; those below 1000 are errnos of the operating system.
@@ -38,10 +39,11 @@ Codes: apache/brpc src/brpc/errno.proto; those below 1000 are errnos of the oper
 
 from __future__ import annotations
 
-import enum
 import errno
 import os
 from typing import Self
+
+from pybrpc.error_codes import ErrorCode, Phase
 
 # fmt: off
 __all__ = [
@@ -51,9 +53,9 @@ __all__ = [
     "HandshakeError", "InternalServerError", "InvalidBackoffError", "InvalidTimeoutError",
     "LimitReachedError", "ListenError", "MissingExtraError", "MonkeyPatchError", "NoMethodError",
     "NoServiceError", "OvercrowdedError", "Phase", "ProtocolError", "PyBrpcError", "RedisError",
-    "RpcCanceledError", "RpcError", "RpcTimeoutError", "ServerStateError", "ServerStoppingError",
-    "StreamClosedError", "StreamResetError", "StreamTimeoutError", "StreamingMethodError",
-    "TlsConfigError", "TlsError", "WorkerStartError", "WouldDeadlockError",
+    "RpcCanceledError", "RpcError", "RpcTimeoutError", "RtmpStatusError", "ServerStateError",
+    "ServerStoppingError", "StreamClosedError", "StreamResetError", "StreamTimeoutError",
+    "StreamingMethodError", "TlsConfigError", "TlsError", "WorkerStartError", "WouldDeadlockError",
     "WriteShutdownError", "error_name",
 ]
 # fmt: on
@@ -61,68 +63,6 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class ErrorCode(enum.IntEnum):
-    """bRPC's error codes. Any other errno of the operating system may appear as a plain int."""
-
-    ENOSERVICE = 1001
-    ENOMETHOD = 1002
-    EREQUEST = 1003
-    ERPCAUTH = 1004
-    ETOOMANYFAILS = 1005
-    EPCHANFINISH = 1006
-    EBACKUPREQUEST = 1007
-    ERPCTIMEDOUT = 1008
-    EFAILEDSOCKET = 1009
-    EHTTP = 1010
-    EOVERCROWDED = 1011
-    ERTMPPUBLISHABLE = 1012
-    ERTMPCREATESTREAM = 1013
-    EEOF = 1014
-    EUNUSED = 1015
-    ESSL = 1016
-    EH2RUNOUTSTREAMS = 1017
-    EREJECT = 1018
-    EPROGREADTIMEOUT = 1019
-
-    EINTERNAL = 2001
-    ERESPONSE = 2002
-    ELOGOFF = 2003
-    ELIMIT = 2004
-    ECLOSE = 2005
-    EITP = 2006
-    ESHUTDOWNWRITE = 2007
-
-    ERDMA = 3001
-    ERDMAMEM = 3002
-
-    ECANCELED = errno.ECANCELED
-    ECONNREFUSED = errno.ECONNREFUSED
-    ECONNRESET = errno.ECONNRESET
-    ECONNABORTED = errno.ECONNABORTED
-    EPIPE = errno.EPIPE
-    ETIMEDOUT = errno.ETIMEDOUT
-    EHOSTUNREACH = errno.EHOSTUNREACH
-    ENETUNREACH = errno.ENETUNREACH
-    EHOSTDOWN = errno.EHOSTDOWN
-    EINVAL = errno.EINVAL
-
-
-class Phase(enum.StrEnum):
-    """The phase of a call or a write in which it failed."""
-
-    RESOLVE = "resolve"
-    CONNECT = "connect"
-    HANDSHAKE = "handshake"
-    QUEUED = "queued"
-    """None of its bytes had left this process."""
-    SENT = "sent"
-    """Some of its bytes had been handed to the kernel."""
-    WAITING = "waiting"
-    """It had been written completely, and the response was awaited."""
-    SERVER = "server"
-    """The response arrived, and it is an error."""
 
 
 class PyBrpcError(Exception):
@@ -389,6 +329,36 @@ class StreamTimeoutError(RpcTimeoutError):
     sent: int = 0
 
 
+class RtmpStatusError(RpcError):
+    """A server of RTMP has refused a connection or a stream, or ended a stream with an error.
+
+    `status` is its code, such as "NetStream.Publish.BadName"; `remote_text` its description.
+    """
+
+    default_code = ErrorCode.ERTMPCREATESTREAM
+    ended_call = True
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        code: int | None = None,
+        phase: Phase | None = None,
+        peer: str = "",
+        is_remote: bool = False,
+    ) -> None:
+        super().__init__(text, code=code, phase=phase, peer=peer, is_remote=is_remote)
+        self.status = ""
+
+    def copy(self, came_to: Phase | None = None, peer: str = "") -> Self:
+        copy = super().copy(came_to, peer)
+        copy.status = self.status
+        return copy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return *super().__reduce__(), {"status": self.status}
+
+
 CONNECTION_CODES = frozenset(
     {
         ErrorCode.EFAILEDSOCKET,
@@ -424,6 +394,7 @@ _CLASS_OF_CODE: dict[int, type[RpcError]] = {
             InternalServerError,
             ServerStoppingError,
             LimitReachedError,
+            RtmpStatusError,
         )
     },
 }

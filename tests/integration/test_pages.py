@@ -13,6 +13,7 @@ import pytest
 
 import pybrpc
 import pybrpc.redis
+import pybrpc.rtmp
 from bench.echo_messages import SERVICE, EchoRequest, EchoResponse
 from pybrpc.lowlevel import unregister_protocol
 from pybrpc.streams.table import MAX_STREAMS, MAX_STREAMS_PER_REQUEST
@@ -33,6 +34,7 @@ PAGES = {
     "protocols.md": 1,
     "extending.md": 3,
     "redis.md": 2,
+    "rtmp.md": 2,
     "streams.md": 8,
     "testing.md": 2,
 }
@@ -134,6 +136,33 @@ def test_streams(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> N
                 assert len(watchers.streams) == 1
                 watchers.streams.pop().close()
     assert capsys.readouterr().out == "EINVAL\n"
+
+
+def test_rtmp(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    run_page("docs/rtmp.md", names, {})
+    assert capsys.readouterr().out == "{'width': 160.0, 'height': 120.0}\n"
+    server = pybrpc.Server(rtmp_service=names["Counter"]())
+    address = str(server.start("127.0.0.1:0"))
+    with pybrpc.rtmp.RtmpClient(f"rtmp://{address}/live") as client:
+        with client.publish("stream") as stream:
+            stream.send(pybrpc.rtmp.Frame.video(b"\x17\1\0\0\0", 0))
+        with pytest.raises(pybrpc.errors.RtmpStatusError, match="nothing to play here"):
+            client.play("stream")
+    server.stop()
+    server.join()
+    assert capsys.readouterr().out == "stream: 1 keyframes\n"
+
+
+def test_limits_of_rtmp_on_the_page_are_those_of_the_code() -> None:
+    page = (ROOT / "docs/rtmp.md").read_text()
+    service, relay = pybrpc.rtmp.RtmpService, pybrpc.rtmp.RtmpRelay()
+    assert (service.connect_timeout, service.stream_timeout) == (5.0, 10.0)
+    assert (service.max_streams_per_connection, service.max_streams) == (32, 1024)
+    assert relay.max_streams == 16_384
+    assert (service.max_message_bytes, service.max_unread_bytes) == (4 << 20, 16 << 20)
+    assert service.max_unwritten_bytes == 2 << 20
+    for shown in ("| 5 s, 5 s, 10 s |", "| 32, 1024 |", "| 16,384 |", "| 4 MiB |", "| 16 MiB,"):
+        assert shown in page
 
 
 def test_limits_of_streams_on_the_page_are_those_of_the_code() -> None:

@@ -14,22 +14,48 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A command, the package of Debian that has it, and the tests that run it."""
+    """A command, the packages of Debian that have it, and the tests that run it.
 
-    package: str
+    packages   names with spaces between them
+    files      patterns below `LIBRARIES` for modules that the tests need beside the command
+    is_optional   whether its tests are skipped without it, also if programs are required
+    """
+
+    packages: str
     tests: str
+    files: tuple[str, ...] = ()
+    is_optional: bool = False
 
 
+LIBRARIES = Path("/usr/lib")
+RTMP_TESTS = "tests/integration/test_rtmp_programs.py"
+PLUGINS = "gstreamer1.0-plugins-"
 PROGRAMS = {
     "redis-server": Program("redis-server", "tests/integration/test_redis_*.py, test_bench.py"),
     "spin": Program("spin", "tests/integration/test_verification.py"),
     "gcc": Program("gcc", "tests/integration/test_verification.py"),
     "valgrind": Program("valgrind", "tests/unit/bench/test_instructions.py"),
     "ip": Program("iproute2", "tests/network"),
+    "ffmpeg": Program("ffmpeg", RTMP_TESTS, is_optional=True),
+    "nginx": Program(
+        "nginx-light libnginx-mod-rtmp", RTMP_TESTS, ("nginx/modules/ngx_rtmp_module.so",), True
+    ),
+    "rtmpdump": Program("rtmpdump", RTMP_TESTS, is_optional=True),
+    "gst-launch-1.0": Program(
+        f"gstreamer1.0-tools {PLUGINS}base {PLUGINS}good {PLUGINS}bad {PLUGINS}ugly "
+        "gstreamer1.0-libav",
+        RTMP_TESTS,
+        tuple(
+            f"*/gstreamer-1.0/libgst{plugin}.so"
+            for plugin in ("videotestsrc", "flv", "rtmp", "rtmp2", "x264", "libav")
+        ),
+        True,
+    ),
 }
 VARIABLE = "PYBRPC_PROGRAMS"
 
@@ -38,37 +64,59 @@ def require_program(name: str) -> None:
     """Skip the test that runs, or fail it, if the program is missing."""
     import pytest
 
-    program = PROGRAMS[name]
-    if shutil.which(name) is not None:
+    if is_installed(name):
         return
-    reason = f"there is no program {name} here: make programs, or apt-get install {program.package}"
-    if os.environ.get(VARIABLE) == "required":
+    program = PROGRAMS[name]
+    packages = program.packages
+    reason = f"there is no program {name} here: make programs, or apt-get install {packages}"
+    if os.environ.get(VARIABLE) == "required" and not program.is_optional:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
-def missing() -> list[str]:
-    return [name for name in PROGRAMS if shutil.which(name) is None]
+def is_installed(name: str) -> bool:
+    """Whether there are the command and the files that belong to it."""
+    files = PROGRAMS[name].files
+    return shutil.which(name) is not None and all(any(LIBRARIES.glob(file)) for file in files)
+
+
+def missing(are_optional: bool = False) -> list[str]:
+    """The programs that are not there: those that are required, or the optional ones."""
+    return [
+        name
+        for name, program in PROGRAMS.items()
+        if program.is_optional is are_optional and not is_installed(name)
+    ]
+
+
+def install(names: list[str]) -> None:
+    """Have apt-get install their packages, as far as it can."""
+    packages = " ".join(PROGRAMS[name].packages for name in names).split()
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+        print("apt-get", *command, flush=True)
+        try:
+            subprocess.run(["apt-get", "--quiet=2", *command], check=False)
+        except OSError as error:
+            print(error, file=sys.stderr)
 
 
 def main() -> int:
-    """Install what is missing. Return the exit status."""
+    """Install what is missing. Return the exit status: 1 if a program is missing that is not
+    optional."""
     for name, program in PROGRAMS.items():
-        print(f"{name:14}{shutil.which(name) or 'missing':24}{program.tests}")
-    if packages := [PROGRAMS[name].package for name in missing()]:
-        for command in (["update"], ["install", "--yes", *packages]):
-            print("apt-get", *command, flush=True)
-            try:
-                subprocess.run(["apt-get", "--quiet=2", *command], check=False)
-            except OSError as error:
-                print(error, file=sys.stderr)
-    if left := missing():
+        where = shutil.which(name) if is_installed(name) else None
+        print(f"{name:16}{where or 'missing':26}{program.tests}")
+    for names in (missing(), missing(are_optional=True)):
+        if names:
+            install(names)  # one that can't be installed must not keep the others away
+    if left := missing() + missing(are_optional=True):
+        packages = " ".join(PROGRAMS[name].packages for name in left)
         print(
-            f"missing: {', '.join(left)}. Install them (Debian: {' '.join(packages)}); until then "
+            f"missing: {', '.join(left)}. Install them (Debian: {packages}); until then "
             "the tests that need them are skipped",
             file=sys.stderr,
         )
-    return 1 if left else 0
+    return 1 if missing() else 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import pybrpc.errors
 import pybrpc.lowlevel
 import pybrpc.redis
 import pybrpc.redis.aio
+import pybrpc.rtmp
+import pybrpc.rtmp.aio
 import pybrpc.server
 import pybrpc.streams
 import pybrpc.testing.check_protocol
@@ -87,6 +89,7 @@ NAMES = (
     pybrpc.errors.StreamClosedError,
     pybrpc.errors.StreamResetError,
     pybrpc.errors.StreamTimeoutError,
+    pybrpc.errors.RtmpStatusError,
     pybrpc.errors.error_name,
     pybrpc.server.Server,
     pybrpc.server.ServerStatistics,
@@ -105,6 +108,32 @@ NAMES = (
     pybrpc.redis.Reply,
     pybrpc.redis.aio,
     pybrpc.redis.aio.RedisChannel,
+    pybrpc.rtmp.AioRtmpServerStream,
+    pybrpc.rtmp.Frame,
+    pybrpc.rtmp.ReconnectPolicy,
+    pybrpc.rtmp.RelayEvent,
+    pybrpc.rtmp.RelayLink,
+    pybrpc.rtmp.RelayPlayerStatistics,
+    pybrpc.rtmp.RelayRequest,
+    pybrpc.rtmp.RelayStatistics,
+    pybrpc.rtmp.RelayStreamStatistics,
+    pybrpc.rtmp.RtmpClient,
+    pybrpc.rtmp.RtmpConnectInfo,
+    pybrpc.rtmp.RtmpOptions,
+    pybrpc.rtmp.RtmpPlayer,
+    pybrpc.rtmp.RtmpPublisher,
+    pybrpc.rtmp.RtmpRefused,
+    pybrpc.rtmp.RtmpRelay,
+    pybrpc.rtmp.RtmpServerStream,
+    pybrpc.rtmp.RtmpService,
+    pybrpc.rtmp.RtmpStream,
+    pybrpc.rtmp.RtmpUrl,
+    pybrpc.rtmp.aio,
+    pybrpc.rtmp.parse_rtmp_url,
+    pybrpc.rtmp.aio.RtmpClient,
+    pybrpc.rtmp.aio.RtmpPlayer,
+    pybrpc.rtmp.aio.RtmpPublisher,
+    pybrpc.rtmp.aio.RtmpStream,
     pybrpc.streams.AioStream,
     pybrpc.streams.AioTypedStream,
     pybrpc.streams.Stream,

@@ -40,6 +40,14 @@ def test_test_without_its_program_fails_where_programs_are_required(
         require_program("redis-server")
 
 
+def test_test_without_an_optional_program_is_skipped_where_programs_are_required(
+    nothing_there: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(programs.VARIABLE, "required")
+    with pytest.raises(pytest.skip.Exception, match="no program ffmpeg here"):
+        require_program("ffmpeg")
+
+
 def test_program_that_can_not_be_installed_is_reported(
     nothing_there: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,10 +59,30 @@ def test_program_that_can_not_be_installed_is_reported(
 
     monkeypatch.setattr(subprocess, "run", run)
     assert programs.main() == 1
-    assert begun[1][-len(PROGRAMS) :] == [program.package for program in PROGRAMS.values()]
+    for number, is_optional in ((1, False), (3, True)):
+        _, _, *options_and_packages = begun[number]
+        packages = " ".join(
+            each.packages for each in PROGRAMS.values() if each.is_optional is is_optional
+        ).split()
+        assert options_and_packages == ["install", "--yes", "--no-install-recommends", *packages]
     printed = capsys.readouterr()
     assert "missing: redis-server, spin" in printed.err
     assert "tests/integration/test_redis_*.py" in printed.out
+
+
+def test_program_without_a_module_that_belongs_to_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/sbin/{name}")
+    monkeypatch.setattr(programs, "LIBRARIES", tmp_path)
+    monkeypatch.setenv(programs.VARIABLE, "required")
+    module = tmp_path / "nginx" / "modules" / "ngx_rtmp_module.so"
+    assert programs.missing(are_optional=True) == ["nginx", "gst-launch-1.0"]
+    with pytest.raises(pytest.fail.Exception, match="apt-get install nginx-light libnginx-mod"):
+        require_program("nginx")
+    module.parent.mkdir(parents=True)
+    module.touch()
+    require_program("nginx")
 
 
 def test_each_program_names_tests_that_exist_and_start_it() -> None:

@@ -98,6 +98,21 @@ GROUPS = (
         _modules("redis", "redis_connection redis_connection_factory"),
         _tests("unit/redis", "redis_connection redis_positions"),
     ),
+    # --- rtmp ---
+    Group(
+        "Connections, streams, clients and services of RTMP are tested as wholes, over sockets.",
+        (
+            "protocols/rtmp/rtmp_protocol.py",
+            *_modules(
+                "rtmp",
+                "__init__ aio aio_client aio_stream answers app_connect client client_base"
+                " client_connection connection frame opening options outgoing player publisher"
+                " reconnecting reconnecting_waits server_connection server_stream"
+                " server_stream_core service stream stream_core user_functions",
+            ),
+        ),
+        _tests("integration", "rtmp_server rtmp_server_hostile rtmp_client rtmp_reconnecting"),
+    ),
     # --- client ---
     Group(
         "Channels and connections are tested by calls over them.",
@@ -264,6 +279,11 @@ GROUPS = (
         "A stream is one object whose class is in several files.",
         _modules("streams", "send_side receive_side"),
         _tests("unit/streams", "core"),
+    ),
+    Group(
+        "A stream of a relay and its players are one object in several files.",
+        _modules("rtmp", "relay_player relay_values"),
+        _tests("unit/rtmp", "relay_hooks relay_stream"),
     ),
     Group(
         "Names are resolved in order to connect.",

@@ -6,7 +6,7 @@ import dataclasses
 import resource
 import ssl
 from collections.abc import Iterable, Sequence
-from typing import Any, TypedDict, cast
+from typing import Any, Protocol, TypedDict, cast
 
 from pybrpc.base.checked_options import (
     checked_count,
@@ -14,6 +14,7 @@ from pybrpc.base.checked_options import (
     checked_flag,
     checked_instance_or_none,
     checked_list,
+    shown,
 )
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
@@ -29,6 +30,13 @@ DEFAULT_GRACE_S = 5.0
 DEFAULT_MESSAGE_TIMEOUT_S = 60.0
 MAX_UNANSWERED_BYTES = 1 << 30
 MAX_WORKERS = 256
+
+
+class ProtocolService(Protocol):
+    """A service that is no set of methods, and brings the protocol that carries it."""
+
+    def new_protocol(self) -> Any:
+        """The protocol, for one server. ValueError or TypeError if its options make no sense."""
 
 
 class ServerOptions(TypedDict, total=False):
@@ -67,9 +75,11 @@ class ServerOptions(TypedDict, total=False):
     enabled_protocols   names, such as ["baidu_std"] or "baidu_std hulu_pbrpc"; others are not
                      understood. A protocol that is not registered is given itself instead of its
                      name. Default: all
-    auth             judges the credential in the first request of each connection
+    auth             judges the credential in the first request of each connection. Connections of
+                     RTMP have none: `RtmpService.on_connect` judges them
     tls              certificates and how they are used; clients without TLS are then refused,
                      unless `ServerTls(allow_plaintext=True)`. TlsConfigError.
+    rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
     options          of accepted connections
     runtime          whose dispatcher thread is used; default: the process's
     """
@@ -88,6 +98,7 @@ class ServerOptions(TypedDict, total=False):
     enabled_protocols: Iterable[str | RpcProtocol]
     auth: Authenticator | None
     tls: ServerTls | ssl.SSLContext | None
+    rtmp_service: ProtocolService | None
     options: SocketOptions | None
     runtime: Runtime | None
 
@@ -125,7 +136,8 @@ class ServerSettings:
             left["limits"] = ParseLimits(
                 checked_count("max_body_size", left.pop("max_body_size"), 1)
             )
-        left["protocols"] = protocols_named(left.pop("enabled_protocols", ()))
+        more = protocols_of_services(rtmp_service=left.pop("rtmp_service", None))
+        left["protocols"] = protocols_named(left.pop("enabled_protocols", ()), more)
         options_or_none = checked_instance_or_none("options", left.get("options"), SocketOptions)
         left["options"] = options_or_none or SocketOptions()
         if left.get("tls") is not None:
@@ -153,6 +165,7 @@ SERVER_DEFAULTS = {
     "message_timeout": DEFAULT_MESSAGE_TIMEOUT_S,
     "max_body_size": DEFAULT_MAX_BODY_SIZE,
     "enabled_protocols": (),
+    "rtmp_service": None,
     "options": None,
 }
 """The default of each option."""
@@ -175,8 +188,23 @@ def connections_there_is_room_for() -> int:
     return 0 if soft == resource.RLIM_INFINITY else max(1, soft * 9 // 10)
 
 
-def protocols_named(names: Iterable[str | RpcProtocol]) -> Sequence[RpcProtocol]:
-    """Find the protocols with `names`; all protocols if there are no names.
+def protocols_of_services(**services: ProtocolService | None) -> Sequence[RpcProtocol]:
+    """The protocols of the services that were given. TypeError for what is no such service."""
+    found = []
+    for name, service in services.items():
+        if service is None:
+            continue
+        if isinstance(service, type) or not callable(getattr(service, "new_protocol", None)):
+            kind = name.replace("_service", "").capitalize() + "Service"
+            raise TypeError(f"{name} must be None or an object of {kind}, not {shown(service)}")
+        found.append(_given(service.new_protocol()))
+    return found
+
+
+def protocols_named(
+    names: Iterable[str | RpcProtocol], more: Sequence[RpcProtocol] = ()
+) -> Sequence[RpcProtocol]:
+    """Find the protocols with `names`; all, and `more` of services, if there are no names.
 
     "a b", as in C++, is ["a", "b"]. A protocol may stand for its name.
     """
@@ -184,7 +212,7 @@ def protocols_named(names: Iterable[str | RpcProtocol]) -> Sequence[RpcProtocol]
     items: tuple[object, ...] = checked_list(
         "enabled_protocols", wanted, cast("type", object), "names of protocols"
     )
-    every = all_protocols()
+    every = (*all_protocols(), *more)
     known = {protocol.name: protocol for protocol in every}
     found: dict[str, RpcProtocol] = {}
     for item in items:

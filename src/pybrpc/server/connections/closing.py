@@ -15,6 +15,7 @@ from pybrpc.iobuf import IOBuf
 from pybrpc.rpc.holds import ConnectionUser, Holds, begin_hold, end_hold, fail_holds
 from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.connections.exchange import Exchange
 from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.server.values import UnfinishedConnection
 from pybrpc.transport.socket.socket import Socket
@@ -29,7 +30,7 @@ LONG_LINGER_S = 10.0
 class ClosableConnection(CallConnection):
     """The part of a ServerConnection that ends it. Its closing methods are called in a turn."""
 
-    __slots__ = ("_has_peer_ended", "_holds", "is_closing", "is_retired", "server")
+    __slots__ = ("_has_peer_ended", "_holds", "exchange", "is_closing", "is_retired", "server")
 
     def __init__(self, server: ServerCore) -> None:
         self.server = server
@@ -40,6 +41,8 @@ class ClosableConnection(CallConnection):
         self.is_closing = False
         self._has_peer_ended = False
         self._holds: Holds = {}
+        self.exchange: Exchange | None = None
+        """Gets the messages if they are no calls."""
 
     # --- who uses it ---
 
@@ -92,7 +95,11 @@ class ClosableConnection(CallConnection):
         try:
             self.server.forget(self)
         finally:
-            fail_holds(self._holds, self, socket, error)
+            try:
+                if self.exchange is not None:
+                    self.exchange.on_failed(error)
+            finally:
+                fail_holds(self._holds, self, socket, error)
 
     def _note_handshake_failure(self, socket: Socket, error: RpcError) -> None:
         """Log it, unless the peer has only tried whether the port can be connected to."""

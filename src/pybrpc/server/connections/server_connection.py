@@ -103,6 +103,9 @@ class ServerConnection(ClosableConnection):
         received_at = self.active_at = time.monotonic()
         if not self._has_begun:
             self._begin(socket)
+        if self.exchange is not None:
+            self.exchange.on_messages(messages)
+            return
         if not self._is_verified and not self._verify(messages[0]):
             return
         calls: list[ServerCall] = []
@@ -130,7 +133,10 @@ class ServerConnection(ClosableConnection):
         self._has_begun = True
         session = socket.session
         self.protocol = session.protocol
-        if session.is_ordered:
+        new_exchange = getattr(session.protocol, "new_exchange", None)
+        if new_exchange is not None:
+            self.exchange = new_exchange(self)
+        elif session.is_ordered:
             self.replies = OrderedReplies(socket, self.unanswered)
 
     def on_end(self, socket: Socket, error: RpcError) -> bool:
@@ -147,9 +153,13 @@ class ServerConnection(ClosableConnection):
         self._end_error = error
         if self._streams is not None:
             self._streams.fail_all(error)
+        if self.exchange is not None:
+            self.exchange.on_end(error)
 
     def stream_count(self) -> int:
         """Streams that are not over yet."""
+        if self.exchange is not None:
+            return self.exchange.stream_count
         return 0 if self._streams is None else len(self._streams.streams)
 
     def stream_table(self) -> StreamTable:

@@ -6,6 +6,9 @@ run calls and that stop the server.
 
 from __future__ import annotations
 
+import asyncio
+from contextvars import Context
+
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.guard import SERVER
 from pybrpc.base.limited_log import LimitedLog
@@ -63,6 +66,16 @@ class ServerCore:
 
     def start_calls(self, connection: CallConnection, calls: list[ServerCall]) -> None:
         """Run calls of `connection` that were admitted, each where its handler belongs."""
+
+    def new_context(self) -> Context:
+        """A context for a function of the user, with what those for the start have set. Any
+        thread."""
+        raise NotImplementedError
+
+    def loop_of_handlers(self) -> asyncio.AbstractEventLoop:
+        """The loop of async handlers; it is started if there is none. RuntimeError if no thread can
+        be started."""
+        raise NotImplementedError
 
     def review_stop(self) -> None:
         """Calls have ended while the server is stopping. Any thread."""

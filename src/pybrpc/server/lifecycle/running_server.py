@@ -120,7 +120,7 @@ class RunningServer(ServerCore):
     def start_up(self) -> None:
         """Call the application's functions for the start. Raises what they raise. Blocks."""
         if self._bound_loop is None:
-            self._hooks.start_up(self._context, self._loop_of_hooks)
+            self._hooks.start_up(self._context, self.loop_of_handlers)
         else:
             self._hooks.start_up_in_loop(self._context)
         self._note_start_up()
@@ -182,15 +182,17 @@ class RunningServer(ServerCore):
                 self._context,
                 self.dispatcher,
                 self._bound_loop,
-                self._loop_of_hooks,
+                self.loop_of_handlers,
                 self.finish,
             )
 
-    def _loop_of_hooks(self) -> asyncio.AbstractEventLoop:
-        """The loop of async handlers, for an async function for the start or the end."""
+    def new_context(self) -> contextvars.Context:
+        return self.invoker.new_context()
+
+    def loop_of_handlers(self) -> asyncio.AbstractEventLoop:
         handler_loop = self.handler_loop
         if handler_loop is None:
-            handler_loop = self.handler_loop = HandlerLoop(self.invoker)
+            handler_loop = self.handler_loop = HandlerLoop(self.invoker, self._bound_loop)
             if self.stopped.is_set:
                 # The time of the functions for the end is over.
                 handler_loop.close()

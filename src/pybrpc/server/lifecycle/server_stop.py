@@ -3,6 +3,7 @@
 It goes in steps, all in turns of the dispatcher:
 
     close the acceptor; from now on requests are refused with ELOGOFF
+    connections with an Exchange: it ends what would go on for ever
     a connection that nobody holds, neither a running request nor a stream: close it gracefully
     the linger after that is over: close it
     after 1 s, 2 s, 4 s, ...: log what the stop still waits for
@@ -101,7 +102,7 @@ class ServerStop:
         if self._report is None:
             self._report = StopReport(server)
             self._report.start()
-        ClosingSteps(server, _is_closing, _close_gracefully, self._review).run()
+        ClosingSteps(server, _can_be_told, _tell, self._review).run()
 
     def _end_at(self, deadline: float) -> None:
         if self._timer is not None:
@@ -213,8 +214,16 @@ def _is_left(connection: ClosableConnection) -> bool:
     return True
 
 
-def _is_closing(connection: ClosableConnection) -> bool:
-    return connection.is_closing
+def _can_be_told(connection: ClosableConnection) -> bool:
+    return connection.is_closing or connection.exchange is not None
+
+
+def _tell(connection: ClosableConnection) -> None:
+    """The stop begins."""
+    if connection.is_closing:
+        connection.close_gracefully(LINGER_S)
+    elif connection.exchange is not None:
+        connection.exchange.on_stop()
 
 
 def _is_unheld(connection: ClosableConnection) -> bool:

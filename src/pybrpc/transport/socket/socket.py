@@ -183,6 +183,14 @@ class Socket(SocketCore):
             raise overcrowded_error(self)
         self._writer.write(self, request)
 
+    def resume_writing(self) -> None:
+        """The layer, which had no room, may have some again. Inside a turn.
+
+        Without this call it is asked after a short pause.
+        """
+        if self.error is None:
+            self._writer.on_writable(self)
+
     # --- closing (`fail` and `close` are SocketCore's) ---
 
     def close_gracefully(self, final_data: IOBuf, linger_s: float = LINGER_S) -> None:

@@ -68,6 +68,15 @@ class Backlog:
         self._shares_from = _NEVER if process is None else process.chunk_bytes
         self._checks_from = min(high_water + 1, self._shares_from)
 
+    def lower_marks(self, high_water: int) -> None:
+        """Lower the high-water mark to `high_water` if it is higher, and the low one to half of
+        it. While nothing is queued."""
+        if high_water < self.high_water:
+            self.high_water = high_water
+            self.low_water = min(self.low_water, high_water // 2)
+            self.max_requests = max(MIN_REQUESTS, high_water // BYTES_PER_REQUEST)
+            self._checks_from = min(high_water + 1, self._shares_from)
+
     @property
     def size_bytes(self) -> int:
         """Bytes queued now."""

@@ -27,7 +27,7 @@ class Connection:
         self.socket = self
         self.raises = raises
         self.is_closed = False
-
+        self.exchange = None
         self.is_used = True
 
     def is_held(self) -> bool:

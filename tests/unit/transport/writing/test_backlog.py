@@ -313,3 +313,22 @@ class TracedWakeList(WakeList):
         if self._scheduler.running >= 0:
             self._scheduler.point("look")
         return super().__len__()
+
+
+def test_marks_can_be_lowered_and_never_raised() -> None:
+    backlog = Backlog(1_000_000)
+    backlog.lower_marks(600_000)
+    assert (backlog.high_water, backlog.low_water) == (600_000, 300_000)
+    assert backlog.max_requests == 600_000 // 256
+    backlog.lower_marks(900_000)
+    assert backlog.high_water == 600_000
+    assert backlog.try_add(600_001, False), "the message that crosses the mark"
+    assert not backlog.try_add(1, False)
+    backlog.remove(300_001, 0)
+    assert backlog.try_add(1, False)
+
+
+def test_low_mark_that_is_lower_already_stays() -> None:
+    backlog = Backlog(1_000_000, 10_000)
+    backlog.lower_marks(600_000)
+    assert (backlog.high_water, backlog.low_water) == (600_000, 10_000)

@@ -1,0 +1,71 @@
+"""ErrorCode and Phase: what went wrong, and when. `pybrpc.errors` has both.
+
+Codes: apache/brpc src/brpc/errno.proto; those below 1000 are errnos of the operating system.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+
+
+class ErrorCode(enum.IntEnum):
+    """bRPC's error codes. Any other errno of the operating system may appear as a plain int."""
+
+    ENOSERVICE = 1001
+    ENOMETHOD = 1002
+    EREQUEST = 1003
+    ERPCAUTH = 1004
+    ETOOMANYFAILS = 1005
+    EPCHANFINISH = 1006
+    EBACKUPREQUEST = 1007
+    ERPCTIMEDOUT = 1008
+    EFAILEDSOCKET = 1009
+    EHTTP = 1010
+    EOVERCROWDED = 1011
+    ERTMPPUBLISHABLE = 1012
+    ERTMPCREATESTREAM = 1013
+    EEOF = 1014
+    EUNUSED = 1015
+    ESSL = 1016
+    EH2RUNOUTSTREAMS = 1017
+    EREJECT = 1018
+    EPROGREADTIMEOUT = 1019
+
+    EINTERNAL = 2001
+    ERESPONSE = 2002
+    ELOGOFF = 2003
+    ELIMIT = 2004
+    ECLOSE = 2005
+    EITP = 2006
+    ESHUTDOWNWRITE = 2007
+
+    ERDMA = 3001
+    ERDMAMEM = 3002
+
+    ECANCELED = errno.ECANCELED
+    ECONNREFUSED = errno.ECONNREFUSED
+    ECONNRESET = errno.ECONNRESET
+    ECONNABORTED = errno.ECONNABORTED
+    EPIPE = errno.EPIPE
+    ETIMEDOUT = errno.ETIMEDOUT
+    EHOSTUNREACH = errno.EHOSTUNREACH
+    ENETUNREACH = errno.ENETUNREACH
+    EHOSTDOWN = errno.EHOSTDOWN
+    EINVAL = errno.EINVAL
+
+
+class Phase(enum.StrEnum):
+    """The phase of a call or a write in which it failed."""
+
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    HANDSHAKE = "handshake"
+    QUEUED = "queued"
+    """None of its bytes had left this process."""
+    SENT = "sent"
+    """Some of its bytes had been handed to the kernel."""
+    WAITING = "waiting"
+    """It had been written completely, and the response was awaited."""
+    SERVER = "server"
+    """The response arrived, and it is an error."""

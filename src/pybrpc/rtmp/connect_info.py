@@ -1,0 +1,74 @@
+"""RtmpConnectInfo: what a client says when it connects; RtmpRefused: a service says no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from pybrpc.protocols.rtmp.command import Command
+
+
+class RtmpRefused(Exception):
+    """Raised by the functions of an RtmpService to refuse a peer, which is then disconnected.
+
+    `on_publish` and `on_play` raise it with a code and perhaps a text: "BadName", "Denied",
+    "StreamNotFound", "Failed", or a whole one such as "NetStream.Play.StreamNotFound". `on_connect`
+    raises it with a text alone.
+    """
+
+    def __init__(self, code: str, text: str = "") -> None:
+        super().__init__(code, text)
+        self.code = str(code)
+        self.text = str(text) or self.code
+
+    def __str__(self) -> str:
+        return self.code if self.text == self.code else f"{self.code}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class RtmpConnectInfo:
+    """The `connect` command of a client. What it says of itself may be wrong.
+
+    app        the application: the path of its URL without the name of the stream
+    tc_url     its URL without the name of the stream; "" if it sends none
+    vhost      the host that it wants: "?vhost=" behind the application, else that of `tc_url`
+    arguments  all values of the command, by name: flashVer, swfUrl, pageUrl, ...
+    more       the values behind them, mostly none
+    peer       its address
+    """
+
+    app: str
+    tc_url: str
+    vhost: str
+    arguments: dict[str, Any] = field(repr=False)
+    more: tuple[Any, ...] = field(default=(), repr=False)
+    peer: str = ""
+
+    @classmethod
+    def of(cls, command: Command, peer: str) -> RtmpConnectInfo:
+        """No values of a peer make it raise."""
+        given = command.command_object
+        values = dict(given) if isinstance(given, dict) else {}
+        app, tc_url = _text(values.get("app")), _text(values.get("tcUrl"))
+        app, _, query = app.partition("?")
+        vhost = _vhost_in(query) or _vhost_in(tc_url.partition("?")[2]) or _host_of(tc_url)
+        return cls(app.strip("/"), tc_url, vhost, values, command.arguments, peer)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _vhost_in(query: str) -> str:
+    try:
+        return parse_qs(query, max_num_fields=32).get("vhost", [""])[0]
+    except ValueError:
+        return ""
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,86 @@
+"""Runs the functions of an RtmpService: plain ones in threads of their own, async ones as tasks of
+the loop of async handlers. None of them runs in a turn."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from pybrpc.base.guard import SERVER, deliver_interrupt
+from pybrpc.server.connections.server_core import ServerCore
+
+OnDone = Callable[[BaseException | None], None]
+"""Called with what the function has raised, in its thread or task. Must not raise."""
+
+_tasks: set[asyncio.Task[None]] = set()
+"""Tasks that nobody else refers to."""
+
+
+def is_async(function: Callable[[Any], Any]) -> bool:
+    return inspect.iscoroutinefunction(function)
+
+
+def start_function(
+    server: ServerCore, function: Callable[[Any], Any], argument: Any, on_done: OnDone
+) -> None:
+    """Call `function(argument)` soon. RuntimeError if no thread can be started."""
+    context = server.new_context()
+    if is_async(function):
+        loop = server.loop_of_handlers()
+        loop.call_soon_threadsafe(_start_task, function, argument, on_done, context)
+    else:
+        _FunctionThread(function, argument, on_done, context).start()
+
+
+def _start_task(
+    function: Callable[[Any], Any], argument: Any, on_done: OnDone, context: Context
+) -> None:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(_run_in_task(function, argument, on_done), context=context)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def _run_in_task(function: Callable[[Any], Any], argument: Any, on_done: OnDone) -> None:
+    try:
+        await function(argument)
+    except BaseException as error:
+        on_done(error)
+        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
+            raise
+    else:
+        on_done(None)
+
+
+class _FunctionThread(threading.Thread):
+    def __init__(
+        self, function: Callable[[Any], Any], argument: Any, on_done: OnDone, context: Context
+    ) -> None:
+        super().__init__(name="pybrpc-rtmp", daemon=True)
+        self._work = function, argument, on_done, context
+
+    def run(self) -> None:
+        function, argument, on_done, context = self._work
+        del self._work
+        try:
+            result = context.run(function, argument)
+            if inspect.iscoroutine(result):
+                result.close()
+                raise TypeError(f"{function!r} returns a coroutine: make it an async function")
+        except BaseException as error:
+            on_done(error)
+            deliver_interrupt(error)
+        else:
+            on_done(None)
+
+
+def log_raised(what: str, error: BaseException, had_ended: bool) -> None:
+    """Log what the function of a stream raised: softly if its stream had ended before."""
+    if had_ended:
+        SERVER.debug("the function of %s has ended: %s", what, error)
+    else:
+        SERVER.raised("the function of %s raised", what, error=error)
