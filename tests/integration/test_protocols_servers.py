@@ -5,7 +5,8 @@ test/brpc_sofa_pbrpc_protocol_unittest.cpp, 10):
 
     process_request_failed_socket, process_request_logoff, process_request_wrong_method   here
     process_response_after_eof, process_response_error_code, complete_flow,
-        close_in_callback, hulu_compress, sofa_compress   test_protocols
+        close_in_callback, hulu_compress, sofa_compress   test_protocols; close_in_callback, the
+        side of the server, here
     reject_oversized_body, reject_oversized_meta   here; unit/protocols/sofa/test_sofa
 """
 
@@ -19,8 +20,9 @@ from typing import Any
 
 import pytest
 
+import pybrpc
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.errors import AuthenticationError, ErrorCode
+from pybrpc.errors import AuthenticationError, ConnectionFailedError, ErrorCode
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.detect import BAIDU_STD, HULU_PBRPC, SOFA_PBRPC
 from pybrpc.protocols.framed import FramedProtocol
@@ -30,7 +32,7 @@ from pybrpc.protocols.sofa.schema import REQUEST, SofaRpcMeta
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
 from tests.fakes.threads import wait_until
-from tests.peers.raw_peer import EchoRequest, EchoResponse, RawPeer, text_of
+from tests.peers.raw_peer import SERVICE, EchoRequest, EchoResponse, RawPeer, text_of
 from tests.peers.raw_peer import request as baidu_request
 from tests.peers.serving import Gate, as_async, echo, make_server, start
 
@@ -88,6 +90,28 @@ def test_peer_that_closes_before_its_answer(protocol: FramedProtocol, kind: Any)
         wait_until(lambda: server.statistics().connections == 0)
         wait_until(lambda: server.statistics().running == 0)
         assert server.statistics().errors == 0
+
+
+@BOTH
+@KINDS
+def test_handler_closes_the_connection_of_its_call(protocol: FramedProtocol, kind: Any) -> None:
+    """HuluTest.close_in_callback, SofaTest.close_in_callback: the descriptor is closed while the
+    handler runs."""
+
+    def close(received: EchoRequest, controller: Controller) -> EchoResponse:
+        for connection in list(server._run.connections):  # type: ignore[union-attr]
+            if str(connection.socket.remote_side) == str(controller.remote_side):
+                connection.socket.close()
+        return EchoResponse(message="nobody reads this")
+
+    with make_server(kind(close)) as server:
+        address = str(start(server))
+        with pybrpc.Channel(address, protocol=protocol.name, timeout=30, max_retry=0) as channel:
+            stub = pybrpc.Stub(SERVICE, channel)
+            for _ in range(10):
+                with pytest.raises(ConnectionFailedError):
+                    stub.Echo(EchoRequest(message="hello"))
+        wait_until(lambda: server.statistics().running == 0)
 
 
 @BOTH

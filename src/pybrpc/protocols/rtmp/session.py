@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 HANDSHAKE_BYTES = 1 + 2 * BLOCK_SIZE
 """Bytes of the handshake that one side sends. They count in its Acks."""
 
+MANY_MESSAGES, MIN_MEAN_BYTES = 1024, 12
+"""So many messages in the bytes of one read, of so few bytes on average with their headers, are a
+flood: a byte may be a message, and each costs as much time as a kilobyte of video."""
+
 MAX_PINGS_PER_CUT = 64
 """Pings in the bytes of one read that are answered; a peer that sends more floods."""
 
@@ -101,8 +105,14 @@ class RtmpSession(Session):
             return events
         messages, self._early = self._early, []
         reader = self.reader
+        begun_at = reader.received_bytes - reader.held_bytes
         while read := reader.read(self.buffer):
             messages += read
+            read_bytes = reader.received_bytes - reader.held_bytes - begun_at
+            if len(messages) > MANY_MESSAGES and read_bytes < MIN_MEAN_BYTES * len(messages):
+                self.broken = Broken(f"RTMP: {len(messages)} messages in {read_bytes} bytes")
+                self.buffer.clear()
+                return events
         self.broken = reader.broken
         left: list[Any] = self._answer(messages)
         number = reader.take_ack()

@@ -98,6 +98,27 @@ def test_pings_are_answered_but_not_a_flood() -> None:
     assert session.broken is not None
 
 
+def test_flood_of_messages_of_a_byte_breaks_early() -> None:
+    """Each byte is a chunk of fmt 3 that is a message without payload."""
+    session = server_session()
+    flood = packed(RtmpMessage(VIDEO, b"", 1, 0)) + b"\xc6" * 65_000
+    fed(session, HANDSHAKE)
+    messages = fed(session, flood)
+    assert session.broken is not None
+    assert "messages in" in session.broken.reason
+    assert messages == []
+    assert session.reader.held_bytes + len(session.buffer) < len(flood)  # type: ignore[attr-defined]
+
+
+def test_many_short_messages_are_no_flood() -> None:
+    """Silence, in AAC, is a few bytes a frame."""
+    session = server_session()
+    fed(session, HANDSHAKE)
+    frames = [RtmpMessage(VIDEO, b"silence!", 1, time) for time in range(4000)]
+    assert len(fed(session, packed(*frames))) == 4000
+    assert session.broken is None
+
+
 def test_limits_of_the_server_hold() -> None:
     session = server_session(ParseLimits(max_body_size=100))
     fed(session, HANDSHAKE + packed(RtmpMessage(VIDEO, bytes(101), 1)))
