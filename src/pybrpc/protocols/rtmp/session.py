@@ -39,8 +39,8 @@ HANDSHAKE_BYTES = 1 + 2 * BLOCK_SIZE
 """Bytes of the handshake that one side sends. They count in its Acks."""
 
 MANY_MESSAGES, MIN_MEAN_BYTES = 1024, 12
-"""So many messages in the bytes of one read, of so few bytes on average with their headers, are a
-flood: a byte may be a message, and each costs as much time as a kilobyte of video."""
+"""A read with more messages than these, of fewer bytes on average with their headers, is a flood: a
+byte may be a message, and each costs time."""
 
 MAX_PINGS_PER_CUT = 64
 """Pings in the bytes of one read that are answered; a peer that sends more floods."""
