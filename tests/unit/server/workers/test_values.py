@@ -63,7 +63,7 @@ def test_gauges_end_with_their_worker() -> None:
 
 def test_statistics_are_readable_as_text() -> None:
     assert str(SupervisorStatistics(COUNTED, deaths=3)).startswith("all: 1 accepted, ")
-    assert str(SupervisorStatistics(COUNTED, deaths=3)).endswith(" workers, 3 deaths")
+    assert str(SupervisorStatistics(COUNTED, deaths=3)).endswith(" streams, 3 deaths")
 
 
 def test_target_may_be_inside_of_a_class() -> None:
