@@ -162,9 +162,12 @@ def target_of(number: str) -> str:
 def what_stays(leaked: Callable[[], set[object]]) -> set[object]:
     """The leaks left after a grace period, which ends as soon as `leaked` finds none."""
     end = time.monotonic() + GRACE_S
+    pause_s = 0.01
     while (found := leaked()) and time.monotonic() < end:
         gc.collect()  # an unclosed socket that only a cycle keeps then warns, which is an error
-        time.sleep(0.01)
+        # Pauses grow: a collection may take a second, and meanwhile no thread comes to its end.
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 1.0)
     return found
 
 

@@ -169,10 +169,19 @@ def test_limits_of_streams_on_the_page_are_those_of_the_code() -> None:
     page = (ROOT / "docs/streams.md").read_text()
     options = pybrpc.StreamOptions()
     assert options.max_buf_size == 2 << 20
-    assert options.max_unread_bytes == options.max_message_size == 64 << 20
+    assert options.max_unread_bytes == 160 << 20
+    assert options.max_message_size == 64 << 20
     assert options.max_segment_size == 32 << 20
     assert default_runtime().max_unread_bytes == 512 << 20
-    for shown in ("(2 MiB)", "| 64 MiB |", "(32 MiB)", "| 512 MiB for", "| 64 |", "| 1,024 |"):
+    for shown in (
+        "(2 MiB)",
+        "| 160 MiB |",
+        "| 64 MiB |",
+        "(32 MiB)",
+        "| 512 MiB for",
+        "| 64 |",
+        "| 1,024 |",
+    ):
         assert shown in page
     assert (MAX_STREAMS_PER_REQUEST, MAX_STREAMS) == (64, 1024)
 
