@@ -159,13 +159,6 @@ def lets_all_join(gathered: Any, joins_after: int) -> bool:
     return not gathered.is_taken
 
 
-def lets_others_join_an_older_one(queue: Any, gathered: Any) -> int:
-    if gathered is None:
-        return int(queue.begun)
-    queue.gathered = gathered
-    return int(gathered.number) - 1
-
-
 def forgets_what_may_be_ahead(queue: Any, gathered: Any) -> int:
     if gathered is not None and gathered.number == queue.begun:
         queue.gathered = gathered
@@ -211,7 +204,6 @@ MUTANTS = (
     _mutant(forgets_without_a_release, StreamTable, "forget", "sender_and_close"),
     _mutant(makes_without_looking_again, StreamTable, "new_stream", "making_and_failing"),
     _mutant(lets_all_join, GatheredFrames, "may_join", _OPENS),
-    _mutant(lets_others_join_an_older_one, SendQueue, "after_write", _GATHERED),
     _mutant(forgets_what_may_be_ahead, SendQueue, "after_write", _GATHERED),
     _mutant(forgets_what_another_thread_has_written, StreamCore, "try_send", _SHARED),
     _mutant(lets_join_before_it_is_queued, SendQueue, "begin_gathered", _GATHERED),
