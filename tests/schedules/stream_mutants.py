@@ -204,7 +204,7 @@ MUTANTS = (
     _mutant(forgets_without_a_release, StreamTable, "forget", "sender_and_close"),
     _mutant(makes_without_looking_again, StreamTable, "new_stream", "making_and_failing"),
     _mutant(lets_all_join, GatheredFrames, "may_join", _OPENS),
-    _mutant(forgets_what_may_be_ahead, SendQueue, "after_write", _GATHERED),
+    _mutant(forgets_what_may_be_ahead, SendQueue, "after_write", _SHARED),
     _mutant(forgets_what_another_thread_has_written, StreamCore, "try_send", _SHARED),
     _mutant(lets_join_before_it_is_queued, SendQueue, "begin_gathered", _GATHERED),
     _mutant(

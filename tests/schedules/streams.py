@@ -27,6 +27,7 @@ from pybrpc.streams.gathered_frames import GatheredFrames
 from pybrpc.streams.outgoing import Outgoing
 from pybrpc.streams.send_queue import SendQueue
 from pybrpc.testing.step_scheduler import StepScheduler
+from pybrpc.transport.writing import writer as writer_module
 from tests.fakes.streams import REMOTE_ID, StreamSide, frames_in
 from tests.schedules.traced import TracedLock, TracedSlot
 
@@ -359,5 +360,6 @@ def patched(scheduler: StepScheduler, mutations: tuple[Mutation, ...] = ()) -> I
             patch.setattr(send_queue_module, name, value)
         patch.setattr(gathered_frames_module, "MAX_BYTES", 55)
         patch.setattr(send_side_module, "SHORT", SHORT)
+        patch.setattr(writer_module, "BURST_S", 0.0)  # what is written does not depend on the time
         patch.setattr(SendQueue, "write", traced_write)
         yield
