@@ -13,6 +13,7 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import (
+    BadRequestError,
     ConnectionFailedError,
     ErrorCode,
     InternalServerError,
@@ -78,6 +79,19 @@ def test_calls_of_tasks_go_over_it(protocol: Any) -> None:
 
     with make_server(as_async(echo)) as server:
         assert asyncio.run(main(str(start(server)))) == [str(number) for number in range(100)]
+
+
+@BOTH
+def test_call_that_opens_streams_is_refused_before_it_is_sent(protocol: Any) -> None:
+    with (
+        make_server(echo) as server,
+        pybrpc.Channel(str(start(server)), protocol=protocol.name, timeout=20) as channel,
+    ):
+        stub = pybrpc.Stub(SERVICE, channel)
+        stub.Echo(EchoRequest(message="hello"))
+        with pytest.raises(BadRequestError, match=f"{protocol.name} has no place for streams"):
+            stub.Echo.stream(EchoRequest(message="hello")).open()
+        assert server.statistics().requests == 1
 
 
 @BOTH

@@ -16,6 +16,7 @@ import pybrpc.redis
 import pybrpc.rtmp
 from bench.echo_messages import SERVICE, EchoRequest, EchoResponse
 from pybrpc.lowlevel import unregister_protocol
+from pybrpc.streams.receive_side import MESSAGE_BYTES
 from pybrpc.streams.table import MAX_STREAMS, MAX_STREAMS_PER_REQUEST
 from pybrpc.transport.runtime import default_runtime
 from soak.echo_services import PlainEcho
@@ -171,6 +172,8 @@ def test_limits_of_streams_on_the_page_are_those_of_the_code() -> None:
     assert options.max_buf_size == 2 << 20
     assert options.max_unread_bytes == 160 << 20
     assert options.max_message_size == 64 << 20
+    # A default window of messages of one byte, all of them unread, is no reason to reset a stream.
+    assert (1 + MESSAGE_BYTES) * options.max_buf_size < options.max_unread_bytes
     assert options.max_segment_size == 32 << 20
     assert default_runtime().max_unread_bytes == 512 << 20
     for shown in (
