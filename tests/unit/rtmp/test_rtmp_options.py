@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any
 
 import pytest
@@ -39,9 +40,9 @@ def test_wrong_options_are_refused(options: dict[str, Any], kind: type[Exception
 
 def test_each_option_is_explained_and_tested() -> None:
     names = {field.name for field in dataclasses.fields(RtmpOptions)}
-    documented = RtmpOptions.__doc__ or ""
+    documented = inspect.cleandoc(RtmpOptions.__doc__ or "")
     assert {name for options, _ in WRONG for name in options} == names
-    assert all(f"\n    {name} " in documented for name in names)
+    assert all(f"\n{name} " in documented for name in names)
 
 
 def test_limit_of_unwritten_bytes_reaches_the_socket() -> None:
