@@ -15,19 +15,16 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 
 import pybrpc
-from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.baidu_std.frame import HEADER_SIZE, pack_header, unpack_header
 from pybrpc.protocols.baidu_std.schema import RpcMeta
 from pybrpc.rpc.compress import decompress
 from tests.peers.callers import FORMS, caller
-from tests.peers.echo import ECHO
 from tests.peers.scripted_server import Peer, ScriptedServer
 from tests.protos import conformance_pb2 as pb
 
@@ -174,43 +171,6 @@ def form_of(case: str) -> tuple[int, int, bool]:
     """How the recorded answer travelled: compressed, checksummed, with its attachment covered."""
     meta, _ = split(recorded(case, "server"))
     return meta.compress_type, meta.checksum_type, meta.checksum_with_attachment
-
-
-class EchoService:
-    """The handler of the recorded C++ server."""
-
-    def Echo(self, request: pb.EchoRequest, controller: pybrpc.Controller) -> pb.EchoResponse:
-        if request.fail_code:
-            controller.set_failed(request.fail_code, request.fail_text)
-        response = pb.EchoResponse(message=request.message)
-        if controller.log_id is not None:
-            response.log_id = controller.log_id
-        if controller.request_id:
-            response.request_id = controller.request_id
-        response.attachment_bytes = len(controller.request_attachment)
-        controller.response_attachment = IOBuf(bytes(controller.request_attachment))
-        controller.response_compress_type = controller.request_compress_type
-        controller.response_checksum_type = controller.request_checksum_type
-        controller.response_checksum_attachment = controller.request_checksum_attachment
-        return response
-
-    Stream = Echo
-
-
-class AsyncEchoService(EchoService):
-    async def Echo(self, request: pb.EchoRequest, controller: pybrpc.Controller) -> pb.EchoResponse:
-        return EchoService.Echo(self, request, controller)
-
-    Stream = Echo
-
-
-@pytest.fixture(params=[EchoService, AsyncEchoService])
-def address(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a pybrpc server."""
-    server = pybrpc.Server()
-    server.add_service(ECHO, request.param())
-    with server:
-        yield str(server.start("127.0.0.1:0"))
 
 
 def exchange(address: str, pieces: list[bytes], count: int = 1) -> list[bytes]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from pybrpc.protocols.registry import protocol_named
 from pybrpc.rpc.compress import decompress
 from pybrpc.testing.check_protocol import Sample, pack, parse_all
 from tests.peers.callers import FORMS, caller
-from tests.peers.echo import ECHO
 from tests.peers.scripted_server import Peer, ScriptedServer
 from tests.protos import conformance_pb2 as pb
 
@@ -154,39 +152,6 @@ def test_client_accepts_the_answers_of_cpp(case: str, form: str) -> None:
             assert answer.attachment_bytes == len(controller.request_attachment)
     assert controller.response_attachment == controller.request_attachment
     assert controller.response_compress_type == (controller.request_compress_type or 0)
-
-
-class EchoService:
-    """The handler of the recorded C++ server."""
-
-    def Echo(self, request: pb.EchoRequest, controller: pybrpc.Controller) -> pb.EchoResponse:
-        if request.fail_code:
-            controller.set_failed(request.fail_code, request.fail_text)
-        response = pb.EchoResponse(message=request.message)
-        if controller.log_id is not None:
-            response.log_id = controller.log_id
-        response.attachment_bytes = len(controller.request_attachment)
-        controller.response_attachment = IOBuf(bytes(controller.request_attachment))
-        controller.response_compress_type = controller.request_compress_type
-        return response
-
-    Stream = Echo
-
-
-class AsyncEchoService(EchoService):
-    async def Echo(self, request: pb.EchoRequest, controller: pybrpc.Controller) -> pb.EchoResponse:
-        return EchoService.Echo(self, request, controller)
-
-    Stream = Echo
-
-
-@pytest.fixture(params=[EchoService, AsyncEchoService])
-def address(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a pybrpc server."""
-    server = pybrpc.Server()
-    server.add_service(ECHO, request.param())
-    with server:
-        yield str(server.start("127.0.0.1:0"))
 
 
 def exchange(address: str, protocol: RpcProtocol, pieces: list[bytes], count: int) -> list[bytes]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.peers.rtmp_programs import make_source
 from tests.peers.scripted_server import reserved_port
 
 
@@ -14,3 +16,9 @@ def dead_address() -> Iterator[str]:
     """Nobody listens there, and somebody may."""
     with reserved_port() as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A FLV file to publish: H.264 and AAC, made by ffmpeg."""
+    return make_source(tmp_path_factory.mktemp("source") / "source.flv")

@@ -18,13 +18,13 @@ from tests.peers.flv_files import Packet, packets_of
 from tests.peers.nginx_rtmp import NginxRtmp
 from tests.peers.redis_server import free_port
 from tests.peers.rtmp_programs import (
+    SPEED,
     ffmpeg_player,
     ffmpeg_pusher,
     ffmpeg_server,
     gst_player,
     gst_pusher,
     make_hevc_source,
-    make_source,
     pyav_server,
     rtmpdump_player,
 )
@@ -35,15 +35,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
 ]
-SPEED = 4.0
-"""Files are published so much faster than they play."""
 
 PATIENT = RtmpOptions(timeout=WAIT_S, connect_timeout=WAIT_S)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_source(tmp_path_factory.mktemp("source") / "source.flv")
 
 
 @pytest.fixture

@@ -19,13 +19,14 @@ from tests.peers.programs import require_program
 from tests.peers.redis_server import free_port
 from tests.peers.rtmp_load import measure
 from tests.peers.rtmp_programs import (
+    SPEED,
     ffmpeg_player,
     ffmpeg_pusher,
     ffmpeg_server,
     gst_player,
     gst_pusher,
     make_hevc_source,
-    make_source,
+    publish,
     pyav_pusher,
     pyav_server,
     rtmpdump_player,
@@ -38,24 +39,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
 ]
-SPEED = 4.0
-"""Files are published so much faster than they play."""
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_source(tmp_path_factory.mktemp("source") / "source.flv")
 
 
 @pytest.fixture
 def server() -> Iterator[NginxRtmp]:
     with NginxRtmp() as running:
         yield running
-
-
-def publish(pusher: RunningProgram) -> None:
-    with pusher:
-        assert pusher.wait() == 0, pusher.log()
 
 
 def wait_media(player: RunningProgram, copy: Path, count: int) -> None:

@@ -17,42 +17,30 @@ from tests.fakes.threads import wait_until
 from tests.peers.flv_files import media_of, packets_of, tags_of
 from tests.peers.rtmp_load import connect_player
 from tests.peers.rtmp_programs import (
+    SPEED,
     ffmpeg_player,
     ffmpeg_pusher,
     gst_player,
     gst_pusher,
     make_hevc_source,
-    make_source,
+    publish,
     pyav_player,
     pyav_pusher,
     rtmpdump_player,
 )
 from tests.peers.rtmp_sockets import SocketPlayers, SocketPublisher
-from tests.peers.running_program import RunningProgram
 
 pytestmark = [
     pytest.mark.same_everywhere,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="the programs are those of Linux"),
 ]
-SPEED = 4.0
-"""Files are published so much faster than they play."""
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_source(tmp_path_factory.mktemp("source") / "source.flv")
 
 
 @pytest.fixture
 def relay() -> Iterator[RunningRelay]:
     with RunningRelay() as running:
         yield running
-
-
-def publish(pusher: RunningProgram) -> None:
-    with pusher:
-        assert pusher.wait() == 0, pusher.log()
 
 
 # --- real programs ---

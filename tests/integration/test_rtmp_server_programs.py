@@ -22,6 +22,7 @@ from tests.peers.rtmp_programs import (
     gst_pusher,
     make_hevc_source,
     make_source,
+    publish,
     pyav_pusher,
     rtmpdump_player,
 )
@@ -59,11 +60,6 @@ def media(frames: list[Frame]) -> list[Frame]:
 
 def url_of(endpoint: Endpoint, scheme: str = "rtmp") -> str:
     return f"{scheme}://{endpoint}/live/cam"
-
-
-def publish(pusher: RunningProgram) -> None:
-    with pusher:
-        assert pusher.wait() == 0, pusher.log()
 
 
 @FORMS

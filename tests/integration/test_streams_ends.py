@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from pybrpc.errors import (
 )
 from tests.fakes.threads import WAIT_S, wait_until
 from tests.peers.streams import (
+    Pair,
     every_pair,
     opened,
     wait_until_idle,
@@ -297,15 +300,24 @@ def test_channel_that_is_closed_fails_its_streams(sides: str) -> None:
 # --- time ---
 
 
+@contextlib.contextmanager
+def with_options_of(
+    side: str, sides: str, options: pybrpc.StreamOptions
+) -> Iterator[tuple[Pair, Any, Any]]:
+    """Streams of which one side has these options, and that side and the other one."""
+    both = (options, None) if side == "client" else (None, options)
+    with opened(sides, *both) as pair:
+        if side == "client":
+            yield pair, pair.client, pair.server
+        else:
+            yield pair, pair.server, pair.client
+
+
 @every_pair
 @pytest.mark.parametrize("side", ["client", "server"])
 def test_stream_is_reset_after_its_lifetime(sides: str, side: str) -> None:
     options = pybrpc.StreamOptions(lifetime=0.02)
-    both = (options, None) if side == "client" else (None, options)
-    with opened(sides, *both) as pair:
-        mine, other = pair.client, pair.server
-        if side == "server":
-            mine, other = other, mine
+    with with_options_of(side, sides, options) as (pair, mine, other):
         error = mine.wait_closed(WAIT_S)
         assert isinstance(error, StreamResetError)
         assert error.text == (
@@ -323,11 +335,7 @@ def test_stream_is_reset_after_its_lifetime(sides: str, side: str) -> None:
 @pytest.mark.parametrize("side", ["client", "server"])
 def test_stream_that_is_idle_is_reset(sides: str, side: str) -> None:
     options = pybrpc.StreamOptions(idle_timeout=0.02)
-    both = (options, None) if side == "client" else (None, options)
-    with opened(sides, *both) as pair:
-        mine, other = pair.client, pair.server
-        if side == "server":
-            mine, other = other, mine
+    with with_options_of(side, sides, options) as (pair, mine, other):
         error = mine.wait_closed(WAIT_S)
         assert isinstance(error, StreamResetError)
         assert error.text.endswith("was reset by this side: nothing was received for 0.02 s")

@@ -32,6 +32,16 @@ AUDIO_RATE, AUDIO_FRAME = 44_100, 1024
 """Samples a second, and samples in a frame of AAC."""
 
 
+SPEED = 4.0
+"""Files are published so much faster than they play."""
+
+
+def publish(pusher: RunningProgram) -> None:
+    """Have a program publish all that it has."""
+    with pusher:
+        assert pusher.wait() == 0, pusher.log()
+
+
 def make_source(
     path: Path,
     seconds: float = 2.0,

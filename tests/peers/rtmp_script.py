@@ -5,7 +5,7 @@ with ScriptedServer(lambda peer: RtmpPeer(peer).serve()) as server: ...
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -158,3 +158,57 @@ def client_of(
         RtmpClient(f"rtmp://{server.address}/live", options) as client,
     ):
         yield client, server
+
+
+SOON_S = 0.05
+"""For what never comes."""
+
+HASTY = RtmpOptions(timeout=SOON_S, connect_timeout=WAIT_S)
+FRAMES = [
+    Frame.of_metadata({"width": 160.0}),
+    Frame.video(b"\x17\x00" + bytes(50), 0),
+    Frame.video(b"\x17\x01" + bytes(200_000), 40),
+    Frame.audio(b"\xaf\x01sound", 45),
+]
+
+
+def playing(*frames: Frame) -> Callable[[Peer], None]:
+    """The script of a server that plays frames and ends the stream."""
+
+    def script(peer: Peer) -> None:
+        rtmp = RtmpPeer(peer)
+        rtmp.accept_connect()
+        rtmp.accept_play()
+        rtmp.send_frames(*frames)
+        rtmp.send(status("NetStream.Play.UnpublishNotify").pack(1))
+        rtmp.read_to_end()
+
+    return script
+
+
+class Recorder:
+    """The script of a server that takes what is published, and keeps it."""
+
+    def __init__(self) -> None:
+        self.peers: list[RtmpPeer] = []
+
+    def __call__(self, peer: Peer) -> None:
+        rtmp = RtmpPeer(peer)
+        self.peers.append(rtmp)
+        rtmp.accept_connect()
+        rtmp.accept_publish()
+        rtmp.read_to_end()
+
+
+def connecting(*parts: bytes | RtmpMessage) -> Callable[[Peer], None]:
+    """The script of a server that shakes hands, reads `connect` and answers with this."""
+
+    def script(peer: Peer) -> None:
+        rtmp = RtmpPeer(peer)
+        rtmp.shake_hands()
+        rtmp.expect("connect")
+        for part in parts:
+            peer.send(part if isinstance(part, bytes) else rtmp.packed(part))
+        peer.wait_closed()
+
+    return script

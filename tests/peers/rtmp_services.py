@@ -7,8 +7,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pytest
+
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import RpcError
+from pybrpc.protocols.rtmp.command import parse_command
+from pybrpc.protocols.rtmp.message import AUDIO, COMMAND, DATA, VIDEO, RtmpMessage
 from pybrpc.rtmp import Frame, RtmpService
 from pybrpc.server import Server
 from tests.fakes.threads import WAIT_S
@@ -72,3 +76,24 @@ def serving(service: RtmpService, **options: Any) -> Iterator[Endpoint]:
     finally:
         server.stop(0)
         server.join()
+
+
+FRAMES = [
+    Frame.of_metadata({"width": 640.0}),
+    *(Frame.video(b"\x27\1\0\0\0" + bytes([n]) * 3000 * n, 40 * n) for n in range(1, 30)),
+    Frame.audio(b"\xaf\1sound", 0xFFFFFF + 5),
+    Frame.video(b"", 0xFFFFFF + 6),
+]
+FORMS = pytest.mark.parametrize("form", [PlainRecording, AsyncRecording])
+
+
+def played(messages: list[RtmpMessage]) -> list[Frame]:
+    frames = [
+        Frame.of_message(each) for each in messages if each.message_type in (AUDIO, VIDEO, DATA)
+    ]
+    return [frame for frame in frames if frame.kind != "data" or frame.metadata]
+
+
+def codes_in(messages: list[RtmpMessage]) -> list[str]:
+    commands = [parse_command(each) for each in messages if each.message_type == COMMAND]
+    return [command.argument(0)["code"] for command in commands if command.name == "onStatus"]

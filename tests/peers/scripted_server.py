@@ -49,6 +49,11 @@ class Peer:
         with contextlib.suppress(ConnectionError):
             self.sock.sendall(data)
 
+    def end_sending(self) -> None:
+        """Shut this side down. The client may be gone already."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+
     def answer(self, request: RpcRequest, **fields: object) -> None:
         """Echo; `fields` are those of RpcResponse that shall be different."""
         self.send(echo_frame(request, self.protocol, **fields))

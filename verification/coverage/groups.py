@@ -111,7 +111,7 @@ GROUPS = (
                 " server_stream_core service stream stream_core user_functions",
             ),
         ),
-        _tests("integration", "rtmp_server rtmp_server_hostile rtmp_client rtmp_reconnecting"),
+        _tests("integration", "rtmp_server* rtmp_client* rtmp_reconnecting"),
     ),
     # --- client ---
     Group(

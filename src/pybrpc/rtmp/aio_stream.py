@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from pybrpc.base.deadline import checked_timeout_s
-from pybrpc.errors import OvercrowdedError, RpcError, StreamClosedError, StreamTimeoutError
+from pybrpc.base.deadline import checked_timeout_s, deadline_after, remaining_s
+from pybrpc.base.wake_list import until_woken
+from pybrpc.errors import OvercrowdedError, RpcError, StreamClosedError
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.stream import RtmpStreamBase
 from pybrpc.rtmp.stream_core import RtmpStreamCore
@@ -35,52 +36,31 @@ class AioRtmpStream(RtmpStreamBase):
         """As `RtmpStream.recv`."""
         core = self._core
         await self._give_turn()
-        frame = core.take()
-        if frame is not None:
-            return frame
-        timeout_s = checked_timeout_s(timeout)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._recv()
-        except TimeoutError as error:
-            raise self._timeout_error("receiving on", timeout) from error
-
-    async def _recv(self) -> Frame:
-        core = self._core
-        while True:
+        deadline = deadline_after(checked_timeout_s(timeout))
+        while (frame := core.take()) is None:
             wait = LoopWait()
             if core.begin_receive_wait(wait):
-                try:
-                    await wait.future
-                except BaseException:
-                    core.forget_wait(wait)
-                    raise
+                await self._wait(wait, deadline, timeout, "receiving on")
             elif core.has_ended and not core.unread:
                 raise core.end_error()
-            frame = core.take()
-            if frame is not None:
-                return frame
+        return frame
 
     async def send(self, *frames: Frame, timeout: float | None = None) -> None:
         """As `RtmpStream.send`."""
         core = self._core
         await self._give_turn()
-        try:
-            core.send(frames)
-            return
-        except OvercrowdedError:
-            timeout_s = checked_timeout_s(timeout)
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    await core.connection.socket.drain()
-                    try:
-                        core.send(frames)
-                        return
-                    except OvercrowdedError:
-                        continue
-        except TimeoutError as error:
-            raise self._timeout_error("sending on", timeout) from error
+        deadline = deadline_after(checked_timeout_s(timeout))
+        while True:
+            try:
+                core.send(frames)
+                return
+            except OvercrowdedError:
+                pass
+            try:
+                async with asyncio.timeout(remaining_s(deadline)):
+                    await until_woken(core.when_writable, core.forget_wake)
+            except TimeoutError:
+                raise self._timeout_error("sending on", timeout) from None
 
     async def close(self) -> None:
         """As `RtmpStream.close`."""
@@ -89,18 +69,10 @@ class AioRtmpStream(RtmpStreamBase):
 
     async def wait_closed(self, timeout: float | None = None) -> RpcError | None:
         """As `RtmpStream.wait_closed`."""
-        core, wait = self._core, LoopWait()
-        timeout_s = checked_timeout_s(timeout)
-        if core.begin_ended_wait(wait):
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await wait.future
-            except BaseException as error:
-                core.forget_wait(wait)
-                if isinstance(error, TimeoutError):
-                    what = "waiting for the end of"
-                    raise self._timeout_error(what, timeout) from error
-                raise
+        wait = LoopWait()
+        deadline = deadline_after(checked_timeout_s(timeout))
+        if self._core.begin_ended_wait(wait):
+            await self._wait(wait, deadline, timeout, "waiting for the end of")
         return self.failure
 
     def __aiter__(self) -> AsyncIterator[Frame]:
@@ -124,7 +96,13 @@ class AioRtmpStream(RtmpStreamBase):
             self._at_once = 0
             await asyncio.sleep(0)
 
-    def _timeout_error(self, what: str, timeout: float | None) -> StreamTimeoutError:
-        core = self._core
-        text = f"{what} {core.described} took more than {timeout} s"
-        return StreamTimeoutError(text, peer=core.connection.peer)
+    async def _wait(
+        self, wait: LoopWait, deadline: float, timeout: float | None, what: str
+    ) -> None:
+        try:
+            async with asyncio.timeout(remaining_s(deadline)):
+                await wait.future
+        except TimeoutError:
+            raise self._timeout_error(what, timeout) from None
+        finally:
+            self._core.forget_wait(wait)

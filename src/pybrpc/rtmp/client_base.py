@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pybrpc.base.checked_options import checked_instance_or_none, checked_text, is_number
+from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import AddressError, ChannelClosedError
 from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter
 from pybrpc.protocols.rtmp.client_connect import ClientConnect
@@ -86,6 +87,11 @@ class RtmpClientBase:
         self._leases = {}
         self._shares_connection = self.options.share_connection
         self._is_closed = False
+        renew_in_child(self)
+
+    def renew_locks(self) -> None:
+        """In a forked child."""
+        self._lock = threading.Lock()
 
     @property
     def is_closed(self) -> bool:

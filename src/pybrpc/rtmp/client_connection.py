@@ -21,6 +21,7 @@ import threading
 from functools import partial
 from typing import Any
 
+from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import (
     BadResponseError,
     DispatcherClosedError,
@@ -75,7 +76,12 @@ class RtmpClientConnection(RtmpConnection):
         self._lock = threading.Lock()
         self._has_ended = False
         self._end_waits: list[Wait] = []
+        renew_in_child(self)
         socket.set_user(_SocketEvents(self))
+
+    def renew_locks(self) -> None:
+        """In a forked child."""
+        self._lock = threading.Lock()
 
     def is_usable(self) -> bool:
         """Whether a stream may be opened over it."""

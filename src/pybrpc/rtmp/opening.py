@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import RpcCanceledError, RpcError, RpcTimeoutError
 from pybrpc.protocols.rtmp.command import Command
 from pybrpc.streams.outgoing import Wait
@@ -64,6 +65,7 @@ class StreamOpening:
     """Ends once: the stream is open, or `error` says why it is not. Any thread."""
 
     __slots__ = (
+        "__weakref__",
         "_lock",
         "_waits",
         "connection",
@@ -88,6 +90,11 @@ class StreamOpening:
         """The transaction of the last command, whose answer is awaited."""
         self._lock = threading.Lock()
         self._waits: list[Wait] = []
+        renew_in_child(self)
+
+    def renew_locks(self) -> None:
+        """In a forked child."""
+        self._lock = threading.Lock()
 
     def finish(self, error: RpcError | None) -> bool:
         """End it. False if it has ended before."""

@@ -14,12 +14,12 @@ from pybrpc.rtmp.aio_stream import AioRtmpStream
 from pybrpc.rtmp.client import RtmpClient
 from pybrpc.rtmp.client_base import RtmpClientBase, play_request
 from pybrpc.rtmp.frame import Frame
-from pybrpc.rtmp.reconnecting import Reconnecting, ReconnectPolicy, deadline_of
+from pybrpc.rtmp.reconnecting import ReconnectingForm, ReconnectPolicy, deadline_of
 from pybrpc.rtmp.reconnecting_waits import until_open, wait_open
 from pybrpc.rtmp.stream import RtmpStream
 
 
-class _PlayerBase:
+class _PlayerBase(ReconnectingForm):
     """The part that both forms share. Any thread."""
 
     def __init__(
@@ -30,31 +30,10 @@ class _PlayerBase:
         duration: float,
         policy: ReconnectPolicy | None,
     ) -> None:
-        request = play_request(name, start, duration)
-        self._reconnecting = Reconnecting(client, request, policy)
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the stream is played now."""
-        return self._reconnecting.is_connected
-
-    @property
-    def connects(self) -> int:
-        """How often the server has agreed so far. The frames behind a change are of another
-        connection: they begin with the headers, and their times may begin anew."""
-        return self._reconnecting.connects
-
-    @property
-    def last_error(self) -> RpcError | None:
-        """Why the last connection, or attempt, has ended; `None` if none has failed, or the server
-        has ended the stream."""
-        return self._reconnecting.last_error
+        super().__init__(client, play_request(name, start, duration), policy)
 
     def _timeout_error(self, timeout: float | None) -> StreamTimeoutError:
         return StreamTimeoutError(f"no frame has come within {timeout} s")
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} on {self._reconnecting!r}>"
 
 
 class RtmpPlayer(_PlayerBase):

@@ -7,6 +7,7 @@ import threading
 from typing import Self
 
 from pybrpc.base.checked_options import checked_flag, checked_instance
+from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import OvercrowdedError, RpcError, StreamTimeoutError
 from pybrpc.rtmp.aio_client import AioRtmpClient
 from pybrpc.rtmp.aio_stream import MAX_AT_ONCE
@@ -14,11 +15,11 @@ from pybrpc.rtmp.client import RtmpClient
 from pybrpc.rtmp.client_base import RtmpClientBase, publish_request
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.frame_gate import FrameGate
-from pybrpc.rtmp.reconnecting import Reconnecting, ReconnectPolicy, deadline_of
+from pybrpc.rtmp.reconnecting import ReconnectingForm, ReconnectPolicy, deadline_of
 from pybrpc.rtmp.reconnecting_waits import until_open, wait_open
 
 
-class _PublisherBase:
+class _PublisherBase(ReconnectingForm):
     """The part that both forms share. Any thread."""
 
     def __init__(
@@ -29,28 +30,18 @@ class _PublisherBase:
         policy: ReconnectPolicy | None,
         drops_frames: bool,
     ) -> None:
-        self._reconnecting = Reconnecting(client, publish_request(name, mode), policy)
+        super().__init__(client, publish_request(name, mode), policy)
         self._drops = checked_flag("drops_frames", drops_frames)
         self._gate = FrameGate()
         self._lock = threading.Lock()
         self._connects = 0
         self.dropped_frames = 0
         """Frames that were not sent, without metadata and sequence headers that are sent later."""
+        renew_in_child(self)
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether the stream is published now."""
-        return self._reconnecting.is_connected
-
-    @property
-    def connects(self) -> int:
-        """How often the server has agreed so far."""
-        return self._reconnecting.connects
-
-    @property
-    def last_error(self) -> RpcError | None:
-        """Why the last connection, or attempt, has ended; `None` if none has failed."""
-        return self._reconnecting.last_error
+    def renew_locks(self) -> None:
+        """In a forked child."""
+        self._lock = threading.Lock()
 
     def _send(self, frames: tuple[Frame, ...], loop: asyncio.AbstractEventLoop | None) -> None:
         with self._lock:
@@ -79,9 +70,6 @@ class _PublisherBase:
                 f"frames are not sent: {error or 'the stream is not published now'}",
                 peer=str(client.url.endpoint),
             )
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} on {self._reconnecting!r}>"
 
 
 class RtmpPublisher(_PublisherBase):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from pybrpc.base.checked_options import checked_count, checked_instance_or_none
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
+from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import RpcError, StreamClosedError
 from pybrpc.rtmp.client_base import RtmpClientBase
 from pybrpc.rtmp.opening import StreamOpening, StreamRequest
@@ -104,6 +105,11 @@ class Reconnecting:
         """When the next attempt begins, or the present one takes too long."""
         self._given_up: RpcError | None = None
         self._pauses: list[Wait] = []
+        renew_in_child(self)
+
+    def renew_locks(self) -> None:
+        """In a forked child."""
+        self._lock = threading.Lock()
 
     @property
     def is_connected(self) -> bool:
@@ -217,6 +223,35 @@ class Reconnecting:
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else "open" if self.is_connected else "not connected"
         return f"<{type(self).__name__} {state}, {self.connects} connects>"
+
+
+class ReconnectingForm:
+    """The part that publishers and players share, in threads and in asyncio. Any thread."""
+
+    def __init__(
+        self, client: RtmpClientBase, request: StreamRequest, policy: ReconnectPolicy | None
+    ) -> None:
+        self._reconnecting = Reconnecting(client, request, policy)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the stream is open now."""
+        return self._reconnecting.is_connected
+
+    @property
+    def connects(self) -> int:
+        """How often the server has agreed so far. The frames that a player gets behind a change are
+        of another connection: they begin with the headers, and their times may begin anew."""
+        return self._reconnecting.connects
+
+    @property
+    def last_error(self) -> RpcError | None:
+        """Why the last connection, or attempt, has ended; `None` if none has failed, or the server
+        has ended the stream."""
+        return self._reconnecting.last_error
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self._reconnecting!r}>"
 
 
 def deadline_of(timeout: float | None) -> float:

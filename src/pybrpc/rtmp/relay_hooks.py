@@ -35,15 +35,24 @@ class EventThread:
         with self._lock:
             if self._is_closed:
                 return
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="pybrpc-rtmp-events", daemon=True
-                )
-                self._thread.start()
+            if self._thread is None and not self._start():
+                self.lost += 1
+                return
         try:
             self._queue.put_nowait(event)
         except queue.Full:
             self.lost += 1
+
+    def _start(self) -> bool:
+        """Start the thread. False if that is not possible now; it is tried with the next event."""
+        thread = threading.Thread(target=self._run, name="pybrpc-rtmp-events", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            SERVER.raised("no thread for on_event of a relay", error=error)
+            return False
+        self._thread = thread
+        return True
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Wait until what has come was given to the function, at most `timeout_s`."""

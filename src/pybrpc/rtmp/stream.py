@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
+from pybrpc.base.deadline import checked_timeout_s, deadline_after
+from pybrpc.base.wake_list import block_until_woken
 from pybrpc.errors import (
     OvercrowdedError,
     RpcError,
@@ -61,6 +62,11 @@ class RtmpStreamBase:
         of a stream that has ended."""
         self._core.send(frames)
 
+    def _timeout_error(self, what: str, timeout: float | None) -> StreamTimeoutError:
+        core = self._core
+        text = f"{what} {core.described} took more than {timeout} s"
+        return StreamTimeoutError(text, peer=core.connection.peer)
+
     def __repr__(self) -> str:
         core = self._core
         state = "closed" if core.has_ended else "open"
@@ -81,8 +87,7 @@ class RtmpStream(RtmpStreamBase):
         that have come before are given first.
         """
         core = self._core
-        timeout_s = checked_timeout_s(timeout)
-        deadline = NEVER if timeout_s is None else deadline_after(timeout_s)
+        deadline = deadline_after(checked_timeout_s(timeout))
         while True:
             frame = core.take()
             if frame is not None:
@@ -101,24 +106,19 @@ class RtmpStream(RtmpStreamBase):
             core.send(frames)
             return
         except OvercrowdedError:
-            timeout_s = checked_timeout_s(timeout)
-        self._send_later(frames, NEVER if timeout_s is None else deadline_after(timeout_s), timeout)
+            deadline = deadline_after(checked_timeout_s(timeout))
+        self._send_later(frames, deadline, timeout)
 
     def _send_later(self, frames: Sequence[Frame], deadline: float, timeout: float | None) -> None:
         core = self._core
-        socket = core.connection.socket
         self._check_may_wait("sending on")
-        while True:
+        while block_until_woken(core.when_writable, core.forget_wake, deadline):
             try:
-                socket.wait_writable(deadline)
                 core.send(frames)
                 return
             except OvercrowdedError:
                 continue
-            except RpcError as error:
-                if socket.error is None and not core.has_ended:
-                    raise self._timeout_error("sending on", timeout) from error
-                raise
+        raise self._timeout_error("sending on", timeout)
 
     def close(self) -> None:
         """End the stream: what was sent before goes out first. Never blocks."""
@@ -128,8 +128,7 @@ class RtmpStream(RtmpStreamBase):
     def wait_closed(self, timeout: float | None = None) -> RpcError | None:
         """Wait until the stream has ended. Return why it has failed, or `None`."""
         core = self._core
-        timeout_s = checked_timeout_s(timeout)
-        deadline = NEVER if timeout_s is None else deadline_after(timeout_s)
+        deadline = deadline_after(checked_timeout_s(timeout))
         waiter = ThreadWait(core.connection.socket.dispatcher)
         if core.begin_ended_wait(waiter):
             self._wait(waiter, deadline, timeout, "waiting for the end of")
@@ -167,8 +166,3 @@ class RtmpStream(RtmpStreamBase):
         except BaseException:
             core.forget_wait(waiter)
             raise
-
-    def _timeout_error(self, what: str, timeout: float | None) -> StreamTimeoutError:
-        core = self._core
-        text = f"{what} {core.described} took more than {timeout} s"
-        return StreamTimeoutError(text, peer=core.connection.peer)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pybrpc.base.byte_budget import ByteBudget
+from pybrpc.base.renewed import renew_in_child
+from pybrpc.base.wake_list import Wake, WakeList
 from pybrpc.errors import LimitReachedError, RpcError, StreamClosedError
 from pybrpc.protocols.rtmp.command import published_data, stored_data
 from pybrpc.protocols.rtmp.message import DATA, DATA_AMF3, RtmpMessage
@@ -41,8 +43,10 @@ class RtmpStreamCore:
     """One stream. Any thread may call all methods, unless noted."""
 
     __slots__ = (
+        "__weakref__",
         "_lock",
         "_on_end",
+        "_room_wakes",
         "_waits",
         "budget",
         "connection",
@@ -81,9 +85,12 @@ class RtmpStreamCore:
         """Why it has ended; `None` if one side has closed it."""
         self.sink: FrameSink | None = None
         self._lock = threading.Lock()
+        self._room_wakes = WakeList()
+        """Those who wait for room to send on it."""
         self._waits: list[Wait] = []
         self._on_end: list[Any] = []
         budget.enter(self)
+        renew_in_child(self)
 
     # --- receiving ---
 
@@ -164,6 +171,19 @@ class RtmpStreamCore:
             ]
         self.connection.write(messages)
 
+    def when_writable(self, wake: Wake) -> None:
+        """Call `wake` once there is room, or the stream has ended: the peer may read nothing any
+        more."""
+        self._room_wakes.add(wake)
+        self.connection.socket.backlog.when_writable(wake)
+        if self.has_ended:
+            wake()
+
+    def forget_wake(self, wake: Wake) -> None:
+        """Undo `when_writable`."""
+        self._room_wakes.discard(wake)
+        self.connection.socket.backlog.forget(wake)
+
     # --- its end ---
 
     def end(self, error: RpcError | None) -> bool:
@@ -184,6 +204,7 @@ class RtmpStreamCore:
         self.budget.leave(self)
         for wait in waits:
             wait.end()
+        self._room_wakes.wake_all()
         if sink is not None:
             sink.on_ended(self)
         return True
@@ -206,6 +227,16 @@ class RtmpStreamCore:
         if failure is not None:
             return failure.copy()
         return StreamClosedError(f"{self.described} has ended", peer=self.connection.peer)
+
+    def renew_locks(self) -> None:
+        """In a forked child."""
+        self._lock = threading.Lock()
+
+    def __del__(self) -> None:
+        # A user may drop a stream that has ended without having taken all that had come.
+        left = getattr(self, "unread_bytes", 0)
+        if left:
+            self.budget.remove(left)
 
     # --- a Holder of the budget ---
 

@@ -18,12 +18,11 @@ nor while a waiter is woken.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from functools import partial
 from typing import Any
-from weakref import WeakSet
 
+from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.streams.gathered_frames import GatheredFrames
@@ -43,9 +42,6 @@ BURST_BYTES = 64 * 1024
 
 MAX_BURSTS = 256
 """Bursts after which the rest is left to the next turn of the dispatcher."""
-
-
-_queues: WeakSet[SendQueue] = WeakSet()
 
 
 class SendQueue:
@@ -71,7 +67,7 @@ class SendQueue:
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
         self.lock = SendLock()
-        _queues.add(self)
+        renew_in_child(self)
         self.unconsumed = 0
         """Bytes of streams that were sent and not consumed, as far as is known."""
         self.unwritten = 0
@@ -276,14 +272,9 @@ class SendQueue:
             self.unwritten -= marked
         self.serve()
 
+    def renew_locks(self) -> None:
+        """In a forked child. Nothing is sent there: the sockets have failed."""
+        self.lock.renew()
+
     def __repr__(self) -> str:
         return f"<SendQueue {len(self._ready)} streams ready, {self.unwritten} bytes unwritten>"
-
-
-def _after_fork_in_child() -> None:
-    """A thread of the parent may have held a lock. Nothing is sent: the sockets have failed."""
-    for queue in list(_queues):
-        queue.lock.renew()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

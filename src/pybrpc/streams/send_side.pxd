@@ -43,7 +43,7 @@ cdef class SendSide:
         before=Py_ssize_t,
         gathered=GatheredFrames,
         is_short=bint,
-        joins=bint,
+        is_counted=bint,
     )
     cpdef bint try_send(self, object message) except -1
     cpdef bint has_window(self) except -1

@@ -107,18 +107,19 @@ class SendSide:
         queue = self.queue
         if queue.socket.error is not None:
             raise queue.socket.error.copy()
-        with queue.lock:
-            if self.is_closing or self.has_ended or not self.writable:
-                raise self.send_error()
-            if not self.is_open:
-                return self._queue_before_open(message)
-            if self.outgoing or self.is_served or not self.has_window() or queue.is_full():
-                return False
-            is_short = len(message) <= SHORT
-            gathered = queue.gathered
-            joins = gathered is not None and is_short and not self.writing
-            try:
-                if gathered is not None and joins and gathered.may_join(self.joins_after):
+        is_counted = False
+        try:
+            with queue.lock:
+                if self.is_closing or self.has_ended or not self.writable:
+                    raise self.send_error()
+                if not self.is_open:
+                    return self._queue_before_open(message)
+                if self.outgoing or self.is_served or not self.has_window() or queue.is_full():
+                    return False
+                is_counted = True
+                is_short = len(message) <= SHORT
+                gathered = queue.gathered if is_short and not self.writing else None
+                if gathered is not None and gathered.may_join(self.joins_after):
                     before = len(gathered.frames)
                     self._append(gathered.frames, message)
                     queue.count(len(gathered.frames) - before)
@@ -128,15 +129,12 @@ class SendSide:
                 self._append(frames, message)
                 marked = queue.note(len(frames))
                 gathered = queue.begin_gathered(frames, marked) if is_short else None
-            except BaseException as reason:
-                queue.give_up(reason)
-                raise
-        try:
             queue.write(frames, marked, gathered)
         except RpcError:
-            raise  # the socket has failed
+            raise  # the stream has ended, or the socket has failed
         except BaseException as reason:
-            queue.give_up(reason)
+            if is_counted:
+                queue.give_up(reason)
             raise
         with queue.lock:
             # If a signal handler raises before, no message of this stream joins any more.

@@ -27,6 +27,25 @@ def test_events_reach_the_function_in_order() -> None:
     assert thread.lost == 0
 
 
+def test_event_is_counted_as_lost_while_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is put in a turn, in the lock of the relay: the relay goes on."""
+    got: list[RelayEvent] = []
+    thread = EventThread(got.append)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        thread.put(RelayEvent("played", "s"))
+    thread.put(RelayEvent("left", "s"))
+    thread.close()
+    assert thread.lost == 1
+    assert got == [RelayEvent("left", "s")]
+
+
 def test_function_that_raises_gets_the_next_event(caplog: pytest.LogCaptureFixture) -> None:
     got: list[str] = []
 

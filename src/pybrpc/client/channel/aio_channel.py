@@ -86,16 +86,7 @@ class AioChannel(ChannelBase):
     def raw_method(
         self, service: str, method: str, *, index: int | None = None, is_idempotent: bool = False
     ) -> AioRawStubMethod:
-        """A method by its names, with bytes in place of messages: for proxies.
-
-        `service` is the full name, with the package. The result is called like a method of a Stub,
-        but takes bytes or an IOBuf, which are sent as they are, and gives bytes. Whether they are
-        compressed is up to the caller: the controller's `request_compress_type` and
-        `response_compress_type` say how, and the channel's `compress_type` does not count.
-
-        `index`: place of the method in its service, from 0 on, which hulu_pbrpc needs.
-        `is_idempotent`: whether a request may run twice without harm. TypeError, ValueError.
-        """
+        """As `pybrpc.Channel.raw_method`."""
         raw = RawMethod(service, method, index, is_idempotent)
         return AioRawStubMethod(self.make_method(raw))
 

@@ -99,8 +99,8 @@ class _Enhanced:
             self.at += 1
 
 
-class AudioFacts:
-    """Facts about the payload of an audio message."""
+class _Facts:
+    """A payload."""
 
     __slots__ = ("payload",)
 
@@ -110,6 +110,12 @@ class AudioFacts:
     @property
     def is_empty(self) -> bool:
         return not self.payload
+
+
+class AudioFacts(_Facts):
+    """Facts about the payload of an audio message."""
+
+    __slots__ = ()
 
     @property
     def is_enhanced(self) -> bool:
@@ -152,17 +158,10 @@ class AudioFacts:
         return _shown(self)
 
 
-class VideoFacts:
+class VideoFacts(_Facts):
     """Facts about the payload of a video message."""
 
-    __slots__ = ("payload",)
-
-    def __init__(self, payload: bytes) -> None:
-        self.payload = payload
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.payload
+    __slots__ = ()
 
     @property
     def is_enhanced(self) -> bool:
