@@ -69,6 +69,7 @@ class CallbackThreads:
         """Run `function` soon. `owner`: the connection whose share it takes; `None`: nobody's.
         RuntimeError if no thread can be started, and none runs."""
         signal = None
+        is_new = False
         with self._lock:
             if owner is not None and not self._takes_share(function, owner):
                 return
@@ -77,15 +78,14 @@ class CallbackThreads:
                 signal = self._idle.pop()
             elif self._threads < self._max_threads:
                 self._threads += 1
-            else:
-                busy_log.warn(
-                    "%s", f"{self._threads} functions of streams block: others wait for them"
-                )
-                return
+                is_new = True
         if signal is not None:
             signal.set()
-            return
-        self._start_thread(function, owner)
+        elif is_new:
+            self._start_thread(function, owner)
+        else:
+            text = f"{self._max_threads} functions of streams block: others wait for them"
+            busy_log.warn("%s", text)
 
     def _start_thread(self, function: Callable[[], object], owner: Any) -> None:
         try:
@@ -143,7 +143,8 @@ class CallbackThreads:
             while True:
                 with self._lock:
                     if entry is not None:
-                        self._give_share_back(entry[1])
+                        owner, entry = entry[1], None
+                        self._give_share_back(owner)
                     entry = self._waiting.popleft() if self._waiting else None
                     if entry is None:
                         if self._is_closed:

@@ -68,6 +68,26 @@ def test_owner_has_its_share_of_the_threads_at_most() -> None:
     assert (threads._running, threads._held_back) == ({}, {})
 
 
+def test_handler_of_the_log_may_put_functions_when_all_threads_are_kept(
+    threads: CallbackThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is code of the user, so it is called without the lock."""
+    go_on = threading.Event()
+    told: list[str] = []
+
+    class Log:
+        def warn(self, text: str, *values: object) -> None:
+            told.append(text % values)
+            if len(told) == 1:
+                threads.put(lambda: None)
+
+    monkeypatch.setattr(module, "busy_log", Log())
+    for _ in range(3):
+        threads.put(lambda: go_on.wait(WAIT_S))
+    go_on.set()
+    assert told == ["2 functions of streams block: others wait for them"] * 2
+
+
 def test_threads_that_have_ended_are_replaced(threads: CallbackThreads) -> None:
     ran: queue.SimpleQueue[None] = queue.SimpleQueue()
     for _ in range(2):
