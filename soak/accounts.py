@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
@@ -61,5 +62,6 @@ def wait_settled(count: Callable[[], list[Account]], limit_s: float = SETTLE_S) 
     """Wait until all counts are zero. The others, if that takes longer than `limit_s`."""
     end = time.monotonic() + limit_s
     while (found := [account for account in count() if account.value]) and time.monotonic() < end:
-        time.sleep(0.01)
+        gc.collect()  # streams that were left, and are part of a cycle
+        time.sleep(0.05)
     return [str(account) for account in found]

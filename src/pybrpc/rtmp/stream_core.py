@@ -193,10 +193,7 @@ class RtmpStreamCore:
                 return False
             self.has_ended = True
             self.failure = error
-            if error is not None and not isinstance(error, StreamClosedError):
-                dropped = 0 if not isinstance(error, LimitReachedError) else self._drop()
-            else:
-                dropped = 0
+            dropped = self._drop() if isinstance(error, LimitReachedError) else 0
             waits, self._waits = self._waits + self._on_end, []
             self._on_end = []
             sink = self.sink

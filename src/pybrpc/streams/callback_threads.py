@@ -143,8 +143,7 @@ class CallbackThreads:
             while True:
                 with self._lock:
                     if entry is not None:
-                        owner, entry = entry[1], None
-                        self._give_share_back(owner)
+                        self._give_share_back(entry[1])
                     entry = self._waiting.popleft() if self._waiting else None
                     if entry is None:
                         if self._is_closed:

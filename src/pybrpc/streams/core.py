@@ -177,7 +177,7 @@ class StreamCore(ReceiveSide):
                 self.failure = error
                 self._wants_rst = True
             dropped, self._parts, self._parts_bytes = self._parts_bytes, [], 0
-            if drops_unread:
+            if drops_unread or self.is_closing:  # who closes it takes nothing more
                 dropped += self.unread_bytes
                 self.unread_bytes = 0
                 self.unread.clear()

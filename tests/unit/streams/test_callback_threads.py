@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -107,6 +108,26 @@ def test_idle_thread_is_used_again(
     monkeypatch.setattr(module, "IDLE_S", 0.02)
     threads.put(lambda: ran.put(threading.get_ident()))
     assert ran.get(timeout=WAIT_S) == first
+
+
+class _Owner:
+    """Whose functions they are."""
+
+
+def test_idle_thread_keeps_no_owner(
+    threads: CallbackThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDLE_S", WAIT_S)
+    owner = _Owner()
+    forgotten = threading.Event()
+    weakref.finalize(owner, forgotten.set)
+    ran: queue.SimpleQueue[None] = queue.SimpleQueue()
+    threads.put(lambda: ran.put(None), owner)
+    ran.get(timeout=WAIT_S)
+    del owner
+    wait_until(lambda: bool(threads._idle))
+    assert forgotten.wait(WAIT_S)
+    threads.close()
 
 
 def test_function_that_raises_ends_no_thread(threads: CallbackThreads) -> None:

@@ -51,6 +51,25 @@ def test_what_was_not_taken_is_dropped_by_close(side: StreamSide) -> None:
     side.check_idle()
 
 
+@pytest.mark.parametrize("end", ["closed by the peer", "failed"])
+def test_unread_messages_are_dropped_if_it_ends_before_its_close_is_sent(
+    side: StreamSide, end: str
+) -> None:
+    core = side.open(max_buf_size=1, min_buf_size=0)
+    core.try_send(b"0")
+    enqueue(core, b"1")
+    side.data(core, b"unread")
+    closed = Ended()
+    core.close(closed)
+    if end == "failed":
+        core.on_connection_failed(None, make_rpc_error(ErrorCode.ECONNRESET, "reset"))
+    else:
+        side.close_by_peer(core)
+    assert core.is_over
+    assert closed.ends == 1
+    side.check_idle()
+
+
 def test_close_by_the_peer_comes_behind_its_messages(side: StreamSide) -> None:
     core = side.open()
     ended, received = Ended(), Ended()
