@@ -68,7 +68,7 @@ help:
 	@echo "  make pyright   do pyright and mypy agree on the types of the API?"
 	@echo "  make build     sdist and wheel, into dist/             (PYBRPC_BUILD=compiled|python)"
 	@echo "  make stress    many interleavings of the write path, and threads that write all at once"
-	@echo "  make proofs    models, mutants, the benchmarks' own tests: what make test leaves out"
+	@echo "  make proofs    models, mutants, cut links, the tools' own tests: what make test leaves out"
 	@echo "  make fuzz      a minute of hostile bytes for each parser          (ARGS: targets, --seconds)"
 	@echo "  make soak      half an hour of calls through a faulty proxy       (ARGS: --minutes, --seed)"
 	@echo "  make network   calls between two hosts over a wire that fails; Linux  (ARGS: --sample 20)"

@@ -33,6 +33,7 @@ def test_every_kept_input_belongs_to_a_target() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("name", NAMES)
 def test_a_second_of_inputs_finds_nothing(name: str) -> None:
     target = target_named(name)

@@ -24,7 +24,7 @@ from tests.fakes.threads import wait_until
 from tests.peers.raw_peer import EchoRequest, EchoResponse, RawPeer, request
 from tests.peers.serving import Gate, echo, make_server, serving_in_loop, start
 
-PEERS, ROUNDS = 6, 25
+PEERS, ROUNDS = 6, 10
 
 
 class Mute(Exception):

@@ -57,6 +57,7 @@ def test_ctrl_c_ends_it_early_with_the_report(tmp_path: Path) -> None:
     assert assert_all_is_well(process, report)["seconds"] < 60
 
 
+@pytest.mark.proof
 def test_soak_fails_if_a_call_completes_twice_or_never(tmp_path: Path) -> None:
     """A call that completes twice, and one that never completes."""
     code = (
@@ -75,6 +76,7 @@ def test_soak_fails_if_a_call_completes_twice_or_never(tmp_path: Path) -> None:
     assert "calls have two outcomes or more" in done.stdout
 
 
+@pytest.mark.proof
 @pytest.mark.python_only
 def test_soak_fails_if_calls_never_leave_the_counts_of_a_server() -> None:
     """The server loses the end of each twentieth batch of calls; their callers time out."""
@@ -92,6 +94,7 @@ def test_soak_fails_if_calls_never_leave_the_counts_of_a_server() -> None:
     assert "counts of servers at rest" in done.stdout
 
 
+@pytest.mark.proof
 @pytest.mark.python_only
 def test_soak_fails_if_messages_of_streams_are_lost() -> None:
     """Each twentieth frame with data, and each twentieth end."""

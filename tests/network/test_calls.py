@@ -10,7 +10,7 @@ from tests.peers.callers import caller
 from tests.peers.echo import echo_request
 from tests.peers.far_echo import SECURITIES, FarEcho, channel_options
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 BAD = LinkFaults(delay_s=0.002, jitter_s=0.002, loss=0.01, duplicate=0.1, reorder=0.1, corrupt=0.01)
 STRUCK = ("lost", "duplicated", "reordered", "corrupted")

@@ -15,7 +15,7 @@ from tests.peers.echo import ECHO, echo_request
 from tests.peers.far_echo import SECURITIES, FarEcho, channel_options, socket_of, wait_until
 from tests.protos import conformance_pb2 as pb
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 HANG_S = 60.0
 OTHER_NEAR_IP = "10.9.0.9"

@@ -27,7 +27,7 @@ from tests.peers.far_echo import (
     wait_until,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 
 @pytest.mark.parametrize("form", ["blocking", "asyncio", "uvloop"])

@@ -69,6 +69,7 @@ def test_a_peer_that_is_found_too_late() -> None:
     assert report.late([in_time, late]) == ["client, idle over TLS: found after 61.0 s"]
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.program("ip")
 @pytest.mark.skipif(bool(why_no_namespaces()), reason=why_no_namespaces())

@@ -29,7 +29,7 @@ from tests.peers.far_echo import (
 )
 from tests.peers.streams import CLIENTS, THREADS, Client, Face, Started, client_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 BAD = LinkFaults(delay_s=0.002, jitter_s=0.002, loss=0.01, duplicate=0.1, reorder=0.1, corrupt=0.01)
 CARELESS_OF_TIME = pybrpc.SocketOptions(tcp_user_timeout_ms=60_000)

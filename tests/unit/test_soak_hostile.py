@@ -40,6 +40,7 @@ def attacked(request: pytest.FixtureRequest) -> Iterator[EchoServer]:
         yield server
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("deed", DEEDS)
 def test_server_answers_others_and_counts_nothing_after_the_deed_of_a_hostile_peer(
     deed: Deed, attacked: EchoServer, monkeypatch: pytest.MonkeyPatch

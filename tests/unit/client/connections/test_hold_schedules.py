@@ -125,6 +125,7 @@ def test_each_of_some_users_hears_of_a_failure_while_a_turn_notifies_them(holder
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 def test_pool_gets_a_connection_back_once_when_two_users_end_at_once() -> None:
     """Else two calls would get it."""
     course = Course(("release a", "release b", "call", "call again"), "ab", kind=PooledConnections)
