@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 MIN_QUEUE_BYTES = 256 * 1024
 """A player may have as much unwritten, however few bytes a second its stream has."""
 
-OF_SERVERS = frozenset({"|RtmpSampleAccess", "onStatus"})
-"""Data messages that a server sends to each player: they are no part of a stream that is pulled."""
-
 Clock = Callable[[], float]
 
 _MEDIA = frozenset((AUDIO, VIDEO))
@@ -232,8 +229,6 @@ class RelayStream:
                     self._dropped += 1
                     continue
                 self._has_keyframe = True
-            if kind not in _MEDIA and shared.data_name in OF_SERVERS:
-                continue
             if kind in _MEDIA and (shared.is_header or kind not in self._codecs):
                 self._codecs[kind] = shared.codec or "unknown"
             cache.add(shared)

@@ -16,7 +16,7 @@ from pybrpc.base.byte_budget import ByteBudget
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.base.wake_list import Wake, WakeList
 from pybrpc.errors import LimitReachedError, RpcError, StreamClosedError
-from pybrpc.protocols.rtmp.command import published_data, stored_data
+from pybrpc.protocols.rtmp.command import is_from_server, published_data, stored_data
 from pybrpc.protocols.rtmp.message import DATA, DATA_AMF3, RtmpMessage
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.interfaces import StreamConnection
@@ -96,7 +96,7 @@ class RtmpStreamCore:
 
     def on_messages(self, messages: Sequence[RtmpMessage]) -> None:
         """Messages of audio, video and data have come, in one read. In a turn."""
-        frames = [Frame.of_message(_as_played(message)) for message in messages]
+        frames = _published_frames(messages)
         sink = self.sink
         if sink is not None:
             sink.on_frames(self, frames)
@@ -256,6 +256,13 @@ class RtmpStreamCore:
         return f"<RtmpStreamCore {self.id} {self.name!r} {state}, {len(self.unread)} unread>"
 
 
-def _as_played(message: RtmpMessage) -> RtmpMessage:
-    """Data without the name that a publisher writes before it."""
-    return stored_data(message) if message.message_type in (DATA, DATA_AMF3) else message
+def _published_frames(messages: Sequence[RtmpMessage]) -> list[Frame]:
+    """What the publisher has sent; of data messages, the form in which players get them."""
+    frames = []
+    for message in messages:
+        if message.message_type in (DATA, DATA_AMF3):
+            if is_from_server(message):
+                continue
+            message = stored_data(message)
+        frames.append(Frame.of_message(message))
+    return frames

@@ -19,6 +19,7 @@ from pybrpc.errors import (
     StreamTimeoutError,
 )
 from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter
+from pybrpc.protocols.rtmp.command import pack_data
 from pybrpc.protocols.rtmp.message import VIDEO, RtmpMessage
 from pybrpc.rtmp.aio_stream import AioRtmpStream
 from pybrpc.rtmp.connection import RtmpConnection
@@ -72,6 +73,25 @@ def connection() -> Iterator[Connection]:
     made = Connection()
     yield made
     made.close()
+
+
+def test_player_gets_what_was_published_and_nothing_of_the_server(connection: Connection) -> None:
+    core = connection.new_core()
+    picture = RtmpMessage(VIDEO, FRAME.payload, 1, FRAME.timestamp)
+    core.on_messages(
+        [
+            pack_data("|RtmpSampleAccess", True, True),
+            pack_data("onStatus", {"code": "NetStream.Data.Start"}),
+            pack_data("@setDataFrame", "onMetaData", {"width": 2.0}),
+            picture,
+        ]
+    )
+    metadata = core.take()
+    assert metadata is not None
+    assert metadata.metadata == {"width": 2.0}
+    assert core.take() == FRAME
+    assert core.take() is None
+    assert connection.budget.held_bytes == 0
 
 
 def comes(core: RtmpStreamCore, count: int = 1) -> None:

@@ -20,6 +20,7 @@ from pybrpc.protocols.rtmp.message import (
 
 _SET_DATA_FRAME = encode("@setDataFrame")
 _ON_META_DATA = encode("onMetaData")
+_FROM_SERVERS = encode("|RtmpSampleAccess"), encode("onStatus")
 _LARGEST_EXACT = 2**53
 
 
@@ -89,6 +90,11 @@ def published_data(message: RtmpMessage) -> RtmpMessage:
         return message
     payload = _SET_DATA_FRAME + message.payload
     return RtmpMessage(DATA, payload, message.stream_id, message.timestamp)
+
+
+def is_from_server(message: RtmpMessage) -> bool:
+    """Whether a data message is none of the publisher: servers send it to each player."""
+    return _amf0_of(message).startswith(_FROM_SERVERS)
 
 
 def integer_of(value: Any, default: int = 0) -> int:

@@ -11,6 +11,7 @@ from pybrpc.protocols.rtmp.amf0 import AmfError, EcmaArray, encode
 from pybrpc.protocols.rtmp.command import (
     Command,
     first_text,
+    is_from_server,
     integer_of,
     pack_data,
     parse_command,
@@ -79,6 +80,20 @@ def test_stored_data_has_no_set_data_frame() -> None:
     assert stored_data(sent) == stored
     assert stored_data(RtmpMessage(DATA_AMF3, b"\x00" + sent.payload, 1, 3)) == stored
     assert stored_data(stored) is stored
+
+
+@pytest.mark.parametrize("is_amf3", [False, True])
+def test_data_that_servers_send_to_each_player_is_none_of_the_publisher(is_amf3: bool) -> None:
+    for values, is_theirs in [
+        (("|RtmpSampleAccess", True, True), True),
+        (("onStatus", {"code": "NetStream.Data.Start"}), True),
+        (("onMetaData", {}), False),
+        (("onStatusOfMine", {}), False),
+    ]:
+        message = pack_data(*values)
+        if is_amf3:
+            message = RtmpMessage(DATA_AMF3, b"\x00" + message.payload)
+        assert is_from_server(message) is is_theirs
 
 
 def test_first_text_is_the_name_alone() -> None:
