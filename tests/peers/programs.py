@@ -23,13 +23,11 @@ class Program:
 
     packages   names with spaces between them
     files      patterns below `LIBRARIES` for modules that the tests need beside the command
-    is_optional   whether its tests are skipped without it, also if programs are required
     """
 
     packages: str
     tests: str
     files: tuple[str, ...] = ()
-    is_optional: bool = False
 
 
 LIBRARIES = Path("/usr/lib")
@@ -41,11 +39,11 @@ PROGRAMS = {
     "gcc": Program("gcc", "tests/integration/test_verification.py"),
     "valgrind": Program("valgrind", "tests/unit/bench/test_instructions.py"),
     "ip": Program("iproute2", "tests/network"),
-    "ffmpeg": Program("ffmpeg", RTMP_TESTS, is_optional=True),
+    "ffmpeg": Program("ffmpeg", RTMP_TESTS),
     "nginx": Program(
-        "nginx-light libnginx-mod-rtmp", RTMP_TESTS, ("nginx/modules/ngx_rtmp_module.so",), True
+        "nginx-light libnginx-mod-rtmp", RTMP_TESTS, ("nginx/modules/ngx_rtmp_module.so",)
     ),
-    "rtmpdump": Program("rtmpdump", RTMP_TESTS, is_optional=True),
+    "rtmpdump": Program("rtmpdump", RTMP_TESTS),
     "gst-launch-1.0": Program(
         f"gstreamer1.0-tools {PLUGINS}base {PLUGINS}good {PLUGINS}bad {PLUGINS}ugly "
         "gstreamer1.0-libav",
@@ -54,10 +52,10 @@ PROGRAMS = {
             f"*/gstreamer-1.0/libgst{plugin}.so"
             for plugin in ("videotestsrc", "flv", "rtmp", "rtmp2", "x264", "libav")
         ),
-        True,
     ),
 }
 VARIABLE = "PYBRPC_PROGRAMS"
+APT_OPTIONS = "--yes", "--no-install-recommends"
 
 
 def require_program(name: str) -> None:
@@ -69,7 +67,7 @@ def require_program(name: str) -> None:
     program = PROGRAMS[name]
     packages = program.packages
     reason = f"there is no program {name} here: make programs, or apt-get install {packages}"
-    if os.environ.get(VARIABLE) == "required" and not program.is_optional:
+    if os.environ.get(VARIABLE) == "required":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
@@ -80,19 +78,16 @@ def is_installed(name: str) -> bool:
     return shutil.which(name) is not None and all(any(LIBRARIES.glob(file)) for file in files)
 
 
-def missing(are_optional: bool = False) -> list[str]:
-    """The programs that are not there: those that are required, or the optional ones."""
-    return [
-        name
-        for name, program in PROGRAMS.items()
-        if program.is_optional is are_optional and not is_installed(name)
-    ]
+def missing() -> list[str]:
+    """The programs that are not there."""
+    return [name for name in PROGRAMS if not is_installed(name)]
 
 
 def install(names: list[str]) -> None:
-    """Have apt-get install their packages, as far as it can."""
-    packages = " ".join(PROGRAMS[name].packages for name in names).split()
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+    """Have apt-get install their packages, as far as it can: one that can't be installed does not
+    keep the others away."""
+    commands = [["install", *APT_OPTIONS, *PROGRAMS[name].packages.split()] for name in names]
+    for command in (["update"], *commands):
         print("apt-get", *command, flush=True)
         try:
             subprocess.run(["apt-get", "--quiet=2", *command], check=False)
@@ -101,22 +96,21 @@ def install(names: list[str]) -> None:
 
 
 def main() -> int:
-    """Install what is missing. Return the exit status: 1 if a program is missing that is not
-    optional."""
+    """Install what is missing. Return the exit status: 1 if a program is missing after that."""
     for name, program in PROGRAMS.items():
         where = shutil.which(name) if is_installed(name) else None
         print(f"{name:16}{where or 'missing':26}{program.tests}")
-    for names in (missing(), missing(are_optional=True)):
-        if names:
-            install(names)  # one that can't be installed must not keep the others away
-    if left := missing() + missing(are_optional=True):
+    if names := missing():
+        install(names)
+    left = missing()
+    if left:
         packages = " ".join(PROGRAMS[name].packages for name in left)
         print(
             f"missing: {', '.join(left)}. Install them (Debian: {packages}); until then "
             "the tests that need them are skipped",
             file=sys.stderr,
         )
-    return 1 if missing() else 0
+    return 1 if left else 0
 
 
 if __name__ == "__main__":

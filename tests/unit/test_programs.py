@@ -40,14 +40,6 @@ def test_test_without_its_program_fails_where_programs_are_required(
         require_program("redis-server")
 
 
-def test_test_without_an_optional_program_is_skipped_where_programs_are_required(
-    nothing_there: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(programs.VARIABLE, "required")
-    with pytest.raises(pytest.skip.Exception, match="no program ffmpeg here"):
-        require_program("ffmpeg")
-
-
 def test_program_that_can_not_be_installed_is_reported(
     nothing_there: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,12 +51,10 @@ def test_program_that_can_not_be_installed_is_reported(
 
     monkeypatch.setattr(subprocess, "run", run)
     assert programs.main() == 1
-    for number, is_optional in ((1, False), (3, True)):
-        _, _, *options_and_packages = begun[number]
-        packages = " ".join(
-            each.packages for each in PROGRAMS.values() if each.is_optional is is_optional
-        ).split()
-        assert options_and_packages == ["install", "--yes", "--no-install-recommends", *packages]
+    assert begun[0][-1] == "update"
+    installs = [command[2:] for command in begun[1:]]
+    options = ["install", "--yes", "--no-install-recommends"]
+    assert installs == [[*options, *each.packages.split()] for each in PROGRAMS.values()]
     printed = capsys.readouterr()
     assert "missing: redis-server, spin" in printed.err
     assert "tests/integration/test_redis_*.py" in printed.out
@@ -77,7 +67,7 @@ def test_program_without_a_module_that_belongs_to_it_is_missing(
     monkeypatch.setattr(programs, "LIBRARIES", tmp_path)
     monkeypatch.setenv(programs.VARIABLE, "required")
     module = tmp_path / "nginx" / "modules" / "ngx_rtmp_module.so"
-    assert programs.missing(are_optional=True) == ["nginx", "gst-launch-1.0"]
+    assert programs.missing() == ["nginx", "gst-launch-1.0"]
     with pytest.raises(pytest.fail.Exception, match="apt-get install nginx-light libnginx-mod"):
         require_program("nginx")
     module.parent.mkdir(parents=True)

@@ -257,7 +257,7 @@ class RtmpStreamCore:
 
 
 def _published_frames(messages: Sequence[RtmpMessage]) -> list[Frame]:
-    """What the publisher has sent; of data messages, the form in which players get them."""
+    """The frames of a publisher; data messages in the form that players get."""
     frames = []
     for message in messages:
         if message.message_type in (DATA, DATA_AMF3):

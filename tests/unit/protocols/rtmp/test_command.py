@@ -11,8 +11,8 @@ from pybrpc.protocols.rtmp.amf0 import AmfError, EcmaArray, encode
 from pybrpc.protocols.rtmp.command import (
     Command,
     first_text,
-    is_from_server,
     integer_of,
+    is_from_server,
     pack_data,
     parse_command,
     parse_data,
