@@ -182,7 +182,7 @@ def test_script_that_suspends_itself_is_no_blocking_one() -> None:
 @pytest.mark.parametrize("form", ["threads", "asyncio"])
 @pytest.mark.parametrize("receiving", RECEIVING)
 def test_streams_by_plan(receiving: Any, form: str) -> None:
-    """All is well, so everything comes, both ways. It is proved less often if both close at once."""
+    """All is well, so everything comes, both ways. Two ends at once prove nothing."""
     book = StreamBook()
     side = SidePlan((10, 0, 50_000), False, receiving, "close", 0.0, 1000, 500, 2, None, None)
     call = book.begin(StreamPlan(2, side, side, True, 1, None))
