@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pybrpc.protocols.rtmp.amf0 import encode
 from pybrpc.rtmp.frame import Frame
-from pybrpc.rtmp.shared_frames import SharedFrame
+from pybrpc.rtmp.relay.shared_frames import SharedFrame
 
 
 def video_header(tag: bytes = b"a") -> Frame:

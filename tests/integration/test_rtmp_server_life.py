@@ -20,8 +20,8 @@ from pybrpc.protocols.rtmp.message import (
     window_ack,
 )
 from pybrpc.rtmp import Frame, RtmpService
-from pybrpc.rtmp.server_stream_core import ServerStreamCore
-from pybrpc.rtmp.stream_core import RtmpStreamCore
+from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
+from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.server import Server
 from tests.fakes.threads import WAIT_S, wait_until
 from tests.peers.raw_peer import RawPeer, text_of

@@ -103,13 +103,17 @@ GROUPS = (
         "Connections, streams, clients and services of RTMP are tested as wholes, over sockets.",
         (
             "protocols/rtmp/rtmp_protocol.py",
+            *_modules("rtmp", "__init__ aio connection frame outgoing"),
             *_modules(
-                "rtmp",
-                "__init__ aio aio_client aio_stream answers app_connect client client_base"
-                " client_connection connection frame opening options outgoing player publisher"
-                " reconnecting reconnecting_waits server_connection server_stream"
-                " server_stream_core service stream stream_core user_functions",
+                "rtmp/client",
+                "aio_client app_connect client_base client_connection opening options player"
+                " publisher reconnecting reconnecting_waits rtmp_client",
             ),
+            *_modules(
+                "rtmp/server",
+                "answers server_connection server_stream server_stream_core service user_functions",
+            ),
+            *_modules("rtmp/streams", "aio_stream stream stream_core"),
         ),
         _tests("integration", "rtmp_server* rtmp_client* rtmp_reconnecting"),
     ),
@@ -282,8 +286,8 @@ GROUPS = (
     ),
     Group(
         "A stream of a relay and its players are one object in several files.",
-        _modules("rtmp", "relay_player relay_values"),
-        _tests("unit/rtmp", "relay_hooks relay_stream"),
+        _modules("rtmp/relay", "relay_player relay_values"),
+        _tests("unit/rtmp/relay", "relay_hooks relay_stream"),
     ),
     Group(
         "Names are resolved in order to connect.",

@@ -12,26 +12,26 @@ threads and for asyncio. `connection` is the part of a connection that clients a
 from __future__ import annotations
 
 from pybrpc.rtmp import aio
-from pybrpc.rtmp.client import RtmpClient
-from pybrpc.rtmp.connect_info import RtmpConnectInfo, RtmpRefused
+from pybrpc.rtmp.client.options import RtmpOptions
+from pybrpc.rtmp.client.player import RtmpPlayer
+from pybrpc.rtmp.client.publisher import RtmpPublisher
+from pybrpc.rtmp.client.reconnecting import ReconnectPolicy
+from pybrpc.rtmp.client.rtmp_client import RtmpClient
+from pybrpc.rtmp.client.url import RtmpUrl, parse_rtmp_url
 from pybrpc.rtmp.frame import Frame
-from pybrpc.rtmp.options import RtmpOptions
-from pybrpc.rtmp.player import RtmpPlayer
-from pybrpc.rtmp.publisher import RtmpPublisher
-from pybrpc.rtmp.reconnecting import ReconnectPolicy
-from pybrpc.rtmp.relay import RtmpRelay
-from pybrpc.rtmp.relay_link import RelayLink
-from pybrpc.rtmp.relay_values import (
+from pybrpc.rtmp.relay.relay_link import RelayLink
+from pybrpc.rtmp.relay.relay_values import (
     RelayEvent,
     RelayPlayerStatistics,
     RelayRequest,
     RelayStatistics,
     RelayStreamStatistics,
 )
-from pybrpc.rtmp.server_stream import AioRtmpServerStream, RtmpServerStream
-from pybrpc.rtmp.service import RtmpService
-from pybrpc.rtmp.stream import RtmpStream
-from pybrpc.rtmp.url import RtmpUrl, parse_rtmp_url
+from pybrpc.rtmp.relay.rtmp_relay import RtmpRelay
+from pybrpc.rtmp.server.connect_info import RtmpConnectInfo, RtmpRefused
+from pybrpc.rtmp.server.server_stream import AioRtmpServerStream, RtmpServerStream
+from pybrpc.rtmp.server.service import RtmpService
+from pybrpc.rtmp.streams.stream import RtmpStream
 
 __all__ = [
     "AioRtmpServerStream",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pybrpc.rtmp.aio_client import AioRtmpClient as RtmpClient
-from pybrpc.rtmp.aio_stream import AioRtmpStream as RtmpStream
-from pybrpc.rtmp.player import AioRtmpPlayer as RtmpPlayer
-from pybrpc.rtmp.publisher import AioRtmpPublisher as RtmpPublisher
+from pybrpc.rtmp.client.aio_client import AioRtmpClient as RtmpClient
+from pybrpc.rtmp.client.player import AioRtmpPlayer as RtmpPlayer
+from pybrpc.rtmp.client.publisher import AioRtmpPublisher as RtmpPublisher
+from pybrpc.rtmp.streams.aio_stream import AioRtmpStream as RtmpStream
 
 __all__ = ["RtmpClient", "RtmpPlayer", "RtmpPublisher", "RtmpStream"]
 

@@ -23,7 +23,7 @@ from pybrpc.protocols.rtmp.message import (
     user_control_in,
 )
 from pybrpc.rtmp.outgoing import ChunkedMessages
-from pybrpc.rtmp.stream_core import RtmpStreamCore
+from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.write_request import WriteRequest
 

@@ -1,6 +1,6 @@
-"""StreamConnection and ServerStreamConnection: the connection of a stream, as the stream sees it.
+"""StreamConnection: the connection of a stream, as the stream sees it.
 
-The types of streams are `Any` here, since these are below the streams.
+The type of streams is `Any` here, since this is below the streams.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from typing import Any, Protocol
 from pybrpc.errors import RpcError
 from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter
 from pybrpc.protocols.rtmp.message import RtmpMessage
-from pybrpc.rtmp.connect_info import RtmpConnectInfo
-from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.transport.socket.socket import Socket
 
 
@@ -36,22 +34,3 @@ class StreamConnection(Protocol):
 
     def check_alive(self, core: Any) -> None:
         """End a stream whose socket has failed."""
-
-
-class ServerStreamConnection(StreamConnection, Protocol):
-    """An RtmpServerConnection."""
-
-    info: RtmpConnectInfo | None
-
-    @property
-    def server(self) -> ServerCore:
-        """The server, which runs the functions of services."""
-
-    def accept(self, core: Any) -> None:
-        """Notify the peer that it may publish or play."""
-
-    def refuse(self, core: Any, code: str, text: str) -> None:
-        """Notify the peer that it may not, and disconnect it."""
-
-    def on_released(self, core: Any) -> None:
-        """Both a stream and its function have ended."""

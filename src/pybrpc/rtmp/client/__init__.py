@@ -1,0 +1,1 @@
+"""Clients of RTMP, which publish and play; also those that connect again."""

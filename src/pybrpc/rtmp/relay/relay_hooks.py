@@ -1,0 +1,94 @@
+"""The functions of users that a relay calls: never in a turn, so that they may wait."""
+
+from __future__ import annotations
+
+import inspect
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pybrpc.base.guard import SERVER, run_guarded
+from pybrpc.rtmp.relay.relay_values import RelayEvent, RelayRequest
+from pybrpc.rtmp.server.connect_info import RtmpRefused
+
+MAX_EVENTS = 1000
+"""Events that wait for `on_event`; more are counted and lost."""
+
+Decision = Callable[[RelayRequest], Any]
+"""Returns False, or raises, to refuse. A plain function or an async one."""
+
+
+class EventThread:
+    """Calls a function with one event after another, in a thread that begins with the first."""
+
+    def __init__(self, function: Callable[[RelayEvent], object]) -> None:
+        self.lost = 0
+        self._function = function
+        self._queue: queue.Queue[RelayEvent | None] = queue.Queue(MAX_EVENTS)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def put(self, event: RelayEvent) -> None:
+        """Any thread; never blocks."""
+        with self._lock:
+            if self._is_closed:
+                return
+            if self._thread is None and not self._start():
+                self.lost += 1
+                return
+        try:
+            self._queue.put_nowait(event)
+        except queue.Full:
+            self.lost += 1
+
+    def _start(self) -> bool:
+        """Start the thread. False if that is not possible now; it is tried with the next event."""
+        thread = threading.Thread(target=self._run, name="pybrpc-rtmp-events", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            SERVER.raised("no thread for on_event of a relay", error=error)
+            return False
+        self._thread = thread
+        return True
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Wait until what has come was given to the function, at most `timeout_s`."""
+        with self._lock:
+            self._is_closed = True
+            thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            try:
+                self._queue.put(None, timeout=timeout_s)
+            except queue.Full:
+                return
+            thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (event := self._queue.get()) is not None:
+            run_guarded(self._function, event, what="on_event of a relay", log=SERVER)
+
+
+def as_service_function(decide: Decision) -> Callable[[RelayRequest], Any]:
+    """A function that raises RtmpRefused where `decide` returns False; async if that is."""
+    if inspect.iscoroutinefunction(decide):
+
+        async def check_async(request: RelayRequest) -> None:
+            _check(await decide(request))
+
+        return check_async
+
+    def check(request: RelayRequest) -> Any:
+        result = decide(request)
+        if not inspect.iscoroutine(result):
+            _check(result)
+        return result
+
+    return check
+
+
+def _check(result: Any) -> None:
+    if result is False:
+        raise RtmpRefused("Denied", "not allowed")

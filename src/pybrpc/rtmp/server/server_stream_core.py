@@ -1,0 +1,79 @@
+"""ServerStreamCore: a stream that a client of this server publishes or plays."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from pybrpc.base.byte_budget import ByteBudget
+from pybrpc.errors import RpcError
+from pybrpc.rtmp.interfaces import StreamConnection
+from pybrpc.rtmp.server.connect_info import RtmpConnectInfo
+from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
+from pybrpc.server.connections.server_core import ServerCore
+
+STREAM, FUNCTION = "stream", "function"
+"""Both keep the connection open: the stream, and the function of the user that serves it."""
+
+
+class ServerStreamConnection(StreamConnection, Protocol):
+    """An RtmpServerConnection, as its streams see it. Any thread may call all methods."""
+
+    info: RtmpConnectInfo | None
+
+    @property
+    def server(self) -> ServerCore:
+        """The server, which runs the functions of services."""
+
+    def accept(self, core: ServerStreamCore) -> None:
+        """Notify the peer that it may publish or play."""
+
+    def refuse(self, core: ServerStreamCore, code: str, text: str) -> None:
+        """Notify the peer that it may not, and disconnect it."""
+
+    def on_released(self, core: ServerStreamCore) -> None:
+        """Both a stream and its function have ended."""
+
+
+class ServerStreamCore(RtmpStreamCore):
+    """It holds its connection (a ConnectionUser) until both the stream and the function that serves
+    it have ended. Any thread may call all methods."""
+
+    __slots__ = ("_held_for", "arguments", "is_answered")
+
+    connection: ServerStreamConnection
+
+    def __init__(
+        self,
+        connection: ServerStreamConnection,
+        stream_id: int,
+        budget: ByteBudget,
+        max_unread_bytes: int,
+    ) -> None:
+        super().__init__(connection, stream_id, budget, max_unread_bytes)
+        self.arguments: tuple[Any, ...] = ()
+        """Those of the command behind the name."""
+        self.is_answered = False
+        """Whether the peer knows that it may publish or play, or that it may not."""
+        self._held_for = {STREAM, FUNCTION}
+
+    def take_answer(self) -> bool:
+        """Whether the caller has to answer: True for the first one."""
+        with self._lock:
+            if self.is_answered:
+                return False
+            self.is_answered = True
+            return True
+
+    def release(self, part: str) -> None:
+        """The stream, or its function, has ended. Again it does nothing."""
+        with self._lock:
+            if part not in self._held_for:
+                return
+            self._held_for.remove(part)
+            if self._held_for:
+                return
+        self.connection.on_released(self)
+
+    def on_connection_failed(self, connection: object, error: RpcError) -> None:
+        self.end(error.copy())
+        self.release(STREAM)

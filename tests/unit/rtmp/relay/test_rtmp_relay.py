@@ -1,0 +1,197 @@
+"""RtmpRelay: its options, and its answers to publishers and players."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pybrpc.base.byte_budget import ByteBudget
+from pybrpc.errors import DispatcherClosedError
+from pybrpc.rtmp import RtmpConnectInfo, RtmpRefused, RtmpRelay
+from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
+from tests.fakes.rtmp_frames import keyframe
+
+
+class Connection:
+    """A connection of a server, and its socket, dispatcher and backlog. It notes what is asked."""
+
+    def __init__(self) -> None:
+        self.info = RtmpConnectInfo("live", "rtmp://host/live", "host", {})
+        self.peer = "peer"
+        self.done: list[str] = []
+        self.posted: list[Callable[[], object]] = []
+        self.is_closed = False
+        self.size_bytes = self.requests = 0
+        self.socket = self.dispatcher = self.backlog = self.server = self
+
+    def accept(self, core: ServerStreamCore) -> None:
+        self.done.append("accept")
+
+    def refuse(self, core: ServerStreamCore, code: str, text: str) -> None:
+        self.done.append(f"refuse {code}")
+        core.end(None)
+
+    def end_stream(self, core: ServerStreamCore, error: object) -> None:
+        self.done.append("end")
+        core.end(None)
+
+    def post(self, function: Callable[[], object]) -> None:
+        if self.is_closed:
+            raise DispatcherClosedError("closed")
+        self.posted.append(function)
+
+
+def new_core(name: str, is_publisher: bool) -> tuple[ServerStreamCore, Connection]:
+    connection: Any = Connection()
+    core = ServerStreamCore(connection, 1, ByteBudget(1 << 30), 1 << 20)
+    core.name, core.is_publisher = name, is_publisher
+    return core, connection
+
+
+def attach(relay: RtmpRelay, is_publisher: bool, name: str = "s") -> tuple[Any, Connection]:
+    core, connection = new_core(name, is_publisher)
+    assert relay.attach(core)
+    return core, connection
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("queue_bytes", 0),
+        ("queue_seconds", -1),
+        ("reconnect_grace", -1),
+        ("republish", "maybe"),
+        ("idle_streams", "no"),
+        ("max_streams", 0),
+    ],
+)
+def test_option_that_makes_no_sense_is_an_error(option: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=option):
+        RtmpRelay(**{option: value})
+
+
+def test_ack_window_is_checked_when_the_server_is_made() -> None:
+    with pytest.raises(ValueError, match="ack_window"):
+        RtmpRelay(ack_window=1000).new_protocol()
+
+
+def test_publisher_and_player_are_accepted() -> None:
+    relay = RtmpRelay()
+    for is_publisher in (True, False):
+        assert attach(relay, is_publisher)[1].done == ["accept"]
+    (stream,) = relay.statistics().streams
+    assert (stream.name, stream.publisher, len(stream.players)) == ("live/s", "peer", 1)
+
+
+def test_streams_are_named_by_application_and_name_without_parameters() -> None:
+    relay = RtmpRelay()
+    attach(relay, True, "s?key=1")
+    attach(relay, False, "s?key=2")
+    attach(relay, False, "t")
+
+    assert [stream.name for stream in relay.statistics().streams] == ["live/s", "live/t"]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "a\x00"])
+def test_name_that_can_not_be_printed_is_refused(name: str) -> None:
+    relay = RtmpRelay()
+    for is_publisher, code in ((True, "BadName"), (False, "StreamNotFound")):
+        core, _ = new_core(name, is_publisher)
+        with pytest.raises(RtmpRefused, match=code):
+            relay.attach(core)
+    assert relay.statistics().streams == ()
+
+
+def test_second_publisher_is_refused() -> None:
+    relay = RtmpRelay()
+    first, one = attach(relay, True)
+    _, two = attach(relay, True)
+
+    assert two.done == ["refuse BadName"]
+    assert one.done == ["accept"]
+    assert not first.has_ended
+
+
+def test_second_publisher_replaces_the_first() -> None:
+    relay = RtmpRelay(republish="replace")
+    attach(relay, True)[0].sink.on_frames(None, [keyframe(0)])
+    first, one = attach(relay, True)
+    _, two = attach(relay, True)
+
+    assert (one.done, two.done) == (["accept", "end"], ["accept"])
+    assert first.has_ended
+
+
+def test_player_of_an_idle_stream_is_refused_on_request() -> None:
+    relay = RtmpRelay(idle_streams="refuse")
+    assert attach(relay, False)[1].done == ["refuse StreamNotFound"]
+    attach(relay, True)
+
+    assert attach(relay, False)[1].done == ["accept"]
+
+
+def test_stream_without_publisher_and_players_is_forgotten() -> None:
+    relay = RtmpRelay()
+    player, _ = attach(relay, False)
+    publisher, _ = attach(relay, True)
+    player.end(None)
+    assert relay.has_publisher("live/s")
+    publisher.end(None)
+
+    assert relay.statistics().streams == ()
+    assert not relay.has_publisher("live/s")
+
+
+def test_function_decides_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(
+        "pybrpc.rtmp.relay.rtmp_relay.start_function", lambda *arguments: calls.append(arguments)
+    )
+    relay = RtmpRelay(authorize_play=lambda request: request.query == "key=1")
+    for query, error, expected in (
+        ("key=1", None, ["accept"]),
+        ("key=2", RtmpRefused("Denied"), ["refuse Denied"]),
+        ("key=3", RtmpRefused("StreamNotFound", "gone"), ["refuse StreamNotFound"]),
+        ("key=4", ZeroDivisionError(), ["refuse Denied"]),
+    ):
+        _, connection = attach(relay, False, f"s?{query}")
+        assert connection.done == []
+        server, function, request, on_done = calls.pop()
+        assert server is connection
+        assert (request.app, request.name, request.query) == ("live", "s", query)
+        if query == "key=1":
+            function(request)
+        elif query == "key=2":
+            with pytest.raises(RtmpRefused):
+                function(request)
+        on_done(error)
+        for post in connection.posted:
+            post()
+        assert connection.done == expected
+
+
+def test_peer_that_leaves_before_the_decision_is_not_admitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(
+        "pybrpc.rtmp.relay.rtmp_relay.start_function", lambda *args: calls.append(args)
+    )
+    relay = RtmpRelay(authorize_publish=lambda request: True)
+    core, connection = attach(relay, True)
+    calls[0][3](None)
+    core.end(None)
+    connection.posted[0]()
+
+    assert connection.done == []
+    assert relay.statistics().streams == ()
+    connection.is_closed = True
+    calls[0][3](None)
+
+
+def test_folder_of_recordings_must_exist(tmp_path: Path) -> None:
+    with RtmpRelay() as relay, pytest.raises(NotADirectoryError):
+        relay.record(tmp_path / "missing")
