@@ -25,6 +25,7 @@ from pybrpc.protocols.rtmp.message import (
 from pybrpc.rtmp.outgoing import ChunkedMessages
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing.errors import overcrowded_error
 from pybrpc.transport.writing.write_request import WriteRequest
 
 MAX_COMMAND_BYTES = 64 * 1024
@@ -112,7 +113,10 @@ class RtmpConnection:
         self.socket.write_request(request, ignore_eovercrowded)
 
     def write_control(self, messages: Sequence[RtmpMessage]) -> None:
-        """Queue short messages, whatever is queued. They are lost with the connection."""
+        """Queue short messages, whatever is queued. They are lost with the connection, which fails
+        if its peer lets too many pile up."""
+        if self.socket.backlog.exceeds_hard_limit(0):
+            self.socket.fail(overcrowded_error(self.socket))
         try:
             self.write(messages, ignore_eovercrowded=True)
         except RpcError:

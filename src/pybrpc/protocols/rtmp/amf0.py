@@ -97,13 +97,13 @@ class AmfDate:
     time_zone: int = 0
 
 
-def decode(data: BytesLike) -> list[Any]:
+def decode(data: BytesLike, max_values: int = MAX_VALUES) -> list[Any]:
     """All values in `data`, one after another. Bytes that are no UTF-8 are replaced in strings.
 
     Raises AmfError, and no other error, if `data` is not a sequence of whole values or over a
     limit. Never blocks.
     """
-    reader = AmfReader(data)
+    reader = AmfReader(data, max_values=max_values)
     values = []
     while not reader.is_at_end():
         values.append(reader.read())
@@ -116,11 +116,11 @@ class AmfReader:
     `at` is the index of the next value. After an AmfError it is undefined.
     """
 
-    __slots__ = ("_data", "_values_left", "at")
+    __slots__ = ("_data", "_max_values", "_values_left", "at")
 
-    def __init__(self, data: BytesLike, at: int = 0) -> None:
+    def __init__(self, data: BytesLike, at: int = 0, max_values: int = MAX_VALUES) -> None:
         self._data = bytes(data)
-        self._values_left = MAX_VALUES
+        self._max_values = self._values_left = max_values
         self.at = at
 
     def is_at_end(self) -> bool:
@@ -133,7 +133,7 @@ class AmfReader:
     def _read(self, depth: int) -> Any:
         self._values_left -= 1
         if self._values_left < 0:
-            raise AmfError(f"more than {MAX_VALUES} values")
+            raise AmfError(f"more than {self._max_values} values")
         marker = self._take(1)[0]
         if marker == _NUMBER:
             return _DOUBLE.unpack(self._take(8))[0]

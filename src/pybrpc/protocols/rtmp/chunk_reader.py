@@ -44,6 +44,10 @@ MAX_PARTIAL_BYTES = 8 * 1024 * 1024
 MIN_ACK_WINDOW = 4096
 """Bytes. A peer that asks for more frequent Acks gets them this often."""
 
+MANY_CHUNKS, MIN_MEAN_CHUNK_BYTES = 4096, 8
+"""Bytes that are taken at once and have more chunks than these, of fewer bytes on average with
+headers, are a flood: each costs time. Those that are taken in a run do not count."""
+
 MAX_AT_ONCE = 1024
 """Messages that `read` returns at once: one byte may be a message."""
 
@@ -77,6 +81,7 @@ class _ChunkStream:
         "length",
         "message_type",
         "missing",
+        "number",
         "repeat",
         "stream_id",
         "timestamp",
@@ -92,6 +97,8 @@ class _ChunkStream:
         self.stream_id = 0
         self.missing = 0
         self.body: bytearray | None = None
+        self.number = 0
+        """How many messages were incomplete before the one in `body`."""
 
 
 class ChunkReader:
@@ -107,7 +114,9 @@ class ChunkReader:
 
     __slots__ = (
         "_at",
+        "_chunks",
         "_data",
+        "_kept",
         "_left",
         "_max_chunks",
         "_max_message",
@@ -138,6 +147,9 @@ class ChunkReader:
         self._max_chunks = -(-max_message_bytes // INITIAL_CHUNK_SIZE)
         self._streams: dict[int, _ChunkStream] = {}
         self._partial = 0
+        self._kept = 0
+        self._chunks = 0
+        """Chunks in the bytes that were taken last."""
         self._data = b""
         self._at = 0
         self._stream = _ChunkStream(0)
@@ -177,12 +189,22 @@ class ChunkReader:
         """Received bytes that it keeps, of incomplete messages and of what is not parsed yet."""
         return self._partial + len(self._data) - self._at
 
+    @property
+    def unfinished_mark(self) -> int:
+        """A number that changes when the message that is incomplete for longest has come, or was
+        aborted."""
+        numbers = [stream.number for stream in self._streams.values() if stream.body is not None]
+        return min(numbers, default=self._kept)
+
     def __repr__(self) -> str:
         state = ", broken" if self.broken is not None else ""
         return f"<ChunkReader, {self.received_bytes} bytes, {self._partial} partial{state}>"
 
     def _take(self, buffer: IOBuf) -> None:
         """Continue with the next bytes. What `_parse` has left is part of a header."""
+        chunks, self._chunks = self._chunks, 0
+        if chunks > MANY_CHUNKS and len(self._data) < MIN_MEAN_CHUNK_BYTES * chunks:
+            raise _MalformedChunkError(f"{chunks} chunks in {len(self._data)} bytes")
         block = buffer.cut_contiguous(_TAKE_BYTES)
         rest = self._data[self._at :]
         self._data = b"".join((rest, block)) if rest else bytes(block)
@@ -201,6 +223,7 @@ class ChunkReader:
                     break
                 at = after
                 left = min(self._stream.missing, self.chunk_size)
+                self._chunks += 1
             stream = self._stream
             size = min(left, end - at)
             self._left = left - size
@@ -308,6 +331,8 @@ class ChunkReader:
             )
         if stream.body is None:
             stream.body = bytearray(part)
+            stream.number = self._kept
+            self._kept += 1
         else:
             stream.body += part
 

@@ -18,6 +18,10 @@ from pybrpc.protocols.rtmp.message import (
     RtmpMessage,
 )
 
+MAX_COMMAND_VALUES = 1024
+"""Values in a command, with those inside of others. Real ones have about twenty: each costs much
+more memory than its bytes, and time."""
+
 _SET_DATA_FRAME = encode("@setDataFrame")
 _ON_META_DATA = encode("onMetaData")
 _FROM_SERVERS = encode("|RtmpSampleAccess"), encode("onStatus")
@@ -52,7 +56,7 @@ def parse_command(message: RtmpMessage) -> Command:
 
     A transaction id that is no finite number is read as 0, and a missing command object as None.
     """
-    values = decode(_amf0_of(message))
+    values = decode(_amf0_of(message), MAX_COMMAND_VALUES)
     if not values or not isinstance(values[0], str):
         raise AmfError("a command begins with its name")
     transaction_id = values[1] if len(values) > 1 else 0.0

@@ -42,6 +42,9 @@ MANY_MESSAGES, MIN_MEAN_BYTES = 1024, 12
 """A read with more messages than these, of fewer bytes on average with their headers, is a flood: a
 byte may be a message, and each costs time."""
 
+MAX_WINDOWS_PER_CUT = 8
+"""New bandwidths in the bytes of one read, each of which is answered."""
+
 MAX_PINGS_PER_CUT = 64
 """Pings in the bytes of one read that are answered; a peer that sends more floods."""
 
@@ -131,6 +134,11 @@ class RtmpSession(Session):
         return self.reader.held_bytes
 
     @property
+    def unfinished_mark(self) -> int:
+        """See ChunkReader: messages of one connection interleave."""
+        return self.reader.unfinished_mark
+
+    @property
     def unfinished_bytes(self) -> int:
         return len(self.buffer) + self.reader.held_bytes
 
@@ -153,7 +161,7 @@ class RtmpSession(Session):
     def _answer(self, messages: list[RtmpMessage]) -> list[RtmpMessage]:
         """Answer what needs no decision; return the others."""
         left: list[RtmpMessage] = []
-        pings = acks = 0
+        pings = acks = windows = 0
         for message in messages:
             kind = message.message_type
             if kind == USER_CONTROL:
@@ -175,6 +183,10 @@ class RtmpSession(Session):
             elif kind == SET_PEER_BANDWIDTH:
                 bandwidth = bandwidth_in(message.payload)
                 if bandwidth is not None and bandwidth.window_bytes != self._window_sent:
+                    windows += 1
+                    if windows > MAX_WINDOWS_PER_CUT:
+                        self.broken = Broken(f"RTMP: {windows} bandwidths at once")
+                        return left
                     self._window_sent = bandwidth.window_bytes
                     self._put(window_ack(bandwidth.window_bytes))
             else:

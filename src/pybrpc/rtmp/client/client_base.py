@@ -115,11 +115,11 @@ class RtmpClientBase:
             return self._connection(loop).open(request)
 
     def must_open_again(self, opening: StreamOpening) -> bool:
-        """Whether the server has only one stream for each connection: then the stream has to be
-        asked for once more, over another one."""
+        """Whether the stream has to be asked for once more, over another connection: the server has
+        only one stream for each, or closed one that was used before, when it was asked."""
         if opening.has_taken_id:
             self._shares_connection = False
-        return opening.has_taken_id
+        return opening.has_taken_id or opening.came_too_late
 
     def _connection(self, loop: asyncio.AbstractEventLoop | None) -> RtmpClientConnection:
         """A connection for one more stream. With the lock."""

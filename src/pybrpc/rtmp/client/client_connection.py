@@ -216,7 +216,8 @@ class RtmpClientConnection(RtmpConnection):
             if opening is not None:
                 self._refuse(opening, core, command)
             else:
-                self.end_stream(core, self._refusal(f"ends {core.described}", command))
+                error = self._refusal(f"ends {core.described}", command)
+                self._end(core, error, unpublishes=False)
         elif opening is not None and code == opening.request.started:
             self._take_starting(core.id)
             if not opening.finish(None) and opening.error is not None:
@@ -233,14 +234,14 @@ class RtmpClientConnection(RtmpConnection):
         what = "publish" if opening.request.is_publish else "play"
         error = self._refusal(f"refuses to {what} a stream", command)
         opening.finish(error)
-        self.end_stream(core, error.copy())
+        self._end(core, error.copy(), unpublishes=False)
 
     def _end_by_peer(self, core: RtmpStreamCore) -> None:
         opening = self._starting.get(core.id)
         if opening is not None:
             text = f"{self.peer} has ended {core.described} before it began"
             opening.finish(BadResponseError(text, peer=self.peer, is_remote=True))
-        self.end_stream(core, None)
+        self._end(core, None, unpublishes=False)
 
     def _refusal(self, what: str, command: Command) -> RpcError:
         _, code, text = status_of(command)
@@ -268,12 +269,17 @@ class RtmpClientConnection(RtmpConnection):
     # --- ends ---
 
     def end_stream(self, core: RtmpStreamCore, error: RpcError | None) -> None:
+        self._end(core, error, unpublishes=core.id not in self._starting)
+
+    def _end(self, core: RtmpStreamCore, error: RpcError | None, unpublishes: bool) -> None:
+        """`unpublishes`: whether a publisher takes back its name. If the server has refused or
+        ended it, that may be the name of another one now."""
         if not core.end(error):
             return
         self.streams.pop(core.id, None)
         opening = self._take_starting(core.id)
         messages = [self._unanswered("closeStream", stream_id=core.id), self._delete(core.id)]
-        if not core.is_publisher:
+        if unpublishes and not core.is_publisher:
             messages.insert(0, self._unanswered("FCUnpublish", core.name))
         self.write_control(messages)
         if opening is not None:

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pybrpc.base.renewed import renew_in_child
-from pybrpc.errors import RpcCanceledError, RpcError, RpcTimeoutError
+from pybrpc.errors import ErrorCode, RpcCanceledError, RpcError, RpcTimeoutError
 from pybrpc.protocols.rtmp.command import Command
 from pybrpc.streams.outgoing import Wait
 from pybrpc.transport.socket.socket import Socket
@@ -58,6 +58,9 @@ class PlayRequest:
         return Command("play", transaction_id, None, (self.name, self.start, self.duration, True))
 
 
+_ENDED = frozenset({ErrorCode.EEOF, ErrorCode.ECONNRESET, ErrorCode.EPIPE})
+"""Errors of a connection that its server has closed."""
+
 StreamRequest = PublishRequest | PlayRequest
 
 
@@ -72,6 +75,7 @@ class StreamOpening:
         "core",
         "error",
         "has_taken_id",
+        "is_on_used",
         "is_over",
         "request",
         "transaction_id",
@@ -86,6 +90,8 @@ class StreamOpening:
         self.is_over = False
         self.has_taken_id = False
         """Whether the server has named the id of another stream of this connection."""
+        self.is_on_used = connection.socket.is_connected
+        """Whether it is not the first stream that its connection is asked for."""
         self.transaction_id = 0.0
         """The transaction of the last command, whose answer is awaited."""
         self._lock = threading.Lock()
@@ -107,6 +113,13 @@ class StreamOpening:
         for wait in waits:
             wait.end()
         return True
+
+    @property
+    def came_too_late(self) -> bool:
+        """Whether the server has closed the connection, which had streams before, instead of an
+        answer: it may have done so because they had ended."""
+        error = self.error
+        return self.is_on_used and error is not None and error.code in _ENDED
 
     @property
     def is_sent(self) -> bool:

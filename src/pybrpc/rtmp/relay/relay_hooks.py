@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import queue
 import threading
 from collections.abc import Callable
@@ -10,13 +9,14 @@ from typing import Any
 
 from pybrpc.base.guard import SERVER, run_guarded
 from pybrpc.rtmp.relay.relay_values import RelayEvent, RelayRequest
-from pybrpc.rtmp.server.connect_info import RtmpRefused
+from pybrpc.rtmp.server.user_functions import deciding
 
 MAX_EVENTS = 1000
 """Events that wait for `on_event`; more are counted and lost."""
 
 Decision = Callable[[RelayRequest], Any]
-"""Returns False, or raises, to refuse. A plain function or an async one."""
+"""Returns True to admit. Anything else refuses, and so does an exception. A plain function or an
+async one."""
 
 
 class EventThread:
@@ -72,23 +72,5 @@ class EventThread:
 
 
 def as_service_function(decide: Decision) -> Callable[[RelayRequest], Any]:
-    """A function that raises RtmpRefused where `decide` returns False; async if that is."""
-    if inspect.iscoroutinefunction(decide):
-
-        async def check_async(request: RelayRequest) -> None:
-            _check(await decide(request))
-
-        return check_async
-
-    def check(request: RelayRequest) -> Any:
-        result = decide(request)
-        if not inspect.iscoroutine(result):
-            _check(result)
-        return result
-
-    return check
-
-
-def _check(result: Any) -> None:
-    if result is False:
-        raise RtmpRefused("Denied", "not allowed")
+    """A function that raises RtmpRefused unless `decide` returns True; async if that is."""
+    return deciding(decide, (True,), "a function that decides for a relay")

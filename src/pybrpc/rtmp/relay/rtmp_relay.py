@@ -26,7 +26,7 @@ from pybrpc.rtmp.relay.relay_values import (
     RelayStatistics,
 )
 from pybrpc.rtmp.server.connect_info import RtmpRefused
-from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
+from pybrpc.rtmp.server.server_stream_core import FUNCTION, ServerStreamCore
 from pybrpc.rtmp.server.service import RtmpService
 from pybrpc.rtmp.server.user_functions import start_function
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
@@ -201,6 +201,7 @@ class RtmpRelay(RtmpService):
         if decide is None:
             self._admit(core, key)
             return True
+        core.is_deciding = True
         request = RelayRequest(info.app, name, query, core.connection.peer, info.tc_url)
         start_function(
             core.connection.server,
@@ -212,16 +213,18 @@ class RtmpRelay(RtmpService):
 
     def _on_decided(self, core: ServerStreamCore, key: str, error: BaseException | None) -> None:
         """In the thread or the task of the function that decides."""
-        if error is None:
-            try:
+        try:
+            if error is None:
                 core.connection.socket.dispatcher.post(partial(self._admit, core, key))
-            except DispatcherClosedError:
-                return
-        elif isinstance(error, RtmpRefused):
-            self._refuse(core, key, error.code, error.text)
-        else:
-            SERVER.raised("deciding about %s has failed", core.described, error=error)
-            self._refuse(core, key, "Denied", "not allowed")
+            elif isinstance(error, RtmpRefused):
+                self._refuse(core, key, str(error.code), str(error.text))
+            else:
+                SERVER.raised("deciding about %s has failed", core.described, error=error)
+                self._refuse(core, key, "Denied", "not allowed")
+        except DispatcherClosedError:
+            return
+        finally:
+            core.release(FUNCTION)
 
     def _refuse(self, core: ServerStreamCore, key: str, code: str, text: str) -> None:
         core.connection.refuse(core, code, text)

@@ -16,6 +16,9 @@ from pybrpc.protocols.rtmp.message import (
 CHUNK_SIZE = 60_000
 """Bytes; the size of C++ bRPC."""
 
+MAX_TEXT = 1024
+"""Characters of a text in an answer."""
+
 _SERVER = {"fmsVer": "FMS/3,5,3,888", "capabilities": 127.0, "mode": 1.0}
 """Values that clients of Flash expect."""
 
@@ -56,7 +59,7 @@ def connected(transaction_id: float, ack_window: int = DEFAULT_ACK_WINDOW) -> li
 
 
 def not_connected(transaction_id: float, text: str) -> RtmpMessage:
-    return error(transaction_id, "NetConnection.Connect.Rejected", text)
+    return error(transaction_id, "NetConnection.Connect.Rejected", text[:MAX_TEXT])
 
 
 def publish_started(stream_id: int, name: str) -> list[RtmpMessage]:
@@ -79,6 +82,10 @@ def play_started(stream_id: int, name: str, and_reset: bool) -> list[RtmpMessage
     ]
 
 
+def play_stopped(stream_id: int) -> RtmpMessage:
+    return status("NetStream.Play.Stop", "no longer played", stream_id)
+
+
 def play_ended(stream_id: int, name: str) -> list[RtmpMessage]:
     """Players of FFmpeg and librtmp end at the second message, those of GStreamer only when the
     connection is closed."""
@@ -89,7 +96,8 @@ def play_ended(stream_id: int, name: str) -> list[RtmpMessage]:
 
 
 def refused(stream_id: int, is_publisher: bool, code: str, text: str) -> RtmpMessage:
-    """`code`: the last word of it, or all of it."""
+    """`code`: the last word of it, or all of it. Both are cut to what a peer takes."""
+    code, text = code[:MAX_TEXT], text[:MAX_TEXT]
     if "." not in code:
         code = f"NetStream.{'Publish' if is_publisher else 'Play'}.{code}"
     return status(code, text, stream_id, "error")

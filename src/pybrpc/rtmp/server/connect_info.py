@@ -17,6 +17,9 @@ class RtmpRefused(Exception):
     raises it with a text alone.
     """
 
+    code = "Denied"
+    text = "not allowed"
+
     def __init__(self, code: str, text: str = "") -> None:
         super().__init__(code, text)
         self.code = str(code)

@@ -27,7 +27,7 @@ from pybrpc.rtmp.server.connect_info import RtmpConnectInfo, RtmpRefused
 from pybrpc.rtmp.server.rtmp_layer import limit_unacknowledged
 from pybrpc.rtmp.server.server_stream import AioRtmpServerStream, RtmpServerStream
 from pybrpc.rtmp.server.server_stream_core import FUNCTION, STREAM, ServerStreamCore
-from pybrpc.rtmp.server.user_functions import is_async, log_raised, start_function
+from pybrpc.rtmp.server.user_functions import deciding, is_async, log_raised, start_function
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.connections.server_core import ServerCore
@@ -43,6 +43,8 @@ MAX_EARLY_COMMANDS = 32
 
 MAX_NAME_CHARACTERS = 1024
 """Longest name of a stream, with the parameters behind it."""
+
+MAX_TYPE_CHARACTERS = 64
 
 SHORT_OF_ANSWERS = frozenset({"_result", "_error", "onStatus"})
 """Answers to commands, though this side sends none that wants one."""
@@ -75,6 +77,8 @@ class RtmpServerProtocol(RtmpProtocol):
         self.service = service
         self.streams: set[ServerStreamCore] = set()
         """The streams of all connections whose functions have not returned, or that go on."""
+        self.deciding = 0
+        """Functions `on_connect` that run. Counted in turns."""
 
     def new_exchange(self, connection: ServerConnection) -> RtmpServerConnection:
         return RtmpServerConnection(connection, self)
@@ -95,6 +99,8 @@ class RtmpServerConnection(RtmpConnection):
         self._early: list[tuple[Command, int]] = []
         self._ids: set[int] = set()
         """The streams that the client has created."""
+        self._last_id = 0
+        """No id is used again: an answer to a stream that is gone would seem to be for another."""
         self._keeps_open = False
         """Whether the client uses the connection for more streams after the last one."""
         self._is_over = False
@@ -104,6 +110,8 @@ class RtmpServerConnection(RtmpConnection):
         window = self._service.ack_window
         if window is not None:
             session: Any = connection.socket.session
+            # An Ack may be what makes room.
+            connection.socket.read_while_overcrowded()
             limit_unacknowledged(connection.socket, session, window, answers.CHUNK_SIZE)
 
     @property
@@ -210,8 +218,23 @@ class RtmpServerConnection(RtmpConnection):
         elif not self._service.overrides("on_connect"):
             on_done(None)
         else:
-            self._asked = info
-            self._start(self._service.on_connect, info, partial(self._post, on_done))
+            self._ask(info, on_done)
+
+    def _ask(self, info: RtmpConnectInfo, on_done: Callable[[Any], None]) -> None:
+        """Have the service decide."""
+        protocol = self._protocol
+        if protocol.deciding >= self._service.max_streams:
+            on_done(RtmpRefused("too many clients want to connect"))
+            return
+        self._asked = info
+        protocol.deciding += 1
+
+        def decided(error: Any) -> None:
+            protocol.deciding -= 1
+            on_done(error)
+
+        on_connect = deciding(self._service.on_connect, (None, True), "on_connect")
+        self._start(on_connect, info, partial(self._post, decided))
 
     def _on_asked(self, info: RtmpConnectInfo, transaction_id: float, error: Any) -> None:
         """The service has decided. In a turn."""
@@ -222,18 +245,19 @@ class RtmpServerConnection(RtmpConnection):
             self.info = info
             window = self._service.ack_window or DEFAULT_ACK_WINDOW
             self.write_control(answers.connected(transaction_id, window))
-            self._set_timer(self._service.stream_timeout, "no publish or play came")
+            self._await_stream()
             early, self._early = self._early, []
             for command, stream_id in early:
                 self.on_command(command, stream_id)
             return
         text = "the server failed"
         if isinstance(error, RtmpRefused):
-            text = error.text
+            text = str(error.text)
         else:
             SERVER.raised("on_connect for %s raised", self.peer, error=error)
         self.write_control([answers.not_connected(transaction_id, text)])
-        self._retire_soon()
+        self._is_over = True
+        self._post(self._connection.retire)
 
     def _on_create_stream(self, command: Command, stream_id: int) -> None:
         most = self._service.max_streams_per_connection
@@ -242,9 +266,9 @@ class RtmpServerConnection(RtmpConnection):
             code = "NetConnection.Call.Failed"
             self.write_control([answers.error(command.transaction_id, code, text)])
             return
-        number = next(number for number in range(1, most + 1) if number not in self._ids)
-        self._ids.add(number)
-        self.write_control([answers.result(command.transaction_id, float(number))])
+        self._last_id += 1
+        self._ids.add(self._last_id)
+        self.write_control([answers.result(command.transaction_id, float(self._last_id))])
 
     def _on_stream_length(self, command: Command, stream_id: int) -> None:
         """Nothing recorded is known here: 0 seconds."""
@@ -277,11 +301,9 @@ class RtmpServerConnection(RtmpConnection):
         self._end_by_peer(stream_id)
 
     def _on_unpublish(self, command: Command, stream_id: int) -> None:
-        """A publisher goes. FFmpeg closes its connection at once: an answer that it does not read
-        would make that a reset, which loses what its system has not sent yet."""
-        for core in self._cores():
-            if core.is_publisher and core.name == command.argument(0):
-                self._end_by_peer(core.id)
+        """A publisher goes: deleteStream follows, which ends its stream. FFmpeg closes its
+        connection at once: an answer that it does not read would make that a reset, which loses
+        what its system has not sent yet."""
 
     def _on_delete_stream(self, command: Command, stream_id: int) -> None:
         """The first argument is the stream; rtmp2sink of GStreamer sends its name instead."""
@@ -295,9 +317,21 @@ class RtmpServerConnection(RtmpConnection):
 
     def _end_by_peer(self, stream_id: int) -> None:
         core = self.streams.get(stream_id)
-        if isinstance(core, ServerStreamCore) and core.end(None):
-            self._forget(core)
+        if not isinstance(core, ServerStreamCore):
+            return
+        if not core.is_publisher:
+            # A player of librtmp waits for some answer.
+            self.write_control([answers.play_stopped(stream_id)])
+        has_ended_now = core.end(None)
+        self._forget(core)
+        self._await_stream()
+        if has_ended_now:
             core.release(STREAM)
+
+    def _await_stream(self) -> None:
+        """Give a client that has no stream some time to ask for one. In a turn."""
+        if not self.streams and not self._is_over:
+            self._set_timer(self._service.stream_timeout, "no publish or play came")
 
     # --- the beginning of a stream, in turns ---
 
@@ -313,7 +347,7 @@ class RtmpServerConnection(RtmpConnection):
         budget = default_runtime().stream_budget
         core = ServerStreamCore(self, stream_id, budget, service.max_unread_bytes)
         core.name, core.is_publisher = name, is_publisher
-        core.arguments = command.arguments[1:]
+        _take_arguments(core, command)
         try:
             self._connection.hold(core)
         except RpcError as error:
@@ -339,7 +373,8 @@ class RtmpServerConnection(RtmpConnection):
         if len(self._protocol.streams) > service.max_streams:
             raise RtmpRefused("Failed", "the server has too many streams")
         if service.attach(core):
-            core.release(FUNCTION)
+            if not core.is_deciding:
+                core.release(FUNCTION)
             return
         method = "on_publish" if core.is_publisher else "on_play"
         function = getattr(service, method)
@@ -356,23 +391,26 @@ class RtmpServerConnection(RtmpConnection):
         except RuntimeError as error:
             on_done(error)
 
-    def _post(self, function: Callable[[Any], None], argument: Any) -> None:
+    def _post(self, function: Callable[..., None], *arguments: Any) -> None:
         with contextlib.suppress(DispatcherClosedError):
-            self.socket.dispatcher.post(partial(function, argument))
+            self.socket.dispatcher.post(partial(function, *arguments))
 
     def _on_function_done(self, core: ServerStreamCore, error: BaseException | None) -> None:
         """The user's function has returned, or raised. In its thread, or its task."""
         had_ended = core.has_ended
-        if isinstance(error, RtmpRefused) and not core.is_answered:
-            self.refuse(core, error.code, error.text)
-        elif error is None:
-            self.accept(core)
+        try:
+            if isinstance(error, RtmpRefused) and not core.is_answered:
+                self.refuse(core, str(error.code), str(error.text))
+            elif error is None:
+                self.accept(core)
+                self.end_stream(core, None)
+            else:
+                log_raised(core.described, error, had_ended and isinstance(error, RpcError))
+                self.end_stream(core, InternalServerError("its function has failed"))
+        finally:
             self.end_stream(core, None)
-        else:
-            log_raised(core.described, error, had_ended and isinstance(error, RpcError))
-            self.end_stream(core, InternalServerError("its function has failed"))
-        core.drop_unread()
-        core.release(FUNCTION)
+            core.drop_unread()
+            core.release(FUNCTION)
 
     # --- answers and ends, from any thread ---
 
@@ -384,16 +422,21 @@ class RtmpServerConnection(RtmpConnection):
         if core.is_publisher:
             self.write_control(answers.publish_started(core.id, name))
         else:
-            reset = core.arguments[2] if len(core.arguments) > 2 else True
-            self.write_control(answers.play_started(core.id, name, bool(reset)))
+            self.write_control(answers.play_started(core.id, name, core.resets))
 
     def refuse(self, core: ServerStreamCore, code: str, text: str) -> None:
-        """Tell the peer that it may not, then disconnect it. `code` as that of RtmpRefused. A
-        stream that was accepted just ends."""
+        """Tell the peer that it may not. It may ask for another stream. `code` as that of
+        RtmpRefused. A stream that was accepted just ends."""
         if not core.take_answer():
             self.end_stream(core, None)
         elif core.end(None):
-            self._close_stream(core, [answers.refused(core.id, core.is_publisher, code, text)])
+            self._refuse(core, code, text)
+
+    def _refuse(self, core: ServerStreamCore, code: str, text: str) -> None:
+        self._forget(core)
+        self.write_control([answers.refused(core.id, core.is_publisher, code, text)])
+        self._post(self._await_stream)
+        core.release(STREAM)
 
     def end_stream(self, core: RtmpStreamCore, error: RpcError | None) -> None:
         """End a stream for a reason of this side. The peer is notified, and disconnected if it has
@@ -402,19 +445,23 @@ class RtmpServerConnection(RtmpConnection):
         if not core.end(error):
             return
         if core.take_answer():
-            text = "the stream has failed"
-            self._close_stream(core, [answers.refused(core.id, core.is_publisher, "Failed", text)])
-        elif core.is_publisher:
-            self._close_stream(core, answers.publish_ended(core.id))
-        else:
-            self._close_stream(core, answers.play_ended(core.id, core.name.partition("?")[0]))
-
-    def _close_stream(self, core: ServerStreamCore, messages: list[Any]) -> None:
-        self.write_control(messages)
+            self._refuse(core, "Failed", "the stream has failed")
+            return
         self._forget(core)
-        if not self.streams and not self._keeps_open:
-            self._retire_soon()
+        if core.is_publisher:
+            self.write_control(answers.publish_ended(core.id))
+        else:
+            self.write_control(answers.play_ended(core.id, core.name.partition("?")[0]))
+        self._post(self._leave)
         core.release(STREAM)
+
+    def _leave(self) -> None:
+        """A stream was ended by this side. In a turn."""
+        if self._keeps_open:
+            self._await_stream()
+        elif not self.streams:
+            self._is_over = True
+            self._connection.retire()
 
     def _forget(self, core: ServerStreamCore) -> None:
         if self.streams.get(core.id) is core:
@@ -425,10 +472,16 @@ class RtmpServerConnection(RtmpConnection):
         self._protocol.streams.discard(core)
         self._connection.release_hold(core)
 
-    def _retire_soon(self) -> None:
-        self._is_over = True
-        with contextlib.suppress(DispatcherClosedError):
-            self.socket.dispatcher.post(self._connection.retire)
+
+def _take_arguments(core: ServerStreamCore, command: Command) -> None:
+    """Those behind the name. No others are kept: they could have any size."""
+    if core.is_publisher:
+        kind = command.argument(1)
+        if isinstance(kind, str):
+            core.publish_type = kind[:MAX_TYPE_CHARACTERS]
+    else:
+        core.start = integer_of(command.argument(1), -2)
+        core.resets = bool(command.argument(3, True))
 
 
 _COMMANDS: dict[str, Callable[[RtmpServerConnection, Command, int], None]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pybrpc.protocols.rtmp.command import integer_of
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.server.connect_info import RtmpConnectInfo
 from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
@@ -41,16 +40,13 @@ class ServerStreamBase(RtmpStreamBase):
     @property
     def publish_type(self) -> str:
         """The type that a publisher has sent: "live", "record", "append", or another word."""
-        arguments = self._core.arguments
-        value = arguments[0] if self._core.is_publisher and arguments else None
-        return value if isinstance(value, str) else "live"
+        return self._core.publish_type
 
     @property
     def start(self) -> int:
         """The place where a player wants to begin, as it was sent. -2: live, or recorded if there
         is nothing live; -1: live. Some clients send seconds, others milliseconds: -2000 is -2."""
-        arguments = self._core.arguments
-        return -2 if self._core.is_publisher or not arguments else integer_of(arguments[0], -2)
+        return self._core.start
 
     def send_nowait(self, *frames: Frame) -> None:
         self.accept()

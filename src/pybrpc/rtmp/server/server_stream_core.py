@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from pybrpc.base.byte_budget import ByteBudget
 from pybrpc.errors import RpcError
@@ -38,7 +38,7 @@ class ServerStreamCore(RtmpStreamCore):
     """It holds its connection (a ConnectionUser) until both the stream and the function that serves
     it have ended. Any thread may call all methods."""
 
-    __slots__ = ("_held_for", "arguments", "is_answered")
+    __slots__ = ("_held_for", "is_answered", "is_deciding", "publish_type", "resets", "start")
 
     connection: ServerStreamConnection
 
@@ -50,8 +50,13 @@ class ServerStreamCore(RtmpStreamCore):
         max_unread_bytes: int,
     ) -> None:
         super().__init__(connection, stream_id, budget, max_unread_bytes)
-        self.arguments: tuple[Any, ...] = ()
-        """Those of the command behind the name."""
+        self.publish_type = "live"
+        self.start = -2
+        self.resets = True
+        """Arguments of the command, as RtmpServerStream has them, and whether a player wants what
+        it has played before to be forgotten."""
+        self.is_deciding = False
+        """Whether a function that decides about it keeps FUNCTION until it has returned."""
         self.is_answered = False
         """Whether the peer knows that it may publish or play, or that it may not."""
         self._held_for = {STREAM, FUNCTION}

@@ -11,10 +11,15 @@ from contextvars import Context
 from typing import Any
 
 from pybrpc.base.guard import SERVER, deliver_interrupt
+from pybrpc.base.limited_log import LimitedLog
+from pybrpc.rtmp.server.connect_info import RtmpRefused
 from pybrpc.server.connections.server_core import ServerCore
 
 OnDone = Callable[[BaseException | None], None]
 """Called with what the function has raised, in its thread or task. Must not raise."""
+
+answers_log = LimitedLog(SERVER)
+"""Tells of functions that should decide, and do not."""
 
 _tasks: set[asyncio.Task[None]] = set()
 """Tasks that nobody else refers to."""
@@ -22,6 +27,39 @@ _tasks: set[asyncio.Task[None]] = set()
 
 def is_async(function: Callable[[Any], Any]) -> bool:
     return inspect.iscoroutinefunction(function)
+
+
+def deciding(
+    function: Callable[[Any], Any], admits: tuple[object, ...], what: str
+) -> Callable[[Any], Any]:
+    """A function that raises RtmpRefused unless `function` returns one of `admits`, and logs what
+    is no answer at all, such as a forgotten `return`. It is async if `function` is.
+
+    Nothing else admits, so that a mistake lets nobody in.
+    """
+
+    def check(result: Any) -> None:
+        if any(result is each for each in admits):
+            return
+        if result is not False:
+            text = f"{what} returned {type(result).__name__}, which refuses; return True to admit"
+            answers_log.warn("%s", text)
+        raise RtmpRefused("Denied", "not allowed")
+
+    if is_async(function):
+
+        async def decide_async(argument: Any) -> None:
+            check(await function(argument))
+
+        return decide_async
+
+    def decide(argument: Any) -> Any:
+        result = function(argument)
+        if not inspect.iscoroutine(result):
+            check(result)
+        return result
+
+    return decide
 
 
 def start_function(

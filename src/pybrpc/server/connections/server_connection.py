@@ -90,7 +90,10 @@ class ServerConnection(ClosableConnection):
 
     @property
     def messages_read(self) -> int:
-        return self.socket.messages_read
+        """Messages read. Of a protocol whose messages interleave: those that began incomplete
+        before the one that is incomplete for longest."""
+        mark: int | None = getattr(self.socket.session, "unfinished_mark", None)
+        return self.socket.messages_read if mark is None else mark
 
     def on_connected(self, socket: Socket) -> None:
         """The handshake is over; the peer sends first."""

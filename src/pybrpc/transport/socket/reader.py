@@ -116,6 +116,10 @@ class SocketReader:
         except BaseException as error:
             socket.fail_as_raised("the reader", error)
 
+    def read_while_overcrowded(self) -> None:
+        """Don't pause any more when the peer does not read what is written to it."""
+        self._pauses_when_overcrowded = False
+
     def stop(self, socket: SocketCore) -> None:
         """Inside a turn; before the descriptor is closed."""
         if socket.is_connected:

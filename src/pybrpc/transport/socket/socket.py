@@ -220,6 +220,11 @@ class Socket(SocketCore):
         if self.is_connected and self.error is None:
             self._reader.on_readable(self)
 
+    def read_while_overcrowded(self) -> None:
+        """Don't pause reading any more while the peer does not read: for a layer that may write
+        only after it has read. Inside a turn."""
+        self._reader.read_while_overcrowded()
+
     def discard_reads(self) -> None:
         """Read on, but throw away what arrives. Inside a turn."""
         self._reader.discard_from_now_on()

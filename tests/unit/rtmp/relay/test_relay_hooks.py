@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from typing import Any
 
@@ -99,9 +100,17 @@ def test_shown_event_has_no_characters_of_a_peer_that_forge_a_line() -> None:
     assert str(event) == "pull_failed live/s no\\nplayed \\x1b[31mlive/é"
 
 
-@pytest.mark.parametrize("answer", [True, None, "yes", 0])
-def test_anything_but_false_allows(answer: Any) -> None:
-    as_service_function(lambda request: answer)(REQUEST)
+def generator(request: RelayRequest) -> Any:
+    yield True
+
+
+@pytest.mark.parametrize("answer", [None, "yes", 0, 1, re.match("s", "s"), generator(REQUEST)])
+def test_nothing_but_true_admits(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    as_service_function(lambda request: True)(REQUEST)
+    assert not caplog.records
+    with pytest.raises(RtmpRefused, match="Denied"):
+        as_service_function(lambda request: answer)(REQUEST)
+    assert f"returned {type(answer).__name__}, which refuses" in caplog.text
 
 
 def test_false_refuses_in_both_forms() -> None:
