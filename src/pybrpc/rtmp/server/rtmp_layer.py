@@ -51,7 +51,7 @@ class RtmpLayer:
     either: its connection becomes overcrowded.
     """
 
-    __slots__ = ("_acks", "_below", "_credit", "_sent")
+    __slots__ = ("_acks", "_below", "_credit", "_is_lifted", "_sent")
 
     def __init__(
         self, below: ConnectionLayer, acks: AckSource, credit_bytes: int, sent_bytes: int = 0
@@ -63,11 +63,16 @@ class RtmpLayer:
         self._acks = acks
         self._credit = credit_bytes
         self._sent = sent_bytes
+        self._is_lifted = False
+
+    def lift(self) -> None:
+        """Limit no more: Acks are not read any longer. Any thread."""
+        self._is_lifted = True
 
     @property
     def room_bytes(self) -> int | None:
         """Bytes that may be sent now; `None` if any number may, as the peer has sent no Ack."""
-        if not self._acks.has_acks:
+        if self._is_lifted or not self._acks.has_acks:
             return None
         unacked = (self._sent - self._acks.acked_bytes) & U32_MASK
         if unacked >= _HALF:
@@ -152,15 +157,24 @@ class RtmpLayer:
 
 def limit_unacknowledged(
     socket: Socket, acks: AckSource, ack_window: int, chunk_bytes: int
-) -> None:
+) -> Callable[[], None]:
     """Send no more on `socket` than its peer acknowledges. It shall do that after `ack_window`
     bytes, and gets chunks of `chunk_bytes`. In a turn, before other threads write.
 
+    Return a function that ends this: to be called, in any thread, before the socket stops reading.
     ValueError for a window under 16 KiB.
     """
     credit = credit_of(ack_window, chunk_bytes)
-    socket.layer = RtmpLayer(socket.layer, acks, credit, socket.bytes_written)
+    socket.read_while_overcrowded()  # an Ack may be what makes room
+    layer = RtmpLayer(socket.layer, acks, credit, socket.bytes_written)
+    socket.layer = layer
     acks.on_ack = partial(_resume_soon, socket)
+
+    def lift() -> None:
+        layer.lift()
+        _resume_soon(socket)
+
+    return lift
 
 
 def _resume_soon(socket: Socket) -> None:

@@ -106,13 +106,15 @@ class RtmpServerConnection(RtmpConnection):
         self._is_over = False
         self._commands = 0
         self._timer: TimerHandle | None = None
+        self._lift_limit: Callable[[], None] = _nothing
+        """Called when no Acks are read any more."""
         connection.socket.backlog.lower_marks(self._service.max_unwritten_bytes)
         window = self._service.ack_window
         if window is not None:
             session: Any = connection.socket.session
-            # An Ack may be what makes room.
-            connection.socket.read_while_overcrowded()
-            limit_unacknowledged(connection.socket, session, window, answers.CHUNK_SIZE)
+            self._lift_limit = limit_unacknowledged(
+                connection.socket, session, window, answers.CHUNK_SIZE
+            )
 
     @property
     def server(self) -> ServerCore:
@@ -133,6 +135,7 @@ class RtmpServerConnection(RtmpConnection):
 
     def on_end(self, error: RpcError) -> None:
         self._is_over = True
+        self._lift_limit()
         self._set_timer(None, "")
         for core in self._cores():
             core.end(error.copy())
@@ -461,6 +464,7 @@ class RtmpServerConnection(RtmpConnection):
             self._await_stream()
         elif not self.streams:
             self._is_over = True
+            self._lift_limit()
             self._connection.retire()
 
     def _forget(self, core: ServerStreamCore) -> None:
@@ -471,6 +475,10 @@ class RtmpServerConnection(RtmpConnection):
         """Both a stream and its function have ended."""
         self._protocol.streams.discard(core)
         self._connection.release_hold(core)
+
+
+def _nothing() -> None:
+    """There is no limit to lift."""
 
 
 def _take_arguments(core: ServerStreamCore, command: Command) -> None:

@@ -163,3 +163,28 @@ def test_run_of_small_chunks_is_taken_in_few_steps() -> None:
     pieces = [stream[at : at + 65_536] for at in range(0, len(stream), 65_536)]
     assert [message.payload for message in read_all(Counted(), pieces)] == [body]
     assert len(steps) < 20
+
+
+def test_flood_of_tiny_chunks_breaks() -> None:
+    """Two chunk streams take turns, so that no run of chunks can be taken at once."""
+    begin = control(SET_CHUNK_SIZE, 1) + chunk(0, 6, b"x", length=30_000)
+    begin += chunk(0, 7, b"x", length=30_000)
+    reader = ChunkReader()
+    read_all(reader, [begin, (more(6, b"x") + more(7, b"x")) * 29_999])
+    assert reader.broken is not None
+    assert "chunks in" in reader.broken.reason
+
+
+def test_message_that_is_incomplete_for_longest_has_a_mark() -> None:
+    reader = ChunkReader()
+    read_all(reader, [INSIDE])
+    mark = reader.unfinished_mark
+    read_all(reader, [chunk(0, 5, b"whole"), chunk(0, 7, bytes(128), length=400)])
+    assert reader.unfinished_mark == mark, "messages that come meanwhile don't change it"
+    read_all(reader, [more(6, bytes(128)), more(6, bytes(128))])
+    assert reader.unfinished_mark == mark
+    read_all(reader, [more(6, bytes(16))])
+    assert reader.unfinished_mark != mark
+    mark = reader.unfinished_mark
+    read_all(reader, [control(ABORT, 7)])
+    assert reader.unfinished_mark != mark

@@ -9,6 +9,7 @@ import pytest
 
 from pybrpc.protocols.rtmp.amf0 import AmfError, EcmaArray, encode
 from pybrpc.protocols.rtmp.command import (
+    MAX_COMMAND_VALUES,
     Command,
     first_text,
     integer_of,
@@ -64,6 +65,13 @@ def test_command_without_a_name_or_a_whole_value_is_an_error(payload: bytes) -> 
 )
 def test_numbers_are_read_tolerantly(value: Any, integer: int) -> None:
     assert integer_of(value, 5) == integer
+
+
+def test_number_of_values_in_a_command_is_limited() -> None:
+    few = [{}] * (MAX_COMMAND_VALUES - 2)
+    assert len(command_of("play", 1.0, *few).arguments) == len(few) - 1
+    with pytest.raises(AmfError, match="more than 1024 values"):
+        command_of("play", 1.0, *few, None)
 
 
 def test_data_comes_back() -> None:

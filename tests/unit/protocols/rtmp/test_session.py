@@ -17,7 +17,12 @@ from pybrpc.protocols.rtmp.message import (
     user_control,
 )
 from pybrpc.protocols.rtmp.rtmp_protocol import RtmpProtocol
-from pybrpc.protocols.rtmp.session import MAX_PINGS_PER_CUT, HandshakeEvent, RtmpSession
+from pybrpc.protocols.rtmp.session import (
+    MAX_PINGS_PER_CUT,
+    MAX_WINDOWS_PER_CUT,
+    HandshakeEvent,
+    RtmpSession,
+)
 from pybrpc.protocols.session import Session, Side, follow
 from pybrpc.protocols.traits import Detection
 from pybrpc.testing.check_session import check_session
@@ -96,6 +101,17 @@ def test_pings_are_answered_but_not_a_flood() -> None:
     assert session.broken is None
     fed(session, packed(*[ping] * (MAX_PINGS_PER_CUT + 1)))
     assert session.broken is not None
+
+
+def test_bandwidths_are_answered_but_not_a_flood() -> None:
+    session = PROTOCOL.new_session(Side.CLIENT, ParseLimits())
+    windows = [set_peer_bandwidth(10_000 + number) for number in range(MAX_WINDOWS_PER_CUT + 1)]
+    assert fed(session, packed(*windows[1:])) == []
+    assert session.broken is None
+    assert len(session.output) == MAX_WINDOWS_PER_CUT * (12 + 4)
+    fed(session, packed(*windows))
+    assert session.broken is not None
+    assert "bandwidths at once" in session.broken.reason
 
 
 def test_flood_of_messages_of_a_byte_breaks_early() -> None:

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from pybrpc.base.guard import SERVER
+from pybrpc.base.limited_log import LimitedLog
 from pybrpc.rtmp import RelayEvent, RelayRequest, RtmpRefused
 from pybrpc.rtmp.relay.relay_hooks import MAX_EVENTS, EventThread, as_service_function
+from pybrpc.rtmp.server import user_functions
 
 REQUEST = RelayRequest("live", "s", "", "peer")
 LIMIT_S = 30.0
@@ -105,7 +108,10 @@ def generator(request: RelayRequest) -> Any:
 
 
 @pytest.mark.parametrize("answer", [None, "yes", 0, 1, re.match("s", "s"), generator(REQUEST)])
-def test_nothing_but_true_admits(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_but_true_admits(
+    answer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_functions, "answers_log", LimitedLog(SERVER))
     as_service_function(lambda request: True)(REQUEST)
     assert not caplog.records
     with pytest.raises(RtmpRefused, match="Denied"):

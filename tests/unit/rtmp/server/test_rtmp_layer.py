@@ -194,17 +194,22 @@ class FakeSocket:
         self.bytes_written = 77
         self.dispatcher = self
         self.posted: list[object] = []
+        self.reads_while_overcrowded = False
 
     def post(self, function: object) -> None:
         self.posted.append(function)
 
     def resume_writing(self) -> None: ...
 
+    def read_while_overcrowded(self) -> None:
+        self.reads_while_overcrowded = True
+
 
 def test_ack_resumes_writing_once_for_a_read() -> None:
     sock: Any = FakeSocket()
     session = RtmpSession(None)
-    limit_unacknowledged(sock, session, WINDOW, CHUNK)
+    lift = limit_unacknowledged(sock, session, WINDOW, CHUNK)
+    assert sock.reads_while_overcrowded
     assert sock.layer.room_bytes is None
     writer = ChunkWriter()
     for number in (10, 20, 70):
@@ -213,3 +218,6 @@ def test_ack_resumes_writing_once_for_a_read() -> None:
     assert session.cut() == []
     assert sock.posted == [sock.resume_writing]
     assert sock.layer.room_bytes == CREDIT - 7
+    lift()
+    assert sock.layer.room_bytes is None
+    assert sock.posted == [sock.resume_writing] * 2
