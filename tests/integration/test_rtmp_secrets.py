@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -132,6 +133,10 @@ def test_streams_that_reconnect(texts: Texts) -> None:
             texts.add(stream, stream._reconnecting, stream._reconnecting._request)
 
 
+def has_failed(link: pybrpc.rtmp.RelayLink) -> bool:
+    return link.last_error is not None
+
+
 def test_a_relay(texts: Texts, caplog: pytest.LogCaptureFixture) -> None:
     def decide(request: RelayRequest) -> None:
         texts.add(request)
@@ -150,7 +155,7 @@ def test_a_relay(texts: Texts, caplog: pytest.LogCaptureFixture) -> None:
         publishing = RtmpClient(f"{endpoint}/live?key={SECRET}")
         stream = publishing.publish(f"name?key={SECRET}")
         for link in links:
-            wait_until(lambda link=link: link.last_error is not None)
+            wait_until(partial(has_failed, link))
             texts.add(link, link.last_error)
         texts.add(relay, relay.statistics(), stream)
         publishing.close()
