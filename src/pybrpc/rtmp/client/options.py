@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pybrpc.base.checked_options import (
     checked_count,
@@ -57,6 +57,8 @@ class RtmpOptions:
     connect_fields    more fields of the command `connect`, such as {"pageUrl": "..."}
     options           `SocketOptions` of the connection
     """
+
+    _public_name: ClassVar[str] = "pybrpc.rtmp.RtmpOptions"
 
     connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT_S
     timeout: float | None = DEFAULT_TIMEOUT_S

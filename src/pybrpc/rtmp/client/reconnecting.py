@@ -12,6 +12,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 from pybrpc.base.checked_options import checked_count, checked_instance_or_none
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
@@ -32,6 +33,8 @@ class ReconnectPolicy:
                   seconds or longer; 2
     max_duration  seconds of failure after which no attempt is begun; `None`, the default: never
     """
+
+    _public_name: ClassVar[str] = "pybrpc.rtmp.ReconnectPolicy"
 
     interval: float = 1.0
     fast_retries: int = 2

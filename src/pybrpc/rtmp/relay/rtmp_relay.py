@@ -9,8 +9,14 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Literal
 
-from pybrpc.base.checked_options import checked_count
-from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.base.checked_options import (
+    checked_count,
+    checked_count_or_none,
+    checked_flag,
+    checked_function_or_none,
+    checked_text,
+)
+from pybrpc.base.deadline import LONGEST_TIMEOUT_S, checked_timeout_s
 from pybrpc.base.guard import SERVER
 from pybrpc.rtmp.client.options import RtmpOptions
 from pybrpc.rtmp.client.reconnecting import ReconnectPolicy
@@ -26,6 +32,7 @@ from pybrpc.rtmp.relay.relay_values import (
     RelayStatistics,
 )
 from pybrpc.rtmp.server.connect_info import RtmpRefused
+from pybrpc.rtmp.server.rtmp_layer import MIN_ACK_WINDOW
 from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
 from pybrpc.rtmp.server.service import RtmpService
 from pybrpc.rtmp.server.user_functions import start_function
@@ -94,12 +101,12 @@ class RtmpRelay(RtmpService):
         _check_word("republish", republish, "refuse", "replace")
         _check_word("idle_streams", idle_streams, "wait", "refuse")
         self.max_streams = checked_count("max_streams", max_streams, 1)
-        self.ack_window = ack_window
+        self.ack_window = checked_count_or_none("ack_window", ack_window, MIN_ACK_WINDOW)
         self._limits = RelayLimits(
-            bool(gop_cache),
+            checked_flag("gop_cache", gop_cache),
             checked_count("queue_bytes", queue_bytes, 1),
-            checked_timeout_s(queue_seconds, "queue_seconds"),
-            checked_timeout_s(reconnect_grace, "reconnect_grace") or 0.0,
+            _checked_queue_seconds(queue_seconds),
+            _checked_grace_s(reconnect_grace),
             checked_count("max_cached_bytes", max_cached_bytes),
         )
         # The relay has players skip before their connections refuse to take more.
@@ -107,7 +114,11 @@ class RtmpRelay(RtmpService):
         self.lock: AbstractContextManager[object] = threading.RLock()
         self._replaces = republish == "replace"
         self._waits = idle_streams == "wait"
-        self._decisions = {True: authorize_publish, False: authorize_play}
+        self._decisions = {
+            True: _checked_decision("authorize_publish", authorize_publish),
+            False: _checked_decision("authorize_play", authorize_play),
+        }
+        checked_function_or_none("on_event", on_event, "event")
         self._events = None if on_event is None else EventThread(on_event)
         self._recorder: Recorder | None = None
         self._links: list[RelayLink] = []
@@ -142,9 +153,9 @@ class RtmpRelay(RtmpService):
         """Play a stream of another server, such as "rtmp://host/app/stream", and be its publisher
         here, as `name`; the default is "app/stream" of the URL. It connects again for ever, unless
         `policy` limits that; while there is another publisher of the name it does not connect.
-        AddressError for a URL that can't be. Close the link to end it; `close` of the relay does.
+        AddressError for a URL that can't be, ValueError for a name without an application. Close the link to end it; `close` of the relay does.
         """
-        return self._link(RelayLink(self, url, name, True, options, policy))
+        return self._link(RelayLink(self, url, _checked_key(name), True, options, policy))
 
     def push(
         self,
@@ -156,7 +167,7 @@ class RtmpRelay(RtmpService):
     ) -> RelayLink:
         """Publish the stream `name` of this relay to another server, as a player of it, whenever it
         has a publisher. All else is as `pull` says."""
-        return self._link(RelayLink(self, url, name, False, options, policy))
+        return self._link(RelayLink(self, url, _checked_key(name), False, options, policy))
 
     def _link(self, link: RelayLink) -> RelayLink:
         with self.lock:
@@ -304,6 +315,38 @@ class RtmpRelay(RtmpService):
 
     def __repr__(self) -> str:
         return f"<RtmpRelay of {len(self._streams)} streams>"
+
+
+def _checked_queue_seconds(value: float | None) -> float | None:
+    queue_s = checked_timeout_s(value, "queue_seconds")
+    if queue_s == 0:
+        raise ValueError("queue_seconds must be None or more than 0 seconds")
+    return queue_s
+
+
+def _checked_grace_s(value: float) -> float:
+    if value is None:
+        raise ValueError("reconnect_grace must be a number of seconds, not None")
+    grace_s = checked_timeout_s(value, "reconnect_grace")
+    return LONGEST_TIMEOUT_S if grace_s is None else grace_s
+
+
+def _checked_decision(name: str, value: Decision | None) -> Decision | None:
+    return checked_function_or_none(name, value, "request", may_be_async=True)
+
+
+def _checked_key(name: str | None) -> str | None:
+    """The name of a stream of a relay, as `pull` and `push` take it."""
+    if name is None:
+        return None
+    bare, separator, _ = checked_text("name", name).partition("?")
+    if separator or "/" not in bare or bare.endswith("/") or not bare.isprintable():
+        shown = f"{bare}?..." if separator else bare
+        raise ValueError(
+            "name must be that of an application and a stream, without parameters, such as "
+            f'"live/stream", not {shown!r}'
+        )
+    return name
 
 
 def _check_word(name: str, value: Any, *allowed: str) -> None:
