@@ -223,6 +223,7 @@ def use_the_tools() -> None:
 def misuse(service: ServiceDescriptor) -> None:
     pybrpc.Channel("127.0.0.1:8000", no_such_option=1)  # type: ignore[call-arg]
     pybrpc.Channel("127.0.0.1:8000", timeout="soon")  # type: ignore[arg-type]
+    pybrpc.rtmp.RtmpClient("host/app", timeout=1)  # type: ignore[arg-type]
     pybrpc.Server(max_workers="4")  # type: ignore[arg-type]
     pybrpc.Stub(service, "127.0.0.1:8000")  # type: ignore[arg-type]
     pybrpc.Channel("127.0.0.1:8000").raw_method("a.S", "M")("text")  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ class _PlayerBase(ReconnectingForm):
         super().__init__(client, play_request(name, start, duration), policy)
 
     def _timeout_error(self, timeout: float | None) -> StreamTimeoutError:
-        return StreamTimeoutError(f"no frame has come within {timeout} s")
+        return self._timed_out(f"no frame has come within {timeout} s")
 
 
 class RtmpPlayer(_PlayerBase):

@@ -153,7 +153,8 @@ class RtmpRelay(RtmpService):
         """Play a stream of another server, such as "rtmp://host/app/stream", and be its publisher
         here, as `name`; the default is "app/stream" of the URL. It connects again for ever, unless
         `policy` limits that; while there is another publisher of the name it does not connect.
-        AddressError for a URL that can't be, ValueError for a name without an application. Close the link to end it; `close` of the relay does.
+        AddressError for a URL that can't be, ValueError for a name without an application. Close
+        the link to end it; `close` of the relay does.
         """
         return self._link(RelayLink(self, url, _checked_key(name), True, options, policy))
 

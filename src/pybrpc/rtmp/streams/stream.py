@@ -60,8 +60,18 @@ class RtmpStreamBase:
 
     def send_nowait(self, *frames: Frame) -> None:
         """Send frames now, all or none. OvercrowdedError if the peer takes too little; the RpcError
-        of a stream that has ended."""
+        of a stream that has ended; RuntimeError if the peer publishes it."""
+        self._check_sends()
         self._core.send(frames)
+
+    def _check_sends(self) -> None:
+        if self._core.is_publisher:
+            raise RuntimeError(f"{self._core.described} is published by the peer: use recv")
+
+    def _check_receives(self) -> None:
+        if not self._core.is_publisher:
+            text = f"nothing comes on {self._core.described}, which this side publishes: use send"
+            raise RuntimeError(f"{text}, or wait_closed")
 
     def _timeout_error(self, what: str, timeout: float | None) -> StreamTimeoutError:
         core = self._core
@@ -85,8 +95,9 @@ class RtmpStream(RtmpStreamBase):
         """The next frame. Waits for it, at most `timeout` seconds: StreamTimeoutError.
 
         StreamClosedError if the stream was closed, or another RpcError if it has failed; the frames
-        that have come before are given first.
+        that have come before are given first. RuntimeError if this side publishes the stream.
         """
+        self._check_receives()
         core = self._core
         deadline = deadline_after(checked_timeout_s(timeout))
         while True:
@@ -101,7 +112,9 @@ class RtmpStream(RtmpStreamBase):
 
     def send(self, *frames: Frame, timeout: float | None = None) -> None:
         """Send frames, all or none. While the peer takes too little, waits, at most `timeout`
-        seconds: StreamTimeoutError. The RpcError of a stream that has ended."""
+        seconds: StreamTimeoutError. The RpcError of a stream that has ended. RuntimeError if the
+        peer publishes it."""
+        self._check_sends()
         core = self._core
         try:
             core.send(frames)

@@ -18,7 +18,7 @@ from pybrpc.base.wake_list import Wake, WakeList
 from pybrpc.errors import LimitReachedError, RpcError, StreamClosedError
 from pybrpc.protocols.rtmp.command import is_from_server, published_data, stored_data
 from pybrpc.protocols.rtmp.message import DATA, DATA_AMF3, RtmpMessage
-from pybrpc.rtmp.frame import Frame
+from pybrpc.rtmp.frame import Frame, check_frame
 from pybrpc.rtmp.interfaces import StreamConnection
 from pybrpc.rtmp.streams.stream_name import bare_name_of
 from pybrpc.streams.outgoing import Wait
@@ -158,7 +158,9 @@ class RtmpStreamCore:
 
     def send(self, frames: Sequence[Frame]) -> None:
         """Queue frames, all or none. OvercrowdedError if there is no room; the RpcError of a stream
-        that has ended."""
+        that has ended; TypeError for what is no frame."""
+        for frame in frames:
+            check_frame(frame)
         if self.has_ended:
             raise self.end_error()
         stream_id = self.id
