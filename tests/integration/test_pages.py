@@ -35,7 +35,7 @@ PAGES = {
     "protocols.md": 1,
     "extending.md": 3,
     "redis.md": 2,
-    "rtmp.md": 3,
+    "rtmp.md": 4,
     "streams.md": 8,
     "testing.md": 2,
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pybrpc.base.checked_options import (
     checked_count,
@@ -80,6 +81,7 @@ class RtmpRelay(RtmpService):
     ack_window        as that of RtmpService: limits what players have not acknowledged
 
     ValueError or TypeError for an option that makes no sense. Any thread may call its methods.
+    `with` and `async with` close it.
     """
 
     def __init__(
@@ -183,7 +185,8 @@ class RtmpRelay(RtmpService):
 
     def close(self) -> None:
         """Close links, complete recordings, and give the last events to `on_event`. After the
-        server has stopped, since that ends the streams. Blocks, at most 10 s for each of them."""
+        server has stopped, since that ends the streams. Blocks, at most 10 s for each of them: in
+        an asyncio loop, use `aclose`."""
         with self.lock:
             recorder, self._recorder = self._recorder, None
             links, self._links = self._links, []
@@ -194,11 +197,22 @@ class RtmpRelay(RtmpService):
         if self._events is not None:
             self._events.close()
 
-    def __enter__(self) -> RtmpRelay:
+    async def aclose(self) -> None:
+        """`close` in a thread, for a task of any loop, which goes on meanwhile. If the task is
+        canceled, the relay is closed nevertheless."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
 
     # --- streams of the server ---
 
