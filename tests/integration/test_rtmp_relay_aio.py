@@ -117,6 +117,6 @@ def test_closing_a_link_does_not_stop_the_loop(
 def test_with_closes_a_relay(tmp_path: Path) -> None:
     with RtmpRelay() as relay:
         relay.record(tmp_path)
-        recorder = relay._recorder
+        recorder = relay._streams.recorder
         assert recorder is not None
     assert recorder.is_closed

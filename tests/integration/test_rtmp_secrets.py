@@ -138,10 +138,11 @@ def has_failed(link: pybrpc.rtmp.RelayLink) -> bool:
 
 
 def test_a_relay(texts: Texts, caplog: pytest.LogCaptureFixture) -> None:
-    def decide(request: RelayRequest) -> None:
+    def decide(request: RelayRequest) -> bool:
         texts.add(request)
         if request.name == "raise":
             raise ValueError("a mistake")
+        return True
 
     relay = pybrpc.rtmp.RtmpRelay(authorize_publish=decide, on_event=texts.add)
     with relay, serving(relay) as endpoint:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -23,9 +21,9 @@ from pybrpc.rtmp.client.options import RtmpOptions
 from pybrpc.rtmp.client.reconnecting import ReconnectPolicy
 from pybrpc.rtmp.relay.gop_cache import MAX_BYTES
 from pybrpc.rtmp.relay.recorder import Recorder
-from pybrpc.rtmp.relay.relay_hooks import Decision, EventThread, as_service_function
+from pybrpc.rtmp.relay.relay_hooks import Decision, as_service_function
 from pybrpc.rtmp.relay.relay_link import RelayLink
-from pybrpc.rtmp.relay.relay_stream import FrameTap, RelayStream
+from pybrpc.rtmp.relay.relay_streams import RelayStreams
 from pybrpc.rtmp.relay.relay_values import (
     RelayEvent,
     RelayLimits,
@@ -37,7 +35,6 @@ from pybrpc.rtmp.server.rtmp_layer import MIN_ACK_WINDOW
 from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
 from pybrpc.rtmp.server.service import RtmpService
 from pybrpc.rtmp.server.user_functions import start_function
-from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.rtmp.streams.stream_name import query_of
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
@@ -104,7 +101,7 @@ class RtmpRelay(RtmpService):
         _check_word("idle_streams", idle_streams, "wait", "refuse")
         self.max_streams = checked_count("max_streams", max_streams, 1)
         self.ack_window = checked_count_or_none("ack_window", ack_window, MIN_ACK_WINDOW)
-        self._limits = RelayLimits(
+        limits = RelayLimits(
             checked_flag("gop_cache", gop_cache),
             checked_count("queue_bytes", queue_bytes, 1),
             _checked_queue_seconds(queue_seconds),
@@ -113,7 +110,6 @@ class RtmpRelay(RtmpService):
         )
         # The relay has players skip before their connections refuse to take more.
         self.max_unwritten_bytes = 2 * queue_bytes + MAX_BYTES
-        self.lock: AbstractContextManager[object] = threading.RLock()
         self._replaces = republish == "replace"
         self._waits = idle_streams == "wait"
         self._decisions = {
@@ -121,11 +117,8 @@ class RtmpRelay(RtmpService):
             False: _checked_decision("authorize_play", authorize_play),
         }
         checked_function_or_none("on_event", on_event, "event")
-        self._events = None if on_event is None else EventThread(on_event)
-        self._recorder: Recorder | None = None
         self._links: list[RelayLink] = []
-        self._cached = 0
-        self._streams: dict[str, RelayStream] = {}
+        self._streams = RelayStreams(limits, on_event)
 
     # --- its use ---
 
@@ -136,13 +129,12 @@ class RtmpRelay(RtmpService):
         32 MiB behind, that recording ends, and the relay goes on. Blocks while an earlier folder's
         recordings are completed.
         """
-        with self.lock:
-            recorder, self._recorder = (
-                self._recorder,
-                Recorder(folder, self._report_recording, SERVER),
-            )
-        if recorder is not None:
-            recorder.close()
+        streams = self._streams
+        recorder = Recorder(folder, streams.report_recording, SERVER)
+        with streams.lock:
+            last, streams.recorder = streams.recorder, recorder
+        if last is not None:
+            last.close()
 
     def pull(
         self,
@@ -158,7 +150,7 @@ class RtmpRelay(RtmpService):
         AddressError for a URL that can't be, ValueError for a name without an application. Close
         the link to end it; `close` of the relay does.
         """
-        return self._link(RelayLink(self, url, _checked_key(name), True, options, policy))
+        return self._link(url, name, True, options, policy)
 
     def push(
         self,
@@ -170,32 +162,39 @@ class RtmpRelay(RtmpService):
     ) -> RelayLink:
         """Publish the stream `name` of this relay to another server, as a player of it, whenever it
         has a publisher. All else is as `pull` says."""
-        return self._link(RelayLink(self, url, _checked_key(name), False, options, policy))
+        return self._link(url, name, False, options, policy)
 
-    def _link(self, link: RelayLink) -> RelayLink:
-        with self.lock:
+    def _link(
+        self,
+        url: str,
+        name: str | None,
+        is_pull: bool,
+        options: RtmpOptions | None,
+        policy: ReconnectPolicy | None,
+    ) -> RelayLink:
+        key = _checked_key(name)
+        link = RelayLink(self._streams, url, key, is_pull, options, policy)
+        with self._streams.lock:
             self._links.append(link)
         return link
 
     def statistics(self) -> RelayStatistics:
         """All streams at this moment."""
-        with self.lock:
-            streams = tuple(stream.statistics() for stream in self._streams.values())
-        return RelayStatistics(streams, 0 if self._events is None else self._events.lost)
+        return self._streams.statistics()
 
     def close(self) -> None:
         """Close links, complete recordings, and give the last events to `on_event`. After the
         server has stopped, since that ends the streams. Blocks, at most 10 s for each of them: in
         an asyncio loop, use `aclose`."""
-        with self.lock:
-            recorder, self._recorder = self._recorder, None
+        streams = self._streams
+        with streams.lock:
+            recorder, streams.recorder = streams.recorder, None
             links, self._links = self._links, []
         for link in links:
             link.close()
         if recorder is not None:
             recorder.close()
-        if self._events is not None:
-            self._events.close()
+        streams.close_events()
 
     async def aclose(self) -> None:
         """`close` in a thread, for a task of any loop, which goes on meanwhile. If the task is
@@ -252,81 +251,25 @@ class RtmpRelay(RtmpService):
 
     def _refuse(self, core: ServerStreamCore, key: str, code: str, text: str) -> None:
         core.connection.refuse(core, code, text)
-        self.report("refused", key, core.connection.peer, text)
+        self._streams.report("refused", key, core.connection.peer, text)
 
     def _admit(self, core: ServerStreamCore, key: str) -> None:
         """The peer is allowed to publish or play. In a turn."""
-        with self.lock:
+        streams = self._streams
+        with streams.lock:
             if core.has_ended:
                 return
-            stream = self._streams.get(key)
             if core.is_publisher:
-                if stream is not None and stream.publisher is not None and not self._replaces:
+                if streams.has_publisher(key) and not self._replaces:
                     self._refuse(core, key, "BadName", "it is published already")
                     return
                 core.connection.accept(core)
-                self.add_publisher(key, core)
-            elif not self._waits and (stream is None or not stream.may_be_played):
+                streams.add_publisher(key, core)
+            elif not self._waits and not streams.may_be_played(key):
                 self._refuse(core, key, "StreamNotFound", "nobody publishes it")
             else:
                 core.connection.accept(core)
-                self.add_player(key, core)
-
-    # --- streams of any connection ---
-
-    def add_publisher(self, key: str, core: RtmpStreamCore) -> None:
-        """The frames that come on `core`, which was accepted, are those of the stream `key`. The
-        publisher that it had is ended. In a turn."""
-        with self.lock:
-            stream = self._stream(key)
-            last = stream.publisher
-            if last is not None:
-                stream.end_publishing(last, keeps_players=True)
-                last.connection.end_stream(last, None)
-                self.report("unpublished", key, last.connection.peer, "replaced")
-            self.report("published", key, core.connection.peer)
-            stream.begin_publishing(core)
-
-    def add_player(self, key: str, core: RtmpStreamCore) -> None:
-        """Send the frames of the stream `key` on `core`, which was accepted. In a turn."""
-        with self.lock:
-            self._stream(key).add_player(core)
-
-    def has_publisher(self, key: str) -> bool:
-        """Whether the stream `key` has a publisher now."""
-        with self.lock:
-            stream = self._streams.get(key)
-            return stream is not None and stream.publisher is not None
-
-    def _stream(self, key: str) -> RelayStream:
-        stream = self._streams.get(key)
-        if stream is None:
-            stream = self._streams[key] = RelayStream(key, self, self._limits)
-        return stream
-
-    # --- the owner of its streams ---
-
-    def report(self, kind: str, stream: str, peer: str = "", text: str = "") -> None:
-        """Something has changed. Any thread; never blocks."""
-        if self._events is not None:
-            self._events.put(RelayEvent(kind, stream, peer, text))
-
-    def _report_recording(self, kind: str, stream: str, text: str) -> None:
-        self.report(kind, stream, text=text)
-
-    def on_unused(self, stream: RelayStream) -> None:
-        """Forget a stream without publisher and players. In the lock."""
-        if not stream.is_used and self._streams.get(stream.key) is stream:
-            del self._streams[stream.key]
-
-    def count_cached(self, difference: int) -> int:
-        """The cache of a stream holds so many bytes more. In the lock."""
-        self._cached += difference
-        return self._cached
-
-    def new_taps(self, name: str) -> list[FrameTap]:
-        """The recording of a stream whose publisher begins. In the lock."""
-        return [] if self._recorder is None else [self._recorder.begin(name)]
+                streams.add_player(key, core)
 
     def __repr__(self) -> str:
         return f"<RtmpRelay of {len(self._streams)} streams>"

@@ -11,7 +11,7 @@ import pytest
 
 from pybrpc.base.byte_budget import ByteBudget
 from pybrpc.errors import DispatcherClosedError
-from pybrpc.rtmp import RtmpConnectInfo, RtmpRefused, RtmpRelay
+from pybrpc.rtmp import RtmpConnectInfo, RtmpRefused, RtmpRelay, RtmpService
 from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
 from tests.fakes.rtmp_frames import keyframe
 
@@ -102,7 +102,7 @@ def test_option_of_another_type_is_an_error(option: str, value: Any) -> None:
 
 
 def test_a_grace_without_end_is_a_very_long_one() -> None:
-    assert RtmpRelay(reconnect_grace=math.inf)._limits.reconnect_grace_s == 1e9
+    assert RtmpRelay(reconnect_grace=math.inf)._streams._limits.reconnect_grace_s == 1e9
 
 
 @pytest.mark.parametrize("name", ["nolive", "", "live/", "live/s?key=SECRET", "live/\n"])
@@ -175,11 +175,11 @@ def test_stream_without_publisher_and_players_is_forgotten() -> None:
     player, _ = attach(relay, False)
     publisher, _ = attach(relay, True)
     player.end(None)
-    assert relay.has_publisher("live/s")
+    assert relay._streams.has_publisher("live/s")
     publisher.end(None)
 
     assert relay.statistics().streams == ()
-    assert not relay.has_publisher("live/s")
+    assert not relay._streams.has_publisher("live/s")
 
 
 def test_function_decides_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,6 +227,12 @@ def test_peer_that_leaves_before_the_decision_is_not_admitted(
     assert relay.statistics().streams == ()
     connection.is_closed = True
     calls[0][3](None)
+
+
+def test_a_relay_shows_only_what_users_call() -> None:
+    shown = {name for name in dir(RtmpRelay()) if not name.startswith("_")}
+    more = shown - {name for name in dir(RtmpService()) if not name.startswith("_")}
+    assert more == {"record", "pull", "push", "statistics", "close", "aclose"}
 
 
 def test_folder_of_recordings_must_exist(tmp_path: Path) -> None:
