@@ -27,8 +27,10 @@ ON_META_DATA = "onMetaData"
 class Frame:
     """One message of audio, video or data. Immutable; its payload is read only when asked.
 
-    `payload` is as on the wire: for audio and video that of an FLV tag, for data AMF0.
-    `timestamp` is in milliseconds, modulo 2**32: larger numbers are reduced to it.
+    `payload` is as on the wire: for audio and video that of an FLV tag, for data AMF0. `VideoFacts`
+    and `AudioFacts` of `pybrpc.protocols.rtmp` read more facts in it: the composition time, and the
+    rate and channels of sound. `timestamp` is in milliseconds, modulo 2**32: larger numbers are
+    reduced to it.
     """
 
     __slots__ = ("message_type", "payload", "timestamp")

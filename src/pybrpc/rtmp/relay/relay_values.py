@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+MAX_CACHED_BYTES = 512 * 1024 * 1024
+"""Memory of what all streams of a relay together keep for late players."""
+
 
 @dataclass(frozen=True, slots=True)
 class RelayRequest:
@@ -108,7 +111,7 @@ class RelayLimits:
     queue_bytes: int
     queue_seconds: float | None
     reconnect_grace_s: float
-    max_cached_bytes: int = 512 * 1024 * 1024
+    max_cached_bytes: int = MAX_CACHED_BYTES
 
 
 class RateMeter:

@@ -25,6 +25,7 @@ from pybrpc.rtmp.relay.relay_hooks import Decision, as_service_function
 from pybrpc.rtmp.relay.relay_link import RelayLink
 from pybrpc.rtmp.relay.relay_streams import RelayStreams
 from pybrpc.rtmp.relay.relay_values import (
+    MAX_CACHED_BYTES,
     RelayEvent,
     RelayLimits,
     RelayRequest,
@@ -38,10 +39,9 @@ from pybrpc.rtmp.server.user_functions import start_function
 from pybrpc.rtmp.streams.stream_name import query_of
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
-QUEUE_BYTES = 2 * 1024 * 1024
-QUEUE_SECONDS = 10.0
+PLAYER_QUEUE_BYTES = 2 * 1024 * 1024
+PLAYER_QUEUE_S = 10.0
 MAX_STREAMS = 16 * 1024
-MAX_CACHED_BYTES = 512 * 1024 * 1024
 
 
 class RtmpRelay(RtmpService):
@@ -85,8 +85,8 @@ class RtmpRelay(RtmpService):
         self,
         *,
         gop_cache: bool = True,
-        queue_bytes: int = QUEUE_BYTES,
-        queue_seconds: float | None = QUEUE_SECONDS,
+        queue_bytes: int = PLAYER_QUEUE_BYTES,
+        queue_seconds: float | None = PLAYER_QUEUE_S,
         republish: Literal["refuse", "replace"] = "refuse",
         idle_streams: Literal["wait", "refuse"] = "wait",
         reconnect_grace: float = 0.0,

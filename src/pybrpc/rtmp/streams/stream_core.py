@@ -26,8 +26,8 @@ from pybrpc.streams.outgoing import Wait
 MAX_UNREAD_BYTES = 16 * 1024 * 1024
 """Limit for one stream: about a minute of 2 Mbit/s."""
 
-FRAME_BYTES = 200
-"""Memory of a frame beside its bytes, as it counts."""
+UNREAD_FRAME_BYTES = 200
+"""Memory of an unread frame beside its bytes, as it counts."""
 
 
 class FrameSink(Protocol):
@@ -103,7 +103,7 @@ class RtmpStreamCore:
         if sink is not None:
             sink.on_frames(self, frames)
             return
-        size = sum(len(frame.payload) + FRAME_BYTES for frame in frames)
+        size = sum(len(frame.payload) + UNREAD_FRAME_BYTES for frame in frames)
         with self._lock:
             if self.has_ended:
                 return
@@ -124,7 +124,7 @@ class RtmpStreamCore:
             if not self.unread:
                 return None
             frame = self.unread.popleft()
-            size = len(frame.payload) + FRAME_BYTES
+            size = len(frame.payload) + UNREAD_FRAME_BYTES
             self.unread_bytes -= size
         self.budget.remove(size)
         return frame

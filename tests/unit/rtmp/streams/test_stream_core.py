@@ -25,7 +25,7 @@ from pybrpc.rtmp.connection import RtmpConnection
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.streams.aio_stream import AioRtmpStream
 from pybrpc.rtmp.streams.stream import RtmpStream
-from pybrpc.rtmp.streams.stream_core import FRAME_BYTES, RtmpStreamCore
+from pybrpc.rtmp.streams.stream_core import UNREAD_FRAME_BYTES, RtmpStreamCore
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
@@ -178,10 +178,10 @@ def test_frames_that_nobody_takes_are_counted_until_their_stream_is_gone(
 ) -> None:
     core = connection.new_core()
     comes(core, 3)
-    assert connection.budget.held_bytes == 3 * (7 + FRAME_BYTES)
+    assert connection.budget.held_bytes == 3 * (7 + UNREAD_FRAME_BYTES)
     core.take()
     core.end(None)
-    assert connection.budget.held_bytes == 2 * (7 + FRAME_BYTES)
+    assert connection.budget.held_bytes == 2 * (7 + UNREAD_FRAME_BYTES)
     del core
     gc.collect()
     assert connection.budget.held_bytes == 0
