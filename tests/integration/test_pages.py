@@ -35,7 +35,7 @@ PAGES = {
     "protocols.md": 1,
     "extending.md": 3,
     "redis.md": 2,
-    "rtmp.md": 2,
+    "rtmp.md": 4,
     "streams.md": 8,
     "testing.md": 2,
 }
@@ -139,9 +139,15 @@ def test_streams(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == "EINVAL\n"
 
 
-def test_rtmp(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_rtmp(
+    names: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)  # it writes a file
     run_page("docs/rtmp.md", names, {})
-    assert capsys.readouterr().out == "{'width': 160.0, 'height': 120.0}\n"
+    assert capsys.readouterr().out == "{'width': 160.0, 'height': 120.0}\nTrue\n"
     server = pybrpc.Server(rtmp_service=names["Counter"]())
     address = str(server.start("127.0.0.1:0"))
     with pybrpc.rtmp.RtmpClient(f"rtmp://{address}/live") as client:

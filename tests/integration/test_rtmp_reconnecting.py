@@ -221,7 +221,8 @@ def test_waiting_for_a_publisher_ends_at_its_timeout_and_with_its_close(
 ) -> None:
     with RtmpClient(f"rtmp://{dead_address}/live") as client:
         out = RtmpPublisher(client, "name", policy=LATE)
-        with pytest.raises(StreamTimeoutError):
+        assert repr(out) == f"<RtmpPublisher 'name' with {dead_address}, not connected, 0 connects>"
+        with pytest.raises(StreamTimeoutError, match=r"within 0\.05 s; the last attempt: ECONN"):
             out.wait_connected(0.05)
         raised: list[BaseException] = []
 
@@ -286,12 +287,14 @@ def test_a_player_gives_up_after_the_longest_duration(dead_address: str) -> None
         with RtmpPlayer(client, "name", policy=policy) as stream:
             with pytest.raises(ConnectionFailedError):
                 next(stream)
+            assert "given up" in repr(stream)
 
 
 def test_recv_of_a_player_ends_at_its_timeout(dead_address: str) -> None:
     with RtmpClient(f"rtmp://{dead_address}/live") as client:
-        with RtmpPlayer(client, "name", policy=LATE) as stream, pytest.raises(StreamTimeoutError):
-            stream.recv(0.05)
+        with RtmpPlayer(client, "name", policy=LATE) as stream:
+            with pytest.raises(StreamTimeoutError, match="the last attempt: ECONN"):
+                stream.recv(0.05)
     with client_of(giver()) as (client, _), RtmpPlayer(client, "name") as stream:
         with pytest.raises(StreamTimeoutError):
             stream.recv(0.05)
@@ -382,5 +385,18 @@ def test_asyncio_plays_over_one_connection_after_another() -> None:
 
 
 def test_clients_of_the_wrong_kind_are_refused() -> None:
-    with RtmpClient("host/app") as client, pytest.raises(TypeError):
-        aio.RtmpPlayer(client, "name")  # type: ignore[arg-type]
+    with RtmpClient("host/app") as client:
+        with pytest.raises(
+            TypeError, match=r"client must be a pybrpc\.rtmp\.aio\.RtmpClient, not "
+        ):
+            aio.RtmpPlayer(client, "name")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"policy must be a pybrpc\.rtmp\.ReconnectPolicy or"):
+            RtmpPublisher(client, "name", policy=1.0)  # type: ignore[arg-type]
+
+
+def test_only_frames_are_published(dead_address: str) -> None:
+    with RtmpClient(f"rtmp://{dead_address}/live") as client:
+        with RtmpPublisher(client, "name", policy=LATE) as out:
+            for what in (b"x", [key(0)]):
+                with pytest.raises(TypeError, match="frame"):
+                    out.send(what)  # type: ignore[arg-type]

@@ -111,13 +111,19 @@ def test_rtmp_and_calls_on_one_port() -> None:
             assert played(player.wait_closed()) == FRAMES
 
 
-def test_protocol_can_be_left_out() -> None:
+def test_a_service_without_its_protocol_is_refused() -> None:
+    with pytest.raises(ValueError, match="name 'rtmp' in enabled_protocols too"):
+        Server(rtmp_service=PlainRecording(), enabled_protocols="baidu_std")
+
+
+def test_rtmp_alone() -> None:
+    service = PlainRecording(FRAMES)
     with (
-        serving(PlainRecording(), enabled_protocols=["baidu_std"]) as endpoint,
-        RtmpPeer(endpoint) as peer,
+        serving(service, enabled_protocols="rtmp") as endpoint,
+        RtmpPeer(endpoint).connect() as player,
     ):
-        peer.sock.sendall(b"\x03" + bytes(1536))
-        assert peer.wait_closed() == []
+        player.play()
+        assert played(player.wait_closed()) == FRAMES
 
 
 def test_rtmps() -> None:

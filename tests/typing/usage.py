@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Callable
-from typing import Any, assert_type
+from typing import Any, BinaryIO, assert_type
 
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.empty_pb2 import Empty
@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 import pybrpc
 import pybrpc.redis
+import pybrpc.rtmp
 import pybrpc.server
 from pybrpc import lowlevel
 from pybrpc.errors import ErrorCode, Phase
@@ -201,6 +202,14 @@ class User(lowlevel.SocketUser):
         socket.start_write(pybrpc.IOBuf(b"hello"), notify_on_success=True)
 
 
+def use_files_of_rtmp(stream: pybrpc.rtmp.RtmpStream, file: BinaryIO, copy: BinaryIO) -> None:
+    writer = pybrpc.rtmp.FlvWriter(copy)
+    for frame in pybrpc.rtmp.FlvReader(file):
+        assert_type(frame, pybrpc.rtmp.Frame)
+        stream.send(frame)
+        writer.write(frame)
+
+
 def use_the_tools() -> None:
     with FaultyProxy("127.0.0.1:8000") as proxy:
         print(proxy)
@@ -214,6 +223,7 @@ def use_the_tools() -> None:
 def misuse(service: ServiceDescriptor) -> None:
     pybrpc.Channel("127.0.0.1:8000", no_such_option=1)  # type: ignore[call-arg]
     pybrpc.Channel("127.0.0.1:8000", timeout="soon")  # type: ignore[arg-type]
+    pybrpc.rtmp.RtmpClient("host/app", timeout=1)  # type: ignore[arg-type]
     pybrpc.Server(max_workers="4")  # type: ignore[arg-type]
     pybrpc.Stub(service, "127.0.0.1:8000")  # type: ignore[arg-type]
     pybrpc.Channel("127.0.0.1:8000").raw_method("a.S", "M")("text")  # type: ignore[arg-type]

@@ -83,15 +83,20 @@ def checked_texts(name: str, fields: Mapping[str, str]) -> dict[str, str]:
 def checked_instance(name: str, value: object, kind: type[T]) -> T:
     """An object of `kind`, a public class of `pybrpc`, else a TypeError."""
     if not isinstance(value, kind):
-        raise TypeError(f"{name} must be a pybrpc.{kind.__name__}, not {shown(value)}")
+        raise TypeError(f"{name} must be a {_public_name_of(kind)}, not {shown(value)}")
     return value
 
 
 def checked_instance_or_none(name: str, value: object, kind: type[T]) -> T | None:
     """`checked_instance`, or `None`."""
     if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{name} must be a pybrpc.{kind.__name__} or None, not {shown(value)}")
+        raise TypeError(f"{name} must be a {_public_name_of(kind)} or None, not {shown(value)}")
     return value
+
+
+def _public_name_of(kind: type) -> str:
+    """The name by which users import a class: its `_public_name`, if it is not in `pybrpc`."""
+    return str(getattr(kind, "_public_name", f"pybrpc.{kind.__name__}"))
 
 
 def why_not_called(function: object, *arguments: object) -> str:
@@ -109,8 +114,10 @@ def why_not_called(function: object, *arguments: object) -> str:
     return ""
 
 
-def checked_function_or_none(name: str, value: T, *called_with: str) -> T:
-    """A plain function or `None`, else a TypeError. Nobody would await an async one.
+def checked_function_or_none(
+    name: str, value: T, *called_with: str, may_be_async: bool = False
+) -> T:
+    """A function or `None`, else a TypeError. An async one only if somebody will await it.
 
     `called_with`: the names of its arguments, if a function that takes others is refused too.
     """
@@ -118,7 +125,7 @@ def checked_function_or_none(name: str, value: T, *called_with: str) -> T:
         return value
     if not callable(value):
         raise TypeError(f"{name} must be a function or None, not {value!r}")
-    if inspect.iscoroutinefunction(value):
+    if inspect.iscoroutinefunction(value) and not may_be_async:
         raise TypeError(f"{name} must be a plain function, not an async one: {value!r}")
     if called_with and (mismatch := why_not_called(value, *called_with)):
         raise TypeError(f"{name} is called as {name}({', '.join(called_with)}): {mismatch}")

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pybrpc.iobuf.iobuf import IOBuf
-from pybrpc.protocols.rtmp.chunk_writer import CONTROL_CHUNK_STREAM, ChunkWriter
+from pybrpc.protocols.rtmp.chunk_writer import (
+    COMMAND_CHUNK_STREAM,
+    CONTROL_CHUNK_STREAM,
+    ChunkWriter,
+)
 from pybrpc.protocols.rtmp.message import AUDIO, COMMAND, DATA, VIDEO, RtmpMessage
 
-COMMAND_CHUNK_STREAM = 3
 STREAM_CHUNK_STREAMS = {COMMAND: 5, DATA: 4, AUDIO: 6, VIDEO: 7}
 """The chunk streams of messages of streams, as nginx-rtmp and FFmpeg number them."""
 

@@ -219,6 +219,12 @@ def protocols_named(
         protocol = _named(item, known) if isinstance(item, str) else _given(item)
         if found.setdefault(protocol.name, protocol) is not protocol:
             raise ValueError(f"enabled_protocols has two protocols named {protocol.name!r}")
+    for protocol in more:
+        if found and protocol.name not in found:
+            raise ValueError(
+                f"the server has a service of {protocol.name}: name {protocol.name!r} in "
+                "enabled_protocols too, or none"
+            )
     return list(found.values()) or every
 
 

@@ -103,6 +103,22 @@ def test_class_in_place_of_an_object_is_named_as_one() -> None:
         checked_instance_or_none("x", 0.1, Backoff)
 
 
+def test_class_is_named_as_it_is_imported() -> None:
+    class Elsewhere:
+        _public_name = "pybrpc.rtmp.Elsewhere"
+
+    for checked in (checked_instance, checked_instance_or_none):
+        with pytest.raises(TypeError, match=r"^x must be a pybrpc\.rtmp\.Elsewhere"):
+            checked("x", 5, Elsewhere)
+
+
+@pytest.mark.parametrize("function", [waits, lambda: None])
+def test_function_may_be_async_if_somebody_awaits_it(function: Any) -> None:
+    assert checked_function_or_none("x", function, may_be_async=True) is function
+    with pytest.raises(TypeError, match="x must be a function or None, not 5"):
+        checked_function_or_none("x", 5, may_be_async=True)
+
+
 def test_items_of_any_iterable_become_a_tuple() -> None:
     assert checked_list("x", [1, 2], int, "numbers") == (1, 2)
     assert checked_list("x", (name for name in "ab"), str, "names") == ("a", "b")

@@ -22,6 +22,7 @@ from pybrpc.protocols.rtmp.message import (
 )
 
 CONTROL_CHUNK_STREAM = 2
+COMMAND_CHUNK_STREAM = 3
 MAX_CHUNK_STREAM_ID = 65_599
 
 SHARE_FROM = 4096

@@ -19,13 +19,18 @@ from pybrpc.protocols.detect import tls_hint
 from pybrpc.protocols.protocol import Broken
 from pybrpc.protocols.rtmp.amf0 import AmfError
 from pybrpc.protocols.rtmp.chunk_reader import ChunkReader
-from pybrpc.protocols.rtmp.chunk_writer import CONTROL_CHUNK_STREAM, ChunkWriter
+from pybrpc.protocols.rtmp.chunk_writer import (
+    COMMAND_CHUNK_STREAM,
+    CONTROL_CHUNK_STREAM,
+    ChunkWriter,
+)
 from pybrpc.protocols.rtmp.command import Command, parse_command
 from pybrpc.protocols.rtmp.handshake import HandshakeClient
 from pybrpc.protocols.rtmp.message import (
     COMMAND,
     COMMAND_AMF3,
     DEFAULT_ACK_WINDOW,
+    DEFAULT_CHUNK_SIZE,
     DEFAULT_MAX_MESSAGE_BYTES,
     RtmpMessage,
     set_chunk_size,
@@ -34,10 +39,6 @@ from pybrpc.protocols.rtmp.message import (
 from pybrpc.protocols.rtmp.session import HANDSHAKE_BYTES
 
 CONNECT_TRANSACTION = 1.0
-COMMAND_CHUNK_STREAM = 3
-CHUNK_SIZE = 60_000
-"""Bytes; that of C++ bRPC."""
-
 MAX_EARLY_BYTES = 256 * 1024
 """Limit for the messages that come before the answer to `connect`, with a little for each."""
 
@@ -59,7 +60,7 @@ class ClientConnect:
         connect: Mapping[str, Any],
         *,
         uses_digest: bool = False,
-        chunk_size: int = CHUNK_SIZE,
+        chunk_size: int = DEFAULT_CHUNK_SIZE,
         ack_window: int = DEFAULT_ACK_WINDOW,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
     ) -> None:

@@ -19,6 +19,9 @@ MAX_CHUNK_SIZE = 0x7FFFFFFF
 """Bytes; the largest size that SetChunkSize may name. 0 is not allowed."""
 
 INITIAL_CHUNK_SIZE = 128
+DEFAULT_CHUNK_SIZE = 60_000
+"""Bytes; the size that C++ bRPC sends."""
+
 DEFAULT_ACK_WINDOW = 2_500_000
 """Bytes; the window of C++ bRPC."""
 

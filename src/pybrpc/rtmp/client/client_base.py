@@ -8,7 +8,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Never
 
 from pybrpc.base.checked_options import checked_instance_or_none, checked_text, is_number
 from pybrpc.base.renewed import renew_in_child
@@ -71,7 +71,14 @@ class RtmpClientBase:
     _leases: dict[ConnectionLease, Callable[[], object]]
     """The connections, each with the function that releases it."""
 
-    def __init__(self, url: str | RtmpUrl, options: RtmpOptions | None = None) -> None:
+    def __init__(
+        self, url: str | RtmpUrl, options: RtmpOptions | None = None, **unknown: Never
+    ) -> None:
+        for name in unknown:
+            raise TypeError(
+                f"{self._public_name} has no argument {name!r}; options are given as "
+                f"pybrpc.rtmp.RtmpOptions({name}=...)"
+            )
         self.url = url if isinstance(url, RtmpUrl) else parse_rtmp_url(url)
         if self.url.stream_name:
             raise AddressError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pybrpc.base.checked_options import (
     checked_count,
@@ -15,9 +15,9 @@ from pybrpc.base.checked_options import (
 )
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.protocols.rtmp.amf0 import encode
-from pybrpc.protocols.rtmp.client_connect import CHUNK_SIZE
 from pybrpc.protocols.rtmp.message import (
     DEFAULT_ACK_WINDOW,
+    DEFAULT_CHUNK_SIZE,
     DEFAULT_MAX_MESSAGE_BYTES,
     MAX_CHUNK_SIZE,
     MAX_PAYLOAD_BYTES,
@@ -58,11 +58,13 @@ class RtmpOptions:
     options           `SocketOptions` of the connection
     """
 
+    _public_name: ClassVar[str] = "pybrpc.rtmp.RtmpOptions"
+
     connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT_S
     timeout: float | None = DEFAULT_TIMEOUT_S
     tls: ClientTls | ssl.SSLContext | bool | None = None
     digest: bool = False
-    chunk_size: int = CHUNK_SIZE
+    chunk_size: int = DEFAULT_CHUNK_SIZE
     ack_window: int = DEFAULT_ACK_WINDOW
     buffer_length_ms: int = 1000
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES

@@ -17,6 +17,7 @@ from pybrpc.rtmp.client.rtmp_client import RtmpClient
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.streams.aio_stream import AioRtmpStream
 from pybrpc.rtmp.streams.stream import RtmpStream
+from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 
 
 class _PlayerBase(ReconnectingForm):
@@ -32,8 +33,19 @@ class _PlayerBase(ReconnectingForm):
     ) -> None:
         super().__init__(client, play_request(name, start, duration), policy)
 
+    def _check_ended(
+        self, core: RtmpStreamCore, error: RpcError, deadline: float, timeout: float | None
+    ) -> None:
+        """`recv` of the stream has raised `error`. Return if the stream has ended: then the next
+        one is awaited. Else raise it, or an error that names the timeout of the user."""
+        if core.has_ended:
+            return
+        if time.monotonic() >= deadline:
+            raise self._timeout_error(timeout) from None
+        raise error
+
     def _timeout_error(self, timeout: float | None) -> StreamTimeoutError:
-        return StreamTimeoutError(f"no frame has come within {timeout} s")
+        return self._timed_out(f"no frame has come within {timeout} s")
 
 
 class RtmpPlayer(_PlayerBase):
@@ -72,11 +84,8 @@ class RtmpPlayer(_PlayerBase):
                 raise self._timeout_error(timeout)
             try:
                 return RtmpStream(core).recv(remaining_s(deadline))
-            except RpcError:
-                if not core.has_ended and time.monotonic() >= deadline:
-                    raise self._timeout_error(timeout) from None
-                if not core.has_ended:
-                    raise
+            except RpcError as error:
+                self._check_ended(core, error, deadline, timeout)
 
     def close(self) -> None:
         """End the stream. Never blocks."""
@@ -127,11 +136,8 @@ class AioRtmpPlayer(_PlayerBase):
                 self._stream = AioRtmpStream(core)  # it lets other tasks have their turn
             try:
                 return await self._stream.recv(remaining_s(deadline))
-            except RpcError:
-                if not core.has_ended and time.monotonic() >= deadline:
-                    raise self._timeout_error(timeout) from None
-                if not core.has_ended:
-                    raise
+            except RpcError as error:
+                self._check_ended(core, error, deadline, timeout)
 
     async def close(self) -> None:
         """As `RtmpPlayer.close`."""

@@ -8,14 +8,14 @@ from typing import Self
 
 from pybrpc.base.checked_options import checked_flag, checked_instance
 from pybrpc.base.renewed import renew_in_child
-from pybrpc.errors import OvercrowdedError, RpcError, StreamTimeoutError
+from pybrpc.errors import OvercrowdedError, RpcError
 from pybrpc.rtmp.client.aio_client import AioRtmpClient
 from pybrpc.rtmp.client.client_base import RtmpClientBase, publish_request
 from pybrpc.rtmp.client.frame_gate import FrameGate
 from pybrpc.rtmp.client.reconnecting import ReconnectingForm, ReconnectPolicy, deadline_of
 from pybrpc.rtmp.client.reconnecting_waits import until_open, wait_open
 from pybrpc.rtmp.client.rtmp_client import RtmpClient
-from pybrpc.rtmp.frame import Frame
+from pybrpc.rtmp.frame import Frame, check_frame
 from pybrpc.rtmp.streams.aio_stream import MAX_AT_ONCE
 
 
@@ -44,6 +44,8 @@ class _PublisherBase(ReconnectingForm):
         self._lock = threading.Lock()
 
     def _send(self, frames: tuple[Frame, ...], loop: asyncio.AbstractEventLoop | None) -> None:
+        for frame in frames:
+            check_frame(frame)
         with self._lock:
             core = self._reconnecting.poll(loop)
             if self._connects != self._reconnecting.connects:
@@ -103,12 +105,13 @@ class RtmpPublisher(_PublisherBase):
         self._send(frames, None)
 
     def wait_connected(self, timeout: float | None = None) -> None:
-        """Wait until the stream is published, at most `timeout` seconds: StreamTimeoutError.
+        """Wait until the stream is published, at most `timeout` seconds: StreamTimeoutError, with
+        the text of the last error.
 
         So nothing of a file is dropped at its beginning. Errors as of `send`.
         """
         if wait_open(self._reconnecting, deadline_of(timeout)) is None:
-            raise StreamTimeoutError(f"the stream is not published within {timeout} s")
+            raise self._timed_out(f"the stream is not published within {timeout} s")
 
     def close(self) -> None:
         """End the stream. Never blocks: `client.close()` waits until what was sent is written."""
@@ -148,7 +151,7 @@ class AioRtmpPublisher(_PublisherBase):
     async def wait_connected(self, timeout: float | None = None) -> None:
         """As `RtmpPublisher.wait_connected`."""
         if await until_open(self._reconnecting, deadline_of(timeout)) is None:
-            raise StreamTimeoutError(f"the stream is not published within {timeout} s")
+            raise self._timed_out(f"the stream is not published within {timeout} s")
 
     async def close(self) -> None:
         """As `RtmpPublisher.close`."""

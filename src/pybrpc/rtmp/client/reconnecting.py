@@ -12,11 +12,12 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 from pybrpc.base.checked_options import checked_count, checked_instance_or_none
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
 from pybrpc.base.renewed import renew_in_child
-from pybrpc.errors import RpcError, StreamClosedError
+from pybrpc.errors import RpcError, StreamClosedError, StreamTimeoutError
 from pybrpc.rtmp.client.client_base import RtmpClientBase
 from pybrpc.rtmp.client.opening import StreamOpening, StreamRequest
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
@@ -32,6 +33,8 @@ class ReconnectPolicy:
                   seconds or longer; 2
     max_duration  seconds of failure after which no attempt is begun; `None`, the default: never
     """
+
+    _public_name: ClassVar[str] = "pybrpc.rtmp.ReconnectPolicy"
 
     interval: float = 1.0
     fast_retries: int = 2
@@ -125,7 +128,7 @@ class Reconnecting:
         """
         with self._lock:
             if self.is_closed:
-                raise StreamClosedError(f"the stream {self._request.name!r} was closed")
+                raise StreamClosedError(f"the stream {self._request.bare_name!r} was closed")
             if self._given_up is not None:
                 raise self._given_up.copy()
             if self._core is not None:
@@ -215,14 +218,22 @@ class Reconnecting:
         self.last_error = error
         next_at = self._plan.on_end(self._clock())
         if next_at is None:
-            name = self._request.name.partition("?")[0]
-            self._given_up = error or StreamClosedError(f"the stream {name!r} has ended")
+            text = f"the stream {self._request.bare_name!r} has ended"
+            self._given_up = error or StreamClosedError(text)
             raise self._given_up.copy()
         self._next_at = next_at
 
     def __repr__(self) -> str:
-        state = "closed" if self.is_closed else "open" if self.is_connected else "not connected"
-        return f"<{type(self).__name__} {state}, {self.connects} connects>"
+        return f"<{type(self).__name__} {self.described}>"
+
+    @property
+    def described(self) -> str:
+        """The stream, its server, and its state."""
+        state = "open" if self.is_connected else "not connected"
+        if self.is_closed or self._given_up is not None:
+            state = "closed" if self.is_closed else "given up"
+        where = self.client.url.endpoint
+        return f"{self._request.bare_name!r} with {where}, {state}, {self.connects} connects"
 
 
 class ReconnectingForm:
@@ -251,7 +262,14 @@ class ReconnectingForm:
         return self._reconnecting.last_error
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} on {self._reconnecting!r}>"
+        return f"<{type(self).__name__} {self._reconnecting.described}>"
+
+    def _timed_out(self, text: str) -> StreamTimeoutError:
+        """`text`, with what the last attempt has ended with, and where."""
+        last = self.last_error
+        if last is not None and not self.is_connected:
+            text = f"{text}; the last attempt: {last}"
+        return StreamTimeoutError(text, peer=str(self._reconnecting.client.url.endpoint))
 
 
 def deadline_of(timeout: float | None) -> float:

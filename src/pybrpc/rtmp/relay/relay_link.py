@@ -6,6 +6,7 @@ or the connection has ended.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import Protocol
 
@@ -76,7 +77,7 @@ class RelayLink:
 
     def close(self) -> None:
         """End the stream, and connect no more. Blocks until what was sent is written, at most 10 s;
-        in a callback of this library it does not."""
+        in a callback of this library it does not. In an asyncio loop, use `aclose`."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -84,6 +85,10 @@ class RelayLink:
         self._stream.close()
         self._dispatcher.release_polling()
         self._client.close()
+
+    async def aclose(self) -> None:
+        """`close` in a thread, for a task of any loop, which goes on meanwhile."""
+        await asyncio.to_thread(self.close)
 
     def _check(self, now: float) -> float | None:
         """Connect if it is time for that, and give a new stream to the relay. In a turn."""

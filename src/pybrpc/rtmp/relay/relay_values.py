@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+MAX_CACHED_BYTES = 512 * 1024 * 1024
+"""Memory of what all streams of a relay together keep for late players."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +17,15 @@ class RelayRequest:
     query      these parameters, such as "token=1"; "" without them
     peer       the address of the peer
     tc_url     the URL that it has connected to; "" if it has told none
+
+    Its repr does not show the last of them and `query`: they are often secret.
     """
 
     app: str
     name: str
-    query: str
+    query: str = field(repr=False)
     peer: str
-    tc_url: str = ""
+    tc_url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ class RelayLimits:
     queue_bytes: int
     queue_seconds: float | None
     reconnect_grace_s: float
-    max_cached_bytes: int = 512 * 1024 * 1024
+    max_cached_bytes: int = MAX_CACHED_BYTES
 
 
 class RateMeter:

@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pybrpc.base.checked_options import checked_count
-from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.base.checked_options import (
+    checked_count,
+    checked_count_or_none,
+    checked_flag,
+    checked_function_or_none,
+    checked_text,
+)
+from pybrpc.base.deadline import LONGEST_TIMEOUT_S, checked_timeout_s
 from pybrpc.base.guard import SERVER
 from pybrpc.rtmp.client.options import RtmpOptions
 from pybrpc.rtmp.client.reconnecting import ReconnectPolicy
 from pybrpc.rtmp.relay.gop_cache import MAX_BYTES
 from pybrpc.rtmp.relay.recorder import Recorder
-from pybrpc.rtmp.relay.relay_hooks import Decision, EventThread, as_service_function
+from pybrpc.rtmp.relay.relay_hooks import Decision, as_service_function
 from pybrpc.rtmp.relay.relay_link import RelayLink
-from pybrpc.rtmp.relay.relay_stream import FrameTap, RelayStream
+from pybrpc.rtmp.relay.relay_streams import RelayStreams
 from pybrpc.rtmp.relay.relay_values import (
+    MAX_CACHED_BYTES,
     RelayEvent,
     RelayLimits,
     RelayRequest,
     RelayStatistics,
 )
 from pybrpc.rtmp.server.connect_info import RtmpRefused
+from pybrpc.rtmp.server.rtmp_layer import MIN_ACK_WINDOW
 from pybrpc.rtmp.server.server_stream_core import FUNCTION, ServerStreamCore
 from pybrpc.rtmp.server.service import RtmpService
 from pybrpc.rtmp.server.user_functions import start_function
-from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
+from pybrpc.rtmp.streams.stream_name import query_of
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
-QUEUE_BYTES = 2 * 1024 * 1024
-QUEUE_SECONDS = 10.0
+PLAYER_QUEUE_BYTES = 2 * 1024 * 1024
+PLAYER_QUEUE_S = 10.0
 MAX_STREAMS = 16 * 1024
-MAX_CACHED_BYTES = 512 * 1024 * 1024
 
 
 class RtmpRelay(RtmpService):
@@ -72,14 +78,15 @@ class RtmpRelay(RtmpService):
     ack_window        as that of RtmpService: limits what players have not acknowledged
 
     ValueError or TypeError for an option that makes no sense. Any thread may call its methods.
+    `with` and `async with` close it.
     """
 
     def __init__(
         self,
         *,
         gop_cache: bool = True,
-        queue_bytes: int = QUEUE_BYTES,
-        queue_seconds: float | None = QUEUE_SECONDS,
+        queue_bytes: int = PLAYER_QUEUE_BYTES,
+        queue_seconds: float | None = PLAYER_QUEUE_S,
         republish: Literal["refuse", "replace"] = "refuse",
         idle_streams: Literal["wait", "refuse"] = "wait",
         reconnect_grace: float = 0.0,
@@ -93,25 +100,25 @@ class RtmpRelay(RtmpService):
         _check_word("republish", republish, "refuse", "replace")
         _check_word("idle_streams", idle_streams, "wait", "refuse")
         self.max_streams = checked_count("max_streams", max_streams, 1)
-        self.ack_window = ack_window
-        self._limits = RelayLimits(
-            bool(gop_cache),
+        self.ack_window = checked_count_or_none("ack_window", ack_window, MIN_ACK_WINDOW)
+        limits = RelayLimits(
+            checked_flag("gop_cache", gop_cache),
             checked_count("queue_bytes", queue_bytes, 1),
-            checked_timeout_s(queue_seconds, "queue_seconds"),
-            checked_timeout_s(reconnect_grace, "reconnect_grace") or 0.0,
+            _checked_queue_seconds(queue_seconds),
+            _checked_grace_s(reconnect_grace),
             checked_count("max_cached_bytes", max_cached_bytes),
         )
         # The relay has players skip before their connections refuse to take more.
         self.max_unwritten_bytes = 2 * queue_bytes + MAX_BYTES
-        self.lock: AbstractContextManager[object] = threading.RLock()
         self._replaces = republish == "replace"
         self._waits = idle_streams == "wait"
-        self._decisions = {True: authorize_publish, False: authorize_play}
-        self._events = None if on_event is None else EventThread(on_event)
-        self._recorder: Recorder | None = None
+        self._decisions = {
+            True: _checked_decision("authorize_publish", authorize_publish),
+            False: _checked_decision("authorize_play", authorize_play),
+        }
+        checked_function_or_none("on_event", on_event, "event")
         self._links: list[RelayLink] = []
-        self._cached = 0
-        self._streams: dict[str, RelayStream] = {}
+        self._streams = RelayStreams(limits, on_event)
 
     # --- its use ---
 
@@ -122,13 +129,12 @@ class RtmpRelay(RtmpService):
         32 MiB behind, that recording ends, and the relay goes on. Blocks while an earlier folder's
         recordings are completed.
         """
-        with self.lock:
-            recorder, self._recorder = (
-                self._recorder,
-                Recorder(folder, self._report_recording, SERVER),
-            )
-        if recorder is not None:
-            recorder.close()
+        streams = self._streams
+        recorder = Recorder(folder, streams.report_recording, SERVER)
+        with streams.lock:
+            last, streams.recorder = streams.recorder, recorder
+        if last is not None:
+            last.close()
 
     def pull(
         self,
@@ -141,9 +147,10 @@ class RtmpRelay(RtmpService):
         """Play a stream of another server, such as "rtmp://host/app/stream", and be its publisher
         here, as `name`; the default is "app/stream" of the URL. It connects again for ever, unless
         `policy` limits that; while there is another publisher of the name it does not connect.
-        AddressError for a URL that can't be. Close the link to end it; `close` of the relay does.
+        AddressError for a URL that can't be, ValueError for a name without an application. Close
+        the link to end it; `close` of the relay does.
         """
-        return self._link(RelayLink(self, url, name, True, options, policy))
+        return self._link(url, name, True, options, policy)
 
     def push(
         self,
@@ -155,44 +162,63 @@ class RtmpRelay(RtmpService):
     ) -> RelayLink:
         """Publish the stream `name` of this relay to another server, as a player of it, whenever it
         has a publisher. All else is as `pull` says."""
-        return self._link(RelayLink(self, url, name, False, options, policy))
+        return self._link(url, name, False, options, policy)
 
-    def _link(self, link: RelayLink) -> RelayLink:
-        with self.lock:
+    def _link(
+        self,
+        url: str,
+        name: str | None,
+        is_pull: bool,
+        options: RtmpOptions | None,
+        policy: ReconnectPolicy | None,
+    ) -> RelayLink:
+        key = _checked_key(name)
+        link = RelayLink(self._streams, url, key, is_pull, options, policy)
+        with self._streams.lock:
             self._links.append(link)
         return link
 
     def statistics(self) -> RelayStatistics:
         """All streams at this moment."""
-        with self.lock:
-            streams = tuple(stream.statistics() for stream in self._streams.values())
-        return RelayStatistics(streams, 0 if self._events is None else self._events.lost)
+        return self._streams.statistics()
 
     def close(self) -> None:
         """Close links, complete recordings, and give the last events to `on_event`. After the
-        server has stopped, since that ends the streams. Blocks, at most 10 s for each of them."""
-        with self.lock:
-            recorder, self._recorder = self._recorder, None
+        server has stopped, since that ends the streams. Blocks, at most 10 s for each of them: in
+        an asyncio loop, use `aclose`."""
+        streams = self._streams
+        with streams.lock:
+            recorder, streams.recorder = streams.recorder, None
             links, self._links = self._links, []
         for link in links:
             link.close()
         if recorder is not None:
             recorder.close()
-        if self._events is not None:
-            self._events.close()
+        streams.close_events()
 
-    def __enter__(self) -> RtmpRelay:
+    async def aclose(self) -> None:
+        """`close` in a thread, for a task of any loop, which goes on meanwhile. If the task is
+        canceled, the relay is closed nevertheless."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
 
     # --- streams of the server ---
 
     def attach(self, core: ServerStreamCore) -> bool:
         info = core.connection.info
         assert info is not None
-        name, _, query = core.name.partition("?")
+        name, query = core.bare_name, query_of(core.name)
         key = f"{info.app}/{name}"
         if not key.isprintable():
             code = "BadName" if core.is_publisher else "StreamNotFound"
@@ -228,84 +254,60 @@ class RtmpRelay(RtmpService):
 
     def _refuse(self, core: ServerStreamCore, key: str, code: str, text: str) -> None:
         core.connection.refuse(core, code, text)
-        self.report("refused", key, core.connection.peer, text)
+        self._streams.report("refused", key, core.connection.peer, text)
 
     def _admit(self, core: ServerStreamCore, key: str) -> None:
         """The peer is allowed to publish or play. In a turn."""
-        with self.lock:
+        streams = self._streams
+        with streams.lock:
             if core.has_ended:
                 return
-            stream = self._streams.get(key)
             if core.is_publisher:
-                if stream is not None and stream.publisher is not None and not self._replaces:
+                if streams.has_publisher(key) and not self._replaces:
                     self._refuse(core, key, "BadName", "it is published already")
                     return
                 core.connection.accept(core)
-                self.add_publisher(key, core)
-            elif not self._waits and (stream is None or not stream.may_be_played):
+                streams.add_publisher(key, core)
+            elif not self._waits and not streams.may_be_played(key):
                 self._refuse(core, key, "StreamNotFound", "nobody publishes it")
             else:
                 core.connection.accept(core)
-                self.add_player(key, core)
-
-    # --- streams of any connection ---
-
-    def add_publisher(self, key: str, core: RtmpStreamCore) -> None:
-        """The frames that come on `core`, which was accepted, are those of the stream `key`. The
-        publisher that it had is ended. In a turn."""
-        with self.lock:
-            stream = self._stream(key)
-            last = stream.publisher
-            if last is not None:
-                stream.end_publishing(last, keeps_players=True)
-                last.connection.end_stream(last, None)
-                self.report("unpublished", key, last.connection.peer, "replaced")
-            self.report("published", key, core.connection.peer)
-            stream.begin_publishing(core)
-
-    def add_player(self, key: str, core: RtmpStreamCore) -> None:
-        """Send the frames of the stream `key` on `core`, which was accepted. In a turn."""
-        with self.lock:
-            self._stream(key).add_player(core)
-
-    def has_publisher(self, key: str) -> bool:
-        """Whether the stream `key` has a publisher now."""
-        with self.lock:
-            stream = self._streams.get(key)
-            return stream is not None and stream.publisher is not None
-
-    def _stream(self, key: str) -> RelayStream:
-        stream = self._streams.get(key)
-        if stream is None:
-            stream = self._streams[key] = RelayStream(key, self, self._limits)
-        return stream
-
-    # --- the owner of its streams ---
-
-    def report(self, kind: str, stream: str, peer: str = "", text: str = "") -> None:
-        """Something has changed. Any thread; never blocks."""
-        if self._events is not None:
-            self._events.put(RelayEvent(kind, stream, peer, text))
-
-    def _report_recording(self, kind: str, stream: str, text: str) -> None:
-        self.report(kind, stream, text=text)
-
-    def on_unused(self, stream: RelayStream) -> None:
-        """Forget a stream without publisher and players. In the lock."""
-        if not stream.is_used and self._streams.get(stream.key) is stream:
-            del self._streams[stream.key]
-
-    def count_cached(self, difference: int) -> int:
-        """The cache of a stream holds so many bytes more. In the lock."""
-        self._cached += difference
-        return self._cached
-
-    def new_taps(self, name: str) -> list[FrameTap]:
-        """The recording of a stream whose publisher begins. In the lock."""
-        return [] if self._recorder is None else [self._recorder.begin(name)]
+                streams.add_player(key, core)
 
     def __repr__(self) -> str:
         return f"<RtmpRelay of {len(self._streams)} streams>"
+
+
+def _checked_queue_seconds(value: float | None) -> float | None:
+    queue_s = checked_timeout_s(value, "queue_seconds")
+    if queue_s == 0:
+        raise ValueError("queue_seconds must be None or more than 0 seconds")
+    return queue_s
+
+
+def _checked_grace_s(value: float) -> float:
+    if value is None:
+        raise ValueError("reconnect_grace must be a number of seconds, not None")
+    grace_s = checked_timeout_s(value, "reconnect_grace")
+    return LONGEST_TIMEOUT_S if grace_s is None else grace_s
+
+
+def _checked_decision(name: str, value: Decision | None) -> Decision | None:
+    return checked_function_or_none(name, value, "request", may_be_async=True)
+
+
+def _checked_key(name: str | None) -> str | None:
+    """The name of a stream of a relay, as `pull` and `push` take it."""
+    if name is None:
+        return None
+    bare, separator, _ = checked_text("name", name).partition("?")
+    if separator or "/" not in bare or bare.endswith("/") or not bare.isprintable():
+        shown = f"{bare}?..." if separator else bare
+        raise ValueError(
+            "name must be that of an application and a stream, without parameters, such as "
+            f'"live/stream", not {shown!r}'
+        )
+    return name
 
 
 def _check_word(name: str, value: Any, *allowed: str) -> None:

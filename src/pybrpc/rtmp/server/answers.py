@@ -5,6 +5,7 @@ from __future__ import annotations
 from pybrpc.protocols.rtmp.command import Command, pack_data
 from pybrpc.protocols.rtmp.message import (
     DEFAULT_ACK_WINDOW,
+    DEFAULT_CHUNK_SIZE,
     RtmpMessage,
     UserEvent,
     set_chunk_size,
@@ -13,8 +14,8 @@ from pybrpc.protocols.rtmp.message import (
     window_ack,
 )
 
-CHUNK_SIZE = 60_000
-"""Bytes; the size of C++ bRPC."""
+CHUNK_SIZE = DEFAULT_CHUNK_SIZE
+"""Bytes; what clients get."""
 
 MAX_TEXT = 1024
 """Characters of a text in an answer."""

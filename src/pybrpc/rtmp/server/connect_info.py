@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from pybrpc.base.checked_options import shown
 from pybrpc.protocols.rtmp.command import Command
+
+_CODE = re.compile(r"[A-Z][A-Za-z0-9]*(\.[A-Z][A-Za-z0-9]*)*")
 
 
 class RtmpRefused(Exception):
-    """Raised by the functions of an RtmpService to refuse a peer, which is then disconnected.
+    """Raised by the functions of an RtmpService to refuse a peer.
 
-    `on_publish` and `on_play` raise it with a code and perhaps a text: "BadName", "Denied",
-    "StreamNotFound", "Failed", or a whole one such as "NetStream.Play.StreamNotFound". `on_connect`
-    raises it with a text alone.
+        RtmpRefused("BadName", "somebody else publishes it")
+        RtmpRefused("wrong password")
+
+    The code is "BadName", "Denied", "StreamNotFound", "Failed", or a whole one such as
+    "NetStream.Play.StreamNotFound". What does not look like one is a text, whose code is "Denied".
+    ValueError for a text in the place of a code if there is another text. A client whose
+    stream is refused may ask for another one. Raised by `on_connect`, the text alone counts, and the
+    client is disconnected.
     """
 
     code = "Denied"
@@ -22,11 +31,17 @@ class RtmpRefused(Exception):
 
     def __init__(self, code: str, text: str = "") -> None:
         super().__init__(code, text)
-        self.code = str(code)
-        self.text = str(text) or self.code
+        is_code = _CODE.fullmatch(str(code)) is not None
+        if text and not is_code:
+            raise ValueError(
+                f'a code is a word such as "Denied", not {shown(code)}: write '
+                "RtmpRefused(code, text), or RtmpRefused(text)"
+            )
+        self.code = str(code) if is_code else "Denied"
+        self.text = str(text) or str(code)
 
     def __str__(self) -> str:
-        return self.code if self.text == self.code else f"{self.code}: {self.text}"
+        return ": ".join(str(part) for part in self.args if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +54,12 @@ class RtmpConnectInfo:
     arguments  all values of the command, by name: flashVer, swfUrl, pageUrl, ...
     more       the values behind them, mostly none
     peer       its address
+
+    Its repr shows the application, the host and the address: there may be secrets in the others.
     """
 
     app: str
-    tc_url: str
+    tc_url: str = field(repr=False)
     vhost: str
     arguments: dict[str, Any] = field(repr=False)
     more: tuple[Any, ...] = field(default=(), repr=False)

@@ -55,7 +55,7 @@ class RtmpService:
 
     def on_publish(self, stream: Any) -> Any:
         """A client wants to publish `stream`, an RtmpServerStream or AioRtmpServerStream: receive
-        its frames. RtmpRefused(code, text), raised before the first one is awaited, refuses it."""
+        its frames. RtmpRefused, raised before the first one is awaited, refuses it."""
         raise RtmpRefused("Denied", "nobody can publish here")
 
     def on_play(self, stream: Any) -> Any:

@@ -34,6 +34,7 @@ class AioRtmpStream(RtmpStreamBase):
 
     async def recv(self, timeout: float | None = None) -> Frame:
         """As `RtmpStream.recv`."""
+        self._check_receives()
         core = self._core
         await self._give_turn()
         deadline = deadline_after(checked_timeout_s(timeout))
@@ -47,6 +48,7 @@ class AioRtmpStream(RtmpStreamBase):
 
     async def send(self, *frames: Frame, timeout: float | None = None) -> None:
         """As `RtmpStream.send`."""
+        self._check_sends()
         core = self._core
         await self._give_turn()
         deadline = deadline_after(checked_timeout_s(timeout))

@@ -15,6 +15,7 @@ from pybrpc.errors import (
 )
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
+from pybrpc.rtmp.streams.stream_name import query_of
 from pybrpc.streams.thread_wait import ThreadWait
 
 
@@ -29,12 +30,12 @@ class RtmpStreamBase:
     @property
     def name(self) -> str:
         """The name under which it is published or played, without the parameters behind "?"."""
-        return self._core.name.partition("?")[0]
+        return self._core.bare_name
 
     @property
     def query(self) -> str:
         """The parameters behind the name, such as "token=1"; "" without them."""
-        return self._core.name.partition("?")[2]
+        return query_of(self._core.name)
 
     @property
     def peer(self) -> str:
@@ -59,8 +60,18 @@ class RtmpStreamBase:
 
     def send_nowait(self, *frames: Frame) -> None:
         """Send frames now, all or none. OvercrowdedError if the peer takes too little; the RpcError
-        of a stream that has ended."""
+        of a stream that has ended; RuntimeError if the peer publishes it."""
+        self._check_sends()
         self._core.send(frames)
+
+    def _check_sends(self) -> None:
+        if self._core.is_publisher:
+            raise RuntimeError(f"{self._core.described} is published by the peer: use recv")
+
+    def _check_receives(self) -> None:
+        if not self._core.is_publisher:
+            text = f"nothing comes on {self._core.described}, which this side publishes: use send"
+            raise RuntimeError(f"{text}, or wait_closed")
 
     def _timeout_error(self, what: str, timeout: float | None) -> StreamTimeoutError:
         core = self._core
@@ -70,7 +81,7 @@ class RtmpStreamBase:
     def __repr__(self) -> str:
         core = self._core
         state = "closed" if core.has_ended else "open"
-        return f"<{type(self).__name__} {core.name!r} with {core.connection.peer}, {state}>"
+        return f"<{type(self).__name__} {core.bare_name!r} with {core.connection.peer}, {state}>"
 
 
 class RtmpStream(RtmpStreamBase):
@@ -84,8 +95,9 @@ class RtmpStream(RtmpStreamBase):
         """The next frame. Waits for it, at most `timeout` seconds: StreamTimeoutError.
 
         StreamClosedError if the stream was closed, or another RpcError if it has failed; the frames
-        that have come before are given first.
+        that have come before are given first. RuntimeError if this side publishes the stream.
         """
+        self._check_receives()
         core = self._core
         deadline = deadline_after(checked_timeout_s(timeout))
         while True:
@@ -100,7 +112,9 @@ class RtmpStream(RtmpStreamBase):
 
     def send(self, *frames: Frame, timeout: float | None = None) -> None:
         """Send frames, all or none. While the peer takes too little, waits, at most `timeout`
-        seconds: StreamTimeoutError. The RpcError of a stream that has ended."""
+        seconds: StreamTimeoutError. The RpcError of a stream that has ended. RuntimeError if the
+        peer publishes it."""
+        self._check_sends()
         core = self._core
         try:
             core.send(frames)

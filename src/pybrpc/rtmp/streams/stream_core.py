@@ -18,15 +18,16 @@ from pybrpc.base.wake_list import Wake, WakeList
 from pybrpc.errors import LimitReachedError, RpcError, StreamClosedError
 from pybrpc.protocols.rtmp.command import is_from_server, published_data, stored_data
 from pybrpc.protocols.rtmp.message import DATA, DATA_AMF3, RtmpMessage
-from pybrpc.rtmp.frame import Frame
+from pybrpc.rtmp.frame import Frame, check_frame
 from pybrpc.rtmp.interfaces import StreamConnection
+from pybrpc.rtmp.streams.stream_name import bare_name_of
 from pybrpc.streams.outgoing import Wait
 
 MAX_UNREAD_BYTES = 16 * 1024 * 1024
 """Limit for one stream: about a minute of 2 Mbit/s."""
 
-FRAME_BYTES = 200
-"""Memory of a frame beside its bytes, as it counts."""
+UNREAD_FRAME_BYTES = 200
+"""Memory of an unread frame beside its bytes, as it counts."""
 
 
 class FrameSink(Protocol):
@@ -74,6 +75,7 @@ class RtmpStreamCore:
         self.budget = budget
         self.max_unread_bytes = max_unread_bytes
         self.name = ""
+        """With the parameters behind it, which are never shown."""
         self.is_publisher = False
         """Whether the peer publishes: then frames come. Else they are sent."""
         self.from_publisher = False
@@ -101,7 +103,7 @@ class RtmpStreamCore:
         if sink is not None:
             sink.on_frames(self, frames)
             return
-        size = sum(len(frame.payload) + FRAME_BYTES for frame in frames)
+        size = sum(len(frame.payload) + UNREAD_FRAME_BYTES for frame in frames)
         with self._lock:
             if self.has_ended:
                 return
@@ -122,7 +124,7 @@ class RtmpStreamCore:
             if not self.unread:
                 return None
             frame = self.unread.popleft()
-            size = len(frame.payload) + FRAME_BYTES
+            size = len(frame.payload) + UNREAD_FRAME_BYTES
             self.unread_bytes -= size
         self.budget.remove(size)
         return frame
@@ -156,7 +158,9 @@ class RtmpStreamCore:
 
     def send(self, frames: Sequence[Frame]) -> None:
         """Queue frames, all or none. OvercrowdedError if there is no room; the RpcError of a stream
-        that has ended."""
+        that has ended; TypeError for what is no frame."""
+        for frame in frames:
+            check_frame(frame)
         if self.has_ended:
             raise self.end_error()
         stream_id = self.id
@@ -247,13 +251,18 @@ class RtmpStreamCore:
         self.connection.end_stream(self, LimitReachedError(text, peer=self.connection.peer))
 
     @property
+    def bare_name(self) -> str:
+        """The name without the parameters behind it."""
+        return bare_name_of(self.name)
+
+    @property
     def described(self) -> str:
         """The stream in errors and logs."""
-        return f"the RTMP stream {self.name!r} with {self.connection.peer}"
+        return f"the RTMP stream {self.bare_name!r} with {self.connection.peer}"
 
     def __repr__(self) -> str:
         state = "ended" if self.has_ended else "open"
-        return f"<RtmpStreamCore {self.id} {self.name!r} {state}, {len(self.unread)} unread>"
+        return f"<RtmpStreamCore {self.id} {self.bare_name!r} {state}, {len(self.unread)} unread>"
 
 
 def _published_frames(messages: Sequence[RtmpMessage]) -> list[Frame]:

@@ -38,6 +38,16 @@ def test_wrong_options_are_refused(options: dict[str, Any], kind: type[Exception
         RtmpOptions(**options)
 
 
+@pytest.mark.parametrize("form", [RtmpClient, aio.RtmpClient])
+def test_a_client_says_where_options_go(form: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"RtmpClient has no argument 'timeout'.*RtmpOptions\(timeo"
+    ):
+        form("host/app", timeout=1)
+    with pytest.raises(TypeError, match=r"options must be a pybrpc\.rtmp\.RtmpOptions or None"):
+        form("host/app", {"timeout": 1})
+
+
 def test_each_option_is_explained_and_tested() -> None:
     names = {field.name for field in dataclasses.fields(RtmpOptions)}
     documented = inspect.cleandoc(RtmpOptions.__doc__ or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from pybrpc.base.byte_budget import ByteBudget
 from pybrpc.errors import DispatcherClosedError
-from pybrpc.rtmp import RtmpConnectInfo, RtmpRefused, RtmpRelay
+from pybrpc.rtmp import RtmpConnectInfo, RtmpRefused, RtmpRelay, RtmpService
 from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
 from tests.fakes.rtmp_frames import keyframe
 
@@ -66,6 +67,10 @@ def attach(relay: RtmpRelay, is_publisher: bool, name: str = "s") -> tuple[Any, 
         ("republish", "maybe"),
         ("idle_streams", "no"),
         ("max_streams", 0),
+        ("queue_seconds", 0),
+        ("reconnect_grace", None),
+        ("ack_window", 1),
+        ("max_cached_bytes", -1),
     ],
 )
 def test_option_that_makes_no_sense_is_an_error(option: str, value: Any) -> None:
@@ -73,9 +78,41 @@ def test_option_that_makes_no_sense_is_an_error(option: str, value: Any) -> None
         RtmpRelay(**{option: value})
 
 
-def test_ack_window_is_checked_when_the_server_is_made() -> None:
-    with pytest.raises(ValueError, match="ack_window"):
-        RtmpRelay(ack_window=1000).new_protocol()
+async def decide_later() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("gop_cache", "no"),
+        ("gop_cache", 1),
+        ("reconnect_grace", "1"),
+        ("on_event", 5),
+        ("on_event", decide_later),
+        ("on_event", lambda: None),
+        ("authorize_publish", "x"),
+        ("authorize_publish", lambda: None),
+        ("authorize_play", 5),
+        ("authorize_play", decide_later),
+    ],
+)
+def test_option_of_another_type_is_an_error(option: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=option):
+        RtmpRelay(**{option: value})
+
+
+def test_a_grace_without_end_is_a_very_long_one() -> None:
+    assert RtmpRelay(reconnect_grace=math.inf)._streams._limits.reconnect_grace_s == 1e9
+
+
+@pytest.mark.parametrize("name", ["nolive", "", "live/", "live/s?key=SECRET", "live/\n"])
+def test_a_link_has_a_name_with_an_application(name: str) -> None:
+    relay = RtmpRelay()
+    for link in (relay.pull, relay.push):
+        with pytest.raises(ValueError, match='such as "live/stream", not ') as caught:
+            link("rtmp://127.0.0.1:1/live/s", name)
+        assert "SECRET" not in str(caught.value)
+    relay.close()
 
 
 def test_publisher_and_player_are_accepted() -> None:
@@ -138,11 +175,11 @@ def test_stream_without_publisher_and_players_is_forgotten() -> None:
     player, _ = attach(relay, False)
     publisher, _ = attach(relay, True)
     player.end(None)
-    assert relay.has_publisher("live/s")
+    assert relay._streams.has_publisher("live/s")
     publisher.end(None)
 
     assert relay.statistics().streams == ()
-    assert not relay.has_publisher("live/s")
+    assert not relay._streams.has_publisher("live/s")
 
 
 def test_function_decides_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +227,12 @@ def test_peer_that_leaves_before_the_decision_is_not_admitted(
     assert relay.statistics().streams == ()
     connection.is_closed = True
     calls[0][3](None)
+
+
+def test_a_relay_shows_only_what_users_call() -> None:
+    shown = {name for name in dir(RtmpRelay()) if not name.startswith("_")}
+    more = shown - {name for name in dir(RtmpService()) if not name.startswith("_")}
+    assert more == {"record", "pull", "push", "statistics", "close", "aclose"}
 
 
 def test_folder_of_recordings_must_exist(tmp_path: Path) -> None:

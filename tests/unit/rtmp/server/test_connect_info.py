@@ -47,4 +47,18 @@ def test_all_values_are_kept() -> None:
 def test_refusal_has_a_code_and_a_text() -> None:
     assert (RtmpRefused("Denied").code, RtmpRefused("Denied").text) == ("Denied", "Denied")
     assert str(RtmpRefused("Denied", "not you")) == "Denied: not you"
-    assert str(RtmpRefused("not you")) == "not you"
+    assert (RtmpRefused("Net.X.No").code, RtmpRefused("Net.X.No").text) == ("Net.X.No", "Net.X.No")
+
+
+@pytest.mark.parametrize("text", ["wrong password", "no", "no, 5", "A. b", "Nein!", ""])
+def test_refusal_with_a_text_alone_is_one_of_denied(text: str) -> None:
+    refused = RtmpRefused(text)
+    assert (refused.code, refused.text, str(refused)) == ("Denied", text, text)
+
+
+@pytest.mark.parametrize("code", ["wrong password", "denied", "a.b", ""])
+def test_text_in_the_place_of_a_code_is_refused(code: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"write RtmpRefused\(code, text\), or RtmpRefused\(text\)"
+    ):
+        RtmpRefused(code, "a text")

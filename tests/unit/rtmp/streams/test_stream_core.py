@@ -25,7 +25,7 @@ from pybrpc.rtmp.connection import RtmpConnection
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.streams.aio_stream import AioRtmpStream
 from pybrpc.rtmp.streams.stream import RtmpStream
-from pybrpc.rtmp.streams.stream_core import FRAME_BYTES, RtmpStreamCore
+from pybrpc.rtmp.streams.stream_core import UNREAD_FRAME_BYTES, RtmpStreamCore
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
@@ -157,6 +157,7 @@ def test_error_of_a_stream_is_not_taken_for_a_timeout_of_the_wait(
 ) -> None:
     """An RpcTimeoutError is a TimeoutError, too."""
     core = connection.new_core()
+    core.is_publisher = method == "recv"
     connection.fill(core)
 
     async def main() -> None:
@@ -177,18 +178,46 @@ def test_frames_that_nobody_takes_are_counted_until_their_stream_is_gone(
 ) -> None:
     core = connection.new_core()
     comes(core, 3)
-    assert connection.budget.held_bytes == 3 * (7 + FRAME_BYTES)
+    assert connection.budget.held_bytes == 3 * (7 + UNREAD_FRAME_BYTES)
     core.take()
     core.end(None)
-    assert connection.budget.held_bytes == 2 * (7 + FRAME_BYTES)
+    assert connection.budget.held_bytes == 2 * (7 + UNREAD_FRAME_BYTES)
     del core
     gc.collect()
     assert connection.budget.held_bytes == 0
 
 
+def test_stream_has_one_direction(connection: Connection) -> None:
+    core = connection.new_core()
+    thread_form, task_form = RtmpStream(core), AioRtmpStream(core)
+    for receive in (thread_form.recv, thread_form.__next__, lambda: asyncio.run(task_form.recv())):
+        with pytest.raises(RuntimeError, match=r"which this side publishes: use send"):
+            receive()
+    core.is_publisher = True
+    for send in (
+        thread_form.send,
+        thread_form.send_nowait,
+        task_form.send_nowait,
+        lambda frame: asyncio.run(task_form.send(frame)),
+    ):
+        with pytest.raises(RuntimeError, match="is published by the peer: use recv"):
+            send(FRAME)
+
+
+@pytest.mark.parametrize("what", [b"x", None, [FRAME], RtmpMessage(VIDEO, b"")], ids=repr)
+def test_only_frames_are_sent(connection: Connection, what: Any) -> None:
+    core = connection.new_core()
+    stream: Any = RtmpStream(core)
+    for send in (stream.send, stream.send_nowait, lambda *frames: core.send(frames)):
+        with pytest.raises(TypeError, match="frame"):
+            send(FRAME, what)
+    assert connection.socket.backlog.size_bytes == 0
+
+
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_child_finds_no_lock_held(connection: Connection) -> None:
     core = connection.new_core()
+    core.is_publisher = True
     comes(core)
     is_held, may_end = threading.Event(), threading.Event()
 
