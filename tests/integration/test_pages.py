@@ -297,7 +297,7 @@ def test_limits_of_rtmp_on_the_page_are_those_of_the_code() -> None:
         "| 16,384 |",
         "| 4 MiB |",
         "| 16 MiB, then",
-        "of the service: 2 MiB; of a relay: 2 × `queue_bytes` + 16 MiB; of `RtmpOptions`: 16 MiB |",
+        "of the service: 2 MiB; of a relay: 2 x `queue_bytes` + 16 MiB; of `RtmpOptions`: 16 MiB |",
         "| 60 s |",
         "ReconnectPolicy(interval=1, fast_retries=2, max_duration=None)",
     ):
