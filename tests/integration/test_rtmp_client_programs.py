@@ -10,9 +10,16 @@ from pathlib import Path
 import pytest
 
 from pybrpc.errors import RpcError, RtmpStatusError
-from pybrpc.protocols.rtmp import FlvReader, FlvWriter
-from pybrpc.protocols.rtmp.message import RtmpMessage
-from pybrpc.rtmp import Frame, RtmpClient, RtmpOptions, RtmpPlayer, RtmpPublisher, aio
+from pybrpc.rtmp import (
+    FlvReader,
+    FlvWriter,
+    Frame,
+    RtmpClient,
+    RtmpOptions,
+    RtmpPlayer,
+    RtmpPublisher,
+    aio,
+)
 from tests.fakes.threads import WAIT_S
 from tests.peers.flv_files import Packet, packets_of
 from tests.peers.nginx_rtmp import NginxRtmp
@@ -51,14 +58,14 @@ def app_of(url: str) -> str:
 
 def frames_of(path: Path) -> list[Frame]:
     with path.open("rb") as file:
-        return [Frame.of_message(message) for message in FlvReader(file)]
+        return list(FlvReader(file))
 
 
 def packets_in(frames: list[Frame], path: Path) -> list[Packet]:
     with path.open("wb") as file:
         writer = FlvWriter(file)
         for frame in frames:
-            writer.write(RtmpMessage(frame.message_type, frame.payload, 0, frame.timestamp))
+            writer.write(frame)
     return packets_of(path)
 
 

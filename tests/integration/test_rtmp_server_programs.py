@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.protocols.rtmp.flv import FlvReader
-from pybrpc.rtmp import Frame, RtmpRefused, RtmpService
+from pybrpc.rtmp import FlvReader, Frame, RtmpRefused, RtmpService
 from pybrpc.server import Server
 from tests.fakes.threads import WAIT_S
 from tests.peers.rtmp_programs import (
@@ -50,7 +49,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def frames_of(path: Path) -> list[Frame]:
     """Audio and video of a file, with complete tags."""
     with path.open("rb") as file:
-        frames = [Frame.of_message(message) for message in FlvReader(file)]
+        frames = list(FlvReader(file))
     return [frame for frame in frames if frame.kind != "data"]
 
 
@@ -124,7 +123,7 @@ def test_programs_play_all_frames(
 ) -> None:
     """rtmp2src of GStreamer leaves out the last packet at the end of its stream."""
     with source.open("rb") as file:
-        frames = [Frame.of_message(message) for message in FlvReader(file)]
+        frames = list(FlvReader(file))
     service, copy = form(frames), tmp_path / "copy.flv"
     with serving(service) as endpoint, make_player(url_of(endpoint), copy) as player:
         assert player.wait() in statuses, player.log()
@@ -190,7 +189,7 @@ def test_players_end_at_the_stop_of_the_server(source: Path, tmp_path: Path) -> 
 
 def test_ffmpeg_publishes_and_plays_over_tls(source: Path, tmp_path: Path) -> None:
     with source.open("rb") as file:
-        frames = [Frame.of_message(message) for message in FlvReader(file)]
+        frames = list(FlvReader(file))
     service, copy = PlainRecording(frames), tmp_path / "copy.flv"
     with serving(service, tls=certificates().server_tls()) as endpoint:
         url = url_of(endpoint, "rtmps")

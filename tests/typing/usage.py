@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Callable
-from typing import Any, assert_type
+from typing import Any, BinaryIO, assert_type
 
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.empty_pb2 import Empty
@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 import pybrpc
 import pybrpc.redis
+import pybrpc.rtmp
 import pybrpc.server
 from pybrpc import lowlevel
 from pybrpc.errors import ErrorCode, Phase
@@ -199,6 +200,14 @@ class User(lowlevel.SocketUser):
 
     def on_connected(self, socket: lowlevel.Socket) -> None:
         socket.start_write(pybrpc.IOBuf(b"hello"), notify_on_success=True)
+
+
+def use_files_of_rtmp(stream: pybrpc.rtmp.RtmpStream, file: BinaryIO, copy: BinaryIO) -> None:
+    writer = pybrpc.rtmp.FlvWriter(copy)
+    for frame in pybrpc.rtmp.FlvReader(file):
+        assert_type(frame, pybrpc.rtmp.Frame)
+        stream.send(frame)
+        writer.write(frame)
 
 
 def use_the_tools() -> None:

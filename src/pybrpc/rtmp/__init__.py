@@ -1,9 +1,9 @@
 """RTMP: live audio and video over one connection, published by one side and played by others.
 
-`Frame` is a message of audio, video or metadata. `RtmpService` is what a server does with streams,
-`RtmpRelay` one that gives what is published to all who play it. `RtmpClient` publishes and plays on
-a server; `RtmpPublisher` and `RtmpPlayer` do so and connect again when they have to. All of them
-for asyncio are in `aio`.
+`Frame` is a message of audio, video or metadata; `FlvReader` and `FlvWriter` keep them in files.
+`RtmpService` is what a server does with streams, `RtmpRelay` one that gives what is published to
+all who play it. `RtmpClient` publishes and plays on a server; `RtmpPublisher` and `RtmpPlayer` do
+so and connect again when they have to. All of them for asyncio are in `aio`.
 
 `stream_core` is a stream without any form of waiting, `stream` and `aio_stream` are its forms for
 threads and for asyncio. `connection` is the part of a connection that clients and servers share.
@@ -11,6 +11,7 @@ threads and for asyncio. `connection` is the part of a connection that clients a
 
 from __future__ import annotations
 
+from pybrpc.protocols.rtmp.flv import FlvError
 from pybrpc.rtmp import aio
 from pybrpc.rtmp.client.options import RtmpOptions
 from pybrpc.rtmp.client.player import RtmpPlayer
@@ -18,6 +19,7 @@ from pybrpc.rtmp.client.publisher import RtmpPublisher
 from pybrpc.rtmp.client.reconnecting import ReconnectPolicy
 from pybrpc.rtmp.client.rtmp_client import RtmpClient
 from pybrpc.rtmp.client.url import RtmpUrl, parse_rtmp_url
+from pybrpc.rtmp.flv_files import FlvReader, FlvWriter
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.relay.relay_link import RelayLink
 from pybrpc.rtmp.relay.relay_values import (
@@ -35,6 +37,9 @@ from pybrpc.rtmp.streams.stream import RtmpStream
 
 __all__ = [
     "AioRtmpServerStream",
+    "FlvError",
+    "FlvReader",
+    "FlvWriter",
     "Frame",
     "ReconnectPolicy",
     "RelayEvent",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from pybrpc.base.checked_options import checked_count, shown
 from pybrpc.protocols.rtmp.amf0 import AmfError, EcmaArray, encode
 from pybrpc.protocols.rtmp.command import parse_data
 from pybrpc.protocols.rtmp.media import AudioFacts, VideoFacts
@@ -26,19 +28,24 @@ class Frame:
     """One message of audio, video or data. Immutable; its payload is read only when asked.
 
     `payload` is as on the wire: for audio and video that of an FLV tag, for data AMF0.
-    `timestamp` is in milliseconds, modulo 2**32.
+    `timestamp` is in milliseconds, modulo 2**32: larger numbers are reduced to it.
     """
 
     __slots__ = ("message_type", "payload", "timestamp")
 
     def __init__(self, message_type: int, payload: bytes, timestamp: int = 0) -> None:
-        """ValueError for a type that is no audio, video or data, or a payload of 16 MiB or more."""
-        if message_type not in KINDS:
+        """ValueError for a type that is no audio, video or data, a payload of 16 MiB or more, or a
+        timestamp that is no whole number >= 0; TypeError for a payload that is no bytes."""
+        if not isinstance(message_type, int) or message_type not in KINDS:
             raise ValueError(f"a frame is audio (8), video (9) or data (18), not {message_type!r}")
+        if type(payload) is not bytes:
+            payload = _bytes_of(payload)
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise ValueError(f"a frame has at most {MAX_PAYLOAD_BYTES} bytes, not {len(payload)}")
+        if type(timestamp) is not int or timestamp < 0:
+            checked_count("timestamp", timestamp)
         self.message_type = int(message_type)
-        self.payload = bytes(payload)
+        self.payload = payload
         self.timestamp = timestamp & U32_MASK
 
     @classmethod
@@ -51,7 +58,10 @@ class Frame:
 
     @classmethod
     def of_metadata(cls, values: dict[str, Any], timestamp: int = 0) -> Frame:
-        """An onMetaData message, as players get it. TypeError for a value that AMF0 can't have."""
+        """An onMetaData message, as players get it. TypeError for what is no dict, or a value in it
+        that AMF0 can't have."""
+        if not isinstance(values, Mapping):
+            raise TypeError(f"metadata must be a dict, not {shown(values)}")
         return cls(DATA, encode(ON_META_DATA, EcmaArray(values)), timestamp)
 
     @classmethod
@@ -117,3 +127,19 @@ class Frame:
         what = "keyframe" if self.is_keyframe else "header" if self.is_sequence_header else ""
         shown = " ".join(word for word in (self.kind, self.codec or "", what) if word)
         return f"<Frame {shown} at {self.timestamp} ms, {len(self.payload)} bytes>"
+
+
+def check_frame(frame: object) -> None:
+    """TypeError for what is no Frame."""
+    if isinstance(frame, list | tuple):
+        raise TypeError("frames are given one by one, not in a list: write `send(*frames)`")
+    if not isinstance(frame, Frame):
+        raise TypeError(f"a frame must be a pybrpc.rtmp.Frame, not {shown(frame)}")
+
+
+def _bytes_of(payload: Any) -> bytes:
+    """A copy of what has bytes, such as a bytearray."""
+    try:
+        return bytes(memoryview(payload))
+    except TypeError:
+        raise TypeError(f"a payload must be bytes, not {shown(payload)}") from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import RpcCanceledError, RpcError, RpcTimeoutError
 from pybrpc.protocols.rtmp.command import Command
+from pybrpc.rtmp.streams.stream_name import bare_name_of
 from pybrpc.streams.outgoing import Wait
 from pybrpc.transport.socket.socket import Socket
 
@@ -32,11 +33,15 @@ class OpeningConnection(Protocol):
 class PublishRequest:
     """Asks to publish. `mode`: "live", or "record" or "append" for servers that store streams."""
 
-    name: str
+    name: str = dataclasses.field(repr=False)
     mode: str = "live"
 
     is_publish = True
     started = "NetStream.Publish.Start"
+
+    @property
+    def bare_name(self) -> str:
+        return bare_name_of(self.name)
 
     def command(self, transaction_id: float) -> Command:
         return Command("publish", transaction_id, None, (self.name, self.mode))
@@ -47,12 +52,16 @@ class PlayRequest:
     """Asks to play. `start`: -2 for a live stream, else a recorded one; -1 for a live stream only;
     else seconds into a recorded one. `duration`: seconds; -1 for all."""
 
-    name: str
+    name: str = dataclasses.field(repr=False)
     start: float = -2.0
     duration: float = -1.0
 
     is_publish = False
     started = "NetStream.Play.Start"
+
+    @property
+    def bare_name(self) -> str:
+        return bare_name_of(self.name)
 
     def command(self, transaction_id: float) -> Command:
         return Command("play", transaction_id, None, (self.name, self.start, self.duration, True))

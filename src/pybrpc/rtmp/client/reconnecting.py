@@ -125,7 +125,7 @@ class Reconnecting:
         """
         with self._lock:
             if self.is_closed:
-                raise StreamClosedError(f"the stream {self._request.name!r} was closed")
+                raise StreamClosedError(f"the stream {self._request.bare_name!r} was closed")
             if self._given_up is not None:
                 raise self._given_up.copy()
             if self._core is not None:
@@ -215,8 +215,8 @@ class Reconnecting:
         self.last_error = error
         next_at = self._plan.on_end(self._clock())
         if next_at is None:
-            name = self._request.name.partition("?")[0]
-            self._given_up = error or StreamClosedError(f"the stream {name!r} has ended")
+            text = f"the stream {self._request.bare_name!r} has ended"
+            self._given_up = error or StreamClosedError(text)
             raise self._given_up.copy()
         self._next_at = next_at
 

@@ -20,13 +20,15 @@ class RtmpUrl:
     is_tls        whether it begins with "rtmps"
     app           the first part of the path, without its query; "" if there is none
     app_query     the query of the app, such as "vhost=example.org"; "" if there is none
-    stream_name   all behind the app, with its own query; "" if there is none. Often a secret
+    stream_name   all behind the app, with its own query; "" if there is none
+
+    The last two are often secret: its repr does not show them.
     """
 
     endpoint: Endpoint
     is_tls: bool
     app: str
-    app_query: str = ""
+    app_query: str = dataclasses.field(default="", repr=False)
     stream_name: str = dataclasses.field(default="", repr=False)
 
     @property
@@ -73,6 +75,9 @@ def parse_rtmp_url(url: str) -> RtmpUrl:
 
 
 def _endpoint(address: str, is_tls: bool) -> Endpoint:
+    host, query, _ = address.partition("?")
+    if query:
+        raise AddressError(f"a URL has parameters only behind the app or the stream, not {host!r}")
     has_port = ":" in address.rpartition("]")[2]
     if not has_port and "@" not in address:
         address = f"{address}:{DEFAULT_TLS_PORT if is_tls else DEFAULT_PORT}"

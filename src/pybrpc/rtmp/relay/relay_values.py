@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +14,15 @@ class RelayRequest:
     query      these parameters, such as "token=1"; "" without them
     peer       the address of the peer
     tc_url     the URL that it has connected to; "" if it has told none
+
+    Its repr does not show the last of them and `query`: they are often secret.
     """
 
     app: str
     name: str
-    query: str
+    query: str = field(repr=False)
     peer: str
-    tc_url: str = ""
+    tc_url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
 from pybrpc.rtmp.server.service import RtmpService
 from pybrpc.rtmp.server.user_functions import start_function
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
+from pybrpc.rtmp.streams.stream_name import query_of
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 QUEUE_BYTES = 2 * 1024 * 1024
@@ -192,7 +193,7 @@ class RtmpRelay(RtmpService):
     def attach(self, core: ServerStreamCore) -> bool:
         info = core.connection.info
         assert info is not None
-        name, _, query = core.name.partition("?")
+        name, query = core.bare_name, query_of(core.name)
         key = f"{info.app}/{name}"
         if not key.isprintable():
             code = "BadName" if core.is_publisher else "StreamNotFound"

@@ -36,10 +36,12 @@ class RtmpConnectInfo:
     arguments  all values of the command, by name: flashVer, swfUrl, pageUrl, ...
     more       the values behind them, mostly none
     peer       its address
+
+    Its repr shows the application, the host and the address: there may be secrets in the others.
     """
 
     app: str
-    tc_url: str
+    tc_url: str = field(repr=False)
     vhost: str
     arguments: dict[str, Any] = field(repr=False)
     more: tuple[Any, ...] = field(default=(), repr=False)

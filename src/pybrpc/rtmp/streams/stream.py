@@ -15,6 +15,7 @@ from pybrpc.errors import (
 )
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
+from pybrpc.rtmp.streams.stream_name import query_of
 from pybrpc.streams.thread_wait import ThreadWait
 
 
@@ -29,12 +30,12 @@ class RtmpStreamBase:
     @property
     def name(self) -> str:
         """The name under which it is published or played, without the parameters behind "?"."""
-        return self._core.name.partition("?")[0]
+        return self._core.bare_name
 
     @property
     def query(self) -> str:
         """The parameters behind the name, such as "token=1"; "" without them."""
-        return self._core.name.partition("?")[2]
+        return query_of(self._core.name)
 
     @property
     def peer(self) -> str:
@@ -70,7 +71,7 @@ class RtmpStreamBase:
     def __repr__(self) -> str:
         core = self._core
         state = "closed" if core.has_ended else "open"
-        return f"<{type(self).__name__} {core.name!r} with {core.connection.peer}, {state}>"
+        return f"<{type(self).__name__} {core.bare_name!r} with {core.connection.peer}, {state}>"
 
 
 class RtmpStream(RtmpStreamBase):

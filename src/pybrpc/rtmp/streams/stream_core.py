@@ -20,6 +20,7 @@ from pybrpc.protocols.rtmp.command import is_from_server, published_data, stored
 from pybrpc.protocols.rtmp.message import DATA, DATA_AMF3, RtmpMessage
 from pybrpc.rtmp.frame import Frame
 from pybrpc.rtmp.interfaces import StreamConnection
+from pybrpc.rtmp.streams.stream_name import bare_name_of
 from pybrpc.streams.outgoing import Wait
 
 MAX_UNREAD_BYTES = 16 * 1024 * 1024
@@ -74,6 +75,7 @@ class RtmpStreamCore:
         self.budget = budget
         self.max_unread_bytes = max_unread_bytes
         self.name = ""
+        """With the parameters behind it, which are never shown."""
         self.is_publisher = False
         """Whether the peer publishes: then frames come. Else they are sent."""
         self.from_publisher = False
@@ -247,13 +249,18 @@ class RtmpStreamCore:
         self.connection.end_stream(self, LimitReachedError(text, peer=self.connection.peer))
 
     @property
+    def bare_name(self) -> str:
+        """The name without the parameters behind it."""
+        return bare_name_of(self.name)
+
+    @property
     def described(self) -> str:
         """The stream in errors and logs."""
-        return f"the RTMP stream {self.name!r} with {self.connection.peer}"
+        return f"the RTMP stream {self.bare_name!r} with {self.connection.peer}"
 
     def __repr__(self) -> str:
         state = "ended" if self.has_ended else "open"
-        return f"<RtmpStreamCore {self.id} {self.name!r} {state}, {len(self.unread)} unread>"
+        return f"<RtmpStreamCore {self.id} {self.bare_name!r} {state}, {len(self.unread)} unread>"
 
 
 def _published_frames(messages: Sequence[RtmpMessage]) -> list[Frame]:
