@@ -10,7 +10,10 @@ from pybrpc.protocols.rtmp.command import Command
 
 
 class RtmpRefused(Exception):
-    """Raised by the functions of an RtmpService to refuse a peer, which is then disconnected.
+    """Raised by the functions of an RtmpService to refuse a connection or a stream.
+
+    A client whose connection is refused is disconnected; one whose stream is refused may ask for
+    another stream.
 
     `on_publish` and `on_play` raise it with a code and perhaps a text: "BadName", "Denied",
     "StreamNotFound", "Failed", or a whole one such as "NetStream.Play.StreamNotFound". `on_connect`

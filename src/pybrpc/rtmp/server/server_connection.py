@@ -45,7 +45,7 @@ MAX_NAME_CHARACTERS = 1024
 """Longest name of a stream, with the parameters behind it."""
 
 SHORT_OF_ANSWERS = frozenset({"_result", "_error", "onStatus"})
-"""Answers to commands, though this side sends none that wants one."""
+"""Commands that are answers themselves: they get no answer, whatever their transaction."""
 
 
 class Service(Protocol):
