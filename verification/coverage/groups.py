@@ -286,8 +286,8 @@ GROUPS = (
     ),
     Group(
         "A stream of a relay and its players are one object in several files.",
-        _modules("rtmp/relay", "relay_player relay_values"),
-        _tests("unit/rtmp/relay", "relay_hooks relay_stream"),
+        _modules("rtmp/relay", "relay_player relay_streams relay_values"),
+        _tests("unit/rtmp/relay", "relay_hooks relay_stream rtmp_relay"),
     ),
     Group(
         "Names are resolved in order to connect.",

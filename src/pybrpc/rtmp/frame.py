@@ -27,6 +27,7 @@ ON_META_DATA = "onMetaData"
 class Frame:
     """One message of audio, video or data. Immutable; its payload is read only when asked.
 
+    `message_type` is the type on the wire: 8 for audio, 9 for video, 18 for data (15: with AMF3).
     `payload` is as on the wire: for audio and video that of an FLV tag, for data AMF0. `VideoFacts`
     and `AudioFacts` of `pybrpc.protocols.rtmp` read more facts in it: the composition time, and the
     rate and channels of sound. `timestamp` is in milliseconds, modulo 2**32: larger numbers are
@@ -52,10 +53,12 @@ class Frame:
 
     @classmethod
     def audio(cls, payload: bytes, timestamp: int) -> Frame:
+        """`payload`: as of an FLV tag, so with the byte that names the codec. `timestamp`: ms."""
         return cls(AUDIO, payload, timestamp)
 
     @classmethod
     def video(cls, payload: bytes, timestamp: int) -> Frame:
+        """`payload`: as of an FLV tag, so with the byte that names the codec. `timestamp`: ms."""
         return cls(VIDEO, payload, timestamp)
 
     @classmethod

@@ -102,6 +102,7 @@ class RtmpClientBase:
 
     @property
     def is_closed(self) -> bool:
+        """Whether `close` was called: no more streams can be opened."""
         return self._is_closed
 
     @property

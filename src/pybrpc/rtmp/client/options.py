@@ -46,7 +46,8 @@ class RtmpOptions:
     tls               as in `pybrpc.Channel`; True is the default for a URL "rtmps://..."
     digest            whether the handshake has a digest; a few old servers ask for it
     chunk_size        bytes of the chunks that are sent; 60 000
-    ack_window        bytes after which the server shall acknowledge; 2 500 000
+    ack_window        bytes after which the server is asked to acknowledge; 2 500 000. It limits
+                      nothing here, unlike that of RtmpService
     buffer_length_ms  milliseconds that a player says it buffers; 1000
     max_message_bytes longest message that is received, in bytes; 4 MiB
     max_unread_bytes  bytes of a played stream that wait to be taken; above it the stream ends with

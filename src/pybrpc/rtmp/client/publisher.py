@@ -85,7 +85,9 @@ class RtmpPublisher(_PublisherBase):
     OvercrowdedError. The last metadata and sequence headers are kept, and sent first over each
     connection. `send` also begins the attempts to connect, so it has to be called again and again.
 
-    `policy` limits the attempts; after the last one, `send` raises its error. Any thread.
+    `dropped_frames` counts the frames that were not sent, but for metadata and headers that are
+    sent later. `policy` limits the attempts; after the last one, `send` raises its error. Any
+    thread.
     """
 
     def __init__(

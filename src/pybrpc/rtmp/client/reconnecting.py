@@ -29,9 +29,10 @@ class ReconnectPolicy:
     """When a stream is opened again.
 
     interval      seconds between an end, or a failed attempt, and the next attempt; 1
-    fast_retries  attempts in a row that begin at once, after a stream that was open for `interval`
-                  seconds or longer; 2
-    max_duration  seconds of failure after which no attempt is begun; `None`, the default: never
+    fast_retries  attempts that don't wait for `interval`; 2. There are as many again once a stream
+                  was open for `interval` seconds
+    max_duration  seconds of failure after which no attempt is begun; `None`, the default: it never
+                  gives up, whatever the error, refusals too
     """
 
     _public_name: ClassVar[str] = "pybrpc.rtmp.ReconnectPolicy"

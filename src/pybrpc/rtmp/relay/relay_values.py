@@ -56,9 +56,11 @@ class RelayEvent:
 class RelayPlayerStatistics:
     """One player of a stream.
 
+    peer             its address
     frames_sent      frames that were queued for it, headers and cached ones included
     frames_skipped   frames that it did not get: it was too slow, or waited for a keyframe
     queued_bytes     bytes that its connection has not taken yet
+    is_skipping      whether it is too slow, and gets no frames until a keyframe
     """
 
     peer: str
@@ -72,11 +74,15 @@ class RelayPlayerStatistics:
 class RelayStreamStatistics:
     """One stream of a relay. The counts include players that have left.
 
+    name             its application and name, such as "live/stream"
     publisher        the address of the publisher; `None` while there is none
     codecs           the names of the codecs of its video and audio
     bits_per_s       what the publisher sends, over the last seconds
-    cached_bytes     memory of the frames for late players
+    frames_in, bytes_in   frames of all publishers so far, and their payloads
     frames_dropped   frames before the first keyframe of a publisher, which nobody gets
+    frames_sent, frames_skipped   sums of what all players have got, and have not
+    cached_bytes     memory of the frames for late players
+    players          those of now
     """
 
     name: str
@@ -96,6 +102,7 @@ class RelayStreamStatistics:
 class RelayStatistics:
     """A relay at one moment.
 
+    streams       those that have a publisher or players
     events_lost   events that were not given to `on_event`, which was too slow
     """
 

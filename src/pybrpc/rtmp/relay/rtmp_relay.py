@@ -69,13 +69,17 @@ class RtmpRelay(RtmpService):
                       Timestamps go on then: the pause between them is in them. 0: they are ended
     authorize_publish, authorize_play   called with a RelayRequest, not in a turn; a plain function
                       runs in a thread of its own, an async one in the loop of async handlers.
-                      False, or RtmpRefused, refuses; another error is logged, and refuses too
+                      True admits. None, another false value, or RtmpRefused refuses; another
+                      error is logged, and refuses too
     on_event          called with RelayEvents, one after another, in a thread of the relay. At most
                       1000 wait for it; others are lost, and counted
     max_streams       publishers and players at once
     max_cached_bytes  of all streams together, for late players. A stream that would exceed it keeps
                       nothing until its next keyframe
     ack_window        as that of RtmpService: limits what players have not acknowledged
+
+    Other limits are attributes, as RtmpService says; of these `max_unwritten_bytes` is twice
+    `queue_bytes` and 16 MiB here.
 
     ValueError or TypeError for an option that makes no sense. Any thread may call its methods.
     `with` and `async with` close it.
@@ -216,6 +220,7 @@ class RtmpRelay(RtmpService):
     # --- streams of the server ---
 
     def attach(self, core: ServerStreamCore) -> bool:
+        """Take every stream, and admit or refuse it. In a turn; never blocks."""
         info = core.connection.info
         assert info is not None
         name, query = core.bare_name, query_of(core.name)

@@ -14,16 +14,18 @@ _CODE = re.compile(r"[A-Z][A-Za-z0-9]*(\.[A-Z][A-Za-z0-9]*)*")
 
 
 class RtmpRefused(Exception):
-    """Raised by the functions of an RtmpService to refuse a peer.
+    """Raised by the functions of an RtmpService to refuse a connection or a stream.
+
+    A client whose connection is refused is disconnected; one whose stream is refused may ask for
+    another stream.
 
         RtmpRefused("BadName", "somebody else publishes it")
         RtmpRefused("wrong password")
 
     The code is "BadName", "Denied", "StreamNotFound", "Failed", or a whole one such as
     "NetStream.Play.StreamNotFound". What does not look like one is a text, whose code is "Denied".
-    ValueError for a text in the place of a code if there is another text. A client whose
-    stream is refused may ask for another one. Raised by `on_connect`, the text alone counts, and the
-    client is disconnected.
+    ValueError for a text in the place of a code if there is another text. For a client that wants
+    to connect, the text alone counts.
     """
 
     code = "Denied"

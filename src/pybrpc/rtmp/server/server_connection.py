@@ -47,7 +47,7 @@ MAX_NAME_CHARACTERS = 1024
 MAX_TYPE_CHARACTERS = 64
 
 SHORT_OF_ANSWERS = frozenset({"_result", "_error", "onStatus"})
-"""Answers to commands, though this side sends none that wants one."""
+"""Commands that are answers themselves: they get no answer, whatever their transaction."""
 
 
 class Service(Protocol):

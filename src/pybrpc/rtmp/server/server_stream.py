@@ -49,33 +49,41 @@ class ServerStreamBase(RtmpStreamBase):
         return self._core.start
 
     def send_nowait(self, *frames: Frame) -> None:
+        """As `RtmpStream.send_nowait`; accepts the stream."""
         self.accept()
         super().send_nowait(*frames)
 
 
 class RtmpServerStream(ServerStreamBase, RtmpStream):
-    """For plain functions."""
+    """A stream as a plain function of an RtmpService gets it, for threads. As RtmpStream; `accept`,
+    `recv`, `send`, `send_nowait` and iterating also tell the peer that it may publish or play."""
 
     __slots__ = ()
 
     def recv(self, timeout: float | None = None) -> Frame:
+        """As `RtmpStream.recv`; accepts the stream."""
         self.accept()
         return RtmpStream.recv(self, timeout)
 
     def send(self, *frames: Frame, timeout: float | None = None) -> None:
+        """As `RtmpStream.send`; accepts the stream."""
         self.accept()
         RtmpStream.send(self, *frames, timeout=timeout)
 
 
 class AioRtmpServerStream(ServerStreamBase, AioRtmpStream):
-    """For async functions."""
+    """A stream as an async function of an RtmpService gets it, for tasks. As AioRtmpStream;
+    `accept`, `recv`, `send`, `send_nowait` and iterating also tell the peer that it may publish or
+    play."""
 
     __slots__ = ()
 
     async def recv(self, timeout: float | None = None) -> Frame:
+        """As `RtmpStream.recv`; accepts the stream."""
         self.accept()
         return await AioRtmpStream.recv(self, timeout)
 
     async def send(self, *frames: Frame, timeout: float | None = None) -> None:
+        """As `RtmpStream.send`; accepts the stream."""
         self.accept()
         await AioRtmpStream.send(self, *frames, timeout=timeout)

@@ -28,7 +28,7 @@ class ServerStreamConnection(StreamConnection, Protocol):
         """Notify the peer that it may publish or play."""
 
     def refuse(self, core: ServerStreamCore, code: str, text: str) -> None:
-        """Notify the peer that it may not, and disconnect it."""
+        """Notify the peer that it may not."""
 
     def on_released(self, core: ServerStreamCore) -> None:
         """Both a stream and its function have ended."""

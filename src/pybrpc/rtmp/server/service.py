@@ -25,19 +25,21 @@ class RtmpService:
 
     Each function may be a plain one, which runs in a thread of its own, or an async one, which is a
     task of the loop of async handlers. When it returns, its stream is closed; if it raises, the
-    stream ends, and the error is logged. The options are attributes, which a class or an object may
-    set before the server is made:
+    stream ends, and the error is logged. The options are attributes, which a class or an object
+    sets before the server is made:
 
     connect_timeout   seconds in which a client has to connect after its handshake; `None`: for ever
-    stream_timeout    seconds from that to its first publish or play; `None`: for ever
+    stream_timeout    seconds in which a client that has connected, and has no stream, has to
+                      publish or play; `None`: for ever
     max_streams       streams at once, of all connections; more are refused
     max_streams_per_connection   streams that one client may create
     max_unwritten_bytes   bytes that wait for one client to take them. While there are more,
                       `send_nowait` raises OvercrowdedError and `send` waits
     max_unread_bytes  bytes of one stream that were not received from it; over it the stream fails
-    ack_window        bytes after which clients shall acknowledge. One that does so gets at most
-                      twice as many, and a chunk of 60 000, that it has not acknowledged. At least
-                      16 KiB; `None`: no such limit, and they shall do it after 2 500 000
+    ack_window        bytes after which clients must acknowledge, at least 16 KiB. It limits what
+                      is sent: one that acknowledges has at most twice as many, and 60 000,
+                      unacknowledged. `None`: no such limit, and clients are asked to acknowledge
+                      after 2 500 000
     max_message_bytes   bytes of one message; a client that sends a longer one is disconnected
     """
 

@@ -140,7 +140,10 @@ class RtmpStream(RtmpStreamBase):
         self._core.drop_unread()
 
     def wait_closed(self, timeout: float | None = None) -> RpcError | None:
-        """Wait until the stream has ended. Return why it has failed, or `None`."""
+        """Wait until the stream has ended, at most `timeout` seconds: StreamTimeoutError.
+
+        Return why it has failed; `None` if it was closed.
+        """
         core = self._core
         deadline = deadline_after(checked_timeout_s(timeout))
         waiter = ThreadWait(core.connection.socket.dispatcher)
