@@ -46,6 +46,18 @@ def relay() -> Iterator[RunningRelay]:
 # --- real programs ---
 
 
+def test_player_that_waits_for_an_answer_when_it_stops_gets_one(
+    relay: RunningRelay, source: Path, tmp_path: Path
+) -> None:
+    """GStreamer's rtmpsrc, of librtmp."""
+    copy = tmp_path / "copy.flv"
+    with gst_player(relay.url(), copy, "rtmpsrc") as player:
+        relay.wait_event("played")
+        with ffmpeg_pusher(source, relay.url(), SPEED):
+            player.wait_until(lambda: copy.exists() and len(media_of(copy)) > 10, "at tag 10")
+            player.interrupt()
+
+
 @pytest.mark.parametrize("ack_window", [None, 16_384])
 def test_all_players_get_the_packets_that_ffmpeg_pushes(
     source: Path, tmp_path: Path, ack_window: int | None

@@ -111,7 +111,8 @@ GROUPS = (
             ),
             *_modules(
                 "rtmp/server",
-                "answers server_connection server_stream server_stream_core service user_functions",
+                "answers interfaces server_connection server_stream server_stream_core service"
+                " user_functions",
             ),
             *_modules("rtmp/streams", "aio_stream stream stream_core"),
         ),

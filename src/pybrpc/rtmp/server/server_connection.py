@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from pybrpc.base.guard import SERVER
 from pybrpc.errors import InternalServerError, RpcError
@@ -24,6 +24,7 @@ from pybrpc.protocols.rtmp.session import HandshakeEvent
 from pybrpc.rtmp.connection import RtmpConnection
 from pybrpc.rtmp.server import answers
 from pybrpc.rtmp.server.connect_info import RtmpConnectInfo, RtmpRefused
+from pybrpc.rtmp.server.interfaces import Service
 from pybrpc.rtmp.server.rtmp_layer import limit_unacknowledged
 from pybrpc.rtmp.server.server_stream import AioRtmpServerStream, RtmpServerStream
 from pybrpc.rtmp.server.server_stream_core import FUNCTION, STREAM, ServerStreamCore
@@ -44,29 +45,8 @@ MAX_EARLY_COMMANDS = 32
 MAX_NAME_CHARACTERS = 1024
 """Longest name of a stream, with the parameters behind it."""
 
-MAX_TYPE_CHARACTERS = 64
-
 SHORT_OF_ANSWERS = frozenset({"_result", "_error", "onStatus"})
 """Commands that are answers themselves: they get no answer, whatever their transaction."""
-
-
-class Service(Protocol):
-    """An RtmpService, as its connections see it."""
-
-    connect_timeout: float | None
-    stream_timeout: float | None
-    max_streams: int
-    max_streams_per_connection: int
-    max_unwritten_bytes: int
-    max_unread_bytes: int
-    max_message_bytes: int
-    ack_window: int | None
-
-    def on_connect(self, connect: RtmpConnectInfo) -> Any: ...
-    def on_publish(self, stream: Any) -> Any: ...
-    def on_play(self, stream: Any) -> Any: ...
-    def attach(self, core: ServerStreamCore) -> bool: ...
-    def overrides(self, method: str) -> bool: ...
 
 
 class RtmpServerProtocol(RtmpProtocol):
@@ -350,7 +330,7 @@ class RtmpServerConnection(RtmpConnection):
         budget = default_runtime().stream_budget
         core = ServerStreamCore(self, stream_id, budget, service.max_unread_bytes)
         core.name, core.is_publisher = name, is_publisher
-        _take_arguments(core, command)
+        core.take_arguments(command)
         try:
             self._connection.hold(core)
         except RpcError as error:
@@ -479,17 +459,6 @@ class RtmpServerConnection(RtmpConnection):
 
 def _nothing() -> None:
     """There is no limit to lift."""
-
-
-def _take_arguments(core: ServerStreamCore, command: Command) -> None:
-    """Those behind the name. No others are kept: they could have any size."""
-    if core.is_publisher:
-        kind = command.argument(1)
-        if isinstance(kind, str):
-            core.publish_type = kind[:MAX_TYPE_CHARACTERS]
-    else:
-        core.start = integer_of(command.argument(1), -2)
-        core.resets = bool(command.argument(3, True))
 
 
 _COMMANDS: dict[str, Callable[[RtmpServerConnection, Command, int], None]] = {

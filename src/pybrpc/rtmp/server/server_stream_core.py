@@ -6,10 +6,13 @@ from typing import Protocol
 
 from pybrpc.base.byte_budget import ByteBudget
 from pybrpc.errors import RpcError
+from pybrpc.protocols.rtmp.command import Command, integer_of
 from pybrpc.rtmp.interfaces import StreamConnection
 from pybrpc.rtmp.server.connect_info import RtmpConnectInfo
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.server.connections.server_core import ServerCore
+
+MAX_TYPE_CHARACTERS = 64
 
 STREAM, FUNCTION = "stream", "function"
 """Both keep the connection open: the stream, and the function of the user that serves it."""
@@ -60,6 +63,14 @@ class ServerStreamCore(RtmpStreamCore):
         self.is_answered = False
         """Whether the peer knows that it may publish or play, or that it may not."""
         self._held_for = {STREAM, FUNCTION}
+
+    def take_arguments(self, command: Command) -> None:
+        """Keep those of the command that begins it. No others: they could have any size."""
+        if not self.is_publisher:
+            self.start = integer_of(command.argument(1), -2)
+            self.resets = bool(command.argument(3, True))
+        elif isinstance(kind := command.argument(1), str):
+            self.publish_type = kind[:MAX_TYPE_CHARACTERS]
 
     def take_answer(self) -> bool:
         """Whether the caller has to answer: True for the first one."""
