@@ -14,6 +14,7 @@ from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.guard import SERVER
 from pybrpc.rtmp.client.options import RtmpOptions
 from pybrpc.rtmp.client.reconnecting import ReconnectPolicy
+from pybrpc.rtmp.relay.cache_budget import CacheBudget
 from pybrpc.rtmp.relay.gop_cache import MAX_BYTES
 from pybrpc.rtmp.relay.recorder import Recorder
 from pybrpc.rtmp.relay.relay_hooks import Decision, EventThread, as_service_function
@@ -67,8 +68,8 @@ class RtmpRelay(RtmpService):
     on_event          called with RelayEvents, one after another, in a thread of the relay. At most
                       1000 wait for it; others are lost, and counted
     max_streams       publishers and players at once
-    max_cached_bytes  of all streams together, for late players. A stream that would exceed it keeps
-                      nothing until its next keyframe
+    max_cached_bytes  of all streams together, for late players. Over it, the streams that keep most
+                      drop that, and keep nothing until their next keyframe
     ack_window        as that of RtmpService: limits what players have not acknowledged
 
     ValueError or TypeError for an option that makes no sense. Any thread may call its methods.
@@ -110,8 +111,8 @@ class RtmpRelay(RtmpService):
         self._events = None if on_event is None else EventThread(on_event)
         self._recorder: Recorder | None = None
         self._links: list[RelayLink] = []
-        self._cached = 0
         self._streams: dict[str, RelayStream] = {}
+        self.caches = CacheBudget(self._limits.max_cached_bytes)
 
     # --- its use ---
 
@@ -291,11 +292,6 @@ class RtmpRelay(RtmpService):
         """Forget a stream without publisher and players. In the lock."""
         if not stream.is_used and self._streams.get(stream.key) is stream:
             del self._streams[stream.key]
-
-    def count_cached(self, difference: int) -> int:
-        """The cache of a stream holds so many bytes more. In the lock."""
-        self._cached += difference
-        return self._cached
 
     def new_taps(self, name: str) -> list[FrameTap]:
         """The recording of a stream whose publisher begins. In the lock."""

@@ -25,6 +25,7 @@ class Connection:
         self.posted: list[Callable[[], object]] = []
         self.is_closed = False
         self.size_bytes = self.requests = 0
+        self.process = None
         self.socket = self.dispatcher = self.backlog = self.server = self
 
     def accept(self, core: ServerStreamCore) -> None:
