@@ -118,6 +118,7 @@ class RelayStream:
 
     def begin_publishing(self, core: RtmpStreamCore) -> None:
         """`core`, which was accepted, is the publisher from now on. In a turn."""
+        taps = self._owner.new_taps(self.key)
         self._cancel_timer()
         self.publisher = core
         self._timeline.restart()
@@ -125,7 +126,7 @@ class RelayStream:
         self.cache.restart()
         self._has_keyframe = False
         self._codecs = {}
-        self._taps = self._owner.new_taps(self.key)
+        self._taps = taps
         early: list[Frame] = []
         while (frame := core.take()) is not None:
             early.append(frame)

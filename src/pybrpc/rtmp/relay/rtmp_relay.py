@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -12,11 +14,12 @@ from typing import Any, Literal
 from pybrpc.base.checked_options import checked_count
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.guard import SERVER
+from pybrpc.errors import ChannelClosedError
 from pybrpc.rtmp.client.options import RtmpOptions
 from pybrpc.rtmp.client.reconnecting import ReconnectPolicy
 from pybrpc.rtmp.relay.cache_budget import CacheBudget
 from pybrpc.rtmp.relay.gop_cache import MAX_BYTES
-from pybrpc.rtmp.relay.recorder import Recorder
+from pybrpc.rtmp.relay.recorder import MAX_RECORDINGS, Recorder
 from pybrpc.rtmp.relay.relay_hooks import Decision, EventThread, as_service_function
 from pybrpc.rtmp.relay.relay_link import RelayLink
 from pybrpc.rtmp.relay.relay_stream import FrameTap, RelayStream
@@ -73,7 +76,11 @@ class RtmpRelay(RtmpService):
     ack_window        as that of RtmpService: limits what players have not acknowledged
 
     ValueError or TypeError for an option that makes no sense. Any thread may call its methods.
+    Close it: one that is dropped while it has a thread gives a ResourceWarning, and while it has
+    links it goes on.
     """
+
+    _is_closed = True
 
     def __init__(
         self,
@@ -111,25 +118,30 @@ class RtmpRelay(RtmpService):
         self._events = None if on_event is None else EventThread(on_event)
         self._recorder: Recorder | None = None
         self._links: list[RelayLink] = []
+        self._is_closed = False
         self._streams: dict[str, RelayStream] = {}
         self.caches = CacheBudget(self._limits.max_cached_bytes)
 
     # --- its use ---
 
-    def record(self, folder: str | os.PathLike[str]) -> None:
+    def record(
+        self, folder: str | os.PathLike[str], *, max_recordings: int = MAX_RECORDINGS
+    ) -> None:
         """Write each stream whose publisher comes from now on to a FLV file in `folder`, which must
         exist. Its name is that of the stream, where other characters than A-Z, a-z, 0-9, "_", "."
         and "-" become "_", and the time in UTC. A thread writes; if the disk fails, or is more than
-        32 MiB behind, that recording ends, and the relay goes on. Blocks while an earlier folder's
-        recordings are completed.
+        32 MiB behind, that recording ends, and the relay goes on. A stream that begins while
+        `max_recordings` are open is not recorded. Blocks while an earlier folder's recordings are
+        completed. ChannelClosedError once the relay was closed.
         """
+        most = checked_count("max_recordings", max_recordings, 1)
+        report = partial(_report_recording, self._events)
+        recorder = Recorder(folder, report, SERVER, max_recordings=most)
         with self.lock:
-            recorder, self._recorder = (
-                self._recorder,
-                Recorder(folder, self._report_recording, SERVER),
-            )
-        if recorder is not None:
-            recorder.close()
+            self._check_open()
+            last, self._recorder = self._recorder, recorder
+        if last is not None:
+            last.close()
 
     def pull(
         self,
@@ -140,9 +152,10 @@ class RtmpRelay(RtmpService):
         policy: ReconnectPolicy | None = None,
     ) -> RelayLink:
         """Play a stream of another server, such as "rtmp://host/app/stream", and be its publisher
-        here, as `name`; the default is "app/stream" of the URL. It connects again for ever, unless
-        `policy` limits that; while there is another publisher of the name it does not connect.
-        AddressError for a URL that can't be. Close the link to end it; `close` of the relay does.
+        here, as `name`, from its first frame on; the default is "app/stream" of the URL. It
+        connects again for ever, unless `policy` limits that; while there is another publisher of
+        the name it does not connect. AddressError for a URL that can't be, ChannelClosedError once
+        the relay was closed. Close the link to end it; `close` of the relay does.
         """
         return self._link(RelayLink(self, url, name, True, options, policy))
 
@@ -159,9 +172,18 @@ class RtmpRelay(RtmpService):
         return self._link(RelayLink(self, url, name, False, options, policy))
 
     def _link(self, link: RelayLink) -> RelayLink:
-        with self.lock:
-            self._links.append(link)
+        try:
+            with self.lock:
+                self._check_open()
+                self._links.append(link)
+        except ChannelClosedError:
+            link.close()
+            raise
         return link
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ChannelClosedError("the relay was closed")
 
     def statistics(self) -> RelayStatistics:
         """All streams at this moment."""
@@ -173,6 +195,7 @@ class RtmpRelay(RtmpService):
         """Close links, complete recordings, and give the last events to `on_event`. After the
         server has stopped, since that ends the streams. Blocks, at most 10 s for each of them."""
         with self.lock:
+            self._is_closed = True
             recorder, self._recorder = self._recorder, None
             links, self._links = self._links, []
         for link in links:
@@ -285,9 +308,6 @@ class RtmpRelay(RtmpService):
         if self._events is not None:
             self._events.put(RelayEvent(kind, stream, peer, text))
 
-    def _report_recording(self, kind: str, stream: str, text: str) -> None:
-        self.report(kind, stream, text=text)
-
     def on_unused(self, stream: RelayStream) -> None:
         """Forget a stream without publisher and players. In the lock."""
         if not stream.is_used and self._streams.get(stream.key) is stream:
@@ -297,8 +317,29 @@ class RtmpRelay(RtmpService):
         """The recording of a stream whose publisher begins. In the lock."""
         return [] if self._recorder is None else [self._recorder.begin(name)]
 
+    def __del__(
+        self,
+        warn: Callable[..., None] = warnings.warn,
+        is_finalizing: Callable[[], bool] = sys.is_finalizing,
+    ) -> None:
+        events = None if self._is_closed else self._events
+        recorder = None if self._is_closed else self._recorder
+        if is_finalizing() or not (recorder or (events and events.is_running)):
+            return
+        warn(f"unclosed relay {self!r}", ResourceWarning, source=self)
+        if recorder is not None:
+            recorder.end_nowait()
+        if events is not None:
+            events.end_nowait()
+
     def __repr__(self) -> str:
         return f"<RtmpRelay of {len(self._streams)} streams>"
+
+
+def _report_recording(events: EventThread | None, kind: str, stream: str, text: str) -> None:
+    """Report of a recorder, whose thread must not keep the relay."""
+    if events is not None:
+        events.put(RelayEvent(kind, stream, text=text))
 
 
 def _check_word(name: str, value: Any, *allowed: str) -> None:
