@@ -396,6 +396,21 @@ def audio_header_at(timestamp: int) -> Frame:
     return Frame.audio(audio_header().payload, timestamp)
 
 
+def test_pull_of_an_idle_stream_leaves_its_name_to_others() -> None:
+    with RunningRelay() as other, RunningRelay() as relay:
+        relay.relay.pull(other.url("live/far"), "live/near")
+        other.wait_event("played")
+        with SocketPublisher(relay.url("live/near")) as publisher:
+            relay.wait_event("published")
+            other.wait_event("left")
+            publisher.send(HEADERS)
+        relay.wait_event("unpublished")
+        other.wait_event("played", 2)
+        with SocketPublisher(other.url("live/far")) as publisher:
+            publisher.send(HEADERS)
+            relay.wait_event("published", 2)
+
+
 def test_links_connect_again_when_a_server_comes_back() -> None:
     with RunningRelay() as relay:
         with RunningRelay() as other:

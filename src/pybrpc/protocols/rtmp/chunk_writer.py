@@ -78,7 +78,7 @@ class ChunkWriter:
         if size <= self.chunk_size:
             _append_part(frames, header, payload)
         else:
-            repeat = _basic_header(3, chunk_stream_id) + extension
+            repeat = basic_header(3, chunk_stream_id) + extension
             _append_parts(frames, header, repeat, payload, self.chunk_size)
         self.chunk_size = new_size or self.chunk_size
 
@@ -95,27 +95,41 @@ class ChunkWriter:
         if last is not None and last.stream_id == message.stream_id:
             delta = timestamp - last.timestamp
             if 0 <= delta < _EXTENDED:
-                header = _basic_header(2, chunk_stream_id) + _u24(delta)
+                header = basic_header(2, chunk_stream_id) + _u24(delta)
                 if last.length != length or last.message_type != message.message_type:
                     tail = _u24(delta) + _u24(length) + bytes((message.message_type,))
-                    header = _basic_header(1, chunk_stream_id) + tail
+                    header = basic_header(1, chunk_stream_id) + tail
                     last.length = length
                     last.message_type = message.message_type
                 last.timestamp = timestamp
                 return header, b""
-        extension = _U32.pack(timestamp) if timestamp >= _EXTENDED else b""
-        header = b"".join(
-            (
-                _basic_header(0, chunk_stream_id),
-                _u24(min(timestamp, _EXTENDED)),
-                _u24(length),
-                bytes((message.message_type,)),
-                _U32_LITTLE.pack(message.stream_id),
-                extension,
-            )
-        )
         self._lasts[chunk_stream_id] = _Last(message)
-        return header, extension
+        return complete_header(message, chunk_stream_id)
+
+
+def complete_header(message: RtmpMessage, chunk_stream_id: int) -> tuple[bytes, bytes]:
+    """A header of fmt 0, and the extended timestamp at its end, if there is one. Four bytes before
+    that are the id of the stream, the least significant first."""
+    timestamp = message.timestamp & U32_MASK
+    extension = _U32.pack(timestamp) if timestamp >= _EXTENDED else b""
+    parts = (
+        basic_header(0, chunk_stream_id),
+        _u24(min(timestamp, _EXTENDED)),
+        _u24(len(message.payload)),
+        bytes((message.message_type,)),
+        _U32_LITTLE.pack(message.stream_id),
+        extension,
+    )
+    return b"".join(parts), extension
+
+
+def basic_header(fmt: int, chunk_stream_id: int) -> bytes:
+    """The beginning of the header of a chunk."""
+    if chunk_stream_id < 64:
+        return bytes((fmt << 6 | chunk_stream_id,))
+    if chunk_stream_id < 320:
+        return bytes((fmt << 6, chunk_stream_id - 64))
+    return bytes((fmt << 6 | 1,)) + _U16_LITTLE.pack(chunk_stream_id - 64)
 
 
 def _append_part(frames: IOBuf, header: bytes, part: bytes) -> None:
@@ -148,14 +162,6 @@ def _new_chunk_size(message: RtmpMessage) -> int | None:
     if number is None or not 1 <= number <= MAX_CHUNK_SIZE:
         raise ValueError(f"{message!r} names no chunk size from 1 to {MAX_CHUNK_SIZE} bytes")
     return number
-
-
-def _basic_header(fmt: int, chunk_stream_id: int) -> bytes:
-    if chunk_stream_id < 64:
-        return bytes((fmt << 6 | chunk_stream_id,))
-    if chunk_stream_id < 320:
-        return bytes((fmt << 6, chunk_stream_id - 64))
-    return bytes((fmt << 6 | 1,)) + _U16_LITTLE.pack(chunk_stream_id - 64)
 
 
 def _u24(number: int) -> bytes:

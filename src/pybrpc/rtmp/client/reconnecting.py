@@ -121,6 +121,11 @@ class Reconnecting:
         core = self._core
         return core is not None and not core.has_ended
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether an attempt goes on, or its result was not taken by `poll`."""
+        return self._opening is not None
+
     def poll(self, loop: asyncio.AbstractEventLoop | None) -> RtmpStreamCore | None:
         """The stream, if it is open or has frames; `None` if an attempt, or a pause, goes on.
 

@@ -19,12 +19,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pybrpc.base.guard import Log
+from pybrpc.base.limited_log import LimitedLog
 from pybrpc.protocols.rtmp.flv import FlvWriter
 from pybrpc.protocols.rtmp.message import U32_MASK, RtmpMessage
 from pybrpc.rtmp.relay.shared_frames import SharedFrame
 
 QUEUE_BYTES = 32 * 1024 * 1024
 """Memory of the frames that wait for the disk, in one recording."""
+
+MAX_RECORDINGS = 256
+"""Recordings at once. Each has a file, and a peer may publish 32 streams on each connection."""
 
 MAX_QUEUED_FACTOR = 8
 """All recordings together queue so many times as much as one may."""
@@ -53,30 +57,35 @@ def file_name_of(stream: str, now_s: float, number: int = 0) -> str:
 class Recording:
     """One file. `put` and `close` may be called in turns; the thread of the recorder does the rest.
 
-    Timestamps begin with 0. A recording that has failed takes no more frames.
+    Timestamps begin with 0, and go on after the 24.8 days that 31 bits of milliseconds last. A
+    recording that has failed takes no more frames.
     """
 
     __slots__ = (
-        "_begin",
         "_file",
         "_flushed_s",
         "_flv",
+        "_last",
         "_recorder",
+        "_time",
         "failed",
         "has_ended",
         "queued_bytes",
         "stream",
     )
 
-    def __init__(self, recorder: Recorder, stream: str) -> None:
+    def __init__(self, recorder: Recorder, stream: str, failed: bool = False) -> None:
         self._recorder = recorder
         self.stream = stream
-        self.failed = recorder.is_closed
+        self.failed = failed
         self.has_ended = False
         """Its file is closed; nothing more is written. Belongs to the thread of the recorder."""
         self.queued_bytes = 0
         """Memory of the frames that wait. In the lock of the recorder."""
-        self._begin: int | None = None
+        self._last = 0
+        """The timestamp of the last frame."""
+        self._time = 0
+        """Milliseconds from the first frame to the last one; less than 0 if that is earlier."""
         self._file: BinaryIO | None = None
         self._flv: FlvWriter | None = None
         self._flushed_s = 0.0
@@ -86,6 +95,7 @@ class Recording:
             return
         size = sum(frame.size_bytes for frame in frames)
         if not self._recorder.count(self, size):
+            self._recorder.count(self, -size)
             self.failed = True
             self._recorder.put(self, None, "the disk is too slow")
             return
@@ -126,16 +136,15 @@ class Recording:
     def _open(self, frames: list[SharedFrame]) -> None:
         self._file = self._recorder.create(self.stream)
         self._flv = FlvWriter(self._file)
-        self._begin = frames[0].timestamp
+        self._last = frames[0].timestamp
         self._flushed_s = time.monotonic()
 
     def _message_of(self, frame: SharedFrame) -> RtmpMessage:
-        """Timestamps that go before the first one are 0: of audio that began a little earlier."""
-        assert self._begin is not None
-        timestamp = (frame.timestamp - self._begin) & U32_MASK
-        if timestamp > U32_MASK // 2:
-            timestamp = 0
-        return RtmpMessage(frame.message_type, frame.payload, 0, timestamp)
+        """Timestamps before the first one are 0: of audio that began a little earlier."""
+        difference = (frame.timestamp - self._last) & U32_MASK
+        self._time += difference - (U32_MASK + 1 if difference > U32_MASK // 2 else 0)
+        self._last = frame.timestamp
+        return RtmpMessage(frame.message_type, frame.payload, 0, max(0, self._time) & U32_MASK)
 
 
 class Recorder:
@@ -147,31 +156,52 @@ class Recorder:
         report: Report,
         log: Log,
         queue_bytes: int = QUEUE_BYTES,
+        max_recordings: int = MAX_RECORDINGS,
     ) -> None:
-        """`report` is called in the thread of the recorder. NotADirectoryError if there is no such
-        folder."""
+        """`report` is called in the thread of the recorder, or in that which begins a recording. It
+        must not block. NotADirectoryError if there is no such folder."""
         self.folder = Path(folder).resolve()
         if not self.folder.is_dir():
             raise NotADirectoryError(f"there is no folder {str(self.folder)!r} for recordings")
         self.queue_bytes = queue_bytes
+        self.max_recordings = max_recordings
         self.lock = threading.Lock()
         self._queued = 0
+        self._open = 0
+        """Recordings that have begun and not ended."""
         self._report = report
         self._log = log
+        self._refusals = LimitedLog(log)
         self._queue: queue.SimpleQueue[tuple[Recording, list[SharedFrame] | None, str] | None]
         self._queue = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self.is_closed = False
 
     def begin(self, stream: str) -> Recording:
-        """The recording of a stream that begins now. Its file is made with the first frame."""
+        """The recording of a stream that begins now. Its file is made with the first frame. Where
+        none can begin, it has failed already, with a log line and a report. Never blocks."""
         with self.lock:
-            if self._thread is None and not self.is_closed:
-                self._thread = threading.Thread(
-                    target=self._run, name="pybrpc-rtmp-recorder", daemon=True
-                )
-                self._thread.start()
-        return Recording(self, stream)
+            problem = self._start()
+            if not problem and not self.is_closed:
+                self._open += 1
+        if problem:
+            self._refusals.warn("%s is not recorded: %s", stream, problem)
+            self._report("recording_failed", stream, problem)
+        return Recording(self, stream, failed=bool(problem) or self.is_closed)
+
+    def _start(self) -> str:
+        """Start the thread, unless it runs. Return why no recording can begin, or "". With the
+        lock."""
+        if self._open >= self.max_recordings:
+            return f"there are {self._open} recordings already"
+        if self._thread is None and not self.is_closed:
+            thread = threading.Thread(target=self._run, name="pybrpc-rtmp-recorder", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                return f"no thread can be started: {error}"
+            self._thread = thread
+        return ""
 
     def count(self, recording: Recording, size: int) -> bool:
         """Count bytes that wait for the disk, or, if negative, wait no more. False if all that wait
@@ -206,6 +236,12 @@ class Recorder:
             self._queue.put(None)
             thread.join(timeout_s)
 
+    def end_nowait(self) -> None:
+        """End all recordings, as `close` does. It takes no lock and waits for nothing, so that a
+        finalizer may call it."""
+        self.is_closed = True
+        self._queue.put(None)
+
     def _run(self) -> None:
         begun: set[Recording] = set()
         while (item := self._queue.get()) is not None:
@@ -236,6 +272,8 @@ class Recorder:
 
     def _end(self, recording: Recording, problem: str) -> None:
         recording.has_ended = True
+        with self.lock:
+            self._open -= 1
         path = ""
         try:
             path = recording.end()

@@ -25,7 +25,7 @@ class EventThread:
     def __init__(self, function: Callable[[RelayEvent], object]) -> None:
         self.lost = 0
         self._function = function
-        self._queue: queue.Queue[RelayEvent | None] = queue.Queue(MAX_EVENTS)
+        self._queue: queue.SimpleQueue[RelayEvent | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_closed = False
@@ -35,13 +35,10 @@ class EventThread:
         with self._lock:
             if self._is_closed:
                 return
-            if self._thread is None and not self._start():
+            if self._queue.qsize() < MAX_EVENTS and (self._thread is not None or self._start()):
+                self._queue.put(event)
+            else:
                 self.lost += 1
-                return
-        try:
-            self._queue.put_nowait(event)
-        except queue.Full:
-            self.lost += 1
 
     def _start(self) -> bool:
         """Start the thread. False if that is not possible now; it is tried with the next event."""
@@ -60,11 +57,19 @@ class EventThread:
             self._is_closed = True
             thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
-            try:
-                self._queue.put(None, timeout=timeout_s)
-            except queue.Full:
-                return
+            self._queue.put(None)
             thread.join(timeout_s)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread has begun, and `close` was not called."""
+        return self._thread is not None
+
+    def end_nowait(self) -> None:
+        """Let the thread end, once what has come was given to the function. It takes no lock and
+        waits for nothing, so that a finalizer may call it."""
+        self._is_closed = True
+        self._queue.put(None)
 
     def _run(self) -> None:
         while (event := self._queue.get()) is not None:

@@ -1,13 +1,15 @@
 """RelayLink: a stream that a relay gets from another server, or gives to one.
 
 A timer looks after it, in turns: there is no thread for it. It connects again whenever the stream
-or the connection has ended.
+or the connection has ended. A stream that is pulled has its name in the relay from its first frame
+on: while nothing comes, others may publish that name.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from pybrpc.errors import AddressError, RpcError
@@ -27,6 +29,8 @@ CHECK_S = 0.1
 class LinkedRelay(Protocol):
     """The relay, as its links know it."""
 
+    lock: AbstractContextManager[object]
+
     def add_publisher(self, key: str, core: RtmpStreamCore) -> None: ...
     def add_player(self, key: str, core: RtmpStreamCore) -> None: ...
     def has_publisher(self, key: str) -> bool: ...
@@ -36,6 +40,9 @@ class LinkedRelay(Protocol):
 class RelayLink:
     """One stream between a relay and another server; `RtmpRelay.pull` and `push` make it. Any
     thread may use it."""
+
+    relay: object = None
+    """Its relay, which lives while it has links."""
 
     def __init__(
         self,
@@ -58,6 +65,9 @@ class RelayLink:
         request = play_request(name) if is_pull else publish_request(name)
         self._stream = Reconnecting(self._client, request, policy)
         self._core: RtmpStreamCore | None = None
+        """The stream that the relay has."""
+        self._silent: RtmpStreamCore | None = None
+        """The stream to pull of which nothing has come yet."""
         self._reported: RpcError | None = None
         self._is_closed = False
         self._dispatcher = default_runtime().dispatcher
@@ -97,7 +107,9 @@ class RelayLink:
         core = self._core
         if core is None and self._relay.has_publisher(self.key) == self.is_pull:
             # Somebody else publishes what would be pulled, or there is nothing to push.
-            return CHECK_S
+            self._end_silent()
+            if not (self.is_pull and self._stream.is_opening):
+                return CHECK_S
         try:
             polled = self._stream.poll(None)
         except RpcError as error:
@@ -106,19 +118,34 @@ class RelayLink:
         if core is not None and core.has_ended:
             self._core = None
         if polled is not None and polled is not core and not self._is_closed:
-            self._begin(polled)
+            with self._relay.lock:
+                self._begin(polled)
         last = self._stream.last_error
         if polled is None and last is not None and last is not self._reported:
             self._report(last)
         return CHECK_S
 
     def _begin(self, core: RtmpStreamCore) -> None:
+        """Give a new stream to the relay; one that is pulled once something has come. In the lock
+        of the relay, so that nobody publishes the name meanwhile."""
+        self._silent = None
         if core.has_ended:
             core.drop_unread()
-            return
-        self._core = core
-        add = self._relay.add_publisher if self.is_pull else self._relay.add_player
-        add(self.key, core)
+        elif not self.is_pull:
+            self._core = core
+            self._relay.add_player(self.key, core)
+        elif not core.unread or self._relay.has_publisher(self.key):
+            self._silent = core
+        else:
+            self._core = core
+            self._relay.add_publisher(self.key, core)
+
+    def _end_silent(self) -> None:
+        """Another publisher was faster than the first frame of the stream."""
+        core, self._silent = self._silent, None
+        if core is not None:
+            core.connection.end_stream(core, None)
+            core.drop_unread()
 
     def _report(self, error: RpcError) -> None:
         self._reported = error

@@ -8,13 +8,29 @@ from pybrpc.errors import OvercrowdedError, RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.rtmp.message import INITIAL_CHUNK_SIZE
 from pybrpc.rtmp.frame import Frame
+from pybrpc.rtmp.relay.gop_cache import GopCache
 from pybrpc.rtmp.relay.relay_values import RelayPlayerStatistics
 from pybrpc.rtmp.relay.shared_frames import CachedMessages, SharedBatch, SharedFrame, SharedMessages
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
+from pybrpc.transport.writing.process_backlog import ProcessBacklog
 from pybrpc.transport.writing.write_request import WriteRequest, new_write_request
 
 REQUEST_BYTES = 1024
 """Memory of a queued write request beside its bytes, as it counts."""
+
+BEGINNINGS_PART = 0.5
+"""Part of what the connections of the process may queue together. A beginning that would exceed it
+is left out: what is queued counts for each player, though its bytes are shared, and players that
+read nothing must leave room for the frames of all others."""
+
+
+def exceeds_part(process: ProcessBacklog | None, more_bytes: int, part: float) -> bool:
+    """Whether, with so many bytes more, a larger part of what the connections of the process may
+    queue would be queued."""
+    limit_bytes = None if process is None else process.limit_bytes
+    if process is None or limit_bytes is None:
+        return False
+    return process.size_bytes + more_bytes > limit_bytes * part
 
 
 class RelayPlayer:
@@ -53,13 +69,30 @@ class RelayPlayer:
         backlog = self.core.connection.socket.backlog
         return backlog.size_bytes + backlog.requests * REQUEST_BYTES
 
-    def begin(self, frames: Sequence[SharedFrame], version: int) -> None:
-        """Send what late players get first. It does not count as slow for that."""
-        self.version = version
-        if frames:
-            message = CachedMessages(frames, self.core.connection.chunk_writer, self.core.id)
-            if self._write(_write_later(message), len(frames)):
-                self._burst_bytes = message.size_hint_bytes + REQUEST_BYTES
+    def begin(self, cache: GopCache, timestamp: int) -> None:
+        """Send what late players get first: it does not count as slow for that. `timestamp`: that
+        of the last frame of the stream. It skips until the next keyframe if there are no frames
+        for it, or no room for them."""
+        frames = cache.beginning(timestamp)
+        self.is_skipping = cache.has_video and not cache.frames
+        backlog = self.core.connection.socket.backlog
+        if cache.frames and exceeds_part(backlog.process, cache.size_bytes, BEGINNINGS_PART):
+            frames = cache.headers_at(timestamp)
+            self.is_skipping = True
+        if self._write_cached(frames):
+            self.version = cache.version
+        else:
+            self.is_skipping = self.was_slow = True
+
+    def _write_cached(self, frames: Sequence[SharedFrame]) -> bool:
+        """False if there is no room."""
+        if not frames:
+            return True
+        message = CachedMessages(frames, self.core.connection.chunk_writer, self.core.id)
+        if not self._write(_write_later(message), len(frames)):
+            return False
+        self._burst_bytes = message.size_hint_bytes + REQUEST_BYTES
+        return True
 
     def send(self, batch: SharedBatch, limit_bytes: int) -> bool:
         """Send frames, or begin to skip. False if it skips now, as it is too slow."""
@@ -88,12 +121,15 @@ class RelayPlayer:
         return self.queued_bytes <= limit_bytes // 2
 
     def resume(self, headers: Sequence[SharedFrame], batch: SharedBatch, version: int) -> None:
-        """Go on with `batch`. `headers` are new to it."""
+        """Go on with `batch`, after `headers`, of that version, if it has got others. Without room
+        for either it skips on."""
+        if self.version != version:
+            if not self._write_cached(headers):
+                self._begin_skipping(len(batch.frames))
+                return
+            self.version = version
         self.is_skipping = self.was_slow = False
-        if headers:
-            self.begin(headers, version)
-        if not self.send(batch, 1 << 62):
-            self.was_slow = True
+        self.send(batch, 1 << 62)
 
     def _begin_skipping(self, frames: int) -> bool:
         self.is_skipping = self.was_slow = True

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from pybrpc.protocols.rtmp.message import AUDIO, VIDEO
 from pybrpc.rtmp.frame import Frame
+from pybrpc.rtmp.relay.cache_budget import CacheBudget
 from pybrpc.rtmp.relay.gop_cache import GopCache
-from pybrpc.rtmp.relay.relay_player import RelayPlayer
+from pybrpc.rtmp.relay.relay_player import RelayPlayer, exceeds_part
 from pybrpc.rtmp.relay.relay_values import RateMeter, RelayLimits, RelayStreamStatistics
 from pybrpc.rtmp.relay.shared_frames import SharedBatch, SharedFrame
 from pybrpc.rtmp.relay.timeline import Timeline
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 MIN_QUEUE_BYTES = 256 * 1024
 """A player may have as much unwritten, however few bytes a second its stream has."""
+
+NEARLY_FULL_PART = 0.75
+"""Part of what the connections of the process may queue together. Over it no player may have
+more than MIN_QUEUE_BYTES unwritten: slow players must leave room for the frames of all others."""
 
 Clock = Callable[[], float]
 
@@ -45,15 +50,13 @@ class StreamOwner(Protocol):
     """The relay, as its streams know it."""
 
     lock: AbstractContextManager[object]
+    caches: CacheBudget
 
     def report(self, kind: str, stream: str, peer: str = "", text: str = "") -> None:
         """Something has changed."""
 
     def on_unused(self, stream: RelayStream) -> None:
         """The stream may have neither publisher nor players now."""
-
-    def count_cached(self, difference: int) -> int:
-        """A cache holds so many bytes more, or fewer; return the bytes of all caches."""
 
     def new_taps(self, name: str) -> list[FrameTap]:
         """The recordings of a stream whose publisher begins."""
@@ -63,7 +66,6 @@ class RelayStream:
     """One stream. It is the sink of its publisher."""
 
     __slots__ = (
-        "_cached",
         "_clock",
         "_codecs",
         "_dropped",
@@ -99,8 +101,6 @@ class RelayStream:
         self._timer: TimerHandle | None = None
         self._taps: list[FrameTap] = []
         self._has_keyframe = False
-        self._cached = 0
-        """Bytes of the cache, as they are counted."""
         self._codecs: dict[int, str] = {}
         self._frames_in = self._dropped = self._gone_sent = self._gone_skipped = 0
 
@@ -118,6 +118,7 @@ class RelayStream:
 
     def begin_publishing(self, core: RtmpStreamCore) -> None:
         """`core`, which was accepted, is the publisher from now on. In a turn."""
+        taps = self._owner.new_taps(self.key)
         self._cancel_timer()
         self.publisher = core
         self._timeline.restart()
@@ -125,12 +126,12 @@ class RelayStream:
         self.cache.restart()
         self._has_keyframe = False
         self._codecs = {}
-        self._taps = self._owner.new_taps(self.key)
+        self._taps = taps
         early: list[Frame] = []
         while (frame := core.take()) is not None:
             early.append(frame)
         if early:
-            self._relay(early)
+            self._relay(core, early)
         core.sink = self
         if core.has_ended:
             self.on_ended(core)
@@ -142,7 +143,7 @@ class RelayStream:
             return False
         self.publisher = None
         self.cache.restart()
-        self._count_cache()
+        self._owner.caches.count(self.cache)
         self._meter.restart()
         taps, self._taps = self._taps, []
         for tap in taps:
@@ -185,14 +186,14 @@ class RelayStream:
     def on_frames(self, core: RtmpStreamCore, frames: list[Frame]) -> None:
         with self._owner.lock:
             if core is self.publisher:
-                self._relay(frames)
+                self._relay(core, frames)
 
     def on_ended(self, core: RtmpStreamCore) -> None:
         with self._owner.lock:
             if self.end_publishing(core):
                 self._owner.on_unused(self)
 
-    def _relay(self, frames: list[Frame]) -> None:
+    def _relay(self, core: RtmpStreamCore, frames: list[Frame]) -> None:
         now = self._clock()
         self._meter.add(sum(len(frame.payload) for frame in frames), now)
         self._frames_in += len(frames)
@@ -202,6 +203,9 @@ class RelayStream:
         for tap in self._taps:
             tap.put(shared)
         limit_bytes = self.limit_bytes
+        process = core.connection.socket.backlog.process
+        if exceeds_part(process, 0, NEARLY_FULL_PART):
+            limit_bytes = min(limit_bytes, MIN_QUEUE_BYTES)
         version = self.cache.version
         batch = SharedBatch(shared)
         skipping: list[RelayPlayer] = []
@@ -233,18 +237,8 @@ class RelayStream:
                 self._codecs[kind] = shared.codec or "unknown"
             cache.add(shared)
             taken.append(shared)
-        self._count_cache()
+        self._owner.caches.count(self.cache)
         return taken
-
-    def _count_cache(self) -> None:
-        """Drop the frames that are kept for late players if all streams keep too many."""
-        size = self.cache.size_bytes
-        total = self._owner.count_cached(size - self._cached)
-        self._cached = size
-        if size and total > self._limits.max_cached_bytes:
-            self.cache.drop_frames()
-            self._owner.count_cached(-size)
-            self._cached = 0
 
     def _resume(
         self, skipping: list[RelayPlayer], shared: list[SharedFrame], limit_bytes: int
@@ -263,10 +257,10 @@ class RelayStream:
                 continue
             player.skipped += begin
             was_slow = player.was_slow
-            is_new = player.version != self.cache.version
-            player.resume(headers if is_new else [], batch, self.cache.version)
-            if was_slow and not player.is_skipping:
-                self._owner.report("resumed", self.key, player.core.connection.peer)
+            player.resume(headers, batch, self.cache.version)
+            if player.was_slow != was_slow:
+                kind = "resumed" if was_slow else "skipping"
+                self._owner.report(kind, self.key, player.core.connection.peer)
 
     @property
     def limit_bytes(self) -> int:
@@ -289,9 +283,9 @@ class RelayStream:
         self._owner.report("played", self.key, core.connection.peer)
         if self.publisher is None:
             return
-        cache = self.cache
-        player.begin(cache.beginning(self._timeline.last), cache.version)
-        player.is_skipping = cache.has_video and not cache.frames
+        player.begin(self.cache, self._timeline.last)
+        if player.was_slow:
+            self._owner.report("skipping", self.key, core.connection.peer)
 
     def remove_player(self, player: RelayPlayer) -> None:
         """The player has left. Any thread."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from pybrpc.rtmp.relay.cache_budget import CacheBudget
 from pybrpc.rtmp.relay.recorder import Recorder
 from pybrpc.rtmp.relay.relay_hooks import EventThread
 from pybrpc.rtmp.relay.relay_stream import FrameTap, RelayStream
@@ -25,7 +26,7 @@ class RelayStreams:
         """Records each stream that begins from now on. In the lock."""
         self._limits = limits
         self._events = None if on_event is None else EventThread(on_event)
-        self._cached = 0
+        self.caches = CacheBudget(limits.max_cached_bytes)
         self._streams: dict[str, RelayStream] = {}
 
     # --- streams of any connection ---
@@ -88,15 +89,22 @@ class RelayStreams:
         if self._events is not None:
             self._events.close()
 
+    @property
+    def has_thread(self) -> bool:
+        """Whether there is a thread for events, or a recorder."""
+        return self.recorder is not None or (self._events is not None and self._events.is_running)
+
+    def end_nowait(self) -> None:
+        """Let the threads end when they have done all."""
+        if self.recorder is not None:
+            self.recorder.end_nowait()
+        if self._events is not None:
+            self._events.end_nowait()
+
     def on_unused(self, stream: RelayStream) -> None:
         """Forget a stream without publisher and players. In the lock."""
         if not stream.is_used and self._streams.get(stream.key) is stream:
             del self._streams[stream.key]
-
-    def count_cached(self, difference: int) -> int:
-        """The cache of a stream holds so many bytes more. In the lock."""
-        self._cached += difference
-        return self._cached
 
     def new_taps(self, name: str) -> list[FrameTap]:
         """The recording of a stream whose publisher begins. In the lock."""

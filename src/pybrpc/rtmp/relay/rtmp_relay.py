@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, Self
@@ -17,10 +19,11 @@ from pybrpc.base.checked_options import (
 )
 from pybrpc.base.deadline import LONGEST_TIMEOUT_S, checked_timeout_s
 from pybrpc.base.guard import SERVER
+from pybrpc.errors import ChannelClosedError
 from pybrpc.rtmp.client.options import RtmpOptions
 from pybrpc.rtmp.client.reconnecting import ReconnectPolicy
 from pybrpc.rtmp.relay.gop_cache import MAX_BYTES
-from pybrpc.rtmp.relay.recorder import Recorder
+from pybrpc.rtmp.relay.recorder import MAX_RECORDINGS, Recorder
 from pybrpc.rtmp.relay.relay_hooks import Decision, as_service_function
 from pybrpc.rtmp.relay.relay_link import RelayLink
 from pybrpc.rtmp.relay.relay_streams import RelayStreams
@@ -74,16 +77,19 @@ class RtmpRelay(RtmpService):
     on_event          called with RelayEvents, one after another, in a thread of the relay. At most
                       1000 wait for it; others are lost, and counted
     max_streams       publishers and players at once
-    max_cached_bytes  of all streams together, for late players. A stream that would exceed it keeps
-                      nothing until its next keyframe
+    max_cached_bytes  of all streams together, for late players. Over it, the streams that keep most
+                      drop that, and keep nothing until their next keyframe
     ack_window        as that of RtmpService: limits what players have not acknowledged
 
     Other limits are attributes, as RtmpService says; of these `max_unwritten_bytes` is twice
     `queue_bytes` and 16 MiB here.
 
     ValueError or TypeError for an option that makes no sense. Any thread may call its methods.
-    `with` and `async with` close it.
+    `with` and `async with` close it. One that is dropped while it has a thread gives a
+    ResourceWarning, and while it has links it goes on.
     """
+
+    _is_closed = True
 
     def __init__(
         self,
@@ -122,20 +128,26 @@ class RtmpRelay(RtmpService):
         }
         checked_function_or_none("on_event", on_event, "event")
         self._links: list[RelayLink] = []
+        self._is_closed = False
         self._streams = RelayStreams(limits, on_event)
 
     # --- its use ---
 
-    def record(self, folder: str | os.PathLike[str]) -> None:
+    def record(
+        self, folder: str | os.PathLike[str], *, max_recordings: int = MAX_RECORDINGS
+    ) -> None:
         """Write each stream whose publisher comes from now on to a FLV file in `folder`, which must
         exist. Its name is that of the stream, where other characters than A-Z, a-z, 0-9, "_", "."
         and "-" become "_", and the time in UTC. A thread writes; if the disk fails, or is more than
-        32 MiB behind, that recording ends, and the relay goes on. Blocks while an earlier folder's
-        recordings are completed.
+        32 MiB behind, that recording ends, and the relay goes on. A stream that begins while
+        `max_recordings` are open is not recorded. Blocks while an earlier folder's recordings are
+        completed. ChannelClosedError once the relay was closed.
         """
+        most = checked_count("max_recordings", max_recordings, 1)
         streams = self._streams
-        recorder = Recorder(folder, streams.report_recording, SERVER)
+        recorder = Recorder(folder, streams.report_recording, SERVER, max_recordings=most)
         with streams.lock:
+            self._check_open()
             last, streams.recorder = streams.recorder, recorder
         if last is not None:
             last.close()
@@ -149,10 +161,11 @@ class RtmpRelay(RtmpService):
         policy: ReconnectPolicy | None = None,
     ) -> RelayLink:
         """Play a stream of another server, such as "rtmp://host/app/stream", and be its publisher
-        here, as `name`; the default is "app/stream" of the URL. It connects again for ever, unless
-        `policy` limits that; while there is another publisher of the name it does not connect.
-        AddressError for a URL that can't be, ValueError for a name without an application. Close
-        the link to end it; `close` of the relay does.
+        here, as `name`, from its first frame on; the default is "app/stream" of the URL. It
+        connects again for ever, unless `policy` limits that; while there is another publisher of
+        the name it does not connect. AddressError for a URL that can't be, ValueError for a name
+        without an application, ChannelClosedError once the relay was closed. Close the link to end
+        it; `close` of the relay does.
         """
         return self._link(url, name, True, options, policy)
 
@@ -177,10 +190,16 @@ class RtmpRelay(RtmpService):
         policy: ReconnectPolicy | None,
     ) -> RelayLink:
         key = _checked_key(name)
-        link = RelayLink(self._streams, url, key, is_pull, options, policy)
         with self._streams.lock:
+            self._check_open()
+            link = RelayLink(self._streams, url, key, is_pull, options, policy)
+            link.relay = self
             self._links.append(link)
         return link
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ChannelClosedError("the relay was closed")
 
     def statistics(self) -> RelayStatistics:
         """All streams at this moment."""
@@ -192,6 +211,7 @@ class RtmpRelay(RtmpService):
         an asyncio loop, use `aclose`."""
         streams = self._streams
         with streams.lock:
+            self._is_closed = True
             recorder, streams.recorder = streams.recorder, None
             links, self._links = self._links, []
         for link in links:
@@ -278,6 +298,15 @@ class RtmpRelay(RtmpService):
             else:
                 core.connection.accept(core)
                 streams.add_player(key, core)
+
+    def __del__(
+        self,
+        warn: Callable[..., None] = warnings.warn,
+        is_finalizing: Callable[[], bool] = sys.is_finalizing,
+    ) -> None:
+        if not self._is_closed and not is_finalizing() and self._streams.has_thread:
+            warn(f"unclosed relay {self!r}", ResourceWarning, source=self)
+            self._streams.end_nowait()
 
     def __repr__(self) -> str:
         return f"<RtmpRelay of {len(self._streams)} streams>"

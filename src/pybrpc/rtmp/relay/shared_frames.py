@@ -1,9 +1,15 @@
-"""SharedFrame: a frame whose bytes on the wire are made once, for all players that get it.
+"""SharedFrame: a frame that many players get, whose payload is in memory once.
 
 The chunks of a player that is sent shared frames must not depend on what was sent to it before. So
 each message begins with a complete header (fmt 0), on chunk streams that the ChunkWriter of the
 connection does not use: the headers of the two never mix. A complete header costs 4 to 8 bytes a
 frame, against a copy of the frame for each player.
+
+Frames that are sent as they come are one block, which all players with the same size of chunks and
+id of the stream share, and which is freed once they have written it. Frames that are kept for late
+players keep no such block. A late player gets headers of its own between the payloads, which it
+shares with the cache and with all others: ids of streams are chosen by peers, so a block for each
+would be memory that peers can multiply.
 
 The size of chunks is that of the connection at the moment when its bytes are written, as the holder
 of the write right sees it: a SetChunkSize that is queued before is in effect then.
@@ -11,10 +17,12 @@ of the write right sees it: a SetChunkSize that is queued before is in effect th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from pybrpc.iobuf.iobuf import IOBuf
-from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter
+from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter, basic_header, complete_header
 from pybrpc.protocols.rtmp.command import first_text
 from pybrpc.protocols.rtmp.media import AudioFacts, VideoFacts
 from pybrpc.protocols.rtmp.message import AUDIO, DATA, U32_MASK, VIDEO, RtmpMessage
@@ -26,12 +34,19 @@ SHARED_CHUNK_STREAMS = {AUDIO: 10, VIDEO: 11, DATA: 12}
 FRAME_BYTES = 400
 """Memory of a shared frame beside its bytes, as it counts."""
 
+SHARE_FROM = 512
+"""Bytes. Shorter parts of the chunks of a late player are copied, and joined with those around
+them: an object for each would be more memory than what is counted, the bytes."""
+
+_U32_LITTLE = struct.Struct("<I")
+
+_Part = bytes | memoryview
+
 
 class SharedFrame:
-    """One frame for many players. Its facts are read once. Immutable, but for the bytes it keeps:
-    one copy for each size of chunks and id of a stream that was asked for."""
+    """One frame for many players. Its facts are read once. Not changed once a player gets it."""
 
-    __slots__ = ("_encoded", "is_header", "is_keyframe", "message_type", "payload", "timestamp")
+    __slots__ = ("_header", "is_header", "is_keyframe", "message_type", "payload", "timestamp")
 
     def __init__(self, frame: Frame, timestamp: int) -> None:
         """`timestamp`: that of players, in milliseconds."""
@@ -45,7 +60,7 @@ class SharedFrame:
             self.is_header = not self.is_keyframe and video.is_sequence_header
         elif frame.message_type == AUDIO:
             self.is_header = AudioFacts(frame.payload).is_sequence_header
-        self._encoded: dict[tuple[int, int], bytes] = {}
+        self._header: tuple[bytes, bytes] | None = None
 
     @property
     def data_name(self) -> str | None:
@@ -71,17 +86,24 @@ class SharedFrame:
         """The same frame at another time."""
         return SharedFrame(Frame(self.message_type, self.payload), timestamp)
 
-    def encoded(self, chunk_size: int, stream_id: int) -> bytes:
-        """Its chunks. Any thread: two threads at once may both make them."""
-        key = chunk_size, stream_id
-        encoded = self._encoded.get(key)
-        if encoded is None:
-            buffer, writer = IOBuf(), ChunkWriter()
-            writer.chunk_size = chunk_size
-            chunk_stream = SHARED_CHUNK_STREAMS.get(self.message_type, SHARED_CHUNK_STREAMS[DATA])
-            writer.append(buffer, self.message(stream_id), chunk_stream)
-            encoded = self._encoded[key] = bytes(buffer)
-        return encoded
+    def parts(self, chunk_size: int, stream_id: int) -> list[_Part]:
+        """Its chunks: headers, and parts of its payload, which are not copied if they are long. Any
+        thread: two threads at once may both make its header."""
+        chunk_stream = SHARED_CHUNK_STREAMS.get(self.message_type, SHARED_CHUNK_STREAMS[DATA])
+        if self._header is None:
+            self._header = complete_header(self.message(), chunk_stream)
+        header, extension = self._header
+        at = len(header) - len(extension)
+        header = header[: at - 4] + _U32_LITTLE.pack(stream_id) + extension
+        payload = self.payload
+        if len(payload) <= chunk_size:
+            return [header, payload]
+        source: _Part = payload if chunk_size < SHARE_FROM else memoryview(payload)
+        parts: list[_Part] = [header, source[:chunk_size]]
+        repeat = basic_header(3, chunk_stream) + extension
+        for at in range(chunk_size, len(payload), chunk_size):
+            parts += (repeat, source[at : at + chunk_size])
+        return parts
 
     @property
     def size_bytes(self) -> int:
@@ -107,8 +129,8 @@ class SharedBatch:
         key = chunk_size, stream_id
         encoded = self._encoded.get(key)
         if encoded is None:
-            parts = [frame.encoded(chunk_size, stream_id) for frame in self.frames]
-            encoded = self._encoded[key] = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts = [frame.parts(chunk_size, stream_id) for frame in self.frames]
+            encoded = self._encoded[key] = b"".join(chain.from_iterable(parts))
         return encoded
 
 
@@ -132,8 +154,8 @@ class SharedMessages:
 
 
 class CachedMessages:
-    """A SocketMessage: the frames that a player begins with. Each is a block that other players
-    share, so that many players who begin at once cost the memory of one."""
+    """A SocketMessage: the frames that a player begins with. Its long payloads are those of the
+    cache, so that many players who begin at once cost little more memory than one."""
 
     __slots__ = ("_frames", "_stream_id", "_writer", "size_hint_bytes")
 
@@ -145,7 +167,23 @@ class CachedMessages:
 
     def append_to(self, buffer: IOBuf) -> None:
         chunk_size, stream_id = self._writer.chunk_size, self._stream_id
-        buffer.appendv([frame.encoded(chunk_size, stream_id) for frame in self._frames])
+        parts = (frame.parts(chunk_size, stream_id) for frame in self._frames)
+        buffer.appendv(_joined_if_short(chain.from_iterable(parts)))
 
     def __repr__(self) -> str:
         return f"<CachedMessages {len(self._frames)}>"
+
+
+def _joined_if_short(parts: Iterable[_Part]) -> Iterable[_Part]:
+    """The same bytes: those of short parts in a row are one part."""
+    short: list[_Part] = []
+    for part in parts:
+        if len(part) < SHARE_FROM:
+            short.append(part)
+            continue
+        if short:
+            yield b"".join(short)
+            short.clear()
+        yield part
+    if short:
+        yield b"".join(short)

@@ -163,6 +163,66 @@ def test_disk_that_fails_ends_the_recording_alone(
     assert "The recording of live/stream has ended" in caplog.text
 
 
+def record(recorder: Recorder, *times: int) -> None:
+    recording = recorder.begin("live/stream")
+    for time in times:
+        recording.put([shared(keyframe(time))])
+    recording.close()
+
+
+@pytest.mark.parametrize("begin", [0, 5000, 2**32 - 30])
+def test_times_go_on_after_25_days(recorder: Recorder, reports: Reports, begin: int) -> None:
+    times = [0, 40, 2**31 - 40, 2**31 + 40, 2**31, 2**32 - 1]
+    record(recorder, *((begin + time) & 0xFFFFFFFF for time in times))
+    reports.next()
+
+    assert [time for _, _, time in read(reports.next()[2])] == times
+
+
+def test_frame_before_the_first_one_has_the_time_zero(recorder: Recorder, reports: Reports) -> None:
+    record(recorder, 100, 2**32 - 100, 90, 140)
+    reports.next()
+
+    assert [time for _, _, time in read(reports.next()[2])] == [0, 0, 0, 40]
+
+
+def test_too_many_recordings_at_once_are_refused(
+    tmp_path: Path, reports: Reports, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder(tmp_path, reports, SERVER, max_recordings=2)
+    first, second, third = (recorder.begin(f"live/{number}") for number in range(3))
+    assert (first.failed, second.failed, third.failed) == (False, False, True)
+    assert reports.next() == ("recording_failed", "live/2", "there are 2 recordings already")
+    assert "live/2 is not recorded: there are 2 recordings already" in caplog.text
+    third.put([shared(keyframe(0))])
+    third.close()
+    for recording in (first, second):
+        recording.put([shared(keyframe(0))])
+        recording.close()
+    assert [reports.next()[0] for _ in range(4)].count("recorded") == 2
+
+    assert not recorder.begin("live/3").failed
+    recorder.close()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_recording_fails_alone_if_no_thread_can_be_started(
+    tmp_path: Path, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    recorder = Recorder(tmp_path, reports, SERVER)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert recorder.begin("live/stream").failed
+    assert reports.next()[:2] == ("recording_failed", "live/stream")
+    record(recorder, 0)
+    recorder.close()
+
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 class StuckDisk(Recorder):
     """Its disk does not answer until `goes_on` is set."""
 
@@ -187,6 +247,24 @@ def test_disk_that_is_too_slow_ends_the_recording(tmp_path: Path, reports: Repor
     assert reports.next()[0] == "recording"
     kind, _, text = reports.next()
     assert (kind, text) == ("recording_failed", "the disk is too slow")
+
+
+def test_recordings_that_were_too_slow_count_no_more(tmp_path: Path, reports: Reports) -> None:
+    """The frames that were refused were never queued."""
+    recorder = StuckDisk(tmp_path, reports, SERVER, queue_bytes=10_000)
+    for _ in range(30):
+        StuckDisk.goes_on.clear()
+        recording = recorder.begin("live/stream")
+        while not recording.failed:
+            recording.put([shared(keyframe(0, 9000))])
+        StuckDisk.goes_on.set()
+        assert [reports.next()[0] for _ in range(2)] == ["recording", "recording_failed"]
+    recording = recorder.begin("live/innocent")
+    recording.put([shared(keyframe(0, 9000))])
+    recorder.close()
+
+    assert not recording.failed
+    assert reports.next()[:2] == ("recording", "live/innocent")
 
 
 def test_recordings_together_are_bounded(tmp_path: Path, reports: Reports) -> None:

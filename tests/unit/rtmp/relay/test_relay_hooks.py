@@ -31,6 +31,20 @@ def test_events_reach_the_function_in_order() -> None:
     assert thread.lost == 0
 
 
+def test_thread_ends_by_itself_when_nobody_can_wait_for_it() -> None:
+    got: list[RelayEvent] = []
+    thread = EventThread(got.append)
+    thread.put(RelayEvent("played", "s"))
+    worker = thread._thread
+    assert worker is not None
+    assert thread.is_running
+    thread.end_nowait()
+    thread.put(RelayEvent("left", "s"))
+    worker.join(LIMIT_S)
+
+    assert got == [RelayEvent("played", "s")]
+
+
 def test_event_is_counted_as_lost_while_no_thread_can_be_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

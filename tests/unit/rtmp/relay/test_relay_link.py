@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -12,18 +14,20 @@ from pybrpc.errors import AddressError, ErrorCode, RpcError, make_rpc_error
 from pybrpc.rtmp.relay import relay_link
 from pybrpc.rtmp.relay.relay_link import RelayLink
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
+from tests.fakes.rtmp_frames import keyframe, shared
 
 
 class World:
     """The relay, the dispatcher and the stream that is opened again and again."""
 
     def __init__(self) -> None:
+        self.lock: AbstractContextManager[object] = threading.RLock()
         self.added: list[tuple[str, str, RtmpStreamCore]] = []
         self.reports: list[str] = []
         self.published: set[str] = set()
         self.polled: RtmpStreamCore | None = None
         self.last_error: RpcError | None = None
-        self.is_connected = self.is_closed = False
+        self.is_connected = self.is_closed = self.is_opening = False
         self.polls = 0
         self.checks: list[Callable[[], object]] = []
         self.polling = 0
@@ -80,9 +84,22 @@ def new_link(world: World, is_pull: bool, url: str = "rtmp://127.0.0.1:1/app/s?k
     return RelayLink(world, url, None, is_pull, None, None)
 
 
+class Connection:
+    def end_stream(self, core: RtmpStreamCore, error: RpcError | None) -> None:
+        core.end(error)
+
+
 def new_core() -> RtmpStreamCore:
-    connection: Any = None
+    """A stream on which nothing has come."""
+    connection: Any = Connection()
     return RtmpStreamCore(connection, 1, ByteBudget(None))
+
+
+def new_live_core() -> RtmpStreamCore:
+    """A stream on which a frame has come."""
+    core = new_core()
+    core.on_messages([shared(keyframe(0)).message(1)])
+    return core
 
 
 def test_link_has_the_name_of_its_url_without_parameters(world: World) -> None:
@@ -100,15 +117,78 @@ def test_pulled_stream_is_published_once(world: World) -> None:
     link = new_link(world, True)
     world.check()
     assert world.added == []
-    core = world.polled = new_core()
+    core = world.polled = new_live_core()
     for _ in range(3):
         world.check()
     assert world.added == [("publisher", "app/s", core)]
 
     core.end(None)
-    again = world.polled = new_core()
+    again = world.polled = new_live_core()
     world.check()
     assert world.added[1:] == [("publisher", "app/s", again)]
+    link.close()
+
+
+def test_pulled_stream_is_published_with_its_first_frame(world: World) -> None:
+    link = new_link(world, True)
+    core = world.polled = new_core()
+    for _ in range(3):
+        world.check()
+    assert world.added == []
+    core.on_messages([shared(keyframe(0)).message(1)])
+    world.check()
+
+    assert world.added == [("publisher", "app/s", core)]
+    assert len(core.unread) == 1, "the relay takes it"
+    link.close()
+
+
+def test_silent_stream_gives_way_to_another_publisher(world: World) -> None:
+    link = new_link(world, True)
+    core = world.polled = new_core()
+    world.check()
+    world.published.add("app/s")
+    core.on_messages([shared(keyframe(0)).message(1)])
+    world.check()
+    assert core.has_ended
+    assert (core.unread_bytes, world.added) == (0, [])
+    polls = world.polls
+    world.check()
+    assert world.polls == polls, "it does not connect while there is another one"
+
+    world.published.clear()
+    world.polled = new_live_core()
+    world.check()
+    assert world.added == [("publisher", "app/s", world.polled)]
+    link.close()
+
+
+def test_stream_that_opens_while_another_publisher_comes_is_ended(world: World) -> None:
+    link = new_link(world, True)
+    world.check()
+    world.published.add("app/s")
+    world.is_opening = True
+    world.check()
+    core = world.polled = new_live_core()
+    world.check()
+    world.is_opening = False
+    world.check()
+
+    assert core.has_ended
+    assert (core.unread_bytes, world.added) == (0, [])
+    link.close()
+
+
+def test_publisher_that_comes_at_the_same_time_is_not_replaced(world: World) -> None:
+    link = new_link(world, True)
+    world.polled = new_live_core()
+    answers = iter([False, True, True])
+    world.has_publisher = lambda key: next(answers)  # type: ignore[method-assign]
+    world.check()
+    world.check()
+
+    assert world.added == []
+    assert world.polled.has_ended
     link.close()
 
 

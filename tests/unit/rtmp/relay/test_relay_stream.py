@@ -2,140 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
-from pybrpc.base.byte_budget import ByteBudget
-from pybrpc.errors import ErrorCode, OvercrowdedError, RpcError, make_rpc_error
+from pybrpc.errors import ErrorCode, OvercrowdedError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
-from pybrpc.protocols.rtmp.chunk_reader import ChunkReader
-from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter
-from pybrpc.protocols.rtmp.message import set_chunk_size
-from pybrpc.rtmp.frame import Frame
+from pybrpc.rtmp.relay.gop_cache import GopCache
 from pybrpc.rtmp.relay.relay_player import REQUEST_BYTES
-from pybrpc.rtmp.relay.relay_stream import MIN_QUEUE_BYTES, FrameTap, RelayStream
+from pybrpc.rtmp.relay.relay_stream import MIN_QUEUE_BYTES
 from pybrpc.rtmp.relay.relay_values import RelayLimits
 from pybrpc.rtmp.relay.shared_frames import SharedFrame
-from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
-from pybrpc.transport.writing.write_request import WriteRequest
 from tests.fakes.rtmp_frames import audio_header, keyframe, metadata, picture, sound, video_header
-
-LIMIT = 10_000
-HEADERS = [metadata(), video_header(), audio_header()]
-
-
-class Timer:
-    def __init__(self, function: Callable[[], object]) -> None:
-        self.function = function
-        self.is_canceled = False
-
-    def cancel(self) -> None:
-        self.is_canceled = True
-
-
-class Peer:
-    """A connection, its socket, the backlog of that, and its dispatcher; nothing is sent."""
-
-    def __init__(self, name: str) -> None:
-        self.peer = name
-        self.chunk_writer = ChunkWriter()
-        self.requests_made: list[WriteRequest] = []
-        self.timers: list[Timer] = []
-        self.size_bytes = self.requests = 0
-        self.error: RpcError | None = None
-        self.socket = self.backlog = self.dispatcher = self
-
-    def write_request(self, request: WriteRequest) -> None:
-        if self.error is not None:
-            raise self.error
-        self.requests_made.append(request)
-        self.size_bytes += request.size_bytes
-        self.requests += 1
-
-    def call_at(self, deadline: float, function: Callable[[], object]) -> Timer:
-        self.timers.append(Timer(function))
-        return self.timers[-1]
-
-    def end_stream(self, core: RtmpStreamCore, error: RpcError | None) -> None:
-        core.end(error)
-
-    def drain(self) -> None:
-        """The peer takes all that is queued."""
-        self.size_bytes = self.requests = 0
-
-    def wire(self) -> IOBuf:
-        """The bytes of all that was written."""
-        wire = IOBuf()
-        ChunkWriter().append(wire, set_chunk_size(4096))
-        self.chunk_writer.chunk_size = 4096
-        for request in self.requests_made:
-            if request.message is None:
-                wire.append(request.data)
-            else:
-                request.message.append_to(wire)
-        return wire
-
-    def frames(self) -> list[Frame]:
-        """The frames of all that was written."""
-        wire, reader, found = self.wire(), ChunkReader(), list[Frame]()
-        while messages := reader.read(wire):
-            found += [Frame.of_message(message) for message in messages]
-        return found
-
-
-class Owner:
-    """A relay of one stream."""
-
-    def __init__(self, limits: RelayLimits | None = None) -> None:
-        self.lock: AbstractContextManager[object] = threading.RLock()
-        self.events: list[str] = []
-        self.taps: list[FrameTap] = []
-        self.unused = 0
-        self.cached = 0
-        self.now = 100.0
-        limits = limits or RelayLimits(True, LIMIT, None, 0.0)
-        self.stream = RelayStream("live/s", self, limits, lambda: self.now)
-
-    def report(self, kind: str, stream: str, peer: str = "", text: str = "") -> None:
-        self.events.append(f"{kind} {peer}".strip())
-
-    def on_unused(self, stream: RelayStream) -> None:
-        self.unused += not stream.is_used
-
-    def count_cached(self, difference: int) -> int:
-        self.cached += difference
-        return self.cached
-
-    def new_taps(self, name: str) -> list[FrameTap]:
-        return self.taps
-
-    def publish(self, name: str = "publisher") -> RtmpStreamCore:
-        core = new_core(name)
-        core.is_publisher = True
-        self.stream.begin_publishing(core)
-        return core
-
-    def play(self, name: str) -> Peer:
-        core = new_core(name)
-        self.stream.add_player(core)
-        connection: object = core.connection
-        assert isinstance(connection, Peer)
-        return connection
-
-    def send(self, core: RtmpStreamCore, *frames: Frame) -> None:
-        assert core.sink is not None
-        core.sink.on_frames(core, list(frames))
-
-
-def new_core(name: str) -> RtmpStreamCore:
-    connection: Any = Peer(name)
-    return RtmpStreamCore(connection, 1, ByteBudget(1 << 30))
-
-
-def payloads(frames: list[Frame]) -> list[bytes]:
-    return [frame.payload for frame in frames]
+from tests.fakes.rtmp_stream import HEADERS, LIMIT, Owner, new_core, payloads
 
 
 def test_frames_of_one_read_are_one_write_of_each_player() -> None:
@@ -319,18 +196,21 @@ def test_caches_of_all_streams_are_bounded_together() -> None:
     owner = Owner(RelayLimits(True, LIMIT, None, 0.0, max_cached_bytes=5000))
     core = owner.publish()
     owner.send(core, *HEADERS, keyframe(0, 1000), picture(40, 1000))
-    assert owner.cached == owner.stream.statistics().cached_bytes > 2000
-    owner.cached += 2000  # of other streams
+    assert owner.caches.size_bytes == owner.stream.statistics().cached_bytes > 2000
+    other = GopCache()
+    for frame in (keyframe(0, 700), picture(40, 700)):
+        other.add(SharedFrame(frame, 0))
+    owner.caches.count(other)
     owner.send(core, picture(80, 1000))
-    assert owner.cached == 2000
+    assert owner.caches.size_bytes == other.size_bytes > 1400, "the largest is dropped"
     owner.send(core, picture(120))
-    assert owner.cached == 2000, "without a keyframe nothing is kept"
+    assert owner.caches.size_bytes == other.size_bytes, "without a keyframe nothing is kept"
     assert payloads(owner.play("late").frames()) == payloads(HEADERS)
     owner.send(core, keyframe(160))
-    assert owner.cached > 2000
+    assert owner.caches.size_bytes > other.size_bytes
 
     core.end(None)
-    assert owner.cached == 2000
+    assert owner.caches.size_bytes == other.size_bytes
 
 
 def test_limit_is_that_of_seconds_if_that_is_lower() -> None:

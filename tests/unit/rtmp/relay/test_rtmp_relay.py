@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,12 @@ from typing import Any
 import pytest
 
 from pybrpc.base.byte_budget import ByteBudget
-from pybrpc.errors import DispatcherClosedError
-from pybrpc.rtmp import RtmpConnectInfo, RtmpRefused, RtmpRelay, RtmpService
+from pybrpc.errors import ChannelClosedError, DispatcherClosedError
+from pybrpc.rtmp import RelayEvent, RtmpConnectInfo, RtmpRefused, RtmpRelay, RtmpService
 from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
 from tests.fakes.rtmp_frames import keyframe
+
+LIMIT_S = 30.0
 
 
 class Connection:
@@ -26,6 +31,7 @@ class Connection:
         self.posted: list[Callable[[], object]] = []
         self.is_closed = False
         self.size_bytes = self.requests = 0
+        self.process = None
         self.socket = self.dispatcher = self.backlog = self.server = self
 
     def accept(self, core: ServerStreamCore) -> None:
@@ -238,3 +244,59 @@ def test_a_relay_shows_only_what_users_call() -> None:
 def test_folder_of_recordings_must_exist(tmp_path: Path) -> None:
     with RtmpRelay() as relay, pytest.raises(NotADirectoryError):
         relay.record(tmp_path / "missing")
+
+
+def test_relay_that_was_closed_records_and_links_nothing(tmp_path: Path) -> None:
+    relay = RtmpRelay()
+    relay.close()
+    relay.close()
+    for call in (relay.pull, relay.push):
+        with pytest.raises(ChannelClosedError, match="the relay was closed"):
+            call("rtmp://127.0.0.1:1/live/s")
+    with pytest.raises(ChannelClosedError):
+        relay.record(tmp_path)
+    assert attach(relay, True)[1].done == ["accept"]
+
+
+def test_relay_that_is_dropped_open_warns_and_ends_its_threads(tmp_path: Path) -> None:
+    events: list[RelayEvent] = []
+    relay = RtmpRelay(on_event=events.append)
+    relay.record(tmp_path)
+    publisher, _ = attach(relay, True)
+    publisher.sink.on_frames(publisher, [keyframe(0)])
+    with pytest.warns(ResourceWarning, match="unclosed relay"):
+        del relay, publisher
+        gc.collect()
+    for thread in threading.enumerate():
+        if thread.name.startswith("pybrpc-rtmp"):
+            thread.join(LIMIT_S)
+
+    assert not [one for one in threading.enumerate() if one.name.startswith("pybrpc-rtmp")]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_relay_that_has_no_thread_may_be_dropped() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        RtmpRelay(on_event=print).__del__()
+        with pytest.raises(ValueError, match="max_streams"):
+            RtmpRelay(max_streams=0)
+        gc.collect()
+
+
+def test_name_is_free_when_its_recording_can_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = RtmpRelay()
+    with monkeypatch.context() as patch:
+        patch.setattr(relay._streams, "new_taps", lambda name: 1 / 0)
+        core, _ = new_core("s", True)
+        with pytest.raises(ZeroDivisionError):
+            relay.attach(core)
+
+    assert not relay._streams.has_publisher("live/s")
+    assert attach(relay, True)[1].done == ["accept"]
+
+
+@pytest.mark.parametrize("value", [0, "many"])
+def test_max_recordings_is_checked(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(ValueError, match="max_recordings"):
+        RtmpRelay().record(tmp_path, max_recordings=value)

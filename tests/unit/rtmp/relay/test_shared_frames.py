@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from pybrpc.iobuf.iobuf import IOBuf
@@ -47,7 +49,46 @@ def test_all_players_share_the_same_block() -> None:
     assert batch.encoded(4096, 1) is batch.encoded(4096, 1)
     assert batch.encoded(4096, 1) != batch.encoded(4096, 2)
     assert batch.encoded(4096, 1) != batch.encoded(128, 1)
-    assert batch.frames[0].encoded(128, 1) is batch.frames[0].encoded(128, 1)
+
+
+def test_late_players_share_the_payload_whatever_the_id_of_their_stream() -> None:
+    frame = shared(keyframe(0, 200_000))
+    for stream_id in range(1, 4):
+        writer, wire = ChunkWriter(), IOBuf()
+        writer.chunk_size = 60_000
+        CachedMessages([frame], writer, stream_id).append_to(wire)
+        views = [block for block in wire if len(block) > 100]
+
+        assert {id(view.obj) for view in views} == {id(frame.payload)}
+        assert sum(map(len, views)) == len(frame.payload)
+
+
+def test_short_frames_of_late_players_are_joined() -> None:
+    frames = [shared(sound(time, 300)) for time in range(100)]
+    wire = IOBuf()
+    CachedMessages([*frames, shared(keyframe(200, 5000)), *frames], ChunkWriter(), 1).append_to(
+        wire
+    )
+
+    assert wire.block_count == 1, "chunks of 128 bytes are short too"
+    writer, wire = ChunkWriter(), IOBuf()
+    writer.chunk_size = 60_000
+    CachedMessages([*frames, shared(keyframe(200, 5000)), *frames], writer, 1).append_to(wire)
+
+    assert wire.block_count == 3
+
+
+def test_frame_keeps_no_bytes_of_a_player() -> None:
+    frame = shared(keyframe(0, 1_000_000))
+    SharedBatch([frame]).encoded(60_000, 1)
+    tracemalloc.start()
+    try:
+        for stream_id in range(1, 33):
+            SharedBatch([frame]).encoded(60_000, stream_id)
+            CachedMessages([frame], ChunkWriter(), stream_id).append_to(IOBuf())
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_chunk_size_is_that_of_the_time_of_writing() -> None:
