@@ -22,8 +22,9 @@ class AioRtmpClient(RtmpClientBase):
         async with client.play("name") as stream:
             async for frame in stream: ...
 
-    The loop in which a stream is opened polls the connection; once that loop is closed, the next
-    one makes a new connection. `publish` and `play` may be awaited too.
+    The loop in which a stream is opened polls its connection: each loop has connections of its
+    own, and the streams of a loop that is closed end with an error. `publish` and `play` may be
+    awaited too, each once.
     """
 
     _public_name = "pybrpc.rtmp.aio.RtmpClient"

@@ -21,6 +21,7 @@ from pybrpc.rtmp.client.client_connection import RtmpClientConnection
 from pybrpc.rtmp.client.opening import PlayRequest, PublishRequest, StreamOpening, StreamRequest
 from pybrpc.rtmp.client.options import FLASH_VERSION, RtmpOptions
 from pybrpc.rtmp.client.url import RtmpUrl, parse_rtmp_url
+from pybrpc.rtmp.lost_sockets import failure_of
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_map import Shared
@@ -54,13 +55,19 @@ class ConnectionLease(Shared):
         self.loop = loop
 
     def close(self) -> None:
-        self.connection.socket.close()
+        socket = self.connection.socket
+        if failure_of(socket) is None:
+            socket.close()
 
     def is_lost(self) -> bool:
         return self.loop is not None and self.loop.is_closed()
 
     def is_usable(self) -> bool:
         return self.connection.is_usable() and not self.is_lost()
+
+    def has_turns(self) -> bool:
+        """Whether something polls the connection now, so that a wait for its end can end."""
+        return self.loop is None or self.loop.is_running()
 
 
 class RtmpClientBase:
@@ -122,10 +129,13 @@ class RtmpClientBase:
         return opening.has_taken_id
 
     def _connection(self, loop: asyncio.AbstractEventLoop | None) -> RtmpClientConnection:
-        """A connection for one more stream. With the lock."""
+        """A connection for one more stream, in `loop`. With the lock."""
         for lease in list(self._leases):
             if not lease.is_usable():
                 self._leases.pop(lease)()
+            elif lease.loop is not loop:
+                # It may have stopped: then its connections do nothing.
+                continue
             elif self._shares_connection or not lease.connection.is_in_use():
                 return lease.connection
         return self._make_connection(loop)
@@ -166,13 +176,14 @@ class RtmpClientBase:
         return connection
 
     def _begin_close(self) -> list[RtmpClientConnection]:
-        """Open no more streams; return the connections that are closing."""
+        """Open no more streams; return the connections that are closing, of which the end will be
+        reported."""
         with self._lock:
             self._is_closed = True
-        closing = [lease.connection for lease in self._leases if lease.is_usable()]
-        for connection in closing:
-            connection.close_gracefully()
-        return closing
+        closing = [lease for lease in self._leases if lease.is_usable()]
+        for lease in closing:
+            lease.connection.close_gracefully()
+        return [lease.connection for lease in closing if lease.has_turns()]
 
     def _release(self) -> None:
         """Close the connections now."""

@@ -19,6 +19,7 @@ from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import RpcError, StreamClosedError
 from pybrpc.rtmp.client.client_base import RtmpClientBase
 from pybrpc.rtmp.client.opening import StreamOpening, StreamRequest
+from pybrpc.rtmp.lost_sockets import loop_of
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.streams.outgoing import Wait
 
@@ -115,7 +116,10 @@ class Reconnecting:
     def is_connected(self) -> bool:
         """Whether the stream is open now."""
         core = self._core
-        return core is not None and not core.has_ended
+        if core is None:
+            return False
+        core.connection.check_alive(core)
+        return not core.has_ended
 
     def poll(self, loop: asyncio.AbstractEventLoop | None) -> RtmpStreamCore | None:
         """The stream, if it is open or has frames; `None` if an attempt, or a pause, goes on.
@@ -131,7 +135,7 @@ class Reconnecting:
             if self._core is not None:
                 self._check_open(self._core)
             if self._core is None and self._opening is not None:
-                self._check_opening(self._opening)
+                self._check_opening(self._opening, loop)
             if self._core is None and self._opening is None and self._clock() >= self._next_at:
                 self._begin(loop)
             return self._core
@@ -185,7 +189,15 @@ class Reconnecting:
             self._core = None
             self._on_end(core.failure)
 
-    def _check_opening(self, opening: StreamOpening) -> None:
+    def _check_opening(
+        self, opening: StreamOpening, loop: asyncio.AbstractEventLoop | None
+    ) -> None:
+        opening.check_alive()
+        if not opening.is_over and _has_stopped(opening, loop):
+            opening.abandon()
+            self._opening = None
+            self._next_at = self._clock()
+            return
         limit_s = self.client.options.timeout
         if self._next_at == NEVER and opening.is_sent and limit_s is not None:
             self._next_at = self._clock() + limit_s
@@ -252,6 +264,12 @@ class ReconnectingForm:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self._reconnecting!r}>"
+
+
+def _has_stopped(opening: StreamOpening, loop: asyncio.AbstractEventLoop | None) -> bool:
+    """Whether it was begun in another loop than `loop`, which does not run: it may never end."""
+    begun_in = loop_of(opening.connection.socket)
+    return begun_in is not None and begun_in is not loop and not begun_in.is_running()
 
 
 def deadline_of(timeout: float | None) -> float:

@@ -157,6 +157,7 @@ class RtmpStreamCore:
     def send(self, frames: Sequence[Frame]) -> None:
         """Queue frames, all or none. OvercrowdedError if there is no room; the RpcError of a stream
         that has ended."""
+        self.connection.check_alive(self)
         if self.has_ended:
             raise self.end_error()
         stream_id = self.id
