@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +14,7 @@ from pybrpc.errors import ConnectionFailedError, HandshakeError, RpcError
 from pybrpc.rtmp import Frame, ReconnectPolicy, RtmpOptions, aio
 from tests.fakes.threads import WAIT_S
 from tests.peers.loops import LOOPS
-from tests.peers.rtmp_script import PATIENT, SOON_S, RtmpPeer
+from tests.peers.rtmp_script import PATIENT, SOON_S, RtmpPeer, client_of
 from tests.peers.scripted_server import Peer, ScriptedServer, never_answer
 
 AT_ONCE = ReconnectPolicy(interval=0.0)
@@ -166,3 +168,25 @@ def test_opening_is_limited_though_a_loop_that_stopped_connects(loops: tuple[Any
         second.run_until_complete(close(client))
         with pytest.raises(RpcError):
             first.run_until_complete(task)
+
+
+def test_an_opening_is_awaited_once(dead_address: str) -> None:
+    async def use() -> None:
+        async with aio.RtmpClient(f"rtmp://{dead_address}/app") as client:
+            opening = client.play("name")
+            with pytest.raises(RpcError):
+                await opening
+            with pytest.raises(RuntimeError, match="call it again"):
+                await opening
+            with pytest.raises(RuntimeError, match="call it again"):
+                async with opening:
+                    pass
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stream_is_not_copied(copied: Callable[[object], object]) -> None:
+    with client_of(gives_one) as (client, _), client.play("name") as stream:
+        with pytest.raises(TypeError, match="RtmpStream can't be copied"):
+            copied(stream)

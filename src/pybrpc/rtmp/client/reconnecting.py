@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from pybrpc.base.checked_options import checked_count, checked_instance_or_none
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
+from pybrpc.base.not_copied import NotCopied
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import RpcError, StreamClosedError
 from pybrpc.rtmp.client.client_base import RtmpClientBase
@@ -39,10 +40,13 @@ class ReconnectPolicy:
     max_duration: float | None = None
 
     def __post_init__(self) -> None:
-        if checked_timeout_s(self.interval, "interval") is None:
-            raise ValueError("interval must be a number of seconds, not None")
+        interval_s = checked_timeout_s(self.interval, "interval")
+        if interval_s is None:
+            raise ValueError(f"interval must be a number of seconds, not {self.interval}")
+        object.__setattr__(self, "interval", interval_s)
         checked_count("fast_retries", self.fast_retries)
-        checked_timeout_s(self.max_duration, "max_duration")
+        limit_s = checked_timeout_s(self.max_duration, "max_duration")
+        object.__setattr__(self, "max_duration", limit_s)
 
 
 class RetryPlan:
@@ -237,7 +241,7 @@ class Reconnecting:
         return f"<{type(self).__name__} {state}, {self.connects} connects>"
 
 
-class ReconnectingForm:
+class ReconnectingForm(NotCopied):
     """The part that publishers and players share, in threads and in asyncio. Any thread."""
 
     def __init__(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Protocol
 
+from pybrpc.base.not_copied import NotCopied
 from pybrpc.errors import AddressError, RpcError
 from pybrpc.rtmp.client.client_base import play_request, publish_request
 from pybrpc.rtmp.client.options import RtmpOptions
@@ -32,7 +33,7 @@ class LinkedRelay(Protocol):
     def report(self, kind: str, stream: str, peer: str = "", text: str = "") -> None: ...
 
 
-class RelayLink:
+class RelayLink(NotCopied):
     """One stream between a relay and another server; `RtmpRelay.pull` and `push` make it. Any
     thread may use it."""
 

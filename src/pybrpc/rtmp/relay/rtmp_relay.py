@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pybrpc.base.checked_options import checked_count
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.guard import SERVER
+from pybrpc.base.not_copied import NotCopied
 from pybrpc.rtmp.client.options import RtmpOptions
 from pybrpc.rtmp.client.reconnecting import ReconnectPolicy
 from pybrpc.rtmp.relay.gop_cache import MAX_BYTES
@@ -38,7 +39,7 @@ MAX_STREAMS = 16 * 1024
 MAX_CACHED_BYTES = 512 * 1024 * 1024
 
 
-class RtmpRelay(RtmpService):
+class RtmpRelay(NotCopied, RtmpService):
     """Publishers and players of the same application and name meet here.
 
         relay = RtmpRelay()
