@@ -103,7 +103,7 @@ GROUPS = (
         "Connections, streams, clients and services of RTMP are tested as wholes, over sockets.",
         (
             "protocols/rtmp/rtmp_protocol.py",
-            *_modules("rtmp", "__init__ aio connection frame outgoing"),
+            *_modules("rtmp", "__init__ aio connection frame lost_sockets outgoing"),
             *_modules(
                 "rtmp/client",
                 "aio_client app_connect client_base client_connection opening options player"

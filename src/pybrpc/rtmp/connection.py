@@ -22,6 +22,7 @@ from pybrpc.protocols.rtmp.message import (
     UserControl,
     user_control_in,
 )
+from pybrpc.rtmp.lost_sockets import failure_of
 from pybrpc.rtmp.outgoing import ChunkedMessages
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.transport.socket.socket import Socket
@@ -130,8 +131,8 @@ class RtmpConnection:
 
     def check_alive(self, core: RtmpStreamCore) -> None:
         """Before a wait: if the socket has failed, end `core` now. Else that is done in a turn,
-        which never comes in a forked child."""
-        error = self.socket.error
+        which never comes in a forked child, nor in a loop that is closed."""
+        error = failure_of(self.socket)
         if error is not None and not core.has_ended:
             core.end(error.copy())
 

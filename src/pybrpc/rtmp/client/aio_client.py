@@ -22,8 +22,9 @@ class AioRtmpClient(RtmpClientBase):
         async with client.play("name") as stream:
             async for frame in stream: ...
 
-    The loop in which a stream is opened polls the connection; once that loop is closed, the next
-    one makes a new connection. `publish` and `play` may be awaited too.
+    The loop in which a stream is opened polls its connection: each loop has connections of its
+    own, and the streams of a loop that is closed end with an error. `publish` and `play` may be
+    awaited too, each once.
     """
 
     _public_name = "pybrpc.rtmp.aio.RtmpClient"
@@ -65,13 +66,15 @@ class AioRtmpClient(RtmpClientBase):
 
 
 class AioOpening:
-    """A stream that is opened when this is awaited, or entered by `async with`."""
+    """A stream that is opened when this is awaited, or entered by `async with`: once, else
+    RuntimeError, as for a coroutine."""
 
-    __slots__ = ("_client", "_request", "_stream")
+    __slots__ = ("_client", "_has_begun", "_request", "_stream")
 
     def __init__(self, client: AioRtmpClient, request: StreamRequest) -> None:
         self._client = client
         self._request = request
+        self._has_begun = False
         self._stream: AioRtmpStream | None = None
 
     def __await__(self) -> Generator[Any, None, AioRtmpStream]:
@@ -86,6 +89,9 @@ class AioOpening:
             await self._stream.close()
 
     async def _open(self) -> AioRtmpStream:
+        if self._has_begun:
+            raise RuntimeError("each call of publish() or play() opens one stream: call it again")
+        self._has_begun = True
         client = self._client
         while True:
             opening = client.open_nowait(self._request, asyncio.get_running_loop())

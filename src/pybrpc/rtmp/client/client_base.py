@@ -11,20 +11,27 @@ from collections.abc import Callable
 from typing import Any, Never
 
 from pybrpc.base.checked_options import checked_instance_or_none, checked_text, is_number
+from pybrpc.base.not_copied import NotCopied
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import AddressError, ChannelClosedError
 from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter
-from pybrpc.protocols.rtmp.client_connect import ClientConnect
+from pybrpc.protocols.rtmp.client_connect import CONNECT_TRANSACTION, ClientConnect
+from pybrpc.protocols.rtmp.command import Command
 from pybrpc.protocols.rtmp.session import RtmpSession
 from pybrpc.rtmp.client.app_connect import RtmpAppConnect
 from pybrpc.rtmp.client.client_connection import RtmpClientConnection
 from pybrpc.rtmp.client.opening import PlayRequest, PublishRequest, StreamOpening, StreamRequest
 from pybrpc.rtmp.client.options import FLASH_VERSION, RtmpOptions
 from pybrpc.rtmp.client.url import RtmpUrl, parse_rtmp_url
+from pybrpc.rtmp.connection import MAX_COMMAND_BYTES
+from pybrpc.rtmp.lost_sockets import failure_of
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_map import Shared
 from pybrpc.transport.tls.client_tls import ClientTls
+
+MAX_NAME_BYTES = MAX_COMMAND_BYTES - 512
+"""A command has other values than the name of a stream."""
 
 MODES = "live", "record", "append"
 _CAPABILITIES = {
@@ -54,7 +61,9 @@ class ConnectionLease(Shared):
         self.loop = loop
 
     def close(self) -> None:
-        self.connection.socket.close()
+        socket = self.connection.socket
+        if failure_of(socket) is None:
+            socket.close()
 
     def is_lost(self) -> bool:
         return self.loop is not None and self.loop.is_closed()
@@ -62,8 +71,12 @@ class ConnectionLease(Shared):
     def is_usable(self) -> bool:
         return self.connection.is_usable() and not self.is_lost()
 
+    def has_turns(self) -> bool:
+        """Whether something polls the connection now, so that a wait for its end can end."""
+        return self.loop is None or self.loop.is_running()
 
-class RtmpClientBase:
+
+class RtmpClientBase(NotCopied):
     """A URL, options, and connections, which are made when streams are opened."""
 
     _public_name = "pybrpc.rtmp.RtmpClient"
@@ -90,6 +103,7 @@ class RtmpClientBase:
         self._tls = ClientTls.of(self.url.is_tls if tls is None else tls)
         if self._tls is not None:
             self._tls.check(self.url.endpoint)
+        self._connect_fields()
         self._lock = threading.Lock()
         self._leases = {}
         self._shares_connection = self.options.share_connection
@@ -130,10 +144,13 @@ class RtmpClientBase:
         return opening.has_taken_id or opening.came_too_late
 
     def _connection(self, loop: asyncio.AbstractEventLoop | None) -> RtmpClientConnection:
-        """A connection for one more stream. With the lock."""
+        """A connection for one more stream, in `loop`. With the lock."""
         for lease in list(self._leases):
             if not lease.is_usable():
                 self._leases.pop(lease)()
+            elif lease.loop is not loop:
+                # It may have stopped: then its connections do nothing.
+                continue
             elif self._shares_connection or not lease.connection.is_in_use():
                 return lease.connection
         return self._make_connection(loop)
@@ -144,12 +161,7 @@ class RtmpClientBase:
         options = self.options
         writer, session = ChunkWriter(), RtmpSession(None)
         connect = ClientConnect(
-            {
-                "app": self.url.app_and_query,
-                "tcUrl": self.url.tc_url,
-                **_CAPABILITIES,
-                **options.connect_fields,
-            },
+            self._connect_fields(),
             uses_digest=options.digest,
             chunk_size=options.chunk_size,
             ack_window=options.ack_window,
@@ -173,14 +185,32 @@ class RtmpClientBase:
         self._leases[lease] = finalizer
         return connection
 
+    def _connect_fields(self) -> dict[str, Any]:
+        """The fields of the command `connect`. ValueError if a server would not take as many
+        bytes."""
+        fields = {
+            "app": self.url.app_and_query,
+            "tcUrl": self.url.tc_url,
+            **_CAPABILITIES,
+            **self.options.connect_fields,
+        }
+        size_bytes = len(Command("connect", CONNECT_TRANSACTION, fields).pack().payload)
+        if size_bytes > MAX_COMMAND_BYTES:
+            raise ValueError(
+                f"the app and connect_fields make a command of {size_bytes} bytes; the longest one "
+                f"has {MAX_COMMAND_BYTES}"
+            )
+        return fields
+
     def _begin_close(self) -> list[RtmpClientConnection]:
-        """Open no more streams; return the connections that are closing."""
+        """Open no more streams; return the connections that are closing, of which the end will be
+        reported."""
         with self._lock:
             self._is_closed = True
-        closing = [lease.connection for lease in self._leases if lease.is_usable()]
-        for connection in closing:
-            connection.close_gracefully()
-        return closing
+        closing = [lease for lease in self._leases if lease.is_usable()]
+        for lease in closing:
+            lease.connection.close_gracefully()
+        return [lease.connection for lease in closing if lease.has_turns()]
 
     def _release(self) -> None:
         """Close the connections now."""
@@ -217,6 +247,6 @@ def play_request(name: str, start: float = -2, duration: float = -1) -> PlayRequ
 
 
 def checked_name(name: Any) -> str:
-    if not checked_text("name", name) or len(name.encode(errors="replace")) > 0xFFFF:
-        raise ValueError("the name of a stream has from 1 to 65535 bytes")
+    if not checked_text("name", name) or len(name.encode(errors="replace")) > MAX_NAME_BYTES:
+        raise ValueError(f"the name of a stream has from 1 to {MAX_NAME_BYTES} bytes")
     return str(name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import ErrorCode, RpcCanceledError, RpcError, RpcTimeoutError
 from pybrpc.protocols.rtmp.command import Command
+from pybrpc.rtmp.lost_sockets import failure_of
 from pybrpc.rtmp.streams.stream_name import bare_name_of
 from pybrpc.streams.outgoing import Wait
 from pybrpc.transport.socket.socket import Socket
@@ -144,15 +145,19 @@ class StreamOpening:
 
     def begin_wait(self, wait: Wait) -> bool:
         """End `wait` when this ends, or `is_sent` becomes true. False if it has ended."""
-        error = self.connection.socket.error
-        if error is not None:
-            # Else that is done in a turn, which never comes in a forked child.
-            self.finish(error.copy())
+        self.check_alive()
         with self._lock:
             if self.is_over:
                 return False
             self._waits.append(wait)
             return True
+
+    def check_alive(self) -> None:
+        """End it if the socket has failed. Else that is done in a turn, which never comes in a
+        forked child, nor in a loop that is closed."""
+        error = failure_of(self.connection.socket)
+        if error is not None:
+            self.finish(error.copy())
 
     def forget_wait(self, wait: Wait) -> None:
         """Don't end `wait` any more."""

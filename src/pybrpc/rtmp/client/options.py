@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import ssl
 from collections.abc import Mapping
@@ -55,7 +56,7 @@ class RtmpOptions:
     max_unwritten_bytes  bytes that wait to be written; above it `send` waits, and `send_nowait`
                       raises an OvercrowdedError; 16 MiB
     share_connection  whether the streams of the client share a connection if the server can
-    connect_fields    more fields of the command `connect`, such as {"pageUrl": "..."}
+    connect_fields    more fields of the command `connect`, such as {"pageUrl": "..."}; copied
     options           `SocketOptions` of the connection
     """
 
@@ -72,12 +73,15 @@ class RtmpOptions:
     max_unread_bytes: int = MAX_UNREAD_BYTES
     max_unwritten_bytes: int = MAX_UNWRITTEN_BYTES
     share_connection: bool = True
-    connect_fields: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    connect_fields: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict, repr=False, hash=False
+    )
     options: SocketOptions | None = None
 
     def __post_init__(self) -> None:
-        checked_timeout_s(self.connect_timeout, "connect_timeout")
-        checked_timeout_s(self.timeout)
+        limit_s = checked_timeout_s(self.connect_timeout, "connect_timeout")
+        object.__setattr__(self, "connect_timeout", limit_s)
+        object.__setattr__(self, "timeout", checked_timeout_s(self.timeout))
         checked_flag("digest", self.digest)
         checked_flag("share_connection", self.share_connection)
         checked_count("chunk_size", self.chunk_size, 1, MAX_CHUNK_SIZE)
@@ -92,6 +96,7 @@ class RtmpOptions:
         for name in self.connect_fields:
             checked_text("a name in connect_fields", name)
         encode(dict(self.connect_fields))
+        object.__setattr__(self, "connect_fields", copy.deepcopy(dict(self.connect_fields)))
         ClientTls.of(self.tls)
 
     def socket_options(self, defaults: SocketOptions) -> SocketOptions:

@@ -16,10 +16,12 @@ from typing import ClassVar
 
 from pybrpc.base.checked_options import checked_count, checked_instance_or_none
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
+from pybrpc.base.not_copied import NotCopied
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import RpcError, StreamClosedError, StreamTimeoutError
 from pybrpc.rtmp.client.client_base import RtmpClientBase
 from pybrpc.rtmp.client.opening import StreamOpening, StreamRequest
+from pybrpc.rtmp.lost_sockets import loop_of
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.streams.outgoing import Wait
 
@@ -42,10 +44,13 @@ class ReconnectPolicy:
     max_duration: float | None = None
 
     def __post_init__(self) -> None:
-        if checked_timeout_s(self.interval, "interval") is None:
-            raise ValueError("interval must be a number of seconds, not None")
+        interval_s = checked_timeout_s(self.interval, "interval")
+        if interval_s is None:
+            raise ValueError(f"interval must be a number of seconds, not {self.interval}")
+        object.__setattr__(self, "interval", interval_s)
         checked_count("fast_retries", self.fast_retries)
-        checked_timeout_s(self.max_duration, "max_duration")
+        limit_s = checked_timeout_s(self.max_duration, "max_duration")
+        object.__setattr__(self, "max_duration", limit_s)
 
 
 class RetryPlan:
@@ -119,7 +124,10 @@ class Reconnecting:
     def is_connected(self) -> bool:
         """Whether the stream is open now."""
         core = self._core
-        return core is not None and not core.has_ended
+        if core is None:
+            return False
+        core.connection.check_alive(core)
+        return not core.has_ended
 
     @property
     def is_opening(self) -> bool:
@@ -140,7 +148,7 @@ class Reconnecting:
             if self._core is not None:
                 self._check_open(self._core)
             if self._core is None and self._opening is not None:
-                self._check_opening(self._opening)
+                self._check_opening(self._opening, loop)
             if self._core is None and self._opening is None and self._clock() >= self._next_at:
                 self._begin(loop)
             return self._core
@@ -194,7 +202,15 @@ class Reconnecting:
             self._core = None
             self._on_end(core.failure)
 
-    def _check_opening(self, opening: StreamOpening) -> None:
+    def _check_opening(
+        self, opening: StreamOpening, loop: asyncio.AbstractEventLoop | None
+    ) -> None:
+        opening.check_alive()
+        if not opening.is_over and _has_stopped(opening, loop):
+            opening.abandon()
+            self._opening = None
+            self._next_at = self._clock()
+            return
         limit_s = self.client.options.timeout
         if self._next_at == NEVER and opening.is_sent and limit_s is not None:
             self._next_at = self._clock() + limit_s
@@ -242,7 +258,7 @@ class Reconnecting:
         return f"{self._request.bare_name!r} with {where}, {state}, {self.connects} connects"
 
 
-class ReconnectingForm:
+class ReconnectingForm(NotCopied):
     """The part that publishers and players share, in threads and in asyncio. Any thread."""
 
     def __init__(
@@ -276,6 +292,12 @@ class ReconnectingForm:
         if last is not None and not self.is_connected:
             text = f"{text}; the last attempt: {last}"
         return StreamTimeoutError(text, peer=str(self._reconnecting.client.url.endpoint))
+
+
+def _has_stopped(opening: StreamOpening, loop: asyncio.AbstractEventLoop | None) -> bool:
+    """Whether it was begun in another loop than `loop`, which does not run: it may never end."""
+    begun_in = loop_of(opening.connection.socket)
+    return begun_in is not None and begun_in is not loop and not begun_in.is_running()
 
 
 def deadline_of(timeout: float | None) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from urllib.parse import parse_qsl
 
+from pybrpc.base.checked_options import checked_flag, checked_instance, checked_text
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import AddressError
 
@@ -14,7 +15,7 @@ DEFAULT_TLS_PORT = 443
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RtmpUrl:
-    """The parts of a URL.
+    """The parts of a URL; TypeError for one of a wrong type.
 
     endpoint      the address to connect to
     is_tls        whether it begins with "rtmps"
@@ -30,6 +31,12 @@ class RtmpUrl:
     app: str
     app_query: str = dataclasses.field(default="", repr=False)
     stream_name: str = dataclasses.field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        checked_instance("endpoint", self.endpoint, Endpoint)
+        checked_flag("is_tls", self.is_tls)
+        for name in ("app", "app_query", "stream_name"):
+            checked_text(name, getattr(self, name))
 
     @property
     def vhost(self) -> str:
@@ -67,6 +74,8 @@ def parse_rtmp_url(url: str) -> RtmpUrl:
         scheme, rest = "rtmp", scheme
     if scheme.lower() not in ("rtmp", "rtmps"):
         raise AddressError(f'a URL begins with "rtmp://" or "rtmps://", not {scheme[:20]!r}')
+    if not rest or rest[0] in "/:":
+        raise AddressError('a URL has a host, as "rtmp://host/app" has')
     is_tls = scheme.lower() == "rtmps"
     address, _, path = rest.partition("/")
     app, _, stream_name = path.lstrip("/").partition("/")

@@ -12,6 +12,7 @@ import dataclasses
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from pybrpc.base.not_copied import NotCopied
 from pybrpc.errors import AddressError, RpcError
 from pybrpc.rtmp.client.client_base import play_request, publish_request
 from pybrpc.rtmp.client.options import RtmpOptions
@@ -37,7 +38,7 @@ class LinkedRelay(Protocol):
     def report(self, kind: str, stream: str, peer: str = "", text: str = "") -> None: ...
 
 
-class RelayLink:
+class RelayLink(NotCopied):
     """One stream between a relay and another server; `RtmpRelay.pull` and `push` make it. Any
     thread may use it."""
 

@@ -19,6 +19,7 @@ from pybrpc.base.checked_options import (
 )
 from pybrpc.base.deadline import LONGEST_TIMEOUT_S, checked_timeout_s
 from pybrpc.base.guard import SERVER
+from pybrpc.base.not_copied import NotCopied
 from pybrpc.errors import ChannelClosedError
 from pybrpc.rtmp.client.options import RtmpOptions
 from pybrpc.rtmp.client.reconnecting import ReconnectPolicy
@@ -47,7 +48,7 @@ PLAYER_QUEUE_S = 10.0
 MAX_STREAMS = 16 * 1024
 
 
-class RtmpRelay(RtmpService):
+class RtmpRelay(NotCopied, RtmpService):
     """Publishers and players of the same application and name meet here.
 
         relay = RtmpRelay()

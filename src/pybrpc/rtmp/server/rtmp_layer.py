@@ -48,7 +48,7 @@ class RtmpLayer:
     Without credit `cut_into_fd` raises OvercrowdedError, so the writer tries again after its pause,
     or when `resume` is called: `acks.on_ack` should have that done, in a turn. Acks that claim more
     than was sent count as all that was. A peer that sends none any more is not sent anything
-    either: its connection becomes overcrowded.
+    either: its connection becomes overcrowded, and is closed after `write_stall_timeout_s`.
     """
 
     __slots__ = ("_acks", "_below", "_credit", "_is_lifted", "_sent")
@@ -78,6 +78,11 @@ class RtmpLayer:
         if unacked >= _HALF:
             unacked = 0
         return max(0, self._credit - unacked)
+
+    @property
+    def lacks_credit(self) -> bool:
+        """Whether nothing may be sent before the peer has sent another Ack."""
+        return self.room_bytes == 0
 
     def cut_into_fd(self, fd: int, pieces: Sequence[IOBuf], /) -> int:
         room = self.room_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pybrpc.base.deadline import checked_timeout_s, deadline_after
+from pybrpc.base.not_copied import NotCopied
 from pybrpc.base.wake_list import block_until_woken
 from pybrpc.errors import (
     OvercrowdedError,
@@ -19,7 +20,7 @@ from pybrpc.rtmp.streams.stream_name import query_of
 from pybrpc.streams.thread_wait import ThreadWait
 
 
-class RtmpStreamBase:
+class RtmpStreamBase(NotCopied):
     """The part that the forms for threads and for asyncio share."""
 
     __slots__ = ("__weakref__", "_core")

@@ -161,6 +161,7 @@ class RtmpStreamCore:
         that has ended; TypeError for what is no frame."""
         for frame in frames:
             check_frame(frame)
+        self.connection.check_alive(self)
         if self.has_ended:
             raise self.end_error()
         stream_id = self.id

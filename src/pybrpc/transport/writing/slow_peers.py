@@ -11,13 +11,14 @@ has to go on taking what is queued for it, once that is more than MIN_QUEUED_BYT
 TCP itself fails a connection earlier, when the peer takes nothing for `tcp_user_timeout_ms` (30 s
 unless it is changed): then `broken_error` gives that reason.
 
-Only time in which the writer waits for the kernel counts. A layer that has no room, and a stream
-that waits for credit, is no slow peer: nothing of it is in the kernel.
+Only time counts in which the writer waits for the kernel, or in which a layer waits for credit of
+the peer and says so (`lacks_credit`). Another layer that has no room, and a stream that waits for
+credit, is no slow peer: nothing of it is in the kernel.
 
 Progress is what the peer has acknowledged, as far as the kernel says, and not what the kernel has
 taken: it takes the bytes for a slow line in large portions, with long pauses between them.
 
-There is one timer for all connections of a dispatcher that wait for the kernel, and none while
+There is one timer for all connections of a dispatcher that wait for their peers, and none while
 there are none. A connection joins when its writer begins to wait, and leaves at a check that finds
 that it does not wait any more.
 """
@@ -113,7 +114,8 @@ def why_too_slow(socket: SocketCore, progress: Progress, now: float) -> str | No
     queued = f"{backlog.size_bytes} bytes are queued for it"
     stalled_s = progress.stalled_s(now)
     if stalled_s >= options.write_stall_timeout:
-        return f"the peer has taken nothing for {stalled_s:.1f} s, while {queued}"
+        what = "given no credit" if lacks_credit(socket) else "taken nothing"
+        return f"the peer has {what} for {stalled_s:.1f} s, while {queued}"
     rate, process = progress.bytes_per_s(), backlog.process
     if rate < options.min_write_rate and is_half_full(process):
         assert process is not None
@@ -125,7 +127,7 @@ def why_too_slow(socket: SocketCore, progress: Progress, now: float) -> str | No
 
 
 class SlowPeers:
-    """Watches the connections of one dispatcher that wait for the kernel. All in its turns.
+    """Watches the connections of one dispatcher that wait for their peers. All in its turns.
 
     It keeps neither a socket alive nor the dispatcher.
     """
@@ -138,7 +140,7 @@ class SlowPeers:
         self._log = LimitedLog(TRANSPORT)
 
     def add(self, wait: KernelWait, socket: SocketCore) -> None:
-        """`socket` begins to wait for the kernel, in `wait`."""
+        """`socket` begins to wait for its peer, in `wait`."""
         wait.is_watched = True
         self._watched[wait] = (weakref.ref(socket), Progress())
         self._set_timer(socket.dispatcher)
@@ -168,7 +170,11 @@ class SlowPeers:
     def _check(self, wait: KernelWait, now: float) -> None:
         known, progress = self._watched[wait]
         socket = known()
-        if socket is None or socket.error is not None or not wait.waits_for_kernel:
+        if (
+            socket is None
+            or socket.error is not None
+            or not (wait.waits_for_kernel or lacks_credit(socket))
+        ):
             wait.is_watched = False
             del self._watched[wait]
         elif socket.backlog.size_bytes <= MIN_QUEUED_BYTES:
@@ -188,7 +194,7 @@ class SlowPeers:
         return len(self._watched)
 
     def __repr__(self) -> str:
-        return f"<SlowPeers {len(self)} connections wait for the kernel>"
+        return f"<SlowPeers {len(self)} connections wait for their peers>"
 
 
 def slow_peer_error(socket: SocketCore, reason: str) -> RpcError:
@@ -212,6 +218,11 @@ def kernel_timeout_reason(socket: SocketCore, error: OSError) -> str:
 _kernel_timeout_log = LimitedLog(TRANSPORT)
 
 
+def lacks_credit(socket: SocketCore) -> bool:
+    """Whether the layer of a socket sends nothing until the peer allows more. In a turn."""
+    return bool(getattr(socket.layer, "lacks_credit", False))
+
+
 def bytes_taken(socket: SocketCore) -> int:
     """Bytes that the peer has acknowledged so far, about: encrypted ones are a little longer. In a
     turn."""
@@ -232,7 +243,7 @@ _slow_peers: weakref.WeakKeyDictionary[EventDispatcher, SlowPeers] = weakref.Wea
 
 
 def watch_slow_peer(wait: KernelWait, socket: SocketCore) -> None:
-    """Watch a connection that begins to wait for the kernel. In a turn."""
+    """Watch a connection that begins to wait for its peer. In a turn."""
     watched = _slow_peers.get(socket.dispatcher)
     if watched is None:
         watched = _slow_peers.setdefault(socket.dispatcher, SlowPeers())

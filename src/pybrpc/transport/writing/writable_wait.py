@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, TimerHandle
-from pybrpc.transport.writing.slow_peers import watch_slow_peer
+from pybrpc.transport.writing.slow_peers import lacks_credit, watch_slow_peer
 from pybrpc.transport.writing.socket_core import SocketCore
 
 LAYER_PAUSE_S = 0.01
@@ -42,6 +42,8 @@ class WritableWait:
         """Wait `pause_s`: the layer has no room, or a producer has not linked its request yet."""
         self._pause = socket.dispatcher.call_at(time.monotonic() + pause_s, resume)
         self.is_waiting = True
+        if not self.is_watched and lacks_credit(socket):
+            watch_slow_peer(self, socket)
 
     def stop(self, socket: SocketCore) -> bool:
         """Stop waiting; False if there was no wait. After True the caller has the write right."""

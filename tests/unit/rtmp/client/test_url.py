@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import AddressError
-from pybrpc.rtmp.client.url import parse_rtmp_url
+from pybrpc.rtmp.client.url import RtmpUrl, parse_rtmp_url
+
+HOST = Endpoint("host", 1935)
 
 FORMS = [
     ("rtmp://HOST/APP/STREAM", "HOST:1935", "", "STREAM"),
@@ -75,3 +80,18 @@ def test_the_name_of_the_stream_is_not_shown() -> None:
 def test_what_is_no_string_is_refused() -> None:
     with pytest.raises(AddressError, match="a URL is a string"):
         parse_rtmp_url(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("url", ["rtmp://", "rtmp:///app/SECRET", "rtmps://:80/app/SECRET", ""])
+def test_a_url_without_a_host_is_refused(url: str) -> None:
+    with pytest.raises(AddressError, match='as "rtmp://host/app" has'):
+        parse_rtmp_url(url)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [("127.0.0.1:1", False, "app"), (None, False, "app"), (HOST, 1, "app"), (HOST, True, None)],
+)
+def test_parts_of_a_wrong_type_are_refused(parts: Any) -> None:
+    with pytest.raises(TypeError):
+        RtmpUrl(*parts)

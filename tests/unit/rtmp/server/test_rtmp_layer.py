@@ -57,6 +57,7 @@ def test_peer_without_acks_is_sent_everything(pair: Any) -> None:
     assert layer.cut_into_fd(ours.fileno(), pieces) == CREDIT + 4
     assert len(received(theirs)) == CREDIT + 4
     assert layer.room_bytes is None
+    assert not layer.lacks_credit
 
 
 def test_no_more_than_the_credit_is_sent_in_order(pair: Any) -> None:
@@ -68,11 +69,13 @@ def test_no_more_than_the_credit_is_sent_in_order(pair: Any) -> None:
     assert layer.cut_into_fd(ours.fileno(), pieces) == 10
     assert received(theirs) == b"abcdefghij"
     assert [bytes(piece) for piece in pieces] == [b"", b"", b"kl"]
+    assert layer.lacks_credit
     with pytest.raises(OvercrowdedError):
         layer.cut_into_fd(ours.fileno(), pieces[2:])
     assert bytes(pieces[2]) == b"kl"
 
     acks.acked_bytes = 1
+    assert not layer.lacks_credit
     assert layer.cut_into_fd(ours.fileno(), pieces[2:]) == 1
     acks.acked_bytes = 10
     assert layer.cut_into_fd(ours.fileno(), pieces[2:]) == 1

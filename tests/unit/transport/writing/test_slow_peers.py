@@ -8,14 +8,16 @@ import logging
 import math
 import os
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from pybrpc.errors import ErrorCode
+from pybrpc.errors import ErrorCode, OvercrowdedError
 from pybrpc.iobuf import IOBuf
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
+from pybrpc.transport.interfaces import PlainLayer
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.writing import slow_peers as slow_peers_module
@@ -133,6 +135,58 @@ def test_layer_that_waits_for_credit_is_no_slow_peer(
     pass_s(step, 2 * STALL_S)
     assert wire.socket.backlog.size_bytes > MIN_QUEUED_BYTES
     assert not wire.socket.is_failed
+
+
+class CreditLayer(PlainLayer):
+    """A layer that sends as much as the peer has allowed, and says when that is used up."""
+
+    def __init__(self, credit_bytes: int) -> None:
+        self.credit_bytes = credit_bytes
+
+    @property
+    def lacks_credit(self) -> bool:
+        return self.credit_bytes == 0
+
+    def cut_into_fd(self, fd: int, pieces: Sequence[IOBuf], /) -> int:
+        if self.lacks_credit:
+            raise OvercrowdedError("the peer allows no more")
+        part = pieces[0].copy()
+        part.pop_back(max(0, len(part) - self.credit_bytes))
+        taken = super().cut_into_fd(fd, [part])
+        pieces[0].pop_front(taken)
+        self.credit_bytes -= taken
+        return taken
+
+
+def test_peer_that_gives_no_credit_for_a_minute_is_given_up(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
+    user = User()
+    wire = make_wire(step, layer=CreditLayer(5), user=user)
+    wire.socket.start_write(IOBuf(bytes(MUCH)))
+    step.run_until_idle()
+    pass_s(step, STALL_S - 1)
+    assert not wire.socket.is_failed
+    pass_s(step, 3)
+    error = user.take_error()
+    assert error.code == ErrorCode.ETIMEDOUT
+    assert "the peer has given no credit for 60.0 s, while " in error.text
+
+
+def test_peer_that_gives_a_little_credit_now_and_then_is_kept(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
+    layer = CreditLayer(5)
+    wire = make_wire(step, layer=layer)
+    wire.socket.start_write(IOBuf(bytes(MUCH)))
+    step.run_until_idle()
+    for _ in range(4):
+        pass_s(step, STALL_S - 2)
+        wire.peer.recv(100)
+        layer.credit_bytes = 1
+    assert not wire.socket.is_failed
+    pass_s(step, STALL_S + 2)
+    assert wire.socket.is_failed
 
 
 # --- little is taken ---
@@ -339,4 +393,4 @@ def test_watch_on_a_closed_dispatcher_does_nothing(
     step.run_until_idle()
     step.close()
     watch.add(wire.socket._writer._wait, wire.socket)
-    assert repr(watch) == "<SlowPeers 1 connections wait for the kernel>"
+    assert repr(watch) == "<SlowPeers 1 connections wait for their peers>"
