@@ -17,7 +17,6 @@ from tests.peers.flv_files import AUDIO, METADATA, VIDEO, media_of, packets_of, 
 from tests.peers.nginx_rtmp import NginxRtmp
 from tests.peers.programs import require_program
 from tests.peers.redis_server import free_port
-from tests.peers.rtmp_load import measure
 from tests.peers.rtmp_programs import (
     SPEED,
     ffmpeg_player,
@@ -189,14 +188,6 @@ def test_recording_can_be_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: 
             sum(count for from_, count in entry["turns"] if from_ == side) == entry[f"{side}_bytes"]
         )
     assert "rtmp://127.0.0.1:PORT/live/stream -c copy -f flv file.flv" in entry["command"]
-
-
-def test_load_counts_what_each_player_receives(server: NginxRtmp) -> None:
-    load = measure(server.url(), server.program.pid, players=3, seconds=0.5, bits_per_s=500_000)
-    assert len(load.received) == 3
-    assert min(load.received) > 1000
-    assert load.server_cpu_s >= 0
-    assert load.bits_per_s() > 0
 
 
 STARTS_A_SERVER = """
