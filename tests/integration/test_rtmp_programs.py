@@ -13,7 +13,15 @@ import pytest
 from tests.fakes.threads import wait_until
 from tests.golden import record_rtmp
 from tests.oracles.rtmp_chunks import messages_of
-from tests.peers.flv_files import AUDIO, METADATA, VIDEO, media_of, packets_of, tags_of
+from tests.peers.flv_files import (
+    AUDIO,
+    METADATA,
+    VIDEO,
+    hevc_pictures,
+    media_of,
+    packets_of,
+    tags_of,
+)
 from tests.peers.nginx_rtmp import NginxRtmp
 from tests.peers.programs import require_program
 from tests.peers.redis_server import free_port
@@ -147,17 +155,7 @@ def test_listening_pyav_receives_the_hevc_that_pyav_pushes(tmp_path: Path) -> No
     frames = media_of(copy)
     assert len(frames) >= 26
     assert all(frame.payload[0] & 0x80 and frame.payload[1:5] == b"hvc1" for frame in frames)
-    assert pictures_of(copy) == pictures_of(sent)
-
-
-def pictures_of(path: Path) -> list[tuple[int, bytes]]:
-    """The frames of HEVC, without headers: coded frames with or without a composition time."""
-    coded = {1: 8, 3: 5}
-    return [
-        (tag.timestamp_ms, tag.payload[coded[tag.payload[0] & 15] :])
-        for tag in media_of(path)
-        if tag.payload[0] & 15 in coded
-    ]
+    assert hevc_pictures(media_of(copy)) == hevc_pictures(media_of(sent))
 
 
 def test_nginx_accepts_hevc_and_passes_only_its_metadata_on(

@@ -14,7 +14,7 @@ from pybrpc.transport.socket_options import SocketOptions
 from tests.fakes.rtmp_frames import audio_header, keyframe, metadata, picture, sound, video_header
 from tests.fakes.rtmp_relay import RunningRelay
 from tests.fakes.threads import wait_until
-from tests.peers.flv_files import media_of, packets_of, tags_of
+from tests.peers.flv_files import hevc_pictures, media_of, packets_of, tags_of
 from tests.peers.rtmp_load import connect_player
 from tests.peers.rtmp_programs import (
     SPEED,
@@ -87,18 +87,8 @@ def test_hevc_of_enhanced_rtmp_passes_in_both_directions(
         relay.wait_event("played")
         publish(pyav_pusher(sent, relay.url()))
         assert player.wait() == 0, player.log()
-    assert pictures_of(copy) == pictures_of(sent)
+    assert hevc_pictures(media_of(copy)) == hevc_pictures(media_of(sent))
     assert all(tag.payload[1:5] == b"hvc1" for tag in media_of(copy))
-
-
-def pictures_of(path: Path) -> list[tuple[int, bytes]]:
-    """The frames of HEVC, without headers: coded frames with or without a composition time."""
-    coded = {1: 8, 3: 5}
-    return [
-        (tag.timestamp_ms, tag.payload[coded[tag.payload[0] & 15] :])
-        for tag in media_of(path)
-        if tag.payload[0] & 15 in coded
-    ]
 
 
 def test_late_player_of_hevc_begins_with_header_and_keyframe(
