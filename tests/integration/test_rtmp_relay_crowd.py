@@ -12,7 +12,12 @@ import pytest
 
 from bench.child_process import ChildProcess
 from pybrpc.rtmp import Frame
-from tests.fakes.rtmp_frames import audio_header, keyframe, metadata, picture, sound, video_header
+from tests.fakes.rtmp_frames import (
+    HEADERS,
+    keyframe,
+    picture,
+    sound,
+)
 from tests.fakes.rtmp_relay import RunningRelay
 from tests.peers.flv_files import packets_of
 from tests.peers.rtmp_load import Players, connect_player
@@ -34,7 +39,6 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
-HEADERS = [metadata(), video_header(), audio_header()]
 
 
 def test_players_get_all_of_a_publisher_that_is_ten_times_as_fast(tmp_path: Path) -> None:

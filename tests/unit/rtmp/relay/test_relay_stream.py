@@ -20,10 +20,17 @@ from pybrpc.rtmp.relay.relay_values import RelayLimits
 from pybrpc.rtmp.relay.shared_frames import SharedFrame
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.transport.writing.write_request import WriteRequest
-from tests.fakes.rtmp_frames import audio_header, keyframe, metadata, picture, sound, video_header
+from tests.fakes.rtmp_frames import (
+    HEADERS,
+    audio_header,
+    keyframe,
+    metadata,
+    picture,
+    sound,
+    video_header,
+)
 
 LIMIT = 10_000
-HEADERS = [metadata(), video_header(), audio_header()]
 
 
 class Timer:

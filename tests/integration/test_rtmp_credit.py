@@ -13,7 +13,12 @@ from pybrpc.protocols.rtmp import FlvReader
 from pybrpc.rtmp import Frame
 from pybrpc.rtmp.server.answers import CHUNK_SIZE
 from pybrpc.rtmp.server.rtmp_layer import RtmpLayer, credit_of
-from tests.fakes.rtmp_frames import audio_header, keyframe, metadata, picture, sound, video_header
+from tests.fakes.rtmp_frames import (
+    HEADERS,
+    keyframe,
+    picture,
+    sound,
+)
 from tests.fakes.rtmp_relay import RunningRelay
 from tests.fakes.threads import wait_until
 from tests.peers.flv_files import packets_of
@@ -43,7 +48,7 @@ def relay() -> Iterator[RunningRelay]:
 
 def long_stream() -> list[Frame]:
     """More than ten times as much as the credit."""
-    frames = [metadata(), video_header(), audio_header()]
+    frames = [*HEADERS]
     for number in range(20):
         begin = number * 400
         frames.append(keyframe(begin, 30_000 + number))
