@@ -55,6 +55,7 @@ def conclude(
     from bench.report.writing import write_report  # plots, which the headlines do without
 
     screen.show_tables(plan, samples)
+    quick.show_bars(plan, samples)
     if samples:
         words = sys.argv[1:] if arguments is None else arguments
         command = shlex.join(["python", "-m", "bench", *words])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.measures import streams_crowd
+from bench.measures import rtmp, streams_crowd
 from bench.measures.latency import WITH, WITHOUT
 from bench.samples import Cell, Samples, Spread
 
@@ -81,6 +81,21 @@ def stream_bars() -> list[Bar]:
     ]
 
 
+def rtmp_bars() -> list[Bar]:
+    """The processor time of a relay that skips no frame; one that skips has no figure."""
+    return [
+        Bar(
+            f"rtmp_{players}_players_cpu_vs_nginx",
+            3,
+            Cell("rtmp", rtmp.RELAY, players),
+            Cell("rtmp", rtmp.NGINX, players),
+            "player_cpu_us",
+            is_ceiling=True,
+        )
+        for players in rtmp.MEASURE.points
+    ]
+
+
 def bars(is_plain: bool) -> list[Bar]:
     """`is_plain`: pybrpc has no compiled modules here, so pybrpc-aio is the plain one."""
     plain = "pybrpc-aio" if is_plain else "pybrpc-plain-aio"
@@ -117,6 +132,7 @@ def bars(is_plain: bool) -> list[Bar]:
             True,
         ),
         *stream_bars(),
+        *rtmp_bars(),
     ]
 
 

@@ -55,9 +55,15 @@ def plan_from(options: argparse.Namespace) -> Plan:
 
 def wanted_cells(options: argparse.Namespace) -> list[Cell]:
     if options.headlines:
-        return cells_of_bars(bars(implementation() == "python"))
+        named = asked_for(options)
+        cells = cells_of_bars(bars(implementation() == "python"))
+        return [cell for cell in cells if cell.measure in named or not is_extra(cell)]
     names = asked_for(options) or [name for name, found in MEASURES.items() if not found.is_extra]
     return [cell for name in names for cell in cells_of(name)]
+
+
+def is_extra(cell: Cell) -> bool:
+    return MEASURES[cell.measure].is_extra
 
 
 def asked_for(options: argparse.Namespace) -> list[str]:

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 
-from bench.child_process import ChildProcess
+from bench.child_process import ChildFailedError, ChildProcess
 from bench.figures import Figures
 from bench.measures.measure import Measure
 from bench.peers.entry import is_importable
@@ -15,7 +15,8 @@ from bench.site import Site
 from bench.work import RtmpPlay, Window, Work
 
 RELAY, NGINX = "pybrpc-relay", "nginx-rtmp"
-MIN_SECONDS = 2.0
+MIN_SECONDS = 5.0
+"""The stream has a keyframe each second, so a shorter time gives figures that differ by chance."""
 
 
 def missing(name: str) -> str:
@@ -36,17 +37,20 @@ def relay() -> Iterator[tuple[str, int, ChildProcess]]:
 
 
 def run(site: Site, name: str, work: Work, window: Window) -> Figures:
-    """ffmpeg publishes, and this process plays. A frame that a player of the relay skips is a
-    RuntimeError."""
+    """ffmpeg publishes, and this process plays. ChildFailedError if a player of the relay skips a
+    frame, or if one of any server receives less than nearly all of the stream."""
     # It is among the tools of the tests, and they need pytest.
     from tests.peers.nginx_rtmp import NginxRtmp
-    from tests.peers.rtmp_load import Load, measure
+    from tests.peers.rtmp_load import Load, NotDeliveredError, measure
 
     assert isinstance(work, RtmpPlay)
     seconds = max(window.measure_s, MIN_SECONDS)
 
     def load(url: str, pid: int) -> Load:
-        return measure(url, pid, work.players, seconds, work.bits_per_s)
+        try:
+            return measure(url, pid, work.players, seconds, work.bits_per_s)
+        except NotDeliveredError as error:
+            raise ChildFailedError(str(error)) from error
 
     if name == NGINX:
         with NginxRtmp() as nginx:
@@ -57,7 +61,7 @@ def run(site: Site, name: str, work: Work, window: Window) -> Figures:
             process.write_line("skipped")
             skipped = int(process.read_line())
         if skipped:
-            raise RuntimeError(f"players have skipped frames {skipped} times")
+            raise ChildFailedError(f"players have skipped frames {skipped} times")
     return {
         "player_cpu_us": found.cpu_us_per_player_second(),
         "calls": found.seconds * work.players,

@@ -38,3 +38,7 @@ def text(value: str, timestamp: int) -> Frame:
 
 def shared(frame: Frame) -> SharedFrame:
     return SharedFrame(frame, frame.timestamp)
+
+
+HEADERS = [metadata(), video_header(), audio_header()]
+"""The first frames of a stream."""

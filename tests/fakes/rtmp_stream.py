@@ -20,10 +20,8 @@ from pybrpc.rtmp.relay.relay_values import RelayLimits
 from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.transport.writing.process_backlog import ProcessBacklog
 from pybrpc.transport.writing.write_request import WriteRequest
-from tests.fakes.rtmp_frames import audio_header, metadata, video_header
 
 LIMIT = 10_000
-HEADERS = [metadata(), video_header(), audio_header()]
 
 
 class Timer:

@@ -1,7 +1,7 @@
 """The recordings of RTMP are complete, and say what docs/verification.md and their index say.
 
-`tests.oracles.rtmp_chunks` reads them and `tests.oracles.rtmp_handshake` read them,
-which are not pybrpc's own readers.
+`tests.oracles.rtmp_chunks` and `tests.oracles.rtmp_handshake` read them, which are not pybrpc's own
+readers: test_rtmp_readers.py has those.
 """
 
 from __future__ import annotations

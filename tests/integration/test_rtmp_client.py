@@ -33,8 +33,8 @@ from tests.fakes.threads import WAIT_S
 from tests.peers.rtmp_script import (
     FRAMES,
     SOON_S,
-    Recorder,
-    RtmpPeer,
+    PublishScript,
+    RtmpServerEnd,
     client_of,
     connecting,
     playing,
@@ -47,13 +47,13 @@ from tests.peers.tls import as_server, certificates
 
 
 def test_frames_that_are_published_arrive() -> None:
-    recorder = Recorder()
-    with client_of(recorder) as (client, _), client.publish("name?key=1") as out:
+    script = PublishScript()
+    with client_of(script) as (client, _), client.publish("name?key=1") as out:
         assert (out.name, out.query) == ("name", "key=1")
         for frame in FRAMES:
             out.send(frame)
         out.send_nowait(*FRAMES)
-    (rtmp,) = recorder.peers
+    (rtmp,) = script.peers
     assert rtmp.frames == FRAMES * 2
     assert rtmp.reader.chunk_size == 60_000
     assert rtmp.seen == [
@@ -77,7 +77,7 @@ def test_a_player_names_its_buffer_and_its_arguments() -> None:
     found: dict[str, Any] = {}
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         found["connect"] = rtmp.accept_connect().command_object
         rtmp.create(5)
         found["play"], found["id"] = rtmp.expect("play")
@@ -105,7 +105,7 @@ def test_a_player_names_its_buffer_and_its_arguments() -> None:
 
 def test_several_streams_share_a_connection() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play(1)
         rtmp.accept_play(2)
@@ -126,7 +126,7 @@ def test_a_server_with_one_stream_for_each_connection_gets_more_connections() ->
     """As nginx-rtmp, which answers each createStream with 1."""
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play(1)
         rtmp.send_frames(FRAMES[0])
@@ -146,7 +146,7 @@ def test_a_server_with_one_stream_for_each_connection_gets_more_connections() ->
 
 def test_option_gives_each_stream_a_connection() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.send_frames(FRAMES[0])
@@ -162,7 +162,7 @@ def test_option_gives_each_stream_a_connection() -> None:
 @pytest.mark.parametrize("digest", [False, True])
 def test_bytes_that_come_one_by_one_are_read(digest: bool) -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         whole = peer.send
 
         def send_each(data: bytes) -> None:
@@ -183,7 +183,7 @@ def test_bytes_that_come_one_by_one_are_read(digest: bool) -> None:
 
 def test_frames_in_the_same_bytes_as_the_answers_are_not_lost() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         create, _ = rtmp.expect("createStream")
         messages = [RtmpMessage(f.message_type, f.payload, 3, f.timestamp) for f in FRAMES]
@@ -208,7 +208,7 @@ def test_pings_are_answered_and_bytes_acknowledged_while_nobody_calls() -> None:
     found: list[RtmpMessage] = []
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.send(window_ack(5000), user_control(UserEvent.PING_REQUEST, 77))
@@ -232,7 +232,7 @@ def test_pings_are_answered_and_bytes_acknowledged_while_nobody_calls() -> None:
 
 def test_stream_eof_ends_nothing() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.send(user_control(UserEvent.STREAM_EOF, 1))
@@ -245,7 +245,7 @@ def test_stream_eof_ends_nothing() -> None:
 
 def test_recv_gives_up_after_its_timeout() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.read_to_end()
@@ -283,7 +283,7 @@ def test_ctrl_c_ends_a_wait_and_the_stream_goes_on() -> None:
     waiting = threading.Event()
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         assert waiting.wait(WAIT_S)
@@ -308,7 +308,7 @@ def test_ctrl_c_while_a_stream_is_opened_deletes_it() -> None:
     deleted = threading.Event()
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.create()
         rtmp.expect("play")
@@ -324,13 +324,13 @@ def test_ctrl_c_while_a_stream_is_opened_deletes_it() -> None:
 
 
 def test_metadata_is_published_for_players_that_come_later() -> None:
-    recorder = Recorder()
+    script = PublishScript()
     cue = Frame(18, encode("onCuePoint", "x"))
-    with client_of(recorder) as (client, _), client.publish("name") as out:
+    with client_of(script) as (client, _), client.publish("name") as out:
         out.send(FRAMES[0], cue)
         out.send(Frame(18, encode("@setDataFrame") + FRAMES[0].payload))
     marked = encode("@setDataFrame") + FRAMES[0].payload
-    assert recorder.peers[0].data == [marked, cue.payload, marked]
+    assert script.peers[0].data == [marked, cue.payload, marked]
 
 
 # --- refusals ---
@@ -338,7 +338,7 @@ def test_metadata_is_published_for_players_that_come_later() -> None:
 
 def refusing(code: str, command: str, stream_id: int) -> Callable[[Peer], None]:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.create()
         rtmp.expect(command)
@@ -368,7 +368,7 @@ def test_a_refused_stream_is_a_typed_error(action: str, code: str, stream_id: in
 
 def test_an_error_as_the_answer_to_publish_is_a_refusal() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.create()
         command, _ = rtmp.expect("publish")
@@ -383,7 +383,7 @@ def test_an_error_as_the_answer_to_publish_is_a_refusal() -> None:
 
 def test_a_refused_create_stream_is_a_typed_error() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         command, _ = rtmp.expect("createStream")
         rtmp.send(rtmp.answer(command, name="_error"))
@@ -405,7 +405,7 @@ def test_a_refused_connect_is_a_typed_error_with_the_text_of_the_server() -> Non
 
 def test_an_error_later_ends_the_stream_with_it() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.send_frames(FRAMES[0])
@@ -422,7 +422,7 @@ def test_an_error_later_ends_the_stream_with_it() -> None:
 
 def test_a_published_stream_that_the_server_ends_refuses_frames() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_publish()
         rtmp.send(status("NetStream.Publish.Denied", "error").pack(1))

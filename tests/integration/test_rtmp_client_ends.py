@@ -26,10 +26,11 @@ from tests.peers.rtmp_script import (
     HASTY,
     PATIENT,
     SOON_S,
-    Recorder,
-    RtmpPeer,
+    PublishScript,
+    RtmpServerEnd,
     client_of,
     playing,
+    silent,
     status,
 )
 from tests.peers.scripted_server import Peer, ScriptedServer
@@ -38,13 +39,13 @@ from tests.peers.scripted_server import Peer, ScriptedServer
 
 
 def test_close_of_the_client_writes_what_was_sent() -> None:
-    recorder = Recorder()
+    script = PublishScript()
     frame = Frame.video(bytes(500_000), 0)
-    with client_of(recorder) as (client, _):
+    with client_of(script) as (client, _):
         out = client.publish("name")
         for _ in range(20):
             out.send_nowait(frame)
-    (rtmp,) = recorder.peers
+    (rtmp,) = script.peers
     assert rtmp.frames == [frame] * 20
     assert rtmp.seen[-1] == "deleteStream"
 
@@ -53,7 +54,7 @@ def test_close_of_the_client_ends_a_wait_of_another_thread() -> None:
     ended: list[object] = []
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.read_to_end()
@@ -73,7 +74,7 @@ def test_close_does_not_wait_for_a_server_that_does_not_close() -> None:
     over = threading.Event()
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         over.wait(WAIT_S)
@@ -90,7 +91,7 @@ def test_a_client_that_nobody_closed_gives_a_warning_and_closes_its_connection()
     ended = threading.Event()
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.read_to_end()
@@ -149,7 +150,7 @@ def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 def test_asyncio_publishes_and_plays(run: Callable[..., Any]) -> None:
-    recorder = Recorder()
+    script = PublishScript()
 
     async def main(publish_url: str, play_url: str) -> list[Frame]:
         async with aio.RtmpClient(publish_url, PATIENT) as client:
@@ -160,10 +161,10 @@ def test_asyncio_publishes_and_plays(run: Callable[..., Any]) -> None:
             stream = await client.play("name")
             return [frame async for frame in stream]
 
-    with ScriptedServer(recorder) as one, ScriptedServer(playing(*FRAMES)) as other:
+    with ScriptedServer(script) as one, ScriptedServer(playing(*FRAMES)) as other:
         urls = [f"rtmp://{server.address}/live" for server in (one, other)]
         assert run(main(*urls)) == FRAMES
-    assert recorder.peers[0].frames == FRAMES
+    assert script.peers[0].frames == FRAMES
 
 
 def test_asyncio_refusals_and_timeouts_are_typed_errors(run: Callable[..., Any]) -> None:
@@ -175,12 +176,8 @@ def test_asyncio_refusals_and_timeouts_are_typed_errors(run: Callable[..., Any])
                 async with client.publish("name"):
                     raise AssertionError
 
-    def silent(peer: Peer) -> None:
-        RtmpPeer(peer).accept_connect()
-        peer.wait_closed()
-
     def refusing_twice(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         for stream_id in (1, 2):
             rtmp.create(stream_id)
@@ -198,7 +195,7 @@ def test_cancelling_the_opening_of_a_stream_deletes_it(run: Callable[..., Any]) 
     deleted, asked = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.create()
         rtmp.expect("play")

@@ -36,10 +36,11 @@ from tests.peers.rtmp_script import (
     FRAMES,
     HASTY,
     SOON_S,
-    RtmpPeer,
+    RtmpServerEnd,
     client_of,
     connecting,
     playing,
+    silent,
     status,
 )
 from tests.peers.scripted_server import Peer
@@ -111,10 +112,6 @@ def test_nobody_at_the_address_is_a_connect_error(dead_address: str) -> None:
 
 
 def test_an_unanswered_create_stream_times_out_and_the_next_one_gets_a_new_connection() -> None:
-    def silent(peer: Peer) -> None:
-        RtmpPeer(peer).accept_connect()
-        peer.wait_closed()
-
     with client_of(silent, playing(*FRAMES), options=HASTY) as (client, server):
         with pytest.raises(RpcTimeoutError, match="asked to publish a stream"):
             client.publish("SECRET")
@@ -135,7 +132,7 @@ def test_an_unanswered_publish_times_out_and_the_stream_is_deleted() -> None:
     deleted = threading.Event()
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play(1)
         rtmp.create(2)
@@ -156,7 +153,7 @@ def test_an_unanswered_publish_times_out_and_the_stream_is_deleted() -> None:
 @pytest.mark.parametrize("number", [0.0, -5.0, float("nan"), 2.0**40, "one", None])
 def test_an_impossible_stream_id_is_a_bad_response(number: object) -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         command, _ = rtmp.expect("createStream")
         rtmp.send(rtmp.answer(command, number))
@@ -179,7 +176,7 @@ def test_garbage_later_fails_the_streams_and_the_next_one_gets_a_new_connection(
     data: bytes,
 ) -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.send_frames(FRAMES[0])
@@ -197,7 +194,7 @@ def test_garbage_later_fails_the_streams_and_the_next_one_gets_a_new_connection(
 
 def test_events_for_unknown_streams_and_unknown_commands_change_nothing() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.send(
@@ -220,7 +217,7 @@ def test_events_for_unknown_streams_and_unknown_commands_change_nothing() -> Non
 
 def test_an_end_of_the_connection_fails_its_streams() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.send_frames(FRAMES[0])
@@ -234,7 +231,7 @@ def test_an_end_of_the_connection_fails_its_streams() -> None:
 
 def test_frames_that_nobody_takes_end_the_stream_at_the_limit() -> None:
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.send_frames(*(Frame.video(bytes(1000), 0) for _ in range(100)))
@@ -250,7 +247,7 @@ def test_a_server_that_reads_nothing_makes_send_wait_and_send_nowait_refuse() ->
     go_on = threading.Event()
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_publish()
         assert go_on.wait(WAIT_S)
@@ -281,7 +278,7 @@ def test_random_bytes_end_in_a_typed_error(seed: int) -> None:
     data = bytes(random.choice((0, 1, 2, 3, 0xC3, 255, random.randrange(256))) for _ in range(3000))
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         if seed % 2:
             rtmp.accept_connect()
             rtmp.accept_play()

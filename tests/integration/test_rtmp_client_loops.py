@@ -14,7 +14,7 @@ from pybrpc.errors import ConnectionFailedError, HandshakeError, RpcError
 from pybrpc.rtmp import Frame, ReconnectPolicy, RtmpOptions, aio
 from tests.fakes.threads import WAIT_S
 from tests.peers.loops import LOOPS
-from tests.peers.rtmp_script import PATIENT, SOON_S, RtmpPeer, client_of
+from tests.peers.rtmp_script import PATIENT, SOON_S, RtmpServerEnd, client_of
 from tests.peers.scripted_server import Peer, ScriptedServer, never_answer
 
 AT_ONCE = ReconnectPolicy(interval=0.0)
@@ -41,7 +41,7 @@ def loops(new_loop: NewLoop) -> Iterator[tuple[Any, Any]]:
 
 def gives_one(peer: Peer) -> None:
     """The script of a server that plays a frame, and does not end the stream."""
-    rtmp = RtmpPeer(peer)
+    rtmp = RtmpServerEnd(peer)
     rtmp.accept_connect()
     rtmp.accept_play()
     rtmp.send_frames(FRAME)
@@ -49,7 +49,7 @@ def gives_one(peer: Peer) -> None:
 
 
 def takes(peer: Peer) -> None:
-    rtmp = RtmpPeer(peer)
+    rtmp = RtmpServerEnd(peer)
     rtmp.accept_connect()
     rtmp.accept_publish()
     rtmp.read_to_end()
@@ -74,7 +74,7 @@ async def close(client: aio.RtmpClient) -> None:
         await client.close()
 
 
-@pytest.mark.parametrize("wait", ["recv", "wait_closed", "send"])
+@pytest.mark.parametrize("wait", ["recv", "wait_closed"])
 def test_stream_of_a_closed_loop_has_failed(loops: tuple[Any, Any], wait: str) -> None:
     first, second = loops
     with ScriptedServer(gives_one) as server:
@@ -87,11 +87,28 @@ def test_stream_of_a_closed_loop_has_failed(loops: tuple[Any, Any], wait: str) -
             if wait == "wait_closed":
                 return await stream.wait_closed(WAIT_S)
             with pytest.raises(ConnectionFailedError) as caught:
-                await (stream.recv(WAIT_S) if wait == "recv" else stream.send(FRAME))
+                await stream.recv(WAIT_S)
             return caught.value
 
         error = second.run_until_complete(use())
         assert "the event loop that polled" in str(error)
+        assert stream.is_closed
+        second.run_until_complete(close(client))
+
+
+def test_published_stream_of_a_closed_loop_has_failed(loops: tuple[Any, Any]) -> None:
+    first, second = loops
+
+    async def publish(client: aio.RtmpClient) -> aio.RtmpStream:
+        return await client.publish("name")
+
+    with ScriptedServer(takes) as server:
+        client = client_to(server)
+        stream = first.run_until_complete(publish(client))
+        first.run_until_complete(stream.send(FRAME))
+        first.close()
+        with pytest.raises(ConnectionFailedError, match="the event loop that polled"):
+            second.run_until_complete(stream.send(FRAME))
         assert stream.is_closed
         second.run_until_complete(close(client))
 

@@ -13,11 +13,18 @@ import pytest
 from tests.fakes.threads import wait_until
 from tests.golden import record_rtmp
 from tests.oracles.rtmp_chunks import messages_of
-from tests.peers.flv_files import AUDIO, METADATA, VIDEO, media_of, packets_of, tags_of
+from tests.peers.flv_files import (
+    AUDIO,
+    METADATA,
+    VIDEO,
+    hevc_pictures,
+    media_of,
+    packets_of,
+    tags_of,
+)
 from tests.peers.nginx_rtmp import NginxRtmp
 from tests.peers.programs import require_program
 from tests.peers.redis_server import free_port
-from tests.peers.rtmp_load import measure
 from tests.peers.rtmp_programs import (
     SPEED,
     ffmpeg_player,
@@ -148,17 +155,7 @@ def test_listening_pyav_receives_the_hevc_that_pyav_pushes(tmp_path: Path) -> No
     frames = media_of(copy)
     assert len(frames) >= 26
     assert all(frame.payload[0] & 0x80 and frame.payload[1:5] == b"hvc1" for frame in frames)
-    assert pictures_of(copy) == pictures_of(sent)
-
-
-def pictures_of(path: Path) -> list[tuple[int, bytes]]:
-    """The frames of HEVC, without headers: coded frames with or without a composition time."""
-    coded = {1: 8, 3: 5}
-    return [
-        (tag.timestamp_ms, tag.payload[coded[tag.payload[0] & 15] :])
-        for tag in media_of(path)
-        if tag.payload[0] & 15 in coded
-    ]
+    assert hevc_pictures(media_of(copy)) == hevc_pictures(media_of(sent))
 
 
 def test_nginx_accepts_hevc_and_passes_only_its_metadata_on(
@@ -189,14 +186,6 @@ def test_recording_can_be_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: 
             sum(count for from_, count in entry["turns"] if from_ == side) == entry[f"{side}_bytes"]
         )
     assert "rtmp://127.0.0.1:PORT/live/stream -c copy -f flv file.flv" in entry["command"]
-
-
-def test_load_counts_what_each_player_receives(server: NginxRtmp) -> None:
-    load = measure(server.url(), server.program.pid, players=3, seconds=0.5, bits_per_s=500_000)
-    assert len(load.received) == 3
-    assert min(load.received) > 1000
-    assert load.server_cpu_s >= 0
-    assert load.bits_per_s() > 0
 
 
 STARTS_A_SERVER = """

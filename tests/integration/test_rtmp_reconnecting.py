@@ -27,7 +27,7 @@ from pybrpc.rtmp import (
     aio,
 )
 from tests.fakes.threads import WAIT_S, wait_until
-from tests.peers.rtmp_script import PATIENT, RtmpPeer, client_of, status
+from tests.peers.rtmp_script import PATIENT, RtmpServerEnd, client_of, silent, status
 from tests.peers.scripted_server import Peer, ScriptedServer
 
 SOON = ReconnectPolicy(interval=0.01)
@@ -58,7 +58,7 @@ class Taker:
         self.frames: list[Frame] = []
 
     def __call__(self, peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_publish()
         self.frames = rtmp.frames
@@ -70,7 +70,7 @@ def giver(*frames: Frame, ends: bool = False, closes: bool = False) -> Callable[
     """The script of a server that plays these frames, then ends the stream, or closes."""
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         stream_id = 0
         while rtmp.create(stream_id + 1):
@@ -88,7 +88,7 @@ def giver(*frames: Frame, ends: bool = False, closes: bool = False) -> Callable[
 
 
 def refuse(peer: Peer) -> None:
-    rtmp = RtmpPeer(peer)
+    rtmp = RtmpServerEnd(peer)
     rtmp.accept_connect()
     stream_id = 0
     while rtmp.create(stream_id + 1):
@@ -143,7 +143,7 @@ def test_frames_are_dropped_up_to_a_keyframe_while_the_server_takes_too_little()
     received: list[Frame] = []
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_publish()
         assert go_on.wait(WAIT_S)
@@ -186,7 +186,7 @@ def test_a_refused_publisher_tries_again() -> None:
     taker = Taker()
 
     def refusing_once(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.create(1)
         rtmp.expect("publish")
@@ -204,10 +204,6 @@ def test_a_refused_publisher_tries_again() -> None:
 
 
 def test_an_attempt_that_is_not_answered_is_given_up() -> None:
-    def silent(peer: Peer) -> None:
-        RtmpPeer(peer).accept_connect()
-        peer.wait_closed()
-
     options = RtmpOptions(timeout=0.2, connect_timeout=WAIT_S)
     with client_of(silent, Taker(), options=options) as (client, server):
         with RtmpPublisher(client, "name", policy=SOON) as out:
@@ -322,7 +318,7 @@ def test_close_during_an_attempt_ends_the_iteration_and_the_stream() -> None:
     asked, deleted = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.create()
         rtmp.expect("play")

@@ -14,6 +14,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.rtmp import FlvReader, Frame, RtmpRefused, RtmpService
 from pybrpc.server import Server
 from tests.fakes.threads import WAIT_S
+from tests.peers.flv_files import Tag, hevc_pictures, media_of
 from tests.peers.rtmp_programs import (
     ffmpeg_player,
     ffmpeg_pusher,
@@ -103,8 +104,14 @@ def test_pyav_publishes_hevc(tmp_path: Path) -> None:
     with serving(service) as endpoint:
         publish(pyav_pusher(source, url_of(endpoint)))
         service.wait_end()
-    assert {frame.codec for frame in media(service.got)} == {"hevc"}
-    assert len(media(service.got)) >= 50
+    got = media(service.got)
+    assert {frame.codec for frame in got} == {"hevc"}
+    sent = media_of(source)
+    received = [Tag(each.message_type, each.timestamp, each.payload) for each in got]
+    assert hevc_pictures(received) == hevc_pictures(sent)
+    assert len(hevc_pictures(sent)) == 50
+    headers = [each.payload for each in got if each.is_sequence_header]
+    assert headers == [sent[0].payload]
 
 
 @FORMS

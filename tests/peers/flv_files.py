@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +51,17 @@ def tags_of(path: Path) -> list[Tag]:
 def media_of(path: Path) -> list[Tag]:
     """The audio and video tags that have a payload beside their header."""
     return [tag for tag in tags_of(path) if tag.kind in (AUDIO, VIDEO) and len(tag.payload) > 5]
+
+
+def hevc_pictures(tags: Iterable[Tag]) -> list[tuple[int, bytes]]:
+    """Time and bytes of each picture of enhanced RTMP, without the header, which a program may
+    change: coded frames have a composition time or not."""
+    header_bytes = {1: 8, 3: 5}
+    return [
+        (tag.timestamp_ms, tag.payload[header_bytes[tag.payload[0] & 15] :])
+        for tag in tags
+        if tag.kind == VIDEO and tag.payload[0] & 15 in header_bytes
+    ]
 
 
 def packets_of(path: Path) -> list[Packet]:

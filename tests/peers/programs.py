@@ -31,7 +31,7 @@ class Program:
 
 
 LIBRARIES = Path("/usr/lib")
-RTMP_TESTS = "tests/integration/test_rtmp_programs.py"
+RTMP_TESTS = "tests/integration/test_rtmp_*.py"
 PLUGINS = "gstreamer1.0-plugins-"
 PROGRAMS = {
     "redis-server": Program("redis-server", "tests/integration/test_redis_*.py, test_bench.py"),

@@ -24,7 +24,7 @@ from tests.peers.running_program import RunningProgram
 
 ROOT = Path(__file__).parents[2]
 FFMPEG = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-y"]
-GST = ["gst-launch-1.0", "--quiet", "--eos-on-shutdown"]
+GST = ["gst-launch-1.0", "--quiet", "--no-fault", "--eos-on-shutdown"]
 LIVE_SIZE, RATE = "160x120", 25
 """Width and height in pixels, and frames a second, of the test picture."""
 

@@ -1,6 +1,6 @@
 """A server of RTMP that does what a test's script says, and a client on top of it.
 
-with ScriptedServer(lambda peer: RtmpPeer(peer).serve()) as server: ...
+with ScriptedServer(lambda peer: RtmpServerEnd(peer).serve()) as server: ...
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def status(code: str, level: str = "status", text: str = "") -> Command:
     return Command("onStatus", 0.0, None, (info,))
 
 
-class RtmpPeer:
+class RtmpServerEnd:
     """The server's end of one connection. Blocking; used by the thread of its script."""
 
     def __init__(self, peer: Peer) -> None:
@@ -176,7 +176,7 @@ def playing(*frames: Frame) -> Callable[[Peer], None]:
     """The script of a server that plays frames and ends the stream."""
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.accept_connect()
         rtmp.accept_play()
         rtmp.send_frames(*frames)
@@ -186,14 +186,20 @@ def playing(*frames: Frame) -> Callable[[Peer], None]:
     return script
 
 
-class Recorder:
+def silent(peer: Peer) -> None:
+    """The script of a server that answers `connect`, and nothing after it."""
+    RtmpServerEnd(peer).accept_connect()
+    peer.wait_closed()
+
+
+class PublishScript:
     """The script of a server that takes what is published, and keeps it."""
 
     def __init__(self) -> None:
-        self.peers: list[RtmpPeer] = []
+        self.peers: list[RtmpServerEnd] = []
 
     def __call__(self, peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         self.peers.append(rtmp)
         rtmp.accept_connect()
         rtmp.accept_publish()
@@ -204,7 +210,7 @@ def connecting(*parts: bytes | RtmpMessage) -> Callable[[Peer], None]:
     """The script of a server that shakes hands, reads `connect` and answers with this."""
 
     def script(peer: Peer) -> None:
-        rtmp = RtmpPeer(peer)
+        rtmp = RtmpServerEnd(peer)
         rtmp.shake_hands()
         rtmp.expect("connect")
         for part in parts:

@@ -3,16 +3,18 @@ is exact, and a player can stop reading."""
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Self
 
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter
-from pybrpc.protocols.rtmp.message import RtmpMessage, set_chunk_size
+from pybrpc.protocols.rtmp.message import RtmpMessage, ack, set_chunk_size
 from pybrpc.rtmp.frame import Frame
-from tests.oracles.rtmp_chunks import Message, messages_of
+from tests.oracles.rtmp_chunks import HANDSHAKE_SIZE, Message, messages_of
 from tests.peers.rtmp_load import READ_BYTES, connect_player, connect_publisher
 from tests.peers.running_program import LIMIT_S
 
@@ -94,11 +96,7 @@ class SocketPlayers:
 
     def frames(self, number: int = 0) -> list[Frame]:
         """The frames that a player has received."""
-        return [
-            Frame(message.kind, bytes(message.payload), message.timestamp_ms)
-            for message in self.messages(number)
-            if message.kind in MEDIA and not any(n in message.payload for n in NOT_FROM_PUBLISHERS)
-        ]
+        return frames_in(self.messages(number))
 
     def close(self) -> None:
         self._selector.close()
@@ -106,6 +104,83 @@ class SocketPlayers:
             sock.close()
 
     def __enter__(self) -> SocketPlayers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def frames_in(messages: Iterable[Message]) -> list[Frame]:
+    """The frames among messages, without those that a server makes itself."""
+    return [
+        Frame(message.kind, bytes(message.payload), message.timestamp_ms)
+        for message in messages
+        if message.kind in MEDIA and not any(n in message.payload for n in NOT_FROM_PUBLISHERS)
+    ]
+
+
+class AckingPlayer:
+    """A player that acknowledges when it is told to; it reads in the thread that calls.
+
+    count          bytes received, those of the handshake included
+    most_unacked   the most bytes that it had and had not acknowledged, since its first `ack`
+    """
+
+    def __init__(self, url: str) -> None:
+        self.sock = connect_player(url)
+        self.sock.settimeout(LIMIT_S)
+        self.count = HANDSHAKE_SIZE
+        self.most_unacked = 0
+        self._acked: int | None = None
+        self._data = bytearray()
+        self._writer = ChunkWriter()
+
+    def ack(self, count: int | None = None) -> None:
+        """Acknowledge so many bytes; by default all that it has received."""
+        self._acked = self.count if count is None else count
+        wire = IOBuf()
+        self._writer.append(wire, ack(self._acked), 2)
+        self.sock.sendall(bytes(wire))
+
+    def read_until_quiet(self, least_count: int, quiet_s: float) -> None:
+        """Read until `count` is so much, and on until nothing comes for so long. Acknowledge
+        nothing. TimeoutError if it does not become so much."""
+        while self.count < least_count:
+            self._read()
+        self.sock.settimeout(quiet_s)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self._read()
+        self.sock.settimeout(LIMIT_S)
+
+    def read_all(self, sent: Sequence[Frame], ack_every: int | None) -> list[Frame]:
+        """Read until as many frames have come as were sent; return them.
+
+        Acknowledge whenever so many bytes are not acknowledged, or never. TimeoutError if nothing
+        comes for LIMIT_S.
+        """
+        payload_bytes = sum(len(frame.payload) for frame in sent)
+        while len(self._data) < payload_bytes or len(self.frames()) < len(sent):
+            if ack_every is not None and self.count - (self._acked or 0) >= ack_every:
+                self.ack()
+            self._read()
+        return self.frames()
+
+    def frames(self) -> list[Frame]:
+        return frames_in(messages_of(bytes(self._data), 0))
+
+    def _read(self) -> None:
+        data = self.sock.recv(READ_BYTES)
+        assert data, "the server has closed the connection"
+        self._data += data
+        self.count += len(data)
+        if self._acked is not None:
+            self.most_unacked = max(self.most_unacked, self.count - self._acked)
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from bench import quick
 from bench.bars import Bar, bars, cells_of_bars
+from bench.options import parse_options, plan_from
 from bench.rounds import Plan
 from bench.samples import Cell, Sample, Samples, Spread
 from bench.work import Window
@@ -50,6 +51,29 @@ def test_headlines_are_lines_of_a_name_and_a_number(capsys: pytest.CaptureFixtur
     assert lines[0] == "asyncio_64_vs_grpc_aio 30.0  # expected >= 20: met"
     assert "attachment_1MiB_vs_bare_socket nan  # not measured" in lines
     assert not any(line.startswith("threads") for line in lines)
+
+
+def test_measures_that_are_extra_are_headlines_only_when_asked_for() -> None:
+    """The players of RTMP take minutes."""
+
+    def measures_of(*arguments: str) -> set[str]:
+        return {cell.measure for cell in plan_from(parse_options(["quick", *arguments])).cells}
+
+    assert "rtmp" not in measures_of()
+    assert measures_of("--only", "rtmp") <= {"rtmp"}
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(3000, "met"), (3100, "missed")])
+def test_relay_may_take_three_times_the_time_of_nginx(
+    ours: float, verdict: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    relay, nginx = Cell("rtmp", "pybrpc-relay", "50"), Cell("rtmp", "nginx-rtmp", "50")
+    samples = Samples()
+    samples.append(Sample(0, relay, {"player_cpu_us": ours}))
+    samples.append(Sample(0, nginx, {"player_cpu_us": 1000.0}))
+    quick.show(Plan([relay, nginx], 1, Window(0, 1)), samples)
+    line = f"rtmp_50_players_cpu_vs_nginx {ours / 1000:#.3g}  # expected <= 3: {verdict}"
+    assert capsys.readouterr().out == f"{line}\n"
 
 
 def test_plain_python_is_measured_beside_what_is_compiled() -> None:

@@ -73,7 +73,9 @@ def test_what_is_no_flv_file_is_an_error(data: bytes) -> None:
     assert issubclass(FlvError, ValueError)
 
 
-@pytest.mark.parametrize("file", ["a.flv", Path("a.flv"), None, io.StringIO(), 5], ids=repr)
+@pytest.mark.parametrize(
+    "file", ["a.flv", Path("a.flv"), None, io.StringIO(), 5], ids=lambda file: type(file).__name__
+)
 def test_only_binary_files_are_taken(file: Any) -> None:
     with pytest.raises(TypeError, match=r'a binary file, as of open\(path, "rb"\)'):
         FlvReader(file)

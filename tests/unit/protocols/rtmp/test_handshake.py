@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-
 import pytest
 
 from pybrpc.iobuf import IOBuf
@@ -16,27 +13,7 @@ from pybrpc.protocols.rtmp.handshake import (
     HandshakeClient,
     HandshakeServer,
 )
-
-PLAYER_KEY = b"Genuine Adobe Flash Player 001" + bytes.fromhex(
-    "F0EEC24A8068BEE82E00D0D1029E7E576EEC5D2D29806FAB93B8E636CFEB31AE"
-)
-SERVER_KEY = b"Genuine Adobe Flash Media Server 001" + PLAYER_KEY[-32:]
-
-
-def sha(key: bytes, data: bytes) -> bytes:
-    return hmac.new(key, data, hashlib.sha256).digest()
-
-
-def digest_in(block: bytes, key: bytes, schema: int) -> bytes | None:
-    """The digest in C1 or S1, if it is right; src/brpc/policy/rtmp_protocol.cpp, C1S1Base."""
-    half = 8 + 764 if schema == 0 else 8
-    at = half + 4 + sum(block[half : half + 4]) % 728
-    digest = block[at : at + 32]
-    return digest if digest == sha(key, block[:at] + block[at + 32 :]) else None
-
-
-def second_is_right(block: bytes, key: bytes, peer_digest: bytes) -> bool:
-    return block[-32:] == sha(sha(key, peer_digest), block[:-32])
+from tests.oracles.rtmp_handshake import digest_of, is_answer_to
 
 
 def fed(side: HandshakeClient | HandshakeServer, *pieces: bytes) -> tuple[bytes, IOBuf]:
@@ -88,20 +65,22 @@ def test_server_answers_a_digest_with_digests_in_the_same_schema(schema: int) ->
     client, server = HandshakeClient(uses_digest=True, schema=schema), HandshakeServer()
     first = client.start()
     assert first[5:9] == CLIENT_VERSION.to_bytes(4, "big")
-    c1_digest = digest_in(first[1:], PLAYER_KEY[:30], schema)
+    c1_digest = digest_of(first[1:], is_server=False)
     assert c1_digest is not None
+    assert c1_digest.schema == schema
     answer, _ = fed(server, first)
     assert server.has_digest
     assert server.peer_version == CLIENT_VERSION
     assert answer[5:9] == SERVER_VERSION.to_bytes(4, "big")
     s1, s2 = answer[1 : 1 + BLOCK_SIZE], answer[1 + BLOCK_SIZE :]
-    s1_digest = digest_in(s1, SERVER_KEY[:36], schema)
+    s1_digest = digest_of(s1, is_server=True)
     assert s1_digest is not None
-    assert second_is_right(s2, SERVER_KEY, c1_digest)
+    assert s1_digest.schema == schema
+    assert is_answer_to(c1_digest, s2, is_server=True)
     c2, _ = fed(client, answer)
     assert client.is_done
     assert client.has_digest
-    assert second_is_right(c2, PLAYER_KEY, s1_digest)
+    assert is_answer_to(s1_digest, c2, is_server=False)
     fed(server, c2)
     assert server.is_done
 
@@ -120,7 +99,9 @@ def test_digest_may_be_at_any_place(place: int, monkeypatch: pytest.MonkeyPatch)
 
         monkeypatch.setattr(handshake, "_random_block", block)
         c1 = HandshakeClient(uses_digest=True, schema=schema).start()[1:]
-        assert digest_in(c1, PLAYER_KEY[:30], schema) is not None
+        found = digest_of(c1, is_server=False)
+        assert found is not None
+        assert found.schema == schema
         server = HandshakeServer()
         fed(server, b"\x03" + c1)
         assert server.has_digest

@@ -15,8 +15,8 @@ from pybrpc.rtmp.streams.stream_core import RtmpStreamCore
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.process_backlog import MAX_QUEUED_BYTES, ProcessBacklog
 from pybrpc.transport.writing.write_request import WriteRequest
-from tests.fakes.rtmp_frames import audio_header, keyframe, picture, sound
-from tests.fakes.rtmp_stream import HEADERS, Owner, Peer, new_core, payloads
+from tests.fakes.rtmp_frames import HEADERS, audio_header, keyframe, picture, sound
+from tests.fakes.rtmp_stream import Owner, Peer, new_core, payloads
 
 MIB = 1 << 20
 PROCESS_BYTES = MAX_QUEUED_BYTES

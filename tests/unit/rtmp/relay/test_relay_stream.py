@@ -11,8 +11,16 @@ from pybrpc.rtmp.relay.relay_player import REQUEST_BYTES
 from pybrpc.rtmp.relay.relay_stream import MIN_QUEUE_BYTES
 from pybrpc.rtmp.relay.relay_values import RelayLimits
 from pybrpc.rtmp.relay.shared_frames import SharedFrame
-from tests.fakes.rtmp_frames import audio_header, keyframe, metadata, picture, sound, video_header
-from tests.fakes.rtmp_stream import HEADERS, LIMIT, Owner, new_core, payloads
+from tests.fakes.rtmp_frames import (
+    HEADERS,
+    audio_header,
+    keyframe,
+    metadata,
+    picture,
+    sound,
+    video_header,
+)
+from tests.fakes.rtmp_stream import LIMIT, Owner, new_core, payloads
 
 
 def test_frames_of_one_read_are_one_write_of_each_player() -> None:

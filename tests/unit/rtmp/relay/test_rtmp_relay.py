@@ -264,9 +264,10 @@ def test_relay_that_is_dropped_open_warns_and_ends_its_threads(tmp_path: Path) -
     relay.record(tmp_path)
     publisher, _ = attach(relay, True)
     publisher.sink.on_frames(publisher, [keyframe(0)])
+    held = [relay, publisher]
+    del relay, publisher
     with pytest.warns(ResourceWarning, match="unclosed relay"):
-        del relay, publisher
-        gc.collect()
+        held.clear()
     for thread in threading.enumerate():
         if thread.name.startswith("pybrpc-rtmp"):
             thread.join(LIMIT_S)

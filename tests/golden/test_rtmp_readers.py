@@ -1,4 +1,6 @@
-"""Recordings of ffmpeg that publishes, and of librtmp that plays: tests/golden/rtmp/README.md."""
+"""pybrpc reads the recordings of RTMP: all of rtmp/ as the oracle does, and what programs of
+rtmp_pyav/ published is as it should be. docs/verification.md and rtmp_pyav/README.md say how they
+were made."""
 
 from __future__ import annotations
 
@@ -32,10 +34,13 @@ from pybrpc.protocols.rtmp.message import (
     user_control_in,
 )
 from tests.fakes.rtmp_chunks import bytewise, read_all
+from tests.oracles import rtmp_chunks as oracle
+from tests.oracles.rtmp_chunks import HANDSHAKE_SIZE
 
 RECORDINGS = Path(__file__).parent
 CASES = [("ffmpeg_h264", "h264"), ("ffmpeg_hevc", "hevc"), ("ffmpeg_h264_late", "h264")]
 FIRST_LATE_MS = 16_776_720
+OF_THE_READER = oracle.SET_CHUNK_SIZE, oracle.ABORT, oracle.WINDOW_ACK_SIZE
 
 
 def recorded(case: str) -> bytes:
@@ -61,6 +66,23 @@ def messages_of(stream: bytes, has_digest: bool = True) -> list[RtmpMessage]:
 
 def of_type(messages: list[RtmpMessage], kind: int) -> list[RtmpMessage]:
     return [message for message in messages if message.message_type == kind]
+
+
+@pytest.mark.parametrize("path", sorted((RECORDINGS / "rtmp").glob("*.bin")), ids=lambda p: p.stem)
+def test_all_recordings_are_read_as_by_the_oracle(path: Path) -> None:
+    """Both sides. SetChunkSize, Abort and WindowAckSize are for the reader itself."""
+    stream = path.read_bytes()
+    reader, buffer, found = ChunkReader(received_bytes=HANDSHAKE_SIZE), IOBuf(stream), []
+    buffer.pop_front(HANDSHAKE_SIZE)
+    while messages := reader.read(buffer):
+        found += messages
+    assert reader.broken is None
+    assert (reader.held_bytes, len(buffer)) == (0, 0)
+    wanted = [each for each in oracle.messages_of(stream) if each.kind not in OF_THE_READER]
+    assert len(wanted) > 3
+    assert found == [
+        RtmpMessage(each.kind, each.payload, each.stream_id, each.timestamp_ms) for each in wanted
+    ]
 
 
 @pytest.mark.parametrize(("case", "codec"), CASES)
