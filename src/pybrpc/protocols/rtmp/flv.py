@@ -75,7 +75,8 @@ class FlvWriter:
         if message.message_type in (DATA, DATA_AMF3):
             message = stored_data(message)
         header = tag_header(message)
-        self._file.write(self.take_header() + header)
+        self._file.write(self._header + header)
+        self._header = b""
         if message.payload:
             self._file.write(message.payload)
         self._file.write((TAG_HEADER_SIZE + len(message.payload)).to_bytes(4, "big"))
@@ -108,18 +109,22 @@ class FlvReader:
     one thread at a time.
     """
 
-    __slots__ = ("_file", "_has_begun", "_max_tag", "is_truncated")
+    __slots__ = ("_failure", "_file", "_has_begun", "_max_tag", "is_truncated")
 
     def __init__(self, file: ReadableFile, max_tag_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
         self._file = file
         self._max_tag = max_tag_bytes
         self._has_begun = False
+        self._failure = ""
+        """Why nothing more can be read."""
         self.is_truncated = False
 
     def __iter__(self) -> Iterator[RtmpMessage]:
         return self
 
     def __next__(self) -> RtmpMessage:
+        if self._failure:
+            raise FlvError(self._failure)
         while not self.is_truncated:
             if not self._has_begun:
                 self._read_file_header()
@@ -131,7 +136,7 @@ class FlvReader:
                 break
             size = int.from_bytes(header[1:4], "big")
             if size > self._max_tag:
-                raise FlvError(f"a tag of {size} bytes is longer than {self._max_tag}")
+                raise self._failed(f"a tag of {size} bytes is longer than {self._max_tag}")
             payload = self._read(size)
             if len(payload) < size:
                 self.is_truncated = True
@@ -146,12 +151,16 @@ class FlvReader:
     def _read_file_header(self) -> None:
         header = self._read(_FILE_HEADER_SIZE)
         if not header.startswith(_SIGNATURE) or len(header) < _FILE_HEADER_SIZE:
-            raise FlvError("the file does not begin as FLV files do")
+            raise self._failed("the file does not begin as FLV files do")
         size = int.from_bytes(header[5:], "big")
         if not _FILE_HEADER_SIZE <= size <= _READ_BYTES:
-            raise FlvError(f"a file header of {size} bytes")
+            raise self._failed(f"a file header of {size} bytes")
         self._read(size - _FILE_HEADER_SIZE + _BACK_SIZE)
         self._has_begun = True
+
+    def _failed(self, reason: str) -> FlvError:
+        self._failure = reason
+        return FlvError(reason)
 
     def _read(self, size_bytes: int) -> bytes:
         """`size_bytes`, or fewer if the file ends before."""

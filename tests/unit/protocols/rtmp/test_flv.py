@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+from typing import Any
 
 import pytest
 
@@ -151,3 +153,37 @@ def test_back_lengths_reserved_bits_and_other_tags_are_ignored() -> None:
     last = b"\x09\x00\x00\x01" + bytes(7) + b"v"
     found = list(FlvReader(io.BytesIO(HEADER + first + encrypted + other + last)))
     assert found == [RtmpMessage(AUDIO, b"a"), RtmpMessage(VIDEO, b"v")]
+
+
+class FullOnce(io.BytesIO):
+    """A file on a disk that is full at the first write."""
+
+    is_full = True
+
+    def write(self, data: Any) -> int:
+        if self.is_full:
+            self.is_full = False
+            raise OSError(errno.ENOSPC, "full")
+        return super().write(data)
+
+
+def test_header_is_written_when_there_is_room_again() -> None:
+    file = FullOnce()
+    writer = FlvWriter(file)
+    message = RtmpMessage(VIDEO, b"picture", 0, 5)
+    with pytest.raises(OSError, match="full"):
+        writer.write(message)
+    writer.write(message)
+    assert list(FlvReader(io.BytesIO(file.getvalue()))) == [message]
+
+
+def test_reader_that_has_failed_reads_no_more() -> None:
+    file = io.BytesIO()
+    writer = FlvWriter(file)
+    for size in (5, 500, 5):
+        writer.write(RtmpMessage(VIDEO, bytes(size), 0, 5))
+    reader = FlvReader(io.BytesIO(file.getvalue()), max_tag_bytes=100)
+    assert len(next(reader).payload) == 5
+    for _ in range(3):
+        with pytest.raises(FlvError, match="a tag of 500 bytes"):
+            next(reader)
