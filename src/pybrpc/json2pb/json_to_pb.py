@@ -7,7 +7,7 @@ SkippedValue; for a required or repeated field it is an InvalidFieldError. null 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
@@ -33,8 +33,8 @@ from pybrpc.json2pb.schema import ENTRY_KEY, ENTRY_VALUE, AnyDescriptor, AnyFiel
 M = TypeVar("M", bound=Message)
 
 TOO_DEEP = "Exceeded maximum recursion depth"
-_SPARSE = 4
-"""An object with so many times fewer keys than its message has fields is looked up by its keys."""
+_FEW_FIELDS = 24
+"""Looking for so many fields in an object costs about as much as going through a few keys."""
 
 
 def json_to_message(
@@ -166,9 +166,6 @@ class _ReadPlan:
         self._options = options
         self._is_extendable = descriptor.is_extendable
         self._extensions = 0
-        self._rows: tuple[_Row, ...] = ()
-        self._by_key: Mapping[str, int] | None = None
-        self._required: tuple[int, ...] = ()
         self._prepare()
 
     def _prepare(self) -> None:
@@ -176,30 +173,29 @@ class _ReadPlan:
         rows = tuple(_row_for(field, self._options) for field in fields)
         by_key = {row.key: index for index, row in enumerate(rows)}
         self._required = tuple(index for index, row in enumerate(rows) if row.is_required)
-        self._by_key = by_key if len(by_key) == len(rows) else None
+        self._by_key: Mapping[str, int] | None = by_key if len(by_key) == len(rows) else None
         self._rows = rows
+        self._is_large = len(rows) > _FEW_FIELDS
         self._extensions = len(rows) - len(self._descriptor.fields)
 
     def _refresh(self) -> None:
         """Find extensions that were made known since."""
-        if self._is_extendable:
-            pool = self._descriptor.file.pool
-            if len(pool.FindAllExtensions(self._descriptor)) != self._extensions:
-                self._prepare()
+        pool = self._descriptor.file.pool
+        if len(pool.FindAllExtensions(self._descriptor)) != self._extensions:
+            self._prepare()
 
-    def _current_rows(self, value: Mapping[str, Any]) -> tuple[_Row, ...] | list[_Row]:
-        """The fields to look for in `value`."""
-        if self._is_extendable:
-            self._refresh()
+    def _rows_in(self, value: Mapping[str, Any]) -> Iterable[_Row]:
+        """The fields to look for in `value`, which has far fewer keys than there are fields."""
         rows, by_key = self._rows, self._by_key
-        if by_key is None or len(value) * _SPARSE >= len(rows):
+        if by_key is None:
             return rows
         found = {by_key[key] for key in value if key in by_key}
         return [rows[index] for index in sorted(found.union(self._required))]
 
     def read_root(self, message: Message, value: Any, run: _Run) -> None:
         if isinstance(value, list) and self._options.array_to_single_repeated:
-            self._refresh()
+            if self._is_extendable:
+                self._refresh()
             rows = self._rows
             if len(rows) != 1 or rows[0].fill is None or not rows[0].field.is_repeated:
                 raise InvalidFieldError(f"the input json can't be array here [{self.name}]")
@@ -213,8 +209,13 @@ class _ReadPlan:
             raise DepthError(f"{TOO_DEEP} [{self.name}]")
         if not isinstance(value, dict):
             raise InvalidFieldError(f"The input is not a json object [{self.name}]")
+        if self._is_extendable:
+            self._refresh()
+        rows: Iterable[_Row] = self._rows
+        if self._is_large and len(self._rows) > _FEW_FIELDS + 4 * len(value):
+            rows = self._rows_in(value)
         get = value.get
-        for key, exact, name, convert, fill, is_required, field in self._current_rows(value):
+        for key, exact, name, convert, fill, is_required, field in rows:
             item = get(key)
             if item is None:
                 if is_required:

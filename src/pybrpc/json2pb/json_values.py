@@ -208,7 +208,7 @@ def is_nested_deeper(data: bytes, levels: int) -> bool:
     Of text that is no JSON the answer may be either, but it is True if a parser may recurse that
     deeply before it finds out.
     """
-    if data.count(b"[") + data.count(b"{") <= levels:
+    if len(data) <= levels or data.count(b"[") + data.count(b"{") <= levels:
         return False
     steps = _structure(data).translate(_BRACKETS_TO_STEPS, _OTHER_THAN_BRACKETS)
     return max(itertools.accumulate(memoryview(steps).cast("b")), default=0) > levels

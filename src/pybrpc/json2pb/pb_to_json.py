@@ -32,12 +32,19 @@ from pybrpc.json2pb.errors import (
 from pybrpc.json2pb.names import decode_name
 from pybrpc.json2pb.options import DEFAULT, JsonOptions
 from pybrpc.json2pb.paths import join
-from pybrpc.json2pb.schema import ENTRY_KEY, ENTRY_VALUE, AnyDescriptor, AnyField
+from pybrpc.json2pb.schema import (
+    ENTRY_KEY,
+    ENTRY_VALUE,
+    INTEGER_TYPES,
+    AnyDescriptor,
+    AnyField,
+)
 
 TOO_DEEP = "Exceeded maximum recursion depth"
 
 Write: TypeAlias = Callable[[Any, int], str]
 """The JSON text of the value of a field; the number is the depth of the message."""
+WriteScalar: TypeAlias = Callable[[Any], str]
 
 _quote: Callable[[str], str] = encoder.encode_basestring
 _CONTROL_ESCAPE = re.compile(r"\\(?:u(00[0-9a-f]{2})|.)")
@@ -73,10 +80,12 @@ class _Column(NamedTuple):
 
     place   in the output
     prefix  its quoted key, with the colon; "" for a map that is written after all others
+    write_scalar, write  the first is None, or used instead of the second, which is slower
     """
 
     place: int
     prefix: str
+    write_scalar: WriteScalar | None
     write: Write
     is_required: bool
     name: str
@@ -97,7 +106,9 @@ class _WritePlan:
         maps = [field for field in fields if schema.has_string_keys(field)]
         others = [field for field in fields if field not in maps]
         columns = {field: _column_for(field, at, options) for at, field in enumerate(others)}
-        columns.update((field, _Column(0, "", _integer, False, "")) for field in maps)
+        columns.update(
+            (field, _Column(len(others), "", None, _no_text, False, "")) for field in maps
+        )
         in_order = sorted(others, key=lambda field: field.number) == others
         is_single = len(fields) == 1 and not maps and schema.is_repeated(fields[0])
         self._single = fields[0] if is_single else None
@@ -105,7 +116,8 @@ class _WritePlan:
         self._required = [field for field in others if schema.is_required(field)]
         self._required_count = len(self._required)
         self._maps = tuple(_map_column(field, options) for field in maps)
-        self._is_in_order = in_order and not self._unset
+        # The last slot is for the texts of maps here, which are not used.
+        self._no_texts = [] if in_order and not self._unset else [""] * (len(others) + 1)
         self._columns = columns
 
     def _is_printed_unset(self, field: AnyField) -> bool:
@@ -128,7 +140,7 @@ class _WritePlan:
             raise DepthError(TOO_DEEP)
         columns = self._columns
         texts: list[str] = []
-        places: list[int] = []
+        slots = self._no_texts.copy()  # empty if fields are printed as ListFields has them
         required = 0
         name = ""
         try:
@@ -136,15 +148,21 @@ class _WritePlan:
                 column = columns.get(field)
                 if column is None:
                     return self._write_with_new_extensions(message, depth)
-                place, prefix, write, is_required, name = column
-                if prefix:
-                    texts.append(prefix + write(value, depth))
-                    places.append(place)
-                    required += is_required
+                place, prefix, write_scalar, write, is_required, name = column
+                if write_scalar is not None:
+                    text = prefix + write_scalar(value)
+                else:
+                    text = prefix + write(value, depth)
+                if slots:
+                    slots[place] = text
+                elif prefix:
+                    texts.append(text)
+                required += is_required
+            name = ""
             if required != self._required_count:
                 self._raise_missing(message)
-            if not self._is_in_order:
-                texts = self._in_order(message, texts, places)
+            if slots:
+                texts = self._in_order(message, slots)
             for column in self._maps:
                 name = column.name
                 texts.append(column.prefix + column.write(message, depth))
@@ -164,16 +182,17 @@ class _WritePlan:
         present = {field for field, _ in message.ListFields()}
         for field in self._required:
             if field not in present:
-                raise MissingFieldError(f"Missing required field: {field.full_name}")
+                text = f"Missing required field: {field.full_name}"
+                raise MissingFieldError(text, field.name)
 
-    def _in_order(self, message: Any, texts: list[str], places: list[int]) -> list[str]:
-        """`texts` in bRPC's order, with those of fields that are printed without being set."""
-        found = dict(zip(places, texts, strict=True))
+    def _in_order(self, message: Any, slots: list[str]) -> list[str]:
+        """The texts of fields by their places, with those of fields that are printed unset."""
         for field in self._unset:
-            place, prefix, write, _, _ = self._columns[field]
-            if place not in found:
-                found[place] = prefix + write(_value_of(message, field), 0)
-        return [found[place] for place in sorted(found)]
+            column = self._columns[field]
+            if not slots[column.place]:
+                text = column.write(_value_of(message, field), 0)
+                slots[column.place] = column.prefix + text
+        return list(filter(None, slots[:-1]))
 
 
 _PLANS = schema.PlanCache(_WritePlan)
@@ -188,13 +207,16 @@ def _prefix_for(field: AnyField) -> str:
 
 
 def _column_for(field: AnyField, index: int, options: JsonOptions) -> _Column:
+    write_scalar = None
     if schema.is_real_map(field):
         write = _map_as_array(field, options)
     elif schema.is_repeated(field):
         write = _array(field, options)
     else:
         write = _single(field, options)
-    return _Column(index, _prefix_for(field), write, schema.is_required(field), field.name)
+        write_scalar = _scalar(field, options) if field.message_type is None else None
+    is_required = schema.is_required(field)
+    return _Column(index, _prefix_for(field), write_scalar, write, is_required, field.name)
 
 
 def _single(field: AnyField, options: JsonOptions) -> Write:
@@ -202,11 +224,16 @@ def _single(field: AnyField, options: JsonOptions) -> Write:
     nested = field.message_type
     if nested is not None:
         return _message(nested, options)
+    write_scalar = _scalar(field, options)
+    return lambda value, _: write_scalar(value)
+
+
+def _scalar(field: AnyField, options: JsonOptions) -> WriteScalar:
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
         return _enum(field, options)
     if field.type == FieldDescriptor.TYPE_BYTES:
         return _base64 if options.pb_bytes_to_base64 else _utf8
-    return _WRITERS.get(field.cpp_type, _integer)
+    return _WRITERS.get(field.cpp_type, repr)
 
 
 def _message(descriptor: AnyDescriptor, options: JsonOptions) -> Write:
@@ -222,30 +249,22 @@ def _message(descriptor: AnyDescriptor, options: JsonOptions) -> Write:
     return write
 
 
-def _integer(value: int, _: int) -> str:
-    return str(value)
+def _no_text(value: Any, _: int) -> str:
+    return ""
 
 
-def _bool(value: bool, _: int) -> str:
-    return "true" if value else "false"
-
-
-def _string(value: str, _: int) -> str:
-    return _quote(value)
-
-
-def _base64(value: bytes, _: int) -> str:
+def _base64(value: bytes) -> str:
     return f'"{binascii.b2a_base64(value, newline=False).decode()}"'
 
 
-def _utf8(value: bytes, _: int) -> str:
+def _utf8(value: bytes) -> str:
     try:
         return _quote(value.decode())
     except UnicodeDecodeError:
         raise InvalidFieldError("bytes that are no UTF-8 need pb_bytes_to_base64") from None
 
 
-def _double(value: float, _: int) -> str:
+def _double(value: float) -> str:
     """The shortest text that is read as this number, in rapidjson's notation (internal/dtoa.h)."""
     text = repr(value)
     if "e" in text:
@@ -270,25 +289,32 @@ def _without_exponent(text: str) -> str:
     return f"{sign}{mantissa}e{int(exponent)}"
 
 
-_WRITERS: Mapping[int, Write] = {
-    FieldDescriptor.CPPTYPE_BOOL: _bool,
-    FieldDescriptor.CPPTYPE_STRING: _string,
+_WRITERS: Mapping[int, WriteScalar] = {
+    FieldDescriptor.CPPTYPE_BOOL: ("false", "true").__getitem__,
+    FieldDescriptor.CPPTYPE_STRING: _quote,
     FieldDescriptor.CPPTYPE_FLOAT: _double,
     FieldDescriptor.CPPTYPE_DOUBLE: _double,
 }
 
 
-def _enum(field: AnyField, options: JsonOptions) -> Write:
-    names: dict[int, str] = {}
+class _EnumNames(dict[int, str]):
+    """Quoted names by numbers; a number without a name has itself."""
+
+    def __missing__(self, number: int) -> str:
+        return str(number)
+
+
+def _enum(field: AnyField, options: JsonOptions) -> WriteScalar:
+    names = _EnumNames()
     if not options.pb_enum_as_number:
         for value in field.enum_type.values:
             names.setdefault(value.number, _quote(value.name))
-    return lambda number, _: names.get(number) or str(number)
+    return names.__getitem__
 
 
 def _array(field: AnyField, options: JsonOptions) -> Write:
     write_item = _single(field, options)
-    if write_item is _integer:
+    if field.cpp_type in INTEGER_TYPES:
         return lambda items, _: str(list(items)).replace(" ", "")
 
     def write(items: Any, depth: int) -> str:
@@ -347,4 +373,4 @@ def _map_column(field: AnyField, options: JsonOptions) -> _Column:
                 raise
         return "{" + ",".join(texts) + "}"
 
-    return _Column(0, _prefix_for(field), write, False, field.name)
+    return _Column(0, _prefix_for(field), None, write, False, field.name)

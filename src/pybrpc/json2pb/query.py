@@ -23,19 +23,13 @@ from pybrpc.json2pb.names import decode_name
 from pybrpc.json2pb.options import DEFAULT, JsonOptions
 from pybrpc.json2pb.required import check_required
 from pybrpc.json2pb.scalars import Mismatch, Scalar, scalar_for
-from pybrpc.json2pb.schema import AnyDescriptor, AnyField
+from pybrpc.json2pb.schema import INTEGER_TYPES, AnyDescriptor, AnyField
 
 M = TypeVar("M", bound=Message)
 
 _INTEGER = re.compile("-?0*[0-9]{1,20}")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,400})(?:\.[0-9]{1,400})?(?:[eE][+-]?[0-9]{1,4})?")
 _URL_SAFE = str.maketrans("-_", "+/")
-_INTEGER_TYPES = (
-    FieldDescriptor.CPPTYPE_INT32,
-    FieldDescriptor.CPPTYPE_UINT32,
-    FieldDescriptor.CPPTYPE_INT64,
-    FieldDescriptor.CPPTYPE_UINT64,
-)
 
 
 def query_to_message(query: JsonText, message_class: type[M], options: JsonOptions = DEFAULT) -> M:
@@ -147,9 +141,7 @@ def _set(
 
 def _value_of(text: str, field: AnyField, scalar: Scalar, options: JsonOptions) -> Any:
     kind = field.cpp_type
-    if kind in _INTEGER_TYPES or (
-        kind == FieldDescriptor.CPPTYPE_ENUM and _INTEGER.fullmatch(text)
-    ):
+    if kind in INTEGER_TYPES or (kind == FieldDescriptor.CPPTYPE_ENUM and _INTEGER.fullmatch(text)):
         return scalar.convert(int(text) if _INTEGER.fullmatch(text) else None)
     if kind == FieldDescriptor.CPPTYPE_BOOL:
         return scalar.convert({"true": True, "false": False}.get(text))

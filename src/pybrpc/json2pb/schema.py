@@ -20,6 +20,13 @@ MAX_PLANS = 1024
 
 ENTRY_KEY, ENTRY_VALUE = "key", "value"
 
+INTEGER_TYPES = (
+    FieldDescriptor.CPPTYPE_INT32,
+    FieldDescriptor.CPPTYPE_UINT32,
+    FieldDescriptor.CPPTYPE_INT64,
+    FieldDescriptor.CPPTYPE_UINT64,
+)
+
 
 class PlanCache(Generic[T]):
     """The plans of descriptors and options; the oldest ones are forgotten and made again.
