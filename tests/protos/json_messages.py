@@ -163,7 +163,7 @@ _SCALARS = """
     string _string = 14
     bytes _bytes = 15
     Kind _enum = 16
-    Rich message = 17
+    Rich _message = 17
 """
 _FIELDS = [line.strip() for line in _SCALARS.strip().splitlines()]
 

@@ -40,7 +40,7 @@ def make_messages(
             label, _, number = value.partition("=")
             enum.value.add(name=label.strip(), number=int(number))
     prefix = f".{package}." if package else "."
-    known = {**{name: 11 for name in messages}, **{name: 14 for name in enum_names}}
+    known = {**dict.fromkeys(messages, 11), **dict.fromkeys(enum_names, 14)}
     for name, lines in messages.items():
         for line in filter(None, map(str.strip, lines.splitlines())):
             _add_line(protos[name], line, known, f"{prefix}{name}", prefix)

@@ -65,6 +65,9 @@ def message_to_json(message: Message, options: JsonOptions = DEFAULT) -> bytes:
         text = plan.write_root(message)
     except RecursionError:
         raise DepthError(TOO_DEEP) from None
+    except (TypeError, UnicodeDecodeError) as error:
+        # The runtimes of protobuf differ: upb shows such text as bytes, which can't be quoted.
+        raise InvalidFieldError("a string of the message is no UTF-8") from error
     if "\\u00" in text:
         text = _CONTROL_ESCAPE.sub(_in_capitals, text)
     return text.encode()

@@ -12,13 +12,15 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from pybrpc.json2pb import json_values
-from pybrpc.json2pb.errors import ConversionError, DepthError, InvalidFieldError, shown
-from pybrpc.json2pb.json_values import JsonText
+from pybrpc.json2pb.errors import DepthError, InvalidFieldError, InvalidInputError, shown
+from pybrpc.json2pb.json_values import BAD_ENCODING, INVALID, JsonText
 from pybrpc.json2pb.options import MAX_DEPTH
 from pybrpc.json2pb.required import check_required, is_deeper
 
 M = TypeVar("M", bound=Message)
 
+_SPECIAL = "google.protobuf."
+"""Types whose JSON need not be an object: json_format would take [] for any other type too."""
 _TOO_DEEP = "Exceeded maximum recursion depth"
 
 
@@ -30,11 +32,15 @@ def proto_json_to_message(data: JsonText, message_class: type[M]) -> M:
         raise DepthError(f"{_TOO_DEEP} [{name}]")
     message = message_class()
     try:
-        json_format.Parse(raw, message, ignore_unknown_fields=True)
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{INVALID}{BAD_ENCODING} [{name}]", error.start) from None
+    if text.lstrip()[:1] != "{" and not message_class.DESCRIPTOR.full_name.startswith(_SPECIAL):
+        raise InvalidFieldError(f"The input is not a json object [{name}]")
+    try:
+        json_format.Parse(text, message, ignore_unknown_fields=True)
     except RecursionError:
         raise DepthError(f"{_TOO_DEEP} [{name}]") from None
-    except ConversionError:
-        raise
     except _ERRORS as error:
         raise InvalidFieldError(shown(f"Invalid json: {error}")) from None
     check_required(message)

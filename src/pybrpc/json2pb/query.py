@@ -7,7 +7,6 @@ field has are ignored. Maps, and messages in repeated fields, can't be given.
 
 from __future__ import annotations
 
-import binascii
 import math
 import re
 from typing import Any, NamedTuple, TypeVar
@@ -22,7 +21,7 @@ from pybrpc.json2pb.json_values import JsonText, utf8_of
 from pybrpc.json2pb.names import decode_name
 from pybrpc.json2pb.options import DEFAULT, JsonOptions
 from pybrpc.json2pb.required import check_required
-from pybrpc.json2pb.scalars import Mismatch, Scalar, scalar_for
+from pybrpc.json2pb.scalars import Mismatch, Scalar, decode_base64, scalar_for
 from pybrpc.json2pb.schema import INTEGER_TYPES, AnyDescriptor, AnyField
 
 M = TypeVar("M", bound=Message)
@@ -152,8 +151,8 @@ def _value_of(text: str, field: AnyField, scalar: Scalar, options: JsonOptions) 
             raise Mismatch(scalar.wanted)
         return float(text)
     if field.type == FieldDescriptor.TYPE_BYTES and options.pb_bytes_to_base64:
-        try:
-            return binascii.a2b_base64(text.translate(_URL_SAFE), strict_mode=True)
-        except ValueError:
-            raise Mismatch("base64") from None
+        data = decode_base64(text.translate(_URL_SAFE))
+        if data is None:
+            raise Mismatch("base64")
+        return data
     return scalar.convert(text)

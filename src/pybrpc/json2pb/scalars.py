@@ -123,6 +123,16 @@ def _enum(enum: Any) -> Convert:
     return convert
 
 
+def decode_base64(text: str) -> bytes | None:
+    """None if it is no base64: the length must be a multiple of 4, as bRPC wants it too."""
+    if len(text) % 4:
+        return None
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return None
+
+
 def _utf8(value: Any) -> bytes:
     if type(value) is not str:
         raise Mismatch("string")
@@ -135,11 +145,11 @@ def _base64(field: AnyField) -> Convert:
     def convert(value: Any) -> bytes:
         if type(value) is not str:
             raise Mismatch("string")
-        try:
-            return binascii.a2b_base64(value, strict_mode=True)
-        except ValueError:
+        data = decode_base64(value)
+        if data is None:
             text = f"Fail to decode base64 string={shown(value)} [{message_name}]"
-            raise InvalidFieldError(text) from None
+            raise InvalidFieldError(text)
+        return data
 
     return convert
 

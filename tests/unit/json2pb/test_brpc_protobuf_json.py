@@ -99,7 +99,8 @@ def test_json_to_pb_map_case() -> None:
     ]
     (friend,) = json_to_message(MAPS, maps.AddressComplex).friends
     assert (friend.key, friend.value[0].school, friend.value[0].year) == ("John", "SJTU", 2007)
-    old = '{"addr":"baidu.com","numbers":[{"key":"tel","value":123456},{"key":"cell","value":654321}]}'
+    entries = '[{"key":"tel","value":123456},{"key":"cell","value":654321}]'
+    old = f'{{"addr":"baidu.com","numbers":{entries}}}'
     assert json_to_message(old, maps.AddressIntMap) == numbers
 
 
@@ -334,8 +335,8 @@ def test_pb_to_json_encode_decode() -> None:
     body = escaped_body()
     text = message_to_json(body).decode()
     assert text == (
-        '{"info":["this is json data\'s info","this is a test"],"type":80000,"data:array":[200,300],'
-        '"judge":true,"spur":3.45,"@Content_Test%@":[{"uid*":"content info",'
+        '{"info":["this is json data\'s info","this is a test"],"type":80000,'
+        '"data:array":[200,300],"judge":true,"spur":3.45,"@Content_Test%@":[{"uid*":"content info",'
         '"Distance_info_":1234.56005859375,"_ext%T_":{"Aa_ge(":160000,'
         '"databyte(std::string)":"ZGF0YWJ5dGU=","enum--type":"WORK"}}]}'
     )
@@ -359,10 +360,11 @@ def test_pb_to_json_control_char_case(as_base64: bool, as_number: bool) -> None:
     message = book("baidu \x01test\x08\x1aend", b"welcome to china")
     options = JsonOptions(pb_bytes_to_base64=as_base64, pb_enum_as_number=as_number)
     text = message_to_json(message, options).decode()
+    type_text = "1" if as_number else '"HOME"'
     data = "d2VsY29tZSB0byBjaGluYQ==" if as_base64 else "welcome to china"
     assert text == (
         '{"person":[{"name":"baidu \\u0001test\\b\\u001Aend","id":100,"email":"welcome@baidu.com",'
-        f'"phone":[{{"number":"number123","type":{1 if as_number else chr(34) + "HOME" + chr(34)}}}],'
+        f'"phone":[{{"number":"number123","type":{type_text}}}],'
         f"{NUMBERS % data}}}]}}"
     )
     assert json_to_message(text, addressbook.AddressBook, options) == message
