@@ -120,7 +120,7 @@ def test_single_repeated_field_may_be_an_array() -> None:
     )
     assert message_to_json(NO_MAPS.Texts(), options) == b"[]"
     assert message_to_json(NO_MAPS.Entries(), options) == b'{"entry":{}}'
-    assert message_to_json(addressbook.Person.PhoneNumber(number="1"), options) == b'{"number":"1"}'
+    assert message_to_json(addressbook.Person_PhoneNumber(number="1"), options) == b'{"number":"1"}'
 
 
 def test_enum_without_a_name_is_a_number() -> None:
@@ -204,7 +204,7 @@ def test_depth_is_bounded() -> None:
     message = contents.RecursiveMessage(child={"data": "a"})
     assert message_to_json(message, options) == b'{"child":{"data":"a"}}'
     message.child.child.data = "b"
-    with pytest.raises(DepthError, match="^Exceeded maximum recursion depth$"):
+    with pytest.raises(DepthError, match=r"^Exceeded maximum recursion depth$"):
         message_to_json(message, options)
     nested = Rich3()
     nested.text_messages["a"].o_bool = True
