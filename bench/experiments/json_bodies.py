@@ -7,7 +7,11 @@ one field, one of a kilobyte with ten messages in it, and one of a thousand inte
 differs: json_format's has names in camelCase, and 64-bit integers as strings. In brackets, how many
 times as fast as json_format.
 
-VERDICT
+Verdict (2 busy cores, CPython 3.11, protobuf 7.36 with upb, orjson 3.13): one field takes 1.2 us to
+JSON (3.3) and 1.6 us from it (5.2), without orjson 2.6 us (3.2); ten messages in a kilobyte 32 us
+(2.0) and 30 us (4.6), without orjson 36 us (3.8); 1000 integers 90 us (5.0) and 58 us (17), without
+orjson 99 us (10). orjson itself takes 0.2, 2.7 and 14 us of that. To JSON, it would help only with
+a different notation of numbers than bRPC's, so it is not used there.
 """
 
 from __future__ import annotations

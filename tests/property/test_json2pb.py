@@ -1,4 +1,4 @@
-"""Messages to JSON and back give the same messages, whatever they hold, and whoever parses them."""
+"""Messages to JSON and back give the same messages, whatever they hold, with either parser."""
 
 from __future__ import annotations
 

@@ -30,6 +30,8 @@ def text_to_message(data: JsonText, message_class: type[M]) -> M:
         raise InvalidInputError("Invalid text: no UTF-8", error.start) from None
     except text_format.ParseError as error:
         raise InvalidInputError(shown(f"Invalid text: {error}")) from None
+    if is_deeper(message, MAX_DEPTH):
+        raise DepthError(f"{_TOO_DEEP} [{message.DESCRIPTOR.name}]")
     check_required(message)
     return message
 

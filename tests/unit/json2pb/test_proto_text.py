@@ -54,6 +54,9 @@ def test_required_fields_are_required() -> None:
 def test_depth_is_bounded() -> None:
     with pytest.raises(DepthError):
         text_to_message("child {" * 100_000, contents.RecursiveMessage)
+    text_to_message("child {" * 100 + "}" * 100, contents.RecursiveMessage)
+    with pytest.raises(DepthError):
+        text_to_message("child {" * 101 + "}" * 101, contents.RecursiveMessage)
     message = current = contents.RecursiveMessage()
     for _ in range(101):
         current = current.child

@@ -1,4 +1,4 @@
-"""The same on the runtimes of protobuf, and without orjson."""
+"""Results are the same on each runtime of protobuf, and without orjson."""
 
 from __future__ import annotations
 
