@@ -172,9 +172,10 @@ class _ReadPlan:
         fields = schema.fields_of(self._descriptor)
         rows = tuple(_row_for(field, self._options) for field in fields)
         by_key = {row.key: index for index, row in enumerate(rows)}
-        self._required = tuple(index for index, row in enumerate(rows) if row.is_required)
-        self._by_key: Mapping[str, int] | None = by_key if len(by_key) == len(rows) else None
+        required = [index for index, row in enumerate(rows) if row.is_required]
         self._rows = rows
+        # Together, because another thread may be reading.
+        self._index = rows, by_key if len(by_key) == len(rows) else None, required
         self._is_large = len(rows) > _FEW_FIELDS
         self._extensions = len(rows) - len(self._descriptor.fields)
 
@@ -186,11 +187,11 @@ class _ReadPlan:
 
     def _rows_in(self, value: Mapping[str, Any]) -> Iterable[_Row]:
         """The fields to look for in `value`, which has far fewer keys than there are fields."""
-        rows, by_key = self._rows, self._by_key
+        rows, by_key, required = self._index
         if by_key is None:
             return rows
         found = {by_key[key] for key in value if key in by_key}
-        return [rows[index] for index in sorted(found.union(self._required))]
+        return [rows[index] for index in sorted(found.union(required))]
 
     def read_root(self, message: Message, value: Any, run: _Run) -> None:
         if isinstance(value, list) and self._options.array_to_single_repeated:

@@ -101,10 +101,7 @@ class _WritePlan:
         self._descriptor = descriptor
         self._options = options
         self._max_depth = options.json2pb_max_recursion_depth
-        self._prepare()
-
-    def _prepare(self) -> None:
-        options = self._options
+        self._newer: _WritePlan | None = None
         fields = schema.fields_of(self._descriptor)
         maps = [field for field in fields if schema.has_string_keys(field)]
         others = [field for field in fields if field not in maps]
@@ -150,7 +147,7 @@ class _WritePlan:
             for field, value in message.ListFields():
                 column = columns.get(field)
                 if column is None:
-                    return self._write_with_new_extensions(message, depth)
+                    return self._write_by_newer(message, depth)
                 place, prefix, write_scalar, write, is_required, name = column
                 if write_scalar is not None:
                     text = prefix + write_scalar(value)
@@ -174,12 +171,16 @@ class _WritePlan:
             raise
         return "{" + ",".join(texts) + "}"
 
-    def _write_with_new_extensions(self, message: Any, depth: int) -> str:
-        """`write`, after extensions were found that are younger than the plan."""
-        self._prepare()
-        for field, _ in message.ListFields():
-            self._columns[field]
-        return self.write(message, depth)
+    def _write_by_newer(self, message: Any, depth: int) -> str:
+        """`write`, by a plan that knows extensions that are younger than this one."""
+        newer = self._newer
+        fields = [field for field, _ in message.ListFields()]
+        if newer is None or any(field not in newer._columns for field in fields):
+            newer = _WritePlan(self._descriptor, self._options)
+            for field in fields:
+                newer._columns[field]  # KeyError if its pool does not know it
+            self._newer = newer
+        return newer.write(message, depth)
 
     def _raise_missing(self, message: Any) -> None:
         present = {field for field, _ in message.ListFields()}
