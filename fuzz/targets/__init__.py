@@ -13,6 +13,7 @@ NAMES = (
     "compression",
     "frames",
     "hulu_frames",
+    "json_bodies",
     "messages",
     "meta",
     "redis_login",

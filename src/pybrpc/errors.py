@@ -13,6 +13,7 @@
     +-- DispatcherClosedError             no turn of the dispatcher will come any more
     +-- MissingExtraError (ImportError)   a required optional package is not installed
     +-- MonkeyPatchError                  gevent or eventlet came too late, or without threads
+    +-- ConversionError (ValueError)      a message can't be converted (json2pb/errors.py)
     +-- ListenError (OSError), WorkerStartError  a server can't listen; no worker can serve
     +-- RedisError                        an error reply of a Redis server
     +-- RpcError                          a call or a write failed; carries a bRPC code

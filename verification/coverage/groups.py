@@ -87,6 +87,12 @@ GROUPS = (
         _modules("rpc", "body_encoding body_error"),
         _tests("unit/rpc", "body compress checksum"),
     ),
+    # --- json2pb ---
+    Group(
+        "Paths, values and errors are seen in conversions.",
+        _modules("json2pb", "__init__ errors paths scalars"),
+        _tests("unit/json2pb", "json_to_pb pb_to_json"),
+    ),
     # --- redis ---
     Group(
         "A request, its response and its options are used together.",
