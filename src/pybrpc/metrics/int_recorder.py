@@ -57,6 +57,7 @@ class IntRecorder(Recorder):
     __slots__ = ()
 
     _INITIAL = Stat()
+    empty_window = Stat()
     series_op = SeriesOp.ADD
 
     def __init__(

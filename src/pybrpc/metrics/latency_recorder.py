@@ -69,6 +69,7 @@ class LatencyRecorder(Recorder):
     __slots__ = ("_parts", "_ranking", "_window_buckets", "_window_s")
 
     _INITIAL = _State()
+    empty_window = Stat()
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ class Percentile(Recorder):
     __slots__ = ()
 
     _INITIAL = Histogram()
+    empty_window = Histogram()
 
     def __init__(
         self,

@@ -100,6 +100,7 @@ class _Extreme(Recorder):
     _INITIAL: tuple[float | None, float | None] = (None, None)
     _choose: ClassVar[Callable[..., Any]]
     has_inverse = False
+    empty_window = None
 
     def __init__(
         self,

@@ -30,6 +30,8 @@ class SampledVariable(Variable):
     has_inverse = True
     """Whether samples are the values at a time, and what happened in between is their difference.
     If not, each sample is of one second alone, and samples are combined."""
+    empty_window: Any = 0
+    """The value of a window before the second sample."""
 
     def __init__(
         self, name: str | None, prefix: str = "", help: str = "", metric_name: str | None = None

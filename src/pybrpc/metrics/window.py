@@ -57,17 +57,11 @@ class Window(Variable):
         """The value of the window, or of its last `window_s` seconds."""
         span = self._span(window_s)
         if span is None:
-            return self._nothing()
+            return self._variable.empty_window
         return span[1]
 
     def _span(self, window_s: int | None) -> tuple[float, Any] | None:
         return self._variable.span(self._window_s if window_s is None else window_of(window_s))
-
-    def _nothing(self) -> Any:
-        if not self._variable.has_inverse:
-            return None
-        value = self._variable.get_value()
-        return type(value)() if isinstance(value, Stat | float) else 0
 
     def describe(self, quote_strings: bool = False) -> str:
         """The value as text."""

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from pybrpc.base.guard import LIBRARY
+from pybrpc.base.limited_log import LimitedLog
 from pybrpc.metrics import stop_series
+from pybrpc.metrics.registry import exposed
 from pybrpc.metrics.sampler import replace_default_sampler
 from tests.fakes.metrics import SteppedSampler, hide_all
 
@@ -15,6 +18,7 @@ from tests.fakes.metrics import SteppedSampler, hide_all
 def sampler() -> Iterator[SteppedSampler]:
     """The sampler of the process, for this test."""
     hide_all()
+    exposed._log = LimitedLog(LIBRARY)
     stepped = SteppedSampler()
     replace_default_sampler(stepped)
     yield stepped
