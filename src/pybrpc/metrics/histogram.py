@@ -135,8 +135,15 @@ def taken_out(buckets: Mapping[int, int], part: Mapping[int, int]) -> dict[int, 
     return result
 
 
-def buckets_of(values: list[int]) -> dict[int, int]:
-    """The buckets of `values`. Equal values are counted first, in C."""
+_BUCKETS = tuple(bucket_of(value) for value in range(4096))
+"""Those of small values, for `buckets_of`."""
+
+
+def buckets_of(values: list[int], largest: int) -> dict[int, int]:
+    """The buckets of `values`, none of which is negative or above `largest`. It counts in C:
+    buckets of small values, else the values themselves first, many of which are equal."""
+    if largest < len(_BUCKETS):
+        return dict(Counter(map(_BUCKETS.__getitem__, values)))
     result: dict[int, int] = {}
     for value, count in Counter(values).items():
         bucket = bucket_of(value)

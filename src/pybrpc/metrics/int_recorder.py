@@ -111,13 +111,7 @@ class IntRecorder(Recorder):
         return (MetricValue("", "gauge", self.average()),)
 
     def _merged(self, values: list[int]) -> Stat:
-        clamped = clamped_to_int64(values)
         state: Stat = self._state
-        return Stat(state.total + sum(clamped), state.count + len(clamped))
-
-
-def clamped_to_int64(values: list[int]) -> list[int]:
-    """`values`, those of more than 64 bits replaced by the limits."""
-    if max(values) <= MAX_INT and min(values) >= MIN_INT:
-        return values
-    return [min(max(value, MIN_INT), MAX_INT) for value in values]
+        if max(values) > MAX_INT or min(values) < MIN_INT:
+            values = [min(max(value, MIN_INT), MAX_INT) for value in values]
+        return Stat(state.total + sum(values), state.count + len(values))

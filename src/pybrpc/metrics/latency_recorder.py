@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pybrpc.metrics.histogram import Histogram, Ranking, added, buckets_of, taken_out
-from pybrpc.metrics.int_recorder import Stat, clamped_to_int64
+from pybrpc.metrics.int_recorder import Stat
 from pybrpc.metrics.names import exposed_name
-from pybrpc.metrics.numbers import DEFAULT_WINDOW_S, integer_of, window_of
+from pybrpc.metrics.numbers import DEFAULT_WINDOW_S, MAX_INT, integer_of, window_of
 from pybrpc.metrics.recorder import FOLD_AT, Recorder
 from pybrpc.metrics.registry import Display, Entry, exposed
 from pybrpc.metrics.sampled import Sample
@@ -221,15 +221,16 @@ class LatencyRecorder(Recorder):
 
     def _merged(self, values: list[int]) -> _State:
         state: _State = self._state
-        clamped = clamped_to_int64(values)
-        if min(clamped) < 0:
-            clamped = [max(value, 0) for value in clamped]
-        more = buckets_of(clamped)
-        stat = Stat(state.stat.total + sum(clamped), state.stat.count + len(clamped))
+        longest, shortest = max(values), min(values)
+        if shortest < 0 or longest > MAX_INT:
+            values = [min(max(value, 0), MAX_INT) for value in values]
+            longest = max(values)
+        more = buckets_of(values, longest)
+        stat = Stat(state.stat.total + sum(values), state.stat.count + len(values))
         return _State(
             stat,
             added(state.buckets, more),
-            max(state.tick_max, max(clamped)),
+            max(state.tick_max, longest),
             added(state.tick_buckets, more) if state.tick_buckets else more,
         )
 

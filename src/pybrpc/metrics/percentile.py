@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pybrpc.metrics.histogram import Histogram, added, buckets_of
-from pybrpc.metrics.int_recorder import clamped_to_int64
-from pybrpc.metrics.numbers import integer_of
+from pybrpc.metrics.numbers import MAX_INT, integer_of
 from pybrpc.metrics.recorder import FOLD_AT, Recorder
 from pybrpc.metrics.variable import MetricValue
 
@@ -79,9 +78,9 @@ class Percentile(Recorder):
 
     def _merged(self, values: list[int]) -> Histogram:
         state: Histogram = self._state
-        positive = [value for value in clamped_to_int64(values) if value > 0]
-        total = state.total + sum(positive)
-        buckets = added(state.buckets, buckets_of(positive))
-        if zeros := len(values) - len(positive):
-            buckets[0] = buckets.get(0, 0) + zeros
-        return Histogram(buckets, total)
+        largest, smallest = max(values), min(values)
+        if smallest < 0 or largest > MAX_INT:
+            values = [min(max(value, 0), MAX_INT) for value in values]
+            largest = max(values)
+        buckets = added(state.buckets, buckets_of(values, largest))
+        return Histogram(buckets, state.total + sum(values))

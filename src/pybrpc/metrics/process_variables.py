@@ -26,7 +26,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class _Cached:
-    """What `read` returns, read again when it is older than 100 ms. Threads may both read."""
+    """Calls `read` again when its last result is older than 100 ms. Threads may both do so."""
 
     def __init__(self, read: Callable[[], Any]) -> None:
         self._read = read

@@ -21,7 +21,7 @@ from pybrpc.metrics.sampled import SampledVariable
 FOLD_AT = 1024
 """Values that wait in a variable, if no thread is folding it."""
 WAIT_AT = 64 * 1024
-"""So many values wait only while another thread is folding; those who add more wait for it."""
+"""Limit of the values that wait while a thread is folding: one that adds more waits for it."""
 
 
 class Recorder(SampledVariable):

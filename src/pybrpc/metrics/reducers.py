@@ -79,9 +79,14 @@ class Counter(Adder):
 
     def add(self, value: float = 1) -> None:
         """Add a number. ValueError if it is negative; else as that of `Adder`."""
-        if not value >= 0:
+        if value.__class__ is not int:
+            value = number_of(value)
+        if value < 0:
             raise ValueError(f"a counter only grows, {value!r} can't be added")
-        super().add(value)
+        pending = self._pending
+        pending.append(value)
+        if len(pending) >= FOLD_AT:
+            self._fold_if_free()
 
     def reset(self) -> float:
         """Not for a counter: TypeError."""

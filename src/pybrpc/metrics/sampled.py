@@ -79,8 +79,8 @@ class SampledVariable(Variable):
         return self.get_value()
 
     def span(self, window_s: int) -> tuple[float, Any] | None:
-        """What has happened in the last `window_s` seconds, or since the first sample, and how many
-        seconds these were. None before the second sample."""
+        """The number of seconds in the window, and the change in them. The window begins `window_s`
+        seconds before the last sample, or with the first one. None before the second sample."""
         samples = self._samples
         number = min(window_s + 1, len(samples))
         if number < 2:

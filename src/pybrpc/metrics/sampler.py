@@ -25,7 +25,7 @@ STOP_S = 1.0
 
 
 class Sampled(Protocol):
-    """What is looked at once a second."""
+    """A thing that is looked at once a second."""
 
     def take_sample(self, now_s: float) -> bool:
         """Look at the value, at `now_s` of the sampler's clock. False: don't ask again."""

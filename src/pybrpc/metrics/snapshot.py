@@ -62,7 +62,7 @@ class Snapshot:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Snapshot:
-        """What `to_bytes` has made. ValueError for anything else."""
+        """The snapshot of which `to_bytes` made `data`. ValueError for other bytes."""
         try:
             families = [_family(each) for each in json.loads(data)]
         except (TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
@@ -125,7 +125,7 @@ def _add(
 class SnapshotMerger:
     """The metrics of several worker processes as one. For one thread at a time.
 
-    Counters and histograms are summed; those of a worker that has ended are kept, so a sum never
+    Counters and histograms are added up; those of a worker that has ended are kept, so a sum never
     falls. A gauge has a label `worker` (if it has one already, that becomes `exported_worker`).
     """
 

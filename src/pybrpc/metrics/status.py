@@ -86,7 +86,7 @@ class PassiveStatus(SampledVariable, Generic[T]):
         super().__init__(name, prefix, help, metric_name)
 
     def get_value(self) -> T:
-        """What the function returns now, or raises."""
+        """The result of the function now; it may raise."""
         return self._function()
 
     def describe(self, quote_strings: bool = False) -> str:

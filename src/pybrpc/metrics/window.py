@@ -14,7 +14,7 @@ from pybrpc.metrics.variable import MetricValue, Variable, gauge_of
 
 
 class Window(Variable):
-    """What has happened to `variable` in the last `window_s` seconds (1 to 3600).
+    """The change of `variable` in the last `window_s` seconds (1 to 3600).
 
         errors = Adder()
         recent_errors = Window(errors, 60, "errors_in_last_minute")

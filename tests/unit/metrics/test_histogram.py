@@ -25,7 +25,7 @@ VALUES = st.integers(0, 2**63 - 1) | st.integers(0, 5000)
 
 
 def histogram_of(values: list[int]) -> Histogram:
-    return Histogram(buckets_of(values), sum(values))
+    return Histogram(buckets_of(values, max(values, default=0)), sum(values))
 
 
 @given(VALUES)
@@ -89,9 +89,9 @@ def test_ratio_outside_of_0_to_1_is_refused(ratio: float) -> None:
 
 
 def test_known_maximum_is_not_exceeded() -> None:
-    ranking = Ranking(buckets_of([1000]), 1000)
+    ranking = Ranking(buckets_of([1000], 1000), 1000)
     assert ranking.get_number(1) == 1000
-    assert Ranking(buckets_of([1000])).get_number(1) > 1000
+    assert Ranking(buckets_of([1000], 1000)).get_number(1) > 1000
 
 
 def test_buckets_that_get_empty_are_removed() -> None:

@@ -100,9 +100,9 @@ def test_name_that_begins_with_a_digit_gets_an_underscore() -> None:
     assert list(take_snapshot().families) == ["_9lives"]
 
 
-def test_counters_and_histograms_are_summed_and_gauges_labelled() -> None:
+def test_counters_and_histograms_are_added_and_gauges_labelled() -> None:
     sizes = [
-        Family("sizes", "histogram", "Sizes", values={(): Histogram(buckets_of(values), 6)})
+        Family("sizes", "histogram", "Sizes", values={(): Histogram(buckets_of(values, 3), 6)})
         for values in ([1, 2, 3], [3, 3])
     ]
     merged = merge_snapshots(

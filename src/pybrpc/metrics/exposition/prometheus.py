@@ -18,7 +18,7 @@ PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 """Content type of `to_openmetrics`."""
 MAX_ACCEPT_CHARS = 4096
-"""What is looked at of an Accept header."""
+"""The part of an Accept header that is read."""
 
 BOUNDS = [2**power for power in range(6, 27)]
 """Upper bounds of the buckets that are shown, in recorded units; of latencies 64 us to 67 s. All
