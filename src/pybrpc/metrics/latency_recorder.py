@@ -242,6 +242,13 @@ class LatencyRecorder(Recorder):
                 self._state = _State(state.stat, state.buckets)
         return _Second(state.stat, state.tick_max, state.tick_buckets)
 
+    def keep_samples(self, window_s: int) -> None:
+        """See `SampledVariable`. ValueError above the window of the recorder: its percentiles are
+        those of all samples that it keeps."""
+        if window_of(window_s) > self._window_s:
+            raise ValueError(f"the LatencyRecorder has a window of {self._window_s} seconds only")
+        super().keep_samples(self._window_s)
+
     def take_sample(self, now_s: float) -> bool:
         """Add a sample, and bring the percentiles of the window up to date. For the sampler."""
         before = self._samples

@@ -48,7 +48,11 @@ class SampledVariable(Variable):
         self._samples = ()
         self._clear()
         if self._max_samples:
-            self.take_sample(default_sampler().clock())
+            self._begin_in_child()
+
+    def _begin_in_child(self) -> None:
+        """Take the first sample of a forked child."""
+        self.take_sample(default_sampler().clock())
 
     def _clear(self) -> None:
         """Forget all that was recorded."""

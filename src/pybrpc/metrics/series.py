@@ -119,34 +119,47 @@ def _as_json(label: str, points: Sequence[float]) -> str:
     return f'{{"label":{json.dumps(label)},"data":[{data}]}}'
 
 
+class _Ticket:
+    """Has the sampler ask a keeper, until that is stopped or started anew."""
+
+    __slots__ = ("__weakref__", "_keeper")
+
+    def __init__(self, keeper: SeriesKeeper) -> None:
+        self._keeper = keeper
+
+    def take_sample(self, now_s: float) -> bool:
+        """See `Sampled`."""
+        return self._keeper.add_second(self)
+
+
 class SeriesKeeper:
     """The series of all exposed variables; none before `start`. Values are read by the sampler, a
     variable without series costs nothing."""
 
-    __slots__ = ("__weakref__", "_series", "_started", "max_series")
+    __slots__ = ("__weakref__", "_series", "_ticket", "max_series")
 
     def __init__(self) -> None:
         self._series: dict[str, tuple[object, VariableSeries]] = {}
-        self._started = False
+        self._ticket: _Ticket | None = None
         self.max_series = MAX_SERIES
         renew_in_child(self)
 
     @property
     def is_started(self) -> bool:
         """Whether series are kept."""
-        return self._started
+        return self._ticket is not None
 
     def start(self, max_series: int = MAX_SERIES) -> None:
         """Keep series from now on, of at most `max_series` variables. Starts the sampler."""
         if max_series < 1:
             raise ValueError("max_series is at least 1")
         self.max_series = max_series
-        self._started = True
-        default_sampler().add(self)
+        self._ticket = ticket = _Ticket(self)
+        default_sampler().add(ticket)
 
     def stop(self) -> None:
         """Keep no series any more, and forget those that were."""
-        self._started = False
+        self._ticket = None
         self._series = {}
 
     def find(self, name: str) -> VariableSeries | None:
@@ -158,9 +171,9 @@ class SeriesKeeper:
         """In a forked child: forget what the parent has kept."""
         self._series = {}
 
-    def take_sample(self, now_s: float) -> bool:
-        """Add a value to each series. For the sampler; False once stopped."""
-        if not self._started:
+    def add_second(self, ticket: _Ticket) -> bool:
+        """Add a value to each series. For the sampler; False if `ticket` is not the latest."""
+        if ticket is not self._ticket:
             return False
         kept: dict[str, tuple[object, VariableSeries]] = {}
         for name, entry in exposed.entries():
@@ -175,7 +188,7 @@ class SeriesKeeper:
                 old[1].append(variable.series_value())
             except BaseException as error:
                 exposed.log_raised(name, error)
-        if self._started:
+        if ticket is self._ticket:
             self._series = kept
         return True
 

@@ -77,24 +77,27 @@ def take_snapshot(registry: Registry = exposed) -> Snapshot:
     overflows = Family(OVERFLOWS, "counter", "Uses of sets of labels above the limit", ("metric",))
     for name, entry in registry.entries():
         variable = entry.variable
-        try:
-            if isinstance(variable, MultiDimension):
-                _add_labelled(snapshot, name, variable)
-                if variable.overflow_count:
-                    overflows.add((name,), variable.overflow_count)
-            else:
-                stem = getattr(variable, "stem", name)
-                _add(snapshot, variable, stem, (), (), variable.metric_values())
-        except BaseException as error:
-            registry.log_raised(name, error)
+        labels, items = _items_of(variable)
+        for values, each in items:
+            try:
+                found = each.metric_values()
+                _add(snapshot, variable, getattr(variable, "stem", name), labels, values, found)
+            except BaseException as error:
+                registry.log_raised(name, error)
+        if isinstance(variable, MultiDimension) and variable.overflow_count:
+            overflows.add((name,), variable.overflow_count)
     if overflows.values:
         snapshot.families.setdefault(OVERFLOWS, overflows)
     return snapshot
 
 
-def _add_labelled(snapshot: Snapshot, name: str, variable: MultiDimension[Any]) -> None:
-    for values, each in variable.items():
-        _add(snapshot, variable, name, variable.labels, values, each.metric_values())
+def _items_of(
+    variable: Variable,
+) -> tuple[tuple[str, ...], list[tuple[tuple[str, ...], Variable]]]:
+    """The names of its labels, and its variables by the values of these."""
+    if isinstance(variable, MultiDimension):
+        return variable.labels, variable.items()
+    return (), [((), variable)]
 
 
 def _add(

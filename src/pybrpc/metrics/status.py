@@ -104,6 +104,9 @@ class PassiveStatus(SampledVariable, Generic[T]):
             deliver_interrupt(error)
         return True
 
+    def _begin_in_child(self) -> None:
+        """No sample yet: the function must not run while the process forks."""
+
     def metric_values(self) -> Iterable[MetricValue]:
         """A counter or a gauge, if it is a number."""
         value: Any = self._function()

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 
-MAX_PATTERN_CHARS = 4096
-"""Longest list of patterns, in characters."""
+MAX_PATTERN_CHARS = 1024
+"""Longest list of names and patterns, in characters."""
+MAX_PATTERNS = 32
+"""Patterns in a list, beside names: each is tried on each name."""
 
 
 class Wildcards:
     """Names and patterns, separated by `,` or `;` (WildcardMatcher in bvar/variable.cpp).
 
     `*` is any text, `question_mark` any one character (`$` in a URL, where `?` has a meaning).
-    ValueError if the list is too long.
+    ValueError if the list is too long, or has more than 32 patterns.
     """
 
     __slots__ = ("_pattern", "exact_names")
@@ -28,6 +30,8 @@ class Wildcards:
             raise ValueError("question_mark is one character, and none of * , ;")
         parts = [part for part in re.split("[,;]", text) if part]
         patterns = [part for part in parts if "*" in part or question_mark in part]
+        if len(patterns) > MAX_PATTERNS:
+            raise ValueError(f"there are at most {MAX_PATTERNS} patterns")
         self.exact_names = frozenset(parts) - frozenset(patterns)
         """The names in it that are no patterns."""
         alternatives = "|".join(_regular_expression(each, question_mark) for each in patterns)

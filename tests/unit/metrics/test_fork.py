@@ -54,6 +54,13 @@ wait_until(lambda: default_sampler().ticks > 0)
 in_a_child(in_child)
 assert default_sampler().is_running()
 """,
+    "functions_of_users_do_not_run_while_the_process_forks": """
+ran = []
+status = m.PassiveStatus(lambda: ran.append(os.getpid()) or len(ran), "s")
+window = m.Window(status, 5)
+assert ran == [os.getpid()]
+in_a_child(lambda: os.getpid() in ran and sys.exit(1))
+""",
     "no_sampler_without_a_windowed_variable": """
 adder = m.Adder("a")
 in_a_child(lambda: threading.active_count() == 1 or sys.exit(1))

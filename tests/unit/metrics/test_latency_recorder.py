@@ -11,6 +11,7 @@ from pybrpc.metrics import (
     Adder,
     Display,
     LatencyRecorder,
+    Window,
     describe_exposed,
     describe_series_exposed,
     dump_exposed,
@@ -155,6 +156,16 @@ def test_window_of_percentiles_is_that_of_its_seconds(sampler: SteppedSampler) -
         assert recorder.max_latency() == second
         assert recorder.latency_percentile(0.01) == max(second - 2, 1)
     assert len(recorder._window_buckets) == 3
+
+
+def test_window_over_a_recorder_is_no_longer_than_its_own(sampler: SteppedSampler) -> None:
+    recorder = LatencyRecorder(window_s=3)
+    window = Window(recorder, 2)
+    with pytest.raises(ValueError, match="3 seconds only"):
+        Window(recorder, 4)
+    recorder << 10 << 20
+    sampler.pass_seconds(2)
+    assert window.get_value().average_int() == 15
 
 
 def test_series_of_parts(sampler: SteppedSampler) -> None:

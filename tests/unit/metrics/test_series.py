@@ -107,6 +107,17 @@ def test_series_end_with_the_name(sampler: SteppedSampler) -> None:
     assert describe_series_exposed("adder") is None
 
 
+def test_stopping_and_starting_again_within_a_second_goes_on(sampler: SteppedSampler) -> None:
+    status = Status(3, "status")
+    start_series()
+    stop_series()
+    start_series()
+    sampler.pass_seconds(2)
+    assert values_of("status")[-3:] == [0, 3, 3]
+    assert len(sampler._sampled) == 1
+    assert status.name
+
+
 def test_number_of_series_is_limited(sampler: SteppedSampler) -> None:
     start_series(max_series=2)
     for name in "abc":

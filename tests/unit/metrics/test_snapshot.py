@@ -95,6 +95,21 @@ def test_second_variable_with_the_name_of_a_metric_is_left_out() -> None:
     assert take_snapshot().families["same"].values == {(): 1}
 
 
+def test_variable_that_raises_leaves_others_of_its_labels() -> None:
+    answers = iter([3, "text", None, ValueError, 4])
+
+    def answer() -> object:
+        found = next(answers)
+        if isinstance(found, type):
+            raise found
+        return found
+
+    calls = MultiDimension(lambda: PassiveStatus(answer), ("a",), "calls")
+    for name in "abcde":
+        calls.get_stats(name)
+    assert take_snapshot().families["calls"].values == {("a",): 3, ("e",): 4}
+
+
 def test_name_that_begins_with_a_digit_gets_an_underscore() -> None:
     Adder("9lives")
     assert list(take_snapshot().families) == ["_9lives"]
