@@ -15,6 +15,7 @@ NAMES = (
     "hulu_frames",
     "messages",
     "meta",
+    "metrics",
     "redis_login",
     "redis_replies",
     "rtmp_amf0",

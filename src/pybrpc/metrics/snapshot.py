@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pybrpc.metrics.histogram import Histogram
+from pybrpc.metrics.histogram import MAX_BUCKETS, Histogram
 from pybrpc.metrics.multi_dimension import MAX_STATS, OVERFLOW, MultiDimension
 from pybrpc.metrics.registry import Registry, exposed
 from pybrpc.metrics.variable import Kind, MetricValue, Variable
 
 OVERFLOWS = "pybrpc_metrics_overflows"
 WORKER_LABEL = "worker"
+MAX_NUMBER = 2**1000
+"""Largest integer in the bytes of a snapshot."""
 _KINDS = ("counter", "gauge", "histogram")
 
 
@@ -224,10 +226,10 @@ def _family(plain: Any) -> Family:
 def _value(kind: str, plain: Any) -> float | Histogram:
     if kind == "histogram":
         buckets = {_int(bucket): _int(count) for bucket, count in plain["buckets"]}
+        if not all(0 <= bucket < MAX_BUCKETS for bucket in buckets):
+            raise ValueError("no such bucket")
         return Histogram(buckets, _int(plain["total"]))
-    if not isinstance(plain, int | float):
-        raise ValueError(f"no number: {plain!r}")
-    return plain
+    return plain if isinstance(plain, float) else _int(plain)
 
 
 def _str(plain: Any) -> str:
@@ -237,6 +239,6 @@ def _str(plain: Any) -> str:
 
 
 def _int(plain: Any) -> int:
-    if not isinstance(plain, int):
-        raise ValueError(f"no integer: {plain!r}")
+    if not isinstance(plain, int) or abs(plain) > MAX_NUMBER:
+        raise ValueError("no integer, or one that no float holds")
     return plain

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pybrpc.metrics.histogram import Histogram
-from pybrpc.metrics.snapshot import Family, Snapshot
+from pybrpc.metrics.snapshot import MAX_NUMBER, Family, Snapshot
 
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Content type of `to_prometheus`."""
@@ -136,7 +136,9 @@ def _histogram(family: Family, value: Histogram, labels: str) -> Iterator[str]:
 def number_text(value: float) -> str:
     """A number as Go reads it."""
     if isinstance(value, int):
-        return str(int(value))
+        if abs(value) <= MAX_NUMBER:
+            return str(int(value))
+        return "+Inf" if value > 0 else "-Inf"
     if math.isfinite(value):
         return repr(float(value))
     return "NaN" if math.isnan(value) else ("+Inf" if value > 0 else "-Inf")

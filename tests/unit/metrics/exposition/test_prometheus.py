@@ -199,6 +199,6 @@ def test_accept_header_chooses_the_format(accept: str, wants_openmetrics: bool) 
 
 
 def test_numbers_are_written_as_go_reads_them() -> None:
-    values = [3, True, 0.5, 1e100, math.inf, -math.inf, math.nan]
-    texts = ["3", "1", "0.5", "1e+100", "+Inf", "-Inf", "NaN"]
+    values = [3, True, 0.5, 1e100, math.inf, -math.inf, math.nan, 10**400, -(10**400)]
+    texts = ["3", "1", "0.5", "1e+100", "+Inf", "-Inf", "NaN", "+Inf", "-Inf"]
     assert list(map(number_text, values)) == texts
