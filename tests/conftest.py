@@ -196,6 +196,9 @@ def reset_default_runtime() -> None:
     runtime = sys.modules.get("pybrpc.transport.runtime")
     if runtime is not None:
         runtime.reset_default_runtime()
+    sampler = sys.modules.get("pybrpc.metrics.sampler")
+    if sampler is not None:
+        sampler.replace_default_sampler()
     threads = sys.modules.get("pybrpc.streams.callback_threads")
     if threads is not None:
         threads.reset_callback_threads()

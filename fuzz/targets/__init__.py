@@ -16,6 +16,7 @@ NAMES = (
     "json_bodies",
     "messages",
     "meta",
+    "metrics",
     "redis_login",
     "redis_replies",
     "rtmp_amf0",

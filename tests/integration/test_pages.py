@@ -22,6 +22,7 @@ from pybrpc.streams.receive_side import MESSAGE_BYTES
 from pybrpc.streams.table import MAX_STREAMS, MAX_STREAMS_PER_REQUEST
 from pybrpc.transport.runtime import default_runtime
 from soak.echo_services import PlainEcho
+from tests.fakes.metrics import hide_all
 from tests.fakes.rtmp_frames import audio_header, keyframe, metadata, picture, video_header
 from tests.fakes.threads import wait_until
 from tests.peers.pages import ROOT, examples_of, run_example, run_page
@@ -33,6 +34,7 @@ PAGES = {
     "deadlines.md": 3,
     "errors.md": 1,
     "generic-calls.md": 2,
+    "metrics.md": 3,
     "tls.md": 5,
     "connections.md": 9,
     "protocols.md": 1,
@@ -116,6 +118,21 @@ def test_generic_calls(
 ) -> None:
     run_page("docs/generic-calls.md", names, {SHOWN: served})
     assert capsys.readouterr().out == "hello\nany.Service Method 5\n"
+
+
+def test_metrics(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        run_page("docs/metrics.md", names, {})
+        assert capsys.readouterr().out.splitlines() == [
+            "search_count : 1",
+            "search_errors : 1",
+            "search_waiting : 0",
+            "{('Echo', '0'): 1}",
+            "text/plain; version=0.0.4; charset=utf-8",
+            """['calls_total{method="Echo",code="0"} 1']""",
+        ]
+    finally:
+        hide_all()
 
 
 def test_streams(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import pybrpc
 import pybrpc.aio
 import pybrpc.errors
 import pybrpc.lowlevel
+import pybrpc.metrics
 import pybrpc.redis
 import pybrpc.redis.aio
 import pybrpc.rtmp
@@ -137,6 +138,40 @@ NAMES = (
     pybrpc.rtmp.aio.RtmpPlayer,
     pybrpc.rtmp.aio.RtmpPublisher,
     pybrpc.rtmp.aio.RtmpStream,
+    pybrpc.metrics.Adder,
+    pybrpc.metrics.Counter,
+    pybrpc.metrics.Display,
+    pybrpc.metrics.Histogram,
+    pybrpc.metrics.IntRecorder,
+    pybrpc.metrics.LatencyRecorder,
+    pybrpc.metrics.Maxer,
+    pybrpc.metrics.Miner,
+    pybrpc.metrics.MultiDimension,
+    pybrpc.metrics.PassiveStatus,
+    pybrpc.metrics.PerSecond,
+    pybrpc.metrics.Percentile,
+    pybrpc.metrics.Reducer,
+    pybrpc.metrics.Snapshot,
+    pybrpc.metrics.SnapshotMerger,
+    pybrpc.metrics.Stat,
+    pybrpc.metrics.Status,
+    pybrpc.metrics.Variable,
+    pybrpc.metrics.Window,
+    pybrpc.metrics.count_exposed,
+    pybrpc.metrics.describe_exposed,
+    pybrpc.metrics.describe_series_exposed,
+    pybrpc.metrics.dump_exposed,
+    pybrpc.metrics.expose,
+    pybrpc.metrics.expose_process_variables,
+    pybrpc.metrics.list_exposed,
+    pybrpc.metrics.merge_snapshots,
+    pybrpc.metrics.start_series,
+    pybrpc.metrics.stop_series,
+    pybrpc.metrics.take_snapshot,
+    pybrpc.metrics.to_brpc_metrics,
+    pybrpc.metrics.to_openmetrics,
+    pybrpc.metrics.to_prometheus,
+    pybrpc.metrics.to_underscored_name,
     pybrpc.streams.AioStream,
     pybrpc.streams.AioTypedStream,
     pybrpc.streams.Stream,

@@ -13,12 +13,12 @@ import pytest
 
 import pybrpc
 import pybrpc.redis.aio
-from pybrpc import aio, errors, iobuf, lowlevel, streams
+from pybrpc import aio, errors, iobuf, lowlevel, metrics, streams
 from tests.peers.streaming import MIXED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PUBLIC = [pybrpc, aio, iobuf, lowlevel, streams]
+PUBLIC = [pybrpc, aio, iobuf, lowlevel, metrics, streams]
 LISTED: dict[str, list[str]] = {
     module: re.findall(r"`(\w+)`", names)
     for module, names in re.findall(
@@ -103,7 +103,17 @@ def test_dir_of_options_shows_the_options(options: Any) -> None:
 
 
 def test_compatibility_page_lists_every_public_module() -> None:
-    for name in ("", ".aio", ".errors", ".lowlevel", ".redis", ".redis.aio", ".server", ".streams"):
+    for name in (
+        "",
+        ".aio",
+        ".errors",
+        ".lowlevel",
+        ".metrics",
+        ".redis",
+        ".redis.aio",
+        ".server",
+        ".streams",
+    ):
         assert f"pybrpc{name}" in LISTED
     assert any(name.startswith("pybrpc.testing.") for name in LISTED)
 

@@ -38,6 +38,7 @@ GROUPS = (
             "aio.py",
             "iobuf/__init__.py",
             "lowlevel.py",
+            "metrics/__init__.py",
             "redis/__init__.py",
             "redis/aio.py",
             "server/__init__.py",
