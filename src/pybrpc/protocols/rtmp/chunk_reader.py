@@ -98,7 +98,7 @@ class _ChunkStream:
         self.missing = 0
         self.body: bytearray | None = None
         self.number = 0
-        """How many messages were incomplete before the one in `body`."""
+        """How many messages had begun before the one that it is inside of."""
 
 
 class ChunkReader:
@@ -114,9 +114,9 @@ class ChunkReader:
 
     __slots__ = (
         "_at",
+        "_begun",
         "_chunks",
         "_data",
-        "_kept",
         "_left",
         "_max_chunks",
         "_max_message",
@@ -147,7 +147,7 @@ class ChunkReader:
         self._max_chunks = -(-max_message_bytes // INITIAL_CHUNK_SIZE)
         self._streams: dict[int, _ChunkStream] = {}
         self._partial = 0
-        self._kept = 0
+        self._begun = 0
         self._chunks = 0
         """Chunks in the bytes that were taken last."""
         self._data = b""
@@ -193,8 +193,8 @@ class ChunkReader:
     def unfinished_mark(self) -> int:
         """A number that changes when the message that is incomplete for longest has come, or was
         aborted."""
-        numbers = [stream.number for stream in self._streams.values() if stream.body is not None]
-        return min(numbers, default=self._kept)
+        numbers = [stream.number for stream in self._streams.values() if stream.missing]
+        return min(numbers, default=self._begun)
 
     def __repr__(self) -> str:
         state = ", broken" if self.broken is not None else ""
@@ -320,6 +320,8 @@ class ChunkReader:
         stream.delta = delta
         stream.timestamp = (stream.timestamp + delta) & U32_MASK
         stream.missing = length
+        stream.number = self._begun
+        self._begun += 1
         self._stream = stream
 
     def _keep(self, stream: _ChunkStream, part: bytes | bytearray) -> None:
@@ -331,8 +333,6 @@ class ChunkReader:
             )
         if stream.body is None:
             stream.body = bytearray(part)
-            stream.number = self._kept
-            self._kept += 1
         else:
             stream.body += part
 

@@ -108,15 +108,17 @@ async def until_opened(opening: StreamOpening, timeout_s: float | None) -> None:
             # Store, then load: it may have been sent before the wait began.
             if opening.begin_wait(wait) and not opening.is_sent:
                 await wait.future
-        wait = LoopWait()
-        if opening.begin_wait(wait):
-            try:
-                async with asyncio.timeout(timeout_s) as limit:
-                    await wait.future
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                opening.time_out(timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                while not opening.is_over:
+                    # The wait may end because it was sent only now.
+                    wait = LoopWait()
+                    if opening.begin_wait(wait):
+                        await wait.future
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            opening.time_out(timeout_s)
     except BaseException:
         opening.abandon()
         raise

@@ -207,15 +207,17 @@ class RtmpClientBase(NotCopied):
         reported."""
         with self._lock:
             self._is_closed = True
-        closing = [lease for lease in self._leases if lease.is_usable()]
+            closing = [lease for lease in self._leases if lease.is_usable()]
         for lease in closing:
             lease.connection.close_gracefully()
         return [lease.connection for lease in closing if lease.has_turns()]
 
     def _release(self) -> None:
         """Close the connections now."""
-        while self._leases:
-            _, release = self._leases.popitem()
+        with self._lock:
+            releases = list(self._leases.values())
+            self._leases.clear()
+        for release in releases:
             release()
 
     def __del__(

@@ -162,8 +162,8 @@ class Reconnecting:
             # Store, then load: it may have been sent before the wait began.
             return opening.begin_wait(wait) and opening.is_sent <= was_sent
         with self._lock:
-            if self.is_closed or self._core is not None:
-                return False
+            if self.is_closed or self._core is not None or self._opening is not None:
+                return False  # another thread was faster
             self._pauses.append(wait)
             return True
 

@@ -92,10 +92,12 @@ def wait_opened(opening: StreamOpening, timeout_s: float | None) -> None:
             # Store, then load: it may have been sent before the wait began.
             if opening.begin_wait(waiter) and not opening.is_sent:
                 dispatcher.wait(waiter, NEVER)
-        waiter = ThreadWait(dispatcher)
         deadline = deadline_after(timeout_s)
-        if opening.begin_wait(waiter) and not dispatcher.wait(waiter, deadline):
-            opening.time_out(timeout_s)
+        while not opening.is_over:
+            # The wait may end because it was sent only now.
+            waiter = ThreadWait(dispatcher)
+            if opening.begin_wait(waiter) and not dispatcher.wait(waiter, deadline):
+                opening.time_out(timeout_s)
     except BaseException:
         opening.abandon()
         raise

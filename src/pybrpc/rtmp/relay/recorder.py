@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from pybrpc.base.guard import Log
 from pybrpc.base.limited_log import LimitedLog
+from pybrpc.base.renewed import renew_in_child
 from pybrpc.protocols.rtmp.flv import FlvWriter
 from pybrpc.protocols.rtmp.message import U32_MASK, RtmpMessage
 from pybrpc.rtmp.relay.shared_frames import SharedFrame
@@ -91,7 +92,7 @@ class Recording:
         self._flushed_s = 0.0
 
     def put(self, frames: list[SharedFrame]) -> None:
-        if self.failed:
+        if self.failed or self._recorder.is_closed:
             return
         size = sum(frame.size_bytes for frame in frames)
         if not self._recorder.count(self, size):
@@ -176,6 +177,14 @@ class Recorder:
         self._queue = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self.is_closed = False
+        renew_in_child(self)
+
+    def renew_locks(self) -> None:
+        """In a forked child: the recordings, and the thread, are those of the parent."""
+        self.lock = threading.Lock()
+        self._queue = queue.SimpleQueue()
+        self._thread = None
+        self.is_closed = True
 
     def begin(self, stream: str) -> Recording:
         """The recording of a stream that begins now. Its file is made with the first frame. Where

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pybrpc.base.guard import SERVER, run_guarded
+from pybrpc.base.renewed import renew_in_child
 from pybrpc.rtmp.relay.relay_values import RelayEvent, RelayRequest
 from pybrpc.rtmp.server.user_functions import deciding
 
@@ -29,6 +30,13 @@ class EventThread:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        renew_in_child(self)
+
+    def renew_locks(self) -> None:
+        """In a forked child, which has another thread when it needs one."""
+        self._lock = threading.Lock()
+        self._queue = queue.SimpleQueue()
+        self._thread = None
 
     def put(self, event: RelayEvent) -> None:
         """Any thread; never blocks."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -42,9 +43,6 @@ class RelayLink(NotCopied):
     """One stream between a relay and another server; `RtmpRelay.pull` and `push` make it. Any
     thread may use it."""
 
-    relay: object = None
-    """Its relay, which lives while it has links."""
-
     def __init__(
         self,
         relay: LinkedRelay,
@@ -71,6 +69,8 @@ class RelayLink(NotCopied):
         """The stream to pull of which nothing has come yet."""
         self._reported: RpcError | None = None
         self._is_closed = False
+        self.on_closed: Callable[[RelayLink], object] | None = None
+        """Called when it was closed. The relay, which lives while it has links, forgets it then."""
         self._dispatcher = default_runtime().dispatcher
         self._timer = PeriodicTimer(self._dispatcher, self._check)
         self._dispatcher.require_polling()
@@ -95,7 +95,11 @@ class RelayLink(NotCopied):
         self._timer.stop()
         self._stream.close()
         self._dispatcher.release_polling()
-        self._client.close()
+        try:
+            self._client.close()
+        finally:
+            if self.on_closed is not None:
+                self.on_closed(self)
 
     async def aclose(self) -> None:
         """`close` in a thread, for a task of any loop, which goes on meanwhile."""
@@ -109,7 +113,7 @@ class RelayLink(NotCopied):
         if core is None and self._relay.has_publisher(self.key) == self.is_pull:
             # Somebody else publishes what would be pulled, or there is nothing to push.
             self._end_silent()
-            if not (self.is_pull and self._stream.is_opening):
+            if not self._stream.is_opening:
                 return CHECK_S
         try:
             polled = self._stream.poll(None)
@@ -132,6 +136,8 @@ class RelayLink(NotCopied):
         self._silent = None
         if core.has_ended:
             core.drop_unread()
+        elif not self.is_pull and not self._relay.has_publisher(self.key):
+            core.connection.end_stream(core, None)  # it has gone while this was asked for
         elif not self.is_pull:
             self._core = core
             self._relay.add_player(self.key, core)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from pybrpc.base.renewed import renew_in_child
 from pybrpc.rtmp.relay.cache_budget import CacheBudget
 from pybrpc.rtmp.relay.recorder import Recorder
 from pybrpc.rtmp.relay.relay_hooks import EventThread
@@ -28,6 +29,11 @@ class RelayStreams:
         self._events = None if on_event is None else EventThread(on_event)
         self.caches = CacheBudget(limits.max_cached_bytes)
         self._streams: dict[str, RelayStream] = {}
+        renew_in_child(self)
+
+    def renew_locks(self) -> None:
+        """In a forked child."""
+        self.lock = threading.RLock()
 
     # --- streams of any connection ---
 

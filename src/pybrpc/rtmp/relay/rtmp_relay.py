@@ -194,9 +194,14 @@ class RtmpRelay(NotCopied, RtmpService):
         with self._streams.lock:
             self._check_open()
             link = RelayLink(self._streams, url, key, is_pull, options, policy)
-            link.relay = self
+            link.on_closed = self._forget
             self._links.append(link)
         return link
+
+    def _forget(self, link: RelayLink) -> None:
+        with self._streams.lock:
+            if link in self._links:
+                self._links.remove(link)
 
     def _check_open(self) -> None:
         if self._is_closed:

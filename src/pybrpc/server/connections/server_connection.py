@@ -90,8 +90,8 @@ class ServerConnection(ClosableConnection):
 
     @property
     def messages_read(self) -> int:
-        """Messages read. Of a protocol whose messages interleave: those that began incomplete
-        before the one that is incomplete for longest."""
+        """Messages read. Of a protocol whose messages interleave: those that began before the one
+        that is incomplete for longest."""
         mark: int | None = getattr(self.socket.session, "unfinished_mark", None)
         return self.socket.messages_read if mark is None else mark
 

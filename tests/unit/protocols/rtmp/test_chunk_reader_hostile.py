@@ -188,3 +188,16 @@ def test_message_that_is_incomplete_for_longest_has_a_mark() -> None:
     mark = reader.unfinished_mark
     read_all(reader, [control(ABORT, 7)])
     assert reader.unfinished_mark != mark
+
+
+def test_mark_changes_with_each_message_that_is_not_incomplete() -> None:
+    """Each read ends in the header of the next message."""
+    reader = ChunkReader()
+    data = chunk(0, 5, b"whole")
+    marks = set()
+    read_all(reader, [data[:1]])
+    for _ in range(4):
+        marks.add(reader.unfinished_mark)
+        read_all(reader, [data[1:] + data[:1]])
+        assert reader.held_bytes == 1
+    assert len(marks) == 4

@@ -15,6 +15,7 @@ from pybrpc.base.guard import SERVER
 from pybrpc.protocols.rtmp.flv import FlvReader
 from pybrpc.rtmp.relay.recorder import Recorder, file_name_of
 from tests.fakes.rtmp_frames import keyframe, metadata, picture, shared, sound
+from tests.peers.forking import exit_code_of, fork
 
 LIMIT_S = 30.0
 
@@ -286,3 +287,23 @@ def test_recording_after_close_takes_nothing(recorder: Recorder, tmp_path: Path)
 
     assert recording.failed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_recording_takes_nothing_once_its_recorder_is_closed(recorder: Recorder) -> None:
+    recording = recorder.begin("live/stream")
+    recording.put([shared(keyframe(0))])
+    recorder.close()
+    recording.put([shared(keyframe(40))])
+    assert recording.queued_bytes == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_child_is_not_held_up_by_the_locks_of_its_parent(recorder: Recorder) -> None:
+    recording = recorder.begin("live/stream")
+
+    def child() -> None:
+        recording.put([shared(keyframe(0))])
+        recorder.close()
+
+    with recorder.lock:
+        assert exit_code_of(fork(child)) == 0

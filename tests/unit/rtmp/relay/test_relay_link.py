@@ -244,3 +244,26 @@ def test_close_ends_the_stream_and_the_checks(world: World) -> None:
     assert world.is_closed
     assert world.polling == 0
     assert (world.polls, world.checks) == (0, [])
+
+
+def test_stream_that_is_pushed_ends_if_its_publisher_has_gone_meanwhile(world: World) -> None:
+    """Else the other server would keep it published, with nothing on it."""
+    link = new_link(world, False)
+    world.published.add("app/s")
+    world.is_opening = True
+    world.check()
+    world.published.clear()
+    core = world.polled = new_core()
+    world.check()
+    assert core.has_ended
+    assert world.added == []
+    link.close()
+
+
+def test_link_that_was_closed_says_so_once(world: World) -> None:
+    closed = []
+    link = new_link(world, True)
+    link.on_closed = closed.append
+    link.close()
+    link.close()
+    assert closed == [link]

@@ -17,6 +17,7 @@ from pybrpc.errors import ChannelClosedError, DispatcherClosedError
 from pybrpc.rtmp import RelayEvent, RtmpConnectInfo, RtmpRefused, RtmpRelay, RtmpService
 from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
 from tests.fakes.rtmp_frames import keyframe
+from tests.peers.forking import exit_code_of, fork
 
 LIMIT_S = 30.0
 
@@ -301,3 +302,26 @@ def test_name_is_free_when_its_recording_can_not_begin(monkeypatch: pytest.Monke
 def test_max_recordings_is_checked(tmp_path: Path, value: Any) -> None:
     with pytest.raises(ValueError, match="max_recordings"):
         RtmpRelay().record(tmp_path, max_recordings=value)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_child_may_use_a_relay_whose_locks_are_held(tmp_path: Path) -> None:
+    relay = RtmpRelay(on_event=lambda event: None)
+    relay.record(tmp_path)
+    attach(relay, True)
+    events: Any = relay._streams._events
+
+    def child() -> None:
+        assert len(relay.statistics().streams) == 1
+        relay.close()
+
+    with relay._streams.lock, events._lock:
+        assert exit_code_of(fork(child)) == 0
+    relay.close()
+
+
+def test_links_that_were_closed_are_forgotten() -> None:
+    with RtmpRelay() as relay:
+        for _ in range(3):
+            relay.pull("rtmp://127.0.0.1:1/live/s").close()
+        assert relay._links == []
