@@ -31,7 +31,9 @@ _SHORT_LINE = 20
 _VALUE = rb"[^\0-\x08\n-\x1f\x7f]"
 _EXTENSION = rb"(?:[ \t]*+;" + _VALUE + rb"*+)?"
 _LINE = re.compile(rb"([0-9A-Fa-f]{1,16}+)" + _EXTENSION)
-_LINE_START = re.compile(rb"[0-9A-Fa-f]{1,16}+(?:[ \t]*+(?:;" + _VALUE + rb"*+)?)?\r?")
+_LINE_START = re.compile(rb"[0-9A-Fa-f]{1,16}+(?:\r|[ \t;].*)?", re.DOTALL)
+"""Anything that may go on as such a line."""
+
 _PLAIN_LINE = re.compile(rb"([0-9A-Fa-f]{1,16}+)\r\n")
 
 _IN_LINE, _IN_DATA, _AFTER_DATA, _IN_TRAILERS = range(4)
@@ -102,6 +104,7 @@ class ChunkedBody:
         "_collector",
         "_extension_bytes",
         "_left",
+        "_line",
         "_options",
         "_state",
         "declared_bytes",
@@ -115,6 +118,8 @@ class ChunkedBody:
         self._state = _IN_LINE
         self._left = 0
         self._extension_bytes = 0
+        self._line = bytearray()
+        """What has come of a line."""
         self._collector: TrailerCollector | None = None
 
     @property
@@ -123,7 +128,7 @@ class ChunkedBody:
 
     @property
     def held_bytes(self) -> int:
-        return 0 if self._collector is None else self._collector.held_bytes
+        return len(self._line) if self._collector is None else self._collector.held_bytes
 
     def read(self, buffer: IOBuf, into: IOBuf, limit: int) -> bool:
         """Raises an HttpParseError if the chunks are malformed."""
@@ -149,8 +154,7 @@ class ChunkedBody:
 
     def _read_line(self, buffer: IOBuf, into: IOBuf, limit: int) -> bool:
         """Read the line before a chunk; False if it is not whole."""
-        start = buffer.peek(_SHORT_LINE)
-        found = _PLAIN_LINE.match(start)
+        found = None if self._line else _PLAIN_LINE.match(buffer.peek(_SHORT_LINE))
         if found is None:
             return self._read_long_line(buffer)
         size = int(found[1], 16)
@@ -194,22 +198,27 @@ class ChunkedBody:
 
     def _read_long_line(self, buffer: IOBuf) -> bool:
         """Read a line with extensions, or what has come of a line; False if it is not whole."""
-        longest = self._options.max_chunk_line_bytes
-        window = buffer.peek(longest + 2)
-        end = window.find(b"\r\n")
+        line, longest = self._line, self._options.max_chunk_line_bytes
+        before = max(0, len(line) - 1)
+        part = buffer.peek(longest + 2 - len(line))
+        line += part
+        end = line.find(b"\r\n", before)
+        buffer.pop_front(len(part) - (0 if end < 0 else len(line) - end - 2))
         if end < 0:
-            if len(window) > longest + 1 or not _LINE_START.fullmatch(window):
+            if len(line) > longest + 1:
+                raise MalformedChunkError(f"the line of a chunk has more than {longest} bytes")
+            if before < _SHORT_LINE and not _LINE_START.fullmatch(line[:_SHORT_LINE]):
                 raise MalformedChunkError("a chunk does not begin with its size")
             return False
-        found = _LINE.fullmatch(window, 0, end)
+        found = _LINE.fullmatch(line, 0, end)
         if found is None:
             raise MalformedChunkError("a chunk does not begin with its size")
         self._extension_bytes += end - found.end(1)
         if self._extension_bytes > self._options.max_chunk_extension_bytes:
             limit = self._options.max_chunk_extension_bytes
             raise MalformedChunkError(f"chunk extensions have more than {limit} bytes")
-        buffer.pop_front(end + 2)
         self._begin_chunk(int(found[1], 16))
+        self._line = bytearray()
         return True
 
     def _read_line_end(self, buffer: IOBuf) -> bool:

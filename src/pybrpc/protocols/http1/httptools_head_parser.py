@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from pybrpc.errors import MissingExtraError
-from pybrpc.protocols.http1.grammar import TARGET
+from pybrpc.protocols.http1.grammar import TARGET, VALUE
 from pybrpc.protocols.http1.head import (
     Pairs,
     RequestHead,
@@ -74,20 +74,22 @@ class HttptoolsHeadParser:
         got = _Collected()
         parser = _httptools.HttpRequestParser(got)
         version = _feed(parser, got, block)
-        target = got.target.decode("latin-1")
-        if not version or not TARGET.fullmatch(target):
+        method, target = parser.get_method(), got.target.decode("latin-1")
+        line = b"%s %s HTTP/%s\r\n" % (method, got.target, version.encode("ascii"))
+        if not version or not block.startswith(line) or not TARGET.fullmatch(target):
             return PATTERN_HEAD_PARSER.parse_request_head(block, options)
-        method = parser.get_method().decode("ascii")
-        return new_request_head(method, target, int(version[2:]), got.pairs, options)
+        name = method.decode("ascii")
+        return new_request_head(name, target, int(version[2:]), got.pairs, options)
 
     def parse_response_head(self, block: bytes, options: ParserOptions) -> ResponseHead:
         got = _Collected()
         parser = _httptools.HttpResponseParser(got)
         version = _feed(parser, got, block)
-        status = parser.get_status_code() if version else 0
-        if not 100 <= status <= 999:
+        status, reason = parser.get_status_code(), got.reason.decode("latin-1")
+        line = b"HTTP/%s %d" % (version.encode("ascii"), status)
+        is_sound = 100 <= status <= 999 and VALUE.fullmatch(reason) is not None
+        if not version or not is_sound or not block.startswith(line):
             return PATTERN_HEAD_PARSER.parse_response_head(block, options)
-        reason = got.reason.decode("latin-1")
         return new_response_head(status, reason, int(version[2:]), got.pairs, options)
 
 
