@@ -9,10 +9,10 @@ from fuzz.fuzz_target import FuzzTarget, assert_says
 from fuzz.parameters import BYTEWISE, WHOLE, Parameters, pieces_of
 from pybrpc.protocols.http1.error_responses import parse_error_response
 from pybrpc.protocols.http1.head_parser import PATTERN_HEAD_PARSER, HeadParser
-from pybrpc.protocols.http1.httptools_head_parser import HttptoolsHeadParser
 from pybrpc.protocols.http1.options import ParserOptions
 from pybrpc.protocols.http1.parser import MessageParser, RequestParser
 from tests.fakes.http1_messages import (
+    HEAD_PARSERS,
     HOSTILE_REQUESTS,
     HOSTILE_RESPONSES,
     SOUND_REQUESTS,
@@ -33,7 +33,6 @@ OPTIONS = (
     ParserOptions(200, 5, 60, 40, 30, 60, 100),
     ParserOptions(require_host=False, allow_chunked_length=True),
 )
-HEAD_PARSERS: tuple[HeadParser, ...] = (PATTERN_HEAD_PARSER, HttptoolsHeadParser())
 
 
 def check(data: bytes) -> None:

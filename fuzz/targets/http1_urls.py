@@ -47,7 +47,11 @@ def _check_query(query: str) -> None:
     assert len(decode_query(query)) == len(queries.items())
     for key in queries:
         assert queries.get(key) == queries.get_all(key)[-1]
-        assert key not in QueryMap(remove_queries(query, lambda name, _, key=key: name == key))
+        assert key not in QueryMap(_without(query, key))
+
+
+def _without(query: str, key: str) -> str:
+    return remove_queries(query, lambda name, value: name == key)
 
 
 def seeds() -> Iterator[bytes]:

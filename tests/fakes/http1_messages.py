@@ -8,9 +8,13 @@ from typing import Any
 
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.http1.head import MessageEnd, RequestHead, ResponseHead
-from pybrpc.protocols.http1.parser import MessageParser, RequestParser, ResponseParser
+from pybrpc.protocols.http1.head_parser import PATTERN_HEAD_PARSER, HeadParser
+from pybrpc.protocols.http1.httptools_head_parser import HttptoolsHeadParser
+from pybrpc.protocols.http1.parser import MessageParser, ResponseParser
 
 Fields = list[tuple[str, str]]
+
+HEAD_PARSERS: tuple[HeadParser, ...] = (PATTERN_HEAD_PARSER, HttptoolsHeadParser())
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
@@ -248,10 +252,6 @@ class Seen:
         framing = head.minor_version, head.content_length, head.is_chunked, head.keep_alive
         fields = list(head.headers.fields())
         return start, framing, head.upgrade, fields, self.body, self.is_whole, self.trailers
-
-
-def request_parser(**options: Any) -> RequestParser:
-    return RequestParser(**options)
 
 
 def response_parser(method: str = "GET", count: int = 9, **options: Any) -> ResponseParser:

@@ -14,15 +14,13 @@ from pybrpc.protocols.http1.error_responses import error_response
 from pybrpc.protocols.http1.head import RequestHead, ResponseHead
 from pybrpc.protocols.http1.head_parser import PATTERN_HEAD_PARSER
 from pybrpc.protocols.http1.headers import HttpHeaders
-from pybrpc.protocols.http1.httptools_head_parser import HttptoolsHeadParser
 from pybrpc.protocols.http1.parser import RequestParser, ResponseParser
 from pybrpc.protocols.http1.status import error_code_in
 from pybrpc.protocols.http1.writer import RequestWriter, ResponseWriter
-from tests.fakes.http1_messages import Seen, read_all, splits
+from tests.fakes.http1_messages import HEAD_PARSERS, Seen, read_all, splits
 
 VECTORS = Path(__file__).parent / "vectors"
 CASES = ("echo", "fail", "gzip", "logid")
-HEAD_PARSERS = (PATTERN_HEAD_PARSER, HttptoolsHeadParser())
 HELLO = "hello from C++ brpc"
 
 

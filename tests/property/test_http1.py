@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.http1.headers import HttpHeaders
 from pybrpc.protocols.http1.options import METHODS, ParserOptions
-from pybrpc.protocols.http1.parser import MessageParser, RequestParser, ResponseParser
+from pybrpc.protocols.http1.parser import RequestParser
 from pybrpc.protocols.http1.query import QueryMap, UriError, decode_query, encode_query
 from pybrpc.protocols.http1.uri import URI
 from pybrpc.protocols.http1.writer import RequestWriter, ResponseWriter
 from tests.fakes.http1_messages import (
+    HEAD_PARSERS,
     HOSTILE_REQUESTS,
     HOSTILE_RESPONSES,
     SOUND_REQUESTS,
@@ -168,30 +169,12 @@ def damaged(draw: st.DrawFn, sound: list[bytes]) -> bytes:
     return data
 
 
-def parsers(make: Any) -> list[MessageParser]:
-    found = [make(None)]
-    try:
-        from pybrpc.protocols.http1.httptools_head_parser import HttptoolsHeadParser
-
-        found.append(make(HttptoolsHeadParser()))
-    except ImportError:
-        pass
-    return found
-
-
-def request_parser(head_parser: Any) -> RequestParser:
-    return RequestParser() if head_parser is None else RequestParser(head_parser=head_parser)
-
-
-def damaged_response_parser(head_parser: Any) -> ResponseParser:
-    return response_parser() if head_parser is None else response_parser(head_parser=head_parser)
-
-
 @given(damaged(SHORT_REQUESTS), st.data())
 def test_damaged_requests_are_seen_alike(stream: bytes, data: st.DataObject) -> None:
     """By both head parsers, in any pieces, and if they are accepted, by h11."""
     expected = outcome(RequestParser(), [stream])
-    for parser in parsers(request_parser):
+    for head_parser in HEAD_PARSERS:
+        parser = RequestParser(head_parser=head_parser)
         assert outcome(parser, data.draw(cuts(stream))) == expected
     judge_requests(stream)
 
@@ -199,7 +182,8 @@ def test_damaged_requests_are_seen_alike(stream: bytes, data: st.DataObject) -> 
 @given(damaged(SHORT_RESPONSES), st.data())
 def test_damaged_responses_are_seen_alike(stream: bytes, data: st.DataObject) -> None:
     expected = outcome(response_parser(), [stream])
-    for parser in parsers(damaged_response_parser):
+    for head_parser in HEAD_PARSERS:
+        parser = response_parser(head_parser=head_parser)
         assert outcome(parser, data.draw(cuts(stream))) == expected
     judge_responses(stream)
 

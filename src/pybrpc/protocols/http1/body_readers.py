@@ -119,7 +119,7 @@ class ChunkedBody:
         self._left = 0
         self._extension_bytes = 0
         self._line = bytearray()
-        """What has come of a line."""
+        """The line before a chunk, as far as it has come."""
         self._collector: TrailerCollector | None = None
 
     @property

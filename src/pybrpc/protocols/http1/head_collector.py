@@ -99,6 +99,8 @@ class HeadCollector:
         """Check the start line, or what has come of it. `stray` is the index of a byte that belongs
         to no line."""
         data = self._data
+        if not self._may_begin(data[: MAX_METHOD_LENGTH + 1].decode("latin-1")):
+            raise MalformedHeadError("it does not begin with a start line of HTTP")
         end = data.find(b"\r\n", before, seen)
         if self._is_server:
             longest = self._options.max_url_length + _LINE_OVERHEAD
@@ -111,8 +113,6 @@ class HeadCollector:
             else:
                 check_status_line(line)
             self._is_line_checked = True
-        elif not self._may_begin(data[: MAX_METHOD_LENGTH + 1].decode("latin-1")):
-            raise MalformedHeadError("it does not begin with a start line of HTTP")
 
     def _may_begin(self, start: str) -> bool:
         if self._is_server:

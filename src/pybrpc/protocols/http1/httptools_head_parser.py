@@ -35,7 +35,7 @@ _httptools = _load_httptools()
 
 
 class _Collected:
-    """What llhttp reports of one head."""
+    """The parts of one head, as llhttp reports them."""
 
     __slots__ = ("is_whole", "pairs", "reason", "target")
 

@@ -7,19 +7,21 @@ from typing import Any
 
 import pytest
 
+from pybrpc.errors import MissingExtraError
 from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.http1 import httptools_head_parser
 from pybrpc.protocols.http1.errors import (
     BodyTooLargeError,
     IncompleteMessageError,
     UnexpectedResponseError,
 )
 from pybrpc.protocols.http1.head import END, RequestHead, ResponseHead
-from pybrpc.protocols.http1.head_parser import PATTERN_HEAD_PARSER
-from pybrpc.protocols.http1.options import ParserOptions
+from pybrpc.protocols.http1.options import DEFAULT_OPTIONS, METHODS, ParserOptions
 from pybrpc.protocols.http1.parser import MAX_EXPECTED, RequestParser, ResponseParser
 from tests.fakes.http1_messages import (
     CHUNKED,
     GET,
+    HEAD_PARSERS,
     HOSTILE_REQUESTS,
     HOSTILE_RESPONSES,
     NO_CONTENT,
@@ -31,7 +33,6 @@ from tests.fakes.http1_messages import (
     outcome,
     read_all,
     request,
-    request_parser,
     response,
     response_parser,
     splits,
@@ -40,18 +41,7 @@ from tests.fakes.http1_messages import (
 LONGEST_FOR_ALL_SPLITS = 500
 
 
-def head_parsers() -> list[Any]:
-    found: list[Any] = [PATTERN_HEAD_PARSER]
-    try:
-        from pybrpc.protocols.http1.httptools_head_parser import HttptoolsHeadParser
-
-        found.append(HttptoolsHeadParser())
-    except ImportError:
-        pass
-    return found
-
-
-PARSERS = pytest.mark.parametrize("head_parser", head_parsers(), ids=lambda it: type(it).__name__)
+PARSERS = pytest.mark.parametrize("head_parser", HEAD_PARSERS, ids=lambda it: type(it).__name__)
 
 
 def only(data: bytes, **options: Any) -> Any:
@@ -558,7 +548,7 @@ def test_work_on_single_bytes_is_linear(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(IOBuf, "peek", counting)
     data = request(b"A: " + b"b" * 32_000)
-    read_all(request_parser(), [data[at : at + 1] for at in range(len(data))])
+    read_all(RequestParser(), [data[at : at + 1] for at in range(len(data))])
     assert peeked < 3 * len(data)
 
 
@@ -590,3 +580,21 @@ def test_time_for_single_bytes_grows_with_their_number(make: Any) -> None:
         return best
 
     assert time_of(20_000) < 8 * time_of(5_000)
+
+
+# The parser of httptools
+
+
+def test_parser_of_httptools_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httptools_head_parser, "_httptools", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "pybrpc\[http\]"'):
+        httptools_head_parser.HttptoolsHeadParser()
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_parser_of_httptools_knows_all_methods(method: str) -> None:
+    target = "h:1" if method == "CONNECT" else "/"
+    block = f"{method} {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+    for head_parser in HEAD_PARSERS:
+        head = head_parser.parse_request_head(block, DEFAULT_OPTIONS)
+        assert (head.method, head.target) == (method, target)
