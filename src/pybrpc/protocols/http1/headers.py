@@ -6,9 +6,11 @@ bRPC: src/brpc/http_header.h. Unlike there, content-type is in the map too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar, overload
 
 from pybrpc.protocols.http1.grammar import TOKEN, VALUE
+
+T = TypeVar("T")
 
 HeadersLike: TypeAlias = "Mapping[str, str] | Iterable[tuple[str, str]]"
 
@@ -85,6 +87,17 @@ class HttpHeaders(MutableMapping[str, str]):
         """Content-Type with its parameters; "" if there is none."""
         found = self._fields.get("content-type")
         return "" if found is None else found[1]
+
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+
+    @overload
+    def get(self, name: str, /, default: str | T) -> str | T: ...
+
+    def get(self, name: str, /, default: Any = None) -> Any:
+        """`self[name]`, or `default` if there is no such name."""
+        found = self._fields.get(name.lower())
+        return default if found is None else found[1]
 
     def __getitem__(self, name: str) -> str:
         """The value of a name. Of several Set-Cookies, the first one."""

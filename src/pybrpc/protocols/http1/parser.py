@@ -82,7 +82,7 @@ class MessageParser:
                 head = self._read_head(buffer)
                 if head is not None:
                     events.append(head)
-                    self._begin_body(head, events)
+                    self._begin_body(head, buffer, events)
             if self._body is not None:
                 self._read_body(buffer, self._body, events)
         except HttpParseError as error:
@@ -178,12 +178,19 @@ class MessageParser:
         buffer.pop_front(len(block))
         return head
 
-    def _begin_body(self, head: RequestHead | ResponseHead, events: list[Event]) -> None:
-        self._body = self._body_of(head)
+    def _begin_body(
+        self, head: RequestHead | ResponseHead, buffer: IOBuf, events: list[Event]
+    ) -> None:
+        body = self._body_of(head)
         self._limit = self._options.max_body_size
         self._keeps = head.keep_alive
-        if self._body is None:
+        if body is None:
             self._end_message(events, END)
+        elif type(body) is LengthBody and body.bytes_wanted <= min(len(buffer), self._limit):
+            events.append(buffer.cutn(body.bytes_wanted))
+            self._end_message(events, END)
+        else:
+            self._body = body
 
     def _read_body(self, buffer: IOBuf, body: BodyReader, events: list[Event]) -> None:
         part = IOBuf()

@@ -278,9 +278,13 @@ def _as_headers(headers: HeadersLike) -> HttpHeaders:
 
 
 def _lines(fields: HttpHeaders) -> str:
-    return "".join(
-        [f"{name}: {value}\r\n" for name, value in fields.fields() if name.lower() not in _FRAMING]
-    )
+    lines = [
+        f"{name}: {value}\r\n"
+        for key, (name, value) in fields._fields.items()
+        if key not in _FRAMING
+    ]
+    lines += [f"{name}: {value}\r\n" for name, value in fields._cookies]
+    return "".join(lines)
 
 
 def _target_bytes(target: str) -> bytes:
