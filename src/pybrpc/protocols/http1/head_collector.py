@@ -66,12 +66,13 @@ class HeadCollector:
         """The whole block; `rest` bytes behind it are dropped. The next one may follow."""
         data = self._data
         block = bytes(data[: len(data) - rest])
-        self.clear()
+        data.clear()
+        self._is_line_checked = False
+        self.begin()
         return block
 
-    def clear(self) -> None:
-        self._data.clear()
-        self._is_line_checked = False
+    def begin(self) -> None:
+        """A message was taken, by `take` or without this collector: another one may follow."""
         self._empty_lines = 0
 
     def _skip_empty_lines(self) -> None:

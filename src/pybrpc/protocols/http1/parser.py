@@ -176,6 +176,7 @@ class MessageParser:
             self._collector.add(block)
             raise
         buffer.pop_front(len(block))
+        self._collector.begin()
         return head
 
     def _begin_body(

@@ -444,6 +444,16 @@ def test_nothing_is_parsed_behind_an_error() -> None:
     assert parser.end() == []
 
 
+def test_empty_lines_count_from_one_message_to_the_next() -> None:
+    """Old clients send one behind each body."""
+    parser = RequestParser()
+    assert len(read_all(parser, [POST, b"\r\n"] * 20)) == 20
+    assert parser.broken is None
+    assert not parser.is_inside
+    read_all(parser, [b"\r\n"] * 8)
+    assert parser.broken is not None
+
+
 # The end of a connection
 
 
