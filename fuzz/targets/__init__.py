@@ -12,6 +12,8 @@ NAMES = (
     "client_connection",
     "compression",
     "frames",
+    "http1_messages",
+    "http1_urls",
     "hulu_frames",
     "json_bodies",
     "messages",

