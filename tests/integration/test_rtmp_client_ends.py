@@ -70,6 +70,32 @@ def test_close_of_the_client_ends_a_wait_of_another_thread() -> None:
             client.play("name")
 
 
+def test_wait_for_a_stream_goes_on_if_only_the_connection_is_established() -> None:
+    """That may be said after the wait for the answer has begun."""
+    answers = threading.Event()
+    opened: list[str] = []
+
+    def script(peer: Peer) -> None:
+        rtmp = RtmpServerEnd(peer)
+        rtmp.accept_connect()
+        answers.wait(WAIT_S)
+        rtmp.accept_publish()
+        rtmp.read_to_end()
+
+    with client_of(script) as (client, _):
+        thread = threading.Thread(target=lambda: opened.append(client.publish("name").peer))
+        thread.start()
+        wait_until(lambda: client.is_connected)
+        (lease,) = client._leases
+        (opening,) = lease.connection._commands.values()
+        for _ in range(3):
+            wait_until(lambda: bool(opening._waits))
+            opening.on_connected()
+        answers.set()
+        thread.join(WAIT_S)
+        assert len(opened) == 1
+
+
 def test_close_does_not_wait_for_a_server_that_does_not_close() -> None:
     over = threading.Event()
 
