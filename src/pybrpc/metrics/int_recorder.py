@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pybrpc.metrics.numbers import MAX_INT, MIN_INT, integer_of
-from pybrpc.metrics.recorder import FOLD_AT, Recorder
+from pybrpc.metrics.numbers import MAX_INT, MIN_INT
+from pybrpc.metrics.recorder import IntegerRecorder
 from pybrpc.metrics.series import SeriesOp
 from pybrpc.metrics.variable import MetricValue
 
@@ -44,7 +44,7 @@ class Stat:
         return str(shown) if isinstance(shown, int) else f"{shown:g}"
 
 
-class IntRecorder(Recorder):
+class IntRecorder(IntegerRecorder):
     """The average of integers, which any thread records without waiting.
 
         sizes = IntRecorder("request_size")
@@ -60,34 +60,9 @@ class IntRecorder(Recorder):
     empty_window = Stat()
     series_op = SeriesOp.ADD
 
-    def __init__(
-        self,
-        name: str | None = None,
-        *,
-        prefix: str = "",
-        help: str = "",
-        metric_name: str | None = None,
-    ) -> None:
-        super().__init__(name, prefix, help, metric_name)
-
-    def record(self, value: float) -> None:
-        """Record a number. TypeError if it is none, ValueError if it is not finite."""
-        if value.__class__ is not int:
-            value = integer_of(value)
-        pending = self._pending
-        pending.append(value)
-        if len(pending) >= FOLD_AT:
-            self._fold_if_free()
-
-    def __lshift__(self, value: float) -> IntRecorder:
-        self.record(value)
-        return self
-
     def get_value(self) -> Stat:
         """Sum and number of all that was recorded."""
-        if self._pending:
-            self._fold()
-        value: Stat = self._state
+        value: Stat = self._read()
         return value
 
     def average(self) -> float:
@@ -96,10 +71,7 @@ class IntRecorder(Recorder):
 
     def reset(self) -> Stat:
         """Return sum and number, and begin again. Its windows see negative ones."""
-        with self._lock:
-            self._fold()
-            value: Stat = self._state
-            self._state = Stat()
+        value: Stat = self._take()
         return value
 
     def series_value(self) -> float:

@@ -84,7 +84,7 @@ class LatencyRecorder(Recorder):
         self._window_buckets = _NO_BUCKETS
         self._ranking = Ranking(_NO_BUCKETS)
         self._parts: tuple[LatencyPart, ...] = ()
-        super().__init__(None, prefix, help, metric_name)
+        super().__init__(None, prefix=prefix, help=help, metric_name=metric_name)
         self.keep_samples(window_s)
         if name is not None:
             self.expose(name, prefix=prefix)

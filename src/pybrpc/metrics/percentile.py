@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pybrpc.metrics.histogram import Histogram, added, buckets_of
-from pybrpc.metrics.numbers import MAX_INT, integer_of
-from pybrpc.metrics.recorder import FOLD_AT, Recorder
+from pybrpc.metrics.numbers import MAX_INT
+from pybrpc.metrics.recorder import IntegerRecorder
 from pybrpc.metrics.variable import MetricValue
 
 
-class Percentile(Recorder):
+class Percentile(IntegerRecorder):
     """Counts integers by their size; see `Histogram` for its buckets and its error.
 
         sizes = Percentile("request_size")
@@ -25,34 +25,9 @@ class Percentile(Recorder):
     _INITIAL = Histogram()
     empty_window = Histogram()
 
-    def __init__(
-        self,
-        name: str | None = None,
-        *,
-        prefix: str = "",
-        help: str = "",
-        metric_name: str | None = None,
-    ) -> None:
-        super().__init__(name, prefix, help, metric_name)
-
-    def record(self, value: float) -> None:
-        """Record a number. TypeError if it is none, ValueError if it is not finite."""
-        if value.__class__ is not int:
-            value = integer_of(value)
-        pending = self._pending
-        pending.append(value)
-        if len(pending) >= FOLD_AT:
-            self._fold_if_free()
-
-    def __lshift__(self, value: float) -> Percentile:
-        self.record(value)
-        return self
-
     def get_value(self) -> Histogram:
         """All that was recorded."""
-        if self._pending:
-            self._fold()
-        value: Histogram = self._state
+        value: Histogram = self._read()
         return value
 
     def get_number(self, ratio: float) -> int:
@@ -61,10 +36,7 @@ class Percentile(Recorder):
 
     def reset(self) -> Histogram:
         """Return all that was recorded, and begin again."""
-        with self._lock:
-            self._fold()
-            value: Histogram = self._state
-            self._state = Histogram()
+        value: Histogram = self._take()
         return value
 
     def describe(self, quote_strings: bool = False) -> str:

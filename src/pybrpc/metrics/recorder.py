@@ -14,8 +14,9 @@ state as it was.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
+from pybrpc.metrics.numbers import integer_of
 from pybrpc.metrics.sampled import SampledVariable
 
 FOLD_AT = 1024
@@ -33,7 +34,12 @@ class Recorder(SampledVariable):
     """The state with nothing recorded."""
 
     def __init__(
-        self, name: str | None, prefix: str = "", help: str = "", metric_name: str | None = None
+        self,
+        name: str | None = None,
+        *,
+        prefix: str = "",
+        help: str = "",
+        metric_name: str | None = None,
     ) -> None:
         self._pending: list[Any] = []
         self._state = self._INITIAL
@@ -44,6 +50,19 @@ class Recorder(SampledVariable):
         self._is_folding = False
         self._pending = []
         self._state = self._INITIAL
+
+    def _read(self) -> Any:
+        """The state with all that was added."""
+        if self._pending:
+            self._fold()
+        return self._state
+
+    def _take(self) -> Any:
+        """The state; it begins again."""
+        with self._lock:
+            self._fold()
+            state, self._state = self._state, self._INITIAL
+        return state
 
     def _merged(self, values: list[Any]) -> Any:
         """The state with `values` added; `values` has at least one."""
@@ -70,3 +89,22 @@ class Recorder(SampledVariable):
         """`_fold`, unless another thread does it. For the thread that adds a value."""
         if not self._is_folding or len(self._pending) >= WAIT_AT:
             self._fold()
+
+
+class IntegerRecorder(Recorder):
+    """The base of those that integers are added to."""
+
+    __slots__ = ()
+
+    def record(self, value: float) -> None:
+        """Record a number. TypeError if it is none, ValueError if it is not finite."""
+        if value.__class__ is not int:
+            value = integer_of(value)
+        pending = self._pending
+        pending.append(value)
+        if len(pending) >= FOLD_AT:
+            self._fold_if_free()
+
+    def __lshift__(self, value: float) -> Self:
+        self.record(value)
+        return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pybrpc.metrics.numbers import number_of
 from pybrpc.metrics.recorder import FOLD_AT, Recorder
@@ -29,16 +29,6 @@ class Adder(Recorder):
     _INITIAL = 0
     series_op = SeriesOp.ADD
 
-    def __init__(
-        self,
-        name: str | None = None,
-        *,
-        prefix: str = "",
-        help: str = "",
-        metric_name: str | None = None,
-    ) -> None:
-        super().__init__(name, prefix, help, metric_name)
-
     def add(self, value: float = 1) -> None:
         """Add a number. TypeError if it is none, ValueError if it is not finite."""
         if value.__class__ is not int:
@@ -48,23 +38,18 @@ class Adder(Recorder):
         if len(pending) >= FOLD_AT:
             self._fold_if_free()
 
-    def __lshift__(self, value: float) -> Adder:
+    def __lshift__(self, value: float) -> Self:
         self.add(value)
         return self
 
     def get_value(self) -> float:
         """The sum of all that was added."""
-        if self._pending:
-            self._fold()
-        value: float = self._state
+        value: float = self._read()
         return value
 
     def reset(self) -> float:
         """Return the sum, and begin at 0 again. Its windows see a negative number."""
-        with self._lock:
-            self._fold()
-            value: float = self._state
-            self._state = 0
+        value: float = self._take()
         return value
 
     def _merged(self, values: list[float]) -> float:
@@ -107,16 +92,6 @@ class _Extreme(Recorder):
     has_inverse = False
     empty_window = None
 
-    def __init__(
-        self,
-        name: str | None = None,
-        *,
-        prefix: str = "",
-        help: str = "",
-        metric_name: str | None = None,
-    ) -> None:
-        super().__init__(name, prefix, help, metric_name)
-
     def record(self, value: float) -> None:
         """Record a number. TypeError if it is none, ValueError if it is not finite."""
         if value.__class__ is not int:
@@ -125,6 +100,10 @@ class _Extreme(Recorder):
         pending.append(value)
         if len(pending) >= FOLD_AT:
             self._fold_if_free()
+
+    def __lshift__(self, value: float) -> Self:
+        self.record(value)
+        return self
 
     def get_value(self) -> float | None:
         """The extreme of all numbers so far, with windows too (C++ forbids that); None if there
@@ -174,10 +153,6 @@ class Maxer(_Extreme):
     _choose = max
     series_op = SeriesOp.MAX
 
-    def __lshift__(self, value: float) -> Maxer:
-        self.record(value)
-        return self
-
 
 class Miner(_Extreme):
     """The smallest number that any thread has recorded. See `Maxer`."""
@@ -186,10 +161,6 @@ class Miner(_Extreme):
 
     _choose = min
     series_op = SeriesOp.MIN
-
-    def __lshift__(self, value: float) -> Miner:
-        self.record(value)
-        return self
 
 
 class Reducer(SampledVariable):

@@ -153,5 +153,6 @@ def escaped_label(text: str) -> str:
 
 
 def _escaped_help(text: str) -> str:
-    text = text.replace("\\", r"\\").replace("\n", r"\n")
+    """Without blanks at its ends, which readers take for separators."""
+    text = text.strip(" ").replace("\\", r"\\").replace("\n", r"\n")
     return text.encode(errors="replace").decode()
