@@ -48,7 +48,7 @@ QUICK := tests/unit tests/property tests/golden tests/contract \
 
 .DEFAULT_GOAL := help
 .PHONY: help demo format unit check test programs compiled docs clean
-.PHONY: pyright ci build stress fuzz soak network flat sanitize sanitize-thread
+.PHONY: failed-again pyright ci build stress fuzz soak network flat sanitize sanitize-thread
 .PHONY: bench bench-quick coverage mutate verify
 .DELETE_ON_ERROR:
 
@@ -110,6 +110,10 @@ unit: $(STAMP)-test $(COMPILED)
 
 test: $(STAMP)-test $(COMPILED)
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
+
+# After `make test` has failed, with its output as input. .ci/run uses it.
+failed-again: $(STAMP)-test $(COMPILED)
+	@$(BIN)/python -m verification.failed_again
 
 proofs: $(STAMP)-bench $(STAMP)-test $(COMPILED)
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m proof $(ARGS)

@@ -153,6 +153,7 @@ def test_forked_child_keeps_no_port_of_a_server_with_its_own_runtime() -> None:
     server = make_server(runtime=runtime)
     endpoint = start(server)
     reader, writer = os.pipe()
+    forked_reader, forked_writer = os.pipe()
     with RawPeer(endpoint) as peer:
         assert text_of(peer.call()) == "hello"
     with warnings.catch_warnings():
@@ -160,16 +161,18 @@ def test_forked_child_keeps_no_port_of_a_server_with_its_own_runtime() -> None:
         pid = os.fork()
     if pid == 0:
         os.close(writer)
+        os.write(forked_writer, b"1")
         os.read(reader, 1)
         os._exit(0)
     server.stop(0)
     server.join()
     runtime.close()
     try:
+        assert os.read(forked_reader, 1) == b"1"
         assert is_free(endpoint.port)
     finally:
-        os.close(writer)
-        os.close(reader)
+        for fd in writer, reader, forked_reader, forked_writer:
+            os.close(fd)
         os.waitpid(pid, 0)
 
 
