@@ -29,6 +29,8 @@ cdef class Controller:
     cdef public object error_code
     cdef public object error_text
     cdef public object has_backup_request
+    cdef public object http_request
+    cdef public object http_response
     cdef public object latency_us
     cdef public object local_side
     cdef public object method_name

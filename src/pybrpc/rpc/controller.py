@@ -32,6 +32,7 @@ from pybrpc.rpc.controller_values import (
     requested_streams,
     restored,
 )
+from pybrpc.rpc.http import HttpMessage
 from pybrpc.rpc.misnamed import Misnamed, without_misnamed
 from pybrpc.transport.interfaces import TlsInfo
 
@@ -95,6 +96,8 @@ class Controller:
         "error_code",
         "error_text",
         "has_backup_request",
+        "http_request",
+        "http_response",
         "latency_us",
         "local_side",
         "method_name",
@@ -125,6 +128,8 @@ class Controller:
         self.tls: TlsInfo | None = None
         """In a handler: the TLS version and cipher, and the caller's certificate if it sent one;
         `None` without TLS."""
+        self.http_request: HttpMessage | None = None
+        """The head of the request, if it came by HTTP. A caller may give one to be sent."""
         self._request_attachment: IOBuf | None = None
         self._request_user_fields: dict[str, str] | None = None
         self._server_identity = ""
@@ -146,6 +151,7 @@ class Controller:
         self.retried_count = 0
         """How often the request was sent again, including a backup request."""
         self.has_backup_request = False
+        self.http_response: HttpMessage | None = None
         self.remote_side: Endpoint | None = None
         self.local_side: Endpoint | None = None
         self._response_compress_type: int | None = _UNCOMPRESSED
@@ -456,12 +462,7 @@ class Controller:
     set_max_retry = Misnamed("set controller.max_retry = number")
     set_backup_request_ms = Misnamed("set controller.backup_request_ms = milliseconds")
     set_log_id = Misnamed("set controller.log_id = number")
-    has_log_id = Misnamed("compare controller.log_id with None")
     set_request_id = Misnamed("set controller.request_id = text")
-    set_request_compress_type = Misnamed("set controller.request_compress_type = number")
-    set_response_compress_type = Misnamed("set controller.response_compress_type = number")
-    set_request_checksum_type = Misnamed("set controller.request_checksum_type = number")
-    set_response_checksum_type = Misnamed("set controller.response_checksum_type = number")
     timeout = Misnamed(_SET_TIMEOUT)
     timeout_s = Misnamed(_SET_TIMEOUT)
     connect_timeout_ms = Misnamed("give the channel connect_timeout=, in seconds")
@@ -483,8 +484,6 @@ class Controller:
     trace_id = Misnamed("set controller.request_id or controller.log_id, which go along")
     server = Misnamed("give the server to the object whose methods are the handlers")
     session_local_data = Misnamed("keep it in the object whose methods are the handlers")
-    http_request = Misnamed("this is no HTTP: use controller.request_user_fields as headers")
-    http_response = Misnamed("this is no HTTP: use controller.response_user_fields as headers")
     CloseConnection = Misnamed("a handler can't close it: call controller.set_failed(code, text)")
     Join = Misnamed("wait for the future of the call: stub.Method.future(...).result()")
     ignore_eovercrowded = Misnamed("give the channel options=SocketOptions(high_water_bytes=)")
