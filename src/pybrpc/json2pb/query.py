@@ -52,6 +52,17 @@ def query_to_message(query: JsonText, message_class: type[M], options: JsonOptio
     return message
 
 
+def set_field(message: Message, name: str, text: str, options: JsonOptions = DEFAULT) -> None:
+    """Set the field `name` of `message`, which may lead into messages, to what `text` describes.
+    To a repeated field it is added. ConversionError if there is no such field, or no such value."""
+    plan = _PLANS.plan_for(message.DESCRIPTOR, options)
+    found = _find(message, plan, name, options)
+    if found is None:
+        text = f"{message.DESCRIPTOR.full_name} has no field `{shown(name)}'"
+        raise InvalidFieldError(text, shown(name))
+    _set(*found, name, text, set())
+
+
 def _unquoted(raw: bytes, query: JsonText) -> str:
     try:
         return unquote_to_bytes(raw.replace(b"+", b" ")).decode()

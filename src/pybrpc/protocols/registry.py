@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pybrpc.protocols.detect import PROTOCOLS
+from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.protocols.traits import RPC, kind_of
 
@@ -13,6 +14,9 @@ FRAME_METHODS = ("parse", "pack_request", "pack_response")
 
 MORE_METHODS = ("bytes_wanted", "pack_fast_request", "pack_fast_response")
 """The methods of an RpcProtocol that RpcProtocolBase adds."""
+
+BUILT_IN: tuple[Any, ...] = (*PROTOCOLS, HTTP)
+"""The protocols of this package."""
 
 _registered: dict[str, tuple[Any]] = {}
 """By name. `setdefault` decides which of two threads has registered a name."""
@@ -28,7 +32,7 @@ def register_protocol(protocol: RpcProtocol) -> None:
     check_protocol_object(protocol)
     name = protocol.name
     entry = (protocol,)
-    is_built_in = any(known.name == name for known in PROTOCOLS)
+    is_built_in = any(known.name == name for known in BUILT_IN)
     if is_built_in or _registered.setdefault(name, entry) is not entry:
         raise ValueError(f"there is a protocol named {name!r} already")
 
@@ -44,7 +48,7 @@ def unregister_protocol(name: str) -> None:
 
 def all_protocols() -> tuple[RpcProtocol, ...]:
     """All protocols, in the order in which they are asked whose the first bytes are."""
-    return (*PROTOCOLS, *(entry[0] for entry in list(_registered.values())))
+    return (*BUILT_IN, *(entry[0] for entry in list(_registered.values())))
 
 
 def protocol_named(name: str) -> RpcProtocol:

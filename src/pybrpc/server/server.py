@@ -23,14 +23,20 @@ from pybrpc.base.checked_options import (
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
+from pybrpc.builtin.registry import PAGES
 from pybrpc.errors import ServerStateError
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.raw_body import RawBody
+from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.http.frontend import HttpFrontend
+from pybrpc.server.http.method_target import targets_of
 from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.signals import quit_signals
+from pybrpc.server.pages_view import PagesView
+from pybrpc.server.routing.routes import Routes
 from pybrpc.server.settings import (
     DEFAULT_GRACE_S,
     SERVER_DEFAULTS,
@@ -73,6 +79,7 @@ class Server:
     def __init__(self, **options: Unpack[ServerOptions]) -> None:
         settings = self._settings = ServerSettings.of(options)
         self._registry = ServiceRegistry(settings.cancel_handlers, settings.drop_expired)
+        self._routes = Routes(PAGES if settings.builtin_services else ())
         self._hooks = LifecycleHooks()
         self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,7 +90,13 @@ class Server:
     _pid = 0
 
     def add_service(
-        self, service: ServiceDescriptor, impl: object, *, partial: bool = False
+        self,
+        service: ServiceDescriptor,
+        impl: object,
+        *,
+        partial: bool = False,
+        restful_mappings: str = "",
+        allow_default_url: bool = False,
     ) -> None:
         """Serve `service` with `impl`, an object with methods named as in the .proto file.
 
@@ -94,11 +107,21 @@ class Server:
 
         With `partial`, `impl` may lack methods: they are answered with ENOMETHOD. So are methods
         that stream, which are not served yet. The server logs their names when it starts.
+
+        By HTTP a method has the path "/Service/Method". `restful_mappings` gives methods other
+        paths instead, "/v1/echo => Echo, GET /v1/users/{id} => GetUser, /v1/files/* => Get"; with
+        `allow_default_url` they keep that one too. ValueError for mappings that make no sense.
         """
         checked_flag("partial", partial)
         if self.is_running:
             raise ServerStateError("add services before the server is started")
         self._registry.add(service, impl, partial)
+        try:
+            targets = targets_of(service, self._registry)
+            self._routes.add_service(service, targets, restful_mappings, allow_default_url)
+        except BaseException:
+            self._registry.remove(service)
+            raise
 
     def add_generic_service(self, handler: RawHandler) -> RawHandler:
         """Serve all methods that no service has with `handler`, a function or `async def` that is
@@ -122,6 +145,7 @@ class Server:
         if self.is_running:
             raise ServerStateError("remove services before the server is started")
         self._registry.remove(service)
+        self._routes.remove_service(service)
 
     def set_max_concurrency(self, method: str, limit: int) -> None:
         """Let at most `limit` requests of a method run at once; more are answered with ELIMIT.
@@ -241,7 +265,15 @@ class Server:
         runtime = self._settings.runtime or default_runtime()
         loop = self._loop
         dispatcher = runtime.dispatcher if loop is None else runtime.dispatcher_of(loop)
-        run = RunningServer(self._registry, self._settings, self._hooks, dispatcher, runtime, loop)
+        run = RunningServer(
+            self._registry,
+            self._settings,
+            self._hooks,
+            dispatcher,
+            runtime,
+            loop,
+            self._new_frontend,
+        )
         self._is_starting = True
         try:
             yield run, runtime
@@ -254,6 +286,14 @@ class Server:
             self._is_starting = False
         self._run = run
         self._pid = os.getpid()
+
+    def _new_frontend(self, run: RunningServer) -> HttpFrontend:
+        view = PagesView(run, urls_of=self._urls_of)
+        return HttpFrontend(view, self._routes, self._settings.http)
+
+    def _urls_of(self, entry: MethodEntry) -> tuple[str, ...]:
+        service, _, method = entry.full_name.rpartition(".")
+        return self._routes.urls_of(service, method)
 
     def _check_not_running(self) -> None:
         if self.is_stopping:
@@ -276,6 +316,15 @@ class Server:
             raise ServerStateError("the server was not started")
         endpoint: Endpoint = self._run.acceptor.endpoint
         return endpoint
+
+    @property
+    def internal_endpoint(self) -> Endpoint:
+        """Address of the internal port; ServerStateError before the first start, and without
+        `internal_port`."""
+        run = self._run
+        if run is None or run.internal_port is None:
+            raise ServerStateError("the server was not started with an internal_port")
+        return run.internal_port.endpoint
 
     @property
     def is_running(self) -> bool:

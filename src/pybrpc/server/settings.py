@@ -21,6 +21,7 @@ from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import all_protocols, check_protocol_object
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
+from pybrpc.server.http_safety import HttpSettings, Origins, checked_networks
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
@@ -80,6 +81,15 @@ class ServerOptions(TypedDict, total=False):
     tls              certificates and how they are used; clients without TLS are then refused,
                      unless `ServerTls(allow_plaintext=True)`. TlsConfigError.
     rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
+    cors             origins, such as ["https://app.example.com"], whose pages in a browser may use
+                     the server by HTTP; "*" for all. Requests of other sites' pages are refused
+    builtin_services   whether there are pages at all; default `True`. Without more options, all
+                     clients may see /, /health, /readiness, /version, /status, /vars, /metrics
+    internal_port    another port, on the same host, for all pages and nothing else; 0: a free one,
+                     `server.internal_endpoint` says which. Credentials are not asked for there
+    builtin_allow    networks, such as ["10.0.0.0/8"], whose clients may use all pages on the port
+                     of the server. A proxy on this host comes from its address: think before
+                     adding "127.0.0.1"
     options          of accepted connections
     runtime          whose dispatcher thread is used; default: the process's
     """
@@ -99,6 +109,10 @@ class ServerOptions(TypedDict, total=False):
     auth: Authenticator | None
     tls: ServerTls | ssl.SSLContext | None
     rtmp_service: ProtocolService | None
+    cors: Iterable[str]
+    builtin_services: bool
+    internal_port: int | None
+    builtin_allow: Iterable[str]
     options: SocketOptions | None
     runtime: Runtime | None
 
@@ -121,6 +135,9 @@ class ServerSettings:
     protocols: Sequence[RpcProtocol] = dataclasses.field(default_factory=all_protocols)
     auth: Authenticator | None = dataclasses.field(default=None, repr=False)
     tls: ServerTlsContexts | None = None
+    builtin_services: bool = True
+    internal_port: int | None = None
+    http: HttpSettings = dataclasses.field(default_factory=HttpSettings)
     options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
     runtime: Runtime | None = None
 
@@ -138,6 +155,9 @@ class ServerSettings:
             )
         more = protocols_of_services(rtmp_service=left.pop("rtmp_service", None))
         left["protocols"] = protocols_named(left.pop("enabled_protocols", ()), more)
+        left["http"] = HttpSettings(
+            Origins(left.pop("cors", ())), checked_networks(left.pop("builtin_allow", ()))
+        )
         options_or_none = checked_instance_or_none("options", left.get("options"), SocketOptions)
         left["options"] = options_or_none or SocketOptions()
         if left.get("tls") is not None:
@@ -152,6 +172,8 @@ class ServerSettings:
         checked_count("max_streams_unconsumed_bytes", self.max_streams_unconsumed_bytes)
         checked_flag("cancel_handlers", self.cancel_handlers)
         checked_flag("drop_expired", self.drop_expired)
+        checked_flag("builtin_services", self.builtin_services)
+        checked_count_or_none("internal_port", self.internal_port, 0, 65535)
         if self.auth is not None:
             check_verifier(self.auth)
         if self.runtime is not None and not isinstance(self.runtime, Runtime):
@@ -166,6 +188,8 @@ SERVER_DEFAULTS = {
     "max_body_size": DEFAULT_MAX_BODY_SIZE,
     "enabled_protocols": (),
     "rtmp_service": None,
+    "cors": (),
+    "builtin_allow": (),
     "options": None,
 }
 """The default of each option."""

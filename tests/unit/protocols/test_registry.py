@@ -8,6 +8,7 @@ import pytest
 
 from pybrpc.protocols.detect import BAIDU_STD, HULU_PBRPC, PROTOCOLS, SOFA_PBRPC
 from pybrpc.protocols.registry import (
+    BUILT_IN,
     all_protocols,
     protocol_named,
     register_protocol,
@@ -22,9 +23,9 @@ def test_protocol_is_found_by_the_name_that_brpc_has_for_it() -> None:
 
 
 def test_unknown_name_of_a_protocol_is_refused_with_a_list_of_the_known_ones() -> None:
-    text = "unknown protocol 'http'; known: baidu_std, hulu_pbrpc, sofa_pbrpc"
+    text = "unknown protocol 'thrift'; known: baidu_std, hulu_pbrpc, sofa_pbrpc, http"
     with pytest.raises(ValueError, match=f"^{text}$"):
-        protocol_named("http")
+        protocol_named("thrift")
     with pytest.raises(TypeError, match='protocol must be a name such as "baidu_std", not 3'):
         protocol_named(3)  # type: ignore[arg-type]
 
@@ -39,7 +40,7 @@ def json_lines() -> Iterator[None]:
 @pytest.mark.usefixtures("json_lines")
 def test_registered_protocol_is_known_by_its_name() -> None:
     assert protocol_named("json_lines") is JSON_LINES
-    assert all_protocols() == (*PROTOCOLS, JSON_LINES)
+    assert all_protocols() == (*BUILT_IN, JSON_LINES)
 
 
 @pytest.mark.usefixtures("json_lines")

@@ -18,6 +18,7 @@ cdef class ServerCall:
     cdef readonly double deadline
     cdef readonly MethodEntry entry
     cdef readonly object error_code
+    cdef public object form
     cdef public object message
     cdef public object packer
     cdef public Py_ssize_t position
@@ -43,6 +44,7 @@ cdef class ServerCall:
     cpdef Controller make_controller(self)
     @cython.locals(request=RpcRequest)
     cpdef parse(self)
+    cdef _parse_body(self, object limit_bytes)
     cdef _parse_compressed(self, object max_body_size)
     @cython.locals(unanswered=Backlog, process=ProcessBacklog)
     cdef _parse_reserved(self, object limit_bytes, object most)

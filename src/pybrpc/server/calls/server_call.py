@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from sys import getsizeof
-from typing import Any
+from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
@@ -80,6 +80,21 @@ LOG_IDS = 0x10000000000000000
 """The number of log ids: they have 64 bits."""
 
 
+class CallForm(Protocol):
+    """How a protocol makes messages of requests and responses of messages that are no bytes of
+    protobuf: JSON of HTTP. Any thread."""
+
+    def prepare(self, controller: Controller) -> None:
+        """Add to the controller what came beside the message. Must not raise."""
+
+    def parse(self, call: ServerCall, limit_bytes: int) -> Message:
+        """The request message; BadRequestError. A body that is compressed may become
+        `limit_bytes`."""
+
+    def pack(self, call: ServerCall, controller: Controller, response: object) -> IOBuf:
+        """The bytes of a success. Raises what the caller gets instead."""
+
+
 class ServerCall:
     """One request that was admitted. Made by `new_server_call`."""
 
@@ -89,6 +104,7 @@ class ServerCall:
         "deadline",
         "entry",
         "error_code",
+        "form",
         "message",
         "packer",
         "position",
@@ -110,6 +126,8 @@ class ServerCall:
     entry: MethodEntry
     error_code: int
     """Code of the response, 0 for success; NO_ANSWER until it was made."""
+    form: CallForm | None
+    """Makes the message of the request, and the bytes of the response, if both are no protobuf."""
     message: Message | RawRequest | None
     """The parsed request, if it was parsed before its handler can run."""
     packer: ResponsePacker | None
@@ -211,6 +229,8 @@ class ServerCall:
             controller._streams = self.streams = RequestedStreams(
                 request.stream_settings, connection.stream_table, self.entry.is_async
             )
+        if self.form is not None:
+            self.form.prepare(controller)
         return controller
 
     def parse(self) -> Message | RawRequest:
@@ -227,8 +247,14 @@ class ServerCall:
         if self.entry.is_generic:
             return raw_request_of(request)
         if not request.compress_type:
-            return parse_request(request, self.entry.request_type, max_body_size)
+            return self._parse_body(max_body_size)
         return self._parse_compressed(max_body_size)
+
+    def _parse_body(self, limit_bytes: int) -> Message:
+        form = self.form
+        if form is not None:
+            return form.parse(self, limit_bytes)
+        return parse_request(self.request, self.entry.request_type, limit_bytes)
 
     def _parse_compressed(self, max_body_size: int) -> Message:
         """Parse a compressed body, and count the bytes by which it has grown.
@@ -258,7 +284,7 @@ class ServerCall:
                 raise OvercrowdedError(
                     f"Connection to {peer}: too many requests are unanswered to decompress one more"
                 )
-            message = parse_request(self.request, self.entry.request_type, limit_bytes)
+            message = self._parse_body(limit_bytes)
             grown = message.ByteSize()
             self.size_bytes += grown
             unanswered.correct(grown)
@@ -364,6 +390,8 @@ class ServerCall:
 
     def _pack_success(self, controller: Controller, response: object) -> IOBuf:
         entry = self.entry
+        if self.form is not None:
+            return _packed_bytes(self.form.pack(self, controller, response))
         if entry.is_generic:
             body = serialize_raw_response(response, controller)
         else:
@@ -425,7 +453,7 @@ def new_server_call(
     call.position = -1
     if entry.is_generic:
         call.size_bytes += getsizeof(request.service) + getsizeof(request.method)
-    call.message = call.task = call.streams = None
+    call.message = call.task = call.streams = call.form = None
     timeout_ms = 0 if request.timeout_ms is None else request.timeout_ms
     call.deadline = received_at + timeout_ms * 0.001 if timeout_ms > 0 else NEVER
     call.served = None

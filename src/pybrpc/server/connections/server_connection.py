@@ -11,6 +11,7 @@ from pybrpc.errors import ErrorCode, ProtocolError, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.chooser import Chooser, new_server_session
 from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcRequest
 from pybrpc.protocols.streaming.stream_frame import NO_STREAM, StreamFrame, data_meta, pack_data
 from pybrpc.rpc.controller import Controller
@@ -32,6 +33,9 @@ from pybrpc.transport.writing.process_backlog import ProcessBacklog
 
 NO_LIMIT_BYTES = 1 << 39
 
+INTERNAL_PROTOCOLS = (HTTP,)
+"""Protocols of the internal port."""
+
 SHARES = 4
 """A connection may hold 1/SHARES of the bytes that all connections together may hold."""
 
@@ -39,9 +43,9 @@ SHARES = 4
 class ServerConnection(ClosableConnection):
     """The SocketUser of one accepted connection."""
 
-    __slots__ = ("_end_error", "_has_begun", "_is_verified", "_streams", "active_at")
+    __slots__ = ("_end_error", "_has_begun", "_is_verified", "_streams", "active_at", "is_internal")
 
-    def __init__(self, server: ServerCore, sock: _socket.socket) -> None:
+    def __init__(self, server: ServerCore, sock: _socket.socket, is_internal: bool = False) -> None:
         """Take over an accepted socket. If the peer has gone already, raise OSError or close the
         connection."""
         ClosableConnection.__init__(self, server)
@@ -59,13 +63,16 @@ class ServerConnection(ClosableConnection):
         self.protocol = BAIDU_STD
         self.replies = None
         self.max_body_size = settings.limits.max_body_size
+        self.is_internal = is_internal
+        """Whether it came to the internal port: it speaks HTTP alone."""
+        protocols = INTERNAL_PROTOCOLS if is_internal else settings.protocols
         self.unanswered = unanswered_backlog(server.unanswered)
         self.socket = Socket.of(
             sock,
             server.dispatcher,
             user=self,
             options=settings.options,
-            session=new_server_session(settings.limits, settings.protocols),
+            session=new_server_session(settings.limits, protocols),
             handshake_timeout_s=settings.handshake_timeout_s,
             layer=None if settings.tls is None else settings.tls.new_layer(),
             pauses_reads_when_overcrowded=True,
@@ -127,7 +134,7 @@ class ServerConnection(ClosableConnection):
         if self._streams is not None:
             self._streams.end_batch()
         if calls:
-            self._start(calls)
+            self.start_calls(calls)
         if self.is_retired:
             self.retire()
 
@@ -136,9 +143,10 @@ class ServerConnection(ClosableConnection):
         self._has_begun = True
         session = socket.session
         self.protocol = session.protocol
-        new_exchange = getattr(session.protocol, "new_exchange", None)
-        if new_exchange is not None:
-            self.exchange = new_exchange(self)
+        exchange = self.server.new_exchange(self, session.protocol)
+        if exchange is not None:
+            self.exchange = exchange
+            self.replies = getattr(exchange, "replies", None)
         elif session.is_ordered:
             self.replies = OrderedReplies(socket, self.unanswered)
 
@@ -191,7 +199,7 @@ class ServerConnection(ClosableConnection):
             with contextlib.suppress(DispatcherClosedError):
                 server.dispatcher.post(self.retire)
 
-    def _start(self, calls: list[ServerCall]) -> None:
+    def start_calls(self, calls: list[ServerCall]) -> None:
         """Run admitted calls. If they can't be started, fail the connection: none of them may be
         left unanswered."""
         try:

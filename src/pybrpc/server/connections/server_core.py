@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context
+from typing import Any
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.guard import SERVER
@@ -66,6 +67,12 @@ class ServerCore:
 
     def start_calls(self, connection: CallConnection, calls: list[ServerCall]) -> None:
         """Run calls of `connection` that were admitted, each where its handler belongs."""
+
+    def new_exchange(self, connection: CallConnection, protocol: Any) -> Any:
+        """The Exchange of a connection whose first message has come; `None` if its protocol is made
+        of calls. In a turn."""
+        make = getattr(protocol, "new_exchange", None)
+        return None if make is None else make(connection)
 
     def new_context(self) -> Context:
         """A context for a function of the user, with what those for the start have set. Any

@@ -18,12 +18,15 @@ cdef class RunningServer(ServerCore):
     cdef object _idle_sweep
     cdef object _loop_watch
     cdef object _message_sweep
+    cdef object _new_frontend
     cdef object _refused_log
     cdef object _shutdown
     cdef object _stop
     cdef readonly object acceptor
     cdef readonly set connections
     cdef readonly HandlerLoop handler_loop
+    cdef readonly object http
+    cdef readonly object internal_port
     cdef readonly Invoker invoker
     cdef readonly object max_connections
     cdef readonly WorkerPool pool

@@ -1,0 +1,45 @@
+"""HttpProtocol: HTTP/1.0 and 1.1 as a protocol of a connection, for either side."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pybrpc.protocols.http1.server_session import HttpServerSession
+from pybrpc.protocols.protocol import ParseLimits
+from pybrpc.protocols.session import Session, Side
+from pybrpc.protocols.traits import Detection
+
+_LINE_BEGINS = re.compile(rb"[A-Z][A-Z-]{0,15} (?!\* HTTP/2)[^\s]")
+"""A method and the first byte of a target; not the preface of HTTP/2, `PRI * HTTP/2.0`."""
+
+_MAY_BEGIN = re.compile(rb"[A-Z][A-Z-]{0,15} ?")
+_PREFACE = b"PRI * HTTP/2"
+
+
+class HttpProtocol:
+    """HTTP/1.1 on a port that other protocols share. It has no state of connections."""
+
+    name = "http"
+    kind = "http"
+    alpn = ("http/1.1",)
+    carries_credential = True
+
+    def detect(self, first: bytes) -> Detection:
+        """Whether a connection that begins with `first` is of HTTP: a line that begins with a
+        method, known or not."""
+        if _PREFACE.startswith(first[: len(_PREFACE)]):
+            return Detection.NEED_MORE if len(first) < len(_PREFACE) else Detection.NO
+        if _LINE_BEGINS.match(first):
+            return Detection.YES
+        return Detection.NEED_MORE if _MAY_BEGIN.fullmatch(first) else Detection.NO
+
+    def new_session(self, side: Side, limits: ParseLimits) -> Session:
+        """The session of one connection. Only a server's, so far."""
+        return HttpServerSession(self, limits)
+
+    def __repr__(self) -> str:
+        return "<HttpProtocol>"
+
+
+HTTP: Any = HttpProtocol()
