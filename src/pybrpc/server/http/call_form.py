@@ -92,10 +92,15 @@ class CallForm:
             raise BadRequestError(f"Missing required fields in request: {missing}")
         return message
 
+    @property
+    def _is_partial(self) -> bool:
+        """Whether the path may have the required fields that the rest lacks."""
+        return bool(self._request.captures)
+
     def _parsed(self, body: bytes) -> Message:
         form, traits = self._form, self._traits
         try:
-            return form.parse(body, traits.message_class, traits.options)
+            return form.parse(body, traits.message_class, traits.options, self._is_partial)
         except PARSE_ERRORS as error:
             name = traits.message_class.DESCRIPTOR.full_name
             text = f"Fail to parse http {form.name} body as {name}: {error}"
@@ -110,7 +115,8 @@ class CallForm:
 
     def _of_query(self, query: str, message_class: type[Message]) -> Message:
         try:
-            return query_to_message(query, message_class, self._traits.options)
+            options, is_partial = self._traits.options, self._is_partial
+            return query_to_message(query, message_class, options, is_partial=is_partial)
         except PARSE_ERRORS as error:
             name = message_class.DESCRIPTOR.full_name
             raise BadRequestError(f"Fail to set fields of {name} from the URL: {error}") from None

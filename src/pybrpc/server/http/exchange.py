@@ -194,8 +194,8 @@ class HttpExchange:
         head = request.head
         request.is_discarded = True
         length = head.content_length or 0
-        may_be_long = length > MAX_DISCARDED_BYTES or (length and head.expects_continue)
-        if head.is_chunked or may_be_long:
+        is_long = length > min(MAX_DISCARDED_BYTES, request.max_bytes)
+        if head.is_chunked or is_long or (length and head.expects_continue):
             self._refuse_and_close(request, refusal)
             return
         self._session.collected_bytes = HEAD_BYTES

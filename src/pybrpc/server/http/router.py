@@ -96,7 +96,7 @@ class HttpRouter:
         """The method of a route. Raises Refusal if the HTTP method does not call it."""
         target: MethodTarget = route.entry
         http_method = request.head.method
-        if http_method != "POST" and not route.pattern and not _calls(http_method, target):
+        if http_method != "POST" and not _calls(http_method, route, target):
             text = (
                 f"{http_method} does not call {target.entry.full_name}: send a POST, map it to a "
                 "path, or give it the option idempotency_level = NO_SIDE_EFFECTS"
@@ -136,11 +136,13 @@ class HttpRouter:
         return f"<HttpRouter of {self._routes!r}, {len(self._mounts)} mounts>"
 
 
-def _calls(http_method: str, target: MethodTarget) -> bool:
-    """Whether an HTTP method other than POST calls a method that is not mapped to a path."""
+def _calls(http_method: str, route: Route, target: MethodTarget) -> bool:
+    """Whether an HTTP method other than POST calls a method."""
+    if route.http_method is not None:
+        return True
     if http_method in _NEVER_CALLS:
         return False
-    return http_method not in _READS or not target.has_side_effects
+    return http_method not in _READS or bool(route.pattern) or not target.has_side_effects
 
 
 class Preflight:
