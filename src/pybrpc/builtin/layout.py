@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote
 
 from pybrpc.builtin.form_token import FORM_TOKEN
 from pybrpc.builtin.html import Child, Html, join, tag
-from pybrpc.builtin.page import HTML, PageRequest, PageResponse
+from pybrpc.builtin.page import HTML, Access, PageRequest, PageResponse
 from pybrpc.builtin.server_view import ServerView
 
 TABS = (
@@ -32,10 +32,8 @@ def html_page(
     *content: Child,
     status: int = 200,
     has_script: bool = False,
-    tabs: Iterable[str] | None = None,
 ) -> PageResponse:
-    """A page for browsers. `title` is that of its content; `tabs` are the paths of those tabs that
-    exist, by default all; `has_script`: it has live plots."""
+    """A page for browsers. `title` is that of its content; `has_script`: it has live plots."""
     heading = f"{title} · {server.address}" if title else server.address
     script = tag("script", src="/js/pybrpc.js", defer=True) if has_script else None
     document = join(
@@ -52,40 +50,40 @@ def html_page(
                 tag("link", rel="icon", href="/favicon.ico", type="image/svg+xml"),
                 script,
             ),
-            tag("body", _header(request, server, tabs), tag("main", tag("h1", title), content)),
+            tag("body", _header(request, server), tag("main", tag("h1", title), content)),
             lang="en",
         ),
     )
     return PageResponse(document, HTML, status)
 
 
-def _header(request: PageRequest, server: ServerView, tabs: Iterable[str] | None) -> Html:
-    is_stopping = server.is_stopping
-    state = ("stopping", "warn") if is_stopping else ("running", "good")
-    where = tag("span", server.address, class_="address")
+def _header(request: PageRequest, server: ServerView) -> Html:
+    state, kind = ("stopping", "warn") if server.is_stopping else ("running", "good")
     worker = tag("span", server.worker_name, class_="worker") if server.worker_name else None
+    tabs = [(path, label) for path, label in TABS if is_usable(request, path.partition("/")[0])]
+    current = next((path for path, _ in tabs if _is_current(request, path)), "index")
     links = [
-        tag(
-            "a",
-            label,
-            href=f"/{path}",
-            aria_current="page" if _is_current(request, path) else None,
-        )
-        for path, label in TABS
-        if tabs is None or path in tabs or path == "index"
+        tag("a", label, href=f"/{path}", aria_current="page" if path == current else None)
+        for path, label in tabs
     ]
     return tag(
         "header",
         tag(
             "div",
             tag("a", "pybrpc", href="/", class_="brand"),
-            where,
+            tag("span", server.address, class_="address"),
             worker,
-            tag("span", state[0], class_=f"pill {state[1]}"),
+            tag("span", state, class_=f"pill {kind}"),
             class_="bar",
         ),
         tag("nav", links, aria_label="Pages"),
     )
+
+
+def is_usable(request: PageRequest, name: str) -> bool:
+    """Whether there is a page of that name that this client may use."""
+    entry = request.pages.get(name)
+    return entry is not None and (request.is_internal or entry.access is Access.PUBLIC)
 
 
 def _is_current(request: PageRequest, path: str) -> bool:

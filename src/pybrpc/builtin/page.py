@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import unquote_plus
@@ -46,6 +46,8 @@ class PageRequest:
     """Whether the answer is for a browser; see `wants_html`."""
     is_internal: bool = False
     """Whether the client may use pages that are not public."""
+    pages: Mapping[str, PageEntry] = field(default_factory=dict, repr=False)
+    """All pages that the server has, by name. `run_page` fills it in."""
 
     def parameter(self, name: str, default: str = "") -> str:
         """A parameter of the query, percent-decoded; the last one of that name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from pybrpc.base.guard import SERVER, deliver_interrupt
@@ -44,8 +45,9 @@ def run_page(
     404 if there is no such page, 403 for one that this client may not use, 405 for a method that it
     does not have. An error of the page is logged, and shown by the name of its type alone.
     """
+    request = dataclasses.replace(request, pages=pages)
     try:
-        response = _checked(request, pages).function(request, server)
+        response = _checked(request).function(request, server)
     except PageError as error:
         response = _failure(request, server, error.status, error.text)
         response.headers.update(error.headers)
@@ -60,9 +62,9 @@ def run_page(
     return response
 
 
-def _checked(request: PageRequest, pages: Mapping[str, PageEntry]) -> PageEntry:
+def _checked(request: PageRequest) -> PageEntry:
     """The page that `request` is for. PageError if it may not have it so."""
-    entry = pages.get(request.name or "index")
+    entry = request.pages.get(request.name or "index")
     if entry is None:
         raise PageError(404, f"there is no page /{request.name[:64]}; / lists all")
     is_post = request.method == "POST"

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from google.protobuf.descriptor import ServiceDescriptor
+
 
 @dataclass(frozen=True, slots=True)
 class MethodView:
@@ -48,7 +50,8 @@ class ConnectionView:
     local_side: str
     protocol: str
     """Empty before its first bytes."""
-    is_tls: bool
+    tls: str
+    """Version of TLS; empty without it."""
     fd: int
     """-1 if it has none now."""
     age_s: float
@@ -57,20 +60,25 @@ class ConnectionView:
     in_messages: int
     out_bytes: int
     out_messages: int
+    rtt_ms: float
+    """Round-trip time that the kernel has measured, and how much it varies; 0 if unknown."""
+    rtt_var_ms: float
     unwritten_bytes: int
     concurrency: int
     """Requests on it without a response; calls that wait, of a channel's."""
     streams: int
     state: str
-    """One of "open", "half-closed", "closing" or "connecting"."""
+    """One of "open", "half-closed", "closing", "gone" or "connecting"."""
+    error: str = ""
+    """Why it has failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallView:
     """A request without a response yet."""
 
-    call_id: int
-    """Different for all calls of the process."""
+    call_id: str
+    """The ids of its socket and of the request: "12-7"."""
     method: str
     peer: str
     age_s: float
@@ -80,7 +88,8 @@ class CallView:
     """State of its connection."""
     socket_id: int
     log_id: int
-    attachment_bytes: int = 0
+    request_bytes: int
+    """Body and attachment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +148,20 @@ class ServerView(Protocol):
     def services(self) -> Sequence[ServiceView]:
         """The services of the user."""
 
-    def file_descriptors(self) -> Sequence[object]:
-        """Descriptors of the services (`google.protobuf.descriptor.ServiceDescriptor`)."""
+    def descriptors(self) -> Sequence[ServiceDescriptor]:
+        """Descriptors of the services, as far as they are known."""
 
     def connections(self, limit: int) -> Sequence[ConnectionView]:
         """At most `limit` of the accepted connections."""
 
     def channel_connections(self, limit: int) -> Sequence[ConnectionView]:
         """At most `limit` of the connections of all channels in this process."""
+
+    def connection(self, socket_id: int) -> ConnectionView | None:
+        """The connection of any socket of this process; `None` if it has failed or is gone."""
+
+    def socket_count(self) -> int:
+        """Sockets of this process that have not failed."""
 
     def calls(self, limit: int) -> Sequence[CallView]:
         """At most `limit` of the requests without a response, the oldest first."""
