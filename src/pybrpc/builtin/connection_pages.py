@@ -111,7 +111,7 @@ def _html(
         _table(made),
         tag(
             "p",
-            "Traffic per second and minute is known from the first look at this page on.",
+            "Traffic is measured from the first look at this page on; before, it is an average.",
             class_="note",
         ),
     )

@@ -83,4 +83,4 @@ def _card(entry: PageEntry) -> Html:
     )
 
 
-ENTRIES = (PageEntry("index", show_index, "List of all pages", Access.PUBLIC, tab=True),)
+ENTRIES = (PageEntry("index", show_index, "", Access.PUBLIC, tab=True),)

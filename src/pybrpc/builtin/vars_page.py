@@ -24,6 +24,8 @@ QUESTION_MARK = "$"
 MAX_PLOTS = 16
 """Plots that `?expand` shows on one page."""
 
+_STARTS_OF_NUMBERS = frozenset("0123456789-[")
+
 Found = Sequence[tuple[str, str]]
 
 
@@ -65,8 +67,8 @@ def _html(request: PageRequest, server: ServerView, path: str, found: Found) -> 
     is_expanded = "expand" in request.query or len(found) == 1
     plots = [
         (tag("h2", tag("code", name)), plot(name))
-        for name, _ in found[: MAX_PLOTS if is_expanded else 0]
-        if _is_plottable(name)
+        for name, value in found[: MAX_PLOTS if is_expanded else 0]
+        if _is_plottable(name, value)
     ]
     search = tag(
         "form",
@@ -92,10 +94,13 @@ def _html(request: PageRequest, server: ServerView, path: str, found: Found) -> 
     return html_page(request, server, title, search, content, has_script=True)
 
 
-def _is_plottable(name: str) -> bool:
+def _is_plottable(name: str, value: str) -> bool:
+    """Whether there are plots of it: of numbers, and lists of numbers."""
+    if name.endswith("_latency_cdf"):
+        return True
     variable = exposed.find(name)
-    is_distribution = name.endswith("_latency_cdf")
-    return variable is not None and (variable.series_op is not None or is_distribution)
+    is_number = value[:1] in _STARTS_OF_NUMBERS and value[1:2] != "]"
+    return is_number and variable is not None and variable.series_op is not None
 
 
 def _table(found: Found) -> Html:
@@ -103,7 +108,7 @@ def _table(found: Found) -> Html:
     rows = []
     for name, value in found:
         shown = escaped(name)
-        kind = ' class="plots"' if _is_plottable(name) else ""
+        kind = ' class="plots"' if _is_plottable(name, value) else ""
         rows.append(
             f'<tr><td><a href="{escaped(path_of("vars", name))}"{kind}>{shown}</a></td>'
             f'<td data-var="{shown}">{escaped(value)}</td></tr>'
