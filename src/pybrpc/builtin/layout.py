@@ -146,7 +146,7 @@ def link(text: Child, *parts: str) -> Html:
 
 def path_of(*parts: str) -> str:
     """The path of `parts`, percent-encoded: slashes inside a part too."""
-    return "/" + "/".join(quote(part, safe="*;,:$") for part in parts)
+    return "/" + "/".join(quote(part, safe="*;,:$", errors="replace") for part in parts)
 
 
 def path_text(path: str) -> str:

@@ -86,7 +86,7 @@ def _html(request: PageRequest, server: ServerView) -> PageResponse:
                 ("uptime", duration_text(time.time() - server.started_at_s), None),
                 ("connections", count_text(server.connection_count), None),
                 ("running", count_text(server.concurrency), None),
-                ("limit of running", count_text(limit) if limit else "none", None),
+                ("max running", count_text(limit) if limit else "none", None),
                 ("requests", count_text(counters.get("requests", 0)), None),
                 ("errors", count_text(errors), "bad" if errors else None),
             ]

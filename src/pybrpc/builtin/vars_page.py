@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from pybrpc.builtin.html import Html, escaped, tag
 from pybrpc.builtin.layout import html_page, path_of, path_text
@@ -24,6 +26,7 @@ QUESTION_MARK = "$"
 MAX_PLOTS = 16
 """Plots that `?expand` shows on one page."""
 
+_WORD = re.compile("[A-Za-z0-9_]+")
 _STARTS_OF_NUMBERS = frozenset("0123456789-[")
 
 Found = Sequence[tuple[str, str]]
@@ -107,10 +110,12 @@ def _table(found: Found) -> Html:
     """Made of strings at once, and not of tags: there may be thousands of rows."""
     rows = []
     for name, value in found:
-        shown = escaped(name)
         kind = ' class="plots"' if _is_plottable(name, value) else ""
+        # Names of variables are words; that of another kind would be escaped here.
+        shown = name if _WORD.fullmatch(name) else escaped(name)
+        url = shown if shown is name else escaped(quote(name, safe=""))
         rows.append(
-            f'<tr><td><a href="{escaped(path_of("vars", name))}"{kind}>{shown}</a></td>'
+            f'<tr><td><a href="/vars/{url}"{kind}>{shown}</a></td>'
             f'<td data-var="{shown}">{escaped(value)}</td></tr>'
         )
     head = '<div class="scroll names" tabindex="0"><table><thead><tr><th scope="col">name</th>'
