@@ -121,8 +121,8 @@ class PagesView:
         return MethodView(
             entry.full_name.rpartition(".")[2],
             entry.full_name,
-            "" if entry.is_generic else entry.request_type.DESCRIPTOR.full_name,
-            "" if entry.is_generic else entry.response_type.DESCRIPTOR.full_name,
+            "" if entry.is_generic else entry.request_type.full_name,
+            "" if entry.is_generic else entry.response_type.full_name,
             () if self._urls_of is None else self._urls_of(entry),
             entry.max_concurrency,
             self._running_of(entry),
@@ -141,7 +141,7 @@ class PagesView:
             if entry.is_generic or service in found:
                 continue
             try:
-                pool: Any = entry.request_type.DESCRIPTOR.file.pool
+                pool: Any = entry.request_type.message_class.DESCRIPTOR.file.pool
                 found[service] = pool.FindServiceByName(service)
             except KeyError:
                 continue
@@ -150,7 +150,7 @@ class PagesView:
     # --- connections and calls ---
 
     def connections(self, limit: int) -> list[ConnectionView]:
-        found = sorted(list(self._run.connections), key=_socket_id)
+        found = sorted(self._run.connections, key=_socket_id)
         return [view_of(connection.socket) for connection in found[:limit]]
 
     def channel_connections(self, limit: int) -> list[ConnectionView]:
@@ -174,13 +174,9 @@ class PagesView:
 def _shown(value: object) -> str:
     if value is None:
         return "none"
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _socket_id(connection: ServerConnection) -> int:
@@ -192,7 +188,7 @@ def _received_at(call: ServerCall) -> float:
 
 
 def _is_of_channel(socket: Socket) -> bool:
-    """Whether a channel has made it: its user is no connection of a server, and counts its calls."""
+    """Whether a channel has made it: its user counts calls that wait."""
     return hasattr(socket.user, "in_flight")
 
 
@@ -211,7 +207,7 @@ def view_of(socket: Socket) -> ConnectionView:
         socket_id=socket.id,
         remote_side=str(socket.remote_side or ""),
         local_side=str(socket.local_side or ""),
-        protocol=_protocol_of(socket, user),
+        protocol=socket.session.name,
         tls="" if tls is None else tls.version,
         fd=socket.fd,
         age_s=time.monotonic() - socket.made_at,
@@ -227,12 +223,6 @@ def view_of(socket: Socket) -> ConnectionView:
         state=state if error is None else "gone",
         error="" if error is None else error.text,
     )
-
-
-def _protocol_of(socket: Socket, user: Any) -> str:
-    if isinstance(user, ServerConnection):
-        return user.protocol.name if socket.messages_read else ""
-    return str(getattr(getattr(user, "protocol", None), "name", ""))
 
 
 def _view_of_call(call: ServerCall, now: float) -> CallView:
