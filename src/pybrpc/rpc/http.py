@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pybrpc.base.checked_options import checked_count, checked_text
+from pybrpc.protocols.http1.head import RequestHead
 from pybrpc.protocols.http1.headers import HeadersLike, HttpHeaders
 from pybrpc.protocols.http1.status import reason_phrase
 from pybrpc.protocols.http1.uri import URI
@@ -15,14 +16,13 @@ class HttpMessage:
 
     headers          without those that are about the connection or the length of the body
     method           of a request; "" in a response
-    uri              of a request, not decoded
     unresolved_path  what a request's path says beyond the method that it is mapped to, without
                      slashes at its ends: "b/c.txt" for `/v1/files/* => Get` and "/v1/files/b/c.txt"
 
     Of a request that was received, none is to be changed. Not thread-safe.
     """
 
-    __slots__ = ("_reason", "_status", "headers", "method", "unresolved_path", "uri")
+    __slots__ = ("_head", "_reason", "_status", "_uri", "headers", "method", "unresolved_path")
 
     def __init__(
         self,
@@ -34,10 +34,23 @@ class HttpMessage:
     ) -> None:
         self.headers = headers if isinstance(headers, HttpHeaders) else HttpHeaders(headers)
         self.method = method
-        self.uri = URI() if uri is None else uri
+        self._uri = uri
+        self._head: RequestHead | None = None
         self.unresolved_path = unresolved_path
         self._status = OK
         self._reason = ""
+
+    @property
+    def uri(self) -> URI:
+        """Of a request, not decoded. UriError if the URL of a peer has too many parameters."""
+        uri = self._uri
+        if uri is None:
+            uri = self._uri = URI() if self._head is None else self._head.uri()
+        return uri
+
+    @uri.setter
+    def uri(self, uri: URI) -> None:
+        self._uri = uri
 
     @property
     def status_code(self) -> int:
@@ -77,3 +90,16 @@ class HttpMessage:
         if self.method:
             return f"<HttpMessage {self.method} {self.uri.path}>"
         return f"<HttpMessage {self._status} {self.reason_phrase}>"
+
+
+def received_request(head: RequestHead, unresolved_path: str) -> HttpMessage:
+    """The HttpMessage of a request that was received."""
+    message = HttpMessage.__new__(HttpMessage)
+    message.headers = head.headers
+    message.method = head.method
+    message.unresolved_path = unresolved_path
+    message._head = head
+    message._uri = None
+    message._status = OK
+    message._reason = ""
+    return message

@@ -13,14 +13,14 @@ from pybrpc.errors import BadRequestError, BadResponseError, InternalServerError
 from pybrpc.iobuf.iobuf import IOBuf, iobuf_of
 from pybrpc.json2pb import JsonOptions, query_to_message
 from pybrpc.json2pb.query import set_field
-from pybrpc.protocols.http1 import HttpHeaders, status_of_error
+from pybrpc.protocols.http1 import HttpHeaders, RequestHead, status_of_error
 from pybrpc.protocols.http1.headers import tokens_in
-from pybrpc.protocols.message import RpcResponse
+from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.body import check_response, missing_fields
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.compress import CompressType, compress, decompress
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.http import HttpMessage
+from pybrpc.rpc.http import HttpMessage, received_request
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.http.content_types import JSON, PARSE_ERRORS, MessageForm, form_of
@@ -28,6 +28,9 @@ from pybrpc.server.http.request import HttpRequest
 
 LEAST_COMPRESSED_BYTES = 512
 """Bodies below this are sent as they are, as with bRPC's `-http_body_compress_threshold`."""
+
+MAX_ID = 2**64 - 1
+_SPAN_HEADERS = ("x-bd-trace-id", "x-bd-span-id", "x-bd-parent-span-id")
 
 _JSON_OPTIONS = JsonOptions()
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: %s\r\n\r\n"
@@ -48,16 +51,61 @@ class MethodTraits:
         self.options = options
 
 
+class CallFacts:
+    """What the head of a request says about the call. Kept with the head."""
+
+    __slots__ = (
+        "accepts_gzip",
+        "form",
+        "has_more",
+        "has_plain_answer",
+        "is_gzip",
+        "log_id",
+        "request_id",
+        "span_ids",
+    )
+
+    def __init__(self, head: RequestHead, traits: MethodTraits) -> None:
+        headers = head.headers
+        self.form: MessageForm = form_of(headers.content_type) or JSON
+        self.log_id = _id_in(headers.get("log-id"))
+        self.request_id = headers.get("x-request-id")
+        self.span_ids = tuple(_id_in(headers.get(name)) for name in _SPAN_HEADERS)
+        coding = headers.get("content-encoding", "").strip().lower()
+        self.is_gzip = traits.has_request_fields and coding in ("gzip", "x-gzip")
+        named = (self.log_id, self.request_id, *self.span_ids)
+        self.has_more = self.is_gzip or any(each is not None for each in named)
+        """Whether a request gets more than its names and its body."""
+        accepted = tokens_in(headers.get("accept-encoding", ""))
+        self.accepts_gzip = any(_is_gzip(each) for each in accepted)
+        self.has_plain_answer = (
+            head.minor_version == 1 and head.keep_alive and head.method != "HEAD"
+        )
+        """Whether the head of a response may be as short as that of most."""
+
+    def add_to(self, request: RpcRequest) -> None:
+        if self.is_gzip:
+            request.compress_type = CompressType.GZIP.value
+        request.log_id = self.log_id
+        request.request_id = self.request_id
+        request.trace_id, request.span_id, request.parent_span_id = self.span_ids
+
+
+def _is_gzip(coding: str) -> bool:
+    """Whether an element of Accept-Encoding allows gzip: "gzip;q=0.5", but not "gzip;q=0"."""
+    name, mark, weight = coding.replace(" ", "").partition(";q=")
+    return name in ("gzip", "x-gzip", "*") and not (mark and weight.rstrip("0") in ("", "0."))
+
+
 class CallForm:
     """Any thread, one at a time. Also the ResponsePacker of the call, for its failures."""
 
-    __slots__ = ("_form", "_request", "_response", "_traits")
+    __slots__ = ("_facts", "_request", "_response", "_traits")
 
-    def __init__(self, request: HttpRequest, traits: MethodTraits) -> None:
+    def __init__(self, request: HttpRequest, traits: MethodTraits, facts: CallFacts) -> None:
         self._request = request
         self._traits = traits
-        content_type = request.head.headers.get("content-type", "")
-        self._form: MessageForm = form_of(content_type) or JSON
+        self._facts = facts
         self._response: HttpMessage | None = None
 
     # --- the request ---
@@ -66,17 +114,15 @@ class CallForm:
         """Tell the controller what came beside the message."""
         request = self._request
         controller.auth_context = request.auth_context
-        head = request.head
-        controller.http_request = HttpMessage(
-            head.headers, method=head.method, uri=request.uri, unresolved_path=request.rest
-        )
+        resolved = request.resolved
+        controller.http_request = received_request(resolved.head, resolved.rest)
         self._response = controller.http_response = HttpMessage()
         if not self._traits.has_request_fields and request.body:
             controller._request_attachment = request.body
 
     def parse(self, call: ServerCall, limit_bytes: int) -> Message:
         """The request message. BadRequestError if the body, the query or the path has none."""
-        request, traits = self._request, self._traits
+        traits = self._traits
         message_class = traits.message_class
         if not traits.has_request_fields:
             message = message_class()
@@ -85,7 +131,7 @@ class CallForm:
             if call.request.compress_type:
                 body = self._decompressed(body, limit_bytes)
             message = self._parsed(bytes(body)) if body else self._from_query()
-        if request.captures:
+        if self._request.resolved.captures:
             self._set_captures(message)
         if traits.can_be_incomplete and not message.IsInitialized():
             missing = ", ".join(missing_fields(message))
@@ -95,10 +141,10 @@ class CallForm:
     @property
     def _is_partial(self) -> bool:
         """Whether the path may have the required fields that the rest lacks."""
-        return bool(self._request.captures)
+        return bool(self._request.resolved.captures)
 
     def _parsed(self, body: bytes) -> Message:
-        form, traits = self._form, self._traits
+        form, traits = self._facts.form, self._traits
         try:
             return form.parse(body, traits.message_class, traits.options, self._is_partial)
         except PARSE_ERRORS as error:
@@ -107,7 +153,7 @@ class CallForm:
             raise BadRequestError(text) from None
 
     def _from_query(self) -> Message:
-        query = self._request.uri.query
+        query = self._request.resolved.query
         message_class = self._traits.message_class
         if not query:
             return message_class()
@@ -122,7 +168,7 @@ class CallForm:
             raise BadRequestError(f"Fail to set fields of {name} from the URL: {error}") from None
 
     def _set_captures(self, message: Message) -> None:
-        for name, text in self._request.captures:
+        for name, text in self._request.resolved.captures:
             set_captured(message, name, text, self._traits.options)
 
     def _decompressed(self, body: Any, limit_bytes: int) -> Any:
@@ -140,7 +186,7 @@ class CallForm:
         if attachment:
             return self._pack_raw(call, controller, attachment)
         message = check_response(response, call.entry.response_type)
-        form = self._form
+        form = self._facts.form
         if made is not None and made.content_type:
             form = form_of(made.content_type) or form
         try:
@@ -155,14 +201,11 @@ class CallForm:
 
     def _is_plain(self, controller: Controller) -> bool:
         """Whether the head of the response has nothing that most have not."""
-        request, made = self._request, self._response
-        head = request.head
+        made = self._response
         return (
-            (made is None or made.is_untouched)
-            and request.cors is None
-            and head.minor_version == 1
-            and head.keep_alive
-            and head.method != "HEAD"
+            self._facts.has_plain_answer
+            and (made is None or made.is_untouched)
+            and self._request.resolved.cors is None
             and not controller._response_compress_type
         )
 
@@ -185,10 +228,9 @@ class CallForm:
     def _compressed(
         self, controller: Controller, body: bytes | IOBuf, headers: HttpHeaders
     ) -> bytes | IOBuf:
-        accepted = tokens_in(self._request.head.headers.get("accept-encoding", ""))
         wanted = controller._response_compress_type == CompressType.GZIP
-        accepts = any(each.partition(";")[0].strip() in ("gzip", "*") for each in accepted)
-        if not wanted or not accepts or len(body) < LEAST_COMPRESSED_BYTES:
+        is_short = len(body) < LEAST_COMPRESSED_BYTES
+        if is_short or not wanted or not self._facts.accepts_gzip:
             return body
         headers["Content-Encoding"] = "gzip"
         headers.append("Vary", "Accept-Encoding")
@@ -210,6 +252,14 @@ class CallForm:
     def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
         """Not used: `pack` makes successes."""
         raise InternalServerError("a response of HTTP is packed by its form")
+
+
+def _id_in(value: str | None) -> int | None:
+    """A number of 64 bits, in decimal. `None` if it is none: that is not worth an error."""
+    if value is None or not value.isascii() or not value.isdigit() or len(value) > 20:
+        return None
+    number = int(value)
+    return number if number <= MAX_ID else None
 
 
 def set_captured(message: Message, name: str, text: str, options: JsonOptions) -> None:

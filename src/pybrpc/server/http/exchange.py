@@ -13,8 +13,16 @@ from typing import Any, Protocol
 from pybrpc.base.guard import SERVER, deliver_interrupt
 from pybrpc.errors import AuthenticationError, ErrorCode, RpcError
 from pybrpc.iobuf.iobuf import IOBuf
-from pybrpc.protocols.http1 import CONTINUE, URI, HttpParseError, MessageEnd, RequestHead, UriError
+from pybrpc.protocols.http1 import (
+    CONTINUE,
+    HttpParseError,
+    MessageEnd,
+    ParserOptions,
+    RequestHead,
+    UriError,
+)
 from pybrpc.protocols.http1.error_responses import parse_error_response
+from pybrpc.protocols.http1.head import new_request_head
 from pybrpc.protocols.http1.server_session import HEAD_BYTES, HttpServerSession
 from pybrpc.protocols.http1.status import AUTHENTICATION_STATUS
 from pybrpc.rpc.authenticator import verified
@@ -23,9 +31,14 @@ from pybrpc.server.connections.credentials import authentication_failure
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.http.replies import HttpReplies
 from pybrpc.server.http.request import REQUEST_BYTES, BodySink, HttpRequest
+from pybrpc.server.http.resolved_head import ResolvedHead
 
 MAX_DISCARDED_BYTES = 64 * 1024
 """A body that nobody wants is read up to this length, to keep the connection for what follows."""
+
+
+_HEAD_WITHOUT_URL = new_request_head("POST", "/", 1, [("Host", "localhost")], ParserOptions())
+"""Stands for a head whose URL can't be understood."""
 
 
 class Refusal(Exception):
@@ -48,8 +61,9 @@ class Refusal(Exception):
 class TargetFinder(Protocol):
     """Finds what answers a request."""
 
-    def find(self, exchange: HttpExchange, request: HttpRequest) -> Any:
-        """The Target of `request`, whose `rest`, `captures` and `cors` are set. Raises Refusal."""
+    def resolve(self, exchange: HttpExchange, resolved: ResolvedHead) -> None:
+        """Set all fields of `resolved`, `target` too. Raises Refusal; `needs_credentials` counts
+        all the same."""
 
 
 class HttpExchange:
@@ -64,6 +78,8 @@ class HttpExchange:
         """The request whose end has not come."""
         self._has_replies = False
         self._is_over = False
+        self._resolved: ResolvedHead | None = None
+        """The head of the last request: most are like the one before."""
 
     @property
     def stream_count(self) -> int:
@@ -106,25 +122,60 @@ class HttpExchange:
             self.connection.retire()
 
     def _on_head(self, head: RequestHead, now: float) -> None:
-        server = self.connection.server
-        server.requests += 1
+        connection = self.connection
+        connection.server.requests += 1
         position = self.replies.next_position()
+        resolved = self._resolved
+        if resolved is None or resolved.head is not head:
+            resolved = self._resolve(head, position, now)
+            if resolved is None:
+                return
+        request = self._request = HttpRequest(resolved, position, now)
+        request.max_bytes = connection.max_body_size
         try:
-            uri = head.uri()
-        except UriError as error:
-            self._request = HttpRequest(head, URI(), position, now)
-            self._refuse(self._request, Refusal(str(error)))
-            return
-        request = self._request = HttpRequest(head, uri, position, now)
-        request.max_bytes = self.connection.max_body_size
-        try:
-            request.target = self._finder.find(self, request)
-            self._check_length(request)
-            request.sink = request.target.begin(self, request)
+            if resolved.needs_credentials:
+                self.verify(request)
+            length = head.content_length
+            if length is not None and length > request.max_bytes:
+                raise Refusal(_too_long(length, request.max_bytes), ErrorCode.EREQUEST, 413)
+            request.sink = resolved.target.begin(self, request)
         except Refusal as refusal:
             self._refuse(request, refusal)
             return
         self._session.collected_bytes = HEAD_BYTES
+
+    def _resolve(self, head: RequestHead, position: int, now: float) -> ResolvedHead | None:
+        """What `head` means; `None` if its request was refused."""
+        self._resolved = None
+        try:
+            resolved = ResolvedHead(head)
+        except UriError as error:
+            text = Refusal(str(error))
+            self._request = HttpRequest(ResolvedHead(_HEAD_WITHOUT_URL), position, now)
+            self._refuse(self._request, text)
+            return None
+        try:
+            self._finder.resolve(self, resolved)
+        except Refusal:
+            request = self._request = HttpRequest(resolved, position, now)
+            try:
+                if resolved.needs_credentials:
+                    self.verify(request)
+            except Refusal as no_credentials:
+                refusal = no_credentials
+            self._refuse(request, refusal)
+            return None
+        self._resolved = resolved
+        return resolved
+
+    def _refused_before(self, request: HttpRequest) -> Refusal | None:
+        """Clients without credentials learn nothing about what there is."""
+        try:
+            if request.resolved.needs_credentials:
+                self.verify(request)
+        except Refusal as refusal:
+            return refusal
+        return None
 
     def _on_part(self, data: IOBuf) -> None:
         request = self._request
@@ -148,8 +199,8 @@ class HttpExchange:
             if request.sink is not None:
                 request.sink.on_end(end.trailers)
             else:
-                request.target.run(self, request, calls)
-        if not request.head.keep_alive:
+                request.resolved.target.run(self, request, calls)
+        if not request.keep_alive:
             self._is_over = True
 
     def _on_broken(self, error: HttpParseError) -> None:
@@ -205,16 +256,11 @@ class HttpExchange:
         request.is_discarded = True
         self._request = None
         self._session.collected_bytes = 0
-        request.head.keep_alive = False
+        request.keep_alive = False
         self.refuse(request, refusal)
         self._is_over = True
         self.replies.write()
         self.connection.discard_input(refusal.text)
-
-    def _check_length(self, request: HttpRequest) -> None:
-        length = request.head.content_length
-        if length is not None and length > request.max_bytes:
-            raise Refusal(_too_long(length, request.max_bytes), ErrorCode.EREQUEST, 413)
 
     def _refuse_long(self, request: HttpRequest) -> None:
         size = len(request.body)
@@ -224,8 +270,9 @@ class HttpExchange:
 
     def _ask_for_body(self, request: HttpRequest) -> None:
         """The client waits for a word before it sends the body."""
-        if request.body or request.head.headers.pop("expect", None) is None:
+        if request.body or request.was_asked_on:
             return
+        request.was_asked_on = True
         self.replies.begin(request.position)
         self.replies.append(request.position, IOBuf(CONTINUE))
         self._has_replies = True

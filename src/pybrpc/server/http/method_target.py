@@ -8,16 +8,13 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from pybrpc.errors import RpcError
-from pybrpc.protocols.message import RpcRequest
-from pybrpc.rpc.compress import CompressType
+from pybrpc.protocols.message import new_request
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import new_server_call
 from pybrpc.server.calls.service_registry import ServiceRegistry
-from pybrpc.server.http.call_form import CallForm, MethodTraits
+from pybrpc.server.http.call_form import CallFacts, CallForm, MethodTraits
 from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.request import BodySink, HttpRequest
-
-MAX_ID = 2**64 - 1
 
 
 class MethodTarget:
@@ -39,31 +36,24 @@ class MethodTarget:
         connection, entry = exchange.connection, self.entry
         server = connection.server
         admission = server.admission
-        rpc = self._rpc_request(request)
+        resolved = request.resolved
+        facts = resolved.facts
+        if facts is None:
+            facts = resolved.facts = CallFacts(resolved.head, self._traits)
+        body = bytes(request.body)
+        rpc = new_request(request.position, self.service, self.method, None, body)
+        if facts.has_more:
+            facts.add_to(rpc)
         if not admission.admits(entry):
             exchange.refuse(request, refusal_of(connection.identity, admission.rejection(rpc)))
             return
         call = new_server_call(connection, rpc, entry, request.received_at)
         call.position = request.position
-        call.form = call.packer = CallForm(request, self._traits)
+        call.form = call.packer = CallForm(request, self._traits, facts)
         calls.append(call)
         connection.calls.add(call)
         connection.unanswered.try_add(call.size_bytes, True)
         admission.enter(call)
-
-    def _rpc_request(self, request: HttpRequest) -> RpcRequest:
-        headers = request.head.headers
-        body = bytes(request.body)
-        rpc = RpcRequest(request.position, self.service, self.method, body)
-        coding = headers.get("content-encoding")
-        if coding is not None and self._traits.has_request_fields and is_gzip(coding):
-            rpc.compress_type = CompressType.GZIP.value
-        rpc.log_id = _id_in(headers.get("log-id"))
-        rpc.request_id = headers.get("x-request-id")
-        rpc.trace_id = _id_in(headers.get("x-bd-trace-id"))
-        rpc.span_id = _id_in(headers.get("x-bd-span-id"))
-        rpc.parent_span_id = _id_in(headers.get("x-bd-parent-span-id"))
-        return rpc
 
     def __repr__(self) -> str:
         return f"<MethodTarget {self.entry.full_name}>"
@@ -88,16 +78,3 @@ def has_side_effects(method: MethodDescriptor) -> bool:
     """Whether a method is not marked with `option idempotency_level = NO_SIDE_EFFECTS`."""
     options: Any = method.GetOptions()
     return bool(options.idempotency_level != MethodOptions.NO_SIDE_EFFECTS)
-
-
-def is_gzip(coding: str) -> bool:
-    """Whether a Content-Encoding is gzip."""
-    return coding.strip().lower() in ("gzip", "x-gzip")
-
-
-def _id_in(value: str | None) -> int | None:
-    """A number of 64 bits, in decimal. `None` if it is none: that is not worth an error."""
-    if value is None or not value.isascii() or not value.isdigit() or len(value) > 20:
-        return None
-    number = int(value)
-    return number if number <= MAX_ID else None
