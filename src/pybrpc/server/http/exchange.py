@@ -158,12 +158,7 @@ class HttpExchange:
             self._finder.resolve(self, resolved)
         except Refusal:
             request = self._request = HttpRequest(resolved, position, now)
-            try:
-                if resolved.needs_credentials:
-                    self.verify(request)
-            except Refusal as no_credentials:
-                refusal = no_credentials
-            self._refuse(request, refusal)
+            self._refuse(request, self._refused_before(request) or refusal)
             return None
         self._resolved = resolved
         return resolved
