@@ -156,7 +156,7 @@ class HttpExchange:
             return None
         try:
             self._finder.resolve(self, resolved)
-        except Refusal:
+        except Refusal as refusal:
             request = self._request = HttpRequest(resolved, position, now)
             self._refuse(request, self._refused_before(request) or refusal)
             return None
