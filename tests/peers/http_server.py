@@ -134,7 +134,7 @@ def request_bytes(
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """What comes until the peer closes, or resets."""
+    """All bytes that come until the peer closes, or resets."""
     parts = []
     with contextlib.suppress(ConnectionResetError):
         while part := sock.recv(65536):

@@ -42,7 +42,7 @@ class HttpMessage:
 
     @property
     def uri(self) -> URI:
-        """Of a request, not decoded. UriError if the URL of a peer has too many parameters."""
+        """The URL of a request, not decoded. UriError if the URL of a peer has too many parameters."""
         uri = self._uri
         if uri is None:
             uri = self._uri = URI() if self._head is None else self._head.uri()
@@ -54,7 +54,7 @@ class HttpMessage:
 
     @property
     def status_code(self) -> int:
-        """Of a response; 100 to 999."""
+        """The status of a response; 100 to 999."""
         return self._status
 
     @status_code.setter

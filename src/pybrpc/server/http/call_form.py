@@ -37,7 +37,7 @@ _OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: %s\r\n\r\n"
 
 
 class MethodTraits:
-    """What a method makes of bodies. One for each MethodEntry that HTTP can reach."""
+    """The way a method reads and writes bodies. One for each MethodEntry that HTTP can reach."""
 
     __slots__ = ("can_be_incomplete", "has_request_fields", "message_class", "options")
 
@@ -52,7 +52,7 @@ class MethodTraits:
 
 
 class CallFacts:
-    """What the head of a request says about the call. Kept with the head."""
+    """All that the head of a request says about the call. Kept with the head."""
 
     __slots__ = (
         "accepts_gzip",

@@ -83,7 +83,7 @@ PROTO_TEXT: Final = MessageForm("proto-text", "application/proto-text", _parse_t
 _BY_TYPE = {form.content_type: form for form in (JSON, PROTO, SPRING, PROTO_JSON, PROTO_TEXT)}
 
 PARSE_ERRORS: Final[tuple[type[Exception], ...]] = (ConversionError, DecodeError)
-"""What `parse` of a MessageForm raises."""
+"""Errors of `parse` of a MessageForm."""
 
 
 def form_of(content_type: str) -> MessageForm | None:

@@ -145,7 +145,7 @@ class HttpExchange:
         self._session.collected_bytes = HEAD_BYTES
 
     def _resolve(self, head: RequestHead, position: int, now: float) -> ResolvedHead | None:
-        """What `head` means; `None` if its request was refused."""
+        """Look up what `head` means; `None` if its request was refused."""
         self._resolved = None
         try:
             resolved = ResolvedHead(head)

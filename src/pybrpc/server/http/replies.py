@@ -46,7 +46,7 @@ class HttpReplies(OrderedReplies):
     def __init__(self, socket: Socket, unanswered: Backlog) -> None:
         super().__init__(socket, unanswered)
         self._parts: dict[int, _Parts] = {}
-        """Of the responses that are not over, by their positions."""
+        """Responses that are not over, by their positions."""
         self._is_dropped = False
 
     def begin(self, position: int) -> None:

@@ -111,7 +111,7 @@ class HttpRequest:
 
 
 class Target(Protocol):
-    """What answers requests of some paths. Both methods are called in turns."""
+    """An object that answers requests of some paths. Both methods are called in turns."""
 
     def begin(self, exchange: Any, request: HttpRequest) -> BodySink | None:
         """The head has come. Return what takes the body, or `None` to have it collected."""

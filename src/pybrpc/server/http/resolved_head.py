@@ -53,7 +53,7 @@ class ResolvedHead:
         self.needs_credentials = True
         self.rest = ""
         self.target: Any = None
-        """What answers it: a Target."""
+        """The Target that answers it."""
 
     @property
     def uri(self) -> URI:

@@ -1,4 +1,4 @@
-"""HttpRouter: what answers a request of HTTP, and who may send it."""
+"""HttpRouter: finds the method, page or application for a request of HTTP; refuses some."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pybrpc.server.http_safety import (
     HttpSettings,
     Origins,
     has_own_host,
-    is_foreign,
+    is_cross_site,
     is_in,
     is_navigation,
 )
@@ -117,7 +117,7 @@ class HttpRouter:
         if origin is not None and origins.allows(origin):
             resolved.cors = origins.headers_for(origin)
             return
-        if not is_foreign(headers):
+        if not is_cross_site(headers):
             return
         if is_page and is_navigation(resolved.head.method, headers):
             return
