@@ -42,7 +42,7 @@ class HttpMessage:
 
     @property
     def uri(self) -> URI:
-        """The URL of a request, not decoded. UriError if the URL of a peer has too many parameters."""
+        """The URL of a request, not decoded. UriError if it has too many parameters."""
         uri = self._uri
         if uri is None:
             uri = self._uri = URI() if self._head is None else self._head.uri()
