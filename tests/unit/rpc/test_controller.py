@@ -302,7 +302,6 @@ def test_user_fields_may_be_assigned() -> None:
         ("Join", "wait for the future of the call"),
         ("service_name", "read controller.method_name"),
         ("trace_id", "set controller.request_id or controller.log_id"),
-        ("http_request", "this is no HTTP: use controller.request_user_fields"),
     ],
 )
 def test_name_of_cpp_or_a_guess_is_refused_with_the_right_one(name: str, right: str) -> None:
