@@ -87,6 +87,7 @@ NAMES = (
     pybrpc.errors.InternalServerError,
     pybrpc.errors.ServerStoppingError,
     pybrpc.errors.LimitReachedError,
+    pybrpc.errors.HttpError,
     pybrpc.errors.StreamClosedError,
     pybrpc.errors.StreamResetError,
     pybrpc.errors.StreamTimeoutError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pybrpc.protocols.detect import PROTOCOLS
+from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.protocols.traits import RPC, kind_of
 
@@ -13,6 +14,9 @@ FRAME_METHODS = ("parse", "pack_request", "pack_response")
 
 MORE_METHODS = ("bytes_wanted", "pack_fast_request", "pack_fast_response")
 """The methods of an RpcProtocol that RpcProtocolBase adds."""
+
+CLIENT_PROTOCOLS: tuple[Any, ...] = (HTTP,)
+"""Protocols that only channels speak."""
 
 _registered: dict[str, tuple[Any]] = {}
 """By name. `setdefault` decides which of two threads has registered a name."""
@@ -28,7 +32,7 @@ def register_protocol(protocol: RpcProtocol) -> None:
     check_protocol_object(protocol)
     name = protocol.name
     entry = (protocol,)
-    is_built_in = any(known.name == name for known in PROTOCOLS)
+    is_built_in = any(known.name == name for known in (*PROTOCOLS, *CLIENT_PROTOCOLS))
     if is_built_in or _registered.setdefault(name, entry) is not entry:
         raise ValueError(f"there is a protocol named {name!r} already")
 
@@ -51,7 +55,9 @@ def protocol_named(name: str) -> RpcProtocol:
     """The protocol that is called `name`; a ValueError that lists those there are."""
     if not isinstance(name, str):
         raise TypeError(f'protocol must be a name such as "baidu_std", not {name!r}')
-    known = {protocol.name: protocol for protocol in all_protocols()}
+    known: dict[str, RpcProtocol] = {
+        protocol.name: protocol for protocol in (*all_protocols(), *CLIENT_PROTOCOLS)
+    }
     if name in known:
         return known[name]
     raise ValueError(f"unknown protocol {name!r}; known: {', '.join(known)}")

@@ -21,9 +21,10 @@ class Channel(ChannelBase):
     """Calls from any number of threads over one connection.
 
     address          "host:port"
-    protocol         "baidu_std", "hulu_pbrpc", "sofa_pbrpc", or one that was registered. The second
-                     and the third carry less than the first; a call that asks for more is a
-                     BadRequestError. Default: "baidu_std"
+    protocol         "baidu_std", "hulu_pbrpc", "sofa_pbrpc", "http", or one that was registered.
+                     The others carry less than the first; a call that asks for more is a
+                     BadRequestError. "http" sends messages as JSON; "http:proto",
+                     "http:proto-json" and "http:proto-text" in another form. Default: "baidu_std"
     timeout          seconds for a whole call: queueing, connecting, sending, waiting and retries;
                      `None` for no limit. Default: 0.5. Sent along as timeout_ms.
     connect_timeout  seconds for one attempt to connect; `None` for no limit. Default: 1
@@ -39,7 +40,7 @@ class Channel(ChannelBase):
                      they fail at once with the cause
     connection_type  "single": all calls share one connection; "pooled": each call has one for
                      itself, out of a pool, and queues if all are used; "short": one per call.
-                     Default: "single"
+                     Default: "pooled" for http, which has no "single"; else "single"
     connections      parallel connections of the type single; calls take them in turn. Default: 1
     max_pool_size    connections of the type pooled that may exist at once; `None`: 100
     connection_group       a name; channels with different ones share no connection
