@@ -27,7 +27,7 @@ from pybrpc.client.connections.connection import (
 from pybrpc.client.connections.http_body import IncomingBody, ProgressiveResponse
 from pybrpc.client.connections.http_method import HttpMethod
 from pybrpc.client.connections.http_request import HttpRequest
-from pybrpc.client.connections.http_status import status_error
+from pybrpc.client.connections.http_status import error_text_of, is_success, status_error
 from pybrpc.errors import (
     BadRequestError,
     BadResponseError,
@@ -245,9 +245,9 @@ class HttpConnection(ClientConnection):
         attempt = outgoing.attempt
         is_taken = self._take(attempt)
         error = None
-        if outgoing.request.fails_by_status:
+        if outgoing.request.fails_by_status and not is_success(response.head):
             peer = str(self.socket.remote_side)
-            error = status_error(response, peer)
+            error = status_error(response.head, error_text_of(response), peer)
         # A connection that will be closed must not become idle first: another call would get it.
         if not self._is_reusable(outgoing, response.head.keep_alive) or self._is_refused(
             response.head.status, error

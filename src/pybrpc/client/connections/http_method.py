@@ -74,7 +74,7 @@ class HttpMethod(Method):
         """The request; BadRequestError if `request` is not allowed, or HTTP can't carry it."""
         if not self.request_type.has(request):
             wanted = self.request_type.full_name
-            raise _bad_request(f"request must be a {wanted}, not {shown(request)}")
+            raise _bad_request(f"request must be a {wanted}, not {_name_of(request)}")
         headers = headers_of_call(controller)
         attachment = None if controller is None else controller._request_attachment
         body: bytes | IOBuf
@@ -256,6 +256,13 @@ def fill_head(controller: Controller, response: Any) -> None:
     controller._http_response = header = HttpHeader.of_response(response.head)
     if header.headers.get("content-encoding", "").lower() in GZIP_ENCODINGS:
         controller._response_compress_type = CompressType.GZIP
+
+
+def _name_of(thing: Any) -> str:
+    descriptor = getattr(thing, "DESCRIPTOR", None)
+    if isinstance(thing, type):
+        return shown(thing)
+    return str(getattr(descriptor, "full_name", type(thing).__name__))
 
 
 def _bad_request(text: str) -> BadRequestError:

@@ -23,16 +23,17 @@ _MOST_PLAIN_BYTES = 1024 * 1024
 _MOST_CODE = 2**31 - 1
 
 
-def status_error(response: WholeResponse, peer: str) -> RpcError | None:
-    """The error of a response; `None` if its status is one of 2xx."""
-    head = response.head
-    if 200 <= head.status < 300:
-        return None
-    body = error_text_of(response)
+def status_error(head: ResponseHead, body: str, peer: str) -> RpcError:
+    """The error for a status other than 2xx; `body` is the beginning of the body as text."""
     error = remote_error(_code_of(head), status_text(head, body), peer)
     if body:
         error.message = error.remote_text = body
     return error
+
+
+def is_success(head: ResponseHead) -> bool:
+    """Whether the status is one of 2xx."""
+    return 200 <= head.status < 300
 
 
 def status_text(head: ResponseHead, body: str = "") -> str:

@@ -72,13 +72,12 @@ class Upload:
 
     def send(self, part: Body) -> None:
         """Send a part, when `is_ready`; nothing if it is closed. TypeError if it is no bytes."""
-        assert self.writer is not None
-        self._write(self.writer.part(part))
+        if self.writer is not None and not self.is_closed:
+            self._write(self.writer.part(part))
 
     def finish(self) -> None:
         """Send the end of the body, when `is_ready`."""
-        assert self.writer is not None
-        if not self.is_closed:
+        if self.writer is not None and not self.is_closed:
             self._write(self.writer.end())
             self.is_finished = True
 
