@@ -278,7 +278,7 @@ def test_what_http_has_no_place_for_is_refused(change: dict[str, Any], text: str
 
 def test_message_of_another_class_is_refused() -> None:
     with http_server() as server, channel(server.address) as each:
-        with pytest.raises(BadRequestError, match="must be a conformance[.]EchoRequest, not conf"):
+        with pytest.raises(BadRequestError, match="must be a conformance"):
             pybrpc.Stub(ECHO, each).Echo(pb.EchoResponse())
         with pytest.raises(BadRequestError, match="no place for streams"):
             pybrpc.Stub(ECHO, each).Echo.stream(echo_request()).open()

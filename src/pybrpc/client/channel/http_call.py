@@ -12,7 +12,7 @@ from pybrpc.client.calls.aio_calls import new_aio_call
 from pybrpc.client.calls.sync_calls import new_blocking_call, new_future_call
 from pybrpc.client.channel.http_response import HttpResponse
 from pybrpc.client.channel.options import Timeout
-from pybrpc.client.connections.http_body import ProgressiveResponse
+from pybrpc.client.connections.http_body import BegunResponse, ProgressiveResponse
 from pybrpc.client.connections.http_method import fill_head, headers_of_call
 from pybrpc.client.connections.http_request import HttpRequest
 from pybrpc.client.connections.http_upload import Upload
@@ -54,8 +54,8 @@ class PlainHttpMethod:
 
     def parse(self, response: Any, max_body_size: int) -> HttpResponse | ProgressiveResponse:
         """BadResponseError if the body is not in the Content-Encoding that it tells."""
-        if isinstance(response, ProgressiveResponse):
-            return response
+        if isinstance(response, BegunResponse):
+            return ProgressiveResponse(response)
         assert isinstance(response, WholeResponse)
         head = response.head
         try:
@@ -123,6 +123,21 @@ class PlainHttpCall:
 
     def run(self) -> Any:
         """Make the call, and wait for its result. For threads."""
+        try:
+            return self._run()
+        except BaseException:
+            self.request.give_up()
+            raise
+
+    async def run_in_loop(self) -> Any:
+        """Make the call, and await its result."""
+        try:
+            return await self._run_in_loop()
+        except BaseException:
+            self.request.give_up()
+            raise
+
+    def _run(self) -> Any:
         source = self.channel.source_of_blocking(self._method)
         self._check_may_block()
         arguments: Any = (
@@ -147,8 +162,7 @@ class PlainHttpCall:
             future.cancel()
             raise
 
-    async def run_in_loop(self) -> Any:
-        """Make the call, and await its result."""
+    async def _run_in_loop(self) -> Any:
         binding = self.channel.binding()
         call = new_aio_call(
             binding,

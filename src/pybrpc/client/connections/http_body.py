@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
@@ -183,15 +184,22 @@ class IncomingBody:
                 connection.retire()
 
 
+@dataclass(frozen=True, slots=True)
+class BegunResponse:
+    """What the connection gives to a call: the head, and the body that follows."""
+
+    head: ResponseHead
+    body: IncomingBody
+
+
 class ProgressiveResponse:
-    """The result of a call whose body is read later. Closes the body if nobody keeps it: a task
-    that is cancelled may lose it."""
+    """The result of a call whose body is read later. Closes the body if nobody keeps it."""
 
     __slots__ = ("body", "head")
 
-    def __init__(self, head: ResponseHead, body: IncomingBody) -> None:
-        self.head = head
-        self.body = body
+    def __init__(self, begun: BegunResponse) -> None:
+        self.head = begun.head
+        self.body = begun.body
 
     def __del__(self, abandon: Callable[[IncomingBody], None] = IncomingBody.abandon) -> None:
         if not self.body.is_over:

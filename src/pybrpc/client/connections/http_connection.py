@@ -24,7 +24,7 @@ from pybrpc.client.connections.connection import (
     ConnectionStatistics,
     raise_in_turn,
 )
-from pybrpc.client.connections.http_body import IncomingBody, ProgressiveResponse
+from pybrpc.client.connections.http_body import BegunResponse, IncomingBody
 from pybrpc.client.connections.http_method import HttpMethod
 from pybrpc.client.connections.http_request import HttpRequest
 from pybrpc.client.connections.http_status import error_text_of, is_success, status_error
@@ -71,7 +71,8 @@ class OutgoingRequest:
     __slots__ = ("_connection", "_packed", "attempt", "keeps", "request")
 
     def __init__(self, attempt: Attempt, packed: IOBuf, connection: HttpConnection) -> None:
-        self.attempt = attempt
+        self.attempt: Attempt | None = attempt
+        """`None` once its call has the head of the response."""
         self.request: HttpRequest = attempt.call.body
         self._packed = packed
         self._connection = connection
@@ -92,14 +93,14 @@ class OutgoingRequest:
 
     def on_outcome(self, error: RpcError | None) -> None:
         """The request was not written, because of `error`."""
-        connection = self._connection
-        if error is None or connection.socket.is_failed:
+        connection, attempt = self._connection, self.attempt
+        if error is None or attempt is None or connection.socket.is_failed:
             return
         cause = error.__cause__
         if isinstance(cause, RpcError):  # no credential
             connection.socket.fail(cause)
-        elif connection.take(self.attempt):
-            self.attempt.call.on_attempt_failed(self.attempt, error)
+        elif connection.take(attempt):
+            attempt.call.on_attempt_failed(attempt, error)
 
 
 class HttpWrite(WriteRequest):
@@ -185,11 +186,12 @@ class HttpConnection(ClientConnection):
 
     def take_place(self, message: OutgoingRequest) -> None:
         """Called with the write right, before a byte of the request can leave."""
-        write_request = message.attempt.write_request
-        assert write_request is not None
-        write_request.progress = Progress.SET_UP
-        if message.attempt not in self._pending:
-            raise EndedError(f"{message.attempt!r} has ended")
+        attempt = message.attempt
+        assert attempt is not None
+        assert attempt.write_request is not None
+        attempt.write_request.progress = Progress.SET_UP
+        if attempt not in self._pending:
+            raise EndedError(f"{attempt!r} has ended")
         request, authentication = message.request, self._authentication
         if authentication is not None and request.needs_credential:
             message.use_credential(authentication.credential())
@@ -229,20 +231,29 @@ class HttpConnection(ClientConnection):
             raise_in_turn(self.socket.dispatcher, raised)
 
     def _on_message(self, message: HttpMessage) -> None:
-        if isinstance(message, WholeResponse):
-            self._on_whole(self._waiting.popleft(), message)
-        elif isinstance(message, ResponseBegin):
-            self._begin_body(self._waiting[0], message)
-        elif isinstance(message, BodyPart):
+        if isinstance(message, BodyPart):
             if self._body is not None:
                 self._body.add(message.data)
-        elif isinstance(message, BodyEnd):
-            self._end_body(self._waiting.popleft(), message)
-        else:
-            self._refuse_oversized(self._waiting[0].attempt, message)
-
-    def _on_whole(self, outgoing: OutgoingRequest, response: WholeResponse) -> None:
+            return
+        outgoing = self._waiting[0]
         attempt = outgoing.attempt
+        if isinstance(message, BodyEnd):
+            self._waiting.popleft()
+            self._end_body(outgoing, message)
+        elif attempt is None:
+            raise AssertionError("a response within a response")
+        elif isinstance(message, WholeResponse):
+            self._waiting.popleft()
+            self._on_whole(outgoing, attempt, message)
+        elif isinstance(message, ResponseBegin):
+            outgoing.attempt = None
+            self._begin_body(outgoing, attempt, message)
+        else:
+            self._refuse_oversized(attempt, message)
+
+    def _on_whole(
+        self, outgoing: OutgoingRequest, attempt: Attempt, response: WholeResponse
+    ) -> None:
         is_taken = self._take(attempt)
         error = None
         if outgoing.request.fails_by_status and not is_success(response.head):
@@ -268,8 +279,9 @@ class HttpConnection(ClientConnection):
             call.response = response  # for the controller
         call.on_error_response(attempt, error)
 
-    def _begin_body(self, outgoing: OutgoingRequest, message: ResponseBegin) -> None:
-        attempt = outgoing.attempt
+    def _begin_body(
+        self, outgoing: OutgoingRequest, attempt: Attempt, message: ResponseBegin
+    ) -> None:
         outgoing.keeps = message.head.keep_alive
         if not self._take(attempt):
             self._late_answers += 1
@@ -283,7 +295,12 @@ class HttpConnection(ClientConnection):
             return
         self._body = body
         self._note_answer()
-        attempt.call.on_response(attempt, ProgressiveResponse(message.head, body))
+        begun = BegunResponse(message.head, body)
+        call: Any = attempt.call
+        call.on_response(attempt, begun)
+        if call.response is not begun:
+            body.abandon()  # the call has ended otherwise
+        outgoing.request.note_incoming(body)
 
     def _end_body(self, outgoing: OutgoingRequest, message: BodyEnd) -> None:
         body, self._body = self._body, None

@@ -12,6 +12,7 @@ from pybrpc.rpc.http import checked_method
 
 if TYPE_CHECKING:
     from pybrpc.base.endpoint import Endpoint
+    from pybrpc.client.connections.http_body import IncomingBody
     from pybrpc.client.connections.http_upload import Upload
 
 AUTHORIZATION = "Authorization"
@@ -26,6 +27,8 @@ class HttpRequest:
     """
 
     __slots__ = (
+        "_incoming",
+        "_is_given_up",
         "body",
         "fails_by_status",
         "headers",
@@ -54,6 +57,22 @@ class HttpRequest:
         self.fails_by_status = fails_by_status
         self.is_progressive = is_progressive
         self.upload = upload
+        self._incoming: IncomingBody | None = None
+        self._is_given_up = False
+
+    def note_incoming(self, body: IncomingBody) -> None:
+        """The body of the response that its call has got."""
+        self._incoming = body
+        if self._is_given_up:
+            body.abandon()
+
+    def give_up(self) -> None:
+        """Whoever made the call gets no result: nobody will read the body. Any thread. Store, then
+        load, on both sides: this sees the body, or `note_incoming` sees this."""
+        self._is_given_up = True
+        body = self._incoming
+        if body is not None:
+            body.abandon()
 
     @property
     def needs_credential(self) -> bool:
