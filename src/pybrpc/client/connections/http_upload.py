@@ -40,7 +40,7 @@ class Upload:
         self.is_closed = False
         """Whether nothing more is sent: the call has ended."""
         self.is_finished = False
-        """Whether the end of the body is written, or will be before anything else."""
+        """Whether the end of the body is turned into bytes: what is written later follows it."""
         self._socket: Socket | None = None
         self._is_busy = False
         self._waits: dict[Wait, None] = {}
@@ -78,17 +78,16 @@ class Upload:
     def finish(self) -> None:
         """Send the end of the body, when `is_ready`."""
         if self.writer is not None and not self.is_closed:
-            self._write(self.writer.end())
-            self.is_finished = True
+            self._write(IOBuf(), _End(self, self.writer.end()))
 
-    def _write(self, data: IOBuf) -> None:
+    def _write(self, data: IOBuf, message: _End | None = None) -> None:
         socket = self._socket
-        if self.is_closed or socket is None or not data:
+        if self.is_closed or socket is None or not (data or message):
             return
         self._is_busy = True
         outcome = InternalOutcome(self._on_outcome)
         try:
-            socket.write_request(WriteRequest(data, None, outcome, notify_on_success=True))
+            socket.write_request(WriteRequest(data, message, outcome, notify_on_success=True))
         except RpcError as error:
             self._on_outcome(error)
 
@@ -111,3 +110,18 @@ class Upload:
     def __repr__(self) -> str:
         state = "finished" if self.is_finished else "closed" if self.is_closed else "open"
         return f"<Upload {state}>"
+
+
+class _End:
+    """A SocketMessage: the end of the body. It is noted before a byte of it can leave, as the
+    response may come before the system call returns; and not before its turn to be written."""
+
+    __slots__ = ("_data", "_upload")
+
+    def __init__(self, upload: Upload, data: IOBuf) -> None:
+        self._upload = upload
+        self._data = data
+
+    def append_to(self, buffer: IOBuf) -> None:
+        self._upload.is_finished = True
+        buffer.append(self._data)
