@@ -16,15 +16,19 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.calls.backup_policy import BackupRequestPolicy
 from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.client.channel.channel import Channel
+from pybrpc.client.channel.http_response import HttpResponse
+from pybrpc.client.channel.http_stream import HttpBody, HttpStreamCall, HttpStreamResponse
 from pybrpc.client.channel.stream_call import StreamCall
 from pybrpc.client.channel.stub import Stub
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.http1.headers import HttpHeaders
 from pybrpc.rpc.authenticator import AuthContext, Authenticator
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.http import HttpHeader
 from pybrpc.rpc.serving import detached
 from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.server import Server
@@ -48,6 +52,12 @@ __all__ = [
     "Endpoint",
     "ErrorCode",
     "HealthCheck",
+    "HttpBody",
+    "HttpHeader",
+    "HttpHeaders",
+    "HttpResponse",
+    "HttpStreamCall",
+    "HttpStreamResponse",
     "IOBuf",
     "RawRequest",
     "RetryPolicy",

@@ -117,7 +117,6 @@ def test_http_error_code_of_the_handler_is_kept() -> None:
     """ "http_error_code" """
 
     def fail(request: Any, controller: pybrpc.Controller) -> None:
-        assert controller.http_response is not None
         controller.http_response.status_code = 488
         controller.http_response.headers["X-Why"] = "so"
         controller.set_failed(10042, "no")
@@ -132,12 +131,10 @@ def test_handler_sees_the_request_and_shapes_the_response() -> None:
 
     def shape(request: Any, controller: pybrpc.Controller) -> Any:
         http = controller.http_request
-        assert http is not None
         seen.append((http.method, http.uri.path, http.uri.query, http.unresolved_path))
         seen.append(http.headers["x-mine"])
-        assert controller.http_response is not None
         controller.http_response.status_code = 201
-        controller.http_response.reason_phrase = "Made"
+        controller.http_response.reason = "Made"
         controller.http_response.content_type = "text/csv"
         controller.response_attachment = b"a,b\n"
         return pb.EchoResponse(message="not sent")
@@ -153,12 +150,13 @@ def test_handler_of_another_protocol_sees_no_http() -> None:
     seen: list[Any] = []
 
     def look(request: Any, controller: pybrpc.Controller) -> None:
-        seen.append((controller.http_request, controller.http_response))
+        seen.append((controller.http_request.uri.path, dict(controller.http_request.headers)))
+        controller.http_response.status_code = 404
 
     with serving_http(look) as server:
         with pybrpc.Channel(str(server.endpoint), timeout=TIMEOUT_S) as channel:
             pybrpc.Stub(SERVICE, channel).Echo(pb.EchoRequest(message="m"))
-    assert seen == [(None, None)]
+    assert seen == [("", {})]
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,8 @@ OF_A_LOOP = OF_A_CHANNEL | {"share_with_threads"}
 @pytest.mark.parametrize(
     ("make", "added"),
     [
-        (pybrpc.Channel, OF_A_CHANNEL | {"raw_method"}),
-        (aio.Channel, OF_A_LOOP | {"raw_method"}),
+        (pybrpc.Channel, OF_A_CHANNEL | {"http", "raw_method"}),
+        (aio.Channel, OF_A_LOOP | {"http", "raw_method"}),
         (pybrpc.redis.RedisChannel, OF_A_CHANNEL | {"call", "execute", "future", "with_callback"}),
         (pybrpc.redis.aio.RedisChannel, OF_A_LOOP | {"call", "execute"}),
     ],

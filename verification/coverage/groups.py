@@ -93,6 +93,19 @@ GROUPS = (
         ("unit/protocols/http1/test_parser.py",),
     ),
     Group(
+        "The protocol makes the session of a client.",
+        ("protocols/http1/http_protocol.py",),
+        ("unit/protocols/http1/test_client_session.py",),
+    ),
+    Group(
+        "Calls over HTTP are tested as wholes, over sockets.",
+        (
+            *_modules("client/connections", "http_connection http_method http_status"),
+            *_modules("client/channel", "http_call http_response http_stream"),
+        ),
+        _tests("integration", "http_client http_plain http_streams http_hostile_servers"),
+    ),
+    Group(
         "Body encodes and decodes with them.",
         _modules("rpc", "body_encoding body_error"),
         _tests("unit/rpc", "body compress checksum"),

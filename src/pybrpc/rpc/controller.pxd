@@ -8,6 +8,8 @@ cdef class Controller:
     cdef public object _call
     cdef public object _checksum_value
     cdef public object _generation
+    cdef public object _http_request
+    cdef public object _http_response
     cdef public object _is_canceled
     cdef public object _log_id
     cdef public object _max_retry
@@ -29,8 +31,6 @@ cdef class Controller:
     cdef public object error_code
     cdef public object error_text
     cdef public object has_backup_request
-    cdef public object http_request
-    cdef public object http_response
     cdef public object latency_us
     cdef public object local_side
     cdef public object method_name

@@ -32,8 +32,8 @@ from pybrpc.rpc.controller_values import (
     requested_streams,
     restored,
 )
-from pybrpc.rpc.http import HttpMessage
-from pybrpc.rpc.misnamed import Misnamed, without_misnamed
+from pybrpc.rpc.http import HttpHeader, HttpHeaderOf
+from pybrpc.rpc.misnamed import CANCEL_FUTURE, SET_TIMEOUT, Misnamed, without_misnamed
 from pybrpc.transport.interfaces import TlsInfo
 
 # Looked up once: a member of an enum class costs 75 ns, a global 8. And plain numbers: a response
@@ -46,9 +46,6 @@ MIN_LOG_ID, MAX_LOG_ID = -(2**63), 2**64 - 1
 
 _OF_LIBRARY = frozenset({"begin_call", "end_call", "has_fast_response", "is_used_by", "reset"})
 """Methods that are not for users. `dir()` does not show them."""
-
-_CANCEL_FUTURE = "cancel the future of the call, stub.Method.future(...) or the awaited one"
-_SET_TIMEOUT = "set controller.timeout_ms = milliseconds, or timeout= of the call, in seconds"
 
 _generation = 0
 """How often this process was forked from one that had this module."""
@@ -75,6 +72,8 @@ class Controller:
         "_call",
         "_checksum_value",
         "_generation",
+        "_http_request",
+        "_http_response",
         "_is_canceled",
         "_log_id",
         "_max_retry",
@@ -96,8 +95,6 @@ class Controller:
         "error_code",
         "error_text",
         "has_backup_request",
-        "http_request",
-        "http_response",
         "latency_us",
         "local_side",
         "method_name",
@@ -128,8 +125,7 @@ class Controller:
         self.tls: TlsInfo | None = None
         """In a handler: the TLS version and cipher, and the caller's certificate if it sent one;
         `None` without TLS."""
-        self.http_request: HttpMessage | None = None
-        """The head of the request, if it came by HTTP. A caller may give one to be sent."""
+        self._http_request: HttpHeader | None = None
         self._request_attachment: IOBuf | None = None
         self._request_user_fields: dict[str, str] | None = None
         self._server_identity = ""
@@ -145,19 +141,18 @@ class Controller:
 
     def reset(self) -> None:
         """Forget the results of an earlier call; keep the options that the caller set."""
-        self.error_code = 0
+        self.error_code = self.latency_us = 0
         self.error_text = ""
-        self.latency_us = 0
         self.retried_count = 0
         """How often the request was sent again, including a backup request."""
         self.has_backup_request = False
-        self.http_response: HttpMessage | None = None
         self.remote_side: Endpoint | None = None
         self.local_side: Endpoint | None = None
         self._response_compress_type: int | None = _UNCOMPRESSED
         self._response_checksum_type: int | None = _NOT_CHECKSUMMED
         self._response_checksum_attachment: bool | None = False
         self._checksum_value = b""
+        self._http_response: HttpHeader | None = None
         self._response_attachment: IOBuf | None = None
         self._response_user_fields: dict[str, str] | None = None
 
@@ -356,6 +351,9 @@ class Controller:
     def response_user_fields(self, fields: Mapping[str, str]) -> None:
         self._response_user_fields = checked_texts("response_user_fields", fields)
 
+    http_request = HttpHeaderOf("_http_request")
+    http_response = HttpHeaderOf("_http_response")
+
     @property
     def failed(self) -> bool:
         """Whether the call has an error."""
@@ -426,8 +424,7 @@ class Controller:
             self._response_compress_type = as_compress_type(response.compress_type)
         if response.checksum_type:
             self._response_checksum_type = as_checksum_type(response.checksum_type)
-        if response.checksum_with_attachment:
-            self._response_checksum_attachment = True
+        self._response_checksum_attachment = bool(response.checksum_with_attachment)
 
     def __repr__(self) -> str:
         if self.failed:
@@ -456,15 +453,20 @@ class Controller:
     Reset = Misnamed("make a new Controller")
     IsCanceled = Misnamed("read controller.is_canceled")
     NotifyOnCancel = Misnamed("read controller.is_canceled")
-    StartCancel = Misnamed(_CANCEL_FUTURE)
-    call_id = Misnamed(_CANCEL_FUTURE)
+    StartCancel = Misnamed(CANCEL_FUTURE)
+    call_id = Misnamed(CANCEL_FUTURE)
     set_timeout_ms = Misnamed("set controller.timeout_ms = milliseconds, or timeout= of the call")
     set_max_retry = Misnamed("set controller.max_retry = number")
     set_backup_request_ms = Misnamed("set controller.backup_request_ms = milliseconds")
     set_log_id = Misnamed("set controller.log_id = number")
+    has_log_id = Misnamed("compare controller.log_id with None")
     set_request_id = Misnamed("set controller.request_id = text")
-    timeout = Misnamed(_SET_TIMEOUT)
-    timeout_s = Misnamed(_SET_TIMEOUT)
+    set_request_compress_type = Misnamed("set controller.request_compress_type = number")
+    set_response_compress_type = Misnamed("set controller.response_compress_type = number")
+    set_request_checksum_type = Misnamed("set controller.request_checksum_type = number")
+    set_response_checksum_type = Misnamed("set controller.response_checksum_type = number")
+    timeout = Misnamed(SET_TIMEOUT)
+    timeout_s = Misnamed(SET_TIMEOUT)
     connect_timeout_ms = Misnamed("give the channel connect_timeout=, in seconds")
     max_retries = Misnamed("set controller.max_retry = number")
     retries = Misnamed("set controller.max_retry = number")
@@ -491,9 +493,8 @@ class Controller:
 
 
 def _after_fork_in_child() -> None:
-    """The calls of the parent never end here."""
     global _generation
-    _generation += 1
+    _generation += 1  # the calls of the parent never end here
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

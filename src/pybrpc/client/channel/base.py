@@ -24,6 +24,7 @@ from pybrpc.client.channel.options import (
 )
 from pybrpc.client.connections.connection import ConnectionStatistics, sum_of
 from pybrpc.client.connections.connection_factory import ConnectionFactory
+from pybrpc.client.connections.http_method import as_http
 from pybrpc.client.endpoints.pooled_connections import PooledConnections
 from pybrpc.client.endpoints.settings import EndpointStatistics
 from pybrpc.client.endpoints.short_connections import ShortConnections
@@ -50,6 +51,7 @@ _OF_LIBRARY = frozenset(
         "connect_timeout_s",
         "encoding",
         "forget_open_source",
+        "http_content_type",
         "make_method",
         "method_as_sent",
         "open_binding",
@@ -95,6 +97,7 @@ class ChannelBase:
         self.timeout_s = settings.timeout_s
         self.call_options = settings.call_options
         self.encoding = settings.encoding
+        self.http_content_type = settings.http_content_type
         self._source_settings = settings.source_settings
         self._factory = settings.connection_factory(self.endpoint)
         self.connect_timeout_s = self._factory.connect_timeout_s
@@ -107,6 +110,8 @@ class ChannelBase:
 
     def method_as_sent(self, method: Method | RawMethod) -> Method | RawMethod:
         """`method`, with requests that are encoded as this channel asks."""
+        if self.http_content_type is not None:
+            method = as_http(method, self.http_content_type)
         if self.encoding == method.encoding:
             return method
         return method.with_encoding(self.encoding)

@@ -120,7 +120,7 @@ class _CheckCall(Call):
         self._on_checked = on_checked
         self.set_up(
             _OneConnection(connection),
-            check._called,
+            connection.as_sent(check._called),
             check.request,
             check.timeout,
             CallOptions(max_retry=0),

@@ -20,7 +20,7 @@ from pybrpc.rpc.body import check_response, missing_fields
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.compress import CompressType, compress, decompress
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.http import HttpMessage, received_request
+from pybrpc.rpc.http import HttpHeader
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.http.content_types import JSON, PARSE_ERRORS, MessageForm, form_of
@@ -100,13 +100,13 @@ def _is_gzip(coding: str) -> bool:
 class CallForm:
     """Any thread, one at a time. Also the ResponsePacker of the call, for its failures."""
 
-    __slots__ = ("_facts", "_request", "_response", "_traits")
+    __slots__ = ("_controller", "_facts", "_request", "_traits")
 
     def __init__(self, request: HttpRequest, traits: MethodTraits, facts: CallFacts) -> None:
         self._request = request
         self._traits = traits
         self._facts = facts
-        self._response: HttpMessage | None = None
+        self._controller: Controller | None = None
 
     # --- the request ---
 
@@ -115,8 +115,9 @@ class CallForm:
         request = self._request
         controller.auth_context = request.auth_context
         resolved = request.resolved
-        controller.http_request = received_request(resolved.head, resolved.rest)
-        self._response = controller.http_response = HttpMessage()
+        header = controller._http_request = HttpHeader.of_request(resolved.head)
+        header.unresolved_path = resolved.rest
+        self._controller = controller
         if not self._traits.has_request_fields and request.body:
             controller._request_attachment = request.body
 
@@ -181,7 +182,7 @@ class CallForm:
 
     def pack(self, call: ServerCall, controller: Controller, response: object) -> IOBuf:
         """The bytes of a success."""
-        made = self._response
+        made = controller._http_response
         attachment = controller._response_attachment
         if attachment:
             return self._pack_raw(call, controller, attachment)
@@ -201,28 +202,28 @@ class CallForm:
 
     def _is_plain(self, controller: Controller) -> bool:
         """Whether the head of the response has nothing that most have not."""
-        made = self._response
+        made = controller._http_response
         return (
             self._facts.has_plain_answer
-            and (made is None or made.is_untouched)
+            and (made is None or made.is_plain)
             and self._request.resolved.cors is None
             and not controller._response_compress_type
         )
 
     def _pack_raw(self, call: ServerCall, controller: Controller, attachment: IOBuf) -> IOBuf:
-        made = self._response
+        made = controller._http_response
         default = "" if made is None else made.content_type
         return self._whole(controller, attachment, default or "application/octet-stream")
 
     def _whole(self, controller: Controller, body: bytes | IOBuf, content_type: str) -> IOBuf:
-        made = self._response
+        made = controller._http_response
         headers = HttpHeaders() if made is None else made.headers.copy()
         if "content-type" not in headers:
             headers["Content-Type"] = content_type
         if controller._response_compress_type:
             body = self._compressed(controller, body, headers)
         status = 200 if made is None else made.status_code
-        reason = None if made is None else made.reason_phrase
+        reason = None if made is None else made.reason
         return self._request.whole(status, headers, body, reason)
 
     def _compressed(
@@ -240,7 +241,8 @@ class CallForm:
 
     def pack_response(self, response: RpcResponse) -> IOBuf:
         """The bytes of a failure."""
-        made, code = self._response, response.error_code
+        code, controller = response.error_code, self._controller
+        made = None if controller is None else controller._http_response
         status = status_of_error(code)
         headers = None
         if made is not None:
