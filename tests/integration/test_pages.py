@@ -34,6 +34,7 @@ PAGES = {
     "deadlines.md": 3,
     "errors.md": 1,
     "generic-calls.md": 2,
+    "http.md": 3,
     "metrics.md": 3,
     "tls.md": 5,
     "connections.md": 9,
@@ -103,6 +104,16 @@ def test_protocols(names: dict[str, Any], served: str, capsys: pytest.CaptureFix
     run_page("docs/protocols.md", names, {SHOWN: served})
     assert capsys.readouterr().out == "hello\n"
     close_channels(names)
+
+
+def test_http(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    for example in examples_of("docs/http.md"):
+        run_example(example, names, {})
+    assert capsys.readouterr().out.splitlines() == [
+        "200 hello",
+        "this is a/b.txt",
+        "this is hello you",
+    ]
 
 
 def test_extending(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
