@@ -23,6 +23,7 @@ from pybrpc.client.channel.stub import Stub
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
+from pybrpc.json2pb import JsonOptions
 from pybrpc.protocols.http1.headers import HttpHeaders
 from pybrpc.rpc.authenticator import AuthContext, Authenticator
 from pybrpc.rpc.checksum import ChecksumType
@@ -59,6 +60,7 @@ __all__ = [
     "HttpStreamCall",
     "HttpStreamResponse",
     "IOBuf",
+    "JsonOptions",
     "RawRequest",
     "RetryPolicy",
     "RpcError",

@@ -39,6 +39,7 @@ NAMES = (
     pybrpc.HttpStreamCall,
     pybrpc.HttpStreamResponse,
     pybrpc.IOBuf,
+    pybrpc.JsonOptions,
     pybrpc.RawRequest,
     pybrpc.RetryPolicy,
     pybrpc.RpcError,

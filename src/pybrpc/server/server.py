@@ -18,6 +18,7 @@ from pybrpc.base.checked_options import (
     checked_count,
     checked_flag,
     checked_flag_or_none,
+    checked_instance_or_none,
     why_not_called,
 )
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
@@ -25,6 +26,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
 from pybrpc.builtin.registry import PAGES
 from pybrpc.errors import ServerStateError
+from pybrpc.json2pb import JsonOptions
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.raw_body import RawBody
 from pybrpc.server.calls.method_entry import MethodEntry
@@ -97,6 +99,8 @@ class Server:
         partial: bool = False,
         restful_mappings: str = "",
         allow_default_url: bool = False,
+        allow_http_body_to_pb: bool = True,
+        json_options: JsonOptions | None = None,
     ) -> None:
         """Serve `service` with `impl`, an object with methods named as in the .proto file.
 
@@ -111,13 +115,18 @@ class Server:
         By HTTP a method has the path "/Service/Method". `restful_mappings` gives methods other
         paths instead, "/v1/echo => Echo, GET /v1/users/{id} => GetUser, /v1/files/* => Get"; with
         `allow_default_url` they keep that one too. ValueError for mappings that make no sense.
+        Without `allow_http_body_to_pb` a body of HTTP is `controller.request_attachment`, as it
+        came, and the request is empty. `json_options` say how JSON is read and written.
         """
         checked_flag("partial", partial)
+        checked_flag("allow_http_body_to_pb", allow_http_body_to_pb)
+        checked_instance_or_none("json_options", json_options, JsonOptions)
         if self.is_running:
             raise ServerStateError("add services before the server is started")
         self._registry.add(service, impl, partial)
         try:
-            targets = targets_of(service, self._registry)
+            form = allow_http_body_to_pb, json_options or JsonOptions()
+            targets = targets_of(service, self._registry, *form)
             self._routes.add_service(service, targets, restful_mappings, allow_default_url)
         except BaseException:
             self._registry.remove(service)

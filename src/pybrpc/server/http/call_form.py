@@ -32,7 +32,6 @@ LEAST_COMPRESSED_BYTES = 512
 MAX_ID = 2**64 - 1
 _SPAN_HEADERS = ("x-bd-trace-id", "x-bd-span-id", "x-bd-parent-span-id")
 
-_JSON_OPTIONS = JsonOptions()
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: %s\r\n\r\n"
 
 
@@ -41,9 +40,7 @@ class MethodTraits:
 
     __slots__ = ("can_be_incomplete", "has_request_fields", "message_class", "options")
 
-    def __init__(
-        self, entry: MethodEntry, takes_body: bool = True, options: JsonOptions = _JSON_OPTIONS
-    ) -> None:
+    def __init__(self, entry: MethodEntry, takes_body: bool, options: JsonOptions) -> None:
         """`takes_body`: whether a body is the message; else it is the attachment."""
         self.message_class: type[Message] = entry.request_type.message_class
         self.has_request_fields = takes_body and bool(self.message_class.DESCRIPTOR.fields)

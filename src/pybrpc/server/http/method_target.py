@@ -8,6 +8,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from pybrpc.errors import RpcError
+from pybrpc.json2pb import JsonOptions
 from pybrpc.protocols.message import new_request
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import new_server_call
@@ -22,10 +23,10 @@ class MethodTarget:
 
     __slots__ = ("_traits", "entry", "has_side_effects", "method", "service")
 
-    def __init__(self, entry: MethodEntry, has_side_effects: bool, takes_body: bool = True) -> None:
+    def __init__(self, entry: MethodEntry, has_side_effects: bool, traits: MethodTraits) -> None:
         self.entry = entry
         self.service, _, self.method = entry.full_name.rpartition(".")
-        self._traits = MethodTraits(entry, takes_body)
+        self._traits = traits
         self.has_side_effects = has_side_effects
         """Whether GET does not call it, unless it is mapped to GET."""
 
@@ -59,13 +60,22 @@ class MethodTarget:
         return f"<MethodTarget {self.entry.full_name}>"
 
 
-def targets_of(service: ServiceDescriptor, registry: ServiceRegistry) -> dict[str, MethodTarget]:
-    """The targets of the methods of `service` that are served, by their names."""
+def targets_of(
+    service: ServiceDescriptor,
+    registry: ServiceRegistry,
+    takes_body: bool,
+    json_options: JsonOptions,
+) -> dict[str, MethodTarget]:
+    """The targets of the methods of `service` that are served, by their names.
+
+    `takes_body`: whether a body is the request message; else it is the attachment.
+    """
     found: dict[str, MethodTarget] = {}
     for method in service.methods:
         entry = registry.get(service.full_name, method.name)
         if entry is not None:
-            found[method.name] = MethodTarget(entry, has_side_effects(method))
+            traits = MethodTraits(entry, takes_body, json_options)
+            found[method.name] = MethodTarget(entry, has_side_effects(method), traits)
     return found
 
 
