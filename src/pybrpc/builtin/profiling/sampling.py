@@ -1,0 +1,42 @@
+"""sample_until: calls a function at a rate, for some seconds, with bounds for what that costs.
+
+The pauses vary, so that work which is done every 10 ms is not always, or never, what is seen.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+DEFAULT_SECONDS = 10.0
+MAX_SECONDS = 60.0
+PERIOD_S = 0.01
+MAX_SHARE = 0.1
+"""The most of the time that samples take, of one processor; there are fewer of them then."""
+MAX_PAUSE_S = 0.5
+"""A stop is noticed within this time."""
+
+
+def sample_until(
+    take: Callable[[], object],
+    seconds: float,
+    is_over: Callable[[], bool],
+    period_s: float = PERIOD_S,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> float:
+    """Call `take` about every `period_s`, for `seconds`, or until `is_over()`. Blocks; return how
+    many seconds that took. What `take` raises is raised."""
+    started = clock()
+    due = started
+    while (now := clock()) - started < seconds and not is_over():
+        take()
+        after = clock()
+        pause = period_s * random.uniform(0.5, 1.5)
+        due = max(due + pause, after + (after - now) * (1.0 / MAX_SHARE - 1.0))
+        left = min(due - after, started + seconds - after, MAX_PAUSE_S)
+        due = min(due, after + MAX_PAUSE_S)
+        if left > 0:
+            sleep(left)
+    return clock() - started
