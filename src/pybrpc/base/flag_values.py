@@ -12,12 +12,12 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from pybrpc.base.renewed import renew_in_child
 
-V = TypeVar("V", bool, int, float, str)
-AnyFlag: TypeAlias = "Flag[bool] | Flag[int] | Flag[float] | Flag[str]"
+V = TypeVar("V", bound="bool | int | float | str")
+AnyFlag: TypeAlias = "Flag[Any]"
 
 MAX_TEXT_CHARS = 4096
 """Longest text of a value."""
@@ -69,7 +69,7 @@ class Flag(Generic[V]):
     @property
     def is_default(self) -> bool:
         """Whether it has the value that it was defined with."""
-        return self.value == self.default
+        return bool(self.value == self.default)
 
     def set(self, value: V) -> None:
         """Change it. TypeError for another type, ValueError for a value that its check refuses.
@@ -90,17 +90,17 @@ class Flag(Generic[V]):
             raise ValueError(f"a value has at most {MAX_TEXT_CHARS} characters")
         self.set(self._parsed(text))
 
-    def _parsed(self, text: str) -> V:
+    def _parsed(self, text: str) -> Any:
         kind = type(self.default)
         if kind is bool:
             word = text.strip().lower()
             if word not in _TRUE | _FALSE:
                 raise ValueError(f"{self.name} is true or false")
-            return kind(word in _TRUE)
+            return word in _TRUE
         if kind is str:
-            return kind(text)
+            return text
         try:
-            value = kind(text)
+            value: Any = kind(text)
         except ValueError:
             what = "a whole number" if kind is int else "a number"
             raise ValueError(f"{self.name} is {what}") from None
@@ -151,7 +151,7 @@ class Flags:
         if type(default) not in (bool, int, float, str):
             raise TypeError(f"the default of {name} is bool, int, float or str, not {default!r}")
         flag = Flag(name, default, description, check, on_change)
-        if self._flags.setdefault(name, flag) is not flag:  # type: ignore[arg-type,comparison-overlap]
+        if self._flags.setdefault(name, flag) is not flag:
             raise ValueError(f"there is a flag {name!r} already")
         return flag
 
