@@ -48,8 +48,8 @@ class Node:
 def call_tree(profile: Profile, base: Profile | None = None, *, by_thread: bool = False) -> Node:
     """The root of the tree; its name is the kind of the profile.
 
-    base        a profile to compare with: its values are in `Node.base`, as if it had been taken for
-                as long as `profile`
+    base        a profile to compare with: its values are in `Node.base`, as if it had been taken
+                for as long as `profile`
     by_thread   the first level are threads
     """
     root = Node((f"all ({profile.kind})", ""))
@@ -65,9 +65,7 @@ def call_tree(profile: Profile, base: Profile | None = None, *, by_thread: bool 
     return root
 
 
-def frames_of(
-    thread: str, task: str, stack: tuple[Frame, ...], by_thread: bool
-) -> Iterator[Frame]:
+def frames_of(thread: str, task: str, stack: tuple[Frame, ...], by_thread: bool) -> Iterator[Frame]:
     """The frames that a graph shows for a sample: thread and task are frames of it."""
     if by_thread and thread:
         yield Frame(f"thread {thread}")
@@ -108,7 +106,7 @@ class FunctionCost:
 def costs_of_functions(
     profile: Profile, base: Profile | None = None
 ) -> Mapping[Name, FunctionCost]:
-    """What each function costs."""
+    """Each function with its costs."""
     found: dict[Name, FunctionCost] = {}
     for key, value in profile.main_values():
         for name in dict.fromkeys(frame[:2] for frame in key.stack):

@@ -77,7 +77,7 @@ class CpuSampler:
         self.samples += 1
 
     def _spent_ns(self, name: ThreadName | None, counted: dict[int, int], is_first: bool) -> int:
-        """What the thread has used since the last sample; all, if it was started after that."""
+        """Time that the thread has used since the last sample, or since its start after that."""
         if name is None or name.native_id is None:
             return 0
         used_ns = self._cpu_clock(name.native_id)
@@ -88,7 +88,7 @@ class CpuSampler:
         return used_ns - before_ns
 
     def profile(self, taken_at_s: float, duration_s: float) -> Profile:
-        """What has been sampled."""
+        """The result so far."""
         kind = "wall" if self.is_wall else "cpu"
         return Profile(
             kind,

@@ -1,8 +1,8 @@
 """The flame graph of a profile, as SVG without script or style.
 
 Each box is an SVG of its own, whose width is a percentage: so the graph is as wide as the screen,
-texts keep their size, and a box cuts off its text. A box is a link to the graph that has this box at
-its full width, and has a title that the browser shows.
+texts keep their size, and a box cuts off its text. A box is a link to the graph that has this box
+at its full width, and has a title that the browser shows.
 """
 
 from __future__ import annotations
@@ -94,9 +94,7 @@ def flame_graph(
     )
 
 
-def _drawn(
-    box: Box, root: Node, unit: str, link: Callable[[str], str], is_diff: bool
-) -> Html:
+def _drawn(box: Box, root: Node, unit: str, link: Callable[[str], str], is_diff: bool) -> Html:
     node = box.node
     colour = _difference_colour(node, root) if is_diff else _colour(node.name)
     text = tag("text", node.name[0], x=3, y=13, fill="#1c1917") if box.share > _LETTER_SHARE else ""
@@ -135,7 +133,8 @@ def _colour(name: tuple[str, str]) -> str:
     shade = zlib.crc32(function.encode("utf-8", "replace")) % 100
     if "/pybrpc/" in file:
         return f"hsl({200 + shade // 5}, 65%, {68 + shade % 12}%)"
-    if not file or "/lib/python" in file and "-packages/" not in file or file.startswith("<"):
+    is_library = "/lib/python" in file and "-packages/" not in file
+    if is_library or not file or file.startswith("<"):
         return f"hsl({95 + shade // 3}, 35%, {70 + shade % 10}%)"
     return f"hsl({20 + shade // 4}, 85%, {64 + shade % 12}%)"
 

@@ -25,16 +25,19 @@ def sample_until(
     period_s: float = PERIOD_S,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
+    cost_clock: Callable[[], float] = time.thread_time,
 ) -> float:
     """Call `take` about every `period_s`, for `seconds`, or until `is_over()`. Blocks; return how
     many seconds that took. What `take` raises is raised."""
     started = clock()
     due = started
-    while (now := clock()) - started < seconds and not is_over():
+    while clock() - started < seconds and not is_over():
+        before_cost = cost_clock()
         take()
+        cost = cost_clock() - before_cost
         after = clock()
         pause = period_s * random.uniform(0.5, 1.5)
-        due = max(due + pause, after + (after - now) * (1.0 / MAX_SHARE - 1.0))
+        due = max(due + pause, after + cost * (1.0 / MAX_SHARE - 1.0))
         left = min(due - after, started + seconds - after, MAX_PAUSE_S)
         due = min(due, after + MAX_PAUSE_S)
         if left > 0:

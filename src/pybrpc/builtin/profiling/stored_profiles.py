@@ -10,7 +10,7 @@ from pybrpc.builtin.profiling.profile import Profile
 
 MAX_PROFILES = 32
 MAX_BYTES = 32 * 1024 * 1024
-"""What all of them take together, but for the latest one, which is always kept."""
+"""Limit of the memory of all together; the latest one is kept even if it exceeds that."""
 
 
 @dataclass(frozen=True, slots=True)
