@@ -97,8 +97,8 @@ def _dumped(task: asyncio.Task[Any], is_running: bool, reader: StackReader) -> T
         waits_for = "" if waiter is None else type(waiter).__name__[:MAX_NAME]
     if state != "waiting":
         waits_for, awaited = "", 0
-    elif end and not awaited:
-        waits_for = f"{waits_for} by {end}"
+    elif not waits_for:
+        waits_for = end
     return TaskDump(id(task), task_name(task), state, chain, waits_for, awaited)
 
 

@@ -46,7 +46,8 @@ class Node:
 
 
 def call_tree(profile: Profile, base: Profile | None = None, *, by_thread: bool = False) -> Node:
-    """The root of the tree; its name is the kind of the profile.
+    """The root of the tree; its name is the kind of the profile. Negative values, which the growth
+    of memory may have, are left out: a graph has no boxes for them.
 
     base        a profile to compare with: its values are in `Node.base`, as if it had been taken
                 for as long as `profile`
@@ -54,6 +55,8 @@ def call_tree(profile: Profile, base: Profile | None = None, *, by_thread: bool 
     """
     root = Node((f"all ({profile.kind})", ""))
     for key, value in profile.main_values():
+        if value <= 0:
+            continue
         node = root
         node.value += value
         for frame in frames_of(key.thread, key.task, key.stack, by_thread):
@@ -76,6 +79,8 @@ def frames_of(thread: str, task: str, stack: tuple[Frame, ...], by_thread: bool)
 
 def _add_base(root: Node, base: Profile, scale: float, by_thread: bool) -> None:
     for key, value in base.main_values():
+        if value <= 0:
+            continue
         node = root
         node.base += value * scale
         for frame in frames_of(key.thread, key.task, key.stack, by_thread):

@@ -29,7 +29,7 @@ class CostRow:
 def cost_rows(profile: Profile, base: Profile | None = None) -> list[CostRow]:
     """At most `MAX_ROWS`: those that cost most by themselves; compared with a base, those that
     have changed most."""
-    unit, whole = profile.unit, profile.total
+    unit, whole = profile.unit, profile.whole
     costs = list(costs_of_functions(profile, base).values())
     if base is None:
         costs.sort(key=lambda cost: (-cost.own, -cost.total, cost.name))

@@ -17,7 +17,7 @@ from types import FrameType
 
 from pybrpc.builtin.profiling.loops import RunningTasks
 from pybrpc.builtin.profiling.profile import Profile, ProfileBuilder, SampleKey, ValueType
-from pybrpc.builtin.profiling.sampling import PERIOD_S, sample_until
+from pybrpc.builtin.profiling.sampling import PERIOD_S, sample_until, wait_for_moment
 from pybrpc.builtin.profiling.stacks import (
     CpuClock,
     StackReader,
@@ -107,5 +107,10 @@ def take_cpu_profile(
     """Sample all threads but this one for `seconds`, or until `is_over()`. Blocks."""
     sampler = CpuSampler(is_wall=is_wall)
     taken_at_s = time.time()
-    duration_s = sample_until(sampler.take, seconds, is_over)
+
+    def take() -> None:
+        wait_for_moment()
+        sampler.take()
+
+    duration_s = sample_until(take, seconds, is_over)
     return sampler.profile(taken_at_s, duration_s)

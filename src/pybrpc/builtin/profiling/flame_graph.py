@@ -61,7 +61,7 @@ def boxes_of(root: Node, path: str = "") -> list[Box]:
         box = waiting.popleft()
         left = box.left
         for index, child in enumerate(box.node.ordered()):
-            share = box.share * max(child.value, 0) / max(box.node.value, 1)
+            share = box.share * child.value / max(box.node.value, 1)
             if share < MIN_SHARE:
                 break  # those that follow are smaller
             if len(found) >= MAX_BOXES:
@@ -97,7 +97,9 @@ def flame_graph(
 def _drawn(box: Box, root: Node, unit: str, link: Callable[[str], str], is_diff: bool) -> Html:
     node = box.node
     colour = _difference_colour(node, root) if is_diff else _colour(node.name)
-    text = tag("text", node.name[0], x=3, y=13, fill="#1c1917") if box.share > _LETTER_SHARE else ""
+    text = None
+    if box.share > _LETTER_SHARE:  # a tspan keeps its colour whatever the style says of texts
+        text = tag("text", tag("tspan", node.name[0], fill="#1c1917"), x=3, y=13)
     return tag(
         "a",
         tag("title", title_of(node, root, unit, is_diff)),

@@ -76,6 +76,12 @@ class Profile:
         """The sum of what graphs show."""
         return sum(values[-1] for values in self.samples.values())
 
+    @property
+    def whole(self) -> int:
+        """That by which shares are computed: the sum without negative values, which only the growth
+        of memory has."""
+        return sum(values[-1] for values in self.samples.values() if values[-1] > 0)
+
     def main_values(self) -> Iterator[tuple[SampleKey, int]]:
         """Each sample with the value that graphs show."""
         for key, values in self.samples.items():

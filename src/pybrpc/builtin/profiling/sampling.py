@@ -1,11 +1,18 @@
 """sample_until: calls a function at a rate, for some seconds, with bounds for what that costs.
 
 The pauses vary, so that work which is done every 10 ms is not always, or never, what is seen.
+
+A thread that wakes gets the GIL where another one gives it up: within its switch interval of 5 ms
+that is mostly in a system call. A loop whose tasks are short would always be seen as it polls. So
+a sample that is to see threads where they work waits once more, for a moment, with a switch
+interval so short that the thread which runs is stopped where it is. This lasts for one or two
+hundredths of the time.
 """
 
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Callable
 
@@ -16,6 +23,22 @@ MAX_SHARE = 0.1
 """The most of the time that samples take, of one processor; there are fewer of them then."""
 MAX_PAUSE_S = 0.5
 """A stop is noticed within this time."""
+
+SHORT_INTERVAL_S = 20e-6
+"""Switch interval while a sample waits for its moment."""
+MAX_MOMENT_S = 200e-6
+
+
+def wait_for_moment(sleep: Callable[[float], object] = time.sleep) -> None:
+    """Return at a random moment of what the other threads do. The switch interval is as before
+    then, or as another thread has set it meanwhile."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(SHORT_INTERVAL_S)
+    try:
+        sleep(random.uniform(0.0, MAX_MOMENT_S))
+    finally:
+        if abs(sys.getswitchinterval() - SHORT_INTERVAL_S) < 1e-6:
+            sys.setswitchinterval(before_s)
 
 
 def sample_until(
