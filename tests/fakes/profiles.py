@@ -13,12 +13,12 @@ from pybrpc.builtin.registry import run_page
 from pybrpc.protocols.http1 import HttpHeaders, QueryMap
 
 PAGES: Mapping[str, PageEntry] = {entry.name: entry for entry in ENTRIES}
-HOSTILE = "<script>alert(\"1\")</script>&'\x00\ud800"
+HOSTILE = '<script>alert("1")</script>&\'\x00\ud800'
 END_S = 30.0
 
 
 class ServerOfPages:
-    """What these pages ask of a server."""
+    """The part of a server that these pages ask for."""
 
     address = "127.0.0.1:8000"
     version = ""

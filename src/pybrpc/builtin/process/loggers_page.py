@@ -40,20 +40,20 @@ def logger_views() -> list[LoggerView]:
     found = [_viewed(ROOT, logging.root)]
     known = dict(logging.Logger.manager.loggerDict)
     for name in sorted(known):
-        logger = known[name]
-        if isinstance(logger, logging.Logger):
-            found.append(_viewed(name, logger))
+        entry = known[name]
+        if isinstance(entry, logging.Logger):
+            found.append(_viewed(name, entry))
     return found
 
 
-def _viewed(name: str, logger: logging.Logger) -> LoggerView:
+def _viewed(name: str, entry: logging.Logger) -> LoggerView:
     try:
         return LoggerView(
             name,
-            _level_name(logger.level),
-            _level_name(logging.Logger.getEffectiveLevel(logger)),
-            len(logger.handlers),
-            bool(logger.disabled),
+            _level_name(entry.level),
+            _level_name(logging.Logger.getEffectiveLevel(entry)),
+            len(entry.handlers),
+            bool(entry.disabled),
         )
     except BaseException:  # the attributes of a class of the user
         return LoggerView(name, "(unreadable)", "(unreadable)", 0, False)
@@ -66,10 +66,10 @@ def _level_name(level: int) -> str:
 def set_level(name: str, level: str) -> None:
     """Set the level of the logger of that name: one of `LEVELS`, or a number from 0 to 1000.
     PageError (404) if there is no such logger, (400) for another level."""
-    logger = logging.root if name == ROOT else logging.Logger.manager.loggerDict.get(name)
-    if not isinstance(logger, logging.Logger):
+    entry = logging.root if name == ROOT else logging.Logger.manager.loggerDict.get(name)
+    if not isinstance(entry, logging.Logger):
         raise PageError(404, "there is no such logger: /loggers lists all")
-    logging.Logger.setLevel(logger, level_of(level))
+    logging.Logger.setLevel(entry, level_of(level))
 
 
 def level_of(text: str) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +32,7 @@ SCHEMA = {
 Field = descriptor_pb2.FieldDescriptorProto
 
 
-def parsed(data: bytes) -> Message:
+def parsed(data: bytes) -> Any:
     file = descriptor_pb2.FileDescriptorProto(name="p.proto", package="p", syntax="proto3")
     for name, fields in SCHEMA.items():
         message = file.message_type.add(name=name)
@@ -52,14 +52,13 @@ def parsed(data: bytes) -> Message:
     return kind.FromString(gzip.decompress(data))
 
 
-def stacks_in(message: Message) -> dict[str, int]:
+def stacks_in(profile: Any) -> dict[str, int]:
     """As `profile_of` takes them."""
     found: dict[str, int] = {}
-    profile: object = message
-    strings = list(profile.string_table)  # type: ignore[attr-defined]
-    functions = {f.id: strings[f.name] for f in profile.function}  # type: ignore[attr-defined]
-    locations = {place.id: functions[place.line[0].function_id] for place in profile.location}  # type: ignore[attr-defined]
-    for sample in profile.sample:  # type: ignore[attr-defined]
+    strings = list(profile.string_table)
+    functions = {f.id: strings[f.name] for f in profile.function}
+    locations = {place.id: functions[place.line[0].function_id] for place in profile.location}
+    for sample in profile.sample:
         names = [locations[number] for number in reversed(sample.location_id)]
         found[";".join(names)] = sample.value[1]
     return found
@@ -78,21 +77,20 @@ TEXT = st.text(st.characters(exclude_characters=";", exclude_categories=["Cs"]),
 def test_protobuf_reads_the_stacks_and_values_that_were_written(stacks: dict[str, int]) -> None:
     message = parsed(pprof_bytes(profile_of(stacks)))
     assert stacks_in(message) == stacks
-    assert message.string_table[0] == ""  # type: ignore[attr-defined]
+    assert message.string_table[0] == ""
 
 
 def test_types_times_and_labels_are_written() -> None:
-    message = parsed(pprof_bytes(profile_of({"a": 5}, thread="worker-*", task="refresh")))
-    profile: object = message
-    strings = profile.string_table  # type: ignore[attr-defined]
-    types = [(strings[t.type], strings[t.unit]) for t in profile.sample_type]  # type: ignore[attr-defined]
+    profile = parsed(pprof_bytes(profile_of({"a": 5}, thread="worker-*", task="refresh")))
+    strings = profile.string_table
+    types = [(strings[t.type], strings[t.unit]) for t in profile.sample_type]
     assert types == [("samples", "count"), ("cpu", "nanoseconds")]
-    labels = [(strings[label.key], strings[label.str]) for label in profile.sample[0].label]  # type: ignore[attr-defined]
+    labels = [(strings[label.key], strings[label.str]) for label in profile.sample[0].label]
     assert labels == [("thread", "worker-*"), ("task", "refresh")]
-    assert profile.time_nanos == 1_700_000_000 * 10**9  # type: ignore[attr-defined]
-    assert profile.duration_nanos == 10 * 10**9  # type: ignore[attr-defined]
-    assert profile.period == 10_000_000  # type: ignore[attr-defined]
-    assert strings[profile.default_sample_type] == "cpu"  # type: ignore[attr-defined]
+    assert profile.time_nanos == 1_700_000_000 * 10**9
+    assert profile.duration_nanos == 10 * 10**9
+    assert profile.period == 10_000_000
+    assert strings[profile.default_sample_type] == "cpu"
 
 
 @pytest.mark.parametrize(
