@@ -25,7 +25,7 @@ ROOT = "root"
 
 @dataclass(frozen=True, slots=True)
 class LoggerView:
-    """A logger."""
+    """A logger, with its levels."""
 
     name: str
     level: str
