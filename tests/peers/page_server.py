@@ -45,7 +45,7 @@ def viewed_server(**view: Any) -> Iterator[tuple[PagesView, pybrpc.Stub]]:
         endpoint = server.start("127.0.0.1:0")
         run = server._run
         assert run is not None
-        with pybrpc.Channel(str(endpoint)) as channel:
+        with pybrpc.Channel(str(endpoint), timeout=30) as channel:
             yield PagesView(run, version="search 2.4.1", **view), pybrpc.Stub(ECHO, channel)
 
 

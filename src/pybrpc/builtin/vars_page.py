@@ -113,7 +113,7 @@ def _table(found: Found) -> Html:
         kind = ' class="plots"' if _is_plottable(name, value) else ""
         # Names of variables are words; that of another kind would be escaped here.
         shown = name if _WORD.fullmatch(name) else escaped(name)
-        url = shown if shown is name else escaped(quote(name, safe=""))
+        url = shown if shown is name else escaped(quote(name, safe="", errors="replace"))
         rows.append(
             f'<tr><td><a href="/vars/{url}"{kind}>{shown}</a></td>'
             f'<td data-var="{shown}">{escaped(value)}</td></tr>'
