@@ -112,7 +112,7 @@ class FakeServerView:
 
 
 class Markup(HTMLParser):
-    """What a browser would find in a page: its elements, and its text."""
+    """The elements and the text that a browser would find in a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

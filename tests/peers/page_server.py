@@ -101,7 +101,7 @@ def page_server(view: ServerView, port: int = 0) -> Iterator[str]:
 
 
 class MethodVariables:
-    """The variables of a method, as a server exposes them, for calls that `record` is told of."""
+    """The variables of a method, as a server exposes them, for the calls that are recorded."""
 
     def __init__(self, view: PagesView, full_name: str) -> None:
         stem = f"{view.metric_prefix}_{to_underscored_name(full_name)}"

@@ -18,7 +18,7 @@ MAX_SHOWN = 1024
 MOST = 100_000
 """Connections of each kind with `?givemeall`."""
 _WIDTHS = (26, 19, 3, 12, 5, 9, 6, 10, 8, 10, 6, 10, 8, 11)
-"""Of the columns of the text, as in C++."""
+"""Widths of the columns of the text, as in C++."""
 _HEAD = (
     "CreatedTime",
     "RemoteSide",

@@ -14,7 +14,7 @@ HEAD = (
 """As shared/vectors/pages/connections.txt, which a C++ server has sent."""
 
 
-class Crowded(FakeServerView):
+class ManyConnections(FakeServerView):
     """More connections than a page shows."""
 
     connection_count = MAX_SHOWN + 10
@@ -51,10 +51,10 @@ def test_without_channels_their_table_is_left_out() -> None:
 
 
 def test_a_page_shows_some_connections_and_says_how_to_see_all() -> None:
-    lines = lines_of("/connections", Crowded())
+    lines = lines_of("/connections", ManyConnections())
     assert lines[0] == f"server_connection_count: {MAX_SHOWN + 10}"
     assert "... 10 more: /connections?givemeall" in lines
-    assert len(lines_of("/connections?givemeall", Crowded())) > MAX_SHOWN + 10
+    assert len(lines_of("/connections?givemeall", ManyConnections())) > MAX_SHOWN + 10
 
 
 def test_html_links_to_sockets() -> None:

@@ -103,7 +103,8 @@ def test_calls_in_flight() -> None:
         assert server._run is not None
         view = PagesView(server._run)
         with pybrpc.Channel(str(endpoint)) as channel:
-            controller = Controller(timeout=60)
+            controller = Controller()
+            controller.timeout_ms = 60_000
             controller.log_id = 2**64 - 1
             stub = pybrpc.Stub(ECHO, channel)
             thread = threading.Thread(target=stub.Echo, args=(echo_request(), controller))
