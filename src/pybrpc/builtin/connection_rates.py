@@ -17,9 +17,9 @@ from pybrpc.metrics.sampler import Sampler, default_sampler
 
 WATCHED_S = 120.0
 """Seconds after the last look in which samples are still taken."""
-MINUTE_S = 60
-MAX_CONNECTIONS = 2048
-"""Connections of which samples are kept."""
+MINUTE_S = 60.0
+MIN_SPAN_S = 0.5
+"""A sample that is younger, in seconds, says nothing."""
 
 Counts = tuple[int, int, int, int]
 
@@ -87,28 +87,32 @@ class ConnectionRates:
             self._samples = [*kept, _Sample(now_s, counts)]
 
     def of(self, view: ConnectionView) -> Rates:
-        """Those of one connection. The second is that before the last sample, the minute what has
-        been seen of it. A connection that is younger than both is seen as a whole."""
+        """Those of one connection: of the second and the minute before now, as far as samples say.
+        At the first look they are those of its whole life, on the average."""
         with self._lock:
             samples = self._samples
-        last = counts_of(view)
         now_s = self._clock()
         return Rates(
-            self._since(samples, now_s - 1.0, view, last),
-            self._since(samples, now_s - MINUTE_S, view, last),
+            _grown(samples, now_s, 1.0, view),
+            _grown(samples, now_s, MINUTE_S, view),
         )
 
-    def _since(
-        self, samples: list[_Sample], since_s: float, view: ConnectionView, last: Counts
-    ) -> Counts:
-        if self._clock() - view.age_s >= since_s:
-            return last
-        before = [each for each in samples if view.socket_id in each.counts]
-        if not before:
-            return (0, 0, 0, 0)
-        start = next((each for each in reversed(before) if each.at_s <= since_s), before[0])
-        then = start.counts[view.socket_id]
-        return (last[0] - then[0], last[1] - then[1], last[2] - then[2], last[3] - then[3])
+
+def _grown(samples: list[_Sample], now_s: float, span_s: float, view: ConnectionView) -> Counts:
+    """By how much the counts of `view` have grown in the last `span_s` seconds."""
+    last = counts_of(view)
+    if view.age_s <= span_s:
+        return last
+    start: tuple[float, Counts] | None = None
+    for sample in samples:
+        counts = sample.counts.get(view.socket_id)
+        if counts is not None and (start is None or sample.at_s <= now_s - span_s):
+            start = sample.at_s, counts
+    if start is None or now_s - start[0] < MIN_SPAN_S:
+        start = now_s - view.age_s, (0, 0, 0, 0)
+    share = min(1.0, span_s / (now_s - start[0]))
+    grown = [round((new - old) * share) for new, old in zip(last, start[1], strict=True)]
+    return grown[0], grown[1], grown[2], grown[3]
 
 
 def counts_of(view: ConnectionView) -> Counts:

@@ -121,8 +121,8 @@ class PagesView:
         return MethodView(
             entry.full_name.rpartition(".")[2],
             entry.full_name,
-            "" if entry.is_generic else entry.request_type.DESCRIPTOR.full_name,
-            "" if entry.is_generic else entry.response_type.DESCRIPTOR.full_name,
+            "" if entry.is_generic else entry.request_type.full_name,
+            "" if entry.is_generic else entry.response_type.full_name,
             () if self._urls_of is None else self._urls_of(entry),
             entry.max_concurrency,
             self._running_of(entry),
@@ -141,7 +141,7 @@ class PagesView:
             if entry.is_generic or service in found:
                 continue
             try:
-                pool: Any = entry.request_type.DESCRIPTOR.file.pool
+                pool: Any = entry.request_type.message_class.DESCRIPTOR.file.pool
                 found[service] = pool.FindServiceByName(service)
             except KeyError:
                 continue
@@ -207,7 +207,7 @@ def view_of(socket: Socket) -> ConnectionView:
         socket_id=socket.id,
         remote_side=str(socket.remote_side or ""),
         local_side=str(socket.local_side or ""),
-        protocol=_protocol_of(socket, user),
+        protocol=socket.session.name,
         tls="" if tls is None else tls.version,
         fd=socket.fd,
         age_s=time.monotonic() - socket.made_at,
@@ -223,12 +223,6 @@ def view_of(socket: Socket) -> ConnectionView:
         state=state if error is None else "gone",
         error="" if error is None else error.text,
     )
-
-
-def _protocol_of(socket: Socket, user: Any) -> str:
-    if isinstance(user, ServerConnection):
-        return user.protocol.name if socket.messages_read else ""
-    return str(getattr(getattr(user, "protocol", None), "name", ""))
 
 
 def _view_of_call(call: ServerCall, now: float) -> CallView:
