@@ -10,21 +10,13 @@ from pybrpc.builtin.page import PageEntry, PageRequest, PageResponse
 from pybrpc.builtin.process_entries import ENTRIES
 from pybrpc.builtin.profiling.profile import Frame, Profile, SampleKey, ValueType
 from pybrpc.builtin.registry import run_page
+from pybrpc.builtin.server_view import ServerView
 from pybrpc.protocols.http1 import HttpHeaders, QueryMap
+from tests.fakes.pages import FakeServerView
 
 PAGES: Mapping[str, PageEntry] = {entry.name: entry for entry in ENTRIES}
 HOSTILE = '<script>alert("1")</script>&\'\x00\ud800'
 END_S = 30.0
-
-
-class ServerOfPages:
-    """The part of a server that these pages ask for."""
-
-    address = "127.0.0.1:8000"
-    version = ""
-    worker_name = ""
-    metric_prefix = "rpc_server_8000"
-    is_stopping = False
 
 
 def ask(
@@ -34,7 +26,7 @@ def ask(
     body: str = "",
     html: bool = False,
     is_internal: bool = True,
-    server: object = None,
+    server: ServerView | None = None,
 ) -> PageResponse:
     """The answer of the page at `url`."""
     path, _, query = url.partition("?")
@@ -44,7 +36,7 @@ def ask(
     request = PageRequest(
         method, name, rest, QueryMap(query), headers, body.encode(), html, is_internal
     )
-    return run_page(request, server or ServerOfPages(), PAGES)  # type: ignore[arg-type]
+    return run_page(request, server or FakeServerView(), PAGES)
 
 
 def text_of(response: PageResponse) -> str:

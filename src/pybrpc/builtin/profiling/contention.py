@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pybrpc.builtin.profiling.lags import LagMeter, LoopLags
 from pybrpc.builtin.profiling.lock_waits import LockWaits
 from pybrpc.builtin.profiling.profile import Profile, ValueType
-from pybrpc.builtin.profiling.sampling import MAX_PAUSE_S
+from pybrpc.builtin.profiling.sampling import MAX_PAUSE_S, fine_timers
 
 WAKE_S = 0.005
 SAMPLE_EVERY = 2
@@ -82,5 +82,6 @@ def take_contention_profile(seconds: float, is_over: Callable[[], bool]) -> Prof
     """Watch all threads and loops for `seconds`, or until `is_over()`. Blocks."""
     sampler = ContentionSampler()
     taken_at_s = time.time()
-    duration_s = sampler.run(seconds, is_over)
+    with fine_timers():
+        duration_s = sampler.run(seconds, is_over)
     return sampler.profile(taken_at_s, duration_s)

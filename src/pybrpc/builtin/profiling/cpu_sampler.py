@@ -2,9 +2,12 @@
 
 The system counts the time of each thread; a sample gives what has been added since the last one to
 the stack that the thread has now. So a thread that waits costs nothing and is not in the profile. A
-thread that works less than a period at a time is often seen when it waits again: its time is
-counted in full, but to the function that waits. Where the system has no such clocks (macOS), or if
-wall times are wanted, each thread is counted with the time that has passed.
+thread that works for a short time and waits again is mostly seen as it waits, in a function of
+`WAITS`: what it has used goes to the next sample that sees it at work, or to the function that
+waits if there is none.
+
+Where the system has no such clocks (macOS), or if wall times are wanted, each thread is counted
+with the time that has passed.
 """
 
 from __future__ import annotations
@@ -15,9 +18,15 @@ import time
 from collections.abc import Callable, Mapping
 from types import FrameType
 
+from pybrpc.builtin.profiling.called_names import CalledNames
 from pybrpc.builtin.profiling.loops import RunningTasks
 from pybrpc.builtin.profiling.profile import Profile, ProfileBuilder, SampleKey, ValueType
-from pybrpc.builtin.profiling.sampling import PERIOD_S, sample_until, wait_for_moment
+from pybrpc.builtin.profiling.sampling import (
+    PERIOD_S,
+    fine_timers,
+    sample_until,
+    wait_for_moment,
+)
 from pybrpc.builtin.profiling.stacks import (
     CpuClock,
     StackReader,
@@ -27,6 +36,22 @@ from pybrpc.builtin.profiling.stacks import (
     thread_names,
 )
 
+WAITS = frozenset(
+    (
+        "accept",
+        "acquire",
+        "control",
+        "join",
+        "poll",
+        "run_forever",
+        "run_until_complete",
+        "select",
+        "sleep",
+        "wait",
+        "with",
+    )
+)
+"""Functions in C that wait, by name, and a `with` of a lock. A loop of uvloop is one call."""
 MAX_THREADS = 1_000
 """Threads that one sample looks at."""
 
@@ -51,7 +76,11 @@ class CpuSampler:
         self._reader = StackReader()
         self._tasks = RunningTasks()
         self._builder = ProfileBuilder(2)
+        self._called = CalledNames()
         self._cpu_ns: dict[int, int] = {}
+        self._kept: dict[int, tuple[SampleKey, int]] = {}
+        """Time of threads that were seen as they waited, by their idents, with the stack that
+        waits."""
         self._last_ns: int | None = None
         self.is_wall = is_wall or cpu_clock(threading.get_native_id()) is None
         self.samples = 0
@@ -72,9 +101,19 @@ class CpuSampler:
             if spent_ns > 0:
                 stack, task = self._reader.stack_of(frame, tasks)
                 group = group_name(name.name) if name is not None else "(unnamed thread)"
-                self._builder.add(SampleKey(stack, group, task), 1, spent_ns)
+                waits = not self.is_wall and self._called.by(frame) in WAITS
+                self._add(ident, SampleKey(stack, group, task), spent_ns, waits)
         self._cpu_ns = counted
         self.samples += 1
+
+    def _add(self, ident: int, key: SampleKey, spent_ns: int, waits: bool) -> None:
+        kept = self._kept.pop(ident, None)
+        if kept is not None:
+            spent_ns += kept[1]
+        if waits and (kept is not None or len(self._kept) < MAX_THREADS):
+            self._kept[ident] = (key, spent_ns)
+        else:
+            self._builder.add(key, 1, spent_ns)
 
     def _spent_ns(self, name: ThreadName | None, counted: dict[int, int], is_first: bool) -> int:
         """Time that the thread has used since the last sample, or since its start after that."""
@@ -88,7 +127,10 @@ class CpuSampler:
         return used_ns - before_ns
 
     def profile(self, taken_at_s: float, duration_s: float) -> Profile:
-        """The result so far."""
+        """The result. No sample may be taken after it."""
+        for key, spent_ns in self._kept.values():
+            self._builder.add(key, 1, spent_ns)
+        self._kept.clear()
         kind = "wall" if self.is_wall else "cpu"
         return Profile(
             kind,
@@ -112,5 +154,6 @@ def take_cpu_profile(
         wait_for_moment()
         sampler.take()
 
-    duration_s = sample_until(take, seconds, is_over)
+    with fine_timers():
+        duration_s = sample_until(take, seconds, is_over)
     return sampler.profile(taken_at_s, duration_s)

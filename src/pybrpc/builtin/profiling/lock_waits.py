@@ -1,22 +1,21 @@
 """LockWaits: which stacks wait for locks, and for how long.
 
 A thread waits for a lock if two samples after each other find it in the same call of `acquire`, or
-at the beginning of the same `with`, and if it has used no processor time between them. The name of
-what is called comes from the bytecode: the callee begins where the call begins in the source.
+at the beginning of the same `with`, and if it has used no processor time between them.
 Threads that wait for work are left out: they wait for a Condition, or in functions that are listed
 here. A Semaphore waits for a Condition too, and counts.
 """
 
 from __future__ import annotations
 
-import dis
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import CodeType, FrameType
+from types import FrameType
 from typing import NamedTuple
 
+from pybrpc.builtin.profiling.called_names import CalledNames
 from pybrpc.builtin.profiling.cpu_sampler import MAX_THREADS
 from pybrpc.builtin.profiling.loops import RunningTasks
 from pybrpc.builtin.profiling.profile import ProfileBuilder, SampleKey
@@ -39,43 +38,6 @@ WAITS_FOR_WORK = (
 )
 """Ends of file names, and functions in which a thread has nothing to do."""
 SEMAPHORE = ("threading.py", "Semaphore.acquire")
-
-MAX_CODE_BYTES = 100_000
-"""Longer functions are not looked into."""
-MAX_CACHED_CALLS = 10_000
-_CALLEES = frozenset(
-    (
-        "LOAD_ATTR",
-        "LOAD_METHOD",
-        "LOAD_GLOBAL",
-        "LOAD_NAME",
-        "LOAD_FAST",
-        "LOAD_DEREF",
-        "LOAD_FAST_BORROW",
-        "LOAD_FAST_CHECK",
-        "LOAD_SUPER_ATTR",
-    )
-)
-
-
-def called_name(code: CodeType, offset: int) -> str:
-    """The name of what the instruction at `offset` calls, such as "acquire"; "with" if it begins a
-    `with`; "" if it calls nothing, or nothing with a name."""
-    if len(code.co_code) > MAX_CODE_BYTES:
-        return ""
-    names: dict[tuple[int | None, int | None], str] = {}
-    previous = ""
-    for found in dis.get_instructions(code):
-        place = (found.positions.lineno, found.positions.col_offset) if found.positions else None
-        if found.offset >= offset:
-            if found.opname == "BEFORE_WITH" or previous == "LOAD_SPECIAL":
-                return "with"
-            is_call = found.opname.startswith(("CALL", "PRECALL"))
-            return names.get(place, "") if is_call and place is not None else ""
-        if place is not None and found.opname in _CALLEES:
-            names[place] = str(found.argval)
-        previous = found.opname
-    return ""
 
 
 class _Seen(NamedTuple):
@@ -103,7 +65,7 @@ class LockWaits:
         self._clock_ns = clock_ns
         self._reader = StackReader()
         self._tasks = RunningTasks()
-        self._calls: dict[tuple[CodeType, int], str] = {}
+        self._called = CalledNames()
         self._seen: dict[int, _Seen] = {}
         self._counted: set[int] = set()
         self._last_ns = 0
@@ -135,21 +97,12 @@ class LockWaits:
         self._seen = seen
 
     def _is_at_lock(self, frame: FrameType) -> bool:
-        if not self._waits_in_lock_call(frame):
+        if self._called.by(frame) not in LOCK_CALLS:
             return False
         if not _is_in(frame, WAITS_FOR_WORK):
             return True
         caller = frame.f_back
         return caller is not None and _is_in(caller, (SEMAPHORE,))
-
-    def _waits_in_lock_call(self, frame: FrameType) -> bool:
-        code, offset = frame.f_code, frame.f_lasti
-        name = self._calls.get((code, offset))
-        if name is None:
-            name = called_name(code, offset)
-            if len(self._calls) < MAX_CACHED_CALLS:
-                self._calls[code, offset] = name
-        return name in LOCK_CALLS
 
 
 def _is_in(frame: FrameType, functions: tuple[tuple[str, str], ...]) -> bool:

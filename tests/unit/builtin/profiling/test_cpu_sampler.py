@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from types import FrameType
 
 import pytest
 
+from pybrpc.builtin.profiling.called_names import CalledNames
 from pybrpc.builtin.profiling.cpu_sampler import CpuSampler, take_cpu_profile
 from pybrpc.builtin.profiling.profile import Profile
 from pybrpc.builtin.profiling.stacks import ThreadName
 from tests.fakes.profiles import thread_in
+from tests.fakes.threads import wait_until
 
 MS = 1_000_000
 
@@ -50,6 +53,22 @@ def no_clock(native_id: int) -> int | None:
     return None
 
 
+@contextlib.contextmanager
+def waiting() -> Iterator[FrameType]:
+    """The frame of a thread that waits for a lock."""
+
+    def wait_for(lock: threading.Lock) -> None:
+        lock.acquire()
+
+    lock, names = threading.Lock(), CalledNames()
+    lock.acquire()
+    with thread_in(lambda: wait_for(lock)) as thread:
+        ident = thread.ident or 0
+        wait_until(lambda: names.by(sys._current_frames()[ident]) == "acquire")
+        yield sys._current_frames()[ident]
+        lock.release()
+
+
 def values(profile: Profile) -> list[tuple[int, ...]]:
     return list(profile.samples.values())
 
@@ -77,6 +96,37 @@ def test_a_thread_that_waits_is_left_out() -> None:
     for _ in range(5):
         sampler.take()
     assert values(sampler.profile(0.0, 1.0)) == []
+
+
+def test_the_time_of_a_thread_that_waits_again_goes_to_where_it_is_seen_at_work() -> None:
+    process = Process()
+    process.cpu_ns = {1: 0}
+    sampler, works = process.sampler(), process.frame
+    sampler.take()
+    with waiting() as waits:
+        for frame in (waits, waits, works, waits, works):
+            process.frame = frame
+            process.cpu_ns[1] += 2 * MS
+            sampler.take()
+    profile = sampler.profile(0.0, 1.0)
+    assert {key.stack[-1].function: v for key, v in profile.samples.items()} == {
+        works.f_code.co_qualname: (2, 10 * MS)
+    }
+
+
+def test_the_time_of_a_thread_that_is_never_seen_at_work_is_not_lost() -> None:
+    process = Process()
+    process.cpu_ns = {1: 0}
+    sampler = process.sampler()
+    sampler.take()
+    with waiting() as process.frame:
+        for _ in range(3):
+            process.cpu_ns[1] += 2 * MS
+            sampler.take()
+        profile = sampler.profile(0.0, 1.0)
+    assert {key.stack[-1].function: v for key, v in profile.samples.items()} == {
+        "waiting.<locals>.wait_for": (1, 6 * MS)
+    }
 
 
 def test_a_thread_that_was_started_meanwhile_counts_in_full() -> None:

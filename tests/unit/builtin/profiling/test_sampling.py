@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 
 import pytest
 
+from pybrpc.builtin.profiling import sampling
 from pybrpc.builtin.profiling.sampling import (
     MAX_PAUSE_S,
     MAX_SHARE,
     PERIOD_S,
     SHORT_INTERVAL_S,
+    fine_timers,
     sample_until,
     wait_for_moment,
 )
@@ -116,3 +119,20 @@ def test_a_switch_interval_that_another_thread_sets_remains() -> None:
         assert sys.getswitchinterval() == pytest.approx(0.002)
     finally:
         sys.setswitchinterval(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2)")
+def test_timers_are_fine_in_the_block_only() -> None:
+    def slack_ns() -> int:
+        return ctypes.CDLL(None).prctl(30, 0, 0, 0, 0)
+
+    before = slack_ns()
+    with fine_timers():
+        assert slack_ns() == 1
+    assert slack_ns() == before
+
+
+def test_without_prctl_timers_are_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "_prctl", lambda: None)
+    with fine_timers():
+        pass

@@ -9,7 +9,8 @@ import pytest
 from pybrpc.builtin.page import PageError
 from pybrpc.builtin.profiling.slot import PROFILE_SLOT
 from pybrpc.builtin.profiling.taking import KINDS, count_of, seconds_of, take_profile
-from tests.fakes.profiles import HOSTILE, ServerOfPages
+from tests.fakes.pages import FakeServerView
+from tests.fakes.profiles import HOSTILE
 
 
 @pytest.mark.parametrize(
@@ -42,15 +43,19 @@ def test_a_count_has_a_default() -> None:
     assert (count_of("frames", "", 10, 25), count_of("frames", "25", 10, 25)) == (10, 25)
 
 
-class StopsSoon(ServerOfPages):
+class StopsSoon(FakeServerView):
     """A server that stops once a profile has begun."""
 
     asked = 0
 
-    @property  # type: ignore[override]
+    @property
     def is_stopping(self) -> bool:
         self.asked += 1
         return self.asked > 1
+
+    @is_stopping.setter
+    def is_stopping(self, value: bool) -> None:
+        pass
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -58,7 +63,7 @@ def test_a_profile_ends_when_its_server_stops(kind: str) -> None:
     server = StopsSoon()
     tracemalloc.start()
     try:
-        profile = take_profile(kind, 60.0, server)  # type: ignore[arg-type]
+        profile = take_profile(kind, 60.0, server)
     finally:
         tracemalloc.stop()
     assert profile.kind == kind
@@ -66,14 +71,14 @@ def test_a_profile_ends_when_its_server_stops(kind: str) -> None:
 
 
 def test_a_server_that_stops_takes_no_profile() -> None:
-    server = ServerOfPages()
+    server = FakeServerView()
     server.is_stopping = True
     with pytest.raises(PageError, match="the server stops"):
-        take_profile("cpu", 1.0, server)  # type: ignore[arg-type]
+        take_profile("cpu", 1.0, server)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_profile_runs_at_a_time(kind: str) -> None:
     with PROFILE_SLOT.hold("cpu"):
         with pytest.raises(PageError, match="another profile runs: cpu"):
-            take_profile(kind, 1.0, ServerOfPages())  # type: ignore[arg-type]
+            take_profile(kind, 1.0, FakeServerView())
