@@ -1,0 +1,1 @@
+"""Traces after bRPC's rpcz. See docs/tracing.md."""
