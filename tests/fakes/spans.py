@@ -9,8 +9,10 @@ from pybrpc.tracing.span import InFlight, InFlightCount, Span, SpanKind
 
 def new_span(kind: SpanKind = SpanKind.SERVER, in_flight: bool = True, **fields: Any) -> Span:
     """A span in flight that began 1000 us after 1970, unless `fields` say otherwise."""
-    ids = [fields.pop(name, number) for name, number in
-           (("trace_id", 7), ("span_id", 8), ("parent_span_id", 0))]
+    ids = [
+        fields.pop(name, number)
+        for name, number in (("trace_id", 7), ("span_id", 8), ("parent_span_id", 0))
+    ]
     total = InFlightCount(100, 1 << 20)
     total.try_enter()
     held = InFlight(total) if in_flight else None
@@ -27,7 +29,7 @@ def new_span(kind: SpanKind = SpanKind.SERVER, in_flight: bool = True, **fields:
 
 
 def ended_span(kind: SpanKind = SpanKind.SERVER, **fields: Any) -> Span:
-    """The same, over."""
+    """A span as `new_span` makes it, over."""
     span = new_span(kind, **fields)
     span.end()
     return span

@@ -10,8 +10,8 @@ forgotten, whichever threads annotate, end or lose the span, and no lock is need
 may annotate too.
 
 A nested call that ends while the span that made it ends is kept once. The nested one first stores
-that it is over, then loads whether the outer one has ended; the outer one stores and loads the other
-way round (see base.atomic). At least one of them sees the other, and a OnceFlag decides.
+that it is over, then loads whether the outer one has ended; the outer one stores and loads the
+other way round (see base.atomic). At least one of them sees the other, and a OnceFlag decides.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ MAX_ANNOTATION_CHARS = 1024
 """Characters of one annotation; the rest is cut off."""
 
 MAX_CLIENT_SPANS = 64
-"""Spans of nested calls within one span. Further nested calls get no span."""
+"""Spans of calls that are made in one span, by its handler or by what that has started. Further
+ones get no span: a background task may keep the context of a handler for ever."""
 
 MAX_NAME_CHARS = 256
 """Characters of the name of a method: a generic service has the names that its peers send."""
@@ -59,7 +60,7 @@ class Annotation(NamedTuple):
 
 
 class InFlightCount:
-    """What all spans in flight hold: their number, and the bytes of their annotations. Any thread;
+    """The totals of all spans in flight: their number, and the bytes of their annotations. Any thread;
     takes no lock."""
 
     __slots__ = ("_bytes", "_count", "max_bytes", "max_count")
@@ -104,7 +105,7 @@ class InFlightCount:
 
 
 class InFlight:
-    """What a span collects until it ends."""
+    """All that a span collects until it ends."""
 
     __slots__ = ("_total", "client_spans", "notes")
 
@@ -140,10 +141,10 @@ class Span:
         "client_spans",
         "dropped_annotations",
         "error_code",
-        "is_async",
         "is_over",
         "kind",
         "log_id",
+        "made_calls",
         "method",
         "outer",
         "parent_span_id",
@@ -162,6 +163,54 @@ class Span:
         "trace_id_high",
     )
 
+    kind: SpanKind
+    method: str
+    """Full name of the method."""
+    trace_id: int
+    """64 bits, the same for all calls that one call has led to."""
+    trace_id_high: int
+    """The upper 64 bits of a trace id of W3C Trace Context or OpenTelemetry; mostly 0."""
+    span_id: int
+    parent_span_id: int
+    """The span in which the call was made; 0: in none."""
+    outer: Span | None
+    """The span of this process in which the call was made, while both are in flight."""
+    remote_side: Endpoint | None
+    protocol: str
+    """Name of the protocol."""
+    log_id: int | None
+    call_id: int
+    """In a client's span: the correlation id of its last attempt."""
+    error_code: int
+    """0: success."""
+    request_size: int
+    """Bytes of body and attachment."""
+    response_size: int
+    """Bytes of body and attachment; of a server, with the head of the message."""
+    received_us: int
+    """Server: the request was read. Client: the response was."""
+    start_parse_us: int
+    """Server: it was the turn of the request."""
+    start_callback_us: int
+    """Server: the handler began. Client: the caller gets an error."""
+    start_send_us: int
+    """Server: the handler has ended. Client: the call began."""
+    sent_us: int
+    """The message was given to the connection."""
+    annotations: tuple[Annotation, ...]
+    """Set at the end."""
+    client_spans: tuple[Span, ...]
+    """Spans of the calls that the handler has made and that have ended before it; set at the
+    end."""
+    dropped_annotations: int
+    """Annotations that were one too many; inexact if several threads annotate."""
+    made_calls: int
+    """Calls made in it that got a span; inexact if several threads make them."""
+    size_bytes: int
+    """Estimated memory; exact enough once it is over."""
+    is_over: bool
+    """Whether the call has ended."""
+
     def __init__(
         self,
         kind: SpanKind,
@@ -176,48 +225,28 @@ class Span:
         makes a span that counts nowhere and takes no annotations."""
         self.kind = kind
         self.method = method if len(method) <= MAX_NAME_CHARS else f"{method[:MAX_NAME_CHARS]}..."
-        """Full name of the method."""
         self.trace_id = trace_id
-        """64 bits, the same for all calls that one call has led to."""
         self.trace_id_high = 0
-        """The upper 64 bits of a trace id of W3C Trace Context or OpenTelemetry; mostly 0."""
         self.span_id = span_id
         self.parent_span_id = parent_span_id
-        """The span in which the call was made; 0: in none."""
-        self.outer: Span | None = None
-        """The span of this process in which the call was made, while both are in flight."""
-        self.remote_side: Endpoint | None = None
+        self.outer = None
+        self.remote_side = None
         self.protocol = ""
-        """Name of the protocol."""
-        self.log_id: int | None = None
+        self.log_id = None
         self.call_id = 0
-        """Of a client's span: the correlation id of its last attempt."""
         self.error_code = 0
-        """0: success; NO_RESPONSE: nobody got a response."""
-        self.is_async = False
         self.request_size = 0
-        """Bytes of body and attachment."""
         self.response_size = 0
-        """Bytes of body and attachment; of a server, with the head of the message."""
         self.received_us = 0
-        """Server: the request was read. Client: the response was."""
         self.start_parse_us = 0
-        """Server: it was the turn of the request."""
         self.start_callback_us = 0
-        """Server: the handler began. Client: the caller gets the outcome."""
         self.start_send_us = 0
-        """Server: the handler has ended. Client: the call began."""
         self.sent_us = 0
-        """The message was given to the connection."""
-        self.annotations: tuple[Annotation, ...] = ()
-        """Set at the end."""
-        self.client_spans: tuple[Span, ...] = ()
-        """Spans of the calls that the handler has made and that have ended before it; set at the
-        end."""
+        self.annotations = ()
+        self.client_spans = ()
         self.dropped_annotations = 0
-        """Annotations that were one too many; inexact if several threads annotate."""
+        self.made_calls = 0
         self.size_bytes = SPAN_BYTES + getsizeof(self.method)
-        """Estimated memory; exact enough once it is over."""
         self.is_over = False
         self._base_us = base_us
         self._in_flight = in_flight
@@ -237,20 +266,20 @@ class Span:
         self.dropped_annotations += 1
         return False
 
-    def try_add(self, nested: Span) -> bool:
-        """Note that `nested` was made in it. False if it has ended, or there are too many."""
-        in_flight = self._in_flight
-        if in_flight is None or len(in_flight.client_spans) >= MAX_CLIENT_SPANS:
-            return False
-        in_flight.client_spans.append(nested)
-        nested.outer = self
-        return True
-
     @property
-    def takes_client_spans(self) -> bool:
-        """Whether `try_add` would take one more."""
+    def has_room(self) -> bool:
+        """Whether it takes one more span of a call that the handler, or what it has started,
+        makes."""
+        return self.made_calls < MAX_CLIENT_SPANS
+
+    def add(self, nested: Span) -> None:
+        """Note that the call of `nested` was made in it. If it has ended, `nested` will be stored
+        by itself, as part of the trace."""
+        self.made_calls += 1
         in_flight = self._in_flight
-        return in_flight is None or len(in_flight.client_spans) < MAX_CLIENT_SPANS
+        if in_flight is not None:
+            nested.outer = self
+            in_flight.client_spans.append(nested)
 
     def at_us(self, now: float) -> int:
         """Microseconds since 1970 at `now`, in monotonic seconds."""
@@ -283,6 +312,16 @@ class Span:
         return self.kind is SpanKind.SERVER
 
     @property
+    def shown_trace_id(self) -> str:
+        """The trace id as bRPC shows it: hexadecimal, without leading zeros."""
+        return hex_id(self.trace_id)
+
+    @property
+    def shown_span_id(self) -> str:
+        """The span id, likewise."""
+        return hex_id(self.span_id)
+
+    @property
     def start_us(self) -> int:
         """When the call began on this side."""
         return self.received_us if self.kind is SpanKind.SERVER else self.start_send_us
@@ -307,8 +346,8 @@ class Span:
         state = f"{self.latency_us} us" if self.is_over else "in flight"
         code = f", error {self.error_code}" if self.error_code else ""
         return (
-            f"<Span {self.kind.value} {self.method} trace={hex_id(self.trace_id)} "
-            f"span={hex_id(self.span_id)} {state}{code}>"
+            f"<Span {self.kind.value} {self.method} trace={self.shown_trace_id} "
+            f"span={self.shown_span_id} {state}{code}>"
         )
 
 

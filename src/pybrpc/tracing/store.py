@@ -2,8 +2,9 @@
 
 `put` never waits: it may run in a turn of the dispatcher, or in a signal handler that has
 interrupted another `put` of the same thread. It appends the span to `_arrived` and then files all
-that have arrived, if no other thread does so just now. The thread that does so looks once more after
-it has released the lock: so one of the two files the span (store, then load; see base.atomic).
+that have arrived, if no other thread does so just now. The thread that does so looks once more
+after it has released the lock: so one of the two files the span (store, then load; see
+base.atomic).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MAX_FILED = 256
 
 @dataclass(frozen=True, slots=True)
 class StoreStatistics:
-    """What a SpanStore holds. `oldest_us`: when its oldest span began, 0 if there is none.
+    """Numbers of a SpanStore. `oldest_us`: when its oldest span began, 0 if there is none.
     `evicted`: spans that had to leave for newer ones."""
 
     spans: int
@@ -45,8 +46,16 @@ class SpanStore:
     not for signal handlers.
     """
 
-    __slots__ = ("_arrived", "_by_time", "_by_trace", "_evicted", "_lock", "_max_bytes", "_ring",
-                 "_size_bytes")
+    __slots__ = (
+        "_arrived",
+        "_by_time",
+        "_by_trace",
+        "_evicted",
+        "_lock",
+        "_max_bytes",
+        "_ring",
+        "_size_bytes",
+    )
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -108,7 +117,7 @@ class SpanStore:
             self._evict(max_bytes=0)
 
     def statistics(self) -> StoreStatistics:
-        """What it holds now."""
+        """Its numbers, as they are now."""
         with self._filed():
             oldest_us = min((span.start_us for span in islice(self._ring, 1)), default=0)
             return StoreStatistics(

@@ -79,7 +79,7 @@ def test_find_prefers_the_span_of_the_server() -> None:
 
 def test_find_finds_a_nested_span() -> None:
     outer, nested = new_span(span_id=1), new_span(SpanKind.CLIENT, span_id=2)
-    assert outer.try_add(nested)
+    outer.add(nested)
     nested.end()
     outer.end()
     store = store_of(outer)
