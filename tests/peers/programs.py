@@ -43,6 +43,7 @@ PROGRAMS = {
     "nginx": Program(
         "nginx-light libnginx-mod-rtmp", RTMP_TESTS, ("nginx/modules/ngx_rtmp_module.so",)
     ),
+    "chromium": Program("chromium", "tests/integration/test_builtin_browser.py"),
     "promtool": Program("prometheus", "tests/unit/metrics/exposition/test_prometheus.py"),
     "rtmpdump": Program("rtmpdump", RTMP_TESTS),
     "gst-launch-1.0": Program(

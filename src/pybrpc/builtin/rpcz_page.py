@@ -197,7 +197,7 @@ def _summary(found: Sequence[Span]) -> Html:
             ("duration", micros_text(end - start), None),
             ("spans", count_text(len(spans)), None),
             ("failed", count_text(failed), "bad" if failed else None),
-            ("began", time_text(start / 1e6, 3).partition("-")[2], None),
+            ("began", time_text(start / 1e6, 0).partition("-")[2], None),
         ]
     )
 
