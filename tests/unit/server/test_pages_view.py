@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -107,7 +108,9 @@ def test_calls_in_flight() -> None:
             controller.timeout_ms = 60_000
             controller.log_id = 2**64 - 1
             stub = pybrpc.Stub(ECHO, channel)
-            thread = threading.Thread(target=stub.Echo, args=(echo_request(), controller))
+            thread = threading.Thread(
+                target=partial(stub.Echo, echo_request(), controller=controller)
+            )
             thread.start()
             try:
                 gate.wait_entered()
