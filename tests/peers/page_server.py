@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import math
+import random
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pybrpc
-from pybrpc import metrics
+from pybrpc import metrics, tracing
 from pybrpc.builtin.page import PageRequest, wants_html
 from pybrpc.builtin.registry import run_page
 from pybrpc.builtin.server_view import ServerView
@@ -26,11 +29,16 @@ from tests.protos import conformance_pb2 as pb
 
 
 class EchoService:
-    """Answers at once, but for what it is told to fail."""
+    """Fails if it is asked to; asks another method if the request says so."""
+
+    nested: pybrpc.Stub | None = None
 
     def Echo(self, request: Any, controller: Any) -> Any:
         if request.message == "fail":
-            raise ValueError("as asked")
+            controller.set_failed(2001, "as asked")
+        if request.message == "nested" and self.nested is not None:
+            tracing.annotate("cache miss")
+            return self.nested.Stream(pb.EchoRequest(message="inner"))
         return pb.EchoResponse(message=request.message)
 
     async def Stream(self, request: Any, controller: Any) -> Any:
@@ -41,12 +49,14 @@ class EchoService:
 def viewed_server(**view: Any) -> Iterator[tuple[PagesView, pybrpc.Stub]]:
     """A server that runs, as its pages see it, and a stub to call it."""
     with pybrpc.Server(max_concurrency=100) as server:
-        server.add_service(ECHO, EchoService())
+        service = EchoService()
+        server.add_service(ECHO, service)
         endpoint = server.start("127.0.0.1:0")
         run = server._run
         assert run is not None
-        with pybrpc.Channel(str(endpoint)) as channel:
-            yield PagesView(run, version="search 2.4.1", **view), pybrpc.Stub(ECHO, channel)
+        with pybrpc.Channel(str(endpoint), timeout=30) as channel:
+            service.nested = stub = pybrpc.Stub(ECHO, channel)
+            yield PagesView(run, version="search 2.4.1", **view), stub
 
 
 def page_request(target: str, method: str = "GET", **fields: Any) -> PageRequest:
@@ -101,7 +111,7 @@ def page_server(view: ServerView, port: int = 0) -> Iterator[str]:
 
 
 class MethodVariables:
-    """The variables of a method, as a server exposes them, for calls that `record` is told of."""
+    """The variables of a method, as a server exposes them, for the calls that are recorded."""
 
     def __init__(self, view: PagesView, full_name: str) -> None:
         stem = f"{view.metric_prefix}_{to_underscored_name(full_name)}"
@@ -126,6 +136,7 @@ class MethodVariables:
 def main(port: int) -> None:
     """Show pages with some traffic until Ctrl-C."""
     metrics.expose_process_variables()
+    tracing.rpcz.enabled = True
     with viewed_server() as (view, stub), page_server(view, port) as address:
         echo = MethodVariables(view, "conformance.EchoService.Echo")
         stream = MethodVariables(view, "conformance.EchoService.Stream")
@@ -135,16 +146,13 @@ def main(port: int) -> None:
 
 
 def _make_calls(stub: pybrpc.Stub, *variables: MethodVariables) -> None:
-    import math
-    import random
-    import time
-
     for number in range(1 << 30):
         for _ in range(3 + int(2 * math.sin(number / 200))):
             began = time.perf_counter()
             is_error = random.random() < 0.01
+            message = "fail" if is_error else random.choice(("hello", "nested"))
             with contextlib.suppress(pybrpc.RpcError):
-                stub.Echo(pb.EchoRequest(message="fail" if is_error else "hello"))
+                stub.Echo(pb.EchoRequest(message=message))
             elapsed = int((time.perf_counter() - began) * 1e6)
             for each in variables:
                 each.record(elapsed, is_error)

@@ -341,4 +341,9 @@ GROUPS = (
         ),
         _tests(f"{_TRANSPORT}/tls", "*"),
     ),
+    Group(
+        "hotspots_page shows what hotspots_html makes.",
+        ("builtin/profiling/hotspots_html.py",),
+        ("unit/builtin/profiling/test_hotspots_page.py",),
+    ),
 )

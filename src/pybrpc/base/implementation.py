@@ -83,6 +83,7 @@ HOT_MODULES = (
     "pybrpc.streams.send_queue",
     "pybrpc.streams.send_side",
     "pybrpc.streams.table",
+    "pybrpc.tracing.switch",
     "pybrpc.transport.dispatch.completion",
     "pybrpc.transport.dispatch.epoll_dispatcher",
     "pybrpc.transport.dispatch.fd_events",

@@ -17,8 +17,8 @@ MAX_SHOWN = 1024
 """Connections of each kind on a page, as in C++ bRPC, without `?givemeall`."""
 MOST = 100_000
 """Connections of each kind with `?givemeall`."""
-_WIDTHS = (26, 19, 3, 12, 5, 9, 6, 9, 8, 10, 6, 10, 8, 11)
-"""Of the columns of the text, as in C++."""
+_WIDTHS = (26, 19, 3, 12, 5, 9, 6, 10, 8, 10, 6, 10, 8, 11)
+"""Widths of the columns of the text, as in C++."""
 _HEAD = (
     "CreatedTime",
     "RemoteSide",

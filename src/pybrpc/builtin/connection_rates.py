@@ -19,7 +19,7 @@ WATCHED_S = 120.0
 """Seconds after the last look in which samples are still taken."""
 MINUTE_S = 60.0
 MIN_SPAN_S = 0.5
-"""Of a sample that is younger, nothing can be said."""
+"""A sample that is younger, in seconds, says nothing."""
 
 Counts = tuple[int, int, int, int]
 

@@ -16,9 +16,9 @@ VOID = frozenset(("br", "hr", "img", "input", "link", "meta"))
 URL_ATTRIBUTES = frozenset(("href", "src", "action"))
 SAFE_URLS = ("/", "?", "#", "https://")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-"""What no HTML may have: control characters, and surrogates."""
+"""Characters that no HTML may have: control characters, and surrogates."""
 _PLAIN = re.compile("[A-Za-z0-9_ .:/-]*")
-"""What needs no look at each character."""
+"""Text in which no character has to be escaped."""
 
 
 class Html(str):

@@ -18,7 +18,7 @@ BANNER = r"""                 __
 
 
 def show_index(request: PageRequest, server: ServerView) -> PageResponse:
-    """The pages that this client may use; a client from outside is told how to see the others."""
+    """The pages that this client may use; a client from outside reads how to see the others."""
     shown = [
         entry for entry in request.pages.values() if entry.title and is_usable(request, entry.name)
     ]

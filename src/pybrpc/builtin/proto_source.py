@@ -112,7 +112,7 @@ def _label(field: FieldDescriptor) -> str:
 
 
 def _is_labelled(field: Any, label: str) -> bool:
-    """Of protobuf, older releases have no `is_repeated`, newer ones no `label`."""
+    """Whether it has it. Old releases of protobuf have no `is_repeated`, new ones no `label`."""
     answer = getattr(field, f"is_{label}", None)
     if answer is None:
         return bool(field.label == getattr(FieldDescriptor, f"LABEL_{label.upper()}"))

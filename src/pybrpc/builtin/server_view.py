@@ -94,7 +94,7 @@ class CallView:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """What a function of the user says about the health of the server."""
+    """The answer of a function of the user: the health of the server."""
 
     is_healthy: bool
     text: str = "OK"

@@ -47,7 +47,7 @@ def show_status(request: PageRequest, server: ServerView) -> PageResponse:
         lines += [f"[{service.full_name}]", ""]
         for method in service.methods:
             lines += [*_lines_of(method, figures_of(server.metric_prefix, method.full_name)), ""]
-        lines = [*lines[:-1], ""]
+        lines.pop()
     return PageResponse("\n".join([*lines, ""]))
 
 

@@ -69,7 +69,7 @@ def _series(path: str) -> PageResponse:
 def _html(request: PageRequest, server: ServerView, path: str, found: Found) -> PageResponse:
     is_expanded = "expand" in request.query or len(found) == 1
     plots = [
-        (tag("h2", tag("code", name)), plot(name))
+        tag("div", tag("h3", tag("code", name)), plot(name))
         for name, value in found[: MAX_PLOTS if is_expanded else 0]
         if _is_plottable(name, value)
     ]
@@ -92,7 +92,7 @@ def _html(request: PageRequest, server: ServerView, path: str, found: Found) -> 
         class_="line",
     )
     live = f"{path_of('vars', path) if path else '/vars'}?console=1"
-    content = tag("div", plots, _table(found), data_live=live)
+    content = tag("div", tag("div", plots, class_="pair"), _table(found), data_live=live)
     title = path if path else "Variables"
     return html_page(request, server, title, search, content, has_script=True)
 
@@ -113,7 +113,7 @@ def _table(found: Found) -> Html:
         kind = ' class="plots"' if _is_plottable(name, value) else ""
         # Names of variables are words; that of another kind would be escaped here.
         shown = name if _WORD.fullmatch(name) else escaped(name)
-        url = shown if shown is name else escaped(quote(name, safe=""))
+        url = shown if shown is name else escaped(quote(name, safe="", errors="replace"))
         rows.append(
             f'<tr><td><a href="/vars/{url}"{kind}>{shown}</a></td>'
             f'<td data-var="{shown}">{escaped(value)}</td></tr>'

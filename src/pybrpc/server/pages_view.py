@@ -22,10 +22,11 @@ from pybrpc.builtin.server_view import (
 )
 from pybrpc.metrics.names import to_underscored_name
 from pybrpc.server.calls.method_entry import MethodEntry
-from pybrpc.server.calls.server_call import LOG_IDS, ServerCall
+from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.settings import ServerSettings
+from pybrpc.tracing.ids import as_unsigned
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_table import SOCKETS, SocketId
 
@@ -226,7 +227,6 @@ def view_of(socket: Socket) -> ConnectionView:
 
 
 def _view_of_call(call: ServerCall, now: float) -> CallView:
-    log_id = call.request.log_id or 0
     return CallView(
         call_id=f"{call.connection.socket.id}-{call.request.correlation_id}",
         method=call.full_name(),
@@ -235,6 +235,6 @@ def _view_of_call(call: ServerCall, now: float) -> CallView:
         remaining_s=None if call.deadline == NEVER else call.deadline - now,
         connection=call.connection.state,
         socket_id=call.connection.socket.id,
-        log_id=log_id if log_id >= 0 else log_id + LOG_IDS,
+        log_id=as_unsigned(call.request.log_id or 0),
         request_bytes=call.received_bytes,
     )

@@ -4,6 +4,7 @@ from pybrpc.client.calls.call_record cimport CallRecord
 from pybrpc.client.connections.connection cimport ClientConnection
 from pybrpc.rpc.serving cimport current_call, ServedCall
 from pybrpc.rpc.timeout_queue cimport TimeoutQueue, TimeoutQueues
+from pybrpc.tracing.switch cimport wants_client_span
 
 
 cdef class Call(CallRecord):

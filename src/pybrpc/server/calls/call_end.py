@@ -20,6 +20,7 @@ from pybrpc.base.guard import SERVER
 from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.server.calls.admission import Admission
+from pybrpc.server.calls.call_span import end_span
 from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.server_call import NO_ANSWER, ServerCall
 from pybrpc.transport.socket.socket import Socket
@@ -88,6 +89,8 @@ class CallEnd:
             size_bytes += call.size_bytes
             if call.streams is not None:
                 _open_streams(call)
+            if call.span is not None:
+                end_span(call.span, call.error_code, call.sent_bytes)
         connection.calls.difference_update(calls)
         connection.unanswered.remove(size_bytes, len(calls))
         try:

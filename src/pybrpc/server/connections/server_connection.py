@@ -16,6 +16,7 @@ from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcR
 from pybrpc.protocols.streaming.stream_frame import NO_STREAM, StreamFrame, data_meta, pack_data
 from pybrpc.rpc.controller import Controller
 from pybrpc.server.calls.call_end import write_answer
+from pybrpc.server.calls.call_span import trace_rejected
 from pybrpc.server.calls.failures import failure_of
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.ordered_replies import OrderedReplies
@@ -24,6 +25,7 @@ from pybrpc.server.connections.closing import LONG_LINGER_S, ClosableConnection
 from pybrpc.server.connections.credentials import authentication_failure, verify_credential
 from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.streams.table import StreamTable, making_lock
+from pybrpc.tracing.switch import wants_server_span
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.interfaces import bytes_held_by
 from pybrpc.transport.runtime import default_runtime
@@ -282,6 +284,10 @@ class ServerConnection(ClosableConnection):
 
     def _reject(self, message: RpcRequest | BadMessage | OversizedMessage, error: RpcError) -> None:
         self.server.errors.increment_and_get(1)
+        if type(message) is RpcRequest and wants_server_span(
+            self.active_at, message.trace_id is not None
+        ):
+            trace_rejected(self, message, error.code, self.active_at)
         controller = Controller()
         controller._server_identity = self.identity
         controller.set_failed(error.code, error.text)

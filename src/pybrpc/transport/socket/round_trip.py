@@ -7,7 +7,7 @@ import struct
 from typing import NamedTuple
 
 _RTT_OFFSET = 68
-"""Of tcpi_rtt and tcpi_rttvar, in microseconds, in `struct tcp_info` (linux/tcp.h)."""
+"""The place of tcpi_rtt and tcpi_rttvar, in microseconds, in `struct tcp_info` (linux/tcp.h)."""
 _INFO_BYTES = 104
 
 
