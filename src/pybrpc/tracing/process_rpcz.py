@@ -159,6 +159,8 @@ class Rpcz:
             parent_id = context.parent_span_id
             span = self._new_span(SpanKind.SERVER, method, context.trace_id, span_id, parent_id)
             span.trace_id_high = context.trace_id_high
+            if context.span_id:
+                span.share_id()
         span.received_us = span.at_us(now)
         return span
 
