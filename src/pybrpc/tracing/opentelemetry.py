@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SYSTEM = "brpc"
 """Value of rpc.system.name."""
 
+__all__ = ["OpenTelemetryExport"]
+
 Attributes = dict[str, str | int]
 
 
@@ -116,3 +118,7 @@ def attributes_of(span: Span) -> Attributes:
         if not peer.is_unix:
             attributes[f"{side}.port"] = peer.port
     return attributes
+
+
+def __dir__() -> list[str]:
+    return __all__

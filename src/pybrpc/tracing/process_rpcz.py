@@ -186,7 +186,8 @@ class Rpcz:
 
     def end(self, span: Span) -> None:
         """The call of `span` has ended. Never blocks, and runs no code of the user."""
-        if span.end() and span.latency_us >= self._min_latency_us:
+        least_us = self._min_latency_us
+        if span.end() and (not least_us or span.latency_us >= least_us):
             self.store.put(span)
         self._delivery.put(span)
 
@@ -212,7 +213,7 @@ class Rpcz:
         self._in_flight = InFlightCount(MAX_IN_FLIGHT, MAX_NOTES_BYTES)
         self.store = SpanStore(self.store.max_bytes)
         self._delivery.forget_parent()
-        switch.set_current_span(None)
+        switch.leave_current_span()
 
     def __repr__(self) -> str:
         state = "on" if self.enabled else "off"

@@ -41,7 +41,7 @@ MAX_NAME_CHARS = 256
 OTHER_SIDE = 0x9E3779B97F4A7C15
 """Makes the `unique_id` of a server's span from the id of its caller's."""
 
-SPAN_BYTES = 1024
+SPAN_BYTES = 800
 """Estimated memory of a span without annotations, in bytes."""
 
 ANNOTATION_BYTES = 120

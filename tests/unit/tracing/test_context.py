@@ -46,6 +46,19 @@ def test_ids_in_headers_come_back(trace: int, span: int, parent: int, high: int)
     assert extract(headers) == TraceContext(trace, span, parent, high)
 
 
+@given(ID, ID, st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_ids_of_headers_come_to_the_request(trace: int, span: int, parent: int, high: int) -> None:
+    carrier, context = request(), TraceContext(trace, span, parent, high)
+    context.put_into(carrier)
+    assert TraceContext.of_request(carrier) == context
+
+
+def test_ids_of_a_caller_without_a_span_do_not_come_to_the_request() -> None:
+    carrier = request()
+    TraceContext(5, 6, is_traced=False).put_into(carrier)
+    assert carrier.trace_id is None
+
+
 def test_user_fields_of_the_caller_are_not_changed() -> None:
     fields = {"a": "b"}
     carrier = request(user_fields=fields)

@@ -1,4 +1,4 @@
-"""Span: what it notes in flight, how it ends, and who keeps nested ones."""
+"""Span: what it notes in flight, how it ends, and where nested ones are kept."""
 
 from __future__ import annotations
 

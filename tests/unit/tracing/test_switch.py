@@ -43,6 +43,15 @@ def test_a_change_opens_the_bucket(rpcz: Rpcz, enabled: bool) -> None:
     assert switch.follows_upstream()
 
 
+def test_new_thing_in_the_context_of_a_span_is_not_part_of_it() -> None:
+    def within() -> object:
+        set_current_span(new_span())
+        switch.leave_current_span()
+        return current_span()
+
+    assert own_context(within) is None
+
+
 def test_current_span_is_that_of_the_context() -> None:
     span = new_span()
 
