@@ -1,9 +1,13 @@
-"""Spans that have ended, for tests of what keeps and shows them."""
+"""Spans for tests of what keeps and shows them, and the Rpcz of the process, as new."""
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from pybrpc.tracing.process_rpcz import RPCZ, Rpcz
 from pybrpc.tracing.span import InFlight, InFlightCount, Span, SpanKind
 
 
@@ -33,3 +37,25 @@ def ended_span(kind: SpanKind = SpanKind.SERVER, **fields: Any) -> Span:
     span = new_span(kind, **fields)
     span.end()
     return span
+
+
+@contextlib.contextmanager
+def fresh_rpcz(enabled: bool = True) -> Iterator[Rpcz]:
+    """The Rpcz of the process, without spans; its options are restored afterwards."""
+    options = ("enabled", "follows_upstream", "max_spans_per_second", "max_bytes", "min_latency_us")
+    before = {name: getattr(RPCZ, name) for name in options}
+    RPCZ.forget_parent()
+    RPCZ.enabled = enabled
+    try:
+        yield RPCZ
+    finally:
+        for function in RPCZ._delivery.listeners:
+            RPCZ.remove_span_end(function)
+        for name, value in before.items():
+            setattr(RPCZ, name, value)
+        RPCZ.store.clear()
+
+
+def own_context(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run `function` in a copy of the context, which it may change."""
+    return contextvars.copy_context().run(function, *arguments)

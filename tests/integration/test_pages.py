@@ -24,6 +24,7 @@ from pybrpc.transport.runtime import default_runtime
 from soak.echo_services import PlainEcho
 from tests.fakes.metrics import hide_all
 from tests.fakes.rtmp_frames import audio_header, keyframe, metadata, picture, video_header
+from tests.fakes.spans import fresh_rpcz
 from tests.fakes.threads import wait_until
 from tests.peers.pages import ROOT, examples_of, run_example, run_page
 from tests.peers.redis_server import RedisServer, free_port
@@ -44,6 +45,7 @@ PAGES = {
     "rtmp.md": 9,
     "streams.md": 8,
     "testing.md": 2,
+    "tracing.md": 5,
 }
 """How many examples there are on each."""
 
@@ -144,6 +146,19 @@ def test_metrics(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> N
         ]
     finally:
         hide_all()
+
+
+def test_tracing(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    with fresh_rpcz(enabled=False):
+        run_page("docs/tracing.md", names, {SHOWN: f"127.0.0.1:{free_port()}"})
+    assert capsys.readouterr().out.splitlines() == [
+        "server bench.EchoService.Echo 0 ['cache miss']",
+        "client bench.EchoService.Echo 0 []",
+        "True",
+        "2",
+        "True",
+        "8448eb211c80319c b7ad6b7169203331 True",
+    ]
 
 
 def test_streams(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,7 @@ GROUPS = (
             "redis/aio.py",
             "server/__init__.py",
             "streams/__init__.py",
+            "tracing/__init__.py",
             "testing/faulty_proxy/__init__.py",
         ),
         ("unit/test_public_names.py",),

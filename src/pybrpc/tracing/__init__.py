@@ -10,11 +10,11 @@ A Span is one side of one call. Those of this process are kept in memory, as man
 docs/tracing.md.
 """
 
-from pybrpc.tracing.annotate import annotate
-from pybrpc.tracing.call_ids import CallIds, CallIdsFilter, call_ids
+from pybrpc.tracing.annotating import annotate
 from pybrpc.tracing.context import TraceContext, extract, inject
+from pybrpc.tracing.log_ids import CallIds, CallIdsFilter, call_ids
+from pybrpc.tracing.process_rpcz import RPCZ, Rpcz, RpczStatistics
 from pybrpc.tracing.query import SpanQuery
-from pybrpc.tracing.rpcz import RPCZ, Rpcz, RpczStatistics
 from pybrpc.tracing.span import Annotation, Span, SpanKind
 from pybrpc.tracing.store import SpanStore, StoreStatistics
 from pybrpc.tracing.switch import current_span

@@ -69,6 +69,15 @@ class TraceContext:
             high,
         )
 
+    def put_into(self, request: RpcRequest) -> None:
+        """Let `request`, which came with these ids by another way, such as headers, have them as
+        if it carried them. A server calls it before the request gets its span. Ids of a caller that
+        has no span are left out."""
+        if self.is_traced:
+            request.trace_id = (self.trace_id_high << 64) | self.trace_id
+            request.span_id = self.span_id
+            request.parent_span_id = self.parent_span_id
+
     @classmethod
     def of_headers(cls, headers: HttpHeaders) -> TraceContext | None:
         """The ids in the headers of a request: those of bRPC, else those of `traceparent`. `None`

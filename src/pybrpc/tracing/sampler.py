@@ -19,7 +19,8 @@ from __future__ import annotations
 import threading
 
 BURST_S = 0.1
-"""Seconds for which tokens are saved up, and which a caller from elsewhere may owe."""
+"""Seconds for which tokens are saved up, two tokens at least; and which calls of traced callers may
+owe."""
 
 NESTED_DEBT_S = 1.0
 """Seconds that calls within a span may owe."""
@@ -53,7 +54,7 @@ class Sampler:
 
     @property
     def _burst(self) -> float:
-        return max(1.0, self._per_second * BURST_S) if self._per_second else 0.0
+        return max(2.0, self._per_second * BURST_S) if self._per_second else 0.0
 
     def try_take(self, now: float, debt_s: float = 0.0) -> bool:
         """Take a token at `now`, in monotonic seconds, though that leaves a debt of `debt_s`

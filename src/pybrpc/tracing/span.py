@@ -38,7 +38,10 @@ ones get no span: a background task may keep the context of a handler for ever."
 MAX_NAME_CHARS = 256
 """Characters of the name of a method: a generic service has the names that its peers send."""
 
-SPAN_BYTES = 1024
+OTHER_SIDE = 0x9E3779B97F4A7C15
+"""Makes the `unique_id` of a server's span from the id of its caller's."""
+
+SPAN_BYTES = 800
 """Estimated memory of a span without annotations, in bytes."""
 
 ANNOTATION_BYTES = 120
@@ -60,8 +63,10 @@ class Annotation(NamedTuple):
 
 
 class InFlightCount:
-    """The totals of all spans in flight: their number, and the bytes of their annotations. Any thread;
-    takes no lock."""
+    """The totals of all spans in flight: their number, and the bytes of their annotations.
+
+    Any thread; takes no lock.
+    """
 
     __slots__ = ("_bytes", "_count", "max_bytes", "max_count")
 
@@ -161,6 +166,8 @@ class Span:
         "start_send_us",
         "trace_id",
         "trace_id_high",
+        "unique_id",
+        "unique_parent_id",
     )
 
     kind: SpanKind
@@ -173,6 +180,11 @@ class Span:
     span_id: int
     parent_span_id: int
     """The span in which the call was made; 0: in none."""
+    unique_id: int
+    """An id that the other side of the call does not have: in a server's span that shares its
+    `span_id` with its caller's, another one."""
+    unique_parent_id: int
+    """The `unique_id` of the span that led to this one, in this process or another; 0: none."""
     outer: Span | None
     """The span of this process in which the call was made, while both are in flight."""
     remote_side: Endpoint | None
@@ -229,6 +241,8 @@ class Span:
         self.trace_id_high = 0
         self.span_id = span_id
         self.parent_span_id = parent_span_id
+        self.unique_id = span_id
+        self.unique_parent_id = 0
         self.outer = None
         self.remote_side = None
         self.protocol = ""
@@ -266,6 +280,11 @@ class Span:
         self.dropped_annotations += 1
         return False
 
+    def share_id(self) -> None:
+        """Its `span_id` is that of the caller's span, which has led to it."""
+        self.unique_parent_id = self.span_id
+        self.unique_id = (self.span_id ^ OTHER_SIDE) or OTHER_SIDE
+
     @property
     def has_room(self) -> bool:
         """Whether it takes one more span of a call that the handler, or what it has started,
@@ -276,6 +295,7 @@ class Span:
         """Note that the call of `nested` was made in it. If it has ended, `nested` will be stored
         by itself, as part of the trace."""
         self.made_calls += 1
+        nested.unique_parent_id = self.unique_id
         in_flight = self._in_flight
         if in_flight is not None:
             nested.outer = self

@@ -145,11 +145,10 @@ class SpanStore:
                 self._lock.release()
 
     def _file(self, most: int) -> None:
-        for _ in range(most):
-            try:
-                span = self._arrived.popleft()
-            except IndexError:
-                break
+        arrived = self._arrived
+        while most and arrived:
+            most -= 1
+            span = arrived.popleft()
             self._size_bytes += span.size_bytes + INDEX_BYTES
             self._ring.append(span)
             self._by_time.add(span)

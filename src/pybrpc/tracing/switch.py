@@ -69,6 +69,12 @@ def close_until(opens_at: float, upstream_opens_at: float) -> None:
     _upstream_opens_at = upstream_opens_at
 
 
+def leave_current_span() -> None:
+    """The running context is that of something new, not of what the current span is of."""
+    if _has_current and _get_current() is not None:
+        _set_current(None)
+
+
 def current_span() -> Span | None:
     """The span of the running code: that of the call whose handler it is part of.
 

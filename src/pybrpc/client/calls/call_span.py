@@ -14,7 +14,7 @@ from pybrpc.base.guard import CLIENT
 from pybrpc.errors import RpcError, error_name
 from pybrpc.rpc.controller import Controller
 from pybrpc.tracing.ids import as_unsigned
-from pybrpc.tracing.rpcz import RPCZ
+from pybrpc.tracing.process_rpcz import RPCZ
 from pybrpc.tracing.span import Span
 
 

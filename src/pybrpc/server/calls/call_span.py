@@ -16,7 +16,7 @@ from pybrpc.errors import ErrorCode
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.raw_request import called_name
-from pybrpc.tracing.rpcz import RPCZ
+from pybrpc.tracing.process_rpcz import RPCZ
 from pybrpc.tracing.span import Span
 from pybrpc.tracing.switch import set_current_span
 

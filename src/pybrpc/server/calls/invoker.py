@@ -27,7 +27,7 @@ from pybrpc.rpc.serving import HandlerThread, set_current_call
 from pybrpc.server.calls.call_span import traced
 from pybrpc.server.calls.response_batch import FLUSH_S, ResponseBatch
 from pybrpc.server.calls.server_call import ServerCall
-from pybrpc.tracing.switch import set_current_span
+from pybrpc.tracing.switch import leave_current_span
 
 
 class Invoker:
@@ -40,7 +40,7 @@ class Invoker:
         whose request was parsed in a worker."""
         # A handler may have started this server; what these handlers serve is another call.
         context.run(set_current_call, None)
-        context.run(set_current_span, None)
+        context.run(leave_current_span)
         self.new_context: Callable[[], Context] = context.copy
         """Makes the context of one call."""
         self._start_parsed = start_parsed

@@ -159,6 +159,8 @@ class Rpcz:
             parent_id = context.parent_span_id
             span = self._new_span(SpanKind.SERVER, method, context.trace_id, span_id, parent_id)
             span.trace_id_high = context.trace_id_high
+            if context.span_id:
+                span.share_id()
         span.received_us = span.at_us(now)
         return span
 
@@ -184,7 +186,8 @@ class Rpcz:
 
     def end(self, span: Span) -> None:
         """The call of `span` has ended. Never blocks, and runs no code of the user."""
-        if span.end() and span.latency_us >= self._min_latency_us:
+        least_us = self._min_latency_us
+        if span.end() and (not least_us or span.latency_us >= least_us):
             self.store.put(span)
         self._delivery.put(span)
 
@@ -210,7 +213,7 @@ class Rpcz:
         self._in_flight = InFlightCount(MAX_IN_FLIGHT, MAX_NOTES_BYTES)
         self.store = SpanStore(self.store.max_bytes)
         self._delivery.forget_parent()
-        switch.set_current_span(None)
+        switch.leave_current_span()
 
     def __repr__(self) -> str:
         state = "on" if self.enabled else "off"
