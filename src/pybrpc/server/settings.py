@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import resource
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypedDict, cast
 
 from pybrpc.base.checked_options import (
@@ -21,6 +21,7 @@ from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import all_protocols, check_protocol_object
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
+from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
@@ -79,6 +80,8 @@ class ServerOptions(TypedDict, total=False):
                      RTMP have none: `RtmpService.on_connect` judges them
     tls              certificates and how they are used; clients without TLS are then refused,
                      unless `ServerTls(allow_plaintext=True)`. TlsConfigError.
+    interceptors     functions that run around each handler, the first one outermost, each called as
+                     `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
     rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
     options          of accepted connections
     runtime          whose dispatcher thread is used; default: the process's
@@ -98,6 +101,7 @@ class ServerOptions(TypedDict, total=False):
     enabled_protocols: Iterable[str | RpcProtocol]
     auth: Authenticator | None
     tls: ServerTls | ssl.SSLContext | None
+    interceptors: Iterable[Callable[..., Any]]
     rtmp_service: ProtocolService | None
     options: SocketOptions | None
     runtime: Runtime | None
@@ -121,6 +125,7 @@ class ServerSettings:
     protocols: Sequence[RpcProtocol] = dataclasses.field(default_factory=all_protocols)
     auth: Authenticator | None = dataclasses.field(default=None, repr=False)
     tls: ServerTlsContexts | None = None
+    interceptors: tuple[Interceptor, ...] = ()
     options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
     runtime: Runtime | None = None
 
@@ -138,6 +143,7 @@ class ServerSettings:
             )
         more = protocols_of_services(rtmp_service=left.pop("rtmp_service", None))
         left["protocols"] = protocols_named(left.pop("enabled_protocols", ()), more)
+        left["interceptors"] = checked_interceptors(left.get("interceptors", ()))
         options_or_none = checked_instance_or_none("options", left.get("options"), SocketOptions)
         left["options"] = options_or_none or SocketOptions()
         if left.get("tls") is not None:
