@@ -20,6 +20,7 @@ import pybrpc.testing.step_dispatcher
 import pybrpc.testing.step_scheduler
 
 NAMES = (
+    pybrpc.AccessLog,
     pybrpc.AuthContext,
     pybrpc.Authenticator,
     pybrpc.Backoff,
@@ -33,6 +34,7 @@ NAMES = (
     pybrpc.ErrorCode,
     pybrpc.HealthCheck,
     pybrpc.IOBuf,
+    pybrpc.InterceptedCall,
     pybrpc.RawRequest,
     pybrpc.RetryPolicy,
     pybrpc.RpcError,

@@ -22,6 +22,7 @@ from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcPro
 from pybrpc.protocols.registry import all_protocols, check_protocol_object
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
 from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
+from pybrpc.server.access_log.access_log import AccessLog, checked_access_log
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
@@ -82,6 +83,8 @@ class ServerOptions(TypedDict, total=False):
                      unless `ServerTls(allow_plaintext=True)`. TlsConfigError.
     interceptors     functions that run around each handler, the first one outermost, each called as
                      `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
+    access_log       `True`, or a `pybrpc.AccessLog`: one line for each call that has ended or was
+                     refused, logged by "pybrpc.access"; default `False`
     rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
     options          of accepted connections
     runtime          whose dispatcher thread is used; default: the process's
@@ -102,6 +105,7 @@ class ServerOptions(TypedDict, total=False):
     auth: Authenticator | None
     tls: ServerTls | ssl.SSLContext | None
     interceptors: Iterable[Callable[..., Any]]
+    access_log: bool | AccessLog
     rtmp_service: ProtocolService | None
     options: SocketOptions | None
     runtime: Runtime | None
@@ -126,6 +130,7 @@ class ServerSettings:
     auth: Authenticator | None = dataclasses.field(default=None, repr=False)
     tls: ServerTlsContexts | None = None
     interceptors: tuple[Interceptor, ...] = ()
+    access_log: AccessLog | None = None
     options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
     runtime: Runtime | None = None
 
@@ -144,6 +149,7 @@ class ServerSettings:
         more = protocols_of_services(rtmp_service=left.pop("rtmp_service", None))
         left["protocols"] = protocols_named(left.pop("enabled_protocols", ()), more)
         left["interceptors"] = checked_interceptors(left.get("interceptors", ()))
+        left["access_log"] = checked_access_log(left.get("access_log", False))
         options_or_none = checked_instance_or_none("options", left.get("options"), SocketOptions)
         left["options"] = options_or_none or SocketOptions()
         if left.get("tls") is not None:
@@ -171,6 +177,7 @@ SERVER_DEFAULTS = {
     "message_timeout": DEFAULT_MESSAGE_TIMEOUT_S,
     "max_body_size": DEFAULT_MAX_BODY_SIZE,
     "enabled_protocols": (),
+    "access_log": False,
     "rtmp_service": None,
     "options": None,
 }

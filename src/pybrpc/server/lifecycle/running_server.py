@@ -17,6 +17,8 @@ from pybrpc.base.guard import SERVER
 from pybrpc.base.limited_log import LimitedLog
 from pybrpc.base.wake_list import StopLatch
 from pybrpc.rpc.answering_loops import forget_server, note_server
+from pybrpc.server.access_log.access_writer import AccessWriter
+from pybrpc.server.calls.access_listener import AccessListener
 from pybrpc.server.calls.call_queue import CallQueue
 from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.invoker import Invoker
@@ -59,6 +61,7 @@ class RunningServer(ServerCore):
 
     __slots__ = (
         "__weakref__",
+        "_access_writer",
         "_bound_loop",
         "_context",
         "_grace_end",
@@ -114,6 +117,12 @@ class RunningServer(ServerCore):
         self.handler_loop: HandlerLoop | None = None
         self._loop_watch = None if loop is None else LoopWatch(self._on_loop_end)
         self.acceptor: Any = None
+        self._access_writer: AccessWriter | None = None
+        if settings.access_log is not None:
+            self._access_writer = AccessWriter(settings.access_log)
+            access = AccessListener(self._access_writer)
+            self.call_end.listeners += (access,)
+            self.call_end.refusal_listeners += (access,)
 
     # --- the start ---
 
@@ -140,6 +149,8 @@ class RunningServer(ServerCore):
                 self.handler_loop = HandlerLoop(self.invoker, self._bound_loop)
             if self._idle_sweep is not None:
                 self._idle_sweep.start()
+            if self._access_writer is not None:
+                self._access_writer.start()
             acceptor.start()
             if self._loop_watch is not None:
                 self._loop_watch.start()
@@ -334,6 +345,8 @@ class RunningServer(ServerCore):
         self.pool.close()
         if self.handler_loop is not None:
             self.handler_loop.close()
+        if self._access_writer is not None:
+            self._access_writer.close()
         self.stopped.set()
         if self._loop_watch is not None:
             self._loop_watch.stop()
@@ -348,6 +361,8 @@ class RunningServer(ServerCore):
         self.pool.join(deadline)
         if self.handler_loop is not None:
             self.handler_loop.join(deadline)
+        if self._access_writer is not None:
+            self._access_writer.join(deadline)
 
     def statistics(self) -> ServerStatistics:
         return ServerStatistics(
