@@ -53,7 +53,7 @@ def test_line_of_a_call(handler: Any, lines: Lines, access_log: pybrpc.AccessLog
         data = packed(sent)
         peer.sock.sendall(data)
         text_of(peer.read_answer())
-        address = "%s:%d" % peer.sock.getsockname()
+        address = str(pybrpc.Endpoint(*peer.sock.getsockname()))
     (line,) = lines.lines
     assert line["latency_ms"] >= 0
     assert line["response_bytes"] > len("hello")
@@ -188,7 +188,7 @@ def test_start_that_fails_leaves_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = make_server(access_log=True)
         with pytest.raises(pybrpc.errors.ListenError):
-            server.start("127.0.0.1:%d" % taken.getsockname()[1])
+            server.start(f"127.0.0.1:{taken.getsockname()[1]}")
 
 
 @pytest.fixture(autouse=True)

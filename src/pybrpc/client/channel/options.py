@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import ssl
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pybrpc.base.backoff import Backoff
 from pybrpc.base.checked_options import (
@@ -39,6 +40,7 @@ from pybrpc.protocols.traits import carries_credential
 from pybrpc.rpc.body_encoding import BodyEncoding, checked_encoding
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
+from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
 from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
@@ -87,6 +89,7 @@ class ChannelOptions(TypedDict, total=False):
     checksum_with_attachment: bool
     max_body_size: int
     max_streams_unconsumed_bytes: int
+    interceptors: Iterable[Callable[..., Any]]
     options: SocketOptions | None
 
 
@@ -119,12 +122,14 @@ class ChannelSettings:
     checksum_with_attachment: bool = False
     max_body_size: int = DEFAULT_MAX_BODY_SIZE
     max_streams_unconsumed_bytes: int = 0
+    interceptors: Iterable[Callable[..., Any]] = ()
     options: SocketOptions | None = None
 
     timeout_s: float | None = dataclasses.field(init=False)
     call_options: CallOptions = dataclasses.field(init=False)
     encoding: BodyEncoding = dataclasses.field(init=False)
     source_settings: SourceSettings = dataclasses.field(init=False)
+    checked_interceptors: tuple[Interceptor, ...] = dataclasses.field(init=False)
 
     @classmethod
     def of(cls, options: ChannelOptions) -> ChannelSettings:
@@ -144,6 +149,7 @@ class ChannelSettings:
                 self.compress_type, self.checksum_type, self.checksum_with_attachment
             ),
             "source_settings": self._source_settings(),
+            "checked_interceptors": checked_interceptors(self.interceptors),
         }
         for name, part in parts.items():
             object.__setattr__(self, name, part)
