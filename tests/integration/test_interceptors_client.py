@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import pybrpc
-from pybrpc.errors import LimitReachedError, RpcCanceledError, RpcError, RpcTimeoutError
+from pybrpc.client.channel.intercepted import future_run
+from pybrpc.errors import LimitReachedError, RpcError, RpcTimeoutError
 from pybrpc.rpc.interceptors.interceptor import InterceptedCall
 from tests.fakes.threads import wait_until
 from tests.peers.raw_peer import SERVICE, EchoRequest, EchoResponse
@@ -550,7 +553,55 @@ def test_streams_that_are_not_there_or_are_given_up(
         wait_until(lambda: server.statistics().streams == 0)
 
 
-def test_canceled_error_type_is_that_of_futures() -> None:
-    """A blocking interceptor that waits when the future is cancelled gets a CancelledError of
-    `concurrent.futures`, which is no RpcError."""
-    assert not issubclass(RpcCanceledError, asyncio.CancelledError)
+def ended_by(echo: Any, form: str) -> weakref.ref[RpcError]:
+    """Let a call fail. Returns a weak reference to its error."""
+    failing = EchoRequest(message="fail")
+    if form == "callback":
+        kept: list[weakref.ref[RpcError]] = []
+        ended = threading.Event()
+
+        def done(response: Any, error: RpcError) -> None:
+            kept.append(weakref.ref(error))
+            ended.set()
+
+        echo.with_callback(failing, done)
+        assert ended.wait(30)
+        return kept[0]
+    try:
+        if form == "future":
+            echo.future(failing).result(30)
+        else:
+            echo(failing)
+    except RpcError as error:
+        return weakref.ref(error)
+    raise AssertionError("it did not fail")
+
+
+@pytest.mark.parametrize("form", THREADS)
+def test_errors_go_with_their_last_reference(form: str, address: str) -> None:
+    """They are in no cycle, so they keep no call alive until the garbage collector runs."""
+    for interceptors in ([shout, shout], [shout, plain_shout]):
+        with pybrpc.Channel(address, timeout=20, interceptors=interceptors) as channel:
+            echo = pybrpc.Stub(SERVICE, channel).Echo
+            gc.collect()
+            gc.disable()
+            try:
+                error = ended_by(echo, form)
+                wait_until(lambda error=error: error() is None)  # type: ignore[misc]
+            finally:
+                gc.enable()
+
+
+def test_interceptors_run_if_no_thread_can_be_started(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their last parts run in the thread that has the response: better than never."""
+
+    def refuse(function: Any, owner: Any = None) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads = type("Full", (), {"put": staticmethod(refuse)})()
+    monkeypatch.setattr(future_run, "callback_threads", lambda: threads)
+    assert call("future", address, [shout]).message == "HELLO!"
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        call("future", address, [plain_shout])

@@ -79,9 +79,9 @@ class GeneratorRun:
 
     def __init__(self, interceptor: Interceptor, call: InterceptedCall) -> None:
         self._interceptor = interceptor
-        self._asked = object()
+        asked = self._asked = object()
         """The value of `proceed()`, to be yielded."""
-        self._proceed = Proceed(interceptor, call, lambda: self._asked)
+        self._proceed = Proceed(interceptor, call, lambda: asked)
         self._generator: Generator[Any, Any, Any] = interceptor.function(call, self._proceed)
         self.response: Any = None
         """The response that it has returned without asking."""

@@ -11,6 +11,7 @@ All parts run in one copy of the caller's context.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
@@ -47,29 +48,51 @@ def run_around(
         else:
             inner.add_done_callback(generators.on_done)
         return
-    run = partial(_run_blocking, chain, call, start, future, current_call())
-    callback_threads().put(partial(context.run, run), owner)
+    run = BlockingRun(chain, call, start, future, current_call())
+    callback_threads().put(partial(context.run, run.run), owner)
 
 
-def _run_blocking(
-    chain: ThreadChain,
-    call: InterceptedCall,
-    start: StartCall,
-    future: InterceptedFuture,
-    served: ServedCall | None,
-) -> None:
-    """In a thread for callbacks. `served`: the call that the caller serves."""
-    if future.cancelled():
-        future.settle(None, None)
-        return
-    if served is not None:
-        set_current_call(served)
-    try:
-        response = chain.run(call, lambda request: future.follow(start(request)).result())
-    except BaseException as error:
-        future.settle(None, error)
-        return
-    future.settle(response, None)
+class BlockingRun:
+    """Interceptors of which one waits for the call. In a thread for callbacks."""
+
+    __slots__ = ("_call", "_chain", "_future", "_served", "_start")
+
+    def __init__(
+        self,
+        chain: ThreadChain,
+        call: InterceptedCall,
+        start: StartCall,
+        future: InterceptedFuture,
+        served: ServedCall | None,
+    ) -> None:
+        """`served`: the call that the caller serves."""
+        self._chain = chain
+        self._call = call
+        self._start = start
+        self._future: Any = future
+        """`None` once it is settled: errors refer to frames in which this object is."""
+        self._served = served
+
+    def run(self) -> None:
+        """Run them, and set the future."""
+        if self._served is not None:
+            set_current_call(self._served)
+        response: Any = None
+        error: BaseException | None = None
+        try:
+            if not self._future.cancelled():
+                response = self._chain.run(self._call, self._wait_for_call)
+        except BaseException as raised:
+            error = raised
+        future, self._future = self._future, None
+        try:
+            future.settle(response, error)
+        finally:
+            # An error refers to this frame.
+            del future, error
+
+    def _wait_for_call(self, request: Any) -> Any:
+        return self._future.follow(self._start(request)).result()
 
 
 class GeneratorsRun:
@@ -97,7 +120,8 @@ class GeneratorsRun:
         self._interceptors = interceptors
         self._call = call
         self._start = start
-        self._future = future
+        self._future: Any = future
+        """`None` once it is settled: errors refer to frames in which this object is."""
         self._context = context
         self._runs: list[GeneratorRun] = []
         """Those that wait for the call, the outermost first."""
@@ -114,17 +138,21 @@ class GeneratorsRun:
                     self._response = checked_response(interceptor, self._call, run.response)
                     return None
                 self._runs.append(run)
-            return self._future.follow(self._start(self._call.request))
+            inner: CallFuture = self._future.follow(self._start(self._call.request))
+            return inner
         except BaseException as error:
             self._error = error
         return None
 
     def on_done(self, inner: Any) -> None:
         """The call has ended. In the thread that polls, the one that cancels, or the caller's."""
-        try:
-            self._response = inner.result()
-        except BaseException as error:
-            self._error = error
+        # Nothing is raised here: an error refers to the frames through which it went, and to those
+        # below them, which refer to the future.
+        if inner.cancelled():
+            self._error = CancelledError()
+        else:
+            self._error = inner.exception()
+            self._response = None if self._error is not None else inner.result()
         self.end_soon()
 
     def end_soon(self) -> None:
@@ -144,11 +172,12 @@ class GeneratorsRun:
             except BaseException as raised:
                 self._error = raised
         error, self._error = self._error, None
+        future, self._future = self._future, None
         try:
-            self._future.settle(self._response, error)
+            future.settle(self._response, error)
         finally:
             # An error refers to this frame.
-            error = None
+            del future, error
 
     def _step(self, run: GeneratorRun) -> Any:
         error, self._error = self._error, None
