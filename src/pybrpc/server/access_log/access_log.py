@@ -11,7 +11,7 @@ from pybrpc.base.checked_options import checked_count, shown
 LOGGER_NAME = "pybrpc.access"
 
 MAX_WAITING = 10_000
-"""Lines that may wait by default: a few MiB of memory."""
+"""Lines that may wait by default: 3 MiB of memory, 25 at most."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
