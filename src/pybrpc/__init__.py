@@ -30,9 +30,11 @@ from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.http import HttpHeader
+from pybrpc.rpc.interceptors.interceptor import InterceptedCall
 from pybrpc.rpc.serving import detached
 from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.server import Server
+from pybrpc.server.access_log.access_log import AccessLog
 from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
@@ -41,6 +43,7 @@ from pybrpc.transport.tls.server_tls import ServerTls
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessLog",
     "AuthContext",
     "Authenticator",
     "Backoff",
@@ -60,6 +63,7 @@ __all__ = [
     "HttpStreamCall",
     "HttpStreamResponse",
     "IOBuf",
+    "InterceptedCall",
     "JsonOptions",
     "RawRequest",
     "RetryPolicy",

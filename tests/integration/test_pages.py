@@ -36,6 +36,7 @@ PAGES = {
     "errors.md": 1,
     "generic-calls.md": 2,
     "http.md": 3,
+    "interceptors.md": 4,
     "metrics.md": 3,
     "tls.md": 5,
     "connections.md": 9,
@@ -131,6 +132,23 @@ def test_generic_calls(
 ) -> None:
     run_page("docs/generic-calls.md", names, {SHOWN: served})
     assert capsys.readouterr().out == "hello\nany.Service Method 5\n"
+
+
+def test_interceptors(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        run_page("docs/interceptors.md", names, {SHOWN: f"127.0.0.1:{free_port()}"})
+    finally:
+        close_channels(names)
+        names["server"].stop()
+        names["server"].join()
+    assert capsys.readouterr().out.splitlines() == [
+        *(f"{side} {SERVICE.full_name}.Echo is quick" for side in ("server", "client")),
+        "hello",
+        f"server {SERVICE.full_name}.Echo is quick",
+        "client made-here-1",
+        "hello, seven",
+        "10001 which tenant?",
+    ]
 
 
 def test_metrics(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

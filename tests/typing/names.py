@@ -20,6 +20,7 @@ import pybrpc.testing.step_dispatcher
 import pybrpc.testing.step_scheduler
 
 NAMES = (
+    pybrpc.AccessLog,
     pybrpc.AuthContext,
     pybrpc.Authenticator,
     pybrpc.Backoff,
@@ -40,6 +41,7 @@ NAMES = (
     pybrpc.HttpStreamResponse,
     pybrpc.IOBuf,
     pybrpc.JsonOptions,
+    pybrpc.InterceptedCall,
     pybrpc.RawRequest,
     pybrpc.RetryPolicy,
     pybrpc.RpcError,

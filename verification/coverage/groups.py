@@ -194,6 +194,14 @@ GROUPS = (
             "idle_sweep pooled_connections reconnector single_connections source_base",
         ),
     ),
+    Group(
+        "Interceptors of channels are tested by calls.",
+        _modules(
+            "client/channel/intercepted",
+            "future_run intercepted_future intercepted_method intercepted_stream_call",
+        ),
+        _tests("integration", "interceptors_client"),
+    ),
     # --- server ---
     Group(
         "A server is tested by its responses, in threads and in a loop.",

@@ -21,7 +21,7 @@ from pybrpc.builtin.server_view import ServerView
 from pybrpc.builtin.standard_flags import ENABLE_RPCZ, RPCZ_HEX_LOG_ID
 from pybrpc.builtin.units import count_text, micros_text, size_text, time_text
 from pybrpc.tracing.ids import hex_id
-from pybrpc.tracing.rpcz import RPCZ
+from pybrpc.tracing.process_rpcz import RPCZ
 from pybrpc.tracing.span import Span
 
 MAX_SPANS = 1000

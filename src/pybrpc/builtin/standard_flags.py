@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pybrpc.base.flag_values import FLAGS
-from pybrpc.tracing.rpcz import RPCZ
+from pybrpc.tracing.process_rpcz import RPCZ
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.writing.process_backlog import MAX_QUEUED_BYTES
 

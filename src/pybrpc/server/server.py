@@ -80,8 +80,10 @@ class Server:
     @shows_options(ServerOptions, SERVER_DEFAULTS)
     def __init__(self, **options: Unpack[ServerOptions]) -> None:
         settings = self._settings = ServerSettings.of(options)
-        self._registry = ServiceRegistry(settings.cancel_handlers, settings.drop_expired)
         self._routes = Routes(PAGES if settings.builtin_services else ())
+        self._registry = ServiceRegistry(
+            settings.cancel_handlers, settings.drop_expired, settings.interceptors
+        )
         self._hooks = LifecycleHooks()
         self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -105,9 +107,10 @@ class Server:
         """Serve `service` with `impl`, an object with methods named as in the .proto file.
 
         TypeError: `impl` lacks some of them, is the class instead of an object, or has a function
-        that takes other arguments or a plain one that returns a coroutine; or `service` is not a
-        descriptor. ServerStateError: the server runs, or a service of that full or short name was
-        added already.
+        that takes other arguments or a plain one that returns a coroutine; `service` is not a
+        descriptor; or an interceptor of the server can't run around one of its methods.
+        ServerStateError: the server runs, or a service of that full or short name was added
+        already.
 
         With `partial`, `impl` may lack methods: they are answered with ENOMETHOD. So are methods
         that stream, which are not served yet. The server logs their names when it starts.

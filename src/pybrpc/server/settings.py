@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import resource
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypedDict, cast
 
 from pybrpc.base.checked_options import (
@@ -21,6 +21,8 @@ from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import all_protocols, check_protocol_object
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
+from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
+from pybrpc.server.access_log.access_log import AccessLog, checked_access_log
 from pybrpc.server.http_safety import HttpSettings, Origins, checked_networks
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
@@ -80,6 +82,10 @@ class ServerOptions(TypedDict, total=False):
                      RTMP have none: `RtmpService.on_connect` judges them
     tls              certificates and how they are used; clients without TLS are then refused,
                      unless `ServerTls(allow_plaintext=True)`. TlsConfigError.
+    interceptors     functions that run around each handler, the first one outermost, each called as
+                     `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
+    access_log       `True`, or a `pybrpc.AccessLog`: one line for each call that has ended or was
+                     refused, logged by "pybrpc.access"; default `False`
     rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
     cors             origins, such as ["https://app.example.com"], whose pages in a browser may use
                      the server by HTTP; "*" for all. Requests of other sites' pages are refused
@@ -108,6 +114,8 @@ class ServerOptions(TypedDict, total=False):
     enabled_protocols: Iterable[str | RpcProtocol]
     auth: Authenticator | None
     tls: ServerTls | ssl.SSLContext | None
+    interceptors: Iterable[Callable[..., Any]]
+    access_log: bool | AccessLog
     rtmp_service: ProtocolService | None
     cors: Iterable[str]
     builtin_services: bool
@@ -138,6 +146,8 @@ class ServerSettings:
     builtin_services: bool = True
     internal_port: int | None = None
     http: HttpSettings = dataclasses.field(default_factory=HttpSettings)
+    interceptors: tuple[Interceptor, ...] = ()
+    access_log: AccessLog | None = None
     options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
     runtime: Runtime | None = None
 
@@ -158,6 +168,8 @@ class ServerSettings:
         left["http"] = HttpSettings(
             Origins(left.pop("cors", ())), checked_networks(left.pop("builtin_allow", ()))
         )
+        left["interceptors"] = checked_interceptors(left.get("interceptors", ()))
+        left["access_log"] = checked_access_log(left.get("access_log", False))
         options_or_none = checked_instance_or_none("options", left.get("options"), SocketOptions)
         left["options"] = options_or_none or SocketOptions()
         if left.get("tls") is not None:
@@ -187,6 +199,7 @@ SERVER_DEFAULTS = {
     "message_timeout": DEFAULT_MESSAGE_TIMEOUT_S,
     "max_body_size": DEFAULT_MAX_BODY_SIZE,
     "enabled_protocols": (),
+    "access_log": False,
     "rtmp_service": None,
     "cors": (),
     "builtin_allow": (),

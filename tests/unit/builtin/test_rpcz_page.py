@@ -13,7 +13,7 @@ from pybrpc.builtin.page import HTML, TEXT, PageResponse
 from pybrpc.builtin.registry import run_page
 from pybrpc.builtin.standard_flags import RPCZ_HEX_LOG_ID
 from pybrpc.protocols.http1 import HttpHeaders
-from pybrpc.tracing.rpcz import RPCZ
+from pybrpc.tracing.process_rpcz import RPCZ
 from pybrpc.tracing.span import Annotation, SpanKind
 from tests.fakes.pages import HOSTILE, FakeServerView, Markup, request_of
 from tests.fakes.spans import ended_span

@@ -11,6 +11,7 @@ cdef class CallEnd:
     cdef Admission _admission
     cdef GilAtomicCounter _errors
     cdef public tuple listeners
+    cdef public tuple refusal_listeners
 
     @cython.locals(ended=list)
     cpdef end(self, CallConnection connection, list calls, IOBuf data)

@@ -13,7 +13,8 @@ moments:
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from pybrpc.base.atomic import AtomicCounter
 from pybrpc.base.guard import SERVER
@@ -38,16 +39,38 @@ class EndListener(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedRequest:
+    """A request that was answered with an error and never became a call."""
+
+    connection: CallConnection
+    message: Any
+    """The RpcRequest, BadMessage or OversizedMessage."""
+    error_code: int
+    sent_bytes: int
+    """Bytes of the response."""
+    latency_s: float
+    """Seconds since it was read."""
+
+
+class RefusalListener(Protocol):
+    """An object that wants to know of the requests that are refused."""
+
+    def on_refused(self, refused: RefusedRequest) -> None:
+        """In a turn; must not block. What this raises is logged."""
+
+
 class CallEnd:
     """Ends the calls of one server. Any thread; nothing here raises."""
 
-    __slots__ = ("_admission", "_errors", "listeners")
+    __slots__ = ("_admission", "_errors", "listeners", "refusal_listeners")
 
     def __init__(self, admission: Admission, errors: AtomicCounter) -> None:
         """`errors` counts the requests that are answered with an error."""
         self._admission = admission
         self._errors = errors
         self.listeners: tuple[EndListener, ...] = ()
+        self.refusal_listeners: tuple[RefusalListener, ...] = ()
 
     def end(self, connection: CallConnection, calls: list[ServerCall], data: IOBuf | None) -> None:
         """End `calls` of `connection`, of which some may have ended already.
@@ -67,9 +90,12 @@ class CallEnd:
             elif data is not None:
                 write_answer(connection.socket, data)
         finally:
-            self._forget(connection, ended)
-        if self.listeners:
-            self._notify(ended)
+            # First the listeners: once the calls are forgotten, a stop may end what these use.
+            try:
+                if self.listeners:
+                    self._notify(ended)
+            finally:
+                self._forget(connection, ended)
 
     def _leave(self, calls: list[ServerCall]) -> list[ServerCall]:
         """The first moment. Return the calls that had not ended before."""
@@ -106,6 +132,14 @@ class CallEnd:
                     listener.on_call_end(call, now - call.received_at)
                 except BaseException as error:
                     SERVER.caught("%r raised at the end of a call", listener, error=error)
+
+    def note_refused(self, refused: RefusedRequest) -> None:
+        """A request was refused. For a server with `refusal_listeners`."""
+        for listener in self.refusal_listeners:
+            try:
+                listener.on_refused(refused)
+            except BaseException as error:
+                SERVER.caught("%r raised at a refusal", listener, error=error)
 
 
 def _open_streams(call: ServerCall) -> None:

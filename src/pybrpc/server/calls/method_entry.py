@@ -31,6 +31,13 @@ _MAX_COUNTED_S = 4 * SLOW_S
 in a row, not after one that waited for the GIL."""
 
 
+def is_async_handler(handler: Handler) -> bool:
+    """Whether a handler is a coroutine function, or an object that is called as one."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+        getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
+    )
+
+
 class MethodEntry:
     """A method that is served. Counters are written by many threads; a lost update does no harm."""
 
@@ -60,9 +67,7 @@ class MethodEntry:
         self.request_type: Any = None if method is None else method.request_type
         self.response_type: Any = None if method is None else method.response_type
         self.handler = handler
-        self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-            getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
-        )
+        self.is_async = is_async_handler(handler)
         self.mean_s = 0.0
         """Moving average of the seconds that the handler takes."""
         self.inline_after_calls = 0

@@ -15,7 +15,7 @@ from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcRequest
 from pybrpc.protocols.streaming.stream_frame import NO_STREAM, StreamFrame, data_meta, pack_data
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.calls.call_end import write_answer
+from pybrpc.server.calls.call_end import RefusedRequest, write_answer
 from pybrpc.server.calls.call_span import trace_rejected
 from pybrpc.server.calls.failures import failure_of
 from pybrpc.server.calls.method_entry import MethodEntry
@@ -231,7 +231,9 @@ class ServerConnection(ClosableConnection):
             server.errors.increment_and_get(1)
             response = authentication_failure(message.correlation_id, reason)
             packer = getattr(message, "packer", None) or self.protocol
-            self.close_gracefully(LONG_LINGER_S, packer.pack_response(response))
+            data = packer.pack_response(response)
+            self._note_refused(message, response.error_code, len(data))
+            self.close_gracefully(LONG_LINGER_S, data)
             what = self.socket.description
             server.auth_log.warn("Fail to authenticate %s", what, reason=reason)
             deliver_interrupt(reason)
@@ -295,12 +297,19 @@ class ServerConnection(ClosableConnection):
         response = packer.pack_response(failure_of(message.correlation_id, controller))
         if isinstance(message, RpcRequest) and message.stream_settings is not None:
             response = pack_data(data_meta(message.stream_settings.stream_id, NO_STREAM), response)
+        self._note_refused(message, error.code, len(response))
         replies = self.replies
         if replies is None:
             write_answer(self.socket, response)
         else:
             replies.put(replies.next_position(), response)
             replies.write()
+
+    def _note_refused(self, message: Message, error_code: int, sent_bytes: int) -> None:
+        call_end = self.server.call_end
+        if call_end.refusal_listeners:
+            latency_s = time.monotonic() - self.active_at
+            call_end.note_refused(RefusedRequest(self, message, error_code, sent_bytes, latency_s))
 
     def __repr__(self) -> str:
         return f"<ServerConnection {self.state} of {self.socket!r}>"

@@ -11,6 +11,7 @@ from pybrpc.server.running.worker_pool cimport WorkerPool
 
 cdef class RunningServer(ServerCore):
     cdef object __weakref__
+    cdef object _access_writer
     cdef object _bound_loop
     cdef object _context
     cdef object _grace_end

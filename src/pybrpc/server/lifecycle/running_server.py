@@ -19,6 +19,8 @@ from pybrpc.base.limited_log import LimitedLog
 from pybrpc.base.wake_list import StopLatch
 from pybrpc.protocols.http1.http_protocol import HttpProtocol
 from pybrpc.rpc.answering_loops import forget_server, note_server
+from pybrpc.server.access_log.access_writer import AccessWriter
+from pybrpc.server.calls.access_listener import AccessListener
 from pybrpc.server.calls.call_queue import CallQueue
 from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.invoker import Invoker
@@ -63,6 +65,7 @@ class RunningServer(ServerCore):
 
     __slots__ = (
         "__weakref__",
+        "_access_writer",
         "_bound_loop",
         "_context",
         "_grace_end",
@@ -125,6 +128,12 @@ class RunningServer(ServerCore):
         self.internal_port: InternalPort | None = None
         self.http: HttpFrontend | None = None
         self._new_frontend = new_frontend
+        self._access_writer: AccessWriter | None = None
+        if settings.access_log is not None:
+            self._access_writer = AccessWriter(settings.access_log)
+            access = AccessListener(self._access_writer)
+            self.call_end.listeners += (access,)
+            self.call_end.refusal_listeners += (access,)
 
     # --- the start ---
 
@@ -153,6 +162,8 @@ class RunningServer(ServerCore):
                 self.handler_loop = HandlerLoop(self.invoker, self._bound_loop)
             if self._idle_sweep is not None:
                 self._idle_sweep.start()
+            if self._access_writer is not None:
+                self._access_writer.start()
             acceptor.start()
             if self.settings.internal_port is not None:
                 self._listen_internally(self.settings.internal_port, runtime)
@@ -365,6 +376,8 @@ class RunningServer(ServerCore):
         self.pool.close()
         if self.handler_loop is not None:
             self.handler_loop.close()
+        if self._access_writer is not None:
+            self._access_writer.close()
         self.stopped.set()
         if self._loop_watch is not None:
             self._loop_watch.stop()
@@ -379,6 +392,8 @@ class RunningServer(ServerCore):
         self.pool.join(deadline)
         if self.handler_loop is not None:
             self.handler_loop.join(deadline)
+        if self._access_writer is not None:
+            self._access_writer.join(deadline)
 
     def statistics(self) -> ServerStatistics:
         return ServerStatistics(
