@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pybrpc.metrics.histogram import Histogram, added, buckets_of
-from pybrpc.metrics.numbers import MAX_INT
+from pybrpc.metrics.histogram import Histogram, added
 from pybrpc.metrics.recorder import IntegerRecorder
+from pybrpc.metrics.tally import tally_of
 from pybrpc.metrics.variable import MetricValue
 
 
@@ -50,9 +50,5 @@ class Percentile(IntegerRecorder):
 
     def _merged(self, values: list[int]) -> Histogram:
         state: Histogram = self._state
-        largest, smallest = max(values), min(values)
-        if smallest < 0 or largest > MAX_INT:
-            values = [min(max(value, 0), MAX_INT) for value in values]
-            largest = max(values)
-        buckets = added(state.buckets, buckets_of(values, largest))
-        return Histogram(buckets, state.total + sum(values))
+        tally = tally_of(values)
+        return Histogram(added(state.buckets, tally.buckets), state.total + tally.total)

@@ -14,10 +14,12 @@ from pybrpc.base.checked_options import (
     checked_flag,
     checked_instance_or_none,
     checked_list,
+    checked_text,
     shown,
 )
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
+from pybrpc.metrics.names import exposed_name
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import all_protocols, check_protocol_object
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
@@ -79,6 +81,8 @@ class ServerOptions(TypedDict, total=False):
                      RTMP have none: `RtmpService.on_connect` judges them
     tls              certificates and how they are used; clients without TLS are then refused,
                      unless `ServerTls(allow_plaintext=True)`. TlsConfigError.
+    server_info_name   the variables of the server are named rpc_server_<this>_..., instead of
+                     rpc_server_<port>_...; default "": the port. See docs/metrics.md
     rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
     options          of accepted connections
     runtime          whose dispatcher thread is used; default: the process's
@@ -99,6 +103,7 @@ class ServerOptions(TypedDict, total=False):
     auth: Authenticator | None
     tls: ServerTls | ssl.SSLContext | None
     rtmp_service: ProtocolService | None
+    server_info_name: str
     options: SocketOptions | None
     runtime: Runtime | None
 
@@ -121,6 +126,7 @@ class ServerSettings:
     protocols: Sequence[RpcProtocol] = dataclasses.field(default_factory=all_protocols)
     auth: Authenticator | None = dataclasses.field(default=None, repr=False)
     tls: ServerTlsContexts | None = None
+    server_info_name: str = ""
     options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
     runtime: Runtime | None = None
 
@@ -152,6 +158,7 @@ class ServerSettings:
         checked_count("max_streams_unconsumed_bytes", self.max_streams_unconsumed_bytes)
         checked_flag("cancel_handlers", self.cancel_handlers)
         checked_flag("drop_expired", self.drop_expired)
+        checked_info_name(self.server_info_name)
         if self.auth is not None:
             check_verifier(self.auth)
         if self.runtime is not None and not isinstance(self.runtime, Runtime):
@@ -169,6 +176,13 @@ SERVER_DEFAULTS = {
     "options": None,
 }
 """The default of each option."""
+
+
+def checked_info_name(name: str) -> str:
+    """Return `name`, checked: "" or something that is left of it in the name of a variable."""
+    if checked_text("server_info_name", name) and not exposed_name(name).strip("_"):
+        raise ValueError(f"server_info_name={name!r} has no letter or digit of ASCII")
+    return name
 
 
 def checked_server_timeout_s(timeout: float | None, name: str) -> float | None:

@@ -29,6 +29,7 @@ from pybrpc.server.connections.sweeps import IdleSweep, PartialMessageSweep
 from pybrpc.server.lifecycle.hooks import LifecycleHooks
 from pybrpc.server.lifecycle.loop_watch import LoopWatch
 from pybrpc.server.lifecycle.server_stop import ServerStop
+from pybrpc.server.lifecycle.server_variables import ServerVariables
 from pybrpc.server.lifecycle.shutdown import Shutdown
 from pybrpc.server.running.handler_loop import HandlerLoop
 from pybrpc.server.running.worker_pool import WorkerPool
@@ -77,6 +78,7 @@ class RunningServer(ServerCore):
         "pool",
         "refused_connections",
         "stopped",
+        "variables",
     )
 
     def __init__(
@@ -114,6 +116,7 @@ class RunningServer(ServerCore):
         self.handler_loop: HandlerLoop | None = None
         self._loop_watch = None if loop is None else LoopWatch(self._on_loop_end)
         self.acceptor: Any = None
+        self.variables = ServerVariables(self, self.connections)
 
     # --- the start ---
 
@@ -146,6 +149,7 @@ class RunningServer(ServerCore):
         except BaseException:
             acceptor.undo()
             raise
+        self.variables.expose(acceptor.endpoint)
         self._note_for_callers(where)
         if unserved := self.registry.unserved():
             names = ", ".join(unserved)
@@ -334,6 +338,7 @@ class RunningServer(ServerCore):
         self.pool.close()
         if self.handler_loop is not None:
             self.handler_loop.close()
+        self.variables.close()
         self.stopped.set()
         if self._loop_watch is not None:
             self._loop_watch.stop()
