@@ -18,6 +18,7 @@ from pybrpc.metrics.multi_dimension import OVERFLOW, MultiDimension
 from pybrpc.metrics.numbers import MICROSECONDS
 from pybrpc.metrics.percentile import Percentile
 from pybrpc.metrics.recorder import Recorder
+from pybrpc.metrics.registry import exposed
 from pybrpc.metrics.variable import MetricValue
 
 LABELS = ("service", "method", "code", "protocol")
@@ -52,6 +53,7 @@ class CallDurations:
 
     def __init__(self, side: str) -> None:
         self._side = side
+        self._name = f"brpc_{side}_call_duration_seconds"
         self._lock = threading.RLock()
         self._family: MultiDimension[Durations] | None = None
         renew_in_child(self)
@@ -63,7 +65,7 @@ class CallDurations:
     def exposed(self) -> MultiDimension[Durations]:
         """The variable. If a variable of the user has its name, it stays hidden."""
         family = self._family
-        if family is None or family.is_hidden:
+        if family is None or exposed.find(self._name) is not family:
             with self._lock:
                 family = self._family
                 if family is None:
@@ -75,11 +77,10 @@ class CallDurations:
         return family
 
     def _expose(self, family: MultiDimension[Durations]) -> None:
-        name = f"brpc_{self._side}_call_duration_seconds"
         try:
-            family.expose(name)
+            family.expose(self._name)
         except ValueError as error:
-            LIBRARY.warning("The durations of calls have no metric %s: %s", name, error)
+            LIBRARY.warning("The durations of calls have no metric %s: %s", self._name, error)
 
 
 SERVER_DURATIONS = CallDurations("server")

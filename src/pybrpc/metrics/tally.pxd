@@ -2,7 +2,7 @@ cimport cython
 
 
 @cython.locals(
-    total="long long", largest="long long", value="long long", bucket="long long",
-    shift="long long", buckets=dict
+    total="long long", largest="long long", value="long long", bucket="Py_ssize_t",
+    shift="Py_ssize_t", counts=list
 )
 cpdef object tally_of_usual(list values)

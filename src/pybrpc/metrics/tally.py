@@ -7,7 +7,7 @@ themselves, so it has another way there.
 from __future__ import annotations
 
 from pybrpc.base.implementation import __impl__
-from pybrpc.metrics.histogram import buckets_of
+from pybrpc.metrics.histogram import MAX_BUCKETS, buckets_of
 from pybrpc.metrics.numbers import MAX_INT
 
 IS_COMPILED = __impl__ == "compiled"
@@ -40,7 +40,7 @@ def tally_of(values: list[int]) -> Tally:
 def tally_of_usual(values: list[int]) -> Tally | None:
     """`tally_of`, if no value is negative or above 2**40; else `None`."""
     total = largest = 0
-    buckets: dict[int, int] = {}
+    counts = [0] * MAX_BUCKETS
     try:
         for value in values:
             if value < 0 or value > 0x10000000000:
@@ -52,11 +52,15 @@ def tally_of_usual(values: list[int]) -> Tally | None:
             if value > 32:  # as `histogram.bucket_of`
                 bucket = value - 1
                 shift = 0
+                while bucket >= 0x2000:
+                    bucket >>= 8
+                    shift += 8
                 while bucket >= 32:
                     bucket >>= 1
                     shift += 1
                 bucket += 16 * shift + 1
-            buckets[bucket] = buckets.get(bucket, 0) + 1
+            counts[bucket] += 1
     except OverflowError:  # compiled: a value has more than 64 bits
         return None
+    buckets = {bucket: count for bucket, count in enumerate(counts) if count}
     return Tally(total, largest, buckets)
