@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from pybrpc.base.guard import LIBRARY
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.error_codes import ErrorCode
+from pybrpc.metrics.fed_recorder import FedRecorder
 from pybrpc.metrics.latency_feed import LatencyFeed
 from pybrpc.metrics.multi_dimension import OVERFLOW, MultiDimension
 from pybrpc.metrics.numbers import MICROSECONDS
 from pybrpc.metrics.percentile import Percentile
-from pybrpc.metrics.recorder import Recorder
 from pybrpc.metrics.registry import exposed
 from pybrpc.metrics.variable import MetricValue
 
@@ -103,14 +103,14 @@ class CodedFeeds:
         """See `renew_in_child`."""
         self._lock = threading.RLock()
 
-    def feed_of(self, protocol: str, code: int, recorder: Recorder | None = None) -> LatencyFeed:
+    def feed_of(self, protocol: str, code: int, recorder: FedRecorder | None = None) -> LatencyFeed:
         """The feed of calls that end with `code`. `recorder` gets the durations too: always the
         same one for the same code."""
         key = protocol, code_label(code)
         feed = self._feeds.get(key)
         return self._made(key, recorder) if feed is None else feed
 
-    def _made(self, key: tuple[str, str], recorder: Recorder | None) -> LatencyFeed:
+    def _made(self, key: tuple[str, str], recorder: FedRecorder | None) -> LatencyFeed:
         protocol, label = key
         with self._lock:
             if label != SUCCESS and len(self._feeds) >= MAX_CODES:

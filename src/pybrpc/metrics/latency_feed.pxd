@@ -13,7 +13,9 @@ cdef class LatencyFeed:
 
     @cython.locals(values=list)
     cpdef record(self, long long latency_us)
+    @cython.locals(values=list)
+    cpdef record_s(self, double seconds)
     cpdef flush(self)
     cdef _flush_if_free(self)
-    @cython.locals(values=list, moved=list, durations=list, others=list, number=Py_ssize_t)
+    @cython.locals(values=list, tallies=list, durations=list, others=list, number=Py_ssize_t)
     cdef _move(self)

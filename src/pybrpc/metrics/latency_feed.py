@@ -1,8 +1,8 @@
 """LatencyFeed: latencies that are recorded once, for a histogram and for a LatencyRecorder.
 
-Recording is an append, as that of a Recorder, and moves on in larger parts: when 1,024 latencies
-wait, when one of the two variables is read, and once a second if there is a LatencyRecorder. This
-module is compiled, while the variables are not: a call records here.
+Recording is an append, as that of a Recorder. A tally of what waits is made for both variables when
+1,024 latencies wait, when one of the variables is read, and once a second if there is a
+LatencyRecorder. This module is compiled, while the variables are not: a call records here.
 
 Each latency counts once in each of the two, whatever a signal handler raises meanwhile: see
 `recorder`.
@@ -13,7 +13,9 @@ from __future__ import annotations
 import threading
 
 from pybrpc.base.renewed import renew_in_child
-from pybrpc.metrics.recorder import FOLD_AT, WAIT_AT, Recorder
+from pybrpc.metrics.fed_recorder import FedRecorder
+from pybrpc.metrics.recorder import FOLD_AT, WAIT_AT
+from pybrpc.metrics.tally import tally_of
 
 
 class LatencyFeed:
@@ -35,7 +37,7 @@ class LatencyFeed:
         "_values",
     )
 
-    def __init__(self, durations: Recorder, recorder: Recorder | None = None) -> None:
+    def __init__(self, durations: FedRecorder, recorder: FedRecorder | None = None) -> None:
         self._durations = durations
         self._recorder = recorder
         self._flush_at = FOLD_AT
@@ -58,6 +60,13 @@ class LatencyFeed:
         if len(values) >= self._flush_at:
             self._flush_if_free()
 
+    def record_s(self, seconds: float) -> None:
+        """Record seconds, 0 or more, as whole microseconds."""
+        values = self._values
+        values.append(int(seconds * 1e6))
+        if len(values) >= self._flush_at:
+            self._flush_if_free()
+
     def close(self) -> None:
         """Hand all on, and leave the variables. Of what is recorded later, some may be lost."""
         self._durations.remove_feed(self)
@@ -67,9 +76,9 @@ class LatencyFeed:
     def flush(self) -> None:
         """Hand on what waits. Any thread; waits only for a thread that does so too."""
         self._move()
-        self._durations.fold_if_long()
+        self._durations.fold_if_many()
         if self._recorder is not None:
-            self._recorder.fold_if_long()
+            self._recorder.fold_if_many()
 
     def _flush_if_free(self) -> None:
         if not self._is_flushing or len(self._values) >= WAIT_AT:
@@ -84,14 +93,14 @@ class LatencyFeed:
                 values = self._values
                 number = len(values)
                 if number:
-                    moved = values[:number]
-                    durations = self._durations._pending
+                    tallies = [tally_of(values[:number])]
+                    durations = self._durations.tallies
                     recorder = self._recorder
-                    others = [] if recorder is None else recorder._pending
+                    others = [] if recorder is None else recorder.tallies
                     # No call from here on.
                     del values[:number]
-                    durations += moved
-                    others += moved
+                    durations += tallies
+                    others += tallies
             finally:
                 self._is_flushing = False
 

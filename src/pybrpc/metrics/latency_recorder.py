@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from pybrpc.metrics.fed_recorder import FedRecorder
 from pybrpc.metrics.histogram import Histogram, Ranking, added, taken_out
 from pybrpc.metrics.int_recorder import Stat
 from pybrpc.metrics.names import exposed_name
@@ -16,11 +17,11 @@ from pybrpc.metrics.numbers import (
     integer_of,
     window_of,
 )
-from pybrpc.metrics.recorder import FOLD_AT, Recorder
+from pybrpc.metrics.recorder import FOLD_AT
 from pybrpc.metrics.registry import Display, Entry, exposed
 from pybrpc.metrics.sampled import Sample
 from pybrpc.metrics.series import SeriesOp
-from pybrpc.metrics.tally import tally_of
+from pybrpc.metrics.tally import Tally
 from pybrpc.metrics.text import text_of
 from pybrpc.metrics.variable import MetricValue, Variable
 
@@ -54,7 +55,7 @@ class _Second(NamedTuple):
     buckets: Mapping[int, int]
 
 
-class LatencyRecorder(Recorder):
+class LatencyRecorder(FedRecorder):
     """Latencies in microseconds, which any thread records without waiting.
 
         latency = LatencyRecorder("search")
@@ -221,11 +222,9 @@ class LatencyRecorder(Recorder):
         state: _State = self._read()
         return state
 
-    def _merged(self, values: list[int]) -> _State:
-        state: _State = self._state
-        tally = tally_of(values)
+    def _with(self, state: _State, tally: Tally) -> _State:
         more = tally.buckets
-        stat = Stat(state.stat.total + tally.total, state.stat.count + len(values))
+        stat = Stat(state.stat.total + tally.total, state.stat.count + tally.count)
         return _State(
             stat,
             added(state.buckets, more),

@@ -14,7 +14,7 @@ state as it was.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from pybrpc.metrics.numbers import integer_of
 from pybrpc.metrics.sampled import SampledVariable
@@ -25,17 +25,10 @@ WAIT_AT = 64 * 1024
 """Limit of the values that wait while a thread is folding: one that adds more waits for it."""
 
 
-class Feed(Protocol):
-    """A place where values wait that belong to a Recorder."""
-
-    def flush(self) -> None:
-        """Hand the values on to the Recorder. Any thread."""
-
-
 class Recorder(SampledVariable):
     """The base of variables that are added to."""
 
-    __slots__ = ("_feeds", "_is_folding", "_pending", "_state")
+    __slots__ = ("_is_folding", "_pending", "_state")
 
     _INITIAL: Any = None
     """The state with nothing recorded."""
@@ -48,7 +41,6 @@ class Recorder(SampledVariable):
         help: str = "",
         metric_name: str | None = None,
     ) -> None:
-        self._feeds: tuple[Feed, ...] = ()
         self._pending: list[Any] = []
         self._state = self._INITIAL
         self._is_folding = False
@@ -59,31 +51,14 @@ class Recorder(SampledVariable):
         self._pending = []
         self._state = self._INITIAL
 
-    def add_feed(self, feed: Feed) -> None:
-        """Values come from `feed` too: it is flushed before the value is read."""
-        with self._lock:
-            self._feeds = (*self._feeds, feed)
-
-    def remove_feed(self, feed: Feed) -> None:
-        """Take over what waits in `feed`, and ask it no more."""
-        feed.flush()
-        with self._lock:
-            self._feeds = tuple(each for each in self._feeds if each is not feed)
-
-    def _flush_feeds(self) -> None:
-        for feed in self._feeds:
-            feed.flush()
-
     def _read(self) -> Any:
         """The state with all that was added."""
-        self._flush_feeds()
         if self._pending:
             self._fold()
         return self._state
 
     def _take(self) -> Any:
         """The state; it begins again."""
-        self._flush_feeds()
         with self._lock:
             self._fold()
             state, self._state = self._state, self._INITIAL
@@ -109,11 +84,6 @@ class Recorder(SampledVariable):
                     self._state = merged
             finally:
                 self._is_folding = False
-
-    def fold_if_long(self) -> None:
-        """Fold the values that wait, if they are many. For a Feed that has handed some on."""
-        if len(self._pending) >= FOLD_AT:
-            self._fold_if_free()
 
     def _fold_if_free(self) -> None:
         """`_fold`, unless another thread does it. For the thread that adds a value."""

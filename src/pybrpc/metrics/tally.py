@@ -7,20 +7,22 @@ themselves, so it has another way there.
 from __future__ import annotations
 
 from pybrpc.base.implementation import __impl__
-from pybrpc.metrics.histogram import MAX_BUCKETS, buckets_of
+from pybrpc.metrics.histogram import buckets_of
 from pybrpc.metrics.numbers import MAX_INT
 
 IS_COMPILED = __impl__ == "compiled"
 
 
 class Tally:
-    """Sum, maximum, number by bucket. Values below 0 count as 0, above 2**63 - 1 as that."""
+    """Sum, maximum, number, number by bucket. Values below 0 count as 0, those above 2**63 - 1 as
+    that."""
 
-    __slots__ = ("buckets", "largest", "total")
+    __slots__ = ("buckets", "count", "largest", "total")
 
-    def __init__(self, total: int, largest: int, buckets: dict[int, int]) -> None:
+    def __init__(self, total: int, largest: int, count: int, buckets: dict[int, int]) -> None:
         self.total = total
         self.largest = largest
+        self.count = count
         self.buckets = buckets
 
 
@@ -34,13 +36,13 @@ def tally_of(values: list[int]) -> Tally:
     if smallest < 0 or largest > MAX_INT:
         values = [min(max(value, 0), MAX_INT) for value in values]
         largest = max(values)
-    return Tally(sum(values), largest, buckets_of(values, largest))
+    return Tally(sum(values), largest, len(values), buckets_of(values, largest))
 
 
 def tally_of_usual(values: list[int]) -> Tally | None:
     """`tally_of`, if no value is negative or above 2**40; else `None`."""
     total = largest = 0
-    counts = [0] * MAX_BUCKETS
+    counts = [0] * 961  # MAX_BUCKETS
     try:
         for value in values:
             if value < 0 or value > 0x10000000000:
@@ -62,5 +64,8 @@ def tally_of_usual(values: list[int]) -> Tally | None:
             counts[bucket] += 1
     except OverflowError:  # compiled: a value has more than 64 bits
         return None
-    buckets = {bucket: count for bucket, count in enumerate(counts) if count}
-    return Tally(total, largest, buckets)
+    buckets: dict[int, int] = {}
+    for bucket in range(961):
+        if counts[bucket]:
+            buckets[bucket] = counts[bucket]
+    return Tally(total, largest, len(values), buckets)

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from pybrpc.metrics import LatencyRecorder, Percentile
+from pybrpc.metrics.fed_recorder import MAX_TALLIES
 from pybrpc.metrics.latency_feed import LatencyFeed
 from pybrpc.metrics.recorder import FOLD_AT, WAIT_AT
 from tests.fakes.metrics import SteppedSampler
@@ -47,9 +48,11 @@ def test_no_more_than_1024_latencies_wait_anywhere() -> None:
     for _ in range(2 * FOLD_AT + 5):
         feed.record(1)
     assert repr(feed).endswith(", 5 wait>")
-    assert len(durations._pending) < FOLD_AT
-    assert len(recorder._pending) < FOLD_AT
-    assert durations._state.count == 2 * FOLD_AT
+    for _ in range(MAX_TALLIES * FOLD_AT):
+        feed.record(1)
+    assert len(durations.tallies) < MAX_TALLIES
+    assert len(recorder.tallies) < MAX_TALLIES
+    assert durations.get_value().count == recorder.count() == (MAX_TALLIES + 2) * FOLD_AT + 5
 
 
 def test_variables_of_several_feeds_have_the_sum() -> None:

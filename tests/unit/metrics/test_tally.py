@@ -18,6 +18,7 @@ USUAL = st.lists(st.integers(0, LIMIT) | st.integers(0, 100), min_size=1)
 
 def parts(tally: Tally | None) -> tuple[int, int, dict[int, int]]:
     assert tally is not None
+    assert tally.count == sum(tally.buckets.values())
     return tally.total, tally.largest, tally.buckets
 
 

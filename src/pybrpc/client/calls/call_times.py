@@ -61,7 +61,7 @@ class CallTimes:
             if error is not None or method is not last_method or feed is None:
                 feed = self._feed_of(method, error)
             if feed is not None:
-                feed.record(int(seconds * 1e6))
+                feed.record_s(seconds)
         except BaseException as reason:
             CLIENT.caught("counting a call to %s raised", self._endpoint, error=reason)
 

@@ -32,7 +32,7 @@ class MethodTimes:
         protocol_of_last, feed = self._latest
         if error_code or protocol is not protocol_of_last or feed is None:
             feed = self._feed_of(protocol, error_code)
-        feed.record(int(seconds * 1e6))
+        feed.record_s(seconds)
 
     def _feed_of(self, protocol: RpcProtocol, error_code: int) -> LatencyFeed:
         if error_code:

@@ -9,7 +9,6 @@ import pytest
 
 from pybrpc.errors import ErrorCode
 from pybrpc.metrics import list_exposed, take_snapshot
-from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.detect import BAIDU_STD, HULU_PBRPC
 from pybrpc.server.calls.method_times import MethodTimes
 from pybrpc.server.calls.server_call import NO_ANSWER

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pybrpc.errors import ErrorCode, RpcError
+from pybrpc.errors import RpcError
 from pybrpc.metrics import Adder, list_exposed
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.lifecycle.server_variables import MAX_COUNTED, RunningCalls
