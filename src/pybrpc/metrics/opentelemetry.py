@@ -24,6 +24,13 @@ from pybrpc.metrics.sampler import default_sampler
 from pybrpc.metrics.snapshot import Family, Snapshot, take_snapshot
 from pybrpc.metrics.wildcards import Wildcards
 
+__all__ = ["OpenTelemetryBridge"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 METER = "pybrpc"
 SHOWN_BY_LABELS = "rpc_server_*;rpc_channel_*"
 """The default of `black_wildcards`. What these count is in brpc_server_call_duration_seconds and
