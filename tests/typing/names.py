@@ -7,6 +7,7 @@ import pybrpc.aio
 import pybrpc.errors
 import pybrpc.lowlevel
 import pybrpc.metrics
+import pybrpc.metrics.opentelemetry
 import pybrpc.redis
 import pybrpc.redis.aio
 import pybrpc.rtmp
@@ -184,6 +185,7 @@ NAMES = (
     pybrpc.metrics.to_openmetrics,
     pybrpc.metrics.to_prometheus,
     pybrpc.metrics.to_underscored_name,
+    pybrpc.metrics.opentelemetry.OpenTelemetryBridge,
     pybrpc.streams.AioStream,
     pybrpc.streams.AioTypedStream,
     pybrpc.streams.Stream,

@@ -111,6 +111,11 @@ GROUPS = (
         _modules("rpc", "body_encoding body_error"),
         _tests("unit/rpc", "body compress checksum"),
     ),
+    Group(
+        "The calls of all sources of an address are counted together.",
+        _modules("client/calls", "address_variables call_times"),
+        _tests("unit/client/calls", "call_times"),
+    ),
     # --- json2pb ---
     Group(
         "Paths, values and errors are seen in conversions.",

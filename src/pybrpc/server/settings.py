@@ -14,10 +14,12 @@ from pybrpc.base.checked_options import (
     checked_flag,
     checked_instance_or_none,
     checked_list,
+    checked_text,
     shown,
 )
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
+from pybrpc.metrics.names import exposed_name
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import all_protocols, check_protocol_object
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
@@ -86,6 +88,8 @@ class ServerOptions(TypedDict, total=False):
                      `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
     access_log       `True`, or a `pybrpc.AccessLog`: one line for each call that has ended or was
                      refused, logged by "pybrpc.access"; default `False`
+    server_info_name   the variables of the server are named rpc_server_<this>_..., instead of
+                     rpc_server_<port>_...; default "": the port. See docs/metrics.md
     rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
     cors             origins, such as ["https://app.example.com"], whose pages in a browser may use
                      the server by HTTP; "*" for all. Requests of other sites' pages are refused
@@ -121,6 +125,7 @@ class ServerOptions(TypedDict, total=False):
     builtin_services: bool
     internal_port: int | None
     builtin_allow: Iterable[str]
+    server_info_name: str
     options: SocketOptions | None
     runtime: Runtime | None
 
@@ -148,6 +153,7 @@ class ServerSettings:
     http: HttpSettings = dataclasses.field(default_factory=HttpSettings)
     interceptors: tuple[Interceptor, ...] = ()
     access_log: AccessLog | None = None
+    server_info_name: str = ""
     options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
     runtime: Runtime | None = None
 
@@ -186,6 +192,7 @@ class ServerSettings:
         checked_flag("drop_expired", self.drop_expired)
         checked_flag("builtin_services", self.builtin_services)
         checked_count_or_none("internal_port", self.internal_port, 0, 65535)
+        checked_info_name(self.server_info_name)
         if self.auth is not None:
             check_verifier(self.auth)
         if self.runtime is not None and not isinstance(self.runtime, Runtime):
@@ -206,6 +213,13 @@ SERVER_DEFAULTS = {
     "options": None,
 }
 """The default of each option."""
+
+
+def checked_info_name(name: str) -> str:
+    """Return `name`, checked: "" or something that is left of it in the name of a variable."""
+    if checked_text("server_info_name", name) and not exposed_name(name).strip("_"):
+        raise ValueError(f"server_info_name={name!r} has no letter or digit of ASCII")
+    return name
 
 
 def checked_server_timeout_s(timeout: float | None, name: str) -> float | None:

@@ -411,8 +411,10 @@ class Call(CallRecord):
                 self.hedge.end(self._place)
             if self.span is not None:
                 end_span(self.span, self.remote_side, self.error, self.response)
-            if self.controller is not None:
-                self._ended_at = time.monotonic()
+            self._ended_at = time.monotonic()
+            times = self.source.call_times
+            if times is not None:
+                times.note(self.method, self.error, self._ended_at - self._started_at)
             # A place refers to the call, and an error that is raised later to frames that know it:
             # without these circles most calls are freed as soon as they end.
             self._place = None

@@ -92,7 +92,7 @@ class CallRecord(Work):
     _timeout_s: float | None
     _started_at: float
     _ended_at: float
-    """Set if there is a controller."""
+    """Set once the call has ended."""
     _failures: str
     """The texts of the attempts that have failed."""
 

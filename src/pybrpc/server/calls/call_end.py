@@ -81,6 +81,10 @@ class CallEnd:
         if not ended:
             return
         try:
+            self._note(connection, ended)
+        except BaseException as error:
+            SERVER.caught("%r can't count its calls", connection, error=error)
+        try:
             replies = connection.replies
             if replies is not None:
                 if data is not None:
@@ -107,6 +111,15 @@ class CallEnd:
                 if call.error_code and call.error_code != NO_ANSWER:
                     self._errors.increment_and_get(1)
         return ended
+
+    def _note(self, connection: CallConnection, calls: list[ServerCall]) -> None:
+        """Count `calls` in the variables of their methods, before a client has its response."""
+        now = time.monotonic()
+        protocol = connection.protocol
+        for call in calls:
+            times = call.entry.times
+            if times is not None:
+                times.note(protocol, call.error_code, now - call.received_at)
 
     def _forget(self, connection: CallConnection, calls: list[ServerCall]) -> None:
         """The second moment."""

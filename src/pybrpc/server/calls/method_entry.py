@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pybrpc.rpc.method import Method
+from pybrpc.server.calls.method_times import MethodTimes
 
 Handler = Callable[..., Any]
 
@@ -56,6 +57,7 @@ class MethodEntry:
         "request_type",
         "response_type",
         "running",
+        "times",
         "waits",
     )
 
@@ -84,6 +86,8 @@ class MethodEntry:
         """Requests of this method that may run at once; 0: no limit of its own."""
         self.running: set[object] = set()
         """Requests of this method that run; filled only while `max_concurrency` is set."""
+        self.times: MethodTimes | None = None
+        """Where its calls are counted; `None` while no server runs with it."""
         self.waits = False
         """Whether the last call of an async handler had to wait for something."""
 

@@ -229,6 +229,7 @@ class ServerConnection(ClosableConnection):
             # Whatever the verifier raises, it has not accepted the client.
             server.requests += 1
             server.errors.increment_and_get(1)
+            server.non_service_errors.add()
             response = authentication_failure(message.correlation_id, reason)
             packer = getattr(message, "packer", None) or self.protocol
             data = packer.pack_response(response)
@@ -250,7 +251,8 @@ class ServerConnection(ClosableConnection):
             entry = self._entry_at_index(request) or self._generic_entry(request)
         admission = server.admission
         if entry is None or not admission.admits(entry):
-            self._reject(request, admission.rejection(request))
+            blamed = admission.blamed(entry)
+            self._reject(request, admission.rejection(request), blamed)
             return
         call = new_server_call(self, request, entry, received_at)
         if self.replies is not None:
@@ -284,12 +286,22 @@ class ServerConnection(ClosableConnection):
         self.discard_input("the client sent a response, not a request")
         return False
 
-    def _reject(self, message: RpcRequest | BadMessage | OversizedMessage, error: RpcError) -> None:
+    def _reject(
+        self,
+        message: RpcRequest | BadMessage | OversizedMessage,
+        error: RpcError,
+        blamed: MethodEntry | None = None,
+    ) -> None:
+        """Answer with `error`, which counts as one of `blamed`, or as one of no service."""
         self.server.errors.increment_and_get(1)
         if type(message) is RpcRequest and wants_server_span(
             self.active_at, message.trace_id is not None
         ):
             trace_rejected(self, message, error.code, self.active_at)
+        if blamed is not None and blamed.times is not None:
+            blamed.times.note(self.protocol, error.code, 0.0)
+        else:
+            self.server.non_service_errors.add()
         controller = Controller()
         controller._server_identity = self.identity
         controller.set_failed(error.code, error.text)

@@ -33,6 +33,7 @@ cdef class RunningServer(ServerCore):
     cdef readonly WorkerPool pool
     cdef readonly object refused_connections
     cdef readonly object stopped
+    cdef readonly object variables
 
     @cython.locals(
         plain=list, async_calls=list, are_quick=bint, parses_long=bint, call=ServerCall,

@@ -35,6 +35,7 @@ from pybrpc.server.lifecycle.hooks import LifecycleHooks
 from pybrpc.server.lifecycle.internal_port import InternalPort
 from pybrpc.server.lifecycle.loop_watch import LoopWatch
 from pybrpc.server.lifecycle.server_stop import ServerStop
+from pybrpc.server.lifecycle.server_variables import ServerVariables
 from pybrpc.server.lifecycle.shutdown import Shutdown
 from pybrpc.server.running.handler_loop import HandlerLoop
 from pybrpc.server.running.worker_pool import WorkerPool
@@ -87,6 +88,7 @@ class RunningServer(ServerCore):
         "pool",
         "refused_connections",
         "stopped",
+        "variables",
     )
 
     def __init__(
@@ -134,6 +136,7 @@ class RunningServer(ServerCore):
             access = AccessListener(self._access_writer)
             self.call_end.listeners += (access,)
             self.call_end.refusal_listeners += (access,)
+        self.variables = ServerVariables(self, self.connections)
 
     # --- the start ---
 
@@ -174,6 +177,7 @@ class RunningServer(ServerCore):
             if self.internal_port is not None:
                 self.internal_port.undo()
             raise
+        self.variables.expose(acceptor.endpoint)
         self._note_for_callers(where)
         if unserved := self.registry.unserved():
             names = ", ".join(unserved)
@@ -378,6 +382,7 @@ class RunningServer(ServerCore):
             self.handler_loop.close()
         if self._access_writer is not None:
             self._access_writer.close()
+        self.variables.close()
         self.stopped.set()
         if self._loop_watch is not None:
             self._loop_watch.stop()

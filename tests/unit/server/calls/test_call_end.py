@@ -12,6 +12,7 @@ import pytest
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.errors import ErrorCode, OvercrowdedError, RpcError
 from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.server.calls.admission import Admission
 from pybrpc.server.calls.call_end import CallEnd, RefusedRequest
 from pybrpc.server.calls.method_entry import MethodEntry
@@ -33,6 +34,7 @@ class FakeConnection:
     def __init__(self, error: BaseException | None = None) -> None:
         self.socket = self
         self.replies = None
+        self.protocol = BAIDU_STD
         self.calls: set[ServerCall] = set()
         self.unanswered = Backlog(1 << 30)
         self.written: list[bytes] = []
