@@ -70,7 +70,7 @@ class PlainHttpMethod:
 
 
 class PlainHttpCall:
-    """What `channel.http()` was asked for. Everything is checked when it is made."""
+    """One request, with the options of its call. Everything is checked when it is made."""
 
     __slots__ = ("_method", "_options", "_timeout_s", "channel", "controller", "parts", "request")
 
