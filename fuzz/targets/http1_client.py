@@ -1,5 +1,5 @@
-"""The session of a client of HTTP/1: however the bytes are cut, the same responses come out, nothing
-is kept beyond the limits, and nothing after what makes no sense."""
+"""The session of a client of HTTP/1: however the bytes are cut, the same responses come out; and
+nothing is kept beyond the limits, nor after bytes that make no sense."""
 
 from __future__ import annotations
 
