@@ -14,6 +14,7 @@ import threading
 from typing import Any
 
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, empty_pb2
 
 import pybrpc
 from pybrpc.errors import (
@@ -296,6 +297,41 @@ def test_raw_method_sends_and_gives_bodies_as_they_are() -> None:
             assert gzip.decompress(raw(b"\x08\x01", controller=controller)) == b"zipped"
             assert controller.response_compress_type == pybrpc.CompressType.GZIP
             assert controller.http_response.content_type == "x/y"
+
+
+def raw_service() -> Any:
+    """A service whose messages have no fields, as those of plain HTTP services in bRPC."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="raw_http.proto", package="raw", dependency=["google/protobuf/empty.proto"]
+    )
+    method = file.service.add(name="Http").method.add(name="Get")
+    method.input_type = method.output_type = ".google.protobuf.Empty"
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(empty_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    return pool.FindServiceByName("raw.Http")
+
+
+def test_attachment_is_the_body_of_a_message_without_fields() -> None:
+    def make(request: Request) -> bytes:
+        assert request.headers.content_type == "x/y"
+        status = "200 OK" if request.body == b"body" else "404 None"
+        return answer(request.body + b" back", status, content_type="a/b")
+
+    service = raw_service()
+    with http_server(answering(make)) as server, channel(server.address) as each:
+        stub = pybrpc.Stub(service, each)
+        message_class = stub.Get.method.request_class
+        controller = pybrpc.Controller()
+        controller.http_request.content_type = "x/y"
+        controller.request_attachment = b"body"
+        stub.Get(message_class(), controller=controller)
+        assert bytes(controller.response_attachment) == b"body back"
+        assert bytes(controller.request_attachment) == b"body"
+        controller.request_attachment = b""
+        with pytest.raises(HttpError):
+            stub.Get(message_class(), controller=controller)
+        assert bytes(controller.response_attachment) == b" back", "also of a call that has failed"
 
 
 class Token:

@@ -47,7 +47,7 @@ def fetched(*said: bytes, method: str = "GET", keeps_open: bool = True) -> HttpR
 
 
 def mirror(request: Request) -> bytes:
-    """What the request was."""
+    """A response that describes the request."""
     coding = request.headers.get("transfer-encoding", "")
     head = f"{request.head.method} {request.head.target} {coding} ".encode()
     return answer(head + request.body, content_type="text/plain; charset=latin-1", x_y="z")
@@ -228,7 +228,7 @@ def test_trailers() -> None:
 
 
 def test_http_head() -> None:
-    """bRPC's test of this name: the length is told, and no body follows."""
+    """bRPC's test of this name: it has a length, and no body follows."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1024\r\n\r\n"
     with http_server(saying(head, answer(b"x"))) as server, channel(server.address) as each:
         response = each.http("HEAD", "/")

@@ -26,6 +26,7 @@ from tests.fakes.metrics import hide_all
 from tests.fakes.rtmp_frames import audio_header, keyframe, metadata, picture, video_header
 from tests.fakes.spans import fresh_rpcz
 from tests.fakes.threads import wait_until
+from tests.peers.http_scripts import Request, answer, answering, echo_answer, http_server
 from tests.peers.pages import ROOT, examples_of, run_example, run_page
 from tests.peers.redis_server import RedisServer, free_port
 from tests.peers.tls import Certificates
@@ -37,6 +38,7 @@ PAGES = {
     "generic-calls.md": 2,
     "http.md": 3,
     "interceptors.md": 4,
+    "http_client.md": 6,
     "metrics.md": 3,
     "tls.md": 5,
     "connections.md": 9,
@@ -93,6 +95,23 @@ def test_tls(
     run_page("docs/tls.md", names, {SHOWN: f"127.0.0.1:{free_port()}"})
     printed = capsys.readouterr().out.splitlines()
     assert printed == ["ESSL handshake", "True", "client.example", "ERPCAUTH"]
+
+
+def test_http_client(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    def serve(request: Request) -> bytes:
+        if request.head.method == "POST" and request.headers.content_type == "application/json":
+            return echo_answer(request)
+        return answer(request.body or bytes(1000), content_type="text/plain")
+
+    with http_server(answering(serve)) as server:
+        run_page("docs/http_client.md", names, {SHOWN: server.address})
+        assert names["reply"].message == "hello"
+        assert names["size"] == 1000
+        assert names["response"].body == b"0\n1\n2\n"
+        assert [one.status for one in names["responses"]] == [200] * 10
+        close_channels(names)
+    printed = capsys.readouterr().out
+    assert printed.startswith("200 application/json\n200 text/plain ")
 
 
 def test_connections(

@@ -41,7 +41,9 @@ PROGRAMS = {
     "ip": Program("iproute2", "tests/network"),
     "ffmpeg": Program("ffmpeg", RTMP_TESTS),
     "nginx": Program(
-        "nginx-light libnginx-mod-rtmp", RTMP_TESTS, ("nginx/modules/ngx_rtmp_module.so",)
+        "nginx-light libnginx-mod-rtmp",
+        f"{RTMP_TESTS}, test_http_nginx.py",
+        ("nginx/modules/ngx_rtmp_module.so",),
     ),
     "go": Program(
         "golang-go",

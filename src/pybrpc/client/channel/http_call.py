@@ -13,7 +13,7 @@ from pybrpc.client.calls.sync_calls import new_blocking_call, new_future_call
 from pybrpc.client.channel.http_response import HttpResponse
 from pybrpc.client.channel.options import Timeout
 from pybrpc.client.connections.http_body import BegunResponse, ProgressiveResponse
-from pybrpc.client.connections.http_method import fill_head, headers_of_call
+from pybrpc.client.connections.http_method import add_log_headers, fill_head, headers_of_call
 from pybrpc.client.connections.http_request import HttpRequest
 from pybrpc.client.connections.http_upload import Upload
 from pybrpc.errors import BadRequestError, BadResponseError, Phase, WouldDeadlockError
@@ -23,6 +23,7 @@ from pybrpc.protocols.http1.headers import HeadersLike, HttpHeaders
 from pybrpc.rpc.answering_loops import check_may_block
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.controller_values import NO_LIMIT_MS
 from pybrpc.rpc.http_bodies import plain_body
 from pybrpc.streams.loop_calls import LoopWait
 from pybrpc.streams.thread_wait import ThreadWait
@@ -70,7 +71,7 @@ class PlainHttpMethod:
 
 
 class PlainHttpCall:
-    """What `channel.http()` was asked for. Everything is checked when it is made."""
+    """One request, with the options of its call. Everything is checked when it is made."""
 
     __slots__ = ("_method", "_options", "_timeout_s", "channel", "controller", "parts", "request")
 
@@ -94,6 +95,7 @@ class PlainHttpCall:
         data, self.parts = _checked_body(body, takes_async)
         all_headers = headers_of_call(controller)
         all_headers.update(HttpHeaders(headers))
+        add_log_headers(all_headers, controller)
         if controller is not None and controller._request_attachment:
             text = "request_attachment must be empty: give body="
             raise BadRequestError(text, phase=Phase.QUEUED)
@@ -117,7 +119,8 @@ class PlainHttpCall:
             options = dataclasses.replace(options, retry=retry)
         if self.parts is not None or self.request.is_progressive:
             options = dataclasses.replace(options, backup=None)
-            if self.controller is not None and self.controller.backup_request_ms is not None:
+            controller = self.controller
+            if controller is not None and controller.backup_request_ms not in (None, NO_LIMIT_MS):
                 raise ValueError("a body in parts can't have a backup request")
         return options
 

@@ -58,8 +58,8 @@ class HttpBodyBase:
             self._core.abandon()
 
     def _taken(self) -> bytes | None:
-        """What has come; b"" at the end, `None` if nothing is there. Raises the error of a body
-        that has failed."""
+        """The bytes that have come; b"" at the end, `None` if there are none now. Raises the error
+        of a body that has failed."""
         core = self._core
         has_ended = core.has_ended
         data = core.take()

@@ -229,11 +229,11 @@ def _protocol_and_form(name: str) -> tuple[RpcProtocol, HttpContentType | None]:
     base, mark, form = name.partition(":")
     if base != HTTP.name:
         return protocol_named(name), None
-    forms = {kind.value.removeprefix("application/"): kind for kind in HttpContentType}
-    if mark and form not in forms:
-        known = ", ".join(f'"{base}:{each}"' for each in forms)
+    kinds = {kind.value.removeprefix("application/"): kind for kind in HttpContentType}
+    if mark and form not in kinds:
+        known = ", ".join(f'"{base}:{each}"' for each in kinds)
         raise ValueError(f"unknown protocol {name!r}; of http there are {known}")
-    return protocol_named(base), forms.get(form, HttpContentType.JSON)
+    return protocol_named(base), kinds.get(form, HttpContentType.JSON)
 
 
 def backup_policy_of(

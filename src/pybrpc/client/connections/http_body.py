@@ -186,7 +186,7 @@ class IncomingBody:
 
 @dataclass(frozen=True, slots=True)
 class BegunResponse:
-    """What the connection gives to a call: the head, and the body that follows."""
+    """The result of a call for its connection: the head, and the body that follows."""
 
     head: ResponseHead
     body: IncomingBody

@@ -68,7 +68,7 @@ class EndedError(Exception):
 class OutgoingRequest:
     """A SocketMessage: the request of one attempt, which takes its place in the order."""
 
-    __slots__ = ("_connection", "_packed", "attempt", "keeps", "request")
+    __slots__ = ("_connection", "_is_placed", "_packed", "attempt", "keeps", "request")
 
     def __init__(self, attempt: Attempt, packed: IOBuf, connection: HttpConnection) -> None:
         self.attempt: Attempt | None = attempt
@@ -76,11 +76,13 @@ class OutgoingRequest:
         self.request: HttpRequest = attempt.call.body
         self._packed = packed
         self._connection = connection
+        self._is_placed = False
         self.keeps = False
         """Whether the head of its response, whose body comes now, keeps the connection."""
 
     def append_to(self, buffer: IOBuf) -> None:
         """With the write right, before a byte of the request can leave."""
+        self._is_placed = True
         self._connection.take_place(self)
         buffer.append(self._packed)
         self._packed = IOBuf()
@@ -99,8 +101,12 @@ class OutgoingRequest:
         cause = error.__cause__
         if isinstance(cause, RpcError):  # no credential
             connection.socket.fail(cause)
-        elif connection.take(attempt):
+            return
+        if connection.take(attempt):
             attempt.call.on_attempt_failed(attempt, error)
+        if self._is_placed and not isinstance(cause, EndedError):
+            # Its bytes may be missing on the wire, and its place would get another response.
+            connection.socket.fail(error)
 
 
 class HttpWrite(WriteRequest):
@@ -229,6 +235,9 @@ class HttpConnection(ClientConnection):
                     attempt.call.on_raised(attempt, error)
         if raised is not None:
             raise_in_turn(self.socket.dispatcher, raised)
+            # The order of responses may be lost.
+            text = f"{self.socket.description} was closed: a response could not be handled"
+            self.socket.fail(make_rpc_error(ErrorCode.EINTERNAL, text, phase=Phase.WAITING))
 
     def _on_message(self, message: HttpMessage) -> None:
         if isinstance(message, BodyPart):

@@ -85,6 +85,7 @@ class HttpMethod(Method):
                 raise _bad_request("request_attachment must be empty: a body has the message alone")
             body = self._body_of(request, headers)
         body = encoded(body, headers, self.encoding, controller)
+        add_log_headers(headers, controller)
         return HttpRequest("POST", path_of(self, controller), headers, body, fails_by_status=True)
 
     def parse(self, response: WholeResponse, max_body_size: int) -> Message:  # type: ignore[override]
@@ -168,6 +169,7 @@ class HttpRawMethod(RawMethod):
         compress_type = None if controller is None else controller._request_compress_type
         if compress_type:
             note_compression(headers, compress_type)
+        add_log_headers(headers, controller)
         return HttpRequest(
             "POST", path_of(self, controller), headers, bytes(request), fails_by_status=True
         )
@@ -189,8 +191,7 @@ def as_http(method: Method | RawMethod, content_type: HttpContentType) -> Method
 
 
 def headers_of_call(controller: Controller | None) -> HttpHeaders:
-    """The headers that the caller has set, with those for logs. BadRequestError for what HTTP has
-    no place for."""
+    """The headers that the caller has set. BadRequestError for what HTTP has no place for."""
     if controller is None:
         return HttpHeaders()
     if controller._request_user_fields:
@@ -198,7 +199,13 @@ def headers_of_call(controller: Controller | None) -> HttpHeaders:
             "http has no place for request_user_fields: use controller.http_request.headers"
         )
     header = controller._http_request
-    headers = HttpHeaders() if header is None else header.headers.copy()
+    return HttpHeaders() if header is None else header.headers.copy()
+
+
+def add_log_headers(headers: HttpHeaders, controller: Controller | None) -> None:
+    """Add the log id and the request id. BadRequestError if the latter can't be sent."""
+    if controller is None:
+        return
     if controller._log_id is not None:
         headers[LOG_ID] = str(controller._log_id % _COUNT_64)
     if controller._request_id:
@@ -206,7 +213,6 @@ def headers_of_call(controller: Controller | None) -> HttpHeaders:
             headers[REQUEST_ID] = controller._request_id
         except ValueError as error:
             raise _bad_request(f"request_id can't be sent: {error}") from None
-    return headers
 
 
 def path_of(method: Method | RawMethod, controller: Controller | None) -> str:

@@ -67,8 +67,8 @@ class HttpRequest:
             body.abandon()
 
     def give_up(self) -> None:
-        """Whoever made the call gets no result: nobody will read the body. Any thread. Store, then
-        load, on both sides: this sees the body, or `note_incoming` sees this."""
+        """The caller gets no result, so nobody will read the body. Any thread. Store, then load,
+        on both sides: this sees the body, or `note_incoming` sees this."""
         self._is_given_up = True
         body = self._incoming
         if body is not None:

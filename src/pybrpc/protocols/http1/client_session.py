@@ -117,8 +117,8 @@ class HttpClientSession(Session):
         return messages
 
     def bytes_wanted(self) -> int:
-        """Of a body whose parts are given out as they come, little is read at once: its reader may
-        be slow."""
+        """0 also for a body whose parts are given out as they come: little of it is read at once,
+        as its reader may be slow."""
         return 0 if self._body is None else self._parser.bytes_wanted
 
     @property
