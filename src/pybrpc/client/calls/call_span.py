@@ -72,5 +72,5 @@ def response_size(response: Any) -> int:
     body = getattr(response, "body", None)
     if body is None:
         return 0
-    attachment = response.attachment
+    attachment = getattr(response, "attachment", None)
     return len(body) + (0 if attachment is None else len(attachment))
