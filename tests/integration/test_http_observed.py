@@ -90,7 +90,8 @@ def test_variables_count_calls_and_refusals() -> None:
         text = ask(client, "GET", "/vars/rpc_server_http_observed*").text
         assert f"rpc_server_http_observed_{method}_count : 3" in text
         metrics = ask(client, "GET", "/metrics").text
-        assert re.search(r"brpc_server_call_duration_seconds_count\{[^}]*protocol=\"http\"", metrics)
+        count = r"brpc_server_call_duration_seconds_count\{[^}]*protocol=\"http\""
+        assert re.search(count, metrics)
 
 
 def test_access_log_has_calls_and_refusals(caplog: pytest.LogCaptureFixture) -> None:
