@@ -32,8 +32,10 @@ from pybrpc.transport.socket_table import SOCKETS, SocketId
 
 HealthReporter = Callable[[], HealthReport | bool | str | None]
 
-_HIDDEN = frozenset(("auth", "tls", "options", "runtime", "limits", "protocols"))
-"""Settings whose repr says nothing to people, or may have a secret in it."""
+_OBJECTS = ("auth", "options", "runtime", "tls")
+"""Settings that are objects; that they are None says little."""
+_Shown = bool | int | float | None
+"""Settings of these types are shown; in others there may be a secret."""
 
 
 class PagesView:
@@ -90,14 +92,11 @@ class PagesView:
 
     def options(self) -> list[tuple[str, str]]:
         settings = self._run.settings
-        shown = [
-            (name, _shown(getattr(settings, name)))
-            for name in ServerSettings.__slots__
-            if name not in _HIDDEN
-        ]
+        values = ((name, getattr(settings, name)) for name in ServerSettings.__slots__)
+        shown = [(name, _shown(value)) for name, value in values if isinstance(value, _Shown)]
         limit = self._run.max_connections
         return [
-            *((name, text) for name, text in shown if name != "max_connections"),
+            *(pair for pair in shown if pair[0] not in ("max_connections", *_OBJECTS)),
             ("max_connections", _shown(limit)),
             ("max_body_size", _shown(settings.limits.max_body_size)),
             ("protocols", " ".join(protocol.name for protocol in settings.protocols)),
@@ -172,7 +171,7 @@ class PagesView:
         return [_view_of_call(call, now) for call in oldest]
 
 
-def _shown(value: object) -> str:
+def _shown(value: _Shown) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):
