@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import NamedTuple
 
 from pybrpc.base.renewed import renew_in_child
@@ -81,7 +82,8 @@ class ConnectionRates:
         return True
 
     def _add_sample(self, read: Callable[[], Iterable[ConnectionView]], now_s: float) -> None:
-        counts = {view.socket_id: counts_of(view) for view in read()}
+        views = islice(read(), MAX_CONNECTIONS)
+        counts = {view.socket_id: counts_of(view) for view in views}
         with self._lock:
             kept = [each for each in self._samples if each.at_s >= now_s - MINUTE_S - 1]
             self._samples = [*kept, _Sample(now_s, counts)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
@@ -108,16 +109,17 @@ class PagesView:
     # --- services ---
 
     def services(self) -> list[ServiceView]:
+        running = Counter(call.entry for call in list(self._run.admission.running))
         found: dict[str, list[MethodView]] = {}
         for entry in self._run.registry.entries():
             service = entry.full_name.rpartition(".")[0] or entry.full_name
-            found.setdefault(service, []).append(self._method_view(entry))
+            found.setdefault(service, []).append(self._method_view(entry, running[entry]))
         return [
             ServiceView(service.rpartition(".")[2], service, tuple(methods))
             for service, methods in found.items()
         ]
 
-    def _method_view(self, entry: MethodEntry) -> MethodView:
+    def _method_view(self, entry: MethodEntry, concurrency: int) -> MethodView:
         return MethodView(
             entry.full_name.rpartition(".")[2],
             entry.full_name,
@@ -125,14 +127,9 @@ class PagesView:
             "" if entry.is_generic else entry.response_type.full_name,
             () if self._urls_of is None else self._urls_of(entry),
             entry.max_concurrency,
-            self._running_of(entry),
+            concurrency,
             entry.is_async,
         )
-
-    def _running_of(self, entry: MethodEntry) -> int:
-        if entry.max_concurrency:
-            return len(entry.running)
-        return sum(call.entry is entry for call in list(self._run.admission.running))
 
     def descriptors(self) -> list[ServiceDescriptor]:
         found: dict[str, ServiceDescriptor] = {}
