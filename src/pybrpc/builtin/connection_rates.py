@@ -19,6 +19,8 @@ from pybrpc.metrics.sampler import Sampler, default_sampler
 WATCHED_S = 120.0
 """Seconds after the last look in which samples are still taken."""
 MINUTE_S = 60.0
+MAX_CONNECTIONS = 2048
+"""Connections of which samples are kept."""
 MIN_SPAN_S = 0.5
 """A sample that is younger, in seconds, says nothing."""
 
@@ -68,7 +70,8 @@ class ConnectionRates:
             self._watched_until = self._clock() + WATCHED_S
         if is_new:
             self._add_sample(read, self._clock())
-            self._sampler().add(self)
+        # Also if it is not new: the sampler may just be about to forget it.
+        self._sampler().add(self)
 
     def take_sample(self, now_s: float) -> bool:
         """See `Sampled`. False once nobody has looked for two minutes."""
