@@ -47,12 +47,12 @@ class PagesView:
         run: RunningServer,
         *,
         version: str = "",
-        server_info_name: str = "",
+        metric_prefix: str = "",
         worker_name: str = "",
         health_reporter: HealthReporter | None = None,
         urls_of: Callable[[MethodEntry], tuple[str, ...]] | None = None,
     ) -> None:
-        """`server_info_name` replaces "server_<port>" in the names of its variables, as in C++.
+        """`metric_prefix`: the begin of the names of its variables, if it is not that of its port.
         `urls_of` says which paths of HTTP are mapped to a method, beside "/Service/Method"."""
         self._run = run
         self.version = version
@@ -60,8 +60,8 @@ class PagesView:
         self.health_reporter = health_reporter
         self.started_at_s = time.time()
         endpoint: Endpoint = run.acceptor.endpoint
-        name = server_info_name or f"server_{endpoint.port or endpoint.path}"
-        self.metric_prefix = f"rpc_{to_underscored_name(name)}"
+        name = f"rpc_server_{endpoint.port or endpoint.host}"
+        self.metric_prefix = metric_prefix or to_underscored_name(name)
         self._address = str(endpoint)
         self._urls_of = urls_of
 
