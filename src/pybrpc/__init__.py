@@ -23,15 +23,18 @@ from pybrpc.client.channel.stub import Stub
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
+from pybrpc.json2pb import JsonOptions
 from pybrpc.protocols.http1.headers import HttpHeaders
 from pybrpc.rpc.authenticator import AuthContext, Authenticator
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.http import HttpHeader
+from pybrpc.rpc.interceptors.interceptor import InterceptedCall
 from pybrpc.rpc.serving import detached
 from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.server import Server
+from pybrpc.server.access_log.access_log import AccessLog
 from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
@@ -40,6 +43,7 @@ from pybrpc.transport.tls.server_tls import ServerTls
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessLog",
     "AuthContext",
     "Authenticator",
     "Backoff",
@@ -59,6 +63,8 @@ __all__ = [
     "HttpStreamCall",
     "HttpStreamResponse",
     "IOBuf",
+    "InterceptedCall",
+    "JsonOptions",
     "RawRequest",
     "RetryPolicy",
     "RpcError",

@@ -24,6 +24,7 @@ from pybrpc.transport.runtime import default_runtime
 from soak.echo_services import PlainEcho
 from tests.fakes.metrics import hide_all
 from tests.fakes.rtmp_frames import audio_header, keyframe, metadata, picture, video_header
+from tests.fakes.spans import fresh_rpcz
 from tests.fakes.threads import wait_until
 from tests.peers.http_scripts import Request, answer, answering, echo_answer, http_server
 from tests.peers.pages import ROOT, examples_of, run_example, run_page
@@ -35,6 +36,8 @@ PAGES = {
     "deadlines.md": 3,
     "errors.md": 1,
     "generic-calls.md": 2,
+    "http.md": 3,
+    "interceptors.md": 4,
     "http_client.md": 6,
     "metrics.md": 3,
     "tls.md": 5,
@@ -45,6 +48,7 @@ PAGES = {
     "rtmp.md": 9,
     "streams.md": 8,
     "testing.md": 2,
+    "tracing.md": 5,
 }
 """How many examples there are on each."""
 
@@ -124,6 +128,16 @@ def test_protocols(names: dict[str, Any], served: str, capsys: pytest.CaptureFix
     close_channels(names)
 
 
+def test_http(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    for example in examples_of("docs/http.md"):
+        run_example(example, names, {})
+    assert capsys.readouterr().out.splitlines() == [
+        "200 hello",
+        "this is a/b.txt",
+        "this is hello you",
+    ]
+
+
 def test_extending(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     try:
         run_page("docs/extending.md", names, {})
@@ -139,6 +153,23 @@ def test_generic_calls(
     assert capsys.readouterr().out == "hello\nany.Service Method 5\n"
 
 
+def test_interceptors(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        run_page("docs/interceptors.md", names, {SHOWN: f"127.0.0.1:{free_port()}"})
+    finally:
+        close_channels(names)
+        names["server"].stop()
+        names["server"].join()
+    assert capsys.readouterr().out.splitlines() == [
+        *(f"{side} {SERVICE.full_name}.Echo is quick" for side in ("server", "client")),
+        "hello",
+        f"server {SERVICE.full_name}.Echo is quick",
+        "client made-here-1",
+        "hello, seven",
+        "10001 which tenant?",
+    ]
+
+
 def test_metrics(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     try:
         run_page("docs/metrics.md", names, {})
@@ -152,6 +183,19 @@ def test_metrics(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> N
         ]
     finally:
         hide_all()
+
+
+def test_tracing(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    with fresh_rpcz(enabled=False):
+        run_page("docs/tracing.md", names, {SHOWN: f"127.0.0.1:{free_port()}"})
+    assert capsys.readouterr().out.splitlines() == [
+        "server bench.EchoService.Echo 0 ['cache miss']",
+        "client bench.EchoService.Echo 0 []",
+        "True",
+        "2",
+        "True",
+        "8448eb211c80319c b7ad6b7169203331 True",
+    ]
 
 
 def test_streams(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

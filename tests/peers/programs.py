@@ -45,6 +45,12 @@ PROGRAMS = {
         f"{RTMP_TESTS}, test_http_nginx.py",
         ("nginx/modules/ngx_rtmp_module.so",),
     ),
+    "go": Program(
+        "golang-go",
+        "tests/unit/builtin/profiling/test_pprof_format.py, "
+        "tests/integration/test_profile_pages.py",
+    ),
+    "chromium": Program("chromium", "tests/integration/test_builtin_browser.py"),
     "promtool": Program("prometheus", "tests/unit/metrics/exposition/test_prometheus.py"),
     "rtmpdump": Program("rtmpdump", RTMP_TESTS),
     "gst-launch-1.0": Program(

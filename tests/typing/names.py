@@ -7,6 +7,7 @@ import pybrpc.aio
 import pybrpc.errors
 import pybrpc.lowlevel
 import pybrpc.metrics
+import pybrpc.metrics.opentelemetry
 import pybrpc.redis
 import pybrpc.redis.aio
 import pybrpc.rtmp
@@ -20,6 +21,7 @@ import pybrpc.testing.step_dispatcher
 import pybrpc.testing.step_scheduler
 
 NAMES = (
+    pybrpc.AccessLog,
     pybrpc.AuthContext,
     pybrpc.Authenticator,
     pybrpc.Backoff,
@@ -39,6 +41,8 @@ NAMES = (
     pybrpc.HttpStreamCall,
     pybrpc.HttpStreamResponse,
     pybrpc.IOBuf,
+    pybrpc.JsonOptions,
+    pybrpc.InterceptedCall,
     pybrpc.RawRequest,
     pybrpc.RetryPolicy,
     pybrpc.RpcError,
@@ -181,6 +185,7 @@ NAMES = (
     pybrpc.metrics.to_openmetrics,
     pybrpc.metrics.to_prometheus,
     pybrpc.metrics.to_underscored_name,
+    pybrpc.metrics.opentelemetry.OpenTelemetryBridge,
     pybrpc.streams.AioStream,
     pybrpc.streams.AioTypedStream,
     pybrpc.streams.Stream,

@@ -210,6 +210,17 @@ def use_files_of_rtmp(stream: pybrpc.rtmp.RtmpStream, file: BinaryIO, copy: Bina
         writer.write(frame)
 
 
+def intercept(call: pybrpc.InterceptedCall, proceed: Callable[..., Any]) -> Any:
+    assert_type(call.metadata, dict[str, str])
+    assert_type(call.peer, pybrpc.Endpoint | None)
+    return proceed()
+
+
+def use_interceptors() -> None:
+    pybrpc.Server(interceptors=[intercept], access_log=pybrpc.AccessLog(format="json"))
+    pybrpc.Channel("127.0.0.1:8000", interceptors=[intercept])
+
+
 def use_the_tools() -> None:
     with FaultyProxy("127.0.0.1:8000") as proxy:
         print(proxy)
@@ -225,6 +236,8 @@ def misuse(service: ServiceDescriptor) -> None:
     pybrpc.Channel("127.0.0.1:8000", timeout="soon")  # type: ignore[arg-type]
     pybrpc.rtmp.RtmpClient("host/app", timeout=1)  # type: ignore[arg-type]
     pybrpc.Server(max_workers="4")  # type: ignore[arg-type]
+    pybrpc.Server(access_log="json")  # type: ignore[arg-type]
+    pybrpc.Channel("127.0.0.1:8000", interceptors=intercept)  # type: ignore[arg-type]
     pybrpc.Stub(service, "127.0.0.1:8000")  # type: ignore[arg-type]
     pybrpc.Channel("127.0.0.1:8000").raw_method("a.S", "M")("text")  # type: ignore[arg-type]
     pybrpc.Server().add_generic_service(lambda request, controller: "text")  # type: ignore[type-var]

@@ -43,6 +43,7 @@ GROUPS = (
             "redis/aio.py",
             "server/__init__.py",
             "streams/__init__.py",
+            "tracing/__init__.py",
             "testing/faulty_proxy/__init__.py",
         ),
         ("unit/test_public_names.py",),
@@ -109,6 +110,11 @@ GROUPS = (
         "Body encodes and decodes with them.",
         _modules("rpc", "body_encoding body_error"),
         _tests("unit/rpc", "body compress checksum"),
+    ),
+    Group(
+        "The calls of all sources of an address are counted together.",
+        _modules("client/calls", "address_variables call_times"),
+        _tests("unit/client/calls", "call_times"),
     ),
     # --- json2pb ---
     Group(
@@ -192,6 +198,14 @@ GROUPS = (
             f"{_CLIENT}/endpoints",
             "idle_sweep pooled_connections reconnector single_connections source_base",
         ),
+    ),
+    Group(
+        "Interceptors of channels are tested by calls.",
+        _modules(
+            "client/channel/intercepted",
+            "future_run intercepted_future intercepted_method intercepted_stream_call",
+        ),
+        _tests("integration", "interceptors_client"),
     ),
     # --- server ---
     Group(
@@ -340,5 +354,10 @@ GROUPS = (
             "transport/connecting/handshake.py",
         ),
         _tests(f"{_TRANSPORT}/tls", "*"),
+    ),
+    Group(
+        "hotspots_page shows what hotspots_html makes.",
+        ("builtin/profiling/hotspots_html.py",),
+        ("unit/builtin/profiling/test_hotspots_page.py",),
     ),
 )

@@ -15,8 +15,8 @@ FRAME_METHODS = ("parse", "pack_request", "pack_response")
 MORE_METHODS = ("bytes_wanted", "pack_fast_request", "pack_fast_response")
 """The methods of an RpcProtocol that RpcProtocolBase adds."""
 
-CLIENT_PROTOCOLS: tuple[Any, ...] = (HTTP,)
-"""Protocols that only channels speak."""
+BUILT_IN: tuple[Any, ...] = (*PROTOCOLS, HTTP)
+"""The protocols of this package."""
 
 _registered: dict[str, tuple[Any]] = {}
 """By name. `setdefault` decides which of two threads has registered a name."""
@@ -32,7 +32,7 @@ def register_protocol(protocol: RpcProtocol) -> None:
     check_protocol_object(protocol)
     name = protocol.name
     entry = (protocol,)
-    is_built_in = any(known.name == name for known in (*PROTOCOLS, *CLIENT_PROTOCOLS))
+    is_built_in = any(known.name == name for known in BUILT_IN)
     if is_built_in or _registered.setdefault(name, entry) is not entry:
         raise ValueError(f"there is a protocol named {name!r} already")
 
@@ -48,16 +48,14 @@ def unregister_protocol(name: str) -> None:
 
 def all_protocols() -> tuple[RpcProtocol, ...]:
     """All protocols, in the order in which they are asked whose the first bytes are."""
-    return (*PROTOCOLS, *(entry[0] for entry in list(_registered.values())))
+    return (*BUILT_IN, *(entry[0] for entry in list(_registered.values())))
 
 
 def protocol_named(name: str) -> RpcProtocol:
     """The protocol that is called `name`; a ValueError that lists those there are."""
     if not isinstance(name, str):
         raise TypeError(f'protocol must be a name such as "baidu_std", not {name!r}')
-    known: dict[str, RpcProtocol] = {
-        protocol.name: protocol for protocol in (*all_protocols(), *CLIENT_PROTOCOLS)
-    }
+    known = {protocol.name: protocol for protocol in all_protocols()}
     if name in known:
         return known[name]
     raise ValueError(f"unknown protocol {name!r}; known: {', '.join(known)}")

@@ -63,6 +63,11 @@ def carries_credential(protocol: Any) -> bool:
     return bool(getattr(protocol, "carries_credential", True))
 
 
+def carries_trace(protocol: Any) -> bool:
+    """Whether a request has a place for the ids of a trace."""
+    return bool(getattr(protocol, "carries_trace", False))
+
+
 def carries_streams(protocol: Any) -> bool:
     """Whether frames of streams may come on a connection that the protocol has begun."""
     return STREAMING_RPC in getattr(protocol, "companions", ())

@@ -141,17 +141,7 @@ def serialize_response(
     InternalServerError if it is not such a message, BadResponseError if fields are missing or it
     can't be compressed or checksummed.
     """
-    if not response_type.has(response):
-        if isinstance(response, Coroutine):  # the caller closes it
-            text = "the handler returned a coroutine: make it an async def, and await there"
-            raise InternalServerError(text)
-        raise InternalServerError(
-            f"the handler returned {_name_of(response)}, not a {response_type.full_name}"
-        )
-    message: Any = response
-    if not response_type.is_complete(message):
-        missing = _missing_fields(message)
-        raise BadResponseError(f"Missing required fields in response: {missing}")
+    message = check_response(response, response_type)
     body = response_type.serialize(message)
     if controller is None:
         return body
@@ -170,6 +160,23 @@ def serialize_response(
     assert isinstance(encoded, EncodedBody)
     controller._checksum_value = encoded.checksum_value
     return encoded.data
+
+
+def check_response(response: object, response_type: MessageType) -> Any:
+    """Return a handler's result. InternalServerError if it is not such a message, BadResponseError
+    if fields are missing."""
+    if not response_type.has(response):
+        if isinstance(response, Coroutine):  # the caller closes it
+            text = "the handler returned a coroutine: make it an async def, and await there"
+            raise InternalServerError(text)
+        raise InternalServerError(
+            f"the handler returned {_name_of(response)}, not a {response_type.full_name}"
+        )
+    message: Any = response
+    if not response_type.is_complete(message):
+        missing = _missing_fields(message)
+        raise BadResponseError(f"Missing required fields in response: {missing}")
+    return message
 
 
 def parse_request(
@@ -235,9 +242,14 @@ def _parse_plain(body: BytesLike, message_type: MessageType) -> Message:
     return message
 
 
-def _missing_fields(message: Message) -> str:
+def missing_fields(message: Message) -> list[str]:
+    """The names of the required fields that `message` lacks."""
     find: Callable[[], list[str]] = getattr(message, "FindInitializationErrors")  # noqa: B009
-    return ", ".join(find())
+    return find()
+
+
+def _missing_fields(message: Message) -> str:
+    return ", ".join(missing_fields(message))
 
 
 def _what(carrier: RpcRequest | RpcResponse, message_type: MessageType) -> str:

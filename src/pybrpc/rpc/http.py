@@ -27,6 +27,7 @@ class HttpHeader:
     """
 
     __slots__ = (
+        "_head",
         "_method",
         "_reason",
         "_status_code",
@@ -42,6 +43,8 @@ class HttpHeader:
         self.unresolved_path = ""
         self._method = ""
         self._uri: URI | None = None
+        self._head: RequestHead | None = None
+        """Has the URL, until somebody asks for it."""
         self._status_code = 200
         self._reason: str | None = None
 
@@ -58,9 +61,10 @@ class HttpHeader:
     def uri(self) -> URI:
         """The URL of a request. Set to a text, it becomes the URI of that text: UriError, a
         ValueError, if it is none."""
-        if self._uri is None:
-            self._uri = URI()
-        return self._uri
+        uri = self._uri
+        if uri is None:
+            uri = self._uri = URI() if self._head is None else self._head.uri()
+        return uri
 
     @uri.setter
     def uri(self, uri: str | URI) -> None:
@@ -97,13 +101,19 @@ class HttpHeader:
     def content_type(self, content_type: str) -> None:
         self.headers["Content-Type"] = content_type
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a response has nothing but a body: all is as it was made."""
+        return self._status_code == 200 and self._reason is None and not self.headers
+
     @classmethod
     def of_request(cls, head: RequestHead) -> HttpHeader:
-        """The head of a request that was received. UriError if its target is no URL."""
+        """The head of a request that was received. `uri` raises UriError if its target is no
+        URL, or has too many parameters."""
         header = cls(head.headers)
         header.version = head.version
         header._method = head.method
-        header._uri = head.uri()
+        header._head = head
         return header
 
     @classmethod
@@ -118,7 +128,8 @@ class HttpHeader:
     def __repr__(self) -> str:
         """Without the query and without headers: they may be secrets."""
         if self._uri is not None or self._method:
-            return f"<HttpHeader {self.method} {self.uri.path or '/'}, {len(self.headers)} headers>"
+            path = self._head.target.partition("?")[0] if self._head else self.uri.path
+            return f"<HttpHeader {self.method} {path or '/'}, {len(self.headers)} headers>"
         return f"<HttpHeader {self.status_code} {self.reason}, {len(self.headers)} headers>"
 
 

@@ -18,19 +18,27 @@ from pybrpc.base.checked_options import (
     checked_count,
     checked_flag,
     checked_flag_or_none,
+    checked_instance_or_none,
     why_not_called,
 )
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
+from pybrpc.builtin.registry import PAGES
 from pybrpc.errors import ServerStateError
+from pybrpc.json2pb import JsonOptions
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.raw_body import RawBody
+from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.http.frontend import HttpFrontend
+from pybrpc.server.http.method_target import targets_of
 from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.signals import quit_signals
+from pybrpc.server.pages_view import PagesView
+from pybrpc.server.routing.routes import Routes
 from pybrpc.server.settings import (
     DEFAULT_GRACE_S,
     SERVER_DEFAULTS,
@@ -72,7 +80,10 @@ class Server:
     @shows_options(ServerOptions, SERVER_DEFAULTS)
     def __init__(self, **options: Unpack[ServerOptions]) -> None:
         settings = self._settings = ServerSettings.of(options)
-        self._registry = ServiceRegistry(settings.cancel_handlers, settings.drop_expired)
+        self._routes = Routes(PAGES if settings.builtin_services else ())
+        self._registry = ServiceRegistry(
+            settings.cancel_handlers, settings.drop_expired, settings.interceptors
+        )
         self._hooks = LifecycleHooks()
         self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,22 +94,46 @@ class Server:
     _pid = 0
 
     def add_service(
-        self, service: ServiceDescriptor, impl: object, *, partial: bool = False
+        self,
+        service: ServiceDescriptor,
+        impl: object,
+        *,
+        partial: bool = False,
+        restful_mappings: str = "",
+        allow_default_url: bool = False,
+        allow_http_body_to_pb: bool = True,
+        json_options: JsonOptions | None = None,
     ) -> None:
         """Serve `service` with `impl`, an object with methods named as in the .proto file.
 
         TypeError: `impl` lacks some of them, is the class instead of an object, or has a function
-        that takes other arguments or a plain one that returns a coroutine; or `service` is not a
-        descriptor. ServerStateError: the server runs, or a service of that full or short name was
-        added already.
+        that takes other arguments or a plain one that returns a coroutine; `service` is not a
+        descriptor; or an interceptor of the server can't run around one of its methods.
+        ServerStateError: the server runs, or a service of that full or short name was added
+        already.
 
         With `partial`, `impl` may lack methods: they are answered with ENOMETHOD. So are methods
         that stream, which are not served yet. The server logs their names when it starts.
+
+        By HTTP a method has the path "/Service/Method". `restful_mappings` gives methods other
+        paths instead, "/v1/echo => Echo, GET /v1/users/{id} => GetUser, /v1/files/* => Get"; with
+        `allow_default_url` they keep that one too. ValueError for mappings that make no sense.
+        Without `allow_http_body_to_pb` a body of HTTP is `controller.request_attachment`, as it
+        came, and the request is empty. `json_options` say how JSON is read and written.
         """
         checked_flag("partial", partial)
+        checked_flag("allow_http_body_to_pb", allow_http_body_to_pb)
+        checked_instance_or_none("json_options", json_options, JsonOptions)
         if self.is_running:
             raise ServerStateError("add services before the server is started")
         self._registry.add(service, impl, partial)
+        try:
+            form = allow_http_body_to_pb, json_options or JsonOptions()
+            targets = targets_of(service, self._registry, *form)
+            self._routes.add_service(service, targets, restful_mappings, allow_default_url)
+        except BaseException:
+            self._registry.remove(service)
+            raise
 
     def add_generic_service(self, handler: RawHandler) -> RawHandler:
         """Serve all methods that no service has with `handler`, a function or `async def` that is
@@ -122,6 +157,7 @@ class Server:
         if self.is_running:
             raise ServerStateError("remove services before the server is started")
         self._registry.remove(service)
+        self._routes.remove_service(service)
 
     def set_max_concurrency(self, method: str, limit: int) -> None:
         """Let at most `limit` requests of a method run at once; more are answered with ELIMIT.
@@ -241,7 +277,15 @@ class Server:
         runtime = self._settings.runtime or default_runtime()
         loop = self._loop
         dispatcher = runtime.dispatcher if loop is None else runtime.dispatcher_of(loop)
-        run = RunningServer(self._registry, self._settings, self._hooks, dispatcher, runtime, loop)
+        run = RunningServer(
+            self._registry,
+            self._settings,
+            self._hooks,
+            dispatcher,
+            runtime,
+            loop,
+            self._new_frontend,
+        )
         self._is_starting = True
         try:
             yield run, runtime
@@ -254,6 +298,14 @@ class Server:
             self._is_starting = False
         self._run = run
         self._pid = os.getpid()
+
+    def _new_frontend(self, run: RunningServer) -> HttpFrontend:
+        view = PagesView(run, urls_of=self._urls_of)
+        return HttpFrontend(view, self._routes, self._settings.http)
+
+    def _urls_of(self, entry: MethodEntry) -> tuple[str, ...]:
+        service, _, method = entry.full_name.rpartition(".")
+        return self._routes.urls_of(service, method)
 
     def _check_not_running(self) -> None:
         if self.is_stopping:
@@ -276,6 +328,15 @@ class Server:
             raise ServerStateError("the server was not started")
         endpoint: Endpoint = self._run.acceptor.endpoint
         return endpoint
+
+    @property
+    def internal_endpoint(self) -> Endpoint:
+        """Address of the internal port; ServerStateError before the first start, and without
+        `internal_port`."""
+        run = self._run
+        if run is None or run.internal_port is None:
+            raise ServerStateError("the server was not started with an internal_port")
+        return run.internal_port.endpoint
 
     @property
     def is_running(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pybrpc.protocols.detect import PROTOCOLS
+from pybrpc.protocols.registry import BUILT_IN
 from pybrpc.server import Server, settings
 from pybrpc.server.settings import (
     ServerOptions,
@@ -114,9 +114,9 @@ def test_room_for_connections_is_nine_tenths_of_the_files(
 
 
 def test_protocols_by_their_names() -> None:
-    names = [protocol.name for protocol in PROTOCOLS]
-    assert protocols_named([]) == PROTOCOLS
+    names = [protocol.name for protocol in BUILT_IN]
+    assert protocols_named([]) == BUILT_IN
     assert [protocol.name for protocol in protocols_named(names[:1])] == names[:1]
-    assert list(protocols_named(" ".join(names))) == list(PROTOCOLS)
-    with pytest.raises(ValueError, match="unknown protocol 'http' in enabled_protocols; known: "):
-        protocols_named(["http"])
+    assert list(protocols_named(" ".join(names))) == list(BUILT_IN)
+    with pytest.raises(ValueError, match="unknown protocol 'thrift' in enabled_protocols; known: "):
+        protocols_named(["thrift"])

@@ -14,6 +14,7 @@ from pybrpc.client.channel.base import ChannelBase, Lease, statistics_of
 from pybrpc.client.channel.http_call import AioHttpBodyLike, PlainHttpCall
 from pybrpc.client.channel.http_response import HttpResponse
 from pybrpc.client.channel.http_stream import AioHttpStreamCall
+from pybrpc.client.channel.intercepted.intercepted_method import AioInterceptedMethod
 from pybrpc.client.channel.options import (
     CHANNEL_DEFAULTS,
     CHANNEL_TIMEOUT,
@@ -26,6 +27,7 @@ from pybrpc.client.connections.connection import ConnectionStatistics
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.protocols.http1.headers import HeadersLike
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.interceptors.interceptor import Kind
 from pybrpc.rpc.method import Method
 from pybrpc.rpc.raw_method import RawMethod
 
@@ -43,6 +45,11 @@ class AioChannel(ChannelBase):
 
     _public_name = "pybrpc.aio.Channel"
     _other_name = "pybrpc.Channel"
+    _kind_not_used = (
+        Kind.PLAIN,
+        "by a pybrpc.aio.Channel, whose loop it would block",
+        "an `async def`",
+    )
 
     @shows_options(ChannelOptions, CHANNEL_DEFAULTS, "pybrpc.aio.Channel")
     def __init__(
@@ -92,7 +99,10 @@ class AioChannel(ChannelBase):
                     self._end_lease(lease)
 
     def make_method(self, method: Method | RawMethod) -> AioStubMethod:
-        return AioStubMethod(self, self.method_as_sent(method))
+        sent = self.method_as_sent(method)
+        if self._interceptors:
+            return AioInterceptedMethod(self, sent, self._interceptors)
+        return AioStubMethod(self, sent)
 
     def raw_method(
         self, service: str, method: str, *, index: int | None = None, is_idempotent: bool = False

@@ -32,6 +32,7 @@ from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ChannelClosedError
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.interceptors.interceptor import Kind
 from pybrpc.transport.runtime import default_runtime
 
 if TYPE_CHECKING:
@@ -84,6 +85,12 @@ class ChannelBase:
     """
 
     _public_name = "pybrpc.Channel"
+    _kind_not_used: tuple[Kind, str, str] = (
+        Kind.ASYNC,
+        "by a pybrpc.Channel, whose calls run in threads",
+        "a plain function",
+    )
+    """The kind of interceptors that can't be used, where, and what can."""
     _not_offered: frozenset[str] = frozenset()
     """Methods that a subclass refuses."""
     _is_closed = True  # if the constructor raises
@@ -96,6 +103,9 @@ class ChannelBase:
         settings = ChannelSettings.of(options)
         self.timeout_s = settings.timeout_s
         self.call_options = settings.call_options
+        self._interceptors = settings.checked_interceptors
+        for interceptor in self._interceptors:
+            interceptor.check_is_no(*self._kind_not_used)
         self.encoding = settings.encoding
         self.http_content_type = settings.http_content_type
         self._source_settings = settings.source_settings

@@ -9,6 +9,7 @@ from pybrpc.client.channel.base import ChannelBase, statistics_of
 from pybrpc.client.channel.http_call import HttpBodyLike, PlainHttpCall
 from pybrpc.client.channel.http_response import HttpResponse
 from pybrpc.client.channel.http_stream import HttpStreamCall
+from pybrpc.client.channel.intercepted.intercepted_method import InterceptedMethod
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.raw_stub_method import RawStubMethod
 from pybrpc.client.channel.stub import StubMethod
@@ -68,6 +69,8 @@ class Channel(ChannelBase):
     max_streams_unconsumed_bytes  bytes that the streams of one connection together may have sent
                      and the server not consumed, before their windows shrink to `min_buf_size` of
                      their `StreamOptions`. 0, the default: they don't shrink
+    interceptors     functions that run around each call, the first one outermost, each called as
+                     `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
     options          `SocketOptions` of the connections
 
     Thread-safe. The dispatcher thread of the process polls the connection; it starts with the
@@ -111,7 +114,10 @@ class Channel(ChannelBase):
         return taken
 
     def make_method(self, method: Method | RawMethod) -> StubMethod:
-        return StubMethod(self, self.method_as_sent(method))
+        sent = self.method_as_sent(method)
+        if self._interceptors:
+            return InterceptedMethod(self, sent, self._interceptors)
+        return StubMethod(self, sent)
 
     def raw_method(
         self, service: str, method: str, *, index: int | None = None, is_idempotent: bool = False

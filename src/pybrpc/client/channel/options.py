@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import ssl
-from typing import TYPE_CHECKING, TypedDict, cast
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from pybrpc.base.backoff import Backoff
 from pybrpc.base.checked_options import (
@@ -41,6 +42,7 @@ from pybrpc.rpc.body_encoding import BodyEncoding, checked_encoding
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.http_bodies import HttpContentType
+from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
 from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
@@ -89,6 +91,7 @@ class ChannelOptions(TypedDict, total=False):
     checksum_with_attachment: bool
     max_body_size: int
     max_streams_unconsumed_bytes: int
+    interceptors: Iterable[Callable[..., Any]]
     options: SocketOptions | None
 
 
@@ -121,6 +124,7 @@ class ChannelSettings:
     checksum_with_attachment: bool = False
     max_body_size: int = DEFAULT_MAX_BODY_SIZE
     max_streams_unconsumed_bytes: int = 0
+    interceptors: Iterable[Callable[..., Any]] = ()
     options: SocketOptions | None = None
 
     timeout_s: float | None = dataclasses.field(init=False)
@@ -129,6 +133,7 @@ class ChannelSettings:
     source_settings: SourceSettings = dataclasses.field(init=False)
     http_content_type: HttpContentType | None = dataclasses.field(init=False)
     """How messages are sent in bodies of HTTP; `None` for another protocol."""
+    checked_interceptors: tuple[Interceptor, ...] = dataclasses.field(init=False)
 
     @classmethod
     def of(cls, options: ChannelOptions) -> ChannelSettings:
@@ -150,6 +155,7 @@ class ChannelSettings:
                 self.compress_type, self.checksum_type, self.checksum_with_attachment
             ),
             "source_settings": self._source_settings(protocol),
+            "checked_interceptors": checked_interceptors(self.interceptors),
         }
         for name, part in parts.items():
             object.__setattr__(self, name, part)

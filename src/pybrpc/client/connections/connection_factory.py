@@ -16,7 +16,7 @@ from pybrpc.client.connections.hulu_connection import HuluConnection
 from pybrpc.client.connections.ordered_connection import OrderedConnection
 from pybrpc.client.connections.rpc_connection import RpcConnection
 from pybrpc.protocols.detect import BAIDU_STD
-from pybrpc.protocols.http1.http_protocol import HTTP
+from pybrpc.protocols.http1.http_protocol import HTTP_KIND
 from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
 from pybrpc.protocols.session import Session, Side
 from pybrpc.protocols.traits import kind_of, new_session, sends_method_index
@@ -92,7 +92,7 @@ class ConnectionFactory:
     @property
     def speaks_http(self) -> bool:
         """Whether requests are those of HTTP."""
-        return kind_of(self.protocol) == HTTP.kind
+        return kind_of(self.protocol) == HTTP_KIND
 
     def _http_connection(
         self,

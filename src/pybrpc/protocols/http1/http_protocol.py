@@ -1,34 +1,51 @@
-"""HttpProtocol: HTTP/1.1 as a protocol of channels, by its name "http"."""
+"""HttpProtocol: HTTP/1.0 and 1.1 as a protocol of a connection, for either side."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import Any, Final
 
 from pybrpc.protocols.http1.client_session import HttpClientSession
+from pybrpc.protocols.http1.server_session import HttpServerSession
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.protocols.session import Session, Side
+from pybrpc.protocols.traits import Detection
+
+_LINE_BEGINS = re.compile(rb"[A-Z][A-Z-]{0,15} (?!\* HTTP/2)[^\s]")
+"""A method and the first byte of a target; not the preface of HTTP/2, `PRI * HTTP/2.0`."""
+
+_MAY_BEGIN = re.compile(rb"[A-Z][A-Z-]{0,15} ?")
+HTTP_KIND: Final = "http"
+_PREFACE = b"PRI * HTTP/2"
 
 
 class HttpProtocol:
-    """HTTP/1.1, of which only clients know so far. No state; all threads use one object."""
+    """HTTP/1.1 on a port that other protocols share. It has no state of connections."""
 
-    __slots__ = ()
+    name = "http"
+    kind = HTTP_KIND
+    alpn = ("http/1.1",)
+    carries_credential = True
+    connection_types = ("pooled", "short")
+    """Those of channels: one request at a time on a connection, as in C++ bRPC."""
 
-    name: ClassVar[str] = "http"
-    kind: ClassVar[str] = "http"
-    alpn: ClassVar[tuple[str, ...]] = ("http/1.1",)
-    carries_credential: ClassVar[bool] = True
-    connection_types: ClassVar[tuple[str, ...]] = ("pooled", "short")
-    """One request at a time on a connection, as in C++ bRPC."""
+    def detect(self, first: bytes) -> Detection:
+        """Whether a connection that begins with `first` is of HTTP: a line that begins with a
+        method, known or not."""
+        if _PREFACE.startswith(first[: len(_PREFACE)]):
+            return Detection.NEED_MORE if len(first) < len(_PREFACE) else Detection.NO
+        if _LINE_BEGINS.match(first):
+            return Detection.YES
+        return Detection.NEED_MORE if _MAY_BEGIN.fullmatch(first) else Detection.NO
 
     def new_session(self, side: Side, limits: ParseLimits) -> Session:
         """The session of one connection."""
         if side is Side.SERVER:
-            raise ValueError("no server speaks http")
+            return HttpServerSession(self, limits)
         return HttpClientSession(self, limits)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
+        return "<HttpProtocol>"
 
 
-HTTP = HttpProtocol()
+HTTP: Any = HttpProtocol()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pybrpc.rpc.method import Method
+from pybrpc.server.calls.method_times import MethodTimes
 
 Handler = Callable[..., Any]
 
@@ -31,6 +32,13 @@ _MAX_COUNTED_S = 4 * SLOW_S
 in a row, not after one that waited for the GIL."""
 
 
+def is_async_handler(handler: Handler) -> bool:
+    """Whether a handler is a coroutine function, or an object that is called as one."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+        getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
+    )
+
+
 class MethodEntry:
     """A method that is served. Counters are written by many threads; a lost update does no harm."""
 
@@ -49,6 +57,7 @@ class MethodEntry:
         "request_type",
         "response_type",
         "running",
+        "times",
         "waits",
     )
 
@@ -60,9 +69,7 @@ class MethodEntry:
         self.request_type: Any = None if method is None else method.request_type
         self.response_type: Any = None if method is None else method.response_type
         self.handler = handler
-        self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-            getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
-        )
+        self.is_async = is_async_handler(handler)
         self.mean_s = 0.0
         """Moving average of the seconds that the handler takes."""
         self.inline_after_calls = 0
@@ -79,6 +86,8 @@ class MethodEntry:
         """Requests of this method that may run at once; 0: no limit of its own."""
         self.running: set[object] = set()
         """Requests of this method that run; filled only while `max_concurrency` is set."""
+        self.times: MethodTimes | None = None
+        """Where its calls are counted; `None` while no server runs with it."""
         self.waits = False
         """Whether the last call of an async handler had to wait for something."""
 

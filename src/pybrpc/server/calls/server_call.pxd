@@ -6,6 +6,7 @@ from pybrpc.rpc.controller cimport Controller
 from pybrpc.rpc.serving cimport ServedCall, new_served_call
 from pybrpc.server.calls.interfaces cimport CallConnection
 from pybrpc.server.calls.method_entry cimport MethodEntry
+from pybrpc.tracing.switch cimport wants_server_span
 from pybrpc.transport.writing.backlog cimport Backlog
 from pybrpc.transport.writing.process_backlog cimport ProcessBacklog
 
@@ -18,6 +19,7 @@ cdef class ServerCall:
     cdef readonly double deadline
     cdef readonly MethodEntry entry
     cdef readonly object error_code
+    cdef public object form
     cdef public object message
     cdef public object packer
     cdef public Py_ssize_t position
@@ -27,6 +29,7 @@ cdef class ServerCall:
     cdef readonly long long sent_bytes
     cdef readonly ServedCall served
     cdef readonly long long size_bytes
+    cdef public object span
     cdef public object streams
     cdef public object task
 
@@ -34,6 +37,7 @@ cdef class ServerCall:
     cpdef object full_name(self)
     @cython.locals(request=RpcRequest)
     cpdef bint parses_long(self) except -1
+    @cython.locals(served=ServedCall)
     cpdef serve(self)
     cpdef bint has_expired(self, double now) except -1
     cpdef end_serving(self)
@@ -43,6 +47,7 @@ cdef class ServerCall:
     cpdef Controller make_controller(self)
     @cython.locals(request=RpcRequest)
     cpdef parse(self)
+    cdef _parse_body(self, object limit_bytes)
     cdef _parse_compressed(self, object max_body_size)
     @cython.locals(unanswered=Backlog, process=ProcessBacklog)
     cdef _parse_reserved(self, object limit_bytes, object most)
@@ -60,7 +65,9 @@ cdef class ServerCall:
     cdef IOBuf _kept(self, IOBuf data)
 
 
-@cython.locals(call=ServerCall, received_bytes="long long", timeout_ms="long long")
+@cython.locals(
+    call=ServerCall, received_bytes="long long", timeout_ms="long long", is_traced=bint
+)
 cpdef ServerCall new_server_call(
     CallConnection connection, RpcRequest request, MethodEntry entry, double received_at
 )

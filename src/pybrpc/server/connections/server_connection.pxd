@@ -16,6 +16,7 @@ cdef class ServerConnection(ClosableConnection):
     cdef readonly object _streams
     cdef object _end_error
     cdef public double active_at
+    cdef readonly bint is_internal
 
     @cython.locals(received_at=double, calls=list)
     cpdef on_messages(self, Socket socket, list messages)
@@ -23,7 +24,7 @@ cdef class ServerConnection(ClosableConnection):
     cpdef end(self, list calls, IOBuf data=*)
     @cython.locals(server=ServerCore)
     cpdef on_calls_ended(self)
-    cdef _start(self, list calls)
+    cpdef start_calls(self, list calls)
     @cython.locals(server=ServerCore, admission=Admission, entry=MethodEntry, call=ServerCall)
     cdef _admit(self, RpcRequest request, double received_at, list calls)
     cdef MethodEntry _entry_at_index(self, RpcRequest request)

@@ -11,10 +11,12 @@ from pybrpc.errors import ErrorCode, ProtocolError, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.chooser import Chooser, new_server_session
 from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcRequest
 from pybrpc.protocols.streaming.stream_frame import NO_STREAM, StreamFrame, data_meta, pack_data
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.calls.call_end import write_answer
+from pybrpc.server.calls.call_end import RefusedRequest, write_answer
+from pybrpc.server.calls.call_span import trace_rejected
 from pybrpc.server.calls.failures import failure_of
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.ordered_replies import OrderedReplies
@@ -23,6 +25,7 @@ from pybrpc.server.connections.closing import LONG_LINGER_S, ClosableConnection
 from pybrpc.server.connections.credentials import authentication_failure, verify_credential
 from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.streams.table import StreamTable, making_lock
+from pybrpc.tracing.switch import wants_server_span
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.interfaces import bytes_held_by
 from pybrpc.transport.runtime import default_runtime
@@ -32,6 +35,9 @@ from pybrpc.transport.writing.process_backlog import ProcessBacklog
 
 NO_LIMIT_BYTES = 1 << 39
 
+INTERNAL_PROTOCOLS = (HTTP,)
+"""Protocols of the internal port."""
+
 SHARES = 4
 """A connection may hold 1/SHARES of the bytes that all connections together may hold."""
 
@@ -39,9 +45,9 @@ SHARES = 4
 class ServerConnection(ClosableConnection):
     """The SocketUser of one accepted connection."""
 
-    __slots__ = ("_end_error", "_has_begun", "_is_verified", "_streams", "active_at")
+    __slots__ = ("_end_error", "_has_begun", "_is_verified", "_streams", "active_at", "is_internal")
 
-    def __init__(self, server: ServerCore, sock: _socket.socket) -> None:
+    def __init__(self, server: ServerCore, sock: _socket.socket, is_internal: bool = False) -> None:
         """Take over an accepted socket. If the peer has gone already, raise OSError or close the
         connection."""
         ClosableConnection.__init__(self, server)
@@ -59,13 +65,16 @@ class ServerConnection(ClosableConnection):
         self.protocol = BAIDU_STD
         self.replies = None
         self.max_body_size = settings.limits.max_body_size
+        self.is_internal = is_internal
+        """Whether it came to the internal port: it speaks HTTP alone."""
+        protocols = INTERNAL_PROTOCOLS if is_internal else settings.protocols
         self.unanswered = unanswered_backlog(server.unanswered)
         self.socket = Socket.of(
             sock,
             server.dispatcher,
             user=self,
             options=settings.options,
-            session=new_server_session(settings.limits, settings.protocols),
+            session=new_server_session(settings.limits, protocols),
             handshake_timeout_s=settings.handshake_timeout_s,
             layer=None if settings.tls is None else settings.tls.new_layer(),
             pauses_reads_when_overcrowded=True,
@@ -127,7 +136,7 @@ class ServerConnection(ClosableConnection):
         if self._streams is not None:
             self._streams.end_batch()
         if calls:
-            self._start(calls)
+            self.start_calls(calls)
         if self.is_retired:
             self.retire()
 
@@ -136,9 +145,10 @@ class ServerConnection(ClosableConnection):
         self._has_begun = True
         session = socket.session
         self.protocol = session.protocol
-        new_exchange = getattr(session.protocol, "new_exchange", None)
-        if new_exchange is not None:
-            self.exchange = new_exchange(self)
+        exchange = self.server.new_exchange(self, session.protocol)
+        if exchange is not None:
+            self.exchange = exchange
+            self.replies = getattr(exchange, "replies", None)
         elif session.is_ordered:
             self.replies = OrderedReplies(socket, self.unanswered)
 
@@ -191,7 +201,7 @@ class ServerConnection(ClosableConnection):
             with contextlib.suppress(DispatcherClosedError):
                 server.dispatcher.post(self.retire)
 
-    def _start(self, calls: list[ServerCall]) -> None:
+    def start_calls(self, calls: list[ServerCall]) -> None:
         """Run admitted calls. If they can't be started, fail the connection: none of them may be
         left unanswered."""
         try:
@@ -219,9 +229,12 @@ class ServerConnection(ClosableConnection):
             # Whatever the verifier raises, it has not accepted the client.
             server.requests += 1
             server.errors.increment_and_get(1)
+            server.non_service_errors.add()
             response = authentication_failure(message.correlation_id, reason)
             packer = getattr(message, "packer", None) or self.protocol
-            self.close_gracefully(LONG_LINGER_S, packer.pack_response(response))
+            data = packer.pack_response(response)
+            self._note_refused(message, response.error_code, len(data))
+            self.close_gracefully(LONG_LINGER_S, data)
             what = self.socket.description
             server.auth_log.warn("Fail to authenticate %s", what, reason=reason)
             deliver_interrupt(reason)
@@ -238,7 +251,8 @@ class ServerConnection(ClosableConnection):
             entry = self._entry_at_index(request) or self._generic_entry(request)
         admission = server.admission
         if entry is None or not admission.admits(entry):
-            self._reject(request, admission.rejection(request))
+            blamed = admission.blamed(entry)
+            self._reject(request, admission.rejection(request), blamed)
             return
         call = new_server_call(self, request, entry, received_at)
         if self.replies is not None:
@@ -272,8 +286,22 @@ class ServerConnection(ClosableConnection):
         self.discard_input("the client sent a response, not a request")
         return False
 
-    def _reject(self, message: RpcRequest | BadMessage | OversizedMessage, error: RpcError) -> None:
+    def _reject(
+        self,
+        message: RpcRequest | BadMessage | OversizedMessage,
+        error: RpcError,
+        blamed: MethodEntry | None = None,
+    ) -> None:
+        """Answer with `error`, which counts as one of `blamed`, or as one of no service."""
         self.server.errors.increment_and_get(1)
+        if type(message) is RpcRequest and wants_server_span(
+            self.active_at, message.trace_id is not None
+        ):
+            trace_rejected(self, message, error.code, self.active_at)
+        if blamed is not None and blamed.times is not None:
+            blamed.times.note(self.protocol, error.code, 0.0)
+        else:
+            self.server.non_service_errors.add()
         controller = Controller()
         controller._server_identity = self.identity
         controller.set_failed(error.code, error.text)
@@ -281,12 +309,19 @@ class ServerConnection(ClosableConnection):
         response = packer.pack_response(failure_of(message.correlation_id, controller))
         if isinstance(message, RpcRequest) and message.stream_settings is not None:
             response = pack_data(data_meta(message.stream_settings.stream_id, NO_STREAM), response)
+        self._note_refused(message, error.code, len(response))
         replies = self.replies
         if replies is None:
             write_answer(self.socket, response)
         else:
             replies.put(replies.next_position(), response)
             replies.write()
+
+    def _note_refused(self, message: Message, error_code: int, sent_bytes: int) -> None:
+        call_end = self.server.call_end
+        if call_end.refusal_listeners:
+            latency_s = time.monotonic() - self.active_at
+            call_end.note_refused(RefusedRequest(self, message, error_code, sent_bytes, latency_s))
 
     def __repr__(self) -> str:
         return f"<ServerConnection {self.state} of {self.socket!r}>"

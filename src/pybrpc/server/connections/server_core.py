@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context
+from typing import Any
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.guard import SERVER
 from pybrpc.base.limited_log import LimitedLog
+from pybrpc.metrics.reducers import Counter
 from pybrpc.server.calls.admission import Admission
 from pybrpc.server.calls.call_end import CallEnd
 from pybrpc.server.calls.interfaces import CallConnection
@@ -33,6 +35,7 @@ class ServerCore:
         "dispatcher",
         "errors",
         "has_idle_timeout",
+        "non_service_errors",
         "process_backlog",
         "registry",
         "requests",
@@ -55,6 +58,8 @@ class ServerCore:
         self.requests = 0
         self.errors = atomic_counter()
         """Requests that were answered with an error."""
+        self.non_service_errors = Counter(help="Requests refused before their method was looked at")
+        """Those of them that no method is to blame for."""
         self.admission = Admission(registry, settings.max_concurrency)
         self.call_end = CallEnd(self.admission, self.errors)
         self.unanswered = ProcessBacklog(settings.max_unanswered_bytes)
@@ -66,6 +71,12 @@ class ServerCore:
 
     def start_calls(self, connection: CallConnection, calls: list[ServerCall]) -> None:
         """Run calls of `connection` that were admitted, each where its handler belongs."""
+
+    def new_exchange(self, connection: CallConnection, protocol: Any) -> Any:
+        """The Exchange of a connection whose first message has come; `None` if its protocol is made
+        of calls. In a turn."""
+        make = getattr(protocol, "new_exchange", None)
+        return None if make is None else make(connection)
 
     def new_context(self) -> Context:
         """A context for a function of the user, with what those for the start have set. Any

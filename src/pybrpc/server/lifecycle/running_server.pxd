@@ -11,6 +11,7 @@ from pybrpc.server.running.worker_pool cimport WorkerPool
 
 cdef class RunningServer(ServerCore):
     cdef object __weakref__
+    cdef object _access_writer
     cdef object _bound_loop
     cdef object _context
     cdef object _grace_end
@@ -18,17 +19,21 @@ cdef class RunningServer(ServerCore):
     cdef object _idle_sweep
     cdef object _loop_watch
     cdef object _message_sweep
+    cdef object _new_frontend
     cdef object _refused_log
     cdef object _shutdown
     cdef object _stop
     cdef readonly object acceptor
     cdef readonly set connections
     cdef readonly HandlerLoop handler_loop
+    cdef readonly object http
+    cdef readonly object internal_port
     cdef readonly Invoker invoker
     cdef readonly object max_connections
     cdef readonly WorkerPool pool
     cdef readonly object refused_connections
     cdef readonly object stopped
+    cdef readonly object variables
 
     @cython.locals(
         plain=list, async_calls=list, are_quick=bint, parses_long=bint, call=ServerCall,

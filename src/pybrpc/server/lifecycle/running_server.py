@@ -8,6 +8,7 @@ import contextvars
 import dataclasses
 import socket as _socket
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,10 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import SERVER
 from pybrpc.base.limited_log import LimitedLog
 from pybrpc.base.wake_list import StopLatch
+from pybrpc.protocols.http1.http_protocol import HttpProtocol
 from pybrpc.rpc.answering_loops import forget_server, note_server
+from pybrpc.server.access_log.access_writer import AccessWriter
+from pybrpc.server.calls.access_listener import AccessListener
 from pybrpc.server.calls.call_queue import CallQueue
 from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.invoker import Invoker
@@ -26,9 +30,12 @@ from pybrpc.server.calls.service_registry import ServiceRegistry
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.server.connections.sweeps import IdleSweep, PartialMessageSweep
+from pybrpc.server.http.frontend import HttpFrontend
 from pybrpc.server.lifecycle.hooks import LifecycleHooks
+from pybrpc.server.lifecycle.internal_port import InternalPort
 from pybrpc.server.lifecycle.loop_watch import LoopWatch
 from pybrpc.server.lifecycle.server_stop import ServerStop
+from pybrpc.server.lifecycle.server_variables import ServerVariables
 from pybrpc.server.lifecycle.shutdown import Shutdown
 from pybrpc.server.running.handler_loop import HandlerLoop
 from pybrpc.server.running.worker_pool import WorkerPool
@@ -59,6 +66,7 @@ class RunningServer(ServerCore):
 
     __slots__ = (
         "__weakref__",
+        "_access_writer",
         "_bound_loop",
         "_context",
         "_grace_end",
@@ -66,17 +74,21 @@ class RunningServer(ServerCore):
         "_idle_sweep",
         "_loop_watch",
         "_message_sweep",
+        "_new_frontend",
         "_refused_log",
         "_shutdown",
         "_stop",
         "acceptor",
         "connections",
         "handler_loop",
+        "http",
+        "internal_port",
         "invoker",
         "max_connections",
         "pool",
         "refused_connections",
         "stopped",
+        "variables",
     )
 
     def __init__(
@@ -87,6 +99,7 @@ class RunningServer(ServerCore):
         dispatcher: EventDispatcher,
         runtime: Runtime,
         loop: asyncio.AbstractEventLoop | None,
+        new_frontend: Callable[[RunningServer], HttpFrontend] | None = None,
     ) -> None:
         options = settings.options.or_else(runtime.default_socket_options)
         settings = dataclasses.replace(settings, options=options)
@@ -114,6 +127,16 @@ class RunningServer(ServerCore):
         self.handler_loop: HandlerLoop | None = None
         self._loop_watch = None if loop is None else LoopWatch(self._on_loop_end)
         self.acceptor: Any = None
+        self.internal_port: InternalPort | None = None
+        self.http: HttpFrontend | None = None
+        self._new_frontend = new_frontend
+        self._access_writer: AccessWriter | None = None
+        if settings.access_log is not None:
+            self._access_writer = AccessWriter(settings.access_log)
+            access = AccessListener(self._access_writer)
+            self.call_end.listeners += (access,)
+            self.call_end.refusal_listeners += (access,)
+        self.variables = ServerVariables(self, self.connections)
 
     # --- the start ---
 
@@ -136,20 +159,36 @@ class RunningServer(ServerCore):
         acceptor = Acceptor(where, self.dispatcher, self._on_accepted, runtime, accepts)
         self.acceptor = acceptor
         try:
+            if self._new_frontend is not None:
+                self.http = self._new_frontend(self)
             if self.registry.has_async_methods and self.handler_loop is None:
                 self.handler_loop = HandlerLoop(self.invoker, self._bound_loop)
             if self._idle_sweep is not None:
                 self._idle_sweep.start()
+            if self._access_writer is not None:
+                self._access_writer.start()
             acceptor.start()
+            if self.settings.internal_port is not None:
+                self._listen_internally(self.settings.internal_port, runtime)
             if self._loop_watch is not None:
                 self._loop_watch.start()
         except BaseException:
             acceptor.undo()
+            if self.internal_port is not None:
+                self.internal_port.undo()
             raise
+        self.variables.expose(acceptor.endpoint)
         self._note_for_callers(where)
         if unserved := self.registry.unserved():
             names = ", ".join(unserved)
             SERVER.warning("The server on %s does not serve %s", acceptor.endpoint, names)
+
+    def _listen_internally(self, port: int, runtime: Runtime) -> None:
+        accepted = partial(self._on_accepted, is_internal=True)
+        where = self.acceptor.endpoint
+        internal = InternalPort(port, where, self.dispatcher, accepted, runtime)
+        self.internal_port = internal
+        internal.start()
 
     def _note_for_callers(self, where: Endpoint | _socket.socket) -> None:
         """Let blocking calls find out that a loop has to answer them. Of a socket that was given,
@@ -200,6 +239,11 @@ class RunningServer(ServerCore):
         return loop
 
     # --- in turns of the dispatcher, called by connections ---
+
+    def new_exchange(self, connection: Any, protocol: Any) -> Any:
+        if isinstance(protocol, HttpProtocol) and self.http is not None:
+            return self.http.new_exchange(connection)
+        return ServerCore.new_exchange(self, connection, protocol)
 
     def start_calls(self, connection: CallConnection, calls: list[ServerCall]) -> None:
         """Run admitted calls: inline, in workers, or in the loop of async handlers."""
@@ -330,10 +374,15 @@ class RunningServer(ServerCore):
         if self._idle_sweep is not None:
             self._idle_sweep.end()
         self._message_sweep.end()
+        if self.internal_port is not None:
+            self.internal_port.close()
         forget_server(self)
         self.pool.close()
         if self.handler_loop is not None:
             self.handler_loop.close()
+        if self._access_writer is not None:
+            self._access_writer.close()
+        self.variables.close()
         self.stopped.set()
         if self._loop_watch is not None:
             self._loop_watch.stop()
@@ -348,6 +397,8 @@ class RunningServer(ServerCore):
         self.pool.join(deadline)
         if self.handler_loop is not None:
             self.handler_loop.join(deadline)
+        if self._access_writer is not None:
+            self._access_writer.join(deadline)
 
     def statistics(self) -> ServerStatistics:
         return ServerStatistics(
@@ -373,7 +424,7 @@ class RunningServer(ServerCore):
         """The connections that are not closed yet."""
         return [connection.unfinished() for connection in list(self.connections)]
 
-    def _on_accepted(self, sock: _socket.socket) -> None:
+    def _on_accepted(self, sock: _socket.socket, is_internal: bool = False) -> None:
         limit = self.max_connections
         if 0 < limit <= len(self.connections):
             sock.close()
@@ -381,7 +432,7 @@ class RunningServer(ServerCore):
             where = self.acceptor.endpoint
             self._refused_log.warn("Close a new connection to %s: max_connections=%d", where, limit)
             return
-        connection = ServerConnection(self, sock)
+        connection = ServerConnection(self, sock, is_internal)
         self.connections.add(connection)
         self._message_sweep.note_accepted()
         if SERVER.wants_debug():

@@ -1,0 +1,271 @@
+"""CallForm: the request of HTTP behind a ServerCall: its body to a message, its response to bytes.
+
+Rules: bRPC's src/brpc/policy/http_rpc_protocol.cpp, ProcessHttpRequest and SendHttpResponse.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.message import Message
+
+from pybrpc.errors import BadRequestError, BadResponseError, InternalServerError
+from pybrpc.iobuf.iobuf import IOBuf, iobuf_of
+from pybrpc.json2pb import JsonOptions, query_to_message
+from pybrpc.json2pb.query import set_field
+from pybrpc.protocols.http1 import HttpHeaders, RequestHead, status_of_error
+from pybrpc.protocols.http1.headers import tokens_in
+from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.rpc.body import check_response, missing_fields
+from pybrpc.rpc.body_error import BodyError
+from pybrpc.rpc.compress import CompressType, compress, decompress
+from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.http import HttpHeader
+from pybrpc.server.calls.method_entry import MethodEntry
+from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.http.content_types import JSON, PARSE_ERRORS, MessageForm, form_of
+from pybrpc.server.http.request import HttpRequest
+
+LEAST_COMPRESSED_BYTES = 512
+"""Bodies below this are sent as they are, as with bRPC's `-http_body_compress_threshold`."""
+
+MAX_ID = 2**64 - 1
+_SPAN_HEADERS = ("x-bd-trace-id", "x-bd-span-id", "x-bd-parent-span-id")
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: %s\r\n\r\n"
+
+
+class MethodTraits:
+    """The way a method reads and writes bodies. One for each MethodEntry that HTTP can reach."""
+
+    __slots__ = ("can_be_incomplete", "has_request_fields", "message_class", "options")
+
+    def __init__(self, entry: MethodEntry, takes_body: bool, options: JsonOptions) -> None:
+        """`takes_body`: whether a body is the message; else it is the attachment."""
+        self.message_class: type[Message] = entry.request_type.message_class
+        self.has_request_fields = takes_body and bool(self.message_class.DESCRIPTOR.fields)
+        self.can_be_incomplete = bool(entry.request_type.can_be_incomplete)
+        self.options = options
+
+
+class CallFacts:
+    """All that the head of a request says about the call. Kept with the head."""
+
+    __slots__ = (
+        "accepts_gzip",
+        "form",
+        "has_more",
+        "has_plain_answer",
+        "is_gzip",
+        "log_id",
+        "request_id",
+        "span_ids",
+    )
+
+    def __init__(self, head: RequestHead, traits: MethodTraits) -> None:
+        headers = head.headers
+        self.form: MessageForm = form_of(headers.content_type) or JSON
+        self.log_id = _id_in(headers.get("log-id"))
+        self.request_id = headers.get("x-request-id")
+        self.span_ids = tuple(_id_in(headers.get(name)) for name in _SPAN_HEADERS)
+        coding = headers.get("content-encoding", "").strip().lower()
+        self.is_gzip = traits.has_request_fields and coding in ("gzip", "x-gzip")
+        named = (self.log_id, self.request_id, *self.span_ids)
+        self.has_more = self.is_gzip or any(each is not None for each in named)
+        """Whether a request gets more than its names and its body."""
+        accepted = tokens_in(headers.get("accept-encoding", ""))
+        self.accepts_gzip = any(_is_gzip(each) for each in accepted)
+        self.has_plain_answer = (
+            head.minor_version == 1 and head.keep_alive and head.method != "HEAD"
+        )
+        """Whether the head of a response may be as short as that of most."""
+
+    def add_to(self, request: RpcRequest) -> None:
+        if self.is_gzip:
+            request.compress_type = CompressType.GZIP.value
+        request.log_id = self.log_id
+        request.request_id = self.request_id
+        request.trace_id, request.span_id, request.parent_span_id = self.span_ids
+
+
+def _is_gzip(coding: str) -> bool:
+    """Whether an element of Accept-Encoding allows gzip: "gzip;q=0.5", but not "gzip;q=0"."""
+    name, mark, weight = coding.replace(" ", "").partition(";q=")
+    return name in ("gzip", "x-gzip", "*") and not (mark and weight.rstrip("0") in ("", "0."))
+
+
+class CallForm:
+    """Any thread, one at a time. Also the ResponsePacker of the call, for its failures."""
+
+    __slots__ = ("_controller", "_facts", "_request", "_traits")
+
+    def __init__(self, request: HttpRequest, traits: MethodTraits, facts: CallFacts) -> None:
+        self._request = request
+        self._traits = traits
+        self._facts = facts
+        self._controller: Controller | None = None
+
+    # --- the request ---
+
+    def prepare(self, controller: Controller) -> None:
+        """Tell the controller what came beside the message."""
+        request = self._request
+        controller.auth_context = request.auth_context
+        resolved = request.resolved
+        header = controller._http_request = HttpHeader.of_request(resolved.head)
+        header.unresolved_path = resolved.rest
+        self._controller = controller
+        if not self._traits.has_request_fields and request.body:
+            controller._request_attachment = request.body
+
+    def parse(self, call: ServerCall, limit_bytes: int) -> Message:
+        """The request message. BadRequestError if the body, the query or the path has none."""
+        traits = self._traits
+        message_class = traits.message_class
+        if not traits.has_request_fields:
+            message = message_class()
+        else:
+            body = call.request.body
+            if call.request.compress_type:
+                body = self._decompressed(body, limit_bytes)
+            message = self._parsed(bytes(body)) if body else self._from_query()
+        if self._request.resolved.captures:
+            self._set_captures(message)
+        if traits.can_be_incomplete and not message.IsInitialized():
+            missing = ", ".join(missing_fields(message))
+            raise BadRequestError(f"Missing required fields in request: {missing}")
+        return message
+
+    @property
+    def _is_partial(self) -> bool:
+        """Whether the path may have the required fields that the rest lacks."""
+        return bool(self._request.resolved.captures)
+
+    def _parsed(self, body: bytes) -> Message:
+        form, traits = self._facts.form, self._traits
+        try:
+            return form.parse(body, traits.message_class, traits.options, self._is_partial)
+        except PARSE_ERRORS as error:
+            name = traits.message_class.DESCRIPTOR.full_name
+            text = f"Fail to parse http {form.name} body as {name}: {error}"
+            raise BadRequestError(text) from None
+
+    def _from_query(self) -> Message:
+        query = self._request.resolved.query
+        message_class = self._traits.message_class
+        if not query:
+            return message_class()
+        return self._of_query(query, message_class)
+
+    def _of_query(self, query: str, message_class: type[Message]) -> Message:
+        try:
+            options, is_partial = self._traits.options, self._is_partial
+            return query_to_message(query, message_class, options, is_partial=is_partial)
+        except PARSE_ERRORS as error:
+            name = message_class.DESCRIPTOR.full_name
+            raise BadRequestError(f"Fail to set fields of {name} from the URL: {error}") from None
+
+    def _set_captures(self, message: Message) -> None:
+        for name, text in self._request.resolved.captures:
+            set_captured(message, name, text, self._traits.options)
+
+    def _decompressed(self, body: Any, limit_bytes: int) -> Any:
+        try:
+            return decompress(body, CompressType.GZIP, limit_bytes)
+        except BodyError as error:
+            raise BadRequestError(f"Fail to un-gzip request body: {error}") from None
+
+    # --- the response ---
+
+    def pack(self, call: ServerCall, controller: Controller, response: object) -> IOBuf:
+        """The bytes of a success."""
+        made = controller._http_response
+        attachment = controller._response_attachment
+        if attachment:
+            return self._pack_raw(call, controller, attachment)
+        message = check_response(response, call.entry.response_type)
+        form = self._facts.form
+        if made is not None and made.content_type:
+            form = form_of(made.content_type) or form
+        try:
+            body = form.write(message, self._traits.options)
+        except PARSE_ERRORS as error:
+            raise BadResponseError(f"Fail to convert response to {form.name}: {error}") from None
+        if self._is_plain(controller):
+            data = iobuf_of(_OK % (len(body), form.content_type.encode()))
+            data.append(body)
+            return data
+        return self._whole(controller, body, form.content_type)
+
+    def _is_plain(self, controller: Controller) -> bool:
+        """Whether the head of the response has nothing that most have not."""
+        made = controller._http_response
+        return (
+            self._facts.has_plain_answer
+            and (made is None or made.is_plain)
+            and self._request.resolved.cors is None
+            and not controller._response_compress_type
+        )
+
+    def _pack_raw(self, call: ServerCall, controller: Controller, attachment: IOBuf) -> IOBuf:
+        made = controller._http_response
+        default = "" if made is None else made.content_type
+        return self._whole(controller, attachment, default or "application/octet-stream")
+
+    def _whole(self, controller: Controller, body: bytes | IOBuf, content_type: str) -> IOBuf:
+        made = controller._http_response
+        headers = HttpHeaders() if made is None else made.headers.copy()
+        if "content-type" not in headers:
+            headers["Content-Type"] = content_type
+        if controller._response_compress_type:
+            body = self._compressed(controller, body, headers)
+        status = 200 if made is None else made.status_code
+        reason = None if made is None else made.reason
+        return self._request.whole(status, headers, body, reason)
+
+    def _compressed(
+        self, controller: Controller, body: bytes | IOBuf, headers: HttpHeaders
+    ) -> bytes | IOBuf:
+        wanted = controller._response_compress_type == CompressType.GZIP
+        is_short = len(body) < LEAST_COMPRESSED_BYTES
+        if is_short or not wanted or not self._facts.accepts_gzip:
+            return body
+        headers["Content-Encoding"] = "gzip"
+        headers.append("Vary", "Accept-Encoding")
+        return compress(bytes(body), CompressType.GZIP)
+
+    # --- a ResponsePacker ---
+
+    def pack_response(self, response: RpcResponse) -> IOBuf:
+        """The bytes of a failure."""
+        code, controller = response.error_code, self._controller
+        made = None if controller is None else controller._http_response
+        status = status_of_error(code)
+        headers = None
+        if made is not None:
+            headers = made.headers
+            if made.status_code != 200:
+                status = made.status_code
+        return self._request.error(code, response.error_text, status, headers)
+
+    def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
+        """Not used: `pack` makes successes."""
+        raise InternalServerError("a response of HTTP is packed by its form")
+
+
+def _id_in(value: str | None) -> int | None:
+    """A number of 64 bits, in decimal. `None` if it is none: that is not worth an error."""
+    if value is None or not value.isascii() or not value.isdigit() or len(value) > 20:
+        return None
+    number = int(value)
+    return number if number <= MAX_ID else None
+
+
+def set_captured(message: Message, name: str, text: str, options: JsonOptions) -> None:
+    """Set a field of `message` to a part of the path. BadRequestError if it can't have the
+    value."""
+    try:
+        set_field(message, name, text, options)
+    except PARSE_ERRORS as error:
+        full_name = message.DESCRIPTOR.full_name
+        raise BadRequestError(f"Fail to set {full_name}.{name} from the path: {error}") from None

@@ -1,0 +1,328 @@
+"""HttpExchange: the requests of one connection of HTTP, and their answers in the same order.
+
+What answers a request is looked up when its head has come: so a body that is too long, or whose
+sender may not send it, is refused before it is read. Everything here happens in turns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any, Protocol
+
+from pybrpc.base.guard import SERVER, deliver_interrupt
+from pybrpc.errors import AuthenticationError, ErrorCode, RpcError
+from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.protocols.http1 import (
+    CONTINUE,
+    HttpParseError,
+    MessageEnd,
+    ParserOptions,
+    RequestHead,
+    UriError,
+)
+from pybrpc.protocols.http1.error_responses import parse_error_response
+from pybrpc.protocols.http1.head import new_request_head
+from pybrpc.protocols.http1.server_session import HEAD_BYTES, HttpServerSession
+from pybrpc.protocols.http1.status import AUTHENTICATION_STATUS
+from pybrpc.rpc.authenticator import verified
+from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.connections.credentials import authentication_failure
+from pybrpc.server.connections.server_connection import ServerConnection
+from pybrpc.server.http.replies import HttpReplies
+from pybrpc.server.http.request import REQUEST_BYTES, BodySink, HttpRequest
+from pybrpc.server.http.resolved_head import ResolvedHead
+
+MAX_DISCARDED_BYTES = 64 * 1024
+"""A body that nobody wants is read up to this length, to keep the connection for what follows."""
+
+
+_HEAD_WITHOUT_URL = new_request_head("POST", "/", 1, [("Host", "localhost")], ParserOptions())
+"""Stands for a head whose URL can't be understood."""
+
+
+class Refusal(Exception):
+    """A request that is answered with an error when its head has come."""
+
+    def __init__(
+        self,
+        text: str,
+        error_code: int = ErrorCode.EREQUEST,
+        status: int | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.text = text
+        self.error_code = int(error_code)
+        self.status = status
+        self.headers = headers
+
+
+class TargetFinder(Protocol):
+    """Finds what answers a request."""
+
+    def resolve(self, exchange: HttpExchange, resolved: ResolvedHead) -> None:
+        """Set all fields of `resolved`, `target` too. Raises Refusal; `needs_credentials` counts
+        all the same."""
+
+
+class HttpExchange:
+    """An Exchange, the user of a ServerConnection that speaks HTTP."""
+
+    def __init__(self, connection: ServerConnection, finder: TargetFinder) -> None:
+        self.connection = connection
+        self.replies = HttpReplies(connection.socket, connection.unanswered)
+        self._finder = finder
+        self._session: HttpServerSession = connection.socket.session  # type: ignore[assignment]
+        self._request: HttpRequest | None = None
+        """The request whose end has not come."""
+        self._has_replies = False
+        self._is_over = False
+        self._resolved: ResolvedHead | None = None
+        """The head of the last request: most are like the one before."""
+
+    @property
+    def stream_count(self) -> int:
+        return 0
+
+    # --- what has come ---
+
+    def on_messages(self, messages: list[Any]) -> None:
+        calls: list[ServerCall] = []
+        now = time.monotonic()
+        try:
+            for event in messages:
+                if self._is_over:
+                    break
+                kind = type(event)
+                if kind is RequestHead:
+                    self._on_head(event, now)
+                elif kind is MessageEnd:
+                    self._on_message_end(event, calls)
+                elif isinstance(event, HttpParseError):
+                    self._on_broken(event)
+                else:
+                    self._on_part(event)
+        except BaseException:
+            # The socket fails, and nobody else knows these calls yet.
+            self.connection.end(calls)
+            raise
+        if calls:
+            self.connection.start_calls(calls)
+        self._after_read()
+
+    def _after_read(self) -> None:
+        request = self._request
+        if request is not None and not request.is_discarded and request.head.expects_continue:
+            self._ask_for_body(request)
+        if self._has_replies:
+            self._has_replies = False
+            self.replies.write()
+        if self._is_over or self.connection.is_retired:
+            self.connection.retire()
+
+    def _on_head(self, head: RequestHead, now: float) -> None:
+        connection = self.connection
+        connection.server.requests += 1
+        position = self.replies.next_position()
+        resolved = self._resolved
+        if resolved is None or resolved.head is not head:
+            resolved = self._resolve(head, position, now)
+            if resolved is None:
+                return
+        request = self._request = HttpRequest(resolved, position, now)
+        request.max_bytes = connection.max_body_size
+        try:
+            if resolved.needs_credentials:
+                self.verify(request)
+            length = head.content_length
+            if length is not None and length > request.max_bytes:
+                raise Refusal(_too_long(length, request.max_bytes), ErrorCode.EREQUEST, 413)
+            request.sink = resolved.target.begin(self, request)
+        except Refusal as refusal:
+            self._refuse(request, refusal)
+            return
+        self._session.collected_bytes = HEAD_BYTES
+
+    def _resolve(self, head: RequestHead, position: int, now: float) -> ResolvedHead | None:
+        """Look up what `head` means; `None` if its request was refused."""
+        self._resolved = None
+        try:
+            resolved = ResolvedHead(head)
+        except UriError as error:
+            text = Refusal(str(error))
+            self._request = HttpRequest(ResolvedHead(_HEAD_WITHOUT_URL), position, now)
+            self._refuse(self._request, text)
+            return None
+        try:
+            self._finder.resolve(self, resolved)
+        except Refusal as refusal:
+            request = self._request = HttpRequest(resolved, position, now)
+            self._refuse(request, self._refused_before(request) or refusal)
+            return None
+        self._resolved = resolved
+        return resolved
+
+    def _refused_before(self, request: HttpRequest) -> Refusal | None:
+        """Clients without credentials learn nothing about what there is."""
+        try:
+            if request.resolved.needs_credentials:
+                self.verify(request)
+        except Refusal as refusal:
+            return refusal
+        return None
+
+    def _on_part(self, data: IOBuf) -> None:
+        request = self._request
+        if request is None or request.is_discarded:
+            return
+        if request.sink is not None:
+            request.sink.on_part(data)
+            return
+        request.body.append(data)
+        self._session.collected_bytes += len(data)
+        if len(request.body) > request.max_bytes:
+            self._refuse_long(request)
+
+    def _on_message_end(self, end: MessageEnd, calls: list[ServerCall]) -> None:
+        request, self._request = self._request, None
+        self._session.collected_bytes = 0
+        if request is None:
+            return
+        if not request.is_discarded:
+            request.trailers = end.trailers
+            if request.sink is not None:
+                request.sink.on_end(end.trailers)
+            else:
+                request.resolved.target.run(self, request, calls)
+        if not request.keep_alive:
+            self._is_over = True
+
+    def _on_broken(self, error: HttpParseError) -> None:
+        """Nothing that follows can be understood: this is the last answer."""
+        request, self._request = self._request, None
+        self.connection.server.errors.increment_and_get(1)
+        if request is not None and request.sink is not None:
+            request.sink.on_failed(error)
+            return
+        if request is None:
+            self.connection.server.requests += 1
+            position = self.replies.next_position()
+        elif request.is_discarded:
+            return
+        else:
+            position = request.position
+        head = None if request is None else request.head
+        self.put(position, parse_error_response(error, head))
+
+    # --- answers ---
+
+    def put(self, position: int, data: IOBuf) -> None:
+        """Put an answer, which is written at the end of the turn."""
+        self.replies.put(position, data)
+        self._has_replies = True
+
+    def answer_now(self, position: int, data: IOBuf) -> None:
+        """Put an answer, and write it if it is its turn. Any thread."""
+        self.replies.put(position, data)
+        self.replies.write()
+
+    def refuse(self, request: HttpRequest, refusal: Refusal) -> None:
+        """Answer a request that was read whole with an error. In a turn."""
+        self.connection.server.errors.increment_and_get(1)
+        self.put(
+            request.position,
+            request.error(refusal.error_code, refusal.text, refusal.status, refusal.headers),
+        )
+
+    def _refuse(self, request: HttpRequest, refusal: Refusal) -> None:
+        """Answer a request whose body may follow. It is read and thrown away if it is short."""
+        head = request.head
+        request.is_discarded = True
+        length = head.content_length or 0
+        is_long = length > min(MAX_DISCARDED_BYTES, request.max_bytes)
+        if head.is_chunked or is_long or (length and head.expects_continue):
+            self._refuse_and_close(request, refusal)
+            return
+        self._session.collected_bytes = HEAD_BYTES
+        self.refuse(request, refusal)
+
+    def _refuse_and_close(self, request: HttpRequest, refusal: Refusal) -> None:
+        request.is_discarded = True
+        self._request = None
+        self._session.collected_bytes = 0
+        request.keep_alive = False
+        self.refuse(request, refusal)
+        self._is_over = True
+        self.replies.write()
+        self.connection.discard_input(refusal.text)
+
+    def _refuse_long(self, request: HttpRequest) -> None:
+        size = len(request.body)
+        request.body.clear()
+        refusal = Refusal(_too_long(size, request.max_bytes), ErrorCode.EREQUEST, 413)
+        self._refuse_and_close(request, refusal)
+
+    def _ask_for_body(self, request: HttpRequest) -> None:
+        """The client waits for a word before it sends the body."""
+        if request.body or request.was_asked_on:
+            return
+        request.was_asked_on = True
+        self.replies.begin(request.position)
+        self.replies.append(request.position, IOBuf(CONTINUE))
+        self._has_replies = True
+
+    # --- credentials ---
+
+    def verify(self, request: HttpRequest) -> None:
+        """Verify the credential of a request. Raises Refusal."""
+        connection = self.connection
+        auth, client = connection.server.settings.auth, connection.socket.remote_side
+        if auth is None or client is None:
+            return
+        credential = request.head.headers.get("authorization", "")
+        try:
+            request.auth_context = verified(auth, credential.encode("latin-1", "replace"), client)
+        except BaseException as reason:
+            # Whatever the verifier raises, it has not accepted the client.
+            what = connection.socket.description
+            connection.server.auth_log.warn("Fail to authenticate %s", what, reason=reason)
+            deliver_interrupt(reason)
+            code = int(AuthenticationError.default_code)
+            text = f"[E{code}]{authentication_failure(0, reason).error_text}"
+            raise Refusal(text, code, AUTHENTICATION_STATUS) from None
+
+    # --- the end ---
+
+    def on_end(self, error: RpcError) -> None:
+        """Nothing more comes."""
+        self._is_over = True
+        request, self._request = self._request, None
+        if request is not None and request.sink is not None:
+            request.sink.on_failed(error)
+
+    def on_failed(self, error: RpcError) -> None:
+        """The connection has failed, or was closed."""
+        self.on_end(error)
+        self.replies.on_failed(error)
+
+    def on_stop(self) -> None:
+        """Connections without requests are closed by the stop itself."""
+
+    def sink_failed(self, sink: BodySink, error: BaseException) -> None:
+        """A sink wants no more. Its connection is closed once the answers are written."""
+        with contextlib.suppress(Exception):
+            sink.on_failed(error)
+        SERVER.caught("%r can't take the body of a request", sink, error=error)
+
+    def __repr__(self) -> str:
+        return f"<HttpExchange of {self.connection!r}>"
+
+
+def _too_long(size: int, limit: int) -> str:
+    return f"body_size={size} is larger than max_body_size={limit}"
+
+
+def held_bytes_of(request: HttpRequest) -> int:
+    """Memory that a request holds until it is answered, in bytes."""
+    return REQUEST_BYTES + len(request.body)

@@ -1,0 +1,36 @@
+"""HttpFrontend: what a running server has for HTTP. All in turns, but for its making."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pybrpc.builtin.server_view import ServerView
+from pybrpc.server.connections.server_connection import ServerConnection
+from pybrpc.server.http.exchange import HttpExchange
+from pybrpc.server.http.page_target import PageRunner
+from pybrpc.server.http.router import HttpRouter, Mount
+from pybrpc.server.http_safety import HttpSettings
+from pybrpc.server.routing.routes import Routes
+
+
+class HttpFrontend:
+    """Makes the exchanges of connections, which share a router and the threads of pages."""
+
+    __slots__ = ("_router", "view")
+
+    def __init__(
+        self,
+        view: ServerView,
+        routes: Routes,
+        settings: HttpSettings,
+        mounts: Iterable[Mount] = (),
+    ) -> None:
+        self.view = view
+        self._router = HttpRouter(routes, PageRunner(view), settings, mounts)
+
+    def new_exchange(self, connection: ServerConnection) -> HttpExchange:
+        """The exchange of a connection that has turned out to speak HTTP."""
+        return HttpExchange(connection, self._router)
+
+    def __repr__(self) -> str:
+        return f"<HttpFrontend, {self._router!r}>"

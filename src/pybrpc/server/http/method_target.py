@@ -1,0 +1,90 @@
+"""MethodTarget: requests of HTTP that call a method of a service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from pybrpc.errors import RpcError
+from pybrpc.json2pb import JsonOptions
+from pybrpc.protocols.message import new_request
+from pybrpc.server.calls.method_entry import MethodEntry
+from pybrpc.server.calls.server_call import new_server_call
+from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.http.call_form import CallFacts, CallForm, MethodTraits
+from pybrpc.server.http.exchange import HttpExchange, Refusal
+from pybrpc.server.http.request import BodySink, HttpRequest
+
+
+class MethodTarget:
+    """A Target: one method. Made once for each, when the server starts."""
+
+    __slots__ = ("_traits", "entry", "has_side_effects", "method", "service")
+
+    def __init__(self, entry: MethodEntry, has_side_effects: bool, traits: MethodTraits) -> None:
+        self.entry = entry
+        self.service, _, self.method = entry.full_name.rpartition(".")
+        self._traits = traits
+        self.has_side_effects = has_side_effects
+        """Whether GET does not call it, unless it is mapped to GET."""
+
+    def begin(self, exchange: HttpExchange, request: HttpRequest) -> BodySink | None:
+        return None
+
+    def run(self, exchange: HttpExchange, request: HttpRequest, calls: list[Any]) -> None:
+        connection, entry = exchange.connection, self.entry
+        server = connection.server
+        admission = server.admission
+        resolved = request.resolved
+        facts = resolved.facts
+        if facts is None:
+            facts = resolved.facts = CallFacts(resolved.head, self._traits)
+        body = bytes(request.body)
+        rpc = new_request(request.position, self.service, self.method, None, body)
+        if facts.has_more:
+            facts.add_to(rpc)
+        if not admission.admits(entry):
+            exchange.refuse(request, refusal_of(connection.identity, admission.rejection(rpc)))
+            return
+        call = new_server_call(connection, rpc, entry, request.received_at)
+        call.position = request.position
+        call.form = call.packer = CallForm(request, self._traits, facts)
+        calls.append(call)
+        connection.calls.add(call)
+        connection.unanswered.try_add(call.size_bytes, True)
+        admission.enter(call)
+
+    def __repr__(self) -> str:
+        return f"<MethodTarget {self.entry.full_name}>"
+
+
+def targets_of(
+    service: ServiceDescriptor,
+    registry: ServiceRegistry,
+    takes_body: bool,
+    json_options: JsonOptions,
+) -> dict[str, MethodTarget]:
+    """The targets of the methods of `service` that are served, by their names.
+
+    `takes_body`: whether a body is the request message; else it is the attachment.
+    """
+    found: dict[str, MethodTarget] = {}
+    for method in service.methods:
+        entry = registry.get(service.full_name, method.name)
+        if entry is not None:
+            traits = MethodTraits(entry, takes_body, json_options)
+            found[method.name] = MethodTarget(entry, has_side_effects(method), traits)
+    return found
+
+
+def refusal_of(identity: str, error: RpcError) -> Refusal:
+    """The answer to a request that was not admitted because of `error`."""
+    return Refusal(f"{identity}[E{int(error.code)}]{error.text}", error.code)
+
+
+def has_side_effects(method: MethodDescriptor) -> bool:
+    """Whether a method is not marked with `option idempotency_level = NO_SIDE_EFFECTS`."""
+    options: Any = method.GetOptions()
+    return bool(options.idempotency_level != MethodOptions.NO_SIDE_EFFECTS)

@@ -1,0 +1,121 @@
+"""PageTarget: requests of HTTP for the pages of the server. Each runs in a thread of its own.
+
+Pages are no calls: they are not counted, and work when the server is full or stops.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from pybrpc.base.guard import SERVER, deliver_interrupt
+from pybrpc.builtin.page import PageRequest, PageResponse, wants_html
+from pybrpc.builtin.registry import run_page
+from pybrpc.builtin.server_view import ServerView
+from pybrpc.errors import ErrorCode, RpcError
+from pybrpc.protocols.http1 import HttpHeaders
+from pybrpc.server.http.exchange import HttpExchange, Refusal
+from pybrpc.server.http.request import BodySink, HttpRequest
+
+MAX_RUNNING = 16
+"""Pages that run at once. A profile runs for up to a minute."""
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+class PageRunner:
+    """Runs the pages of one server. `run` is called in turns."""
+
+    def __init__(self, view: ServerView) -> None:
+        self._view = view
+        self._running: set[PageRun] = set()
+
+    def run(self, exchange: HttpExchange, request: HttpRequest, page: PageRequest) -> None:
+        if len(self._running) >= MAX_RUNNING:
+            text = f"{MAX_RUNNING} pages run already"
+            exchange.refuse(request, Refusal(text, ErrorCode.ELIMIT, 503, {"Retry-After": "1"}))
+            return
+        run = PageRun(exchange, request, page, self._view, self._running)
+        self._running.add(run)
+        try:
+            exchange.connection.hold(run)
+            threading.Thread(target=run.run, name=f"pybrpc-page-{page.name}", daemon=True).start()
+        except BaseException as error:
+            self._running.discard(run)
+            exchange.refuse(request, Refusal(f"Fail to run a page: {type(error).__name__}", 0, 503))
+            exchange.connection.release_hold(run)
+            deliver_interrupt(error)
+
+
+class PageRun:
+    """One page that is being made. It holds its connection."""
+
+    def __init__(
+        self,
+        exchange: HttpExchange,
+        request: HttpRequest,
+        page: PageRequest,
+        view: ServerView,
+        running: set[PageRun],
+    ) -> None:
+        self._exchange = exchange
+        self._request = request
+        self._page = page
+        self._view = view
+        self._running = running
+
+    def run(self) -> None:
+        """In a thread of its own."""
+        exchange, request = self._exchange, self._request
+        try:
+            data = packed(request, run_page(self._page, self._view))
+            exchange.answer_now(request.position, data)
+        except BaseException as error:
+            SERVER.caught("the page /%s can't be answered", self._page.name, error=error)
+            text = "the page can't be sent"
+            exchange.answer_now(request.position, request.error(ErrorCode.EINTERNAL, text))
+        finally:
+            self._running.discard(self)
+            exchange.connection.release_hold(self)
+
+    def on_connection_failed(self, connection: Any, error: RpcError) -> None:
+        """Its answer will be dropped."""
+
+
+class PageTarget:
+    """A Target: one page."""
+
+    __slots__ = ("_is_internal", "_name", "_runner")
+
+    def __init__(self, runner: PageRunner, name: str, is_internal: bool) -> None:
+        self._runner = runner
+        self._name = name
+        self._is_internal = is_internal
+
+    def begin(self, exchange: HttpExchange, request: HttpRequest) -> BodySink | None:
+        request.max_bytes = min(request.max_bytes, MAX_BODY_BYTES)
+        if (request.head.content_length or 0) > request.max_bytes:
+            raise Refusal(f"a page takes at most {request.max_bytes} bytes", status=413)
+        return None
+
+    def run(self, exchange: HttpExchange, request: HttpRequest, calls: list[Any]) -> None:
+        resolved = request.resolved
+        head, query = resolved.head, resolved.uri.queries
+        page = PageRequest(
+            head.method,
+            self._name,
+            resolved.rest,
+            query,
+            head.headers,
+            bytes(request.body),
+            wants_html(query, head.headers),
+            self._is_internal,
+        )
+        self._runner.run(exchange, request, page)
+
+
+def packed(request: HttpRequest, response: PageResponse) -> Any:
+    """The bytes of the answer of a page."""
+    headers = HttpHeaders(response.headers)
+    headers["Content-Type"] = response.content_type
+    return request.whole(response.status, headers, response.body_bytes())

@@ -1,0 +1,146 @@
+"""HttpReplies: the responses of a connection of HTTP, in the order of its requests.
+
+Most responses are put whole, as in OrderedReplies. Others come in parts: interim responses before
+the one that counts, and bodies whose length is not known. Parts that are appended before the turn
+of their request are kept; those that are appended later are written at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from pybrpc.errors import RpcError
+from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.server.calls.ordered_replies import REPLY_BYTES, OrderedReplies
+from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.writing.backlog import Backlog
+
+
+class _Parts:
+    """A response that comes in parts, or the interim responses before one."""
+
+    __slots__ = ("is_over", "kept", "wakes")
+
+    def __init__(self) -> None:
+        self.kept: deque[IOBuf] = deque()
+        self.is_over = False
+        """Whether nothing follows what is kept. Set after the last part is kept."""
+        self.wakes: deque[Callable[[], object]] = deque()
+        """Called when its turn has come, and when it never will."""
+
+    def wake_all(self) -> None:
+        while self.wakes:
+            try:
+                wake = self.wakes.popleft()
+            except IndexError:  # another thread has taken it
+                return
+            wake()
+
+
+class HttpReplies(OrderedReplies):
+    """A SocketMessage. `begin` in turns, the other methods in any thread; none blocks."""
+
+    __slots__ = ("_is_dropped", "_parts")
+
+    def __init__(self, socket: Socket, unanswered: Backlog) -> None:
+        super().__init__(socket, unanswered)
+        self._parts: dict[int, _Parts] = {}
+        """Responses that are not over, by their positions."""
+        self._is_dropped = False
+
+    def begin(self, position: int) -> None:
+        """The response at `position` comes in parts, or interim responses go before it."""
+        self._parts.setdefault(position, _Parts())
+
+    def append(self, position: int, data: IOBuf) -> None:
+        """Write a part when its turn has come. `write` must follow. Nothing happens if the response
+        was ended, or the connection is gone."""
+        parts = self._parts.get(position)
+        if parts is None or parts.is_over or self._is_dropped:
+            return
+        self._unanswered.try_add(len(data) + REPLY_BYTES, True)
+        parts.kept.append(data)
+        if self._is_dropped:
+            self._drop_parts(parts)
+
+    def finish(self, position: int) -> None:
+        """No part follows. `write` must follow."""
+        parts = self._parts.get(position)
+        if parts is not None:
+            parts.is_over = True
+
+    def put(self, position: int, data: IOBuf) -> None:
+        """The whole response, or what follows the parts that were appended."""
+        parts = self._parts.get(position)
+        if parts is None:
+            super().put(position, data)
+            return
+        self.append(position, data)
+        parts.is_over = True
+
+    def is_turn(self, position: int) -> bool:
+        """Whether what is appended at `position` is written at once, or not at all."""
+        return position <= self._written or self._is_dropped
+
+    def when_turn(self, position: int, wake: Callable[[], object]) -> None:
+        """Call `wake` once `is_turn` is true: now, or in the thread that writes, where it must not
+        run code of users."""
+        parts = self._parts.get(position)
+        if parts is None:
+            wake()
+            return
+        parts.wakes.append(wake)
+        if self.is_turn(position):
+            parts.wake_all()
+
+    def append_to(self, buffer: IOBuf) -> None:
+        while True:
+            super().append_to(buffer)
+            parts = self._parts.get(self._written)
+            if parts is None:
+                return
+            is_over = parts.is_over
+            self._take_parts(parts, buffer)
+            if not is_over:
+                parts.wake_all()
+                return
+            del self._parts[self._written]
+            self._written += 1
+
+    def _take_parts(self, parts: _Parts, buffer: IOBuf) -> None:
+        while (data := _first(parts.kept)) is not None:
+            self._unanswered.remove(len(data) + REPLY_BYTES, 1)
+            buffer.append(data)
+
+    @property
+    def held_bytes(self) -> int:
+        in_parts = sum(
+            len(data) + REPLY_BYTES
+            for parts in list(self._parts.values())
+            for data in list(parts.kept)
+        )
+        return super().held_bytes + in_parts
+
+    def on_failed(self, error: RpcError) -> None:
+        """The connection has failed: nothing more is written. In a turn."""
+        self._drop()
+
+    def _drop(self) -> None:
+        super()._drop()
+        self._is_dropped = True
+        for parts in list(self._parts.values()):
+            self._drop_parts(parts)
+
+    def _drop_parts(self, parts: _Parts) -> None:
+        while (data := _first(parts.kept)) is not None:
+            self._unanswered.remove(len(data) + REPLY_BYTES, 1)
+        parts.wake_all()
+
+
+def _first(kept: deque[IOBuf]) -> IOBuf | None:
+    """Take the first one. `None` if there is none; another thread may have taken it."""
+    try:
+        return kept.popleft()
+    except IndexError:
+        return None

@@ -1,0 +1,240 @@
+"""PagesView: a running server, as its pages see it."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from pybrpc.base.deadline import NEVER
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.builtin.server_view import (
+    CallView,
+    ConnectionView,
+    HealthReport,
+    MethodView,
+    ServiceView,
+)
+from pybrpc.metrics.names import to_underscored_name
+from pybrpc.server.calls.method_entry import MethodEntry
+from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.connections.server_connection import ServerConnection
+from pybrpc.server.lifecycle.running_server import RunningServer
+from pybrpc.server.settings import ServerSettings
+from pybrpc.tracing.ids import as_unsigned
+from pybrpc.transport.socket.socket import Socket
+from pybrpc.transport.socket_table import SOCKETS, SocketId
+
+HealthReporter = Callable[[], HealthReport | bool | str | None]
+
+_HIDDEN = frozenset(("auth", "tls", "options", "runtime", "limits", "protocols"))
+"""Settings whose repr says nothing to people, or may have a secret in it."""
+
+
+class PagesView:
+    """The ServerView of one run of a server. Made once it listens."""
+
+    def __init__(
+        self,
+        run: RunningServer,
+        *,
+        version: str = "",
+        server_info_name: str = "",
+        worker_name: str = "",
+        health_reporter: HealthReporter | None = None,
+        urls_of: Callable[[MethodEntry], tuple[str, ...]] | None = None,
+    ) -> None:
+        """`server_info_name` replaces "server_<port>" in the names of its variables, as in C++.
+        `urls_of` says which paths of HTTP are mapped to a method, beside "/Service/Method"."""
+        self._run = run
+        self.version = version
+        self.worker_name = worker_name
+        self.health_reporter = health_reporter
+        self.started_at_s = time.time()
+        endpoint: Endpoint = run.acceptor.endpoint
+        name = server_info_name or f"server_{endpoint.port or endpoint.path}"
+        self.metric_prefix = f"rpc_{to_underscored_name(name)}"
+        self._address = str(endpoint)
+        self._urls_of = urls_of
+
+    @property
+    def address(self) -> str:
+        """See `ServerView`; so for all methods."""
+        return self._address
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._run.admission.is_stopping
+
+    @property
+    def max_concurrency(self) -> int:
+        return self._run.admission.max_concurrency
+
+    @property
+    def concurrency(self) -> int:
+        return len(self._run.admission.running)
+
+    @property
+    def connection_count(self) -> int:
+        return len(self._run.connections)
+
+    def counters(self) -> list[tuple[str, int]]:
+        found = self._run.statistics()
+        names = ("requests", "errors", "expired", "accepted", "refused_connections", "workers")
+        return [(name, getattr(found, name)) for name in (*names, "streams")]
+
+    def options(self) -> list[tuple[str, str]]:
+        settings = self._run.settings
+        shown = [
+            (name, _shown(getattr(settings, name)))
+            for name in ServerSettings.__slots__
+            if name not in _HIDDEN
+        ]
+        limit = self._run.max_connections
+        return [
+            *((name, text) for name, text in shown if name != "max_connections"),
+            ("max_connections", _shown(limit)),
+            ("max_body_size", _shown(settings.limits.max_body_size)),
+            ("protocols", " ".join(protocol.name for protocol in settings.protocols)),
+            ("tls", "off" if settings.tls is None else "on"),
+            ("auth", "off" if settings.auth is None else "on"),
+            ("pid", str(os.getpid())),
+        ]
+
+    # --- services ---
+
+    def services(self) -> list[ServiceView]:
+        found: dict[str, list[MethodView]] = {}
+        for entry in self._run.registry.entries():
+            service = entry.full_name.rpartition(".")[0] or entry.full_name
+            found.setdefault(service, []).append(self._method_view(entry))
+        return [
+            ServiceView(service.rpartition(".")[2], service, tuple(methods))
+            for service, methods in found.items()
+        ]
+
+    def _method_view(self, entry: MethodEntry) -> MethodView:
+        return MethodView(
+            entry.full_name.rpartition(".")[2],
+            entry.full_name,
+            "" if entry.is_generic else entry.request_type.full_name,
+            "" if entry.is_generic else entry.response_type.full_name,
+            () if self._urls_of is None else self._urls_of(entry),
+            entry.max_concurrency,
+            self._running_of(entry),
+            entry.is_async,
+        )
+
+    def _running_of(self, entry: MethodEntry) -> int:
+        if entry.max_concurrency:
+            return len(entry.running)
+        return sum(call.entry is entry for call in list(self._run.admission.running))
+
+    def descriptors(self) -> list[ServiceDescriptor]:
+        found: dict[str, ServiceDescriptor] = {}
+        for entry in self._run.registry.entries():
+            service = entry.full_name.rpartition(".")[0]
+            if entry.is_generic or service in found:
+                continue
+            try:
+                pool: Any = entry.request_type.message_class.DESCRIPTOR.file.pool
+                found[service] = pool.FindServiceByName(service)
+            except KeyError:
+                continue
+        return list(found.values())
+
+    # --- connections and calls ---
+
+    def connections(self, limit: int) -> list[ConnectionView]:
+        found = sorted(self._run.connections, key=_socket_id)
+        return [view_of(connection.socket) for connection in found[:limit]]
+
+    def channel_connections(self, limit: int) -> list[ConnectionView]:
+        found = (socket for socket in SOCKETS.all() if _is_of_channel(socket))
+        return [view_of(socket) for socket in islice(found, limit)]
+
+    def connection(self, socket_id: int) -> ConnectionView | None:
+        socket = Socket.address(SocketId(socket_id))
+        return None if socket is None else view_of(socket)
+
+    def socket_count(self) -> int:
+        return len(SOCKETS)
+
+    def calls(self, limit: int) -> list[CallView]:
+        calls: Iterable[ServerCall] = list(self._run.admission.running)
+        oldest = heapq.nsmallest(limit, calls, key=_received_at)
+        now = time.monotonic()
+        return [_view_of_call(call, now) for call in oldest]
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _socket_id(connection: ServerConnection) -> int:
+    return connection.socket.id
+
+
+def _received_at(call: ServerCall) -> float:
+    return call.received_at
+
+
+def _is_of_channel(socket: Socket) -> bool:
+    """Whether a channel has made it: its user counts calls that wait."""
+    return hasattr(socket.user, "in_flight")
+
+
+def view_of(socket: Socket) -> ConnectionView:
+    """A socket for pages. Any thread; what it says is not one snapshot."""
+    user: Any = socket.user
+    counts = socket.statistics()
+    tls, error, trip = socket.tls, socket.error, socket.round_trip()
+    is_of_server = isinstance(user, ServerConnection)
+    if is_of_server:
+        concurrency, streams, state = len(user.calls), user.stream_count(), user.state
+    else:
+        concurrency, streams = getattr(user, "in_flight", 0), 0
+        state = "open" if socket.is_connected else "connecting"
+    return ConnectionView(
+        socket_id=socket.id,
+        remote_side=str(socket.remote_side or ""),
+        local_side=str(socket.local_side or ""),
+        protocol=socket.session.name,
+        tls="" if tls is None else tls.version,
+        fd=socket.fd,
+        age_s=time.monotonic() - socket.made_at,
+        in_bytes=counts.bytes_read,
+        in_messages=counts.messages_read,
+        out_bytes=counts.bytes_written,
+        out_messages=counts.messages_written,
+        rtt_ms=0.0 if trip is None else trip.rtt_ms,
+        rtt_var_ms=0.0 if trip is None else trip.var_ms,
+        unwritten_bytes=counts.backlog_bytes,
+        concurrency=concurrency,
+        streams=streams,
+        state=state if error is None else "gone",
+        error="" if error is None else error.text,
+    )
+
+
+def _view_of_call(call: ServerCall, now: float) -> CallView:
+    return CallView(
+        call_id=f"{call.connection.socket.id}-{call.request.correlation_id}",
+        method=call.full_name(),
+        peer=call.connection.peer,
+        age_s=now - call.received_at,
+        remaining_s=None if call.deadline == NEVER else call.deadline - now,
+        connection=call.connection.state,
+        socket_id=call.connection.socket.id,
+        log_id=as_unsigned(call.request.log_id or 0),
+        request_bytes=call.received_bytes,
+    )
