@@ -17,7 +17,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.builtin.server_view import (
     CallView,
     ConnectionView,
-    HealthReport,
+    HealthReporter,
     MethodView,
     ServiceView,
 )
@@ -30,8 +30,6 @@ from pybrpc.server.settings import ServerSettings
 from pybrpc.tracing.ids import as_unsigned
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_table import SOCKETS, SocketId
-
-HealthReporter = Callable[[], HealthReport | bool | str | None]
 
 _OBJECTS = ("auth", "options", "runtime", "tls")
 """Settings that are objects; that they are None says little."""
@@ -61,7 +59,8 @@ class PagesView:
         self.started_at_s = time.time()
         endpoint: Endpoint = run.acceptor.endpoint
         name = f"rpc_server_{endpoint.port or endpoint.host}"
-        self.metric_prefix = metric_prefix or to_underscored_name(name)
+        self._metric_prefix = metric_prefix
+        self._default_prefix = to_underscored_name(name)
         self._address = str(endpoint)
         self._urls_of = urls_of
 
@@ -69,6 +68,10 @@ class PagesView:
     def address(self) -> str:
         """See `ServerView`; so for all methods."""
         return self._address
+
+    @property
+    def metric_prefix(self) -> str:
+        return self._metric_prefix or self._run.variables.stem or self._default_prefix
 
     @property
     def is_stopping(self) -> bool:

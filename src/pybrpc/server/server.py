@@ -300,8 +300,13 @@ class Server:
         self._pid = os.getpid()
 
     def _new_frontend(self, run: RunningServer) -> HttpFrontend:
-        name = self._settings.server_info_name
-        view = PagesView(run, server_info_name=name, urls_of=self._urls_of)
+        settings = self._settings
+        view = PagesView(
+            run,
+            version=settings.version,
+            health_reporter=settings.health_reporter,
+            urls_of=self._urls_of,
+        )
         return HttpFrontend(view, self._routes, self._settings.http)
 
     def _urls_of(self, entry: MethodEntry) -> tuple[str, ...]:
