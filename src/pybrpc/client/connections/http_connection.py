@@ -28,6 +28,7 @@ from pybrpc.client.connections.http_body import BegunResponse, IncomingBody
 from pybrpc.client.connections.http_method import HttpMethod
 from pybrpc.client.connections.http_request import HttpRequest
 from pybrpc.client.connections.http_status import error_text_of, is_success, status_error
+from pybrpc.client.connections.traced_request import note_http_request
 from pybrpc.errors import (
     BadRequestError,
     BadResponseError,
@@ -90,7 +91,8 @@ class OutgoingRequest:
 
     def use_credential(self, credential: bytes) -> None:
         """Pack again, with a credential."""
-        self._packed = self.request.pack(self._connection.host, credential)
+        span = None if self.attempt is None else self.attempt.call.span
+        self._packed = self.request.pack(self._connection.host, credential, span)
 
     def on_outcome(self, error: RpcError | None) -> None:
         """The request was not written, because of `error`."""
@@ -173,10 +175,12 @@ class HttpConnection(ClientConnection):
         if type(request) is not HttpRequest:
             raise BadRequestError("http has no place for streams")
         try:
-            packed = request.pack(self.host)
+            packed = request.pack(self.host, None, attempt.call.span)
         except ValueError as error:
             raise BadRequestError(f"Fail to pack the request: {error}") from None
         message = OutgoingRequest(attempt, packed, self)
+        if attempt.call.span is not None:
+            note_http_request(attempt.call.span, len(packed))
         write_request = HttpWrite(message, len(packed))
         attempt.write_request = write_request
         if self.attempt_listeners is not None:

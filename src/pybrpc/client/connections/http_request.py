@@ -9,11 +9,13 @@ from pybrpc.protocols.http1.grammar import TARGET
 from pybrpc.protocols.http1.headers import HttpHeaders
 from pybrpc.protocols.http1.writer import RequestWriter
 from pybrpc.rpc.http import checked_method
+from pybrpc.tracing.context import inject
 
 if TYPE_CHECKING:
     from pybrpc.base.endpoint import Endpoint
     from pybrpc.client.connections.http_body import IncomingBody
     from pybrpc.client.connections.http_upload import Upload
+    from pybrpc.tracing.span import Span
 
 AUTHORIZATION = "Authorization"
 
@@ -79,10 +81,14 @@ class HttpRequest:
         """Whether the authenticator of the channel, if there is one, has to give a credential."""
         return AUTHORIZATION not in self.headers
 
-    def pack(self, host: str, credential: bytes | None = None) -> IOBuf:
+    def pack(self, host: str, credential: bytes | None = None, span: Span | None = None) -> IOBuf:
         """The bytes to send: the whole request, or its head if an Upload follows. `host` is for a
-        request without a Host. ValueError if the headers, or the credential, can't be sent."""
+        request without a Host; the ids of `span` go along. ValueError if the headers, or the
+        credential, can't be sent."""
         headers = self.headers
+        if span is not None:
+            headers = headers.copy()
+            inject(headers, span)
         if credential is not None:
             headers = headers.copy()
             headers[AUTHORIZATION] = credential.decode("latin-1")

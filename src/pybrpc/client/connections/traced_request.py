@@ -22,3 +22,10 @@ def trace_request(span: Span, request: RpcRequest, protocol: RpcProtocol) -> Non
     span.request_size = len(request.body) + attached
     if carries_trace(protocol):
         put_into_request(span, request)
+
+
+def note_http_request(span: Span, size: int) -> None:
+    """A request of HTTP of `size` bytes, which carries the ids of `span`, is about to be sent."""
+    span.protocol = "http"
+    span.sent_us = span.at_us(time.monotonic())
+    span.request_size = size
