@@ -1,4 +1,4 @@
-"""Who may send requests by HTTP, and see which pages: credentials, other sites, the internal port.
+"""Credentials, other sites, the internal port: which requests of HTTP are answered.
 
 Names in quotes are those of bRPC's test/brpc_http_rpc_protocol_unittest.cpp.
 """

@@ -300,7 +300,8 @@ class Server:
         self._pid = os.getpid()
 
     def _new_frontend(self, run: RunningServer) -> HttpFrontend:
-        view = PagesView(run, urls_of=self._urls_of)
+        name = self._settings.server_info_name
+        view = PagesView(run, server_info_name=name, urls_of=self._urls_of)
         return HttpFrontend(view, self._routes, self._settings.http)
 
     def _urls_of(self, entry: MethodEntry) -> tuple[str, ...]:

@@ -69,12 +69,13 @@ class EndedError(Exception):
 class OutgoingRequest:
     """A SocketMessage: the request of one attempt, which takes its place in the order."""
 
-    __slots__ = ("_connection", "_is_placed", "_packed", "attempt", "keeps", "request")
+    __slots__ = ("_connection", "_is_placed", "_packed", "_span", "attempt", "keeps", "request")
 
     def __init__(self, attempt: Attempt, packed: IOBuf, connection: HttpConnection) -> None:
         self.attempt: Attempt | None = attempt
         """`None` once its call has the head of the response."""
         self.request: HttpRequest = attempt.call.body
+        self._span = attempt.call.span
         self._packed = packed
         self._connection = connection
         self._is_placed = False
@@ -91,8 +92,7 @@ class OutgoingRequest:
 
     def use_credential(self, credential: bytes) -> None:
         """Pack again, with a credential."""
-        span = None if self.attempt is None else self.attempt.call.span
-        self._packed = self.request.pack(self._connection.host, credential, span)
+        self._packed = self.request.pack(self._connection.host, credential, self._span)
 
     def on_outcome(self, error: RpcError | None) -> None:
         """The request was not written, because of `error`."""
@@ -175,12 +175,12 @@ class HttpConnection(ClientConnection):
         if type(request) is not HttpRequest:
             raise BadRequestError("http has no place for streams")
         try:
-            packed = request.pack(self.host, None, attempt.call.span)
+            packed = request.pack(self.host, span=attempt.call.span)
         except ValueError as error:
             raise BadRequestError(f"Fail to pack the request: {error}") from None
-        message = OutgoingRequest(attempt, packed, self)
         if attempt.call.span is not None:
             note_http_request(attempt.call.span, len(packed))
+        message = OutgoingRequest(attempt, packed, self)
         write_request = HttpWrite(message, len(packed))
         attempt.write_request = write_request
         if self.attempt_listeners is not None:

@@ -83,15 +83,15 @@ class HttpRequest:
 
     def pack(self, host: str, credential: bytes | None = None, span: Span | None = None) -> IOBuf:
         """The bytes to send: the whole request, or its head if an Upload follows. `host` is for a
-        request without a Host; the ids of `span` go along. ValueError if the headers, or the
-        credential, can't be sent."""
+        request without a Host; `span` that of the call, whose ids go along. ValueError if the
+        headers, or the credential, can't be sent."""
         headers = self.headers
-        if span is not None:
+        if credential is not None or span is not None:
             headers = headers.copy()
-            inject(headers, span)
         if credential is not None:
-            headers = headers.copy()
             headers[AUTHORIZATION] = credential.decode("latin-1")
+        if span is not None:
+            inject(headers, span)
         writer = RequestWriter(host)
         if self.upload is None:
             return writer.whole(self.method, self.target, headers, self.body)

@@ -24,8 +24,8 @@ def trace_request(span: Span, request: RpcRequest, protocol: RpcProtocol) -> Non
         put_into_request(span, request)
 
 
-def note_http_request(span: Span, size: int) -> None:
-    """A request of HTTP of `size` bytes, which carries the ids of `span`, is about to be sent."""
+def note_http_request(span: Span, size_bytes: int) -> None:
+    """A request of HTTP with the ids of `span` in its headers is about to be sent."""
     span.protocol = "http"
     span.sent_us = span.at_us(time.monotonic())
-    span.request_size = size
+    span.request_size = size_bytes

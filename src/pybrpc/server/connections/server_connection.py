@@ -293,15 +293,6 @@ class ServerConnection(ClosableConnection):
         blamed: MethodEntry | None = None,
     ) -> None:
         """Answer with `error`, which counts as one of `blamed`, or as one of no service."""
-        self.server.errors.increment_and_get(1)
-        if type(message) is RpcRequest and wants_server_span(
-            self.active_at, message.trace_id is not None
-        ):
-            trace_rejected(self, message, error.code, self.active_at)
-        if blamed is not None and blamed.times is not None:
-            blamed.times.note(self.protocol, error.code, 0.0)
-        else:
-            self.server.non_service_errors.add()
         controller = Controller()
         controller._server_identity = self.identity
         controller.set_failed(error.code, error.text)
@@ -309,13 +300,33 @@ class ServerConnection(ClosableConnection):
         response = packer.pack_response(failure_of(message.correlation_id, controller))
         if isinstance(message, RpcRequest) and message.stream_settings is not None:
             response = pack_data(data_meta(message.stream_settings.stream_id, NO_STREAM), response)
-        self._note_refused(message, error.code, len(response))
+        self.note_refused(message, error.code, len(response), blamed)
         replies = self.replies
         if replies is None:
             write_answer(self.socket, response)
         else:
             replies.put(replies.next_position(), response)
             replies.write()
+
+    def note_refused(
+        self,
+        message: RpcRequest | BadMessage | OversizedMessage,
+        error_code: int,
+        sent_bytes: int,
+        blamed: MethodEntry | None = None,
+    ) -> None:
+        """Count a request that is answered with an error without being admitted, as one of
+        `blamed`, or as one of no service. In a turn."""
+        self.server.errors.increment_and_get(1)
+        if type(message) is RpcRequest and wants_server_span(
+            self.active_at, message.trace_id is not None
+        ):
+            trace_rejected(self, message, error_code, self.active_at)
+        if blamed is not None and blamed.times is not None:
+            blamed.times.note(self.protocol, error_code, 0.0)
+        else:
+            self.server.non_service_errors.add()
+        self._note_refused(message, error_code, sent_bytes)
 
     def _note_refused(self, message: Message, error_code: int, sent_bytes: int) -> None:
         call_end = self.server.call_end

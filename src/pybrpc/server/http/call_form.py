@@ -25,13 +25,12 @@ from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.http.content_types import JSON, PARSE_ERRORS, MessageForm, form_of
 from pybrpc.server.http.request import HttpRequest
+from pybrpc.tracing.context import extract
 
 LEAST_COMPRESSED_BYTES = 512
 """Bodies below this are sent as they are, as with bRPC's `-http_body_compress_threshold`."""
 
 MAX_ID = 2**64 - 1
-_SPAN_HEADERS = ("x-bd-trace-id", "x-bd-span-id", "x-bd-parent-span-id")
-
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: %s\r\n\r\n"
 
 
@@ -59,7 +58,7 @@ class CallFacts:
         "is_gzip",
         "log_id",
         "request_id",
-        "span_ids",
+        "trace",
     )
 
     def __init__(self, head: RequestHead, traits: MethodTraits) -> None:
@@ -67,10 +66,10 @@ class CallFacts:
         self.form: MessageForm = form_of(headers.content_type) or JSON
         self.log_id = _id_in(headers.get("log-id"))
         self.request_id = headers.get("x-request-id")
-        self.span_ids = tuple(_id_in(headers.get(name)) for name in _SPAN_HEADERS)
+        self.trace = extract(headers)
         coding = headers.get("content-encoding", "").strip().lower()
         self.is_gzip = traits.has_request_fields and coding in ("gzip", "x-gzip")
-        named = (self.log_id, self.request_id, *self.span_ids)
+        named = (self.log_id, self.request_id, self.trace)
         self.has_more = self.is_gzip or any(each is not None for each in named)
         """Whether a request gets more than its names and its body."""
         accepted = tokens_in(headers.get("accept-encoding", ""))
@@ -85,7 +84,9 @@ class CallFacts:
             request.compress_type = CompressType.GZIP.value
         request.log_id = self.log_id
         request.request_id = self.request_id
-        request.trace_id, request.span_id, request.parent_span_id = self.span_ids
+        trace = self.trace
+        if trace is not None:
+            trace.put_into(request)
 
 
 def _is_gzip(coding: str) -> bool:

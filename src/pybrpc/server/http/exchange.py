@@ -25,7 +25,10 @@ from pybrpc.protocols.http1.error_responses import parse_error_response
 from pybrpc.protocols.http1.head import new_request_head
 from pybrpc.protocols.http1.server_session import HEAD_BYTES, HttpServerSession
 from pybrpc.protocols.http1.status import AUTHENTICATION_STATUS
+from pybrpc.protocols.message import RpcRequest
 from pybrpc.rpc.authenticator import verified
+from pybrpc.server.calls.method_entry import MethodEntry
+from pybrpc.server.calls.raw_request import MAX_NAME
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.connections.credentials import authentication_failure
 from pybrpc.server.connections.server_connection import ServerConnection
@@ -50,12 +53,15 @@ class Refusal(Exception):
         error_code: int = ErrorCode.EREQUEST,
         status: int | None = None,
         headers: dict[str, str] | None = None,
+        blamed: MethodEntry | None = None,
     ) -> None:
+        """`blamed`: the method whose error it is; `None`: none's."""
         super().__init__(text)
         self.text = text
         self.error_code = int(error_code)
         self.status = status
         self.headers = headers
+        self.blamed = blamed
 
 
 class TargetFinder(Protocol):
@@ -201,12 +207,14 @@ class HttpExchange:
     def _on_broken(self, error: HttpParseError) -> None:
         """Nothing that follows can be understood: this is the last answer."""
         request, self._request = self._request, None
-        self.connection.server.errors.increment_and_get(1)
+        server = self.connection.server
+        server.errors.increment_and_get(1)
+        server.non_service_errors.add()
         if request is not None and request.sink is not None:
             request.sink.on_failed(error)
             return
         if request is None:
-            self.connection.server.requests += 1
+            server.requests += 1
             position = self.replies.next_position()
         elif request.is_discarded:
             return
@@ -227,13 +235,16 @@ class HttpExchange:
         self.replies.put(position, data)
         self.replies.write()
 
-    def refuse(self, request: HttpRequest, refusal: Refusal) -> None:
-        """Answer a request that was read whole with an error. In a turn."""
-        self.connection.server.errors.increment_and_get(1)
-        self.put(
-            request.position,
-            request.error(refusal.error_code, refusal.text, refusal.status, refusal.headers),
+    def refuse(self, request: HttpRequest, refusal: Refusal, rpc: RpcRequest | None = None) -> None:
+        """Answer a request that was read whole with an error. In a turn.
+
+        `rpc` is what it has become, if it names a method.
+        """
+        data = request.error(refusal.error_code, refusal.text, refusal.status, refusal.headers)
+        self.connection.note_refused(
+            rpc or _rpc_request_of(request), refusal.error_code, len(data), refusal.blamed
         )
+        self.put(request.position, data)
 
     def _refuse(self, request: HttpRequest, refusal: Refusal) -> None:
         """Answer a request whose body may follow. It is read and thrown away if it is short."""
@@ -317,6 +328,12 @@ class HttpExchange:
 
     def __repr__(self) -> str:
         return f"<HttpExchange of {self.connection!r}>"
+
+
+def _rpc_request_of(request: HttpRequest) -> RpcRequest:
+    """A request that names no method, for logs and traces."""
+    head, path = request.head, request.resolved.path
+    return RpcRequest(request.position, "HTTP", f"{head.method} {path}"[:MAX_NAME])
 
 
 def _too_long(size: int, limit: int) -> str:

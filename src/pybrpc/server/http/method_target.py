@@ -46,7 +46,10 @@ class MethodTarget:
         if facts.has_more:
             facts.add_to(rpc)
         if not admission.admits(entry):
-            exchange.refuse(request, refusal_of(connection.identity, admission.rejection(rpc)))
+            error = admission.rejection(rpc)
+            exchange.refuse(
+                request, refusal_of(connection.identity, error, admission.blamed(entry)), rpc
+            )
             return
         call = new_server_call(connection, rpc, entry, request.received_at)
         call.position = request.position
@@ -79,9 +82,10 @@ def targets_of(
     return found
 
 
-def refusal_of(identity: str, error: RpcError) -> Refusal:
+def refusal_of(identity: str, error: RpcError, blamed: MethodEntry | None) -> Refusal:
     """The answer to a request that was not admitted because of `error`."""
-    return Refusal(f"{identity}[E{int(error.code)}]{error.text}", error.code)
+    text = f"{identity}[E{int(error.code)}]{error.text}"
+    return Refusal(text, error.code, blamed=blamed)
 
 
 def has_side_effects(method: MethodDescriptor) -> bool:
