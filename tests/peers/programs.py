@@ -44,6 +44,7 @@ PROGRAMS = {
         "nginx-light libnginx-mod-rtmp", RTMP_TESTS, ("nginx/modules/ngx_rtmp_module.so",)
     ),
     "promtool": Program("prometheus", "tests/unit/metrics/exposition/test_prometheus.py"),
+    "wrk": Program("wrk", "tests/integration/test_bench_http.py"),
     "rtmpdump": Program("rtmpdump", RTMP_TESTS),
     "gst-launch-1.0": Program(
         f"gstreamer1.0-tools {PLUGINS}base {PLUGINS}good {PLUGINS}bad {PLUGINS}ugly "
