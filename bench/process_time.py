@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 PROCESSES = Path("/proc")
+ENDED = "Z"
+"""The state of a process whose parent has not asked for its end."""
 
 
 def group_cpu_s(group: int) -> float:
@@ -28,13 +30,13 @@ def members(group: int) -> list[int]:
             with contextlib.suppress(OSError):  # it has ended meanwhile
                 # The name of the program, in brackets, may have blanks.
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[2]) == group:
+                if int(fields[2]) == group and fields[0] != ENDED:
                     found.append(int(folder.name))
     return found
 
 
 def cpu_s_of(pid: int) -> float:
-    """Processor time of a process so far, user and system, all threads, in seconds. OSError if there is none."""
+    """Processor time of a process so far, user and system, in seconds. OSError if it is gone."""
     clock = ctypes.c_int()
     if error := ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock)):
         raise OSError(error, os.strerror(error))

@@ -38,23 +38,22 @@ async def app(
 
 
 def serve_granian(port: int) -> None:
-    from granian import Granian
-    from granian.constants import HTTPModes, Interfaces, Loops
+    from granian import Granian  # type: ignore[import-not-found, unused-ignore]
 
     Granian(
         "bench.http.asgi_servers:app",
         address="127.0.0.1",
         port=port,
-        interface=Interfaces.ASGI,
+        interface="asgi",
         workers=1,
-        loop=Loops.uvloop,
-        http=HTTPModes.http1,
+        loop="uvloop",
+        http="1",
         log_enabled=False,
     ).serve()
 
 
 def serve_uvicorn(port: int) -> None:
-    import uvicorn
+    import uvicorn  # type: ignore[import-not-found, unused-ignore]
 
     uvicorn.run(
         "bench.http.asgi_servers:app",

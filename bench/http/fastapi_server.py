@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import uvicorn
-from fastapi import FastAPI
-from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel
+import uvicorn  # type: ignore[import-not-found, unused-ignore]
+from fastapi import FastAPI  # type: ignore[import-not-found, unused-ignore]
+from fastapi.responses import PlainTextResponse  # type: ignore[import-not-found, unused-ignore]
+from pydantic import BaseModel  # type: ignore[import-not-found, unused-ignore]
 
 from bench.http.tasks import ECHO_PATH, TEXT, TEXT_PATH
 
 app = FastAPI()
 
 
-class Echo(BaseModel):
+class Echo(BaseModel):  # type: ignore[misc, unused-ignore]
     message: str
 
 
-@app.post(ECHO_PATH)
+@app.post(ECHO_PATH)  # type: ignore[untyped-decorator, unused-ignore]
 async def echo(request: Echo) -> Echo:
     return Echo(message=request.message)
 
 
-@app.get(TEXT_PATH, response_class=PlainTextResponse)
+@app.get(TEXT_PATH, response_class=PlainTextResponse)  # type: ignore[untyped-decorator, unused-ignore]
 async def hello() -> str:
     return TEXT.decode()
 

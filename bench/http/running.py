@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.child_process import ChildFailedError, ChildProcess
-from bench.process_time import group_cpu_s
 from bench.http.servers import SERVERS
 from bench.http.tasks import Task
 from bench.peers.brpc_cpp import CppServer
 from bench.peers.cpp_program import START_LIMIT_S, free_port, listens
+from bench.process_time import group_cpu_s
 
 STEP_S = 0.02
 ANSWER_LIMIT_S = 5.0

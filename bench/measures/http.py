@@ -66,4 +66,3 @@ def http_measure(task_name: str, title: str) -> Measure:
         is_extra=True,
         group="http",
     )
-

@@ -19,8 +19,9 @@ ALSO = ("protobuf", "redis", "hiredis")
 
 def machine() -> dict[str, Any]:
     """For the page and for the file."""
-    measured = [*ENTRIES.values(), *SERVERS.values()]
-    packages = sorted({each.package for each in measured if each.package} | set(ALSO))
+    measured = [entry.package for entry in ENTRIES.values()]
+    measured += [server.package for server in SERVERS.values()]
+    packages = sorted({package for package in measured if package} | set(ALSO))
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpus": os.cpu_count(),

@@ -109,9 +109,10 @@ def figure_tables(result: Result, name: str) -> Iterator[str]:
 
 
 def peers_part(result: Result) -> str:
-    described = {**ENTRIES, **SERVERS}
+    described = {entry.name: entry.how for entry in ENTRIES.values()}
+    described |= {server.name: server.how for server in SERVERS.values()}
     names = dict.fromkeys(cell.peer for cell in result.plan.cells if cell.peer in described)
-    rows = ([f"`{name}`", described[name].how] for name in names)
+    rows = ([f"`{name}`", described[name]] for name in names)
     return "## What was measured, and how it is used\n\n" + markdown_table(("", ""), rows)
 
 
