@@ -22,7 +22,7 @@ class HttpMessage:
     Of a request that was received, none is to be changed. Not thread-safe.
     """
 
-    __slots__ = ("_head", "_reason", "_status", "_uri", "headers", "method", "unresolved_path")
+    __slots__ = ("_head", "_headers", "_reason", "_status", "_uri", "method", "unresolved_path")
 
     def __init__(
         self,
@@ -32,7 +32,11 @@ class HttpMessage:
         uri: URI | None = None,
         unresolved_path: str = "",
     ) -> None:
-        self.headers = headers if isinstance(headers, HttpHeaders) else HttpHeaders(headers)
+        self._headers: HttpHeaders | None = None
+        if isinstance(headers, HttpHeaders):
+            self._headers = headers
+        elif headers:
+            self._headers = HttpHeaders(headers)
         self.method = method
         self._uri = uri
         self._head: RequestHead | None = None
@@ -41,8 +45,20 @@ class HttpMessage:
         self._reason = ""
 
     @property
+    def headers(self) -> HttpHeaders:
+        """Made when they are first asked for: most responses have none of their own."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = HttpHeaders()
+        return headers
+
+    @headers.setter
+    def headers(self, headers: HttpHeaders) -> None:
+        self._headers = headers
+
+    @property
     def uri(self) -> URI:
-        """The URL of a request, not decoded. UriError if the URL of a peer has too many parameters."""
+        """The URL of a request, not decoded. UriError if that of a peer has too many parameters."""
         uri = self._uri
         if uri is None:
             uri = self._uri = URI() if self._head is None else self._head.uri()
@@ -74,16 +90,20 @@ class HttpMessage:
     @property
     def content_type(self) -> str:
         """The header Content-Type, with its parameters; "" if there is none."""
-        return self.headers.get("content-type", "")
+        headers = self._headers
+        return "" if headers is None else headers.content_type
 
     @content_type.setter
     def content_type(self, content_type: str) -> None:
         self.headers["Content-Type"] = checked_text("content_type", content_type)
 
-    @property
-    def is_untouched(self) -> bool:
-        """Whether a response has nothing that was set."""
-        return self._status == OK and not self._reason and not self.headers
+    def only_content_type(self) -> str | None:
+        """The Content-Type of a response in which nothing else was set; "" if nothing was, `None`
+        if something else was."""
+        if self._status != OK or self._reason:
+            return None
+        headers = self._headers
+        return "" if headers is None else headers.only_content_type()
 
     def __repr__(self) -> str:
         """Without the query and the headers, which may have secrets."""
@@ -95,7 +115,7 @@ class HttpMessage:
 def received_request(head: RequestHead, unresolved_path: str) -> HttpMessage:
     """The HttpMessage of a request that was received."""
     message = HttpMessage.__new__(HttpMessage)
-    message.headers = head.headers
+    message._headers = head.headers
     message.method = head.method
     message.unresolved_path = unresolved_path
     message._head = head
