@@ -19,6 +19,8 @@ import pybrpc.testing.check_session
 import pybrpc.testing.faulty_proxy
 import pybrpc.testing.step_dispatcher
 import pybrpc.testing.step_scheduler
+import pybrpc.tracing
+import pybrpc.tracing.opentelemetry
 
 NAMES = (
     pybrpc.AccessLog,
