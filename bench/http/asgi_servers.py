@@ -38,16 +38,16 @@ async def app(
 
 
 def serve_granian(port: int) -> None:
-    from granian import Granian  # type: ignore[import-not-found, unused-ignore]
+    from granian import Granian, constants  # type: ignore[import-not-found, unused-ignore]
 
     Granian(
         "bench.http.asgi_servers:app",
         address="127.0.0.1",
         port=port,
-        interface="asgi",
+        interface=constants.Interfaces.ASGI,
         workers=1,
-        loop="uvloop",
-        http="1",
+        loop=constants.Loops.uvloop,
+        http=constants.HTTPModes.http1,
         log_enabled=False,
     ).serve()
 
