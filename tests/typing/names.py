@@ -18,6 +18,8 @@ import pybrpc.testing.check_session
 import pybrpc.testing.faulty_proxy
 import pybrpc.testing.step_dispatcher
 import pybrpc.testing.step_scheduler
+import pybrpc.tracing
+import pybrpc.tracing.opentelemetry
 
 NAMES = (
     pybrpc.AuthContext,
@@ -172,6 +174,26 @@ NAMES = (
     pybrpc.metrics.to_openmetrics,
     pybrpc.metrics.to_prometheus,
     pybrpc.metrics.to_underscored_name,
+    pybrpc.tracing.Annotation,
+    pybrpc.tracing.CallIds,
+    pybrpc.tracing.CallIdsFilter,
+    pybrpc.tracing.Rpcz,
+    pybrpc.tracing.RpczStatistics,
+    pybrpc.tracing.Span,
+    pybrpc.tracing.SpanKind,
+    pybrpc.tracing.SpanQuery,
+    pybrpc.tracing.SpanStore,
+    pybrpc.tracing.StoreStatistics,
+    pybrpc.tracing.TraceContext,
+    pybrpc.tracing.annotate,
+    pybrpc.tracing.call_ids,
+    pybrpc.tracing.current_span,
+    pybrpc.tracing.extract,
+    pybrpc.tracing.inject,
+    pybrpc.tracing.on_span_end,
+    pybrpc.tracing.remove_span_end,
+    pybrpc.tracing.rpcz,
+    pybrpc.tracing.opentelemetry.OpenTelemetryExport,
     pybrpc.streams.AioStream,
     pybrpc.streams.AioTypedStream,
     pybrpc.streams.Stream,

@@ -6,6 +6,7 @@ far as the limit of this process allows (see Sampler).
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from dataclasses import dataclass
@@ -128,10 +129,14 @@ class Rpcz:
     def on_span_end(self, function: SpanListener) -> SpanListener:
         """Call `function` with each span that ends from now on, nested ones too, in a thread of its
         own: it may block, and what it raises is logged. If it is slower than spans end, some are
-        dropped (`statistics().dropped`). Returns `function`, so it may be used as a decorator."""
+        dropped (`statistics().dropped`). At the exit of the process it gets the last spans, for a
+        second at most. Returns `function`, so it may be used as a decorator."""
         if function is None:
             raise TypeError("function must be a function, not None")
         self._delivery.add(checked_function_or_none("function", function, "span"))
+        # Now, so that it runs before the exporters end that the function uses.
+        atexit.unregister(self.flush)
+        atexit.register(self.flush)
         return function
 
     def remove_span_end(self, function: SpanListener) -> bool:
