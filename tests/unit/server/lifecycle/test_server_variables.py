@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pybrpc.errors import RpcError
-from pybrpc.metrics import Adder, list_exposed
+from pybrpc.metrics import Adder, list_exposed, to_brpc_metrics
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.lifecycle.server_variables import MAX_COUNTED, RunningCalls
 from pybrpc.transport.listening.acceptor import Acceptor
@@ -86,6 +86,16 @@ def test_calls_are_counted_before_a_client_has_its_response(sampler: SteppedSamp
         assert number(f"{prefix}_{ECHO}_qps") == 3
         assert number(f"{stream}_eps") == 1
     assert counts("server") == {"OK": 3, "1234": 1}
+
+
+def test_page_of_cpp_has_a_summary_of_each_method() -> None:
+    with make_server(server_info_name="x") as server, RawPeer(start(server)) as peer:
+        peer.call()
+        lines = to_brpc_metrics().splitlines()
+    assert f"# TYPE rpc_server_x_{ECHO} summary" in lines
+    assert f"rpc_server_x_{ECHO}_count 1" in lines
+    assert f"rpc_server_x_{ECHO}_error 0" in lines
+    assert "rpc_server_x_connection_count 1" in lines
 
 
 def test_requests_without_a_method_are_errors_of_the_server() -> None:
