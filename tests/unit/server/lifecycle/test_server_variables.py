@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,10 +34,6 @@ def sampler() -> Iterator[SteppedSampler]:
 
 def fail(request: Any, controller: Any) -> Any:
     raise RpcError("no", code=1234)
-
-
-async def never(request: Any, controller: Any) -> Any:
-    await asyncio.Event().wait()
 
 
 def of_servers() -> set[str]:
@@ -224,11 +221,18 @@ def called(entry: MethodEntry) -> Any:
 
 
 def test_canceled_call_is_an_error() -> None:
+    entered = threading.Event()
+
+    async def never(request: Any, controller: Any) -> Any:
+        entered.set()
+        await asyncio.Event().wait()
+
     with make_server(never) as server:
         prefix = f"rpc_server_{start(server).port}"
         with RawPeer(server.endpoint) as peer:
             peer.send(request(1))
-            wait_until(lambda: number(f"{prefix}_{ECHO}_concurrency") == 1)
+            assert entered.wait(30)
+            assert number(f"{prefix}_{ECHO}_concurrency") == 1
             peer.reset()
         wait_until(lambda: number(f"{prefix}_{ECHO}_error") == 1)
         assert counts("server") == {"ECANCELED": 1}
