@@ -39,15 +39,20 @@ async def app(
 
 def serve_granian(port: int) -> None:
     from granian import Granian  # type: ignore[import-not-found, unused-ignore]
+    from granian.constants import (  # type: ignore[import-not-found, unused-ignore]
+        HTTPModes,
+        Interfaces,
+        Loops,
+    )
 
     Granian(
         "bench.http.asgi_servers:app",
         address="127.0.0.1",
         port=port,
-        interface="asgi",
+        interface=Interfaces.ASGI,
         workers=1,
-        loop="uvloop",
-        http="1",
+        loop=Loops.uvloop,
+        http=HTTPModes.http1,
         log_enabled=False,
     ).serve()
 
