@@ -30,6 +30,8 @@ class HttpServerSession(Session):
     unfinished_mark  number of requests whose ends were given out
     """
 
+    __slots__ = ("_parser", "collected_bytes", "unfinished_mark")
+
     def __init__(self, protocol: Any, limits: ParseLimits) -> None:
         super().__init__(protocol)
         self._parser = RequestParser(_OPTIONS)

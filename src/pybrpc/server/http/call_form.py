@@ -20,7 +20,7 @@ from pybrpc.rpc.body import check_response, missing_fields
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.compress import CompressType, compress, decompress
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.http import HttpHeader
+from pybrpc.rpc.http import received_request
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.http.content_types import JSON, PARSE_ERRORS, MessageForm, form_of
@@ -114,8 +114,7 @@ class CallForm:
         request = self._request
         controller.auth_context = request.auth_context
         resolved = request.resolved
-        header = controller._http_request = HttpHeader.of_request(resolved.head)
-        header.unresolved_path = resolved.rest
+        controller._http_request = received_request(resolved.head, resolved.rest)
         self._controller = controller
         if not self._traits.has_request_fields and request.body:
             controller._request_attachment = request.body

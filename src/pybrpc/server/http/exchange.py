@@ -75,6 +75,17 @@ class TargetFinder(Protocol):
 class HttpExchange:
     """An Exchange, the user of a ServerConnection that speaks HTTP."""
 
+    __slots__ = (
+        "_finder",
+        "_has_replies",
+        "_is_over",
+        "_request",
+        "_resolved",
+        "_session",
+        "connection",
+        "replies",
+    )
+
     def __init__(self, connection: ServerConnection, finder: TargetFinder) -> None:
         self.connection = connection
         self.replies = HttpReplies(connection.socket, connection.unanswered)

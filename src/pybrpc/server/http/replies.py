@@ -74,7 +74,7 @@ class HttpReplies(OrderedReplies):
         """The whole response, or what follows the parts that were appended."""
         parts = self._parts.get(position)
         if parts is None:
-            super().put(position, data)
+            OrderedReplies.put(self, position, data)
             return
         self.append(position, data)
         parts.is_over = True
@@ -96,7 +96,7 @@ class HttpReplies(OrderedReplies):
 
     def append_to(self, buffer: IOBuf) -> None:
         while True:
-            super().append_to(buffer)
+            OrderedReplies.append_to(self, buffer)
             parts = self._parts.get(self._written)
             if parts is None:
                 return
@@ -127,7 +127,7 @@ class HttpReplies(OrderedReplies):
         self._drop()
 
     def _drop(self) -> None:
-        super()._drop()
+        OrderedReplies._drop(self)
         self._is_dropped = True
         for parts in list(self._parts.values()):
             self._drop_parts(parts)
