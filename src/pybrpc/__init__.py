@@ -25,6 +25,7 @@ from pybrpc.rpc.authenticator import AuthContext, Authenticator
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.server_sent_event import ServerSentEvent
 from pybrpc.rpc.serving import detached
 from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.server import Server
@@ -53,6 +54,7 @@ __all__ = [
     "RetryPolicy",
     "RpcError",
     "Server",
+    "ServerSentEvent",
     "ServerTls",
     "SocketOptions",
     "StreamCall",

@@ -289,7 +289,12 @@ class Server:
 
     def _new_frontend(self, run: RunningServer) -> HttpFrontend:
         view = PagesView(run, urls_of=self._urls_of)
-        return HttpFrontend(view, self._routes, self._settings.http)
+        return HttpFrontend(
+            view,
+            self._routes,
+            self._settings.http,
+            max_workers=self._settings.max_workers,
+        )
 
     def _urls_of(self, entry: MethodEntry) -> tuple[str, ...]:
         service, _, method = entry.full_name.rpartition(".")

@@ -60,7 +60,7 @@ class MethodEntry:
         self.request_type: Any = None if method is None else method.request_type
         self.response_type: Any = None if method is None else method.response_type
         self.handler = handler
-        self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+        self.is_async = _is_async(handler) or _is_async(
             getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
         )
         self.mean_s = 0.0
@@ -116,3 +116,8 @@ class MethodEntry:
     def __repr__(self) -> str:
         kind = "async" if self.is_async else "sync"
         return f"<MethodEntry {self.full_name}, {kind}, {self.mean_s * 1e6:.0f} us>"
+
+
+def _is_async(handler: object) -> bool:
+    """Whether it is an `async def`, which may yield."""
+    return inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler)

@@ -61,11 +61,9 @@ that serves others has time for."""
 MAX_GROWTH = 1032
 """Most bytes that a compressed byte can become (deflate)."""
 
-USUAL_GROWTH = 16
-"""Most bytes that a compressed byte becomes in most bodies."""
+USUAL_GROWTH = 16  # as MAX_GROWTH, in most bodies
 
-SMALL_BYTES = 64 * 1024
-"""Bytes to which any compressed body may grow at first."""
+SMALL_BYTES = 64 * 1024  # to which any compressed body may grow at first
 
 DEADLINE_PASSED = "the deadline of the request has passed"
 """As the `cancel_reason` of a call."""
@@ -90,6 +88,9 @@ class CallForm(Protocol):
     def parse(self, call: ServerCall, limit_bytes: int) -> Message:
         """The request message; BadRequestError. A body that is compressed may become
         `limit_bytes`."""
+
+    def takes_over(self, call: ServerCall, of: Controller, response: object, context: Any) -> bool:
+        """Whether the call goes on with `response` of a handler that ran in `context`. No error."""
 
     def pack(self, call: ServerCall, controller: Controller, response: object) -> IOBuf:
         """The bytes of a success. Raises what the caller gets instead."""

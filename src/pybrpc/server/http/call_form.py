@@ -23,7 +23,10 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.http import HttpMessage
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.http.body_items import BodyItems
 from pybrpc.server.http.content_types import JSON, PARSE_ERRORS, MessageForm, form_of
+from pybrpc.server.http.exchange import HttpExchange
+from pybrpc.server.http.generator_body import is_generator, start_body
 from pybrpc.server.http.request import HttpRequest
 
 LEAST_COMPRESSED_BYTES = 512
@@ -51,9 +54,10 @@ class MethodTraits:
 class CallForm:
     """Any thread, one at a time. Also the ResponsePacker of the call, for its failures."""
 
-    __slots__ = ("_form", "_request", "_response", "_traits")
+    __slots__ = ("_exchange", "_form", "_request", "_response", "_traits")
 
-    def __init__(self, request: HttpRequest, traits: MethodTraits) -> None:
+    def __init__(self, request: HttpRequest, traits: MethodTraits, exchange: HttpExchange) -> None:
+        self._exchange = exchange
         self._request = request
         self._traits = traits
         content_type = request.head.headers.get("content-type", "")
@@ -126,6 +130,22 @@ class CallForm:
             raise BadRequestError(f"Fail to un-gzip request body: {error}") from None
 
     # --- the response ---
+
+    def takes_over(self, call: ServerCall, of: Controller, response: object, context: Any) -> bool:
+        """Send what a generator yields, if `response` is one: then the call goes on without its
+        handler, whose context is `context`. Never raises."""
+        if response is None or isinstance(response, Message) or not is_generator(response):
+            return False
+        if of.error_code:
+            return False
+        start_body(call, of, response, self._items(), self._exchange, self._request, context)
+        return True
+
+    def _items(self) -> BodyItems:
+        made = self._response
+        assert made is not None
+        accept = self._request.head.headers.get("accept", "")
+        return BodyItems(accept, made, self._traits.options)
 
     def pack(self, call: ServerCall, controller: Controller, response: object) -> IOBuf:
         """The bytes of a success."""

@@ -21,6 +21,7 @@ from pybrpc.rpc.authenticator import verified
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.connections.credentials import authentication_failure
 from pybrpc.server.connections.server_connection import ServerConnection
+from pybrpc.server.http.body_threads import BodyThreads
 from pybrpc.server.http.replies import HttpReplies
 from pybrpc.server.http.request import REQUEST_BYTES, BodySink, HttpRequest
 
@@ -52,11 +53,22 @@ class TargetFinder(Protocol):
         """The Target of `request`, whose `rest`, `captures` and `cors` are set. Raises Refusal."""
 
 
+class ClientWatcher(Protocol):
+    """Wants to know when the client goes away."""
+
+    def on_client_gone(self, error: RpcError) -> None:
+        """Nothing more comes from the client. May come twice. In a turn."""
+
+
 class HttpExchange:
     """An Exchange, the user of a ServerConnection that speaks HTTP."""
 
-    def __init__(self, connection: ServerConnection, finder: TargetFinder) -> None:
+    def __init__(
+        self, connection: ServerConnection, finder: TargetFinder, threads: BodyThreads
+    ) -> None:
         self.connection = connection
+        self.threads = threads
+        """Of plain generators."""
         self.replies = HttpReplies(connection.socket, connection.unanswered)
         self._finder = finder
         self._session: HttpServerSession = connection.socket.session  # type: ignore[assignment]
@@ -64,6 +76,10 @@ class HttpExchange:
         """The request whose end has not come."""
         self._has_replies = False
         self._is_over = False
+        self.streams: dict[ClientWatcher, None] = {}
+        """Responses that are being sent in parts. Any thread."""
+        self.end_error: RpcError | None = None
+        """Set when the client has ended its side: most likely it is gone."""
 
     @property
     def stream_count(self) -> int:
@@ -255,6 +271,11 @@ class HttpExchange:
     def on_end(self, error: RpcError) -> None:
         """Nothing more comes."""
         self._is_over = True
+        if error.code == ErrorCode.EEOF:
+            # Store, then load: either a new stream sees the end, or it is seen here.
+            self.end_error = error
+            for stream in list(self.streams):
+                stream.on_client_gone(error)
         request, self._request = self._request, None
         if request is not None and request.sink is not None:
             request.sink.on_failed(error)

@@ -45,7 +45,7 @@ class MethodTarget:
             return
         call = new_server_call(connection, rpc, entry, request.received_at)
         call.position = request.position
-        call.form = call.packer = CallForm(request, self._traits)
+        call.form = call.packer = CallForm(request, self._traits, exchange)
         calls.append(call)
         connection.calls.add(call)
         connection.unanswered.try_add(call.size_bytes, True)
