@@ -38,7 +38,7 @@ class HttpPeer:
         self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
     def read(self) -> bytes:
-        """What has come; b"" at the end."""
+        """Read once; b"" at the end."""
         with contextlib.suppress(ConnectionResetError):
             data = self.socket.recv(65536)
             self.received += data
@@ -54,7 +54,7 @@ class HttpPeer:
         return found + end
 
     def read_all(self) -> bytes:
-        """What comes up to the end of the connection."""
+        """All bytes up to the end of the connection."""
         while self.read():
             pass
         data, self.received = self.received, b""

@@ -37,6 +37,7 @@ NAMES = (
     pybrpc.RetryPolicy,
     pybrpc.RpcError,
     pybrpc.Server,
+    pybrpc.ServerSentEvent,
     pybrpc.ServerTls,
     pybrpc.SocketOptions,
     pybrpc.StreamCall,

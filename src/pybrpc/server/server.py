@@ -30,8 +30,11 @@ from pybrpc.rpc.raw_body import RawBody
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.http.asgi.mount import MAX_WEBSOCKET_MESSAGE_SIZE, checked_mount
+from pybrpc.server.http.asgi.scope import AsgiApplication
 from pybrpc.server.http.frontend import HttpFrontend
 from pybrpc.server.http.method_target import targets_of
+from pybrpc.server.http.router import Mount
 from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.signals import quit_signals
@@ -81,6 +84,7 @@ class Server:
         self._registry = ServiceRegistry(settings.cancel_handlers, settings.drop_expired)
         self._routes = Routes(PAGES if settings.builtin_services else ())
         self._hooks = LifecycleHooks()
+        self._mounts: list[Mount] = []
         self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -146,6 +150,40 @@ class Server:
             raise ServerStateError("remove services before the server is started")
         self._registry.remove(service)
         self._routes.remove_service(service)
+
+    def mount(
+        self,
+        path: str,
+        application: AsgiApplication,
+        *,
+        check_origin: bool = True,
+        check_credentials: bool = True,
+        max_websocket_message_size: int = MAX_WEBSOCKET_MESSAGE_SIZE,
+    ) -> None:
+        """Have an application of ASGI 3, such as one of FastAPI or Starlette, answer all requests
+        of HTTP whose path is `path`, "/app", or begins with "/app/". It has websockets too, with
+        the extra `pybrpc[asgi]`, and its lifespan is that of the server.
+
+        It runs in the loop of async handlers, and must not block there. `check_origin`: refuse
+        requests and websockets of other sites' pages, as for methods. `check_credentials`: the
+        server's `auth` judges each request. `max_websocket_message_size`: bytes of one message,
+        default 1 MiB.
+
+        ValueError for a path that can't be one; TypeError for what is no application;
+        ServerStateError: the server runs, or the path is taken.
+        """
+        if self.is_running:
+            raise ServerStateError("mount applications before the server is started")
+        checks = (
+            checked_flag("check_origin", check_origin),
+            checked_flag("check_credentials", check_credentials),
+        )
+        mounted = checked_mount(path, application, max_websocket_message_size)
+        if any(mount.prefix == path for mount in self._mounts):
+            raise ServerStateError(f"an application is mounted at {path} already")
+        self._mounts.append(Mount(path, mounted, *checks))
+        self._hooks.on_startup.append(mounted.start_up)
+        self._hooks.on_shutdown.append(mounted.shut_down)
 
     def set_max_concurrency(self, method: str, limit: int) -> None:
         """Let at most `limit` requests of a method run at once; more are answered with ELIMIT.
@@ -293,7 +331,8 @@ class Server:
             view,
             self._routes,
             self._settings.http,
-            max_workers=self._settings.max_workers,
+            self._mounts,
+            self._settings.max_workers,
         )
 
     def _urls_of(self, entry: MethodEntry) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ from pybrpc.errors import LimitReachedError
 
 
 class ThreadRunner(Protocol):
-    """What runs in such a thread."""
+    """Runs in such a thread."""
 
     @property
     def name(self) -> str:
-        """Of the method."""
+        """The name of the method."""
 
     def run(self) -> None:
         """In the thread. Must not raise."""

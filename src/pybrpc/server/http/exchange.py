@@ -6,11 +6,10 @@ sender may not send it, is refused before it is read. Everything here happens in
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import Any, Protocol
 
-from pybrpc.base.guard import SERVER, deliver_interrupt
+from pybrpc.base.guard import deliver_interrupt
 from pybrpc.errors import AuthenticationError, ErrorCode, RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.http1 import CONTINUE, URI, HttpParseError, MessageEnd, RequestHead, UriError
@@ -59,6 +58,9 @@ class ClientWatcher(Protocol):
     def on_client_gone(self, error: RpcError) -> None:
         """Nothing more comes from the client. May come twice. In a turn."""
 
+    def on_server_stop(self) -> None:
+        """The server stops. May come twice. In a turn."""
+
 
 class HttpExchange:
     """An Exchange, the user of a ServerConnection that speaks HTTP."""
@@ -76,6 +78,7 @@ class HttpExchange:
         """The request whose end has not come."""
         self._has_replies = False
         self._is_over = False
+        self._raw_sink: BodySink | None = None
         self.streams: dict[ClientWatcher, None] = {}
         """Responses that are being sent in parts. Any thread."""
         self.end_error: RpcError | None = None
@@ -113,7 +116,8 @@ class HttpExchange:
 
     def _after_read(self) -> None:
         request = self._request
-        if request is not None and not request.is_discarded and request.head.expects_continue:
+        is_collected = request is not None and request.sink is None and not request.is_discarded
+        if request is not None and is_collected and request.head.expects_continue:
             self._ask_for_body(request)
         if self._has_replies:
             self._has_replies = False
@@ -135,8 +139,9 @@ class HttpExchange:
         request.max_bytes = self.connection.max_body_size
         try:
             request.target = self._finder.find(self, request)
-            self._check_length(request)
             request.sink = request.target.begin(self, request)
+            if request.sink is None:
+                self._check_length(request)
         except Refusal as refusal:
             self._refuse(request, refusal)
             return
@@ -144,9 +149,14 @@ class HttpExchange:
 
     def _on_part(self, data: IOBuf) -> None:
         request = self._request
+        if self._raw_sink is not None:
+            self._raw_sink.on_part(data)
+            return
         if request is None or request.is_discarded:
             return
         if request.sink is not None:
+            # So that a body may take its time, as long as something comes.
+            self._session.unfinished_mark += 1
             request.sink.on_part(data)
             return
         request.body.append(data)
@@ -246,6 +256,29 @@ class HttpExchange:
         self.replies.append(request.position, IOBuf(CONTINUE))
         self._has_replies = True
 
+    def continue_body(self, request: HttpRequest) -> None:
+        """Its sink wants the body now, so ask a client that waits for a word. Any thread."""
+        self.replies.begin(request.position)
+        self.replies.append(request.position, IOBuf(CONTINUE))
+        self.replies.write()
+
+    def end_input(self, request: HttpRequest) -> None:
+        """The body of `request` is not wanted any more: if it is not complete, read no more, and
+        close the connection when its answers are written. In a turn."""
+        if self._request is request:
+            self._request = None
+            self._is_over = True
+            self._session.collected_bytes = 0
+            self.connection.socket.discard_reads()
+            self.connection.retire()
+
+    def become_raw(self, sink: BodySink) -> None:
+        """Give all that comes from now on to `sink`: another protocol follows. In a turn."""
+        self._session.is_raw = True
+        self._raw_sink = sink
+        if self.end_error is not None:
+            sink.on_failed(self.end_error)
+
     # --- credentials ---
 
     def verify(self, request: HttpRequest) -> None:
@@ -279,6 +312,8 @@ class HttpExchange:
         request, self._request = self._request, None
         if request is not None and request.sink is not None:
             request.sink.on_failed(error)
+        if self._raw_sink is not None:
+            self._raw_sink.on_failed(error)
 
     def on_failed(self, error: RpcError) -> None:
         """The connection has failed, or was closed."""
@@ -286,13 +321,9 @@ class HttpExchange:
         self.replies.on_failed(error)
 
     def on_stop(self) -> None:
-        """Connections without requests are closed by the stop itself."""
-
-    def sink_failed(self, sink: BodySink, error: BaseException) -> None:
-        """A sink wants no more. Its connection is closed once the answers are written."""
-        with contextlib.suppress(Exception):
-            sink.on_failed(error)
-        SERVER.caught("%r can't take the body of a request", sink, error=error)
+        """Tell those who go on for ever. Connections without requests are closed by the stop."""
+        for stream in list(self.streams):
+            stream.on_server_stop()
 
     def __repr__(self) -> str:
         return f"<HttpExchange of {self.connection!r}>"

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from pybrpc.builtin.server_view import ServerView
 from pybrpc.server.connections.server_connection import ServerConnection
-from pybrpc.server.http.exchange import HttpExchange
 from pybrpc.server.http.body_threads import BodyThreads
+from pybrpc.server.http.exchange import HttpExchange
 from pybrpc.server.http.page_target import PageRunner
 from pybrpc.server.http.router import HttpRouter, Mount
 from pybrpc.server.http_safety import HttpSettings

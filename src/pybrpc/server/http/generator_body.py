@@ -188,7 +188,7 @@ class ThreadBody(GeneratorBody):
 
     @property
     def name(self) -> str:
-        """Of the method."""
+        """The name of the method."""
         return self.call.full_name()
 
     def start(self, threads: BodyThreads, context: Context) -> None:

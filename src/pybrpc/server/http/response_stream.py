@@ -52,6 +52,8 @@ class ResponseStream:
         """Bytes that were written here; when it was last asked for news; of which there are."""
         self._is_asking = False
         self._wake: Callable[[], object] | None = None
+        self.on_stop: Callable[[], object] | None = None
+        """Called in a turn when the server stops: for what would go on for ever."""
         self.has_begun = False
         self.is_over = False
         exchange.connection.hold(self)
@@ -68,9 +70,10 @@ class ResponseStream:
         headers: HttpHeaders,
         content_length: int | None = None,
         reason: str | None = None,
+        is_flushed: bool = True,
     ) -> None:
-        """Send the head. ValueError for a status or a header that can't be sent: then nothing is
-        sent."""
+        """Send the head: now, or with what is written next, or by `flush`. ValueError for a status
+        or a header that can't be sent: then nothing is sent."""
         request = self.request
         if request.cors is not None:
             headers.update(request.cors)
@@ -79,7 +82,7 @@ class ResponseStream:
         self._replies.begin(self._position)
         if not self._writer.keep_alive:
             self._replies.end_behind(self._position)
-        self._append(head)
+        self._append(head, is_flushed)
 
     def begin_raw(self, head: IOBuf) -> None:
         """Send a head behind which another protocol follows, until the connection ends."""
@@ -99,12 +102,16 @@ class ResponseStream:
         if data:
             self._append(data)
 
-    def _append(self, data: IOBuf) -> None:
+    def flush(self) -> None:
+        """Send what was not sent yet."""
+        self._replies.write()
+
+    def _append(self, data: IOBuf, is_flushed: bool = True) -> None:
         self._sent += len(data) + PART_BYTES
         self._replies.append(self._position, data)
         if self._sent - self._taken >= WINDOW_BYTES and not self._is_asking:
             self._ask()
-        else:
+        elif is_flushed:
             self._replies.write()
 
     def end(self) -> None:
@@ -204,6 +211,10 @@ class ResponseStream:
                 self._on_gone(error)
             finally:
                 self._wake_up()
+
+    def on_server_stop(self) -> None:
+        if self.on_stop is not None and not self.is_over:
+            self.on_stop()
 
     def on_connection_failed(self, connection: Any, error: RpcError) -> None:
         self._is_released.try_set()
