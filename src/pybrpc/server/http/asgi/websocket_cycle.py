@@ -40,8 +40,7 @@ class Handshake:
         self.response = response
 
     def accept(self, subprotocol: str | None, more: HttpHeaders) -> bytes:
-        """The head of the answer; from now on there are frames. ValueError for a header that can't
-        be sent."""
+        """The head of the answer. ValueError for a header that can't be sent."""
         headers = HttpHeaders(list(self.response.headers.raw_items()))
         for name in ("date", "server"):
             headers.pop(name, None)
@@ -49,10 +48,7 @@ class Handshake:
             headers["Sec-WebSocket-Protocol"] = subprotocol
         for name, value in more.fields():
             headers.append(name, value)
-        head = bytes(ResponseWriter().whole(101, headers))
-        self.protocol.send_response(self.response)
-        self.protocol.data_to_send()
-        return head
+        return bytes(ResponseWriter().whole(101, headers))
 
 
 def handshake_of(request: HttpRequest, max_message_size: int) -> Handshake:
@@ -60,6 +56,7 @@ def handshake_of(request: HttpRequest, max_message_size: int) -> Handshake:
     try:
         from websockets.datastructures import Headers
         from websockets.http11 import Request
+        from websockets.protocol import State
         from websockets.server import ServerProtocol
     except ImportError:
         text = "Websockets need the library of pybrpc[asgi]"
@@ -67,17 +64,16 @@ def handshake_of(request: HttpRequest, max_message_size: int) -> Handshake:
     head = request.head
     if head.content_length or head.is_chunked or head.method != "GET" or not head.minor_version:
         raise Refusal("A request for a websocket is a GET of HTTP/1.1 without a body", status=400)
-    protocol = ServerProtocol(max_size=max_message_size)
     headers = Headers()
     for name, value in head.headers.fields():
         headers[name] = value
-    response = protocol.accept(Request(head.target, headers))
+    response = ServerProtocol().accept(Request(head.target, headers))
     if response.status_code != 101:
         text = bytes(response.body or b"").decode("utf-8", "replace").strip()
         names = ("Upgrade", "Sec-WebSocket-Version")
         more = {name: response.headers[name] for name in names if name in response.headers}
         raise Refusal(text, ErrorCode.EREQUEST, response.status_code, more)
-    return Handshake(protocol, response)
+    return Handshake(ServerProtocol(state=State.OPEN, max_size=max_message_size), response)
 
 
 class NoBody:
