@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 from pybrpc.base.checked_options import checked_count, checked_text
+from pybrpc.errors import BadRequestError
 from pybrpc.protocols.http1.headers import HeadersLike, HttpHeaders
 from pybrpc.protocols.http1.status import reason_phrase
 from pybrpc.protocols.http1.uri import URI
 
 OK = 200
+
+
+class Attachments(Protocol):
+    """Makes the progressive attachment of a response."""
+
+    def new_attachment(self) -> Any:
+        """RuntimeError if there is one already."""
 
 
 class HttpMessage:
@@ -22,7 +32,16 @@ class HttpMessage:
     Of a request that was received, none is to be changed. Not thread-safe.
     """
 
-    __slots__ = ("_reason", "_status", "headers", "method", "unresolved_path", "uri")
+    __slots__ = (
+        "_attachments",
+        "_reason",
+        "_status",
+        "body",
+        "headers",
+        "method",
+        "unresolved_path",
+        "uri",
+    )
 
     def __init__(
         self,
@@ -36,6 +55,9 @@ class HttpMessage:
         self.method = method
         self.uri = URI() if uri is None else uri
         self.unresolved_path = unresolved_path
+        self.body: Any = None
+        """Of a request to a method with `enable_progressive_read`: an HttpBody, or AioHttpBody."""
+        self._attachments: Attachments | None = None
         self._status = OK
         self._reason = ""
 
@@ -77,3 +99,12 @@ class HttpMessage:
         if self.method:
             return f"<HttpMessage {self.method} {self.uri.path}>"
         return f"<HttpMessage {self._status} {self.reason_phrase}>"
+
+
+def progressive_attachment_of(made: HttpMessage | None) -> Any:
+    """The writer of the body of the response `made`. BadRequestError, for the caller, if it has
+    none: only HTTP does."""
+    attachments = None if made is None else made._attachments
+    if attachments is None:
+        raise BadRequestError("this method sends its response in parts, which only HTTP carries")
+    return attachments.new_attachment()

@@ -164,24 +164,19 @@ class Server:
         of HTTP whose path is `path`, "/app", or begins with "/app/". It has websockets too, with
         the extra `pybrpc[asgi]`, and its lifespan is that of the server.
 
-        It runs in the loop of async handlers, and must not block there. `check_origin`: refuse
-        requests and websockets of other sites' pages, as for methods. `check_credentials`: the
-        server's `auth` judges each request. `max_websocket_message_size`: bytes of one message,
-        default 1 MiB.
-
-        ValueError for a path that can't be one; TypeError for what is no application;
-        ServerStateError: the server runs, or the path is taken.
+        It runs in the loop of async handlers. `check_origin`: refuse requests of other sites'
+        pages, as for methods. `check_credentials`: the server's `auth` judges each request.
+        `max_websocket_message_size`: bytes; default 1 MiB. ValueError for a path that can't be one;
+        TypeError for what is no application; ServerStateError: the server runs, or it is taken.
         """
         if self.is_running:
             raise ServerStateError("mount applications before the server is started")
-        checks = (
-            checked_flag("check_origin", check_origin),
-            checked_flag("check_credentials", check_credentials),
-        )
+        checked_flag("check_origin", check_origin)
+        checked_flag("check_credentials", check_credentials)
         mounted = checked_mount(path, application, max_websocket_message_size)
         if any(mount.prefix == path for mount in self._mounts):
             raise ServerStateError(f"an application is mounted at {path} already")
-        self._mounts.append(Mount(path, mounted, *checks))
+        self._mounts.append(Mount(path, mounted, check_origin, check_credentials))
         self._hooks.on_startup.append(mounted.start_up)
         self._hooks.on_shutdown.append(mounted.shut_down)
 
@@ -201,15 +196,20 @@ class Server:
         *,
         cancel_handlers: bool | None = None,
         drop_expired: bool | None = None,
+        enable_progressive_read: bool | None = None,
     ) -> None:
         """Set options of one method, which are those of the server else; `None` changes nothing.
 
-        `method`, threads and errors as for `set_max_concurrency`. A handler that runs already may
-        still go by the old values.
+        `enable_progressive_read`: run a request of HTTP when its head has come; the handler reads
+        `controller.http_request.body`. `method`, threads and errors as for `set_max_concurrency`. A
+        handler that runs already may still go by the old values.
         """
         entry = self._registry.entry_named(method)
         checked_flag_or_none("cancel_handlers", cancel_handlers)
         checked_flag_or_none("drop_expired", drop_expired)
+        checked_flag_or_none("enable_progressive_read", enable_progressive_read)
+        if enable_progressive_read is not None:
+            entry.enable_progressive_read = enable_progressive_read
         if cancel_handlers is not None:
             entry.cancel_handlers = cancel_handlers
         if drop_expired is not None:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from pybrpc.errors import BadRequestError, RpcCanceledError, RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.http1 import HttpHeaders
 from pybrpc.server.http.exchange import HttpExchange
@@ -42,6 +43,7 @@ class BodyQueue:
         self.is_complete = False
         self.error: BaseException | None = None
         self.trailers: HttpHeaders | None = None
+        exchange.queues[self] = None
 
     # --- a BodySink, in turns ---
 
@@ -81,6 +83,14 @@ class BodyQueue:
         """Whether the body is complete, and was taken."""
         return self.is_complete and not self._parts
 
+    def failure(self) -> RpcError | None:
+        """Why no more comes: an RpcError that callers know."""
+        if self._is_dropped:
+            return RpcCanceledError("the call is over")
+        if self.error is None or isinstance(self.error, RpcError):
+            return self.error
+        return BadRequestError(f"the body is no HTTP: {self.error}")
+
     def when_news(self, wake: Callable[[], object]) -> None:
         """Call `wake` once `has_news` is true: now, or in a turn, where it must not run code of
         users. It may come too early. A client that waits for a word before it sends gets it."""
@@ -107,6 +117,7 @@ class BodyQueue:
     def drop(self) -> None:
         """Nobody reads any more: what has come and what comes is thrown away."""
         self._is_dropped = True
+        self._exchange.queues.pop(self, None)
         self._clear()
         self.wake_all()
 

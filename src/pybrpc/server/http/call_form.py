@@ -9,7 +9,12 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from pybrpc.errors import BadRequestError, BadResponseError, InternalServerError
+from pybrpc.errors import (
+    BadRequestError,
+    BadResponseError,
+    InternalServerError,
+    RpcCanceledError,
+)
 from pybrpc.iobuf.iobuf import IOBuf, iobuf_of
 from pybrpc.json2pb import JsonOptions, query_to_message
 from pybrpc.json2pb.query import set_field
@@ -21,12 +26,15 @@ from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.compress import CompressType, compress, decompress
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.http import HttpMessage
+from pybrpc.rpc.http_body import AioHttpBody, HttpBody
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.http.body_items import BodyItems
+from pybrpc.server.http.body_queue import BodyQueue
 from pybrpc.server.http.content_types import JSON, PARSE_ERRORS, MessageForm, form_of
 from pybrpc.server.http.exchange import HttpExchange
 from pybrpc.server.http.generator_body import is_generator, start_body
+from pybrpc.server.http.progressive import AttachmentMaker, ProgressiveBody
 from pybrpc.server.http.request import HttpRequest
 
 LEAST_COMPRESSED_BYTES = 512
@@ -54,10 +62,30 @@ class MethodTraits:
 class CallForm:
     """Any thread, one at a time. Also the ResponsePacker of the call, for its failures."""
 
-    __slots__ = ("_exchange", "_form", "_request", "_response", "_traits")
+    __slots__ = (
+        "_attachments",
+        "_exchange",
+        "_form",
+        "_is_async",
+        "_queue",
+        "_request",
+        "_response",
+        "_traits",
+    )
 
-    def __init__(self, request: HttpRequest, traits: MethodTraits, exchange: HttpExchange) -> None:
+    def __init__(
+        self,
+        request: HttpRequest,
+        traits: MethodTraits,
+        exchange: HttpExchange,
+        is_async: bool,
+        queue: BodyQueue | None = None,
+    ) -> None:
+        """`is_async`: the handler. `queue`: the body, if the handler reads it."""
         self._exchange = exchange
+        self._is_async = is_async
+        self._queue = queue
+        self._attachments = AttachmentMaker(exchange, request, is_async)
         self._request = request
         self._traits = traits
         content_type = request.head.headers.get("content-type", "")
@@ -75,6 +103,12 @@ class CallForm:
             head.headers, method=head.method, uri=request.uri, unresolved_path=request.rest
         )
         self._response = controller.http_response = HttpMessage()
+        self._response._attachments = self._attachments
+        if self._queue is not None:
+            kind = AioHttpBody if self._is_async else HttpBody
+            controller.http_request.body = kind(
+                self._queue, self._exchange.connection.max_body_size
+            )
         if not self._traits.has_request_fields and request.body:
             controller._request_attachment = request.body
 
@@ -134,12 +168,33 @@ class CallForm:
     def takes_over(self, call: ServerCall, of: Controller, response: object, context: Any) -> bool:
         """Send what a generator yields, if `response` is one: then the call goes on without its
         handler, whose context is `context`. Never raises."""
+        attachment = self._attachments.made
+        if attachment is not None:
+            return self._sends(attachment, call, of)
         if response is None or isinstance(response, Message) or not is_generator(response):
             return False
         if of.error_code:
             return False
-        start_body(call, of, response, self._items(), self._exchange, self._request, context)
+        start_body(
+            call, of, response, self._items(), self._exchange, self._request, context, self.release
+        )
         return True
+
+    def _sends(self, attachment: ProgressiveBody, call: ServerCall, of: Controller) -> bool:
+        """Send an attachment, unless the call has failed."""
+        if of.error_code:
+            attachment.fail(RpcCanceledError("the call has failed"))
+            return False
+        attachment.begin(call, of, self.release)
+        return True
+
+    def release(self) -> None:
+        """The call is over: nobody reads its body any more."""
+        queue = self._queue
+        if queue is not None:
+            queue.drop()
+            if not queue.is_complete:
+                self._exchange.end_input_soon(self._request)
 
     def _items(self) -> BodyItems:
         made = self._response
@@ -149,6 +204,8 @@ class CallForm:
 
     def pack(self, call: ServerCall, controller: Controller, response: object) -> IOBuf:
         """The bytes of a success."""
+        if self._queue is not None:
+            self.release()
         made = self._response
         attachment = controller._response_attachment
         if attachment:
@@ -212,6 +269,7 @@ class CallForm:
 
     def pack_response(self, response: RpcResponse) -> IOBuf:
         """The bytes of a failure."""
+        self.release()
         made, code = self._response, response.error_code
         status = status_of_error(code)
         headers = None

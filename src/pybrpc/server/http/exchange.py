@@ -6,6 +6,7 @@ sender may not send it, is refused before it is read. Everything here happens in
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.http.body_threads import BodyThreads
 from pybrpc.server.http.replies import HttpReplies
 from pybrpc.server.http.request import REQUEST_BYTES, BodySink, HttpRequest
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 MAX_DISCARDED_BYTES = 64 * 1024
 """A body that nobody wants is read up to this length, to keep the connection for what follows."""
@@ -62,6 +64,13 @@ class ClientWatcher(Protocol):
         """The server stops. May come twice. In a turn."""
 
 
+class UnreadBody(BodySink, Protocol):
+    """A body whose parts wait to be read."""
+
+    def drop(self) -> None:
+        """Nobody reads any more."""
+
+
 class HttpExchange:
     """An Exchange, the user of a ServerConnection that speaks HTTP."""
 
@@ -81,6 +90,8 @@ class HttpExchange:
         self._raw_sink: BodySink | None = None
         self.streams: dict[ClientWatcher, None] = {}
         """Responses that are being sent in parts. Any thread."""
+        self.queues: dict[UnreadBody, None] = {}
+        """Bodies that are read in parts. Any thread."""
         self.end_error: RpcError | None = None
         """Set when the client has ended its side: most likely it is gone."""
 
@@ -272,6 +283,11 @@ class HttpExchange:
             self.connection.socket.discard_reads()
             self.connection.retire()
 
+    def end_input_soon(self, request: HttpRequest) -> None:
+        """`end_input` in a turn. Any thread."""
+        with contextlib.suppress(DispatcherClosedError):
+            self.connection.server.dispatcher.post(lambda: self.end_input(request))
+
     def become_raw(self, sink: BodySink) -> None:
         """Give all that comes from now on to `sink`: another protocol follows. In a turn."""
         self._session.is_raw = True
@@ -318,6 +334,10 @@ class HttpExchange:
     def on_failed(self, error: RpcError) -> None:
         """The connection has failed, or was closed."""
         self.on_end(error)
+        # What is unread counts for the whole server, and nobody may come to read it.
+        for queue in list(self.queues):
+            queue.on_failed(error)
+            queue.drop()
         self.replies.on_failed(error)
 
     def on_stop(self) -> None:

@@ -54,8 +54,10 @@ def start_body(
     exchange: HttpExchange,
     request: HttpRequest,
     context: Context,
+    on_over: Callable[[], object],
 ) -> None:
-    """Begin to send what `generator` yields. Any thread; never raises."""
+    """Begin to send what `generator` yields. `on_over` is called when that is over. Any thread;
+    never raises."""
     is_async = isinstance(generator, AsyncIterator)
     try:
         kind = TaskBody if is_async else ThreadBody
@@ -63,8 +65,10 @@ def start_body(
     except BaseException as error:
         if not isinstance(error, RpcError):
             SERVER.caught("%r can't send a response", call, error=error)
+        on_over()
         call.end()
         return
+    body.on_over = on_over
     if isinstance(body, ThreadBody):
         body.start(exchange.threads, context)
     else:
@@ -92,6 +96,7 @@ class GeneratorBody:
         self._exchange = exchange
         self._is_head = request.head.method == "HEAD"
         self._has_ended = OnceFlag()
+        self.on_over: Callable[[], object] | None = None
         # Anew: that of the handler, which has returned, is over.
         call.serve()
         self._stream = ResponseStream(exchange, request, self._on_client_gone)
@@ -164,6 +169,8 @@ class GeneratorBody:
 
     def _end(self, data: IOBuf) -> None:
         if self._has_ended.try_set():
+            if self.on_over is not None:
+                self.on_over()
             self.call.end_serving()
             self.call.task = None
             self.call.connection.end([self.call], data)

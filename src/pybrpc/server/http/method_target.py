@@ -13,6 +13,7 @@ from pybrpc.rpc.compress import CompressType
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import new_server_call
 from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.http.body_queue import BodyQueue
 from pybrpc.server.http.call_form import CallForm, MethodTraits
 from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.request import BodySink, HttpRequest
@@ -33,19 +34,45 @@ class MethodTarget:
         """Whether GET does not call it, unless it is mapped to GET."""
 
     def begin(self, exchange: HttpExchange, request: HttpRequest) -> BodySink | None:
-        return None
+        """Begin a call whose handler reads the body. Raises Refusal."""
+        if not self.entry.enable_progressive_read:
+            return None
+        calls: list[Any] = []
+        queue = BodyQueue(exchange, request)
+        try:
+            self._admit(exchange, request, calls, queue)
+        except Refusal:
+            queue.drop()
+            raise
+        exchange.connection.start_calls(calls)
+        return queue
 
     def run(self, exchange: HttpExchange, request: HttpRequest, calls: list[Any]) -> None:
+        try:
+            self._admit(exchange, request, calls, None)
+        except Refusal as refusal:
+            exchange.refuse(request, refusal)
+
+    def _admit(
+        self,
+        exchange: HttpExchange,
+        request: HttpRequest,
+        calls: list[Any],
+        queue: BodyQueue | None,
+    ) -> None:
+        """Add the call of `request` to `calls`. Raises Refusal."""
         connection, entry = exchange.connection, self.entry
-        server = connection.server
-        admission = server.admission
+        admission = connection.server.admission
         rpc = self._rpc_request(request)
+        if queue is not None:
+            rpc.compress_type = 0  # the handler reads the body as it comes
         if not admission.admits(entry):
-            exchange.refuse(request, refusal_of(connection.identity, admission.rejection(rpc)))
-            return
+            raise refusal_of(connection.identity, admission.rejection(rpc))
         call = new_server_call(connection, rpc, entry, request.received_at)
         call.position = request.position
-        call.form = call.packer = CallForm(request, self._traits, exchange)
+        call.form = call.packer = CallForm(
+            request, self._traits, exchange, bool(entry.is_async), queue
+        )
         calls.append(call)
         connection.calls.add(call)
         connection.unanswered.try_add(call.size_bytes, True)

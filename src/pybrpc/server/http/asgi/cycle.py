@@ -15,7 +15,6 @@ from pybrpc.server.http.asgi.scope import AsgiApplication, Message
 from pybrpc.server.http.exchange import HttpExchange
 from pybrpc.server.http.request import HttpRequest
 from pybrpc.server.http.response_stream import ResponseStream
-from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 GONE = "the client is gone"
 
@@ -158,9 +157,7 @@ class Cycle:
 
     def _end_input(self) -> None:
         """What comes of the request is not wanted any more."""
-        exchange, request = self._exchange, self._request
-        with contextlib.suppress(DispatcherClosedError):
-            exchange.connection.server.dispatcher.post(lambda: exchange.end_input(request))
+        self._exchange.end_input_soon(self._request)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._request!r}>"
