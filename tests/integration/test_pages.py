@@ -34,6 +34,7 @@ PAGES = {
     "deadlines.md": 3,
     "errors.md": 1,
     "generic-calls.md": 2,
+    "http_bodies.md": 6,
     "metrics.md": 3,
     "tls.md": 5,
     "connections.md": 9,
@@ -133,6 +134,32 @@ def test_metrics(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> N
         ]
     finally:
         hide_all()
+
+
+def test_http_bodies(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    run_page("docs/http_bodies.md", names, {})
+    assert capsys.readouterr().out.splitlines() == [
+        'application/x-ndjson {"message":"to"}',
+        '{"message":"be"}',
+        "",
+        'text/event-stream data: {"message":"to"}',
+        "",
+        'data: {"message":"be"}',
+        "",
+        "",
+        "text/event-stream event: greeting",
+        "id: 1",
+        "retry: 3000",
+        "data: hello",
+        "",
+        "data: two",
+        "data: lines",
+        "",
+        "",
+        "application/octet-stream 0 1 2 ",
+        'application/json {"message":"file: 1000000 bytes"}',
+        "/app/page of /app",
+    ]
 
 
 def test_streams(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
