@@ -406,6 +406,41 @@ def test_an_application_gets_to_know_that_the_client_is_gone(mount: Mount) -> No
     wait_until(mounted.is_idle)
 
 
+def test_a_client_that_ends_its_side_still_gets_its_response(mount: Mount) -> None:
+    with HttpPeer(mount(echo).address) as peer:
+        peer.request("POST", "/app/", PART * 100)
+        peer.shut_down()
+        response = read_response(peer, "POST")
+    assert (response.body, response.is_whole) == (PART * 100, True)
+
+
+@pytest.mark.slow
+def test_requests_of_one_connection_that_run_at_once_are_bounded(mount: Mount) -> None:
+    goes_on = threading.Event()
+    running: list[int] = []
+
+    @only_http
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        running.append(1)
+        while not goes_on.is_set():
+            await asyncio.sleep(0.01)
+        await respond(send, b"", (b"content-length", b"0"))
+
+    request = b"GET /app/ HTTP/1.1\r\nHost: a\r\n\r\n"
+    with HttpPeer(mount(application).address) as peer:
+        thread = threading.Thread(target=lambda: [peer.send(request * 100) for _ in range(60)])
+        thread.start()
+        before = -1
+        while before != len(running) or not running:
+            before = len(running)
+            threading.Event().wait(0.2)
+        assert before < 4000
+        goes_on.set()
+        for _ in range(6000):
+            peer.read_until(b"\r\n\r\n")
+        thread.join(20)
+
+
 def test_a_body_that_breaks_off_is_a_disconnect(mount: Mount) -> None:
     seen: list[Any] = []
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 import pybrpc
 from pybrpc.server.http.asgi.mount import MAX_WEBSOCKET_MESSAGE_SIZE as MAX_SIZE
+from pybrpc.server.http.response_stream import WINDOW_BYTES
 from tests.fakes.threads import wait_until
 from tests.peers.http_peer import HttpPeer, read_response
 
@@ -310,6 +313,7 @@ def test_a_handshake_that_can_not_be_is_refused(mount: Mount, headers: bytes, st
         (b"Key: dGhl", b"Key: ", 400),
         (b"GET", b"POST", 400),
         (b"HTTP/1.1", b"HTTP/1.0", 200),
+        (b": Upgrade", b": Upgrade, close", 400),
     ],
 )
 def test_a_greeting_that_is_none_opens_nothing(
@@ -396,3 +400,44 @@ def test_a_stop_closes_websockets_with_code_1001(mount: Mount) -> None:
         assert client.close_code == 1001
     assert mounted.server.join(20)
     assert mounted.raised == []
+
+
+def test_a_client_that_answers_no_ping_is_given_up(
+    mount: Mount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pybrpc.server.http.asgi.websocket_cycle.PING_S", 0.02)
+    mounted = mount(echo)
+    with HttpPeer(mounted.address) as peer:
+        peer.send(GREETING % b"")
+        peer.read_until(b"\r\n\r\n")
+        data = peer.read_all()
+    ping = Frame(Opcode.PING, b"").serialize(mask=False)
+    assert data == ping + Frame(Opcode.CLOSE, b"\x03\xf3no pong").serialize(mask=False)
+    wait_until(mounted.is_idle)
+
+
+def test_a_client_that_takes_no_pongs_is_not_read(mount: Mount) -> None:
+    ping = Frame(Opcode.PING, b"a" * 125).serialize(mask=True) * 1000
+    mounted = mount(echo)
+    sent: list[int] = []
+
+    def flood(peer: HttpPeer) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer.send(ping)
+                sent.append(len(ping))
+
+    with HttpPeer(mounted.address, 65536) as peer:
+        peer.send(GREETING % b"")
+        peer.read_until(b"\r\n\r\n")
+        thread = threading.Thread(target=flood, args=(peer,))
+        thread.start()
+        before = -1
+        while before != len(sent) or not sent:
+            before = len(sent)
+            threading.Event().wait(0.3)
+        (connection,) = mounted.server.unfinished_connections()
+        assert connection.unwritten_bytes < 4 * WINDOW_BYTES
+        peer.socket.shutdown(socket.SHUT_RDWR)
+        thread.join(20)
+    wait_until(mounted.is_idle)

@@ -407,10 +407,11 @@ def test_head_gets_the_head_alone_and_ends_the_generator(serve: Serve, kind: Any
     server.add_service(SERVICE, Service(kind(b"a", b"b")), restful_mappings="/echo => Echo")
     address = server.start("127.0.0.1:0")
     with HttpPeer(address) as peer:
-        peer.request("HEAD", "/echo")
+        for accept in ("*/*", "text/event-stream"):
+            peer.request("HEAD", "/echo", Accept=accept)
+            response = read_response(peer, "HEAD")
+            assert (response.status, response.body, response.is_whole) == (200, b"", True)
         peer.request("GET", "/echo")
-        response = read_response(peer, "HEAD")
-        assert (response.status, response.body, response.is_whole) == (200, b"", True)
         assert read_response(peer).body == b"ab"
 
 

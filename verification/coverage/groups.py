@@ -183,11 +183,13 @@ GROUPS = (
     # --- server ---
     Group(
         "Bodies in parts are tested over connections, with h11 as the judge.",
-        _modules(
-            "server/http",
-            "body_queue body_threads generator_body loop_room progressive response_stream",
-        )
-        + ("rpc/http_body.py",),
+        (
+            "rpc/http_body.py",
+            *_modules(
+                "server/http",
+                "body_queue body_threads generator_body loop_room progressive response_stream",
+            ),
+        ),
         _tests("integration", "http_generators http_progressive"),
     ),
     Group(

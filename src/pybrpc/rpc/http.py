@@ -56,7 +56,7 @@ class HttpMessage:
         self.uri = URI() if uri is None else uri
         self.unresolved_path = unresolved_path
         self.body: Any = None
-        """Of a request to a method with `enable_progressive_read`: an HttpBody, or AioHttpBody."""
+        """In a request to a method with `enable_progressive_read`: an HttpBody, or AioHttpBody."""
         self._attachments: Attachments | None = None
         self._status = OK
         self._reason = ""

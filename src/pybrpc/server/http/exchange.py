@@ -79,7 +79,7 @@ class HttpExchange:
     ) -> None:
         self.connection = connection
         self.threads = threads
-        """Of plain generators."""
+        """Those of plain generators."""
         self.replies = HttpReplies(connection.socket, connection.unanswered)
         self._finder = finder
         self._session: HttpServerSession = connection.socket.session  # type: ignore[assignment]

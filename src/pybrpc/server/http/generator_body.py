@@ -31,6 +31,7 @@ from pybrpc.server.http.exchange import HttpExchange
 from pybrpc.server.http.loop_room import wait_for_room
 from pybrpc.server.http.request import HttpRequest
 from pybrpc.server.http.response_stream import ResponseStream
+from pybrpc.streams.table import making_lock
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 _NOTHING = object()
@@ -109,6 +110,13 @@ class GeneratorBody:
         data = b"" if item is _NOTHING else self._items.to_bytes(item)
         self._stream.begin(made.status_code, headers, None, made.reason_phrase)
         return data
+
+    def _begins_at_once(self) -> bool:
+        """Send the head of events, which needs no first one. Whether that is all."""
+        if not self._items.is_event_stream or self._controller.error_code:
+            return False
+        self._begin()
+        return self._is_head
 
     def _put(self, item: object) -> bool:
         """Send an item. False if no more are wanted."""
@@ -234,12 +242,12 @@ class ThreadBody(GeneratorBody):
 
     def _send_all(self) -> None:
         signal = WakeSignal()
-        if self._items.is_event_stream:
-            self._begin()
+        if self._begins_at_once():
+            return
         for item in self._generator:
             if not self._put(item):
                 return
-            while not self._stream.has_room():
+            while not (self._stream.has_room() or self._stream.is_gone):
                 self._stream.when_room(signal.set)
                 signal.wait()
 
@@ -260,7 +268,8 @@ class TaskBody(GeneratorBody):
     def start(self, loop_of: Callable[[], asyncio.AbstractEventLoop], context: Context) -> None:
         """Start it in the loop that `loop_of` returns. Any thread; never raises."""
         try:
-            loop = self._loop = loop_of()
+            with making_lock():  # of two threads, one makes the loop
+                loop = self._loop = loop_of()
             if asyncio._get_running_loop() is loop:
                 self._start_task(context)
             else:
@@ -303,8 +312,8 @@ class TaskBody(GeneratorBody):
             deliver_interrupt(error)
 
     async def _send_all(self) -> None:
-        if self._items.is_event_stream:
-            self._begin()
+        if self._begins_at_once():
+            return
         sent = 0
         async for item in self._generator:
             if not self._put(item):

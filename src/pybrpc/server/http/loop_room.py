@@ -9,7 +9,7 @@ from pybrpc.streams.loop_calls import LoopWait
 
 
 async def wait_for_room(stream: ResponseStream) -> None:
-    """Wait until more may be written into `stream`."""
+    """Wait until more may be written into `stream`, or its connection has failed."""
     while not stream.has_room():
         await wait_until_woken(stream.when_room)
 

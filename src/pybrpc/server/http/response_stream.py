@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pybrpc.base.flags import OnceFlag
-from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
+from pybrpc.errors import RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.http1 import HttpHeaders
 from pybrpc.protocols.http1.writer import Body
@@ -162,8 +162,8 @@ class ResponseStream:
     # --- room ---
 
     def has_room(self) -> bool:
-        """Whether more may be written. Also if it would be dropped, since the client is gone."""
-        return self._sent - self._taken < WINDOW_BYTES or self.is_gone
+        """Whether more may be written. Also if it would be dropped: the connection has failed."""
+        return self._sent - self._taken < WINDOW_BYTES or self._exchange.connection.is_gone()
 
     def when_room(self, wake: Callable[[], object]) -> None:
         """Call `wake` once `has_room` is true: now, or in any thread, where it must not run code of
@@ -201,7 +201,8 @@ class ResponseStream:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client has gone away: what is written now is lost."""
+        """Whether the client has ended its side, most likely because it is gone, or the connection
+        has failed."""
         return self._gone.is_set() or self._exchange.connection.is_gone()
 
     def on_client_gone(self, error: RpcError) -> None:
@@ -220,13 +221,9 @@ class ResponseStream:
         self._is_released.try_set()
         self._exchange.streams.pop(self, None)
         self.on_client_gone(error)
+        self._wake_up()  # the client may have been gone before
 
     def __repr__(self) -> str:
         state = "over" if self.is_over else "gone" if self.is_gone else "open"
         waiting = self._sent - self._taken
         return f"<ResponseStream {state}, {waiting} bytes not taken yet>"
-
-
-def gone_error(text: str) -> RpcError:
-    """The error of one who uses a response whose client is gone."""
-    return make_rpc_error(ErrorCode.EFAILEDSOCKET, text)

@@ -25,6 +25,10 @@ cdef class CallRunner:
     @cython.locals(call=ServerCall, controller=Controller)
     cdef _answer(self, object response)
     @cython.locals(controller=Controller)
+    cdef bint _is_taken_over(
+        self, ServerCall call, Controller controller, object response
+    ) except -1
+    @cython.locals(controller=Controller)
     cdef _answer_unrun(self, ServerCall call, object error)
     @cython.locals(call=ServerCall)
     cdef _keep(self, object task, double now)

@@ -18,6 +18,10 @@ from pybrpc.server.http.response_stream import ResponseStream
 
 GONE = "the client is gone"
 
+CYCLE_BYTES = 8 * 1024
+"""Memory of a request, its scope and its task, in bytes: a connection has no more than fit into the
+bytes that it may hold."""
+
 
 class Cycle:
     """The base class of those of http and websocket. In the loop, but where it says "in a turn"."""
@@ -42,6 +46,7 @@ class Cycle:
         self._is_cancelled = False
         self._has_ended = OnceFlag()
         self._stream = ResponseStream(exchange, request, self._on_client_gone)
+        exchange.connection.unanswered.try_add(CYCLE_BYTES, True)
 
     # --- in a turn ---
 
@@ -150,13 +155,14 @@ class Cycle:
     def _end(self) -> None:
         if self._has_ended.try_set():
             self._running.discard(self)
+            self._exchange.connection.unanswered.remove(CYCLE_BYTES, 1)
             self._release()
 
     def _release(self) -> None:
         """Let go of what it holds. Never raises."""
 
     def _end_input(self) -> None:
-        """What comes of the request is not wanted any more."""
+        """Nobody reads the rest of the request."""
         self._exchange.end_input_soon(self._request)
 
     def __repr__(self) -> str:

@@ -59,7 +59,7 @@ class HttpCycle(Cycle):
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
-        if self._stream.is_gone and not self._is_complete:
+        if self._is_lost():
             raise ConnectionResetError(GONE)
         if kind == "http.response.start" and not self._stream.has_begun:
             self._begin(message)
@@ -69,8 +69,12 @@ class HttpCycle(Cycle):
             raise RuntimeError(f"the application sent {kind!r} where it can't be sent")
         if not self._stream.has_room():
             await wait_for_room(self._stream)
-            if self._stream.is_gone and not self._is_complete:
+            if self._is_lost():
                 raise ConnectionResetError(GONE)
+
+    def _is_lost(self) -> bool:
+        """Whether the response can't be sent. A client that has only ended its side may read."""
+        return not self._is_complete and self._exchange.connection.is_gone()
 
     def _begin(self, message: Message) -> None:
         if message.get("trailers"):

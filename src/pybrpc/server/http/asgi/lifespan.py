@@ -24,7 +24,7 @@ class Lifespan:
         self._application = application
         self._prefix = prefix
         self.state: dict[str, Any] = {}
-        """What the application has put there at its start: each scope has a copy."""
+        """Filled by the application at its start. Each scope has a copy."""
         self._run: _Run | None = None
 
     async def start_up(self) -> None:

@@ -17,7 +17,7 @@ from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.request import BodySink, HttpRequest
 
 MAX_WEBSOCKET_MESSAGE_SIZE = 1024 * 1024
-"""Bytes of a message of a websocket, if `Server.mount` is not told otherwise."""
+"""Bytes of a message of a websocket, by default."""
 
 DONE_S = 3.0
 """Seconds that applications have to end after they were cancelled."""

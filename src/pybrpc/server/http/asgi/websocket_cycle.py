@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 MAX_UNREAD = 64
 """Messages that wait for the application."""
 
+PING_S = 20.0
+"""Seconds without anything from the client after which it is asked, and then given up."""
+
 NORMAL, GOING_AWAY, NO_STATUS, ABNORMAL, INTERNAL = 1000, 1001, 1005, 1006, 1011
 
 
@@ -62,7 +65,8 @@ def handshake_of(request: HttpRequest, max_message_size: int) -> Handshake:
         text = "Websockets need the library of pybrpc[asgi]"
         raise Refusal(text, ErrorCode.EINTERNAL, 501) from None
     head = request.head
-    if head.content_length or head.is_chunked or head.method != "GET" or not head.minor_version:
+    has_body = head.content_length or head.is_chunked
+    if has_body or head.method != "GET" or not head.minor_version or not head.keep_alive:
         raise Refusal("A request for a websocket is a GET of HTTP/1.1 without a body", status=400)
     headers = Headers()
     for name, value in head.headers.fields():
@@ -106,7 +110,8 @@ class WebSocketCycle(Cycle):
         self._is_accepted = False
         self._is_closed = False
         """Whether the application gets no more messages."""
-        self._reader: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reads = 0
 
     def _on_stop(self) -> None:
         """The server stops. In a turn."""
@@ -166,7 +171,10 @@ class WebSocketCycle(Cycle):
         await wait_until_woken(lambda wake: dispatcher.post(lambda: begin(wake)))
         if raised:
             raise raised[0]
-        self._reader = asyncio.ensure_future(self._read())
+        self._tasks = [
+            asyncio.ensure_future(self._read()),
+            asyncio.ensure_future(self._keep_alive()),
+        ]
 
     async def _send(self, message: Message) -> None:
         text, data = message.get("text"), message.get("bytes")
@@ -219,6 +227,10 @@ class WebSocketCycle(Cycle):
                 if self._has_enough():
                     await wait_until_woken(self._when_wanted)
                     continue
+                if not self._stream.has_room():
+                    # Of pongs, too, a client gets no more than it takes.
+                    await wait_for_room(self._stream)
+                    continue
                 data = self._queue.take()
                 if data is not None:
                     self._on_data(data)
@@ -232,6 +244,22 @@ class WebSocketCycle(Cycle):
             SERVER.raised("%r can't read", self, error=error)
             self._close(INTERNAL, "")
             deliver_interrupt(error)
+
+    async def _keep_alive(self) -> None:
+        """Ask a client that is silent whether it is there, and give it up if it is not."""
+        asked_at = -1
+        while not self._is_closed:
+            before = self._reads
+            await asyncio.sleep(PING_S)
+            if self._is_closed or self._has_enough() or self._reads != before:
+                continue
+            if asked_at == before:
+                SERVER.warning("%r has not answered a ping", self._exchange.connection.socket)
+                self._close(INTERNAL, "no pong")
+                return
+            asked_at = before
+            self._protocol.send_ping(b"")
+            self._flush()
 
     def _has_enough(self) -> bool:
         """Whether the application has not read what came before."""
@@ -250,6 +278,7 @@ class WebSocketCycle(Cycle):
 
     def _on_data(self, data: bytes) -> None:
         protocol = self._protocol
+        self._reads += 1
         protocol.receive_data(data)
         for frame in protocol.events_received():
             self._on_frame(frame)
@@ -316,8 +345,8 @@ class WebSocketCycle(Cycle):
 
     def _release(self) -> None:
         self._is_closed = True
-        if self._reader is not None:
-            self._reader.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._queue.drop()
         if not self._stream.is_over:
             self._stream.close()
