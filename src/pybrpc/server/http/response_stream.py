@@ -8,6 +8,7 @@ responses have to be written first or the client reads slowly.
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +52,7 @@ class ResponseStream:
         self._sent = self._marked = self._taken = 0
         """Bytes that were written here; when it was last asked for news; of which there are."""
         self._is_asking = False
-        self._wake: Callable[[], object] | None = None
+        self._wakes: deque[Callable[[], object]] = deque()
         self.on_stop: Callable[[], object] | None = None
         """Called in a turn when the server stops: for what would go on for ever."""
         self.has_begun = False
@@ -168,7 +169,7 @@ class ResponseStream:
     def when_room(self, wake: Callable[[], object]) -> None:
         """Call `wake` once `has_room` is true: now, or in any thread, where it must not run code of
         users. It may come too early, or twice."""
-        self._wake = wake
+        self._wakes.append(wake)
         if self.has_room():
             self._wake_up()
         elif not self._is_asking:
@@ -193,8 +194,11 @@ class ResponseStream:
         self._wake_up()
 
     def _wake_up(self) -> None:
-        wake, self._wake = self._wake, None
-        if wake is not None:
+        while self._wakes:
+            try:
+                wake = self._wakes.popleft()
+            except IndexError:  # another thread has taken it
+                return
             wake()
 
     # --- the client ---
