@@ -441,3 +441,23 @@ def test_a_client_that_takes_no_pongs_is_not_read(mount: Mount) -> None:
         peer.socket.shutdown(socket.SHUT_RDWR)
         thread.join(20)
     wait_until(mounted.is_idle)
+
+
+def test_websockets_of_a_server_in_a_loop(mount: Mount) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await echo(scope, receive, send)
+
+    async def serve() -> str | bytes:
+        async with pybrpc.Server() as server:
+            server.mount("/app", application)
+            address = await server.start_async("127.0.0.1:0")
+
+            def talk() -> str | bytes:
+                with connect(f"ws://{address}/app/", proxy=None) as client:
+                    client.send("a" * 300_000)
+                    return client.recv(20)
+
+            return await asyncio.to_thread(talk)
+
+    assert asyncio.run(serve()) == "a" * 300_000

@@ -280,6 +280,33 @@ def test_what_is_unread_when_the_connection_fails_does_not_count_for_ever(serve:
     assert connection.unanswered.is_empty()
 
 
+@pytest.mark.slow
+def test_a_body_of_which_no_part_comes_is_given_up(serve: Serve) -> None:
+    sizes: list[int] = []
+    raised: list[BaseException] = []
+
+    def echo(request: EchoRequest, controller: pybrpc.Controller) -> EchoResponse:
+        assert controller.http_request is not None
+        try:
+            for part in controller.http_request.body:
+                sizes.append(len(part))
+        except BaseException as error:
+            raised.append(error)
+        return EchoResponse()
+
+    served = serve(echo, reads=True, message_timeout=1.0)
+    with HttpPeer(served.address) as peer:
+        peer.send(HEAD + b"Content-Length: 1000\r\n\r\n")
+        for _ in range(8):
+            threading.Event().wait(0.25)
+            peer.send(b"a")
+        wait_until(lambda: sum(sizes) == 8)
+        assert raised == []
+        wait_until(lambda: bool(raised))
+    assert isinstance(raised[0], pybrpc.RpcError)
+    wait_until(served.is_idle)
+
+
 def test_a_method_that_is_full_refuses_before_the_body_comes(serve: Serve) -> None:
     goes_on = threading.Event()
 
