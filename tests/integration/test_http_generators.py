@@ -540,3 +540,25 @@ async def stream_in_a_loop() -> None:
 
         response = await asyncio.to_thread(fetch)
     assert response.body == PART * 100
+
+
+def test_listeners_of_calls_learn_what_was_sent(serve: Serve) -> None:
+    ended: list[tuple[int, int]] = []
+
+    class Listener:
+        """Notes how calls end."""
+
+        def on_call_end(self, call: Any, latency_s: float) -> None:
+            ended.append((call.error_code, call.sent_bytes))
+
+    for handler, code in ((plain(PART), 0), (failing(1, ValueError("no"))[0], 2001)):
+        served = serve(handler)
+        run: Any = served.server._run
+        run.call_end.listeners = (Listener(),)
+        size = len(served.call().body)
+        wait_until(served.is_idle)
+        wait_until(lambda: bool(ended))
+        ((error_code, sent_bytes),) = ended
+        assert error_code == code
+        assert size < sent_bytes < size + 500
+        ended.clear()

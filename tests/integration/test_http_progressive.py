@@ -307,6 +307,12 @@ def test_a_body_of_which_no_part_comes_is_given_up(serve: Serve) -> None:
     wait_until(served.is_idle)
 
 
+def test_the_option_of_a_method_is_checked(serve: Serve) -> None:
+    server = serve(read).server
+    with pytest.raises(TypeError, match="enable_progressive_read"):
+        server.set_method_options("EchoService.Echo", enable_progressive_read=1)  # type: ignore[arg-type]
+
+
 def test_a_method_that_is_full_refuses_before_the_body_comes(serve: Serve) -> None:
     goes_on = threading.Event()
 

@@ -173,6 +173,7 @@ class GeneratorBody:
 
     def _end_call(self, error_code: int) -> None:
         self.call.error_code = error_code
+        self.call.sent_bytes = self._stream.bytes_sent
         self._end(IOBuf())
 
     def _end(self, data: IOBuf) -> None:

@@ -207,6 +207,7 @@ class ProgressiveBody:
             self._on_over()
         if error_code is not None:
             call.error_code = error_code
+            call.sent_bytes = 0 if self._stream is None else self._stream.bytes_sent
         call.end_serving()
         call.connection.end([call], IOBuf() if data is None else data)
 

@@ -51,6 +51,8 @@ class ResponseStream:
         self._is_released = OnceFlag()
         self._sent = self._marked = self._taken = 0
         """Bytes that were written here; when it was last asked for news; of which there are."""
+        self.bytes_sent = 0
+        """Bytes of head and body that were written here."""
         self._is_asking = False
         self._wakes: deque[Callable[[], object]] = deque()
         self.on_stop: Callable[[], object] | None = None
@@ -108,6 +110,7 @@ class ResponseStream:
         self._replies.write()
 
     def _append(self, data: IOBuf, is_flushed: bool = True) -> None:
+        self.bytes_sent += len(data)
         self._sent += len(data) + PART_BYTES
         self._replies.append(self._position, data)
         if self._sent - self._taken >= WINDOW_BYTES and not self._is_asking:
