@@ -468,6 +468,17 @@ def test_requests_of_other_sites_are_refused_unless_the_mount_allows_them(mount:
     assert mount(echo, check_origin=False).fetch(Origin="https://evil.example").status == 200
 
 
+def test_the_origins_of_the_server_may_use_a_mount(mount: Mount) -> None:
+    origin = "https://app.example.com"
+    mounted = mount(echo, cors=[origin], auth=Secret())
+    asked = mounted.fetch(method="OPTIONS", Origin=origin, Access_Control_Request_Method="POST")
+    assert asked.status == 204
+    assert asked.headers["access-control-allow-origin"] == origin
+    response = mounted.fetch(Origin=origin, Authorization="word")
+    assert (response.status, response.headers["access-control-allow-origin"]) == (200, origin)
+    assert mounted.fetch(method="OPTIONS", Origin="https://evil.example").status == 403
+
+
 class Secret:
     """An Authenticator that knows one word."""
 

@@ -160,6 +160,7 @@ class ResponseStream:
 
     def _release(self) -> None:
         self._exchange.streams.pop(self, None)
+        self._on_gone = _ignore  # else it and this refer to each other
         if self._is_released.try_set():
             self._exchange.connection.release_hold(self)
 
@@ -234,3 +235,7 @@ class ResponseStream:
         state = "over" if self.is_over else "gone" if self.is_gone else "open"
         waiting = self._sent - self._taken
         return f"<ResponseStream {state}, {waiting} bytes not taken yet>"
+
+
+def _ignore(error: RpcError) -> None:
+    """The response is over."""

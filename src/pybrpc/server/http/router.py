@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from pybrpc.errors import ErrorCode
-from pybrpc.protocols.http1 import HttpHeaders
+from pybrpc.protocols.http1 import HttpHeaders, RequestHead
 from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.method_target import MethodTarget
 from pybrpc.server.http.page_target import PageRunner, PageTarget
@@ -61,6 +61,8 @@ class HttpRouter:
         if mount is not None:
             if mount.checks_origin:
                 self._check_origin(request, False)
+                if request.cors is not None and _is_preflight(head):
+                    return Preflight(self._settings.origins)
             if mount.checks_credentials:
                 exchange.verify(request)
             request.rest = path[len(mount.prefix) :]
@@ -70,7 +72,7 @@ class HttpRouter:
         headers = head.headers
         if "origin" in headers or "sec-fetch-site" in headers:
             self._check_origin(request, is_page)
-            if head.method == "OPTIONS" and "access-control-request-method" in headers:
+            if _is_preflight(head):
                 return Preflight(self._settings.origins)
         if not is_internal_port:
             exchange.verify(request)
@@ -134,6 +136,11 @@ class HttpRouter:
 
     def __repr__(self) -> str:
         return f"<HttpRouter of {self._routes!r}, {len(self._mounts)} mounts>"
+
+
+def _is_preflight(head: RequestHead) -> bool:
+    """Whether a browser asks what the page of another site may send."""
+    return head.method == "OPTIONS" and "access-control-request-method" in head.headers
 
 
 def _calls(http_method: str, target: MethodTarget) -> bool:

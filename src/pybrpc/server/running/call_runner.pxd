@@ -24,7 +24,6 @@ cdef class CallRunner:
     cdef _fail(self, object error)
     @cython.locals(call=ServerCall, controller=Controller)
     cdef _answer(self, object response)
-    @cython.locals(controller=Controller)
     cdef bint _is_taken_over(
         self, ServerCall call, Controller controller, object response
     ) except -1
