@@ -39,6 +39,7 @@ PAGES = {
     "http.md": 3,
     "interceptors.md": 4,
     "http-client.md": 6,
+    "http_bodies.md": 6,
     "metrics.md": 3,
     "observability.md": 2,
     "tls.md": 5,
@@ -205,6 +206,32 @@ def test_tracing(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> N
         "2",
         "True",
         "8448eb211c80319c b7ad6b7169203331 True",
+    ]
+
+
+def test_http_bodies(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    run_page("docs/http_bodies.md", names, {})
+    assert capsys.readouterr().out.splitlines() == [
+        'application/x-ndjson {"message":"to"}',
+        '{"message":"be"}',
+        "",
+        'text/event-stream data: {"message":"to"}',
+        "",
+        'data: {"message":"be"}',
+        "",
+        "",
+        "text/event-stream event: greeting",
+        "id: 1",
+        "retry: 3000",
+        "data: hello",
+        "",
+        "data: two",
+        "data: lines",
+        "",
+        "",
+        "application/octet-stream 0 1 2 ",
+        'application/json {"message":"file: 1000000 bytes"}',
+        "/app/page of /app",
     ]
 
 

@@ -3,12 +3,14 @@ cimport cython
 
 @cython.freelist(64)
 cdef class HttpHeader:
+    cdef public object _attachments
     cdef object _head
     cdef object _headers
     cdef object _method
     cdef object _reason
     cdef object _status_code
     cdef object _uri
+    cdef public object body
     cdef public object unresolved_path
     cdef public object version
 

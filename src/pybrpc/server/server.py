@@ -32,8 +32,11 @@ from pybrpc.rpc.raw_body import RawBody
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.http.asgi.mount import MAX_WEBSOCKET_MESSAGE_SIZE, checked_mount
+from pybrpc.server.http.asgi.scope import AsgiApplication
 from pybrpc.server.http.frontend import HttpFrontend
 from pybrpc.server.http.method_target import targets_of
+from pybrpc.server.http.router import Mount
 from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.signals import quit_signals
@@ -85,6 +88,7 @@ class Server:
             settings.cancel_handlers, settings.drop_expired, settings.interceptors
         )
         self._hooks = LifecycleHooks()
+        self._mounts: list[Mount] = []
         self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -159,6 +163,35 @@ class Server:
         self._registry.remove(service)
         self._routes.remove_service(service)
 
+    def mount(
+        self,
+        path: str,
+        application: AsgiApplication,
+        *,
+        check_origin: bool = True,
+        check_credentials: bool = True,
+        max_websocket_message_size: int = MAX_WEBSOCKET_MESSAGE_SIZE,
+    ) -> None:
+        """Have an application of ASGI 3, such as one of FastAPI or Starlette, answer all requests
+        of HTTP whose path is `path`, "/app", or begins with "/app/". It has websockets too, with
+        the extra `pybrpc[asgi]`, and its lifespan is that of the server.
+
+        It runs in the loop of async handlers. `check_origin`: refuse requests of other sites'
+        pages, as for methods. `check_credentials`: the server's `auth` judges each request.
+        `max_websocket_message_size`: bytes; default 1 MiB. ValueError for a path that can't be one;
+        TypeError for what is no application; ServerStateError: the server runs, or it is taken.
+        """
+        if self.is_running:
+            raise ServerStateError("mount applications before the server is started")
+        checked_flag("check_origin", check_origin)
+        checked_flag("check_credentials", check_credentials)
+        mounted = checked_mount(path, application, max_websocket_message_size)
+        if any(mount.prefix == path for mount in self._mounts):
+            raise ServerStateError(f"an application is mounted at {path} already")
+        self._mounts.append(Mount(path, mounted, check_origin, check_credentials))
+        self._hooks.on_startup.append(mounted.start_up)
+        self._hooks.on_shutdown.append(mounted.shut_down)
+
     def set_max_concurrency(self, method: str, limit: int) -> None:
         """Let at most `limit` requests of a method run at once; more are answered with ELIMIT.
 
@@ -175,15 +208,20 @@ class Server:
         *,
         cancel_handlers: bool | None = None,
         drop_expired: bool | None = None,
+        enable_progressive_read: bool | None = None,
     ) -> None:
         """Set options of one method, which are those of the server else; `None` changes nothing.
 
-        `method`, threads and errors as for `set_max_concurrency`. A handler that runs already may
-        still go by the old values.
+        `enable_progressive_read`: run a request of HTTP when its head has come; the handler reads
+        `controller.http_request.body`. `method`, threads and errors as for `set_max_concurrency`. A
+        handler that runs already may still go by the old values.
         """
         entry = self._registry.entry_named(method)
         checked_flag_or_none("cancel_handlers", cancel_handlers)
         checked_flag_or_none("drop_expired", drop_expired)
+        checked_flag_or_none("enable_progressive_read", enable_progressive_read)
+        if enable_progressive_read is not None:
+            entry.enable_progressive_read = enable_progressive_read
         if cancel_handlers is not None:
             entry.cancel_handlers = cancel_handlers
         if drop_expired is not None:
@@ -307,7 +345,7 @@ class Server:
             health_reporter=settings.health_reporter,
             urls_of=self._urls_of,
         )
-        return HttpFrontend(view, self._routes, self._settings.http)
+        return HttpFrontend(view, self._routes, settings.http, self._mounts, settings.max_workers)
 
     def _urls_of(self, entry: MethodEntry) -> tuple[str, ...]:
         service, _, method = entry.full_name.rpartition(".")

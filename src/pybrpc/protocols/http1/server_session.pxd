@@ -6,6 +6,7 @@ from pybrpc.protocols.session cimport Session
 cdef class HttpServerSession(Session):
     cdef RequestParser _parser
     cdef public long long collected_bytes
+    cdef public bint is_raw
     cdef public long long unfinished_mark
 
     @cython.locals(events=list, found=list, parser=RequestParser)

@@ -35,6 +35,9 @@ class CallForm(Protocol):
         """The request message; BadRequestError. A body that is compressed may become
         `limit_bytes`."""
 
+    def takes_over(self, call: Any, of: Controller, response: object, context: Any) -> bool:
+        """Whether the call goes on with `response` of a handler that ran in `context`. No error."""
+
     def pack(self, call: Any, controller: Controller, response: object) -> IOBuf:
         """The bytes of a success. Raises what the caller gets instead."""
 

@@ -47,6 +47,7 @@ class MethodEntry:
         "_fast_calls_needed",
         "cancel_handlers",
         "drop_expired",
+        "enable_progressive_read",
         "full_name",
         "handler",
         "inline_after_calls",
@@ -82,6 +83,8 @@ class MethodEntry:
         """Whether a canceled call cancels its handler, if that is async, and its nested calls."""
         self.drop_expired = True
         """Whether a call whose deadline has passed before its turn is not run."""
+        self.enable_progressive_read = False
+        """Whether a request of HTTP is run when its head has come; the handler reads the body."""
         self.max_concurrency = 0
         """Requests of this method that may run at once; 0: no limit of its own."""
         self.running: set[object] = set()
@@ -125,3 +128,8 @@ class MethodEntry:
     def __repr__(self) -> str:
         kind = "async" if self.is_async else "sync"
         return f"<MethodEntry {self.full_name}, {kind}, {self.mean_s * 1e6:.0f} us>"
+
+
+def _is_async(handler: object) -> bool:
+    """Whether it is an `async def`, which may yield."""
+    return inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler)

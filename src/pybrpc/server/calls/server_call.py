@@ -70,11 +70,9 @@ that serves others has time for."""
 MAX_GROWTH = 1032
 """Most bytes that a compressed byte can become (deflate)."""
 
-USUAL_GROWTH = 16
-"""Most bytes that a compressed byte becomes in most bodies."""
+USUAL_GROWTH = 16  # as MAX_GROWTH, in most bodies
 
-SMALL_BYTES = 64 * 1024
-"""Bytes to which any compressed body may grow at first."""
+SMALL_BYTES = 64 * 1024  # to which any compressed body may grow at first
 
 DEADLINE_PASSED = "the deadline of the request has passed"
 GRACE_OVER = "the server has stopped"

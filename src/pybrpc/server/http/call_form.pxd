@@ -5,6 +5,7 @@ from pybrpc.rpc.body cimport check_response
 from pybrpc.rpc.controller cimport Controller
 from pybrpc.rpc.http cimport HttpHeader, received_request
 from pybrpc.server.calls.server_call cimport ServerCall
+from pybrpc.server.http.exchange cimport HttpExchange
 from pybrpc.server.http.request cimport HttpRequest
 from pybrpc.server.http.resolved_head cimport ResolvedHead
 
@@ -32,17 +33,22 @@ cdef class CallFacts:
 @cython.freelist(64)
 cdef class CallForm:
     cdef Controller _controller
+    cdef HttpExchange _exchange
     cdef CallFacts _facts
+    cdef bint _is_async
+    cdef object _queue
     cdef HttpRequest _request
+    cdef readonly object made
     cdef MethodTraits _traits
 
-    @cython.locals(request=HttpRequest, resolved=ResolvedHead)
+    @cython.locals(request=HttpRequest, resolved=ResolvedHead, header=HttpHeader)
     cpdef prepare(self, Controller controller)
     @cython.locals(traits=MethodTraits)
     cpdef parse(self, ServerCall call, object limit_bytes)
     @cython.locals(traits=MethodTraits)
     cdef _parsed(self, bytes body)
     cdef _from_query(self)
+    cpdef release(self)
     cpdef IOBuf pack(self, ServerCall call, Controller controller, object response)
     @cython.locals(made=HttpHeader)
     cdef object _plain_type(self, Controller controller, object default)

@@ -11,11 +11,16 @@ cdef class HttpExchange:
     cdef object _finder
     cdef bint _has_replies
     cdef bint _is_over
+    cdef object _raw_sink
     cdef HttpRequest _request
     cdef ResolvedHead _resolved
     cdef HttpServerSession _session
     cdef readonly ServerConnection connection
+    cdef readonly object end_error
+    cdef readonly dict queues
     cdef readonly HttpReplies replies
+    cdef readonly dict streams
+    cdef readonly object threads
 
     @cython.locals(calls=list, now=double)
     cpdef on_messages(self, list messages)

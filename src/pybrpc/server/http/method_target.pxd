@@ -5,7 +5,7 @@ from pybrpc.server.calls.method_entry cimport MethodEntry
 from pybrpc.server.calls.server_call cimport ServerCall, new_server_call
 from pybrpc.server.connections.server_connection cimport ServerConnection
 from pybrpc.server.connections.server_core cimport ServerCore
-from pybrpc.server.http.call_form cimport CallFacts, MethodTraits
+from pybrpc.server.http.call_form cimport CallFacts, CallForm, MethodTraits
 from pybrpc.server.http.exchange cimport HttpExchange
 from pybrpc.server.http.request cimport HttpRequest
 from pybrpc.server.http.resolved_head cimport ResolvedHead
@@ -21,7 +21,6 @@ cdef class MethodTarget:
     cpdef begin(self, object exchange, HttpRequest request)
     @cython.locals(
         connection=ServerConnection,
-        server=ServerCore,
         admission=Admission,
         entry=MethodEntry,
         resolved=ResolvedHead,
@@ -29,5 +28,7 @@ cdef class MethodTarget:
         rpc=RpcRequest,
         call=ServerCall,
         body=bytes,
+        form=CallForm,
     )
+    cdef _admit(self, HttpExchange exchange, HttpRequest request, list calls, object queue)
     cpdef run(self, HttpExchange exchange, HttpRequest request, list calls)

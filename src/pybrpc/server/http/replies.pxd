@@ -5,6 +5,7 @@ from pybrpc.server.calls.ordered_replies cimport OrderedReplies
 cdef class HttpReplies(OrderedReplies):
     cdef bint _is_dropped
     cdef dict _parts
+    cdef object _last
 
     cpdef append(self, Py_ssize_t position, IOBuf data)
     cpdef put(self, Py_ssize_t position, IOBuf data)
