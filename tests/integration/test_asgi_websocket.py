@@ -266,6 +266,7 @@ def test_a_close_code_that_can_not_be_sent_still_ends_the_connection(mount: Moun
         (b"\xff" * 100, 1002),
         (b"GET / HTTP/1.1\r\n\r\n", 1002),
     ],
+    ids=["continuation", "text", "long", "unmasked", "reserved", "http"],  # masks are random
 )
 def test_frames_that_can_not_be_are_answered_with_a_code(
     mount: Mount, frame: bytes, code: int
