@@ -12,6 +12,7 @@ NAMES = (
     "client_connection",
     "compression",
     "frames",
+    "http1_client",
     "http1_messages",
     "http1_urls",
     "hulu_frames",

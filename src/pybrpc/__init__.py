@@ -13,22 +13,30 @@ from pybrpc.base.implementation import __impl__
 from pybrpc import aio, errors
 from pybrpc.base.backoff import Backoff
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.builtin.server_view import HealthReport
 from pybrpc.client.calls.backup_policy import BackupRequestPolicy
 from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.client.channel.channel import Channel
+from pybrpc.client.channel.http_response import HttpResponse
+from pybrpc.client.channel.http_stream import HttpBody, HttpStreamCall, HttpStreamResponse
 from pybrpc.client.channel.stream_call import StreamCall
 from pybrpc.client.channel.stub import Stub
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
+from pybrpc.json2pb import JsonOptions
+from pybrpc.protocols.http1.headers import HttpHeaders
 from pybrpc.rpc.authenticator import AuthContext, Authenticator
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.http import HttpHeader
+from pybrpc.rpc.interceptors.interceptor import InterceptedCall
 from pybrpc.rpc.server_sent_event import ServerSentEvent
 from pybrpc.rpc.serving import detached
 from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.server import Server
+from pybrpc.server.access_log.access_log import AccessLog
 from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
@@ -37,6 +45,7 @@ from pybrpc.transport.tls.server_tls import ServerTls
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessLog",
     "AuthContext",
     "Authenticator",
     "Backoff",
@@ -49,7 +58,16 @@ __all__ = [
     "Endpoint",
     "ErrorCode",
     "HealthCheck",
+    "HealthReport",
+    "HttpBody",
+    "HttpHeader",
+    "HttpHeaders",
+    "HttpResponse",
+    "HttpStreamCall",
+    "HttpStreamResponse",
     "IOBuf",
+    "InterceptedCall",
+    "JsonOptions",
     "RawRequest",
     "RetryPolicy",
     "RpcError",

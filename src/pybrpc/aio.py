@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pybrpc.client.channel.aio_channel import AioChannel as Channel
+from pybrpc.client.channel.http_stream import AioHttpBody as HttpBody
+from pybrpc.client.channel.http_stream import AioHttpStreamCall as HttpStreamCall
 from pybrpc.client.channel.stream_call import AioStreamCall as StreamCall
 
-__all__ = ["Channel", "StreamCall"]
+__all__ = ["Channel", "HttpBody", "HttpStreamCall", "StreamCall"]
 
 
 def __dir__() -> list[str]:

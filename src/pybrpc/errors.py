@@ -32,6 +32,7 @@
         +-- InternalServerError              EINTERNAL: the handler raised
         +-- ServerStoppingError, LimitReachedError  ELOGOFF, ELIMIT
         +-- StreamClosedError, StreamResetError, StreamTimeoutError  EINVAL, ECONNRESET, ETIMEDOUT
+        +-- HttpError                        EHTTP: an HTTP status other than 2xx
         +-- RtmpStatusError                  ERTMPCREATESTREAM: an RTMP server has refused
 
 An RpcError has a code, the phase in which it arose, the peer, and the side that found it.
@@ -51,12 +52,13 @@ __all__ = [
     "AddressError", "AuthenticationError", "BackupPolicyError", "BadRequestError",
     "BadResponseError", "ChannelClosedError", "ConnectError", "ConnectionFailedError",
     "ControllerInUseError", "DispatcherClosedError", "ErrorCode", "HandlerCanceledError",
-    "HandshakeError", "InternalServerError", "InvalidBackoffError", "InvalidTimeoutError",
-    "LimitReachedError", "ListenError", "MissingExtraError", "MonkeyPatchError", "NoMethodError",
-    "NoServiceError", "OvercrowdedError", "Phase", "ProtocolError", "PyBrpcError", "RedisError",
-    "RpcCanceledError", "RpcError", "RpcTimeoutError", "RtmpStatusError", "ServerStateError",
-    "ServerStoppingError", "StreamClosedError", "StreamResetError", "StreamTimeoutError",
-    "StreamingMethodError", "TlsConfigError", "TlsError", "WorkerStartError", "WouldDeadlockError",
+    "HandshakeError", "HttpError", "InternalServerError", "InvalidBackoffError",
+    "InvalidTimeoutError", "LimitReachedError", "ListenError", "MissingExtraError",
+    "MonkeyPatchError", "NoMethodError", "NoServiceError", "OvercrowdedError", "Phase",
+    "ProtocolError", "PyBrpcError", "RedisError", "RpcCanceledError", "RpcError",
+    "RpcTimeoutError", "RtmpStatusError", "ServerStateError", "ServerStoppingError",
+    "StreamClosedError", "StreamResetError", "StreamTimeoutError", "StreamingMethodError",
+    "TlsConfigError", "TlsError", "WorkerStartError", "WouldDeadlockError",
     "WriteShutdownError", "error_name",
 ]
 # fmt: on
@@ -308,6 +310,12 @@ class LimitReachedError(RpcError):
     default_code = ErrorCode.ELIMIT
 
 
+class HttpError(RpcError):
+    """The status of a response of HTTP is none of 2xx, and no `x-bd-error-code` says more."""
+
+    default_code = ErrorCode.EHTTP
+
+
 class StreamClosedError(RpcError):
     """The stream was closed, by this side or by the peer: nothing more is sent, or received."""
 
@@ -395,6 +403,7 @@ _CLASS_OF_CODE: dict[int, type[RpcError]] = {
             InternalServerError,
             ServerStoppingError,
             LimitReachedError,
+            HttpError,
             RtmpStatusError,
         )
     },

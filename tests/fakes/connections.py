@@ -90,7 +90,7 @@ class FakeConnection:
     """
 
     endpoint = PEER
-    live = None
+    live = call_times = None
 
     def __init__(self, *on_send: OnSend, clock: FakeClock | None = None) -> None:
         self.socket = FakeSocket(is_connected=True)

@@ -140,7 +140,7 @@ class OneConnection:
         self.made: list[ClientConnection] = []
         self._maker = LayeredMaker(endpoint, options=SMALL, login=login, make_layer=make_layer)
 
-    live = None
+    live = call_times = None
 
     def get(self, call: Call) -> ClientConnection:
         if not self.made or not self.made[-1].is_usable():

@@ -13,6 +13,7 @@ from pybrpc.client.connections.connection import ClientConnection, ConnectionOwn
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, Phase, make_rpc_error
 from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
@@ -81,6 +82,7 @@ class FakeConnectionFactory:
     """Replaces a ConnectionFactory."""
 
     endpoint = PEER
+    protocol = BAIDU_STD
 
     def __init__(self, dispatcher: StepDispatcher) -> None:
         self.dispatcher = dispatcher

@@ -156,7 +156,7 @@ class ClientSide(Side):
     """A connection that is its own source."""
 
     endpoint = PEER
-    why_down = live = None
+    why_down = live = call_times = None
 
     def __init__(self, cut: Callable[[bytes], list[bytes]]) -> None:
         super().__init__(cut)

@@ -14,6 +14,7 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import ErrorCode, RpcError
+from pybrpc.server.access_log.access_log import LOGGER_NAME
 from tests.fakes.threads import wait_until
 from tests.peers.callers import caller
 from tests.peers.echo import echo_request
@@ -212,6 +213,7 @@ def test_page_names_each_logger() -> None:
     from pybrpc.base import guard
 
     names = {value._logger.name for value in vars(guard).values() if type(value) is guard.Log}
+    names.add(LOGGER_NAME)
     assert names == set(re.findall(r"^\| `(pybrpc[\w.]*)` \|", PAGE.read_text(), re.MULTILINE))
 
 

@@ -24,7 +24,9 @@ from pybrpc.transport.runtime import default_runtime
 from soak.echo_services import PlainEcho
 from tests.fakes.metrics import hide_all
 from tests.fakes.rtmp_frames import audio_header, keyframe, metadata, picture, video_header
+from tests.fakes.spans import fresh_rpcz
 from tests.fakes.threads import wait_until
+from tests.peers.http_scripts import Request, answer, answering, echo_answer, http_server
 from tests.peers.pages import ROOT, examples_of, run_example, run_page
 from tests.peers.redis_server import RedisServer, free_port
 from tests.peers.tls import Certificates
@@ -35,7 +37,11 @@ PAGES = {
     "errors.md": 1,
     "generic-calls.md": 2,
     "http_bodies.md": 6,
+    "http.md": 3,
+    "interceptors.md": 4,
+    "http-client.md": 6,
     "metrics.md": 3,
+    "observability.md": 2,
     "tls.md": 5,
     "connections.md": 9,
     "protocols.md": 1,
@@ -44,6 +50,7 @@ PAGES = {
     "rtmp.md": 9,
     "streams.md": 8,
     "testing.md": 2,
+    "tracing.md": 5,
 }
 """How many examples there are on each."""
 
@@ -92,6 +99,23 @@ def test_tls(
     assert printed == ["ESSL handshake", "True", "client.example", "ERPCAUTH"]
 
 
+def test_http_client(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    def serve(request: Request) -> bytes:
+        if request.head.method == "POST" and request.headers.content_type == "application/json":
+            return echo_answer(request)
+        return answer(request.body or bytes(1000), content_type="text/plain")
+
+    with http_server(answering(serve)) as server:
+        run_page("docs/http-client.md", names, {SHOWN: server.address})
+        assert names["reply"].message == "hello"
+        assert names["size"] == 1000
+        assert names["response"].body == b"0\n1\n2\n"
+        assert [one.status for one in names["responses"]] == [200] * 10
+        close_channels(names)
+    printed = capsys.readouterr().out
+    assert printed.startswith("200 application/json\n200 text/plain ")
+
+
 def test_connections(
     names: dict[str, Any], served: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +128,25 @@ def test_protocols(names: dict[str, Any], served: str, capsys: pytest.CaptureFix
     run_page("docs/protocols.md", names, {SHOWN: served})
     assert capsys.readouterr().out == "hello\n"
     close_channels(names)
+
+
+def test_http(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    for example in examples_of("docs/http.md"):
+        run_example(example, names, {})
+    assert capsys.readouterr().out.splitlines() == [
+        "200 hello",
+        "this is a/b.txt",
+        "this is hello you",
+    ]
+
+
+def test_observability(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    run_page("docs/observability.md", names, {})
+    assert capsys.readouterr().out.splitlines() == [
+        "<Server of no service, not started>",
+        "my_service_calls : 3",
+        "OK",
+    ]
 
 
 def test_extending(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +162,23 @@ def test_generic_calls(
 ) -> None:
     run_page("docs/generic-calls.md", names, {SHOWN: served})
     assert capsys.readouterr().out == "hello\nany.Service Method 5\n"
+
+
+def test_interceptors(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        run_page("docs/interceptors.md", names, {SHOWN: f"127.0.0.1:{free_port()}"})
+    finally:
+        close_channels(names)
+        names["server"].stop()
+        names["server"].join()
+    assert capsys.readouterr().out.splitlines() == [
+        *(f"{side} {SERVICE.full_name}.Echo is quick" for side in ("server", "client")),
+        "hello",
+        f"server {SERVICE.full_name}.Echo is quick",
+        "client made-here-1",
+        "hello, seven",
+        "10001 which tenant?",
+    ]
 
 
 def test_metrics(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,6 +219,19 @@ def test_http_bodies(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) 
         "application/octet-stream 0 1 2 ",
         'application/json {"message":"file: 1000000 bytes"}',
         "/app/page of /app",
+    ]
+
+
+def test_tracing(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    with fresh_rpcz(enabled=False):
+        run_page("docs/tracing.md", names, {SHOWN: f"127.0.0.1:{free_port()}"})
+    assert capsys.readouterr().out.splitlines() == [
+        "server bench.EchoService.Echo 0 ['cache miss']",
+        "client bench.EchoService.Echo 0 []",
+        "True",
+        "2",
+        "True",
+        "8448eb211c80319c b7ad6b7169203331 True",
     ]
 
 

@@ -474,9 +474,9 @@ def test_response_that_contradicts_itself_or_belongs_to_nobody(form: str, protoc
 
 @pytest.mark.parametrize("make", [pybrpc.Channel, pybrpc.aio.Channel])
 def test_option_protocol_is_checked(make: Any) -> None:
-    text = "unknown protocol 'http'; known: baidu_std, hulu_pbrpc, sofa_pbrpc"
+    text = "unknown protocol 'ftp'; known: baidu_std, hulu_pbrpc, sofa_pbrpc, http"
     with pytest.raises(ValueError, match=f"^{text}$"):
-        make("127.0.0.1:1", protocol="http")
+        make("127.0.0.1:1", protocol="ftp")
     with pytest.raises(TypeError, match="protocol must be a name"):
         make("127.0.0.1:1", protocol=None)
     with pytest.raises(ValueError, match="leave out auth: sofa_pbrpc has no place for a credent"):

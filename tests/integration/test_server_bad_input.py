@@ -63,7 +63,7 @@ def test_peer_that_closes_before_its_answer(handler: Any) -> None:
 @pytest.mark.parametrize(
     "garbage",
     [
-        b"GET / HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"PRPC\x00\x00\x00\x01\x00\x00\x00\x02!",
         b"PRPC\x00\x00\x00\x02\x00\x00\x00\x02\xff\xff",
         b"\x00" * 100,

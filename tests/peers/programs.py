@@ -41,9 +41,18 @@ PROGRAMS = {
     "ip": Program("iproute2", "tests/network"),
     "ffmpeg": Program("ffmpeg", RTMP_TESTS),
     "nginx": Program(
-        "nginx-light libnginx-mod-rtmp", RTMP_TESTS, ("nginx/modules/ngx_rtmp_module.so",)
+        "nginx-light libnginx-mod-rtmp",
+        f"{RTMP_TESTS}, test_http_nginx.py",
+        ("nginx/modules/ngx_rtmp_module.so",),
     ),
+    "go": Program(
+        "golang-go",
+        "tests/unit/builtin/profiling/test_pprof_format.py, "
+        "tests/integration/test_profile_pages.py",
+    ),
+    "chromium": Program("chromium", "tests/integration/test_builtin_browser.py"),
     "promtool": Program("prometheus", "tests/unit/metrics/exposition/test_prometheus.py"),
+    "wrk": Program("wrk", "tests/integration/test_bench_http.py"),
     "rtmpdump": Program("rtmpdump", RTMP_TESTS),
     "gst-launch-1.0": Program(
         f"gstreamer1.0-tools {PLUGINS}base {PLUGINS}good {PLUGINS}bad {PLUGINS}ugly "

@@ -18,6 +18,7 @@ from pybrpc.client.endpoints.settings import SourceSettings
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.protocols.baidu_std import BaiduStd
+from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher
@@ -98,6 +99,7 @@ class TracedFactory:
     """Makes connections with traced parts. Replaces a ConnectionFactory."""
 
     endpoint = PEER
+    protocol = BAIDU_STD
     loop = None
 
     def __init__(self, scheduler: StepScheduler, dispatcher: StepDispatcher) -> None:
@@ -156,6 +158,7 @@ class HoldStage:
         self.factory = TracedFactory(scheduler, self.dispatcher)
         self.source = kind(self.factory, SourceSettings("pooled", idle_timeout_s=8.0))
         self.source.acquire()
+        self.source.call_times.close()  # thousands of sources are not counted
         self.users = {name: StagedUser(name) for name in "abc"}
         self.ends: list[Any] = []
         self.calls: list[Any] = []

@@ -7,6 +7,7 @@ import pybrpc.aio
 import pybrpc.errors
 import pybrpc.lowlevel
 import pybrpc.metrics
+import pybrpc.metrics.opentelemetry
 import pybrpc.redis
 import pybrpc.redis.aio
 import pybrpc.rtmp
@@ -18,8 +19,11 @@ import pybrpc.testing.check_session
 import pybrpc.testing.faulty_proxy
 import pybrpc.testing.step_dispatcher
 import pybrpc.testing.step_scheduler
+import pybrpc.tracing
+import pybrpc.tracing.opentelemetry
 
 NAMES = (
+    pybrpc.AccessLog,
     pybrpc.AuthContext,
     pybrpc.Authenticator,
     pybrpc.Backoff,
@@ -32,7 +36,16 @@ NAMES = (
     pybrpc.Endpoint,
     pybrpc.ErrorCode,
     pybrpc.HealthCheck,
+    pybrpc.HealthReport,
+    pybrpc.HttpBody,
+    pybrpc.HttpHeader,
+    pybrpc.HttpHeaders,
+    pybrpc.HttpResponse,
+    pybrpc.HttpStreamCall,
+    pybrpc.HttpStreamResponse,
     pybrpc.IOBuf,
+    pybrpc.InterceptedCall,
+    pybrpc.JsonOptions,
     pybrpc.RawRequest,
     pybrpc.RetryPolicy,
     pybrpc.RpcError,
@@ -49,6 +62,8 @@ NAMES = (
     pybrpc.detached,
     pybrpc.errors,
     pybrpc.aio.Channel,
+    pybrpc.aio.HttpBody,
+    pybrpc.aio.HttpStreamCall,
     pybrpc.aio.StreamCall,
     pybrpc.errors.ErrorCode,
     pybrpc.errors.Phase,
@@ -88,6 +103,7 @@ NAMES = (
     pybrpc.errors.InternalServerError,
     pybrpc.errors.ServerStoppingError,
     pybrpc.errors.LimitReachedError,
+    pybrpc.errors.HttpError,
     pybrpc.errors.StreamClosedError,
     pybrpc.errors.StreamResetError,
     pybrpc.errors.StreamTimeoutError,
@@ -173,6 +189,27 @@ NAMES = (
     pybrpc.metrics.to_openmetrics,
     pybrpc.metrics.to_prometheus,
     pybrpc.metrics.to_underscored_name,
+    pybrpc.tracing.Annotation,
+    pybrpc.tracing.CallIds,
+    pybrpc.tracing.CallIdsFilter,
+    pybrpc.tracing.Rpcz,
+    pybrpc.tracing.RpczStatistics,
+    pybrpc.tracing.Span,
+    pybrpc.tracing.SpanKind,
+    pybrpc.tracing.SpanQuery,
+    pybrpc.tracing.SpanStore,
+    pybrpc.tracing.StoreStatistics,
+    pybrpc.tracing.TraceContext,
+    pybrpc.tracing.annotate,
+    pybrpc.tracing.call_ids,
+    pybrpc.tracing.current_span,
+    pybrpc.tracing.extract,
+    pybrpc.tracing.inject,
+    pybrpc.tracing.on_span_end,
+    pybrpc.tracing.remove_span_end,
+    pybrpc.tracing.rpcz,
+    pybrpc.tracing.opentelemetry.OpenTelemetryExport,
+    pybrpc.metrics.opentelemetry.OpenTelemetryBridge,
     pybrpc.streams.AioStream,
     pybrpc.streams.AioTypedStream,
     pybrpc.streams.Stream,

@@ -221,6 +221,17 @@ def use_files_of_rtmp(stream: pybrpc.rtmp.RtmpStream, file: BinaryIO, copy: Bina
         writer.write(frame)
 
 
+def intercept(call: pybrpc.InterceptedCall, proceed: Callable[..., Any]) -> Any:
+    assert_type(call.metadata, dict[str, str])
+    assert_type(call.peer, pybrpc.Endpoint | None)
+    return proceed()
+
+
+def use_interceptors() -> None:
+    pybrpc.Server(interceptors=[intercept], access_log=pybrpc.AccessLog(format="json"))
+    pybrpc.Channel("127.0.0.1:8000", interceptors=[intercept])
+
+
 def use_the_tools() -> None:
     with FaultyProxy("127.0.0.1:8000") as proxy:
         print(proxy)
@@ -236,7 +247,32 @@ def misuse(service: ServiceDescriptor) -> None:
     pybrpc.Channel("127.0.0.1:8000", timeout="soon")  # type: ignore[arg-type]
     pybrpc.rtmp.RtmpClient("host/app", timeout=1)  # type: ignore[arg-type]
     pybrpc.Server(max_workers="4")  # type: ignore[arg-type]
+    pybrpc.Server(access_log="json")  # type: ignore[arg-type]
+    pybrpc.Channel("127.0.0.1:8000", interceptors=intercept)  # type: ignore[arg-type]
     pybrpc.Stub(service, "127.0.0.1:8000")  # type: ignore[arg-type]
     pybrpc.Channel("127.0.0.1:8000").raw_method("a.S", "M")("text")  # type: ignore[arg-type]
     pybrpc.Server().add_generic_service(lambda request, controller: "text")  # type: ignore[type-var]
     print(pybrpc.Controller().no_such_attribute)  # type: ignore[attr-defined]
+
+
+def plain_http(channel: pybrpc.Channel, controller: pybrpc.Controller) -> None:
+    response = channel.http("GET", "/", headers={"A": "b"}, controller=controller)
+    assert_type(response, pybrpc.HttpResponse)
+    assert_type(response.status, int)
+    assert_type(response.headers, pybrpc.HttpHeaders)
+    assert_type(response.body, bytes)
+    assert_type(controller.http_request, pybrpc.HttpHeader)
+    assert_type(controller.http_response.status_code, int)
+    controller.http_request.uri = "/path"
+    with channel.http("POST", "/", body=iter([b"a"]), stream=True) as streamed:
+        assert_type(streamed, pybrpc.HttpStreamResponse[pybrpc.HttpBody])
+        for part in streamed.body:
+            assert_type(part, bytes)
+
+
+async def plain_http_of_a_task(channel: pybrpc.aio.Channel) -> None:
+    assert_type(await channel.http("GET", "/"), pybrpc.HttpResponse)
+    async with channel.http("GET", "/", stream=True) as streamed:
+        async for part in streamed.body:
+            assert_type(part, bytes)
+        assert_type(await streamed.body.read(), bytes)

@@ -84,7 +84,7 @@ def test_each_program_names_tests_that_exist_and_start_it() -> None:
         for path in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r'mark\.program\("([^"]+)"\)$', path.read_text(), re.MULTILINE)
     }
-    assert {"valgrind", "ip", "promtool"} == marked
+    assert {"valgrind", "ip", "promtool", "go"} == marked
     assert set(TOOLS) <= set(PROGRAMS)
 
 

@@ -13,12 +13,12 @@ import pytest
 
 import pybrpc
 import pybrpc.redis.aio
-from pybrpc import aio, errors, iobuf, lowlevel, metrics, streams
+from pybrpc import aio, errors, iobuf, lowlevel, metrics, streams, tracing
 from tests.peers.streaming import MIXED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PUBLIC = [pybrpc, aio, iobuf, lowlevel, metrics, streams]
+PUBLIC = [pybrpc, aio, iobuf, lowlevel, metrics, streams, tracing]
 LISTED: dict[str, list[str]] = {
     module: re.findall(r"`(\w+)`", names)
     for module, names in re.findall(
@@ -76,8 +76,8 @@ OF_A_LOOP = OF_A_CHANNEL | {"share_with_threads"}
 @pytest.mark.parametrize(
     ("make", "added"),
     [
-        (pybrpc.Channel, OF_A_CHANNEL | {"raw_method"}),
-        (aio.Channel, OF_A_LOOP | {"raw_method"}),
+        (pybrpc.Channel, OF_A_CHANNEL | {"http", "raw_method"}),
+        (aio.Channel, OF_A_LOOP | {"http", "raw_method"}),
         (pybrpc.redis.RedisChannel, OF_A_CHANNEL | {"call", "execute", "future", "with_callback"}),
         (pybrpc.redis.aio.RedisChannel, OF_A_LOOP | {"call", "execute"}),
     ],
@@ -113,6 +113,8 @@ def test_compatibility_page_lists_every_public_module() -> None:
         ".redis.aio",
         ".server",
         ".streams",
+        ".tracing",
+        ".tracing.opentelemetry",
     ):
         assert f"pybrpc{name}" in LISTED
     assert any(name.startswith("pybrpc.testing.") for name in LISTED)

@@ -43,6 +43,7 @@ GROUPS = (
             "redis/aio.py",
             "server/__init__.py",
             "streams/__init__.py",
+            "tracing/__init__.py",
             "testing/faulty_proxy/__init__.py",
         ),
         ("unit/test_public_names.py",),
@@ -93,9 +94,27 @@ GROUPS = (
         ("unit/protocols/http1/test_parser.py",),
     ),
     Group(
+        "The protocol makes the session of a client.",
+        ("protocols/http1/http_protocol.py",),
+        ("unit/protocols/http1/test_client_session.py",),
+    ),
+    Group(
+        "Calls over HTTP are tested as wholes, over sockets.",
+        (
+            *_modules("client/connections", "http_connection http_method http_status"),
+            *_modules("client/channel", "http_call http_response http_stream"),
+        ),
+        _tests("integration", "http_client http_plain http_streams http_hostile_servers"),
+    ),
+    Group(
         "Body encodes and decodes with them.",
         _modules("rpc", "body_encoding body_error"),
         _tests("unit/rpc", "body compress checksum"),
+    ),
+    Group(
+        "The calls of all sources of an address are counted together.",
+        _modules("client/calls", "address_variables call_times"),
+        _tests("unit/client/calls", "call_times"),
     ),
     # --- json2pb ---
     Group(
@@ -179,6 +198,14 @@ GROUPS = (
             f"{_CLIENT}/endpoints",
             "idle_sweep pooled_connections reconnector single_connections source_base",
         ),
+    ),
+    Group(
+        "Interceptors of channels are tested by calls.",
+        _modules(
+            "client/channel/intercepted",
+            "future_run intercepted_future intercepted_method intercepted_stream_call",
+        ),
+        _tests("integration", "interceptors_client"),
     ),
     # --- server ---
     Group(
@@ -345,5 +372,10 @@ GROUPS = (
             "transport/connecting/handshake.py",
         ),
         _tests(f"{_TRANSPORT}/tls", "*"),
+    ),
+    Group(
+        "hotspots_page shows what hotspots_html makes.",
+        ("builtin/profiling/hotspots_html.py",),
+        ("unit/builtin/profiling/test_hotspots_page.py",),
     ),
 )

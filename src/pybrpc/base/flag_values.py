@@ -34,6 +34,7 @@ class Flag(Generic[V]):
         "_check",
         "_lock",
         "_on_change",
+        "_read",
         "default",
         "description",
         "name",
@@ -47,6 +48,7 @@ class Flag(Generic[V]):
         description: str,
         check: Callable[[V], str] | None,
         on_change: Callable[[V], object] | None,
+        read: Callable[[], V] | None,
     ) -> None:
         self.name = name
         self.default = default
@@ -54,6 +56,7 @@ class Flag(Generic[V]):
         self.value: V = default
         self._check = check
         self._on_change = on_change
+        self._read = read
         self._lock = threading.RLock()
         renew_in_child(self)
 
@@ -66,10 +69,14 @@ class Flag(Generic[V]):
         """bool, int, float or str."""
         return type(self.default).__name__
 
+    def current(self) -> V:
+        """The value now: `value`, or that of an option elsewhere which the flag stands for."""
+        return self.value if self._read is None else self._read()
+
     @property
     def is_default(self) -> bool:
         """Whether it has the value that it was defined with."""
-        return bool(self.value == self.default)
+        return bool(self.current() == self.default)
 
     def set(self, value: V) -> None:
         """Change it. TypeError for another type, ValueError for a value that its check refuses.
@@ -110,7 +117,7 @@ class Flag(Generic[V]):
 
     def text(self) -> str:
         """The value, as gflags shows it: true, false, or its str."""
-        return text_of_flag(self.value)
+        return text_of_flag(self.current())
 
     def __repr__(self) -> str:
         return f"<Flag {self.name}={self.text()}>"
@@ -137,20 +144,22 @@ class Flags:
         *,
         check: Callable[[V], str] | None = None,
         on_change: Callable[[V], object] | None = None,
+        read: Callable[[], V] | None = None,
     ) -> Flag[V]:
         """Define a flag; its type is that of `default`: bool, int, float or str.
 
         check      says why a value is refused, "" if it is not
         on_change  called with a new value before it is set, by the thread that sets it
+        read       the value, if it is kept elsewhere and `on_change` sets it there
 
-        Both may raise: then nothing changes. ValueError for a name in use, or one that is not made
+        They may raise: then nothing changes. ValueError for a name in use, or one that is not made
         of letters, digits and "_".
         """
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValueError(f"a flag has a name of letters, digits and _, not {name!r}")
         if type(default) not in (bool, int, float, str):
             raise TypeError(f"the default of {name} is bool, int, float or str, not {default!r}")
-        flag = Flag(name, default, description, check, on_change)
+        flag = Flag(name, default, description, check, on_change, read)
         if self._flags.setdefault(name, flag) is not flag:
             raise ValueError(f"there is a flag {name!r} already")
         return flag

@@ -29,6 +29,11 @@ def asset(path: str) -> tuple[bytes, str]:
     return data, f'"{hashlib.sha256(data).hexdigest()[:20]}"'
 
 
+def url_of(path: str) -> str:
+    """Its URL, which is another one when its bytes are: so caches never show an old one."""
+    return f"/{path}?v={asset(path)[1][1:9]}"
+
+
 def show_asset(request: PageRequest, server: ServerView) -> PageResponse:
     """One of the files; 304 to a client that has it."""
     path = f"{request.name}/{request.path}" if request.path else request.name

@@ -16,7 +16,9 @@ VOID = frozenset(("br", "hr", "img", "input", "link", "meta"))
 URL_ATTRIBUTES = frozenset(("href", "src", "action"))
 SAFE_URLS = ("/", "?", "#", "https://")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-"""What no HTML may have: control characters, and surrogates."""
+"""Characters that no HTML may have: control characters, and surrogates."""
+_PLAIN = re.compile("[A-Za-z0-9_ .:/-]*")
+"""Text in which no character has to be escaped."""
 
 
 class Html(str):
@@ -31,6 +33,8 @@ Attribute: TypeAlias = "str | int | bool | None"
 
 def escaped(text: str) -> Html:
     """Any text as markup; characters that HTML can't have become U+FFFD."""
+    if _PLAIN.fullmatch(text):
+        return Html(text)
     return Html(html.escape(_CONTROL.sub("\ufffd", text)))
 
 
@@ -55,7 +59,7 @@ def tag(name: str, /, *children: Child, **attributes: Attribute) -> Html:
             parts.append(f" {key}")
             continue
         text = str(value)
-        if key in URL_ATTRIBUTES and not (text.startswith(SAFE_URLS) and "\\" not in text):
+        if key in URL_ATTRIBUTES and not _is_safe_url(text):
             raise ValueError(f"no page links to {text!r}")
         parts.append(f' {key}="{escaped(text)}"')
     parts.append(">")
@@ -63,6 +67,11 @@ def tag(name: str, /, *children: Child, **attributes: Attribute) -> Html:
         _add(parts, children)
         parts.append(f"</{name}>")
     return Html("".join(parts))
+
+
+def _is_safe_url(url: str) -> bool:
+    """Whether it is a path of this server, or of another one by https."""
+    return url.startswith(SAFE_URLS) and not url.startswith("//") and "\\" not in url
 
 
 def _add(parts: list[str], children: Iterable[Child]) -> None:

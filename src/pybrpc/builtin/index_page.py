@@ -18,7 +18,7 @@ BANNER = r"""                 __
 
 
 def show_index(request: PageRequest, server: ServerView) -> PageResponse:
-    """The pages that this client may use; a client from outside is told how to see the others."""
+    """The pages that this client may use; a client from outside reads how to see the others."""
     shown = [
         entry for entry in request.pages.values() if entry.title and is_usable(request, entry.name)
     ]
@@ -37,8 +37,8 @@ def show_index(request: PageRequest, server: ServerView) -> PageResponse:
 
 def _curl(server: ServerView) -> str:
     return (
-        f"curl -H 'Content-Type: application/json' -d 'JSON' {server.address}/ServiceName/MethodName"
-        " : Call method by http+json"
+        "curl -H 'Content-Type: application/json' -d 'JSON' "
+        f"{server.address}/ServiceName/MethodName : Call method by http+json"
     )
 
 
@@ -83,4 +83,4 @@ def _card(entry: PageEntry) -> Html:
     )
 
 
-ENTRIES = (PageEntry("index", show_index, "List of all pages", Access.PUBLIC, tab=True),)
+ENTRIES = (PageEntry("index", show_index, "", Access.PUBLIC, tab=True),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote, unquote
 
+from pybrpc.builtin.assets import url_of
 from pybrpc.builtin.form_token import FORM_TOKEN
 from pybrpc.builtin.html import Child, Html, join, tag
 from pybrpc.builtin.page import HTML, Access, PageRequest, PageResponse
@@ -35,7 +36,7 @@ def html_page(
 ) -> PageResponse:
     """A page for browsers. `title` is that of its content; `has_script`: it has live plots."""
     heading = f"{title} · {server.address}" if title else server.address
-    script = tag("script", src="/js/pybrpc.js", defer=True) if has_script else None
+    script = tag("script", src=url_of("js/pybrpc.js"), defer=True) if has_script else None
     document = join(
         Html("<!DOCTYPE html>"),
         tag(
@@ -46,7 +47,7 @@ def html_page(
                 tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                 tag("meta", name="color-scheme", content="light dark"),
                 tag("title", heading),
-                tag("link", rel="stylesheet", href="/css/pybrpc.css"),
+                tag("link", rel="stylesheet", href=url_of("css/pybrpc.css")),
                 tag("link", rel="icon", href="/favicon.ico", type="image/svg+xml"),
                 script,
             ),
@@ -145,7 +146,7 @@ def link(text: Child, *parts: str) -> Html:
 
 def path_of(*parts: str) -> str:
     """The path of `parts`, percent-encoded: slashes inside a part too."""
-    return "/" + "/".join(quote(part, safe="*;,:$") for part in parts)
+    return "/" + "/".join(quote(part, safe="*;,:$", errors="replace") for part in parts)
 
 
 def path_text(path: str) -> str:

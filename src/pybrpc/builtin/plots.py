@@ -1,4 +1,4 @@
-"""Plots of series: what the script draws anew each second is drawn here first, for pages without it.
+"""Plots of series. The script draws anew each second what is drawn here first, for all clients.
 
 A series is kept once somebody has looked at a page with plots: until then none costs anything.
 """

@@ -7,14 +7,41 @@ from collections.abc import Mapping
 
 from pybrpc.base.guard import SERVER, deliver_interrupt
 from pybrpc.base.limited_log import LimitedLog
-from pybrpc.builtin import simple_pages
+from pybrpc.builtin import (
+    assets,
+    call_pages,
+    connection_pages,
+    flags_page,
+    index_page,
+    metrics_pages,
+    process_entries,
+    rpcz_page,
+    service_pages,
+    simple_pages,
+    status_page,
+    vars_page,
+)
 from pybrpc.builtin.form_token import FORM_TOKEN
 from pybrpc.builtin.html import tag
 from pybrpc.builtin.layout import html_page
 from pybrpc.builtin.page import Access, PageEntry, PageError, PageRequest, PageResponse
 from pybrpc.builtin.server_view import ServerView
 
-PAGES: Mapping[str, PageEntry] = {entry.name: entry for entry in (*simple_pages.ENTRIES,)}
+_WINGS = (
+    index_page,
+    status_page,
+    vars_page,
+    connection_pages,
+    flags_page,
+    rpcz_page,
+    metrics_pages,
+    process_entries,
+    simple_pages,
+    call_pages,
+    service_pages,
+    assets,
+)
+PAGES: Mapping[str, PageEntry] = {entry.name: entry for wing in _WINGS for entry in wing.ENTRIES}
 """All pages. Their names can't be the names of services."""
 
 CONTENT_POLICY = (

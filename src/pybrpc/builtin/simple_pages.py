@@ -28,7 +28,7 @@ def show_health(request: PageRequest, server: ServerView) -> PageResponse:
 
 
 def report_of(result: object) -> HealthReport:
-    """What a function of the user has returned, as a report: None and True are healthy, False is
+    """Make a report of the result of a function of the user: None and True are healthy, False is
     not, a text is healthy with that text. TypeError for all else."""
     if isinstance(result, HealthReport):
         return result

@@ -16,9 +16,9 @@ HEAD = (
     "method",
     "count",
     "qps",
-    "",
-    "latency",
-    "",
+    "last minute",
+    "latency µs",
+    "last minute",
     "p50",
     "p90",
     "p99",
@@ -47,7 +47,7 @@ def show_status(request: PageRequest, server: ServerView) -> PageResponse:
         lines += [f"[{service.full_name}]", ""]
         for method in service.methods:
             lines += [*_lines_of(method, figures_of(server.metric_prefix, method.full_name)), ""]
-        lines = [*lines[:-1], ""]
+        lines.pop()
     return PageResponse("\n".join([*lines, ""]))
 
 
@@ -86,7 +86,7 @@ def _html(request: PageRequest, server: ServerView) -> PageResponse:
                 ("uptime", duration_text(time.time() - server.started_at_s), None),
                 ("connections", count_text(server.connection_count), None),
                 ("running", count_text(server.concurrency), None),
-                ("limit of running", count_text(limit) if limit else "none", None),
+                ("max running", count_text(limit) if limit else "none", None),
                 ("requests", count_text(counters.get("requests", 0)), None),
                 ("errors", count_text(errors), "bad" if errors else None),
             ]
@@ -110,14 +110,22 @@ def _html(request: PageRequest, server: ServerView) -> PageResponse:
 
 def _section(service: ServiceView, prefix: str) -> Html:
     rows = [(method, figures_of(prefix, method.full_name)) for method in service.methods]
-    first = rows[0][1].stem
+    busiest, figures = max(rows, key=lambda row: _number(row[1]["count"]))
     plots = tag(
         "details",
-        tag("summary", "Plots of ", tag("code", service.methods[0].name)),
-        [
-            (tag("h2", what), plot(f"{first}_{name}"))
-            for what, name in (("qps", "qps"), ("latency in µs", "latency_percentiles"))
-        ],
+        tag("summary", "Plots of ", tag("code", busiest.name)),
+        tag(
+            "div",
+            [
+                tag("div", tag("h3", what), plot(f"{figures.stem}_{name}"))
+                for what, name in (
+                    ("requests per second", "qps"),
+                    ("latency in µs: 80 %, 90 %, 99 %, 99.9 %", "latency_percentiles"),
+                )
+            ],
+            class_="pair",
+        ),
+        open=True,
     )
     return tag(
         "section",
@@ -150,6 +158,10 @@ def _row(method: MethodView, figures: MethodFigures) -> list[Html]:
         *(live(each, "bad" if each == "error" and failed else None) for each in SHOWN),
         tag("span", f"{method.concurrency}{limit}"),
     ]
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 ENTRIES = (PageEntry("status", show_status, "Status of services", Access.PUBLIC, tab=True),)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from pybrpc.builtin.html import Html, escaped, tag
 from pybrpc.builtin.layout import html_page, path_of, path_text
@@ -23,6 +25,9 @@ QUESTION_MARK = "$"
 """One character in a pattern; `?` begins the query of a URL."""
 MAX_PLOTS = 16
 """Plots that `?expand` shows on one page."""
+
+_WORD = re.compile("[A-Za-z0-9_]+")
+_STARTS_OF_NUMBERS = frozenset("0123456789-[")
 
 Found = Sequence[tuple[str, str]]
 
@@ -64,9 +69,9 @@ def _series(path: str) -> PageResponse:
 def _html(request: PageRequest, server: ServerView, path: str, found: Found) -> PageResponse:
     is_expanded = "expand" in request.query or len(found) == 1
     plots = [
-        (tag("h2", tag("code", name)), plot(name))
-        for name, _ in found[: MAX_PLOTS if is_expanded else 0]
-        if _is_plottable(name)
+        tag("div", tag("h3", tag("code", name)), plot(name))
+        for name, value in found[: MAX_PLOTS if is_expanded else 0]
+        if _is_plottable(name, value)
     ]
     search = tag(
         "form",
@@ -87,25 +92,30 @@ def _html(request: PageRequest, server: ServerView, path: str, found: Found) -> 
         class_="line",
     )
     live = f"{path_of('vars', path) if path else '/vars'}?console=1"
-    content = tag("div", plots, _table(found), data_live=live)
+    content = tag("div", tag("div", plots, class_="pair"), _table(found), data_live=live)
     title = path if path else "Variables"
     return html_page(request, server, title, search, content, has_script=True)
 
 
-def _is_plottable(name: str) -> bool:
+def _is_plottable(name: str, value: str) -> bool:
+    """Whether there are plots of it: of numbers, and lists of numbers."""
+    if name.endswith("_latency_cdf"):
+        return True
     variable = exposed.find(name)
-    is_distribution = name.endswith("_latency_cdf")
-    return variable is not None and (variable.series_op is not None or is_distribution)
+    is_number = value[:1] in _STARTS_OF_NUMBERS and value[1:2] != "]"
+    return is_number and variable is not None and variable.series_op is not None
 
 
 def _table(found: Found) -> Html:
     """Made of strings at once, and not of tags: there may be thousands of rows."""
     rows = []
     for name, value in found:
-        shown = escaped(name)
-        kind = ' class="plots"' if _is_plottable(name) else ""
+        kind = ' class="plots"' if _is_plottable(name, value) else ""
+        # Names of variables are words; that of another kind would be escaped here.
+        shown = name if _WORD.fullmatch(name) else escaped(name)
+        url = shown if shown is name else escaped(quote(name, safe="", errors="replace"))
         rows.append(
-            f'<tr><td><a href="{escaped(path_of("vars", name))}"{kind}>{shown}</a></td>'
+            f'<tr><td><a href="/vars/{url}"{kind}>{shown}</a></td>'
             f'<td data-var="{shown}">{escaped(value)}</td></tr>'
         )
     head = '<div class="scroll names" tabindex="0"><table><thead><tr><th scope="col">name</th>'

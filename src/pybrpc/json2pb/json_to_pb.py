@@ -42,15 +42,18 @@ def json_to_message(
     message_class: type[M],
     options: JsonOptions = DEFAULT,
     skipped: list[SkippedValue] | None = None,
+    *,
+    is_partial: bool = False,
 ) -> M:
     """The message that a JSON text describes. Time and memory are linear in its length.
 
     `data` is UTF-8; only the nesting of it is bounded, also where it is ignored: twice the depth
     that messages may have. Values that were skipped are appended to `skipped`, at most
-    MAX_WARNINGS. ConversionError if there is no message; TypeError if `data` is of another type.
+    MAX_WARNINGS. With `is_partial` it may lack required fields, but not the messages in it.
+    ConversionError if there is no message; TypeError if `data` is of another type.
     """
     plan = _PLANS.plan_for(message_class.DESCRIPTOR, options)
-    run = _Run(options)
+    run = _Run(options, is_partial)
     message = message_class()
     raw = json_values.utf8_of(data)
     try:
@@ -94,9 +97,11 @@ class _Run:
     """One conversion: its limits, and what it has skipped, with paths from the message that is
     read at the moment."""
 
-    __slots__ = ("max_depth", "skipped")
+    __slots__ = ("is_partial", "max_depth", "skipped")
 
-    def __init__(self, options: JsonOptions) -> None:
+    def __init__(self, options: JsonOptions, is_partial: bool = False) -> None:
+        self.is_partial = is_partial
+        """Whether the message itself may lack required fields."""
         self.max_depth = options.json2pb_max_recursion_depth
         self.skipped: list[SkippedValue] = []
 
@@ -219,7 +224,7 @@ class _ReadPlan:
         for key, exact, name, convert, fill, is_required, field in rows:
             item = get(key)
             if item is None:
-                if is_required:
+                if is_required and (depth or not run.is_partial):
                     raise MissingFieldError(f"Missing required field: {field.full_name}", name)
                 continue
             try:

@@ -31,11 +31,18 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,400})(?:\.[0-9]{1,400})?(?:[eE][+-]?[
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-def query_to_message(query: JsonText, message_class: type[M], options: JsonOptions = DEFAULT) -> M:
+def query_to_message(
+    query: JsonText,
+    message_class: type[M],
+    options: JsonOptions = DEFAULT,
+    *,
+    is_partial: bool = False,
+) -> M:
     """The message that a query string describes, without its `?`. Time is linear in its length.
 
     `+` is a blank, `%dd` a byte of UTF-8. Of the options, pb_bytes_to_base64 (either alphabet) and
-    the depth count. ConversionError if there is no message.
+    the depth count. With `is_partial` required fields may be missing. ConversionError if there is
+    no message.
     """
     message = message_class()
     plan = _PLANS.plan_for(message_class.DESCRIPTOR, options)
@@ -48,7 +55,8 @@ def query_to_message(query: JsonText, message_class: type[M], options: JsonOptio
         found = _find(message, plan, name, options)
         if found is not None:
             _set(*found, name, _unquoted(raw_value, query), given)
-    check_required(message)
+    if not is_partial:
+        check_required(message)
     return message
 
 

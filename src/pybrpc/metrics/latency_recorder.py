@@ -7,19 +7,24 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from pybrpc.metrics.histogram import Histogram, Ranking, added, buckets_of, taken_out
+from pybrpc.metrics.fed_recorder import FedRecorder
+from pybrpc.metrics.histogram import Histogram, Ranking, added, taken_out
 from pybrpc.metrics.int_recorder import Stat
 from pybrpc.metrics.names import exposed_name
-from pybrpc.metrics.numbers import DEFAULT_WINDOW_S, MAX_INT, integer_of, window_of
-from pybrpc.metrics.recorder import FOLD_AT, Recorder
+from pybrpc.metrics.numbers import (
+    DEFAULT_WINDOW_S,
+    MICROSECONDS,
+    integer_of,
+    window_of,
+)
+from pybrpc.metrics.recorder import FOLD_AT
 from pybrpc.metrics.registry import Display, Entry, exposed
 from pybrpc.metrics.sampled import Sample
 from pybrpc.metrics.series import SeriesOp
+from pybrpc.metrics.tally import Tally
 from pybrpc.metrics.text import text_of
 from pybrpc.metrics.variable import MetricValue, Variable
 
-MICROSECONDS = 1_000_000
-"""In a second."""
 RATIOS = {"80": 0.8, "90": 0.9, "99": 0.99, "999": 0.999, "9999": 0.9999}
 """The percentiles that are exposed (-bvar_latency_p1, _p2, _p3, and two more)."""
 PERCENTILES = (0.8, 0.9, 0.99, 0.999)
@@ -50,7 +55,7 @@ class _Second(NamedTuple):
     buckets: Mapping[int, int]
 
 
-class LatencyRecorder(Recorder):
+class LatencyRecorder(FedRecorder):
     """Latencies in microseconds, which any thread records without waiting.
 
         latency = LatencyRecorder("search")
@@ -214,27 +219,21 @@ class LatencyRecorder(Recorder):
         self._ranking = Ranking(_NO_BUCKETS)
 
     def _folded(self) -> _State:
-        if self._pending:
-            self._fold()
-        state: _State = self._state
+        state: _State = self._read()
         return state
 
-    def _merged(self, values: list[int]) -> _State:
-        state: _State = self._state
-        longest, shortest = max(values), min(values)
-        if shortest < 0 or longest > MAX_INT:
-            values = [min(max(value, 0), MAX_INT) for value in values]
-            longest = max(values)
-        more = buckets_of(values, longest)
-        stat = Stat(state.stat.total + sum(values), state.stat.count + len(values))
+    def _with(self, state: _State, tally: Tally) -> _State:
+        more = tally.buckets
+        stat = Stat(state.stat.total + tally.total, state.stat.count + tally.count)
         return _State(
             stat,
             added(state.buckets, more),
-            max(state.tick_max, longest),
+            max(state.tick_max, tally.largest),
             added(state.tick_buckets, more) if state.tick_buckets else more,
         )
 
     def _value_of_sample(self) -> _Second:
+        self._flush_feeds()
         with self._lock:
             self._fold()
             state: _State = self._state

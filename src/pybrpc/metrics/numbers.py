@@ -41,3 +41,5 @@ def window_of(window_s: object) -> int:
 MAX_WINDOW_S = 3600
 DEFAULT_WINDOW_S = 10
 """Seconds of a window if the user says nothing (-bvar_dump_interval)."""
+MICROSECONDS = 1_000_000
+"""In a second."""

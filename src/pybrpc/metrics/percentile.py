@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pybrpc.metrics.histogram import Histogram, added, buckets_of
-from pybrpc.metrics.numbers import MAX_INT
+from pybrpc.metrics.fed_recorder import FedRecorder
+from pybrpc.metrics.histogram import Histogram, added
 from pybrpc.metrics.recorder import IntegerRecorder
+from pybrpc.metrics.tally import Tally
 from pybrpc.metrics.variable import MetricValue
 
 
-class Percentile(IntegerRecorder):
+class Percentile(FedRecorder, IntegerRecorder):
     """Counts integers by their size; see `Histogram` for its buckets and its error.
 
         sizes = Percentile("request_size")
@@ -48,11 +49,5 @@ class Percentile(IntegerRecorder):
         """A histogram."""
         return (MetricValue("", "histogram", self.get_value()),)
 
-    def _merged(self, values: list[int]) -> Histogram:
-        state: Histogram = self._state
-        largest, smallest = max(values), min(values)
-        if smallest < 0 or largest > MAX_INT:
-            values = [min(max(value, 0), MAX_INT) for value in values]
-            largest = max(values)
-        buckets = added(state.buckets, buckets_of(values, largest))
-        return Histogram(buckets, state.total + sum(values))
+    def _with(self, state: Histogram, tally: Tally) -> Histogram:
+        return Histogram(added(state.buckets, tally.buckets), state.total + tally.total)

@@ -7,6 +7,7 @@ and a command line may have secrets in it.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import platform
@@ -18,6 +19,7 @@ from typing import Any
 
 from pybrpc.metrics.registry import exposed
 from pybrpc.metrics.status import PassiveStatus
+from pybrpc.metrics.variable import Variable
 from pybrpc.metrics.window import PerSecond
 
 CACHED_S = 0.1
@@ -167,21 +169,33 @@ def expose_process_variables(*, with_rates: bool = False) -> None:
     with_rates   those too that are per second, such as process_cpu_usage: the sampler then reads
                  some files of /proc once a second
 
-    Without /proc (macOS) only some are there.
+    Without /proc (macOS) only some are there. Any thread. A server does this at its start.
     """
     for name, function, metric_name, help_text in _VARIABLES:
         if exposed.find(name) is None and _works(function):
-            PassiveStatus(
-                function,
+            is_counter = metric_name is not None and metric_name.endswith("_total")
+            _expose(
                 name,
-                metric_name=metric_name,
-                help=help_text,
-                is_counter=metric_name is not None and metric_name.endswith("_total"),
+                PassiveStatus(
+                    function, metric_name=metric_name, help=help_text, is_counter=is_counter
+                ),
             )
     if with_rates:
         for name, rated in _RATES:
             if exposed.find(name) is None and _works(rated):
-                PerSecond(PassiveStatus(rated), name=name, help=f"{name}: the rate of 10 seconds")
+                help_text = f"{name}: the rate of 10 seconds"
+                _expose(name, PerSecond(PassiveStatus(rated), help=help_text))
+
+
+def expose_once(name: str, function: Callable[[], Any], help_text: str) -> None:
+    """Expose a PassiveStatus of the process, unless there is a variable of that name already."""
+    if exposed.find(name) is None:
+        _expose(name, PassiveStatus(function, help=help_text))
+
+
+def _expose(name: str, variable: Variable) -> None:
+    with contextlib.suppress(ValueError):  # another thread has just exposed one
+        variable.expose(name)
 
 
 def _works(function: Callable[[], Any]) -> bool:

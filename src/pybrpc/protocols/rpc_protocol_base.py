@@ -29,6 +29,7 @@ class RpcProtocolBase(abc.ABC):
     alpn         the names by which TLS may choose it
     companions   protocols that can't begin a connection, but come on one that this one has begun
     carries_credential   whether a request has a place for a credential
+    carries_trace        whether a request has a place for the ids of a trace
     sends_method_index   whether requests name their method by its place in the service
 
     No state; all threads use one object.
@@ -42,6 +43,7 @@ class RpcProtocolBase(abc.ABC):
     alpn: ClassVar[tuple[str, ...]] = ()
     companions: ClassVar[tuple[RpcProtocol, ...]] = ()
     carries_credential: ClassVar[bool] = True
+    carries_trace: ClassVar[bool] = False
     sends_method_index: ClassVar[bool] = False
 
     @property

@@ -50,9 +50,22 @@ def sends_method_index(protocol: Any) -> bool:
     return bool(getattr(protocol, "sends_method_index", False))
 
 
+CONNECTION_TYPES = ("single", "pooled", "short")
+
+
+def connection_types_of(protocol: Any) -> tuple[str, ...]:
+    """The types of connections over which a channel may speak it; the first is the default."""
+    return tuple(getattr(protocol, "connection_types", CONNECTION_TYPES))
+
+
 def carries_credential(protocol: Any) -> bool:
     """Whether a request has a place for a credential."""
     return bool(getattr(protocol, "carries_credential", True))
+
+
+def carries_trace(protocol: Any) -> bool:
+    """Whether a request has a place for the ids of a trace."""
+    return bool(getattr(protocol, "carries_trace", False))
 
 
 def carries_streams(protocol: Any) -> bool:

@@ -25,7 +25,7 @@ class AioRedisChannel(AioChannel):
 
     _public_name = "pybrpc.redis.aio.RedisChannel"
     _other_name = "pybrpc.redis.RedisChannel"
-    _not_offered = frozenset({"raw_method"})
+    _not_offered = frozenset({"http", "raw_method"})
 
     @shows_options(RedisOptions, REDIS_DEFAULTS, "pybrpc.redis.aio.RedisChannel")
     def __init__(

@@ -50,7 +50,7 @@ class RedisChannel(Channel):
 
     _public_name = "pybrpc.redis.RedisChannel"
     _other_name = "pybrpc.redis.aio.RedisChannel"
-    _not_offered = frozenset({"raw_method"})
+    _not_offered = frozenset({"http", "raw_method"})
 
     @shows_options(RedisOptions, REDIS_DEFAULTS, "pybrpc.redis.RedisChannel")
     def __init__(self, address: str | Endpoint, **options: Unpack[RedisOptions]) -> None:

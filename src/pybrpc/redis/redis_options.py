@@ -26,6 +26,7 @@ _MEANINGLESS = {
     "compress_type": "Redis takes commands as they are",
     "checksum_type": "Redis takes commands as they are",
     "checksum_with_attachment": "Redis takes commands as they are",
+    "interceptors": "they see calls of methods, and Redis has commands",
     "max_streams_unconsumed_bytes": "Redis has no streams",
 }
 

@@ -4,10 +4,13 @@ from pybrpc.protocols.message cimport RpcRequest, RpcResponse
 
 @cython.freelist(64)
 cdef class Controller:
+    cdef public object _attachments
     cdef public object _backup_request_ms
     cdef public object _call
     cdef public object _checksum_value
     cdef public object _generation
+    cdef public object _http_request
+    cdef public object _http_response
     cdef public object _is_canceled
     cdef public object _log_id
     cdef public object _max_retry
@@ -29,8 +32,6 @@ cdef class Controller:
     cdef public object error_code
     cdef public object error_text
     cdef public object has_backup_request
-    cdef public object http_request
-    cdef public object http_response
     cdef public object latency_us
     cdef public object local_side
     cdef public object method_name

@@ -32,8 +32,9 @@ from pybrpc.rpc.controller_values import (
     requested_streams,
     restored,
 )
-from pybrpc.rpc.http import HttpMessage, progressive_attachment_of
-from pybrpc.rpc.misnamed import Misnamed, without_misnamed
+from pybrpc.rpc.http import HttpHeader, HttpHeaderOf
+from pybrpc.rpc.http_body import progressive_attachment
+from pybrpc.rpc.misnamed import CANCEL_FUTURE, SET_TIMEOUT, Misnamed, without_misnamed
 from pybrpc.transport.interfaces import TlsInfo
 
 # Looked up once: a member of an enum class costs 75 ns, a global 8. And plain numbers: a response
@@ -46,9 +47,6 @@ MIN_LOG_ID, MAX_LOG_ID = -(2**63), 2**64 - 1
 
 _OF_LIBRARY = frozenset({"begin_call", "end_call", "has_fast_response", "is_used_by", "reset"})
 """Methods that are not for users. `dir()` does not show them."""
-
-_CANCEL_FUTURE = "cancel the future of the call, stub.Method.future(...) or the awaited one"
-_SET_TIMEOUT = "set controller.timeout_ms = milliseconds, or timeout= of the call, in seconds"
 
 _generation = 0
 """How often this process was forked from one that had this module."""
@@ -71,10 +69,13 @@ class Controller:
     """
 
     __slots__ = (
+        "_attachments",
         "_backup_request_ms",
         "_call",
         "_checksum_value",
         "_generation",
+        "_http_request",
+        "_http_response",
         "_is_canceled",
         "_log_id",
         "_max_retry",
@@ -96,8 +97,6 @@ class Controller:
         "error_code",
         "error_text",
         "has_backup_request",
-        "http_request",
-        "http_response",
         "latency_us",
         "local_side",
         "method_name",
@@ -117,44 +116,39 @@ class Controller:
         self._max_retry: int | None = None
         self._backup_request_ms: float | None = None
         self._timeout_ms: float | None = None
+        self._attachments: Any = None
         self._request_compress_type: int | None = None
         self._request_checksum_type: int | None = None
         self._request_checksum_attachment: bool | None = None
-        self.method_name = ""
+        self.method_name = self._server_identity = ""
         self.received_at = 0.0
         """In a handler: when the request was read, on the monotonic clock, in seconds."""
         self.auth_context: AuthContext | None = None
         """In a handler: the identity of the caller, from the server's Authenticator."""
         self.tls: TlsInfo | None = None
-        """In a handler: the TLS version and cipher, and the caller's certificate if it sent one;
-        `None` without TLS."""
-        self.http_request: HttpMessage | None = None
-        """The head of the request, if it came by HTTP. A caller may give one to be sent."""
+        """In a handler: TLS version, cipher, the caller's certificate; `None` without TLS."""
+        self._http_request: HttpHeader | None = None
         self._request_attachment: IOBuf | None = None
         self._request_user_fields: dict[str, str] | None = None
-        self._server_identity = ""
         self._is_canceled: Callable[[], bool] | None = None  # set if a request is served
         self._streams: StreamRequest | None = None  # set if that asks for streams
-        self._call: UsingCall | None = None
-        """The call that uses it, until it has ended."""
+        self._call: UsingCall | None = None  # the one that uses it, until it has ended
         self._generation = 0  # of the process in which that call began
         self.reset()
 
     def reset(self) -> None:
         """Forget the results of an earlier call; keep the options that the caller set."""
-        self.error_code = 0
+        self.error_code = self.latency_us = 0
         self.error_text = ""
-        self.latency_us = 0
-        self.retried_count = 0
-        """How often the request was sent again, including a backup request."""
+        self.retried_count = 0  # how often the request was sent again, as a backup request too
         self.has_backup_request = False
-        self.http_response: HttpMessage | None = None
         self.remote_side: Endpoint | None = None
         self.local_side: Endpoint | None = None
         self._response_compress_type: int | None = _UNCOMPRESSED
         self._response_checksum_type: int | None = _NOT_CHECKSUMMED
         self._response_checksum_attachment: bool | None = False
         self._checksum_value = b""
+        self._http_response: HttpHeader | None = None
         self._response_attachment: IOBuf | None = None
         self._response_user_fields: dict[str, str] | None = None
 
@@ -353,6 +347,9 @@ class Controller:
     def response_user_fields(self, fields: Mapping[str, str]) -> None:
         self._response_user_fields = checked_texts("response_user_fields", fields)
 
+    http_request = HttpHeaderOf("_http_request")
+    http_response = HttpHeaderOf("_http_response")
+
     @property
     def failed(self) -> bool:
         """Whether the call has an error."""
@@ -411,7 +408,7 @@ class Controller:
 
     def create_progressive_attachment(self) -> Any:
         """A ProgressiveAttachment (rpc/http_body.py): the body of a response of HTTP, in parts."""
-        return progressive_attachment_of(self.http_response)
+        return progressive_attachment(self._attachments)
 
     def _note_request(self, request: RpcRequest) -> None:
         """Copy how the body of `request` was sent."""
@@ -427,8 +424,7 @@ class Controller:
             self._response_compress_type = as_compress_type(response.compress_type)
         if response.checksum_type:
             self._response_checksum_type = as_checksum_type(response.checksum_type)
-        if response.checksum_with_attachment:
-            self._response_checksum_attachment = True
+        self._response_checksum_attachment = bool(response.checksum_with_attachment)
 
     def __repr__(self) -> str:
         if self.failed:
@@ -457,15 +453,20 @@ class Controller:
     Reset = Misnamed("make a new Controller")
     IsCanceled = Misnamed("read controller.is_canceled")
     NotifyOnCancel = Misnamed("read controller.is_canceled")
-    StartCancel = Misnamed(_CANCEL_FUTURE)
-    call_id = Misnamed(_CANCEL_FUTURE)
+    StartCancel = Misnamed(CANCEL_FUTURE)
+    call_id = Misnamed(CANCEL_FUTURE)
     set_timeout_ms = Misnamed("set controller.timeout_ms = milliseconds, or timeout= of the call")
     set_max_retry = Misnamed("set controller.max_retry = number")
     set_backup_request_ms = Misnamed("set controller.backup_request_ms = milliseconds")
     set_log_id = Misnamed("set controller.log_id = number")
+    has_log_id = Misnamed("compare controller.log_id with None")
     set_request_id = Misnamed("set controller.request_id = text")
-    timeout = Misnamed(_SET_TIMEOUT)
-    timeout_s = Misnamed(_SET_TIMEOUT)
+    set_request_compress_type = Misnamed("set controller.request_compress_type = number")
+    set_response_compress_type = Misnamed("set controller.response_compress_type = number")
+    set_request_checksum_type = Misnamed("set controller.request_checksum_type = number")
+    set_response_checksum_type = Misnamed("set controller.response_checksum_type = number")
+    timeout = Misnamed(SET_TIMEOUT)
+    timeout_s = Misnamed(SET_TIMEOUT)
     connect_timeout_ms = Misnamed("give the channel connect_timeout=, in seconds")
     max_retries = Misnamed("set controller.max_retry = number")
     retries = Misnamed("set controller.max_retry = number")
@@ -492,9 +493,8 @@ class Controller:
 
 
 def _after_fork_in_child() -> None:
-    """The calls of the parent never end here."""
     global _generation
-    _generation += 1
+    _generation += 1  # the calls of the parent never end here
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,110 +1,198 @@
-"""HttpMessage: what HTTP carries beside a message and its attachment. After bRPC's `HttpHeader`."""
+"""HttpHeader: the head of a request or response of HTTP, as `controller.http_request` and
+`http_response` show it. After bRPC's `HttpHeader`, src/brpc/http_header.h.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Self, overload
 
 from pybrpc.base.checked_options import checked_count, checked_text
-from pybrpc.errors import BadRequestError
+from pybrpc.protocols.http1.grammar import TOKEN, VALUE
+from pybrpc.protocols.http1.head import RequestHead, ResponseHead
 from pybrpc.protocols.http1.headers import HeadersLike, HttpHeaders
 from pybrpc.protocols.http1.status import reason_phrase
 from pybrpc.protocols.http1.uri import URI
 
-OK = 200
+_LEAST_STATUS, _MOST_STATUS = 100, 999
 
 
-class Attachments(Protocol):
-    """Makes the progressive attachment of a response."""
+class HttpHeader:
+    """The head of one message of HTTP. Not thread-safe.
 
-    def new_attachment(self) -> Any:
-        """RuntimeError if there is one already."""
+    A request uses `method` and `uri`, a response `status_code` and `reason`; both have `headers`
+    and `content_type`. What is set is checked: a TypeError or a ValueError says what is allowed.
 
-
-class HttpMessage:
-    """The head of a request or a response of HTTP: `controller.http_request`, `http_response`.
-
-    headers          without those that are about the connection or the length of the body
-    method           of a request; "" in a response
-    uri              of a request, not decoded
-    unresolved_path  what a request's path says beyond the method that it is mapped to, without
-                     slashes at its ends: "b/c.txt" for `/v1/files/* => Get` and "/v1/files/b/c.txt"
-
-    Of a request that was received, none is to be changed. Not thread-safe.
+    version          "1.1"; that of the peer in a received message
+    unresolved_path  in a handler: the part of the path behind the one that names the method
     """
 
     __slots__ = (
-        "_attachments",
+        "_head",
+        "_headers",
+        "_method",
         "_reason",
-        "_status",
+        "_status_code",
+        "_uri",
         "body",
-        "headers",
-        "method",
         "unresolved_path",
-        "uri",
+        "version",
     )
 
-    def __init__(
-        self,
-        headers: HeadersLike = (),
-        *,
-        method: str = "",
-        uri: URI | None = None,
-        unresolved_path: str = "",
-    ) -> None:
-        self.headers = headers if isinstance(headers, HttpHeaders) else HttpHeaders(headers)
-        self.method = method
-        self.uri = URI() if uri is None else uri
-        self.unresolved_path = unresolved_path
+    def __init__(self, headers: HeadersLike = ()) -> None:
+        self._headers: HttpHeaders | None = None
+        if isinstance(headers, HttpHeaders):
+            self._headers = headers
+        elif headers:
+            self._headers = HttpHeaders(headers)
         self.body: Any = None
-        """In a request to a method with `enable_progressive_read`: an HttpBody, or AioHttpBody."""
-        self._attachments: Attachments | None = None
-        self._status = OK
-        self._reason = ""
+        """In a request to a method with `enable_progressive_read`: a RequestBody, or an
+        AioRequestBody (rpc/http_body.py)."""
+        self.version = "1.1"
+        self.unresolved_path = ""
+        self._method = ""
+        self._uri: URI | None = None
+        self._head: RequestHead | None = None
+        """Has the URL, until somebody asks for it."""
+        self._status_code = 200
+        self._reason: str | None = None
+
+    @property
+    def headers(self) -> HttpHeaders:
+        """Made when they are first asked for: most responses have none of their own."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = HttpHeaders()
+        return headers
+
+    @headers.setter
+    def headers(self, headers: HttpHeaders) -> None:
+        if not isinstance(headers, HttpHeaders):
+            raise TypeError(f"headers must be a pybrpc.HttpHeaders, not {headers!r:.200}")
+        self._headers = headers
+
+    @property
+    def method(self) -> str:
+        """The method of a request, "GET" unless another one is set; a stub sends POST."""
+        return self._method or "GET"
+
+    @method.setter
+    def method(self, method: str) -> None:
+        self._method = checked_method(method)
+
+    @property
+    def uri(self) -> URI:
+        """The URL of a request. Set to a text, it becomes the URI of that text: UriError, a
+        ValueError, if it is none."""
+        uri = self._uri
+        if uri is None:
+            uri = self._uri = URI() if self._head is None else self._head.uri()
+        return uri
+
+    @uri.setter
+    def uri(self, uri: str | URI) -> None:
+        self._uri = uri if isinstance(uri, URI) else URI(checked_text("uri", uri))
 
     @property
     def status_code(self) -> int:
-        """Of a response; 100 to 999."""
-        return self._status
+        """The status of a response, 200 unless another one is set."""
+        return self._status_code
 
     @status_code.setter
-    def status_code(self, status: int) -> None:
-        self._status = checked_count("status_code", status, 100, 999)
-        self._reason = ""
+    def status_code(self, status_code: int) -> None:
+        self._status_code = int(
+            checked_count("status_code", status_code, _LEAST_STATUS, _MOST_STATUS)
+        )
 
     @property
-    def reason_phrase(self) -> str:
-        """The text behind the status: "Not Found". Setting the status sets it too."""
-        return self._reason or reason_phrase(self._status)
+    def reason(self) -> str:
+        """The text behind the status, that of the status itself unless another one is set."""
+        return reason_phrase(self._status_code) if self._reason is None else self._reason
 
-    @reason_phrase.setter
-    def reason_phrase(self, reason: str) -> None:
-        self._reason = checked_text("reason_phrase", reason)
+    @reason.setter
+    def reason(self, reason: str) -> None:
+        if not VALUE.fullmatch(checked_text("reason", reason)):
+            raise ValueError("reason has a control character")
+        self._reason = reason
 
     @property
     def content_type(self) -> str:
-        """The header Content-Type, with its parameters; "" if there is none."""
-        return self.headers.get("content-type", "")
+        """The header Content-Type; "" if there is none."""
+        headers = self._headers
+        return "" if headers is None else headers.content_type
 
     @content_type.setter
     def content_type(self, content_type: str) -> None:
-        self.headers["Content-Type"] = checked_text("content_type", content_type)
+        self.headers["Content-Type"] = content_type
 
-    @property
-    def is_untouched(self) -> bool:
-        """Whether a response has nothing that was set."""
-        return self._status == OK and not self._reason and not self.headers
+    def only_content_type(self) -> str | None:
+        """The Content-Type of a response in which nothing else was set; "" if nothing was, `None`
+        if something else was."""
+        if self._status_code != 200 or self._reason is not None:
+            return None
+        headers = self._headers
+        return "" if headers is None else headers.only_content_type()
+
+    @classmethod
+    def of_request(cls, head: RequestHead) -> HttpHeader:
+        """The head of a request that was received. `uri` raises UriError if its target is no
+        URL, or has too many parameters."""
+        header = cls(head.headers)
+        header.version = head.version
+        header._method = head.method
+        header._head = head
+        return header
+
+    @classmethod
+    def of_response(cls, head: ResponseHead) -> HttpHeader:
+        """The head of a response that was received."""
+        header = cls(head.headers)
+        header.version = head.version
+        header._status_code = head.status
+        header._reason = head.reason
+        return header
 
     def __repr__(self) -> str:
-        """Without the query and the headers, which may have secrets."""
-        if self.method:
-            return f"<HttpMessage {self.method} {self.uri.path}>"
-        return f"<HttpMessage {self._status} {self.reason_phrase}>"
+        """Without the query and without headers: they may be secrets."""
+        if self._uri is not None or self._method:
+            path = self._head.target.partition("?")[0] if self._head else self.uri.path
+            return f"<HttpHeader {self.method} {path or '/'}, {len(self.headers)} headers>"
+        return f"<HttpHeader {self.status_code} {self.reason}, {len(self.headers)} headers>"
 
 
-def progressive_attachment_of(made: HttpMessage | None) -> Any:
-    """The writer of the body of the response `made`. BadRequestError, for the caller, if it has
-    none: only HTTP does."""
-    attachments = None if made is None else made._attachments
-    if attachments is None:
-        raise BadRequestError("this method sends its response in parts, which only HTTP carries")
-    return attachments.new_attachment()
+def checked_method(method: object) -> str:
+    """`method` if it can be the method of a request, else a TypeError or a ValueError."""
+    text = checked_text("method", method)
+    if not TOKEN.fullmatch(text):
+        raise ValueError(f"{text!r} can't be the method of a request")
+    return text
+
+
+class HttpHeaderOf:
+    """The attribute of a Controller that shows an HttpHeader, made when it is first read."""
+
+    __slots__ = ("_name", "_slot")
+
+    def __init__(self, slot: str) -> None:
+        """`slot`: the attribute that keeps it; `None` there is not made yet."""
+        self._slot = slot
+        self._name = slot.lstrip("_")
+
+    @overload
+    def __get__(self, controller: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, controller: object, owner: type) -> HttpHeader: ...
+
+    def __get__(self, controller: object, owner: type) -> Any:
+        if controller is None:
+            return self
+        found = getattr(controller, self._slot)
+        if found is None:
+            found = HttpHeader()
+            setattr(controller, self._slot, found)
+        return found
+
+    def __set__(self, controller: object, header: HttpHeader) -> None:
+        if not isinstance(header, HttpHeader):
+            raise TypeError(f"{self._name} must be an HttpHeader, not {header!r:.200}")
+        setattr(controller, self._slot, header)

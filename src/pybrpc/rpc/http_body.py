@@ -81,7 +81,7 @@ class _Reader:
         return f"<{type(self).__name__} of {self._source!r}>"
 
 
-class HttpBody(_Reader):
+class RequestBody(_Reader):
     """The body of a request, as `controller.http_request.body` of a plain handler.
 
         for part in body: ...
@@ -107,12 +107,12 @@ class HttpBody(_Reader):
                 yield part
 
 
-class AioHttpBody(_Reader):
+class AioRequestBody(_Reader):
     """The body of a request, as `controller.http_request.body` of an async handler.
 
         async for part in body: ...
 
-    Errors as of HttpBody.
+    Errors as of RequestBody.
     """
 
     __slots__ = ()
@@ -259,3 +259,18 @@ async def _woken(register: Callable[[Wake], object]) -> None:
 
     register(wake)
     await future
+
+
+class Attachments(Protocol):
+    """Makes the progressive attachment of a response."""
+
+    def new_attachment(self) -> Any:
+        """RuntimeError if there is one already."""
+
+
+def progressive_attachment(attachments: Attachments | None) -> Any:
+    """The writer of the body of a response. BadRequestError, for the caller, if there is none:
+    only HTTP carries it."""
+    if attachments is None:
+        raise BadRequestError("this method sends its response in parts, which only HTTP carries")
+    return attachments.new_attachment()

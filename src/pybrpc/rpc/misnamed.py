@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, Self, overload
 
+CANCEL_FUTURE = "cancel the future of the call, stub.Method.future(...) or the awaited one"
+SET_TIMEOUT = "set controller.timeout_ms = milliseconds, or timeout= of the call, in seconds"
+
 
 class Misnamed:
     """An attribute that raises an AttributeError with the right way when it is read or set."""

@@ -15,6 +15,7 @@ cdef class ServedCall:
     cdef set _nested
     cdef readonly str cancel_reason
     cdef readonly double deadline
+    cdef public object ids
     cdef readonly bint is_over
 
     cpdef bint add(self, object call) except -1
@@ -33,6 +34,9 @@ cdef class HandlerThread:
 
 @cython.locals(served=ServedCall, thread=HandlerThread)
 cpdef ServedCall current_call()
+
+@cython.locals(served=ServedCall, thread=HandlerThread)
+cpdef object current_ids()
 
 cpdef object set_current_call(ServedCall served)
 

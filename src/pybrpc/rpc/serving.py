@@ -29,6 +29,8 @@ from pybrpc.base.implementation import __impl__
 MAX_CANCELED_AT_ONCE = 64
 """The most nested calls that are canceled in one step."""
 
+NO_IDS = (None, None)
+
 _HAS_SETS = __impl__ == "python"
 
 Post = Callable[[Callable[[], None]], object]
@@ -46,12 +48,14 @@ class ServedCall:
     """The call that a handler serves, while the handler runs. Any thread. Made by
     `new_served_call`."""
 
-    __slots__ = ("_generation", "_nested", "cancel_reason", "deadline", "is_over")
+    __slots__ = ("_generation", "_nested", "cancel_reason", "deadline", "ids", "is_over")
 
     deadline: float
     """The deadline of the request in monotonic seconds, or `base.deadline.NEVER`."""
     cancel_reason: str
     """Why the call was canceled, as the end of a sentence; "" if it was not."""
+    ids: tuple[int | None, str | None] | None
+    """log_id and request_id of the request, if it has one of them."""
     is_over: bool
     """Whether the handler has ended."""
     _generation: int
@@ -121,6 +125,7 @@ def new_served_call(deadline: float) -> ServedCall:
     served = ServedCall.__new__(ServedCall)
     served.deadline = deadline
     served.cancel_reason = ""
+    served.ids = None
     served.is_over = False
     served._generation = _generation
     served._nested = set() if _HAS_SETS else None
@@ -164,6 +169,19 @@ def current_call() -> ServedCall | None:
     if served.is_over or served._generation != _generation:
         return None
     return served
+
+
+def current_ids() -> tuple[int | None, str | None]:
+    """log_id and request_id of the request that the running handler serves, for logs. Also once the
+    handler has ended, where its context is kept."""
+    if not _has_served:
+        return NO_IDS
+    served = _get_current()
+    if served is None:
+        thread = _threads.get(get_ident())
+        served = None if thread is None else thread.served
+    ids = None if served is None else served.ids
+    return NO_IDS if ids is None else ids
 
 
 def set_current_call(served: ServedCall | None) -> Token[ServedCall | None]:

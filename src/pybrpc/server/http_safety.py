@@ -1,4 +1,4 @@
-"""What protects a port that any page in a browser of the company can reach.
+"""Protection of a port that any page in a browser of the company can reach.
 
 A browser says whose page has sent a request: by Origin, and by Sec-Fetch-Site. Requests of foreign
 pages are refused unless `cors=` names their origin. And a page that asks for `http://10.0.0.1:8000`
@@ -79,7 +79,7 @@ def _normalized(origin: str) -> str:
     return origin.removesuffix(_DEFAULT_PORTS.get(scheme, ":"))
 
 
-def is_foreign(headers: HttpHeaders) -> bool:
+def is_cross_site(headers: HttpHeaders) -> bool:
     """Whether a browser says that the page of another site has sent the request."""
     origin = headers.get("origin")
     if origin is not None:

@@ -18,6 +18,7 @@ from pybrpc.base.checked_options import (
     checked_count,
     checked_flag,
     checked_flag_or_none,
+    checked_instance_or_none,
     why_not_called,
 )
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
@@ -25,19 +26,18 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
 from pybrpc.builtin.registry import PAGES
 from pybrpc.errors import ServerStateError
+from pybrpc.json2pb import JsonOptions
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.raw_body import RawBody
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.server.calls.service_registry import ServiceRegistry
-from pybrpc.server.http.asgi.mount import MAX_WEBSOCKET_MESSAGE_SIZE, checked_mount
-from pybrpc.server.http.asgi.scope import AsgiApplication
 from pybrpc.server.http.frontend import HttpFrontend
 from pybrpc.server.http.method_target import targets_of
-from pybrpc.server.http.router import Mount
 from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.signals import quit_signals
+from pybrpc.server.mounting import Mounting
 from pybrpc.server.pages_view import PagesView
 from pybrpc.server.routing.routes import Routes
 from pybrpc.server.settings import (
@@ -57,7 +57,7 @@ RawHandler = TypeVar("RawHandler", bound=Callable[[RawRequest, Controller], RawR
 _THREADS_S = 1.0
 
 
-class Server:
+class Server(Mounting):
     """Serves the services that were added, on one address, until it is stopped.
 
         server = Server()
@@ -81,10 +81,12 @@ class Server:
     @shows_options(ServerOptions, SERVER_DEFAULTS)
     def __init__(self, **options: Unpack[ServerOptions]) -> None:
         settings = self._settings = ServerSettings.of(options)
-        self._registry = ServiceRegistry(settings.cancel_handlers, settings.drop_expired)
         self._routes = Routes(PAGES if settings.builtin_services else ())
+        self._registry = ServiceRegistry(
+            settings.cancel_handlers, settings.drop_expired, settings.interceptors
+        )
         self._hooks = LifecycleHooks()
-        self._mounts: list[Mount] = []
+        Mounting.__init__(self, self._hooks)
         self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -101,13 +103,16 @@ class Server:
         partial: bool = False,
         restful_mappings: str = "",
         allow_default_url: bool = False,
+        allow_http_body_to_pb: bool = True,
+        json_options: JsonOptions | None = None,
     ) -> None:
         """Serve `service` with `impl`, an object with methods named as in the .proto file.
 
         TypeError: `impl` lacks some of them, is the class instead of an object, or has a function
-        that takes other arguments or a plain one that returns a coroutine; or `service` is not a
-        descriptor. ServerStateError: the server runs, or a service of that full or short name was
-        added already.
+        that takes other arguments or a plain one that returns a coroutine; `service` is not a
+        descriptor; or an interceptor of the server can't run around one of its methods.
+        ServerStateError: the server runs, or a service of that full or short name was added
+        already.
 
         With `partial`, `impl` may lack methods: they are answered with ENOMETHOD. So are methods
         that stream, which are not served yet. The server logs their names when it starts.
@@ -115,13 +120,18 @@ class Server:
         By HTTP a method has the path "/Service/Method". `restful_mappings` gives methods other
         paths instead, "/v1/echo => Echo, GET /v1/users/{id} => GetUser, /v1/files/* => Get"; with
         `allow_default_url` they keep that one too. ValueError for mappings that make no sense.
+        Without `allow_http_body_to_pb` a body of HTTP is `controller.request_attachment`, as it
+        came, and the request is empty. `json_options` say how JSON is read and written.
         """
         checked_flag("partial", partial)
+        checked_flag("allow_http_body_to_pb", allow_http_body_to_pb)
+        checked_instance_or_none("json_options", json_options, JsonOptions)
         if self.is_running:
             raise ServerStateError("add services before the server is started")
         self._registry.add(service, impl, partial)
         try:
-            targets = targets_of(service, self._registry)
+            form = allow_http_body_to_pb, json_options or JsonOptions()
+            targets = targets_of(service, self._registry, *form)
             self._routes.add_service(service, targets, restful_mappings, allow_default_url)
         except BaseException:
             self._registry.remove(service)
@@ -150,35 +160,6 @@ class Server:
             raise ServerStateError("remove services before the server is started")
         self._registry.remove(service)
         self._routes.remove_service(service)
-
-    def mount(
-        self,
-        path: str,
-        application: AsgiApplication,
-        *,
-        check_origin: bool = True,
-        check_credentials: bool = True,
-        max_websocket_message_size: int = MAX_WEBSOCKET_MESSAGE_SIZE,
-    ) -> None:
-        """Have an application of ASGI 3, such as one of FastAPI or Starlette, answer all requests
-        of HTTP whose path is `path`, "/app", or begins with "/app/". It has websockets too, with
-        the extra `pybrpc[asgi]`, and its lifespan is that of the server.
-
-        It runs in the loop of async handlers. `check_origin`: refuse requests of other sites'
-        pages, as for methods. `check_credentials`: the server's `auth` judges each request.
-        `max_websocket_message_size`: bytes; default 1 MiB. ValueError for a path that can't be one;
-        TypeError for what is no application; ServerStateError: the server runs, or it is taken.
-        """
-        if self.is_running:
-            raise ServerStateError("mount applications before the server is started")
-        checked_flag("check_origin", check_origin)
-        checked_flag("check_credentials", check_credentials)
-        mounted = checked_mount(path, application, max_websocket_message_size)
-        if any(mount.prefix == path for mount in self._mounts):
-            raise ServerStateError(f"an application is mounted at {path} already")
-        self._mounts.append(Mount(path, mounted, check_origin, check_credentials))
-        self._hooks.on_startup.append(mounted.start_up)
-        self._hooks.on_shutdown.append(mounted.shut_down)
 
     def set_max_concurrency(self, method: str, limit: int) -> None:
         """Let at most `limit` requests of a method run at once; more are answered with ELIMIT.
@@ -326,14 +307,14 @@ class Server:
         self._pid = os.getpid()
 
     def _new_frontend(self, run: RunningServer) -> HttpFrontend:
-        view = PagesView(run, urls_of=self._urls_of)
-        return HttpFrontend(
-            view,
-            self._routes,
-            self._settings.http,
-            self._mounts,
-            self._settings.max_workers,
+        settings = self._settings
+        view = PagesView(
+            run,
+            version=settings.version,
+            health_reporter=settings.health_reporter,
+            urls_of=self._urls_of,
         )
+        return HttpFrontend(view, self._routes, settings.http, self._mounts, settings.max_workers)
 
     def _urls_of(self, entry: MethodEntry) -> tuple[str, ...]:
         service, _, method = entry.full_name.rpartition(".")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import resource
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypedDict, cast
 
 from pybrpc.base.checked_options import (
@@ -14,13 +14,18 @@ from pybrpc.base.checked_options import (
     checked_flag,
     checked_instance_or_none,
     checked_list,
+    checked_text,
     shown,
 )
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
+from pybrpc.builtin.server_view import HealthReporter
+from pybrpc.metrics.names import exposed_name
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import all_protocols, check_protocol_object
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
+from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
+from pybrpc.server.access_log.access_log import AccessLog, checked_access_log
 from pybrpc.server.http_safety import HttpSettings, Origins, checked_networks
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
@@ -80,6 +85,16 @@ class ServerOptions(TypedDict, total=False):
                      RTMP have none: `RtmpService.on_connect` judges them
     tls              certificates and how they are used; clients without TLS are then refused,
                      unless `ServerTls(allow_plaintext=True)`. TlsConfigError.
+    interceptors     functions that run around each handler, the first one outermost, each called as
+                     `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
+    access_log       `True`, or a `pybrpc.AccessLog`: one line for each call that has ended or was
+                     refused, logged by "pybrpc.access"; default `False`
+    version          a text for /version, and for the title of the pages
+    health_reporter  a function without arguments that says on /health how the server is: `None` or
+                     `True` for healthy, `False`, a text, or a `pybrpc.HealthReport`; it runs in a
+                     thread of its own, may block, and what it raises is answered with 500
+    server_info_name   the variables of the server are named rpc_server_<this>_..., instead of
+                     rpc_server_<port>_...; default "": the port. See docs/metrics.md
     rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
     cors             origins, such as ["https://app.example.com"], whose pages in a browser may use
                      the server by HTTP; "*" for all. Requests of other sites' pages are refused
@@ -108,11 +123,16 @@ class ServerOptions(TypedDict, total=False):
     enabled_protocols: Iterable[str | RpcProtocol]
     auth: Authenticator | None
     tls: ServerTls | ssl.SSLContext | None
+    interceptors: Iterable[Callable[..., Any]]
+    access_log: bool | AccessLog
     rtmp_service: ProtocolService | None
     cors: Iterable[str]
     builtin_services: bool
     internal_port: int | None
     builtin_allow: Iterable[str]
+    version: str
+    health_reporter: HealthReporter | None
+    server_info_name: str
     options: SocketOptions | None
     runtime: Runtime | None
 
@@ -138,6 +158,11 @@ class ServerSettings:
     builtin_services: bool = True
     internal_port: int | None = None
     http: HttpSettings = dataclasses.field(default_factory=HttpSettings)
+    interceptors: tuple[Interceptor, ...] = ()
+    access_log: AccessLog | None = None
+    version: str = ""
+    health_reporter: HealthReporter | None = None
+    server_info_name: str = ""
     options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
     runtime: Runtime | None = None
 
@@ -158,6 +183,8 @@ class ServerSettings:
         left["http"] = HttpSettings(
             Origins(left.pop("cors", ())), checked_networks(left.pop("builtin_allow", ()))
         )
+        left["interceptors"] = checked_interceptors(left.get("interceptors", ()))
+        left["access_log"] = checked_access_log(left.get("access_log", False))
         options_or_none = checked_instance_or_none("options", left.get("options"), SocketOptions)
         left["options"] = options_or_none or SocketOptions()
         if left.get("tls") is not None:
@@ -174,6 +201,10 @@ class ServerSettings:
         checked_flag("drop_expired", self.drop_expired)
         checked_flag("builtin_services", self.builtin_services)
         checked_count_or_none("internal_port", self.internal_port, 0, 65535)
+        checked_info_name(self.server_info_name)
+        checked_text("version", self.version)
+        if self.health_reporter is not None and not callable(self.health_reporter):
+            raise TypeError(f"health_reporter must be a function, not {self.health_reporter!r}")
         if self.auth is not None:
             check_verifier(self.auth)
         if self.runtime is not None and not isinstance(self.runtime, Runtime):
@@ -187,12 +218,20 @@ SERVER_DEFAULTS = {
     "message_timeout": DEFAULT_MESSAGE_TIMEOUT_S,
     "max_body_size": DEFAULT_MAX_BODY_SIZE,
     "enabled_protocols": (),
+    "access_log": False,
     "rtmp_service": None,
     "cors": (),
     "builtin_allow": (),
     "options": None,
 }
 """The default of each option."""
+
+
+def checked_info_name(name: str) -> str:
+    """Return `name`, checked: "" or something that is left of it in the name of a variable."""
+    if checked_text("server_info_name", name) and not exposed_name(name).strip("_"):
+        raise ValueError(f"server_info_name={name!r} has no letter or digit of ASCII")
+    return name
 
 
 def checked_server_timeout_s(timeout: float | None, name: str) -> float | None:

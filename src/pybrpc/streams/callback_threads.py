@@ -1,4 +1,5 @@
-"""CallbackThreads: threads for those functions of streams that are no tasks of a loop.
+"""CallbackThreads: threads for those functions of streams that are no tasks of a loop, and for
+interceptors of calls that nobody waits for.
 
 A function that blocks keeps a thread. So the streams of one connection have a share of them at
 most: a peer that reads nothing, while functions send to it, leaves threads to the others.
@@ -84,7 +85,7 @@ class CallbackThreads:
         elif is_new:
             self._start_thread(function, owner)
         else:
-            text = f"{self._max_threads} functions of streams block: others wait for them"
+            text = f"{self._max_threads} functions of streams or interceptors block: others wait"
             busy_log.warn("%s", text)
 
     def _start_thread(self, function: Callable[[], object], owner: Any) -> None:

@@ -23,9 +23,9 @@ def test_protocol_is_found_by_the_name_that_brpc_has_for_it() -> None:
 
 
 def test_unknown_name_of_a_protocol_is_refused_with_a_list_of_the_known_ones() -> None:
-    text = "unknown protocol 'thrift'; known: baidu_std, hulu_pbrpc, sofa_pbrpc, http"
+    text = "unknown protocol 'ftp'; known: baidu_std, hulu_pbrpc, sofa_pbrpc, http"
     with pytest.raises(ValueError, match=f"^{text}$"):
-        protocol_named("thrift")
+        protocol_named("ftp")
     with pytest.raises(TypeError, match='protocol must be a name such as "baidu_std", not 3'):
         protocol_named(3)  # type: ignore[arg-type]
 

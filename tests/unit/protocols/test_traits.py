@@ -17,6 +17,7 @@ from pybrpc.protocols.traits import (
     Detection,
     alpn_names,
     carries_credential,
+    carries_trace,
     detection_by_magic,
     detection_of,
     is_ordered,
@@ -52,6 +53,7 @@ def test_protocols_of_this_package_have_the_traits_that_they_need() -> None:
     assert [is_ordered(each) for each in every] == [False] * 3
     assert [sends_method_index(each) for each in every] == [False, True, False]
     assert [carries_credential(each) for each in every] == [True, True, False]
+    assert [carries_trace(each) for each in every] == [True, True, False]
     assert [alpn_names(each) for each in every] == [()] * 3
 
 

@@ -86,7 +86,7 @@ def test_handler_of_the_log_may_put_functions_when_all_threads_are_kept(
     for _ in range(3):
         threads.put(lambda: go_on.wait(WAIT_S))
     go_on.set()
-    assert told == ["2 functions of streams block: others wait for them"] * 2
+    assert told == ["2 functions of streams or interceptors block: others wait"] * 2
 
 
 def test_threads_that_have_ended_are_replaced(threads: CallbackThreads) -> None:

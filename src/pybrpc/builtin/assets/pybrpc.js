@@ -51,7 +51,7 @@
       this.legend = element("span");
       this.output = element("output");
       keys.append(this.legend, this.output);
-      this.canvas = make("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img"});
+      this.canvas = this.place.querySelector("svg") || make("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img"});
       this.canvas.setAttribute("aria-label", this.place.dataset.series);
       this.canvas.addEventListener("pointermove", (event) => this.point(event));
       this.canvas.addEventListener("pointerleave", () => { this.output.textContent = this.latest(); });
@@ -78,6 +78,7 @@
 
     cut() {
       const isDistribution = this.series.some((each) => each.data.length < 174);
+      for (const button of this.buttons || []) button.hidden = isDistribution;
       const [, from, to] = isDistribution ? [0, 0, 1e6] : SPANS[this.span];
       return this.series.map((each) => each.data.slice(from, to).map((pair) => pair[1]));
     }
@@ -139,7 +140,7 @@
       const place = Math.round(((event.clientX - box.left) / box.width) * (count - 1));
       const at = Math.min(Math.max(place, 0), count - 1);
       const values = this.lines.map((line) => shown(line[at])).join("  ");
-      this.output.textContent = `${values}   ${count - 1 - at} ${UNITS[this.span]} ago`;
+      this.output.textContent = `${values}   ${this.buttons[0].hidden ? "" : `${count - 1 - at} ${UNITS[this.span]} ago`}`;
     }
   }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pybrpc.errors import RpcError
     from pybrpc.rpc.controller import Controller
     from pybrpc.rpc.timeout_queue import TimeoutQueues
+    from pybrpc.tracing.span import Span
     from pybrpc.transport.socket.socket import Socket
     from pybrpc.transport.writing.write_request import WriteRequest
 
@@ -50,6 +51,8 @@ class AttemptedCall(Protocol):
     controller: Controller | None
     body: Any
     """The request, as a connection packs it."""
+    span: Span | None
+    """Its span; `None`: it is not traced."""
 
     def wire_timeout_ms(self) -> int | None:
         """The timeout that is sent to the server, in milliseconds."""

@@ -1,9 +1,11 @@
 cimport cython
 from pybrpc.client.calls.attempt cimport Attempt, new_attempt
 from pybrpc.client.calls.call_record cimport CallRecord
+from pybrpc.client.calls.call_times cimport CallTimes
 from pybrpc.client.connections.connection cimport ClientConnection
 from pybrpc.rpc.serving cimport current_call, ServedCall
 from pybrpc.rpc.timeout_queue cimport TimeoutQueue, TimeoutQueues
+from pybrpc.tracing.switch cimport wants_client_span
 
 
 cdef class Call(CallRecord):
@@ -31,4 +33,5 @@ cdef class Call(CallRecord):
     cdef object _look_for_connection(self)
     @cython.locals(attempt=Attempt)
     cdef _send(self, object connection)
+    @cython.locals(times=CallTimes)
     cpdef _end(self)

@@ -31,6 +31,7 @@ from pybrpc.client.calls.attempt import Attempt, AttemptConnection, WaitPoint, n
 from pybrpc.client.calls.attempt_end import CanceledBy, canceled_by
 from pybrpc.client.calls.backup_request import Hedge
 from pybrpc.client.calls.call_record import CallRecord
+from pybrpc.client.calls.call_span import begin_span, end_span, note_sent
 from pybrpc.errors import (
     CONNECTION_CODES,
     BadResponseError,
@@ -42,6 +43,7 @@ from pybrpc.errors import (
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.serving import current_call
 from pybrpc.rpc.timeout_queue import TimeoutQueue
+from pybrpc.tracing.switch import wants_client_span
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 if TYPE_CHECKING:
@@ -94,7 +96,10 @@ class Call(CallRecord):
             self._inherit_deadline(served)
         if controller is not None:
             controller.begin_call(self, method.full_name)
+        self.span = None
         self.body = self._serialize(request)
+        if wants_client_span(self._started_at):
+            self.span = begin_span(method.full_name, controller, self._started_at)
 
     def on_done(self) -> None:
         """The call has ended: `error` or `response` is set. Called once, by any thread. It must
@@ -289,6 +294,8 @@ class Call(CallRecord):
             connection.send(attempt)
         else:
             self.hedge.send(attempt)
+        if self.span is not None:
+            note_sent(self.span)
         if self.is_over:
             self._leave(attempt)
         elif self._abort_error is not None or self.retried_count:
@@ -402,8 +409,12 @@ class Call(CallRecord):
                 self.served.discard(self)
             if self.hedge is not None:
                 self.hedge.end(self._place)
-            if self.controller is not None:
-                self._ended_at = time.monotonic()
+            if self.span is not None:
+                end_span(self.span, self.remote_side, self.error, self.response)
+            self._ended_at = time.monotonic()
+            times = self.source.call_times
+            if times is not None:
+                times.note(self.method, self.error, self._ended_at - self._started_at)
             # A place refers to the call, and an error that is raised later to frames that know it:
             # without these circles most calls are freed as soon as they end.
             self._place = None

@@ -21,6 +21,7 @@ cdef class CallRecord(Work):
     cdef public object retried_count
     cdef public ServedCall served
     cdef public object source
+    cdef public object span
 
     @cython.locals(left_s=double)
     cpdef object wire_timeout_ms(self)

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.guard import CLIENT, UserCodeError, deliver_interrupt, run_guarded, safe_repr
+from pybrpc.client.calls.call_span import note_failed_attempt
 from pybrpc.client.calls.retry import RetryPolicy, may_have_run
 from pybrpc.errors import (
     BadRequestError,
@@ -25,11 +26,13 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.transport.dispatch.step_queue import Work
 
 if TYPE_CHECKING:
+    from pybrpc.base.endpoint import Endpoint
     from pybrpc.client.calls.attempt import AttemptConnection
     from pybrpc.client.calls.backup_request import Hedge
     from pybrpc.client.calls.call_options import CalledMethod, CallOptions
     from pybrpc.client.calls.interfaces import ConnectionSource
     from pybrpc.rpc.serving import ServedCall
+    from pybrpc.tracing.span import Span
 
 MAX_TIMEOUT_MS = 0x7FFFFFFF
 
@@ -62,6 +65,7 @@ class CallRecord(Work):
         "retried_count",
         "served",
         "source",
+        "span",
     )
 
     source: ConnectionSource
@@ -83,10 +87,12 @@ class CallRecord(Work):
     """The error of a call that has ended, until it is taken."""
     is_over: bool
     """Whether the call has ended, by `error` or `response`."""
+    span: Span | None
+    """Its span; `None`: it is not traced."""
     _timeout_s: float | None
     _started_at: float
     _ended_at: float
-    """Set if there is a controller."""
+    """Set once the call has ended."""
     _failures: str
     """The texts of the attempts that have failed."""
 
@@ -178,9 +184,14 @@ class CallRecord(Work):
         raise NotImplementedError
 
     @property
-    def peer(self) -> str:
+    def remote_side(self) -> Endpoint | None:
+        """The peer of its connection; without one, where its source would connect to."""
         connection = self.connection
-        return str(self.source.endpoint if connection is None else connection.socket.remote_side)
+        return self.source.endpoint if connection is None else connection.socket.remote_side
+
+    @property
+    def peer(self) -> str:
+        return str(self.remote_side)
 
     # --- what may follow an attempt ---
 
@@ -262,6 +273,8 @@ class CallRecord(Work):
 
     def note_failure(self, error: RpcError) -> None:
         """An attempt has failed, and the call continues."""
+        if self.span is not None:
+            note_failed_attempt(self.span, error.code)
         retry = f"[R{self.retried_count}]" if self.retried_count else ""
         gap = " " if self._failures else ""
         self._failures += f"{gap}{retry}[E{error.code}]{error.text}"

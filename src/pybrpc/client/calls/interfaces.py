@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from pybrpc.base.endpoint import Endpoint
     from pybrpc.client.calls.attempt import AttemptConnection, WaitPoint
     from pybrpc.client.calls.call_options import CallOptions
+    from pybrpc.client.calls.call_times import CallTimes
     from pybrpc.errors import RpcError
     from pybrpc.rpc.timeout_queue import TimeoutQueues
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
@@ -50,6 +51,10 @@ class ConnectionSource(Protocol):
     @property
     def timeouts(self) -> TimeoutQueues:
         """Deadlines of calls, on `dispatcher`. After a fork this is another object."""
+
+    @property
+    def call_times(self) -> CallTimes | None:
+        """Where the calls are counted; `None`: nowhere."""
 
     @property
     def why_down(self) -> RpcError | None:

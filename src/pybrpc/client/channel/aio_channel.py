@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn, Unpack
+from collections.abc import Coroutine
+from typing import Any, Literal, NoReturn, Unpack, overload
 
 from pybrpc.base.checked_options import checked_flag
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
 from pybrpc.client.calls.aio_calls import LoopBinding
 from pybrpc.client.channel.base import ChannelBase, Lease, statistics_of
-from pybrpc.client.channel.options import CHANNEL_DEFAULTS, ChannelOptions
+from pybrpc.client.channel.http_call import AioHttpBodyLike, PlainHttpCall
+from pybrpc.client.channel.http_response import HttpResponse
+from pybrpc.client.channel.http_stream import AioHttpStreamCall
+from pybrpc.client.channel.intercepted.intercepted_method import AioInterceptedMethod
+from pybrpc.client.channel.options import (
+    CHANNEL_DEFAULTS,
+    CHANNEL_TIMEOUT,
+    ChannelOptions,
+    Timeout,
+)
 from pybrpc.client.channel.raw_stub_method import AioRawStubMethod
 from pybrpc.client.channel.stub import AioStubMethod
 from pybrpc.client.connections.connection import ConnectionStatistics
 from pybrpc.client.endpoints.source_base import SourceBase
+from pybrpc.protocols.http1.headers import HeadersLike
+from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.interceptors.interceptor import Kind
 from pybrpc.rpc.method import Method
 from pybrpc.rpc.raw_method import RawMethod
 
@@ -32,6 +45,11 @@ class AioChannel(ChannelBase):
 
     _public_name = "pybrpc.aio.Channel"
     _other_name = "pybrpc.Channel"
+    _kind_not_used = (
+        Kind.PLAIN,
+        "by a pybrpc.aio.Channel, whose loop it would block",
+        "an `async def`",
+    )
 
     @shows_options(ChannelOptions, CHANNEL_DEFAULTS, "pybrpc.aio.Channel")
     def __init__(
@@ -81,7 +99,10 @@ class AioChannel(ChannelBase):
                     self._end_lease(lease)
 
     def make_method(self, method: Method | RawMethod) -> AioStubMethod:
-        return AioStubMethod(self, self.method_as_sent(method))
+        sent = self.method_as_sent(method)
+        if self._interceptors:
+            return AioInterceptedMethod(self, sent, self._interceptors)
+        return AioStubMethod(self, sent)
 
     def raw_method(
         self, service: str, method: str, *, index: int | None = None, is_idempotent: bool = False
@@ -89,6 +110,51 @@ class AioChannel(ChannelBase):
         """As `pybrpc.Channel.raw_method`."""
         raw = RawMethod(service, method, index, is_idempotent)
         return AioRawStubMethod(self.make_method(raw))
+
+    @overload
+    def http(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: AioHttpBodyLike = b"",
+        headers: HeadersLike = (),
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+        stream: Literal[False] = False,
+    ) -> Coroutine[Any, Any, HttpResponse]: ...
+
+    @overload
+    def http(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: AioHttpBodyLike = b"",
+        headers: HeadersLike = (),
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+        stream: Literal[True],
+        progressive_read_timeout: float | None = None,
+    ) -> AioHttpStreamCall: ...
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: AioHttpBodyLike = b"",
+        headers: HeadersLike = (),
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+        stream: bool = False,
+        progressive_read_timeout: float | None = None,
+    ) -> Coroutine[Any, Any, HttpResponse] | AioHttpStreamCall:
+        """As `pybrpc.Channel.http`, awaited; with `stream=True` for `async with`. The iterable of a
+        body may be an asynchronous one."""
+        called_with = (body, headers, timeout, controller, checked_flag("stream", stream), True)
+        call = PlainHttpCall(self, method, path, *called_with)
+        return AioHttpStreamCall(call, progressive_read_timeout) if stream else call.run_in_loop()
 
     @property
     def _used_source(self) -> SourceBase | None:

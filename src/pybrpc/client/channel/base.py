@@ -24,6 +24,7 @@ from pybrpc.client.channel.options import (
 )
 from pybrpc.client.connections.connection import ConnectionStatistics, sum_of
 from pybrpc.client.connections.connection_factory import ConnectionFactory
+from pybrpc.client.connections.http_method import as_http
 from pybrpc.client.endpoints.pooled_connections import PooledConnections
 from pybrpc.client.endpoints.settings import EndpointStatistics
 from pybrpc.client.endpoints.short_connections import ShortConnections
@@ -31,6 +32,7 @@ from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ChannelClosedError
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.interceptors.interceptor import Kind
 from pybrpc.transport.runtime import default_runtime
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ _OF_LIBRARY = frozenset(
         "connect_timeout_s",
         "encoding",
         "forget_open_source",
+        "http_content_type",
         "make_method",
         "method_as_sent",
         "open_binding",
@@ -82,6 +85,12 @@ class ChannelBase:
     """
 
     _public_name = "pybrpc.Channel"
+    _kind_not_used: tuple[Kind, str, str] = (
+        Kind.ASYNC,
+        "by a pybrpc.Channel, whose calls run in threads",
+        "a plain function",
+    )
+    """The kind of interceptors that can't be used, where, and what can."""
     _not_offered: frozenset[str] = frozenset()
     """Methods that a subclass refuses."""
     _is_closed = True  # if the constructor raises
@@ -94,7 +103,11 @@ class ChannelBase:
         settings = ChannelSettings.of(options)
         self.timeout_s = settings.timeout_s
         self.call_options = settings.call_options
+        self._interceptors = settings.checked_interceptors
+        for interceptor in self._interceptors:
+            interceptor.check_is_no(*self._kind_not_used)
         self.encoding = settings.encoding
+        self.http_content_type = settings.http_content_type
         self._source_settings = settings.source_settings
         self._factory = settings.connection_factory(self.endpoint)
         self.connect_timeout_s = self._factory.connect_timeout_s
@@ -107,6 +120,8 @@ class ChannelBase:
 
     def method_as_sent(self, method: Method | RawMethod) -> Method | RawMethod:
         """`method`, with requests that are encoded as this channel asks."""
+        if self.http_content_type is not None:
+            method = as_http(method, self.http_content_type)
         if self.encoding == method.encoding:
             return method
         return method.with_encoding(self.encoding)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn, overload
 
+from pybrpc.base.checked_options import checked_flag
 from pybrpc.client.channel.base import ChannelBase, statistics_of
+from pybrpc.client.channel.http_call import HttpBodyLike, PlainHttpCall
+from pybrpc.client.channel.http_response import HttpResponse
+from pybrpc.client.channel.http_stream import HttpStreamCall
+from pybrpc.client.channel.intercepted.intercepted_method import InterceptedMethod
+from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.raw_stub_method import RawStubMethod
 from pybrpc.client.channel.stub import StubMethod
 from pybrpc.client.connections.connection import ConnectionStatistics
 from pybrpc.client.endpoints.source_base import SourceBase
+from pybrpc.protocols.http1.headers import HeadersLike
 from pybrpc.rpc.answering_loops import check_may_block, may_be_answered_by_loop, note_channel
+from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method
 from pybrpc.rpc.raw_method import RawMethod
 
@@ -21,9 +29,10 @@ class Channel(ChannelBase):
     """Calls from any number of threads over one connection.
 
     address          "host:port"
-    protocol         "baidu_std", "hulu_pbrpc", "sofa_pbrpc", or one that was registered. The second
-                     and the third carry less than the first; a call that asks for more is a
-                     BadRequestError. Default: "baidu_std"
+    protocol         "baidu_std", "hulu_pbrpc", "sofa_pbrpc", "http", or one that was registered.
+                     The others carry less than the first; a call that asks for more is a
+                     BadRequestError. "http" sends messages as JSON; "http:proto",
+                     "http:proto-json" and "http:proto-text" in another form. Default: "baidu_std"
     timeout          seconds for a whole call: queueing, connecting, sending, waiting and retries;
                      `None` for no limit. Default: 0.5. Sent along as timeout_ms.
     connect_timeout  seconds for one attempt to connect; `None` for no limit. Default: 1
@@ -39,7 +48,7 @@ class Channel(ChannelBase):
                      they fail at once with the cause
     connection_type  "single": all calls share one connection; "pooled": each call has one for
                      itself, out of a pool, and queues if all are used; "short": one per call.
-                     Default: "single"
+                     Default: "pooled" for http, which has no "single"; else "single"
     connections      parallel connections of the type single; calls take them in turn. Default: 1
     max_pool_size    connections of the type pooled that may exist at once; `None`: 100
     connection_group       a name; channels with different ones share no connection
@@ -60,6 +69,8 @@ class Channel(ChannelBase):
     max_streams_unconsumed_bytes  bytes that the streams of one connection together may have sent
                      and the server not consumed, before their windows shrink to `min_buf_size` of
                      their `StreamOptions`. 0, the default: they don't shrink
+    interceptors     functions that run around each call, the first one outermost, each called as
+                     `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
     options          `SocketOptions` of the connections
 
     Thread-safe. The dispatcher thread of the process polls the connection; it starts with the
@@ -103,7 +114,10 @@ class Channel(ChannelBase):
         return taken
 
     def make_method(self, method: Method | RawMethod) -> StubMethod:
-        return StubMethod(self, self.method_as_sent(method))
+        sent = self.method_as_sent(method)
+        if self._interceptors:
+            return InterceptedMethod(self, sent, self._interceptors)
+        return StubMethod(self, sent)
 
     def raw_method(
         self, service: str, method: str, *, index: int | None = None, is_idempotent: bool = False
@@ -120,6 +134,61 @@ class Channel(ChannelBase):
         """
         raw = RawMethod(service, method, index, is_idempotent)
         return RawStubMethod(self.make_method(raw))
+
+    @overload
+    def http(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: HttpBodyLike = b"",
+        headers: HeadersLike = (),
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+        stream: Literal[False] = False,
+    ) -> HttpResponse: ...
+
+    @overload
+    def http(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: HttpBodyLike = b"",
+        headers: HeadersLike = (),
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+        stream: Literal[True],
+        progressive_read_timeout: float | None = None,
+    ) -> HttpStreamCall: ...
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: HttpBodyLike = b"",
+        headers: HeadersLike = (),
+        timeout: Timeout = CHANNEL_TIMEOUT,
+        controller: Controller | None = None,
+        stream: bool = False,
+        progressive_read_timeout: float | None = None,
+    ) -> HttpResponse | HttpStreamCall:
+        """Send a plain request of HTTP, and wait for its response. A status is no error.
+
+        `body`: bytes, or an iterable of bytes, which is sent in chunks while it is iterated over
+        here, and never sent again. With `stream=True` the result is for `with`; it gives the
+        response when its head has come, and its body is read part by part. A part that does not
+        come in `progressive_read_timeout` seconds is an RpcTimeoutError, EPROGREADTIMEOUT.
+
+        For a channel with protocol="http", else ValueError; RpcError if there is no response.
+        """
+        called_with = (body, headers, timeout, controller, checked_flag("stream", stream), False)
+        call = PlainHttpCall(self, method, path, *called_with)
+        if stream:
+            return HttpStreamCall(call, progressive_read_timeout)
+        response: HttpResponse = call.run()
+        return response
 
     @property
     def _used_source(self) -> SourceBase | None:

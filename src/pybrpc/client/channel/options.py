@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import ssl
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from pybrpc.base.backoff import Backoff
 from pybrpc.base.checked_options import (
@@ -33,12 +34,15 @@ from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.client.endpoints.settings import ConnectionType, SourceSettings
+from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import protocol_named
-from pybrpc.protocols.traits import carries_credential
+from pybrpc.protocols.traits import CONNECTION_TYPES, carries_credential, connection_types_of
 from pybrpc.rpc.body_encoding import BodyEncoding, checked_encoding
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
+from pybrpc.rpc.http_bodies import HttpContentType
+from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
 from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
@@ -73,7 +77,7 @@ class ChannelOptions(TypedDict, total=False):
     backup_request_ms: float | None
     backup_request_policy: BackupRequestPolicy | None
     wait_for_ready: bool
-    connection_type: ConnectionType
+    connection_type: ConnectionType | None
     connections: int
     max_pool_size: int | None
     connection_group: str
@@ -87,6 +91,7 @@ class ChannelOptions(TypedDict, total=False):
     checksum_with_attachment: bool
     max_body_size: int
     max_streams_unconsumed_bytes: int
+    interceptors: Iterable[Callable[..., Any]]
     options: SocketOptions | None
 
 
@@ -105,7 +110,7 @@ class ChannelSettings:
     backup_request_ms: float | None = None
     backup_request_policy: BackupRequestPolicy | None = None
     wait_for_ready: bool = False
-    connection_type: ConnectionType = "single"
+    connection_type: ConnectionType | None = None
     connections: int = 1
     max_pool_size: int | None = None
     connection_group: str = ""
@@ -119,12 +124,16 @@ class ChannelSettings:
     checksum_with_attachment: bool = False
     max_body_size: int = DEFAULT_MAX_BODY_SIZE
     max_streams_unconsumed_bytes: int = 0
+    interceptors: Iterable[Callable[..., Any]] = ()
     options: SocketOptions | None = None
 
     timeout_s: float | None = dataclasses.field(init=False)
     call_options: CallOptions = dataclasses.field(init=False)
     encoding: BodyEncoding = dataclasses.field(init=False)
     source_settings: SourceSettings = dataclasses.field(init=False)
+    http_content_type: HttpContentType | None = dataclasses.field(init=False)
+    """How messages are sent in bodies of HTTP; `None` for another protocol."""
+    checked_interceptors: tuple[Interceptor, ...] = dataclasses.field(init=False)
 
     @classmethod
     def of(cls, options: ChannelOptions) -> ChannelSettings:
@@ -137,13 +146,16 @@ class ChannelSettings:
         checked_count("max_streams_unconsumed_bytes", self.max_streams_unconsumed_bytes)
         checked_text("connection_group", self.connection_group)
         checked_instance_or_none("options", self.options, SocketOptions)
+        protocol, content_type = _protocol_and_form(self.protocol)
         parts = {
+            "http_content_type": content_type,
             "timeout_s": checked_timeout_s(self.timeout),
             "call_options": self._call_options(),
             "encoding": checked_encoding(
                 self.compress_type, self.checksum_type, self.checksum_with_attachment
             ),
-            "source_settings": self._source_settings(),
+            "source_settings": self._source_settings(protocol),
+            "checked_interceptors": checked_interceptors(self.interceptors),
         }
         for name, part in parts.items():
             object.__setattr__(self, name, part)
@@ -171,7 +183,7 @@ class ChannelSettings:
         )
 
     def _protocol(self) -> RpcProtocol:
-        protocol = protocol_named(self.protocol)
+        protocol, _ = _protocol_and_form(self.protocol)
         if self.auth is not None and not carries_credential(protocol):
             raise ValueError(f"leave out auth: {protocol.name} has no place for a credential")
         return protocol
@@ -186,9 +198,9 @@ class ChannelSettings:
             self.max_body_size,
         )
 
-    def _source_settings(self) -> SourceSettings:
+    def _source_settings(self, protocol: RpcProtocol) -> SourceSettings:
         return SourceSettings(
-            self.connection_type,
+            self._connection_type(protocol),
             self.connections,
             self.max_pool_size,
             checked_timeout_s(self.idle_timeout, "idle_timeout"),
@@ -196,9 +208,32 @@ class ChannelSettings:
             self.health_check,
         )
 
+    def _connection_type(self, protocol: RpcProtocol) -> ConnectionType:
+        allowed = connection_types_of(protocol)
+        wanted = allowed[0] if self.connection_type is None else self.connection_type
+        if wanted in CONNECTION_TYPES and wanted not in allowed:
+            names = " or ".join(map(repr, allowed))
+            raise ValueError(f"{protocol.name} needs the connection_type {names}, not {wanted!r}")
+        return cast(ConnectionType, wanted)
+
 
 CHANNEL_DEFAULTS = defaults_of(ChannelSettings)
 """The default of each option."""
+
+
+def _protocol_and_form(name: str) -> tuple[RpcProtocol, HttpContentType | None]:
+    """The protocol that `name` names, such as "http:proto"; how HTTP carries messages, if it is
+    that. bRPC: http_derivatives.md."""
+    if not isinstance(name, str):
+        return protocol_named(name), None
+    base, mark, form = name.partition(":")
+    if base != HTTP.name:
+        return protocol_named(name), None
+    kinds = {kind.value.removeprefix("application/"): kind for kind in HttpContentType}
+    if mark and form not in kinds:
+        known = ", ".join(f'"{base}:{each}"' for each in kinds)
+        raise ValueError(f"unknown protocol {name!r}; of http there are {known}")
+    return protocol_named(base), kinds.get(form, HttpContentType.JSON)
 
 
 def backup_policy_of(

@@ -19,6 +19,7 @@ from pybrpc.transport.socket.statistics import SocketStatistics, sum_of_sockets
 if TYPE_CHECKING:
     from pybrpc.client.calls.attempt import Attempt
     from pybrpc.client.calls.attempt_end import AttemptListener
+    from pybrpc.rpc.method import Method
     from pybrpc.rpc.timeout_queue import TimeoutQueues
 
 
@@ -165,6 +166,10 @@ class ClientConnection:
             self._note_end(is_clean)
 
     # --- for calls ---
+
+    def as_sent(self, method: Method) -> Method:
+        """`method`, with the bodies that this connection sends."""
+        return method
 
     def send(self, attempt: Attempt) -> None:
         """Write one attempt. Raises the RpcError of a socket that refuses; then the attempt does

@@ -17,6 +17,7 @@ from pybrpc.client.connections.connection import (
     protocol_error,
     raise_in_turn,
 )
+from pybrpc.client.connections.traced_request import trace_request
 from pybrpc.errors import BadRequestError, ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import (
@@ -135,7 +136,7 @@ class RpcConnection(ClientConnection):
 
     def _pack(self, call: AttemptedCall, correlation_id: int) -> IOBuf:
         body = call.body
-        if call.controller is not None or type(body) is not bytes:
+        if call.controller is not None or type(body) is not bytes or call.span is not None:
             return self._protocol.pack_request(self._request_of(call, correlation_id))
         method: Any = call.method
         timeout_ms = call.wire_timeout_ms()
@@ -165,6 +166,8 @@ class RpcConnection(ClientConnection):
             request.checksum_type = encoding.checksum_type
             request.checksum_value = body.checksum_value
             request.checksum_with_attachment = encoding.checksum_with_attachment or None
+        if call.span is not None:
+            trace_request(call.span, request, self._protocol)
         return request
 
     def _unauthenticated(

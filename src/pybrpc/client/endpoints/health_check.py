@@ -120,7 +120,7 @@ class _CheckCall(Call):
         self._on_checked = on_checked
         self.set_up(
             _OneConnection(connection),
-            check._called,
+            connection.as_sent(check._called),
             check.request,
             check.timeout,
             CallOptions(max_retry=0),
@@ -140,9 +140,11 @@ class _CheckCall(Call):
 
 
 class _OneConnection:
-    """A ConnectionSource of one connection, for one call."""
+    """A ConnectionSource of one connection, for one call, which does not count as a user's."""
 
     __slots__ = ("_connection",)
+
+    call_times = None
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection

@@ -14,6 +14,7 @@ from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.calls.attempt import AttemptConnection
 from pybrpc.client.calls.attempt_end import AttemptListener
+from pybrpc.client.calls.call_times import CallTimes
 from pybrpc.client.calls.interfaces import WaitingCall
 from pybrpc.client.calls.retry import RetryPause, RetryPauses
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
@@ -41,6 +42,7 @@ class SourceBase(Shared, ConnectionOwner):
         "_reconnector",
         "_waiting",
         "attempt_listeners",
+        "call_times",
         "factory",
         "live",
         "timeouts",
@@ -60,6 +62,15 @@ class SourceBase(Shared, ConnectionOwner):
         self._reconnector = Reconnector(self, settings.dial_backoff, settings.health_check)
         self._idle_sweep = IdleSweep(self, settings.idle_timeout_s)
         self.timeouts = TimeoutQueues(None, factory)
+        self.call_times = self._new_call_times()
+
+    def _new_call_times(self) -> CallTimes:
+        factory = self.factory
+        return CallTimes(factory.endpoint, factory.protocol.name)
+
+    def acquire(self) -> None:
+        super().acquire()
+        self.call_times.open()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -317,6 +328,9 @@ class SourceBase(Shared, ConnectionOwner):
         finally:
             for connection in self.connections:
                 connection.close()
+            self.call_times.close()
+            if self.is_used:  # Store, then load: another channel has come meanwhile.
+                self.call_times.open()
 
     def is_lost(self) -> bool:
         loop = self.factory.loop
@@ -328,6 +342,7 @@ class SourceBase(Shared, ConnectionOwner):
         self._waiting = WaitQueue()
         self._pauses = RetryPauses()
         self._is_serving = False
+        self.call_times = self._new_call_times()
         self._reconnector.after_fork()
         self._idle_sweep.after_fork()
 

@@ -58,6 +58,7 @@ class BaiduStd:
     __slots__ = ()
 
     companions = (STREAMING_RPC,)
+    carries_trace = True
     """The frames of streams come on the connections of the calls that have opened them."""
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
+from pybrpc.protocols.http1.client_session import HttpClientSession
 from pybrpc.protocols.http1.server_session import HttpServerSession
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.protocols.session import Session, Side
@@ -14,6 +15,7 @@ _LINE_BEGINS = re.compile(rb"[A-Z][A-Z-]{0,15} (?!\* HTTP/2)[^\s]")
 """A method and the first byte of a target; not the preface of HTTP/2, `PRI * HTTP/2.0`."""
 
 _MAY_BEGIN = re.compile(rb"[A-Z][A-Z-]{0,15} ?")
+HTTP_KIND: Final = "http"
 _PREFACE = b"PRI * HTTP/2"
 
 
@@ -21,9 +23,11 @@ class HttpProtocol:
     """HTTP/1.1 on a port that other protocols share. It has no state of connections."""
 
     name = "http"
-    kind = "http"
+    kind = HTTP_KIND
     alpn = ("http/1.1",)
     carries_credential = True
+    connection_types = ("pooled", "short")
+    """Those of channels: one request at a time on a connection, as in C++ bRPC."""
 
     def detect(self, first: bytes) -> Detection:
         """Whether a connection that begins with `first` is of HTTP: a line that begins with a
@@ -35,8 +39,10 @@ class HttpProtocol:
         return Detection.NEED_MORE if _MAY_BEGIN.fullmatch(first) else Detection.NO
 
     def new_session(self, side: Side, limits: ParseLimits) -> Session:
-        """The session of one connection. Only a server's, so far."""
-        return HttpServerSession(self, limits)
+        """The session of one connection."""
+        if side is Side.SERVER:
+            return HttpServerSession(self, limits)
+        return HttpClientSession(self, limits)
 
     def __repr__(self) -> str:
         return "<HttpProtocol>"

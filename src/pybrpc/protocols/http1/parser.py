@@ -33,6 +33,9 @@ Event: TypeAlias = RequestHead | ResponseHead | IOBuf | MessageEnd
 MAX_EXPECTED = 100_000
 """Requests of one connection that may wait for their responses."""
 
+MAX_KEPT_BLOCK = 2048
+"""The last head is kept up to this length, in bytes."""
+
 _NO_LIMIT = 1 << 63
 _WINDOW = 2048
 
@@ -213,9 +216,10 @@ class MessageParser:
 
 
 class RequestParser(MessageParser):
-    """Parses the requests that a server receives."""
+    """Parses the requests that a server receives. Heads are not to be changed: the next request
+    with the same head has the same one."""
 
-    __slots__ = ()
+    __slots__ = ("_last_block", "_last_head")
 
     def __init__(
         self,
@@ -223,9 +227,17 @@ class RequestParser(MessageParser):
         head_parser: HeadParser = PATTERN_HEAD_PARSER,
     ) -> None:
         super().__init__(True, options, head_parser)
+        self._last_block = b""
+        self._last_head: RequestHead | None = None
 
     def _parse_head(self, block: bytes) -> RequestHead:
-        return self._head_parser.parse_request_head(block, self._options)
+        """The same object for the same bytes, if nothing else came in between."""
+        if block == self._last_block and self._last_head is not None:
+            return self._last_head
+        head = self._head_parser.parse_request_head(block, self._options)
+        if len(block) <= MAX_KEPT_BLOCK:
+            self._last_block, self._last_head = block, head
+        return head
 
     def _body_of(self, head: RequestHead) -> BodyReader | None:
         if head.is_chunked:

@@ -50,6 +50,7 @@ class HuluPbrpc(FramedProtocol):
     magic = b"HULU"
     header_size = _HEADER.size
     sends_method_index = True
+    carries_trace = True
 
     @property
     def name(self) -> str:

@@ -37,6 +37,11 @@ class Admission:
         """Whether a request of this method, `None` if it is unknown, may become a call now."""
         return not (entry is None or self.is_stopping or self.is_full() or entry.is_full())
 
+    def blamed(self, entry: MethodEntry | None) -> MethodEntry | None:
+        """The method whose own limit keeps a request from being admitted; `None` if the reason is
+        another one. As in bRPC, other rejections are no errors of the method."""
+        return None if self.is_stopping or self.is_full() else entry
+
     def rejection(self, request: RpcRequest) -> RpcError:
         """The error of a request that is not admitted."""
         if self.is_stopping:

@@ -13,13 +13,15 @@ moments:
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from pybrpc.base.atomic import AtomicCounter
 from pybrpc.base.guard import SERVER
 from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.server.calls.admission import Admission
+from pybrpc.server.calls.call_span import end_span
 from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.server_call import NO_ANSWER, ServerCall
 from pybrpc.transport.socket.socket import Socket
@@ -37,16 +39,38 @@ class EndListener(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedRequest:
+    """A request that was answered with an error and never became a call."""
+
+    connection: CallConnection
+    message: Any
+    """The RpcRequest, BadMessage or OversizedMessage."""
+    error_code: int
+    sent_bytes: int
+    """Bytes of the response."""
+    latency_s: float
+    """Seconds since it was read."""
+
+
+class RefusalListener(Protocol):
+    """An object that wants to know of the requests that are refused."""
+
+    def on_refused(self, refused: RefusedRequest) -> None:
+        """In a turn; must not block. What this raises is logged."""
+
+
 class CallEnd:
     """Ends the calls of one server. Any thread; nothing here raises."""
 
-    __slots__ = ("_admission", "_errors", "listeners")
+    __slots__ = ("_admission", "_errors", "listeners", "refusal_listeners")
 
     def __init__(self, admission: Admission, errors: AtomicCounter) -> None:
         """`errors` counts the requests that are answered with an error."""
         self._admission = admission
         self._errors = errors
         self.listeners: tuple[EndListener, ...] = ()
+        self.refusal_listeners: tuple[RefusalListener, ...] = ()
 
     def end(self, connection: CallConnection, calls: list[ServerCall], data: IOBuf | None) -> None:
         """End `calls` of `connection`, of which some may have ended already.
@@ -57,6 +81,10 @@ class CallEnd:
         if not ended:
             return
         try:
+            self._note(connection, ended)
+        except BaseException as error:
+            SERVER.caught("%r can't count its calls", connection, error=error)
+        try:
             replies = connection.replies
             if replies is not None:
                 if data is not None:
@@ -66,9 +94,12 @@ class CallEnd:
             elif data is not None:
                 write_answer(connection.socket, data)
         finally:
-            self._forget(connection, ended)
-        if self.listeners:
-            self._notify(ended)
+            # First the listeners: once the calls are forgotten, a stop may end what these use.
+            try:
+                if self.listeners:
+                    self._notify(ended)
+            finally:
+                self._forget(connection, ended)
 
     def _leave(self, calls: list[ServerCall]) -> list[ServerCall]:
         """The first moment. Return the calls that had not ended before."""
@@ -81,6 +112,15 @@ class CallEnd:
                     self._errors.increment_and_get(1)
         return ended
 
+    def _note(self, connection: CallConnection, calls: list[ServerCall]) -> None:
+        """Count `calls` in the variables of their methods, before a client has its response."""
+        now = time.monotonic()
+        protocol = connection.protocol
+        for call in calls:
+            times = call.entry.times
+            if times is not None:
+                times.note(protocol, call.error_code, now - call.received_at)
+
     def _forget(self, connection: CallConnection, calls: list[ServerCall]) -> None:
         """The second moment."""
         size_bytes = 0
@@ -88,6 +128,8 @@ class CallEnd:
             size_bytes += call.size_bytes
             if call.streams is not None:
                 _open_streams(call)
+            if call.span is not None:
+                end_span(call.span, call.error_code, call.sent_bytes)
         connection.calls.difference_update(calls)
         connection.unanswered.remove(size_bytes, len(calls))
         try:
@@ -103,6 +145,14 @@ class CallEnd:
                     listener.on_call_end(call, now - call.received_at)
                 except BaseException as error:
                     SERVER.caught("%r raised at the end of a call", listener, error=error)
+
+    def note_refused(self, refused: RefusedRequest) -> None:
+        """A request was refused. For a server with `refusal_listeners`."""
+        for listener in self.refusal_listeners:
+            try:
+                listener.on_refused(refused)
+            except BaseException as error:
+                SERVER.caught("%r raised at a refusal", listener, error=error)
 
 
 def _open_streams(call: ServerCall) -> None:

@@ -31,3 +31,6 @@ cdef class Invoker:
     )
     @cython.locals(controller=Controller)
     cdef _parse(self, ServerCall call, ResponseBatch response_batch)
+
+
+cdef object _handler_of(ServerCall call)

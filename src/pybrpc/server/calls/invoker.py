@@ -24,8 +24,10 @@ from pybrpc.errors import RpcError, RpcTimeoutError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.serving import HandlerThread, set_current_call
+from pybrpc.server.calls.call_span import traced
 from pybrpc.server.calls.response_batch import FLUSH_S, ResponseBatch
 from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.tracing.switch import leave_current_span
 
 
 class Invoker:
@@ -38,6 +40,7 @@ class Invoker:
         whose request was parsed in a worker."""
         # A handler may have started this server; what these handlers serve is another call.
         context.run(set_current_call, None)
+        context.run(leave_current_span)
         self.new_context: Callable[[], Context] = context.copy
         """Makes the context of one call."""
         self._start_parsed = start_parsed
@@ -70,7 +73,7 @@ class Invoker:
         Called in the context of the call.
         """
         set_current_call(call.served)
-        coroutine = call.entry.handler(call.parse(), controller)
+        coroutine = _handler_of(call)(call.parse(), controller)
         return coroutine if type(coroutine) is CoroutineType else _coroutine_of(coroutine)
 
     def ends_unrun(self, call: ServerCall) -> bool:
@@ -130,7 +133,7 @@ class Invoker:
             request = call.parse()
             thread.served = call.served
             context = self.new_context()
-            response = context.run(entry.handler, request, controller)
+            response = context.run(_handler_of(call), request, controller)
         except BaseException as error:
             # Also SystemExit: a handler ends neither the worker nor the server by raising.
             call.fail(controller, error)
@@ -155,6 +158,12 @@ class Invoker:
             response_batch.add(call, call.pack(controller, None), time.monotonic())
             return
         self._start_parsed(call)
+
+
+def _handler_of(call: ServerCall) -> Callable[..., Any]:
+    """The handler of a call; if the call is traced, it notes when it begins."""
+    handler: Callable[..., Any] = call.entry.handler
+    return handler if call.span is None else traced(call.span, handler)
 
 
 async def _coroutine_of(returned: Awaitable[Any] | AsyncIterator[Any]) -> Any:

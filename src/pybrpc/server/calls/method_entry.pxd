@@ -1,5 +1,6 @@
 cimport cython
 from pybrpc.rpc.body cimport MessageType
+from pybrpc.server.calls.method_times cimport MethodTimes
 
 
 @cython.final
@@ -19,6 +20,7 @@ cdef class MethodEntry:
     cdef readonly MessageType request_type
     cdef readonly MessageType response_type
     cdef readonly set running
+    cdef public MethodTimes times
     cdef public bint waits
 
     cpdef bint is_full(self) except -1

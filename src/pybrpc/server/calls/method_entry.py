@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pybrpc.rpc.method import Method
+from pybrpc.server.calls.method_times import MethodTimes
 
 Handler = Callable[..., Any]
 
@@ -29,6 +30,15 @@ _WEIGHT = 0.125
 _MAX_COUNTED_S = 4 * SLOW_S
 """The most that one call adds to the average, in seconds: a handler is slow after three slow calls
 in a row, not after one that waited for the GIL."""
+
+
+def is_async_handler(handler: Handler) -> bool:
+    """Whether a handler is an `async def`, which may yield, or an object that is called as one."""
+    called = getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
+    return any(
+        inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
+        for each in (handler, called)
+    )
 
 
 class MethodEntry:
@@ -50,6 +60,7 @@ class MethodEntry:
         "request_type",
         "response_type",
         "running",
+        "times",
         "waits",
     )
 
@@ -61,9 +72,7 @@ class MethodEntry:
         self.request_type: Any = None if method is None else method.request_type
         self.response_type: Any = None if method is None else method.response_type
         self.handler = handler
-        self.is_async = _is_async(handler) or _is_async(
-            getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
-        )
+        self.is_async = is_async_handler(handler)
         self.mean_s = 0.0
         """Moving average of the seconds that the handler takes."""
         self.inline_after_calls = 0
@@ -82,6 +91,8 @@ class MethodEntry:
         """Requests of this method that may run at once; 0: no limit of its own."""
         self.running: set[object] = set()
         """Requests of this method that run; filled only while `max_concurrency` is set."""
+        self.times: MethodTimes | None = None
+        """Where its calls are counted; `None` while no server runs with it."""
         self.waits = False
         """Whether the last call of an async handler had to wait for something."""
 
@@ -119,8 +130,3 @@ class MethodEntry:
     def __repr__(self) -> str:
         kind = "async" if self.is_async else "sync"
         return f"<MethodEntry {self.full_name}, {kind}, {self.mean_s * 1e6:.0f} us>"
-
-
-def _is_async(handler: object) -> bool:
-    """Whether it is an `async def`, which may yield."""
-    return inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler)

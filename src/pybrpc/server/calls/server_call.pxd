@@ -6,6 +6,7 @@ from pybrpc.rpc.controller cimport Controller
 from pybrpc.rpc.serving cimport ServedCall, new_served_call
 from pybrpc.server.calls.interfaces cimport CallConnection
 from pybrpc.server.calls.method_entry cimport MethodEntry
+from pybrpc.tracing.switch cimport wants_server_span
 from pybrpc.transport.writing.backlog cimport Backlog
 from pybrpc.transport.writing.process_backlog cimport ProcessBacklog
 
@@ -28,6 +29,7 @@ cdef class ServerCall:
     cdef readonly long long sent_bytes
     cdef readonly ServedCall served
     cdef readonly long long size_bytes
+    cdef public object span
     cdef public object streams
     cdef public object task
 
@@ -35,6 +37,7 @@ cdef class ServerCall:
     cpdef object full_name(self)
     @cython.locals(request=RpcRequest)
     cpdef bint parses_long(self) except -1
+    @cython.locals(served=ServedCall)
     cpdef serve(self)
     cpdef bint has_expired(self, double now) except -1
     cpdef end_serving(self)
@@ -62,7 +65,9 @@ cdef class ServerCall:
     cdef IOBuf _kept(self, IOBuf data)
 
 
-@cython.locals(call=ServerCall, received_bytes="long long", timeout_ms="long long")
+@cython.locals(
+    call=ServerCall, received_bytes="long long", timeout_ms="long long", is_traced=bint
+)
 cpdef ServerCall new_server_call(
     CallConnection connection, RpcRequest request, MethodEntry entry, double received_at
 )

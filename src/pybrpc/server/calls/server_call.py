@@ -32,6 +32,12 @@ from pybrpc.rpc.body import parse_request, serialize_response
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.raw_body import serialize_raw_response
 from pybrpc.rpc.serving import ServedCall, new_served_call
+from pybrpc.server.calls.call_span import (
+    begin_span,
+    note_answer,
+    note_turn,
+    unsigned_log_id,
+)
 from pybrpc.server.calls.failures import (
     failure_of,
     failure_to_respond,
@@ -45,6 +51,9 @@ from pybrpc.server.calls.raw_request import RawRequest, called_name, raw_request
 from pybrpc.server.calls.response_batch import LARGE_BYTES
 from pybrpc.server.values import UnfinishedCall
 from pybrpc.streams.accepting import RequestedStreams
+from pybrpc.tracing.context import TRACEPARENT
+from pybrpc.tracing.span import Span
+from pybrpc.tracing.switch import wants_server_span
 
 REQUEST_BYTES = 2048
 """Memory held by a request without body, in bytes."""
@@ -73,9 +82,6 @@ GRACE_OVER = "the server has stopped"
 
 NO_ANSWER = -1
 """The `error_code` of a call that ends without a response."""
-
-LOG_IDS = 0x10000000000000000
-"""The number of log ids: they have 64 bits."""
 
 
 class CallForm(Protocol):
@@ -115,6 +121,7 @@ class ServerCall:
         "sent_bytes",
         "served",
         "size_bytes",
+        "span",
         "streams",
         "task",
     )
@@ -147,6 +154,8 @@ class ServerCall:
     """The call as its handler's own calls see it, once it is the turn of the call."""
     size_bytes: int
     """Bytes that the call counts in `connection.unanswered`."""
+    span: Span | None
+    """Its span; `None`: it is not traced, or its span has ended."""
     streams: RequestedStreams | None
     """The streams that the request asks for, once it has a controller; `None`: it asks for none."""
     task: asyncio.Task[Any] | None
@@ -169,7 +178,12 @@ class ServerCall:
 
     def serve(self) -> None:
         """It is the turn of the call. From now on a failure of the connection finds `served`."""
-        self.served = new_served_call(self.deadline)
+        served = self.served = new_served_call(self.deadline)
+        log_id, request_id = self.request.log_id, self.request.request_id
+        if log_id is not None or request_id is not None:
+            served.ids = (None if log_id is None else unsigned_log_id(log_id), request_id)
+        if self.span is not None:
+            note_turn(self.span)
 
     def has_expired(self, now: float) -> bool:
         """Whether the deadline has passed, so that the call is not to be run any more."""
@@ -211,8 +225,7 @@ class ServerCall:
         connection = self.connection
         controller = Controller()
         log_id = request.log_id
-        # It is unsigned, as in C++; the field is not.
-        controller._log_id = log_id if log_id is None or log_id >= 0 else log_id + LOG_IDS
+        controller._log_id = None if log_id is None else unsigned_log_id(log_id)
         controller._request_id = request.request_id
         controller.method_name = self.full_name()
         controller._timeout_ms = request.timeout_ms
@@ -313,6 +326,8 @@ class ServerCall:
         """
         data: IOBuf | None = None
         is_logged = False
+        if self.span is not None:
+            note_answer(self.span)
         try:
             # A handler can put any object there, whose `__bool__` can raise.
             if not controller.error_code:
@@ -454,11 +469,16 @@ def new_server_call(
     call.position = -1
     if entry.is_generic:
         call.size_bytes += getsizeof(request.service) + getsizeof(request.method)
-    call.message = call.task = call.streams = call.form = None
+    call.message = call.task = call.streams = call.form = call.span = None
     timeout_ms = 0 if request.timeout_ms is None else request.timeout_ms
     call.deadline = received_at + timeout_ms * 0.001 if timeout_ms > 0 else NEVER
     call.served = None
     call.cancel_reason = ""
+    is_traced = request.trace_id is not None
+    if request.user_fields and not is_traced:
+        is_traced = TRACEPARENT in request.user_fields
+    if wants_server_span(received_at, is_traced):
+        call.span = begin_span(connection, request, call.full_name(), received_at)
     return call
 
 

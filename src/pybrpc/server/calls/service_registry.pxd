@@ -8,6 +8,7 @@ cdef class ServiceRegistry:
     cdef bint _drop_expired
     cdef dict _entries
     cdef MethodEntry _generic
+    cdef tuple _interceptors
     cdef tuple _last
     cdef dict _names
     cdef dict _services

@@ -6,12 +6,14 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.base.checked_options import checked_text
 from pybrpc.errors import NoMethodError, NoServiceError, ServerStateError
+from pybrpc.rpc.interceptors.interceptor import Interceptor
 from pybrpc.rpc.method import Method, methods_of, streaming_methods_of
 from pybrpc.server.calls.handler_checks import (
     check_generic_handler,
     check_handler,
     check_is_object,
 )
+from pybrpc.server.calls.interception import intercepted
 from pybrpc.server.calls.method_entry import GENERIC_NAME, Handler, MethodEntry
 
 _NOTHING: tuple[str | None, str, MethodEntry | None] = None, "", None
@@ -25,14 +27,21 @@ class ServiceRegistry:
         "_drop_expired",
         "_entries",
         "_generic",
+        "_interceptors",
         "_last",
         "_names",
         "_services",
         "_unserved",
     )
 
-    def __init__(self, cancel_handlers: bool = True, drop_expired: bool = True) -> None:
+    def __init__(
+        self,
+        cancel_handlers: bool = True,
+        drop_expired: bool = True,
+        interceptors: tuple[Interceptor, ...] = (),
+    ) -> None:
         """The arguments are what methods have that are added later: see MethodEntry."""
+        self._interceptors = interceptors
         self._cancel_handlers = cancel_handlers
         self._drop_expired = drop_expired
         self._last = _NOTHING
@@ -52,8 +61,8 @@ class ServiceRegistry:
         """Serve `service` with the methods of `impl` that are named as in the .proto file.
 
         Methods that stream are not served, nor, if the service is `partial`, those that `impl`
-        lacks. TypeError: `impl` lacks methods (the text names them) or can't serve them, or
-        `service` is not a descriptor.
+        lacks. TypeError: `impl` lacks methods (the text names them) or can't serve them,
+        `service` is not a descriptor, or an interceptor can't run around a handler.
         ServerStateError: the service was added already, or one with the same short name, which old
         clients couldn't tell from it (bRPC refuses that too), or it has no methods.
         """
@@ -63,17 +72,21 @@ class ServiceRegistry:
         )
         self._check_names(service, bool(methods or unserved))
         handlers = _handlers_of(service, methods, impl, partial)
+        entries = {
+            method.name: self._new_entry(method, handlers[method.name])
+            for method in methods
+            if method.name in handlers
+        }
         self._services[service.name] = service.full_name
         self._unserved[service.full_name] = unserved
         names = [method.name for method in service.methods]
         self._names[service.name] = self._names[service.full_name] = names
         self._last = _NOTHING
         for method in methods:
-            handler = handlers.get(method.name)
-            if handler is None:
+            entry = entries.get(method.name)
+            if entry is None:
                 unserved[method.name] = "it is not implemented"
                 continue
-            entry = self._new_entry(method, handler)
             self._entries[service.full_name, method.name] = entry
             self._entries[service.name, method.name] = entry
 
@@ -88,7 +101,8 @@ class ServiceRegistry:
         self._generic = self._new_entry(None, handler)
 
     def _new_entry(self, method: Method | None, handler: Handler) -> MethodEntry:
-        entry = MethodEntry(method, handler)
+        name = GENERIC_NAME if method is None else method.full_name
+        entry = MethodEntry(method, intercepted(handler, self._interceptors, name))
         entry.cancel_handlers = self._cancel_handlers
         entry.drop_expired = self._drop_expired
         return entry

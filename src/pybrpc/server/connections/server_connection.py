@@ -15,7 +15,8 @@ from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcRequest
 from pybrpc.protocols.streaming.stream_frame import NO_STREAM, StreamFrame, data_meta, pack_data
 from pybrpc.rpc.controller import Controller
-from pybrpc.server.calls.call_end import write_answer
+from pybrpc.server.calls.call_end import RefusedRequest, write_answer
+from pybrpc.server.calls.call_span import trace_rejected
 from pybrpc.server.calls.failures import failure_of
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.ordered_replies import OrderedReplies
@@ -24,6 +25,7 @@ from pybrpc.server.connections.closing import LONG_LINGER_S, ClosableConnection
 from pybrpc.server.connections.credentials import authentication_failure, verify_credential
 from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.streams.table import StreamTable, making_lock
+from pybrpc.tracing.switch import wants_server_span
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.interfaces import bytes_held_by
 from pybrpc.transport.runtime import default_runtime
@@ -227,9 +229,12 @@ class ServerConnection(ClosableConnection):
             # Whatever the verifier raises, it has not accepted the client.
             server.requests += 1
             server.errors.increment_and_get(1)
+            server.non_service_errors.add()
             response = authentication_failure(message.correlation_id, reason)
             packer = getattr(message, "packer", None) or self.protocol
-            self.close_gracefully(LONG_LINGER_S, packer.pack_response(response))
+            data = packer.pack_response(response)
+            self._note_refused(message, response.error_code, len(data))
+            self.close_gracefully(LONG_LINGER_S, data)
             what = self.socket.description
             server.auth_log.warn("Fail to authenticate %s", what, reason=reason)
             deliver_interrupt(reason)
@@ -246,7 +251,8 @@ class ServerConnection(ClosableConnection):
             entry = self._entry_at_index(request) or self._generic_entry(request)
         admission = server.admission
         if entry is None or not admission.admits(entry):
-            self._reject(request, admission.rejection(request))
+            blamed = admission.blamed(entry)
+            self._reject(request, admission.rejection(request), blamed)
             return
         call = new_server_call(self, request, entry, received_at)
         if self.replies is not None:
@@ -280,8 +286,13 @@ class ServerConnection(ClosableConnection):
         self.discard_input("the client sent a response, not a request")
         return False
 
-    def _reject(self, message: RpcRequest | BadMessage | OversizedMessage, error: RpcError) -> None:
-        self.server.errors.increment_and_get(1)
+    def _reject(
+        self,
+        message: RpcRequest | BadMessage | OversizedMessage,
+        error: RpcError,
+        blamed: MethodEntry | None = None,
+    ) -> None:
+        """Answer with `error`, which counts as one of `blamed`, or as one of no service."""
         controller = Controller()
         controller._server_identity = self.identity
         controller.set_failed(error.code, error.text)
@@ -289,12 +300,39 @@ class ServerConnection(ClosableConnection):
         response = packer.pack_response(failure_of(message.correlation_id, controller))
         if isinstance(message, RpcRequest) and message.stream_settings is not None:
             response = pack_data(data_meta(message.stream_settings.stream_id, NO_STREAM), response)
+        self.note_refused(message, error.code, len(response), blamed)
         replies = self.replies
         if replies is None:
             write_answer(self.socket, response)
         else:
             replies.put(replies.next_position(), response)
             replies.write()
+
+    def note_refused(
+        self,
+        message: RpcRequest | BadMessage | OversizedMessage,
+        error_code: int,
+        sent_bytes: int,
+        blamed: MethodEntry | None = None,
+    ) -> None:
+        """Count a request that is answered with an error without being admitted, as one of
+        `blamed`, or as one of no service. In a turn."""
+        self.server.errors.increment_and_get(1)
+        if type(message) is RpcRequest and wants_server_span(
+            self.active_at, message.trace_id is not None
+        ):
+            trace_rejected(self, message, error_code, self.active_at)
+        if blamed is not None and blamed.times is not None:
+            blamed.times.note(self.protocol, error_code, 0.0)
+        else:
+            self.server.non_service_errors.add()
+        self._note_refused(message, error_code, sent_bytes)
+
+    def _note_refused(self, message: Message, error_code: int, sent_bytes: int) -> None:
+        call_end = self.server.call_end
+        if call_end.refusal_listeners:
+            latency_s = time.monotonic() - self.active_at
+            call_end.note_refused(RefusedRequest(self, message, error_code, sent_bytes, latency_s))
 
     def __repr__(self) -> str:
         return f"<ServerConnection {self.state} of {self.socket!r}>"

@@ -12,6 +12,7 @@ cdef class ServerCore:
     cdef readonly object dispatcher
     cdef readonly object errors
     cdef readonly bint has_idle_timeout
+    cdef readonly object non_service_errors
     cdef readonly object process_backlog
     cdef public long long requests
     cdef readonly ServiceRegistry registry

@@ -13,6 +13,7 @@ from typing import Any
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.guard import SERVER
 from pybrpc.base.limited_log import LimitedLog
+from pybrpc.metrics.reducers import Counter
 from pybrpc.server.calls.admission import Admission
 from pybrpc.server.calls.call_end import CallEnd
 from pybrpc.server.calls.interfaces import CallConnection
@@ -34,6 +35,7 @@ class ServerCore:
         "dispatcher",
         "errors",
         "has_idle_timeout",
+        "non_service_errors",
         "process_backlog",
         "registry",
         "requests",
@@ -56,6 +58,8 @@ class ServerCore:
         self.requests = 0
         self.errors = atomic_counter()
         """Requests that were answered with an error."""
+        self.non_service_errors = Counter(help="Requests refused before their method was looked at")
+        """Those of them that no method is to blame for."""
         self.admission = Admission(registry, settings.max_concurrency)
         self.call_end = CallEnd(self.admission, self.errors)
         self.unanswered = ProcessBacklog(settings.max_unanswered_bytes)

@@ -8,7 +8,7 @@ from pybrpc.errors import BadResponseError
 from pybrpc.json2pb import JsonOptions, message_to_json
 from pybrpc.protocols.http1 import HttpHeaders
 from pybrpc.protocols.http1.headers import tokens_in
-from pybrpc.rpc.http import HttpMessage
+from pybrpc.rpc.http import HttpHeader
 from pybrpc.rpc.server_sent_event import EVENT_STREAM, ServerSentEvent
 from pybrpc.server.http.content_types import PARSE_ERRORS
 
@@ -22,7 +22,7 @@ class BodyItems:
 
     __slots__ = ("_is_event_stream", "_made", "_options")
 
-    def __init__(self, accept: str, made: HttpMessage, options: JsonOptions) -> None:
+    def __init__(self, accept: str, made: HttpHeader, options: JsonOptions) -> None:
         """`made`: what the handler says of the response. `accept`: the header of the request."""
         self._made = made
         self._options = options

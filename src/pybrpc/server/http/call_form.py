@@ -18,15 +18,15 @@ from pybrpc.errors import (
 from pybrpc.iobuf.iobuf import IOBuf, iobuf_of
 from pybrpc.json2pb import JsonOptions, query_to_message
 from pybrpc.json2pb.query import set_field
-from pybrpc.protocols.http1 import HttpHeaders, status_of_error
+from pybrpc.protocols.http1 import HttpHeaders, RequestHead, status_of_error
 from pybrpc.protocols.http1.headers import tokens_in
-from pybrpc.protocols.message import RpcResponse
+from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.body import check_response, missing_fields
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.compress import CompressType, compress, decompress
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.http import HttpMessage
-from pybrpc.rpc.http_body import AioHttpBody, HttpBody
+from pybrpc.rpc.http import HttpHeader
+from pybrpc.rpc.http_body import AioRequestBody, RequestBody
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.http.body_items import BodyItems
@@ -36,22 +36,22 @@ from pybrpc.server.http.exchange import HttpExchange
 from pybrpc.server.http.generator_body import is_generator, start_body
 from pybrpc.server.http.progressive import AttachmentMaker, ProgressiveBody
 from pybrpc.server.http.request import HttpRequest
+from pybrpc.tracing.context import extract
 
 LEAST_COMPRESSED_BYTES = 512
 """Bodies below this are sent as they are, as with bRPC's `-http_body_compress_threshold`."""
 
-_JSON_OPTIONS = JsonOptions()
+MAX_ID = 2**64 - 1
+RAW = "application/octet-stream"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: %s\r\n\r\n"
 
 
 class MethodTraits:
-    """What a method makes of bodies. One for each MethodEntry that HTTP can reach."""
+    """The way a method reads and writes bodies. One for each MethodEntry that HTTP can reach."""
 
     __slots__ = ("can_be_incomplete", "has_request_fields", "message_class", "options")
 
-    def __init__(
-        self, entry: MethodEntry, takes_body: bool = True, options: JsonOptions = _JSON_OPTIONS
-    ) -> None:
+    def __init__(self, entry: MethodEntry, takes_body: bool, options: JsonOptions) -> None:
         """`takes_body`: whether a body is the message; else it is the attachment."""
         self.message_class: type[Message] = entry.request_type.message_class
         self.has_request_fields = takes_body and bool(self.message_class.DESCRIPTOR.fields)
@@ -59,38 +59,74 @@ class MethodTraits:
         self.options = options
 
 
+class CallFacts:
+    """All that the head of a request says about the call. Kept with the head."""
+
+    __slots__ = (
+        "accepts_gzip",
+        "form",
+        "has_more",
+        "has_plain_answer",
+        "is_gzip",
+        "log_id",
+        "request_id",
+        "trace",
+    )
+
+    def __init__(self, head: RequestHead, traits: MethodTraits) -> None:
+        headers = head.headers
+        self.form: MessageForm = form_of(headers.content_type) or JSON
+        self.log_id = _id_in(headers.get("log-id"))
+        self.request_id = headers.get("x-request-id")
+        self.trace = extract(headers)
+        coding = headers.get("content-encoding", "").strip().lower()
+        self.is_gzip = traits.has_request_fields and coding in ("gzip", "x-gzip")
+        named = (self.log_id, self.request_id, self.trace)
+        self.has_more = self.is_gzip or any(each is not None for each in named)
+        """Whether a request gets more than its names and its body."""
+        accepted = tokens_in(headers.get("accept-encoding", ""))
+        self.accepts_gzip = any(_is_gzip(each) for each in accepted)
+        self.has_plain_answer = (
+            head.minor_version == 1 and head.keep_alive and head.method != "HEAD"
+        )
+        """Whether the head of a response may be as short as that of most."""
+
+    def add_to(self, request: RpcRequest) -> None:
+        if self.is_gzip:
+            request.compress_type = CompressType.GZIP.value
+        request.log_id = self.log_id
+        request.request_id = self.request_id
+        trace = self.trace
+        if trace is not None:
+            trace.put_into(request)
+
+
+def _is_gzip(coding: str) -> bool:
+    """Whether an element of Accept-Encoding allows gzip: "gzip;q=0.5", but not "gzip;q=0"."""
+    name, mark, weight = coding.replace(" ", "").partition(";q=")
+    return name in ("gzip", "x-gzip", "*") and not (mark and weight.rstrip("0") in ("", "0."))
+
+
 class CallForm:
     """Any thread, one at a time. Also the ResponsePacker of the call, for its failures."""
 
-    __slots__ = (
-        "_attachments",
-        "_exchange",
-        "_form",
-        "_is_async",
-        "_queue",
-        "_request",
-        "_response",
-        "_traits",
-    )
+    __slots__ = ("_controller", "_exchange", "_facts", "_queue", "_request", "_traits")
 
     def __init__(
         self,
         request: HttpRequest,
         traits: MethodTraits,
+        facts: CallFacts,
         exchange: HttpExchange,
-        is_async: bool,
         queue: BodyQueue | None = None,
     ) -> None:
-        """`is_async`: the handler. `queue`: the body, if the handler reads it."""
+        """`queue`: the body, if the handler reads it."""
         self._exchange = exchange
-        self._is_async = is_async
         self._queue = queue
-        self._attachments = AttachmentMaker(exchange, request, is_async)
         self._request = request
         self._traits = traits
-        content_type = request.head.headers.get("content-type", "")
-        self._form: MessageForm = form_of(content_type) or JSON
-        self._response: HttpMessage | None = None
+        self._facts = facts
+        self._controller: Controller | None = None
 
     # --- the request ---
 
@@ -98,23 +134,21 @@ class CallForm:
         """Tell the controller what came beside the message."""
         request = self._request
         controller.auth_context = request.auth_context
-        head = request.head
-        controller.http_request = HttpMessage(
-            head.headers, method=head.method, uri=request.uri, unresolved_path=request.rest
-        )
-        self._response = controller.http_response = HttpMessage()
-        self._response._attachments = self._attachments
+        resolved = request.resolved
+        header = controller._http_request = HttpHeader.of_request(resolved.head)
+        header.unresolved_path = resolved.rest
+        self._controller = controller
+        is_async = resolved.target.entry.is_async
+        controller._attachments = AttachmentMaker(self._exchange, request, is_async)
         if self._queue is not None:
-            kind = AioHttpBody if self._is_async else HttpBody
-            controller.http_request.body = kind(
-                self._queue, self._exchange.connection.max_body_size
-            )
+            kind = AioRequestBody if is_async else RequestBody
+            header.body = kind(self._queue, self._exchange.connection.max_body_size)
         if not self._traits.has_request_fields and request.body:
             controller._request_attachment = request.body
 
     def parse(self, call: ServerCall, limit_bytes: int) -> Message:
         """The request message. BadRequestError if the body, the query or the path has none."""
-        request, traits = self._request, self._traits
+        traits = self._traits
         message_class = traits.message_class
         if not traits.has_request_fields:
             message = message_class()
@@ -123,24 +157,29 @@ class CallForm:
             if call.request.compress_type:
                 body = self._decompressed(body, limit_bytes)
             message = self._parsed(bytes(body)) if body else self._from_query()
-        if request.captures:
+        if self._request.resolved.captures:
             self._set_captures(message)
         if traits.can_be_incomplete and not message.IsInitialized():
             missing = ", ".join(missing_fields(message))
             raise BadRequestError(f"Missing required fields in request: {missing}")
         return message
 
+    @property
+    def _is_partial(self) -> bool:
+        """Whether the path may have the required fields that the rest lacks."""
+        return bool(self._request.resolved.captures)
+
     def _parsed(self, body: bytes) -> Message:
-        form, traits = self._form, self._traits
+        form, traits = self._facts.form, self._traits
         try:
-            return form.parse(body, traits.message_class, traits.options)
+            return form.parse(body, traits.message_class, traits.options, self._is_partial)
         except PARSE_ERRORS as error:
             name = traits.message_class.DESCRIPTOR.full_name
             text = f"Fail to parse http {form.name} body as {name}: {error}"
             raise BadRequestError(text) from None
 
     def _from_query(self) -> Message:
-        query = self._request.uri.query
+        query = self._request.resolved.query
         message_class = self._traits.message_class
         if not query:
             return message_class()
@@ -148,13 +187,14 @@ class CallForm:
 
     def _of_query(self, query: str, message_class: type[Message]) -> Message:
         try:
-            return query_to_message(query, message_class, self._traits.options)
+            options, is_partial = self._traits.options, self._is_partial
+            return query_to_message(query, message_class, options, is_partial=is_partial)
         except PARSE_ERRORS as error:
             name = message_class.DESCRIPTOR.full_name
             raise BadRequestError(f"Fail to set fields of {name} from the URL: {error}") from None
 
     def _set_captures(self, message: Message) -> None:
-        for name, text in self._request.captures:
+        for name, text in self._request.resolved.captures:
             set_captured(message, name, text, self._traits.options)
 
     def _decompressed(self, body: Any, limit_bytes: int) -> Any:
@@ -168,16 +208,17 @@ class CallForm:
     def takes_over(self, call: ServerCall, of: Controller, response: object, context: Any) -> bool:
         """Send what a generator yields, if `response` is one: then the call goes on without its
         handler, whose context is `context`. Never raises."""
-        attachment = self._attachments.made
+        attachment = None if of._attachments is None else of._attachments.made
         if attachment is not None:
             return self._sends(attachment, call, of)
         if response is None or isinstance(response, Message) or not is_generator(response):
             return False
         if of.error_code:
             return False
-        start_body(
-            call, of, response, self._items(), self._exchange, self._request, context, self.release
+        items = BodyItems(
+            self._request.head.headers.get("accept", ""), of.http_response, self._traits.options
         )
+        start_body(call, of, response, items, self._exchange, self._request, context, self.release)
         return True
 
     def _sends(self, attachment: ProgressiveBody, call: ServerCall, of: Controller) -> bool:
@@ -196,70 +237,59 @@ class CallForm:
             if not queue.is_complete:
                 self._exchange.end_input_soon(self._request)
 
-    def _items(self) -> BodyItems:
-        made = self._response
-        assert made is not None
-        accept = self._request.head.headers.get("accept", "")
-        return BodyItems(accept, made, self._traits.options)
-
     def pack(self, call: ServerCall, controller: Controller, response: object) -> IOBuf:
         """The bytes of a success."""
         if self._queue is not None:
             self.release()
-        made = self._response
+        made = controller._http_response
         attachment = controller._response_attachment
         if attachment:
-            return self._pack_raw(call, controller, attachment)
+            return self._whole(controller, attachment, RAW)
         message = check_response(response, call.entry.response_type)
-        form = self._form
+        form = self._facts.form
         if made is not None and made.content_type:
             form = form_of(made.content_type) or form
         try:
             body = form.write(message, self._traits.options)
         except PARSE_ERRORS as error:
             raise BadResponseError(f"Fail to convert response to {form.name}: {error}") from None
-        if self._is_plain(controller):
-            data = iobuf_of(_OK % (len(body), form.content_type.encode()))
-            data.append(body)
-            return data
         return self._whole(controller, body, form.content_type)
 
-    def _is_plain(self, controller: Controller) -> bool:
-        """Whether the head of the response has nothing that most have not."""
-        request, made = self._request, self._response
-        head = request.head
-        return (
-            (made is None or made.is_untouched)
-            and request.cors is None
-            and head.minor_version == 1
-            and head.keep_alive
-            and head.method != "HEAD"
-            and not controller._response_compress_type
-        )
-
-    def _pack_raw(self, call: ServerCall, controller: Controller, attachment: IOBuf) -> IOBuf:
-        made = self._response
-        default = "" if made is None else made.content_type
-        return self._whole(controller, attachment, default or "application/octet-stream")
+    def _plain_type(self, controller: Controller, default: str) -> str | None:
+        """The Content-Type of a response whose head has nothing else that most have not; `None` if
+        it has."""
+        if (
+            not self._facts.has_plain_answer
+            or self._request.resolved.cors is not None
+            or controller._response_compress_type
+        ):
+            return None
+        made = controller._http_response
+        chosen = "" if made is None else made.only_content_type()
+        return None if chosen is None else chosen or default
 
     def _whole(self, controller: Controller, body: bytes | IOBuf, content_type: str) -> IOBuf:
-        made = self._response
+        plain_type = self._plain_type(controller, content_type)
+        if plain_type is not None:
+            data = iobuf_of(_OK % (len(body), plain_type.encode("latin-1")))
+            data.append(body)
+            return data
+        made = controller._http_response
         headers = HttpHeaders() if made is None else made.headers.copy()
         if "content-type" not in headers:
             headers["Content-Type"] = content_type
         if controller._response_compress_type:
             body = self._compressed(controller, body, headers)
         status = 200 if made is None else made.status_code
-        reason = None if made is None else made.reason_phrase
+        reason = None if made is None else made.reason
         return self._request.whole(status, headers, body, reason)
 
     def _compressed(
         self, controller: Controller, body: bytes | IOBuf, headers: HttpHeaders
     ) -> bytes | IOBuf:
-        accepted = tokens_in(self._request.head.headers.get("accept-encoding", ""))
         wanted = controller._response_compress_type == CompressType.GZIP
-        accepts = any(each.partition(";")[0].strip() in ("gzip", "*") for each in accepted)
-        if not wanted or not accepts or len(body) < LEAST_COMPRESSED_BYTES:
+        is_short = len(body) < LEAST_COMPRESSED_BYTES
+        if is_short or not wanted or not self._facts.accepts_gzip:
             return body
         headers["Content-Encoding"] = "gzip"
         headers.append("Vary", "Accept-Encoding")
@@ -270,7 +300,8 @@ class CallForm:
     def pack_response(self, response: RpcResponse) -> IOBuf:
         """The bytes of a failure."""
         self.release()
-        made, code = self._response, response.error_code
+        code, controller = response.error_code, self._controller
+        made = None if controller is None else controller._http_response
         status = status_of_error(code)
         headers = None
         if made is not None:
@@ -282,6 +313,14 @@ class CallForm:
     def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
         """Not used: `pack` makes successes."""
         raise InternalServerError("a response of HTTP is packed by its form")
+
+
+def _id_in(value: str | None) -> int | None:
+    """A number of 64 bits, in decimal. `None` if it is none: that is not worth an error."""
+    if value is None or not value.isascii() or not value.isdigit() or len(value) > 20:
+        return None
+    number = int(value)
+    return number if number <= MAX_ID else None
 
 
 def set_captured(message: Message, name: str, text: str, options: JsonOptions) -> None:

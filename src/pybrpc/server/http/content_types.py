@@ -23,23 +23,28 @@ from pybrpc.json2pb import (
 
 
 class MessageForm(NamedTuple):
-    """How a message is written in a body. `parse` raises ConversionError or DecodeError."""
+    """How a message is written in a body. `parse` raises ConversionError or DecodeError; told so by
+    its last argument, it allows a message of JSON that lacks required fields."""
 
     name: str
     content_type: str
-    parse: Callable[[bytes, type[Message], JsonOptions], Message]
+    parse: Callable[[bytes, type[Message], JsonOptions, bool], Message]
     write: Callable[[Message, JsonOptions], bytes]
 
 
-def _parse_json(data: bytes, message_class: type[Message], options: JsonOptions) -> Message:
-    return json_to_message(data, message_class, options)
+def _parse_json(
+    data: bytes, message_class: type[Message], options: JsonOptions, is_partial: bool
+) -> Message:
+    return json_to_message(data, message_class, options, is_partial=is_partial)
 
 
 def _write_json(message: Message, options: JsonOptions) -> bytes:
     return message_to_json(message, options)
 
 
-def _parse_proto(data: bytes, message_class: type[Message], options: JsonOptions) -> Message:
+def _parse_proto(
+    data: bytes, message_class: type[Message], options: JsonOptions, is_partial: bool
+) -> Message:
     return message_class.FromString(data)
 
 
@@ -47,7 +52,9 @@ def _write_proto(message: Message, options: JsonOptions) -> bytes:
     return message.SerializePartialToString()
 
 
-def _parse_proto_json(data: bytes, message_class: type[Message], options: JsonOptions) -> Message:
+def _parse_proto_json(
+    data: bytes, message_class: type[Message], options: JsonOptions, is_partial: bool
+) -> Message:
     return proto_json_to_message(data, message_class)
 
 
@@ -55,7 +62,9 @@ def _write_proto_json(message: Message, options: JsonOptions) -> bytes:
     return message_to_proto_json(message)
 
 
-def _parse_text(data: bytes, message_class: type[Message], options: JsonOptions) -> Message:
+def _parse_text(
+    data: bytes, message_class: type[Message], options: JsonOptions, is_partial: bool
+) -> Message:
     return text_to_message(data, message_class)
 
 
@@ -74,7 +83,7 @@ PROTO_TEXT: Final = MessageForm("proto-text", "application/proto-text", _parse_t
 _BY_TYPE = {form.content_type: form for form in (JSON, PROTO, SPRING, PROTO_JSON, PROTO_TEXT)}
 
 PARSE_ERRORS: Final[tuple[type[Exception], ...]] = (ConversionError, DecodeError)
-"""What `parse` of a MessageForm raises."""
+"""Errors of `parse` of a MessageForm."""
 
 
 def form_of(content_type: str) -> MessageForm | None:

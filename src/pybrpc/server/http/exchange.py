@@ -13,21 +13,37 @@ from typing import Any, Protocol
 from pybrpc.base.guard import deliver_interrupt
 from pybrpc.errors import AuthenticationError, ErrorCode, RpcError
 from pybrpc.iobuf.iobuf import IOBuf
-from pybrpc.protocols.http1 import CONTINUE, URI, HttpParseError, MessageEnd, RequestHead, UriError
+from pybrpc.protocols.http1 import (
+    CONTINUE,
+    HttpParseError,
+    MessageEnd,
+    ParserOptions,
+    RequestHead,
+    UriError,
+)
 from pybrpc.protocols.http1.error_responses import parse_error_response
+from pybrpc.protocols.http1.head import new_request_head
 from pybrpc.protocols.http1.server_session import HEAD_BYTES, HttpServerSession
 from pybrpc.protocols.http1.status import AUTHENTICATION_STATUS
+from pybrpc.protocols.message import RpcRequest
 from pybrpc.rpc.authenticator import verified
+from pybrpc.server.calls.method_entry import MethodEntry
+from pybrpc.server.calls.raw_request import MAX_NAME
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.connections.credentials import authentication_failure
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.http.body_threads import BodyThreads
 from pybrpc.server.http.replies import HttpReplies
 from pybrpc.server.http.request import REQUEST_BYTES, BodySink, HttpRequest
+from pybrpc.server.http.resolved_head import ResolvedHead
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 MAX_DISCARDED_BYTES = 64 * 1024
 """A body that nobody wants is read up to this length, to keep the connection for what follows."""
+
+
+_HEAD_WITHOUT_URL = new_request_head("POST", "/", 1, [("Host", "localhost")], ParserOptions())
+"""Stands for a head whose URL can't be understood."""
 
 
 class Refusal(Exception):
@@ -39,19 +55,23 @@ class Refusal(Exception):
         error_code: int = ErrorCode.EREQUEST,
         status: int | None = None,
         headers: dict[str, str] | None = None,
+        blamed: MethodEntry | None = None,
     ) -> None:
+        """`blamed`: the method whose error it is; `None`: none's."""
         super().__init__(text)
         self.text = text
         self.error_code = int(error_code)
         self.status = status
         self.headers = headers
+        self.blamed = blamed
 
 
 class TargetFinder(Protocol):
     """Finds what answers a request."""
 
-    def find(self, exchange: HttpExchange, request: HttpRequest) -> Any:
-        """The Target of `request`, whose `rest`, `captures` and `cors` are set. Raises Refusal."""
+    def resolve(self, exchange: HttpExchange, resolved: ResolvedHead) -> None:
+        """Set all fields of `resolved`, `target` too. Raises Refusal; `needs_credentials` counts
+        all the same."""
 
 
 class ClientWatcher(Protocol):
@@ -94,6 +114,8 @@ class HttpExchange:
         """Bodies that are read in parts. Any thread."""
         self.end_error: RpcError | None = None
         """Set when the client has ended its side: most likely it is gone."""
+        self._resolved: ResolvedHead | None = None
+        """The head of the last request: most are like the one before."""
 
     @property
     def stream_count(self) -> int:
@@ -137,26 +159,55 @@ class HttpExchange:
             self.connection.retire()
 
     def _on_head(self, head: RequestHead, now: float) -> None:
-        server = self.connection.server
-        server.requests += 1
+        connection = self.connection
+        connection.server.requests += 1
         position = self.replies.next_position()
+        resolved = self._resolved
+        if resolved is None or resolved.head is not head:
+            resolved = self._resolve(head, position, now)
+            if resolved is None:
+                return
+        request = self._request = HttpRequest(resolved, position, now)
+        request.max_bytes = connection.max_body_size
         try:
-            uri = head.uri()
-        except UriError as error:
-            self._request = HttpRequest(head, URI(), position, now)
-            self._refuse(self._request, Refusal(str(error)))
-            return
-        request = self._request = HttpRequest(head, uri, position, now)
-        request.max_bytes = self.connection.max_body_size
-        try:
-            request.target = self._finder.find(self, request)
-            request.sink = request.target.begin(self, request)
-            if request.sink is None:
-                self._check_length(request)
+            if resolved.needs_credentials:
+                self.verify(request)
+            request.sink = resolved.target.begin(self, request)
+            length = head.content_length
+            if request.sink is None and length is not None and length > request.max_bytes:
+                raise Refusal(_too_long(length, request.max_bytes), ErrorCode.EREQUEST, 413)
         except Refusal as refusal:
             self._refuse(request, refusal)
             return
         self._session.collected_bytes = HEAD_BYTES
+
+    def _resolve(self, head: RequestHead, position: int, now: float) -> ResolvedHead | None:
+        """Look up what `head` means; `None` if its request was refused."""
+        self._resolved = None
+        try:
+            resolved = ResolvedHead(head)
+        except UriError as error:
+            text = Refusal(str(error))
+            self._request = HttpRequest(ResolvedHead(_HEAD_WITHOUT_URL), position, now)
+            self._refuse(self._request, text)
+            return None
+        try:
+            self._finder.resolve(self, resolved)
+        except Refusal as refusal:
+            request = self._request = HttpRequest(resolved, position, now)
+            self._refuse(request, self._refused_before(request) or refusal)
+            return None
+        self._resolved = resolved
+        return resolved
+
+    def _refused_before(self, request: HttpRequest) -> Refusal | None:
+        """Clients without credentials learn nothing about what there is."""
+        try:
+            if request.resolved.needs_credentials:
+                self.verify(request)
+        except Refusal as refusal:
+            return refusal
+        return None
 
     def _on_part(self, data: IOBuf) -> None:
         request = self._request
@@ -170,7 +221,10 @@ class HttpExchange:
             self._session.unfinished_mark += 1
             request.sink.on_part(data)
             return
-        request.body.append(data)
+        if request.body:
+            request.body.append(data)
+        else:
+            request.body = data
         self._session.collected_bytes += len(data)
         if len(request.body) > request.max_bytes:
             self._refuse_long(request)
@@ -185,19 +239,21 @@ class HttpExchange:
             if request.sink is not None:
                 request.sink.on_end(end.trailers)
             else:
-                request.target.run(self, request, calls)
-        if not request.head.keep_alive:
+                request.resolved.target.run(self, request, calls)
+        if not request.keep_alive:
             self._is_over = True
 
     def _on_broken(self, error: HttpParseError) -> None:
         """Nothing that follows can be understood: this is the last answer."""
         request, self._request = self._request, None
-        self.connection.server.errors.increment_and_get(1)
+        server = self.connection.server
+        server.errors.increment_and_get(1)
+        server.non_service_errors.add()
         if request is not None and request.sink is not None:
             request.sink.on_failed(error)
             return
         if request is None:
-            self.connection.server.requests += 1
+            server.requests += 1
             position = self.replies.next_position()
         elif request.is_discarded:
             return
@@ -218,21 +274,24 @@ class HttpExchange:
         self.replies.put(position, data)
         self.replies.write()
 
-    def refuse(self, request: HttpRequest, refusal: Refusal) -> None:
-        """Answer a request that was read whole with an error. In a turn."""
-        self.connection.server.errors.increment_and_get(1)
-        self.put(
-            request.position,
-            request.error(refusal.error_code, refusal.text, refusal.status, refusal.headers),
+    def refuse(self, request: HttpRequest, refusal: Refusal, rpc: RpcRequest | None = None) -> None:
+        """Answer a request that was read whole with an error. In a turn.
+
+        `rpc` is what it has become, if it names a method.
+        """
+        data = request.error(refusal.error_code, refusal.text, refusal.status, refusal.headers)
+        self.connection.note_refused(
+            rpc or _rpc_request_of(request), refusal.error_code, len(data), refusal.blamed
         )
+        self.put(request.position, data)
 
     def _refuse(self, request: HttpRequest, refusal: Refusal) -> None:
         """Answer a request whose body may follow. It is read and thrown away if it is short."""
         head = request.head
         request.is_discarded = True
         length = head.content_length or 0
-        may_be_long = length > MAX_DISCARDED_BYTES or (length and head.expects_continue)
-        if head.is_chunked or may_be_long:
+        is_long = length > min(MAX_DISCARDED_BYTES, request.max_bytes)
+        if head.is_chunked or is_long or (length and head.expects_continue):
             self._refuse_and_close(request, refusal)
             return
         self._session.collected_bytes = HEAD_BYTES
@@ -242,16 +301,11 @@ class HttpExchange:
         request.is_discarded = True
         self._request = None
         self._session.collected_bytes = 0
-        request.head.keep_alive = False
+        request.keep_alive = False
         self.refuse(request, refusal)
         self._is_over = True
         self.replies.write()
         self.connection.discard_input(refusal.text)
-
-    def _check_length(self, request: HttpRequest) -> None:
-        length = request.head.content_length
-        if length is not None and length > request.max_bytes:
-            raise Refusal(_too_long(length, request.max_bytes), ErrorCode.EREQUEST, 413)
 
     def _refuse_long(self, request: HttpRequest) -> None:
         size = len(request.body)
@@ -261,8 +315,9 @@ class HttpExchange:
 
     def _ask_for_body(self, request: HttpRequest) -> None:
         """The client waits for a word before it sends the body."""
-        if request.body or request.head.headers.pop("expect", None) is None:
+        if request.body or request.was_asked_on:
             return
+        request.was_asked_on = True
         self.replies.begin(request.position)
         self.replies.append(request.position, IOBuf(CONTINUE))
         self._has_replies = True
@@ -347,6 +402,12 @@ class HttpExchange:
 
     def __repr__(self) -> str:
         return f"<HttpExchange of {self.connection!r}>"
+
+
+def _rpc_request_of(request: HttpRequest) -> RpcRequest:
+    """A request that names no method, for logs and traces."""
+    head, path = request.head, request.resolved.path
+    return RpcRequest(request.position, "HTTP", f"{head.method} {path}"[:MAX_NAME])
 
 
 def _too_long(size: int, limit: int) -> str:

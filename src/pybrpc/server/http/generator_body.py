@@ -108,7 +108,7 @@ class GeneratorBody:
         assert made is not None
         headers = self._items.headers_for(item)
         data = b"" if item is _NOTHING else self._items.to_bytes(item)
-        self._stream.begin(made.status_code, headers, None, made.reason_phrase)
+        self._stream.begin(made.status_code, headers, None, made.reason)
         return data
 
     def _begins_at_once(self) -> bool:

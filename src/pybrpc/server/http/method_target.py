@@ -8,17 +8,15 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from pybrpc.errors import RpcError
-from pybrpc.protocols.message import RpcRequest
-from pybrpc.rpc.compress import CompressType
+from pybrpc.json2pb import JsonOptions
+from pybrpc.protocols.message import RpcRequest, new_request
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import new_server_call
 from pybrpc.server.calls.service_registry import ServiceRegistry
 from pybrpc.server.http.body_queue import BodyQueue
-from pybrpc.server.http.call_form import CallForm, MethodTraits
+from pybrpc.server.http.call_form import CallFacts, CallForm, MethodTraits
 from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.request import BodySink, HttpRequest
-
-MAX_ID = 2**64 - 1
 
 
 class MethodTarget:
@@ -26,10 +24,10 @@ class MethodTarget:
 
     __slots__ = ("_traits", "entry", "has_side_effects", "method", "service")
 
-    def __init__(self, entry: MethodEntry, has_side_effects: bool, takes_body: bool = True) -> None:
+    def __init__(self, entry: MethodEntry, has_side_effects: bool, traits: MethodTraits) -> None:
         self.entry = entry
         self.service, _, self.method = entry.full_name.rpartition(".")
-        self._traits = MethodTraits(entry, takes_body)
+        self._traits = traits
         self.has_side_effects = has_side_effects
         """Whether GET does not call it, unless it is mapped to GET."""
 
@@ -39,19 +37,17 @@ class MethodTarget:
             return None
         calls: list[Any] = []
         queue = BodyQueue(exchange, request)
-        try:
-            self._admit(exchange, request, calls, queue)
-        except Refusal:
+        refused = self._admit(exchange, request, calls, queue)
+        if refused is not None:
             queue.drop()
-            raise
+            raise refused[0]
         exchange.connection.start_calls(calls)
         return queue
 
     def run(self, exchange: HttpExchange, request: HttpRequest, calls: list[Any]) -> None:
-        try:
-            self._admit(exchange, request, calls, None)
-        except Refusal as refusal:
-            exchange.refuse(request, refusal)
+        refused = self._admit(exchange, request, calls, None)
+        if refused is not None:
+            exchange.refuse(request, *refused)
 
     def _admit(
         self,
@@ -59,72 +55,62 @@ class MethodTarget:
         request: HttpRequest,
         calls: list[Any],
         queue: BodyQueue | None,
-    ) -> None:
-        """Add the call of `request` to `calls`. Raises Refusal."""
+    ) -> tuple[Refusal, RpcRequest] | None:
+        """Add the call of `request` to `calls`. Returns why not, and what was refused."""
         connection, entry = exchange.connection, self.entry
         admission = connection.server.admission
-        rpc = self._rpc_request(request)
+        resolved = request.resolved
+        facts = resolved.facts
+        if facts is None:
+            facts = resolved.facts = CallFacts(resolved.head, self._traits)
+        body = bytes(request.body) if request.body else b""
+        rpc = new_request(request.position, self.service, self.method, None, body)
+        if facts.has_more:
+            facts.add_to(rpc)
         if queue is not None:
             rpc.compress_type = 0  # the handler reads the body as it comes
         if not admission.admits(entry):
-            raise refusal_of(connection.identity, admission.rejection(rpc))
+            error = admission.rejection(rpc)
+            return refusal_of(connection.identity, error, admission.blamed(entry)), rpc
         call = new_server_call(connection, rpc, entry, request.received_at)
         call.position = request.position
-        call.form = call.packer = CallForm(
-            request, self._traits, exchange, bool(entry.is_async), queue
-        )
+        call.form = call.packer = CallForm(request, self._traits, facts, exchange, queue)
         calls.append(call)
         connection.calls.add(call)
         connection.unanswered.try_add(call.size_bytes, True)
         admission.enter(call)
-
-    def _rpc_request(self, request: HttpRequest) -> RpcRequest:
-        headers = request.head.headers
-        body = bytes(request.body)
-        rpc = RpcRequest(request.position, self.service, self.method, body)
-        coding = headers.get("content-encoding")
-        if coding is not None and self._traits.has_request_fields and is_gzip(coding):
-            rpc.compress_type = CompressType.GZIP.value
-        rpc.log_id = _id_in(headers.get("log-id"))
-        rpc.request_id = headers.get("x-request-id")
-        rpc.trace_id = _id_in(headers.get("x-bd-trace-id"))
-        rpc.span_id = _id_in(headers.get("x-bd-span-id"))
-        rpc.parent_span_id = _id_in(headers.get("x-bd-parent-span-id"))
-        return rpc
+        return None
 
     def __repr__(self) -> str:
         return f"<MethodTarget {self.entry.full_name}>"
 
 
-def targets_of(service: ServiceDescriptor, registry: ServiceRegistry) -> dict[str, MethodTarget]:
-    """The targets of the methods of `service` that are served, by their names."""
+def targets_of(
+    service: ServiceDescriptor,
+    registry: ServiceRegistry,
+    takes_body: bool,
+    json_options: JsonOptions,
+) -> dict[str, MethodTarget]:
+    """The targets of the methods of `service` that are served, by their names.
+
+    `takes_body`: whether a body is the request message; else it is the attachment.
+    """
     found: dict[str, MethodTarget] = {}
     for method in service.methods:
         entry = registry.get(service.full_name, method.name)
         if entry is not None:
-            found[method.name] = MethodTarget(entry, has_side_effects(method))
+            traits = MethodTraits(entry, takes_body, json_options)
+            found[method.name] = MethodTarget(entry, has_side_effects(method), traits)
     return found
 
 
-def refusal_of(identity: str, error: RpcError) -> Refusal:
+def refusal_of(identity: str, error: RpcError, blamed: MethodEntry | None) -> Refusal:
     """The answer to a request that was not admitted because of `error`."""
-    return Refusal(f"{identity}[E{int(error.code)}]{error.text}", error.code)
+    text = f"{identity}[E{int(error.code)}]{error.text}"
+    return Refusal(text, error.code, blamed=blamed)
 
 
 def has_side_effects(method: MethodDescriptor) -> bool:
     """Whether a method is not marked with `option idempotency_level = NO_SIDE_EFFECTS`."""
     options: Any = method.GetOptions()
     return bool(options.idempotency_level != MethodOptions.NO_SIDE_EFFECTS)
-
-
-def is_gzip(coding: str) -> bool:
-    """Whether a Content-Encoding is gzip."""
-    return coding.strip().lower() in ("gzip", "x-gzip")
-
-
-def _id_in(value: str | None) -> int | None:
-    """A number of 64 bits, in decimal. `None` if it is none: that is not worth an error."""
-    if value is None or not value.isascii() or not value.isdigit() or len(value) > 20:
-        return None
-    number = int(value)
-    return number if number <= MAX_ID else None

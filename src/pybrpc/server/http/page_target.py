@@ -99,12 +99,12 @@ class PageTarget:
         return None
 
     def run(self, exchange: HttpExchange, request: HttpRequest, calls: list[Any]) -> None:
-        head = request.head
-        query = request.uri.queries
+        resolved = request.resolved
+        head, query = resolved.head, resolved.uri.queries
         page = PageRequest(
             head.method,
             self._name,
-            request.rest,
+            resolved.rest,
             query,
             head.headers,
             bytes(request.body),

@@ -181,7 +181,7 @@ class ProgressiveBody:
         if headers.content_type.partition(";")[0].strip().lower() == EVENT_STREAM:
             headers.set_default("Cache-Control", "no-store")
             headers.set_default("X-Accel-Buffering", "no")
-        stream.begin(made.status_code, headers, None, made.reason_phrase)
+        stream.begin(made.status_code, headers, None, made.reason)
         for data in self._early:
             stream.write(data)
         self._early.clear()

@@ -50,7 +50,7 @@ class HttpReplies(OrderedReplies):
     def __init__(self, socket: Socket, unanswered: Backlog) -> None:
         super().__init__(socket, unanswered)
         self._parts: dict[int, _Parts] = {}
-        """Those of the responses that are not over, by their positions."""
+        """Responses that are not over, by their positions."""
         self._is_dropped = False
         self._last = NO_END
         """The position behind which nothing is written."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pybrpc.iobuf.iobuf import IOBuf
-from pybrpc.protocols.http1 import URI, HttpHeaders, RequestHead, ResponseWriter, status_of_error
+from pybrpc.protocols.http1 import HttpHeaders, RequestHead, ResponseWriter, status_of_error
 from pybrpc.protocols.http1.status import ERROR_CODE_HEADER
 from pybrpc.rpc.authenticator import AuthContext
+from pybrpc.server.http.resolved_head import ResolvedHead
 
 REQUEST_BYTES = 2048
 """Memory held by a request beside its body, in bytes."""
@@ -32,51 +33,49 @@ class HttpRequest:
     """In turns, until it is given to the one who answers it.
 
     body         what has come of the body, if it is collected
-    cors         headers that go with each response to it
     max_bytes    bytes that its body may have
     position     of its response, in `HttpReplies`
-    rest         what the path says beside the name of what answers: "unresolved_path" in bRPC
     sink         takes the body instead of `body`
     """
 
     __slots__ = (
         "auth_context",
         "body",
-        "captures",
-        "cors",
-        "head",
         "is_discarded",
+        "keep_alive",
         "max_bytes",
         "position",
         "received_at",
-        "rest",
+        "resolved",
         "sink",
-        "target",
         "trailers",
-        "uri",
+        "was_asked_on",
     )
 
-    def __init__(self, head: RequestHead, uri: URI, position: int, received_at: float) -> None:
-        self.head = head
-        self.uri = uri
+    def __init__(self, resolved: ResolvedHead, position: int, received_at: float) -> None:
+        self.resolved = resolved
+        self.keep_alive = resolved.head.keep_alive
+        """Whether the connection is kept after the response."""
         self.position = position
         self.received_at = received_at
         self.body = IOBuf()
         self.auth_context: AuthContext | None = None
-        self.captures: list[tuple[str, str]] = []
-        self.cors: Mapping[str, str] | None = None
         self.is_discarded = False
         """Whether it was answered before its body was complete."""
         self.max_bytes = 0
-        self.rest = ""
         self.sink: BodySink | None = None
-        self.target: Any = None
-        """What answers it: a Target."""
         self.trailers: HttpHeaders | None = None
+        self.was_asked_on = False
+        """Whether the client was told to go on with the body."""
+
+    @property
+    def head(self) -> RequestHead:
+        """Shared with later requests that have the same head: not to be changed."""
+        return self.resolved.head
 
     def new_writer(self) -> ResponseWriter:
         """The writer of its response."""
-        return ResponseWriter(self.head)
+        return ResponseWriter(self.resolved.head, self.keep_alive)
 
     def error(
         self,
@@ -102,8 +101,8 @@ class HttpRequest:
         reason: str | None = None,
     ) -> IOBuf:
         """The bytes of a response. ValueError for a header or a status that can't be sent."""
-        if self.cors is not None:
-            headers.update(self.cors)
+        if self.resolved.cors is not None:
+            headers.update(self.resolved.cors)
         return self.new_writer().whole(status, headers, body, reason)
 
     def __repr__(self) -> str:
@@ -112,7 +111,7 @@ class HttpRequest:
 
 
 class Target(Protocol):
-    """What answers requests of some paths. Both methods are called in turns."""
+    """An object that answers requests of some paths. Both methods are called in turns."""
 
     def begin(self, exchange: Any, request: HttpRequest) -> BodySink | None:
         """The head has come. Return what takes the body, or `None` to have it collected."""

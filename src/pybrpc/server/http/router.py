@@ -1,4 +1,4 @@
-"""HttpRouter: what answers a request of HTTP, and who may send it."""
+"""HttpRouter: finds the method, page or application for a request of HTTP; refuses some."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.method_target import MethodTarget
 from pybrpc.server.http.page_target import PageRunner, PageTarget
 from pybrpc.server.http.request import BodySink, HttpRequest
+from pybrpc.server.http.resolved_head import ResolvedHead
 from pybrpc.server.http_safety import (
     HttpSettings,
     Origins,
     has_own_host,
-    is_foreign,
+    is_cross_site,
     is_in,
     is_navigation,
 )
@@ -53,39 +54,45 @@ class HttpRouter:
         self._settings = settings
         self._mounts = sorted(mounts, key=lambda mount: -len(mount.prefix))
 
-    def find(self, exchange: HttpExchange, request: HttpRequest) -> Any:
-        """The Target of `request`. Raises Refusal."""
-        head, path = request.head, request.uri.path
+    def resolve(self, exchange: HttpExchange, resolved: ResolvedHead) -> None:
+        """Find what answers a head. Raises Refusal."""
+        head, path = resolved.head, resolved.path
         is_internal_port = exchange.connection.is_internal
         mount = None if is_internal_port else self._mount_of(path)
         if mount is not None:
+            resolved.needs_credentials = mount.checks_credentials
             if mount.checks_origin:
-                self._check_origin(request, False)
-                if request.cors is not None and _is_preflight(head):
-                    return Preflight(self._settings.origins)
-            if mount.checks_credentials:
-                exchange.verify(request)
-            request.rest = path[len(mount.prefix) :]
-            return mount.target
+                self._check_origin(resolved, False)
+                if resolved.cors is not None and _is_preflight(head):
+                    self._answer_preflight(resolved)
+                    return
+            resolved.rest = path[len(mount.prefix) :]
+            resolved.target = mount.target
+            return
+        resolved.needs_credentials = not is_internal_port
         found = self._routes.find(head.method, path)
-        is_page = isinstance(found, PageRoute)
         headers = head.headers
         if "origin" in headers or "sec-fetch-site" in headers:
-            self._check_origin(request, is_page)
+            self._check_origin(resolved, isinstance(found, PageRoute))
             if _is_preflight(head):
-                return Preflight(self._settings.origins)
-        if not is_internal_port:
-            exchange.verify(request)
+                self._answer_preflight(resolved)
+                return
         if isinstance(found, PageRoute):
-            request.rest = found.unresolved_path
-            return PageTarget(self._pages, found.name, self._is_internal(exchange, request))
-        if is_internal_port:
+            resolved.rest = found.unresolved_path
+            is_internal = self._is_internal(exchange, headers)
+            resolved.target = PageTarget(self._pages, found.name, is_internal)
+        elif is_internal_port:
             raise Refusal("Only pages are on the internal port", errno.EPERM, 403)
-        if isinstance(found, NotFound):
+        elif isinstance(found, NotFound):
             allow = {"Allow": ", ".join(found.allow)} if found.allow else None
             text = f"{exchange.connection.identity}[E{int(found.code)}]{found.text}"
             raise Refusal(text, found.code, found.status, allow)
-        return self._method_of(found, request)
+        else:
+            resolved.target = self._method_of(found, resolved)
+
+    def _answer_preflight(self, resolved: ResolvedHead) -> None:
+        resolved.needs_credentials = False
+        resolved.target = Preflight(self._settings.origins)
 
     def _mount_of(self, path: str) -> Mount | None:
         for mount in self._mounts:
@@ -94,39 +101,38 @@ class HttpRouter:
                 return mount
         return None
 
-    def _method_of(self, route: Route, request: HttpRequest) -> MethodTarget:
+    def _method_of(self, route: Route, resolved: ResolvedHead) -> MethodTarget:
         """The method of a route. Raises Refusal if the HTTP method does not call it."""
         target: MethodTarget = route.entry
-        http_method = request.head.method
-        if http_method != "POST" and not route.pattern and not _calls(http_method, target):
+        http_method = resolved.head.method
+        if http_method != "POST" and not _calls(http_method, route, target):
             text = (
                 f"{http_method} does not call {target.entry.full_name}: send a POST, map it to a "
                 "path, or give it the option idempotency_level = NO_SIDE_EFFECTS"
             )
             raise Refusal(text, ErrorCode.EREQUEST, 405, {"Allow": "POST"})
-        request.rest = route.unresolved_path
-        request.captures = list(route.captures)
+        resolved.rest = route.unresolved_path
+        resolved.captures = route.captures
         return target
 
-    def _check_origin(self, request: HttpRequest, is_page: bool) -> None:
+    def _check_origin(self, resolved: ResolvedHead, is_page: bool) -> None:
         """Refuse what the page of another site has sent."""
-        headers = request.head.headers
+        headers = resolved.head.headers
         origin = headers.get("origin")
         origins = self._settings.origins
         if origin is not None and origins.allows(origin):
-            request.cors = origins.headers_for(origin)
+            resolved.cors = origins.headers_for(origin)
             return
-        if not is_foreign(headers):
+        if not is_cross_site(headers):
             return
-        if is_page and is_navigation(request.head.method, headers):
+        if is_page and is_navigation(resolved.head.method, headers):
             return
         who = "of another site" if origin is None else f"of {origin[:256]}"
         text = f"The page {who} must not use this server: Server(cors=...) names those that may"
         raise Refusal(text, errno.EPERM, 403)
 
-    def _is_internal(self, exchange: HttpExchange, request: HttpRequest) -> bool:
+    def _is_internal(self, exchange: HttpExchange, headers: HttpHeaders) -> bool:
         """Whether the client may use pages that are not public."""
-        headers = request.head.headers
         if not has_own_host(headers):
             return False
         connection = exchange.connection
@@ -143,11 +149,13 @@ def _is_preflight(head: RequestHead) -> bool:
     return head.method == "OPTIONS" and "access-control-request-method" in head.headers
 
 
-def _calls(http_method: str, target: MethodTarget) -> bool:
-    """Whether an HTTP method other than POST calls a method that is not mapped to a path."""
+def _calls(http_method: str, route: Route, target: MethodTarget) -> bool:
+    """Whether an HTTP method other than POST calls a method."""
+    if route.http_method is not None:
+        return True
     if http_method in _NEVER_CALLS:
         return False
-    return http_method not in _READS or not target.has_side_effects
+    return http_method not in _READS or bool(route.pattern) or not target.has_side_effects
 
 
 class Preflight:

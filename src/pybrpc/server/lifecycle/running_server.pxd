@@ -11,6 +11,7 @@ from pybrpc.server.running.worker_pool cimport WorkerPool
 
 cdef class RunningServer(ServerCore):
     cdef object __weakref__
+    cdef object _access_writer
     cdef object _bound_loop
     cdef object _context
     cdef object _grace_end
@@ -32,6 +33,7 @@ cdef class RunningServer(ServerCore):
     cdef readonly WorkerPool pool
     cdef readonly object refused_connections
     cdef readonly object stopped
+    cdef readonly object variables
 
     @cython.locals(
         plain=list, async_calls=list, are_quick=bint, parses_long=bint, call=ServerCall,

@@ -19,6 +19,8 @@ from pybrpc.base.limited_log import LimitedLog
 from pybrpc.base.wake_list import StopLatch
 from pybrpc.protocols.http1.http_protocol import HttpProtocol
 from pybrpc.rpc.answering_loops import forget_server, note_server
+from pybrpc.server.access_log.access_writer import AccessWriter
+from pybrpc.server.calls.access_listener import AccessListener
 from pybrpc.server.calls.call_queue import CallQueue
 from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.invoker import Invoker
@@ -33,6 +35,7 @@ from pybrpc.server.lifecycle.hooks import LifecycleHooks
 from pybrpc.server.lifecycle.internal_port import InternalPort
 from pybrpc.server.lifecycle.loop_watch import LoopWatch
 from pybrpc.server.lifecycle.server_stop import ServerStop
+from pybrpc.server.lifecycle.server_variables import ServerVariables
 from pybrpc.server.lifecycle.shutdown import Shutdown
 from pybrpc.server.running.handler_loop import HandlerLoop
 from pybrpc.server.running.worker_pool import WorkerPool
@@ -63,6 +66,7 @@ class RunningServer(ServerCore):
 
     __slots__ = (
         "__weakref__",
+        "_access_writer",
         "_bound_loop",
         "_context",
         "_grace_end",
@@ -84,6 +88,7 @@ class RunningServer(ServerCore):
         "pool",
         "refused_connections",
         "stopped",
+        "variables",
     )
 
     def __init__(
@@ -125,6 +130,13 @@ class RunningServer(ServerCore):
         self.internal_port: InternalPort | None = None
         self.http: HttpFrontend | None = None
         self._new_frontend = new_frontend
+        self._access_writer: AccessWriter | None = None
+        if settings.access_log is not None:
+            self._access_writer = AccessWriter(settings.access_log)
+            access = AccessListener(self._access_writer)
+            self.call_end.listeners += (access,)
+            self.call_end.refusal_listeners += (access,)
+        self.variables = ServerVariables(self, self.connections)
 
     # --- the start ---
 
@@ -153,6 +165,8 @@ class RunningServer(ServerCore):
                 self.handler_loop = HandlerLoop(self.invoker, self._bound_loop)
             if self._idle_sweep is not None:
                 self._idle_sweep.start()
+            if self._access_writer is not None:
+                self._access_writer.start()
             acceptor.start()
             if self.settings.internal_port is not None:
                 self._listen_internally(self.settings.internal_port, runtime)
@@ -163,6 +177,7 @@ class RunningServer(ServerCore):
             if self.internal_port is not None:
                 self.internal_port.undo()
             raise
+        self.variables.expose(acceptor.endpoint)
         self._note_for_callers(where)
         if unserved := self.registry.unserved():
             names = ", ".join(unserved)
@@ -365,6 +380,9 @@ class RunningServer(ServerCore):
         self.pool.close()
         if self.handler_loop is not None:
             self.handler_loop.close()
+        if self._access_writer is not None:
+            self._access_writer.close()
+        self.variables.close()
         self.stopped.set()
         if self._loop_watch is not None:
             self._loop_watch.stop()
@@ -379,6 +397,8 @@ class RunningServer(ServerCore):
         self.pool.join(deadline)
         if self.handler_loop is not None:
             self.handler_loop.join(deadline)
+        if self._access_writer is not None:
+            self._access_writer.join(deadline)
 
     def statistics(self) -> ServerStatistics:
         return ServerStatistics(

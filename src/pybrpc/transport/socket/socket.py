@@ -24,6 +24,7 @@ from pybrpc.transport.interfaces import PLAIN, AppConnect, ConnectionLayer, TlsI
 from pybrpc.transport.socket.graceful_close import GracefulClose
 from pybrpc.transport.socket.peer_address import remote_side_of
 from pybrpc.transport.socket.reader import SocketReader
+from pybrpc.transport.socket.round_trip import RoundTrip, round_trip_of
 from pybrpc.transport.socket.setup import (
     DEFAULT_CONNECT_TIMEOUT_S,
     DEFAULT_HANDSHAKE_TIMEOUT_S,
@@ -279,6 +280,15 @@ class Socket(SocketCore):
     def tls(self) -> TlsInfo | None:
         """Version, cipher, certificate; `None` without TLS, or before its handshake is over."""
         return self.layer.tls
+
+    @property
+    def user(self) -> SocketUser | None:
+        """Gets the events of the socket; `None` without one, or once it has failed."""
+        return self._user
+
+    def round_trip(self) -> RoundTrip | None:
+        """The round-trip time that the kernel has measured; `None` if it has not. Any thread."""
+        return round_trip_of(self._sock)
 
     def statistics(self) -> SocketStatistics:
         """Its counts so far. Any thread; the counts are not one snapshot."""

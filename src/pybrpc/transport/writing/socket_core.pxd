@@ -15,6 +15,7 @@ cdef class SocketCore:
     cdef public bint is_connected
     cdef public object layer
     cdef public object local_side
+    cdef readonly double made_at
     cdef public object options
     cdef public object remote_side
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import socket as _socket
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ class SocketCore:
         "is_connected",
         "layer",
         "local_side",
+        "made_at",
         "options",
         "remote_side",
     )
@@ -74,6 +76,7 @@ class SocketCore:
         self.error: RpcError | None = None
         self.fd = -1
         self.is_connected = False
+        self.made_at = time.monotonic()
         self.layer = layer or PLAIN
         self.backlog = Backlog(options.high_water, options.low_water_bytes, process_backlog)
         self._sock: _socket.socket | None = None

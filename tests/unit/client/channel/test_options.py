@@ -16,6 +16,7 @@ from pybrpc.client.channel.options import ChannelOptions, ChannelSettings
 from pybrpc.errors import PyBrpcError
 from pybrpc.protocols.detect import BAIDU_STD, PROTOCOLS
 from pybrpc.protocols.protocol import RpcProtocol
+from pybrpc.rpc.http_bodies import HttpContentType
 
 PEER = Endpoint("10.0.0.1", 8000)
 
@@ -31,6 +32,30 @@ def test_options_and_settings_have_the_same_names_and_types() -> None:
 def test_docstring_of_the_channel_explains_each_option() -> None:
     explained = re.findall(r"^(\w+)  +\S", cleandoc(pybrpc.Channel.__doc__ or ""), re.MULTILINE)
     assert sorted(explained) == sorted(["address", *ChannelOptions.__annotations__])
+
+
+@pytest.mark.parametrize(
+    ("options", "connection_type"),
+    [
+        ({}, "single"),
+        ({"protocol": "hulu_pbrpc"}, "single"),
+        ({"protocol": "http"}, "pooled"),
+        ({"protocol": "http", "connection_type": "short"}, "short"),
+        ({"connection_type": "pooled"}, "pooled"),
+    ],
+)
+def test_protocol_has_a_default_connection_type(
+    options: dict[str, Any], connection_type: str
+) -> None:
+    assert ChannelSettings(**options).source_settings.connection_type == connection_type
+
+
+def test_forms_of_messages_over_http_share_connections() -> None:
+    plain, proto = ChannelSettings(protocol="http"), ChannelSettings(protocol="http:proto")
+    assert plain.http_content_type is HttpContentType.JSON
+    assert proto.http_content_type is HttpContentType.PROTO
+    assert plain.connection_factory(PEER) == proto.connection_factory(PEER)
+    assert ChannelSettings().http_content_type is None
 
 
 def test_settings_are_frozen() -> None:
@@ -74,7 +99,10 @@ def test_factories_of_different_protocols_are_different(protocol: RpcProtocol) -
         ({"auth": object()}, TypeError),
         ({"tls": "yes"}, PyBrpcError),
         ({"idle_timeout": 0}, ValueError),
-        ({"protocol": "http"}, ValueError),
+        ({"protocol": "ftp"}, ValueError),
+        ({"protocol": "http:xml"}, ValueError),
+        ({"protocol": "http", "connection_type": "single"}, ValueError),
+        ({"protocol": "http", "connections": 2}, ValueError),
         ({"protocol": 2}, TypeError),
         ({"no_such_option": 1}, TypeError),
     ],

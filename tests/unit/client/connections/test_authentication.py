@@ -69,7 +69,7 @@ class Wire:
     """
 
     endpoint = PEER
-    live = None
+    live = call_times = None
 
     def __init__(self, ours: _socket.socket, theirs: _socket.socket, auth: Credentials) -> None:
         self.auth = auth

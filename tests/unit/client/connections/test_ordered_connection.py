@@ -45,7 +45,7 @@ class Line:
     """A connection that is its own source, and the peer's end of it."""
 
     endpoint = PEER
-    why_down = live = None
+    why_down = live = call_times = None
 
     def __init__(self, auth: Secret | None = None) -> None:
         ours, self.peer = _socket.socketpair()

@@ -62,7 +62,7 @@ class Line:
     """A connection that is its own source, and the peer's end of it."""
 
     endpoint = PEER
-    why_down = live = None
+    why_down = live = call_times = None
 
     def __init__(self, options: SocketOptions | None = None, max_skipped_bytes: int = 0) -> None:
         ours, self.peer = _socket.socketpair()

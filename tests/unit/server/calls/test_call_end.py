@@ -12,8 +12,9 @@ import pytest
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.errors import ErrorCode, OvercrowdedError, RpcError
 from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.server.calls.admission import Admission
-from pybrpc.server.calls.call_end import CallEnd
+from pybrpc.server.calls.call_end import CallEnd, RefusedRequest
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import NO_ANSWER, ServerCall, new_server_call
 from pybrpc.server.calls.service_registry import ServiceRegistry
@@ -33,6 +34,7 @@ class FakeConnection:
     def __init__(self, error: BaseException | None = None) -> None:
         self.socket = self
         self.replies = None
+        self.protocol = BAIDU_STD
         self.calls: set[ServerCall] = set()
         self.unanswered = Backlog(1 << 30)
         self.written: list[bytes] = []
@@ -164,6 +166,43 @@ def test_call_ends_whatever_its_connection_and_listeners_raise(
     assert [call for call, _ in listener.heard] == calls
     assert "raised when its calls ended" in caplog.text
     assert "raised at the end of a call" in caplog.text
+
+
+def test_listener_hears_of_a_call_before_its_connection_forgets_it() -> None:
+    """A stop waits for the connection, and may end what listeners use."""
+    server = Server()
+    held: list[int] = []
+
+    class Looking(Listener):
+        def on_call_end(self, call: ServerCall, latency_s: float) -> None:
+            held.append(len(server.connection.calls))
+
+    server.call_end.listeners = (Looking(),)
+    server.end(server.admit(2), IOBuf(b"answers"))
+    assert held == [2, 2]
+    assert server.is_balanced()
+
+
+def test_each_listener_hears_of_a_refusal_whatever_another_raises(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: list[RefusedRequest] = []
+
+    class Refusals:
+        def __init__(self, raises: bool) -> None:
+            self._raises = raises
+
+        def on_refused(self, refused: RefusedRequest) -> None:
+            heard.append(refused)
+            if self._raises:
+                raise SystemExit
+
+    server = Server()
+    server.call_end.refusal_listeners = (Refusals(raises=True), Refusals(raises=False))
+    refused = RefusedRequest(cast(Any, server.connection), request(1), 2004, 10, 0.0)
+    server.call_end.note_refused(refused)
+    assert heard == [refused, refused]
+    assert "raised at a refusal" in caplog.text
 
 
 def test_listener_gets_code_latency_and_sizes() -> None:

@@ -9,7 +9,7 @@ from bench.echo_messages import EchoResponse
 from pybrpc import ServerSentEvent
 from pybrpc.errors import BadResponseError
 from pybrpc.json2pb import JsonOptions
-from pybrpc.rpc.http import HttpMessage
+from pybrpc.rpc.http import HttpHeader
 from pybrpc.server.http.body_items import BodyItems
 
 MESSAGE = EchoResponse(message="a")
@@ -17,7 +17,7 @@ EVENTS = "text/event-stream"
 
 
 def items_of(accept: str = "", content_type: str = "") -> BodyItems:
-    made = HttpMessage()
+    made = HttpHeader()
     if content_type:
         made.content_type = content_type
     return BodyItems(accept, made, JsonOptions())
@@ -56,7 +56,7 @@ def test_the_first_item_decides(
 
 
 def test_a_handler_may_set_the_headers_of_events_itself() -> None:
-    made = HttpMessage({"Cache-Control": "private"})
+    made = HttpHeader({"Cache-Control": "private"})
     headers = BodyItems(EVENTS, made, JsonOptions()).headers_for(MESSAGE)
     assert headers["Cache-Control"] == "private"
     assert "content-type" not in made.headers

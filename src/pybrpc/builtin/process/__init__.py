@@ -1,0 +1,1 @@
+"""Pages about the process: threads, asyncio tasks, memory, levels of loggers."""

@@ -1,0 +1,140 @@
+"""Credentials, other sites, the internal port: which requests of HTTP are answered.
+
+Names in quotes are those of bRPC's test/brpc_http_rpc_protocol_unittest.cpp.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import pybrpc
+from pybrpc.errors import AuthenticationError
+from tests.peers.http_server import (
+    JSON,
+    PATH,
+    ask,
+    client_of,
+    connected,
+    post,
+    read_all,
+    serving_http,
+)
+
+BODY = b'{"message":"m"}'
+
+
+class Judge:
+    def generate_credential(self) -> bytes:
+        return b"good"
+
+    def verify_credential(self, credential: bytes, client: Any) -> pybrpc.AuthContext:
+        if credential != b"good":
+            raise AuthenticationError("who are you?")
+        return pybrpc.AuthContext(user="me")
+
+
+def test_credentials_are_verified_for_each_request() -> None:
+    users: list[Any] = []
+
+    def note(request: Any, controller: pybrpc.Controller) -> None:
+        users.append(controller.auth_context)
+
+    with serving_http(note, auth=Judge(), internal_port=0) as server:
+        with client_of(server) as client:
+            good = {**JSON, "Authorization": "good"}
+            assert ask(client, "POST", PATH, BODY, good).status == 200
+            answer = ask(client, "POST", PATH, BODY, JSON)
+            assert (answer.status, answer.headers["x-bd-error-code"]) == (403, "1004")
+            assert answer.text == "[E1004]Fail to authenticate: who are you?"
+            assert ask(client, "GET", "/health").status == 403
+            assert ask(client, "GET", "/health", headers=good).status == 200
+            assert server.statistics().accepted == 1
+        with client_of(server, internal=True) as client:
+            assert ask(client, "GET", "/health").status == 200
+    assert users == [pybrpc.AuthContext(user="me")]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"},
+    ],
+)
+def test_pages_of_other_sites_are_refused(headers: dict[str, str]) -> None:
+    called: list[Any] = []
+    with serving_http(lambda *each: called.append(each)) as server, client_of(server) as client:
+        answer = ask(client, "POST", PATH, BODY, {"Content-Type": "text/plain", **headers})
+        assert (answer.status, "access-control-allow-origin" in answer.headers) == (403, False)
+        assert ask(client, "GET", "/vars", headers=headers).status == 403
+        own = {"Origin": f"http://{server.endpoint}", "Sec-Fetch-Site": "same-origin"}
+        assert ask(client, "POST", PATH, BODY, own).status == 200
+    assert len(called) == 1
+
+
+def test_links_of_other_sites_lead_to_pages_and_not_to_calls() -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    link["Sec-Fetch-Dest"] = "document"
+    with serving_http(restful_mappings="/v1/echo => Echo") as server, client_of(server) as client:
+        assert ask(client, "GET", "/health", headers=link).status == 200
+        assert ask(client, "GET", "/v1/echo?message=m", headers=link).status == 403
+        frame = {**link, "Sec-Fetch-Dest": "iframe"}
+        assert ask(client, "GET", "/health", headers=frame).status == 403
+
+
+def test_cors_names_the_sites_that_may() -> None:
+    with serving_http(cors=["https://app.example.com"]) as server, client_of(server) as client:
+        origin = {"Origin": "https://app.example.com"}
+        for answer in (
+            ask(client, "POST", PATH, BODY, origin),
+            ask(client, "POST", PATH, b"{bad", origin),
+            ask(client, "POST", "/none", b"", origin),
+            ask(client, "GET", "/health", headers=origin),
+        ):
+            assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
+        asks = {
+            **origin,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "content-type",
+        }
+        answer = ask(client, "OPTIONS", PATH, headers=asks)
+        assert answer.status == 204
+        assert answer.headers["access-control-allow-headers"] == "content-type"
+        asks["Origin"] = "https://app.example.com.evil"
+        assert ask(client, "OPTIONS", PATH, headers=asks).status == 403
+
+
+def test_verify_builtin_request_on_internal_port() -> None:
+    """ "verify_builtin_request_on_internal_port" """
+    with serving_http(internal_port=0) as server:
+        with client_of(server) as client:
+            assert ask(client, "GET", "/health").status == 200
+            assert ask(client, "GET", "/connections").status == 403
+        with client_of(server, internal=True) as client:
+            assert ask(client, "GET", "/connections").status == 200
+            assert post(client).status == 403
+            rebound = {"Host": "evil.example"}
+            assert ask(client, "GET", "/connections", headers=rebound).status == 403
+        with connected(server, internal=True) as sock:
+            sock.sendall(b"PRPC\0\0\0\0\0\0\0\0")
+            assert read_all(sock) == b""
+
+
+def test_networks_that_may_use_all_pages() -> None:
+    with serving_http(builtin_allow=["127.0.0.0/8"]) as server, client_of(server) as client:
+        assert ask(client, "GET", "/connections").status == 200
+        assert ask(client, "GET", "/connections", headers={"Host": "evil.example"}).status == 403
+    with serving_http(builtin_allow=["10.0.0.0/8"]) as server, client_of(server) as client:
+        assert ask(client, "GET", "/connections").status == 403
+
+
+def test_server_without_pages() -> None:
+    with serving_http(builtin_services=False) as server, client_of(server) as client:
+        for path in ("/", "/health", "/vars", "/connections"):
+            assert ask(client, "GET", path).status == 404
+        assert post(client).status == 200
