@@ -562,3 +562,26 @@ def test_listeners_of_calls_learn_what_was_sent(serve: Serve) -> None:
         assert error_code == code
         assert size < sent_bytes < size + 500
         ended.clear()
+
+
+async def around_async(call: pybrpc.InterceptedCall, proceed: Any) -> Any:
+    call.request.message = "intercepted"
+    return await proceed()
+
+
+def around(call: pybrpc.InterceptedCall, proceed: Any) -> Any:
+    call.request.message = "intercepted"
+    return proceed()
+
+
+@pytest.mark.parametrize("is_async", [0, 1])
+def test_interceptors_run_before_a_generator_begins(serve: Serve, is_async: int) -> None:
+    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Iterator[object]:
+        yield request.message
+
+    async def echo_async(request: EchoRequest, controller: pybrpc.Controller) -> AsyncIterator[Any]:
+        yield request.message
+
+    interceptor = [around, around_async][is_async]
+    served = serve([echo, echo_async][is_async], interceptors=[interceptor])
+    assert served.call().body == b"intercepted"

@@ -221,8 +221,11 @@ GROUPS = (
     ),
     Group(
         "Mounted applications are tested over connections, with h11 and websockets as judges.",
-        _modules(
-            "server/http/asgi", "cycle http_cycle lifespan mount scope websocket_cycle __init__"
+        (
+            "server/mounting.py",
+            *_modules(
+                "server/http/asgi", "cycle http_cycle lifespan mount scope websocket_cycle __init__"
+            ),
         ),
         _tests("integration", "asgi_http asgi_websocket asgi_frameworks"),
     ),

@@ -112,7 +112,7 @@ class AioRequestBody(_Reader):
 
         async for part in body: ...
 
-    Errors as of HttpBody.
+    Errors as of RequestBody.
     """
 
     __slots__ = ()

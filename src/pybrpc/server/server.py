@@ -32,14 +32,12 @@ from pybrpc.rpc.raw_body import RawBody
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.server.calls.service_registry import ServiceRegistry
-from pybrpc.server.http.asgi.mount import MAX_WEBSOCKET_MESSAGE_SIZE, checked_mount
-from pybrpc.server.http.asgi.scope import AsgiApplication
 from pybrpc.server.http.frontend import HttpFrontend
 from pybrpc.server.http.method_target import targets_of
-from pybrpc.server.http.router import Mount
 from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.signals import quit_signals
+from pybrpc.server.mounting import Mounting
 from pybrpc.server.pages_view import PagesView
 from pybrpc.server.routing.routes import Routes
 from pybrpc.server.settings import (
@@ -59,7 +57,7 @@ RawHandler = TypeVar("RawHandler", bound=Callable[[RawRequest, Controller], RawR
 _THREADS_S = 1.0
 
 
-class Server:
+class Server(Mounting):
     """Serves the services that were added, on one address, until it is stopped.
 
         server = Server()
@@ -88,7 +86,7 @@ class Server:
             settings.cancel_handlers, settings.drop_expired, settings.interceptors
         )
         self._hooks = LifecycleHooks()
-        self._mounts: list[Mount] = []
+        Mounting.__init__(self, self._hooks)
         self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -162,35 +160,6 @@ class Server:
             raise ServerStateError("remove services before the server is started")
         self._registry.remove(service)
         self._routes.remove_service(service)
-
-    def mount(
-        self,
-        path: str,
-        application: AsgiApplication,
-        *,
-        check_origin: bool = True,
-        check_credentials: bool = True,
-        max_websocket_message_size: int = MAX_WEBSOCKET_MESSAGE_SIZE,
-    ) -> None:
-        """Have an application of ASGI 3, such as one of FastAPI or Starlette, answer all requests
-        of HTTP whose path is `path`, "/app", or begins with "/app/". It has websockets too, with
-        the extra `pybrpc[asgi]`, and its lifespan is that of the server.
-
-        It runs in the loop of async handlers. `check_origin`: refuse requests of other sites'
-        pages, as for methods. `check_credentials`: the server's `auth` judges each request.
-        `max_websocket_message_size`: bytes; default 1 MiB. ValueError for a path that can't be one;
-        TypeError for what is no application; ServerStateError: the server runs, or it is taken.
-        """
-        if self.is_running:
-            raise ServerStateError("mount applications before the server is started")
-        checked_flag("check_origin", check_origin)
-        checked_flag("check_credentials", check_credentials)
-        mounted = checked_mount(path, application, max_websocket_message_size)
-        if any(mount.prefix == path for mount in self._mounts):
-            raise ServerStateError(f"an application is mounted at {path} already")
-        self._mounts.append(Mount(path, mounted, check_origin, check_credentials))
-        self._hooks.on_startup.append(mounted.start_up)
-        self._hooks.on_shutdown.append(mounted.shut_down)
 
     def set_max_concurrency(self, method: str, limit: int) -> None:
         """Let at most `limit` requests of a method run at once; more are answered with ELIMIT.

@@ -33,9 +33,11 @@ in a row, not after one that waited for the GIL."""
 
 
 def is_async_handler(handler: Handler) -> bool:
-    """Whether a handler is a coroutine function, or an object that is called as one."""
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
+    """Whether a handler is an `async def`, which may yield, or an object that is called as one."""
+    called = getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
+    return any(
+        inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
+        for each in (handler, called)
     )
 
 
@@ -128,8 +130,3 @@ class MethodEntry:
     def __repr__(self) -> str:
         kind = "async" if self.is_async else "sync"
         return f"<MethodEntry {self.full_name}, {kind}, {self.mean_s * 1e6:.0f} us>"
-
-
-def _is_async(handler: object) -> bool:
-    """Whether it is an `async def`, which may yield."""
-    return inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler)

@@ -78,8 +78,8 @@ class ResponseStream:
         """Send the head: now, or with what is written next, or by `flush`. ValueError for a status
         or a header that can't be sent: then nothing is sent."""
         request = self.request
-        if request.cors is not None:
-            headers.update(request.cors)
+        if request.resolved.cors is not None:
+            headers.update(request.resolved.cors)
         head = self._writer.begin(status, headers, content_length, reason)
         self.has_begun = True
         self._replies.begin(self._position)

@@ -23,7 +23,7 @@ def scope_of(
     connection: ServerConnection, request: HttpRequest, root_path: str, state: dict[str, Any]
 ) -> dict[str, Any]:
     """The scope of a request of HTTP. Each one has a copy of `state`, that of the lifespan."""
-    head, uri = request.head, request.uri
+    head, uri = request.head, request.resolved
     return {
         "type": "http",
         "asgi": dict(VERSIONS),
