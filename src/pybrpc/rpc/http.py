@@ -61,7 +61,7 @@ class HttpHeader:
         """In a request to a method with `enable_progressive_read`: the body, to be read in
         parts."""
         self._attachments: Attachments | None = None
-        """Of a request: makes the progressive attachment of its response."""
+        """Makes the progressive attachment of the response to this request."""
         self._head: RequestHead | None = None
         """Has the URL, until somebody asks for it."""
         self._status_code = 200
