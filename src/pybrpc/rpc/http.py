@@ -132,31 +132,32 @@ class HttpHeader:
         headers = self._headers
         return "" if headers is None else headers.only_content_type()
 
-    @classmethod
-    def of_request(cls, head: RequestHead) -> HttpHeader:
-        """The head of a request that was received. `uri` raises UriError if its target is no
-        URL, or has too many parameters."""
-        header = cls(head.headers)
-        header.version = head.version
-        header._method = head.method
-        header._head = head
-        return header
-
-    @classmethod
-    def of_response(cls, head: ResponseHead) -> HttpHeader:
-        """The head of a response that was received."""
-        header = cls(head.headers)
-        header.version = head.version
-        header._status_code = head.status
-        header._reason = head.reason
-        return header
-
     def __repr__(self) -> str:
         """Without the query and without headers: they may be secrets."""
         if self._uri is not None or self._method:
             path = self._head.target.partition("?")[0] if self._head else self.uri.path
             return f"<HttpHeader {self.method} {path or '/'}, {len(self.headers)} headers>"
         return f"<HttpHeader {self.status_code} {self.reason}, {len(self.headers)} headers>"
+
+
+def received_request(head: RequestHead, unresolved_path: str) -> HttpHeader:
+    """The head of a request that was received. Its `uri` raises UriError if its target is no URL,
+    or has too many parameters."""
+    header = HttpHeader(head.headers)
+    header.version = head.version
+    header.unresolved_path = unresolved_path
+    header._method = head.method
+    header._head = head
+    return header
+
+
+def received_response(head: ResponseHead) -> HttpHeader:
+    """The head of a response that was received."""
+    header = HttpHeader(head.headers)
+    header.version = head.version
+    header._status_code = head.status
+    header._reason = head.reason
+    return header
 
 
 def checked_method(method: object) -> str:

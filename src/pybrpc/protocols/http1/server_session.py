@@ -32,6 +32,8 @@ class HttpServerSession(Session):
     is_raw           whether another protocol has taken over: bytes are given out as they come
     """
 
+    __slots__ = ("_parser", "collected_bytes", "is_raw", "unfinished_mark")
+
     def __init__(self, protocol: Any, limits: ParseLimits) -> None:
         super().__init__(protocol)
         self._parser = RequestParser(_OPTIONS)

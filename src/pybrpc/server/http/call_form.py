@@ -25,7 +25,7 @@ from pybrpc.rpc.body import check_response, missing_fields
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.compress import CompressType, compress, decompress
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.http import HttpHeader
+from pybrpc.rpc.http import received_request
 from pybrpc.rpc.http_body import AioRequestBody, RequestBody
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
@@ -135,8 +135,7 @@ class CallForm:
         request = self._request
         controller.auth_context = request.auth_context
         resolved = request.resolved
-        header = controller._http_request = HttpHeader.of_request(resolved.head)
-        header.unresolved_path = resolved.rest
+        header = controller._http_request = received_request(resolved.head, resolved.rest)
         self._controller = controller
         is_async = resolved.target.entry.is_async
         controller._attachments = AttachmentMaker(self._exchange, request, is_async)

@@ -94,6 +94,22 @@ class UnreadBody(BodySink, Protocol):
 class HttpExchange:
     """An Exchange, the user of a ServerConnection that speaks HTTP."""
 
+    __slots__ = (
+        "_finder",
+        "_has_replies",
+        "_is_over",
+        "_raw_sink",
+        "_request",
+        "_resolved",
+        "_session",
+        "connection",
+        "end_error",
+        "queues",
+        "replies",
+        "streams",
+        "threads",
+    )
+
     def __init__(
         self, connection: ServerConnection, finder: TargetFinder, threads: BodyThreads
     ) -> None:

@@ -106,7 +106,7 @@ class HttpReplies(OrderedReplies):
         """The whole response, or what follows the parts that were appended."""
         parts = self._parts.get(position)
         if parts is None:
-            super().put(position, data)
+            OrderedReplies.put(self, position, data)
             return
         self.append(position, data)
         parts.is_over = True
@@ -128,7 +128,7 @@ class HttpReplies(OrderedReplies):
 
     def append_to(self, buffer: IOBuf) -> None:
         while self._written <= self._last:
-            super().append_to(buffer)
+            OrderedReplies.append_to(self, buffer)
             parts = self._parts.get(self._written)
             if parts is None:
                 return
@@ -159,7 +159,7 @@ class HttpReplies(OrderedReplies):
         self._drop()
 
     def _drop(self) -> None:
-        super()._drop()
+        OrderedReplies._drop(self)
         self._is_dropped = True
         for parts in list(self._parts.values()):
             self._drop_parts(parts)
