@@ -39,7 +39,7 @@ PAGES = {
     "http.md": 3,
     "interceptors.md": 4,
     "http-client.md": 6,
-    "http_bodies.md": 6,
+    "http-bodies.md": 6,
     "metrics.md": 3,
     "observability.md": 2,
     "tls.md": 5,
@@ -210,7 +210,7 @@ def test_tracing(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_http_bodies(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    run_page("docs/http_bodies.md", names, {})
+    run_page("docs/http-bodies.md", names, {})
     assert capsys.readouterr().out.splitlines() == [
         'application/x-ndjson {"message":"to"}',
         '{"message":"be"}',

@@ -36,7 +36,8 @@ class CallForm(Protocol):
         `limit_bytes`."""
 
     def takes_over(self, call: Any, of: Controller, response: object, context: Any) -> bool:
-        """Whether the call goes on with `response` of a handler that ran in `context`. No error."""
+        """Whether the call goes on with `response` of a handler that ran in `context`. Must not
+        raise."""
 
     def pack(self, call: Any, controller: Controller, response: object) -> IOBuf:
         """The bytes of a success. Raises what the caller gets instead."""

@@ -4,8 +4,8 @@ from pybrpc.server.calls.ordered_replies cimport OrderedReplies
 
 cdef class HttpReplies(OrderedReplies):
     cdef bint _is_dropped
+    cdef Py_ssize_t _last
     cdef dict _parts
-    cdef object _last
 
     cpdef append(self, Py_ssize_t position, IOBuf data)
     cpdef put(self, Py_ssize_t position, IOBuf data)
