@@ -110,7 +110,14 @@ def merged_registry(workers: Iterable[bytes]) -> Registry:
     for other bytes."""
     try:
         return _merged_registry([json.loads(data) for data in workers])
-    except (TypeError, KeyError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+    except (
+        TypeError,
+        KeyError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise ValueError("these bytes are no variables") from error
 
 
@@ -184,7 +191,7 @@ def _number(plain: Any) -> float:
 def _integer(plain: Any) -> int:
     if type(plain) is not int:
         raise ValueError("no integer")
-    return cast("int", plain)
+    return plain
 
 
 def _stat(total: Any, count: Any) -> Stat:

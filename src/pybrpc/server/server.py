@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import socket as _socket
 import sys
@@ -25,6 +26,7 @@ from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
 from pybrpc.builtin.registry import PAGES
+from pybrpc.builtin.server_view import ServerView
 from pybrpc.errors import ServerStateError
 from pybrpc.json2pb import JsonOptions
 from pybrpc.rpc.controller import Controller
@@ -90,6 +92,7 @@ class Server:
 
     __init__.__doc__ = ServerOptions.__doc__
 
+    _worker_name = ""
     _run: RunningServer | None = None
     _pid = 0
 
@@ -301,8 +304,25 @@ class Server:
 
     def _new_frontend(self, run: RunningServer) -> HttpFrontend:
         name = self._settings.server_info_name
-        view = PagesView(run, server_info_name=name, urls_of=self._urls_of)
+        worker = self._worker_name
+        view = PagesView(run, server_info_name=name, worker_name=worker, urls_of=self._urls_of)
         return HttpFrontend(view, self._routes, self._settings.http)
+
+    def become_worker(self, name: str) -> int | None:
+        """Before the start: it serves in a worker process of that name, so it opens no port of its
+        own. Return its `internal_port`, which is not opened. For worker processes alone."""
+        port = self._settings.internal_port
+        self._worker_name = name
+        self._settings = dataclasses.replace(self._settings, internal_port=None)
+        return port
+
+    def pages_view(self) -> ServerView | None:
+        """The server as its pages show it; `None` before the start, and with `builtin_services=False`. For
+        worker processes alone."""
+        run = self._current_run()
+        if run is None or run.http is None or not self._settings.builtin_services:
+            return None
+        return run.http.view
 
     def _urls_of(self, entry: MethodEntry) -> tuple[str, ...]:
         service, _, method = entry.full_name.rpartition(".")

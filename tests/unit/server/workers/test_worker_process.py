@@ -65,8 +65,10 @@ class FakePopen:
         self.control.close()
 
 
-def make_spec(control_fd: int) -> WorkerSpec:
-    return WorkerSpec(3, "app:make", 98, control_fd, GRACE_S, orphan_fd=ORPHAN_FD)
+def make_spec(control_fd: int, pages_fd: int) -> WorkerSpec:
+    return WorkerSpec(
+        3, "app:make", 98, control_fd, GRACE_S, orphan_fd=ORPHAN_FD, pages_fd=pages_fd
+    )
 
 
 class Stage:

@@ -41,7 +41,7 @@ class AskedWorker:
 
 
 Answers: TypeAlias = "dict[AskedWorker, PageAnswer | str]"
-"""What each has answered, or why it has not."""
+"""The answer of each, or the reason why there is none."""
 
 
 def ask(workers: Iterable[AskedWorker], question: PageQuestion, timeout_s: float) -> Answers:
@@ -80,9 +80,7 @@ def ask(workers: Iterable[AskedWorker], question: PageQuestion, timeout_s: float
 class _Exchange:
     """A question that is being sent, and an answer that is being read."""
 
-    def __init__(
-        self, worker: AskedWorker, stream: _socket.socket, data: bytes, most: int
-    ) -> None:
+    def __init__(self, worker: AskedWorker, stream: _socket.socket, data: bytes, most: int) -> None:
         self.worker = worker
         self.stream = stream
         self._left = memoryview(data)

@@ -11,11 +11,20 @@ class PageChannel:
 
     def __init__(self) -> None:
         """OSError if the system has no descriptor left."""
-        self._socket, self.theirs = _socket.socketpair()
+        self._socket, self._theirs = _socket.socketpair()
         self._socket.setblocking(False)
         # A descriptor must not be closed, and be that of another socket, while it is sent to.
         self._lock = threading.Lock()
         self._is_closed = False
+
+    @property
+    def their_fd(self) -> int:
+        """The descriptor that the worker inherits."""
+        return self._theirs.fileno()
+
+    def release_theirs(self) -> None:
+        """The worker has it now, or was not started."""
+        self._theirs.close()
 
     def open_stream(self) -> _socket.socket:
         """A new stream to the worker. OSError: it has ended; BlockingIOError, which is one: it has
@@ -37,7 +46,7 @@ class PageChannel:
         with self._lock:
             self._is_closed = True
             self._socket.close()
-            self.theirs.close()
+            self._theirs.close()
 
     def __repr__(self) -> str:
         return f"<PageChannel, {'closed' if self._is_closed else 'open'}>"

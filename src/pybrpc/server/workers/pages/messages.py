@@ -39,7 +39,7 @@ class TooLongError(ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PageQuestion:
-    """What a worker is asked. `token`: the secret of all forms of the supervisor."""
+    """A question to a worker. `token`: the secret of all forms of the supervisor."""
 
     kind: str
     page: PageRequest = dataclasses.field(default_factory=lambda: PageRequest("GET", "index"))
@@ -86,7 +86,7 @@ class PageQuestion:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PageAnswer:
-    """What a worker has answered."""
+    """The answer of a worker."""
 
     status: int
     content_type: str = TEXT
