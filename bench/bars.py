@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.measures import rtmp, streams_crowd
+from bench.measures import http, rtmp, streams_crowd
 from bench.measures.latency import WITH, WITHOUT
 from bench.samples import Cell, Samples, Spread
 
@@ -96,6 +96,28 @@ def rtmp_bars() -> list[Bar]:
     ]
 
 
+def http_bars() -> list[Bar]:
+    """Requests a second, and the processor time of the server: on a machine that is shared, or has
+    fewer processors than wrk and the server could use, the second one counts. Theirs is the
+    dividend there, so a ratio means the same in both."""
+    found = []
+    for task, theirs, limit in (
+        ("echo", "fastapi", 4),
+        ("echo", "granian", 1),
+        ("echo", "brpc-cpp", 0.4),
+        ("text", "protocol", 0.8),
+    ):
+        ours, other = (
+            Cell(f"http-{task}", f"http-{name}", http.SAME) for name in ("pybrpc", theirs)
+        )
+        name = f"http_{task}_vs_{theirs.replace('-', '_')}"
+        found += [
+            Bar(name, limit, ours, other),
+            Bar(f"{name}_by_cpu", limit, other, ours, "server_cpu_us"),
+        ]
+    return found
+
+
 def bars(is_plain: bool) -> list[Bar]:
     """`is_plain`: pybrpc has no compiled modules here, so pybrpc-aio is the plain one."""
     plain = "pybrpc-aio" if is_plain else "pybrpc-plain-aio"
@@ -133,6 +155,7 @@ def bars(is_plain: bool) -> list[Bar]:
         ),
         *stream_bars(),
         *rtmp_bars(),
+        *http_bars(),
     ]
 
 

@@ -112,8 +112,19 @@ class RtmpPlay:
     bits_per_s: int = 2_000_000
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class HttpRequests:
+    """Connections that each send a request when the last one was answered.
+
+    do_heads_differ  each request has a header with another value than the one before
+    """
+
+    connections: int = 64
+    do_heads_differ: bool = False
+
+
 StreamWork = StreamEcho | StreamPull | StreamPing | StreamCrowd
-Work = ClosedLoop | FixedRate | Flood | RedisGets | StreamWork | RtmpPlay
+Work = ClosedLoop | FixedRate | Flood | RedisGets | StreamWork | RtmpPlay | HttpRequests
 
 _KINDS: dict[str, type[Work]] = {
     kind.__name__: kind
@@ -127,6 +138,7 @@ _KINDS: dict[str, type[Work]] = {
         StreamPing,
         StreamCrowd,
         RtmpPlay,
+        HttpRequests,
     )
 }
 

@@ -23,6 +23,9 @@ from demo.screen import Progress, Row, summary
 from pybrpc.transport.socket.statistics import SocketStatistics
 
 SAMPLE_S = 0.25
+OPEN_S = 60.0
+"""How long the pages of the server are there at the end, for a person at a terminal."""
+
 FORMS = {
     "compiled": "compiled (make demo IMPL=python runs plain Python)",
     "python": "plain Python (make demo IMPL=compiled runs faster)",
@@ -35,7 +38,15 @@ Load = Callable[[str, float, Tally], None]
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0, help="per load (default 6)")
-    seconds: float = parser.parse_args().seconds
+    parser.add_argument(
+        "--open",
+        type=float,
+        default=OPEN_S if sys.stdout.isatty() else 0.0,
+        metavar="S",
+        help=f"how long the server stays for a browser (default {OPEN_S:g} in a terminal, else 0)",
+    )
+    options = parser.parse_args()
+    seconds: float = options.seconds
     console = Console()
     console.print(f"[bold]pybrpc {pybrpc.__version__}[/], {FORMS[pybrpc.__impl__]}\n")
     console.print(Syntax(usage.source(), "python", background_color="default"))
@@ -55,17 +66,30 @@ def main() -> int:
         address = f"127.0.0.1:{int(server.stdout.readline())}"
         try:
             rows = run_all(address, seconds, console)
+            print(file=server.stdin, flush=True)
+            served = json.loads(server.stdout.readline())
+            console.print()
+            console.print(summary(rows, served))
+            console.print(
+                "\nWritten in place: the calling thread sent its request itself. Handed over: it "
+                "found another thread writing and left its request in the queue; that thread sent "
+                "all that had gathered in one system call."
+            )
+            if options.open > 0:
+                keep_open(address, options.open, console)
         finally:
             server.stdin.close()
-        served = json.loads(server.stdout.readline())
-    console.print()
-    console.print(summary(rows, served))
-    console.print(
-        "\nWritten in place: the calling thread sent its request itself. Handed over: it found "
-        "another thread writing and left its request in the queue; that thread sent all that "
-        "had gathered in one system call."
-    )
     return 1 if any(row.tally.errors for row in rows) else 0
+
+
+def keep_open(address: str, seconds: float, console: Console) -> None:
+    """Let people look at the pages of the server. Ctrl-C ends it."""
+    console.print(
+        f"\nThe pages of this server: [link=http://{address}/]http://{address}/[/link]\n"
+        f"and: curl http://{address}/status\n"
+        f"They are there for {seconds:g} s; Ctrl-C ends the demo."
+    )
+    time.sleep(seconds)
 
 
 def run_all(address: str, seconds: float, console: Console) -> list[Row]:

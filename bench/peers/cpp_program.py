@@ -7,13 +7,13 @@ after `make` was run in them. docs/testing.md lists the examples.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import time
 from pathlib import Path
 
 from bench.child_process import ChildProcess
+from bench.process_time import cpu_s_of
 
 VARIABLE = "BRPC_CPP_BIN"
 ONE_BY_ONE = "echo_c++"
@@ -41,10 +41,7 @@ class CppProgram(ChildProcess):
 
     def cpu_s(self) -> float:
         """Its processor time so far, user and system, all threads."""
-        clock = ctypes.c_int()
-        if error := ctypes.CDLL(None).clock_getcpuclockid(self.pid, ctypes.byref(clock)):
-            raise OSError(error, os.strerror(error))
-        return time.clock_gettime(clock.value)
+        return cpu_s_of(self.pid)
 
     def log(self) -> str:
         """The output of a server so far."""

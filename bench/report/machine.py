@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bench.http.servers import SERVERS
 from bench.peers import ENTRIES
 from bench.peers.pybrpc_modes import implementation
 
@@ -18,7 +19,9 @@ ALSO = ("protobuf", "redis", "hiredis")
 
 def machine() -> dict[str, Any]:
     """For the page and for the file."""
-    packages = sorted({entry.package for entry in ENTRIES.values() if entry.package} | set(ALSO))
+    measured = [entry.package for entry in ENTRIES.values()]
+    measured += [server.package for server in SERVERS.values()]
+    packages = sorted({package for package in measured if package} | set(ALSO))
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpus": os.cpu_count(),

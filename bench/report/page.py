@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.bars import Bar, bars
 from bench.figures import SHOWN, digits
+from bench.http.servers import SERVERS
 from bench.measures import MEASURES
 from bench.peers import ENTRIES
 from bench.peers.pybrpc_modes import implementation
@@ -108,8 +109,10 @@ def figure_tables(result: Result, name: str) -> Iterator[str]:
 
 
 def peers_part(result: Result) -> str:
-    names = dict.fromkeys(cell.peer for cell in result.plan.cells if cell.peer in ENTRIES)
-    rows = ([f"`{name}`", ENTRIES[name].how] for name in names)
+    described = {entry.name: entry.how for entry in ENTRIES.values()}
+    described |= {server.name: server.how for server in SERVERS.values()}
+    names = dict.fromkeys(cell.peer for cell in result.plan.cells if cell.peer in described)
+    rows = ([f"`{name}`", described[name]] for name in names)
     return "## What was measured, and how it is used\n\n" + markdown_table(("", ""), rows)
 
 

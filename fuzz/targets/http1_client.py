@@ -22,7 +22,7 @@ from tests.fakes.http1_messages import HOSTILE_RESPONSES, OK, SOUND_RESPONSES
 LIMITS = (1 << 20, 100, 5)
 METHODS = ("GET", "HEAD", "POST")
 HEAD_BYTES = 64 * 1024 + 2048
-"""Bytes of a head, or of trailers, beside the body."""
+"""The longest head, or trailers, that may be held beside the body."""
 
 
 def check(data: bytes) -> None:

@@ -13,6 +13,7 @@ from pybrpc.base.implementation import __impl__
 from pybrpc import aio, errors
 from pybrpc.base.backoff import Backoff
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.builtin.server_view import HealthReport
 from pybrpc.client.calls.backup_policy import BackupRequestPolicy
 from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.client.channel.channel import Channel
@@ -56,6 +57,7 @@ __all__ = [
     "Endpoint",
     "ErrorCode",
     "HealthCheck",
+    "HealthReport",
     "HttpBody",
     "HttpHeader",
     "HttpHeaders",

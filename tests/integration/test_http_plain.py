@@ -316,8 +316,19 @@ def test_http_has_no_single_connection() -> None:
 
 
 def test_host_of_the_caller_counts() -> None:
+    """First its header, then that of its URL, then that of the channel; as in bRPC."""
+
     def make(request: Request) -> bytes:
-        return answer(request.headers["host"].encode())
+        return answer(request.headers["host"].encode(), x=request.headers.get("authorization", ""))
+
+    controller = pybrpc.Controller()
+    controller.http_request.uri = "http://user:secret@url.example:81/ignored"
+    with http_server(answering(make)) as server, channel(server.address) as each:
+        of_url = each.http("GET", "/", controller=controller)
+        assert (of_url.text(), of_url.headers["x"]) == ("url.example:81", "Basic dXNlcjpzZWNyZXQ=")
+        own = {"Host": "own.example", "Authorization": "own"}
+        of_header = each.http("GET", "/", headers=own, controller=controller)
+        assert (of_header.text(), of_header.headers["x"]) == ("own.example", "own")
 
     with http_server(answering(make)) as server, channel(server.address) as each:
         assert each.http("GET", "/").text() == server.address

@@ -129,6 +129,31 @@ def test_http_error_code_of_the_handler_is_kept() -> None:
         assert (answer.status, answer.headers["x-why"]) == (488, "so")
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "line"),
+    [
+        ("Content-Type", 200, b"Content-Type: text/csv\r\n"),
+        ("content-type", 200, b"content-type: text/csv\r\n"),
+        ("Content-Type", 201, b"Content-Type: text/csv\r\n"),
+    ],
+)
+def test_head_with_a_content_type_alone_is_as_any_other(
+    name: str, status: int, line: bytes
+) -> None:
+    def answer(request: Any, controller: pybrpc.Controller) -> Any:
+        assert controller.http_response is not None
+        controller.http_response.headers[name] = "text/csv"
+        controller.http_response.status_code = status
+        controller.response_attachment = b"a,b"
+        return pb.EchoResponse(message="not sent")
+
+    with serving_http(answer) as server, connected(server) as sock:
+        sock.sendall(request_bytes("a") + request_bytes("b", "Connection: close"))
+        first, _, last = read_all(sock).partition(b"a,b")
+    assert line in first
+    assert first + b"a,b" == last.replace(b"Connection: close\r\n", b"")
+
+
 def test_handler_sees_the_request_and_shapes_the_response() -> None:
     seen: list[Any] = []
 

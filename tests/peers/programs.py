@@ -52,6 +52,7 @@ PROGRAMS = {
     ),
     "chromium": Program("chromium", "tests/integration/test_builtin_browser.py"),
     "promtool": Program("prometheus", "tests/unit/metrics/exposition/test_prometheus.py"),
+    "wrk": Program("wrk", "tests/integration/test_bench_http.py"),
     "rtmpdump": Program("rtmpdump", RTMP_TESTS),
     "gst-launch-1.0": Program(
         f"gstreamer1.0-tools {PLUGINS}base {PLUGINS}good {PLUGINS}bad {PLUGINS}ugly "

@@ -19,6 +19,8 @@ import pybrpc.testing.check_session
 import pybrpc.testing.faulty_proxy
 import pybrpc.testing.step_dispatcher
 import pybrpc.testing.step_scheduler
+import pybrpc.tracing
+import pybrpc.tracing.opentelemetry
 
 NAMES = (
     pybrpc.AccessLog,
@@ -34,6 +36,7 @@ NAMES = (
     pybrpc.Endpoint,
     pybrpc.ErrorCode,
     pybrpc.HealthCheck,
+    pybrpc.HealthReport,
     pybrpc.HttpBody,
     pybrpc.HttpHeader,
     pybrpc.HttpHeaders,
@@ -41,8 +44,8 @@ NAMES = (
     pybrpc.HttpStreamCall,
     pybrpc.HttpStreamResponse,
     pybrpc.IOBuf,
-    pybrpc.JsonOptions,
     pybrpc.InterceptedCall,
+    pybrpc.JsonOptions,
     pybrpc.RawRequest,
     pybrpc.RetryPolicy,
     pybrpc.RpcError,
@@ -185,6 +188,26 @@ NAMES = (
     pybrpc.metrics.to_openmetrics,
     pybrpc.metrics.to_prometheus,
     pybrpc.metrics.to_underscored_name,
+    pybrpc.tracing.Annotation,
+    pybrpc.tracing.CallIds,
+    pybrpc.tracing.CallIdsFilter,
+    pybrpc.tracing.Rpcz,
+    pybrpc.tracing.RpczStatistics,
+    pybrpc.tracing.Span,
+    pybrpc.tracing.SpanKind,
+    pybrpc.tracing.SpanQuery,
+    pybrpc.tracing.SpanStore,
+    pybrpc.tracing.StoreStatistics,
+    pybrpc.tracing.TraceContext,
+    pybrpc.tracing.annotate,
+    pybrpc.tracing.call_ids,
+    pybrpc.tracing.current_span,
+    pybrpc.tracing.extract,
+    pybrpc.tracing.inject,
+    pybrpc.tracing.on_span_end,
+    pybrpc.tracing.remove_span_end,
+    pybrpc.tracing.rpcz,
+    pybrpc.tracing.opentelemetry.OpenTelemetryExport,
     pybrpc.metrics.opentelemetry.OpenTelemetryBridge,
     pybrpc.streams.AioStream,
     pybrpc.streams.AioTypedStream,

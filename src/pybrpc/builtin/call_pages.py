@@ -10,7 +10,8 @@ from pybrpc.builtin.units import count_text, duration_text, size_text
 
 MAX_SHOWN = 1024
 """Calls on one page, the oldest first."""
-MOST = 1_000_000
+MOST = 100_000
+"""Calls among which one is searched, the oldest first."""
 _HEAD = (
     "call",
     "method",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import NamedTuple
 
 from pybrpc.base.renewed import renew_in_child
@@ -18,6 +19,8 @@ from pybrpc.metrics.sampler import Sampler, default_sampler
 WATCHED_S = 120.0
 """Seconds after the last look in which samples are still taken."""
 MINUTE_S = 60.0
+MAX_CONNECTIONS = 2048
+"""Connections of which samples are kept."""
 MIN_SPAN_S = 0.5
 """A sample that is younger, in seconds, says nothing."""
 
@@ -67,7 +70,8 @@ class ConnectionRates:
             self._watched_until = self._clock() + WATCHED_S
         if is_new:
             self._add_sample(read, self._clock())
-            self._sampler().add(self)
+        # Also if it is not new: the sampler may just be about to forget it.
+        self._sampler().add(self)
 
     def take_sample(self, now_s: float) -> bool:
         """See `Sampled`. False once nobody has looked for two minutes."""
@@ -81,7 +85,8 @@ class ConnectionRates:
         return True
 
     def _add_sample(self, read: Callable[[], Iterable[ConnectionView]], now_s: float) -> None:
-        counts = {view.socket_id: counts_of(view) for view in read()}
+        views = islice(read(), MAX_CONNECTIONS)
+        counts = {view.socket_id: counts_of(view) for view in views}
         with self._lock:
             kept = [each for each in self._samples if each.at_s >= now_s - MINUTE_S - 1]
             self._samples = [*kept, _Sample(now_s, counts)]

@@ -39,7 +39,8 @@ class MethodFigures:
 
 def figures_of(prefix: str, full_name: str) -> MethodFigures:
     """The figures of a method of the server whose variables begin with `prefix`."""
-    stem = f"{prefix}_{to_underscored_name(full_name)}"
+    name = "generic" if full_name == "*" else to_underscored_name(full_name)
+    stem = f"{prefix}_{name}"
     values = {name: value_of(f"{stem}_{name}") for name in NAMES}
     part = exposed.find(f"{stem}_latency")
     if isinstance(part, LatencyPart):

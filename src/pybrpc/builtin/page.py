@@ -116,7 +116,7 @@ def wants_html(query: QueryMap, headers: HttpHeaders) -> bool:
     """Whether HTML is the answer: as `?console=0` or 1 says; else by User-Agent and Accept.
 
     C++ bRPC (UseHTML in builtin/common.cpp) sends text to curl and to clients without User-Agent.
-    A client whose Accept has neither text/html nor a wildcard for all text gets text here, too.
+    Here a client gets text too whose Accept names other types than HTML, such as text/plain.
     """
     console = query.get("console")
     if console is not None:
@@ -124,8 +124,10 @@ def wants_html(query: QueryMap, headers: HttpHeaders) -> bool:
     agent = headers.get("user-agent")
     if not agent or "curl/" in agent:
         return False
-    accept = headers.get("accept")
-    return accept is None or "html" in accept.lower() or "text/plain" not in accept.lower()
+    types = [
+        part.partition(";")[0].strip() for part in headers.get("accept", "").lower().split(",")
+    ]
+    return "text/html" in types or not any(each and "*" not in each for each in types)
 
 
 def decoded(text: str) -> str:

@@ -23,8 +23,8 @@ NAMES = (
 
 
 def query_of(request: PageRequest) -> SpanQuery:
-    """The query that the parameters ask for. PageError (400) for one that makes no sense; an empty
-    one, as forms send it, counts as missing."""
+    """The query that the parameters ask for. PageError (400) for a wrong one; an empty one, as
+    forms send it, counts as missing."""
     when = request.parameter("time")
     log_id = request.parameter("log_id")
     return _query(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -100,6 +100,10 @@ class HealthReport:
     text: str = "OK"
 
 
+HealthReporter: TypeAlias = Callable[[], HealthReport | bool | str | None]
+"""A function of the user; it may raise anything."""
+
+
 class ServerView(Protocol):
     """A server that runs. All may be asked in any thread; nothing blocks but `health`."""
 
@@ -167,5 +171,5 @@ class ServerView(Protocol):
         """At most `limit` of the requests without a response, the oldest first."""
 
     @property
-    def health_reporter(self) -> Callable[[], HealthReport | bool | str | None] | None:
+    def health_reporter(self) -> HealthReporter | None:
         """A function of the user that answers /health; it may raise anything."""

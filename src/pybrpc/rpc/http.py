@@ -28,17 +28,21 @@ class HttpHeader:
 
     __slots__ = (
         "_head",
+        "_headers",
         "_method",
         "_reason",
         "_status_code",
         "_uri",
-        "headers",
         "unresolved_path",
         "version",
     )
 
     def __init__(self, headers: HeadersLike = ()) -> None:
-        self.headers = headers if isinstance(headers, HttpHeaders) else HttpHeaders(headers)
+        self._headers: HttpHeaders | None = None
+        if isinstance(headers, HttpHeaders):
+            self._headers = headers
+        elif headers:
+            self._headers = HttpHeaders(headers)
         self.version = "1.1"
         self.unresolved_path = ""
         self._method = ""
@@ -47,6 +51,20 @@ class HttpHeader:
         """Has the URL, until somebody asks for it."""
         self._status_code = 200
         self._reason: str | None = None
+
+    @property
+    def headers(self) -> HttpHeaders:
+        """Made when they are first asked for: most responses have none of their own."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = HttpHeaders()
+        return headers
+
+    @headers.setter
+    def headers(self, headers: HttpHeaders) -> None:
+        if not isinstance(headers, HttpHeaders):
+            raise TypeError(f"headers must be a pybrpc.HttpHeaders, not {headers!r:.200}")
+        self._headers = headers
 
     @property
     def method(self) -> str:
@@ -95,16 +113,20 @@ class HttpHeader:
     @property
     def content_type(self) -> str:
         """The header Content-Type; "" if there is none."""
-        return self.headers.content_type
+        headers = self._headers
+        return "" if headers is None else headers.content_type
 
     @content_type.setter
     def content_type(self, content_type: str) -> None:
         self.headers["Content-Type"] = content_type
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether a response has nothing but a body: all is as it was made."""
-        return self._status_code == 200 and self._reason is None and not self.headers
+    def only_content_type(self) -> str | None:
+        """The Content-Type of a response in which nothing else was set; "" if nothing was, `None`
+        if something else was."""
+        if self._status_code != 200 or self._reason is not None:
+            return None
+        headers = self._headers
+        return "" if headers is None else headers.only_content_type()
 
     @classmethod
     def of_request(cls, head: RequestHead) -> HttpHeader:

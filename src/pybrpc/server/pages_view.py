@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
@@ -16,7 +17,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.builtin.server_view import (
     CallView,
     ConnectionView,
-    HealthReport,
+    HealthReporter,
     MethodView,
     ServiceView,
 )
@@ -30,10 +31,10 @@ from pybrpc.tracing.ids import as_unsigned
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_table import SOCKETS, SocketId
 
-HealthReporter = Callable[[], HealthReport | bool | str | None]
-
-_HIDDEN = frozenset(("auth", "tls", "options", "runtime", "limits", "protocols"))
-"""Settings whose repr says nothing to people, or may have a secret in it."""
+_OBJECTS = ("auth", "options", "runtime", "tls")
+"""Settings that are objects; that they are None says little."""
+_Shown = bool | int | float | None
+"""Settings of these types are shown; in others there may be a secret."""
 
 
 class PagesView:
@@ -44,12 +45,12 @@ class PagesView:
         run: RunningServer,
         *,
         version: str = "",
-        server_info_name: str = "",
+        metric_prefix: str = "",
         worker_name: str = "",
         health_reporter: HealthReporter | None = None,
         urls_of: Callable[[MethodEntry], tuple[str, ...]] | None = None,
     ) -> None:
-        """`server_info_name` replaces "server_<port>" in the names of its variables, as in C++.
+        """`metric_prefix`: the begin of the names of its variables, if it is not that of its port.
         `urls_of` says which paths of HTTP are mapped to a method, beside "/Service/Method"."""
         self._run = run
         self.version = version
@@ -57,8 +58,9 @@ class PagesView:
         self.health_reporter = health_reporter
         self.started_at_s = time.time()
         endpoint: Endpoint = run.acceptor.endpoint
-        name = server_info_name or f"server_{endpoint.port or endpoint.path}"
-        self.metric_prefix = f"rpc_{to_underscored_name(name)}"
+        name = f"rpc_server_{endpoint.port or endpoint.host}"
+        self._metric_prefix = metric_prefix
+        self._default_prefix = to_underscored_name(name)
         self._address = str(endpoint)
         self._urls_of = urls_of
 
@@ -66,6 +68,10 @@ class PagesView:
     def address(self) -> str:
         """See `ServerView`; so for all methods."""
         return self._address
+
+    @property
+    def metric_prefix(self) -> str:
+        return self._metric_prefix or self._run.variables.stem or self._default_prefix
 
     @property
     def is_stopping(self) -> bool:
@@ -90,14 +96,11 @@ class PagesView:
 
     def options(self) -> list[tuple[str, str]]:
         settings = self._run.settings
-        shown = [
-            (name, _shown(getattr(settings, name)))
-            for name in ServerSettings.__slots__
-            if name not in _HIDDEN
-        ]
+        values = ((name, getattr(settings, name)) for name in ServerSettings.__slots__)
+        shown = [(name, _shown(value)) for name, value in values if isinstance(value, _Shown)]
         limit = self._run.max_connections
         return [
-            *((name, text) for name, text in shown if name != "max_connections"),
+            *(pair for pair in shown if pair[0] not in ("max_connections", *_OBJECTS)),
             ("max_connections", _shown(limit)),
             ("max_body_size", _shown(settings.limits.max_body_size)),
             ("protocols", " ".join(protocol.name for protocol in settings.protocols)),
@@ -109,16 +112,17 @@ class PagesView:
     # --- services ---
 
     def services(self) -> list[ServiceView]:
+        running = Counter(call.entry for call in list(self._run.admission.running))
         found: dict[str, list[MethodView]] = {}
         for entry in self._run.registry.entries():
             service = entry.full_name.rpartition(".")[0] or entry.full_name
-            found.setdefault(service, []).append(self._method_view(entry))
+            found.setdefault(service, []).append(self._method_view(entry, running[entry]))
         return [
             ServiceView(service.rpartition(".")[2], service, tuple(methods))
             for service, methods in found.items()
         ]
 
-    def _method_view(self, entry: MethodEntry) -> MethodView:
+    def _method_view(self, entry: MethodEntry, concurrency: int) -> MethodView:
         return MethodView(
             entry.full_name.rpartition(".")[2],
             entry.full_name,
@@ -126,14 +130,9 @@ class PagesView:
             "" if entry.is_generic else entry.response_type.full_name,
             () if self._urls_of is None else self._urls_of(entry),
             entry.max_concurrency,
-            self._running_of(entry),
+            concurrency,
             entry.is_async,
         )
-
-    def _running_of(self, entry: MethodEntry) -> int:
-        if entry.max_concurrency:
-            return len(entry.running)
-        return sum(call.entry is entry for call in list(self._run.admission.running))
 
     def descriptors(self) -> list[ServiceDescriptor]:
         found: dict[str, ServiceDescriptor] = {}
@@ -172,7 +171,7 @@ class PagesView:
         return [_view_of_call(call, now) for call in oldest]
 
 
-def _shown(value: object) -> str:
+def _shown(value: _Shown) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):

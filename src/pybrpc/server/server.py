@@ -303,22 +303,26 @@ class Server:
         self._pid = os.getpid()
 
     def _new_frontend(self, run: RunningServer) -> HttpFrontend:
-        name = self._settings.server_info_name
-        worker = self._worker_name
-        view = PagesView(run, server_info_name=name, worker_name=worker, urls_of=self._urls_of)
+        settings = self._settings
+        view = PagesView(
+            run,
+            version=settings.version,
+            worker_name=self._worker_name,
+            health_reporter=settings.health_reporter,
+            urls_of=self._urls_of,
+        )
         return HttpFrontend(view, self._routes, self._settings.http)
 
-    def become_worker(self, name: str) -> int | None:
-        """Before the start: it serves in a worker process of that name, so it opens no port of its
-        own. Return its `internal_port`, which is not opened. For worker processes alone."""
+    def _become_worker(self, name: str) -> int | None:
+        """Before the start: it will serve in a worker process. Return its `internal_port`, which
+        will not be opened."""
         port = self._settings.internal_port
         self._worker_name = name
         self._settings = dataclasses.replace(self._settings, internal_port=None)
         return port
 
-    def pages_view(self) -> ServerView | None:
-        """The server as its pages show it; `None` before the start, and with `builtin_services=False`. For
-        worker processes alone."""
+    def _pages_view(self) -> ServerView | None:
+        """The server as its pages show it; `None` if it does not run, or has no pages."""
         run = self._current_run()
         if run is None or run.http is None or not self._settings.builtin_services:
             return None

@@ -19,6 +19,7 @@ from pybrpc.base.checked_options import (
 )
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
+from pybrpc.builtin.server_view import HealthReporter
 from pybrpc.metrics.names import exposed_name
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import all_protocols, check_protocol_object
@@ -88,6 +89,10 @@ class ServerOptions(TypedDict, total=False):
                      `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
     access_log       `True`, or a `pybrpc.AccessLog`: one line for each call that has ended or was
                      refused, logged by "pybrpc.access"; default `False`
+    version          a text for /version, and for the title of the pages
+    health_reporter  a function without arguments that says on /health how the server is: `None` or
+                     `True` for healthy, `False`, a text, or a `pybrpc.HealthReport`; it runs in a
+                     thread of its own, may block, and what it raises is answered with 500
     server_info_name   the variables of the server are named rpc_server_<this>_..., instead of
                      rpc_server_<port>_...; default "": the port. See docs/metrics.md
     rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
@@ -125,6 +130,8 @@ class ServerOptions(TypedDict, total=False):
     builtin_services: bool
     internal_port: int | None
     builtin_allow: Iterable[str]
+    version: str
+    health_reporter: HealthReporter | None
     server_info_name: str
     options: SocketOptions | None
     runtime: Runtime | None
@@ -153,6 +160,8 @@ class ServerSettings:
     http: HttpSettings = dataclasses.field(default_factory=HttpSettings)
     interceptors: tuple[Interceptor, ...] = ()
     access_log: AccessLog | None = None
+    version: str = ""
+    health_reporter: HealthReporter | None = None
     server_info_name: str = ""
     options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
     runtime: Runtime | None = None
@@ -193,6 +202,9 @@ class ServerSettings:
         checked_flag("builtin_services", self.builtin_services)
         checked_count_or_none("internal_port", self.internal_port, 0, 65535)
         checked_info_name(self.server_info_name)
+        checked_text("version", self.version)
+        if self.health_reporter is not None and not callable(self.health_reporter):
+            raise TypeError(f"health_reporter must be a function, not {self.health_reporter!r}")
         if self.auth is not None:
             check_verifier(self.auth)
         if self.runtime is not None and not isinstance(self.runtime, Runtime):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pybrpc.builtin.connection_rates import WATCHED_S, ConnectionRates
+from pybrpc.builtin.connection_rates import MAX_CONNECTIONS, WATCHED_S, ConnectionRates
 from pybrpc.builtin.server_view import ConnectionView
 from tests.fakes.metrics import SteppedSampler
 from tests.fakes.pages import FakeServerView
@@ -86,3 +86,10 @@ def test_a_child_forgets_the_samples_of_its_parent() -> None:
     assert traffic.rates._samples == []
     traffic.pass_seconds(2)
     assert traffic.reads == 1
+
+
+def test_samples_are_bounded_in_number() -> None:
+    traffic = Traffic()
+    view = FakeServerView().view
+    traffic.rates.look(lambda: (view(number) for number in range(MAX_CONNECTIONS + 100)))
+    assert [len(sample.counts) for sample in traffic.rates._samples] == [MAX_CONNECTIONS]

@@ -12,6 +12,7 @@ def test_without_variables_all_is_zero() -> None:
     assert figures.stem == "rpc_server_8000_pkg_search_find"
     assert {figures[name] for name in NAMES} == {"0"}
     assert figures["unknown"] == "0"
+    assert figures_of("rpc_server_8000", "*").stem == "rpc_server_8000_generic"
 
 
 def test_percentiles_that_are_not_exposed_come_from_the_recorder(sampler: SteppedSampler) -> None:

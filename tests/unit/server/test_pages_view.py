@@ -135,11 +135,11 @@ def test_calls_in_flight() -> None:
 def test_names_that_are_given(served: tuple[PagesView, pybrpc.Stub]) -> None:
     view = PagesView(
         served[0]._run,
-        server_info_name="SearchServer",
+        metric_prefix="rpc_server_search",
         worker_name="worker 2",
         urls_of=lambda entry: (f"/v1/{entry.full_name}",),
     )
-    assert view.metric_prefix == "rpc_search_server"
+    assert view.metric_prefix == "rpc_server_search"
     assert view.worker_name == "worker 2"
     assert view.services()[0].methods[0].urls == ("/v1/conformance.EchoService.Echo",)
 

@@ -136,7 +136,8 @@ def pybrpc_facts() -> Facts:
         ("unread bytes of streams", _bytes(streams.held_bytes)),
         ("streams that hold some", str(streams.holders)),
         ("limit (max_unread_bytes)", _limit(streams.limit_bytes)),
-        ("profiles that are kept", repr(STORED_PROFILES)),
+        ("profiles that are kept", str(len(STORED_PROFILES))),
+        ("their bytes", _bytes(STORED_PROFILES.size_bytes)),
     ]
 
 

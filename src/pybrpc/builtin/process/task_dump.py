@@ -38,7 +38,7 @@ class TaskDump:
     """Its id; the same as long as the task lives."""
     name: str
     state: str
-    """ "running", "waiting", "ready" or "done"."""
+    """ "running", "waiting", "ready" or "done"; "unknown" of a class that is not asyncio's."""
     chain: Stack
     """Its coroutine, what that awaits, and so on."""
     waits_for: str
@@ -55,7 +55,7 @@ class LoopDump:
     tasks: list[TaskDump]
     left_out: int = 0
     is_unreadable: bool = False
-    """Its tasks have changed too fast to be read."""
+    """Its tasks can't be read, or have changed too fast."""
 
 
 def loop_dumps(limit: int = MAX_TASKS) -> list[LoopDump]:
@@ -82,6 +82,8 @@ def loop_dumps(limit: int = MAX_TASKS) -> list[LoopDump]:
 
 
 def _dumped(task: asyncio.Task[Any], is_running: bool, reader: StackReader) -> TaskDump:
+    if not isinstance(task, asyncio.Task):  # of a class of the user
+        return TaskDump(id(task), task_name(task), "unknown", (), "", 0)
     chain, end = await_chain(coroutine_of(task), reader)
     waiter = getattr(task, "_fut_waiter", None)
     if asyncio.Task.done(task):

@@ -41,7 +41,7 @@ def title_of(task: TaskDump) -> str:
 
 def _summary(loop: LoopDump) -> str:
     if loop.is_unreadable:
-        return f"{loop.name}: its tasks change too fast to be read"
+        return f"{loop.name}: its tasks can't be read now"
     more = f", of which {loop.left_out} are not shown" if loop.left_out else ""
     return f"{loop.name}: {len(loop.tasks) + loop.left_out} tasks{more}"
 

@@ -31,8 +31,8 @@ MAX_FRAMES = 25
 DEFAULT_FRAMES = 10
 DEFAULT_SECONDS = 600.0
 MAX_SECONDS = 3600.0
-MAX_TRACE_BYTES = 256 * 1024 * 1024
-"""Limit of the memory that tracemalloc needs for itself."""
+MAX_TRACE_BYTES = 64 * 1024 * 1024
+"""Limit of the memory that tracemalloc needs for itself; a copy takes about three times that."""
 LOOK_S = 0.5
 """How often the thread looks whether tracing has to end."""
 STOP_S = 5.0

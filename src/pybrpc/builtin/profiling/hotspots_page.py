@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from pybrpc.builtin.html import Html
-from pybrpc.builtin.layout import html_page
+from pybrpc.builtin.html import Html, tag
+from pybrpc.builtin.layout import html_page, table
 from pybrpc.builtin.page import PageEntry, PageError, PageRequest, PageResponse
 from pybrpc.builtin.profiling.call_tree import call_tree
 from pybrpc.builtin.profiling.cost_table import cost_text
@@ -36,7 +36,9 @@ def show_hotspots(request: PageRequest, server: ServerView) -> PageResponse:
     compares it with another one, `at=` is the box of the graph in focus, `threads=1` has a box
     for each thread, `mode=wall` counts the time of threads that wait; `display_type=` is text
     or flame (an SVG)."""
-    page = request.path.partition("/")[0] or "cpu"
+    if not request.path and request.method != "POST":
+        return _list(request, server)
+    page = request.path.partition("/")[0]
     if page not in PAGES:
         raise PageError(404, f"there is no profile of that kind; there are {', '.join(PAGES)}")
     if request.method == "POST":
@@ -55,6 +57,14 @@ def show_hotspots(request: PageRequest, server: ServerView) -> PageResponse:
         location = address_of(page, id=str(stored.number))
         return PageResponse("", status=303, headers={"Location": location})
     return _show(request, server, page, stored)
+
+
+def _list(request: PageRequest, server: ServerView) -> PageResponse:
+    """The pages that there are."""
+    if request.wants_html:
+        rows = [(tag("a", path, href=path), text) for path, text in ENTRY.usage]
+        return html_page(request, server, "Hotspots", table(("Page", "Shows"), rows))
+    return PageResponse("".join(f"{path} : {text}\n" for path, text in ENTRY.usage))
 
 
 def address_of(page: str, **parameters: str) -> str:

@@ -34,12 +34,14 @@ def known_loops() -> list[AbstractEventLoop]:
 
 
 def tasks_of(loop: AbstractEventLoop) -> list[asyncio.Task[Any]] | None:
-    """The tasks of `loop` that are not done; `None` if they change too fast to be read."""
+    """The tasks of `loop` that are not done; `None` if they can't be read, or change too fast."""
     for _ in range(ATTEMPTS):
         try:
             return list(asyncio.all_tasks(loop))
         except RuntimeError:
             continue
+        except BaseException:  # a task of a class of the user was asked for its loop
+            return None
     return None
 
 

@@ -45,7 +45,7 @@ class StoredProfiles:
             stored = StoredProfile(self._last, profile, size_bytes)
             self._stored[self._last] = stored
             while len(self._stored) > 1 and (
-                len(self._stored) > self._max_profiles or self._size_bytes() > self._max_bytes
+                len(self._stored) > self._max_profiles or self.size_bytes > self._max_bytes
             ):
                 del self._stored[next(iter(self._stored))]
         return stored
@@ -65,11 +65,16 @@ class StoredProfiles:
         with self._lock:
             self._stored.clear()
 
-    def _size_bytes(self) -> int:
-        return sum(stored.size_bytes for stored in self._stored.values())
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory all take."""
+        return sum(stored.size_bytes for stored in list(self._stored.values()))
 
     def __repr__(self) -> str:
-        return f"<StoredProfiles {len(self._stored)} profiles, {self._size_bytes()} bytes>"
+        return f"<StoredProfiles {len(self)} profiles, {self.size_bytes} bytes>"
 
 
 STORED_PROFILES = StoredProfiles()

@@ -7,6 +7,7 @@ nothing that strikes a span may keep a call from its end.
 from __future__ import annotations
 
 import time
+from collections.abc import Sized
 from typing import Any
 
 from pybrpc.base.endpoint import Endpoint
@@ -68,9 +69,10 @@ def end_span(
 
 
 def response_size(response: Any) -> int:
-    """Bytes of body and attachment; 0 of a response of a protocol that has no body."""
+    """Bytes of body and attachment; 0 of a response without a body, or whose body is read
+    later."""
     body = getattr(response, "body", None)
-    if body is None:
+    if not isinstance(body, Sized):
         return 0
     attachment = getattr(response, "attachment", None)
     return len(body) + (0 if attachment is None else len(attachment))

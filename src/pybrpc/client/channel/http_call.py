@@ -46,7 +46,8 @@ class PlainHttpMethod:
     __slots__ = ("full_name", "is_idempotent", "peer")
 
     def __init__(self, request: HttpRequest, peer: str) -> None:
-        self.full_name = f"{request.method} {request.target.partition('?')[0]}"
+        # Not the path: metrics and spans keep something for each name.
+        self.full_name = f"http.{request.method}"
         self.is_idempotent = request.method in _IDEMPOTENT and request.upload is None
         self.peer = peer
 

@@ -86,8 +86,7 @@ class OutgoingRequest:
         """With the write right, before a byte of the request can leave."""
         self._is_placed = True
         self._connection.take_place(self)
-        buffer.append(self._packed)
-        self._packed = IOBuf()
+        buffer.swap(self._packed)
         if self.request.upload is not None:
             self.request.upload.attach(self._connection.socket)
 

@@ -6,13 +6,14 @@ src/brpc/policy/http_rpc_protocol.cpp.
 
 from __future__ import annotations
 
+import base64
 import zlib
 from typing import Any
 
 from google.protobuf.message import Message
 
 from pybrpc.base.checked_options import shown
-from pybrpc.client.connections.http_request import HttpRequest
+from pybrpc.client.connections.http_request import AUTHORIZATION, HttpRequest
 from pybrpc.errors import BadRequestError, BadResponseError, Phase
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.http1.client_session import WholeResponse
@@ -191,7 +192,8 @@ def as_http(method: Method | RawMethod, content_type: HttpContentType) -> Method
 
 
 def headers_of_call(controller: Controller | None) -> HttpHeaders:
-    """The headers that the caller has set. BadRequestError for what HTTP has no place for."""
+    """The headers that the caller has set, with the host and the user of the URL in
+    `http_request.uri`. BadRequestError for what HTTP has no place for."""
     if controller is None:
         return HttpHeaders()
     if controller._request_user_fields:
@@ -199,7 +201,15 @@ def headers_of_call(controller: Controller | None) -> HttpHeaders:
             "http has no place for request_user_fields: use controller.http_request.headers"
         )
     header = controller._http_request
-    return HttpHeaders() if header is None else header.headers.copy()
+    if header is None:
+        return HttpHeaders()
+    headers, uri = header.headers.copy(), header.uri
+    if uri.host and "host" not in headers:
+        headers["Host"] = uri.authority
+    if uri.user_info and AUTHORIZATION not in headers:
+        secret = base64.b64encode(uri.user_info.encode("utf-8", "surrogateescape"))
+        headers[AUTHORIZATION] = f"Basic {secret.decode('ascii')}"
+    return headers
 
 
 def add_log_headers(headers: HttpHeaders, controller: Controller | None) -> None:

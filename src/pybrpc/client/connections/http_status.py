@@ -12,7 +12,7 @@ from pybrpc.protocols.http1.head import ResponseHead
 from pybrpc.protocols.http1.status import ERROR_CODE_HEADER, error_code_in
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.http_bodies import plain_body
-from pybrpc.rpc.remote_error import remote_error
+from pybrpc.rpc.remote_error import bare_text, remote_error
 
 MAX_ERROR_BYTES = 2048
 """Bytes of the body that the text of the error shows; bRPC's -http_max_error_length."""
@@ -27,7 +27,7 @@ def status_error(head: ResponseHead, body: str, peer: str) -> RpcError:
     """The error for a status other than 2xx; `body` is the beginning of the body as text."""
     error = remote_error(_code_of(head), status_text(head, body), peer)
     if body:
-        error.message = error.remote_text = body
+        error.message, error.remote_text = bare_text(body), body
     return error
 
 

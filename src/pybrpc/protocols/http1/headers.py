@@ -37,6 +37,8 @@ class HttpHeaders(MutableMapping[str, str]):
         self._fields: dict[str, tuple[str, str]] = {}
         self._cookies: list[tuple[str, str]] = []
         """Set-Cookies beside the one in `_fields`."""
+        if not headers:
+            return
         if isinstance(headers, HttpHeaders):
             self._fields.update(headers._fields)
             self._cookies += headers._cookies
@@ -87,6 +89,15 @@ class HttpHeaders(MutableMapping[str, str]):
         """Content-Type with its parameters; "" if there is none."""
         found = self._fields.get("content-type")
         return "" if found is None else found[1]
+
+    def only_content_type(self) -> str | None:
+        """Content-Type, if there is no other header; "" if there is none at all, else `None`. Also
+        `None` if its name is written in another way, or its value is empty."""
+        fields = self._fields
+        if not fields:
+            return ""
+        name, value = fields.get("content-type", ("", ""))
+        return value if value and len(fields) == 1 and name == "Content-Type" else None
 
     @overload
     def get(self, name: str, /) -> str | None: ...

@@ -31,6 +31,7 @@ LEAST_COMPRESSED_BYTES = 512
 """Bodies below this are sent as they are, as with bRPC's `-http_body_compress_threshold`."""
 
 MAX_ID = 2**64 - 1
+RAW = "application/octet-stream"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: %s\r\n\r\n"
 
 
@@ -183,7 +184,7 @@ class CallForm:
         made = controller._http_response
         attachment = controller._response_attachment
         if attachment:
-            return self._pack_raw(call, controller, attachment)
+            return self._whole(controller, attachment, RAW)
         message = check_response(response, call.entry.response_type)
         form = self._facts.form
         if made is not None and made.content_type:
@@ -192,28 +193,27 @@ class CallForm:
             body = form.write(message, self._traits.options)
         except PARSE_ERRORS as error:
             raise BadResponseError(f"Fail to convert response to {form.name}: {error}") from None
-        if self._is_plain(controller):
-            data = iobuf_of(_OK % (len(body), form.content_type.encode()))
-            data.append(body)
-            return data
         return self._whole(controller, body, form.content_type)
 
-    def _is_plain(self, controller: Controller) -> bool:
-        """Whether the head of the response has nothing that most have not."""
+    def _plain_type(self, controller: Controller, default: str) -> str | None:
+        """The Content-Type of a response whose head has nothing else that most have not; `None` if
+        it has."""
+        if (
+            not self._facts.has_plain_answer
+            or self._request.resolved.cors is not None
+            or controller._response_compress_type
+        ):
+            return None
         made = controller._http_response
-        return (
-            self._facts.has_plain_answer
-            and (made is None or made.is_plain)
-            and self._request.resolved.cors is None
-            and not controller._response_compress_type
-        )
-
-    def _pack_raw(self, call: ServerCall, controller: Controller, attachment: IOBuf) -> IOBuf:
-        made = controller._http_response
-        default = "" if made is None else made.content_type
-        return self._whole(controller, attachment, default or "application/octet-stream")
+        chosen = "" if made is None else made.only_content_type()
+        return None if chosen is None else chosen or default
 
     def _whole(self, controller: Controller, body: bytes | IOBuf, content_type: str) -> IOBuf:
+        plain_type = self._plain_type(controller, content_type)
+        if plain_type is not None:
+            data = iobuf_of(_OK % (len(body), plain_type.encode("latin-1")))
+            data.append(body)
+            return data
         made = controller._http_response
         headers = HttpHeaders() if made is None else made.headers.copy()
         if "content-type" not in headers:

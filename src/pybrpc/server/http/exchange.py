@@ -185,7 +185,10 @@ class HttpExchange:
         if request.sink is not None:
             request.sink.on_part(data)
             return
-        request.body.append(data)
+        if request.body:
+            request.body.append(data)
+        else:
+            request.body = data
         self._session.collected_bytes += len(data)
         if len(request.body) > request.max_bytes:
             self._refuse_long(request)

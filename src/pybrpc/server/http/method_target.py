@@ -41,7 +41,7 @@ class MethodTarget:
         facts = resolved.facts
         if facts is None:
             facts = resolved.facts = CallFacts(resolved.head, self._traits)
-        body = bytes(request.body)
+        body = bytes(request.body) if request.body else b""
         rpc = new_request(request.position, self.service, self.method, None, body)
         if facts.has_more:
             facts.add_to(rpc)

@@ -50,6 +50,8 @@ class ServerVariables:
         self.builtin_service_count = 0
         """Services of the library itself that the server has."""
         self._running = RunningCalls(core.admission)
+        self.stem = ""
+        """The names of its variables begin with it and "_", once they are exposed."""
         self._times: list[tuple[MethodEntry, MethodTimes]] = []
         errors, services = core.non_service_errors, core.registry.service_names
         started = time.monotonic()
@@ -99,6 +101,7 @@ class ServerVariables:
         _exposed.add(self)
         name = self._name or (endpoint.host if endpoint.is_unix else str(endpoint.port))
         stem = expose_below_free_name(exposed_name(name, PREFIX), self._expose_own)
+        self.stem = stem
         if stem:
             for entry, times in self._times:
                 method = "generic" if entry.full_name == GENERIC_NAME else entry.full_name

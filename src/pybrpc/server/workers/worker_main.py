@@ -124,14 +124,14 @@ def stopped_by_signals(
 def show_pages(server: Server, answerer: PageAnswerer | None) -> None:
     """The server runs: its pages can be shown by the supervisor."""
     if answerer is not None:
-        answerer.serve(server.pages_view)
+        answerer.serve(server._pages_view)
 
 
 def checked(server: object, spec: WorkerSpec) -> Server:
     """The server, which knows now that it is that of a worker."""
     if not isinstance(server, Server):
         raise TypeError(f"{spec.target} must return a pybrpc.Server, not {server!r}")
-    port = server.become_worker(f"worker {spec.number} (pid {os.getpid()})")
+    port = server._become_worker(f"worker {spec.number} (pid {os.getpid()})")
     if port is not None:
         there = "is used" if spec.pages_fd >= 0 else "can have one: --internal-port"
         WORKERS.info(

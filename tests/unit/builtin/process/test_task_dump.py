@@ -161,3 +161,36 @@ def test_generators_are_part_of_a_chain() -> None:
     chain, end = await_chain(generator, StackReader())
     assert [frame.function.rpartition(".")[2] for frame in chain] == ["delegates", "deeper"]
     assert end == ""
+
+
+class ForeignTask:
+    """A task of another library, known to asyncio."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.raises: BaseException | None = None
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self.loop
+
+    def done(self) -> bool:
+        if self.raises is not None:
+            raise self.raises
+        return False
+
+
+def test_a_task_of_another_library_is_shown_and_may_raise_anything() -> None:
+    async def main() -> tuple[list[LoopDump], list[LoopDump]]:
+        task = ForeignTask(asyncio.get_running_loop())
+        asyncio._register_task(task)  # type: ignore[arg-type]
+        try:
+            shown = loop_dumps()
+            task.raises = KeyboardInterrupt()
+            return shown, loop_dumps()
+        finally:
+            asyncio._unregister_task(task)  # type: ignore[arg-type]
+
+    (shown,), (unreadable,) = asyncio.run(main())
+    states = {task.name: task.state for task in shown.tasks}
+    assert states["ForeignTask"] == "unknown"
+    assert unreadable.is_unreadable

@@ -111,6 +111,14 @@ def test_an_unknown_kind_is_not_found() -> None:
     assert ask("/hotspots/iobuf").status == 404
 
 
+@pytest.mark.parametrize("wants_html", [False, True])
+def test_without_a_kind_all_are_listed(wants_html: bool) -> None:
+    with PROFILE_SLOT.hold("other"):
+        text = text_of(ask("/hotspots", html=wants_html))
+    for kind in KINDS:
+        assert f"/hotspots/{kind}" in text
+
+
 def test_head_takes_no_profile() -> None:
     assert ask("/hotspots/cpu", method="HEAD").status == 200
     assert STORED_PROFILES.latest_first("cpu") == []

@@ -6,6 +6,7 @@ import contextlib
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -95,11 +96,22 @@ def test_a_wait_for_a_semaphore_counts() -> None:
 def test_a_thread_that_waits_for_work_is_left_out() -> None:
     waits = Waits()
     work: queue.Queue[int] = queue.Queue()
-    signal, event = WakeSignal(), threading.Event()
+    event = threading.Event()
     with blocked(work.get, "wait", lambda: work.put(1)):
         with blocked(event.wait, "wait", event.set):
-            with blocked(signal.wait, "wait", signal.set):
-                waits.take(5)
+            waits.take(5)
+    assert waits.waits.builder.samples == {}
+
+
+@pytest.mark.python_only
+def test_a_caller_that_waits_for_its_response_is_left_out() -> None:
+    waits, signal = Waits(), WakeSignal()
+    with blocked(signal.wait, "wait", signal.set):
+        waits.take(5)
+    assert waits.waits.builder.samples == {}
+    far = time.monotonic() + 1000
+    with blocked(lambda: signal.wait_until(far), "acquire_until", signal.set):
+        waits.take(5)
     assert waits.waits.builder.samples == {}
 
 

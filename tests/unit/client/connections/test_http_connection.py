@@ -36,7 +36,7 @@ class Line:
     """A connection that is its own source, and the peer's end of it."""
 
     endpoint = PEER
-    why_down = live = None
+    why_down = live = call_times = None
 
     def __init__(self) -> None:
         ours, self.peer = _socket.socketpair()

@@ -161,3 +161,20 @@ def test_headers_have_no_hash() -> None:
 def test_tokens() -> None:
     assert tokens_in(" Close ,, keep-ALIVE\t,") == ["close", "keep-alive"]
     assert tokens_in("") == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ({}, ""),
+        ({"Content-Type": "text/csv; a=b"}, "text/csv; a=b"),
+        ({"Content-Type": ""}, None),
+        ({"content-type": "text/csv"}, None),
+        ({"Content-Type": "text/csv", "X": "y"}, None),
+        ({"X": "y"}, None),
+        ({"Set-Cookie": "a"}, None),
+    ],
+)
+def test_content_type_alone_is_known(headers: dict[str, str], found: str | None) -> None:
+    """So its response has a head that needs no headers put together."""
+    assert HttpHeaders(headers).only_content_type() == found
