@@ -97,6 +97,7 @@ class Supervisor:
             listeners = Listeners(endpoint, self._settings.workers, dispatcher)
             stack.callback(listeners.close)
             group = WorkerGroup(self._settings, listeners, dispatcher)
+            stack.callback(group.give_up)
             pages = self._pages = self._new_pages(group, listeners.endpoint)
             if pages is not None:
                 stack.callback(pages.close)

@@ -75,6 +75,10 @@ class WorkerGroup:
         for slot in self._slots:
             slot.start()
 
+    def give_up(self) -> None:
+        """It will not be started: leave nothing."""
+        self._orphans.close()
+
     def restart(self) -> None:
         """Replace all workers, one by one; when all serve, if they are starting."""
         if self.is_stopping:

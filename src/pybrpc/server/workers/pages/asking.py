@@ -22,6 +22,7 @@ from pybrpc.server.workers.pages.messages import (
 MAX_ANSWERS_BYTES = 128 * 1024 * 1024
 """Bytes of all answers to one question together."""
 READ_BYTES = 256 * 1024
+ENDED = "it has ended without an answer"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,13 +106,13 @@ class _Exchange:
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             return f"it has answered with nonsense ({type(error).__name__})"
         except OSError:
-            return "it has ended"
+            return ENDED
 
     def _read(self) -> PageAnswer | str | None:
         reader = self._reader
         data = self.stream.recv(min(reader.bytes_wanted(), READ_BYTES))
         if not data:
-            return "it has ended without an answer"
+            return ENDED
         reader.add(data)
         if reader.bytes_wanted():
             return None

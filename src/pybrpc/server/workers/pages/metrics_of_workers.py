@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Collection, Iterable
 
 from pybrpc.metrics.snapshot import Family, Snapshot, SnapshotMerger
 from pybrpc.server.workers.pages.asking import Answers, AskedWorker
+from pybrpc.server.workers.pages.channel import PageChannel
 from pybrpc.server.workers.pages.messages import PageAnswer
 
 UP = "pybrpc_worker_up"
@@ -20,6 +22,8 @@ class MetricsOfWorkers:
     def __init__(self) -> None:
         self._latest: dict[AskedWorker, Snapshot] = {}
         self._ended = SnapshotMerger()
+        self._gone: weakref.WeakSet[PageChannel] = weakref.WeakSet()
+        """Those of workers that are in `_ended`: a late answer must not be counted once more."""
         self._lock = threading.Lock()
 
     def take(self, answers: Answers, living: Collection[int]) -> list[str]:
@@ -36,9 +40,10 @@ class MetricsOfWorkers:
             known = {worker.pid: worker for worker in self._latest}
             for worker, snapshot in taken.items():
                 self._latest.pop(known.get(worker.pid, worker), None)
-                if worker.pid in living:
+                if worker.channel not in self._gone:
                     self._latest[worker] = snapshot
             for worker in [each for each in self._latest if each.pid not in living]:
+                self._gone.add(worker.channel)
                 self._ended.update(str(worker.pid), self._latest.pop(worker))
                 self._ended.retire(str(worker.pid))
         return failures
