@@ -150,7 +150,8 @@ class GatheredPages:
 
     def _change_all(self, request: PageRequest, server: ServerView) -> PageResponse:
         """A POST: 200 if all workers have done it, else the worst status."""
-        question = PageQuestion(PAGE, request, FORM_TOKEN.share())
+        text_alone = dataclasses.replace(request, wants_html=False)
+        question = PageQuestion(PAGE, text_alone, FORM_TOKEN.share())
         asked = [each for each in self._workers.asked_workers() if each.state != "stopping"]
         answers = self._ask(asked, question, _profile_s(request))
         rows = [(worker.name, *_outcome(answer)) for worker, answer in answers.items()]
@@ -160,8 +161,8 @@ class GatheredPages:
         if request.wants_html:
             content = table(("worker", "status", "answer"), rows, "-n-")
             return html_page(request, server, f"/{request.name}", content, status=status)
-        text = "".join(f"{name}: {status} {text}\n" for name, status, text in rows)
-        return PageResponse(text, status=status)
+        lines = [f"{name}: {code} {text.strip()}\n" for name, code, text in rows]
+        return PageResponse("".join(lines), status=status)
 
     def _list_workers(self, request: PageRequest, server: ServerView) -> PageResponse:
         """Links to the page of each worker."""
