@@ -52,7 +52,7 @@ def calls_of(metrics: MetricsOfWorkers, answers: Answers, living: set[int]) -> f
     return found
 
 
-def test_counters_are_summed_and_gauges_kept_apart() -> None:
+def test_counters_are_added_up_and_gauges_kept_apart() -> None:
     metrics = MetricsOfWorkers()
     answers: Answers = {worker(0, 7): answer(3, 0.1), worker(1, 8): answer(4, 0.2)}
     assert metrics.take(answers, {7, 8}) == []
