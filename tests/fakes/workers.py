@@ -22,6 +22,7 @@ class FakeWorker:
         self.stops: list[float | None] = []
         self.has_ended = False
         self.statistics = ServerStatistics()
+        self.pages = None
 
     def stop(self, grace_s: float | None) -> None:
         self.was_stopped = True

@@ -54,6 +54,19 @@ def make_server() -> pybrpc.Server:
     return server
 
 
+def make_server_with_internal_port() -> pybrpc.Server:
+    """On a port that only root may open."""
+    server = pybrpc.Server(internal_port=1)
+    server.add_service(ECHO, WorkerEcho())
+    return server
+
+
+def make_server_without_pages() -> pybrpc.Server:
+    server = pybrpc.Server(builtin_services=False)
+    server.add_service(ECHO, WorkerEcho())
+    return server
+
+
 ready_server = make_server()
 
 

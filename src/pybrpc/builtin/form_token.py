@@ -30,6 +30,15 @@ class FormToken:
         """See `renew_in_child`."""
         self._secret = secrets.token_urlsafe(24)
 
+    def share(self) -> str:
+        """The secret, for other processes whose pages are shown as those of this one: never for a
+        command line, a page or a log."""
+        return self._secret
+
+    def adopt(self, secret: str) -> None:
+        """Take the secret of another process, which shows the pages of this one."""
+        self._secret = secret
+
     def field(self) -> Html:
         """The hidden field of a form."""
         return tag("input", type="hidden", name=TOKEN_FIELD, value=self._secret)

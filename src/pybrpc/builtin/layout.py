@@ -12,6 +12,7 @@ from pybrpc.builtin.page import HTML, Access, PageRequest, PageResponse
 from pybrpc.builtin.server_view import ServerView
 
 TABS = (
+    ("workers", "workers"),
     ("status", "status"),
     ("vars", "vars"),
     ("connections", "connections"),

@@ -54,6 +54,8 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+WORKER_HEADER = "X-Pybrpc-Worker"
+"""Says which of several processes has answered."""
 
 _log = LimitedLog(SERVER)
 
@@ -86,6 +88,9 @@ def run_page(
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
+    worker = server.worker_name
+    if worker and worker.isascii() and worker.isprintable():
+        response.headers.setdefault(WORKER_HEADER, worker)
     return response
 
 

@@ -19,7 +19,7 @@ from pybrpc.builtin.page import (
 )
 from pybrpc.builtin.plots import keep_series, plot
 from pybrpc.builtin.server_view import ServerView
-from pybrpc.metrics.registry import Display, exposed
+from pybrpc.metrics.registry import Display, Registry, exposed
 
 QUESTION_MARK = "$"
 """One character in a pattern; `?` begins the query of a URL."""
@@ -34,12 +34,17 @@ Found = Sequence[tuple[str, str]]
 
 def show_vars(request: PageRequest, server: ServerView) -> PageResponse:
     """The variables that the path means, all without one. 404 if a path means none."""
-    path = path_text(request.path)
     if "series" in request.query:
-        return _series(path)
+        return _series(path_text(request.path))
+    return show_registry(request, server, exposed)
+
+
+def show_registry(request: PageRequest, server: ServerView, registry: Registry) -> PageResponse:
+    """`show_vars` of any registry. Only those of this process have series and plots."""
+    path = path_text(request.path)
     display = Display.HTML if request.wants_html else Display.PLAIN_TEXT
     try:
-        found = exposed.dump_exposed(
+        found = registry.dump_exposed(
             path, question_mark=QUESTION_MARK, quote_strings=True, display=display
         )
     except ValueError as error:
@@ -51,10 +56,12 @@ def show_vars(request: PageRequest, server: ServerView) -> PageResponse:
         found = [item for item in found if wanted in item[0].lower()]
     if not request.wants_html:
         return PageResponse("".join([f"{name} : {value}\n" for name, value in found]))
-    keep_series()
+    has_plots = registry is exposed
+    if has_plots:
+        keep_series()
     if "dataonly" in request.query:
-        return PageResponse(_table(found), HTML)
-    return _html(request, server, path, found)
+        return PageResponse(_table(found, has_plots), HTML)
+    return _html(request, server, path, found, has_plots)
 
 
 def _series(path: str) -> PageResponse:
@@ -66,12 +73,14 @@ def _series(path: str) -> PageResponse:
     return PageResponse(text, JSON)
 
 
-def _html(request: PageRequest, server: ServerView, path: str, found: Found) -> PageResponse:
+def _html(
+    request: PageRequest, server: ServerView, path: str, found: Found, has_plots: bool
+) -> PageResponse:
     is_expanded = "expand" in request.query or len(found) == 1
     plots = [
         tag("div", tag("h3", tag("code", name)), plot(name))
         for name, value in found[: MAX_PLOTS if is_expanded else 0]
-        if _is_plottable(name, value)
+        if has_plots and _is_plottable(name, value)
     ]
     search = tag(
         "form",
@@ -92,7 +101,7 @@ def _html(request: PageRequest, server: ServerView, path: str, found: Found) -> 
         class_="line",
     )
     live = f"{path_of('vars', path) if path else '/vars'}?console=1"
-    content = tag("div", tag("div", plots, class_="pair"), _table(found), data_live=live)
+    content = tag("div", tag("div", plots, class_="pair"), _table(found, has_plots), data_live=live)
     title = path if path else "Variables"
     return html_page(request, server, title, search, content, has_script=True)
 
@@ -106,11 +115,11 @@ def _is_plottable(name: str, value: str) -> bool:
     return is_number and variable is not None and variable.series_op is not None
 
 
-def _table(found: Found) -> Html:
+def _table(found: Found, has_plots: bool) -> Html:
     """Made of strings at once, and not of tags: there may be thousands of rows."""
     rows = []
     for name, value in found:
-        kind = ' class="plots"' if _is_plottable(name, value) else ""
+        kind = ' class="plots"' if has_plots and _is_plottable(name, value) else ""
         # Names of variables are words; that of another kind would be escaped here.
         shown = name if _WORD.fullmatch(name) else escaped(name)
         url = shown if shown is name else escaped(quote(name, safe="", errors="replace"))

@@ -162,6 +162,10 @@ class LatencyRecorder(FedRecorder):
         """The percentiles 80, 90, 99 and 99.9."""
         return [self._ranking.get_number(ratio) for ratio in PERCENTILES]
 
+    def window_buckets(self) -> Mapping[int, int]:
+        """How many of those in the window are in each bucket; see `histogram.py`."""
+        return self._window_buckets
+
     def latency_cdf(self) -> list[tuple[int, int]]:
         """Pairs of percentage and latency; 100 means 99.9 %, 101 means 99.99 %, as in C++."""
         ranking = self._ranking

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import socket as _socket
 import sys
@@ -25,6 +26,7 @@ from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
 from pybrpc.builtin.registry import PAGES
+from pybrpc.builtin.server_view import ServerView
 from pybrpc.errors import ServerStateError
 from pybrpc.json2pb import JsonOptions
 from pybrpc.rpc.controller import Controller
@@ -92,6 +94,7 @@ class Server(Mounting):
 
     __init__.__doc__ = ServerOptions.__doc__
 
+    _worker_name = ""
     _run: RunningServer | None = None
     _pid = 0
 
@@ -311,10 +314,26 @@ class Server(Mounting):
         view = PagesView(
             run,
             version=settings.version,
+            worker_name=self._worker_name,
             health_reporter=settings.health_reporter,
             urls_of=self._urls_of,
         )
         return HttpFrontend(view, self._routes, settings.http, self._mounts, settings.max_workers)
+
+    def _become_worker(self, name: str) -> int | None:
+        """Before the start: it will serve in a worker process. Return its `internal_port`, which
+        will not be opened."""
+        port = self._settings.internal_port
+        self._worker_name = name
+        self._settings = dataclasses.replace(self._settings, internal_port=None)
+        return port
+
+    def _pages_view(self) -> ServerView | None:
+        """The server as its pages show it; `None` if it does not run, or has no pages."""
+        run = self._current_run()
+        if run is None or run.http is None or not self._settings.builtin_services:
+            return None
+        return run.http.view
 
     def _urls_of(self, entry: MethodEntry) -> tuple[str, ...]:
         service, _, method = entry.full_name.rpartition(".")

@@ -7,6 +7,10 @@
   const PERIOD_MS = 1000;
   const WIDTH = 600, HEIGHT = 150, MARGIN = 4;
 
+  // The supervisor of several processes shows the page of one of them.
+  const worker = new URLSearchParams(location.search).get("worker");
+  const ofWorker = worker === null ? "" : "&worker=" + encodeURIComponent(worker);
+
   const make = (name, attributes, ...children) => {
     const found = document.createElementNS(SVG, name);
     for (const [key, value] of Object.entries(attributes)) found.setAttribute(key, value);
@@ -28,7 +32,7 @@
   class Plot {
     constructor(place) {
       this.place = place;
-      this.url = "/vars/" + encodeURIComponent(place.dataset.series) + "?series";
+      this.url = "/vars/" + encodeURIComponent(place.dataset.series) + "?series" + ofWorker;
       this.isSmall = place.classList.contains("spark");
       this.span = 0;
       this.isVisible = false;

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from pybrpc.builtin.page import PageEntry
+from pybrpc.builtin.registry import PAGES
 from pybrpc.builtin.server_view import ServerView
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.http.body_threads import BodyThreads
@@ -27,11 +29,12 @@ class HttpFrontend:
         settings: HttpSettings,
         mounts: Iterable[Mount] = (),
         max_workers: int = MAX_WORKERS,
+        pages: Mapping[str, PageEntry] = PAGES,
     ) -> None:
         """`max_workers`: threads of plain generators that send responses."""
         self.view = view
         self._threads = BodyThreads(max_workers)
-        self._router = HttpRouter(routes, PageRunner(view), settings, mounts)
+        self._router = HttpRouter(routes, PageRunner(view, pages), settings, mounts)
 
     def new_exchange(self, connection: ServerConnection) -> HttpExchange:
         """The exchange of a connection that has turned out to speak HTTP."""

@@ -6,11 +6,12 @@ Pages are no calls: they are not counted, and work when the server is full or st
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pybrpc.base.guard import SERVER, deliver_interrupt
-from pybrpc.builtin.page import PageRequest, PageResponse, wants_html
-from pybrpc.builtin.registry import run_page
+from pybrpc.builtin.page import PageEntry, PageRequest, PageResponse, wants_html
+from pybrpc.builtin.registry import PAGES, run_page
 from pybrpc.builtin.server_view import ServerView
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.protocols.http1 import HttpHeaders
@@ -26,8 +27,9 @@ MAX_BODY_BYTES = 64 * 1024
 class PageRunner:
     """Runs the pages of one server. `run` is called in turns."""
 
-    def __init__(self, view: ServerView) -> None:
+    def __init__(self, view: ServerView, pages: Mapping[str, PageEntry] = PAGES) -> None:
         self._view = view
+        self._pages = pages
         self._running: set[PageRun] = set()
 
     def run(self, exchange: HttpExchange, request: HttpRequest, page: PageRequest) -> None:
@@ -35,7 +37,7 @@ class PageRunner:
             text = f"{MAX_RUNNING} pages run already"
             exchange.refuse(request, Refusal(text, ErrorCode.ELIMIT, 503, {"Retry-After": "1"}))
             return
-        run = PageRun(exchange, request, page, self._view, self._running)
+        run = PageRun(exchange, request, page, self._show, self._running)
         self._running.add(run)
         try:
             exchange.connection.hold(run)
@@ -46,6 +48,9 @@ class PageRunner:
             exchange.connection.release_hold(run)
             deliver_interrupt(error)
 
+    def _show(self, page: PageRequest) -> PageResponse:
+        return run_page(page, self._view, self._pages)
+
 
 class PageRun:
     """One page that is being made. It holds its connection."""
@@ -55,20 +60,20 @@ class PageRun:
         exchange: HttpExchange,
         request: HttpRequest,
         page: PageRequest,
-        view: ServerView,
+        show: Callable[[PageRequest], PageResponse],
         running: set[PageRun],
     ) -> None:
         self._exchange = exchange
         self._request = request
         self._page = page
-        self._view = view
+        self._show = show
         self._running = running
 
     def run(self) -> None:
         """In a thread of its own."""
         exchange, request = self._exchange, self._request
         try:
-            data = packed(request, run_page(self._page, self._view))
+            data = packed(request, self._show(self._page))
             exchange.answer_now(request.position, data)
         except BaseException as error:
             SERVER.caught("the page /%s can't be answered", self._page.name, error=error)

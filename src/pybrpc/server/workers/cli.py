@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stall_timeout=options.stall_timeout,
             directory=options.directory,
             loop=options.loop,
+            internal_port=options.internal_port,
             log_level=options.log_level,
             on_started=lambda where: print(
                 f"serving {options.target} on {where}, pid {os.getpid()}", flush=True
@@ -117,6 +118,12 @@ def parser() -> argparse.ArgumentParser:
         "--directory",
         help="where the workers run and import; symbolic links in it are followed at each SIGHUP "
         "(the present directory)",
+    )
+    add(
+        "--internal-port",
+        type=int,
+        help="a port on the same host for the pages of all workers; 0: a free one, which is logged "
+        "(none)",
     )
     add("--loop", choices=LOOPS, default="asyncio", help="for an async make_server (%(default)s)")
     add("--log-level", choices=LEVELS, default="info", help="(%(default)s)")

@@ -49,7 +49,16 @@ class WorkerSpec:
     orphan_fd: int = -1
     """End of a pipe, which the worker inherits: over it the worker says that it has noticed the end
     of its supervisor."""
+    pages_fd: int = -1
+    """A socket, which the worker inherits, over which the supervisor asks for pages; -1: it does
+    not."""
     sys_path: list[str] = dataclasses.field(default_factory=lambda: list(sys.path))
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """The descriptors that the worker inherits."""
+        found = self.listener_fd, self.control_fd, self.orphan_fd
+        return found if self.pages_fd < 0 else (*found, self.pages_fd)
 
     def to_command(self, executable: str) -> list[str]:
         """The command that starts the worker in a new interpreter: a fork would copy held locks."""

@@ -9,7 +9,7 @@ import operator
 import os
 from typing import Any, TypedDict
 
-from pybrpc.base.checked_options import checked_count, checked_text
+from pybrpc.base.checked_options import checked_count, checked_count_or_none, checked_text
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.server.settings import DEFAULT_GRACE_S
@@ -32,6 +32,10 @@ class SupervisorOptions(TypedDict, total=False):
                    the environment variable PWD. Symbolic links in it are followed at the start of
                    each worker, so a restart serves the release to which they point then
     loop           "asyncio" or "uvloop", for a coroutine function; default "asyncio"
+    internal_port  a port on the host of the workers on which this process shows the pages of all of
+                   them together, and of each by `?worker=N`; 0: a free one,
+                   `supervisor.internal_endpoint` says which; default `None`: no such port. That of
+                   `Server(internal_port=...)` is not opened in workers
     log_level      "debug", "info", "warning" or "error": set up logging in the workers; default
                    "": leave that to the target
     """
@@ -42,6 +46,7 @@ class SupervisorOptions(TypedDict, total=False):
     stall_timeout: float | None
     directory: str | os.PathLike[str] | None
     loop: str
+    internal_port: int | None
     log_level: str
 
 
@@ -57,6 +62,7 @@ class SupervisorSettings:
     log_level: str = ""
     stall_timeout_s: float | None = DEFAULT_STALL_TIMEOUT_S
     directory: str | None = None
+    internal_port: int | None = None
 
     @classmethod
     def of(cls, target: str, options: SupervisorOptions) -> SupervisorSettings:
@@ -77,6 +83,7 @@ class SupervisorSettings:
         checked_timeout_s(self.start_timeout_s, "start_timeout")
         checked_timeout_s(self.stall_timeout_s, "stall_timeout")
         checked_count("workers", self.workers, 1)
+        checked_count_or_none("internal_port", self.internal_port, 0, 65535)
         if self.loop not in LOOPS:
             raise ValueError(f"loop must be one of {', '.join(LOOPS)}, not {self.loop!r}")
         if self.log_level and self.log_level not in LEVELS:

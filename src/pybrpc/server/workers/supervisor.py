@@ -13,11 +13,13 @@ from typing import Self, Unpack
 
 from pybrpc.base.deadline import checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.guard import WORKERS
 from pybrpc.base.named_options import shows_options
 from pybrpc.errors import ServerStateError, WorkerStartError
 from pybrpc.server.lifecycle.signals import handling, quit_signals
 from pybrpc.server.settings import DEFAULT_GRACE_S
 from pybrpc.server.workers.listeners import Listeners
+from pybrpc.server.workers.pages.page_server import PageServer
 from pybrpc.server.workers.settings import (
     SUPERVISOR_DEFAULTS,
     SupervisorOptions,
@@ -54,6 +56,7 @@ class Supervisor:
         self._group: WorkerGroup | None = None
         self._dispatcher: EpollDispatcher | None = None
         self._endpoint: Endpoint | None = None
+        self._pages: PageServer | None = None
         self._is_asked_to_quit = False
 
     __init__.__doc__ = SupervisorOptions.__doc__
@@ -94,10 +97,32 @@ class Supervisor:
             listeners = Listeners(endpoint, self._settings.workers, dispatcher)
             stack.callback(listeners.close)
             group = WorkerGroup(self._settings, listeners, dispatcher)
+            stack.callback(group.give_up)
+            pages = self._pages = self._new_pages(group, listeners.endpoint)
+            if pages is not None:
+                stack.callback(pages.close)
             dispatcher.post(group.start)
             stack.pop_all()
         self._endpoint, self._dispatcher = listeners.endpoint, dispatcher
         return group
+
+    def _new_pages(self, group: WorkerGroup, endpoint: Endpoint) -> PageServer | None:
+        """The port of the pages, on which it listens already. ListenError."""
+        port = self._settings.internal_port
+        if port is None:
+            return None
+        pages = PageServer(group, endpoint, lambda: group.is_stopping)
+        where = pages.listen(port)
+        WORKERS.info("the pages of all workers are on %s", where)
+        return pages
+
+    @property
+    def internal_endpoint(self) -> Endpoint:
+        """Address of the pages; ServerStateError before the first start, and without
+        `internal_port`."""
+        if self._pages is None:
+            raise ServerStateError("the supervisor was not started with an internal_port")
+        return self._pages.endpoint
 
     @property
     def endpoint(self) -> Endpoint:
@@ -136,6 +161,8 @@ class Supervisor:
             return True
         if not self._group.stopped.wait(deadline):
             return False
+        if self._pages is not None:
+            self._pages.close()
         if self._dispatcher is not None:
             self._dispatcher.close()
         return True

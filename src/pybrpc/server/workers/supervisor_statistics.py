@@ -24,6 +24,8 @@ class WorkerStatistics:
     """Seconds since it was started."""
     statistics: ServerStatistics
     """Its last report, at most about a second old."""
+    restarts: int = 0
+    """How often the worker of this slot was started again, whatever for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

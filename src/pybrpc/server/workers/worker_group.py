@@ -15,9 +15,15 @@ from pybrpc.server.values import ServerStatistics
 from pybrpc.server.workers.listeners import Listeners
 from pybrpc.server.workers.messages import WorkerSpec
 from pybrpc.server.workers.orphans.orphan_watch import OrphanWatch
+from pybrpc.server.workers.pages.asking import AskedWorker
 from pybrpc.server.workers.settings import SupervisorSettings
 from pybrpc.server.workers.supervisor_link import EXIT_S
-from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics, added, counts_of
+from pybrpc.server.workers.supervisor_statistics import (
+    SupervisorStatistics,
+    WorkerStatistics,
+    added,
+    counts_of,
+)
 from pybrpc.server.workers.worker_directory import WorkerDirectory
 from pybrpc.server.workers.worker_process import WorkerProcess, WorkerUser
 from pybrpc.server.workers.worker_slot import WorkerSlot
@@ -47,6 +53,8 @@ class WorkerGroup:
         self._listeners = listeners
         self._dispatcher = dispatcher
         self._account = _Account()
+        self._starts = [0] * settings.workers
+        """How many workers were started in each slot."""
         self._to_replace: list[WorkerSlot] = []
         self._replacing: WorkerSlot | None = None
         self._restarts_when_started = False
@@ -66,6 +74,10 @@ class WorkerGroup:
         self._orphans.start()
         for slot in self._slots:
             slot.start()
+
+    def give_up(self) -> None:
+        """It will not be started: leave nothing."""
+        self._orphans.close()
 
     def restart(self) -> None:
         """Replace all workers, one by one; when all serve, if they are starting."""
@@ -93,9 +105,27 @@ class WorkerGroup:
     def statistics(self) -> SupervisorStatistics:
         """Any thread."""
         account = self._account
-        workers = tuple(worker.describe() for worker in account.workers)
+        workers = tuple(self._described(worker) for worker in account.workers)
         total = added([account.ended, *(each.statistics for each in workers)])
         return SupervisorStatistics(total, workers, account.deaths)
+
+    def _described(self, worker: WorkerProcess) -> WorkerStatistics:
+        restarts = max(self._starts[worker.number] - 1, 0)
+        return dataclasses.replace(worker.describe(), restarts=restarts)
+
+    @property
+    def slots(self) -> int:
+        """Workers that there should be."""
+        return len(self._slots)
+
+    def asked_workers(self) -> list[AskedWorker]:
+        """The workers that can be asked for pages, by their numbers. Any thread."""
+        found = [
+            AskedWorker(worker.number, worker.pid, worker.state, worker.pages)
+            for worker in self._account.workers
+            if worker.pages is not None
+        ]
+        return sorted(found, key=lambda worker: (worker.number, worker.pid))
 
     def log_statistics(self) -> None:
         for line in str(self.statistics()).splitlines():
@@ -105,6 +135,7 @@ class WorkerGroup:
 
     def on_worker_started(self, worker: WorkerProcess) -> None:
         self._orphans.watch(worker.pid, self._listeners.socket_of(worker.number))
+        self._starts[worker.number] += 1
         account = self._account
         self._account = dataclasses.replace(account, workers=(*account.workers, worker))
 
@@ -155,7 +186,7 @@ class WorkerGroup:
     def _new_worker(self, number: int, user: WorkerUser) -> WorkerProcess:
         settings, listener = self._settings, self._listeners.socket_of(number)
 
-        def make_spec(control_fd: int) -> WorkerSpec:
+        def make_spec(control_fd: int, pages_fd: int) -> WorkerSpec:
             return WorkerSpec(
                 number,
                 settings.target,
@@ -165,6 +196,7 @@ class WorkerGroup:
                 settings.loop,
                 settings.log_level,
                 self._orphans.orphan_fd,
+                pages_fd,
                 self._directory.sys_path,
             )
 

@@ -16,6 +16,7 @@ from pybrpc.base.guard import WORKERS
 from pybrpc.server.lifecycle.signals import quit_signals
 from pybrpc.server.server import Server
 from pybrpc.server.workers.messages import WorkerSpec
+from pybrpc.server.workers.pages.answering import PageAnswerer
 from pybrpc.server.workers.settings import load_target, set_up_logging
 from pybrpc.server.workers.supervisor_link import SupervisorLink
 
@@ -40,8 +41,9 @@ def main() -> None:
         os.set_inheritable(spec.orphan_fd, False)
     link = SupervisorLink(control, spec.grace_s, spec.orphan_fd)
     link.start()
+    answerer = answerer_of(spec)
     try:
-        run(spec, listener, link)
+        run(spec, listener, link, answerer)
     except BaseException as error:
         WORKERS.raised("worker %d (pid %d) can't serve", spec.number, os.getpid(), error=error)
         link.fail(error)
@@ -63,25 +65,45 @@ def inherited(fd: int) -> _socket.socket:
     return _socket.socket(fileno=fd)
 
 
-def run(spec: WorkerSpec, listener: _socket.socket, link: SupervisorLink) -> None:
+def answerer_of(spec: WorkerSpec) -> PageAnswerer | None:
+    """The answerer of questions about pages, started; `None` if the supervisor has no pages."""
+    if spec.pages_fd < 0:
+        return None
+    answerer = PageAnswerer(inherited(spec.pages_fd))
+    answerer.start()
+    return answerer
+
+
+def run(
+    spec: WorkerSpec,
+    listener: _socket.socket,
+    link: SupervisorLink,
+    answerer: PageAnswerer | None = None,
+) -> None:
     """Make the server and serve; in a loop, if the target is a coroutine function."""
     target = load_target(spec.target)
     if inspect.iscoroutinefunction(target):
         with asyncio.Runner(loop_factory=loop_factory(spec.loop)) as runner:
-            runner.run(run_in_loop(spec, target, listener, link))
+            runner.run(run_in_loop(spec, target, listener, link, answerer))
         return
-    server = checked(target if isinstance(target, Server) else target(), spec.target)
+    server = checked(target if isinstance(target, Server) else target(), spec)
     server.start(listener)
+    show_pages(server, answerer)
     with stopped_by_signals(server, spec, link):
         link.serve(server)
         server.join()
 
 
 async def run_in_loop(
-    spec: WorkerSpec, make_server: Any, listener: _socket.socket, link: SupervisorLink
+    spec: WorkerSpec,
+    make_server: Any,
+    listener: _socket.socket,
+    link: SupervisorLink,
+    answerer: PageAnswerer | None,
 ) -> None:
-    async with checked(await make_server(), spec.target) as server:
+    async with checked(await make_server(), spec) as server:
         await server.start_async(listener)
+        show_pages(server, answerer)
         with stopped_by_signals(server, spec, link):
             link.serve(server)
             await server.wait_stopped()
@@ -99,9 +121,25 @@ def stopped_by_signals(
     return quit_signals(on_signal)
 
 
-def checked(server: object, target: str) -> Server:
+def show_pages(server: Server, answerer: PageAnswerer | None) -> None:
+    """The server runs: its pages can be shown by the supervisor."""
+    if answerer is not None:
+        answerer.serve(server._pages_view)
+
+
+def checked(server: object, spec: WorkerSpec) -> Server:
+    """The server, which knows now that it is that of a worker."""
     if not isinstance(server, Server):
-        raise TypeError(f"{target} must return a pybrpc.Server, not {server!r}")
+        raise TypeError(f"{spec.target} must return a pybrpc.Server, not {server!r}")
+    port = server._become_worker(f"worker {spec.number} (pid {os.getpid()})")
+    if port is not None:
+        there = "is used" if spec.pages_fd >= 0 else "can have one: --internal-port"
+        WORKERS.info(
+            "internal_port=%d of the server is not opened in worker %d: that of the supervisor %s",
+            port,
+            spec.number,
+            there,
+        )
     return server
 
 

@@ -13,6 +13,7 @@ from pybrpc.base.deadline import NEVER
 from pybrpc.base.guard import WORKERS
 from pybrpc.server.values import ServerStatistics
 from pybrpc.server.workers.messages import FOR_SUPERVISOR, WorkerReport, WorkerSpec
+from pybrpc.server.workers.pages.channel import PageChannel
 from pybrpc.server.workers.settings import SupervisorSettings
 from pybrpc.server.workers.spawn import spawn
 from pybrpc.server.workers.supervisor_statistics import WorkerStatistics
@@ -61,32 +62,38 @@ class WorkerProcess:
 
     def __init__(
         self,
-        make_spec: Callable[[int], WorkerSpec],
+        make_spec: Callable[[int, int], WorkerSpec],
         directory: WorkerDirectory,
         dispatcher: EventDispatcher,
         user: WorkerUser,
         settings: SupervisorSettings,
     ) -> None:
-        """Start the process. `make_spec` gets the worker's control descriptor. OSError."""
+        """Start the process. `make_spec` gets the worker's descriptors for control and pages; the
+        second one is -1 if the supervisor shows none. OSError."""
         self._control, theirs = _socket.socketpair()
+        self.pages: PageChannel | None = None
         self._dispatcher = dispatcher
         self._user = user
         self._settings = settings
         self._received = b""
         try:
-            spec = make_spec(theirs.fileno())
+            if settings.internal_port is not None:
+                self.pages = PageChannel()
+            spec = make_spec(theirs.fileno(), -1 if self.pages is None else self.pages.their_fd)
             self._process = spawn(
                 spec.to_command(directory.executable),
-                fds=(spec.listener_fd, spec.control_fd, spec.orphan_fd),
+                fds=spec.fds,
                 blocked=FOR_SUPERVISOR,
                 directory=directory.path,
                 environment=directory.environment,
             )
         except BaseException:
-            self._control.close()
+            self._close()
             raise
         finally:
             theirs.close()
+            if self.pages is not None:
+                self.pages.release_theirs()
         self.number = spec.number
         self.pid = self._process.pid
         self.state = "starting"
@@ -108,7 +115,7 @@ class WorkerProcess:
             self._end_check.start(CHECK_S)
             self._end_in(settings.start_timeout_s)
         except BaseException:
-            self._control.close()
+            self._close()
             self._process.kill()
             self._process.wait()
             raise
@@ -225,9 +232,14 @@ class WorkerProcess:
         while data := self._receive():
             self._take_lines(data)
         self._lift_limit()
-        self._control.close()
+        self._close()
         self._user.on_ended(self)
         return None
+
+    def _close(self) -> None:
+        self._control.close()
+        if self.pages is not None:
+            self.pages.close()
 
     def _check_silence(self, now: float) -> None:
         """Abort a worker that serves, or stops, and has not reported for long."""

@@ -62,6 +62,7 @@ def test_options_of_the_command_are_passed_on(played: FakeServe) -> None:
         "--loop": "uvloop",
         "--log-level": "error",
         "--directory": "/",
+        "--internal-port": "8001",
     }
     cli.main(["serve", "app:make", *(word for pair in given.items() for word in pair)])
     told = {name: value for name, value in played.options.items() if name != "on_started"}
@@ -71,6 +72,7 @@ def test_options_of_the_command_are_passed_on(played: FakeServe) -> None:
         "start_timeout": 9.0,
         "stall_timeout": 0.0,
         "directory": "/",
+        "internal_port": 8001,
         "loop": "uvloop",
         "log_level": "error",
     }

@@ -30,7 +30,7 @@ class Willing(FakeWorker):
     def __init__(
         self, make_spec: Any, directory: Any, dispatcher: Any, user: Any, settings: Any
     ) -> None:
-        super().__init__(make_spec(0).number, 4000 + len(self.made), user)
+        super().__init__(make_spec(0, -1).number, 4000 + len(self.made), user)
         self.dispatcher = dispatcher
         self.made.append(self)
         if self.is_quick:

@@ -31,6 +31,12 @@ def test_spec_comes_back_as_it_was() -> None:
     assert WorkerSpec.from_json(command[-1]) == spec
 
 
+def test_worker_inherits_the_descriptors_that_it_has_a_use_for() -> None:
+    spec = WorkerSpec(1, "app:make", 7, 8, None, orphan_fd=9)
+    assert spec.fds == (7, 8, 9)
+    assert dataclasses.replace(spec, pages_fd=10).fds == (7, 8, 9, 10)
+
+
 def test_fields_of_another_release_are_passed_over() -> None:
     """A worker may be started after a new release was installed."""
     report = WorkerReport(is_serving=True, statistics=COUNTED)

@@ -94,7 +94,7 @@ class Stage:
 
     def _make(
         self,
-        make_spec: Callable[[int], WorkerSpec],
+        make_spec: Callable[[int, int], WorkerSpec],
         directory: WorkerDirectory,
         dispatcher: object,
         user: Any,
@@ -102,7 +102,7 @@ class Stage:
     ) -> FakeWorker:
         if self.error is not None:
             raise self.error
-        self.specs.append(make_spec(8))
+        self.specs.append(make_spec(8, -1))
         number = self.specs[-1].number
         self.workers.append(FakeWorker(number, len(self.workers), user))
         return self.workers[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -65,8 +66,10 @@ class FakePopen:
         self.control.close()
 
 
-def make_spec(control_fd: int) -> WorkerSpec:
-    return WorkerSpec(3, "app:make", 98, control_fd, GRACE_S, orphan_fd=ORPHAN_FD)
+def make_spec(control_fd: int, pages_fd: int) -> WorkerSpec:
+    return WorkerSpec(
+        3, "app:make", 98, control_fd, GRACE_S, orphan_fd=ORPHAN_FD, pages_fd=pages_fd
+    )
 
 
 class Stage:
@@ -115,6 +118,21 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     made = Stage(monkeypatch)
     yield made
     made.close()
+
+
+def test_worker_can_be_asked_for_pages_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, dataclasses.replace(SETTINGS, internal_port=0))
+    pages = stage.worker.pages
+    assert pages is not None
+    assert len(stage.process.fds) == 4
+    stage.close()
+    with pytest.raises(OSError, match="has ended"):
+        pages.open_stream()
+
+
+def test_worker_is_asked_for_no_pages_if_there_is_no_port_for_them(stage: Stage) -> None:
+    assert stage.worker.pages is None
+    assert len(stage.process.fds) == 3
 
 
 def test_worker_is_started_in_its_directory_with_its_descriptors(stage: Stage) -> None:

@@ -1,0 +1,1 @@
+"""The pages of several worker processes, which their supervisor serves as one."""

@@ -1,0 +1,288 @@
+"""The pages of a real supervisor with real workers: killed, stopped, replaced ones too."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pybrpc.errors import ServerStateError
+from pybrpc.server import Supervisor
+from pybrpc.transport.listening.acceptor import ListenError
+from tests.fakes.threads import wait_until
+from tests.peers.redis_server import free_port
+from tests.peers.supervised import APPS, call, pids_of, supervised, wait_replaced
+
+BROWSER = "Mozilla/5.0"
+CALLS = 30
+METHOD = "rpc_server_{}_conformance_echo_service_echo_count"
+
+
+class Pages:
+    """The pages of a supervisor."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
+        self._address = f"http://{supervisor.internal_endpoint}"
+
+    def look(self, path: str, data: bytes | None = None, agent: str = "curl/8") -> tuple[int, str]:
+        return look(f"{self._address}{path}", data, agent)
+
+    def text(self, path: str, agent: str = "curl/8") -> str:
+        status, text = self.look(path, agent=agent)
+        assert status == 200, text
+        return text
+
+    def calls(self) -> float:
+        """Calls that /metrics has counted."""
+        return calls_in(self.text("/metrics"))
+
+
+DURATIONS = "brpc_server_call_duration_seconds"
+
+
+def calls_in(metrics: str) -> float:
+    families = text_string_to_metric_families(metrics)
+    (durations,) = [each for each in families if each.name == DURATIONS]
+    counts = [each for each in durations.samples if each.name == f"{DURATIONS}_count"]
+    return sum(each.value for each in counts)
+
+
+def look(url: str, data: bytes | None = None, agent: str = "curl/8") -> tuple[int, str]:
+    """Status and body."""
+    headers = {"User-Agent": agent, "X-Pybrpc-Post": "1"}
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, data, headers), timeout=60
+        ) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@contextlib.contextmanager
+def paged(app: str = "make_server", **options: object) -> Iterator[Pages]:
+    with supervised(app, **{"workers": 3, "internal_port": 0, **options}) as supervisor:
+        yield Pages(supervisor)
+
+
+@contextlib.contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def pid_of(pages: Pages, number: int) -> int:
+    workers = pages.supervisor.statistics().workers
+    return next(each.pid for each in workers if each.number == number)
+
+
+def counted(pages: Pages, path: str) -> int:
+    return int(re.findall(r" : (\d+)\n", pages.text(path))[0])
+
+
+def test_three_workers_are_shown_as_one_and_each_alone() -> None:
+    with paged() as pages:
+        where = pages.supervisor.endpoint
+        for _ in range(CALLS):
+            call(where)
+        name = f"/vars/{METHOD.format(where.port)}"
+        assert counted(pages, name) == CALLS
+        each = [counted(pages, f"{name}?worker={number}") for number in range(3)]
+        assert sum(each) == CALLS
+        assert pages.calls() == CALLS
+        summary = f"rpc_server_{where.port}_conformance_echo_service_echo_count {CALLS}\n"
+        assert summary in pages.text("/brpc_metrics")
+        assert pages.text("/health") == pages.text("/readiness") == "OK"
+        for number in range(3):
+            name = f"worker {number} (pid {pid_of(pages, number)})"
+            assert f"==== {name} ====" in pages.text("/status")
+            html = pages.text(f"/connections?worker={number}", BROWSER)
+            assert f'<a href="/workers">{name}</a>' in html
+            assert f"pid: {pid_of(pages, number)}\n" in pages.text("/workers")
+    with pytest.raises(OSError, match=r"refused|reset"):
+        look(f"http://{pages.supervisor.internal_endpoint}/")
+
+
+def test_pages_of_the_shared_port_say_which_worker_answers() -> None:
+    with paged(workers=2) as pages:
+        url = f"http://{pages.supervisor.endpoint}/status"
+        names = {f"worker {number} (pid {pid_of(pages, number)})" for number in (0, 1)}
+        found: set[str] = set()
+        while found != names:
+            (name,) = re.findall(r'<span class="worker">([^<]*)<', look(url, agent=BROWSER)[1])
+            found.add(name)
+            assert found <= names
+
+
+def test_flag_is_set_in_all_workers_or_in_one() -> None:
+    with paged() as pages:
+        status, text = pages.look("/flags/save_series", b"value=false")
+        assert (status, text.count(": 200 ")) == (200, 3)
+        assert pages.look("/flags/save_series?worker=1", b"value=true")[0] == 200
+        shown = [pages.text(f"/flags/save_series?worker={number}") for number in range(3)]
+        assert ["| false" in text for text in shown] == [True, False, True]
+
+
+def test_form_of_a_worker_reaches_all() -> None:
+    with paged(workers=2) as pages:
+        html = pages.text("/flags/save_series?worker=1", BROWSER)
+        (token,) = set(re.findall(r'name="token" value="([^"]*)"', html))
+        request = urllib.request.Request(
+            f"http://{pages.supervisor.internal_endpoint}/flags/save_series",
+            f"token={token}&value=false".encode(),
+        )
+        with urllib.request.urlopen(request) as response:
+            assert response.read().count(b'<td class="num">200</td>') == 2
+
+
+def test_killed_worker_takes_nothing_away_and_its_successor_answers() -> None:
+    with paged() as pages:
+        for _ in range(CALLS):
+            call(pages.supervisor.endpoint)
+        assert pages.calls() == CALLS
+        before = pids_of(pages.supervisor)
+        victim = pid_of(pages, 1)
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: pages.supervisor.statistics().deaths == 1)
+        assert pages.calls() == CALLS
+        wait_until(lambda: len(pids_of(pages.supervisor)) == 3)
+        assert pids_of(pages.supervisor) - before == {pid_of(pages, 1)}
+        assert pages.text("/health") == "OK"
+        assert "restarts: 1\n" in pages.text("/workers")
+        assert "pybrpc_worker_deaths_total 1\n" in pages.text("/metrics")
+        call(pages.supervisor.endpoint)
+        assert pages.calls() == CALLS + 1
+
+
+def test_worker_that_is_killed_while_it_answers_hangs_no_page() -> None:
+    with paged(workers=2) as pages:
+        victim = pid_of(pages, 0)
+        os.kill(victim, signal.SIGSTOP)
+        os.kill(victim, signal.SIGKILL)
+        text = pages.text("/flags")
+        assert "==== worker 1" in text
+
+
+@pytest.mark.slow
+def test_worker_that_hangs_is_named_and_delays_no_other() -> None:
+    with paged() as pages:
+        for _ in range(CALLS):
+            call(pages.supervisor.endpoint)
+        assert pages.calls() == CALLS
+        pid = pid_of(pages, 2)
+        with frozen(pid):
+            assert pages.text("/status?worker=1")
+            assert f"worker 2 (pid {pid}) ====\n\nit did not answer within 5 s" in pages.text(
+                "/status"
+            )
+            assert pages.look("/health") == (
+                503,
+                f"worker 2 (pid {pid}): it did not answer within 5 s\n",
+            )
+            metrics = pages.text("/metrics")
+            assert 'pybrpc_worker_up{worker="2"} 0\n' in metrics
+            assert 'pybrpc_worker_up{worker="1"} 1\n' in metrics
+            assert calls_in(metrics) == CALLS
+        wait_until(lambda: pages.look("/health")[0] == 200)
+
+
+def test_pages_while_workers_are_replaced() -> None:
+    with paged(workers=2) as pages:
+        for _ in range(CALLS):
+            call(pages.supervisor.endpoint)
+        assert pages.calls() == CALLS
+        before = pids_of(pages.supervisor)
+        pages.supervisor.restart()
+        latest = 0.0
+        while not before.isdisjoint(pids_of(pages.supervisor)):
+            status, text = pages.look("/readiness")
+            assert (status, text) == (200, "OK")
+            assert pages.calls() >= latest
+            latest = pages.calls()
+        wait_replaced(pages.supervisor, before)
+        assert pages.calls() == CALLS
+
+
+@pytest.mark.parametrize("app", ["make_server", "make_async_server"])
+def test_page_is_answered_while_a_call_blocks_everything(app: str) -> None:
+    """So it is if the loop or a thread of handlers is blocked."""
+    with paged(app, workers=1) as pages:
+        with contextlib.suppress(Exception):
+            call(pages.supervisor.endpoint, "hang", timeout=0.5)
+        assert "concurrency: 1\n" in pages.text("/status?worker=0")
+
+
+def test_port_of_the_server_itself_is_not_opened_in_workers(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with paged("make_server_with_internal_port", workers=2, log_level="info") as pages:
+        assert pages.text("/health") == "OK"
+        with pytest.raises(OSError, match="refused"):
+            look("http://127.0.0.1:1/")
+    wanted = "internal_port=1 of the server is not opened in worker 0: that of the supervisor is"
+    assert wanted in capfd.readouterr().err
+
+
+def test_without_a_port_there_are_no_pages_but_those_of_workers() -> None:
+    with supervised("make_server_with_internal_port", workers=1) as supervisor:
+        with pytest.raises(ServerStateError, match="internal_port"):
+            _ = supervisor.internal_endpoint
+        assert look(f"http://{supervisor.endpoint}/health") == (200, "OK")
+
+
+@pytest.mark.parametrize("path", ["/workers", "/status", "/vars", "/metrics", "/health", "/flags"])
+def test_worker_of_a_server_without_pages_has_none_here_either(path: str) -> None:
+    with paged("make_server_without_pages", workers=1) as pages:
+        status, text = pages.look(path)
+        assert (status == 200) == (path in ("/workers", "/metrics"))
+        assert "Echo" not in text
+
+
+def test_port_that_is_taken_is_an_error_that_leaves_nothing() -> None:
+    port = free_port()
+    with Supervisor(f"{APPS}:make_server", internal_port=port) as supervisor:
+        with pytest.raises(ListenError):
+            supervisor.start(f"127.0.0.1:{port}")
+        supervisor.start("127.0.0.1:0")
+        assert supervisor.internal_endpoint.port == port
+
+
+def test_supervisor_that_is_started_again_has_its_pages_again() -> None:
+    with Supervisor(f"{APPS}:make_server", internal_port=0) as supervisor:
+        for _ in range(2):
+            supervisor.start("127.0.0.1:0")
+            assert Pages(supervisor).text("/readiness") == "OK"
+            supervisor.stop(0.0)
+            supervisor.join()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/vars?worker=0/../1",
+        "/vars?worker=%00",
+        "/vars?worker=0&worker=x",
+        "/%2e%2e/etc/passwd",
+        "/sockets/%00%ff?worker=0",
+        f"/vars/{'a' * 5000}?worker=0",
+        f"/flags/{'%3Cscript%3E'}",
+    ],
+)
+def test_hostile_paths_are_errors(path: str) -> None:
+    with paged(workers=1) as pages:
+        for agent in ("curl/8", BROWSER):
+            status, text = pages.look(path, agent=agent)
+            assert 400 <= status < 500
+            assert agent != BROWSER or "<script>" not in text
