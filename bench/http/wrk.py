@@ -94,7 +94,7 @@ def script_for(task: Task, do_heads_differ: bool) -> str:
 
 
 def read_output(output: str) -> Found:
-    """The figures that the script has printed. ChildFailedError for errors, or no answers."""
+    """The figures in the output. ChildFailedError if there were errors, or no answers."""
     lines = [line for line in output.splitlines() if line.startswith("found ")]
     if not lines:
         last = output.strip().splitlines()[-1:]

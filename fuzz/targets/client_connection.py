@@ -41,7 +41,7 @@ class OneConnection:
 
     endpoint = Endpoint("unix:", 0)
     why_down = None
-    live = None
+    live = call_times = None
 
     def __init__(self, wire: Wire, dispatcher: StepDispatcher, limit: int) -> None:
         self.dispatcher = dispatcher

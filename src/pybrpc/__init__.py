@@ -32,6 +32,7 @@ from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.http import HttpHeader
 from pybrpc.rpc.interceptors.interceptor import InterceptedCall
+from pybrpc.rpc.server_sent_event import ServerSentEvent
 from pybrpc.rpc.serving import detached
 from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.server import Server
@@ -71,6 +72,7 @@ __all__ = [
     "RetryPolicy",
     "RpcError",
     "Server",
+    "ServerSentEvent",
     "ServerTls",
     "SocketOptions",
     "StreamCall",

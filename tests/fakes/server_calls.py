@@ -28,6 +28,7 @@ class FakeServerCall:
         self.is_unwanted = False
         self.late_answer: Any = None
         self.deadline = NEVER
+        self.form: Any = None
         self.cancel_handlers = True
         self.served: Any = None
         self.handler = handler

@@ -38,8 +38,10 @@ PAGES = {
     "generic-calls.md": 2,
     "http.md": 3,
     "interceptors.md": 4,
-    "http_client.md": 6,
+    "http-client.md": 6,
+    "http_bodies.md": 6,
     "metrics.md": 3,
+    "observability.md": 2,
     "tls.md": 5,
     "connections.md": 9,
     "protocols.md": 1,
@@ -104,7 +106,7 @@ def test_http_client(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) 
         return answer(request.body or bytes(1000), content_type="text/plain")
 
     with http_server(answering(serve)) as server:
-        run_page("docs/http_client.md", names, {SHOWN: server.address})
+        run_page("docs/http-client.md", names, {SHOWN: server.address})
         assert names["reply"].message == "hello"
         assert names["size"] == 1000
         assert names["response"].body == b"0\n1\n2\n"
@@ -135,6 +137,15 @@ def test_http(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None
         "200 hello",
         "this is a/b.txt",
         "this is hello you",
+    ]
+
+
+def test_observability(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    run_page("docs/observability.md", names, {})
+    assert capsys.readouterr().out.splitlines() == [
+        "<Server of no service, not started>",
+        "my_service_calls : 3",
+        "OK",
     ]
 
 
@@ -195,6 +206,32 @@ def test_tracing(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> N
         "2",
         "True",
         "8448eb211c80319c b7ad6b7169203331 True",
+    ]
+
+
+def test_http_bodies(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    run_page("docs/http_bodies.md", names, {})
+    assert capsys.readouterr().out.splitlines() == [
+        'application/x-ndjson {"message":"to"}',
+        '{"message":"be"}',
+        "",
+        'text/event-stream data: {"message":"to"}',
+        "",
+        'data: {"message":"be"}',
+        "",
+        "",
+        "text/event-stream event: greeting",
+        "id: 1",
+        "retry: 3000",
+        "data: hello",
+        "",
+        "data: two",
+        "data: lines",
+        "",
+        "",
+        "application/octet-stream 0 1 2 ",
+        'application/json {"message":"file: 1000000 bytes"}',
+        "/app/page of /app",
     ]
 
 

@@ -50,6 +50,7 @@ NAMES = (
     pybrpc.RetryPolicy,
     pybrpc.RpcError,
     pybrpc.Server,
+    pybrpc.ServerSentEvent,
     pybrpc.ServerTls,
     pybrpc.SocketOptions,
     pybrpc.StreamCall,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, BinaryIO, assert_type
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -42,6 +42,15 @@ class Service:
             return request
 
 
+async def application(
+    scope: MutableMapping[str, Any],
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+) -> None:
+    """An application of ASGI."""
+    assert_type(pybrpc.ServerSentEvent("data", event="a").to_bytes(), bytes)
+
+
 class Token:
     """An Authenticator, by its methods alone."""
 
@@ -57,6 +66,8 @@ class Token:
 def serve(service: ServiceDescriptor) -> None:
     with pybrpc.Server(auth=Token(), max_workers=4) as server:
         server.add_service(service, Service())
+        server.set_method_options("a.S.Echo", enable_progressive_read=True)
+        server.mount("/app", application, check_origin=False)
 
         @server.on_startup
         async def open_pools() -> None: ...

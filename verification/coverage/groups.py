@@ -209,6 +209,27 @@ GROUPS = (
     ),
     # --- server ---
     Group(
+        "Bodies in parts are tested over connections, with h11 as the judge.",
+        (
+            "rpc/http_body.py",
+            *_modules(
+                "server/http",
+                "body_queue body_threads generator_body loop_room progressive response_stream",
+            ),
+        ),
+        _tests("integration", "http_generators http_progressive"),
+    ),
+    Group(
+        "Mounted applications are tested over connections, with h11 and websockets as judges.",
+        (
+            "server/mounting.py",
+            *_modules(
+                "server/http/asgi", "cycle http_cycle lifespan mount scope websocket_cycle __init__"
+            ),
+        ),
+        _tests("integration", "asgi_http asgi_websocket asgi_frameworks"),
+    ),
+    Group(
         "A server is tested by its responses, in threads and in a loop.",
         (
             *_modules("server", "server settings"),

@@ -165,6 +165,17 @@ class _Row(NamedTuple):
 class _ReadPlan:
     """How messages of one type are read."""
 
+    __slots__ = (
+        "_descriptor",
+        "_extensions",
+        "_index",
+        "_is_extendable",
+        "_is_large",
+        "_options",
+        "_rows",
+        "name",
+    )
+
     def __init__(self, descriptor: AnyDescriptor, options: JsonOptions) -> None:
         self.name = descriptor.name
         self._descriptor = descriptor

@@ -97,6 +97,20 @@ class _Column(NamedTuple):
 class _WritePlan:
     """How messages of one type are written."""
 
+    __slots__ = (
+        "_columns",
+        "_descriptor",
+        "_maps",
+        "_max_depth",
+        "_newer",
+        "_no_texts",
+        "_options",
+        "_required",
+        "_required_count",
+        "_single",
+        "_unset",
+    )
+
     def __init__(self, descriptor: AnyDescriptor, options: JsonOptions) -> None:
         self._descriptor = descriptor
         self._options = options

@@ -40,12 +40,12 @@ def tally_of(values: list[int]) -> Tally:
 
 
 def tally_of_usual(values: list[int]) -> Tally | None:
-    """`tally_of`, if no value is negative or above 2**40; else `None`."""
+    """`tally_of`, if no value is negative, or is 2**40 or more; else `None`."""
     total = largest = 0
     counts = [0] * 961  # MAX_BUCKETS
     try:
         for value in values:
-            if value < 0 or value > 0x10000000000:
+            if value >> 40:  # negative ones too
                 return None
             total += value
             if value > largest:

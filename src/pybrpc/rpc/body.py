@@ -11,7 +11,7 @@ messages none can be missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -168,6 +168,9 @@ def check_response(response: object, response_type: MessageType) -> Any:
     if not response_type.has(response):
         if isinstance(response, Coroutine):  # the caller closes it
             text = "the handler returned a coroutine: make it an async def, and await there"
+            raise InternalServerError(text)
+        if isinstance(response, Iterator | AsyncIterator):
+            text = "the handler returned a generator: only HTTP carries a response that streams"
             raise InternalServerError(text)
         raise InternalServerError(
             f"the handler returned {_name_of(response)}, not a {response_type.full_name}"

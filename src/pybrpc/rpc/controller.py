@@ -32,7 +32,7 @@ from pybrpc.rpc.controller_values import (
     requested_streams,
     restored,
 )
-from pybrpc.rpc.http import HttpHeader, HttpHeaderOf
+from pybrpc.rpc.http import HttpHeader, HttpHeaderOf, progressive_attachment_of
 from pybrpc.rpc.misnamed import CANCEL_FUTURE, SET_TIMEOUT, Misnamed, without_misnamed
 from pybrpc.transport.interfaces import TlsInfo
 
@@ -129,14 +129,11 @@ class Controller:
         self._request_attachment: IOBuf | None = None
         self._request_user_fields: dict[str, str] | None = None
         self._server_identity = ""
-        self._is_canceled: Callable[[], bool] | None = None
-        """Set if it belongs to a request that is served."""
-        self._streams: StreamRequest | None = None
-        """Set if that request asks for streams."""
+        self._is_canceled: Callable[[], bool] | None = None  # set if a request is served
+        self._streams: StreamRequest | None = None  # set if that asks for streams
         self._call: UsingCall | None = None
         """The call that uses it, until it has ended."""
-        self._generation = 0
-        """The `_generation` of the process in which that call began."""
+        self._generation = 0  # of the process in which that call began
         self.reset()
 
     def reset(self) -> None:
@@ -409,6 +406,10 @@ class Controller:
     def accept_streams(self, options: Options = None, *, body: Body = None) -> list[Any]:
         """In a handler: accept all streams that the caller asks for; as `accept_stream`."""
         return requested_streams(self._streams, self.method_name).accept_all(options, body)
+
+    def create_progressive_attachment(self) -> Any:
+        """A ProgressiveAttachment (rpc/http_body.py): the body of a response of HTTP, in parts."""
+        return progressive_attachment_of(self._http_request)
 
     def _note_request(self, request: RpcRequest) -> None:
         """Copy how the body of `request` was sent."""

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, overload
+from typing import Any, Protocol, Self, overload
 
 from pybrpc.base.checked_options import checked_count, checked_text
+from pybrpc.errors import BadRequestError
 from pybrpc.protocols.http1.grammar import TOKEN, VALUE
 from pybrpc.protocols.http1.head import RequestHead, ResponseHead
 from pybrpc.protocols.http1.headers import HeadersLike, HttpHeaders
@@ -14,6 +15,13 @@ from pybrpc.protocols.http1.status import reason_phrase
 from pybrpc.protocols.http1.uri import URI
 
 _LEAST_STATUS, _MOST_STATUS = 100, 999
+
+
+class Attachments(Protocol):
+    """Makes the progressive attachment of a response."""
+
+    def new_attachment(self) -> Any:
+        """RuntimeError if there is one already."""
 
 
 class HttpHeader:
@@ -27,12 +35,14 @@ class HttpHeader:
     """
 
     __slots__ = (
+        "_attachments",
         "_head",
         "_headers",
         "_method",
         "_reason",
         "_status_code",
         "_uri",
+        "body",
         "unresolved_path",
         "version",
     )
@@ -47,6 +57,11 @@ class HttpHeader:
         self.unresolved_path = ""
         self._method = ""
         self._uri: URI | None = None
+        self.body: Any = None
+        """In a request to a method with `enable_progressive_read`: the body, to be read in
+        parts."""
+        self._attachments: Attachments | None = None
+        """Makes the progressive attachment of the response to this request."""
         self._head: RequestHead | None = None
         """Has the URL, until somebody asks for it."""
         self._status_code = 200
@@ -128,25 +143,6 @@ class HttpHeader:
         headers = self._headers
         return "" if headers is None else headers.only_content_type()
 
-    @classmethod
-    def of_request(cls, head: RequestHead) -> HttpHeader:
-        """The head of a request that was received. `uri` raises UriError if its target is no
-        URL, or has too many parameters."""
-        header = cls(head.headers)
-        header.version = head.version
-        header._method = head.method
-        header._head = head
-        return header
-
-    @classmethod
-    def of_response(cls, head: ResponseHead) -> HttpHeader:
-        """The head of a response that was received."""
-        header = cls(head.headers)
-        header.version = head.version
-        header._status_code = head.status
-        header._reason = head.reason
-        return header
-
     def __repr__(self) -> str:
         """Without the query and without headers: they may be secrets."""
         if self._uri is not None or self._method:
@@ -155,12 +151,41 @@ class HttpHeader:
         return f"<HttpHeader {self.status_code} {self.reason}, {len(self.headers)} headers>"
 
 
+def received_request(head: RequestHead, unresolved_path: str) -> HttpHeader:
+    """The head of a request that was received. Its `uri` raises UriError if its target is no URL,
+    or has too many parameters."""
+    header = HttpHeader(head.headers)
+    header.version = head.version
+    header.unresolved_path = unresolved_path
+    header._method = head.method
+    header._head = head
+    return header
+
+
+def received_response(head: ResponseHead) -> HttpHeader:
+    """The head of a response that was received."""
+    header = HttpHeader(head.headers)
+    header.version = head.version
+    header._status_code = head.status
+    header._reason = head.reason
+    return header
+
+
 def checked_method(method: object) -> str:
     """`method` if it can be the method of a request, else a TypeError or a ValueError."""
     text = checked_text("method", method)
     if not TOKEN.fullmatch(text):
         raise ValueError(f"{text!r} can't be the method of a request")
     return text
+
+
+def progressive_attachment_of(request: HttpHeader | None) -> Any:
+    """The writer of the body of the response to `request`. BadRequestError, for the caller, if it
+    has none: only HTTP does."""
+    attachments = None if request is None else request._attachments
+    if attachments is None:
+        raise BadRequestError("this method sends its response in parts, which only HTTP carries")
+    return attachments.new_attachment()
 
 
 class HttpHeaderOf:

@@ -39,6 +39,7 @@ from pybrpc.server.http.method_target import targets_of
 from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.signals import quit_signals
+from pybrpc.server.mounting import Mounting
 from pybrpc.server.pages_view import PagesView
 from pybrpc.server.routing.routes import Routes
 from pybrpc.server.settings import (
@@ -58,7 +59,7 @@ RawHandler = TypeVar("RawHandler", bound=Callable[[RawRequest, Controller], RawR
 _THREADS_S = 1.0
 
 
-class Server:
+class Server(Mounting):
     """Serves the services that were added, on one address, until it is stopped.
 
         server = Server()
@@ -87,6 +88,7 @@ class Server:
             settings.cancel_handlers, settings.drop_expired, settings.interceptors
         )
         self._hooks = LifecycleHooks()
+        Mounting.__init__(self, self._hooks)
         self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -178,15 +180,20 @@ class Server:
         *,
         cancel_handlers: bool | None = None,
         drop_expired: bool | None = None,
+        enable_progressive_read: bool | None = None,
     ) -> None:
         """Set options of one method, which are those of the server else; `None` changes nothing.
 
-        `method`, threads and errors as for `set_max_concurrency`. A handler that runs already may
-        still go by the old values.
+        `enable_progressive_read`: run a request of HTTP when its head has come; the handler reads
+        `controller.http_request.body`. `method`, threads and errors as for `set_max_concurrency`. A
+        handler that runs already may still go by the old values.
         """
         entry = self._registry.entry_named(method)
         checked_flag_or_none("cancel_handlers", cancel_handlers)
         checked_flag_or_none("drop_expired", drop_expired)
+        checked_flag_or_none("enable_progressive_read", enable_progressive_read)
+        if enable_progressive_read is not None:
+            entry.enable_progressive_read = enable_progressive_read
         if cancel_handlers is not None:
             entry.cancel_handlers = cancel_handlers
         if drop_expired is not None:
@@ -311,7 +318,7 @@ class Server:
             health_reporter=settings.health_reporter,
             urls_of=self._urls_of,
         )
-        return HttpFrontend(view, self._routes, self._settings.http)
+        return HttpFrontend(view, self._routes, settings.http, self._mounts, settings.max_workers)
 
     def _become_worker(self, name: str) -> int | None:
         """Before the start: it will serve in a worker process. Return its `internal_port`, which

@@ -6,6 +6,7 @@ far as the limit of this process allows (see Sampler).
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from dataclasses import dataclass
@@ -17,7 +18,14 @@ from pybrpc.tracing.context import TraceContext
 from pybrpc.tracing.delivery import Delivery, SpanListener
 from pybrpc.tracing.ids import new_id
 from pybrpc.tracing.sampler import BURST_S, NESTED_DEBT_S, Sampler
-from pybrpc.tracing.span import InFlight, InFlightCount, Span, SpanKind
+from pybrpc.tracing.span import (
+    CLIENT_SIDE,
+    SERVER_SIDE,
+    InFlight,
+    InFlightCount,
+    Span,
+    SpanKind,
+)
 from pybrpc.tracing.store import SpanStore, StoreStatistics
 
 DEFAULT_PER_SECOND = 1000
@@ -121,10 +129,14 @@ class Rpcz:
     def on_span_end(self, function: SpanListener) -> SpanListener:
         """Call `function` with each span that ends from now on, nested ones too, in a thread of its
         own: it may block, and what it raises is logged. If it is slower than spans end, some are
-        dropped (`statistics().dropped`). Returns `function`, so it may be used as a decorator."""
+        dropped (`statistics().dropped`). At the exit of the process it gets the last spans, for a
+        second at most. Returns `function`, so it may be used as a decorator."""
         if function is None:
             raise TypeError("function must be a function, not None")
         self._delivery.add(checked_function_or_none("function", function, "span"))
+        # Now, so that it runs before the exporters end that the function uses.
+        atexit.unregister(self.flush)
+        atexit.register(self.flush)
         return function
 
     def remove_span_end(self, function: SpanListener) -> bool:
@@ -146,18 +158,19 @@ class Rpcz:
 
         `context`: the ids that came with it, if they are not in `request`.
         """
-        context = context or TraceContext.of_request(request)
+        if context is None and (request.trace_id is not None or request.user_fields):
+            context = TraceContext.of_request(request)
         is_traced = context is not None and context.is_traced and switch.follows_upstream()
         if not is_traced and not switch.is_on():
             return None
         if not self._try_begin(now, BURST_S if is_traced else 0.0):
             return None
         if context is None:
-            span = self._new_span(SpanKind.SERVER, method, new_id(), new_id(), 0)
+            span = self._new_span(SERVER_SIDE, method, new_id(), new_id(), 0)
         else:
             span_id = context.span_id or new_id()
             parent_id = context.parent_span_id
-            span = self._new_span(SpanKind.SERVER, method, context.trace_id, span_id, parent_id)
+            span = self._new_span(SERVER_SIDE, method, context.trace_id, span_id, parent_id)
             span.trace_id_high = context.trace_id_high
             if context.span_id:
                 span.share_id()
@@ -175,10 +188,10 @@ class Rpcz:
         if not self._try_begin(now, 0.0 if outer is None else NESTED_DEBT_S):
             return None
         if outer is None:
-            span = self._new_span(SpanKind.CLIENT, method, new_id(), new_id(), 0)
+            span = self._new_span(CLIENT_SIDE, method, new_id(), new_id(), 0)
         else:
             trace_id, parent_id = outer.trace_id, outer.span_id
-            span = self._new_span(SpanKind.CLIENT, method, trace_id, new_id(), parent_id)
+            span = self._new_span(CLIENT_SIDE, method, trace_id, new_id(), parent_id)
             span.trace_id_high = outer.trace_id_high
             outer.add(span)
         span.start_send_us = span.at_us(now)

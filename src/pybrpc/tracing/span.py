@@ -55,6 +55,11 @@ class SpanKind(Enum):
     CLIENT = "client"
 
 
+# Looked up once: a member of an enum class costs ten times as much as a global.
+SERVER_SIDE = SpanKind.SERVER
+CLIENT_SIDE = SpanKind.CLIENT
+
+
 class Annotation(NamedTuple):
     """A text with its time, in microseconds since 1970."""
 
@@ -128,7 +133,7 @@ class InFlight:
         return True
 
     def __del__(self) -> None:
-        self._total.leave(sum(map(size_of, self.notes)))
+        self._total.leave(sum(map(size_of, self.notes)) if self.notes else 0)
 
 
 class Span:
@@ -260,11 +265,11 @@ class Span:
         self.client_spans = ()
         self.dropped_annotations = 0
         self.made_calls = 0
-        self.size_bytes = SPAN_BYTES + getsizeof(self.method)
+        self.size_bytes = SPAN_BYTES + len(self.method)
         self.is_over = False
         self._base_us = base_us
         self._in_flight = in_flight
-        self._is_kept = OnceFlag()
+        self._is_kept: OnceFlag | None = None
 
     # --- while it is in flight ---
 
@@ -298,6 +303,7 @@ class Span:
         nested.unique_parent_id = self.unique_id
         in_flight = self._in_flight
         if in_flight is not None:
+            nested._is_kept = OnceFlag()
             nested.outer = self
             in_flight.client_spans.append(nested)
 
@@ -309,27 +315,34 @@ class Span:
         """The call has ended, and all other fields are set. True if the span is to be stored by
         itself: no span in flight will store it. Called once, by the thread that ends the call."""
         in_flight, self._in_flight = self._in_flight, None
-        if in_flight is not None:
+        if in_flight is not None and in_flight.notes:
             self.annotations = tuple(in_flight.notes)
             self.size_bytes += sum(map(size_of, self.annotations))
         self.is_over = True
         if in_flight is not None and in_flight.client_spans:
             self._keep(in_flight.client_spans)
-        outer, self.outer = self.outer, None
-        return outer is None or (outer.is_over and self._is_kept.try_set())
+        outer = self.outer
+        if outer is None:
+            return True
+        self.outer = None
+        return outer.is_over and self._try_keep()
 
     def _keep(self, nested: list[Span]) -> None:
         """Keep the nested ones that are over; the others will store themselves."""
-        kept = [span for span in tuple(nested) if span.is_over and span._is_kept.try_set()]
+        kept = [span for span in tuple(nested) if span.is_over and span._try_keep()]
         self.client_spans = tuple(kept)
         self.size_bytes += sum(span.size_bytes for span in kept)
+
+    def _try_keep(self) -> bool:
+        """Whether this caller is the one that keeps a nested span."""
+        return self._is_kept is not None and self._is_kept.try_set()
 
     # --- as it is shown ---
 
     @property
     def is_server(self) -> bool:
         """Whether it is of the side that serves the call."""
-        return self.kind is SpanKind.SERVER
+        return self.kind is SERVER_SIDE
 
     @property
     def shown_trace_id(self) -> str:
@@ -344,7 +357,7 @@ class Span:
     @property
     def start_us(self) -> int:
         """When the call began on this side."""
-        return self.received_us if self.kind is SpanKind.SERVER else self.start_send_us
+        return self.received_us if self.kind is SERVER_SIDE else self.start_send_us
 
     @property
     def end_us(self) -> int:

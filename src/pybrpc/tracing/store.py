@@ -153,7 +153,8 @@ class SpanStore:
             self._ring.append(span)
             self._by_time.add(span)
             self._by_trace.setdefault(span.trace_id, []).append(span)
-        self._evict()
+        if self._size_bytes > self._max_bytes:
+            self._evict()
 
     def _evict(self, max_bytes: int | None = None) -> None:
         most = self._max_bytes if max_bytes is None else max_bytes

@@ -27,8 +27,13 @@ class TimeIndex:
 
     def add(self, span: Span) -> None:
         """Add a span whose `start_us` won't change."""
-        place = bisect_right(self._starts, span.start_us)
-        self._starts.insert(place, span.start_us)
+        start_us, starts = span.start_us, self._starts
+        if not starts or start_us >= starts[-1]:
+            starts.append(start_us)
+            self._spans.append(span)
+            return
+        place = bisect_right(starts, start_us)
+        starts.insert(place, start_us)
         self._spans.insert(place, span)
 
     def discard(self, span: Span) -> None:

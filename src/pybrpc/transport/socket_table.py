@@ -50,10 +50,6 @@ class SocketTable(Generic[S]):
         """The socket with that id, or `None` if it has failed or is gone."""
         return self._sockets.get(socket_id)
 
-    def count(self) -> int:
-        """The number of sockets."""
-        return len(self._sockets)
-
     def all(self) -> list[S]:
         return list(self._sockets.values())
 

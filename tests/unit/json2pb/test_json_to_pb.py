@@ -270,7 +270,9 @@ def test_lists_and_maps_may_be_nested_as_deeply_as_messages() -> None:
             json_to_message(begin * (depth + 1) + "{}" + end * (depth + 1), Rich)
 
 
+@pytest.mark.python_only
 def test_stack_that_is_almost_full_is_a_depth_error() -> None:
+    """Compiled code takes no part of that stack, and its depth is bounded."""
     text = '{"child":' * 100 + "{}" + "}" * 100
 
     def call(levels: int) -> Any:

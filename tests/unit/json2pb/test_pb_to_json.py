@@ -212,7 +212,9 @@ def test_depth_is_bounded() -> None:
         message_to_json(nested, options)
 
 
+@pytest.mark.python_only
 def test_stack_that_is_almost_full_is_a_depth_error() -> None:
+    """Compiled code takes no part of that stack, and its depth is bounded."""
     message = current = contents.RecursiveMessage()
     for _ in range(100):
         current = current.child

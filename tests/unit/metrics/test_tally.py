@@ -12,7 +12,7 @@ from pybrpc.metrics.histogram import bucket_of
 from pybrpc.metrics.numbers import MAX_INT
 from pybrpc.metrics.tally import Tally, tally_of, tally_of_usual
 
-LIMIT = 2**40
+LIMIT = 2**40 - 1
 USUAL = st.lists(st.integers(0, LIMIT) | st.integers(0, 100), min_size=1)
 
 

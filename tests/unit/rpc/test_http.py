@@ -13,7 +13,7 @@ from pybrpc.protocols.http1.head_parser import PATTERN_HEAD_PARSER
 from pybrpc.protocols.http1.headers import HttpHeaders
 from pybrpc.protocols.http1.options import DEFAULT_OPTIONS
 from pybrpc.protocols.http1.uri import URI
-from pybrpc.rpc.http import HttpHeader, checked_method
+from pybrpc.rpc.http import HttpHeader, checked_method, received_request, received_response
 
 
 def test_new_header_has_the_defaults_of_both_messages() -> None:
@@ -61,17 +61,17 @@ def test_wrong_values_are_refused(name: str, value: Any, error: type[Exception])
 def test_header_of_a_request_that_was_received() -> None:
     text = b"POST /a/b?secret=1 HTTP/1.0\r\nHost: h:1\r\nContent-Type: x/y\r\n\r\n"
     head = PATTERN_HEAD_PARSER.parse_request_head(text, DEFAULT_OPTIONS)
-    header = HttpHeader.of_request(head)
+    header = received_request(head, "rest")
     assert (header.method, header.uri.path, header.uri.query) == ("POST", "/a/b", "secret=1")
     assert (header.uri.authority, header.version) == ("h:1", "1.0")
-    assert header.content_type == "x/y"
+    assert (header.content_type, header.unresolved_path) == ("x/y", "rest")
     assert repr(header) == "<HttpHeader POST /a/b, 2 headers>"
 
 
 def test_header_of_a_response_that_was_received() -> None:
     text = b"HTTP/1.1 503 Later\r\nA: b\r\n\r\n"
     head = PATTERN_HEAD_PARSER.parse_response_head(text, DEFAULT_OPTIONS)
-    header = HttpHeader.of_response(head)
+    header = received_response(head)
     assert (header.status_code, header.reason, header.headers["a"]) == (503, "Later", "b")
     assert repr(header) == "<HttpHeader 503 Later, 1 headers>"
 

@@ -89,6 +89,20 @@ def test_objects_of_other_types_are_refused(name: str, value: Any, said: str) ->
         make(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["", "search", "SearchServer-1"])
+def test_name_of_variables_is_any_text_of_which_something_is_left(name: str) -> None:
+    assert make(server_info_name=name).server_info_name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("::", ValueError), ("\u4e2d", ValueError), ("x" * 2000, ValueError), (b"x", TypeError)],
+)
+def test_name_of_variables_that_can_be_none_is_refused(name: Any, error: type) -> None:
+    with pytest.raises(error):
+        make(server_info_name=name)
+
+
 def test_auth_that_is_no_authenticator_is_refused() -> None:
     with pytest.raises(TypeError, match="auth must be an Authenticator"):
         make(auth=object())

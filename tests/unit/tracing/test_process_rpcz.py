@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -163,6 +165,19 @@ def test_functions_get_each_span_nested_ones_too(rpcz: Rpcz) -> None:
     assert got == [nested, outer]
     assert rpcz.remove_span_end(got.append)
     assert not rpcz.remove_span_end(got.append)
+
+
+def test_functions_get_the_last_spans_at_the_exit_of_the_process() -> None:
+    program = (
+        "from pybrpc import tracing\n"
+        "tracing.rpcz.enabled = True\n"
+        "tracing.on_span_end(lambda span: print(span.method))\n"
+        "for number in range(100):\n"
+        "    tracing.rpcz.end(tracing.rpcz.begin_client_span(f'm{number}', 1.0))\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == [f"m{number}" for number in range(100)]
 
 
 @pytest.mark.parametrize("function", [None, 5, "print"])

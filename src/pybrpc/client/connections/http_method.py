@@ -22,7 +22,7 @@ from pybrpc.rpc.body_encoding import BodyEncoding
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.compress import CompressType, compress_name
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.http import HttpHeader
+from pybrpc.rpc.http import received_response
 from pybrpc.rpc.http_bodies import (
     GZIP_ENCODINGS,
     MIN_GZIP_BYTES,
@@ -269,7 +269,7 @@ def refuse_checksum(encoding: BodyEncoding, controller: Controller | None) -> No
 
 def fill_head(controller: Controller, response: Any) -> None:
     """Put the head of a response into the caller's controller."""
-    controller._http_response = header = HttpHeader.of_response(response.head)
+    controller._http_response = header = received_response(response.head)
     if header.headers.get("content-encoding", "").lower() in GZIP_ENCODINGS:
         controller._response_compress_type = CompressType.GZIP
 

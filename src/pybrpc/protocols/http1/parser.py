@@ -159,12 +159,12 @@ class MessageParser:
     def _read_head(self, buffer: IOBuf) -> RequestHead | ResponseHead | None:
         collector = self._collector
         if not collector.held_bytes:
-            window = buffer.peek(_WINDOW)
+            window = buffer.peek(min(_WINDOW, len(buffer)))
             end = window.find(b"\r\n\r\n") + 4
             if 4 < end <= self._options.max_header_bytes and window[0] != 13:
                 return self._parse_whole(buffer, window[:end])
         while buffer:
-            part = buffer.peek(_WINDOW)
+            part = buffer.peek(min(_WINDOW, len(buffer)))
             rest = collector.add(part)
             buffer.pop_front(len(part) - max(0, rest))
             if rest >= 0:

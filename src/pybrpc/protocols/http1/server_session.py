@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.http1.head import MessageEnd
 from pybrpc.protocols.http1.options import ParserOptions
 from pybrpc.protocols.http1.parser import RequestParser
@@ -27,17 +28,25 @@ class HttpServerSession(Session):
 
     collected_bytes  bytes of the request whose end has not come that were given out and are still
                      held: set by the one who collects them
-    unfinished_mark  number of requests whose ends were given out
+    unfinished_mark  number of requests whose ends, or parts that are not collected, were given out
+    is_raw           whether another protocol has taken over: bytes are given out as they come
     """
+
+    __slots__ = ("_parser", "collected_bytes", "is_raw", "unfinished_mark")
 
     def __init__(self, protocol: Any, limits: ParseLimits) -> None:
         super().__init__(protocol)
         self._parser = RequestParser(_OPTIONS)
         self.collected_bytes = 0
         self.unfinished_mark = 0
+        self.is_raw = False
 
     def cut(self) -> list[Any]:
         events: list[Any] = []
+        if self.is_raw:
+            data = IOBuf()
+            data.swap(self.buffer)
+            return [data] if data else []
         parser = self._parser
         while self.buffer and self.broken is None:
             found = parser.read(self.buffer)
@@ -54,11 +63,11 @@ class HttpServerSession(Session):
         return events
 
     def end(self) -> list[Any]:
-        events: list[Any] = self._parser.end()
+        events: list[Any] = [] if self.is_raw else self._parser.end()
         return events
 
     def bytes_wanted(self) -> int:
-        return self._parser.bytes_wanted
+        return 0 if self.is_raw else self._parser.bytes_wanted
 
     @property
     def is_in_body(self) -> bool:
@@ -71,7 +80,7 @@ class HttpServerSession(Session):
 
     @property
     def held_bytes(self) -> int:
-        return self._parser.held_bytes + self.collected_bytes
+        return 0 if self.is_raw else self._parser.held_bytes + self.collected_bytes
 
     @property
     def unfinished_bytes(self) -> int:

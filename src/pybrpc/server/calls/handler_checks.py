@@ -1,7 +1,7 @@
 """Checks of the object that serves a service, when it is added to a server.
 
 A mistake that can be seen then must not become an error of each call: the class instead of an
-object, a plain function that returns a coroutine nobody awaits, a generator.
+object, a plain function that returns a coroutine nobody awaits, a generator for all methods.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from pybrpc.base.checked_options import why_not_called
 
-_AWAITABLE = (collections.abc.Awaitable, types.CoroutineType, types.GeneratorType)
+_AWAITABLE = (collections.abc.Awaitable, types.CoroutineType)
 
 
 def check_is_object(impl: object, full_name: str, names: list[str]) -> None:
@@ -39,7 +39,7 @@ def check_is_object(impl: object, full_name: str, names: list[str]) -> None:
 def check_handler(impl: object, name: str, handler: Callable[..., Any]) -> None:
     """TypeError if `handler` certainly takes other arguments, or returns something that is no
     response."""
-    _check_function(f"{name} of {_name_of(impl)}", name, handler)
+    _check_function(f"{name} of {_name_of(impl)}", name, handler, may_yield=True)
 
 
 def check_generic_handler(handler: object) -> None:
@@ -54,7 +54,9 @@ def check_generic_handler(handler: object) -> None:
     _check_function(name, name, handler)
 
 
-def _check_function(where: str, name: str, handler: Callable[..., Any]) -> None:
+def _check_function(
+    where: str, name: str, handler: Callable[..., Any], may_yield: bool = False
+) -> None:
     function = _function_of(handler)
     if function is None:
         return
@@ -64,6 +66,8 @@ def _check_function(where: str, name: str, handler: Callable[..., Any]) -> None:
     if inspect.iscoroutinefunction(handler):
         return
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        if may_yield:
+            return
         raise TypeError(f"{where} is a generator: return one response, don't yield")
     if inspect.iscoroutinefunction(function):
         return

@@ -7,6 +7,7 @@ its deadline; and what they raise becomes the response, as what the handler rais
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from pybrpc.rpc.controller import Controller
@@ -43,12 +44,22 @@ def _intercepted_async(
     for interceptor in interceptors:
         interceptor.check_is_no(Kind.PLAIN, where, "an `async def`")
     chain = LoopChain(interceptors)
+    begin = _returning(handler) if inspect.isasyncgenfunction(handler) else handler
 
     async def handle(request: Any, controller: Controller) -> Any:
         call = _call_of(request, controller)
-        return await chain.run(call, lambda request: handler(request, controller))
+        return await chain.run(call, lambda request: begin(request, controller))
 
     return handle
+
+
+def _returning(generator: Handler) -> Handler:
+    """An async handler that returns what `generator`, which yields, makes: it runs later."""
+
+    async def begin(request: Any, controller: Controller) -> Any:
+        return generator(request, controller)
+
+    return begin
 
 
 def _call_of(request: Any, controller: Controller) -> InterceptedCall:

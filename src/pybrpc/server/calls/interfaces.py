@@ -1,12 +1,15 @@
-"""CallConnection and AdmittedCall: what calls and their connection know of each other."""
+"""CallConnection, AdmittedCall and CallForm: interfaces of calls, and of what they know."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
+from google.protobuf.message import Message
+
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.rpc.authenticator import AuthContext
+from pybrpc.rpc.controller import Controller
 from pybrpc.server.calls.call_queue import CallQueue
 from pybrpc.server.calls.ordered_replies import OrderedReplies
 from pybrpc.streams.table import StreamTable
@@ -19,6 +22,24 @@ class AdmittedCall(Protocol):
     """A request that was admitted and has no response yet."""
 
     connection: CallConnection
+
+
+class CallForm(Protocol):
+    """How a protocol makes messages of requests and responses of messages that are no bytes of
+    protobuf: JSON of HTTP. Any thread."""
+
+    def prepare(self, controller: Controller) -> None:
+        """Add to the controller what came beside the message. Must not raise."""
+
+    def parse(self, call: Any, limit_bytes: int) -> Message:
+        """The request message; BadRequestError. A body that is compressed may become
+        `limit_bytes`."""
+
+    def takes_over(self, call: Any, of: Controller, response: object, context: Any) -> bool:
+        """Whether the call goes on with `response` of a handler that ran in `context`. No error."""
+
+    def pack(self, call: Any, controller: Controller, response: object) -> IOBuf:
+        """The bytes of a success. Raises what the caller gets instead."""
 
 
 class CallConnection:

@@ -13,7 +13,7 @@ answered, or ended without a response.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context
 from types import CoroutineType
 from typing import Any
@@ -128,16 +128,22 @@ class Invoker:
             response_batch.flush()
         controller = call.make_controller()
         response: object = None
+        context = None
         try:
             request = call.parse()
             thread.served = call.served
-            response = self.new_context().run(_handler_of(call), request, controller)
+            context = self.new_context()
+            response = context.run(_handler_of(call), request, controller)
         except BaseException as error:
             # Also SystemExit: a handler ends neither the worker nor the server by raising.
             call.fail(controller, error)
         finally:
             thread.served = None
             call.end_serving()
+        form = call.form
+        if form is not None and form.takes_over(call, controller, response, context):
+            entry.note_duration(time.monotonic() - started_at)
+            return
         data = call.pack(controller, response)
         now = time.monotonic()
         entry.note_duration(now - started_at)
@@ -160,5 +166,8 @@ def _handler_of(call: ServerCall) -> Callable[..., Any]:
     return handler if call.span is None else traced(call.span, handler)
 
 
-async def _coroutine_of(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
+async def _coroutine_of(returned: Awaitable[Any] | AsyncIterator[Any]) -> Any:
+    """The result of what an async handler has returned that is no coroutine."""
+    if isinstance(returned, AsyncIterator):
+        return returned
+    return await returned

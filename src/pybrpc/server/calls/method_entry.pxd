@@ -9,6 +9,7 @@ cdef class MethodEntry:
     cdef Py_ssize_t _fast_calls_needed
     cdef public bint cancel_handlers
     cdef public bint drop_expired
+    cdef public bint enable_progressive_read
     cdef readonly object full_name
     cdef readonly object handler
     cdef readonly bint is_async

@@ -33,9 +33,11 @@ in a row, not after one that waited for the GIL."""
 
 
 def is_async_handler(handler: Handler) -> bool:
-    """Whether a handler is a coroutine function, or an object that is called as one."""
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
+    """Whether a handler is an `async def`, which may yield, or an object that is called as one."""
+    called = getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
+    return any(
+        inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
+        for each in (handler, called)
     )
 
 
@@ -47,6 +49,7 @@ class MethodEntry:
         "_fast_calls_needed",
         "cancel_handlers",
         "drop_expired",
+        "enable_progressive_read",
         "full_name",
         "handler",
         "inline_after_calls",
@@ -82,6 +85,8 @@ class MethodEntry:
         """Whether a canceled call cancels its handler, if that is async, and its nested calls."""
         self.drop_expired = True
         """Whether a call whose deadline has passed before its turn is not run."""
+        self.enable_progressive_read = False
+        """Whether a request of HTTP is run when its head has come; the handler reads the body."""
         self.max_concurrency = 0
         """Requests of this method that may run at once; 0: no limit of its own."""
         self.running: set[object] = set()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from sys import getsizeof
-from typing import Any, Protocol
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -45,7 +45,7 @@ from pybrpc.server.calls.failures import (
     note_failure,
     plain_failure,
 )
-from pybrpc.server.calls.interfaces import CallConnection
+from pybrpc.server.calls.interfaces import CallConnection, CallForm
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.raw_request import RawRequest, called_name, raw_request_of
 from pybrpc.server.calls.response_batch import LARGE_BYTES
@@ -70,35 +70,16 @@ that serves others has time for."""
 MAX_GROWTH = 1032
 """Most bytes that a compressed byte can become (deflate)."""
 
-USUAL_GROWTH = 16
-"""Most bytes that a compressed byte becomes in most bodies."""
+USUAL_GROWTH = 16  # as MAX_GROWTH, in most bodies
 
-SMALL_BYTES = 64 * 1024
-"""Bytes to which any compressed body may grow at first."""
+SMALL_BYTES = 64 * 1024  # to which any compressed body may grow at first
 
 DEADLINE_PASSED = "the deadline of the request has passed"
-"""As the `cancel_reason` of a call."""
-
 GRACE_OVER = "the server has stopped"
 """As the `cancel_reason` of a call."""
 
 NO_ANSWER = -1
 """The `error_code` of a call that ends without a response."""
-
-
-class CallForm(Protocol):
-    """How a protocol makes messages of requests and responses of messages that are no bytes of
-    protobuf: JSON of HTTP. Any thread."""
-
-    def prepare(self, controller: Controller) -> None:
-        """Add to the controller what came beside the message. Must not raise."""
-
-    def parse(self, call: ServerCall, limit_bytes: int) -> Message:
-        """The request message; BadRequestError. A body that is compressed may become
-        `limit_bytes`."""
-
-    def pack(self, call: ServerCall, controller: Controller, response: object) -> IOBuf:
-        """The bytes of a success. Raises what the caller gets instead."""
 
 
 class ServerCall:

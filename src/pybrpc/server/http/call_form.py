@@ -9,7 +9,12 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from pybrpc.errors import BadRequestError, BadResponseError, InternalServerError
+from pybrpc.errors import (
+    BadRequestError,
+    BadResponseError,
+    InternalServerError,
+    RpcCanceledError,
+)
 from pybrpc.iobuf.iobuf import IOBuf, iobuf_of
 from pybrpc.json2pb import JsonOptions, query_to_message
 from pybrpc.json2pb.query import set_field
@@ -20,10 +25,21 @@ from pybrpc.rpc.body import check_response, missing_fields
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.compress import CompressType, compress, decompress
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.http import HttpHeader
+from pybrpc.rpc.http import received_request
+from pybrpc.rpc.http_body import (
+    AioProgressiveAttachment,
+    AioRequestBody,
+    ProgressiveAttachment,
+    RequestBody,
+)
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.http.body_items import BodyItems
+from pybrpc.server.http.body_queue import BodyQueue
 from pybrpc.server.http.content_types import JSON, PARSE_ERRORS, MessageForm, form_of
+from pybrpc.server.http.exchange import HttpExchange
+from pybrpc.server.http.generator_body import is_generator, start_body
+from pybrpc.server.http.progressive import ProgressiveBody
 from pybrpc.server.http.request import HttpRequest
 from pybrpc.tracing.context import extract
 
@@ -99,9 +115,32 @@ def _is_gzip(coding: str) -> bool:
 class CallForm:
     """Any thread, one at a time. Also the ResponsePacker of the call, for its failures."""
 
-    __slots__ = ("_controller", "_facts", "_request", "_traits")
+    __slots__ = (
+        "_controller",
+        "_exchange",
+        "_facts",
+        "_is_async",
+        "_queue",
+        "_request",
+        "_traits",
+        "made",
+    )
 
-    def __init__(self, request: HttpRequest, traits: MethodTraits, facts: CallFacts) -> None:
+    def __init__(
+        self,
+        request: HttpRequest,
+        traits: MethodTraits,
+        facts: CallFacts,
+        exchange: HttpExchange,
+        is_async: bool,
+        queue: BodyQueue | None = None,
+    ) -> None:
+        """`is_async`: the handler. `queue`: the body, if the handler reads it."""
+        self._exchange = exchange
+        self._is_async = is_async
+        self._queue = queue
+        self.made: ProgressiveBody | None = None
+        """The progressive attachment of the response, once the handler has asked for it."""
         self._request = request
         self._traits = traits
         self._facts = facts
@@ -114,9 +153,13 @@ class CallForm:
         request = self._request
         controller.auth_context = request.auth_context
         resolved = request.resolved
-        header = controller._http_request = HttpHeader.of_request(resolved.head)
-        header.unresolved_path = resolved.rest
+        header = received_request(resolved.head, resolved.rest)
+        header._attachments = self
+        controller._http_request = header
         self._controller = controller
+        if self._queue is not None:
+            kind = AioRequestBody if self._is_async else RequestBody
+            header.body = kind(self._queue, self._exchange.connection.max_body_size)
         if not self._traits.has_request_fields and request.body:
             controller._request_attachment = request.body
 
@@ -179,8 +222,59 @@ class CallForm:
 
     # --- the response ---
 
+    def new_attachment(self) -> ProgressiveAttachment | AioProgressiveAttachment:
+        """Make the progressive attachment of the response. RuntimeError if there is one."""
+        if self.made is not None:
+            raise RuntimeError("the response has a progressive attachment already")
+        body = self.made = ProgressiveBody(self._exchange, self._request)
+        return AioProgressiveAttachment(body) if self._is_async else ProgressiveAttachment(body)
+
+    def takes_over(self, call: ServerCall, of: Controller, response: object, context: Any) -> bool:
+        """Send what a generator yields, if `response` is one: then the call goes on without its
+        handler, whose context is `context`. Never raises."""
+        attachment = self.made
+        if attachment is not None:
+            return self._sends(attachment, call, of)
+        if response is None or isinstance(response, Message) or not is_generator(response):
+            return False
+        if of.error_code:
+            return False
+        start_body(
+            call,
+            of,
+            response,
+            self._items(of),
+            self._exchange,
+            self._request,
+            context,
+            self.release,
+        )
+        return True
+
+    def _sends(self, attachment: ProgressiveBody, call: ServerCall, of: Controller) -> bool:
+        """Send an attachment, unless the call has failed."""
+        if of.error_code:
+            attachment.fail(RpcCanceledError("the call has failed"))
+            return False
+        attachment.begin(call, of, self.release)
+        return True
+
+    def release(self) -> None:
+        """The call is over: nobody reads its body any more."""
+        queue = self._queue
+        if queue is not None:
+            queue.drop()
+            if not queue.is_complete:
+                self._exchange.end_input_soon(self._request)
+
+    def _items(self, controller: Controller) -> BodyItems:
+        accept = self._request.head.headers.get("accept", "")
+        return BodyItems(accept, controller.http_response, self._traits.options)
+
     def pack(self, call: ServerCall, controller: Controller, response: object) -> IOBuf:
         """The bytes of a success."""
+        if self._queue is not None:
+            self.release()
         made = controller._http_response
         attachment = controller._response_attachment
         if attachment:
@@ -239,6 +333,7 @@ class CallForm:
 
     def pack_response(self, response: RpcResponse) -> IOBuf:
         """The bytes of a failure."""
+        self.release()
         code, controller = response.error_code, self._controller
         made = None if controller is None else controller._http_response
         status = status_of_error(code)

@@ -10,7 +10,7 @@ import contextlib
 import time
 from typing import Any, Protocol
 
-from pybrpc.base.guard import SERVER, deliver_interrupt
+from pybrpc.base.guard import deliver_interrupt
 from pybrpc.errors import AuthenticationError, ErrorCode, RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.http1 import (
@@ -32,9 +32,11 @@ from pybrpc.server.calls.raw_request import MAX_NAME
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.connections.credentials import authentication_failure
 from pybrpc.server.connections.server_connection import ServerConnection
+from pybrpc.server.http.body_threads import BodyThreads
 from pybrpc.server.http.replies import HttpReplies
 from pybrpc.server.http.request import REQUEST_BYTES, BodySink, HttpRequest
 from pybrpc.server.http.resolved_head import ResolvedHead
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 MAX_DISCARDED_BYTES = 64 * 1024
 """A body that nobody wants is read up to this length, to keep the connection for what follows."""
@@ -54,14 +56,17 @@ class Refusal(Exception):
         status: int | None = None,
         headers: dict[str, str] | None = None,
         blamed: MethodEntry | None = None,
+        rpc: RpcRequest | None = None,
     ) -> None:
-        """`blamed`: the method whose error it is; `None`: none's."""
+        """`blamed`: the method whose error it is; `None`: none's. `rpc`: the request of a method
+        that it has become."""
         super().__init__(text)
         self.text = text
         self.error_code = int(error_code)
         self.status = status
         self.headers = headers
         self.blamed = blamed
+        self.rpc = rpc
 
 
 class TargetFinder(Protocol):
@@ -72,11 +77,48 @@ class TargetFinder(Protocol):
         all the same."""
 
 
+class ClientWatcher(Protocol):
+    """Wants to know when the client goes away."""
+
+    def on_client_gone(self, error: RpcError) -> None:
+        """Nothing more comes from the client. May come twice. In a turn."""
+
+    def on_server_stop(self) -> None:
+        """The server stops. May come twice. In a turn."""
+
+
+class UnreadBody(BodySink, Protocol):
+    """A body whose parts wait to be read."""
+
+    def drop(self) -> None:
+        """Nobody reads any more."""
+
+
 class HttpExchange:
     """An Exchange, the user of a ServerConnection that speaks HTTP."""
 
-    def __init__(self, connection: ServerConnection, finder: TargetFinder) -> None:
+    __slots__ = (
+        "_finder",
+        "_has_replies",
+        "_is_over",
+        "_raw_sink",
+        "_request",
+        "_resolved",
+        "_session",
+        "connection",
+        "end_error",
+        "queues",
+        "replies",
+        "streams",
+        "threads",
+    )
+
+    def __init__(
+        self, connection: ServerConnection, finder: TargetFinder, threads: BodyThreads
+    ) -> None:
         self.connection = connection
+        self.threads = threads
+        """Those of plain generators."""
         self.replies = HttpReplies(connection.socket, connection.unanswered)
         self._finder = finder
         self._session: HttpServerSession = connection.socket.session  # type: ignore[assignment]
@@ -86,6 +128,13 @@ class HttpExchange:
         self._is_over = False
         self._resolved: ResolvedHead | None = None
         """The head of the last request: most are like the one before."""
+        self._raw_sink: BodySink | None = None
+        self.streams: dict[ClientWatcher, None] = {}
+        """Responses that are being sent in parts. Any thread."""
+        self.queues: dict[UnreadBody, None] = {}
+        """Bodies that are read in parts. Any thread."""
+        self.end_error: RpcError | None = None
+        """Set when the client has ended its side: most likely it is gone."""
 
     @property
     def stream_count(self) -> int:
@@ -119,7 +168,8 @@ class HttpExchange:
 
     def _after_read(self) -> None:
         request = self._request
-        if request is not None and not request.is_discarded and request.head.expects_continue:
+        is_collected = request is not None and request.sink is None and not request.is_discarded
+        if request is not None and is_collected and request.head.expects_continue:
             self._ask_for_body(request)
         if self._has_replies:
             self._has_replies = False
@@ -141,10 +191,9 @@ class HttpExchange:
         try:
             if resolved.needs_credentials:
                 self.verify(request)
-            length = head.content_length
-            if length is not None and length > request.max_bytes:
-                raise Refusal(_too_long(length, request.max_bytes), ErrorCode.EREQUEST, 413)
             request.sink = resolved.target.begin(self, request)
+            if request.sink is None:
+                self._check_length(request)
         except Refusal as refusal:
             self._refuse(request, refusal)
             return
@@ -180,9 +229,14 @@ class HttpExchange:
 
     def _on_part(self, data: IOBuf) -> None:
         request = self._request
+        if self._raw_sink is not None:
+            self._raw_sink.on_part(data)
+            return
         if request is None or request.is_discarded:
             return
         if request.sink is not None:
+            # So that a body may take its time, as long as something comes.
+            self._session.unfinished_mark += 1
             request.sink.on_part(data)
             return
         if request.body:
@@ -238,14 +292,11 @@ class HttpExchange:
         self.replies.put(position, data)
         self.replies.write()
 
-    def refuse(self, request: HttpRequest, refusal: Refusal, rpc: RpcRequest | None = None) -> None:
-        """Answer a request that was read whole with an error. In a turn.
-
-        `rpc` is what it has become, if it names a method.
-        """
+    def refuse(self, request: HttpRequest, refusal: Refusal) -> None:
+        """Answer a request that was read whole with an error. In a turn."""
         data = request.error(refusal.error_code, refusal.text, refusal.status, refusal.headers)
         self.connection.note_refused(
-            rpc or _rpc_request_of(request), refusal.error_code, len(data), refusal.blamed
+            refusal.rpc or _rpc_request_of(request), refusal.error_code, len(data), refusal.blamed
         )
         self.put(request.position, data)
 
@@ -271,6 +322,11 @@ class HttpExchange:
         self.replies.write()
         self.connection.discard_input(refusal.text)
 
+    def _check_length(self, request: HttpRequest) -> None:
+        length = request.head.content_length
+        if length is not None and length > request.max_bytes:
+            raise Refusal(_too_long(length, request.max_bytes), ErrorCode.EREQUEST, 413)
+
     def _refuse_long(self, request: HttpRequest) -> None:
         size = len(request.body)
         request.body.clear()
@@ -285,6 +341,34 @@ class HttpExchange:
         self.replies.begin(request.position)
         self.replies.append(request.position, IOBuf(CONTINUE))
         self._has_replies = True
+
+    def continue_body(self, request: HttpRequest) -> None:
+        """Its sink wants the body now, so ask a client that waits for a word. Any thread."""
+        self.replies.begin(request.position)
+        self.replies.append(request.position, IOBuf(CONTINUE))
+        self.replies.write()
+
+    def end_input(self, request: HttpRequest) -> None:
+        """The body of `request` is not wanted any more: if it is not complete, read no more, and
+        close the connection when its answers are written. In a turn."""
+        if self._request is request:
+            self._request = None
+            self._is_over = True
+            self._session.collected_bytes = 0
+            self.connection.socket.discard_reads()
+            self.connection.retire()
+
+    def end_input_soon(self, request: HttpRequest) -> None:
+        """`end_input` in a turn. Any thread."""
+        with contextlib.suppress(DispatcherClosedError):
+            self.connection.server.dispatcher.post(lambda: self.end_input(request))
+
+    def become_raw(self, sink: BodySink) -> None:
+        """Give all that comes from now on to `sink`: another protocol follows. In a turn."""
+        self._session.is_raw = True
+        self._raw_sink = sink
+        if self.end_error is not None:
+            sink.on_failed(self.end_error)
 
     # --- credentials ---
 
@@ -311,23 +395,30 @@ class HttpExchange:
     def on_end(self, error: RpcError) -> None:
         """Nothing more comes."""
         self._is_over = True
+        if error.code == ErrorCode.EEOF:
+            # Store, then load: either a new stream sees the end, or it is seen here.
+            self.end_error = error
+            for stream in list(self.streams):
+                stream.on_client_gone(error)
         request, self._request = self._request, None
         if request is not None and request.sink is not None:
             request.sink.on_failed(error)
+        if self._raw_sink is not None:
+            self._raw_sink.on_failed(error)
 
     def on_failed(self, error: RpcError) -> None:
         """The connection has failed, or was closed."""
         self.on_end(error)
+        # What is unread counts for the whole server, and nobody may come to read it.
+        for queue in list(self.queues):
+            queue.on_failed(error)
+            queue.drop()
         self.replies.on_failed(error)
 
     def on_stop(self) -> None:
-        """Connections without requests are closed by the stop itself."""
-
-    def sink_failed(self, sink: BodySink, error: BaseException) -> None:
-        """A sink wants no more. Its connection is closed once the answers are written."""
-        with contextlib.suppress(Exception):
-            sink.on_failed(error)
-        SERVER.caught("%r can't take the body of a request", sink, error=error)
+        """Tell those who go on for ever. Connections without requests are closed by the stop."""
+        for stream in list(self.streams):
+            stream.on_server_stop()
 
     def __repr__(self) -> str:
         return f"<HttpExchange of {self.connection!r}>"

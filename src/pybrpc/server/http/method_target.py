@@ -9,10 +9,11 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 
 from pybrpc.errors import RpcError
 from pybrpc.json2pb import JsonOptions
-from pybrpc.protocols.message import new_request
+from pybrpc.protocols.message import RpcRequest, new_request
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import new_server_call
 from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.http.body_queue import BodyQueue
 from pybrpc.server.http.call_form import CallFacts, CallForm, MethodTraits
 from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.request import BodySink, HttpRequest
@@ -31,12 +32,35 @@ class MethodTarget:
         """Whether GET does not call it, unless it is mapped to GET."""
 
     def begin(self, exchange: HttpExchange, request: HttpRequest) -> BodySink | None:
-        return None
+        """Begin a call whose handler reads the body. Raises Refusal."""
+        if not self.entry.enable_progressive_read:
+            return None
+        calls: list[Any] = []
+        queue = BodyQueue(exchange, request)
+        try:
+            self._admit(exchange, request, calls, queue)
+        except Refusal:
+            queue.drop()
+            raise
+        exchange.connection.start_calls(calls)
+        return queue
 
     def run(self, exchange: HttpExchange, request: HttpRequest, calls: list[Any]) -> None:
+        try:
+            self._admit(exchange, request, calls, None)
+        except Refusal as refusal:
+            exchange.refuse(request, refusal)
+
+    def _admit(
+        self,
+        exchange: HttpExchange,
+        request: HttpRequest,
+        calls: list[Any],
+        queue: BodyQueue | None,
+    ) -> None:
+        """Add the call of `request` to `calls`. Raises Refusal."""
         connection, entry = exchange.connection, self.entry
-        server = connection.server
-        admission = server.admission
+        admission = connection.server.admission
         resolved = request.resolved
         facts = resolved.facts
         if facts is None:
@@ -45,15 +69,15 @@ class MethodTarget:
         rpc = new_request(request.position, self.service, self.method, None, body)
         if facts.has_more:
             facts.add_to(rpc)
+        if queue is not None:
+            rpc.compress_type = 0  # the handler reads the body as it comes
         if not admission.admits(entry):
             error = admission.rejection(rpc)
-            exchange.refuse(
-                request, refusal_of(connection.identity, error, admission.blamed(entry)), rpc
-            )
-            return
+            raise refusal_of(connection.identity, error, admission.blamed(entry), rpc)
         call = new_server_call(connection, rpc, entry, request.received_at)
         call.position = request.position
-        call.form = call.packer = CallForm(request, self._traits, facts)
+        form = CallForm(request, self._traits, facts, exchange, bool(entry.is_async), queue)
+        call.form = call.packer = form
         calls.append(call)
         connection.calls.add(call)
         connection.unanswered.try_add(call.size_bytes, True)
@@ -82,10 +106,12 @@ def targets_of(
     return found
 
 
-def refusal_of(identity: str, error: RpcError, blamed: MethodEntry | None) -> Refusal:
+def refusal_of(
+    identity: str, error: RpcError, blamed: MethodEntry | None, rpc: RpcRequest
+) -> Refusal:
     """The answer to a request that was not admitted because of `error`."""
     text = f"{identity}[E{int(error.code)}]{error.text}"
-    return Refusal(text, error.code, blamed=blamed)
+    return Refusal(text, error.code, blamed=blamed, rpc=rpc)
 
 
 def has_side_effects(method: MethodDescriptor) -> bool:

@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from pybrpc.errors import RpcError
+from pybrpc.base.guard import SERVER
+from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.server.calls.ordered_replies import REPLY_BYTES, OrderedReplies
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.backlog import Backlog
+from pybrpc.transport.writing.outcomes import InternalOutcome
+
+NO_END = 1 << 62
 
 
 class _Parts:
@@ -39,18 +43,21 @@ class _Parts:
 
 
 class HttpReplies(OrderedReplies):
-    """A SocketMessage. `begin` in turns, the other methods in any thread; none blocks."""
+    """A SocketMessage. Its methods may be called in any thread; none blocks."""
 
-    __slots__ = ("_is_dropped", "_parts")
+    __slots__ = ("_is_dropped", "_last", "_parts")
 
     def __init__(self, socket: Socket, unanswered: Backlog) -> None:
         super().__init__(socket, unanswered)
         self._parts: dict[int, _Parts] = {}
         """Responses that are not over, by their positions."""
         self._is_dropped = False
+        self._last = NO_END
+        """The position behind which nothing is written."""
 
     def begin(self, position: int) -> None:
-        """The response at `position` comes in parts, or interim responses go before it."""
+        """The response at `position`, which is not written yet, comes in parts, or interim
+        responses go before it. Any thread."""
         self._parts.setdefault(position, _Parts())
 
     def append(self, position: int, data: IOBuf) -> None:
@@ -70,11 +77,36 @@ class HttpReplies(OrderedReplies):
         if parts is not None:
             parts.is_over = True
 
+    def end_behind(self, position: int) -> None:
+        """Write nothing behind the response at `position`, which only the end of the connection
+        ends. Later responses are dropped."""
+        self._last = min(self._last, position)
+
+    def write_and_tell(self, on_written: Callable[[RpcError | None], None]) -> None:
+        """`write`, and call `on_written` when the kernel has taken what was there to be written,
+        or with the error because of which it never will. In a turn, or now."""
+        socket = self._socket
+        try:
+            outcome = InternalOutcome(on_written)
+            socket.start_write(
+                self, on_outcome=outcome, notify_on_success=True, ignore_eovercrowded=True
+            )
+        except RpcError as error:
+            self._drop()
+            on_written(error)
+        except BaseException as raised:
+            SERVER.caught("%r can't write a response", socket, error=raised)
+            text = f"Fail to write a response: {type(raised).__name__}"
+            failure = make_rpc_error(ErrorCode.EFAILEDSOCKET, text)
+            socket.fail(failure)
+            self._drop()
+            on_written(failure)
+
     def put(self, position: int, data: IOBuf) -> None:
         """The whole response, or what follows the parts that were appended."""
         parts = self._parts.get(position)
         if parts is None:
-            super().put(position, data)
+            OrderedReplies.put(self, position, data)
             return
         self.append(position, data)
         parts.is_over = True
@@ -95,18 +127,18 @@ class HttpReplies(OrderedReplies):
             parts.wake_all()
 
     def append_to(self, buffer: IOBuf) -> None:
-        while True:
-            super().append_to(buffer)
+        while self._written <= self._last:
+            OrderedReplies.append_to(self, buffer)
             parts = self._parts.get(self._written)
             if parts is None:
                 return
             is_over = parts.is_over
             self._take_parts(parts, buffer)
+            parts.wake_all()
             if not is_over:
-                parts.wake_all()
                 return
-            del self._parts[self._written]
             self._written += 1
+            self._parts.pop(self._written - 1, None)
 
     def _take_parts(self, parts: _Parts, buffer: IOBuf) -> None:
         while (data := _first(parts.kept)) is not None:
@@ -127,7 +159,7 @@ class HttpReplies(OrderedReplies):
         self._drop()
 
     def _drop(self) -> None:
-        super()._drop()
+        OrderedReplies._drop(self)
         self._is_dropped = True
         for parts in list(self._parts.values()):
             self._drop_parts(parts)

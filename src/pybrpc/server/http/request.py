@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pybrpc.iobuf.iobuf import IOBuf
-from pybrpc.protocols.http1 import HttpHeaders, RequestHead, ResponseWriter, status_of_error
+from pybrpc.protocols.http1 import URI, HttpHeaders, RequestHead, ResponseWriter, status_of_error
 from pybrpc.protocols.http1.status import ERROR_CODE_HEADER
 from pybrpc.rpc.authenticator import AuthContext
 from pybrpc.server.http.resolved_head import ResolvedHead
@@ -72,6 +72,21 @@ class HttpRequest:
     def head(self) -> RequestHead:
         """Shared with later requests that have the same head: not to be changed."""
         return self.resolved.head
+
+    @property
+    def uri(self) -> URI:
+        """The whole URL. Not to be changed."""
+        return self.resolved.uri
+
+    @property
+    def cors(self) -> Mapping[str, str] | None:
+        """Headers that go with each response."""
+        return self.resolved.cors
+
+    @property
+    def rest(self) -> str:
+        """All that the path says beside the name of what answers."""
+        return self.resolved.rest
 
     def new_writer(self) -> ResponseWriter:
         """The writer of its response."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from pybrpc.errors import ErrorCode
-from pybrpc.protocols.http1 import HttpHeaders
+from pybrpc.protocols.http1 import HttpHeaders, RequestHead
 from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.method_target import MethodTarget
 from pybrpc.server.http.page_target import PageRunner, PageTarget
@@ -63,6 +63,10 @@ class HttpRouter:
             resolved.needs_credentials = mount.checks_credentials
             if mount.checks_origin:
                 self._check_origin(resolved, False)
+                if resolved.cors is not None and _is_preflight(head):
+                    resolved.needs_credentials = False
+                    resolved.target = Preflight(self._settings.origins)
+                    return
             resolved.rest = path[len(mount.prefix) :]
             resolved.target = mount.target
             return
@@ -71,7 +75,7 @@ class HttpRouter:
         headers = head.headers
         if "origin" in headers or "sec-fetch-site" in headers:
             self._check_origin(resolved, isinstance(found, PageRoute))
-            if head.method == "OPTIONS" and "access-control-request-method" in headers:
+            if _is_preflight(head):
                 resolved.needs_credentials = False
                 resolved.target = Preflight(self._settings.origins)
                 return
@@ -136,6 +140,11 @@ class HttpRouter:
 
     def __repr__(self) -> str:
         return f"<HttpRouter of {self._routes!r}, {len(self._mounts)} mounts>"
+
+
+def _is_preflight(head: RequestHead) -> bool:
+    """Whether a browser asks what the page of another site may send."""
+    return head.method == "OPTIONS" and "access-control-request-method" in head.headers
 
 
 def _calls(http_method: str, route: Route, target: MethodTarget) -> bool:

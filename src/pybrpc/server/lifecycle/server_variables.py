@@ -97,7 +97,7 @@ class ServerVariables:
     def _expose(self, endpoint: Endpoint) -> None:
         expose_process_variables(with_rates=True)
         expose_once("rpc_server_count", lambda: len(_exposed), "Servers that run")
-        expose_once("rpc_socket_count", SOCKETS.count, "Connections that have not failed")
+        expose_once("rpc_socket_count", lambda: len(SOCKETS), "Connections that have not failed")
         _exposed.add(self)
         name = self._name or (endpoint.host if endpoint.is_unix else str(endpoint.port))
         stem = expose_below_free_name(exposed_name(name, PREFIX), self._expose_own)

@@ -24,6 +24,9 @@ cdef class CallRunner:
     cdef _fail(self, object error)
     @cython.locals(call=ServerCall, controller=Controller)
     cdef _answer(self, object response)
+    cdef bint _is_taken_over(
+        self, ServerCall call, Controller controller, object response
+    ) except -1
     @cython.locals(controller=Controller)
     cdef _answer_unrun(self, ServerCall call, object error)
     @cython.locals(call=ServerCall)

@@ -17,7 +17,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from gc import get_referents
 from sys import getrefcount
 from typing import Any, Final
@@ -195,6 +195,8 @@ class CallRunner:
         if call is None or controller is None:
             return
         call.end_serving()
+        if call.form is not None and self._is_taken_over(call, controller, response):
+            return
         try:
             data = call.pack(controller, response)
             if self._has_waited:
@@ -207,6 +209,16 @@ class CallRunner:
         finally:
             if self._has_waited:
                 self._let_go(call)
+
+    def _is_taken_over(self, call: ServerCall, controller: Controller, response: object) -> bool:
+        """Whether the response is a generator, which runs in another task, or thread."""
+        form, context = call.form, self._context
+        assert form is not None
+        if self._has_waited:
+            self._let_go(call)
+        return form.takes_over(
+            call, controller, response, copy_context() if context is None else context
+        )
 
     def _answer_unrun(self, call: ServerCall, error: BaseException) -> None:
         """Answer with `error`, which ended the task."""

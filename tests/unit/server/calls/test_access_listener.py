@@ -9,7 +9,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import BadMessage, RpcRequest
 from pybrpc.server.access_log.access_line import AccessRecord
-from pybrpc.server.calls.access_listener import AccessListener, unsigned
+from pybrpc.server.calls.access_listener import AccessListener
 from pybrpc.server.calls.call_end import RefusedRequest
 from pybrpc.server.calls.server_call import NO_ANSWER
 
@@ -68,7 +68,3 @@ def test_refused_requests() -> None:
         (PEER, "hulu_pbrpc", "a" * 256 + "...", 2004, 0.25, 9, 9, 7, "id"),
         (PEER, "hulu_pbrpc", "", 1003, 0.25, 0, 8, None, None),
     ]
-
-
-def test_log_ids_are_unsigned() -> None:
-    assert [unsigned(value) for value in (None, 0, 5, -1)] == [None, 0, 5, 2**64 - 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -78,12 +78,6 @@ class Wrong:
     @traced
     async def decorated(self, request: Any, controller: Any) -> str:
         return "response"
-
-    def generator(self, request: Any, controller: Any) -> Iterator[str]:
-        yield "response"
-
-    async def async_generator(self, request: Any, controller: Any) -> AsyncIterator[str]:
-        yield "response"
 
     def by_variable(self, request: Any, controller: Any) -> Any:
         made = self._respond(request, controller)
@@ -207,6 +201,15 @@ class Right:
     def text(self, request: Any, controller: Any = None) -> str:
         return str(request)
 
+    def generator(self, request: Any, controller: Any) -> Iterator[str]:
+        yield "response"
+
+    async def async_generator(self, request: Any, controller: Any) -> AsyncIterator[str]:
+        yield "response"
+
+    def annotated_generator(self, request: Any, controller: Any) -> Generator[str, None, None]:
+        return (text for text in self.generator(request, controller))
+
     bound = staticmethod(functools.partial(str.format, "response"))
     callable = str
     builtin = print
@@ -215,7 +218,7 @@ class Right:
 @pytest.mark.parametrize("name", [name for name in vars(Wrong) if not name.startswith("_")])
 def test_handler_that_returns_no_response_is_refused(name: str) -> None:
     impl = Wrong()
-    with pytest.raises(TypeError, match=f"^{name} of Wrong is a (plain function|generator)"):
+    with pytest.raises(TypeError, match=f"^{name} of Wrong is a plain function"):
         check_handler(impl, name, getattr(impl, name))
 
 

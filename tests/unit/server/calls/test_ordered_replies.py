@@ -74,6 +74,7 @@ def test_positions_are_given_out_in_order(line: Line) -> None:
     assert [line.replies.next_position() for _ in range(3)] == [4, 5, 6]
 
 
+@pytest.mark.python_only
 def test_responses_that_wait_overcrowd_the_connection(line: Line) -> None:
     """It is not read until they are written."""
     line.replies._unanswered = unanswered = Backlog(1000, 500)
@@ -115,6 +116,7 @@ def test_responses_that_wait_are_dropped_when_the_socket_fails(line: Line) -> No
     assert line.unanswered.size_bytes == line.replies.held_bytes == 0
 
 
+@pytest.mark.python_only
 def test_writer_that_is_interrupted_fails_the_connection(line: Line) -> None:
     """Some responses were taken and are lost: none may be written in their place."""
 
@@ -129,6 +131,7 @@ def test_writer_that_is_interrupted_fails_the_connection(line: Line) -> None:
     assert line.received() == b""
 
 
+@pytest.mark.python_only
 def test_write_that_raises_fails_the_connection(line: Line) -> None:
     class Broken:
         def __init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from pybrpc.errors import RpcError
-from pybrpc.metrics import Adder, list_exposed
+from pybrpc.metrics import Adder, list_exposed, to_brpc_metrics
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.lifecycle.server_variables import MAX_COUNTED, RunningCalls
 from pybrpc.transport.listening.acceptor import Acceptor
@@ -33,10 +34,6 @@ def sampler() -> Iterator[SteppedSampler]:
 
 def fail(request: Any, controller: Any) -> Any:
     raise RpcError("no", code=1234)
-
-
-async def never(request: Any, controller: Any) -> Any:
-    await asyncio.Event().wait()
 
 
 def of_servers() -> set[str]:
@@ -86,6 +83,16 @@ def test_calls_are_counted_before_a_client_has_its_response(sampler: SteppedSamp
         assert number(f"{prefix}_{ECHO}_qps") == 3
         assert number(f"{stream}_eps") == 1
     assert counts("server") == {"OK": 3, "1234": 1}
+
+
+def test_page_of_cpp_has_a_summary_of_each_method() -> None:
+    with make_server(server_info_name="x") as server, RawPeer(start(server)) as peer:
+        peer.call()
+        lines = to_brpc_metrics().splitlines()
+    assert f"# TYPE rpc_server_x_{ECHO} summary" in lines
+    assert f"rpc_server_x_{ECHO}_count 1" in lines
+    assert f"rpc_server_x_{ECHO}_error 0" in lines
+    assert "rpc_server_x_connection_count 1" in lines
 
 
 def test_requests_without_a_method_are_errors_of_the_server() -> None:
@@ -214,11 +221,18 @@ def called(entry: MethodEntry) -> Any:
 
 
 def test_canceled_call_is_an_error() -> None:
+    entered = threading.Event()
+
+    async def never(request: Any, controller: Any) -> Any:
+        entered.set()
+        await asyncio.Event().wait()
+
     with make_server(never) as server:
         prefix = f"rpc_server_{start(server).port}"
         with RawPeer(server.endpoint) as peer:
             peer.send(request(1))
-            wait_until(lambda: number(f"{prefix}_{ECHO}_concurrency") == 1)
+            assert entered.wait(30)
+            assert number(f"{prefix}_{ECHO}_concurrency") == 1
             peer.reset()
         wait_until(lambda: number(f"{prefix}_{ECHO}_error") == 1)
         assert counts("server") == {"ECANCELED": 1}

@@ -1,0 +1,58 @@
+cimport cython
+from pybrpc.iobuf.iobuf cimport IOBuf, iobuf_of
+from pybrpc.protocols.message cimport RpcRequest, RpcResponse
+from pybrpc.rpc.body cimport check_response
+from pybrpc.rpc.controller cimport Controller
+from pybrpc.rpc.http cimport HttpHeader, received_request
+from pybrpc.server.calls.server_call cimport ServerCall
+from pybrpc.server.http.exchange cimport HttpExchange
+from pybrpc.server.http.request cimport HttpRequest
+from pybrpc.server.http.resolved_head cimport ResolvedHead
+
+
+cdef class MethodTraits:
+    cdef readonly bint can_be_incomplete
+    cdef readonly bint has_request_fields
+    cdef readonly object message_class
+    cdef readonly object options
+
+
+cdef class CallFacts:
+    cdef readonly bint accepts_gzip
+    cdef readonly object form
+    cdef readonly bint has_more
+    cdef readonly bint has_plain_answer
+    cdef readonly bint is_gzip
+    cdef readonly object log_id
+    cdef readonly object request_id
+    cdef readonly object trace
+
+    cpdef add_to(self, RpcRequest request)
+
+
+@cython.freelist(64)
+cdef class CallForm:
+    cdef Controller _controller
+    cdef HttpExchange _exchange
+    cdef CallFacts _facts
+    cdef bint _is_async
+    cdef object _queue
+    cdef HttpRequest _request
+    cdef readonly object made
+    cdef MethodTraits _traits
+
+    @cython.locals(request=HttpRequest, resolved=ResolvedHead, header=HttpHeader)
+    cpdef prepare(self, Controller controller)
+    @cython.locals(traits=MethodTraits)
+    cpdef parse(self, ServerCall call, object limit_bytes)
+    @cython.locals(traits=MethodTraits)
+    cdef _parsed(self, bytes body)
+    cdef _from_query(self)
+    cpdef release(self)
+    cpdef IOBuf pack(self, ServerCall call, Controller controller, object response)
+    @cython.locals(made=HttpHeader)
+    cdef object _plain_type(self, Controller controller, object default)
+    @cython.locals(made=HttpHeader, data=IOBuf)
+    cdef IOBuf _whole(self, Controller controller, object body, object content_type)
+    @cython.locals(made=HttpHeader, controller=Controller)
+    cpdef IOBuf pack_response(self, RpcResponse response)
