@@ -36,8 +36,7 @@ from pybrpc.rpc.http import HttpHeader, HttpHeaderOf, progressive_attachment_of
 from pybrpc.rpc.misnamed import CANCEL_FUTURE, SET_TIMEOUT, Misnamed, without_misnamed
 from pybrpc.transport.interfaces import TlsInfo
 
-# Looked up once: a member of an enum class costs 75 ns, a global 8. And plain numbers: a response
-# with these values is packed as a fast frame.
+# Looked up once, and plain numbers: a response with these values is packed as a fast frame.
 _UNCOMPRESSED: int = CompressType.NONE.value
 _NOT_CHECKSUMMED: int = ChecksumType.NONE.value
 
