@@ -13,7 +13,7 @@ from pybrpc.server.routing.values import (
 
 
 def test_text_has_the_path_escaped_as_by_bRPC() -> None:
-    found = no_method("/<a href='\"&\">")
+    found = no_method('/<a href=\'"&">')
     assert (found.status, found.code) == (404, ErrorCode.ENOMETHOD)
     wanted = "Fail to find method on `/&lt;a href=&apos;&quot;&amp;&quot;&gt;'"
     assert found.text == wanted == found.as_html()
@@ -49,5 +49,6 @@ def test_missing_method_name_lists_the_methods() -> None:
         "Missing method name for service=S. Available methods are: \n\n"
         "rpc A (Q) returns (R);\nrpc B (Q) returns (R);\n"
     )
-    assert found.as_html().endswith("are: <br>\n<br>\nrpc A (Q) returns (R);<br>\n"
-                                    "rpc B (Q) returns (R);<br>\n")
+    assert found.as_html().endswith(
+        "are: <br>\n<br>\nrpc A (Q) returns (R);<br>\nrpc B (Q) returns (R);<br>\n"
+    )
