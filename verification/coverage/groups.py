@@ -383,17 +383,14 @@ GROUPS = (
     ),
     Group(
         "A request of HTTP passes through all of them; the tests are requests.",
-        _modules(
-            "server/http",
-            "call_form content_types exchange frontend method_target page_target request "
-            "resolved_head router",
-        )
-        + ("server/lifecycle/internal_port.py",),
+        (
+            *_modules(
+                "server/http",
+                "call_form content_types exchange frontend method_target page_target request "
+                "resolved_head router",
+            ),
+            "server/lifecycle/internal_port.py",
+        ),
         _tests("integration", "http_server http_access http_observed"),
-    ),
-    Group(
-        "The routes of a server are tested by bRPC's cases, and beside a slow model.",
-        ("server/routing/routes.py",),
-        ("unit/server/routing/test_brpc_cases.py", "property/test_routing.py"),
     ),
 )

@@ -79,7 +79,7 @@ class _Node:
 class RestfulMap:
     """Patterns with the same `service_name`. Not changed while it is used, so any thread may ask.
 
-    Which patterns are duplicates is checked by `Routes`: a second one replaces the first.
+    `Routes` refuses duplicates before they get here.
     """
 
     __slots__ = ("_count", "_root", "service_name")
@@ -96,7 +96,7 @@ class RestfulMap:
             node = node.child(component)
         places = tuple(index for index, part in enumerate(path.prefix) if part is None)
         targets = node.targets(path.suffix)
-        self._count += path.http_method not in targets
+        self._count += 1
         targets[path.http_method] = Target(path, path.url, entry, places)
 
     def find(self, http_method: str, components: list[str], allow: set[str]) -> Match | None:

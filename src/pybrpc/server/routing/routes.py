@@ -216,7 +216,7 @@ class Routes:
 
     def _note_plain(self, path: RestfulPath, entry: Any) -> None:
         """Put a path into `_plain` that no other one precedes, unless HTTP methods choose."""
-        if path.has_wildcard or path.captures or not path.service_name:
+        if path.has_wildcard or path.captures:
             return
         url = path.url
         if path.http_method is not None:

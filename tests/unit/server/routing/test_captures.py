@@ -54,7 +54,7 @@ def test_component_is_percent_decoded_once(component: str, text: str) -> None:
     assert captured_text(component) == text
 
 
-@pytest.mark.parametrize("component", ["%ff", "%C3", "\udcff", "%ED%A0%80", "%C0%AF"])
+@pytest.mark.parametrize("component", ["%ff", "%C3", "\udcff", "%ED%A0%80", "a\ud800", "%C0%AF"])
 def test_component_that_is_no_utf8_is_a_unicode_error(component: str) -> None:
     with pytest.raises(UnicodeError):
         captured_text(component)
