@@ -210,7 +210,7 @@ def test_protocol_object_can_be_enabled_without_a_name() -> None:
         register_protocol(PLAIN_LINES)
 
 
-@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 64, b"CALM", b"OK "])
+@pytest.mark.parametrize("garbage", [b"get / http/1.1\r\n\r\n", b"\0" * 64, b"calm", b"ok "])
 def test_garbage_closes_the_connection(garbage: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with make_server() as server, RawPeer(start(server)) as peer:
         peer.sock.sendall(garbage)

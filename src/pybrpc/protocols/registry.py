@@ -48,7 +48,8 @@ def unregister_protocol(name: str) -> None:
 
 def all_protocols() -> tuple[RpcProtocol, ...]:
     """All protocols, in the order in which they are asked whose the first bytes are."""
-    return (*BUILT_IN, *(entry[0] for entry in list(_registered.values())))
+    registered = (entry[0] for entry in list(_registered.values()))
+    return (*PROTOCOLS, *registered, HTTP)  # HTTP last: much begins with a word in capitals
 
 
 def protocol_named(name: str) -> RpcProtocol:

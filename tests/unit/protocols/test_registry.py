@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pybrpc.protocols.detect import BAIDU_STD, HULU_PBRPC, PROTOCOLS, SOFA_PBRPC
+from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.registry import (
-    BUILT_IN,
     all_protocols,
     protocol_named,
     register_protocol,
@@ -40,7 +40,7 @@ def json_lines() -> Iterator[None]:
 @pytest.mark.usefixtures("json_lines")
 def test_registered_protocol_is_known_by_its_name() -> None:
     assert protocol_named("json_lines") is JSON_LINES
-    assert all_protocols() == (*BUILT_IN, JSON_LINES)
+    assert all_protocols() == (*PROTOCOLS, JSON_LINES, HTTP)
 
 
 @pytest.mark.usefixtures("json_lines")

@@ -6,15 +6,21 @@ import re
 from typing import Any, Final
 
 from pybrpc.protocols.http1.client_session import HttpClientSession
+from pybrpc.protocols.http1.options import METHODS
 from pybrpc.protocols.http1.server_session import HttpServerSession
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.protocols.session import Session, Side
 from pybrpc.protocols.traits import Detection
 
-_LINE_BEGINS = re.compile(rb"[A-Z][A-Z-]{0,15} (?!\* HTTP/2)[^\s]")
-"""A method and the first byte of a target; not the preface of HTTP/2, `PRI * HTTP/2.0`."""
+_KNOWN = b"|".join(sorted(re.escape(method.encode()) for method in METHODS))
+_KNOWN_METHOD = re.compile(rb"(?:" + _KNOWN + rb") \S")
+"""A method that there is, and the first byte of a target."""
 
-_MAY_BEGIN = re.compile(rb"[A-Z][A-Z-]{0,15} ?")
+_REQUEST_LINE = re.compile(rb"[A-Z][A-Z-]{0,15} \S+ HTTP/1")
+"""Any method in a request line: unknown ones are answered, and not taken from other protocols."""
+
+_MAY_BEGIN = re.compile(rb"[A-Z][A-Z-]{0,15}(?: (?:\S+(?: (?:H(?:T(?:T(?:P/?)?)?)?)?)?)?)?")
+
 HTTP_KIND: Final = "http"
 _PREFACE = b"PRI * HTTP/2"
 
@@ -34,7 +40,7 @@ class HttpProtocol:
         method, known or not."""
         if _PREFACE.startswith(first[: len(_PREFACE)]):
             return Detection.NEED_MORE if len(first) < len(_PREFACE) else Detection.NO
-        if _LINE_BEGINS.match(first):
+        if _KNOWN_METHOD.match(first) or _REQUEST_LINE.match(first):
             return Detection.YES
         return Detection.NEED_MORE if _MAY_BEGIN.fullmatch(first) else Detection.NO
 
