@@ -72,7 +72,7 @@ def test_various_forms_of_uri_paths() -> None:
             assert ask_echo(server, path).json == {"message": "foo_v1"}
         assert service.called == ["Echo"] * 3
         with pybrpc.Channel(str(server.endpoint), protocol="http", timeout=TIMEOUT_S) as channel:
-            with pytest.raises(ValueError, match="[Bb]lank|[Ss]pace|target|path"):
+            with pytest.raises(ValueError, match=r"[Bb]lank|[Ss]pace|target|path"):
                 channel.http("POST", "/EchoService /Echo/", body=b'{"message":"foo"}')
     assert service.called == ["Echo"] * 3
 

@@ -1,4 +1,4 @@
-"""The EchoService of bRPC's test/echo.proto, as far as tests of HTTP need it: Echo, Echo2 ... Echo5."""
+"""The EchoService of bRPC's test/echo.proto, as far as tests of HTTP need it: Echo to Echo5."""
 
 from __future__ import annotations
 
