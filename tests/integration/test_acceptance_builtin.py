@@ -310,7 +310,7 @@ def test_prometheus_sanity() -> None:
     with serving() as server:
         call_once(server)
         for path, kinds in (
-            ("/brpc_metrics", {"gauge", "summary"}),
+            ("/brpc_metrics", {"gauge", "summary", "counter"}),
             ("/metrics", {"gauge", "counter", "histogram"}),
         ):
             assert kinds <= check_exposition(page(server, path).text)
