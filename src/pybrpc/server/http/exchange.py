@@ -432,8 +432,3 @@ def _rpc_request_of(request: HttpRequest) -> RpcRequest:
 
 def _too_long(size: int, limit: int) -> str:
     return f"body_size={size} is larger than max_body_size={limit}"
-
-
-def held_bytes_of(request: HttpRequest) -> int:
-    """Memory that a request holds until it is answered, in bytes."""
-    return REQUEST_BYTES + len(request.body)
