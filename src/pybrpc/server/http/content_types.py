@@ -6,7 +6,7 @@ bRPC: ParseContentType in src/brpc/policy/http_rpc_protocol.cpp.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 

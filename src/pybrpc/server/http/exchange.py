@@ -34,7 +34,7 @@ from pybrpc.server.connections.credentials import authentication_failure
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.http.body_threads import BodyThreads
 from pybrpc.server.http.replies import HttpReplies
-from pybrpc.server.http.request import REQUEST_BYTES, BodySink, HttpRequest
+from pybrpc.server.http.request import BodySink, HttpRequest
 from pybrpc.server.http.resolved_head import ResolvedHead
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
