@@ -13,7 +13,7 @@ as HTML and as text. Where all of them are:
 With gRPC, which is not spoken yet: normal_grpc_health, customized_grpc_health.
 
 Ours differ in these: what changes something is a POST; a method that is not there is no page, but a
-response of 404 that lists the methods.
+response of 404 that lists the methods, as text for browsers too.
 """
 
 from __future__ import annotations
