@@ -22,7 +22,7 @@ def _curl() -> None:
 
 
 def curl(*arguments: str, data: bytes = b"") -> bytes:
-    """What curl prints. An error of curl is one of the test."""
+    """Run curl; return its output. An error of curl is one of the test."""
     command = ["curl", "-sS", "--fail-with-body", "--max-time", str(TIMEOUT_S), *arguments]
     done = subprocess.run(command, input=data, capture_output=True, timeout=2 * TIMEOUT_S)
     assert done.returncode in (0, 22), done.stderr
