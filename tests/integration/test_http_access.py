@@ -5,20 +5,25 @@ Names in quotes are those of bRPC's test/brpc_http_rpc_protocol_unittest.cpp.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import Any
 
 import pytest
 
 import pybrpc
 from pybrpc.errors import AuthenticationError
+from pybrpc.server.http.page_target import MAX_RUNNING
 from tests.peers.http_server import (
     JSON,
     PATH,
+    TIMEOUT_S,
     ask,
     client_of,
     connected,
     post,
     read_all,
+    read_responses,
     serving_http,
 )
 
@@ -131,6 +136,30 @@ def test_networks_that_may_use_all_pages() -> None:
         assert ask(client, "GET", "/connections", headers={"Host": "evil.example"}).status == 403
     with serving_http(builtin_allow=["10.0.0.0/8"]) as server, client_of(server) as client:
         assert ask(client, "GET", "/connections").status == 403
+
+
+def test_pages_that_run_at_once_are_bounded() -> None:
+    gate = threading.Event()
+    running = threading.Semaphore(0)
+
+    def report() -> bool:
+        running.release()
+        return gate.wait(TIMEOUT_S)
+
+    with serving_http(health_reporter=report) as server, contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(connected(server)) for _ in range(MAX_RUNNING)]
+        for peer in peers:
+            peer.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        for _ in peers:
+            assert running.acquire(timeout=TIMEOUT_S)
+        with client_of(server) as client:
+            answer = ask(client, "GET", "/status")
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+            assert post(client).status == 200, "calls go on"
+            gate.set()
+            for peer in peers:
+                assert read_responses(peer, 1, "GET")[0].status == 200
+            assert ask(client, "GET", "/status").status == 200
 
 
 def test_server_without_pages() -> None:

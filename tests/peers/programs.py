@@ -50,6 +50,7 @@ PROGRAMS = {
         "tests/unit/builtin/profiling/test_pprof_format.py, "
         "tests/integration/test_profile_pages.py",
     ),
+    "curl": Program("curl", "tests/integration/test_http_curl.py"),
     "chromium": Program("chromium", "tests/integration/test_builtin_browser.py"),
     "promtool": Program("prometheus", "tests/unit/metrics/exposition/test_prometheus.py"),
     "wrk": Program("wrk", "tests/integration/test_bench_http.py"),

@@ -209,6 +209,32 @@ GROUPS = (
     ),
     # --- server ---
     Group(
+        "Requests of HTTP are tested over connections, also against recordings of C++.",
+        _modules(
+            "server/http",
+            "call_form content_types exchange frontend method_target page_target request"
+            " resolved_head router",
+        ),
+        (
+            *_tests("integration", "acceptance_http_* http_access http_observed http_server"),
+            "golden/test_http1_calls.py",
+        ),
+    ),
+    Group(
+        "An internal port is tested by the pages on it.",
+        _modules("server/lifecycle", "internal_port"),
+        _tests("integration", "acceptance_builtin http_access"),
+    ),
+    Group(
+        "Routes are compared with models of the rules, and tested by calls.",
+        _modules("server/routing", "routes"),
+        (
+            "property/test_routing.py",
+            "integration/test_acceptance_http_server.py",
+            "unit/protocols/http1/test_brpc_http_message.py",
+        ),
+    ),
+    Group(
         "Bodies in parts are tested over connections, with h11 as the judge.",
         (
             "rpc/http_body.py",

@@ -60,11 +60,6 @@ WORKER_HEADER = "X-Pybrpc-Worker"
 _log = LimitedLog(SERVER)
 
 
-def page_named(name: str) -> PageEntry | None:
-    """The page of that name; "" is the index. `None` if there is none."""
-    return PAGES.get(name or "index")
-
-
 def run_page(
     request: PageRequest, server: ServerView, pages: Mapping[str, PageEntry] = PAGES
 ) -> PageResponse:

@@ -296,6 +296,7 @@ class Server(Mounting):
             loop,
             self._new_frontend,
         )
+        run.variables.builtin_service_count = len(PAGES) if self._settings.builtin_services else 0
         self._is_starting = True
         try:
             yield run, runtime

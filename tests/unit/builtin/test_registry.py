@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from pybrpc.builtin.page import Access, PageEntry, PageError, PageRequest, PageResponse
-from pybrpc.builtin.registry import CONTENT_POLICY, PAGES, page_named, run_page
+from pybrpc.builtin.registry import CONTENT_POLICY, PAGES, run_page
 from pybrpc.builtin.server_view import ServerView
 from pybrpc.protocols.http1 import HttpHeaders
 from tests.fakes.pages import FakeServerView, request_of
@@ -57,8 +57,6 @@ def test_unknown_pages_and_methods() -> None:
     response = run_page(request_of("/flags", "PUT"), FakeServerView())
     assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD, POST")
     assert status_of("/vars", "HEAD") == 200
-    assert page_named("") is PAGES["index"]
-    assert page_named("nothing") is None
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, GeneratorExit, BaseException])

@@ -57,10 +57,11 @@ class MethodTraits:
     __slots__ = ("can_be_incomplete", "has_request_fields", "message_class", "options")
 
     def __init__(self, entry: MethodEntry, takes_body: bool, options: JsonOptions) -> None:
-        """`takes_body`: whether a body is the message; else it is the attachment."""
+        """`takes_body`: whether a body is the message; else it is the attachment, and nobody asks
+        for the required fields of the message, as in C++."""
         self.message_class: type[Message] = entry.request_type.message_class
         self.has_request_fields = takes_body and bool(self.message_class.DESCRIPTOR.fields)
-        self.can_be_incomplete = bool(entry.request_type.can_be_incomplete)
+        self.can_be_incomplete = takes_body and bool(entry.request_type.can_be_incomplete)
         self.options = options
 
 

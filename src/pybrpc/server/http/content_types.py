@@ -6,7 +6,7 @@ bRPC: ParseContentType in src/brpc/policy/http_rpc_protocol.cpp.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 
@@ -93,8 +93,3 @@ def form_of(content_type: str) -> MessageForm | None:
     if form is None and content_type:
         form = _BY_TYPE.get(content_type.partition(";")[0].strip().lower())
     return form
-
-
-def is_known(value: Any) -> bool:
-    """Whether a Content-Type is that of messages."""
-    return isinstance(value, str) and form_of(value) is not None

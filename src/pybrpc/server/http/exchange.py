@@ -34,7 +34,7 @@ from pybrpc.server.connections.credentials import authentication_failure
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.http.body_threads import BodyThreads
 from pybrpc.server.http.replies import HttpReplies
-from pybrpc.server.http.request import REQUEST_BYTES, BodySink, HttpRequest
+from pybrpc.server.http.request import BodySink, HttpRequest
 from pybrpc.server.http.resolved_head import ResolvedHead
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
@@ -432,8 +432,3 @@ def _rpc_request_of(request: HttpRequest) -> RpcRequest:
 
 def _too_long(size: int, limit: int) -> str:
     return f"body_size={size} is larger than max_body_size={limit}"
-
-
-def held_bytes_of(request: HttpRequest) -> int:
-    """Memory that a request holds until it is answered, in bytes."""
-    return REQUEST_BYTES + len(request.body)

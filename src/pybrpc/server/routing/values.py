@@ -60,10 +60,6 @@ class NotFound:
     allow: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
 
-    def as_html(self) -> str:
-        """`text` with `<br>` at the ends of lines, as bRPC's bad_method page for browsers."""
-        return self.text.replace("\n", "<br>\n")
-
 
 def no_method(path: str) -> NotFound:
     """404, with the text of C++ bRPC."""

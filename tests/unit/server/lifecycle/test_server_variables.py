@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pybrpc.builtin.registry import PAGES
 from pybrpc.errors import RpcError
 from pybrpc.metrics import Adder, list_exposed, to_brpc_metrics
 from pybrpc.server.calls.method_entry import MethodEntry
@@ -48,7 +49,7 @@ def test_server_exposes_what_bRPC_does_until_its_stop_is_over(sampler: SteppedSa
         assert of_servers() == set()
         prefix = f"rpc_server_{start(server).port}"
         for name, value in {
-            "builtin_service_count": 0,
+            "builtin_service_count": len(PAGES),
             "concurrency": 0,
             "connection_count": 0,
             "eps": 0,
@@ -65,6 +66,11 @@ def test_server_exposes_what_bRPC_does_until_its_stop_is_over(sampler: SteppedSa
         assert number("pid") > 0
     assert of_servers() == set()
     assert number("rpc_server_count") == 0
+
+
+def test_server_without_pages_has_no_builtin_services(sampler: SteppedSampler) -> None:
+    with make_server(builtin_services=False) as server:
+        assert number(f"rpc_server_{start(server).port}_builtin_service_count") == 0
 
 
 def test_calls_are_counted_before_a_client_has_its_response(sampler: SteppedSampler) -> None:
