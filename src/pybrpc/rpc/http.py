@@ -14,7 +14,8 @@ from pybrpc.protocols.http1.headers import HeadersLike, HttpHeaders
 from pybrpc.protocols.http1.status import reason_phrase
 from pybrpc.protocols.http1.uri import URI
 
-_LEAST_STATUS, _MOST_STATUS = 100, 999
+_LEAST_STATUS, _MOST_STATUS = 200, 999
+"""An interim response, 1xx, is none: the client would take the next response for this one."""
 
 
 class Attachments(Protocol):

@@ -93,7 +93,7 @@ class Acceptor:
             self.abandon()
 
     def undo(self) -> None:
-        """Listen no more, because what was to follow has failed. Instead of `close`.
+        """Listen no more, because what was to follow has failed. Instead of `close`, before `start`.
 
         The address is free at once. A socket that was given stays open: it is its owner's again.
         """
