@@ -407,11 +407,10 @@ def test_asynchronous_parts_that_do_not_come_outlive_no_call() -> None:
             response = await asyncio.wait_for(each.http("POST", "/", body=parts(), timeout=0.2), 20)
             return response.body
 
-    with serving(silent) as server, pytest.raises(RpcTimeoutError):
-        try:
+    with serving(silent) as server:
+        with pytest.raises(RpcTimeoutError):
             asyncio.run(run(server.address))
-        finally:
-            ended.set()
+        ended.set()
     ended.clear()
     with serving(early) as server:
         try:

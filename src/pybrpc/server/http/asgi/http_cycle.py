@@ -86,7 +86,7 @@ class HttpCycle(Cycle):
         size = None if length is None else int(length)
         status = message["status"]
         if isinstance(status, int) and 100 <= status < 200:
-            raise ValueError(f"the status {status} is that of no response: the client waits for more")
+            raise ValueError(f"{status} is the status of no whole response")
         self._stream.begin(status, headers, size, is_flushed=False)
         assert self._loop is not None
         # The first part of the body most likely follows at once: one write for both.
