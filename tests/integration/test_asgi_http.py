@@ -203,6 +203,10 @@ async def sends_bad_status(scope: Any, receive: Any, send: Any) -> None:
     await respond(send, b"", status=7)
 
 
+async def sends_interim_status(scope: Any, receive: Any, send: Any) -> None:
+    await respond(send, b"", status=103)
+
+
 async def sends_bad_length(scope: Any, receive: Any, send: Any) -> None:
     await respond(send, b"", (b"content-length", b"x"))
 
@@ -217,6 +221,7 @@ async def sends_bad_length(scope: Any, receive: Any, send: Any) -> None:
         sends_body_first,
         sends_bad_header,
         sends_bad_status,
+        sends_interim_status,
         sends_bad_length,
     ],
 )

@@ -6,13 +6,14 @@ Names in quotes are those of bRPC's test/brpc_http_rpc_protocol_unittest.cpp.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from typing import Any
 
 import pytest
 
 import pybrpc
-from pybrpc.errors import AuthenticationError
+from pybrpc.errors import AuthenticationError, ListenError
 from pybrpc.server.http.page_target import MAX_RUNNING
 from tests.peers.http_server import (
     JSON,
@@ -167,3 +168,16 @@ def test_server_without_pages() -> None:
         for path in ("/", "/health", "/vars", "/connections"):
             assert ask(client, "GET", path).status == 404
         assert post(client).status == 200
+
+
+def test_start_that_fails_at_the_internal_port_leaves_nothing_polled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with serving_http(internal_port=0) as server:
+        taken = server.internal_endpoint.port
+        with pytest.raises(ListenError):
+            pybrpc.Server(internal_port=taken).start("127.0.0.1:0")
+    for _ in range(3):  # their descriptors have the numbers of those above
+        with serving_http() as another, client_of(another) as client:
+            assert ask(client, "GET", "/health").status == 200
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -129,6 +129,38 @@ def test_http_error_code_of_the_handler_is_kept() -> None:
         assert (answer.status, answer.headers["x-why"]) == (488, "so")
 
 
+def test_headers_that_a_handler_changes_are_those_of_its_request() -> None:
+    seen: list[tuple[str | None, str | None]] = []
+
+    def change(request: Any, controller: pybrpc.Controller) -> None:
+        headers = controller.http_request.headers
+        seen.append((headers.get("x-tenant"), headers.get("x-user")))
+        headers["X-User"] = "me"
+        del headers["X-Tenant"]
+
+    with serving_http(change, restful_mappings="GET /v1/echo => Echo") as server:
+        with client_of(server) as client:
+            for _ in range(3):
+                assert ask(client, "GET", "/v1/echo?message=m", headers={"X-Tenant": "a"}).status
+    assert seen == [("a", None)] * 3
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_headers_that_can_not_be_sent_fail_only_their_call(fails: bool) -> None:
+    def zipped(request: Any, controller: pybrpc.Controller) -> None:
+        if request.message == "zipped":
+            controller.http_response.headers["Transfer-Encoding"] = "gzip"
+            if fails:
+                controller.set_failed("failed")
+
+    with serving_http(zipped) as server, client_of(server) as client:
+        answer = post(client, "zipped")
+        assert (answer.status, answer.headers["x-bd-error-code"]) == (500, "2001")
+        assert ("failed" if fails else "transfer coding 'gzip'") in answer.text
+        assert post(client, "plain").status == 200
+        assert server.statistics().accepted == 1
+
+
 @pytest.mark.parametrize(
     ("name", "status", "line"),
     [

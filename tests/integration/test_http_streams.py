@@ -10,7 +10,7 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -379,3 +379,57 @@ def test_reading_inside_a_callback_is_refused() -> None:
             raw.with_callback(b"", on_done)
             assert done.wait(30)
     assert isinstance(seen[0], pybrpc.errors.WouldDeadlockError)
+
+
+def test_asynchronous_parts_that_do_not_come_outlive_no_call() -> None:
+    ended = threading.Event()
+    errors: list[type[BaseException]] = []
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"a"
+        try:
+            await asyncio.sleep(60)
+        except BaseException as error:
+            errors.append(type(error))
+            raise
+
+    def silent(peer: HttpPeer) -> None:
+        peer.read_head()
+        ended.wait(30)
+
+    def early(peer: HttpPeer) -> None:
+        peer.read_head()
+        peer.send(answer(b"enough"))
+        ended.wait(30)
+
+    async def run(address: str) -> bytes:
+        async with pybrpc.aio.Channel(address, protocol="http") as each:
+            response = await asyncio.wait_for(each.http("POST", "/", body=parts(), timeout=0.2), 20)
+            return response.body
+
+    with serving(silent) as server:
+        with pytest.raises(RpcTimeoutError):
+            asyncio.run(run(server.address))
+        ended.set()
+    ended.clear()
+    with serving(early) as server:
+        try:
+            assert asyncio.run(run(server.address)) == b"enough"
+        finally:
+            ended.set()
+    assert errors == [asyncio.CancelledError] * 2
+
+
+def test_error_of_asynchronous_parts_is_that_of_the_call() -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.sleep(0)
+        raise LookupError("no more parts")
+
+    async def run(address: str) -> None:
+        async with pybrpc.aio.Channel(address, protocol="http", timeout=30) as each:
+            with pytest.raises(LookupError, match="no more parts"):
+                await each.http("POST", "/", body=parts())
+
+    with serving(lambda peer: peer.read()) as server:
+        asyncio.run(run(server.address))

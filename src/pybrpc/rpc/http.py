@@ -14,7 +14,8 @@ from pybrpc.protocols.http1.headers import HeadersLike, HttpHeaders
 from pybrpc.protocols.http1.status import reason_phrase
 from pybrpc.protocols.http1.uri import URI
 
-_LEAST_STATUS, _MOST_STATUS = 100, 999
+_LEAST_STATUS, _MOST_STATUS = 200, 999
+"""An interim response, 1xx, is none: the client would take the next response for this one."""
 
 
 class Attachments(Protocol):
@@ -72,7 +73,9 @@ class HttpHeader:
         """Made when they are first asked for: most responses have none of their own."""
         headers = self._headers
         if headers is None:
-            headers = self._headers = HttpHeaders()
+            head = self._head
+            # A copy: requests whose heads are the same share one head.
+            headers = self._headers = HttpHeaders() if head is None else head.headers.copy()
         return headers
 
     @headers.setter
@@ -129,7 +132,10 @@ class HttpHeader:
     def content_type(self) -> str:
         """The header Content-Type; "" if there is none."""
         headers = self._headers
-        return "" if headers is None else headers.content_type
+        if headers is None:
+            head = self._head
+            return "" if head is None else head.headers.content_type
+        return headers.content_type
 
     @content_type.setter
     def content_type(self, content_type: str) -> None:
@@ -154,7 +160,7 @@ class HttpHeader:
 def received_request(head: RequestHead, unresolved_path: str) -> HttpHeader:
     """The head of a request that was received. Its `uri` raises UriError if its target is no URL,
     or has too many parameters."""
-    header = HttpHeader(head.headers)
+    header = HttpHeader()
     header.version = head.version
     header.unresolved_path = unresolved_path
     header._method = head.method

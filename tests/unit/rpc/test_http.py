@@ -44,6 +44,7 @@ def test_what_is_set_is_read() -> None:
         ("uri", "/a\nb", ValueError),
         ("uri", b"/", TypeError),
         ("status_code", 99, ValueError),
+        ("status_code", 101, ValueError),
         ("status_code", 1000, ValueError),
         ("status_code", "200", ValueError),
         ("reason", "a\r\nX: y", ValueError),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -182,7 +183,10 @@ class PlainHttpCall:
             return await future
         future.add_done_callback(lambda _: upload.close())
         try:
-            await self._send_parts_in_loop(upload)
+            if isinstance(self.parts, AsyncIterable):
+                await self._send_beside(upload, future)
+            else:
+                await self._send_parts_in_loop(upload)
             return await future
         except BaseException:
             future.cancel()
@@ -202,6 +206,23 @@ class PlainHttpCall:
             upload.send(part)
         _wait_ready(upload, dispatcher)
         upload.finish()
+
+    async def _send_beside(self, upload: Upload, future: Any) -> None:
+        """Send the parts until the call ends: what makes them may wait for longer than that."""
+        sender = asyncio.ensure_future(self._send_parts_in_loop(upload))
+        future.add_done_callback(lambda _: sender.cancel())
+        try:
+            await asyncio.wait((sender,))
+        finally:
+            if not sender.done():
+                sender.cancel()
+                await asyncio.wait((sender,))
+        if not sender.cancelled():
+            error = sender.exception()
+            if error is not None and not future.done():
+                raise error
+        elif not future.done():
+            raise asyncio.CancelledError  # by what makes the parts
 
     async def _send_parts_in_loop(self, upload: Upload) -> None:
         parts: Any = self.parts

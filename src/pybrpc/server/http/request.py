@@ -101,7 +101,8 @@ class HttpRequest:
     ) -> IOBuf:
         """The response of a call that failed with a code of bRPC: the text is the body."""
         fields = HttpHeaders(headers or ())
-        fields.pop("content-encoding", None)
+        for of_the_success in ("content-encoding", "transfer-encoding"):
+            fields.pop(of_the_success, None)
         fields["Content-Type"] = "text/plain; charset=utf-8"
         fields["X-Content-Type-Options"] = "nosniff"
         fields[ERROR_CODE_HEADER] = str(error_code)

@@ -167,11 +167,14 @@ class RunningServer(ServerCore):
                 self._idle_sweep.start()
             if self._access_writer is not None:
                 self._access_writer.start()
-            acceptor.start()
             if self.settings.internal_port is not None:
                 self._listen_internally(self.settings.internal_port, runtime)
             if self._loop_watch is not None:
                 self._loop_watch.start()
+            # Last: a descriptor that is polled can't be closed by `undo`.
+            acceptor.start()
+            if self.internal_port is not None:
+                self.internal_port.start()
         except BaseException:
             acceptor.undo()
             if self.internal_port is not None:
@@ -186,9 +189,7 @@ class RunningServer(ServerCore):
     def _listen_internally(self, port: int, runtime: Runtime) -> None:
         accepted = partial(self._on_accepted, is_internal=True)
         where = self.acceptor.endpoint
-        internal = InternalPort(port, where, self.dispatcher, accepted, runtime)
-        self.internal_port = internal
-        internal.start()
+        self.internal_port = InternalPort(port, where, self.dispatcher, accepted, runtime)
 
     def _note_for_callers(self, where: Endpoint | _socket.socket) -> None:
         """Let blocking calls find out that a loop has to answer them. Of a socket that was given,

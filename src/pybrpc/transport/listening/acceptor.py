@@ -95,7 +95,8 @@ class Acceptor:
     def undo(self) -> None:
         """Listen no more, because what was to follow has failed. Instead of `close`.
 
-        The address is free at once. A socket that was given stays open: it is its owner's again.
+        Before `start`. The address is free at once. A socket that was given stays open: it is its
+        owner's again.
         """
         if self._sock is self._owner_sock:
             self._sock = None

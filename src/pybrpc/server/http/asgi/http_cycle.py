@@ -84,7 +84,10 @@ class HttpCycle(Cycle):
         if length is not None and not (length.isascii() and length.isdigit()):
             raise ValueError(f"the Content-Length {length!r} is no number of bytes")
         size = None if length is None else int(length)
-        self._stream.begin(message["status"], headers, size, is_flushed=False)
+        status = message["status"]
+        if isinstance(status, int) and 100 <= status < 200:
+            raise ValueError(f"{status} is the status of no whole response")
+        self._stream.begin(status, headers, size, is_flushed=False)
         assert self._loop is not None
         # The first part of the body most likely follows at once: one write for both.
         self._loop.call_soon(self._stream.flush)
