@@ -47,6 +47,10 @@ def main() -> int:
     )
     options = parser.parse_args()
     seconds: float = options.seconds
+    if not 0 < seconds < float("inf"):
+        parser.error("--seconds must be more than 0")
+    if not options.open >= 0:
+        parser.error("--open must be 0 or more")
     console = Console()
     console.print(f"[bold]pybrpc {pybrpc.__version__}[/], {FORMS[pybrpc.__impl__]}\n")
     console.print(Syntax(usage.source(), "python", background_color="default"))

@@ -20,7 +20,7 @@ from pybrpc.server.pages_view import PagesView
 from tests.fakes.pages import Markup
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.page_server import page_request, page_server, viewed_server
-from tests.peers.serving import EchoService, Gate
+from tests.peers.serving import EchoService, Gate, echo, make_server, start
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0"
 TEXT_ALONE = {"health", "readiness", "list", "metrics", "brpc_metrics", "css", "js", "favicon.ico"}
@@ -118,3 +118,17 @@ def test_pages_are_not_requests(served: tuple[PagesView, pybrpc.Stub]) -> None:
         if name not in ("hotspots", "pprof"):
             page(view, f"/{name}")
     assert view.counters() == before
+
+
+def test_pages_over_http_are_not_requests_either() -> None:
+    """What their plots ask for would else be most of the requests that /status shows."""
+    with make_server(echo) as server:
+        address = str(start(server))
+        for _ in range(3):
+            for name in ("status", "vars", "health", "vars/pid"):
+                urllib.request.urlopen(f"http://{address}/{name}", timeout=30).close()
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"http://{address}/rpcz", timeout=30)
+        caught.value.close()
+        statistics = server.statistics()
+    assert (statistics.requests, statistics.errors) == (0, 0)

@@ -48,3 +48,11 @@ def test_pages_of_the_demo_stay_for_a_while() -> None:
             assert b"EchoService" in response.read()
         demo.send_signal(signal.SIGINT)
         demo.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("arguments", [("--seconds", "0"), ("--seconds", "nan"), ("--open", "-1")])
+def test_demo_refuses_times_that_make_no_sense(arguments: tuple[str, str]) -> None:
+    command = [sys.executable, "-m", "demo", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"error: {arguments[0]} must be" in done.stderr

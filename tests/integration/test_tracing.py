@@ -484,3 +484,31 @@ def test_logs_of_handlers_have_the_ids_of_the_call(rpcz: Rpcz) -> None:
             stub.Echo(echo_request())
         _, served = sides(stored(rpcz, 2))
     assert lines == [f"{2**64 - 1} a\\nb {served.shown_trace_id}", "- c -", "- - -"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_log_of_a_handler_that_raises_has_the_ids_of_the_call(
+    rpcz: Rpcz, is_async: bool
+) -> None:
+    logged: list[tuple[str, str]] = []
+
+    class Records(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            logged.append((record.__dict__["log_id"], record.__dict__["trace_id"]))
+
+    def handle(message: Any, controller: Controller) -> Any:
+        raise ValueError("no")
+
+    records = Records(logging.ERROR)
+    records.addFilter(tracing.CallIdsFilter())
+    logger = logging.getLogger("pybrpc.server")
+    logger.addHandler(records)
+    try:
+        with make_server(as_async(handle) if is_async else handle) as server:
+            with pybrpc.Channel(str(start(server))) as channel:
+                with pytest.raises(pybrpc.RpcError):
+                    pybrpc.Stub(ECHO, channel).Echo(echo_request(), controller=Controller(log_id=7))
+            _, served = sides(stored(rpcz, 2))
+    finally:
+        logger.removeHandler(records)
+    assert logged == [("7", served.shown_trace_id)]

@@ -136,7 +136,11 @@ class Invoker:
             response = context.run(_handler_of(call), request, controller)
         except BaseException as error:
             # Also SystemExit: a handler ends neither the worker nor the server by raising.
-            call.fail(controller, error)
+            if context is None:
+                call.fail(controller, error)
+            else:
+                # In its context, so that what is logged has the ids of its span.
+                context.run(call.fail, controller, error)
         finally:
             thread.served = None
             call.end_serving()
