@@ -9,8 +9,8 @@ from typing import Any
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.http1.head import MessageEnd, RequestHead, ResponseHead
 from pybrpc.protocols.http1.head_parser import PATTERN_HEAD_PARSER, HeadParser
-from pybrpc.protocols.http1.httptools_head_parser import HttptoolsHeadParser
 from pybrpc.protocols.http1.parser import MessageParser, ResponseParser
+from tests.oracles.httptools_head_parser import HttptoolsHeadParser
 
 Fields = list[tuple[str, str]]
 

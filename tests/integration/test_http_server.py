@@ -366,6 +366,18 @@ def test_disallow_http_body_to_pb() -> None:
         assert ask(client, "POST", "/JsonForms/Bytes", b"").json == {}
 
 
+def test_long_json_is_refused_before_it_is_read() -> None:
+    """No other thread runs while JSON is read."""
+    with serving_forms(json_options=pybrpc.JsonOptions(max_json_bytes=1000)) as client:
+        texts = json.dumps({"texts": ["x" * 400] * 2})
+        assert ask(client, "POST", "/JsonForms/List", texts, JSON).status == 200
+        answer = ask(client, "POST", "/JsonForms/List", json.dumps({"texts": ["x" * 1000]}), JSON)
+        assert (answer.status, "max_json_bytes=1000" in answer.text) == (400, True)
+        proto = {"Content-Type": "application/proto"}
+        data = b"\x0a\xd0\x0f" + b"x" * 2000
+        assert ask(client, "POST", "/JsonForms/List", data, proto).status == 200
+
+
 def test_options_of_json_are_checked() -> None:
     with pytest.raises(TypeError, match="json_options must be "):
         pybrpc.Server().add_service(json_service(), JsonForms(), json_options={})  # type: ignore[arg-type]

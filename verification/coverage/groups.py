@@ -88,8 +88,7 @@ GROUPS = (
         "Received bytes of HTTP pass through them one after the other, cut in every place.",
         _modules(
             "protocols/http1",
-            "__init__ body_readers errors grammar head head_collector head_parser"
-            " httptools_head_parser",
+            "__init__ body_readers errors grammar head head_collector head_parser",
         ),
         ("unit/protocols/http1/test_parser.py",),
     ),

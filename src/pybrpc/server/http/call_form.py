@@ -36,7 +36,14 @@ from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.http.body_items import BodyItems
 from pybrpc.server.http.body_queue import BodyQueue
-from pybrpc.server.http.content_types import JSON, PARSE_ERRORS, MessageForm, form_of
+from pybrpc.server.http.content_types import (
+    JSON,
+    PARSE_ERRORS,
+    PROTO,
+    SPRING,
+    MessageForm,
+    form_of,
+)
 from pybrpc.server.http.exchange import HttpExchange
 from pybrpc.server.http.generator_body import is_generator, start_body
 from pybrpc.server.http.progressive import ProgressiveBody
@@ -189,6 +196,12 @@ class CallForm:
 
     def _parsed(self, body: bytes) -> Message:
         form, traits = self._facts.form, self._traits
+        limit = traits.options.max_json_bytes
+        if len(body) > limit and form not in (PROTO, SPRING):
+            raise BadRequestError(
+                f"A {form.name} body of {len(body)} bytes is larger than max_json_bytes={limit} of "
+                "the JsonOptions"
+            )
         try:
             return form.parse(body, traits.message_class, traits.options, self._is_partial)
         except PARSE_ERRORS as error:

@@ -50,6 +50,20 @@ class ProgressiveBody:
         self._error: RpcError | None = None
         self._has_left = OnceFlag()
         self._on_over: Callable[[], object] | None = None
+        # Until it begins: a writer that waits for room must hear that nobody will make any.
+        exchange.streams[self] = None
+        if exchange.end_error is not None:
+            self.on_client_gone(exchange.end_error)
+
+    # --- a ClientWatcher, until it begins ---
+
+    def on_client_gone(self, error: RpcError) -> None:
+        """Nothing of the body will be sent. Any thread."""
+        if self._stream is None:
+            self.fail(RpcCanceledError(f"the client has gone: {error.text}"))
+
+    def on_server_stop(self) -> None:
+        """The handler has until the end of the grace, when the connection is closed."""
 
     # --- a PartSink ---
 
@@ -113,6 +127,7 @@ class ProgressiveBody:
             if self._error is None:
                 self._error = error
             self._early.clear()
+        self._exchange.streams.pop(self, None)
         self._wake_all()
 
     def begin(
@@ -123,6 +138,7 @@ class ProgressiveBody:
         `on_over` is called when the body is over.
         """
         self._call, self._on_over = call, on_over
+        self._exchange.streams.pop(self, None)
         try:
             call.serve()
             stream = ResponseStream(self._exchange, self._request, self._on_client_gone)

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from pybrpc.errors import MissingExtraError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.http1 import httptools_head_parser
 from pybrpc.protocols.http1.errors import (
     IncompleteMessageError,
     UnexpectedResponseError,
@@ -421,12 +419,6 @@ def test_work_on_single_bytes_is_linear(monkeypatch: pytest.MonkeyPatch, make: A
 
 
 # The parser of httptools
-
-
-def test_parser_of_httptools_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(httptools_head_parser, "_httptools", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "pybrpc\[http\]"'):
-        httptools_head_parser.HttptoolsHeadParser()
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))

@@ -1,4 +1,4 @@
-"""HttptoolsHeadParser: heads by llhttp, if the package httptools is installed.
+"""HttptoolsHeadParser: heads by llhttp, a judge of PatternHeadParser.
 
 llhttp parses only heads here. Bodies are cut by this package in any case, because httptools copies
 each part of a body. What is valid is decided by the rules of `grammar` and `head`: a head that
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pybrpc.errors import MissingExtraError
+import httptools
+
 from pybrpc.protocols.http1.grammar import TARGET, VALUE
 from pybrpc.protocols.http1.head import (
     Pairs,
@@ -22,16 +23,7 @@ from pybrpc.protocols.http1.head import (
 from pybrpc.protocols.http1.head_parser import PATTERN_HEAD_PARSER
 from pybrpc.protocols.http1.options import ParserOptions
 
-
-def _load_httptools() -> Any:
-    try:
-        import httptools
-    except ImportError:
-        return None
-    return httptools
-
-
-_httptools = _load_httptools()
+_httptools: Any = httptools
 
 
 class _Collected:
@@ -60,15 +52,9 @@ class _Collected:
 
 
 class HttptoolsHeadParser:
-    """Parses heads by httptools. MissingExtraError if that is not installed."""
+    """Parses heads by httptools. Slower than PatternHeadParser, so no option selects it."""
 
     __slots__ = ()
-
-    def __init__(self) -> None:
-        if _httptools is None:
-            raise MissingExtraError(
-                'HttptoolsHeadParser needs httptools; install it with: pip install "pybrpc[http]"'
-            )
 
     def parse_request_head(self, block: bytes, options: ParserOptions) -> RequestHead:
         got = _Collected()
