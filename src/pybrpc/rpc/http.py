@@ -63,16 +63,19 @@ class HttpHeader:
         self._attachments: Attachments | None = None
         """Makes the progressive attachment of the response to this request."""
         self._head: RequestHead | None = None
-        """Has the URL, until somebody asks for it."""
+        """Has the URL and the headers of a received request, until somebody asks for them."""
         self._status_code = 200
         self._reason: str | None = None
 
     @property
     def headers(self) -> HttpHeaders:
-        """Made when they are first asked for: most responses have none of their own."""
+        """Made when they are first asked for: most responses have none of their own, and few handlers
+        look at those of the request."""
         headers = self._headers
         if headers is None:
-            headers = self._headers = HttpHeaders()
+            head = self._head
+            # A parsed head is shared by all requests that are equal to it: so each has a copy.
+            headers = self._headers = HttpHeaders() if head is None else head.headers.copy()
         return headers
 
     @headers.setter
@@ -129,6 +132,8 @@ class HttpHeader:
     def content_type(self) -> str:
         """The header Content-Type; "" if there is none."""
         headers = self._headers
+        if headers is None and self._head is not None:
+            headers = self._head.headers
         return "" if headers is None else headers.content_type
 
     @content_type.setter
@@ -154,7 +159,7 @@ class HttpHeader:
 def received_request(head: RequestHead, unresolved_path: str) -> HttpHeader:
     """The head of a request that was received. Its `uri` raises UriError if its target is no URL,
     or has too many parameters."""
-    header = HttpHeader(head.headers)
+    header = HttpHeader()
     header.version = head.version
     header.unresolved_path = unresolved_path
     header._method = head.method

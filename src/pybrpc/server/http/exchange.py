@@ -197,7 +197,7 @@ class HttpExchange:
         except Refusal as refusal:
             self._refuse(request, refusal)
             return
-        self._session.collected_bytes = HEAD_BYTES
+        self._session.collected_bytes = HEAD_BYTES + resolved.size_bytes
 
     def _resolve(self, head: RequestHead, position: int, now: float) -> ResolvedHead | None:
         """Look up what `head` means; `None` if its request was refused."""
