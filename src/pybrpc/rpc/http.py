@@ -69,8 +69,8 @@ class HttpHeader:
 
     @property
     def headers(self) -> HttpHeaders:
-        """Made when they are first asked for: most responses have none of their own, and few handlers
-        look at those of the request."""
+        """Made when they are first asked for: most responses have none of their own, and few
+        handlers look at those of the request."""
         headers = self._headers
         if headers is None:
             head = self._head

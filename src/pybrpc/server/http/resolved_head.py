@@ -12,7 +12,6 @@ from typing import Any
 from pybrpc.protocols.http1 import URI, RequestHead
 from pybrpc.protocols.http1.query import DEFAULT_MAX_QUERIES
 
-
 FIELD_BYTES = 320
 """Memory of a header beside its text, in bytes."""
 
