@@ -102,3 +102,11 @@ def test_fragments_without_data_are_not_kept() -> None:
     for opcode in (frames.Opcode.TEXT, *[frames.Opcode.CONT] * 100):
         cycle._on_frame(frames.Frame(opcode, b"", fin=False))
     assert cycle._fragments == []
+
+
+def test_short_body_of_a_refused_request_does_not_end_the_connection() -> None:
+    with serving_http() as server, connected(server) as sock:
+        sock.sendall(request_bytes("lost", path="/Nothing/Echo") + request_bytes("next"))
+        first, second = read_responses(sock, 2)
+        assert first.status == 404
+        assert second.json["message"] == "next"

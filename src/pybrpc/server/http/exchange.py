@@ -213,6 +213,7 @@ class HttpExchange:
             self._finder.resolve(self, resolved)
         except Refusal as refusal:
             request = self._request = HttpRequest(resolved, position, now)
+            request.max_bytes = self.connection.max_body_size
             self._refuse(request, self._refused_before(request) or refusal)
             return None
         self._resolved = resolved
