@@ -38,6 +38,9 @@ from pybrpc.server.http.request import REQUEST_BYTES, BodySink, HttpRequest
 from pybrpc.server.http.resolved_head import ResolvedHead
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
+MAX_KEPT_BYTES = 16 * 1024
+"""A head that takes more memory is not kept for the next request: its connection may stay idle."""
+
 MAX_DISCARDED_BYTES = 64 * 1024
 """A body that nobody wants is read up to this length, to keep the connection for what follows."""
 
@@ -216,7 +219,8 @@ class HttpExchange:
             request.max_bytes = self.connection.max_body_size
             self._refuse(request, self._refused_before(request) or refusal)
             return None
-        self._resolved = resolved
+        if resolved.size_bytes <= MAX_KEPT_BYTES:
+            self._resolved = resolved
         return resolved
 
     def _refused_before(self, request: HttpRequest) -> Refusal | None:
