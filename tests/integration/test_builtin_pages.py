@@ -121,7 +121,7 @@ def test_pages_are_not_requests(served: tuple[PagesView, pybrpc.Stub]) -> None:
 
 
 def test_pages_over_http_are_not_requests_either() -> None:
-    """What their plots ask for would else be most of the requests that /status shows."""
+    """Else the plots themselves would make most of the requests that /status shows."""
     with make_server(echo) as server:
         address = str(start(server))
         for _ in range(3):

@@ -34,7 +34,8 @@ class HeadParser(Protocol):
     """Parses whole heads, each a block that ends with an empty line. Any thread; no state.
 
     Each method raises an HttpParseError for a block that is no acceptable head. PatternHeadParser
-    and that of httptools, which tests compare it with, return equal heads, and raise errors of equal types.
+    and that of httptools, which tests compare it with, return equal heads, and raise errors of
+    equal types.
     """
 
     def parse_request_head(self, block: bytes, options: ParserOptions) -> RequestHead:

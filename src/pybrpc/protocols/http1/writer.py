@@ -212,8 +212,10 @@ class ResponseWriter(MessageWriter):
         reason: str | None = None,
     ) -> IOBuf:
         """The head of a response whose body follows in parts: as many bytes as `content_length`
-        says, else in chunks, or to a client of HTTP/1.0 until the connection ends."""
+        says, else in chunks, or to a client of HTTP/1.0 until the connection ends. ValueError for a
+        status 1xx: the client would take the next response for the one to its request."""
         _check_length(content_length)
+        check_final(status)
         state, framing = _UNTIL_CLOSE, ""
         if not _has_length(status):
             state = _NO_BODY
@@ -265,6 +267,13 @@ class ResponseWriter(MessageWriter):
 def _has_length(status: int) -> bool:
     """Whether a response with this status may have a body, and a Content-Length. RFC 9110, 8.6."""
     return status >= 200 and status != 204 and status != 304
+
+
+def check_final(status: object) -> None:
+    """ValueError for a status 1xx: behind such a response, another one to the same request must
+    follow, or no HTTP at all."""
+    if isinstance(status, int) and status < 200:
+        raise ValueError(f"{status} is not the status of a whole response")
 
 
 def _as_headers(headers: HeadersLike) -> HttpHeaders:

@@ -356,7 +356,11 @@ class CallForm:
             headers = made.headers
             if made.status_code != 200:
                 status = made.status_code
-        return self._request.error(code, response.error_text, status, headers)
+        try:
+            return self._request.error(code, response.error_text, status, headers)
+        except ValueError:
+            # What the handler has set can't be sent: that may be the failure.
+            return self._request.error(code, response.error_text)
 
     def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
         """Not used: `pack` makes successes."""

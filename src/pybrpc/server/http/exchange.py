@@ -38,6 +38,9 @@ from pybrpc.server.http.request import BodySink, HttpRequest
 from pybrpc.server.http.resolved_head import ResolvedHead
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
+MAX_KEPT_BYTES = 16 * 1024
+"""A head that takes more memory is not kept for the next request: its connection may stay idle."""
+
 MAX_DISCARDED_BYTES = 64 * 1024
 """A body that nobody wants is read up to this length, to keep the connection for what follows."""
 
@@ -197,7 +200,7 @@ class HttpExchange:
         except Refusal as refusal:
             self._refuse(request, refusal)
             return
-        self._session.collected_bytes = HEAD_BYTES
+        self._session.collected_bytes = HEAD_BYTES + resolved.size_bytes
 
     def _resolve(self, head: RequestHead, position: int, now: float) -> ResolvedHead | None:
         """Look up what `head` means; `None` if its request was refused."""
@@ -213,9 +216,11 @@ class HttpExchange:
             self._finder.resolve(self, resolved)
         except Refusal as refusal:
             request = self._request = HttpRequest(resolved, position, now)
+            request.max_bytes = self.connection.max_body_size
             self._refuse(request, self._refused_before(request) or refusal)
             return None
-        self._resolved = resolved
+        if resolved.size_bytes <= MAX_KEPT_BYTES:
+            self._resolved = resolved
         return resolved
 
     def _refused_before(self, request: HttpRequest) -> Refusal | None:

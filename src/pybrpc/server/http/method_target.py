@@ -76,6 +76,7 @@ class MethodTarget:
             raise refusal_of(connection.identity, error, admission.blamed(entry), rpc)
         call = new_server_call(connection, rpc, entry, request.received_at)
         call.position = request.position
+        call.size_bytes += resolved.size_bytes
         form = CallForm(request, self._traits, facts, exchange, bool(entry.is_async), queue)
         call.form = call.packer = form
         calls.append(call)

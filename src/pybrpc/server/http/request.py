@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.http1 import URI, HttpHeaders, RequestHead, ResponseWriter, status_of_error
 from pybrpc.protocols.http1.status import ERROR_CODE_HEADER
+from pybrpc.protocols.http1.writer import check_final
 from pybrpc.rpc.authenticator import AuthContext
 from pybrpc.server.http.resolved_head import ResolvedHead
 
@@ -117,6 +118,7 @@ class HttpRequest:
         reason: str | None = None,
     ) -> IOBuf:
         """The bytes of a response. ValueError for a header or a status that can't be sent."""
+        check_final(status)
         if self.resolved.cors is not None:
             headers.update(self.resolved.cors)
         return self.new_writer().whole(status, headers, body, reason)

@@ -8,4 +8,5 @@ cdef class ResolvedHead:
     cdef readonly object path
     cdef readonly object query
     cdef public object rest
+    cdef readonly Py_ssize_t size_bytes
     cdef public object target

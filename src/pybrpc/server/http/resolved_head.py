@@ -12,12 +12,19 @@ from typing import Any
 from pybrpc.protocols.http1 import URI, RequestHead
 from pybrpc.protocols.http1.query import DEFAULT_MAX_QUERIES
 
+FIELD_BYTES = 320
+"""Memory of a header beside its text, in bytes."""
+
+FREE_BYTES = 2 * 1024
+"""Memory of a head that is not counted: most have less, and share it with the one before."""
+
 
 class ResolvedHead:
     """Not to be changed once it is resolved.
 
     captures  names and texts of the fields in the path
     cors      headers that go with each response
+    size_bytes  memory of the head, as far as it is more than most heads have
     facts     what the target has found in the headers, if it keeps anything
     path      not decoded
     query     behind "?", not decoded
@@ -34,6 +41,7 @@ class ResolvedHead:
         "path",
         "query",
         "rest",
+        "size_bytes",
         "target",
     )
 
@@ -52,6 +60,11 @@ class ResolvedHead:
         self.facts: Any = None
         self.needs_credentials = True
         self.rest = ""
+        fields = head.headers._fields
+        size = len(target) + FIELD_BYTES * len(fields)
+        for name, value in fields.values():
+            size += len(name) + len(value)
+        self.size_bytes = max(0, size - FREE_BYTES)
         self.target: Any = None
         """The Target that answers it."""
 

@@ -46,7 +46,9 @@ class Cycle:
         self._is_cancelled = False
         self._has_ended = OnceFlag()
         self._stream = ResponseStream(exchange, request, self._on_client_gone)
-        exchange.connection.unanswered.try_add(CYCLE_BYTES, True)
+        # The headers of the scope are a copy.
+        self._size_bytes = CYCLE_BYTES + 2 * request.resolved.size_bytes
+        exchange.connection.unanswered.try_add(self._size_bytes, True)
 
     # --- in a turn ---
 
@@ -155,7 +157,7 @@ class Cycle:
     def _end(self) -> None:
         if self._has_ended.try_set():
             self._running.discard(self)
-            self._exchange.connection.unanswered.remove(CYCLE_BYTES, 1)
+            self._exchange.connection.unanswered.remove(self._size_bytes, 1)
             self._release()
 
     def _release(self) -> None:

@@ -298,7 +298,8 @@ class WebSocketCycle(Cycle):
             return
         if frame.opcode is not Opcode.CONT:
             self._is_text = frame.opcode is Opcode.TEXT
-        self._fragments.append(bytes(frame.data))
+        if frame.data:  # those without data have no limit
+            self._fragments.append(bytes(frame.data))
         if not frame.fin:
             return
         data = b"".join(self._fragments)
