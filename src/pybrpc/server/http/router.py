@@ -82,8 +82,8 @@ class HttpRouter:
         if isinstance(found, PageRoute):
             resolved.rest = found.unresolved_path
             # `cors` opens the methods and the public pages to other sites, not the process itself.
-            is_foreign = resolved.cors is not None and is_cross_site(headers)
-            is_internal = not is_foreign and self._is_internal(exchange, headers)
+            is_of_other_site = resolved.cors is not None and is_cross_site(headers)
+            is_internal = not is_of_other_site and self._is_internal(exchange, headers)
             resolved.target = PageTarget(self._pages, found.name, is_internal)
         elif is_internal_port:
             raise Refusal("Only pages are on the internal port", errno.EPERM, 403)
