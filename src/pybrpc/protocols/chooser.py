@@ -64,7 +64,7 @@ class Chooser(Session):
         """The protocol whose these bytes are, NEED_MORE, or `None` if they are nobody's."""
         outcome = None
         for protocol in self._protocols:
-            detection = detection_of(protocol, first)
+            detection = detection_of(protocol, first, self._limits)
             if detection is Detection.YES:
                 return protocol
             if detection is Detection.NEED_MORE:

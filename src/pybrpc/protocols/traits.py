@@ -78,11 +78,11 @@ def alpn_names(protocol: Any) -> tuple[str, ...]:
     return tuple(getattr(protocol, "alpn", ()))
 
 
-def detection_of(protocol: Any, first: bytes) -> Detection:
+def detection_of(protocol: Any, first: bytes, limits: ParseLimits | None = None) -> Detection:
     """Whether a connection that begins with `first`, at least one byte, is of this protocol."""
     first = first[:MAX_DETECT_BYTES]
     detect = getattr(protocol, "detect", None)
-    found = detection_by_parsing(protocol, first) if detect is None else detect(first)
+    found = detect(first) if detect is not None else detection_by_parsing(protocol, first, limits)
     if found is Detection.NEED_MORE and len(first) == MAX_DETECT_BYTES:
         return Detection.NO
     return found
@@ -95,9 +95,11 @@ def detection_by_magic(magic: bytes, first: bytes) -> Detection:
     return Detection.NEED_MORE if magic.startswith(first) else Detection.NO
 
 
-def detection_by_parsing(protocol: Any, first: bytes) -> Detection:
+def detection_by_parsing(
+    protocol: Any, first: bytes, limits: ParseLimits | None = None
+) -> Detection:
     """For a protocol that parses frames: which are mostly longer than what is looked at."""
-    outcome = protocol.parse(IOBuf(first), ParseLimits())
+    outcome = protocol.parse(IOBuf(first), limits or ParseLimits())
     if outcome is NOT_MINE:
         return Detection.NO
     if outcome is NEED_MORE and len(first) < MAX_DETECT_BYTES:

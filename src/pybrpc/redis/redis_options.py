@@ -66,7 +66,7 @@ class RedisSettings:
         check_names("RedisChannel", options, RedisOptions)
         left = dict(options)
         for name, reason in _MEANINGLESS.items():
-            if left.get(name) is not None:
+            if left.get(name) not in (None, ()):
                 raise ValueError(f"leave out {name}: {reason}")
         names = {field.name for field in dataclasses.fields(RedisLogin)}
         given = {name: left.pop(name) for name in names & left.keys()}

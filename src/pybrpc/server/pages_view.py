@@ -6,7 +6,7 @@ import heapq
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -25,7 +25,10 @@ from pybrpc.metrics.names import to_underscored_name
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.connections.server_connection import ServerConnection
+from pybrpc.server.http.frontend import HttpFrontend
+from pybrpc.server.http.router import Mount
 from pybrpc.server.lifecycle.running_server import RunningServer
+from pybrpc.server.routing.routes import Routes
 from pybrpc.server.settings import ServerSettings
 from pybrpc.tracing.ids import as_unsigned
 from pybrpc.transport.socket.socket import Socket
@@ -237,3 +240,27 @@ def _view_of_call(call: ServerCall, now: float) -> CallView:
         log_id=as_unsigned(call.request.log_id or 0),
         request_bytes=call.received_bytes,
     )
+
+
+def new_frontend(
+    settings: ServerSettings,
+    routes: Routes,
+    mounts: Sequence[Mount],
+    worker_name: str,
+    run: RunningServer,
+) -> HttpFrontend:
+    """Make all that a running server has for HTTP. It does not refer to the Server, which may be
+    dropped while it runs."""
+
+    def urls_of(entry: MethodEntry) -> tuple[str, ...]:
+        service, _, method = entry.full_name.rpartition(".")
+        return routes.urls_of(service, method)
+
+    view = PagesView(
+        run,
+        version=settings.version,
+        worker_name=worker_name,
+        health_reporter=settings.health_reporter,
+        urls_of=urls_of,
+    )
+    return HttpFrontend(view, routes, settings.http, mounts, settings.max_workers)

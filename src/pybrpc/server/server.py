@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Self, TypeAlias, TypeVar, Unpack
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -31,7 +32,6 @@ from pybrpc.errors import ServerStateError
 from pybrpc.json2pb import JsonOptions
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.raw_body import RawBody
-from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.server.calls.service_registry import ServiceRegistry
 from pybrpc.server.http.frontend import HttpFrontend
@@ -40,7 +40,7 @@ from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.signals import quit_signals
 from pybrpc.server.mounting import Mounting
-from pybrpc.server.pages_view import PagesView
+from pybrpc.server.pages_view import new_frontend
 from pybrpc.server.routing.routes import Routes
 from pybrpc.server.settings import (
     DEFAULT_GRACE_S,
@@ -294,7 +294,7 @@ class Server(Mounting):
             dispatcher,
             runtime,
             loop,
-            self._new_frontend,
+            self._frontend_maker(),
         )
         run.variables.builtin_service_count = len(PAGES) if self._settings.builtin_services else 0
         self._is_starting = True
@@ -310,16 +310,10 @@ class Server(Mounting):
         self._run = run
         self._pid = os.getpid()
 
-    def _new_frontend(self, run: RunningServer) -> HttpFrontend:
+    def _frontend_maker(self) -> Callable[[RunningServer], HttpFrontend]:
+        """Return the function that makes what a run has for HTTP."""
         settings = self._settings
-        view = PagesView(
-            run,
-            version=settings.version,
-            worker_name=self._worker_name,
-            health_reporter=settings.health_reporter,
-            urls_of=self._urls_of,
-        )
-        return HttpFrontend(view, self._routes, settings.http, self._mounts, settings.max_workers)
+        return partial(new_frontend, settings, self._routes, self._mounts, self._worker_name)
 
     def _become_worker(self, name: str) -> int | None:
         """Before the start: it will serve in a worker process. Return its `internal_port`, which
@@ -335,10 +329,6 @@ class Server(Mounting):
         if run is None or run.http is None or not self._settings.builtin_services:
             return None
         return run.http.view
-
-    def _urls_of(self, entry: MethodEntry) -> tuple[str, ...]:
-        service, _, method = entry.full_name.rpartition(".")
-        return self._routes.urls_of(service, method)
 
     def _check_not_running(self) -> None:
         if self.is_stopping:

@@ -57,6 +57,9 @@ class PageServer(Server):
         self.join(_CLOSE_S)
         self._runtime.close()
 
+    def _frontend_maker(self) -> Callable[[RunningServer], HttpFrontend]:
+        return self._new_frontend
+
     def _new_frontend(self, run: RunningServer) -> HttpFrontend:
         view = SupervisorView(run, str(self._where), self._slots, self._is_group_stopping)
         return HttpFrontend(view, self._routes, self._settings.http, pages=self._pages)
