@@ -41,9 +41,9 @@ class PageRunner:
         self._running.add(run)
         try:
             exchange.connection.hold(run)
-            threading.Thread(target=run.run, name=f"pybrpc-page-{page.name}", daemon=True).start()
             # It was counted when its head came, before anybody knew that it is for a page.
             exchange.connection.server.requests -= 1
+            threading.Thread(target=run.run, name=f"pybrpc-page-{page.name}", daemon=True).start()
         except BaseException as error:
             self._running.discard(run)
             exchange.refuse(request, Refusal(f"Fail to run a page: {type(error).__name__}", 0, 503))
