@@ -140,7 +140,7 @@ class Invoker:
                 call.fail(controller, error)
             else:
                 # In its context, so that what is logged has the ids of its span.
-                context.run(call.fail, controller, error)
+                context.run(_fail, call, controller, error)
         finally:
             thread.served = None
             call.end_serving()
@@ -162,6 +162,11 @@ class Invoker:
             response_batch.add(call, call.pack(controller, None), time.monotonic())
             return
         self._start_parsed(call)
+
+
+def _fail(call: ServerCall, controller: Controller, error: BaseException) -> None:
+    """`call.fail`, for a context. (A method of a compiled call is no object that can be given.)"""
+    call.fail(controller, error)
 
 
 def _handler_of(call: ServerCall) -> Callable[..., Any]:

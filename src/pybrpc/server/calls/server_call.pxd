@@ -18,17 +18,17 @@ cdef class ServerCall:
     cdef readonly CallConnection connection
     cdef readonly double deadline
     cdef readonly MethodEntry entry
-    cdef readonly object error_code
+    cdef public object error_code
     cdef public object form
     cdef public object message
     cdef public object packer
     cdef public Py_ssize_t position
     cdef readonly double received_at
-    cdef readonly long long received_bytes
+    cdef public long long received_bytes
     cdef readonly RpcRequest request
-    cdef readonly long long sent_bytes
+    cdef public long long sent_bytes
     cdef readonly ServedCall served
-    cdef readonly long long size_bytes
+    cdef public long long size_bytes
     cdef public object span
     cdef public object streams
     cdef public object task
