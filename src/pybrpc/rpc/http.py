@@ -50,10 +50,8 @@ class HttpHeader:
 
     def __init__(self, headers: HeadersLike = ()) -> None:
         self._headers: HttpHeaders | None = None
-        if isinstance(headers, HttpHeaders):
-            self._headers = headers
-        elif headers:
-            self._headers = HttpHeaders(headers)
+        if headers != ():  # of most; to ask an abstract class what they are costs more
+            self._headers = headers if isinstance(headers, HttpHeaders) else HttpHeaders(headers)
         self.version = "1.1"
         self.unresolved_path = ""
         self._method = ""

@@ -171,7 +171,37 @@ class BatchedCallbacks:
             raise
 
 
-class AioFuture(asyncio.Future[Message]):
+class CoroutineForm:
+    """A base class of asyncio futures which are coroutines too, that await the future: so
+    `asyncio.create_task` takes them."""
+
+    __slots__ = ()
+
+    def send(self: Any, value: None) -> Any:
+        """The step of a task: wait for the call, or end with its result."""
+        try:
+            if self.done():
+                raise StopIteration(self.result())
+            self._asyncio_future_blocking = True
+            return self
+        finally:
+            # An error that is raised here refers to this frame, and the future to the error.
+            del self
+
+    def throw(self: Any, error: Any, value: Any = None, traceback: Any = None) -> Any:
+        """The task that awaits it was cancelled, so the call is."""
+        try:
+            self.cancel()
+            raise error if value is None else value
+        finally:
+            del self, error, value, traceback
+
+    def close(self: Any) -> None:
+        """No task will await it: cancel the call."""
+        self.cancel()
+
+
+class AioFuture(CoroutineForm, asyncio.Future[Message]):
     """The future of one call. Cancelling it, or the task that awaits it, ends the call.
 
     It is a coroutine too, that awaits the call: so `asyncio.create_task` and
@@ -200,36 +230,11 @@ class AioFuture(asyncio.Future[Message]):
                 call.release_controller()
         return is_canceled
 
-    # --- as the coroutine of a task ---
-
     @property
     def __name__(self) -> str:
         """The name in the repr of the task."""
         call = self._call
         return type(self).__qualname__ if call is None else call.method.full_name
-
-    def send(self, value: None) -> AioFuture:
-        """The step of a task: wait for the call, or end with its result."""
-        try:
-            if self.done():
-                raise StopIteration(self.result())
-            self._asyncio_future_blocking = True
-            return self
-        finally:
-            # An error that is raised here refers to this frame, and the future to the error.
-            del self
-
-    def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:
-        """The task was cancelled, so the call is."""
-        try:
-            self.cancel()
-            raise error if value is None else value
-        finally:
-            del self, error, value, traceback
-
-    def close(self) -> None:
-        """No task will await it: cancel the call."""
-        self.cancel()
 
 
 class AioCall(Call):

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from pybrpc.base.checked_options import checked_instance
 from pybrpc.base.guard import CLIENT, deliver_interrupt
+from pybrpc.client.calls.aio_calls import CoroutineForm
 from pybrpc.client.calls.sync_calls import CallFuture, DoneCallback
 from pybrpc.client.channel.intercepted.future_run import run_around
 from pybrpc.client.channel.intercepted.intercepted_future import InterceptedFuture
@@ -173,33 +174,8 @@ class AioInterceptedMethod(AioStubMethod):
         return made
 
 
-class CallTask(asyncio.Task[Any]):
-    """The task of a call with interceptors, which is what the call returns.
-
-    As an AioFuture it is a coroutine too, so that `asyncio.create_task` takes it.
-    """
-
-    def send(self, value: None) -> CallTask:
-        """The step of a task: wait for the call, or end with its result."""
-        try:
-            if self.done():
-                raise StopIteration(self.result())
-            self._asyncio_future_blocking = True
-            return self
-        finally:
-            del self
-
-    def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:
-        """The task that awaits it was cancelled, so the call is."""
-        try:
-            self.cancel()
-            raise error if value is None else value
-        finally:
-            del self, error, value, traceback
-
-    def close(self) -> None:
-        """No task will await it: cancel the call."""
-        self.cancel()
+class CallTask(CoroutineForm, asyncio.Task[Any]):
+    """The task of a call with interceptors, which is what the call returns."""
 
 
 def new_task(loop: asyncio.AbstractEventLoop, coroutine: Any, name: str) -> CallTask:
