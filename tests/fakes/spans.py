@@ -1,4 +1,5 @@
-"""Spans for tests of what keeps and shows them, and the Rpcz of the process, as new."""
+"""Spans for tests of what keeps and shows them, and the Rpcz of the process, as new, with the spans
+that it has stored."""
 
 from __future__ import annotations
 
@@ -7,8 +8,10 @@ import contextvars
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pybrpc.tracing import SpanQuery
 from pybrpc.tracing.process_rpcz import RPCZ, Rpcz
 from pybrpc.tracing.span import InFlight, InFlightCount, Span, SpanKind
+from tests.fakes.threads import wait_until
 
 
 def new_span(kind: SpanKind = SpanKind.SERVER, in_flight: bool = True, **fields: Any) -> Span:
@@ -54,6 +57,26 @@ def fresh_rpcz(enabled: bool = True) -> Iterator[Rpcz]:
         for name, value in before.items():
             setattr(RPCZ, name, value)
         RPCZ.store.clear()
+
+
+def stored(rpcz: Rpcz, count: int) -> list[Span]:
+    """All spans, once there are so many: a server's span ends after its response has left."""
+    wait_until(lambda: len(rpcz.store) >= count)
+    spans = rpcz.store.newest(SpanQuery(max_scan=10_000))
+    assert len(spans) == count
+    return spans
+
+
+def sides(spans: list[Span]) -> tuple[Span, Span]:
+    """The client's span and the server's of one call."""
+    (client,) = [span for span in spans if not span.is_server]
+    (server,) = [span for span in spans if span.is_server]
+    return client, server
+
+
+def assert_in_order(*times_us: int) -> None:
+    assert list(times_us) == sorted(times_us)
+    assert times_us[0] > 0
 
 
 def own_context(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pybrpc.tracing.process_rpcz import Rpcz
+from tests.fakes.spans import fresh_rpcz
 from tests.peers.rtmp_programs import make_source
 from tests.peers.scripted_server import reserved_port
 
@@ -22,3 +24,10 @@ def dead_address() -> Iterator[str]:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A FLV file to publish: H.264 and AAC, made by ffmpeg."""
     return make_source(tmp_path_factory.mktemp("source") / "source.flv")
+
+
+@pytest.fixture
+def rpcz() -> Iterator[Rpcz]:
+    """The one of the process: on, and without spans."""
+    with fresh_rpcz() as made:
+        yield made

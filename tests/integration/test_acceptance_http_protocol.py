@@ -1,17 +1,18 @@
 """bRPC's own tests of HTTP/1 (test/brpc_http_rpc_protocol_unittest.cpp), in our terms, with clients
 and servers of pybrpc at both ends. Where all of them are, in tests/integration unless said:
 
-    reject_oversized_http_body, reject_oversized_chunked_http_body      test_http_server
+    reject_oversized_http_body, reject_oversized_chunked_http_body      test_http_server_limits
     parse_http_address                              here; unit/protocols/http1/test_uri
     verify_request                                  here; test_http_access
     verify_builtin_request_on_internal_port         test_http_access
     builtin_auth_policy_on_public_and_internal_port here
-    process_request_logoff, process_request_wrong_method,
+    process_request_logoff                          test_http_server_limits
+    process_request_wrong_method,
         reject_get_to_pb_services_with_required_fields                  test_http_server
     process_response_error_code                     test_http_server, test_http_client
     complete_flow                                   test_http_server, test_http_client,
                                                     test_http_both_sides
-    chunked_uploading                               test_http_plain, test_http_server
+    chunked_uploading                               test_http_plain, test_http_server_bodies
     read_chunked_response_normally                  test_http_plain
     read_failed_chunked_response                    here; test_http_plain
     read_long_body_progressively, read_short_body_progressively,
@@ -24,10 +25,10 @@ and servers of pybrpc at both ends. Where all of them are, in tests/integration 
         _ignores_slow_user_callback                 test_http_streams
     server_end_read_short_body_progressively, server_end_read_failed    here; test_http_progressive
     spring_protobuf_content_type, proto_text_content_type,
-        proto_json_content_type                     test_http_client, test_http_server
+        proto_json_content_type                     test_http_client, test_http_server_bodies
     http_head, http_expect                          test_http_server
     http10_auth_failed_response                     here
-    process_request_failed_socket                   test_http_server, as a client that goes away
+    process_request_failed_socket                   test_http_server_limits: a client goes away
     process_response_after_eof                      test_http_plain, as connections that close
     dump_http_request                               nothing: bodies are not logged
 

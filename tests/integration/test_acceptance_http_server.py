@@ -5,13 +5,13 @@ Where all of them are; test_acceptance_server.py has those over baidu_std:
     various_forms_of_uri_paths              here
     missing_required_fields                 here
     http_error_code                         here, the client's side too
-    disallow_http_body_to_pb                here; test_http_server
+    disallow_http_body_to_pb                here; test_http_server_bodies
     restful_mapping                         here, the whole table; unit/server/routing,
                                             property/test_routing (with a model of the C++ code)
     conflict_name_between_restful_mapping_and_builtin   test_http_server
     restful_mapping_is_tried_after_others   here
-    base64_to_string, single_repeated_to_array          test_http_server; unit/json2pb
-    only_allow_protocols_in_enabled_protocols           test_http_server
+    base64_to_string, single_repeated_to_array          test_http_server_bodies; unit/json2pb
+    only_allow_protocols_in_enabled_protocols           test_http_server_limits
 
 Ours differ in these, and say so where they are: a blank inside a path is an error of the caller
 before anything is sent; the code of a failed call always reaches the client, not only with a flag;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,15 +25,6 @@ from tests.peers.http_server import (
 from tests.protos import conformance_pb2 as pb
 
 BODY = b'{"message":"m"}'
-
-
-@pytest.fixture
-def rpcz() -> Iterator[Any]:
-    tracing.rpcz.store.clear()
-    tracing.rpcz.enabled = True
-    yield tracing.rpcz
-    tracing.rpcz.enabled = False
-    tracing.rpcz.store.clear()
 
 
 def spans(rpcz: Any, count: int) -> list[tracing.Span]:

@@ -1,5 +1,5 @@
-"""HTTP/1.1 on the port of a server: calls, errors, order, limits. Clients are Python's http.client,
-and bare sockets.
+"""HTTP/1.1 on the port of a server: calls, errors, order. Clients are Python's http.client, and
+bare sockets.
 
 Names of tests in quotes are those of bRPC's test/brpc_http_rpc_protocol_unittest.cpp and
 test/brpc_server_unittest.cpp.
@@ -7,20 +7,12 @@ test/brpc_server_unittest.cpp.
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import http.client
-import json
-import socket
 import threading
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import pybrpc
-from tests.fakes.threads import wait_until
 from tests.peers.http_server import (
     JSON,
     NAME,
@@ -37,7 +29,6 @@ from tests.peers.http_server import (
     request_bytes,
     serving_http,
 )
-from tests.peers.json_service import json_service
 from tests.protos import conformance_pb2 as pb
 
 
@@ -62,31 +53,6 @@ def test_other_protocols_share_the_port() -> None:
 
 
 BODY = b'{"message":"m"}'
-
-FORMS = [
-    ("application/proto", lambda m: m.SerializeToString(), pb.EchoResponse.FromString),
-    ("application/x-protobuf", lambda m: m.SerializeToString(), pb.EchoResponse.FromString),
-    ("application/proto-json", lambda m: b'{"message": "x", "failCode": 0}', None),
-    ("application/proto-text", lambda m: b'message: "x"', None),
-    ("application/json; charset=utf-8", lambda m: b'{"message":"x"}', None),
-    ("application/x-www-form-urlencoded", lambda m: b'{"message":"x"}', None),
-]
-
-
-@pytest.mark.parametrize(("content_type", "write", "read"), FORMS, ids=[f[0] for f in FORMS])
-def test_body_is_what_its_content_type_says(content_type: str, write: Any, read: Any) -> None:
-    """ "spring_protobuf_content_type", "proto_text_content_type", "proto_json_content_type" """
-    with serving_http() as server, client_of(server) as client:
-        body = write(pb.EchoRequest(message="x"))
-        answer = ask(client, "POST", PATH, body, {"Content-Type": content_type})
-        assert answer.status == 200, answer.text
-        if read is not None:
-            assert read(answer.body).message == "x"
-            assert answer.headers["content-type"] == content_type
-        else:
-            assert "x" in answer.text
-        if "form" in content_type:
-            assert answer.headers["content-type"] == "application/json"
 
 
 def test_ids_of_the_headers_reach_the_handler() -> None:
@@ -288,17 +254,6 @@ def test_refused_request_is_not_asked_for_its_body() -> None:
         assert read_all(sock).startswith(b"HTTP/1.1 404 ")
 
 
-def test_chunked_body_with_trailers() -> None:
-    """ "chunked_uploading" """
-    head = f"POST {PATH} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with serving_http() as server, connected(server) as sock:
-        for part in (head, '4;ext=1\r\n{"me\r\n', '10\r\nssage":"chunked"\r\n', "1\r\n}\r\n"):
-            sock.sendall(part.encode())
-            time.sleep(0.01)
-        sock.sendall(b"0\r\nX-Trailer: 1\r\n\r\n")
-        assert read_responses(sock, 1)[0].json["message"] == "chunked"
-
-
 def test_pipelined_requests_are_answered_in_their_order() -> None:
     gate = Gate()
     with serving_http(gate) as server, connected(server) as sock:
@@ -334,210 +289,6 @@ def test_connection_is_kept_as_the_client_asks(form: str) -> None:
             assert read_responses(sock, 1)[0].json["message"] == "a"
         else:
             assert read_all(sock).endswith(b'{"message":"a","attachment_bytes":0}')
-
-
-class JsonForms:
-    """Answers with the request, or with its attachment."""
-
-    def Bytes(self, request: Any, controller: pybrpc.Controller) -> Any:
-        controller.response_attachment = controller.request_attachment
-        return request
-
-    def List(self, request: Any, controller: pybrpc.Controller) -> Any:
-        return request
-
-
-@contextlib.contextmanager
-def serving_forms(**options: Any) -> Iterator[http.client.HTTPConnection]:
-    server = pybrpc.Server()
-    server.add_service(json_service(), JsonForms(), **options)
-    with server:
-        server.start("127.0.0.1:0")
-        with client_of(server) as client:
-            yield client
-
-
-def test_disallow_http_body_to_pb() -> None:
-    """ "disallow_http_body_to_pb": the body is the attachment, as it came."""
-    with serving_forms(allow_http_body_to_pb=False) as client:
-        answer = ask(client, "POST", "/JsonForms/Bytes", b"\0{no json", JSON)
-        assert answer.body == b"\0{no json"
-        assert answer.headers["content-type"] == "application/octet-stream"
-        assert ask(client, "POST", "/JsonForms/Bytes", b"").json == {}
-
-
-def test_long_json_is_refused_before_it_is_read() -> None:
-    """No other thread runs while JSON is read."""
-    with serving_forms(json_options=pybrpc.JsonOptions(max_json_bytes=1000)) as client:
-        texts = json.dumps({"texts": ["x" * 400] * 2})
-        assert ask(client, "POST", "/JsonForms/List", texts, JSON).status == 200
-        answer = ask(client, "POST", "/JsonForms/List", json.dumps({"texts": ["x" * 1000]}), JSON)
-        assert (answer.status, "max_json_bytes=1000" in answer.text) == (400, True)
-        proto = {"Content-Type": "application/proto"}
-        data = b"\x0a\xd0\x0f" + b"x" * 2000
-        assert ask(client, "POST", "/JsonForms/List", data, proto).status == 200
-
-
-def test_options_of_json_are_checked() -> None:
-    with pytest.raises(TypeError, match="json_options must be "):
-        pybrpc.Server().add_service(json_service(), JsonForms(), json_options={})  # type: ignore[arg-type]
-
-
-def test_base64_to_string_and_single_repeated_to_array() -> None:
-    """ "base64_to_string", "single_repeated_to_array" """
-    for options, data, listed in (
-        (pybrpc.JsonOptions(), "aGVsbG8=", b'{"texts":["a","b"]}'),
-        (
-            pybrpc.JsonOptions(
-                pb_bytes_to_base64=False,
-                array_to_single_repeated=True,
-                single_repeated_to_array=True,
-            ),
-            "hello",
-            b'["a","b"]',
-        ),
-    ):
-        with serving_forms(json_options=options) as client:
-            body = json.dumps({"data": data})
-            assert ask(client, "POST", "/JsonForms/Bytes", body, JSON).json == {"data": data}
-            assert ask(client, "POST", "/JsonForms/List", listed, JSON).body == listed
-
-
-def test_gzip_both_ways() -> None:
-    text = "z" * 2000
-
-    def compress(request: Any, controller: pybrpc.Controller) -> None:
-        controller.response_compress_type = pybrpc.CompressType.GZIP
-
-    with serving_http(compress) as server, client_of(server) as client:
-        headers = {**JSON, "Content-Encoding": "gzip", "Accept-Encoding": "gzip, br"}
-        body = gzip.compress(json.dumps({"message": text}).encode())
-        answer = ask(client, "POST", PATH, body, headers)
-        assert answer.headers["content-encoding"] == "gzip"
-        assert json.loads(gzip.decompress(answer.body))["message"] == text
-        answer = ask(client, "POST", PATH, body, {**JSON, "Content-Encoding": "gzip"})
-        assert answer.json["message"] == text
-        assert post(client, "short").headers["content-encoding"] is None
-        answer = ask(client, "POST", PATH, body[:20], headers)
-        assert answer.status == 400
-
-
-def test_body_that_grows_too_much_is_refused() -> None:
-    with serving_http(max_body_size=10_000) as server, client_of(server) as client:
-        body = gzip.compress(b'{"message":"' + b"z" * 1_000_000 + b'"}')
-        answer = ask(client, "POST", PATH, body, {**JSON, "Content-Encoding": "gzip"})
-        assert answer.status == 400
-        assert post(client).status == 200
-
-
-@pytest.mark.parametrize("form", ["length", "chunked"])
-def test_reject_oversized_http_body(form: str) -> None:
-    """ "reject_oversized_http_body", "reject_oversized_chunked_http_body": before it is read."""
-    head = f"POST {PATH} HTTP/1.1\r\nHost: a\r\n"
-    with serving_http(max_body_size=1000) as server, connected(server) as sock:
-        if form == "length":
-            sock.sendall(f"{head}Content-Length: 1001\r\n\r\n".encode())
-        else:
-            sock.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n3e9\r\n".encode() + b"x" * 1001)
-        answer = read_all(sock)
-        assert answer.startswith(b"HTTP/1.1 413 ")
-        assert b"Connection: close" in answer
-        assert b"max_body_size=1000" in answer
-
-
-@pytest.mark.parametrize(
-    ("data", "status"),
-    [
-        (b"GET / HTTP/1.1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-        (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
-        (b"BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n", 501),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431),
-        (b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
-        (
-            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-            b"0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n",
-            400,
-        ),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n X: folded\r\n\r\n", 400),
-    ],
-)
-def test_bad_input_is_answered_and_the_connection_closed(data: bytes, status: int) -> None:
-    with serving_http() as server, connected(server) as sock:
-        sock.sendall(request_bytes("before") + data + request_bytes("never"))
-        answers = read_all(sock)
-        assert answers.startswith(b"HTTP/1.1 200 ")
-        assert answers.count(b"\r\nContent-Type: ") == 2
-        line = answers[answers.index(b"HTTP/1.1 ", 1) :]
-        assert line.startswith(f"HTTP/1.1 {status} ".encode()), line[:60]
-        assert b"Connection: close" in line
-        assert b"never" not in answers
-
-
-def test_slow_request_is_given_up() -> None:
-    with serving_http(message_timeout=0.3) as server:
-        with connected(server) as head, connected(server) as body:
-            body.sendall(request_bytes("x")[:-2])
-            for _ in range(3):
-                head.sendall(b"POST /EchoSer"[:2])
-                time.sleep(0.01)
-            assert read_all(head) == b""
-            assert read_all(body) == b""
-
-
-def test_process_request_logoff() -> None:
-    """ "process_request_logoff": requests that come while the server stops."""
-    gate = Gate()
-    with serving_http(gate) as server, connected(server) as sock:
-        sock.sendall(request_bytes("wait"))
-        assert gate.entered.acquire(timeout=TIMEOUT_S)
-        server.stop(10)
-        sock.sendall(request_bytes("late"))
-        wait_until(lambda: server.statistics().requests == 2)
-        gate.opened.set()
-        first, second = read_responses(sock, 2)
-        assert (first.status, second.status) == (200, 503)
-        assert second.headers["x-bd-error-code"] == "2003"
-        assert server.join(TIMEOUT_S)
-
-
-def test_limits_of_the_server() -> None:
-    gate = Gate()
-    with serving_http(gate, max_concurrency=1) as server:
-        with connected(server) as sock, client_of(server) as client:
-            sock.sendall(request_bytes("wait"))
-            assert gate.entered.acquire(timeout=TIMEOUT_S)
-            answer = post(client)
-            assert (answer.status, answer.headers["x-bd-error-code"]) == (503, "2004")
-            assert ask(client, "GET", "/health").text == "OK"
-            gate.opened.set()
-            assert read_responses(sock, 1)[0].status == 200
-
-
-def test_only_allow_protocols_in_enabled_protocols() -> None:
-    with serving_http(enabled_protocols="baidu_std") as server, connected(server) as sock:
-        sock.sendall(request_bytes("a"))
-        assert read_all(sock) == b""
-    with serving_http(enabled_protocols="http") as server, client_of(server) as client:
-        assert post(client).status == 200
-
-
-def test_client_that_goes_away_leaves_nothing() -> None:
-    gate = Gate()
-    with serving_http(gate) as server:
-        with connected(server) as sock:
-            sock.sendall(request_bytes("wait") + request_bytes("b") + request_bytes("c")[:-3])
-            assert gate.entered.acquire(timeout=TIMEOUT_S)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        wait_until(lambda: server.statistics().connections == 0)
-        gate.opened.set()
-        wait_until(lambda: server.statistics().running == 0)
-        run = server._run
-        assert run is not None
-        wait_until(lambda: run.unanswered.size_bytes == 0)
 
 
 def test_requests_of_many_threads() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 import pybrpc
@@ -12,16 +10,9 @@ from pybrpc.protocols.http1.headers import HttpHeaders
 from pybrpc.tracing.context import extract
 from pybrpc.tracing.process_rpcz import Rpcz
 from pybrpc.tracing.span import Span
-from tests.fakes.spans import fresh_rpcz
 from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.http_scripts import Request, answer, answering, echo_answer, http_server
-
-
-@pytest.fixture
-def rpcz() -> Iterator[Rpcz]:
-    with fresh_rpcz() as made:
-        yield made
 
 
 def only_span(rpcz: Rpcz) -> Span:

@@ -204,7 +204,7 @@ GROUPS = (
             "client/channel/intercepted",
             "future_run intercepted_future intercepted_method intercepted_stream_call",
         ),
-        _tests("integration", "interceptors_client"),
+        _tests("integration", "interceptors_client*"),
     ),
     # --- server ---
     Group(
@@ -215,7 +215,7 @@ GROUPS = (
             " resolved_head router",
         ),
         (
-            *_tests("integration", "acceptance_http_* http_access http_observed http_server"),
+            *_tests("integration", "acceptance_http_* http_access http_observed http_server*"),
             "golden/test_http1_calls.py",
         ),
     ),
@@ -416,6 +416,6 @@ GROUPS = (
             ),
             "server/lifecycle/internal_port.py",
         ),
-        _tests("integration", "http_server http_access http_observed"),
+        _tests("integration", "http_server* http_access http_observed"),
     ),
 )
