@@ -9,8 +9,11 @@ import pytest
 
 from pybrpc.tracing.process_rpcz import Rpcz
 from tests.fakes.spans import fresh_rpcz
+from tests.peers.asgi_apps import Mount, Mounted
+from tests.peers.http_handlers import Serve, Served
 from tests.peers.rtmp_programs import make_source
 from tests.peers.scripted_server import reserved_port
+from tests.peers.serving import starting
 
 
 @pytest.fixture
@@ -31,3 +34,17 @@ def rpcz() -> Iterator[Rpcz]:
     """The one of the process: on, and without spans."""
     with fresh_rpcz() as made:
         yield made
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts servers with one handler, which is called by HTTP."""
+    with starting(Served) as start:
+        yield start
+
+
+@pytest.fixture
+def mount() -> Iterator[Mount]:
+    """Starts servers with one application of ASGI."""
+    with starting(Mounted) as start:
+        yield start

@@ -2,100 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 import pybrpc
 from bench.echo_messages import SERVICE, EchoRequest, EchoResponse
-from pybrpc.rpc.serving import current_call
-from pybrpc.server.http.response_stream import WINDOW_BYTES
 from tests.fakes.threads import wait_until
-from tests.peers.http_peer import HttpPeer, Response, read_response
-
-ECHO = "/EchoService/Echo"
-PART = b"x" * 16 * 1024
-FOREVER_S = 1000.0
-
-Handler = Callable[[Any, Any], Any]
-
-
-class Service:
-    """A service whose method is a function that a test gives."""
-
-    def __init__(self, handler: Handler) -> None:
-        self.Echo = handler
-
-
-class Served:
-    """A running server with one handler."""
-
-    def __init__(self, handler: Handler, **options: Any) -> None:
-        self.server = pybrpc.Server(**options)
-        self.server.add_service(SERVICE, Service(handler))
-        self.address = self.server.start("127.0.0.1:0")
-
-    def call(self, method: str = "POST", **headers: str) -> Response:
-        with HttpPeer(self.address) as peer:
-            peer.request(method, ECHO, b'{"message":"hi"}' if method == "POST" else b"", **headers)
-            return read_response(peer, method)
-
-    def is_idle(self) -> bool:
-        return not self.server.unfinished()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Served]]:
-    made: list[Served] = []
-
-    def start(handler: Handler, **options: Any) -> Served:
-        made.append(Served(handler, **options))
-        return made[-1]
-
-    yield start
-    for each in made:
-        each.server.stop(0)
-        assert each.server.join(20)
-
-
-Serve = Callable[..., Served]
-
-
-def plain(*items: object) -> Handler:
-    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Iterator[object]:
-        yield from items
-
-    return echo
-
-
-def in_task(*items: object) -> Handler:
-    async def echo(request: EchoRequest, controller: pybrpc.Controller) -> AsyncIterator[object]:
-        for item in items:
-            yield item
-
-    return echo
-
-
-def returned(*items: object) -> Handler:
-    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Any:
-        return in_task(*items)(request, controller)
-
-    return echo
-
-
-def returned_later(*items: object) -> Handler:
-    async def echo(request: EchoRequest, controller: pybrpc.Controller) -> Any:
-        await asyncio.sleep(0)
-        return plain(*items)(request, controller)
-
-    return echo
-
-
-KINDS = [plain, in_task, returned, returned_later]
+from tests.peers.http_handlers import (
+    ECHO,
+    FOREVER_S,
+    KINDS,
+    Serve,
+    Service,
+    failing,
+    in_task,
+    plain,
+)
+from tests.peers.http_peer import HttpPeer, read_response
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -157,21 +83,6 @@ def test_the_head_of_events_is_sent_before_the_first_one(serve: Serve) -> None:
         assert b"200 OK" in peer.read_until(b"\r\n\r\n")
         goes_on.set()
         assert peer.read_until(b"0\r\n\r\n").endswith(b"data: 1\n\n\r\n0\r\n\r\n")
-
-
-def failing(after: int, error: BaseException) -> tuple[Handler, Handler]:
-    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Iterator[object]:
-        yield from [b"part"] * after
-        raise error
-
-    async def echo_async(
-        request: EchoRequest, controller: pybrpc.Controller
-    ) -> AsyncIterator[object]:
-        for _ in range(after):
-            yield b"part"
-        raise error
-
-    return echo, echo_async
 
 
 ERRORS = [
@@ -274,129 +185,6 @@ def test_a_response_waits_for_the_generator_before_it(serve: Serve) -> None:
         assert read_response(peer).body == b"second"
 
 
-class Endless:
-    """Generators that yield for ever, and count."""
-
-    def __init__(self) -> None:
-        self.yielded = 0
-        self.ended: list[BaseException] = []
-        self.pause: float | None = None
-
-    def plain(self, request: EchoRequest, controller: pybrpc.Controller) -> Iterator[object]:
-        try:
-            while True:
-                yield PART
-                self.yielded += 1
-        except BaseException as error:
-            self.ended.append(error)
-            raise
-
-    async def task(
-        self, request: EchoRequest, controller: pybrpc.Controller
-    ) -> AsyncIterator[object]:
-        try:
-            while True:
-                yield PART
-                self.yielded += 1
-                if self.pause is not None:
-                    await asyncio.sleep(self.pause)
-        except BaseException as error:
-            self.ended.append(error)
-            raise
-
-
-@pytest.mark.parametrize("name", ["plain", "task"])
-def test_a_generator_makes_no_more_than_the_client_takes(serve: Serve, name: str) -> None:
-    endless = Endless()
-    served = serve(getattr(endless, name), options=pybrpc.SocketOptions(send_buffer_bytes=65536))
-    with HttpPeer(served.address, 65536) as peer:
-        peer.request("POST", ECHO, b"{}")
-        peer.read_until(b"\r\n\r\n")
-        before = -1
-        while before != endless.yielded:
-            before = endless.yielded
-            threading.Event().wait(0.2)
-        (connection,) = served.server.unfinished_connections()
-        assert connection.unwritten_bytes <= WINDOW_BYTES + len(PART)
-        for _ in range(100):
-            peer.read()
-        wait_until(lambda: endless.yielded > before)
-    wait_until(served.is_idle)
-    assert [type(error) for error in endless.ended] in ([GeneratorExit], [asyncio.CancelledError])
-
-
-@pytest.mark.parametrize("pause", [0.0, FOREVER_S])
-def test_an_async_generator_ends_when_the_client_goes_away(serve: Serve, pause: float) -> None:
-    endless = Endless()
-    endless.pause = pause
-    served = serve(endless.task)
-    with HttpPeer(served.address) as peer:
-        peer.request("POST", ECHO, b"{}")
-        peer.read_until(b"\r\n\r\n")
-    wait_until(served.is_idle)
-    assert type(endless.ended[0]) in (GeneratorExit, asyncio.CancelledError)
-
-
-@pytest.mark.parametrize("name", ["plain", "task"])
-def test_a_generator_behind_others_waits_for_its_turn_and_its_client(
-    serve: Serve, name: str
-) -> None:
-    """The first one never ends, so the response of the second is kept, and bounded."""
-    endless, goes_on = Endless(), threading.Event()
-    kept = getattr(endless, name)
-
-    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Any:
-        if request.message == "first":
-            return first()
-        return kept(request, controller)
-
-    def first() -> Iterator[object]:
-        yield "first"
-        goes_on.wait(FOREVER_S)
-
-    served = serve(echo)
-    with HttpPeer(served.address) as peer:
-        peer.request("POST", ECHO, b'{"message":"first"}')
-        peer.request("POST", ECHO, b"{}")
-        wait_until(lambda: endless.yielded >= WINDOW_BYTES // len(PART) - 1)
-        assert endless.yielded <= WINDOW_BYTES // len(PART)
-        goes_on.set()
-        wait_until(lambda: peer.read() != b"" and endless.yielded > 2 * WINDOW_BYTES // len(PART))
-    wait_until(served.is_idle)
-
-
-def test_a_stop_waits_for_generators_up_to_the_grace(serve: Serve) -> None:
-    goes_on = threading.Event()
-
-    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Iterator[object]:
-        yield b"a"
-        goes_on.wait(FOREVER_S)
-        yield b"b"
-
-    served = serve(echo)
-    with HttpPeer(served.address) as peer:
-        peer.request("POST", ECHO, b"{}")
-        peer.read_until(b"a\r\n")
-        served.server.stop(None)
-        goes_on.set()
-        assert peer.read_all() == b"1\r\nb\r\n0\r\n\r\n"
-    assert served.server.join(20)
-
-
-@pytest.mark.parametrize("pause", [0.0, FOREVER_S])
-def test_a_stop_cancels_generators_at_the_end_of_the_grace(serve: Serve, pause: float) -> None:
-    endless = Endless()
-    endless.pause = pause
-    served = serve(endless.task)
-    with HttpPeer(served.address) as peer:
-        peer.request("POST", ECHO, b"{}")
-        peer.read_until(b"\r\n\r\n")
-        served.server.stop(0.05)
-        assert served.server.join(20)
-        assert not peer.read_all().endswith(b"0\r\n\r\n")
-    wait_until(lambda: bool(endless.ended))
-
-
 @pytest.mark.parametrize("kind", [plain, in_task])
 def test_head_gets_the_head_alone_and_ends_the_generator(serve: Serve, kind: Any) -> None:
     served = serve(kind(b"a", b"b"))
@@ -413,175 +201,3 @@ def test_head_gets_the_head_alone_and_ends_the_generator(serve: Serve, kind: Any
             assert (response.status, response.body, response.is_whole) == (200, b"", True)
         peer.request("GET", "/echo")
         assert read_response(peer).body == b"ab"
-
-
-def test_calls_of_a_generator_belong_to_its_call(serve: Serve) -> None:
-    seen: list[object] = []
-
-    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Iterator[object]:
-        seen.append(current_call())
-        yield b"a"
-        seen.append(current_call())
-
-    async def echo_async(request: EchoRequest, controller: pybrpc.Controller) -> AsyncIterator[Any]:
-        seen.append(current_call())
-        yield b"a"
-        await asyncio.sleep(0)
-        seen.append(current_call())
-
-    for handler in (echo, echo_async):
-        seen.clear()
-        assert serve(handler).call().body == b"a"
-        assert seen[0] is not None
-        assert seen[0] is seen[1]
-
-
-VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
-
-
-@pytest.mark.parametrize("is_async", [0, 1])
-def test_a_generator_has_the_context_of_its_handler(serve: Serve, is_async: int) -> None:
-    def items() -> Iterator[object]:
-        yield VARIABLE.get()
-
-    async def async_items() -> AsyncIterator[object]:
-        yield VARIABLE.get()
-
-    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Any:
-        VARIABLE.set("of the handler")
-        return items()
-
-    async def echo_async(request: EchoRequest, controller: pybrpc.Controller) -> Any:
-        VARIABLE.set("of the handler")
-        await asyncio.sleep(0)
-        return async_items()
-
-    assert serve([echo, echo_async][is_async]).call().body == b"of the handler"
-
-
-def test_generators_count_under_max_concurrency(serve: Serve) -> None:
-    goes_on = threading.Event()
-
-    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Iterator[object]:
-        yield b"a"
-        goes_on.wait(FOREVER_S)
-
-    served = serve(echo, max_concurrency=1)
-    with HttpPeer(served.address) as peer:
-        peer.request("POST", ECHO, b"{}")
-        peer.read_until(b"a\r\n")
-        assert served.call().status == 503
-        goes_on.set()
-        peer.read_until(b"0\r\n\r\n")
-        wait_until(served.is_idle)
-        assert served.call().status == 200
-
-
-def test_plain_generators_have_a_bounded_number_of_threads(serve: Serve) -> None:
-    goes_on = threading.Event()
-
-    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Iterator[object]:
-        yield b"a"
-        goes_on.wait(FOREVER_S)
-
-    served = serve(echo, max_workers=1)
-    with HttpPeer(served.address) as peer:
-        peer.request("POST", ECHO, b"{}")
-        peer.read_until(b"a\r\n")
-        response = served.call()
-        assert (response.status, response.headers["x-bd-error-code"]) == (503, "2004")
-        goes_on.set()
-        peer.read_until(b"0\r\n\r\n")
-
-
-def test_a_generator_can_raise_anything_when_it_is_closed(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def echo(request: EchoRequest, controller: pybrpc.Controller) -> AsyncIterator[Any]:
-        try:
-            while True:
-                yield PART
-                await asyncio.sleep(0)
-        finally:
-            raise SystemExit(3)
-
-    served = serve(echo)
-    with HttpPeer(served.address) as peer:
-        peer.request("POST", ECHO, b"{}")
-        peer.read_until(b"\r\n\r\n")
-    wait_until(served.is_idle)
-    assert served.is_idle()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_caller_of_another_protocol_gets_an_error(serve: Serve, kind: Any) -> None:
-    served = serve(kind(b"a"))
-    with (
-        pybrpc.Channel(str(served.address)) as channel,
-        pytest.raises(pybrpc.RpcError, match="only HTTP carries") as caught,
-    ):
-        pybrpc.Stub(SERVICE, channel).Echo(EchoRequest(message="a"))
-    assert caught.value.code == pybrpc.ErrorCode.EINTERNAL
-
-
-def test_a_server_in_a_loop_streams_too() -> None:
-    asyncio.run(stream_in_a_loop())
-
-
-async def stream_in_a_loop() -> None:
-    async with pybrpc.Server() as server:
-        server.add_service(SERVICE, Service(in_task(*[PART] * 100)))
-        address = server.start("127.0.0.1:0")
-
-        def fetch() -> Response:
-            with HttpPeer(address) as peer:
-                peer.request("POST", ECHO, b"{}")
-                return read_response(peer)
-
-        response = await asyncio.to_thread(fetch)
-    assert response.body == PART * 100
-
-
-def test_listeners_of_calls_learn_what_was_sent(serve: Serve) -> None:
-    ended: list[tuple[int, int]] = []
-
-    class Listener:
-        """Notes how calls end."""
-
-        def on_call_end(self, call: Any, latency_s: float) -> None:
-            ended.append((call.error_code, call.sent_bytes))
-
-    for handler, code in ((plain(PART), 0), (failing(1, ValueError("no"))[0], 2001)):
-        served = serve(handler)
-        run: Any = served.server._run
-        run.call_end.listeners = (Listener(),)
-        size = len(served.call().body)
-        wait_until(served.is_idle)
-        wait_until(lambda: bool(ended))
-        ((error_code, sent_bytes),) = ended
-        assert error_code == code
-        assert size < sent_bytes < size + 500
-        ended.clear()
-
-
-async def around_async(call: pybrpc.InterceptedCall, proceed: Any) -> Any:
-    call.request.message = "intercepted"
-    return await proceed()
-
-
-def around(call: pybrpc.InterceptedCall, proceed: Any) -> Any:
-    call.request.message = "intercepted"
-    return proceed()
-
-
-@pytest.mark.parametrize("is_async", [0, 1])
-def test_interceptors_run_before_a_generator_begins(serve: Serve, is_async: int) -> None:
-    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Iterator[object]:
-        yield request.message
-
-    async def echo_async(request: EchoRequest, controller: pybrpc.Controller) -> AsyncIterator[Any]:
-        yield request.message
-
-    interceptor = [around, around_async][is_async]
-    served = serve([echo, echo_async][is_async], interceptors=[interceptor])
-    assert served.call().body == b"intercepted"

@@ -6,13 +6,23 @@ import contextlib
 import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
 from tests.peers.raw_peer import SERVICE, EchoResponse, RawPeer
 
 Handler = Callable[[Any, Controller], Any]
+P = ParamSpec("P")
+
+
+class HasServer(Protocol):
+    """Something with a server, which it has started."""
+
+    server: Server
+
+
+Made = TypeVar("Made", bound=HasServer)
 
 
 def echo(request: Any, controller: Controller) -> Any:
@@ -86,3 +96,18 @@ async def serving_in_loop(
 
 def start(server: Server) -> Any:
     return server.start("127.0.0.1:0")
+
+
+@contextlib.contextmanager
+def starting(make: Callable[P, Made]) -> Iterator[Callable[P, Made]]:
+    """`make`; in the end the servers of all that it has made are stopped."""
+    made: list[Made] = []
+
+    def start(*args: P.args, **kwargs: P.kwargs) -> Made:
+        made.append(make(*args, **kwargs))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.server.stop(0)
+        assert each.server.join(20)

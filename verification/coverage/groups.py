@@ -242,7 +242,7 @@ GROUPS = (
                 "body_queue body_threads generator_body loop_room progressive response_stream",
             ),
         ),
-        _tests("integration", "http_generators http_progressive"),
+        _tests("integration", "http_generators* http_progressive*"),
     ),
     Group(
         "Mounted applications are tested over connections, with h11 and websockets as judges.",
@@ -252,7 +252,7 @@ GROUPS = (
                 "server/http/asgi", "cycle http_cycle lifespan mount scope websocket_cycle __init__"
             ),
         ),
-        _tests("integration", "asgi_http asgi_websocket asgi_frameworks"),
+        _tests("integration", "asgi_*"),
     ),
     Group(
         "A server is tested by its responses, in threads and in a loop.",

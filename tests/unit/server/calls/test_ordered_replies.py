@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import socket as plain
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,51 +11,28 @@ import pytest
 from pybrpc.errors import ErrorCode, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.server.calls.ordered_replies import REPLY_BYTES, OrderedReplies
-from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.testing.step_scheduler import StepScheduler, explore, explore_randomly
-from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.backlog import Backlog
+from tests.fakes.reply_lines import Line
 from tests.schedules.scenarios import all_of
 from tests.schedules.traced import TracedDict
 from tests.schedules.write_path import Interleaved, interleaved, pair_of
 
 ERROR = make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so")
 
-
-class Line:
-    """A connection with four requests, and its peer."""
-
-    def __init__(self) -> None:
-        near, self.peer = plain.socketpair()
-        self.peer.setblocking(False)
-        self.step = StepDispatcher()
-        self.socket = Socket.of(near, self.step)
-        self.step.run_until_idle()
-        self.unanswered = Backlog(1 << 20)
-        self.replies = OrderedReplies(self.socket, self.unanswered)
-        for _ in range(4):
-            self.replies.next_position()
-
-    def answer(self, position: int) -> None:
-        self.replies.put(position, IOBuf(b"<%d>" % position))
-        self.replies.write()
-        self.step.run_until_idle()
-
-    def received(self) -> bytes:
-        return all_of(self.peer)
+OrderedLine = Line[OrderedReplies]
 
 
 @pytest.fixture
-def line() -> Iterator[Line]:
-    made = Line()
-    yield made
-    made.socket.close()
-    made.step.run_until_idle()
-    made.peer.close()
+def line() -> Iterator[OrderedLine]:
+    with contextlib.closing(Line(OrderedReplies)) as made:
+        yield made
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
-def test_responses_are_written_in_the_order_of_requests(line: Line, order: tuple[int]) -> None:
+def test_responses_are_written_in_the_order_of_requests(
+    line: OrderedLine, order: tuple[int]
+) -> None:
     received = b""
     for index, position in enumerate(order):
         line.answer(position)
@@ -70,12 +47,12 @@ def test_responses_are_written_in_the_order_of_requests(line: Line, order: tuple
     assert "4 written, 0 waiting" in repr(line.replies)
 
 
-def test_positions_are_given_out_in_order(line: Line) -> None:
+def test_positions_are_given_out_in_order(line: OrderedLine) -> None:
     assert [line.replies.next_position() for _ in range(3)] == [4, 5, 6]
 
 
 @pytest.mark.python_only
-def test_responses_that_wait_overcrowd_the_connection(line: Line) -> None:
+def test_responses_that_wait_overcrowd_the_connection(line: OrderedLine) -> None:
     """It is not read until they are written."""
     line.replies._unanswered = unanswered = Backlog(1000, 500)
     line.replies.put(1, IOBuf(bytes(2000)))
@@ -87,7 +64,7 @@ def test_responses_that_wait_overcrowd_the_connection(line: Line) -> None:
 
 
 @pytest.mark.parametrize("position", [0, 1])
-def test_second_response_for_a_position_is_dropped(line: Line, position: int) -> None:
+def test_second_response_for_a_position_is_dropped(line: OrderedLine, position: int) -> None:
     """A thread was interrupted between putting the first one and ending its call."""
     line.answer(position)
     line.replies.put(position, IOBuf(b"another"))
@@ -96,7 +73,7 @@ def test_second_response_for_a_position_is_dropped(line: Line, position: int) ->
     assert line.unanswered.size_bytes == line.unanswered.requests == 0
 
 
-def test_request_without_a_response_closes_the_connection(line: Line) -> None:
+def test_request_without_a_response_closes_the_connection(line: OrderedLine) -> None:
     line.answer(1)
     line.answer(3)
     line.replies.fail_missing()
@@ -109,7 +86,7 @@ def test_request_without_a_response_closes_the_connection(line: Line) -> None:
     assert line.unanswered.size_bytes == line.unanswered.requests == 0
 
 
-def test_responses_that_wait_are_dropped_when_the_socket_fails(line: Line) -> None:
+def test_responses_that_wait_are_dropped_when_the_socket_fails(line: OrderedLine) -> None:
     line.replies.put(1, IOBuf(b"x"))
     line.socket.fail(ERROR)
     line.replies.write()
@@ -117,7 +94,7 @@ def test_responses_that_wait_are_dropped_when_the_socket_fails(line: Line) -> No
 
 
 @pytest.mark.python_only
-def test_writer_that_is_interrupted_fails_the_connection(line: Line) -> None:
+def test_writer_that_is_interrupted_fails_the_connection(line: OrderedLine) -> None:
     """Some responses were taken and are lost: none may be written in their place."""
 
     class Raising(dict[int, IOBuf]):
@@ -132,7 +109,7 @@ def test_writer_that_is_interrupted_fails_the_connection(line: Line) -> None:
 
 
 @pytest.mark.python_only
-def test_write_that_raises_fails_the_connection(line: Line) -> None:
+def test_write_that_raises_fails_the_connection(line: OrderedLine) -> None:
     class Broken:
         def __init__(self) -> None:
             self.failed: list[object] = []

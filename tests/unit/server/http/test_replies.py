@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket as plain
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -10,31 +10,16 @@ import pytest
 from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.server.http.replies import HttpReplies
-from pybrpc.testing.step_dispatcher import StepDispatcher
-from pybrpc.transport.socket.socket import Socket
-from pybrpc.transport.writing.backlog import Backlog
-from tests.schedules.scenarios import all_of
+from tests.fakes.reply_lines import Line
 
 ERROR = make_rpc_error(ErrorCode.EFAILEDSOCKET, "the test says so")
 
 
-class Line:
-    """A connection with four requests, and its peer."""
+class HttpLine(Line[HttpReplies]):
+    """A Line whose responses come in parts too."""
 
     def __init__(self) -> None:
-        near, self.peer = plain.socketpair()
-        self.peer.setblocking(False)
-        self.step = StepDispatcher()
-        self.socket = Socket.of(near, self.step)
-        self.step.run_until_idle()
-        self.unanswered = Backlog(1 << 20)
-        self.replies = HttpReplies(self.socket, self.unanswered)
-        for _ in range(4):
-            self.replies.next_position()
-
-    def put(self, position: int) -> None:
-        self.replies.put(position, IOBuf(b"<%d>" % position))
-        self.write()
+        super().__init__(HttpReplies)
 
     def append(self, position: int, data: bytes) -> None:
         self.replies.append(position, IOBuf(data))
@@ -44,30 +29,20 @@ class Line:
         self.replies.finish(position)
         self.write()
 
-    def write(self) -> None:
-        self.replies.write()
-        self.step.run_until_idle()
-
-    def received(self) -> bytes:
-        return all_of(self.peer)
-
 
 @pytest.fixture
-def line() -> Iterator[Line]:
-    made = Line()
-    yield made
-    made.socket.close()
-    made.step.run_until_idle()
-    made.peer.close()
+def line() -> Iterator[HttpLine]:
+    with contextlib.closing(HttpLine()) as made:
+        yield made
 
 
-def test_parts_are_written_when_their_turn_has_come(line: Line) -> None:
+def test_parts_are_written_when_their_turn_has_come(line: HttpLine) -> None:
     line.replies.begin(1)
     line.append(1, b"a")
-    line.put(2)
+    line.answer(2)
     assert line.received() == b""
     assert not line.replies.is_turn(1)
-    line.put(0)
+    line.answer(0)
     assert line.received() == b"<0>a"
     assert line.replies.is_turn(1)
     line.append(1, b"b")
@@ -77,16 +52,16 @@ def test_parts_are_written_when_their_turn_has_come(line: Line) -> None:
     assert line.unanswered.is_empty()
 
 
-def test_what_is_appended_behind_the_end_is_dropped(line: Line) -> None:
+def test_what_is_appended_behind_the_end_is_dropped(line: HttpLine) -> None:
     line.replies.begin(0)
     line.finish(0)
     line.append(0, b"late")
-    line.put(1)
+    line.answer(1)
     assert line.received() == b"<1>"
     assert line.unanswered.is_empty()
 
 
-def test_a_wake_comes_with_the_turn_also_of_a_response_that_is_over(line: Line) -> None:
+def test_a_wake_comes_with_the_turn_also_of_a_response_that_is_over(line: HttpLine) -> None:
     woken: list[str] = []
     for position, is_over in ((1, True), (2, False)):
         line.replies.begin(position)
@@ -94,30 +69,30 @@ def test_a_wake_comes_with_the_turn_also_of_a_response_that_is_over(line: Line) 
         if is_over:
             line.finish(position)
     assert woken == []
-    line.put(0)
+    line.answer(0)
     assert woken == ["1", "2"]
     line.replies.when_turn(2, lambda: woken.append("now"))
     line.replies.when_turn(1, lambda: woken.append("past"))
     assert woken == ["1", "2", "now", "past"]
 
 
-def test_nothing_is_written_behind_the_last_response(line: Line) -> None:
+def test_nothing_is_written_behind_the_last_response(line: HttpLine) -> None:
     line.replies.begin(1)
     line.replies.end_behind(1)
-    line.put(2)
+    line.answer(2)
     line.append(1, b"a")
-    line.put(0)
+    line.answer(0)
     assert line.received() == b"<0>a"
     line.append(1, b"b")
     line.finish(1)
-    line.put(3)
+    line.answer(3)
     assert line.received() == b"b"
     line.socket.fail(ERROR)
     line.replies.on_failed(ERROR)
     assert line.unanswered.is_empty()
 
 
-def test_news_come_when_the_kernel_has_all(line: Line) -> None:
+def test_news_come_when_the_kernel_has_all(line: HttpLine) -> None:
     news: list[RpcError | None] = []
     line.replies.begin(0)
     line.replies.append(0, IOBuf(b"a"))
@@ -126,7 +101,7 @@ def test_news_come_when_the_kernel_has_all(line: Line) -> None:
     assert (line.received(), news) == (b"a", [None])
 
 
-def test_news_come_with_the_error_of_a_connection_that_has_failed(line: Line) -> None:
+def test_news_come_with_the_error_of_a_connection_that_has_failed(line: HttpLine) -> None:
     news: list[RpcError | None] = []
     woken: list[int] = []
     line.replies.begin(1)
