@@ -274,8 +274,9 @@ def test_the_longest_message_is_an_option_of_the_mount(mount: Mount) -> None:
     with mount(echo, max_websocket_message_size=10).connect() as client:
         client.send("a" * 10)
         assert client.recv(20) == "a" * 10
+        with contextlib.suppress(ConnectionClosed):  # it may close before the last, empty fragment
+            client.send(["a" * 10, "b"])
         with pytest.raises(ConnectionClosed):
-            client.send(["a" * 10, "b"])  # the server may close before the last, empty fragment
             client.recv(20)
         assert client.close_code == 1009
 
