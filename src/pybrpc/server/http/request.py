@@ -102,7 +102,7 @@ class HttpRequest:
     ) -> IOBuf:
         """The response of a call that failed with a code of bRPC: the text is the body."""
         fields = HttpHeaders(headers or ())
-        for of_the_success in ("content-encoding", "transfer-encoding"):
+        for of_the_success in ("content-encoding", "content-length", "transfer-encoding"):
             fields.pop(of_the_success, None)
         fields["Content-Type"] = "text/plain; charset=utf-8"
         fields["X-Content-Type-Options"] = "nosniff"
