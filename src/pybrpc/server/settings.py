@@ -57,8 +57,8 @@ class ServerOptions(TypedDict, total=False):
     handshake_timeout   seconds that TLS may take before an accepted connection is closed;
                      `None`: for ever; default 5
     message_timeout  seconds in which a message that has begun must be whole, and one more for
-                     each 16 KiB that have come of it; else its connection is closed. `None`:
-                     for ever; default 60
+                     each 16 KiB that have come of it; else its connection is closed. The head
+                     of an HTTP request has 10 seconds at most. `None`: for ever; default 60
     max_body_size    bytes of a request after its fixed header; a longer one is answered with
                      EREQUEST and its connection closed; default 64 MiB
     max_unanswered_bytes   bytes of requests that are admitted and not answered, 2 KiB more for

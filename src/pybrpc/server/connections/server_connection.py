@@ -104,6 +104,11 @@ class ServerConnection(ClosableConnection):
         mark: int | None = getattr(self.socket.session, "unfinished_mark", None)
         return self.socket.messages_read if mark is None else mark
 
+    @property
+    def is_in_head(self) -> bool:
+        """Whether the incomplete message is the head of an HTTP request."""
+        return bool(getattr(self.socket.session, "is_in_head", False))
+
     def on_connected(self, socket: Socket) -> None:
         """The handshake is over; the peer sends first."""
         self.tls = socket.tls
