@@ -377,6 +377,7 @@ class RunningServer(ServerCore):
         self._message_sweep.end()
         if self.internal_port is not None:
             self.internal_port.close()
+            self._stop.close_late_connections()
         forget_server(self)
         self.pool.close()
         if self.handler_loop is not None:
