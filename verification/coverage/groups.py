@@ -215,7 +215,11 @@ GROUPS = (
             " resolved_head router",
         ),
         (
-            *_tests("integration", "acceptance_http_* http_access http_observed http_server*"),
+            *_tests(
+                "integration",
+                "acceptance_http_* http_access http_default_method http_get http_observed"
+                " http_server*",
+            ),
             "golden/test_http1_calls.py",
         ),
     ),
@@ -242,7 +246,7 @@ GROUPS = (
                 "body_queue body_threads generator_body loop_room progressive response_stream",
             ),
         ),
-        _tests("integration", "http_generators* http_progressive*"),
+        _tests("integration", "http_event_source http_generators* http_progressive*"),
     ),
     Group(
         "Mounted applications are tested over connections, with h11 and websockets as judges.",
