@@ -330,7 +330,14 @@ class CallForm:
             body = self._compressed(controller, body, headers)
         status = 200 if made is None else made.status_code
         reason = None if made is None else made.reason
-        return self._request.whole(status, headers, body, reason)
+        return self._last_or_not(self._request.whole(status, headers, body, reason))
+
+    def _last_or_not(self, data: IOBuf) -> IOBuf:
+        """`data`, the whole response. If its headers end the connection, it will be the last."""
+        request = self._request
+        if request.ends_connection():
+            self._exchange.end_with_whole(request)
+        return data
 
     def _compressed(
         self, controller: Controller, body: bytes | IOBuf, headers: HttpHeaders
@@ -357,10 +364,11 @@ class CallForm:
             if made.status_code != 200:
                 status = made.status_code
         try:
-            return self._request.error(code, response.error_text, status, headers)
+            data = self._request.error(code, response.error_text, status, headers)
         except ValueError:
             # What the handler has set can't be sent: that may be the failure.
-            return self._request.error(code, response.error_text)
+            data = self._request.error(code, response.error_text)
+        return self._last_or_not(data)
 
     def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
         """Not used: `pack` makes successes."""

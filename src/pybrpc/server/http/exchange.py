@@ -30,6 +30,7 @@ from pybrpc.rpc.authenticator import verified
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.raw_request import MAX_NAME
 from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.connections.closing import LONG_LINGER_S
 from pybrpc.server.connections.credentials import authentication_failure
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.http.body_threads import BodyThreads
@@ -367,6 +368,36 @@ class HttpExchange:
         """`end_input` in a turn. Any thread."""
         with contextlib.suppress(DispatcherClosedError):
             self.connection.server.dispatcher.post(lambda: self.end_input(request))
+
+    def end_behind(self, request: HttpRequest) -> None:
+        """The response of `request`, whose head was made, is the last one: read and answer nothing
+        behind that request. Any thread."""
+        request.keep_alive = False
+        self.replies.end_behind(request.position)
+        with contextlib.suppress(DispatcherClosedError):
+            self.connection.server.dispatcher.post(lambda: self._stop_reading_behind(request))
+
+    def end_with_whole(self, request: HttpRequest) -> None:
+        """`end_behind` for a response that will be put whole, and closes the connection."""
+        self.replies.end_with_whole(request.position, self.close_soon)
+        self.end_behind(request)
+
+    def _stop_reading_behind(self, request: HttpRequest) -> None:
+        """In a turn. If the end of `request` has not come, it will stop the reading."""
+        if self._request is not request and not self._is_over:
+            # The body of a later request hears of it when the connection is closed.
+            self._is_over = True
+            self._session.collected_bytes = 0
+            self.connection.socket.discard_reads()
+            self.connection.retire()
+
+    def close_soon(self) -> None:
+        """Close the connection behind what was written, whatever calls run. Any thread."""
+        with contextlib.suppress(DispatcherClosedError):
+            self.connection.server.dispatcher.post(self._close)
+
+    def _close(self) -> None:
+        self.connection.close_gracefully(LONG_LINGER_S)
 
     def become_raw(self, sink: BodySink) -> None:
         """Give all that comes from now on to `sink`: another protocol follows. In a turn."""

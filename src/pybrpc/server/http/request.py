@@ -56,7 +56,8 @@ class HttpRequest:
     def __init__(self, resolved: ResolvedHead, position: int, received_at: float) -> None:
         self.resolved = resolved
         self.keep_alive = resolved.head.keep_alive
-        """Whether the connection is kept after the response."""
+        """Whether the connection is kept after the response. A response that was made may have
+        ended that: its headers have `Connection: close`."""
         self.position = position
         self.received_at = received_at
         self.body = IOBuf()
@@ -121,7 +122,14 @@ class HttpRequest:
         check_final(status)
         if self.resolved.cors is not None:
             headers.update(self.resolved.cors)
-        return self.new_writer().whole(status, headers, body, reason)
+        writer = self.new_writer()
+        data = writer.whole(status, headers, body, reason)
+        self.keep_alive = writer.keep_alive
+        return data
+
+    def ends_connection(self) -> bool:
+        """Whether the response ends the connection, though the client would keep it."""
+        return not self.keep_alive and self.resolved.head.keep_alive
 
     def __repr__(self) -> str:
         """Without the query, which may have secrets."""
