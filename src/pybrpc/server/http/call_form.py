@@ -32,6 +32,7 @@ from pybrpc.rpc.http_body import (
     ProgressiveAttachment,
     RequestBody,
 )
+from pybrpc.server.access_log.access_line import HttpSummary
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.http.body_items import BodyItems
@@ -48,6 +49,7 @@ from pybrpc.server.http.exchange import HttpExchange
 from pybrpc.server.http.generator_body import is_generator, start_body
 from pybrpc.server.http.progressive import ProgressiveBody
 from pybrpc.server.http.request import HttpRequest
+from pybrpc.server.http.served import summary_of
 from pybrpc.tracing.context import extract
 
 LEAST_COMPRESSED_BYTES = 512
@@ -273,6 +275,10 @@ class CallForm:
         attachment.begin(call, of, self.release)
         return True
 
+    def http_summary(self) -> HttpSummary:
+        """For the access log."""
+        return summary_of(self._request)
+
     def release(self) -> None:
         """The call is over: nobody reads its body any more."""
         queue = self._queue
@@ -319,6 +325,7 @@ class CallForm:
     def _whole(self, controller: Controller, body: bytes | IOBuf, content_type: str) -> IOBuf:
         plain_type = self._plain_type(controller, content_type)
         if plain_type is not None:
+            self._request.status = 200
             data = iobuf_of(_OK % (len(body), plain_type.encode("latin-1")))
             data.append(body)
             return data

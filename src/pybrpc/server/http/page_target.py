@@ -17,6 +17,7 @@ from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.protocols.http1 import HttpHeaders
 from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.request import BodySink, HttpRequest
+from pybrpc.server.http.served import note_served
 
 MAX_RUNNING = 16
 """Pages that run at once. A profile runs for up to a minute."""
@@ -73,17 +74,25 @@ class PageRun:
 
     def run(self) -> None:
         """In a thread of its own."""
+        connection, request = self._exchange.connection, self._request
+        try:
+            sent_bytes = self._answer()
+            note_served(connection, request, sent_bytes, len(self._page.body))
+        finally:
+            self._running.discard(self)
+            connection.release_hold(self)
+
+    def _answer(self) -> int:
+        """Return the bytes of the answer."""
         exchange, request = self._exchange, self._request
         try:
             data = packed(request, self._show(self._page))
             exchange.answer_now(request.position, data)
         except BaseException as error:
             SERVER.caught("the page /%s can't be answered", self._page.name, error=error)
-            text = "the page can't be sent"
-            exchange.answer_now(request.position, request.error(ErrorCode.EINTERNAL, text))
-        finally:
-            self._running.discard(self)
-            exchange.connection.release_hold(self)
+            data = request.error(ErrorCode.EINTERNAL, "the page can't be sent")
+            exchange.answer_now(request.position, data)
+        return len(data)
 
     def on_connection_failed(self, connection: Any, error: RpcError) -> None:
         """Its answer will be dropped."""

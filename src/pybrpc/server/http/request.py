@@ -49,6 +49,7 @@ class HttpRequest:
         "received_at",
         "resolved",
         "sink",
+        "status",
         "trailers",
         "was_asked_on",
     )
@@ -66,6 +67,8 @@ class HttpRequest:
         """Whether it was answered before its body was complete."""
         self.max_bytes = 0
         self.sink: BodySink | None = None
+        self.status = 0
+        """Status of the response that was made last; 0: there is none yet."""
         self.trailers: HttpHeaders | None = None
         self.was_asked_on = False
         """Whether the client was told to go on with the body."""
@@ -125,6 +128,7 @@ class HttpRequest:
         writer = self.new_writer()
         data = writer.whole(status, headers, body, reason)
         self.keep_alive = writer.keep_alive
+        self.status = status
         return data
 
     def ends_connection(self) -> bool:

@@ -79,6 +79,7 @@ class ResponseStream:
             headers.update(request.resolved.cors)
         head = self._writer.begin(status, headers, content_length, reason)
         self.has_begun = True
+        request.status = status
         self._replies.begin(self._position)
         if not self._writer.keep_alive:
             self._exchange.end_behind(request)
@@ -87,6 +88,7 @@ class ResponseStream:
     def begin_raw(self, head: IOBuf) -> None:
         """Send a head behind which another protocol follows, until the connection ends."""
         self.has_begun = True
+        self.request.status = 101
         self._replies.begin(self._position)
         self._replies.end_behind(self._position)
         self._append(head)

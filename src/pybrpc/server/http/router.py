@@ -13,6 +13,7 @@ from pybrpc.server.http.method_target import MethodTarget
 from pybrpc.server.http.page_target import PageRunner, PageTarget
 from pybrpc.server.http.request import BodySink, HttpRequest
 from pybrpc.server.http.resolved_head import ResolvedHead
+from pybrpc.server.http.served import note_served
 from pybrpc.server.http_safety import (
     HttpSettings,
     Origins,
@@ -171,4 +172,6 @@ class Preflight:
 
     def run(self, exchange: HttpExchange, request: HttpRequest, calls: list[Any]) -> None:
         headers = HttpHeaders(self._origins.preflight_headers(request.head.headers))
-        exchange.put(request.position, request.whole(204, headers))
+        data = request.whole(204, headers)
+        note_served(exchange.connection, request, len(data), len(request.body))
+        exchange.put(request.position, data)

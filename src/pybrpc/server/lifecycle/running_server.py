@@ -136,6 +136,7 @@ class RunningServer(ServerCore):
             access = AccessListener(self._access_writer)
             self.call_end.listeners += (access,)
             self.call_end.refusal_listeners += (access,)
+            self.call_end.served_listeners += (access,)
         self.variables = ServerVariables(self, self.connections)
 
     # --- the start ---
