@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import socket
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import AuthenticationError, ErrorCode
-from tests.fakes.threads import wait_until
+from tests.peers.access_lines import HTTP, AccessLines
 from tests.peers.http_server import (
     JSON,
     PATH,
@@ -28,35 +27,14 @@ from tests.peers.http_server import (
 from tests.protos import conformance_pb2 as pb
 
 ECHO = "conformance.EchoService.Echo"
-HTTP = ("http_method", "path", "status")
-
-
-class Lines(logging.Handler):
-    """Keeps the lines of a logger."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[dict[str, Any]] = []
-        logger = logging.Logger("access", logging.INFO)
-        logger.addHandler(self)
-        self.option = pybrpc.AccessLog(format="json", logger=logger)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(json.loads(record.getMessage()))
-
-    def wait(self, count: int, *names: str) -> list[Any]:
-        """The values of `count` lines."""
-        wait_until(lambda: len(self.lines) >= count)
-        assert len(self.lines) == count
-        return [tuple(line[name] for name in names) for line in self.lines]
 
 
 @pytest.fixture
-def lines() -> Lines:
-    return Lines()
+def lines() -> AccessLines:
+    return AccessLines()
 
 
-def test_line_of_a_call(lines: Lines) -> None:
+def test_line_of_a_call(lines: AccessLines) -> None:
     with serving_http(access_log=lines.option) as server, client_of(server) as client:
         path = f"{PATH}?token=secret"
         answer = ask(client, "POST", path, '{"message": "m"}', {**JSON, "x-request-id": "7"})
@@ -77,7 +55,7 @@ def test_line_of_a_call(lines: Lines) -> None:
     }
 
 
-def test_status_is_that_of_the_response(lines: Lines) -> None:
+def test_status_is_that_of_the_response(lines: AccessLines) -> None:
     def then(request: Any, controller: Any) -> object:
         if request.message == "missing":
             controller.http_response.status_code = 404
@@ -101,7 +79,7 @@ def test_status_is_that_of_the_response(lines: Lines) -> None:
     ]
 
 
-def test_responses_in_parts(lines: Lines) -> None:
+def test_responses_in_parts(lines: AccessLines) -> None:
     def then(request: Any, controller: Any) -> object:
         controller.http_response.status_code = 203
         if request.message == "generator":
@@ -117,7 +95,7 @@ def test_responses_in_parts(lines: Lines) -> None:
     assert all(line["response_bytes"] > 100 for line in lines.lines)
 
 
-def test_refused_requests_have_lines(lines: Lines) -> None:
+def test_refused_requests_have_lines(lines: AccessLines) -> None:
     with serving_http(access_log=lines.option, max_body_size=1000) as server:
         with client_of(server) as client:
             assert ask(client, "POST", "/nothing?token=secret").status == 404
@@ -135,7 +113,7 @@ def test_refused_requests_have_lines(lines: Lines) -> None:
     assert "secret" not in json.dumps(lines.lines)
 
 
-def test_bytes_that_are_no_request_have_lines(lines: Lines) -> None:
+def test_bytes_that_are_no_request_have_lines(lines: AccessLines) -> None:
     broken_body = b"POST %s HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"
     with serving_http(access_log=lines.option) as server:
         for sent in (
@@ -163,7 +141,7 @@ class Refusing(pybrpc.Authenticator):
         raise AuthenticationError("no")
 
 
-def test_refused_credentials_have_lines(lines: Lines) -> None:
+def test_refused_credentials_have_lines(lines: AccessLines) -> None:
     with serving_http(access_log=lines.option, auth=Refusing()) as server:
         with client_of(server) as client:
             headers = {"Authorization": "secret"}
@@ -172,7 +150,7 @@ def test_refused_credentials_have_lines(lines: Lines) -> None:
     assert "secret" not in json.dumps(lines.lines)
 
 
-def test_pages_and_preflights_have_lines(lines: Lines) -> None:
+def test_pages_and_preflights_have_lines(lines: AccessLines) -> None:
     options = {"access_log": lines.option, "cors": ["https://a.example"], "internal_port": 0}
     with serving_http(**options) as server:
         asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
@@ -193,7 +171,7 @@ def test_pages_and_preflights_have_lines(lines: Lines) -> None:
 
 
 def test_flood_of_refused_requests_waits_within_the_limit(
-    lines: Lines, caplog: pytest.LogCaptureFixture
+    lines: AccessLines, caplog: pytest.LogCaptureFixture
 ) -> None:
     option = pybrpc.AccessLog(format="json", logger=lines.option.logger, max_waiting=10)
     with serving_http(access_log=option) as server, connected(server) as sock:

@@ -212,7 +212,7 @@ GROUPS = (
         _modules(
             "server/http",
             "call_form content_types exchange frontend method_target page_target request"
-            " resolved_head router",
+            " resolved_head router served",
         ),
         (
             *_tests(
@@ -253,7 +253,8 @@ GROUPS = (
         (
             "server/mounting.py",
             *_modules(
-                "server/http/asgi", "cycle http_cycle lifespan mount scope websocket_cycle __init__"
+                "server/http/asgi",
+                "cycle http_cycle lifespan mount observed scope websocket_cycle __init__",
             ),
         ),
         _tests("integration", "asgi_*"),
@@ -416,7 +417,7 @@ GROUPS = (
             *_modules(
                 "server/http",
                 "call_form content_types exchange frontend method_target page_target request "
-                "resolved_head router",
+                "resolved_head router served",
             ),
             "server/lifecycle/internal_port.py",
         ),

@@ -63,8 +63,8 @@ class AccessListener:
                 served.latency_s,
                 served.received_bytes,
                 served.sent_bytes,
-                None,
-                None,
+                served.log_id,
+                cut_id(served.request_id),
                 served.http,
             )
         )

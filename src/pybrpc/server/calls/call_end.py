@@ -70,6 +70,8 @@ class ServedRequest:
     """Bytes of the response."""
     latency_s: float
     """Seconds since its head was read."""
+    log_id: int | None = None
+    request_id: str | None = None
 
 
 class ServedListener(Protocol):

@@ -91,7 +91,7 @@ class CallFacts:
     def __init__(self, head: RequestHead, traits: MethodTraits) -> None:
         headers = head.headers
         self.form: MessageForm = form_of(headers.content_type) or JSON
-        self.log_id = _id_in(headers.get("log-id"))
+        self.log_id = number_in(headers.get("log-id"))
         self.request_id = headers.get("x-request-id")
         self.trace = extract(headers)
         coding = headers.get("content-encoding", "").strip().lower()
@@ -382,7 +382,7 @@ class CallForm:
         raise InternalServerError("a response of HTTP is packed by its form")
 
 
-def _id_in(value: str | None) -> int | None:
+def number_in(value: str | None) -> int | None:
     """A number of 64 bits, in decimal. `None` if it is none: that is not worth an error."""
     if value is None or not value.isascii() or not value.isdigit() or len(value) > 20:
         return None

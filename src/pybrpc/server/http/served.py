@@ -25,6 +25,8 @@ def note_served(
     sent_bytes: int,
     received_bytes: int = 0,
     error_code: int = 0,
+    log_id: int | None = None,
+    request_id: str | None = None,
 ) -> None:
     """A request that is no call was answered by a page or an application. Any thread; never
     raises."""
@@ -33,5 +35,14 @@ def note_served(
         latency_s = time.monotonic() - request.received_at
         http = summary_of(request)
         call_end.note_served(
-            ServedRequest(connection, http, error_code, received_bytes, sent_bytes, latency_s)
+            ServedRequest(
+                connection,
+                http,
+                error_code,
+                received_bytes,
+                sent_bytes,
+                latency_s,
+                log_id,
+                request_id,
+            )
         )

@@ -162,6 +162,7 @@ class RunningServer(ServerCore):
         try:
             if self._new_frontend is not None:
                 self.http = self._new_frontend(self)
+                self.variables.count_mounts(self.http.mounts)
             if self.registry.has_async_methods and self.handler_loop is None:
                 self.handler_loop = HandlerLoop(self.invoker, self._bound_loop)
             if self._idle_sweep is not None:

@@ -11,6 +11,7 @@ from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.server.http.asgi.cycle import Cycle
 from pybrpc.server.http.asgi.http_cycle import HttpCycle
 from pybrpc.server.http.asgi.lifespan import Lifespan
+from pybrpc.server.http.asgi.observed import MountCounts
 from pybrpc.server.http.asgi.scope import AsgiApplication, scope_of, websocket_scope_of
 from pybrpc.server.http.asgi.websocket_cycle import WebSocketCycle, handshake_of
 from pybrpc.server.http.exchange import HttpExchange, Refusal
@@ -34,6 +35,7 @@ class MountedApplication:
         self._max_message_size = max_websocket_message_size
         self._lifespan = Lifespan(application, prefix)
         self._running: set[Cycle] = set()
+        self.counts = MountCounts(prefix)
 
     def begin(self, exchange: HttpExchange, request: HttpRequest) -> BodySink | None:
         """Start the application for one request. Raises Refusal."""
@@ -46,7 +48,8 @@ class MountedApplication:
             if request.head.upgrade == "websocket":
                 return self._begin_websocket(exchange, request, loop)
             scope = scope_of(connection, request, self.prefix, self._lifespan.state)
-            cycle = HttpCycle(self._application, exchange, request, scope, self._running)
+            application, running = self._application, self._running
+            cycle = HttpCycle(application, exchange, request, scope, running, self.counts)
         except RpcError as error:  # the connection has just failed
             raise Refusal(error.text, error.code) from None
         cycle.start(loop)
@@ -59,9 +62,15 @@ class MountedApplication:
         connection = exchange.connection
         scope = websocket_scope_of(connection, request, self.prefix, self._lifespan.state)
         application, running = self._application, self._running
-        cycle = WebSocketCycle(application, exchange, request, scope, running, handshake)
+        counts = self.counts
+        cycle = WebSocketCycle(application, exchange, request, scope, running, counts, handshake)
         cycle.start(loop)
         return cycle.request_body
+
+    @property
+    def running(self) -> int:
+        """Requests that run. Any thread."""
+        return len(self._running)
 
     def run(self, exchange: HttpExchange, request: HttpRequest, calls: list[Any]) -> None:
         """Not used: `begin` returns a sink."""
