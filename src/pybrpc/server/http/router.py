@@ -22,7 +22,7 @@ from pybrpc.server.http_safety import (
     is_in,
     is_navigation,
 )
-from pybrpc.server.routing.routes import Routes
+from pybrpc.server.routing.routes import INDEX, Routes
 from pybrpc.server.routing.values import NotFound, PageRoute, Route
 
 _READS = ("GET", "HEAD")
@@ -30,7 +30,8 @@ _NEVER_CALLS = ("OPTIONS", "TRACE", "CONNECT")
 
 
 class Mount(NamedTuple):
-    """An application that answers all paths that begin with `prefix`: "/app"."""
+    """An application that answers all paths that begin with `prefix`: "/app"; with "", those that
+    nothing else answers."""
 
     prefix: str
     target: Any
@@ -41,7 +42,7 @@ class Mount(NamedTuple):
 class HttpRouter:
     """The TargetFinder of a running server. In turns."""
 
-    __slots__ = ("_mounts", "_pages", "_routes", "_settings")
+    __slots__ = ("_mounts", "_pages", "_root", "_routes", "_settings")
 
     def __init__(
         self,
@@ -53,7 +54,9 @@ class HttpRouter:
         self._routes = routes
         self._pages = pages
         self._settings = settings
-        self._mounts = sorted(mounts, key=lambda mount: -len(mount.prefix))
+        by_length = sorted(mounts, key=lambda mount: -len(mount.prefix))
+        self._mounts = [mount for mount in by_length if mount.prefix]
+        self._root = next((mount for mount in by_length if not mount.prefix), None)
 
     def resolve(self, exchange: HttpExchange, resolved: ResolvedHead) -> None:
         """Find what answers a head. Raises Refusal."""
@@ -61,18 +64,13 @@ class HttpRouter:
         is_internal_port = exchange.connection.is_internal
         mount = None if is_internal_port else self._mount_of(path)
         if mount is not None:
-            resolved.needs_credentials = mount.checks_credentials
-            if mount.checks_origin:
-                self._check_origin(resolved, False)
-                if resolved.cors is not None and _is_preflight(head):
-                    resolved.needs_credentials = False
-                    resolved.target = Preflight(self._settings.origins)
-                    return
-            resolved.rest = path[len(mount.prefix) :]
-            resolved.target = mount.target
+            self._lead_to(mount, resolved)
             return
         resolved.needs_credentials = not is_internal_port
         found = self._routes.find(head.method, path)
+        if self._root is not None and not is_internal_port and _is_left_over(found, path):
+            self._lead_to(self._root, resolved)
+            return
         headers = head.headers
         if "origin" in headers or "sec-fetch-site" in headers:
             self._check_origin(resolved, isinstance(found, PageRoute))
@@ -94,6 +92,18 @@ class HttpRouter:
             raise Refusal(text, found.code, found.status, allow)
         else:
             resolved.target = self._method_of(found, resolved)
+
+    def _lead_to(self, mount: Mount, resolved: ResolvedHead) -> None:
+        """Have `mount` answer the request. Raises Refusal."""
+        resolved.needs_credentials = mount.checks_credentials
+        if mount.checks_origin:
+            self._check_origin(resolved, False)
+            if resolved.cors is not None and _is_preflight(resolved.head):
+                resolved.needs_credentials = False
+                resolved.target = Preflight(self._settings.origins)
+                return
+        resolved.rest = resolved.path[len(mount.prefix) :]
+        resolved.target = mount.target
 
     def _mount_of(self, path: str) -> Mount | None:
         for mount in self._mounts:
@@ -143,6 +153,13 @@ class HttpRouter:
 
     def __repr__(self) -> str:
         return f"<HttpRouter of {self._routes!r}, {len(self._mounts)} mounts>"
+
+
+def _is_left_over(found: Route | PageRoute | NotFound, path: str) -> bool:
+    """Whether the application at "/" answers what was found so."""
+    if isinstance(found, PageRoute):
+        return found.name == INDEX and not path.strip("/")
+    return isinstance(found, NotFound) and found.status == 404
 
 
 def _is_preflight(head: RequestHead) -> bool:

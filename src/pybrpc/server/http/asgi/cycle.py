@@ -43,6 +43,7 @@ class Cycle:
         self._exchange = exchange
         self._request = request
         self._scope = scope
+        self._where = counts.full_name
         self._running = running
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -146,7 +147,7 @@ class Cycle:
     def _fail(self, error: BaseException) -> None:
         """The application has raised `error`. Never raises."""
         if not (self._stream.is_gone and isinstance(error, OSError | asyncio.CancelledError)):
-            SERVER.raised("the application at %s raised", self._scope["root_path"], error=error)
+            SERVER.raised("the application at %s raised", self._where, error=error)
         self._cut_off()
 
     def _cut_off(self) -> None:

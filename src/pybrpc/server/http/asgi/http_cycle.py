@@ -113,7 +113,7 @@ class HttpCycle(Cycle):
         what = (
             "has sent no response" if not self._stream.has_begun else "has not ended its response"
         )
-        SERVER.error("the application at %s %s", self._scope["root_path"], what)
+        SERVER.error("the application at %s %s", self._where, what)
         self._cut_off()
 
     def _is_answered(self) -> bool:

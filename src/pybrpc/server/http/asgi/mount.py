@@ -31,9 +31,10 @@ class MountedApplication:
         self, prefix: str, application: AsgiApplication, max_websocket_message_size: int
     ) -> None:
         self.prefix = prefix
+        """Its `root_path`: "/app"; "" at "/"."""
         self._application = application
         self._max_message_size = max_websocket_message_size
-        self._lifespan = Lifespan(application, prefix)
+        self._lifespan = Lifespan(application, prefix or "/")
         self._running: set[Cycle] = set()
         self.counts = MountCounts(prefix)
 
@@ -90,20 +91,21 @@ class MountedApplication:
         await self._lifespan.shut_down()
 
     def __repr__(self) -> str:
-        return f"<MountedApplication {self.prefix}, {len(self._running)} running>"
+        return f"<MountedApplication {self.prefix or '/'}, {len(self._running)} running>"
 
 
 def checked_mount(
-    prefix: str, application: AsgiApplication, max_websocket_message_size: int
+    path: str, application: AsgiApplication, max_websocket_message_size: int
 ) -> MountedApplication:
     """The application, if it can be mounted there. ValueError or TypeError."""
-    path = checked_text("path", prefix)
+    path = checked_text("path", path)
     is_plain = path.isascii() and not any(char in path for char in "%?#*{} ")
-    if not path.startswith("/") or path.endswith("/") or "//" in path or not is_plain:
+    prefix = path.removesuffix("/") if path == "/" else path
+    if not path.startswith("/") or prefix.endswith("/") or "//" in path or not is_plain:
         raise ValueError(f'the path of a mount is like "/app", not {path!r}')
     if not callable(application) or inspect.isclass(application):
         raise TypeError(f"an application of ASGI 3 is called, and {application!r} can't be")
     if mismatch := why_not_called(application, "scope", "receive", "send"):
         raise TypeError(f"an application of ASGI 3 is called with three arguments: {mismatch}")
     size = checked_count("max_websocket_message_size", max_websocket_message_size, 1)
-    return MountedApplication(path, application, size)
+    return MountedApplication(prefix, application, size)

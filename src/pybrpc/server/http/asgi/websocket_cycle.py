@@ -339,7 +339,7 @@ class WebSocketCycle(Cycle):
         if self._is_accepted:
             self._close(NORMAL, "")
             return
-        SERVER.error("the application at %s has answered no handshake", self._scope["root_path"])
+        SERVER.error("the application at %s has answered no handshake", self._where)
         self._cut_off()
 
     def _cut_off(self) -> None:
