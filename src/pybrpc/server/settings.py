@@ -26,7 +26,7 @@ from pybrpc.protocols.registry import all_protocols, check_protocol_object
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
 from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
 from pybrpc.server.access_log.access_log import AccessLog, checked_access_log
-from pybrpc.server.http_safety import HttpSettings, Origins, checked_networks
+from pybrpc.server.http_safety import AllowedHosts, HttpSettings, Origins, checked_networks
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
@@ -98,6 +98,9 @@ class ServerOptions(TypedDict, total=False):
     rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
     cors             origins, such as ["https://app.example.com"], whose pages in a browser may use
                      the server by HTTP; "*" for all. Requests of other sites' pages are refused
+    allowed_hosts    hosts, without port, under which HTTP is answered on the port of the server:
+                     ["api.example.com", "*.corp.example", "10.0.0.7"]. Requests with another Host
+                     get 421. Default: all hosts, so a name of somebody else's DNS too
     builtin_services   whether there are pages at all; default `True`. Without more options, all
                      clients may see /, /health, /readiness, /version, /status, /vars, /metrics
     internal_port    another port, on the same host, for all pages and nothing else; 0: a free one,
@@ -127,6 +130,7 @@ class ServerOptions(TypedDict, total=False):
     access_log: bool | AccessLog
     rtmp_service: ProtocolService | None
     cors: Iterable[str]
+    allowed_hosts: Iterable[str]
     builtin_services: bool
     internal_port: int | None
     builtin_allow: Iterable[str]
@@ -181,7 +185,9 @@ class ServerSettings:
         more = protocols_of_services(rtmp_service=left.pop("rtmp_service", None))
         left["protocols"] = protocols_named(left.pop("enabled_protocols", ()), more)
         left["http"] = HttpSettings(
-            Origins(left.pop("cors", ())), checked_networks(left.pop("builtin_allow", ()))
+            Origins(left.pop("cors", ())),
+            checked_networks(left.pop("builtin_allow", ())),
+            AllowedHosts(left.pop("allowed_hosts", ())),
         )
         left["interceptors"] = checked_interceptors(left.get("interceptors", ()))
         left["access_log"] = checked_access_log(left.get("access_log", False))
@@ -221,6 +227,7 @@ SERVER_DEFAULTS = {
     "access_log": False,
     "rtmp_service": None,
     "cors": (),
+    "allowed_hosts": (),
     "builtin_allow": (),
     "options": None,
 }

@@ -62,6 +62,8 @@ class HttpRouter:
         """Find what answers a head. Raises Refusal."""
         head, path = resolved.head, resolved.path
         is_internal_port = exchange.connection.is_internal
+        if not self._settings.hosts.allows_all and not is_internal_port:
+            self._check_host(resolved)
         mount = None if is_internal_port else self._mount_of(path)
         if mount is not None:
             self._lead_to(mount, resolved)
@@ -126,6 +128,19 @@ class HttpRouter:
         resolved.captures = route.captures
         return target
 
+    def _check_host(self, resolved: ResolvedHead) -> None:
+        """Refuse a request that means another host."""
+        hosts, head = self._settings.hosts, resolved.head
+        host = head.headers.get("host", "")
+        is_allowed = hosts.allows(host)
+        if "://" in head.target and head.target[0] != "/":
+            # RFC 9112, 3.2.2: a host in the target counts, and not the Host.
+            is_allowed = hosts.allows(resolved.uri.host) and (is_allowed or not host)
+        if not is_allowed:
+            resolved.needs_credentials = False
+            text = f"The host {host[:256]} is none of Server(allowed_hosts=...)"
+            raise Refusal(text, errno.EPERM, 421)
+
     def _check_origin(self, resolved: ResolvedHead, is_page: bool) -> None:
         """Refuse what the page of another site has sent."""
         headers = resolved.head.headers
@@ -144,11 +159,12 @@ class HttpRouter:
 
     def _is_internal(self, exchange: HttpExchange, headers: HttpHeaders) -> bool:
         """Whether the client may use pages that are not public."""
-        if not has_own_host(headers):
-            return False
         connection = exchange.connection
         if connection.is_internal:
-            return True
+            return has_own_host(headers)
+        # Others that were named in `allowed_hosts` are those of the server.
+        if self._settings.hosts.allows_all and not has_own_host(headers):
+            return False
         return is_in(self._settings.builtin_allow, connection.socket.remote_side)
 
     def __repr__(self) -> str:
