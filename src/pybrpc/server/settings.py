@@ -88,7 +88,8 @@ class ServerOptions(TypedDict, total=False):
     interceptors     functions that run around each handler, the first one outermost, each called as
                      `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
     access_log       `True`, or a `pybrpc.AccessLog`: one line for each call that has ended or was
-                     refused, logged by "pybrpc.access"; default `False`
+                     refused, and for each other request of HTTP, logged by "pybrpc.access";
+                     default `False`
     version          a text for /version, and for the title of the pages
     health_reporter  a function without arguments that says on /health how the server is: `None` or
                      `True` for healthy, `False`, a text, or a `pybrpc.HealthReport`; it runs in a

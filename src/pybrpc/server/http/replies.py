@@ -174,6 +174,7 @@ class HttpReplies(OrderedReplies):
     def _drop(self) -> None:
         OrderedReplies._drop(self)
         self._is_dropped = True
+        self._on_last = None
         for parts in list(self._parts.values()):
             self._drop_parts(parts)
 

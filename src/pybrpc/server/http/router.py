@@ -168,7 +168,8 @@ class HttpRouter:
         return is_in(self._settings.builtin_allow, connection.socket.remote_side)
 
     def __repr__(self) -> str:
-        return f"<HttpRouter of {self._routes!r}, {len(self._mounts)} mounts>"
+        count = len(self._mounts) + (self._root is not None)
+        return f"<HttpRouter of {self._routes!r}, {count} mounts>"
 
 
 def _is_left_over(found: Route | PageRoute | NotFound, path: str) -> bool:
