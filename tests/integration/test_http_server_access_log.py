@@ -107,7 +107,7 @@ def test_refused_requests_have_lines(lines: AccessLines) -> None:
         (None, ErrorCode.ENOMETHOD, "POST", "/nothing", 404),
         (None, ErrorCode.EREQUEST, "GET", PATH, 405),
         (None, errno.EPERM, "POST", PATH, 403),
-        (None, 0, "GET", "/flags", 403),
+        (None, errno.EPERM, "GET", "/flags", 403),
         (None, ErrorCode.EREQUEST, "POST", PATH, 413),
     ]
     assert "secret" not in json.dumps(lines.lines)
@@ -164,7 +164,7 @@ def test_pages_and_preflights_have_lines(lines: AccessLines) -> None:
     assert lines.wait(3, "method", "code", *HTTP) == [
         (None, 0, "GET", "/health", 200),
         (None, 0, "OPTIONS", PATH, 204),
-        (None, 0, "GET", "/vars/nothing_of_that_name", 404),
+        (None, ErrorCode.ENOMETHOD, "GET", "/vars/nothing_of_that_name", 404),
     ]
     assert all(line["response_bytes"] > 20 for line in lines.lines)
     assert "secret" not in json.dumps(lines.lines)
