@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pybrpc.metrics.registry import exposed
-from pybrpc.metrics.status import PassiveStatus
+from pybrpc.metrics.status import NumberOf, PassiveStatus
 from pybrpc.metrics.variable import Variable
 from pybrpc.metrics.window import PerSecond
 
@@ -187,10 +187,10 @@ def expose_process_variables(*, with_rates: bool = False) -> None:
                 _expose(name, PerSecond(PassiveStatus(rated), help=help_text))
 
 
-def expose_once(name: str, function: Callable[[], Any], help_text: str) -> None:
-    """Expose a PassiveStatus of the process, unless there is a variable of that name already."""
+def expose_once(name: str, function: Callable[[], int], help_text: str) -> None:
+    """Expose a number of things in the process, unless there is a variable of that name already."""
     if exposed.find(name) is None:
-        _expose(name, PassiveStatus(function, help=help_text))
+        _expose(name, NumberOf(function, help=help_text))
 
 
 def _expose(name: str, variable: Variable) -> None:

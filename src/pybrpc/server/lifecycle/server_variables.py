@@ -20,7 +20,7 @@ from pybrpc.base.guard import LIBRARY, run_guarded
 from pybrpc.metrics.call_variables import expose_below_free_name
 from pybrpc.metrics.names import exposed_name, to_underscored_name
 from pybrpc.metrics.process_variables import expose_once, expose_process_variables
-from pybrpc.metrics.status import PassiveStatus, Status
+from pybrpc.metrics.status import NumberOf, PassiveStatus, Status
 from pybrpc.metrics.variable import Variable
 from pybrpc.metrics.window import PerSecond
 from pybrpc.server.calls.admission import Admission
@@ -52,6 +52,8 @@ class ServerVariables:
         self._running = RunningCalls(core.admission)
         self.stem = ""
         """The names of its variables begin with it and "_", once they are exposed."""
+        self.are_kept = False
+        """Whether they stay exposed when the server stops: somebody else will close them."""
         self._times: list[tuple[MethodEntry, MethodTimes]] = []
         errors, services = core.non_service_errors, core.registry.service_names
         started = time.monotonic()
@@ -62,11 +64,11 @@ class ServerVariables:
             "max_concurrency": PassiveStatus(
                 lambda: core.admission.max_concurrency, help="Limit of the server; 0: none"
             ),
-            "connection_count": PassiveStatus(lambda: len(connections), help="Open connections"),
+            "connection_count": NumberOf(lambda: len(connections), help="Open connections"),
             "error": errors,
             "eps": PerSecond(errors, help="Such errors per second"),
-            "service_count": Status(len(services), help="Services that were added"),
-            "builtin_service_count": PassiveStatus(
+            "service_count": NumberOf(lambda: len(services), help="Services that were added"),
+            "builtin_service_count": NumberOf(
                 lambda: self.builtin_service_count, help="Services of the library itself"
             ),
             "start_time": Status(time.strftime("%Y/%m/%d-%H:%M:%S")),
