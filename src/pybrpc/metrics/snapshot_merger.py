@@ -35,7 +35,7 @@ class ProcessSums:
         """With the last values of what is hidden now."""
         self._hidden: dict[tuple[str, tuple[str, ...]], None] = {}
         self._earlier: _Families = {}
-        """What was counted by variables that were hidden before others took their names."""
+        """Counts of variables that were hidden before others took their names."""
 
     def take(self, snapshot: Snapshot) -> None:
         """`snapshot` was taken after the one before.

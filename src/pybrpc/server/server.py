@@ -332,7 +332,7 @@ class Server(Mounting):
         return run.http.view
 
     def _variables(self) -> ServerVariables | None:
-        """What it exposes since its start; `None` before."""
+        """Its variables since its start; `None` before."""
         run = self._current_run()
         return None if run is None else run.variables
 

@@ -27,7 +27,9 @@ from pybrpc.server.calls.admission import Admission
 from pybrpc.server.calls.method_entry import GENERIC_NAME, MethodEntry
 from pybrpc.server.calls.method_times import MethodTimes
 from pybrpc.server.connections.server_core import ServerCore
-from pybrpc.transport.socket_table import SOCKETS
+from pybrpc.server.lifecycle.library_variables import expose_library_variables
+from pybrpc.tracing.rpcz_variables import expose_rpcz_variables
+from pybrpc.transport.socket.socket_variables import expose_socket_variables
 
 PREFIX = "rpc_server"
 MAX_COUNTED = 512
@@ -98,8 +100,12 @@ class ServerVariables:
 
     def _expose(self, endpoint: Endpoint) -> None:
         expose_process_variables(with_rates=True)
-        expose_once("rpc_server_count", lambda: len(_exposed), "Servers that run")
-        expose_once("rpc_socket_count", lambda: len(SOCKETS), "Connections that have not failed")
+        expose_socket_variables()
+        expose_rpcz_variables()
+        expose_library_variables()
+        expose_once(
+            "rpc_server_count", lambda: NumberOf(lambda: len(_exposed), help="Servers that run")
+        )
         _exposed.add(self)
         name = self._name or (endpoint.host if endpoint.is_unix else str(endpoint.port))
         stem = expose_below_free_name(exposed_name(name, PREFIX), self._expose_own)

@@ -55,7 +55,7 @@ class WorkerGroup:
         self._dispatcher = dispatcher
         self._account = _Account()
         self.metrics = MetricsOfWorkers()
-        """What the workers have counted that can be asked for pages."""
+        """Counts of the workers; none if they can't be asked for pages."""
         self._starts = [0] * settings.workers
         """How many workers were started in each slot."""
         self._to_replace: list[WorkerSlot] = []

@@ -71,7 +71,7 @@ class Workers(Protocol):
 
     @property
     def metrics(self) -> MetricsOfWorkers:
-        """What they have counted, those included that have ended."""
+        """Counts of all workers, those included that have ended."""
 
 
 class GatheredPages:
@@ -211,7 +211,7 @@ class GatheredPages:
         return noting(failures, show(registry))
 
     def _ask_variables(self) -> tuple[Registry, list[str]]:
-        """The variables of all, and who has sent none, and why."""
+        """The variables of all workers, and the names of those that have sent none."""
         answers = self._ask_all(PageQuestion(VARIABLES))
         registry, failures = merged_answers(answers)
         if registry is None:
@@ -224,8 +224,8 @@ class GatheredPages:
         return noting(failures, PageResponse(exposition.body, exposition.content_type))
 
     def _take_snapshots(self) -> tuple[Snapshot, list[str]]:
-        """The metrics of all, and who has sent none, and why. One after the other, so that an
-        older answer never comes after a newer one."""
+        """The metrics of all workers, and the names of those that have sent none. Runs once at a
+        time, so that an older answer never comes after a newer one."""
         answers = self._ask_all(PageQuestion(METRICS))
         metrics = self._workers.metrics
         failures = metrics.take(answers)

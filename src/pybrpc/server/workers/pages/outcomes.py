@@ -1,4 +1,4 @@
-"""What becomes of the answers of several workers, some of which may be missing or nonsense."""
+"""The answers of several workers as one; some of them may be missing, or nonsense."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ UNANSWERED_HEADER = "X-Pybrpc-Unanswered"
 
 
 def merged_answers(answers: Answers) -> tuple[Registry | None, list[str]]:
-    """The registry of all answers to VARIABLES, and who has sent none, and why; no registry if
-    nobody has."""
+    """The registry of all answers to VARIABLES, or `None` without any; and the names of workers
+    that have sent none, each with the reason."""
     bodies: dict[AskedWorker, bytes] = {}
     failures: list[str] = []
     for worker, answer in answers.items():

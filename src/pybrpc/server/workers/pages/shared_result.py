@@ -1,4 +1,4 @@
-"""SharedResult: what takes long is done once for all that ask for it meanwhile."""
+"""SharedResult: long work is done once for all threads that ask for it meanwhile."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ T = TypeVar("T")
 
 
 class SharedResult(Generic[T]):
-    """Makes a result in the thread of the first one that asks; those that ask before it is there
-    get the same one. Any thread."""
+    """Makes a result in the first thread that asks; threads that ask before it is made get the
+    same one. Any thread."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -38,6 +38,6 @@ class SharedResult(Generic[T]):
         return result
 
     def _end(self) -> None:
-        """Who asks from now on gets a new one."""
+        """A thread that asks from now on gets a new one."""
         with self._lock:
             self._running = None

@@ -219,7 +219,7 @@ def test_numbers_above_the_limit_are_refused_until_some_are_there(workers: PageW
 
 
 def last_calls(workers: PageWorkers) -> object:
-    """What the worker has sent at its end, as its supervisor reads it."""
+    """The calls that the worker has sent at its end, as its supervisor reads them."""
     (worker,) = workers.workers
     worker.channel.read_last()
     last = worker.channel.last_answer
