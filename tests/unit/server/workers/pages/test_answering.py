@@ -14,7 +14,7 @@ from pybrpc.builtin.form_token import FORM_TOKEN
 from pybrpc.metrics import Adder, Counter, PassiveStatus, Snapshot
 from pybrpc.metrics.merged_variables import merged_registry
 from pybrpc.server.workers.pages import answering
-from pybrpc.server.workers.pages.answering import MAX_QUESTIONS, MAX_RUNNING, PageAnswerer
+from pybrpc.server.workers.pages.answering import MAX_RUNNING, PageAnswerer
 from pybrpc.server.workers.pages.asking import AskedWorker, ask
 from pybrpc.server.workers.pages.channel import PageChannel
 from pybrpc.server.workers.pages.messages import (
@@ -188,7 +188,10 @@ def test_answerer_ends_with_the_supervisor() -> None:
     assert repr(answerer) == "<PageAnswerer>"
 
 
-def test_numbers_above_the_limit_are_refused_until_some_are_there(workers: PageWorkers) -> None:
+def test_numbers_above_the_limit_are_refused_until_some_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answering, "MAX_QUESTIONS", 3)
     may_end, started = threading.Event(), threading.Semaphore(0)
 
     def read() -> int:
@@ -197,13 +200,13 @@ def test_numbers_above_the_limit_are_refused_until_some_are_there(workers: PageW
         return 1
 
     statuses: list[int] = []
-
-    def look() -> None:
-        statuses.append(answer_of(workers, PageQuestion(METRICS)).status)
-
-    threads = [threading.Thread(target=look) for _ in range(MAX_QUESTIONS)]
-    with own_variables():
+    with PageWorkers(1) as workers, own_variables():
         PassiveStatus(read, "slow")
+
+        def look() -> None:
+            statuses.append(answer_of(workers, PageQuestion(METRICS)).status)
+
+        threads = [threading.Thread(target=look) for _ in range(3)]
         for thread in threads:
             thread.start()
         for _ in threads:
@@ -212,7 +215,7 @@ def test_numbers_above_the_limit_are_refused_until_some_are_there(workers: PageW
         may_end.set()
         for thread in threads:
             thread.join()
-    assert statuses == [200] * MAX_QUESTIONS
+    assert statuses == [200] * 3
 
 
 # --- the last numbers ---
