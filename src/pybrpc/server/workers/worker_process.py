@@ -111,18 +111,21 @@ class WorkerProcess:
         self._end_check = PeriodicTimer(dispatcher, self._check_end)
         self._reads_pages = False
         try:
-            self._control.setblocking(False)
-            dispatcher.add_reader(self._control.fileno(), self._on_readable)
-            if self.pages is not None:
-                dispatcher.add_reader(self.pages.fd, self._on_last_metrics)
-                self._reads_pages = True
-            self._end_check.start(CHECK_S)
-            self._end_in(settings.start_timeout_s)
+            self._watch()
         except BaseException:
             self._close()
             self._process.kill()
             self._process.wait()
             raise
+
+    def _watch(self) -> None:
+        self._control.setblocking(False)
+        self._dispatcher.add_reader(self._control.fileno(), self._on_readable)
+        if self.pages is not None:
+            self._dispatcher.add_reader(self.pages.fd, self._on_last_metrics)
+            self._reads_pages = True
+        self._end_check.start(CHECK_S)
+        self._end_in(self._settings.start_timeout_s)
 
     def stop(self, grace_s: float | None) -> None:
         """Ask the worker to stop. A second call can shorten the grace. A late worker is killed."""
