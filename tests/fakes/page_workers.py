@@ -11,6 +11,7 @@ from pybrpc.server import ServerStatistics
 from pybrpc.server.workers.pages.answering import PageAnswerer
 from pybrpc.server.workers.pages.asking import AskedWorker
 from pybrpc.server.workers.pages.channel import PageChannel
+from pybrpc.server.workers.pages.metrics_of_workers import MetricsOfWorkers
 from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics, WorkerStatistics
 from tests.fakes.pages import FakeServerView
 
@@ -23,6 +24,8 @@ class PageWorkers:
         self.views = [FakeServerView() for _ in range(slots)]
         self.workers: list[AskedWorker] = []
         self.deaths = 0
+        self.metrics = MetricsOfWorkers()
+        self.answerers: dict[AskedWorker, PageAnswerer] = {}
         self._ends: list[socket.socket] = []
         for number in range(slots):
             self.add(number, is_silent=number in silent)
@@ -33,20 +36,23 @@ class PageWorkers:
         end = socket.socket(fileno=os.dup(channel.their_fd))
         channel.release_theirs()
         self._ends.append(end)
+        worker = AskedWorker(number, 100 + len(self._ends), state, channel)
         if not is_silent:
             view = self.views[number]
             view.worker_name = f"worker {number}"
             answerer = PageAnswerer(end)
             answerer.serve(lambda: view)
             answerer.start()
-        worker = AskedWorker(number, 100 + len(self._ends), state, channel)
+            self.answerers[worker] = answerer
         self.workers.append(worker)
         return worker
 
     def die(self, worker: AskedWorker) -> None:
         """Its process has ended, and the supervisor knows it."""
         self.workers.remove(worker)
+        worker.channel.read_last()
         worker.channel.close()
+        self.metrics.retire(worker.pid, worker.channel)
         self.deaths += 1
 
     def asked_workers(self) -> list[AskedWorker]:

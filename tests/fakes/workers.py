@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pybrpc.server import ServerStatistics
+from pybrpc.server.workers.pages.channel import PageChannel
 from pybrpc.server.workers.supervisor_statistics import WorkerStatistics
 
 
@@ -22,7 +23,7 @@ class FakeWorker:
         self.stops: list[float | None] = []
         self.has_ended = False
         self.statistics = ServerStatistics()
-        self.pages = None
+        self.pages: PageChannel | None = None
 
     def stop(self, grace_s: float | None) -> None:
         self.was_stopped = True

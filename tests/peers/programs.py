@@ -52,7 +52,11 @@ PROGRAMS = {
     ),
     "curl": Program("curl", "tests/integration/test_http_curl.py"),
     "chromium": Program("chromium", "tests/integration/test_builtin_browser.py"),
-    "promtool": Program("prometheus", "tests/unit/metrics/exposition/test_prometheus.py"),
+    "promtool": Program(
+        "prometheus",
+        "tests/unit/metrics/exposition/test_prometheus.py, "
+        "tests/integration/test_brpc_variables.py, test_worker_metrics.py",
+    ),
     "wrk": Program("wrk", "tests/integration/test_bench_http.py"),
     "rtmpdump": Program("rtmpdump", RTMP_TESTS),
     "gst-launch-1.0": Program(

@@ -32,6 +32,8 @@ class WorkerEcho:
             time.sleep(2 * REPORT_S)
         elif request.message == "hang":
             time.sleep(3600)
+        elif request.message == "fail":
+            raise ValueError("as it was asked to")
         return pb.EchoResponse(message=request.message)
 
     Stream = Echo

@@ -293,6 +293,11 @@ GROUPS = (
         _tests(f"{_SERVER}/workers", "values"),
     ),
     Group(
+        "Answers that are missing, or nonsense, are seen on the pages of a supervisor.",
+        _modules("server/workers/pages", "messages outcomes"),
+        _tests(f"{_SERVER}/workers/pages", "gathered hostile_workers"),
+    ),
+    Group(
         "It is a program, which is tested by those that start it.",
         ("server/workers/orphans/watch_orphans.py",),
         _tests(f"{_SERVER}/workers/orphans", "orphan_watch"),

@@ -48,6 +48,11 @@ class BlockPool:
         return view
 
     @property
+    def block_count(self) -> int:
+        """The number of blocks in the pool, used and unused."""
+        return len(self._blocks)
+
+    @property
     def size_bytes(self) -> int:
         """The size of all blocks in the pool, used and unused."""
         return sum(map(len, list(self._blocks)))

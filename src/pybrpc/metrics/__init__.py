@@ -21,7 +21,8 @@ from pybrpc.metrics.process_variables import expose_process_variables
 from pybrpc.metrics.reducers import Adder, Counter, Maxer, Miner, Reducer
 from pybrpc.metrics.registry import Display, exposed
 from pybrpc.metrics.series import SERIES
-from pybrpc.metrics.snapshot import Snapshot, SnapshotMerger, merge_snapshots, take_snapshot
+from pybrpc.metrics.snapshot import Snapshot, take_snapshot
+from pybrpc.metrics.snapshot_merger import SnapshotMerger, merge_snapshots
 from pybrpc.metrics.status import PassiveStatus, Status
 from pybrpc.metrics.variable import Variable
 from pybrpc.metrics.window import PerSecond, Window

@@ -16,6 +16,7 @@ from pybrpc.metrics.histogram import MAX_BUCKETS, Histogram, Ranking, added
 from pybrpc.metrics.int_recorder import Stat
 from pybrpc.metrics.latency_recorder import PARTS, LatencyPart, LatencyRecorder, _State
 from pybrpc.metrics.multi_dimension import MultiDimension
+from pybrpc.metrics.names import is_exposed_name
 from pybrpc.metrics.registry import Display, Entry, Registry, exposed
 from pybrpc.metrics.series import SeriesOp
 from pybrpc.metrics.snapshot import MAX_NUMBER
@@ -142,7 +143,9 @@ def _by_key(pairs_of_workers: Iterable[Iterable[tuple[str, Plain]]]) -> dict[str
     found: dict[str, list[Plain]] = {}
     for pairs in pairs_of_workers:
         for key, plain in pairs:
-            found.setdefault(str(key), []).append(plain)
+            if not is_exposed_name(key):
+                raise ValueError("no name of a variable")
+            found.setdefault(key, []).append(plain)
     return found
 
 

@@ -8,6 +8,7 @@ MAX_NAME_CHARS = 1024
 """Longest name of a variable, in characters: it is repeated on every page."""
 
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_EXPOSED_NAME = re.compile(r"[a-z0-9_]+")
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
@@ -60,6 +61,11 @@ def exposed_name(name: str, prefix: str = "") -> str:
     return to_underscored_name(name, onto)
 
 
+def is_exposed_name(name: object) -> bool:
+    """Whether a variable may be exposed as `name`, which another process has sent."""
+    return isinstance(name, str) and _EXPOSED_NAME.fullmatch(name) is not None
+
+
 def checked_metric_name(name: str) -> str:
     """`name`, if Prometheus allows it for a metric; else ValueError."""
     if not _METRIC_NAME.fullmatch(name):
@@ -79,3 +85,9 @@ def checked_label_names(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names or len(set(names)) != len(names):
         raise ValueError("labels need at least one name, and each name once")
     return names
+
+
+def checked_sent_labels(names: tuple[str, ...]) -> tuple[str, ...]:
+    """`names` of labels, as another process has sent them; ValueError if one is none, or comes
+    twice. There may be none."""
+    return checked_label_names(names) if names else names

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pybrpc.metrics.registry import exposed
+from pybrpc.metrics.sampler import default_sampler
 from pybrpc.metrics.status import PassiveStatus
 from pybrpc.metrics.variable import Variable
 from pybrpc.metrics.window import PerSecond
@@ -158,8 +159,12 @@ _RATES: tuple[tuple[str, Callable[[], float]], ...] = (
     ("process_io_write_second", _io_field("syscw")),
     ("process_disk_read_bytes_second", _io_field("read_bytes")),
     ("process_disk_write_bytes_second", _io_field("write_bytes")),
+    ("process_inblocks_second", _usage_field("ru_inblock")),
+    ("process_outblocks_second", _usage_field("ru_oublock")),
     ("process_context_switches_voluntary_second", _usage_field("ru_nvcsw")),
     ("process_context_switches_involuntary_second", _usage_field("ru_nivcsw")),
+    # Seconds per second in which the thread of the windows runs.
+    ("bvar_sampler_collector_usage", lambda: default_sampler().busy_s),
 )
 
 
@@ -187,10 +192,10 @@ def expose_process_variables(*, with_rates: bool = False) -> None:
                 _expose(name, PerSecond(PassiveStatus(rated), help=help_text))
 
 
-def expose_once(name: str, function: Callable[[], Any], help_text: str) -> None:
-    """Expose a PassiveStatus of the process, unless there is a variable of that name already."""
+def expose_once(name: str, make: Callable[[], Variable]) -> None:
+    """Expose the variable that `make` makes, unless there is one of that name already."""
     if exposed.find(name) is None:
-        _expose(name, PassiveStatus(function, help=help_text))
+        _expose(name, make())
 
 
 def _expose(name: str, variable: Variable) -> None:

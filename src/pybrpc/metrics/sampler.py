@@ -46,6 +46,8 @@ class Sampler:
         self.clock = clock
         self.ticks = 0
         """Times that all were looked at."""
+        self.busy_s = 0.0
+        """Seconds that this has taken."""
         self._has_thread = has_thread
         self._sampled: dict[weakref.ref[Sampled], None] = {}
         self._log = LimitedLog(LIBRARY)
@@ -78,6 +80,7 @@ class Sampler:
             except BaseException as error:
                 self._log.warn("sampling %s raised", type(sampled).__name__, reason=error)
         self.ticks += 1
+        self.busy_s += self.clock() - now_s
 
     def is_running(self) -> bool:
         """Whether its thread runs."""

@@ -1,4 +1,4 @@
-"""Snapshot: all numbers of a process at one time, by metric; SnapshotMerger: those of several.
+"""Snapshot: all numbers of a process at one time, by metric.
 
 What Prometheus is shown is made of it. A worker process sends it to its supervisor as bytes.
 """
@@ -6,17 +6,17 @@ What Prometheus is shown is made of it. A worker process sends it to its supervi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pybrpc.metrics.histogram import MAX_BUCKETS, Histogram
-from pybrpc.metrics.multi_dimension import MAX_STATS, OVERFLOW, MultiDimension
+from pybrpc.metrics.multi_dimension import MultiDimension
+from pybrpc.metrics.names import checked_metric_name, checked_sent_labels
 from pybrpc.metrics.registry import Registry, exposed
 from pybrpc.metrics.variable import Kind, MetricValue, Variable
 
 OVERFLOWS = "pybrpc_metrics_overflows"
-WORKER_LABEL = "worker"
 MAX_NUMBER = 2**1000
 """Largest integer in the bytes of a snapshot."""
 _KINDS = ("counter", "gauge", "histogram")
@@ -67,7 +67,14 @@ class Snapshot:
         """The snapshot of which `to_bytes` made `data`. ValueError for other bytes."""
         try:
             families = [_family(each) for each in json.loads(data)]
-        except (TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
+        except (
+            TypeError,
+            KeyError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+            OverflowError,
+        ) as error:
             raise ValueError("these bytes are no snapshot of metrics") from error
         return cls({family.name: family for family in families})
 
@@ -127,71 +134,6 @@ def _add(
         family.values.setdefault(values, value)
 
 
-class SnapshotMerger:
-    """The metrics of several worker processes as one. For one thread at a time.
-
-    Counters and histograms are added up; those of a worker that has ended are kept, so a sum never
-    falls. A gauge has a label `worker` (if it has one already, that becomes `exported_worker`).
-    """
-
-    def __init__(self) -> None:
-        self._ended = Snapshot()
-        self._latest: dict[str, Snapshot] = {}
-
-    def update(self, worker: str, snapshot: Snapshot) -> None:
-        """`snapshot` is the latest one of `worker`."""
-        self._latest[worker] = snapshot
-
-    def retire(self, worker: str) -> None:
-        """`worker` has ended; the next process of that name begins at 0."""
-        snapshot = self._latest.pop(worker, None)
-        if snapshot is not None:
-            _add_sums(self._ended.families, snapshot)
-
-    def merged(self) -> Snapshot:
-        """The sum of all."""
-        families: dict[str, Family] = {}
-        _add_sums(families, self._ended)
-        for worker, snapshot in sorted(self._latest.items()):
-            _add_sums(families, snapshot)
-            _add_gauges(families, worker, snapshot)
-        return Snapshot(dict(sorted(families.items())))
-
-
-def merge_snapshots(snapshots: Mapping[str, Snapshot]) -> Snapshot:
-    """The snapshots of some workers, by their labels, as one; see `SnapshotMerger`."""
-    merger = SnapshotMerger()
-    for worker, snapshot in snapshots.items():
-        merger.update(worker, snapshot)
-    return merger.merged()
-
-
-def _add_sums(families: dict[str, Family], snapshot: Snapshot) -> None:
-    for name, family in snapshot.families.items():
-        if family.kind == "gauge":
-            continue
-        total = families.setdefault(name, family.without_values())
-        if not total.is_like(family):
-            continue  # workers of different versions: the first one counts
-        for values, value in family.values.items():
-            if values not in total.values and len(total.values) >= MAX_STATS:
-                values = (OVERFLOW,) * len(family.labels)
-            total.add(values, value)
-
-
-def _add_gauges(families: dict[str, Family], worker: str, snapshot: Snapshot) -> None:
-    for name, family in snapshot.families.items():
-        if family.kind != "gauge":
-            continue
-        labels = tuple(
-            f"exported_{label}" if label == WORKER_LABEL else label for label in family.labels
-        )
-        labelled = Family(name, "gauge", family.help, (*labels, WORKER_LABEL), family.divisor)
-        gauges = families.setdefault(name, labelled)
-        if gauges.is_like(labelled):
-            gauges.values.update({(*key, worker): value for key, value in family.values.items()})
-
-
 def _plain(family: Family) -> dict[str, Any]:
     return {
         "name": family.name,
@@ -210,11 +152,13 @@ def _plain_value(value: float | Histogram) -> Any:
 
 
 def _family(plain: Any) -> Family:
-    labels = tuple(map(_str, plain["labels"]))
+    labels = checked_sent_labels(tuple(map(_str, plain["labels"])))
     kind, divisor = plain["kind"], _int(plain["divisor"])
     if kind not in _KINDS or divisor < 1:
         raise ValueError(f"no kind of a metric: {kind!r}")
-    family = Family(_str(plain["name"]), kind, _str(plain["help"]), labels, divisor)
+    family = Family(
+        checked_metric_name(_str(plain["name"])), kind, _str(plain["help"]), labels, divisor
+    )
     for key, value in plain["values"]:
         values = tuple(map(_str, key))
         if len(values) != len(labels):
@@ -226,8 +170,8 @@ def _family(plain: Any) -> Family:
 def _value(kind: str, plain: Any) -> float | Histogram:
     if kind == "histogram":
         buckets = {_int(bucket): _int(count) for bucket, count in plain["buckets"]}
-        if not all(0 <= bucket < MAX_BUCKETS for bucket in buckets):
-            raise ValueError("no such bucket")
+        if not all(0 <= bucket < MAX_BUCKETS and buckets[bucket] >= 0 for bucket in buckets):
+            raise ValueError("no such bucket, or a negative count")
         return Histogram(buckets, _int(plain["total"]))
     return plain if isinstance(plain, float) else _int(plain)
 

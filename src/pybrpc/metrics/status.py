@@ -13,6 +13,9 @@ from pybrpc.metrics.series import SeriesOp
 from pybrpc.metrics.text import text_of
 from pybrpc.metrics.variable import MetricValue, Variable, gauge_of
 
+COUNT = "_count"
+"""An ending of names that bRPC gives to numbers of things."""
+
 T = TypeVar("T")
 
 
@@ -113,3 +116,19 @@ class PassiveStatus(SampledVariable, Generic[T]):
         if not self._is_counter:
             return gauge_of(value)
         return (MetricValue("", "counter", value),) if isinstance(value, int | float) else ()
+
+
+class NumberOf(PassiveStatus[int]):
+    """How many of something there are now, such as rpc_socket_count.
+
+    Prometheus sees the gauge rpc_sockets: there, names that end in _count belong to histograms.
+    """
+
+    __slots__ = ()
+
+    @property
+    def metric_name(self) -> str | None:
+        """The plural, of a variable whose name ends in _count."""
+        if self._metric_name is None and self._name.endswith(COUNT):
+            return f"{self._name.removesuffix(COUNT)}s"
+        return self._metric_name

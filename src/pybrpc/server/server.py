@@ -38,6 +38,7 @@ from pybrpc.server.http.frontend import HttpFrontend
 from pybrpc.server.http.method_target import targets_of
 from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
+from pybrpc.server.lifecycle.server_variables import ServerVariables
 from pybrpc.server.lifecycle.signals import quit_signals
 from pybrpc.server.mounting import Mounting
 from pybrpc.server.pages_view import new_frontend
@@ -329,6 +330,11 @@ class Server(Mounting):
         if run is None or run.http is None or not self._settings.builtin_services:
             return None
         return run.http.view
+
+    def _variables(self) -> ServerVariables | None:
+        """Its variables since its start; `None` before."""
+        run = self._current_run()
+        return None if run is None else run.variables
 
     def _check_not_running(self) -> None:
         if self.is_stopping:

@@ -1,4 +1,4 @@
-"""Snapshot and SnapshotMerger: names and kinds of metrics, and those of several processes."""
+"""Snapshot: names and kinds of metrics, and its bytes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,10 @@ from pybrpc.metrics import (
     PassiveStatus,
     Percentile,
     Snapshot,
-    SnapshotMerger,
     Status,
-    merge_snapshots,
     take_snapshot,
 )
-from pybrpc.metrics.histogram import buckets_of
-from pybrpc.metrics.multi_dimension import MAX_STATS, OVERFLOW
+from pybrpc.metrics.multi_dimension import OVERFLOW
 from pybrpc.metrics.snapshot import Family
 from tests.fakes.metrics import SteppedSampler
 
@@ -35,16 +32,6 @@ def kinds_of(snapshot: Snapshot) -> dict[str, str]:
 
 def snapshot_of(*families: Family) -> Snapshot:
     return Snapshot({family.name: family for family in families})
-
-
-def counter(value: float, *labels: str) -> Family:
-    family = Family("calls", "counter", "Calls", ("method",) if labels else ())
-    family.add(labels, value)
-    return family
-
-
-def gauge(value: float) -> Family:
-    return Family("load", "gauge", "Load", values={(): value})
 
 
 def test_each_variable_has_its_metric(sampler: SteppedSampler) -> None:
@@ -115,65 +102,6 @@ def test_name_that_begins_with_a_digit_gets_an_underscore() -> None:
     assert list(take_snapshot().families) == ["_9lives"]
 
 
-def test_counters_and_histograms_are_added_and_gauges_labelled() -> None:
-    sizes = [
-        Family("sizes", "histogram", "Sizes", values={(): Histogram(buckets_of(values, 3), 6)})
-        for values in ([1, 2, 3], [3, 3])
-    ]
-    merged = merge_snapshots(
-        {
-            "1": snapshot_of(counter(2, "Echo"), gauge(0.5), sizes[0]),
-            "2": snapshot_of(counter(3, "Echo"), gauge(0.75), sizes[1]),
-        }
-    )
-    assert merged.families["calls"].values == {("Echo",): 5}
-    assert merged.families["sizes"].values == {(): Histogram({1: 1, 2: 1, 3: 3}, 12)}
-    assert merged.families["load"].labels == ("worker",)
-    assert merged.families["load"].values == {("1",): 0.5, ("2",): 0.75}
-
-
-def test_own_label_worker_is_renamed() -> None:
-    family = Family("load", "gauge", "Load", ("worker",), 1, {("mine",): 1})
-    merged = merge_snapshots({"1": snapshot_of(family)})
-    assert merged.families["load"].labels == ("exported_worker", "worker")
-    assert merged.families["load"].values == {("mine", "1"): 1}
-
-
-def test_sum_does_not_fall_when_a_worker_ends() -> None:
-    merger = SnapshotMerger()
-    merger.update("1", snapshot_of(counter(5), gauge(1)))
-    merger.update("2", snapshot_of(counter(7), gauge(2)))
-    merger.retire("1")
-    merger.retire("unknown")
-    merged = merger.merged()
-    assert merged.families["calls"].values == {(): 12}
-    assert merged.families["load"].values == {("2",): 2}
-    merger.update("1", snapshot_of(counter(1), gauge(3)))
-    assert merger.merged().families["calls"].values == {(): 13}
-    assert merger.merged().families["calls"].values == {(): 13}  # merging changes nothing
-
-
-def test_metrics_of_another_form_are_left_out() -> None:
-    other = Family("calls", "gauge", "Calls", values={(): 100})
-    merged = merge_snapshots({"1": snapshot_of(counter(5)), "2": snapshot_of(other)})
-    assert merged.families["calls"].values == {(): 5}
-    labelled = merge_snapshots({"1": snapshot_of(counter(5)), "2": snapshot_of(counter(1, "x"))})
-    assert labelled.families["calls"].values == {(): 5}
-
-
-def test_sets_of_labels_of_ended_workers_are_limited() -> None:
-    merger = SnapshotMerger()
-    for worker in range(2):
-        family = Family("calls", "counter", "Calls", ("peer",))
-        for number in range(MAX_STATS):
-            family.add((f"{worker}-{number}",), 1)
-        merger.update(str(worker), snapshot_of(family))
-        merger.retire(str(worker))
-    values = merger.merged().families["calls"].values
-    assert len(values) == MAX_STATS + 1
-    assert values[(OVERFLOW,)] == MAX_STATS
-
-
 @given(st.dictionaries(st.text(max_size=5), st.integers(0, 2**40) | st.floats(allow_nan=False)))
 def test_bytes_become_the_same_snapshot(values: dict[str, float]) -> None:
     family = Family("calls", "gauge", "Help", ("a",), 7, {(key,): v for key, v in values.items()})
@@ -189,6 +117,13 @@ FAMILY = {"name": "a", "kind": "gauge", "help": "", "labels": ["x"], "divisor": 
     "change",
     [
         {"name": 1},
+        {"name": "a b"},
+        {"name": "a 1\n# TYPE b counter\nb"},
+        {"name": ""},
+        {"labels": ["x y"]},
+        {"labels": ['x="1"} 2\ny{z']},
+        {"labels": ["le"]},
+        {"labels": ["x", "x"]},
         {"kind": "other"},
         {"labels": 3},
         {"divisor": 0},
@@ -202,6 +137,7 @@ FAMILY = {"name": "a", "kind": "gauge", "help": "", "labels": ["x"], "divisor": 
         {"kind": "histogram", "values": [[["x"], {"total": 10**400, "buckets": []}]]},
         {"kind": "histogram", "values": [[["x"], {"total": 1, "buckets": [[961, 1]]}]]},
         {"kind": "histogram", "values": [[["x"], {"total": 1, "buckets": [[-1, 1]]}]]},
+        {"kind": "histogram", "values": [[["x"], {"total": 1, "buckets": [[1, -1]]}]]},
         {"kind": "histogram", "values": [[["x"], {"total": "1", "buckets": []}]]},
         {"kind": "histogram", "values": [[["x"], {"total": 1, "buckets": [[1, "2"]]}]]},
     ],

@@ -21,7 +21,9 @@ from pybrpc.metrics.multi_dimension import OVERFLOW
 from pybrpc.metrics.names import exposed_name
 from pybrpc.metrics.process_variables import expose_once
 from pybrpc.metrics.sampler import default_sampler
+from pybrpc.metrics.status import NumberOf
 from pybrpc.transport.runtime import default_runtime
+from pybrpc.transport.socket.socket_variables import expose_socket_variables
 
 PREFIX = "rpc_channel"
 MAX_ADDRESSES = 256
@@ -59,7 +61,7 @@ class Addresses:
 
     def acquire(self, endpoint: Endpoint) -> AddressVariables:
         """The variables of an address, for one more user, which must `release` them."""
-        expose_once("rpc_channel_connection_count", _connection_count, "Connections of channels")
+        _expose_variables()
         with self._lock:
             address = str(endpoint)
             if address not in self._variables and len(self._variables) >= MAX_ADDRESSES:
@@ -101,8 +103,26 @@ class Addresses:
         return len(self._variables)
 
 
+def _expose_variables() -> None:
+    expose_socket_variables()
+    expose_once(
+        "rpc_channel_connection_count",
+        lambda: NumberOf(_connection_count, help="Connections of channels"),
+    )
+    expose_once(
+        "rpc_health_check_count",
+        lambda: NumberOf(
+            _down_count, help="Endpoints that are down, and dialled until they are up"
+        ),
+    )
+
+
 def _connection_count() -> int:
     return sum(len(source.connections) for source in default_runtime().connections.all())
+
+
+def _down_count() -> int:
+    return sum(source.why_down is not None for source in default_runtime().connections.all())
 
 
 ADDRESSES = Addresses()

@@ -386,7 +386,8 @@ class RunningServer(ServerCore):
             self.handler_loop.close()
         if self._access_writer is not None:
             self._access_writer.close()
-        self.variables.close()
+        if not self.variables.are_kept:
+            self.variables.close()
         self.stopped.set()
         if self._loop_watch is not None:
             self._loop_watch.stop()

@@ -20,17 +20,23 @@ from pybrpc.base.guard import LIBRARY, run_guarded
 from pybrpc.metrics.call_variables import expose_below_free_name
 from pybrpc.metrics.names import calls_name, exposed_name
 from pybrpc.metrics.process_variables import expose_once, expose_process_variables
-from pybrpc.metrics.status import PassiveStatus, Status
+from pybrpc.metrics.status import NumberOf, PassiveStatus, Status
 from pybrpc.metrics.variable import Variable
 from pybrpc.metrics.window import PerSecond
 from pybrpc.server.calls.admission import Admission
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.method_times import MethodTimes
 from pybrpc.server.connections.server_core import ServerCore
+<<<<<<< HEAD
 from pybrpc.server.http.asgi.mount import MountedApplication
 from pybrpc.server.http.asgi.observed import MountCounts
 from pybrpc.server.http.router import Mount
 from pybrpc.transport.socket_table import SOCKETS
+=======
+from pybrpc.server.lifecycle.library_variables import expose_library_variables
+from pybrpc.tracing.rpcz_variables import expose_rpcz_variables
+from pybrpc.transport.socket.socket_variables import expose_socket_variables
+>>>>>>> metrics
 
 PREFIX = "rpc_server"
 MAX_COUNTED = 512
@@ -55,7 +61,13 @@ class ServerVariables:
         self._running = RunningCalls(core.admission)
         self.stem = ""
         """The names of its variables begin with it and "_", once they are exposed."""
+<<<<<<< HEAD
         self._times: list[tuple[MethodEntry | MountCounts, MethodTimes]] = []
+=======
+        self.are_kept = False
+        """Whether they stay exposed when the server stops: somebody else will close them."""
+        self._times: list[tuple[MethodEntry, MethodTimes]] = []
+>>>>>>> metrics
         errors, services = core.non_service_errors, core.registry.service_names
         started = time.monotonic()
         self._variables: dict[str, Variable] = {
@@ -65,11 +77,11 @@ class ServerVariables:
             "max_concurrency": PassiveStatus(
                 lambda: core.admission.max_concurrency, help="Limit of the server; 0: none"
             ),
-            "connection_count": PassiveStatus(lambda: len(connections), help="Open connections"),
+            "connection_count": NumberOf(lambda: len(connections), help="Open connections"),
             "error": errors,
             "eps": PerSecond(errors, help="Such errors per second"),
-            "service_count": Status(len(services), help="Services that were added"),
-            "builtin_service_count": PassiveStatus(
+            "service_count": NumberOf(lambda: len(services), help="Services that were added"),
+            "builtin_service_count": NumberOf(
                 lambda: self.builtin_service_count, help="Services of the library itself"
             ),
             "start_time": Status(time.strftime("%Y/%m/%d-%H:%M:%S")),
@@ -112,8 +124,12 @@ class ServerVariables:
 
     def _expose(self, endpoint: Endpoint) -> None:
         expose_process_variables(with_rates=True)
-        expose_once("rpc_server_count", lambda: len(_exposed), "Servers that run")
-        expose_once("rpc_socket_count", lambda: len(SOCKETS), "Connections that have not failed")
+        expose_socket_variables()
+        expose_rpcz_variables()
+        expose_library_variables()
+        expose_once(
+            "rpc_server_count", lambda: NumberOf(lambda: len(_exposed), help="Servers that run")
+        )
         _exposed.add(self)
         name = self._name or (endpoint.host if endpoint.is_unix else str(endpoint.port))
         stem = expose_below_free_name(exposed_name(name, PREFIX), self._expose_own)

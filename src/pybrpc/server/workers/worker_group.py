@@ -16,6 +16,7 @@ from pybrpc.server.workers.listeners import Listeners
 from pybrpc.server.workers.messages import WorkerSpec
 from pybrpc.server.workers.orphans.orphan_watch import OrphanWatch
 from pybrpc.server.workers.pages.asking import AskedWorker
+from pybrpc.server.workers.pages.metrics_of_workers import MetricsOfWorkers
 from pybrpc.server.workers.settings import SupervisorSettings
 from pybrpc.server.workers.supervisor_link import EXIT_S
 from pybrpc.server.workers.supervisor_statistics import (
@@ -53,6 +54,8 @@ class WorkerGroup:
         self._listeners = listeners
         self._dispatcher = dispatcher
         self._account = _Account()
+        self.metrics = MetricsOfWorkers()
+        """Counts of the workers; none if they can't be asked for pages."""
         self._starts = [0] * settings.workers
         """How many workers were started in each slot."""
         self._to_replace: list[WorkerSlot] = []
@@ -141,6 +144,8 @@ class WorkerGroup:
 
     def on_worker_ended(self, slot: WorkerSlot, worker: WorkerProcess) -> None:
         self._orphans.forget(worker.pid)
+        if worker.pages is not None:
+            self.metrics.retire(worker.pid, worker.pages)
         account = self._account
         self._account = _Account(
             tuple(each for each in account.workers if each is not worker),

@@ -84,14 +84,18 @@ def run(
     target = load_target(spec.target)
     if inspect.iscoroutinefunction(target):
         with asyncio.Runner(loop_factory=loop_factory(spec.loop)) as runner:
-            runner.run(run_in_loop(spec, target, listener, link, answerer))
-        return
-    server = checked(target if isinstance(target, Server) else target(), spec)
-    server.start(listener)
-    show_pages(server, answerer)
-    with stopped_by_signals(server, spec, link):
-        link.serve(server)
-        server.join()
+            server = runner.run(run_in_loop(spec, target, listener, link, answerer))
+    else:
+        server = checked(target if isinstance(target, Server) else target(), spec)
+        server.start(listener)
+        show_pages(server, answerer)
+        with stopped_by_signals(server, spec, link):
+            link.serve(server)
+            server.join()
+    if answerer is not None:
+        answerer.finish()
+        if (variables := server._variables()) is not None:
+            variables.close()
 
 
 async def run_in_loop(
@@ -100,13 +104,15 @@ async def run_in_loop(
     listener: _socket.socket,
     link: SupervisorLink,
     answerer: PageAnswerer | None,
-) -> None:
+) -> Server:
+    """Return the server, which has stopped."""
     async with checked(await make_server(), spec) as server:
         await server.start_async(listener)
         show_pages(server, answerer)
         with stopped_by_signals(server, spec, link):
             link.serve(server)
             await server.wait_stopped()
+    return server
 
 
 def stopped_by_signals(
@@ -124,6 +130,8 @@ def stopped_by_signals(
 def show_pages(server: Server, answerer: PageAnswerer | None) -> None:
     """The server runs: its pages can be shown by the supervisor."""
     if answerer is not None:
+        if (variables := server._variables()) is not None:
+            variables.are_kept = True  # until the supervisor has them
         answerer.serve(server._pages_view)
 
 

@@ -49,7 +49,7 @@ class WorkerUser(Protocol):
         """The worker has begun to stop without being asked to."""
 
     def on_ended(self, worker: WorkerProcess) -> None:
-        """The worker has ended, and all its reports were read."""
+        """The worker has ended, and all that it has sent was read."""
 
 
 class WorkerProcess:
@@ -109,16 +109,23 @@ class WorkerProcess:
         self._end_limit = NEVER
         self._check_s = CHECK_S
         self._end_check = PeriodicTimer(dispatcher, self._check_end)
+        self._reads_pages = False
         try:
-            self._control.setblocking(False)
-            dispatcher.add_reader(self._control.fileno(), self._on_readable)
-            self._end_check.start(CHECK_S)
-            self._end_in(settings.start_timeout_s)
+            self._watch()
         except BaseException:
             self._close()
             self._process.kill()
             self._process.wait()
             raise
+
+    def _watch(self) -> None:
+        self._control.setblocking(False)
+        self._dispatcher.add_reader(self._control.fileno(), self._on_readable)
+        if self.pages is not None:
+            self._dispatcher.add_reader(self.pages.fd, self._on_last_metrics)
+            self._reads_pages = True
+        self._end_check.start(CHECK_S)
+        self._end_in(self._settings.start_timeout_s)
 
     def stop(self, grace_s: float | None) -> None:
         """Ask the worker to stop. A second call can shorten the grace. A late worker is killed."""
@@ -181,6 +188,16 @@ class WorkerProcess:
                 self._end_check.start(ENDING_CHECK_S)
                 self._end_in(KILL_S)
 
+    def _on_last_metrics(self) -> None:
+        """The worker sends its last metrics, or has closed its end."""
+        if self.pages is not None and not self.pages.read_last():
+            self._stop_reading_pages()
+
+    def _stop_reading_pages(self) -> None:
+        if self._reads_pages and self.pages is not None:
+            self._reads_pages = False
+            self._dispatcher.remove_reader(self.pages.fd)
+
     def _receive(self) -> bytes | None:
         """The received bytes; `None` if there are none, b"" at the end of the stream."""
         try:
@@ -231,6 +248,9 @@ class WorkerProcess:
         self._dispatcher.remove_reader(self._control.fileno())
         while data := self._receive():
             self._take_lines(data)
+        if self._reads_pages and self.pages is not None:
+            self.pages.read_last()
+            self._stop_reading_pages()
         self._lift_limit()
         self._close()
         self._user.on_ended(self)

@@ -267,6 +267,11 @@ class Socket(SocketCore):
         return self._reader.messages_read
 
     @property
+    def waits_for_kernel(self) -> bool:
+        """Whether a write waits until the peer reads. Any thread."""
+        return self._writer.waits_for_kernel
+
+    @property
     def bytes_written(self) -> int:
         """Bytes that the kernel, or the layer, has taken so far."""
         return self._writer.bytes_written

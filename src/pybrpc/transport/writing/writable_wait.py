@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 
+from pybrpc.metrics.reducers import Adder
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, TimerHandle
 from pybrpc.transport.writing.slow_peers import lacks_credit, watch_slow_peer
 from pybrpc.transport.writing.socket_core import SocketCore
 
 LAYER_PAUSE_S = 0.01
 """Seconds until a layer that had no room is asked again."""
+
+WAITS = Adder()
+"""Waits for the kernel that have begun in this process."""
 
 
 class WritableWait:
@@ -33,6 +37,7 @@ class WritableWait:
         return self.is_waiting and self._pause is None
 
     def wait_for_kernel(self, socket: SocketCore, resume: Continuation) -> None:
+        WAITS.add()
         self.is_waiting = True
         if not self.is_watched:
             watch_slow_peer(self, socket)

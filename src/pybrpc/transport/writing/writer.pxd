@@ -6,6 +6,9 @@ from pybrpc.transport.writing.write_queue cimport WriteQueue
 from pybrpc.transport.writing.write_request cimport WriteRequest
 
 
+cdef long long _handed_over
+
+
 cdef class SocketWriter:
     cdef WriteRequest _close_request
     cdef object _cut_off_steps

@@ -71,6 +71,15 @@ SMALL_BYTES = 16 * 1024
 BURST_S = 0.0001
 """A write that follows the last one within this time belongs to a burst."""
 
+_handed_over = 0
+"""Changed without a lock: of threads that run at the same moment, one may be missed."""
+
+
+def writes_handed_over() -> int:
+    """How often a producer of this process has left writing to the dispatcher, because it could not
+    write all, or what comes next was to be written with it (KeepWrite in C++ bRPC)."""
+    return _handed_over
+
 
 class SocketWriter:
     """The writing side of one socket. Its methods take the socket; see SocketCore."""
@@ -131,6 +140,11 @@ class SocketWriter:
             self.backlog.try_add(0, ignore_limit=True)
             self.write(socket, WriteRequest(IOBuf()))
 
+    @property
+    def waits_for_kernel(self) -> bool:
+        """Whether the peer has to read first. Any thread."""
+        return self._wait.waits_for_kernel
+
     def on_read(self) -> None:
         """Something was read: the next write is made at once again, not deferred."""
         self._wrote_since_read = False
@@ -187,9 +201,11 @@ class SocketWriter:
 
     def _hand_over_right(self, socket: SocketCore) -> None:
         """Give the right to the connector, back to the queue, or on to the dispatcher."""
+        global _handed_over
         if not socket.is_connected and socket.error is None:
             socket.start_connecting()
         elif self.pending.requests or not self._release():
+            _handed_over += 1
             self._continue(socket)
 
     def _defers_write(self, socket: SocketCore) -> bool:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from pybrpc.metrics.snapshot import Family, Snapshot
 from pybrpc.server import ServerStatistics
 from pybrpc.server.workers import worker_group as group_module
 from pybrpc.server.workers.messages import WorkerSpec
+from pybrpc.server.workers.pages.channel import PageChannel
+from pybrpc.server.workers.pages.messages import PageAnswer
 from pybrpc.server.workers.settings import SupervisorSettings
 from pybrpc.server.workers.supervisor_link import EXIT_S
 from pybrpc.server.workers.worker_directory import WorkerDirectory
@@ -306,3 +309,14 @@ def test_statistics_include_workers_that_have_ended(
     assert [worker.pid for worker in found.workers] == [1]
     stage.group.log_statistics()
     assert "6 requests" in caplog.text
+
+
+def test_last_metrics_of_a_worker_are_counted(stage: Stage) -> None:
+    stage.serve()
+    channel = PageChannel()
+    family = Family("calls", "counter", "Calls", values={(): 3})
+    channel.last_answer = PageAnswer(200, body=Snapshot({"calls": family}).to_bytes())
+    stage.workers[0].pages = channel
+    stage.workers[0].die()
+    assert stage.group.metrics.merged({}, 0).families["calls"].values == {(): 3}
+    channel.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import io
 import json
@@ -10,12 +11,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 
-from pybrpc.errors import ServerStateError
+from pybrpc import metrics
+from pybrpc.errors import RpcError, ServerStateError
 from pybrpc.server import Server, Supervisor
 from pybrpc.server.workers import worker_main
 from pybrpc.server.workers.messages import WorkerSpec
@@ -38,7 +41,8 @@ class FakeLink:
 
     def serve(self, server: Server) -> None:
         self.told.append("serve")
-        self.answer = call(server.endpoint, self._question)
+        with contextlib.suppress(RpcError):
+            self.answer = call(server.endpoint, self._question)
         if self._stops_by is None:
             server.stop(0)
         else:
@@ -89,6 +93,36 @@ def test_coroutine_function_serves_in_the_chosen_loop(
     link = LoopLink()
     worker_main.run(spec_of("make_async_server", listener, loop=loop), listener, link)
     assert link.told[0].startswith(f"serve in {module}")
+
+
+class FakeAnswerer:
+    """Notes what the registry has of calls when the worker ends."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, str] = {}
+        self.view: object = None
+
+    def serve(self, view: Callable[[], object]) -> None:
+        self._view = view
+
+    def finish(self) -> None:
+        self.view = self._view()
+        self.counts = dict(metrics.dump_exposed("rpc_server_*_echo_service_echo_*"))
+
+
+@pytest.mark.parametrize(
+    ("app", "question"), [("make_server", "fail"), ("make_async_server", "hello")]
+)
+def test_last_numbers_have_the_variables_of_the_server(
+    listener: socket.socket, app: str, question: str
+) -> None:
+    answerer: Any = FakeAnswerer()
+    link: Any = LoopLink() if "async" in app else FakeLink(question=question)
+    worker_main.run(spec_of(app, listener), listener, link, answerer)
+    ends = {name.rpartition("_echo_")[2]: value for name, value in answerer.counts.items()}
+    assert (ends["error"], ends["count"]) == ("1" if question == "fail" else "0", "0")
+    assert answerer.view is not None
+    assert metrics.dump_exposed("rpc_server_*_echo_service_echo_*") == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

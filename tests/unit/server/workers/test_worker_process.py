@@ -15,6 +15,7 @@ import pytest
 from pybrpc.server import ServerStatistics
 from pybrpc.server.workers import worker_process
 from pybrpc.server.workers.messages import WorkerReport, WorkerSpec
+from pybrpc.server.workers.pages.messages import PageAnswer
 from pybrpc.server.workers.settings import SupervisorSettings
 from pybrpc.server.workers.worker_directory import WorkerDirectory
 from pybrpc.server.workers.worker_process import (
@@ -43,6 +44,7 @@ class FakePopen:
     def __init__(self, command: list[str], *, fds: tuple[int, ...], **options: Any) -> None:
         self.command, self.fds, self.options = command, fds, options
         self.control = socket.socket(fileno=os.dup(fds[1]))
+        self.pages = socket.socket(fileno=os.dup(fds[3])) if len(fds) > 3 else None
         self.returncode: int | None = None
         self.kills = 0
         self.signals: list[int] = []
@@ -64,6 +66,8 @@ class FakePopen:
     def die(self, code: int) -> None:
         self.returncode = code
         self.control.close()
+        if self.pages is not None:
+            self.pages.close()
 
 
 def make_spec(control_fd: int, pages_fd: int) -> WorkerSpec:
@@ -128,6 +132,46 @@ def test_worker_can_be_asked_for_pages_until_it_ends(monkeypatch: pytest.MonkeyP
     stage.close()
     with pytest.raises(OSError, match="has ended"):
         pages.open_stream()
+
+
+LAST = PageAnswer(200, body=b"x" * 1000)
+
+
+@pytest.mark.parametrize("is_read_before_the_end", [True, False])
+def test_last_metrics_of_a_worker_are_read_before_its_end_is_told(
+    monkeypatch: pytest.MonkeyPatch, is_read_before_the_end: bool
+) -> None:
+    stage = Stage(monkeypatch, dataclasses.replace(SETTINGS, internal_port=0))
+    stage.serve()
+    pages, theirs = stage.worker.pages, stage.process.pages
+    assert pages is not None
+    assert theirs is not None
+    found: list[PageAnswer | None] = []
+    monkeypatch.setattr(stage, "on_ended", lambda worker: found.append(pages.last_answer))
+    data = LAST.to_bytes()
+    theirs.sendall(data[:100])
+    stage.step.run_until_idle()
+    theirs.sendall(data[100:])
+    if is_read_before_the_end:
+        stage.step.run_until_idle()
+        assert pages.last_answer == LAST
+        theirs.sendall(b"nothing more is read")
+        stage.step.run_until_idle()
+    stage.close()
+    assert found == [LAST]
+
+
+def test_end_of_the_page_channel_is_not_the_end_of_the_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(monkeypatch, dataclasses.replace(SETTINGS, internal_port=0))
+    stage.serve()
+    assert stage.process.pages is not None
+    stage.process.pages.close()
+    stage.step.run_until_idle()
+    assert stage.told == ["serving"]
+    stage.close()
+    assert stage.told == ["serving", "ended"]
 
 
 def test_worker_is_asked_for_no_pages_if_there_is_no_port_for_them(stage: Stage) -> None:

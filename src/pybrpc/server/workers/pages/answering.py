@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket as _socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -26,11 +28,18 @@ from pybrpc.server.workers.pages.messages import (
 )
 
 MAX_RUNNING = 16
-"""Questions that are answered at once; to more the answer is 503."""
+"""Pages that are made at once; to more questions the answer is 503."""
+MAX_QUESTIONS = 24
+"""Questions that are answered at once. So pages that hang, each in a function of the user, don't
+keep the numbers away."""
+LAST_S = 3.0
+"""Seconds that the functions of variables may take when the worker ends."""
 QUESTION_S = 5.0
 """Seconds that a question may take to be read, and an answer to be written."""
 MAX_FDS = 8
+TOO_MANY = b"too many pages are shown already\n"
 
+_TIMEVAL = struct.pack("ll", int(LAST_S), 0)
 _CLOSE_ON_EXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
 
@@ -41,7 +50,8 @@ class PageAnswerer:
     def __init__(self, channel: _socket.socket) -> None:
         self._channel = channel
         self._view: Callable[[], ServerView | None] = lambda: None
-        self._free = threading.Semaphore(MAX_RUNNING)
+        self._free = threading.Semaphore(MAX_QUESTIONS)
+        self._free_pages = threading.Semaphore(MAX_RUNNING)
         self._log = LimitedLog(WORKERS)
 
     def start(self) -> None:
@@ -75,7 +85,7 @@ class PageAnswerer:
                 )
                 thread.start()
                 return
-            _send_at_once(stream, PageAnswer(503, body=b"too many pages are shown already\n"))
+            _send_at_once(stream, PageAnswer(503, body=TOO_MANY))
         except BaseException:
             if is_free:
                 self._free.release()
@@ -107,9 +117,39 @@ class PageAnswerer:
             return PageAnswer(200, body=take_snapshot().to_bytes())
         if question.kind == VARIABLES:
             return PageAnswer(200, body=variables_to_bytes())
-        if question.token:
-            FORM_TOKEN.adopt(question.token)
-        return PageAnswer.of(run_page(question.page, view))
+        if not self._free_pages.acquire(blocking=False):
+            return PageAnswer(503, body=TOO_MANY)
+        try:
+            if question.token:
+                FORM_TOKEN.adopt(question.token)
+            return PageAnswer.of(run_page(question.page, view))
+        finally:
+            self._free_pages.release()
+
+    # --- at the end of the worker ---
+
+    def finish(self) -> None:
+        """Send the supervisor the numbers that there are at the end, if the server has pages.
+        Blocks for LAST_S at most: functions of users run in another thread."""
+        if self._view() is None:
+            return
+        sent = threading.Event()
+
+        def send() -> None:
+            run_guarded(self._send_last, what="sending the last metrics", log=WORKERS)
+            sent.set()
+
+        thread = threading.Thread(target=send, name="pybrpc-worker-last", daemon=True)
+        is_started = run_guarded(thread.start, what="sending the last metrics", log=WORKERS)
+        if is_started and not sent.wait(LAST_S):
+            WORKERS.warning("the last metrics were not sent within %g s", LAST_S)
+
+    def _send_last(self) -> None:
+        data = PageAnswer(200, body=take_snapshot().to_bytes()).to_bytes()
+        # A timeout of the socket object would be one of the thread that reads, too.
+        self._channel.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, _TIMEVAL)
+        with contextlib.suppress(OSError):  # The supervisor is gone, or does not read.
+            self._channel.sendall(data)
 
     def __repr__(self) -> str:
         return "<PageAnswerer>"

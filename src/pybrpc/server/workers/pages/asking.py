@@ -13,14 +13,17 @@ from typing import TypeAlias
 from pybrpc.server.workers.pages.channel import PageChannel
 from pybrpc.server.workers.pages.messages import (
     MAX_ANSWER_BYTES,
+    PAGE,
     MessageReader,
     PageAnswer,
     PageQuestion,
     TooLongError,
 )
 
-MAX_ANSWERS_BYTES = 128 * 1024 * 1024
-"""Bytes of all answers to one question together."""
+MAX_NUMBERS_BYTES = 128 * 1024 * 1024
+"""Bytes of the numbers of all workers together. They are asked for once at a time."""
+MAX_PAGES_BYTES = 32 * 1024 * 1024
+"""Bytes of the pages of all workers together, which many clients may ask for at once."""
 READ_BYTES = 256 * 1024
 ENDED = "it has ended without an answer"
 
@@ -47,12 +50,13 @@ Answers: TypeAlias = "dict[AskedWorker, PageAnswer | str]"
 
 def ask(workers: Iterable[AskedWorker], question: PageQuestion, timeout_s: float) -> Answers:
     """Ask all of them. Blocks until all have answered, or for `timeout_s`. A worker that dies, does
-    not answer in time, or answers nonsense is no error: the text says what it did. TooLongError for
-    a question that is too long."""
+    not answer in time, or answers nonsense or too much is no error: the text says what it did.
+    TooLongError for a question that is too long."""
     data = question.to_bytes()
     asked = list(workers)
     found: Answers = dict.fromkeys(asked, f"it did not answer within {timeout_s:g} s")
-    most = min(MAX_ANSWER_BYTES, MAX_ANSWERS_BYTES // max(len(asked), 1))
+    all_bytes = MAX_PAGES_BYTES if question.kind == PAGE else MAX_NUMBERS_BYTES
+    most = min(MAX_ANSWER_BYTES, all_bytes // max(len(asked), 1))
     deadline = time.monotonic() + timeout_s
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())

@@ -31,26 +31,25 @@ from pybrpc.builtin.server_view import ServerView
 from pybrpc.builtin.vars_page import show_registry
 from pybrpc.metrics.exposition.brpc_metrics import BRPC_METRICS_TYPE, to_brpc_metrics
 from pybrpc.metrics.exposition.prometheus import expose
-from pybrpc.metrics.merged_variables import merged_registry
 from pybrpc.metrics.registry import Registry
+from pybrpc.metrics.snapshot import Snapshot
 from pybrpc.server.workers.pages.asking import Answers, AskedWorker, ask
 from pybrpc.server.workers.pages.messages import (
     METRICS,
     PAGE,
     VARIABLES,
-    PageAnswer,
     PageQuestion,
     TooLongError,
 )
 from pybrpc.server.workers.pages.metrics_of_workers import MetricsOfWorkers
 from pybrpc.server.workers.pages.one_worker import WORKER_PARAMETER, of_one_worker, with_worker
+from pybrpc.server.workers.pages.outcomes import merged_answers, noting, outcome_of
+from pybrpc.server.workers.pages.shared_result import SharedResult
 from pybrpc.server.workers.pages.workers_page import show_workers
 from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics
 
 ANSWER_S = 5.0
 """Seconds in which a worker has to answer; a profile has its own time more."""
-UNANSWERED_HEADER = "X-Pybrpc-Unanswered"
-"""Names the workers that have not answered, where the page has no place for that."""
 
 _OWN = ("css", "js", "favicon.ico")
 _PROFILES = ("hotspots", "pprof")
@@ -70,6 +69,10 @@ class Workers(Protocol):
     def statistics(self) -> SupervisorStatistics:
         """Their counters."""
 
+    @property
+    def metrics(self) -> MetricsOfWorkers:
+        """Counts of all workers, those included that have ended."""
+
 
 class GatheredPages:
     """Pages run in threads of their own; they wait for the workers there."""
@@ -77,7 +80,9 @@ class GatheredPages:
     def __init__(self, workers: Workers, answer_s: float = ANSWER_S) -> None:
         self._workers = workers
         self._answer_s = answer_s
-        self._metrics = MetricsOfWorkers()
+        # The numbers of a worker may be megabytes, and each question costs it time.
+        self._snapshots = SharedResult(self._take_snapshots)
+        self._variables = SharedResult(self._ask_variables)
         self._merged: Mapping[str, PageFunction] = {
             "vars": self._show_vars,
             "metrics": self._show_metrics,
@@ -154,7 +159,7 @@ class GatheredPages:
         question = PageQuestion(PAGE, text_alone, FORM_TOKEN.share())
         asked = [each for each in self._workers.asked_workers() if each.state != "stopping"]
         answers = self._ask(asked, question, _profile_s(request))
-        rows = [(worker.name, *_outcome(answer)) for worker, answer in answers.items()]
+        rows = [(worker.name, *outcome_of(answer)) for worker, answer in answers.items()]
         rows += [(f"worker {number}", 503, "it does not run") for number in self._missing()]
         worst = max((status for _, status, _ in rows), default=503)
         status = 200 if worst < 400 else worst
@@ -183,10 +188,10 @@ class GatheredPages:
         """The texts of all, each below a title."""
         answers = self._ask_all(PageQuestion(PAGE, request), _profile_s(request))
         parts = [
-            f"==== {worker.name} ====\n\n{_outcome(answer)[1]}\n"
+            f"==== {worker.name} ====\n\n{outcome_of(answer)[1]}\n"
             for worker, answer in answers.items()
         ]
-        statuses = [_outcome(answer)[0] for answer in answers.values()]
+        statuses = [outcome_of(answer)[0] for answer in answers.values()]
         return PageResponse("\n".join(parts), status=min(statuses, default=503))
 
     # --- merged pages ---
@@ -202,29 +207,29 @@ class GatheredPages:
         )
 
     def _of_variables(self, show: Callable[[Registry], PageResponse]) -> PageResponse:
+        registry, failures = self._variables.get()
+        return noting(failures, show(registry))
+
+    def _ask_variables(self) -> tuple[Registry, list[str]]:
+        """The variables of all workers, and the names of those that have sent none."""
         answers = self._ask_all(PageQuestion(VARIABLES))
-        bodies = [
-            answer.body
-            for answer in answers.values()
-            if isinstance(answer, PageAnswer) and answer.status == 200
-        ]
-        failures = [
-            f"{worker.name}: {_outcome(answer)[1].strip()}"
-            for worker, answer in answers.items()
-            if _outcome(answer)[0] != 200
-        ]
-        if not bodies:
+        registry, failures = merged_answers(answers)
+        if registry is None:
             raise PageError(503, "; ".join(["no worker answers", *failures]))
-        return _noting(failures, show(merged_registry(bodies)))
+        return registry, failures
 
     def _show_metrics(self, request: PageRequest, server: ServerView) -> PageResponse:
-        answers = self._ask_all(PageQuestion(METRICS))
-        statistics = self._workers.statistics()
-        living = {worker.pid for worker in statistics.workers}
-        failures = self._metrics.take(answers, living)
-        merged = self._metrics.merged(answers, statistics.deaths)
+        merged, failures = self._snapshots.get()
         exposition = expose(merged, request.headers.get("accept", ""))
-        return _noting(failures, PageResponse(exposition.body, exposition.content_type))
+        return noting(failures, PageResponse(exposition.body, exposition.content_type))
+
+    def _take_snapshots(self) -> tuple[Snapshot, list[str]]:
+        """The metrics of all workers, and the names of those that have sent none. Runs once at a
+        time, so that an older answer never comes after a newer one."""
+        answers = self._ask_all(PageQuestion(METRICS))
+        metrics = self._workers.metrics
+        failures = metrics.take(answers)
+        return metrics.merged(answers, self._workers.statistics().deaths), failures
 
     def _show_health(self, request: PageRequest, server: ServerView) -> PageResponse:
         """200 if all workers serve and say so; else 503, and why not. For load balancers: text."""
@@ -232,16 +237,16 @@ class GatheredPages:
         request = dataclasses.replace(request, wants_html=False)
         answers = self._ask(serving, PageQuestion(PAGE, request))
         faults = [
-            f"{worker.name}: {_outcome(answer)[1].strip()}"
+            f"{worker.name}: {outcome_of(answer)[1].strip()}"
             for worker, answer in answers.items()
-            if _outcome(answer)[0] != 200
+            if outcome_of(answer)[0] != 200
         ]
         numbers = {worker.number for worker in serving}
         vacant = [number for number in range(self._workers.slots) if number not in numbers]
         faults += [f"worker {number} does not serve" for number in vacant]
         if faults:
             return PageResponse("\n".join([*faults, ""]), status=503)
-        texts = {_outcome(answer)[1] for answer in answers.values()}
+        texts = {outcome_of(answer)[1] for answer in answers.values()}
         return PageResponse(texts.pop() if len(texts) == 1 else "OK")
 
     def _show_version(self, request: PageRequest, server: ServerView) -> PageResponse:
@@ -249,7 +254,7 @@ class GatheredPages:
         if request.wants_html:
             return self._list_workers(request, server)
         answers = self._ask_all(PageQuestion(PAGE, request))
-        outcomes = {_outcome(answer) for answer in answers.values()}
+        outcomes = {outcome_of(answer) for answer in answers.values()}
         if len(outcomes) != 1:
             return self._show_each(request)
         ((status, text),) = outcomes
@@ -272,21 +277,6 @@ class GatheredPages:
         """Numbers of slots without a worker."""
         there = {worker.number for worker in self._workers.asked_workers()}
         return [number for number in range(self._workers.slots) if number not in there]
-
-
-def _outcome(answer: PageAnswer | str) -> tuple[int, str]:
-    """The status, and the text, of an answer; 504 of none."""
-    if isinstance(answer, str):
-        return 504, answer
-    return answer.status, "done" if answer.status == 303 else answer.text()
-
-
-def _noting(failures: list[str], response: PageResponse) -> PageResponse:
-    if failures:
-        text = "; ".join(failures)
-        plain = "".join(each if each.isascii() and each.isprintable() else "?" for each in text)
-        response.headers[UNANSWERED_HEADER] = plain[:1000]
-    return response
 
 
 def _profile_s(request: PageRequest) -> float:

@@ -124,7 +124,9 @@ class PageAnswer:
         if not isinstance(status, int) or not 200 <= status <= 599:
             raise ValueError("no status of an answer")
         headers = {str(name): str(value) for name, value in dict(found["headers"]).items()}
-        return cls(status, str(found["content_type"]), headers, body)
+        content_type = str(found["content_type"])
+        HttpHeaders([*headers.items(), ("Content-Type", content_type)])  # checks them
+        return cls(status, content_type, headers, body)
 
 
 def _packed(head: dict[str, Any], body: bytes, most: int) -> bytes:

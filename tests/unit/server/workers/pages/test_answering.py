@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from pybrpc.builtin.form_token import FORM_TOKEN
-from pybrpc.metrics import Adder, Snapshot
+from pybrpc.metrics import Adder, Counter, PassiveStatus, Snapshot
 from pybrpc.metrics.merged_variables import merged_registry
+from pybrpc.server.workers.pages import answering
 from pybrpc.server.workers.pages.answering import MAX_RUNNING, PageAnswerer
 from pybrpc.server.workers.pages.asking import AskedWorker, ask
 from pybrpc.server.workers.pages.channel import PageChannel
@@ -117,6 +118,9 @@ def test_pages_above_the_limit_are_refused_until_one_ends(workers: PageWorkers) 
     for _ in threads:
         assert started.acquire(timeout=LATE_S)
     assert answer_of(workers, PageQuestion(PAGE, request_of("/version"))).status == 503
+    # The numbers are not kept away by pages that hang.
+    for kind in (METRICS, VARIABLES):
+        assert answer_of(workers, PageQuestion(kind)).status == 200
     may_end.set()
     for thread in threads:
         thread.join()
@@ -182,3 +186,102 @@ def test_answerer_ends_with_the_supervisor() -> None:
         answerer.start()
         channel.close()
     assert repr(answerer) == "<PageAnswerer>"
+
+
+def test_numbers_above_the_limit_are_refused_until_some_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answering, "MAX_QUESTIONS", 3)
+    may_end, started = threading.Event(), threading.Semaphore(0)
+
+    def read() -> int:
+        started.release()
+        may_end.wait(LATE_S)
+        return 1
+
+    statuses: list[int] = []
+    with PageWorkers(1) as workers, own_variables():
+        PassiveStatus(read, "slow")
+
+        def look() -> None:
+            statuses.append(answer_of(workers, PageQuestion(METRICS)).status)
+
+        threads = [threading.Thread(target=look) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            assert started.acquire(timeout=LATE_S)
+        assert answer_of(workers, PageQuestion(METRICS)).status == 503
+        may_end.set()
+        for thread in threads:
+            thread.join()
+    assert statuses == [200] * 3
+
+
+# --- the last numbers ---
+
+
+def last_calls(workers: PageWorkers) -> object:
+    """The calls that the worker has sent at its end, as its supervisor reads them."""
+    (worker,) = workers.workers
+    worker.channel.read_last()
+    last = worker.channel.last_answer
+    if last is None:
+        return None
+    return Snapshot.from_bytes(last.body).families["calls"].values[()]
+
+
+def test_last_numbers_are_sent_without_being_asked_for(workers: PageWorkers) -> None:
+    with own_variables():
+        Counter("calls").add(3)
+        (answerer,) = workers.answerers.values()
+        answerer.finish()
+        assert last_calls(workers) == 3
+
+
+def test_server_without_pages_sends_no_last_numbers(workers: PageWorkers) -> None:
+    with own_variables():
+        Counter("calls").add(3)
+        (answerer,) = workers.answerers.values()
+        answerer.serve(lambda: None)
+        answerer.finish()
+        assert last_calls(workers) is None
+
+
+def test_function_that_raises_keeps_no_last_numbers_away(workers: PageWorkers) -> None:
+    def fail() -> int:
+        raise SystemExit
+
+    with own_variables():
+        PassiveStatus(fail, "broken")
+        Counter("calls").add(3)
+        (answerer,) = workers.answerers.values()
+        answerer.finish()
+        assert last_calls(workers) == 3
+
+
+def test_function_that_hangs_does_not_keep_the_worker_from_ending(
+    workers: PageWorkers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(answering, "LAST_S", 0.05)
+    may_end = threading.Event()
+    with own_variables():
+        PassiveStatus(lambda: may_end.wait(LATE_S), "hangs")
+        (answerer,) = workers.answerers.values()
+        answerer.finish()
+        assert "were not sent within 0.05 s" in caplog.text
+        assert last_calls(workers) is None
+        may_end.set()
+        for thread in threading.enumerate():
+            if thread.name == "pybrpc-worker-last":
+                thread.join(LATE_S)
+
+
+def test_last_numbers_for_a_supervisor_that_is_gone_are_dropped(
+    workers: PageWorkers, caplog: pytest.LogCaptureFixture
+) -> None:
+    workers.workers[0].channel.close()
+    with own_variables():
+        (answerer,) = workers.answerers.values()
+        answerer.finish()
+    assert caplog.text == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -19,41 +18,13 @@ from pybrpc.server.workers.pages.messages import (
     PageQuestion,
     TooLongError,
 )
+from tests.fakes.odd_worker import Behaviour, OddWorker, sizes
 from tests.fakes.page_workers import PageWorkers
 from tests.fakes.pages import request_of
 
 SOON_S = 0.2
 LATE_S = 60.0
 QUESTION = PageQuestion(PAGE, request_of("/version"))
-
-Behaviour = Callable[[socket.socket], None]
-
-
-class OddWorker:
-    """Does with each stream what the test says, in a thread."""
-
-    def __init__(self, do: Behaviour) -> None:
-        channel = PageChannel()
-        self._do = do
-        self._end = socket.socket(fileno=os.dup(channel.their_fd))
-        channel.release_theirs()
-        self.asked = AskedWorker(5, 71, "serving", channel)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            data, fds, _, _ = socket.recv_fds(self._end, 1, 4)
-            for fd in fds:
-                with socket.socket(fileno=fd) as stream:
-                    self._do(stream)
-            if not data:
-                return
-
-    def close(self) -> None:
-        self.asked.channel.close()
-        self._thread.join()
-        self._end.close()
 
 
 @pytest.fixture
@@ -115,10 +86,6 @@ def test_worker_that_takes_no_questions_is_not_waited_for() -> None:
         answers.add(ask([worker], QUESTION, 0.0)[worker])
     channel.close()
     assert any(isinstance(each, str) and each.startswith("it ") for each in answers)
-
-
-def sizes(head: int, body: int) -> bytes:
-    return head.to_bytes(4, "big") + body.to_bytes(4, "big")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from pybrpc.builtin.page import PageResponse
 from pybrpc.builtin.registry import PAGES, run_page
 from pybrpc.metrics import Adder, Counter, LatencyRecorder, MultiDimension
 from pybrpc.protocols.http1 import HttpHeaders
-from pybrpc.server.workers.pages.gathered import UNANSWERED_HEADER, GatheredPages
+from pybrpc.server.workers.pages.gathered import GatheredPages
+from pybrpc.server.workers.pages.outcomes import UNANSWERED_HEADER
 from tests.fakes.metrics import own_variables
 from tests.fakes.page_workers import PageWorkers
 from tests.fakes.pages import HOSTILE, FakeServerView, Markup, request_of

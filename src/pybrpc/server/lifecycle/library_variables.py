@@ -1,0 +1,38 @@
+"""Variables that say which features the library has, as texts."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from pybrpc.metrics.process_variables import expose_once
+from pybrpc.metrics.status import PassiveStatus, Status
+from pybrpc.protocols.registry import all_protocols
+from pybrpc.rpc.checksum import ChecksumType, checksum_name
+from pybrpc.rpc.compress import CompressType, compress_name
+
+
+def expose_library_variables() -> None:
+    """Expose those that are not exposed yet. Any thread."""
+    expose_once("rpc_protocols", lambda: PassiveStatus(_protocols, help="Protocols of servers"))
+    expose_once("rpc_compressions", lambda: Status(_compressions()))
+    expose_once(
+        "rpc_checksums", lambda: Status(" ".join(map(checksum_name, filter(None, ChecksumType))))
+    )
+    expose_once("rpc_profilers", lambda: Status("cpu heap growth contention"))
+    expose_once("rpc_revision", lambda: Status(_revision()))
+
+
+def _protocols() -> str:
+    return " ".join(protocol.name for protocol in all_protocols())
+
+
+def _compressions() -> str:
+    names = [compress_name(kind) for kind in CompressType if kind]
+    return " ".join(name for name in names if name != "unknown")
+
+
+def _revision() -> str:
+    try:
+        return f"pybrpc {version('pybrpc')}"
+    except PackageNotFoundError:  # It runs from a checkout.
+        return "pybrpc"
