@@ -27,16 +27,12 @@ from pybrpc.server.calls.admission import Admission
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.method_times import MethodTimes
 from pybrpc.server.connections.server_core import ServerCore
-<<<<<<< HEAD
 from pybrpc.server.http.asgi.mount import MountedApplication
 from pybrpc.server.http.asgi.observed import MountCounts
 from pybrpc.server.http.router import Mount
-from pybrpc.transport.socket_table import SOCKETS
-=======
 from pybrpc.server.lifecycle.library_variables import expose_library_variables
 from pybrpc.tracing.rpcz_variables import expose_rpcz_variables
 from pybrpc.transport.socket.socket_variables import expose_socket_variables
->>>>>>> metrics
 
 PREFIX = "rpc_server"
 MAX_COUNTED = 512
@@ -61,13 +57,9 @@ class ServerVariables:
         self._running = RunningCalls(core.admission)
         self.stem = ""
         """The names of its variables begin with it and "_", once they are exposed."""
-<<<<<<< HEAD
-        self._times: list[tuple[MethodEntry | MountCounts, MethodTimes]] = []
-=======
         self.are_kept = False
         """Whether they stay exposed when the server stops: somebody else will close them."""
-        self._times: list[tuple[MethodEntry, MethodTimes]] = []
->>>>>>> metrics
+        self._times: list[tuple[MethodEntry | MountCounts, MethodTimes]] = []
         errors, services = core.non_service_errors, core.registry.service_names
         started = time.monotonic()
         self._variables: dict[str, Variable] = {
