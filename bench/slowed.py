@@ -1,6 +1,7 @@
 """python -m bench.slowed MODULE ...: runs a module where code is fifty times slower: in callgrind.
 
-The limits of turns in seconds are as much longer, so that a turn does as many calls as elsewhere.
+The limits in seconds of turns, and of handlers that run inline, are as much longer, so that a turn
+does as many calls as elsewhere, and in the same thread.
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 import runpy
 import sys
 
-from pybrpc.transport.dispatch import step_queue, turn_runner
+from pybrpc.server.calls import invoker, method_entry
+from pybrpc.server.lifecycle import running_server
+from pybrpc.server.running import inline_runner
+from pybrpc.transport.dispatch import standby, step_queue, turn_runner
 
 SLOWER = 50
 
@@ -17,6 +21,10 @@ def main() -> None:
     step_queue.STEP_S *= SLOWER
     turn_runner.TURN_S *= SLOWER
     turn_runner.COSTLY_STEP_S *= SLOWER
+    standby.MAX_INLINE_S *= SLOWER
+    inline_runner.INLINE_S *= SLOWER
+    for module in (method_entry, invoker, running_server):
+        module.SLOW_S *= SLOWER  # type: ignore[attr-defined]
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

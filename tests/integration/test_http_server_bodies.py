@@ -7,6 +7,7 @@ test/brpc_server_unittest.cpp.
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
 import http.client
 import json
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 
 import pybrpc
+from pybrpc.iobuf import IOBuf
+from pybrpc.server.http.call_form import MAX_JOINED_BYTES
 from tests.peers.http_server import (
     JSON,
     PATH,
@@ -178,3 +181,44 @@ def test_body_that_grows_too_much_is_refused() -> None:
         answer = ask(client, "POST", PATH, body, {**JSON, "Content-Encoding": "gzip"})
         assert answer.status == 400
         assert post(client).status == 200
+
+
+@pytest.mark.parametrize("size", [0, 1, MAX_JOINED_BYTES, MAX_JOINED_BYTES + 1, 100_000])
+def test_answer_of_any_length_is_whole(size: int) -> None:
+    """A short body and its head are one block, a long body is not copied."""
+    body = bytes(index % 251 for index in range(size))
+
+    def attach(request: Any, controller: pybrpc.Controller) -> None:
+        controller.http_response.content_type = "application/x-mine"
+        controller.response_attachment = IOBuf(body) if request.message == "b" else body
+
+    with serving_http(attach) as server, client_of(server) as client:
+        for message in ("a", "b"):
+            answer = post(client, message)
+            if size:
+                assert (answer.body, answer.headers["content-type"]) == (body, "application/x-mine")
+            else:
+                assert answer.headers["content-length"] == str(len(answer.body))
+
+
+def test_answered_requests_leave_nothing_to_the_garbage_collector() -> None:
+    """Objects that refer to each other cost more to be found than to be made."""
+
+    def fail(request: Any, controller: pybrpc.Controller) -> None:
+        if request.message == "fails":
+            controller.set_failed(1, "no")
+        controller.http_response.headers["X-Mine"] = controller.http_request.method
+
+    with serving_http(fail) as server, client_of(server) as client:
+        post(client)
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for message in ("hello", "fails"):
+                assert post(client, message).headers["x-mine"] == "POST"
+            gc.collect()
+            found = {type(each).__name__ for each in gc.garbage}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+    assert not found & {"CallForm", "Controller", "HttpHeader", "HttpRequest", "ServerCall"}

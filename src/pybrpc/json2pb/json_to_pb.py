@@ -52,19 +52,14 @@ def json_to_message(
     MAX_WARNINGS. With `is_partial` it may lack required fields, but not the messages in it.
     ConversionError if there is no message; TypeError if `data` is of another type.
     """
-    plan = _PLANS.plan_for(message_class.DESCRIPTOR, options)
-    run = _Run(options, is_partial)
-    message = message_class()
-    raw = json_values.utf8_of(data)
-    try:
-        if json_values.is_nested_deeper(raw, 2 * run.max_depth + 2):
-            raise DepthError(f"{TOO_DEEP} [{plan.name}]")
-        plan.read_root(message, json_values.load_json(raw), run)
-    except (ConversionError, RecursionError) as error:
-        raise run.final(error, plan.name) from None
-    if skipped is not None:
-        skipped += run.skipped
-    return message
+    plan = read_plan_for(message_class, options)
+    found: M = plan.to_message(json_values.utf8_of(data), message_class, is_partial, skipped)
+    return found
+
+
+def read_plan_for(message_class: type[Message], options: JsonOptions) -> ReadPlan:
+    """The plan by which JSON becomes messages of one class, for users of many of them."""
+    return _PLANS.plan_for(message_class.DESCRIPTOR, options)
 
 
 def iter_json_messages(
@@ -77,14 +72,14 @@ def iter_json_messages(
     standard library.
     """
     plan = _PLANS.plan_for(message_class.DESCRIPTOR, options)
-    run = _Run(options)
+    run = _new_run(options)
     raw = json_values.utf8_of(data)
     end, counted = 0, 0
     try:
         reader = json_values.JsonReader(raw)
         while not reader.is_at_end():
             message = message_class()
-            run = _Run(options)
+            run = _new_run(options)
             plan.read_root(message, reader.read_value(), run)
             end += len(reader.text[counted : reader.position].encode())
             counted = reader.position
@@ -99,11 +94,10 @@ class _Run:
 
     __slots__ = ("is_partial", "max_depth", "skipped")
 
-    def __init__(self, options: JsonOptions, is_partial: bool = False) -> None:
-        self.is_partial = is_partial
-        """Whether the message itself may lack required fields."""
-        self.max_depth = options.json2pb_max_recursion_depth
-        self.skipped: list[SkippedValue] = []
+    is_partial: bool
+    """Whether the message itself may lack required fields."""
+    max_depth: int
+    skipped: list[SkippedValue]
 
     def reject(self, field: _Field, value: Any, wanted: str, step: str) -> None:
         """Skip a value of the wrong type, or raise InvalidFieldError."""
@@ -130,6 +124,14 @@ class _Run:
         if isinstance(error, ConversionError):
             return type(error)(error.reason, error.path, self.skipped)
         return DepthError(f"{TOO_DEEP} [{name}]", "", self.skipped)
+
+
+def _new_run(options: JsonOptions, is_partial: bool = False) -> _Run:
+    run = _Run.__new__(_Run)
+    run.is_partial = is_partial
+    run.max_depth = options.json2pb_max_recursion_depth
+    run.skipped = []
+    return run
 
 
 Fill: TypeAlias = Callable[[Message, Any, int, _Run], None]
@@ -162,7 +164,7 @@ class _Row(NamedTuple):
     field: _Field
 
 
-class _ReadPlan:
+class ReadPlan:
     """How messages of one type are read."""
 
     __slots__ = (
@@ -172,6 +174,7 @@ class _ReadPlan:
         "_is_extendable",
         "_is_large",
         "_options",
+        "_plain_rows",
         "_rows",
         "name",
     )
@@ -189,9 +192,12 @@ class _ReadPlan:
         rows = tuple(_row_for(field, self._options) for field in fields)
         by_key = {row.key: index for index, row in enumerate(rows)}
         required = [index for index, row in enumerate(rows) if row.is_required]
+        # Compiled code takes just a tuple apart without an iterator, not a subclass.
+        plain_rows = tuple(tuple(row) for row in rows)
         self._rows = rows
+        self._plain_rows: tuple[tuple[Any, ...], ...] = plain_rows
         # Together, because another thread may be reading.
-        self._index = rows, by_key if len(by_key) == len(rows) else None, required
+        self._index = plain_rows, by_key if len(by_key) == len(rows) else None, required
         self._is_large = len(rows) > _FEW_FIELDS
         self._extensions = len(rows) - len(self._descriptor.fields)
 
@@ -201,13 +207,30 @@ class _ReadPlan:
         if len(pool.FindAllExtensions(self._descriptor)) != self._extensions:
             self._prepare()
 
-    def _rows_in(self, value: Mapping[str, Any]) -> Iterable[_Row]:
+    def _rows_in(self, value: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
         """The fields to look for in `value`, which has far fewer keys than there are fields."""
         rows, by_key, required = self._index
         if by_key is None:
             return rows
         found = {by_key[key] for key in value if key in by_key}
         return [rows[index] for index in sorted(found.union(required))]
+
+    def to_message(
+        self, raw: bytes, message_class: Any, is_partial: bool = False, skipped: Any = None
+    ) -> Any:
+        """The message of JSON in UTF-8, as by `json_to_message`; its class has the plan's type."""
+        run = _new_run(self._options, is_partial)
+        message = message_class()
+        levels = 2 * run.max_depth + 2
+        try:
+            if len(raw) > levels and json_values.is_nested_deeper(raw, levels):
+                raise DepthError(f"{TOO_DEEP} [{self.name}]")
+            self.read_root(message, json_values.load_json(raw), run)
+        except (ConversionError, RecursionError) as error:
+            raise run.final(error, self.name) from None
+        if skipped is not None:
+            skipped += run.skipped
+        return message
 
     def read_root(self, message: Message, value: Any, run: _Run) -> None:
         if isinstance(value, list) and self._options.array_to_single_repeated:
@@ -228,8 +251,8 @@ class _ReadPlan:
             raise InvalidFieldError(f"The input is not a json object [{self.name}]")
         if self._is_extendable:
             self._refresh()
-        rows: Iterable[_Row] = self._rows
-        if self._is_large and len(self._rows) > _FEW_FIELDS + 4 * len(value):
+        rows: Iterable[tuple[Any, ...]] = self._plain_rows
+        if self._is_large and len(self._plain_rows) > _FEW_FIELDS + 4 * len(value):
             rows = self._rows_in(value)
         get = value.get
         for key, exact, name, convert, fill, is_required, field in rows:
@@ -271,14 +294,14 @@ class _ReadPlan:
             run.add_step(_step(name, index), first)
 
 
-_PLANS = schema.PlanCache(_ReadPlan)
+_PLANS = schema.PlanCache(ReadPlan)
 
 
-def _later(descriptor: AnyDescriptor, options: JsonOptions) -> Callable[[], _ReadPlan]:
+def _later(descriptor: AnyDescriptor, options: JsonOptions) -> Callable[[], ReadPlan]:
     """Gets a plan, which is made when it is first needed: types may be recursive."""
-    plan: _ReadPlan | None = None
+    plan: ReadPlan | None = None
 
-    def plan_of() -> _ReadPlan:
+    def plan_of() -> ReadPlan:
         nonlocal plan
         if plan is None:
             plan = _PLANS.plan_for(descriptor, options)

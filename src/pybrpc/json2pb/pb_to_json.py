@@ -60,17 +60,12 @@ def message_to_json(message: Message, options: JsonOptions = DEFAULT) -> bytes:
     ConversionError if a required field is missing, messages are nested too deeply, or text is no
     UTF-8.
     """
-    plan = _PLANS.plan_for(message.DESCRIPTOR, options)
-    try:
-        text = plan.write_root(message)
-    except RecursionError:
-        raise DepthError(TOO_DEEP) from None
-    except (TypeError, UnicodeDecodeError) as error:
-        # The runtimes of protobuf differ: upb shows such text as bytes, which can't be quoted.
-        raise InvalidFieldError("a string of the message is no UTF-8") from error
-    if "\\u00" in text:
-        text = _CONTROL_ESCAPE.sub(_in_capitals, text)
-    return text.encode()
+    return write_plan_for(message, options).to_json(message)
+
+
+def write_plan_for(message: Message, options: JsonOptions) -> WritePlan:
+    """The plan by which messages of the type of `message` become JSON, for users of many."""
+    return _PLANS.plan_for(message.DESCRIPTOR, options)
 
 
 def _in_capitals(escape: re.Match[str]) -> str:
@@ -94,7 +89,7 @@ class _Column(NamedTuple):
     name: str
 
 
-class _WritePlan:
+class WritePlan:
     """How messages of one type are written."""
 
     __slots__ = (
@@ -105,6 +100,7 @@ class _WritePlan:
         "_newer",
         "_no_texts",
         "_options",
+        "_plain_columns",
         "_required",
         "_required_count",
         "_single",
@@ -115,7 +111,7 @@ class _WritePlan:
         self._descriptor = descriptor
         self._options = options
         self._max_depth = options.json2pb_max_recursion_depth
-        self._newer: _WritePlan | None = None
+        self._newer: WritePlan | None = None
         fields = schema.fields_of(self._descriptor)
         maps = [field for field in fields if schema.has_string_keys(field)]
         others = [field for field in fields if field not in maps]
@@ -133,6 +129,10 @@ class _WritePlan:
         # The last slot is for the texts of maps here, which are not used.
         self._no_texts = [] if in_order and not self._unset else [""] * (len(others) + 1)
         self._columns = columns
+        # Compiled code takes just a tuple apart without an iterator, not a subclass.
+        self._plain_columns: dict[AnyField, Any] = {
+            field: tuple(column) for field, column in columns.items()
+        }
 
     def _is_printed_unset(self, field: AnyField) -> bool:
         if schema.is_repeated(field):
@@ -141,6 +141,19 @@ class _WritePlan:
         is_free = oneof is None or len(oneof.fields) == 1  # as those that are just `optional`
         is_scalar = field.message_type is None
         return self._options.always_print_primitive_fields and is_scalar and is_free
+
+    def to_json(self, message: Any) -> bytes:
+        """The JSON of `message`, which has the type of the plan, as `message_to_json` says."""
+        try:
+            text = self.write_root(message)
+        except RecursionError:
+            raise DepthError(TOO_DEEP) from None
+        except (TypeError, UnicodeDecodeError) as error:
+            # The runtimes of protobuf differ: upb shows such text as bytes, which can't be quoted.
+            raise InvalidFieldError("a string of the message is no UTF-8") from error
+        if "\\u00" in text:
+            text = _CONTROL_ESCAPE.sub(_in_capitals, text)
+        return text.encode()
 
     def write_root(self, message: Any) -> str:
         if self._options.single_repeated_to_array and self._single is not None:
@@ -152,7 +165,7 @@ class _WritePlan:
         """The JSON of `message`, which is `depth` levels below the root."""
         if depth > self._max_depth:
             raise DepthError(TOO_DEEP)
-        columns = self._columns
+        columns = self._plain_columns
         texts: list[str] = []
         slots = self._no_texts.copy()  # empty if fields are printed as ListFields has them
         required = 0
@@ -190,7 +203,7 @@ class _WritePlan:
         newer = self._newer
         fields = [field for field, _ in message.ListFields()]
         if newer is None or any(field not in newer._columns for field in fields):
-            newer = _WritePlan(self._descriptor, self._options)
+            newer = WritePlan(self._descriptor, self._options)
             for field in fields:
                 newer._columns[field]  # KeyError if its pool does not know it
             self._newer = newer
@@ -213,7 +226,7 @@ class _WritePlan:
         return list(filter(None, slots[:-1]))
 
 
-_PLANS = schema.PlanCache(_WritePlan)
+_PLANS = schema.PlanCache(WritePlan)
 
 
 def _value_of(message: Any, field: AnyField) -> Any:

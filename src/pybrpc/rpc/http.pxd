@@ -1,9 +1,10 @@
 cimport cython
 
 
-@cython.freelist(64)
+@cython.freelist(256)
 cdef class HttpHeader:
     cdef public object _attachments
+    cdef object _content_type
     cdef object _head
     cdef object _headers
     cdef object _method
@@ -11,8 +12,8 @@ cdef class HttpHeader:
     cdef object _status_code
     cdef object _uri
     cdef public object body
+    cdef object _version
     cdef public object unresolved_path
-    cdef public object version
 
     cpdef only_content_type(self)
 

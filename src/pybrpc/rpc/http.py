@@ -18,6 +18,11 @@ _LEAST_STATUS, _MOST_STATUS = 200, 999
 """An interim response, 1xx, is none: the client would take the next response for this one."""
 
 
+_CHECKED_TYPES: set[str] = set()
+"""Content-Types that were found to be valid, so that they are not checked for each response."""
+_MAX_CHECKED_TYPES, _LONG_TYPE = 64, 128
+
+
 class Attachments(Protocol):
     """Makes the progressive attachment of a response."""
 
@@ -37,22 +42,25 @@ class HttpHeader:
 
     __slots__ = (
         "_attachments",
+        "_content_type",
         "_head",
         "_headers",
         "_method",
         "_reason",
         "_status_code",
         "_uri",
+        "_version",
         "body",
         "unresolved_path",
-        "version",
     )
 
     def __init__(self, headers: HeadersLike = ()) -> None:
+        self._content_type = ""
+        """The Content-Type of a response, before it has any headers."""
         self._headers: HttpHeaders | None = None
         if headers != ():  # of most; to ask an abstract class what they are costs more
             self._headers = headers if isinstance(headers, HttpHeaders) else HttpHeaders(headers)
-        self.version = "1.1"
+        self._version: str | None = None
         self.unresolved_path = ""
         self._method = ""
         self._uri: URI | None = None
@@ -67,6 +75,17 @@ class HttpHeader:
         self._reason: str | None = None
 
     @property
+    def version(self) -> str:
+        version = self._version
+        if version is None:
+            version = self._version = "1.1" if self._head is None else self._head.version
+        return version
+
+    @version.setter
+    def version(self, version: str) -> None:
+        self._version = version
+
+    @property
     def headers(self) -> HttpHeaders:
         """Made when they are first asked for: most responses have none of their own."""
         headers = self._headers
@@ -74,6 +93,9 @@ class HttpHeader:
             head = self._head
             # A copy: requests whose heads are the same share one head.
             headers = self._headers = HttpHeaders() if head is None else head.headers.copy()
+            if self._content_type:
+                headers["Content-Type"] = self._content_type
+                self._content_type = ""
         return headers
 
     @headers.setter
@@ -81,6 +103,7 @@ class HttpHeader:
         if not isinstance(headers, HttpHeaders):
             raise TypeError(f"headers must be a pybrpc.HttpHeaders, not {headers!r:.200}")
         self._headers = headers
+        self._content_type = ""
 
     @property
     def method(self) -> str:
@@ -132,12 +155,18 @@ class HttpHeader:
         headers = self._headers
         if headers is None:
             head = self._head
-            return "" if head is None else head.headers.content_type
+            return self._content_type if head is None else head.headers.content_type
         return headers.content_type
 
     @content_type.setter
     def content_type(self, content_type: str) -> None:
+        is_new = self._headers is None and self._head is None
+        if is_new and type(content_type) is str and content_type in _CHECKED_TYPES:
+            self._content_type = content_type
+            return
         self.headers["Content-Type"] = content_type
+        if len(_CHECKED_TYPES) < _MAX_CHECKED_TYPES and 0 < len(content_type) < _LONG_TYPE:
+            _CHECKED_TYPES.add(content_type)
 
     def only_content_type(self) -> str | None:
         """The Content-Type of a response in which nothing else was set; "" if nothing was, `None`
@@ -145,7 +174,7 @@ class HttpHeader:
         if self._status_code != 200 or self._reason is not None:
             return None
         headers = self._headers
-        return "" if headers is None else headers.only_content_type()
+        return self._content_type if headers is None else headers.only_content_type()
 
     def __repr__(self) -> str:
         """Without the query and without headers: they may be secrets."""
@@ -158,11 +187,17 @@ class HttpHeader:
 def received_request(head: RequestHead, unresolved_path: str) -> HttpHeader:
     """The head of a request that was received. Its `uri` raises UriError if its target is no URL,
     or has too many parameters."""
-    header = HttpHeader()
-    header.version = head.version
-    header.unresolved_path = unresolved_path
-    header._method = head.method
+    header = HttpHeader.__new__(HttpHeader)
+    header._attachments = header.body = None
+    header._content_type = ""
     header._head = head
+    header._headers = None
+    header._method = head.method
+    header._reason = None
+    header._status_code = 200
+    header._uri = None
+    header._version = None
+    header.unresolved_path = unresolved_path
     return header
 
 

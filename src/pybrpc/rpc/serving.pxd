@@ -29,7 +29,14 @@ cpdef ServedCall new_served_call(double deadline)
 
 @cython.final
 cdef class HandlerThread:
+    cdef tuple _usage
     cdef public ServedCall served
+
+    cpdef begin(self)
+    @cython.locals(before=tuple, now=tuple)
+    cpdef bint was_displaced(self) except -1
+    @cython.locals(before=tuple, now=tuple)
+    cpdef double own_s(self, double seconds) except? -1
 
 
 @cython.locals(served=ServedCall, thread=HandlerThread)

@@ -25,6 +25,7 @@ from typing import Protocol
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.guard import run_guarded
 from pybrpc.base.implementation import __impl__
+from pybrpc.base.thread_usage import thread_usage
 
 MAX_CANCELED_AT_ONCE = 64
 """The most nested calls that are canceled in one step."""
@@ -135,11 +136,32 @@ def new_served_call(deadline: float) -> ServedCall:
 class HandlerThread:
     """A thread that runs plain handlers."""
 
-    __slots__ = ("served",)
+    __slots__ = ("_usage", "served")
 
     def __init__(self) -> None:
         self.served: ServedCall | None = None
         """The call whose handler runs in the thread just now."""
+        self._usage: tuple[int, float] | None = None
+        """Its usage of the processor when `begin` was called."""
+
+    def begin(self) -> None:
+        """It runs handlers from now on. In the thread itself, as are the next two."""
+        self._usage = thread_usage()
+
+    def was_displaced(self) -> bool:
+        """Whether, since `begin`, it was displaced from its processor, and has not waited: then
+        time has passed that tells nothing of a handler. False if that is not known."""
+        before, now = self._usage, thread_usage()
+        return before is not None and now is not None and before[0] == now[0]
+
+    def own_s(self, seconds: float) -> float:
+        """The part of `seconds`, the last ones, that the handler has taken itself: all of them,
+        unless the thread was displaced from its processor meanwhile. Then it begins anew."""
+        before, now = self._usage, thread_usage()
+        self._usage = now
+        if before is None or now is None or before[0] != now[0]:
+            return seconds
+        return min(seconds, now[1] - before[1])
 
 
 _current: ContextVar[ServedCall | None] = ContextVar("pybrpc_served_call", default=None)

@@ -59,6 +59,34 @@ def test_wrong_values_are_refused(name: str, value: Any, error: type[Exception])
     assert (header.method, header.status_code, header.reason) == ("GET", 200, "OK")
 
 
+def test_type_that_was_checked_before_is_set_as_any_other() -> None:
+    for _ in range(2):
+        header = HttpHeader()
+        header.content_type = "text/x-again"
+        assert (header.content_type, header.only_content_type()) == ("text/x-again",) * 2
+    header.headers["X-More"] = "1"
+    assert header.only_content_type() is None
+    assert dict(header.headers) == {"Content-Type": "text/x-again", "X-More": "1"}
+    header.content_type = "text/x-other"
+    assert header.headers["content-type"] == "text/x-other"
+    header.headers = HttpHeaders()
+    assert header.content_type == ""
+
+
+def test_headers_that_replace_a_type_leave_nothing_of_it() -> None:
+    HttpHeader().content_type = "text/x-again"
+    header = HttpHeader()
+    header.content_type = "text/x-again"
+    header.headers = HttpHeaders({"A": "1"})
+    assert dict(header.headers) == {"A": "1"}
+
+
+def test_version_can_be_set() -> None:
+    header = HttpHeader()
+    header.version = "1.0"
+    assert header.version == "1.0"
+
+
 def test_header_of_a_request_that_was_received() -> None:
     text = b"POST /a/b?secret=1 HTTP/1.0\r\nHost: h:1\r\nContent-Type: x/y\r\n\r\n"
     head = PATTERN_HEAD_PARSER.parse_request_head(text, DEFAULT_OPTIONS)

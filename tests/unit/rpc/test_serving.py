@@ -14,6 +14,7 @@ import pytest
 
 import pybrpc
 from pybrpc.base.deadline import NEVER
+from pybrpc.rpc import serving
 from pybrpc.rpc.serving import (
     MAX_CANCELED_AT_ONCE,
     HandlerThread,
@@ -313,6 +314,41 @@ def in_child(function: Callable[[], bool]) -> bool:
 
 def finds_nothing() -> bool:
     return current_call() is None
+
+
+def usages(monkeypatch: pytest.MonkeyPatch, *found: tuple[int, float] | None) -> HandlerThread:
+    """A thread whose usage of the processor is each of `found`, one after the other."""
+    left = iter(found)
+    monkeypatch.setattr(serving, "thread_usage", lambda: next(left))
+    return HandlerThread()
+
+
+def test_time_in_which_a_handler_was_displaced_is_not_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thread = usages(monkeypatch, (3, 1.0), (3, 1.25), (3, 2.25), (3, 2.5))
+    thread.begin()
+    assert thread.own_s(5.0) == 0.25
+    assert thread.own_s(0.5) == 0.5
+    assert thread.was_displaced()
+
+
+def test_time_for_which_a_handler_waits_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = usages(monkeypatch, (3, 1.0), (4, 1.25), (5, 1.25))
+    thread.begin()
+    assert thread.own_s(5.0) == 5.0
+    assert not thread.was_displaced()
+
+
+def test_all_time_is_that_of_the_handler_where_nothing_else_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thread = usages(monkeypatch, (3, 1.0), (3, 1.0), None, None, None)
+    assert not thread.was_displaced()
+    assert thread.own_s(5.0) == 5.0
+    thread.begin()
+    assert thread.own_s(5.0) == 5.0
+    assert not thread.was_displaced()
 
 
 def test_forked_process_does_not_serve_the_call_of_an_async_handler() -> None:

@@ -30,6 +30,7 @@ cdef class RequestParser(MessageParser):
     cdef bytes _last_block
     cdef object _last_head
 
+    cdef _begin_body(self, object head, IOBuf buffer, list events)
     cpdef object _parse_head(self, bytes block)
     cpdef object _body_of(self, object head)
 

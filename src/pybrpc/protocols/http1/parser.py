@@ -239,6 +239,17 @@ class RequestParser(MessageParser):
             self._last_block, self._last_head = block, head
         return head
 
+    def _begin_body(self, head: Any, buffer: IOBuf, events: list[Event]) -> None:
+        """As in the base class; most bodies have come with their heads."""
+        size = 0 if head.content_length is None else head.content_length
+        if head.is_chunked or size > min(len(buffer), self._options.max_body_size):
+            MessageParser._begin_body(self, head, buffer, events)
+            return
+        self._keeps = head.keep_alive
+        if size:
+            events.append(buffer.cutn(size))
+        self._end_message(events, END)
+
     def _body_of(self, head: RequestHead) -> BodyReader | None:
         if head.is_chunked:
             return ChunkedBody(self._options)

@@ -21,7 +21,7 @@ cdef class Invoker:
     @cython.locals(controller=Controller)
     cpdef IOBuf answer_if_late(self, ServerCall call, double now)
     cpdef refuse(self, ServerCall call, object error)
-    @cython.locals(entry=MethodEntry, controller=Controller, now=double)
+    @cython.locals(entry=MethodEntry, controller=Controller, now=double, seconds=double)
     cdef _run(
         self,
         ServerCall call,

@@ -25,6 +25,7 @@ from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.serving import HandlerThread, set_current_call
 from pybrpc.server.calls.call_span import traced
+from pybrpc.server.calls.method_entry import SLOW_S
 from pybrpc.server.calls.response_batch import FLUSH_S, ResponseBatch
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.tracing.switch import leave_current_span
@@ -150,7 +151,8 @@ class Invoker:
             return
         data = call.pack(controller, response)
         now = time.monotonic()
-        entry.note_duration(now - started_at)
+        seconds = now - started_at
+        entry.note_duration(seconds if seconds <= SLOW_S else thread.own_s(seconds))
         response_batch.add(call, data, now)
 
     def _parse(self, call: ServerCall, response_batch: ResponseBatch) -> None:

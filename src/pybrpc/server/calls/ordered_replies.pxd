@@ -1,10 +1,12 @@
 cimport cython
 from pybrpc.iobuf.iobuf cimport IOBuf
 from pybrpc.transport.writing.backlog cimport Backlog
+from pybrpc.transport.writing.write_request cimport new_message_request
 
 
 cdef class OrderedReplies:
     cdef dict _kept
+    cdef object _outcome
     cdef Py_ssize_t _positions
     cdef object _socket
     cdef Backlog _unanswered

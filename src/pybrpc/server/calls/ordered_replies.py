@@ -18,6 +18,7 @@ from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.outcomes import InternalOutcome
+from pybrpc.transport.writing.write_request import new_message_request
 
 REPLY_BYTES = 512
 """Memory that a response holds beside its bytes."""
@@ -26,11 +27,13 @@ REPLY_BYTES = 512
 class OrderedReplies:
     """A SocketMessage: the responses whose turn it is. `put` and `write` in any thread."""
 
-    __slots__ = ("_kept", "_positions", "_socket", "_unanswered", "_written")
+    __slots__ = ("_kept", "_outcome", "_positions", "_socket", "_unanswered", "_written")
 
     def __init__(self, socket: Socket, unanswered: Backlog) -> None:
         self._socket = socket
         self._unanswered = unanswered
+        self._outcome: InternalOutcome | None = None
+        """That of all writes. Made with the first one; it refers to this object."""
         self._kept: dict[int, IOBuf] = {}
         """Responses that are not written, by their positions."""
         self._positions = 0
@@ -56,8 +59,10 @@ class OrderedReplies:
         """Queue the responses whose turn it is. They are lost if the connection is gone."""
         socket = self._socket
         try:
-            outcome = InternalOutcome(self._on_outcome)
-            socket.start_write(self, on_outcome=outcome, ignore_eovercrowded=True)
+            outcome = self._outcome
+            if outcome is None:
+                outcome = self._outcome = InternalOutcome(self._on_outcome)
+            socket.write_request(new_message_request(self, outcome), True)
         except RpcError:
             self._drop()
         except BaseException as error:
@@ -97,6 +102,7 @@ class OrderedReplies:
     def _drop(self) -> None:
         """The socket has failed, so none of them will be written. A thread that puts another one
         fails to write it, and drops it."""
+        self._outcome = None
         for position in list(self._kept):
             data = self._kept.pop(position, None)
             if data is not None:

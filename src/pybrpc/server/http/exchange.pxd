@@ -3,12 +3,13 @@ from pybrpc.iobuf.iobuf cimport IOBuf
 from pybrpc.protocols.http1.server_session cimport HttpServerSession
 from pybrpc.server.connections.server_connection cimport ServerConnection
 from pybrpc.server.http.replies cimport HttpReplies
-from pybrpc.server.http.request cimport HttpRequest
+from pybrpc.server.http.request cimport HttpRequest, new_http_request
 from pybrpc.server.http.resolved_head cimport ResolvedHead
 
 
 cdef class HttpExchange:
     cdef object _finder
+    cdef bint _has_auth
     cdef bint _has_replies
     cdef bint _is_over
     cdef object _raw_sink

@@ -7,7 +7,6 @@ sender may not send it, is refused before it is read. Everything here happens in
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import Any, Protocol
 
 from pybrpc.base.guard import deliver_interrupt
@@ -34,7 +33,7 @@ from pybrpc.server.connections.credentials import authentication_failure
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.http.body_threads import BodyThreads
 from pybrpc.server.http.replies import HttpReplies
-from pybrpc.server.http.request import BodySink, HttpRequest
+from pybrpc.server.http.request import BodySink, HttpRequest, new_http_request
 from pybrpc.server.http.resolved_head import HEAD_WITHOUT_URL, ResolvedHead
 from pybrpc.server.http.served import summary_of
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
@@ -99,6 +98,7 @@ class HttpExchange:
 
     __slots__ = (
         "_finder",
+        "_has_auth",
         "_has_replies",
         "_is_over",
         "_raw_sink",
@@ -121,6 +121,7 @@ class HttpExchange:
         """Those of plain generators."""
         self.replies = HttpReplies(connection.socket, connection.unanswered)
         self._finder = finder
+        self._has_auth = connection.server.settings.auth is not None
         self._session: HttpServerSession = connection.socket.session  # type: ignore[assignment]
         self._request: HttpRequest | None = None
         """The request whose end has not come."""
@@ -144,7 +145,7 @@ class HttpExchange:
 
     def on_messages(self, messages: list[Any]) -> None:
         calls: list[ServerCall] = []
-        now = time.monotonic()
+        now = self.connection.active_at  # set just now: the messages have come in this turn
         try:
             for event in messages:
                 if self._is_over:
@@ -186,13 +187,13 @@ class HttpExchange:
             resolved = self._resolve(head, position, now)
             if resolved is None:
                 return
-        request = self._request = HttpRequest(resolved, position, now)
-        request.max_bytes = connection.max_body_size
+        request = new_http_request(resolved, position, now, connection.max_body_size)
+        self._request = request
         try:
-            if resolved.needs_credentials:
+            if self._has_auth and resolved.needs_credentials:
                 self.verify(request)
             request.sink = resolved.target.begin(self, request)
-            if request.sink is None:
+            if request.sink is None and head.content_length is not None:
                 self._check_length(request)
         except Refusal as refusal:
             self._refuse(request, refusal)
@@ -206,14 +207,17 @@ class HttpExchange:
             resolved = ResolvedHead(head)
         except UriError as error:
             text = Refusal(str(error))
-            self._request = HttpRequest(ResolvedHead(HEAD_WITHOUT_URL), position, now)
-            self._refuse(self._request, text)
+            request = new_http_request(
+                ResolvedHead(HEAD_WITHOUT_URL), position, now, self.connection.max_body_size
+            )
+            self._request = request
+            self._refuse(request, text)
             return None
         try:
             self._finder.resolve(self, resolved)
         except Refusal as refusal:
-            request = self._request = HttpRequest(resolved, position, now)
-            request.max_bytes = self.connection.max_body_size
+            request = new_http_request(resolved, position, now, self.connection.max_body_size)
+            self._request = request
             self._refuse(request, self._refused_before(request) or refusal)
             return None
         if resolved.size_bytes <= MAX_KEPT_BYTES:

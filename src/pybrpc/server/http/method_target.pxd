@@ -5,7 +5,7 @@ from pybrpc.server.calls.method_entry cimport MethodEntry
 from pybrpc.server.calls.server_call cimport ServerCall, new_server_call
 from pybrpc.server.connections.server_connection cimport ServerConnection
 from pybrpc.server.connections.server_core cimport ServerCore
-from pybrpc.server.http.call_form cimport CallFacts, CallForm, MethodTraits
+from pybrpc.server.http.call_form cimport CallFacts, CallForm, MethodTraits, new_call_form
 from pybrpc.server.http.exchange cimport HttpExchange
 from pybrpc.server.http.request cimport HttpRequest
 from pybrpc.server.http.resolved_head cimport ResolvedHead

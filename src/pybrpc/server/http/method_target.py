@@ -15,7 +15,7 @@ from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import new_server_call
 from pybrpc.server.calls.service_registry import ServiceRegistry
 from pybrpc.server.http.body_queue import BodyQueue
-from pybrpc.server.http.call_form import CallFacts, CallForm, MethodTraits
+from pybrpc.server.http.call_form import CallFacts, MethodTraits, new_call_form
 from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.request import BodySink, HttpRequest
 
@@ -80,7 +80,7 @@ class MethodTarget:
         call = new_server_call(connection, rpc, entry, request.received_at)
         call.position = request.position
         call.size_bytes += resolved.size_bytes
-        form = CallForm(request, self._traits, facts, exchange, bool(entry.is_async), queue)
+        form = new_call_form(request, self._traits, facts, exchange, bool(entry.is_async), queue)
         call.form = call.packer = form
         calls.append(call)
         connection.calls.add(call)

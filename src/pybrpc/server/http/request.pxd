@@ -3,7 +3,7 @@ from pybrpc.iobuf.iobuf cimport IOBuf
 from pybrpc.server.http.resolved_head cimport ResolvedHead
 
 
-@cython.freelist(64)
+@cython.freelist(256)
 cdef class HttpRequest:
     cdef public object auth_context
     cdef public IOBuf body
@@ -17,3 +17,9 @@ cdef class HttpRequest:
     cdef public Py_ssize_t status
     cdef public object trailers
     cdef public bint was_asked_on
+
+
+@cython.locals(request=HttpRequest)
+cpdef HttpRequest new_http_request(
+    ResolvedHead resolved, Py_ssize_t position, double received_at, object max_bytes
+)

@@ -31,12 +31,17 @@ class BodySink(Protocol):
 
 
 class HttpRequest:
-    """In turns, until it is given to the one who answers it.
+    """In turns, until it is given to the one who answers it. Made by `new_http_request`.
 
-    body         what has come of the body, if it is collected
-    max_bytes    bytes that its body may have
-    position     of its response, in `HttpReplies`
-    sink         takes the body instead of `body`
+    body          what has come of the body, if it is collected
+    is_discarded  whether it was answered before its body was complete
+    keep_alive    whether the connection is kept after the response. A response that was made may
+                  have ended that: its headers have `Connection: close`
+    max_bytes     bytes that its body may have
+    position      of its response, in `HttpReplies`
+    sink          takes the body instead of `body`
+    status        status of the response that was made last; 0: there is none yet
+    was_asked_on  whether the client was told to go on with the body
     """
 
     __slots__ = (
@@ -54,24 +59,18 @@ class HttpRequest:
         "was_asked_on",
     )
 
-    def __init__(self, resolved: ResolvedHead, position: int, received_at: float) -> None:
-        self.resolved = resolved
-        self.keep_alive = resolved.head.keep_alive
-        """Whether the connection is kept after the response. A response that was made may have
-        ended that: its headers have `Connection: close`."""
-        self.position = position
-        self.received_at = received_at
-        self.body = IOBuf()
-        self.auth_context: AuthContext | None = None
-        self.is_discarded = False
-        """Whether it was answered before its body was complete."""
-        self.max_bytes = 0
-        self.sink: BodySink | None = None
-        self.status = 0
-        """Status of the response that was made last; 0: there is none yet."""
-        self.trailers: HttpHeaders | None = None
-        self.was_asked_on = False
-        """Whether the client was told to go on with the body."""
+    auth_context: AuthContext | None
+    body: IOBuf
+    is_discarded: bool
+    keep_alive: bool
+    max_bytes: int
+    position: int
+    received_at: float
+    resolved: ResolvedHead
+    sink: BodySink | None
+    status: int
+    trailers: HttpHeaders | None
+    was_asked_on: bool
 
     @property
     def head(self) -> RequestHead:
@@ -138,6 +137,26 @@ class HttpRequest:
     def __repr__(self) -> str:
         """Without the query, which may have secrets."""
         return f"<HttpRequest {self.head!r}>"
+
+
+def new_http_request(
+    resolved: ResolvedHead, position: int, received_at: float, max_bytes: int
+) -> HttpRequest:
+    """Make an HttpRequest. A typed function costs a compiled caller less than a constructor."""
+    request = HttpRequest.__new__(HttpRequest)
+    request.resolved = resolved
+    request.keep_alive = resolved.head.keep_alive
+    request.position = position
+    request.received_at = received_at
+    request.body = IOBuf()
+    request.auth_context = None
+    request.is_discarded = False
+    request.max_bytes = max_bytes
+    request.sink = None
+    request.status = 0
+    request.trailers = None
+    request.was_asked_on = False
+    return request
 
 
 class Target(Protocol):

@@ -17,6 +17,11 @@ cdef class InlineRunner:
     @cython.locals(slots=WorkerSlots)
     cpdef bint will_run(self) except -1
     @cython.locals(
-        scheduler=Scheduler, responses=ResponseBatch, thread=HandlerThread, may_begin=bint
+        scheduler=Scheduler,
+        responses=ResponseBatch,
+        thread=HandlerThread,
+        may_begin=bint,
+        stops_at=double,
     )
     cdef _run_calls(self, object is_handed_over)
+    cdef bint _goes_on_later(self) except -1

@@ -1,13 +1,16 @@
 """InlineRunner: runs calls of a WorkerPool in the thread that has read them.
 
-For a few requests with fast handlers, waking a worker would be the largest part of the work. So the
-thread that polls runs them between two turns. If one of them takes long, another thread polls a
-millisecond later (see StandbyPoller), and wakes a worker for the other calls.
+For requests with fast handlers, waking a worker would be the largest part of the work. So the
+thread that polls runs them between two turns. After INLINE_S it reads what has come meanwhile,
+before it runs more: many fast calls delay the loop no longer than that, and are not taken for one
+long call. If a single one takes long, another thread polls a millisecond later (see StandbyPoller),
+and wakes a worker for the other calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from pybrpc.base.guard import SERVER
@@ -16,13 +19,18 @@ from pybrpc.server.calls.response_batch import ResponseBatch
 from pybrpc.server.running.interfaces import CallInvoker
 from pybrpc.server.running.scheduler import Scheduler
 from pybrpc.server.running.worker_slots import WorkerSlots
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 if TYPE_CHECKING:
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 
-MAX_CALLS = 64
-"""About half a millisecond of fast handlers, compiled. For more calls it is worth waking a worker:
-the dispatcher reads on meanwhile."""
+INLINE_S = 0.0005
+"""Seconds after which no more calls are begun before the next turn. Less than MAX_INLINE_S of the
+StandbyPoller, by more than most handlers take."""
+
+MAX_CALLS = 512
+"""Calls that may wait. With more, a worker is woken: the dispatcher reads on meanwhile, though both
+threads then take the GIL from each other."""
 
 
 class InlineRunner:
@@ -95,6 +103,8 @@ class InlineRunner:
     def _run_calls(self, is_handed_over: Callable[[], bool]) -> None:
         scheduler, invoker, responses = self._scheduler, self._invoker, self._responses
         thread = handler_thread()
+        thread.begin()
+        stops_at = monotonic() + INLINE_S
         may_begin = not is_handed_over()
         while may_begin:
             call = scheduler.take()
@@ -103,5 +113,25 @@ class InlineRunner:
             invoker.run(call, responses, thread)
             may_begin = not is_handed_over()
             if not may_begin:
-                call.entry.note_slow()
+                if not thread.was_displaced():
+                    call.entry.note_slow()
+            elif monotonic() < stops_at or scheduler.is_empty():
+                continue
+            elif self._goes_on_later():
+                break
         responses.flush()
+
+    def _goes_on_later(self) -> bool:
+        """Have the calls that are left run after the next turn. False if none will come."""
+        self._is_scheduled = True
+        try:
+            self._dispatcher.post(self._go_on)
+        except DispatcherClosedError:
+            self._is_scheduled = False
+        return self._is_scheduled
+
+    def _go_on(self) -> None:
+        """In a turn: run the calls that are left after it."""
+        self._is_scheduled = self._dispatcher.run_after_turn(self)
+        if not self._is_scheduled:
+            self._wake_worker()

@@ -6,6 +6,9 @@ second thread, the standby thread, waits. While there are such tasks it checks t
 millisecond; when tasks last longer than that, it takes over the poller role and the loop. The first
 thread finds that out when it ends its inline work, and is the standby thread from then on.
 
+Each check costs the polling thread some switches, as both need the GIL. So where tasks come all the
+time, and none was handed over for STEADY_CHECKS checks, the standby thread checks less often.
+
 Which of the two threads polls is decided by one OnceFlag, `_is_claimed`. It is clear while inline
 work is done that was not handed over, and only then. The thread that sets it polls: the one that
 ends its inline work, or the standby thread. The poller role is held all the time, so no third
@@ -32,6 +35,10 @@ MAX_INLINE_S = 0.001
 IDLE_WAITS = 16
 """After this many waits of MAX_INLINE_S without inline work the standby thread sleeps until
 woken."""
+
+STEADY_CHECKS, STEADY_CHECK_S = 256, 0.005
+"""After this many checks, each of which has found a newer task, without a handover, there is one
+every STEADY_CHECK_S seconds: a task that lasts longer than MAX_INLINE_S is found so much later."""
 
 CLAIM_WAITS = 1000
 """Waits of MAX_INLINE_S until a thread that polls has told so."""
@@ -131,19 +138,25 @@ class StandbyPoller:
         """Block until this thread is to poll; False after `end`."""
         self.is_waiting = True
         self._is_asleep = False
-        idle_waits, begun = 0, self._begun
+        idle_waits, steady_checks, begun = 0, 0, self._begun
         while not self._is_ended:
             if self._is_overdue() and self._is_claimed.try_set():
                 self.claimed_by = threading.get_ident()
                 self.is_waiting = False
                 return True
-            idle_waits = idle_waits + 1 if begun == self._begun else 0
+            if begun == self._begun:
+                idle_waits += 1
+            else:
+                idle_waits = 0
+                steady_checks += 1
             begun = self._begun
-            if idle_waits < IDLE_WAITS:
+            if idle_waits == 0 and steady_checks > STEADY_CHECKS:
+                self._signal.wait(STEADY_CHECK_S)
+            elif idle_waits < IDLE_WAITS:
                 self._signal.wait(self._seconds_until_overdue())
             else:
                 self._sleep(begun)
-                idle_waits = 0
+                idle_waits = steady_checks = 0
         self.is_waiting = False
         return False
 

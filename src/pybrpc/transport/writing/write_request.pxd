@@ -30,5 +30,9 @@ cdef class WriteRequest:
 cpdef WriteRequest new_write_request(IOBuf data)
 
 
+@cython.locals(request=WriteRequest)
+cpdef WriteRequest new_message_request(object message, object on_outcome)
+
+
 cdef class _Marker(WriteRequest):
     cdef object _name

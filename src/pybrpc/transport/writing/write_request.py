@@ -145,6 +145,13 @@ def new_write_request(data: IOBuf) -> WriteRequest:
     return request
 
 
+def new_message_request(message: SocketMessage, on_outcome: Outcome | None) -> WriteRequest:
+    """The WriteRequest of a SocketMessage that counts nothing until it is turned into bytes."""
+    request = WriteRequest.__new__(WriteRequest)
+    request._set_fields(IOBuf(), message, on_outcome, False, False)
+    return request
+
+
 class _Marker(WriteRequest):
     """No message, but a value of `next` and of the head of a queue."""
 

@@ -114,7 +114,7 @@ def test_write_that_raises_fails_the_connection(line: OrderedLine) -> None:
         def __init__(self) -> None:
             self.failed: list[object] = []
 
-        def start_write(self, *arguments: object, **options: object) -> None:
+        def write_request(self, *arguments: object) -> None:
             raise MemoryError
 
         def fail(self, error: object) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from pybrpc.rpc import serving
 from pybrpc.server.calls.call_queue import CallQueue
 from pybrpc.server.calls.response_batch import ResponseBatch
+from pybrpc.server.running import inline_runner
 from pybrpc.server.running.inline_runner import MAX_CALLS
 from pybrpc.server.running.worker_pool import WorkerPool
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from tests.fakes.worker_tasks import Job, JobInvoker, LateAnswering, release
 
 
@@ -64,6 +68,59 @@ def test_quick_tasks_run_in_the_thread_of_the_dispatcher() -> None:
         dispatcher.run_inline_tasks()
         assert {job.thread_name for job in jobs} == {threading.current_thread().name}
         assert pool.worker_count == 0
+
+
+def test_more_is_read_before_the_rest_of_many_tasks_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inline_runner, "INLINE_S", -1.0)
+    with keeping_pool() as (pool, dispatcher):
+        jobs = [Job() for _ in range(3)]
+        submit(pool, list(jobs), are_quick=True)
+        for number in (1, 2, 3):
+            dispatcher.run_inline_tasks()
+            assert sum(job.ended.is_set() for job in jobs) == number
+            dispatcher.run_until_idle()
+        assert not dispatcher.inline_tasks
+        assert {job.thread_name for job in jobs} == {threading.current_thread().name}
+
+
+def test_rest_of_the_tasks_goes_to_a_worker_if_no_thread_stands_by_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inline_runner, "INLINE_S", -1.0)
+    with keeping_pool() as (pool, dispatcher):
+        first, second = Job(), Job()
+        submit(pool, [first, second], are_quick=True)
+        dispatcher.run_inline_tasks()
+        monkeypatch.setattr(KeepingDispatcher, "run_after_turn", lambda *_: False)
+        dispatcher.run_until_idle()
+        assert second.ended.wait(10)
+        assert second.thread_name.startswith("pybrpc-worker")
+
+
+def test_all_tasks_run_at_once_if_no_turn_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise DispatcherClosedError("the test says so")
+
+    monkeypatch.setattr(inline_runner, "INLINE_S", -1.0)
+    with keeping_pool() as (pool, dispatcher):
+        jobs = [Job() for _ in range(3)]
+        submit(pool, list(jobs), are_quick=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(KeepingDispatcher, "post", refuse)
+            dispatcher.run_inline_tasks()
+        assert all(job.ended.is_set() for job in jobs)
+
+
+def test_method_stays_quick_if_the_thread_was_only_displaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another process had the processor meanwhile."""
+    monkeypatch.setattr(serving, "thread_usage", lambda: (7, 0.5))
+    with keeping_pool() as (pool, dispatcher):
+        job = Slow()
+        submit(pool, [job], are_quick=True)
+        dispatcher.run_inline_tasks(job.ended.is_set)
+        assert not job.was_slow
 
 
 def test_tasks_that_are_not_quick_go_to_a_worker() -> None:
@@ -122,7 +179,11 @@ def test_tasks_wait_for_a_worker_when_no_more_may_run() -> None:
         assert quick.ended.wait(10)
 
 
-def test_inline_runner_leaves_the_rest_to_a_worker_after_a_slow_task() -> None:
+def test_inline_runner_leaves_the_rest_to_a_worker_after_a_slow_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = itertools.count()
+    monkeypatch.setattr(serving, "thread_usage", lambda: (next(waits), 0.0))
     with keeping_pool() as (pool, dispatcher):
         first, second = Slow(), Slow()
         submit(pool, [first, second], are_quick=True)
