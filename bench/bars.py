@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.measures import http, rtmp, streams_crowd
+from bench.measures import http, observing_calls, observing_scrape, rtmp, streams_crowd
 from bench.measures.latency import WITH, WITHOUT
 from bench.samples import Cell, Samples, Spread
 
@@ -118,6 +118,46 @@ def http_bars() -> list[Bar]:
     return found
 
 
+def observing_bars() -> list[Bar]:
+    """Costs of metrics, traces and pages: ratios to calls without them."""
+    found = []
+    for name, limit, over, under in (
+        ("metrics", 1.03, observing_calls.COUNTED, observing_calls.UNCOUNTED),
+        ("rpcz", 1.05, observing_calls.TRACED, observing_calls.COUNTED),
+    ):
+        for side in ("server", "client"):
+            found += [
+                Bar(
+                    f"{name}_{side}_{figure}",
+                    limit,
+                    Cell(measure, over, observing_calls.POINT),
+                    Cell(measure, under, observing_calls.POINT),
+                    f"{side}_{figure}",
+                    is_ceiling=True,
+                )
+                for measure, figure in (
+                    ("observing-instructions", "instructions"),
+                    ("observing-calls", "cpu_us"),
+                )
+            ]
+    for name, peer in (("scrape", "pybrpc-aio"), ("scrape_5000", "pybrpc-aio-variables")):
+        none, each_second = (
+            Cell("observing-scrape", peer, point)
+            for point in (observing_scrape.NONE, observing_scrape.EACH_SECOND)
+        )
+        found += [
+            Bar(
+                f"{name}_each_second_server_cpu_us", 1.02, each_second, none, "server_cpu_us", True
+            ),
+            Bar(f"{name}_each_second_calls_per_s", 0.98, each_second, none),
+        ]
+    vars_page = Cell("observing-pages", "pybrpc-variables", "/vars")
+    return found + [
+        Bar(f"vars_5000_{figure}", 20_000, vars_page, None, figure, is_ceiling=True)
+        for figure in ("page_us", "server_cpu_us")
+    ]
+
+
 def bars(is_plain: bool) -> list[Bar]:
     """`is_plain`: pybrpc has no compiled modules here, so pybrpc-aio is the plain one."""
     plain = "pybrpc-aio" if is_plain else "pybrpc-plain-aio"
@@ -156,6 +196,7 @@ def bars(is_plain: bool) -> list[Bar]:
         *stream_bars(),
         *rtmp_bars(),
         *http_bars(),
+        *observing_bars(),
     ]
 
 

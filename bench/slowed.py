@@ -8,12 +8,13 @@ from __future__ import annotations
 import runpy
 import sys
 
-from pybrpc.transport.dispatch import step_queue, turn_runner
-
 SLOWER = 50
+"""How many times as slow."""
 
 
 def main() -> None:
+    from pybrpc.transport.dispatch import step_queue, turn_runner
+
     step_queue.STEP_S *= SLOWER
     turn_runner.TURN_S *= SLOWER
     turn_runner.COSTLY_STEP_S *= SLOWER

@@ -123,8 +123,24 @@ class HttpRequests:
     do_heads_differ: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScrapedLoop:
+    """A ClosedLoop while the page /metrics is read each `every_s` seconds; 0: never."""
+
+    every_s: float
+    in_flight: int = 64
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PageRequests:
+    """Requests for a page of a server, one after the other."""
+
+    path: str
+
+
 StreamWork = StreamEcho | StreamPull | StreamPing | StreamCrowd
-Work = ClosedLoop | FixedRate | Flood | RedisGets | StreamWork | RtmpPlay | HttpRequests
+HttpWork = HttpRequests | ScrapedLoop | PageRequests
+Work = ClosedLoop | FixedRate | Flood | RedisGets | StreamWork | RtmpPlay | HttpWork
 
 _KINDS: dict[str, type[Work]] = {
     kind.__name__: kind
@@ -139,6 +155,8 @@ _KINDS: dict[str, type[Work]] = {
         StreamCrowd,
         RtmpPlay,
         HttpRequests,
+        ScrapedLoop,
+        PageRequests,
     )
 }
 

@@ -1,0 +1,211 @@
+"""The cost of parsing a head of HTTP/1: by pybrpc's patterns, and by httptools.
+
+python -m bench.experiments.http_heads                   processor time, the best of several rounds
+python -m bench.experiments.http_heads --instructions    instructions, by valgrind's callgrind
+
+Parsers of the same heads, and parts of them:
+
+- patterns: that of pybrpc, with all that it checks;
+- httptools: a parser that makes the same RequestHead of what llhttp reports, with the checks that
+  llhttp leaves to others. It would be the parser "where httptools is installed";
+- callbacks: llhttp that appends the headers to a list, and no more: the least that it can take;
+- shared: the RequestHead of headers that were found already, which is part of the first two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httptools
+
+from pybrpc.protocols.http1.grammar import TARGET
+from pybrpc.protocols.http1.head import RequestHead, new_request_head
+from pybrpc.protocols.http1.head_parser import PATTERN_HEAD_PARSER
+from pybrpc.protocols.http1.options import DEFAULT_OPTIONS
+
+ROUNDS = 15
+ROUND_CALLS = 2000
+COUNTED = 500
+"""Heads that callgrind counts; thrice as many, too."""
+
+_httptools: Any = httptools
+Parse = Callable[[bytes], object]
+
+
+def _head(*lines: str) -> bytes:
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+HEADS: Mapping[str, bytes] = {
+    "wrk, 3 headers": _head(
+        "POST /EchoService/Echo HTTP/1.1",
+        "Host: 127.0.0.1:8000",
+        "Content-Type: application/json",
+        "Content-Length: 46",
+    ),
+    "curl, 5 headers": _head(
+        "POST /EchoService/Echo HTTP/1.1",
+        "Host: 127.0.0.1:8000",
+        "User-Agent: curl/7.88.1",
+        "Accept: */*",
+        "Content-Type: application/json",
+        "Content-Length: 22",
+    ),
+    "Chrome, 16 headers": _head(
+        "GET /status?console=0 HTTP/1.1",
+        "Host: 127.0.0.1:8000",
+        "Connection: keep-alive",
+        "Cache-Control: max-age=0",
+        'sec-ch-ua: "Chromium";v="131", "Not_A Brand";v="24"',
+        "sec-ch-ua-mobile: ?0",
+        'sec-ch-ua-platform: "Linux"',
+        "Upgrade-Insecure-Requests: 1",
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/131.0.0.0 Safari/537.36",
+        "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*",
+        "Sec-Fetch-Site: same-origin",
+        "Sec-Fetch-Mode: navigate",
+        "Sec-Fetch-User: ?1",
+        "Sec-Fetch-Dest: document",
+        "Referer: http://127.0.0.1:8000/",
+        "Accept-Encoding: gzip, deflate, br, zstd",
+        "Accept-Language: en-US,en;q=0.9",
+    ),
+}
+
+
+class Fields:
+    """The target and the headers that llhttp reports."""
+
+    __slots__ = ("pairs", "target")
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[bytes, bytes]] = []
+        self.target = b""
+
+    def on_url(self, part: bytes) -> None:
+        self.target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.pairs.append((name, value))
+
+
+def by_patterns(block: bytes) -> RequestHead:
+    return PATTERN_HEAD_PARSER.parse_request_head(block, DEFAULT_OPTIONS)
+
+
+def by_callbacks(block: bytes) -> Fields:
+    fields = Fields()
+    _httptools.HttpRequestParser(fields).feed_data(block)
+    return fields
+
+
+def by_httptools(block: bytes) -> RequestHead:
+    """ValueError if the head is not acceptable. It need not say what is wrong: the patterns do."""
+    fields = Fields()
+    parser = _httptools.HttpRequestParser(fields)
+    parser.feed_data(block)
+    target, version = fields.target.decode("latin-1"), parser.get_http_version()
+    line = b"%s %s HTTP/%s\r\n" % (parser.get_method(), fields.target, version.encode("ascii"))
+    if b"\n " in block or b"\n\t" in block or not block.startswith(line):
+        raise ValueError("llhttp takes what pybrpc refuses")
+    if version not in ("1.0", "1.1") or not TARGET.fullmatch(target):
+        raise ValueError("llhttp takes what pybrpc refuses")
+    pairs = [
+        (name.decode("latin-1"), value.decode("latin-1").rstrip(" \t"))
+        for name, value in fields.pairs
+    ]
+    method = parser.get_method().decode("ascii")
+    return new_request_head(method, target, int(version[2:]), pairs, DEFAULT_OPTIONS)
+
+
+_FOUND: dict[bytes, tuple[Any, ...]] = {}
+
+
+def shared(block: bytes) -> RequestHead:
+    found = _FOUND.get(block)
+    if found is None:
+        head = by_patterns(block)
+        found = head.method, head.target, 1, list(head.headers.fields()), DEFAULT_OPTIONS
+        _FOUND[block] = found
+    return new_request_head(*found)
+
+
+PARSERS: Mapping[str, Parse] = {
+    "patterns": by_patterns,
+    "httptools": by_httptools,
+    "callbacks": by_callbacks,
+    "shared": shared,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--instructions", action="store_true")
+    parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.inside:
+        head, name, calls = given.inside
+        parse_often(PARSERS[name], HEADS[head], int(calls))
+        return
+    unit, cost = ("instructions", instructions) if given.instructions else ("ns", None)
+    print(f"{unit:20}" + "".join(f"{name:>12}" for name in PARSERS))
+    for head, block in HEADS.items():
+        check_that_heads_are_equal(block)
+        costs = [cost(head, name) for name in PARSERS] if cost else times_ns(block)
+        print(f"{head:20}" + "".join(f"{each:12,.0f}" for each in costs), flush=True)
+
+
+def check_that_heads_are_equal(block: bytes) -> None:
+    ours, theirs = by_patterns(block), by_httptools(block)
+    assert repr(ours) == repr(theirs)
+    assert list(ours.headers.fields()) == list(theirs.headers.fields())
+
+
+def parse_often(parse: Parse, block: bytes, calls: int) -> None:
+    for _ in range(calls):
+        parse(block)
+
+
+def times_ns(block: bytes) -> list[float]:
+    """Processor time of each parser for one head, in turns."""
+    best = dict.fromkeys(PARSERS, float("inf"))
+    for _ in range(ROUNDS):
+        for name, parse in PARSERS.items():
+            begin = time.process_time_ns()
+            parse_often(parse, block, ROUND_CALLS)
+            best[name] = min(best[name], time.process_time_ns() - begin)
+    return [each / ROUND_CALLS for each in best.values()]
+
+
+def instructions(head: str, name: str) -> float:
+    """Those of a head, the start of the process left out."""
+    few, many = (_counted(head, name, calls) for calls in (COUNTED, 3 * COUNTED))
+    return (many - few) / (2 * COUNTED)
+
+
+def _counted(head: str, name: str, calls: int) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "callgrind.out")
+        counting = ("valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}")
+        parsing = (sys.executable, "-m", "bench.experiments.http_heads")
+        subprocess.run(
+            [*counting, *parsing, "--inside", head, name, str(calls)],
+            check=True,
+            capture_output=True,
+            env=os.environ | {"PYTHONHASHSEED": "0"},
+        )
+        totals = [line for line in out.read_text().splitlines() if line.startswith("totals:")]
+    return int(totals[-1].split()[1])
+
+
+if __name__ == "__main__":
+    main()
