@@ -26,8 +26,8 @@ class Page:
         self.size_bytes = 0
         """Bytes of the last answer."""
 
-    def get(self) -> None:
-        """ChildFailedError if there is no good answer."""
+    def get(self) -> bytes:
+        """The body of the answer. ChildFailedError if there is no good one."""
         began = time.perf_counter()
         try:
             self._connection.request("GET", self._path, headers={"User-Agent": "curl"})
@@ -39,6 +39,7 @@ class Page:
             raise ChildFailedError(f"{self._path}: {response.status} {body[:80]!r}")
         self.took_s.append(time.perf_counter() - began)
         self.size_bytes = len(body)
+        return body
 
     def close(self) -> None:
         self._connection.close()

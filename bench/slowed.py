@@ -1,6 +1,7 @@
 """python -m bench.slowed MODULE ...: runs a module where code is fifty times slower: in callgrind.
 
-The limits of turns in seconds are as much longer, so that a turn does as many calls as elsewhere.
+The limits of turns in seconds are as much longer, so that a turn does as many calls as elsewhere, and
+so is the time between two looks of the sampler of metrics.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ SLOWER = 50
 
 
 def main() -> None:
+    from pybrpc.metrics import sampler
     from pybrpc.transport.dispatch import step_queue, turn_runner
 
     step_queue.STEP_S *= SLOWER
     turn_runner.TURN_S *= SLOWER
     turn_runner.COSTLY_STEP_S *= SLOWER
+    sampler.TICK_S *= SLOWER
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

@@ -125,10 +125,16 @@ class HttpRequests:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ScrapedLoop:
-    """A ClosedLoop while the page /metrics is read each `every_s` seconds; 0: never."""
+    """A ClosedLoop in slices: the page /metrics is read each `every_s` seconds in every other one.
 
-    every_s: float
+    pairs    slices of each of the two kinds
+    slice_s  their length in seconds
+    """
+
     in_flight: int = 64
+    every_s: float = 1.0
+    pairs: int = 15
+    slice_s: float = 2.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

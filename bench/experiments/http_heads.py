@@ -15,17 +15,17 @@ Parsers of the same heads, and parts of them:
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httptools
 
+from bench.child_process import ChildProcess
 from pybrpc.protocols.http1.grammar import TARGET
 from pybrpc.protocols.http1.head import RequestHead, new_request_head
 from pybrpc.protocols.http1.head_parser import PATTERN_HEAD_PARSER
@@ -34,7 +34,9 @@ from pybrpc.protocols.http1.options import DEFAULT_OPTIONS
 ROUNDS = 15
 ROUND_CALLS = 2000
 COUNTED = 500
-"""Heads that callgrind counts; thrice as many, too."""
+"""Heads of each kind that each parser parses in callgrind."""
+LIMIT_S = 600.0
+"""A step in callgrind that takes so long hangs."""
 
 _httptools: Any = httptools
 Parse = Callable[[bytes], object]
@@ -147,21 +149,29 @@ PARSERS: Mapping[str, Parse] = {
 }
 
 
+def nothing(block: bytes) -> None:
+    """The cost of counting, and of a call."""
+
+
+STEPS: Sequence[Parse] = (nothing, *PARSERS.values())
+Costs = dict[str, list[float]]
+"""For each head the costs of all parsers."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--instructions", action="store_true")
-    parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.inside:
-        head, name, calls = given.inside
-        parse_often(PARSERS[name], HEADS[head], int(calls))
+        parse_all()
         return
-    unit, cost = ("instructions", instructions) if given.instructions else ("ns", None)
-    print(f"{unit:20}" + "".join(f"{name:>12}" for name in PARSERS))
-    for head, block in HEADS.items():
+    for block in HEADS.values():
         check_that_heads_are_equal(block)
-        costs = [cost(head, name) for name in PARSERS] if cost else times_ns(block)
-        print(f"{head:20}" + "".join(f"{each:12,.0f}" for each in costs), flush=True)
+    unit, costs = ("instructions", instructions()) if given.instructions else ("ns", times_ns())
+    print(f"{unit:20}" + "".join(f"{name:>12}" for name in PARSERS))
+    for head, row in costs.items():
+        print(f"{head:20}" + "".join(f"{each:12,.0f}" for each in row))
 
 
 def check_that_heads_are_equal(block: bytes) -> None:
@@ -175,8 +185,12 @@ def parse_often(parse: Parse, block: bytes, calls: int) -> None:
         parse(block)
 
 
-def times_ns(block: bytes) -> list[float]:
-    """Processor time of each parser for one head, in turns."""
+def times_ns() -> Costs:
+    """Processor time of each parser, in turns."""
+    return {head: _times_ns(block) for head, block in HEADS.items()}
+
+
+def _times_ns(block: bytes) -> list[float]:
     best = dict.fromkeys(PARSERS, float("inf"))
     for _ in range(ROUNDS):
         for name, parse in PARSERS.items():
@@ -186,25 +200,49 @@ def times_ns(block: bytes) -> list[float]:
     return [each / ROUND_CALLS for each in best.values()]
 
 
-def instructions(head: str, name: str) -> float:
-    """Those of a head, the start of the process left out."""
-    few, many = (_counted(head, name, calls) for calls in (COUNTED, 3 * COUNTED))
-    return (many - few) / (2 * COUNTED)
-
-
-def _counted(head: str, name: str, calls: int) -> int:
+def instructions() -> Costs:
+    """Instructions of each parser for each head, by callgrind."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "callgrind.out")
         counting = ("valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}")
-        parsing = (sys.executable, "-m", "bench.experiments.http_heads")
-        subprocess.run(
-            [*counting, *parsing, "--inside", head, name, str(calls)],
-            check=True,
-            capture_output=True,
-            env=os.environ | {"PYTHONHASHSEED": "0"},
-        )
-        totals = [line for line in out.read_text().splitlines() if line.startswith("totals:")]
-    return int(totals[-1].split()[1])
+        parsing = (sys.executable, "-m", "bench.experiments.http_heads", "--inside")
+        command, environment = [*counting, *parsing], {"PYTHONHASHSEED": "0"}
+        with ChildProcess(command, environment, "callgrind", end_limit_s=LIMIT_S) as process:
+            steps = 1 + len(HEADS) * len(STEPS)
+            found = [_count_step(process, out, number) for number in range(1, steps + 1)][1:]
+    rows: Costs = {}
+    for head in HEADS:
+        nothing, *row = found[: len(STEPS)]
+        rows[head] = [(each - nothing) / COUNTED for each in row]
+        del found[: len(STEPS)]
+    return rows
+
+
+def _count_step(process: ChildProcess, out: Path, number: int) -> int:
+    """The instructions of a step: callgrind writes them down, and begins again at 0."""
+    process.read_line(LIMIT_S)
+    command = ("callgrind_control", "--dump", str(process.pid))
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process.write_line("go on")
+    text = out.with_name(f"{out.name}.{number}").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith("totals:")).split()[1])
+
+
+def parse_all() -> None:
+    """In callgrind: the steps, and a line after each of them."""
+    for block in HEADS.values():
+        for parse in STEPS:
+            parse_often(parse, block, 1)
+    _wait()
+    for block in HEADS.values():
+        for parse in STEPS:
+            parse_often(parse, block, COUNTED)
+            _wait()
+
+
+def _wait() -> None:
+    print("counted", flush=True)
+    sys.stdin.readline()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from bench.measures.measure import Measure
 from bench.site import Site
 from bench.work import ClosedLoop, Window, Work
 
-CALLS = 3000
+CALLS = 1500
 
 
 def missing(name: str) -> str:

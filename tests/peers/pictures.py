@@ -1,6 +1,6 @@
 """The pictures of pages that the documentation shows.
 
-python -m tests.peers.pictures [--seconds 70] [FOLDER]
+make pictures, or python -m tests.peers.pictures [--seconds 70] [FOLDER]
 
 They are taken in Chromium of a server that is called for some time, so that plots have something
 to show; pngquant, of Debian, makes the files small.
@@ -42,7 +42,6 @@ def pages_of(address: str) -> list[Shown]:
     """`{trace}` in a path is the newest trace with several calls."""
     stem = f"rpc_server_{address.rpartition(':')[2]}_shop_order_service_buy_"
     return [
-        Shown("index", "index"),
         Shown("status", "status"),
         Shown("vars", f"vars/{stem}*?expand"),
         Shown("rpcz", "rpcz?trace={trace}"),

@@ -12,6 +12,7 @@ import pytest
 
 from bench.bars import bars
 from bench.child_process import ChildFailedError
+from bench.measures.observing_scrape import more_percent
 from bench.peers import ENTRIES
 from bench.peers.pybrpc_modes import SPANS_VARIABLE
 from bench.peers.pybrpc_observed import VARIABLES, trace
@@ -163,7 +164,10 @@ def test_bars_compare_calls_with_those_that_nothing_observes() -> None:
         {"server_instructions": 40_000.0},
     )
     assert metrics_ratio == Spread(1.02, 1.02, 1.02)
-    scrape = ratio_of(
-        "scrape_each_second_calls_per_s", {"calls_per_s": 99.0}, {"calls_per_s": 100.0}
-    )
-    assert scrape == Spread(0.99, 0.99, 0.99)
+    rpcz = ratio_of("rpcz_client_cpu_us", {"client_cpu_us": 12.0}, {"client_cpu_us": 10.0})
+    assert rpcz == Spread(1.2, 1.2, 1.2)
+
+
+def test_slices_with_scrapes_are_compared_with_their_neighbours() -> None:
+    """One slice in which something else has happened does not count."""
+    assert more_percent([(10.2, 10.0), (20.4, 20.0), (90.0, 10.0)]) == pytest.approx(2.0)
