@@ -30,7 +30,7 @@ class Page:
         """The body of the answer. ChildFailedError if there is no good one."""
         began = time.perf_counter()
         try:
-            self._connection.request("GET", self._path, headers={"User-Agent": "curl"})
+            self._connection.request("GET", self._path)  # without a User-Agent: text
             response = self._connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:

@@ -1,7 +1,7 @@
 """python -m bench.slowed MODULE ...: runs a module where code is fifty times slower: in callgrind.
 
-The limits of turns in seconds are as much longer, so that a turn does as many calls as elsewhere, and
-so is the time between two looks of the sampler of metrics.
+The limits of turns in seconds are as much longer, so that a turn does as many calls as elsewhere,
+and so is the time between two looks of the sampler of metrics.
 """
 
 from __future__ import annotations

@@ -10,6 +10,12 @@ Parsers of the same heads, and parts of them:
   llhttp leaves to others. It would be the parser "where httptools is installed";
 - callbacks: llhttp that appends the headers to a list, and no more: the least that it can take;
 - shared: the RequestHead of headers that were found already, which is part of the first two.
+
+Verdict (2 busy cores, CPython 3.11, httptools 0.9): for three headers of wrk the patterns take
+4.8 us and 39,600 instructions, httptools 7.9 us and 58,300, its callbacks alone 1.5 us and 12,100,
+the shared part 2.6 us and 20,700; for sixteen headers of Chrome 13.3, 16.3, 3.6 and 4.1 us. So
+httptools does not pay, though llhttp is quick: its headers must become texts, and be checked once
+more.
 """
 
 from __future__ import annotations
