@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args(arguments)
     with (
-        open_shop(options.port, options.port + 1 if options.port else 0) as server,
+        open_shop(options.port, options.port + 1 if options.port else 0, 0.01) as server,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         Browser(Path(folder)) as browser,
     ):

@@ -52,13 +52,16 @@ ORDERS, STOCK, Request, Response = _build()
 
 
 class StockService:
+    def __init__(self, sold_out_share: float) -> None:
+        self._sold_out_share = sold_out_share
+
     def Price(self, request: Any, controller: pybrpc.Controller) -> Any:
         time.sleep(random.lognormvariate(-7.2, 0.5))
         return Response(text="12.90")
 
     def Reserve(self, request: Any, controller: pybrpc.Controller) -> Any:
         time.sleep(random.lognormvariate(-6.2, 0.6))
-        if random.random() < 0.01:
+        if random.random() < self._sold_out_share:
             controller.set_failed(SOLD_OUT, "sold out")
         return Response(text="reserved")
 
@@ -96,15 +99,20 @@ def _score(item: str) -> int:
 
 
 @contextlib.contextmanager
-def open_shop(port: int = 0, internal_port: int = 0) -> Iterator[pybrpc.Server]:
-    """The server, on 127.0.0.1; it calls itself over a channel, and traces its calls."""
+def open_shop(
+    port: int = 0, internal_port: int = 0, sold_out_share: float = 0.0
+) -> Iterator[pybrpc.Server]:
+    """The server, on 127.0.0.1; it calls itself over a channel, and traces its calls.
+
+    sold_out_share   how many calls of Reserve fail, from 0 to 1
+    """
     before, tracing.rpcz.enabled = tracing.rpcz.enabled, True
     try:
         with pybrpc.Server(
             internal_port=internal_port, max_concurrency=200, version="shop 2.4.1"
         ) as server:
             with contextlib.ExitStack() as stack:
-                server.add_service(STOCK, StockService())
+                server.add_service(STOCK, StockService(sold_out_share))
                 orders = _LateStub()
                 server.add_service(ORDERS, OrderService(orders))  # type: ignore[arg-type]
                 address = str(server.start(f"127.0.0.1:{port}"))
