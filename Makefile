@@ -49,7 +49,7 @@ QUICK := tests/unit tests/property tests/golden tests/contract \
 .DEFAULT_GOAL := help
 .PHONY: help demo format unit check test programs compiled docs clean
 .PHONY: failed-again pyright ci build stress fuzz soak network flat sanitize sanitize-thread
-.PHONY: bench bench-quick coverage mutate verify
+.PHONY: bench bench-quick coverage mutate pictures verify
 .DELETE_ON_ERROR:
 
 help:
@@ -80,6 +80,7 @@ help:
 	@echo "  make bench-quick  the headline ratios, in a minute"
 	@echo "  make coverage  does every module's own test file run 95 % of it?  (ARGS: parts of paths)"
 	@echo "  make mutate    which small changes to the code do its tests miss? (ARGS: write_queue, ...)"
+	@echo "  make pictures  the screenshots of pages in docs/images/   (needs chromium and pngquant)"
 	@echo "  make verify    the model of the write path, in every interleaving (needs spin and gcc)"
 
 # Compiled where there is a C compiler for this Python, unless IMPL says what to run.
@@ -176,6 +177,9 @@ sanitize-thread: $(STAMP)-threads
 	env PYBRPC_IMPL=python $(if $(findstring t-,$(VERSION)),PYTHON_GIL=0) PYBRPC_STRESS=$(or $(STRESS),0.02) \
 	    $(BIN)/python -m pytest -o faulthandler_timeout=0 --timeout=900 \
 	    $(or $(ARGS),tests/stress/test_write_path.py tests/unit/base/test_atomic.py)
+
+pictures: $(STAMP)-test
+	$(BIN)/python -m tests.peers.pictures $(ARGS)
 
 docs: $(STAMP)-docs
 	$(BIN)/properdocs build --strict $(ARGS)

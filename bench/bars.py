@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.measures import http, rtmp, streams_crowd
+from bench.measures import http, observing_calls, rtmp, streams_crowd
 from bench.measures.latency import WITH, WITHOUT
 from bench.samples import Cell, Samples, Spread
 
@@ -118,6 +118,47 @@ def http_bars() -> list[Bar]:
     return found
 
 
+def observing_bars() -> list[Bar]:
+    """Costs of metrics, traces and pages: ratios to calls without them."""
+    found = []
+    for name, limit, over, under in (
+        ("metrics", 1.03, observing_calls.COUNTED, observing_calls.UNCOUNTED),
+        ("rpcz", 1.05, observing_calls.TRACED, observing_calls.COUNTED),
+    ):
+        for side in ("server", "client"):
+            found += [
+                Bar(
+                    f"{name}_{side}_{figure}",
+                    limit,
+                    Cell(measure, over, observing_calls.POINT),
+                    Cell(measure, under, observing_calls.POINT),
+                    f"{side}_{figure}",
+                    is_ceiling=True,
+                )
+                for measure, figure in (
+                    ("observing-instructions", "instructions"),
+                    ("observing-calls", "cpu_us"),
+                )
+            ]
+    for name, peer in (("scrape", "pybrpc-aio"), ("scrape_5000", "pybrpc-aio-variables")):
+        cell = Cell("observing-scrape", peer, "each second")
+        found += [
+            Bar(f"{name}_each_second_{figure}", 2, cell, None, figure, is_ceiling=True)
+            for figure in ("more_cpu_percent", "fewer_calls_percent")
+        ]
+    for name, peer, path in (
+        ("scrape", "pybrpc", "/metrics"),  # 2 % of a second
+        ("scrape_5000", "pybrpc-variables", "/metrics"),
+        ("vars_5000", "pybrpc-variables", "/vars"),
+    ):
+        cell = Cell("observing-pages", peer, path)
+        found += [
+            Bar(f"{name}_{figure}", 20_000, cell, None, figure, is_ceiling=True)
+            for figure in ("page_us", "server_cpu_us")
+        ]
+    return found
+
+
 def bars(is_plain: bool) -> list[Bar]:
     """`is_plain`: pybrpc has no compiled modules here, so pybrpc-aio is the plain one."""
     plain = "pybrpc-aio" if is_plain else "pybrpc-plain-aio"
@@ -156,6 +197,7 @@ def bars(is_plain: bool) -> list[Bar]:
         *stream_bars(),
         *rtmp_bars(),
         *http_bars(),
+        *observing_bars(),
     ]
 
 

@@ -26,7 +26,8 @@ class ChildProcess:
     """A process whose stdin and stdout are lines. It shall end when its stdin does.
 
     It is in a process group of its own, so Ctrl-C is this process's business alone.
-    `are_errors_lines`: what it writes to stderr is read too.
+    `are_errors_lines`: what it writes to stderr is read too. `end_limit_s`: it is killed so long
+    after it was asked to end.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class ChildProcess:
         name: str,
         folder: Path | None = None,
         are_errors_lines: bool = False,
+        end_limit_s: float = END_LIMIT_S,
     ) -> None:
         self._name = name
+        self._end_limit_s = end_limit_s
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
         self._process = subprocess.Popen(
             arguments,
@@ -118,7 +121,7 @@ class ChildProcess:
 
     def _wait(self) -> None:
         try:
-            self._process.wait(END_LIMIT_S)
+            self._process.wait(self._end_limit_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

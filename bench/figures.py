@@ -30,6 +30,12 @@ SHOWN: dict[str, Shown] = {
     "late_percent": Shown("sent more than 1 ms late, %"),
     "longest_us": Shown("longest, ms", 1000),
     "player_cpu_us": Shown("processor time of the server for a second of a player, µs"),
+    "server_instructions": Shown("1000 instructions per call in the server", 1000),
+    "client_instructions": Shown("1000 instructions per call in the client", 1000),
+    "more_cpu_percent": Shown("more processor time per call in the server, %"),
+    "fewer_calls_percent": Shown("fewer calls/s, %"),
+    "page_us": Shown("from the request for a page to the end of the answer, ms", 1000),
+    "page_bytes": Shown("size of the page, kB", 1000),
     "refused_percent": Shown("refused (EOVERCROWDED), %"),
 }
 

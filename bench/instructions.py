@@ -18,14 +18,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.child_process import ChildProcess
+from bench.child_process import END_LIMIT_S, ChildProcess
 from bench.counted_loop import LOOPS
 from bench.peers import ENTRIES
 from bench.peers.entry import Kind
+from bench.peers.pybrpc_modes import SPANS_PER_S, SPANS_VARIABLE
+from bench.slowed import SLOWER
 from bench.work import SMALL_BYTES
 
 SIDES = ("client", "server")
 START_LIMIT_S = 120.0
+"""How long a process may take to start in callgrind, and to end."""
 CALLS_LIMIT_S = 1200.0
 _CYTHON = re.compile(r"__pyx_(?:f|pw)_6pybrpc_(\w+)")
 _SIZED = re.compile(r"(\d+)(?=[A-Za-z_])")
@@ -56,6 +59,13 @@ def count(side: str, peer: str, in_flight: int, calls: int) -> Costs:
         return costs_of(out)
 
 
+def per_call(side: str, peer: str, in_flight: int, calls: int) -> dict[str, float]:
+    """The instructions of one call, those of the start left out: `calls` are made, and thrice as
+    many."""
+    few, many = (count(side, peer, in_flight, n * calls) for n in (1, 3))
+    return {name: (many[name] - few[name]) / (2 * calls) for name in many}
+
+
 @contextlib.contextmanager
 def running(arguments: Sequence[str], out: Path | None) -> Iterator[ChildProcess]:
     """That module with its arguments, under callgrind if it shall write to `out`."""
@@ -63,7 +73,9 @@ def running(arguments: Sequence[str], out: Path | None) -> Iterator[ChildProcess
     under = ("valgrind", "--quiet", "--tool=callgrind", *options) if out else ()
     slowed = ("bench.slowed",) if out else ()
     command = [*under, sys.executable, "-m", *slowed, *arguments]
-    with ChildProcess(command, {"PYTHONHASHSEED": "0"}, arguments[0]) as process:
+    environment = {"PYTHONHASHSEED": "0", SPANS_VARIABLE: str(SPANS_PER_S // SLOWER)}
+    limit_s = START_LIMIT_S if out else END_LIMIT_S
+    with ChildProcess(command, environment, arguments[0], end_limit_s=limit_s) as process:
         yield process
 
 
@@ -139,8 +151,7 @@ def main() -> None:
         call_inside(peer, *map(int, numbers))
         return
     for side in [given.side] if given.side else SIDES:
-        few, many = (count(side, given.peer, given.in_flight, n * given.calls) for n in (1, 3))
-        costs = {name: (many[name] - few[name]) / (2 * given.calls) for name in many}
+        costs = per_call(side, given.peer, given.in_flight, given.calls)
         print(f"{side} of {given.peer}, {given.in_flight} in flight: {costs['']:,.0f} a call")
         own = [name for name in costs if "." in name]
         for name in sorted(own, key=costs.__getitem__, reverse=True)[: given.rows]:

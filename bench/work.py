@@ -123,8 +123,30 @@ class HttpRequests:
     do_heads_differ: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScrapedLoop:
+    """A ClosedLoop in slices: the page /metrics is read each `every_s` seconds in every other one.
+
+    pairs    slices of each of the two kinds
+    slice_s  their length in seconds
+    """
+
+    in_flight: int = 64
+    every_s: float = 1.0
+    pairs: int = 15
+    slice_s: float = 2.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PageRequests:
+    """Requests for a page of a server, one after the other."""
+
+    path: str
+
+
 StreamWork = StreamEcho | StreamPull | StreamPing | StreamCrowd
-Work = ClosedLoop | FixedRate | Flood | RedisGets | StreamWork | RtmpPlay | HttpRequests
+HttpWork = HttpRequests | ScrapedLoop | PageRequests
+Work = ClosedLoop | FixedRate | Flood | RedisGets | StreamWork | RtmpPlay | HttpWork
 
 _KINDS: dict[str, type[Work]] = {
     kind.__name__: kind
@@ -139,6 +161,8 @@ _KINDS: dict[str, type[Work]] = {
         StreamCrowd,
         RtmpPlay,
         HttpRequests,
+        ScrapedLoop,
+        PageRequests,
     )
 }
 

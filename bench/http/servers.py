@@ -50,7 +50,6 @@ def cpp_missing() -> str:
     return cpp_program.missing(MULTI_THREADED)
 
 
-_EXTRAS = ("httptools", "orjson")
 _UVLOOP = ("uvloop", "httptools")
 _ASGI = ("uvloop", "httptools", "orjson")
 _APP = "a bare ASGI application, JSON by orjson"
@@ -60,7 +59,7 @@ _ALL = (
     HttpServer(
         "http-pybrpc",
         "pybrpc_server:serve",
-        "plain handlers in worker threads; httptools and orjson as far as they are installed",
+        "plain handlers in worker threads; JSON by orjson, if it is installed",
         package="pybrpc",
     ),
     HttpServer(
@@ -70,12 +69,13 @@ _ALL = (
         package="pybrpc",
     ),
     HttpServer(
-        "http-pybrpc-no-extras",
+        "http-pybrpc-no-orjson",
         "pybrpc_server:serve",
-        "as http-pybrpc, as if httptools and orjson were not installed",
-        needs=_EXTRAS,
+        "as http-pybrpc, as if orjson were not installed",
+        tasks=("echo",),
+        needs=("orjson",),
         package="pybrpc",
-        without=_EXTRAS,
+        without=("orjson",),
     ),
     HttpServer(
         "http-pybrpc-plain",

@@ -1,6 +1,10 @@
-"""Whether pybrpc is compiled here, and how to have it in plain Python nevertheless."""
+"""Environments of pybrpc's processes: plain Python where it is compiled, other limits of traces."""
 
 from __future__ import annotations
+
+SPANS_PER_S = 1000
+SPANS_VARIABLE = "PYBRPC_BENCH_SPANS_PER_S"
+"""Another limit than SPANS_PER_S, for processes that are slower than usual."""
 
 PLAIN_ENVIRONMENT = {"PYBRPC_IMPL": "python"}
 

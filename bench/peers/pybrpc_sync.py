@@ -63,10 +63,15 @@ class PybrpcSync:
     def serve(self, answer: Call, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
         server = pybrpc.Server()
         server.add_service(self._service.descriptor, self._service(answer))
-        on_ready(server.start("127.0.0.1:0").port)
+        endpoint = server.start("127.0.0.1:0")
+        self.prepare(server)
+        on_ready(endpoint.port)
         wait_for_end()
         server.stop(grace=1.0)
         server.join()
+
+    def prepare(self, server: pybrpc.Server) -> None:
+        """Change `server`, which has started, before its first call."""
 
     @contextlib.contextmanager
     def client(self, port: int) -> Iterator[PybrpcClient]:

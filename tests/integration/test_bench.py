@@ -27,7 +27,9 @@ from bench.work import (
     ClosedLoop,
     FixedRate,
     Flood,
+    PageRequests,
     RedisGets,
+    ScrapedLoop,
     StreamCrowd,
     StreamEcho,
     StreamPing,
@@ -100,6 +102,26 @@ def test_pybrpc_tells_how_many_messages_a_system_call_carried() -> None:
         figures = runs.echo(site, "pybrpc-aio", ClosedLoop(64), MOMENT)
     assert figures["messages_per_write"] > 1
     assert figures["messages_per_read"] > 1
+
+
+@pytest.mark.parametrize("name", MEASURES["observing-scrape"].peers)
+def test_scrapes_are_made_beside_the_calls(name: str) -> None:
+    work = ScrapedLoop(every_s=0.1, pairs=1, slice_s=0.5)
+    with Site() as site:
+        figures = MEASURES["observing-scrape"].run(site, present(name), work, MOMENT)
+    assert figures["calls"] > 0
+    assert figures["page_bytes"] > 1000
+    assert {"more_cpu_percent", "fewer_calls_percent", "page_us"} <= set(figures)
+
+
+def test_a_server_with_variables_has_larger_pages() -> None:
+    measure = MEASURES["observing-pages"]
+    with Site() as site:
+        few, many = (
+            measure.run(site, name, PageRequests("/vars"), MOMENT) for name in measure.peers
+        )
+    assert 0 < 20 * few["page_bytes"] < many["page_bytes"]
+    assert min(few["server_cpu_us"], many["server_cpu_us"]) > 0
 
 
 SHORT_STREAM_WORK: dict[str, StreamWork] = {

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pybrpc import metrics
+import pybrpc
+from pybrpc import metrics, tracing
 from pybrpc.metrics.sampler import default_sampler
 from tests.fakes.pages import HOSTILE, FakeServerView, Markup
+from tests.peers.browser import PHONE, Browser
 from tests.peers.page_server import page_server, viewed_server
+from tests.peers.shop import ORDERS, Request, open_shop
 
 pytestmark = [pytest.mark.program("chromium"), pytest.mark.slow]
 
@@ -69,6 +72,59 @@ def test_no_page_breaks_its_own_policy(path: str, tmp_path: Path) -> None:
         document, complaints = opened(f"{address}/{path}", tmp_path)
     assert complaints == ""
     assert "</html>" in document
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[tuple[Browser, str]]:
+    """A browser, and the address of the internal port of a server with traces."""
+    with (
+        open_shop() as server,
+        pybrpc.Channel(str(server.endpoint), timeout=30) as channel,
+        Browser(tmp_path) as browser,
+    ):
+        pybrpc.Stub(ORDERS, channel).Buy(Request(item="lamp"))
+        yield browser, f"http://{server.internal_endpoint}"
+
+
+PAGES = [
+    "index",
+    "status",
+    "vars",
+    "vars/rpc_server_*?expand",
+    "connections",
+    "flags",
+    "rpcz",
+    "hotspots/cpu",
+    "threads",
+    "hotspots/heap",
+    "hotspots/contention",
+    "tasks",
+    "memory",
+    "loggers",
+    "protobufs",
+    "ids",
+    "sockets",
+]
+
+
+def test_no_page_is_wider_than_a_phone(shop: tuple[Browser, str]) -> None:
+    browser, address = shop
+    widths = {}
+    for path in PAGES:
+        browser.open(f"{address}/{path}", PHONE)
+        assert browser.evaluate("document.querySelectorAll('main h1').length") == 1
+        widths[path] = browser.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+    assert widths == {path: [PHONE.width, PHONE.width] for path in PAGES}
+
+
+def test_bars_of_a_trace_fit_on_a_phone(shop: tuple[Browser, str]) -> None:
+    browser, address = shop
+    span = next(s for s in tracing.rpcz.store.newest() if s.method == "shop.OrderService.Buy")
+    browser.open(f"{address}/rpcz?trace={span.shown_trace_id}", PHONE)
+    cells = "[...document.querySelectorAll('.trace td')]"
+    rights = browser.evaluate(f"{cells}.map(each => each.getBoundingClientRect().right)")
+    assert len(rights) >= 4 * 3
+    assert 0 < min(rights) <= max(rights) <= PHONE.width
 
 
 @pytest.mark.usefixtures("variable")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import TypeAlias
 
-VOID = frozenset(("br", "hr", "img", "input", "link", "meta"))
+VOID = frozenset(("br", "hr", "img", "input", "link", "meta", "wbr"))
 """Elements without an end tag."""
 URL_ATTRIBUTES = frozenset(("href", "src", "action"))
 SAFE_URLS = ("/", "?", "#", "https://")

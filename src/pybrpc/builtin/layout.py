@@ -52,11 +52,19 @@ def html_page(
                 tag("link", rel="icon", href="/favicon.ico", type="image/svg+xml"),
                 script,
             ),
-            tag("body", _header(request, server), tag("main", tag("h1", title), content)),
+            tag(
+                "body", _header(request, server), tag("main", tag("h1", breakable(title)), content)
+            ),
             lang="en",
         ),
     )
     return PageResponse(document, HTML, status)
+
+
+def breakable(name: str) -> Html:
+    """A name that may go on in the next line behind each of its underscores."""
+    first, *others = name.split("_")
+    return join(first, [["_", tag("wbr"), part] for part in others])
 
 
 def _header(request: PageRequest, server: ServerView) -> Html:

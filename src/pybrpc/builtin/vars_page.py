@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from pybrpc.builtin.html import Html, escaped, tag
-from pybrpc.builtin.layout import html_page, path_of, path_text
+from pybrpc.builtin.layout import breakable, html_page, path_of, path_text
 from pybrpc.builtin.page import (
     HTML,
     JSON,
@@ -78,7 +78,7 @@ def _html(
 ) -> PageResponse:
     is_expanded = "expand" in request.query or len(found) == 1
     plots = [
-        tag("div", tag("h3", tag("code", name)), plot(name))
+        tag("div", tag("h3", tag("code", breakable(name))), plot(name))
         for name, value in found[: MAX_PLOTS if is_expanded else 0]
         if has_plots and _is_plottable(name, value)
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pybrpc.builtin.assets import asset, url_of
@@ -46,3 +48,34 @@ def test_no_file_names_another_host(path: str) -> None:
 @pytest.mark.parametrize("danger", ["innerHTML", "eval(", "document.write", "insertAdjacentHTML"])
 def test_the_script_makes_no_markup_of_text(danger: str) -> None:
     assert danger not in asset("js/pybrpc.js")[0].decode()
+
+
+def colours_of(css: str) -> list[dict[str, str]]:
+    """The colours of the light page, and those of the dark one, by name."""
+    parts = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    return [dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", part)) for part in parts]
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of WCAG, 0 for black and 1 for white."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(first: str, second: str) -> float:
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(scheme: int) -> None:
+    """At least 4.5, as WCAG wants it for small text; and 3 for lines of plots."""
+    colours = colours_of(asset("css/pybrpc.css")[0].decode())[scheme]
+    for back in ("page", "card", "row"):
+        for text in ("ink", "soft", "accent", "good", "warn", "bad"):
+            assert contrast(colours[text], colours[back]) >= 4.5, (text, back)
+    for line in ("plot", "plot2", "plot3", "plot4"):
+        assert contrast(colours[line], colours["card"]) >= 3, line
+    assert contrast(colours["accent"], colours["accent-soft"]) >= 4.5
+    assert contrast(colours["card"], colours["accent"]) >= 4.5  # a button
