@@ -57,7 +57,7 @@ class Addresses:
         self._closed: deque[Leaving] = deque()
         self._lock = threading.RLock()
 
-    def acquire(self, endpoint: Endpoint) -> AddressVariables:
+    def acquire(self, endpoint: Endpoint | str) -> AddressVariables:
         """The variables of an address, for one more user, which must `release` them."""
         expose_once("rpc_channel_connection_count", _connection_count, "Connections of channels")
         with self._lock:
@@ -102,7 +102,8 @@ class Addresses:
 
 
 def _connection_count() -> int:
-    return sum(len(source.connections) for source in default_runtime().connections.all())
+    sources = default_runtime().connections.all()
+    return len({connection for source in sources for connection in source.connections})
 
 
 ADDRESSES = Addresses()
