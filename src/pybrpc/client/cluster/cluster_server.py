@@ -17,9 +17,9 @@ class ClusterServer:
     __slots__ = (
         "_is_listed",
         "_uses",
+        "full_weight",
         "gate",
         "health",
-        "in_flight",
         "is_usable",
         "load",
         "node",
@@ -28,10 +28,12 @@ class ClusterServer:
     )
 
     node: ServerNode
+    full_weight: float
+    """The weight that it has or, after a slow start, will have: that of its node, 1 if that has
+    none; where a subset has only a part of the server, as much of it. Above 0."""
     weight: float
-    """Its share of the calls, relative to others: that of its node, 1 if that has none."""
-    in_flight: int
-    """Attempts of this channel that have begun and not ended."""
+    """Its share of the calls now, relative to others: `full_weight`, or less in a slow start, which
+    the balancers respect that look at it with each pick. Above 0."""
     is_usable: bool
     """Whether a balancer may pick it: it can be reached, has not logged off, and is not ejected."""
     load: Any
@@ -41,48 +43,48 @@ class ClusterServer:
     health: Any
     """Its ServerHealth; `None` outside of a router."""
     source: Any
-    """The source of the connections to it; `None` where there are none."""
+    """The source of the connections to it, which the router knows; `None` where there are none."""
 
     def __init__(self, node: ServerNode, source: Any = None) -> None:
         self.node = node
-        self.weight = 1.0 if node.weight is None else node.weight
-        self.in_flight = 0
+        self.weight = self.full_weight = 1.0 if node.weight is None else node.weight
+        self._is_listed = True
+        self._uses = atomic_counter(1)
+        """Attempts in flight, and one more as long as it is listed."""
         self.is_usable = True
         self.load = None
         self.gate = None
         self.health = None
         self.source = source
-        self._is_listed = True
-        self._uses = atomic_counter(1)
-        """Attempts in flight, and one more as long as it is listed."""
 
     @property
-    def is_listed(self) -> bool:
-        """Whether the naming service lists it."""
-        return self._is_listed
+    def in_flight(self) -> int:
+        """Attempts of this channel that have begun and not ended."""
+        return self.count_in_flight()
 
-    def begin_use(self) -> bool:
-        """An attempt begins. False if the server has left the list and its connections are gone."""
+    def count_in_flight(self) -> int:
+        """`in_flight`, for compiled code, to which a method costs less than a property."""
+        return self._uses.get() - self._is_listed
+
+    def begin(self) -> bool:
+        """Count an attempt, before the balancer is notified of it; exactly one `end` follows. False
+        if the server has left the list, and its connections are gone: then nothing is counted."""
         uses = self._uses.get()
         while uses > 0:
             if self._uses.compare_and_set(uses, uses + 1):
-                self._note(uses + 1)
                 return True
             uses = self._uses.get()
         return False
 
-    def end_use(self) -> bool:
-        """An attempt has ended. True if it was the last one of a server that is not listed."""
-        return self._note(self._uses.decrement_and_get(1)) == 0
+    def end(self) -> bool:
+        """Uncount an attempt that has ended. True if it was the last one of a server that has left
+        the list."""
+        return self._uses.decrement_and_get(1) == 0
 
-    def unlist(self) -> bool:
-        """It has left the list. True if no attempt is in flight."""
+    def leave_list(self) -> bool:
+        """The naming service lists it no more. True if no attempt is in flight."""
         self._is_listed = False
-        return self._note(self._uses.decrement_and_get(1)) == 0
-
-    def _note(self, uses: int) -> int:
-        self.in_flight = uses - self._is_listed
-        return uses
+        return self._uses.decrement_and_get(1) == 0
 
     def __repr__(self) -> str:
         state = "usable" if self.is_usable else "not usable"

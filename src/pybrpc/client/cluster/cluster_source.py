@@ -68,6 +68,10 @@ StartWatch = Callable[[NodesListener], Watch]
 """Begins to watch the naming service of a channel."""
 
 
+ReadyListener = Callable[[], object]
+"""Called when a server is usable."""
+
+
 class ClusterSettings:
     """How a cluster is used by one channel.
 
@@ -107,10 +111,12 @@ class ClusterSource(Shared):
         "_naming_lock",
         "_nodes",
         "_pauses",
+        "_ready",
         "_settings",
         "_turns",
         "_waiting",
         "_watch",
+        "_watch_lock",
         "call_times",
         "router",
         "timeouts",
@@ -127,6 +133,7 @@ class ClusterSource(Shared):
         self._turns = DispatcherTurns(self)
         self._naming_lock = threading.Lock()
         self._naming_error = ""
+        self._watch_lock = threading.Lock()
         self._watch: Watch | None = None
         self._nodes: tuple[ServerNode, ...] | None = None
         self.call_times = CallTimes(settings.name, settings.protocol)
@@ -138,6 +145,7 @@ class ClusterSource(Shared):
         self._waiting = WaitQueue()
         self._pauses = RetryPauses()
         self._is_serving = False
+        self._ready: dict[ReadyListener, None] = {}
         self._connections = ServerConnections(settings.acquire, self)
         balancer = settings.make_balancer()
         self._is_needing_key = balancer.needs_hash_key
@@ -155,8 +163,9 @@ class ClusterSource(Shared):
     def acquire(self) -> None:
         super().acquire()
         self.call_times.open()
-        if self._watch is None:
-            self._watch = self._settings.start_watch(self)
+        with self._watch_lock:
+            if self._watch is None:
+                self._watch = self._settings.start_watch(self)
 
     @property
     def name(self) -> str:
@@ -191,6 +200,21 @@ class ClusterSource(Shared):
         """What is known of each server. Any thread."""
         now = time.monotonic()
         return [status_of(server, now) for server in self.router.servers]
+
+    def add_ready_listener(self, listener: ReadyListener) -> None:
+        """Call `listener` once a server is usable, perhaps now, or never if the source is closed
+        before; in a turn, or in this thread. It must not block."""
+        self._ready[listener] = None
+        if self.router.states.usable:
+            self._report_ready()
+
+    def remove_ready_listener(self, listener: ReadyListener) -> None:
+        self._ready.pop(listener, None)
+
+    def _report_ready(self) -> None:
+        for listener in list(self._ready):
+            if self._ready.pop(listener, listener) is None:
+                listener()
 
     # --- as a NodesListener ---
 
@@ -327,6 +351,8 @@ class ClusterSource(Shared):
 
     def _on_usable(self) -> None:
         """One more server may have calls. In a turn."""
+        if self._ready:
+            self._report_ready()
         if self._waiting:
             self._serve_soon()
 
@@ -464,6 +490,7 @@ class ClusterSource(Shared):
         """Forget the servers, whose figures are of the parent's calls, and make them anew."""
         old = self._connections
         self._naming_lock = threading.Lock()
+        self._watch_lock = threading.Lock()
         self.call_times = CallTimes(self._settings.name, self._settings.protocol)
         if self.is_used:
             self.call_times.open()

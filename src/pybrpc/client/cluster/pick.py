@@ -60,10 +60,11 @@ class Pick:
             self._open.pop()
         except IndexError:
             return
+        is_unused = self.server.end()
         try:
             self._router.end(self, code, canceled_by)
         finally:
-            if self.server.end_use():
+            if is_unused:
                 self._router.note_unused(self.server)
 
     def __repr__(self) -> str:

@@ -139,7 +139,7 @@ class Router:
         self.picker = picker
         self.states.replace(added, removed)
         for server in removed:
-            if server.unlist():
+            if server.leave_list():
                 self._on_unused(server)
 
     def note_unused(self, server: ClusterServer) -> None:
@@ -172,7 +172,7 @@ class Router:
                 server = self._behind_gates(picker, server, tried, hash_key, now)
             if server is None:
                 break
-            if server.begin_use():
+            if server.begin():
                 picker.on_begin(server, now)
                 return Pick(self, picker, server, now, limit_s, tried)
             if picker is self.picker:  # Its own list has changed: the next one is about to come.

@@ -26,7 +26,6 @@ FAULT_CODES = frozenset(
 
 NEUTRAL_CODES = frozenset(
     {
-        int(ErrorCode.ELIMIT),
         int(ErrorCode.ELOGOFF),
         int(ErrorCode.ECANCELED),
         int(ErrorCode.EPCHANFINISH),
@@ -58,6 +57,8 @@ def outcome_of(
         return Outcome.FAULT if is_fault else Outcome.SUCCESS
     if code in FAULT_CODES:
         return Outcome.FAULT
+    if code == ErrorCode.ELIMIT:
+        return Outcome.REFUSED
     return Outcome.NEUTRAL if code in NEUTRAL_CODES else Outcome.SUCCESS
 
 
