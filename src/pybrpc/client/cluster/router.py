@@ -10,7 +10,7 @@ import errno
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from pybrpc.base.guard import CLIENT, deliver_interrupt
+from pybrpc.base.guard import CLIENT, deliver_interrupt, safe_repr
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
@@ -161,6 +161,17 @@ class Router:
         `limit_s`: seconds that are left to the call. The Pick must `end` once, with or without an
         attempt. Raises the RpcError of a call that may not begin.
         """
+        try:
+            return self._pick(tried, hash_key, limit_s)
+        except RpcError:
+            raise
+        except Exception as reason:
+            text = f"the load balancer raised {safe_repr(reason)}"
+            raise self._error(ErrorCode.EINTERNAL, text) from reason
+
+    def _pick(
+        self, tried: tuple[ClusterServer, ...], hash_key: int | None, limit_s: float
+    ) -> Pick | None:
         now = self._turns.now()
         picker = self.picker
         recovery = self._recovery
@@ -173,8 +184,13 @@ class Router:
             if server is None:
                 break
             if server.begin():
-                picker.on_begin(server, now)
-                return Pick(self, picker, server, now, limit_s, tried)
+                pick = Pick(self, picker, server, now, limit_s, tried)
+                try:
+                    picker.on_begin(server, now)
+                except BaseException:
+                    pick.end(int(ErrorCode.ECANCELED), CanceledBy.CALLER)
+                    raise
+                return pick
             if picker is self.picker:  # Its own list has changed: the next one is about to come.
                 tried = (*tried, server)
                 if len(tried) > len(picker.servers):
