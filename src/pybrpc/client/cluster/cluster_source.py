@@ -11,8 +11,6 @@ usable looks afterwards for a waiting call: store, then load, on both sides (`ba
 
 from __future__ import annotations
 
-import errno
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +24,7 @@ from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
 from pybrpc.client.calls.retry import RetryPause, RetryPauses
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
 from pybrpc.client.cluster.cluster_server import ClusterServer
+from pybrpc.client.cluster.finding import find_connection
 from pybrpc.client.cluster.pick import Pick
 from pybrpc.client.cluster.router import Router, RouterSettings
 from pybrpc.client.cluster.server_connections import AcquireSource, ServerConnections
@@ -40,9 +39,6 @@ from pybrpc.rpc.bounded_steps import MAX_PER_STEP, BoundedSteps
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
 from pybrpc.transport.socket_map import Shared
-
-MAX_BUSY = 8
-"""Servers without room that a call asks before it waits."""
 
 _CANCELED = int(ErrorCode.ECANCELED)
 
@@ -316,36 +312,7 @@ class ClusterSource(Shared):
         return self.router.take_retry(error)
 
     def _find(self, call: WaitingCall) -> ClientConnection | None:
-        """A connection to a server that has room; `None` if none has. Raises the RpcError of a call
-        that may not begin."""
-        if self._is_needing_key and call.hash_key is None:
-            raise self._error(
-                errno.EINVAL, f"a call to {self.name} needs a controller with a hash_key"
-            )
-        router = self.router
-        last: Pick | None = call.pick
-        if last is None:
-            router.note_call()
-            tried: tuple[ClusterServer, ...] = ()
-        else:
-            tried = last.tried_so_far
-        limit_s = call.deadline - time.monotonic() if call.deadline < math.inf else math.inf
-        for _ in range(MAX_BUSY):
-            pick = router.pick(tried, call.hash_key, limit_s)
-            if pick is None:
-                return None
-            source = pick.server.source
-            connection: ClientConnection | None = source.live
-            if connection is None or not connection.is_usable():
-                connection = source.get_now(call)
-            if connection is not None:
-                call.pick = pick
-                return connection
-            pick.end(_CANCELED, CanceledBy.CALLER)
-            if pick.server in tried:
-                return None
-            tried = (*tried, pick.server)
-        return None
+        return find_connection(self.router, call, self._is_needing_key)
 
     # --- calls that wait ---
 

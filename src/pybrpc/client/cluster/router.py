@@ -60,12 +60,12 @@ class Router:
         "_balancer",
         "_classifier",
         "_make",
-        "_name",
         "_on_unused",
         "_recovery",
         "_servers",
         "_tokens",
         "_turns",
+        "name",
         "picker",
         "states",
     )
@@ -85,7 +85,7 @@ class Router:
         when it has left the list and its last attempt has ended, in any thread. `on_usable` is
         called when there is one more server for calls, `on_none_usable` when there is none; both
         in a turn."""
-        self._name = name
+        self.name = name
         self._on_unused = on_unused
         self._balancer = balancer
         self._classifier = None if settings.breaker is None else settings.breaker.classifier
@@ -176,7 +176,7 @@ class Router:
         picker = self.picker
         recovery = self._recovery
         if recovery is not None and recovery.is_on and recovery.rejects(self.states.usable, now):
-            raise self._error(ErrorCode.EREJECT, f"{self._name} recovers: this call is not let in")
+            raise self._error(ErrorCode.EREJECT, f"{self.name} recovers: this call is not let in")
         while picker is not None:
             server = picker.pick(tried, hash_key, now)
             if server is not None and server.gate is not None:
@@ -274,9 +274,9 @@ class Router:
         servers = self.servers
         because = f": {naming_error}" if naming_error else ""
         if self.picker is None:
-            return self._error(errno.ENODATA, f"{self._name} has named no server yet{because}")
+            return self._error(errno.ENODATA, f"{self.name} has named no server yet{because}")
         if not servers:
-            return self._error(errno.ENODATA, f"{self._name} names no server{because}")
+            return self._error(errno.ENODATA, f"{self.name} names no server{because}")
         reasons = [
             f"{server.node}: {server.health.state}, {server.health.why}"
             for server in servers[:MAX_REASONS]
@@ -284,15 +284,15 @@ class Router:
         more = len(servers) - len(reasons)
         if more:
             reasons.append(f"and {more} more")
-        text = f"none of the {len(servers)} servers of {self._name} is usable: {'; '.join(reasons)}"
+        text = f"none of the {len(servers)} servers of {self.name} is usable: {'; '.join(reasons)}"
         return self._error(errno.EHOSTDOWN, text)
 
     def _error(self, code: int, text: str) -> RpcError:
-        return make_rpc_error(code, text, phase=Phase.QUEUED, peer=self._name)
+        return make_rpc_error(code, text, phase=Phase.QUEUED, peer=self.name)
 
     def __repr__(self) -> str:
         count = f"{self.states.usable} of {len(self.servers)} servers usable"
-        return f"<Router of {self._name}, {count}>"
+        return f"<Router of {self.name}, {count}>"
 
 
 _NOTHING_LEFT = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE, Phase.QUEUED})
