@@ -21,9 +21,9 @@ from pybrpc.client.channel.http_response import HttpResponse
 from pybrpc.client.channel.http_stream import HttpBody, HttpStreamCall, HttpStreamResponse
 from pybrpc.client.channel.stream_call import StreamCall
 from pybrpc.client.channel.stub import Stub
+from pybrpc.client.cluster.balancing.cluster_recover import ClusterRecover
 from pybrpc.client.cluster.balancing.registry import register_load_balancer
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
-from pybrpc.client.cluster.breaking.cluster_recover import ClusterRecover
 from pybrpc.client.cluster.breaking.ema_circuit_breaker import EmaCircuitBreaker
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget

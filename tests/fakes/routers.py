@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
 from pybrpc.client.cluster.balancing.round_robin import RoundRobin
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
-from pybrpc.client.cluster.breaking.cluster_recover import ClusterRecover
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
 from pybrpc.client.cluster.cluster_server import ClusterServer
@@ -32,7 +31,6 @@ class RouterHarness:
         self,
         count: int = 3,
         breaker: CircuitBreaker | None = None,
-        recover: ClusterRecover | None = None,
         retry_budget: RetryBudget | None = None,
         balancer: LoadBalancer | None = None,
     ) -> None:
@@ -43,7 +41,7 @@ class RouterHarness:
         self.router = Router(
             "list://test",
             balancer or RoundRobin(),
-            RouterSettings(breaker or OutlierDetection(slow_start=0), recover, retry_budget),
+            RouterSettings(breaker or OutlierDetection(slow_start=0), retry_budget),
             self.turns,
             on_usable=self._on_usable,
             on_none_usable=self._on_none_usable,

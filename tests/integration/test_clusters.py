@@ -215,7 +215,7 @@ def test_server_that_comes_back_has_calls_again() -> None:
         cluster_stub(servers.addresses, circuit_breaker=breaker) as (stub, channel),
     ):
         answers(stub, 4)
-        servers[0].stop(grace=0)
+        servers[0].stop(grace=0.5)
         assert answers(stub, 10) == {"server 1": 10}
         servers[0].start()
         wait_for_state(channel, servers[0], "up")
@@ -315,6 +315,34 @@ def test_closing_ends_calls_that_wait_and_calls_in_flight(dead_address: str) -> 
             with pytest.raises(RpcError) as raised:
                 waiting.result(10)
             assert raised.value.code == ErrorCode.ECLOSE
+
+
+def test_calls_are_let_in_little_by_little_after_all_servers_were_down() -> None:
+    """bRPC: revived_from_all_failed_sanity, and its integrated form."""
+    recover = pybrpc.ClusterRecover(min_working_instances=2, hold_seconds=0.2)
+    with (
+        cluster(2) as servers,
+        cluster_stub(servers.addresses, cluster_recover=recover, max_retry=0) as (stub, channel),
+    ):
+        answers(stub, 2)
+        for member in servers.members:
+            member.stop(grace=0.5)
+
+        def code_of_a_call() -> int:
+            try:
+                stub.Echo(REQUEST)
+            except RpcError as error:
+                return error.code
+            return 0
+
+        wait_until(lambda: code_of_a_call() == errno.EHOSTDOWN)
+        assert [code_of_a_call() for _ in range(10)] == [int(ErrorCode.EREJECT)] * 10
+        for member in servers.members:
+            member.start()
+            wait_for_state(channel, member, "up")
+        wait_until(lambda: code_of_a_call() == 0)
+        time.sleep(0.25)
+        assert {code_of_a_call() for _ in range(50)} == {0}
 
 
 def test_hash_key_chooses_the_server() -> None:

@@ -78,7 +78,7 @@ def cluster(count: int = 3, **options: Any) -> Iterator[Cluster]:
         yield Cluster(members)
     finally:
         for member in members:
-            member.stop(grace=0)
+            member.stop(grace=0.5)
 
 
 @contextlib.contextmanager

@@ -28,11 +28,11 @@ from pybrpc.rpc.controller_values import (
     as_attachment,
     checked_backup_ms,
     checked_failure,
-    checked_hash_key,
     checked_timeout_ms,
     requested_streams,
     restored,
 )
+from pybrpc.rpc.hash_key import checked_hash_key
 from pybrpc.rpc.http import HttpHeader, HttpHeaderOf, progressive_attachment_of
 from pybrpc.rpc.misnamed import CANCEL_FUTURE, SET_TIMEOUT, Misnamed, without_misnamed
 from pybrpc.transport.interfaces import TlsInfo
@@ -236,7 +236,7 @@ class Controller:
 
     @hash_key.setter
     def hash_key(self, hash_key: int | str | bytes | None) -> None:
-        self._hash_key = checked_hash_key(hash_key)
+        self._hash_key = None if hash_key is None else checked_hash_key(hash_key)
 
     @property
     def backup_request_ms(self) -> float | None:

@@ -5,7 +5,6 @@ Also what a Controller knows of others.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -56,21 +55,6 @@ def checked_timeout_ms(timeout_ms: float | None) -> float | None:
                 f"channel's timeout, not {timeout_ms!r}"
             )
     return timeout_ms
-
-
-def checked_hash_key(value: object) -> int | None:
-    """The key that `value` stands for. TypeError or ValueError if there is none."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = value.encode()
-    if isinstance(value, bytes):
-        return int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "little")
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"hash_key must be an int, a str or bytes, not {value!r}")
-    if not 0 <= value < 1 << 64:
-        raise ValueError(f"hash_key must be at least 0 and less than 2^64, not {value!r}")
-    return value
 
 
 def checked_backup_ms(after_ms: float | None) -> float | None:

@@ -61,7 +61,6 @@ class ClusterOptions:
                 settings.new_load_balancer,
                 RouterSettings(
                     settings.checked_circuit_breaker,
-                    settings.cluster_recover,
                     settings.retry_budget,
                 ),
                 lambda endpoint: acquire(dataclasses.replace(factory, endpoint=endpoint)),

@@ -31,10 +31,10 @@ from pybrpc.client.calls.retry import (
     RetryPolicy,
     checked_max_retry,
 )
+from pybrpc.client.cluster.balancing.cluster_recover import ClusterRecover, RecoveringBalancer
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
-from pybrpc.client.cluster.balancing.registry import DEFAULT_LOAD_BALANCER, new_load_balancer
+from pybrpc.client.cluster.balancing.registry import DEFAULT, new_load_balancer
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
-from pybrpc.client.cluster.breaking.cluster_recover import ClusterRecover
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
 from pybrpc.client.connections.authentication import checked_authenticator
@@ -218,10 +218,13 @@ class ChannelSettings:
 
     def new_load_balancer(self) -> LoadBalancer:
         """For one source of connections. ValueError if its name or a parameter is unknown."""
-        balancer = self.load_balancer
-        if balancer is None or isinstance(balancer, str):
-            return new_load_balancer(balancer or DEFAULT_LOAD_BALANCER)
-        return balancer
+        given = self.load_balancer
+        if given is None or isinstance(given, str):
+            given = new_load_balancer(DEFAULT if given is None else given)
+        recover = self.cluster_recover
+        if recover is None:
+            return given
+        return RecoveringBalancer(given, recover.min_working_instances, recover.hold_seconds)
 
     def check_has_one_server(self) -> None:
         """ValueError if an option was given that is for clusters only."""

@@ -11,6 +11,7 @@ usable looks afterwards for a waiting call: store, then load, on both sides (`ba
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -262,7 +263,7 @@ class ClusterSource(Shared):
     def get(self, call: WaitingCall) -> ClientConnection | None:
         if not self.router.states.usable:
             if not call.options.wait_for_ready:
-                self._raise_if_hopeless()
+                self._raise_if_hopeless(call)
             return None
         if self._waiting:
             return None
@@ -385,9 +386,12 @@ class ClusterSource(Shared):
             connection.release()
         return True
 
-    def _raise_if_hopeless(self) -> None:
+    def _raise_if_hopeless(self, call: WaitingCall) -> None:
         """Raise the error for a call that does not wait for a server, unless the first list has not
         come yet."""
+        pick = self.router.pick((), call.hash_key, math.inf)  # A balancer may have its own error.
+        if pick is not None:
+            pick.end(_CANCELED, CanceledBy.CALLER)
         error = self._no_server_error() if self._is_hopeless() else None
         try:
             if error is not None:

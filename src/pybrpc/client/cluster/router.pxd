@@ -9,7 +9,6 @@ cdef class Router:
     cdef object _classifier
     cdef object _make
     cdef object _on_unused
-    cdef object _recovery
     cdef dict _servers
     cdef object _tokens
     cdef object _turns

@@ -14,7 +14,6 @@ from pybrpc.base.guard import CLIENT, deliver_interrupt, safe_repr
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
-from pybrpc.client.cluster.breaking.cluster_recover import ClusterRecover, Recovery
 from pybrpc.client.cluster.breaking.outcomes import outcome_of
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget, RetryTokens
 from pybrpc.client.cluster.breaking.server_health import ServerState
@@ -39,17 +38,15 @@ RETRIED_ELSEWHERE = frozenset(
 class RouterSettings:
     """What a Router is made of, apart from the balancer."""
 
-    __slots__ = ("breaker", "recover", "retry_budget")
+    __slots__ = ("breaker", "retry_budget")
 
     def __init__(
         self,
         breaker: CircuitBreaker | None,
-        recover: ClusterRecover | None,
         retry_budget: RetryBudget | None,
     ) -> None:
         """`None`: without it."""
         self.breaker = breaker
-        self.recover = recover
         self.retry_budget = retry_budget
 
 
@@ -61,7 +58,6 @@ class Router:
         "_classifier",
         "_make",
         "_on_unused",
-        "_recovery",
         "_servers",
         "_tokens",
         "_turns",
@@ -92,7 +88,6 @@ class Router:
         self._make = make
         self._turns = turns
         self.states = ServerStates(turns, settings.breaker, on_usable, on_none_usable)
-        self._recovery = None if settings.recover is None else Recovery(settings.recover)
         budget = settings.retry_budget
         self._tokens = None if budget is None else RetryTokens(budget, turns.now())
         self._servers: dict[ServerNode, ClusterServer] = {}
@@ -174,9 +169,6 @@ class Router:
     ) -> Pick | None:
         now = self._turns.now()
         picker = self.picker
-        recovery = self._recovery
-        if recovery is not None and recovery.is_on and recovery.rejects(self.states.usable, now):
-            raise self._error(ErrorCode.EREJECT, f"{self.name} recovers: this call is not let in")
         while picker is not None:
             server = picker.pick(tried, hash_key, now)
             if server is not None and server.gate is not None:
@@ -196,8 +188,6 @@ class Router:
                 if len(tried) > len(picker.servers):
                     break
             picker = self.picker
-        if recovery is not None and self.servers:
-            recovery.begin()
         return None
 
     def _behind_gates(

@@ -11,7 +11,6 @@ import pytest
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.cluster.balancing.load_balancer import Outcome
 from pybrpc.client.cluster.balancing.round_robin import RoundRobin, RoundRobinPicker
-from pybrpc.client.cluster.breaking.cluster_recover import ClusterRecover
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
@@ -264,40 +263,6 @@ def test_budget_fills_with_time_up_to_its_window() -> None:
     assert taken() == 5
     harness.turns.pass_s(3600)
     assert taken() == 20
-
-
-# --- ClusterRecover ---
-
-
-def test_calls_are_let_in_little_by_little_when_all_servers_were_down() -> None:
-    """bRPC: revived_from_all_failed_sanity. Min 2, hold 2 s."""
-    harness = RouterHarness(2, recover=ClusterRecover(2, 2.0))
-    first, second = harness.servers
-    for server in (first, second):
-        harness.router.states.set_down(server, "refused")
-    assert harness.pick() is None  # EHOSTDOWN
-    for _ in range(10):
-        with pytest.raises(RpcError) as raised:
-            harness.pick()
-        assert raised.value.code == ErrorCode.EREJECT
-    harness.router.states.set_reachable(first)
-    rejected = 0
-    for _ in range(1000):
-        try:
-            pick = harness.pick()
-        except RpcError:
-            rejected += 1
-        else:
-            assert pick is not None
-            pick.end(0, None)
-    assert abs(rejected - (1000 - rejected)) < 200
-    harness.turns.pass_s(2.01)
-    assert all(harness.call() is not None for _ in range(100))
-
-
-def test_healthy_cluster_rejects_nothing() -> None:
-    harness = RouterHarness(1, recover=ClusterRecover(10, 2.0))
-    assert all(harness.call() is not None for _ in range(100))
 
 
 # --- threads ---
