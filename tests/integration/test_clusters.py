@@ -339,7 +339,7 @@ def test_calls_are_let_in_little_by_little_after_all_servers_were_down() -> None
         assert [code_of_a_call() for _ in range(10)] == [int(ErrorCode.EREJECT)] * 10
         for member in servers.members:
             member.start()
-            wait_for_state(channel, member, "up")
+        wait_until(lambda: all(status.is_usable for status in channel.servers()))
         wait_until(lambda: code_of_a_call() == 0)
         time.sleep(0.25)
         assert {code_of_a_call() for _ in range(50)} == {0}
