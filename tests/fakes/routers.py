@@ -86,7 +86,7 @@ class RouterHarness:
         return pick.server
 
     def fail(self, server: ClusterServer, times: int, code: int = FAILED) -> None:
-        """So many attempts over `server` fail."""
+        """Have as many attempts over `server` fail."""
         for _ in range(times):
             pick = self.pick_of(server)
             self.turns.pass_s(0.001)

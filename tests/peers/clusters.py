@@ -1,4 +1,4 @@
-"""Several servers of this process, each of which says who it is, and channels to all of them."""
+"""Several servers of this process, each of which says its name, and channels to all of them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def cluster(count: int = 3, **options: Any) -> Iterator[Cluster]:
-    """So many servers with the same options."""
+    """Start `count` servers with the same options."""
     members: list[Member] = []
     try:
         for number in range(count):
@@ -94,7 +94,7 @@ REQUEST = pb.EchoRequest(message="who?")
 
 
 def answers(stub: pybrpc.Stub, times: int, **options: Any) -> collections.Counter[str]:
-    """Who answers so many calls, one after the other."""
+    """Make calls one after the other, and count the names of the servers that answer."""
     return collections.Counter(stub.Echo(REQUEST, **options).message for _ in range(times))
 
 

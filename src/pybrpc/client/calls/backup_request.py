@@ -55,7 +55,7 @@ class HedgedCall(AttemptedCall, Protocol):
 
     @property
     def hash_key(self) -> int | None:
-        """What a balancer that hashes picks its server by."""
+        """The key by which a balancer that hashes picks its server."""
 
     @property
     def has_tries_left(self) -> bool:

@@ -200,7 +200,7 @@ class CallRecord(Work):
 
     @property
     def hash_key(self) -> int | None:
-        """What a balancer that hashes picks its server by; `None`: the caller has set nothing."""
+        """The key by which a balancer that hashes picks its server; `None`: the caller set none."""
         return None if self.controller is None else self.controller._hash_key
 
     # --- what may follow an attempt ---

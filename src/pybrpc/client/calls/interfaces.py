@@ -26,7 +26,7 @@ class WaitingCall(Protocol):
 
     @property
     def hash_key(self) -> int | None:
-        """What a balancer that hashes picks its server by."""
+        """The key by which a balancer that hashes picks its server."""
 
     def wait_in(self, place: WaitPoint) -> None:
         """Note where the call will wait, before any other thread can find it there."""
@@ -48,7 +48,7 @@ class BackedUpCall(Protocol):
 
     @property
     def hash_key(self) -> int | None:
-        """What a balancer that hashes picks its server by."""
+        """The key by which a balancer that hashes picks its server."""
 
 
 class ConnectionSource(Protocol):

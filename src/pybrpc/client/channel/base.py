@@ -179,7 +179,7 @@ class ChannelBase:
         return None if source is None else source.statistics()
 
     def servers(self) -> list[ServerStatus]:
-        """What is known of each server of a cluster, in the order of the naming service; of the one
+        """The state of each server of a cluster, in the order of the naming service; of the one
         server of another channel. Empty before the first call, and while no list has come. Any
         thread, never blocks."""
         source = self._used_source

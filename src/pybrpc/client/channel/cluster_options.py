@@ -31,7 +31,7 @@ def servers_of(address: Servers | Endpoint) -> Servers | None:
 
 
 class ClusterOptions:
-    """What the channel of a cluster makes its ClusterSources of. Checked when it is made."""
+    """Makes the ClusterSources of a channel. Its options are checked when it is made."""
 
     def __init__(self, servers: Servers, settings: ChannelSettings) -> None:
         """AddressError, ValueError or TypeError for wrong options."""

@@ -194,7 +194,7 @@ class ClusterSource(Shared):
         )
 
     def servers(self) -> list[ServerStatus]:
-        """What is known of each server. Any thread."""
+        """The state of each server. Any thread."""
         now = time.monotonic()
         return [status_of(server, now) for server in self.router.servers]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Pick:
-    """Ends exactly once, whoever ends it: the attempt, or who has made none."""
+    """Ends exactly once: with the attempt, or when none is made."""
 
     __slots__ = (
         "_open",
@@ -42,7 +42,7 @@ class Pick:
         self.begun_at = begun_at
         """Monotonic seconds."""
         self.limit_s = limit_s
-        """What the call had left then."""
+        """Seconds that the call had left then."""
         self.tried = tried
         """The servers of the call's earlier attempts."""
         self.backup_pick: Pick | None = None

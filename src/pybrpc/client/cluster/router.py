@@ -36,7 +36,7 @@ RETRIED_ELSEWHERE = frozenset(
 
 
 class RouterSettings:
-    """What a Router is made of, apart from the balancer."""
+    """The parts of a Router apart from the balancer."""
 
     __slots__ = ("breaker", "retry_budget")
 

@@ -37,7 +37,7 @@ class _Watcher:
 
 
 class ServerConnections:
-    """Any thread. A source is released once, by whoever comes first."""
+    """Any thread. A source is released once, by the first caller that asks."""
 
     __slots__ = ("_acquire", "_held", "_listener")
 

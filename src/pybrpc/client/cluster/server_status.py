@@ -18,7 +18,7 @@ class ServerStatus:
 
     endpoint: Endpoint
     tag: str
-    """What the naming service says of it besides."""
+    """The text of the naming service behind the address."""
     state: str
     """ "up", "down" (it can't be reached), "logged off" (it stops), "ejected" (its calls fail) or
     "trial" (it was ejected, and gets one call at a time)."""

@@ -12,7 +12,7 @@ from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, Ev
 
 
 class HasDispatcher(Protocol):
-    """What is polled by a dispatcher."""
+    """Something that a dispatcher polls."""
 
     @property
     def dispatcher(self) -> EventDispatcher:

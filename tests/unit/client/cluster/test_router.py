@@ -1,4 +1,4 @@
-"""Router: which servers have calls, how attempts end, and what a call that finds none is told."""
+"""Router: which servers have calls, how attempts end, and the error of a call that finds none."""
 
 from __future__ import annotations
 

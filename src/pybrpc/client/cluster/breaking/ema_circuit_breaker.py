@@ -87,7 +87,7 @@ class EmaErrorRecorder:
         self._max_error_share = max_error_share
         self._smooth = _EPSILON ** (1.0 / window)
         self._calls = 0
-        """Of the first window."""
+        """Counted in the first window only."""
         self._errors = 0
         self._cost_us = 0.0
         self._latency_us = 0.0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 MIN_SHARE = 0.1
-"""Of its full share of the calls, what a server gets at the beginning of its slow start."""
+"""The part of its full share of calls that a server gets as its slow start begins."""
 
 
 class Gate(Protocol):

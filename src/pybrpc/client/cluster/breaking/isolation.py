@@ -15,7 +15,7 @@ class Isolation:
         self._max_s = max_s
         self._came_back_at = -math.inf
         self.seconds = min_s
-        """Of the last time."""
+        """How long the server was left out the last time."""
 
     def begin(self, now: float) -> float:
         """The server is left out from now on. For how many seconds."""

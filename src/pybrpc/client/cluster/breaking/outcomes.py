@@ -1,4 +1,4 @@
-"""What the end of an attempt says about its server."""
+"""outcome_of: the verdict on a server that follows from the end of an attempt."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from pybrpc.client.cluster.breaking.breaker import ServerBreaker
 
 _SMOOTH = 0.9
-"""Of the average latency, the part that stays at each success."""
+"""The part of the average latency that stays at each success."""
 
 
 class ServerState(enum.StrEnum):
-    """What a server of a cluster is doing, as the channel sees it."""
+    """The state of a server of a cluster, as the channel sees it."""
 
     UP = "up"
     """It may have calls."""
