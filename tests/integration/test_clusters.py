@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 import pybrpc
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.errors import AddressError, ErrorCode, RpcError, RpcTimeoutError
+from pybrpc.transport.runtime import default_runtime
 from tests.fakes.threads import wait_until
 from tests.peers.callers import FORMS, caller
 from tests.peers.clusters import (
@@ -487,3 +490,16 @@ def test_cluster_types_are_public() -> None:
         "ServerStatus",
     ):
         assert name in dir(pybrpc)
+
+
+def test_channel_that_is_dropped_is_collected_and_leaves_nothing() -> None:
+    with cluster(2) as servers:
+        channel: Any = pybrpc.Channel(servers.addresses, load_balancer="rr", timeout=10)
+        channel.kept_by_itself = channel
+        answers(pybrpc.Stub(ECHO, channel), 4)
+        reference = weakref.ref(channel)
+        del channel
+        with pytest.warns(ResourceWarning, match="unclosed channel"):
+            gc.collect()
+        assert reference() is None
+        wait_until(lambda: not default_runtime().connections.all())

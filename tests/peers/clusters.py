@@ -31,8 +31,10 @@ class Member:
         self.server.add_service(ECHO, self)
         self.address = str(self.server.start(address or self.address))
 
-    def stop(self, **options: Any) -> None:
-        self.server.stop(**options)
+    def stop(self, grace: float = 10.0) -> None:
+        """Returns when it has ended."""
+        self.server.stop(grace)
+        self.server.join()
 
     def Echo(self, request: Any, controller: Any) -> Any:
         self.calls += 1

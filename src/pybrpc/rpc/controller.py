@@ -230,8 +230,8 @@ class Controller:
 
     @property
     def hash_key(self) -> int | None:
-        """The key by which a hashing `load_balancer` picks the server. An int below 2^64 is used as it is,
-        as bRPC's `request_code`; a str or bytes is hashed to one; `None`: no key."""
+        """The key by which a hashing `load_balancer` picks the server. An int below 2^64 is used as
+        it is, as bRPC's `request_code`; a str or bytes is hashed to one; `None`: no key."""
         return self._hash_key
 
     @hash_key.setter

@@ -8,6 +8,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from pybrpc.base.checked_options import checked_instance
@@ -29,7 +30,7 @@ from pybrpc.client.connections.connection import ConnectionStatistics, sum_of
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.connections.http_method import as_http
 from pybrpc.client.endpoints.pooled_connections import PooledConnections
-from pybrpc.client.endpoints.settings import EndpointStatistics
+from pybrpc.client.endpoints.settings import EndpointStatistics, SourceSettings
 from pybrpc.client.endpoints.short_connections import ShortConnections
 from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.client.endpoints.source_base import SourceBase
@@ -205,21 +206,12 @@ class ChannelBase:
         """The key, equal for channels that share connections, and a function that makes the
         source of the connections."""
         cluster = self._cluster
-        if cluster is not None:
-            return (cluster, loop), lambda: cluster.source_of(loop, self._acquire_source)
-        return self._source_of_one(self._connection_factory(loop))
-
-    def _acquire_source(self, factory: ConnectionFactory) -> SourceBase:
-        key, make = self._source_of_one(factory)
-        source: SourceBase = default_runtime().connections.acquire(key, make)
-        return source
-
-    def _source_of_one(
-        self, factory: ConnectionFactory
-    ) -> tuple[Hashable, Callable[[], SourceBase]]:
         settings = self._source_settings
-        make = _SOURCES[settings.connection_type]
-        return (factory, settings), lambda: make(factory, settings)
+        if cluster is not None:
+            # Without a reference to this channel, which would never be collected.
+            acquire = partial(_acquire_source, settings)
+            return (cluster, loop), lambda: cluster.source_of(loop, acquire)
+        return _source_of_one(settings, self._connection_factory(loop))
 
     def _connection_factory(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
         return dataclasses.replace(self._factory, loop=loop)
@@ -251,6 +243,21 @@ class ChannelBase:
         state = "closed" if self._is_closed else "open"
         timeout = "none" if self.timeout_s is None else f"{self.timeout_s:g} s"
         return f"<{type(self).__name__} to {self.address}, {state}, timeout {timeout}>"
+
+
+def _source_of_one(
+    settings: SourceSettings, factory: ConnectionFactory
+) -> tuple[Hashable, Callable[[], SourceBase]]:
+    """The key and the maker of the connections to one server."""
+    make = _SOURCES[settings.connection_type]
+    return (factory, settings), lambda: make(factory, settings)
+
+
+def _acquire_source(settings: SourceSettings, factory: ConnectionFactory) -> SourceBase:
+    """The connections to one server of a cluster, for one more user."""
+    key, make = _source_of_one(settings, factory)
+    source: SourceBase = default_runtime().connections.acquire(key, make)
+    return source
 
 
 def statistics_of(source: ChannelSource | None) -> ConnectionStatistics | None:

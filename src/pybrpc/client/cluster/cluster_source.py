@@ -220,21 +220,21 @@ class ClusterSource(Shared):
             self._nodes = nodes
             self._naming_error = ""
             try:
-                self.router.set_nodes(nodes)
+                added = self.router.set_nodes(nodes)
             except Exception as error:
                 self.on_naming_error(error)
                 return
             if not self.is_used:
                 self._connections.release_all()
-        self._turns.post(self._on_list)
+        self._turns.post(partial(self._on_list, added))
 
     def on_naming_error(self, error: BaseException) -> None:
         self._naming_error = str(error) or type(error).__name__
         self._turns.post(self._on_none_usable)
 
-    def _on_list(self) -> None:
+    def _on_list(self, added: list[ClusterServer]) -> None:
         """There is a new list. In a turn."""
-        for server in self.router.servers:
+        for server in added:
             if server.source.why_down is not None:
                 self._note_reachable(server)
         if self.router.states.usable:

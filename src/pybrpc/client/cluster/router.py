@@ -101,8 +101,11 @@ class Router:
 
     # --- the list ---
 
-    def set_nodes(self, nodes: Iterable[ServerNode], is_in_turn: bool = False) -> None:
-        """The naming service has a new list. By one thread at a time; it may take long.
+    def set_nodes(
+        self, nodes: Iterable[ServerNode], is_in_turn: bool = False
+    ) -> list[ClusterServer]:
+        """The naming service has a new list. By one thread at a time; it may take long. Returns
+        the servers that are new.
 
         `is_in_turn`: nobody else changes or uses the router meanwhile, so that the list counts at
         once.
@@ -127,6 +130,7 @@ class Router:
             install()
         else:
             self._turns.post(install)
+        return added
 
     def _install(
         self, picker: Picker, added: list[ClusterServer], removed: list[ClusterServer]
