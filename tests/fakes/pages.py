@@ -47,6 +47,7 @@ class FakeServerView:
         self.health_reporter: Callable[[], HealthReport | bool | str | None] | None = None
         self.service_descriptors: list[ServiceDescriptor] = []
         self.services_shown = [self._service()]
+        self.mounts_shown: list[MethodView] = []
 
     def _service(self) -> ServiceView:
         name = self.text or "Echo"
@@ -63,6 +64,9 @@ class FakeServerView:
 
     def services(self) -> list[ServiceView]:
         return self.services_shown
+
+    def mounts(self) -> list[MethodView]:
+        return self.mounts_shown
 
     def descriptors(self) -> list[ServiceDescriptor]:
         return self.service_descriptors

@@ -13,7 +13,8 @@ as HTML and as text. Where all of them are:
 With gRPC, which is not spoken yet: normal_grpc_health, customized_grpc_health.
 
 Ours differ in these: what changes something is a POST; a method that is not there is no page, but a
-response of 404 that lists the methods, as text for browsers too.
+response of 404 that lists the methods, as text for browsers too; /rpcz/stats has its numbers while
+rpcz is not enabled, and says so.
 """
 
 from __future__ import annotations
@@ -224,10 +225,16 @@ def test_rpcz(is_hex: bool, is_html: bool) -> None:
             f"trace={trace[1]}",
             "min_request_size=1024",
             "min_latency=1",
+            "time=2999/12/31-23:59:59",
         )
         for query in queries:
             assert "EchoService.Echo" in sound_page(server, f"/rpcz?{query}", is_html), query
-        for query in ("log_id=1", "min_request_size=9999", "min_latency=99999999"):
+        for query in (
+            "log_id=1",
+            "min_request_size=9999",
+            "min_latency=99999999",
+            "time=2000/01/01-00:00:00",
+        ):
             assert "EchoService.Echo" not in sound_page(server, f"/rpcz?{query}", is_html), query
         assert page(server, "/rpcz?trace=1", is_html).status == 404
         assert page(server, "/rpcz/disable", is_html, "").status in (200, 303)

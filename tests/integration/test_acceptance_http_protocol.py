@@ -9,14 +9,14 @@ and servers of pybrpc at both ends. Where all of them are, in tests/integration 
     process_request_logoff                          test_http_server_limits
     process_request_wrong_method,
         reject_get_to_pb_services_with_required_fields                  test_http_server
-    process_response_error_code                     test_http_server, test_http_client
+    process_response_error_code                     here; test_http_server, test_http_client
     complete_flow                                   test_http_server, test_http_client,
                                                     test_http_both_sides
     chunked_uploading                               test_http_plain, test_http_server_bodies
-    read_chunked_response_normally                  test_http_plain
+    read_chunked_response_normally                  here; test_http_plain
     read_failed_chunked_response                    here; test_http_plain
-    read_long_body_progressively, read_short_body_progressively,
-        skip_progressive_reading, broken_socket_stops_progressive_reading,
+    read_short_body_progressively                   here; test_http_streams
+    read_long_body_progressively, skip_progressive_reading, broken_socket_stops_progressive_reading,
         read_progressively_after_cntl_destroys      test_http_streams
     read_progressively_after_long_delay             here
     failed_on_read_one_part                         here
@@ -26,11 +26,15 @@ and servers of pybrpc at both ends. Where all of them are, in tests/integration 
     server_end_read_short_body_progressively, server_end_read_failed    here; test_http_progressive
     spring_protobuf_content_type, proto_text_content_type,
         proto_json_content_type                     test_http_client, test_http_server_bodies
-    http_head, http_expect                          test_http_server
+    http_head                                       here; test_http_server, test_http_plain
+    http_expect                                     test_http_server
     http10_auth_failed_response                     here
     process_request_failed_socket                   test_http_server_limits: a client goes away
     process_response_after_eof                      test_http_plain, as connections that close
     dump_http_request                               nothing: bodies are not logged
+
+Ours differ in these: a status 1xx is an interim response, and one of more than three digits is no
+HTTP, so neither ends a call as a response does.
 
 With HTTP/2, which is not spoken yet: http2_* (14), grpc_auth_failed_response and
 progressive_read_timeout_rejects_http2. indenting_ostream is of C++ itself.
@@ -52,9 +56,15 @@ from pybrpc.errors import (
     AddressError,
     AuthenticationError,
     ConnectionFailedError,
+    HttpError,
     InternalServerError,
+    ProtocolError,
+    RpcCanceledError,
+    RpcTimeoutError,
 )
 from tests.fakes.threads import wait_until
+from tests.peers.http_scripts import answer as response_bytes
+from tests.peers.http_scripts import http_server, saying
 from tests.peers.http_server import (
     JSON,
     PATH,
@@ -161,7 +171,65 @@ def test_http10_auth_failed_response() -> None:
         assert sock.recv(1) == b""
 
 
+# --- statuses, and HEAD ---
+
+
+@pytest.mark.parametrize("status", ["307 Temporary Redirect", "400 Bad Request"])
+def test_process_response_error_code(status: str) -> None:
+    said = response_bytes(b'{"message":"world"}', status, content_type="application/json")
+    controller = pybrpc.Controller()
+    with http_server(saying(said)) as peer:
+        with pybrpc.Channel(peer.address, protocol="http", timeout=TIMEOUT_S) as channel:
+            with pytest.raises(HttpError, match=f"HTTP/1.1 {status}: ") as raised:
+                pybrpc.Stub(ECHO, channel).Echo(
+                    pb.EchoRequest(message="hello"), controller=controller
+                )
+    assert raised.value.name == "EHTTP"
+    assert controller.http_response.status_code == int(status.split()[0])
+
+
+@pytest.mark.parametrize(
+    ("start", "error"),
+    [("HTTP/1.1 100 Continue", RpcTimeoutError), ("HTTP/1.1 12345 Odd", ProtocolError)],
+)
+def test_process_response_error_code_of_no_response(
+    start: str, error: type[pybrpc.RpcError]
+) -> None:
+    """C++ ends the call with this status."""
+    said = f"{start}\r\n\r\n".encode()
+    with http_server(saying(said)) as peer:
+        options = {"protocol": "http", "timeout": 0.1, "max_retry": 0}
+        with pybrpc.Channel(peer.address, **options) as channel:
+            with pytest.raises(error):
+                channel.http("GET", "/")
+
+
+def test_http_head() -> None:
+    """A handler may say how the body would come."""
+
+    def say(request: Any, controller: pybrpc.Controller) -> None:
+        if int(controller.http_request.headers["x-db-index"]) % 2:
+            controller.http_response.headers["Transfer-Encoding"] = "chunked"
+        else:
+            controller.http_response.headers["Content-Length"] = "1024"
+
+    with serving_http(say, restful_mappings="/head => Echo") as server:
+        with channel_to(server) as channel:
+            for index in range(10):
+                headers = {"x-db-index": str(index)}
+                answer = channel.http("HEAD", "/head?message=a", headers=headers)
+                assert (answer.status, answer.body) == (200, b"")
+                found = (
+                    answer.headers.get("content-length"),
+                    answer.headers.get("Transfer-Encoding"),
+                )
+                assert found == ((None, "chunked") if index % 2 else ("1024", None))
+
+
 # --- bodies that come part by part ---
+
+
+PART = b"abcdefghijklmnopqrstuvwxyz1234567890!@#$%^&*()_=-+"
 
 
 class Download:
@@ -170,15 +238,21 @@ class Download:
     def __init__(self, count: int, part: bytes = b"x" * 65536, pause_s: float = 0) -> None:
         self.count, self.part, self.pause_s = count, part, pause_s
         self.written = 0
+        self.attachment: Any = None
         self.error: BaseException | None = None
         self.ended = threading.Event()
 
     def __call__(self, request: Any, controller: pybrpc.Controller) -> Any:
+        attachment = controller.create_progressive_attachment()
         if request.message == "fail":
+            attachment.write(self.part)
+            self.attachment = attachment
             controller.set_failed(2001, "Intentionally set controller failed")
             return None
-        attachment = controller.create_progressive_attachment()
-        threading.Thread(target=self._write, args=[attachment], daemon=True).start()
+        if request.message == "write first":
+            self._write(attachment)
+        else:
+            threading.Thread(target=self._write, args=[attachment], daemon=True).start()
         return pb.EchoResponse(message="not sent")
 
     def _write(self, attachment: Any) -> None:
@@ -204,12 +278,32 @@ def read_badly(body: Any, text: str) -> None:
         raise OSError(text)
 
 
+@pytest.mark.parametrize("message", ["write first", "write later"])
+def test_read_chunked_response_normally(message: str) -> None:
+    """The handler returns before, or after, the attachment is written and closed."""
+    with serving_http(Download(1, PART)) as server, channel_to(server) as channel:
+        answer = channel.http("POST", PATH, body=json.dumps({"message": message}).encode())
+        assert (answer.status, answer.body) == (200, PART)
+        assert answer.headers["transfer-encoding"] == "chunked"
+
+
+def test_read_short_body_progressively() -> None:
+    service = Download(1000, PART)
+    with serving_http(service) as server, channel_to(server) as channel:
+        with download(channel) as response:
+            assert b"".join(response.body) == PART * 1000
+    assert (service.error, service.written) == (None, len(PART) * 1000)
+
+
 def test_read_failed_chunked_response() -> None:
-    """A call that fails has no attachment: its body is the error."""
-    with serving_http(Download(1)) as server, channel_to(server) as channel:
+    """A call that fails has no attachment: its body is the error, and no more can be written."""
+    service = Download(1)
+    with serving_http(service) as server, channel_to(server) as channel:
         with download(channel, "fail") as response:
             assert response.status == 500
             assert b"Intentionally set controller failed" in response.body.read()
+        with pytest.raises(RpcCanceledError):
+            service.attachment.write(PART)
         answer = channel.http("POST", PATH, body=b'{"message":"fail"}', headers=JSON)
         with pytest.raises(InternalServerError, match=r"HTTP/1.1 500 Internal Server Error: .*set"):
             answer.raise_for_status()

@@ -10,7 +10,7 @@ Where all of them are; test_acceptance_server.py has those over baidu_std:
                                             property/test_routing (with a model of the C++ code)
     conflict_name_between_restful_mapping_and_builtin   test_http_server
     restful_mapping_is_tried_after_others   here
-    base64_to_string, single_repeated_to_array          test_http_server_bodies; unit/json2pb
+    base64_to_string, single_repeated_to_array          here; test_http_server_bodies; unit/json2pb
     only_allow_protocols_in_enabled_protocols           test_http_server_limits
 
 Ours differ in these, and say so where they are: a blank inside a path is an error of the caller
@@ -26,11 +26,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from google.protobuf import message_factory
 
 import pybrpc
 from pybrpc.errors import ErrorCode, LimitReachedError, ServerStateError
 from pybrpc.protocols.http1 import URI
 from tests.peers.http_server import JSON, TIMEOUT_S, Answer, ask, client_of
+from tests.peers.json_service import json_service
 from tests.peers.restful_service import RestfulEcho, restful_service
 
 ECHO = "/EchoService/Echo"
@@ -262,3 +264,62 @@ def test_http_error_code_of_a_full_method() -> None:
             stub = pybrpc.Stub(service, channel)
             assert ask_echo(server, ECHO).status == 200
     assert Nested.code == int(ErrorCode.ELIMIT)
+
+
+class JsonForms:
+    """Answers with the request."""
+
+    def Bytes(self, request: Any, controller: Any) -> Any:
+        return request
+
+    def List(self, request: Any, controller: Any) -> Any:
+        return request
+
+
+@contextlib.contextmanager
+def json_forms(of_server: pybrpc.JsonOptions, of_client: pybrpc.JsonOptions) -> Iterator[Any]:
+    """A stub of `JsonForms`, whose server and client have these options."""
+    server = pybrpc.Server()
+    server.add_service(json_service(), JsonForms(), json_options=of_server)
+    with server:
+        endpoint = server.start("127.0.0.1:0")
+        options = {"protocol": "http", "timeout": TIMEOUT_S, "json_options": of_client}
+        with pybrpc.Channel(str(endpoint), **options) as channel:
+            yield pybrpc.Stub(json_service(), channel)
+
+
+def forms_message(name: str, **fields: Any) -> Any:
+    return message_factory.GetMessageClass(json_service().file.message_types_by_name[name])(
+        **fields
+    )
+
+
+@pytest.mark.parametrize("is_base64", [True, False])
+def test_base64_to_string(is_base64: bool) -> None:
+    """ServerTest.base64_to_string: both sides have the option, or neither has it"""
+    options = pybrpc.JsonOptions(pb_bytes_to_base64=is_base64)
+    with json_forms(options, options) as stub:
+        request = forms_message("Bytes", data=b"hello")
+        assert stub.Bytes(request) == request
+
+
+@pytest.mark.parametrize("of_server", [True, False])
+@pytest.mark.parametrize("of_client", [True, False])
+def test_single_repeated_to_array(of_server: bool, of_client: bool) -> None:
+    """ServerTest.single_repeated_to_array: one without the option can't read what the other has
+    sent"""
+    by_form = {
+        is_array: pybrpc.JsonOptions(
+            single_repeated_to_array=is_array, array_to_single_repeated=is_array
+        )
+        for is_array in (True, False)
+    }
+    with json_forms(by_form[of_server], by_form[of_client]) as stub:
+        request = forms_message("List", texts=["foo", "bar"])
+        if of_server == of_client:
+            assert stub.List(request) == request
+        else:
+            with pytest.raises(pybrpc.RpcError) as raised:
+                stub.List(request)
+            code = ErrorCode.ERESPONSE if of_server else ErrorCode.EREQUEST
+            assert raised.value.code == int(code)

@@ -139,7 +139,7 @@ def test_a_stop_lets_a_response_go_on_up_to_the_grace(mount: Mount) -> None:
     assert cancelled.wait(20)
 
 
-@pytest.mark.parametrize("path", ["app", "/", "/app/", "", "/a//b", "/a b", "/a?", "/%61"])
+@pytest.mark.parametrize("path", ["app", "//", "/app/", "", "/a//b", "/a b", "/a?", "/%61"])
 def test_a_path_that_can_not_be_mounted_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="the path of a mount"):
         pybrpc.Server().mount(path, echo)
@@ -157,7 +157,7 @@ def test_a_path_is_mounted_once_and_before_the_start(mount: Mount) -> None:
         mounted.server.mount("/b", echo)
     mounted.server.stop(0)
     assert mounted.server.join(20)
-    with pytest.raises(ServerStateError, match="already"):
+    with pytest.raises(ValueError, match="mounted at /app already"):
         mounted.server.mount("/app", echo)
     with pytest.raises(TypeError, match="check_origin"):
         mounted.server.mount("/b", echo, check_origin=1)  # type: ignore[arg-type]

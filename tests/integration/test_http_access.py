@@ -25,6 +25,7 @@ from tests.peers.http_server import (
     post,
     read_all,
     read_responses,
+    request_bytes,
     serving_http,
 )
 
@@ -129,6 +130,50 @@ def test_verify_builtin_request_on_internal_port() -> None:
         with connected(server, internal=True) as sock:
             sock.sendall(b"PRPC\0\0\0\0\0\0\0\0")
             assert read_all(sock) == b""
+
+
+def test_internal_port_has_pages_while_the_server_is_full_and_stops() -> None:
+    gate, entered = threading.Event(), threading.Event()
+
+    def wait(request: Any, controller: pybrpc.Controller) -> None:
+        entered.set()
+        assert gate.wait(TIMEOUT_S)
+
+    with serving_http(wait, internal_port=0, max_concurrency=1) as server:
+        with connected(server) as sock:
+            sock.sendall(request_bytes("last"))
+            assert entered.wait(TIMEOUT_S)
+            for path, status in (("/readiness", 200), ("/health", 200), ("/ids", 200)):
+                with client_of(server, internal=True) as client:
+                    assert ask(client, "GET", path).status == status
+            server.stop(TIMEOUT_S)
+            for path, status in (("/readiness", 503), ("/health", 200), ("/ids", 200)):
+                with client_of(server, internal=True) as client:
+                    assert ask(client, "GET", path).status == status
+            gate.set()
+            assert read_responses(sock, 1)[0].status == 200
+
+
+def test_connection_to_the_internal_port_that_comes_late_ends_with_the_server() -> None:
+    """While the functions of the application for the end run, its pages are still there."""
+    gate, entered = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        entered.set()
+        assert gate.wait(TIMEOUT_S)
+
+    server = pybrpc.Server(internal_port=0)
+    server.on_shutdown(wait)
+    with server:
+        server.start("127.0.0.1:0")
+        server.stop(TIMEOUT_S)
+        assert entered.wait(TIMEOUT_S)
+        with connected(server, internal=True) as sock:
+            sock.sendall(b"GET /readiness HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert read_responses(sock, 1, "GET")[0].status == 503
+            gate.set()
+            assert server.join(TIMEOUT_S)
+            assert sock.recv(1) == b""
 
 
 def test_networks_that_may_use_all_pages() -> None:

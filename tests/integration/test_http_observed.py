@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import Any
-
-import pytest
 
 import pybrpc
 from pybrpc import tracing
@@ -82,20 +79,6 @@ def test_variables_count_calls_and_refusals() -> None:
         metrics = ask(client, "GET", "/metrics").text
         count = r"brpc_server_call_duration_seconds_count\{[^}]*protocol=\"http\""
         assert re.search(count, metrics)
-
-
-def test_access_log_has_calls_and_refusals(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "pybrpc.access")
-    with serving_http(access_log=True) as server, client_of(server) as client:
-        post(client)
-        ask(client, "POST", "/nothing?token=secret")
-        ask(client, "GET", "/health")
-    lines = [record.getMessage() for record in caplog.records if record.name == "pybrpc.access"]
-    assert len(lines) == 2
-    assert "conformance.EchoService.Echo" in lines[0]
-    assert "http" in lines[0]
-    assert "/nothing" in lines[1]
-    assert "secret" not in "".join(lines)
 
 
 def test_interceptors_run_around_calls_by_http() -> None:

@@ -153,6 +153,25 @@ def test_gzip_both_ways() -> None:
         assert answer.status == 400
 
 
+@pytest.mark.parametrize("coding", ["br", "deflate", "gzip, gzip", "x" * 1000])
+def test_unknown_coding_of_a_message_is_refused(coding: str) -> None:
+    with serving_http() as server, client_of(server) as client:
+        headers = {**JSON, "Content-Encoding": coding}
+        answer = ask(client, "POST", PATH, b'{"message":"a"}', headers)
+        assert (answer.status, answer.headers["accept-encoding"]) == (415, "gzip")
+        assert answer.headers["x-bd-error-code"] == "1003"
+        assert "is not supported" in answer.text
+        assert len(answer.text) < 200
+        headers["Content-Encoding"] = "Identity"
+        assert ask(client, "POST", PATH, b'{"message":"a"}', headers).status == 200
+
+
+def test_attachment_may_have_any_coding() -> None:
+    with serving_forms(allow_http_body_to_pb=False) as client:
+        answer = ask(client, "POST", "/JsonForms/Bytes", b"\x0b", {"Content-Encoding": "br"})
+        assert (answer.status, answer.body) == (200, b"\x0b")
+
+
 def test_body_that_grows_too_much_is_refused() -> None:
     with serving_http(max_body_size=10_000) as server, client_of(server) as client:
         body = gzip.compress(b'{"message":"' + b"z" * 1_000_000 + b'"}')

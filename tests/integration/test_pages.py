@@ -32,7 +32,7 @@ PAGES = {
     "deadlines.md": 3,
     "errors.md": 1,
     "generic-calls.md": 2,
-    "http.md": 3,
+    "http.md": 4,
     "interceptors.md": 4,
     "http-client.md": 6,
     "http-bodies.md": 6,

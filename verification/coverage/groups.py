@@ -212,10 +212,14 @@ GROUPS = (
         _modules(
             "server/http",
             "call_form content_types exchange frontend method_target page_target request"
-            " resolved_head router",
+            " resolved_head router served",
         ),
         (
-            *_tests("integration", "acceptance_http_* http_access http_observed http_server*"),
+            *_tests(
+                "integration",
+                "acceptance_http_* http_access http_default_method http_get http_observed"
+                " http_server*",
+            ),
             "golden/test_http1_calls.py",
         ),
     ),
@@ -242,14 +246,15 @@ GROUPS = (
                 "body_queue body_threads generator_body loop_room progressive response_stream",
             ),
         ),
-        _tests("integration", "http_generators* http_progressive*"),
+        _tests("integration", "http_event_source http_generators* http_progressive*"),
     ),
     Group(
         "Mounted applications are tested over connections, with h11 and websockets as judges.",
         (
             "server/mounting.py",
             *_modules(
-                "server/http/asgi", "cycle http_cycle lifespan mount scope websocket_cycle __init__"
+                "server/http/asgi",
+                "cycle http_cycle lifespan mount observed scope websocket_cycle __init__",
             ),
         ),
         _tests("integration", "asgi_*"),
@@ -412,7 +417,7 @@ GROUPS = (
             *_modules(
                 "server/http",
                 "call_form content_types exchange frontend method_target page_target request "
-                "resolved_head router",
+                "resolved_head router served",
             ),
             "server/lifecycle/internal_port.py",
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pybrpc.metrics.latency_recorder import LatencyPart
-from pybrpc.metrics.names import to_underscored_name
+from pybrpc.metrics.names import calls_name
 from pybrpc.metrics.registry import exposed
 
 PERCENTILES = (("50", 0.5), ("90", 0.9), ("99", 0.99), ("999", 0.999), ("9999", 0.9999))
@@ -38,9 +38,9 @@ class MethodFigures:
 
 
 def figures_of(prefix: str, full_name: str) -> MethodFigures:
-    """The figures of a method of the server whose variables begin with `prefix`."""
-    name = "generic" if full_name == "*" else to_underscored_name(full_name)
-    stem = f"{prefix}_{name}"
+    """The figures of a method, or of a mounted application, of the server whose variables begin
+    with `prefix`."""
+    stem = f"{prefix}_{calls_name(full_name)}"
     values = {name: value_of(f"{stem}_{name}") for name in NAMES}
     part = exposed.find(f"{stem}_latency")
     if isinstance(part, LatencyPart):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from collections.abc import Mapping
 
 from pybrpc.base.guard import SERVER, deliver_interrupt
@@ -26,6 +27,8 @@ from pybrpc.builtin.html import tag
 from pybrpc.builtin.layout import html_page
 from pybrpc.builtin.page import Access, PageEntry, PageError, PageRequest, PageResponse
 from pybrpc.builtin.server_view import ServerView
+from pybrpc.error_codes import ErrorCode
+from pybrpc.protocols.http1.status import ERROR_CODE_HEADER
 
 _WINGS = (
     index_page,
@@ -54,6 +57,15 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_ERROR_CODES: Mapping[int, int] = {
+    400: ErrorCode.EREQUEST,
+    403: errno.EPERM,
+    404: ErrorCode.ENOMETHOD,
+    405: ErrorCode.EREQUEST,
+    500: ErrorCode.EINTERNAL,
+}
+"""The codes of bRPC for errors of pages, by their status. Others have none."""
+
 WORKER_HEADER = "X-Pybrpc-Worker"
 """Says which of several processes has answered."""
 
@@ -111,6 +123,14 @@ def _checked(request: PageRequest) -> PageEntry:
 
 
 def _failure(request: PageRequest, server: ServerView, status: int, text: str) -> PageResponse:
+    response = _error_page(request, server, status, text)
+    code = _ERROR_CODES.get(status)
+    if code is not None:
+        response.headers[ERROR_CODE_HEADER] = str(int(code))
+    return response
+
+
+def _error_page(request: PageRequest, server: ServerView, status: int, text: str) -> PageResponse:
     if request.wants_html:
         try:
             return html_page(request, server, f"Error {status}", tag("p", text), status=status)

@@ -19,9 +19,9 @@ class MethodView:
 
     name: str
     full_name: str
-    """Package, service and method; "*" for the generic service."""
+    """Package, service and method; "*" for the generic service, "/app" for an application."""
     request_type: str
-    """Full name of the message; "" for the generic service."""
+    """Full name of the message; "" for the generic service and an application."""
     response_type: str
     urls: tuple[str, ...] = ()
     """Paths of HTTP that are mapped to it."""
@@ -151,6 +151,9 @@ class ServerView(Protocol):
 
     def services(self) -> Sequence[ServiceView]:
         """The services of the user."""
+
+    def mounts(self) -> Sequence[MethodView]:
+        """The mounted applications of the user, by their paths: `full_name` is "/app"."""
 
     def descriptors(self) -> Sequence[ServiceDescriptor]:
         """Descriptors of the services, as far as they are known."""

@@ -28,6 +28,7 @@ HEAD = (
     "eps",
     "running",
 )
+MOUNTS = "mounted applications"
 SHOWN = ("latency_50", "latency_90", "latency_99", "latency_999", "max_latency", "error", "eps")
 
 
@@ -43,12 +44,19 @@ def show_status(request: PageRequest, server: ServerView) -> PageResponse:
         f"max_concurrency: {limit or 'unlimited'}",
         f"concurrency: {server.concurrency}",
     ]
-    for service in server.services():
+    for service in _services(server):
         lines += [f"[{service.full_name}]", ""]
         for method in service.methods:
             lines += [*_lines_of(method, figures_of(server.metric_prefix, method.full_name)), ""]
         lines.pop()
     return PageResponse("\n".join([*lines, ""]))
+
+
+def _services(server: ServerView) -> list[ServiceView]:
+    """The services, then the mounted applications, as those of one more."""
+    mounts = tuple(server.mounts())
+    more = [ServiceView(MOUNTS, MOUNTS, mounts)] if mounts else []
+    return [*server.services(), *more]
 
 
 def _lines_of(method: MethodView, figures: MethodFigures) -> list[str]:
@@ -61,7 +69,10 @@ def _lines_of(method: MethodView, figures: MethodFigures) -> list[str]:
 
 
 def _signature(method: MethodView) -> str:
-    """ "Echo (EchoRequest) returns (EchoResponse)"; the generic service has no messages."""
+    """ "Echo (EchoRequest) returns (EchoResponse)"; the generic service has no messages, and an
+    application has its path alone."""
+    if method.full_name.startswith("/"):
+        return method.name
     if not method.request_type:
         return f"{method.name} (bytes) returns (bytes)"
     request, response = (
@@ -79,7 +90,7 @@ def _html(request: PageRequest, server: ServerView) -> PageResponse:
     limit = server.max_concurrency
     counters = dict(server.counters())
     errors = counters.get("errors", 0)
-    services = server.services()
+    services = _services(server)
     content = [
         tiles(
             [

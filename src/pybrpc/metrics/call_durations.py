@@ -94,7 +94,10 @@ class CodedFeeds:
 
     def __init__(self, durations: CallDurations, full_name: str) -> None:
         self._durations = durations
-        self._service, _, self._method = full_name.rpartition(".")
+        """`full_name`: of the method; or the path of an application, "/app"."""
+        is_path = full_name.startswith("/")
+        service, _, method = ("", "", full_name) if is_path else full_name.rpartition(".")
+        self._service, self._method = service, method
         self._feeds: dict[tuple[str, str], LatencyFeed] = {}
         self.renew_locks()
         renew_in_child(self)

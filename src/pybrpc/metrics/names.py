@@ -32,6 +32,16 @@ def to_underscored_name(source: str, onto: str = "") -> str:
     return "".join(name)
 
 
+def calls_name(full_name: str) -> str:
+    """The part of the names of variables that stands for a method: `a.EchoService.Echo` is
+    a_echo_service_echo, "*" generic, and the application at the path "/app" mount_app."""
+    if full_name == "*":
+        return "generic"
+    if full_name.startswith("/"):
+        return to_underscored_name(full_name, "mount") if full_name != "/" else "mount_root"
+    return to_underscored_name(full_name)
+
+
 def _is_upper(char: str) -> bool:
     return char.isascii() and char.isupper()
 

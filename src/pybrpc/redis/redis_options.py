@@ -28,6 +28,7 @@ _MEANINGLESS = {
     "checksum_with_attachment": "Redis takes commands as they are",
     "interceptors": "they see calls of methods, and Redis has commands",
     "max_streams_unconsumed_bytes": "Redis has no streams",
+    "json_options": "Redis has no messages",
 }
 
 

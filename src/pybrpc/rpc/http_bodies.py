@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.json2pb import (
+    JsonOptions,
     json_to_message,
     message_to_json,
     message_to_proto_json,
@@ -20,6 +21,7 @@ from pybrpc.json2pb import (
     text_to_message,
 )
 from pybrpc.json2pb.errors import ConversionError
+from pybrpc.json2pb.options import DEFAULT
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.compress import CompressType, decompress
 
@@ -50,11 +52,13 @@ def content_type_in(text: str) -> HttpContentType | None:
     return _TYPES.get(text.partition(";")[0].strip(" \t").lower())
 
 
-def message_to_body(message: Message, content_type: HttpContentType) -> bytes:
+def message_to_body(
+    message: Message, content_type: HttpContentType, json_options: JsonOptions = DEFAULT
+) -> bytes:
     """`message`, which has all its required fields, in a body. BodyError if that is impossible."""
     try:
         if content_type is HttpContentType.JSON:
-            return message_to_json(message)
+            return message_to_json(message, json_options)
         if content_type is HttpContentType.PROTO:
             return message.SerializeToString()
         if content_type is HttpContentType.PROTO_JSON:
@@ -65,12 +69,15 @@ def message_to_body(message: Message, content_type: HttpContentType) -> bytes:
 
 
 def body_to_message(
-    body: bytes, message_class: type[Message], content_type: HttpContentType
+    body: bytes,
+    message_class: type[Message],
+    content_type: HttpContentType,
+    json_options: JsonOptions = DEFAULT,
 ) -> Message:
     """The message in a body; BodyError if there is none, or a required field is missing."""
     try:
         if content_type is HttpContentType.JSON:
-            return json_to_message(body, message_class)
+            return json_to_message(body, message_class, json_options)
         if content_type is HttpContentType.PROTO:
             return _parsed(body, message_class)
         if content_type is HttpContentType.PROTO_JSON:

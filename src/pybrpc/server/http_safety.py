@@ -1,13 +1,17 @@
 """Protection of a port that any page in a browser of the company can reach.
 
 A browser says whose page has sent a request: by Origin, and by Sec-Fetch-Site. Requests of foreign
-pages are refused unless `cors=` names their origin. And a page that asks for `http://10.0.0.1:8000`
-under a name of its own (DNS rebinding) is found out by the Host.
+pages are refused unless `cors=` names their origin. A page that asks for `http://10.0.0.1:8000`
+under a name of its own (DNS rebinding) is of the same site for the browser, and only its Host
+tells: pages that are not public are never shown under such a name, and `allowed_hosts=` refuses it
+for all requests.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
@@ -63,6 +67,77 @@ class Origins:
 
     def __repr__(self) -> str:
         return f"<Origins {', '.join(sorted(self._origins)) or 'none'}>"
+
+
+class AllowedHosts:
+    """The hosts under which the server answers: `allowed_hosts=`. Without any, it answers under
+    all."""
+
+    def __init__(self, allowed: Iterable[str] | str = ()) -> None:
+        """Hosts without port: "api.example.com", "10.0.0.7", "[::1]", "*.example.com" for all
+        names below example.com, "*" for all. ValueError, TypeError."""
+        items = [allowed] if isinstance(allowed, str) else allowed
+        names = checked_list("allowed_hosts", items, str, 'hosts such as "api.example.com"')
+        self.allows_all = not names or "*" in names
+        hosts = [_checked_host(name) for name in names if name != "*"]
+        self._exact = frozenset(host for host in hosts if host[0] != "*")
+        self._ends = tuple(host[1:] for host in hosts if host[0] == "*")
+
+    def allows(self, host_and_port: str) -> bool:
+        """Whether a Host header, "api.example.com:8000", is one of them. Ports don't matter."""
+        if self.allows_all:
+            return True
+        host = _normalized_host(split_host_and_port(host_and_port)[0])
+        return host in self._exact or (
+            host.endswith(self._ends) and not host.startswith(".") and host != ""
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AllowedHosts):
+            return NotImplemented
+        own, others = (
+            (each.allows_all, each._exact, frozenset(each._ends)) for each in (self, other)
+        )
+        return own == others
+
+    def __hash__(self) -> int:
+        return hash((self.allows_all, self._exact, frozenset(self._ends)))
+
+    def __repr__(self) -> str:
+        names = sorted(self._exact) + [f"*{end}" for end in self._ends]
+        return f"<AllowedHosts {'all' if self.allows_all else ', '.join(names)}>"
+
+
+_HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
+
+
+def _normalized_host(host: str) -> str:
+    """In lower case, without brackets or the dot of the root; an address of IPv6 in one form."""
+    host = host.lower().strip("[]").removesuffix(".")
+    if ":" in host:
+        with contextlib.suppress(ValueError):
+            return str(ipaddress.ip_address(host))
+    return host
+
+
+def _checked_host(name: str) -> str:
+    host = _normalized_host(name)
+    is_address = ":" in host and is_ip_address(host)
+    if not _HOST.fullmatch(host) and not is_address:
+        raise ValueError(
+            f'allowed_hosts: {name!r} is no host without port, such as "api.example.com", or '
+            '"*.example.com"'
+        )
+    return host
+
+
+def is_ip_address(host: str) -> bool:
+    """Whether `host` is an address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _checked_origin(origin: str) -> str:
@@ -129,11 +204,7 @@ def has_own_host(headers: HttpHeaders) -> bool:
     host = host.lower().strip("[]")
     if host in ("localhost", socket.gethostname().lower()):
         return True
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return is_ip_address(host)
 
 
 class HttpSettings(NamedTuple):
@@ -141,3 +212,4 @@ class HttpSettings(NamedTuple):
 
     origins: Origins = Origins()
     builtin_allow: tuple[Network, ...] = ()
+    hosts: AllowedHosts = AllowedHosts()

@@ -125,6 +125,14 @@ class PagesView:
             for service, methods in found.items()
         ]
 
+    def mounts(self) -> list[MethodView]:
+        http = self._run.http
+        targets = [] if http is None else [mount.target for mount in http.mounts]
+        return [
+            MethodView(name, name, "", "", concurrency=target.running, is_async=True)
+            for name, target in ((target.counts.full_name, target) for target in targets)
+        ]
+
     def _method_view(self, entry: MethodEntry, concurrency: int) -> MethodView:
         return MethodView(
             entry.full_name.rpartition(".")[2],

@@ -88,7 +88,7 @@ class Server(Mounting):
             settings.cancel_handlers, settings.drop_expired, settings.interceptors
         )
         self._hooks = LifecycleHooks()
-        Mounting.__init__(self, self._hooks)
+        Mounting.__init__(self, self._hooks, self._routes)
         self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -115,7 +115,7 @@ class Server(Mounting):
         that takes other arguments or a plain one that returns a coroutine; `service` is not a
         descriptor; or an interceptor of the server can't run around one of its methods.
         ServerStateError: the server runs, or a service of that full or short name was added
-        already.
+        already, or its name is that of a builtin page or the begin of the path of a mount.
 
         With `partial`, `impl` may lack methods: they are answered with ENOMETHOD. So are methods
         that stream, which are not served yet. The server logs their names when it starts.

@@ -26,7 +26,7 @@ from pybrpc.protocols.registry import all_protocols, check_protocol_object
 from pybrpc.rpc.authenticator import Authenticator, check_verifier
 from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
 from pybrpc.server.access_log.access_log import AccessLog, checked_access_log
-from pybrpc.server.http_safety import HttpSettings, Origins, checked_networks
+from pybrpc.server.http_safety import AllowedHosts, HttpSettings, Origins, checked_networks
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
@@ -57,8 +57,8 @@ class ServerOptions(TypedDict, total=False):
     handshake_timeout   seconds that TLS may take before an accepted connection is closed;
                      `None`: for ever; default 5
     message_timeout  seconds in which a message that has begun must be whole, and one more for
-                     each 16 KiB that have come of it; else its connection is closed. `None`:
-                     for ever; default 60
+                     each 16 KiB that have come of it; else its connection is closed. The head
+                     of an HTTP request has 10 seconds at most. `None`: for ever; default 60
     max_body_size    bytes of a request after its fixed header; a longer one is answered with
                      EREQUEST and its connection closed; default 64 MiB
     max_unanswered_bytes   bytes of requests that are admitted and not answered, 2 KiB more for
@@ -88,7 +88,8 @@ class ServerOptions(TypedDict, total=False):
     interceptors     functions that run around each handler, the first one outermost, each called as
                      `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
     access_log       `True`, or a `pybrpc.AccessLog`: one line for each call that has ended or was
-                     refused, logged by "pybrpc.access"; default `False`
+                     refused, and for each other request of HTTP, logged by "pybrpc.access";
+                     default `False`
     version          a text for /version, and for the title of the pages
     health_reporter  a function without arguments that says on /health how the server is: `None` or
                      `True` for healthy, `False`, a text, or a `pybrpc.HealthReport`; it runs in a
@@ -98,6 +99,9 @@ class ServerOptions(TypedDict, total=False):
     rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
     cors             origins, such as ["https://app.example.com"], whose pages in a browser may use
                      the server by HTTP; "*" for all. Requests of other sites' pages are refused
+    allowed_hosts    hosts, without port, under which HTTP is answered on the port of the server:
+                     ["api.example.com", "*.corp.example", "10.0.0.7"]. Requests with another Host
+                     get 421. Default: all hosts, so a name of somebody else's DNS too
     builtin_services   whether there are pages at all; default `True`. Without more options, all
                      clients may see /, /health, /readiness, /version, /status, /vars, /metrics
     internal_port    another port, on the same host, for all pages and nothing else; 0: a free one,
@@ -127,6 +131,7 @@ class ServerOptions(TypedDict, total=False):
     access_log: bool | AccessLog
     rtmp_service: ProtocolService | None
     cors: Iterable[str]
+    allowed_hosts: Iterable[str]
     builtin_services: bool
     internal_port: int | None
     builtin_allow: Iterable[str]
@@ -181,7 +186,9 @@ class ServerSettings:
         more = protocols_of_services(rtmp_service=left.pop("rtmp_service", None))
         left["protocols"] = protocols_named(left.pop("enabled_protocols", ()), more)
         left["http"] = HttpSettings(
-            Origins(left.pop("cors", ())), checked_networks(left.pop("builtin_allow", ()))
+            Origins(left.pop("cors", ())),
+            checked_networks(left.pop("builtin_allow", ())),
+            AllowedHosts(left.pop("allowed_hosts", ())),
         )
         left["interceptors"] = checked_interceptors(left.get("interceptors", ()))
         left["access_log"] = checked_access_log(left.get("access_log", False))
@@ -221,6 +228,7 @@ SERVER_DEFAULTS = {
     "access_log": False,
     "rtmp_service": None,
     "cors": (),
+    "allowed_hosts": (),
     "builtin_allow": (),
     "options": None,
 }

@@ -59,6 +59,26 @@ def test_unknown_pages_and_methods() -> None:
     assert status_of("/vars", "HEAD") == 200
 
 
+@pytest.mark.parametrize("is_html", [False, True])
+@pytest.mark.parametrize(
+    ("target", "method", "is_internal", "code"),
+    [
+        ("/connections", "GET", False, 1),
+        ("/flags", "POST", True, 1),
+        ("/nothing", "GET", True, 1002),
+        ("/vars", "DELETE", True, 1003),
+        ("/sockets/x", "GET", True, 1003),
+        ("/vars", "GET", True, None),
+    ],
+)
+def test_errors_have_the_code_of_brpc(
+    target: str, method: str, is_internal: bool, code: int | None, is_html: bool
+) -> None:
+    request = request_of(target, method, is_internal=is_internal, wants_html=is_html)
+    found = run_page(request, FakeServerView()).headers.get("x-bd-error-code")
+    assert found == (None if code is None else str(code))
+
+
 @pytest.mark.parametrize("error", [ValueError, SystemExit, GeneratorExit, BaseException])
 @pytest.mark.parametrize("is_html", [False, True])
 def test_a_page_that_raises_says_only_the_type(

@@ -117,6 +117,21 @@ def test_the_generic_service_has_no_messages() -> None:
     assert run_page(request_of("/status", wants_html=True), view).status == 200
 
 
+def test_mounted_applications_are_like_methods_of_one_more_service(
+    sampler: SteppedSampler,
+) -> None:
+    metrics.Counter("rpc_server_8000_mount_app_error").add(2)
+    view = FakeServerView()
+    view.mounts_shown = [MethodView("/app", "/app", "", "", concurrency=3)]
+    body = str(run_page(request_of("/status"), view).body)
+    section = body.partition("[mounted applications]\n\n")[2].splitlines()
+    assert section[:4] == ["/app", "count: 0", "qps: 0", "error: 2"]
+    assert section[-2:] == ["concurrency: 3", ""]
+    markup = Markup(str(run_page(request_of("/status", wants_html=True), view).body))
+    assert "mounted applications" in markup.text
+    assert "rpc_server_8000_mount_app_count" in markup.values_of("data-var")
+
+
 def test_html_has_the_same_figures_live(sampler: SteppedSampler) -> None:
     view = view_of_two_methods()
     run_page(request_of("/status", wants_html=True), view)

@@ -56,6 +56,11 @@ def test_calls_have_the_labels_service_method_code_and_protocol() -> None:
     assert f"# TYPE {NAME} histogram" in text
 
 
+def test_path_of_an_application_is_the_label_method() -> None:
+    CodedFeeds(CallDurations("server"), "/v1.0/app").feed_of("http", 0).record(1)
+    assert counts() == {("", "/v1.0/app", "OK", "http"): 1}
+
+
 def test_feed_is_made_once() -> None:
     feeds = CodedFeeds(CallDurations("server"), "a.B.C")
     assert feeds.feed_of("http", 5) is feeds.feed_of("http", 5)

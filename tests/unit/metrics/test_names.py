@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pybrpc.metrics.names import (
     MAX_NAME_CHARS,
+    calls_name,
     checked_label_names,
     checked_metric_name,
     exposed_name,
@@ -33,6 +34,20 @@ from pybrpc.metrics.names import (
 )
 def test_name_is_underscored(source: str, name: str) -> None:
     assert to_underscored_name(source) == name
+
+
+@pytest.mark.parametrize(
+    ("full_name", "name"),
+    [
+        ("a.EchoService.Echo", "a_echo_service_echo"),
+        ("*", "generic"),
+        ("/app", "mount_app"),
+        ("/v1.0/App-2", "mount_v1_0_app_2"),
+        ("/", "mount_root"),
+    ],
+)
+def test_methods_and_applications_have_names_of_variables(full_name: str, name: str) -> None:
+    assert calls_name(full_name) == name
 
 
 @given(st.text())

@@ -7,6 +7,7 @@ import pytest
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.protocols.http1 import HttpHeaders
 from pybrpc.server.http_safety import (
+    AllowedHosts,
     HttpSettings,
     Origins,
     checked_networks,
@@ -103,6 +104,69 @@ def test_networks() -> None:
         checked_networks(["intranet"])
     with pytest.raises(TypeError, match="builtin_allow must be a list of networks"):
         checked_networks([10])  # type: ignore[list-item]
+
+
+HOSTS = AllowedHosts(["api.Example.com", "*.corp", "10.0.0.7", "[::1]", "fe80::0:1"])
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "api.example.com",
+        "API.example.com:8000",
+        "api.example.com.",
+        "a.corp",
+        "a.b.corp:80",
+        "10.0.0.7:1",
+        "[::1]:8000",
+        "[0:0::1]",
+        "[fe80::1]",
+    ],
+)
+def test_hosts_that_are_allowed(host: str) -> None:
+    assert HOSTS.allows(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "example.com",
+        "x.api.example.com",
+        "api.example.com.evil.example",
+        "corp",
+        ".corp",
+        "acorp",
+        "10.0.0.8",
+        "localhost",
+        "[::2]",
+        "*.corp.evil",
+    ],
+)
+def test_hosts_that_are_not_allowed(host: str) -> None:
+    assert not HOSTS.allows(host)
+    assert AllowedHosts().allows(host)
+    assert AllowedHosts(["a", "*"]).allows(host)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a:80", "http://a", "a/", "*a", "a.*", "*.", "**", "a b", "\xe4.example", "[::x]", ".a"],
+)
+def test_hosts_that_are_none_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="allowed_hosts: "):
+        AllowedHosts([name])
+
+
+def test_allowed_hosts_are_values() -> None:
+    assert AllowedHosts("a.example") == AllowedHosts(["A.example"])
+    assert hash(AllowedHosts("a")) == hash(AllowedHosts(["a"]))
+    assert AllowedHosts("a") != AllowedHosts("b")
+    assert AllowedHosts("a") != "a"
+    assert repr(AllowedHosts(["*.b", "a"])) == "<AllowedHosts a, *.b>"
+    assert repr(AllowedHosts()) == "<AllowedHosts all>"
+    with pytest.raises(TypeError, match="allowed_hosts must be a list of hosts"):
+        AllowedHosts([3])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(

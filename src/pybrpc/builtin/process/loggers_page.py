@@ -91,7 +91,7 @@ def show_loggers(request: PageRequest, server: ServerView) -> PageResponse:
         set_level(name, level)
         if request.wants_html:
             return PageResponse("", status=303, headers={"Location": f"/{request.name}"})
-        return PageResponse(f"{escaped(name)} : {level_of(level)}\n")
+        return PageResponse(f"{escaped(name)} : {_level_name(level_of(level))}\n")
     views = _matching(logger_views(), path_text(request.path))
     shown, left_out = views[:MAX_LOGGERS], max(len(views) - MAX_LOGGERS, 0)
     more = f"{left_out} more are not shown" if left_out else ""

@@ -35,6 +35,7 @@ from pybrpc.client.endpoints.short_connections import ShortConnections
 from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ChannelClosedError
+from pybrpc.json2pb.options import DEFAULT as DEFAULT_JSON_OPTIONS
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.interceptors.interceptor import Kind
 from pybrpc.transport.runtime import default_runtime
@@ -57,6 +58,7 @@ _OF_LIBRARY = frozenset(
         "encoding",
         "forget_open_source",
         "http_content_type",
+        "json_options",
         "make_method",
         "method_as_sent",
         "open_binding",
@@ -124,6 +126,7 @@ class ChannelBase:
             interceptor.check_is_no(*self._kind_not_used)
         self.encoding = settings.encoding
         self.http_content_type = settings.http_content_type
+        self.json_options = settings.json_options or DEFAULT_JSON_OPTIONS
         self._source_settings = settings.source_settings
         self._factory = settings.connection_factory(self.endpoint)
         self.connect_timeout_s = self._factory.connect_timeout_s
@@ -142,7 +145,7 @@ class ChannelBase:
     def method_as_sent(self, method: Method | RawMethod) -> Method | RawMethod:
         """`method`, with requests that are encoded as this channel asks."""
         if self.http_content_type is not None:
-            method = as_http(method, self.http_content_type)
+            method = as_http(method, self.http_content_type, self.json_options)
         if self.encoding == method.encoding:
             return method
         return method.with_encoding(self.encoding)

@@ -71,6 +71,7 @@ class Channel(ChannelBase):
     max_streams_unconsumed_bytes  bytes that the streams of one connection together may have sent
                      and the server not consumed, before their windows shrink to `min_buf_size` of
                      their `StreamOptions`. 0, the default: they don't shrink
+    json_options     `JsonOptions` of messages in JSON, with protocol="http": as the server has them
     interceptors     functions that run around each call, the first one outermost, each called as
                      `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
     options          `SocketOptions` of the connections

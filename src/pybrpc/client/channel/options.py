@@ -42,6 +42,7 @@ from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.client.endpoints.settings import ConnectionType, SourceSettings
+from pybrpc.json2pb import JsonOptions
 from pybrpc.naming import ServerNode
 from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
@@ -109,6 +110,7 @@ class ChannelOptions(TypedDict, total=False):
     checksum_with_attachment: bool
     max_body_size: int
     max_streams_unconsumed_bytes: int
+    json_options: JsonOptions | None
     interceptors: Iterable[Callable[..., Any]]
     options: SocketOptions | None
     load_balancer: str | LoadBalancer | None
@@ -147,6 +149,7 @@ class ChannelSettings:
     checksum_with_attachment: bool = False
     max_body_size: int = DEFAULT_MAX_BODY_SIZE
     max_streams_unconsumed_bytes: int = 0
+    json_options: JsonOptions | None = None
     interceptors: Iterable[Callable[..., Any]] = ()
     options: SocketOptions | None = None
     load_balancer: str | LoadBalancer | None = None
@@ -175,10 +178,13 @@ class ChannelSettings:
         checked_count("max_streams_unconsumed_bytes", self.max_streams_unconsumed_bytes)
         checked_text("connection_group", self.connection_group)
         checked_instance_or_none("options", self.options, SocketOptions)
+        checked_instance_or_none("json_options", self.json_options, JsonOptions)
         checked_instance_or_none("cluster_recover", self.cluster_recover, ClusterRecover)
         checked_instance_or_none("retry_budget", self.retry_budget, RetryBudget)
         checked_function_or_none("server_filter", self.server_filter, "node")
         protocol, content_type = _protocol_and_form(self.protocol)
+        if self.json_options is not None and content_type is None:
+            raise ValueError(f"leave out json_options: {protocol.name} sends no JSON")
         parts = {
             "http_content_type": content_type,
             "timeout_s": checked_timeout_s(self.timeout),

@@ -16,6 +16,8 @@ from pybrpc.base.checked_options import shown
 from pybrpc.client.connections.http_request import AUTHORIZATION, HttpRequest
 from pybrpc.errors import BadRequestError, BadResponseError, Phase
 from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.json2pb import JsonOptions
+from pybrpc.json2pb.options import DEFAULT
 from pybrpc.protocols.http1.client_session import WholeResponse
 from pybrpc.protocols.http1.headers import HttpHeaders
 from pybrpc.rpc.body_encoding import BodyEncoding
@@ -45,15 +47,19 @@ class HttpMethod(Method):
     """A Method whose messages are in the bodies of HTTP.
 
     Without another Content-Type in `controller.http_request`, requests have `content_type`. If a
-    message has no fields, the attachment of the controller is the body, as it is.
+    message has no fields, the attachment of the controller is the body, as it is. `json_options`
+    say how JSON is written and read.
     """
 
-    __slots__ = ("content_type",)
+    __slots__ = ("content_type", "json_options")
 
     content_type: HttpContentType
+    json_options: JsonOptions
 
     @classmethod
-    def of(cls, method: Method, content_type: HttpContentType) -> HttpMethod:
+    def of(
+        cls, method: Method, content_type: HttpContentType, json_options: JsonOptions = DEFAULT
+    ) -> HttpMethod:
         made = cls(
             method.service_name,
             method.name,
@@ -64,10 +70,11 @@ class HttpMethod(Method):
             method.index,
         )
         made.content_type = content_type
+        made.json_options = json_options
         return made
 
     def with_encoding(self, encoding: BodyEncoding) -> HttpMethod:
-        return HttpMethod.of(super().with_encoding(encoding), self.content_type)
+        return HttpMethod.of(super().with_encoding(encoding), self.content_type, self.json_options)
 
     def serialize(  # type: ignore[override]
         self, request: Message, controller: Controller | None
@@ -104,7 +111,7 @@ class HttpMethod(Method):
             )
         try:
             body = plain_body(response.body, headers.get("content-encoding"), max_body_size)
-            return body_to_message(body, message_class, content_type)
+            return body_to_message(body, message_class, content_type, self.json_options)
         except BodyError as error:
             name = self.response_type.full_name
             raise _bad_response(f"Fail to parse the response as {name}: {error}") from None
@@ -129,7 +136,7 @@ class HttpMethod(Method):
             said = headers.content_type
             raise _bad_request(f"no message can be sent with the Content-Type {said!r}")
         try:
-            return message_to_body(request, content_type)
+            return message_to_body(request, content_type, self.json_options)
         except BodyError as error:
             name = self.request_type.full_name
             raise _bad_request(f"Fail to convert {name} to {content_type.value}: {error}") from None
@@ -184,11 +191,13 @@ class HttpRawMethod(RawMethod):
         fill_head(controller, response)
 
 
-def as_http(method: Method | RawMethod, content_type: HttpContentType) -> Method | RawMethod:
+def as_http(
+    method: Method | RawMethod, content_type: HttpContentType, json_options: JsonOptions
+) -> Method | RawMethod:
     """`method`, as HTTP carries it."""
     if isinstance(method, RawMethod):
         return HttpRawMethod.of(method, content_type)
-    return HttpMethod.of(method, content_type)
+    return HttpMethod.of(method, content_type, json_options)
 
 
 def headers_of_call(controller: Controller | None) -> HttpHeaders:

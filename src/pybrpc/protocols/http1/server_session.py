@@ -70,6 +70,11 @@ class HttpServerSession(Session):
         return 0 if self.is_raw else self._parser.bytes_wanted
 
     @property
+    def is_in_head(self) -> bool:
+        """Whether a part of a head has come, and its end has not."""
+        return not self.is_raw and not self._parser.is_in_body and self.unfinished_bytes > 0
+
+    @property
     def is_in_body(self) -> bool:
         """Whether a head was given out, and the end of its request was not."""
         return self._parser.is_in_body

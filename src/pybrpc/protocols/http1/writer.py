@@ -190,14 +190,17 @@ class ResponseWriter(MessageWriter):
         body: Body = b"",
         reason: str | None = None,
     ) -> IOBuf:
-        """The bytes of a response. To HEAD, only the head with the length of the body is sent, or
-        with the Content-Length in the headers; with a status 1xx, 204 or 304 none."""
+        """The bytes of a response. To HEAD, only the head is sent: with a Transfer-Encoding or else
+        a Content-Length of the headers, or else the length of the body. With a status 1xx, 204 or
+        304 there is neither."""
         fields = _as_headers(headers)
         size = _size_of(body)
         framing = ""
         if _has_length(status):
             length = fields.get("content-length") if self._is_head else None
             framing = f"Content-Length: {_checked(length) or size}\r\n"
+            if self._is_head and self._minor_version and "transfer-encoding" in fields:
+                framing = "Transfer-Encoding: chunked\r\n"
         found = self._head(status, fields, reason, framing)
         self._start(_WHOLE_OR_OVER)
         if size and _has_length(status) and not self._is_head:

@@ -17,7 +17,21 @@ from pybrpc.base.endpoint import Endpoint
 MAX_ID = 256
 """Longest request id in a line, in characters."""
 
-_is_simple = re.compile(r"(?!-\Z)[\w./:*@\[\]+-]+", re.ASCII).fullmatch
+MAX_PATH = 512
+"""Longest path of HTTP in a line, in characters."""
+
+_is_simple = re.compile(r"(?!-\Z)[\w./:*@\[\]+%~-]+", re.ASCII).fullmatch
+
+
+class HttpSummary(NamedTuple):
+    """A request of HTTP, as a line shows it."""
+
+    method: str
+    """ "POST"; "" if the request was too broken to have one."""
+    path: str
+    """As it was sent, without the query: that may have secrets."""
+    status: int
+    """Status of the response; 0: nobody got one."""
 
 
 class AccessRecord(NamedTuple):
@@ -36,6 +50,13 @@ class AccessRecord(NamedTuple):
     response_bytes: int
     log_id: int | None
     request_id: str | None
+    http: HttpSummary | None = None
+    """`None`: the protocol is another one."""
+
+
+def cut_path(path: str) -> str:
+    """`path`, without its end if it is long."""
+    return path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}..."
 
 
 def cut_id(request_id: str | None) -> str | None:
@@ -49,17 +70,22 @@ def text_line(record: AccessRecord) -> str:
     """The line of format "text": "-" stands for what there is not."""
     code = "-" if record.code is None else record.code
     log_id = "-" if record.log_id is None else record.log_id
-    return (
+    line = (
         f"{_time_of(record)} {_shown(_peer_of(record))} {_shown(record.protocol)} "
         f"{_shown(record.method)} code={code} latency_ms={record.latency_s * 1000:.3f} "
         f"request_bytes={record.request_bytes} response_bytes={record.response_bytes} "
         f"log_id={log_id} request_id={_shown(record.request_id)}"
     )
+    http = record.http
+    if http is None:
+        return line
+    method, path = _shown(http.method), _shown(http.path)
+    return f"{line} http_method={method} path={path} status={http.status or '-'}"
 
 
 def json_line(record: AccessRecord) -> str:
     """The line of format "json": null stands for what there is not."""
-    fields = {
+    fields: dict[str, object] = {
         "time": _time_of(record),
         "peer": _peer_of(record),
         "protocol": record.protocol,
@@ -71,6 +97,11 @@ def json_line(record: AccessRecord) -> str:
         "log_id": record.log_id,
         "request_id": record.request_id,
     }
+    http = record.http
+    if http is not None:
+        fields["http_method"] = http.method or None
+        fields["path"] = http.path or None
+        fields["status"] = http.status or None
     return json.dumps(fields)
 
 

@@ -11,7 +11,7 @@ from pybrpc.base.checked_options import checked_count, shown
 LOGGER_NAME = "pybrpc.access"
 
 MAX_WAITING = 10_000
-"""Lines that may wait by default: 3 MiB of memory, 25 at most."""
+"""Lines that may wait by default: 3 MiB of memory, 35 at most."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class AccessLog:
     """How a server logs its calls: `Server(access_log=AccessLog(format="json"))`.
 
     format       "text": values with names, after time, peer, protocol and method; "json": one
-                 object in a line
+                 object in a line. Requests of HTTP have their method, path and status too
     logger       that gets them, with level INFO, or its name; default: "pybrpc.access"
     max_waiting  lines that may wait for a slow handler of the logger; more are dropped, and
                  counted in a warning of "pybrpc.server"

@@ -1,4 +1,4 @@
-"""AccessListener: tells the access log of each call that has ended, and of each that was refused.
+"""AccessListener: tells the access log of each request that has ended, or was refused.
 
 It listens to CallEnd and is no interceptor: interceptors see the calls that reach a handler, and
 the access log shows also those that have not, as their limit was reached, say.
@@ -11,8 +11,8 @@ from typing import Protocol
 
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.server.access_log.access_line import AccessRecord, cut_id
-from pybrpc.server.calls.call_end import RefusedRequest
-from pybrpc.server.calls.raw_request import called_name
+from pybrpc.server.calls.call_end import RefusedRequest, ServedRequest
+from pybrpc.server.calls.raw_request import NO_SERVICE, called_name
 from pybrpc.server.calls.server_call import NO_ANSWER, ServerCall
 from pybrpc.tracing.ids import as_unsigned
 
@@ -25,7 +25,7 @@ class RecordQueue(Protocol):
 
 
 class AccessListener:
-    """An EndListener and a RefusalListener. Any thread; never blocks."""
+    """An EndListener, a RefusalListener and a ServedListener. Any thread; never blocks."""
 
     __slots__ = ("_queue",)
 
@@ -34,6 +34,7 @@ class AccessListener:
 
     def on_call_end(self, call: ServerCall, latency_s: float) -> None:
         request, connection, code = call.request, call.connection, call.error_code
+        http = None if call.form is None else call.form.http_summary()
         self._queue.put(
             AccessRecord(
                 time.time(),
@@ -46,6 +47,25 @@ class AccessListener:
                 0 if code == NO_ANSWER else call.sent_bytes,
                 _log_id_of(request),
                 cut_id(request.request_id),
+                http,
+            )
+        )
+
+    def on_served(self, served: ServedRequest) -> None:
+        connection, code = served.connection, served.error_code
+        self._queue.put(
+            AccessRecord(
+                time.time(),
+                connection.socket.remote_side,
+                connection.protocol.name,
+                "",
+                None if code == NO_ANSWER else code,
+                served.latency_s,
+                served.received_bytes,
+                served.sent_bytes,
+                served.log_id,
+                cut_id(served.request_id),
+                served.http,
             )
         )
 
@@ -55,7 +75,9 @@ class AccessListener:
         log_id: int | None = None
         request_id: str | None = None
         if isinstance(message, RpcRequest):
-            method = called_name(message)
+            # Of HTTP, the line has the path anyway.
+            has_method = refused.http is None or message.service != NO_SERVICE
+            method = called_name(message) if has_method else ""
             received_bytes = len(message.body)
             if message.attachment is not None:
                 received_bytes += len(message.attachment)
@@ -72,6 +94,7 @@ class AccessListener:
                 refused.sent_bytes,
                 log_id,
                 request_id,
+                refused.http,
             )
         )
 

@@ -13,6 +13,7 @@ cdef class CallEnd:
     cdef GilAtomicCounter _errors
     cdef public tuple listeners
     cdef public tuple refusal_listeners
+    cdef public tuple served_listeners
 
     @cython.locals(ended=list)
     cpdef end(self, CallConnection connection, list calls, IOBuf data)

@@ -20,6 +20,7 @@ from pybrpc.base.atomic import AtomicCounter
 from pybrpc.base.guard import SERVER
 from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.server.access_log.access_line import HttpSummary
 from pybrpc.server.calls.admission import Admission
 from pybrpc.server.calls.call_span import end_span
 from pybrpc.server.calls.interfaces import CallConnection
@@ -51,6 +52,33 @@ class RefusedRequest:
     """Bytes of the response."""
     latency_s: float
     """Seconds since it was read."""
+    http: HttpSummary | None = None
+    """Set for a request of HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRequest:
+    """A request of HTTP that is no call: a page or a mounted application has answered it."""
+
+    connection: CallConnection
+    http: HttpSummary
+    error_code: int
+    """0: success; NO_ANSWER: nobody got a whole response."""
+    received_bytes: int
+    """Bytes of the body."""
+    sent_bytes: int
+    """Bytes of the response."""
+    latency_s: float
+    """Seconds since its head was read."""
+    log_id: int | None = None
+    request_id: str | None = None
+
+
+class ServedListener(Protocol):
+    """An object that wants to know of the requests that are no calls."""
+
+    def on_served(self, served: ServedRequest) -> None:
+        """Any thread; must not block. What this raises is logged."""
 
 
 class RefusalListener(Protocol):
@@ -63,7 +91,7 @@ class RefusalListener(Protocol):
 class CallEnd:
     """Ends the calls of one server. Any thread; nothing here raises."""
 
-    __slots__ = ("_admission", "_errors", "listeners", "refusal_listeners")
+    __slots__ = ("_admission", "_errors", "listeners", "refusal_listeners", "served_listeners")
 
     def __init__(self, admission: Admission, errors: AtomicCounter) -> None:
         """`errors` counts the requests that are answered with an error."""
@@ -71,6 +99,7 @@ class CallEnd:
         self._errors = errors
         self.listeners: tuple[EndListener, ...] = ()
         self.refusal_listeners: tuple[RefusalListener, ...] = ()
+        self.served_listeners: tuple[ServedListener, ...] = ()
 
     def end(self, connection: CallConnection, calls: list[ServerCall], data: IOBuf | None) -> None:
         """End `calls` of `connection`, of which some may have ended already.
@@ -153,6 +182,14 @@ class CallEnd:
                 listener.on_refused(refused)
             except BaseException as error:
                 SERVER.caught("%r raised at a refusal", listener, error=error)
+
+    def note_served(self, served: ServedRequest) -> None:
+        """A request was answered that is no call. For a server with `served_listeners`."""
+        for listener in self.served_listeners:
+            try:
+                listener.on_served(served)
+            except BaseException as error:
+                SERVER.caught("%r raised at the end of a request", listener, error=error)
 
 
 def _open_streams(call: ServerCall) -> None:

@@ -61,10 +61,15 @@ def traced(span: Span, handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _run(span: Span, handler: Callable[..., Any], request: Any, controller: Any) -> Any:
+    enter_span(span)
+    return handler(request, controller)
+
+
+def enter_span(span: Span) -> None:
+    """Make `span` the current one of the running context, in which its handler begins now."""
     set_current_span(span)
     if not span.is_over:
         span.start_callback_us = span.at_us(time.monotonic())
-    return handler(request, controller)
 
 
 def end_span(span: Span, error_code: int, sent_bytes: int) -> None:

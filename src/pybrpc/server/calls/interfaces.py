@@ -10,6 +10,7 @@ from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.rpc.authenticator import AuthContext
 from pybrpc.rpc.controller import Controller
+from pybrpc.server.access_log.access_line import HttpSummary
 from pybrpc.server.calls.call_queue import CallQueue
 from pybrpc.server.calls.ordered_replies import OrderedReplies
 from pybrpc.streams.table import StreamTable
@@ -34,6 +35,9 @@ class CallForm(Protocol):
     def parse(self, call: Any, limit_bytes: int) -> Message:
         """The request message; BadRequestError. A body that is compressed may become
         `limit_bytes`."""
+
+    def http_summary(self) -> HttpSummary | None:
+        """The request as the access log shows it; `None` if it is none of HTTP."""
 
     def takes_over(self, call: Any, of: Controller, response: object, context: Any) -> bool:
         """Whether the call goes on with `response` of a handler that ran in `context`. Must not

@@ -10,6 +10,9 @@ from pybrpc.rpc.raw_body import parse_raw_request
 MAX_NAME = 256
 """Longest name of a method that is shown in logs, in characters: a peer has chosen it."""
 
+NO_SERVICE = "HTTP"
+"""The service of requests of HTTP that mean no method, in traces."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RawRequest:

@@ -15,6 +15,7 @@ from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcRequest
 from pybrpc.protocols.streaming.stream_frame import NO_STREAM, StreamFrame, data_meta, pack_data
 from pybrpc.rpc.controller import Controller
+from pybrpc.server.access_log.access_line import HttpSummary
 from pybrpc.server.calls.call_end import RefusedRequest, write_answer
 from pybrpc.server.calls.call_span import trace_rejected
 from pybrpc.server.calls.failures import failure_of
@@ -103,6 +104,11 @@ class ServerConnection(ClosableConnection):
         that is incomplete for longest."""
         mark: int | None = getattr(self.socket.session, "unfinished_mark", None)
         return self.socket.messages_read if mark is None else mark
+
+    @property
+    def is_in_head(self) -> bool:
+        """Whether the incomplete message is the head of an HTTP request."""
+        return bool(getattr(self.socket.session, "is_in_head", False))
 
     def on_connected(self, socket: Socket) -> None:
         """The handshake is over; the peer sends first."""
@@ -233,7 +239,7 @@ class ServerConnection(ClosableConnection):
             response = authentication_failure(message.correlation_id, reason)
             packer = getattr(message, "packer", None) or self.protocol
             data = packer.pack_response(response)
-            self._note_refused(message, response.error_code, len(data))
+            self.report_refused(message, response.error_code, len(data))
             self.close_gracefully(LONG_LINGER_S, data)
             what = self.socket.description
             server.auth_log.warn("Fail to authenticate %s", what, reason=reason)
@@ -314,9 +320,10 @@ class ServerConnection(ClosableConnection):
         error_code: int,
         sent_bytes: int,
         blamed: MethodEntry | None = None,
+        http: HttpSummary | None = None,
     ) -> None:
         """Count a request that is answered with an error without being admitted, as one of
-        `blamed`, or as one of no service. In a turn."""
+        `blamed`, or as one of no service. `http` says more of a request of HTTP. In a turn."""
         self.server.errors.increment_and_get(1)
         if type(message) is RpcRequest and wants_server_span(
             self.active_at, message.trace_id is not None
@@ -326,13 +333,18 @@ class ServerConnection(ClosableConnection):
             blamed.times.note(self.protocol, error_code, 0.0)
         else:
             self.server.non_service_errors.add()
-        self._note_refused(message, error_code, sent_bytes)
+        self.report_refused(message, error_code, sent_bytes, http)
 
-    def _note_refused(self, message: Message, error_code: int, sent_bytes: int) -> None:
+    def report_refused(
+        self, message: Message, error_code: int, sent_bytes: int, http: HttpSummary | None = None
+    ) -> None:
+        """Tell the access log of a request that was counted. In a turn."""
         call_end = self.server.call_end
         if call_end.refusal_listeners:
             latency_s = time.monotonic() - self.active_at
-            call_end.note_refused(RefusedRequest(self, message, error_code, sent_bytes, latency_s))
+            call_end.note_refused(
+                RefusedRequest(self, message, error_code, sent_bytes, latency_s, http)
+            )
 
     def __repr__(self) -> str:
         return f"<ServerConnection {self.state} of {self.socket!r}>"

@@ -15,7 +15,8 @@ take long for a large message, but not for ever. If all partial messages togethe
 `limit_bytes`, the slowest ones are given up at once. The count of messages on a connection shows
 whether it is still at the same message, so the code that handles messages need not know of this
 check. What a layer, such as TLS, has received and not decrypted counts too: half a record never
-becomes a message.
+becomes a message. The head of an HTTP request has HEAD_TIMEOUT_S instead, if that is less: browsers
+and proxies send it in one piece.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ MAX_GRAIN_S = 1.0
 """Longest time between two checks while something is about to be closed, in seconds."""
 
 SLOWEST_BYTES_PER_S = 16 * 1024
+
+HEAD_TIMEOUT_S = 10.0
+"""Time for the head of an HTTP request, in seconds, beside that for its bytes."""
 
 LARGE_BYTES = 64 * 1024
 """Shorter partial messages are never given up for the memory that all hold together."""
@@ -151,6 +155,12 @@ class PartialMessage(NamedTuple):
     """Whether this side reads the connection."""
     is_stuck: bool
     """Whether it is not read because the peer takes nothing of what is written to it, or little."""
+    is_head: bool
+    """Whether it is the head of an HTTP request."""
+
+    def timeout_s(self, message_timeout_s: float) -> float:
+        """Time that it has, in seconds, without that for its bytes."""
+        return min(message_timeout_s, HEAD_TIMEOUT_S) if self.is_head else message_timeout_s
 
 
 PartialMessages = Mapping[ServerConnection, PartialMessage]
@@ -189,6 +199,7 @@ def _look_at(
         bytes_written,
         is_read,
         is_stuck,
+        connection.is_in_head,
     )
 
 
@@ -197,7 +208,7 @@ def find_late(parts: PartialMessages, timeout_s: float) -> list[ServerConnection
     return [
         connection
         for connection, part in parts.items()
-        if part.age_s >= timeout_s + part.size_bytes / SLOWEST_BYTES_PER_S
+        if part.age_s >= part.timeout_s(timeout_s) + part.size_bytes / SLOWEST_BYTES_PER_S
     ]
 
 
@@ -260,7 +271,10 @@ class PartialMessageSweep:
         self._parts = find_partial(list(self._connections), self._parts, now)
         if self._timeout_s is not None:
             for connection in find_late(self._parts, self._timeout_s):
-                self._give_up(connection, f"message_timeout={self._timeout_s:g}")
+                timeout_s = self._parts[connection].timeout_s(self._timeout_s)
+                is_shorter = timeout_s < self._timeout_s
+                name = "the time for a head" if is_shorter else "message_timeout"
+                self._give_up(connection, f"{name}={timeout_s:g}")
         if self._limit_bytes is not None:
             held = sum(part.memory_bytes for part in self._parts.values())
             limit = f"max_unanswered_bytes={self._limit_bytes}"

@@ -27,6 +27,7 @@ class BodyQueue:
     """A BodySink. Its own methods are for any thread, one at a time; none blocks.
 
     is_complete  whether the end has come
+    received_bytes   bytes that have come, taken or not
     error        why no more comes though the body is not complete: an RpcError or HttpParseError
     """
 
@@ -41,6 +42,7 @@ class BodyQueue:
         self._is_dropped = False
         self._waits_for_word = request.head.expects_continue
         self.is_complete = False
+        self.received_bytes = 0
         self.error: BaseException | None = None
         self.trailers: HttpHeaders | None = None
         exchange.queues[self] = None
@@ -48,6 +50,7 @@ class BodyQueue:
     # --- a BodySink, in turns ---
 
     def on_part(self, data: IOBuf) -> None:
+        self.received_bytes += len(data)
         if self._is_dropped or not data:
             return
         self._unanswered.try_add(len(data) + PART_BYTES, True)

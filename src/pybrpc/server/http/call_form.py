@@ -32,6 +32,7 @@ from pybrpc.rpc.http_body import (
     ProgressiveAttachment,
     RequestBody,
 )
+from pybrpc.server.access_log.access_line import HttpSummary
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.http.body_items import BodyItems
@@ -48,6 +49,7 @@ from pybrpc.server.http.exchange import HttpExchange
 from pybrpc.server.http.generator_body import is_generator, start_body
 from pybrpc.server.http.progressive import ProgressiveBody
 from pybrpc.server.http.request import HttpRequest
+from pybrpc.server.http.served import summary_of
 from pybrpc.tracing.context import extract
 
 LEAST_COMPRESSED_BYTES = 512
@@ -89,7 +91,7 @@ class CallFacts:
     def __init__(self, head: RequestHead, traits: MethodTraits) -> None:
         headers = head.headers
         self.form: MessageForm = form_of(headers.content_type) or JSON
-        self.log_id = _id_in(headers.get("log-id"))
+        self.log_id = number_in(headers.get("log-id"))
         self.request_id = headers.get("x-request-id")
         self.trace = extract(headers)
         coding = headers.get("content-encoding", "").strip().lower()
@@ -273,6 +275,10 @@ class CallForm:
         attachment.begin(call, of, self.release)
         return True
 
+    def http_summary(self) -> HttpSummary:
+        """For the access log."""
+        return summary_of(self._request)
+
     def release(self) -> None:
         """The call is over: nobody reads its body any more."""
         queue = self._queue
@@ -319,6 +325,7 @@ class CallForm:
     def _whole(self, controller: Controller, body: bytes | IOBuf, content_type: str) -> IOBuf:
         plain_type = self._plain_type(controller, content_type)
         if plain_type is not None:
+            self._request.status = 200
             data = iobuf_of(_OK % (len(body), plain_type.encode("latin-1")))
             data.append(body)
             return data
@@ -330,7 +337,14 @@ class CallForm:
             body = self._compressed(controller, body, headers)
         status = 200 if made is None else made.status_code
         reason = None if made is None else made.reason
-        return self._request.whole(status, headers, body, reason)
+        return self._last_or_not(self._request.whole(status, headers, body, reason))
+
+    def _last_or_not(self, data: IOBuf) -> IOBuf:
+        """`data`, the whole response. If its headers end the connection, it will be the last."""
+        request = self._request
+        if request.ends_connection():
+            self._exchange.end_with_whole(request)
+        return data
 
     def _compressed(
         self, controller: Controller, body: bytes | IOBuf, headers: HttpHeaders
@@ -357,17 +371,18 @@ class CallForm:
             if made.status_code != 200:
                 status = made.status_code
         try:
-            return self._request.error(code, response.error_text, status, headers)
+            data = self._request.error(code, response.error_text, status, headers)
         except ValueError:
             # What the handler has set can't be sent: that may be the failure.
-            return self._request.error(code, response.error_text)
+            data = self._request.error(code, response.error_text)
+        return self._last_or_not(data)
 
     def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
         """Not used: `pack` makes successes."""
         raise InternalServerError("a response of HTTP is packed by its form")
 
 
-def _id_in(value: str | None) -> int | None:
+def number_in(value: str | None) -> int | None:
     """A number of 64 bits, in decimal. `None` if it is none: that is not worth an error."""
     if value is None or not value.isascii() or not value.isdigit() or len(value) > 20:
         return None

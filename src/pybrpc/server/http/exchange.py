@@ -17,25 +17,26 @@ from pybrpc.protocols.http1 import (
     CONTINUE,
     HttpParseError,
     MessageEnd,
-    ParserOptions,
     RequestHead,
     UriError,
 )
 from pybrpc.protocols.http1.error_responses import parse_error_response
-from pybrpc.protocols.http1.head import new_request_head
 from pybrpc.protocols.http1.server_session import HEAD_BYTES, HttpServerSession
 from pybrpc.protocols.http1.status import AUTHENTICATION_STATUS
-from pybrpc.protocols.message import RpcRequest
+from pybrpc.protocols.message import BadMessage, RpcRequest
 from pybrpc.rpc.authenticator import verified
+from pybrpc.server.access_log.access_line import HttpSummary
 from pybrpc.server.calls.method_entry import MethodEntry
-from pybrpc.server.calls.raw_request import MAX_NAME
+from pybrpc.server.calls.raw_request import MAX_NAME, NO_SERVICE
 from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.connections.closing import LONG_LINGER_S
 from pybrpc.server.connections.credentials import authentication_failure
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.http.body_threads import BodyThreads
 from pybrpc.server.http.replies import HttpReplies
 from pybrpc.server.http.request import BodySink, HttpRequest
-from pybrpc.server.http.resolved_head import ResolvedHead
+from pybrpc.server.http.resolved_head import HEAD_WITHOUT_URL, ResolvedHead
+from pybrpc.server.http.served import summary_of
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 MAX_KEPT_BYTES = 16 * 1024
@@ -43,10 +44,6 @@ MAX_KEPT_BYTES = 16 * 1024
 
 MAX_DISCARDED_BYTES = 64 * 1024
 """A body that nobody wants is read up to this length, to keep the connection for what follows."""
-
-
-_HEAD_WITHOUT_URL = new_request_head("POST", "/", 1, [("Host", "localhost")], ParserOptions())
-"""Stands for a head whose URL can't be understood."""
 
 
 class Refusal(Exception):
@@ -209,7 +206,7 @@ class HttpExchange:
             resolved = ResolvedHead(head)
         except UriError as error:
             text = Refusal(str(error))
-            self._request = HttpRequest(ResolvedHead(_HEAD_WITHOUT_URL), position, now)
+            self._request = HttpRequest(ResolvedHead(HEAD_WITHOUT_URL), position, now)
             self._refuse(self._request, text)
             return None
         try:
@@ -282,8 +279,12 @@ class HttpExchange:
             return
         else:
             position = request.position
-        head = None if request is None else request.head
-        self.put(position, parse_error_response(error, head))
+        data = parse_error_response(error, None if request is None else request.head)
+        summary = HttpSummary("", "", 0) if request is None else summary_of(request)
+        message = BadMessage(position, is_request=True, reason=str(error))
+        http = summary._replace(status=error.status)
+        self.connection.report_refused(message, ErrorCode.EREQUEST, len(data), http)
+        self.put(position, data)
 
     # --- answers ---
 
@@ -301,7 +302,11 @@ class HttpExchange:
         """Answer a request that was read whole with an error. In a turn."""
         data = request.error(refusal.error_code, refusal.text, refusal.status, refusal.headers)
         self.connection.note_refused(
-            refusal.rpc or _rpc_request_of(request), refusal.error_code, len(data), refusal.blamed
+            refusal.rpc or _rpc_request_of(request),
+            refusal.error_code,
+            len(data),
+            refusal.blamed,
+            summary_of(request),
         )
         self.put(request.position, data)
 
@@ -368,6 +373,36 @@ class HttpExchange:
         with contextlib.suppress(DispatcherClosedError):
             self.connection.server.dispatcher.post(lambda: self.end_input(request))
 
+    def end_behind(self, request: HttpRequest) -> None:
+        """The response of `request`, whose head was made, is the last one: read and answer nothing
+        behind that request. Any thread."""
+        request.keep_alive = False
+        self.replies.end_behind(request.position)
+        with contextlib.suppress(DispatcherClosedError):
+            self.connection.server.dispatcher.post(lambda: self._stop_reading_behind(request))
+
+    def end_with_whole(self, request: HttpRequest) -> None:
+        """`end_behind` for a response that will be put whole, and closes the connection."""
+        self.replies.end_with_whole(request.position, self.close_soon)
+        self.end_behind(request)
+
+    def _stop_reading_behind(self, request: HttpRequest) -> None:
+        """In a turn. If the end of `request` has not come, it will stop the reading."""
+        if self._request is not request and not self._is_over:
+            # The body of a later request hears of it when the connection is closed.
+            self._is_over = True
+            self._session.collected_bytes = 0
+            self.connection.socket.discard_reads()
+            self.connection.retire()
+
+    def close_soon(self) -> None:
+        """Close the connection behind what was written, whatever calls run. Any thread."""
+        with contextlib.suppress(DispatcherClosedError):
+            self.connection.server.dispatcher.post(self._close)
+
+    def _close(self) -> None:
+        self.connection.close_gracefully(LONG_LINGER_S)
+
     def become_raw(self, sink: BodySink) -> None:
         """Give all that comes from now on to `sink`: another protocol follows. In a turn."""
         self._session.is_raw = True
@@ -432,7 +467,7 @@ class HttpExchange:
 def _rpc_request_of(request: HttpRequest) -> RpcRequest:
     """A request that names no method, for logs and traces."""
     head, path = request.head, request.resolved.path
-    return RpcRequest(request.position, "HTTP", f"{head.method} {path}"[:MAX_NAME])
+    return RpcRequest(request.position, NO_SERVICE, f"{head.method} {path}"[:MAX_NAME])
 
 
 def _too_long(size: int, limit: int) -> str:

@@ -20,7 +20,7 @@ from pybrpc.server.settings import MAX_WORKERS
 class HttpFrontend:
     """Makes the exchanges of connections, which share a router and the threads of pages."""
 
-    __slots__ = ("_router", "_threads", "view")
+    __slots__ = ("_router", "_threads", "mounts", "view")
 
     def __init__(
         self,
@@ -33,8 +33,9 @@ class HttpFrontend:
     ) -> None:
         """`max_workers`: threads of plain generators that send responses."""
         self.view = view
+        self.mounts = tuple(mounts)
         self._threads = BodyThreads(max_workers)
-        self._router = HttpRouter(routes, PageRunner(view, pages), settings, mounts)
+        self._router = HttpRouter(routes, PageRunner(view, pages), settings, self.mounts)
 
     def new_exchange(self, connection: ServerConnection) -> HttpExchange:
         """The exchange of a connection that has turned out to speak HTTP."""

@@ -7,8 +7,9 @@ from typing import Any
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from pybrpc.errors import RpcError
+from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.json2pb import JsonOptions
+from pybrpc.protocols.http1 import RequestHead
 from pybrpc.protocols.message import RpcRequest, new_request
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import new_server_call
@@ -64,6 +65,8 @@ class MethodTarget:
         resolved = request.resolved
         facts = resolved.facts
         if facts is None:
+            if queue is None:
+                check_coding(resolved.head, self._traits, entry)
             facts = resolved.facts = CallFacts(resolved.head, self._traits)
         body = bytes(request.body) if request.body else b""
         rpc = new_request(request.position, self.service, self.method, None, body)
@@ -86,6 +89,15 @@ class MethodTarget:
 
     def __repr__(self) -> str:
         return f"<MethodTarget {self.entry.full_name}>"
+
+
+def check_coding(head: RequestHead, traits: MethodTraits, entry: MethodEntry) -> None:
+    """Refusal (415) if the body is a message that is encoded in another way than by gzip."""
+    coding = head.headers.get("content-encoding", "").strip().lower()
+    if traits.has_request_fields and coding not in ("", "identity", "gzip", "x-gzip"):
+        text = f"the Content-Encoding {coding[:64]!r} is not supported; gzip is"
+        headers = {"Accept-Encoding": "gzip"}
+        raise Refusal(text, ErrorCode.EREQUEST, 415, headers, blamed=entry)
 
 
 def targets_of(

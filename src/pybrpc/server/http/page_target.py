@@ -15,8 +15,10 @@ from pybrpc.builtin.registry import PAGES, run_page
 from pybrpc.builtin.server_view import ServerView
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.protocols.http1 import HttpHeaders
+from pybrpc.protocols.http1.status import ERROR_CODE_HEADER
 from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.request import BodySink, HttpRequest
+from pybrpc.server.http.served import note_served
 
 MAX_RUNNING = 16
 """Pages that run at once. A profile runs for up to a minute."""
@@ -73,17 +75,28 @@ class PageRun:
 
     def run(self) -> None:
         """In a thread of its own."""
+        connection, request = self._exchange.connection, self._request
+        try:
+            sent_bytes, error_code = self._answer()
+            note_served(connection, request, sent_bytes, len(self._page.body), error_code)
+        finally:
+            self._running.discard(self)
+            connection.release_hold(self)
+
+    def _answer(self) -> tuple[int, int]:
+        """Return the bytes of the answer, and its code of bRPC."""
         exchange, request = self._exchange, self._request
         try:
-            data = packed(request, self._show(self._page))
+            response = self._show(self._page)
+            error_code = int(response.headers.get(ERROR_CODE_HEADER, 0))
+            data = packed(request, response)
             exchange.answer_now(request.position, data)
         except BaseException as error:
             SERVER.caught("the page /%s can't be answered", self._page.name, error=error)
-            text = "the page can't be sent"
-            exchange.answer_now(request.position, request.error(ErrorCode.EINTERNAL, text))
-        finally:
-            self._running.discard(self)
-            exchange.connection.release_hold(self)
+            error_code = int(ErrorCode.EINTERNAL)
+            data = request.error(error_code, "the page can't be sent")
+            exchange.answer_now(request.position, data)
+        return len(data), error_code
 
     def on_connection_failed(self, connection: Any, error: RpcError) -> None:
         """Its answer will be dropped."""

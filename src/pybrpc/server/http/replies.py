@@ -45,7 +45,7 @@ class _Parts:
 class HttpReplies(OrderedReplies):
     """A SocketMessage. Its methods may be called in any thread; none blocks."""
 
-    __slots__ = ("_is_dropped", "_last", "_parts")
+    __slots__ = ("_is_dropped", "_last", "_on_last", "_parts")
 
     def __init__(self, socket: Socket, unanswered: Backlog) -> None:
         super().__init__(socket, unanswered)
@@ -54,6 +54,8 @@ class HttpReplies(OrderedReplies):
         self._is_dropped = False
         self._last = NO_END
         """The position behind which nothing is written."""
+        self._on_last: Callable[[], object] | None = None
+        """Called once the response at that position was taken to be written."""
 
     def begin(self, position: int) -> None:
         """The response at `position`, which is not written yet, comes in parts, or interim
@@ -81,6 +83,13 @@ class HttpReplies(OrderedReplies):
         """Write nothing behind the response at `position`, which only the end of the connection
         ends. Later responses are dropped."""
         self._last = min(self._last, position)
+
+    def end_with_whole(self, position: int, on_last: Callable[[], object]) -> None:
+        """`end_behind` for a response that will be put whole. `on_last` is called once it was taken
+        to be written: in the thread that writes, where it must not run code of users."""
+        self._on_last = on_last
+        self.begin(position)
+        self.end_behind(position)
 
     def write_and_tell(self, on_written: Callable[[RpcError | None], None]) -> None:
         """`write`, and call `on_written` when the kernel has taken what was there to be written,
@@ -139,6 +148,10 @@ class HttpReplies(OrderedReplies):
                 return
             self._written += 1
             self._parts.pop(self._written - 1, None)
+        on_last = self._on_last
+        if on_last is not None:
+            self._on_last = None
+            on_last()
 
     def _take_parts(self, parts: _Parts, buffer: IOBuf) -> None:
         while (data := _first(parts.kept)) is not None:
@@ -161,6 +174,7 @@ class HttpReplies(OrderedReplies):
     def _drop(self) -> None:
         OrderedReplies._drop(self)
         self._is_dropped = True
+        self._on_last = None
         for parts in list(self._parts.values()):
             self._drop_parts(parts)
 

@@ -14,5 +14,6 @@ cdef class HttpRequest:
     cdef readonly double received_at
     cdef readonly ResolvedHead resolved
     cdef public object sink
+    cdef public Py_ssize_t status
     cdef public object trailers
     cdef public bint was_asked_on

@@ -49,6 +49,7 @@ class HttpRequest:
         "received_at",
         "resolved",
         "sink",
+        "status",
         "trailers",
         "was_asked_on",
     )
@@ -56,7 +57,8 @@ class HttpRequest:
     def __init__(self, resolved: ResolvedHead, position: int, received_at: float) -> None:
         self.resolved = resolved
         self.keep_alive = resolved.head.keep_alive
-        """Whether the connection is kept after the response."""
+        """Whether the connection is kept after the response. A response that was made may have
+        ended that: its headers have `Connection: close`."""
         self.position = position
         self.received_at = received_at
         self.body = IOBuf()
@@ -65,6 +67,8 @@ class HttpRequest:
         """Whether it was answered before its body was complete."""
         self.max_bytes = 0
         self.sink: BodySink | None = None
+        self.status = 0
+        """Status of the response that was made last; 0: there is none yet."""
         self.trailers: HttpHeaders | None = None
         self.was_asked_on = False
         """Whether the client was told to go on with the body."""
@@ -102,7 +106,7 @@ class HttpRequest:
     ) -> IOBuf:
         """The response of a call that failed with a code of bRPC: the text is the body."""
         fields = HttpHeaders(headers or ())
-        for of_the_success in ("content-encoding", "transfer-encoding"):
+        for of_the_success in ("content-encoding", "content-length", "transfer-encoding"):
             fields.pop(of_the_success, None)
         fields["Content-Type"] = "text/plain; charset=utf-8"
         fields["X-Content-Type-Options"] = "nosniff"
@@ -121,7 +125,15 @@ class HttpRequest:
         check_final(status)
         if self.resolved.cors is not None:
             headers.update(self.resolved.cors)
-        return self.new_writer().whole(status, headers, body, reason)
+        writer = self.new_writer()
+        data = writer.whole(status, headers, body, reason)
+        self.keep_alive = writer.keep_alive
+        self.status = status
+        return data
+
+    def ends_connection(self) -> bool:
+        """Whether the response ends the connection, though the client would keep it."""
+        return not self.keep_alive and self.resolved.head.keep_alive
 
     def __repr__(self) -> str:
         """Without the query, which may have secrets."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pybrpc.protocols.http1 import URI, RequestHead
+from pybrpc.protocols.http1 import URI, ParserOptions, RequestHead
+from pybrpc.protocols.http1.head import new_request_head
 from pybrpc.protocols.http1.query import DEFAULT_MAX_QUERIES
 
 FIELD_BYTES = 320
@@ -17,6 +18,9 @@ FIELD_BYTES = 320
 
 FREE_BYTES = 2 * 1024
 """Memory of a head that is not counted: most have less, and share it with the one before."""
+
+HEAD_WITHOUT_URL = new_request_head("POST", "/", 1, [("Host", "localhost")], ParserOptions())
+"""Stands for a head whose URL can't be understood."""
 
 
 class ResolvedHead:

@@ -7,7 +7,6 @@ responses have to be written first or the client reads slowly.
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -17,10 +16,8 @@ from pybrpc.errors import RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.http1 import HttpHeaders
 from pybrpc.protocols.http1.writer import Body
-from pybrpc.server.connections.closing import LONG_LINGER_S
 from pybrpc.server.http.exchange import HttpExchange
 from pybrpc.server.http.request import HttpRequest
-from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 WINDOW_BYTES = 256 * 1024
 """Bytes of one response that may wait to be written."""
@@ -82,14 +79,16 @@ class ResponseStream:
             headers.update(request.resolved.cors)
         head = self._writer.begin(status, headers, content_length, reason)
         self.has_begun = True
+        request.status = status
         self._replies.begin(self._position)
         if not self._writer.keep_alive:
-            self._replies.end_behind(self._position)
+            self._exchange.end_behind(request)
         self._append(head, is_flushed)
 
     def begin_raw(self, head: IOBuf) -> None:
         """Send a head behind which another protocol follows, until the connection ends."""
         self.has_begun = True
+        self.request.status = 101
         self._replies.begin(self._position)
         self._replies.end_behind(self._position)
         self._append(head)
@@ -146,17 +145,9 @@ class ResponseStream:
         replies.finish(self._position)
         replies.write()
         if not keeps_connection:
-            replies.when_turn(self._position, self._close_soon)
+            # When its turn has come, nothing is written behind it.
+            replies.when_turn(self._position, self._exchange.close_soon)
         self._release()
-
-    def _close_soon(self) -> None:
-        """Its turn has come: nothing is written behind it."""
-        connection = self._exchange.connection
-        with contextlib.suppress(DispatcherClosedError):
-            connection.server.dispatcher.post(self._close_connection)
-
-    def _close_connection(self) -> None:
-        self._exchange.connection.close_gracefully(LONG_LINGER_S)
 
     def _release(self) -> None:
         self._exchange.streams.pop(self, None)

@@ -13,6 +13,7 @@ from pybrpc.server.http.method_target import MethodTarget
 from pybrpc.server.http.page_target import PageRunner, PageTarget
 from pybrpc.server.http.request import BodySink, HttpRequest
 from pybrpc.server.http.resolved_head import ResolvedHead
+from pybrpc.server.http.served import note_served
 from pybrpc.server.http_safety import (
     HttpSettings,
     Origins,
@@ -21,7 +22,7 @@ from pybrpc.server.http_safety import (
     is_in,
     is_navigation,
 )
-from pybrpc.server.routing.routes import Routes
+from pybrpc.server.routing.routes import INDEX, Routes
 from pybrpc.server.routing.values import NotFound, PageRoute, Route
 
 _READS = ("GET", "HEAD")
@@ -29,7 +30,8 @@ _NEVER_CALLS = ("OPTIONS", "TRACE", "CONNECT")
 
 
 class Mount(NamedTuple):
-    """An application that answers all paths that begin with `prefix`: "/app"."""
+    """An application that answers all paths that begin with `prefix`: "/app"; with "", those that
+    nothing else answers."""
 
     prefix: str
     target: Any
@@ -40,7 +42,7 @@ class Mount(NamedTuple):
 class HttpRouter:
     """The TargetFinder of a running server. In turns."""
 
-    __slots__ = ("_mounts", "_pages", "_routes", "_settings")
+    __slots__ = ("_mounts", "_pages", "_root", "_routes", "_settings")
 
     def __init__(
         self,
@@ -52,26 +54,25 @@ class HttpRouter:
         self._routes = routes
         self._pages = pages
         self._settings = settings
-        self._mounts = sorted(mounts, key=lambda mount: -len(mount.prefix))
+        by_length = sorted(mounts, key=lambda mount: -len(mount.prefix))
+        self._mounts = [mount for mount in by_length if mount.prefix]
+        self._root = next((mount for mount in by_length if not mount.prefix), None)
 
     def resolve(self, exchange: HttpExchange, resolved: ResolvedHead) -> None:
         """Find what answers a head. Raises Refusal."""
         head, path = resolved.head, resolved.path
         is_internal_port = exchange.connection.is_internal
+        if not self._settings.hosts.allows_all and not is_internal_port:
+            self._check_host(resolved)
         mount = None if is_internal_port else self._mount_of(path)
         if mount is not None:
-            resolved.needs_credentials = mount.checks_credentials
-            if mount.checks_origin:
-                self._check_origin(resolved, False)
-                if resolved.cors is not None and _is_preflight(head):
-                    resolved.needs_credentials = False
-                    resolved.target = Preflight(self._settings.origins)
-                    return
-            resolved.rest = path[len(mount.prefix) :]
-            resolved.target = mount.target
+            self._lead_to(mount, resolved)
             return
         resolved.needs_credentials = not is_internal_port
         found = self._routes.find(head.method, path)
+        if self._root is not None and not is_internal_port and _is_left_over(found, path):
+            self._lead_to(self._root, resolved)
+            return
         headers = head.headers
         if "origin" in headers or "sec-fetch-site" in headers:
             self._check_origin(resolved, isinstance(found, PageRoute))
@@ -94,6 +95,18 @@ class HttpRouter:
         else:
             resolved.target = self._method_of(found, resolved)
 
+    def _lead_to(self, mount: Mount, resolved: ResolvedHead) -> None:
+        """Have `mount` answer the request. Raises Refusal."""
+        resolved.needs_credentials = mount.checks_credentials
+        if mount.checks_origin:
+            self._check_origin(resolved, False)
+            if resolved.cors is not None and _is_preflight(resolved.head):
+                resolved.needs_credentials = False
+                resolved.target = Preflight(self._settings.origins)
+                return
+        resolved.rest = resolved.path[len(mount.prefix) :]
+        resolved.target = mount.target
+
     def _mount_of(self, path: str) -> Mount | None:
         for mount in self._mounts:
             prefix = mount.prefix
@@ -115,6 +128,19 @@ class HttpRouter:
         resolved.captures = route.captures
         return target
 
+    def _check_host(self, resolved: ResolvedHead) -> None:
+        """Refuse a request that means another host."""
+        hosts, head = self._settings.hosts, resolved.head
+        host = head.headers.get("host", "")
+        is_allowed = hosts.allows(host)
+        if "://" in head.target and head.target[0] != "/":
+            # RFC 9112, 3.2.2: a host in the target counts, and not the Host.
+            is_allowed = hosts.allows(resolved.uri.host) and (is_allowed or not host)
+        if not is_allowed:
+            resolved.needs_credentials = False
+            text = f"The host {host[:256]} is none of Server(allowed_hosts=...)"
+            raise Refusal(text, errno.EPERM, 421)
+
     def _check_origin(self, resolved: ResolvedHead, is_page: bool) -> None:
         """Refuse what the page of another site has sent."""
         headers = resolved.head.headers
@@ -133,15 +159,24 @@ class HttpRouter:
 
     def _is_internal(self, exchange: HttpExchange, headers: HttpHeaders) -> bool:
         """Whether the client may use pages that are not public."""
-        if not has_own_host(headers):
-            return False
         connection = exchange.connection
         if connection.is_internal:
-            return True
+            return has_own_host(headers)
+        # Others that were named in `allowed_hosts` are those of the server.
+        if self._settings.hosts.allows_all and not has_own_host(headers):
+            return False
         return is_in(self._settings.builtin_allow, connection.socket.remote_side)
 
     def __repr__(self) -> str:
-        return f"<HttpRouter of {self._routes!r}, {len(self._mounts)} mounts>"
+        count = len(self._mounts) + (self._root is not None)
+        return f"<HttpRouter of {self._routes!r}, {count} mounts>"
+
+
+def _is_left_over(found: Route | PageRoute | NotFound, path: str) -> bool:
+    """Whether the application at "/" answers what was found so."""
+    if isinstance(found, PageRoute):
+        return found.name == INDEX and not path.strip("/")
+    return isinstance(found, NotFound) and found.status == 404
 
 
 def _is_preflight(head: RequestHead) -> bool:
@@ -171,4 +206,6 @@ class Preflight:
 
     def run(self, exchange: HttpExchange, request: HttpRequest, calls: list[Any]) -> None:
         headers = HttpHeaders(self._origins.preflight_headers(request.head.headers))
-        exchange.put(request.position, request.whole(204, headers))
+        data = request.whole(204, headers)
+        note_served(exchange.connection, request, len(data), len(request.body))
+        exchange.put(request.position, data)

@@ -136,6 +136,7 @@ class RunningServer(ServerCore):
             access = AccessListener(self._access_writer)
             self.call_end.listeners += (access,)
             self.call_end.refusal_listeners += (access,)
+            self.call_end.served_listeners += (access,)
         self.variables = ServerVariables(self, self.connections)
 
     # --- the start ---
@@ -161,6 +162,7 @@ class RunningServer(ServerCore):
         try:
             if self._new_frontend is not None:
                 self.http = self._new_frontend(self)
+                self.variables.count_mounts(self.http.mounts)
             if self.registry.has_async_methods and self.handler_loop is None:
                 self.handler_loop = HandlerLoop(self.invoker, self._bound_loop)
             if self._idle_sweep is not None:
@@ -377,6 +379,7 @@ class RunningServer(ServerCore):
         self._message_sweep.end()
         if self.internal_port is not None:
             self.internal_port.close()
+            self._stop.close_late_connections()
         forget_server(self)
         self.pool.close()
         if self.handler_loop is not None:

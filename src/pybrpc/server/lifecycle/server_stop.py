@@ -4,7 +4,9 @@ It goes in steps, all in turns of the dispatcher:
 
     close the acceptor; from now on requests are refused with ELOGOFF
     connections with an Exchange: it ends what would go on for ever
-    a connection that nobody holds, neither a running request nor a stream: close it gracefully
+    a connection that nobody holds, neither a running request nor a stream: close it gracefully;
+    those to the internal port stay, since their pages say how the stop goes
+    only connections to the internal port are left: close those too that nobody holds
     the linger after that is over: close it
     after 1 s, 2 s, 4 s, ...: log what the stop still waits for
     the grace is over: log what is given up, close the connections that are left
@@ -24,7 +26,8 @@ from pybrpc.base.deadline import NEVER
 from pybrpc.base.guard import SERVER, run_guarded
 from pybrpc.base.wake_list import StopLatch
 from pybrpc.rpc.bounded_steps import BoundedSteps
-from pybrpc.server.connections.closing import LINGER_S, ClosableConnection
+from pybrpc.server.connections.closing import LINGER_S
+from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.values import UnfinishedCall, UnfinishedConnection, describe
 from pybrpc.transport.dispatch.event_dispatcher import (
     DispatcherClosedError,
@@ -44,7 +47,7 @@ class StoppableServer(Protocol):
     @property
     def acceptor(self) -> Acceptor: ...
     @property
-    def connections(self) -> Collection[ClosableConnection]: ...
+    def connections(self) -> Collection[ServerConnection]: ...
     @property
     def dispatcher(self) -> EventDispatcher: ...
     @property
@@ -88,6 +91,12 @@ class ServerStop:
         except DispatcherClosedError:
             self._end_without_dispatcher()
 
+    def close_late_connections(self) -> None:
+        """Close the connections to the internal port that came while the functions of the
+        application for the end ran. In a turn, or without a dispatcher."""
+        for connection in list(self._server.connections):
+            run_guarded(_close, connection, what="closing a connection", log=SERVER)
+
     def _begin(self, deadline: float) -> None:
         server = self._server
         if server.stopped.is_set:
@@ -111,17 +120,25 @@ class ServerStop:
         self._timer = self._server.dispatcher.call_at(deadline, self._on_grace_over)
 
     def _review(self) -> None:
-        """Close the connections that nobody holds any more; end when none is left."""
+        """Close the connections that nobody holds any more: first those to the port of the server.
+        End when none is left."""
         self._review_is_posted = False
         server = self._server
         if server.stopped.is_set or self._has_ended or self._is_reviewing:
             return
         self._is_reviewing = True
         try:
-            ClosingSteps(server, _is_unheld, _close_gracefully, self._on_reviewed).run()
+            ClosingSteps(server, _is_finished, _close_gracefully, self._on_finished).run()
         except BaseException:
             self._is_reviewing = False  # a signal handler raised: the next end of a call reviews
             raise
+
+    def _on_finished(self) -> None:
+        server = self._server
+        if all(each.is_internal for each in list(server.connections)):
+            ClosingSteps(server, _is_unheld, _close_gracefully, self._on_reviewed).run()
+        else:
+            self._is_reviewing = False
 
     def _on_reviewed(self) -> None:
         self._is_reviewing = False
@@ -178,8 +195,8 @@ class ClosingSteps:
     def __init__(
         self,
         server: StoppableServer,
-        is_due: Callable[[ClosableConnection], bool],
-        close: Callable[[ClosableConnection], object],
+        is_due: Callable[[ServerConnection], bool],
+        close: Callable[[ServerConnection], object],
         on_end: Callable[[], None],
     ) -> None:
         """`on_end` is called when no connection is due any more. All in turns, unless the
@@ -188,12 +205,12 @@ class ClosingSteps:
         self._is_due = is_due
         self._close = close
         self._on_end = on_end
-        self._tried: set[ClosableConnection] = set()
+        self._tried: set[ServerConnection] = set()
 
     def run(self) -> None:
         BoundedSteps(self._server.dispatcher, self._find, self._try_close).run()
 
-    def _find(self) -> list[ClosableConnection]:
+    def _find(self) -> list[ServerConnection]:
         tried, is_due = self._tried, self._is_due
         found = [each for each in list(self._server.connections) if each not in tried]
         found = [each for each in found if is_due(each)]
@@ -202,7 +219,7 @@ class ClosingSteps:
             self._on_end()
         return found
 
-    def _try_close(self, connection: ClosableConnection) -> None:
+    def _try_close(self, connection: ServerConnection) -> None:
         if self._is_due(connection):
             run_guarded(self._close, connection, what="closing a connection", log=SERVER)
 
@@ -210,15 +227,15 @@ class ClosingSteps:
         return f"<ClosingSteps, {len(self._tried)} tried>"
 
 
-def _is_left(connection: ClosableConnection) -> bool:
+def _is_left(connection: ServerConnection) -> bool:
     return True
 
 
-def _can_be_told(connection: ClosableConnection) -> bool:
+def _can_be_told(connection: ServerConnection) -> bool:
     return connection.is_closing or connection.exchange is not None
 
 
-def _tell(connection: ClosableConnection) -> None:
+def _tell(connection: ServerConnection) -> None:
     """The stop begins."""
     if connection.is_closing:
         connection.close_gracefully(LINGER_S)
@@ -226,15 +243,20 @@ def _tell(connection: ClosableConnection) -> None:
         connection.exchange.on_stop()
 
 
-def _is_unheld(connection: ClosableConnection) -> bool:
+def _is_finished(connection: ServerConnection) -> bool:
+    """Whether no more is to come on it, while pages may still be asked for."""
+    return (connection.is_retired or not connection.is_internal) and _is_unheld(connection)
+
+
+def _is_unheld(connection: ServerConnection) -> bool:
     return not connection.is_closing and not connection.is_held()
 
 
-def _close(connection: ClosableConnection) -> None:
+def _close(connection: ServerConnection) -> None:
     connection.socket.close()
 
 
-def _close_gracefully(connection: ClosableConnection) -> None:
+def _close_gracefully(connection: ServerConnection) -> None:
     connection.close_gracefully(LINGER_S)
 
 

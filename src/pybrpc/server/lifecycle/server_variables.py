@@ -12,21 +12,24 @@ import os
 import time
 import weakref
 from collections import Counter
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from typing import Any
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import LIBRARY, run_guarded
 from pybrpc.metrics.call_variables import expose_below_free_name
-from pybrpc.metrics.names import exposed_name, to_underscored_name
+from pybrpc.metrics.names import calls_name, exposed_name
 from pybrpc.metrics.process_variables import expose_once, expose_process_variables
 from pybrpc.metrics.status import PassiveStatus, Status
 from pybrpc.metrics.variable import Variable
 from pybrpc.metrics.window import PerSecond
 from pybrpc.server.calls.admission import Admission
-from pybrpc.server.calls.method_entry import GENERIC_NAME, MethodEntry
+from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.method_times import MethodTimes
 from pybrpc.server.connections.server_core import ServerCore
+from pybrpc.server.http.asgi.mount import MountedApplication
+from pybrpc.server.http.asgi.observed import MountCounts
+from pybrpc.server.http.router import Mount
 from pybrpc.transport.socket_table import SOCKETS
 
 PREFIX = "rpc_server"
@@ -52,7 +55,7 @@ class ServerVariables:
         self._running = RunningCalls(core.admission)
         self.stem = ""
         """The names of its variables begin with it and "_", once they are exposed."""
-        self._times: list[tuple[MethodEntry, MethodTimes]] = []
+        self._times: list[tuple[MethodEntry | MountCounts, MethodTimes]] = []
         errors, services = core.non_service_errors, core.registry.service_names
         started = time.monotonic()
         self._variables: dict[str, Variable] = {
@@ -90,6 +93,19 @@ class ServerVariables:
         entry.times = times = MethodTimes(name, more)
         self._times.append((entry, times))
 
+    def count_mounts(self, mounts: Iterable[Mount]) -> None:
+        """Count the requests of mounted applications too. Before `expose`."""
+        for mount in mounts:
+            self._count_mount(mount.target)
+
+    def _count_mount(self, application: MountedApplication) -> None:
+        counts = application.counts
+        running = PassiveStatus(
+            lambda: application.running, help=f"Requests of {counts.full_name} that run"
+        )
+        counts.times = times = MethodTimes(counts.full_name, {"_concurrency": running})
+        self._times.append((counts, times))
+
     def expose(self, endpoint: Endpoint) -> None:
         """The server listens on `endpoint`."""
         run_guarded(self._expose, endpoint, what="exposing the variables of a server", log=LIBRARY)
@@ -104,8 +120,7 @@ class ServerVariables:
         self.stem = stem
         if stem:
             for entry, times in self._times:
-                method = "generic" if entry.full_name == GENERIC_NAME else entry.full_name
-                name = to_underscored_name(method, f"{stem}_")
+                name = f"{stem}_{calls_name(entry.full_name)}"
                 expose_below_free_name(name, times.variables.expose)
 
     def _expose_own(self, stem: str) -> None:

@@ -53,6 +53,7 @@ class Routes:
         "_any",
         "_chosen_by_method",
         "_maps",
+        "_mounts",
         "_names",
         "_pages",
         "_patterns",
@@ -65,6 +66,8 @@ class Routes:
         self._pages: dict[str, str] = {}
         for page in pages:
             self._pages[page] = self._pages[f"brpc.{page}"] = page
+        self._mounts: set[tuple[str, ...]] = set()
+        """The components of the paths at which applications are mounted."""
         self._services: dict[str, ServiceRoutes] = {}
         """By full names, in the order in which they were added."""
         self._clear()
@@ -95,9 +98,9 @@ class Routes:
         Methods that are mapped have no path "/Service/Method", unless `allow_default_url`.
 
         ServerStateError: the name of the service is that of another one, of a page, or the first
-        component of a restful path. ValueError: a mapping is malformed, its path is taken, its
-        method is not in `entries`, or its capture can't be set in the request. TypeError: an
-        argument of a wrong type. Nothing is added then.
+        component of a restful path or of a mount. ValueError: a mapping is malformed, its path is
+        taken or below a mount, its method is not in `entries`, or its capture can't be set in the
+        request. TypeError: an argument of a wrong type. Nothing is added then.
         """
         checked_flag("allow_default_url", allow_default_url)
         routes = ServiceRoutes(service, entries, restful_mappings, allow_default_url)
@@ -105,6 +108,28 @@ class Routes:
         self._check_paths(routes)
         self._services[service.full_name] = routes
         self._insert(routes)
+
+    def add_mount(self, path: str) -> None:
+        """Note that an application gets all that is at and below `path`, "/app", before anything is
+        looked up here; at "/", that it gets what means nothing here.
+
+        ValueError: an application is mounted there, the path begins with the name of a page or of a
+        service, or a restful path is below it. Nothing is noted then.
+        """
+        components = _components_of(path)
+        if components in self._mounts:
+            raise ValueError(f"an application is mounted at {path} already")
+        first = components[0] if components else ""
+        if first in self._pages:
+            raise ValueError(f"the mount {path} begins with the name of the builtin page /{first}")
+        if first in self._names:
+            name = self._names[first].full_name
+            raise ValueError(f"the mount {path} begins with the name of the service {name}")
+        for routes in self._services.values():
+            for mapping in routes.mappings:
+                if _is_below(mapping.path, components):
+                    raise ValueError(f"the mount {path} hides the restful path {mapping.path}")
+        self._mounts.add(components)
 
     def remove_service(self, service: ServiceDescriptor) -> None:
         """Remove a service and the paths of its methods. ServerStateError if it was not added."""
@@ -179,6 +204,12 @@ class Routes:
                     f"service {service.full_name} has the name of the first component of "
                     f"restful paths that were added already, /{name}"
                 )
+            for mount in self._mounts:
+                if name in mount[:1]:
+                    raise ServerStateError(
+                        f"service {service.full_name} has the name of the first component of the "
+                        f"mount /{'/'.join(mount)}"
+                    )
 
     def _check_paths(self, routes: ServiceRoutes) -> None:
         service = routes.service
@@ -191,6 +222,9 @@ class Routes:
                 raise ValueError(f"restful path {path} is that of a builtin page")
             if first in names or first in self._names:
                 raise ValueError(f"restful path {path} begins with the name of a service, /{first}")
+            for mount in self._mounts:
+                if _is_below(path, mount):
+                    raise ValueError(f"restful path {path} is below the mount /{'/'.join(mount)}")
             key = _key_of(path)
             other = new.get(key) or self._patterns.get(key)
             if other is not None:
@@ -232,6 +266,17 @@ class Routes:
 def _key_of(path: RestfulPath) -> _PatternKey:
     """Equal for paths that match the same requests: names of captures don't matter."""
     return path.http_method, path.service_name, path.prefix, path.suffix
+
+
+def _components_of(path: str) -> tuple[str, ...]:
+    return tuple(component for component in path.split("/") if component)
+
+
+def _is_below(path: RestfulPath, mount: tuple[str, ...]) -> bool:
+    """Whether all requests that match `path` go to the application that is mounted there. That at
+    "/" has none of them."""
+    fixed = (path.service_name, *path.prefix)
+    return bool(mount) and fixed[: len(mount)] == mount
 
 
 def _default_route(

@@ -104,6 +104,8 @@ def test_factories_of_different_protocols_are_different(protocol: RpcProtocol) -
         ({"protocol": "http", "connection_type": "single"}, ValueError),
         ({"protocol": "http", "connections": 2}, ValueError),
         ({"protocol": 2}, TypeError),
+        ({"protocol": "http", "json_options": {}}, TypeError),
+        ({"json_options": pybrpc.JsonOptions()}, ValueError),
         ({"no_such_option": 1}, TypeError),
     ],
 )
@@ -172,6 +174,12 @@ def test_channel_names_an_option_that_it_does_not_know() -> None:
             -1,
             ValueError,
             "max_streams_unconsumed_bytes must be a whole number >= 0, not -1",
+        ),
+        (
+            "json_options",
+            pybrpc.JsonOptions(),
+            ValueError,
+            "leave out json_options: baidu_std sends no JSON",
         ),
         ("options", {"keepalive": True}, TypeError, "options must be a pybrpc.SocketOptions or No"),
     ],

@@ -105,3 +105,23 @@ def test_another_head_in_between_is_not_mixed_up(between: bytes) -> None:
     ]
     assert hosts[0] == hosts[2] == ("/a", "a")
     assert hosts[1] != hosts[0]
+
+
+@pytest.mark.parametrize("data", [GET, POST, CHUNKED])
+def test_session_is_in_a_head_until_that_has_come(data: bytes) -> None:
+    made = session()
+    head_size = data.index(b"\r\n\r\n") + 4
+    assert not made.is_in_head
+    for place in range(len(data)):
+        cut(made, data[place : place + 1])
+        assert made.is_in_head is (place + 1 < head_size)
+    cut(made, b"G")
+    assert made.is_in_head
+
+
+def test_session_that_another_protocol_has_taken_over_is_in_no_head() -> None:
+    made = session()
+    cut(made, GET)
+    made.is_raw = True
+    made.buffer.append(IOBuf(b"GET"))
+    assert not made.is_in_head

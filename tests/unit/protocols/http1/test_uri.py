@@ -1,4 +1,14 @@
-"""URI: bRPC's own cases (test/brpc_uri_unittest.cpp, named in the docstrings), and ours."""
+"""URI: bRPC's own cases (test/brpc_uri_unittest.cpp), and ours. Where all of them are:
+
+    everything, only_host, no_scheme, no_scheme_and_user_info, no_host, empty_host,
+        invalid_spaces, invalid_query, high_bit_bytes, print_url, valid_character,
+        set_h2_path, generate_h2_path               here, by these names
+    copy_and_assign                                 here, as test_copy_is_independent
+    consecutive_ampersand, only_equality, only_one_key, set_query       test_query
+    query_remover_* (9)                             test_query, as test_query_remover
+
+Ours differ in this: a query from which something was removed has no empty parameters ("&&") left.
+"""
 
 from __future__ import annotations
 

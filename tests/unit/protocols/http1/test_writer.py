@@ -137,6 +137,11 @@ def test_response_to_head_has_the_length_of_the_body() -> None:
     assert data == b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nFoo: Bar\r\n\r\n"
     (message,) = read_all(response_parser("HEAD"), [bytes(data)])
     assert message.is_whole
+    headers["Transfer-Encoding"] = "Chunked"
+    data = ResponseWriter(head_of(HEAD)).whole(200, headers, b"data2")
+    assert data == b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nFoo: Bar\r\n\r\n"
+    data = ResponseWriter(head_of(HEAD.replace("1.1", "1.0"))).whole(200, headers)
+    assert b"Transfer-Encoding" not in bytes(data)
 
 
 def test_response_to_head_in_parts_has_no_body() -> None:

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import strategies as st
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.server.access_log.access_line import AccessRecord, cut_id, json_line, text_line
+from pybrpc.server.access_log.access_line import (
+    AccessRecord,
+    HttpSummary,
+    cut_id,
+    cut_path,
+    json_line,
+    text_line,
+)
 
 RECORD = AccessRecord(
     ended_at=1_700_000_000.125,
@@ -58,6 +65,27 @@ def test_json() -> None:
     )
 
 
+def test_requests_of_http_have_more_values() -> None:
+    record = RECORD._replace(http=HttpSummary("POST", "/v1/a%20b", 201))
+    assert text_line(record) == (f"{text_line(RECORD)} http_method=POST path=/v1/a%20b status=201")
+    fields = json.loads(json_line(record))
+    assert fields == json.loads(json_line(RECORD)) | {
+        "http_method": "POST",
+        "path": "/v1/a%20b",
+        "status": 201,
+    }
+    broken = RECORD._replace(http=HttpSummary("", "", 0))
+    assert text_line(broken).endswith(" http_method=- path=- status=-")
+    fields = json.loads(json_line(broken))
+    assert [fields[name] for name in ("http_method", "path", "status")] == [None] * 3
+
+
+@pytest.mark.parametrize("path", ["/a status=200", '/"', "/\udcff", "/a\nb", "-"])
+def test_paths_of_peers_are_escaped(path: str) -> None:
+    line = text_line(RECORD._replace(http=HttpSummary("GET", path, 404)))
+    assert line.endswith(f" http_method=GET path={json.dumps(path)} status=404")
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -90,6 +118,11 @@ def test_lines_are_one_line_of_ascii_that_can_be_read_again(method: str, request
     shown = text_line(record).partition(" request_id=")[2] if " " not in method else ""
     if shown.startswith('"'):
         assert json.loads(shown) == request_id
+
+
+def test_long_paths_are_cut() -> None:
+    assert cut_path("/" + 511 * "x") == "/" + 511 * "x"
+    assert cut_path("/" + 16_000 * "x") == "/" + 511 * "x" + "..."
 
 
 def test_long_ids_are_cut() -> None:

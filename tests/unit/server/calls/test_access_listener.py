@@ -8,12 +8,14 @@ from typing import Any
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import BadMessage, RpcRequest
-from pybrpc.server.access_log.access_line import AccessRecord
+from pybrpc.server.access_log.access_line import AccessRecord, HttpSummary
 from pybrpc.server.calls.access_listener import AccessListener
-from pybrpc.server.calls.call_end import RefusedRequest
+from pybrpc.server.calls.call_end import RefusedRequest, ServedRequest
+from pybrpc.server.calls.raw_request import NO_SERVICE
 from pybrpc.server.calls.server_call import NO_ANSWER
 
 PEER = Endpoint.parse("10.0.0.1:4242")
+HTTP = HttpSummary("POST", "/x", 404)
 
 
 class Queue:
@@ -30,7 +32,7 @@ def connection() -> Any:
     )
 
 
-def ended_call(error_code: int) -> Any:
+def ended_call(error_code: int, form: Any = None) -> Any:
     return SimpleNamespace(
         request=RpcRequest(1, "a.Service", "Method", log_id=-2, request_id="x" * 300),
         connection=connection(),
@@ -38,6 +40,7 @@ def ended_call(error_code: int) -> Any:
         received_bytes=3,
         sent_bytes=4,
         full_name=lambda: "a.Service.Method",
+        form=form,
     )
 
 
@@ -49,8 +52,8 @@ def test_call() -> None:
     values = (PEER, "hulu_pbrpc", "a.Service.Method")
     ids = (2**64 - 2, "x" * 256 + "...")
     assert [record[1:] for record in queue.records] == [
-        (*values, 0, 0.5, 3, 4, *ids),
-        (*values, None, 0.5, 3, 0, *ids),
+        (*values, 0, 0.5, 3, 4, *ids, None),
+        (*values, None, 0.5, 3, 0, *ids, None),
     ]
     assert queue.records[0].ended_at > 1_600_000_000
     assert "Queue" in repr(listener)
@@ -62,9 +65,25 @@ def test_refused_requests() -> None:
     attachment = IOBuf(b"12345")
     request = RpcRequest(1, "a" * 300, "Method", b"body", attachment, log_id=7, request_id="id")
     listener.on_refused(RefusedRequest(connection(), request, 2004, 9, 0.25))
+    of_http = RpcRequest(1, NO_SERVICE, "POST /x")
+    listener.on_refused(RefusedRequest(connection(), of_http, 1002, 7, 0.25, HTTP))
     bad = BadMessage(1, is_request=True, reason="it contradicts itself")
     listener.on_refused(RefusedRequest(connection(), bad, 1003, 8, 0.25))
     assert [record[1:] for record in queue.records] == [
-        (PEER, "hulu_pbrpc", "a" * 256 + "...", 2004, 0.25, 9, 9, 7, "id"),
-        (PEER, "hulu_pbrpc", "", 1003, 0.25, 0, 8, None, None),
+        (PEER, "hulu_pbrpc", "a" * 256 + "...", 2004, 0.25, 9, 9, 7, "id", None),
+        (PEER, "hulu_pbrpc", "", 1002, 0.25, 0, 7, None, None, HTTP),
+        (PEER, "hulu_pbrpc", "", 1003, 0.25, 0, 8, None, None, None),
+    ]
+
+
+def test_requests_of_http() -> None:
+    queue = Queue()
+    listener = AccessListener(queue)
+    listener.on_call_end(ended_call(0, SimpleNamespace(http_summary=lambda: HTTP)), 0.5)
+    listener.on_served(ServedRequest(connection(), HTTP, 0, 5, 6, 0.25))
+    listener.on_served(ServedRequest(connection(), HTTP, NO_ANSWER, 5, 6, 0.25))
+    assert [record.http for record in queue.records] == [HTTP] * 3
+    assert [record[3:10] for record in queue.records[1:]] == [
+        ("", 0, 0.25, 5, 6, None, None),
+        ("", None, 0.25, 5, 6, None, None),
     ]

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from pybrpc.server.connections.sweeps import LARGE_BYTES, SLOWEST_BYTES_PER_S, PartialMessageSweep
+from pybrpc.server.connections.sweeps import (
+    HEAD_TIMEOUT_S,
+    LARGE_BYTES,
+    SLOWEST_BYTES_PER_S,
+    PartialMessageSweep,
+)
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch import periodic
 
@@ -34,6 +39,7 @@ class FakeConnection:
         self.room = room
         self.messages_read = 0
         self.is_retired = False
+        self.is_in_head = False
         self.socket = FakeSocket()
         self.why = ""
 
@@ -80,6 +86,15 @@ def test_partial_message_is_given_up_after_its_time(watched: Watched) -> None:
     watched.pass_s(2 * GRAIN_S)
     assert connection.is_retired
     assert "message_timeout=10" in connection.why
+
+
+def test_head_is_given_up_before_a_message(watched: Watched) -> None:
+    watched.watch = PartialMessageSweep(watched.connections, watched.step, 60.0, None)
+    head, message = watched.connect(1), watched.connect(1)
+    head.is_in_head = True
+    watched.pass_s(HEAD_TIMEOUT_S + 2 * GRAIN_S)
+    assert (head.is_retired, message.is_retired) == (True, False)
+    assert "the time for a head=10" in head.why
 
 
 def test_partial_message_has_more_time_the_more_bytes_have_come(watched: Watched) -> None:

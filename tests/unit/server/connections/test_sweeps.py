@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pybrpc.server.connections.sweeps import (
+    HEAD_TIMEOUT_S,
     LARGE_BYTES,
     SLOWEST_BYTES_PER_S,
     PartialMessage,
@@ -41,6 +42,7 @@ def partial(size_bytes: int, **fields: Any) -> Any:
         "unfinished_memory_bytes": size_bytes,
         "messages_read": 0,
         "is_retired": False,
+        "is_in_head": False,
         "socket": SimpleNamespace(
             is_reading_paused=False,
             bytes_written=0,
@@ -76,9 +78,14 @@ def test_next_check_is_for_the_connection_that_is_idle_longest() -> None:
 
 
 def part(
-    age_s: float, size_bytes: int, memory_bytes: int, is_stuck: bool = False
+    age_s: float,
+    size_bytes: int,
+    memory_bytes: int,
+    is_stuck: bool = False,
+    is_head: bool = False,
 ) -> PartialMessage:
-    return PartialMessage(NOW, age_s, 0, size_bytes, memory_bytes, 0, not is_stuck, is_stuck)
+    is_read = not is_stuck
+    return PartialMessage(NOW, age_s, 0, size_bytes, memory_bytes, 0, is_read, is_stuck, is_head)
 
 
 def test_partial_message_grows_older_until_another_message_follows() -> None:
@@ -124,6 +131,19 @@ def test_second_that_ends_a_pause_does_not_count() -> None:
 
 def test_connection_without_bytes_or_retired_has_no_partial_message() -> None:
     assert find_partial([partial(0), partial(5, is_retired=True)], {}, NOW) == {}
+
+
+@pytest.mark.parametrize("timeout_s", [5.0, 60.0])
+def test_head_has_less_time_than_a_message(timeout_s: float) -> None:
+    connection = partial(0)
+    limit_s = min(timeout_s, HEAD_TIMEOUT_S)
+
+    def is_late(age_s: float, is_head: bool) -> bool:
+        return bool(find_late({connection: part(age_s, 0, 0, is_head=is_head)}, timeout_s))
+
+    assert not is_late(limit_s - 0.01, is_head=True)
+    assert is_late(limit_s, is_head=True)
+    assert is_late(limit_s, is_head=False) == (limit_s == timeout_s)
 
 
 def test_message_is_late_after_the_timeout_and_a_second_for_each_16_kib() -> None:

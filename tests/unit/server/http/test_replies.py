@@ -92,6 +92,18 @@ def test_nothing_is_written_behind_the_last_response(line: HttpLine) -> None:
     assert line.unanswered.is_empty()
 
 
+def test_end_is_told_once_the_last_whole_response_is_written(line: HttpLine) -> None:
+    told: list[bytes] = []
+    line.replies.end_with_whole(1, lambda: told.append(b"end"))
+    line.answer(2)
+    line.answer(0)
+    assert (line.received(), told) == (b"<0>", [])
+    line.answer(1)
+    assert (line.received(), told) == (b"<1>", [b"end"])
+    line.answer(3)
+    assert (line.received(), told) == (b"", [b"end"])
+
+
 def test_news_come_when_the_kernel_has_all(line: HttpLine) -> None:
     news: list[RpcError | None] = []
     line.replies.begin(0)

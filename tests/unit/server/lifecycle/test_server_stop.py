@@ -24,6 +24,8 @@ class Connection:
 
     def __init__(self, raises: bool) -> None:
         self.is_closing = False
+        self.is_internal = False
+        self.is_retired = False
         self.socket = self
         self.raises = raises
         self.is_closed = False
@@ -174,3 +176,41 @@ def test_stop_without_a_dispatcher_closes_all_and_ends(stage: Stage) -> None:
     stage.dispatcher.close()
     stage.stop.begin(0.0)
     assert is_over(stage)
+
+
+def test_connections_to_the_internal_port_stay_until_all_others_have_ended(stage: Stage) -> None:
+    busy, page, idle = stage.connections
+    page.is_internal = idle.is_internal = True
+    idle.is_used = False
+    stage.stop.begin(stage.dispatcher.clock.monotonic() + 3.0)
+    stage.stop.review_soon()
+    stage.dispatcher.run_until_idle()
+    assert not any(each.is_closing for each in stage.connections)
+    stage.connections.remove(busy)
+    stage.stop.review_soon()
+    stage.dispatcher.run_until_idle()
+    assert (page.is_closing, idle.is_closing) == (False, True), "a page is being made"
+    stage.connections.remove(idle)
+    page.is_used = False
+    stage.stop.review_soon()
+    stage.dispatcher.run_until_idle()
+    assert (page.is_closing, stage.ends) == (True, 0)
+    stage.connections.remove(page)
+    stage.stop.review_soon()
+    stage.dispatcher.run_until_idle()
+    assert stage.ends == 1
+
+
+def test_retired_connection_to_the_internal_port_is_closed_like_others(stage: Stage) -> None:
+    page = stage.connections[1]
+    page.is_internal = page.is_retired = True
+    page.is_used = False
+    stage.stop.begin(stage.dispatcher.clock.monotonic() + 3.0)
+    stage.dispatcher.run_until_idle()
+    assert [each.is_closing for each in stage.connections] == [False, True, False]
+
+
+def test_late_connections_are_closed_though_one_raises(stage: Stage) -> None:
+    stage.connections[1].raises = True
+    stage.stop.close_late_connections()
+    assert all(each.is_closed for each in stage.connections)

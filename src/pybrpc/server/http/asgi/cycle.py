@@ -11,6 +11,9 @@ from typing import Any
 from pybrpc.base.flags import OnceFlag
 from pybrpc.base.guard import SERVER, deliver_interrupt
 from pybrpc.errors import ErrorCode, RpcError
+from pybrpc.server.calls.call_span import enter_span
+from pybrpc.server.calls.server_call import NO_ANSWER
+from pybrpc.server.http.asgi.observed import MountCounts, ObservedRequest
 from pybrpc.server.http.asgi.scope import AsgiApplication, Message
 from pybrpc.server.http.exchange import HttpExchange
 from pybrpc.server.http.request import HttpRequest
@@ -33,12 +36,14 @@ class Cycle:
         request: HttpRequest,
         scope: dict[str, Any],
         running: set[Cycle],
+        counts: MountCounts,
     ) -> None:
         """In a turn. It is in `running` until the application has returned."""
         self._application = application
         self._exchange = exchange
         self._request = request
         self._scope = scope
+        self._where = counts.full_name
         self._running = running
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -49,6 +54,11 @@ class Cycle:
         # The headers of the scope are a copy.
         self._size_bytes = CYCLE_BYTES + 2 * request.resolved.size_bytes
         exchange.connection.unanswered.try_add(self._size_bytes, True)
+        self._observed = ObservedRequest(counts, exchange.connection, request)
+        self._error_code: int | None = None
+        """Why the response is not whole."""
+        self._error_bytes = 0
+        """Bytes of the response that was sent instead of the application's."""
 
     # --- in a turn ---
 
@@ -91,6 +101,8 @@ class Cycle:
     def _start_task(self) -> None:
         try:
             context = self._exchange.connection.server.new_context()
+            if self._observed.span is not None:
+                context.run(enter_span, self._observed.span)
             self._task = asyncio.Task(self._run(), loop=self._loop, context=context)
         except BaseException as error:
             self._fail(error)
@@ -135,7 +147,7 @@ class Cycle:
     def _fail(self, error: BaseException) -> None:
         """The application has raised `error`. Never raises."""
         if not (self._stream.is_gone and isinstance(error, OSError | asyncio.CancelledError)):
-            SERVER.raised("the application at %s raised", self._scope["root_path"], error=error)
+            SERVER.raised("the application at %s raised", self._where, error=error)
         self._cut_off()
 
     def _cut_off(self) -> None:
@@ -144,11 +156,13 @@ class Cycle:
             if self._stream.is_over:
                 return
             self._exchange.connection.server.errors.increment_and_get(1)
+            self._error_code = int(ErrorCode.EINTERNAL)
             if self._stream.has_begun:
                 self._stream.close()
                 return
             request = self._request
             response = request.error(ErrorCode.EINTERNAL, "Internal Server Error", 500)
+            self._error_bytes = len(response)
             self._exchange.answer_now(request.position, response)
             self._stream.abandon()
         except BaseException as raised:
@@ -158,7 +172,26 @@ class Cycle:
         if self._has_ended.try_set():
             self._running.discard(self)
             self._exchange.connection.unanswered.remove(self._size_bytes, 1)
-            self._release()
+            try:
+                self._release()
+            finally:
+                self._note_end()
+
+    def _note_end(self) -> None:
+        """The response is complete, or nothing of it follows. Counts once; never raises."""
+        code = self._error_code
+        if code is None and not self._is_answered():
+            code = int(ErrorCode.EFAILEDSOCKET) if self._request.status else NO_ANSWER
+        sent_bytes = self._stream.bytes_sent + self._error_bytes
+        self._observed.ended(code, self._received_bytes(), sent_bytes)
+
+    def _is_answered(self) -> bool:
+        """Whether the application has sent all of its response."""
+        raise NotImplementedError
+
+    def _received_bytes(self) -> int:
+        """Bytes of the body, or of the websocket."""
+        raise NotImplementedError
 
     def _release(self) -> None:
         """Let go of what it holds. Never raises."""

@@ -87,6 +87,7 @@ class HttpCycle(Cycle):
         status = message["status"]
         if isinstance(status, int) and 100 <= status < 200:
             raise ValueError(f"{status} is the status of no whole response")
+        self._observed.answered()
         self._stream.begin(status, headers, size, is_flushed=False)
         assert self._loop is not None
         # The first part of the body most likely follows at once: one write for both.
@@ -99,6 +100,8 @@ class HttpCycle(Cycle):
         if not message.get("more_body", False):
             self._stream.end()
             self._is_complete = True
+            # Now, not when the application returns: it may have more to do.
+            self._note_end()
             self.queue.drop()
             self._wake_all()
             if not self.queue.is_complete:
@@ -110,8 +113,14 @@ class HttpCycle(Cycle):
         what = (
             "has sent no response" if not self._stream.has_begun else "has not ended its response"
         )
-        SERVER.error("the application at %s %s", self._scope["root_path"], what)
+        SERVER.error("the application at %s %s", self._where, what)
         self._cut_off()
+
+    def _is_answered(self) -> bool:
+        return self._is_complete
+
+    def _received_bytes(self) -> int:
+        return self.queue.received_bytes
 
     def _release(self) -> None:
         self.queue.drop()

@@ -11,6 +11,7 @@ from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.server.http.asgi.cycle import Cycle
 from pybrpc.server.http.asgi.http_cycle import HttpCycle
 from pybrpc.server.http.asgi.lifespan import Lifespan
+from pybrpc.server.http.asgi.observed import MountCounts
 from pybrpc.server.http.asgi.scope import AsgiApplication, scope_of, websocket_scope_of
 from pybrpc.server.http.asgi.websocket_cycle import WebSocketCycle, handshake_of
 from pybrpc.server.http.exchange import HttpExchange, Refusal
@@ -30,10 +31,12 @@ class MountedApplication:
         self, prefix: str, application: AsgiApplication, max_websocket_message_size: int
     ) -> None:
         self.prefix = prefix
+        """Its `root_path`: "/app"; "" at "/"."""
         self._application = application
         self._max_message_size = max_websocket_message_size
-        self._lifespan = Lifespan(application, prefix)
+        self._lifespan = Lifespan(application, prefix or "/")
         self._running: set[Cycle] = set()
+        self.counts = MountCounts(prefix)
 
     def begin(self, exchange: HttpExchange, request: HttpRequest) -> BodySink | None:
         """Start the application for one request. Raises Refusal."""
@@ -46,7 +49,8 @@ class MountedApplication:
             if request.head.upgrade == "websocket":
                 return self._begin_websocket(exchange, request, loop)
             scope = scope_of(connection, request, self.prefix, self._lifespan.state)
-            cycle = HttpCycle(self._application, exchange, request, scope, self._running)
+            application, running = self._application, self._running
+            cycle = HttpCycle(application, exchange, request, scope, running, self.counts)
         except RpcError as error:  # the connection has just failed
             raise Refusal(error.text, error.code) from None
         cycle.start(loop)
@@ -59,9 +63,15 @@ class MountedApplication:
         connection = exchange.connection
         scope = websocket_scope_of(connection, request, self.prefix, self._lifespan.state)
         application, running = self._application, self._running
-        cycle = WebSocketCycle(application, exchange, request, scope, running, handshake)
+        counts = self.counts
+        cycle = WebSocketCycle(application, exchange, request, scope, running, counts, handshake)
         cycle.start(loop)
         return cycle.request_body
+
+    @property
+    def running(self) -> int:
+        """Requests that run. Any thread."""
+        return len(self._running)
 
     def run(self, exchange: HttpExchange, request: HttpRequest, calls: list[Any]) -> None:
         """Not used: `begin` returns a sink."""
@@ -81,20 +91,21 @@ class MountedApplication:
         await self._lifespan.shut_down()
 
     def __repr__(self) -> str:
-        return f"<MountedApplication {self.prefix}, {len(self._running)} running>"
+        return f"<MountedApplication {self.prefix or '/'}, {len(self._running)} running>"
 
 
 def checked_mount(
-    prefix: str, application: AsgiApplication, max_websocket_message_size: int
+    path: str, application: AsgiApplication, max_websocket_message_size: int
 ) -> MountedApplication:
     """The application, if it can be mounted there. ValueError or TypeError."""
-    path = checked_text("path", prefix)
+    path = checked_text("path", path)
     is_plain = path.isascii() and not any(char in path for char in "%?#*{} ")
-    if not path.startswith("/") or path.endswith("/") or "//" in path or not is_plain:
+    prefix = path.removesuffix("/") if path == "/" else path
+    if not path.startswith("/") or prefix.endswith("/") or "//" in path or not is_plain:
         raise ValueError(f'the path of a mount is like "/app", not {path!r}')
     if not callable(application) or inspect.isclass(application):
         raise TypeError(f"an application of ASGI 3 is called, and {application!r} can't be")
     if mismatch := why_not_called(application, "scope", "receive", "send"):
         raise TypeError(f"an application of ASGI 3 is called with three arguments: {mismatch}")
     size = checked_count("max_websocket_message_size", max_websocket_message_size, 1)
-    return MountedApplication(path, application, size)
+    return MountedApplication(prefix, application, size)

@@ -168,6 +168,8 @@ class WebSocketCycle(Cycle):
 
         dispatcher = self._exchange.connection.server.dispatcher
         self._is_accepted = True
+        # It may go on for days, and the number of spans in flight is limited.
+        self._observed.end_span(0, 0, len(head))
         await wait_until_woken(lambda wake: dispatcher.post(lambda: begin(wake)))
         if raised:
             raise raised[0]
@@ -202,7 +204,9 @@ class WebSocketCycle(Cycle):
 
     def _refuse(self) -> None:
         request = self._request
+        self._observed.answered()
         response = request.error(ErrorCode.EREQUEST, "The application refuses the websocket", 403)
+        self._error_bytes = len(response)
         self._exchange.answer_now(request.position, response)
         self._stream.abandon()
         self._end_with(ABNORMAL, "")
@@ -335,14 +339,21 @@ class WebSocketCycle(Cycle):
         if self._is_accepted:
             self._close(NORMAL, "")
             return
-        SERVER.error("the application at %s has answered no handshake", self._scope["root_path"])
+        SERVER.error("the application at %s has answered no handshake", self._where)
         self._cut_off()
 
     def _cut_off(self) -> None:
         if self._is_accepted and self._stream.has_begun:
+            self._error_code = int(ErrorCode.EINTERNAL)
             self._close(INTERNAL, "")
         else:
             super()._cut_off()
+
+    def _is_answered(self) -> bool:
+        return bool(self._request.status)
+
+    def _received_bytes(self) -> int:
+        return self._queue.received_bytes
 
     def _release(self) -> None:
         self._is_closed = True
