@@ -21,10 +21,18 @@ from pybrpc.client.channel.http_response import HttpResponse
 from pybrpc.client.channel.http_stream import HttpBody, HttpStreamCall, HttpStreamResponse
 from pybrpc.client.channel.stream_call import StreamCall
 from pybrpc.client.channel.stub import Stub
+from pybrpc.client.cluster.balancing.cluster_recover import ClusterRecover
+from pybrpc.client.cluster.balancing.registry import register_load_balancer
+from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
+from pybrpc.client.cluster.breaking.ema_circuit_breaker import EmaCircuitBreaker
+from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
+from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
+from pybrpc.client.cluster.server_status import ServerStatus
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.json2pb import JsonOptions
+from pybrpc.naming import ServerNode, register_naming_service
 from pybrpc.protocols.http1.headers import HttpHeaders
 from pybrpc.rpc.authenticator import AuthContext, Authenticator
 from pybrpc.rpc.checksum import ChecksumType
@@ -52,9 +60,12 @@ __all__ = [
     "BackupRequestPolicy",
     "Channel",
     "ChecksumType",
+    "CircuitBreaker",
     "ClientTls",
+    "ClusterRecover",
     "CompressType",
     "Controller",
+    "EmaCircuitBreaker",
     "Endpoint",
     "ErrorCode",
     "HealthCheck",
@@ -68,11 +79,15 @@ __all__ = [
     "IOBuf",
     "InterceptedCall",
     "JsonOptions",
+    "OutlierDetection",
     "RawRequest",
+    "RetryBudget",
     "RetryPolicy",
     "RpcError",
     "Server",
+    "ServerNode",
     "ServerSentEvent",
+    "ServerStatus",
     "ServerTls",
     "SocketOptions",
     "StreamCall",
@@ -83,6 +98,8 @@ __all__ = [
     "aio",
     "detached",
     "errors",
+    "register_load_balancer",
+    "register_naming_service",
 ]
 
 

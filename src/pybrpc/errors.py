@@ -12,6 +12,7 @@
     +-- StreamingMethodError (NotImplementedError)  a call of a streaming method
     +-- DispatcherClosedError             no turn of the dispatcher will come any more
     +-- MissingExtraError (ImportError)   a required optional package is not installed
+    +-- NamingError                       a naming service failed, or its answer can't be used
     +-- MonkeyPatchError                  gevent or eventlet came too late, or without threads
     +-- ConversionError (ValueError)      a message can't be converted (json2pb/errors.py)
     +-- ListenError (OSError), WorkerStartError  a server can't listen; no worker can serve
@@ -54,8 +55,8 @@ __all__ = [
     "ControllerInUseError", "DispatcherClosedError", "ErrorCode", "HandlerCanceledError",
     "HandshakeError", "HttpError", "InternalServerError", "InvalidBackoffError",
     "InvalidTimeoutError", "LimitReachedError", "ListenError", "MissingExtraError",
-    "MonkeyPatchError", "NoMethodError", "NoServiceError", "OvercrowdedError", "Phase",
-    "ProtocolError", "PyBrpcError", "RedisError", "RpcCanceledError", "RpcError",
+    "MonkeyPatchError", "NamingError", "NoMethodError", "NoServiceError", "OvercrowdedError",
+    "Phase", "ProtocolError", "PyBrpcError", "RedisError", "RpcCanceledError", "RpcError",
     "RpcTimeoutError", "RtmpStatusError", "ServerStateError", "ServerStoppingError",
     "StreamClosedError", "StreamResetError", "StreamTimeoutError", "StreamingMethodError",
     "TlsConfigError", "TlsError", "WorkerStartError", "WouldDeadlockError",
@@ -119,6 +120,11 @@ class DispatcherClosedError(PyBrpcError, RuntimeError):
 
 class MissingExtraError(PyBrpcError, ImportError):
     """A required optional package is not installed. The text says what to install."""
+
+
+class NamingError(PyBrpcError):
+    """A naming service can't be reached or has failed, or its answer can't be used. Calls go on
+    with its last list."""
 
 
 class MonkeyPatchError(PyBrpcError, RuntimeError):

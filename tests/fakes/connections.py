@@ -9,7 +9,7 @@ from pybrpc.client.calls.attempt import Attempt
 from pybrpc.client.calls.call import Call
 from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.calls.retry import RetryPauses
-from pybrpc.errors import ErrorCode, Phase, make_rpc_error
+from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
@@ -90,6 +90,7 @@ class FakeConnection:
     """
 
     endpoint = PEER
+    name = str(PEER)
     live = call_times = None
 
     def __init__(self, *on_send: OnSend, clock: FakeClock | None = None) -> None:
@@ -111,8 +112,14 @@ class FakeConnection:
     def pause(self, call: Call, pause_s: float) -> None:
         self.pauses.begin(call, self.dispatcher, pause_s)
 
-    def connection_for_backup(self, used: Any) -> Any:
+    def connection_for_backup(self, call: Any, used: Any) -> Any:
         return self
+
+    def may_retry_elsewhere(self, call: Any, error: RpcError) -> bool:
+        return False
+
+    def take_retry(self, error: RpcError) -> bool:
+        return True
 
     # --- as a connection ---
 

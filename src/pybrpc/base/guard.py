@@ -148,6 +148,7 @@ class Log:
 
 LIBRARY = Log("pybrpc")
 CLIENT = Log("pybrpc.client")
+NAMING = Log("pybrpc.naming")
 REDIS = Log("pybrpc.redis")
 SERVER = Log("pybrpc.server")
 TRANSPORT = Log("pybrpc.transport")

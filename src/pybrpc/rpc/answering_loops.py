@@ -75,15 +75,15 @@ def note_channel(channel: CallingChannel) -> None:
     _channels[number] = weakref.ref(channel, lambda _: _channels.pop(number, None))
 
 
-def may_be_answered_by_loop(endpoint: Endpoint) -> bool:
-    """Whether blocking calls to `endpoint` have to ask `check_may_block`."""
-    return bool(noted_servers) and _server_at(endpoint) is not None
+def may_be_answered_by_loop(endpoint: Endpoint | None) -> bool:
+    """Whether blocking calls to `endpoint` have to ask `check_may_block`; not those to clusters."""
+    return bool(noted_servers) and endpoint is not None and _server_at(endpoint) is not None
 
 
-def check_may_block(endpoint: Endpoint, service: str, method: str) -> None:
+def check_may_block(endpoint: Endpoint | None, service: str, method: str) -> None:
     """WouldDeadlockError if a blocking call in this thread would keep its server from answering."""
     running = _get_running_loop()
-    if running is None:
+    if running is None or endpoint is None:
         return
     server = _server_at(endpoint)
     if server is not None and server.loop_that_answers(service, method) is running:

@@ -8,6 +8,7 @@ cdef class Controller:
     cdef public object _call
     cdef public object _checksum_value
     cdef public object _generation
+    cdef public object _hash_key
     cdef public object _http_request
     cdef public object _http_response
     cdef public object _is_canceled

@@ -32,6 +32,7 @@ from pybrpc.rpc.controller_values import (
     requested_streams,
     restored,
 )
+from pybrpc.rpc.hash_key import checked_hash_key
 from pybrpc.rpc.http import HttpHeader, HttpHeaderOf, progressive_attachment_of
 from pybrpc.rpc.misnamed import CANCEL_FUTURE, SET_TIMEOUT, Misnamed, without_misnamed
 from pybrpc.transport.interfaces import TlsInfo
@@ -71,6 +72,7 @@ class Controller:
         "_call",
         "_checksum_value",
         "_generation",
+        "_hash_key",
         "_http_request",
         "_http_response",
         "_is_canceled",
@@ -113,6 +115,7 @@ class Controller:
         self._max_retry: int | None = None
         self._backup_request_ms: float | None = None
         self._timeout_ms: float | None = None
+        self._hash_key: int | None = None
         self._request_compress_type: int | None = None
         self._request_checksum_type: int | None = None
         self._request_checksum_attachment: bool | None = None
@@ -224,6 +227,16 @@ class Controller:
     @max_retry.setter
     def max_retry(self, max_retry: int | None) -> None:
         self._max_retry = checked_count_or_none("max_retry", max_retry)
+
+    @property
+    def hash_key(self) -> int | None:
+        """The key by which a hashing `load_balancer` picks the server. An int below 2^64 is used as
+        it is, as bRPC's `request_code`; a str or bytes is hashed to one; `None`: no key."""
+        return self._hash_key
+
+    @hash_key.setter
+    def hash_key(self, hash_key: int | str | bytes | None) -> None:
+        self._hash_key = None if hash_key is None else checked_hash_key(hash_key)
 
     @property
     def backup_request_ms(self) -> float | None:
@@ -489,7 +502,8 @@ class Controller:
     CloseConnection = Misnamed("a handler can't close it: call controller.set_failed(code, text)")
     Join = Misnamed("wait for the future of the call: stub.Method.future(...).result()")
     ignore_eovercrowded = Misnamed("give the channel options=SocketOptions(high_water_bytes=)")
-    set_request_code = Misnamed("there is no load balancer: choose the channel yourself")
+    set_request_code = Misnamed("set controller.hash_key = number")
+    request_code = Misnamed("set controller.hash_key = number")
 
 
 def _after_fork_in_child() -> None:

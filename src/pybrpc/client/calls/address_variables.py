@@ -59,7 +59,7 @@ class Addresses:
         self._closed: deque[Leaving] = deque()
         self._lock = threading.RLock()
 
-    def acquire(self, endpoint: Endpoint) -> AddressVariables:
+    def acquire(self, endpoint: Endpoint | str) -> AddressVariables:
         """The variables of an address, for one more user, which must `release` them."""
         _expose_variables()
         with self._lock:
@@ -118,7 +118,8 @@ def _expose_variables() -> None:
 
 
 def _connection_count() -> int:
-    return sum(len(source.connections) for source in default_runtime().connections.all())
+    sources = default_runtime().connections.all()
+    return len({connection for source in sources for connection in source.connections})
 
 
 def _down_count() -> int:

@@ -9,6 +9,7 @@ cdef class Attempt:
     cdef public object connection
     cdef public object correlation_id
     cdef public object listeners
+    cdef public object pick
     cdef public double sent_at
     cdef public WriteRequest write_request
 

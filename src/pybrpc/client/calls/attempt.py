@@ -73,6 +73,18 @@ class AttemptedCall(Protocol):
         """One of the methods above has raised `reason`: end the call if it has not ended."""
 
 
+class AttemptPick(Protocol):
+    """The server that was picked for an attempt of a call."""
+
+    @property
+    def backup_pick(self) -> AttemptPick | None:
+        """That of the backup request of the same call."""
+
+    def end(self, code: int, canceled_by: CanceledBy | None) -> None:
+        """The attempt has ended, or there was none. Only the first call counts; any thread, never
+        raises."""
+
+
 class AttemptConnection(Protocol):
     """A connection, as a call sees it."""
 
@@ -104,7 +116,15 @@ class Attempt:
     has refused it, then reports its end.
     """
 
-    __slots__ = ("call", "connection", "correlation_id", "listeners", "sent_at", "write_request")
+    __slots__ = (
+        "call",
+        "connection",
+        "correlation_id",
+        "listeners",
+        "pick",
+        "sent_at",
+        "write_request",
+    )
 
     call: AttemptedCall
     connection: AttemptConnection
@@ -115,6 +135,8 @@ class Attempt:
     listens, or the end was reported."""
     sent_at: float
     """Set by `begin`, in monotonic seconds."""
+    pick: AttemptPick | None
+    """How its server was picked out of a cluster; `None`: the call has but one server."""
 
     def try_claim(self) -> bool:
         return self.connection.take(self)
@@ -124,7 +146,7 @@ class Attempt:
         if is_claimed:
             if self.write_request is not None:
                 self.write_request.cancel()
-            if self.listeners is not None:
+            if self.listeners is not None or self.pick is not None:
                 self.report(CODES.get(canceled_by, int(ErrorCode.ECANCELED)), canceled_by)
         return is_claimed
 
@@ -135,6 +157,8 @@ class Attempt:
 
     def report(self, code: int, canceled_by: CanceledBy | None = None) -> None:
         """Report its end, if that has not been reported yet."""
+        if self.pick is not None:
+            self.pick.end(int(code), canceled_by)
         waiting = self.listeners
         if waiting is None:
             return
@@ -175,4 +199,5 @@ def new_attempt(call: AttemptedCall, connection: AttemptConnection) -> Attempt:
     attempt.correlation_id = 0
     attempt.write_request = None
     attempt.listeners = None
+    attempt.pick = None
     return attempt

@@ -28,11 +28,12 @@ from pybrpc.client.calls.attempt import (
     Attempt,
     AttemptConnection,
     AttemptedCall,
+    AttemptPick,
     WaitPoint,
     new_attempt,
 )
 from pybrpc.client.calls.attempt_end import CanceledBy
-from pybrpc.errors import RpcError
+from pybrpc.errors import ErrorCode, RpcError
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.backup_policy import BackupRequestPolicy
@@ -49,6 +50,12 @@ class HedgedCall(AttemptedCall, Protocol):
 
     source: ConnectionSource
     connection: AttemptConnection | None
+    pick: AttemptPick | None
+    """How its server was picked out of a cluster; `None` if it has but one."""
+
+    @property
+    def hash_key(self) -> int | None:
+        """The key by which a balancer that hashes picks its server."""
 
     @property
     def has_tries_left(self) -> bool:
@@ -120,13 +127,16 @@ class Hedge:
         if not self._may_send():
             return
         first = call.connection
-        connection = None if first is None else call.source.connection_for_backup(first)
+        connection = None if first is None else call.source.connection_for_backup(call, first)
         if connection is None:
             return
         if self._state.compare_and_set(seen, seen + 1):
             self._send_backup(call, connection)
         else:
             connection.release()
+            pick = _backup_pick_of(call)
+            if pick is not None:
+                pick.end(int(ErrorCode.ECANCELED), CanceledBy.OTHER_ATTEMPT)
 
     def win(self) -> bool:
         """A response is here. True for the first one."""
@@ -183,10 +193,12 @@ class Hedge:
         self._is_armed = False
         self.has_backup = True
         backup = self.backup = new_attempt(call, connection)
+        backup.pick = _backup_pick_of(call)
         try:
             connection.send(backup)
         except RpcError as error:
             connection.release()
+            backup.report_failure(error)
             call.on_attempt_failed(backup, error)
             return
         run_guarded(
@@ -205,6 +217,10 @@ class Hedge:
             CLIENT.raised("%r raised; no backup request is sent", self._policy, error=error)
             deliver_interrupt(error)
             return False
+
+
+def _backup_pick_of(call: HedgedCall) -> AttemptPick | None:
+    return None if call.pick is None else call.pick.backup_pick
 
 
 def _count(state: int) -> int:

@@ -79,6 +79,7 @@ class Call(CallRecord):
         self.options = options if controller is None else options.of_call(controller)
         self.controller = controller
         self.connection = None
+        self.pick = None
         self.hedge = None
         self.response = None
         self.error = None
@@ -171,7 +172,7 @@ class Call(CallRecord):
 
     def on_response(self, attempt: Attempt, response: Any) -> None:
         """The response has arrived."""
-        if attempt.listeners is not None:
+        if attempt.listeners is not None or attempt.pick is not None:
             attempt.report(0)
         hedge = self.hedge
         if hedge is not None and not hedge.win():
@@ -260,6 +261,8 @@ class Call(CallRecord):
                 self._send(connection)
             except RpcError as error:
                 connection.release()
+                if self.pick is not None:
+                    self.pick.end(error.code, None)
                 failure = error.copy(Phase.QUEUED, self.peer)
                 if connection.socket.is_connected and failure.code in CONNECTION_CODES:
                     refusals += 1
@@ -289,6 +292,7 @@ class Call(CallRecord):
         then."""
         self.connection = connection
         attempt = new_attempt(self, connection)
+        attempt.pick = self.pick
         self._place = attempt
         if self.hedge is None:
             connection.send(attempt)
@@ -328,6 +332,8 @@ class Call(CallRecord):
             except BaseException as reason:
                 self._fail_by_policy(error, reason)
                 raise  # not by code of the user: another thread has set it in this one
+        if pause_s is not None and not self.source.take_retry(error):
+            pause_s = None
         if pause_s is None or not (pause_s or at_once):
             if self._abort_error is None:
                 self._fail(error)

@@ -17,6 +17,7 @@ cdef class CallRecord(Work):
     cdef public bint is_over
     cdef public object method
     cdef public object options
+    cdef public object pick
     cdef public object response
     cdef public object retried_count
     cdef public ServedCall served

@@ -27,7 +27,7 @@ from pybrpc.transport.dispatch.step_queue import Work
 
 if TYPE_CHECKING:
     from pybrpc.base.endpoint import Endpoint
-    from pybrpc.client.calls.attempt import AttemptConnection
+    from pybrpc.client.calls.attempt import AttemptConnection, AttemptPick
     from pybrpc.client.calls.backup_request import Hedge
     from pybrpc.client.calls.call_options import CalledMethod, CallOptions
     from pybrpc.client.calls.interfaces import ConnectionSource
@@ -61,6 +61,7 @@ class CallRecord(Work):
         "is_over",
         "method",
         "options",
+        "pick",
         "response",
         "retried_count",
         "served",
@@ -77,6 +78,8 @@ class CallRecord(Work):
     deadline: float
     connection: AttemptConnection | None
     """The connection of the last attempt, or of the attempt that ended the call."""
+    pick: AttemptPick | None
+    """How the server of its last attempt was picked out of a cluster; `None` if it has but one."""
     hedge: Hedge | None
     """Its backup request, if it may have one."""
     retried_count: int
@@ -185,13 +188,20 @@ class CallRecord(Work):
 
     @property
     def remote_side(self) -> Endpoint | None:
-        """The peer of its connection; without one, where its source would connect to."""
+        """The peer of its connection; without one, where its source would connect to, `None` for a
+        cluster."""
         connection = self.connection
         return self.source.endpoint if connection is None else connection.socket.remote_side
 
     @property
     def peer(self) -> str:
-        return str(self.remote_side)
+        side = self.remote_side
+        return self.source.name if side is None else str(side)
+
+    @property
+    def hash_key(self) -> int | None:
+        """The key by which a balancer that hashes picks its server; `None`: the caller set none."""
+        return None if self.controller is None else self.controller._hash_key
 
     # --- what may follow an attempt ---
 
@@ -225,7 +235,7 @@ class CallRecord(Work):
         if not self._is_safe_after(error):
             return None
         try:
-            if not retry.may_retry(error):
+            if not retry.may_retry(error) and not self._may_go_elsewhere(error):
                 return None
             pause_s = float(retry.delay_s(self.retried_count))
         except BaseException as reason:
@@ -233,6 +243,10 @@ class CallRecord(Work):
                 raise
             raise UserCodeError(reason) from None
         return pause_s if pause_s > 0 and now + pause_s < self.deadline else 0.0
+
+    def _may_go_elsewhere(self, error: RpcError) -> bool:
+        """Whether the server has refused the call, and there is another one."""
+        return self.options.retry.judge is None and self.source.may_retry_elsewhere(self, error)
 
     @property
     def may_run_twice(self) -> bool:

@@ -39,7 +39,7 @@ class CallTimes:
         "_variables",
     )
 
-    def __init__(self, endpoint: Endpoint, protocol: str) -> None:
+    def __init__(self, endpoint: Endpoint | str, protocol: str) -> None:
         self._endpoint = endpoint
         self._protocol = protocol
         self._feeds: dict[str, CodedFeeds] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from pybrpc.base.endpoint import Endpoint
@@ -19,6 +19,14 @@ class WaitingCall(Protocol):
 
     options: CallOptions
     retried_count: int
+    deadline: float
+    """In monotonic seconds."""
+    pick: Any
+    """How the server of its last attempt was picked out of a cluster; `None`: it was not."""
+
+    @property
+    def hash_key(self) -> int | None:
+        """The key by which a balancer that hashes picks its server."""
 
     def wait_in(self, place: WaitPoint) -> None:
         """Note where the call will wait, before any other thread can find it there."""
@@ -33,6 +41,16 @@ class WaitingCall(Protocol):
         """The pause before a retry is over; the call was claimed there."""
 
 
+class BackedUpCall(Protocol):
+    """A call with a backup request, or a retry, as a ConnectionSource sees it."""
+
+    pick: Any
+
+    @property
+    def hash_key(self) -> int | None:
+        """The key by which a balancer that hashes picks its server."""
+
+
 class ConnectionSource(Protocol):
     """The place where the calls of a channel get their connections.
 
@@ -41,8 +59,12 @@ class ConnectionSource(Protocol):
     """
 
     @property
-    def endpoint(self) -> Endpoint:
-        """The address to which the connections lead."""
+    def endpoint(self) -> Endpoint | None:
+        """The address to which the connections lead; `None`: to many."""
+
+    @property
+    def name(self) -> str:
+        """The address, or the name of the cluster, for texts."""
 
     @property
     def dispatcher(self) -> EventDispatcher:
@@ -86,5 +108,14 @@ class ConnectionSource(Protocol):
     def reclaim(self, call: WaitingCall) -> None:
         """Take back the unused connection of `call`, because a signal handler raised."""
 
-    def connection_for_backup(self, used: AttemptConnection) -> AttemptConnection | None:
-        """A connection for a backup request, another one than `used` if there is one."""
+    def connection_for_backup(
+        self, call: BackedUpCall, used: AttemptConnection
+    ) -> AttemptConnection | None:
+        """A connection for a backup request of `call`, another one than `used`, whose first request
+        is over that, if there is one."""
+
+    def may_retry_elsewhere(self, call: BackedUpCall, error: RpcError) -> bool:
+        """Whether `call`, which its server has refused with `error`, may try another server."""
+
+    def take_retry(self, error: RpcError) -> bool:
+        """Whether there may be one more retry, of a call that failed with `error`."""

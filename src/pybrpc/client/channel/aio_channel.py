@@ -7,10 +7,12 @@ from collections.abc import Coroutine
 from typing import Any, Literal, NoReturn, Unpack, overload
 
 from pybrpc.base.checked_options import checked_flag
+from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
 from pybrpc.client.calls.aio_calls import LoopBinding
-from pybrpc.client.channel.base import ChannelBase, Lease, statistics_of
+from pybrpc.client.channel.base import ChannelBase, ChannelSource, Lease, statistics_of
+from pybrpc.client.channel.cluster_options import Servers
 from pybrpc.client.channel.http_call import AioHttpBodyLike, PlainHttpCall
 from pybrpc.client.channel.http_response import HttpResponse
 from pybrpc.client.channel.http_stream import AioHttpStreamCall
@@ -22,9 +24,9 @@ from pybrpc.client.channel.options import (
     Timeout,
 )
 from pybrpc.client.channel.raw_stub_method import AioRawStubMethod
+from pybrpc.client.channel.readiness import wait_ready_in_loop
 from pybrpc.client.channel.stub import AioStubMethod
 from pybrpc.client.connections.connection import ConnectionStatistics
-from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.protocols.http1.headers import HeadersLike
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.interceptors.interceptor import Kind
@@ -54,7 +56,7 @@ class AioChannel(ChannelBase):
     @shows_options(ChannelOptions, CHANNEL_DEFAULTS, "pybrpc.aio.Channel")
     def __init__(
         self,
-        address: str | Endpoint,
+        address: Servers | Endpoint,
         *,
         share_with_threads: bool = False,
         **options: Unpack[ChannelOptions],
@@ -157,8 +159,15 @@ class AioChannel(ChannelBase):
         return AioHttpStreamCall(call, progressive_read_timeout) if stream else call.run_in_loop()
 
     @property
-    def _used_source(self) -> SourceBase | None:
+    def _used_source(self) -> ChannelSource | None:
         return self._last.source if self._last is not None else None
+
+    async def wait_ready(self, timeout: float | None = None) -> None:
+        """As `pybrpc.Channel.wait_ready`, awaited, for the running loop."""
+        self.binding()
+        source = self._used_source
+        assert source is not None
+        await wait_ready_in_loop(source, checked_timeout_s(timeout))
 
     def statistics(self) -> ConnectionStatistics | None:
         """Counts of the connection in the loop used last; `None` before the first call."""

@@ -8,6 +8,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from pybrpc.base.checked_options import checked_instance
@@ -15,6 +16,7 @@ from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import check_names, shows_options
 from pybrpc.base.public_dir import public_dir
+from pybrpc.client.channel.cluster_options import ClusterOptions, Servers, servers_of
 from pybrpc.client.channel.options import (
     CHANNEL_DEFAULTS,
     ChannelOptions,
@@ -22,11 +24,13 @@ from pybrpc.client.channel.options import (
     Timeout,
     UseChannelTimeout,
 )
+from pybrpc.client.cluster.cluster_source import ClusterSource
+from pybrpc.client.cluster.server_status import ServerStatus, status_of_one
 from pybrpc.client.connections.connection import ConnectionStatistics, sum_of
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.connections.http_method import as_http
 from pybrpc.client.endpoints.pooled_connections import PooledConnections
-from pybrpc.client.endpoints.settings import EndpointStatistics
+from pybrpc.client.endpoints.settings import EndpointStatistics, SourceSettings
 from pybrpc.client.endpoints.short_connections import ShortConnections
 from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.client.endpoints.source_base import SourceBase
@@ -67,12 +71,16 @@ _OF_LIBRARY = frozenset(
 """Attributes of channels that are not for users."""
 
 
+ChannelSource = SourceBase | ClusterSource
+"""Where the calls of a channel get their connections."""
+
+
 class Lease:
     """One use of shared connections by one channel; ends with `end()` or with the channel."""
 
     __slots__ = ("end", "source")
 
-    def __init__(self, source: SourceBase, end: weakref.finalize[Any, Any]) -> None:
+    def __init__(self, source: ChannelSource, end: weakref.finalize[Any, Any]) -> None:
         self.source = source
         self.end = end
 
@@ -99,10 +107,18 @@ class ChannelBase:
     _leases: list[Lease]
 
     @shows_options(ChannelOptions, CHANNEL_DEFAULTS, "pybrpc.Channel")
-    def __init__(self, address: str | Endpoint, **options: Unpack[ChannelOptions]) -> None:
+    def __init__(self, address: Servers | Endpoint, **options: Unpack[ChannelOptions]) -> None:
         check_names(self._public_name, options, ChannelOptions)
-        self.endpoint = Endpoint.parse(address)
         settings = ChannelSettings.of(options)
+        self._cluster: ClusterOptions | None = None
+        self.endpoint: Endpoint | None = None
+        """The address; `None` for a channel to several servers."""
+        servers = servers_of(address)
+        if servers is not None:
+            self._cluster = ClusterOptions(servers, settings)
+        else:
+            settings.check_has_one_server()
+            self.endpoint = Endpoint.parse(address)  # type: ignore[arg-type]
         self.timeout_s = settings.timeout_s
         self.call_options = settings.call_options
         self._interceptors = settings.checked_interceptors
@@ -116,6 +132,11 @@ class ChannelBase:
         self.connect_timeout_s = self._factory.connect_timeout_s
         self._leases = []
         self._is_closed = False
+
+    @property
+    def address(self) -> str:
+        """Where its calls go, as text; long lists of servers are cut."""
+        return str(self.endpoint) if self._cluster is None else self._cluster.name
 
     @property
     def is_closed(self) -> bool:
@@ -151,7 +172,7 @@ class ChannelBase:
         return None if timeout_ms < 0 else checked_timeout_s(timeout_ms / 1000)
 
     @property
-    def _used_source(self) -> SourceBase | None:
+    def _used_source(self) -> ChannelSource | None:
         """The source of the last call's connection; `None` before the first call."""
         raise NotImplementedError
 
@@ -160,6 +181,15 @@ class ChannelBase:
         first call."""
         source = self._used_source
         return None if source is None else source.statistics()
+
+    def servers(self) -> list[ServerStatus]:
+        """The state of each server of a cluster, in the order of the naming service; of the one
+        server of another channel. Empty before the first call, and while no list has come. Any
+        thread, never blocks."""
+        source = self._used_source
+        if isinstance(source, SourceBase):
+            return [status_of_one(source.endpoint, source.statistics(), source.why_down)]
+        return [] if source is None else source.servers()
 
     def _share(self, loop: asyncio.AbstractEventLoop | None) -> Lease:
         """A use of the connections that `loop`, or the dispatcher thread, polls."""
@@ -175,13 +205,16 @@ class ChannelBase:
 
     def _source(
         self, loop: asyncio.AbstractEventLoop | None
-    ) -> tuple[Hashable, Callable[[], SourceBase]]:
+    ) -> tuple[Hashable, Callable[[], ChannelSource]]:
         """The key, equal for channels that share connections, and a function that makes the
         source of the connections."""
-        factory = self._connection_factory(loop)
+        cluster = self._cluster
         settings = self._source_settings
-        make = _SOURCES[settings.connection_type]
-        return (factory, settings), lambda: make(factory, settings)
+        if cluster is not None:
+            # Without a reference to this channel, which would never be collected.
+            acquire = partial(_acquire_source, settings)
+            return (cluster, loop), lambda: cluster.source_of(loop, acquire)
+        return _source_of_one(settings, self._connection_factory(loop))
 
     def _connection_factory(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:
         return dataclasses.replace(self._factory, loop=loop)
@@ -212,10 +245,25 @@ class ChannelBase:
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "open"
         timeout = "none" if self.timeout_s is None else f"{self.timeout_s:g} s"
-        return f"<{type(self).__name__} to {self.endpoint}, {state}, timeout {timeout}>"
+        return f"<{type(self).__name__} to {self.address}, {state}, timeout {timeout}>"
 
 
-def statistics_of(source: SourceBase | None) -> ConnectionStatistics | None:
+def _source_of_one(
+    settings: SourceSettings, factory: ConnectionFactory
+) -> tuple[Hashable, Callable[[], SourceBase]]:
+    """The key and the maker of the connections to one server."""
+    make = _SOURCES[settings.connection_type]
+    return (factory, settings), lambda: make(factory, settings)
+
+
+def _acquire_source(settings: SourceSettings, factory: ConnectionFactory) -> SourceBase:
+    """The connections to one server of a cluster, for one more user."""
+    key, make = _source_of_one(settings, factory)
+    source: SourceBase = default_runtime().connections.acquire(key, make)
+    return source
+
+
+def statistics_of(source: ChannelSource | None) -> ConnectionStatistics | None:
     """The sum of the statistics of a source's connections; `None` before the first call."""
     connections = source.connections if source is not None else []
     return sum_of([connection.statistics() for connection in connections])

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NoReturn, overload
 
 from pybrpc.base.checked_options import checked_flag
-from pybrpc.client.channel.base import ChannelBase, statistics_of
+from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.client.channel.base import ChannelBase, ChannelSource, statistics_of
 from pybrpc.client.channel.http_call import HttpBodyLike, PlainHttpCall
 from pybrpc.client.channel.http_response import HttpResponse
 from pybrpc.client.channel.http_stream import HttpStreamCall
 from pybrpc.client.channel.intercepted.intercepted_method import InterceptedMethod
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.raw_stub_method import RawStubMethod
+from pybrpc.client.channel.readiness import wait_ready
 from pybrpc.client.channel.stub import StubMethod
 from pybrpc.client.connections.connection import ConnectionStatistics
-from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.protocols.http1.headers import HeadersLike
 from pybrpc.rpc.answering_loops import check_may_block, may_be_answered_by_loop, note_channel
 from pybrpc.rpc.controller import Controller
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class Channel(ChannelBase):
     """Calls from any number of threads over one connection.
 
-    address          "host:port"
+    address          "host:port"; or several servers: the URL of a naming service, such as
+                     "list://10.0.0.1:8000,10.0.0.2:8000", or a list of addresses
     protocol         "baidu_std", "hulu_pbrpc", "sofa_pbrpc", "http", or one that was registered.
                      The others carry less than the first; a call that asks for more is a
                      BadRequestError. "http" sends messages as JSON; "http:proto",
@@ -73,35 +75,54 @@ class Channel(ChannelBase):
     interceptors     functions that run around each call, the first one outermost, each called as
                      `intercept(call, proceed)` with an `InterceptedCall`; docs/interceptors.md
     options          `SocketOptions` of the connections
+    load_balancer    how the servers of a cluster are chosen, by name, with parameters:
+                     "wrr", "p2c_ewma:choices=3"; or an object of your own. Default: "p2c_ewma".
+                     This option and those below are for several servers only
+    circuit_breaker  when a server whose calls fail is left out for a while: an `OutlierDetection`,
+                     the default with its defaults, or an `EmaCircuitBreaker`; False: never
+    cluster_recover  a `ClusterRecover`: after no server was usable, calls are let in little by
+                     little
+    retry_budget     a `RetryBudget`: how many retries there may be for each call; `None`: as many
+                     as max_retry allows
+    server_filter    gets each `ServerNode` that the naming service names; False to leave it out
 
     Thread-safe. The dispatcher thread of the process polls the connection; it starts with the
     first call. `close()`, or `with`, releases the connection.
     """
 
-    open_source: SourceBase | None = None
+    open_source: ChannelSource | None = None
     """The source of its connections; `None` before the first call, once it is closed, and while a
     loop of this process may have to answer its calls."""
 
-    _taken: SourceBase | None = None
+    _taken: ChannelSource | None = None
     _other_name = "pybrpc.aio.Channel"
 
-    def source(self) -> SourceBase:
+    def source(self) -> ChannelSource:
         """The source of its connections, for a call."""
         source = self.open_source
         return self._take_source() if source is None else source
 
-    def source_of_blocking(self, method: CalledMethod) -> SourceBase:
+    def source_of_blocking(self, method: CalledMethod) -> ChannelSource:
         """`source`, for a blocking call of `method`. WouldDeadlockError if this is the thread of
         the loop that has to answer it."""
         if isinstance(method, Method | RawMethod):
             check_may_block(self.endpoint, method.service_name, method.name)
         return self.source()
 
+    def wait_ready(self, timeout: float | None = None) -> None:
+        """Block until a server may have calls: the naming service has answered, and at least one
+        server is not known to be down. Nothing is connected.
+
+        After `timeout` seconds an RpcError with the reason, ENODATA or EHOSTDOWN for a cluster;
+        `None`: no limit. A channel with one server is ready unless that is known to be down.
+        """
+        wait_ready(self.source(), checked_timeout_s(timeout))
+
     def forget_open_source(self) -> None:
         """Look again, before the next call, whether a loop of this process has to answer it."""
         self.open_source = None
 
-    def _take_source(self) -> SourceBase:
+    def _take_source(self) -> ChannelSource:
         taken = self._taken
         if taken is None or self._is_closed:
             note_channel(self)
@@ -192,7 +213,7 @@ class Channel(ChannelBase):
         return response
 
     @property
-    def _used_source(self) -> SourceBase | None:
+    def _used_source(self) -> ChannelSource | None:
         return self._taken
 
     def statistics(self) -> ConnectionStatistics | None:

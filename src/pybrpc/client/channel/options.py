@@ -15,6 +15,8 @@ from pybrpc.base.backoff import Backoff
 from pybrpc.base.checked_options import (
     checked_count,
     checked_flag,
+    checked_function_or_none,
+    checked_instance,
     checked_instance_or_none,
     checked_text,
 )
@@ -29,12 +31,19 @@ from pybrpc.client.calls.retry import (
     RetryPolicy,
     checked_max_retry,
 )
+from pybrpc.client.cluster.balancing.cluster_recover import ClusterRecover, RecoveringBalancer
+from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
+from pybrpc.client.cluster.balancing.registry import DEFAULT, new_load_balancer
+from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
+from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
+from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
 from pybrpc.client.connections.authentication import checked_authenticator
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.client.endpoints.settings import ConnectionType, SourceSettings
 from pybrpc.json2pb import JsonOptions
+from pybrpc.naming import ServerNode
 from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import protocol_named
@@ -52,6 +61,15 @@ if TYPE_CHECKING:
     from pybrpc.rpc.authenticator import Authenticator
 
 DEFAULT_TIMEOUT_S = 0.5
+DEFAULT_RETRY_BUDGET = RetryBudget()
+CLUSTER_OPTIONS = (
+    "load_balancer",
+    "circuit_breaker",
+    "cluster_recover",
+    "retry_budget",
+    "server_filter",
+)
+"""Those that a channel with one address does not take."""
 
 
 class UseChannelTimeout:
@@ -95,6 +113,11 @@ class ChannelOptions(TypedDict, total=False):
     json_options: JsonOptions | None
     interceptors: Iterable[Callable[..., Any]]
     options: SocketOptions | None
+    load_balancer: str | LoadBalancer | None
+    circuit_breaker: CircuitBreaker | bool
+    cluster_recover: ClusterRecover | None
+    retry_budget: RetryBudget | None
+    server_filter: Callable[[ServerNode], object] | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,6 +152,11 @@ class ChannelSettings:
     json_options: JsonOptions | None = None
     interceptors: Iterable[Callable[..., Any]] = ()
     options: SocketOptions | None = None
+    load_balancer: str | LoadBalancer | None = None
+    circuit_breaker: CircuitBreaker | bool = True
+    cluster_recover: ClusterRecover | None = None
+    retry_budget: RetryBudget | None = DEFAULT_RETRY_BUDGET
+    server_filter: Callable[[ServerNode], object] | None = None
 
     timeout_s: float | None = dataclasses.field(init=False)
     call_options: CallOptions = dataclasses.field(init=False)
@@ -137,6 +165,7 @@ class ChannelSettings:
     http_content_type: HttpContentType | None = dataclasses.field(init=False)
     """How messages are sent in bodies of HTTP; `None` for another protocol."""
     checked_interceptors: tuple[Interceptor, ...] = dataclasses.field(init=False)
+    checked_circuit_breaker: CircuitBreaker | None = dataclasses.field(init=False)
 
     @classmethod
     def of(cls, options: ChannelOptions) -> ChannelSettings:
@@ -150,6 +179,9 @@ class ChannelSettings:
         checked_text("connection_group", self.connection_group)
         checked_instance_or_none("options", self.options, SocketOptions)
         checked_instance_or_none("json_options", self.json_options, JsonOptions)
+        checked_instance_or_none("cluster_recover", self.cluster_recover, ClusterRecover)
+        checked_instance_or_none("retry_budget", self.retry_budget, RetryBudget)
+        checked_function_or_none("server_filter", self.server_filter, "node")
         protocol, content_type = _protocol_and_form(self.protocol)
         if self.json_options is not None and content_type is None:
             raise ValueError(f"leave out json_options: {protocol.name} sends no JSON")
@@ -162,22 +194,24 @@ class ChannelSettings:
             ),
             "source_settings": self._source_settings(protocol),
             "checked_interceptors": checked_interceptors(self.interceptors),
+            "checked_circuit_breaker": _circuit_breaker(self.circuit_breaker),
         }
         for name, part in parts.items():
             object.__setattr__(self, name, part)
         if self.wait_for_ready and self.dial_backoff is None:
             raise ValueError("wait_for_ready waits for background dials: give a dial_backoff too")
 
-    def connection_factory(self, endpoint: Endpoint) -> ConnectionFactory:
-        """Makes the connections to `endpoint` that the dispatcher thread polls.
+    def connection_factory(self, endpoint: Endpoint | None) -> ConnectionFactory:
+        """Makes the connections to `endpoint` that the dispatcher thread polls. `None`: it will be
+        given later.
 
         Loads the files of TLS. Raises a ValueError or a TypeError as the constructor does.
         """
         tls = ClientTls.of(self.tls)
-        if tls is not None:
+        if tls is not None and endpoint is not None:
             tls.check(endpoint)
         return ConnectionFactory(
-            endpoint,
+            endpoint or _ANY_ENDPOINT,
             limits=ParseLimits(max_body_size=self.max_body_size),
             options=self.options or SocketOptions(),
             group=self.connection_group.strip(),
@@ -187,6 +221,25 @@ class ChannelSettings:
             protocol=self._protocol(),
             max_streams_unconsumed_bytes=self.max_streams_unconsumed_bytes,
         )
+
+    def new_load_balancer(self) -> LoadBalancer:
+        """For one source of connections. ValueError if its name or a parameter is unknown."""
+        given = self.load_balancer
+        if given is None or isinstance(given, str):
+            given = new_load_balancer(DEFAULT if given is None else given)
+        recover = self.cluster_recover
+        if recover is None:
+            return given
+        return RecoveringBalancer(given, recover.min_working_instances, recover.hold_seconds)
+
+    def check_has_one_server(self) -> None:
+        """ValueError if an option was given that is for clusters only."""
+        for name in CLUSTER_OPTIONS:
+            if getattr(self, name) != CHANNEL_DEFAULTS[name]:
+                raise ValueError(
+                    f"{name} is for several servers: give the channel a list of addresses, or a "
+                    'URL such as "list://10.0.0.1:8000,10.0.0.2:8000"'
+                )
 
     def _protocol(self) -> RpcProtocol:
         protocol, _ = _protocol_and_form(self.protocol)
@@ -223,6 +276,9 @@ class ChannelSettings:
         return cast(ConnectionType, wanted)
 
 
+_ANY_ENDPOINT = Endpoint("", 0)
+"""Stands for the servers of a cluster."""
+
 CHANNEL_DEFAULTS = defaults_of(ChannelSettings)
 """The default of each option."""
 
@@ -240,6 +296,12 @@ def _protocol_and_form(name: str) -> tuple[RpcProtocol, HttpContentType | None]:
         known = ", ".join(f'"{base}:{each}"' for each in kinds)
         raise ValueError(f"unknown protocol {name!r}; of http there are {known}")
     return protocol_named(base), kinds.get(form, HttpContentType.JSON)
+
+
+def _circuit_breaker(option: CircuitBreaker | bool) -> CircuitBreaker | None:
+    if isinstance(option, bool):
+        return OutlierDetection() if option else None
+    return checked_instance("circuit_breaker", option, CircuitBreaker)
 
 
 def backup_policy_of(

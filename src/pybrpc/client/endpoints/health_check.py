@@ -24,7 +24,7 @@ from pybrpc.transport.dispatch.completion import run_completion
 if TYPE_CHECKING:
     from pybrpc.base.endpoint import Endpoint
     from pybrpc.client.calls.attempt import AttemptConnection
-    from pybrpc.client.calls.interfaces import WaitingCall
+    from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
     from pybrpc.client.connections.connection import ClientConnection
     from pybrpc.rpc.timeout_queue import TimeoutQueues
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
@@ -156,6 +156,10 @@ class _OneConnection:
         return endpoint
 
     @property
+    def name(self) -> str:
+        return str(self.endpoint)
+
+    @property
     def dispatcher(self) -> EventDispatcher:
         return self.timeouts.dispatcher
 
@@ -183,5 +187,13 @@ class _OneConnection:
     def reclaim(self, call: WaitingCall) -> None:
         pass
 
-    def connection_for_backup(self, used: AttemptConnection) -> AttemptConnection | None:
+    def connection_for_backup(
+        self, call: BackedUpCall, used: AttemptConnection
+    ) -> AttemptConnection | None:
         return None
+
+    def may_retry_elsewhere(self, call: BackedUpCall, error: RpcError) -> bool:
+        return False
+
+    def take_retry(self, error: RpcError) -> bool:
+        return True

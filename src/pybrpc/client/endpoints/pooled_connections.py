@@ -119,7 +119,8 @@ class PooledConnections(SourceBase):
         if not connection.is_usable():
             self._idle.pop(connection, None)
         elif not self._waiting:
-            return
+            if self.watchers:
+                self._notify_watchers()
         elif self.dispatcher.is_current():
             self._serve()
         else:

@@ -6,7 +6,7 @@ import itertools
 import math
 
 from pybrpc.client.calls.attempt import AttemptConnection
-from pybrpc.client.calls.interfaces import WaitingCall
+from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
 from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.settings import SourceSettings
@@ -45,7 +45,18 @@ class SingleConnections(SourceBase):
             return self._take_live(call) or self._get_fresh(call)
         return self._get_fresh(call)
 
-    def connection_for_backup(self, used: AttemptConnection) -> AttemptConnection | None:
+    def get_now(self, call: WaitingCall | None) -> ClientConnection | None:
+        first = self._first
+        if first is not None:
+            connection = first.current
+            if connection is not None and connection.is_usable():
+                self.live = connection
+                return connection
+        return super().get_now(call)
+
+    def connection_for_backup(
+        self, call: BackedUpCall, used: AttemptConnection
+    ) -> AttemptConnection | None:
         for slot in self._slots:
             connection = _live(slot)
             if connection is None and not self._reconnector.health.is_down:

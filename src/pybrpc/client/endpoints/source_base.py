@@ -10,12 +10,14 @@ connection looks afterwards for a waiting call. Store, then load, on both sides 
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.calls.attempt import AttemptConnection
 from pybrpc.client.calls.attempt_end import AttemptListener
 from pybrpc.client.calls.call_times import CallTimes
-from pybrpc.client.calls.interfaces import WaitingCall
+from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
 from pybrpc.client.calls.retry import RetryPause, RetryPauses
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
 from pybrpc.client.connections.connection_factory import ConnectionFactory
@@ -28,6 +30,13 @@ from pybrpc.rpc.bounded_steps import MAX_PER_STEP, BoundedSteps
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
 from pybrpc.transport.socket_map import Shared
+
+
+class SourceWatcher(Protocol):
+    """A cluster, as the sources of the connections to its servers see it."""
+
+    def on_source_changed(self) -> None:
+        """The endpoint went down or came up, or there is room for a call. Any thread."""
 
 
 class SourceBase(Shared, ConnectionOwner):
@@ -46,6 +55,7 @@ class SourceBase(Shared, ConnectionOwner):
         "factory",
         "live",
         "timeouts",
+        "watchers",
     )
 
     def __init__(self, factory: ConnectionFactory, settings: SourceSettings | None = None) -> None:
@@ -59,6 +69,8 @@ class SourceBase(Shared, ConnectionOwner):
         self._is_serving = False
         self.attempt_listeners: tuple[AttemptListener, ...] | None = None
         self.live: ClientConnection | None = None
+        self.watchers: dict[SourceWatcher, None] = {}
+        """The clusters that it serves. Each operation on it is one step."""
         self._reconnector = Reconnector(self, settings.dial_backoff, settings.health_check)
         self._idle_sweep = IdleSweep(self, settings.idle_timeout_s)
         self.timeouts = TimeoutQueues(None, factory)
@@ -75,6 +87,10 @@ class SourceBase(Shared, ConnectionOwner):
     @property
     def endpoint(self) -> Endpoint:
         return self.factory.endpoint
+
+    @property
+    def name(self) -> str:
+        return str(self.factory.endpoint)
 
     @property
     def dispatcher(self) -> EventDispatcher:
@@ -120,6 +136,30 @@ class SourceBase(Shared, ConnectionOwner):
             if connection.owner is self:
                 connection.attempt_listeners = self.attempt_listeners
 
+    # --- for clusters ---
+
+    def add_watcher(self, watcher: SourceWatcher) -> None:
+        """Notify `watcher` from now on. Any thread."""
+        self.watchers[watcher] = None
+
+    def remove_watcher(self, watcher: SourceWatcher) -> None:
+        """Notify `watcher` no more. Any thread."""
+        self.watchers.pop(watcher, None)
+
+    def get_now(self, call: WaitingCall | None) -> ClientConnection | None:
+        """A connection for an attempt of `call`; `None` if there is none now: the endpoint is down,
+        or all are used. Another server's failure was the reason for a retry, so it takes any."""
+        if self._waiting or self._reconnector.health.is_down:
+            return None
+        connection = self._take_live(None) or self._take_fresh(None)
+        if connection is not None and call is not None:
+            self._note_user(connection, call)
+        return connection
+
+    def _notify_watchers(self) -> None:
+        for watcher in list(self.watchers):
+            watcher.on_source_changed()
+
     # --- for calls ---
 
     def get(self, call: WaitingCall) -> ClientConnection | None:
@@ -144,7 +184,15 @@ class SourceBase(Shared, ConnectionOwner):
     def reclaim(self, call: WaitingCall) -> None:
         pass
 
-    def connection_for_backup(self, used: AttemptConnection) -> AttemptConnection | None:
+    def may_retry_elsewhere(self, call: BackedUpCall, error: RpcError) -> bool:
+        return False
+
+    def take_retry(self, error: RpcError) -> bool:
+        return True
+
+    def connection_for_backup(
+        self, call: BackedUpCall, used: AttemptConnection
+    ) -> AttemptConnection | None:
         if self._waiting:
             return None
         return self._take_live(None) or self._take_fresh(None)
@@ -212,6 +260,7 @@ class SourceBase(Shared, ConnectionOwner):
         if not self._keep(connection):
             connection.close()
         self._serve()
+        self._notify_watchers()
 
     def forget(self, connection: ClientConnection) -> None:
         """The connection has failed."""
@@ -227,12 +276,14 @@ class SourceBase(Shared, ConnectionOwner):
         self._idle_sweep.start()
         if self._reconnector.note_success():
             self._serve()
+            self._notify_watchers()
 
     def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
         self.forget(connection)
         self._reconnector.note_failure(error)
         if self._waiting:
             self._serve_soon()
+        self._notify_watchers()
 
     # --- calls that wait ---
 

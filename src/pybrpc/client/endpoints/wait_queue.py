@@ -10,6 +10,7 @@ load, on both sides: either the adding thread sees that it was passed, or `take`
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pybrpc.base.atomic import atomic_counter
@@ -86,6 +87,15 @@ class WaitQueue:
         tickets = list(self._waiting)
         if tickets:
             self._next = max(self._next, min(tickets))
+
+    def oldest(self) -> Waiting | None:
+        """The call that has waited longest, which is not claimed; `None` if none waits."""
+        while self._waiting:
+            try:
+                return self._waiting[min(islice(self._waiting, MANY_GONE))]
+            except (KeyError, RuntimeError, ValueError):
+                continue  # Another thread has claimed it, or added one, just now.
+        return None
 
     def all(self) -> list[Waiting]:
         """The calls that wait now, oldest first. They are not claimed."""

@@ -247,7 +247,7 @@ def test_call_is_answered_whatever_its_backup_policy_raises(
 def test_connection_for_a_backup_that_comes_too_late_is_released() -> None:
     """The answer comes while the timer looks for one."""
 
-    def connection_for_backup(used: FakeConnection) -> FakeConnection:
+    def connection_for_backup(call: FakeCall, used: FakeConnection) -> FakeConnection:
         connection.answer()
         return connection
 
@@ -261,7 +261,7 @@ def test_connection_for_a_backup_that_comes_too_late_is_released() -> None:
 
 def test_backup_is_not_sent_without_a_connection_for_it() -> None:
     connection = FakeConnection()
-    connection.connection_for_backup = lambda used: None  # type: ignore[method-assign]
+    connection.connection_for_backup = lambda call, used: None  # type: ignore[method-assign]
     call = hedged(connection)
     send_backup(call)
     assert connection.sent == 1

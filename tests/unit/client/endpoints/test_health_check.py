@@ -172,7 +172,7 @@ def test_call_of_a_check_has_exactly_one_connection() -> None:
     source = _OneConnection(line)
     call: Any = None
     assert source.get(call) is line
-    assert source.connection_for_backup(line) is None
+    assert source.connection_for_backup(call, line) is None
     assert source.endpoint == line.socket.remote_side
     assert (source.timeouts, source.dispatcher) == (line.timeouts, line.timeouts.dispatcher)
     assert source.why_down is None

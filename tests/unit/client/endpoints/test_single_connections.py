@@ -9,6 +9,7 @@ from pybrpc.client.endpoints.short_connections import ShortConnections
 from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.errors import ErrorCode
 from pybrpc.testing.step_dispatcher import StepDispatcher
+from tests.fakes.connections import make_call
 from tests.fakes.sources import SourceHarness
 
 
@@ -69,12 +70,14 @@ def test_backup_takes_another_connection_if_there_is_one(step: StepDispatcher) -
     single = make_single(step, 2)
     single.start()
     (used,) = single.made
-    connection_for_backup = single.source.connection_for_backup(used)
+    connection_for_backup = single.source.connection_for_backup(make_call(single.source), used)
     assert connection_for_backup is not None
     assert connection_for_backup is not used
     alone = make_single(step)
     alone.start()
-    assert alone.source.connection_for_backup(alone.made[0]) is alone.made[0]
+    assert (
+        alone.source.connection_for_backup(make_call(alone.source), alone.made[0]) is alone.made[0]
+    )
 
 
 def test_retired_connection_is_closed_when_its_calls_have_ended(step: StepDispatcher) -> None:

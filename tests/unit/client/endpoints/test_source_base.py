@@ -63,11 +63,11 @@ def test_backup_does_not_overtake_waiting_calls(step: StepDispatcher) -> None:
     pool = make_pool(step, size=2)
     pool.start()
     (used,) = pool.made
-    connection_for_backup = pool.source.connection_for_backup(used)
+    connection_for_backup = pool.source.connection_for_backup(make_call(pool.source), used)
     assert connection_for_backup is not None
     assert connection_for_backup is not used
     pool.start()
-    assert pool.source.connection_for_backup(used) is None
+    assert pool.source.connection_for_backup(make_call(pool.source), used) is None
 
 
 def test_repr_names_the_state(step: StepDispatcher) -> None:

@@ -16,8 +16,11 @@ class Outcome(enum.Enum):
     """A response, even with an error for which the caller is to blame."""
     FAULT = "fault"
     """The server's fault: its connection broke, it was too slow, or too busy to answer."""
+    REFUSED = "refused"
+    """The server has refused it at once, since it is busy (ELIMIT): no fault, but a reason to give
+    it fewer calls."""
     NEUTRAL = "neutral"
-    """Says nothing: the caller cancelled it, or the server has refused it at once (ELIMIT)."""
+    """Says nothing: the caller cancelled it. The time so far is a lower bound of its latency."""
     OVERTAKEN = "overtaken"
     """Another attempt of the call was faster: the time so far is a lower bound of its latency."""
 
@@ -28,7 +31,9 @@ class Picker(Protocol):
     A method that raises fails the call. None may block or take long.
     """
 
-    servers: Sequence[ClusterServer]
+    @property
+    def servers(self) -> Sequence[ClusterServer]:
+        """The list."""
 
     def pick(
         self, tried: tuple[ClusterServer, ...], hash_key: int | None, now: float
@@ -47,8 +52,8 @@ class Picker(Protocol):
     def on_end(
         self, server: ClusterServer, begun_at: float, now: float, outcome: Outcome, limit_s: float
     ) -> None:
-        """The attempt that began at `begun_at` has ended. `limit_s`: what the call had left then,
-        `inf` if it has no deadline."""
+        """The attempt that began at `begun_at` has ended; `server.in_flight` does not count it any
+        more. `limit_s`: what the call had left when the attempt began, `inf` without a deadline."""
 
 
 class LoadBalancer(Protocol):

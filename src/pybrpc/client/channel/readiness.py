@@ -1,0 +1,70 @@
+"""Waiting until a channel has a server that may have calls."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from pybrpc.client.cluster.cluster_source import ClusterSource
+from pybrpc.client.endpoints.source_base import SourceBase
+from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+
+
+class _UntilUp:
+    """A SourceWatcher that reports once that the endpoint is not down."""
+
+    def __init__(self, source: SourceBase, report: Callable[[], object]) -> None:
+        self._source = source
+        self._report = report
+
+    def on_source_changed(self) -> None:
+        if self._source.why_down is None:
+            self._report()
+
+
+def on_ready(
+    source: SourceBase | ClusterSource, report: Callable[[], object]
+) -> Callable[[], None]:
+    """Call `report` at least once when there is a server for calls, perhaps now, in any thread; it
+    must not block. Returns a function that forgets it."""
+    if isinstance(source, ClusterSource):
+        source.add_ready_listener(report)
+        return lambda: source.remove_ready_listener(report)
+    watcher = _UntilUp(source, report)
+    source.add_watcher(watcher)
+    watcher.on_source_changed()
+    return lambda: source.remove_watcher(watcher)
+
+
+def wait_ready(source: SourceBase | ClusterSource, timeout_s: float | None) -> None:
+    """Block until there is a server for calls. The RpcError that says why there is none."""
+    is_ready = threading.Event()
+    forget = on_ready(source, is_ready.set)
+    try:
+        if not is_ready.wait(timeout_s):
+            raise _not_ready(source)
+    finally:
+        forget()
+
+
+async def wait_ready_in_loop(source: SourceBase | ClusterSource, timeout_s: float | None) -> None:
+    """As `wait_ready`, awaited."""
+    loop = asyncio.get_running_loop()
+    is_ready = asyncio.Event()
+    forget = on_ready(source, lambda: loop.call_soon_threadsafe(is_ready.set))
+    try:
+        async with asyncio.timeout(timeout_s):
+            await is_ready.wait()
+    except TimeoutError:
+        raise _not_ready(source) from None
+    finally:
+        forget()
+
+
+def _not_ready(source: SourceBase | ClusterSource) -> RpcError:
+    error = source.why_down
+    if error is None:
+        text = f"{source.name} was not ready in time"
+        error = make_rpc_error(ErrorCode.ERPCTIMEDOUT, text, phase=Phase.QUEUED, peer=source.name)
+    return error

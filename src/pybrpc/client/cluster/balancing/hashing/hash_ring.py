@@ -1,0 +1,107 @@
+"""HashRing: the points of all servers in order, changed by as little as its list of servers is.
+
+A point and its server are one number of 64 bits: the point in the upper half, the slot of the
+server in the lower one. The points of a server are made when it is listed first. A list that
+changes is merged with the ring of before in slices, so that threads which pick get the GIL between
+them; the old ring is not touched.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+
+from pybrpc.client.cluster.balancing.hashing.ring_points import Points, order_of
+from pybrpc.client.cluster.server_node import ServerNode
+
+SLOT_BITS = 32
+SLOT_MASK = 2**SLOT_BITS - 1
+SLICE = 8192
+"""Entries that are merged at once, which takes about 1 ms."""
+PAUSE_S = 5e-5
+MANY_SERVERS = 16
+"""Fewer new servers are hashed without pauses."""
+
+
+def pause() -> None:
+    """Let other threads run."""
+    time.sleep(PAUSE_S)
+
+
+class HashRing:
+    """For one thread. `entries` is never changed once it is there, only replaced."""
+
+    def __init__(self, points: Points, replicas: int, pause: Callable[[], object] = pause) -> None:
+        """`replicas`: the points of a server."""
+        self.entries = array("Q")
+        self.slots: dict[ServerNode, int] = {}
+        """The lower half of the entries of a server."""
+        self._nodes: dict[int, ServerNode] = {}
+        self._points = points
+        self._replicas = replicas
+        self._pause = pause
+        self._free_slots: list[int] = []
+
+    def update(self, nodes: Sequence[ServerNode]) -> None:
+        """Have the points of `nodes` and no others."""
+        listed = set(nodes)
+        removed = {slot for node, slot in self.slots.items() if node not in listed}
+        new = [node for node in listed if node not in self.slots]
+        added = self._add(new)
+        if not removed and not added:
+            return
+        entries = self._merged(removed, added)
+        self._order_equal_points(entries, added)
+        self.entries = entries
+        for slot in removed:
+            del self.slots[self._nodes.pop(slot)]
+        self._free_slots += removed
+
+    def _add(self, nodes: Sequence[ServerNode]) -> list[int]:
+        """The entries of servers that are new, in order."""
+        added: list[int] = []
+        for node in nodes:
+            slot = self._free_slots.pop() if self._free_slots else len(self.slots)
+            self.slots[node] = slot
+            self._nodes[slot] = node
+            points = self._points(node.endpoint, self._replicas)
+            added += [point << SLOT_BITS | slot for point in points]
+            if len(nodes) > MANY_SERVERS:
+                self._pause()
+        added.sort()
+        return added
+
+    def _merged(self, removed: set[int], added: list[int]) -> array[int]:
+        before = self.entries
+        merged = array("Q")
+        taken = 0
+        for start in range(0, len(before), SLICE):
+            part = before[start : start + SLICE].tolist()
+            stop = bisect_right(added, part[-1], taken)
+            if removed:
+                part = [entry for entry in part if entry & SLOT_MASK not in removed]
+            if stop > taken:
+                part += added[taken:stop]
+                part.sort()
+                taken = stop
+            merged.fromlist(part)
+            if len(before) > SLICE:
+                self._pause()
+        merged.fromlist(added[taken:])
+        return merged
+
+    def _order_equal_points(self, entries: array[int], added: list[int]) -> None:
+        """Servers with an equal point are in the order of their nodes, in every process."""
+        for entry in added:
+            point = entry >> SLOT_BITS
+            first = bisect_left(entries, point << SLOT_BITS)
+            if first + 1 < len(entries) and entries[first + 1] >> SLOT_BITS == point:
+                end = bisect_left(entries, point + 1 << SLOT_BITS)
+                group = sorted(entries[first:end], key=self._order)
+                entries[first:end] = array("Q", group)
+
+    def _order(self, entry: int) -> tuple[object, ...]:
+        node = self._nodes[entry & SLOT_MASK]
+        return *order_of(node.endpoint), node.tag

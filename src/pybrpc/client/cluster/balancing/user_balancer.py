@@ -1,0 +1,73 @@
+"""UserBalancer: a balancer of the application, which may raise or return anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pybrpc.base.guard import CLIENT, UserCodeError, deliver_interrupt, safe_repr
+from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
+from pybrpc.client.cluster.cluster_server import ClusterServer
+from pybrpc.errors import ErrorCode, RpcError
+
+
+class UserBalancer:
+    """The LoadBalancer that an application has registered under `name`."""
+
+    def __init__(self, name: str, inner: LoadBalancer) -> None:
+        self.name = name
+        self.needs_hash_key = bool(getattr(inner, "needs_hash_key", False))
+        self._inner = inner
+
+    def new_picker(self, servers: Sequence[ClusterServer]) -> UserPicker:
+        """See `LoadBalancer`. UserCodeError if that of the application raises."""
+        try:
+            return UserPicker(self.name, servers, self._inner.new_picker(tuple(servers)))
+        except BaseException as error:
+            deliver_interrupt(error)
+            raise UserCodeError(error) from error
+
+
+class UserPicker:
+    """A Picker of the application. If its `pick` raises, or returns what is no server, the call
+    fails with EINTERNAL. What its other methods raise is logged."""
+
+    __slots__ = ("_inner", "_name", "servers")
+
+    def __init__(self, name: str, servers: Sequence[ClusterServer], inner: Picker) -> None:
+        self.servers = tuple(servers)
+        self._name = name
+        self._inner = inner
+
+    def pick(
+        self, tried: tuple[ClusterServer, ...], hash_key: int | None, now: float
+    ) -> ClusterServer | None:
+        """See `Picker`."""
+        try:
+            server = self._inner.pick(tried, hash_key, now)
+        except BaseException as error:
+            deliver_interrupt(error)
+            self._fail(f"raised {safe_repr(error)}", error)
+        if server is not None and not isinstance(server, ClusterServer):
+            self._fail(f"returned {safe_repr(server)}, which is no server", None)
+        return server
+
+    def on_begin(self, server: ClusterServer, now: float) -> None:
+        """See `Picker`."""
+        try:
+            self._inner.on_begin(server, now)
+        except BaseException as error:
+            CLIENT.caught("on_begin of the load balancer %s raised", self._name, error=error)
+
+    def on_end(
+        self, server: ClusterServer, begun_at: float, now: float, outcome: Outcome, limit_s: float
+    ) -> None:
+        """See `Picker`."""
+        try:
+            self._inner.on_end(server, begun_at, now, outcome, limit_s)
+        except BaseException as error:
+            CLIENT.caught("on_end of the load balancer %s raised", self._name, error=error)
+
+    def _fail(self, what: str, error: BaseException | None) -> NoReturn:
+        text = f"pick of the load balancer {self._name} {what}"
+        raise RpcError(text, code=ErrorCode.EINTERNAL) from error

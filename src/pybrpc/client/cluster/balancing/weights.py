@@ -1,0 +1,66 @@
+"""Weights of servers for the balancers wr and wrr."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from pybrpc.base.guard import CLIENT
+from pybrpc.client.cluster.cluster_server import ClusterServer
+
+MAX_NAMED = 5
+"""Servers that a warning names."""
+PARTS = 1000
+"""A weight that is no whole number is rounded to a multiple of 1 / PARTS, but not to 0."""
+
+
+Weigh = Callable[[ClusterServer], float]
+"""The weight of a server; 0: it gets no calls."""
+
+
+def weigh_by_tag(default_weight: float) -> Weigh:
+    """By the weights of their tags; servers without one have `default_weight`."""
+
+    def weigh(server: ClusterServer) -> float:
+        return server.full_weight * (1.0 if server.node.weight is not None else default_weight)
+
+    return weigh
+
+
+def weigh_by_share(server: ClusterServer) -> float:
+    """The part of the server that a subset has: 1 for all of it."""
+    return server.full_weight / (server.node.weight or 1.0)
+
+
+def weighted_servers(
+    balancer: str, servers: Sequence[ClusterServer], weigh: Weigh
+) -> tuple[list[ClusterServer], list[float]]:
+    """The servers that have a weight, and their weights. A warning names some of the others."""
+    listed: list[ClusterServer] = []
+    weights: list[float] = []
+    left_out: list[ClusterServer] = []
+    for server in servers:
+        weight = weigh(server)
+        if weight > 0:
+            listed.append(server)
+            weights.append(weight)
+        else:
+            left_out.append(server)
+    if left_out:
+        CLIENT.warning(
+            "the balancer %s gives no calls to %d servers whose tag has no weight: %s",
+            balancer,
+            len(left_out),
+            ", ".join(str(server.node) for server in left_out[:MAX_NAMED]),
+        )
+    return listed, weights
+
+
+def whole_weights(weights: Sequence[float]) -> list[int]:
+    """Weights as whole numbers above 0 without a common divisor, in the same proportions."""
+    if all(weight == int(weight) for weight in weights):
+        whole = [int(weight) for weight in weights]
+    else:
+        whole = [max(round(weight * PARTS), 1) for weight in weights]
+    divisor = math.gcd(*whole) if whole else 1
+    return [weight // divisor for weight in whole]

@@ -1,0 +1,93 @@
+"""CircuitBreaker: the options that all breakers share; ServerBreaker: the state for one server."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Protocol
+
+from pybrpc.base.checked_options import checked_function_or_none
+from pybrpc.client.cluster.balancing.load_balancer import Outcome
+from pybrpc.client.cluster.breaking.outcomes import Classifier
+
+
+class ServerBreaker(Protocol):
+    """Watches the attempts of one server. Any thread; two at once may lose a count."""
+
+    def note(self, outcome: Outcome, latency_s: float, now: float) -> bool:
+        """An attempt has ended, as SUCCESS or FAULT. True if the server should be left out."""
+
+    def reset(self, now: float) -> None:
+        """Forget all attempts: the server serves again, or was left out."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CircuitBreaker:
+    """When a server is left out for a while, and how it comes back. The base of all breakers.
+
+    isolation          seconds for which a server is left out at first
+    max_isolation      the longest time: each one is twice as long as the one before, if the server
+                       fails again within so many seconds after it came back
+    max_ejected        the share of the servers that may be left out at once; one always may
+    panic_below        if less than this share of the servers is usable, those that are left out
+                       serve too
+    good_trials        calls that must succeed, one at a time, before the server serves as before
+    slow_start         seconds in which its share of the calls grows to the full one after that;
+                       0: at once
+    classifier         gets the code of each error that a server answers: True if the server is to
+                       blame, False if the caller is, `None` to leave it to the library; must not
+                       block
+    """
+
+    isolation: float = 0.1
+    max_isolation: float = 30.0
+    max_ejected: float = 0.1
+    panic_below: float = 0.5
+    good_trials: int = 3
+    slow_start: float = 5.0
+    classifier: Classifier | None = None
+
+    def __post_init__(self) -> None:
+        check_share("max_ejected", self.max_ejected)
+        check_share("panic_below", self.panic_below)
+        check_seconds("isolation", self.isolation, is_zero_allowed=False)
+        check_seconds("max_isolation", self.max_isolation)
+        check_seconds("slow_start", self.slow_start)
+        check_count("good_trials", self.good_trials)
+        checked_function_or_none("classifier", self.classifier, "code")
+        if self.max_isolation < self.isolation:
+            raise ValueError(
+                f"max_isolation={self.max_isolation!r} is less than isolation={self.isolation!r}"
+            )
+
+    def new_server_breaker(self) -> ServerBreaker:
+        """The state for one server."""
+        raise NotImplementedError
+
+
+def check_share(name: str, value: object) -> None:
+    """ValueError if `value` is not from 0 to 1, TypeError if it is no number."""
+    if not 0 <= _number(name, value) <= 1:
+        raise ValueError(f"{name} must be from 0 to 1, not {value!r}")
+
+
+def check_seconds(name: str, value: object, is_zero_allowed: bool = True) -> None:
+    """ValueError if `value` is negative or infinite, TypeError if it is no number."""
+    number = _number(name, value)
+    if not 0 <= number < math.inf or (number == 0 and not is_zero_allowed):
+        least = "at least 0" if is_zero_allowed else "more than 0"
+        raise ValueError(f"{name} must be {least} and finite, not {value!r}")
+
+
+def check_count(name: str, value: object) -> None:
+    """ValueError if `value` is less than 1, TypeError if it is no whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value!r}")
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    return value

@@ -1,0 +1,57 @@
+"""RetryBudget: how many retries the calls of a cluster may cause."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pybrpc.client.cluster.breaking.breaker import check_seconds, check_share
+
+
+@dataclasses.dataclass(frozen=True)
+class RetryBudget:
+    """Retries are limited to a share of the calls, so that they don't finish off servers that fail
+    because they have too much to do.
+
+    ratio        retries for each call, from 0 to 1
+    min_per_s    retries in each second that are allowed besides
+    window       seconds for which an allowance that was not used is kept
+
+    A request of which nothing has left this process, and one that a server that stops has refused,
+    costs nothing. After Finagle's RetryBudget.
+    """
+
+    ratio: float = 0.2
+    min_per_s: float = 10.0
+    window: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_share("ratio", self.ratio)
+        check_seconds("min_per_s", self.min_per_s)
+        check_seconds("window", self.window, is_zero_allowed=False)
+
+
+class RetryTokens:
+    """The state of a RetryBudget. Any thread; two at once may lose a part of a token."""
+
+    __slots__ = ("_filled_at", "_max_tokens", "_options", "_tokens")
+
+    def __init__(self, options: RetryBudget, now: float) -> None:
+        self._options = options
+        self._max_tokens = max(options.min_per_s * options.window, 1.0)
+        self._tokens = options.min_per_s * options.window
+        self._filled_at = now
+
+    def note_call(self) -> None:
+        """A call begins."""
+        tokens = self._tokens + self._options.ratio
+        self._tokens = tokens if tokens < self._max_tokens else self._max_tokens
+
+    def take(self, now: float) -> bool:
+        """Whether there may be a retry now."""
+        passed_s, self._filled_at = now - self._filled_at, now
+        tokens = min(self._max_tokens, self._tokens + passed_s * self._options.min_per_s)
+        self._tokens = tokens - 1.0 if tokens >= 1.0 else tokens
+        return tokens >= 1.0
+
+    def __repr__(self) -> str:
+        return f"<RetryTokens {self._tokens:.1f} of {self._max_tokens:.1f}>"

@@ -1,0 +1,17 @@
+cimport cython
+
+
+@cython.final
+cdef class ServerHealth:
+    cdef public object breaker
+    cdef public object good
+    cdef public bint is_down
+    cdef public object isolation
+    cdef public double latency_s
+    cdef public object state
+    cdef public double since
+    cdef public object trial
+    cdef public object why
+
+    @cython.locals(average=double)
+    cpdef note_latency(self, double seconds)

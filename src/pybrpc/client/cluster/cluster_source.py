@@ -1,0 +1,483 @@
+"""ClusterSource: where the calls of a channel to a cluster get their connections.
+
+It joins the Router, which picks a server for each attempt, with the sources of the connections to
+the servers, which channels share, and with the naming service. Calls that find no server wait here,
+oldest first, until one has room.
+
+The list of servers is made in the thread of the naming service; all other changes happen in turns
+of one dispatcher. A thread that queues a call looks afterwards for a server, and what makes one
+usable looks afterwards for a waiting call: store, then load, on both sides (`base.atomic`).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from pybrpc.client.calls.attempt import AttemptConnection
+from pybrpc.client.calls.attempt_end import CanceledBy
+from pybrpc.client.calls.call_times import CallTimes
+from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
+from pybrpc.client.calls.retry import RetryPause, RetryPauses
+from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
+from pybrpc.client.cluster.cluster_server import ClusterServer
+from pybrpc.client.cluster.finding import find_connection
+from pybrpc.client.cluster.pick import Pick
+from pybrpc.client.cluster.router import Router, RouterSettings
+from pybrpc.client.cluster.server_connections import AcquireSource, ServerConnections
+from pybrpc.client.cluster.server_node import ServerNode
+from pybrpc.client.cluster.server_status import ServerStatus, status_of
+from pybrpc.client.cluster.turns import DispatcherTurns, Polled
+from pybrpc.client.connections.connection import ClientConnection
+from pybrpc.client.endpoints.settings import EndpointStatistics
+from pybrpc.client.endpoints.wait_queue import Waiting, WaitQueue
+from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+from pybrpc.rpc.bounded_steps import MAX_PER_STEP, BoundedSteps
+from pybrpc.rpc.timeout_queue import TimeoutQueues
+from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.socket_map import Shared
+
+_CANCELED = int(ErrorCode.ECANCELED)
+
+
+class Watch(Protocol):
+    """A watch on a naming service."""
+
+    def close(self) -> None:
+        """End it. Any thread; never blocks."""
+
+
+class NodesListener(Protocol):
+    """Gets the lists of a naming service, in a thread of that."""
+
+    def on_servers(self, nodes: tuple[ServerNode, ...]) -> None:
+        """The whole list, whenever it changes."""
+
+    def on_naming_error(self, error: BaseException) -> None:
+        """The list could not be read; the last one stays."""
+
+
+StartWatch = Callable[[NodesListener], Watch]
+"""Begins to watch the naming service of a channel."""
+
+
+ReadyListener = Callable[[], object]
+"""Called when a server is usable."""
+
+
+class ClusterSettings:
+    """How a cluster is used by one channel.
+
+    name      of the cluster, for texts
+    protocol  the name of the protocol, for metrics
+    """
+
+    __slots__ = ("acquire", "make_balancer", "name", "protocol", "router", "start_watch")
+
+    def __init__(
+        self,
+        name: str,
+        protocol: str,
+        start_watch: StartWatch,
+        make_balancer: Callable[[], LoadBalancer],
+        router: RouterSettings,
+        acquire: AcquireSource,
+    ) -> None:
+        self.name = name
+        self.protocol = protocol
+        self.start_watch = start_watch
+        self.make_balancer = make_balancer
+        self.router = router
+        self.acquire = acquire
+
+
+class ClusterSource(Shared):
+    """A ConnectionSource of many servers, of one channel in one loop or in threads."""
+
+    __slots__ = (
+        "__weakref__",
+        "_connections",
+        "_is_needing_key",
+        "_is_serving",
+        "_maker",
+        "_naming_error",
+        "_naming_lock",
+        "_nodes",
+        "_pauses",
+        "_ready",
+        "_settings",
+        "_turns",
+        "_waiting",
+        "_watch",
+        "_watch_lock",
+        "call_times",
+        "router",
+        "timeouts",
+    )
+
+    endpoint = None
+    live = None
+
+    def __init__(self, settings: ClusterSettings, maker: Polled) -> None:
+        """`maker` has the dispatcher, after a fork another one."""
+        super().__init__()
+        self._settings = settings
+        self._maker = maker
+        self._turns = DispatcherTurns(self)
+        self._naming_lock = threading.Lock()
+        self._naming_error = ""
+        self._watch_lock = threading.Lock()
+        self._watch: Watch | None = None
+        self._nodes: tuple[ServerNode, ...] | None = None
+        self.call_times = CallTimes(settings.name, settings.protocol)
+        self._begin()
+
+    def _begin(self) -> None:
+        settings = self._settings
+        self.timeouts = TimeoutQueues(None, self._maker)
+        self._waiting = WaitQueue()
+        self._pauses = RetryPauses()
+        self._is_serving = False
+        self._ready: dict[ReadyListener, None] = {}
+        self._connections = ServerConnections(settings.acquire, self)
+        balancer = settings.make_balancer()
+        self._is_needing_key = balancer.needs_hash_key
+        self.router = Router(
+            settings.name,
+            balancer,
+            settings.router,
+            self._turns,
+            self._connections.make_server,
+            self._on_usable,
+            self._on_none_usable,
+            self._connections.release,
+        )
+
+    def acquire(self) -> None:
+        super().acquire()
+        self.call_times.open()
+        with self._watch_lock:
+            if self._watch is None:
+                self._watch = self._settings.start_watch(self)
+
+    @property
+    def name(self) -> str:
+        return self._settings.name
+
+    @property
+    def dispatcher(self) -> EventDispatcher:
+        return self.timeouts.dispatcher
+
+    @property
+    def why_down(self) -> RpcError | None:
+        return None if self.router.states.usable else self._no_server_error()
+
+    @property
+    def connections(self) -> list[ClientConnection]:
+        """Those to all servers."""
+        return [each for source in self._connections.sources() for each in source.connections]
+
+    def statistics(self) -> EndpointStatistics:
+        """The sums over all servers. Any thread; the counts are not one snapshot."""
+        all_of = [source.statistics() for source in self._connections.sources()]
+        return EndpointStatistics(
+            created=sum(each.created for each in all_of),
+            closed=sum(each.closed for each in all_of),
+            in_use=sum(each.in_use for each in all_of),
+            idle=sum(each.idle for each in all_of),
+            waiting=len(self._waiting) + sum(each.waiting for each in all_of),
+            is_down=not self.router.states.usable,
+        )
+
+    def servers(self) -> list[ServerStatus]:
+        """The state of each server. Any thread."""
+        now = time.monotonic()
+        return [status_of(server, now) for server in self.router.servers]
+
+    def add_ready_listener(self, listener: ReadyListener) -> None:
+        """Call `listener` once a server is usable, perhaps now, or never if the source is closed
+        before; in a turn, or in this thread. It must not block."""
+        self._ready[listener] = None
+        if self.router.states.usable:
+            self._report_ready()
+
+    def remove_ready_listener(self, listener: ReadyListener) -> None:
+        self._ready.pop(listener, None)
+
+    def _report_ready(self) -> None:
+        for listener in list(self._ready):
+            if self._ready.pop(listener, listener) is None:
+                listener()
+
+    # --- as a NodesListener ---
+
+    def on_servers(self, nodes: tuple[ServerNode, ...]) -> None:
+        with self._naming_lock:
+            self._nodes = nodes
+            self._naming_error = ""
+            try:
+                added = self.router.set_nodes(nodes)
+            except Exception as error:
+                self.on_naming_error(error)
+                return
+            if not self.is_used:
+                self._connections.release_all()
+        self._turns.post(partial(self._on_list, added))
+
+    def on_naming_error(self, error: BaseException) -> None:
+        self._naming_error = str(error) or type(error).__name__
+        self._turns.post(self._on_none_usable)
+
+    def _on_list(self, added: list[ClusterServer]) -> None:
+        """There is a new list. In a turn."""
+        for server in added:
+            if server.source.why_down is not None:
+                self._note_reachable(server)
+        if self.router.states.usable:
+            self._on_usable()
+        else:
+            self._on_none_usable()
+
+    # --- as a ServerListener ---
+
+    def on_server_changed(self, server: ClusterServer) -> None:
+        if (server.source.why_down is not None) is not server.health.is_down:
+            self._turns.post(partial(self._note_reachable, server))
+        elif self._waiting:
+            self._serve_soon()
+
+    def _note_reachable(self, server: ClusterServer) -> None:
+        """In a turn."""
+        cause = server.source.why_down
+        if cause is not None:
+            self.router.states.set_down(server, cause.text)
+        else:
+            self.router.states.set_reachable(server)
+
+    # --- for calls ---
+
+    def get(self, call: WaitingCall) -> ClientConnection | None:
+        if not self.router.states.usable:
+            if not call.options.wait_for_ready:
+                self._raise_if_hopeless(call)
+            return None
+        if self._waiting:
+            return None
+        return self._find(call)
+
+    def wait(self, call: WaitingCall) -> None:
+        self._waiting.add(call)
+        if not self.is_used:
+            self._refuse_waiting(self._closed_error())
+        elif self.router.states.usable or not call.options.wait_for_ready:
+            self._serve_soon()
+
+    def pause(self, call: WaitingCall, pause_s: float) -> None:
+        self._pauses.begin(call, self.dispatcher, pause_s)
+        if not self.is_used:
+            self._end_pauses(self._closed_error())
+
+    def reclaim(self, call: WaitingCall) -> None:
+        pick: Pick | None = call.pick
+        if pick is not None:
+            pick.end(_CANCELED, CanceledBy.CALLER)
+            pick.server.source.reclaim(call)
+
+    def connection_for_backup(
+        self, call: BackedUpCall, used: AttemptConnection
+    ) -> ClientConnection | None:
+        first: Pick | None = call.pick
+        if first is None or self._waiting:
+            return None
+        pick = self.router.pick(first.tried_so_far, call.hash_key, first.limit_s)
+        if pick is None:
+            return None
+        if pick.server not in pick.tried:
+            connection: ClientConnection | None = pick.server.source.get_now(None)
+            if connection is not None:
+                first.backup_pick = pick
+                return connection
+        pick.end(_CANCELED, CanceledBy.CALLER)
+        return None
+
+    def may_retry_elsewhere(self, call: BackedUpCall, error: RpcError) -> bool:
+        pick: Pick | None = call.pick
+        tried = () if pick is None else pick.tried_so_far
+        return self.router.may_retry_elsewhere(error.code, tried)
+
+    def take_retry(self, error: RpcError) -> bool:
+        return self.router.take_retry(error)
+
+    def _find(self, call: WaitingCall) -> ClientConnection | None:
+        return find_connection(self.router, call, self._is_needing_key)
+
+    # --- calls that wait ---
+
+    def _on_usable(self) -> None:
+        """One more server may have calls. In a turn."""
+        if self._ready:
+            self._report_ready()
+        if self._waiting:
+            self._serve_soon()
+
+    def _on_none_usable(self) -> None:
+        """In a turn."""
+        if self._waiting and not self.router.states.usable:
+            self._refuse_impatient()
+
+    def _serve_soon(self) -> None:
+        try:
+            self.dispatcher.post(self._serve)
+        except DispatcherClosedError as reason:
+            text = f"The dispatcher of the connections to {self.name} is closed: {reason}"
+            self._refuse_waiting(self._error(ErrorCode.EFAILEDSOCKET, text))
+
+    def _serve(self) -> None:
+        """Give waiting calls the connections that there are. In a turn."""
+        if self._is_serving:
+            self._serve_soon()
+            return
+        self._is_serving = True
+        waited = len(self._waiting)
+        try:
+            self._serve_all()
+        except BaseException:
+            if len(self._waiting) < waited:
+                self._serve_soon()
+            raise
+        finally:
+            self._is_serving = False
+
+    def _serve_all(self) -> None:
+        if not self.router.states.usable:
+            self._refuse_impatient()
+            return
+        left = MAX_PER_STEP
+        while self._waiting:
+            oldest = self._waiting.oldest()
+            if oldest is None or not self._serve_one(oldest):
+                return
+            left -= 1
+            if not left:
+                self._serve_soon()
+                return
+
+    def _serve_one(self, waiting: Waiting) -> bool:
+        """False if there is no room for this call."""
+        call = waiting.call
+        before = call.pick
+        try:
+            connection = self._find(call)
+        except RpcError as error:
+            if waiting.try_claim():
+                call.on_no_connection(error)
+            return True
+        if connection is None:
+            return False
+        if waiting.try_claim():
+            call.on_connection(connection)
+        else:
+            pick, call.pick = call.pick, before
+            pick.end(_CANCELED, CanceledBy.CALLER)
+            connection.release()
+        return True
+
+    def _raise_if_hopeless(self, call: WaitingCall) -> None:
+        """Raise the error for a call that does not wait for a server, unless the first list has not
+        come yet."""
+        pick = self.router.pick((), call.hash_key, math.inf)  # A balancer may have its own error.
+        if pick is not None:
+            pick.end(_CANCELED, CanceledBy.CALLER)
+        error = self._no_server_error() if self._is_hopeless() else None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            # The error refers to this frame.
+            del error
+
+    def _is_hopeless(self) -> bool:
+        return not self.router.states.usable and (
+            self.router.picker is not None or bool(self._naming_error)
+        )
+
+    def _no_server_error(self) -> RpcError:
+        return self.router.no_server_error(self._naming_error)
+
+    def _refuse_impatient(self) -> None:
+        """No server is usable: end the calls that don't wait until one is, in steps."""
+
+        def find() -> list[Waiting]:
+            if not self._is_hopeless():
+                return []
+            return [one for one in self._waiting.all() if not one.call.options.wait_for_ready]
+
+        def refuse(waiting: Waiting) -> None:
+            if waiting.try_claim():
+                waiting.call.on_no_connection(self._no_server_error())
+
+        BoundedSteps(self.dispatcher, find, refuse).run()
+
+    def _refuse_waiting(self, error: RpcError) -> None:
+        """End all calls that wait, in steps. The first step is done now."""
+
+        def refuse(waiting: Waiting) -> None:
+            if waiting.try_claim():
+                waiting.call.on_no_connection(error)
+
+        BoundedSteps(self.dispatcher, self._waiting.all, refuse).run()
+
+    def _end_pauses(self, error: RpcError) -> None:
+        def end(pause: RetryPause) -> None:
+            if pause.try_claim():
+                pause.call.on_no_connection(error)
+
+        BoundedSteps(self.dispatcher, self._pauses.all, end).run()
+
+    # --- the end ---
+
+    def close(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
+        try:
+            if self._waiting:
+                self._refuse_waiting(self._closed_error())
+            if self._pauses:
+                self._end_pauses(self._closed_error())
+        finally:
+            self._connections.release_all()
+            self.call_times.close()
+
+    def is_lost(self) -> bool:
+        loop = self._maker.loop
+        return loop is not None and loop.is_closed()
+
+    def after_fork(self) -> None:
+        """Forget the servers, whose figures are of the parent's calls, and make them anew."""
+        old = self._connections
+        self._naming_lock = threading.Lock()
+        self._watch_lock = threading.Lock()
+        self.call_times = CallTimes(self._settings.name, self._settings.protocol)
+        if self.is_used:
+            self.call_times.open()
+        self._begin()
+        if self._nodes is not None:
+            self.router.set_nodes(self._nodes, is_in_turn=True)
+        old.release_all()
+
+    def _closed_error(self) -> RpcError:
+        return self._error(
+            ErrorCode.ECLOSE, f"The channel to {self.name} was closed while a call waited"
+        )
+
+    def _error(self, code: int, text: str) -> RpcError:
+        return make_rpc_error(code, text, phase=Phase.QUEUED, peer=self.name)
+
+    def __repr__(self) -> str:
+        waiting = f", {len(self._waiting)} calls wait" if self._waiting else ""
+        return f"<ClusterSource {self.router!r}{waiting}>"

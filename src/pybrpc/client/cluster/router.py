@@ -1,0 +1,292 @@
+"""Router: picks a server for each attempt of the calls of one channel, and learns from its end.
+
+It does no I/O and knows no clock but that of its `Turns`, so a simulation runs it too.
+A pick takes no lock: it loads the Picker of the newest list once. The list changes in a turn.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from pybrpc.base.guard import CLIENT, deliver_interrupt, safe_repr
+from pybrpc.client.calls.attempt_end import CanceledBy
+from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
+from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
+from pybrpc.client.cluster.breaking.outcomes import outcome_of
+from pybrpc.client.cluster.breaking.retry_budget import RetryBudget, RetryTokens
+from pybrpc.client.cluster.breaking.server_health import ServerState
+from pybrpc.client.cluster.breaking.server_states import ServerStates, Turns
+from pybrpc.client.cluster.cluster_server import ClusterServer
+from pybrpc.client.cluster.pick import Pick
+from pybrpc.client.cluster.server_node import ServerNode
+from pybrpc.errors import ErrorCode, Phase, RpcError, error_name, make_rpc_error
+
+MAX_REASONS = 5
+"""Servers whose reasons are in the error of a call that finds none usable."""
+
+MAX_GATES = 3
+"""Servers that come back which a pick passes by before it takes one all the same."""
+
+RETRIED_ELSEWHERE = frozenset(
+    {int(ErrorCode.ELIMIT), int(ErrorCode.EOVERCROWDED), int(ErrorCode.ELOGOFF)}
+)
+"""Codes after which a call is sent again only if there is a server that it has not tried."""
+
+
+class RouterSettings:
+    """The parts of a Router apart from the balancer."""
+
+    __slots__ = ("breaker", "retry_budget")
+
+    def __init__(
+        self,
+        breaker: CircuitBreaker | None,
+        retry_budget: RetryBudget | None,
+    ) -> None:
+        """`None`: without it."""
+        self.breaker = breaker
+        self.retry_budget = retry_budget
+
+
+class Router:
+    """`name` is that of the cluster, for texts."""
+
+    __slots__ = (
+        "_balancer",
+        "_classifier",
+        "_make",
+        "_on_unused",
+        "_servers",
+        "_tokens",
+        "_turns",
+        "name",
+        "picker",
+        "states",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        balancer: LoadBalancer,
+        settings: RouterSettings,
+        turns: Turns,
+        make: Callable[[ServerNode], ClusterServer | None] = ClusterServer,
+        on_usable: Callable[[], None] = lambda: None,
+        on_none_usable: Callable[[], None] = lambda: None,
+        on_unused: Callable[[ClusterServer], object] = lambda server: None,
+    ) -> None:
+        """`make` makes the server of a node, or `None` to leave it out; `on_unused` gets it back
+        when it has left the list and its last attempt has ended, in any thread. `on_usable` is
+        called when there is one more server for calls, `on_none_usable` when there is none; both
+        in a turn."""
+        self.name = name
+        self._on_unused = on_unused
+        self._balancer = balancer
+        self._classifier = None if settings.breaker is None else settings.breaker.classifier
+        self._make = make
+        self._turns = turns
+        self.states = ServerStates(turns, settings.breaker, on_usable, on_none_usable)
+        budget = settings.retry_budget
+        self._tokens = None if budget is None else RetryTokens(budget, turns.now())
+        self._servers: dict[ServerNode, ClusterServer] = {}
+        self.picker: Picker | None = None
+        """That of the newest list; `None` before the first one."""
+
+    @property
+    def servers(self) -> Sequence[ClusterServer]:
+        """Those of the newest list."""
+        return () if self.picker is None else self.picker.servers
+
+    # --- the list ---
+
+    def set_nodes(
+        self, nodes: Iterable[ServerNode], is_in_turn: bool = False
+    ) -> list[ClusterServer]:
+        """The naming service has a new list. By one thread at a time; it may take long. Returns
+        the servers that are new.
+
+        `is_in_turn`: nobody else changes or uses the router meanwhile, so that the list counts at
+        once.
+        """
+        old = self._servers
+        new = {}
+        added = []
+        for node in nodes:
+            server = old.get(node)
+            if server is None and node not in new:
+                server = self._make(node)
+                if server is not None:
+                    server.health = self.states.new_health()
+                    added.append(server)
+            if server is not None:
+                new[node] = server
+        removed = [server for node, server in old.items() if node not in new]
+        self._servers = new
+        picker = self._balancer.new_picker(tuple(new.values()))
+        install = partial(self._install, picker, added, removed)
+        if is_in_turn:
+            install()
+        else:
+            self._turns.post(install)
+        return added
+
+    def _install(
+        self, picker: Picker, added: list[ClusterServer], removed: list[ClusterServer]
+    ) -> None:
+        self.picker = picker
+        self.states.replace(added, removed)
+        for server in removed:
+            if server.leave_list():
+                self._on_unused(server)
+
+    def note_unused(self, server: ClusterServer) -> None:
+        """The last attempt of a server has ended that has left the list."""
+        self._on_unused(server)
+
+    # --- attempts ---
+
+    def note_call(self) -> None:
+        """A call begins: it adds to the budget of retries."""
+        if self._tokens is not None:
+            self._tokens.note_call()
+
+    def pick(
+        self, tried: tuple[ClusterServer, ...], hash_key: int | None, limit_s: float
+    ) -> Pick | None:
+        """The server for an attempt that begins now; `None` if none is usable.
+
+        `limit_s`: seconds that are left to the call. The Pick must `end` once, with or without an
+        attempt. Raises the RpcError of a call that may not begin.
+        """
+        try:
+            return self._pick(tried, hash_key, limit_s)
+        except RpcError:
+            raise
+        except Exception as reason:
+            text = f"the load balancer raised {safe_repr(reason)}"
+            raise self._error(ErrorCode.EINTERNAL, text) from reason
+
+    def _pick(
+        self, tried: tuple[ClusterServer, ...], hash_key: int | None, limit_s: float
+    ) -> Pick | None:
+        now = self._turns.now()
+        picker = self.picker
+        while picker is not None:
+            server = picker.pick(tried, hash_key, now)
+            if server is not None and server.gate is not None:
+                server = self._behind_gates(picker, server, tried, hash_key, now)
+            if server is None:
+                break
+            if server.begin():
+                pick = Pick(self, picker, server, now, limit_s, tried)
+                try:
+                    picker.on_begin(server, now)
+                except BaseException:
+                    pick.end(int(ErrorCode.ECANCELED), CanceledBy.CALLER)
+                    raise
+                return pick
+            if picker is self.picker:  # Its own list has changed: the next one is about to come.
+                tried = (*tried, server)
+                if len(tried) > len(picker.servers):
+                    break
+            picker = self.picker
+        return None
+
+    def _behind_gates(
+        self,
+        picker: Picker,
+        server: ClusterServer,
+        tried: tuple[ClusterServer, ...],
+        hash_key: int | None,
+        now: float,
+    ) -> ClusterServer | None:
+        """`server` if its gate admits the call, else another one; at last the first one."""
+        first: ClusterServer | None = server
+        for _ in range(MAX_GATES):
+            gate = server.gate
+            if gate is None or gate.admits(now):
+                return server
+            tried = (*tried, server)
+            other = picker.pick(tried, hash_key, now)
+            if other is None or other in tried:
+                break
+            server = other
+        return first
+
+    def end(self, pick: Pick, code: int, canceled_by: CanceledBy | None) -> None:
+        """The attempt of `pick` has ended. Once for each; any thread; never raises."""
+        now = self._turns.now()
+        server = pick.server
+        latency_s = now - pick.begun_at
+        outcome = outcome_of(code, canceled_by, self._classifier)
+        try:
+            pick.picker.on_end(server, pick.begun_at, now, outcome, pick.limit_s)
+        except BaseException as error:
+            CLIENT.raised("on_end of a load balancer raised", error=error)
+            deliver_interrupt(error)
+        health = server.health
+        if outcome is Outcome.SUCCESS:
+            health.note_latency(latency_s)
+        if health.state is not ServerState.UP:
+            self._end_while_not_up(server, code, outcome)
+        elif (
+            health.breaker is not None
+            and (outcome is Outcome.SUCCESS or outcome is Outcome.FAULT)
+            and health.breaker.note(outcome, latency_s, now)
+        ):
+            why = f"too many errors, the last one {error_name(code)}"
+            self._turns.post(partial(self.states.eject, server, why))
+        if code == ErrorCode.ELOGOFF:
+            self._turns.post(partial(self.states.log_off, server))
+
+    def _end_while_not_up(self, server: ClusterServer, code: int, outcome: Outcome) -> None:
+        if server.health.state is not ServerState.TRIAL:
+            return
+        is_good = {Outcome.SUCCESS: True, Outcome.FAULT: False}.get(outcome)
+        why = f"a trial failed with {error_name(code)}"
+        self._turns.post(partial(self.states.end_trial, server, is_good, why))
+
+    # --- retries ---
+
+    def may_retry_elsewhere(self, code: int, tried: tuple[ClusterServer, ...]) -> bool:
+        """Whether a call that a server has refused with `code` may try another one."""
+        return code in RETRIED_ELSEWHERE and any(
+            server.is_usable and server not in tried for server in self.servers
+        )
+
+    def take_retry(self, error: RpcError) -> bool:
+        """Whether the budget allows a retry after `error`."""
+        is_free = error.phase in _NOTHING_LEFT or error.code == ErrorCode.ELOGOFF
+        return is_free or self._tokens is None or self._tokens.take(self._turns.now())
+
+    # --- errors ---
+
+    def no_server_error(self, naming_error: str) -> RpcError:
+        """Why a call finds no server. `naming_error`: the last one of the naming service, or ""."""
+        servers = self.servers
+        because = f": {naming_error}" if naming_error else ""
+        if self.picker is None:
+            return self._error(errno.ENODATA, f"{self.name} has named no server yet{because}")
+        if not servers:
+            return self._error(errno.ENODATA, f"{self.name} names no server{because}")
+        reasons = [
+            f"{server.node}: {server.health.state}, {server.health.why}"
+            for server in servers[:MAX_REASONS]
+        ]
+        more = len(servers) - len(reasons)
+        if more:
+            reasons.append(f"and {more} more")
+        text = f"none of the {len(servers)} servers of {self.name} is usable: {'; '.join(reasons)}"
+        return self._error(errno.EHOSTDOWN, text)
+
+    def _error(self, code: int, text: str) -> RpcError:
+        return make_rpc_error(code, text, phase=Phase.QUEUED, peer=self.name)
+
+    def __repr__(self) -> str:
+        count = f"{self.states.usable} of {len(self.servers)} servers usable"
+        return f"<Router of {self.name}, {count}>"
+
+
+_NOTHING_LEFT = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE, Phase.QUEUED})

@@ -1,0 +1,23 @@
+"""Naming services: where the list of the servers of a cluster comes from, and its changes; and
+registration: how a server gets into such a list.
+
+`watch` is for those that want a list, `register` for a server. `wire` speaks to the services,
+`services` makes lists of what they answer, `registration` keeps a server in them. Channels and
+servers use this package; it knows neither.
+"""
+
+from __future__ import annotations
+
+from pybrpc.naming.interfaces import NamingService as NamingService
+from pybrpc.naming.interfaces import NamingWatcher as NamingWatcher
+from pybrpc.naming.interfaces import UpdatePolicy as UpdatePolicy
+from pybrpc.naming.list_keeper import NamingState as NamingState
+from pybrpc.naming.naming_url import NamingUrl as NamingUrl
+from pybrpc.naming.naming_url import is_naming_url as is_naming_url
+from pybrpc.naming.registration.registration import Registration as Registration
+from pybrpc.naming.registration.registration import register as register
+from pybrpc.naming.schemes import register_naming_service as register_naming_service
+from pybrpc.naming.server_node import ServerNode as ServerNode
+from pybrpc.naming.watching import Watch as Watch
+from pybrpc.naming.watching import watch as watch
+from pybrpc.naming.watching import watched as watched

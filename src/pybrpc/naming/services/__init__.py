@@ -1,0 +1,1 @@
+"""The naming services that pybrpc knows, one module for each kind."""

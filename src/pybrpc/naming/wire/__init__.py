@@ -1,0 +1,1 @@
+"""How naming services are spoken to. These modules know no threads and no lists of servers."""
