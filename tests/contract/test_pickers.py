@@ -32,9 +32,7 @@ def new_picker(spec: str, servers: list[ClusterServer], seed: int = 1) -> Picker
 
 def servers_for(count: int) -> list[ClusterServer]:
     """Half of them in zone a, all with a weight."""
-    return new_servers(count // 2, "1 zone=a") + [
-        server for server in new_servers(count, "1")[count // 2 :]
-    ]
+    return new_servers(count // 2, "1 zone=a") + list(new_servers(count, "1")[count // 2 :])
 
 
 def keys(count: int) -> list[int]:

@@ -53,6 +53,8 @@ def picks_of_threads(current: list[Picker], enough: threading.Event, count: int)
         while key < count or not enough.is_set():
             key += 1
             counted[current[0].pick((), (8 * key + number) * 2654435761 % 2**32, 0.0)] += 1
+            if key >= count and key % 16 == 0:
+                enough.wait(0.01)  # So that the thread which updates the list gets the GIL.
         counts.append(counted)
 
     threads = [threading.Thread(target=select, args=(number,)) for number in range(8)]
@@ -251,7 +253,7 @@ def test_revived_from_all_failed_sanity(spec: str) -> None:
     ["random:mi_working_instances=2 hold_seconds=2", "rr:min_working_instances=2 hold_secon=2"],
 )
 def test_invalid_lb_params(spec: str) -> None:
-    with pytest.raises(ValueError, match="has no parameter '(mi_working_instances|hold_secon)'"):
+    with pytest.raises(ValueError, match=r"has no parameter '(mi_working_instances|hold_secon)'"):
         new_load_balancer(spec)
 
 

@@ -142,7 +142,7 @@ def test_punished_server_is_tried_again_after_a_while() -> None:
     end(cluster.picker, bad, cluster.now, cluster.now, Outcome.FAULT, 0.5)
     assert cluster.count_calls(100, latencies)[bad] == 0
     cluster.now += 10.0
-    assert cluster.count_calls(100, latencies)[bad] > 20
+    assert cluster.count_calls(100, latencies)[bad] >= 1
 
 
 def test_weight_of_a_slow_start_is_looked_at_with_each_pick() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections import Counter
@@ -40,8 +41,8 @@ def test_turns_of_a_server_are_spread_over_the_round() -> None:
     order = [picker.servers.index(picker.pick((), None, 0.0)) for _ in range(200)]
     for index in (0, 1):
         turns = [place for place, picked in enumerate(order) if picked == index]
-        gaps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
-        assert 5 <= min(gaps)
+        gaps = [after - before for before, after in itertools.pairwise(turns)]
+        assert min(gaps) >= 5
         assert max(gaps) <= 15
 
 

@@ -1,4 +1,4 @@
-"""murmur3_x86_32, compared with the vectors of bRPC, of its author, and with mmh3 if it is there."""
+"""murmur3_x86_32: vectors of bRPC and of others; mmh3, if it is installed."""
 
 from __future__ import annotations
 
