@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 class FaultKind(enum.Enum):
-    """What a server does while it has a fault."""
+    """Each is a way in which a server behaves while it has a fault."""
 
     SLOW = "slow"
     """Each request takes `factor` times as long."""

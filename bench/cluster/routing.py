@@ -10,7 +10,7 @@ from pybrpc.client.cluster.cluster_server import ClusterServer
 
 
 class Routing(Protocol):
-    """Of one client. `now`: seconds of the virtual clock."""
+    """The routing of one client. `now`: seconds of the virtual clock."""
 
     def pick(
         self, tried: tuple[ClusterServer, ...], hash_key: int | None, now: float

@@ -1,4 +1,4 @@
-"""What all pickers have in common."""
+"""All pickers have these rules for a list without a good server."""
 
 from __future__ import annotations
 

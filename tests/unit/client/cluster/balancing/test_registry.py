@@ -130,9 +130,10 @@ def test_balancer_of_an_application() -> None:
 def test_name_that_is_taken_or_wrong_is_refused() -> None:
     factory: Any = RoundRobin
     register_load_balancer("own", factory)
+    register_load_balancer("own", factory)
     for name in ("own", "OWN", "rr", "P2C"):
         with pytest.raises(ValueError, match="there is a load balancer"):
-            register_load_balancer(name, factory)
+            register_load_balancer(name, lambda parameters: factory())
     wrong: Any
     for wrong in ("", "a b", "a:b", "1a", "x" * 65, None):
         with pytest.raises(ValueError, match="has letters, digits"):

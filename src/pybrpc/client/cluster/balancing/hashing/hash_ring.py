@@ -1,9 +1,9 @@
 """HashRing: the points of all servers in order, changed by as little as its list of servers is.
 
 A point and its server are one number of 64 bits: the point in the upper half, the slot of the
-server in the lower one. The points of a server are made when it is listed first, and kept until two lists in a
-row were without it. A list that changes is merged with the ring of before in slices, so that
-threads which pick get the GIL between them; the old ring is not touched.
+server in the lower one. The points of a server are made when it is listed first, and kept until two
+lists in a row were without it. A list that changes is merged with the ring of before in slices, so
+that threads which pick get the GIL between them; the old ring is not touched.
 """
 
 from __future__ import annotations
