@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bench.cluster.faults import Fault, FaultKind, antagonist
 from bench.cluster.simulation import Scenario
-from pybrpc.client.cluster.balancing.hashing.hash_key import hash_64
+from pybrpc.rpc.hash_key import hash_64
 
 SERVICE_S = 0.004
 

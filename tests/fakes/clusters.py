@@ -43,6 +43,19 @@ def end(
     picker.on_end(server, begun_at, now, outcome, limit_s)
 
 
+def attempt(
+    picker: Any,
+    server: ClusterServer,
+    begun_at: float,
+    now: float,
+    outcome: Outcome = Outcome.SUCCESS,
+    limit_s: float = math.inf,
+) -> None:
+    """An attempt at `server` from its begin to its end."""
+    begin(picker, server, begun_at)
+    end(picker, server, begun_at, now, outcome, limit_s)
+
+
 def picks(
     picker: Any, count: int, tried: Sequence[ClusterServer] = (), hash_key: int | None = None
 ) -> Counter[ClusterServer | None]:

@@ -6,9 +6,9 @@ import math
 import random
 from collections.abc import Callable, Sequence
 
-from pybrpc.client.cluster.balancing.hashing.hash_key import mixed
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
 from pybrpc.client.cluster.cluster_server import ClusterServer
+from pybrpc.rpc.hash_key import mixed
 
 OVERPROVISIONING = 1.4
 """With 1 / 1.4 = 71 % of its servers usable, a zone still gets all calls of its clients; with

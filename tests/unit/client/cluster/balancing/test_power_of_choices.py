@@ -15,7 +15,7 @@ from pybrpc.client.cluster.balancing.power_of_choices import (
     PowerOfChoices,
 )
 from pybrpc.client.cluster.cluster_server import ClusterServer
-from tests.fakes.clusters import CalledCluster, begin, end, new_servers, picks, weighted
+from tests.fakes.clusters import CalledCluster, attempt, begin, end, new_servers, picks, weighted
 
 
 def new_picker(servers: list[ClusterServer], name: str = "p2c_ewma", **settings: Any) -> Any:
@@ -82,7 +82,7 @@ def test_attempt_without_a_verdict_says_nothing_to_p2c(outcome: Outcome) -> None
     (server,) = new_servers(1)
     picker = new_picker([server], "p2c")
     observed(picker, 0.01)
-    end(picker, server, 100.0, 100.5, outcome)
+    attempt(picker, server, 100.0, 100.5, outcome)
     assert server.load.average_s == pytest.approx(0.01)
 
 
@@ -92,7 +92,7 @@ def test_server_that_refuses_counts_as_twice_as_slow() -> None:
     observed(picker, 0.01)
     found = []
     for _ in range(9):
-        end(picker, server, 100.0, 100.0001, Outcome.REFUSED, 5.0)
+        attempt(picker, server, 100.0, 100.0001, Outcome.REFUSED, 5.0)
         found.append(server.load.average_s)
     assert found[:3] == pytest.approx([0.02, 0.04, 0.08])
     assert found[-1] == 1.0
@@ -103,7 +103,7 @@ def test_server_that_refuses_everything_gets_few_calls() -> None:
     picker = new_picker(servers)
     observed(picker, 0.01)
     for _ in range(20):
-        end(picker, servers[0], 100.0, 100.0001, Outcome.REFUSED)
+        attempt(picker, servers[0], 100.0, 100.0001, Outcome.REFUSED)
     assert servers[0] not in picks(picker, 100)
 
 
@@ -123,14 +123,14 @@ def test_failed_attempt_counts_as_its_time_limit(
     (server,) = new_servers(1)
     picker = new_picker([server], name)
     observed(picker, 0.01)
-    end(picker, server, 100.0, 100.0, Outcome.FAULT, limit_s)
+    attempt(picker, server, 100.0, 100.0, Outcome.FAULT, limit_s)
     assert server.load.average_s == pytest.approx(punished_s)
 
 
 def test_no_limit_of_the_punishment() -> None:
     (server,) = new_servers(1)
     picker = new_picker([server], max_punish_s=0.0)
-    end(picker, server, 100.0, 100.0, Outcome.FAULT, 1000.0)
+    attempt(picker, server, 100.0, 100.0, Outcome.FAULT, 1000.0)
     assert server.load.average_s == 1000.0
 
 
@@ -139,7 +139,7 @@ def test_punished_server_is_tried_again_after_a_while() -> None:
     cluster = CalledCluster(new_picker([good, bad], tau_s=1.0))
     latencies = {good: 0.001, bad: 0.001}
     cluster.count_calls(20, latencies)
-    end(cluster.picker, bad, cluster.now, cluster.now, Outcome.FAULT, 0.5)
+    attempt(cluster.picker, bad, cluster.now, cluster.now, Outcome.FAULT, 0.5)
     assert cluster.count_calls(100, latencies)[bad] == 0
     cluster.now += 10.0
     assert cluster.count_calls(100, latencies)[bad] >= 1

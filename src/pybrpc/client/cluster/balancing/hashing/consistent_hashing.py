@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from pybrpc.base.atomic import AtomicCounter, atomic_counter
 from pybrpc.client.cluster.balancing.base_picker import BasePicker
-from pybrpc.client.cluster.balancing.hashing.hash_key import MAX_REQUEST_CODE
 from pybrpc.client.cluster.balancing.hashing.hash_ring import SLOT_BITS, SLOT_MASK, HashRing
 from pybrpc.client.cluster.balancing.hashing.ring_points import (
     Points,
@@ -24,6 +23,7 @@ from pybrpc.client.cluster.balancing.hashing.ring_points import (
 )
 from pybrpc.client.cluster.balancing.load_balancer import Outcome
 from pybrpc.client.cluster.cluster_server import ClusterServer
+from pybrpc.rpc.hash_key import MAX_REQUEST_CODE
 
 POINTS: dict[str, Points] = {
     "c_murmurhash": murmur_points,

@@ -13,9 +13,9 @@ from array import array
 from collections.abc import Callable, Sequence
 
 from pybrpc.client.cluster.balancing.base_picker import BasePicker
-from pybrpc.client.cluster.balancing.hashing.hash_key import mixed
 from pybrpc.client.cluster.balancing.hashing.hash_ring import pause
 from pybrpc.client.cluster.cluster_server import ClusterServer
+from pybrpc.rpc.hash_key import mixed
 
 DEFAULT_TABLE_SIZE = 65537
 PLACES_PER_PAUSE = 4096

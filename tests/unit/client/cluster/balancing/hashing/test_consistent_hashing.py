@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.cluster.balancing.hashing.hash_key import hash_64
 from pybrpc.client.cluster.balancing.registry import new_load_balancer
+from pybrpc.rpc.hash_key import hash_64
 from tests.fakes.clusters import new_servers
 
 KEYS = [hash_64(str(index).encode()) for index in range(4000)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.cluster.balancing.hashing.hash_key import checked_hash_key, mixed
+from pybrpc.rpc.hash_key import checked_hash_key, mixed
 
 
 @pytest.mark.parametrize("code", [0, 1, 12345, 2**32 - 1])
