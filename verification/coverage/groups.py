@@ -26,6 +26,7 @@ def _tests(folder: str, names: str) -> tuple[str, ...]:
 
 
 _IOBUF = "unit/iobuf"
+_BALANCING = "client/cluster/balancing"
 _CLIENT = "unit/client"
 _SERVER = "unit/server"
 _TRANSPORT = "unit/transport"
@@ -205,6 +206,22 @@ GROUPS = (
             "future_run intercepted_future intercepted_method intercepted_stream_call",
         ),
         _tests("integration", "interceptors_client*"),
+    ),
+    Group(
+        "Balancers have one contract, are found by one registry, and are tested as bRPC's are.",
+        (
+            *_modules(_BALANCING, "load_balancer base_picker weights locality_aware registry"),
+            *_modules(f"{_BALANCING}/hashing", "ring_points consistent_hashing hash_ring maglev"),
+        ),
+        (
+            "contract/test_pickers.py",
+            "golden/test_rings.py",
+            *_tests(
+                f"{_CLIENT}/cluster/balancing",
+                "brpc_* simulated_clusters randomized round_robin weighted_round_robin registry",
+            ),
+            *_tests(f"{_CLIENT}/cluster/balancing/hashing", "*"),
+        ),
     ),
     # --- server ---
     Group(

@@ -84,15 +84,15 @@ class CallTimes:
         self.samples = deque(maxlen=MAX_SAMPLES)
         self.was_unusable = False
 
-    def weight_now(self, now: float) -> float:
-        """The weight, less if the calls in flight take long."""
+    def share_now(self, now: float) -> float:
+        """The part of the weight that counts: less than 1 if the calls in flight take long."""
         in_flight, average_s = self.in_flight, self.average_s
         if in_flight > 0 and average_s > 0.0:
             delay_s = now - self.begin_sum / in_flight
             punish_s = average_s * PUNISH_IN_FLIGHT_RATIO
             if delay_s >= punish_s:
-                return self.base_weight * punish_s / delay_s
-        return self.base_weight
+                return punish_s / delay_s
+        return 1.0
 
     def note_begin(self, now: float) -> None:
         """An attempt has begun."""
@@ -176,10 +176,10 @@ class LocalityAwarePicker(BasePicker):
                 continue
             if tried and server in tried:
                 continue
-            drawn = tree.weight(index)
-            weight = min(server.load.weight_now(now), drawn)
-            if self._random() * drawn < weight:
+            share = server.load.share_now(now)
+            if share >= 1.0 or self._random() < share:
                 return server
+            weight = tree.weight(index) * share
             if best is None or weight > best_weight:
                 best, best_weight = server, weight
         if best is not None:

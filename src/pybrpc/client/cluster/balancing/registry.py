@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import random
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -168,7 +167,6 @@ _RECOVER: dict[str, Parse] = {
 }
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
-_lock = threading.Lock()
 _factories: dict[str, Factory] = {}
 
 
@@ -176,8 +174,9 @@ def register_load_balancer(name: str, factory: Factory) -> None:
     """Make the balancers of an application usable as `load_balancer="name"`.
 
     `factory` gets the parameters behind the name, as texts, and returns a `LoadBalancer`, for each
-    channel another one. Any thread; does not block. ValueError for a name that is taken, or is not
-    made of letters, digits, "_", "-" and "."; TypeError if `factory` can't be called.
+    channel another one. Any thread; does not block. ValueError for a name that another factory or a
+    balancer of this package has, or that is not made of letters, digits, "_", "-" and ".";
+    TypeError if `factory` can't be called.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name.lower()):
         raise ValueError(
@@ -185,18 +184,17 @@ def register_load_balancer(name: str, factory: Factory) -> None:
         )
     if not callable(factory):
         raise TypeError(f"factory must be a function, not {factory!r}")
-    with _lock:
-        if name.lower() in KINDS or name.lower() in _factories:
-            raise ValueError(f"there is a load balancer {name.lower()!r} already")
-        _factories[name.lower()] = factory
+    name = name.lower()
+    # One step, so that no lock is needed, which a forked child could find held.
+    if name in KINDS or _factories.setdefault(name, factory) is not factory:
+        raise ValueError(f"there is a load balancer {name!r} already")
 
 
 def unregister_load_balancer(name: str) -> None:
     """Forget the balancers of an application of this name; channels keep those that they have.
     ValueError if none was registered."""
-    with _lock:
-        if _factories.pop(str(name).lower(), None) is None:
-            raise ValueError(f"no load balancer {name!r} was registered")
+    if _factories.pop(str(name).lower(), None) is None:
+        raise ValueError(f"no load balancer {name!r} was registered")
 
 
 def new_load_balancer(text: str = DEFAULT, source: Source = None) -> LoadBalancer:

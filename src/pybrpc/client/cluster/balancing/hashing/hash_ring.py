@@ -1,9 +1,9 @@
 """HashRing: the points of all servers in order, changed by as little as its list of servers is.
 
 A point and its server are one number of 64 bits: the point in the upper half, the slot of the
-server in the lower one. The points of a server are made when it is listed first. A list that
-changes is merged with the ring of before in slices, so that threads which pick get the GIL between
-them; the old ring is not touched.
+server in the lower one. The points of a server are made when it is listed first, and kept until two
+lists in a row were without it. A list that changes is merged with the ring of before in slices, so
+that threads which pick get the GIL between them; the old ring is not touched.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class HashRing:
         """The lower half of the entries of a server."""
         self._nodes: dict[int, ServerNode] = {}
         self._points = points
+        self._made: dict[ServerNode, array[int]] = {}
+        """The points of the servers of this list and of the one before."""
         self._replicas = replicas
         self._pause = pause
         self._free_slots: list[int] = []
@@ -47,6 +49,7 @@ class HashRing:
     def update(self, nodes: Sequence[ServerNode]) -> None:
         """Have the points of `nodes` and no others."""
         listed = set(nodes)
+        kept = listed | self.slots.keys()
         removed = {slot for node, slot in self.slots.items() if node not in listed}
         new = [node for node in listed if node not in self.slots]
         added = self._add(new)
@@ -58,6 +61,7 @@ class HashRing:
         for slot in removed:
             del self.slots[self._nodes.pop(slot)]
         self._free_slots += removed
+        self._made = {node: points for node, points in self._made.items() if node in kept}
 
     def _add(self, nodes: Sequence[ServerNode]) -> list[int]:
         """The entries of servers that are new, in order."""
@@ -66,10 +70,13 @@ class HashRing:
             slot = self._free_slots.pop() if self._free_slots else len(self.slots)
             self.slots[node] = slot
             self._nodes[slot] = node
-            points = self._points(node.endpoint, self._replicas)
+            points = self._made.get(node)
+            if points is None:
+                points = array("I", self._points(node.endpoint, self._replicas))
+                self._made[node] = points
+                if len(nodes) > MANY_SERVERS:
+                    self._pause()
             added += [point << SLOT_BITS | slot for point in points]
-            if len(nodes) > MANY_SERVERS:
-                self._pause()
         added.sort()
         return added
 
