@@ -38,6 +38,12 @@ from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.server import Server
 from pybrpc.server.access_log.access_log import AccessLog
 from pybrpc.server.calls.raw_request import RawRequest
+from pybrpc.server.limiters.adaptive_max_concurrency import (
+    AdaptiveMaxConcurrency,
+    AutoConcurrencyConf,
+    ConcurrencyLimiter,
+    TimeoutConcurrencyConf,
+)
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
 from pybrpc.transport.tls.server_tls import ServerTls
@@ -46,14 +52,17 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessLog",
+    "AdaptiveMaxConcurrency",
     "AuthContext",
     "Authenticator",
+    "AutoConcurrencyConf",
     "Backoff",
     "BackupRequestPolicy",
     "Channel",
     "ChecksumType",
     "ClientTls",
     "CompressType",
+    "ConcurrencyLimiter",
     "Controller",
     "Endpoint",
     "ErrorCode",
@@ -78,6 +87,7 @@ __all__ = [
     "StreamCall",
     "StreamOptions",
     "Stub",
+    "TimeoutConcurrencyConf",
     "__impl__",
     "__version__",
     "aio",

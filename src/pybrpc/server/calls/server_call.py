@@ -86,6 +86,7 @@ class ServerCall:
     """One request that was admitted. Made by `new_server_call`."""
 
     __slots__ = (
+        "admitted_at",
         "cancel_reason",
         "connection",
         "deadline",
@@ -93,6 +94,7 @@ class ServerCall:
         "error_code",
         "form",
         "message",
+        "method_concurrency",
         "packer",
         "position",
         "received_at",
@@ -100,12 +102,16 @@ class ServerCall:
         "request",
         "sent_bytes",
         "served",
+        "server_concurrency",
         "size_bytes",
         "span",
         "streams",
         "task",
     )
 
+    admitted_at: float
+    """Time of its admission, in monotonic seconds, if a limiter wants to know. The body of a
+    request by HTTP may come long after `received_at`."""
     cancel_reason: str
     """Why the async handler was cancelled, as the end of a sentence; "" if it was not."""
     connection: CallConnection
@@ -118,6 +124,9 @@ class ServerCall:
     """Makes the message of the request, and the bytes of the response, if both are no protobuf."""
     message: Message | RawRequest | None
     """The parsed request, if it was parsed before its handler can run."""
+    method_concurrency: int
+    """Calls of its method that ran when it was admitted, itself included; 0: no limiter of the
+    method wants to know."""
     packer: ResponsePacker | None
     """Makes the bytes of its response, with the correlation id of `request`; `None`: the protocol
     of the connection does."""
@@ -132,6 +141,8 @@ class ServerCall:
     """Bytes of the response, with its head; 0 until it was made."""
     served: ServedCall | None
     """The call as its handler's own calls see it, once it is the turn of the call."""
+    server_concurrency: int
+    """`method_concurrency` for all calls of the server, and its limiter."""
     size_bytes: int
     """Bytes that the call counts in `connection.unanswered`."""
     span: Span | None
@@ -447,6 +458,7 @@ def new_server_call(
     call.size_bytes = held_bytes(request)
     call.packer = request.packer
     call.position = -1
+    call.method_concurrency = call.server_concurrency = 0
     if entry.is_generic:
         call.size_bytes += getsizeof(request.service) + getsizeof(request.method)
     call.message = call.task = call.streams = call.form = call.span = None
