@@ -47,6 +47,9 @@ MIN_LOW_SAMPLES = 10
 LOW_WEIGHT = 0.3
 """How much they change it."""
 
+NEAR = 0.5
+"""Only a server whose calls reach this part of the limit is probed: no other one needs it."""
+
 PROBE_SAMPLES, MIN_PROBE_SAMPLES = 16, 4
 PROBE_S = 2.0
 """A probe ends after so many calls, or seconds."""
@@ -138,7 +141,7 @@ class AutoLimiter(Limiter):
         else:
             self._take_low(now, samples)
         self._set_limit()
-        if now >= self._probe_at and concurrency > HEADROOM * self._rate.per_s * self.no_load_s:
+        if now >= self._probe_at and concurrency >= NEAR * self._limit:
             self._begin_probe(now)
 
     def _take_low(self, now: float, samples: list[Sample]) -> None:

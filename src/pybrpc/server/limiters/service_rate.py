@@ -46,7 +46,8 @@ def mean_latency_s(samples: list[Sample], free_error_rate: float = 0.0) -> float
     """Seconds per call that has succeeded, in which the time of failed calls is counted too.
 
     As in bRPC: a server whose calls fail is slower than one whose calls succeed, however fast they
-    fail. If at most `free_error_rate` of them fail, these count nothing; above it, in proportion.
+    fail. If at most `free_error_rate` of them fail, these count nothing; above it, in proportion. With
+    a rate of 0 all count.
     """
     succeeded_s = failed_s = 0.0
     failures = 0
@@ -60,9 +61,9 @@ def mean_latency_s(samples: list[Sample], free_error_rate: float = 0.0) -> float
     if not successes:
         return 2.0 * failed_s / failures
     error_rate = failures / len(samples)
-    if error_rate <= free_error_rate:
+    if free_error_rate and error_rate <= free_error_rate:
         failed_s = 0.0
-    else:
+    elif free_error_rate:
         failed_s *= (error_rate - free_error_rate) / (1.0 - free_error_rate)
     return (failed_s + succeeded_s) / successes
 

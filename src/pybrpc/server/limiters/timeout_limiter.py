@@ -51,7 +51,7 @@ class TimeoutLimiter(Limiter):
         rate = self._rate.per_s
         if rate == 0.0:
             return min(FIRST_LIMIT, self._cap)
-        return max(1, int(min(rate * timeout_ms * (SHARE / 1000), self._cap)))
+        return max(1, round(min(rate * timeout_ms * (SHARE / 1000), self._cap)))
 
     def admits(self, concurrency: int, timeout_ms: int, now: float) -> bool:
         return concurrency <= self._limit_for(timeout_ms or self._timeout_ms)
