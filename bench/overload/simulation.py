@@ -73,7 +73,7 @@ class Outcome:
         return self.in_time / self.seconds
 
     def latency_s(self, quantile: float) -> float:
-        """Of requests that were admitted and have ended; 0 without any."""
+        """A quantile of the calls that have ended; 0 without any."""
         found = sorted(self.latencies_s)
         return found[min(len(found) - 1, int(quantile * len(found)))] if found else 0.0
 

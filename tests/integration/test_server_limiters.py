@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +14,7 @@ from pybrpc.metrics.registry import exposed
 from pybrpc.rpc.controller import Controller
 from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
+from tests.peers.http_server import ask, client_of
 from tests.peers.raw_peer import RawPeer, request, text_of
 from tests.peers.serving import Gate, as_async, echo, make_server, serving, start
 
@@ -24,7 +24,9 @@ HELLO = echo_request()
 every_protocol = pytest.mark.parametrize(
     "protocol", ["baidu_std", "hulu_pbrpc", "sofa_pbrpc", "http"]
 )
-both_kinds = pytest.mark.parametrize("kind", [lambda handler: handler, as_async], ids=["def", "async"])
+both_kinds = pytest.mark.parametrize(
+    "kind", [lambda handler: handler, as_async], ids=["def", "async"]
+)
 
 
 class Recording:
@@ -144,8 +146,8 @@ def test_limit_that_learns_is_shown_on_pages_and_in_variables() -> None:
         )
         assert [answer.error_code for answer in refused] == [ErrorCode.ELIMIT] * 2
         assert all(answer.error_text.endswith(reason) for answer in refused)
-        with pybrpc.Channel(str(server.endpoint), protocol="http") as channel:
-            page = str(channel.request("GET", "/status").text)
+        with client_of(server) as client:
+            page = ask(client, "GET", "/status").text
         assert "max_concurrency: 40\nconcurrency_limiter: auto\nrejected: 0\n" in page
         assert "max_concurrency: 7\nconcurrency_limiter: timeout\nrejected: 2\n" in page
         stem = f"rpc_server_{server.endpoint.port}"
@@ -176,21 +178,22 @@ def test_limiter_learns_from_real_calls(kind: Any) -> None:
         assert limiter_of(server).no_load_s > 0
 
 
-def test_calls_that_nobody_waits_for_say_nothing_and_leave() -> None:
+def test_calls_that_are_dropped_with_their_connection_say_nothing_and_leave() -> None:
     gate, limiter = Gate(), Recording(5)
-    with make_server(gate) as server:
+    with make_server(gate, max_workers=1) as server:
         server.set_max_concurrency(METHOD, limiter)
         with RawPeer(start(server)) as peer:
             peer.send(*(request(i) for i in range(5)))
-            gate.wait_entered(5)
-            peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            gate.wait_entered(1)
+            peer.reset()
         wait_until(lambda: server.statistics().connections == 0)
         gate.open()
         stop_counts(server)
         with RawPeer(server.endpoint) as peer:
             assert text_of(peer.call()) == "hello"
         stop_counts(server)
-    assert limiter.ended == [(1, 0)]
+    # Only the handler of the first one ran.
+    assert limiter.ended == [(1, 0), (1, 0)]
 
 
 def test_requests_that_expire_in_the_queue_are_told_as_failed() -> None:
@@ -268,10 +271,10 @@ def test_limit_may_change_while_calls_run() -> None:
 
 
 def test_streams_are_limited_as_calls() -> None:
-    limiter = Recording(0)
+    limiter, accepted = Recording(0), []
 
     def accept(request: Any, controller: Controller) -> Any:
-        controller.accept_stream()
+        accepted.append(controller.accept_stream())
         return echo(request, controller)
 
     with make_server(accept) as server:
@@ -287,11 +290,13 @@ def test_streams_are_limited_as_calls() -> None:
                 stop_counts(server)
                 with stub.Echo.stream(HELLO):
                     stop_counts(server)
+            for stream in accepted:
+                stream.close()
         assert limiter.ended == [(1, 0), (1, 0)]
 
 
 def test_wrong_limits_are_refused_where_they_are_given() -> None:
-    with pytest.raises(ValueError, match='max_concurrency must be .* "timeout", not \'fast\''):
+    with pytest.raises(ValueError, match=r"max_concurrency must be .* \"timeout\", not 'fast'"):
         pybrpc.Server(max_concurrency="fast")
     with pytest.raises(TypeError, match="ConcurrencyLimiter"):
         pybrpc.Server(max_concurrency=object())  # type: ignore[arg-type]

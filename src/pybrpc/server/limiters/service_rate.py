@@ -46,8 +46,8 @@ def mean_latency_s(samples: list[Sample], free_error_rate: float = 0.0) -> float
     """Seconds per call that has succeeded, in which the time of failed calls is counted too.
 
     As in bRPC: a server whose calls fail is slower than one whose calls succeed, however fast they
-    fail. If at most `free_error_rate` of them fail, these count nothing; above it, in proportion. With
-    a rate of 0 all count.
+    fail. If at most `free_error_rate` of them fail, these count nothing; above it, in proportion.
+    With a rate of 0 all count.
     """
     succeeded_s = failed_s = 0.0
     failures = 0

@@ -9,7 +9,7 @@ import pytest
 from pybrpc.errors import ErrorCode
 from pybrpc.server.calls.admission import Admission
 from pybrpc.server.calls.method_entry import MethodEntry
-from pybrpc.server.calls.server_call import ServerCall, new_server_call
+from pybrpc.server.calls.server_call import NO_ANSWER, ServerCall, new_server_call
 from pybrpc.server.calls.service_registry import ServiceRegistry
 from pybrpc.server.limiters.limiter import ConstantLimiter, Limiter
 from tests.peers.raw_peer import SERVICE, request
@@ -139,3 +139,97 @@ def test_limit_of_the_generic_service_holds_for_all_its_methods_together() -> No
     )
     assert admission.leave(call, 0.0)
     assert admits(admission, entry)
+
+
+class LearningLimiter(Limiter):
+    """Notes how calls end; raises if it is told to."""
+
+    def __init__(self, raises: bool = False) -> None:
+        Limiter.__init__(self, "learning", True)
+        self.ended: list[tuple[float, float, int, int]] = []
+        self._raises = raises
+
+    def on_end(self, now: float, latency_s: float, concurrency: int, error_code: int) -> None:
+        self.ended.append((now, round(latency_s, 6), concurrency, error_code))
+        if self._raises:
+            raise MemoryError
+
+
+def entered(admission: Admission, registry: ServiceRegistry, code: int = 0) -> ServerCall:
+    call = new_call(registry)
+    admission.enter(call)
+    call.error_code = code
+    return call
+
+
+def test_both_limiters_hear_once_how_a_call_has_ended() -> None:
+    of_server, of_method = LearningLimiter(), LearningLimiter()
+    admission, registry = new_admission()
+    calls = [entered(admission, registry)]
+    admission.limiter, registry.entry_named(METHOD).limiter = of_server, of_method
+    calls += [entered(admission, registry, code) for code in (0, 1008)]
+    for call in calls:
+        call.admitted_at = 5.0
+        assert admission.leave(call, 7.5)
+        assert not admission.leave(call, 7.5)
+    # The first one had entered under no limit, but it ran.
+    assert of_server.ended == [(7.5, 2.5, 2, 0), (7.5, 2.5, 3, 1008)]
+    assert of_method.ended == [(7.5, 2.5, 1, 0), (7.5, 2.5, 2, 1008)]
+
+
+def test_latency_is_counted_from_the_admission() -> None:
+    limiter = LearningLimiter()
+    admission, registry = new_admission()
+    admission.limiter = limiter
+    call = entered(admission, registry)
+    assert call.received_at == 0.0
+    assert admission.leave(call, call.admitted_at + 0.25)
+    assert limiter.ended[0][1] == 0.25
+
+
+def test_call_without_an_answer_says_nothing() -> None:
+    limiter = LearningLimiter()
+    admission, registry = new_admission()
+    admission.limiter = limiter
+    assert admission.leave(entered(admission, registry, NO_ANSWER), 1.0)
+    assert limiter.ended == []
+
+
+def test_limiter_that_was_taken_away_hears_nothing() -> None:
+    first, second = LearningLimiter(), LearningLimiter()
+    admission, registry = new_admission()
+    admission.limiter = registry.entry_named(METHOD).limiter = first
+    call = entered(admission, registry)
+    admission.limiter = None
+    registry.entry_named(METHOD).limiter = second
+    assert admission.leave(call, 1.0)
+    assert first.ended == []
+    assert [concurrency for _, _, concurrency, _ in second.ended] == [1]
+
+
+def test_limiter_that_raises_does_not_keep_the_call(caplog: pytest.LogCaptureFixture) -> None:
+    admission, registry = new_admission()
+    admission.limiter = LearningLimiter(raises=True)
+    assert admission.leave(entered(admission, registry), 1.0)
+    assert not admission.running
+    assert "a limiter of <ServerCall" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("timeout_ms", "known"), [(None, 0), (0, 0), (-1, 0), (1, 1), ((1 << 31) - 1, (1 << 31) - 1)]
+)
+def test_timeout_of_a_request_is_handed_to_the_limiter(timeout_ms: int | None, known: int) -> None:
+    asked: list[tuple[int, int, float]] = []
+
+    class Asked(Limiter):
+        def admits(self, concurrency: int, timeout_ms: int, now: float) -> bool:
+            asked.append((concurrency, timeout_ms, now))
+            return False
+
+    admission, registry = new_admission()
+    registry.entry_named(METHOD).limiter = Asked("asked", True)
+    unwanted, entry = request(1, timeout_ms=timeout_ms), registry.entry_named(METHOD)
+    assert not admission.admits(entry, unwanted, 3.0)
+    assert asked == [(1, known, 3.0)]
+    text = f"Rejected by {METHOD}'s ConcurrencyLimiter, concurrency=1, max_concurrency=0 (asked)"
+    assert admission.rejection(entry, unwanted).text == text

@@ -50,8 +50,13 @@ def limit_of(per_s: float, no_load_s: float) -> float:
 
 @pytest.mark.parametrize(
     ("threshold", "failed", "least_us", "most_us"),
-    [(0.0, 10, 180, 250), (0.2, 10, 80, 130), (0.1, 10, 80, 130), (0.1, 50, 450, 650)]
-    + [(0.1, 90, 7000, 9000)],
+    [
+        (0.0, 10, 180, 250),
+        (0.2, 10, 80, 130),
+        (0.1, 10, 80, 130),
+        (0.1, 50, 450, 650),
+        (0.1, 90, 7000, 9000),
+    ],
     ids=["zero", "below", "exactly at", "above, half fail", "above, most fail"],
 )
 def test_failed_calls_are_punished_above_the_threshold(

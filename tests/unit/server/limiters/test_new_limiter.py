@@ -18,7 +18,8 @@ from pybrpc.server.limiters.timeout_limiter import TimeoutLimiter
 from pybrpc.server.limiters.user_limiter import UserLimiter
 
 
-class unlimited:  # noqa: N801 - as the type of a limit that is none
+class unlimited:
+    # Named as the type of a limit that is none.
     max_concurrency = 3
 
     def admits(self, concurrency: int, timeout: float | None) -> bool:

@@ -56,7 +56,7 @@ def outcome_of(name: str, limiter: Limiter | None, seed: int = 1, **fields: Any)
 
 
 def misses(name: str, limiter: Limiter | None, seed: int = 1) -> list[str]:
-    """What of the bar of a scenario `limiter` does not reach."""
+    """The limits of a scenario that `limiter` does not reach."""
     bar, scenario = BARS[name], SCENARIOS[name]
     fields: dict[str, Any] = {}
     if len(scenario.per_s) == len(scenario.slowness) == 1:
@@ -168,8 +168,16 @@ def _broken(owner: Any, name: str, value: Any, new: NewLimiter) -> Any:
 @pytest.mark.proof
 @pytest.mark.parametrize(
     "mutant",
-    [AdmitsAll, LearnsNothing, NeverProbes, NeverEndsAProbe, ForgetsTheQueue]
-    + [IgnoresTimeouts, TakesAllOfTheTimeout, LearnsNoRate],
+    [
+        AdmitsAll,
+        LearnsNothing,
+        NeverProbes,
+        NeverEndsAProbe,
+        ForgetsTheQueue,
+        IgnoresTimeouts,
+        TakesAllOfTheTimeout,
+        LearnsNoRate,
+    ],
 )
 def test_mutant_misses_the_bar(mutant: NewLimiter) -> None:
     assert any(misses(name, mutant()) for name in BARS)
