@@ -25,6 +25,7 @@ SLEEP_S = 0.010
 TIMEOUT_SLEEPS = 10
 """How many times the time of a handler clients wait."""
 
+START_LIMIT_S = 120.0
 END_LIMIT_S = 60.0
 
 
@@ -80,14 +81,14 @@ def load(
     """
     command = [sys.executable, "-m", "bench.overload.live", limit, str(sleep_s)]
     with ChildProcess(command, {}, f"server with max_concurrency={limit}") as child:
-        address = f"127.0.0.1:{child.read_line()}"
+        address = f"127.0.0.1:{child.read_line(START_LIMIT_S)}"
         timeout_s = TIMEOUT_SLEEPS * sleep_s
         with pybrpc.Channel(address, timeout=timeout_s, max_retry=0) as channel:
             stub: Any = pybrpc.Stub(SERVICE, channel)
             per_s = capacity_per_s(sleep_s) * percent / 100
             found = OpenLoop(stub, per_s, random.Random(seed)).run(seconds, seconds)
         child.write_line("end")
-        return dataclasses.replace(found, ran=int(child.read_line()))
+        return dataclasses.replace(found, ran=int(child.read_line(END_LIMIT_S)))
 
 
 class OpenLoop:
