@@ -127,8 +127,9 @@ class Admission:
         return True
 
     def _tell_limiters(self, call: ServerCall, now: float) -> None:
-        """Tell them how `call` has ended, unless nobody wanted its response any more: then it says
-        nothing about the server."""
+        """Tell them how `call` has ended, unless it was dropped before it ran: that says nothing
+        about the server. Time counts from the admission: the body of a request by HTTP may come as
+        slowly as its client likes."""
         error_code = call.error_code
         if error_code == NO_ANSWER:
             return

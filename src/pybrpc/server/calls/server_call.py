@@ -39,6 +39,7 @@ from pybrpc.server.calls.call_span import (
     unsigned_log_id,
 )
 from pybrpc.server.calls.failures import (
+    close_coroutine,
     failure_of,
     failure_to_respond,
     log_impossible,
@@ -71,7 +72,6 @@ MAX_GROWTH = 1032
 """Most bytes that a compressed byte can become (deflate)."""
 
 USUAL_GROWTH = 16  # as MAX_GROWTH, in most bodies
-
 SMALL_BYTES = 64 * 1024  # to which any compressed body may grow at first
 
 DEADLINE_PASSED = "the deadline of the request has passed"
@@ -109,9 +109,6 @@ class ServerCall:
         "task",
     )
 
-    admitted_at: float
-    """Time of its admission, in monotonic seconds, if a limiter wants to know. The body of a
-    request by HTTP may come long after `received_at`."""
     cancel_reason: str
     """Why the async handler was cancelled, as the end of a sentence; "" if it was not."""
     connection: CallConnection
@@ -124,9 +121,6 @@ class ServerCall:
     """Makes the message of the request, and the bytes of the response, if both are no protobuf."""
     message: Message | RawRequest | None
     """The parsed request, if it was parsed before its handler can run."""
-    method_concurrency: int
-    """Calls of its method that ran when it was admitted, itself included; 0: no limiter of the
-    method wants to know."""
     packer: ResponsePacker | None
     """Makes the bytes of its response, with the correlation id of `request`; `None`: the protocol
     of the connection does."""
@@ -141,8 +135,10 @@ class ServerCall:
     """Bytes of the response, with its head; 0 until it was made."""
     served: ServedCall | None
     """The call as its handler's own calls see it, once it is the turn of the call."""
+    admitted_at: float
+    method_concurrency: int
     server_concurrency: int
-    """`method_concurrency` for all calls of the server, and its limiter."""
+    """When it was admitted, and which calls ran then, itself included; 0: no limiter asks."""
     size_bytes: int
     """Bytes that the call counts in `connection.unanswered`."""
     span: Span | None
@@ -325,7 +321,7 @@ class ServerCall:
                 data = self._within_hard_limit(self._pack_success(controller, response))
                 self.error_code = 0
         except BaseException as error:
-            _close_coroutine(response)
+            close_coroutine(response)
             self.fail(controller, error)
             is_logged = True
             if isinstance(error, RpcError) and not isinstance(error, OvercrowdedError):
@@ -502,10 +498,3 @@ def _packed_bytes(data: Any) -> IOBuf:
     if not isinstance(data, IOBuf):
         raise TypeError(f"the protocol packed a response as {type(data).__name__}, not IOBuf")
     return data
-
-
-def _close_coroutine(response: object) -> None:
-    """Close a coroutine that a plain function returned, so that Python doesn't warn of it."""
-    with contextlib.suppress(BaseException):
-        if asyncio.iscoroutine(response):
-            response.close()
