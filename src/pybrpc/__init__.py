@@ -46,6 +46,12 @@ from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.server import Server
 from pybrpc.server.access_log.access_log import AccessLog
 from pybrpc.server.calls.raw_request import RawRequest
+from pybrpc.server.limiters.adaptive_max_concurrency import (
+    AdaptiveMaxConcurrency,
+    AutoConcurrencyConf,
+    ConcurrencyLimiter,
+    TimeoutConcurrencyConf,
+)
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
 from pybrpc.transport.tls.server_tls import ServerTls
@@ -54,8 +60,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessLog",
+    "AdaptiveMaxConcurrency",
     "AuthContext",
     "Authenticator",
+    "AutoConcurrencyConf",
     "Backoff",
     "BackupRequestPolicy",
     "Channel",
@@ -64,6 +72,7 @@ __all__ = [
     "ClientTls",
     "ClusterRecover",
     "CompressType",
+    "ConcurrencyLimiter",
     "Controller",
     "EmaCircuitBreaker",
     "Endpoint",
@@ -93,6 +102,7 @@ __all__ = [
     "StreamCall",
     "StreamOptions",
     "Stub",
+    "TimeoutConcurrencyConf",
     "__impl__",
     "__version__",
     "aio",

@@ -42,6 +42,8 @@ class FakeServerView:
         self.is_stopping = False
         self.started_at_s = time.time() - 100
         self.max_concurrency = 0
+        self.limiter = ""
+        self.rejected = 0
         self.concurrency = 1
         self.connection_count = 1
         self.health_reporter: Callable[[], HealthReport | bool | str | None] | None = None

@@ -233,13 +233,13 @@ def never_ends_a_turn(scheduler: Any, queue: Any, call: Any) -> bool:
 # --- a call leaves the accounts of the server twice, or never ---
 
 
-def leaves_twice(admission: Admission, call: Any) -> bool:
+def leaves_twice(admission: Admission, call: Any, now: float) -> bool:
     admission.running.discard(call)
     call.entry.running.discard(call)
     return True
 
 
-def leaves_in_two_steps(admission: Admission, call: Any) -> bool:
+def leaves_in_two_steps(admission: Admission, call: Any, now: float) -> bool:
     is_running = call in admission.running
     admission.running.discard(call)
     call.entry.running.discard(call)

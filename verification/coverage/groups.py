@@ -300,6 +300,11 @@ GROUPS = (
         _tests(f"{_SERVER}/running", "worker_pool"),
     ),
     Group(
+        "Limiters that learn are judged by simulated loads.",
+        _modules("server/limiters", "auto_limiter sample_window service_rate timeout_limiter"),
+        _tests(f"{_SERVER}/limiters", "overload_simulated"),
+    ),
+    Group(
         "A call that can't be packed or run is answered by them.",
         _modules("server/calls", "failures server_call"),
         _tests(f"{_SERVER}/calls", "invoker server_call_memory"),

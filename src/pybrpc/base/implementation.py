@@ -90,6 +90,7 @@ HOT_MODULES = (
     "pybrpc.server.http.request",
     "pybrpc.server.http.resolved_head",
     "pybrpc.server.lifecycle.running_server",
+    "pybrpc.server.limiters.limiter",
     "pybrpc.server.running.call_runner",
     "pybrpc.server.running.handler_loop",
     "pybrpc.server.running.inline_runner",

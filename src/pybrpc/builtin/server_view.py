@@ -30,6 +30,10 @@ class MethodView:
     concurrency: int = 0
     """Requests that run."""
     is_async: bool = False
+    limiter: str = ""
+    """Kind of its limit: "constant", "auto", "timeout", or the name of a class; "" without one."""
+    rejected: int = 0
+    """Requests that its limit has refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,15 @@ class ServerView(Protocol):
     @property
     def max_concurrency(self) -> int:
         """0: no limit."""
+
+    @property
+    def limiter(self) -> str:
+        """Kind of that limit: "constant", "auto", "timeout", or the name of a class; "" without
+        one."""
+
+    @property
+    def rejected(self) -> int:
+        """Requests that the limit has refused."""
 
     @property
     def concurrency(self) -> int:

@@ -42,6 +42,7 @@ def show_status(request: PageRequest, server: ServerView) -> PageResponse:
         f"non_service_error: {value_of(f'{server.metric_prefix}_error')}",
         f"connection_count: {server.connection_count}",
         f"max_concurrency: {limit or 'unlimited'}",
+        *_lines_of_limit(server.limiter, server.rejected),
         f"concurrency: {server.concurrency}",
     ]
     for service in _services(server):
@@ -65,7 +66,12 @@ def _lines_of(method: MethodView, figures: MethodFigures) -> list[str]:
     lines.append(f"concurrency: {method.concurrency}")
     if method.max_concurrency:
         lines.append(f"max_concurrency: {method.max_concurrency}")
-    return [*lines, ""]
+    return [*lines, *_lines_of_limit(method.limiter, method.rejected), ""]
+
+
+def _lines_of_limit(limiter: str, rejected: int) -> list[str]:
+    """More of a limit; nothing without one."""
+    return [f"concurrency_limiter: {limiter}", f"rejected: {rejected}"] if limiter else []
 
 
 def _signature(method: MethodView) -> str:
@@ -97,7 +103,7 @@ def _html(request: PageRequest, server: ServerView) -> PageResponse:
                 ("uptime", duration_text(time.time() - server.started_at_s), None),
                 ("connections", count_text(server.connection_count), None),
                 ("running", count_text(server.concurrency), None),
-                ("max running", count_text(limit) if limit else "none", None),
+                ("max running", _limit_text(limit, server.limiter) or "none", None),
                 ("requests", count_text(counters.get("requests", 0)), None),
                 ("errors", count_text(errors), "bad" if errors else None),
             ]
@@ -155,7 +161,7 @@ def _row(method: MethodView, figures: MethodFigures) -> list[Html]:
         return tag("span", figures[name], data_var=f"{figures.stem}_{name}", class_=kind)
 
     urls = [tag("div", url, class_="soft mono") for url in method.urls]
-    limit = f" of {method.max_concurrency}" if method.max_concurrency else ""
+    limit = _limit_text(method.max_concurrency, method.limiter)
     kind = "async " if method.is_async else ""
     name = tag("span", tag("code", method.name), title=f"{kind}{_signature(method)}")
     failed = figures["error"] != "0"
@@ -167,8 +173,18 @@ def _row(method: MethodView, figures: MethodFigures) -> list[Html]:
         live("latency"),
         sparkline(f"{figures.stem}_latency"),
         *(live(each, "bad" if each == "error" and failed else None) for each in SHOWN),
-        tag("span", f"{method.concurrency}{limit}"),
+        tag(
+            "span",
+            f"{method.concurrency} of {limit}" if limit else str(method.concurrency),
+            title=f"{method.rejected} rejected" if method.limiter else None,
+        ),
     ]
+
+
+def _limit_text(limit: int, limiter: str) -> str:
+    """ "24 auto"; "" without a limit."""
+    kind = "" if limiter in ("", "constant") else f" {limiter}"
+    return f"{count_text(limit) if limit else ''}{kind}".strip()
 
 
 def _number(text: str) -> int:

@@ -85,6 +85,15 @@ class PagesView:
         return self._run.admission.max_concurrency
 
     @property
+    def limiter(self) -> str:
+        limiter = self._run.admission.limiter
+        return "" if limiter is None else limiter.name
+
+    @property
+    def rejected(self) -> int:
+        return self._run.admission.rejected
+
+    @property
     def concurrency(self) -> int:
         return len(self._run.admission.running)
 
@@ -104,6 +113,7 @@ class PagesView:
         limit = self._run.max_connections
         return [
             *(pair for pair in shown if pair[0] not in ("max_connections", *_OBJECTS)),
+            ("max_concurrency", str(settings.max_concurrency)),
             ("max_connections", _shown(limit)),
             ("max_body_size", _shown(settings.limits.max_body_size)),
             ("protocols", " ".join(protocol.name for protocol in settings.protocols)),
@@ -143,6 +153,8 @@ class PagesView:
             entry.max_concurrency,
             concurrency,
             entry.is_async,
+            "" if entry.limiter is None else entry.limiter.name,
+            entry.rejected,
         )
 
     def descriptors(self) -> list[ServiceDescriptor]:

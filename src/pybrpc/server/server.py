@@ -17,7 +17,6 @@ from typing import Self, TypeAlias, TypeVar, Unpack
 from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.base.checked_options import (
-    checked_count,
     checked_flag,
     checked_flag_or_none,
     checked_instance_or_none,
@@ -40,6 +39,8 @@ from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.server_variables import ServerVariables
 from pybrpc.server.lifecycle.signals import quit_signals
+from pybrpc.server.limiters.adaptive_max_concurrency import MaxConcurrency, checked_max_concurrency
+from pybrpc.server.limiters.new_limiter import new_limiter
 from pybrpc.server.mounting import Mounting
 from pybrpc.server.pages_view import new_frontend
 from pybrpc.server.routing.routes import Routes
@@ -165,15 +166,25 @@ class Server(Mounting):
         self._registry.remove(service)
         self._routes.remove_service(service)
 
-    def set_max_concurrency(self, method: str, limit: int) -> None:
-        """Let at most `limit` requests of a method run at once; more are answered with ELIMIT.
+    def set_max_concurrency(self, method: str, limit: MaxConcurrency) -> None:
+        """Limit how many requests of a method run at once; more are answered with ELIMIT.
 
         `method` is "package.Service.Method" or "Service.Method", or "*" for all methods of the
-        generic service together; 0 lifts the limit. May be called
-        while the server runs, from any thread; requests that run already don't count.
-        ServerStateError if there is no such method. After bRPC's `MaxConcurrencyOf`.
+        generic service together. `limit` is one of
+
+        - a number; 0 lifts the limit, and so does "unlimited"
+        - "auto", or an `AutoConcurrencyConf`: as many as the server can use, as it has measured
+        - "timeout", or a `TimeoutConcurrencyConf`: as many as will end in the time that their
+          clients wait
+        - a `ConcurrencyLimiter` of yours
+        - one of these as an `AdaptiveMaxConcurrency`
+
+        May be called while the server runs, from any thread; requests that run already don't count.
+        ServerStateError if there is no such method; ValueError or TypeError for what is no limit.
+        After bRPC's `MaxConcurrencyOf`. docs/overload.md says which limit fits.
         """
-        self._registry.entry_named(method).max_concurrency = checked_count("limit", limit)
+        checked = checked_max_concurrency("limit", limit)
+        self._registry.entry_named(method).limiter = new_limiter(checked)
 
     def set_method_options(
         self,

@@ -27,6 +27,12 @@ from pybrpc.rpc.authenticator import Authenticator, check_verifier
 from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
 from pybrpc.server.access_log.access_log import AccessLog, checked_access_log
 from pybrpc.server.http_safety import AllowedHosts, HttpSettings, Origins, checked_networks
+from pybrpc.server.limiters.adaptive_max_concurrency import (
+    NO_LIMIT,
+    AdaptiveMaxConcurrency,
+    MaxConcurrency,
+    checked_max_concurrency,
+)
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
@@ -48,7 +54,8 @@ class ProtocolService(Protocol):
 class ServerOptions(TypedDict, total=False):
     """
     max_concurrency  requests that may run at once, over all connections; more are answered
-                     with ELIMIT; 0: no limit
+                     with ELIMIT; 0: no limit. "auto", "timeout" and more: as for
+                     `set_max_concurrency`, which limits one method. See docs/overload.md
     max_connections  connections at once; one more is accepted and closed at once; 0: no limit;
                      default: nine tenths of the files that the process may open at `start`
     idle_timeout     seconds after which a connection is closed on which no request runs, no
@@ -113,7 +120,7 @@ class ServerOptions(TypedDict, total=False):
     runtime          whose dispatcher thread is used; default: the process's
     """
 
-    max_concurrency: int
+    max_concurrency: MaxConcurrency
     max_connections: int | None
     idle_timeout: float | None
     handshake_timeout: float | None
@@ -146,7 +153,7 @@ class ServerOptions(TypedDict, total=False):
 class ServerSettings:
     """ServerOptions, checked, with their defaults. Times are in seconds."""
 
-    max_concurrency: int = 0
+    max_concurrency: AdaptiveMaxConcurrency = NO_LIMIT
     max_connections: int | None = None
     idle_timeout_s: float | None = None
     handshake_timeout_s: float | None = DEFAULT_HANDSHAKE_TIMEOUT_S
@@ -179,6 +186,9 @@ class ServerSettings:
         for name in ("idle_timeout", "handshake_timeout", "message_timeout"):
             if name in left:
                 left[f"{name}_s"] = checked_server_timeout_s(left.pop(name), name)
+        if "max_concurrency" in left:
+            limit = left["max_concurrency"]
+            left["max_concurrency"] = checked_max_concurrency("max_concurrency", limit)
         if "max_body_size" in left:
             left["limits"] = ParseLimits(
                 checked_count("max_body_size", left.pop("max_body_size"), 1)
@@ -199,7 +209,6 @@ class ServerSettings:
         return cls(**left)
 
     def __post_init__(self) -> None:
-        checked_count("max_concurrency", self.max_concurrency)
         checked_count_or_none("max_connections", self.max_connections)
         checked_count("max_workers", self.max_workers, 1)
         checked_count_or_none("max_unanswered_bytes", self.max_unanswered_bytes)
@@ -220,6 +229,7 @@ class ServerSettings:
 
 SERVER_DEFAULTS = {
     **defaults_of(ServerSettings),
+    "max_concurrency": 0,
     "idle_timeout": None,
     "handshake_timeout": DEFAULT_HANDSHAKE_TIMEOUT_S,
     "message_timeout": DEFAULT_MESSAGE_TIMEOUT_S,

@@ -110,6 +110,20 @@ def test_limits_and_urls_are_shown() -> None:
     assert body.endswith("concurrency: 1\nmax_concurrency: 5\n\n")
 
 
+def test_kinds_of_limits_and_rejected_requests_are_shown() -> None:
+    view = FakeServerView()
+    view.max_concurrency, view.limiter, view.rejected = 24, "auto", 3
+    method = MethodView("Echo", "a.S.Echo", "", "", (), 7, 1, False, "<b>", 5)
+    view.services_shown = [ServiceView("S", "a.S", (method,))]
+    body = str(run_page(request_of("/status"), view).body)
+    assert "max_concurrency: 24\nconcurrency_limiter: auto\nrejected: 3\n" in body
+    assert body.endswith("max_concurrency: 7\nconcurrency_limiter: <b>\nrejected: 5\n\n")
+    markup = Markup(str(run_page(request_of("/status", wants_html=True), view).body))
+    assert "24 auto" in markup.text
+    assert "1 of 7 <b>" in markup.text
+    assert "5 rejected" in markup.values_of("title")
+
+
 def test_the_generic_service_has_no_messages() -> None:
     view = FakeServerView()
     view.services_shown = [ServiceView("*", "*", (MethodView("*", "*", "", ""),))]

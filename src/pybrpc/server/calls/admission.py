@@ -7,66 +7,113 @@ under the limits until it leaves.
 
 from __future__ import annotations
 
+import time
+
+from pybrpc.base.guard import SERVER
 from pybrpc.errors import LimitReachedError, NoMethodError, RpcError, ServerStoppingError
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.server.calls.method_entry import MethodEntry
-from pybrpc.server.calls.server_call import ServerCall
+from pybrpc.server.calls.server_call import NO_ANSWER, ServerCall
 from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.limiters.limiter import Limiter
 
 
 class Admission:
-    """The limits of one server. `enter` is called in turns, `leave` in any thread."""
+    """The limits of one server. `admits`, the reasons and `enter` are called in turns, so by one
+    thread at a time; `leave` in any thread."""
 
-    __slots__ = ("_registry", "is_stopping", "max_concurrency", "running")
+    __slots__ = ("_refused_by", "_registry", "is_stopping", "limiter", "rejected", "running")
 
-    def __init__(self, registry: ServiceRegistry, max_concurrency: int) -> None:
+    def __init__(self, registry: ServiceRegistry, limiter: Limiter | None) -> None:
         self._registry = registry
-        self.max_concurrency = max_concurrency
-        """Calls that may run at once; 0: no limit."""
+        self._refused_by: Limiter | None = None
+        """The limiter that has refused the request that was looked at last."""
+        self.limiter = limiter
+        """Limits the calls of the server that run at once; `None`: no limit."""
         self.is_stopping = False
         """Whether the server admits no call any more."""
+        self.rejected = 0
+        """Requests that the limiter of the server has refused."""
         self.running: set[ServerCall] = set()
         """Calls that were admitted and have not left."""
 
-    def is_full(self) -> bool:
-        """Whether the server's own limit is reached."""
-        limit = self.max_concurrency
-        return bool(limit) and len(self.running) >= limit
+    @property
+    def max_concurrency(self) -> int:
+        """Calls that may run at once, as it is now; 0: no limit."""
+        limiter = self.limiter
+        return 0 if limiter is None else limiter.limit()
 
-    def admits(self, entry: MethodEntry | None) -> bool:
-        """Whether a request of this method, `None` if it is unknown, may become a call now."""
-        return not (entry is None or self.is_stopping or self.is_full() or entry.is_full())
+    def admits(self, entry: MethodEntry | None, request: RpcRequest, now: float) -> bool:
+        """Whether `request`, of a method that is `None` if it is unknown, may become a call.
+
+        If not, `rejection` and `blamed` say why, until this is called again.
+        """
+        self._refused_by = None
+        if self.is_stopping:
+            return False
+        limiter = self.limiter
+        if limiter is not None and not limiter.admits(
+            len(self.running) + 1, timeout_ms_of(request), now
+        ):
+            self._refused_by = limiter
+            self.rejected += 1
+            return False
+        if entry is None:
+            return False
+        limiter = entry.limiter
+        if limiter is not None and not limiter.admits(
+            len(entry.running) + 1, timeout_ms_of(request), now
+        ):
+            self._refused_by = limiter
+            entry.rejected += 1
+            return False
+        return True
 
     def blamed(self, entry: MethodEntry | None) -> MethodEntry | None:
-        """The method whose own limit keeps a request from being admitted; `None` if the reason is
-        another one. As in bRPC, other rejections are no errors of the method."""
-        return None if self.is_stopping or self.is_full() else entry
+        """The method whose own limit has kept its request from being admitted; `None` if the reason
+        is another one. As in bRPC, other rejections are no errors of the method."""
+        refused_by = self._refused_by
+        return None if refused_by is None or refused_by is self.limiter else entry
 
-    def rejection(self, request: RpcRequest) -> RpcError:
-        """The error of a request that is not admitted."""
+    def rejection(self, entry: MethodEntry | None, request: RpcRequest) -> RpcError:
+        """The error of a request that was not admitted."""
+        refused_by = self._refused_by
+        if refused_by is not None:
+            return self._limit_error(entry, request, refused_by)
         if self.is_stopping:
             return ServerStoppingError("Server is stopping")
-        if self.is_full():
-            return LimitReachedError(f"Reached server's max_concurrency={self.max_concurrency}")
-        registry, service, method = self._registry, request.service, request.method
-        entry = registry.get(service, method) or registry.generic_for(service, method)
-        if entry is not None:
-            what = f"{entry.full_name}'s ConcurrencyLimiter"
-            count = entry.max_concurrency + 1
-            return LimitReachedError(f"Rejected by {what}, concurrency={count}")
         if not request.method and request.method_index is not None:
             where = f"method={request.method_index} of service={request.service}"
             return NoMethodError(f"Fail to find {where}")
-        return registry.not_found_error(service, method)
+        return self._registry.not_found_error(request.service, request.method)
+
+    def _limit_error(
+        self, entry: MethodEntry | None, request: RpcRequest, limiter: Limiter
+    ) -> LimitReachedError:
+        limit = limiter.describe(timeout_ms_of(request))
+        if limiter is self.limiter or entry is None:
+            return LimitReachedError(f"Reached server's max_concurrency={limit}")
+        text = f"Rejected by {entry.full_name}'s ConcurrencyLimiter, concurrency="
+        text += str(len(entry.running) + 1)
+        return LimitReachedError(f"{text}, max_concurrency={limit}" if limiter.learns else text)
 
     def enter(self, call: ServerCall) -> None:
         """Count `call`, which is admitted."""
-        self.running.add(call)
+        running = self.running
+        running.add(call)
+        limiter = self.limiter
+        if limiter is not None and limiter.learns:
+            call.server_concurrency = len(running)
+            call.admitted_at = time.monotonic()
         entry = call.entry
-        if entry.max_concurrency:
+        limiter = entry.limiter
+        if limiter is not None:
             entry.running.add(call)
+            if limiter.learns:
+                call.method_concurrency = len(entry.running)
+                call.admitted_at = time.monotonic()
 
-    def leave(self, call: ServerCall) -> bool:
+    def leave(self, call: ServerCall, now: float) -> bool:
         """Count `call` no more. True once for each call that has entered."""
         try:
             self.running.remove(call)
@@ -75,9 +122,35 @@ class Admission:
         entry = call.entry
         if entry.running:
             entry.running.discard(call)
+        if call.server_concurrency or call.method_concurrency:
+            self._tell_limiters(call, now)
         return True
 
+    def _tell_limiters(self, call: ServerCall, now: float) -> None:
+        """Tell them how `call` has ended, unless it was dropped before it ran: that says nothing
+        about the server. Time counts from the admission: the body of a request by HTTP may come as
+        slowly as its client likes."""
+        error_code = call.error_code
+        if error_code == NO_ANSWER:
+            return
+        latency_s = max(0.0, now - call.admitted_at)
+        try:
+            limiter = self.limiter
+            if limiter is not None and call.server_concurrency:
+                limiter.on_end(now, latency_s, call.server_concurrency, error_code)
+            limiter = call.entry.limiter
+            if limiter is not None and call.method_concurrency:
+                limiter.on_end(now, latency_s, call.method_concurrency, error_code)
+        except BaseException as error:
+            SERVER.caught("a limiter of %r raised", call, error=error)
+
     def __repr__(self) -> str:
-        limit = f" of {self.max_concurrency}" if self.max_concurrency else ""
+        limit = "" if self.limiter is None else f" of {self.limiter.describe(0)}"
         state = ", stopping" if self.is_stopping else ""
         return f"<Admission, {len(self.running)}{limit} running{state}>"
+
+
+def timeout_ms_of(request: RpcRequest) -> int:
+    """Milliseconds in which the client wants the response; 0: unknown."""
+    timeout_ms = request.timeout_ms
+    return 0 if timeout_ms is None or timeout_ms < 0 else timeout_ms

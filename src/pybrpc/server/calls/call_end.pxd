@@ -15,12 +15,12 @@ cdef class CallEnd:
     cdef public tuple refusal_listeners
     cdef public tuple served_listeners
 
-    @cython.locals(ended=list)
+    @cython.locals(ended=list, now=double)
     cpdef end(self, CallConnection connection, list calls, IOBuf data)
     @cython.locals(admission=Admission, call=ServerCall, ended=list)
-    cdef list _leave(self, list calls)
-    @cython.locals(call=ServerCall, times=MethodTimes, now=double)
-    cdef _note(self, CallConnection connection, list calls)
+    cdef list _leave(self, list calls, double now)
+    @cython.locals(call=ServerCall, times=MethodTimes)
+    cdef _note(self, CallConnection connection, list calls, double now)
     @cython.locals(call=ServerCall, size_bytes="long long")
     cdef _forget(self, CallConnection connection, list calls)
     @cython.locals(call=ServerCall, now=double)

@@ -106,11 +106,12 @@ class CallEnd:
 
         `data` are the bytes of their responses; `None` if nobody would read them.
         """
-        ended = self._leave(calls)
+        now = time.monotonic()
+        ended = self._leave(calls, now)
         if not ended:
             return
         try:
-            self._note(connection, ended)
+            self._note(connection, ended, now)
         except BaseException as error:
             SERVER.caught("%r can't count its calls", connection, error=error)
         try:
@@ -130,20 +131,19 @@ class CallEnd:
             finally:
                 self._forget(connection, ended)
 
-    def _leave(self, calls: list[ServerCall]) -> list[ServerCall]:
+    def _leave(self, calls: list[ServerCall], now: float) -> list[ServerCall]:
         """The first moment. Return the calls that had not ended before."""
         admission = self._admission
         ended: list[ServerCall] = []
         for call in calls:
-            if admission.leave(call):
+            if admission.leave(call, now):
                 ended.append(call)
                 if call.error_code and call.error_code != NO_ANSWER:
                     self._errors.increment_and_get(1)
         return ended
 
-    def _note(self, connection: CallConnection, calls: list[ServerCall]) -> None:
+    def _note(self, connection: CallConnection, calls: list[ServerCall], now: float) -> None:
         """Count `calls` in the variables of their methods, before a client has its response."""
-        now = time.monotonic()
         protocol = connection.protocol
         for call in calls:
             times = call.entry.times

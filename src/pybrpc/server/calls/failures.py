@@ -7,6 +7,7 @@ none, whose text is a megabyte long.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from pybrpc.base.guard import SERVER, deliver_interrupt
 from pybrpc.errors import ErrorCode, RpcError
@@ -98,3 +99,10 @@ def cut_text(text: str) -> str:
         return text
     mark = f"... ({len(text)} characters)"
     return text[: MAX_TEXT - len(mark)] + mark
+
+
+def close_coroutine(response: object) -> None:
+    """Close a coroutine that a plain function returned, so that Python doesn't warn of it."""
+    with contextlib.suppress(BaseException):
+        if asyncio.iscoroutine(response):
+            response.close()

@@ -12,6 +12,7 @@ from typing import Any
 
 from pybrpc.rpc.method import Method
 from pybrpc.server.calls.method_times import MethodTimes
+from pybrpc.server.limiters.limiter import Limiter
 
 Handler = Callable[..., Any]
 
@@ -55,8 +56,9 @@ class MethodEntry:
         "inline_after_calls",
         "is_async",
         "is_generic",
-        "max_concurrency",
+        "limiter",
         "mean_s",
+        "rejected",
         "request_type",
         "response_type",
         "running",
@@ -87,18 +89,22 @@ class MethodEntry:
         """Whether a call whose deadline has passed before its turn is not run."""
         self.enable_progressive_read = False
         """Whether a request of HTTP is run when its head has come; the handler reads the body."""
-        self.max_concurrency = 0
-        """Requests of this method that may run at once; 0: no limit of its own."""
+        self.limiter: Limiter | None = None
+        """Limits the requests of this method that run at once; `None`: no limit of its own."""
+        self.rejected = 0
+        """Requests that the limiter has refused."""
         self.running: set[object] = set()
-        """Requests of this method that run; filled only while `max_concurrency` is set."""
+        """Requests of this method that run; filled only while there is a limiter."""
         self.times: MethodTimes | None = None
         """Where its calls are counted; `None` while no server runs with it."""
         self.waits = False
         """Whether the last call of an async handler had to wait for something."""
 
-    def is_full(self) -> bool:
-        limit = self.max_concurrency
-        return bool(limit) and len(self.running) >= limit
+    @property
+    def max_concurrency(self) -> int:
+        """Requests of this method that may run at once, as it is now; 0: no limit of its own."""
+        limiter = self.limiter
+        return 0 if limiter is None else limiter.limit()
 
     def is_quick(self) -> bool:
         """Whether the thread that reads may run the handler: no call has been slow recently."""

@@ -14,6 +14,7 @@ from pybrpc.transport.writing.process_backlog cimport ProcessBacklog
 @cython.final
 @cython.freelist(512)
 cdef class ServerCall:
+    cdef public double admitted_at
     cdef readonly str cancel_reason
     cdef readonly CallConnection connection
     cdef readonly double deadline
@@ -21,6 +22,7 @@ cdef class ServerCall:
     cdef public object error_code
     cdef public object form
     cdef public object message
+    cdef public Py_ssize_t method_concurrency
     cdef public object packer
     cdef public Py_ssize_t position
     cdef readonly double received_at
@@ -28,6 +30,7 @@ cdef class ServerCall:
     cdef readonly RpcRequest request
     cdef public long long sent_bytes
     cdef readonly ServedCall served
+    cdef public Py_ssize_t server_concurrency
     cdef public long long size_bytes
     cdef public object span
     cdef public object streams

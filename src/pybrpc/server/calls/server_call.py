@@ -39,6 +39,7 @@ from pybrpc.server.calls.call_span import (
     unsigned_log_id,
 )
 from pybrpc.server.calls.failures import (
+    close_coroutine,
     failure_of,
     failure_to_respond,
     log_impossible,
@@ -71,7 +72,6 @@ MAX_GROWTH = 1032
 """Most bytes that a compressed byte can become (deflate)."""
 
 USUAL_GROWTH = 16  # as MAX_GROWTH, in most bodies
-
 SMALL_BYTES = 64 * 1024  # to which any compressed body may grow at first
 
 DEADLINE_PASSED = "the deadline of the request has passed"
@@ -86,6 +86,7 @@ class ServerCall:
     """One request that was admitted. Made by `new_server_call`."""
 
     __slots__ = (
+        "admitted_at",
         "cancel_reason",
         "connection",
         "deadline",
@@ -93,6 +94,7 @@ class ServerCall:
         "error_code",
         "form",
         "message",
+        "method_concurrency",
         "packer",
         "position",
         "received_at",
@@ -100,6 +102,7 @@ class ServerCall:
         "request",
         "sent_bytes",
         "served",
+        "server_concurrency",
         "size_bytes",
         "span",
         "streams",
@@ -132,6 +135,10 @@ class ServerCall:
     """Bytes of the response, with its head; 0 until it was made."""
     served: ServedCall | None
     """The call as its handler's own calls see it, once it is the turn of the call."""
+    admitted_at: float
+    method_concurrency: int
+    server_concurrency: int
+    """When it was admitted, and which calls ran then, itself included; 0: no limiter asks."""
     size_bytes: int
     """Bytes that the call counts in `connection.unanswered`."""
     span: Span | None
@@ -314,7 +321,7 @@ class ServerCall:
                 data = self._within_hard_limit(self._pack_success(controller, response))
                 self.error_code = 0
         except BaseException as error:
-            _close_coroutine(response)
+            close_coroutine(response)
             self.fail(controller, error)
             is_logged = True
             if isinstance(error, RpcError) and not isinstance(error, OvercrowdedError):
@@ -447,6 +454,7 @@ def new_server_call(
     call.size_bytes = held_bytes(request)
     call.packer = request.packer
     call.position = -1
+    call.method_concurrency = call.server_concurrency = 0
     if entry.is_generic:
         call.size_bytes += getsizeof(request.service) + getsizeof(request.method)
     call.message = call.task = call.streams = call.form = call.span = None
@@ -490,10 +498,3 @@ def _packed_bytes(data: Any) -> IOBuf:
     if not isinstance(data, IOBuf):
         raise TypeError(f"the protocol packed a response as {type(data).__name__}, not IOBuf")
     return data
-
-
-def _close_coroutine(response: object) -> None:
-    """Close a coroutine that a plain function returned, so that Python doesn't warn of it."""
-    with contextlib.suppress(BaseException):
-        if asyncio.iscoroutine(response):
-            response.close()

@@ -256,9 +256,9 @@ class ServerConnection(ClosableConnection):
         if entry is None:
             entry = self._entry_at_index(request) or self._generic_entry(request)
         admission = server.admission
-        if entry is None or not admission.admits(entry):
+        if not admission.admits(entry, request, received_at) or entry is None:
             blamed = admission.blamed(entry)
-            self._reject(request, admission.rejection(request), blamed)
+            self._reject(request, admission.rejection(entry, request), blamed)
             return
         call = new_server_call(self, request, entry, received_at)
         if self.replies is not None:

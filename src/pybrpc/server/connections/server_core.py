@@ -19,6 +19,7 @@ from pybrpc.server.calls.call_end import CallEnd
 from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.limiters.new_limiter import new_limiter
 from pybrpc.server.settings import ServerSettings
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.writing.process_backlog import ProcessBacklog
@@ -60,7 +61,7 @@ class ServerCore:
         """Requests that were answered with an error."""
         self.non_service_errors = Counter(help="Requests refused before their method was looked at")
         """Those of them that no method is to blame for."""
-        self.admission = Admission(registry, settings.max_concurrency)
+        self.admission = Admission(registry, new_limiter(settings.max_concurrency))
         self.call_end = CallEnd(self.admission, self.errors)
         self.unanswered = ProcessBacklog(settings.max_unanswered_bytes)
         """Bytes of the admitted requests of all connections."""

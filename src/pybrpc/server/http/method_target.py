@@ -74,8 +74,8 @@ class MethodTarget:
             facts.add_to(rpc)
         if queue is not None:
             rpc.compress_type = 0  # the handler reads the body as it comes
-        if not admission.admits(entry):
-            error = admission.rejection(rpc)
+        if not admission.admits(entry, rpc, request.received_at):
+            error = admission.rejection(entry, rpc)
             raise refusal_of(connection.identity, error, admission.blamed(entry), rpc)
         call = new_server_call(connection, rpc, entry, request.received_at)
         call.position = request.position

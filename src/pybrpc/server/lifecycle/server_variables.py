@@ -69,6 +69,11 @@ class ServerVariables:
             "max_concurrency": PassiveStatus(
                 lambda: core.admission.max_concurrency, help="Limit of the server; 0: none"
             ),
+            "rejected": PassiveStatus(
+                lambda: core.admission.rejected,
+                help="Requests that the limit of the server has refused",
+                is_counter=True,
+            ),
             "connection_count": NumberOf(lambda: len(connections), help="Open connections"),
             "error": errors,
             "eps": PerSecond(errors, help="Such errors per second"),
@@ -92,6 +97,11 @@ class ServerVariables:
             ),
             "_max_concurrency": PassiveStatus(
                 lambda: entry.max_concurrency, help=f"Limit of {name}; 0: none"
+            ),
+            "_rejected": PassiveStatus(
+                lambda: entry.rejected,
+                help=f"Requests that the limit of {name} has refused",
+                is_counter=True,
             ),
         }
         entry.times = times = MethodTimes(name, more)

@@ -18,6 +18,7 @@ from pybrpc.server.calls.call_end import CallEnd, RefusedRequest
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import NO_ANSWER, ServerCall, new_server_call
 from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.limiters.limiter import ConstantLimiter
 from pybrpc.testing.step_scheduler import StepScheduler, explore
 from pybrpc.transport.writing.backlog import Backlog
 from tests.peers.raw_peer import SERVICE, request
@@ -82,8 +83,8 @@ class Server:
         self.registry = ServiceRegistry()
         self.registry.add(SERVICE, EchoService())
         self.entry: MethodEntry = self.registry.entry_named(METHOD)
-        self.entry.max_concurrency = limit
-        self.admission = Admission(self.registry, 0)
+        self.entry.limiter = ConstantLimiter(limit) if limit else None
+        self.admission = Admission(self.registry, None)
         self.errors = atomic_counter()
         self.call_end = CallEnd(self.admission, self.errors)
         self.connection = FakeConnection(error)
