@@ -223,6 +223,32 @@ GROUPS = (
             *_tests(f"{_CLIENT}/cluster/balancing/hashing", "*"),
         ),
     ),
+    Group(
+        "Routers and breakers are tested together on a virtual clock.",
+        (
+            *_modules("client/cluster", "pick router"),
+            *_modules(
+                "client/cluster/breaking",
+                "breaker ema_circuit_breaker gates isolation outcomes outlier_detection"
+                " retry_budget server_health server_states",
+            ),
+        ),
+        (
+            *_tests(f"{_CLIENT}/cluster", "router"),
+            *_tests(f"{_CLIENT}/cluster/breaking", "ema_circuit_breaker server_states"),
+        ),
+    ),
+    Group(
+        "Channels to several servers are tested by calls.",
+        (
+            *_modules("client/channel", "cluster_options readiness"),
+            *_modules(
+                "client/cluster",
+                "cluster_source finding server_connections server_status turns",
+            ),
+        ),
+        _tests("integration", "clusters*"),
+    ),
     # --- server ---
     Group(
         "Requests of HTTP are tested over connections, also against recordings of C++.",

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pybrpc.client.cluster.cluster_server import ClusterServer
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.attempt_end import CanceledBy
     from pybrpc.client.cluster.balancing.load_balancer import Picker
-    from pybrpc.client.cluster.router import Router
+
+
+class PickOwner(Protocol):
+    """The Router, as its picks see it."""
+
+    def end(self, pick: Pick, code: int, canceled_by: CanceledBy | None) -> None:
+        """The attempt of `pick` has ended. Once for each; never raises."""
+
+    def note_unused(self, server: ClusterServer) -> None:
+        """The last attempt of a server has ended that has left the list."""
 
 
 class Pick:
@@ -28,7 +37,7 @@ class Pick:
 
     def __init__(
         self,
-        router: Router,
+        router: PickOwner,
         picker: Picker,
         server: ClusterServer,
         begun_at: float,

@@ -1,0 +1,179 @@
+"""Channels to several servers, of which some fail: other servers get the calls."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import time
+from pathlib import Path
+
+import pytest
+
+import pybrpc
+from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
+from pybrpc.errors import ErrorCode, RpcError
+from tests.fakes.threads import wait_until
+from tests.peers.clusters import (
+    REQUEST,
+    Load,
+    answers,
+    cluster,
+    cluster_stub,
+    state_of,
+    wait_for_state,
+)
+
+
+def test_cluster_without_a_usable_server_is_ehostdown_with_the_reasons(dead_address: str) -> None:
+    with cluster_stub([dead_address], max_retry=0) as (stub, channel):
+        with pytest.raises(RpcError):
+            stub.Echo(REQUEST)
+        with pytest.raises(RpcError) as raised:
+            stub.Echo(REQUEST)
+        assert raised.value.code == errno.EHOSTDOWN
+        assert f"{dead_address}: down, Fail to connect" in raised.value.text
+        (status,) = channel.servers()
+        assert (status.state, status.is_usable) == ("down", False)
+
+
+@pytest.mark.parametrize("name", ["rr", "RR"])
+def test_call_is_retried_on_other_servers(name: str, tmp_path: Path, dead_address: str) -> None:
+    """bRPC: retry_other_servers. Two dead servers and a live one, max_retry 3."""
+    with cluster(1) as servers:
+        path = tmp_path / "servers"
+        path.write_text(f"{dead_address}\n{dead_address} again\n{servers[0].address}\n")
+        for _ in range(20):
+            with cluster_stub(f"fIle://{path}", load_balancer=name, max_retry=3) as (stub, _):
+                assert stub.Echo(REQUEST).message == "server 0"
+
+
+@pytest.mark.parametrize("code", [ErrorCode.ELIMIT, ErrorCode.EOVERCROWDED])
+def test_busy_server_has_its_call_retried_elsewhere(code: int) -> None:
+    with cluster(2) as servers, cluster_stub(servers.addresses) as (stub, _):
+        servers[0].fail(int(code))
+        assert answers(stub, 20) == {"server 1": 20}
+        assert servers[0].calls >= 5
+
+
+def test_call_that_every_server_refuses_fails_after_it_has_tried_each_once() -> None:
+    with (
+        cluster(3) as servers,
+        cluster_stub(servers.addresses, max_retry=10) as (stub, _),
+    ):
+        for member in servers.members:
+            member.fail(int(ErrorCode.ELIMIT))
+        with pytest.raises(RpcError) as raised:
+            stub.Echo(REQUEST)
+        assert raised.value.code == ErrorCode.ELIMIT
+        assert servers.calls == [1, 1, 1]
+
+
+def test_server_that_fails_at_once_is_left_out_soon() -> None:
+    with cluster(3) as servers, cluster_stub(servers.addresses) as (stub, channel):
+        servers[0].fail(int(ErrorCode.EINTERNAL))
+        errors = 0
+        for _ in range(60):
+            try:
+                stub.Echo(REQUEST)
+            except RpcError:
+                errors += 1
+        assert 5 <= errors <= 8  # one more for each trial
+        assert state_of(channel, servers[0]) in ("ejected", "trial")
+
+
+def test_nothing_is_left_out_without_a_breaker() -> None:
+    with (
+        cluster(2) as servers,
+        cluster_stub(servers.addresses, circuit_breaker=False) as (stub, channel),
+    ):
+        servers[0].fail(int(ErrorCode.EINTERNAL))
+        for _ in range(40):
+            with contextlib.suppress(RpcError):
+                stub.Echo(REQUEST)
+        assert servers.calls == [20, 20]
+        assert state_of(channel, servers[0]) == "up"
+
+
+def test_backup_request_goes_to_another_server() -> None:
+    with (
+        cluster(2) as servers,
+        cluster_stub(servers.addresses, backup_request_ms=20) as (stub, channel),
+    ):
+        stub.Echo(REQUEST)
+        slow = next(member for member in servers.members if not member.calls)
+        fast = next(member for member in servers.members if member.calls)
+        slow.sleep(0.5)
+        controller = pybrpc.Controller()
+        assert stub.Echo(REQUEST, controller=controller).message == fast.name
+        assert controller.has_backup_request
+        wait_until(lambda: all(status.in_flight == 0 for status in channel.servers()))
+
+
+def test_only_server_gets_no_backup_request() -> None:
+    with (
+        cluster(1) as servers,
+        cluster_stub(servers.addresses, backup_request_ms=5) as (stub, _),
+    ):
+        servers[0].sleep(0.05)
+        controller = pybrpc.Controller()
+        stub.Echo(REQUEST, controller=controller)
+        assert not controller.has_backup_request
+        assert servers.calls == [1]
+
+
+def test_server_that_comes_back_has_calls_again() -> None:
+    breaker = OutlierDetection(slow_start=0)
+    with (
+        cluster(2) as servers,
+        cluster_stub(servers.addresses, circuit_breaker=breaker) as (stub, channel),
+    ):
+        answers(stub, 4)
+        servers[0].stop(grace=0.5)
+        assert answers(stub, 10) == {"server 1": 10}
+        servers[0].start()
+        wait_for_state(channel, servers[0], "up")
+        assert answers(stub, 10) == {"server 0": 5, "server 1": 5}
+
+
+def test_restarts_of_all_servers_one_after_the_other_fail_no_call() -> None:
+    with (
+        cluster(3) as servers,
+        cluster_stub(servers.addresses, load_balancer="p2c_ewma") as (stub, channel),
+        Load(stub) as load,
+    ):
+        for member in servers.members:
+            load.wait_for_calls(50)
+            member.stop()
+            load.wait_for_calls(50)
+            member.start()
+            wait_for_state(channel, member, "up")
+        load.wait_for_calls(50)
+    assert load.errors == []
+
+
+def test_calls_are_let_in_little_by_little_after_all_servers_were_down() -> None:
+    """bRPC: revived_from_all_failed_sanity, and its integrated form."""
+    recover = pybrpc.ClusterRecover(min_working_instances=2, hold_seconds=0.2)
+    with (
+        cluster(2) as servers,
+        cluster_stub(servers.addresses, cluster_recover=recover, max_retry=0) as (stub, channel),
+    ):
+        answers(stub, 2)
+        for member in servers.members:
+            member.stop(grace=0.5)
+
+        def code_of_a_call() -> int:
+            try:
+                stub.Echo(REQUEST)
+            except RpcError as error:
+                return error.code
+            return 0
+
+        wait_until(lambda: code_of_a_call() == errno.EHOSTDOWN)
+        assert [code_of_a_call() for _ in range(10)] == [int(ErrorCode.EREJECT)] * 10
+        for member in servers.members:
+            member.start()
+        wait_until(lambda: all(status.is_usable for status in channel.servers()))
+        wait_until(lambda: code_of_a_call() == 0)
+        time.sleep(0.25)
+        assert {code_of_a_call() for _ in range(50)} == {0}
