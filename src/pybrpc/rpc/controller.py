@@ -32,7 +32,7 @@ from pybrpc.rpc.controller_values import (
     requested_streams,
     restored,
 )
-from pybrpc.rpc.hash_key import checked_hash_key
+from pybrpc.rpc.hash_key import HashKeyOf
 from pybrpc.rpc.http import HttpHeader, HttpHeaderOf, progressive_attachment_of
 from pybrpc.rpc.misnamed import CANCEL_FUTURE, SET_TIMEOUT, Misnamed, without_misnamed
 from pybrpc.transport.interfaces import TlsInfo
@@ -229,16 +229,6 @@ class Controller:
         self._max_retry = checked_count_or_none("max_retry", max_retry)
 
     @property
-    def hash_key(self) -> int | None:
-        """The key by which a hashing `load_balancer` picks the server. An int below 2^64 is used as
-        it is, as bRPC's `request_code`; a str or bytes is hashed to one; `None`: no key."""
-        return self._hash_key
-
-    @hash_key.setter
-    def hash_key(self, hash_key: int | str | bytes | None) -> None:
-        self._hash_key = None if hash_key is None else checked_hash_key(hash_key)
-
-    @property
     def backup_request_ms(self) -> float | None:
         """Milliseconds after which the request is sent a second time; `None`: the channel's option,
         -1: never."""
@@ -360,6 +350,7 @@ class Controller:
     def response_user_fields(self, fields: Mapping[str, str]) -> None:
         self._response_user_fields = checked_texts("response_user_fields", fields)
 
+    hash_key = HashKeyOf("_hash_key")
     http_request = HttpHeaderOf("_http_request")
     http_response = HttpHeaderOf("_http_response")
 
@@ -408,10 +399,10 @@ class Controller:
         self.error_text += f"{gap}{self._server_identity}{mark}{reason}"
 
     def accept_stream(self, options: Options = None, *, body: Body = None) -> Any:
-        """In a handler: accept the stream that the caller asks for. The answer opens it.
-        Returns a `pybrpc.streams.AioStream` in an async handler, else a `Stream`. It lives on after
-        the handler: an async `body(stream)`, or a plain one in a thread, runs once the handler has
-        answered. `options`: `StreamOptions`. BadRequestError, for the caller, if it asks for none.
+        """In a handler: accept the stream that the caller asks for; the answer opens it. A
+        `pybrpc.streams.AioStream` in an async handler, else a `Stream`. It outlives the handler: an
+        async `body(stream)`, or a plain one in a thread, runs once the handler has answered.
+        `options`: `StreamOptions`. BadRequestError, for the caller, if it asks for none.
         """
         return requested_streams(self._streams, self.method_name).accept(options, body)
 
@@ -482,16 +473,12 @@ class Controller:
     timeout_s = Misnamed(SET_TIMEOUT)
     connect_timeout_ms = Misnamed("give the channel connect_timeout=, in seconds")
     max_retries = Misnamed("set controller.max_retry = number")
-    retries = Misnamed("set controller.max_retry = number")
     compress_type = Misnamed("set controller.request_compress_type, or response_compress_type")
     checksum_type = Misnamed("set controller.request_checksum_type, or response_checksum_type")
     attachment = Misnamed("use controller.request_attachment, or response_attachment")
     user_fields = Misnamed("use controller.request_user_fields, or response_user_fields")
     metadata = Misnamed("use controller.request_user_fields, or response_user_fields")
-    error = Misnamed("read controller.error_code and controller.error_text")
     latency_ms = Misnamed("read controller.latency_us, in microseconds")
-    set_code = Misnamed("call controller.set_failed(code, text)")
-    set_details = Misnamed("call controller.set_failed(code, text)")
     abort = Misnamed("raise a pybrpc.RpcError, or call controller.set_failed(code, text)")
     peer = Misnamed("read controller.remote_side")
     time_remaining = Misnamed("read controller.time_remaining_s")
@@ -503,7 +490,6 @@ class Controller:
     Join = Misnamed("wait for the future of the call: stub.Method.future(...).result()")
     ignore_eovercrowded = Misnamed("give the channel options=SocketOptions(high_water_bytes=)")
     set_request_code = Misnamed("set controller.hash_key = number")
-    request_code = Misnamed("set controller.hash_key = number")
 
 
 def _after_fork_in_child() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Self, overload
 
 MAX_KEY = 2**64 - 1
 MAX_REQUEST_CODE = 2**32 - 1
@@ -37,3 +38,30 @@ def mixed(value: int) -> int:
     value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & MAX_KEY
     value = (value ^ value >> 27) * 0x94D049BB133111EB & MAX_KEY
     return value ^ value >> 31
+
+
+class HashKeyOf:
+    """The property `hash_key` of a controller: the key by which a hashing `load_balancer` picks the
+    server. A number is bRPC's `request_code`; a str or bytes is hashed to one; `None`: no key."""
+
+    __slots__ = ("_field",)
+
+    def __init__(self, field: str) -> None:
+        """`field`: the attribute that keeps it."""
+        self._field = field
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> int | None: ...
+
+    def __get__(self, instance: object, owner: type) -> Self | int | None:
+        if instance is None:
+            return self
+        key: int | None = getattr(instance, self._field)
+        return key
+
+    def __set__(self, instance: object, hash_key: int | str | bytes | None) -> None:
+        key = None if hash_key is None else checked_hash_key(hash_key)
+        setattr(instance, self._field, key)

@@ -18,7 +18,6 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.base.checked_options import (
     checked_flag,
-    checked_flag_or_none,
     checked_instance_or_none,
     why_not_called,
 )
@@ -120,7 +119,7 @@ class Server(Mounting):
         already, or its name is that of a builtin page or the begin of the path of a mount.
 
         With `partial`, `impl` may lack methods: they are answered with ENOMETHOD. So are methods
-        that stream, which are not served yet. The server logs their names when it starts.
+        that stream. The server logs their names when it starts.
 
         By HTTP a method has the path "/Service/Method". `restful_mappings` gives methods other
         paths instead, "/v1/echo => Echo, GET /v1/users/{id} => GetUser, /v1/files/* => Get"; with
@@ -134,8 +133,8 @@ class Server(Mounting):
         if self.is_running:
             raise ServerStateError("add services before the server is started")
         self._registry.add(service, impl, partial)
+        form = allow_http_body_to_pb, json_options or JsonOptions()
         try:
-            form = allow_http_body_to_pb, json_options or JsonOptions()
             targets = targets_of(service, self._registry, *form)
             self._routes.add_service(service, targets, restful_mappings, allow_default_url)
         except BaseException:
@@ -169,19 +168,16 @@ class Server(Mounting):
     def set_max_concurrency(self, method: str, limit: MaxConcurrency) -> None:
         """Limit how many requests of a method run at once; more are answered with ELIMIT.
 
-        `method` is "package.Service.Method" or "Service.Method", or "*" for all methods of the
-        generic service together. `limit` is one of
+        `method` is "package.Service.Method" or "Service.Method", or "*" for the generic service as
+        a whole. `limit` is one of
 
         - a number; 0 lifts the limit, and so does "unlimited"
         - "auto", or an `AutoConcurrencyConf`: as many as the server can use, as it has measured
-        - "timeout", or a `TimeoutConcurrencyConf`: as many as will end in the time that their
-          clients wait
-        - a `ConcurrencyLimiter` of yours
-        - one of these as an `AdaptiveMaxConcurrency`
+        - "timeout", or a `TimeoutConcurrencyConf`: as many as will end while their clients wait
+        - a `ConcurrencyLimiter` of yours; or one of these as an `AdaptiveMaxConcurrency`
 
-        May be called while the server runs, from any thread; requests that run already don't count.
-        ServerStateError if there is no such method; ValueError or TypeError for what is no limit.
-        After bRPC's `MaxConcurrencyOf`. docs/overload.md says which limit fits.
+        Any thread, also while the server runs; requests that run don't count. See docs/overload.md.
+        ServerStateError: no such method; ValueError or TypeError: no such limit.
         """
         checked = checked_max_concurrency("limit", limit)
         self._registry.entry_named(method).limiter = new_limiter(checked)
@@ -201,15 +197,7 @@ class Server(Mounting):
         handler that runs already may still go by the old values.
         """
         entry = self._registry.entry_named(method)
-        checked_flag_or_none("cancel_handlers", cancel_handlers)
-        checked_flag_or_none("drop_expired", drop_expired)
-        checked_flag_or_none("enable_progressive_read", enable_progressive_read)
-        if enable_progressive_read is not None:
-            entry.enable_progressive_read = enable_progressive_read
-        if cancel_handlers is not None:
-            entry.cancel_handlers = cancel_handlers
-        if drop_expired is not None:
-            entry.drop_expired = drop_expired
+        entry.set_flags(cancel_handlers, drop_expired, enable_progressive_read)
 
     def on_startup(self, function: H) -> H:
         """Call `function`, without arguments, at each start before the server listens.

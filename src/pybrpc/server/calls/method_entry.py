@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from pybrpc.base.checked_options import checked_flag_or_none
 from pybrpc.rpc.method import Method
 from pybrpc.server.calls.method_times import MethodTimes
 from pybrpc.server.limiters.limiter import Limiter
@@ -109,6 +110,23 @@ class MethodEntry:
     def is_quick(self) -> bool:
         """Whether the thread that reads may run the handler: no call has been slow recently."""
         return self.inline_after_calls == 0
+
+    def set_flags(
+        self,
+        cancel_handlers: bool | None,
+        drop_expired: bool | None,
+        enable_progressive_read: bool | None,
+    ) -> None:
+        """Set those that are not `None`. TypeError, and nothing is set, if one is no bool."""
+        flags = {
+            "cancel_handlers": cancel_handlers,
+            "drop_expired": drop_expired,
+            "enable_progressive_read": enable_progressive_read,
+        }
+        checked = {name: checked_flag_or_none(name, flag) for name, flag in flags.items()}
+        for name, flag in checked.items():
+            if flag is not None:
+                setattr(self, name, flag)
 
     def note_slow(self) -> None:
         """A call was slow: the next ones run in a worker."""
