@@ -28,6 +28,8 @@ from pybrpc.client.cluster.breaking.ema_circuit_breaker import EmaCircuitBreaker
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
 from pybrpc.client.cluster.server_status import ServerStatus
+from pybrpc.client.combo.parallel_channel import ParallelChannel
+from pybrpc.client.combo.sub_call import MergeResult, SubCall, SubResult
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
@@ -88,7 +90,9 @@ __all__ = [
     "IOBuf",
     "InterceptedCall",
     "JsonOptions",
+    "MergeResult",
     "OutlierDetection",
+    "ParallelChannel",
     "RawRequest",
     "RetryBudget",
     "RetryPolicy",
@@ -102,6 +106,8 @@ __all__ = [
     "StreamCall",
     "StreamOptions",
     "Stub",
+    "SubCall",
+    "SubResult",
     "TimeoutConcurrencyConf",
     "__impl__",
     "__version__",

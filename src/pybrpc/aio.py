@@ -6,8 +6,9 @@ from pybrpc.client.channel.aio_channel import AioChannel as Channel
 from pybrpc.client.channel.http_stream import AioHttpBody as HttpBody
 from pybrpc.client.channel.http_stream import AioHttpStreamCall as HttpStreamCall
 from pybrpc.client.channel.stream_call import AioStreamCall as StreamCall
+from pybrpc.client.combo.parallel_channel import AioParallelChannel as ParallelChannel
 
-__all__ = ["Channel", "HttpBody", "HttpStreamCall", "StreamCall"]
+__all__ = ["Channel", "HttpBody", "HttpStreamCall", "ParallelChannel", "StreamCall"]
 
 
 def __dir__() -> list[str]:
