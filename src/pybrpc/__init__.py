@@ -29,6 +29,7 @@ from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
 from pybrpc.client.cluster.server_status import ServerStatus
 from pybrpc.client.combo.parallel_channel import ParallelChannel
+from pybrpc.client.combo.selective_channel import SelectiveChannel
 from pybrpc.client.combo.sub_call import MergeResult, SubCall, SubResult
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.errors import ErrorCode, RpcError
@@ -97,6 +98,7 @@ __all__ = [
     "RetryBudget",
     "RetryPolicy",
     "RpcError",
+    "SelectiveChannel",
     "Server",
     "ServerNode",
     "ServerSentEvent",

@@ -7,8 +7,16 @@ from pybrpc.client.channel.http_stream import AioHttpBody as HttpBody
 from pybrpc.client.channel.http_stream import AioHttpStreamCall as HttpStreamCall
 from pybrpc.client.channel.stream_call import AioStreamCall as StreamCall
 from pybrpc.client.combo.parallel_channel import AioParallelChannel as ParallelChannel
+from pybrpc.client.combo.selective_channel import AioSelectiveChannel as SelectiveChannel
 
-__all__ = ["Channel", "HttpBody", "HttpStreamCall", "ParallelChannel", "StreamCall"]
+__all__ = [
+    "Channel",
+    "HttpBody",
+    "HttpStreamCall",
+    "ParallelChannel",
+    "SelectiveChannel",
+    "StreamCall",
+]
 
 
 def __dir__() -> list[str]:

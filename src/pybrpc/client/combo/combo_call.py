@@ -84,6 +84,7 @@ class ComboCall:
         self._lock = threading.RLock()
         self._future: Any = None
         self._timer: Timer | None = None
+        self._backup_timer: Timer | None = None
         self._is_settled = False
         self._is_canceled = False
         self._ended: list[SubResult] = []
@@ -164,8 +165,9 @@ class ComboCall:
             self._is_settled = True
             timer, self._timer = self._timer, None
             listeners, self._listeners = self._listeners, []
-        if timer is not None:
-            timer.cancel()
+        for each in (timer, self._backup_timer):
+            if each is not None:
+                each.cancel()
         if self._served is not None:
             self._served.discard(self)
         if error is not None:

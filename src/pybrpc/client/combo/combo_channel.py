@@ -26,7 +26,16 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method
 
 _OF_LIBRARY = frozenset(
-    {"check_may_block", "entries", "is_healthy", "make_method", "new_call", "runs_user_code"}
+    {
+        "call_options",
+        "check_may_block",
+        "entries",
+        "is_healthy",
+        "make_method",
+        "new_call",
+        "router",
+        "runs_user_code",
+    }
 )
 """Attributes that are not for users."""
 

@@ -85,7 +85,7 @@ class FutureForm:
         return self.dispatcher.call_at(when, function)
 
     def run_aside(self, function: Function) -> None:
-        run: Function = partial(self._context.copy().run, function)  # type: ignore[call-arg]
+        run: Function = partial(self._context.copy().run, function)
         try:
             callback_threads().put(run, self._owner)
         except RuntimeError:  # no thread can be started
@@ -142,7 +142,8 @@ class LoopForm:
         return self.loop.call_later(max(0.0, when - time.monotonic()), function)
 
     def run_aside(self, function: Function) -> None:
-        function()
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon(function)
 
     def run_in_place(self, function: Function) -> None:
         if _get_running_loop() is self.loop:
