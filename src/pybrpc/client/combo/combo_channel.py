@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
@@ -124,7 +125,7 @@ class ComboChannel:
             raise ChannelClosedError(f"{self!r} was closed; make a new channel")
 
     def _close(self) -> None:
-        """Take no more calls."""
+        """Take no more calls, and close the channels that this one has made."""
         self._is_closed = True
 
     def __dir__(self) -> list[str]:
@@ -167,9 +168,7 @@ class LoopsFront:
         """Take no more calls, and close the channels that this one has made. Those that it was
         given stay open."""
         self._close()
-        await self._close_made()
-
-    async def _close_made(self) -> None: ...
+        await asyncio.sleep(0)  # descriptors are closed in the loop's next turn
 
     async def __aenter__(self) -> Any:
         return self

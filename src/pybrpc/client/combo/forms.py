@@ -51,7 +51,7 @@ class Form(Protocol):
         """Call `function` at that monotonic time."""
 
     def run_aside(self, function: Function) -> None:
-        """Run `function`, which runs code of the user, where it may take long."""
+        """Run `function`, which may run code of the user, where it may take long. Any thread."""
 
     def run_in_place(self, function: Function) -> None:
         """Run `function`, which does not block, in a thread that may end the call: now, if this is
@@ -143,7 +143,7 @@ class LoopForm:
 
     def run_aside(self, function: Function) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            self.loop.call_soon(function)
+            self.loop.call_soon_threadsafe(function)
 
     def run_in_place(self, function: Function) -> None:
         if _get_running_loop() is self.loop:

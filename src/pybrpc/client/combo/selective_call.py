@@ -63,8 +63,29 @@ class SelectiveCall(ComboCall):
             self._settle(None, self.error(errno.EINVAL, text))
             return
         self._note_backup_policy("note_call")
+        if not self.channel.has_to_wait(self):
+            self.begin_attempts()
+
+    def begin_attempts(self) -> None:
+        """The channels are known: make the first attempt."""
         self._attempt()
         self._set_backup_timer()
+
+    def begin_attempts_soon(self) -> None:
+        """The same, of a call that has waited, in a thread that may begin it."""
+        self.form.run_aside(self._begin_late)
+
+    def _begin_late(self) -> None:
+        try:
+            if not self._is_settled:
+                self.begin_attempts()
+        except BaseException:
+            self.cancel(self.canceled_error())
+            raise
+
+    def _settle(self, response: Any, error: RpcError | None, is_canceled: bool = False) -> None:
+        self.channel.waiting.pop(self, None)
+        super()._settle(response, error, is_canceled)
 
     # --- attempts ---
 

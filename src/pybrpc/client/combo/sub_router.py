@@ -6,6 +6,7 @@ lock, at once, or when the next call looks: so it belongs to no thread and no lo
 
 from __future__ import annotations
 
+import errno
 import heapq
 import itertools
 import threading
@@ -20,7 +21,7 @@ from pybrpc.client.cluster.pick import Pick
 from pybrpc.client.cluster.router import Router, RouterSettings
 from pybrpc.client.cluster.server_node import ServerNode
 from pybrpc.client.combo.sub_channel import SubChannel
-from pybrpc.errors import ErrorCode, RpcError
+from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 
 CHECK_S = 1.0
 """Seconds after which a channel that had no server is looked at again, as in bRPC."""
@@ -64,6 +65,8 @@ class SubRouter:
         on_unused: Callable[[SubChannel], object] = lambda entry: None,
     ) -> None:
         self.needs_hash_key = balancer.needs_hash_key
+        self.has_incomplete = False
+        """Whether there are servers, but too few for a channel."""
         self._turns = _LockedTurns()
         self._numbers = itertools.count()
         self._nodes: dict[ServerNode, SubChannel] = {}
@@ -133,7 +136,13 @@ class SubRouter:
 
     def no_channel_error(self) -> RpcError:
         """Why no channel can be used."""
-        return self._router.no_server_error("")
+        error = self._router.no_server_error("")
+        if error.code == errno.ENODATA and (self._nodes or self.has_incomplete):
+            text = f"no channel of {self._router.name} has a server for each partition"
+            error = make_rpc_error(
+                errno.EHOSTDOWN, text, phase=Phase.QUEUED, peer=self._router.name
+            )
+        return error
 
     @property
     def is_healthy(self) -> bool:
