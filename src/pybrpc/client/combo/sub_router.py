@@ -12,10 +12,12 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
+from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
 from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.client.cluster.pick import Pick
 from pybrpc.client.cluster.router import Router, RouterSettings
@@ -25,6 +27,13 @@ from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 
 CHECK_S = 1.0
 """Seconds after which a channel that had no server is looked at again, as in bRPC."""
+
+
+class _NeverEjects(CircuitBreaker):
+    """No channel is left out because its calls fail: the channels do that with their servers."""
+
+    def new_server_breaker(self) -> Any:
+        return None
 
 
 class _LockedTurns:
@@ -75,7 +84,7 @@ class SubRouter:
         self._router = Router(
             name,
             balancer,
-            RouterSettings(None, None),
+            RouterSettings(_NeverEjects(slow_start=0.0), None),
             self._turns,
             self._make,
             on_unused=lambda server: on_unused(server.source),
