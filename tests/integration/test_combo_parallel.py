@@ -16,7 +16,7 @@ from tests.peers.combos import FORMS, add_all, call_by, call_over, channels
 from tests.peers.echo import ECHO
 from tests.protos import conformance_pb2 as pb
 
-forms = pytest.mark.parametrize("form", FORMS)
+each_form = pytest.mark.parametrize("form", FORMS)
 DEAD = "127.0.0.1:1"
 
 
@@ -45,7 +45,7 @@ def codes(controller: pybrpc.Controller) -> list[int | None]:
     return [None if sub is None else sub.code for sub in controller.sub_calls]
 
 
-@forms
+@each_form
 def test_responses_are_merged_in_the_order_of_the_channels(form: str) -> None:
     with cluster() as servers:
         servers[0].sleep(0.05)
@@ -67,7 +67,7 @@ def test_responses_are_merged_in_the_order_of_the_channels(form: str) -> None:
         assert controller.latency_us >= controller.sub_calls[0].latency_us
 
 
-@forms
+@each_form
 def test_attachment_and_options_go_along_with_every_sub_call(form: str) -> None:
     with cluster() as servers:
         echo_back(servers)
@@ -88,7 +88,7 @@ def test_attachment_and_options_go_along_with_every_sub_call(form: str) -> None:
         assert bytes(controller.request_attachment) == b"attached"
 
 
-@forms
+@each_form
 def test_one_channel_may_be_there_several_times(form: str) -> None:
     def add(combo: Any, made: list[Any]) -> None:
         add_joined(combo, made * 8)
@@ -133,7 +133,7 @@ def test_mapper_gives_each_channel_a_request_of_its_own() -> None:
         assert asked == [(index, 8, "conformance.EchoService.Echo") for index in range(8)]
 
 
-@forms
+@each_form
 def test_skipped_channels_have_no_sub_call(form: str) -> None:
     def skip_odd(index: int, count: int, method: str, request: Any) -> Any:
         return SubCall.SKIP if index % 2 else request
@@ -155,7 +155,7 @@ def _raise(*arguments: Any) -> Any:
     raise ValueError("a fault of the user")
 
 
-@forms
+@each_form
 @pytest.mark.parametrize(
     ("mapper", "code"),
     [
@@ -182,14 +182,14 @@ def test_mapper_that_gives_no_request_ends_the_call(form: str, mapper: Any, code
         assert servers.calls == [0, 0]
 
 
-@forms
+@each_form
 def test_channel_without_channels_is_eperm(form: str) -> None:
     with pytest.raises(RpcError, match="No channels added") as caught:
         call_over(form, "ParallelChannel", [], REQUEST, add_all)
     assert caught.value.code == errno.EPERM
 
 
-@forms
+@each_form
 def test_request_without_a_required_field_is_erequest(form: str) -> None:
     with cluster(2) as servers:
         with pytest.raises(BadRequestError):
@@ -197,7 +197,7 @@ def test_request_without_a_required_field_is_erequest(form: str) -> None:
         assert servers.calls == [0, 0]
 
 
-@forms
+@each_form
 def test_call_that_reaches_no_server_has_the_code_of_its_sub_calls(form: str) -> None:
     controller = pybrpc.Controller()
     with pytest.raises(RpcError) as caught:
@@ -215,7 +215,7 @@ def test_call_that_reaches_no_server_has_the_code_of_its_sub_calls(form: str) ->
     assert codes(controller) == [ErrorCode.ECONNREFUSED] * 2
 
 
-@forms
+@each_form
 def test_different_errors_are_too_many_fails(form: str) -> None:
     with cluster(2) as servers:
         servers[0].fail(ErrorCode.EINTERNAL)
@@ -227,7 +227,7 @@ def test_different_errors_are_too_many_fails(form: str) -> None:
         assert "[C1]" in caught.value.text
 
 
-@forms
+@each_form
 def test_failures_below_the_limit_leave_the_call_successful(form: str) -> None:
     with cluster() as servers:
         servers[1].fail(ErrorCode.EINTERNAL)
@@ -245,7 +245,7 @@ def test_failures_below_the_limit_leave_the_call_successful(form: str) -> None:
         assert codes(controller) == [0, ErrorCode.EINTERNAL, 0]
 
 
-@forms
+@each_form
 def test_fail_limit_cancels_the_other_sub_calls(form: str) -> None:
     go_on = threading.Event()
     with cluster(2) as servers:
@@ -267,7 +267,7 @@ def test_fail_limit_cancels_the_other_sub_calls(form: str) -> None:
         assert codes(controller) == [ErrorCode.EINTERNAL, ErrorCode.ECANCELED]
 
 
-@forms
+@each_form
 def test_success_limit_ends_the_other_sub_calls(form: str) -> None:
     go_on = threading.Event()
 
@@ -291,7 +291,7 @@ def test_success_limit_ends_the_other_sub_calls(form: str) -> None:
         assert codes(controller) == [0] + [ErrorCode.EPCHANFINISH] * 7
 
 
-@forms
+@each_form
 def test_deadline_without_a_success_is_a_timeout(form: str) -> None:
     go_on = threading.Event()
     with cluster(2) as servers:
@@ -312,7 +312,7 @@ def test_deadline_without_a_success_is_a_timeout(form: str) -> None:
         assert codes(controller) == [ErrorCode.ECANCELED] * 2
 
 
-@forms
+@each_form
 def test_deadline_with_enough_successes_is_a_success(form: str) -> None:
     go_on = threading.Event()
     with cluster(2) as servers:
@@ -372,7 +372,7 @@ def test_sub_call_may_be_one_of_another_method() -> None:
 # --- mergers ---
 
 
-@forms
+@each_form
 @pytest.mark.parametrize(
     ("returned", "fail_limit", "code"),
     [
@@ -408,7 +408,7 @@ def test_merger_says_whether_a_sub_call_counts(
             assert call().message == "server 0;server 2;"
 
 
-@forms
+@each_form
 @pytest.mark.parametrize("raised", [ValueError("bad"), SystemExit(3)], ids=["error", "exit"])
 def test_merger_that_raises_fails_the_call(form: str, raised: BaseException) -> None:
     def merger(response: Any, sub_response: Any) -> None:

@@ -16,11 +16,11 @@ from tests.peers.combos import FORMS, add_all, call_over, channels
 from tests.peers.echo import ECHO
 from tests.protos import conformance_pb2 as pb
 
-forms = pytest.mark.parametrize("form", FORMS)
+each_form = pytest.mark.parametrize("form", FORMS)
 DEAD = "127.0.0.1:1"
 
 
-@forms
+@each_form
 def test_call_goes_to_one_channel(form: str) -> None:
     with cluster() as servers:
         servers[0].behave = servers[1].behave = servers[2].behave = attach
@@ -72,14 +72,14 @@ def test_channels_are_added_and_removed_between_calls() -> None:
             combo.remove_channel(made[0])
 
 
-@forms
+@each_form
 def test_channel_without_channels_is_enodata(form: str) -> None:
     with pytest.raises(RpcError) as caught:
         call_over(form, "SelectiveChannel", [], REQUEST, add_all)
     assert caught.value.code == errno.ENODATA
 
 
-@forms
+@each_form
 def test_unreachable_server_is_econnrefused(form: str) -> None:
     controller = pybrpc.Controller()
     with pytest.raises(RpcError) as caught:
@@ -95,7 +95,7 @@ def test_unreachable_server_is_econnrefused(form: str) -> None:
     assert caught.value.code == controller.error_code == ErrorCode.ECONNREFUSED
 
 
-@forms
+@each_form
 def test_call_that_fails_is_sent_over_another_channel(form: str) -> None:
     with cluster(1) as servers:
         controller = pybrpc.Controller()
@@ -114,7 +114,7 @@ def test_call_that_fails_is_sent_over_another_channel(form: str) -> None:
         assert controller.retried_count <= 2
 
 
-@forms
+@each_form
 def test_error_of_a_handler_is_passed_on(form: str) -> None:
     with cluster(2) as servers:
         for member in servers.members:
@@ -125,7 +125,7 @@ def test_error_of_a_handler_is_passed_on(form: str) -> None:
         assert sum(servers.calls) == 1
 
 
-@forms
+@each_form
 def test_request_without_a_required_field_is_erequest(form: str) -> None:
     with cluster(2) as servers:
         with pytest.raises(BadRequestError):
@@ -133,7 +133,7 @@ def test_request_without_a_required_field_is_erequest(form: str) -> None:
         assert servers.calls == [0, 0]
 
 
-@forms
+@each_form
 def test_late_sub_call_changes_nothing_after_the_deadline(form: str) -> None:
     go_on = threading.Event()
     with cluster(1) as servers:
@@ -156,7 +156,7 @@ def test_late_sub_call_changes_nothing_after_the_deadline(form: str) -> None:
         assert controller.error_code == ErrorCode.ERPCTIMEDOUT
 
 
-@forms
+@each_form
 def test_backup_request_goes_to_another_channel_and_its_response_wins(form: str) -> None:
     go_on = threading.Event()
     with cluster(2) as servers:

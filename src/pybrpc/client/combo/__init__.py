@@ -4,6 +4,6 @@
 `PartitionChannel` makes the channels of a ParallelChannel from a naming service, and a
 `DynamicPartitionChannel` has several of those under a SelectiveChannel.
 
-`combo_call` has the parts that the calls of all of them share, `forms` what differs between
+`combo_call` has the parts that the calls of all of them share, `call_form` what differs between
 threads and asyncio.
 """

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.guard import deliver_interrupt, run_guarded, safe_repr
-from pybrpc.client.combo.forms import Form, Timer
+from pybrpc.client.combo.call_form import Form, Timer
 from pybrpc.client.combo.sub_call import SubResult
 from pybrpc.errors import (
     ChannelClosedError,
@@ -87,6 +87,7 @@ class ComboCall:
         self._backup_timer: Timer | None = None
         self._is_settled = False
         self._is_canceled = False
+        """Whether `cancel` ends it, whatever its sub calls still give."""
         self._ended: list[SubResult] = []
         self._listeners: list[Listener] = []
 
@@ -140,6 +141,7 @@ class ComboCall:
 
     def cancel(self, error: RpcError) -> None:
         """End the call, and its sub calls, with `error`. Any thread of its form."""
+        self._is_canceled = True
         self._cancel_flights()
         self._settle(None, error, is_canceled=type(error) is not HandlerCanceledError)
 

@@ -16,9 +16,9 @@ from pybrpc.client.channel.base import ChannelBase, timeout_of_call
 from pybrpc.client.channel.channel import Channel
 from pybrpc.client.channel.intercepted.intercepted_method import FutureDone
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, DEFAULT_TIMEOUT_S, Timeout
+from pybrpc.client.combo.call_form import BlockingForm, Form, FutureForm, LoopForm
 from pybrpc.client.combo.combo_call import ComboCall
 from pybrpc.client.combo.combo_future import AioComboFuture, ComboFuture
-from pybrpc.client.combo.forms import BlockingForm, Form, FutureForm, LoopForm
 from pybrpc.client.combo.sub_call import Mapper, Merger
 from pybrpc.client.combo.sub_channel import SubChannel, SubMethods
 from pybrpc.errors import ChannelClosedError, WouldDeadlockError
@@ -137,7 +137,7 @@ class ComboChannel:
 
 
 class ThreadsFront:
-    """What combined channels of threads have beside: `close` and `with`."""
+    """The part of a combined channel of threads: `close` and `with`."""
 
     _close: Callable[[], None]
 
@@ -159,7 +159,7 @@ class ThreadsFront:
 
 
 class LoopsFront:
-    """What combined channels of asyncio have beside: `close` and `async with`."""
+    """The part of a combined channel of asyncio: `close` and `async with`."""
 
     _is_aio = True
     _close: Callable[[], None]

@@ -128,7 +128,7 @@ class ParallelCall(ComboCall):
     def _on_all_ended(self) -> None:
         runs_merger = any(flight.entry.merger is not None for flight in self._flights)
         if runs_merger and self._failed < self._fail_limit and not self._is_settled:
-            self.form.run_aside(self._finish)
+            self.form.run_user_code(self._finish)
         else:
             self._finish()
 
@@ -148,7 +148,7 @@ class ParallelCall(ComboCall):
 
     def _finish(self) -> None:
         """All sub calls have ended: merge them, and end the call."""
-        if self._is_settled:
+        if self._is_settled or self._is_canceled:
             return
         response, error = self._outcome()
         self._settle(response, error)

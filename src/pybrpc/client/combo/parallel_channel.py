@@ -7,8 +7,8 @@ from typing import Any
 
 from pybrpc.base.checked_options import checked_count_or_none
 from pybrpc.client.channel.options import DEFAULT_TIMEOUT_S
+from pybrpc.client.combo.call_form import Form
 from pybrpc.client.combo.combo_channel import ComboChannel, LoopsFront, ThreadsFront
-from pybrpc.client.combo.forms import Form
 from pybrpc.client.combo.parallel_call import ParallelCall
 from pybrpc.client.combo.sub_call import Mapper, Merger
 from pybrpc.client.combo.sub_channel import SubChannel, SubMethods

@@ -72,8 +72,8 @@ class SelectiveCall(ComboCall):
         self._set_backup_timer()
 
     def begin_attempts_soon(self) -> None:
-        """The same, of a call that has waited, in a thread that may begin it."""
-        self.form.run_aside(self._begin_late)
+        """As `begin_attempts`, for a call that has waited. Any thread."""
+        self.form.run_user_code(self._begin_late)
 
     def _begin_late(self) -> None:
         try:
@@ -224,14 +224,14 @@ class SelectiveCall(ComboCall):
     def _next(self) -> None:
         """Make the next attempt, aside if that may run functions of the user."""
         if self.channel.runs_user_code or self._retried_count % MAX_IN_PLACE == 0:
-            self.form.run_aside(self._attempt_aside)
+            self.form.run_user_code(self._attempt_late)
         else:
             self._attempt()
 
-    def _attempt_aside(self) -> None:
+    def _attempt_late(self) -> None:
         self._attempt_or_cancel(False)
 
-    def _backup_aside(self) -> None:
+    def _backup_late(self) -> None:
         self._attempt_or_cancel(True)
 
     def _attempt_or_cancel(self, is_backup: bool) -> None:
@@ -270,7 +270,7 @@ class SelectiveCall(ComboCall):
                 return
             self._in_flight += 1
         if self.channel.runs_user_code:
-            self.form.run_aside(self._backup_aside)
+            self.form.run_user_code(self._backup_late)
         else:
             self._attempt(is_backup=True)
 

@@ -17,8 +17,8 @@ from pybrpc.client.calls.retry import (
 from pybrpc.client.channel.options import DEFAULT_TIMEOUT_S, backup_policy_of
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
 from pybrpc.client.cluster.balancing.registry import new_load_balancer
+from pybrpc.client.combo.call_form import Form
 from pybrpc.client.combo.combo_channel import ComboChannel, LoopsFront, ThreadsFront
-from pybrpc.client.combo.forms import Form
 from pybrpc.client.combo.selective_call import SelectiveCall
 from pybrpc.client.combo.sub_channel import SubChannel, SubMethods
 from pybrpc.client.combo.sub_router import SubRouter

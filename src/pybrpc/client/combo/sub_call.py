@@ -25,7 +25,7 @@ class _Mapped(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SubCall:
-    """What a mapper has sent over one channel of a ParallelChannel. After bRPC's `SubCall`.
+    """A call over one channel of a ParallelChannel, made by a mapper. After bRPC's `SubCall`.
 
     request     the request message
     controller  a Controller with options for this sub call alone; those that are not set are those
@@ -51,7 +51,7 @@ class SubCall:
 
 
 class MergeResult(enum.Enum):
-    """What a merger returns. After bRPC's `ResponseMerger::Result`."""
+    """The verdict of a merger. After bRPC's `ResponseMerger::Result`."""
 
     MERGED = "merged"
     """The sub call has succeeded. `None` means the same."""

@@ -50,7 +50,7 @@ class Form(Protocol):
     def call_at(self, when: float, function: Function) -> Timer:
         """Call `function` at that monotonic time."""
 
-    def run_aside(self, function: Function) -> None:
+    def run_user_code(self, function: Function) -> None:
         """Run `function`, which may run code of the user, where it may take long. Any thread."""
 
     def run_in_place(self, function: Function) -> None:
@@ -59,7 +59,7 @@ class Form(Protocol):
 
 
 class FutureForm:
-    """Of a future, or with a callback. `owner`: the channel, whose share of threads is used."""
+    """The form of a future, and of a call with a callback. `owner`: the channel, whose share of threads is used."""
 
     is_lost = False
 
@@ -84,7 +84,7 @@ class FutureForm:
     def call_at(self, when: float, function: Function) -> Timer:
         return self.dispatcher.call_at(when, function)
 
-    def run_aside(self, function: Function) -> None:
+    def run_user_code(self, function: Function) -> None:
         run: Function = partial(self._context.copy().run, function)
         try:
             callback_threads().put(run, self._owner)
@@ -96,22 +96,22 @@ class FutureForm:
 
 
 class BlockingForm(FutureForm):
-    """Of a call for which the calling thread waits."""
+    """The form of a call for which the calling thread waits."""
 
     def __init__(self, owner: object) -> None:
         super().__init__(owner)
-        self._inbox: queue.SimpleQueue[Function | None] = queue.SimpleQueue()
+        self._functions: queue.SimpleQueue[Function | None] = queue.SimpleQueue()
 
-    def run_aside(self, function: Function) -> None:
-        self._inbox.put(function)
+    def run_user_code(self, function: Function) -> None:
+        self._functions.put(function)
 
     def wait(self, future: Any) -> Any:
         """Run what is to be run here until `future` is done; its result, or its error raised. What
         a signal handler raises meanwhile cancels the call."""
-        inbox = self._inbox
-        future.add_done_callback(lambda done: inbox.put(None))
+        functions = self._functions
+        future.add_done_callback(lambda done: functions.put(None))
         try:
-            while (function := inbox.get()) is not None:
+            while (function := functions.get()) is not None:
                 function()
             return future.result(0)
         except BaseException:
@@ -141,7 +141,7 @@ class LoopForm:
     def call_at(self, when: float, function: Function) -> Timer:
         return self.loop.call_later(max(0.0, when - time.monotonic()), function)
 
-    def run_aside(self, function: Function) -> None:
+    def run_user_code(self, function: Function) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(function)
 
