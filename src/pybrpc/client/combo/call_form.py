@@ -59,7 +59,8 @@ class Form(Protocol):
 
 
 class FutureForm:
-    """The form of a future, and of a call with a callback. `owner`: the channel, whose share of threads is used."""
+    """The form of a future, and of a call with a callback. `owner`: the channel, whose share of
+    threads is used."""
 
     is_lost = False
 
