@@ -28,6 +28,11 @@ from pybrpc.client.cluster.breaking.ema_circuit_breaker import EmaCircuitBreaker
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
 from pybrpc.client.cluster.server_status import ServerStatus
+from pybrpc.client.combo.dynamic_partition_channel import DynamicPartitionChannel
+from pybrpc.client.combo.parallel_channel import ParallelChannel
+from pybrpc.client.combo.partition_channel import PartitionChannel
+from pybrpc.client.combo.selective_channel import SelectiveChannel
+from pybrpc.client.combo.sub_call import MergeResult, SubCall, SubResult
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
@@ -74,6 +79,7 @@ __all__ = [
     "CompressType",
     "ConcurrencyLimiter",
     "Controller",
+    "DynamicPartitionChannel",
     "EmaCircuitBreaker",
     "Endpoint",
     "ErrorCode",
@@ -88,11 +94,15 @@ __all__ = [
     "IOBuf",
     "InterceptedCall",
     "JsonOptions",
+    "MergeResult",
     "OutlierDetection",
+    "ParallelChannel",
+    "PartitionChannel",
     "RawRequest",
     "RetryBudget",
     "RetryPolicy",
     "RpcError",
+    "SelectiveChannel",
     "Server",
     "ServerNode",
     "ServerSentEvent",
@@ -102,6 +112,8 @@ __all__ = [
     "StreamCall",
     "StreamOptions",
     "Stub",
+    "SubCall",
+    "SubResult",
     "TimeoutConcurrencyConf",
     "__impl__",
     "__version__",

@@ -116,6 +116,16 @@ GROUPS = (
         _modules("client/calls", "address_variables call_times"),
         _tests("unit/client/calls", "call_times"),
     ),
+    Group(
+        "Combined channels are tested as wholes, over sockets.",
+        _modules(
+            "client/combo",
+            "__init__ combo_call combo_channel combo_future dynamic_partition_channel call_form"
+            " parallel_call parallel_channel partition_channel partitions selective_call"
+            " selective_channel sub_call sub_channel sub_controller sub_router",
+        ),
+        (*_tests("integration", "combo_*"), "stress/test_combo_races.py"),
+    ),
     # --- json2pb ---
     Group(
         "Paths, values and errors are seen in conversions.",

@@ -38,6 +38,7 @@ cdef class Controller:
     cdef public object received_at
     cdef public object remote_side
     cdef public object retried_count
+    cdef public object sub_calls
     cdef public object tls
 
     cpdef reset(self)

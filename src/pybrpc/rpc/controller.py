@@ -102,6 +102,7 @@ class Controller:
         "received_at",
         "remote_side",
         "retried_count",
+        "sub_calls",
         "tls",
     )
 
@@ -145,6 +146,9 @@ class Controller:
         self.retried_count = 0
         """How often the request was sent again, including a backup request."""
         self.has_backup_request = False
+        self.sub_calls: tuple[Any, ...] = ()
+        """After a call on a combined channel: a `SubResult` for each of its channels, or `None` for
+        one that was not used."""
         self.remote_side: Endpoint | None = None
         self.local_side: Endpoint | None = None
         self._response_compress_type: int | None = _UNCOMPRESSED
@@ -489,6 +493,8 @@ class Controller:
     CloseConnection = Misnamed("a handler can't close it: call controller.set_failed(code, text)")
     Join = Misnamed("wait for the future of the call: stub.Method.future(...).result()")
     ignore_eovercrowded = Misnamed("give the channel options=SocketOptions(high_water_bytes=)")
+    sub = Misnamed("read controller.sub_calls[index]")
+    sub_count = Misnamed("read len(controller.sub_calls)")
     set_request_code = Misnamed("set controller.hash_key = number")
 
 

@@ -157,19 +157,7 @@ class ChannelBase:
 
         ValueError if both do; TypeError if `controller` is none.
         """
-        timeout_ms = None
-        if controller is not None:
-            timeout_ms = checked_instance("controller", controller, Controller).timeout_ms
-        if not isinstance(timeout, UseChannelTimeout):
-            if timeout_ms is not None:
-                raise ValueError(
-                    f"give either timeout={timeout!r}, in seconds, or controller.timeout_ms="
-                    f"{timeout_ms!r}, not both"
-                )
-            return checked_timeout_s(timeout)
-        if timeout_ms is None:
-            return self.timeout_s
-        return None if timeout_ms < 0 else checked_timeout_s(timeout_ms / 1000)
+        return timeout_of_call(self.timeout_s, timeout, controller)
 
     @property
     def _used_source(self) -> ChannelSource | None:
@@ -267,3 +255,22 @@ def statistics_of(source: ChannelSource | None) -> ConnectionStatistics | None:
     """The sum of the statistics of a source's connections; `None` before the first call."""
     connections = source.connections if source is not None else []
     return sum_of([connection.statistics() for connection in connections])
+
+
+def timeout_of_call(
+    channel_timeout_s: float | None, timeout: Timeout, controller: Controller | None
+) -> float | None:
+    """See `ChannelBase.timeout_of_call`. `channel_timeout_s`: that of the channel."""
+    timeout_ms = None
+    if controller is not None:
+        timeout_ms = checked_instance("controller", controller, Controller).timeout_ms
+    if not isinstance(timeout, UseChannelTimeout):
+        if timeout_ms is not None:
+            raise ValueError(
+                f"give either timeout={timeout!r}, in seconds, or controller.timeout_ms="
+                f"{timeout_ms!r}, not both"
+            )
+        return checked_timeout_s(timeout)
+    if timeout_ms is None:
+        return channel_timeout_s
+    return None if timeout_ms < 0 else checked_timeout_s(timeout_ms / 1000)

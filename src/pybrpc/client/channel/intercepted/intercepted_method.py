@@ -75,7 +75,7 @@ class InterceptedMethod(StubMethod):
         request: Any,
         timeout: Timeout,
         controller: Controller | None,
-        done: _Done | None = None,
+        done: FutureDone | None = None,
     ) -> CallFuture:
         call = new_call(self, request, timeout, controller)
 
@@ -100,7 +100,7 @@ class InterceptedMethod(StubMethod):
     ) -> None:
         if not callable(done):
             raise TypeError(f"done must be a function of a response and an error, not {done!r}")
-        self._future(request, timeout, controller, _Done(done, self.method.full_name))
+        self._future(request, timeout, controller, FutureDone(done, self.method.full_name))
 
     def stream(
         self,
@@ -216,7 +216,7 @@ def new_call(
     )
 
 
-class _Done:
+class FutureDone:
     """A done callback of a future, which calls the callback of a call."""
 
     __slots__ = ("_done", "_method_name")
