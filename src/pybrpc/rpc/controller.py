@@ -269,9 +269,8 @@ class Controller:
         return self._request_checksum_attachment
 
     @request_checksum_attachment.setter
-    def request_checksum_attachment(self, covers: bool | None) -> None:
-        checked = checked_flag_or_none("request_checksum_attachment", covers)
-        self._request_checksum_attachment = checked
+    def request_checksum_attachment(self, on: bool | None) -> None:
+        self._request_checksum_attachment = checked_flag_or_none("request_checksum_attachment", on)
 
     @property
     def response_compress_type(self) -> int | None:
@@ -297,8 +296,8 @@ class Controller:
         return self._response_checksum_attachment
 
     @response_checksum_attachment.setter
-    def response_checksum_attachment(self, covers: bool | None) -> None:
-        checked = checked_flag_or_none("response_checksum_attachment", covers)
+    def response_checksum_attachment(self, on: bool | None) -> None:
+        checked = checked_flag_or_none("response_checksum_attachment", on)
         self._response_checksum_attachment = checked
 
     def has_fast_response(self) -> bool:
@@ -399,8 +398,7 @@ class Controller:
         number, reason = checked_failure(code, text)
         self.error_code = number
         mark = "" if number == -1 else f"[E{number}]"
-        gap = " " if self.error_text else ""
-        self.error_text += f"{gap}{self._server_identity}{mark}{reason}"
+        self.error_text += f"{' ' * bool(self.error_text)}{self._server_identity}{mark}{reason}"
 
     def accept_stream(self, options: Options = None, *, body: Body = None) -> Any:
         """In a handler: accept the stream that the caller asks for; the answer opens it. A
@@ -435,11 +433,10 @@ class Controller:
         self._response_checksum_attachment = bool(response.checksum_with_attachment)
 
     def __repr__(self) -> str:
+        state = "ok"
         if self.failed:
             code = ErrorCode.EINTERNAL if self.error_code == -1 else self.error_code
             state = f"{error_name(code)}: {self.error_text}"
-        else:
-            state = "ok"
         extra = f", retried {self.retried_count} times" if self.retried_count else ""
         return f"<Controller {self.method_name or 'unused'} {state}, {self.latency_us} us{extra}>"
 
@@ -482,10 +479,8 @@ class Controller:
     attachment = Misnamed("use controller.request_attachment, or response_attachment")
     user_fields = Misnamed("use controller.request_user_fields, or response_user_fields")
     metadata = Misnamed("use controller.request_user_fields, or response_user_fields")
-    latency_ms = Misnamed("read controller.latency_us, in microseconds")
     abort = Misnamed("raise a pybrpc.RpcError, or call controller.set_failed(code, text)")
     peer = Misnamed("read controller.remote_side")
-    time_remaining = Misnamed("read controller.time_remaining_s")
     service_name = Misnamed("read controller.method_name, which begins with the service")
     trace_id = Misnamed("set controller.request_id or controller.log_id, which go along")
     server = Misnamed("give the server to the object whose methods are the handlers")
