@@ -209,13 +209,13 @@ def _join(
 
 def _listed(where: Iterable[object]) -> tuple[ServerNode, ...]:
     """The servers of a Python list. AddressError if one of them is none."""
-    if isinstance(where, bytes):
+    if isinstance(where, bytes) or not isinstance(where, Iterable):
         raise AddressError(f"servers are a URL or a list of addresses, not {where!r:.200}")
     try:
         return checked_servers(
             ServerNode(item) if isinstance(item, Endpoint) else item for item in where
         )
-    except (NamingError, TypeError) as error:
+    except NamingError as error:
         raise AddressError(str(error)) from None
 
 

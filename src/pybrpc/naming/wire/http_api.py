@@ -98,10 +98,6 @@ class HttpApi:
                     raise NamingError(f"{what}: {_text_of(error)}") from None
         raise NamingError(f"{method} {target.partition('?')[0]}: there is no host")
 
-    def get_json(self, target: str, headers: Mapping[str, str] | None = None) -> Any:
-        """The JSON that is answered to a GET."""
-        return self.request("GET", target, headers=headers).checked().json()
-
     @contextlib.contextmanager
     def open_lines(
         self, target: str, body: bytes, headers: Mapping[str, str], timeout_s: float
@@ -112,10 +108,13 @@ class HttpApi:
         """
         what = self._what("POST", target)
         self.close()
-        connection = self._connect(time.monotonic() + timeout_s)
+        end_s = time.monotonic() + timeout_s
+        connection: http.client.HTTPConnection | None = None
         try:
+            connection = self._connect(time.monotonic() + self._settings.timeout_s)
             connection.request("POST", target, body, dict(headers))
             response = connection.getresponse()
+            self._activate(connection, end_s)
             if response.status != 200:
                 data = response.read(CHUNK_BYTES)
                 raise HttpAnswer(what, response.status, {}, data).error(f"status {response.status}")
@@ -125,7 +124,8 @@ class HttpApi:
             self._on_failure()
             raise NamingError(f"{what}: {_text_of(error)}") from None
         finally:
-            self._drop(connection)
+            if connection is not None:
+                self._drop(connection)
 
     def _lines_of(self, response: http.client.HTTPResponse, what: str) -> Iterator[bytes]:
         while True:
@@ -209,10 +209,12 @@ class HttpApi:
         """A new connection to the current host."""
         self._check_interrupted()
         host = self.hosts[self._host_index % len(self.hosts)]
-        sock = socket.create_connection((host.host, host.port), _left(deadline_s))
+        # A long poll waits long for its answer, not for the connection.
+        established_by_s = min(deadline_s, time.monotonic() + self._settings.timeout_s)
+        sock = socket.create_connection((host.host, host.port), _left(established_by_s))
         try:
             if self._context is not None:
-                sock.settimeout(_left(deadline_s))
+                sock.settimeout(_left(established_by_s))
                 sock = self._context.wrap_socket(sock, server_hostname=host.host)
         except BaseException:
             sock.close()
@@ -271,6 +273,7 @@ def _read_body(response: http.client.HTTPResponse, what: str) -> bytes:
         parts.append(part)
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
+    response.read()  # nothing: it lets the connection take the next request
     return b"".join(parts)
 
 
