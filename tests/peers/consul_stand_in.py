@@ -42,8 +42,8 @@ def item(address: str, tags: tuple[str, ...] = (), passing: bool = True, **servi
 class ConsulStandIn(HttpStandIn):
     """One service, with whatever name. `set` changes its instances."""
 
-    def __init__(self, *instances: Any, index: int = 10) -> None:
-        super().__init__()
+    def __init__(self, *instances: Any, index: int = 10, port: int = 0) -> None:
+        super().__init__(port=port)
         self.instances = list(instances)
         self.index = index
         self.sends_index = True

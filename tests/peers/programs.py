@@ -58,6 +58,14 @@ PROGRAMS = {
         "tests/integration/test_brpc_variables.py, test_worker_metrics.py",
     ),
     "wrk": Program("wrk", "tests/integration/test_bench_http.py"),
+    "etcd": Program("etcd-server", "tests/integration/test_naming_etcd.py, test_registration*.py"),
+    "dnsmasq": Program("dnsmasq-base", "tests/integration/test_naming_dns.py"),
+    "named": Program("bind9", "tests/integration/test_naming_dns.py"),
+    "java": Program(
+        "zookeeper",
+        "tests/integration/test_naming_zookeeper.py",
+        ("../share/java/zookeeper.jar",),
+    ),
     "rtmpdump": Program("rtmpdump", RTMP_TESTS),
     "gst-launch-1.0": Program(
         f"gstreamer1.0-tools {PLUGINS}base {PLUGINS}good {PLUGINS}bad {PLUGINS}ugly "

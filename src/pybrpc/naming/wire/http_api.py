@@ -66,7 +66,7 @@ class HttpApi:
     def __init__(self, settings: HttpSettings) -> None:
         self._settings = settings
         self._context = settings.tls_context()
-        self.hosts: tuple[Endpoint, ...] = settings.hosts
+        self._hosts: tuple[Endpoint, ...] = settings.hosts
         self._host_index = 0
         self._kept: http.client.HTTPConnection | None = None
         # A destructor may call `interrupt` in the thread that holds it.
@@ -88,13 +88,13 @@ class HttpApi:
         if no host can be reached. InterruptedFetchError after `interrupt`.
         """
         deadline_s = time.monotonic() + (timeout_s or self._settings.timeout_s)
-        for attempt in range(len(self.hosts)):
+        for attempt in range(len(self._hosts)):
             try:
                 return self._try(method, target, body, headers or {}, deadline_s)
             except _FAILURES as error:
                 what = self._what(method, target)
                 self._on_failure()
-                if attempt + 1 == len(self.hosts) or time.monotonic() >= deadline_s:
+                if attempt + 1 == len(self._hosts) or time.monotonic() >= deadline_s:
                     raise NamingError(f"{what}: {_text_of(error)}") from None
         raise NamingError(f"{method} {target.partition('?')[0]}: there is no host")
 
@@ -148,6 +148,13 @@ class HttpApi:
                 with contextlib.suppress(OSError):
                     # That of SSLSocket would change what the other thread uses.
                     socket.socket.shutdown(self._active, socket.SHUT_RDWR)
+
+    def use_hosts(self, hosts: tuple[Endpoint, ...]) -> None:
+        """Send the next requests to `hosts`."""
+        if hosts != self._hosts:
+            self.close()
+            self._hosts = hosts
+            self._host_index = 0
 
     def close(self) -> None:
         """Close the connection. The next request makes a new one."""
@@ -208,7 +215,7 @@ class HttpApi:
     def _connect(self, deadline_s: float) -> http.client.HTTPConnection:
         """A new connection to the current host."""
         self._check_interrupted()
-        host = self.hosts[self._host_index % len(self.hosts)]
+        host = self._hosts[self._host_index % len(self._hosts)]
         # A long poll waits long for its answer, not for the connection.
         established_by_s = min(deadline_s, time.monotonic() + self._settings.timeout_s)
         sock = socket.create_connection((host.host, host.port), _left(established_by_s))
@@ -253,11 +260,11 @@ class HttpApi:
 
     def _on_failure(self) -> None:
         self.close()
-        self._host_index = (self._host_index + 1) % len(self.hosts)
+        self._host_index = (self._host_index + 1) % len(self._hosts)
 
     def _what(self, method: str, target: str) -> str:
         """The request for a text, without its query, in which there may be a password."""
-        host = self.hosts[self._host_index % len(self.hosts)]
+        host = self._hosts[self._host_index % len(self._hosts)]
         scheme = "http" if self._context is None else "https"
         return f"{method} {scheme}://{host}{target.partition('?')[0]}"
 
