@@ -106,9 +106,7 @@ def test_weights_addresses_of_nodes_and_malformed_items(consul: ConsulStandIn) -
         {"Service": 5, "Checks": []},
     )
     with watching_echo(consul) as watcher:
-        watcher.wait_list(
-            "10.0.0.1:80", "10.0.0.2:80 a weight=7", "10.0.0.3:80 5", "[fe00::1]:80"
-        )
+        watcher.wait_list("10.0.0.1:80", "10.0.0.2:80 a weight=7", "10.0.0.3:80 5", "[fe00::1]:80")
 
 
 def test_token_and_filters_are_sent(consul: ConsulStandIn) -> None:

@@ -35,7 +35,7 @@ def watching_test(
 
 
 def test_list_and_its_changes(nacos: NacosStandIn) -> None:
-    with watching_test(nacos, "groupName=g1&namespaceId=n1&clusters=wx&healthyOnly=true") as watcher:
+    with watching_test(nacos, "groupName=g1&clusters=wx&healthyOnly=true") as watcher:
         watcher.wait_list("10.0.0.1:80 1", "10.0.0.2:80 2.5")
         nacos.hosts = [host("10.0.0.3:80", 10.0)]
         watcher.wait_list("10.0.0.3:80 10")

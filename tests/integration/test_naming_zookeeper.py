@@ -1,4 +1,4 @@
-"""zookeeper:// with a real ZooKeeper: changes, ephemeral nodes, sessions, restarts; registration."""
+"""zookeeper:// with a real ZooKeeper: changes, ephemeral nodes, sessions, restarts."""
 
 from __future__ import annotations
 
