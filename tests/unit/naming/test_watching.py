@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from pybrpc.errors import AddressError, NamingError
-from pybrpc.naming import NamingService, NamingUrl, ServerNode, watch, watched, watching
+from pybrpc.naming import NamingService, NamingUrl, ServerNode, Watch, watch, watched, watching
+from pybrpc.naming.shared_naming import SharedNaming
 from tests.fakes.naming import FakeNaming, FakeScheme, fake_scheme
 from tests.peers.http_stand_in import eventually
 from tests.peers.naming_watchers import RecordingWatcher
@@ -351,6 +352,25 @@ def test_no_thread_to_be_had_is_an_error_of_the_service_and_is_tried_again(
         first.wait_list("a:1")
         second.wait_list("a:1")
     started.close()
+
+
+@pytest.mark.parametrize("place", ["ensure_thread", "deliver"])
+def test_signal_handler_that_raises_in_watch_leaves_nothing(
+    scheme: FakeScheme, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def interrupt(self: object) -> None:
+        raise KeyboardInterrupt
+
+    owner = SharedNaming if place == "ensure_thread" else Watch
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, place, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            watch(scheme.url, RecordingWatcher())
+    eventually(lambda: threads_of(scheme) == 0)
+    assert scheme.url not in watched()
+    with watched_by(scheme.url) as watcher:
+        scheme.service.give(["a:1"])
+        watcher.wait_list("a:1")
 
 
 def test_many_threads_that_watch_and_close_leave_nothing(scheme: FakeScheme) -> None:

@@ -31,6 +31,12 @@ def test_malformed_items_of_a_list_are_left_out() -> None:
         assert watcher.lists == [[]]
 
 
+def test_list_that_is_too_long_is_refused_and_not_shown_as_a_whole() -> None:
+    with pytest.raises(AddressError, match="more than 100000 servers") as caught:
+        watch("list://" + "a:1," * 100_001, RecordingWatcher())
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize("url", ["list://a,b", "list://a:x", "dlist://a:"])
 def test_list_of_malformed_items_only_is_refused(url: str) -> None:
     with pytest.raises(AddressError, match="no server can be used"):
