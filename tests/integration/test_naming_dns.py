@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pybrpc.errors import AddressError, MissingExtraError
-from pybrpc.naming import watch, watched
+from pybrpc.errors import AddressError, MissingExtraError, NamingError
+from pybrpc.naming import NamingUrl, watch, watched
+from pybrpc.naming.wire.dns_client import DnsClient
 from tests.peers.http_stand_in import eventually
 from tests.peers.naming_watchers import RecordingWatcher, watching
 
@@ -206,6 +207,13 @@ def test_closed_watch_ends_its_thread_when_the_name_server_is_silent() -> None:
     with watching(f"dns://x.test:80?nameserver=127.0.0.1:{free_udp_port()}&timeout=0.2"):
         pass
     assert time.monotonic() - began < 15
+
+
+def test_all_questions_of_an_answer_share_one_time_limit() -> None:
+    url = NamingUrl.parse("dns://x.test:80?nameserver=127.0.0.1:1")
+    client = DnsClient(url, url.split()[1])
+    with pytest.raises(NamingError, match="no time is left to look"):
+        client.records("x.test", "A", time.monotonic() - 1)
 
 
 @pytest.mark.parametrize("scheme", ["dns", "srv"])

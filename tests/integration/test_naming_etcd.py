@@ -161,6 +161,25 @@ def test_user_logs_in_and_a_token_that_ended_is_replaced(tmp_path: Path) -> None
             watcher.wait_list("10.0.0.1:80", "10.0.0.2:80")
 
 
+def test_token_that_is_refused_leads_to_a_new_login() -> None:
+    class Etcd(HttpStandIn):
+        logins = 0
+
+        def respond(self, request: Request) -> Answer:
+            if request.path == "/v3/auth/authenticate":
+                self.logins += 1
+                return Answer({"token": f"token-{self.logins}"})
+            if request.headers["Authorization"] != "token-2":
+                return Answer({"error": "invalid auth token", "code": 16}, 401)
+            return Answer(GOOD if request.path == "/v3/kv/range" else b"")
+
+    with Etcd() as server:
+        with watching(f"etcd://me:secret@{server.address}/x?{QUICK}") as watcher:
+            watcher.wait_list("a:1")
+            assert server.logins == 2
+            assert watcher.errors == []
+
+
 class Scripted(HttpStandIn):
     """Gives the next of some answers to each range."""
 

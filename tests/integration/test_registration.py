@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.errors import AddressError
-from pybrpc.naming import Registration, ServerNode, register
+from pybrpc.errors import AddressError, NamingError
+from pybrpc.naming import NamingUrl, Registration, ServerNode, register
+from pybrpc.naming.registration.discovery_registrar import DiscoveryRegistrar
 from tests.peers.consul_stand_in import ConsulStandIn
 from tests.peers.discovery_stand_in import DiscoveryStandIn
 from tests.peers.etcd_server import EtcdServer
@@ -204,6 +205,20 @@ def test_server_that_was_never_registered_is_not_deregistered() -> None:
     eventually(lambda: registration.state.failures > 0)
     assert registration.deregister(), "there is no entry"
     assert not registration.wait_registered(0)
+
+
+def test_codes_of_discovery_that_say_that_there_is_no_instance_are_no_errors() -> None:
+    with DiscoveryStandIn() as discovery:
+        url = NamingUrl.parse(of_discovery(discovery))
+        registrar = DiscoveryRegistrar(url, ServerNode.parse("10.0.0.1:80"))
+        assert not registrar.renew()
+        registrar.deregister()
+        discovery.faults.extend([Fault(body=b'{"code": -500}')] * 2)
+        with pytest.raises(NamingError, match="code -500"):
+            registrar.renew()
+        with pytest.raises(NamingError, match="code -500"):
+            registrar.deregister()
+        registrar.close()
 
 
 def test_renewals_that_fail_three_times_register_anew() -> None:

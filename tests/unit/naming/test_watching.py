@@ -373,6 +373,42 @@ def test_signal_handler_that_raises_in_watch_leaves_nothing(
         watcher.wait_list("a:1")
 
 
+def test_forked_child_starts_what_is_watched_even_if_one_raises(
+    scheme: FakeScheme, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Shared:
+        def __init__(self, name: str, is_watched: bool, raises: bool) -> None:
+            self.url = NamingUrl("fake", name)
+            self.watches = {name: True} if is_watched else {}
+            self.raises, self.renewed = raises, False
+
+        def renew_in_child(self) -> None:
+            if self.raises:
+                raise KeyError(self.url)
+            self.renewed = True
+
+    first, second, third = (
+        Shared("a", True, True),
+        Shared("b", False, False),
+        Shared("c", True, False),
+    )
+    registry = watching._Registry()
+    registry.shared = {each.url: each for each in (first, second, third)}  # type: ignore[misc]
+    lock = registry.lock
+    registry.renew_in_child()
+    assert registry.lock is not lock
+    assert list(registry.shared.values()) == [first, third]
+    assert third.renewed
+    assert "starting fake://a in a forked child raised" in caplog.text
+    with watched_by(scheme.url) as watcher:
+        scheme.service.give(["a:1"])
+        watcher.wait_list("a:1")
+        (delivery,) = watching._registry.shared[NamingUrl.parse(scheme.url)].watches
+        delivery.renew_in_child()
+        delivery.deliver()
+        assert watcher.lists == [["a:1"], ["a:1"]]
+
+
 def test_many_threads_that_watch_and_close_leave_nothing(scheme: FakeScheme) -> None:
     scheme.first_answers = [["a:1"]]
 

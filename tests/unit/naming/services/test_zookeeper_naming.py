@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from pybrpc.naming import register
+from pybrpc.naming import InterruptedFetchError, NamingUrl, register
+from pybrpc.naming.services.zookeeper_naming import ZooKeeperNaming
 from pybrpc.naming.wire import zookeeper_client
 from tests.fakes.kazoo import FakeKazoo
 from tests.peers.http_stand_in import eventually
@@ -52,6 +53,17 @@ def test_errors_keep_the_list_and_have_no_traceback_of_kazoo(kazoo: FakeKazoo) -
         kazoo.error = None
         kazoo.change("/x/10.0.0.2:80", b"")
         watcher.wait_list("10.0.0.1:80", "10.0.0.2:80")
+
+
+def test_interruption_ends_the_wait_for_a_change(kazoo: FakeKazoo) -> None:
+    kazoo.nodes = {"/x/10.0.0.1:80": (b"", 0)}
+    service = ZooKeeperNaming(NamingUrl.parse("zk://h/x?wait=600"))
+    assert len(service.fetch()) == 1
+    service.interrupt()
+    with pytest.raises(InterruptedFetchError):
+        service.fetch()
+    assert len(service.fetch()) == 1
+    service.close()
 
 
 def test_connection_that_fails_is_made_anew(kazoo: FakeKazoo) -> None:

@@ -233,7 +233,15 @@ def test_authorities_that_can_not_be_loaded_are_refused_at_once() -> None:
 def test_fields_of_an_answer_may_have_any_type() -> None:
     from pybrpc.naming.wire import json_fields
 
-    thing = {"n": 5, "s": "7", "x": [], "b": True, "big": "9" * 5000, "inf": 1e308 * 10}
+    thing = {
+        "n": 5,
+        "s": "7",
+        "x": [],
+        "b": True,
+        "w": "word",
+        "big": "9" * 5000,
+        "inf": 1e308 * 10,
+    }
     assert json_fields.field(thing, "n", int) == 5
     for wrong in (thing, 5, None, []):
         with pytest.raises(NamingError, match="no 'm' that is a int"):
@@ -242,7 +250,7 @@ def test_fields_of_an_answer_may_have_any_type() -> None:
     assert json_fields.items_of(thing, "n") == []
     assert json_fields.fields_of(5, "n") == {}
     numbers = [json_fields.number_or(thing, name, -1.0) for name in (*thing, "none")]
-    assert numbers == [5, 7, -1, -1, -1, -1, -1]
+    assert numbers == [5, 7, -1, -1, -1, -1, -1, -1]
     assert json_fields.whole_number(thing, "s") == 7
     assert json_fields.whole_number(thing, "none") == 0
     for name in ("x", "big"):
