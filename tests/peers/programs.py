@@ -9,11 +9,13 @@ A test whose program is missing is skipped; with PYBRPC_PROGRAMS=required in the
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -58,6 +60,14 @@ PROGRAMS = {
         "tests/integration/test_brpc_variables.py, test_worker_metrics.py",
     ),
     "wrk": Program("wrk", "tests/integration/test_bench_http.py"),
+    "etcd": Program("etcd-server", "tests/integration/test_naming_etcd.py, test_registration*.py"),
+    "dnsmasq": Program("dnsmasq-base", "tests/integration/test_naming_dns.py"),
+    "named": Program("bind9", "tests/integration/test_naming_dns.py"),
+    "java": Program(
+        "zookeeper",
+        "tests/integration/test_naming_zookeeper.py",
+        ("../share/java/zookeeper.jar",),
+    ),
     "rtmpdump": Program("rtmpdump", RTMP_TESTS),
     "gst-launch-1.0": Program(
         f"gstreamer1.0-tools {PLUGINS}base {PLUGINS}good {PLUGINS}bad {PLUGINS}ugly "
@@ -69,6 +79,8 @@ PROGRAMS = {
         ),
     ),
 }
+POLICY = Path("/usr/sbin/policy-rc.d")
+"""Debian's invoke-rc.d asks it whether a service may be started; status 101 forbids it."""
 VARIABLE = "PYBRPC_PROGRAMS"
 APT_OPTIONS = "--yes", "--no-install-recommends"
 
@@ -102,12 +114,29 @@ def install(names: list[str]) -> None:
     """Have apt-get install their packages, as far as it can: one that can't be installed does not
     keep the others away."""
     commands = [["install", *APT_OPTIONS, *PROGRAMS[name].packages.split()] for name in names]
-    for command in (["update"], *commands):
-        print("apt-get", *command, flush=True)
-        try:
-            subprocess.run(["apt-get", "--quiet=2", *command], check=False)
-        except OSError as error:
-            print(error, file=sys.stderr)
+    with no_daemons():
+        for command in (["update"], *commands):
+            print("apt-get", *command, flush=True)
+            try:
+                subprocess.run(["apt-get", "--quiet=2", *command], check=False)
+            except OSError as error:
+                print(error, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def no_daemons(policy: Path = POLICY) -> Iterator[None]:
+    """Have packages that are installed meanwhile start no servers: tests start their own."""
+    is_made = False
+    with contextlib.suppress(OSError):
+        with policy.open("x") as file:
+            file.write("#!/bin/sh\nexit 101\n")
+        is_made = True
+        policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        if is_made:
+            policy.unlink(missing_ok=True)
 
 
 def main() -> int:

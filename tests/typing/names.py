@@ -8,6 +8,7 @@ import pybrpc.errors
 import pybrpc.lowlevel
 import pybrpc.metrics
 import pybrpc.metrics.opentelemetry
+import pybrpc.naming
 import pybrpc.redis
 import pybrpc.redis.aio
 import pybrpc.rtmp
@@ -96,6 +97,7 @@ NAMES = (
     pybrpc.errors.DispatcherClosedError,
     pybrpc.errors.MissingExtraError,
     pybrpc.errors.MonkeyPatchError,
+    pybrpc.errors.NamingError,
     pybrpc.errors.ListenError,
     pybrpc.errors.WorkerStartError,
     pybrpc.errors.RedisError,
@@ -229,6 +231,21 @@ NAMES = (
     pybrpc.streams.AioTypedStream,
     pybrpc.streams.Stream,
     pybrpc.streams.TypedStream,
+    pybrpc.naming.InterruptedFetchError,
+    pybrpc.naming.NamingService,
+    pybrpc.naming.NamingState,
+    pybrpc.naming.NamingUrl,
+    pybrpc.naming.NamingWatcher,
+    pybrpc.naming.Registration,
+    pybrpc.naming.RegistrationState,
+    pybrpc.naming.ServerNode,
+    pybrpc.naming.UpdatePolicy,
+    pybrpc.naming.Watch,
+    pybrpc.naming.is_naming_url,
+    pybrpc.naming.register,
+    pybrpc.naming.register_naming_service,
+    pybrpc.naming.watch,
+    pybrpc.naming.watched,
     pybrpc.lowlevel.AppConnect,
     pybrpc.lowlevel.AsyncioDispatcher,
     pybrpc.lowlevel.BadMessage,

@@ -67,7 +67,7 @@ def test_program_without_a_module_that_belongs_to_it_is_missing(
     monkeypatch.setattr(programs, "LIBRARIES", tmp_path)
     monkeypatch.setenv(programs.VARIABLE, "required")
     module = tmp_path / "nginx" / "modules" / "ngx_rtmp_module.so"
-    assert programs.missing() == ["nginx", "gst-launch-1.0"]
+    assert programs.missing() == ["nginx", "java", "gst-launch-1.0"]
     with pytest.raises(pytest.fail.Exception, match="apt-get install nginx-light libnginx-mod"):
         require_program("nginx")
     module.parent.mkdir(parents=True)
@@ -84,7 +84,8 @@ def test_each_program_names_tests_that_exist_and_start_it() -> None:
         for path in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r'mark\.program\("([^"]+)"\)$', path.read_text(), re.MULTILINE)
     }
-    assert {"valgrind", "ip", "promtool", "go"} == marked
+    naming = {"etcd", "dnsmasq", "named", "java", "nginx"}
+    assert {"valgrind", "ip", "promtool", "go", *naming} == marked
     assert set(TOOLS) <= set(PROGRAMS)
 
 
@@ -160,3 +161,16 @@ def test_ci_installs_and_requires_programs_first() -> None:
     stages = re.findall(r"^stage .*", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
     assert stages[0] == 'stage "programs" make programs'
     assert "export PYBRPC_PROGRAMS=required" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_packages_start_no_daemons_while_they_are_installed(tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    with programs.no_daemons(policy):
+        assert subprocess.run([policy], check=False).returncode == 101
+    assert not policy.exists()
+    policy.write_text("that of the system")
+    with programs.no_daemons(policy):
+        assert policy.read_text() == "that of the system"
+    assert policy.exists()
+    with programs.no_daemons(tmp_path / "none" / "policy-rc.d"):
+        pass

@@ -13,12 +13,12 @@ import pytest
 
 import pybrpc
 import pybrpc.redis.aio
-from pybrpc import aio, errors, iobuf, lowlevel, metrics, streams, tracing
+from pybrpc import aio, errors, iobuf, lowlevel, metrics, naming, streams, tracing
 from tests.peers.streaming import MIXED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PUBLIC = [pybrpc, aio, iobuf, lowlevel, metrics, streams, tracing]
+PUBLIC = [pybrpc, aio, iobuf, lowlevel, metrics, naming, streams, tracing]
 LISTED: dict[str, list[str]] = {
     module: re.findall(r"`(\w+)`", names)
     for module, names in re.findall(
@@ -109,6 +109,7 @@ def test_compatibility_page_lists_every_public_module() -> None:
         ".errors",
         ".lowlevel",
         ".metrics",
+        ".naming",
         ".redis",
         ".redis.aio",
         ".server",

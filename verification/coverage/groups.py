@@ -259,6 +259,62 @@ GROUPS = (
         ),
         _tests("integration", "clusters*"),
     ),
+    # --- naming ---
+    Group(
+        "A watch, its service and its thread are tested together, with services of the tests.",
+        _modules("naming", "background interfaces shared_naming watching"),
+        (
+            *_tests("unit/naming", "background watching list_keeper"),
+            "integration/test_naming_fork.py",
+        ),
+    ),
+    Group(
+        "The wing has the public names; its parts are imported by them.",
+        ("naming/__init__.py", "client/cluster/server_node.py"),
+        (*_tests("unit/naming", "watching server_node"), "unit/test_public_names.py"),
+    ),
+    Group(
+        "Each service is tested with a server: a real one, or a stand-in with faults.",
+        (
+            *_modules(
+                "naming/services",
+                "consul_naming discovery_naming dns_naming etcd_naming nacos_naming options"
+                " remote_file_naming zookeeper_naming",
+            ),
+            *_modules("naming", "extras schemes"),
+            *_modules(
+                "naming/wire",
+                "discovery_api dns_client etcd_api http_api http_settings json_fields nacos_api"
+                " timed_socket zookeeper_client",
+            ),
+        ),
+        (
+            *_tests(
+                "integration",
+                "naming_consul naming_discovery naming_dns naming_etcd naming_nacos"
+                " naming_remote_file naming_zookeeper registration",
+            ),
+            *_tests("unit/naming/wire", "http_api"),
+            *_tests("unit/naming/services", "zookeeper_naming"),
+        ),
+    ),
+    Group(
+        "Names are looked up for dlist:// and http://.",
+        ("naming/wire/host_names.py",),
+        _tests("unit/naming/services", "list_naming domain_naming"),
+    ),
+    Group(
+        "A registration is tested with the server that gets it.",
+        _modules(
+            "naming/registration",
+            "consul_registrar discovery_registrar etcd_registrar nacos_registrar registrar"
+            " registration zookeeper_registrar",
+        ),
+        (
+            *_tests("integration", "registration naming_zookeeper acceptance_naming naming_fork"),
+            *_tests("unit/naming/services", "zookeeper_naming"),
+        ),
+    ),
     # --- server ---
     Group(
         "Requests of HTTP are tested over connections, also against recordings of C++.",

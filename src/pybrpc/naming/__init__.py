@@ -8,6 +8,7 @@ servers use this package; it knows neither.
 
 from __future__ import annotations
 
+from pybrpc.naming.interfaces import InterruptedFetchError as InterruptedFetchError
 from pybrpc.naming.interfaces import NamingService as NamingService
 from pybrpc.naming.interfaces import NamingWatcher as NamingWatcher
 from pybrpc.naming.interfaces import UpdatePolicy as UpdatePolicy
@@ -15,9 +16,32 @@ from pybrpc.naming.list_keeper import NamingState as NamingState
 from pybrpc.naming.naming_url import NamingUrl as NamingUrl
 from pybrpc.naming.naming_url import is_naming_url as is_naming_url
 from pybrpc.naming.registration.registration import Registration as Registration
+from pybrpc.naming.registration.registration import RegistrationState as RegistrationState
 from pybrpc.naming.registration.registration import register as register
 from pybrpc.naming.schemes import register_naming_service as register_naming_service
 from pybrpc.naming.server_node import ServerNode as ServerNode
 from pybrpc.naming.watching import Watch as Watch
 from pybrpc.naming.watching import watch as watch
 from pybrpc.naming.watching import watched as watched
+
+__all__ = [
+    "InterruptedFetchError",
+    "NamingService",
+    "NamingState",
+    "NamingUrl",
+    "NamingWatcher",
+    "Registration",
+    "RegistrationState",
+    "ServerNode",
+    "UpdatePolicy",
+    "Watch",
+    "is_naming_url",
+    "register",
+    "register_naming_service",
+    "watch",
+    "watched",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

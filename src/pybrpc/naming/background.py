@@ -40,7 +40,9 @@ class Background:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread. RuntimeError if there is none to be had."""
+        """Start the thread, unless it runs. RuntimeError if there is none to be had."""
+        if self.is_running:
+            return
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         _running[self] = None
         try:

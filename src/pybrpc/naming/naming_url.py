@@ -11,7 +11,7 @@ from pybrpc.errors import AddressError
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}", re.IGNORECASE)
 _SECRET = re.compile(r"((?:password|token|secret)[^=&?]*=)[^&]*", re.IGNORECASE)
-_USER = re.compile(r"[^/@,?]*:[^/@?]*@")
+MAX_SHOWN = 500
 _SHORT = {"zk": "zookeeper"}
 
 
@@ -19,7 +19,7 @@ _SHORT = {"zk": "zookeeper"}
 class NamingUrl:
     """`scheme` is in small letters; `rest` is all behind "://", as it was written.
 
-    `str()` shows it without passwords and tokens.
+    `str()` shows it without passwords and tokens, and not more than its first 500 characters.
     """
 
     scheme: str
@@ -35,7 +35,7 @@ class NamingUrl:
         scheme, separator, rest = text.strip().partition("://")
         if not separator or not _SCHEME.fullmatch(scheme):
             raise AddressError(
-                f"{_without_secrets(text)!r} is no URL of a naming service: "
+                f"{_shown(text)!r} is no URL of a naming service: "
                 'write one like "list://10.0.0.1:8000,10.0.0.2:8000"'
             )
         scheme = scheme.lower()
@@ -51,7 +51,7 @@ class NamingUrl:
         return AddressError(f"{self}: {reason}")
 
     def __str__(self) -> str:
-        return _without_secrets(f"{self.scheme}://{self.rest}")
+        return _shown(f"{self.scheme}://{self.rest}")
 
 
 def is_naming_url(text: object) -> bool:
@@ -62,8 +62,14 @@ def is_naming_url(text: object) -> bool:
     return bool(separator) and _SCHEME.fullmatch(scheme) is not None
 
 
-def _without_secrets(text: str) -> str:
-    return _SECRET.sub(r"\1...", _USER.sub("...@", text))
+def _shown(text: str) -> str:
+    """The beginning of `text`, without passwords and tokens."""
+    before, at, rest = text.rpartition("@")
+    if at:
+        scheme, separator, _ = before.partition("://")
+        text = f"{scheme}{separator}...@{rest}" if separator else f"...@{rest}"
+    shown = _SECRET.sub(r"\1...", text[:MAX_SHOWN])
+    return shown if len(text) <= MAX_SHOWN else f"{shown}..."
 
 
 class UrlOptions:

@@ -132,10 +132,12 @@ class _Registry:
         """In a forked child: start again what is watched."""
         self.lock = threading.RLock()
         for shared in list(self.shared.values()):
-            if shared.watches:
-                shared.renew_in_child()
-            else:
+            if not shared.watches:
                 del self.shared[shared.url]
+                continue
+            run_guarded(
+                shared.renew_in_child, what=f"starting {shared.url} in a forked child", log=NAMING
+            )
 
 
 _registry = _Registry()
@@ -169,9 +171,13 @@ def watch(
     if added is None:
         service = make_service(url)
         if service.is_static:
-            return _watch_fixed(checked_servers(service.fetch() or ()), watcher, server_filter)
+            return _watch_fixed(_listed(service.fetch() or ()), watcher, server_filter)
         added = _start(url, service, watcher, server_filter)
-    added.deliver()
+    try:
+        added.deliver()
+    except BaseException:  # a signal handler raised: nobody would close it
+        added.close()
+        raise
     return added
 
 
@@ -203,19 +209,23 @@ def _join(
     """Add a watch. With the lock of the registry held."""
     added = Watch(watcher, server_filter, shared)
     shared.watches[added] = True
-    shared.ensure_thread()
+    try:
+        shared.ensure_thread()
+    except BaseException:
+        added.close()
+        raise
     return added
 
 
 def _listed(where: Iterable[object]) -> tuple[ServerNode, ...]:
     """The servers of a Python list. AddressError if one of them is none."""
-    if isinstance(where, bytes):
+    if isinstance(where, bytes) or not isinstance(where, Iterable):
         raise AddressError(f"servers are a URL or a list of addresses, not {where!r:.200}")
     try:
         return checked_servers(
             ServerNode(item) if isinstance(item, Endpoint) else item for item in where
         )
-    except (NamingError, TypeError) as error:
+    except NamingError as error:
         raise AddressError(str(error)) from None
 
 

@@ -17,8 +17,9 @@ FIELDS = ("groupName", "namespaceId", "clusterName")
 
 
 class NacosRegistrar:
-    """The weight of the instance is that of the tag; the tag itself is in its metadata. Nacos says
-    how often it wants beats."""
+    """The weight of the instance is that of the tag; the tag itself is in its metadata. After
+    the first beat, Nacos says how often it wants them. Option `interval`: seconds until the first.
+    """
 
     def __init__(self, url: NamingUrl, node: ServerNode) -> None:
         text, options = url.split()
@@ -26,12 +27,12 @@ class NacosRegistrar:
         fields |= {name: value for name in FIELDS if (value := options.text(name))}
         if clusters := options.text("clusters"):  # as a channel names it
             fields.setdefault("clusterName", clusters)
+        self.interval_s = options.seconds("interval", BEAT_S, 0.01)
         options.check_all_known()
         endpoint = node.endpoint
         self._fields = {**fields, "ip": endpoint.host, "port": str(endpoint.port)}
         self._fields["ephemeral"] = "true"
         self._node = node
-        self.interval_s = BEAT_S
 
     def register(self) -> None:
         weight = 1.0 if self._node.weight is None else self._node.weight

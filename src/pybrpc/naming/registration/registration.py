@@ -72,7 +72,7 @@ class Registration:
         self._background = Background(self._step, f"pybrpc-register-{url.scheme}", self._end)
 
     def start(self) -> None:
-        """Begin to register. RuntimeError if no thread can be started."""
+        """Begin to register, once. RuntimeError if no thread can be started."""
         self._background.start()
 
     def wait_registered(self, timeout_s: float) -> bool:

@@ -62,6 +62,9 @@ class DiscoveryNaming(NamingService):
                 self._latest = 0
                 return []
             raise
+        except BaseException:
+            self._latest = 0  # the next answer may be that of another node
+            raise
         app = field(found, self._app, dict)
         servers = self._servers_of(app)
         self._note_latest(app)

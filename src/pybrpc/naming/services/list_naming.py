@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pybrpc.errors import NamingError
 from pybrpc.naming.interfaces import NamingService
 from pybrpc.naming.naming_url import NamingUrl
 from pybrpc.naming.server_lists import ServerListBuilder
@@ -44,8 +45,8 @@ class DynamicListNaming(NamingService):
 def _parse(url: NamingUrl, text: str) -> list[ServerNode]:
     """The servers of "a:1 tag, b:2". Malformed ones are left out; AddressError if all are."""
     builder = ServerListBuilder(url)
-    builder.add_lines(text.split(","))
     try:
+        builder.add_lines(text.split(","))
         return builder.build()
-    except Exception as error:
+    except NamingError as error:
         raise url.error(str(error)) from None

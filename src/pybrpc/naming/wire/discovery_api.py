@@ -69,7 +69,7 @@ class DiscoveryApi:
 
     def _look_for_nodes(self) -> None:
         """Ask one of the given hosts. Without an answer, requests go to the given hosts."""
-        self.http.hosts = self._given
+        self.http.use_hosts(self._given)
         try:
             nodes = self._send("GET", "nodes", None, None)
         except NamingError:
@@ -81,8 +81,7 @@ class DiscoveryApi:
         ]
         usable = tuple(node for node in found if node is not None)
         if usable:
-            self.http.close()
-            self.http.hosts = usable
+            self.http.use_hosts(usable)
             self._knows_nodes = True
 
 

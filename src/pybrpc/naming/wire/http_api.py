@@ -47,7 +47,7 @@ class HttpAnswer:
     def json(self) -> Any:
         """The body as JSON; NamingError if it is none."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, object_hook=_switchable)
         except (ValueError, RecursionError) as error:
             raise self.error(f"the answer is no JSON ({type(error).__name__})") from None
 
@@ -66,7 +66,7 @@ class HttpApi:
     def __init__(self, settings: HttpSettings) -> None:
         self._settings = settings
         self._context = settings.tls_context()
-        self.hosts: tuple[Endpoint, ...] = settings.hosts
+        self._hosts: tuple[Endpoint, ...] = settings.hosts
         self._host_index = 0
         self._kept: http.client.HTTPConnection | None = None
         # A destructor may call `interrupt` in the thread that holds it.
@@ -88,19 +88,15 @@ class HttpApi:
         if no host can be reached. InterruptedFetchError after `interrupt`.
         """
         deadline_s = time.monotonic() + (timeout_s or self._settings.timeout_s)
-        for attempt in range(len(self.hosts)):
+        for attempt in range(len(self._hosts)):
             try:
                 return self._try(method, target, body, headers or {}, deadline_s)
             except _FAILURES as error:
                 what = self._what(method, target)
                 self._on_failure()
-                if attempt + 1 == len(self.hosts) or time.monotonic() >= deadline_s:
+                if attempt + 1 == len(self._hosts) or time.monotonic() >= deadline_s:
                     raise NamingError(f"{what}: {_text_of(error)}") from None
         raise NamingError(f"{method} {target.partition('?')[0]}: there is no host")
-
-    def get_json(self, target: str, headers: Mapping[str, str] | None = None) -> Any:
-        """The JSON that is answered to a GET."""
-        return self.request("GET", target, headers=headers).checked().json()
 
     @contextlib.contextmanager
     def open_lines(
@@ -112,10 +108,13 @@ class HttpApi:
         """
         what = self._what("POST", target)
         self.close()
-        connection = self._connect(time.monotonic() + timeout_s)
+        end_s = time.monotonic() + timeout_s
+        connection: http.client.HTTPConnection | None = None
         try:
+            connection = self._connect(time.monotonic() + self._settings.timeout_s)
             connection.request("POST", target, body, dict(headers))
             response = connection.getresponse()
+            self._activate(connection, end_s)
             if response.status != 200:
                 data = response.read(CHUNK_BYTES)
                 raise HttpAnswer(what, response.status, {}, data).error(f"status {response.status}")
@@ -125,7 +124,8 @@ class HttpApi:
             self._on_failure()
             raise NamingError(f"{what}: {_text_of(error)}") from None
         finally:
-            self._drop(connection)
+            if connection is not None:
+                self._drop(connection)
 
     def _lines_of(self, response: http.client.HTTPResponse, what: str) -> Iterator[bytes]:
         while True:
@@ -148,6 +148,13 @@ class HttpApi:
                 with contextlib.suppress(OSError):
                     # That of SSLSocket would change what the other thread uses.
                     socket.socket.shutdown(self._active, socket.SHUT_RDWR)
+
+    def use_hosts(self, hosts: tuple[Endpoint, ...]) -> None:
+        """Send the next requests to `hosts`."""
+        if hosts != self._hosts:
+            self.close()
+            self._hosts = hosts
+            self._host_index = 0
 
     def close(self) -> None:
         """Close the connection. The next request makes a new one."""
@@ -208,11 +215,13 @@ class HttpApi:
     def _connect(self, deadline_s: float) -> http.client.HTTPConnection:
         """A new connection to the current host."""
         self._check_interrupted()
-        host = self.hosts[self._host_index % len(self.hosts)]
-        sock = socket.create_connection((host.host, host.port), _left(deadline_s))
+        host = self._hosts[self._host_index % len(self._hosts)]
+        # A long poll waits long for its answer, not for the connection.
+        established_by_s = min(deadline_s, time.monotonic() + self._settings.timeout_s)
+        sock = socket.create_connection((host.host, host.port), _left(established_by_s))
         try:
             if self._context is not None:
-                sock.settimeout(_left(deadline_s))
+                sock.settimeout(_left(established_by_s))
                 sock = self._context.wrap_socket(sock, server_hostname=host.host)
         except BaseException:
             sock.close()
@@ -251,13 +260,20 @@ class HttpApi:
 
     def _on_failure(self) -> None:
         self.close()
-        self._host_index = (self._host_index + 1) % len(self.hosts)
+        self._host_index = (self._host_index + 1) % len(self._hosts)
 
     def _what(self, method: str, target: str) -> str:
         """The request for a text, without its query, in which there may be a password."""
-        host = self.hosts[self._host_index % len(self.hosts)]
+        host = self._hosts[self._host_index % len(self._hosts)]
         scheme = "http" if self._context is None else "https"
         return f"{method} {scheme}://{host}{target.partition('?')[0]}"
+
+
+def _switchable(thing: dict[str, Any]) -> dict[str, Any]:
+    """`thing`. It is Python code that json calls after each object: between its instructions other
+    threads get the GIL, which json would hold for all of a long answer, 60 ms for 10,000 servers.
+    """
+    return thing
 
 
 def _read_body(response: http.client.HTTPResponse, what: str) -> bytes:
@@ -271,6 +287,7 @@ def _read_body(response: http.client.HTTPResponse, what: str) -> bytes:
         parts.append(part)
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
+    response.read()  # nothing: it lets the connection take the next request
     return b"".join(parts)
 
 
