@@ -69,7 +69,10 @@ def test_dir_of_a_public_module_shows_public_names_only(module_name: str) -> Non
     assert set(dir(importlib.import_module(module_name))) == set(LISTED[module_name])
 
 
-OF_A_CHANNEL = {"close", "endpoint", "endpoint_statistics", "is_closed", "statistics", "timeout_s"}
+OF_A_CHANNEL = {
+    *("address", "close", "endpoint", "endpoint_statistics", "is_closed", "servers", "statistics"),
+    *("timeout_s", "wait_ready"),
+}
 OF_A_LOOP = OF_A_CHANNEL | {"share_with_threads"}
 
 

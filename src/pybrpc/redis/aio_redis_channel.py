@@ -36,7 +36,8 @@ class AioRedisChannel(AioChannel):
         **options: Unpack[RedisOptions],
     ) -> None:
         self._settings = RedisSettings.of(options)
-        super().__init__(address, share_with_threads=share_with_threads, **self._settings.channel)
+        endpoint = Endpoint.parse(address)
+        super().__init__(endpoint, share_with_threads=share_with_threads, **self._settings.channel)
         method: Any = RedisMethod(self._settings.decode)
         self._method: Any = AioStubMethod(self, method)
 

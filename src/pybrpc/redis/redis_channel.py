@@ -55,7 +55,7 @@ class RedisChannel(Channel):
     @shows_options(RedisOptions, REDIS_DEFAULTS, "pybrpc.redis.RedisChannel")
     def __init__(self, address: str | Endpoint, **options: Unpack[RedisOptions]) -> None:
         self._settings = RedisSettings.of(options)
-        super().__init__(address, **self._settings.channel)
+        super().__init__(Endpoint.parse(address), **self._settings.channel)
         method: Any = RedisMethod(self._settings.decode)
         self._method: Any = StubMethod(self, method)
 

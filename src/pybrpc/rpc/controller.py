@@ -464,7 +464,6 @@ class Controller:
     set_max_retry = Misnamed("set controller.max_retry = number")
     set_backup_request_ms = Misnamed("set controller.backup_request_ms = milliseconds")
     set_log_id = Misnamed("set controller.log_id = number")
-    has_log_id = Misnamed("compare controller.log_id with None")
     set_request_id = Misnamed("set controller.request_id = text")
     set_request_compress_type = Misnamed("set controller.request_compress_type = number")
     set_response_compress_type = Misnamed("set controller.response_compress_type = number")
