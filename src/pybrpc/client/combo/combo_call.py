@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.guard import deliver_interrupt, run_guarded, safe_repr
@@ -33,7 +33,6 @@ from pybrpc.rpc.serving import current_call
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
 if TYPE_CHECKING:
-    from pybrpc.client.combo.combo_channel import ComboChannel
     from pybrpc.client.combo.sub_channel import SubMethods
 
 GRACE_S = 1.0
@@ -56,12 +55,23 @@ class Flight:
         self.has_ended = False
 
 
+class NamedChannel(Protocol):
+    """A combined channel, as its calls see it."""
+
+    @property
+    def name(self) -> str:
+        """For texts."""
+
+    def check_may_block(self, method: Method) -> None:
+        """WouldDeadlockError if a blocking call of `method` in this thread would wait for itself."""
+
+
 class ComboCall:
     """One call on a combined channel. A kind of channel has a subclass."""
 
     def __init__(
         self,
-        channel: ComboChannel,
+        channel: NamedChannel,
         methods: SubMethods,
         request: Any,
         timeout_s: float | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from google.protobuf.descriptor import MethodDescriptor
 
@@ -13,8 +13,23 @@ from pybrpc.client.channel.channel import Channel
 from pybrpc.client.combo.sub_call import Mapper, Merger
 from pybrpc.rpc.method import Method, method_of
 
-if TYPE_CHECKING:
-    from pybrpc.client.combo.combo_channel import ComboChannel
+
+class NestedChannel(Protocol):
+    """A combined channel within another one."""
+
+    @property
+    def runs_user_code(self) -> bool:
+        """Whether a call on it runs functions of the user."""
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether nothing is known against a call on it. Never blocks."""
+
+    def check_may_block(self, method: Method) -> None:
+        """WouldDeadlockError if a blocking call of `method` in this thread would wait for itself."""
+
+    def make_method(self, method: Method) -> Any:
+        """The method, as the stubs of this channel have it."""
 
 
 class SubChannel:
@@ -23,7 +38,7 @@ class SubChannel:
     def __init__(
         self, channel: Any, mapper: Mapper | None = None, merger: Merger | None = None
     ) -> None:
-        self.channel: Channel | AioChannel | ComboChannel = channel
+        self.channel: Channel | AioChannel | NestedChannel = channel
         self.mapper = mapper
         self.merger = merger
 
