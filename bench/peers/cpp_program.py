@@ -1,8 +1,8 @@
 """CppProgram: a program of C++ bRPC's examples, such as echo_c++ and multi_threaded_echo_c++.
 
 The folder that BRPC_CPP_BIN names has a folder for each example, with its echo_server and
-echo_client, and of multi_threaded_echo_c++ cert.pem and key.pem: as `example` of bRPC's source has
-after `make` was run in them. docs/testing.md lists the examples.
+echo_client (of http_c++ http_server and http_client), and of some cert.pem and key.pem: as
+`example` of bRPC's source has after `make` was run in them. docs/testing.md lists the examples.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from bench.process_time import cpu_s_of
 VARIABLE = "BRPC_CPP_BIN"
 ONE_BY_ONE = "echo_c++"
 MULTI_THREADED = "multi_threaded_echo_c++"
+HTTP = "http_c++"
 STREAMS = "stream_echo"
 """No example of bRPC's, but bench/peers/cpp/stream_echo.cpp, in the same folder if it is there."""
 START_LIMIT_S = 10.0
@@ -78,7 +79,8 @@ def listens(where: int | Path) -> bool:
 
 def program(example: str, side: str) -> Path:
     """Where it should be."""
-    return Path(os.environ.get(VARIABLE, ""), example, f"echo_{side}")
+    name = "http" if example == HTTP else "echo"
+    return Path(os.environ.get(VARIABLE, ""), example, f"{name}_{side}")
 
 
 def missing(*examples: str) -> str:

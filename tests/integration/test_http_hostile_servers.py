@@ -3,6 +3,7 @@ closed, and memory stays bounded."""
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import BadResponseError, ConnectionFailedError, ProtocolError, RpcError
-from pybrpc.protocols.http1.client_session import MAX_INTERIM
+from pybrpc.protocols.http1.client_session import MAX_CONTINUES, MAX_INTERIM
 from tests.fakes.threads import wait_until
 from tests.peers.http_scripts import HttpPeer, answer, answering, http_script, http_server, saying
 
@@ -56,14 +57,15 @@ def error_of(said: bytes, **options: Any) -> RpcError:
         CHUNKED + b"1;" + b"x" * 10_000,
         CHUNKED + b"0\r\n" + b"A: b\r\n" * 10_000,
         CHUNKED + b"ffffffffffffffffff\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_INTERIM + 1) + answer(b"x"),
+        b"HTTP/1.1 102 Processing\r\n\r\n" * (MAX_INTERIM + 1) + answer(b"x"),
+        b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_CONTINUES + 1) + answer(b"x"),
     ],
 )
 def test_bytes_that_are_no_response(said: bytes) -> None:
     error = error_of(said)
     assert isinstance(error, ProtocolError)
     assert error.is_remote
-    assert "http: " in error.text or "interim" in error.text
+    assert any(part in error.text for part in ("http: ", "interim", "100 Continue"))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,34 @@ def test_response_without_a_request_closes_the_connection() -> None:
         with channel(server.address) as each:
             assert each.http("GET", "/").body == b"first"
             wait_until(lambda: created_and_closed(each) == (1, 1))
+            assert each.http("GET", "/").body == b"second"
+
+
+@pytest.mark.parametrize("form", ["whole", "stream"])
+def test_chunks_behind_the_response_to_head_reach_no_other_request(form: str) -> None:
+    """C++ bRPC sends them, for a ProgressiveAttachment: here when the next request is sent."""
+    is_asked = threading.Event()
+
+    def serve(peer: HttpPeer) -> None:
+        peer.read()
+        peer.send(CHUNKED)
+        is_asked.wait(30)
+        peer.send(b"5\r\nchunk\r\n0\r\n\r\n")
+        peer.peer.wait_closed()
+
+    def answer_get(peer: HttpPeer) -> None:
+        assert peer.read() is not None
+        is_asked.set()
+        peer.send(answer(b"second"))
+        peer.peer.wait_closed()
+
+    with http_server(http_script(serve), http_script(answer_get)) as server:
+        with channel(server.address) as each:
+            if form == "whole":
+                assert each.http("HEAD", "/").body == b""
+            else:
+                with each.http("HEAD", "/", stream=True) as response:
+                    assert response.body.read() == b""
             assert each.http("GET", "/").body == b"second"
 
 

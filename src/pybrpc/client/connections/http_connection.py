@@ -47,7 +47,6 @@ from pybrpc.protocols.http1.client_session import (
     ResponseBegin,
     WholeResponse,
 )
-from pybrpc.protocols.http1.headers import tokens_in
 from pybrpc.rpc.http_bodies import HttpContentType
 from pybrpc.rpc.method import Method
 from pybrpc.transport.socket.socket import Socket
@@ -80,7 +79,7 @@ class OutgoingRequest:
         self._connection = connection
         self._is_placed = False
         self.keeps = False
-        """Whether the head of its response, whose body comes now, keeps the connection."""
+        """Whether the connection is kept after its response, whose body comes now."""
 
     def append_to(self, buffer: IOBuf) -> None:
         """With the write right, before a byte of the request can leave."""
@@ -272,9 +271,8 @@ class HttpConnection(ClientConnection):
             peer = str(self.socket.remote_side)
             error = status_error(response.head, error_text_of(response), peer)
         # A connection that will be closed must not become idle first: another call would get it.
-        if not self._is_reusable(outgoing, response.head.keep_alive) or self._is_refused(
-            response.head.status, error
-        ):
+        keeps = outgoing.request.keeps_connection(response.head)
+        if not self._is_reusable(outgoing, keeps) or self._is_refused(response.head.status, error):
             self.retire()
         elif is_taken and (error is None or error.code != ErrorCode.ELOGOFF):
             self._note_answer()
@@ -294,7 +292,7 @@ class HttpConnection(ClientConnection):
     def _begin_body(
         self, outgoing: OutgoingRequest, attempt: Attempt, message: ResponseBegin
     ) -> None:
-        outgoing.keeps = message.head.keep_alive
+        outgoing.keeps = outgoing.request.keeps_connection(message.head)
         if not self._take(attempt):
             self._late_answers += 1
             self.retire()
@@ -332,8 +330,7 @@ class HttpConnection(ClientConnection):
     def _is_reusable(self, outgoing: OutgoingRequest, keeps: bool) -> bool:
         """Whether the next request may follow: both messages have come to their ends."""
         upload = outgoing.request.upload
-        closes = "close" in tokens_in(outgoing.request.headers.get("connection", ""))
-        return keeps and not closes and (upload is None or upload.is_finished)
+        return keeps and (upload is None or upload.is_finished)
 
     def _is_refused(self, status: int, error: RpcError | None) -> bool:
         """Whether the server has refused the credential: the next connection makes a new one."""

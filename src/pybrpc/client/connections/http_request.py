@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.http1.grammar import TARGET
-from pybrpc.protocols.http1.headers import HttpHeaders
+from pybrpc.protocols.http1.headers import HttpHeaders, tokens_in
 from pybrpc.protocols.http1.writer import RequestWriter
 from pybrpc.rpc.http import checked_method
 from pybrpc.tracing.context import inject
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pybrpc.base.endpoint import Endpoint
     from pybrpc.client.connections.http_body import IncomingBody
     from pybrpc.client.connections.http_upload import Upload
+    from pybrpc.protocols.http1.head import ResponseHead
     from pybrpc.tracing.span import Span
 
 AUTHORIZATION = "Authorization"
@@ -80,6 +81,16 @@ class HttpRequest:
     def needs_credential(self) -> bool:
         """Whether the authenticator of the channel, if there is one, has to give a credential."""
         return AUTHORIZATION not in self.headers
+
+    def keeps_connection(self, head: ResponseHead) -> bool:
+        """Whether another request may follow the response with this head.
+
+        Not if a response to HEAD announces chunks: C++ bRPC, with a ProgressiveAttachment, sends
+        them all the same, and they would be read as the next response.
+        """
+        if not head.keep_alive or (self.method == "HEAD" and head.is_chunked):
+            return False
+        return "close" not in tokens_in(self.headers.get("connection", ""))
 
     def pack(self, host: str, credential: bytes | None = None, span: Span | None = None) -> IOBuf:
         """The bytes to send: the whole request, or its head if an Upload follows. `host` is for a

@@ -21,7 +21,10 @@ from pybrpc.protocols.protocol import Broken, ParseLimits
 from pybrpc.protocols.session import Session
 
 MAX_INTERIM = 100
-"""Interim responses to one request; a server that sends more is up to no good."""
+"""Interim responses to one request, without "100 Continue"; a server that sends more is up to no
+good."""
+MAX_CONTINUES = 10_000
+"""As many "100 Continue": C++ bRPC sends one for each piece of a body that it reads."""
 
 _EXPECTED_BYTES = 100
 """Memory of a request that waits for its response."""
@@ -75,7 +78,15 @@ class HttpClientSession(Session):
     has_begun  whether a byte has come of the response that is awaited
     """
 
-    __slots__ = ("_body", "_head", "_interim", "_is_progressive", "_parser", "has_begun")
+    __slots__ = (
+        "_body",
+        "_continues",
+        "_head",
+        "_interim",
+        "_is_progressive",
+        "_parser",
+        "has_begun",
+    )
 
     def __init__(self, protocol: Any, limits: ParseLimits) -> None:
         super().__init__(protocol)
@@ -85,7 +96,7 @@ class HttpClientSession(Session):
         """That of the message whose end has not come."""
         self._body: IOBuf | None = None
         """The body of that message so far; `None` if its parts are given out as they come."""
-        self._interim = 0
+        self._continues = self._interim = 0
         self.has_begun = False
 
     def expect(self, method: str, is_progressive: bool = False) -> None:
@@ -146,13 +157,21 @@ class HttpClientSession(Session):
         self._head = head
         self._body = IOBuf()
         if head.is_interim:
-            self._interim += 1
-            if self._interim > MAX_INTERIM:
-                self.broken = Broken(f"more than {MAX_INTERIM} interim responses to one request")
+            self._count_interim(head.status)
         elif self._is_progressive.popleft():
             self._body = None
             self._parser.lift_body_limit()
             messages.append(ResponseBegin(head))
+
+    def _count_interim(self, status: int) -> None:
+        if status == 100:
+            self._continues += 1
+        else:
+            self._interim += 1
+        if self._interim > MAX_INTERIM:
+            self.broken = Broken(f"more than {MAX_INTERIM} interim responses to one request")
+        elif self._continues > MAX_CONTINUES:
+            self.broken = Broken(f"more than {MAX_CONTINUES} times 100 Continue to one request")
 
     def _finish(self, end: MessageEnd, messages: list[Any]) -> None:
         head, self._head = self._head, None
@@ -160,7 +179,7 @@ class HttpClientSession(Session):
         assert head is not None
         if head.is_interim:
             return
-        self._interim = 0
+        self._continues = self._interim = 0
         self.has_begun = False
         if body is None:
             messages.append(BodyEnd(end.trailers))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pybrpc.protocols.http1.client_session import (
+    MAX_CONTINUES,
     MAX_INTERIM,
     BodyEnd,
     BodyPart,
@@ -27,6 +28,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nT: t\r\n\r\n"
 )
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
 
 
@@ -130,6 +132,7 @@ def test_has_begun_tells_whether_a_byte_of_the_response_has_come() -> None:
         (OK + OK, "no request has asked for"),
         (b"GET / HTTP/1.1\r\n\r\n", "http: "),
         (INTERIM * (MAX_INTERIM + 1), "interim"),
+        (CONTINUE * (MAX_CONTINUES + 1), "100 Continue"),
     ],
 )
 def test_what_makes_no_sense_breaks_it(stream: bytes, reason: str) -> None:
@@ -139,6 +142,14 @@ def test_what_makes_no_sense_breaks_it(stream: bytes, reason: str) -> None:
     assert reason in session.broken.reason
     assert fed(session, OK) == []
     assert not session.buffer
+
+
+def test_each_request_may_have_so_many_interim_responses() -> None:
+    """C++ bRPC repeats "100 Continue" for each piece of a body that it reads."""
+    said = CONTINUE * MAX_CONTINUES + INTERIM * MAX_INTERIM + OK
+    session = session_of(GET, GET)
+    assert seen(fed(session, said + said)) == [(200, b"ok", None)] * 2
+    assert session.broken is None
 
 
 def test_body_above_the_limit_is_told_and_not_kept() -> None:
