@@ -63,7 +63,7 @@ class NamedChannel(Protocol):
         """For texts."""
 
     def check_may_block(self, method: Method) -> None:
-        """WouldDeadlockError if a blocking call of `method` in this thread would wait for itself."""
+        """WouldDeadlockError if a blocking call in this thread would wait for itself."""
 
 
 class ComboCall:

@@ -26,7 +26,7 @@ class NestedChannel(Protocol):
         """Whether nothing is known against a call on it. Never blocks."""
 
     def check_may_block(self, method: Method) -> None:
-        """WouldDeadlockError if a blocking call of `method` in this thread would wait for itself."""
+        """WouldDeadlockError if a blocking call in this thread would wait for itself."""
 
     def make_method(self, method: Method) -> Any:
         """The method, as the stubs of this channel have it."""
