@@ -64,6 +64,7 @@ def test_counts_of_replaced_workers_are_not_lost_though_nobody_has_asked() -> No
         assert counted(pages) == (CALLS + ERRORS, ERRORS)
 
 
+@pytest.mark.proof
 def test_worker_that_is_told_to_stop_loses_no_counts_and_a_killed_one_those_nobody_saw() -> None:
     with paged(workers=1) as pages:
         for how in (signal.SIGTERM, signal.SIGKILL):
@@ -108,6 +109,7 @@ def scraped(pages: Pages) -> Iterator[list[str]]:
             thread.join()
 
 
+@pytest.mark.proof
 def test_no_sum_falls_while_workers_are_replaced_and_killed() -> None:
     with paged(workers=2) as pages:
         call_some(pages)
