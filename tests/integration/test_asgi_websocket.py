@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 import pybrpc
 from pybrpc.server.http.asgi.mount import MAX_WEBSOCKET_MESSAGE_SIZE as MAX_SIZE
+from pybrpc.server.http.asgi.websocket_cycle import MAX_UNREAD
 from pybrpc.server.http.response_stream import WINDOW_BYTES
 from tests.fakes.threads import wait_until
 from tests.peers.asgi_apps import Application, Mounted
@@ -451,3 +452,37 @@ def test_websockets_of_a_server_in_a_loop(mount: Mount) -> None:
             return await asyncio.to_thread(talk)
 
     assert asyncio.run(serve()) == "a" * 300_000
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_client_that_goes_away_while_much_is_unread_stops_nobody(
+    mount: Mount, is_read: bool
+) -> None:
+    goes_on = threading.Event()
+    seen: list[Any] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["query_string"]:
+            await echo(scope, receive, send)
+            return
+        await accept(receive, send)
+        await asyncio.to_thread(goes_on.wait, 1000.0)
+        while is_read and (not seen or seen[-1]["type"] == "websocket.receive"):
+            seen.append(await receive())
+
+    mounted = mount(application)
+    run: Any = mounted.server._run
+    count = 3 * MAX_UNREAD
+    with HttpPeer(mounted.address) as peer:
+        peer.send(GREETING % b"")
+        peer.read_until(b"\r\n\r\n")
+        for _ in range(count):
+            peer.send(Frame(Opcode.TEXT, b"a").serialize(mask=True))
+    wait_until(lambda: [each.state for each in run.connections] == ["half-closed"])
+    with mounted.connect() as client:
+        client.send("a")
+        assert client.recv(20) == "a"
+    goes_on.set()
+    wait_until(mounted.is_idle)
+    if is_read:
+        assert [each.get("text") for each in seen] == ["a"] * count + [None]

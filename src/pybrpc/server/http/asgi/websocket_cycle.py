@@ -276,8 +276,10 @@ class WebSocketCycle(Cycle):
         return self._protocol.max_message_size or 0
 
     def _when_wanted(self, wake: Any) -> None:
+        """Call `wake` once `_read` may go on. It may come too early. A client that is gone changes
+        nothing: what it has sent before is read all the same."""
         self._wakes.append(wake)
-        if not self._has_enough() or self._is_closed or self._stream.is_gone:
+        if not self._has_enough() or self._is_closed:
             self._wake_all()
 
     def _on_data(self, data: bytes) -> None:
