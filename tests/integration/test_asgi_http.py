@@ -392,3 +392,24 @@ def test_a_body_that_breaks_off_is_a_disconnect(mount: Mount) -> None:
         )
         wait_until(lambda: bool(seen) and seen[-1]["type"] == "http.disconnect")
     wait_until(mounted.is_idle)
+
+
+def test_a_whole_body_of_a_client_that_is_gone_is_not_cut_short(mount: Mount) -> None:
+    goes_on = threading.Event()
+    seen: list[Any] = []
+
+    @only_http
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.to_thread(goes_on.wait, 1000.0)
+        seen.append(await receive())
+
+    mounted = mount(application)
+    run: Any = mounted.server._run
+    with HttpPeer(mounted.address) as peer:
+        peer.request("POST", "/app/", PART)
+        wait_until(lambda: any(each.unanswered.size_bytes > len(PART) for each in run.connections))
+        peer.reset()
+        wait_until(lambda: not run.connections)
+    goes_on.set()
+    wait_until(lambda: bool(seen))
+    assert seen == [{"type": "http.disconnect"}]

@@ -292,3 +292,29 @@ def test_a_handler_reads_and_writes_at_once(serve: Serve) -> None:
         peer.read_until(b"0\r\n\r\n")
         peer.request("POST", ECHO, b"next")
         assert read_response(peer, "POST").body == b"NEXT"
+
+
+def test_a_whole_body_of_a_client_that_is_gone_is_not_cut_short(serve: Serve) -> None:
+    goes_on = threading.Event()
+    seen: list[Any] = []
+
+    def echo(request: EchoRequest, controller: pybrpc.Controller) -> EchoResponse:
+        assert controller.http_request is not None
+        body = controller.http_request.body
+        goes_on.wait(FOREVER_S)
+        try:
+            seen.append(len(body.read()))
+        except BaseException as error:
+            seen.append(error)
+        return EchoResponse()
+
+    served = serve(echo, reads=True)
+    run: Any = served.server._run
+    with HttpPeer(served.address) as peer:
+        peer.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(PART) + PART)
+        wait_until(lambda: any(each.unanswered.size_bytes > len(PART) for each in run.connections))
+        peer.reset()
+        wait_until(lambda: not run.connections)
+    goes_on.set()
+    wait_until(lambda: bool(seen))
+    assert isinstance(seen[0], ConnectionFailedError), seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 from types import TracebackType
 from typing import Self
 
@@ -65,6 +66,11 @@ class HttpPeer:
 
     def close(self) -> None:
         self.socket.close()
+
+    def reset(self) -> None:
+        """Close with an RST: what was not read yet is lost."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def __enter__(self) -> Self:
         return self

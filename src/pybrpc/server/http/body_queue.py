@@ -28,7 +28,8 @@ class BodyQueue:
 
     is_complete  whether the end has come
     received_bytes   bytes that have come, taken or not
-    error        why no more comes though the body is not complete: an RpcError or HttpParseError
+    error        why no more comes though not all of the body was taken: an RpcError or
+                 HttpParseError
     """
 
     def __init__(self, exchange: HttpExchange, request: HttpRequest) -> None:
@@ -40,6 +41,8 @@ class BodyQueue:
         self._parts: deque[IOBuf] = deque()
         self._wakes: deque[Callable[[], object]] = deque()
         self._is_dropped = False
+        self._is_cut = False
+        """Whether parts were thrown away that nobody has taken."""
         self._waits_for_word = request.head.expects_continue
         self.is_complete = False
         self.received_bytes = 0
@@ -66,7 +69,7 @@ class BodyQueue:
         self.wake_all()
 
     def on_failed(self, error: BaseException) -> None:
-        if not self.is_complete and self.error is None:
+        if not self.is_over and self.error is None:
             self.error = error
         self.wake_all()
 
@@ -83,12 +86,12 @@ class BodyQueue:
 
     @property
     def is_over(self) -> bool:
-        """Whether the body is complete, and was taken."""
-        return self.is_complete and not self._parts
+        """Whether the body is complete, and all of it was taken."""
+        return self.is_complete and not self._parts and not self._is_cut
 
     def failure(self) -> RpcError | None:
         """Why no more comes: an RpcError that callers know."""
-        if self._is_dropped:
+        if self.error is None and self._is_dropped:
             return RpcCanceledError("the call is over")
         if self.error is None or isinstance(self.error, RpcError):
             return self.error
@@ -125,8 +128,10 @@ class BodyQueue:
         self.wake_all()
 
     def _clear(self) -> None:
-        while self._pop() is not None:
-            pass
+        while self._parts:
+            # First: a reader that finds nothing sees that this is not the end.
+            self._is_cut = True
+            self._pop()
 
     def _pop(self) -> Any:
         try:
