@@ -203,3 +203,16 @@ def test_a_caller_of_another_protocol_gets_an_error(serve: Serve) -> None:
         pytest.raises(BadRequestError, match="only HTTP carries"),
     ):
         pybrpc.Stub(SERVICE, channel).Echo(EchoRequest())
+
+
+def test_a_response_that_was_made_gets_no_attachment(serve: Serve) -> None:
+    kept: list[pybrpc.Controller] = []
+
+    def keep(request: EchoRequest, controller: pybrpc.Controller) -> EchoResponse:
+        kept.append(controller)
+        return EchoResponse(message="hi")
+
+    served = serve(keep)
+    assert served.call().body == b'{"message":"hi"}'
+    with pytest.raises(RuntimeError, match="was made already"):
+        kept[0].create_progressive_attachment()

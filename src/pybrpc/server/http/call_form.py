@@ -268,9 +268,12 @@ class CallForm:
     # --- the response ---
 
     def new_attachment(self) -> ProgressiveAttachment | AioProgressiveAttachment:
-        """Make the progressive attachment of the response. RuntimeError if there is one."""
+        """Make the progressive attachment of the response. RuntimeError if there is one, or if the
+        response was made already."""
         if self.made is not None:
             raise RuntimeError("the response has a progressive attachment already")
+        if self._controller is None:
+            raise RuntimeError("the response was made already, so it gets no attachment")
         body = self.made = ProgressiveBody(self._exchange, self._request)
         return AioProgressiveAttachment(body) if self._is_async else ProgressiveAttachment(body)
 
