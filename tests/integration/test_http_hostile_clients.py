@@ -18,6 +18,7 @@ from tests.peers.http_server import (
     client_of,
     connected,
     post,
+    read_all,
     read_responses,
     request_bytes,
     serving_http,
@@ -110,3 +111,35 @@ def test_short_body_of_a_refused_request_does_not_end_the_connection() -> None:
         first, second = read_responses(sock, 2)
         assert first.status == 404
         assert second.json["message"] == "next"
+
+
+QUERIES = "&" * 1001
+"""More parameters than a URL may have."""
+
+
+def test_url_that_is_refused_is_answered_as_its_method_asks() -> None:
+    with serving_http() as server, connected(server) as sock:
+        sock.sendall(request_bytes("lost", path=f"/?{QUERIES}") + request_bytes("next"))
+        first, second = read_responses(sock, 2)
+        assert (first.status, second.json["message"]) == (400, "next")
+        sock.sendall(f"HEAD /?{QUERIES} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        answer = read_all(sock)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "HTTP/1.0\r\n\r\n",
+        "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n",
+    ],
+)
+def test_url_that_is_refused_ends_the_connection_where_the_head_says_so(rest: str) -> None:
+    with serving_http() as server, connected(server) as sock:
+        sock.sendall(f"POST /?{QUERIES} {rest}".encode())
+        answer = read_all(sock)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"\r\nConnection: close\r\n" in answer

@@ -132,7 +132,7 @@ def test_bytes_that_are_no_request_have_lines(lines: AccessLines) -> None:
     assert lines.wait(3, "method", "code", *HTTP) == [
         (None, ErrorCode.EREQUEST, None, None, 400),
         (None, ErrorCode.EREQUEST, "POST", PATH, 400),
-        (None, ErrorCode.EREQUEST, None, None, 400),
+        (None, ErrorCode.EREQUEST, "GET", None, 400),
     ]
     assert all(line["response_bytes"] > 50 and line["peer"] for line in lines.lines)
 

@@ -34,7 +34,7 @@ from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.http.body_threads import BodyThreads
 from pybrpc.server.http.replies import HttpReplies
 from pybrpc.server.http.request import BodySink, HttpRequest, new_http_request
-from pybrpc.server.http.resolved_head import HEAD_WITHOUT_URL, ResolvedHead
+from pybrpc.server.http.resolved_head import ResolvedHead
 from pybrpc.server.http.served import summary_of
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 
@@ -206,12 +206,10 @@ class HttpExchange:
         try:
             resolved = ResolvedHead(head)
         except UriError as error:
-            text = Refusal(str(error))
-            request = new_http_request(
-                ResolvedHead(HEAD_WITHOUT_URL), position, now, self.connection.max_body_size
-            )
+            resolved = ResolvedHead(head, has_url=False)
+            request = new_http_request(resolved, position, now, self.connection.max_body_size)
             self._request = request
-            self._refuse(request, text)
+            self._refuse(request, Refusal(str(error)))
             return None
         try:
             self._finder.resolve(self, resolved)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pybrpc.protocols.http1 import URI, ParserOptions, RequestHead
-from pybrpc.protocols.http1.head import new_request_head
+from pybrpc.protocols.http1 import URI, RequestHead
 from pybrpc.protocols.http1.query import DEFAULT_MAX_QUERIES
 
 FIELD_BYTES = 320
@@ -18,9 +17,6 @@ FIELD_BYTES = 320
 
 FREE_BYTES = 2 * 1024
 """Memory of a head that is not counted: most have less, and share it with the one before."""
-
-HEAD_WITHOUT_URL = new_request_head("POST", "/", 1, [("Host", "localhost")], ParserOptions())
-"""Stands for a head whose URL can't be understood."""
 
 
 class ResolvedHead:
@@ -30,7 +26,7 @@ class ResolvedHead:
     cors      headers that go with each response
     size_bytes  memory of the head, as far as it is more than most heads have
     facts     what the target has found in the headers, if it keeps anything
-    path      not decoded
+    path      not decoded; "" if the target can't be understood
     query     behind "?", not decoded
     rest      what the path says beside the name of what answers: "unresolved_path" in bRPC
     """
@@ -49,12 +45,14 @@ class ResolvedHead:
         "target",
     )
 
-    def __init__(self, head: RequestHead) -> None:
-        """UriError if the target of the request is no URL."""
+    def __init__(self, head: RequestHead, has_url: bool = True) -> None:
+        """UriError if the target of the request is no URL, unless `has_url` says so."""
         self.head = head
         self._uri: URI | None = None
         target = head.target
-        if target[0] == "/" and "#" not in target and target.count("&") < DEFAULT_MAX_QUERIES:
+        if not has_url:
+            self.path = self.query = ""
+        elif target[0] == "/" and "#" not in target and target.count("&") < DEFAULT_MAX_QUERIES:
             self.path, _, self.query = target.partition("?")
         else:
             uri = self.uri

@@ -8,14 +8,11 @@ from pybrpc.server.access_log.access_line import HttpSummary, cut_path
 from pybrpc.server.calls.call_end import ServedRequest
 from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.http.request import HttpRequest
-from pybrpc.server.http.resolved_head import HEAD_WITHOUT_URL
 
 
 def summary_of(request: HttpRequest) -> HttpSummary:
     """The path without its query, which may have secrets."""
     resolved = request.resolved
-    if resolved.head is HEAD_WITHOUT_URL:
-        return HttpSummary("", "", request.status)
     return HttpSummary(resolved.head.method, cut_path(resolved.path), request.status)
 
 
