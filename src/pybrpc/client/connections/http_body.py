@@ -63,7 +63,7 @@ class IncomingBody:
         """Taken out by the thread that ends the hold."""
         self._is_clean = False
         self.error: RpcError | None = None
-        """Why the rest of the body will not come."""
+        """Why the rest of the body will not come, or can't be taken."""
         self.has_ended = False
         """Whether nothing more will come."""
         self.trailers: HttpHeaders | None = None
@@ -130,10 +130,10 @@ class IncomingBody:
 
     def abandon(self, error: RpcError | None = None) -> None:
         """Take no more: what is there is dropped, and the connection closed if it sends more."""
-        was_over = self.has_ended
-        if not was_over:
+        if not self.is_over and self.error is None:
+            # Also if the end has come: what is dropped now is missing.
             self.error = error or self._abandoned_error()
-            self.has_ended = True
+        self.has_ended = True
         self._drop_parts()
         self._wake()
         self._release()

@@ -87,6 +87,18 @@ def test_abandoned_body_drops_what_comes_and_closes_its_connection() -> None:
     assert isinstance(body.core.error, RpcCanceledError)
 
 
+def test_abandoned_body_does_not_seem_whole() -> None:
+    body = Body()
+    body.core.add(IOBuf(b"a"))
+    body.core.end(None, is_clean=True)
+    body.core.abandon()
+    assert body.unread.is_empty()
+    assert (body.core.take(), body.core.is_over) == (None, True)
+    assert isinstance(body.core.error, RpcCanceledError)
+    body.core.abandon(BROKEN)
+    assert isinstance(body.core.error, RpcCanceledError)
+
+
 def test_failure_of_the_connection_comes_after_the_parts() -> None:
     body = Body()
     body.core.add(IOBuf(b"a"))
