@@ -81,7 +81,7 @@ class Endpoint:
         if host.startswith("[") and host.endswith("]"):
             host = _parse_ipv6(host[1:-1], address)
         elif "," in host:
-            raise AddressError(f"address {shown} is more than one; write a list, or a list:// URL")
+            raise AddressError(f"address {shown} has a comma: for several, give a channel a list")
         elif ":" in host:
             raise AddressError(f'address {shown}: write an IPv6 address as "[::1]:8000"')
         _check_host(host, address)

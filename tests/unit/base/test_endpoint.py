@@ -67,7 +67,7 @@ def test_error_of_an_invalid_address_says_what_is_expected(text: str) -> None:
 
 
 def test_error_of_several_addresses_in_one_says_how_to_write_them() -> None:
-    with pytest.raises(AddressError, match="is more than one; write a list, or a list:// URL"):
+    with pytest.raises(AddressError, match="has a comma: for several, give a channel a list"):
         Endpoint.parse("10.0.0.1:8000,10.0.0.2:8000")
 
 
