@@ -148,3 +148,65 @@ def test_channel_that_is_dropped_is_collected_and_leaves_nothing() -> None:
             gc.collect()
         assert reference() is None
         wait_until(lambda: not default_runtime().connections.all())
+
+
+def test_balancer_that_uses_none_of_the_servers_fails_calls_at_once() -> None:
+    with (
+        cluster(2) as servers,
+        cluster_stub(servers.addresses, load_balancer="wrr", timeout=30) as (stub, channel),
+    ):
+        for _ in range(2):
+            with pytest.raises(RpcError, match="wrr uses none of the 2 servers") as raised:
+                stub.Echo(REQUEST)
+            assert raised.value.code == errno.ENODATA
+        with pytest.raises(RpcError, match="wrr uses none"):
+            channel.wait_ready(0.05)
+        assert channel.servers() == []
+
+
+def test_subset_that_is_down_fails_calls_though_other_servers_are_up() -> None:
+    with (
+        cluster(3) as servers,
+        cluster_stub(servers.addresses, load_balancer="rr:subset=1", timeout=30) as (stub, channel),
+    ):
+        name = stub.Echo(REQUEST).message
+        used = next(member for member in servers.members if member.name == name)
+        used.stop()
+        with pytest.raises(RpcError):
+            stub.Echo(REQUEST)
+        wait_until(lambda: channel.servers()[0].state == "down")
+        with pytest.raises(RpcError, match="none of the 1 servers") as raised:
+            stub.Echo(REQUEST)
+        assert raised.value.code == errno.EHOSTDOWN
+        used.start()
+        channel.wait_ready(10)
+        assert stub.Echo(REQUEST).message == name
+
+
+def test_calls_that_wait_for_room_end_when_their_subset_is_down() -> None:
+    with (
+        cluster(3) as servers,
+        cluster_stub(
+            servers.addresses,
+            load_balancer="rr:subset=1",
+            connection_type="pooled",
+            max_pool_size=1,
+            max_retry=0,
+            timeout=30,
+        ) as (stub, _),
+    ):
+        name = stub.Echo(REQUEST).message
+        used = next(member for member in servers.members if member.name == name)
+        entered, opened = threading.Event(), threading.Event()
+        used.behave = lambda request, controller: (entered.set(), opened.wait(10))
+        busy = stub.Echo.future(REQUEST)
+        assert entered.wait(10)
+        waiting = [stub.Echo.future(REQUEST) for _ in range(4)]
+        used.server.stop(0)
+        with pytest.raises(RpcError):
+            busy.result(10)
+        for future in waiting:
+            with pytest.raises(RpcError):
+                future.result(10)
+        opened.set()
+        used.server.join()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -73,6 +75,16 @@ def served(names: dict[str, Any]) -> Iterator[str]:
             names["server"] = server
             names["stub"] = pybrpc.Stub(SERVICE, channel)
             yield address
+
+
+@pytest.fixture
+def access_logger() -> Iterator[None]:
+    """Set the logger of the access log back to what it was."""
+    logger = logging.getLogger("pybrpc.access")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers, logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
 
 
 def close_channels(names: dict[str, Any]) -> None:
@@ -160,14 +172,23 @@ def test_generic_calls(
     assert capsys.readouterr().out == "hello\nany.Service Method 5\n"
 
 
-def test_interceptors(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_interceptors(
+    names: dict[str, Any], capsys: pytest.CaptureFixture[str], access_logger: None
+) -> None:
     try:
         run_page("docs/interceptors.md", names, {SHOWN: f"127.0.0.1:{free_port()}"})
+        with names["logged"] as logged:
+            logged.add_service(SERVICE, PlainEcho())
+            with pybrpc.Channel(logged.start("127.0.0.1:0")) as channel:
+                pybrpc.Stub(SERVICE, channel).Echo(EchoRequest(message="hello"))
     finally:
         close_channels(names)
         names["server"].stop()
         names["server"].join()
-    assert capsys.readouterr().out.splitlines() == [
+    printed = capsys.readouterr()
+    line = json.loads(printed.err.splitlines()[-1])
+    assert line["method"] == f"{SERVICE.full_name}.Echo"
+    assert printed.out.splitlines() == [
         *(f"{side} {SERVICE.full_name}.Echo is quick" for side in ("server", "client")),
         "hello",
         f"server {SERVICE.full_name}.Echo is quick",

@@ -80,6 +80,8 @@ class Endpoint:
             raise AddressError(f'address {shown} has a user or a password; write only "host:port"')
         if host.startswith("[") and host.endswith("]"):
             host = _parse_ipv6(host[1:-1], address)
+        elif "," in host:
+            raise AddressError(f"address {shown} has a comma: for several, give a channel a list")
         elif ":" in host:
             raise AddressError(f'address {shown}: write an IPv6 address as "[::1]:8000"')
         _check_host(host, address)

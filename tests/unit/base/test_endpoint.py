@@ -66,6 +66,11 @@ def test_error_of_an_invalid_address_says_what_is_expected(text: str) -> None:
         Endpoint.parse(text)
 
 
+def test_error_of_several_addresses_in_one_says_how_to_write_them() -> None:
+    with pytest.raises(AddressError, match="has a comma: for several, give a channel a list"):
+        Endpoint.parse("10.0.0.1:8000,10.0.0.2:8000")
+
+
 @pytest.mark.parametrize("what", [None, 80, b"host:80", ("host", 80)])
 def test_parse_refuses_what_is_no_string(what: object) -> None:
     with pytest.raises(AddressError, match="is a string"):

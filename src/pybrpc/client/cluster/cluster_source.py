@@ -174,7 +174,7 @@ class ClusterSource(Shared):
 
     @property
     def why_down(self) -> RpcError | None:
-        return None if self.router.states.usable else self._no_server_error()
+        return None if self.router.has_usable() else self._no_server_error()
 
     @property
     def connections(self) -> list[ClientConnection]:
@@ -190,7 +190,7 @@ class ClusterSource(Shared):
             in_use=sum(each.in_use for each in all_of),
             idle=sum(each.idle for each in all_of),
             waiting=len(self._waiting) + sum(each.waiting for each in all_of),
-            is_down=not self.router.states.usable,
+            is_down=not self.router.has_usable(),
         )
 
     def servers(self) -> list[ServerStatus]:
@@ -202,7 +202,7 @@ class ClusterSource(Shared):
         """Call `listener` once a server is usable, perhaps now, or never if the source is closed
         before; in a turn, or in this thread. It must not block."""
         self._ready[listener] = None
-        if self.router.states.usable:
+        if self.router.has_usable():
             self._report_ready()
 
     def remove_ready_listener(self, listener: ReadyListener) -> None:
@@ -237,7 +237,7 @@ class ClusterSource(Shared):
         for server in added:
             if server.source.why_down is not None:
                 self._note_reachable(server)
-        if self.router.states.usable:
+        if self.router.has_usable():
             self._on_usable()
         else:
             self._on_none_usable()
@@ -255,6 +255,7 @@ class ClusterSource(Shared):
         cause = server.source.why_down
         if cause is not None:
             self.router.states.set_down(server, cause.text)
+            self._on_none_usable()
         else:
             self.router.states.set_reachable(server)
 
@@ -267,13 +268,16 @@ class ClusterSource(Shared):
             return None
         if self._waiting:
             return None
-        return self._find(call)
+        connection = self._find(call)
+        if connection is None and not call.options.wait_for_ready and self._is_hopeless():
+            self._raise_if_hopeless(call)
+        return connection
 
     def wait(self, call: WaitingCall) -> None:
         self._waiting.add(call)
         if not self.is_used:
             self._refuse_waiting(self._closed_error())
-        elif self.router.states.usable or not call.options.wait_for_ready:
+        elif self.router.has_usable() or not call.options.wait_for_ready:
             self._serve_soon()
 
     def pause(self, call: WaitingCall, pause_s: float) -> None:
@@ -319,14 +323,14 @@ class ClusterSource(Shared):
 
     def _on_usable(self) -> None:
         """One more server may have calls. In a turn."""
-        if self._ready:
+        if self._ready and self.router.has_usable():
             self._report_ready()
         if self._waiting:
             self._serve_soon()
 
     def _on_none_usable(self) -> None:
         """In a turn."""
-        if self._waiting and not self.router.states.usable:
+        if self._waiting and not self.router.has_usable():
             self._refuse_impatient()
 
     def _serve_soon(self) -> None:
@@ -353,7 +357,7 @@ class ClusterSource(Shared):
             self._is_serving = False
 
     def _serve_all(self) -> None:
-        if not self.router.states.usable:
+        if not self.router.has_usable():
             self._refuse_impatient()
             return
         left = MAX_PER_STEP
@@ -401,7 +405,7 @@ class ClusterSource(Shared):
             del error
 
     def _is_hopeless(self) -> bool:
-        return not self.router.states.usable and (
+        return not self.router.has_usable() and (
             self.router.picker is not None or bool(self._naming_error)
         )
 

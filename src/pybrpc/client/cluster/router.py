@@ -99,6 +99,14 @@ class Router:
         """Those of the newest list."""
         return () if self.picker is None else self.picker.servers
 
+    def has_usable(self) -> bool:
+        """Whether the balancer has a server that may have calls. Any thread.
+
+        A balancer may use only some of those that the naming service names: a subset of them, or
+        those whose tag has a weight. Looks at all of them if none is usable.
+        """
+        return self.states.usable > 0 and any(server.is_usable for server in self.servers)
+
     # --- the list ---
 
     def set_nodes(
@@ -269,6 +277,10 @@ class Router:
         because = f": {naming_error}" if naming_error else ""
         if self.picker is None:
             return self._error(errno.ENODATA, f"{self.name} has named no server yet{because}")
+        if not servers and self._servers:
+            servers_of = f"{len(self._servers)} servers of {self.name}"
+            text = f"the balancer {self._balancer.name} uses none of the {servers_of}; see the log"
+            return self._error(errno.ENODATA, text)
         if not servers:
             return self._error(errno.ENODATA, f"{self.name} names no server{because}")
         reasons = [
