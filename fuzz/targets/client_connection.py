@@ -40,6 +40,7 @@ class OneConnection:
     """The source of calls over one connection, and over no other after that."""
 
     endpoint = Endpoint("unix:", 0)
+    name = "unix:"
     why_down = None
     live = call_times = None
 
@@ -51,6 +52,12 @@ class OneConnection:
         self._connection = RpcConnection(self.socket, self.timeouts, PROTOCOL)
         self.socket.set_user(self._connection)
         dispatcher.post(self.socket.begin_use)
+
+    def may_retry_elsewhere(self, call: Call, error: RpcError) -> bool:
+        return False
+
+    def take_retry(self, error: RpcError) -> bool:
+        return True
 
     def get(self, call: Call) -> RpcConnection:
         if not self._connection.is_usable():

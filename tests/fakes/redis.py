@@ -135,6 +135,7 @@ class OneConnection:
         make_layer: Callable[[], ConnectionLayer],
     ) -> None:
         self.endpoint = endpoint
+        self.name = str(endpoint)
         self.dispatcher = dispatcher
         self.timeouts = TimeoutQueues(dispatcher)
         self.made: list[ClientConnection] = []
@@ -146,6 +147,12 @@ class OneConnection:
         if not self.made or not self.made[-1].is_usable():
             self.made.append(self._maker.make(self.timeouts, None))
         return self.made[-1]
+
+    def may_retry_elsewhere(self, call: Call, error: RpcError) -> bool:
+        return False
+
+    def take_retry(self, error: RpcError) -> bool:
+        return True
 
 
 class NotedCall(Call):

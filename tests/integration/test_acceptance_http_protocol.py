@@ -110,8 +110,8 @@ class Judge:
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("http://127.0.0.1:80", "is a URL; write only"),
-        ("https://127.0.0.1:80", "is a URL; write only"),
+        ("ftp://127.0.0.1:80", "ftp"),
+        ("127.0.0.1:80/path", "port|URL"),
         ("invalid_url", "port"),
         ("", "empty|address"),
     ],

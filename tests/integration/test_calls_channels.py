@@ -44,7 +44,7 @@ def answer_when(event: threading.Event) -> Callable[[Peer], None]:
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1:12345:asdf", "127.0.0.1:99999", "127.0.0.1", "", ":1", "http://a:1", 8000],
+    ["127.0.0.1:12345:asdf", "127.0.0.1:99999", "127.0.0.1", "", ":1", "ftp://a:1", 8000],
 )
 @pytest.mark.parametrize("channel_class", [pybrpc.Channel, pybrpc.aio.Channel])
 def test_senseless_address_is_refused(channel_class: type, address: object) -> None:
