@@ -14,7 +14,7 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import AuthenticationError, ListenError
-from pybrpc.server.http.page_target import MAX_RUNNING
+from pybrpc.server.http.page_target import MAX_RUNNING, MAX_WAITING
 from tests.peers.http_server import (
     JSON,
     PATH,
@@ -206,6 +206,28 @@ def test_pages_that_run_at_once_are_bounded() -> None:
             for peer in peers:
                 assert read_responses(peer, 1, "GET")[0].status == 200
             assert ask(client, "GET", "/status").status == 200
+
+
+def test_pages_of_one_connection_run_one_after_another() -> None:
+    """A packet may ask for hundreds, and to start a thread for each would take long in the turn."""
+    gate = threading.Event()
+    entered = threading.Semaphore(0)
+
+    def report() -> bool:
+        entered.release()
+        return gate.wait(TIMEOUT_S)
+
+    count = 1 + MAX_WAITING
+    with serving_http(health_reporter=report) as server, connected(server) as peer:
+        peer.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" * (count + 5))
+        assert entered.acquire(timeout=TIMEOUT_S)
+        with client_of(server) as client:
+            assert ask(client, "GET", "/version").status == 200
+        pages = [each for each in threading.enumerate() if each.name == "pybrpc-page-health"]
+        assert len(pages) == 1
+        gate.set()
+        statuses = [answer.status for answer in read_responses(peer, count + 5, "GET")]
+        assert statuses == [200] * count + [503] * 5
 
 
 def test_server_without_pages() -> None:

@@ -1,11 +1,14 @@
-"""PageTarget: requests of HTTP for the pages of the server. Each runs in a thread of its own.
+"""PageTarget: requests of HTTP for the pages of the server. They run in threads of their own.
 
-Pages are no calls: they are not counted, and work when the server is full or stops.
+Pages are no calls: they are not counted, and work when the server is full or stops. Those of one
+connection run one after another in one thread: to start a thread takes as long as many requests,
+and a peer may send hundreds of them in one packet.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +24,10 @@ from pybrpc.server.http.request import BodySink, HttpRequest
 from pybrpc.server.http.served import note_served
 
 MAX_RUNNING = 16
-"""Pages that run at once. A profile runs for up to a minute."""
+"""Pages that run at once, each for another connection. A profile runs for up to a minute."""
+
+MAX_WAITING = 64
+"""Pages of one connection that wait for the one that runs."""
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -32,25 +38,59 @@ class PageRunner:
     def __init__(self, view: ServerView, pages: Mapping[str, PageEntry] = PAGES) -> None:
         self._view = view
         self._pages = pages
-        self._running: set[PageRun] = set()
+        self._lock = threading.Lock()
+        self._waiting: dict[HttpExchange, deque[PageRun]] = {}
+        """Of each connection for which a thread runs. With the lock."""
 
     def run(self, exchange: HttpExchange, request: HttpRequest, page: PageRequest) -> None:
-        if len(self._running) >= MAX_RUNNING:
-            text = f"{MAX_RUNNING} pages run already"
+        with self._lock:
+            waiting = self._waiting.get(exchange)
+            is_full = len(self._waiting) >= MAX_RUNNING
+        if is_full if waiting is None else len(waiting) >= MAX_WAITING:
+            text = "too many pages run already, or wait on this connection"
             exchange.refuse(request, Refusal(text, ErrorCode.ELIMIT, 503, {"Retry-After": "1"}))
             return
-        run = PageRun(exchange, request, page, self._show, self._running)
-        self._running.add(run)
+        run = PageRun(exchange, request, page, self._show)
         try:
             exchange.connection.hold(run)
             # It was counted when its head came, before anybody knew that it is for a page.
             exchange.connection.server.requests -= 1
-            threading.Thread(target=run.run, name=f"pybrpc-page-{page.name}", daemon=True).start()
+            self._add(exchange, run, page.name)
         except BaseException as error:
-            self._running.discard(run)
             exchange.refuse(request, Refusal(f"Fail to run a page: {type(error).__name__}", 0, 503))
             exchange.connection.release_hold(run)
             deliver_interrupt(error)
+
+    def _add(self, exchange: HttpExchange, run: PageRun, name: str) -> None:
+        """Have the thread of the connection run it, which is started if there is none."""
+        with self._lock:
+            waiting = self._waiting.get(exchange)
+            if waiting is not None:
+                waiting.append(run)
+                return
+            self._waiting[exchange] = deque()
+        try:
+            threading.Thread(
+                target=self._run_all, args=(exchange, run), name=f"pybrpc-page-{name}", daemon=True
+            ).start()
+        except BaseException:
+            # Only turns add, so nothing has been added since.
+            with self._lock:
+                del self._waiting[exchange]
+            raise
+
+    def _run_all(self, exchange: HttpExchange, first: PageRun) -> None:
+        """The page, and those of its connection that come meanwhile. In a thread of its own."""
+        run: PageRun | None = first
+        while run is not None:
+            try:
+                run.run()
+            finally:
+                with self._lock:
+                    waiting = self._waiting[exchange]
+                    run = waiting.popleft() if waiting else None
+                    if run is None:
+                        del self._waiting[exchange]
 
     def _show(self, page: PageRequest) -> PageResponse:
         return run_page(page, self._view, self._pages)
@@ -65,22 +105,23 @@ class PageRun:
         request: HttpRequest,
         page: PageRequest,
         show: Callable[[PageRequest], PageResponse],
-        running: set[PageRun],
     ) -> None:
         self._exchange = exchange
         self._request = request
         self._page = page
         self._show = show
-        self._running = running
+        self._is_gone = False
 
     def run(self) -> None:
-        """In a thread of its own."""
+        """Not in a turn. Never raises."""
         connection, request = self._exchange.connection, self._request
         try:
-            sent_bytes, error_code = self._answer()
-            note_served(connection, request, sent_bytes, len(self._page.body), error_code)
+            if not self._is_gone:
+                sent_bytes, error_code = self._answer()
+                note_served(connection, request, sent_bytes, len(self._page.body), error_code)
+        except BaseException as error:
+            SERVER.caught("the page /%s raised", self._page.name, error=error)
         finally:
-            self._running.discard(self)
             connection.release_hold(self)
 
     def _answer(self) -> tuple[int, int]:
@@ -99,7 +140,8 @@ class PageRun:
         return len(data), error_code
 
     def on_connection_failed(self, connection: Any, error: RpcError) -> None:
-        """Its answer will be dropped."""
+        """Its answer would be dropped."""
+        self._is_gone = True
 
 
 class PageTarget:
