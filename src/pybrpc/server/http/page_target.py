@@ -40,7 +40,7 @@ class PageRunner:
         self._pages = pages
         self._lock = threading.Lock()
         self._waiting: dict[HttpExchange, deque[PageRun]] = {}
-        """Of each connection for which a thread runs. With the lock."""
+        """By connection, while a thread runs for it. With the lock."""
 
     def run(self, exchange: HttpExchange, request: HttpRequest, page: PageRequest) -> None:
         with self._lock:
