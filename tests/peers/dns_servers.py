@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -19,12 +20,16 @@ from tests.peers.running_program import RunningProgram
 
 def free_udp_port() -> int:
     """One on which nothing listens with TCP either."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.bind(("127.0.0.1", 0))
-        port: int = udp.getsockname()[1]
-        with socket.socket() as tcp:
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket() as tcp,
+            contextlib.suppress(OSError),  # TCP has this one, so it has to be another
+        ):
+            udp.bind(("127.0.0.1", 0))
+            port: int = udp.getsockname()[1]
             tcp.bind(("127.0.0.1", port))
-        return port
+            return port
 
 
 class NameServer:

@@ -232,22 +232,28 @@ class GatheredPages:
         return metrics.merged(answers, self._workers.statistics().deaths), failures
 
     def _show_health(self, request: PageRequest, server: ServerView) -> PageResponse:
-        """200 if all workers serve and say so; else 503, and why not. For load balancers: text."""
-        serving = [each for each in self._workers.asked_workers() if each.state == "serving"]
+        """200 if all workers serve and say so; else 503, and why not. For load balancers: text.
+
+        A worker that was replaced while it was asked is left out: another one serves for it."""
         request = dataclasses.replace(request, wants_html=False)
-        answers = self._ask(serving, PageQuestion(PAGE, request))
+        answers = self._ask(self._serving(), PageQuestion(PAGE, request))
+        now = self._serving()
+        pids = {worker.pid for worker in now}
         faults = [
             f"{worker.name}: {outcome_of(answer)[1].strip()}"
             for worker, answer in answers.items()
-            if outcome_of(answer)[0] != 200
+            if outcome_of(answer)[0] != 200 and worker.pid in pids
         ]
-        numbers = {worker.number for worker in serving}
+        numbers = {worker.number for worker in now}
         vacant = [number for number in range(self._workers.slots) if number not in numbers]
         faults += [f"worker {number} does not serve" for number in vacant]
         if faults:
             return PageResponse("\n".join([*faults, ""]), status=503)
         texts = {outcome_of(answer)[1] for answer in answers.values()}
         return PageResponse(texts.pop() if len(texts) == 1 else "OK")
+
+    def _serving(self) -> list[AskedWorker]:
+        return [each for each in self._workers.asked_workers() if each.state == "serving"]
 
     def _show_version(self, request: PageRequest, server: ServerView) -> PageResponse:
         """The version, if all workers have the same one."""
