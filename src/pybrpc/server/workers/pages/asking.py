@@ -100,7 +100,7 @@ class _Exchange:
         known."""
         try:
             if self._left:
-                self._left = self._left[self.stream.send(self._left) :]
+                self._send()
                 return None
             return self._read()
         except BlockingIOError:
@@ -111,6 +111,13 @@ class _Exchange:
             return f"it has answered with nonsense ({type(error).__name__})"
         except OSError:
             return ENDED
+
+    def _send(self) -> None:
+        try:
+            self._left = self._left[self.stream.send(self._left) :]
+        except (BrokenPipeError, ConnectionResetError):
+            # A worker that has too many questions answers and closes before it has read this one.
+            self._left = self._left[:0]
 
     def _read(self) -> PageAnswer | str | None:
         reader = self._reader
