@@ -22,7 +22,6 @@ from pybrpc.client.calls.attempt import AttemptConnection
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.calls.call_times import CallTimes
 from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
-from pybrpc.client.calls.retry import RetryPause, RetryPauses
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
 from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.client.cluster.finding import find_connection
@@ -34,12 +33,11 @@ from pybrpc.client.cluster.server_status import ServerStatus, status_of
 from pybrpc.client.cluster.turns import DispatcherTurns, Polled
 from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.client.endpoints.settings import EndpointStatistics
-from pybrpc.client.endpoints.wait_queue import Waiting, WaitQueue
-from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
-from pybrpc.rpc.bounded_steps import MAX_PER_STEP, BoundedSteps
+from pybrpc.client.endpoints.wait_queue import Waiting
+from pybrpc.client.endpoints.waiting_calls import WaitingCalls
+from pybrpc.errors import ErrorCode, RpcError
+from pybrpc.rpc.bounded_steps import MAX_PER_STEP
 from pybrpc.rpc.timeout_queue import TimeoutQueues
-from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
-from pybrpc.transport.socket_map import Shared
 
 _CANCELED = int(ErrorCode.ECANCELED)
 
@@ -95,28 +93,24 @@ class ClusterSettings:
         self.acquire = acquire
 
 
-class ClusterSource(Shared):
+class ClusterSource(WaitingCalls):
     """A ConnectionSource of many servers, of one channel in one loop or in threads."""
 
     __slots__ = (
         "__weakref__",
         "_connections",
         "_is_needing_key",
-        "_is_serving",
         "_maker",
         "_naming_error",
         "_naming_lock",
         "_nodes",
-        "_pauses",
         "_ready",
         "_settings",
         "_turns",
-        "_waiting",
         "_watch",
         "_watch_lock",
         "call_times",
         "router",
-        "timeouts",
     )
 
     endpoint = None
@@ -139,9 +133,7 @@ class ClusterSource(Shared):
     def _begin(self) -> None:
         settings = self._settings
         self.timeouts = TimeoutQueues(None, self._maker)
-        self._waiting = WaitQueue()
-        self._pauses = RetryPauses()
-        self._is_serving = False
+        self.forget_waiting()
         self._ready: dict[ReadyListener, None] = {}
         self._connections = ServerConnections(settings.acquire, self)
         balancer = settings.make_balancer()
@@ -167,10 +159,6 @@ class ClusterSource(Shared):
     @property
     def name(self) -> str:
         return self._settings.name
-
-    @property
-    def dispatcher(self) -> EventDispatcher:
-        return self.timeouts.dispatcher
 
     @property
     def why_down(self) -> RpcError | None:
@@ -280,11 +268,6 @@ class ClusterSource(Shared):
         elif self.router.has_usable() or not call.options.wait_for_ready:
             self._serve_soon()
 
-    def pause(self, call: WaitingCall, pause_s: float) -> None:
-        self._pauses.begin(call, self.dispatcher, pause_s)
-        if not self.is_used:
-            self._end_pauses(self._closed_error())
-
     def reclaim(self, call: WaitingCall) -> None:
         pick: Pick | None = call.pick
         if pick is not None:
@@ -333,29 +316,6 @@ class ClusterSource(Shared):
         if self._waiting and not self.router.has_usable():
             self._refuse_impatient()
 
-    def _serve_soon(self) -> None:
-        try:
-            self.dispatcher.post(self._serve)
-        except DispatcherClosedError as reason:
-            text = f"The dispatcher of the connections to {self.name} is closed: {reason}"
-            self._refuse_waiting(self._error(ErrorCode.EFAILEDSOCKET, text))
-
-    def _serve(self) -> None:
-        """Give waiting calls the connections that there are. In a turn."""
-        if self._is_serving:
-            self._serve_soon()
-            return
-        self._is_serving = True
-        waited = len(self._waiting)
-        try:
-            self._serve_all()
-        except BaseException:
-            if len(self._waiting) < waited:
-                self._serve_soon()
-            raise
-        finally:
-            self._is_serving = False
-
     def _serve_all(self) -> None:
         if not self.router.has_usable():
             self._refuse_impatient()
@@ -396,7 +356,7 @@ class ClusterSource(Shared):
         pick = self.router.pick((), call.hash_key, math.inf)  # A balancer may have its own error.
         if pick is not None:
             pick.end(_CANCELED, CanceledBy.CALLER)
-        error = self._no_server_error() if self._is_hopeless() else None
+        error = self._why_hopeless()
         try:
             if error is not None:
                 raise error
@@ -409,38 +369,11 @@ class ClusterSource(Shared):
             self.router.picker is not None or bool(self._naming_error)
         )
 
+    def _why_hopeless(self) -> RpcError | None:
+        return self._no_server_error() if self._is_hopeless() else None
+
     def _no_server_error(self) -> RpcError:
         return self.router.no_server_error(self._naming_error)
-
-    def _refuse_impatient(self) -> None:
-        """No server is usable: end the calls that don't wait until one is, in steps."""
-
-        def find() -> list[Waiting]:
-            if not self._is_hopeless():
-                return []
-            return [one for one in self._waiting.all() if not one.call.options.wait_for_ready]
-
-        def refuse(waiting: Waiting) -> None:
-            if waiting.try_claim():
-                waiting.call.on_no_connection(self._no_server_error())
-
-        BoundedSteps(self.dispatcher, find, refuse).run()
-
-    def _refuse_waiting(self, error: RpcError) -> None:
-        """End all calls that wait, in steps. The first step is done now."""
-
-        def refuse(waiting: Waiting) -> None:
-            if waiting.try_claim():
-                waiting.call.on_no_connection(error)
-
-        BoundedSteps(self.dispatcher, self._waiting.all, refuse).run()
-
-    def _end_pauses(self, error: RpcError) -> None:
-        def end(pause: RetryPause) -> None:
-            if pause.try_claim():
-                pause.call.on_no_connection(error)
-
-        BoundedSteps(self.dispatcher, self._pauses.all, end).run()
 
     # --- the end ---
 
@@ -449,10 +382,7 @@ class ClusterSource(Shared):
         if watch is not None:
             watch.close()
         try:
-            if self._waiting:
-                self._refuse_waiting(self._closed_error())
-            if self._pauses:
-                self._end_pauses(self._closed_error())
+            self._end_waiting()
         finally:
             self._connections.release_all()
             self.call_times.close()
@@ -473,14 +403,6 @@ class ClusterSource(Shared):
         if self._nodes is not None:
             self.router.set_nodes(self._nodes, is_in_turn=True)
         old.release_all()
-
-    def _closed_error(self) -> RpcError:
-        return self._error(
-            ErrorCode.ECLOSE, f"The channel to {self.name} was closed while a call waited"
-        )
-
-    def _error(self, code: int, text: str) -> RpcError:
-        return make_rpc_error(code, text, phase=Phase.QUEUED, peer=self.name)
 
     def __repr__(self) -> str:
         waiting = f", {len(self._waiting)} calls wait" if self._waiting else ""

@@ -18,18 +18,15 @@ from pybrpc.client.calls.attempt import AttemptConnection
 from pybrpc.client.calls.attempt_end import AttemptListener
 from pybrpc.client.calls.call_times import CallTimes
 from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
-from pybrpc.client.calls.retry import RetryPause, RetryPauses
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.idle_sweep import IdleSweep
 from pybrpc.client.endpoints.reconnector import Reconnector
 from pybrpc.client.endpoints.settings import EndpointStatistics, SourceSettings
-from pybrpc.client.endpoints.wait_queue import Waiting, WaitQueue
-from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
-from pybrpc.rpc.bounded_steps import MAX_PER_STEP, BoundedSteps
+from pybrpc.client.endpoints.waiting_calls import WaitingCalls
+from pybrpc.errors import RpcError
+from pybrpc.rpc.bounded_steps import MAX_PER_STEP
 from pybrpc.rpc.timeout_queue import TimeoutQueues
-from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
-from pybrpc.transport.socket_map import Shared
 
 
 class SourceWatcher(Protocol):
@@ -39,22 +36,18 @@ class SourceWatcher(Protocol):
         """The endpoint went down or came up, or there is room for a call. Any thread."""
 
 
-class SourceBase(Shared, ConnectionOwner):
+class SourceBase(WaitingCalls, ConnectionOwner):
     """A ConnectionSource in the SocketMap: shared by channels, closed by the last one."""
 
     __slots__ = (
         "_connections",
         "_created",
         "_idle_sweep",
-        "_is_serving",
-        "_pauses",
         "_reconnector",
-        "_waiting",
         "attempt_listeners",
         "call_times",
         "factory",
         "live",
-        "timeouts",
         "watchers",
     )
 
@@ -64,9 +57,6 @@ class SourceBase(Shared, ConnectionOwner):
         self.factory = factory
         self._connections: dict[ClientConnection, None] = {}
         self._created = atomic_counter()
-        self._waiting = WaitQueue()
-        self._pauses = RetryPauses()
-        self._is_serving = False
         self.attempt_listeners: tuple[AttemptListener, ...] | None = None
         self.live: ClientConnection | None = None
         self.watchers: dict[SourceWatcher, None] = {}
@@ -91,10 +81,6 @@ class SourceBase(Shared, ConnectionOwner):
     @property
     def name(self) -> str:
         return str(self.factory.endpoint)
-
-    @property
-    def dispatcher(self) -> EventDispatcher:
-        return self.timeouts.dispatcher
 
     @property
     def why_down(self) -> RpcError | None:
@@ -175,11 +161,6 @@ class SourceBase(Shared, ConnectionOwner):
                 self._serve_soon()
         elif self._can_serve():
             self._serve_soon()
-
-    def pause(self, call: WaitingCall, pause_s: float) -> None:
-        self._pauses.begin(call, self.dispatcher, pause_s)
-        if not self.is_used:
-            self._end_pauses(self._closed_error())
 
     def reclaim(self, call: WaitingCall) -> None:
         pass
@@ -287,30 +268,6 @@ class SourceBase(Shared, ConnectionOwner):
 
     # --- calls that wait ---
 
-    def _serve_soon(self) -> None:
-        try:
-            self.dispatcher.post(self._serve)
-        except DispatcherClosedError as reason:
-            text = f"The dispatcher of the connections to {self.endpoint} is closed: {reason}"
-            self._refuse_waiting(self._error(ErrorCode.EFAILEDSOCKET, text))
-
-    def _serve(self) -> None:
-        """Give waiting calls the connections that there are. In a turn. A nested call of this is
-        posted for later, since a connection may be released after the outer call's last check."""
-        if self._is_serving:
-            self._serve_soon()
-            return
-        self._is_serving = True
-        waited = len(self._waiting)
-        try:
-            self._serve_all()
-        except BaseException:
-            if len(self._waiting) < waited:
-                self._serve_soon()
-            raise
-        finally:
-            self._is_serving = False
-
     def _serve_all(self) -> None:
         if self._reconnector.health.is_down:
             self._refuse_impatient()
@@ -330,41 +287,11 @@ class SourceBase(Shared, ConnectionOwner):
                 self._serve_soon()
                 return
 
+    def _why_hopeless(self) -> RpcError | None:
+        return self._reconnector.why_down()
+
     def _note_user(self, connection: ClientConnection, call: WaitingCall | None) -> None:
         """Note that the connection is for `call`."""
-
-    def _refuse_impatient(self) -> None:
-        """The endpoint is down: end the calls that don't wait until it is up, in steps."""
-
-        def find() -> list[Waiting]:
-            if not self._reconnector.health.is_down:
-                return []
-            return [one for one in self._waiting.all() if not one.call.options.wait_for_ready]
-
-        def refuse(waiting: Waiting) -> None:
-            error = self._reconnector.why_down()
-            if error is not None and waiting.try_claim():
-                waiting.call.on_no_connection(error)
-
-        BoundedSteps(self.dispatcher, find, refuse).run()
-
-    def _refuse_waiting(self, error: RpcError) -> None:
-        """End all calls that wait, in steps. The first step is done now."""
-
-        def refuse(waiting: Waiting) -> None:
-            if waiting.try_claim():
-                waiting.call.on_no_connection(error)
-
-        BoundedSteps(self.dispatcher, self._waiting.all, refuse).run()
-
-    def _end_pauses(self, error: RpcError) -> None:
-        """As `_refuse_waiting`, for the calls that pause before a retry."""
-
-        def end(pause: RetryPause) -> None:
-            if pause.try_claim():
-                pause.call.on_no_connection(error)
-
-        BoundedSteps(self.dispatcher, self._pauses.all, end).run()
 
     # --- the end ---
 
@@ -372,10 +299,7 @@ class SourceBase(Shared, ConnectionOwner):
         self._reconnector.close()
         self._idle_sweep.close()
         try:
-            if self._waiting:
-                self._refuse_waiting(self._closed_error())
-            if self._pauses:
-                self._end_pauses(self._closed_error())
+            self._end_waiting()
         finally:
             for connection in self.connections:
                 connection.close()
@@ -390,19 +314,10 @@ class SourceBase(Shared, ConnectionOwner):
     def after_fork(self) -> None:
         self.timeouts = TimeoutQueues(None, self.factory)
         self._connections = {}
-        self._waiting = WaitQueue()
-        self._pauses = RetryPauses()
-        self._is_serving = False
+        self.forget_waiting()
         self.call_times = self._new_call_times()
         self._reconnector.after_fork()
         self._idle_sweep.after_fork()
-
-    def _closed_error(self) -> RpcError:
-        text = f"The channel to {self.endpoint} was closed while a call waited for a connection"
-        return self._error(ErrorCode.ECLOSE, text)
-
-    def _error(self, code: int, text: str) -> RpcError:
-        return make_rpc_error(code, text, phase=Phase.QUEUED, peer=str(self.endpoint))
 
     def __repr__(self) -> str:
         state = f", {self._reconnector.health!r}" if self._reconnector.health.is_down else ""
