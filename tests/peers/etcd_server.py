@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from tests.peers.pausable_server import PausableServer
 from tests.peers.redis_server import free_port
 from tests.peers.running_program import RunningProgram
 
 
-class EtcdServer:
+class EtcdServer(PausableServer):
     """Runs while the `with` does. It may be killed, paused, and started again with its data."""
 
     def __init__(self, folder: Path) -> None:
@@ -83,27 +82,6 @@ class EtcdServer:
         """Kill it, and delete its data."""
         self._program.stop()
         shutil.rmtree(self._folder / "data")
-
-    def pause(self) -> None:
-        """Have it accept connections and answer nothing."""
-        os.kill(self._program.pid, signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        os.kill(self._program.pid, signal.SIGCONT)
-
-    def kill(self) -> None:
-        self._program.stop()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.kill()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.kill()
 
 
 def _encoded(fields: dict[str, Any]) -> dict[str, Any]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from kazoo.client import KazooClient
 
+from tests.peers.pausable_server import PausableServer
 from tests.peers.redis_server import free_port
 from tests.peers.running_program import RunningProgram
 
@@ -25,7 +24,7 @@ clientPortAddress=127.0.0.1
 """
 
 
-class ZooKeeperServer:
+class ZooKeeperServer(PausableServer):
     """Runs while the `with` does. It may be killed, paused, and started again with its data."""
 
     def __init__(self, folder: Path) -> None:
@@ -59,23 +58,3 @@ class ZooKeeperServer:
         finally:
             client.stop()
             client.close()
-
-    def pause(self) -> None:
-        os.kill(self._program.pid, signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        os.kill(self._program.pid, signal.SIGCONT)
-
-    def kill(self) -> None:
-        self._program.stop()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.kill()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.kill()

@@ -8,7 +8,7 @@ from bisect import bisect
 from collections.abc import Callable, Sequence
 
 from pybrpc.client.cluster.balancing.base_picker import BasePicker
-from pybrpc.client.cluster.balancing.weights import Weigh, weigh_by_tag, weighted_servers
+from pybrpc.client.cluster.balancing.weights import WeighingBalancer
 from pybrpc.client.cluster.cluster_server import ClusterServer
 
 MAX_DRAWS = 8
@@ -30,8 +30,8 @@ class Randomized:
         return RandomizedPicker(servers, self._random)
 
 
-class RandomizedPicker(BasePicker):
-    """The Picker of "random"."""
+class DrawingPicker(BasePicker):
+    """Draws a server, again if it can't be used; at last one of those that can."""
 
     __slots__ = ("_random",)
 
@@ -47,40 +47,42 @@ class RandomizedPicker(BasePicker):
         if not servers:
             return None
         for _ in range(MAX_DRAWS):
-            server = servers[int(self._random() * len(servers))]
+            server = servers[self._draw()]
             if server.is_usable and not (tried and server in tried):
                 return server
         candidates = self.candidates(tried)
         if not candidates:
             return self.last_resort(tried)
-        return candidates[int(self._random() * len(candidates))]
+        return candidates[self._draw_of(candidates)]
+
+    def _draw(self) -> int:
+        """The index of one of all servers."""
+        return self._draw_of(self.servers)
+
+    def _draw_of(self, servers: Sequence[ClusterServer]) -> int:
+        """The index of one of `servers`, which are some of all."""
+        return int(self._random() * len(servers))
 
 
-class WeightedRandomized:
-    """The balancer "wr": the chance of a usable server is in proportion to its weight.
+class RandomizedPicker(DrawingPicker):
+    """The Picker of "random"."""
 
-    As in bRPC, a server whose tag has no weight gets no calls, unless `weigh` gives it one.
-    """
+    __slots__ = ()
+
+
+class WeightedRandomized(WeighingBalancer):
+    """The balancer "wr": the chance of a usable server is in proportion to its weight."""
 
     name = "wr"
-    needs_hash_key = False
 
-    def __init__(self, weigh: Weigh | None = None, source: random.Random | None = None) -> None:
-        """`weigh`: the weights, if not those of the tags. `source`: where its random numbers come
-        from, if not from `random`."""
-        self._weigh = weigh or weigh_by_tag(0.0)
-        self._random = random.random if source is None else source.random
-
-    def new_picker(self, servers: Sequence[ClusterServer]) -> WeightedRandomizedPicker:
-        """See `LoadBalancer`. Warns of servers without a weight."""
-        listed, weights = weighted_servers(self.name, servers, self._weigh)
-        return WeightedRandomizedPicker(listed, weights, self._random)
+    def _picker(self, servers: list[ClusterServer], weights: list[float]) -> BasePicker:
+        return WeightedRandomizedPicker(servers, weights, self._random)
 
 
-class WeightedRandomizedPicker(BasePicker):
+class WeightedRandomizedPicker(DrawingPicker):
     """The Picker of "wr"."""
 
-    __slots__ = ("_random", "_sums", "_weights")
+    __slots__ = ("_sums", "_weights")
 
     def __init__(
         self,
@@ -88,29 +90,16 @@ class WeightedRandomizedPicker(BasePicker):
         weights: Sequence[float],
         random: Callable[[], float],
     ) -> None:
-        BasePicker.__init__(self, servers)
+        DrawingPicker.__init__(self, servers, random)
         self._weights = dict(zip(servers, weights, strict=True))
         self._sums = list(itertools.accumulate(weights))
-        self._random = random
 
-    def pick(
-        self, tried: tuple[ClusterServer, ...], hash_key: int | None, now: float
-    ) -> ClusterServer | None:
-        """See `Picker`."""
-        servers = self.servers
-        if not servers:
-            return None
-        for _ in range(MAX_DRAWS):
-            server = servers[self._draw(self._sums)]
-            if server.is_usable and not (tried and server in tried):
-                return server
-        candidates = self.candidates(tried)
-        if not candidates:
-            return self.last_resort(tried)
-        return candidates[
-            self._draw(list(itertools.accumulate(self._weights[server] for server in candidates)))
-        ]
+    def _draw(self) -> int:
+        return self._index_in(self._sums)
 
-    def _draw(self, sums: list[float]) -> int:
+    def _draw_of(self, servers: Sequence[ClusterServer]) -> int:
+        return self._index_in(list(itertools.accumulate(map(self._weights.__getitem__, servers))))
+
+    def _index_in(self, sums: list[float]) -> int:
         """The index of one of the weights that `sums` adds up. Rounding makes none beyond it."""
         return min(bisect(sums, self._random() * sums[-1]), len(sums) - 1)

@@ -11,18 +11,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
 from bisect import bisect
 from collections.abc import Callable, Sequence
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.client.cluster.balancing.base_picker import BasePicker
-from pybrpc.client.cluster.balancing.weights import (
-    Weigh,
-    weigh_by_tag,
-    weighted_servers,
-    whole_weights,
-)
+from pybrpc.client.cluster.balancing.weights import WeighingBalancer, whole_weights
 from pybrpc.client.cluster.cluster_server import ClusterServer
 
 GOLDEN_RATIO = 0.6180339887498949
@@ -30,25 +24,13 @@ MAX_CYCLE = 4096
 """The most slots of a circle whose round is kept as a list, where a pick costs least."""
 
 
-class WeightedRoundRobin:
-    """The balancer "wrr".
-
-    As in bRPC, a server whose tag has no weight gets no calls, unless `weigh` gives it one.
-    """
+class WeightedRoundRobin(WeighingBalancer):
+    """The balancer "wrr"."""
 
     name = "wrr"
-    needs_hash_key = False
 
-    def __init__(self, weigh: Weigh | None = None, source: random.Random | None = None) -> None:
-        """`weigh`: the weights, if not those of the tags. `source`: where its random numbers come
-        from, if not from `random`."""
-        self._weigh = weigh or weigh_by_tag(0.0)
-        self._random = random.random if source is None else source.random
-
-    def new_picker(self, servers: Sequence[ClusterServer]) -> WeightedRoundRobinPicker:
-        """See `LoadBalancer`. Warns of servers without a weight."""
-        listed, weights = weighted_servers(self.name, servers, self._weigh)
-        return WeightedRoundRobinPicker(listed, weights, self._random)
+    def _picker(self, servers: list[ClusterServer], weights: list[float]) -> BasePicker:
+        return WeightedRoundRobinPicker(servers, weights, self._random)
 
 
 class WeightedRoundRobinPicker(BasePicker):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Sequence
 
 from pybrpc.base.guard import CLIENT
+from pybrpc.client.cluster.balancing.base_picker import BasePicker
 from pybrpc.client.cluster.cluster_server import ClusterServer
 
 MAX_NAMED = 5
@@ -30,6 +32,30 @@ def weigh_by_tag(default_weight: float) -> Weigh:
 def weigh_by_share(server: ClusterServer) -> float:
     """The part of the server that a subset has: 1 for all of it."""
     return server.full_weight / (server.node.weight or 1.0)
+
+
+class WeighingBalancer:
+    """The part that wr and wrr share.
+
+    As in bRPC, a server whose tag has no weight gets no calls, unless `weigh` gives it one.
+    """
+
+    name: str
+    needs_hash_key = False
+
+    def __init__(self, weigh: Weigh | None = None, source: random.Random | None = None) -> None:
+        """`weigh`: the weights, if not those of the tags. `source`: where its random numbers come
+        from, if not from `random`."""
+        self._weigh = weigh or weigh_by_tag(0.0)
+        self._random = random.random if source is None else source.random
+
+    def new_picker(self, servers: Sequence[ClusterServer]) -> BasePicker:
+        """See `LoadBalancer`. Warns of servers without a weight."""
+        return self._picker(*weighted_servers(self.name, servers, self._weigh))
+
+    def _picker(self, servers: list[ClusterServer], weights: list[float]) -> BasePicker:
+        """The Picker of servers that all have a weight."""
+        raise NotImplementedError
 
 
 def weighted_servers(
