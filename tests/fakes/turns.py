@@ -24,6 +24,11 @@ class FakeTurns:
     def call_at(self, when: float, function: Callable[[], None]) -> None:
         heapq.heappush(self._timers, (when, next(self._numbers), function))
 
+    @property
+    def timers(self) -> int:
+        """How many there are."""
+        return len(self._timers)
+
     def pass_s(self, seconds: float) -> None:
         """Move the clock, and run what is due meanwhile, each at its time."""
         end_s = self.now_s + seconds

@@ -413,3 +413,19 @@ def test_a_whole_body_of_a_client_that_is_gone_is_not_cut_short(mount: Mount) ->
     goes_on.set()
     wait_until(lambda: bool(seen))
     assert seen == [{"type": "http.disconnect"}]
+
+
+def test_number_in_place_of_bytes_is_an_error_of_the_application(mount: Mount) -> None:
+    """`bytes(5)` would be five zero bytes."""
+
+    @only_http
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        start = {"type": "http.response.start", "status": 200}
+        with pytest.raises(TypeError, match="sent a int where bytes are needed"):
+            await send(start | {"headers": [(b"x", 5)]})
+        await send(start)
+        with pytest.raises(TypeError, match="sent a int where bytes are needed"):
+            await send({"type": "http.response.body", "body": 5})
+        await send({"type": "http.response.body", "body": bytearray(b"ok")})
+
+    assert mount(application).fetch("/app/").body == b"ok"

@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 import pybrpc
 from pybrpc.server.http.asgi.mount import MAX_WEBSOCKET_MESSAGE_SIZE as MAX_SIZE
-from pybrpc.server.http.asgi.websocket_cycle import MAX_UNREAD
+from pybrpc.server.http.asgi.websocket_cycle import MAX_UNREAD, MESSAGE_BYTES
 from pybrpc.server.http.response_stream import WINDOW_BYTES
 from tests.fakes.threads import wait_until
 from tests.peers.asgi_apps import Application, Mounted
@@ -479,6 +479,8 @@ def test_a_client_that_goes_away_while_much_is_unread_stops_nobody(
         for _ in range(count):
             peer.send(Frame(Opcode.TEXT, b"a").serialize(mask=True))
     wait_until(lambda: [each.state for each in run.connections] == ["half-closed"])
+    (connection,) = run.connections
+    wait_until(lambda: connection.unanswered.size_bytes > MAX_UNREAD * MESSAGE_BYTES)
     with mounted.connect() as client:
         client.send("a")
         assert client.recv(20) == "a"

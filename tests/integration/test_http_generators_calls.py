@@ -179,3 +179,22 @@ def test_interceptors_run_before_a_generator_begins(serve: Serve, is_async: int)
     interceptor = [around, around_async][is_async]
     served = serve([echo, echo_async][is_async], interceptors=[interceptor])
     assert served.call().body == b"intercepted"
+
+
+def test_a_generator_gets_no_progressive_attachment(serve: Serve) -> None:
+    """Nothing would ever send it: what the generator yields is the body."""
+
+    def echo(request: EchoRequest, controller: pybrpc.Controller) -> Iterator[object]:
+        try:
+            controller.create_progressive_attachment()
+        except RuntimeError as error:
+            yield str(error)
+
+    async def echo_async(request: EchoRequest, controller: pybrpc.Controller) -> AsyncIterator[Any]:
+        try:
+            controller.create_progressive_attachment()
+        except RuntimeError as error:
+            yield str(error)
+
+    for handler in (echo, echo_async):
+        assert serve(handler).call().body == b"the response is what the generator yields"

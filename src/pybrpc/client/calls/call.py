@@ -208,6 +208,8 @@ class Call(CallRecord):
     def on_raised(self, attempt: Attempt, reason: BaseException) -> None:
         """One of the methods above has raised `reason`: end the call if it has not ended."""
         attempt.report(ErrorCode.ERESPONSE)
+        if self.pick is not None:
+            self.pick.end(int(ErrorCode.ERESPONSE), None)  # of an attempt that was never sent
         if self.is_over:
             return
         text = f"Fail to handle the response: {safe_repr(reason)}"

@@ -215,6 +215,8 @@ class Router:
         for _ in range(MAX_GATES):
             gate = server.gate
             if gate is None or gate.admits(now):
+                if gate is not None and gate.is_over(now):
+                    self._turns.post(partial(self.states.open_gate, server, gate))
                 return server
             tried = (*tried, server)
             other = picker.pick(tried, hash_key, now)

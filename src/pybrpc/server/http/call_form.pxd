@@ -41,6 +41,7 @@ cdef class CallFacts:
 
 @cython.freelist(256)
 cdef class CallForm:
+    cdef bint _has_generator
     cdef Controller _controller
     cdef HttpExchange _exchange
     cdef CallFacts _facts

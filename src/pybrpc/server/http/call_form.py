@@ -161,6 +161,7 @@ class CallForm:
         "_controller",
         "_exchange",
         "_facts",
+        "_has_generator",
         "_header",
         "_is_async",
         "_queue",
@@ -171,6 +172,8 @@ class CallForm:
 
     made: ProgressiveBody | None
     _controller: Controller | None
+    _has_generator: bool
+    """Whether the handler has returned a generator, which makes the body."""
     """Until the response is made: the controller refers to this form."""
     _exchange: HttpExchange
     _facts: CallFacts
@@ -272,6 +275,8 @@ class CallForm:
         response was made already."""
         if self.made is not None:
             raise RuntimeError("the response has a progressive attachment already")
+        if self._has_generator:
+            raise RuntimeError("the response is what the generator yields")
         if self._controller is None:
             raise RuntimeError("the response was made already, so it gets no attachment")
         body = self.made = ProgressiveBody(self._exchange, self._request)
@@ -287,6 +292,7 @@ class CallForm:
             return False
         if of.error_code:
             return False
+        self._has_generator = True
         start_body(
             call,
             of,
@@ -448,6 +454,7 @@ def new_call_form(
     form._traits = traits
     form._facts = facts
     form._controller = form._header = None
+    form._has_generator = False
     return form
 
 

@@ -16,6 +16,9 @@ class Gate(Protocol):
     def admits(self, now: float) -> bool:
         """Whether the server may have the call that a balancer has picked it for."""
 
+    def is_over(self, now: float) -> bool:
+        """Whether it admits all from now on, and may be removed."""
+
 
 class TrialGate:
     """One call at a time."""
@@ -31,6 +34,9 @@ class TrialGate:
         except IndexError:
             return False
         return True
+
+    def is_over(self, now: float) -> bool:
+        return False
 
     def free(self) -> None:
         """The trial has ended: the next call may come."""
@@ -52,8 +58,7 @@ class SlowStart:
         self._draw = draw
 
     def admits(self, now: float) -> bool:
-        passed = (now - self._began_at) / self._seconds
-        return passed >= 1.0 or self._draw() < max(MIN_SHARE, passed)
+        return self._draw() < max(MIN_SHARE, (now - self._began_at) / self._seconds)
 
     def is_over(self, now: float) -> bool:
         return now - self._began_at >= self._seconds

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from pybrpc.base.guard import CLIENT
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
-from pybrpc.client.cluster.breaking.gates import SlowStart, TrialGate
+from pybrpc.client.cluster.breaking.gates import Gate, SlowStart, TrialGate
 from pybrpc.client.cluster.breaking.isolation import Isolation
 from pybrpc.client.cluster.breaking.server_health import ServerHealth, ServerState
 from pybrpc.client.cluster.cluster_server import ClusterServer
@@ -169,13 +169,12 @@ class ServerStates:
         if not seconds:
             server.gate = None
             return
-        gate = server.gate = SlowStart(now, seconds)
+        server.gate = SlowStart(now, seconds)
 
-        def end() -> None:
-            if server.gate is gate:
-                server.gate = None
-
-        self._turns.call_at(now + seconds, end)
+    def open_gate(self, server: ClusterServer, gate: Gate) -> None:
+        """The slow start of a server is over, unless something has come between."""
+        if server.gate is gate:
+            server.gate = None
 
     def _change(self, server: ClusterServer, state: ServerState, why: str) -> None:
         """Set the state of a server, and what follows from it."""

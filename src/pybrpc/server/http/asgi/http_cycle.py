@@ -11,7 +11,7 @@ from typing import Any
 
 from pybrpc.base.guard import SERVER
 from pybrpc.server.http.asgi.cycle import GONE, Cycle
-from pybrpc.server.http.asgi.scope import Message, headers_of
+from pybrpc.server.http.asgi.scope import Message, bytes_of, headers_of
 from pybrpc.server.http.body_queue import BodyQueue
 from pybrpc.server.http.loop_room import wait_for_room, wait_until_woken
 
@@ -96,7 +96,7 @@ class HttpCycle(Cycle):
     def _write(self, message: Message) -> None:
         body = message.get("body", b"")
         if body:
-            self._stream.write(bytes(body))
+            self._stream.write(bytes_of(body))
         if not message.get("more_body", False):
             self._stream.end()
             self._is_complete = True

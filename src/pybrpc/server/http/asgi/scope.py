@@ -58,11 +58,19 @@ def websocket_scope_of(
     return scope
 
 
+def bytes_of(value: object) -> bytes:
+    """Bytes that an application sends. TypeError for anything else: a number would be as many zero
+    bytes."""
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError(f"the application sent a {type(value).__name__} where bytes are needed")
+    return bytes(value)
+
+
 def headers_of(message: Message) -> HttpHeaders:
     """The headers that an application sends. TypeError or ValueError if they are none."""
     headers = HttpHeaders()
     for name, value in message.get("headers") or ():
-        headers.append(bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
+        headers.append(bytes_of(name).decode("latin-1"), bytes_of(value).decode("latin-1"))
     return headers
 
 

@@ -17,7 +17,7 @@ from pybrpc.errors import ErrorCode
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.http1 import HttpHeaders, ResponseWriter
 from pybrpc.server.http.asgi.cycle import GONE, Cycle
-from pybrpc.server.http.asgi.scope import Message, headers_of
+from pybrpc.server.http.asgi.scope import Message, bytes_of, headers_of
 from pybrpc.server.http.body_queue import BodyQueue
 from pybrpc.server.http.exchange import Refusal
 from pybrpc.server.http.loop_room import wait_for_room, wait_until_woken
@@ -93,6 +93,15 @@ class NoBody:
         """The stream of the answer gets to know it too."""
 
 
+MESSAGE_BYTES = 256
+"""Memory that a message takes beside its text or bytes."""
+
+
+def _size_of(message: Message) -> int:
+    """Bytes that count as memory of the connection while the application has not read it."""
+    return MESSAGE_BYTES + len(message.get("text") or message.get("bytes") or "")
+
+
 class WebSocketCycle(Cycle):
     """A Cycle of the type "websocket"."""
 
@@ -127,6 +136,7 @@ class WebSocketCycle(Cycle):
                 return self._disconnect(ABNORMAL)
             await wait_until_woken(self._when_unread)
         message = self._unread.popleft()
+        self._uncount(message)
         self._wake_all()
         return message
 
@@ -183,7 +193,7 @@ class WebSocketCycle(Cycle):
         if text is not None:
             self._protocol.send_text(text.encode())
         elif data is not None:
-            self._protocol.send_binary(bytes(data))
+            self._protocol.send_binary(bytes_of(data))
         else:
             raise ValueError("a websocket.send has text or bytes")
         self._flush()
@@ -319,8 +329,14 @@ class WebSocketCycle(Cycle):
                 return
         else:
             message["bytes"] = data
+        self._exchange.connection.unanswered.try_add(_size_of(message), True)
         self._unread.append(message)
         self._wake_all()
+
+    def _uncount(self, message: Message) -> None:
+        """The application has got a message, or never will."""
+        if message["type"] == "websocket.receive":
+            self._exchange.connection.unanswered.remove(_size_of(message), 1)
 
     # --- the end ---
 
@@ -361,6 +377,8 @@ class WebSocketCycle(Cycle):
         self._is_closed = True
         for task in self._tasks:
             task.cancel()
+        while self._unread:
+            self._uncount(self._unread.popleft())
         self._queue.drop()
         if not self._stream.is_over:
             self._stream.close()

@@ -217,6 +217,14 @@ def test_server_that_comes_back_gets_its_share_by_and_by() -> None:
     assert back.gate is None
 
 
+def test_many_new_servers_set_no_timers() -> None:
+    """They come with one list, in one turn."""
+    harness = RouterHarness(1, OutlierDetection(slow_start=10))
+    harness.router.set_nodes([node(number) for number in range(200)])
+    assert harness.turns.timers == 0
+    assert all(server.gate is not None for server in harness.servers[1:])
+
+
 def test_new_servers_start_slowly_but_those_of_the_first_list_do_not() -> None:
     harness = RouterHarness(2, OutlierDetection(slow_start=10))
     assert [server.gate for server in harness.servers] == [None, None]
