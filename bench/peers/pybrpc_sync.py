@@ -56,6 +56,8 @@ class AttachmentClient(PybrpcClient):
 
 
 class PybrpcSync:
+    host = "127.0.0.1"
+
     def __init__(self, service: type[EchoService], client: type[PybrpcClient]) -> None:
         self._service = service
         self._client = client
@@ -63,7 +65,7 @@ class PybrpcSync:
     def serve(self, answer: Call, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
         server = pybrpc.Server()
         server.add_service(self._service.descriptor, self._service(answer))
-        endpoint = server.start("127.0.0.1:0")
+        endpoint = server.start(f"{self.host}:0")
         self.prepare(server)
         on_ready(endpoint.port)
         wait_for_end()

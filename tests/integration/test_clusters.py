@@ -193,7 +193,7 @@ def test_balancer_that_raises_fails_the_call_and_no_more() -> None:
         cluster_stub(servers.addresses, load_balancer=Broken()) as (stub, channel),
     ):
         for _ in range(3):
-            with pytest.raises(RpcError, match="load balancer raised") as raised:
+            with pytest.raises(RpcError, match="load balancer broken raised") as raised:
                 stub.Echo(REQUEST)
             assert raised.value.code == ErrorCode.EINTERNAL
         assert channel.servers()[0].in_flight == 0

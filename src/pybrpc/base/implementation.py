@@ -40,6 +40,8 @@ HOT_MODULES = (
     "pybrpc.client.cluster.balancing.power_of_choices",
     "pybrpc.client.cluster.balancing.round_robin",
     "pybrpc.client.cluster.breaking.outlier_detection",
+    "pybrpc.client.cluster.breaking.retry_budget",
+    "pybrpc.client.cluster.breaking.server_breaker",
     "pybrpc.client.cluster.breaking.server_health",
     "pybrpc.client.cluster.cluster_server",
     "pybrpc.client.cluster.finding",

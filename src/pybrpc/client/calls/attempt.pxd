@@ -13,6 +13,8 @@ cdef class Attempt:
     cdef public double sent_at
     cdef public WriteRequest write_request
 
+    cpdef report(self, object code, object canceled_by=*)
+
 
 @cython.locals(attempt=Attempt)
 cpdef Attempt new_attempt(object call, object connection)

@@ -53,8 +53,7 @@ class HedgedCall(AttemptedCall, Protocol):
     pick: AttemptPick | None
     """How its server was picked out of a cluster; `None` if it has but one."""
 
-    @property
-    def hash_key(self) -> int | None:
+    def get_hash_key(self) -> int | None:
         """The key by which a balancer that hashes picks its server."""
 
     @property

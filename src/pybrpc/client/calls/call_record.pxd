@@ -29,6 +29,7 @@ cdef class CallRecord(Work):
     cpdef object message(self)
     cpdef object try_message(self)
     cpdef object take_error(self)
+    cpdef object get_hash_key(self)
     cdef _fill_guarded(self)
     cdef _inherit_deadline(self, ServedCall served)
     cdef object _serialize(self, object request)

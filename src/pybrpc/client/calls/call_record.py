@@ -198,8 +198,7 @@ class CallRecord(Work):
         side = self.remote_side
         return self.source.name if side is None else str(side)
 
-    @property
-    def hash_key(self) -> int | None:
+    def get_hash_key(self) -> int | None:
         """The key by which a balancer that hashes picks its server; `None`: the caller set none."""
         return None if self.controller is None else self.controller._hash_key
 

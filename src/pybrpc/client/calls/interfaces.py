@@ -24,8 +24,7 @@ class WaitingCall(Protocol):
     pick: Any
     """How the server of its last attempt was picked out of a cluster; `None`: it was not."""
 
-    @property
-    def hash_key(self) -> int | None:
+    def get_hash_key(self) -> int | None:
         """The key by which a balancer that hashes picks its server."""
 
     def wait_in(self, place: WaitPoint) -> None:
@@ -46,8 +45,7 @@ class BackedUpCall(Protocol):
 
     pick: Any
 
-    @property
-    def hash_key(self) -> int | None:
+    def get_hash_key(self) -> int | None:
         """The key by which a balancer that hashes picks its server."""
 
 

@@ -24,7 +24,7 @@ from pybrpc.client.calls.call_times import CallTimes
 from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
 from pybrpc.client.cluster.cluster_server import ClusterServer
-from pybrpc.client.cluster.finding import find_connection
+from pybrpc.client.cluster.finding import Finder
 from pybrpc.client.cluster.pick import Pick
 from pybrpc.client.cluster.router import Router, RouterSettings
 from pybrpc.client.cluster.server_connections import AcquireSource, ServerConnections
@@ -99,7 +99,7 @@ class ClusterSource(WaitingCalls):
     __slots__ = (
         "__weakref__",
         "_connections",
-        "_is_needing_key",
+        "_finder",
         "_maker",
         "_naming_error",
         "_naming_lock",
@@ -110,6 +110,7 @@ class ClusterSource(WaitingCalls):
         "_watch",
         "_watch_lock",
         "call_times",
+        "get",
         "router",
     )
 
@@ -137,7 +138,6 @@ class ClusterSource(WaitingCalls):
         self._ready: dict[ReadyListener, None] = {}
         self._connections = ServerConnections(settings.acquire, self)
         balancer = settings.make_balancer()
-        self._is_needing_key = balancer.needs_hash_key
         self.router = Router(
             settings.name,
             balancer,
@@ -148,6 +148,10 @@ class ClusterSource(WaitingCalls):
             self._on_none_usable,
             self._connections.release,
         )
+        self._finder = Finder(
+            self.router, self._waiting.entries, balancer.needs_hash_key, self._check_hope
+        )
+        self.get: Callable[[WaitingCall], ClientConnection | None] = self._finder.get
 
     def acquire(self) -> None:
         super().acquire()
@@ -249,17 +253,11 @@ class ClusterSource(WaitingCalls):
 
     # --- for calls ---
 
-    def get(self, call: WaitingCall) -> ClientConnection | None:
-        if not self.router.states.usable:
-            if not call.options.wait_for_ready:
-                self._raise_if_hopeless(call)
-            return None
-        if self._waiting:
-            return None
-        connection = self._find(call)
-        if connection is None and not call.options.wait_for_ready and self._is_hopeless():
+    def _check_hope(self, call: WaitingCall) -> None:
+        """A call has found no connection: raise its error if it shall not wait."""
+        is_usable = self.router.states.usable > 0
+        if not call.options.wait_for_ready and (not is_usable or self._is_hopeless()):
             self._raise_if_hopeless(call)
-        return connection
 
     def wait(self, call: WaitingCall) -> None:
         self._waiting.add(call)
@@ -280,7 +278,7 @@ class ClusterSource(WaitingCalls):
         first: Pick | None = call.pick
         if first is None or self._waiting:
             return None
-        pick = self.router.pick(first.tried_so_far, call.hash_key, first.limit_s)
+        pick = self.router.pick(first.tried_so_far, call.get_hash_key(), first.limit_s)
         if pick is None:
             return None
         if pick.server not in pick.tried:
@@ -298,9 +296,6 @@ class ClusterSource(WaitingCalls):
 
     def take_retry(self, error: RpcError) -> bool:
         return self.router.take_retry(error)
-
-    def _find(self, call: WaitingCall) -> ClientConnection | None:
-        return find_connection(self.router, call, self._is_needing_key)
 
     # --- calls that wait ---
 
@@ -335,7 +330,7 @@ class ClusterSource(WaitingCalls):
         call = waiting.call
         before = call.pick
         try:
-            connection = self._find(call)
+            connection = self._finder.find(call)
         except RpcError as error:
             if waiting.try_claim():
                 call.on_no_connection(error)
@@ -353,7 +348,9 @@ class ClusterSource(WaitingCalls):
     def _raise_if_hopeless(self, call: WaitingCall) -> None:
         """Raise the error for a call that does not wait for a server, unless the first list has not
         come yet."""
-        pick = self.router.pick((), call.hash_key, math.inf)  # A balancer may have its own error.
+        pick = self.router.pick(
+            (), call.get_hash_key(), math.inf
+        )  # A balancer may have its own error.
         if pick is not None:
             pick.end(_CANCELED, CanceledBy.CALLER)
         error = self._why_hopeless()

@@ -8,7 +8,7 @@ from pybrpc.client.cluster.cluster_server import ClusterServer
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.attempt_end import CanceledBy
-    from pybrpc.client.cluster.balancing.load_balancer import Picker
+    from pybrpc.client.cluster.balancing.base_picker import BasePicker
 
 
 class PickOwner(Protocol):
@@ -35,27 +35,18 @@ class Pick:
         "tried",
     )
 
-    def __init__(
-        self,
-        router: PickOwner,
-        picker: Picker,
-        server: ClusterServer,
-        begun_at: float,
-        limit_s: float,
-        tried: tuple[ClusterServer, ...],
-    ) -> None:
-        self._router = router
-        self._open: list[None] = [None]
-        self.picker = picker
-        self.server = server
-        self.begun_at = begun_at
-        """Monotonic seconds."""
-        self.limit_s = limit_s
-        """Seconds that the call had left then."""
-        self.tried = tried
-        """The servers of the call's earlier attempts."""
-        self.backup_pick: Pick | None = None
-        """That of the backup request of the same call."""
+    _open: list[None]
+    _router: PickOwner
+    backup_pick: Pick | None
+    """That of the backup request of the same call."""
+    begun_at: float
+    """Monotonic seconds."""
+    limit_s: float
+    """Seconds that the call had left then."""
+    picker: BasePicker
+    server: ClusterServer
+    tried: tuple[ClusterServer, ...]
+    """The servers of the call's earlier attempts."""
 
     @property
     def tried_so_far(self) -> tuple[ClusterServer, ...]:
@@ -78,3 +69,24 @@ class Pick:
 
     def __repr__(self) -> str:
         return f"<Pick of {self.server.node}>"
+
+
+def new_pick(
+    router: PickOwner,
+    picker: BasePicker,
+    server: ClusterServer,
+    begun_at: float,
+    limit_s: float,
+    tried: tuple[ClusterServer, ...],
+) -> Pick:
+    """Make a Pick. A typed function costs a compiled caller less than a constructor."""
+    pick = Pick.__new__(Pick)
+    pick._router = router
+    pick._open = [None]
+    pick.picker = picker
+    pick.server = server
+    pick.begun_at = begun_at
+    pick.limit_s = limit_s
+    pick.tried = tried
+    pick.backup_pick = None
+    return pick

@@ -12,14 +12,16 @@ from functools import partial
 
 from pybrpc.base.guard import CLIENT, deliver_interrupt, safe_repr
 from pybrpc.client.calls.attempt_end import CanceledBy
-from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
+from pybrpc.client.cluster.balancing.base_picker import BasePicker
+from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome
+from pybrpc.client.cluster.balancing.user_balancer import UserPicker
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
 from pybrpc.client.cluster.breaking.outcomes import outcome_of
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget, RetryTokens
 from pybrpc.client.cluster.breaking.server_health import ServerState
 from pybrpc.client.cluster.breaking.server_states import ServerStates, Turns
 from pybrpc.client.cluster.cluster_server import ClusterServer
-from pybrpc.client.cluster.pick import Pick
+from pybrpc.client.cluster.pick import Pick, new_pick
 from pybrpc.client.cluster.server_node import ServerNode
 from pybrpc.errors import ErrorCode, Phase, RpcError, error_name, make_rpc_error
 
@@ -33,6 +35,13 @@ RETRIED_ELSEWHERE = frozenset(
     {int(ErrorCode.ELIMIT), int(ErrorCode.EOVERCROWDED), int(ErrorCode.ELOGOFF)}
 )
 """Codes after which a call is sent again only if there is a server that it has not tried."""
+
+
+# An attribute of an Enum costs a call more than all the rest of what a good end does.
+_SUCCESS = Outcome.SUCCESS
+_FAULT = Outcome.FAULT
+_UP = ServerState.UP
+_ELOGOFF = int(ErrorCode.ELOGOFF)
 
 
 class RouterSettings:
@@ -57,6 +66,7 @@ class Router:
         "_balancer",
         "_classifier",
         "_make",
+        "_now",
         "_on_unused",
         "_servers",
         "_tokens",
@@ -87,11 +97,12 @@ class Router:
         self._classifier = None if settings.breaker is None else settings.breaker.classifier
         self._make = make
         self._turns = turns
+        self._now = turns.now
         self.states = ServerStates(turns, settings.breaker, on_usable, on_none_usable)
         budget = settings.retry_budget
         self._tokens = None if budget is None else RetryTokens(budget, turns.now())
         self._servers: dict[ServerNode, ClusterServer] = {}
-        self.picker: Picker | None = None
+        self.picker: BasePicker | None = None
         """That of the newest list; `None` before the first one."""
 
     @property
@@ -132,7 +143,10 @@ class Router:
                 new[node] = server
         removed = [server for node, server in old.items() if node not in new]
         self._servers = new
-        picker = self._balancer.new_picker(tuple(new.values()))
+        servers = tuple(new.values())
+        picker = self._balancer.new_picker(servers)
+        if not isinstance(picker, BasePicker):
+            picker = UserPicker(self._balancer.name, servers, picker)
         install = partial(self._install, picker, added, removed)
         if is_in_turn:
             install()
@@ -141,7 +155,7 @@ class Router:
         return added
 
     def _install(
-        self, picker: Picker, added: list[ClusterServer], removed: list[ClusterServer]
+        self, picker: BasePicker, added: list[ClusterServer], removed: list[ClusterServer]
     ) -> None:
         self.picker = picker
         self.states.replace(added, removed)
@@ -179,7 +193,7 @@ class Router:
     def _pick(
         self, tried: tuple[ClusterServer, ...], hash_key: int | None, limit_s: float
     ) -> Pick | None:
-        now = self._turns.now()
+        now: float = self._now()
         picker = self.picker
         while picker is not None:
             server = picker.pick(tried, hash_key, now)
@@ -188,7 +202,7 @@ class Router:
             if server is None:
                 break
             if server.begin():
-                pick = Pick(self, picker, server, now, limit_s, tried)
+                pick = new_pick(self, picker, server, now, limit_s, tried)
                 try:
                     picker.on_begin(server, now)
                 except BaseException:
@@ -204,7 +218,7 @@ class Router:
 
     def _behind_gates(
         self,
-        picker: Picker,
+        picker: BasePicker,
         server: ClusterServer,
         tried: tuple[ClusterServer, ...],
         hash_key: int | None,
@@ -227,28 +241,30 @@ class Router:
 
     def end(self, pick: Pick, code: int, canceled_by: CanceledBy | None) -> None:
         """The attempt of `pick` has ended. Once for each; any thread; never raises."""
-        now = self._turns.now()
+        now: float = self._now()
         server = pick.server
         latency_s = now - pick.begun_at
-        outcome = outcome_of(code, canceled_by, self._classifier)
+        outcome = _SUCCESS
+        if code or canceled_by is not None:
+            outcome = outcome_of(code, canceled_by, self._classifier)
         try:
             pick.picker.on_end(server, pick.begun_at, now, outcome, pick.limit_s)
         except BaseException as error:
             CLIENT.raised("on_end of a load balancer raised", error=error)
             deliver_interrupt(error)
         health = server.health
-        if outcome is Outcome.SUCCESS:
+        if outcome is _SUCCESS:
             health.note_latency(latency_s)
-        if health.state is not ServerState.UP:
+        if health.state is not _UP:
             self._end_while_not_up(server, code, outcome)
         elif (
             health.breaker is not None
-            and (outcome is Outcome.SUCCESS or outcome is Outcome.FAULT)
+            and (outcome is _SUCCESS or outcome is _FAULT)
             and health.breaker.note(outcome, latency_s, now)
         ):
             why = f"too many errors, the last one {error_name(code)}"
             self._turns.post(partial(self.states.eject, server, why))
-        if code == ErrorCode.ELOGOFF:
+        if code == _ELOGOFF:
             self._turns.post(partial(self.states.log_off, server))
 
     def _end_while_not_up(self, server: ClusterServer, code: int, outcome: Outcome) -> None:

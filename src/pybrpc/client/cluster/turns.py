@@ -35,8 +35,7 @@ class DispatcherTurns:
     def __init__(self, source: HasDispatcher) -> None:
         self._source = source
 
-    def now(self) -> float:
-        return time.monotonic()
+    now = staticmethod(time.monotonic)
 
     def post(self, function: Callable[[], None]) -> None:
         try:

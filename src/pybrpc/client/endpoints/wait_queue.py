@@ -50,59 +50,59 @@ class Waiting:
 class WaitQueue:
     """Any thread, re-entrant, without a lock; but `take` only by one thread at a time."""
 
-    __slots__ = ("_next", "_tickets", "_waiting")
+    __slots__ = ("_next", "_tickets", "entries")
 
     def __init__(self) -> None:
-        self._waiting: dict[int, Waiting] = {}
+        self.entries: dict[int, Waiting] = {}
         self._tickets = atomic_counter(_NO_TICKET)
         self._next = _NO_TICKET + 1
 
     def add(self, call: WaitingCall) -> None:
         """Queue a call. Any thread may claim it from now on, its deadline for example."""
-        waiting = Waiting(call, self._waiting)
+        waiting = Waiting(call, self.entries)
         call.wait_in(waiting)
         while True:
             ticket = waiting.ticket = self._tickets.increment_and_get(1)
-            self._waiting[ticket] = waiting
+            self.entries[ticket] = waiting
             if self._next <= ticket or not waiting.try_claim():
                 return
 
     def take(self) -> WaitingCall | None:
         """Claim the call that has waited longest; `None` if none waits."""
         gone = 0
-        while self._waiting and self._next <= self._tickets.get():
+        while self.entries and self._next <= self._tickets.get():
             ticket = self._next
             self._next = ticket + 1
-            waiting = self._waiting.pop(ticket, None)
+            waiting = self.entries.pop(ticket, None)
             if waiting is not None:
                 return waiting.call
             gone += 1
-            if gone > len(self._waiting) + MANY_GONE:
+            if gone > len(self.entries) + MANY_GONE:
                 gone = 0
                 self._pass_over_gone()
         return None
 
     def _pass_over_gone(self) -> None:
         """Millions of calls may have timed out here since the last `take`."""
-        tickets = list(self._waiting)
+        tickets = list(self.entries)
         if tickets:
             self._next = max(self._next, min(tickets))
 
     def oldest(self) -> Waiting | None:
         """The call that has waited longest, which is not claimed; `None` if none waits."""
-        while self._waiting:
+        while self.entries:
             try:
-                return self._waiting[min(islice(self._waiting, MANY_GONE))]
+                return self.entries[min(islice(self.entries, MANY_GONE))]
             except (KeyError, RuntimeError, ValueError):
                 continue  # Another thread has claimed it, or added one, just now.
         return None
 
     def all(self) -> list[Waiting]:
         """The calls that wait now, oldest first. They are not claimed."""
-        return list(self._waiting.values())
+        return list(self.entries.values())
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.entries)
 
     def __repr__(self) -> str:
         return f"<WaitQueue of {len(self)} calls>"

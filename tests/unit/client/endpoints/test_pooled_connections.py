@@ -165,7 +165,7 @@ class ForgetsToLook(PooledConnections):
 
 def instrument(pool: SourceHarness, scheduler: StepScheduler) -> None:
     source: Any = pool.source
-    source._waiting._waiting = TracedDict(scheduler, "waiting")
+    source._waiting.entries = TracedDict(scheduler, "waiting")
     source._idle = TracedDict(scheduler, "idle")
 
 

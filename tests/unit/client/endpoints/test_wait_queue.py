@@ -102,7 +102,7 @@ class TracedQueue(WaitQueue):
     def make(cls, scheduler: StepScheduler) -> TracedQueue:
         cls.scheduler = scheduler
         queue = cls()
-        queue._waiting = TracedDict(scheduler, "waiting")
+        queue.entries = TracedDict(scheduler, "waiting")
         return queue
 
     @property
@@ -121,10 +121,10 @@ class NeverLooksAgain(TracedQueue):
     """A mutant: a call that was passed while it queued does not notice."""
 
     def add(self, call: Any) -> None:
-        waiting = Waiting(call, self._waiting)
+        waiting = Waiting(call, self.entries)
         call.wait_in(waiting)
         waiting.ticket = self._tickets.increment_and_get(1)
-        self._waiting[waiting.ticket] = waiting
+        self.entries[waiting.ticket] = waiting
 
 
 def check(kind: type[TracedQueue], max_preemptions: int) -> int:

@@ -9,6 +9,7 @@ import dataclasses
 import random
 from collections.abc import Callable, Sequence
 
+from pybrpc.client.cluster.balancing.base_picker import BasePicker
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
 from pybrpc.client.cluster.breaking.breaker import check_count, check_seconds
 from pybrpc.client.cluster.cluster_server import ClusterServer
@@ -108,13 +109,13 @@ class Recovery:
         return int(self._random() * self._needed) >= self._usable
 
 
-class RecoveringPicker:
+class RecoveringPicker(BasePicker):
     """The Picker of the inner balancer, asked only for calls that are not rejected."""
 
-    __slots__ = ("_inner", "_recovery", "servers")
+    __slots__ = ("_inner", "_recovery")
 
     def __init__(self, inner: Picker, recovery: Recovery) -> None:
-        self.servers = inner.servers
+        BasePicker.__init__(self, inner.servers)
         self._inner = inner
         self._recovery = recovery
 

@@ -29,21 +29,23 @@ class PeakEwma:
 
     def note(self, latency_s: float, now: float, tau_s: float) -> None:
         """A sample, taken now."""
+        least_s = MIN_LATENCY_S
         average_s = self.average_s
         if average_s > 0.0 and latency_s < average_s:
             elapsed_s = now - self.sampled_at
             kept = exp(-elapsed_s / tau_s) if elapsed_s > 0.0 else 1.0
             latency_s = average_s * kept + latency_s * (1.0 - kept)
-        self.average_s = latency_s if latency_s > MIN_LATENCY_S else MIN_LATENCY_S
+        self.average_s = latency_s if latency_s > least_s else least_s
         self.sampled_at = now
 
     def latency_s(self, now: float, tau_s: float) -> float:
         """The average, as far as it counts now; at least MIN_LATENCY_S."""
+        least_s = MIN_LATENCY_S
         elapsed_s = now - self.sampled_at
         latency_s = self.average_s
         if elapsed_s > 0.0:
             latency_s *= exp(-elapsed_s / tau_s)
-        return latency_s if latency_s > MIN_LATENCY_S else MIN_LATENCY_S
+        return latency_s if latency_s > least_s else least_s
 
     def __repr__(self) -> str:
         return f"<PeakEwma {self.average_s * 1e3:.3f} ms>"

@@ -167,7 +167,9 @@ class P2cPicker(BasePicker):
         if in_flight < 0:
             in_flight = 0
         weight = server.weight
-        return latency_s * (in_flight + 1) / (weight if weight > 0.0 else MIN_LATENCY_S)
+        if weight <= 0.0:
+            weight = MIN_LATENCY_S
+        return latency_s * (in_flight + 1) / weight
 
     def _pick_of_eligible(
         self, tried: tuple[ClusterServer, ...], now: float

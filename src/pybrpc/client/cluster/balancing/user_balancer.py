@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pybrpc.base.guard import CLIENT, UserCodeError, deliver_interrupt, safe_repr
+from pybrpc.client.cluster.balancing.base_picker import BasePicker
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
 from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.errors import ErrorCode, RpcError
@@ -28,14 +29,14 @@ class UserBalancer:
             raise UserCodeError(error) from error
 
 
-class UserPicker:
+class UserPicker(BasePicker):
     """A Picker of the application. If its `pick` raises, or returns what is no server, the call
     fails with EINTERNAL. What its other methods raise is logged."""
 
-    __slots__ = ("_inner", "_name", "servers")
+    __slots__ = ("_inner", "_name")
 
     def __init__(self, name: str, servers: Sequence[ClusterServer], inner: Picker) -> None:
-        self.servers = tuple(servers)
+        BasePicker.__init__(self, servers)
         self._name = name
         self._inner = inner
 

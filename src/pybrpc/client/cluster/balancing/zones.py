@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 
+from pybrpc.client.cluster.balancing.base_picker import BasePicker
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
 from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.rpc.hash_key import mixed
@@ -54,7 +55,7 @@ class ZoneBalancer:
         )
 
 
-class ZonePicker:
+class ZonePicker(BasePicker):
     """The Picker of both. A call whose attempts have failed in the zone leaves it only when all
     servers of the zone were tried."""
 
@@ -66,7 +67,6 @@ class ZonePicker:
         "_near_share",
         "_random",
         "_zone",
-        "servers",
     )
 
     def __init__(
@@ -79,7 +79,7 @@ class ZonePicker:
         random: Callable[[], float],
     ) -> None:
         """`most`: the part of the calls that stays in the zone if all of its servers are usable."""
-        self.servers = tuple(servers)
+        BasePicker.__init__(self, servers)
         self._zone = zone
         self._near = near
         self._far = far

@@ -1,24 +1,13 @@
-"""CircuitBreaker: the options that all breakers share; ServerBreaker: the state for one server."""
+"""CircuitBreaker: the options that all breakers share."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Protocol
 
 from pybrpc.base.checked_options import checked_function_or_none
-from pybrpc.client.cluster.balancing.load_balancer import Outcome
 from pybrpc.client.cluster.breaking.outcomes import Classifier
-
-
-class ServerBreaker(Protocol):
-    """Watches the attempts of one server. Any thread; two at once may lose a count."""
-
-    def note(self, outcome: Outcome, latency_s: float, now: float) -> bool:
-        """An attempt has ended, as SUCCESS or FAULT. True if the server should be left out."""
-
-    def reset(self, now: float) -> None:
-        """Forget all attempts: the server serves again, or was left out."""
+from pybrpc.client.cluster.breaking.server_breaker import ServerBreaker
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import dataclasses
 
 from pybrpc.client.cluster.balancing.load_balancer import Outcome
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker, check_count, check_share
+from pybrpc.client.cluster.breaking.server_breaker import ServerBreaker
 
 _EPSILON = 0.02
 _CHEAP_US = 500.0
@@ -45,7 +46,7 @@ class EmaCircuitBreaker(CircuitBreaker):
         return EmaWindows(self)
 
 
-class EmaWindows:
+class EmaWindows(ServerBreaker):
     """The ServerBreaker of an EmaCircuitBreaker: either window may trip."""
 
     __slots__ = ("_long", "_short")

@@ -1,12 +1,13 @@
 cimport cython
+from pybrpc.client.cluster.breaking.server_breaker cimport ServerBreaker
 
 
-@cython.final
-cdef class ErrorCounts:
+cdef class ErrorCounts(ServerBreaker):
     cdef long long _bucket
     cdef double _bucket_s
     cdef list _calls
     cdef readonly long long _consecutive
+    cdef Py_ssize_t _count
     cdef list _errors
     cdef object _options
 

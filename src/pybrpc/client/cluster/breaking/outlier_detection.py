@@ -11,8 +11,11 @@ from pybrpc.client.cluster.breaking.breaker import (
     check_seconds,
     check_share,
 )
+from pybrpc.client.cluster.breaking.server_breaker import ServerBreaker
 
 BUCKETS = 10
+
+_FAULT = Outcome.FAULT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,14 +49,15 @@ class OutlierDetection(CircuitBreaker):
         return ErrorCounts(self)
 
 
-class ErrorCounts:
+class ErrorCounts(ServerBreaker):
     """The ServerBreaker of an OutlierDetection: a ring of buckets of time."""
 
-    __slots__ = ("_bucket", "_bucket_s", "_calls", "_consecutive", "_errors", "_options")
+    __slots__ = ("_bucket", "_bucket_s", "_calls", "_consecutive", "_count", "_errors", "_options")
 
     def __init__(self, options: OutlierDetection) -> None:
         self._options = options
         self._bucket_s = options.window / BUCKETS
+        self._count = BUCKETS
         self._bucket = 0
         """The number of the newest bucket, since the beginning of time."""
         self._calls = [0] * BUCKETS
@@ -64,9 +68,9 @@ class ErrorCounts:
         bucket = int(now / self._bucket_s)
         if bucket != self._bucket:
             self._move_to(bucket)
-        index = bucket % BUCKETS
+        index = bucket % self._count
         self._calls[index] += 1
-        if outcome is not Outcome.FAULT:
+        if outcome is not _FAULT:
             self._consecutive = 0
             return False
         self._errors[index] += 1

@@ -33,23 +33,24 @@ class RetryBudget:
 class RetryTokens:
     """The state of a RetryBudget. Any thread; two at once may lose a part of a token."""
 
-    __slots__ = ("_filled_at", "_max_tokens", "_options", "_tokens")
+    __slots__ = ("_filled_at", "_max_tokens", "_min_per_s", "_ratio", "_tokens")
 
     def __init__(self, options: RetryBudget, now: float) -> None:
-        self._options = options
+        self._ratio = options.ratio
+        self._min_per_s = options.min_per_s
         self._max_tokens = max(options.min_per_s * options.window, 1.0)
         self._tokens = options.min_per_s * options.window
         self._filled_at = now
 
     def note_call(self) -> None:
         """A call begins."""
-        tokens = self._tokens + self._options.ratio
+        tokens = self._tokens + self._ratio
         self._tokens = tokens if tokens < self._max_tokens else self._max_tokens
 
     def take(self, now: float) -> bool:
         """Whether there may be a retry now."""
         passed_s, self._filled_at = now - self._filled_at, now
-        tokens = min(self._max_tokens, self._tokens + passed_s * self._options.min_per_s)
+        tokens = min(self._max_tokens, self._tokens + passed_s * self._min_per_s)
         self._tokens = tokens - 1.0 if tokens >= 1.0 else tokens
         return tokens >= 1.0
 

@@ -1,9 +1,10 @@
 cimport cython
+from pybrpc.client.cluster.breaking.server_breaker cimport ServerBreaker
 
 
 @cython.final
 cdef class ServerHealth:
-    cdef public object breaker
+    cdef public ServerBreaker breaker
     cdef public object good
     cdef public bint is_down
     cdef public object isolation

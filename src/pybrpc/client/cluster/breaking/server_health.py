@@ -9,10 +9,7 @@ from pybrpc.client.cluster.breaking.gates import TrialGate
 from pybrpc.client.cluster.breaking.isolation import Isolation
 
 if TYPE_CHECKING:
-    from pybrpc.client.cluster.breaking.breaker import ServerBreaker
-
-_SMOOTH = 0.9
-"""The part of the average latency that stays at each success."""
+    from pybrpc.client.cluster.breaking.server_breaker import ServerBreaker
 
 
 class ServerState(enum.StrEnum):
@@ -56,7 +53,8 @@ class ServerHealth:
         self.why = ""
         """Why it is not up."""
         self.latency_s = 0.0
-        """The average of its latest successful attempts; 0 before the first one."""
+        """The average of its latest successful attempts, of which each one counts a tenth; 0 before
+        the first one."""
         self.trial: TrialGate | None = None
         self.good = 0
         """Trials that have succeeded."""
@@ -76,7 +74,7 @@ class ServerHealth:
     def note_latency(self, seconds: float) -> None:
         """An attempt has succeeded. Any thread."""
         average = self.latency_s
-        self.latency_s = average * _SMOOTH + seconds * (1 - _SMOOTH) if average else seconds
+        self.latency_s = average * 0.9 + seconds * 0.1 if average else seconds
 
     def __repr__(self) -> str:
         return f"<ServerHealth {self.state}{': ' * bool(self.why)}{self.why}>"
