@@ -104,6 +104,30 @@ def test_channel_that_has_called_before_the_server_started_notices_it() -> None:
             assert stub.Echo(echo_request("after")).message == "after"
 
 
+@every_loop
+def test_blocking_call_to_a_cluster_of_servers_of_its_loop_is_refused(loop: str) -> None:
+    async def main() -> None:
+        async with pybrpc.Server() as one, pybrpc.Server() as other:
+            addresses = []
+            for server in (one, other):
+                server.add_service(ECHO, Echo())
+                addresses.append(f"127.0.0.1:{server.start('127.0.0.1:0').port}")
+            with pybrpc.Channel(addresses, timeout=WAIT_S) as channel:
+                stub = pybrpc.Stub(ECHO, channel)
+                # In another thread it waits for nobody; then the list is known too.
+                reply = await asyncio.to_thread(stub.Echo, echo_request("in a thread"))
+                assert reply.message == "in a thread"
+                for method in (stub.Echo, stub.Stream):
+                    with pytest.raises(WouldDeadlockError, match=SAID):
+                        method(echo_request("hello"))
+                    future = method.future(echo_request("hello"))
+                    with pytest.raises(WouldDeadlockError, match=SAID):
+                        future.result()
+                    assert (await asyncio.wrap_future(future)).message == "hello"
+
+    run(main(), loop)
+
+
 def test_async_handler_may_block_only_for_plain_methods_of_its_server() -> None:
     service, raised = Echo(), []
 

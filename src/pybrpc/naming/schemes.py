@@ -51,11 +51,16 @@ def register_naming_service(scheme: str, factory: NamingFactory) -> None:
         raise ValueError(f"there is a naming service for {scheme}:// already")
 
 
+def naming_schemes() -> list[str]:
+    """The schemes that there are, in the order of the alphabet."""
+    return sorted({*_BUILT_IN, *_factories})
+
+
 def make_service(url: NamingUrl) -> NamingService:
     """A new service for a URL. AddressError if the URL is wrong, or its scheme unknown."""
     factory = _factories.get(url.scheme) or _built_in(url.scheme)
     if factory is None:
-        known = ", ".join(sorted({*_BUILT_IN, *_factories}))
+        known = ", ".join(naming_schemes())
         raise url.error(f"there is no naming service {url.scheme}://; there are {known}")
     service = factory(url)
     if not isinstance(service, NamingService):

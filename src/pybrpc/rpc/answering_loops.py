@@ -6,7 +6,10 @@ the server listens, alone, at the very address of the call. A server whose socke
 may have too is not noted, nor is an address of another machine, or a name that only one of the two
 was given, but for `localhost`.
 
-No call looks here but those of channels to such an address: see `Channel.open_source`.
+A call to a cluster is refused if that holds for each server that it may get.
+
+No call looks here but those of channels to such an address, or to a cluster while there is such a
+server: see `Channel.open_source`.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import os
 import sys
 import weakref
 from asyncio import AbstractEventLoop, _get_running_loop
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from pybrpc.base.endpoint import Endpoint
@@ -76,20 +79,27 @@ def note_channel(channel: CallingChannel) -> None:
 
 
 def may_be_answered_by_loop(endpoint: Endpoint | None) -> bool:
-    """Whether blocking calls to `endpoint` have to ask `check_may_block`; not those to clusters."""
-    return bool(noted_servers) and endpoint is not None and _server_at(endpoint) is not None
+    """Whether blocking calls to `endpoint` have to ask `check_may_block`; `None`: to a cluster."""
+    return bool(noted_servers) and (endpoint is None or _server_at(endpoint) is not None)
 
 
-def check_may_block(endpoint: Endpoint | None, service: str, method: str) -> None:
-    """WouldDeadlockError if a blocking call in this thread would keep its server from answering."""
+def check_may_block(endpoints: Callable[[], Sequence[Endpoint]], service: str, method: str) -> None:
+    """WouldDeadlockError if a blocking call in this thread would keep its server from answering.
+
+    `endpoints` gives the addresses of which one is called; none if they are not known yet.
+    """
     running = _get_running_loop()
-    if running is None or endpoint is None:
+    if running is None or not noted_servers:
         return
-    server = _server_at(endpoint)
-    if server is not None and server.loop_that_answers(service, method) is running:
+    called = endpoints()
+    for endpoint in called:
+        server = _server_at(endpoint)
+        if server is None or server.loop_that_answers(service, method) is not running:
+            return
+    if called:
         raise WouldDeadlockError(
             f"a blocking call of {service}.{method} in the thread of the asyncio loop that has to "
-            f"answer it, at {endpoint}, would wait for itself: await it on a pybrpc.aio.Channel, "
+            f"answer it, at {called[0]}, would wait for itself: await it on a pybrpc.aio.Channel, "
             "or block in another thread (asyncio.to_thread)"
         )
 

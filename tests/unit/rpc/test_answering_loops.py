@@ -50,15 +50,16 @@ def nothing_is_noted() -> Iterator[None]:
     noted_servers.clear()
 
 
-def blocks_itself(endpoint: Endpoint, method: str = "Async") -> bool:
-    """Whether a call is refused in a loop of this thread, which is that of the noted servers."""
+def blocks_itself(*endpoints: Endpoint, method: str = "Async") -> bool:
+    """Whether a call that gets one of `endpoints` is refused in a loop of this thread, which is
+    that of the noted servers."""
 
     async def call() -> bool:
         for server in noted_servers.values():
             known: Any = server
             known.loop = asyncio.get_running_loop()
         try:
-            check_may_block(endpoint, "S", method)
+            check_may_block(lambda: endpoints, "S", method)
         except WouldDeadlockError:
             return True
         return False
@@ -75,7 +76,7 @@ def test_text_says_what_to_do() -> None:
     async def call() -> None:
         note_server([HERE], Server(asyncio.get_running_loop()))
         with pytest.raises(WouldDeadlockError) as caught:
-            check_may_block(HERE, "a.S", "Async")
+            check_may_block(lambda: [HERE], "a.S", "Async")
         assert str(caught.value) == (
             "a blocking call of a.S.Async in the thread of the asyncio loop that has to answer it, "
             "at 127.0.0.1:8000, would wait for itself: await it on a pybrpc.aio.Channel, or block "
@@ -87,7 +88,7 @@ def test_text_says_what_to_do() -> None:
 
 def test_call_of_a_method_that_needs_no_loop_is_allowed() -> None:
     note_server({HERE}, Server(None))
-    assert not blocks_itself(HERE, "Plain")
+    assert not blocks_itself(HERE, method="Plain")
 
 
 @pytest.mark.parametrize(
@@ -101,10 +102,10 @@ def test_call_to_another_address_is_allowed(other: Endpoint) -> None:
 
 def test_call_outside_of_a_loop_or_in_another_one_is_allowed() -> None:
     note_server({HERE}, Server(asyncio.new_event_loop()))
-    check_may_block(HERE, "S", "Async")
+    check_may_block(lambda: [HERE], "S", "Async")
 
     async def call() -> None:
-        check_may_block(HERE, "S", "Async")
+        check_may_block(lambda: [HERE], "S", "Async")
 
     asyncio.run(call())
     (server,) = noted_servers.values()
@@ -165,3 +166,15 @@ def test_channels_ask_again_when_a_server_starts() -> None:
     assert len(answering_loops._channels) == known + 1
     note_server({HERE}, Server(None))
     assert channel.asked_again == 1
+
+
+def test_call_to_a_cluster_is_refused_only_if_the_loop_has_to_answer_it_wherever_it_goes() -> None:
+    other, elsewhere = Endpoint("127.0.0.1", 8001), Endpoint("10.0.0.1", 8000)
+    assert not may_be_answered_by_loop(None)
+    note_server({HERE}, Server(None))
+    note_server({other}, Server(None))
+    assert may_be_answered_by_loop(None)
+    assert blocks_itself(HERE, other)
+    assert not blocks_itself(HERE, other, elsewhere)
+    assert not blocks_itself(HERE, other, method="Plain")
+    assert not blocks_itself()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pybrpc.base.endpoint import Endpoint
     from pybrpc.client.calls.attempt import AttemptConnection, WaitPoint
     from pybrpc.client.calls.call_options import CallOptions
@@ -59,6 +61,9 @@ class ConnectionSource(Protocol):
     @property
     def endpoint(self) -> Endpoint | None:
         """The address to which the connections lead; `None`: to many."""
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The addresses of which a call may get one now; none while they are not known."""
 
     @property
     def name(self) -> str:

@@ -205,7 +205,7 @@ class CallFuture(concurrent.futures.Future[Message]):
             )
         call = self._call
         if noted_servers and call is not None and isinstance(call.method, Method | RawMethod):
-            check_may_block(call.source.endpoint, call.method.service_name, call.method.name)
+            check_may_block(call.source.endpoints, call.method.service_name, call.method.name)
         if sys.is_finalizing():
             raise WouldDeadlockError(
                 f"{name}() of a future while Python ends would wait for a thread that runs no more"

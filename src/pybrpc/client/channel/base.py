@@ -7,7 +7,7 @@ import dataclasses
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -169,6 +169,13 @@ class ChannelBase:
         first call."""
         source = self._used_source
         return None if source is None else source.statistics()
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The addresses that a call may get now; none before a cluster is known. Any thread."""
+        if self.endpoint is not None:
+            return (self.endpoint,)
+        source = self._used_source
+        return () if source is None else source.endpoints()
 
     def servers(self) -> list[ServerStatus]:
         """The state of each server of a cluster, in the order of the naming service; of the one

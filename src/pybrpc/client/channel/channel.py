@@ -106,7 +106,7 @@ class Channel(ChannelBase):
         """`source`, for a blocking call of `method`. WouldDeadlockError if this is the thread of
         the loop that has to answer it."""
         if isinstance(method, Method | RawMethod):
-            check_may_block(self.endpoint, method.service_name, method.name)
+            check_may_block(self.endpoints, method.service_name, method.name)
         return self.source()
 
     def wait_ready(self, timeout: float | None = None) -> None:

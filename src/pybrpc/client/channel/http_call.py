@@ -195,7 +195,7 @@ class PlainHttpCall:
     def _check_may_block(self) -> None:
         service, _, method = self.request.target.partition("?")[0][1:].partition("/")
         if method:
-            check_may_block(self.channel.endpoint, service, method)
+            check_may_block(self.channel.endpoints, service, method)
 
     def _send_parts(self, upload: Upload, dispatcher: EventDispatcher) -> None:
         parts: Any = self.parts

@@ -14,10 +14,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.calls.attempt import AttemptConnection
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.calls.call_times import CallTimes
@@ -163,6 +164,9 @@ class ClusterSource(WaitingCalls):
     @property
     def name(self) -> str:
         return self._settings.name
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return [server.node.endpoint for server in self.router.servers if server.is_usable]
 
     @property
     def why_down(self) -> RpcError | None:

@@ -91,7 +91,7 @@ class ComboChannel:
         for entry in self.entries:
             channel = entry.channel
             if isinstance(channel, ChannelBase):
-                check_may_block(channel.endpoint, method.service_name, method.name)
+                check_may_block(channel.endpoints, method.service_name, method.name)
             else:
                 channel.check_may_block(method)
 

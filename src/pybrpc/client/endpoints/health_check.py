@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import MethodDescriptor
@@ -154,6 +154,9 @@ class _OneConnection:
         endpoint = self._connection.socket.remote_side
         assert endpoint is not None
         return endpoint
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return (self.endpoint,)
 
     @property
     def name(self) -> str:

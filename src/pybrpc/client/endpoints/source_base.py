@@ -10,6 +10,7 @@ connection looks afterwards for a waiting call. Store, then load, on both sides 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from pybrpc.base.atomic import atomic_counter
@@ -77,6 +78,9 @@ class SourceBase(WaitingCalls, ConnectionOwner):
     @property
     def endpoint(self) -> Endpoint:
         return self.factory.endpoint
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return (self.factory.endpoint,)
 
     @property
     def name(self) -> str:

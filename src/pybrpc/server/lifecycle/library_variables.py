@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
+from pybrpc.metrics.features import FEATURES
 from pybrpc.metrics.process_variables import expose_once
 from pybrpc.metrics.status import PassiveStatus, Status
+from pybrpc.naming.schemes import naming_schemes
 from pybrpc.protocols.registry import all_protocols
 from pybrpc.rpc.checksum import ChecksumType, checksum_name
 from pybrpc.rpc.compress import CompressType, compress_name
@@ -19,11 +22,18 @@ def expose_library_variables() -> None:
         "rpc_checksums", lambda: Status(" ".join(map(checksum_name, filter(None, ChecksumType))))
     )
     expose_once("rpc_profilers", lambda: Status("cpu heap growth contention"))
+    for name, text in FEATURES.items():
+        expose_once(name, partial(PassiveStatus, text))
+    expose_once("rpc_naming_service", lambda: PassiveStatus(_naming, help="Naming services"))
     expose_once("rpc_revision", lambda: Status(_revision()))
 
 
 def _protocols() -> str:
     return " ".join(protocol.name for protocol in all_protocols())
+
+
+def _naming() -> str:
+    return " ".join(naming_schemes())
 
 
 def _compressions() -> str:

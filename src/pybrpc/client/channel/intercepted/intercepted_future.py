@@ -11,6 +11,8 @@ from pybrpc.rpc.method import Method
 from pybrpc.rpc.raw_method import RawMethod
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from pybrpc.base.endpoint import Endpoint
     from pybrpc.client.calls.call_options import CalledMethod
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
@@ -23,12 +25,15 @@ class InterceptedFuture(CallFuture):
     """
 
     def __init__(
-        self, method: CalledMethod, endpoint: Endpoint, dispatcher: EventDispatcher
+        self,
+        method: CalledMethod,
+        endpoints: Callable[[], Sequence[Endpoint]],
+        dispatcher: EventDispatcher,
     ) -> None:
         super().__init__()
         self._method = method
         self._dispatcher = dispatcher
-        self._endpoint = endpoint
+        self._endpoints = endpoints
         self._inner: CallFuture | None = None
 
     def follow(self, inner: CallFuture) -> CallFuture:
@@ -64,4 +69,4 @@ class InterceptedFuture(CallFuture):
         method = self._method
         is_waiting = not self.done() and (timeout is None or timeout > 0)
         if is_waiting and isinstance(method, Method | RawMethod):
-            check_may_block(self._endpoint, method.service_name, method.name)
+            check_may_block(self._endpoints, method.service_name, method.name)

@@ -83,7 +83,7 @@ class InterceptedMethod(StubMethod):
             return StubMethod.future(self, request, timeout=timeout, controller=call.controller)
 
         channel: Any = self._channel
-        future = InterceptedFuture(self.method, channel.endpoint, channel.source().dispatcher)
+        future = InterceptedFuture(self.method, channel.endpoints, channel.source().dispatcher)
         if done is not None:
             # Before it can end: so the callback never runs in the caller's thread.
             future.add_done_callback(done)

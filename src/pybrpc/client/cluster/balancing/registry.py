@@ -50,6 +50,7 @@ from pybrpc.client.cluster.balancing.user_balancer import UserBalancer
 from pybrpc.client.cluster.balancing.weighted_round_robin import WeightedRoundRobin
 from pybrpc.client.cluster.balancing.weights import weigh_by_share, weigh_by_tag
 from pybrpc.client.cluster.balancing.zones import ZoneBalancer
+from pybrpc.metrics.features import FEATURES
 
 DEFAULT = "p2c_ewma"
 """The balancer of a channel that names none."""
@@ -197,6 +198,11 @@ def unregister_load_balancer(name: str) -> None:
         raise ValueError(f"no load balancer {name!r} was registered")
 
 
+def load_balancer_names() -> list[str]:
+    """The names that the option `load_balancer` knows, in the order of the alphabet."""
+    return sorted([*KINDS, *_factories])
+
+
 def new_load_balancer(text: str = DEFAULT, source: Source = None) -> LoadBalancer:
     """The balancer that the option `load_balancer` names, for one channel.
 
@@ -212,7 +218,7 @@ def new_load_balancer(text: str = DEFAULT, source: Source = None) -> LoadBalance
     kind = KINDS.get(name)
     if kind is None:
         raise ValueError(
-            f"there is no load balancer {name!r}; there are {listed([*KINDS, *_factories])}"
+            f"there is no load balancer {name!r}; there are {listed(load_balancer_names())}"
         )
     known = {**kind.parameters, **_ZONE, **_RECOVER, **(_SUBSET if kind.may_have_subset else {})}
     values = parsed(name, texts, known)
@@ -267,3 +273,6 @@ def _chooser(size: int, client: int | None, clients: int | None, source: Source)
     if clients is None:
         return shuffled_subset(size, client)
     return aperture(size, client, clients)
+
+
+FEATURES["rpc_load_balancer"] = lambda: " ".join(load_balancer_names())
