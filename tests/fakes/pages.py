@@ -15,6 +15,7 @@ from pybrpc.builtin.server_view import (
     ConnectionView,
     HealthReport,
     MethodView,
+    RegistrationView,
     ServiceView,
 )
 from pybrpc.protocols.http1 import QueryMap
@@ -50,6 +51,7 @@ class FakeServerView:
         self.service_descriptors: list[ServiceDescriptor] = []
         self.services_shown = [self._service()]
         self.mounts_shown: list[MethodView] = []
+        self.registrations_shown = [RegistrationView(text, text, True, text, 1)] if text else []
 
     def _service(self) -> ServiceView:
         name = self.text or "Echo"
@@ -69,6 +71,9 @@ class FakeServerView:
 
     def mounts(self) -> list[MethodView]:
         return self.mounts_shown
+
+    def registrations(self) -> list[RegistrationView]:
+        return self.registrations_shown
 
     def descriptors(self) -> list[ServiceDescriptor]:
         return self.service_descriptors

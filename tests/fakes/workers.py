@@ -21,9 +21,13 @@ class FakeWorker:
         self.was_stopped = False
         self.end = "killed by SIGKILL"
         self.stops: list[float | None] = []
+        self.drains = 0
         self.has_ended = False
         self.statistics = ServerStatistics()
         self.pages: PageChannel | None = None
+
+    def drain(self) -> None:
+        self.drains += 1
 
     def stop(self, grace_s: float | None) -> None:
         self.was_stopped = True

@@ -63,6 +63,20 @@ def make_server_with_internal_port() -> pybrpc.Server:
     return server
 
 
+def make_registered_server() -> pybrpc.Server:
+    """Which a worker can't be."""
+    server = make_server()
+    server.register("consul://127.0.0.1:1/echo?token=hunter2")
+    return server
+
+
+def make_server_with_a_delay() -> pybrpc.Server:
+    """A delay that counts for nothing in a worker."""
+    server = pybrpc.Server(drain_delay=3600)
+    server.add_service(ECHO, WorkerEcho())
+    return server
+
+
 def make_server_without_pages() -> pybrpc.Server:
     server = pybrpc.Server(builtin_services=False)
     server.add_service(ECHO, WorkerEcho())

@@ -136,6 +136,7 @@ NAMES = (
     pybrpc.errors.RtmpStatusError,
     pybrpc.errors.error_name,
     pybrpc.server.Server,
+    pybrpc.server.ServerRegistration,
     pybrpc.server.ServerStatistics,
     pybrpc.server.Supervisor,
     pybrpc.server.SupervisorStatistics,

@@ -72,6 +72,10 @@ def serve(service: ServiceDescriptor) -> None:
         @server.on_startup
         async def open_pools() -> None: ...
 
+        registration = server.register("etcd://127.0.0.1:2379/svc", "10.0.0.1:8000 3", tag="")
+        assert_type(registration, pybrpc.server.ServerRegistration)
+        assert_type(registration.state, pybrpc.naming.RegistrationState)
+        assert_type(registration.wait_registered(5), bool)
         endpoint = server.start("127.0.0.1:0")
         assert_type(endpoint, pybrpc.Endpoint)
         assert_type(endpoint.port, int)

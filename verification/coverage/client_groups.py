@@ -157,6 +157,7 @@ CLIENT_GROUPS = (
         (
             *tests("integration", "registration naming_zookeeper acceptance_naming naming_fork"),
             *tests("unit/naming/services", "zookeeper_naming"),
+            *tests("unit/naming/registration", "reachable"),
         ),
     ),
 )

@@ -214,6 +214,17 @@ GROUPS = (
         ),
     ),
     Group(
+        "A server registers itself, and drains, with a naming service that looks on.",
+        (
+            "server/registering.py",
+            *modules("server/lifecycle", "drain registrations"),
+        ),
+        (
+            *tests(f"{_SERVER}/lifecycle", "drain registrations"),
+            *tests("integration", "server_registration workers_registration"),
+        ),
+    ),
+    Group(
         "A worker is a thread of the pool.",
         ("server/running/worker.py",),
         tests(f"{_SERVER}/running", "worker_pool"),

@@ -111,6 +111,11 @@ class StopLatch:
         """Wait in any asyncio loop until it is set."""
         await until_woken(self._add, self._waiters.discard)
 
+    def notify(self, wake: Wake) -> None:
+        """Call `wake` once it is set: at once if it is, else in the thread that sets it. What it
+        raises is logged."""
+        self._add(wake)
+
     def _add(self, wake: Wake) -> None:
         self._waiters.add(wake)
         if self.is_set:

@@ -97,6 +97,27 @@ class CallView:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrationView:
+    """The entry of the server in a naming service."""
+
+    url: str
+    """The naming service, without passwords and tokens."""
+    node: str
+    """Address and tag, as clients get them; "" before they are known."""
+    is_registered: bool
+    error: str = ""
+    """The last failure, also if it works again; "" if there was none."""
+    failures: int = 0
+    """Requests in a row that have failed."""
+
+    def __str__(self) -> str:
+        state = "registered" if self.is_registered else "not registered"
+        node = f" as {self.node}" if self.node else ""
+        error = f" ({self.error})" if self.error and self.failures else ""
+        return f"{state}{node} at {self.url}{error}"
+
+
+@dataclass(frozen=True, slots=True)
 class HealthReport:
     """The answer of a function of the user: the health of the server."""
 
@@ -129,7 +150,8 @@ class ServerView(Protocol):
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it takes no new requests any more."""
+        """Whether it is to get no new requests any more: a stop has begun. It may still answer them
+        for a while."""
 
     @property
     def started_at_s(self) -> float:
@@ -167,6 +189,9 @@ class ServerView(Protocol):
 
     def mounts(self) -> Sequence[MethodView]:
         """The mounted applications of the user, by their paths: `full_name` is "/app"."""
+
+    def registrations(self) -> Sequence[RegistrationView]:
+        """The entries of the server in naming services."""
 
     def descriptors(self) -> Sequence[ServiceDescriptor]:
         """Descriptors of the services, as far as they are known."""

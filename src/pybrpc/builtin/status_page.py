@@ -9,6 +9,7 @@ from pybrpc.builtin.layout import facts, html_page, table, tiles
 from pybrpc.builtin.method_figures import NAMES, MethodFigures, figures_of, value_of
 from pybrpc.builtin.page import Access, PageEntry, PageRequest, PageResponse
 from pybrpc.builtin.plots import keep_series, plot, sparkline
+from pybrpc.builtin.registrations import registration_lines, registration_section
 from pybrpc.builtin.server_view import MethodView, ServerView, ServiceView
 from pybrpc.builtin.units import count_text, duration_text, time_text
 
@@ -44,6 +45,7 @@ def show_status(request: PageRequest, server: ServerView) -> PageResponse:
         f"max_concurrency: {limit or 'unlimited'}",
         *_lines_of_limit(server.limiter, server.rejected),
         f"concurrency: {server.concurrency}",
+        *registration_lines(request, server),
     ]
     for service in _services(server):
         lines += [f"[{service.full_name}]", ""]
@@ -108,6 +110,7 @@ def _html(request: PageRequest, server: ServerView) -> PageResponse:
                 ("errors", count_text(errors), "bad" if errors else None),
             ]
         ),
+        registration_section(request, server),
         [_section(service, server.metric_prefix) for service in services],
         tag("p", "No service was added.", class_="empty") if not services else None,
         tag("h2", "Counters"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pybrpc.errors import WorkerStartError
+from pybrpc.server.lifecycle.registrations import ServerRegistration
 from pybrpc.server.server import Server
 from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
 from pybrpc.server.workers.supervisor import Supervisor, serve
@@ -10,6 +11,7 @@ from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics, Wo
 
 __all__ = [
     "Server",
+    "ServerRegistration",
     "ServerStatistics",
     "Supervisor",
     "SupervisorStatistics",

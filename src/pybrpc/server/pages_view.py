@@ -19,6 +19,7 @@ from pybrpc.builtin.server_view import (
     ConnectionView,
     HealthReporter,
     MethodView,
+    RegistrationView,
     ServiceView,
 )
 from pybrpc.metrics.names import to_underscored_name
@@ -78,7 +79,7 @@ class PagesView:
 
     @property
     def is_stopping(self) -> bool:
-        return self._run.admission.is_stopping
+        return self._run.admission.is_stopping or not self._run.drain.is_ready
 
     @property
     def max_concurrency(self) -> int:
@@ -121,6 +122,9 @@ class PagesView:
             ("auth", "off" if settings.auth is None else "on"),
             ("pid", str(os.getpid())),
         ]
+
+    def registrations(self) -> list[RegistrationView]:
+        return self._run.drain.registrations.views()
 
     # --- services ---
 

@@ -16,11 +16,7 @@ from typing import Self, TypeAlias, TypeVar, Unpack
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from pybrpc.base.checked_options import (
-    checked_flag,
-    checked_instance_or_none,
-    why_not_called,
-)
+from pybrpc.base.checked_options import checked_flag, checked_instance_or_none
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
@@ -34,7 +30,7 @@ from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.server.calls.service_registry import ServiceRegistry
 from pybrpc.server.http.frontend import HttpFrontend
 from pybrpc.server.http.method_target import targets_of
-from pybrpc.server.lifecycle.hooks import Hook, LifecycleHooks
+from pybrpc.server.lifecycle.hooks import Hooking, LifecycleHooks
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.lifecycle.server_variables import ServerVariables
 from pybrpc.server.lifecycle.signals import quit_signals
@@ -42,6 +38,7 @@ from pybrpc.server.limiters.adaptive_max_concurrency import MaxConcurrency, chec
 from pybrpc.server.limiters.new_limiter import new_limiter
 from pybrpc.server.mounting import Mounting
 from pybrpc.server.pages_view import new_frontend
+from pybrpc.server.registering import Registering
 from pybrpc.server.routing.routes import Routes
 from pybrpc.server.settings import (
     DEFAULT_GRACE_S,
@@ -53,14 +50,13 @@ from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedCon
 from pybrpc.transport.listening.listen import start_on_first_free
 from pybrpc.transport.runtime import Runtime, default_runtime
 
-H = TypeVar("H", bound=Hook)
 RawResponse: TypeAlias = RawBody | Awaitable[RawBody]
 RawHandler = TypeVar("RawHandler", bound=Callable[[RawRequest, Controller], RawResponse])
 
 _THREADS_S = 1.0
 
 
-class Server(Mounting):
+class Server(Hooking, Mounting, Registering):
     """Serves the services that were added, on one address, until it is stopped.
 
         server = Server()
@@ -88,8 +84,10 @@ class Server(Mounting):
         self._registry = ServiceRegistry(
             settings.cancel_handlers, settings.drop_expired, settings.interceptors
         )
-        self._hooks = LifecycleHooks()
-        Mounting.__init__(self, self._hooks, self._routes)
+        hooks = LifecycleHooks()
+        Hooking.__init__(self, hooks)
+        Mounting.__init__(self, hooks, self._routes)
+        Registering.__init__(self)
         self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -199,31 +197,6 @@ class Server(Mounting):
         entry = self._registry.entry_named(method)
         entry.set_flags(cancel_handlers, drop_expired, enable_progressive_read)
 
-    def on_startup(self, function: H) -> H:
-        """Call `function`, without arguments, at each start before the server listens.
-
-        Returns it, so that it can be a decorator. Handlers see what it sets in context variables.
-        A plain function runs in the thread that calls `start`, an async one in the loop of async
-        handlers, one after another in the order in which they were added. What one raises, `start`
-        raises, and nothing is left. ServerStateError: the server runs.
-        """
-        self._check_hook("on_startup", function)
-        self._hooks.on_startup.append(function)
-        return function
-
-    def on_shutdown(self, function: H) -> H:
-        """Call `function`, without arguments, at the end of each stop, when no handler is left that
-        the stop waits for. The last added is called first.
-
-        Returns it, so that it can be a decorator. A plain function runs in a thread of its own, an
-        async one in the loop of async handlers; of a server that is bound to a loop, both in that.
-        What it raises is logged. All together have the grace of the stop and 3 seconds more. Not
-        called if a function of `on_startup` has raised. ServerStateError: the server runs.
-        """
-        self._check_hook("on_shutdown", function)
-        self._hooks.on_shutdown.append(function)
-        return function
-
     def start(self, address: str | Endpoint | _socket.socket) -> Endpoint:
         """Listen on "host:port", port 0 for a free one; return the address. Serves at once.
 
@@ -260,6 +233,7 @@ class Server(Mounting):
 
         ListenError if all are taken, or if `host` can't be listened on at all.
         """
+        self._registrations.check_where(Endpoint(host, 0))
         with self._starting() as (run, runtime):
             run.start_up()
 
@@ -276,7 +250,9 @@ class Server(Mounting):
         self._check_not_running()
         if isinstance(address, _socket.socket):
             return address
-        return Endpoint.parse(address, allow_port_0=True)
+        where = Endpoint.parse(address, allow_port_0=True)
+        self._registrations.check_where(where)
+        return where
 
     @contextlib.contextmanager
     def _starting(self) -> Iterator[tuple[RunningServer, Runtime]]:
@@ -295,6 +271,7 @@ class Server(Mounting):
             runtime,
             loop,
             self._frontend_maker(),
+            self._registrations,
         )
         run.variables.builtin_service_count = len(PAGES) if self._settings.builtin_services else 0
         self._is_starting = True
@@ -317,11 +294,21 @@ class Server(Mounting):
 
     def _become_worker(self, name: str) -> int | None:
         """Before the start: it will serve in a worker process. Return its `internal_port`, which
-        will not be opened."""
+        will not be opened. ServerStateError if it is registered: its supervisor has to be."""
+        self._registrations.forbid(
+            "a worker can't register the address that all workers share: give it to the "
+            "supervisor, by `pybrpc serve --register URL` or `supervisor.register(url)`"
+        )
         port = self._settings.internal_port
         self._worker_name = name
-        self._settings = dataclasses.replace(self._settings, internal_port=None)
+        # The supervisor drains, before it tells its workers to stop.
+        self._settings = dataclasses.replace(self._settings, internal_port=None, drain_delay_s=0.0)
         return port
+
+    def _become_unready(self) -> None:
+        """Have pages say that a stop has begun, which the supervisor of this worker has begun."""
+        if (run := self._current_run()) is not None:
+            run.drain.is_ready = False
 
     def _pages_view(self) -> ServerView | None:
         """The server as its pages show it; `None` if it does not run, or has no pages."""
@@ -340,14 +327,6 @@ class Server(Mounting):
             raise ServerStateError(f"the server on {self.endpoint} still stops: join() it first")
         if self.is_running:
             raise ServerStateError(f"the server runs already, on {self.endpoint}")
-
-    def _check_hook(self, name: str, function: Hook) -> None:
-        if not callable(function):
-            raise TypeError(f"{name} takes a function without arguments, not {function!r}")
-        if mismatch := why_not_called(function):
-            raise TypeError(f"{name} calls its function without arguments: {mismatch}")
-        if self.is_running:
-            raise ServerStateError("add functions before the server is started")
 
     @property
     def endpoint(self) -> Endpoint:
@@ -376,7 +355,7 @@ class Server(Mounting):
     def is_stopping(self) -> bool:
         """Whether a stop has begun and is not over."""
         run = self._current_run()
-        return run is not None and run.admission.is_stopping and not run.stopped.is_set
+        return run is not None and run.is_stopping and not run.stopped.is_set
 
     def reload_tls(self) -> None:
         """Load the certificates again, for connections that are accepted from now on.
@@ -393,16 +372,23 @@ class Server(Mounting):
     def stop(self, grace: float | None = DEFAULT_GRACE_S) -> None:
         """Begin to stop, and return at once; `join` and `wait_stopped` wait for the end.
 
-        No connection is accepted any more and new requests are refused with ELOGOFF. Each
+        A server that is registered leaves its naming services first, for which it waits up to 3
+        seconds, and then serves on for `drain_delay` seconds, so that clients hear of it; neither
+        takes longer than `grace`. /readiness says 503 meanwhile. A second call ends that at once.
+
+        Then no connection is accepted any more and new requests are refused with ELOGOFF. Each
         connection is closed when its running requests are answered. Handlers that still run after
         `grace` seconds are left alone (threads) or cancelled (tasks), and their connections closed;
         `None` sets no limit. A second call can bring the end forward. Never blocks; may also be
         called by handlers and signal handlers.
         """
-        run = self._current_run()
-        deadline = deadline_after(checked_timeout_s(grace, "grace"))
-        if run is not None:
-            run.stop(deadline)
+        self._stop(grace, is_patient=False)
+
+    def _stop(self, grace: float | None = DEFAULT_GRACE_S, *, is_patient: bool = True) -> None:
+        """`stop`; but if it is patient, and a stop has begun, that may drain to its end."""
+        grace_s = checked_timeout_s(grace, "grace")
+        if (run := self._current_run()) is not None:
+            run.drain.stop(grace_s, is_patient=is_patient)
 
     def join(self, timeout: float | None = None) -> bool:
         """Block until the server has stopped, or for `timeout` seconds; return whether it has.
@@ -461,7 +447,7 @@ class Server(Mounting):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.stop()
+        self._stop()
         self.join()
 
     async def __aenter__(self) -> Self:
@@ -471,7 +457,7 @@ class Server(Mounting):
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        self.stop()
+        self._stop()
         await self.wait_stopped()
         self._loop = None
 

@@ -98,6 +98,10 @@ class ServerOptions(TypedDict, total=False):
                      refused, and for each other request of HTTP, logged by "pybrpc.access";
                      default `False`
     version          a text for /version, and for the title of the pages
+    drain_delay      seconds for which a stop goes on to serve before it refuses requests, while
+                     load balancers and clients of naming services turn to other servers; not longer
+                     than the grace of the stop; default `None`: 2 if the server is registered, else
+                     0. See `stop`
     health_reporter  a function without arguments that says on /health how the server is: `None` or
                      `True` for healthy, `False`, a text, or a `pybrpc.HealthReport`; it runs in a
                      thread of its own, may block, and what it raises is answered with 500
@@ -143,6 +147,7 @@ class ServerOptions(TypedDict, total=False):
     internal_port: int | None
     builtin_allow: Iterable[str]
     version: str
+    drain_delay: float | None
     health_reporter: HealthReporter | None
     server_info_name: str
     options: SocketOptions | None
@@ -173,6 +178,7 @@ class ServerSettings:
     interceptors: tuple[Interceptor, ...] = ()
     access_log: AccessLog | None = None
     version: str = ""
+    drain_delay_s: float | None = None
     health_reporter: HealthReporter | None = None
     server_info_name: str = ""
     options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
@@ -186,6 +192,8 @@ class ServerSettings:
         for name in ("idle_timeout", "handshake_timeout", "message_timeout"):
             if name in left:
                 left[f"{name}_s"] = checked_server_timeout_s(left.pop(name), name)
+        if "drain_delay" in left:
+            left["drain_delay_s"] = checked_drain_delay_s(left.pop("drain_delay"))
         if "max_concurrency" in left:
             limit = left["max_concurrency"]
             left["max_concurrency"] = checked_max_concurrency("max_concurrency", limit)
@@ -217,6 +225,7 @@ class ServerSettings:
         checked_flag("drop_expired", self.drop_expired)
         checked_flag("builtin_services", self.builtin_services)
         checked_count_or_none("internal_port", self.internal_port, 0, 65535)
+        checked_drain_delay_s(self.drain_delay_s)
         checked_info_name(self.server_info_name)
         checked_text("version", self.version)
         if self.health_reporter is not None and not callable(self.health_reporter):
@@ -233,6 +242,7 @@ SERVER_DEFAULTS = {
     "idle_timeout": None,
     "handshake_timeout": DEFAULT_HANDSHAKE_TIMEOUT_S,
     "message_timeout": DEFAULT_MESSAGE_TIMEOUT_S,
+    "drain_delay": None,
     "max_body_size": DEFAULT_MAX_BODY_SIZE,
     "enabled_protocols": (),
     "access_log": False,
@@ -258,6 +268,14 @@ def checked_server_timeout_s(timeout: float | None, name: str) -> float | None:
     if timeout_s == 0:
         raise ValueError(f"{name} must be None or more than 0 seconds")
     return timeout_s
+
+
+def checked_drain_delay_s(delay: float | None) -> float | None:
+    """Return `delay`, checked: a finite number of seconds, or `None` for the default."""
+    delay_s = checked_timeout_s(delay, "drain_delay")
+    if delay_s is None and delay is not None:
+        raise ValueError(f"drain_delay must be a finite number of seconds, not {delay!r}")
+    return delay_s
 
 
 def connections_there_is_room_for() -> int:

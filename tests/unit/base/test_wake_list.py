@@ -11,7 +11,7 @@ import time
 import pytest
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.base.wake_list import Wake, WakeList, block_until_woken, until_woken
+from pybrpc.base.wake_list import StopLatch, Wake, WakeList, block_until_woken, until_woken
 
 
 def test_functions_are_called_once_and_in_order() -> None:
@@ -149,3 +149,14 @@ def test_function_of_a_cancelled_task_is_discarded(event: Event) -> None:
         asyncio.run(wait_a_moment())
     assert event.waiting == []
     event.come()
+
+
+def test_latch_calls_functions_when_it_is_set_and_later_ones_at_once() -> None:
+    called: list[str] = []
+    latch = StopLatch()
+    latch.notify(lambda: called.append("early"))
+    assert called == []
+    latch.set()
+    latch.set()
+    latch.notify(lambda: called.append("late"))
+    assert called == ["early", "late"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pybrpc import metrics
 from pybrpc.builtin.page import HTML, TEXT
 from pybrpc.builtin.registry import run_page
-from pybrpc.builtin.server_view import MethodView, ServiceView
+from pybrpc.builtin.server_view import MethodView, RegistrationView, ServiceView
 from tests.fakes.metrics import SteppedSampler
 from tests.fakes.pages import FakeServerView, Markup, request_of
 
@@ -158,6 +158,16 @@ def test_html_has_the_same_figures_live(sampler: SteppedSampler) -> None:
     assert f"{METHOD}_qps" in markup.values_of("data-series")
     assert "conformance.EchoService" in markup.text
     assert len([name for name, _ in markup.elements if name == "svg"]) == 4
+
+
+def test_registrations_are_a_line_and_a_table() -> None:
+    view = FakeServerView()
+    view.registrations_shown = [RegistrationView("etcd://h/svc", "10.0.0.1:80", True)]
+    text = str(run_page(request_of("/status"), view).body)
+    line = "registration: registered as 10.0.0.1:80 at etcd://h/svc"
+    assert f"concurrency: 1\n{line}\n[" in text
+    page = Markup(str(run_page(request_of("/status", wants_html=True), view).body))
+    assert "etcd://h/svc" in page.text
 
 
 def test_a_server_without_services() -> None:

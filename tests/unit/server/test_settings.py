@@ -89,6 +89,16 @@ def test_objects_of_other_types_are_refused(name: str, value: Any, said: str) ->
         make(**{name: value})
 
 
+def test_drain_delay_is_finite_and_none_is_the_default() -> None:
+    assert make(drain_delay=0).drain_delay_s == 0
+    assert make(drain_delay=None).drain_delay_s is None
+    for value in (-1, float("inf")):
+        with pytest.raises(ValueError, match="drain_delay must be"):
+            make(drain_delay=value)
+    with pytest.raises(TypeError, match="drain_delay must be"):
+        make(drain_delay="2")
+
+
 @pytest.mark.parametrize("name", ["", "search", "SearchServer-1"])
 def test_name_of_variables_is_any_text_of_which_something_is_left(name: str) -> None:
     assert make(server_info_name=name).server_info_name == name

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import ipaddress
 import math
 import os
-import threading
 import time
 from collections.abc import Callable
 
+from pybrpc.base.deadline import deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import NAMING, run_guarded
-from pybrpc.errors import AddressError, NamingError
+from pybrpc.base.wake_list import StopLatch
+from pybrpc.errors import NamingError
 from pybrpc.naming.background import Background
 from pybrpc.naming.interfaces import InterruptedFetchError
 from pybrpc.naming.naming_url import NamingUrl
+from pybrpc.naming.registration.reachable import reachable_node
 from pybrpc.naming.registration.registrar import UNREGISTERED_AFTER, Registrar
-from pybrpc.naming.server_lists import split_line
 from pybrpc.naming.server_node import ServerNode
 
 RETRY_S = 0.5
 """The first pause after a failure; doubled with each further one, up to the interval of renewals:
 the entry ends if nothing renews it."""
 DEREGISTER_TRIES = 3
+
+_ANY_NODE = ServerNode(Endpoint("127.0.0.1", 1))
 
 _PACKAGE = "pybrpc.naming.registration"
 _REGISTRARS = {
@@ -68,16 +70,28 @@ class Registration:
         self._pid = os.getpid()
         self._has_tried = False
         self._is_ending = False
-        self._registered = threading.Event()
+        self._was_registered = False
+        self._settled = StopLatch()
+        """Set when the naming service has the entry, or is not to get it any more."""
+        self.left = StopLatch()
+        """Set when nothing is done for the entry any more, because of `deregister` or the end of
+        the process. Whether it was removed is in `state`."""
         self._background = Background(self._step, f"pybrpc-register-{url.scheme}", self._end)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the entry was removed, or is to be."""
+        return self._is_ending
 
     def start(self) -> None:
         """Begin to register, once. RuntimeError if no thread can be started."""
         self._background.start()
 
     def wait_registered(self, timeout_s: float) -> bool:
-        """Block until the naming service has the entry; False if it has not after `timeout_s`."""
-        return self._registered.wait(timeout_s)
+        """Block until the naming service has the entry; False if it has not after `timeout_s`, or
+        is not to have it any more."""
+        self._settled.wait(deadline_after(timeout_s))
+        return self._was_registered and not self._is_ending
 
     def deregister(self, timeout_s: float = 5.0) -> bool:
         """Remove the entry, and wait at most `timeout_s` seconds for that; 0: don't wait.
@@ -91,10 +105,15 @@ class Registration:
             self._end()
             if timeout_s > 0:
                 self._background.join(timeout_s)
+        else:
+            self._is_ending = True
+            self._settled.set()
+            self.left.set()
         return not self.state.is_registered
 
     def _end(self) -> None:
         self._is_ending = True
+        self._settled.set()
         self._background.wake()
         run_guarded(self._registrar.interrupt, what=f"interrupt() of {self.url}", log=NAMING)
 
@@ -102,6 +121,7 @@ class Registration:
         if self._is_ending:
             self._leave()
             run_guarded(self._registrar.close, what=f"close() of {self.url}", log=NAMING)
+            self.left.set()
             return None
         try:
             if not self.state.is_registered:
@@ -124,7 +144,8 @@ class Registration:
         self.state = dataclasses.replace(
             self.state, is_registered=True, renewed_s=time.time(), failures=0
         )
-        self._registered.set()
+        self._was_registered = True
+        self._settled.set()
 
     def _on_failure(self, error: BaseException) -> float:
         """Returns the seconds until the next try."""
@@ -175,11 +196,20 @@ def register(where: str | NamingUrl, node: ServerNode | str) -> Registration:
     wrong, MissingExtraError if the scheme needs a package that is not installed, RuntimeError if no
     thread can be started.
     """
-    url = NamingUrl.parse(where)
-    checked = _checked_node(node)
-    registration = Registration(url, checked, _registrar_of(url)(url, checked))
+    registration = new_registration(NamingUrl.parse(where), reachable_node(node))
     registration.start()
     return registration
+
+
+def new_registration(url: NamingUrl, node: ServerNode) -> Registration:
+    """A registration that was not started. AddressError for a URL to which servers can't be
+    registered, MissingExtraError."""
+    return Registration(url, node, _registrar_of(url)(url, node))
+
+
+def check_registrable(url: NamingUrl) -> None:
+    """Raise what `new_registration` would raise for any server."""
+    _registrar_of(url)(url, _ANY_NODE).close()
 
 
 def _registrar_of(url: NamingUrl) -> Callable[[NamingUrl, ServerNode], Registrar]:
@@ -191,23 +221,6 @@ def _registrar_of(url: NamingUrl) -> Callable[[NamingUrl, ServerNode], Registrar
         importlib.import_module(f"{_PACKAGE}.{module}"), cls
     )
     return made
-
-
-def _checked_node(node: ServerNode | str | Endpoint) -> ServerNode:
-    """AddressError for an address by which no client can reach the server."""
-    if isinstance(node, Endpoint):
-        node = ServerNode(node)
-    if not isinstance(node, ServerNode):
-        line = split_line(node) if isinstance(node, str) else None
-        if line is None:
-            raise AddressError(f'a server is "host:port" and a tag, not {node!r:.200}')
-        node = ServerNode.parse(*line)
-    endpoint = node.endpoint
-    if endpoint.is_unix or not endpoint.port:
-        raise AddressError(f"{endpoint} is no address that clients of other hosts can connect to")
-    if endpoint.is_ip and ipaddress.ip_address(endpoint.host.partition("%")[0]).is_unspecified:
-        raise AddressError(f"{endpoint} means all addresses of a host: register one of them")
-    return node
 
 
 def _naming_error(url: NamingUrl, error: BaseException) -> NamingError:

@@ -11,12 +11,15 @@ import concurrent.futures
 import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVar
 
+from pybrpc.base.checked_options import why_not_called
 from pybrpc.errors import ServerStateError
 
 Hook = Callable[[], Any]
 """Called without arguments. If what it returns can be awaited, it is awaited."""
+
+H = TypeVar("H", bound=Hook)
 
 LOOK_S = 0.5
 """Seconds between looks whether the loop of an async function was closed."""
@@ -59,6 +62,51 @@ class LifecycleHooks:
                 raise ServerStateError(
                     f"{name_of(function)}() for the start is async: await server.start_async(...)"
                 )
+
+
+class Hooking:
+    """A base class of Server: the part that knows these functions."""
+
+    def __init__(self, hooks: LifecycleHooks) -> None:
+        self._hooks = hooks
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server runs."""
+        raise NotImplementedError
+
+    def on_startup(self, function: H) -> H:
+        """Call `function`, without arguments, at each start before the server listens.
+
+        Returns it, so that it can be a decorator. Handlers see what it sets in context variables.
+        A plain function runs in the thread that calls `start`, an async one in the loop of async
+        handlers, one after another in the order in which they were added. What one raises, `start`
+        raises, and nothing is left. ServerStateError: the server runs.
+        """
+        self._check_hook("on_startup", function)
+        self._hooks.on_startup.append(function)
+        return function
+
+    def on_shutdown(self, function: H) -> H:
+        """Call `function`, without arguments, at the end of each stop, when no handler is left that
+        the stop waits for. The last added is called first.
+
+        Returns it, so that it can be a decorator. A plain function runs in a thread of its own, an
+        async one in the loop of async handlers; of a server that is bound to a loop, both in that.
+        What it raises is logged. All together have the grace of the stop and 3 seconds more. Not
+        called if a function of `on_startup` has raised. ServerStateError: the server runs.
+        """
+        self._check_hook("on_shutdown", function)
+        self._hooks.on_shutdown.append(function)
+        return function
+
+    def _check_hook(self, name: str, function: Hook) -> None:
+        if not callable(function):
+            raise TypeError(f"{name} takes a function without arguments, not {function!r}")
+        if mismatch := why_not_called(function):
+            raise TypeError(f"{name} calls its function without arguments: {mismatch}")
+        if self.is_running:
+            raise ServerStateError("add functions before the server is started")
 
 
 async def error_of(function: Hook, context: Context) -> BaseException | None:

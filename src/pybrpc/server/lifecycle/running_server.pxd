@@ -25,6 +25,7 @@ cdef class RunningServer(ServerCore):
     cdef object _stop
     cdef readonly object acceptor
     cdef readonly set connections
+    cdef readonly object drain
     cdef readonly HandlerLoop handler_loop
     cdef readonly object http
     cdef readonly object internal_port

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pybrpc.base.deadline import NEVER
+from pybrpc.base.deadline import NEVER, deadline_after
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import SERVER
 from pybrpc.base.limited_log import LimitedLog
@@ -31,9 +31,11 @@ from pybrpc.server.connections.server_connection import ServerConnection
 from pybrpc.server.connections.server_core import ServerCore
 from pybrpc.server.connections.sweeps import IdleSweep, PartialMessageSweep
 from pybrpc.server.http.frontend import HttpFrontend
+from pybrpc.server.lifecycle.drain import Drain
 from pybrpc.server.lifecycle.hooks import LifecycleHooks
 from pybrpc.server.lifecycle.internal_port import InternalPort
 from pybrpc.server.lifecycle.loop_watch import LoopWatch
+from pybrpc.server.lifecycle.registrations import Registrations
 from pybrpc.server.lifecycle.server_stop import ServerStop
 from pybrpc.server.lifecycle.server_variables import ServerVariables
 from pybrpc.server.lifecycle.shutdown import Shutdown
@@ -80,6 +82,7 @@ class RunningServer(ServerCore):
         "_stop",
         "acceptor",
         "connections",
+        "drain",
         "handler_loop",
         "http",
         "internal_port",
@@ -100,6 +103,7 @@ class RunningServer(ServerCore):
         runtime: Runtime,
         loop: asyncio.AbstractEventLoop | None,
         new_frontend: Callable[[RunningServer], HttpFrontend] | None = None,
+        registrations: Registrations | None = None,
     ) -> None:
         options = settings.options.or_else(runtime.default_socket_options)
         settings = dataclasses.replace(settings, options=options)
@@ -111,6 +115,8 @@ class RunningServer(ServerCore):
         self.stopped = StopLatch()
         self._refused_log = LimitedLog(SERVER)
         self._stop = ServerStop(self)
+        registered = Registrations() if registrations is None else registrations
+        self.drain = Drain(dispatcher, registered, settings.drain_delay_s, self._log_off)
         self._grace_end = NEVER
         self._hooks = hooks
         self._context = contextvars.copy_context()
@@ -155,7 +161,8 @@ class RunningServer(ServerCore):
         self._note_start_up()
 
     def listen(self, where: Endpoint | _socket.socket, runtime: Runtime) -> None:
-        """Listen, and accept from now on. Raises ListenError."""
+        """Listen, accept from now on, and register. Raises ListenError; AddressError if the server
+        can't be registered with this address."""
         accepts = ACCEPTS_PER_TURN if self.settings.tls is None else COSTLY_ACCEPTS_PER_TURN
         acceptor = Acceptor(where, self.dispatcher, self._on_accepted, runtime, accepts)
         self.acceptor = acceptor
@@ -187,6 +194,11 @@ class RunningServer(ServerCore):
         if unserved := self.registry.unserved():
             names = ", ".join(unserved)
             SERVER.warning("The server on %s does not serve %s", acceptor.endpoint, names)
+        try:
+            self.drain.open(acceptor.endpoint)
+        except BaseException:
+            self.stop(time.monotonic())
+            raise
 
     def _listen_internally(self, port: int, runtime: Runtime) -> None:
         accepted = partial(self._on_accepted, is_internal=True)
@@ -213,7 +225,8 @@ class RunningServer(ServerCore):
     def give_up_start(self) -> None:
         """The start has failed: end as after a stop. Called again, it does nothing."""
         self._grace_end = min(self._grace_end, time.monotonic())
-        if not self.stopped.is_set:
+        # A stop that has begun has its own end.
+        if not self.stopped.is_set and not self.admission.is_stopping:
             self.end()
 
     def _note_start_up(self) -> None:
@@ -286,11 +299,17 @@ class RunningServer(ServerCore):
         """ "running on 127.0.0.1:8000, 2 connections, 1 requests running", for people."""
         if self.stopped.is_set:
             return "stopped"
-        state = "stopping" if self.admission.is_stopping else "running"
+        state = "stopping" if self.is_stopping else "running"
         return (
             f"{state} on {self.acceptor.endpoint}, "
             f"{len(self.connections)} connections, {len(self.admission.running)} requests running"
+            f"{self.drain.registrations.description()}"
         )
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a stop has begun, perhaps with a drain."""
+        return self.admission.is_stopping or self.drain.has_begun
 
     def review_stop(self) -> None:
         self._stop.review_soon()
@@ -358,8 +377,11 @@ class RunningServer(ServerCore):
         with contextlib.suppress(DispatcherClosedError):
             self.dispatcher.post_cleanup(function)
 
+    def _log_off(self, grace_s: float | None) -> None:
+        self.stop(deadline_after(grace_s))
+
     def stop(self, deadline: float) -> None:
-        """Begin to stop, or bring the end of a stop forward. Never blocks, takes no lock."""
+        """Log off, or bring the end of a stop forward. Never blocks, takes no lock."""
         self.admission.is_stopping = True
         forget_server(self)
         self._grace_end = min(self._grace_end, deadline)
@@ -394,6 +416,7 @@ class RunningServer(ServerCore):
 
     async def _on_loop_end(self) -> None:
         """The loop of the server ends, though nobody has stopped the server."""
+        self.drain.stop(0.0)
         self.stop(time.monotonic())
         await self.stopped.wait_async()
 

@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pybrpc.errors import PyBrpcError
 from pybrpc.server.settings import DEFAULT_GRACE_S
@@ -30,7 +30,10 @@ signals:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Exit status: 0 if it was asked to quit, 1 if it could not start."""
-    options = parser().parse_args(arguments)
+    command = parser()
+    options = command.parse_args(arguments)
+    if options.advertise is not None and not options.register:
+        command.error("--advertise needs --register")
     set_up_logging(options.log_level)
     try:
         import_from(options.directory)
@@ -39,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.bind,
             workers=options.workers,
             grace=options.grace,
+            register=options.register,
+            advertise=options.advertise,
+            drain_delay=options.drain_delay,
             start_timeout=options.start_timeout,
             stall_timeout=options.stall_timeout,
             directory=options.directory,
@@ -81,6 +87,30 @@ def version() -> str:
     return f"pybrpc {package.__version__} ({package.__impl__}, Python {python})"
 
 
+def add_registration(add: Callable[..., object]) -> None:
+    """Add the options of a naming service by `add`, the method of a parser."""
+    add(
+        "--register",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="keep the address in the list of a naming service, such as etcd://127.0.0.1:2379/echo "
+        "(none); may be given several times",
+    )
+    add(
+        "--advertise",
+        metavar="ADDRESS",
+        help='the address by which clients reach it, and its tag: "10.0.0.1:8000 3 zone=a"; '
+        "port 0: that of --bind (the address of --bind)",
+    )
+    add(
+        "--drain-delay",
+        type=seconds,
+        help="seconds for which all workers serve on at a stop, so that clients hear of it (2 with "
+        "--register, else 0)",
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="pybrpc", description="bRPC for Python.")
     made.add_argument("--version", action="version", version=version())
@@ -101,6 +131,7 @@ def parser() -> argparse.ArgumentParser:
         default=DEFAULT_GRACE_S,
         help="seconds for running requests at a stop; inf: no limit (%(default)g)",
     )
+    add_registration(add)
     add(
         "--start-timeout",
         type=seconds,

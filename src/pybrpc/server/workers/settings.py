@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 from pybrpc.base.checked_options import checked_count, checked_count_or_none, checked_text
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
-from pybrpc.server.settings import DEFAULT_GRACE_S
+from pybrpc.server.settings import DEFAULT_GRACE_S, checked_drain_delay_s
 
 DEFAULT_START_TIMEOUT_S = 60.0
 DEFAULT_STALL_TIMEOUT_S = 60.0
@@ -24,6 +24,9 @@ class SupervisorOptions(TypedDict, total=False):
     workers        processes; `Server(max_workers=...)` is threads in each of them; default 1
     grace          seconds that the running requests of a worker get when it is replaced, told to
                    stop by a signal, or when this process is gone; `None`: no limit; default 5
+    drain_delay    seconds for which the workers serve on when this process is told to stop, as for
+                   `Server`; that of the server of a worker counts for nothing; default `None`: 2 if
+                   the supervisor is registered, else 0
     start_timeout  seconds that a worker may take until it serves; `None`: no limit; default 60
     stall_timeout  seconds for which a worker that serves may run no Python code, because one call
                    of an extension keeps all others from running: then it logs its stacks, is killed
@@ -42,6 +45,7 @@ class SupervisorOptions(TypedDict, total=False):
 
     workers: int
     grace: float | None
+    drain_delay: float | None
     start_timeout: float | None
     stall_timeout: float | None
     directory: str | os.PathLike[str] | None
@@ -63,6 +67,7 @@ class SupervisorSettings:
     stall_timeout_s: float | None = DEFAULT_STALL_TIMEOUT_S
     directory: str | None = None
     internal_port: int | None = None
+    drain_delay_s: float | None = None
 
     @classmethod
     def of(cls, target: str, options: SupervisorOptions) -> SupervisorSettings:
@@ -72,6 +77,8 @@ class SupervisorSettings:
         for name in ("grace", "start_timeout", "stall_timeout"):
             if name in left:
                 left[f"{name}_s"] = checked_timeout_s(left.pop(name), name)
+        if "drain_delay" in left:
+            left["drain_delay_s"] = checked_drain_delay_s(left.pop("drain_delay"))
         directory = left.get("directory")
         if directory is not None:
             left["directory"] = checked_directory(directory)
@@ -82,6 +89,7 @@ class SupervisorSettings:
         checked_timeout_s(self.grace_s, "grace")
         checked_timeout_s(self.start_timeout_s, "start_timeout")
         checked_timeout_s(self.stall_timeout_s, "stall_timeout")
+        checked_drain_delay_s(self.drain_delay_s)
         checked_count("workers", self.workers, 1)
         checked_count_or_none("internal_port", self.internal_port, 0, 65535)
         if self.loop not in LOOPS:
@@ -96,6 +104,7 @@ class SupervisorSettings:
 SUPERVISOR_DEFAULTS = {
     **defaults_of(SupervisorSettings),
     "grace": DEFAULT_GRACE_S,
+    "drain_delay": None,
     "start_timeout": DEFAULT_START_TIMEOUT_S,
     "stall_timeout": DEFAULT_STALL_TIMEOUT_S,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Self, Unpack
 
 from pybrpc.base.deadline import checked_timeout_s, deadline_after
@@ -16,7 +16,9 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import WORKERS
 from pybrpc.base.named_options import shows_options
 from pybrpc.errors import ServerStateError, WorkerStartError
+from pybrpc.server.lifecycle.drain import Drain
 from pybrpc.server.lifecycle.signals import handling, quit_signals
+from pybrpc.server.registering import Registering
 from pybrpc.server.settings import DEFAULT_GRACE_S
 from pybrpc.server.workers.listeners import Listeners
 from pybrpc.server.workers.pages.page_server import PageServer
@@ -29,10 +31,10 @@ from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics
 from pybrpc.server.workers.worker_group import WorkerGroup
 from pybrpc.server.workers.worker_main import is_worker
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
-from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
+from pybrpc.transport.dispatch.event_dispatcher import Continuation, DispatcherClosedError
 
 
-class Supervisor:
+class Supervisor(Registering):
     """Serves with `workers` processes, each of which makes its own server.
 
         with Supervisor("echo_server:make_server", workers=4) as supervisor:
@@ -53,7 +55,9 @@ class Supervisor:
     @shows_options(SupervisorOptions, SUPERVISOR_DEFAULTS)
     def __init__(self, target: str, **options: Unpack[SupervisorOptions]) -> None:
         self._settings = SupervisorSettings.of(target, options)
+        Registering.__init__(self)
         self._group: WorkerGroup | None = None
+        self._drain: Drain | None = None
         self._dispatcher: EpollDispatcher | None = None
         self._endpoint: Endpoint | None = None
         self._pages: PageServer | None = None
@@ -64,8 +68,9 @@ class Supervisor:
     def start(self, address: str | Endpoint) -> Endpoint:
         """Start the workers on "host:port", port 0 for a free one; return the address.
 
-        Blocks until all serve. AddressError, ListenError; WorkerStartError if a worker can't serve,
-        then all are stopped; ServerStateError if the supervisor runs already.
+        Blocks until all serve; then it is registered. AddressError, ListenError; WorkerStartError
+        if a worker can't serve, then all are stopped; ServerStateError if the supervisor runs
+        already.
         """
         if self.is_running:
             raise ServerStateError(f"the supervisor runs already, on {self._endpoint}")
@@ -75,11 +80,15 @@ class Supervisor:
                 'that serves behind `if __name__ == "__main__":`, as workers import its module'
             )
         endpoint = Endpoint.parse(address, allow_port_0=True)
-        group = self._group = self._new_group(endpoint)
+        self._registrations.check_where(endpoint)
+        group, drain = self._new_group(endpoint)
+        self._group, self._drain = group, drain
         try:
             if self._is_asked_to_quit:
                 self.stop(0.0)
             group.started.wait()
+            if not group.failure:
+                drain.open(self.endpoint)
         except BaseException:
             self.stop(0.0)
             self.join()
@@ -89,7 +98,7 @@ class Supervisor:
             raise WorkerStartError(group.failure)
         return self.endpoint
 
-    def _new_group(self, endpoint: Endpoint) -> WorkerGroup:
+    def _new_group(self, endpoint: Endpoint) -> tuple[WorkerGroup, Drain]:
         """Bind, and start the workers. If this raises, nothing is left."""
         dispatcher = EpollDispatcher("pybrpc-supervisor")
         with contextlib.ExitStack() as stack:
@@ -98,20 +107,32 @@ class Supervisor:
             stack.callback(listeners.close)
             group = WorkerGroup(self._settings, listeners, dispatcher)
             stack.callback(group.give_up)
-            pages = self._pages = self._new_pages(group, listeners.endpoint)
+            drain = Drain(
+                dispatcher,
+                self._registrations,
+                self._settings.drain_delay_s,
+                lambda grace_s: _post_to(dispatcher, lambda: group.stop(grace_s)),
+                group.drain,
+            )
+            pages = self._pages = self._new_pages(group, drain, listeners.endpoint)
             if pages is not None:
                 stack.callback(pages.close)
             dispatcher.post(group.start)
             stack.pop_all()
         self._endpoint, self._dispatcher = listeners.endpoint, dispatcher
-        return group
+        return group, drain
 
-    def _new_pages(self, group: WorkerGroup, endpoint: Endpoint) -> PageServer | None:
+    def _new_pages(self, group: WorkerGroup, drain: Drain, endpoint: Endpoint) -> PageServer | None:
         """The port of the pages, on which it listens already. ListenError."""
         port = self._settings.internal_port
         if port is None:
             return None
-        pages = PageServer(group, endpoint, lambda: group.is_stopping)
+        pages = PageServer(
+            group,
+            endpoint,
+            lambda: group.is_stopping or drain.has_begun,
+            self._registrations,
+        )
         where = pages.listen(port)
         WORKERS.info("the pages of all workers are on %s", where)
         return pages
@@ -148,11 +169,16 @@ class Supervisor:
     def stop(self, grace: float | None = DEFAULT_GRACE_S) -> None:
         """Begin to stop all workers, as `Server.stop`, and return at once. Never blocks.
 
+        If it is registered, or has a `drain_delay`, that comes first, while all workers serve on.
         A worker that has not ended 5 seconds after its grace is killed. A second call can bring the
         end forward.
         """
-        grace_s = checked_timeout_s(grace, "grace")
-        self._post(lambda group: group.stop(grace_s))
+        self._stop(checked_timeout_s(grace, "grace"), is_patient=False)
+
+    def _stop(self, grace_s: float | None, *, is_patient: bool = True) -> None:
+        """`stop`; but if it is patient, and a stop has begun, that may drain to its end."""
+        if self._drain is not None and self.is_running:
+            self._drain.stop(grace_s, is_patient=is_patient)
 
     def join(self, timeout: float | None = None) -> bool:
         """Block until all have stopped, or for `timeout` seconds; return whether they have."""
@@ -192,15 +218,14 @@ class Supervisor:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.stop(self._settings.grace_s)
+        self._stop(self._settings.grace_s)
         self.join()
 
     def _post(self, do: Callable[[WorkerGroup], None]) -> None:
         """Run `do` with the workers in a turn, if there are any. Any thread; never blocks."""
         group, dispatcher = self._group, self._dispatcher
         if group is not None and dispatcher is not None and self.is_running:
-            with contextlib.suppress(DispatcherClosedError):
-                dispatcher.post(lambda: do(group))
+            _post_to(dispatcher, lambda: do(group))
 
     @contextlib.contextmanager
     def _obeying_signals(self) -> Iterator[None]:
@@ -217,6 +242,10 @@ class Supervisor:
         self._is_asked_to_quit = True
         self.stop(self._settings.grace_s if signals == 1 else 0.0)
 
+    def _is_stopping(self) -> bool:
+        group, drain = self._group, self._drain
+        return group is not None and (group.is_stopping or (drain is not None and drain.has_begun))
+
     def __repr__(self) -> str:
         settings = self._settings
         if self._group is None:
@@ -224,8 +253,14 @@ class Supervisor:
         elif not self.is_running:
             state = "stopped"
         else:
-            state = f"{'stopping' if self._group.is_stopping else 'running'} on {self._endpoint}"
+            state = f"{'stopping' if self._is_stopping() else 'running'} on {self._endpoint}"
+            state += self._registrations.description()
         return f"<Supervisor of {settings.workers} workers for {settings.target}, {state}>"
+
+
+def _post_to(dispatcher: EpollDispatcher, function: Continuation) -> None:
+    with contextlib.suppress(DispatcherClosedError):
+        dispatcher.post(function)
 
 
 @shows_options(SupervisorOptions, SUPERVISOR_DEFAULTS)
@@ -233,16 +268,21 @@ def serve(
     target: str,
     address: str | Endpoint,
     *,
+    register: Iterable[str] = (),
+    advertise: str | None = None,
     on_started: Callable[[Endpoint], None] | None = None,
     **options: Unpack[SupervisorOptions],
 ) -> SupervisorStatistics:
     """Start a Supervisor, wait until it was asked to quit, and return the counters of its workers.
 
     Signals are obeyed from the beginning; one that stops it before all workers serve makes it raise
-    WorkerStartError. `on_started` is called with the address once all serve. The options are those
-    of `Supervisor`.
+    WorkerStartError. `on_started` is called with the address once all serve. It is registered at
+    the URLs of `register`, as by `Supervisor.register(url, advertise)`. The options are those of
+    `Supervisor`.
     """
     supervisor = Supervisor(target, **options)
+    for url in (register,) if isinstance(register, str) else register:
+        supervisor.register(url, advertise)
     with supervisor, supervisor._obeying_signals():
         endpoint = supervisor.start(address)
         if on_started is not None:

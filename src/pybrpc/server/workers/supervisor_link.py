@@ -31,9 +31,10 @@ LONGEST_FAILURE = 1000
 
 
 class SupervisorLink:
-    """Reports once a second, and obeys commands: "stop 5.0" or "stop none".
+    """Reports once a second, and obeys commands: "drain", "stop 5.0" or "stop none".
 
-    A stop is handed on to the server; a worker that has no server yet ends at once.
+    A stop is handed on to the server; a worker that has no server yet ends at once. "drain" says
+    that a stop will follow: the server serves on, and its pages say that it is not ready.
     """
 
     def __init__(self, control: _socket.socket, grace_s: float | None, orphan_fd: int = -1) -> None:
@@ -45,6 +46,7 @@ class SupervisorLink:
         self._parent = os.getppid()
         self._server: Server | None = None
         self._is_asked_to_stop = False
+        self._is_draining = False
         self._writing = threading.Lock()
         self._is_over = False
         self._woken, self._wake = _socket.socketpair()
@@ -60,6 +62,9 @@ class SupervisorLink:
     def serve(self, server: Server) -> None:
         """Report that `server` serves now."""
         self._server = server
+        # Store, then load: a command may come now.
+        if self._is_draining:
+            server._become_unready()
         if self._is_asked_to_stop:
             server.stop(0.0)
         self._report()
@@ -106,7 +111,12 @@ class SupervisorLink:
             return ""
 
     def _obey(self, line: str) -> None:
-        _, _, grace = line.partition(" ")
+        command, _, grace = line.partition(" ")
+        if command == "drain":
+            self._is_draining = True
+            if self._server is not None:
+                self._server._become_unready()
+            return
         self._stop(None if grace == "none" else float(grace))
 
     def _stop(self, grace_s: float | None) -> None:

@@ -71,6 +71,7 @@ class WorkerGroup:
         self.failure = ""
         """The reason why the start has failed."""
         self.is_stopping = False
+        self._is_draining = False
 
     def start(self) -> None:
         """Start all workers."""
@@ -84,7 +85,7 @@ class WorkerGroup:
 
     def restart(self) -> None:
         """Replace all workers, one by one; when all serve, if they are starting."""
-        if self.is_stopping:
+        if self.is_stopping or self._is_draining:
             return
         if not self.started.is_set:
             self._restarts_when_started = True
@@ -92,6 +93,12 @@ class WorkerGroup:
             WORKERS.info("replacing %d workers", len(self._slots))
             self._to_replace = list(self._slots)
             self._replace_next()
+
+    def drain(self) -> None:
+        """They will be stopped soon: have the pages of all say so, also of those that start."""
+        self._is_draining = True
+        for worker in self._account.workers:
+            worker.drain()
 
     def stop(self, grace_s: float | None) -> None:
         """Stop all workers. Called again, it can shorten the grace."""
@@ -168,6 +175,8 @@ class WorkerGroup:
 
     def on_serving(self, slot: WorkerSlot) -> None:
         self._listeners.admit(slot.number)
+        if self._is_draining and slot.worker is not None:
+            slot.worker.drain()
         if all(each.worker and each.worker.state == "serving" for each in self._slots):
             self.started.set()
             if self._restarts_when_started:

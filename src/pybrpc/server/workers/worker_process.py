@@ -127,6 +127,11 @@ class WorkerProcess:
         self._end_check.start(CHECK_S)
         self._end_in(self._settings.start_timeout_s)
 
+    def drain(self) -> None:
+        """Have its pages say that it will stop soon."""
+        with contextlib.suppress(OSError):
+            self._control.send(b"drain\n")
+
     def stop(self, grace_s: float | None) -> None:
         """Ask the worker to stop. A second call can shorten the grace. A late worker is killed."""
         self.was_stopped = True

@@ -63,6 +63,9 @@ def test_options_of_the_command_are_passed_on(played: FakeServe) -> None:
         "--log-level": "error",
         "--directory": "/",
         "--internal-port": "8001",
+        "--register": "etcd://127.0.0.1:2379/echo",
+        "--advertise": "10.0.0.1:0 3 zone=a",
+        "--drain-delay": "1.5",
     }
     cli.main(["serve", "app:make", *(word for pair in given.items() for word in pair)])
     told = {name: value for name, value in played.options.items() if name != "on_started"}
@@ -73,6 +76,9 @@ def test_options_of_the_command_are_passed_on(played: FakeServe) -> None:
         "stall_timeout": 0.0,
         "directory": "/",
         "internal_port": 8001,
+        "register": ["etcd://127.0.0.1:2379/echo"],
+        "advertise": "10.0.0.1:0 3 zone=a",
+        "drain_delay": 1.5,
         "loop": "uvloop",
         "log_level": "error",
     }
@@ -142,3 +148,13 @@ def test_version_and_form_are_told(module: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     python = platform.python_version()
     assert done.stdout == f"pybrpc {pybrpc.__version__} ({pybrpc.__impl__}, Python {python})\n"
+
+
+def test_address_without_a_naming_service_is_a_mistake(
+    played: FakeServe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        cli.main(["serve", "app:make", "--advertise", "10.0.0.1:8000"])
+    assert raised.value.code == 2
+    assert "--advertise needs --register" in capsys.readouterr().err
+    assert played.target == ""

@@ -51,6 +51,8 @@ def test_allowed_values_are_accepted(grace: float | None, loop: str, log_level: 
         ("grace", -1, "grace"),
         ("start_timeout", -0.1, "start_timeout"),
         ("stall_timeout", -1, "stall_timeout"),
+        ("drain_delay", -1, "drain_delay"),
+        ("drain_delay", float("inf"), "drain_delay must be a finite number"),
         ("internal_port", -1, "internal_port must be"),
         ("internal_port", 65536, "internal_port must be"),
         ("internal_port", "8001", "internal_port must be"),

@@ -30,6 +30,10 @@ class FakeServer:
 
     def __init__(self) -> None:
         self.stops: queue.SimpleQueue[float | None] = queue.SimpleQueue()
+        self.is_ready = True
+
+    def _become_unready(self) -> None:
+        self.is_ready = False
 
     def stop(self, grace_s: float | None) -> None:
         self.is_stopping = True
@@ -130,6 +134,21 @@ def test_commands_that_come_together_are_all_obeyed(stage: Stage) -> None:
     stage.supervisor.sendall(b"stop none\nstop 1.0\n")
     stage.link.start()
     assert [stage.server.wait_stopped_with() for _ in range(2)] == [None, 1.0]
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+def test_drain_makes_the_server_unready_and_stops_nothing(stage: Stage, is_early: bool) -> None:
+    if not is_early:
+        stage.link.serve(stage.server)
+    stage.link.start()
+    stage.supervisor.sendall(b"drain\n")
+    if is_early:
+        wait_until(lambda: stage.link._is_draining)
+        stage.link.serve(stage.server)
+    wait_until(lambda: not stage.server.is_ready)
+    stage.supervisor.sendall(b"stop 2.5\n")
+    assert stage.server.wait_stopped_with() == 2.5
+    assert stage.server.stops.empty()
 
 
 def test_stop_before_there_is_a_server_raises_a_signal(stage: Stage) -> None:

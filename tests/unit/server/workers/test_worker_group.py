@@ -320,3 +320,15 @@ def test_last_metrics_of_a_worker_are_counted(stage: Stage) -> None:
     stage.workers[0].die()
     assert stage.group.metrics.merged({}, 0).families["calls"].values == {(): 3}
     channel.close()
+
+
+def test_drain_is_told_to_all_workers_and_to_those_that_start_later(stage: Stage) -> None:
+    first, second = stage.serve()
+    stage.group.drain()
+    assert (first.drains, second.drains, first.stops) == (1, 1, [])
+    stage.group.restart()
+    assert len(stage.workers) == 2, "no worker is replaced any more"
+    second.die()
+    run_timers(stage.dispatcher)
+    (late,) = stage.serve()
+    assert (late.number, late.drains, stage.group.is_stopping) == (1, 1, False)

@@ -215,6 +215,17 @@ def test_worker_that_stops_by_itself_is_reported(stage: Stage) -> None:
     assert (stage.worker.was_stopped, stage.worker.state) == (True, "stopping")
 
 
+def test_drain_is_sent_to_the_worker_and_changes_no_limit(stage: Stage) -> None:
+    stage.serve()
+    stage.worker.drain()
+    assert stage.process.control.recv(100) == b"drain\n"
+    assert (stage.worker.state, stage.worker.was_stopped) == ("serving", False)
+    stage.process.die(0)
+    stage.step.advance(CHECK_S)
+    stage.worker.drain()
+    assert stage.told[-1] == "ended"
+
+
 @pytest.mark.parametrize(
     ("grace_s", "command"), [(2.5, b"stop 2.5\n"), (0.0, b"stop 0.0\n"), (None, b"stop none\n")]
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.builtin.server_view import RegistrationView
 from pybrpc.errors import ListenError
 from pybrpc.server.http.frontend import HttpFrontend
+from pybrpc.server.lifecycle.registrations import Registrations
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.pages_view import PagesView
 from pybrpc.server.routing.routes import Routes
@@ -24,8 +26,14 @@ class PageServer(Server):
     or the name of this machine as the Host; see `has_own_host`. It has a dispatcher of its own, so
     that clients of pages delay no worker's start or end."""
 
-    def __init__(self, workers: Workers, where: Endpoint, is_stopping: Callable[[], bool]) -> None:
-        """`where`: the address of the workers."""
+    def __init__(
+        self,
+        workers: Workers,
+        where: Endpoint,
+        is_stopping: Callable[[], bool],
+        registrations: Registrations | None = None,
+    ) -> None:
+        """`where`: the address of the workers. `registrations`: those of the supervisor."""
         self._runtime = Runtime()
         super().__init__(
             enabled_protocols=["http"],
@@ -40,6 +48,7 @@ class PageServer(Server):
         self._where = where
         self._is_group_stopping = is_stopping
         self._slots = workers.slots
+        self._shown_registrations = registrations or self._registrations
 
     def listen(self, port: int) -> Endpoint:
         """Listen on the host of the workers; 0: a free port. ListenError; then nothing is left."""
@@ -61,7 +70,13 @@ class PageServer(Server):
         return self._new_frontend
 
     def _new_frontend(self, run: RunningServer) -> HttpFrontend:
-        view = SupervisorView(run, str(self._where), self._slots, self._is_group_stopping)
+        view = SupervisorView(
+            run,
+            str(self._where),
+            self._slots,
+            self._is_group_stopping,
+            self._shown_registrations,
+        )
         return HttpFrontend(view, self._routes, self._settings.http, pages=self._pages)
 
 
@@ -69,13 +84,23 @@ class SupervisorView(PagesView):
     """The supervisor, as its pages see it."""
 
     def __init__(
-        self, run: RunningServer, address: str, slots: int, is_stopping: Callable[[], bool]
+        self,
+        run: RunningServer,
+        address: str,
+        slots: int,
+        is_stopping: Callable[[], bool],
+        registrations: Registrations,
     ) -> None:
         super().__init__(run, worker_name=f"all of {slots} workers")
         self._address = address
         self._is_group_stopping = is_stopping
+        self._registrations = registrations
 
     @property
     def is_stopping(self) -> bool:
         """Whether the workers stop."""
         return self._is_group_stopping()
+
+    def registrations(self) -> list[RegistrationView]:
+        """Those of the supervisor."""
+        return self._registrations.views()

@@ -7,6 +7,7 @@ import dataclasses
 from pybrpc.builtin.html import tag
 from pybrpc.builtin.layout import html_page, table, tiles
 from pybrpc.builtin.page import PageRequest, PageResponse
+from pybrpc.builtin.registrations import registration_lines, registration_section
 from pybrpc.builtin.server_view import ServerView
 from pybrpc.server.values import ServerStatistics
 from pybrpc.server.workers.pages.one_worker import with_worker
@@ -21,7 +22,7 @@ def show_workers(
     """Process id, state, restarts and counters of each worker, and their sums."""
     workers = sorted(statistics.workers, key=lambda worker: (worker.number, worker.pid))
     if not request.wants_html:
-        return PageResponse(_text(statistics, workers, slots))
+        return PageResponse(_text(statistics, workers, slots, registration_lines(request, server)))
     serving = sum(worker.state == "serving" for worker in workers)
     total = statistics.total
     rows = [
@@ -48,6 +49,7 @@ def show_workers(
                 ("errors", total.errors, "warn" if total.errors else None),
             ]
         ),
+        registration_section(request, server),
         table(
             ("worker", "pid", "state", "age", "restarts", *COUNTERS),
             rows,
@@ -59,8 +61,13 @@ def show_workers(
     )
 
 
-def _text(statistics: SupervisorStatistics, workers: list[WorkerStatistics], slots: int) -> str:
-    lines = [f"workers: {slots}", f"deaths: {statistics.deaths}"]
+def _text(
+    statistics: SupervisorStatistics,
+    workers: list[WorkerStatistics],
+    slots: int,
+    registrations: list[str],
+) -> str:
+    lines = [f"workers: {slots}", f"deaths: {statistics.deaths}", *registrations]
     for worker in workers:
         lines += [
             "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pybrpc.builtin.server_view import RegistrationView
 from pybrpc.server import ServerStatistics
 from pybrpc.server.workers.pages.workers_page import COUNTERS, show_workers
 from pybrpc.server.workers.supervisor_statistics import SupervisorStatistics, WorkerStatistics
@@ -28,6 +29,15 @@ def test_text_has_each_worker_by_its_number_and_the_sums() -> None:
     assert "[worker 1]\npid: 72\nstate: starting\nage_s: 0\nrestarts: 3\n" in text
     assert "\n[all]\naccepted: 0\nrequests: 30\nerrors: 2\n" in text
     assert all(text.count(f"\n{name}: ") == 3 for name in COUNTERS)
+
+
+def test_registrations_of_the_supervisor_are_shown() -> None:
+    view = FakeServerView()
+    view.registrations_shown = [RegistrationView("etcd://h/svc", "10.0.0.1:80 3", True)]
+    text = show_workers(request_of("/workers"), view, STATISTICS, 2).body_bytes().decode()
+    assert "deaths: 4\nregistration: registered as 10.0.0.1:80 3 at etcd://h/svc\n\n[" in text
+    found = show_workers(request_of("/workers", wants_html=True), view, STATISTICS, 2)
+    assert "etcd://h/svc" in Markup(found.body_bytes().decode()).text
 
 
 def test_html_leads_to_each_worker() -> None:
