@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from bench.cluster import scenarios
 from bench.cluster.faults import FaultKind
 from bench.cluster.results import Results
-from bench.cluster.simulation import Scenario, simulate
+from bench.cluster.scenario import Scenario
+from bench.cluster.simulation import simulate
 from bench.cluster.subset_loads import CASES, WAYS, loads
 
 BALANCERS = ("rr", "random", "la", "p2c", "p2c_ewma")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bench.cluster.faults import Fault, FaultKind, antagonist
-from bench.cluster.simulation import Scenario
+from bench.cluster.scenario import Lists, Scenario
 from pybrpc.rpc.hash_key import hash_64
 
 SERVICE_S = 0.004
@@ -73,9 +73,14 @@ def newcomer(others: int) -> Scenario:
         _rate(others, 4, 0.5),
         duration_s=2.0,
         faults=faults,
-        joins_at=1.0,
+        lists=lambda client: _joins(others, 1.0),
         measured_from=1.0,
     )
+
+
+def _joins(others: int, when: float) -> Lists:
+    """The last one of the servers joins the others."""
+    return [(0.0, range(others)), (when, range(others + 1))]
 
 
 def broken(kind: FaultKind = FaultKind.FAILS, servers: int = 10) -> Scenario:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from bench.overload.live import SLEEP_S, load
 from bench.overload.live import capacity_per_s as live_capacity_per_s
 from bench.overload.scenarios import SCENARIOS, capacity_per_s
-from bench.overload.simulation import SimulatedServer
+from bench.overload.simulation import simulate
 from pybrpc.server.limiters.auto_limiter import AutoLimiter
 from pybrpc.server.limiters.limiter import ConstantLimiter, Limiter
 from pybrpc.server.limiters.timeout_limiter import TimeoutLimiter
@@ -25,14 +25,14 @@ LIMITERS: dict[str, Callable[[], Limiter | None]] = {
 LOADS = (50, 90, 200)
 
 
-def simulate(seed: int) -> None:
+def print_simulated(seed: int) -> None:
     """Print a row for each scenario."""
     print("simulated: goodput in % of capacity / % rejected / p99 in ms")
     print_row("", LIMITERS)
     for name, scenario in SCENARIOS.items():
         cells = []
         for new_limiter in LIMITERS.values():
-            outcome = SimulatedServer(scenario, new_limiter(), seed).run()
+            outcome = simulate(scenario, new_limiter(), seed)
             goodput = 100 * outcome.goodput_per_s / capacity_per_s(scenario)
             rejected, p99_ms = 100 * outcome.reject_share, 1000 * outcome.latency_s(0.99)
             cells.append(f"{goodput:.1f} / {rejected:.1f} / {p99_ms:.0f}")
@@ -71,7 +71,7 @@ def main() -> None:
     if options.live:
         measure(options.seed, options.seconds, options.sleep)
     else:
-        simulate(options.seed)
+        print_simulated(options.seed)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ usable, the ejected ones are used too.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
@@ -46,13 +47,15 @@ class ServerStates:
         breaker: CircuitBreaker | None,
         on_usable: Callable[[], None],
         on_none_usable: Callable[[], None],
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        """Without a `breaker` no server is ejected."""
+        """Without a `breaker` no server is ejected. `draw`: random numbers for slow starts."""
         self._turns = turns
         self._breaker = breaker
         self._options = breaker or CircuitBreaker()
         self._on_usable = on_usable
         self._on_none_usable = on_none_usable
+        self._draw = draw
         self._servers: dict[ClusterServer, None] = {}
         self._ejected: dict[ClusterServer, None] = {}
         self._healthy = 0
@@ -169,7 +172,7 @@ class ServerStates:
         if not seconds:
             server.gate = None
             return
-        server.gate = SlowStart(now, seconds)
+        server.gate = SlowStart(now, seconds, self._draw)
 
     def open_gate(self, server: ClusterServer, gate: Gate) -> None:
         """The slow start of a server is over, unless something has come between."""
