@@ -18,7 +18,7 @@ class Results:
     calls: int
     failed: int
     attempts: int
-    """Of all calls, whenever they began."""
+    """Those that were sent since the figures count."""
     shares: Sequence[float]
     """The part of the requests that each server has received, since the figures count."""
     codes: Mapping[int, int] = field(default_factory=dict)

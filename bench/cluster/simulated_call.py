@@ -25,7 +25,7 @@ _TIMED_OUT = int(ErrorCode.ERPCTIMEDOUT)
 
 
 class CallRules:
-    """What all calls of a client have in common."""
+    """Options that all calls of a client share."""
 
     __slots__ = ("backup_after_s", "channel", "clock", "max_retry", "note_attempt", "timeout_s")
 
@@ -173,7 +173,7 @@ class SimulatedCall:
 
     @property
     def timeout_ms(self) -> int:
-        """What is sent to the server: the milliseconds that are left, 0 without a timeout."""
+        """Milliseconds until the deadline, which the server receives; 0 without a timeout."""
         if self._deadline == math.inf:
             return 0
         return max(1, int(self.limit_s() * 1000))

@@ -68,7 +68,7 @@ class SimulatedServer:
         self._faults = tuple(faults)
         self._limiter = limiter
         self._queue: deque[tuple[Answer, float, int]] = deque()
-        """What answers, when the request arrived, and how many ran then, itself included."""
+        """How to answer, when the request arrived, and how many ran then, itself included."""
         self._life = 0
         """Counts the processes that have served here."""
         self.received = self.answered = self.rejected = 0

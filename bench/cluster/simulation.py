@@ -36,10 +36,15 @@ class Simulation:
         self._by_node = dict(zip(self.nodes, self.servers, strict=True))
         self.clients = [self._new_client(index) for index in range(scenario.clients)]
         self._received_before = [0] * len(self.servers)
+        self._attempts_before = 0
         self.clock.at(scenario.measured_from, self._begin_measuring)
 
     def _begin_measuring(self, _: object) -> None:
         self._received_before = [server.received for server in self.servers]
+        self._attempts_before = self._attempts()
+
+    def _attempts(self) -> int:
+        return sum(client.attempts for client in self.clients)
 
     def _new_server(self, index: int) -> SimulatedServer:
         scenario = self.scenario
@@ -107,7 +112,7 @@ class Simulation:
             sorted(self._latencies_s),
             calls,
             calls - self._codes[0],
-            sum(client.attempts for client in self.clients),
+            self._attempts() - self._attempts_before,
             [count / max(sum(received), 1) for count in received],
             dict(self._codes),
             list(zip(self._begun, self._failed, strict=True)),
