@@ -47,7 +47,7 @@ def changing_names(servers: int = 10, every_s: float = 0.2) -> Scenario:
         ]
 
     return Scenario(
-        f"{servers} servers, half of them named, others every {every_s:g} s",
+        f"half of {servers} named, others each {every_s:g} s",
         servers,
         4,
         10,

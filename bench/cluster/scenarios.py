@@ -59,6 +59,17 @@ def antagonists(until: float = 8.0) -> Scenario:
     )
 
 
+def small_clients(antagonists: bool, until: float = 4.0) -> Scenario:
+    """F and G: 100 clients with few calls each, and 100 servers that run one request at a time."""
+
+    def faults(_: int, source: random.Random) -> Sequence[Fault]:
+        return antagonist(source, until, 4.0, 0.15, 0.2) if antagonists else ()
+
+    load = 0.55 if antagonists else 0.7
+    name = "F: 100 clients x 100 servers, 4x slower 15 %" if antagonists else "G: the same, steady"
+    return Scenario(name, 100, 1, 100, rate_of(100, 1, load), until, faults=faults)
+
+
 def newcomer(others: int) -> Scenario:
     """A server joins others at 1 s, and answers nothing for a second. Ends then."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 
 from bench.cluster.channel_settings import ChannelSettings, balancer_alone
 from bench.cluster.clock import VirtualClock
@@ -15,16 +16,21 @@ from bench.cluster.simulated_client import SimulatedClient
 from bench.cluster.simulated_server import SimulatedServer
 from pybrpc.client.cluster.server_node import ServerNode
 
+PROGRESS_STEPS = 20
+Progress = Callable[[float, int], object]
+"""Called with how much of the virtual time is over, from 0 to 1, and how many calls have begun."""
+
 
 class Simulation:
-    """One run. `servers` and `clients` may be looked at while it runs, by functions on `clock`."""
+    """One run. Functions on `clock` may look, while it runs, at `servers`, `clients`, and at
+    `latencies_s`, those of calls in the order of their ends."""
 
     def __init__(self, scenario: Scenario, settings: ChannelSettings, seed: int = 1) -> None:
         self.scenario = scenario
         self.clock = VirtualClock()
         self._settings = settings
         self._source = random.Random(seed)
-        self._latencies_s: list[float] = []
+        self.latencies_s: list[float] = []
         self._codes: Counter[int] = Counter()
         steps = int(scenario.duration_s / STEP_S) + 1
         self._begun, self._failed = [0] * steps, [0] * steps
@@ -93,11 +99,16 @@ class Simulation:
         if begun_at >= self.scenario.measured_from:
             self._codes[code] += 1
             if not code:
-                self._latencies_s.append(self.clock.now - begun_at)
+                self.latencies_s.append(self.clock.now - begun_at)
 
-    def run(self) -> Results:
+    def run(self, progress: Progress | None = None) -> Results:
         """Run it to its end."""
-        self.clock.run(self.scenario.duration_s + self.scenario.drain_s)
+        until = self.scenario.duration_s
+        if progress is not None:
+            for step in range(1, PROGRESS_STEPS + 1):
+                self.clock.run(until * step / PROGRESS_STEPS)
+                progress(step / PROGRESS_STEPS, sum(self._begun))
+        self.clock.run(until + self.scenario.drain_s)
         return self.results()
 
     def results(self) -> Results:
@@ -109,7 +120,7 @@ class Simulation:
         ]
         calls = self._codes.total()
         return Results(
-            sorted(self._latencies_s),
+            sorted(self.latencies_s),
             calls,
             calls - self._codes[0],
             self._attempts() - self._attempts_before,

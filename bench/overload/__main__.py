@@ -1,27 +1,21 @@
 """python -m bench.overload: how limiters behave in the simulated loads of `scenarios`.
 
-With --live a real server instead, in a process of its own, that an open loop calls.
+With --live a real server instead, in a process of its own, that an open loop calls; with --plots
+a picture.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from pathlib import Path
 
+from bench.overload.limiters import LIMITERS
 from bench.overload.live import SLEEP_S, load
 from bench.overload.live import capacity_per_s as live_capacity_per_s
 from bench.overload.scenarios import SCENARIOS, capacity_per_s
 from bench.overload.simulation import simulate
-from pybrpc.server.limiters.auto_limiter import AutoLimiter
-from pybrpc.server.limiters.limiter import ConstantLimiter, Limiter
-from pybrpc.server.limiters.timeout_limiter import TimeoutLimiter
 
-LIMITERS: dict[str, Callable[[], Limiter | None]] = {
-    "unlimited": lambda: None,
-    "12": lambda: ConstantLimiter(12),
-    "auto": AutoLimiter,
-    "timeout": TimeoutLimiter,
-}
 LOADS = (50, 90, 200)
 
 
@@ -67,8 +61,14 @@ def main() -> None:
     parser.add_argument(
         "--sleep", type=float, default=SLEEP_S, help="of a handler, if live; seconds"
     )
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write a picture there instead")
     options = parser.parse_args()
-    if options.live:
+    if options.plots is not None:
+        from bench.overload.plots import write_plots
+
+        options.plots.mkdir(parents=True, exist_ok=True)
+        write_plots(options.plots, options.seed)
+    elif options.live:
         measure(options.seed, options.seconds, options.sleep)
     else:
         print_simulated(options.seed)

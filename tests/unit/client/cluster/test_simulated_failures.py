@@ -31,7 +31,7 @@ from pybrpc.server.limiters.limiter import Limiter
 from pybrpc.server.limiters.timeout_limiter import TimeoutLimiter
 from tests.fakes import mutant_routers
 
-OVERCROWDED = int(ErrorCode.EOVEROVERCROWDED)
+OVERCROWDED = int(ErrorCode.EOVERCROWDED)
 FAILED = int(ErrorCode.EINTERNAL)
 REFUSED = int(ErrorCode.ELIMIT)
 DOWN = 112
