@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pybrpc.errors import ErrorCode
+
 
 class FaultKind(enum.Enum):
     """Each is a way in which a server behaves while it has a fault."""
@@ -15,13 +17,17 @@ class FaultKind(enum.Enum):
     SLOW = "slow"
     """Each request takes `factor` times as long."""
     FAILS = "fails"
-    """It answers at once, with an error."""
+    """It answers `share` of the requests with the error `code`, after `delay_s`."""
     BLACK_HOLE = "black hole"
     """It never answers."""
     STALLS = "stalls"
     """It answers nothing until the fault is over, and then all."""
     FLAPS = "flaps"
     """FAILS, in every second period of `period_s`."""
+    STOPS = "stops"
+    """It answers new requests with ELOGOFF, and ends those that it has."""
+    REFUSES = "refuses"
+    """Its process is gone: connections break, and new ones are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +39,24 @@ class Fault:
     end: float = math.inf
     factor: float = 1.0
     period_s: float = 1.0
+    share: float = 1.0
+    code: int = int(ErrorCode.EINTERNAL)
+    delay_s: float = 0.0
 
     def holds(self, now: float) -> bool:
         """Whether the server has it now."""
         if not self.begin <= now < self.end:
             return False
         return self.kind is not FaultKind.FLAPS or (now - self.begin) // self.period_s % 2 == 0
+
+
+def restart(begin: float, stops_s: float = 0.2, gone_s: float = 0.5) -> list[Fault]:
+    """A server that stops, as servers do that are asked to, and is started again."""
+    gone_at = begin + stops_s
+    return [
+        Fault(FaultKind.STOPS, begin, gone_at),
+        Fault(FaultKind.REFUSES, gone_at, gone_at + gone_s),
+    ]
 
 
 def antagonist(

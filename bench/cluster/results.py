@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+STEP_S = 0.1
+"""Seconds of one step of a time series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +18,16 @@ class Results:
     calls: int
     failed: int
     attempts: int
+    """Those that were sent since the figures count."""
     shares: Sequence[float]
     """The part of the requests that each server has received, since the figures count."""
+    codes: Mapping[int, int] = field(default_factory=dict)
+    """How many calls have ended with each code, 0 for success."""
+    steps: Sequence[tuple[int, int]] = ()
+    """For each STEP_S of the whole run: calls that began in it, and how many of them have failed.
+    """
+    in_time_per_s: float = 0.0
+    """Calls that have succeeded, for each second in which they were counted: the goodput."""
 
     def percentile_s(self, part: float) -> float:
         """A latency that `part` of the calls, from 0 to 1, do not exceed. 0 without any."""
@@ -38,3 +49,7 @@ class Results:
     def failed_share(self) -> float:
         """The part of the calls that has failed."""
         return self.failed / self.calls if self.calls else 0.0
+
+    def share_of(self, code: int) -> float:
+        """The part of the calls that has ended with `code`."""
+        return self.codes.get(code, 0) / self.calls if self.calls else 0.0

@@ -9,18 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bench.cluster.faults import Fault, FaultKind, antagonist
-from bench.cluster.simulation import Scenario
+from bench.cluster.scenario import Lists, Scenario
 from pybrpc.rpc.hash_key import hash_64
 
 SERVICE_S = 0.004
 
 
-def _rate(servers: float, slots: int, load: float) -> float:
+def rate_of(servers: float, slots: int, load: float, service_s: float = SERVICE_S) -> float:
     """Calls per second that use `load` of all slots."""
-    return servers * slots / SERVICE_S * load
+    return servers * slots / service_s * load
 
 
-STEADY = Scenario("A: 20 servers, 70 %", 20, 4, 10, _rate(20, 4, 0.7))
+STEADY = Scenario("A: 20 servers, 70 %", 20, 4, 10, rate_of(20, 4, 0.7))
 
 
 def one_slow(factor: float = 10.0, servers: int = 20, begin: float = 0.5) -> Scenario:
@@ -33,7 +33,7 @@ def one_slow(factor: float = 10.0, servers: int = 20, begin: float = 0.5) -> Sce
         STEADY,
         name=f"B: one of {servers} is {factor:g}x slower",
         servers=servers,
-        rate=_rate(servers, 4, 0.7),
+        rate=rate_of(servers, 4, 0.7),
         faults=faults,
     )
 
@@ -44,7 +44,7 @@ def half_slow() -> Scenario:
     def faults(index: int, _: random.Random) -> Sequence[Fault]:
         return [Fault(FaultKind.SLOW, factor=3.0)] if index % 2 else ()
 
-    rate = _rate(10 + 10 / 3, 4, 0.8)
+    rate = rate_of(10 + 10 / 3, 4, 0.8)
     return replace(STEADY, name="C: half are 3x slower, 80 %", faults=faults, rate=rate)
 
 
@@ -55,8 +55,19 @@ def antagonists(until: float = 8.0) -> Scenario:
         return antagonist(source, until, 4.0, 0.15, 0.2)
 
     return replace(
-        STEADY, name="E: 4x slower 15 % of the time, 55 %", faults=faults, rate=_rate(20, 4, 0.55)
+        STEADY, name="E: 4x slower 15 % of the time, 55 %", faults=faults, rate=rate_of(20, 4, 0.55)
     )
+
+
+def small_clients(antagonists: bool, until: float = 4.0) -> Scenario:
+    """F and G: 100 clients with few calls each, and 100 servers that run one request at a time."""
+
+    def faults(_: int, source: random.Random) -> Sequence[Fault]:
+        return antagonist(source, until, 4.0, 0.15, 0.2) if antagonists else ()
+
+    load = 0.55 if antagonists else 0.7
+    name = "F: 100 clients x 100 servers, 4x slower 15 %" if antagonists else "G: the same, steady"
+    return Scenario(name, 100, 1, 100, rate_of(100, 1, load), until, faults=faults)
 
 
 def newcomer(others: int) -> Scenario:
@@ -70,12 +81,17 @@ def newcomer(others: int) -> Scenario:
         others + 1,
         4,
         1,
-        _rate(others, 4, 0.5),
+        rate_of(others, 4, 0.5),
         duration_s=2.0,
         faults=faults,
-        joins_at=1.0,
+        lists=lambda client: _joins(others, 1.0),
         measured_from=1.0,
     )
+
+
+def _joins(others: int, when: float) -> Lists:
+    """The last one of the servers joins the others."""
+    return [(0.0, range(others)), (when, range(others + 1))]
 
 
 def broken(kind: FaultKind = FaultKind.FAILS, servers: int = 10) -> Scenario:
@@ -89,7 +105,7 @@ def broken(kind: FaultKind = FaultKind.FAILS, servers: int = 10) -> Scenario:
         servers,
         4,
         1,
-        _rate(servers, 4, 0.5),
+        rate_of(servers, 4, 0.5),
         duration_s=2.0,
         faults=faults,
         timeout_s=0.5,

@@ -1,38 +1,32 @@
 """python -m bench.overload: how limiters behave in the simulated loads of `scenarios`.
 
-With --live a real server instead, in a process of its own, that an open loop calls.
+With --live a real server instead, in a process of its own, that an open loop calls; with --plots
+a picture.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from pathlib import Path
 
+from bench.overload.limiters import LIMITERS
 from bench.overload.live import SLEEP_S, load
 from bench.overload.live import capacity_per_s as live_capacity_per_s
 from bench.overload.scenarios import SCENARIOS, capacity_per_s
-from bench.overload.simulation import SimulatedServer
-from pybrpc.server.limiters.auto_limiter import AutoLimiter
-from pybrpc.server.limiters.limiter import ConstantLimiter, Limiter
-from pybrpc.server.limiters.timeout_limiter import TimeoutLimiter
+from bench.overload.simulation import simulate
 
-LIMITERS: dict[str, Callable[[], Limiter | None]] = {
-    "unlimited": lambda: None,
-    "12": lambda: ConstantLimiter(12),
-    "auto": AutoLimiter,
-    "timeout": TimeoutLimiter,
-}
 LOADS = (50, 90, 200)
 
 
-def simulate(seed: int) -> None:
+def print_simulated(seed: int) -> None:
     """Print a row for each scenario."""
     print("simulated: goodput in % of capacity / % rejected / p99 in ms")
     print_row("", LIMITERS)
     for name, scenario in SCENARIOS.items():
         cells = []
         for new_limiter in LIMITERS.values():
-            outcome = SimulatedServer(scenario, new_limiter(), seed).run()
+            outcome = simulate(scenario, new_limiter(), seed)
             goodput = 100 * outcome.goodput_per_s / capacity_per_s(scenario)
             rejected, p99_ms = 100 * outcome.reject_share, 1000 * outcome.latency_s(0.99)
             cells.append(f"{goodput:.1f} / {rejected:.1f} / {p99_ms:.0f}")
@@ -67,11 +61,17 @@ def main() -> None:
     parser.add_argument(
         "--sleep", type=float, default=SLEEP_S, help="of a handler, if live; seconds"
     )
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write a picture there instead")
     options = parser.parse_args()
-    if options.live:
+    if options.plots is not None:
+        from bench.overload.plots import write_plots
+
+        options.plots.mkdir(parents=True, exist_ok=True)
+        write_plots(options.plots, options.seed)
+    elif options.live:
         measure(options.seed, options.seconds, options.sleep)
     else:
-        simulate(options.seed)
+        print_simulated(options.seed)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.overload.simulation import Scenario, exponential, heavy_tail
+from bench.cluster.faults import exponential, heavy_tailed
+from bench.overload.simulation import Scenario
 
 SERVICE_S = 0.010
 USUAL = exponential(SERVICE_S)
@@ -12,7 +13,7 @@ SCENARIOS = {
     "90 %": Scenario(((0, 720),), USUAL),
     "200 %": Scenario(((0, 1600),), USUAL),
     "200 %, no timeouts told": Scenario(((0, 1600),), USUAL, tells_timeout=False),
-    "200 %, heavy tail": Scenario(((0, 1600),), heavy_tail(SERVICE_S)),
+    "200 %, heavy tail": Scenario(((0, 1600),), heavy_tailed(SERVICE_S)),
     "200 %, ten minutes": Scenario(((0, 1600),), USUAL, seconds=600),
     "50 %, 5 s of 300 %": Scenario(((0, 400), (30, 2400), (35, 400)), USUAL),
     "70 %, then twice as slow": Scenario(

@@ -1,5 +1,6 @@
-"""A server under load, simulated on a virtual clock, with a limiter of the library itself.
+"""A server under load, on the virtual clock, with a limiter of the library itself.
 
+The server is that of simulated clusters (`bench.cluster`), without a network and clients around it.
 Open loop: requests arrive at random, whatever becomes of the ones before. A call waits in one
 queue for one of `slots`, takes its service time there, and its response counts if it is in time.
 Calls that are late run nevertheless: that is the worst case of a server that does not know when its
@@ -8,30 +9,20 @@ clients give up.
 
 from __future__ import annotations
 
-import heapq
+import math
 import random
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from bench.cluster.clock import VirtualClock
+from bench.cluster.faults import Fault, FaultKind, ServiceTime
+from bench.cluster.simulated_server import SimulatedServer
+from pybrpc.errors import ErrorCode
 from pybrpc.server.limiters.limiter import Limiter
-
-Service = Callable[[random.Random], float]
-"""Draws a service time, in seconds."""
 
 Steps = Sequence[tuple[float, float]]
 """Values that change: from a time on, in seconds, another one."""
-
-
-def exponential(mean_s: float) -> Service:
-    """Service times with this mean."""
-    return lambda dice: dice.expovariate(1.0 / mean_s)
-
-
-def heavy_tail(mean_s: float, shape: float = 1.5) -> Service:
-    """Pareto: a few take a hundred times as long as most; the variance is infinite."""
-    least = mean_s * (shape - 1) / shape
-    return lambda dice: least * dice.paretovariate(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +31,7 @@ class Scenario:
 
     per_s: Steps
     """Requests per second."""
-    service: Service
+    service: ServiceTime
     slots: int = 8
     timeout_s: float = 0.1
     seconds: float = 60.0
@@ -78,64 +69,67 @@ class Outcome:
         return found[min(len(found) - 1, int(quantile * len(found)))] if found else 0.0
 
 
-class SimulatedServer:
+class Run:
     """One run of a scenario."""
 
     def __init__(self, scenario: Scenario, limiter: Limiter | None, seed: int = 1) -> None:
         self._scenario = scenario
-        self._limiter = limiter
+        self._clock = VirtualClock()
         self._dice = random.Random(seed)
         self._outcome = Outcome(scenario.seconds - scenario.warm_up_s)
-        self._waiting: deque[tuple[float, int]] = deque()
-        """Time of arrival, and concurrency, of admitted calls."""
-        self._running: list[tuple[float, float, int]] = []
-        """Time of the end before these, the next one first."""
+        self._timeout_ms = int(scenario.timeout_s * 1000) if scenario.tells_timeout else 0
+        self._server = SimulatedServer(
+            self._clock,
+            self._dice,
+            scenario.slots,
+            scenario.service,
+            list(_faults(scenario.slowness)),
+            limiter,
+        )
 
     def run(self) -> Outcome:
-        scenario, running = self._scenario, self._running
-        arrives_at = self._next_arrival(0.0)
-        while arrives_at < scenario.seconds:
-            if running and running[0][0] <= arrives_at:
-                self._end_call(*heapq.heappop(running))
-                continue
-            for _ in range(scenario.burst):
-                self._arrive(arrives_at)
-            arrives_at = self._next_arrival(arrives_at)
+        self._plan_arrival()
+        self._clock.run(self._scenario.seconds)
         return self._outcome
 
-    def _arrive(self, now: float) -> None:
-        scenario, limiter = self._scenario, self._limiter
-        concurrency = len(self._running) + len(self._waiting) + 1
-        timeout_ms = int(scenario.timeout_s * 1000) if scenario.tells_timeout else 0
-        is_admitted = limiter is None or limiter.admits(concurrency, timeout_ms, now)
-        if now >= scenario.warm_up_s:
-            self._outcome.arrived += 1
-            self._outcome.rejected += not is_admitted
-        if is_admitted and len(self._running) < scenario.slots:
-            self._begin(now, now, concurrency)
-        elif is_admitted:
-            self._waiting.append((now, concurrency))
-
-    def _begin(self, now: float, arrived_at: float, concurrency: int) -> None:
-        slowness = _value_at(self._scenario.slowness, now)
-        ends_at = now + slowness * self._scenario.service(self._dice)
-        heapq.heappush(self._running, (ends_at, arrived_at, concurrency))
-
-    def _end_call(self, now: float, arrived_at: float, concurrency: int) -> None:
-        scenario, outcome = self._scenario, self._outcome
-        latency_s = now - arrived_at
-        if self._limiter is not None:
-            self._limiter.on_end(now, latency_s, concurrency, 0)
-        if arrived_at >= scenario.warm_up_s:
-            outcome.latencies_s.append(latency_s)
-            outcome.in_time += latency_s <= scenario.timeout_s
-        if self._waiting:
-            self._begin(now, *self._waiting.popleft())
-
-    def _next_arrival(self, now: float) -> float:
+    def _plan_arrival(self) -> None:
         scenario = self._scenario
-        per_s = _value_at(scenario.per_s, now)
-        return now + self._dice.expovariate(per_s / scenario.burst)
+        per_s = _value_at(scenario.per_s, self._clock.now)
+        self._clock.after(self._dice.expovariate(per_s / scenario.burst), self._arrive)
+
+    def _arrive(self, _: object) -> None:
+        for _ in range(self._scenario.burst):
+            now = self._clock.now
+            is_counted = now >= self._scenario.warm_up_s
+            self._outcome.arrived += is_counted
+            answer = partial(self._answer, now) if is_counted else _ignore
+            self._server.receive(answer, self._timeout_ms)
+        self._plan_arrival()
+
+    def _answer(self, arrived_at: float, code: int) -> None:
+        outcome = self._outcome
+        if code == ErrorCode.ELIMIT:
+            outcome.rejected += 1
+            return
+        latency_s = self._clock.now - arrived_at
+        outcome.latencies_s.append(latency_s)
+        outcome.in_time += latency_s <= self._scenario.timeout_s
+
+
+def simulate(scenario: Scenario, limiter: Limiter | None, seed: int = 1) -> Outcome:
+    """Run a scenario; the same again with the same seed."""
+    return Run(scenario, limiter, seed).run()
+
+
+def _ignore(code: int) -> None:
+    """A request of the warm-up was answered."""
+
+
+def _faults(slowness: Steps) -> Iterator[Fault]:
+    ends = [begin for begin, _ in slowness[1:]] + [math.inf]
+    for (begin, factor), end in zip(slowness, ends, strict=True):
+        if factor != 1.0:
+            yield Fault(FaultKind.SLOW, begin, end, factor)
 
 
 def _value_at(steps: Steps, now: float) -> float:

@@ -7,6 +7,7 @@ A pick takes no lock: it loads the Picker of the newest list once. The list chan
 from __future__ import annotations
 
 import errno
+import random
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -86,11 +87,12 @@ class Router:
         on_usable: Callable[[], None] = lambda: None,
         on_none_usable: Callable[[], None] = lambda: None,
         on_unused: Callable[[ClusterServer], object] = lambda server: None,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         """`make` makes the server of a node, or `None` to leave it out; `on_unused` gets it back
         when it has left the list and its last attempt has ended, in any thread. `on_usable` is
         called when there is one more server for calls, `on_none_usable` when there is none; both
-        in a turn."""
+        in a turn. `draw` gives random numbers from 0 to 1, for slow starts."""
         self.name = name
         self._on_unused = on_unused
         self._balancer = balancer
@@ -98,7 +100,7 @@ class Router:
         self._make = make
         self._turns = turns
         self._now = turns.now
-        self.states = ServerStates(turns, settings.breaker, on_usable, on_none_usable)
+        self.states = ServerStates(turns, settings.breaker, on_usable, on_none_usable, draw)
         budget = settings.retry_budget
         self._tokens = None if budget is None else RetryTokens(budget, turns.now())
         self._servers: dict[ServerNode, ClusterServer] = {}

@@ -243,6 +243,20 @@ def test_retries_are_a_share_of_the_calls() -> None:
     assert 1150 <= attempts <= 1200
 
 
+def test_more_generous_rule_of_the_budget_decides() -> None:
+    """A second has 30 calls and so 6 retries, or 10 by the rule of time; or 300 calls and so 60."""
+    for calls, expected in ((30, 10), (300, 60)):
+        harness = RouterHarness(1, retry_budget=RetryBudget(ratio=0.2, min_per_s=10, window=10))
+        while harness.router.take_retry(failure(Phase.WAITING)):
+            pass  # those that the beginning allows
+        taken = 0
+        for _ in range(10 * calls):
+            harness.turns.pass_s(1 / calls)
+            harness.router.note_call()
+            taken += harness.router.take_retry(failure(Phase.WAITING))
+        assert 10 * expected - 1 <= taken <= 10 * expected + 1
+
+
 def test_retry_of_what_has_not_left_costs_nothing() -> None:
     harness = RouterHarness(3, retry_budget=RetryBudget(ratio=0, min_per_s=0))
     take = harness.router.take_retry

@@ -12,7 +12,7 @@ import pybrpc.server.limiters.auto_limiter as auto
 import pybrpc.server.limiters.service_rate as rate
 import pybrpc.server.limiters.timeout_limiter as timeout
 from bench.overload.scenarios import SCENARIOS, capacity_per_s
-from bench.overload.simulation import Outcome, SimulatedServer
+from bench.overload.simulation import Outcome, simulate
 from pybrpc.server.limiters.auto_limiter import AutoLimiter
 from pybrpc.server.limiters.limiter import ConstantLimiter, Limiter
 from pybrpc.server.limiters.sample_window import SampleWindow
@@ -52,7 +52,7 @@ LEARNING: dict[str, NewLimiter] = {"auto": AutoLimiter, "timeout": TimeoutLimite
 
 
 def outcome_of(name: str, limiter: Limiter | None, seed: int = 1, **fields: Any) -> Outcome:
-    return SimulatedServer(dataclasses.replace(SCENARIOS[name], **fields), limiter, seed).run()
+    return simulate(dataclasses.replace(SCENARIOS[name], **fields), limiter, seed)
 
 
 def misses(name: str, limiter: Limiter | None, seed: int = 1) -> list[str]:

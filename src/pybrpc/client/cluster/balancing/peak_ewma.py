@@ -38,6 +38,10 @@ class PeakEwma:
         self.average_s = latency_s if latency_s > least_s else least_s
         self.sampled_at = now
 
+    def forget(self) -> None:
+        """The server comes back, and may be another one."""
+        self.average_s = 0.0
+
     def latency_s(self, now: float, tau_s: float) -> float:
         """The average, as far as it counts now; at least MIN_LATENCY_S."""
         least_s = MIN_LATENCY_S

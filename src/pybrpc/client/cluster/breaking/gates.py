@@ -38,6 +38,11 @@ class TrialGate:
     def is_over(self, now: float) -> bool:
         return False
 
+    @property
+    def is_free(self) -> bool:
+        """Whether the next call may come."""
+        return bool(self._free)
+
     def free(self) -> None:
         """The trial has ended: the next call may come."""
         if not self._free:

@@ -13,7 +13,7 @@ class RetryBudget:
     because they have too much to do.
 
     ratio        retries for each call, from 0 to 1
-    min_per_s    retries in each second that are allowed besides
+    min_per_s    retries in each second that are allowed even if there are fewer calls
     window       seconds for which an allowance that was not used is kept
 
     A request of which nothing has left this process, and one that a server that stops has refused,
@@ -31,15 +31,21 @@ class RetryBudget:
 
 
 class RetryTokens:
-    """The state of a RetryBudget. Any thread; two at once may lose a part of a token."""
+    """The state of a RetryBudget: tokens that calls bring, and tokens that time brings. A retry
+    needs one of either kind and takes one of both, so the more generous rule decides. So that time
+    allows retries again soon after many calls did, it is never in debt for more than a second.
 
-    __slots__ = ("_filled_at", "_max_tokens", "_min_per_s", "_ratio", "_tokens")
+    Any thread; two at once may lose a part of a token.
+    """
+
+    __slots__ = ("_filled_at", "_max_tokens", "_min_per_s", "_min_tokens", "_ratio", "_tokens")
 
     def __init__(self, options: RetryBudget, now: float) -> None:
         self._ratio = options.ratio
         self._min_per_s = options.min_per_s
         self._max_tokens = max(options.min_per_s * options.window, 1.0)
-        self._tokens = options.min_per_s * options.window
+        self._min_tokens = options.min_per_s * options.window
+        self._tokens = 0.0
         self._filled_at = now
 
     def note_call(self) -> None:
@@ -50,9 +56,16 @@ class RetryTokens:
     def take(self, now: float) -> bool:
         """Whether there may be a retry now."""
         passed_s, self._filled_at = now - self._filled_at, now
-        tokens = min(self._max_tokens, self._tokens + passed_s * self._min_per_s)
-        self._tokens = tokens - 1.0 if tokens >= 1.0 else tokens
-        return tokens >= 1.0
+        tokens = self._tokens
+        of_time = min(self._max_tokens, self._min_tokens + passed_s * self._min_per_s)
+        if tokens < 1.0 and of_time < 1.0:
+            self._min_tokens = of_time
+            return False
+        self._min_tokens = max(of_time - 1.0, -self._min_per_s)
+        if tokens >= 1.0:
+            self._tokens = tokens - 1.0
+        return True
 
     def __repr__(self) -> str:
-        return f"<RetryTokens {self._tokens:.1f} of {self._max_tokens:.1f}>"
+        tokens = max(self._tokens, self._min_tokens)
+        return f"<RetryTokens {tokens:.1f} of {self._max_tokens:.1f}>"

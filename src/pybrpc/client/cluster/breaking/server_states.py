@@ -12,16 +12,21 @@ usable, the ejected ones are used too.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
-from pybrpc.base.guard import CLIENT
+from pybrpc.base.guard import CLIENT, run_guarded
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
 from pybrpc.client.cluster.breaking.gates import Gate, SlowStart, TrialGate
 from pybrpc.client.cluster.breaking.isolation import Isolation
 from pybrpc.client.cluster.breaking.server_health import ServerHealth, ServerState
 from pybrpc.client.cluster.cluster_server import ClusterServer
+
+QUIET_TRIAL_S = 5.0
+"""A server on trial that gets no call for so many seconds is one that the balancer remembers as
+very slow, and would not pick for long: then the balancer forgets that."""
 
 
 class Turns(Protocol):
@@ -46,13 +51,15 @@ class ServerStates:
         breaker: CircuitBreaker | None,
         on_usable: Callable[[], None],
         on_none_usable: Callable[[], None],
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        """Without a `breaker` no server is ejected."""
+        """Without a `breaker` no server is ejected. `draw`: random numbers for slow starts."""
         self._turns = turns
         self._breaker = breaker
         self._options = breaker or CircuitBreaker()
         self._on_usable = on_usable
         self._on_none_usable = on_none_usable
+        self._draw = draw
         self._servers: dict[ClusterServer, None] = {}
         self._ejected: dict[ClusterServer, None] = {}
         self._healthy = 0
@@ -102,6 +109,7 @@ class ServerStates:
         health.is_down = False
         if health.breaker is not None:
             health.breaker.reset(self._turns.now())
+        _forget_load(server)
         self._begin_slow_start(server)
         self._change(server, ServerState.UP, "")
 
@@ -136,6 +144,7 @@ class ServerStates:
 
     def _leave_out(self, server: ClusterServer, state: ServerState, why: str) -> None:
         health: ServerHealth = server.health
+        health.trial = None
         now = self._turns.now()
         seconds = health.isolation.begin(now)
         CLIENT.info("%s is left out for %.1f s: %s", server.node, seconds, why)
@@ -153,12 +162,22 @@ class ServerStates:
         if health.breaker is not None:
             health.breaker.reset(now)
         health.good = 0
-        server.gate = health.trial = TrialGate()
+        trial = server.gate = health.trial = TrialGate()
         self._change(server, ServerState.TRIAL, health.why)
+        self._turns.call_at(now + QUIET_TRIAL_S, partial(self._on_quiet_trial, server, trial))
+
+    def _on_quiet_trial(self, server: ClusterServer, trial: TrialGate) -> None:
+        if server.health.trial is not trial or server not in self._servers:
+            return
+        if trial.is_free:
+            _forget_load(server)
+        when = self._turns.now() + QUIET_TRIAL_S
+        self._turns.call_at(when, partial(self._on_quiet_trial, server, trial))
 
     def _end_isolation(self, server: ClusterServer) -> None:
         CLIENT.info("%s serves again", server.node)
         server.health.isolation.end(self._turns.now())
+        _forget_load(server)
         self._begin_slow_start(server)
         self._change(server, ServerState.UP, "")
 
@@ -169,7 +188,7 @@ class ServerStates:
         if not seconds:
             server.gate = None
             return
-        server.gate = SlowStart(now, seconds)
+        server.gate = SlowStart(now, seconds, self._draw)
 
     def open_gate(self, server: ClusterServer, gate: Gate) -> None:
         """The slow start of a server is over, unless something has come between."""
@@ -215,3 +234,10 @@ class ServerStates:
 
 def _is_healthy(server: ClusterServer) -> bool:
     return server.health.state in (ServerState.UP, ServerState.TRIAL)
+
+
+def _forget_load(server: ClusterServer) -> None:
+    """A server comes back: figures that the balancer has of it are out of date."""
+    forget = getattr(server.load, "forget", None)
+    if forget is not None:
+        run_guarded(forget, what="forget of the load of a server raised", log=CLIENT)

@@ -46,3 +46,12 @@ def test_sample_of_no_time_is_a_sample() -> None:
     load.note(0.0, 5.0, 10.0)
     assert load.average_s == MIN_LATENCY_S
     assert repr(load) == "<PeakEwma 0.001 ms>"
+
+
+def test_forget_begins_anew() -> None:
+    ewma = PeakEwma()
+    ewma.note(5.0, 100.0, 10.0)
+    ewma.forget()
+    assert ewma.average_s == 0.0
+    ewma.note(0.001, 101.0, 10.0)
+    assert ewma.latency_s(101.0, 10.0) == 0.001

@@ -6,7 +6,7 @@ import pytest
 
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
-from pybrpc.client.cluster.breaking.server_states import ServerStates
+from pybrpc.client.cluster.breaking.server_states import QUIET_TRIAL_S, ServerStates
 from pybrpc.errors import ErrorCode
 from tests.fakes.routers import FAILED, RouterHarness, node
 
@@ -250,3 +250,83 @@ def test_no_breaker_ejects_nobody() -> None:
     harness = RouterHarness(2)
     harness.router.states = ServerStates(harness.turns, None, lambda: None, lambda: None)
     assert harness.router.states.new_health().breaker is None
+
+
+# --- what the balancer remembers of a server that comes back ---
+
+
+class Memory:
+    """The load of a server, as a balancer may keep it."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.forgotten = 0
+        self._error = error
+
+    def forget(self) -> None:
+        self.forgotten += 1
+        if self._error is not None:
+            raise self._error
+
+
+def test_balancer_forgets_a_server_that_can_be_reached_again() -> None:
+    harness = RouterHarness(2)
+    server = harness.servers[0]
+    memory = server.load = Memory()
+    harness.router.states.set_down(server, "refused")
+    assert memory.forgotten == 0
+    harness.router.states.set_reachable(server)
+    harness.router.states.set_reachable(server)
+    assert memory.forgotten == 1
+
+
+def test_balancer_forgets_a_server_whose_trials_were_good() -> None:
+    harness = RouterHarness(2)
+    bad = harness.servers[0]
+    memory = bad.load = Memory()
+    harness.fail(bad, 5)
+    harness.turns.pass_s(0.1)
+    for count in (0, 0, 1):
+        harness.pick_of(bad).end(0, None)
+        assert memory.forgotten == count
+    assert harness.states == ["up", "up"]
+
+
+def test_balancer_forgets_a_server_on_trial_that_it_does_not_pick() -> None:
+    harness = RouterHarness(2)
+    bad = harness.servers[0]
+    memory = bad.load = Memory()
+    harness.fail(bad, 5)
+    harness.turns.pass_s(0.1 + QUIET_TRIAL_S - 0.01)
+    assert memory.forgotten == 0
+    harness.turns.pass_s(0.02)
+    assert memory.forgotten == 1
+    harness.turns.pass_s(QUIET_TRIAL_S)
+    assert memory.forgotten == 2
+    trial = harness.pick_of(bad)
+    harness.turns.pass_s(QUIET_TRIAL_S)
+    assert memory.forgotten == 2
+    trial.end(FAILED, None)
+    harness.turns.pass_s(bad.health.isolation.seconds + QUIET_TRIAL_S / 2)
+    assert (bad.health.state, memory.forgotten) == ("trial", 2)
+    harness.turns.pass_s(QUIET_TRIAL_S)
+    assert harness.turns.timers == 1
+
+
+def test_timer_of_a_quiet_trial_ends_with_the_server() -> None:
+    harness = RouterHarness(3)
+    gone, *others = harness.servers
+    harness.fail(gone, 5)
+    harness.turns.pass_s(0.1)
+    harness.router.set_nodes([server.node for server in others])
+    harness.turns.pass_s(2 * QUIET_TRIAL_S)
+    assert harness.turns.timers == 0
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)], ids=repr)
+def test_forget_that_raises_changes_nothing(error: BaseException) -> None:
+    harness = RouterHarness(2)
+    server = harness.servers[0]
+    server.load = Memory(error)
+    harness.router.states.set_down(server, "refused")
+    harness.router.states.set_reachable(server)
+    assert harness.states == ["up", "up"]
