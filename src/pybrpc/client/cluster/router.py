@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from pybrpc.base.guard import CLIENT, deliver_interrupt, safe_repr
+from pybrpc.base.pacing import paced
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
@@ -22,6 +23,7 @@ from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.client.cluster.pick import Pick
 from pybrpc.client.cluster.server_node import ServerNode
 from pybrpc.errors import ErrorCode, Phase, RpcError, error_name, make_rpc_error
+from pybrpc.rpc.bounded_steps import BoundedSteps
 
 MAX_REASONS = 5
 """Servers whose reasons are in the error of a call that finds none usable."""
@@ -121,7 +123,7 @@ class Router:
         old = self._servers
         new = {}
         added = []
-        for node in nodes:
+        for node in paced(nodes):
             server = old.get(node)
             if server is None and node not in new:
                 server = self._make(node)
@@ -133,6 +135,8 @@ class Router:
         removed = [server for node, server in old.items() if node not in new]
         self._servers = new
         picker = self._balancer.new_picker(tuple(new.values()))
+        if old:
+            self.states.slow_down(paced(added))
         install = partial(self._install, picker, added, removed)
         if is_in_turn:
             install()
@@ -145,9 +149,13 @@ class Router:
     ) -> None:
         self.picker = picker
         self.states.replace(added, removed)
-        for server in removed:
-            if server.leave_list():
-                self._on_unused(server)
+        if removed:
+            left = [removed]
+            BoundedSteps(self._turns, lambda: left.pop() if left else [], self._let_go).run()
+
+    def _let_go(self, server: ClusterServer) -> None:
+        if server.leave_list():
+            self._on_unused(server)
 
     def note_unused(self, server: ClusterServer) -> None:
         """The last attempt of a server has ended that has left the list."""
