@@ -33,8 +33,9 @@ class RouterHarness:
         breaker: CircuitBreaker | None = None,
         retry_budget: RetryBudget | None = None,
         balancer: LoadBalancer | None = None,
+        turns: FakeTurns | None = None,
     ) -> None:
-        self.turns = FakeTurns()
+        self.turns = turns or FakeTurns()
         self.unused: list[ClusterServer] = []
         self.usable_events = 0
         self.none_usable_events = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable
 
 
@@ -36,3 +37,25 @@ class FakeTurns:
             self.now_s, _, function = heapq.heappop(self._timers)
             function()
         self.now_s = end_s
+
+
+class SteppedTurns(FakeTurns):
+    """Functions that are posted run one after the other, when the test says so."""
+
+    def __init__(self, now_s: float = 1000.0) -> None:
+        super().__init__(now_s)
+        self._posted: deque[Callable[[], None]] = deque()
+
+    def post(self, function: Callable[[], None]) -> None:
+        self._posted.append(function)
+
+    def run_one(self) -> bool:
+        """The function that was posted first. False if there is none."""
+        if not self._posted:
+            return False
+        self._posted.popleft()()
+        return True
+
+    def run_all(self) -> None:
+        while self.run_one():
+            pass

@@ -6,11 +6,13 @@ import contextlib
 import errno
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import pybrpc
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
+from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, RpcError
 from tests.fakes.threads import wait_until
 from tests.peers.clusters import (
@@ -22,6 +24,7 @@ from tests.peers.clusters import (
     state_of,
     wait_for_state,
 )
+from tests.peers.echo import ECHO
 
 
 def test_cluster_without_a_usable_server_is_ehostdown_with_the_reasons(dead_address: str) -> None:
@@ -149,6 +152,25 @@ def test_restarts_of_all_servers_one_after_the_other_fail_no_call() -> None:
             wait_for_state(channel, member, "up")
         load.wait_for_calls(50)
     assert load.errors == []
+
+
+def test_server_that_changes_while_it_is_being_made_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch, dead_address: str
+) -> None:
+    """Another channel has the same connections, and finds that they have failed."""
+    add_watcher = SourceBase.add_watcher
+
+    def add_and_notify(source: SourceBase, watcher: Any) -> None:
+        add_watcher(source, watcher)
+        watcher.on_source_changed()
+
+    monkeypatch.setattr(SourceBase, "add_watcher", add_and_notify)
+    with cluster(1) as servers, pybrpc.Channel(dead_address, max_retry=0) as other:
+        with pytest.raises(RpcError):
+            pybrpc.Stub(ECHO, other).Echo(REQUEST)
+        with cluster_stub([dead_address, servers[0].address], max_retry=0) as (stub, channel):
+            assert answers(stub, 10) == {"server 0": 10}
+            assert [status.state for status in channel.servers()] == ["down", "up"]
 
 
 def test_calls_are_let_in_little_by_little_after_all_servers_were_down() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pybrpc.base.guard import NAMING
 from pybrpc.base.limited_log import LimitedLog
+from pybrpc.base.pacing import paced
 from pybrpc.errors import AddressError, NamingError
 from pybrpc.naming.interfaces import MAX_SERVERS
 from pybrpc.naming.server_node import ServerNode
@@ -58,7 +59,7 @@ class ServerListBuilder:
 
     def add_lines(self, lines: Iterable[str]) -> None:
         """Add the servers of lines as `split_line` takes them."""
-        for line in lines:
+        for line in paced(lines):
             if (found := split_line(line)) is not None:
                 self.add(*found)
 
@@ -93,7 +94,7 @@ def checked_servers(found: Iterable[object]) -> tuple[ServerNode, ...]:
     """The servers of a NamingService, without duplicates, in its order. NamingError if it gives
     anything else."""
     servers: dict[ServerNode, None] = {}
-    for count, item in enumerate(_items(found), 1):
+    for count, item in enumerate(paced(_items(found)), 1):
         check_count(count)
         servers[_node(item)] = None
     return tuple(servers)

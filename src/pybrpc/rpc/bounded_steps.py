@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
+from pybrpc.transport.dispatch.event_dispatcher import Continuation, DispatcherClosedError
 
 STEP_S = 0.002
 """Seconds after which a step handles nothing more. The thing that is handled then is finished."""
@@ -20,6 +20,13 @@ MAX_PER_STEP = 256
 T = TypeVar("T")
 
 
+class HasPost(Protocol):
+    """An EventDispatcher, or something that posts to one."""
+
+    def post(self, function: Continuation) -> None:
+        """Have it called in a turn soon. Any thread. DispatcherClosedError: no turn will come."""
+
+
 class BoundedSteps(Generic[T]):
     """Handles some things in the steps of a dispatcher, oldest first, for one caller at a time."""
 
@@ -27,7 +34,7 @@ class BoundedSteps(Generic[T]):
 
     def __init__(
         self,
-        dispatcher: EventDispatcher,
+        dispatcher: HasPost,
         find: Callable[[], list[T]],
         handle: Callable[[T], object],
     ) -> None:

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Protocol
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.pacing import paced
 from pybrpc.client.calls.attempt import AttemptConnection
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.calls.call_times import CallTimes
@@ -217,22 +218,23 @@ class ClusterSource(WaitingCalls):
             self._naming_error = ""
             try:
                 added = self.router.set_nodes(nodes)
+                down = [server for server in paced(added) if server.source.why_down is not None]
             except Exception as error:
                 self.on_naming_error(error)
                 return
             if not self.is_used:
                 self._connections.release_all()
-        self._turns.post(partial(self._on_list, added))
+        self._turns.post(partial(self._on_list, down))
 
     def on_naming_error(self, error: BaseException) -> None:
         self._naming_error = str(error) or type(error).__name__
         self._turns.post(self._on_none_usable)
 
-    def _on_list(self, added: list[ClusterServer]) -> None:
-        """There is a new list. In a turn."""
-        for server in added:
-            if server.source.why_down is not None:
-                self._note_reachable(server)
+    def _on_list(self, down: list[ClusterServer]) -> None:
+        """There is a new list. In a turn. `down`: new servers that could not be reached; a change
+        since then has been reported, or will be."""
+        for server in down:
+            self._note_reachable(server)
         if self.router.has_usable():
             self._on_usable()
         else:
@@ -241,6 +243,8 @@ class ClusterSource(WaitingCalls):
     # --- as a ServerListener ---
 
     def on_server_changed(self, server: ClusterServer) -> None:
+        if server.health is None:  # It is being made: its source is looked at again.
+            return
         if (server.source.why_down is not None) is not server.health.is_down:
             self._turns.post(partial(self._note_reachable, server))
         elif self._waiting:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from pybrpc.base.guard import CLIENT, deliver_interrupt, safe_repr
+from pybrpc.base.pacing import paced
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.cluster.balancing.base_picker import BasePicker
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome
@@ -25,6 +26,7 @@ from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.client.cluster.pick import Pick, new_pick
 from pybrpc.client.cluster.server_node import ServerNode
 from pybrpc.errors import ErrorCode, Phase, RpcError, error_name, make_rpc_error
+from pybrpc.rpc.bounded_steps import BoundedSteps
 
 MAX_REASONS = 5
 """Servers whose reasons are in the error of a call that finds none usable."""
@@ -134,7 +136,7 @@ class Router:
         old = self._servers
         new = {}
         added = []
-        for node in nodes:
+        for node in paced(nodes):
             server = old.get(node)
             if server is None and node not in new:
                 server = self._make(node)
@@ -149,6 +151,8 @@ class Router:
         picker = self._balancer.new_picker(servers)
         if not isinstance(picker, BasePicker):
             picker = UserPicker(self._balancer.name, servers, picker)
+        if old:
+            self.states.slow_down(paced(added))
         install = partial(self._install, picker, added, removed)
         if is_in_turn:
             install()
@@ -161,9 +165,13 @@ class Router:
     ) -> None:
         self.picker = picker
         self.states.replace(added, removed)
-        for server in removed:
-            if server.leave_list():
-                self._on_unused(server)
+        if removed:
+            left = [removed]
+            BoundedSteps(self._turns, lambda: left.pop() if left else [], self._let_go).run()
+
+    def _let_go(self, server: ClusterServer) -> None:
+        if server.leave_list():
+            self._on_unused(server)
 
     def note_unused(self, server: ClusterServer) -> None:
         """The last attempt of a server has ended that has left the list."""

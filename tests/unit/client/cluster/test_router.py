@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,10 +12,14 @@ import pytest
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.cluster.balancing.load_balancer import Outcome
 from pybrpc.client.cluster.balancing.round_robin import RoundRobin, RoundRobinPicker
+from pybrpc.client.cluster.breaking.gates import SlowStart
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
+from pybrpc.client.cluster.server_node import ServerNode
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+from pybrpc.rpc.bounded_steps import MAX_PER_STEP
 from tests.fakes.routers import FAILED, RouterHarness, node
+from tests.fakes.turns import SteppedTurns
 
 
 def test_router_without_a_list_says_that_none_has_come() -> None:
@@ -81,6 +86,33 @@ def test_server_without_attempts_is_unused_when_it_leaves_the_list() -> None:
     harness.router.set_nodes([node(0)])
     assert harness.unused == [gone]
     assert not gone.begin()
+
+
+def test_many_servers_that_leave_are_let_go_in_several_turns() -> None:
+    turns = SteppedTurns()
+    harness = RouterHarness(0, turns=turns)
+    many = [ServerNode.parse(f"10.0.{each // 250}.{each % 250}:80") for each in range(1000)]
+    harness.router.set_nodes(many)
+    turns.run_all()
+    assert len(harness.servers) == harness.router.states.usable == 1000
+    harness.router.set_nodes(many[:1])
+    let_go = [0]
+    while turns.run_one():
+        assert len(harness.servers) == harness.router.states.usable == 1
+        let_go.append(len(harness.unused))
+    assert let_go[-1] == 999
+    assert 0 < max(after - before for before, after in pairwise(let_go)) <= MAX_PER_STEP
+
+
+def test_server_that_joins_others_begins_slowly_but_those_of_the_first_list_do_not() -> None:
+    harness = RouterHarness(2, OutlierDetection(slow_start=10))
+    assert [server.gate for server in harness.servers] == [None, None]
+    harness.router.set_nodes([node(0), node(1), node(2)])
+    assert [isinstance(server.gate, SlowStart) for server in harness.servers] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_server_that_stays_keeps_its_figures() -> None:

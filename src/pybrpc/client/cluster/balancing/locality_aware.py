@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from pybrpc.base.pacing import paced
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.client.cluster.balancing.base_picker import BasePicker
 from pybrpc.client.cluster.balancing.load_balancer import Outcome
@@ -53,16 +54,16 @@ class LocalityAware:
         self.lock = threading.RLock()
 
     def new_picker(self, servers: Sequence[ClusterServer]) -> LocalityAwarePicker:
-        """See `LoadBalancer`. New servers get the average weight."""
-        with self.lock:
-            known = [
-                server.load.base_weight for server in servers if isinstance(server.load, CallTimes)
-            ]
-            average = sum(known) / len(known) if known else float(WEIGHT_SCALE)
-            for server in servers:
-                if not isinstance(server.load, CallTimes):
-                    server.load = CallTimes(average)
-            return LocalityAwarePicker(servers, self, self._random)
+        """See `LoadBalancer`. New servers get the average weight. Attempts go on meanwhile: if one
+        changes a weight, the next one of that server brings it into the new tree."""
+        known = [
+            server.load.base_weight for server in servers if isinstance(server.load, CallTimes)
+        ]
+        average = sum(known) / len(known) if known else float(WEIGHT_SCALE)
+        for server in paced(servers):
+            if not isinstance(server.load, CallTimes):
+                server.load = CallTimes(average)
+        return LocalityAwarePicker(servers, self, self._random)
 
 
 class CallTimes:

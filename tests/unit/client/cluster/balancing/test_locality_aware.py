@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from pybrpc.client.cluster.balancing.locality_aware import (
     CallTimes,
     LocalityAware,
 )
-from tests.fakes.clusters import CalledCluster, begin, end, new_servers, picks
+from tests.fakes.clusters import CalledCluster, attempt, begin, end, new_servers, picks
 
 
 def test_weight_is_throughput_divided_by_latency() -> None:
@@ -33,6 +34,24 @@ def test_throughput_counts_as_1_until_there_are_enough_samples() -> None:
     assert load.base_weight == pytest.approx(WEIGHT_SCALE / 2000)
     load.note_success(0.002, 1.5)
     assert load.base_weight == pytest.approx(50 / 1.5 * WEIGHT_SCALE / 2000)
+
+
+def test_attempts_end_while_a_picker_is_made() -> None:
+    """It may take long, and the dispatcher must not wait for it."""
+    balancer, servers = LocalityAware(), new_servers(3)
+    picker = balancer.new_picker(servers)
+
+    class Slow(list[Any]):
+        """Has an attempt begin and end in another thread before it tells its servers."""
+
+        def __iter__(self) -> Any:
+            thread = threading.Thread(target=attempt, args=(picker, servers[0], 1.0, 1.5))
+            thread.start()
+            thread.join(10)
+            assert not thread.is_alive()
+            return super().__iter__()
+
+    assert balancer.new_picker(Slow(servers)).servers == tuple(servers)
 
 
 def test_first_sample_is_the_average() -> None:

@@ -8,26 +8,21 @@ that threads which pick get the GIL between them; the old ring is not touched.
 
 from __future__ import annotations
 
-import time
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 
+from pybrpc.base.pacing import paced, pause
 from pybrpc.client.cluster.balancing.hashing.ring_points import Points, order_of
 from pybrpc.client.cluster.server_node import ServerNode
 
 SLOT_BITS = 32
 SLOT_MASK = 2**SLOT_BITS - 1
+POINT_BITS = 32
 SLICE = 8192
-"""Entries that are merged at once, which takes about 1 ms."""
-PAUSE_S = 5e-5
+"""Entries that are sorted or merged at once, which takes about 1 ms."""
 MANY_SERVERS = 16
 """Fewer new servers are hashed without pauses."""
-
-
-def pause() -> None:
-    """Let other threads run."""
-    time.sleep(PAUSE_S)
 
 
 class HashRing:
@@ -63,9 +58,12 @@ class HashRing:
         self._free_slots += removed
         self._made = {node: points for node, points in self._made.items() if node in kept}
 
-    def _add(self, nodes: Sequence[ServerNode]) -> list[int]:
-        """The entries of servers that are new, in order."""
-        added: list[int] = []
+    def _add(self, nodes: Sequence[ServerNode]) -> array[int]:
+        """The entries of servers that are new, in order. The points of many are sorted part by part
+        of the ring, over which hashes are spread evenly."""
+        part_bits = (len(nodes) * self._replicas // SLICE).bit_length()
+        parts: list[list[int]] = [[] for _ in range(1 << part_bits)]
+        shift = POINT_BITS - part_bits
         for node in nodes:
             slot = self._free_slots.pop() if self._free_slots else len(self.slots)
             self.slots[node] = slot
@@ -76,11 +74,18 @@ class HashRing:
                 self._made[node] = points
                 if len(nodes) > MANY_SERVERS:
                     self._pause()
-            added += [point << SLOT_BITS | slot for point in points]
-        added.sort()
+            for point in points:
+                parts[point >> shift].append(point << SLOT_BITS | slot)
+        added = array("Q")
+        for index, part in enumerate(parts):
+            parts[index] = []  # so that they are not all freed at once
+            part.sort()
+            added.fromlist(part)
+            if part_bits:
+                self._pause()
         return added
 
-    def _merged(self, removed: set[int], added: list[int]) -> array[int]:
+    def _merged(self, removed: set[int], added: array[int]) -> array[int]:
         before = self.entries
         merged = array("Q")
         taken = 0
@@ -96,12 +101,12 @@ class HashRing:
             merged.fromlist(part)
             if len(before) > SLICE:
                 self._pause()
-        merged.fromlist(added[taken:])
+        merged.extend(added[taken:])
         return merged
 
-    def _order_equal_points(self, entries: array[int], added: list[int]) -> None:
+    def _order_equal_points(self, entries: array[int], added: array[int]) -> None:
         """Servers with an equal point are in the order of their nodes, in every process."""
-        for entry in added:
+        for entry in paced(added, SLICE, self._pause):
             point = entry >> SLOT_BITS
             first = bisect_left(entries, point << SLOT_BITS)
             if first + 1 < len(entries) and entries[first + 1] >> SLOT_BITS == point:

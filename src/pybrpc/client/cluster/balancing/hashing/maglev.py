@@ -12,8 +12,8 @@ import hashlib
 from array import array
 from collections.abc import Callable, Sequence
 
+from pybrpc.base.pacing import paced, pause
 from pybrpc.client.cluster.balancing.base_picker import BasePicker
-from pybrpc.client.cluster.balancing.hashing.hash_ring import pause
 from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.rpc.hash_key import mixed
 
@@ -50,7 +50,7 @@ def maglev_table(
         return array("i")
     table = array("i", [-1]) * size
     in_order = sorted(range(len(texts)), key=texts.__getitem__)
-    orders = [_places(text, size) for text in texts]
+    orders = [_places(text, size) for text in paced(texts, pause=pause)]
     most = max(weights)
     shares = [weight / most for weight in weights]
     due = [0.0] * len(texts)

@@ -104,6 +104,17 @@ def test_other_threads_run_while_a_long_list_is_hashed() -> None:
     assert len(pauses) == 84
 
 
+def test_long_list_of_new_servers_is_sorted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hash_ring, "SLICE", 64)
+    monkeypatch.setattr(hash_ring, "MANY_SERVERS", 1000)
+    pauses: list[None] = []
+    ring = HashRing(md5_points, 20, lambda: pauses.append(None))
+    ring.update(nodes_of(100))
+    assert len(ring.entries) == 2000
+    # As many for the parts that are sorted, and for the search for equal points.
+    assert len(pauses) >= 2 * 2000 // 64
+
+
 def test_tags_make_other_servers_with_the_same_points() -> None:
     ring = changed([nodes_of(3) + nodes_of(3, "b")])
     points = content(ring)

@@ -1,0 +1,1 @@
+"""Clusters of real servers, some of which misbehave, and what their clients notice."""
