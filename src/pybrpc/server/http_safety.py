@@ -70,15 +70,22 @@ class Origins:
 
 
 class AllowedHosts:
-    """The hosts under which the server answers: `allowed_hosts=`. Without any, it answers under
-    all."""
+    """The hosts under which the server answers: `allowed_hosts=`."""
 
-    def __init__(self, allowed: Iterable[str] | str = ()) -> None:
+    def __init__(self, allowed: Iterable[str] | str | None = None) -> None:
         """Hosts without port: "api.example.com", "10.0.0.7", "[::1]", "*.example.com" for all
-        names below example.com, "*" for all. ValueError, TypeError."""
-        items = [allowed] if isinstance(allowed, str) else allowed
+        names below example.com, "*" or `None` for all. ValueError, also for an empty list: it
+        hardly means all hosts, and with none of them the server would answer no request.
+        TypeError."""
+        items: Iterable[str] = ["*"] if allowed is None else allowed
+        items = [items] if isinstance(items, str) else items
         names = checked_list("allowed_hosts", items, str, 'hosts such as "api.example.com"')
-        self.allows_all = not names or "*" in names
+        if not names:
+            raise ValueError(
+                "allowed_hosts: an empty list would allow no host at all; for all hosts leave it "
+                'out, or use ["*"]'
+            )
+        self.allows_all = "*" in names
         hosts = [_checked_host(name) for name in names if name != "*"]
         self._exact = frozenset(host for host in hosts if host[0] != "*")
         self._ends = tuple(host[1:] for host in hosts if host[0] == "*")
