@@ -85,6 +85,8 @@ class AllowedHosts:
                 "allowed_hosts: an empty list would allow no host at all; for all hosts leave it "
                 'out, or use ["*"]'
             )
+        self.texts = tuple(names)
+        """As they were given."""
         self.allows_all = "*" in names
         hosts = [_checked_host(name) for name in names if name != "*"]
         self._exact = frozenset(host for host in hosts if host[0] != "*")
@@ -98,6 +100,10 @@ class AllowedHosts:
         return host in self._exact or (
             host.endswith(self._ends) and not host.startswith(".") and host != ""
         )
+
+    def names(self, host_and_port: str) -> bool:
+        """Whether a Host header is one of those that were named, and not just one of all."""
+        return not self.allows_all and self.allows(host_and_port)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AllowedHosts):
