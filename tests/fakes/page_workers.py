@@ -24,11 +24,16 @@ class PageWorkers:
         self.views = [FakeServerView() for _ in range(slots)]
         self.workers: list[AskedWorker] = []
         self.deaths = 0
+        self.hosts: list[str] = []
         self.metrics = MetricsOfWorkers()
         self.answerers: dict[AskedWorker, PageAnswerer] = {}
         self._ends: list[socket.socket] = []
         for number in range(slots):
             self.add(number, is_silent=number in silent)
+
+    def allowed_hosts(self) -> list[str]:
+        """None but those that a test has set."""
+        return self.hosts
 
     def add(self, number: int, state: str = "serving", is_silent: bool = False) -> AskedWorker:
         """One more."""

@@ -12,7 +12,10 @@ import pybrpc
 from bench.echo_messages import EchoRequest, EchoResponse
 from pybrpc.errors import BadRequestError, ConnectionFailedError
 from pybrpc.server.http.body_queue import WINDOW_BYTES
+from pybrpc.server.pages_view import PagesView
+from tests.fakes.spans import fresh_rpcz
 from tests.fakes.threads import wait_until
+from tests.peers.access_lines import AccessLines
 from tests.peers.http_handlers import ECHO, FOREVER_S, PART, Handler, Serve
 from tests.peers.http_peer import HttpPeer, read_response
 
@@ -318,3 +321,25 @@ def test_a_whole_body_of_a_client_that_is_gone_is_not_cut_short(serve: Serve) ->
     goes_on.set()
     wait_until(lambda: bool(seen))
     assert isinstance(seen[0], ConnectionFailedError), seen
+
+
+@pytest.mark.parametrize("handler", [count, read_async])
+def test_bytes_of_a_body_in_parts_count_as_those_of_the_request(
+    serve: Serve, handler: Handler
+) -> None:
+    """In the access log and in spans; on /ids those that have come so far."""
+    lines = AccessLines()
+    served = serve(handler, reads=True, access_log=lines.option)
+    with fresh_rpcz() as rpcz, HttpPeer(served.address) as peer:
+        peer.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n")
+        run = served.server._run
+        assert run is not None
+        wait_until(lambda: [call.request_bytes for call in PagesView(run).calls(9)] == [4])
+        peer.send(b"2\r\nef\r\n0\r\n\r\n")
+        assert read_response(peer, "POST").body == b'{"message":"6"}'
+        peer.request("POST", ECHO, b"")
+        assert read_response(peer, "POST").body == b'{"message":"0"}'
+        assert lines.wait(2, "request_bytes", "code") == [(6, 0), (0, 0)]
+        wait_until(lambda: len(rpcz.store.newest()) == 2)
+        assert sorted(span.request_size for span in rpcz.store.newest()) == [0, 6]
+    wait_until(served.is_idle)

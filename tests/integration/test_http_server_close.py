@@ -12,9 +12,11 @@ import pytest
 
 import pybrpc
 from tests.fakes.threads import wait_until
+from tests.peers.access_lines import AccessLines
 from tests.peers.asgi_apps import Mount, body_of, only_http, respond
 from tests.peers.http_peer import HttpPeer, read_response
 from tests.peers.http_server import (
+    SERVICE,
     TIMEOUT_S,
     Gate,
     connected,
@@ -135,6 +137,121 @@ def test_generators_and_attachments_end_the_connection_too() -> None:
             (answer,) = read_responses(sock, 1)
             assert (answer.body, answer.headers["connection"]) == (b"part and part", "close")
             assert read_all(sock) == b""
+
+
+class Recorder:
+    """A handler, plain or async, that notes what it has run; it ends the connection at "wait"."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.seen: list[str] = []
+        self._handle = close_at("wait", gate)
+
+    def __call__(self, request: Any, controller: Any) -> object:
+        self.seen.append(request.message)
+        return self._handle(request, controller)
+
+
+def test_calls_that_wait_behind_it_are_not_run_and_are_no_success() -> None:
+    gate, lines = Gate(), AccessLines()
+    handler = Recorder(gate)
+    with serving_http(handler, access_log=lines.option, max_workers=1) as server:
+        with connected(server) as sock:
+            sock.sendall(b"".join(map(request_bytes, ("wait", "b", "c"))))
+            assert gate.entered.acquire(timeout=TIMEOUT_S)
+            wait_until(lambda: server.statistics().requests == 3)
+            gate.opened.set()
+            assert read_responses(sock, 1)[0].json["message"] == "wait"
+            assert read_all(sock) == b""
+        found = lines.wait(3, "code", "status")
+    assert sorted(found, key=str) == [(0, 200), (None, None), (None, None)]
+    assert handler.seen == ["wait"]
+    assert server.statistics().errors == 0
+
+
+def test_calls_that_run_behind_it_are_no_success() -> None:
+    """The second one runs already when the first one ends the connection."""
+    first, second, lines = Gate(), Gate(), AccessLines()
+
+    def handle(request: Any, controller: Any) -> object:
+        if request.message == "wait":
+            return close_at("wait", first)(request, controller)
+        return second(request, controller)
+
+    with serving_http(handle, access_log=lines.option) as server, connected(server) as sock:
+        sock.sendall(request_bytes("wait") + request_bytes("waits too"))
+        assert first.entered.acquire(timeout=TIMEOUT_S)
+        assert second.entered.acquire(timeout=TIMEOUT_S)
+        first.opened.set()
+        assert read_responses(sock, 1)[0].json["message"] == "wait"
+        lines.wait(1)
+        second.opened.set()
+        first_line, last_line = lines.wait(2, "code", "status", "response_bytes")
+        assert (first_line[:2], last_line) == ((0, 200), (None, None, 0))
+        assert read_all(sock) == b""
+
+
+def test_async_calls_behind_it_are_not_run() -> None:
+    seen: list[str] = []
+    lines = AccessLines()
+
+    class Handler:
+        async def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+            seen.append(request.message)
+            if request.message == "a":
+                controller.http_response.headers["Connection"] = "close"
+            return pb.EchoResponse(message=request.message)
+
+    server = pybrpc.Server(access_log=lines.option)
+    server.add_service(SERVICE, Handler(), partial=True)
+    with server:
+        server.start("127.0.0.1:0")
+        with connected(server) as sock:
+            sock.sendall(b"".join(map(request_bytes, ("a", "b", "c"))))
+            assert read_responses(sock, 1)[0].json["message"] == "a"
+            assert read_all(sock) == b""
+        assert sorted(lines.wait(3, "code"), key=str) == [(0,), (None,), (None,)]
+    assert seen == ["a"]
+
+
+def test_applications_behind_it_are_not_run(mount: Mount) -> None:
+    lines, seen = AccessLines(), []
+
+    @only_http
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["path"])
+        await respond(send, b"", (b"connection", b"close"))
+
+    with HttpPeer(mount(application, access_log=lines.option).address) as peer:
+        peer.send(b"GET /app/a HTTP/1.1\r\nHost: a\r\n\r\nGET /app/b HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert read_response(peer, "GET").headers["connection"] == "close"
+        assert peer.read_all() == b""
+    wait_until(lambda: ("/app/a", 0) in [(line["path"], line["code"]) for line in lines.lines])
+    assert seen == ["/app/a"]
+    # The second one has no line if its head came when the first one had ended the connection.
+    assert {line["path"]: line["code"] for line in lines.lines}.get("/app/b") is None
+
+
+def test_pages_behind_it_are_not_run() -> None:
+    gate, lines, checks = Gate(), AccessLines(), []
+
+    def check() -> bool:
+        checks.append(1)
+        gate.entered.release()
+        return gate.opened.wait(TIMEOUT_S)
+
+    health = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+    options = {"health_reporter": check, "access_log": lines.option}
+    with serving_http(close_at("b"), **options) as server, connected(server) as sock:
+        sock.sendall(health + request_bytes("b") + health)
+        assert gate.entered.acquire(timeout=TIMEOUT_S)
+        lines.wait(1)
+        gate.opened.set()
+        health_answer, _ = read_responses(sock, 2)
+        assert health_answer.text == "OK"
+        assert read_all(sock) == b""
+        found = lines.wait(3, "path", "code", "status")
+    assert found == [("/EchoService/Echo", 0, 200), ("/health", 0, 200), ("/health", None, None)]
+    assert checks == [1]
 
 
 @pytest.mark.parametrize("length", [(b"content-length", b"4"), (b"x-nothing", b"")])

@@ -81,11 +81,14 @@ def test_host_is_looked_at_before_credentials_and_origins() -> None:
     assert lines.wait(2, *HTTP) == [("POST", PATH, 421), ("POST", PATH, 403)]
 
 
-def test_internal_port_is_left_to_its_own_rule() -> None:
+def test_internal_port_has_its_own_hosts_and_those_that_were_named() -> None:
     with serving_http(allowed_hosts=["good.example"], internal_port=0) as server:
         with client_of(server, internal=True) as client:
             assert ask(client, "GET", "/flags").status == 200
-            assert ask(client, "GET", "/flags", headers={"Host": "good.example"}).status == 403
+            assert ask(client, "GET", "/flags", headers={"Host": "good.example"}).status == 200
+            assert ask(client, "GET", "/flags", headers=EVIL).status == 403
+    with serving_http(internal_port=0) as server, client_of(server, internal=True) as client:
+        assert ask(client, "GET", "/flags", headers={"Host": "good.example"}).status == 403
 
 
 def test_pages_that_are_not_public_are_shown_under_hosts_that_were_named() -> None:
@@ -95,7 +98,7 @@ def test_pages_that_are_not_public_are_shown_under_hosts_that_were_named() -> No
         with client_of(server) as client:
             assert ask(client, "GET", "/flags", headers=good).status == 200
             assert ask(client, "GET", "/flags").status == 421
-    for hosts in ([], ["*"], ["good.example", "*"]):
+    for hosts in (None, ["*"], ["good.example", "*"]):
         with serving_http(allowed_hosts=hosts, **options) as server, client_of(server) as client:
             assert ask(client, "GET", "/flags", headers=good).status == 403
             assert ask(client, "GET", "/flags").status == 200
@@ -113,7 +116,7 @@ def test_without_the_option_a_rebound_name_reaches_methods_but_no_internal_page(
         assert ask(client, "POST", PATH, BODY, {**JSON, **same_site}).status == 421
 
 
-@pytest.mark.parametrize("hosts", [["a:80"], ["http://a"], [""]])
+@pytest.mark.parametrize("hosts", [["a:80"], ["http://a"], [""], []])
 def test_options_that_make_no_sense(hosts: list[str]) -> None:
     with pytest.raises(ValueError, match="allowed_hosts: "):
         pybrpc.Server(allowed_hosts=hosts)

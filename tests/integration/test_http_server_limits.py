@@ -5,11 +5,16 @@ Names of tests in quotes are those of bRPC's test/brpc_http_rpc_protocol_unittes
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
 
 import pytest
 
+import pybrpc
+from pybrpc.protocols.http1.server_session import MAX_ENDS
+from pybrpc.transport.runtime import default_runtime
 from tests.fakes.threads import wait_until
 from tests.peers.http_server import (
     PATH,
@@ -134,3 +139,48 @@ def test_client_that_goes_away_leaves_nothing() -> None:
         run = server._run
         assert run is not None
         wait_until(lambda: run.unanswered.size_bytes == 0)
+
+
+class NotesOrder(pybrpc.Authenticator):
+    """Notes the credentials in the order in which requests are admitted."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def verify_credential(
+        self, credential: bytes, client: pybrpc.Endpoint
+    ) -> pybrpc.AuthContext | None:
+        self.seen.append(credential.decode())
+        return None
+
+
+def test_flood_of_pipelined_requests_lets_other_connections_be_served_in_between() -> None:
+    """All have come when the turn begins that reads them, so the order in which they are admitted
+    is that of the turns. 400 requests are read at once."""
+    auth, has_begun, goes_on = NotesOrder(), threading.Event(), threading.Event()
+    flood = b"".join(request_bytes(str(n), "Authorization: flood") for n in range(400))
+    assert len(flood) < 64 * 1024
+
+    def block() -> None:
+        has_begun.set()
+        goes_on.wait(TIMEOUT_S)
+
+    with serving_http(auth=auth) as server, contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(connected(server)) for _ in range(3)]
+        for index, sock in enumerate(socks):
+            sock.sendall(request_bytes("first", f"Authorization: {index}"))
+            assert read_responses(sock, 1)[0].status == 200
+        del auth.seen[:]
+        first, *others = socks
+        default_runtime().dispatcher.post(block)
+        assert has_begun.wait(TIMEOUT_S)
+        first.sendall(flood)
+        for index, sock in enumerate(others):
+            sock.sendall(request_bytes("other", f"Authorization: {index}"))
+        goes_on.set()
+        answers = read_responses(first, 400)
+        assert [each.json["message"] for each in answers] == [str(n) for n in range(400)]
+        for sock in others:
+            assert read_responses(sock, 1)[0].status == 200
+    assert len(auth.seen) == 402
+    assert max(auth.seen.index("0"), auth.seen.index("1")) <= 2 * MAX_ENDS

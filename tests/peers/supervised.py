@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pybrpc
 from pybrpc.server import Supervisor
-from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
 
 APPS = "tests.peers.worker_apps"
+REPLACED_S = 200.0
+"""Two workers, one after the other. Each may take 60 s to start, and then 30 s of grace and 5 more
+to end."""
 
 
 @contextlib.contextmanager
@@ -30,7 +33,8 @@ def pids_of(supervisor: Supervisor) -> set[int]:
 
 
 def wait_replaced(supervisor: Supervisor, before: set[int], workers: int = 2) -> None:
-    """Until so many workers serve, and those from before are gone.
+    """Until so many workers serve, and those from before are gone. AssertionError, with what there
+    is instead, after REPLACED_S.
 
     Not only until those were told to stop: until they hear it they accept, and answer.
     """
@@ -39,7 +43,12 @@ def wait_replaced(supervisor: Supervisor, before: set[int], workers: int = 2) ->
         there = {worker.pid for worker in supervisor.statistics().workers}
         return there.isdisjoint(before) and len(pids_of(supervisor)) == workers
 
-    wait_until(is_replaced)
+    gives_up_at = time.monotonic() + REPLACED_S
+    while not is_replaced():
+        if time.monotonic() > gives_up_at:
+            found = supervisor.statistics()
+            raise AssertionError(f"{before} were not replaced in {REPLACED_S:g} s: {found}")
+        time.sleep(0.001)
 
 
 def call(address: object, message: str = "hello", **options: Any) -> str:

@@ -8,7 +8,7 @@ from pybrpc.builtin.form_token import POST_HEADER
 from pybrpc.builtin.html import Child, Html, join, tag
 from pybrpc.builtin.layout import facts, form, html_page, table, tiles
 from pybrpc.builtin.page import PageEntry, PageError, PageRequest, PageResponse
-from pybrpc.builtin.rpcz_query import NAMES, id_of, query_of
+from pybrpc.builtin.rpcz_query import NAMES, id_of, query_of, trace_id_of
 from pybrpc.builtin.rpcz_text import (
     error_text,
     events_of,
@@ -164,7 +164,7 @@ def _result(span: Span) -> Html:
 
 
 def _trace(request: PageRequest, server: ServerView) -> PageResponse:
-    trace_id = id_of(request.parameter("trace"), "trace")
+    trace_id, high = trace_id_of(request.parameter("trace"), "trace")
     span_id = request.parameter("span")
     store = RPCZ.store
     if span_id:
@@ -172,6 +172,9 @@ def _trace(request: PageRequest, server: ServerView) -> PageResponse:
         found = [] if one is None else [one]
     else:
         found = store.trace(trace_id, MAX_SPANS)
+    if high is not None:
+        # A call that came by way of C++ has lost the upper half.
+        found = [span for span in found if span.trace_id_high in (0, high)]
     if not found:
         raise PageError(404, "Fail to find any spans")
     is_hex = RPCZ_HEX_LOG_ID.current()

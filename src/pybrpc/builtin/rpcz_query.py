@@ -61,6 +61,14 @@ def id_of(text: str, name: str) -> int:
     return int(text, 16)
 
 
+def trace_id_of(text: str, name: str) -> tuple[int, int | None]:
+    """The lower half of a trace id, which is bRPC's, and the upper one. As pages and bRPC show it,
+    without an upper half, or the 32 digits of W3C. PageError (400) for other text."""
+    if not re.fullmatch("[0-9a-fA-F]{32}", text):
+        return id_of(text, name), None
+    return int(text[16:], 16), int(text[:16], 16)
+
+
 def log_id_of(text: str) -> int:
     """A log id as C++ reads it: "0x1f", decimal, or else hexadecimal."""
     digits = text[: _MAX_DIGITS + 2]

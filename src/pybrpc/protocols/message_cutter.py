@@ -76,6 +76,7 @@ class MessageCutter(Session):
         self.buffer = IOPortal()
         self.output = NO_OUTPUT
         self.broken: Broken | None = None
+        self.has_more = False
         self.successor = None
         self.protocol = protocol
         """The protocol of the first message."""

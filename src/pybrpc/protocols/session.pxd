@@ -4,6 +4,7 @@ from pybrpc.iobuf.iobuf cimport IOBuf
 cdef class Session:
     cdef public object broken
     cdef public IOBuf buffer
+    cdef public bint has_more
     cdef public IOBuf output
     cdef public object protocol
     cdef public object successor

@@ -41,22 +41,26 @@ class Session:
     buffer     the received bytes that are not cut yet
     broken     set once no more can be cut: the connection is closed, after `output` was written;
                `cut` clears the bytes that still come
+    has_more   set by a `cut` that has left complete messages in `buffer`, so that one connection
+               with many of them does not keep the others waiting. The reader reads nothing, and
+               cuts again in the next turn
     output     bytes to write next; the reader takes them after each `cut` and `end`
     protocol   packs the responses to those requests that have no `packer`; `None` until it is known
     successor  set by a session that another one replaces, with all that is in its buffer
     """
 
-    __slots__ = ("broken", "buffer", "output", "protocol", "successor")
+    __slots__ = ("broken", "buffer", "has_more", "output", "protocol", "successor")
 
     def __init__(self, protocol: Any = None) -> None:
         self.buffer: IOBuf = IOPortal()
         self.output = IOBuf()
         self.broken: Broken | None = None
+        self.has_more = False
         self.protocol = protocol
         self.successor: Session | None = None
 
     def cut(self) -> list[Message]:
-        """Take all complete messages off `buffer`; the rest remains there.
+        """Take all complete messages off `buffer`, or some and set `has_more`; the rest remains.
 
         No bytes of a peer make this raise. Nothing is cut after `broken` is set.
         """

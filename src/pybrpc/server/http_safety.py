@@ -70,15 +70,24 @@ class Origins:
 
 
 class AllowedHosts:
-    """The hosts under which the server answers: `allowed_hosts=`. Without any, it answers under
-    all."""
+    """The hosts under which the server answers: `allowed_hosts=`."""
 
-    def __init__(self, allowed: Iterable[str] | str = ()) -> None:
+    def __init__(self, allowed: Iterable[str] | str | None = None) -> None:
         """Hosts without port: "api.example.com", "10.0.0.7", "[::1]", "*.example.com" for all
-        names below example.com, "*" for all. ValueError, TypeError."""
-        items = [allowed] if isinstance(allowed, str) else allowed
+        names below example.com, "*" or `None` for all. ValueError, also for an empty list: it
+        hardly means all hosts, and with none of them the server would answer no request.
+        TypeError."""
+        items: Iterable[str] = ["*"] if allowed is None else allowed
+        items = [items] if isinstance(items, str) else items
         names = checked_list("allowed_hosts", items, str, 'hosts such as "api.example.com"')
-        self.allows_all = not names or "*" in names
+        if not names:
+            raise ValueError(
+                "allowed_hosts: an empty list would allow no host at all; for all hosts leave it "
+                'out, or use ["*"]'
+            )
+        self.texts = tuple(names)
+        """As they were given."""
+        self.allows_all = "*" in names
         hosts = [_checked_host(name) for name in names if name != "*"]
         self._exact = frozenset(host for host in hosts if host[0] != "*")
         self._ends = tuple(host[1:] for host in hosts if host[0] == "*")
@@ -91,6 +100,10 @@ class AllowedHosts:
         return host in self._exact or (
             host.endswith(self._ends) and not host.startswith(".") and host != ""
         )
+
+    def names(self, host_and_port: str) -> bool:
+        """Whether a Host header is one of those that were named, and not just one of all."""
+        return not self.allows_all and self.allows(host_and_port)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AllowedHosts):

@@ -23,6 +23,7 @@ from pybrpc.builtin.server_view import (
     ServiceView,
 )
 from pybrpc.metrics.names import to_underscored_name
+from pybrpc.server.calls.call_end import received_bytes_of
 from pybrpc.server.calls.method_entry import MethodEntry
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.connections.server_connection import ServerConnection
@@ -262,7 +263,7 @@ def _view_of_call(call: ServerCall, now: float) -> CallView:
         connection=call.connection.state,
         socket_id=call.connection.socket.id,
         log_id=as_unsigned(call.request.log_id or 0),
-        request_bytes=call.received_bytes,
+        request_bytes=received_bytes_of(call),
     )
 
 

@@ -112,7 +112,8 @@ class ServerOptions(TypedDict, total=False):
                      the server by HTTP; "*" for all. Requests of other sites' pages are refused
     allowed_hosts    hosts, without port, under which HTTP is answered on the port of the server:
                      ["api.example.com", "*.corp.example", "10.0.0.7"]. Requests with another Host
-                     get 421. Default: all hosts, so a name of somebody else's DNS too
+                     get 421. Default `None`, or ["*"]: all hosts, so a name of somebody
+                     else's DNS too. An empty list is refused
     builtin_services   whether there are pages at all; default `True`. Without more options, all
                      clients may see /, /health, /readiness, /version, /status, /vars, /metrics
     internal_port    another port, on the same host, for all pages and nothing else; 0: a free one,
@@ -142,7 +143,7 @@ class ServerOptions(TypedDict, total=False):
     access_log: bool | AccessLog
     rtmp_service: ProtocolService | None
     cors: Iterable[str]
-    allowed_hosts: Iterable[str]
+    allowed_hosts: Iterable[str] | None
     builtin_services: bool
     internal_port: int | None
     builtin_allow: Iterable[str]
@@ -206,7 +207,7 @@ class ServerSettings:
         left["http"] = HttpSettings(
             Origins(left.pop("cors", ())),
             checked_networks(left.pop("builtin_allow", ())),
-            AllowedHosts(left.pop("allowed_hosts", ())),
+            AllowedHosts(left.pop("allowed_hosts", None)),
         )
         left["interceptors"] = checked_interceptors(left.get("interceptors", ()))
         left["access_log"] = checked_access_log(left.get("access_log", False))
@@ -248,7 +249,7 @@ SERVER_DEFAULTS = {
     "access_log": False,
     "rtmp_service": None,
     "cors": (),
-    "allowed_hosts": (),
+    "allowed_hosts": None,
     "builtin_allow": (),
     "options": None,
 }

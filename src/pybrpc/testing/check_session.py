@@ -117,6 +117,10 @@ def feed(session: Session, pieces: Iterable[bytes], and_end: bool = False) -> Fo
         session.buffer.append(piece)
         messages += session.cut()
         session = follow(session, messages)
+        while session.has_more and session.broken is None:
+            size = len(session.buffer)
+            messages += session.cut()
+            assert len(session.buffer) < size, "has more, and cuts nothing"
         output += bytes(session.output)
         session.output.clear()
     if and_end and session.broken is None:

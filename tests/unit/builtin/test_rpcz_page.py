@@ -77,6 +77,36 @@ def test_find_by_trace_time_and_log_id(is_enabled: bool, is_hex: bool, is_html: 
     assert get("/rpcz?trace=9", wants_html=is_html).status == 404
 
 
+@pytest.mark.parametrize("is_html", [False, True])
+def test_trace_is_found_by_the_32_digits_of_w3c_and_by_the_links_of_the_page(is_html: bool) -> None:
+    low, high = 0xB7AD6B7169203331, 0x0AF7651916CD43DD
+    put(trace_id=low, trace_id_high=high, span_id=8, method="a.Whole.Call")
+    put(trace_id=low, trace_id_high=0, span_id=9, method="a.Half.Call")
+    put(trace_id=low, trace_id_high=high + 1, span_id=10, method="an.Other.Call")
+
+    def methods(query: str) -> list[str]:
+        found = get(f"/rpcz?trace={query}", wants_html=is_html)
+        if found.status == 404:
+            return []
+        assert found.status == 200
+        body = str(found.body)
+        names = {"Whole": 8, "Half": 9, "Other": 10}
+        text = (
+            (lambda name: f".{name}.Call") if is_html else (lambda name: f"span={names[name]:x}\n")
+        )
+        return [name for name in names if text(name) in body]
+
+    assert methods(f"{high:016x}{low:016x}") == ["Whole", "Half"]
+    assert methods(f"{high:016X}{low:016X}") == ["Whole", "Half"]
+    assert methods(f"{high:016x}{low:016x}&span=8") == ["Whole"]
+    assert methods(f"{high:016x}{low:016x}&span=a") == []
+    assert methods(f"{low:x}") == ["Whole", "Half", "Other"]
+    assert methods(f"{0:016x}{low:016x}") == ["Half"]
+    assert methods(f"{high:016x}{low + 1:016x}") == []
+    for link in re.findall(r"/rpcz\?trace=([0-9a-f]+)", str(get("/rpcz", wants_html=True).body)):
+        assert methods(link) == ["Whole", "Half", "Other"]
+
+
 def test_the_list_is_that_of_c_plus_plus() -> None:
     put(request_size=86, response_size=67, trace_id=0x35CE8B907B080018)
     assert re.fullmatch(
@@ -121,6 +151,9 @@ def test_filters(query: str, count: int) -> None:
         "trace=x",
         "trace=1&span=-1",
         "trace=123456789012345678",
+        "trace=0x00000000000000000000000000000007",
+        "trace=" + "7" * 31,
+        "trace=" + "7" * 33,
         "time=yesterday",
         "time=2026/13/45-99:99:99",
         "time=1900/1/1-0:0:0.",

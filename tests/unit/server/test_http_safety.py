@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from pybrpc.base.endpoint import Endpoint
@@ -156,6 +158,12 @@ def test_hosts_that_are_not_allowed(host: str) -> None:
 def test_hosts_that_are_none_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="allowed_hosts: "):
         AllowedHosts([name])
+
+
+@pytest.mark.parametrize("names", [[], (), iter([])])
+def test_no_host_at_all_is_refused(names: Iterable[str]) -> None:
+    with pytest.raises(ValueError, match=r'allow no host at all.*\["\*"\]'):
+        AllowedHosts(names)
 
 
 def test_allowed_hosts_are_values() -> None:

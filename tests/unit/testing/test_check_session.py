@@ -53,6 +53,27 @@ class OneOfEachRead(Lines):
         return [] if line is None else [RpcRequest(1, "S", "M", bytes(line))]
 
 
+class LeavesSome(Lines):
+    """Cuts one line at a time, and says that there are more."""
+
+    def cut(self) -> list[Message]:
+        messages: list[Message] = []
+        line = self.buffer.cut_until(b"\n")
+        if line is not None:
+            self.take(bytes(line), messages)
+        self.has_more = b"\n" in bytes(self.buffer)
+        if not self.has_more:
+            messages += super().cut()
+        return messages
+
+
+class SaysMoreForEver(Lines):
+    def cut(self) -> list[Message]:
+        messages = super().cut()
+        self.has_more = True
+        return messages
+
+
 class GoesOn(Lines):
     def cut(self) -> list[Message]:
         messages = super().cut()
@@ -115,9 +136,14 @@ def test_sound_session_passes() -> None:
     assert len(check_session(Lines, STREAM)) == 9
 
 
+def test_session_that_leaves_messages_for_later_turns_passes() -> None:
+    assert len(check_session(LeavesSome, STREAM)) == 9
+
+
 @pytest.mark.parametrize(
     ("faulty", "where"),
     [
+        (SaysMoreForEver, "cuts nothing"),
         (OutputOfEachRead, "split at"),
         (OneOfEachRead, "split at"),
         (GivesNoReason, "no reason"),

@@ -9,6 +9,6 @@ cdef class HttpServerSession(Session):
     cdef public bint is_raw
     cdef public long long unfinished_mark
 
-    @cython.locals(events=list, found=list, parser=RequestParser)
+    @cython.locals(ends=Py_ssize_t, events=list, found=list, parser=RequestParser)
     cpdef list cut(self)
     cpdef Py_ssize_t bytes_wanted(self) except -1

@@ -18,6 +18,11 @@ from pybrpc.protocols.session import Session
 _NO_LIMIT = 1 << 62
 _OPTIONS = ParserOptions(max_body_size=_NO_LIMIT)
 
+MAX_ENDS = 32
+"""Requests that one `cut` completes at most. To admit so many takes about as long as a connection
+may keep others waiting elsewhere, half a millisecond if compiled, and more would not join more of
+their responses: others come in between."""
+
 HEAD_BYTES = 1024
 """Memory of a head that was parsed, beside its text, in bytes."""
 
@@ -48,6 +53,8 @@ class HttpServerSession(Session):
             data.swap(self.buffer)
             return [data] if data else []
         parser = self._parser
+        ends = 0
+        self.has_more = False
         while self.buffer and self.broken is None:
             found = parser.read(self.buffer)
             if parser.broken is not None:
@@ -59,7 +66,11 @@ class HttpServerSession(Session):
                 break
             events += found
             if type(found[-1]) is MessageEnd:
-                self.unfinished_mark += 1
+                ends += 1
+                if ends >= MAX_ENDS and self.buffer:
+                    self.has_more = True
+                    break
+        self.unfinished_mark += ends
         return events
 
     def end(self) -> list[Any]:
@@ -89,4 +100,4 @@ class HttpServerSession(Session):
 
     @property
     def unfinished_bytes(self) -> int:
-        return len(self.buffer) + self.held_bytes
+        return self.held_bytes + (0 if self.has_more else len(self.buffer))

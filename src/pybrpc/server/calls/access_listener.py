@@ -35,6 +35,8 @@ class AccessListener:
     def on_call_end(self, call: ServerCall, latency_s: float) -> None:
         request, connection, code = call.request, call.connection, call.error_code
         http = None if call.form is None else call.form.http_summary()
+        if http is not None and code == NO_ANSWER:
+            http = http._replace(status=0)  # the response was made, and dropped
         self._queue.put(
             AccessRecord(
                 time.time(),

@@ -24,6 +24,7 @@ from pybrpc.server.access_log.access_line import HttpSummary
 from pybrpc.server.calls.admission import Admission
 from pybrpc.server.calls.call_span import end_span
 from pybrpc.server.calls.interfaces import CallConnection
+from pybrpc.server.calls.ordered_replies import OrderedReplies
 from pybrpc.server.calls.server_call import NO_ANSWER, ServerCall
 from pybrpc.transport.socket.socket import Socket
 
@@ -107,6 +108,9 @@ class CallEnd:
         `data` are the bytes of their responses; `None` if nobody would read them.
         """
         now = time.monotonic()
+        replies = connection.replies
+        if replies is not None:
+            _note_dropped(replies, calls)
         ended = self._leave(calls, now)
         if not ended:
             return
@@ -115,11 +119,10 @@ class CallEnd:
         except BaseException as error:
             SERVER.caught("%r can't count its calls", connection, error=error)
         try:
-            replies = connection.replies
             if replies is not None:
                 if data is not None:
                     replies.write()
-                else:
+                elif not all(replies.drops(call.position) for call in ended):
                     replies.fail_missing()
             elif data is not None:
                 write_answer(connection.socket, data)
@@ -138,6 +141,8 @@ class CallEnd:
         for call in calls:
             if admission.leave(call, now):
                 ended.append(call)
+                if call.entry.enable_progressive_read:
+                    _count_body(call)
                 if call.error_code and call.error_code != NO_ANSWER:
                     self._errors.increment_and_get(1)
         return ended
@@ -190,6 +195,27 @@ class CallEnd:
                 listener.on_served(served)
             except BaseException as error:
                 SERVER.caught("%r raised at the end of a request", listener, error=error)
+
+
+def received_bytes_of(call: ServerCall) -> int:
+    """Bytes of the request that have come. Of a body that its handler reads in parts, so far."""
+    form = call.form
+    if form is None or not call.entry.enable_progressive_read:
+        return call.received_bytes
+    return form.received_bytes(call)
+
+
+def _count_body(call: ServerCall) -> None:
+    call.received_bytes = received_bytes_of(call)
+    if call.span is not None:
+        call.span.request_size = call.received_bytes
+
+
+def _note_dropped(replies: OrderedReplies, calls: list[ServerCall]) -> None:
+    """An earlier response ends the connection, so nobody gets those of some calls."""
+    for call in calls:
+        if replies.drops(call.position):
+            call.error_code = NO_ANSWER
 
 
 def _open_streams(call: ServerCall) -> None:

@@ -36,6 +36,10 @@ class CallForm(Protocol):
         """The request message; BadRequestError. A body that is compressed may become
         `limit_bytes`."""
 
+    def received_bytes(self, call: Any) -> int:
+        """Bytes of the request of `call` that have come: what `call` says, or, of a body that is
+        read in parts, those of the parts."""
+
     def http_summary(self) -> HttpSummary | None:
         """The request as the access log shows it; `None` if it is none of HTTP."""
 

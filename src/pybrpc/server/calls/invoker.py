@@ -78,11 +78,14 @@ class Invoker:
         return coroutine if type(coroutine) is CoroutineType else _coroutine_of(coroutine)
 
     def ends_unrun(self, call: ServerCall) -> bool:
-        """It is the turn of `call`. End it if its connection has failed. True if it has ended."""
+        """It is the turn of `call`. End it if its connection has failed, or is to end before its
+        response. True if it has ended."""
         # Store, then load, on both sides (see base.atomic): a connection that fails only now
         # finds what `serve` has stored.
         call.serve()
-        if call.connection.is_gone():
+        replies = call.connection.replies
+        is_dropped = replies is not None and replies.drops(call.position)
+        if is_dropped or call.connection.is_gone():
             call.end()
             return True
         return False

@@ -17,6 +17,7 @@ cdef class OrderedReplies:
     @cython.locals(size_bytes=Py_ssize_t)
     cpdef put(self, Py_ssize_t position, IOBuf data)
     cpdef write(self)
+    cpdef bint drops(self, Py_ssize_t position) except -1
     @cython.locals(size_bytes=Py_ssize_t, count=Py_ssize_t, data=IOBuf)
     cpdef append_to(self, IOBuf buffer)
     cpdef _drop(self)

@@ -82,6 +82,11 @@ class OrderedReplies:
         if count:
             self._unanswered.remove(size_bytes, count)
 
+    def drops(self, position: int) -> bool:
+        """Whether the response at `position` is never written, as an earlier one ends the
+        connection. Any thread."""
+        return False
+
     def fail_missing(self) -> None:
         """A request ends without a response, so those behind it can't be written: close."""
         text = "A request has ended without a response, and the next ones must not overtake it"

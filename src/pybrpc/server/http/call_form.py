@@ -313,6 +313,11 @@ class CallForm:
         attachment.begin(call, of, self.release)
         return True
 
+    def received_bytes(self, call: ServerCall) -> int:
+        """Bytes of the body that have come."""
+        queue = self._queue
+        return call.received_bytes if queue is None else queue.received_bytes
+
     def http_summary(self) -> HttpSummary:
         """For the access log."""
         return summary_of(self._request)

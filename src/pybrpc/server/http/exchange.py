@@ -180,8 +180,11 @@ class HttpExchange:
 
     def _on_head(self, head: RequestHead, now: float) -> None:
         connection = self.connection
-        connection.server.requests += 1
         position = self.replies.next_position()
+        if self.replies.drops(position):
+            self._stop_reading()
+            return
+        connection.server.requests += 1
         resolved = self._resolved
         if resolved is None or resolved.head is not head:
             resolved = self._resolve(head, position, now)
@@ -365,10 +368,7 @@ class HttpExchange:
         close the connection when its answers are written. In a turn."""
         if self._request is request:
             self._request = None
-            self._is_over = True
-            self._session.collected_bytes = 0
-            self.connection.socket.discard_reads()
-            self.connection.retire()
+            self._stop_reading()
 
     def end_input_soon(self, request: HttpRequest) -> None:
         """`end_input` in a turn. Any thread."""
@@ -392,10 +392,13 @@ class HttpExchange:
         """In a turn. If the end of `request` has not come, it will stop the reading."""
         if self._request is not request and not self._is_over:
             # The body of a later request hears of it when the connection is closed.
-            self._is_over = True
-            self._session.collected_bytes = 0
-            self.connection.socket.discard_reads()
-            self.connection.retire()
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        self._is_over = True
+        self._session.collected_bytes = 0
+        self.connection.socket.discard_reads()
+        self.connection.retire()
 
     def close_soon(self) -> None:
         """Close the connection behind what was written, whatever calls run. Any thread."""

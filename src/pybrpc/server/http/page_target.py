@@ -19,6 +19,7 @@ from pybrpc.builtin.server_view import ServerView
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.protocols.http1 import HttpHeaders
 from pybrpc.protocols.http1.status import ERROR_CODE_HEADER
+from pybrpc.server.calls.server_call import NO_ANSWER
 from pybrpc.server.http.exchange import HttpExchange, Refusal
 from pybrpc.server.http.request import BodySink, HttpRequest
 from pybrpc.server.http.served import note_served
@@ -116,9 +117,10 @@ class PageRun:
         """Not in a turn. Never raises."""
         connection, request = self._exchange.connection, self._request
         try:
-            if not self._is_gone:
+            sent_bytes, error_code = 0, NO_ANSWER
+            if not self._is_gone and not self._exchange.replies.drops(request.position):
                 sent_bytes, error_code = self._answer()
-                note_served(connection, request, sent_bytes, len(self._page.body), error_code)
+            note_served(connection, request, sent_bytes, len(self._page.body), error_code)
         except BaseException as error:
             SERVER.caught("the page /%s raised", self._page.name, error=error)
         finally:

@@ -10,5 +10,6 @@ cdef class HttpReplies(OrderedReplies):
 
     cpdef append(self, Py_ssize_t position, IOBuf data)
     cpdef put(self, Py_ssize_t position, IOBuf data)
+    cpdef bint drops(self, Py_ssize_t position) except -1
     cpdef append_to(self, IOBuf buffer)
     cpdef _drop(self)

@@ -84,6 +84,9 @@ class HttpReplies(OrderedReplies):
         ends. Later responses are dropped."""
         self._last = min(self._last, position)
 
+    def drops(self, position: int) -> bool:
+        return position > self._last
+
     def end_with_whole(self, position: int, on_last: Callable[[], object]) -> None:
         """`end_behind` for a response that will be put whole. `on_last` is called once it was taken
         to be written: in the thread that writes, where it must not run code of users."""

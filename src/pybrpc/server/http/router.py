@@ -159,12 +159,11 @@ class HttpRouter:
 
     def _is_internal(self, exchange: HttpExchange, headers: HttpHeaders) -> bool:
         """Whether the client may use pages that are not public."""
-        connection = exchange.connection
-        if connection.is_internal:
-            return has_own_host(headers)
-        # Others that were named in `allowed_hosts` are those of the server.
-        if self._settings.hosts.allows_all and not has_own_host(headers):
-            return False
+        connection, hosts = exchange.connection, self._settings.hosts
+        # Those that were named in `allowed_hosts` are those of the server.
+        is_own = has_own_host(headers) or hosts.names(headers.get("host", ""))
+        if connection.is_internal or not is_own:
+            return is_own
         return is_in(self._settings.builtin_allow, connection.socket.remote_side)
 
     def __repr__(self) -> str:

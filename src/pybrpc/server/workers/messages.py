@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection
 from typing import Any, Self
 
+from pybrpc.server.http_safety import AllowedHosts
 from pybrpc.server.values import ServerStatistics
 
 FOR_SUPERVISOR = (signal.SIGHUP, signal.SIGUSR1)
@@ -76,6 +77,8 @@ class WorkerReport:
     is_serving: bool = False
     failure: str = ""
     """Reason why it can't serve: "ModuleNotFoundError: No module named 'app'"."""
+    allowed_hosts: list[str] = dataclasses.field(default_factory=list)
+    """Those of its server; empty: all."""
     statistics: ServerStatistics = dataclasses.field(default_factory=ServerStatistics)
     """Counters since the start of the worker, so that a report may be lost."""
 
@@ -86,6 +89,8 @@ class WorkerReport:
     def from_line(cls, line: bytes) -> Self:
         """ValueError, TypeError or KeyError for a line that is no report."""
         values = _known(json.loads(line), cls)
+        if hosts := values.get("allowed_hosts"):
+            AllowedHosts(hosts)
         values["statistics"] = ServerStatistics(**_known(values["statistics"], ServerStatistics))
         return cls(**values)
 

@@ -161,7 +161,8 @@ class Supervisor(Registering):
         """Begin to replace the workers one by one, and return at once.
 
         A new one serves before the old one is told to stop, which has `grace` for its running
-        requests and refuses others with ELOGOFF, so that their callers move on. If a new one can't
+        requests and refuses others with ELOGOFF, so that their callers move on. The next one begins
+        when the old one has ended: at most 5 seconds after its grace. If a new one can't
         serve, the old one stays, and so do the rest; that is logged. Never blocks.
         """
         self._post(WorkerGroup.restart)

@@ -139,8 +139,15 @@ class SupervisorLink:
         server = self._server
         statistics = ServerStatistics() if server is None else server.statistics()
         is_serving = server is not None and server.is_running and not server.is_stopping
-        self._send(WorkerReport(is_serving=is_serving, statistics=statistics))
+        report = WorkerReport(is_serving, statistics=statistics, allowed_hosts=_hosts_of(server))
+        self._send(report)
 
     def _send(self, report: WorkerReport) -> None:
         with self._writing, contextlib.suppress(OSError):
             self._control.sendall(report.to_line())
+
+
+def _hosts_of(server: Server | None) -> list[str]:
+    """The hosts that its `allowed_hosts` names; none if it allows all."""
+    hosts = None if server is None else server._settings.http.hosts
+    return [] if hosts is None or hosts.allows_all else list(hosts.texts)

@@ -137,6 +137,10 @@ class WorkerGroup:
         ]
         return sorted(found, key=lambda worker: (worker.number, worker.pid))
 
+    def allowed_hosts(self) -> set[str]:
+        """The hosts that servers of workers name; none if all are allowed. Any thread."""
+        return {host for worker in self._account.workers for host in worker.allowed_hosts}
+
     def log_statistics(self) -> None:
         for line in str(self.statistics()).splitlines():
             WORKERS.warning("%s", line)

@@ -100,6 +100,8 @@ class WorkerProcess:
         self.failure = ""
         """The reason why it couldn't serve, or why it was killed."""
         self.statistics = ServerStatistics()
+        self.allowed_hosts: list[str] = []
+        """Those that its server names; none: it allows all, or does not serve yet."""
         self.was_stopped = False
         """Whether it ends because its supervisor or a signal asked it to."""
         self._started_at = self._checked_at = time.monotonic()
@@ -227,6 +229,7 @@ class WorkerProcess:
 
     def _take(self, report: WorkerReport) -> None:
         self.statistics = report.statistics
+        self.allowed_hosts = report.allowed_hosts
         if report.failure:
             self.failure = report.failure
             self._end_in(KILL_S)

@@ -9,6 +9,7 @@ cdef class SocketReader:
     cdef object _discard_left
     cdef Backlog _unanswered
     cdef bint _has_answered
+    cdef bint _has_more
     cdef bint _is_discarding
     cdef bint _is_paused
     cdef bint _is_plain
@@ -38,6 +39,7 @@ cdef class SocketReader:
     @cython.locals(wanted=Py_ssize_t)
     cdef Py_ssize_t _read_size(self) except -1
     cdef _read_on(self, SocketCore socket)
+    cdef _cut_more(self, SocketCore socket)
     @cython.locals(started_at=double)
     cdef _cut_and_charge(self, SocketCore socket, TurnBudget budget)
     @cython.locals(messages=list, backlog=Backlog)

@@ -51,6 +51,7 @@ class SocketReader:
     __slots__ = (
         "_discard_left",
         "_has_answered",
+        "_has_more",
         "_is_discarding",
         "_is_paused",
         "_is_plain",
@@ -77,6 +78,8 @@ class SocketReader:
         """Whether the session only cuts messages: it writes nothing, and nothing replaces it."""
         self._has_answered = False
         """Whether the last bytes that came have made the session write something."""
+        self._has_more = False
+        """Whether the session has complete messages that it left for a later turn."""
         self._writer = writer
         self._unanswered = unanswered
         self._pauses_when_overcrowded = pauses_when_overcrowded
@@ -110,7 +113,9 @@ class SocketReader:
         socket.dispatcher.add_reader(socket.fd, partial(self.on_readable, socket))
         try:
             # A session may have bytes to write before anything comes.
-            if self.buffer or not self._is_plain:
+            if self._is_discarding:
+                self._session.buffer.clear()
+            elif self.buffer or not self._is_plain:
                 self._cut(socket)
             self._read_on(socket)
         except BaseException as error:
@@ -135,6 +140,8 @@ class SocketReader:
         If the layer, a parser or the user of the socket raises, the socket fails: no message is
         lost in silence.
         """
+        if self._has_more and self._is_read_posted:
+            return  # its turn comes
         budget = socket.budget
         if budget is not None:
             self._read_within(budget, socket)
@@ -156,6 +163,9 @@ class SocketReader:
             budget.charge(2 * LONG_S)
 
     def _read_more(self, socket: SocketCore) -> None:
+        if self._has_more:
+            self._cut_more(socket)
+            return
         self._writer.on_read()
         left = READ_ON_BELOW
         while left > 0:
@@ -230,8 +240,11 @@ class SocketReader:
         )
 
     def _read_on(self, socket: SocketCore) -> None:
-        """Post a read if the layer holds data: the descriptor may not become readable again."""
-        if not socket.layer.has_unread or self._is_paused or socket.error is not None:
+        """Post a read if the layer or the session holds data: the descriptor may not become
+        readable again."""
+        if self._is_paused or socket.error is not None:
+            return
+        if not self._has_more and not socket.layer.has_unread:
             return
         if not self._is_read_posted:
             self._is_read_posted = True
@@ -247,6 +260,20 @@ class SocketReader:
     def _read_posted(self, socket: SocketCore) -> None:
         self._is_read_posted = False
         self.on_readable(socket)
+
+    def _cut_more(self, socket: SocketCore) -> None:
+        """Cut what the session has left, instead of reading: else the buffer would grow."""
+        self._has_more = False
+        if self._is_paused or socket.error is not None:
+            return
+        self._writer.on_read()
+        if self._is_discarding:
+            self._session.buffer.clear()
+        elif socket.budget is None:
+            self._cut(socket)
+        else:
+            self._cut_and_charge(socket, socket.budget)
+        self._read_on(socket)
 
     def _cut_and_charge(self, socket: SocketCore, budget: TurnBudget) -> None:
         """Cut, and have the budget charge how long it took, unless it is little."""
@@ -278,6 +305,8 @@ class SocketReader:
             backlog = self._overcrowded_backlog(socket)
             if backlog is not None:
                 self._pause(socket, backlog)
+            elif self._has_more:
+                self._read_on(socket)
 
     def _hand_over(self, socket: SocketCore, messages: list[Message]) -> None:
         self.messages_read += len(messages)
@@ -289,6 +318,7 @@ class SocketReader:
         if session.successor is not None:
             self._session = session = follow(session, messages)
             self._is_plain = type(session) is MessageCutter
+        self._has_more = session.has_more
         if session.output and socket.error is None:
             output = IOBuf()
             output.swap(session.output)

@@ -9,7 +9,7 @@ import pytest
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.http1 import HttpParseError, MessageEnd, RequestHead
 from pybrpc.protocols.http1.http_protocol import HTTP
-from pybrpc.protocols.http1.server_session import HttpServerSession
+from pybrpc.protocols.http1.server_session import MAX_ENDS, HttpServerSession
 from pybrpc.protocols.protocol import ParseLimits
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -125,3 +125,22 @@ def test_session_that_another_protocol_has_taken_over_is_in_no_head() -> None:
     made.is_raw = True
     made.buffer.append(IOBuf(b"GET"))
     assert not made.is_in_head
+
+
+def test_many_requests_are_cut_in_several_turns() -> None:
+    made = session()
+    data = b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % n for n in range(2 * MAX_ENDS + 1))
+    found = [summary(cut(made, data))]
+    while made.has_more:
+        assert (made.unfinished_bytes, made.is_in_head) == (0, False), "all of them are complete"
+        assert made.memory_bytes >= len(made.buffer) > 0
+        found.append(summary(made.cut()))
+    assert [len(each) for each in found] == [MAX_ENDS, MAX_ENDS, 1]
+    assert [each[0] for part in found for each in part] == [f"/{n}" for n in range(65)]
+    assert made.unfinished_mark == 2 * MAX_ENDS + 1
+
+
+def test_exactly_as_many_requests_as_a_turn_takes_leave_nothing() -> None:
+    made = session()
+    assert len(summary(cut(made, GET * MAX_ENDS))) == MAX_ENDS
+    assert not made.has_more

@@ -44,7 +44,7 @@ def no_thread_stays() -> Iterator[None]:
 class FakeConnection:
     """A connection with its socket, its backlog and its `unanswered` in one."""
 
-    remote_side = local_side = auth_context = tls = None
+    remote_side = local_side = auth_context = tls = replies = None
     peer, identity, state = "10.0.0.1:7", "[here]", "open"
     protocol: Any = BAIDU_STD
     max_body_size = 1 << 30

@@ -38,7 +38,7 @@ class FakeConnection:
     peer = str(PEER)
     identity = "[10.0.0.2:8000]"
     state = "open"
-    auth_context = tls = None
+    auth_context = tls = replies = None
     protocol: Any = BAIDU_STD
     max_body_size = 1000
 

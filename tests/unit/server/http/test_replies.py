@@ -127,3 +127,10 @@ def test_news_come_with_the_error_of_a_connection_that_has_failed(line: HttpLine
     line.replies.append(1, IOBuf(b"b"))
     assert line.replies.held_bytes == 0
     assert line.unanswered.is_empty()
+
+
+def test_responses_behind_the_last_one_are_dropped(line: HttpLine) -> None:
+    assert not line.replies.drops(5)
+    line.replies.end_behind(1)
+    line.replies.end_behind(2)  # too late
+    assert [line.replies.drops(position) for position in range(4)] == [False, False, True, True]

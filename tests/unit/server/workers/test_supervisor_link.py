@@ -8,10 +8,12 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from pybrpc.server import ServerStatistics
+from pybrpc.server.settings import ServerSettings
 from pybrpc.server.workers import supervisor_link
 from pybrpc.server.workers.messages import WorkerReport
 from pybrpc.server.workers.orphans.watch_orphans import PID
@@ -28,7 +30,8 @@ class FakeServer:
     is_running = True
     is_stopping = False
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
+        self._settings = ServerSettings.of(options)  # type: ignore[arg-type]
         self.stops: queue.SimpleQueue[float | None] = queue.SimpleQueue()
         self.is_ready = True
 
@@ -247,3 +250,10 @@ def test_last_report_has_the_final_counters(stage: Stage) -> None:
 def test_report_is_dropped_when_the_supervisor_is_gone(stage: Stage) -> None:
     stage.end_stream()
     stage.link.finish()
+
+
+def test_report_has_the_hosts_that_the_server_names(stage: Stage) -> None:
+    named = ["a.example", "*.corp.example"]
+    for hosts, reported in ((None, []), (["*", "a"], []), (named, named)):
+        stage.link.serve(FakeServer(allowed_hosts=hosts))
+        assert stage.read_report().allowed_hosts == reported

@@ -322,3 +322,97 @@ def test_session_goes_by_its_old_name_with_a_warning(
     with pytest.warns(DeprecationWarning, match="^cutter is now session$"):
         wire = make_wire(step, user=User(), **old)
     assert wire.socket.session is old["cutter"]
+
+
+class OneByOne(Session):
+    """Each byte is a message, and each `cut` takes one."""
+
+    def cut(self) -> list[Message]:
+        byte = bytes(self.buffer.cutn(1))
+        self.has_more = bool(self.buffer)
+        return [RpcRequest(1, "S", "M", byte)] if byte else []
+
+
+def bodies(user: User) -> bytes:
+    return b"".join(user.messages.get(timeout=0).body for _ in range(user.messages.qsize()))
+
+
+def test_messages_that_a_session_leaves_are_cut_in_later_turns_in_order(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
+    user = User()
+    wire = make_wire(step, user=user, session=OneByOne())
+    step.run_until_idle()
+    wire.peer.sendall(b"abcd")
+    wire.socket.read_now()
+    assert bodies(user) == b"a"
+    wire.peer.sendall(b"efg")
+    for _ in range(3):
+        wire.socket.read_now()  # readable, while a turn of its own is posted
+    assert (bodies(user), wire.socket.statistics().bytes_read) == (b"", 4)
+    step.run_until_idle()
+    assert (bodies(user), wire.socket.statistics().bytes_read) == (b"bcdefg", 7)
+
+
+def test_end_of_the_input_comes_behind_messages_that_were_left(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
+    user = User()
+    wire = make_wire(step, user=user, session=OneByOne())
+    send(wire, step, b"")
+    wire.peer.sendall(b"abc")
+    wire.peer.shutdown(_socket.SHUT_WR)
+    step.run_until_idle()
+    assert bodies(user) == b"abc"
+    assert user.take_error().code == ErrorCode.EEOF
+
+
+def test_messages_that_were_left_wait_while_unanswered_bytes_are_overcrowded(
+    step: StepDispatcher, make_wire: MakeWire
+) -> None:
+    user, unanswered = User(), Backlog(1000, 500)
+    wire = make_wire(step, user=user, unanswered=unanswered, session=OneByOne())
+    step.run_until_idle()
+    assert unanswered.try_add(2000, True)
+    send(wire, step, b"abc")
+    wire.socket.read_now()
+    step.run_until_idle()
+    assert bodies(user) == b"a"
+    unanswered.remove(2000, 1)
+    step.run_until_idle()
+    assert bodies(user) == b"bc"
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_messages_that_were_left_are_discarded_once_reads_are(
+    step: StepDispatcher, make_wire: MakeWire, is_paused: bool
+) -> None:
+    user, unanswered = User(), Backlog(1000, 500)
+    wire = make_wire(step, user=user, unanswered=unanswered, session=OneByOne())
+    step.run_until_idle()
+    if is_paused:
+        assert unanswered.try_add(2000, True)
+    wire.peer.sendall(b"abc")
+    wire.socket.read_now()
+    wire.socket.discard_reads()
+    if is_paused:
+        unanswered.remove(2000, 1)
+    send(wire, step, b"def")
+    assert bodies(user) == b"a"
+    assert not wire.socket.session.buffer
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_failed_socket_cuts_nothing_more(
+    step: StepDispatcher, make_wire: MakeWire, is_closed: bool
+) -> None:
+    user = User()
+    wire = make_wire(step, user=user, session=OneByOne())
+    step.run_until_idle()
+    wire.peer.sendall(b"abc")
+    wire.socket.read_now()
+    wire.socket.close()
+    if is_closed:
+        step.close()
+    step.run_until_idle()
+    assert bodies(user) == b"a"

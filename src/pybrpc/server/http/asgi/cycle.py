@@ -122,6 +122,9 @@ class Cycle:
 
     async def _run(self) -> None:
         try:
+            if self._is_dropped():
+                self._stream.abandon()
+                return
             await self._application(self._scope, self.receive, self.send)
             self._finish()
         except BaseException as error:
@@ -180,10 +183,16 @@ class Cycle:
     def _note_end(self) -> None:
         """The response is complete, or nothing of it follows. Counts once; never raises."""
         code = self._error_code
-        if code is None and not self._is_answered():
-            code = int(ErrorCode.EFAILEDSOCKET) if self._request.status else NO_ANSWER
         sent_bytes = self._stream.bytes_sent + self._error_bytes
+        if self._is_dropped():
+            code, self._request.status, sent_bytes = NO_ANSWER, 0, 0
+        elif code is None and not self._is_answered():
+            code = int(ErrorCode.EFAILEDSOCKET) if self._request.status else NO_ANSWER
         self._observed.ended(code, self._received_bytes(), sent_bytes)
+
+    def _is_dropped(self) -> bool:
+        """Whether an earlier response ends the connection, so that nobody gets this one."""
+        return self._exchange.replies.drops(self._request.position)
 
     def _is_answered(self) -> bool:
         """Whether the application has sent all of its response."""

@@ -8,7 +8,7 @@ a list of links.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 from urllib.parse import quote
 
@@ -68,6 +68,9 @@ class Workers(Protocol):
 
     def statistics(self) -> SupervisorStatistics:
         """Their counters."""
+
+    def allowed_hosts(self) -> Iterable[str]:
+        """Hosts that their servers name; none if all are allowed."""
 
     @property
     def metrics(self) -> MetricsOfWorkers:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.builtin.server_view import RegistrationView
 from pybrpc.errors import ListenError
 from pybrpc.server.http.frontend import HttpFrontend
+from pybrpc.server.http_safety import AllowedHosts
 from pybrpc.server.lifecycle.registrations import Registrations
 from pybrpc.server.lifecycle.running_server import RunningServer
 from pybrpc.server.pages_view import PagesView
@@ -21,10 +22,24 @@ IDLE_S = 120.0
 _CLOSE_S = 2.0
 
 
+class HostsOfWorkers(AllowedHosts):
+    """All hosts; those that the servers of workers name are theirs."""
+
+    def __init__(self, named: Callable[[], Iterable[str]]) -> None:
+        """`named` is called in turns."""
+        super().__init__()
+        self._named = named
+
+    def names(self, host_and_port: str) -> bool:
+        named = tuple(self._named())
+        return bool(named) and AllowedHosts(named).names(host_and_port)
+
+
 class PageServer(Server):
     """A server without services, whose pages all clients may use that say an address, "localhost"
-    or the name of this machine as the Host; see `has_own_host`. It has a dispatcher of its own, so
-    that clients of pages delay no worker's start or end."""
+    or the name of this machine as the Host, see `has_own_host`, or one of the `allowed_hosts` of
+    the workers. It has a dispatcher of its own, so that clients of pages delay no worker's start or
+    end."""
 
     def __init__(
         self,
@@ -49,6 +64,7 @@ class PageServer(Server):
         self._is_group_stopping = is_stopping
         self._slots = workers.slots
         self._shown_registrations = registrations or self._registrations
+        self._hosts = HostsOfWorkers(workers.allowed_hosts)
 
     def listen(self, port: int) -> Endpoint:
         """Listen on the host of the workers; 0: a free port. ListenError; then nothing is left."""
@@ -77,7 +93,8 @@ class PageServer(Server):
             self._is_group_stopping,
             self._shown_registrations,
         )
-        return HttpFrontend(view, self._routes, self._settings.http, pages=self._pages)
+        settings = self._settings.http._replace(hosts=self._hosts)
+        return HttpFrontend(view, self._routes, settings, pages=self._pages)
 
 
 class SupervisorView(PagesView):

@@ -44,6 +44,22 @@ def test_internal_pages_are_for_all_that_come_by_an_address(address: str) -> Non
     assert look(f"{address}/vars", Origin="http://foreign.example")[0] == 403
 
 
+def test_hosts_that_workers_allow_are_those_of_the_pages_too() -> None:
+    with PageWorkers(1) as workers:
+        server = PageServer(workers, WHERE, lambda: True)
+        url = f"http://{server.listen(0)}/workers"
+        try:
+            assert look(url, Host="pages.corp.example")[0] == 403
+            workers.hosts = ["*.corp.example"]
+            assert look(url, Host="pages.corp.example:80")[0] == 200
+            assert look(url)[0] == 200, "by its address"
+            assert look(url, Host="foreign.example")[0] == 403
+            workers.hosts = ["*.corp.example", "*"]
+            assert look(url, Host="pages.corp.example")[0] == 403, "named by no one"
+        finally:
+            server.close()
+
+
 def test_post_needs_a_token(address: str) -> None:
     data = b"value=true"
     assert look(f"{address}/flags/save_series", data)[0] == 403
