@@ -244,6 +244,19 @@ def test_who_waits_for_the_entry_is_woken_when_the_server_leaves(
     assert not added.wait_registered(0)
 
 
+def test_who_waits_before_the_start_is_woken_by_a_later_start(
+    owned: Registrations, service: Service
+) -> None:
+    added = owned.add(URL, None, "")
+    waited: list[bool] = []
+    waiting = threading.Thread(target=lambda: waited.append(added.wait_registered(3600)))
+    waiting.start()
+    leave(owned)  # a start that has failed
+    owned.open(WHERE)
+    waiting.join(30)
+    assert waited == [True]
+
+
 def test_next_start_registers_after_the_last_one_has_left(
     owned: Registrations, service: Service
 ) -> None:
