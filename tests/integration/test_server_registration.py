@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +33,7 @@ from tests.peers.echo import ECHO, echo_request
 from tests.peers.etcd_server import EtcdServer
 from tests.peers.forking import exit_code_of, fork
 from tests.peers.http_stand_in import Fault, Request
+from tests.peers.pages import ROOT
 from tests.peers.redis_server import free_port
 from tests.peers.registries import ConsulRegistry, registry
 from tests.peers.serving import EchoService
@@ -37,6 +41,7 @@ from tests.peers.serving import EchoService
 FOREVER_S = 3600.0
 """A delay that no test waits for: it ends it."""
 ANYWHERE = "127.0.0.1:0"
+UNHANDLED = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
 
 
 def new_server(**options: Any) -> Server:
@@ -106,7 +111,7 @@ def check_server_leaves_unnoticed(kind: str, folder: Path) -> None:
                 leaving.server.stop(FOREVER_S)
                 wait_until(lambda: state_of(channel, leaving) == "not listed")
                 assert call(leaving.address) == "server 0", "it still serves"
-                assert not registrations[0].state.is_registered
+                wait_until(lambda: not registrations[0].state.is_registered)
                 load.wait_for_calls(20)
                 wait_until(lambda: not leaving.server.statistics().running)
                 before = leaving.calls
@@ -218,6 +223,27 @@ def test_end_of_the_with_block_does_not_end_the_delay_of_a_stop(consul: ConsulRe
     server.stop()
     thread.join(WAIT_S)
     assert left.is_set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_drains_and_a_second_one_ends_that(consul: ConsulRegistry, number: int) -> None:
+    answers: list[str] = []
+
+    def send_signals() -> None:
+        assert registration.wait_registered(WAIT_S)
+        wait_until(lambda: signal.getsignal(number) not in UNHANDLED)
+        os.kill(os.getpid(), number)
+        wait_until(lambda: not consul.registered)
+        answers.append(call(server.endpoint))
+        os.kill(os.getpid(), number)
+
+    with new_server(drain_delay=FOREVER_S) as server:
+        registration = started(server, consul)
+        thread = threading.Thread(target=send_signals)
+        thread.start()
+        server.run_until_asked_to_quit(FOREVER_S)
+        thread.join()
+    assert answers == ["hello"]
 
 
 # --- naming services that fail ---
@@ -423,3 +449,33 @@ def test_forked_child_does_not_remove_the_entry(consul: ConsulRegistry) -> None:
         assert exit_code_of(fork(child)) == 0
         assert len(consul.registered) == 1
         assert deregistrations(consul) == 0
+
+
+EXITS = """
+import sys
+from tests.integration.test_server_registration import new_server
+server = new_server(drain_delay=3600)
+registration = server.register(sys.argv[1])
+server.start("127.0.0.1:0")
+assert registration.wait_registered(30)
+if sys.argv[2] == "draining":
+    server.stop(3600)
+"""
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("state", ["running", "draining"])
+@pytest.mark.parametrize("fault", [None, Fault(hangs=True)], ids=["answering", "silent"])
+def test_end_of_the_process_removes_the_entry_and_does_not_hang(
+    consul: ConsulRegistry, state: str, fault: Fault | None
+) -> None:
+    def on_request(request: Request) -> None:
+        if "/register" in request.path and fault is not None:
+            consul.standing_fault = fault
+
+    consul.on_request = on_request
+    command = [sys.executable, "-W", "error", "-c", EXITS, consul.url, state]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert deregistrations(consul) == 1
+    assert len(consul.registered) == (0 if fault is None else 1)

@@ -214,6 +214,11 @@ GROUPS = (
         ),
     ),
     Group(
+        "The view of a registration says its state.",
+        ("builtin/server_view.py",),
+        ("unit/builtin/test_registrations.py", "unit/server/lifecycle/test_registrations.py"),
+    ),
+    Group(
         "A server registers itself, and drains, with a naming service that looks on.",
         (
             "server/registering.py",

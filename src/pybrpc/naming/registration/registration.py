@@ -176,6 +176,7 @@ class Registration:
                 time.sleep(0.05 * attempt)
                 continue
             self.state = dataclasses.replace(self.state, is_registered=False)
+            NAMING.info("%s has the entry of %s no more", *self._names())
             return
 
     def _names(self) -> tuple[NamingUrl, ServerNode]:

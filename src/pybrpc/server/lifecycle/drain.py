@@ -160,6 +160,7 @@ class Drain:
         self._is_leaving = False
         delay_s = min(self._delay(), self._grace())
         if delay_s > 0:
+            SERVER.info("a stop has begun: requests are refused in %.1f s", delay_s)
             self._end_in(delay_s, self._end)
         else:
             self._end()

@@ -186,7 +186,8 @@ class Registrations:
             run_guarded(entry.deregister, 0.0, what=f"deregistering at {entry.url}", log=SERVER)
             entry.left.notify(on_left)
         for each in found:
-            each._begun = StopLatch()
+            if each._begun.is_set:
+                each._begun = StopLatch()
 
     def late(self) -> list[Registration]:
         """The entries for which something is still done."""

@@ -104,7 +104,10 @@ def test_server_without_entries_logs_off_at_once_in_the_calling_thread(stage: Ma
     assert made.dispatcher.steps == 0
 
 
-def test_entries_are_removed_then_the_delay_passes_then_it_logs_off(stage: Make) -> None:
+def test_entries_are_removed_then_the_delay_passes_then_it_logs_off(
+    stage: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     made = stage(2, 4.0).opened()
     made.drain.stop(5.0)
     assert made.drain.has_begun
@@ -115,6 +118,7 @@ def test_entries_are_removed_then_the_delay_passes_then_it_logs_off(stage: Make)
     made.entries.remove()
     assert made.pass_time(3.9) == [], "the delay begins when the last one was removed"
     assert not made.drain.has_logged_off
+    assert "requests are refused in 4.0 s" in caplog.text
     assert made.pass_time(0.2) == ["log off 5.0"]
     assert made.pass_time(100) == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -30,10 +30,14 @@ class Service:
         self.is_answering = threading.Event()
         self.is_answering.set()
         self.error: BaseException | None = None
+        self.when_made: list[Callable[[], object]] = []
+        """The acts of other threads while an entry is made, each once."""
 
     def new_registrar(self, url: NamingUrl, node: ServerNode) -> Registrar:
         if url.rest == "bad":
             raise url.error("no such host")
+        if self.when_made:
+            self.when_made.pop()()
         return Registrar(self, node)
 
     def do(self, what: str, node: ServerNode) -> None:
@@ -244,6 +248,19 @@ def test_who_waits_for_the_entry_is_woken_when_the_server_leaves(
     assert not added.wait_registered(0)
 
 
+def test_who_waits_before_the_start_is_woken_by_a_later_start(
+    owned: Registrations, service: Service
+) -> None:
+    added = owned.add(URL, None, "")
+    waited: list[bool] = []
+    waiting = threading.Thread(target=lambda: waited.append(added.wait_registered(3600)))
+    waiting.start()
+    leave(owned)  # a start that has failed
+    owned.open(WHERE)
+    waiting.join(30)
+    assert waited == [True]
+
+
 def test_next_start_registers_after_the_last_one_has_left(
     owned: Registrations, service: Service
 ) -> None:
@@ -326,6 +343,29 @@ def test_server_that_leaves_while_it_registers_has_no_entry(
         owned.open(WHERE)
     wait_until(lambda: not owned.late())
     assert not added.state.is_registered
+
+
+def test_entry_that_is_deregistered_while_it_is_made_is_not_made(
+    owned: Registrations, service: Service
+) -> None:
+    added = owned.add(URL, None, "")
+    service.when_made.append(lambda: added.deregister(0))
+    owned.open(WHERE)
+    assert not owned.late()
+    assert (added.node, service.events, _registering_threads()) == (None, [], [])
+
+
+def test_entry_that_two_threads_make_at_once_is_made_once(
+    owned: Registrations, service: Service
+) -> None:
+    """One that starts the server, and one that registers it."""
+    added = owned.add(URL, None, "")
+    service.when_made.append(lambda: owned._begin(added, WHERE))
+    owned.open(WHERE)
+    assert added.wait_registered(30)
+    leave(owned)
+    wait_until(lambda: not _registering_threads())
+    assert service.events == ["+ 127.0.0.1:8000", "- 127.0.0.1:8000"]
 
 
 def test_forbidden_registrations(owned: Registrations) -> None:
