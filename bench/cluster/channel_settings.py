@@ -7,21 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pybrpc.client.channel.options import DEFAULT_RETRY_BUDGET
-from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome
+from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
 from pybrpc.client.cluster.balancing.registry import new_load_balancer
-from pybrpc.client.cluster.breaking.breaker import CircuitBreaker, ServerBreaker
+from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
+from pybrpc.client.cluster.breaking.server_breaker import ServerBreaker
 from pybrpc.client.cluster.router import Router
 
 NewBalancer = Callable[[random.Random], LoadBalancer]
-
-
-class _NeverTrips:
-    def note(self, outcome: Outcome, latency_s: float, now: float) -> bool:
-        return False
-
-    def reset(self, now: float) -> None: ...
 
 
 class NoBreaker(CircuitBreaker):
@@ -31,7 +25,7 @@ class NoBreaker(CircuitBreaker):
         super().__init__(slow_start=0.0)
 
     def new_server_breaker(self) -> ServerBreaker:
-        return _NeverTrips()
+        return ServerBreaker()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pybrpc.client.cluster.server_node import ServerNode
 
 PROGRESS_STEPS = 20
 Progress = Callable[[float, int], object]
-"""Called with how much of the virtual time is over, from 0 to 1, and how many calls have begun."""
+"""Called with how much of the virtual time is over, from 0 to 1, and how many calls have ended."""
 
 
 class Simulation:
