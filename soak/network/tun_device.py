@@ -15,12 +15,12 @@ _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 
 
 class TunDevice:
-    """Lives in `namespace` under NAME, and goes with `close`. Its descriptor does not block."""
+    """Lives in `namespace` under `name`, and goes with `close`. Its descriptor does not block."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, name: str = NAME) -> None:
         with namespace.entered():
             self.descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-            request = struct.pack("16sH22x", NAME.encode(), _IFF_TUN | _IFF_NO_PI)
+            request = struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI)
             fcntl.ioctl(self.descriptor, _TUNSETIFF, request)
 
     def take_packet(self) -> bytes | None:

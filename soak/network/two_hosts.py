@@ -16,25 +16,26 @@ NEAR_IP, FAR_IP, OTHER_FAR_IP = "10.9.0.1", "10.9.0.2", "10.9.0.3"
 class Host:
     """A network namespace with an interface that leads to the wire."""
 
-    def __init__(self, namespace: Namespace, ip: str) -> None:
+    def __init__(self, namespace: Namespace, ip: str, device: str = NAME) -> None:
         self.entered = namespace.entered
         self._ip = namespace.ip
+        self._device = device
         self.add_address(ip)
         self.switch_on()
 
     def add_address(self, ip: str) -> None:
-        self._ip("address", "add", f"{ip}/24", "dev", NAME)
+        self._ip("address", "add", f"{ip}/24", "dev", self._device)
 
     def remove_address(self, ip: str) -> None:
         """Packets to the address get no answer, and connections from it have no route."""
-        self._ip("address", "del", f"{ip}/24", "dev", NAME)
+        self._ip("address", "del", f"{ip}/24", "dev", self._device)
 
     def switch_off(self) -> None:
         """The interface: there is no way to anywhere, and this host knows it."""
-        self._ip("link", "set", NAME, "down")
+        self._ip("link", "set", self._device, "down")
 
     def switch_on(self) -> None:
-        self._ip("link", "set", NAME, "up")
+        self._ip("link", "set", self._device, "up")
 
 
 class TwoHosts:

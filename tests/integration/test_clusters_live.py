@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.proof, pytest.mark.same_everywhere]
 P2C_EWMA = Client("pybrpc", "p2c_ewma")
 LOAD = Load(per_s=400, before=800, during=4000, timeout_s=5)
 MANY = dataclasses.replace(LOAD, during=12_000)
-"""A bad server gets a call now and then, to see whether it is good again: less than 0.1 % of these."""
+"""A bad server gets a call now and then, to see how it is: less than 0.1 % of these."""
 
 
 def share_of_first(ran: list[int]) -> float:
