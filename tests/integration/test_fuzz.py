@@ -96,6 +96,7 @@ def run_fuzz(*arguments: str, path: Path | None = None) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_fuzz_command_reports_a_run(tmp_path: Path) -> None:
     done = run_fuzz(

@@ -12,6 +12,9 @@ from pybrpc.errors import NoMethodError
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.serving import async_echo, echo, make_server, start
 
+PATIENT: dict[str, Any] = {"timeout": 60, "connect_timeout": 30}
+"""For a machine that others use."""
+
 
 def fail(request: Any, controller: pybrpc.Controller) -> Any:
     raise pybrpc.RpcError("no such user", code=20001)
@@ -22,7 +25,7 @@ def fail(request: Any, controller: pybrpc.Controller) -> Any:
 def test_calls(handler: Any, protocol: str) -> None:
     with make_server(handler) as server:
         address = str(start(server))
-        with pybrpc.Channel(address, protocol=protocol, timeout=30) as channel:
+        with pybrpc.Channel(address, protocol=protocol, **PATIENT) as channel:
             stub = pybrpc.Stub(ECHO, channel)
             futures = [stub.Echo.future(echo_request(str(number))) for number in range(50)]
             assert [future.result().message for future in futures] == [str(n) for n in range(50)]
@@ -35,7 +38,7 @@ def test_calls(handler: Any, protocol: str) -> None:
 def test_errors_keep_their_codes() -> None:
     with make_server(fail) as server:
         address = str(start(server))
-        with pybrpc.Channel(address, protocol="http", timeout=30) as channel:
+        with pybrpc.Channel(address, protocol="http", **PATIENT) as channel:
             with pytest.raises(pybrpc.RpcError, match="no such user") as raised:
                 pybrpc.Stub(ECHO, channel).Echo(echo_request())
             assert (raised.value.code, raised.value.message) == (20001, "no such user")
@@ -45,7 +48,7 @@ def test_errors_keep_their_codes() -> None:
 
 def test_plain_requests_and_tasks() -> None:
     async def run(address: str) -> list[str]:
-        async with pybrpc.aio.Channel(address, protocol="http", timeout=30) as channel:
+        async with pybrpc.aio.Channel(address, protocol="http", **PATIENT) as channel:
             replies = await asyncio.gather(
                 *(
                     channel.http(

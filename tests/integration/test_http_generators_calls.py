@@ -111,7 +111,7 @@ def test_plain_generators_have_a_bounded_number_of_threads(serve: Serve) -> None
 def test_a_caller_of_another_protocol_gets_an_error(serve: Serve, kind: Any) -> None:
     served = serve(kind(b"a"))
     with (
-        pybrpc.Channel(str(served.address)) as channel,
+        pybrpc.Channel(str(served.address), timeout=60, connect_timeout=30) as channel,
         pytest.raises(pybrpc.RpcError, match="only HTTP carries") as caught,
     ):
         pybrpc.Stub(SERVICE, channel).Echo(EchoRequest(message="a"))

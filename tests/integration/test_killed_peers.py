@@ -24,7 +24,7 @@ from tests.peers.serving import make_server
 from tests.peers.tls import certificates
 
 ROOT = Path(__file__).parents[2]
-SEEDS = range(4)
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(1, 4))]
 TIMEOUT_S = 60.0
 HANG_S = 30.0
 """Well below the timeout of calls: an error of a killed peer must come before that."""

@@ -59,6 +59,7 @@ def ended(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
 
 
+@pytest.mark.proof
 def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
@@ -75,6 +76,7 @@ def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path) -> None:
             assert reason in line
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "often"])
 def test_pause_between_statistics_is_a_number_of_seconds(value: str) -> None:
     result = ended("--listen", "127.0.0.1:0", "--every", value)
@@ -82,6 +84,7 @@ def test_pause_between_statistics_is_a_number_of_seconds(value: str) -> None:
     assert "argument --every" in result.stderr
 
 
+@pytest.mark.proof
 def test_help_has_all_options_and_their_defaults() -> None:
     text = " ".join(ended("--help").stdout.split())
     for shown in ("--listen", "127.0.0.1:1935", "--record", "--every", "--grace", "(10.0)"):

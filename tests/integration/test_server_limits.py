@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -167,8 +168,8 @@ class Stuffer:
         self._rest = self._rest or packed(request(1, message="x" * 2000)) * 100
         try:
             self._rest = self._rest[self.peer.sock.send(self._rest) :]
-        except BlockingIOError:
-            return False
+        except (BlockingIOError, ConnectionResetError):
+            return False  # reset: the server has given up the slowest peers
         return True
 
 
@@ -189,12 +190,21 @@ def resident_bytes() -> int:
 
 
 def stuff_until_nobody_reads(server: Server, made: list[Stuffer]) -> tuple[int, int]:
-    """Until the server has read nothing for a while; the most bytes that it had queued, and the
-    most memory that the process had."""
+    """Until the server reads none of them any more, all their requests are answered and nothing
+    more can be sent; the most bytes that it had queued, and the most memory that the process had.
+
+    "Has read nothing for a while" would be so too if its thread did not get the processor."""
+    run = server._run
+    assert run is not None
     most_queued = most_resident = quiet = 0
-    while quiet < 20:
+    gives_up_at = time.monotonic() + 120
+    while quiet < 20 and time.monotonic() < gives_up_at:
         taken = [stuffer.stuff() for stuffer in made]
-        quiet = 0 if any(taken) or server.statistics().running else quiet + 1
+        there = list(run.connections)
+        reading = sum(not each.socket.is_reading_paused for each in there)
+        # One is not of these peers.
+        is_full = reading <= 1 and not any(taken) and not server.statistics().running
+        quiet = quiet + 1 if is_full else 0
         queued = sum(each.unwritten_bytes for each in server.unfinished_connections())
         most_queued = max(most_queued, queued)
         most_resident = max(most_resident, resident_bytes())
@@ -223,7 +233,7 @@ def test_fifty_peers_that_never_read_leave_the_process_small(kind: Any, runtime:
         assert text_of(other.call("Stream")) == "hello"
         for stuffer in made[1:]:
             stuffer.peer.reset()
-        wait_until(lambda: server.statistics().connections == 2)
+        wait_until(lambda: server.statistics().connections <= 2)
         assert runtime.backlog.size_bytes <= LIMIT_BYTES
         assert len(text_of(other.call())) == ANSWER_BYTES
         server.stop(0)

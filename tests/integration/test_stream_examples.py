@@ -91,6 +91,7 @@ def test_members_of_a_chat_read_what_others_type() -> None:
         assert end_of(ann) == (0, "", "")
 
 
+@pytest.mark.proof
 def test_chat_ends_when_its_server_does() -> None:
     with server("chat") as (_, address), chat(address, "Ann") as ann:
         assert next_line(ann).startswith("* Ann comes")
@@ -154,6 +155,7 @@ def transfer(*arguments: object) -> tuple[int, str, int]:
         )
 
 
+@pytest.mark.proof
 def test_files_go_up_and_down_with_progress(tmp_path: Path) -> None:
     (folder := tmp_path / "folder").mkdir()
     content = os.urandom(3 * SMALL + 7)
@@ -177,6 +179,7 @@ def test_files_go_up_and_down_with_progress(tmp_path: Path) -> None:
     assert not (tmp_path / "missing").exists()
 
 
+@pytest.mark.proof
 def test_client_that_is_interrupted_leaves_no_part_of_a_file(tmp_path: Path) -> None:
     (folder := tmp_path / "folder").mkdir()
     path = make_file(tmp_path / "big", 64 * BIG)
@@ -191,6 +194,7 @@ def test_client_that_is_interrupted_leaves_no_part_of_a_file(tmp_path: Path) -> 
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_long_file_needs_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
     (folder := tmp_path / "folder").mkdir()

@@ -109,6 +109,7 @@ def test_worker_that_is_killed_while_it_answers_hangs_no_page() -> None:
         assert "==== worker 1" in text
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_worker_that_hangs_is_named_and_delays_no_other() -> None:
     with paged() as pages:

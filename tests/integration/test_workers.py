@@ -75,6 +75,7 @@ def test_unix_socket_is_shared_and_its_file_removed(unix_path: Path) -> None:
     assert not unix_path.exists()
 
 
+@pytest.mark.proof
 def test_no_count_is_lost_when_workers_are_replaced() -> None:
     with supervised(workers=2) as supervisor:
         before = pids_of(supervisor)
@@ -96,8 +97,12 @@ def test_no_count_is_lost_when_workers_are_replaced() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"connections": 6}, {"connection_type": "pooled"}, {"connection_type": "short"}],
-    ids=["single", "parallel", "pooled", "short"],
+    [
+        pytest.param({}, id="single"),
+        pytest.param({"connections": 6}, id="parallel", marks=pytest.mark.proof),
+        pytest.param({"connection_type": "pooled"}, id="pooled", marks=pytest.mark.proof),
+        pytest.param({"connection_type": "short"}, id="short", marks=pytest.mark.proof),
+    ],
 )
 def test_replacing_all_workers_is_seen_by_nobody(options: dict[str, Any]) -> None:
     with supervised(workers=2, grace=30) as supervisor:
@@ -169,6 +174,7 @@ def test_worker_whose_function_for_the_start_raises_can_not_start(
     assert "down" not in (tmp_path / "log").read_text()
 
 
+@pytest.mark.proof
 def test_worker_that_can_not_be_replaced_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -189,6 +195,7 @@ def test_worker_that_can_not_be_replaced_stays(
         wait_replaced(supervisor, before)
 
 
+@pytest.mark.proof
 def test_worker_that_dies_at_once_is_tried_again_until_it_serves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

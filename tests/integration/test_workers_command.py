@@ -93,12 +93,14 @@ def test_workers_end_when_their_supervisor_is_killed(log: Path) -> None:
         assert len(served.pids) == 2
 
 
+@pytest.mark.proof
 def test_group_of_a_terminal_gets_ctrl_c_and_workers_still_have_their_grace(log: Path) -> None:
     """The terminal sends it to the whole process group of the supervisor."""
     with serving(log, f"{APPS}:make_server", "--workers", "2") as served:
         assert {os.getpgid(pid) for pid in served.pids}.isdisjoint({os.getpgid(served.process.pid)})
 
 
+@pytest.mark.proof
 def test_signal_before_all_serve_ends_it(log: Path) -> None:
     command = [*COMMAND, f"{APPS}:make_late_server", "--bind", "127.0.0.1:0"]
     with log.open("w") as file:
@@ -125,8 +127,16 @@ def handles_sigterm(pid: int) -> bool:
             ["app"],
             'pybrpc serve: name the function that makes the server as "package.module:make_server"',
         ),
-        ([f"{APPS}:make_server", "--bind", "localhost"], "has no host and port"),
-        ([f"{APPS}:make_server", "--bind", "192.0.2.1:1"], "Cannot assign requested address"),
+        pytest.param(
+            [f"{APPS}:make_server", "--bind", "localhost"],
+            "has no host and port",
+            marks=pytest.mark.proof,
+        ),
+        pytest.param(
+            [f"{APPS}:make_server", "--bind", "192.0.2.1:1"],
+            "Cannot assign requested address",
+            marks=pytest.mark.proof,
+        ),
     ],
 )
 def test_command_that_cannot_start_prints_the_reason(arguments: list[str], said: str) -> None:
@@ -138,6 +148,7 @@ def test_command_that_cannot_start_prints_the_reason(arguments: list[str], said:
     assert result.stdout == ""
 
 
+@pytest.mark.proof
 def test_worker_that_runs_no_python_code_writes_its_stacks_and_is_replaced(log: Path) -> None:
     arguments = ("tests.cases.apps:make_server", "--workers", "1", "--stall-timeout", "2")
     with serving(log, *arguments) as served:
