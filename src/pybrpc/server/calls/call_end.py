@@ -122,8 +122,8 @@ class CallEnd:
             if replies is not None:
                 if data is not None:
                     replies.write()
-                elif not all(replies.drops(call.position) for call in ended):
-                    replies.fail_missing()
+                else:
+                    _fail_missing(replies, ended)
             elif data is not None:
                 write_answer(connection.socket, data)
         finally:
@@ -195,6 +195,14 @@ class CallEnd:
                 listener.on_served(served)
             except BaseException as error:
                 SERVER.caught("%r raised at the end of a request", listener, error=error)
+
+
+def _fail_missing(replies: OrderedReplies, calls: list[ServerCall]) -> None:
+    """`calls` have no responses: unless nobody was to get them, none can be written behind."""
+    for call in calls:
+        if not replies.drops(call.position):
+            replies.fail_missing()
+            return
 
 
 def received_bytes_of(call: ServerCall) -> int:
