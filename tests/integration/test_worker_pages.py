@@ -225,7 +225,7 @@ def test_hostile_paths_are_errors(path: str) -> None:
 
 
 @pytest.mark.proof
-def test_applications_of_all_workers_count_together_and_the_hosts_of_servers_hold_for_pages() -> None:
+def test_applications_count_together_and_hosts_of_servers_are_those_of_the_pages() -> None:
     with paged("make_server_with_mount", workers=2) as pages:
         port = pages.supervisor.endpoint.port
         answers: list[str] = []
