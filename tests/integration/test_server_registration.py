@@ -453,8 +453,8 @@ def test_forked_child_does_not_remove_the_entry(consul: ConsulRegistry) -> None:
 
 EXITS = """
 import sys
-from tests.integration.test_server_registration import new_server
-server = new_server(drain_delay=3600)
+from tests.peers.worker_apps import make_server_with_a_delay
+server = make_server_with_a_delay()
 registration = server.register(sys.argv[1])
 server.start("127.0.0.1:0")
 assert registration.wait_registered(30)
