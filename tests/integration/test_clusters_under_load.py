@@ -146,8 +146,8 @@ def test_list_of_10_000_servers_changes_while_calls_go_on(
                     time.sleep(0.1)  # it is costly to look
                 assert load.calls > before
             wait_until(lambda: sum(releases.counts) == len(first) + len(second))
-            # Other turns come between those in which servers leave. A turn that an attempt in another
-            # thread asks for may come a little later.
+            # Other turns come between those in which servers leave; what another thread posts may
+            # come a little later.
             assert max(releases.counts) <= 4 * MAX_PER_STEP
         assert load.errors == []
     finally:
