@@ -5,7 +5,6 @@ from pybrpc.base.gil_atomic cimport GilAtomicCounter
 @cython.final
 cdef class ClusterServer:
     cdef readonly object node
-    cdef public double back_at
     cdef public double full_weight
     cdef public double weight
     cdef public object gate

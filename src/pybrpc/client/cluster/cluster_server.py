@@ -17,7 +17,6 @@ class ClusterServer:
     __slots__ = (
         "_is_listed",
         "_uses",
-        "back_at",
         "full_weight",
         "gate",
         "health",
@@ -29,9 +28,6 @@ class ClusterServer:
     )
 
     node: ServerNode
-    back_at: float
-    """When it came back after it could not be used, in monotonic seconds; 0: it never did. What was
-    learnt of its latency before says nothing of it now."""
     full_weight: float
     """The weight that it has or, after a slow start, will have: that of its node, 1 if that has
     none; where a subset has only a part of the server, as much of it. Above 0."""
@@ -51,7 +47,6 @@ class ClusterServer:
 
     def __init__(self, node: ServerNode, source: Any = None) -> None:
         self.node = node
-        self.back_at = 0.0
         self.weight = self.full_weight = 1.0 if node.weight is None else node.weight
         self._is_listed = True
         self._uses = atomic_counter(1)

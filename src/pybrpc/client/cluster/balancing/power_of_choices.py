@@ -12,8 +12,6 @@ learns more:
 - An attempt that was overtaken or cancelled took at least as long as it ran.
 - A server that refuses calls since it is busy counts as twice as slow, not as failed.
 - Without a deadline, a failed attempt counts as MIN_PUNISH_S.
-- A server that comes back after it could not be used is as one without a sample: with "p2c" it gets
-  no calls until its failures have faded, which takes long if the deadline is long.
 """
 
 from __future__ import annotations
@@ -133,11 +131,6 @@ class P2cPicker(BasePicker):
         load = server.load
         if load is None:
             return
-        if self._learns_more:
-            if begun_at < server.back_at:
-                return
-            if load.sampled_at < server.back_at:
-                load.average_s = 0.0
         latency_s = now - begun_at
         if outcome is _SUCCESS:
             if latency_s <= 0.0 and not self._learns_more:
@@ -165,7 +158,7 @@ class P2cPicker(BasePicker):
         server = self.servers[index]
         load: PeakEwma = self._loads[index]
         in_flight = server.count_in_flight()
-        if load.average_s > 0.0 and not (self._learns_more and load.sampled_at < server.back_at):
+        if load.average_s > 0.0:
             latency_s = load.latency_s(now, self._tau_s)
         elif in_flight > 0 and self._learns_more:
             latency_s = UNOBSERVED_S

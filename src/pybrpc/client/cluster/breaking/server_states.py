@@ -166,7 +166,6 @@ class ServerStates:
     def _begin_slow_start(self, server: ClusterServer) -> None:
         now = self._turns.now()
         seconds = self._options.slow_start
-        server.back_at = now
         server.health.trial = None
         if not seconds:
             server.gate = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -200,35 +199,3 @@ def test_figures_outlive_the_list() -> None:
     balancer.new_picker(servers[1:])
     balancer.new_picker(servers)
     assert [server.load for server in servers] == loads
-
-
-def test_server_that_comes_back_is_as_a_new_one() -> None:
-    servers = new_servers(3)
-    picker = new_picker(servers)
-    observed(picker)
-    back = servers[0]
-    attempt(picker, back, 100.0, 105.0, Outcome.FAULT)
-    assert picks_at(picker, 106.0)[back] == 0
-    begin(picker, back, 105.0)  # It will end when the server has come back.
-    back.back_at = 106.0
-    end(picker, back, 105.0, 106.5, Outcome.FAULT)
-    assert picks_at(picker, 107.0)[back] > 30
-    begin(picker, back, 107.0)
-    assert picks_at(picker, 107.0)[back] == 0
-    end(picker, back, 107.0, 107.01)
-    assert back.load.average_s == pytest.approx(0.01)
-    observed(picker, now=108.0)
-    assert picks_at(picker, 108.0)[back] > 10
-
-
-def test_server_of_p2c_that_comes_back_is_punished_for_before() -> None:
-    servers = new_servers(3)
-    picker = new_picker(servers, "p2c")
-    observed(picker)
-    attempt(picker, servers[0], 100.0, 105.0, Outcome.FAULT)
-    servers[0].back_at = 106.0
-    assert picks_at(picker, 107.0)[servers[0]] == 0
-
-
-def picks_at(picker: Any, now: float) -> Counter[ClusterServer]:
-    return Counter(picker.pick((), None, now) for _ in range(100))

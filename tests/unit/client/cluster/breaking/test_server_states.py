@@ -250,21 +250,3 @@ def test_no_breaker_ejects_nobody() -> None:
     harness = RouterHarness(2)
     harness.router.states = ServerStates(harness.turns, None, lambda: None, lambda: None)
     assert harness.router.states.new_health().breaker is None
-
-
-def test_moment_when_a_server_came_back_is_noted() -> None:
-    harness = RouterHarness(3)
-    down, bad, _ = harness.servers
-    assert down.back_at == bad.back_at == 0
-    harness.router.states.set_down(down, "refused")
-    harness.turns.pass_s(1)
-    harness.router.states.set_reachable(down)
-    assert down.back_at == harness.turns.now()
-    harness.fail(bad, 5)
-    harness.turns.pass_s(1)
-    assert bad.health.state == "trial"
-    assert bad.back_at == 0
-    for _ in range(3):
-        harness.pick_of(bad).end(0, None)
-    assert bad.health.state == "up"
-    assert bad.back_at == harness.turns.now()
