@@ -18,8 +18,10 @@ Each test here names the one it stands for. Where others were there before:
     backup_request, ..._policy          test_backup_requests, and here for every connection type
     backuprequest_selective_response_race   test_backup_requests
     RateLimitedBackupPolicyTest         unit/client/calls/test_backup_policy
-
-Not yet there: naming services, load balancers and combined channels, and all tests of them.
+    init_using_*                        test_clusters, test_clusters_waits: only a wrong URL is
+                                        refused; without servers calls fail or wait
+    retry_other_servers                 test_clusters_faults
+    combined channels                   test_acceptance_combos
 """
 
 from __future__ import annotations

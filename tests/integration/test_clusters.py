@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc.errors import AddressError, ErrorCode, RpcError
+from pybrpc.errors import AddressError, AuthenticationError, ErrorCode, RpcError
 from tests.peers.callers import FORMS, caller
 from tests.peers.clusters import (
     REQUEST,
@@ -18,6 +18,8 @@ from tests.peers.clusters import (
     cluster_stub,
 )
 from tests.peers.echo import ECHO
+from tests.peers.passwords import Password
+from tests.peers.tls import certificates
 
 EVEN = {"server 0": 10, "server 1": 10, "server 2": 10}
 
@@ -54,6 +56,16 @@ def test_http_can_be_used() -> None:
     ):
         assert answers(stub, 30) == EVEN
         assert channel.http("GET", "/health").status == 200
+
+
+def test_tls_and_credentials_can_be_used() -> None:
+    with cluster(tls=certificates().server_tls(), auth=Password("of all")) as servers:
+        options: dict[str, Any] = {"tls": certificates().client_tls()}
+        with cluster_stub(servers.addresses, auth=Password("of all"), **options) as (stub, _):
+            assert answers(stub, 30) == EVEN
+        with cluster_stub(servers.addresses, auth=Password("another"), **options) as (stub, _):
+            with pytest.raises(AuthenticationError):
+                stub.Echo(REQUEST)
 
 
 def test_servers_may_be_a_url_or_a_list_or_a_file(tmp_path: Path) -> None:
