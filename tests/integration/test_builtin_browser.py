@@ -103,6 +103,7 @@ PAGES = [
     "loggers",
     "protobufs",
     "ids",
+    "naming",
     "sockets",
 ]
 

@@ -84,7 +84,7 @@ CLIENT_GROUPS = (
             *modules(
                 "client/cluster/breaking",
                 "breaker ema_circuit_breaker gates isolation outcomes outlier_detection"
-                " retry_budget server_health server_states",
+                " retry_budget server_breaker server_health server_states",
             ),
         ),
         (

@@ -15,6 +15,7 @@ from pybrpc.builtin import (
     flags_page,
     index_page,
     metrics_pages,
+    naming_page,
     process_entries,
     rpcz_page,
     service_pages,
@@ -41,6 +42,7 @@ _WINGS = (
     process_entries,
     simple_pages,
     call_pages,
+    naming_page,
     service_pages,
     assets,
 )

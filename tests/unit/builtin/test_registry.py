@@ -14,7 +14,7 @@ from tests.fakes.pages import FakeServerView, request_of
 
 PUBLIC = ("", "index", "health", "readiness", "version", "status", "vars", "metrics")
 FILES = ("css/pybrpc.css", "js/pybrpc.js", "favicon.ico")
-INTERNAL = ("connections", "sockets", "flags", "ids", "list", "protobufs")
+INTERNAL = ("connections", "sockets", "flags", "ids", "naming", "list", "protobufs")
 
 
 def status_of(target: str, method: str = "GET", **fields: object) -> int:

@@ -56,6 +56,7 @@ _OF_LIBRARY = frozenset(
         "call_options",
         "connect_timeout_s",
         "encoding",
+        "endpoints",
         "forget_open_source",
         "http_content_type",
         "json_options",
