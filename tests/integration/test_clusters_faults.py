@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pybrpc
+from pybrpc.client.cluster.balancing.registry import (
+    register_load_balancer,
+    unregister_load_balancer,
+)
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, RpcError
@@ -199,3 +205,58 @@ def test_calls_are_let_in_little_by_little_after_all_servers_were_down() -> None
         wait_until(lambda: code_of_a_call() == 0)
         time.sleep(0.25)
         assert {code_of_a_call() for _ in range(50)} == {0}
+
+
+def eject(source: Any) -> None:
+    """Its first server."""
+    states, server = source.router.states, source.router.servers[0]
+    source._turns.post(lambda: states.eject(server, "a test"))
+
+
+def test_channel_that_was_closed_with_a_server_on_trial_is_collected() -> None:
+    with cluster(2) as servers:
+        with cluster_stub(servers.addresses) as (stub, channel):
+            stub.Echo(REQUEST)
+            eject(channel._used_source)
+            wait_for_state(channel, servers[0], "trial")
+            gone = weakref.ref(channel._used_source)
+        del stub, channel
+
+        def is_gone() -> bool:
+            gc.collect()
+            return gone() is None
+
+        wait_until(is_gone)
+
+
+class OtherServers:
+    """A balancer that picks servers of another channel."""
+
+    def __init__(self, servers: Any) -> None:
+        self.servers = servers
+
+    def new_picker(self, servers: Any) -> Any:
+        return self
+
+    def pick(self, *arguments: Any) -> Any:
+        return self.servers[0]
+
+    def on_begin(self, *arguments: Any) -> None: ...
+
+    on_end = on_begin
+
+
+def test_balancer_that_picks_servers_of_another_channel_does_not_harm_that() -> None:
+    with cluster(2) as servers, cluster_stub(servers.addresses) as (stub, channel):
+        stub.Echo(REQUEST)
+        others: Any = channel._used_source
+        register_load_balancer("others", lambda _: OtherServers(others.router.servers))
+        try:
+            with cluster_stub(servers.addresses, load_balancer="others") as (wrong, _):
+                servers[0].fail(int(ErrorCode.ELOGOFF))
+                with pytest.raises(RpcError, match="which is a server of another channel"):
+                    wrong.Echo(REQUEST)
+        finally:
+            unregister_load_balancer("others")
+        assert [status.state for status in channel.servers()] == ["up", "up"]
+        assert servers[0].calls <= 1

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Protocol
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.guard import CLIENT, safe_str
 from pybrpc.base.pacing import paced
 from pybrpc.client.calls.attempt import AttemptConnection
 from pybrpc.client.calls.attempt_end import CanceledBy
@@ -220,6 +221,7 @@ class ClusterSource(WaitingCalls):
                 added = self.router.set_nodes(nodes)
                 down = [server for server in paced(added) if server.source.why_down is not None]
             except Exception as error:
+                CLIENT.raised("%s: a list is not used", self.name, error=error)
                 self.on_naming_error(error)
                 return
             if not self.is_used:
@@ -227,12 +229,15 @@ class ClusterSource(WaitingCalls):
         self._turns.post(partial(self._on_list, down))
 
     def on_naming_error(self, error: BaseException) -> None:
-        self._naming_error = str(error) or type(error).__name__
+        self._naming_error = safe_str(error) or type(error).__name__
         self._turns.post(self._on_none_usable)
 
     def _on_list(self, down: list[ClusterServer]) -> None:
         """There is a new list. In a turn. `down`: new servers that could not be reached; a change
         since then has been reported, or will be."""
+        if not self.is_used:
+            self.router.close()
+            return
         for server in down:
             self._note_reachable(server)
         if self.router.has_usable():
@@ -391,6 +396,11 @@ class ClusterSource(WaitingCalls):
         finally:
             self._connections.release_all()
             self.call_times.close()
+            self._turns.post(self._on_closed)
+
+    def _on_closed(self) -> None:
+        if not self.is_used:
+            self.router.close()
 
     def is_lost(self) -> bool:
         loop = self._maker.loop

@@ -33,12 +33,13 @@ class UserPicker(BasePicker):
     """A Picker of the application. If its `pick` raises, or returns what is no server, the call
     fails with EINTERNAL. What its other methods raise is logged."""
 
-    __slots__ = ("_inner", "_name")
+    __slots__ = ("_inner", "_name", "_owner")
 
     def __init__(self, name: str, servers: Sequence[ClusterServer], inner: Picker) -> None:
         BasePicker.__init__(self, servers)
         self._name = name
         self._inner = inner
+        self._owner = _owner_of(servers[0]) if servers else None
 
     def pick(
         self, tried: tuple[ClusterServer, ...], hash_key: int | None, now: float
@@ -49,8 +50,13 @@ class UserPicker(BasePicker):
         except BaseException as error:
             deliver_interrupt(error)
             self._fail(f"raised {safe_repr(error)}", error)
-        if server is not None and not isinstance(server, ClusterServer):
+        if server is None:
+            return None
+        if not issubclass(type(server), ClusterServer):
             self._fail(f"returned {safe_repr(server)}, which is no server", None)
+        if _owner_of(server) is not self._owner:
+            # Its calls would change what that channel knows of it, in the wrong turn.
+            self._fail(f"returned {server!r}, which is a server of another channel", None)
         return server
 
     def on_begin(self, server: ClusterServer, now: float) -> None:
@@ -72,3 +78,8 @@ class UserPicker(BasePicker):
     def _fail(self, what: str, error: BaseException | None) -> NoReturn:
         text = f"pick of the load balancer {self._name} {what}"
         raise RpcError(text, code=ErrorCode.EINTERNAL) from error
+
+
+def _owner_of(server: ClusterServer) -> object:
+    """An object that all servers of one channel share, those of its older lists too."""
+    return None if server.health is None else server.health.owner

@@ -82,6 +82,24 @@ def test_result_that_is_no_server_fails_the_call() -> None:
     assert caught.value.code == ErrorCode.EINTERNAL
 
 
+class Pretending:
+    """Raises when it is asked for its class."""
+
+    @property
+    def __class__(self) -> Any:
+        raise SystemExit(1)
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None: ...
+
+
+def test_result_that_raises_when_it_is_looked_at_fails_the_call() -> None:
+    picker = UserBalancer("own", Custom(Pretending())).new_picker([])
+    with pytest.raises(RpcError, match="which is no server") as caught:
+        picker.pick((), None, 1.0)
+    assert caught.value.code == ErrorCode.EINTERNAL
+
+
 @pytest.mark.parametrize("error", [ValueError("bad"), SystemExit(1), Raising()])
 def test_other_methods_that_raise_are_logged(
     error: BaseException, caplog: pytest.LogCaptureFixture
