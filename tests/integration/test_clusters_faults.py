@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import os
 import time
 import weakref
 from pathlib import Path
@@ -17,6 +18,7 @@ from pybrpc.client.cluster.balancing.registry import (
     register_load_balancer,
     unregister_load_balancer,
 )
+from pybrpc.client.cluster.balancing.round_robin import RoundRobin
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, RpcError
@@ -31,6 +33,7 @@ from tests.peers.clusters import (
     wait_for_state,
 )
 from tests.peers.echo import ECHO
+from tests.peers.forking import exit_code_of, fork
 
 
 def test_cluster_without_a_usable_server_is_ehostdown_with_the_reasons(dead_address: str) -> None:
@@ -260,3 +263,46 @@ def test_balancer_that_picks_servers_of_another_channel_does_not_harm_that() -> 
             unregister_load_balancer("others")
         assert [status.state for status in channel.servers()] == ["up", "up"]
         assert servers[0].calls <= 1
+
+
+class InOneProcess(RoundRobin):
+    """A balancer that makes pickers in the process alone that has made it."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self._pid = pid
+
+    def new_picker(self, servers: Any) -> Any:
+        if os.getpid() != self._pid:
+            raise SystemExit(5)
+        return super().new_picker(servers)
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_balancer_that_raises_in_a_forked_child_harms_no_other_channel(is_made: bool) -> None:
+    pid = os.getpid()
+
+    def make(parameters: object) -> Any:
+        if not is_made and os.getpid() != pid:
+            raise SystemExit(5)
+        return InOneProcess(pid)
+
+    register_load_balancer("in_one_process", make)
+    try:
+        with (
+            cluster(1) as servers,
+            cluster_stub(servers.addresses, load_balancer="in_one_process") as (broken, _),
+            cluster_stub(servers.addresses) as (works, _),
+        ):
+            broken.Echo(REQUEST)
+            works.Echo(REQUEST)
+
+            def child() -> None:
+                with pytest.raises(RpcError, match="has named no server yet: 5"):
+                    broken.Echo(REQUEST)
+                assert works.Echo(REQUEST).message == "server 0"
+
+            assert exit_code_of(fork(child)) == 0
+            assert broken.Echo(REQUEST).message == "server 0"
+    finally:
+        unregister_load_balancer("in_one_process")

@@ -26,6 +26,7 @@ from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.calls.call_times import CallTimes
 from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
+from pybrpc.client.cluster.balancing.user_balancer import NoBalancer
 from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.client.cluster.finding import Finder
 from pybrpc.client.cluster.pick import Pick
@@ -132,15 +133,14 @@ class ClusterSource(WaitingCalls):
         self._watch: Watch | None = None
         self._nodes: tuple[ServerNode, ...] | None = None
         self.call_times = CallTimes(settings.name, settings.protocol)
-        self._begin()
+        self._begin(settings.make_balancer())
 
-    def _begin(self) -> None:
+    def _begin(self, balancer: LoadBalancer) -> None:
         settings = self._settings
         self.timeouts = TimeoutQueues(None, self._maker)
         self.forget_waiting()
         self._ready: dict[ReadyListener, None] = {}
         self._connections = ServerConnections(settings.acquire, self)
-        balancer = settings.make_balancer()
         self.router = Router(
             settings.name,
             balancer,
@@ -221,15 +221,19 @@ class ClusterSource(WaitingCalls):
                 added = self.router.set_nodes(nodes)
                 down = [server for server in paced(added) if server.source.why_down is not None]
             except Exception as error:
-                CLIENT.raised("%s: a list is not used", self.name, error=error)
-                self.on_naming_error(error)
+                self._note_unused_list(error)
+                self._turns.post(self._on_none_usable)
                 return
             if not self.is_used:
                 self._connections.release_all()
         self._turns.post(partial(self._on_list, down))
 
+    def _note_unused_list(self, error: Exception) -> None:
+        CLIENT.raised("%s: a list is not used", self.name, error=error)
+        self._naming_error = _text_of(error)
+
     def on_naming_error(self, error: BaseException) -> None:
-        self._naming_error = safe_str(error) or type(error).__name__
+        self._naming_error = _text_of(error)
         self._turns.post(self._on_none_usable)
 
     def _on_list(self, down: list[ClusterServer]) -> None:
@@ -414,11 +418,26 @@ class ClusterSource(WaitingCalls):
         self.call_times = CallTimes(self._settings.name, self._settings.protocol)
         if self.is_used:
             self.call_times.open()
-        self._begin()
-        if self._nodes is not None:
-            self.router.set_nodes(self._nodes, is_in_turn=True)
-        old.release_all()
+        self._begin(self._balancer_in_child())
+        try:
+            if self._nodes is not None:
+                self.router.set_nodes(self._nodes, is_in_turn=True)
+        except Exception as error:
+            self._note_unused_list(error)
+        finally:
+            old.release_all()
+
+    def _balancer_in_child(self) -> LoadBalancer:
+        try:
+            return self._settings.make_balancer()
+        except BaseException as error:
+            CLIENT.caught("%s: no load balancer in a forked child", self.name, error=error)
+            return NoBalancer(error)
 
     def __repr__(self) -> str:
         waiting = f", {len(self._waiting)} calls wait" if self._waiting else ""
         return f"<ClusterSource {self.router!r}{waiting}>"
+
+
+def _text_of(error: BaseException) -> str:
+    return safe_str(error) or type(error).__name__

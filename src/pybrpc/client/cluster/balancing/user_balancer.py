@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from pybrpc.base.guard import CLIENT, UserCodeError, deliver_interrupt, safe_repr
+from pybrpc.base.checked_options import shown
+from pybrpc.base.guard import (
+    CLIENT,
+    UserCodeError,
+    deliver_interrupt,
+    is_class_of_library,
+    safe_repr,
+)
 from pybrpc.client.cluster.balancing.base_picker import BasePicker
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
 from pybrpc.client.cluster.cluster_server import ClusterServer
@@ -27,6 +34,32 @@ class UserBalancer:
         except BaseException as error:
             deliver_interrupt(error)
             raise UserCodeError(error) from error
+
+
+class NoBalancer:
+    """In place of a balancer that could not be made: it makes no pickers either."""
+
+    name = "none"
+    needs_hash_key = False
+
+    def __init__(self, error: BaseException) -> None:
+        """`error`: why it could not be made."""
+        self._error = error
+
+    def new_picker(self, servers: Sequence[ClusterServer]) -> NoReturn:
+        """UserCodeError."""
+        raise UserCodeError(self._error) from self._error
+
+
+def guarded_balancer(balancer: Any, name: str = "") -> LoadBalancer:
+    """A UserBalancer of `balancer`, unless that is one of this library. TypeError if it is no
+    balancer. `name`: by which it was registered."""
+    if not callable(getattr(balancer, "new_picker", None)):
+        raise TypeError(f"a load balancer has a method new_picker, which {shown(balancer)} has not")
+    if is_class_of_library(type(balancer)):
+        made: LoadBalancer = balancer
+        return made
+    return UserBalancer(name or str(getattr(balancer, "name", type(balancer).__name__)), balancer)
 
 
 class UserPicker(BasePicker):
