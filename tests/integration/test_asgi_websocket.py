@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +17,13 @@ from websockets.sync.client import ClientConnection, connect
 
 import pybrpc
 from pybrpc.server.http.asgi.mount import MAX_WEBSOCKET_MESSAGE_SIZE as MAX_SIZE
-from pybrpc.server.http.asgi.websocket_cycle import MAX_UNREAD, MESSAGE_BYTES
+from pybrpc.server.http.asgi.websocket_cycle import (
+    FEW_FRAMES,
+    MAX_UNREAD,
+    MESSAGE_BYTES,
+    SLICE_BYTES,
+    WebSocketCycle,
+)
 from pybrpc.server.http.response_stream import WINDOW_BYTES
 from tests.fakes.threads import wait_until
 from tests.peers.asgi_apps import Application, Mounted
@@ -488,3 +495,58 @@ def test_a_client_that_goes_away_while_much_is_unread_stops_nobody(
     wait_until(mounted.is_idle)
     if is_read:
         assert [each.get("text") for each in seen] == ["a"] * count + [None]
+
+
+def test_a_flood_of_tiny_messages_lets_other_tasks_run_in_between(
+    mount: Mount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them come in one read. Turns of the loop are counted beside."""
+    count, turns, frames = 9000, [0], []
+    on_data = WebSocketCycle._on_data
+
+    def noting(cycle: WebSocketCycle, data: bytes) -> int:
+        frames.append((on_data(cycle, data), turns[0]))
+        return frames[-1][0]
+
+    async def tick() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        ticking = asyncio.ensure_future(tick())
+        try:
+            for _ in range(count):
+                assert (await receive())["text"] == ""
+            await send({"type": "websocket.send", "text": "all"})
+            await receive()
+        finally:
+            ticking.cancel()
+
+    monkeypatch.setattr(WebSocketCycle, "_on_data", noting)
+    with mount(application).connect() as client:
+        client.socket.sendall(b"\x81\x80abcd" * count)
+        assert client.recv() == "all"
+    long = [turn for found, turn in frames if found > FEW_FRAMES]
+    assert max(found for found, _ in frames) <= SLICE_BYTES // 6 + 1
+    assert len(set(long)) == len(long) >= count * 6 // SLICE_BYTES // 2
+
+
+def test_fragments_of_one_byte_cost_no_more_than_their_bytes(mount: Mount) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        text = (await receive())["text"]
+        await send({"type": "websocket.send", "text": str(len(text))})
+        await receive()
+
+    mounted = mount(application)
+    with mounted.connect() as client:
+        client.socket.sendall(b"\x01\x81abcd\0" + b"\0\x81abcd\0" * 5000)
+        (cycle,) = (each for each in mounted.server._mounts[0].target._running)
+        wait_until(lambda: len(cycle._fragments) == 5001)
+        assert sys.getsizeof(cycle._fragments) < 12_000
+        client.socket.sendall(b"\x80\x80abcd")
+        assert client.recv() == "5001"

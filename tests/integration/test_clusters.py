@@ -211,6 +211,22 @@ def test_balancer_that_raises_fails_the_call_and_no_more() -> None:
         assert channel.servers()[0].in_flight == 0
 
 
+@pytest.mark.parametrize("error", [LookupError("mine"), SystemExit(1)])
+@pytest.mark.parametrize("options", [{}, {"cluster_recover": pybrpc.ClusterRecover(1, 1.0)}])
+def test_balancer_that_makes_no_picker_fails_the_calls_at_once(
+    error: BaseException, options: Any
+) -> None:
+    class Broken:
+        def new_picker(self, servers: Any) -> Any:
+            raise error
+
+    for where in (["127.0.0.1:1"], "list://127.0.0.1:1"):
+        with cluster_stub(where, load_balancer=Broken(), **options) as (stub, _):
+            with pytest.raises(RpcError, match="has named no server yet") as raised:
+                stub.Echo(REQUEST, timeout=None)
+            assert raised.value.code == errno.ENODATA
+
+
 def test_cluster_types_are_public() -> None:
     for name in (
         "CircuitBreaker",

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
+import os
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pybrpc
+from pybrpc.client.cluster.balancing.registry import (
+    register_load_balancer,
+    unregister_load_balancer,
+)
+from pybrpc.client.cluster.balancing.round_robin import RoundRobin
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, RpcError
@@ -25,6 +33,7 @@ from tests.peers.clusters import (
     wait_for_state,
 )
 from tests.peers.echo import ECHO
+from tests.peers.forking import exit_code_of, fork
 
 
 def test_cluster_without_a_usable_server_is_ehostdown_with_the_reasons(dead_address: str) -> None:
@@ -199,3 +208,101 @@ def test_calls_are_let_in_little_by_little_after_all_servers_were_down() -> None
         wait_until(lambda: code_of_a_call() == 0)
         time.sleep(0.25)
         assert {code_of_a_call() for _ in range(50)} == {0}
+
+
+def eject(source: Any) -> None:
+    """Its first server."""
+    states, server = source.router.states, source.router.servers[0]
+    source._turns.post(lambda: states.eject(server, "a test"))
+
+
+def test_channel_that_was_closed_with_a_server_on_trial_is_collected() -> None:
+    with cluster(2) as servers:
+        with cluster_stub(servers.addresses) as (stub, channel):
+            stub.Echo(REQUEST)
+            eject(channel._used_source)
+            wait_for_state(channel, servers[0], "trial")
+            gone = weakref.ref(channel._used_source)
+        del stub, channel
+
+        def is_gone() -> bool:
+            gc.collect()
+            return gone() is None
+
+        wait_until(is_gone)
+
+
+class OtherServers:
+    """A balancer that picks servers of another channel."""
+
+    def __init__(self, servers: Any) -> None:
+        self.servers = servers
+
+    def new_picker(self, servers: Any) -> Any:
+        return self
+
+    def pick(self, *arguments: Any) -> Any:
+        return self.servers[0]
+
+    def on_begin(self, *arguments: Any) -> None: ...
+
+    on_end = on_begin
+
+
+def test_balancer_that_picks_servers_of_another_channel_does_not_harm_that() -> None:
+    with cluster(2) as servers, cluster_stub(servers.addresses) as (stub, channel):
+        stub.Echo(REQUEST)
+        others: Any = channel._used_source
+        register_load_balancer("others", lambda _: OtherServers(others.router.servers))
+        try:
+            with cluster_stub(servers.addresses, load_balancer="others") as (wrong, _):
+                servers[0].fail(int(ErrorCode.ELOGOFF))
+                with pytest.raises(RpcError, match="which is a server of another channel"):
+                    wrong.Echo(REQUEST)
+        finally:
+            unregister_load_balancer("others")
+        assert [status.state for status in channel.servers()] == ["up", "up"]
+        assert servers[0].calls <= 1
+
+
+class InOneProcess(RoundRobin):
+    """A balancer that makes pickers in the process alone that has made it."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self._pid = pid
+
+    def new_picker(self, servers: Any) -> Any:
+        if os.getpid() != self._pid:
+            raise SystemExit(5)
+        return super().new_picker(servers)
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_balancer_that_raises_in_a_forked_child_harms_no_other_channel(is_made: bool) -> None:
+    pid = os.getpid()
+
+    def make(parameters: object) -> Any:
+        if not is_made and os.getpid() != pid:
+            raise SystemExit(5)
+        return InOneProcess(pid)
+
+    register_load_balancer("in_one_process", make)
+    try:
+        with (
+            cluster(1) as servers,
+            cluster_stub(servers.addresses, load_balancer="in_one_process") as (broken, _),
+            cluster_stub(servers.addresses) as (works, _),
+        ):
+            broken.Echo(REQUEST)
+            works.Echo(REQUEST)
+
+            def child() -> None:
+                with pytest.raises(RpcError, match="has named no server yet: 5"):
+                    broken.Echo(REQUEST)
+                assert works.Echo(REQUEST).message == "server 0"
+
+            assert exit_code_of(fork(child)) == 0
+            assert broken.Echo(REQUEST).message == "server 0"
+    finally:
+        unregister_load_balancer("in_one_process")

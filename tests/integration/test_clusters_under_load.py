@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import collections
-import os
+import random
 import socket
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+import pybrpc
+from bench.cluster_live.scenarios import Names
 from pybrpc import BackupRequestPolicy
+from pybrpc.client.cluster.cluster_server import ClusterServer
+from pybrpc.client.cluster.server_connections import ServerConnections
 from pybrpc.errors import ErrorCode, RpcError
+from pybrpc.rpc.bounded_steps import MAX_PER_STEP
+from pybrpc.transport.runtime import default_runtime
 from tests.fakes.threads import wait_until
 from tests.peers.clusters import Load, Member, cluster, cluster_stub
 
@@ -70,22 +78,86 @@ def test_restart_of_all_servers_fails_no_call() -> None:
 
 
 def test_names_that_change_all_the_time_fail_no_call(tmp_path: Path) -> None:
-    path = tmp_path / "servers"
-
-    def name(addresses: list[str]) -> None:
-        fresh = path.with_suffix(".new")
-        fresh.write_text("\n".join(addresses))
-        os.replace(fresh, path)
-
+    names = Names(tmp_path / "servers")
     with cluster(SERVERS) as servers:
-        name(servers.addresses)
-        with cluster_stub(f"file://{path}") as (stub, channel), Load(stub) as load:
+        names.write(servers.addresses)
+        with cluster_stub(names.url) as (stub, channel), Load(stub) as load:
             for turn in range(8):
                 part = servers.addresses[turn:] + servers.addresses[: turn // 2]
-                name(part)
+                names.write(part)
                 wait_until(lambda part=part: len(channel.servers()) == len(part))
                 load.wait_for_calls(100)
     assert load.errors == []
+
+
+class ReleasesByTurn:
+    """How many servers lose their connections in each turn of the dispatcher in which any does."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.counts: list[int] = []
+        self._is_open = False
+        patch.setattr(ServerConnections, "release", self._counted(ServerConnections.release))
+
+    def _counted(self, release: Callable[..., None]) -> Callable[..., None]:
+        def counted(connections: ServerConnections, server: ClusterServer) -> None:
+            if not self._is_open:
+                self._is_open = True
+                self.counts.append(0)
+                # This comes before the next step, which is posted later.
+                default_runtime().dispatcher.post(self._close)
+            self.counts[-1] += 1
+            release(connections, server)
+
+        return counted
+
+    def _close(self) -> None:
+        self._is_open = False
+
+
+def new_keyed_controller() -> pybrpc.Controller:
+    controller = pybrpc.Controller()
+    controller.hash_key = random.randrange(2**32)
+    return controller
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address")
+@pytest.mark.parametrize("balancer", ["rr", "p2c_ewma", "la", "c_ketama:replicas=20", "maglev"])
+def test_list_of_10_000_servers_changes_while_calls_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, balancer: str
+) -> None:
+    """One server has all the addresses."""
+    names = Names(tmp_path / "servers")
+    releases = ReleasesByTurn(monkeypatch)
+    member = Member("server", "0.0.0.0:0")
+    port = member.address.rpartition(":")[2]
+    hosts = [f"127.1.{number // 250}.{number % 250 + 1}:{port}" for number in range(20_000)]
+    few, first, second = hosts[:20], hosts[:10_000], hosts[10_000:]
+    try:
+        names.write(few)
+        with (
+            cluster_stub(names.url, load_balancer=balancer, timeout=60) as (stub, channel),
+            Load(stub, 2, new_keyed_controller) as load,
+        ):
+            load.wait_for_calls(10)
+            for listed in (first, second, few):
+                names.write(listed)
+                before = load.calls
+                while not uses(channel, listed):
+                    time.sleep(0.1)  # it is costly to look
+                assert load.calls > before
+            wait_until(lambda: sum(releases.counts) == len(first) + len(second))
+            # Other turns come between those in which servers leave; what another thread posts may
+            # come a little later.
+            assert max(releases.counts) <= 4 * MAX_PER_STEP
+        assert load.errors == []
+    finally:
+        member.stop(grace=0.5)
+
+
+def uses(channel: pybrpc.Channel, listed: list[str]) -> bool:
+    """Whether this is the list of the channel."""
+    servers = channel.servers()
+    return len(servers) == len(listed) and str(servers[-1].endpoint) == listed[-1]
 
 
 def test_callers_notice_little_of_servers_that_misbehave() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import pybrpc
+from pybrpc.client.cluster.balancing.round_robin import RoundRobin
 from pybrpc.errors import BadRequestError, ErrorCode, RpcError, RpcTimeoutError
 from tests.fakes.threads import wait_until
 from tests.peers.clusters import REQUEST, Member, answers, cluster
@@ -225,3 +226,39 @@ def test_parallel_channels_may_be_channels_of_it() -> None:
         stub.Echo(REQUEST, controller=controller)
         (sub,) = controller.sub_calls
         assert [inner.code for inner in sub.controller.sub_calls] == [0, 0]
+
+
+class Moody:
+    """A balancer of the application, which raises `error` instead of making a picker."""
+
+    error: BaseException | None = None
+
+    def new_picker(self, servers: Any) -> Any:
+        if self.error is not None:
+            raise self.error
+        return RoundRobin().new_picker(servers)
+
+
+def test_balancer_that_raises_keeps_the_channels_as_they_are() -> None:
+    balancer: Any = Moody()
+    with cluster(2) as servers, channels(servers.addresses) as (first, second):
+        with pybrpc.SelectiveChannel([first], load_balancer=balancer) as selective:
+            stub = pybrpc.Stub(ECHO, selective)
+            balancer.error = LookupError("mine")
+            with pytest.raises(LookupError, match="mine"):
+                selective.add_channel(second)
+            with pytest.raises(LookupError, match="mine"):
+                selective.remove_channel(first)
+            assert selective.channel_count == 1
+            assert answers(stub, 4) == {"server 0": 4}
+            balancer.error = None
+            selective.add_channel(second)
+            assert answers(stub, 4) == {"server 0": 2, "server 1": 2}
+            selective.remove_channel(first)
+            assert answers(stub, 4) == {"server 1": 4}
+
+
+@pytest.mark.parametrize("given", [5, None, object()])
+def test_object_that_is_no_balancer_is_refused(given: Any) -> None:
+    with pytest.raises(TypeError, match="has a method new_picker"):
+        pybrpc.SelectiveChannel(load_balancer=given)

@@ -14,10 +14,12 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import AddressError, NamingError
 from pybrpc.naming import NamingUrl, Registration, ServerNode, register
 from pybrpc.naming.registration.discovery_registrar import DiscoveryRegistrar
+from pybrpc.naming.registration.nacos_registrar import NacosRegistrar
+from pybrpc.naming.services.nacos_naming import MIN_INTERVAL_S
 from tests.peers.consul_stand_in import ConsulStandIn
 from tests.peers.discovery_stand_in import DiscoveryStandIn
 from tests.peers.etcd_server import EtcdServer
-from tests.peers.http_stand_in import Fault, HttpStandIn, eventually
+from tests.peers.http_stand_in import Answer, Fault, HttpStandIn, Request, eventually
 from tests.peers.nacos_stand_in import NacosStandIn
 from tests.peers.naming_watchers import watching
 from tests.peers.redis_server import free_port
@@ -186,6 +188,47 @@ def test_deregistering_without_waiting_is_done_in_the_background(kind: Kind) -> 
             registration.deregister(0)
             eventually(lambda: not server.registered)
             eventually(lambda: not registration.state.is_registered)
+
+
+def test_deregistering_again_does_not_interrupt_the_removal() -> None:
+    with ConsulStandIn() as consul, registered(of_consul(consul)) as registration:
+        consul.standing_fault = Fault(delay_s=0.05)
+        for _ in range(20):
+            registration.deregister(0.005)
+        eventually(lambda: not registration._background.is_running)
+        assert not registration.state.is_registered
+        assert consul.registered == {}
+
+
+class NonsenseStandIn(HttpStandIn):
+    """Answers all requests with the same JSON."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def respond(self, request: Request) -> Answer:
+        return Answer(self._answer)
+
+
+@pytest.mark.parametrize("answer", [{}, {"ID": "0"}, {"ID": 0, "TTL": "10"}])
+def test_etcd_that_grants_no_lease_gets_no_key(answer: Any) -> None:
+    """A key without a lease would stay for ever."""
+    with NonsenseStandIn(answer) as etcd:
+        registration = register(f"etcd://{etcd.address}/svc", "10.0.0.1:80")
+        eventually(lambda: registration.state.failures > 0)
+        assert "granted no lease" in str(registration.state.error)
+        assert registration.deregister()
+        assert {request.path for request in etcd.requests} == {"/v3/lease/grant"}
+
+
+def test_nacos_can_not_ask_for_beats_without_a_pause() -> None:
+    with NonsenseStandIn({"clientBeatInterval": 1e-6}) as nacos:
+        url = NamingUrl.parse(f"nacos://{nacos.address}/?serviceName=test")
+        registrar = NacosRegistrar(url, ServerNode.parse("10.0.0.1:80"))
+        assert registrar.renew()
+        assert registrar.interval_s == MIN_INTERVAL_S
+        registrar.close()
 
 
 def test_deregistering_that_fails_says_so_and_ends() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import urllib.error
 import urllib.request
 
 import pytest
@@ -221,3 +222,29 @@ def test_hostile_paths_are_errors(path: str) -> None:
             status, text = pages.look(path, agent=agent)
             assert 400 <= status < 500
             assert agent != BROWSER or "<script>" not in text
+
+
+@pytest.mark.proof
+def test_applications_count_together_and_hosts_of_servers_are_those_of_the_pages() -> None:
+    with paged("make_server_with_mount", workers=2) as pages:
+        port = pages.supervisor.endpoint.port
+        answers: list[str] = []
+        while len(set(answers)) < 2:
+            status, text = look(f"http://127.0.0.1:{port}/app/", agent="curl/8")
+            assert status == 200
+            answers.append(text)
+        name = f"rpc_server_{port}_mount_app_count"
+        assert f"{name} : {len(answers)}\n" in pages.text(f"/vars/{name}")
+        assert pages.calls() == len(answers)
+        # Of the text of /status there is one for each worker.
+        counts = re.findall(r"^count: ([0-9]+)$", pages.text("/status"), re.M)
+        assert sorted(counts) == sorted(str(answers.count(pid)) for pid in set(answers))
+        address = f"http://{pages.supervisor.internal_endpoint}/workers"
+        for host, expected in (("pages.corp.example", 200), ("foreign.example", 403)):
+            request = urllib.request.Request(address, headers={"Host": host})
+            if expected == 200:
+                with urllib.request.urlopen(request) as response:
+                    assert response.status == 200
+            else:
+                with pytest.raises(urllib.error.HTTPError, match="403"):
+                    urllib.request.urlopen(request)

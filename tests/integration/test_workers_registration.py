@@ -13,6 +13,7 @@ import pytest
 
 from pybrpc.errors import AddressError, ServerStateError, WorkerStartError
 from pybrpc.server import Supervisor
+from pybrpc.server.workers.supervisor_link import OWN_STOP_S
 from tests.fakes.threads import WAIT_S, wait_until
 from tests.peers.commands import COMMAND, serving
 from tests.peers.http_stand_in import Fault
@@ -143,6 +144,26 @@ def test_command_registers_and_drains_until_the_second_signal(
         command.process.send_signal(signal.SIGTERM)
         assert command.process.wait(WAIT_S) == 0
     assert requests(consul, "deregister") == 1
+
+
+@pytest.mark.proof
+def test_signal_to_all_processes_drains_too(consul: ConsulRegistry, tmp_path: Path) -> None:
+    """systemd sends SIGTERM to all processes of a service."""
+    with serving(
+        tmp_path / "log",
+        *(f"{APPS}:make_server", "--workers", "2", "--drain-delay", f"{FOREVER_S}"),
+        *("--grace", f"{FOREVER_S}", "--register", consul.url),
+    ) as command:
+        consul.wait_for(lambda: len(consul.registered) == 1)
+        before = set(command.pids)
+        for pid in (*before, command.process.pid):
+            os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not consul.registered)
+        time.sleep(2 * OWN_STOP_S)  # in which workers would stop, and others start
+        assert {call(command.address, "pid") for _ in range(20)} <= set(map(str, before))
+        assert set(command.pids) == before
+        command.process.send_signal(signal.SIGTERM)
+        assert command.process.wait(WAIT_S) == 0
 
 
 @pytest.mark.proof

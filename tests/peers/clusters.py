@@ -114,8 +114,14 @@ def wait_for_state(channel: Any, member: Member, state: str) -> None:
 class Load:
     """Threads that call all the time, and note what goes wrong, until the `with` ends."""
 
-    def __init__(self, stub: pybrpc.Stub, threads: int = 4) -> None:
+    def __init__(
+        self,
+        stub: pybrpc.Stub,
+        threads: int = 4,
+        new_controller: Callable[[], pybrpc.Controller | None] = lambda: None,
+    ) -> None:
         self.stub = stub
+        self._new_controller = new_controller
         self.calls = 0
         self.errors: list[BaseException] = []
         self._is_over = threading.Event()
@@ -124,7 +130,7 @@ class Load:
     def _run(self) -> None:
         while not self._is_over.is_set():
             try:
-                self.stub.Echo(REQUEST)
+                self.stub.Echo(REQUEST, controller=self._new_controller())
             except BaseException as error:
                 self.errors.append(error)
             self.calls += 1

@@ -83,6 +83,19 @@ def make_server_without_pages() -> pybrpc.Server:
     return server
 
 
+def make_server_with_mount() -> pybrpc.Server:
+    """An application at /app, and a name under which pages are shown."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+
+    server = pybrpc.Server(allowed_hosts=["127.0.0.1", "pages.corp.example"])
+    server.mount("/app", answer)
+    return server
+
+
 ready_server = make_server()
 
 

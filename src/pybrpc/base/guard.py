@@ -62,6 +62,15 @@ def safe_repr(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+def safe_str(value: object) -> str | None:
+    """`str(value)`; `None` if that raises."""
+    try:
+        return str(value)
+    except BaseException as error:
+        deliver_interrupt(error)
+        return None
+
+
 def is_class_of_library(kind: type) -> bool:
     """Whether this library defines `kind`."""
     module = kind.__module__

@@ -5,6 +5,7 @@ Clients that may not see internal pages don't see where the naming service is.
 
 from __future__ import annotations
 
+from pybrpc.base.guard import escaped
 from pybrpc.builtin.html import Html, tag
 from pybrpc.builtin.layout import table
 from pybrpc.builtin.page import PageRequest
@@ -14,7 +15,7 @@ from pybrpc.builtin.server_view import RegistrationView, ServerView
 def registration_lines(request: PageRequest, server: ServerView) -> list[str]:
     """A line of text for each; none if there are none."""
     shown = (str(_shown_to(request, each)) for each in server.registrations())
-    return [f"registration: {' '.join(text.split())}" for text in shown]
+    return [f"registration: {escaped(' '.join(text.split()))}" for text in shown]
 
 
 def registration_section(request: PageRequest, server: ServerView) -> Html | None:

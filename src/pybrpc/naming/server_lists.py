@@ -9,7 +9,7 @@ from pybrpc.base.limited_log import LimitedLog
 from pybrpc.base.pacing import paced
 from pybrpc.errors import AddressError, NamingError
 from pybrpc.naming.interfaces import MAX_SERVERS
-from pybrpc.naming.server_node import ServerNode
+from pybrpc.naming.server_node import ServerNode, weight_text
 
 _log = LimitedLog(NAMING)
 
@@ -48,7 +48,7 @@ class ServerListBuilder:
             node = ServerNode.parse(address, tag)
             words = [tag] if tag else []
             if weight > 0 and weight != 1 and node.weight is None:
-                words.append(f"weight={weight:g}")
+                words.append(f"weight={weight_text(weight)}")
             if zone and not node.zone and not any(map(str.isspace, zone)):
                 words.append(f"zone={zone}")
             changed = " ".join(words)

@@ -11,6 +11,9 @@ from pybrpc.base.endpoint import Endpoint
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _PARTITION = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
+MAX_WEIGHT = 1e9
+"""Sums of weights, and whole numbers in the same proportions, stay exact below this."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerNode:
@@ -24,7 +27,7 @@ class ServerNode:
     endpoint: Endpoint
     tag: str = ""
     weight: float | None = dataclasses.field(init=False, compare=False, repr=False, default=None)
-    """`None`: the tag names no weight, or one that is not above 0."""
+    """At most MAX_WEIGHT. `None`: the tag names no weight, or one that is not above 0."""
     zone: str = dataclasses.field(init=False, compare=False, repr=False, default="")
     """ "" if the tag names none."""
     partition: tuple[int, int] | None = dataclasses.field(
@@ -58,8 +61,13 @@ class ServerNode:
         return f"{self.endpoint} {self.tag}" if self.tag else str(self.endpoint)
 
 
+def weight_text(weight: float) -> str:
+    """A weight above 0 as a tag has it: without an exponent."""
+    return f"{min(max(weight, 1e-6), MAX_WEIGHT):.6f}".rstrip("0").rstrip(".")
+
+
 def _weight(text: str) -> float | None:
     if not _NUMBER.fullmatch(text):
         return None
     weight = float(text)
-    return weight if 0 < weight < math.inf else None
+    return min(weight, MAX_WEIGHT) if 0 < weight < math.inf else None

@@ -11,6 +11,7 @@ from pybrpc.errors import NamingError
 from pybrpc.naming.background import Background
 from pybrpc.naming.interfaces import InterruptedFetchError, NamingService
 from pybrpc.naming.list_keeper import MIN_PAUSE_S, ListKeeper, NamingState
+from pybrpc.naming.naming_error import naming_error
 from pybrpc.naming.naming_url import NamingUrl
 from pybrpc.naming.server_lists import checked_servers
 
@@ -125,20 +126,10 @@ class SharedNaming:
         except BaseException as error:
             if not self.watches or self._is_over:
                 return 0.0
-            return self._keeper.on_failure(_naming_error(self.url, error))
+            return self._keeper.on_failure(naming_error(self.url, error))
 
     def __repr__(self) -> str:
         return f"<SharedNaming {self.url}, {len(self.watches)} watches>"
-
-
-def _naming_error(url: NamingUrl, error: BaseException) -> NamingError:
-    """The error of the naming service; one of another class is its cause."""
-    if isinstance(error, NamingError):
-        # The frames of a traceback would keep what they refer to, such as sockets.
-        return error.with_traceback(None)
-    found = NamingError(f"{url}: {type(error).__name__}: {error}")
-    found.__cause__ = error.with_traceback(None)
-    return found
 
 
 def _log_change(url: NamingUrl, before: NamingState, after: NamingState) -> None:

@@ -147,7 +147,7 @@ class SocketMap(Generic[S]):
 
     def after_fork(self) -> None:
         for shared in self.all():
-            shared.after_fork()
+            run_guarded(shared.after_fork, what=f"renewing {shared!r}", log=TRANSPORT)
 
     def __len__(self) -> int:
         return len(self._shared)

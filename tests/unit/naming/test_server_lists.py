@@ -53,6 +53,8 @@ def test_list_of_malformed_lines_only_is_an_error_not_an_empty_list() -> None:
         ("", 1.0, "", ""),
         ("", 2.5, "z", "weight=2.5 zone=z"),
         ("3", 7.0, "z", "3 zone=z"),
+        ("", 2_000_000.0, "", "weight=2000000"),
+        ("", 1e-5, "", "weight=0.00001"),
         ("zone=y", 7.0, "z", "zone=y weight=7"),
         ("main", 1.0, "two words", "main"),
         ("", 0.0, "", ""),

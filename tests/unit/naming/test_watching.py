@@ -444,3 +444,21 @@ def test_service_without_fetch_is_an_error() -> None:
     with fake_scheme(lambda url: Nothing()) as scheme:  # type: ignore[arg-type]
         with watched_by(scheme.url) as watcher:
             watcher.wait_error("NotImplementedError")
+
+
+class MuteError(BaseException):
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise SystemExit(1)
+
+    __repr__ = __str__
+
+
+def test_service_that_raises_what_has_no_text_has_failed(scheme: FakeScheme) -> None:
+    with watched_by(scheme.url) as watcher:
+        scheme.service.give(MuteError())
+        eventually(lambda: bool(watcher.errors))
+        assert "MuteError" in str(watcher.errors[0])
+        scheme.service.give(["a:1"])
+        watcher.wait_list("a:1")

@@ -34,6 +34,7 @@ from pybrpc.client.calls.retry import (
 from pybrpc.client.cluster.balancing.cluster_recover import ClusterRecover, RecoveringBalancer
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
 from pybrpc.client.cluster.balancing.registry import DEFAULT, new_load_balancer
+from pybrpc.client.cluster.balancing.user_balancer import guarded_balancer
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
@@ -223,10 +224,13 @@ class ChannelSettings:
         )
 
     def new_load_balancer(self) -> LoadBalancer:
-        """For one source of connections. ValueError if its name or a parameter is unknown."""
+        """For one source of connections. ValueError if its name or a parameter is unknown,
+        TypeError if it is no balancer."""
         given = self.load_balancer
         if given is None or isinstance(given, str):
             given = new_load_balancer(DEFAULT if given is None else given)
+        else:
+            given = guarded_balancer(given)
         recover = self.cluster_recover
         if recover is None:
             return given

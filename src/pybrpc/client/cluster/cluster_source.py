@@ -19,12 +19,14 @@ from functools import partial
 from typing import Protocol
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.guard import CLIENT, safe_str
 from pybrpc.base.pacing import paced
 from pybrpc.client.calls.attempt import AttemptConnection
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.calls.call_times import CallTimes
 from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
+from pybrpc.client.cluster.balancing.user_balancer import NoBalancer
 from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.client.cluster.finding import Finder
 from pybrpc.client.cluster.pick import Pick
@@ -131,15 +133,14 @@ class ClusterSource(WaitingCalls):
         self._watch: Watch | None = None
         self._nodes: tuple[ServerNode, ...] | None = None
         self.call_times = CallTimes(settings.name, settings.protocol)
-        self._begin()
+        self._begin(settings.make_balancer())
 
-    def _begin(self) -> None:
+    def _begin(self, balancer: LoadBalancer) -> None:
         settings = self._settings
         self.timeouts = TimeoutQueues(None, self._maker)
         self.forget_waiting()
         self._ready: dict[ReadyListener, None] = {}
         self._connections = ServerConnections(settings.acquire, self)
-        balancer = settings.make_balancer()
         self.router = Router(
             settings.name,
             balancer,
@@ -220,19 +221,27 @@ class ClusterSource(WaitingCalls):
                 added = self.router.set_nodes(nodes)
                 down = [server for server in paced(added) if server.source.why_down is not None]
             except Exception as error:
-                self.on_naming_error(error)
+                self._note_unused_list(error)
+                self._turns.post(self._on_none_usable)
                 return
             if not self.is_used:
                 self._connections.release_all()
         self._turns.post(partial(self._on_list, down))
 
+    def _note_unused_list(self, error: Exception) -> None:
+        CLIENT.raised("%s: a list is not used", self.name, error=error)
+        self._naming_error = _text_of(error)
+
     def on_naming_error(self, error: BaseException) -> None:
-        self._naming_error = str(error) or type(error).__name__
+        self._naming_error = _text_of(error)
         self._turns.post(self._on_none_usable)
 
     def _on_list(self, down: list[ClusterServer]) -> None:
         """There is a new list. In a turn. `down`: new servers that could not be reached; a change
         since then has been reported, or will be."""
+        if not self.is_used:
+            self.router.close()
+            return
         for server in down:
             self._note_reachable(server)
         if self.router.has_usable():
@@ -391,6 +400,11 @@ class ClusterSource(WaitingCalls):
         finally:
             self._connections.release_all()
             self.call_times.close()
+            self._turns.post(self._on_closed)
+
+    def _on_closed(self) -> None:
+        if not self.is_used:
+            self.router.close()
 
     def is_lost(self) -> bool:
         loop = self._maker.loop
@@ -404,11 +418,26 @@ class ClusterSource(WaitingCalls):
         self.call_times = CallTimes(self._settings.name, self._settings.protocol)
         if self.is_used:
             self.call_times.open()
-        self._begin()
-        if self._nodes is not None:
-            self.router.set_nodes(self._nodes, is_in_turn=True)
-        old.release_all()
+        self._begin(self._balancer_in_child())
+        try:
+            if self._nodes is not None:
+                self.router.set_nodes(self._nodes, is_in_turn=True)
+        except Exception as error:
+            self._note_unused_list(error)
+        finally:
+            old.release_all()
+
+    def _balancer_in_child(self) -> LoadBalancer:
+        try:
+            return self._settings.make_balancer()
+        except BaseException as error:
+            CLIENT.caught("%s: no load balancer in a forked child", self.name, error=error)
+            return NoBalancer(error)
 
     def __repr__(self) -> str:
         waiting = f", {len(self._waiting)} calls wait" if self._waiting else ""
         return f"<ClusterSource {self.router!r}{waiting}>"
+
+
+def _text_of(error: BaseException) -> str:
+    return safe_str(error) or type(error).__name__

@@ -128,29 +128,32 @@ class Router:
         self, nodes: Iterable[ServerNode], is_in_turn: bool = False
     ) -> list[ClusterServer]:
         """The naming service has a new list. By one thread at a time; it may take long. Returns
-        the servers that are new.
+        the servers that are new. If the balancer raises, so does this, and the list before stays.
 
         `is_in_turn`: nobody else changes or uses the router meanwhile, so that the list counts at
         once.
         """
         old = self._servers
-        new = {}
-        added = []
-        for node in paced(nodes):
-            server = old.get(node)
-            if server is None and node not in new:
-                server = self._make(node)
+        new: dict[ServerNode, ClusterServer] = {}
+        added: list[ClusterServer] = []
+        try:
+            for node in paced(nodes):
+                server = old.get(node)
+                if server is None and node not in new:
+                    server = self._make(node)
+                    if server is not None:
+                        added.append(server)
+                        server.health = self.states.new_health()
                 if server is not None:
-                    server.health = self.states.new_health()
-                    added.append(server)
-            if server is not None:
-                new[node] = server
+                    new[node] = server
+            picker = self._new_picker(tuple(new.values()))
+        except BaseException:
+            # The list before this one stays, and so do the servers of it alone.
+            for server in added:
+                self._on_unused(server)
+            raise
         removed = [server for node, server in old.items() if node not in new]
         self._servers = new
-        servers = tuple(new.values())
-        picker = self._balancer.new_picker(servers)
-        if not isinstance(picker, BasePicker):
-            picker = UserPicker(self._balancer.name, servers, picker)
         if old:
             self.states.slow_down(paced(added))
         install = partial(self._install, picker, added, removed)
@@ -160,6 +163,12 @@ class Router:
             self._turns.post(install)
         return added
 
+    def _new_picker(self, servers: tuple[ClusterServer, ...]) -> BasePicker:
+        picker = self._balancer.new_picker(servers)
+        if isinstance(picker, BasePicker):
+            return picker
+        return UserPicker(self._balancer.name, servers, picker)
+
     def _install(
         self, picker: BasePicker, added: list[ClusterServer], removed: list[ClusterServer]
     ) -> None:
@@ -168,6 +177,13 @@ class Router:
         if removed:
             left = [removed]
             BoundedSteps(self._turns, lambda: left.pop() if left else [], self._let_go).run()
+
+    def close(self) -> None:
+        """Nobody uses it any more: forget the servers, so that no timer keeps it alive. In a turn.
+        A later list makes all of its servers anew."""
+        self.picker = None
+        self._servers = {}
+        self.states.clear()
 
     def _let_go(self, server: ClusterServer) -> None:
         if server.leave_list():

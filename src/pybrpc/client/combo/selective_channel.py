@@ -17,6 +17,7 @@ from pybrpc.client.calls.retry import (
 from pybrpc.client.channel.options import DEFAULT_TIMEOUT_S, backup_policy_of
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
 from pybrpc.client.cluster.balancing.registry import new_load_balancer
+from pybrpc.client.cluster.balancing.user_balancer import guarded_balancer
 from pybrpc.client.combo.call_form import Form
 from pybrpc.client.combo.combo_channel import ComboChannel, LoopsFront, ThreadsFront
 from pybrpc.client.combo.selective_call import SelectiveCall
@@ -104,9 +105,11 @@ class SelectiveBase(SelectiveCore):
             or DEFAULT_RETRY_POLICY,
             backup_policy_of(backup_request_ms, backup_request_policy),
         )
-        balancer = load_balancer
-        if isinstance(balancer, str):
-            balancer = new_load_balancer(balancer)
+        balancer = (
+            new_load_balancer(load_balancer)
+            if isinstance(load_balancer, str)
+            else guarded_balancer(load_balancer)
+        )
         super().__init__(timeout, options, balancer)
         for channel in channels:
             self.add_channel(channel)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.guard import UserCodeError
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
@@ -89,7 +90,7 @@ class SubRouter:
             self._make,
             on_unused=lambda server: on_unused(server.source),
         )
-        self._set_nodes()
+        self._change(self._nodes)
 
     @property
     def entries(self) -> tuple[SubChannel, ...]:
@@ -101,8 +102,8 @@ class SubRouter:
         with self._turns.lock:
             if self._find(entry.channel) is not None:
                 raise ValueError(f"{entry.channel!r} was added already")
-            self._nodes[ServerNode(Endpoint(f"channel-{next(self._numbers)}", 0), tag)] = entry
-            self._set_nodes()
+            node = ServerNode(Endpoint(f"channel-{next(self._numbers)}", 0), tag)
+            self._change({**self._nodes, node: entry})
 
     def remove(self, channel: object) -> None:
         """Have no more calls use a channel. ValueError if it is not there."""
@@ -110,8 +111,7 @@ class SubRouter:
             node = self._find(channel)
             if node is None:
                 raise ValueError(f"{channel!r} is none of its channels")
-            del self._nodes[node]
-            self._set_nodes()
+            self._change({each: self._nodes[each] for each in self._nodes if each != node})
 
     def refresh(self) -> None:
         """The weights of the channels have changed."""
@@ -168,6 +168,17 @@ class SubRouter:
                 if server.source.is_healthy:
                     del self._down[server]
                     self._router.states.set_reachable(server)
+
+    def _change(self, nodes: dict[ServerNode, SubChannel]) -> None:
+        """Have other channels. If the balancer raises, so does this, and nothing has changed."""
+        before, self._nodes = self._nodes, nodes
+        try:
+            self._set_nodes()
+        except BaseException as error:
+            self._nodes = before
+            if isinstance(error, UserCodeError) and isinstance(error.reason, Exception):
+                raise error.reason from None
+            raise
 
     def _set_nodes(self) -> None:
         self._router.set_nodes(self._nodes, is_in_turn=True)

@@ -6,7 +6,7 @@ import json
 
 from pybrpc.naming.naming_url import NamingUrl
 from pybrpc.naming.server_node import ServerNode
-from pybrpc.naming.services.nacos_naming import nacos_api
+from pybrpc.naming.services.nacos_naming import MAX_INTERVAL_S, MIN_INTERVAL_S, nacos_api
 from pybrpc.naming.wire.http_api import HttpAnswer
 from pybrpc.naming.wire.json_fields import number_or
 
@@ -47,7 +47,7 @@ class NacosRegistrar:
             return False
         interval_s = number_or(answer, "clientBeatInterval", 0.0) / 1000
         if interval_s > 0:
-            self.interval_s = min(interval_s, 60.0)
+            self.interval_s = min(max(interval_s, MIN_INTERVAL_S), MAX_INTERVAL_S)
         return True
 
     def deregister(self) -> None:

@@ -16,6 +16,7 @@ from pybrpc.base.wake_list import StopLatch
 from pybrpc.errors import NamingError
 from pybrpc.naming.background import Background
 from pybrpc.naming.interfaces import InterruptedFetchError
+from pybrpc.naming.naming_error import naming_error
 from pybrpc.naming.naming_url import NamingUrl
 from pybrpc.naming.registration.reachable import reachable_node
 from pybrpc.naming.registration.registrar import UNREGISTERED_AFTER, Registrar
@@ -112,9 +113,11 @@ class Registration:
         return not self.state.is_registered
 
     def _end(self) -> None:
-        self._is_ending = True
+        is_first, self._is_ending = not self._is_ending, True
         self._settled.set()
         self._background.wake()
+        if not is_first:
+            return  # an interrupt would end the removal
         run_guarded(self._registrar.interrupt, what=f"interrupt() of {self.url}", log=NAMING)
 
     def _step(self) -> float | None:
@@ -154,7 +157,7 @@ class Registration:
         self.state = RegistrationState(
             before.is_registered and failures < UNREGISTERED_AFTER,
             before.renewed_s,
-            _naming_error(self.url, error),
+            naming_error(self.url, error),
             time.time(),
             failures,
         )
@@ -170,7 +173,7 @@ class Registration:
             except InterruptedFetchError:
                 continue  # meant for what ran before
             except BaseException as error:
-                failed = _naming_error(self.url, error)
+                failed = naming_error(self.url, error)
                 self.state = dataclasses.replace(self.state, error=failed, error_s=time.time())
                 NAMING.warning("%s: removing %s failed: %s", *self._names(), failed)
                 time.sleep(0.05 * attempt)
@@ -222,11 +225,3 @@ def _registrar_of(url: NamingUrl) -> Callable[[NamingUrl, ServerNode], Registrar
         importlib.import_module(f"{_PACKAGE}.{module}"), cls
     )
     return made
-
-
-def _naming_error(url: NamingUrl, error: BaseException) -> NamingError:
-    if isinstance(error, NamingError):
-        return error.with_traceback(None)
-    found = NamingError(f"{url}: {type(error).__name__}: {error}")
-    found.__cause__ = error.with_traceback(None)
-    return found

@@ -7,7 +7,7 @@ from typing import Any
 from pybrpc.naming.interfaces import NamingService
 from pybrpc.naming.naming_url import NamingUrl, UrlOptions
 from pybrpc.naming.server_lists import ServerListBuilder
-from pybrpc.naming.server_node import ServerNode
+from pybrpc.naming.server_node import ServerNode, weight_text
 from pybrpc.naming.services.options import take_policy
 from pybrpc.naming.wire.http_settings import HttpSettings
 from pybrpc.naming.wire.json_fields import field, field_or, fields_of, number_or
@@ -61,7 +61,7 @@ def _add(builder: ServerListBuilder, host: Any) -> None:
     if not (field_or(host, "enabled", True) and field_or(host, "healthy", True)) or weight <= 0:
         builder.skip("instances are not healthy, not enabled, or have the weight 0")
         return
-    tag = field_or(fields_of(host, "metadata"), "tag", "") or f"{weight:g}"
+    tag = field_or(fields_of(host, "metadata"), "tag", "") or weight_text(weight)
     builder.add_host(field_or(host, "ip", ""), field_or(host, "port", 0), tag, weight)
 
 

@@ -54,8 +54,12 @@ class EtcdApi:
         self._call("kv/put", {"key": _text(key), "value": _text(value), "lease": str(lease)})
 
     def grant_lease(self, ttl_s: int) -> int:
-        """A new lease of `ttl_s` seconds."""
-        return whole_number(self._call("lease/grant", {"TTL": str(ttl_s)}), "ID")
+        """A new lease of `ttl_s` seconds. NamingError if the answer names none: a key that is put
+        without a lease stays for ever."""
+        lease = whole_number(self._call("lease/grant", {"TTL": str(ttl_s)}), "ID")
+        if not lease:
+            raise NamingError("etcd has granted no lease")
+        return lease
 
     def keep_alive(self, lease: int) -> bool:
         """Renew a lease; False if it has ended."""

@@ -48,13 +48,13 @@ class HttpServerSession(Session):
 
     def cut(self) -> list[Any]:
         events: list[Any] = []
+        self.has_more = False
         if self.is_raw:
             data = IOBuf()
             data.swap(self.buffer)
             return [data] if data else []
         parser = self._parser
         ends = 0
-        self.has_more = False
         while self.buffer and self.broken is None:
             found = parser.read(self.buffer)
             if parser.broken is not None:

@@ -122,8 +122,8 @@ class CallEnd:
             if replies is not None:
                 if data is not None:
                     replies.write()
-                elif not _are_all_dropped(replies, ended):
-                    replies.fail_missing()
+                else:
+                    _fail_missing(replies, ended)
             elif data is not None:
                 write_answer(connection.socket, data)
         finally:
@@ -197,6 +197,14 @@ class CallEnd:
                 SERVER.caught("%r raised at the end of a request", listener, error=error)
 
 
+def _fail_missing(replies: OrderedReplies, calls: list[ServerCall]) -> None:
+    """`calls` have no responses: unless nobody was to get them, none can be written behind."""
+    for call in calls:
+        if not replies.drops(call.position):
+            replies.fail_missing()
+            return
+
+
 def received_bytes_of(call: ServerCall) -> int:
     """Bytes of the request that have come. Of a body that its handler reads in parts, so far."""
     form = call.form
@@ -209,13 +217,6 @@ def _count_body(call: ServerCall) -> None:
     call.received_bytes = received_bytes_of(call)
     if call.span is not None:
         call.span.request_size = call.received_bytes
-
-
-def _are_all_dropped(replies: OrderedReplies, calls: list[ServerCall]) -> bool:
-    for call in calls:  # noqa: SIM110  no generator: methods that Cython compiles have no closures
-        if not replies.drops(call.position):
-            return False
-    return True
 
 
 def _note_dropped(replies: OrderedReplies, calls: list[ServerCall]) -> None:

@@ -44,7 +44,7 @@ it, and below."""
 MIN_LOW_SAMPLES = 10
 """Such calls that it takes to change the latency without load."""
 
-LOW_WEIGHT = 0.3
+LOW_WEIGHT = 0.1
 """How much they change it."""
 
 NEAR = 0.5

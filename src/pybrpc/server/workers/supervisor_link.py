@@ -26,6 +26,11 @@ REPORT_S = 1.0
 EXIT_S = 5.0
 """Seconds after the grace in which a worker without a supervisor has to end."""
 
+OWN_STOP_S = 1.0
+"""Seconds after a signal in which a worker serves on, until it is clear that the signal was for it
+alone. systemd sends SIGTERM to all processes of a service: a supervisor that drains says so then,
+and needs its workers for that."""
+
 LONGEST_FAILURE = 1000
 """Most characters of a failure that are reported. The log of the worker has all of it."""
 
@@ -47,6 +52,8 @@ class SupervisorLink:
         self._server: Server | None = None
         self._is_asked_to_stop = False
         self._is_draining = False
+        self._own_stop_at: float | None = None
+        """When the server is to stop because of a signal."""
         self._writing = threading.Lock()
         self._is_over = False
         self._woken, self._wake = _socket.socketpair()
@@ -76,6 +83,13 @@ class SupervisorLink:
             failure = f"{failure}: {error}"[:LONGEST_FAILURE]
         self._send(WorkerReport(failure=failure))
 
+    def stop_later(self) -> bool:
+        """Stop the server in OWN_STOP_S, unless the supervisor drains. For signal handlers."""
+        if not self._is_draining and self._own_stop_at is None:
+            self._own_stop_at = time.monotonic() + OWN_STOP_S
+            self.report_own_stop()
+        return True
+
     def report_own_stop(self) -> None:
         """Report soon that the server stops by itself. For signal handlers: never blocks."""
         with contextlib.suppress(OSError):
@@ -88,7 +102,7 @@ class SupervisorLink:
 
     def _run(self) -> None:
         while not self._is_over:
-            readable = [fd for fd, _ in self._poll.poll(REPORT_S * 1000)]
+            readable = [fd for fd, _ in self._poll.poll(self._pause_s() * 1000)]
             if self._woken.fileno() in readable:
                 self._woken.recv(4096)
             if self._control.fileno() in readable:
@@ -102,7 +116,16 @@ class SupervisorLink:
             if is_orphan:
                 self._end_as_orphan()
                 return
+            if self._own_stop_at is not None and self._pause_s() == 0.0:
+                self._own_stop_at = None
+                if not self._is_draining:
+                    self._stop(self._grace_s)
             run_guarded(self._report, what="a report to the supervisor", log=WORKERS)
+
+    def _pause_s(self) -> float:
+        """Seconds until there is something to do, if nothing comes."""
+        due = self._own_stop_at
+        return REPORT_S if due is None else min(REPORT_S, max(0.0, due - time.monotonic()))
 
     def _receive(self) -> str:
         try:

@@ -118,9 +118,12 @@ async def run_in_loop(
 def stopped_by_signals(
     server: Server, spec: WorkerSpec, link: SupervisorLink
 ) -> contextlib.AbstractContextManager[None]:
-    """Inside the block SIGTERM and SIGINT stop the server. Another worker follows it."""
+    """Inside the block SIGTERM and SIGINT stop the server, a moment later; a second one at once.
+    Another worker follows it. Nothing happens if the supervisor drains, which will stop it."""
 
     def on_signal(count: int) -> None:
+        if count == 1 and link.stop_later():
+            return
         server.stop(spec.grace_s if count == 1 else 0.0)
         link.report_own_stop()
 

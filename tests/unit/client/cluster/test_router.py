@@ -104,6 +104,66 @@ def test_many_servers_that_leave_are_let_go_in_several_turns() -> None:
     assert 0 < max(after - before for before, after in pairwise(let_go)) <= MAX_PER_STEP
 
 
+class RaisingOnce(RoundRobin):
+    """Makes no picker of the next list, if it is to raise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raises = True
+
+    def new_picker(self, servers: Any) -> RoundRobinPicker:
+        if self.raises:
+            self.raises = False
+            raise ValueError("no picker")
+        return super().new_picker(servers)
+
+
+def test_list_of_which_no_picker_could_be_made_is_as_if_it_had_not_come() -> None:
+    balancer = RaisingOnce()
+    balancer.raises = False
+    harness = RouterHarness(2, balancer=balancer)
+    first, second = harness.servers
+    balancer.raises = True
+    with pytest.raises(ValueError, match="no picker"):
+        harness.router.set_nodes([node(1), node(2)])
+    assert [server.node for server in harness.unused] == [node(2)], "nobody else would release it"
+    assert list(harness.servers) == [first, second]
+    del harness.unused[:]
+    harness.router.set_nodes([node(1), node(3)])
+    assert (harness.servers[0], harness.unused) == (second, [first])
+    assert (harness.router.states.usable, len(harness.router.states._servers)) == (2, 2)
+
+
+def test_first_list_of_which_no_picker_could_be_made_counts_when_it_comes_again() -> None:
+    balancer = RaisingOnce()
+    balancer.raises = False
+    harness = RouterHarness(0, balancer=balancer)
+    balancer.raises = True
+    with pytest.raises(ValueError, match="no picker"):
+        harness.router.set_nodes([node(0), node(1)])
+    harness.router.set_nodes([node(0), node(1)])
+    assert harness.router.states.usable == 2
+    assert harness.router.has_usable()
+
+
+def test_router_that_was_closed_has_no_timers() -> None:
+    """A server on trial has one again and again, which would keep all alive."""
+    harness = RouterHarness(5)
+    server = harness.servers[0]
+    harness.router.states.eject(server, "faults")
+    harness.turns.pass_s(1)
+    assert server.health.state == "trial"
+    harness.turns.pass_s(100)
+    assert harness.turns.timers == 1
+    harness.router.close()
+    harness.turns.pass_s(100)
+    assert harness.turns.timers == 0
+    assert harness.pick() is None
+    harness.router.set_nodes([node(0), node(9)])
+    assert harness.router.states.usable == 2
+    assert server not in harness.servers
+
+
 def test_server_that_joins_others_begins_slowly_but_those_of_the_first_list_do_not() -> None:
     harness = RouterHarness(2, OutlierDetection(slow_start=10))
     assert [server.gate for server in harness.servers] == [None, None]

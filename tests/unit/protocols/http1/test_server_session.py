@@ -144,3 +144,13 @@ def test_exactly_as_many_requests_as_a_turn_takes_leave_nothing() -> None:
     made = session()
     assert len(summary(cut(made, GET * MAX_ENDS))) == MAX_ENDS
     assert not made.has_more
+
+
+def test_session_that_becomes_raw_has_nothing_left_for_a_later_turn() -> None:
+    """Else the reader would ask again and again, and read nothing more."""
+    made = session()
+    cut(made, GET * (MAX_ENDS + 1))
+    assert made.has_more
+    made.is_raw = True
+    (rest,) = made.cut()
+    assert (bytes(rest), made.has_more) == (GET, False)

@@ -34,7 +34,7 @@ class FakeConnection:
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.socket = self
-        self.replies = None
+        self.replies: Any = None
         self.protocol = BAIDU_STD
         self.calls: set[ServerCall] = set()
         self.unanswered = Backlog(1 << 30)
@@ -285,3 +285,42 @@ def two_answers_and_a_reset(scheduler: StepScheduler) -> None:
 
 def test_calls_leave_once_in_every_order_of_answers_and_a_reset() -> None:
     assert explore(two_answers_and_a_reset, max_preemptions=2) > 100
+
+
+class Replies:
+    """Those of a connection that the response at `last` ends."""
+
+    def __init__(self, last: int) -> None:
+        self._last = last
+        self.done: list[str] = []
+
+    def drops(self, position: int) -> bool:
+        return position > self._last
+
+    def write(self) -> None:
+        self.done.append("write")
+
+    def fail_missing(self) -> None:
+        self.done.append("fail")
+
+
+@pytest.mark.parametrize(
+    ("last", "data", "codes", "done"),
+    [
+        (0, IOBuf(), [0, NO_ANSWER, NO_ANSWER], ["write"]),
+        (5, IOBuf(), [0, 0, 0], ["write"]),
+        (-1, None, [NO_ANSWER] * 3, []),
+        (1, None, [0, 0, NO_ANSWER], ["fail"]),
+    ],
+)
+def test_calls_behind_the_last_response_are_ends_without_an_answer(
+    last: int, data: IOBuf | None, codes: list[int], done: list[str]
+) -> None:
+    server = Server()
+    server.connection.replies = replies = Replies(last)
+    calls = server.admit(3)
+    for position, call in enumerate(calls):
+        call.position, call.error_code = position, 0
+    server.end(calls, data)
+    assert ([call.error_code for call in calls], replies.done) == (codes, done)
+    assert server.is_balanced()

@@ -100,7 +100,7 @@ def test_calls_that_are_refused_elsewhere_say_nothing() -> None:
 
 def test_calls_without_load_say_how_long_a_call_takes() -> None:
     limiter = Measured().end(100, 0.050, 40)
-    for _ in range(20):
+    for _ in range(50):
         limiter.end(80, 0.050, 40).end(20, 0.010, 4)
     assert limiter.no_load_s == pytest.approx(0.010, rel=0.2)
     assert not limiter.is_probing

@@ -17,7 +17,12 @@ from pybrpc.server.settings import ServerSettings
 from pybrpc.server.workers import supervisor_link
 from pybrpc.server.workers.messages import WorkerReport
 from pybrpc.server.workers.orphans.watch_orphans import PID
-from pybrpc.server.workers.supervisor_link import EXIT_S, LONGEST_FAILURE, SupervisorLink
+from pybrpc.server.workers.supervisor_link import (
+    EXIT_S,
+    LONGEST_FAILURE,
+    OWN_STOP_S,
+    SupervisorLink,
+)
 from tests.fakes.threads import wait_until
 
 GRACE_S = 7.0
@@ -61,6 +66,7 @@ class Stage:
         patch.setattr(os, "kill", lambda pid, number: self.done.put(("signal", number)))
         patch.setattr(os, "_exit", lambda status: self.done.put(("exit", status)))
         patch.setattr(supervisor_link, "time", self)
+        self.now_s = 100.0
         self.server = FakeServer()
         self.noticed_fd, self._orphan_fd = os.pipe()
         self.link = SupervisorLink(self._control, grace_s, self._orphan_fd)
@@ -68,6 +74,10 @@ class Stage:
     def sleep(self, seconds: float) -> None:
         """Replaces `time.sleep`."""
         self.done.put(("sleep", seconds))
+
+    def monotonic(self) -> float:
+        """Replaces `time.monotonic`."""
+        return self.now_s
 
     def read_report(self) -> WorkerReport:
         return WorkerReport.from_line(self._lines.readline())
@@ -149,6 +159,40 @@ def test_drain_makes_the_server_unready_and_stops_nothing(stage: Stage, is_early
         wait_until(lambda: stage.link._is_draining)
         stage.link.serve(stage.server)
     wait_until(lambda: not stage.server.is_ready)
+    stage.supervisor.sendall(b"stop 2.5\n")
+    assert stage.server.wait_stopped_with() == 2.5
+    assert stage.server.stops.empty()
+
+
+def test_signal_stops_the_server_a_moment_later(stage: Stage) -> None:
+    stage.link.serve(stage.server)
+    assert stage.read_report().is_serving
+    stage.link.start()
+    assert stage.link.stop_later()
+    assert stage.read_report().is_serving, "it serves on"
+    stage.now_s += OWN_STOP_S
+    stage.link.report_own_stop()
+    assert stage.server.wait_stopped_with() == GRACE_S
+    while stage.read_report().is_serving:
+        pass
+
+
+@pytest.mark.parametrize("signal_is_first", [True, False])
+def test_signal_to_all_processes_does_not_stop_a_worker_whose_supervisor_drains(
+    stage: Stage, signal_is_first: bool
+) -> None:
+    stage.link.serve(stage.server)
+    stage.link.start()
+    if signal_is_first:
+        stage.link.stop_later()
+    stage.supervisor.sendall(b"drain\n")
+    wait_until(lambda: not stage.server.is_ready)
+    stage.link.stop_later()
+    stage.now_s += OWN_STOP_S
+    stage.link.report_own_stop()
+    if signal_is_first:
+        wait_until(lambda: stage.link._own_stop_at is None)
+    assert stage.server.stops.empty()
     stage.supervisor.sendall(b"stop 2.5\n")
     assert stage.server.wait_stopped_with() == 2.5
     assert stage.server.stops.empty()

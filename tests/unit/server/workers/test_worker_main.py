@@ -48,6 +48,9 @@ class FakeLink:
         else:
             os.kill(os.getpid(), self._stops_by)
 
+    def stop_later(self) -> bool:
+        return False
+
     def report_own_stop(self) -> None:
         self.told.append("report_own_stop")
 

@@ -106,5 +106,5 @@ def aperture(size: int, client: int, clients: int) -> Choose:
 
 
 def _hashed(server: ClusterServer, key: bytes = b"") -> bytes:
-    text = str(server.node).encode("utf-8", "surrogateescape")
+    text = str(server.node).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=16, key=key).digest()

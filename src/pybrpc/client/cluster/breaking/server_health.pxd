@@ -9,6 +9,7 @@ cdef class ServerHealth:
     cdef public bint is_down
     cdef public object isolation
     cdef public double latency_s
+    cdef public object owner
     cdef public object state
     cdef public double since
     cdef public object trial

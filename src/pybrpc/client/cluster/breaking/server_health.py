@@ -36,6 +36,7 @@ class ServerHealth:
         "is_down",
         "isolation",
         "latency_s",
+        "owner",
         "since",
         "state",
         "trial",
@@ -55,6 +56,8 @@ class ServerHealth:
         self.latency_s = 0.0
         """The average of its latest successful attempts, of which each one counts a tenth; 0 before
         the first one."""
+        self.owner: object = None
+        """The same object for all servers of one router."""
         self.trial: TrialGate | None = None
         self.good = 0
         """Trials that have succeeded."""

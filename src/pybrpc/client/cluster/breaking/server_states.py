@@ -60,6 +60,7 @@ class ServerStates:
         self._on_usable = on_usable
         self._on_none_usable = on_none_usable
         self._draw = draw
+        self._owner = object()
         self._servers: dict[ClusterServer, None] = {}
         self._ejected: dict[ClusterServer, None] = {}
         self._healthy = 0
@@ -71,11 +72,13 @@ class ServerStates:
     def new_health(self) -> ServerHealth:
         """For a server that is new. Any thread."""
         options = self._options
-        return ServerHealth(
+        health = ServerHealth(
             None if self._breaker is None else self._breaker.new_server_breaker(),
             Isolation(options.isolation, options.max_isolation),
             self._turns.now(),
         )
+        health.owner = self._owner
+        return health
 
     def slow_down(self, servers: Iterable[ClusterServer]) -> None:
         """Begin the slow start of servers that are not in the list yet. Any thread."""
@@ -95,6 +98,13 @@ class ServerStates:
                 self._healthy -= _is_healthy(server)
                 self.usable -= server.is_usable
         self._check_panic()
+
+    def clear(self) -> None:
+        """Forget all servers: no timer is set for them any more."""
+        self._servers.clear()
+        self._ejected.clear()
+        self._healthy = self.usable = 0
+        self.is_panic = False
 
     def set_down(self, server: ClusterServer, why: str) -> None:
         """It can't be reached."""

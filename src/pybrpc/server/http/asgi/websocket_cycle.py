@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 MAX_UNREAD = 64
 """Messages that wait for the application."""
 
+SLICE_BYTES = 2048
+"""Bytes that are cut into frames before other tasks of the loop have their turn, if more than a
+few frames were in them: a frame has 6 bytes at least, and each takes about as long as a call."""
+
+FEW_FRAMES = 16
+
 PING_S = 20.0
 """Seconds without anything from the client after which it is asked, and then given up."""
 
@@ -114,7 +120,7 @@ class WebSocketCycle(Cycle):
         self._stream.on_stop = self._on_stop
         self.request_body = NoBody()
         self._unread: deque[Message] = deque([{"type": "websocket.connect"}])
-        self._fragments: list[bytes] = []
+        self._fragments = bytearray()
         self._is_text = False
         self._is_accepted = False
         self._is_closed = False
@@ -247,7 +253,7 @@ class WebSocketCycle(Cycle):
                     continue
                 data = self._queue.take()
                 if data is not None:
-                    self._on_data(data)
+                    await self._on_part(data)
                 elif self._queue.has_news() or self._stream.is_gone:
                     self._end_with(ABNORMAL, "")
                 else:
@@ -292,11 +298,22 @@ class WebSocketCycle(Cycle):
         if not self._has_enough() or self._is_closed:
             self._wake_all()
 
-    def _on_data(self, data: bytes) -> None:
+    async def _on_part(self, part: bytes) -> None:
+        for start in range(0, len(part), SLICE_BYTES):
+            if start and self._has_enough():
+                await wait_until_woken(self._when_wanted)
+            if self._is_closed:
+                return
+            if self._on_data(part[start : start + SLICE_BYTES]) > FEW_FRAMES:
+                await asyncio.sleep(0)
+
+    def _on_data(self, data: bytes) -> int:
+        """Return the number of frames that it has completed."""
         protocol = self._protocol
         self._reads += 1
         protocol.receive_data(data)
-        for frame in protocol.events_received():
+        frames = protocol.events_received()
+        for frame in frames:
             self._on_frame(frame)
         self._flush()
         if protocol.eof_sent or protocol.close_rcvd is not None:
@@ -306,6 +323,7 @@ class WebSocketCycle(Cycle):
             else:
                 sent = protocol.close_sent
                 self._end_with(ABNORMAL if sent is None else sent.code, "")
+        return len(frames)
 
     def _on_frame(self, frame: Any) -> None:
         from websockets.frames import Opcode
@@ -314,12 +332,11 @@ class WebSocketCycle(Cycle):
             return
         if frame.opcode is not Opcode.CONT:
             self._is_text = frame.opcode is Opcode.TEXT
-        if frame.data:  # those without data have no limit
-            self._fragments.append(bytes(frame.data))
+        # Joined at once: a list of fragments of one byte each would take fifty times as much.
+        self._fragments += frame.data
         if not frame.fin:
             return
-        data = b"".join(self._fragments)
-        self._fragments.clear()
+        data, self._fragments = bytes(self._fragments), bytearray()
         message: Message = {"type": "websocket.receive"}
         if self._is_text:
             try:

@@ -2,7 +2,8 @@
 
 Each claim is a function that gives a figure; a test compares it with its bound, and another test
 shows that a mutant misses the bound. (1), (2), ... are the numbers of part 9.3 of the research that
-the clusters were built after; (4), (6), (7) and (9) need breakers, limiters and probes.
+the clusters were built after; (4) and (9) are in test_simulated_failures.py, (6) is with the
+limiters, and (7) is about probes, which there are none of.
 """
 
 from __future__ import annotations

@@ -9,7 +9,12 @@ import pytest
 
 from pybrpc.base.guard import UserCodeError
 from pybrpc.client.cluster.balancing.load_balancer import Outcome
-from pybrpc.client.cluster.balancing.user_balancer import UserBalancer
+from pybrpc.client.cluster.balancing.round_robin import RoundRobin
+from pybrpc.client.cluster.balancing.user_balancer import (
+    NoBalancer,
+    UserBalancer,
+    guarded_balancer,
+)
 from pybrpc.errors import ErrorCode, RpcError
 from tests.fakes.clusters import new_servers
 
@@ -82,6 +87,24 @@ def test_result_that_is_no_server_fails_the_call() -> None:
     assert caught.value.code == ErrorCode.EINTERNAL
 
 
+class Pretending:
+    """Raises when it is asked for its class."""
+
+    @property
+    def __class__(self) -> Any:
+        raise SystemExit(1)
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None: ...
+
+
+def test_result_that_raises_when_it_is_looked_at_fails_the_call() -> None:
+    picker = UserBalancer("own", Custom(Pretending())).new_picker([])
+    with pytest.raises(RpcError, match="which is no server") as caught:
+        picker.pick((), None, 1.0)
+    assert caught.value.code == ErrorCode.EINTERNAL
+
+
 @pytest.mark.parametrize("error", [ValueError("bad"), SystemExit(1), Raising()])
 def test_other_methods_that_raise_are_logged(
     error: BaseException, caplog: pytest.LogCaptureFixture
@@ -113,3 +136,28 @@ def pick_until_interrupted(picker: Any) -> None:
         picker.pick((), None, 1.0)
     for _ in range(1000):  # The interpreter raises it between two of these.
         pass
+
+
+def test_balancers_of_the_library_are_not_wrapped() -> None:
+    balancer = RoundRobin()
+    assert guarded_balancer(balancer) is balancer
+
+
+def test_objects_of_the_application_are_wrapped() -> None:
+    balancer = guarded_balancer(Custom())
+    assert isinstance(balancer, UserBalancer)
+    assert balancer.name == "Custom"
+    assert guarded_balancer(Custom(), "own").name == "own"
+
+
+@pytest.mark.parametrize("given", [5, None, object()])
+def test_object_that_is_no_balancer_is_refused(given: Any) -> None:
+    with pytest.raises(TypeError, match="has a method new_picker"):
+        guarded_balancer(given)
+
+
+def test_balancer_that_could_not_be_made_makes_no_pickers() -> None:
+    error = SystemExit(1)
+    with pytest.raises(UserCodeError) as caught:
+        NoBalancer(error).new_picker(new_servers(1))
+    assert caught.value.reason is caught.value.__cause__ is error

@@ -23,6 +23,7 @@ SLICE = 8192
 """Entries that are sorted or merged at once, which takes about 1 ms."""
 MANY_SERVERS = 16
 """Fewer new servers are hashed without pauses."""
+SERVERS_PER_PAUSE = 4
 
 
 class HashRing:
@@ -64,7 +65,8 @@ class HashRing:
         part_bits = (len(nodes) * self._replicas // SLICE).bit_length()
         parts: list[list[int]] = [[] for _ in range(1 << part_bits)]
         shift = POINT_BITS - part_bits
-        for node in nodes:
+        is_long = len(nodes) > MANY_SERVERS
+        for node in paced(nodes, SERVERS_PER_PAUSE, self._pause) if is_long else nodes:
             slot = self._free_slots.pop() if self._free_slots else len(self.slots)
             self.slots[node] = slot
             self._nodes[slot] = node
@@ -72,8 +74,6 @@ class HashRing:
             if points is None:
                 points = array("I", self._points(node.endpoint, self._replicas))
                 self._made[node] = points
-                if len(nodes) > MANY_SERVERS:
-                    self._pause()
             for point in points:
                 parts[point >> shift].append(point << SLOT_BITS | slot)
         added = array("Q")

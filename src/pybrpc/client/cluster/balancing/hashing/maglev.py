@@ -75,7 +75,7 @@ def maglev_table(
 
 def _places(text: str, size: int) -> tuple[int, int]:
     """The first place of a server, and the distance from one to the next."""
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
     offset = int.from_bytes(digest[:8], "little") % size
     return offset, int.from_bytes(digest[8:], "little") % (size - 1) + 1
 

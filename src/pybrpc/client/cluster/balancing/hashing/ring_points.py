@@ -32,7 +32,7 @@ def ketama_points(endpoint: Endpoint, count: int) -> list[int]:
 
 
 def _texts(endpoint: Endpoint, count: int) -> list[bytes]:
-    return [f"{endpoint}-{index}".encode("utf-8", "surrogateescape") for index in range(count)]
+    return [f"{endpoint}-{index}".encode("utf-8", "surrogatepass") for index in range(count)]
 
 
 def _md5_words(text: bytes) -> tuple[int, ...]:
