@@ -34,6 +34,7 @@ from tests.peers.clusters import (
 )
 from tests.peers.echo import ECHO
 from tests.peers.forking import exit_code_of, fork
+from tests.peers.scripted_server import Peer, ScriptedServer
 
 
 def test_cluster_without_a_usable_server_is_ehostdown_with_the_reasons(dead_address: str) -> None:
@@ -306,3 +307,25 @@ def test_balancer_that_raises_in_a_forked_child_harms_no_other_channel(is_made: 
             assert broken.Echo(REQUEST).message == "server 0"
     finally:
         unregister_load_balancer("in_one_process")
+
+
+def speak_smtp(peer: Peer) -> None:
+    """The script of a server that is another one."""
+    peer.send(b"220 mail.example.com ESMTP ready\r\n" * 4)
+    peer.wait_closed()
+
+
+@pytest.mark.parametrize("protocol", ["baidu_std", "http"])
+def test_server_that_speaks_another_protocol_is_ejected(protocol: str) -> None:
+    """Else it would keep its share of the calls, all of which fail."""
+    with cluster(2) as servers, ScriptedServer(speak_smtp) as other:
+        where = [other.address, *servers.addresses]
+        with cluster_stub(where, protocol=protocol, max_retry=0) as (stub, channel):
+
+            def call_until_ejected() -> bool:
+                with contextlib.suppress(RpcError):
+                    stub.Echo(REQUEST)
+                return bool(channel.servers()[0].state == "ejected")
+
+            wait_until(call_until_ejected)
+            assert min(servers.calls) > 0
