@@ -8,6 +8,7 @@ import gc
 import os
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from tests.peers.clusters import (
 )
 from tests.peers.echo import ECHO
 from tests.peers.forking import exit_code_of, fork
-from tests.peers.scripted_server import Peer, ScriptedServer
+from tests.peers.scripted_server import Peer, Script, ScriptedServer
 
 
 def test_cluster_without_a_usable_server_is_ehostdown_with_the_reasons(dead_address: str) -> None:
@@ -329,3 +330,52 @@ def test_server_that_speaks_another_protocol_is_ejected(protocol: str) -> None:
 
             wait_until(call_until_ejected)
             assert min(servers.calls) > 0
+
+
+def by_stub(channel: Any) -> None:
+    pybrpc.Stub(ECHO, channel).Echo(REQUEST)
+
+
+def by_http(channel: Any) -> None:
+    channel.http("GET", "/health")
+
+
+def by_stream(channel: Any) -> None:
+    with channel.http("GET", "/health", stream=True) as response:
+        response.body.read()
+
+
+def answering(head: bytes) -> Script:
+    """The script of an HTTP server that answers all requests with this head."""
+
+    def script(peer: Peer) -> None:
+        while peer._receive():
+            peer.send(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % head)
+
+    return script
+
+
+@pytest.mark.parametrize("call", [by_stub, by_http, by_stream])
+@pytest.mark.parametrize(
+    ("head", "is_fault"),
+    [
+        (b"503 Service Unavailable", True),
+        (b"404 Not Found", False),
+        (b"503 Busy\r\nx-bd-error-code: 2004", False),
+    ],
+)
+def test_server_that_answers_5xx_is_at_fault(
+    call: Callable[[Any], None], head: bytes, is_fault: bool
+) -> None:
+    with ScriptedServer(answering(head)) as server:
+        options: Any = {"protocol": "http", "max_retry": 0, "timeout": 10}
+        with pybrpc.Channel([server.address], **options) as channel:
+            for _ in range(5):
+                with contextlib.suppress(RpcError):
+                    call(channel)
+            source: Any = channel._used_source
+            (inside,) = source.router.servers
+            if is_fault:
+                wait_until(lambda: inside.health.state != "up")
+            else:
+                assert inside.health.breaker._consecutive == 0
