@@ -70,7 +70,7 @@ class PybrpcServer:
     def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
         if self._behaviour.act():
             controller.set_failed(int(ErrorCode.EINTERNAL), "as it was told to")
-        return EXAMPLE.response()
+        return EXAMPLE.response(message=b"x")  # C++ requires one
 
 
 class GrpcioServer:

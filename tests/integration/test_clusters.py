@@ -227,6 +227,22 @@ def test_balancer_that_makes_no_picker_fails_the_calls_at_once(
             assert raised.value.code == errno.ENODATA
 
 
+class NoBreakers(pybrpc.OutlierDetection):
+    def new_server_breaker(self) -> Any:
+        return object()
+
+
+@pytest.mark.parametrize(
+    ("breaker", "error"),
+    [(pybrpc.CircuitBreaker(), NotImplementedError), (NoBreakers(), TypeError)],
+)
+def test_breaker_that_makes_none_for_servers_is_refused(
+    breaker: pybrpc.CircuitBreaker, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="new_server_breaker"):
+        pybrpc.Channel(["127.0.0.1:1"], circuit_breaker=breaker)
+
+
 def test_cluster_types_are_public() -> None:
     for name in (
         "CircuitBreaker",

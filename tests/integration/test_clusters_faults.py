@@ -8,6 +8,7 @@ import gc
 import os
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from tests.peers.clusters import (
 )
 from tests.peers.echo import ECHO
 from tests.peers.forking import exit_code_of, fork
+from tests.peers.scripted_server import Peer, Script, ScriptedServer
 
 
 def test_cluster_without_a_usable_server_is_ehostdown_with_the_reasons(dead_address: str) -> None:
@@ -306,3 +308,74 @@ def test_balancer_that_raises_in_a_forked_child_harms_no_other_channel(is_made: 
             assert broken.Echo(REQUEST).message == "server 0"
     finally:
         unregister_load_balancer("in_one_process")
+
+
+def speak_smtp(peer: Peer) -> None:
+    """The script of a server that is another one."""
+    peer.send(b"220 mail.example.com ESMTP ready\r\n" * 4)
+    peer.wait_closed()
+
+
+@pytest.mark.parametrize("protocol", ["baidu_std", "http"])
+def test_server_that_speaks_another_protocol_is_ejected(protocol: str) -> None:
+    """Else it would keep its share of the calls, all of which fail."""
+    with cluster(2) as servers, ScriptedServer(speak_smtp) as other:
+        where = [other.address, *servers.addresses]
+        with cluster_stub(where, protocol=protocol, max_retry=0) as (stub, channel):
+
+            def call_until_ejected() -> bool:
+                with contextlib.suppress(RpcError):
+                    stub.Echo(REQUEST)
+                return bool(channel.servers()[0].state == "ejected")
+
+            wait_until(call_until_ejected)
+            assert min(servers.calls) > 0
+
+
+def by_stub(channel: Any) -> None:
+    pybrpc.Stub(ECHO, channel).Echo(REQUEST)
+
+
+def by_http(channel: Any) -> None:
+    channel.http("GET", "/health")
+
+
+def by_stream(channel: Any) -> None:
+    with channel.http("GET", "/health", stream=True) as response:
+        response.body.read()
+
+
+def answering(head: bytes) -> Script:
+    """The script of an HTTP server that answers all requests with this head."""
+
+    def script(peer: Peer) -> None:
+        while peer._receive():
+            peer.send(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % head)
+
+    return script
+
+
+@pytest.mark.parametrize("call", [by_stub, by_http, by_stream])
+@pytest.mark.parametrize(
+    ("head", "is_fault"),
+    [
+        (b"503 Service Unavailable", True),
+        (b"404 Not Found", False),
+        (b"503 Busy\r\nx-bd-error-code: 2004", False),
+    ],
+)
+def test_server_that_answers_5xx_is_at_fault(
+    call: Callable[[Any], None], head: bytes, is_fault: bool
+) -> None:
+    with ScriptedServer(answering(head)) as server:
+        options: Any = {"protocol": "http", "max_retry": 0, "timeout": 10}
+        with pybrpc.Channel([server.address], **options) as channel:
+            for _ in range(5):
+                with contextlib.suppress(RpcError):
+                    call(channel)
+            source: Any = channel._used_source
+            (inside,) = source.router.servers
+            if is_fault:
+                wait_until(lambda: inside.health.state != "up")
+            else:
+                assert inside.health.breaker._consecutive == 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pybrpc.base.guard import CLIENT, run_guarded
 from pybrpc.client.calls.attempt_end import CODES, AttemptEnd, CanceledBy
-from pybrpc.errors import ErrorCode, Phase
+from pybrpc.errors import ErrorCode, Phase, ProtocolError
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.attempt_end import AttemptListener
@@ -175,6 +175,9 @@ class Attempt:
     def report_failure(self, error: RpcError) -> None:
         """Report that its connection failed with `error`."""
         is_closed = error.code == ErrorCode.ECLOSE and not error.is_remote
+        if self.pick is not None and isinstance(error, ProtocolError):
+            # Its code, EINVAL, is that of a response to a bad request too.
+            self.pick.end(int(ErrorCode.ERESPONSE), None)
         self.report(error.code, CanceledBy.CLOSE if is_closed else None)
 
     @property

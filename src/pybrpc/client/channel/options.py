@@ -38,6 +38,7 @@ from pybrpc.client.cluster.balancing.user_balancer import guarded_balancer
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
+from pybrpc.client.cluster.breaking.server_breaker import ServerBreaker
 from pybrpc.client.connections.authentication import checked_authenticator
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
@@ -305,7 +306,10 @@ def _protocol_and_form(name: str) -> tuple[RpcProtocol, HttpContentType | None]:
 def _circuit_breaker(option: CircuitBreaker | bool) -> CircuitBreaker | None:
     if isinstance(option, bool):
         return OutlierDetection() if option else None
-    return checked_instance("circuit_breaker", option, CircuitBreaker)
+    made = checked_instance("circuit_breaker", option, CircuitBreaker)
+    of_server = made.new_server_breaker()
+    checked_instance("new_server_breaker() of circuit_breaker", of_server, ServerBreaker)
+    return made
 
 
 def backup_policy_of(

@@ -220,7 +220,7 @@ class ClusterSource(WaitingCalls):
             try:
                 added = self.router.set_nodes(nodes)
                 down = [server for server in paced(added) if server.source.why_down is not None]
-            except Exception as error:
+            except BaseException as error:
                 self._note_unused_list(error)
                 self._turns.post(self._on_none_usable)
                 return
@@ -228,9 +228,9 @@ class ClusterSource(WaitingCalls):
                 self._connections.release_all()
         self._turns.post(partial(self._on_list, down))
 
-    def _note_unused_list(self, error: Exception) -> None:
-        CLIENT.raised("%s: a list is not used", self.name, error=error)
+    def _note_unused_list(self, error: BaseException) -> None:
         self._naming_error = _text_of(error)
+        CLIENT.caught("%s: a list is not used", self.name, error=error)
 
     def on_naming_error(self, error: BaseException) -> None:
         self._naming_error = _text_of(error)
@@ -422,7 +422,7 @@ class ClusterSource(WaitingCalls):
         try:
             if self._nodes is not None:
                 self.router.set_nodes(self._nodes, is_in_turn=True)
-        except Exception as error:
+        except BaseException as error:
             self._note_unused_list(error)
         finally:
             old.release_all()

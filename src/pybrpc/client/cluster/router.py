@@ -283,13 +283,15 @@ class Router:
             health.note_latency(latency_s)
         if health.state is not _UP:
             self._end_while_not_up(server, code, outcome)
-        elif (
-            health.breaker is not None
-            and (outcome is _SUCCESS or outcome is _FAULT)
-            and health.breaker.note(outcome, latency_s, now)
-        ):
-            why = f"too many errors, the last one {error_name(code)}"
-            self._turns.post(partial(self.states.eject, server, why))
+        elif health.breaker is not None and (outcome is _SUCCESS or outcome is _FAULT):
+            try:
+                is_broken = health.breaker.note(outcome, latency_s, now)
+            except BaseException as error:
+                is_broken = False
+                CLIENT.caught("note of a circuit breaker raised", error=error)
+            if is_broken:
+                why = f"too many errors, the last one {error_name(code)}"
+                self._turns.post(partial(self.states.eject, server, why))
         if code == _ELOGOFF:
             self._turns.post(partial(self.states.log_off, server))
 

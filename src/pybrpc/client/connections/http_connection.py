@@ -27,7 +27,7 @@ from pybrpc.client.connections.connection import (
 from pybrpc.client.connections.http_body import BegunResponse, IncomingBody
 from pybrpc.client.connections.http_method import HttpMethod
 from pybrpc.client.connections.http_request import HttpRequest
-from pybrpc.client.connections.http_status import error_text_of, is_success, status_error
+from pybrpc.client.connections.http_status import error_text_of, is_fault, is_success, status_error
 from pybrpc.client.connections.traced_request import note_http_request
 from pybrpc.errors import (
     BadRequestError,
@@ -56,6 +56,7 @@ from pybrpc.transport.writing.write_request import Progress, WriteRequest
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.attempt import Attempt
+    from pybrpc.protocols.http1.head import ResponseHead
     from pybrpc.rpc.timeout_queue import TimeoutQueues
 
 _UNAUTHORIZED = frozenset((401, 403))
@@ -276,6 +277,8 @@ class HttpConnection(ClientConnection):
             self.retire()
         elif is_taken and (error is None or error.code != ErrorCode.ELOGOFF):
             self._note_answer()
+        if is_taken:
+            _note_fault(attempt, response.head)
         if not is_taken:
             self._late_answers += 1
         elif error is None:
@@ -297,6 +300,7 @@ class HttpConnection(ClientConnection):
             self._late_answers += 1
             self.retire()
             return
+        _note_fault(attempt, message.head)
         body = IncomingBody(self, self._unread)
         try:
             self.hold(body)
@@ -349,3 +353,9 @@ class HttpConnection(ClientConnection):
             text = f"The connection has failed inside a response: {error.text}"
             error = BadResponseError(text, phase=Phase.WAITING, peer=str(self.socket.remote_side))
         super()._end_users(error)
+
+
+def _note_fault(attempt: Attempt, head: ResponseHead) -> None:
+    """Have the breaker of a cluster hear that the server has failed, though it has answered."""
+    if attempt.pick is not None and is_fault(head):
+        attempt.pick.end(int(ErrorCode.EINTERNAL), None)

@@ -36,6 +36,12 @@ def is_success(head: ResponseHead) -> bool:
     return 200 <= head.status < 300
 
 
+def is_fault(head: ResponseHead) -> bool:
+    """Whether the status says that the server has failed: one of 5xx, without a code of bRPC, which
+    says more."""
+    return head.status >= 500 and _code_of(head) == ErrorCode.EHTTP
+
+
 def status_text(head: ResponseHead, body: str = "") -> str:
     """ "HTTP/1.1 404 Not Found: no such user", as C++ bRPC tells it."""
     line = f"HTTP/{head.version} {head.status} {head.reason}".rstrip()

@@ -15,6 +15,7 @@ from pybrpc.client.cluster.balancing.round_robin import RoundRobin, RoundRobinPi
 from pybrpc.client.cluster.breaking.gates import SlowStart
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
+from pybrpc.client.cluster.breaking.server_breaker import ServerBreaker
 from pybrpc.client.cluster.server_node import ServerNode
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
 from pybrpc.rpc.bounded_steps import MAX_PER_STEP
@@ -405,3 +406,62 @@ def test_counts_are_right_when_lists_change_while_threads_call() -> None:
     assert all(server.in_flight == 0 for server in seen)
     listed = set(harness.servers)
     assert sorted(map(id, harness.unused)) == sorted(id(s) for s in seen if s not in listed)
+
+
+class RaisingBreaker(ServerBreaker):
+    """A breaker of the application, all of whose methods raise."""
+
+    def note(self, outcome: Any, latency_s: float, now: float) -> bool:
+        raise SystemExit(1)
+
+    def reset(self, now: float) -> None:
+        raise SystemExit(2)
+
+
+class Unusable:
+    """Has no truth and no methods."""
+
+    def __bool__(self) -> bool:
+        raise SystemExit(3)
+
+    def __getattr__(self, name: str) -> Any:
+        raise SystemExit(4)
+
+
+class RaisingBreakers(OutlierDetection):
+    def new_server_breaker(self) -> ServerBreaker:
+        return RaisingBreaker()
+
+
+def test_breaker_that_raises_changes_no_end_of_an_attempt(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    harness = RouterHarness(2, breaker=RaisingBreakers(slow_start=0))
+    server = harness.servers[0]
+    harness.call()
+    harness.fail(server, 3)
+    assert "note of a circuit breaker raised" in caplog.text
+    assert server.in_flight == 0
+    harness.router.states.set_down(server, "gone")
+    harness.router.states.set_reachable(server)
+    assert "reset of a circuit breaker raised" in caplog.text
+    assert harness.states == ["up", "up"]
+
+
+def test_load_that_raises_when_it_is_to_forget_keeps_no_server_down(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    harness = RouterHarness(2)
+    server = harness.servers[0]
+    server.load = Unusable()
+    harness.router.states.set_down(server, "gone")
+    harness.router.states.set_reachable(server)
+    assert "forget of the load of a server raised" in caplog.text
+    assert harness.states == ["up", "up"]
+
+
+def test_classifier_whose_answer_has_no_truth_decides_nothing() -> None:
+    breaker: Any = OutlierDetection(slow_start=0, classifier=lambda code: Unusable())
+    harness = RouterHarness(2, breaker=breaker)
+    harness.fail(harness.servers[0], 5)
+    assert harness.states == ["ejected", "up"]

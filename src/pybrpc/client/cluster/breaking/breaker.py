@@ -51,7 +51,7 @@ class CircuitBreaker:
 
     def new_server_breaker(self) -> ServerBreaker:
         """The state for one server."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no new_server_breaker of its own")
 
 
 def check_share(name: str, value: object) -> None:

@@ -66,7 +66,8 @@ def _ask(classifier: Classifier | None, code: int) -> bool | None:
     if classifier is None:
         return None
     try:
-        return classifier(code)
+        is_fault = classifier(code)
+        return None if is_fault is None else bool(is_fault)
     except BaseException as error:
         CLIENT.raised("the classifier of a circuit breaker raised", error=error)
         deliver_interrupt(error)

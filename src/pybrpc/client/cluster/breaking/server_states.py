@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from pybrpc.base.guard import CLIENT, run_guarded
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
@@ -118,8 +118,7 @@ class ServerStates:
         if not health.is_down:
             return
         health.is_down = False
-        if health.breaker is not None:
-            health.breaker.reset(self._turns.now())
+        _reset_breaker(health, self._turns.now())
         _forget_load(server)
         self._begin_slow_start(server)
         self._change(server, ServerState.UP, "")
@@ -170,8 +169,7 @@ class ServerStates:
             return
         now = self._turns.now()
         health.isolation.end(now)
-        if health.breaker is not None:
-            health.breaker.reset(now)
+        _reset_breaker(health, now)
         health.good = 0
         trial = server.gate = health.trial = TrialGate()
         self._change(server, ServerState.TRIAL, health.why)
@@ -250,8 +248,18 @@ def _is_healthy(server: ClusterServer) -> bool:
     return server.health.state in _HEALTHY
 
 
+def _reset_breaker(health: ServerHealth, now: float) -> None:
+    breaker = health.breaker
+    if breaker is not None:
+        run_guarded(breaker.reset, now, what="reset of a circuit breaker", log=CLIENT)
+
+
 def _forget_load(server: ClusterServer) -> None:
     """A server comes back: figures that the balancer has of it are out of date."""
-    forget = getattr(server.load, "forget", None)
+    run_guarded(_forget, server.load, what="forget of the load of a server", log=CLIENT)
+
+
+def _forget(load: Any) -> None:
+    forget = getattr(load, "forget", None)
     if forget is not None:
-        run_guarded(forget, what="forget of the load of a server raised", log=CLIENT)
+        forget()
