@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gc
 import os
+import socket
 import time
 import weakref
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from pybrpc.client.cluster.balancing.registry import (
 )
 from pybrpc.client.cluster.balancing.round_robin import RoundRobin
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
+from pybrpc.client.cluster.finding import MAX_BUSY
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, RpcError
 from tests.fakes.threads import wait_until
@@ -379,3 +381,37 @@ def test_server_that_answers_5xx_is_at_fault(
                 wait_until(lambda: inside.health.state != "up")
             else:
                 assert inside.health.breaker._consecutive == 0
+
+
+def test_servers_have_connections_only_once_they_are_called() -> None:
+    with cluster(3) as servers:
+        others = [f"127.0.0.1:{port}" for port in range(1, 200)]
+        called = [f"{address} zone=here" for address in servers.addresses]
+        where = [*others, *called]
+        with cluster_stub(where, load_balancer="rr:zone=here") as (stub, channel):
+            assert sum(answers(stub, 30).values()) == 30
+            assert len(channel.servers()) == len(where)
+            assert channel.endpoint_statistics().created == 3
+            described = repr(channel._used_source._connections)
+            assert described == "<ServerConnections of 3 servers>"
+
+
+def test_servers_that_another_channel_knows_to_be_down_are_not_called() -> None:
+    """More of them than a call asks before it waits."""
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for _ in range(3 * MAX_BUSY):
+            bound = stack.enter_context(socket.socket())  # It does not listen.
+            bound.bind(("127.0.0.1", 0))
+            ports.append(bound.getsockname()[1])
+        for port in ports:
+            other = stack.enter_context(pybrpc.Channel(f"127.0.0.1:{port}", max_retry=0))
+            with pytest.raises(RpcError):
+                pybrpc.Stub(ECHO, other).Echo(REQUEST)
+        servers = stack.enter_context(cluster(1))
+        where = [*(f"127.0.0.1:{port}" for port in ports), *servers.addresses]
+        options = {"load_balancer": "rr", "max_retry": 0, "timeout": 30}
+        stub, channel = stack.enter_context(cluster_stub(where, **options))
+        assert answers(stub, 40) == {"server 0": 40}
+        states = [status.state for status in channel.servers()]
+        assert states == ["down"] * len(ports) + ["up"]

@@ -43,7 +43,7 @@ class ClusterServer:
     health: Any
     """Its ServerHealth; `None` outside of a router."""
     source: Any
-    """The source of the connections to it, which the router knows; `None` where there are none."""
+    """The source of the connections to it; `None` before its first attempt."""
 
     def __init__(self, node: ServerNode, source: Any = None) -> None:
         self.node = node

@@ -20,7 +20,6 @@ from typing import Protocol
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import CLIENT, safe_str
-from pybrpc.base.pacing import paced
 from pybrpc.client.calls.attempt import AttemptConnection
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.calls.call_times import CallTimes
@@ -146,13 +145,16 @@ class ClusterSource(WaitingCalls):
             balancer,
             settings.router,
             self._turns,
-            self._connections.make_server,
-            self._on_usable,
-            self._on_none_usable,
-            self._connections.release,
+            on_usable=self._on_usable,
+            on_none_usable=self._on_none_usable,
+            on_unused=self._connections.release,
         )
         self._finder = Finder(
-            self.router, self._waiting.entries, balancer.needs_hash_key, self._check_hope
+            self.router,
+            self._connections,
+            self._waiting.entries,
+            balancer.needs_hash_key,
+            self._check_hope,
         )
         self.get: Callable[[WaitingCall], ClientConnection | None] = self._finder.get
 
@@ -218,15 +220,14 @@ class ClusterSource(WaitingCalls):
             self._nodes = nodes
             self._naming_error = ""
             try:
-                added = self.router.set_nodes(nodes)
-                down = [server for server in paced(added) if server.source.why_down is not None]
+                self.router.set_nodes(nodes)
             except BaseException as error:
                 self._note_unused_list(error)
                 self._turns.post(self._on_none_usable)
                 return
             if not self.is_used:
                 self._connections.release_all()
-        self._turns.post(partial(self._on_list, down))
+        self._turns.post(self._on_list)
 
     def _note_unused_list(self, error: BaseException) -> None:
         self._naming_error = _text_of(error)
@@ -236,14 +237,11 @@ class ClusterSource(WaitingCalls):
         self._naming_error = _text_of(error)
         self._turns.post(self._on_none_usable)
 
-    def _on_list(self, down: list[ClusterServer]) -> None:
-        """There is a new list. In a turn. `down`: new servers that could not be reached; a change
-        since then has been reported, or will be."""
+    def _on_list(self) -> None:
+        """There is a new list. In a turn."""
         if not self.is_used:
             self.router.close()
             return
-        for server in down:
-            self._note_reachable(server)
         if self.router.has_usable():
             self._on_usable()
         else:
@@ -252,7 +250,7 @@ class ClusterSource(WaitingCalls):
     # --- as a ServerListener ---
 
     def on_server_changed(self, server: ClusterServer) -> None:
-        if server.health is None:  # It is being made: its source is looked at again.
+        if server.source is None:  # It is just being connected, and is looked at after that.
             return
         if (server.source.why_down is not None) is not server.health.is_down:
             self._turns.post(partial(self._note_reachable, server))
@@ -265,6 +263,8 @@ class ClusterSource(WaitingCalls):
         if cause is not None:
             self.router.states.set_down(server, cause.text)
             self._on_none_usable()
+            if self._waiting:  # A call may have asked this server, which was known to be down.
+                self._serve_soon()
         else:
             self.router.states.set_reachable(server)
 
@@ -287,7 +287,8 @@ class ClusterSource(WaitingCalls):
         pick: Pick | None = call.pick
         if pick is not None:
             pick.end(_CANCELED, CanceledBy.CALLER)
-            pick.server.source.reclaim(call)
+            if pick.server.source is not None:
+                pick.server.source.reclaim(call)
 
     def connection_for_backup(
         self, call: BackedUpCall, used: AttemptConnection
@@ -299,12 +300,23 @@ class ClusterSource(WaitingCalls):
         if pick is None:
             return None
         if pick.server not in pick.tried:
-            connection: ClientConnection | None = pick.server.source.get_now(None)
+            connection = self._connection_now(pick.server)
             if connection is not None:
                 first.backup_pick = pick
                 return connection
         pick.end(_CANCELED, CanceledBy.CALLER)
         return None
+
+    def _connection_now(self, server: ClusterServer) -> ClientConnection | None:
+        source = server.source
+        if source is None:
+            try:
+                source = self._connections.connect(server)
+            except RpcError as error:
+                CLIENT.debug("no backup request: %s", error)
+                return None
+        connection: ClientConnection | None = source.get_now(None)
+        return connection
 
     def may_retry_elsewhere(self, call: BackedUpCall, error: RpcError) -> bool:
         pick: Pick | None = call.pick

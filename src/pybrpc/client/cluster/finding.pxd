@@ -8,6 +8,7 @@ from pybrpc.client.connections.connection cimport ClientConnection
 @cython.final
 cdef class Finder:
     cdef object _check_hope
+    cdef object _connections
     cdef bint _needs_hash_key
     cdef Router _router
     cdef object _states
@@ -24,3 +25,4 @@ cdef class Finder:
         _asked=Py_ssize_t,
     )
     cpdef ClientConnection find(self, CallRecord call)
+    cdef object _connect(self, Pick pick)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pybrpc.client.cluster.cluster_server import ClusterServer
     from pybrpc.client.cluster.pick import Pick
     from pybrpc.client.cluster.router import Router
+    from pybrpc.client.cluster.server_connections import ServerConnections
     from pybrpc.client.connections.connection import ClientConnection
     from pybrpc.client.endpoints.wait_queue import Waiting
 
@@ -30,11 +31,12 @@ _NOTHING_TRIED: tuple[ClusterServer, ...] = ()
 class Finder:
     """`get` is a method of the ClusterSource that has it, compiled."""
 
-    __slots__ = ("_check_hope", "_needs_hash_key", "_router", "_states", "_waiting")
+    __slots__ = ("_check_hope", "_connections", "_needs_hash_key", "_router", "_states", "_waiting")
 
     def __init__(
         self,
         router: Router,
+        connections: ServerConnections,
         waiting: dict[int, Waiting],
         needs_hash_key: bool,
         check_hope: Callable[[WaitingCall], None],
@@ -42,6 +44,7 @@ class Finder:
         """`waiting`: the calls that wait, before which no other one gets a connection. `check_hope`
         raises the error of a call that has found no connection, if it shall not wait for one."""
         self._router = router
+        self._connections = connections
         self._states = router.states
         self._waiting = waiting
         self._needs_hash_key = needs_hash_key
@@ -82,6 +85,8 @@ class Finder:
             if pick is None:
                 return None
             source: Any = pick.server.source
+            if source is None:
+                source = self._connect(pick)
             connection: ClientConnection | None = source.live
             if connection is None or not connection.is_usable():
                 connection = source.get_now(call)
@@ -93,3 +98,10 @@ class Finder:
                 return None
             tried = (*tried, pick.server)
         return None
+
+    def _connect(self, pick: Pick) -> Any:
+        try:
+            return self._connections.connect(pick.server)
+        except BaseException:
+            pick.end(_ECANCELED, CanceledBy.CALLER)
+            raise

@@ -1,16 +1,19 @@
-"""ServerConnections: the connections to the servers of a cluster, for as long as they are used."""
+"""ServerConnections: the connections to the servers of a cluster, for as long as they are used.
+
+A server gets its source with its first attempt: a long list of which few servers are called costs
+little, and garbage collections of the process have less to look at.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.base.guard import CLIENT
+from pybrpc.base.guard import safe_repr
 from pybrpc.client.cluster.cluster_server import ClusterServer
-from pybrpc.client.cluster.server_node import ServerNode
 from pybrpc.client.endpoints.source_base import SourceBase
+from pybrpc.errors import ErrorCode, Phase, make_rpc_error
 
 AcquireSource = Callable[[Endpoint], SourceBase]
 """Gives the source of the connections to an address, for one more user, which must release it."""
@@ -39,44 +42,55 @@ class _Watcher:
 class ServerConnections:
     """Any thread. A source is released once, by the first caller that asks."""
 
-    __slots__ = ("_acquire", "_held", "_listener")
+    __slots__ = ("_acquire", "_held", "_is_closed", "_listener")
 
     def __init__(self, acquire: AcquireSource, listener: ServerListener) -> None:
         self._acquire = acquire
         self._listener = listener
-        self._held: dict[ClusterServer, Callable[[], None]] = {}
+        self._held: dict[ClusterServer, tuple[SourceBase, _Watcher]] = {}
+        self._is_closed = False
 
-    def make_server(self, node: ServerNode) -> ClusterServer | None:
-        """The server of a node, with a source; `None`, which is logged, if it can have none."""
+    def connect(self, server: ClusterServer) -> SourceBase:
+        """The source of `server`, for an attempt that has begun and not ended. Raises the RpcError
+        of a call that can get none."""
         try:
-            source = self._acquire(node.endpoint)
+            source = self._acquire(server.node.endpoint)
         except Exception as error:
-            CLIENT.raised("%s is left out of a cluster", node, error=error)
-            return None
-        server = ClusterServer(node, source)
+            text = f"{server.node} can't be connected: {safe_repr(error)}"
+            raise make_rpc_error(
+                ErrorCode.EINTERNAL, text, phase=Phase.QUEUED, peer=str(server.node.endpoint)
+            ) from error
         watcher = _Watcher(self._listener, server)
         source.add_watcher(watcher)
-        self._held[server] = partial(_release, source, watcher)
-        return server
+        held, its_watcher = self._held.setdefault(server, (source, watcher))
+        if its_watcher is not watcher:  # Another thread has connected it just now.
+            source.remove_watcher(watcher)
+            source.release()
+            return held
+        server.source = source
+        if source.why_down is not None:  # Another channel has found that out.
+            self._listener.on_server_changed(server)
+        if self._is_closed:  # Store, then load: `release_all` may not have seen it.
+            self.release(server)
+        return source
 
     def release(self, server: ClusterServer) -> None:
         """Release its source, if that has not been done."""
-        release = self._held.pop(server, None)
-        if release is not None:
-            release()
+        held = self._held.pop(server, None)
+        if held is not None:
+            source, watcher = held
+            source.remove_watcher(watcher)
+            source.release()
 
     def release_all(self) -> None:
+        """It is closed. What is connected later is released at once."""
+        self._is_closed = True
         for server in list(self._held):
             self.release(server)
 
     def sources(self) -> list[SourceBase]:
         """Those that are in use."""
-        return [server.source for server in list(self._held)]
+        return [source for source, _ in list(self._held.values())]
 
     def __repr__(self) -> str:
         return f"<ServerConnections of {len(self._held)} servers>"
-
-
-def _release(source: SourceBase, watcher: _Watcher) -> None:
-    source.remove_watcher(watcher)
-    source.release()

@@ -16,6 +16,8 @@ from pybrpc.client.cluster.breaking.server_breaker import ServerBreaker
 BUCKETS = 10
 
 _FAULT = Outcome.FAULT
+_NONE: list[int] = []
+"""The counts before the first attempt."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,11 +62,13 @@ class ErrorCounts(ServerBreaker):
         self._count = BUCKETS
         self._bucket = 0
         """The number of the newest bucket, since the beginning of time."""
-        self._calls = [0] * BUCKETS
-        self._errors = [0] * BUCKETS
+        self._calls: list[int] = _NONE
+        self._errors: list[int] = _NONE
         self._consecutive = 0
 
     def note(self, outcome: Outcome, latency_s: float, now: float) -> bool:
+        if self._calls is _NONE:  # Most servers of a long list are never called.
+            self.reset(now)
         bucket = int(now / self._bucket_s)
         if bucket != self._bucket:
             self._move_to(bucket)
@@ -83,8 +87,8 @@ class ErrorCounts(ServerBreaker):
 
     def reset(self, now: float) -> None:
         self._consecutive = 0
+        self._errors = [0] * BUCKETS  # First: another thread may have seen that there are calls.
         self._calls = [0] * BUCKETS
-        self._errors = [0] * BUCKETS
 
     def _move_to(self, bucket: int) -> None:
         """Empty the buckets between the newest one and `bucket`."""
