@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import os
@@ -14,9 +15,9 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc.errors import ErrorCode, RpcError, RpcTimeoutError
+from pybrpc.errors import ChannelClosedError, ErrorCode, RpcError, RpcTimeoutError
 from pybrpc.transport.runtime import default_runtime
-from tests.fakes.threads import wait_until
+from tests.fakes.threads import WAIT_S, wait_until
 from tests.peers.clusters import (
     REQUEST,
     answers,
@@ -210,3 +211,38 @@ def test_calls_that_wait_for_room_end_when_their_subset_is_down() -> None:
                 future.result(10)
         opened.set()
         used.server.join()
+
+
+@pytest.mark.parametrize("where", ["file:///does/not/exist", ["127.0.0.1:1"]])
+def test_closing_a_channel_wakes_who_waits_until_it_is_ready(where: Any) -> None:
+    with cluster_stub(where, max_retry=0) as (stub, channel):
+        with pytest.raises(RpcError):
+            stub.Echo(REQUEST)
+        raised: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                channel.wait_ready()
+            except BaseException as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        wait_until(lambda: len(channel.close_waiters) > 0)
+        channel.close()
+        thread.join(WAIT_S)
+        assert [type(error) for error in raised] == [ChannelClosedError]
+        assert not len(channel.close_waiters)
+
+
+def test_closing_a_channel_wakes_the_tasks_that_wait_until_it_is_ready() -> None:
+    async def check() -> None:
+        channel = pybrpc.aio.Channel("file:///does/not/exist")
+        waiting = asyncio.ensure_future(channel.wait_ready())
+        await asyncio.sleep(0)
+        await channel.close()
+        with pytest.raises(ChannelClosedError):
+            await asyncio.wait_for(waiting, WAIT_S)
+        assert not len(channel.close_waiters)
+
+    asyncio.run(check())

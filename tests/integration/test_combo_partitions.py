@@ -114,8 +114,9 @@ def test_traffic_moves_from_three_partitions_to_four_without_an_error(tmp_path: 
 
 def test_call_before_the_first_list_waits_for_it(tmp_path: Path) -> None:
     path = tmp_path / "servers"
+    options: Any = {"timeout": 30, "merger": joined, "wait_for_ready": True}
     with cluster(2) as servers:
-        with pybrpc.DynamicPartitionChannel(f"file://{path}", timeout=30, merger=joined) as channel:
+        with pybrpc.DynamicPartitionChannel(f"file://{path}", **options) as channel:
             future = pybrpc.Stub(ECHO, channel).Echo.future(REQUEST)
             with pytest.raises(RpcError) as caught:
                 pybrpc.Stub(ECHO, channel).Echo(REQUEST, timeout=0.05)
@@ -134,3 +135,11 @@ def test_partitions_are_called_in_asyncio_too(kind: str) -> None:
     with cluster(2) as servers:
         where = listed(servers.addresses, ["0/2", "1/2"])
         assert asyncio.run(call(where)).message == "01"
+
+
+def test_dynamic_channel_whose_naming_service_fails_has_its_error_at_once() -> None:
+    """As `pybrpc.Channel`: nobody would wake calls without a timeout."""
+    with pybrpc.DynamicPartitionChannel("file:///does/not/exist", timeout=None) as channel:
+        with pytest.raises(RpcError, match="No such file") as raised:
+            pybrpc.Stub(ECHO, channel).Echo(REQUEST)
+        assert raised.value.code == errno.ENODATA

@@ -167,7 +167,7 @@ class AioChannel(ChannelBase):
         self.binding()
         source = self._used_source
         assert source is not None
-        await wait_ready_in_loop(source, checked_timeout_s(timeout))
+        await wait_ready_in_loop(self, source, checked_timeout_s(timeout))
 
     def statistics(self) -> ConnectionStatistics | None:
         """Counts of the connection in the loop used last; `None` before the first call."""

@@ -16,6 +16,7 @@ from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import check_names, shows_options
 from pybrpc.base.public_dir import public_dir
+from pybrpc.base.wake_list import WakeList
 from pybrpc.client.channel.cluster_options import ClusterOptions, Servers, servers_of
 from pybrpc.client.channel.options import (
     CHANNEL_DEFAULTS,
@@ -54,6 +55,8 @@ _OF_LIBRARY = frozenset(
     {
         "binding",
         "call_options",
+        "check_open",
+        "close_waiters",
         "connect_timeout_s",
         "encoding",
         "endpoints",
@@ -132,6 +135,7 @@ class ChannelBase:
         self._factory = settings.connection_factory(self.endpoint)
         self.connect_timeout_s = self._factory.connect_timeout_s
         self._leases = []
+        self.close_waiters = WakeList()
         self._is_closed = False
 
     @property
@@ -189,8 +193,7 @@ class ChannelBase:
 
     def _share(self, loop: asyncio.AbstractEventLoop | None) -> Lease:
         """A use of the connections that `loop`, or the dispatcher thread, polls."""
-        if self._is_closed:
-            raise self._closed_error()
+        self.check_open()
         key, make = self._source(loop)
         source = default_runtime().connections.acquire(key, make)
         finalizer = weakref.finalize(self, source.release)
@@ -223,6 +226,12 @@ class ChannelBase:
         self._is_closed = True
         for lease in list(self._leases):
             lease.end()
+        self.close_waiters.wake_all()
+
+    def check_open(self) -> None:
+        """ChannelClosedError once it is closed."""
+        if self._is_closed:
+            raise self._closed_error()
 
     def _closed_error(self) -> ChannelClosedError:
         return ChannelClosedError(f"{self!r} was closed; make a new channel")

@@ -115,8 +115,9 @@ class Channel(ChannelBase):
 
         After `timeout` seconds an RpcError with the reason, ENODATA or EHOSTDOWN for a cluster;
         `None`: no limit. A channel with one server is ready unless that is known to be down.
+        ChannelClosedError if the channel is closed meanwhile.
         """
-        wait_ready(self.source(), checked_timeout_s(timeout))
+        wait_ready(self, self.source(), checked_timeout_s(timeout))
 
     def forget_open_source(self) -> None:
         """Look again, before the next call, whether a loop of this process has to answer it."""

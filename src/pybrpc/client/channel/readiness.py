@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
+from pybrpc.base.wake_list import WakeList
 from pybrpc.client.cluster.cluster_source import ClusterSource
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
@@ -37,29 +40,58 @@ def on_ready(
     return lambda: source.remove_watcher(watcher)
 
 
-def wait_ready(source: SourceBase | ClusterSource, timeout_s: float | None) -> None:
-    """Block until there is a server for calls. The RpcError that says why there is none."""
-    is_ready = threading.Event()
-    forget = on_ready(source, is_ready.set)
+class Closing(Protocol):
+    """A channel that may be closed while somebody waits."""
+
+    close_waiters: WakeList
+    """Called when it is closed."""
+
+    def check_open(self) -> None:
+        """ChannelClosedError once it is closed."""
+
+
+def wait_ready(
+    channel: Closing, source: SourceBase | ClusterSource, timeout_s: float | None
+) -> None:
+    """Block until there is a server for calls. The RpcError that says why there is none;
+    ChannelClosedError if the channel is closed meanwhile."""
+    event = threading.Event()
+    wake = event.set
+    channel.close_waiters.add(wake)
+    forget = on_ready(source, wake)
     try:
-        if not is_ready.wait(timeout_s):
+        channel.check_open()
+        if not event.wait(timeout_s):
             raise _not_ready(source)
+        channel.check_open()
     finally:
         forget()
+        channel.close_waiters.discard(wake)
 
 
-async def wait_ready_in_loop(source: SourceBase | ClusterSource, timeout_s: float | None) -> None:
+async def wait_ready_in_loop(
+    channel: Closing, source: SourceBase | ClusterSource, timeout_s: float | None
+) -> None:
     """As `wait_ready`, awaited."""
     loop = asyncio.get_running_loop()
-    is_ready = asyncio.Event()
-    forget = on_ready(source, lambda: loop.call_soon_threadsafe(is_ready.set))
+    event = asyncio.Event()
+
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(event.set)
+
+    channel.close_waiters.add(wake)
+    forget = on_ready(source, wake)
     try:
+        channel.check_open()
         async with asyncio.timeout(timeout_s):
-            await is_ready.wait()
+            await event.wait()
+        channel.check_open()
     except TimeoutError:
         raise _not_ready(source) from None
     finally:
         forget()
+        channel.close_waiters.discard(wake)
 
 
 def _not_ready(source: SourceBase | ClusterSource) -> RpcError:

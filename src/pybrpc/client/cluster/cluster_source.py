@@ -19,7 +19,7 @@ from functools import partial
 from typing import Protocol
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.base.guard import CLIENT, safe_str
+from pybrpc.base.guard import CLIENT, run_guarded, safe_str
 from pybrpc.client.calls.attempt import AttemptConnection
 from pybrpc.client.calls.attempt_end import CanceledBy
 from pybrpc.client.calls.call_times import CallTimes
@@ -211,7 +211,7 @@ class ClusterSource(WaitingCalls):
     def _report_ready(self) -> None:
         for listener in list(self._ready):
             if self._ready.pop(listener, listener) is None:
-                listener()
+                run_guarded(listener, what="a listener to a cluster that is ready", log=CLIENT)
 
     # --- as a NodesListener ---
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from pybrpc.base.checked_options import checked_function_or_none
-from pybrpc.base.guard import CLIENT, deliver_interrupt
+from pybrpc.base.guard import CLIENT, deliver_interrupt, safe_str
 from pybrpc.base.named_options import check_names
 from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.calls.retry import DEFAULT_MAX_RETRY, checked_max_retry
@@ -93,6 +93,8 @@ class DynamicPartitionBase(SelectiveCore):
         )
         self._partitionings: dict[int, _Partitioning] = {}
         self._is_listed = False
+        """Whether a call knows what to do: there is a list, or none can be had now."""
+        self._waits_for_list = bool(options.get("wait_for_ready", False))
         self._new_partitioning(1)  # it checks the options
         listener = _Listener(self)
         started = watch(self._servers, listener, server_filter=options.get("server_filter"))
@@ -132,7 +134,20 @@ class DynamicPartitionBase(SelectiveCore):
             for count in [count for count in self._partitionings if count not in capacities]:
                 self.router.remove(self._partitionings.pop(count).channel)
             self.router.has_incomplete = bool(capacities)
+            self.router.naming_error = ""
             self.router.refresh()
+            self._is_listed = True
+            waiting, self.waiting = self.waiting, {}
+        for call in waiting:
+            call.begin_attempts_soon()
+
+    def note_naming_error(self, error: BaseException) -> None:
+        """There is no list now: calls don't wait for the first one. In the thread of the naming
+        service."""
+        with self._lock:
+            self.router.naming_error = safe_str(error) or type(error).__name__
+            if self._is_listed or self._waits_for_list or self._is_closed:
+                return
             self._is_listed = True
             waiting, self.waiting = self.waiting, {}
         for call in waiting:
@@ -203,4 +218,7 @@ class _Listener:
         if channel is not None:
             channel.set_nodes(nodes)
 
-    def on_naming_error(self, error: BaseException) -> None: ...
+    def on_naming_error(self, error: BaseException) -> None:
+        channel = self._channel()
+        if channel is not None:
+            channel.note_naming_error(error)

@@ -77,6 +77,8 @@ class SubRouter:
         self.needs_hash_key = balancer.needs_hash_key
         self.has_incomplete = False
         """Whether there are servers, but too few for a channel."""
+        self.naming_error = ""
+        """The last error of the naming service; "": it works, or there is none."""
         self._turns = _LockedTurns()
         self._numbers = itertools.count()
         self._nodes: dict[ServerNode, SubChannel] = {}
@@ -145,7 +147,7 @@ class SubRouter:
 
     def no_channel_error(self) -> RpcError:
         """Why no channel can be used."""
-        error = self._router.no_server_error("")
+        error = self._router.no_server_error(self.naming_error)
         if error.code == errno.ENODATA and (self._nodes or self.has_incomplete):
             text = f"no channel of {self._router.name} has a server for each partition"
             error = make_rpc_error(
