@@ -415,3 +415,25 @@ def test_servers_that_another_channel_knows_to_be_down_are_not_called() -> None:
         assert answers(stub, 40) == {"server 0": 40}
         states = [status.state for status in channel.servers()]
         assert states == ["down"] * len(ports) + ["up"]
+
+
+def test_server_that_has_gone_is_down_before_a_call_finds_out() -> None:
+    options: dict[str, Any] = {"load_balancer": "rr", "max_retry": 0}
+    with cluster(2) as servers, cluster_stub(servers.addresses, **options) as (stub, channel):
+        answers(stub, 4)
+        servers.members[0].stop()
+        wait_for_state(channel, servers.members[0], "down")
+        assert answers(stub, 20) == {"server 1": 20}
+
+
+def test_server_that_accepts_and_closes_is_not_dialled_again_and_again() -> None:
+    with ScriptedServer(lambda peer: None) as bad, cluster(1) as servers:
+        where = [bad.address, *servers.addresses]
+        with cluster_stub(where, load_balancer="rr", circuit_breaker=False) as (stub, _):
+            calls = 6
+            for _ in range(calls):
+                with contextlib.suppress(RpcError):
+                    stub.Echo(REQUEST)
+            wait_until(lambda: bad.connections > calls // 2)
+            time.sleep(0.5)  # Without a limit there would be thousands.
+            assert bad.connections <= 3 * calls

@@ -218,6 +218,7 @@ def test_closing_a_channel_wakes_who_waits_until_it_is_ready(where: Any) -> None
     with cluster_stub(where, max_retry=0) as (stub, channel):
         with pytest.raises(RpcError):
             stub.Echo(REQUEST)
+        wait_until(lambda: not any(server.is_usable for server in channel.servers()))
         raised: list[BaseException] = []
 
         def wait() -> None:

@@ -5,7 +5,7 @@
                                          down, waiting, longer <-- dialling failed --+
 
 It only decides; the Reconnector does. Connections that were established and broke say nothing about
-the endpoint: the next call dials anew.
+the endpoint: the next call dials anew, or the Reconnector, for clusters, at once.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class PooledConnections(SourceBase):
             self._idle.pop(connection, None)
         elif not self._waiting:
             if self.watchers:
-                self._notify_watchers()
+                self.notify_watchers()
         elif self.dispatcher.is_current():
             self._serve()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,11 @@ from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, Ti
 
 if TYPE_CHECKING:
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
+
+
+LOOK_AGAIN_S = 1.0
+"""Seconds between two looks at an endpoint: one that accepts and closes is not dialled at once for
+ever."""
 
 
 class DialledSource(Protocol):
@@ -39,6 +45,9 @@ class DialledSource(Protocol):
     def forget(self, connection: ClientConnection) -> None:
         """The connection has failed."""
 
+    def notify_watchers(self) -> None:
+        """The endpoint has gone down, as a look has found."""
+
 
 class Reconnector(ConnectionOwner):
     """Does what the EndpointHealth of a ConnectionSource decides; owns the connection it dials.
@@ -47,7 +56,7 @@ class Reconnector(ConnectionOwner):
     call `close` and the methods that only read; all others run in turns of the dispatcher.
     """
 
-    __slots__ = ("_backoff", "_check", "_probe", "_source", "_timer", "health")
+    __slots__ = ("_backoff", "_check", "_looked_at", "_probe", "_source", "_timer", "health")
 
     def __init__(
         self, source: DialledSource, backoff: Backoff | None, check: HealthCheck | None
@@ -56,6 +65,7 @@ class Reconnector(ConnectionOwner):
         self._source = source
         self._backoff = backoff
         self._check = check
+        self._looked_at = -math.inf
         self._timer: TimerHandle | None = None
         self._probe: ClientConnection | None = None
         self.health = EndpointHealth(backoff or DEFAULT_DIAL_BACKOFF)
@@ -89,6 +99,16 @@ class Reconnector(ConnectionOwner):
                 text = "%s is down, and is dialled again in %.1f s: %s"
                 CLIENT.info(text, error.peer, due - now, error.text)
             self._dial_at(due)
+
+    def look(self) -> None:
+        """A connection has broken that was established, perhaps as its server has gone: find that
+        out before a call does. In a turn."""
+        now = time.monotonic()
+        is_early = now - self._looked_at < LOOK_AGAIN_S
+        if self._backoff is None or self.health.is_down or self._probe is not None or is_early:
+            return
+        self._looked_at = now
+        self._begin_probe()
 
     def note_success(self) -> bool:
         """A connection of the source is established. True if this brought the endpoint up again."""
@@ -136,9 +156,13 @@ class Reconnector(ConnectionOwner):
         if error is None:
             self._end_as_up()
             self._source.adopt(connection)
-        else:
+        elif self.health.is_down:
             self._dial_at_after(error)
             connection.close()
+        else:
+            self.note_failure(error)
+            connection.close()
+            self._source.notify_watchers()
 
     def _end_as_up(self) -> None:
         """The endpoint can be reached again: stop dialling."""
@@ -168,8 +192,13 @@ class Reconnector(ConnectionOwner):
 
     def _dial(self) -> None:
         self._timer = None
-        if not self._source.is_used or not self.health.begin_dial():
-            return
+        if self._source.is_used and self.health.begin_dial():
+            before, self._probe = self._probe, None
+            if before is not None:  # A look that takes long.
+                before.close()
+            self._begin_probe()
+
+    def _begin_probe(self) -> None:
         try:
             probe = self._probe = self._source.make_for(self)
             # Raises if another thread has closed the source, and with it the probe, meanwhile.

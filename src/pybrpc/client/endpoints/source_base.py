@@ -25,7 +25,7 @@ from pybrpc.client.endpoints.idle_sweep import IdleSweep
 from pybrpc.client.endpoints.reconnector import Reconnector
 from pybrpc.client.endpoints.settings import EndpointStatistics, SourceSettings
 from pybrpc.client.endpoints.waiting_calls import WaitingCalls
-from pybrpc.errors import RpcError
+from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.rpc.bounded_steps import MAX_PER_STEP
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 
@@ -146,7 +146,8 @@ class SourceBase(WaitingCalls, ConnectionOwner):
             self._note_user(connection, call)
         return connection
 
-    def _notify_watchers(self) -> None:
+    def notify_watchers(self) -> None:
+        """Tell the clusters that something has changed. In a turn."""
         for watcher in list(self.watchers):
             watcher.on_source_changed()
 
@@ -245,7 +246,7 @@ class SourceBase(WaitingCalls, ConnectionOwner):
         if not self._keep(connection):
             connection.close()
         self._serve()
-        self._notify_watchers()
+        self.notify_watchers()
 
     def forget(self, connection: ClientConnection) -> None:
         """The connection has failed."""
@@ -261,14 +262,18 @@ class SourceBase(WaitingCalls, ConnectionOwner):
         self._idle_sweep.start()
         if self._reconnector.note_success():
             self._serve()
-            self._notify_watchers()
+            self.notify_watchers()
 
     def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
         self.forget(connection)
         self._reconnector.note_failure(error)
         if self._waiting:
             self._serve_soon()
-        self._notify_watchers()
+        self.notify_watchers()
+        is_lost = error.code != ErrorCode.ECLOSE or error.is_remote
+        if is_lost and self.watchers and not self._connections and self.is_used:
+            # Otherwise a cluster sends it one more call, which finds that its server has gone.
+            self._reconnector.look()
 
     # --- calls that wait ---
 
