@@ -136,6 +136,15 @@ def test_filter_leaves_servers_out() -> None:
             assert answers(stub, 10) == {"server 0": 10}
 
 
+def test_error_says_that_the_filter_accepts_no_server() -> None:
+    with (
+        cluster(1) as servers,
+        cluster_stub(servers.addresses, server_filter=lambda node: False) as (stub, _),
+        pytest.raises(RpcError, match="names no server that server_filter accepts"),
+    ):
+        answers(stub, 1)
+
+
 def test_channels_share_the_connections_to_a_server() -> None:
     with (
         cluster(2) as servers,

@@ -68,6 +68,7 @@ def test_partition_without_servers_fails_as_its_sub_call() -> None:
                 pybrpc.Stub(ECHO, channel).Echo(REQUEST, controller=controller)
         assert caught.value.code == errno.ENODATA
         assert controller.sub_calls[1].code == errno.ENODATA
+        assert f"{where} names no server of partition 1/2" in caught.value.text
 
 
 def test_dynamic_channel_picks_partitionings_by_their_capacity() -> None:
@@ -135,6 +136,13 @@ def test_partitions_are_called_in_asyncio_too(kind: str) -> None:
     with cluster(2) as servers:
         where = listed(servers.addresses, ["0/2", "1/2"])
         assert asyncio.run(call(where)).message == "01"
+
+
+def test_dynamic_channel_without_partitions_says_that_tags_name_none() -> None:
+    with pybrpc.DynamicPartitionChannel("list://127.0.0.1:1") as channel:
+        with pytest.raises(RpcError, match="no server whose tag names a partition") as raised:
+            pybrpc.Stub(ECHO, channel).Echo(REQUEST)
+        assert raised.value.code == errno.ENODATA
 
 
 def test_dynamic_channel_whose_naming_service_fails_has_its_error_at_once() -> None:

@@ -78,6 +78,7 @@ def test_channel_without_channels_is_enodata(form: str) -> None:
     with pytest.raises(RpcError) as caught:
         call_over(form, "SelectiveChannel", [], REQUEST, add_all)
     assert caught.value.code == errno.ENODATA
+    assert "a SelectiveChannel has no channels" in caught.value.text
 
 
 @each_form

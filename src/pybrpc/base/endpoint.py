@@ -83,7 +83,10 @@ class Endpoint:
         elif "," in host:
             raise AddressError(f"address {shown} has a comma: for several, give a channel a list")
         elif ":" in host:
-            raise AddressError(f'address {shown}: write an IPv6 address as "[::1]:8000"')
+            raise AddressError(
+                f'address {shown} has more than one colon; write "127.0.0.1:8000", '
+                'or an IPv6 address as "[::1]:8000"'
+            )
         _check_host(host, address)
         return cls(host, _parse_port(port_text, shown, allow_port_0))
 

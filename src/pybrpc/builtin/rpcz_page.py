@@ -74,7 +74,7 @@ def _not_enabled(request: PageRequest, server: ServerView) -> PageResponse:
     if not request.wants_html:
         return PageResponse(
             "rpcz is not enabled yet. You can turn on/off rpcz by a POST to /rpcz/enable and "
-            "/rpcz/disable respectively.\n"
+            "/rpcz/disable respectively, with the header X-Pybrpc-Post: 1\n"
         )
     note = (
         "rpcz is not enabled. It keeps recent calls with small overhead; turn it off at any time."

@@ -91,8 +91,8 @@ class ListKeeper:
         self.wants_whole_list = True
         self._fail(
             NamingError(
-                "the naming service has no servers any more; its last list is kept until that is "
-                f"confirmed ({self._empty_answers} of {policy.confirmations})"
+                "the naming service has no servers any more; that counts when it is confirmed "
+                f"({self._empty_answers} of {policy.confirmations})"
             ),
             self.state.failures,
         )

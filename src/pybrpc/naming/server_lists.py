@@ -80,7 +80,8 @@ class ServerListBuilder:
         if self._skipped:
             if not self._servers:
                 raise NamingError(f"{self._source}: no server can be used: {self._reason}")
-            _log.warn("%s: %d servers are left out: %s", self._source, self._skipped, self._reason)
+            left_out = "1 server is" if self._skipped == 1 else f"{self._skipped} servers are"
+            _log.warn("%s: %s left out: %s", self._source, left_out, self._reason)
         return self._servers
 
 

@@ -136,7 +136,9 @@ def _log_change(url: NamingUrl, before: NamingState, after: NamingState) -> None
     """Log the first of several failures, the success after them, and, for debugging, changes."""
     if after.is_failing:
         if not before.is_failing or str(before.error) != str(after.error):
-            NAMING.warning("%s failed; its last list remains: %s", url, after.error)
+            kept = "it has given no list yet" if after.servers is None else "its last list remains"
+            why = str(after.error).removeprefix(f"{url}: ")
+            NAMING.warning("%s failed; %s: %s", url, kept, why)
     elif before.is_failing:
         NAMING.info("%s works again, with %d servers", url, len(after.servers or ()))
     if after.servers is not before.servers and NAMING.wants_debug():

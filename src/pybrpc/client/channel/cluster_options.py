@@ -64,9 +64,33 @@ class ClusterOptions:
                     settings.retry_budget,
                 ),
                 lambda endpoint: acquire(dataclasses.replace(factory, endpoint=endpoint)),
+                _wanted_by(settings.server_filter),
             ),
             factory,
         )
+
+
+class NamedFilter:
+    """A filter of servers with words for those that it accepts, such as " of partition 0/3"."""
+
+    __slots__ = ("_accept", "wanted")
+
+    def __init__(self, accept: Callable[[ServerNode], object], wanted: str) -> None:
+        self._accept = accept
+        self.wanted = wanted
+
+    def __call__(self, node: ServerNode) -> object:
+        """Whether `node` is accepted."""
+        return self._accept(node)
+
+
+def _wanted_by(server_filter: object) -> str:
+    """Which servers a filter accepts, for the text of an error."""
+    if server_filter is None:
+        return ""
+    if isinstance(server_filter, NamedFilter):
+        return server_filter.wanted
+    return " that server_filter accepts"
 
 
 class _Nobody:

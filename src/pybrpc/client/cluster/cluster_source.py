@@ -75,9 +75,18 @@ class ClusterSettings:
 
     name      of the cluster, for texts
     protocol  the name of the protocol, for metrics
+    wanted    which servers of the naming service are used, for texts; "": all
     """
 
-    __slots__ = ("acquire", "make_balancer", "name", "protocol", "router", "start_watch")
+    __slots__ = (
+        "acquire",
+        "make_balancer",
+        "name",
+        "protocol",
+        "router",
+        "start_watch",
+        "wanted",
+    )
 
     def __init__(
         self,
@@ -87,6 +96,7 @@ class ClusterSettings:
         make_balancer: Callable[[], LoadBalancer],
         router: RouterSettings,
         acquire: AcquireSource,
+        wanted: str = "",
     ) -> None:
         self.name = name
         self.protocol = protocol
@@ -94,6 +104,7 @@ class ClusterSettings:
         self.make_balancer = make_balancer
         self.router = router
         self.acquire = acquire
+        self.wanted = wanted
 
 
 class ClusterSource(WaitingCalls):
@@ -399,7 +410,7 @@ class ClusterSource(WaitingCalls):
         return self._no_server_error() if self._is_hopeless() else None
 
     def _no_server_error(self) -> RpcError:
-        return self.router.no_server_error(self._naming_error)
+        return self.router.no_server_error(self._naming_error, self._settings.wanted)
 
     # --- the end ---
 

@@ -317,9 +317,11 @@ class Router:
 
     # --- errors ---
 
-    def no_server_error(self, naming_error: str) -> RpcError:
-        """Why a call finds no server. `naming_error`: the last one of the naming service, or ""."""
+    def no_server_error(self, naming_error: str, wanted: str = "") -> RpcError:
+        """Why a call finds no server. `naming_error`: the last one of the naming service, or "".
+        `wanted`: which of its servers are used, such as " that server_filter accepts"."""
         servers = self.servers
+        naming_error = naming_error.removeprefix(f"{self.name}: ")
         because = f": {naming_error}" if naming_error else ""
         if self.picker is None:
             return self._error(errno.ENODATA, f"{self.name} has named no server yet{because}")
@@ -328,7 +330,7 @@ class Router:
             text = f"the balancer {self._balancer.name} uses none of the {servers_of}; see the log"
             return self._error(errno.ENODATA, text)
         if not servers:
-            return self._error(errno.ENODATA, f"{self.name} names no server{because}")
+            return self._error(errno.ENODATA, f"{self.name} names no server{wanted}{because}")
         reasons = [
             f"{server.node}: {server.health.state}, {server.health.why}"
             for server in servers[:MAX_REASONS]

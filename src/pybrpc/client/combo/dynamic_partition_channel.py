@@ -80,6 +80,7 @@ class DynamicPartitionBase(SelectiveCore):
         timeout = options.pop("timeout", DEFAULT_TIMEOUT_S)
         max_retry = checked_max_retry(options.get("max_retry", DEFAULT_MAX_RETRY))
         super().__init__(timeout, CallOptions(max_retry), _DynamicPartitions())
+        self.router.when_empty = "has no server whose tag names a partition, such as 0/2"
         self._parser = checked_function_or_none("partition_parser", partition_parser, "tag")
         self._servers = kept(servers)
         self._options: Any = dict(

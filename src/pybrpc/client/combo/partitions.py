@@ -8,7 +8,7 @@ from typing import Any
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.channel.aio_channel import AioChannel
 from pybrpc.client.channel.channel import Channel
-from pybrpc.client.channel.cluster_options import Servers
+from pybrpc.client.channel.cluster_options import NamedFilter, Servers
 from pybrpc.naming import ServerNode
 
 Parser = Callable[[str], "tuple[int, int] | None"]
@@ -41,7 +41,7 @@ def only(
             return False
         return partition_of(node, parser) == (index, count)
 
-    return accept
+    return NamedFilter(accept, f" of partition {index}/{count}")
 
 
 def kept(servers: Servers) -> str | tuple[str | Endpoint | ServerNode, ...]:

@@ -79,6 +79,8 @@ class SubRouter:
         """Whether there are servers, but too few for a channel."""
         self.naming_error = ""
         """The last error of the naming service; "": it works, or there is none."""
+        self.when_empty = "has no channels"
+        """The words behind its name in the error of a call, while it is empty."""
         self._turns = _LockedTurns()
         self._numbers = itertools.count()
         self._nodes: dict[ServerNode, SubChannel] = {}
@@ -153,6 +155,9 @@ class SubRouter:
             error = make_rpc_error(
                 errno.EHOSTDOWN, text, phase=Phase.QUEUED, peer=self._router.name
             )
+        elif error.code == errno.ENODATA and not self.naming_error:
+            text = f"{self._router.name} {self.when_empty}"
+            error = make_rpc_error(error.code, text, phase=Phase.QUEUED, peer=self._router.name)
         return error
 
     @property

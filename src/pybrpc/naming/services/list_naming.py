@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pybrpc.errors import NamingError
+from pybrpc.errors import AddressError, NamingError
 from pybrpc.naming.interfaces import NamingService
 from pybrpc.naming.naming_url import NamingUrl
 from pybrpc.naming.server_lists import ServerListBuilder
@@ -49,4 +49,4 @@ def _parse(url: NamingUrl, text: str) -> list[ServerNode]:
         builder.add_lines(text.split(","))
         return builder.build()
     except NamingError as error:
-        raise url.error(str(error)) from None
+        raise AddressError(str(error)) from None  # Its text begins with the URL.

@@ -93,8 +93,9 @@ class ServerRegistration:
             return reachable_node(ServerNode(Endpoint(given.endpoint.host, port), given.tag))
         if is_wildcard(where):
             raise AddressError(
-                f"{where} means all addresses of this host: name the one by which clients reach "
-                f'the server, register({str(self.url)!r}, "10.0.0.1:{where.port or 8000}")'
+                f"{where.host} means all addresses of this host: name the one by which clients "
+                f'reach the server, register({str(self.url)!r}, "10.0.0.1:0"), in which port 0 is '
+                "the port of the server"
             )
         return reachable_node(ServerNode(where, self._tag))
 

@@ -228,7 +228,8 @@ def _parsed_limiter(name: str, limiter: object) -> _Parsed:
         if isinstance(limiter, type) or not callable(getattr(function, "__func__", function)):
             raise TypeError(
                 f'{name} must be a whole number >= 0, "auto", "timeout", an AutoConcurrencyConf, a '
-                f"TimeoutConcurrencyConf or a ConcurrencyLimiter, not {shown(limiter)}"
+                f"TimeoutConcurrencyConf or a ConcurrencyLimiter, not {shown(limiter)}; "
+                "a limiter has the methods admits and on_end"
             )
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{name}: {kind.__name__}.{method} must be no async function")

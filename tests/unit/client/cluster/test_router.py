@@ -36,6 +36,11 @@ def test_error_of_a_router_without_servers_has_the_error_of_the_naming_service()
     assert error.text == "list://test names no server: connection refused"
 
 
+def test_error_has_the_name_of_the_naming_service_once() -> None:
+    error = RouterHarness(0).router.no_server_error("list://test: connection refused", " of mine")
+    assert error.text == "list://test names no server of mine: connection refused"
+
+
 def test_error_names_the_reason_of_each_server_but_of_five_at_most() -> None:
     harness = RouterHarness(7)
     for number, server in enumerate(harness.servers):

@@ -15,7 +15,7 @@ from tests.fakes.routers import node
 
 
 class Source:
-    """A SourceBase as a cluster sees it. `meanwhile` runs when a watcher is added."""
+    """A SourceBase, as a cluster sees it. `meanwhile` runs when a watcher is added."""
 
     def __init__(self) -> None:
         self.uses = 0

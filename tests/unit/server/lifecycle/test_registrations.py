@@ -205,6 +205,12 @@ def test_wildcard_is_refused_at_once_while_the_server_serves(owned: Registration
     assert len(owned) == 0
 
 
+def test_error_of_a_wildcard_shows_no_port_that_nobody_chose(owned: Registrations) -> None:
+    owned.add(URL, None, "")
+    with pytest.raises(AddressError, match=r"^0\.0\.0\.0 means .* \"10\.0\.0\.1:0\""):
+        owned.check_where(Endpoint("0.0.0.0", 0))
+
+
 def test_deregistering_is_for_good(owned: Registrations, service: Service) -> None:
     added, other = owned.add(URL, None, ""), owned.add(URL, "10.0.0.1:80", "")
     owned.open(WHERE)

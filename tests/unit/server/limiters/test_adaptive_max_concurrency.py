@@ -113,7 +113,7 @@ class Raises(Half):
         ("\u0663", ValueError, "limit must be a whole number"),
         (b"auto", TypeError, "limit must be a whole number .* ConcurrencyLimiter, not b'auto'"),
         (Half, TypeError, "ConcurrencyLimiter, not the class Half: make an object"),
-        (Lacks(), TypeError, "ConcurrencyLimiter, not <.*Lacks"),
+        (Lacks(), TypeError, "ConcurrencyLimiter, not <.*Lacks.*; a limiter has the methods"),
         (Waits(), TypeError, r"Waits\.admits must be no async function"),
     ],
     ids=lambda value: repr(value)[:20],
