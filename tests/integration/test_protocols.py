@@ -186,7 +186,7 @@ def test_call_ends_at_its_timeout_and_its_late_answer_is_dropped(form: str, prot
     with make_server(gate) as server:
         with caller(form, str(start(server)), protocol=protocol) as client:
             with pytest.raises(RpcTimeoutError):
-                client.call(HELLO, timeout=0.05)
+                client.call(HELLO, timeout=0.2)
             gate.open()
             while client.statistics().late_answers == 0:
                 assert client.call(HELLO).message == "hello"

@@ -35,17 +35,20 @@ class EtcdApi:
         pairs = [
             (_bytes_of(pair, "key"), _bytes_of(pair, "value")) for pair in items_of(answer, "kvs")
         ]
-        return whole_number(field(answer, "header", dict), "revision"), pairs
+        return _revision_of(answer), pairs
 
     def wait_for_change(self, prefix: bytes, revision: int, timeout_s: float) -> bool:
         """Block until a key that begins with `prefix` has changed in `revision` or later; False if
-        none has after `timeout_s`. True too if etcd has compacted that revision away."""
+        none has after `timeout_s`. True too if etcd has compacted that revision away, or is not
+        near it: then it has lost its data, and begins anew."""
         create = {"create_request": {**_range_of(prefix), "start_revision": str(revision)}}
         with self._lines("watch", create, timeout_s) as lines:
             for line in lines:
                 result = field(_json(line), "result", dict)
                 is_compacted = field_or(result, "canceled", False)
                 if is_compacted or items_of(result, "events"):
+                    return True
+                if field_or(result, "created", False) and _revision_of(result) < revision - 1:
                     return True
         return False
 
@@ -106,6 +109,10 @@ class EtcdApi:
 
 class LeaseEndedError(NamingError):
     """etcd does not know the lease."""
+
+
+def _revision_of(answer: Any) -> int:
+    return whole_number(field(answer, "header", dict), "revision")
 
 
 def _range_of(prefix: bytes) -> dict[str, str]:
