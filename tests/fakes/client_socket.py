@@ -26,7 +26,7 @@ class FakeSocket:
         self.error: RpcError | None = None
         self.is_connected = is_connected
         self.connects = self.abandoned = 0
-        self.bytes_moved = 0
+        self.bytes_moved = self.messages_read = 0
         self.user: Any = None
 
     def connecting_phase(self) -> Phase:

@@ -67,6 +67,7 @@ class FakeClientConnection(ClientConnection):
         """With an empty body unless told otherwise."""
         attempt = next(iter(self.attempts))
         del self.attempts[attempt]
+        self.socket.messages_read += 1  # type: ignore[misc]
         self._note_answer()
         body = b"" if message is None else message.SerializeToString()
         attempt.call.on_response(attempt, RpcResponse(1, body=IOBuf(body)))

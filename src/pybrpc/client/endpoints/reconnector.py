@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,11 +17,6 @@ from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, Ti
 
 if TYPE_CHECKING:
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-
-
-LOOK_AGAIN_S = 1.0
-"""Seconds between two looks at an endpoint: one that accepts and closes is not dialled at once for
-ever."""
 
 
 class DialledSource(Protocol):
@@ -56,7 +50,7 @@ class Reconnector(ConnectionOwner):
     call `close` and the methods that only read; all others run in turns of the dispatcher.
     """
 
-    __slots__ = ("_backoff", "_check", "_looked_at", "_probe", "_source", "_timer", "health")
+    __slots__ = ("_backoff", "_check", "_probe", "_source", "_timer", "health")
 
     def __init__(
         self, source: DialledSource, backoff: Backoff | None, check: HealthCheck | None
@@ -65,7 +59,6 @@ class Reconnector(ConnectionOwner):
         self._source = source
         self._backoff = backoff
         self._check = check
-        self._looked_at = -math.inf
         self._timer: TimerHandle | None = None
         self._probe: ClientConnection | None = None
         self.health = EndpointHealth(backoff or DEFAULT_DIAL_BACKOFF)
@@ -103,12 +96,8 @@ class Reconnector(ConnectionOwner):
     def look(self) -> None:
         """A connection has broken that was established, perhaps as its server has gone: find that
         out before a call does. In a turn."""
-        now = time.monotonic()
-        is_early = now - self._looked_at < LOOK_AGAIN_S
-        if self._backoff is None or self.health.is_down or self._probe is not None or is_early:
-            return
-        self._looked_at = now
-        self._begin_probe()
+        if self._backoff is not None and not self.health.is_down and self._probe is None:
+            self._begin_probe()
 
     def note_success(self) -> bool:
         """A connection of the source is established. True if this brought the endpoint up again."""

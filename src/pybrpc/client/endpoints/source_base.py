@@ -270,8 +270,7 @@ class SourceBase(WaitingCalls, ConnectionOwner):
         if self._waiting:
             self._serve_soon()
         self.notify_watchers()
-        is_lost = error.code != ErrorCode.ECLOSE or error.is_remote
-        if is_lost and self.watchers and not self._connections and self.is_used:
+        if self.watchers and not self._connections and _has_served_and_broken(connection, error):
             # Otherwise a cluster sends it one more call, which finds that its server has gone.
             self._reconnector.look()
 
@@ -335,3 +334,10 @@ class SourceBase(WaitingCalls, ConnectionOwner):
             f"<{type(self).__name__} to {self.endpoint}, {len(self._connections)} "
             f"connections{waiting}{state}>"
         )
+
+
+def _has_served_and_broken(connection: ClientConnection, error: RpcError) -> bool:
+    """Whether a connection that has brought a response was lost. A connection for each response,
+    so no endpoint that closes them is dialled for ever."""
+    is_lost = error.code != ErrorCode.ECLOSE or error.is_remote
+    return is_lost and connection.socket.messages_read > 0

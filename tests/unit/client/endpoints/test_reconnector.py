@@ -334,3 +334,102 @@ def test_dial_that_succeeds_after_it_was_given_up_changes_nothing(step: StepDisp
     assert probe.in_flight == 0
     assert harness.made[2].in_flight == 1
     assert not call.ends
+
+
+# --- looks at an endpoint whose connection has broken, for clusters ---
+
+
+class Watcher:
+    """A cluster: counts how often it is notified."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+
+    def on_source_changed(self) -> None:
+        self.changes += 1
+
+
+def make_watched(step: StepDispatcher, kind: str = "single", **options: Any) -> SourceHarness:
+    """A source that a cluster uses, with one established connection."""
+    harness = make_source(step, kind, **options)
+    harness.source.add_watcher(Watcher())
+    harness.start(max_retry=0)
+    harness.turn(harness.made[0].stand)
+    return harness
+
+
+def watcher_of(harness: SourceHarness) -> Any:
+    (watcher,) = harness.source.watchers
+    return watcher
+
+
+def break_after_an_answer(harness: SourceHarness, code: int = ErrorCode.EEOF) -> None:
+    harness.turn(harness.made[-1].answer)
+    harness.turn(lambda: harness.made[-1].fail(code))
+
+
+@pytest.mark.parametrize("kind", ["single", "pooled"])
+def test_endpoint_that_has_gone_is_down_before_a_call_finds_out(
+    step: StepDispatcher, kind: str
+) -> None:
+    harness = make_watched(step, kind)
+    break_after_an_answer(harness)
+    assert not is_down(harness)
+    assert harness.made[1].socket.connects == 1  # type: ignore[attr-defined]
+    before = watcher_of(harness).changes
+    harness.turn(harness.made[1].refuse)
+    assert is_down(harness)
+    assert watcher_of(harness).changes > before
+    step.advance(1)
+    assert len(harness.made) == 3, "it is dialled as one that a call has found down"
+    harness.turn(harness.made[2].stand)
+    assert not is_down(harness)
+
+
+def test_endpoint_that_is_still_there_has_a_connection_again(step: StepDispatcher) -> None:
+    harness = make_watched(step)
+    break_after_an_answer(harness)
+    harness.turn(harness.made[1].stand)
+    assert not is_down(harness)
+    call = harness.start()
+    assert len(harness.made) == 2
+    harness.turn(harness.made[1].answer)
+    assert call.error is None
+
+
+def test_connection_that_served_nobody_is_not_replaced(step: StepDispatcher) -> None:
+    """Else one that accepts and closes, as at the end of an idle time, is dialled for ever."""
+    harness = make_watched(step)
+    harness.turn(lambda: harness.made[0].fail(ErrorCode.EEOF))
+    assert len(harness.made) == 1
+    harness.start()
+    harness.turn(harness.made[1].stand)
+    break_after_an_answer(harness)
+    harness.turn(harness.made[2].stand)
+    harness.turn(lambda: harness.made[2].fail(ErrorCode.EEOF))
+    assert len(harness.made) == 3
+    assert not is_down(harness)
+
+
+@pytest.mark.parametrize("why", ["nobody watches", "closed here", "without a backoff"])
+def test_no_look_is_taken_without_need(step: StepDispatcher, why: str) -> None:
+    harness = make_watched(step, backoff=None if why == "without a backoff" else EVERY_SECOND)
+    if why == "nobody watches":
+        harness.source.remove_watcher(watcher_of(harness))
+    break_after_an_answer(harness, ErrorCode.ECLOSE if why == "closed here" else ErrorCode.EEOF)
+    assert len(harness.made) == 1
+
+
+def test_look_that_takes_long_gives_way_to_the_dial_after_a_call_has_failed(
+    step: StepDispatcher,
+) -> None:
+    harness = make_watched(step)
+    break_after_an_answer(harness)
+    harness.go_down()
+    assert is_down(harness)
+    step.advance(1)
+    look, dial = harness.made[1], harness.made[3]
+    assert look.socket.error is not None
+    harness.turn(dial.stand)
+    assert not is_down(harness)
+    assert harness.counts()[:2] == (4, 3)
