@@ -23,6 +23,7 @@ from pybrpc.client.cluster.balancing.registry import (
 from pybrpc.client.cluster.balancing.round_robin import RoundRobin
 from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.finding import MAX_BUSY
+from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, RpcError
 from tests.fakes.threads import wait_until
@@ -439,3 +440,22 @@ def test_server_that_accepts_and_closes_is_not_dialled_again_and_again() -> None
             wait_until(lambda: bad.connections > calls // 2)
             time.sleep(0.5)  # Without a limit there would be thousands.
             assert bad.connections <= 3 * calls
+
+
+@pytest.mark.parametrize("error", [MemoryError("no"), SystemExit(3)], ids=repr)
+def test_attempt_that_gets_no_connection_as_something_raises_is_not_in_flight(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(*arguments: Any) -> Any:
+        raise error
+
+    with cluster(2) as servers, cluster_stub(servers.addresses) as (stub, channel):
+        answers(stub, 4)
+        with monkeypatch.context() as patch:
+            patch.setattr(SingleConnections, "get_now", raises)
+            for source in channel._used_source._connections.sources():
+                source.live = None
+            with pytest.raises(type(error)):
+                stub.Echo(REQUEST)
+        assert [status.in_flight for status in channel.servers()] == [0, 0]
+        assert sum(answers(stub, 4).values()) == 4

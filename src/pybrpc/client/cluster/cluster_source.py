@@ -310,13 +310,16 @@ class ClusterSource(WaitingCalls):
         pick = self.router.pick(first.tried_so_far, call.get_hash_key(), first.limit_s)
         if pick is None:
             return None
-        if pick.server not in pick.tried:
-            connection = self._connection_now(pick.server)
-            if connection is not None:
+        connection = None
+        try:
+            if pick.server not in pick.tried:
+                connection = self._connection_now(pick.server)
+        finally:
+            if connection is None:
+                pick.end(_CANCELED, CanceledBy.CALLER)
+            else:
                 first.backup_pick = pick
-                return connection
-        pick.end(_CANCELED, CanceledBy.CALLER)
-        return None
+        return connection
 
     def _connection_now(self, server: ClusterServer) -> ClientConnection | None:
         source = server.source

@@ -25,4 +25,3 @@ cdef class Finder:
         _asked=Py_ssize_t,
     )
     cpdef ClientConnection find(self, CallRecord call)
-    cdef object _connect(self, Pick pick)

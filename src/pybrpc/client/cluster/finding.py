@@ -84,12 +84,16 @@ class Finder:
             pick = router.pick(tried, hash_key, limit_s)
             if pick is None:
                 return None
-            source: Any = pick.server.source
-            if source is None:
-                source = self._connect(pick)
-            connection: ClientConnection | None = source.live
-            if connection is None or not connection.is_usable():
-                connection = source.get_now(call)
+            try:
+                source: Any = pick.server.source
+                if source is None:
+                    source = self._connections.connect(pick.server)
+                connection: ClientConnection | None = source.live
+                if connection is None or not connection.is_usable():
+                    connection = source.get_now(call)
+            except BaseException:
+                pick.end(_ECANCELED, CanceledBy.CALLER)
+                raise
             if connection is not None:
                 call.pick = pick
                 return connection
@@ -98,10 +102,3 @@ class Finder:
                 return None
             tried = (*tried, pick.server)
         return None
-
-    def _connect(self, pick: Pick) -> Any:
-        try:
-            return self._connections.connect(pick.server)
-        except BaseException:
-            pick.end(_ECANCELED, CanceledBy.CALLER)
-            raise

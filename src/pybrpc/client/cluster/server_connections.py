@@ -63,11 +63,11 @@ class ServerConnections:
         watcher = _Watcher(self._listener, server)
         source.add_watcher(watcher)
         held, its_watcher = self._held.setdefault(server, (source, watcher))
+        server.source = held
         if its_watcher is not watcher:  # Another thread has connected it just now.
             source.remove_watcher(watcher)
             source.release()
             return held
-        server.source = source
         if source.why_down is not None:  # Another channel has found that out.
             self._listener.on_server_changed(server)
         if self._is_closed:  # Store, then load: `release_all` may not have seen it.

@@ -82,6 +82,16 @@ def test_two_attempts_that_connect_at_once_hold_one_use() -> None:
     assert harness.is_held_once()
 
 
+def test_server_whose_connecting_was_interrupted_has_its_source_with_the_next_attempt() -> None:
+    harness = Harness()
+    connect = harness.connections.connect
+    assert connect(harness.server) is harness.source
+    harness.server.source = None  # A signal handler has raised before it was set.
+    assert connect(harness.server) is harness.source
+    assert harness.server.source is harness.source
+    assert harness.is_held_once()
+
+
 @pytest.mark.parametrize("closes", ["before", "meanwhile", "after"])
 def test_nothing_is_held_once_the_cluster_is_closed(closes: str) -> None:
     harness = Harness()
