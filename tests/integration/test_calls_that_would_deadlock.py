@@ -45,6 +45,17 @@ def run(main: Coroutine[Any, Any, None], loop: str) -> None:
         runner.run(main)
 
 
+async def check_refused(stub: Any) -> None:
+    """Calls of both methods are refused, blocking ones and those whose future is waited for."""
+    for method in (stub.Echo, stub.Stream):
+        with pytest.raises(WouldDeadlockError, match=SAID):
+            method(echo_request("hello"))
+        future = method.future(echo_request("hello"))
+        with pytest.raises(WouldDeadlockError, match=SAID):
+            future.result()
+        assert (await asyncio.wrap_future(future)).message == "hello"
+
+
 @every_loop
 @pytest.mark.parametrize(
     ("listens", "called"),
@@ -65,13 +76,7 @@ def test_blocking_call_in_the_loop_of_its_server_is_refused(
             address = f"{called}:{server.start(listens).port}"
             with pybrpc.Channel(address, timeout=WAIT_S) as channel:
                 stub = pybrpc.Stub(ECHO, channel)
-                for method in (stub.Echo, stub.Stream):
-                    with pytest.raises(WouldDeadlockError, match=SAID):
-                        method(echo_request("hello"))
-                    future = method.future(echo_request("hello"))
-                    with pytest.raises(WouldDeadlockError, match=SAID):
-                        future.result()
-                    assert (await asyncio.wrap_future(future)).message == "hello"
+                await check_refused(stub)
                 reply = await asyncio.to_thread(stub.Echo, echo_request("in a thread"))
                 assert reply.message == "in a thread"
 
@@ -117,13 +122,7 @@ def test_blocking_call_to_a_cluster_of_servers_of_its_loop_is_refused(loop: str)
                 # In another thread it waits for nobody; then the list is known too.
                 reply = await asyncio.to_thread(stub.Echo, echo_request("in a thread"))
                 assert reply.message == "in a thread"
-                for method in (stub.Echo, stub.Stream):
-                    with pytest.raises(WouldDeadlockError, match=SAID):
-                        method(echo_request("hello"))
-                    future = method.future(echo_request("hello"))
-                    with pytest.raises(WouldDeadlockError, match=SAID):
-                        future.result()
-                    assert (await asyncio.wrap_future(future)).message == "hello"
+                await check_refused(stub)
 
     run(main(), loop)
 

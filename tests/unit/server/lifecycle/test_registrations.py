@@ -14,7 +14,7 @@ from pybrpc.errors import AddressError, NamingError, ServerStateError
 from pybrpc.naming.naming_url import NamingUrl
 from pybrpc.naming.registration import registration as registration_module
 from pybrpc.naming.server_node import ServerNode
-from pybrpc.server.lifecycle.registrations import Registrations
+from pybrpc.server.lifecycle.registrations import Registrations, ServerRegistration
 from tests.fakes.threads import wait_until
 from tests.peers.forking import exit_code_of, fork
 
@@ -94,6 +94,22 @@ def leave(registrations: Registrations) -> None:
     """Remove all, and wait for that."""
     registrations.leave(lambda: None)
     wait_until(lambda: not registrations.late())
+
+
+def registered(owned: Registrations) -> ServerRegistration:
+    """An entry that the service has."""
+    added = owned.add(URL, None, "")
+    owned.open(WHERE)
+    assert added.wait_registered(30)
+    return added
+
+
+def waiting_for(added: ServerRegistration) -> tuple[threading.Thread, list[bool]]:
+    """A thread that waits for the entry, and what it gets."""
+    waited: list[bool] = []
+    waiting = threading.Thread(target=lambda: waited.append(added.wait_registered(3600)))
+    waiting.start()
+    return waiting, waited
 
 
 def test_entries_are_made_when_the_server_serves_and_at_each_start(
@@ -229,9 +245,7 @@ def test_deregistering_is_for_good(owned: Registrations, service: Service) -> No
 
 def test_deregistering_before_the_start(owned: Registrations, service: Service) -> None:
     added = owned.add(URL, None, "")
-    waited: list[bool] = []
-    waiting = threading.Thread(target=lambda: waited.append(added.wait_registered(3600)))
-    waiting.start()
+    waiting, waited = waiting_for(added)
     assert added.deregister()
     waiting.join(30)
     assert waited == [False], "nobody waits any more"
@@ -244,9 +258,7 @@ def test_who_waits_for_the_entry_is_woken_when_the_server_leaves(
 ) -> None:
     service.is_answering.clear()
     added = owned.add(URL, None, "")
-    waited: list[bool] = []
-    waiting = threading.Thread(target=lambda: waited.append(added.wait_registered(3600)))
-    waiting.start()
+    waiting, waited = waiting_for(added)
     owned.open(WHERE)
     owned.leave(lambda: None)
     waiting.join(30)
@@ -258,9 +270,7 @@ def test_who_waits_before_the_start_is_woken_by_a_later_start(
     owned: Registrations, service: Service
 ) -> None:
     added = owned.add(URL, None, "")
-    waited: list[bool] = []
-    waiting = threading.Thread(target=lambda: waited.append(added.wait_registered(3600)))
-    waiting.start()
+    waiting, waited = waiting_for(added)
     leave(owned)  # a start that has failed
     owned.open(WHERE)
     waiting.join(30)
@@ -271,9 +281,7 @@ def test_next_start_registers_after_the_last_one_has_left(
     owned: Registrations, service: Service
 ) -> None:
     """Else the late removal of the old entry could remove the new one."""
-    added = owned.add(URL, None, "")
-    owned.open(WHERE)
-    assert added.wait_registered(30)
+    added = registered(owned)
     service.is_answering.clear()
     left: list[str] = []
     owned.leave(lambda: left.append("left"))
@@ -287,9 +295,7 @@ def test_next_start_registers_after_the_last_one_has_left(
 def test_start_that_waits_for_the_last_stop_may_be_stopped_too(
     owned: Registrations, service: Service
 ) -> None:
-    added = owned.add(URL, None, "")
-    owned.open(WHERE)
-    assert added.wait_registered(30)
+    registered(owned)
     service.is_answering.clear()
     owned.leave(lambda: None)
     owned.open(Endpoint("127.0.0.1", 8001))
@@ -409,9 +415,7 @@ def test_views_and_reprs_show_state_and_error_without_secrets(
 def test_entries_in_a_forked_child_are_those_of_the_parent(
     owned: Registrations, service: Service
 ) -> None:
-    added = owned.add(URL, None, "")
-    owned.open(WHERE)
-    assert added.wait_registered(30)
+    added = registered(owned)
     held = threading.Event()
     release = threading.Event()
 

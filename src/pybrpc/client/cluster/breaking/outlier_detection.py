@@ -59,7 +59,7 @@ class ErrorCounts(ServerBreaker):
     def __init__(self, options: OutlierDetection) -> None:
         self._options = options
         self._bucket_s = options.window / BUCKETS
-        self._count = BUCKETS
+        self._count = BUCKETS  # a C number of this object, where that is compiled
         self._bucket = 0
         """The number of the newest bucket, since the beginning of time."""
         self._calls: list[int] = _NONE
