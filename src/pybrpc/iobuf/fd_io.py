@@ -24,6 +24,7 @@ import os
 
 from pybrpc.iobuf import page_alias
 from pybrpc.iobuf.blocks import Block
+from pybrpc.iobuf.short_io import write_short
 
 
 def _iov_max() -> int:
@@ -47,9 +48,9 @@ def write_blocks(fd: int, blocks: list[Block], size_bytes: int) -> int:
     `blocks` has 1 to IOV_MAX items. After an OSError, such as BlockingIOError, nothing was written.
     """
     if len(blocks) == 1:
-        return os.write(fd, blocks[0])
+        return write_short(fd, blocks[0])
     if size_bytes < _JOIN_BELOW_MEAN * len(blocks) and size_bytes <= _JOIN_AT_MOST:
-        return os.write(fd, b"".join(blocks))
+        return write_short(fd, b"".join(blocks))
     is_long = size_bytes >= page_alias.LONG_BYTES
     if is_long and page_alias.HAS_FAULT and page_alias.lie_badly(blocks):
         return _write_apart(fd, *page_alias.part(blocks))

@@ -15,6 +15,7 @@ import os
 from pybrpc.iobuf.block_pool import POOL
 from pybrpc.iobuf.blocks import Block
 from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.iobuf.short_io import read_short
 
 SMALL_READ = 64 * 1024
 
@@ -39,7 +40,7 @@ class IOPortal(IOBuf):
         If `max_bytes` is above 64 KiB, that many bytes are allocated before any is received.
         """
         if max_bytes <= SMALL_READ and self._room is None:
-            return self.append_received(os.read(fd, max_bytes)) if max_bytes else 0
+            return self.append_received(read_short(fd, max_bytes)) if max_bytes else 0
         if self._room is None:
             self._start_block(max_bytes)
         room = self._room

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from pybrpc.iobuf.blocks import Block, BytesLike, as_block, find, is_short, piece, window
 from pybrpc.iobuf.fd_io import IOV_MAX, write_blocks
+from pybrpc.iobuf.short_io import read_short
 from pybrpc.iobuf.user_data import lend
 
 B = TypeVar("B")
@@ -102,7 +103,7 @@ class IOBuf:
         """
         if not max_bytes:
             return 0
-        return self.append_received(os.read(fd, max_bytes))
+        return self.append_received(read_short(fd, max_bytes))
 
     def append_received(self, data: bytes) -> int:
         """Add the bytes of one read, few bytes to the block before; return their number."""

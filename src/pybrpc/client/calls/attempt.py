@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pybrpc.rpc.controller import Controller
     from pybrpc.rpc.timeout_queue import TimeoutQueues
     from pybrpc.tracing.span import Span
+    from pybrpc.transport.dispatch.direct_dispatcher import DirectDispatcher
     from pybrpc.transport.socket.socket import Socket
     from pybrpc.transport.writing.write_request import WriteRequest
 
@@ -90,6 +91,8 @@ class AttemptConnection(Protocol):
 
     socket: Socket
     timeouts: TimeoutQueues
+    direct: DirectDispatcher | None
+    """By which a caller reads it that has it for itself; `None`: no caller may."""
 
     def is_usable(self) -> bool:
         """Whether a call may be sent over it."""

@@ -23,11 +23,13 @@ cdef class Call(CallRecord):
         object options,
         object controller,
     )
+    cpdef begin_reading(self, object connection)
     cpdef on_done(self)
     @cython.locals(timeouts=TimeoutQueues, queue=TimeoutQueue)
     cpdef start(self, bint expires=*)
     @cython.locals(queue=TimeoutQueue)
     cpdef on_response(self, Attempt attempt, object response)
+    cpdef stop_reading(self)
     cdef _start_attempt(self, object connection=*)
     @cython.locals(live=ClientConnection)
     cdef object _look_for_connection(self)

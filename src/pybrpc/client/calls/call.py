@@ -107,6 +107,13 @@ class Call(CallRecord):
         not raise, block or run user code."""
         raise NotImplementedError
 
+    def begin_reading(self, connection: AttemptConnection) -> None:
+        """The call is about to be sent over `connection`, which it has for itself: a thread that
+        waits for it may read the response."""
+
+    def stop_reading(self) -> None:
+        """It was not sent."""
+
     def start(self, expires: bool = True) -> None:
         """Make the first attempt. With `expires` a timer ends the call at its deadline.
 
@@ -262,6 +269,8 @@ class Call(CallRecord):
             try:
                 self._send(connection)
             except RpcError as error:
+                if connection.direct is not None:
+                    self.stop_reading()
                 connection.release()
                 if self.pick is not None:
                     self.pick.end(error.code, None)
@@ -296,6 +305,8 @@ class Call(CallRecord):
         attempt = new_attempt(self, connection)
         attempt.pick = self.pick
         self._place = attempt
+        if connection.direct is not None:
+            self.begin_reading(connection)
         if self.hedge is None:
             connection.send(attempt)
         else:

@@ -78,6 +78,10 @@ class ConnectionSource(Protocol):
         """Deadlines of calls, on `dispatcher`. After a fork this is another object."""
 
     @property
+    def is_for_one_call(self) -> bool:
+        """Whether each of its connections is used by one call at a time."""
+
+    @property
     def call_times(self) -> CallTimes | None:
         """Where the calls are counted; `None`: nowhere."""
 

@@ -5,6 +5,8 @@ from pybrpc.transport.dispatch.completion cimport (
     require_polling,
     run_completion,
 )
+from pybrpc.transport.dispatch.direct_dispatcher cimport DirectDispatcher
+from pybrpc.transport.dispatch.direct_waiter cimport DirectWaiter
 from pybrpc.transport.dispatch.poller_role cimport Waiter
 
 
@@ -17,6 +19,12 @@ cdef class BlockingCall(Call):
     @cython.locals(waiter=Waiter)
     cpdef wait(self)
     cpdef on_done(self)
+    @cython.locals(waiter=DirectWaiter, direct=DirectDispatcher)
+    cpdef begin_reading(self, object connection)
+    @cython.locals(waiter=DirectWaiter, direct=DirectDispatcher)
+    cpdef stop_reading(self)
+    @cython.locals(direct_waiter=DirectWaiter, direct=DirectDispatcher)
+    cdef bint _wait_until(self, double deadline) except -1
 
 
 cdef class FutureCall(Call):

@@ -14,7 +14,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable
-from threading import local
+from threading import get_ident, local
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
@@ -33,11 +33,13 @@ from pybrpc.transport.dispatch.completion import (
     require_polling,
     run_completion,
 )
+from pybrpc.transport.dispatch.direct_waiter import DirectWaiter
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.dispatch.poller_role import Waiter
 from pybrpc.transport.dispatch.step_queue import run_work
 
 if TYPE_CHECKING:
+    from pybrpc.client.calls.attempt import AttemptConnection
     from pybrpc.client.calls.call_options import CalledMethod, CallOptions
     from pybrpc.client.calls.interfaces import ConnectionSource
     from pybrpc.rpc.controller import Controller
@@ -78,14 +80,16 @@ class BlockingCall(Call):
                 f"a blocking call of {self.method.full_name} inside a callback would wait for "
                 "itself; use .future or .with_callback there, or another thread"
             )
-        waiter = self._waiter = Waiter()
+        waiter = DirectWaiter() if self.source.is_for_one_call else Waiter()
+        self._waiter = waiter
         try:
             self.start(expires=False)
-            if not dispatcher.wait(waiter, self.deadline):
+            if not self._wait_until(self.deadline):
                 self.expire()
                 if not dispatcher.wait(waiter, time.monotonic() + GRACE_S):
                     raise self._lost_error()
         except BaseException:
+            self.stop_reading()
             self.abort(self.canceled_error())
             self.source.reclaim(self)
             if self.is_over:
@@ -95,6 +99,37 @@ class BlockingCall(Call):
         if self.controller is not None:
             self.fill_controller(self.controller)
         return self.message()
+
+    def begin_reading(self, connection: AttemptConnection) -> None:
+        """Read the response in this thread, if it waits. That of a retry that is sent where the
+        last response was read, or of a call with a backup request, is read by the dispatcher."""
+        if type(self._waiter) is not DirectWaiter or self.hedge is not None:
+            return
+        waiter = self._waiter
+        direct = connection.direct
+        if waiter.direct is not None:
+            waiter.direct = None
+        elif direct is not None and waiter.thread == get_ident():
+            direct.try_enter(waiter)
+
+    def stop_reading(self) -> None:
+        if type(self._waiter) is DirectWaiter and self.connection is not None:
+            waiter = self._waiter
+            direct = self.connection.direct
+            if direct is not None:
+                direct.leave(waiter)
+
+    def _wait_until(self, deadline: float) -> bool:
+        """False at `deadline` (monotonic seconds)."""
+        waiter = self._waiter
+        if type(waiter) is DirectWaiter:
+            direct_waiter = waiter
+            direct = direct_waiter.direct
+            if direct is not None:
+                direct.read_for(direct_waiter, deadline)
+            if direct_waiter.is_over:
+                return True
+        return self.source.dispatcher.wait(waiter, deadline)
 
     def _lost_error(self) -> RpcError:
         """The thread that owns the call has lost it, or is busy. If it ends the call later, nobody

@@ -4,6 +4,7 @@ cdef class ClientConnection:
     cdef readonly bint _reports_idle
     cdef readonly object _uses
     cdef public object attempt_listeners
+    cdef readonly object direct
     cdef public bint is_retired
     cdef public object owner
     cdef readonly object socket

@@ -12,6 +12,7 @@ from pybrpc.errors import ErrorCode, Phase, ProtocolError, RpcError, make_rpc_er
 from pybrpc.protocols.message import Message
 from pybrpc.rpc.bounded_steps import BoundedSteps
 from pybrpc.rpc.holds import ConnectionUser, Holds, begin_hold, end_hold, fail_holds
+from pybrpc.transport.dispatch.direct_dispatcher import DirectDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket.statistics import SocketStatistics, sum_of_sockets
@@ -98,6 +99,7 @@ class ClientConnection:
         "_reports_idle",
         "_uses",
         "attempt_listeners",
+        "direct",
         "is_retired",
         "owner",
         "socket",
@@ -108,6 +110,9 @@ class ClientConnection:
         self, socket: Socket, timeouts: TimeoutQueues, owner: ConnectionOwner | None = None
     ) -> None:
         self.socket = socket
+        dispatcher = socket.dispatcher
+        self.direct = dispatcher if isinstance(dispatcher, DirectDispatcher) else None
+        """By which a caller reads it that has it for itself; `None`: no caller may."""
         self.timeouts = timeouts
         self.is_retired = False
         self._holds: Holds = {}
@@ -148,6 +153,8 @@ class ClientConnection:
         """
         self._uses.increment_and_get(1)
         try:
+            if self.direct is not None:
+                self.direct.require_reader()
             begin_hold(self._holds, user, self, self.socket)
         except BaseException:
             self._uses.decrement_and_get(1)

@@ -21,6 +21,8 @@ from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
 from pybrpc.protocols.session import Session, Side
 from pybrpc.protocols.traits import kind_of, new_session, sends_method_index
 from pybrpc.rpc.timeout_queue import TimeoutQueues
+from pybrpc.transport.dispatch.direct_dispatcher import DirectDispatcher
+from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S, SocketSetup
@@ -64,10 +66,19 @@ class ConnectionFactory:
         loop = self.loop
         return runtime.dispatcher if loop is None else runtime.dispatcher_of(loop)
 
-    def make(self, timeouts: TimeoutQueues, owner: ConnectionOwner | None) -> ClientConnection:
-        """Make one connection; it connects on its first write."""
+    def make(
+        self,
+        timeouts: TimeoutQueues,
+        owner: ConnectionOwner | None,
+        is_for_one_call: bool = False,
+    ) -> ClientConnection:
+        """Make one connection; it connects on its first write. `is_for_one_call`: for one at a
+        time, so the thread that waits for its response may read it."""
         setup = self._setup()
-        socket = Socket.to(self.endpoint, timeouts.dispatcher, **setup)
+        dispatcher: EventDispatcher = timeouts.dispatcher
+        if is_for_one_call and type(dispatcher) is EpollDispatcher:
+            dispatcher = DirectDispatcher(dispatcher)
+        socket = Socket.to(self.endpoint, dispatcher, **setup)
         unread = setup.get("unanswered")
         if unread is None:
             connection = self._connection(socket, timeouts, owner)

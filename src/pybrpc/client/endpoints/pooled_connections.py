@@ -27,6 +27,7 @@ class PooledConnections(SourceBase):
 
     __slots__ = ("_idle", "_used", "max_pool_size")
 
+    is_for_one_call = True
     wants_idle_events = True
 
     def __init__(self, factory: ConnectionFactory, settings: SourceSettings) -> None:

@@ -40,6 +40,9 @@ class SourceWatcher(Protocol):
 class SourceBase(WaitingCalls, ConnectionOwner):
     """A ConnectionSource in the SocketMap: shared by channels, closed by the last one."""
 
+    is_for_one_call = False
+    """Whether each of its connections is used by one call at a time."""
+
     __slots__ = (
         "_connections",
         "_created",
@@ -227,7 +230,7 @@ class SourceBase(WaitingCalls, ConnectionOwner):
     def make_for(self, owner: ConnectionOwner, call: WaitingCall | None = None) -> ClientConnection:
         """Create a connection. An owner other than this source must call `adopt` or `forget`
         later."""
-        connection = self.factory.make(self.timeouts, owner)
+        connection = self.factory.make(self.timeouts, owner, self.is_for_one_call)
         if owner is self:
             connection.begin_use()
             self._note_user(connection, call)

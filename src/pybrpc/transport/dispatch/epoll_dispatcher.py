@@ -155,6 +155,10 @@ class EpollDispatcher:
     def remove_reader(self, fd: int) -> None:
         self._runner.fds.remove_reader(fd)
 
+    def set_silent(self, fd: int, is_silent: bool) -> bool:
+        """See FdEvents; for DirectDispatcher."""
+        return self._runner.fds.set_silent(fd, is_silent)
+
     def add_writer(self, fd: int, function: Continuation) -> None:
         self._runner.fds.add_writer(fd, function)
 

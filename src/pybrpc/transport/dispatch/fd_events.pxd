@@ -6,6 +6,7 @@ cdef class FdEvents:
     cdef bint _is_sealed
     cdef object _wake_write_fd
     cdef GilAtomicCounter _wakers
+    cdef set _silent
     cdef readonly dict readers
     cdef readonly object wake_fd
     cdef readonly set wake_fds

@@ -20,6 +20,9 @@ from pybrpc.transport.dispatch.event_dispatcher import Continuation
 READ = 0x001
 WRITE = 0x004
 
+END_ONCE = getattr(select, "EPOLLRDHUP", 0) | getattr(select, "EPOLLET", 0)
+"""The mask of a descriptor that is silent: its end, an error or a hang-up, and each only once."""
+
 SEAL_CHECKS = 100
 SEAL_PAUSE_S = 0.001
 
@@ -72,7 +75,7 @@ def _make_epoll() -> Epoll:
     return select.epoll() if hasattr(select, "epoll") else SelectorEpoll()
 
 
-def _make_wake_fds() -> tuple[int, int]:
+def make_wake_fds() -> tuple[int, int]:
     """The descriptor to poll and the one to write to: one eventfd, or the ends of a pipe."""
     make_eventfd: Callable[[int, int], int] | None = getattr(os, "eventfd", None)
     if make_eventfd is not None:
@@ -85,7 +88,8 @@ def _make_wake_fds() -> tuple[int, int]:
 
 
 class FdEvents:
-    """The descriptors of a dispatcher. All methods but `wake` and `seal` only in turns.
+    """The descriptors of a dispatcher. All methods but `wake` and `seal` only in turns; those of one
+    connection also in a thread that has its turns (see DirectDispatcher).
 
     A thread in `wake` counts itself and then looks at `_is_sealed`; `seal` sets that and then looks
     at the count ("store, then load", see base.atomic). So nobody writes to a descriptor that is
@@ -95,6 +99,7 @@ class FdEvents:
     __slots__ = (
         "_epoll",
         "_is_sealed",
+        "_silent",
         "_wake_write_fd",
         "_wakers",
         "readers",
@@ -107,9 +112,10 @@ class FdEvents:
         self.readers: dict[int, Continuation] = {}
         self.writers: dict[int, Continuation] = {}
         self._is_sealed = False
+        self._silent: set[int] = set()
         self._wakers = atomic_counter()
         self._epoll = _make_epoll()
-        self.wake_fd, self._wake_write_fd = _make_wake_fds()
+        self.wake_fd, self._wake_write_fd = make_wake_fds()
         self.wake_fds = {self.wake_fd, self._wake_write_fd}
         """The descriptors to close."""
         self._epoll.register(self.wake_fd, READ)
@@ -141,7 +147,22 @@ class FdEvents:
         self._set(self.readers, fd, function)
 
     def remove_reader(self, fd: int) -> None:
+        self._silent.discard(fd)
         self._unset(self.readers, fd)
+
+    def set_silent(self, fd: int, is_silent: bool) -> bool:
+        """Whether the reader of `fd` is run only when the peer has closed, once, and not for data.
+
+        False if this system can't. Any thread that may call the reader, instead of a turn.
+        """
+        if not END_ONCE:
+            return False
+        if is_silent:
+            self._silent.add(fd)
+        else:
+            self._silent.discard(fd)
+        self._epoll.modify(fd, self._mask(fd))
+        return is_silent
 
     def add_writer(self, fd: int, function: Continuation) -> None:
         self._set(self.writers, fd, function)
@@ -190,7 +211,8 @@ class FdEvents:
             TRANSPORT.debug("descriptor %d was closed before it was unregistered", fd)
 
     def _mask(self, fd: int) -> int:
-        return (READ if fd in self.readers else 0) | (WRITE if fd in self.writers else 0)
+        reads = (END_ONCE if fd in self._silent else READ) if fd in self.readers else 0
+        return reads | (WRITE if fd in self.writers else 0)
 
     def __repr__(self) -> str:
         return f"<FdEvents {len(self.readers)} readers, {len(self.writers)} writers>"

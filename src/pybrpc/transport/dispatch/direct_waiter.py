@@ -1,0 +1,141 @@
+"""DirectWaiter: a thread that waits for the end of its call, and may read the connection itself.
+
+It waits in `poll` for the descriptor of the connection, and for a descriptor of its own, to which
+another thread writes that wants it to look up: the call was cancelled, or the connection closed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from threading import get_ident, local
+from typing import TYPE_CHECKING
+
+from pybrpc.base.implementation import __impl__
+from pybrpc.base.interruption import raise_if_interrupted
+from pybrpc.base.waiting import MAIN_THREAD_WAIT_S
+from pybrpc.transport.dispatch.fd_events import make_wake_fds
+from pybrpc.transport.dispatch.poller_role import Waiter
+
+if TYPE_CHECKING:
+    from pybrpc.transport.dispatch.direct_dispatcher import DirectDispatcher
+
+IS_COMPILED = __impl__ == "compiled"
+LONGEST_WAIT_S = 3600.0
+NO_FD = -1
+
+
+class ThreadPoller:
+    """Waits for one descriptor at a time, in the thread that it belongs to."""
+
+    __slots__ = (
+        "__weakref__",
+        "_fd",
+        "_longest_s",
+        "_mask",
+        "_poll",
+        "_wake_fd",
+        "_wake_write_fd",
+    )
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._fd = NO_FD
+        self._mask = 0
+        self._longest_s = LONGEST_WAIT_S
+        if threading.current_thread() is threading.main_thread():
+            # A signal that comes just before the wait does not end it; its handler must run soon.
+            self._longest_s = MAIN_THREAD_WAIT_S
+        self._wake_fd, self._wake_write_fd = make_wake_fds()
+        self._poll.register(self._wake_fd, select.POLLIN)
+
+    def wait(self, fd: int, mask: int, timeout_s: float) -> int:
+        """Wait until `fd` is ready for one of `mask` (POLLIN, POLLOUT); return what it is ready
+        for. 0 after `timeout_s` seconds, after `wake`, or now and then without a reason."""
+        timeout_s = min(timeout_s, self._longest_s)
+        if IS_COMPILED:
+            found = poll_two(fd, mask, self._wake_fd, timeout_s)  # type: ignore[name-defined]  # noqa: F821 - in the .pxd
+            if found >= 0:
+                raise_if_interrupted()
+                return found  # type: ignore[no-any-return]
+            timeout_s = 0.0  # `os` takes the wake-up, and runs the handlers of signals
+        if fd != self._fd or mask != self._mask:
+            if self._fd not in (NO_FD, fd):
+                self._poll.unregister(self._fd)
+            self._poll.register(fd, mask)
+            self._fd, self._mask = fd, mask
+        found = 0
+        for ready_fd, ready in self._poll.poll(timeout_s * 1000):
+            if ready_fd == fd:
+                found = ready
+            else:
+                os.read(self._wake_fd, 4096)
+        return found
+
+    def wake(self) -> None:
+        """End the wait, or the next one. Any thread; never blocks."""
+        try:
+            os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
+        except BlockingIOError:
+            return  # it has not read the last ones yet
+
+    def __del__(self) -> None:
+        for fd in {getattr(self, "_wake_fd", NO_FD), getattr(self, "_wake_write_fd", NO_FD)}:
+            if fd != NO_FD:
+                os.close(fd)
+
+
+class _Pollers(local):
+    """The poller of each thread, closed when the thread ends."""
+
+    poller: ThreadPoller | None = None
+
+
+_pollers = _Pollers()
+
+
+def _forget_pollers() -> None:
+    """In a forked child: the descriptors of this thread's poller are shared with the parent."""
+    global _pollers
+    _pollers = _Pollers()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pollers)
+
+
+def poller_of_thread() -> ThreadPoller:
+    """The poller of the calling thread, made now if it has none. OSError without descriptors."""
+    poller = _pollers.poller
+    if poller is None:
+        poller = _pollers.poller = ThreadPoller()
+    return poller
+
+
+class DirectWaiter(Waiter):
+    """A Waiter whose thread may have the turns of a DirectDispatcher."""
+
+    __slots__ = ("_poller", "direct", "is_polling", "thread")
+
+    def __init__(self) -> None:
+        Waiter.__init__(self)
+        self.thread = get_ident()
+        self.direct: DirectDispatcher | None = None
+        """The one whose turns it has, from `try_enter` on."""
+        self.is_polling = False
+        """Whether the thread waits in `poll`, or is about to."""
+        self._poller: ThreadPoller | None = None
+
+    def wake(self) -> None:
+        Waiter.wake(self)
+        if self.is_polling and self._poller is not None and get_ident() != self.thread:
+            self._poller.wake()
+
+    def poll(self, fd: int, mask: int, timeout_s: float) -> int:
+        """Wait as ThreadPoller does. The caller has set `is_polling`, and then looked whether there
+        is a reason not to wait ("store, then load", see base.atomic)."""
+        poller = self._poller
+        if poller is None:
+            poller = self._poller = poller_of_thread()
+        return poller.wait(fd, mask, timeout_s)
