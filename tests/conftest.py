@@ -120,6 +120,7 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
         watch_tasks(patch, tasks)
         yield
     reset_default_runtime()
+    forget_poller()
     if request.node.stash.get(has_failed, False):
         return
     assert tasks == set(), "the test leaked asyncio tasks"
@@ -196,6 +197,9 @@ def reset_default_runtime() -> None:
     runtime = sys.modules.get("pybrpc.transport.runtime")
     if runtime is not None:
         runtime.reset_default_runtime()
+    waiter = sys.modules.get("pybrpc.transport.dispatch.direct_waiter")
+    if waiter is not None:
+        waiter.forget_poller()
     sampler = sys.modules.get("pybrpc.metrics.sampler")
     if sampler is not None:
         sampler.replace_default_sampler()

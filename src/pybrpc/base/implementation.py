@@ -50,6 +50,7 @@ HOT_MODULES = (
     "pybrpc.client.connections.connection",
     "pybrpc.client.connections.hulu_connection",
     "pybrpc.client.connections.rpc_connection",
+    "pybrpc.client.endpoints.connection_pool",
     "pybrpc.iobuf.blocks",
     "pybrpc.iobuf.gather",
     "pybrpc.iobuf.io_portal",

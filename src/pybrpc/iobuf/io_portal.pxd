@@ -1,5 +1,6 @@
 cimport cython
 from pybrpc.iobuf.iobuf cimport IOBuf
+from pybrpc.iobuf.short_io cimport read_short
 
 
 cdef class IOPortal(IOBuf):

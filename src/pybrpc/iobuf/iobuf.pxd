@@ -1,5 +1,6 @@
 cimport cython
 from pybrpc.iobuf.blocks cimport as_block, is_short, piece
+from pybrpc.iobuf.short_io cimport read_short
 
 cdef Py_ssize_t _MERGE_BELOW
 cdef Py_ssize_t _LONG

@@ -31,7 +31,7 @@ cdef class Call(CallRecord):
     cpdef on_response(self, Attempt attempt, object response)
     cpdef stop_reading(self)
     cdef _start_attempt(self, object connection=*)
-    @cython.locals(live=ClientConnection)
+    @cython.locals(live=ClientConnection, idle=ClientConnection)
     cdef object _look_for_connection(self)
     @cython.locals(attempt=Attempt)
     cdef _send(self, object connection)

@@ -288,6 +288,11 @@ class Call(CallRecord):
         live = self.source.live
         if live is not None and live.is_usable():
             return live
+        pool = self.source.pool
+        if pool is not None and not self.retried_count:
+            idle = pool.take(self)
+            if idle is not None:
+                return idle
         try:
             connection = self.source.get(self)
         except RpcError as error:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pybrpc.client.calls.attempt import AttemptConnection, WaitPoint
     from pybrpc.client.calls.call_options import CallOptions
     from pybrpc.client.calls.call_times import CallTimes
+    from pybrpc.client.endpoints.connection_pool import ConnectionPool
     from pybrpc.errors import RpcError
     from pybrpc.rpc.timeout_queue import TimeoutQueues
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
@@ -79,7 +80,7 @@ class ConnectionSource(Protocol):
 
     @property
     def is_for_one_call(self) -> bool:
-        """Whether each of its connections is used by one call at a time."""
+        """Whether its connections may be such that are used by one call at a time."""
 
     @property
     def call_times(self) -> CallTimes | None:
@@ -93,6 +94,11 @@ class ConnectionSource(Protocol):
     def live(self) -> AttemptConnection | None:
         """The connection that all calls share, which they may use without `get` while it takes
         calls; `None` if they must call `get`."""
+
+    @property
+    def pool(self) -> ConnectionPool | None:
+        """Its idle connections, of which a call that is no retry may `take` one without `get`;
+        `None` if there is no pool."""
 
     def get(self, call: WaitingCall) -> AttemptConnection | None:
         """A connection for an attempt of `call`, perhaps still to be connected.

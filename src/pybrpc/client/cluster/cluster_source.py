@@ -130,6 +130,9 @@ class ClusterSource(WaitingCalls):
 
     endpoint = None
     live = None
+    pool = None
+    is_for_one_call = True
+    """That depends on the connection type, which the sources of its servers know."""
 
     def __init__(self, settings: ClusterSettings, maker: Polled) -> None:
         """`maker` has the dispatcher, after a fork another one."""

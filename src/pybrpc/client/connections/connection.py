@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.guard import CLIENT
@@ -52,10 +52,20 @@ def sum_of(parts: list[ConnectionStatistics]) -> ConnectionStatistics | None:
     )
 
 
+class PoolOfConnections(Protocol):
+    """Idle connections, as a connection sees them."""
+
+    def put_back(self, connection: ClientConnection) -> None:
+        """It is idle and clean again. Any thread."""
+
+
 class ConnectionOwner:
     """Is notified of the events of a connection. The base class does nothing with them."""
 
     __slots__ = ()
+
+    pool: PoolOfConnections | None = None
+    """Where a connection is put back that is idle and clean, instead of `on_idle`."""
 
     wants_idle_events = False
     """Whether `on_idle` is called. Not needed if all calls share a connection."""
@@ -96,6 +106,7 @@ class ClientConnection:
     __slots__ = (
         "_holds",
         "_is_clean",
+        "_pool",
         "_reports_idle",
         "_uses",
         "attempt_listeners",
@@ -129,6 +140,7 @@ class ClientConnection:
         self.owner = owner
         self._reports_idle = owner is not None and owner.wants_idle_events
         self.attempt_listeners = None if owner is None else owner.attempt_listeners
+        self._pool = None if owner is None else owner.pool
 
     def is_usable(self) -> bool:
         """Whether a call may be sent over it."""
@@ -288,8 +300,11 @@ class ClientConnection:
         if self._uses.decrement_and_get(1) > 0:
             return
         is_clean, self._is_clean = self._is_clean, True
-        self._close_if_done()
-        if self.owner is not None:
+        if self.is_retired:
+            self._close_if_done()
+        if self._pool is not None and is_clean:
+            self._pool.put_back(self)
+        elif self.owner is not None:
             self.owner.on_idle(self, is_clean)
 
     def _close_if_done(self) -> None:

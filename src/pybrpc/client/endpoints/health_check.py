@@ -174,9 +174,9 @@ class _OneConnection:
     def why_down(self) -> RpcError | None:
         return None
 
-    @property
-    def live(self) -> AttemptConnection | None:
-        return None
+    is_for_one_call = False
+    live = None
+    pool = None
 
     def get(self, call: WaitingCall) -> AttemptConnection | None:
         return self._connection

@@ -1,8 +1,6 @@
 """PooledConnections: each call has a connection for itself, out of a pool with a limit.
 
-A connection is idle, or used by one call, or closed. A call gets an idle one by removing it from
-`_idle`, one step of a dict. The connection used last is taken first, so that surplus ones stay
-unused until an idle timeout closes them.
+A connection is idle, or used by one call, or closed (see ConnectionPool).
 
 There are never more than `max_pool_size` established connections. Further calls queue up, and get
 released connections before calls that start later. A connection counts from when it is made until
@@ -17,6 +15,7 @@ from __future__ import annotations
 from pybrpc.client.calls.interfaces import WaitingCall
 from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.client.connections.connection_factory import ConnectionFactory
+from pybrpc.client.endpoints.connection_pool import ConnectionPool
 from pybrpc.client.endpoints.settings import SourceSettings
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import RpcError
@@ -25,29 +24,30 @@ from pybrpc.errors import RpcError
 class PooledConnections(SourceBase):
     """bRPC's connection type "pooled", with a strict limit."""
 
-    __slots__ = ("_idle", "_used", "max_pool_size")
+    __slots__ = ("_pool", "max_pool_size")
 
     is_for_one_call = True
     wants_idle_events = True
+    _pool: ConnectionPool
 
     def __init__(self, factory: ConnectionFactory, settings: SourceSettings) -> None:
         super().__init__(factory, settings)
         self.max_pool_size = settings.pool_size
-        self._idle: dict[ClientConnection, None] = {}
-        self._used: dict[ClientConnection, WaitingCall | None] = {}
+        self._start_pool()
+
+    def _start_pool(self) -> None:
+        self.pool = self._pool = ConnectionPool(self._waiting, self.watchers, self._on_more)
 
     def on_idle(self, connection: ClientConnection, is_clean: bool) -> None:
         """A connection that is still connecting has sent nothing: it is as good as a new one."""
-        if self._used.pop(connection, connection) is connection or not connection.is_usable():
-            return
         if is_clean or not connection.socket.is_connected:
-            self._put_idle(connection)
-        else:
-            self.drop(connection)
+            self._pool.put_back(connection)
+        elif self._pool.used.pop(connection, connection) is not connection:
+            if connection.is_usable():
+                self.drop(connection)
 
     def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
-        self._idle.pop(connection, None)
-        self._used.pop(connection, None)
+        self._pool.forget(connection)
         super().on_failed(connection, error)
 
     def reclaim(self, call: WaitingCall) -> None:
@@ -58,37 +58,25 @@ class PooledConnections(SourceBase):
         that thread's call is then refused by it, and takes another one.
         """
         for connection in self.connections:
-            if connection in self._idle or connection.is_held():
+            if connection in self._pool.idle or connection.is_held():
                 continue
-            user = self._used.get(connection, connection)
+            user = self._pool.used.get(connection, connection)
             if user is call or (user is connection and connection.socket.is_connected):
                 self.drop(connection)
 
     def retire(self, connection: ClientConnection) -> None:
-        if self._idle.pop(connection, connection) is None:
+        if self._pool.idle.pop(connection, connection) is None:
             self.drop(connection)
 
     def after_fork(self) -> None:
         super().after_fork()
-        self._idle = {}
-        self._used = {}
+        self._start_pool()
 
     def _take_live(self, call: WaitingCall | None) -> ClientConnection | None:
-        if _is_retry(call):
-            return None
-        while self._idle:
-            try:
-                connection, _ = self._idle.popitem()
-            except KeyError:
-                return None  # another thread was faster
-            if connection.is_usable():
-                connection.begin_use()
-                self._used[connection] = call
-                return connection
-        return None
+        return None if _is_retry(call) else self._pool.take_now(call)
 
     def _can_serve(self) -> bool:
-        return bool(self._idle) or len(self._connections) < self.max_pool_size
+        return bool(self._pool.idle) or len(self._connections) < self.max_pool_size
 
     def _make_if_allowed(self, call: WaitingCall | None) -> ClientConnection | None:
         if len(self._connections) >= self.max_pool_size and _is_retry(call):
@@ -102,26 +90,23 @@ class PooledConnections(SourceBase):
         return None
 
     def _close_oldest_idle(self) -> None:
-        for connection in list(self._idle)[:1]:
-            if self._idle.pop(connection, connection) is None:
+        for connection in list(self._pool.idle)[:1]:
+            if self._pool.idle.pop(connection, connection) is None:
                 self.drop(connection)
 
     def _note_user(self, connection: ClientConnection, call: WaitingCall | None) -> None:
-        self._used[connection] = call
+        self._pool.used[connection] = call
 
     def _keep(self, connection: ClientConnection) -> bool:
         if len(self._connections) > self.max_pool_size:
             return False
-        self._put_idle(connection)
+        self._pool.put(connection)
         return True
 
-    def _put_idle(self, connection: ClientConnection) -> None:
-        self._idle[connection] = None
-        if not connection.is_usable():
-            self._idle.pop(connection, None)
-        elif not self._waiting:
-            if self.watchers:
-                self.notify_watchers()
+    def _on_more(self) -> None:
+        """A connection has become idle while calls wait, here or in a cluster. Any thread."""
+        if not self._waiting:
+            self.notify_watchers()
         elif self.dispatcher.is_current():
             self._serve()
         else:

@@ -21,6 +21,7 @@ from pybrpc.client.calls.call_times import CallTimes
 from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
 from pybrpc.client.connections.connection_factory import ConnectionFactory
+from pybrpc.client.endpoints.connection_pool import ConnectionPool
 from pybrpc.client.endpoints.idle_sweep import IdleSweep
 from pybrpc.client.endpoints.reconnector import Reconnector
 from pybrpc.client.endpoints.settings import EndpointStatistics, SourceSettings
@@ -52,6 +53,7 @@ class SourceBase(WaitingCalls, ConnectionOwner):
         "call_times",
         "factory",
         "live",
+        "pool",
         "watchers",
     )
 
@@ -63,6 +65,7 @@ class SourceBase(WaitingCalls, ConnectionOwner):
         self._created = atomic_counter()
         self.attempt_listeners: tuple[AttemptListener, ...] | None = None
         self.live: ClientConnection | None = None
+        self.pool: ConnectionPool | None = None
         self.watchers: dict[SourceWatcher, None] = {}
         """The clusters that it serves. Each operation on it is one step."""
         self._reconnector = Reconnector(self, settings.dial_backoff, settings.health_check)

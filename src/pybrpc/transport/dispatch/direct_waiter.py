@@ -95,14 +95,14 @@ class _Pollers(local):
 _pollers = _Pollers()
 
 
-def _forget_pollers() -> None:
-    """In a forked child: the descriptors of this thread's poller are shared with the parent."""
-    global _pollers
-    _pollers = _Pollers()
+def forget_poller() -> None:
+    """Close the poller of the calling thread; its next wait makes a new one. In a forked child too:
+    there the descriptors are shared with the parent."""
+    _pollers.poller = None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pollers)
+    os.register_at_fork(after_in_child=forget_poller)
 
 
 def poller_of_thread() -> ThreadPoller:

@@ -8,7 +8,7 @@ cdef Py_ssize_t MAX_DROPPED_PER_BATCH
 cdef class PendingWrites:
     cdef Backlog _backlog
     cdef readonly bint is_shutdown
-    cdef readonly object messages_written
+    cdef public object messages_written
     cdef readonly list refused
     cdef readonly object requests
 

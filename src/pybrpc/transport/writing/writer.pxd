@@ -1,4 +1,6 @@
 cimport cython
+from pybrpc.iobuf.iobuf cimport IOBuf
+from pybrpc.iobuf.short_io cimport write_short
 from pybrpc.transport.writing.backlog cimport Backlog
 from pybrpc.transport.writing.pending_writes cimport PendingWrites, note_begun
 from pybrpc.transport.writing.socket_core cimport SocketCore
@@ -29,8 +31,10 @@ cdef class SocketWriter:
     cpdef write(self, SocketCore socket, WriteRequest request)
     cpdef on_read(self)
 
-    @cython.locals(has_right=bint)
+    @cython.locals(has_right=bint, may_write=bint)
     cdef _begin(self, SocketCore socket, WriteRequest request)
+    @cython.locals(data=IOBuf, size=Py_ssize_t, written=Py_ssize_t)
+    cdef bint _write_short(self, SocketCore socket, WriteRequest request) except -1
     cdef _hand_over_right(self, SocketCore socket)
     cdef bint _defers_write(self, SocketCore socket) except -1
     cdef _give_up(self, SocketCore socket, object reason, bint has_right)

@@ -1,0 +1,17 @@
+cimport cython
+from pybrpc.client.connections.connection cimport ClientConnection
+
+
+@cython.final
+cdef class ConnectionPool:
+    cdef readonly object _on_more
+    cdef readonly object _waiting
+    cdef readonly dict _watchers
+    cdef readonly dict idle
+    cdef readonly dict used
+
+    cpdef ClientConnection take(self, object call)
+    @cython.locals(idle=dict, connection=ClientConnection)
+    cpdef ClientConnection take_now(self, object call)
+    cpdef put(self, ClientConnection connection)
+    cpdef put_back(self, ClientConnection connection)
