@@ -120,7 +120,6 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
         watch_tasks(patch, tasks)
         yield
     reset_default_runtime()
-    forget_poller()
     if request.node.stash.get(has_failed, False):
         return
     assert tasks == set(), "the test leaked asyncio tasks"

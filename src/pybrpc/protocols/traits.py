@@ -50,7 +50,7 @@ def sends_method_index(protocol: Any) -> bool:
     return bool(getattr(protocol, "sends_method_index", False))
 
 
-CONNECTION_TYPES = ("single", "pooled", "short")
+CONNECTION_TYPES = ("single", "pooled", "short", "auto")
 
 
 def connection_types_of(protocol: Any) -> tuple[str, ...]:

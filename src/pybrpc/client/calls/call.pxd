@@ -3,6 +3,7 @@ from pybrpc.client.calls.attempt cimport Attempt, new_attempt
 from pybrpc.client.calls.call_record cimport CallRecord
 from pybrpc.client.calls.call_times cimport CallTimes
 from pybrpc.client.connections.connection cimport ClientConnection
+from pybrpc.client.connections.connection_pool cimport ConnectionPool
 from pybrpc.rpc.serving cimport current_call, ServedCall
 from pybrpc.rpc.timeout_queue cimport TimeoutQueue, TimeoutQueues
 from pybrpc.tracing.switch cimport wants_client_span
@@ -31,7 +32,9 @@ cdef class Call(CallRecord):
     cpdef on_response(self, Attempt attempt, object response)
     cpdef stop_reading(self)
     cdef _start_attempt(self, object connection=*)
-    @cython.locals(live=ClientConnection, idle=ClientConnection)
+    @cython.locals(
+        live=ClientConnection, idle=ClientConnection, may_share=bint, pool=ConnectionPool
+    )
     cdef object _look_for_connection(self)
     @cython.locals(attempt=Attempt)
     cdef _send(self, object connection)

@@ -89,6 +89,7 @@ class Call(CallRecord):
         self._place: WaitPoint | None = None
         self._abort_error: RpcError | None = None
         self._timeout_queue: TimeoutQueue | None = None
+        self.is_blocking = False
         self._timeout_s = timeout_s
         self._started_at = time.monotonic()
         self.deadline = NEVER if timeout_s is None else self._started_at + timeout_s
@@ -285,14 +286,20 @@ class Call(CallRecord):
 
     def _look_for_connection(self) -> AttemptConnection | None:
         """A connection for the next attempt; `None`: the call waits for one, or has ended."""
-        live = self.source.live
-        if live is not None and live.is_usable():
-            return live
+        may_share = True
         pool = self.source.pool
-        if pool is not None and not self.retried_count:
+        if (
+            pool is not None
+            and not self.retried_count
+            and (self.is_blocking or not pool.is_for_blocking)
+        ):
             idle = pool.take(self)
             if idle is not None:
                 return idle
+            may_share = not pool.may_grow
+        live = self.source.live
+        if may_share and live is not None and live.is_usable():
+            return live
         try:
             connection = self.source.get(self)
         except RpcError as error:

@@ -14,6 +14,7 @@ cdef class CallRecord(Work):
     cdef public double deadline
     cdef public object error
     cdef public object hedge
+    cdef public bint is_blocking
     cdef public bint is_over
     cdef public object method
     cdef public object options

@@ -58,6 +58,7 @@ class CallRecord(Work):
         "deadline",
         "error",
         "hedge",
+        "is_blocking",
         "is_over",
         "method",
         "options",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pybrpc.client.calls.attempt import AttemptConnection, WaitPoint
     from pybrpc.client.calls.call_options import CallOptions
     from pybrpc.client.calls.call_times import CallTimes
-    from pybrpc.client.endpoints.connection_pool import ConnectionPool
+    from pybrpc.client.connections.connection_pool import ConnectionPool
     from pybrpc.errors import RpcError
     from pybrpc.rpc.timeout_queue import TimeoutQueues
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
@@ -24,6 +24,8 @@ class WaitingCall(Protocol):
     retried_count: int
     deadline: float
     """In monotonic seconds."""
+    is_blocking: bool
+    """Whether a thread waits for its end."""
     pick: Any
     """How the server of its last attempt was picked out of a cluster; `None`: it was not."""
 
@@ -79,8 +81,8 @@ class ConnectionSource(Protocol):
         """Deadlines of calls, on `dispatcher`. After a fork this is another object."""
 
     @property
-    def is_for_one_call(self) -> bool:
-        """Whether its connections may be such that are used by one call at a time."""
+    def gives_own_connections(self) -> bool:
+        """Whether it may give a call a connection that no other one uses meanwhile."""
 
     @property
     def call_times(self) -> CallTimes | None:

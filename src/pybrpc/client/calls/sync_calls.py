@@ -80,7 +80,7 @@ class BlockingCall(Call):
                 f"a blocking call of {self.method.full_name} inside a callback would wait for "
                 "itself; use .future or .with_callback there, or another thread"
             )
-        waiter = DirectWaiter() if self.source.is_for_one_call else Waiter()
+        waiter = DirectWaiter() if self.source.gives_own_connections else Waiter()
         self._waiter = waiter
         try:
             self.start(expires=False)
@@ -156,6 +156,7 @@ def new_blocking_call(
 ) -> BlockingCall:
     call = BlockingCall.__new__(BlockingCall)
     call.set_up(source, method, request, timeout_s, options, controller)
+    call.is_blocking = True
     return call
 
 

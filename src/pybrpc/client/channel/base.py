@@ -30,6 +30,7 @@ from pybrpc.client.cluster.server_status import ServerStatus, status_of_one
 from pybrpc.client.connections.connection import ConnectionStatistics, sum_of
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.connections.http_method import as_http
+from pybrpc.client.endpoints.auto_connections import AutoConnections
 from pybrpc.client.endpoints.pooled_connections import PooledConnections
 from pybrpc.client.endpoints.settings import EndpointStatistics, SourceSettings
 from pybrpc.client.endpoints.short_connections import ShortConnections
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from pybrpc.rpc.raw_method import RawMethod
 
 _SOURCES = {
+    "auto": AutoConnections,
     "single": SingleConnections,
     "pooled": PooledConnections,
     "short": ShortConnections,

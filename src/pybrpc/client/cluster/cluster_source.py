@@ -131,7 +131,7 @@ class ClusterSource(WaitingCalls):
     endpoint = None
     live = None
     pool = None
-    is_for_one_call = True
+    gives_own_connections = True
     """That depends on the connection type, which the sources of its servers know."""
 
     def __init__(self, settings: ClusterSettings, maker: Polled) -> None:

@@ -89,7 +89,7 @@ class Finder:
                 if source is None:
                     source = self._connections.connect(pick.server)
                 connection: ClientConnection | None = source.live
-                if connection is None or not connection.is_usable():
+                if source.pool is not None or connection is None or not connection.is_usable():
                     connection = source.get_now(call)
             except BaseException:
                 pick.end(_ECANCELED, CanceledBy.CALLER)

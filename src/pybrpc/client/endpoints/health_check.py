@@ -174,7 +174,7 @@ class _OneConnection:
     def why_down(self) -> RpcError | None:
         return None
 
-    is_for_one_call = False
+    gives_own_connections = False
     live = None
     pool = None
 

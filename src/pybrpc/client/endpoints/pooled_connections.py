@@ -15,7 +15,7 @@ from __future__ import annotations
 from pybrpc.client.calls.interfaces import WaitingCall
 from pybrpc.client.connections.connection import ClientConnection
 from pybrpc.client.connections.connection_factory import ConnectionFactory
-from pybrpc.client.endpoints.connection_pool import ConnectionPool
+from pybrpc.client.connections.connection_pool import ConnectionPool
 from pybrpc.client.endpoints.settings import SourceSettings
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import RpcError
@@ -26,6 +26,7 @@ class PooledConnections(SourceBase):
 
     __slots__ = ("_pool", "max_pool_size")
 
+    gives_own_connections = True
     is_for_one_call = True
     wants_idle_events = True
     _pool: ConnectionPool
@@ -42,9 +43,10 @@ class PooledConnections(SourceBase):
         """A connection that is still connecting has sent nothing: it is as good as a new one."""
         if is_clean or not connection.socket.is_connected:
             self._pool.put_back(connection)
-        elif self._pool.used.pop(connection, connection) is not connection:
-            if connection.is_usable():
-                self.drop(connection)
+            return
+        was_used = self._pool.used.pop(connection, connection) is not connection
+        if was_used and connection.is_usable():
+            self.drop(connection)
 
     def on_failed(self, connection: ClientConnection, error: RpcError) -> None:
         self._pool.forget(connection)

@@ -14,8 +14,9 @@ from pybrpc.base.checked_options import (
 from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
 from pybrpc.client.endpoints.health_check import HealthCheck
 
-ConnectionType = Literal["single", "pooled", "short"]
-"""As in bRPC: all calls share a connection; each call has one of a pool; each has a new one."""
+ConnectionType = Literal["single", "pooled", "short", "auto"]
+"""As in bRPC: all calls share a connection; each call has one of a pool; each has a new one. "auto"
+is pybrpc's: calls share one, and threads that block at the same time have a few of their own."""
 
 DEFAULT_MAX_POOL_SIZE = 100
 """The default of bRPC's `max_connection_pool_size`, which there limits only idle connections."""
@@ -27,7 +28,8 @@ class SourceSettings:
     says what is allowed.
 
     connections     parallel connections of the type single; calls take them in turn
-    max_pool_size   connections of the type pooled that may exist at once; `None`: 100
+    max_pool_size   connections of the type pooled that may exist at once; `None`: 100. Of the type
+                    auto: those of threads that block; `None`: 16
     idle_timeout_s  seconds without traffic and without a call after which a connection is closed;
                     `None`: never
     dial_backoff    how often an endpoint that is down is dialled; `None`: only by the calls
@@ -54,8 +56,8 @@ class SourceSettings:
                 "a connection of its own"
             )
         max_pool_size = checked_count_or_none("max_pool_size", self.max_pool_size, 1)
-        if max_pool_size is not None and self.connection_type != "pooled":
-            raise ValueError('max_pool_size is for the connection_type "pooled"')
+        if max_pool_size is not None and self.connection_type not in ("pooled", "auto"):
+            raise ValueError('max_pool_size is for the connection_types "pooled" and "auto"')
         if self.idle_timeout_s == 0:
             raise ValueError("idle_timeout must be more than 0 seconds, or None for never")
         checked_instance_or_none("dial_backoff", self.dial_backoff, Backoff)

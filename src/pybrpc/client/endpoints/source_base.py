@@ -21,7 +21,7 @@ from pybrpc.client.calls.call_times import CallTimes
 from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
 from pybrpc.client.connections.connection_factory import ConnectionFactory
-from pybrpc.client.endpoints.connection_pool import ConnectionPool
+from pybrpc.client.connections.connection_pool import ConnectionPool
 from pybrpc.client.endpoints.idle_sweep import IdleSweep
 from pybrpc.client.endpoints.reconnector import Reconnector
 from pybrpc.client.endpoints.settings import EndpointStatistics, SourceSettings
@@ -41,6 +41,7 @@ class SourceWatcher(Protocol):
 class SourceBase(WaitingCalls, ConnectionOwner):
     """A ConnectionSource in the SocketMap: shared by channels, closed by the last one."""
 
+    gives_own_connections = False
     is_for_one_call = False
     """Whether each of its connections is used by one call at a time."""
 
@@ -230,10 +231,17 @@ class SourceBase(WaitingCalls, ConnectionOwner):
 
     # --- for connections, the Reconnector and the IdleSweep ---
 
-    def make_for(self, owner: ConnectionOwner, call: WaitingCall | None = None) -> ClientConnection:
+    def make_for(
+        self,
+        owner: ConnectionOwner,
+        call: WaitingCall | None = None,
+        *,
+        is_for_one_call: bool = False,
+    ) -> ClientConnection:
         """Create a connection. An owner other than this source must call `adopt` or `forget`
         later."""
-        connection = self.factory.make(self.timeouts, owner, self.is_for_one_call)
+        is_for_one_call |= self.is_for_one_call
+        connection = self.factory.make(self.timeouts, owner, is_for_one_call)
         if owner is self:
             connection.begin_use()
             self._note_user(connection, call)

@@ -152,6 +152,15 @@ class DirectDispatcher:
             self._holder.compare_and_set(waiter, None)
         self._look_after_release()
 
+    def has_input(self) -> bool:
+        """Whether something has come, its end too, that nobody reads. Any thread."""
+        fd = self._fd
+        if not self._is_silent or fd == NO_FD:
+            return False
+        poll = select.poll()
+        poll.register(fd, READABLE)
+        return bool(poll.poll(0))
+
     def require_reader(self) -> None:
         """Have the shared dispatcher read, unless the calling thread has the turns: something is
         sent for which nobody else reads. Any thread."""
@@ -191,7 +200,7 @@ class DirectDispatcher:
     def _has_entered(self) -> bool:
         """Whether the calling thread has the turns."""
         holder = self._holder.get()
-        if type(holder) is not DirectWaiter:
+        if not isinstance(holder, DirectWaiter):
             return False
         waiter: DirectWaiter = holder
         return waiter.thread == get_ident()
@@ -200,7 +209,7 @@ class DirectDispatcher:
         """Have the caller leave that has the turns, if there is one. Any thread."""
         self._is_recalled = True
         holder = self._holder.get()
-        if type(holder) is DirectWaiter:
+        if isinstance(holder, DirectWaiter):
             holder.wake()
 
     def _be_silent(self) -> bool:
@@ -364,7 +373,7 @@ class DirectDispatcher:
 
     def __repr__(self) -> str:
         holder = self._holder.get()
-        if type(holder) is DirectWaiter:
+        if isinstance(holder, DirectWaiter):
             state = f"read by thread {holder.thread}"
         else:
             state = "silent" if self._is_silent else "read by the shared dispatcher"

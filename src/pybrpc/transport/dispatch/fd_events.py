@@ -88,8 +88,8 @@ def make_wake_fds() -> tuple[int, int]:
 
 
 class FdEvents:
-    """The descriptors of a dispatcher. All methods but `wake` and `seal` only in turns; those of one
-    connection also in a thread that has its turns (see DirectDispatcher).
+    """The descriptors of a dispatcher. All methods but `wake` and `seal` only in turns, or, for the
+    descriptor of one connection, in the thread that has its turns (see DirectDispatcher).
 
     A thread in `wake` counts itself and then looks at `_is_sealed`; `seal` sets that and then looks
     at the count ("store, then load", see base.atomic). So nobody writes to a descriptor that is

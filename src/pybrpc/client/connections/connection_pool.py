@@ -1,30 +1,57 @@
 """ConnectionPool: which connections of a pool are idle, and which call each other one is for.
 
 A connection is taken by removing it from `idle`, one step of a dict: the one used last first, so
-that surplus ones stay unused until an idle timeout closes them.
+that surplus ones stay unused until an idle timeout closes them. One that has been idle for a while
+is given to a call only if its peer has not closed it by then: the dispatcher may not have noticed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sized
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
-from pybrpc.client.calls.interfaces import WaitingCall
 from pybrpc.client.connections.connection import ClientConnection
+
+if TYPE_CHECKING:
+    from pybrpc.client.calls.interfaces import WaitingCall
+
+LOOK_AFTER_S = 0.001
+"""Seconds without a call after which it is looked whether the peer has closed."""
 
 
 class ConnectionPool:
     """Any thread; never blocks."""
 
-    __slots__ = ("_on_more", "_waiting", "_watchers", "idle", "used")
+    __slots__ = (
+        "_on_more",
+        "_waiting",
+        "_watchers",
+        "idle",
+        "is_for_blocking",
+        "may_grow",
+        "used",
+    )
 
-    def __init__(self, waiting: Sized, watchers: Sized, on_more: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        waiting: Sized,
+        watchers: dict[Any, None],
+        on_more: Callable[[], None],
+        is_for_blocking: bool = False,
+    ) -> None:
         """`waiting`: the calls that wait for a connection; while there are any, `take` gives none.
-        `on_more` is called after a connection has become idle, if there are any, or `watchers`."""
-        self.idle: dict[ClientConnection, None] = {}
+        `on_more` is called after a connection has become idle, if there are any, or `watchers`.
+        `is_for_blocking`: only threads that block take connections here."""
+        self.idle: dict[ClientConnection, float] = {}
+        """Since when, in monotonic seconds."""
         self.used: dict[ClientConnection, WaitingCall | None] = {}
         self._waiting = waiting
         self._watchers = watchers
         self._on_more = on_more
+        self.is_for_blocking = is_for_blocking
+        self.may_grow = is_for_blocking
+        """Whether a call that gets none here asks its source, which may make more."""
 
     def take(self, call: WaitingCall | None) -> ClientConnection | None:
         """An idle connection for `call`; `None` if there is none, or if others wait."""
@@ -35,10 +62,14 @@ class ConnectionPool:
         idle = self.idle
         while len(idle):
             try:
-                connection: ClientConnection = idle.popitem()[0]
+                item = idle.popitem()
             except KeyError:
                 return None  # another thread was faster
-            if connection.is_usable():
+            connection: ClientConnection = item[0]
+            since: float = item[1]
+            if connection.is_usable() and (
+                since > monotonic() - LOOK_AFTER_S or not _has_input(connection)
+            ):
                 connection.begin_use()
                 self.used[connection] = call
                 return connection
@@ -46,7 +77,7 @@ class ConnectionPool:
 
     def put(self, connection: ClientConnection) -> None:
         """Make a connection idle that no call uses."""
-        self.idle[connection] = None
+        self.idle[connection] = monotonic()
         if not connection.is_usable():
             self.idle.pop(connection, None)
         elif len(self._watchers) or len(self._waiting):
@@ -63,3 +94,12 @@ class ConnectionPool:
 
     def __repr__(self) -> str:
         return f"<ConnectionPool of {len(self.idle)} idle connections, {len(self.used)} used>"
+
+
+def _has_input(connection: ClientConnection) -> bool:
+    """Whether something has come over an idle connection, such as its end: then it is read."""
+    direct = connection.direct
+    if direct is None or not direct.has_input():
+        return False
+    direct.require_reader()
+    return True

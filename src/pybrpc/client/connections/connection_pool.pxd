@@ -8,10 +8,12 @@ cdef class ConnectionPool:
     cdef readonly object _waiting
     cdef readonly dict _watchers
     cdef readonly dict idle
+    cdef readonly bint is_for_blocking
+    cdef public bint may_grow
     cdef readonly dict used
 
     cpdef ClientConnection take(self, object call)
-    @cython.locals(idle=dict, connection=ClientConnection)
+    @cython.locals(idle=dict, connection=ClientConnection, item=tuple, since=double)
     cpdef ClientConnection take_now(self, object call)
     cpdef put(self, ClientConnection connection)
     cpdef put_back(self, ClientConnection connection)
