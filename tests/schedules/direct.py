@@ -115,7 +115,9 @@ class SteppedWaiter(DirectWaiter):
 class Stage:
     """One connection, what callers and others do with it, and what must hold."""
 
-    def __init__(self, scheduler: StepScheduler, *, mutations: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, scheduler: StepScheduler, *, mutations: dict[str, Any] | None = None
+    ) -> None:
         self.scheduler = scheduler
         self.kernel = Kernel()
         self.shared = Shared(scheduler, self.kernel)
@@ -155,7 +157,7 @@ class Stage:
         waiter = SteppedWaiter(self)
         self.direct.try_enter(waiter)
         self._send(waiter)
-        if waiter.direct is not None:
+        if waiter.entered is not None:
             self.direct.read_for(waiter, NEVER)
         while not waiter.is_over:
             self.scheduler.wait_for_others()

@@ -101,30 +101,36 @@ class BlockingCall(Call):
         return self.message()
 
     def begin_reading(self, connection: AttemptConnection) -> None:
-        """Read the response in this thread, if it waits. That of a retry that is sent where the
-        last response was read, or of a call with a backup request, is read by the dispatcher."""
-        if type(self._waiter) is not DirectWaiter or self.hedge is not None:
+        """Read the response in this thread, if it is about to wait. That of a later retry, or of a
+        call with a backup request, is read by the dispatcher."""
+        if not isinstance(self._waiter, DirectWaiter) or self.hedge is not None:
             return
         waiter = self._waiter
         direct = connection.direct
-        if waiter.direct is not None:
-            waiter.direct = None
-        elif direct is not None and waiter.thread == get_ident():
-            direct.try_enter(waiter)
+        if waiter.may_enter and waiter.thread == get_ident():
+            if direct is not None:
+                direct.try_enter(waiter)
+        else:
+            # Its thread may still read the connection of the last attempt.
+            waiter.is_diverted = True
+            waiter.wake()
 
     def stop_reading(self) -> None:
-        if type(self._waiter) is DirectWaiter and self.connection is not None:
+        if isinstance(self._waiter, DirectWaiter) and self._waiter.thread == get_ident():
             waiter = self._waiter
-            direct = self.connection.direct
+            direct = waiter.entered
+            if direct is None and self.connection is not None:
+                direct = self.connection.direct  # it was interrupted while it entered
             if direct is not None:
                 direct.leave(waiter)
 
     def _wait_until(self, deadline: float) -> bool:
         """False at `deadline` (monotonic seconds)."""
         waiter = self._waiter
-        if type(waiter) is DirectWaiter:
+        if isinstance(waiter, DirectWaiter):
             direct_waiter = waiter
-            direct = direct_waiter.direct
+            direct_waiter.may_enter = False
+            direct = direct_waiter.entered
             if direct is not None:
                 direct.read_for(direct_waiter, deadline)
             if direct_waiter.is_over:

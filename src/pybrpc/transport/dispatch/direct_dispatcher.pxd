@@ -5,6 +5,7 @@ from pybrpc.transport.dispatch.epoll_dispatcher cimport EpollDispatcher
 
 
 cdef class DirectDispatcher:
+    cdef object __weakref__
     cdef readonly int _fd
     cdef readonly bint _has_missed
     cdef readonly GilAtomicRef _holder

@@ -52,6 +52,7 @@ class DirectDispatcher:
     """An EventDispatcher of one connection, over the shared one."""
 
     __slots__ = (
+        "__weakref__",
         "_fd",
         "_has_missed",
         "_holder",
@@ -105,7 +106,8 @@ class DirectDispatcher:
         has the turns, or if the shared dispatcher needs them."""
         if self._reader is None or not self._holder.compare_and_set(None, waiter):
             return False
-        waiter.direct = self
+        waiter.entered = self
+        waiter.is_diverted = False
         self._is_recalled = False
         if self._left or self._has_missed or self._writers or not self._be_silent():
             self.leave(waiter)
@@ -119,7 +121,7 @@ class DirectDispatcher:
         The thread has entered. Raises what was set in it from outside meanwhile.
         """
         try:
-            while not waiter.is_over and not self._is_recalled and waiter.direct is self:
+            while not (waiter.is_over or self._is_recalled or waiter.is_diverted):
                 if self._own_posts:
                     self._run(waiter, self._own_posts.popleft())
                     continue
@@ -132,13 +134,12 @@ class DirectDispatcher:
             self.leave(waiter)
 
     def leave(self, waiter: DirectWaiter) -> None:
-        """Give the turns back, if `waiter` has them. If its call has not ended, the shared
+        """Give the turns back, if `waiter`, whose thread calls this, has them. If its call has not ended, the shared
         dispatcher reads on."""
         if self._holder.get() is not waiter:
             return
         self._turn_thread = NO_THREAD
-        if waiter.direct is self:
-            waiter.direct = None
+        waiter.entered = None
         writer, self._own_writer = self._own_writer, None
         try:
             if writer is not None:
@@ -182,7 +183,7 @@ class DirectDispatcher:
             mask |= WRITABLE
         waiter.is_polling = True
         ready = 0
-        if not waiter.is_over and not self._is_recalled:
+        if not (waiter.is_over or self._is_recalled or waiter.is_diverted):
             ready = waiter.poll(self._fd, mask, left_s)
         waiter.is_polling = False
         if ready & ~WRITABLE and self._reader is not None:

@@ -49,8 +49,10 @@ cpdef ThreadPoller poller_of_thread()
 
 cdef class DirectWaiter(Waiter):
     cdef readonly ThreadPoller _poller
-    cdef public object direct
+    cdef public object entered
+    cdef public bint is_diverted
     cdef public bint is_polling
+    cdef public bint may_enter
     cdef readonly long long thread
 
     cpdef wake(self)

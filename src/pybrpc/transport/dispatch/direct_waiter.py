@@ -116,13 +116,17 @@ def poller_of_thread() -> ThreadPoller:
 class DirectWaiter(Waiter):
     """A Waiter whose thread may have the turns of a DirectDispatcher."""
 
-    __slots__ = ("_poller", "direct", "is_polling", "thread")
+    __slots__ = ("_poller", "entered", "is_diverted", "is_polling", "may_enter", "thread")
 
     def __init__(self) -> None:
         Waiter.__init__(self)
         self.thread = get_ident()
-        self.direct: DirectDispatcher | None = None
-        """The one whose turns it has, from `try_enter` on."""
+        self.entered: DirectDispatcher | None = None
+        """The one whose turns it has. Only its own thread changes this."""
+        self.may_enter = True
+        """Whether it has not begun to wait."""
+        self.is_diverted = False
+        """Whether its call goes on over another connection, so that it is to leave. Any thread."""
         self.is_polling = False
         """Whether the thread waits in `poll`, or is about to."""
         self._poller: ThreadPoller | None = None

@@ -31,7 +31,7 @@ cdef class SocketWriter:
     cpdef write(self, SocketCore socket, WriteRequest request)
     cpdef on_read(self)
 
-    @cython.locals(has_right=bint, may_write=bint)
+    @cython.locals(has_right=bint)
     cdef _begin(self, SocketCore socket, WriteRequest request)
     @cython.locals(data=IOBuf, size=Py_ssize_t, written=Py_ssize_t)
     cdef bint _write_short(self, SocketCore socket, WriteRequest request) except -1

@@ -187,16 +187,15 @@ class SocketWriter:
 
     def _begin(self, socket: SocketCore, request: WriteRequest) -> None:
         has_right = True
+        requests = self.pending.requests
+        requests.append(request)
         try:
-            may_write = (
-                socket.is_connected and socket.error is None and not self._defers_write(socket)
-            )
-            if may_write and socket.layer is PLAIN and self._write_short(socket, request):
-                has_right = False
-                self._hand_over_right(socket)
-                return
-            self.pending.requests.append(request)
-            if may_write:
+            if socket.is_connected and socket.error is None and not self._defers_write(socket):
+                if socket.layer is PLAIN and self._write_short(socket, request):
+                    requests.popleft()
+                    has_right = False
+                    self._hand_over_right(socket)
+                    return
                 self._write_batch(socket)
                 if request.progress is WRITTEN:
                     self.written_inline += 1
@@ -215,7 +214,7 @@ class SocketWriter:
         data = request.data
         if request.message is not None or request.shutdown_write or request.on_outcome is not None:
             return False
-        if len(data._blocks) != 1 or data._first or data._start or len(self.pending.requests):
+        if len(data._blocks) != 1 or data._first or data._start or len(self.pending.requests) > 1:
             return False
         request.write_started = True
         if request.is_canceled:
@@ -227,9 +226,6 @@ class SocketWriter:
             written = write_short(socket.fd, data._blocks[0])
         except OSError:
             return False  # the buffer is full, or it is broken: `_write_batch` meets that too
-        except BaseException:
-            self.pending.requests.append(request)
-            raise
         self.writes += 1
         self.bytes_written += written
         self._wrote_at = time.monotonic()

@@ -104,7 +104,7 @@ def recalls_nobody(direct: DirectDispatcher) -> None:
 
 def enters_always(direct: DirectDispatcher, waiter: Any) -> bool:
     """A mutant: it enters although the turns may belong to somebody."""
-    waiter.direct = direct
+    waiter.entered = direct
     direct._is_recalled = False
     return direct._be_silent()
 
@@ -116,7 +116,11 @@ def never_listens(direct: DirectDispatcher) -> None:
 @pytest.mark.parametrize(
     ("name", "method", "mutant"),
     [
-        ("callers_one_after_the_other_and_posts", "_look_after_release", looks_at_nothing_after_release),
+        (
+            "callers_one_after_the_other_and_posts",
+            "_look_after_release",
+            looks_at_nothing_after_release,
+        ),
         ("two_callers", "try_enter", enters_always),
         ("a_caller_and_a_future", "_listen", never_listens),
     ],
