@@ -8,7 +8,7 @@ import pytest
 
 from pybrpc.transport.dispatch import fd_events
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
-from tests.contract.dispatcher_contract import CONTRACT
+from tests.contract.dispatcher_contract import CONTRACT, CONTRACT_OF_ONE_READER
 from tests.fakes.dispatchers import running_dispatcher
 
 
@@ -29,3 +29,9 @@ def dispatcher(
 @pytest.mark.parametrize("rule", CONTRACT, ids=lambda rule: rule.__name__)
 def test_dispatcher(dispatcher: EventDispatcher, rule: Callable[[EventDispatcher], None]) -> None:
     rule(dispatcher)
+
+
+@pytest.mark.parametrize("rule", CONTRACT_OF_ONE_READER, ids=lambda rule: rule.__name__)
+def test_dispatcher_of_one_connection(rule: Callable[[EventDispatcher], None]) -> None:
+    with running_dispatcher("direct") as running:
+        rule(running)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
+from pybrpc.transport.dispatch.direct_dispatcher import DirectDispatcher
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from tests.fakes.threads import WAIT_S
@@ -45,6 +46,11 @@ def running_dispatcher(kind: str) -> Iterator[EventDispatcher]:
             yield dispatcher
         finally:
             dispatcher.close()
+        return
+    if kind == "direct":
+        with running_dispatcher("epoll") as shared:
+            assert isinstance(shared, EpollDispatcher)
+            yield DirectDispatcher(shared)
         return
     loop = LoopThread(LOOPS[kind])
     try:

@@ -98,6 +98,9 @@ class SteppedWaiter(DirectWaiter):
         self._is_woken = False
 
     def wake(self) -> None:
+        self.end_poll()
+
+    def end_poll(self) -> None:
         self._is_woken = True
 
     def poll(self, fd: int, mask: int, timeout_s: float) -> int:

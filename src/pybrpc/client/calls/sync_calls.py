@@ -113,7 +113,7 @@ class BlockingCall(Call):
         else:
             # Its thread may still read the connection of the last attempt.
             waiter.is_diverted = True
-            waiter.wake()
+            waiter.end_poll()
 
     def stop_reading(self) -> None:
         if isinstance(self._waiter, DirectWaiter) and self._waiter.thread == get_ident():

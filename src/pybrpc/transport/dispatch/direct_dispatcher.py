@@ -129,13 +129,15 @@ class DirectDispatcher:
                 if left_s <= 0:
                     break
                 self._wait_and_run(waiter, left_s)
+            for _ in range(len(self._own_posts)):
+                self._run(waiter, self._own_posts.popleft())
         finally:
             waiter.is_polling = False
             self.leave(waiter)
 
     def leave(self, waiter: DirectWaiter) -> None:
-        """Give the turns back, if `waiter`, whose thread calls this, has them. If its call has not ended, the shared
-        dispatcher reads on."""
+        """Give the turns back, if `waiter`, whose thread calls this, has them. If its call has not
+        ended, the shared dispatcher reads on."""
         if self._holder.get() is not waiter:
             return
         self._turn_thread = NO_THREAD
@@ -211,7 +213,7 @@ class DirectDispatcher:
         self._is_recalled = True
         holder = self._holder.get()
         if isinstance(holder, DirectWaiter):
-            holder.wake()
+            holder.end_poll()
 
     def _be_silent(self) -> bool:
         if not self._is_silent:
@@ -281,6 +283,11 @@ class DirectDispatcher:
             self._drain()
 
     # --- the interface of EventDispatcher ---
+
+    @property
+    def is_callers_turn(self) -> bool:
+        """Whether the calling code runs in a turn of a caller, which is to get what is raised."""
+        return get_ident() == self._turn_thread
 
     def is_current(self) -> bool:
         return get_ident() == self._turn_thread or self._shared.is_current()

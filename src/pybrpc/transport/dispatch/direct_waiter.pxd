@@ -56,4 +56,5 @@ cdef class DirectWaiter(Waiter):
     cdef readonly long long thread
 
     cpdef wake(self)
+    cpdef end_poll(self)
     cpdef int poll(self, int fd, int mask, double timeout_s) except -1

@@ -133,6 +133,10 @@ class DirectWaiter(Waiter):
 
     def wake(self) -> None:
         Waiter.wake(self)
+        self.end_poll()
+
+    def end_poll(self) -> None:
+        """Have the thread look up, if it waits in `poll`. Any thread; never blocks."""
         if self.is_polling and self._poller is not None and get_ident() != self.thread:
             self._poller.wake()
 

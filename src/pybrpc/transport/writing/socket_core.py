@@ -164,7 +164,9 @@ class SocketCore:
         part is raised again: another thread may have set it in this one, and the dispatcher knows
         whom it is for.
         """
-        is_interruption = is_of_library(error)
+        # In the turn of a caller no code of the user runs but handlers of signals.
+        is_callers = bool(getattr(self.dispatcher, "is_callers_turn", False))
+        is_interruption = is_callers or is_of_library(error)
         if isinstance(error, UserCodeError):
             error = error.reason
         what = f"{what} of {self.description}"
