@@ -8,6 +8,11 @@ from bench.measures import http, observing_calls, rtmp, streams_crowd
 from bench.measures.latency import WITH, WITHOUT
 from bench.samples import Cell, Samples, Spread
 
+THREADS = (1, 8, 16, 64)
+
+Cells = Cell | tuple[Cell, ...]
+"""One, or several of which the best counts: that whose median is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -15,21 +20,38 @@ class Bar:
 
     name: str
     limit: float
-    over: Cell
-    under: Cell | None = None
+    over: Cells
+    under: Cells | None = None
     figure: str = "calls_per_s"
     is_ceiling: bool = False
 
     @property
     def cells(self) -> list[Cell]:
-        return [self.over] + ([self.under] if self.under else [])
+        return [*all_of(self.over), *all_of(self.under or ())]
 
     def spread(self, samples: Samples) -> Spread | None:
-        """The median of the rounds; `None` if something of it was not measured."""
+        """The median of the rounds; `None` if something of it was not measured.
+
+        Of several cells those that were not measured are left out.
+        """
+        over = self._best(self.over, samples)
+        if over is None:
+            return None
         if self.under is None:
-            return samples.spread(self.over, self.figure)
-        ratios = samples.ratios(self.over, self.under, self.figure)
+            return samples.spread(over, self.figure)
+        under = self._best(self.under, samples)
+        ratios = under and samples.ratios(over, under, self.figure)
         return Spread.of(ratios) if ratios else None
+
+    def _best(self, cells: Cells, samples: Samples) -> Cell | None:
+        """`None` if none of them was measured."""
+        medians = {
+            cell: spread.median
+            for cell in all_of(cells)
+            if (spread := samples.spread(cell, self.figure))
+        }
+        choose = min if self.is_ceiling else max
+        return choose(medians, key=medians.__getitem__, default=None)
 
     def is_met(self, spread: Spread) -> bool:
         return spread.median <= self.limit if self.is_ceiling else spread.median >= self.limit
@@ -39,12 +61,25 @@ class Bar:
         return f"{'<=' if self.is_ceiling else '>='} {self.limit:g}"
 
 
+def all_of(cells: Cells) -> tuple[Cell, ...]:
+    return cells if isinstance(cells, tuple) else (cells,)
+
+
 def tasks(peer: str, in_flight: int) -> Cell:
     return Cell("asyncio", peer, str(in_flight))
 
 
 def threads(peer: str, count: int) -> Cell:
     return Cell("threads", peer, str(count))
+
+
+def types(count: int, *names: str) -> tuple[Cell, ...]:
+    """Cells of several connection types of pybrpc, at that number of threads."""
+    return tuple(threads(f"pybrpc-{name}" if name else "pybrpc", count) for name in names)
+
+
+def size(peer: str) -> Cell:
+    return Cell("sizes", peer, "1 MiB")
 
 
 def bulk(peer: str) -> Cell:
@@ -57,6 +92,35 @@ def stream(peer: str, count: int = 1) -> Cell:
 
 def pulled(peer: str) -> Cell:
     return Cell("streams-bulk", f"streams-{peer}", "1 MiB")
+
+
+def thread_bars() -> list[Bar]:
+    """Callers that block: the best of the connection types, and each of them."""
+    all_types, fixed_types, cpu = ("", "pooled", "auto"), ("", "pooled"), "client_cpu_us"
+    found = []
+    for count in THREADS:
+        best = types(count, *all_types)
+        auto, bare = threads("pybrpc-auto", count), threads("socket-to-pybrpc", count)
+        start = f"threads_{count}"
+        found.append(Bar(f"{start}_vs_bare_socket", 0.85 if count == 1 else 0.6, best, bare))
+        if count > 1:
+            found.append(Bar(f"{start}_vs_thriftpy2", 1.2, best, threads("thriftpy2", count)))
+        found += [
+            Bar(f"{start}_auto_vs_best", 0.9, auto, types(count, *fixed_types)),
+            Bar(f"{start}_auto_vs_single", 1, auto, threads("pybrpc", count)),
+        ]
+    best, bare = types(8, *all_types), threads("socket-to-pybrpc", 8)
+    fields = tuple(size(cell.peer) for cell in best)
+    return [
+        Bar("threads_1_vs_grpcio", 3, threads("pybrpc", 1), threads("grpcio", 1)),
+        Bar("threads_8_vs_grpcio", 6, threads("pybrpc", 8), threads("grpcio", 8)),
+        Bar("threads_64_vs_grpcio", 9, threads("pybrpc", 64), threads("grpcio", 64)),
+        *found,
+        Bar("threads_8_client_cpu_us", 60, best, None, cpu, is_ceiling=True),
+        Bar("threads_8_client_cpu_vs_bare_socket", 2, best, bare, cpu, is_ceiling=True),
+        Bar("field_1MiB_vs_thriftpy2", 1, fields, size("thriftpy2")),
+        Bar("attachment_1MiB_vs_bare_socket", 0.8, bulk("pybrpc-attachment"), bulk("socket")),
+    ]
 
 
 def stream_bars() -> list[Bar]:
@@ -173,9 +237,7 @@ def bars(is_plain: bool) -> list[Bar]:
             Cell("callbacks", "grpc.aio", "512"),
         ),
         Bar("plain_asyncio_64_vs_grpc_aio", 6, tasks(plain, 64), tasks("grpc.aio", 64)),
-        Bar("threads_1_vs_grpcio", 3, threads("pybrpc", 1), threads("grpcio", 1)),
-        Bar("threads_8_vs_grpcio", 6, threads("pybrpc", 8), threads("grpcio", 8)),
-        Bar("threads_64_vs_grpcio", 11, threads("pybrpc", 64), threads("grpcio", 64)),
+        *thread_bars(),
         Bar(
             "uvloop_64_vs_bare_protocol",
             0.7,
@@ -185,7 +247,6 @@ def bars(is_plain: bool) -> list[Bar]:
         Bar("asyncio_64_client_cpu_us", 25, ours, None, "client_cpu_us", True),
         Bar("asyncio_64_server_cpu_us", 25, ours, None, "server_cpu_us", True),
         Bar("asyncio_64_messages_per_write", 10, ours, None, "messages_per_write"),
-        Bar("attachment_1MiB_vs_bare_socket", 0.8, bulk("pybrpc-attachment"), bulk("socket")),
         Bar(
             "p99_with_1_percent_slow_vs_without",
             1.3,

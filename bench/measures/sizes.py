@@ -16,6 +16,8 @@ MEASURE = Measure(
     points={name: ClosedLoop(THREADS, size) for name, size in SIZES.items()},
     peers=(
         "pybrpc",
+        "pybrpc-pooled",
+        "pybrpc-auto",
         "pybrpc-attachment",
         "grpcio",
         "thriftpy2",

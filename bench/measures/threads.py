@@ -10,9 +10,12 @@ MEASURE = Measure(
     name="threads",
     title="Blocking echoes of 32 bytes, by the number of threads",
     axis="threads",
-    points={str(count): ClosedLoop(count) for count in (1, 8, 32, 64, 256)},
+    points={str(count): ClosedLoop(count) for count in (1, 8, 16, 64, 256)},
     peers=(
         "pybrpc",
+        "pybrpc-pooled",
+        "pybrpc-auto",
+        "socket-to-pybrpc",
         "grpcio",
         "thriftpy2",
         "rpyc",

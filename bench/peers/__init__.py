@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.peers import brpc_cpp, brpc_cpp_streams
 from bench.peers.entry import Entry, Kind
-from bench.peers.pybrpc_modes import PLAIN_ENVIRONMENT, why_not_plain
+from bench.peers.pybrpc_modes import PLAIN_ENVIRONMENT, why_not_auto, why_not_plain
 
 _SHARED = "one connection for all"
 _OWN = "a connection for each thread"
@@ -32,6 +32,25 @@ _ALL = (
         "as pybrpc; the bytes travel beside the message, as bRPC's benchmarks send them",
         PYBRPC,
         "pybrpc",
+    ),
+    Entry(
+        "pybrpc-pooled",
+        "pybrpc_connections:POOLED",
+        Kind.SYNC,
+        "as pybrpc, with the connection_type pooled: a connection for each call, at most 100",
+        PYBRPC,
+        "pybrpc",
+        server="pybrpc",
+    ),
+    Entry(
+        "pybrpc-auto",
+        "pybrpc_connections:AUTO",
+        Kind.SYNC,
+        "as pybrpc, with the connection_type auto: the channel chooses",
+        PYBRPC,
+        "pybrpc",
+        server="pybrpc",
+        unless=why_not_auto,
     ),
     Entry(
         "pybrpc-groups",
@@ -205,7 +224,8 @@ _ALL = (
         "thriftpy2",
         "thriftpy2_sync:PEER",
         Kind.SYNC,
-        f"{_OWN}; TThreadedServer: a thread for each connection; Cython protocol and transport",
+        f"{_OWN}; TThreadedServer: a thread for each connection; Cython protocol and transport; "
+        "the server leaves Nagle's algorithm on, so answers of 16 KiB wait for acknowledgements",
         ("thriftpy2",),
         "thriftpy2",
     ),
@@ -239,6 +259,15 @@ _ALL = (
         "bare_socket:PEER",
         Kind.SYNC,
         f"no RPC: blocking sockets with a 12-byte header; {_OWN}, a thread for each in the server",
+    ),
+    Entry(
+        "socket-to-pybrpc",
+        "baidu_socket:PEER",
+        Kind.SYNC,
+        f"bare blocking sockets that speak baidu_std; {_OWN}; server as for pybrpc",
+        PYBRPC,
+        "pybrpc",
+        server="pybrpc",
     ),
     Entry(
         "protocol",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 SPANS_PER_S = 1000
 SPANS_VARIABLE = "PYBRPC_BENCH_SPANS_PER_S"
 """Another limit than SPANS_PER_S, for processes that are slower than usual."""
@@ -18,3 +20,14 @@ def implementation() -> str:
 
 def why_not_plain() -> str:
     return "pybrpc is plain Python here anyway" if implementation() == "python" else ""
+
+
+def why_not_auto() -> str:
+    import pybrpc
+
+    connection_type: Any = "auto"
+    try:
+        pybrpc.Channel("127.0.0.1:1", connection_type=connection_type).close()
+    except ValueError as error:
+        return f"this pybrpc has no such connection_type: {error}"
+    return ""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.experiments import blocked_callers
 from bench.measures import MEASURES, runs
 from bench.options import asked_for, parse_options
 from bench.peers import ENTRIES
@@ -87,6 +88,16 @@ def test_each_peer_calls_at_a_fixed_rate_and_sleeps_when_asked(name: str) -> Non
     with Site() as site:
         figures = runs.echo(site, present(name), work, Window(0.1, 0.3))
     assert 0 < figures["p50_us"] <= figures["p99_us"] <= figures["max_us"]
+
+
+def test_experiment_of_blocked_callers_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    small = "--callers 2 --handlers-ms 0 1 --types single pooled socket --rounds 1 --seconds 0.1"
+    blocked_callers.main(small.split())
+    head, rule, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 6
+    assert {line.count("|") for line in (head, rule, *rows)} == {head.count("|")}
+    slow = [float(row.split("|")[7]) for row in rows[3:]]
+    assert min(slow) >= 1  # the median of calls whose handlers sleep for 1 ms, in ms
 
 
 def test_caller_is_late_while_its_slow_calls_last() -> None:

@@ -44,6 +44,42 @@ def test_a_bar_is_a_floor_or_a_ceiling(median: float, floor: bool, ceiling: bool
     assert Bar("", 3, OURS, is_ceiling=True).is_met(spread) is ceiling
 
 
+SINGLE, POOLED = Cell("threads", "pybrpc", "8"), Cell("threads", "pybrpc-pooled", "8")
+THRIFT = Cell("threads", "thriftpy2", "8")
+
+
+def sampled_types(*rounds: tuple[float, float, float]) -> Samples:
+    """Calls per second of single, pooled and thriftpy2, which take as many seconds of processor."""
+    samples = Samples()
+    for number, values in enumerate(rounds):
+        for cell, value in zip((SINGLE, POOLED, THRIFT), values, strict=True):
+            figures = {"calls_per_s": value, "client_cpu_us": value}
+            samples.append(Sample(number, cell, figures))
+    return samples
+
+
+def test_best_of_several_cells_is_the_one_whose_median_is() -> None:
+    """Not the best of each round, which would count the luck of all of them."""
+    samples = sampled_types((90, 20, 10), (10, 20, 10), (10, 30, 10))
+    assert Bar("", 2, (SINGLE, POOLED), THRIFT).spread(samples) == Spread(2, 2, 3)
+    assert Bar("", 2, THRIFT, (SINGLE, POOLED)).spread(samples) == Spread(0.5, 1 / 3, 0.5)
+
+
+def test_best_of_several_costs_is_the_lowest() -> None:
+    samples = sampled_types((90, 20, 10))
+    bar = Bar("", 60, (SINGLE, POOLED), None, "client_cpu_us", is_ceiling=True)
+    assert bar.spread(samples) == Spread(20, 20, 20)
+
+
+def test_of_several_cells_those_that_were_not_measured_are_left_out() -> None:
+    samples = sampled_types((90, 20, 10))
+    auto = Cell("threads", "pybrpc-auto", "8")
+    assert Bar("", 2, (auto, POOLED), THRIFT).spread(samples) == Spread(2, 2, 2)
+    assert Bar("", 2, (auto,), THRIFT).spread(samples) is None
+    assert Bar("", 2, POOLED, (auto,)).spread(samples) is None
+    assert Bar("", 2, (auto, POOLED), THRIFT).cells == [auto, POOLED, THRIFT]
+
+
 def test_headlines_are_lines_of_a_name_and_a_number(capsys: pytest.CaptureFixture[str]) -> None:
     plan = Plan([OURS, THEIRS, Cell("bulk", "socket", "1 MiB")], 1, Window(0, 1))
     quick.show(plan, sampled((300, 10)))
