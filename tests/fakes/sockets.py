@@ -20,6 +20,7 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.interfaces import PlainLayer
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
+from pybrpc.transport.writing import writer as writer_module
 from tests.fakes.threads import WAIT_S
 
 SMALL_BUFFER = 4096
@@ -158,6 +159,7 @@ def write_instead(
 ) -> None:
     """Replace the write of connections without a layer by `function`."""
     monkeypatch.setattr(PlainLayer, "cut_into_fd", staticmethod(function))
+    monkeypatch.setattr(writer_module, "cut_multiple_into_fd", function)
 
 
 def flush(wire: Wire, step: StepDispatcher) -> bytes:

@@ -27,6 +27,8 @@ from __future__ import annotations
 
 import threading
 import time
+from threading import get_ident
+from time import monotonic
 
 from pybrpc.base.flags import OnceFlag, WakeSignal
 from pybrpc.base.guard import TRANSPORT
@@ -103,7 +105,7 @@ class StandbyPoller:
             return False
         if not self._is_asleep:
             return True
-        now = time.monotonic()
+        now = monotonic()
         if now - self._offered_at < WAKE_GAP_S:
             self._signal.set()
         self._offered_at = now
@@ -111,9 +113,9 @@ class StandbyPoller:
 
     def begin_inline(self) -> None:
         """Allow a handover from now on. Only if a standby thread waits."""
-        self.inline_thread = threading.get_ident()
+        self.inline_thread = get_ident()
         self._is_urgent = False
-        self._began_at = time.monotonic()
+        self._began_at = monotonic()
         self._begun += 1
         self.claimed_by = 0
         self._is_claimed.clear()
@@ -129,7 +131,7 @@ class StandbyPoller:
         self.inline_thread = NO_THREAD
         if not self._is_claimed.try_set():
             return False
-        self.claimed_by = threading.get_ident()
+        self.claimed_by = get_ident()
         return True
 
     # --- any thread ---
@@ -148,13 +150,13 @@ class StandbyPoller:
 
     def wait_for_handover(self) -> bool:
         """Block until this thread is to poll; False after `end`."""
-        self._native_ids[threading.get_ident()] = threading.get_native_id()
+        self._native_ids[get_ident()] = threading.get_native_id()
         self.is_waiting = True
         self._is_asleep = False
         idle_waits, steady_checks, begun = 0, 0, self._begun
         while not self._is_ended:
             if self._is_overdue() and self._is_claimed.try_set():
-                self.claimed_by = threading.get_ident()
+                self.claimed_by = get_ident()
                 self.is_waiting = False
                 return True
             if begun == self._begun:
@@ -177,14 +179,14 @@ class StandbyPoller:
 
     def claim(self) -> None:
         """The calling thread polls: it is the first of the two."""
-        self._native_ids[threading.get_ident()] = threading.get_native_id()
-        self.claimed_by = threading.get_ident()
+        self._native_ids[get_ident()] = threading.get_native_id()
+        self.claimed_by = get_ident()
 
     # --- one of the two, after an exception that another thread has set in it ---
 
     def is_mine(self) -> bool:
         """Whether the calling thread polls. It polls from now on if nobody does."""
-        me = threading.get_ident()
+        me = get_ident()
         if self.inline_thread == me:
             self.inline_thread = NO_THREAD
         if self._is_claimed.try_set():
@@ -203,7 +205,7 @@ class StandbyPoller:
             return False
         if self._is_urgent:
             return True
-        begun, lasted_s = self._begun, time.monotonic() - self._began_at
+        begun, lasted_s = self._begun, monotonic() - self._began_at
         if lasted_s < MAX_INLINE_S or lasted_s >= MAX_RUNNING_S:
             return lasted_s >= MAX_INLINE_S
         return is_blocked(self._native_ids.get(self.inline_thread, 0)) and begun == self._begun
@@ -211,7 +213,7 @@ class StandbyPoller:
     def _seconds_until_overdue(self) -> float:
         if self._is_claimed.is_set():
             return MAX_INLINE_S
-        left_s = self._began_at + MAX_INLINE_S - time.monotonic()
+        left_s = self._began_at + MAX_INLINE_S - monotonic()
         return left_s if left_s > 0 else MAX_INLINE_S
 
     def _sleep(self, begun: int) -> None:

@@ -1,4 +1,5 @@
 cimport cython
+from pybrpc.iobuf.gather cimport cut_multiple_into_fd
 from pybrpc.transport.writing.backlog cimport Backlog
 from pybrpc.transport.writing.pending_writes cimport PendingWrites, note_begun
 from pybrpc.transport.writing.socket_core cimport SocketCore
@@ -38,7 +39,14 @@ cdef class SocketWriter:
     cdef bint _write_batches(self, SocketCore socket) except -1
     @cython.locals(taken=list)
     cdef bint _take_more(self) except -1
-    @cython.locals(pending=PendingWrites, batch=list, request=WriteRequest)
+    @cython.locals(
+        pending=PendingWrites,
+        batch=list,
+        is_layered=bint,
+        pieces=list,
+        request=WriteRequest,
+        written=Py_ssize_t,
+    )
     cdef bint _write_batch(self, SocketCore socket) except -1
     @cython.locals(pending=PendingWrites, refused=list)
     cdef bint _release(self) except -1
