@@ -20,7 +20,6 @@ from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.interfaces import PlainLayer
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.writing import writer as writer_module
 from tests.fakes.threads import WAIT_S
 
 SMALL_BUFFER = 4096
@@ -159,7 +158,6 @@ def write_instead(
 ) -> None:
     """Replace the write of connections without a layer by `function`."""
     monkeypatch.setattr(PlainLayer, "cut_into_fd", staticmethod(function))
-    monkeypatch.setattr(writer_module, "cut_multiple_into_fd", function)
 
 
 def flush(wire: Wire, step: StepDispatcher) -> bytes:

@@ -131,7 +131,6 @@ def patched(stage: Stage, mutations: tuple[Mutation, ...] = ()) -> Iterator[None
         patch.setattr(writer_module, "monotonic", stage.clock.monotonic)
         patch.setattr(writer_module, "threading", _Threading(stage))
         patch.setattr(PlainLayer, "cut_into_fd", staticmethod(stage.cut_into_fd))
-        patch.setattr(writer_module, "cut_multiple_into_fd", stage.cut_into_fd)
         yield
 
 

@@ -1,5 +1,4 @@
 cimport cython
-from pybrpc.iobuf.gather cimport cut_multiple_into_fd
 from pybrpc.transport.writing.backlog cimport Backlog
 from pybrpc.transport.writing.pending_writes cimport PendingWrites, note_begun
 from pybrpc.transport.writing.socket_core cimport SocketCore

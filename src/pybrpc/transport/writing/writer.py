@@ -40,7 +40,6 @@ from time import monotonic
 from pybrpc.base.guard import TRANSPORT
 from pybrpc.base.once_posted import LOST_S
 from pybrpc.errors import OvercrowdedError, Phase, RpcError
-from pybrpc.iobuf.gather import cut_multiple_into_fd
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.dispatch.step_queue import FunctionWork
@@ -283,10 +282,7 @@ class SocketWriter:
             return True
         try:
             pieces = [request.data for request in batch]
-            if is_layered:
-                written = layer.cut_into_fd(socket.fd, pieces)
-            else:
-                written = cut_multiple_into_fd(socket.fd, pieces)
+            written = layer.cut_into_fd(socket.fd, pieces)
             if batch and batch[-1].shutdown_write and not any(pieces):
                 layer.finish(socket.fd)
         except BlockingIOError:
