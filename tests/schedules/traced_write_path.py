@@ -126,8 +126,9 @@ def patched(stage: Stage, mutations: tuple[Mutation, ...] = ()) -> Iterator[None
         _tell_of_the_right(stage, patch)
         for module, limit in LIMITS:
             patch.setattr(module, limit, 1)
-        for module in (writer_module, writable_wait_module, connecting_module, connector_module):
+        for module in (writable_wait_module, connecting_module, connector_module):
             patch.setattr(module, "time", stage.clock)
+        patch.setattr(writer_module, "monotonic", stage.clock.monotonic)
         patch.setattr(writer_module, "threading", _Threading(stage))
         patch.setattr(PlainLayer, "cut_into_fd", staticmethod(stage.cut_into_fd))
         yield

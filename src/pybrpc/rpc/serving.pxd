@@ -30,6 +30,7 @@ cpdef ServedCall new_served_call(double deadline)
 @cython.final
 cdef class HandlerThread:
     cdef tuple _usage
+    cdef int _usages_left
     cdef public ServedCall served
 
     cpdef begin(self)

@@ -30,6 +30,11 @@ from pybrpc.base.thread_usage import thread_usage
 MAX_CANCELED_AT_ONCE = 64
 """The most nested calls that are canceled in one step."""
 
+USAGES = 4096
+"""How often in a row a thread asks for its usage of the processor, which costs a twentieth of a
+fast call, while no handler takes long. The first one that does so later counts as slow, even if
+only the thread was displaced."""
+
 NO_IDS = (None, None)
 
 _HAS_SETS = __impl__ == "python"
@@ -136,27 +141,34 @@ def new_served_call(deadline: float) -> ServedCall:
 class HandlerThread:
     """A thread that runs plain handlers."""
 
-    __slots__ = ("_usage", "served")
+    __slots__ = ("_usage", "_usages_left", "served")
 
     def __init__(self) -> None:
         self.served: ServedCall | None = None
         """The call whose handler runs in the thread just now."""
         self._usage: tuple[int, float] | None = None
-        """Its usage of the processor when `begin` was called."""
+        """Its usage of the processor when `begin` was called; `None`: not known."""
+        self._usages_left = USAGES
+        """How often `begin` still asks for it, unless a handler takes long."""
 
     def begin(self) -> None:
         """It runs handlers from now on. In the thread itself, as are the next two."""
-        self._usage = thread_usage()
+        self._usage = None
+        if self._usages_left > 0:
+            self._usages_left -= 1
+            self._usage = thread_usage()
 
     def was_displaced(self) -> bool:
         """Whether, since `begin`, it was displaced from its processor, and has not waited: then
         time has passed that tells nothing of a handler. False if that is not known."""
+        self._usages_left = USAGES
         before, now = self._usage, thread_usage()
         return before is not None and now is not None and before[0] == now[0]
 
     def own_s(self, seconds: float) -> float:
         """The part of `seconds`, the last ones, that the handler has taken itself: all of them,
         unless the thread was displaced from its processor meanwhile. Then it begins anew."""
+        self._usages_left = USAGES
         before, now = self._usage, thread_usage()
         self._usage = now
         if before is None or now is None or before[0] != now[0]:

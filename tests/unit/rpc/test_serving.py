@@ -351,6 +351,25 @@ def test_all_time_is_that_of_the_handler_where_nothing_else_is_known(
     assert not thread.was_displaced()
 
 
+def test_thread_asks_no_more_while_no_handler_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And asks again after one that did, of which nothing is known."""
+    asked = []
+
+    def usage() -> tuple[int, float]:
+        asked.append(1)
+        return 3, 1.0
+
+    monkeypatch.setattr(serving, "thread_usage", usage)
+    thread = HandlerThread()
+    for _ in range(serving.USAGES + 100):
+        thread.begin()
+    assert len(asked) == serving.USAGES
+    assert not thread.was_displaced()
+    thread.begin()
+    assert thread.was_displaced()
+    assert len(asked) == serving.USAGES + 3
+
+
 def test_forked_process_does_not_serve_the_call_of_an_async_handler() -> None:
     assert serve(lambda served: (current_call() is served, in_child(finds_nothing))) == (True, True)
 

@@ -68,7 +68,7 @@ def make_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeStep]:
 
     def make(seed: int | None = None, *, flushes_at_turn_end: bool = True) -> StepDispatcher:
         step = StepDispatcher(seed, flushes_at_turn_end=flushes_at_turn_end)
-        monkeypatch.setattr(writer_module, "time", step.clock)
+        monkeypatch.setattr(writer_module, "monotonic", step.clock.monotonic)
         monkeypatch.setattr(slow_peers_module, "time", step.clock)
         monkeypatch.setattr(writable_wait_module, "time", step.clock)
         monkeypatch.setattr(connecting_module, "time", step.clock)

@@ -12,8 +12,8 @@ moments:
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Protocol
 
 from pybrpc.base.atomic import AtomicCounter
@@ -107,7 +107,7 @@ class CallEnd:
 
         `data` are the bytes of their responses; `None` if nobody would read them.
         """
-        now = time.monotonic()
+        now = monotonic()
         replies = connection.replies
         if replies is not None:
             _note_dropped(replies, calls)
@@ -172,7 +172,7 @@ class CallEnd:
             SERVER.caught("%r raised when its calls ended", connection, error=error)
 
     def _notify(self, calls: list[ServerCall]) -> None:
-        now = time.monotonic()
+        now = monotonic()
         for call in calls:
             for listener in self.listeners:
                 try:

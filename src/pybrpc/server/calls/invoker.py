@@ -12,9 +12,9 @@ answered, or ended without a response.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context
+from time import monotonic
 from types import CoroutineType
 from typing import Any
 
@@ -56,7 +56,7 @@ class Invoker:
         try:
             if self.ends_unrun(call):
                 return
-            now = time.monotonic()
+            now = monotonic()
             late = self.answer_if_late(call, now)
             if late is not None:
                 response_batch.add(call, late, now)
@@ -150,10 +150,10 @@ class Invoker:
             call.end_serving()
         form = call.form
         if form is not None and form.takes_over(call, controller, response, context):
-            entry.note_duration(time.monotonic() - started_at)
+            entry.note_duration(monotonic() - started_at)
             return
         data = call.pack(controller, response)
-        now = time.monotonic()
+        now = monotonic()
         seconds = now - started_at
         entry.note_duration(seconds if seconds <= SLOW_S else thread.own_s(seconds))
         response_batch.add(call, data, now)
@@ -164,7 +164,7 @@ class Invoker:
         except BaseException as error:
             controller = call.make_controller()
             call.fail(controller, error)
-            response_batch.add(call, call.pack(controller, None), time.monotonic())
+            response_batch.add(call, call.pack(controller, None), monotonic())
             return
         self._start_parsed(call)
 

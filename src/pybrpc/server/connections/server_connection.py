@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket as _socket
-import time
+from time import monotonic
 
 from pybrpc.base.guard import SERVER, deliver_interrupt
 from pybrpc.errors import ErrorCode, ProtocolError, RpcError, make_rpc_error
@@ -53,7 +53,7 @@ class ServerConnection(ClosableConnection):
         connection."""
         ClosableConnection.__init__(self, server)
         settings = server.settings
-        self.active_at = time.monotonic()
+        self.active_at = monotonic()
         """Time of the last message that was completed, or answered."""
         self._is_verified = settings.auth is None
         self._streams: StreamTable | None = None
@@ -118,7 +118,7 @@ class ServerConnection(ClosableConnection):
             session.choose_by_alpn(self.tls.alpn)
 
     def on_messages(self, socket: Socket, messages: list[Message]) -> None:
-        received_at = self.active_at = time.monotonic()
+        received_at = self.active_at = monotonic()
         if not self._has_begun:
             self._begin(socket)
         if self.exchange is not None:
@@ -200,7 +200,7 @@ class ServerConnection(ClosableConnection):
     def on_calls_ended(self) -> None:
         server = self.server
         if server.has_idle_timeout:
-            self.active_at = time.monotonic()
+            self.active_at = monotonic()
         if server.admission.is_stopping:
             server.review_stop()
         elif self.is_retired and not self.is_held():
@@ -341,7 +341,7 @@ class ServerConnection(ClosableConnection):
         """Tell the access log of a request that was counted. In a turn."""
         call_end = self.server.call_end
         if call_end.refusal_listeners:
-            latency_s = time.monotonic() - self.active_at
+            latency_s = monotonic() - self.active_at
             call_end.note_refused(
                 RefusedRequest(self, message, error_code, sent_bytes, latency_s, http)
             )

@@ -10,6 +10,7 @@ cdef class StandbyPoller:
     cdef OnceFlag _is_claimed
     cdef bint _is_ended
     cdef bint _is_urgent
+    cdef dict _native_ids
     cdef double _offered_at
     cdef WakeSignal _signal
     cdef readonly long long claimed_by
@@ -23,7 +24,9 @@ cdef class StandbyPoller:
     cpdef hand_over_now(self)
     cpdef end(self)
     cpdef claim(self)
+    @cython.locals(begun=cython.longlong, lasted_s=cython.double)
     cdef bint _is_overdue(self) except -1
+    @cython.locals(left_s=cython.double)
     cdef double _seconds_until_overdue(self) except? -1
     cdef _sleep(self, long long begun)
 

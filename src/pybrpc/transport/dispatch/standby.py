@@ -6,6 +6,10 @@ second thread, the standby thread, waits. While there are such tasks it checks t
 millisecond; when tasks last longer than that, it takes over the poller role and the loop. The first
 thread finds that out when it ends its inline work, and is the standby thread from then on.
 
+On a busy machine the first thread may only have been displaced from its processor meanwhile: then
+a handover gains nothing, and two threads fight for the GIL afterwards. So a thread that is not
+blocked may take MAX_RUNNING_S.
+
 Each check costs the polling thread some switches, as both need the GIL. So where tasks come all the
 time, and none was handed over for STEADY_CHECKS checks, the standby thread checks less often.
 
@@ -23,14 +27,21 @@ from __future__ import annotations
 
 import threading
 import time
+from threading import get_ident
+from time import monotonic
 
 from pybrpc.base.flags import OnceFlag, WakeSignal
 from pybrpc.base.guard import TRANSPORT
+from pybrpc.base.thread_usage import is_blocked
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, InlineTask
 from pybrpc.transport.dispatch.poller_role import NO_THREAD, PollerRole
 
 MAX_INLINE_S = 0.001
 """Longest delay of the loop by inline tasks, in seconds."""
+
+MAX_RUNNING_S = 0.005
+"""Longest delay, in seconds, while the thread that runs them is not blocked: it computes, or waits
+for a processor. A thread that computes keeps the GIL for as long (`sys.getswitchinterval`)."""
 
 IDLE_WAITS = 16
 """After this many waits of MAX_INLINE_S without inline work the standby thread sleeps until
@@ -58,6 +69,7 @@ class StandbyPoller:
         "_is_claimed",
         "_is_ended",
         "_is_urgent",
+        "_native_ids",
         "_offered_at",
         "_signal",
         "claimed_by",
@@ -77,6 +89,8 @@ class StandbyPoller:
         self._signal = WakeSignal()
         self._began_at = 0.0
         self._begun = 0
+        self._native_ids: dict[int, int] = {}
+        """Those of the two threads, as the system knows them."""
         self._offered_at = 0.0
         self._is_asleep = False
         self._is_urgent = False
@@ -91,7 +105,7 @@ class StandbyPoller:
             return False
         if not self._is_asleep:
             return True
-        now = time.monotonic()
+        now = monotonic()
         if now - self._offered_at < WAKE_GAP_S:
             self._signal.set()
         self._offered_at = now
@@ -99,9 +113,9 @@ class StandbyPoller:
 
     def begin_inline(self) -> None:
         """Allow a handover from now on. Only if a standby thread waits."""
-        self.inline_thread = threading.get_ident()
+        self.inline_thread = get_ident()
         self._is_urgent = False
-        self._began_at = time.monotonic()
+        self._began_at = monotonic()
         self._begun += 1
         self.claimed_by = 0
         self._is_claimed.clear()
@@ -117,7 +131,7 @@ class StandbyPoller:
         self.inline_thread = NO_THREAD
         if not self._is_claimed.try_set():
             return False
-        self.claimed_by = threading.get_ident()
+        self.claimed_by = get_ident()
         return True
 
     # --- any thread ---
@@ -136,12 +150,13 @@ class StandbyPoller:
 
     def wait_for_handover(self) -> bool:
         """Block until this thread is to poll; False after `end`."""
+        self._native_ids[get_ident()] = threading.get_native_id()
         self.is_waiting = True
         self._is_asleep = False
         idle_waits, steady_checks, begun = 0, 0, self._begun
         while not self._is_ended:
             if self._is_overdue() and self._is_claimed.try_set():
-                self.claimed_by = threading.get_ident()
+                self.claimed_by = get_ident()
                 self.is_waiting = False
                 return True
             if begun == self._begun:
@@ -164,13 +179,14 @@ class StandbyPoller:
 
     def claim(self) -> None:
         """The calling thread polls: it is the first of the two."""
-        self.claimed_by = threading.get_ident()
+        self._native_ids[get_ident()] = threading.get_native_id()
+        self.claimed_by = get_ident()
 
     # --- one of the two, after an exception that another thread has set in it ---
 
     def is_mine(self) -> bool:
         """Whether the calling thread polls. It polls from now on if nobody does."""
-        me = threading.get_ident()
+        me = get_ident()
         if self.inline_thread == me:
             self.inline_thread = NO_THREAD
         if self._is_claimed.try_set():
@@ -187,12 +203,18 @@ class StandbyPoller:
     def _is_overdue(self) -> bool:
         if self._is_claimed.is_set():
             return False
-        return self._is_urgent or time.monotonic() - self._began_at >= MAX_INLINE_S
+        if self._is_urgent:
+            return True
+        begun, lasted_s = self._begun, monotonic() - self._began_at
+        if lasted_s < MAX_INLINE_S or lasted_s >= MAX_RUNNING_S:
+            return lasted_s >= MAX_INLINE_S
+        return is_blocked(self._native_ids.get(self.inline_thread, 0)) and begun == self._begun
 
     def _seconds_until_overdue(self) -> float:
         if self._is_claimed.is_set():
             return MAX_INLINE_S
-        return max(0.0, self._began_at + MAX_INLINE_S - time.monotonic())
+        left_s = self._began_at + MAX_INLINE_S - monotonic()
+        return left_s if left_s > 0 else MAX_INLINE_S
 
     def _sleep(self, begun: int) -> None:
         self._is_asleep = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import time
+from time import monotonic
 
 from pybrpc.transport.dispatch.event_dispatcher import Continuation
 
@@ -48,7 +48,7 @@ class TimerHeap:
         while heap:
             first = heap[0]
             if first.function is not None:
-                return min(max(0.0, first.deadline - time.monotonic()), longest_s)
+                return min(max(0.0, first.deadline - monotonic()), longest_s)
             heapq.heappop(heap)
         return longest_s
 

@@ -21,8 +21,8 @@ it is kept in `interruption`, and the caller raises it after the turn.
 from __future__ import annotations
 
 import functools
-import time
 from collections import deque
+from time import monotonic
 
 from pybrpc.base.guard import TRANSPORT
 from pybrpc.base.interruption import raise_if_interrupted
@@ -164,7 +164,7 @@ class TurnRunner:
         fds, long = self.fds, self._long
         left = len(events)
         is_timed = left > 1
-        began_at = time.monotonic() if is_timed else 0.0
+        began_at = monotonic() if is_timed else 0.0
         stops_at = began_at + TURN_S
         for fd, mask in events:
             left -= 1
@@ -178,7 +178,7 @@ class TurnRunner:
                 self.call(writer)
             if not is_timed:
                 return
-            now = time.monotonic()
+            now = monotonic()
             if now - began_at > LONG_S:
                 long[fd] = None
             elif long:
@@ -189,20 +189,20 @@ class TurnRunner:
                 return
 
     def _run_due_timers(self) -> None:
-        now = time.monotonic()
+        now = monotonic()
         while (function := self.timers.pop_due(now)) is not None:
             self.call(function)
-            if time.monotonic() >= now + TURN_S:
+            if monotonic() >= now + TURN_S:
                 return
 
     def _run_posted(self) -> None:
         posted = self.posted
         left = len(posted)
-        stops_at = time.monotonic() + TURN_S if left > 1 else 0.0
+        stops_at = monotonic() + TURN_S if left > 1 else 0.0
         while left > 0:
             self.call(posted.popleft())
             left -= 1
-            if left > 0 and time.monotonic() >= stops_at:
+            if left > 0 and monotonic() >= stops_at:
                 return
 
     def __repr__(self) -> str:

@@ -28,7 +28,7 @@ cdef class SocketReader:
     cdef _read_within(self, TurnBudget budget, SocketCore socket)
     @cython.locals(left=Py_ssize_t, count=Py_ssize_t)
     cdef _read_more(self, SocketCore socket)
-    @cython.locals(count=Py_ssize_t)
+    @cython.locals(count=Py_ssize_t, is_layered=bint)
     cdef Py_ssize_t _read_once(self, SocketCore socket) except? -2
     @cython.locals(budget=TurnBudget)
     cdef Py_ssize_t _read(self, SocketCore socket, object layer) except? -2

@@ -179,8 +179,9 @@ class SocketReader:
         if socket.error is not None or self._is_paused or self.has_ended:
             return -1
         layer = socket.layer
+        is_layered = layer is not PLAIN
         count = self._read(socket, layer)
-        if layer.has_unsent and socket.error is None:
+        if is_layered and layer.has_unsent and socket.error is None:
             self._writer.flush(socket)
         if count >= 0:
             self.reads += 1
@@ -195,7 +196,7 @@ class SocketReader:
                 self._cut(socket)
             else:
                 self._cut_and_charge(socket, socket.budget)
-        if layer.has_unread:
+        if is_layered and layer.has_unread:
             self._read_on(socket)
         return count
 
@@ -205,6 +206,8 @@ class SocketReader:
         try:
             if budget is not None:
                 return self._read_and_charge(socket, layer, budget)
+            if layer is PLAIN:
+                return self._session.buffer.append_from_fd(socket.fd, self._read_size())
             return layer.append_from_fd(socket.fd, self._session.buffer, self._read_size())
         except BlockingIOError:
             return -1

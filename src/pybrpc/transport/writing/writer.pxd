@@ -42,7 +42,14 @@ cdef class SocketWriter:
     cdef bint _write_batches(self, SocketCore socket) except -1
     @cython.locals(taken=list)
     cdef bint _take_more(self) except -1
-    @cython.locals(pending=PendingWrites, batch=list, request=WriteRequest)
+    @cython.locals(
+        pending=PendingWrites,
+        batch=list,
+        is_layered=bint,
+        pieces=list,
+        request=WriteRequest,
+        written=Py_ssize_t,
+    )
     cdef bint _write_batch(self, SocketCore socket) except -1
     @cython.locals(pending=PendingWrites, refused=list)
     cdef bint _release(self) except -1

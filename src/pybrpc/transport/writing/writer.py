@@ -34,8 +34,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from functools import partial
+from time import monotonic
 
 from pybrpc.base.guard import TRANSPORT
 from pybrpc.base.once_posted import LOST_S
@@ -129,7 +129,7 @@ class SocketWriter:
         """Queue a request that the backlog has accepted; write it if no other thread writes."""
         if self._queue.push(request):
             self._begin(socket, request)
-        elif self._posted_until and self._posted_until <= time.monotonic():
+        elif self._posted_until and self._posted_until <= monotonic():
             self._post_again(socket)
 
     def hold(self) -> None:
@@ -157,7 +157,7 @@ class SocketWriter:
             if self._wait.stop(socket):
                 self.keep_write(socket)
         elif self._wait.is_waiting:
-            self._posted_until = time.monotonic() + LOST_S
+            self._posted_until = monotonic() + LOST_S
             self._wait.stop(socket)
             self._write_in_turn(socket)
 
@@ -255,13 +255,13 @@ class SocketWriter:
         Outside of turns, the writes of a burst: nothing was read since the last write, and that was
         less than BURST_S ago.
         """
-        if socket.layer.writes_in_background:
+        if socket.layer is not PLAIN and socket.layer.writes_in_background:
             return True
         dispatcher = socket.dispatcher
         if dispatcher.is_current():
             if dispatcher.flushes_at_turn_end or self._wrote_since_read:
                 return True
-        elif self._wrote_since_read and time.monotonic() < self._wrote_at + BURST_S:
+        elif self._wrote_since_read and monotonic() < self._wrote_at + BURST_S:
             return True
         self._wrote_since_read = True
         return False
@@ -315,8 +315,9 @@ class SocketWriter:
         If the call fails, the socket fails and nothing is settled.
         """
         pending, layer = self.pending, socket.layer
+        is_layered = layer is not PLAIN
         batch = pending.next_batch(socket)
-        if not batch and not layer.has_unsent:
+        if not batch and not (is_layered and layer.has_unsent):
             return True
         try:
             pieces = [request.data for request in batch]
@@ -339,8 +340,8 @@ class SocketWriter:
         if written:
             self.writes += 1
             self.bytes_written += written
-            self._wrote_at = time.monotonic()
-        if layer.has_unsent:
+            self._wrote_at = monotonic()
+        if is_layered and layer.has_unsent:
             note_begun(batch)
             return False
         has_room = pending.settle_written(socket, batch) or not batch
@@ -366,11 +367,11 @@ class SocketWriter:
         if budget.is_spent:
             budget.defer(FunctionWork(self._write_in_turn, socket, "writing on"))
             return
-        started_at = time.monotonic()
+        started_at = monotonic()
         try:
             self.keep_write(socket)
         finally:
-            budget.charge(time.monotonic() - started_at)
+            budget.charge(monotonic() - started_at)
 
     # --- handing over the right ---
 
@@ -409,12 +410,12 @@ class SocketWriter:
         if socket.budget is None:
             socket.dispatcher.post(partial(self.keep_write, socket))
             return
-        self._posted_until = time.monotonic() + LOST_S
+        self._posted_until = monotonic() + LOST_S
         socket.dispatcher.post(partial(self._write_in_turn, socket))
 
     def _post_again(self, socket: SocketCore) -> None:
         """Without the right: the loop has it, but may have lost what was posted."""
-        now = time.monotonic()
+        now = monotonic()
         if now < self._posted_again_until:
             return
         self._posted_again_until = now + LOST_S
@@ -423,7 +424,7 @@ class SocketWriter:
 
     def _pause(self, socket: SocketCore, pause_s: float) -> None:
         if socket.budget is not None:
-            self._posted_until = time.monotonic() + pause_s + LOST_S
+            self._posted_until = monotonic() + pause_s + LOST_S
         self._wait.pause(socket, pause_s, partial(self.on_writable, socket))
 
     def _retry_take(self, socket: SocketCore) -> bool:
@@ -491,7 +492,7 @@ class SocketWriter:
         pending, error = self.pending, socket.error
         assert error is not None
         left = MAX_DRAINED_PER_STEP
-        stops_at = time.monotonic() + DRAIN_STEP_S
+        stops_at = monotonic() + DRAIN_STEP_S
         while True:
             while pending.requests and left:
                 request = pending.requests.popleft()
@@ -500,7 +501,7 @@ class SocketWriter:
                 else:
                     pending.settle_failed(socket, request, error)
                 left -= 1
-                if time.monotonic() >= stops_at:
+                if monotonic() >= stops_at:
                     left = 0
             if not pending.requests and self._release():
                 return

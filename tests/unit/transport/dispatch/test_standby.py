@@ -131,6 +131,45 @@ def test_task_can_ask_whether_it_was_handed_over(
     assert answers == [False, True]
 
 
+@pytest.mark.python_only
+def test_task_that_only_waits_for_a_processor_is_handed_over_later(
+    epoll: EpollDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After MAX_RUNNING_S."""
+    asked = threading.Event()
+
+    def is_blocked(native_id: int) -> bool:
+        assert native_id in {thread.native_id for thread in threading.enumerate()}
+        asked.set()
+        return False
+
+    monkeypatch.setattr(standby, "is_blocked", is_blocked)
+    monkeypatch.setattr(standby, "MAX_RUNNING_S", FOR_EVER_S)
+    work = Work(may_end=False)
+    run_inline(epoll, work)
+    assert asked.wait(WAIT_S)
+    asked.clear()
+    assert asked.wait(WAIT_S)
+    assert not work.handed_over.is_set()
+    monkeypatch.setattr(standby, "MAX_RUNNING_S", 0.0)
+    assert work.handed_over.wait(WAIT_S)
+    work.end()
+
+
+def test_task_that_computes_is_handed_over_all_the_same(epoll: EpollDispatcher) -> None:
+    class Computing(Work):
+        def run(self, is_handed_over: Callable[[], bool]) -> None:
+            deadline = time.monotonic() + WAIT_S
+            while not self.handed_over.is_set() and time.monotonic() < deadline:
+                sum(range(100))
+            super().run(is_handed_over)
+
+    work = Computing()
+    run_inline(epoll, work)
+    assert work.handed_over.wait(WAIT_S)
+    assert work.ended.wait(WAIT_S)
+
+
 def test_both_threads_hand_over_to_each_other_again_and_again(epoll: EpollDispatcher) -> None:
     threads = set()
     for _ in range(20):
@@ -365,6 +404,7 @@ def tasks_and_two_threads(scheduler: StepScheduler, kind: type[InlineDispatcher]
 def hands_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks are handed over at any time."""
     monkeypatch.setattr(standby, "MAX_INLINE_S", 0.0)
+    monkeypatch.setattr(standby, "MAX_RUNNING_S", 0.0)
 
 
 @pytest.mark.slow

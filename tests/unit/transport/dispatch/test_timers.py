@@ -14,7 +14,7 @@ LONGEST_S = 100.0
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock()
-    monkeypatch.setattr(timers, "time", clock)
+    monkeypatch.setattr(timers, "monotonic", clock.monotonic)
     return clock
 
 

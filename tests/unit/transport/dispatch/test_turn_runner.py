@@ -29,7 +29,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(turn_runner, "time", clock)
+    monkeypatch.setattr(turn_runner, "monotonic", clock.monotonic)
     return clock
 
 
