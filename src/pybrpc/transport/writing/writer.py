@@ -228,7 +228,7 @@ class SocketWriter:
             return False  # the buffer is full, or it is broken: `_write_batch` meets that too
         self.writes += 1
         self.bytes_written += written
-        self._wrote_at = time.monotonic()
+        self._wrote_at = monotonic()
         if written < size:
             data.pop_front(written)
             return False
