@@ -23,7 +23,7 @@ from tests.peers.scripted_server import (
     closed_port,
 )
 
-TYPES = ("single", "pooled", "short")
+TYPES = ("single", "pooled", "short", "auto")
 every_form = pytest.mark.parametrize("form", FORMS)
 every_type = pytest.mark.parametrize("connection_type", TYPES)
 
@@ -189,7 +189,7 @@ def test_parallel_connection_that_broke_is_replaced_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"connection_type": "polled"}, "one of 'single', 'pooled', 'short', not 'polled'"),
+        ({"connection_type": "polled"}, "one of 'single', 'pooled', 'short', 'auto', not 'polled'"),
         ({"connections": 0}, "connections must be a whole number >= 1"),
         ({"connections": 2, "connection_type": "pooled"}, 'for the connection_type "single"'),
         (
@@ -200,7 +200,7 @@ def test_parallel_connection_that_broke_is_replaced_alone() -> None:
             {"connection_type": "pooled", "max_pool_size": 1.5},
             "max_pool_size must be None or",
         ),
-        ({"max_pool_size": 10}, 'for the connection_type "pooled"'),
+        ({"max_pool_size": 10}, 'for the connection_types "pooled" and "auto"'),
         ({"idle_timeout": 0}, "idle_timeout must be more than 0"),
         ({"idle_timeout": -1}, "idle_timeout must be at least 0"),
         ({"wait_for_ready": True, "dial_backoff": None}, "give a dial_backoff"),
