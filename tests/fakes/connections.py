@@ -91,7 +91,8 @@ class FakeConnection:
 
     endpoint = PEER
     name = str(PEER)
-    live = call_times = None
+    direct = live = pool = call_times = None
+    gives_own_connections = False
 
     def __init__(self, *on_send: OnSend, clock: FakeClock | None = None) -> None:
         self.socket = FakeSocket(is_connected=True)

@@ -141,7 +141,8 @@ class OneConnection:
         self.made: list[ClientConnection] = []
         self._maker = LayeredMaker(endpoint, options=SMALL, login=login, make_layer=make_layer)
 
-    live = call_times = None
+    direct = live = pool = call_times = None
+    gives_own_connections = False
 
     def get(self, call: Call) -> ClientConnection:
         if not self.made or not self.made[-1].is_usable():

@@ -69,7 +69,8 @@ class Wire:
     """
 
     endpoint = PEER
-    live = call_times = None
+    direct = live = pool = call_times = None
+    gives_own_connections = False
 
     def __init__(self, ours: _socket.socket, theirs: _socket.socket, auth: Credentials) -> None:
         self.auth = auth

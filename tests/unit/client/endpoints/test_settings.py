@@ -42,7 +42,7 @@ def test_pool_size_has_a_default() -> None:
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"connection_type": "Single"}, "must be one of 'single', 'pooled', 'short'"),
+        ({"connection_type": "Single"}, "must be one of 'single', 'pooled', 'short', 'auto'"),
         ({"connection_type": None}, "must be one of"),
         ({"connections": True}, "connections must be a whole number >= 1, not True"),
         ({"connections": -1}, "connections must be a whole number"),
@@ -51,8 +51,8 @@ def test_pool_size_has_a_default() -> None:
             {"connection_type": "pooled", "max_pool_size": "8"},
             "max_pool_size must be None or",
         ),
-        ({"max_pool_size": 8}, 'for the connection_type "pooled"'),
-        ({"connection_type": "short", "max_pool_size": 8}, 'for the connection_type "pooled"'),
+        ({"max_pool_size": 8}, 'for the connection_types "pooled" and "auto"'),
+        ({"connection_type": "short", "max_pool_size": 8}, 'for the connection_types "pooled" and "auto"'),
         ({"idle_timeout_s": 0}, "more than 0 seconds, or None"),
         ({"health_check": CHECK, "dial_backoff": None}, "give a dial_backoff"),
     ],
