@@ -1,4 +1,5 @@
 cimport cython
+from pybrpc.transport.dispatch.completion cimport expects_writes
 from pybrpc.transport.writing.backlog cimport Backlog
 from pybrpc.transport.writing.pending_writes cimport PendingWrites, note_begun
 from pybrpc.transport.writing.socket_core cimport SocketCore
