@@ -33,7 +33,7 @@ LONGEST_S = 0.002
 SLOW_S = 0.0001
 """A relay is slow if callers took longer than this to come back, on average."""
 
-FEWEST_PAUSED, MOST_PAUSED = 16, 4096
+FEWEST_PAUSED, MOST_PAUSED = 16, 256
 """Turns without a relay after one that was slow."""
 
 
