@@ -15,7 +15,7 @@ from tests.fakes.threads import WAIT_S, in_threads
 THREADS = 6
 
 
-class Sleeper:
+class Caller:
     """A caller that does not come back."""
 
     is_gone = False
@@ -92,7 +92,7 @@ def test_end_that_came_late_does_not_end_the_next_wait() -> None:
 def test_no_relay_begins_while_there_is_background_work() -> None:
     role = PollerRole()
     for _ in range(3):
-        role.chain.add(Sleeper())
+        role.chain.add(Caller())
     role.require_polling()
     role.wake_callers(True)
     assert not role.relay.is_open
@@ -102,32 +102,32 @@ def test_no_relay_begins_while_there_is_background_work() -> None:
 
 
 def test_turn_that_may_not_relay_wakes_the_first_caller() -> None:
-    role, sleepers = PollerRole(), [Sleeper() for _ in range(3)]
-    for sleeper in sleepers:
-        role.chain.add(sleeper)
+    role, callers = PollerRole(), [Caller() for _ in range(3)]
+    for caller in callers:
+        role.chain.add(caller)
     role.wake_callers(False)
-    assert [sleeper.is_woken for sleeper in sleepers] == [True, False, False]
+    assert [caller.is_woken for caller in callers] == [True, False, False]
     assert not role.relay.is_open
 
 
 def test_caller_that_does_not_come_back_delays_the_next_one_only_briefly() -> None:
-    role, sleepers = PollerRole(), [Sleeper() for _ in range(3)]
-    for sleeper in sleepers:
-        role.chain.add(sleeper)
+    role, callers = PollerRole(), [Caller() for _ in range(3)]
+    for caller in callers:
+        role.chain.add(caller)
     role.wake_callers(True)
     assert role.relay.is_open
     role.wait_for_relay()
-    assert [sleeper.is_woken for sleeper in sleepers] == [True, True, False]
+    assert [caller.is_woken for caller in callers] == [True, True, False]
 
 
 def test_caller_that_comes_back_wakes_the_next_one() -> None:
-    role, sleepers, waiter = PollerRole(), [Sleeper() for _ in range(3)], Waiter()
-    for sleeper in sleepers:
-        role.chain.add(sleeper)
+    role, callers, waiter = PollerRole(), [Caller() for _ in range(3)], Waiter()
+    for caller in callers:
+        role.chain.add(caller)
     role.wake_callers(True)
     role.register(waiter)
     assert not waiter.sleep(time.monotonic() - 1)
-    assert [sleeper.is_woken for sleeper in sleepers] == [True, True, False]
+    assert [caller.is_woken for caller in callers] == [True, True, False]
 
 
 def test_last_caller_ends_the_relay_when_it_runs() -> None:
@@ -144,7 +144,7 @@ def test_last_caller_ends_the_relay_when_it_runs() -> None:
 
 
 def test_signal_of_a_caller_that_is_gone_is_not_taken() -> None:
-    chain, gone, last = ChainedWakeups(), Waiter(), Sleeper()
+    chain, gone, last = ChainedWakeups(), Waiter(), Caller()
     gone.is_gone = True
     chain.add(gone)
     chain.add(last)
@@ -190,11 +190,11 @@ def test_relay_of_many_ends_within_its_limit() -> None:
     chain = list(range(10**6))
     stop = threading.Event()
 
-    def come_back() -> None:
+    def return_on() -> None:
         while not stop.is_set():
             chain.pop()
 
-    thread = threading.Thread(target=come_back)
+    thread = threading.Thread(target=return_on)
     thread.start()
     assert relay.begin(2)
     relay.wait(chain)
