@@ -89,7 +89,12 @@ class FakeConnectionFactory:
         self.dispatcher = dispatcher
         self.made: list[FakeClientConnection] = []
 
-    def make(self, timeouts: TimeoutQueues, owner: ConnectionOwner | None) -> FakeClientConnection:
+    def make(
+        self,
+        timeouts: TimeoutQueues,
+        owner: ConnectionOwner | None,
+        is_for_one_call: bool = False,
+    ) -> FakeClientConnection:
         line = FakeClientConnection(timeouts, owner)
         self.made.append(line)
         return line

@@ -8,6 +8,7 @@ from pybrpc.testing.step_scheduler import StepScheduler
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.fd_events import FdEvents
 from pybrpc.transport.dispatch.poller_role import NO_THREAD, Waiter
+from pybrpc.transport.dispatch.relay import Relay
 from pybrpc.transport.dispatch.turn_runner import TurnRunner
 from tests.schedules.traced import TracedCounter, TracedLock
 
@@ -16,6 +17,27 @@ def traced_signal(scheduler: StepScheduler, name: str) -> WakeSignal:
     signal = WakeSignal()
     signal._lock = TracedLock(scheduler, name, is_locked=True)  # type: ignore[assignment]
     return signal
+
+
+class ImpatientSignal:
+    """A signal of which each wait ends at any time."""
+
+    def __init__(self, scheduler: StepScheduler) -> None:
+        self._scheduler = scheduler
+
+    def set(self) -> None:
+        self._scheduler.point("end the relay")
+
+    def wait(self, timeout_s: float = -1) -> bool:
+        self._scheduler.point("wait for the relay")
+        return False
+
+
+def traced_relay(scheduler: StepScheduler) -> Relay:
+    """A relay that may stall at any time."""
+    relay = Relay()
+    relay._signal = ImpatientSignal(scheduler)  # type: ignore[assignment]
+    return relay
 
 
 class TracedWaiter(Waiter):
@@ -37,7 +59,7 @@ class TracedWaiter(Waiter):
         self._is_gone = is_gone
 
     def sleep(self, deadline: float) -> bool:
-        return self._signal.wait()
+        return super().sleep(NEVER)
 
 
 class TracedFds(FdEvents):
@@ -75,6 +97,7 @@ class TracedDispatcher(EpollDispatcher):
         role = self._role
         role._lock = TracedLock(scheduler, "the role", is_locked=False)  # type: ignore[assignment]
         role._own_thread_signal = traced_signal(scheduler, "the own thread's signal")
+        role.relay = traced_relay(scheduler)
         role._background_work = TracedCounter(scheduler)
 
     def _polls_still(self) -> bool:

@@ -122,6 +122,7 @@ HOT_MODULES = (
     "pybrpc.transport.dispatch.epoll_dispatcher",
     "pybrpc.transport.dispatch.fd_events",
     "pybrpc.transport.dispatch.poller_role",
+    "pybrpc.transport.dispatch.relay",
     "pybrpc.transport.dispatch.standby",
     "pybrpc.transport.dispatch.step_queue",
     "pybrpc.transport.dispatch.timers",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from typing import Protocol
 
 MAIN_THREAD_WAIT_S = 0.25
 """Longest time for which the main thread sleeps at once. A signal that comes just before it falls
@@ -14,7 +15,11 @@ LONGEST_WAIT_S = 3600.0
 """Longest time for which another thread sleeps at once: less than a lock accepts."""
 
 
-def acquire_until(lock: threading.Lock, deadline: float) -> bool:
+class Lock(Protocol):
+    def acquire(self, *, timeout: float) -> bool: ...
+
+
+def acquire_until(lock: Lock, deadline: float) -> bool:
     """Acquire `lock`; False at `deadline` (monotonic seconds), or if no thread can release it: the
     main thread is the only one that runs while Python ends, as in destructors of globals.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
@@ -48,6 +49,64 @@ def test_signal_says_whether_it_is_set() -> None:
     assert (signal.is_set(), repr(signal)) == (False, "<WakeSignal not set>")
     signal.set()
     assert (signal.is_set(), repr(signal)) == (True, "<WakeSignal set>")
+
+
+def test_signal_sets_another_one_and_waits() -> None:
+    mine, other = WakeSignal(), WakeSignal()
+    assert not mine.set_other_and_wait(other, time.monotonic() - 1)
+    assert other.is_set()
+    assert not mine.set_other_and_wait(other, time.monotonic() + 0.001), "it was set already"
+    assert other.wait(0)
+    assert not other.wait(0)
+    mine.set()
+    assert mine.set_other_and_wait(None, NEVER)
+
+
+def test_signals_hand_over_to_and_fro() -> None:
+    ping, pong, rounds = WakeSignal(), WakeSignal(), 1000
+    answers: list[bool] = []
+
+    def answer() -> None:
+        answers.append(pong.wait_until(NEVER))
+        for _ in range(rounds):
+            answers.append(pong.set_other_and_wait(ping, NEVER))
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    assert all(ping.set_other_and_wait(pong, NEVER) for _ in range(rounds))
+    pong.set()
+    thread.join()
+    assert answers == [True] * (rounds + 1)
+
+
+@pytest.mark.parametrize("waits", ["wait", "wait_until"])
+def test_signal_handler_that_raises_ends_the_wait(waits: str) -> None:
+    """In the main thread; the signal is not lost by it."""
+    mine = WakeSignal()
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            mine.wait() if waits == "wait" else mine.wait_until(NEVER)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    mine.set()
+    assert mine.wait(0)
+
+
+def test_signal_handler_that_returns_does_not_end_the_wait() -> None:
+    mine, handled = WakeSignal(), []
+    before = signal.signal(signal.SIGALRM, lambda *_: handled.append(time.monotonic()))
+    signal.setitimer(signal.ITIMER_REAL, 0.005)
+    try:
+        ends_at = time.monotonic() + 0.05
+        assert not mine.wait(0.05)
+        assert time.monotonic() >= ends_at
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(handled) == 1
 
 
 def test_flag_is_set_by_one_of_many_threads() -> None:

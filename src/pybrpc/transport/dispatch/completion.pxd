@@ -13,3 +13,7 @@ cpdef require_polling(object dispatcher)
 
 @cython.locals(epoll=EpollDispatcher)
 cpdef release_polling(object dispatcher)
+
+
+@cython.locals(epoll=EpollDispatcher)
+cpdef bint expects_writes(object dispatcher) except -1

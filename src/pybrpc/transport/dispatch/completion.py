@@ -57,6 +57,14 @@ def release_polling(dispatcher: EventDispatcher) -> None:
         dispatcher.release_polling()
 
 
+def expects_writes(dispatcher: EventDispatcher) -> bool:
+    """Whether `dispatcher` soon runs a turn, before which several threads are likely to write."""
+    if type(dispatcher) is EpollDispatcher:
+        epoll = dispatcher
+        return epoll.expects_writes()
+    return False
+
+
 def _run_here(work: Work) -> None:
     if _nesting.depth >= MAX_NESTED:
         TRANSPORT.error(

@@ -33,6 +33,7 @@ cdef class EpollDispatcher:
     cpdef bint run_after_turn(self, object task) except -1
     cpdef require_polling(self)
     cpdef release_polling(self)
+    cpdef bint expects_writes(self) except -1
     @cython.locals(role=PollerRole)
     cpdef bint wait(self, Waiter waiter, double deadline) except -1
     cdef bint _wait_without_polling(self, Waiter waiter, double deadline) except -1

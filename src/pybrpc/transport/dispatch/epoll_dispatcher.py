@@ -175,6 +175,7 @@ class EpollDispatcher:
     def require_polling(self) -> None:
         """As in EventDispatcher: until `release_polling` no caller polls."""
         if self._role.require_polling() and not self.is_current():
+            self._role.relay.end()
             if self._runner.is_sleeping:
                 self._runner.fds.wake()
             elif self._role.is_vacant():
@@ -182,6 +183,10 @@ class EpollDispatcher:
 
     def release_polling(self) -> None:
         self._role.release_polling()
+
+    def expects_writes(self) -> bool:
+        """Whether a turn comes soon, and callers that are woken until then are likely to write."""
+        return self._role.relay.is_open
 
     def wait(self, waiter: Waiter, deadline: float) -> bool:
         """Block until `waiter.is_over`, and poll meanwhile if no other thread polls.
@@ -385,6 +390,8 @@ class EpollDispatcher:
                 continue
             if inline.tasks and not inline.run():
                 return False
+            if self._role.relay.has_begun:
+                self._role.wait_for_relay()
             if self._role.should_give_way():
                 break
         inline.is_open = False
@@ -424,7 +431,7 @@ class EpollDispatcher:
             # A thread of the chain that died, or can't run, delays the others by this time at most.
             longest_s = min(longest_s, LONGEST_DELAY_S)
         self._runner.run_turn(longest_s, is_callers)
-        chain.wake_next()
+        self._role.wake_callers(not is_callers and not self._inline.tasks)
 
     # --- closing ---
 

@@ -1,6 +1,13 @@
 cimport cython
 from pybrpc.base.flags cimport WakeSignal
 from pybrpc.base.gil_atomic cimport GilAtomicCounter
+from pybrpc.transport.dispatch.relay cimport Relay
+
+
+cdef class PollerRole
+
+
+cdef class Waiter
 
 
 cdef class ChainedWakeups:
@@ -8,6 +15,8 @@ cdef class ChainedWakeups:
 
     cpdef add(self, object caller)
     cpdef wake_next(self)
+    @cython.locals(waiter=Waiter)
+    cpdef WakeSignal take_signal(self)
 
 
 cdef class Waiter:
@@ -20,7 +29,7 @@ cdef class Waiter:
     cpdef end(self)
     @cython.locals(signal=WakeSignal)
     cpdef wake(self)
-    @cython.locals(signal=WakeSignal)
+    @cython.locals(role=PollerRole, other=WakeSignal, signal=WakeSignal)
     cpdef bint sleep(self, double deadline) except -1
 
 
@@ -36,6 +45,7 @@ cdef class PollerRole:
     cdef readonly dict _waiters
     cdef readonly ChainedWakeups chain
     cdef readonly long long polling_thread
+    cdef readonly Relay relay
 
     cpdef bint has_background_work(self) except -1
     cpdef bint require_polling(self) except -1
@@ -47,6 +57,8 @@ cdef class PollerRole:
     cpdef release(self)
     cpdef pause(self)
     cpdef resume(self)
+    cpdef wake_callers(self, bint may_relay)
+    cpdef wait_for_relay(self)
     cpdef register(self, Waiter waiter)
     cpdef forget(self, Waiter waiter)
     cpdef wake_own_thread(self)

@@ -1,6 +1,7 @@
 cimport cython
 from pybrpc.iobuf.iobuf cimport IOBuf
 from pybrpc.iobuf.short_io cimport write_short
+from pybrpc.transport.dispatch.completion cimport expects_writes
 from pybrpc.transport.writing.backlog cimport Backlog
 from pybrpc.transport.writing.pending_writes cimport PendingWrites, note_begun
 from pybrpc.transport.writing.socket_core cimport SocketCore

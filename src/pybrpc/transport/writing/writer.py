@@ -42,6 +42,7 @@ from pybrpc.base.once_posted import LOST_S
 from pybrpc.errors import OvercrowdedError, Phase, RpcError
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.iobuf.short_io import SHORT_BYTES, write_short
+from pybrpc.transport.dispatch.completion import expects_writes
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.dispatch.step_queue import FunctionWork
 from pybrpc.transport.dispatch.turn_budget import CALL_S
@@ -252,8 +253,8 @@ class SocketWriter:
         """Whether to leave this write to the dispatcher, to be made together with what follows.
 
         Always if the layer writes in the background. Inside a turn, all writes but the first.
-        Outside of turns, the writes of a burst: nothing was read since the last write, and that was
-        less than BURST_S ago.
+        Outside of turns, the writes of callers that relay, and those of a burst: nothing was read
+        since the last write, and that was less than BURST_S ago.
         """
         if socket.layer is not PLAIN and socket.layer.writes_in_background:
             return True
@@ -261,8 +262,10 @@ class SocketWriter:
         if dispatcher.is_current():
             if dispatcher.flushes_at_turn_end or self._wrote_since_read:
                 return True
-        elif self._wrote_since_read and monotonic() < self._wrote_at + BURST_S:
-            return True
+        else:
+            is_burst = self._wrote_since_read and monotonic() < self._wrote_at + BURST_S
+            if is_burst or expects_writes(dispatcher):
+                return True
         self._wrote_since_read = True
         return False
 
