@@ -112,7 +112,12 @@ class TracedFactory:
         parts = {"is_retired": slot, "send": self._send}
         self._kind = type("TracedConnection", (RpcConnection,), parts)
 
-    def make(self, timeouts: TimeoutQueues, owner: ConnectionOwner | None) -> RpcConnection:
+    def make(
+        self,
+        timeouts: TimeoutQueues,
+        owner: ConnectionOwner | None,
+        is_for_one_call: bool = False,
+    ) -> RpcConnection:
         socket = TracedSocket(self._scheduler, self.dispatcher)
         connection: RpcConnection = self._kind(socket, timeouts, PROTOCOL, owner)
         socket.user = connection

@@ -9,7 +9,7 @@ cdef class ClientConnection:
     cdef readonly bint _reports_idle
     cdef readonly GilAtomicCounter _uses
     cdef public object attempt_listeners
-    cdef readonly object direct
+    cdef public object direct
     cdef public bint is_retired
     cdef public object owner
     cdef readonly object socket

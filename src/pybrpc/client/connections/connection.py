@@ -12,7 +12,6 @@ from pybrpc.errors import ErrorCode, Phase, ProtocolError, RpcError, make_rpc_er
 from pybrpc.protocols.message import Message
 from pybrpc.rpc.bounded_steps import BoundedSteps
 from pybrpc.rpc.holds import ConnectionUser, Holds, begin_hold, end_hold, fail_holds
-from pybrpc.transport.dispatch.direct_dispatcher import DirectDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket.statistics import SocketStatistics, sum_of_sockets
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from pybrpc.client.calls.attempt_end import AttemptListener
     from pybrpc.rpc.method import Method
     from pybrpc.rpc.timeout_queue import TimeoutQueues
+    from pybrpc.transport.dispatch.direct_dispatcher import DirectDispatcher
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,8 +121,7 @@ class ClientConnection:
         self, socket: Socket, timeouts: TimeoutQueues, owner: ConnectionOwner | None = None
     ) -> None:
         self.socket = socket
-        dispatcher = socket.dispatcher
-        self.direct = dispatcher if isinstance(dispatcher, DirectDispatcher) else None
+        self.direct: DirectDispatcher | None = None
         """By which a caller reads it that has it for itself; `None`: no caller may."""
         self.timeouts = timeouts
         self.is_retired = False

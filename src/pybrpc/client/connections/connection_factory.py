@@ -75,15 +75,17 @@ class ConnectionFactory:
         """Make one connection; it connects on its first write. `is_for_one_call`: for one at a
         time, so the thread that waits for its response may read it."""
         setup = self._setup()
-        dispatcher: EventDispatcher = timeouts.dispatcher
-        if is_for_one_call and type(dispatcher) is EpollDispatcher:
-            dispatcher = DirectDispatcher(dispatcher)
-        socket = Socket.to(self.endpoint, dispatcher, **setup)
+        shared = timeouts.dispatcher
+        direct = None
+        if is_for_one_call and type(shared) is EpollDispatcher:
+            direct = DirectDispatcher(shared)
+        socket = Socket.to(self.endpoint, direct or shared, **setup)
         unread = setup.get("unanswered")
         if unread is None:
             connection = self._connection(socket, timeouts, owner)
         else:
             connection = self._http_connection(socket, timeouts, owner, unread)
+        connection.direct = direct
         socket.set_user(connection)
         return connection
 

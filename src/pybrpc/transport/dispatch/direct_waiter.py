@@ -10,16 +10,13 @@ import os
 import select
 import threading
 from threading import get_ident, local
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from pybrpc.base.implementation import __impl__
 from pybrpc.base.interruption import raise_if_interrupted
 from pybrpc.base.waiting import MAIN_THREAD_WAIT_S
 from pybrpc.transport.dispatch.fd_events import make_wake_fds
 from pybrpc.transport.dispatch.poller_role import Waiter
-
-if TYPE_CHECKING:
-    from pybrpc.transport.dispatch.direct_dispatcher import DirectDispatcher
 
 IS_COMPILED = __impl__ == "compiled"
 LONGEST_WAIT_S = 3600.0
@@ -113,6 +110,13 @@ def poller_of_thread() -> ThreadPoller:
     return poller
 
 
+class Turns(Protocol):
+    """A DirectDispatcher, as a thread sees it that has entered."""
+
+    def read_for(self, waiter: DirectWaiter, deadline: float) -> None: ...
+    def leave(self, waiter: DirectWaiter) -> None: ...
+
+
 class DirectWaiter(Waiter):
     """A Waiter whose thread may have the turns of a DirectDispatcher."""
 
@@ -121,7 +125,7 @@ class DirectWaiter(Waiter):
     def __init__(self) -> None:
         Waiter.__init__(self)
         self.thread = get_ident()
-        self.entered: DirectDispatcher | None = None
+        self.entered: Turns | None = None
         """The one whose turns it has. Only its own thread changes this."""
         self.may_enter = True
         """Whether it has not begun to wait."""

@@ -8,7 +8,7 @@ cdef Py_ssize_t MAX_DROPPED_PER_BATCH
 cdef class PendingWrites:
     cdef Backlog _backlog
     cdef readonly bint is_shutdown
-    cdef public object messages_written
+    cdef readonly object messages_written
     cdef readonly list refused
     cdef readonly object requests
 
@@ -16,6 +16,8 @@ cdef class PendingWrites:
     cpdef list next_batch(self, object socket)
     @cython.locals(size="long long", count=Py_ssize_t, request=WriteRequest)
     cpdef bint settle_written(self, object socket, list batch) except -1
+    @cython.locals(request=WriteRequest)
+    cpdef settle_only(self)
     cpdef settle_failed(self, object socket, WriteRequest request, object error)
     cpdef refuse(self, object work)
     @cython.locals(request=WriteRequest)

@@ -107,6 +107,14 @@ class PendingWrites:
             self._backlog.remove(size, count)
         return count > 0
 
+    def settle_only(self) -> None:
+        """Complete the only request, of which nobody wants to know that it is written."""
+        request = self.requests.popleft()
+        request.progress = WRITTEN
+        request.data = NOTHING
+        self.messages_written += 1
+        self._backlog.remove(request.size_bytes, 1)
+
     def settle_failed(
         self, socket: SocketCore, request: WriteRequest, error: RpcError | None
     ) -> None:

@@ -16,6 +16,8 @@ cdef class WriteRequest:
     cdef public bint shutdown_write
     cdef public long long size_bytes
 
+    @cython.locals(data=IOBuf)
+    cpdef bytes short_data(self, Py_ssize_t max_bytes)
     cdef _set_fields(
         self,
         IOBuf data,

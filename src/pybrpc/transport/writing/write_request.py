@@ -112,6 +112,17 @@ class WriteRequest:
         """
         self.is_canceled = True
 
+    def short_data(self, max_bytes: int) -> bytes | None:
+        """All its bytes, if they are one block of at most so many, and nothing is to be done with
+        the request but to write them."""
+        data = self.data
+        if self.message is not None or self.on_outcome is not None or self.shutdown_write:
+            return None
+        if len(data._blocks) != 1 or data._first or data._start or data._size > max_bytes:
+            return None
+        block = data._blocks[0]
+        return block if type(block) is bytes else None
+
     @property
     def may_be_dropped(self) -> bool:
         """Whether it was cancelled in time. Only the holder of the write right may ask."""

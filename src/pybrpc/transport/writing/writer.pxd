@@ -1,5 +1,4 @@
 cimport cython
-from pybrpc.iobuf.iobuf cimport IOBuf
 from pybrpc.iobuf.short_io cimport write_short
 from pybrpc.transport.dispatch.completion cimport expects_writes
 from pybrpc.transport.writing.backlog cimport Backlog
@@ -34,7 +33,7 @@ cdef class SocketWriter:
 
     @cython.locals(has_right=bint)
     cdef _begin(self, SocketCore socket, WriteRequest request)
-    @cython.locals(data=IOBuf, size=Py_ssize_t, written=Py_ssize_t)
+    @cython.locals(data=bytes, written=Py_ssize_t)
     cdef bint _write_short(self, SocketCore socket, WriteRequest request) except -1
     cdef _hand_over_right(self, SocketCore socket)
     cdef bint _defers_write(self, SocketCore socket) except -1

@@ -54,7 +54,7 @@ from pybrpc.transport.writing.pending_writes import MAX_BATCH_REQUESTS, PendingW
 from pybrpc.transport.writing.socket_core import SocketCore
 from pybrpc.transport.writing.writable_wait import LAYER_PAUSE_S, WritableWait
 from pybrpc.transport.writing.write_queue import WriteQueue
-from pybrpc.transport.writing.write_request import NOTHING, WRITTEN, WriteRequest
+from pybrpc.transport.writing.write_request import WRITTEN, WriteRequest
 
 MAX_BATCHES_PER_STEP = 16
 MAX_BYTES_PER_STEP = 4 * 1024 * 1024
@@ -188,12 +188,10 @@ class SocketWriter:
 
     def _begin(self, socket: SocketCore, request: WriteRequest) -> None:
         has_right = True
-        requests = self.pending.requests
-        requests.append(request)
+        self.pending.requests.append(request)
         try:
             if socket.is_connected and socket.error is None and not self._defers_write(socket):
                 if socket.layer is PLAIN and self._write_short(socket, request):
-                    requests.popleft()
                     has_right = False
                     self._hand_over_right(socket)
                     return
@@ -209,35 +207,26 @@ class SocketWriter:
             raise
 
     def _write_short(self, socket: SocketCore, request: WriteRequest) -> bool:
-        """Write a short request of which nothing else is known than its bytes, at once, with
-        nothing before it: what `_write_batch` does, for the most frequent case. False if it is
-        another case, or was not written completely; then it is still to be written."""
-        data = request.data
-        if request.message is not None or request.shutdown_write or request.on_outcome is not None:
-            return False
-        if len(data._blocks) != 1 or data._first or data._start or len(self.pending.requests) > 1:
+        """Write the only pending request at once, if it is short: what `_write_batch` does, for the
+        most frequent case. False if it is another case, or is not written completely."""
+        data = request.short_data(SHORT_BYTES)
+        if data is None or len(self.pending.requests) > 1:
             return False
         request.write_started = True
         if request.is_canceled:
             return False
-        size = len(data)
-        if size > SHORT_BYTES:
-            return False
         try:
-            written = write_short(socket.fd, data._blocks[0])
+            written = write_short(socket.fd, data)
         except OSError:
             return False  # the buffer is full, or it is broken: `_write_batch` meets that too
         self.writes += 1
         self.bytes_written += written
         self._wrote_at = monotonic()
-        if written < size:
-            data.pop_front(written)
+        if written < len(data):
+            request.data.pop_front(written)
             return False
-        request.progress = WRITTEN
-        request.data = NOTHING
         self.written_inline += 1
-        self.pending.messages_written += 1
-        self.backlog.remove(request.size_bytes, 1)
+        self.pending.settle_only()
         return True
 
     def _hand_over_right(self, socket: SocketCore) -> None:

@@ -52,7 +52,10 @@ def test_pool_size_has_a_default() -> None:
             "max_pool_size must be None or",
         ),
         ({"max_pool_size": 8}, 'for the connection_types "pooled" and "auto"'),
-        ({"connection_type": "short", "max_pool_size": 8}, 'for the connection_types "pooled" and "auto"'),
+        (
+            {"connection_type": "short", "max_pool_size": 8},
+            'for the connection_types "pooled" and "auto"',
+        ),
         ({"idle_timeout_s": 0}, "more than 0 seconds, or None"),
         ({"health_check": CHECK, "dial_backoff": None}, "give a dial_backoff"),
     ],
