@@ -28,6 +28,7 @@ from pybrpc.errors import (
 )
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.message import ResponsePacker, RpcRequest, RpcResponse
+from pybrpc.protocols.traits import takes_blocks
 from pybrpc.rpc.body import parse_request, serialize_response
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.raw_body import serialize_raw_response
@@ -393,12 +394,15 @@ class ServerCall:
 
     def _pack_success(self, controller: Controller, response: object) -> IOBuf:
         entry = self.entry
+        body: Any
         if self.form is not None:
             return _packed_bytes(self.form.pack(self, controller, response))
         if entry.is_generic:
             body = serialize_raw_response(response, controller)
         else:
             body = serialize_response(response, entry.response_type, controller)
+            if type(body) is IOBuf and not takes_blocks(self._packer()):
+                body = bytes(body)
         if self.streams is None and controller.has_fast_response():
             correlation_id = self.request.correlation_id
             return _packed_bytes(self._packer().pack_fast_response(correlation_id, body))
