@@ -16,6 +16,7 @@ MEASURE = Measure(
     points={name: ClosedLoop(THREADS, size) for name, size in SIZES.items()},
     peers=(
         "pybrpc",
+        "pybrpc-tuned",
         "pybrpc-attachment",
         "grpcio",
         "thriftpy2",
