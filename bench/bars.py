@@ -86,6 +86,10 @@ def bulk(peer: str) -> Cell:
     return Cell("bulk", peer, "1 MiB")
 
 
+def field(peer: str) -> Cell:
+    return Cell("sizes", peer, "1 MiB")
+
+
 def stream(peer: str, count: int = 1) -> Cell:
     return Cell("streams-echo", f"streams-{peer}", str(count))
 
@@ -247,6 +251,7 @@ def bars(is_plain: bool) -> list[Bar]:
         Bar("asyncio_64_client_cpu_us", 25, ours, None, "client_cpu_us", True),
         Bar("asyncio_64_server_cpu_us", 25, ours, None, "server_cpu_us", True),
         Bar("asyncio_64_messages_per_write", 10, ours, None, "messages_per_write"),
+        Bar("tuned_field_1MiB_vs_thriftpy2", 1, field("pybrpc-tuned"), field("thriftpy2")),
         Bar(
             "p99_with_1_percent_slow_vs_without",
             1.3,

@@ -18,6 +18,7 @@ MEASURE = Measure(
         "pybrpc",
         "pybrpc-pooled",
         "pybrpc-auto",
+        "pybrpc-tuned",
         "pybrpc-attachment",
         "grpcio",
         "thriftpy2",

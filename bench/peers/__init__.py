@@ -53,6 +53,14 @@ _ALL = (
         unless=why_not_auto,
     ),
     Entry(
+        "pybrpc-tuned",
+        "pybrpc_sync:TUNED",
+        Kind.SYNC,
+        "as pybrpc, where malloc keeps memory on both sides (pybrpc.tune.keep_memory)",
+        PYBRPC,
+        "pybrpc",
+    ),
+    Entry(
         "pybrpc-groups",
         "pybrpc_groups:PEER",
         Kind.SYNC,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pybrpc
+import pybrpc.tune
 from bench.echo_messages import SERVICE, EchoRequest, EchoResponse
 from bench.figures import Figures
 from bench.peers.peer import Call, OnReady, WaitForEnd
@@ -81,6 +82,20 @@ class PybrpcSync:
             yield self._client(channel)
 
 
+class TunedPybrpc(PybrpcSync):
+    """Both processes keep memory, as `pybrpc serve` does."""
+
+    def serve(self, answer: Call, on_ready: OnReady, wait_for_end: WaitForEnd) -> None:
+        pybrpc.tune.keep_memory()
+        super().serve(answer, on_ready, wait_for_end)
+
+    @contextlib.contextmanager
+    def client(self, port: int) -> Iterator[PybrpcClient]:
+        pybrpc.tune.keep_memory()
+        with super().client(port) as client:
+            yield client
+
+
 def statistics_of(channel: pybrpc.Channel | pybrpc.aio.Channel) -> Figures:
     """Since the connection was made, the warm-up included."""
     found = channel.statistics()
@@ -94,4 +109,5 @@ def statistics_of(channel: pybrpc.Channel | pybrpc.aio.Channel) -> Figures:
 
 
 PEER = PybrpcSync(EchoService, PybrpcClient)
+TUNED = TunedPybrpc(EchoService, PybrpcClient)
 ATTACHMENT = PybrpcSync(AttachmentService, AttachmentClient)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import pybrpc
+from bench import echo_messages as long_messages
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
 from tests.peers.raw_peer import SERVICE, RawPeer, packed, request, text_of
@@ -139,3 +140,25 @@ def test_a_promise_takes_no_more_than_16_times_what_came(endpoint: Endpoint, sen
                 assert text_of(other.call()) == "hello"
         _, peak = tracemalloc.get_traced_memory()
     assert peak < 40 * (64 * KB + 16 * sent) + 4 * MB
+
+
+class LongEcho:
+    def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        return long_messages.EchoResponse(payload=request.payload, sleep_us=1)
+
+
+@pytest.mark.parametrize("protocol", ["baidu_std", "hulu_pbrpc", "sofa_pbrpc", "http"])
+def test_long_fields_travel_over_every_protocol(protocol: str) -> None:
+    """From the second one on, baidu_std sends the field as a block of its own."""
+    server = pybrpc.Server()
+    server.add_service(long_messages.SERVICE, LongEcho())
+    try:
+        where = str(server.start("127.0.0.1:0"))
+        with pybrpc.Channel(where, protocol=protocol, timeout=60) as channel:
+            stub: Any = pybrpc.Stub(long_messages.SERVICE, channel)
+            for size in (300 * KB, MB, 0, 5 * MB + 1, 5 * MB):
+                request = long_messages.EchoRequest(payload=content(size), message="text")
+                assert stub.Echo(request).payload == content(size)
+    finally:
+        server.stop(grace=0)
+        server.join()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pybrpc
+from pybrpc.base.cores import can_bind, share_of
 from tests.fakes.threads import wait_until
 from tests.peers.commands import COMMAND, Serving, serving
 from tests.peers.echo import ECHO, echo_request
@@ -162,3 +163,22 @@ def test_worker_that_runs_no_python_code_writes_its_stacks_and_is_replaced(log: 
         assert re.search(r'apps\.py", line \d+ in Echo', served.logged)
         assert "it did not report for 2 s (killed by SIGABRT)" in served.logged
         assert call(served.address, "pid").isdigit()
+
+
+@pytest.mark.skipif(not can_bind(), reason="binding needs Linux")
+def test_workers_are_bound_to_their_share_of_the_cores(log: Path) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    listed = ",".join(map(str, cores))
+    with serving(log, f"{APPS}:make_server", "--workers", "2", "--pin", listed) as served:
+        assert call(served.address)
+        found = [threads_bound_to(pid) for pid in served.pids]
+    shares = [share_of(cores, number, 2) for number in range(2)]
+    assert sorted(map(sorted, found)) == sorted(map(sorted, shares))
+
+
+def threads_bound_to(pid: int) -> frozenset[int]:
+    """The cores of all threads of a process, which are the same."""
+    threads = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    assert len(threads) > 1
+    (cores,) = {frozenset(os.sched_getaffinity(thread)) for thread in threads}
+    return cores

@@ -22,6 +22,7 @@ import pybrpc.testing.step_dispatcher
 import pybrpc.testing.step_scheduler
 import pybrpc.tracing
 import pybrpc.tracing.opentelemetry
+import pybrpc.tune
 
 NAMES = (
     pybrpc.AccessLog,
@@ -289,6 +290,9 @@ NAMES = (
     pybrpc.lowlevel.default_runtime,
     pybrpc.lowlevel.register_protocol,
     pybrpc.lowlevel.unregister_protocol,
+    pybrpc.tune.Pinned,
+    pybrpc.tune.keep_memory,
+    pybrpc.tune.pin,
     pybrpc.testing.faulty_proxy.NO_FAULTS,
     pybrpc.testing.faulty_proxy.CutAt,
     pybrpc.testing.faulty_proxy.Delay,

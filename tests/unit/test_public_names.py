@@ -13,12 +13,12 @@ import pytest
 
 import pybrpc
 import pybrpc.redis.aio
-from pybrpc import aio, errors, iobuf, lowlevel, metrics, naming, streams, tracing
+from pybrpc import aio, errors, iobuf, lowlevel, metrics, naming, streams, tracing, tune
 from tests.peers.streaming import MIXED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PUBLIC = [pybrpc, aio, iobuf, lowlevel, metrics, naming, streams, tracing]
+PUBLIC = [pybrpc, aio, iobuf, lowlevel, metrics, naming, streams, tracing, tune]
 LISTED: dict[str, list[str]] = {
     module: re.findall(r"`(\w+)`", names)
     for module, names in re.findall(

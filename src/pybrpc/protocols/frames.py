@@ -37,14 +37,14 @@ def size_of(attachment: IOBuf | None) -> int:
 def pack_frame(
     pack_header: Callable[[int, int], bytes],
     meta: bytes,
-    body: BytesLike,
+    body: BytesLike | IOBuf,
     attachment: IOBuf | None,
 ) -> IOBuf:
     """A frame; a large body and the attachment are shared. ValueError if it is too long.
 
     `pack_header(meta_size, payload_size)` makes the header.
     """
-    if type(body) is not bytes:
+    if not isinstance(body, bytes | IOBuf):
         body = memoryview(body).cast("B")
     if len(meta) > DEFAULT_MAX_META_SIZE:
         # A peer with the same limit would close the connection, with all that waits on it.
@@ -58,7 +58,7 @@ def pack_frame(
         raise ValueError(f"body_size={size} exceeds the {MAX_FRAME_SIZE} bytes of a frame")
     start = pack_header(len(meta), payload_size) + meta
     if len(body) <= SMALL_SIZE:
-        packed = IOBuf(b"".join((start, body)))
+        packed = IOBuf(b"".join((start, bytes(body))))
     else:
         packed = IOBuf(start)
         packed.append(body)

@@ -31,6 +31,7 @@ class RpcProtocolBase(abc.ABC):
     carries_credential   whether a request has a place for a credential
     carries_trace        whether a request has a place for the ids of a trace
     sends_method_index   whether requests name their method by its place in the service
+    takes_blocks         whether the body of a message that it packs may be an IOBuf: long ones are
 
     No state; all threads use one object.
     """
@@ -45,6 +46,7 @@ class RpcProtocolBase(abc.ABC):
     carries_credential: ClassVar[bool] = True
     carries_trace: ClassVar[bool] = False
     sends_method_index: ClassVar[bool] = False
+    takes_blocks: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

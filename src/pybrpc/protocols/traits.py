@@ -68,6 +68,11 @@ def carries_trace(protocol: Any) -> bool:
     return bool(getattr(protocol, "carries_trace", False))
 
 
+def takes_blocks(protocol: Any) -> bool:
+    """Whether the body of a message that it packs may be an IOBuf."""
+    return bool(getattr(protocol, "takes_blocks", False))
+
+
 def carries_streams(protocol: Any) -> bool:
     """Whether frames of streams may come on a connection that the protocol has begun."""
     return STREAMING_RPC in getattr(protocol, "companions", ())

@@ -5,10 +5,13 @@ cdef class MessageType:
     cdef readonly bint can_be_incomplete
     cdef object _serialize
     cdef object _from_string
+    cdef bint _can_be_long
+    cdef bint _was_long
 
     cpdef bint has(self, object message) except -1
     cpdef bint is_complete(self, object message) except -1
     cpdef object serialize(self, object message)
+    cpdef object serialize_body(self, object message)
     cpdef object parse(self, object data)
 
 cpdef object serialize_request(object request, MessageType request_type, object controller=*, object encoding=*)

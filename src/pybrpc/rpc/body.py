@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 
 from pybrpc.base.checked_options import shown
 from pybrpc.errors import BadRequestError, BadResponseError, InternalServerError, Phase
-from pybrpc.iobuf import BytesLike
+from pybrpc.iobuf import BytesLike, IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE
 from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding, EncodedBody
@@ -26,12 +26,20 @@ from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.checksum import checksum_name, verify_checksum
 from pybrpc.rpc.compress import compress_name, decompress
 from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.long_field import LONG_BYTES, can_have_long_field, serialize_in_blocks
 
 
 class MessageType:
     """How messages of one class become bytes, and bytes messages."""
 
-    __slots__ = ("_from_string", "_serialize", "can_be_incomplete", "message_class")
+    __slots__ = (
+        "_can_be_long",
+        "_from_string",
+        "_serialize",
+        "_was_long",
+        "can_be_incomplete",
+        "message_class",
+    )
 
     def __init__(self, message_class: type[Message]) -> None:
         self.message_class = message_class
@@ -39,6 +47,9 @@ class MessageType:
         """Whether such a message may lack required fields."""
         self._serialize: Any = message_class.SerializePartialToString
         self._from_string: Any = message_class.FromString
+        self._can_be_long = can_have_long_field(message_class.DESCRIPTOR)
+        self._was_long = False
+        """Whether the last message that was serialized was long: then so may be the next one."""
 
     @property
     def full_name(self) -> str:
@@ -55,6 +66,16 @@ class MessageType:
     def serialize(self, message: Message) -> bytes:
         """The bytes of `message`, also of an incomplete one."""
         data: bytes = self._serialize(message)
+        return data
+
+    def serialize_body(self, message: Message) -> bytes | IOBuf:
+        """`serialize`; an IOBuf if a long field was not copied into one block with the rest."""
+        if self._was_long:
+            blocks = serialize_in_blocks(message)
+            if blocks is not None:
+                return blocks
+        data: bytes = self._serialize(message)
+        self._was_long = self._can_be_long and len(data) >= LONG_BYTES
         return data
 
     def parse(self, data: bytes | memoryview) -> Message:
@@ -105,8 +126,9 @@ def serialize_request(
     request_type: MessageType,
     controller: Controller | None = None,
     encoding: BodyEncoding = PLAIN,
-) -> bytes | EncodedBody:
+) -> bytes | IOBuf | EncodedBody:
     """The body of a request, encoded by `encoding`, unless `controller` asks for something else.
+    An IOBuf may be long, and is not encoded.
 
     BadRequestError, before anything is sent, if `request` is not allowed.
     """
@@ -119,11 +141,11 @@ def serialize_request(
     if not request_type.is_complete(request):
         missing = _missing_fields(request)
         raise BadRequestError(f"Missing required fields in request: {missing}", phase=Phase.QUEUED)
-    body = request_type.serialize(request)
     if controller is not None:
         encoding = encoding.of_call(controller)
     if encoding is PLAIN:
-        return body
+        return request_type.serialize_body(request)
+    body = request_type.serialize(request)
     try:
         return encoding.encode(body, None if controller is None else controller._request_attachment)
     except BodyError as error:
@@ -134,21 +156,21 @@ def serialize_request(
 
 def serialize_response(
     response: object, response_type: MessageType, controller: Controller | None = None
-) -> bytes:
+) -> bytes | IOBuf:
     """The bytes of a handler's result, compressed as `controller` asks; the checksum is stored
-    in `controller`.
+    in `controller`. An IOBuf may be long, and is not compressed.
 
     InternalServerError if it is not such a message, BadResponseError if fields are missing or it
     can't be compressed or checksummed.
     """
     message = check_response(response, response_type)
-    body = response_type.serialize(message)
     if controller is None:
-        return body
+        return response_type.serialize_body(message)
     compress_type = controller._response_compress_type or 0
     checksum_type = controller._response_checksum_type or 0
     if not (compress_type or checksum_type):
-        return body
+        return response_type.serialize_body(message)
+    body = response_type.serialize(message)
     encoding = BodyEncoding(
         compress_type, checksum_type, bool(controller._response_checksum_attachment)
     )

@@ -11,6 +11,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 
 from pybrpc.errors import StreamingMethodError
+from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.body import MessageType, parse_response, serialize_request
 from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding, EncodedBody
@@ -76,7 +77,9 @@ class Method:
             self.index,
         )
 
-    def serialize(self, request: Message, controller: Controller | None) -> bytes | EncodedBody:
+    def serialize(
+        self, request: Message, controller: Controller | None
+    ) -> bytes | IOBuf | EncodedBody:
         """The encoded body of a request; BadRequestError if `request` is not allowed."""
         return serialize_request(request, self.request_type, controller, self.encoding)
 

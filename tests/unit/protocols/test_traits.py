@@ -24,6 +24,7 @@ from pybrpc.protocols.traits import (
     kind_of,
     new_session,
     sends_method_index,
+    takes_blocks,
 )
 from tests.peers.line_protocols import JSON_LINES, PLAIN_LINES
 
@@ -54,6 +55,7 @@ def test_protocols_of_this_package_have_the_traits_that_they_need() -> None:
     assert [sends_method_index(each) for each in every] == [False, True, False]
     assert [carries_credential(each) for each in every] == [True, True, False]
     assert [carries_trace(each) for each in every] == [True, True, False]
+    assert [takes_blocks(each) for each in every] == [True, False, False]
     assert [alpn_names(each) for each in every] == [()] * 3
 
 

@@ -30,7 +30,7 @@ from pybrpc.protocols.message import (
 )
 from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
 from pybrpc.protocols.streaming.stream_frame import StreamFrame
-from pybrpc.protocols.traits import carries_streams
+from pybrpc.protocols.traits import carries_streams, takes_blocks
 from pybrpc.rpc.body_encoding import EncodedBody
 from pybrpc.rpc.remote_error import remote_error
 from pybrpc.streams.opening import StreamBody, StreamOpening, ids_of_answer
@@ -161,7 +161,10 @@ class RpcConnection(ClientConnection):
                 raise BadRequestError(f"{self._protocol.name} has no place for streams")
             request.stream_settings = self._open_streams(body.opening, correlation_id)
             request.body = body = body.body
-        if type(body) is EncodedBody:
+        if type(body) is IOBuf:
+            if not takes_blocks(self._protocol):
+                request.body = bytes(body)
+        elif type(body) is EncodedBody:
             encoding = body.encoding
             request.body = body.data
             request.compress_type = encoding.compress_type

@@ -60,6 +60,7 @@ class BaiduStd:
     companions = (STREAMING_RPC,)
     carries_trace = True
     """The frames of streams come on the connections of the calls that have opened them."""
+    takes_blocks = True
 
     @property
     def name(self) -> str:

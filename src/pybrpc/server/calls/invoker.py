@@ -131,6 +131,7 @@ class Invoker:
         if response_batch and entry.mean_s > FLUSH_S:
             response_batch.flush()
         controller = call.make_controller()
+        request: object = None
         response: object = None
         context = None
         try:
@@ -138,6 +139,7 @@ class Invoker:
             thread.served = call.served
             context = self.new_context()
             response = context.run(_handler_of(call), request, controller)
+            request = None  # so that the bytes of the response find room where it was
         except BaseException as error:
             # Also SystemExit: a handler ends neither the worker nor the server by raising.
             if context is None:
@@ -153,6 +155,7 @@ class Invoker:
             entry.note_duration(monotonic() - started_at)
             return
         data = call.pack(controller, response)
+        response = None
         now = monotonic()
         seconds = now - started_at
         entry.note_duration(seconds if seconds <= SLOW_S else thread.own_s(seconds))

@@ -28,6 +28,7 @@ from pybrpc.errors import (
 )
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.message import ResponsePacker, RpcRequest, RpcResponse
+from pybrpc.protocols.traits import takes_blocks
 from pybrpc.rpc.body import parse_request, serialize_response
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.raw_body import serialize_raw_response
@@ -396,14 +397,15 @@ class ServerCall:
         if self.form is not None:
             return _packed_bytes(self.form.pack(self, controller, response))
         if entry.is_generic:
-            body = serialize_raw_response(response, controller)
+            body: Any = serialize_raw_response(response, controller)
         else:
             body = serialize_response(response, entry.response_type, controller)
+            if type(body) is IOBuf and not takes_blocks(self._packer()):
+                body = bytes(body)
         if self.streams is None and controller.has_fast_response():
-            correlation_id = self.request.correlation_id
-            return _packed_bytes(self._packer().pack_fast_response(correlation_id, body))
-        packed = RpcResponse(self.request.correlation_id)
-        packed.body = body
+            pack = self._packer().pack_fast_response
+            return _packed_bytes(pack(self.request.correlation_id, body))
+        packed = RpcResponse(self.request.correlation_id, body=body)
         packed.attachment = controller._response_attachment
         packed.user_fields = controller._response_user_fields
         packed.compress_type = controller._response_compress_type
@@ -415,8 +417,7 @@ class ServerCall:
         return _packed_bytes(self._packer().pack_response(packed))
 
     def _packer(self) -> ResponsePacker:
-        packer = self.packer
-        return self.connection.protocol if packer is None else packer
+        return self.connection.protocol if self.packer is None else self.packer
 
     def unfinished(self) -> UnfinishedCall:
         """Description of the call, for people."""
@@ -424,8 +425,7 @@ class ServerCall:
         return UnfinishedCall(self.full_name(), connection.peer, age_s, connection.state)
 
     def __repr__(self) -> str:
-        age_s = time.monotonic() - self.received_at
-        return f"<ServerCall {self.full_name()} for {age_s:.3f} s>"
+        return f"<ServerCall {self.full_name()} for {time.monotonic() - self.received_at:.3f} s>"
 
 
 def new_server_call(

@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 
+from pybrpc.base.cores import parse_cores
 from pybrpc.errors import PyBrpcError
 from pybrpc.server.settings import DEFAULT_GRACE_S
 from pybrpc.server.workers.settings import (
@@ -50,12 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             directory=options.directory,
             loop=options.loop,
             internal_port=options.internal_port,
+            pin=options.pin,
+            keep_memory=options.keep_memory,
             log_level=options.log_level,
             on_started=lambda where: print(
                 f"serving {options.target} on {where}, pid {os.getpid()}", flush=True
             ),
         )
-    except (PyBrpcError, ValueError, OSError) as error:
+    except (PyBrpcError, ValueError, OSError, NotImplementedError) as error:
         print(f"pybrpc serve: {error}", file=sys.stderr)
         return 1
     print(done, flush=True)
@@ -78,6 +81,14 @@ def seconds(text: str) -> float:
     if not number >= 0:
         raise argparse.ArgumentTypeError(f"must be a number of seconds >= 0, not {text!r}")
     return number
+
+
+def cores(text: str) -> frozenset[int]:
+    """The processor cores that an option says."""
+    try:
+        return parse_cores(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def version() -> str:
@@ -108,6 +119,24 @@ def add_registration(add: Callable[..., object]) -> None:
         type=seconds,
         help="seconds for which all workers serve on at a stop, so that clients hear of it (2 with "
         "--register, else 0)",
+    )
+
+
+def add_tuning(add: Callable[..., object]) -> None:
+    """Add the options of `pybrpc.tune`."""
+    add(
+        "--pin",
+        type=cores,
+        metavar="CORES",
+        help='processor cores that the workers share, such as "0-3,8"; each is bound to its share '
+        "of them (the system decides)",
+    )
+    add(
+        "--keep-memory",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep memory that big messages have needed, instead of giving it back to the system "
+        "after each call (%(default)s, if MALLOC_... of the environment is not set)",
     )
 
 
@@ -156,6 +185,7 @@ def parser() -> argparse.ArgumentParser:
         help="a port on the same host for the pages of all workers; 0: a free one, which is logged "
         "(none)",
     )
+    add_tuning(add)
     add("--loop", choices=LOOPS, default="asyncio", help="for an async make_server (%(default)s)")
     add("--log-level", choices=LEVELS, default="info", help="(%(default)s)")
     return made

@@ -53,6 +53,10 @@ class WorkerSpec:
     pages_fd: int = -1
     """A socket, which the worker inherits, over which the supervisor asks for pages; -1: it does
     not."""
+    cores: list[int] = dataclasses.field(default_factory=list)
+    """Cores to which it is bound; none: the system decides."""
+    keeps_memory: bool = False
+    """Whether malloc keeps what big messages have needed."""
     sys_path: list[str] = dataclasses.field(default_factory=lambda: list(sys.path))
 
     @property

@@ -7,9 +7,16 @@ import importlib
 import logging
 import operator
 import os
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
-from pybrpc.base.checked_options import checked_count, checked_count_or_none, checked_text
+from pybrpc.base.checked_options import (
+    checked_count,
+    checked_count_or_none,
+    checked_flag,
+    checked_text,
+)
+from pybrpc.base.cores import check_bindable, checked_cores
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.server.settings import DEFAULT_GRACE_S, checked_drain_delay_s
@@ -39,6 +46,12 @@ class SupervisorOptions(TypedDict, total=False):
                    them together, and of each by `?worker=N`; 0: a free one,
                    `supervisor.internal_endpoint` says which; default `None`: no such port. That of
                    `Server(internal_port=...)` is not opened in workers
+    pin            processor cores that the workers share, such as `range(4)`: each is bound to its
+                   share of them, or to one if there are more workers than cores; default `None`:
+                   the system decides. Linux only. See `pybrpc.tune.pin`
+    keep_memory    whether the workers keep memory that big messages have needed, see
+                   `pybrpc.tune.keep_memory`; they do not if the environment says something else to
+                   malloc; default True
     log_level      "debug", "info", "warning" or "error": set up logging in the workers; default
                    "": leave that to the target
     """
@@ -51,6 +64,8 @@ class SupervisorOptions(TypedDict, total=False):
     directory: str | os.PathLike[str] | None
     loop: str
     internal_port: int | None
+    pin: Iterable[int] | None
+    keep_memory: bool
     log_level: str
 
 
@@ -68,6 +83,8 @@ class SupervisorSettings:
     directory: str | None = None
     internal_port: int | None = None
     drain_delay_s: float | None = None
+    pin: frozenset[int] | None = None
+    keep_memory: bool = True
 
     @classmethod
     def of(cls, target: str, options: SupervisorOptions) -> SupervisorSettings:
@@ -79,6 +96,8 @@ class SupervisorSettings:
                 left[f"{name}_s"] = checked_timeout_s(left.pop(name), name)
         if "drain_delay" in left:
             left["drain_delay_s"] = checked_drain_delay_s(left.pop("drain_delay"))
+        if left.get("pin") is not None:
+            left["pin"] = checked_cores("pin", left["pin"])
         directory = left.get("directory")
         if directory is not None:
             left["directory"] = checked_directory(directory)
@@ -92,6 +111,9 @@ class SupervisorSettings:
         checked_drain_delay_s(self.drain_delay_s)
         checked_count("workers", self.workers, 1)
         checked_count_or_none("internal_port", self.internal_port, 0, 65535)
+        checked_flag("keep_memory", self.keep_memory)
+        if self.pin is not None:
+            check_bindable(self.pin)
         if self.loop not in LOOPS:
             raise ValueError(f"loop must be one of {', '.join(LOOPS)}, not {self.loop!r}")
         if self.log_level and self.log_level not in LEVELS:

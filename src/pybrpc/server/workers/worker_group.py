@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from pybrpc.base.cores import share_of
 from pybrpc.base.guard import WORKERS
 from pybrpc.base.wake_list import StopLatch
 from pybrpc.server.values import ServerStatistics
@@ -215,6 +216,8 @@ class WorkerGroup:
                 settings.log_level,
                 self._orphans.orphan_fd,
                 pages_fd,
+                cores_of(settings, number),
+                settings.keep_memory,
                 self._directory.sys_path,
             )
 
@@ -234,3 +237,10 @@ class WorkerGroup:
             self._orphans.close()
             self.started.set()
             self.stopped.set()
+
+
+def cores_of(settings: SupervisorSettings, number: int) -> list[int]:
+    """The cores of the worker `number`; none: the system decides."""
+    if settings.pin is None:
+        return []
+    return sorted(share_of(settings.pin, number, settings.workers))

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from pybrpc.base.cores import bind_threads
 from pybrpc.base.guard import WORKERS
+from pybrpc.base.malloc import is_malloc_set, keep_memory
 from pybrpc.server.lifecycle.signals import quit_signals
 from pybrpc.server.server import Server
 from pybrpc.server.workers.messages import WorkerSpec
@@ -36,6 +38,7 @@ def main() -> None:
     spec = WorkerSpec.from_json(sys.argv[1])
     set_up_logging(spec.log_level)
     enable_stacks()
+    tune_process(spec)
     listener, control = inherited(spec.listener_fd), inherited(spec.control_fd)
     if spec.orphan_fd >= 0:
         os.set_inheritable(spec.orphan_fd, False)
@@ -57,6 +60,19 @@ def enable_stacks() -> None:
     if not faulthandler.is_enabled():
         with contextlib.suppress(Exception):  # There is no standard error, or it is no file.
             faulthandler.enable()
+
+
+def tune_process(spec: WorkerSpec) -> None:
+    """Bind it to its cores, and set the thresholds of malloc; before there are other threads. A
+    worker that can't be bound, because the cores of the machine have changed, serves all the same.
+    """
+    if spec.keeps_memory and not is_malloc_set():
+        keep_memory()
+    if spec.cores:
+        try:
+            bind_threads(frozenset(spec.cores))
+        except (OSError, ValueError) as error:
+            WORKERS.caught("worker %d can't be bound to its cores", spec.number, error=error)
 
 
 def inherited(fd: int) -> _socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,7 @@ def test_options_of_the_command_are_passed_on(played: FakeServe) -> None:
         "--register": "etcd://127.0.0.1:2379/echo",
         "--advertise": "10.0.0.1:0 3 zone=a",
         "--drain-delay": "1.5",
+        "--pin": "0-2,5",
     }
     cli.main(["serve", "app:make", *(word for pair in given.items() for word in pair)])
     told = {name: value for name, value in played.options.items() if name != "on_started"}
@@ -79,6 +81,8 @@ def test_options_of_the_command_are_passed_on(played: FakeServe) -> None:
         "register": ["etcd://127.0.0.1:2379/echo"],
         "advertise": "10.0.0.1:0 3 zone=a",
         "drain_delay": 1.5,
+        "pin": {0, 1, 2, 5},
+        "keep_memory": True,
         "loop": "uvloop",
         "log_level": "error",
     }
@@ -158,3 +162,19 @@ def test_address_without_a_naming_service_is_a_mistake(
     assert raised.value.code == 2
     assert "--advertise needs --register" in capsys.readouterr().err
     assert played.target == ""
+
+
+def test_memory_is_given_back_if_the_command_is_told_to(played: FakeServe) -> None:
+    cli.main(["serve", "app:make", "--no-keep-memory"])
+    assert (played.options["keep_memory"], played.options["pin"]) == (False, None)
+
+
+def test_wrong_cores_end_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["serve", "app:make", "--pin", "two"])
+    assert "cores must be a list such as \"0-3,8\", not 'two'" in capsys.readouterr().err
+
+
+def test_cores_that_there_are_not_end_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serve", "app:make", "--pin", "4000"]) == 1
+    assert re.search("can't use the cores 4000|needs Linux", capsys.readouterr().err)

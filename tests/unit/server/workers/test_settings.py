@@ -53,6 +53,7 @@ def test_allowed_values_are_accepted(grace: float | None, loop: str, log_level: 
         ("stall_timeout", -1, "stall_timeout"),
         ("drain_delay", -1, "drain_delay"),
         ("drain_delay", float("inf"), "drain_delay must be a finite number"),
+        ("pin", [], "pin must name one core at least"),
         ("internal_port", -1, "internal_port must be"),
         ("internal_port", 65536, "internal_port must be"),
         ("internal_port", "8001", "internal_port must be"),
@@ -75,3 +76,15 @@ def test_limits_of_time_may_be_none_or_infinite() -> None:
 
 def test_directory_may_be_a_path_object(tmp_path: Path) -> None:
     assert make(directory=tmp_path).directory == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("keep_memory", 1, "keep_memory must be True or False"),
+        ("pin", "0-3", "pin must be the number of a core, or several"),
+    ],
+)
+def test_values_of_other_types_are_refused(field: str, value: object, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        make(**{field: value})

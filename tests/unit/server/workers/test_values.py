@@ -25,7 +25,7 @@ def test_report_is_a_line_and_comes_back_as_it_was() -> None:
 
 def test_spec_comes_back_as_it_was() -> None:
     sys_path = ["/a b", "/ü", "", "/not \udcff UTF-8"]
-    spec = WorkerSpec(1, "app:make", 7, 8, None, log_level="info", sys_path=sys_path)
+    spec = WorkerSpec(1, "app:make", 7, 8, None, log_level="info", cores=[0, 2], sys_path=sys_path)
     command = spec.to_command("/bin/python")
     assert command[0] == "/bin/python"
     assert WorkerSpec.from_json(command[-1]) == spec

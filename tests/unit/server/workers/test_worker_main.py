@@ -220,3 +220,10 @@ def test_process_without_a_standard_error_serves_all_the_same(
     for stderr in (None, io.StringIO()):
         monkeypatch.setattr(sys, "stderr", stderr)
         worker_main.enable_stacks()
+
+
+def test_worker_that_can_not_be_bound_serves_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    worker_main.tune_process(WorkerSpec(2, "app:make", 0, 0, GRACE_S, cores=[4000]))
+    assert "worker 2 can't be bound to its cores" in caplog.text
