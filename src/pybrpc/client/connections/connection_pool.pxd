@@ -7,7 +7,7 @@ cdef class ConnectionPool:
     cdef readonly object _on_more
     cdef readonly object _waiting
     cdef readonly dict _watchers
-    cdef readonly dict idle
+    cdef public dict idle
     cdef readonly bint is_for_blocking
     cdef public bint may_grow
     cdef readonly dict used

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sized
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pybrpc.client.connections.connection import ClientConnection
-
-if TYPE_CHECKING:
-    from pybrpc.client.calls.interfaces import WaitingCall
 
 LOOK_AFTER_S = 0.001
 """Seconds without a call after which it is looked whether the peer has closed."""
@@ -45,7 +42,7 @@ class ConnectionPool:
         `is_for_blocking`: only threads that block take connections here."""
         self.idle: dict[ClientConnection, float] = {}
         """Since when, in monotonic seconds."""
-        self.used: dict[ClientConnection, WaitingCall | None] = {}
+        self.used: dict[ClientConnection, object | None] = {}
         self._waiting = waiting
         self._watchers = watchers
         self._on_more = on_more
@@ -53,14 +50,14 @@ class ConnectionPool:
         self.may_grow = is_for_blocking
         """Whether a call that gets none here asks its source, which may make more."""
 
-    def take(self, call: WaitingCall | None) -> ClientConnection | None:
+    def take(self, call: object | None) -> ClientConnection | None:
         """An idle connection for `call`; `None` if there is none, or if others wait."""
         return self.take_now(call) if not len(self._waiting) else None
 
-    def take_now(self, call: WaitingCall | None) -> ClientConnection | None:
+    def take_now(self, call: object | None) -> ClientConnection | None:
         """As `take`, also before calls that wait."""
         idle = self.idle
-        while len(idle):
+        while idle:
             try:
                 item = idle.popitem()
             except KeyError:

@@ -67,7 +67,7 @@ class PooledConnections(SourceBase):
                 self.drop(connection)
 
     def retire(self, connection: ClientConnection) -> None:
-        if self._pool.idle.pop(connection, connection) is None:
+        if self._pool.idle.pop(connection, connection) is not connection:
             self.drop(connection)
 
     def after_fork(self) -> None:
@@ -93,7 +93,7 @@ class PooledConnections(SourceBase):
 
     def _close_oldest_idle(self) -> None:
         for connection in list(self._pool.idle)[:1]:
-            if self._pool.idle.pop(connection, connection) is None:
+            if self._pool.idle.pop(connection, connection) is not connection:
                 self.drop(connection)
 
     def _note_user(self, connection: ClientConnection, call: WaitingCall | None) -> None:

@@ -64,11 +64,9 @@ DRAIN_STEP_S = 0.002
 """After so many failed requests, or so many seconds, others are served."""
 CUT_OFF_PAUSE_S = 0.001
 """Pause until it is looked again whether a producer has linked its request."""
-
 MAX_CUT_OFF_PAUSE_S = 0.05
 MAX_CUT_OFF_STEPS = 125
 """Pauses on a failed socket, about 5 s, after which the producer has been interrupted for good."""
-"""Pause until a list that is cut is taken again; see WriteQueue."""
 SMALL_BYTES = 16 * 1024
 """If less is queued, writing it is not long, and never waits for the budget of a loop."""
 BURST_S = 0.0001
@@ -188,14 +186,11 @@ class SocketWriter:
 
     def _begin(self, socket: SocketCore, request: WriteRequest) -> None:
         has_right = True
-        self.pending.requests.append(request)
         try:
+            self.pending.requests.append(request)
             if socket.is_connected and socket.error is None and not self._defers_write(socket):
-                if socket.layer is PLAIN and self._write_short(socket, request):
-                    has_right = False
-                    self._hand_over_right(socket)
-                    return
-                self._write_batch(socket)
+                if not self._write_short(socket, request):
+                    self._write_batch(socket)
                 if request.progress is WRITTEN:
                     self.written_inline += 1
             # If a signal interrupts from here on, the right was most likely released or handed
@@ -210,7 +205,7 @@ class SocketWriter:
         """Write the only pending request at once, if it is short: what `_write_batch` does, for the
         most frequent case. False if it is another case, or is not written completely."""
         data = request.short_data(SHORT_BYTES)
-        if data is None or len(self.pending.requests) > 1:
+        if data is None or socket.layer is not PLAIN or len(self.pending.requests) > 1:
             return False
         request.write_started = True
         if request.is_canceled:
@@ -225,7 +220,6 @@ class SocketWriter:
         if written < len(data):
             request.data.pop_front(written)
             return False
-        self.written_inline += 1
         self.pending.settle_only()
         return True
 

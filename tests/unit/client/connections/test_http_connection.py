@@ -36,7 +36,8 @@ class Line:
     """A connection that is its own source, and the peer's end of it."""
 
     endpoint = PEER
-    why_down = live = call_times = None
+    why_down = direct = live = pool = call_times = None
+    gives_own_connections = False
 
     def __init__(self) -> None:
         ours, self.peer = _socket.socketpair()

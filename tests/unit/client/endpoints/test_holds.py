@@ -83,7 +83,7 @@ def test_pool_closes_a_connection_whose_hold_leaves_something_to_read(step: Step
 
 def test_pool_that_takes_connections_back_leaves_a_held_one(step: StepDispatcher) -> None:
     pool, _, line = held(step, "pooled")
-    pool.source.reclaim(next(iter(pool.source._used.values()), None))  # type: ignore[attr-defined]
+    pool.source.reclaim(next(iter(pool.source.pool.used.values()), None))  # type: ignore[attr-defined]
     assert not is_closed(line)
 
 

@@ -166,7 +166,7 @@ class ForgetsToLook(PooledConnections):
 def instrument(pool: SourceHarness, scheduler: StepScheduler) -> None:
     source: Any = pool.source
     source._waiting.entries = TracedDict(scheduler, "waiting")
-    source._idle = TracedDict(scheduler, "idle")
+    source.pool.idle = TracedDict(scheduler, "idle")
 
 
 def impatient_caller(kind: type[PooledConnections], scheduler: StepScheduler) -> None:

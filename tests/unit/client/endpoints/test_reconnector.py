@@ -312,8 +312,8 @@ def test_dial_that_begins_while_the_last_user_leaves_is_closed(
     harness.go_down()
     make = harness.maker.make
 
-    def make_and_leave(timeouts: Any, owner: Any) -> Any:
-        line = make(timeouts, owner)
+    def make_and_leave(timeouts: Any, owner: Any, is_for_one_call: bool) -> Any:
+        line = make(timeouts, owner, is_for_one_call)
         harness.source._users.decrement_and_get(1)
         return line
 

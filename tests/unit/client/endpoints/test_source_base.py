@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
+
 from pybrpc.base.backoff import Backoff
 from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.client.endpoints.pooled_connections import PooledConnections
@@ -224,7 +226,7 @@ def test_interrupted_caller_leaves_no_connection_behind(step: StepDispatcher) ->
     interrupted = make_call(pool.source)
     pool.source.make_for(pool.source, interrupted)
     nobodys = pool.source.make_for(pool.source)
-    pool.source._used.pop(nobodys)  # type: ignore[attr-defined]
+    pool.source.pool.used.pop(nobodys)  # type: ignore[attr-defined]
     nobodys.socket.is_connected = True
     pool.source.make_for(pool.source, make_call(pool.source))
     pool.source.reclaim(interrupted)
@@ -238,7 +240,7 @@ def test_call_that_makes_one_connection_too_many_closes_it_and_waits(step: StepD
     pool = make_pool(step, size=1)
     make = pool.maker.make
 
-    def make_while_another_does(timeouts: Any, owner: Any) -> Any:
+    def make_while_another_does(timeouts: Any, owner: Any, is_for_one_call: bool) -> Any:
         line = make(timeouts, owner)
         pool.source._connections[make(timeouts, owner)] = None
         return line
@@ -268,13 +270,14 @@ class BrokenMeanwhile(dict[Any, Any]):
         connection.is_retired = True
 
 
+@pytest.mark.python_only
 def test_connection_that_breaks_while_it_is_released_is_not_idle(step: StepDispatcher) -> None:
     pool = make_pool(step)
     pool.start()
     pool.made[0].stand()
-    pool.source._idle = BrokenMeanwhile()  # type: ignore[attr-defined]
+    pool.source.pool.idle = BrokenMeanwhile()  # type: ignore[attr-defined]
     pool.turn(pool.made[0].answer)
-    assert pool.source._idle == {}  # type: ignore[attr-defined]
+    assert pool.source.pool.idle == {}  # type: ignore[attr-defined]
 
 
 class EmptiedMeanwhile(dict[Any, Any]):
@@ -285,12 +288,13 @@ class EmptiedMeanwhile(dict[Any, Any]):
         return super().popitem()
 
 
+@pytest.mark.python_only
 def test_idle_connection_that_another_thread_takes_first_is_not_used(step: StepDispatcher) -> None:
     pool = make_pool(step, size=2)
     pool.start()
     pool.made[0].stand()
     pool.turn(pool.made[0].answer)
-    pool.source._idle = EmptiedMeanwhile(pool.source._idle)  # type: ignore[attr-defined]
+    pool.source.pool.idle = EmptiedMeanwhile(pool.source.pool.idle)  # type: ignore[attr-defined]
     pool.start()
     assert [line.in_flight for line in pool.made] == [0, 1]
 
