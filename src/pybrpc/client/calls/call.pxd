@@ -33,7 +33,7 @@ cdef class Call(CallRecord):
     cpdef stop_reading(self)
     cdef _start_attempt(self, object connection=*)
     @cython.locals(
-        live=ClientConnection, idle=ClientConnection, may_share=bint, pool=ConnectionPool
+        live=ClientConnection, idle=ClientConnection, pool=ConnectionPool
     )
     cdef object _look_for_connection(self)
     @cython.locals(attempt=Attempt)

@@ -286,19 +286,15 @@ class Call(CallRecord):
 
     def _look_for_connection(self) -> AttemptConnection | None:
         """A connection for the next attempt; `None`: the call waits for one, or has ended."""
-        may_share = True
         pool = self.source.pool
-        if (
-            pool is not None
-            and not self.retried_count
-            and (self.is_blocking or not pool.is_for_blocking)
-        ):
+        live = self.source.live
+        if pool is not None and not self.retried_count and pool.serves(self.is_blocking, live):
             idle = pool.take(self)
             if idle is not None:
                 return idle
-            may_share = not pool.may_grow
-        live = self.source.live
-        if may_share and live is not None and live.is_usable():
+            if pool.may_grow:
+                live = None
+        if live is not None and live.is_usable():
             return live
         try:
             connection = self.source.get(self)

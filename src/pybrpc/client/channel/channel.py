@@ -50,12 +50,12 @@ class Channel(ChannelBase):
                      they fail at once with the cause
     connection_type  "single": all calls share one connection; "pooled": each call has one for
                      itself, out of a pool, and queues if all are used; "short": one per call;
-                     "auto": as "single", but threads that block at the same time have up to 16
+                     "auto": as "single", but threads that block at the same time have up to 8
                      connections of their own. Default: "pooled" for http, which has no "single" and
                      no "auto"; else "single"
     connections      parallel connections of the type single; calls take them in turn. Default: 1
     max_pool_size    connections of the type pooled that may exist at once; `None`: 100. Of the type
-                     auto: those of threads that block; `None`: 16
+                     auto: those of threads that block; `None`: 8
     connection_group       a name; channels with different ones share no connection
     idle_timeout     seconds without a call after which a connection is closed; `None`, the default:
                      never

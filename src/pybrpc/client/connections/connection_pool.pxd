@@ -8,10 +8,12 @@ cdef class ConnectionPool:
     cdef readonly object _waiting
     cdef readonly dict _watchers
     cdef public dict idle
-    cdef readonly bint is_for_blocking
+    cdef readonly Py_ssize_t max_together
     cdef public bint may_grow
     cdef readonly dict used
 
+    @cython.locals(together=Py_ssize_t)
+    cpdef bint serves(self, bint is_blocking, ClientConnection shared) except -1
     cpdef ClientConnection take(self, object call)
     @cython.locals(idle=dict, connection=ClientConnection, item=tuple, since=double)
     cpdef ClientConnection take_now(self, object call)

@@ -25,7 +25,7 @@ class ConnectionPool:
         "_waiting",
         "_watchers",
         "idle",
-        "is_for_blocking",
+        "max_together",
         "may_grow",
         "used",
     )
@@ -35,20 +35,33 @@ class ConnectionPool:
         waiting: Sized,
         watchers: dict[Any, None],
         on_more: Callable[[], None],
-        is_for_blocking: bool = False,
+        max_together: int = 0,
     ) -> None:
         """`waiting`: the calls that wait for a connection; while there are any, `take` gives none.
         `on_more` is called after a connection has become idle, if there are any, or `watchers`.
-        `is_for_blocking`: only threads that block take connections here."""
+        `max_together`: only threads that block take connections here, and only while at most so
+        many calls are under way; 0: all calls do."""
         self.idle: dict[ClientConnection, float] = {}
         """Since when, in monotonic seconds."""
         self.used: dict[ClientConnection, object | None] = {}
         self._waiting = waiting
         self._watchers = watchers
         self._on_more = on_more
-        self.is_for_blocking = is_for_blocking
-        self.may_grow = is_for_blocking
+        self.max_together = max_together
+        self.may_grow = max_together > 0
         """Whether a call that gets none here asks its source, which may make more."""
+
+    def serves(self, is_blocking: bool, shared: Any) -> bool:
+        """Whether a call may take a connection here. `shared`: the ClientConnection that the others
+        share; `None`: there is none."""
+        if not self.max_together:
+            return True
+        if not is_blocking:
+            return False
+        together = len(self.used)
+        if shared is not None:
+            together += shared.in_flight
+        return together < self.max_together
 
     def take(self, call: object | None) -> ClientConnection | None:
         """An idle connection for `call`; `None` if there is none, or if others wait."""

@@ -7,8 +7,10 @@ calls wait on the shared connection, one more connection is established in the b
 call goes over the shared one; later calls of threads that block take such connections while there
 are idle ones. Futures, callbacks, tasks, streams, retries and backup requests share the one.
 
-There are at most `max_pool_size` of them to an endpoint, and PROCESS_LIMIT in the process. Above
-that, callers share. One that has carried no call for IDLE_S is closed.
+There are at most `max_pool_size` of them to an endpoint, and PROCESS_LIMIT in the process. While
+more calls than that, and a quarter more, are under way, all of them share: threads in a crowd that
+read for themselves wait for each other's GIL, and one that reads for all serves many at a time.
+docs/design/0030 has the figures. A connection that has carried no call for IDLE_S is closed.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from pybrpc.client.endpoints.settings import SourceSettings
     from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 
-DEFAULT_MAX_OWN = 16
+DEFAULT_MAX_OWN = 8
 """Connections for threads that block, to one endpoint."""
 
 PROCESS_LIMIT = 1024
@@ -78,7 +80,8 @@ class OwnConnections(ConnectionOwner):
         self._connecting: AtomicRef[object | None] = atomic_ref(None)
         """The one that is being established: one at a time."""
         self._paused_until = 0.0
-        self.idle = self.pool = ConnectionPool((), {}, _nothing, is_for_blocking=True)
+        max_together = self.limit + max(1, self.limit // 4)
+        self.idle = self.pool = ConnectionPool((), {}, _nothing, max_together)
         self._idle_sweep = IdleSweep(self, IDLE_S)
 
     def after_fork(self) -> None:
@@ -206,13 +209,16 @@ class AutoConnections(SingleConnections):
         return connection
 
     def get_now(self, call: WaitingCall | None) -> ClientConnection | None:
-        if call is None or not call.is_blocking or call.retried_count or self.pool is None:
+        pool = self.pool
+        if call is None or call.retried_count or pool is None:
             return super().get_now(call)
-        own = self.pool.take(call)
+        if not pool.serves(call.is_blocking, self.live):
+            return super().get_now(call)
+        own = pool.take(call)
         if own is not None:
             return own
         connection = super().get_now(call)
-        if connection is not None and connection.in_flight and self.pool.may_grow:
+        if connection is not None and connection.in_flight and pool.may_grow:
             self._own.grow()
         return connection
 

@@ -29,7 +29,7 @@ class SourceSettings:
 
     connections     parallel connections of the type single; calls take them in turn
     max_pool_size   connections of the type pooled that may exist at once; `None`: 100. Of the type
-                    auto: those of threads that block; `None`: 16
+                    auto: those of threads that block; `None`: 8
     idle_timeout_s  seconds without traffic and without a call after which a connection is closed;
                     `None`: never
     dial_backoff    how often an endpoint that is down is dialled; `None`: only by the calls
