@@ -17,10 +17,15 @@ LOOK_AFTER_S = 0.001
 """Seconds without a call after which it is looked whether the peer has closed."""
 
 
+CROWD_S = 0.1
+"""Seconds for which calls share after there were more than `max_together`."""
+
+
 class ConnectionPool:
     """Any thread; never blocks."""
 
     __slots__ = (
+        "_crowded_until",
         "_on_more",
         "_waiting",
         "_watchers",
@@ -48,6 +53,7 @@ class ConnectionPool:
         self._watchers = watchers
         self._on_more = on_more
         self.max_together = max_together
+        self._crowded_until = 0.0
         self.may_grow = max_together > 0
         """Whether a call that gets none here asks its source, which may make more."""
 
@@ -61,7 +67,10 @@ class ConnectionPool:
         together = len(self.used)
         if shared is not None:
             together += shared.in_flight
-        return together < self.max_together
+        if together >= self.max_together:
+            self._crowded_until = monotonic() + CROWD_S
+            return False
+        return not self._crowded_until or monotonic() >= self._crowded_until
 
     def take(self, call: object | None) -> ClientConnection | None:
         """An idle connection for `call`; `None` if there is none, or if others wait."""

@@ -8,9 +8,9 @@ call goes over the shared one; later calls of threads that block take such conne
 are idle ones. Futures, callbacks, tasks, streams, retries and backup requests share the one.
 
 There are at most `max_pool_size` of them to an endpoint, and PROCESS_LIMIT in the process. While
-more calls than that, and a quarter more, are under way, all of them share: threads in a crowd that
-read for themselves wait for each other's GIL, and one that reads for all serves many at a time.
-docs/design/0030 has the figures. A connection that has carried no call for IDLE_S is closed.
+more calls than that, and a quarter more, are under way, and CROWD_S longer, all of them share:
+threads in a crowd that read for themselves wait for the GIL, and one that reads for all serves many
+at a time. docs/design/0030 has the figures. A connection without a call for IDLE_S is closed.
 """
 
 from __future__ import annotations
@@ -204,8 +204,8 @@ class AutoConnections(SingleConnections):
 
     def get(self, call: WaitingCall) -> ClientConnection | None:
         connection = super().get(call)
-        if call.is_blocking and connection is not None and connection.in_flight:
-            self._own.grow()
+        if call.is_blocking and connection is not None:
+            self._grow_if_shared(connection)
         return connection
 
     def get_now(self, call: WaitingCall | None) -> ClientConnection | None:
@@ -218,9 +218,14 @@ class AutoConnections(SingleConnections):
         if own is not None:
             return own
         connection = super().get_now(call)
-        if connection is not None and connection.in_flight and pool.may_grow:
-            self._own.grow()
+        if connection is not None and pool.may_grow:
+            self._grow_if_shared(connection)
         return connection
+
+    def _grow_if_shared(self, connection: ClientConnection) -> None:
+        """A thread is about to block: if it is not the only one, it shall have its own soon."""
+        if connection.in_flight or self._own.idle.used:
+            self._own.grow()
 
     def connection_for_backup(
         self, call: BackedUpCall, used: AttemptConnection
