@@ -312,11 +312,11 @@ CONTRACT = [
     removing_an_unknown_descriptor_does_nothing,
     goes_on_after_a_continuation_raised,
 ]
-"""Of dispatchers of any number of descriptors."""
+"""The rules for dispatchers of any number of descriptors."""
 
 OF_MANY_READERS = (
     runs_few_long_readers_in_one_turn_and_each_in_its_order,
     does_not_call_a_reader_that_is_removed_while_it_waits_for_its_turn,
 )
 CONTRACT_OF_ONE_READER = [rule for rule in CONTRACT if rule not in OF_MANY_READERS]
-"""Of a dispatcher of one connection."""
+"""The rules for a dispatcher of one connection."""

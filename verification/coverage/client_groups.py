@@ -54,6 +54,11 @@ CLIENT_GROUPS = (
         ),
     ),
     Group(
+        "Connections of threads that block are tested by calls of threads.",
+        ("client/endpoints/auto_connections.py", "client/connections/connection_pool.py"),
+        ("integration/test_auto_connections.py", "integration/test_direct_reading.py"),
+    ),
+    Group(
         "Interceptors of channels are tested by calls.",
         modules(
             "client/channel/intercepted",

@@ -4,7 +4,7 @@ from pybrpc.client.connections.connection cimport ClientConnection
 
 @cython.final
 cdef class ConnectionPool:
-    cdef double _crowded_until
+    cdef double _shares_until
     cdef readonly object _on_more
     cdef readonly object _waiting
     cdef readonly dict _watchers

@@ -25,8 +25,8 @@ class ConnectionPool:
     """Any thread; never blocks."""
 
     __slots__ = (
-        "_crowded_until",
         "_on_more",
+        "_shares_until",
         "_waiting",
         "_watchers",
         "idle",
@@ -53,7 +53,7 @@ class ConnectionPool:
         self._watchers = watchers
         self._on_more = on_more
         self.max_together = max_together
-        self._crowded_until = 0.0
+        self._shares_until = 0.0
         self.may_grow = max_together > 0
         """Whether a call that gets none here asks its source, which may make more."""
 
@@ -68,9 +68,9 @@ class ConnectionPool:
         if shared is not None:
             together += shared.in_flight
         if together >= self.max_together:
-            self._crowded_until = monotonic() + CROWD_S
+            self._shares_until = monotonic() + CROWD_S
             return False
-        return not self._crowded_until or monotonic() >= self._crowded_until
+        return not self._shares_until or monotonic() >= self._shares_until
 
     def take(self, call: object | None) -> ClientConnection | None:
         """An idle connection for `call`; `None` if there is none, or if others wait."""

@@ -85,9 +85,9 @@ class DirectDispatcher:
         self._own_writer: Continuation | None = None
         """That of the caller that has the turns."""
         self._own_posts: deque[Continuation] = deque()
-        """What the caller that has the turns has posted, and will run itself."""
+        """Functions that the caller that has the turns has posted, and will run itself."""
         self._left: deque[Continuation] = deque()
-        """What is left to the shared dispatcher."""
+        """Functions that are left to the shared dispatcher."""
         self._is_silent = False
         self._is_recalled = False
         """Whether the caller that has the turns is to leave."""

@@ -11,7 +11,7 @@ cdef extern from "<poll.h>" nogil:
 
 
 cdef inline int poll_two(int fd, int mask, int wake_fd, double timeout_s):
-    """What `fd` is ready for; -1 if only `wake_fd` is readable; -2 after an error."""
+    """The events that `fd` is ready for; -1 if only `wake_fd` is readable; -2 after an error."""
     cdef pollfd fds[2]
     cdef int count
     cdef int timeout_ms = <int>(timeout_s * 1000.0) + 1
