@@ -97,6 +97,9 @@ class SteppedWaiter(DirectWaiter):
         self._stage = stage
         self._is_woken = False
 
+    def can_poll(self) -> bool:
+        return True
+
     def wake(self) -> None:
         self.end_poll()
 

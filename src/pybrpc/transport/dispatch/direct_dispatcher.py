@@ -103,8 +103,10 @@ class DirectDispatcher:
     def try_enter(self, waiter: DirectWaiter) -> bool:
         """Take the turns for the thread of `waiter`, which calls this, sends its call, and then
         calls `read_for` or `leave`. False if the connection is not established, if another thread
-        has the turns, or if the shared dispatcher needs them."""
-        if self._reader is None or not self._holder.compare_and_set(None, waiter):
+        has the turns, if the shared dispatcher needs them, or if no descriptor is left."""
+        if self._reader is None or not waiter.can_poll():
+            return False
+        if not self._holder.compare_and_set(None, waiter):
             return False
         waiter.entered = self
         waiter.is_diverted = False

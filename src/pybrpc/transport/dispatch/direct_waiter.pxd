@@ -57,4 +57,5 @@ cdef class DirectWaiter(Waiter):
 
     cpdef wake(self)
     cpdef end_poll(self)
+    cpdef bint can_poll(self) except -1
     cpdef int poll(self, int fd, int mask, double timeout_s) except -1

@@ -37,6 +37,7 @@ class ThreadPoller:
     )
 
     def __init__(self) -> None:
+        self._wake_fd = self._wake_write_fd = NO_FD
         self._poll = select.poll()
         self._fd = NO_FD
         self._mask = 0
@@ -78,9 +79,8 @@ class ThreadPoller:
             return  # it has not read the last ones yet
 
     def __del__(self) -> None:
-        for fd in {getattr(self, "_wake_fd", NO_FD), getattr(self, "_wake_write_fd", NO_FD)}:
-            if fd != NO_FD:
-                os.close(fd)
+        for fd in {self._wake_fd, self._wake_write_fd} - {NO_FD}:
+            os.close(fd)
 
 
 class _Pollers(local):
@@ -144,10 +144,17 @@ class DirectWaiter(Waiter):
         if self.is_polling and self._poller is not None and get_ident() != self.thread:
             self._poller.wake()
 
+    def can_poll(self) -> bool:
+        """Get ready to `poll`. False if the process has no descriptor left."""
+        try:
+            self._poller = poller_of_thread()
+        except OSError:
+            return False
+        return True
+
     def poll(self, fd: int, mask: int, timeout_s: float) -> int:
-        """Wait as ThreadPoller does. The caller has set `is_polling`, and then looked whether there
-        is a reason not to wait ("store, then load", see base.atomic)."""
+        """Wait as ThreadPoller does, after `can_poll`. The caller has set `is_polling`, and then
+        looked whether there is a reason not to wait ("store, then load", see base.atomic)."""
         poller = self._poller
-        if poller is None:
-            poller = self._poller = poller_of_thread()
+        assert poller is not None
         return poller.wait(fd, mask, timeout_s)

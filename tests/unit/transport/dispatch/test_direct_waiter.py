@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import socket
 import threading
@@ -58,8 +59,23 @@ def test_each_thread_has_one_which_is_closed_when_it_ends() -> None:
     assert set(os.listdir("/proc/self/fd")) == before
 
 
+def test_thread_without_a_descriptor_left_can_not_poll() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(map(int, os.listdir("/proc/self/fd")))
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(used)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken) + 1, limits[1]))
+    try:
+        assert not DirectWaiter().can_poll()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for fd in taken:
+            os.close(fd)
+    assert DirectWaiter().can_poll()
+
+
 def test_end_of_the_call_wakes_the_thread_that_polls() -> None:
     waiter = DirectWaiter()
+    assert waiter.can_poll()
     near, far = socket.socketpair()
     with near, far:
 
