@@ -303,6 +303,44 @@ def test_storm_of_signals_that_raise() -> None:
         wait_until(lambda: counts(channel).in_use == 0)
 
 
+def test_signal_handler_that_calls_while_its_thread_reads() -> None:
+    """The inner call of the thread is read by the dispatcher; the outer one goes on."""
+    answers: list[str] = []
+
+    def call(number: int, frame: object) -> None:
+        answers.append(stub.Echo(echo_request("inner")).message)
+
+    def slow(peer: Peer) -> None:
+        peer.answer(peer.expect_request())
+        request = peer.expect_request()
+        is_waiting.set()
+        wait_until(lambda: len(answers) == 1)
+        peer.answer(request)
+        peer.echo_until_closed()
+
+    is_waiting = threading.Event()
+    before = signal.signal(signal.SIGALRM, call)
+    try:
+        with ScriptedServer(slow, echo) as server, pooled(server.address) as channel:
+            stub = pybrpc.Stub(ECHO, channel)
+            stub.Echo(echo_request())
+            main_id = threading.main_thread().ident or 0
+
+            def interrupt() -> None:
+                assert is_waiting.wait(WAIT_S)
+                time.sleep(0.05)
+                signal.pthread_kill(main_id, signal.SIGALRM)
+
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            assert stub.Echo(echo_request("outer")).message == "outer"
+            thread.join()
+            assert stub.Echo(echo_request("next")).message == "next"
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert answers == ["inner"]
+
+
 def test_exception_set_by_another_thread_ends_the_call() -> None:
     def never(peer: Peer) -> None:
         peer.answer(peer.expect_request())

@@ -38,9 +38,11 @@ cdef class ThreadPoller:
     cdef readonly double _longest_s
     cdef readonly int _wake_fd
     cdef readonly int _wake_write_fd
+    cdef public bint is_waiting
 
-    @cython.locals(found=int)
     cpdef int wait(self, int fd, int mask, double timeout_s) except -1
+    @cython.locals(found=int)
+    cdef int _wait(self, int fd, int mask, double timeout_s) except -1
     cpdef wake(self)
 
 
@@ -57,5 +59,6 @@ cdef class DirectWaiter(Waiter):
 
     cpdef wake(self)
     cpdef end_poll(self)
+    @cython.locals(poller=ThreadPoller)
     cpdef bint can_poll(self) except -1
     cpdef int poll(self, int fd, int mask, double timeout_s) except -1

@@ -34,10 +34,13 @@ class ThreadPoller:
         "_poll",
         "_wake_fd",
         "_wake_write_fd",
+        "is_waiting",
     )
 
     def __init__(self) -> None:
         self._wake_fd = self._wake_write_fd = NO_FD
+        self.is_waiting = False
+        """Whether its thread waits: then a handler of a signal that calls must not wait here."""
         self._poll = select.poll()
         self._fd = NO_FD
         self._mask = 0
@@ -51,7 +54,13 @@ class ThreadPoller:
     def wait(self, fd: int, mask: int, timeout_s: float) -> int:
         """Wait until `fd` is ready for one of `mask` (POLLIN, POLLOUT); return what it is ready
         for. 0 after `timeout_s` seconds, after `wake`, or now and then without a reason."""
-        timeout_s = min(timeout_s, self._longest_s)
+        self.is_waiting = True
+        try:
+            return self._wait(fd, mask, min(timeout_s, self._longest_s))
+        finally:
+            self.is_waiting = False
+
+    def _wait(self, fd: int, mask: int, timeout_s: float) -> int:
         if IS_COMPILED:
             found = poll_two(fd, mask, self._wake_fd, timeout_s)  # type: ignore[name-defined]  # noqa: F821 - in the .pxd
             if found >= 0:
@@ -145,12 +154,13 @@ class DirectWaiter(Waiter):
             self._poller.wake()
 
     def can_poll(self) -> bool:
-        """Get ready to `poll`. False if the process has no descriptor left."""
+        """Get ready to `poll`. False if the process has no descriptor left, or if the thread waits
+        already: this is a call of a signal handler."""
         try:
-            self._poller = poller_of_thread()
+            poller = self._poller = poller_of_thread()
         except OSError:
             return False
-        return True
+        return not poller.is_waiting
 
     def poll(self, fd: int, mask: int, timeout_s: float) -> int:
         """Wait as ThreadPoller does, after `can_poll`. The caller has set `is_polling`, and then
