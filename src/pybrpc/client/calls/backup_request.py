@@ -194,6 +194,8 @@ class Hedge:
         backup = self.backup = new_attempt(call, connection)
         backup.pick = _backup_pick_of(call)
         try:
+            if connection.direct is not None:
+                connection.direct.require_reader()
             connection.send(backup)
         except RpcError as error:
             connection.release()

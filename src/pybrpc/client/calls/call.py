@@ -109,8 +109,11 @@ class Call(CallRecord):
         raise NotImplementedError
 
     def begin_reading(self, connection: AttemptConnection) -> None:
-        """The call is about to be sent over `connection`, which it has for itself: a thread that
-        waits for it may read the response."""
+        """The call is about to be sent over `connection`, which it has for itself: have somebody
+        read the response."""
+        direct = connection.direct
+        if direct is not None:
+            direct.require_reader()
 
     def stop_reading(self) -> None:
         """It was not sent."""

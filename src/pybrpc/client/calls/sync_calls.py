@@ -103,17 +103,17 @@ class BlockingCall(Call):
     def begin_reading(self, connection: AttemptConnection) -> None:
         """Read the response in this thread, if it is about to wait. That of a later retry, or of a
         call with a backup request, is read by the dispatcher."""
-        if not isinstance(self._waiter, DirectWaiter) or self.hedge is not None:
-            return
-        waiter = self._waiter
         direct = connection.direct
-        if waiter.may_enter and waiter.thread == get_ident():
-            if direct is not None:
-                direct.try_enter(waiter)
-        else:
-            # Its thread may still read the connection of the last attempt.
-            waiter.is_diverted = True
-            waiter.end_poll()
+        if isinstance(self._waiter, DirectWaiter) and direct is not None and self.hedge is None:
+            waiter = self._waiter
+            if not waiter.may_enter or waiter.thread != get_ident():
+                # Its thread may still read the connection of the last attempt.
+                waiter.is_diverted = True
+                waiter.end_poll()
+            elif direct.try_enter(waiter):
+                return
+        if direct is not None:
+            direct.require_reader()
 
     def stop_reading(self) -> None:
         if isinstance(self._waiter, DirectWaiter) and self._waiter.thread == get_ident():

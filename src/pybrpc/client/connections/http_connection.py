@@ -180,8 +180,6 @@ class HttpConnection(ClientConnection):
             raise BadRequestError(f"Fail to pack the request: {error}") from None
         if attempt.call.span is not None:
             note_http_request(attempt.call.span, len(packed))
-        if self.direct is not None:
-            self.direct.require_reader()
         message = OutgoingRequest(attempt, packed, self)
         write_request = HttpWrite(message, len(packed))
         attempt.write_request = write_request

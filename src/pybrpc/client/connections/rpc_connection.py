@@ -97,8 +97,6 @@ class RpcConnection(ClientConnection):
         return len(self._pending) > 0 or len(self._holds) > 0
 
     def send(self, attempt: Attempt) -> None:
-        if self.direct is not None:
-            self.direct.require_reader()
         correlation_id = next(_correlation_ids)
         authentication = self._authentication
         if authentication is None or authentication.is_sent:

@@ -104,14 +104,13 @@ class DirectDispatcher:
         """Take the turns for the thread of `waiter`, which calls this, sends its call, and then
         calls `read_for` or `leave`. False if the connection is not established, if another thread
         has the turns, if the shared dispatcher needs them, or if no descriptor is left."""
-        if self._reader is None or not waiter.can_poll():
-            return False
-        if not self._holder.compare_and_set(None, waiter):
+        if self._reader is None or not self._holder.compare_and_set(None, waiter):
             return False
         waiter.entered = self
         waiter.is_diverted = False
         self._is_recalled = False
-        if self._left or self._has_missed or self._writers or not self._be_silent():
+        is_needed = self._left or self._has_missed or self._writers
+        if is_needed or not waiter.can_poll() or not self._be_silent():
             self.leave(waiter)
             return False
         return True
@@ -144,6 +143,7 @@ class DirectDispatcher:
             return
         self._turn_thread = NO_THREAD
         waiter.entered = None
+        waiter.forget_poller()
         writer, self._own_writer = self._own_writer, None
         try:
             if writer is not None:

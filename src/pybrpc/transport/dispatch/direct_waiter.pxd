@@ -44,6 +44,7 @@ cdef class ThreadPoller:
     @cython.locals(found=int)
     cdef int _wait(self, int fd, int mask, double timeout_s) except -1
     cpdef wake(self)
+    cpdef close(self)
 
 
 cpdef ThreadPoller poller_of_thread()
@@ -58,7 +59,9 @@ cdef class DirectWaiter(Waiter):
     cdef readonly long long thread
 
     cpdef wake(self)
+    @cython.locals(poller=ThreadPoller)
     cpdef end_poll(self)
+    cpdef forget_poller(self)
     @cython.locals(poller=ThreadPoller)
     cpdef bint can_poll(self) except -1
     cpdef int poll(self, int fd, int mask, double timeout_s) except -1

@@ -83,13 +83,21 @@ class ThreadPoller:
     def wake(self) -> None:
         """End the wait, or the next one. Any thread; never blocks."""
         try:
-            os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
+            if self._wake_write_fd != NO_FD:
+                os.write(self._wake_write_fd, b"\1\0\0\0\0\0\0\0")
         except BlockingIOError:
             return  # it has not read the last ones yet
 
-    def __del__(self) -> None:
-        for fd in {self._wake_fd, self._wake_write_fd} - {NO_FD}:
+    def close(self) -> None:
+        """Close its descriptors; nothing wakes it any more. In its own thread."""
+        fds = {self._wake_fd, self._wake_write_fd} - {NO_FD}
+        self._wake_fd = self._wake_write_fd = self._fd = NO_FD
+        self._poll = select.poll()
+        for fd in fds:
             os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _Pollers(local):
@@ -104,7 +112,9 @@ _pollers = _Pollers()
 def forget_poller() -> None:
     """Close the poller of the calling thread; its next wait makes a new one. In a forked child too:
     there the descriptors are shared with the parent."""
-    _pollers.poller = None
+    poller, _pollers.poller = _pollers.poller, None
+    if poller is not None:
+        poller.close()
 
 
 if hasattr(os, "register_at_fork"):
@@ -150,8 +160,9 @@ class DirectWaiter(Waiter):
 
     def end_poll(self) -> None:
         """Have the thread look up, if it waits in `poll`. Any thread; never blocks."""
-        if self.is_polling and self._poller is not None and get_ident() != self.thread:
-            self._poller.wake()
+        poller = self._poller
+        if self.is_polling and poller is not None and get_ident() != self.thread:
+            poller.wake()
 
     def can_poll(self) -> bool:
         """Get ready to `poll`. False if the process has no descriptor left, or if the thread waits
@@ -161,6 +172,10 @@ class DirectWaiter(Waiter):
         except OSError:
             return False
         return not poller.is_waiting
+
+    def forget_poller(self) -> None:
+        """It polls no more: errors that keep it keep no descriptor."""
+        self._poller = None
 
     def poll(self, fd: int, mask: int, timeout_s: float) -> int:
         """Wait as ThreadPoller does, after `can_poll`. The caller has set `is_polling`, and then
