@@ -156,7 +156,8 @@ class ClientSide(Side):
     """A connection that is its own source."""
 
     endpoint = PEER
-    why_down = live = call_times = None
+    why_down = live = pool = call_times = None
+    gives_own_connections = False
 
     def __init__(self, cut: Callable[[bytes], list[bytes]]) -> None:
         super().__init__(cut)
