@@ -83,7 +83,8 @@ def test_there_are_no_more_than_allowed_and_the_others_share() -> None:
         own = [one for one in source.connections if one.owner is not source]
         before = sum(one.socket.messages_read for one in own)
         call_together(stub, 12, 50)
-        assert counts(channel).created == 3
+        # Of two threads that make the shared one at the same time, one closes its own.
+        assert counts(channel).created - counts(channel).closed == 3
         # In a crowd all share, so few of the 600 calls had one for themselves.
         assert sum(one.socket.messages_read for one in own) - before < 300
     assert server.connections == 3
@@ -95,7 +96,10 @@ def test_no_more_than_allowed_in_the_process(monkeypatch: pytest.MonkeyPatch) ->
         with auto(one.address) as first, auto(two.address) as second:
             for channel in (first, second) * 3:
                 call_together(pybrpc.Stub(ECHO, channel), 6, 50)
-            assert counts(first).created + counts(second).created == 4
+            open_ones = [
+                counts(channel).created - counts(channel).closed for channel in (first, second)
+            ]
+            assert sum(open_ones) == 4
         assert auto_connections._in_process.get() >= 0
         wait_until(lambda: auto_connections._in_process.get() == 0)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -411,3 +412,72 @@ def test_interpreter_ends_while_a_daemon_thread_reads() -> None:
         command = [sys.executable, "-c", EXITING, server.address]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "over\n", "")
+
+
+def test_call_made_while_a_response_is_handled_is_read() -> None:
+    """By a retry policy: the connection of the outer call is idle again, and not left yet."""
+
+    def fail(peer: Peer) -> None:
+        peer.answer(peer.expect_request())
+        peer.answer(peer.expect_request(), error_code=ErrorCode.EINTERNAL, error_text="no")
+        peer.echo_until_closed()
+
+    futures: list[Any] = []
+
+    def judge(error: pybrpc.RpcError) -> bool:
+        futures.append(stub.Echo.future(echo_request("judge")))
+        return False
+
+    policy = pybrpc.RetryPolicy(judge=judge)
+    with ScriptedServer(fail, echo) as server:
+        with pooled(server.address, retry_policy=policy) as channel:
+            stub: Any = pybrpc.Stub(ECHO, channel)
+            stub.Echo(echo_request())
+            with pytest.raises(pybrpc.RpcError):
+                stub.Echo(echo_request("fails"), timeout=WAIT_S)
+            assert futures[0].result(WAIT_S).message == "judge"
+
+
+def test_body_that_comes_in_parts_is_read_on() -> None:
+    """The head came to the thread that waited; the rest comes to nobody."""
+    goes_on = threading.Event()
+
+    def serve() -> None:
+        sock, _ = listener.accept()
+        with sock:
+            sock.recv(65536)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            sock.recv(65536)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01")
+            assert goes_on.wait(WAIT_S)
+            sock.sendall(b"23456789")
+            sock.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pooled(address, protocol="http", max_retry=0) as channel:
+            assert channel.http("GET", "/a").body == b"ok"
+            with channel.http("GET", "/b", stream=True) as response:
+                parts = iter(response.body)
+                assert next(parts) == b"01"
+                goes_on.set()
+                assert b"".join(parts) == b"23456789"
+        thread.join()
+
+
+def test_peer_that_answers_twice_keeps_its_connections() -> None:
+    def twice(peer: Peer) -> None:
+        while (request := peer.read_request()) is not None:
+            peer.answer(request)
+            time.sleep(0.005)
+            peer.answer(request)
+
+    with ScriptedServer(twice) as server:
+        with pooled(server.address, max_pool_size=2, timeout=WAIT_S) as channel:
+            stub = pybrpc.Stub(ECHO, channel)
+            for i in range(8):
+                assert stub.Echo(echo_request(str(i))).message == str(i)
+                time.sleep(0.01)
+            assert counts(channel).waiting == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -69,3 +71,17 @@ def test_broken_descriptor_is_an_error() -> None:
         write_short(near.fileno(), b"x")
     with pytest.raises(OSError, match="Bad file descriptor"):
         read_short(-1, 9)
+
+
+def test_reset_is_an_error_and_no_end() -> None:
+    """The kernel reports it once, so it must not be asked again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        far, _ = listener.accept()
+        with near:
+            near.setblocking(False)
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            far.close()
+            select.select([near], [], [], 5)
+            with pytest.raises(ConnectionResetError):
+                read_short(near.fileno(), 100)

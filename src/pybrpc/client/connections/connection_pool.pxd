@@ -1,5 +1,6 @@
 cimport cython
 from pybrpc.client.connections.connection cimport ClientConnection
+from pybrpc.transport.dispatch.direct_dispatcher cimport DirectDispatcher
 
 
 @cython.final
@@ -16,7 +17,11 @@ cdef class ConnectionPool:
     @cython.locals(together=Py_ssize_t)
     cpdef bint serves(self, bint is_blocking, ClientConnection shared) except -1
     cpdef ClientConnection take(self, object call)
-    @cython.locals(idle=dict, connection=ClientConnection, item=tuple, since=double)
+    @cython.locals(idle=dict, item=tuple, taken=ClientConnection, in_use=list)
     cpdef ClientConnection take_now(self, object call)
+    @cython.locals(direct=DirectDispatcher)
+    cdef ClientConnection _use(
+        self, ClientConnection connection, double since, object call, list in_use
+    )
     cpdef put(self, ClientConnection connection)
     cpdef put_back(self, ClientConnection connection)

@@ -79,19 +79,42 @@ class ConnectionPool:
     def take_now(self, call: object | None) -> ClientConnection | None:
         """As `take`, also before calls that wait."""
         idle = self.idle
-        while idle:
+        taken = None
+        in_use: list[tuple[ClientConnection, float]] = []
+        while idle and taken is None:
             try:
                 item = idle.popitem()
             except KeyError:
-                return None  # another thread was faster
-            connection: ClientConnection = item[0]
-            since: float = item[1]
-            if connection.is_usable() and (
-                since > monotonic() - LOOK_AFTER_S or not _has_input(connection)
-            ):
-                connection.begin_use()
-                self.used[connection] = call
-                return connection
+                break  # another thread was faster
+            taken = self._use(item[0], item[1], call, in_use)
+        for connection, since in in_use:
+            idle[connection] = since
+        return taken
+
+    def _use(
+        self,
+        connection: ClientConnection,
+        since: float,
+        call: object | None,
+        in_use: list[tuple[ClientConnection, float]],
+    ) -> ClientConnection | None:
+        """Give it to `call`, unless it has broken, or is about to be left by this same thread: then
+        it is put into `in_use`."""
+        direct = connection.direct
+        if not connection.is_usable():
+            return None
+        if direct is not None:
+            if direct.has_entered():  # this is a call of a signal handler, or of a policy
+                in_use.append((connection, since))
+                return None
+            if since < monotonic() - LOOK_AFTER_S and direct.has_ended():
+                connection.close()
+                return None
+        connection.begin_use()
+        self.used[connection] = call
+        if connection.is_usable():
+            return connection
+        self.used.pop(connection, None)  # It has failed meanwhile: store, then load.
         return None
 
     def put(self, connection: ClientConnection) -> None:
@@ -113,12 +136,3 @@ class ConnectionPool:
 
     def __repr__(self) -> str:
         return f"<ConnectionPool of {len(self.idle)} idle connections, {len(self.used)} used>"
-
-
-def _has_input(connection: ClientConnection) -> bool:
-    """Whether something has come over an idle connection, such as its end: then it is read."""
-    direct = connection.direct
-    if direct is None or not direct.has_input():
-        return False
-    direct.require_reader()
-    return True

@@ -15,6 +15,7 @@ at a time. docs/design/0030 has the figures. A connection without a call for IDL
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -93,26 +94,40 @@ class OwnConnections(ConnectionOwner):
     def grow(self) -> None:
         """Establish one more, unless there are enough, or one is being established. Never
         blocks."""
-        if time.monotonic() < self._paused_until or not self._connecting.compare_and_set(
-            None, self
-        ):
+        if time.monotonic() < self._paused_until:
             return
-        if not self._count_one_more():
-            self._connecting.compare_and_set(self, None)
-            return
+        connection: ClientConnection | None = None
+        is_counted = False
         try:
+            if not self._connecting.compare_and_set(None, self):
+                return
+            is_counted = self._count_one_more()
+            if not is_counted:
+                self._connecting.compare_and_set(self, None)
+                return
             connection = self._source.make_for(self, is_for_one_call=True)
             self._all[connection] = None
             self._connecting.compare_and_set(self, connection)
+            # An empty message connects it. If it is refused, it has failed, which it reports.
+            with contextlib.suppress(RpcError):
+                connection.socket.start_write(IOBuf())
         except BaseException:
+            # Of a signal handler, or set by another thread.
             self._connecting.compare_and_set(self, None)
-            self._count_one_less()
+            if connection is not None and connection in self._all:
+                connection.close()
+            elif is_counted:
+                self._count_one_less()
             raise
-        try:
-            # An empty message connects it.
-            connection.socket.start_write(IOBuf())
-        except RpcError as error:
-            self._forget(connection, error)
+
+    def reclaim(self, call: WaitingCall) -> None:
+        """Close those that `call` has taken and not used, as it was interrupted."""
+        for connection in self.connections:
+            if connection in self.idle.idle or connection.is_held():
+                continue
+            user = self.idle.used.get(connection, connection)
+            if user is call or (user is connection and connection.socket.is_connected):
+                connection.close()
 
     def _count_one_more(self) -> bool:
         if self._count.increment_and_get(1) > self.limit:
@@ -226,6 +241,10 @@ class AutoConnections(SingleConnections):
         """A thread is about to block: if it is not the only one, it shall have its own soon."""
         if connection.in_flight or self._own.idle.used:
             self._own.grow()
+
+    def reclaim(self, call: WaitingCall) -> None:
+        super().reclaim(call)
+        self._own.reclaim(call)
 
     def connection_for_backup(
         self, call: BackedUpCall, used: AttemptConnection

@@ -30,7 +30,7 @@ cdef class DirectDispatcher:
     cdef _wait_and_run(self, DirectWaiter waiter, double left_s)
     cdef _run(self, DirectWaiter waiter, object function)
     @cython.locals(waiter=DirectWaiter)
-    cdef bint _has_entered(self) except -1
+    cpdef bint has_entered(self) except -1
     cdef _recall(self)
     cdef bint _be_silent(self) except -1
     cdef _listen(self)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 READABLE = select.POLLIN
 WRITABLE = select.POLLOUT
+END = getattr(select, "POLLRDHUP", 0)
 
 _SHARED = object()
 """The holder while the shared dispatcher runs a function of the connection."""
@@ -109,7 +110,8 @@ class DirectDispatcher:
         waiter.entered = self
         waiter.is_diverted = False
         self._is_recalled = False
-        is_needed = self._left or self._has_missed or self._writers
+        # Again: it may have been closed meanwhile, and its descriptor be another connection's.
+        is_needed = self._reader is None or self._left or self._has_missed or self._writers
         if is_needed or not waiter.can_poll() or not self._be_silent():
             self.leave(waiter)
             return False
@@ -157,19 +159,19 @@ class DirectDispatcher:
             self._holder.compare_and_set(waiter, None)
         self._look_after_release()
 
-    def has_input(self) -> bool:
-        """Whether something has come, its end too, that nobody reads. Any thread."""
+    def has_ended(self) -> bool:
+        """Whether the peer has closed, and nobody has read that yet. Any thread."""
         fd = self._fd
         if not self._is_silent or fd == NO_FD:
             return False
         poll = select.poll()
-        poll.register(fd, READABLE)
+        poll.register(fd, END)
         return bool(poll.poll(0))
 
     def require_reader(self) -> None:
-        """Have the shared dispatcher read, unless the calling thread has the turns: something is
-        sent for which nobody else reads. Any thread."""
-        if not self._is_silent or self._has_entered():
+        """Have the shared dispatcher read from now on: something is to come for which nobody else
+        reads. A thread that has the turns leaves. Any thread, also that one."""
+        if not self._is_silent:
             return
         self._wants_listening = True
         if self._holder.compare_and_set(None, _SHARED):
@@ -202,7 +204,7 @@ class DirectDispatcher:
         finally:
             self._turn_thread = NO_THREAD
 
-    def _has_entered(self) -> bool:
+    def has_entered(self) -> bool:
         """Whether the calling thread has the turns."""
         holder = self._holder.get()
         if not isinstance(holder, DirectWaiter):
@@ -295,7 +297,7 @@ class DirectDispatcher:
         return get_ident() == self._turn_thread or self._shared.is_current()
 
     def post(self, function: Continuation) -> None:
-        if self._has_entered():
+        if self.has_entered():
             self._own_posts.append(function)
             return
         self._left.append(function)
@@ -313,7 +315,7 @@ class DirectDispatcher:
         except DispatcherClosedError:
             if self._seal() and self._withdraw(function):
                 raise
-        if self._has_entered():
+        if self.has_entered():
             self._is_recalled = True
 
     def _seal(self) -> bool:
@@ -347,7 +349,7 @@ class DirectDispatcher:
         self._reader = function
         self._is_silent = False
         self._shared.add_reader(fd, self._on_readable)
-        if self._has_entered():
+        if self.has_entered():
             self._be_silent()
 
     def remove_reader(self, fd: int) -> None:
@@ -357,7 +359,7 @@ class DirectDispatcher:
         self._shared.remove_reader(fd)
 
     def add_writer(self, fd: int, function: Continuation) -> None:
-        if self._has_entered():
+        if self.has_entered():
             self._own_writer = function
         else:
             self._writers[fd] = function

@@ -164,7 +164,8 @@ class SocketCore:
         part is raised again: another thread may have set it in this one, and the dispatcher knows
         whom it is for.
         """
-        # In the turn of a caller no code of the user runs but handlers of signals.
+        # In the turn of a caller what is raised comes from a handler of a signal: other code of the
+        # user is guarded.
         is_callers = bool(getattr(self.dispatcher, "is_callers_turn", False))
         is_interruption = is_callers or is_of_library(error)
         if isinstance(error, UserCodeError):
