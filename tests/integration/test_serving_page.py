@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +48,18 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
 
 
+def test_cores_and_memory() -> None:
+    """In a process of its own, which stays bound."""
+    if len(os.sched_getaffinity(0) & {1}) == 0:
+        pytest.skip("the process may not use core 1")
+    code = examples_of(PAGE)[1] + "\nimport os\nprint(os.sched_getaffinity(0))\n"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "{1}\n"
+
+
 def test_from_python(capsys: pytest.CaptureFixture[str]) -> None:
     where = {"127.0.0.1:8000": f"127.0.0.1:{free_port()}"}
-    run_example(examples_of(PAGE)[1], dict(NAMES), where)
+    run_example(examples_of(PAGE)[2], dict(NAMES), where)
     assert capsys.readouterr().out == "hello\n1\n"
 
 
@@ -69,19 +81,19 @@ def test_in_a_loop() -> None:
 
 
 def test_in_a_loop_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    run_example(examples_of(PAGE)[4], NAMES | {"AsyncEchoService": AsyncEcho}, {})
+    run_example(examples_of(PAGE)[5], NAMES | {"AsyncEchoService": AsyncEcho}, {})
     assert capsys.readouterr().out == "hello\n"
 
 
 def test_without_a_supervisor() -> None:
     names = dict(NAMES)
-    run_example(examples_of(PAGE)[5], names, {})
+    run_example(examples_of(PAGE)[6], names, {})
     assert names["endpoint"].port > 0
     wait_until(lambda: not names["server"].is_running)
 
 
 def test_there_are_no_other_examples() -> None:
-    assert len(examples_of(PAGE)) == 6
+    assert len(examples_of(PAGE)) == 7
 
 
 @pytest.mark.parametrize(("connections", "said"), [(8, "38 %"), (16, "4 %"), (32, "0.04 %")])

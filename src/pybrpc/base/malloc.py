@@ -27,7 +27,7 @@ def is_malloc_set() -> bool:
 
 
 def keep_memory(max_block_bytes: int = MAX_BLOCK_BYTES, max_free_bytes: int = KEPT_BYTES) -> bool:
-    """Set both thresholds, for all threads. False if malloc is not that of glibc, or refuses.
+    """Set both thresholds, for all threads. False if malloc is not that of glibc, or refuses one.
 
     Blocks of up to `max_block_bytes` come from the heaps, and longer ones from the system, each for
     itself. A heap gives memory back once `max_free_bytes` are free at its end.

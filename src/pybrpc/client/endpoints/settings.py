@@ -52,8 +52,8 @@ class SourceSettings:
         checked_count("connections", self.connections, 1)
         if self.connections > 1 and self.connection_type != "single":
             raise ValueError(
-                'connections=k is for the connection_type "single"; with the others each call has '
-                "a connection of its own"
+                'connections=k is for the connection_type "single"; of "pooled" and "auto" '
+                "max_pool_size says how many there may be"
             )
         max_pool_size = checked_count_or_none("max_pool_size", self.max_pool_size, 1)
         if max_pool_size is not None and self.connection_type not in ("pooled", "auto"):
