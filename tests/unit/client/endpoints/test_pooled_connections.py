@@ -205,10 +205,12 @@ def pool_settings(size: int) -> SourceSettings:
     return SourceSettings("pooled", max_pool_size=size, dial_backoff=None)
 
 
+@pytest.mark.python_only
 def test_no_wake_up_is_lost_under_any_schedule_of_two() -> None:
     assert explore(lambda s: impatient_caller(PooledConnections, s), max_preemptions=3) > 100
 
 
+@pytest.mark.python_only
 @pytest.mark.parametrize("mutant", [ForgetsNested, ForgetsToLook])
 def test_mutant_that_loses_wake_ups_is_found(mutant: type[PooledConnections]) -> None:
     with pytest.raises(ScheduleFailure, match="wake-up was lost"):
@@ -250,5 +252,6 @@ def answer_or_break(line: FakeClientConnection, answers: bool) -> None:
         line.answer()
 
 
+@pytest.mark.python_only
 def test_no_wake_up_is_lost_in_seeded_schedules_of_many() -> None:
     explore_randomly(many_callers, range(400))
