@@ -5,29 +5,21 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 import pybrpc
 from pybrpc.base.waiting import acquire_until
+from tests.peers.alarms import raising_alarms, storm
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.scripted_server import Peer, ScriptedServer
 
 
-class Interrupted(Exception):
-    pass
-
-
 @pytest.fixture
 def raising_alarm() -> Iterator[None]:
-    def interrupt(number: int, frame: object) -> None:
-        raise Interrupted
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    with raising_alarms():
+        yield
 
 
 @pytest.fixture
@@ -63,20 +55,6 @@ def test_ctrl_c_in_a_blocking_call_cancels_it() -> None:
         assert stub.Echo(echo_request("next")).message == "next"
         assert channel.statistics().late_answers == 1  # type: ignore[union-attr]
     assert server.connections == 1
-
-
-def storm(work: Callable[[], None], strokes: int) -> None:
-    """Run `work` again and again while a signal interrupts it wherever it happens to be."""
-    interrupted = 0
-    delay_s = 20e-6
-    while interrupted < strokes:
-        try:
-            signal.setitimer(signal.ITIMER_REAL, delay_s)
-            work()
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        except Interrupted:
-            interrupted += 1
-        delay_s = 20e-6 + (delay_s * 1.07) % 400e-6
 
 
 @pytest.mark.usefixtures("raising_alarm")

@@ -18,6 +18,7 @@ from pybrpc.errors import (
     RpcTimeoutError,
 )
 from tests.fakes.threads import in_threads, wait_until
+from tests.peers.alarms import raising_alarms, storm
 from tests.peers.callers import FORMS, LOOPS, caller
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.endpoints import counts
@@ -263,36 +264,16 @@ def test_threads_that_fight_for_few_connections_never_lose_a_wake_up() -> None:
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no setitimer")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_pool_loses_nothing_to_signal_handlers_that_raise() -> None:
-    class Interrupted(Exception):
-        pass
-
-    def interrupt(number: int, frame: object) -> None:
-        raise Interrupted
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        with ScriptedServer() as server:
-            with pybrpc.Channel(
-                server.address, timeout=30, connection_type="pooled", max_pool_size=2
-            ) as channel:
-                stub = pybrpc.Stub(ECHO, channel)
-                # A signal inside of Thread.start leaves the thread in threading's own books.
-                stub.Echo(echo_request("starts the dispatcher's thread"))
-                strokes, delay_s = 0, 20e-6
-                while strokes < 600:
-                    try:
-                        signal.setitimer(signal.ITIMER_REAL, delay_s)
-                        stub.Echo(echo_request("x"), timeout=10)
-                        signal.setitimer(signal.ITIMER_REAL, 0)
-                    except Interrupted:
-                        strokes += 1
-                    delay_s = 20e-6 + (delay_s * 1.07) % 400e-6
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                futures = [stub.Echo.future(echo_request(str(i))) for i in range(2)]
-                assert [future.result().message for future in futures] == ["0", "1"]
-                found = counts(channel)
-                assert (found.in_use, found.waiting) == (0, 0)
-                assert found.created - found.closed <= 2
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    with raising_alarms(), ScriptedServer() as server:
+        with pybrpc.Channel(
+            server.address, timeout=30, connection_type="pooled", max_pool_size=2
+        ) as channel:
+            stub = pybrpc.Stub(ECHO, channel)
+            # A signal inside of Thread.start leaves the thread in threading's own books.
+            stub.Echo(echo_request("starts the dispatcher's thread"))
+            storm(lambda: stub.Echo(echo_request("x"), timeout=10), strokes=600)
+            futures = [stub.Echo.future(echo_request(str(i))) for i in range(2)]
+            assert [future.result().message for future in futures] == ["0", "1"]
+            found = counts(channel)
+            assert (found.in_use, found.waiting) == (0, 0)
+            assert found.created - found.closed <= 2

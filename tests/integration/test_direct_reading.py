@@ -23,6 +23,7 @@ from pybrpc.errors import ConnectionFailedError, ErrorCode, RpcTimeoutError
 from pybrpc.transport.dispatch.direct_dispatcher import DirectDispatcher
 from pybrpc.transport.runtime import default_runtime
 from tests.fakes.threads import WAIT_S, in_threads, wait_until
+from tests.peers.alarms import Interrupted, raising_alarms
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.endpoints import counts
 from tests.peers.forking import exit_code_of, fork
@@ -226,19 +227,10 @@ def test_blocking_calls_and_futures_in_turn_over_one_connection() -> None:
     assert server.connections == 1
 
 
-class Interrupted(Exception):
-    pass
-
-
 @pytest.fixture
 def raising_alarm() -> Iterator[None]:
-    def interrupt(number: int, frame: object) -> None:
-        raise Interrupted
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    with raising_alarms():
+        yield
 
 
 @pytest.mark.usefixtures("raising_alarm")
@@ -280,28 +272,6 @@ def test_signal_handler_that_raises_hurts_this_call_and_its_connection_alone() -
         for thread in threads:
             thread.join(WAIT_S)
     assert not errors
-
-
-@pytest.mark.usefixtures("raising_alarm")
-# What a signal handler raises inside a destructor Python itself swallows.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_storm_of_signals_that_raise() -> None:
-    """Wherever one strikes, the connection is given back or closed, and no call hangs."""
-    with ScriptedServer() as server, pooled(server.address, max_pool_size=4) as channel:
-        stub = pybrpc.Stub(ECHO, channel)
-        interrupted = 0
-        delay_s = 20e-6
-        while interrupted < 300:
-            try:
-                signal.setitimer(signal.ITIMER_REAL, delay_s)
-                stub.Echo(echo_request("x"), timeout=10)
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            except Interrupted:
-                interrupted += 1
-            delay_s = 20e-6 + (delay_s * 1.07) % 400e-6
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        assert stub.Echo(echo_request("after"), timeout=10).message == "after"
-        wait_until(lambda: counts(channel).in_use == 0)
 
 
 def test_signal_handler_that_calls_while_its_thread_reads() -> None:

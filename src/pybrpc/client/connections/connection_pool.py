@@ -7,7 +7,7 @@ is given to a call only if its peer has not closed it by then: the dispatcher ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterable, Sized
 from time import monotonic
 from typing import Any
 
@@ -129,6 +129,24 @@ class ConnectionPool:
         """Make one idle again that was taken."""
         if self.used.pop(connection, connection) is not connection and connection.is_usable():
             self.put(connection)
+
+    def abandoned(
+        self, connections: Iterable[ClientConnection], call: object
+    ) -> list[ClientConnection]:
+        """Those of `connections` that `call`, which was interrupted, has taken and not used, or
+        that were taken and not registered.
+
+        A connection that another thread has taken and is about to register may be among them: its
+        call is then refused by it, and takes another one.
+        """
+        found = []
+        for connection in connections:
+            if connection in self.idle or connection.is_held():
+                continue
+            user = self.used.get(connection, connection)
+            if user is call or (user is connection and connection.socket.is_connected):
+                found.append(connection)
+        return found
 
     def forget(self, connection: ClientConnection) -> None:
         self.idle.pop(connection, None)

@@ -45,7 +45,7 @@ IDLE_S = 10.0
 """Seconds without a call after which one is closed."""
 
 PAUSE_S = 1.0
-"""Seconds after one has failed in which none is made."""
+"""Seconds after one has failed, or the process has enough, in which none is made."""
 
 _in_process = atomic_counter()
 
@@ -121,13 +121,8 @@ class OwnConnections(ConnectionOwner):
             raise
 
     def reclaim(self, call: WaitingCall) -> None:
-        """Close those that `call` has taken and not used, as it was interrupted."""
-        for connection in self.connections:
-            if connection in self.idle.idle or connection.is_held():
-                continue
-            user = self.idle.used.get(connection, connection)
-            if user is call or (user is connection and connection.socket.is_connected):
-                connection.close()
+        for connection in self.idle.abandoned(self.connections, call):
+            connection.close()
 
     def _count_one_more(self) -> bool:
         if self._count.increment_and_get(1) > self.limit:
@@ -135,6 +130,7 @@ class OwnConnections(ConnectionOwner):
             return False
         if _in_process.increment_and_get(1) > PROCESS_LIMIT:
             self._count_one_less()
+            self._paused_until = time.monotonic() + PAUSE_S
             return False
         self.idle.may_grow = self._count.get() < self.limit
         return True

@@ -53,18 +53,8 @@ class PooledConnections(SourceBase):
         super().on_failed(connection, error)
 
     def reclaim(self, call: WaitingCall) -> None:
-        """Also close connections taken but never registered because a signal interrupted the
-        taker.
-
-        A connection that another thread has taken and is about to register may be closed as well;
-        that thread's call is then refused by it, and takes another one.
-        """
-        for connection in self.connections:
-            if connection in self._pool.idle or connection.is_held():
-                continue
-            user = self._pool.used.get(connection, connection)
-            if user is call or (user is connection and connection.socket.is_connected):
-                self.drop(connection)
+        for connection in self._pool.abandoned(self.connections, call):
+            self.drop(connection)
 
     def retire(self, connection: ClientConnection) -> None:
         if self._pool.idle.pop(connection, connection) is not connection:

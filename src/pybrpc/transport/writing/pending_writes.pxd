@@ -16,6 +16,8 @@ cdef class PendingWrites:
     cpdef list next_batch(self, object socket)
     @cython.locals(size="long long", count=Py_ssize_t, request=WriteRequest)
     cpdef bint settle_written(self, object socket, list batch) except -1
+    @cython.locals(request=WriteRequest, data=bytes)
+    cpdef bytes next_short(self, Py_ssize_t max_bytes)
     @cython.locals(request=WriteRequest)
     cpdef settle_only(self)
     cpdef settle_failed(self, object socket, WriteRequest request, object error)

@@ -107,8 +107,18 @@ class PendingWrites:
             self._backlog.remove(size, count)
         return count > 0
 
+    def next_short(self, max_bytes: int) -> bytes | None:
+        """All bytes of the next system call, if it is for one short request, of which nobody wants
+        to know that it is written. `None`: see `next_batch`."""
+        if len(self.requests) != 1:
+            return None
+        request = self.requests[0]
+        data = request.short_data(max_bytes)
+        request.write_started = data is not None
+        return None if request.is_canceled else data
+
     def settle_only(self) -> None:
-        """Complete the only request, of which nobody wants to know that it is written."""
+        """Complete the request of `next_short`."""
         request = self.requests.popleft()
         request.progress = WRITTEN
         request.data = NOTHING

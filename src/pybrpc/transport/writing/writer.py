@@ -203,17 +203,18 @@ class SocketWriter:
 
     def _write_short(self, socket: SocketCore, request: WriteRequest) -> bool:
         """Write the only pending request at once, if it is short: what `_write_batch` does, for the
-        most frequent case. False if it is another case, or is not written completely."""
-        data = request.short_data(SHORT_BYTES)
-        if data is None or socket.layer is not PLAIN or len(self.pending.requests) > 1:
-            return False
-        request.write_started = True
-        if request.is_canceled:
+        most frequent case. False if it is another case, or if more of it is to be written."""
+        data = self.pending.next_short(SHORT_BYTES) if socket.layer is PLAIN else None
+        if data is None:
             return False
         try:
             written = write_short(socket.fd, data)
-        except OSError:
-            return False  # the buffer is full, or it is broken: `_write_batch` meets that too
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            # The kernel reports it once: `_write_batch` would meet another one.
+            self._fail(socket, broken_error(socket, error, "write into", Phase.SENT))
+            return True
         self.writes += 1
         self.bytes_written += written
         self._wrote_at = monotonic()
@@ -301,9 +302,8 @@ class SocketWriter:
         If the call fails, the socket fails and nothing is settled.
         """
         pending, layer = self.pending, socket.layer
-        is_layered = layer is not PLAIN
         batch = pending.next_batch(socket)
-        if not batch and not (is_layered and layer.has_unsent):
+        if not batch and (layer is PLAIN or not layer.has_unsent):
             return True
         try:
             pieces = [request.data for request in batch]
@@ -327,7 +327,7 @@ class SocketWriter:
             self.writes += 1
             self.bytes_written += written
             self._wrote_at = monotonic()
-        if is_layered and layer.has_unsent:
+        if layer is not PLAIN and layer.has_unsent:
             note_begun(batch)
             return False
         has_room = pending.settle_written(socket, batch) or not batch
