@@ -52,7 +52,7 @@ from tests.peers.echo import ECHO, echo_request
 from tests.peers.scripted_server import Peer, ScriptedServer, closed_port, never_answer
 from tests.protos import conformance_pb2 as pb
 
-TYPES = ("single", "pooled", "short")
+TYPES = ("single", "pooled", "short", "auto")
 every_form = pytest.mark.parametrize("form", FORMS)
 every_type = pytest.mark.parametrize("connection_type", TYPES)
 

@@ -232,7 +232,7 @@ def unreliable(peer: Peer) -> None:
 
 
 @pytest.mark.python_only
-@pytest.mark.parametrize("kind", ["single", "pooled", "short"])
+@pytest.mark.parametrize("kind", ["single", "pooled", "short", "auto"])
 def test_there_are_as_many_ends_as_attempts(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
     real = call.new_attempt

@@ -34,7 +34,7 @@ def test_calls_of_every_form_go_to_the_servers_by_turns(form: str) -> None:
         assert {name: names.count(name) for name in sorted(names)} == EVEN
 
 
-@pytest.mark.parametrize("connection_type", ["single", "pooled", "short"])
+@pytest.mark.parametrize("connection_type", ["single", "pooled", "short", "auto"])
 @pytest.mark.parametrize("protocol", ["baidu_std", "hulu_pbrpc", "sofa_pbrpc"])
 def test_every_protocol_and_connection_type_can_be_used(
     protocol: str, connection_type: Any

@@ -40,7 +40,7 @@ from tests.peers.scripted_server import (
     deaf_port,
 )
 
-TYPES = ("single", "pooled", "short")
+TYPES = ("single", "pooled", "short", "auto")
 every_form = pytest.mark.parametrize("form", FORMS)
 every_type = pytest.mark.parametrize("connection_type", TYPES)
 

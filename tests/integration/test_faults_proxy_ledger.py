@@ -41,6 +41,7 @@ class Way:
         pytest.param((3, "plain", {"connection_type": "short"}), id="short"),
         pytest.param((4, "tls", {"backup_request_ms": 5}), id="tls-backup"),
         pytest.param((5, "tls", {"connection_type": "pooled"}), id="tls-pooled"),
+        pytest.param((6, "plain", {"connection_type": "auto"}), id="auto"),
     ]
 )
 def way(request: pytest.FixtureRequest) -> Iterator[Way]:

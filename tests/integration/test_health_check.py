@@ -20,7 +20,7 @@ from tests.peers.scripted_server import (
 )
 from tests.protos import conformance_pb2 as pb
 
-TYPES = ("single", "pooled", "short")
+TYPES = ("single", "pooled", "short", "auto")
 every_type = pytest.mark.parametrize("connection_type", TYPES)
 ECHO_METHOD = ECHO.methods_by_name["Echo"]
 WELL = pb.EchoRequest(message="well?")

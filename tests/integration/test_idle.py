@@ -19,7 +19,7 @@ from tests.peers.echo import ECHO, echo_request
 from tests.peers.scripted_server import Peer, ScriptedServer
 from tests.peers.serving import make_server
 
-TYPES = ("single", "pooled", "short")
+TYPES = ("single", "pooled", "short", "auto")
 IDLE_S = 0.02
 CALLS = 25
 THREADS = 12
@@ -27,7 +27,7 @@ TASKS = 24
 
 every_form = pytest.mark.parametrize("form", FORMS)
 every_type = pytest.mark.parametrize("connection_type", TYPES)
-lasting_type = pytest.mark.parametrize("connection_type", ["single", "pooled"])
+lasting_type = pytest.mark.parametrize("connection_type", ["single", "pooled", "auto"])
 
 
 def let_time_pass(client: Any, until: Callable[[], bool]) -> None:

@@ -153,7 +153,7 @@ def test_calls_in_flight_on_a_connection_that_logs_off_are_answered(form: str) -
 
 
 @every_form
-@pytest.mark.parametrize("connection_type", ["single", "pooled", "short"])
+@pytest.mark.parametrize("connection_type", ["single", "pooled", "short", "auto"])
 def test_only_server_stops(form: str, connection_type: str) -> None:
     """Callers get an error that says so, they don't hang; and find its successor."""
     address = ""

@@ -18,7 +18,7 @@ from tests.peers.scripted_server import (
 )
 from tests.peers.serving import make_server
 
-TYPES = ("single", "pooled", "short")
+TYPES = ("single", "pooled", "short", "auto")
 every_form = pytest.mark.parametrize("form", FORMS)
 every_type = pytest.mark.parametrize("connection_type", TYPES)
 

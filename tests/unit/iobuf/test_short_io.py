@@ -6,7 +6,7 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -73,7 +73,12 @@ def test_broken_descriptor_is_an_error() -> None:
         read_short(-1, 9)
 
 
-def test_reset_is_an_error_and_no_end() -> None:
+@pytest.mark.parametrize(
+    "use",
+    [lambda fd: read_short(fd, 100), lambda fd: write_short(fd, b"x")],
+    ids=["read", "write"],
+)
+def test_reset_is_reported_as_such(use: Callable[[int], object]) -> None:
     """The kernel reports it once, so it must not be asked again."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         near = socket.create_connection(listener.getsockname())
@@ -84,4 +89,4 @@ def test_reset_is_an_error_and_no_end() -> None:
             far.close()
             select.select([near], [], [], 5)
             with pytest.raises(ConnectionResetError):
-                read_short(near.fileno(), 100)
+                use(near.fileno())
