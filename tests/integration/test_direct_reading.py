@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -19,7 +20,12 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc.errors import ConnectionFailedError, ErrorCode, RpcTimeoutError
+from pybrpc.errors import (
+    ConnectionFailedError,
+    ErrorCode,
+    HandlerCanceledError,
+    RpcTimeoutError,
+)
 from pybrpc.transport.dispatch.direct_dispatcher import DirectDispatcher
 from pybrpc.transport.runtime import default_runtime
 from tests.fakes.threads import WAIT_S, in_threads, wait_until
@@ -27,6 +33,7 @@ from tests.peers.alarms import Interrupted, raising_alarms
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.endpoints import counts
 from tests.peers.forking import exit_code_of, fork
+from tests.peers.raw_peer import RawPeer, request
 from tests.peers.scripted_server import Peer, ScriptedServer, echo, never_answer
 from tests.peers.serving import make_server, start
 from tests.peers.tls import certificates
@@ -139,6 +146,34 @@ def test_channel_closed_by_another_thread_ends_the_call() -> None:
             stub.Echo(echo_request())
         assert caught.value.code == ErrorCode.ECLOSE
         closing.join()
+
+
+def test_call_is_canceled_with_the_request_whose_handler_makes_it() -> None:
+    """By the thread that finds the reset, while the handler's thread reads."""
+
+    def script(peer: Peer) -> None:
+        peer.answer(peer.expect_request())
+        peer.expect_request()
+        is_waiting.set()
+        peer.wait_closed()
+
+    def handle(request: Any, controller: pybrpc.Controller) -> Any:
+        try:
+            return stub.Echo(echo_request("never"))
+        except BaseException as error:
+            ends.put(error)
+            raise
+
+    is_waiting = threading.Event()
+    ends: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+    with ScriptedServer(script, echo) as behind, pooled(behind.address) as channel:
+        stub = pybrpc.Stub(ECHO, channel)
+        stub.Echo(echo_request())
+        with make_server(handle) as front, RawPeer(start(front)) as peer:
+            peer.send(request(1))
+            assert is_waiting.wait(WAIT_S)
+            peer.reset()
+            assert type(ends.get(timeout=WAIT_S)) is HandlerCanceledError
 
 
 @pytest.mark.parametrize("max_retry", [0, 1])
