@@ -10,7 +10,6 @@ cdef class DirectDispatcher:
     cdef readonly bint _has_missed
     cdef readonly GilAtomicRef _holder
     cdef readonly bint _is_recalled
-    cdef readonly bint _is_sealed
     cdef readonly bint _is_silent
     cdef readonly object _left
     cdef readonly object _own_posts

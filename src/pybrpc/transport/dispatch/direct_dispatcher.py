@@ -6,11 +6,11 @@ call. Everything else that happens to the connection (it is established, fails, 
 calls that nobody waits for) is done in turns of the shared dispatcher, an EpollDispatcher.
 
 So the turns of the connection change hands, and one thread has them at a time: `_holder` is None,
-a DirectWaiter whose thread has entered, or `_SHARED` while the shared dispatcher runs a function
-of this connection. What is posted while a thread has the turns waits in `_left`: that thread is
-called back, leaves, and the shared dispatcher runs it. A thread that posts appends to `_left` and
-then looks at `_holder`; one that leaves clears `_holder` and then looks at `_left` ("store, then
-load", see base.atomic).
+a DirectWaiter whose thread has entered, or a token of the shared dispatcher while that runs a
+function of this connection. What is posted while a thread has the turns waits in `_left`: that
+thread is called back, leaves, and the shared dispatcher runs it. A thread that posts appends to
+`_left` and then looks at `_holder`; one that leaves clears `_holder` and then looks at `_left`
+("store, then load", see base.atomic).
 
 While the turns belong to callers the shared dispatcher is `silent` for this descriptor: it notices
 that the peer closes, once, and is not woken by data. It listens again, for data too, when a call
@@ -45,8 +45,8 @@ READABLE = select.POLLIN
 WRITABLE = select.POLLOUT
 END = getattr(select, "POLLRDHUP", 0)
 
-_SHARED = object()
-"""The holder while the shared dispatcher runs a function of the connection."""
+_SEALED = object()
+"""The holder for ever, once the shared dispatcher is closed."""
 
 
 class DirectDispatcher:
@@ -58,7 +58,6 @@ class DirectDispatcher:
         "_has_missed",
         "_holder",
         "_is_recalled",
-        "_is_sealed",
         "_is_silent",
         "_left",
         "_own_posts",
@@ -96,8 +95,6 @@ class DirectDispatcher:
         """Whether the shared dispatcher was notified of an event while a caller had the turns."""
         self._wants_listening = False
         """Whether the shared dispatcher is to read, once nobody has the turns."""
-        self._is_sealed = False
-        """Whether the shared dispatcher is closed, and no caller had the turns then."""
 
     # --- a caller ---
 
@@ -174,14 +171,15 @@ class DirectDispatcher:
         if not self._is_silent:
             return
         self._wants_listening = True
-        if self._holder.compare_and_set(None, _SHARED):
-            try:
+        token = object()
+        try:
+            if self._holder.compare_and_set(None, token):
                 self._listen()
-            finally:
-                self._holder.compare_and_set(_SHARED, None)
-            self._look_after_release()
-        else:
-            self._recall()
+            else:
+                self._recall()
+        finally:
+            if self._holder.compare_and_set(token, None):
+                self._look_after_release()
 
     def _wait_and_run(self, waiter: DirectWaiter, left_s: float) -> None:
         mask = 0 if self._reader is None else READABLE
@@ -255,20 +253,20 @@ class DirectDispatcher:
         """Run what is left to the shared dispatcher, or recall the caller that has the turns, which
         looks for it when it has left. In a turn, or in any thread if there are no turns any more.
         """
-        while self._left or self._has_missed or self._wants_listening:
-            if not self._holder.compare_and_set(None, _SHARED):
-                if not self._left and not self._wants_listening:
-                    return  # the caller reads
-                self._recall()
-                if not self._holder.compare_and_set(None, _SHARED):
-                    return
-            try:
+        token = object()
+        try:
+            while self._left or self._has_missed or self._wants_listening:
+                if not self._holder.compare_and_set(None, token):
+                    if not self._left and not self._wants_listening:
+                        return  # the caller reads
+                    self._recall()
+                    if not self._holder.compare_and_set(None, token):
+                        return
                 self._run_left()
-            except BaseException:
-                self._holder.compare_and_set(_SHARED, None)
+                self._holder.compare_and_set(token, None)
+        finally:
+            if self._holder.compare_and_set(token, None):  # something was raised
                 self._look_after_release()
-                raise
-            self._holder.compare_and_set(_SHARED, None)
 
     def _run_left(self) -> None:
         if self._wants_listening:
@@ -321,11 +319,11 @@ class DirectDispatcher:
     def _seal(self) -> bool:
         """The shared dispatcher is closed: let no caller enter any more. False if one has entered,
         which will run what is left."""
-        if self._holder.compare_and_set(None, _SHARED):
-            self._is_sealed = True
-        elif not self._is_sealed:
+        self._holder.compare_and_set(None, _SEALED)
+        is_sealed = self._holder.get() is _SEALED
+        if not is_sealed:
             self._recall()
-        return self._is_sealed
+        return is_sealed
 
     def _withdraw(self, function: Continuation) -> bool:
         """False if it was run, or is being run."""

@@ -38,11 +38,10 @@ cdef class ThreadPoller:
     cdef readonly double _longest_s
     cdef readonly int _wake_fd
     cdef readonly int _wake_write_fd
-    cdef public bint is_waiting
+    cdef public bint is_taken
 
-    cpdef int wait(self, int fd, int mask, double timeout_s) except -1
     @cython.locals(found=int)
-    cdef int _wait(self, int fd, int mask, double timeout_s) except -1
+    cpdef int wait(self, int fd, int mask, double timeout_s) except -1
     cpdef wake(self)
     cpdef close(self)
 
@@ -61,6 +60,7 @@ cdef class DirectWaiter(Waiter):
     cpdef wake(self)
     @cython.locals(poller=ThreadPoller)
     cpdef end_poll(self)
+    @cython.locals(poller=ThreadPoller)
     cpdef forget_poller(self)
     @cython.locals(poller=ThreadPoller)
     cpdef bint can_poll(self) except -1

@@ -34,13 +34,13 @@ class ThreadPoller:
         "_poll",
         "_wake_fd",
         "_wake_write_fd",
-        "is_waiting",
+        "is_taken",
     )
 
     def __init__(self) -> None:
         self._wake_fd = self._wake_write_fd = NO_FD
-        self.is_waiting = False
-        """Whether its thread waits: then a handler of a signal that calls must not wait here."""
+        self.is_taken = False
+        """Whether a DirectWaiter has it: a call of a signal handler must not wait here then."""
         self._poll = select.poll()
         self._fd = NO_FD
         self._mask = 0
@@ -54,13 +54,7 @@ class ThreadPoller:
     def wait(self, fd: int, mask: int, timeout_s: float) -> int:
         """Wait until `fd` is ready for one of `mask` (POLLIN, POLLOUT); return what it is ready
         for. 0 after `timeout_s` seconds, after `wake`, or now and then without a reason."""
-        self.is_waiting = True
-        try:
-            return self._wait(fd, mask, min(timeout_s, self._longest_s))
-        finally:
-            self.is_waiting = False
-
-    def _wait(self, fd: int, mask: int, timeout_s: float) -> int:
+        timeout_s = min(timeout_s, self._longest_s)
         if IS_COMPILED:
             found = poll_two(fd, mask, self._wake_fd, timeout_s)  # type: ignore[name-defined]  # noqa: F821 - in the .pxd
             if found >= 0:
@@ -165,17 +159,23 @@ class DirectWaiter(Waiter):
             poller.wake()
 
     def can_poll(self) -> bool:
-        """Get ready to `poll`. False if the process has no descriptor left, or if the thread waits
-        already: this is a call of a signal handler."""
+        """Get ready to `poll`. False if the process has no descriptor left, or if another waiter of
+        the thread polls: this is a call of a signal handler."""
         try:
-            poller = self._poller = poller_of_thread()
+            poller = poller_of_thread()
         except OSError:
             return False
-        return not poller.is_waiting
+        if poller.is_taken:
+            return False
+        self._poller = poller
+        poller.is_taken = True
+        return True
 
     def forget_poller(self) -> None:
-        """It polls no more: errors that keep it keep no descriptor."""
-        self._poller = None
+        """Undo `can_poll`: errors that keep this object keep no descriptor."""
+        poller, self._poller = self._poller, None
+        if poller is not None:
+            poller.is_taken = False
 
     def poll(self, fd: int, mask: int, timeout_s: float) -> int:
         """Wait as ThreadPoller does, after `can_poll`. The caller has set `is_polling`, and then
