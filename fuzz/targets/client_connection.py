@@ -15,6 +15,7 @@ from fuzz.wire import Wire, nothing_raised
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.calls.call import Call
 from pybrpc.client.calls.call_options import CallOptions
+from pybrpc.client.calls.interfaces import BackedUpCall, WaitingCall
 from pybrpc.client.connections import rpc_connection
 from pybrpc.client.connections.rpc_connection import RpcConnection
 from pybrpc.errors import BadResponseError, RpcError, make_rpc_error
@@ -41,8 +42,11 @@ class OneConnection:
 
     endpoint = Endpoint("unix:", 0)
     name = "unix:"
-    why_down = None
-    live = call_times = None
+    why_down: None = None
+    live: None = None
+    pool: None = None
+    call_times: None = None
+    gives_own_connections = False
 
     def __init__(self, wire: Wire, dispatcher: StepDispatcher, limit: int) -> None:
         self.dispatcher = dispatcher
@@ -53,24 +57,30 @@ class OneConnection:
         self.socket.set_user(self._connection)
         dispatcher.post(self.socket.begin_use)
 
-    def may_retry_elsewhere(self, call: Call, error: RpcError) -> bool:
+    def endpoints(self) -> tuple[Endpoint]:
+        return (self.endpoint,)
+
+    def may_retry_elsewhere(self, call: BackedUpCall, error: RpcError) -> bool:
         return False
 
     def take_retry(self, error: RpcError) -> bool:
         return True
 
-    def get(self, call: Call) -> RpcConnection:
+    def get(self, call: WaitingCall) -> RpcConnection:
         if not self._connection.is_usable():
             raise make_rpc_error(1009, "there is only one", peer="unix:")
         return self._connection
 
-    def wait(self, call: Call) -> None:
+    def wait(self, call: WaitingCall) -> None:
         raise NotImplementedError
 
-    def reclaim(self, call: Call) -> None:
+    def pause(self, call: WaitingCall, pause_s: float) -> None:
         raise NotImplementedError
 
-    def connection_for_backup(self, used: Any) -> None:
+    def reclaim(self, call: WaitingCall) -> None:
+        raise NotImplementedError
+
+    def connection_for_backup(self, call: BackedUpCall, used: Any) -> None:
         return None
 
 
@@ -107,7 +117,7 @@ def check(data: bytes) -> None:
         _check_outcome(outcome, expected.get(number))
 
 
-def _start(source: Any) -> WatchedCall:
+def _start(source: OneConnection) -> WatchedCall:
     call = WatchedCall()
     call.set_up(
         source, ECHO, pb.EchoRequest(message="x"), None, CallOptions(max_retry=0), Controller()

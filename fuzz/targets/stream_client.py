@@ -72,7 +72,7 @@ def _send(core: Any) -> None:
             assert not core.is_writable()
 
 
-def _start(source: Any) -> tuple[WatchedCall, StreamOpening]:
+def _start(source: OneConnection) -> tuple[WatchedCall, StreamOpening]:
     call = WatchedCall()
     call.set_up(
         source, ECHO, pb.EchoRequest(message="x"), None, CallOptions(max_retry=0), Controller()

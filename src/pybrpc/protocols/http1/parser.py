@@ -12,6 +12,7 @@ one. The time that `read` takes grows with the number of bytes, not with its squ
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import Any, TypeAlias
 
@@ -36,7 +37,8 @@ MAX_EXPECTED = 100_000
 MAX_KEPT_BLOCK = 2048
 """The last head is kept up to this length, in bytes."""
 
-_NO_LIMIT = 1 << 63
+_NO_LIMIT = sys.maxsize
+"""The most that `IOBuf.cutn` takes."""
 _WINDOW = 2048
 
 
@@ -186,7 +188,7 @@ class MessageParser:
         self, head: RequestHead | ResponseHead, buffer: IOBuf, events: list[Event]
     ) -> None:
         body = self._body_of(head)
-        self._limit = self._options.max_body_size
+        self._limit = min(self._options.max_body_size, _NO_LIMIT)
         self._keeps = head.keep_alive
         if body is None:
             self._end_message(events, END)

@@ -100,6 +100,28 @@ def test_lifted_limit_of_a_response_until_close() -> None:
     assert parser.end() == [END]
 
 
+def test_lifted_limit_of_a_response_until_close_whose_body_comes_later() -> None:
+    parser = response_parser(options=ParserOptions(max_body_size=5))
+    buffer = IOBuf(response(body=b""))
+    parser.read(buffer)
+    parser.lift_body_limit()
+    buffer.append(b"123456789")
+    assert parser.read(buffer) == [IOBuf(b"123456789")]
+    assert parser.end() == [END]
+
+
+def test_no_chunk_is_longer_than_a_lifted_limit() -> None:
+    parser, buffer = RequestParser(ParserOptions()), IOBuf()
+    head = f"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{1 << 63:x}\r\n"
+    buffer.append(head.encode())
+    parser.read(buffer)
+    parser.lift_body_limit()
+    parser.read(buffer)
+    buffer.append(b"data")
+    parser.read(buffer)
+    assert type(parser.broken) is BodyTooLargeError
+
+
 @pytest.mark.parametrize(
     ("option", "limit", "longest", "too_long", "status"),
     [
