@@ -62,10 +62,10 @@ class ThreadPoller:
                 return found  # type: ignore[no-any-return]
             timeout_s = 0.0  # `os` takes the wake-up, and runs the handlers of signals
         if fd != self._fd or mask != self._mask:
-            if self._fd not in (NO_FD, fd):
-                self._poll.unregister(self._fd)
-            self._poll.register(fd, mask)
-            self._fd, self._mask = fd, mask
+            poll = select.poll()  # a new one: an interruption leaves no descriptor in it
+            poll.register(self._wake_fd, select.POLLIN)
+            poll.register(fd, mask)
+            self._poll, self._fd, self._mask = poll, fd, mask
         found = 0
         for ready_fd, ready in self._poll.poll(timeout_s * 1000):
             if ready_fd == fd:

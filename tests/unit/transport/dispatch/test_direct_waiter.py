@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import select
+import signal
 import socket
 import threading
 import time
+
+import pytest
 
 from pybrpc.transport.dispatch.direct_waiter import (
     DirectWaiter,
@@ -16,6 +19,7 @@ from pybrpc.transport.dispatch.direct_waiter import (
     poller_of_thread,
 )
 from tests.fakes.threads import WAIT_S, in_threads
+from tests.peers.alarms import raising_alarms, storm
 
 
 def test_what_a_descriptor_is_ready_for() -> None:
@@ -91,3 +95,20 @@ def test_end_of_the_call_wakes_the_thread_that_polls() -> None:
             assert waiter.poll(near.fileno(), select.POLLIN, WAIT_S) == 0
         waiter.is_polling = False
         thread.join()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no setitimer")
+def test_signal_handler_that_raises_leaves_a_poller_that_works() -> None:
+    poller = ThreadPoller()
+    pairs = [socket.socketpair() for _ in range(2)]
+
+    def wait() -> None:
+        for near, _ in pairs:
+            assert poller.wait(near.fileno(), select.POLLOUT, WAIT_S) == select.POLLOUT
+
+    with raising_alarms():
+        storm(wait, strokes=300)
+    wait()
+    for near, far in pairs:
+        near.close()
+        far.close()
