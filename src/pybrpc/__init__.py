@@ -21,6 +21,8 @@ from pybrpc.client.channel.http_response import HttpResponse
 from pybrpc.client.channel.http_stream import HttpBody, HttpStreamCall, HttpStreamResponse
 from pybrpc.client.channel.stream_call import StreamCall
 from pybrpc.client.channel.stub import Stub
+from pybrpc.client.channel.typed_method import TypedMethod
+from pybrpc.client.channel.typed_stub import TypedStub
 from pybrpc.client.cluster.balancing.cluster_recover import ClusterRecover
 from pybrpc.client.cluster.balancing.registry import register_load_balancer
 from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
@@ -51,6 +53,7 @@ from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.server import Server
 from pybrpc.server.access_log.access_log import AccessLog
 from pybrpc.server.calls.raw_request import RawRequest
+from pybrpc.server.calls.typed_service import HandlerResponse, TypedService
 from pybrpc.server.limiters.adaptive_max_concurrency import (
     AdaptiveMaxConcurrency,
     AutoConcurrencyConf,
@@ -83,6 +86,7 @@ __all__ = [
     "EmaCircuitBreaker",
     "Endpoint",
     "ErrorCode",
+    "HandlerResponse",
     "HealthCheck",
     "HealthReport",
     "HttpBody",
@@ -115,6 +119,9 @@ __all__ = [
     "SubCall",
     "SubResult",
     "TimeoutConcurrencyConf",
+    "TypedMethod",
+    "TypedService",
+    "TypedStub",
     "__impl__",
     "__version__",
     "aio",

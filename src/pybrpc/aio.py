@@ -6,6 +6,8 @@ from pybrpc.client.channel.aio_channel import AioChannel as Channel
 from pybrpc.client.channel.http_stream import AioHttpBody as HttpBody
 from pybrpc.client.channel.http_stream import AioHttpStreamCall as HttpStreamCall
 from pybrpc.client.channel.stream_call import AioStreamCall as StreamCall
+from pybrpc.client.channel.typed_method import AioTypedMethod as TypedMethod
+from pybrpc.client.channel.typed_stub import AioTypedStub as TypedStub
 from pybrpc.client.combo.dynamic_partition_channel import (
     AioDynamicPartitionChannel as DynamicPartitionChannel,
 )
@@ -22,6 +24,8 @@ __all__ = [
     "PartitionChannel",
     "SelectiveChannel",
     "StreamCall",
+    "TypedMethod",
+    "TypedStub",
 ]
 
 

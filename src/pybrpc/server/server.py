@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Self, TypeAlias, TypeVar, Unpack
+from typing import Self, TypeAlias, TypeVar, Unpack, overload
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -28,6 +28,7 @@ from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.raw_body import RawBody
 from pybrpc.server.calls.raw_request import RawRequest
 from pybrpc.server.calls.service_registry import ServiceRegistry
+from pybrpc.server.calls.typed_service import TypedService, with_descriptor
 from pybrpc.server.http.frontend import HttpFrontend
 from pybrpc.server.http.method_target import targets_of
 from pybrpc.server.lifecycle.hooks import Hooking, LifecycleHooks
@@ -45,6 +46,7 @@ from pybrpc.server.settings import (
     SERVER_DEFAULTS,
     ServerOptions,
     ServerSettings,
+    ServiceOptions,
 )
 from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
 from pybrpc.transport.listening.listen import start_on_first_free
@@ -97,10 +99,18 @@ class Server(Hooking, Mounting, Registering):
     _run: RunningServer | None = None
     _pid = 0
 
+    @overload
+    def add_service(self, service: TypedService, **options: Unpack[ServiceOptions]) -> None: ...
+
+    @overload
+    def add_service(
+        self, service: ServiceDescriptor, impl: object, **options: Unpack[ServiceOptions]
+    ) -> None: ...
+
     def add_service(
         self,
-        service: ServiceDescriptor,
-        impl: object,
+        service: ServiceDescriptor | TypedService,
+        impl: object = None,
         *,
         partial: bool = False,
         restful_mappings: str = "",
@@ -109,6 +119,8 @@ class Server(Hooking, Mounting, Registering):
         json_options: JsonOptions | None = None,
     ) -> None:
         """Serve `service` with `impl`, an object with methods named as in the .proto file.
+
+        An object of a class derived from a generated one, a TypedService, is given alone.
 
         TypeError: `impl` lacks some of them, is the class instead of an object, or has a function
         that takes other arguments or a plain one that returns a coroutine; `service` is not a
@@ -130,13 +142,14 @@ class Server(Hooking, Mounting, Registering):
         checked_instance_or_none("json_options", json_options, JsonOptions)
         if self.is_running:
             raise ServerStateError("add services before the server is started")
-        self._registry.add(service, impl, partial)
+        described, impl = with_descriptor(service, impl)
+        self._registry.add(described, impl, partial)
         form = allow_http_body_to_pb, json_options or JsonOptions()
         try:
-            targets = targets_of(service, self._registry, *form)
-            self._routes.add_service(service, targets, restful_mappings, allow_default_url)
+            targets = targets_of(described, self._registry, *form)
+            self._routes.add_service(described, targets, restful_mappings, allow_default_url)
         except BaseException:
-            self._registry.remove(service)
+            self._registry.remove(described)
             raise
 
     def add_generic_service(self, handler: RawHandler) -> RawHandler:

@@ -20,6 +20,7 @@ from pybrpc.base.checked_options import (
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.builtin.server_view import HealthReporter
+from pybrpc.json2pb import JsonOptions
 from pybrpc.metrics.names import exposed_name
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import all_protocols, check_protocol_object
@@ -153,6 +154,16 @@ class ServerOptions(TypedDict, total=False):
     server_info_name: str
     options: SocketOptions | None
     runtime: Runtime | None
+
+
+class ServiceOptions(TypedDict, total=False):
+    """The keyword options of `Server.add_service`, which explains them."""
+
+    partial: bool
+    restful_mappings: str
+    allow_default_url: bool
+    allow_http_body_to_pb: bool
+    json_options: JsonOptions | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from pybrpc.base.checked_options import checked_count
 from pybrpc.client.calls.aio_calls import new_aio_call
@@ -21,10 +21,19 @@ from pybrpc.streams.stream import CLOSE_TIMEOUT_S, Stream
 from pybrpc.streams.table import MAX_STREAMS_PER_REQUEST
 
 if TYPE_CHECKING:
+    # The default, of Python 3.13, is for type checkers alone: a bare StreamCall is one of Any.
+    from typing_extensions import TypeVar
+
     from pybrpc.client.calls.call_options import CalledMethod, CallOptions
 
+    Resp = TypeVar("Resp", default=Any)
+else:
+    from typing import TypeVar
 
-class _StreamCallBase:
+    Resp = TypeVar("Resp")
+
+
+class _StreamCallBase(Generic[Resp]):
     """The part that both forms have in common."""
 
     __slots__ = (
@@ -62,7 +71,7 @@ class _StreamCallBase:
         self._is_begun = False
         self.controller = Controller() if controller is None else controller
         """Options and results of the call."""
-        self.response: Any = None
+        self.response: Resp = None  # type: ignore[assignment]
         """The response of the call, once it is open."""
         if controller is not None and controller.backup_request_ms not in (None, NO_LIMIT_MS):
             raise ValueError("a call that opens streams can't have a backup request")
@@ -123,7 +132,7 @@ class _StreamCallBase:
         return f"<{type(self).__name__} {self._method.full_name}, {what}>"
 
 
-class StreamCall(_StreamCallBase):
+class StreamCall(_StreamCallBase[Resp]):
     """A call that opens streams: `with stub.Chat.stream(request) as call:`.
 
     `with` makes the call, and waits for the answer: `call.response`. The streams live until the end
@@ -144,7 +153,7 @@ class StreamCall(_StreamCallBase):
         """All streams."""
         return self._all()
 
-    def open(self) -> StreamCall:
+    def open(self) -> Self:
         """Make the call, and wait for the answer. Raises its RpcError. For use without `with`."""
         opening = self._opening()
         try:
@@ -175,7 +184,7 @@ class StreamCall(_StreamCallBase):
         if raised is not None:
             raise raised
 
-    def __enter__(self) -> StreamCall:
+    def __enter__(self) -> Self:
         return self.open()
 
     def __exit__(
@@ -190,7 +199,7 @@ class StreamCall(_StreamCallBase):
             self.reset()
 
 
-class AioStreamCall(_StreamCallBase):
+class AioStreamCall(_StreamCallBase[Resp]):
     """A call that opens streams: `async with stub.Chat.stream(request) as call:`. As StreamCall."""
 
     __slots__ = ()
@@ -208,7 +217,7 @@ class AioStreamCall(_StreamCallBase):
         """All streams."""
         return self._all()
 
-    async def open(self) -> AioStreamCall:
+    async def open(self) -> Self:
         """Make the call, and wait for the answer. Raises its RpcError."""
         opening = self._opening()
         binding = self._channel.binding()
@@ -240,7 +249,7 @@ class AioStreamCall(_StreamCallBase):
         if raised is not None:
             raise raised
 
-    async def __aenter__(self) -> AioStreamCall:
+    async def __aenter__(self) -> Self:
         return await self.open()
 
     async def __aexit__(

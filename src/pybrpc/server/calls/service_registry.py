@@ -15,6 +15,7 @@ from pybrpc.server.calls.handler_checks import (
 )
 from pybrpc.server.calls.interception import intercepted
 from pybrpc.server.calls.method_entry import GENERIC_NAME, Handler, MethodEntry
+from pybrpc.server.calls.typed_service import TypedService, handler_names
 
 _NOTHING: tuple[str | None, str, MethodEntry | None] = None, "", None
 
@@ -61,8 +62,10 @@ class ServiceRegistry:
         """Serve `service` with the methods of `impl` that are named as in the .proto file.
 
         Methods that stream are not served, nor, if the service is `partial`, those that `impl`
-        lacks. TypeError: `impl` lacks methods (the text names them) or can't serve them,
-        `service` is not a descriptor, or an interceptor can't run around a handler.
+        lacks, nor those of a TypedService that are not overridden.
+
+        TypeError: `impl` lacks methods (the text names them) or can't serve them, `service` is not
+        a descriptor, or an interceptor can't run around a handler.
         ServerStateError: the service was added already, or one with the same short name, which old
         clients couldn't tell from it (bRPC refuses that too), or it has no methods.
         """
@@ -218,14 +221,17 @@ def _handlers_of(
 ) -> dict[str, Handler]:
     names = [method.name for method in methods]
     check_is_object(impl, service.full_name, names)
+    attributes = handler_names(service, impl)
     handlers: dict[str, Handler] = {}
     for name in names:
-        handler = getattr(impl, name, None)
+        attribute = attributes[name]
+        handler = None if attribute is None else getattr(impl, attribute, None)
         if callable(handler):
             check_handler(impl, name, handler)
             handlers[name] = handler
     missing = [name for name in names if name not in handlers]
-    if missing and not (is_partial and handlers):
+    is_typed = isinstance(impl, TypedService)
+    if missing and not is_typed and not (is_partial and handlers):
         hint = "" if is_partial else "; partial=True serves those that it has"
         raise TypeError(
             f"{type(impl).__name__} can't serve {service.full_name}: it has no method "

@@ -6,7 +6,7 @@ its streams.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from pybrpc.client.channel.stream_call import AioStreamCall, StreamCall
 from pybrpc.rpc.interceptors.chain import LoopChain, ThreadChain
@@ -20,7 +20,7 @@ class InterceptedStreamCall(StreamCall):
 
     _chain: ThreadChain
 
-    def open(self) -> InterceptedStreamCall:
+    def open(self) -> Self:
         """As `StreamCall.open`. Raises what an interceptor raises, too; the streams are reset."""
 
         def last(request: Any) -> Any:
@@ -44,7 +44,7 @@ class AioInterceptedStreamCall(AioStreamCall):
 
     _chain: LoopChain
 
-    async def open(self) -> AioInterceptedStreamCall:
+    async def open(self) -> Self:
         """As `AioStreamCall.open`; as `InterceptedStreamCall.open`."""
 
         async def last(request: Any) -> Any:
