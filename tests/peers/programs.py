@@ -59,6 +59,9 @@ PROGRAMS = {
         "tests/unit/metrics/exposition/test_prometheus.py, "
         "tests/integration/test_brpc_variables.py, test_worker_metrics.py",
     ),
+    "protoc": Program(
+        "protobuf-compiler", "tests/golden/test_codegen.py, tests/integration/test_typed_stubs.py"
+    ),
     "wrk": Program("wrk", "tests/integration/test_bench_http.py"),
     "etcd": Program("etcd-server", "tests/integration/test_naming_etcd.py, test_registration*.py"),
     "dnsmasq": Program("dnsmasq-base", "tests/integration/test_naming_dns.py"),

@@ -14,12 +14,12 @@ from google.protobuf.empty_pb2 import Empty
 
 import pybrpc
 from pybrpc.streams import AioStream, Stream
-from tests.typing.shop.shop_brpc import ShopAioStub, ShopBase, ShopStub
-from tests.typing.shop.shop_pb2 import Item, Items, Query
+from tests.typing.catalog.catalog_brpc import CatalogAioStub, CatalogBase, CatalogStub
+from tests.typing.catalog.catalog_pb2 import Item, Items, Query
 
 
 def call(channel: pybrpc.Channel) -> None:
-    stub = ShopStub(channel)
+    stub = CatalogStub(channel)
     assert_type(stub.Get(Item.Id(text="1"), timeout=1), Item)
     assert_type(stub.Find(Query(), controller=pybrpc.Controller()), Items)
     assert_type(stub.Clear(Empty(), timeout=None), Empty)
@@ -39,7 +39,7 @@ def on_item(item: Item | None, error: pybrpc.RpcError | None) -> None: ...
 
 
 async def call_in_a_loop(channel: pybrpc.aio.Channel) -> None:
-    stub = ShopAioStub(channel)
+    stub = CatalogAioStub(channel)
     assert_type(await stub.Get(Item.Id(text="1"), timeout=1), Item)
     assert_type(await asyncio.gather(stub.Get(Item.Id()), stub.Find(Query())), tuple[Item, Items])
     assert_type(await asyncio.gather(*(stub.Find(Query()) for _ in range(3))), list[Items])
@@ -61,12 +61,12 @@ async def call_in_a_loop(channel: pybrpc.aio.Channel) -> None:
 def other_channels(
     partitions: pybrpc.PartitionChannel, parallel: pybrpc.aio.ParallelChannel
 ) -> None:
-    ShopStub(partitions)
-    ShopStub(pybrpc.SelectiveChannel())
-    ShopAioStub(parallel)
+    CatalogStub(partitions)
+    CatalogStub(pybrpc.SelectiveChannel())
+    CatalogAioStub(parallel)
 
 
-class Handlers(ShopBase):
+class Handlers(CatalogBase):
     """Handlers of each kind, with names of their own for the arguments."""
 
     def Get(self, id: Item.Id, controller: pybrpc.Controller) -> Item:
@@ -80,7 +80,7 @@ class Handlers(ShopBase):
         return Empty()
 
 
-class Generators(ShopBase):
+class Generators(CatalogBase):
     """Handlers that yield bodies of HTTP."""
 
     def Get(self, request: Item.Id, controller: pybrpc.Controller) -> Iterator[bytes]:
@@ -96,19 +96,19 @@ def serve() -> None:
     server = pybrpc.Server()
     server.add_service(Handlers())
     server.add_service(Generators(), restful_mappings="/items/{text} => Get")
-    server.add_service(ShopBase.SERVICE, Handlers(), allow_default_url=True)
-    server.remove_service(ShopBase.SERVICE)
+    server.add_service(CatalogBase.SERVICE, Handlers(), allow_default_url=True)
+    server.remove_service(CatalogBase.SERVICE)
 
 
 # --- what must be refused: without an error here, the comment would be one ---
 
 
 def wrong_calls(channel: pybrpc.Channel, aio_channel: pybrpc.aio.Channel) -> None:
-    ShopStub(aio_channel)  # type: ignore[arg-type]
-    ShopStub("127.0.0.1:8000")  # type: ignore[arg-type]
-    ShopStub(pybrpc.aio.SelectiveChannel())  # type: ignore[arg-type]
-    ShopAioStub(channel)  # type: ignore[arg-type]
-    stub = ShopStub(channel)
+    CatalogStub(aio_channel)  # type: ignore[arg-type]
+    CatalogStub("127.0.0.1:8000")  # type: ignore[arg-type]
+    CatalogStub(pybrpc.aio.SelectiveChannel())  # type: ignore[arg-type]
+    CatalogAioStub(channel)  # type: ignore[arg-type]
+    stub = CatalogStub(channel)
     stub.Got(Item.Id())  # type: ignore[attr-defined]
     stub.Watch(Query())  # type: ignore[attr-defined]
     stub.Get(Query())  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def wrong_calls(channel: pybrpc.Channel, aio_channel: pybrpc.aio.Channel) -> Non
 
 
 async def wrong_calls_in_a_loop(channel: pybrpc.aio.Channel) -> None:
-    stub = ShopAioStub(channel)
+    stub = CatalogAioStub(channel)
     await stub.Got(Item.Id())  # type: ignore[attr-defined]
     await stub.Get(Query())  # type: ignore[arg-type]
     await stub.Get(Item.Id(), timeoout=1)  # type: ignore[call-arg]
@@ -137,31 +137,31 @@ async def wrong_calls_in_a_loop(channel: pybrpc.aio.Channel) -> None:
     print(items)
 
 
-class WrongRequest(ShopBase):
+class WrongRequest(CatalogBase):
     def Get(self, request: Query, controller: pybrpc.Controller) -> Item:  # type: ignore[override]
         return Item()
 
 
-class WrongResponse(ShopBase):
+class WrongResponse(CatalogBase):
     def Get(self, request: Item.Id, controller: pybrpc.Controller) -> Items:  # type: ignore[override]
         return Items()
 
 
-class WrongResponseOfATask(ShopBase):
+class WrongResponseOfATask(CatalogBase):
     async def Get(self, request: Item.Id, controller: pybrpc.Controller) -> Items:  # type: ignore[override]
         return Items()
 
 
-class NoResponse(ShopBase):
+class NoResponse(CatalogBase):
     def Get(self, request: Item.Id, controller: pybrpc.Controller) -> None: ...  # type: ignore[override]
 
 
-class NoController(ShopBase):
+class NoController(CatalogBase):
     def Get(self, request: Item.Id) -> Item:  # type: ignore[override]
         return Item()
 
 
-class WrongItems(ShopBase):
+class WrongItems(CatalogBase):
     def Get(self, request: Item.Id, controller: pybrpc.Controller) -> Iterator[int]:  # type: ignore[override]
         yield 1
 
@@ -175,5 +175,5 @@ def wrong_servers() -> None:
     server = pybrpc.Server()
     server.add_service(Handlers)  # type: ignore[call-overload]
     server.add_service(OtherHandlers())  # type: ignore[call-overload]
-    server.add_service(ShopBase.SERVICE)  # type: ignore[call-overload]
+    server.add_service(CatalogBase.SERVICE)  # type: ignore[call-overload]
     server.add_service(Handlers(), no_such_option=1)  # type: ignore[call-overload]

@@ -1,0 +1,115 @@
+"""What protoc-gen-pybrpc writes is what is in the repository, with each compiler that is here.
+
+After a change of the generated code:  PYBRPC_WRITE_GOLDEN=1 pytest tests/golden/test_codegen.py
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from pybrpc.codegen import plugin
+from tests.peers.protoc import PROTOCS, Protoc, any_protoc, buf_generate
+
+TESTS = Path(__file__).parents[1]
+ODD = TESTS / "golden" / "codegen" / "protos"
+FILES = sorted(str(path.relative_to(ODD)) for path in ODD.rglob("*.proto"))
+EXPECTED = {
+    "": TESTS / "golden" / "codegen" / "absolute",
+    "relative_imports": TESTS / "golden" / "codegen" / "relative",
+}
+CATALOG = TESTS / "typing" / "catalog"
+
+
+def written(directory: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(directory)): path.read_text()
+        for path in sorted(directory.rglob("*_brpc.py"))
+    }
+
+
+@pytest.fixture(params=PROTOCS)
+def protoc(request: pytest.FixtureRequest, tmp_path: Path) -> Protoc:
+    return Protoc(request.param, tmp_path)
+
+
+@pytest.fixture
+def compiled(protoc: Protoc, tmp_path: Path) -> Callable[[Path, Sequence[str], str], Path]:
+    def compile(source: Path, files: Sequence[str], option: str) -> Path:
+        made = tmp_path / "made"
+        made.mkdir()
+        options = [f"--pybrpc_opt={option}"] if option else []
+        protoc.compile(source, files, [f"--pybrpc_out={made}", *options])
+        return made
+
+    return compile
+
+
+@pytest.mark.parametrize("option", EXPECTED)
+def test_odd_names_are_written_as_expected(
+    option: str, compiled: Callable[[Path, Sequence[str], str], Path]
+) -> None:
+    made = written(compiled(ODD, FILES, option))
+    if os.environ.get("PYBRPC_WRITE_GOLDEN"):
+        for name, text in made.items():
+            path = EXPECTED[option] / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    assert made == written(EXPECTED[option])
+    assert len(made) == 3
+
+
+def test_example_for_type_checkers_is_written_as_expected(
+    compiled: Callable[[Path, Sequence[str], str], Path],
+) -> None:
+    made = written(compiled(CATALOG, ["catalog.proto"], "relative_imports"))
+    if os.environ.get("PYBRPC_WRITE_GOLDEN"):
+        (CATALOG / "catalog_brpc.py").write_text(made["catalog_brpc.py"])
+    assert made == written(CATALOG)
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> FileDescriptorSet:
+    """The files with odd names, as protoc gives them to a plugin."""
+    directory = tmp_path_factory.mktemp("odd")
+    made = directory / "set"
+    arguments = [f"--descriptor_set_out={made}", "--include_imports", "--include_source_info"]
+    any_protoc(directory).compile(ODD, FILES, arguments)
+    return FileDescriptorSet.FromString(made.read_bytes())
+
+
+def respond_to(odd: FileDescriptorSet, names: list[str], option: str) -> dict[str, str]:
+    request = CodeGeneratorRequest(parameter=option, file_to_generate=names, proto_file=odd.file)
+    return {file.name: file.content for file in plugin.respond(request).file}
+
+
+@pytest.mark.parametrize("option", EXPECTED)
+def test_neither_order_nor_number_of_files_changes_anything(
+    odd: FileDescriptorSet, option: str
+) -> None:
+    expected = written(EXPECTED[option])
+    assert respond_to(odd, FILES, option) == expected
+    assert respond_to(odd, FILES[::-1], option) == expected
+    one_by_one: dict[str, str] = {}
+    for name in FILES:
+        one_by_one |= respond_to(odd, [name], option)
+    assert one_by_one == expected
+
+
+@pytest.mark.slow
+def test_buf_writes_the_same(tmp_path: Path) -> None:
+    buf_generate(ODD, tmp_path / "made", ["relative_imports"])
+    assert written(tmp_path / "made") == written(EXPECTED["relative_imports"])
+
+
+def test_unknown_option_is_an_error_of_protoc(protoc: Protoc, tmp_path: Path) -> None:
+    result = protoc.run(CATALOG, ["catalog.proto"], [f"--pybrpc_out=typed:{tmp_path}"])
+    assert result.returncode != 0
+    assert "unknown option 'typed'; there is relative_imports" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert written(tmp_path) == {}
