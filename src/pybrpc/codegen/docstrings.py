@@ -11,7 +11,7 @@ _SERVICE = FileDescriptorProto.SERVICE_FIELD_NUMBER
 _METHOD = 2
 """The number of the field `method` of a ServiceDescriptorProto."""
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 
 
 class Comments:
@@ -47,12 +47,12 @@ class Comments:
 
 def docstring(lines: Sequence[str], indent: str) -> list[str]:
     """The lines of a docstring, with nothing that could end it early or change its meaning."""
-    first, *rest = map(_escaped, lines)
+    first, *rest = map(escaped, lines)
+    if not rest and first.endswith('"') and not first.endswith(_THREE):
+        first = f'{first[:-1]}\\"'
     if first.startswith('"'):
         first = f"\\{first}"
     if not rest:
-        if first.endswith('"') and not first.endswith(_THREE):
-            first = f'{first[:-1]}\\"'
         return [f'{indent}"""{first}"""']
     body = [f"{indent}{line}" if line else "" for line in rest]
     return [f'{indent}"""{first}', *body, f'{indent}"""']
@@ -61,6 +61,7 @@ def docstring(lines: Sequence[str], indent: str) -> list[str]:
 _THREE = '\\"' * 3
 
 
-def _escaped(line: str) -> str:
+def escaped(line: str) -> str:
+    """A line of text, as it stands in a docstring."""
     line = line.replace("\\", "\\\\").replace('"""', _THREE)
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)

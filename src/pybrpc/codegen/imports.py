@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 
 from pybrpc.codegen.messages import MessageName, is_importable
@@ -50,7 +52,9 @@ class Imports:
 
     def _new_name(self, module: str) -> str:
         last = module.rpartition(".")[2]
-        name = last if last not in self._taken and is_importable(last) else module.replace(".", "_")
+        name = last
+        if name in self._taken or not is_importable(name):
+            name = re.sub(r"\W", "_", module)
         if not is_importable(name):
             name = f"_{name}"
         while name in self._taken:
@@ -96,7 +100,7 @@ class Imports:
     def _call(self, module: str) -> str:
         place = self._place_of(module)
         package = ", __package__" if place.startswith(".") else ""
-        return f'{self._names[module]} = {self._import_module}("{place}"{package})'
+        return f"{self._names[module]} = {self._import_module}({json.dumps(place)}{package})"
 
     def _place_of(self, module: str) -> str:
         """The module as seen from the generated file: "a.b_pb2", or relatively "..a.b_pb2"."""

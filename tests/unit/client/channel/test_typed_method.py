@@ -1,0 +1,46 @@
+"""The methods of all channels have the signatures that TypedMethod promises."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from pybrpc.client.channel.intercepted.intercepted_method import (
+    AioInterceptedMethod,
+    InterceptedMethod,
+)
+from pybrpc.client.channel.stub import AioStubMethod, StubMethod
+from pybrpc.client.channel.typed_method import AioTypedMethod, TypedMethod
+from pybrpc.client.combo.combo_channel import AioComboMethod, ComboMethod
+
+OF_THREADS = ("__call__", "future", "with_callback", "stream")
+OF_LOOPS = ("__call__", "stream")
+
+
+def parameters(function: Any) -> list[tuple[str, Any, Any]]:
+    found = inspect.signature(function).parameters.values()
+    return [(one.name, one.kind, one.default) for one in found]
+
+
+@pytest.mark.parametrize("kind", [StubMethod, InterceptedMethod, ComboMethod])
+@pytest.mark.parametrize("form", OF_THREADS)
+def test_form_of_threads(kind: type, form: str) -> None:
+    promised, found = parameters(getattr(TypedMethod, form)), parameters(getattr(kind, form))
+    if (kind, form) != (ComboMethod, "stream"):  # it refuses all
+        assert found == promised
+
+
+@pytest.mark.parametrize("kind", [AioStubMethod, AioInterceptedMethod, AioComboMethod])
+@pytest.mark.parametrize("form", OF_LOOPS)
+def test_form_of_loops(kind: type, form: str) -> None:
+    promised, found = parameters(getattr(AioTypedMethod, form)), parameters(getattr(kind, form))
+    if (kind, form) != (AioComboMethod, "stream"):
+        assert found == promised
+
+
+def test_forms_are_all_that_there_are() -> None:
+    for kind, forms in ((TypedMethod, OF_THREADS), (AioTypedMethod, OF_LOOPS)):
+        public = {name for name in vars(kind) if not name.startswith("_")} | {"__call__"}
+        assert public == set(forms)

@@ -1,0 +1,77 @@
+"""TypedStub: the methods of a generated class, on a channel of its kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import pybrpc
+from pybrpc.client.channel.streaming_method import StreamingMethod
+from pybrpc.client.channel.stub import AioStubMethod, StubMethod
+from pybrpc.client.channel.typed_stub import AioTypedStub, TypedStub
+from tests.peers.streaming import MIXED
+
+ADDRESS = "127.0.0.1:1"
+
+
+class MixedStub(TypedStub):
+    SERVICE = MIXED
+
+
+class MixedAioStub(AioTypedStub):
+    SERVICE = MIXED
+
+
+class Named(MixedStub):
+    """A class of a user."""
+
+
+class Fake:
+    """A channel of a test of a user, without `close`."""
+
+    def make_method(self, method: Any) -> str:
+        return f"the method {method.name}"
+
+
+@pytest.mark.parametrize("kind", [MixedStub, Named])
+def test_methods_of_threads_are_attributes(kind: Any) -> None:
+    stub = kind(pybrpc.Channel(ADDRESS))
+    assert type(stub.Echo) is StubMethod
+    assert stub.Echo.method.full_name == f"{MIXED.full_name}.Echo"
+    assert type(stub.Watch) is StreamingMethod
+
+
+def test_methods_of_loops_are_attributes() -> None:
+    stub: Any = MixedAioStub(pybrpc.aio.Channel(ADDRESS))
+    assert type(stub.Echo) is AioStubMethod
+
+
+def test_fake_is_a_channel_too() -> None:
+    fake: Any = Fake()
+    for kind in (MixedStub, MixedAioStub):
+        stub: Any = kind(fake)
+        assert stub.Echo == "the method Echo"
+
+
+@pytest.mark.parametrize(
+    ("kind", "channel", "text"),
+    [
+        (MixedStub, pybrpc.aio.Channel(ADDRESS), r"MixedStub needs a pybrpc\.Channel"),
+        (MixedStub, pybrpc.aio.ParallelChannel(), r"MixedStub needs a pybrpc\.Channel"),
+        (MixedAioStub, pybrpc.Channel(ADDRESS), r"MixedAioStub needs a pybrpc\.aio\.Channel"),
+        (MixedAioStub, pybrpc.ParallelChannel(), r"MixedAioStub needs a pybrpc\.aio\.Channel"),
+        (MixedStub, ADDRESS, r"pass a pybrpc\.Channel"),
+        (MixedStub, pybrpc.Channel, "pass a channel"),
+        (TypedStub, pybrpc.Channel(ADDRESS), "TypedStub has no SERVICE"),
+    ],
+)
+def test_wrong_channel_is_refused(kind: Any, channel: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        kind(channel)
+
+
+def test_attribute_that_is_no_method_is_missing() -> None:
+    stub: Any = MixedStub(pybrpc.Channel(ADDRESS))
+    with pytest.raises(AttributeError):
+        print(stub.Ecko)
