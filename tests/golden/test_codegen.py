@@ -1,11 +1,14 @@
-"""What protoc-gen-pybrpc writes is what is in the repository, with each compiler that is here.
+"""The files that protoc-gen-pybrpc writes are those in the repository, with each compiler here.
 
 After a change of the generated code:  PYBRPC_WRITE_GOLDEN=1 pytest tests/golden/test_codegen.py
 """
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+import pybrpc
 from pybrpc.codegen import plugin
 from tests.peers.protoc import PROTOCS, Protoc, any_protoc, buf_generate
 
@@ -113,3 +117,32 @@ def test_unknown_option_is_an_error_of_protoc(protoc: Protoc, tmp_path: Path) ->
     assert "unknown option 'typed'; there is relative_imports" in result.stderr
     assert "Traceback" not in result.stderr
     assert written(tmp_path) == {}
+
+
+CHECKED = ["odd-names.proto", "class/kept.proto", "other-dir/base.proto"]
+CHECKED += ["shapes/all.proto", "shapes/base.proto", "shapes/draw.proto"]
+"""Not words.proto: protoc makes a .pyi of it that is no Python."""
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_type_checkers_have_nothing_to_say_of_odd_names(checker: str, tmp_path: Path) -> None:
+    pytest.importorskip(checker)
+    made = tmp_path / "made"
+    made.mkdir()
+    protoc = any_protoc(tmp_path)
+    protoc.compile(ODD, CHECKED, [f"--pyi_out={made}", f"--pybrpc_out={made}"])
+    protoc.compile(ODD, ["words.proto"], [f"--python_out={made}"])
+    source = str(Path(pybrpc.__file__).parents[1])
+    environment = os.environ | {"MYPYPATH": source}
+    arguments = ["--strict", "--config-file=", f"--cache-dir={tmp_path}"]
+    if checker == "pyright":
+        settings = {"extraPaths": [source], "include": sorted(written(made))}
+        (made / "pyrightconfig.json").write_text(json.dumps(settings))
+        arguments = [f"--pythonpath={sys.executable}"]
+    files = sorted(written(made)) if checker == "mypy" else []
+    command = [sys.executable, "-m", checker, *arguments, *files]
+    found = subprocess.run(
+        command, cwd=made, env=environment, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout + found.stderr

@@ -241,7 +241,7 @@ def test_stub_on_the_wrong_kind_of_channel_is_refused(catalog: Any) -> None:
 
 
 def test_comments_are_docstrings(catalog: Any) -> None:
-    text = 'What can be bought.\n\n    Names have "quotes" and \\backslashes.\n    '
+    text = 'Things to buy.\n\n    Names have "quotes" and \\backslashes.\n    '
     for made in (catalog.CatalogStub, catalog.CatalogAioStub, catalog.CatalogBase):
         assert made.__doc__ == text
     assert catalog.CatalogBase.Get.__doc__ == "Find one item by its id."

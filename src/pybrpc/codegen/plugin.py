@@ -34,7 +34,7 @@ class OptionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `--pybrpc_opt` says."""
+    """The options that `--pybrpc_opt` gives."""
 
     relative_imports: bool = False
 

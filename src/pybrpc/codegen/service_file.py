@@ -17,7 +17,7 @@ from pybrpc.rpc.attribute_names import RESERVED, attribute_names
 
 INDENT = "    "
 KINDS = "Stub", "AioStub", "Base"
-"""What is appended to the name of a service: its classes."""
+"""Endings of the classes of a service, after its name."""
 
 
 class ServiceFile:

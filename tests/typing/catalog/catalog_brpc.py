@@ -9,7 +9,7 @@ from google.protobuf import empty_pb2
 
 
 class CatalogStub(pybrpc.TypedStub):
-    """What can be bought.
+    """Things to buy.
 
     Names have "quotes" and \\backslashes.
     """
@@ -33,7 +33,7 @@ class CatalogStub(pybrpc.TypedStub):
 
 
 class CatalogAioStub(pybrpc.aio.TypedStub):
-    """What can be bought.
+    """Things to buy.
 
     Names have "quotes" and \\backslashes.
     """
@@ -57,7 +57,7 @@ class CatalogAioStub(pybrpc.aio.TypedStub):
 
 
 class CatalogBase(pybrpc.TypedService):
-    """What can be bought.
+    """Things to buy.
 
     Names have "quotes" and \\backslashes.
     """

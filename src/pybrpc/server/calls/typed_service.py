@@ -18,8 +18,8 @@ Resp = TypeVar("Resp")
 BodyItem: TypeAlias = bytes | bytearray | memoryview | str | Message | ServerSentEvent
 
 HandlerResponse: TypeAlias = Resp | Awaitable[Resp] | Iterator[BodyItem] | AsyncIterator[BodyItem]
-"""What a handler of a generated service may return: a `Resp`, or an awaitable of one, as an `async
-def` does; or, for bodies of HTTP in parts, what a generator gives."""
+"""A response of a handler of a generated service: a `Resp`, or an awaitable of one, as an `async
+def` returns; or the items of a generator, for a body of HTTP in parts."""
 
 
 class TypedService:

@@ -25,22 +25,22 @@ def parameters(function: Any) -> list[tuple[str, Any, Any]]:
 
 
 @pytest.mark.parametrize("kind", [StubMethod, InterceptedMethod, ComboMethod])
-@pytest.mark.parametrize("form", OF_THREADS)
-def test_form_of_threads(kind: type, form: str) -> None:
-    promised, found = parameters(getattr(TypedMethod, form)), parameters(getattr(kind, form))
-    if (kind, form) != (ComboMethod, "stream"):  # it refuses all
+@pytest.mark.parametrize("way", OF_THREADS)
+def test_way_of_threads(kind: type, way: str) -> None:
+    promised, found = parameters(getattr(TypedMethod, way)), parameters(getattr(kind, way))
+    if (kind, way) != (ComboMethod, "stream"):  # it refuses all
         assert found == promised
 
 
 @pytest.mark.parametrize("kind", [AioStubMethod, AioInterceptedMethod, AioComboMethod])
-@pytest.mark.parametrize("form", OF_LOOPS)
-def test_form_of_loops(kind: type, form: str) -> None:
-    promised, found = parameters(getattr(AioTypedMethod, form)), parameters(getattr(kind, form))
-    if (kind, form) != (AioComboMethod, "stream"):
+@pytest.mark.parametrize("way", OF_LOOPS)
+def test_way_of_loops(kind: type, way: str) -> None:
+    promised, found = parameters(getattr(AioTypedMethod, way)), parameters(getattr(kind, way))
+    if (kind, way) != (AioComboMethod, "stream"):
         assert found == promised
 
 
-def test_forms_are_all_that_there_are() -> None:
-    for kind, forms in ((TypedMethod, OF_THREADS), (AioTypedMethod, OF_LOOPS)):
+def test_ways_to_call_are_all_that_there_are() -> None:
+    for kind, ways in ((TypedMethod, OF_THREADS), (AioTypedMethod, OF_LOOPS)):
         public = {name for name in vars(kind) if not name.startswith("_")} | {"__call__"}
-        assert public == set(forms)
+        assert public == set(ways)
