@@ -60,7 +60,7 @@ PROGRAMS = {
         "tests/integration/test_brpc_variables.py, test_worker_metrics.py",
     ),
     "protoc": Program(
-        "protobuf-compiler", "tests/golden/test_codegen.py, tests/integration/test_typed_stubs.py"
+        "protobuf-compiler", "tests/golden/test_codegen.py, tests/integration/test_typed_stubs*.py"
     ),
     "wrk": Program("wrk", "tests/integration/test_bench_http.py"),
     "etcd": Program("etcd-server", "tests/integration/test_naming_etcd.py, test_registration*.py"),
