@@ -105,6 +105,21 @@ def test_neither_order_nor_number_of_files_changes_anything(
     assert one_by_one == expected
 
 
+@pytest.mark.parametrize("edition", ["2023", "2024"])
+def test_file_with_an_edition_is_compiled(edition: str, tmp_path: Path) -> None:
+    source = (CATALOG / "catalog.proto").read_text()
+    for old, new in (('syntax = "proto3"', f'edition = "{edition}"'), ("  optional ", "  ")):
+        source = source.replace(old, new)
+    if edition == "2024":  # it wants other names than `del`
+        legacy = "option features.enforce_naming_style = STYLE_LEGACY;"
+        source = source.replace("package catalog;", f"package catalog;\n{legacy}")
+    (tmp_path / "catalog.proto").write_text(source)
+    protoc = Protoc("grpc_tools", tmp_path)
+    arguments = [f"--python_out={tmp_path}", f"--pybrpc_out=relative_imports:{tmp_path}"]
+    protoc.compile(tmp_path, ["catalog.proto"], arguments)
+    assert written(tmp_path) == written(CATALOG)
+
+
 @pytest.mark.slow
 def test_buf_writes_the_same(tmp_path: Path) -> None:
     buf_generate(ODD, tmp_path / "made", ["relative_imports"])
