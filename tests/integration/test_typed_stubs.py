@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import subprocess
@@ -241,9 +242,9 @@ def test_stub_on_the_wrong_kind_of_channel_is_refused(catalog: Any) -> None:
 
 
 def test_comments_are_docstrings(catalog: Any) -> None:
-    text = 'Things to buy.\n\n    Names have "quotes" and \\backslashes.\n    '
+    text = 'Things to buy.\n\nNames have "quotes" and \\backslashes.'
     for made in (catalog.CatalogStub, catalog.CatalogAioStub, catalog.CatalogBase):
-        assert made.__doc__ == text
+        assert inspect.getdoc(made) == text
     assert catalog.CatalogBase.Get.__doc__ == "Find one item by its id."
     assert catalog.StockBase.Count.__doc__ == 'In /* all */ stores, """all""" of them"'
     assert catalog.CatalogBase.Clear.__doc__ is None
