@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -64,7 +63,7 @@ def plugin_in(directory: Path) -> Path:
     """A command in `directory` that runs the plugin of this pybrpc with this Python."""
     source = str(Path(pybrpc.__file__).parents[1])
     script = directory / "protoc-gen-pybrpc"
-    path = f"{source}{os.pathsep}$PYTHONPATH"
+    path = f"{source}${{PYTHONPATH:+:$PYTHONPATH}}"
     script.write_text(
         f"#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} -m pybrpc.codegen.plugin\n"
     )

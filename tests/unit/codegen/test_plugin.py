@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import tomllib
@@ -78,6 +79,19 @@ def test_wrong_option_is_an_error_of_the_response(parameter: str, text: str) -> 
     response = respond(request(parameter))
     assert response.error.startswith(f"protoc-gen-pybrpc: {text}")
     assert not response.file
+
+
+@pytest.mark.parametrize(("sent", "status"), [(request().SerializeToString(), 0), (b"\xff", 1)])
+def test_status_says_whether_there_was_a_request(
+    sent: bytes,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(sent)))
+    assert main([]) == status
+    expected = respond(request()).SerializeToString() if status == 0 else b""
+    assert capsysbinary.readouterr().out == expected
 
 
 def run(sent: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -57,6 +57,16 @@ def test_path_can_end_neither_comment_nor_string() -> None:
     assert "\nraise" not in text
 
 
+def test_comments_are_docstrings_of_classes_attributes_and_handlers() -> None:
+    file = file_with("Echo")
+    for path, comment in (((6, 0), " Echoes.\n"), ((6, 0, 2, 0), " Echo it.\n")):
+        file.source_code_info.location.add(path=path, leading_comments=comment)
+    text = text_of(file)
+    assert text.count('    """Echoes."""\n') == 3
+    assert text.count('Text]\n    """Echo it."""\n') == 2
+    assert text.count('Text]:\n        """Echo it."""\n') == 1
+
+
 def test_streaming_methods_have_a_comment_alone() -> None:
     file = file_with("Echo")
     file.service[0].method[0].server_streaming = True

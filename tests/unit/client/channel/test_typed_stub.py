@@ -40,6 +40,7 @@ def test_methods_of_threads_are_attributes(kind: Any) -> None:
     assert type(stub.Echo) is StubMethod
     assert stub.Echo.method.full_name == f"{MIXED.full_name}.Echo"
     assert type(stub.Watch) is StreamingMethod
+    assert repr(stub) == f"<{kind.__name__} on {stub.Echo._channel!r}>"
 
 
 def test_methods_of_loops_are_attributes() -> None:
