@@ -15,6 +15,9 @@ from pybrpc.client.channel.stub import AioStubMethod, StubMethod
 from pybrpc.client.channel.typed_method import AioTypedMethod, TypedMethod
 from pybrpc.client.combo.combo_channel import AioComboMethod, ComboMethod
 
+pytestmark = pytest.mark.python_only
+"""The `__call__` of a compiled class shows no signature."""
+
 OF_THREADS = ("__call__", "future", "with_callback", "stream")
 OF_LOOPS = ("__call__", "stream")
 
