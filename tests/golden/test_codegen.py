@@ -30,6 +30,10 @@ EXPECTED = {
 CATALOG = TESTS / "typing" / "catalog"
 
 
+# Each runs a compiler, which starts a Python for the plugin.
+pytestmark = pytest.mark.same_everywhere
+
+
 def written(directory: Path) -> dict[str, str]:
     return {
         str(path.relative_to(directory)): path.read_text()
@@ -54,6 +58,7 @@ def compiled(protoc: Protoc, tmp_path: Path) -> Callable[[Path, Sequence[str], s
     return compile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", EXPECTED)
 def test_odd_names_are_written_as_expected(
     option: str, compiled: Callable[[Path, Sequence[str], str], Path]
@@ -68,6 +73,7 @@ def test_odd_names_are_written_as_expected(
     assert len(made) == 3
 
 
+@pytest.mark.slow
 def test_example_for_type_checkers_is_written_as_expected(
     compiled: Callable[[Path, Sequence[str], str], Path],
 ) -> None:
@@ -105,6 +111,7 @@ def test_neither_order_nor_number_of_files_changes_anything(
     assert one_by_one == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edition", ["2023", "2024"])
 def test_file_with_an_edition_is_compiled(edition: str, tmp_path: Path) -> None:
     source = (CATALOG / "catalog.proto").read_text()
@@ -126,6 +133,7 @@ def test_buf_writes_the_same(tmp_path: Path) -> None:
     assert written(tmp_path / "made") == written(EXPECTED["relative_imports"])
 
 
+@pytest.mark.slow
 def test_unknown_option_is_an_error_of_protoc(protoc: Protoc, tmp_path: Path) -> None:
     result = protoc.run(CATALOG, ["catalog.proto"], [f"--pybrpc_out=typed:{tmp_path}"])
     assert result.returncode != 0

@@ -100,12 +100,14 @@ def run(sent: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, input=sent, capture_output=True, env=environment, check=False)
 
 
+@pytest.mark.slow
 def test_command_reads_stdin_and_writes_stdout() -> None:
     made = run(request().SerializeToString())
     assert (made.returncode, made.stderr) == (0, b"")
     assert CodeGeneratorResponse.FromString(made.stdout) == respond(request())
 
 
+@pytest.mark.slow
 def test_bytes_that_are_no_request_are_refused() -> None:
     made = run(b"\xff")
     assert (made.returncode, made.stdout) == (1, b"")
