@@ -31,7 +31,7 @@ PAGES = {
 SHARED = ("*.png", "*.svg", "*.css", "*.json")
 """Files of docs/ that both languages use."""
 
-NOT_TRANSLATED = '!!! note ""\n    此页尚无中文版。This page is not translated yet.\n\n'
+NOTICE = '!!! note ""\n    此页尚无中文版。This page is not translated yet.'
 ROW = re.compile(r"^\| `(pybrpc[\w.]*)` \| (.+) \|$", re.MULTILINE)
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -62,14 +62,17 @@ def pages_of_folder(folder: str) -> list[tuple[str, str]]:
 
 
 def on_files(files: Files, config: ProperDocsConfig) -> Files:
-    is_chinese = config.theme["language"] == "zh"
     for page, text in generated_pages():
         if files.get_file_from_path(page) is None:
-            shown = NOT_TRANSLATED + text if is_chinese else text
+            shown = with_notice(text) if is_chinese(config) else text
             files.append(File.generated(config, page, content=shown))
-    if is_chinese:
+    if is_chinese(config):
         add_english_files(files, config)
     return files
+
+
+def is_chinese(config: ProperDocsConfig) -> bool:
+    return bool(config.theme["language"] == "zh")
 
 
 def generated_pages() -> Iterator[tuple[str, str]]:
@@ -94,10 +97,23 @@ def add_english_files(files: Files, config: ProperDocsConfig) -> None:
         if name.startswith("zh/") or files.get_file_from_path(name) is not None:
             continue
         if path.suffix == ".md":
-            content = NOT_TRANSLATED + path.read_text()
-            files.append(File.generated(config, name, content=content))
+            files.append(File.generated(config, name, content=with_notice(path.read_text())))
         elif any(path.match(pattern) for pattern in SHARED):
             files.append(File.generated(config, name, abs_src_path=str(path)))
+
+
+def with_notice(text: str) -> str:
+    """An English page for the Chinese site, with the line that says so below its title."""
+    title, _, rest = text.partition("\n")
+    return f"{title}\n\n{NOTICE}\n{rest}"
+
+
+def on_page_context(context: Any, page: Page, config: ProperDocsConfig, **_: Any) -> Any:
+    """Let the switch of languages lead to the same page."""
+    above = {"en": "../", "zh": "./"} if is_chinese(config) else {"en": "./", "zh": "./zh/"}
+    for other in config.extra["alternate"]:
+        other["link"] = above[other["lang"]] + page.url
+    return context
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
