@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from properdocs.config.defaults import ProperDocsConfig
-from properdocs.structure.files import File, Files
-from properdocs.structure.pages import Page
+if TYPE_CHECKING:
+    from properdocs.config.defaults import ProperDocsConfig
+    from properdocs.structure.files import Files
+    from properdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -62,6 +63,8 @@ def pages_of_folder(folder: str) -> list[tuple[str, str]]:
 
 
 def on_files(files: Files, config: ProperDocsConfig) -> Files:
+    from properdocs.structure.files import File
+
     for page, text in generated_pages():
         if files.get_file_from_path(page) is None:
             shown = with_notice(text) if is_chinese(config) else text
@@ -92,6 +95,8 @@ def module_pages() -> Iterator[tuple[str, str]]:
 
 def add_english_files(files: Files, config: ProperDocsConfig) -> None:
     """Add each file that the Chinese folder lacks."""
+    from properdocs.structure.files import File
+
     for path in sorted(DOCS.rglob("*")):
         name = path.relative_to(DOCS).as_posix()
         if name.startswith("zh/") or files.get_file_from_path(name) is not None:
