@@ -385,4 +385,9 @@ GROUPS = (
         ),
         tests("integration", "http_server* http_access http_observed"),
     ),
+    Group(
+        "Commands are run as people run them, against servers.",
+        modules("cli", "arguments command health output pages"),
+        (*tests("unit/cli", "*"), *tests("integration", "cli_*")),
+    ),
 )
