@@ -387,7 +387,11 @@ GROUPS = (
     ),
     Group(
         "Commands are run as people run them, against servers.",
-        modules("cli", "arguments command health output pages"),
+        (
+            *modules("cli", "arguments calling call call_stream command descriptor health output"),
+            "cli/pages.py",
+            "cli/schema/loading.py",
+        ),
         (*tests("unit/cli", "*"), *tests("integration", "cli_*")),
     ),
 )

@@ -7,6 +7,7 @@ import importlib
 from typing import Any, NamedTuple, Protocol
 
 from pybrpc.cli.output import Output
+from pybrpc.errors import RpcError
 
 OK = 0
 FAILED = 1
@@ -66,3 +67,14 @@ class Entry(NamedTuple):
     def load(self) -> Command:
         module: Any = importlib.import_module(f"pybrpc.cli.{self.name}")
         return module  # type: ignore[no-any-return]
+
+
+def facts_of(error: RpcError) -> dict[str, object]:
+    """An RpcError for machines."""
+    return {
+        "text": error.message,
+        "code": error.code,
+        "name": error.name,
+        "phase": None if error.phase is None else str(error.phase),
+        "peer": error.peer,
+    }

@@ -18,6 +18,7 @@ from pybrpc.cli.command import (
     USAGE,
     CommandError,
     Entry,
+    facts_of,
 )
 from pybrpc.cli.output import Output, printable
 from pybrpc.errors import MissingExtraError, PyBrpcError, RpcError
@@ -26,6 +27,8 @@ COMMANDS = (
     Entry("serve", "serve with one process or several"),
     Entry("check", "show what is installed, and which form runs"),
     Entry("health", "ask servers whether they are healthy"),
+    Entry("descriptor", "show the services of a server or of files"),
+    Entry("call", "call a method with JSON"),
 )
 
 
@@ -33,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit status; argparse exits with 2 for wrong arguments."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        options = parser_for(given).parse_args(given)
+        options = parsed(given)
         status = run(options)
         sys.stdout.flush()
         return status
@@ -64,45 +67,43 @@ def run(options: argparse.Namespace) -> int:
     if output.is_json:
         output.value({"error": {"text": text, **facts}})
     else:
-        output.note(f"pybrpc {options.name}: {' '.join(printable(text).split())}")
+        output.note(f"pybrpc {options.command_name}: {' '.join(printable(text).split())}")
     return failure
 
 
-def facts_of(error: RpcError) -> dict[str, object]:
-    """An RpcError for machines."""
-    return {
-        "text": error.message,
-        "code": error.code,
-        "name": error.name,
-        "phase": None if error.phase is None else str(error.phase),
-        "peer": error.peer,
-    }
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the command that is asked for, which alone is loaded."""
+    entries = {entry.name: entry for entry in COMMANDS}
+    if not arguments or arguments[0] not in entries:
+        top_parser().parse_args(arguments[:1])
+    entry = entries[arguments[0]]
+    command = entry.load()
+    parser = argparse.ArgumentParser(
+        prog=f"pybrpc {entry.name}",
+        description=f"{entry.help[0].upper()}{entry.help[1:]}.",
+        epilog=f"{command.EXAMPLE.strip()}\n\n{EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=command, command_name=entry.name)
+    parser.add_argument("--json", action="store_true", help="print JSON, for machines")
+    command.add_arguments(parser)
+    # Intermixed: an argument may stand behind options, in Python 3.11 too.
+    return parser.parse_intermixed_args(arguments[1:])
 
 
-def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of all commands. Only the one that is in `arguments` is loaded."""
+def top_parser() -> argparse.ArgumentParser:
+    """The parser of what is no command: it shows the help or the version, or an error."""
+    listed = "\n".join(f"  {entry.name:<12}{entry.help}" for entry in COMMANDS)
     made = argparse.ArgumentParser(
         prog="pybrpc",
-        description="bRPC for Python.",
+        usage="pybrpc [-h] [--version] COMMAND ...",
+        description=f"bRPC for Python.\n\ncommands:\n{listed}",
         epilog=f"`pybrpc COMMAND --help` shows examples.\n\n{EXIT_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--version", action="version", version=version())
-    commands = made.add_subparsers(required=True, metavar="command")
-    wanted = next((each for each in arguments if not each.startswith("-")), None)
-    for entry in COMMANDS:
-        parser = commands.add_parser(
-            entry.name,
-            help=entry.help,
-            description=f"{entry.help[0].upper()}{entry.help[1:]}.",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        if entry.name == wanted:
-            command = entry.load()
-            parser.epilog = f"{command.EXAMPLE.strip()}\n\n{EXIT_STATUS}"
-            parser.set_defaults(command=command, name=entry.name)
-            parser.add_argument("--json", action="store_true", help="print JSON, for machines")
-            command.add_arguments(parser)
+    names = [entry.name for entry in COMMANDS]
+    made.add_argument("command", choices=names, metavar="COMMAND", help=argparse.SUPPRESS)
     return made
 
 
