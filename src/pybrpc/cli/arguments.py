@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 from pybrpc.cli.command import UsageError
+from pybrpc.client.channel.aio_channel import AioChannel
 from pybrpc.client.channel.channel import Channel
 from pybrpc.transport.tls.client_tls import ClientTls
 
@@ -72,9 +73,14 @@ def tls_of(options: argparse.Namespace) -> ClientTls | None:
     return ClientTls(**given) if given or options.tls else None
 
 
-def channel_to(address: str, options: argparse.Namespace, **more: Any) -> Channel:
+AnyChannel = TypeVar("AnyChannel", Channel, AioChannel)
+
+
+def channel_to(
+    address: str, options: argparse.Namespace, make: type[AnyChannel], **more: Any
+) -> AnyChannel:
     """A channel to a server. UsageError if the options make no sense."""
     try:
-        return Channel(address, timeout=options.timeout, tls=tls_of(options), **more)
+        return make(address, tls=tls_of(options), **more)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error

@@ -6,19 +6,24 @@ import argparse
 import json
 from pathlib import Path
 
+from google.protobuf.message import Message
+
+from pybrpc.cli.arguments import channel_to
 from pybrpc.cli.call_stream import add_stream_arguments, run_stream
 from pybrpc.cli.calling import (
     Called,
     add_calling,
     called,
+    channel_options,
     controller_of,
     json_of,
-    open_channel,
     text_in,
 )
 from pybrpc.cli.command import FAILED, OK, CommandError, UsageError, facts_of
 from pybrpc.cli.output import Output, printable
 from pybrpc.cli.standard_input import lines
+from pybrpc.client.channel.channel import Channel
+from pybrpc.client.channel.stub import StubMethod
 from pybrpc.errors import RpcError
 from pybrpc.rpc.controller import Controller
 
@@ -57,14 +62,16 @@ def run(options: argparse.Namespace, output: Output) -> int:
     """Make the call, or the calls."""
     if options.each and options.stream:
         raise UsageError("--each and --stream exclude each other")
-    with open_channel(options) as channel:
-        target = called(options, channel)
-        if options.stream:
-            request = target.request(text_in(options.request))
-            return run_stream(options, target, request, controller(options), output)
+    target = called(options)
+    with channel_to(options.server, options, Channel, **channel_options(options)) as channel:
+        method = channel.make_method(target.method)
         if options.each:
-            return run_each(options, target, output)
-        run_one(options, target, text_in(options.request), output)
+            return run_each(options, target, method, output)
+        request = target.request(text_in(options.request))
+        if options.stream:
+            stream_call = method.stream(request, controller=controller(options))
+            return run_stream(options, target.schema, stream_call, output)
+        run_one(options, method, request, output)
         return OK
 
 
@@ -79,10 +86,12 @@ def controller(options: argparse.Namespace) -> Controller:
     return made
 
 
-def run_one(options: argparse.Namespace, target: Called, text: str | bytes, output: Output) -> None:
+def run_one(
+    options: argparse.Namespace, method: StubMethod, request: Message, output: Output
+) -> None:
     """Make one call, and print its response. Raises the RpcError of the call."""
     used = controller(options)
-    response = target.method(target.request(text), controller=used)
+    response = method(request, controller=used)
     shown = json_of(response, options.defaults)
     attachment = bytes(used.response_attachment)
     if options.attachment_out is not None:
@@ -107,7 +116,9 @@ def pretty(text: str) -> str:
     return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
 
 
-def run_each(options: argparse.Namespace, target: Called, output: Output) -> int:
+def run_each(
+    options: argparse.Namespace, target: Called, method: StubMethod, output: Output
+) -> int:
     """A call for each line of the standard input, one after the other: a line of output for each,
     also for one that failed. Exit status 1 if one has failed."""
     status = OK
@@ -115,7 +126,7 @@ def run_each(options: argparse.Namespace, target: Called, output: Output) -> int
         if not line.strip():
             continue
         try:
-            run_one(options, target, line, output)
+            run_one(options, method, target.request(line), output)
         except RpcError as error:
             status = FAILED
             output.value({"error": facts_of(error)})

@@ -11,12 +11,13 @@ from typing import Any
 from google.protobuf.message import DecodeError, Message
 
 from pybrpc.cli.arguments import some_seconds
-from pybrpc.cli.calling import Called, json_of, message_of
+from pybrpc.cli.calling import json_of, message_of
 from pybrpc.cli.command import OK, CommandError
 from pybrpc.cli.output import Output, printable
+from pybrpc.cli.schema.schema import Schema
 from pybrpc.cli.standard_input import lines
+from pybrpc.client.channel.stream_call import StreamCall
 from pybrpc.errors import RpcError, StreamClosedError, StreamTimeoutError
-from pybrpc.rpc.controller import Controller
 from pybrpc.streams.stream import Stream
 
 
@@ -40,17 +41,13 @@ def add_stream_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_stream(
-    options: argparse.Namespace,
-    target: Called,
-    request: Message,
-    controller: Controller,
-    output: Output,
+    options: argparse.Namespace, schema: Schema, stream_call: StreamCall, output: Output
 ) -> int:
     """Open the stream, and copy in both directions until it ends."""
-    sent = None if options.send_type is None else target.schema.message_class(options.send_type)
+    sent = None if options.send_type is None else schema.message_class(options.send_type)
     received = options.receive_type
-    shown = None if received is None else target.schema.message_class(received)
-    with target.method.stream(request, controller=controller) as call:
+    shown = None if received is None else schema.message_class(received)
+    with stream_call as call:
         response = json_of(call.response, options.defaults)
         if output.is_json:
             output.value({"response": json.loads(response)})

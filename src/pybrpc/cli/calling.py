@@ -9,30 +9,27 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
-from pybrpc.cli.arguments import PROTOCOLS, add_timeout, add_tls, channel_to
+from pybrpc.cli.arguments import PROTOCOLS, add_timeout, add_tls
 from pybrpc.cli.command import UsageError
 from pybrpc.cli.schema.loading import add_schema, load_schema
 from pybrpc.cli.schema.schema import Schema
-from pybrpc.client.channel.channel import Channel
-from pybrpc.client.channel.stub import StubMethod
 from pybrpc.json2pb import ConversionError, JsonOptions, json_to_message, message_to_json
 from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.method import is_streaming, method_of
+from pybrpc.rpc.method import Method, is_streaming, method_of
 
 COMPRESSIONS = {each.name.lower(): each for each in CompressType}
 
 
 class Called(NamedTuple):
-    """A method that is called, and the schema that it is from."""
+    """A method that is to be called, and the schema that it is from."""
 
-    method: StubMethod
-    request_class: type[Message]
+    method: Method
     schema: Schema
 
     def request(self, text: str | bytes) -> Message:
         """The request that a JSON text describes. UsageError."""
-        return message_of(text, self.request_class)
+        return message_of(text, self.method.request_class)
 
 
 def add_calling(parser: argparse.ArgumentParser, timeout: float) -> None:
@@ -68,20 +65,21 @@ def add_calling(parser: argparse.ArgumentParser, timeout: float) -> None:
     add_tls(parser)
 
 
-def open_channel(options: argparse.Namespace, **more: Any) -> Channel:
-    """The channel to the server. UsageError."""
+def channel_options(options: argparse.Namespace, **more: Any) -> dict[str, Any]:
+    """The options of a channel to the server. UsageError."""
     given: dict[str, Any] = {
         "protocol": options.protocol,
         "max_retry": options.max_retry,
         "compress_type": COMPRESSIONS[options.compress],
+        "timeout": options.timeout,
         **more,
     }
     if options.load_balancer is not None:
         given["load_balancer"] = options.load_balancer
-    return channel_to(options.server, options, **given)
+    return given
 
 
-def called(options: argparse.Namespace, channel: Channel) -> Called:
+def called(options: argparse.Namespace) -> Called:
     """The method that is to be called. UsageError, CommandError."""
     schema = load_schema(options, options.server)
     descriptor = schema.method(options.method)
@@ -90,8 +88,7 @@ def called(options: argparse.Namespace, channel: Channel) -> Called:
             f"{descriptor.full_name} streams in its .proto file, as methods of gRPC do; streams of "
             "bRPC are opened by plain methods"
         )
-    method = method_of(descriptor)
-    return Called(channel.make_method(method), method.request_class, schema)
+    return Called(method_of(descriptor), schema)
 
 
 def message_of(text: str | bytes, message_class: type[Message]) -> Message:
@@ -115,9 +112,15 @@ def json_of(message: Message, defaults: bool = False) -> str:
 def controller_of(options: argparse.Namespace) -> Controller:
     """A controller for one call, with the attachment."""
     controller = Controller()
-    if options.attachment is not None:
-        controller.request_attachment.append(read_bytes(options.attachment))
+    attachment = attachment_of(options)
+    if attachment is not None:
+        controller.request_attachment.append(attachment)
     return controller
+
+
+def attachment_of(options: argparse.Namespace) -> bytes | None:
+    """The bytes that are sent beside each request; `None` for none. UsageError."""
+    return None if options.attachment is None else read_bytes(options.attachment)
 
 
 def text_in(argument: str) -> str:

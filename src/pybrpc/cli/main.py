@@ -29,6 +29,7 @@ COMMANDS = (
     Entry("health", "ask servers whether they are healthy"),
     Entry("descriptor", "show the services of a server or of files"),
     Entry("call", "call a method with JSON"),
+    Entry("press", "load a server with calls, and show rate and latencies"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 from urllib.parse import quote
 
 from pybrpc.cli.arguments import channel_to
@@ -17,7 +18,8 @@ MAX_SHOWN = 200
 
 def page_channel(address: str, options: argparse.Namespace) -> Channel:
     """A channel that speaks HTTP to a server."""
-    return channel_to(address, options, protocol="http", max_retry=1)
+    given: Any = {"protocol": "http", "max_retry": 1, "timeout": options.timeout}
+    return channel_to(address, options, Channel, **given)
 
 
 def get(channel: Channel, path: str) -> HttpResponse:
