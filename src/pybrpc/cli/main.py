@@ -30,6 +30,8 @@ COMMANDS = (
     Entry("descriptor", "show the services of a server or of files"),
     Entry("call", "call a method with JSON"),
     Entry("press", "load a server with calls, and show rate and latencies"),
+    Entry("view", "show a page of a server"),
+    Entry("top", "show calls, errors and latencies of a server by method, live"),
 )
 
 
