@@ -388,8 +388,11 @@ GROUPS = (
     Group(
         "Commands are run as people run them, against servers.",
         (
-            *modules("cli", "arguments calling call call_stream command descriptor health output pages press"
-                " press_load press_screen top view"),
+            *modules(
+                "cli",
+                "arguments calling call call_stream command descriptor health output pages press "
+                "press_load press_screen top view",
+            ),
             "cli/schema/loading.py",
         ),
         (*tests("unit/cli", "*"), *tests("integration", "cli_*")),

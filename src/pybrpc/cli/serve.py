@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 from pybrpc.base.cores import parse_cores
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.guard import WORKERS
 from pybrpc.cli.arguments import seconds
 from pybrpc.cli.command import CommandError, UsageError
 from pybrpc.cli.output import Output
+from pybrpc.cli.reloading import Reloading
 from pybrpc.errors import PyBrpcError
 from pybrpc.server.settings import DEFAULT_GRACE_S
 from pybrpc.server.workers.settings import (
@@ -26,8 +29,9 @@ from pybrpc.server.workers.supervisor import serve
 from pybrpc.server.workers.worker_directory import WorkerDirectory
 
 EXAMPLE = """\
-example:
+examples:
   pybrpc serve app:make_server --bind 0.0.0.0:8000 --workers 4
+  pybrpc serve app:make_server --reload    # while you work on it
 
 signals:
   SIGTERM, Ctrl-C   stop when the running requests are answered; again: at once
@@ -41,7 +45,13 @@ def run(options: argparse.Namespace, output: Output) -> int:
         raise UsageError("--advertise needs --register")
     set_up_logging(options.log_level)
 
+    watch = None
+    if options.reload:
+        watch = Reloading(WorkerDirectory(options.directory).path, replace_workers)
+
     def on_started(where: Endpoint) -> None:
+        if watch is not None:
+            watch.start()
         facts = {"target": options.target, "address": str(where), "pid": os.getpid()}
         output.result(facts, f"serving {options.target} on {where}, pid {os.getpid()}")
 
@@ -67,8 +77,17 @@ def run(options: argparse.Namespace, output: Output) -> int:
         )
     except (PyBrpcError, ValueError, OSError, NotImplementedError) as error:
         raise CommandError(str(error)) from error
+    finally:
+        if watch is not None:
+            watch.stop()
     output.result(dataclasses.asdict(done), str(done))
     return 0
+
+
+def replace_workers(changed: list[str]) -> None:
+    """Replace the workers, because these files have changed."""
+    WORKERS.info("%s changed: replacing the workers", ", ".join(changed[:3]))
+    os.kill(os.getpid(), signal.SIGHUP)
 
 
 def import_from(directory: str | None) -> None:
@@ -163,6 +182,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="a port on the same host for the pages of all workers; 0: a free one, which is logged "
         "(none)",
+    )
+    add(
+        "--reload",
+        action="store_true",
+        help="for development: replace the workers when a .py file below the directory changes",
     )
     add_tuning(add)
     add("--loop", choices=LOOPS, default="asyncio", help="for an async make_server (%(default)s)")

@@ -24,9 +24,10 @@ examples:
   pybrpc top 127.0.0.1:8000
   pybrpc top 127.0.0.1:8000 -n 1 --json | jq '.methods[0].latency_99'
 
-The server is asked for /status, and for /connections where it shows that. Calls a second are those
-since the last look; latencies are those of the last 10 seconds. On the internal port of `pybrpc
-serve` the figures are those of all workers: sums, and the percentiles of the slowest one."""
+The server is asked for /status, and for /connections where it shows that. Calls are those that did
+not fail, as there; calls a second are those since the last look, latencies those of the last 10
+seconds. On the internal port of `pybrpc serve` the figures are those of all workers: sums, and the
+percentiles of the slowest one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

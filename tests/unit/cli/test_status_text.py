@@ -51,7 +51,7 @@ def test_figures_of_a_server_and_its_methods_are_read() -> None:
     assert status.workers == 0
 
 
-def test_workers_are_summed_and_the_slowest_one_counts() -> None:
+def test_figures_of_workers_are_added_up_and_the_slowest_one_counts() -> None:
     other = CPP.replace("qps: 30", "qps: 10").replace("latency: 131", "latency: 531")
     other = other.replace("latency_50: 56", "latency_50: 400")
     text = f"==== worker 0 (pid 1) ====\n\n{CPP}\n==== worker 1 (pid 2) ====\n\n{other}"
