@@ -57,6 +57,7 @@ from pybrpc.server.limiters.adaptive_max_concurrency import (
     ConcurrencyLimiter,
     TimeoutConcurrencyConf,
 )
+from pybrpc.server.rpc_dump.rpc_dump import RpcDump
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
 from pybrpc.transport.tls.server_tls import ServerTls
@@ -101,6 +102,7 @@ __all__ = [
     "RawRequest",
     "RetryBudget",
     "RetryPolicy",
+    "RpcDump",
     "RpcError",
     "SelectiveChannel",
     "Server",

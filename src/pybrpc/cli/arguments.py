@@ -33,6 +33,17 @@ def some_seconds(text: str) -> float:
     return number
 
 
+def rate(text: str) -> float:
+    """Calls a second, from 0 on."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of calls >= 0, not {text!r}")
+    return number
+
+
 def count(text: str) -> int:
     """A whole number from 1 on."""
     try:

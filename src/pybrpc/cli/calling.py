@@ -40,20 +40,15 @@ def add_calling(parser: argparse.ArgumentParser, timeout: float) -> None:
     parser.add_argument(
         "method", metavar="METHOD", help='"pkg.Service.Method", or the end of it, such as "Echo"'
     )
+    add_channel_options(parser)
     parser.add_argument(
         "--protocol", default="baidu_std", metavar="NAME", help=f"{PROTOCOLS} (%(default)s)"
-    )
-    parser.add_argument(
-        "--max-retry", type=int, default=3, metavar="N", help="retries of a call (%(default)s)"
     )
     parser.add_argument(
         "--compress", choices=COMPRESSIONS, default="none", help="of requests (%(default)s)"
     )
     parser.add_argument(
         "--attachment", metavar="FILE", help="bytes that are sent beside each request"
-    )
-    parser.add_argument(
-        "--load-balancer", metavar="NAME", help="of the servers that a naming service names"
     )
     parser.add_argument(
         "--defaults",
@@ -65,15 +60,29 @@ def add_calling(parser: argparse.ArgumentParser, timeout: float) -> None:
     add_tls(parser)
 
 
-def channel_options(options: argparse.Namespace, **more: Any) -> dict[str, Any]:
-    """The options of a channel to the server. UsageError."""
-    given: dict[str, Any] = {
+def add_channel_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a channel that all kinds of calls have."""
+    parser.add_argument(
+        "--max-retry", type=int, default=3, metavar="N", help="retries of a call (%(default)s)"
+    )
+    parser.add_argument(
+        "--load-balancer", metavar="NAME", help="of the servers that a naming service names"
+    )
+
+
+def channel_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of a channel for calls with messages."""
+    compression = COMPRESSIONS[options.compress]
+    return {
+        **common_options(options),
         "protocol": options.protocol,
-        "max_retry": options.max_retry,
-        "compress_type": COMPRESSIONS[options.compress],
-        "timeout": options.timeout,
-        **more,
+        "compress_type": compression,
     }
+
+
+def common_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of a channel that all kinds of calls have."""
+    given: dict[str, Any] = {"max_retry": options.max_retry, "timeout": options.timeout}
     if options.load_balancer is not None:
         given["load_balancer"] = options.load_balancer
     return given

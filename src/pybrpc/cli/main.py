@@ -32,6 +32,8 @@ COMMANDS = (
     Entry("press", "load a server with calls, and show rate and latencies"),
     Entry("view", "show a page of a server"),
     Entry("top", "show calls, errors and latencies of a server by method, live"),
+    Entry("dump", "have a server sample requests into files, or show such files"),
+    Entry("replay", "call a server with requests that were sampled"),
 )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import math
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.protobuf.message import Message
 
-from pybrpc.cli.arguments import channel_to, count, some_seconds
+from pybrpc.cli.arguments import channel_to, count, rate, some_seconds
 from pybrpc.cli.calling import (
     Called,
     add_calling,
@@ -78,17 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def rate(text: str) -> float:
-    """Calls a second, from 0 on."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of calls >= 0, not {text!r}")
-    return number
-
-
 def run(options: argparse.Namespace, output: Output) -> int:
     """Load the server, and print the figures. Exit status 1 if a call has failed."""
     if not output.is_json:
@@ -118,7 +107,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
             load = Load(
                 begin,
-                requests,
+                itertools.cycle(requests),
                 qps=options.qps,
                 concurrency=concurrency,
                 duration_s=options.duration,
@@ -142,7 +131,7 @@ def requests_of(options: argparse.Namespace, target: Called) -> list[Message]:
     return requests
 
 
-async def run_load(load: Load, output: Output, what: str) -> int:
+async def run_load(load: Load[Any], output: Output, what: str) -> int:
     """Run the load to its end, or to Ctrl-C; show it meanwhile, and print its figures."""
     running = asyncio.ensure_future(load.run())
     is_interrupted = False
@@ -168,7 +157,7 @@ async def run_load(load: Load, output: Output, what: str) -> int:
 
 
 @contextlib.contextmanager
-def showing(load: Load, output: Output, what: str) -> Iterator[Callable[[], None]]:
+def showing(load: Load[Any], output: Output, what: str) -> Iterator[Callable[[], None]]:
     """A function that shows how far it is: in a terminal alone."""
     if not output.is_terminal:
         yield lambda: None

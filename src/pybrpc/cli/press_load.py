@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from google.protobuf.message import Message
-
-from pybrpc.errors import PyBrpcError, RpcError
+from pybrpc.errors import RpcError
 from pybrpc.metrics.histogram import Histogram
 from pybrpc.metrics.percentile import Percentile
 
@@ -25,7 +23,7 @@ STARTS_PER_TURN = 64
 MAX_ERRORS = 100
 """Kinds of errors that are told apart."""
 
-Begin = Callable[[Message], "asyncio.Future[Any]"]
+Request = TypeVar("Request")
 
 
 @dataclass(slots=True)
@@ -46,26 +44,28 @@ class Figures:
     seconds: float = 0.0
 
 
-class Load:
-    """Calls `begin` with one of `requests` after the other.
+class Load(Generic[Request]):
+    """Calls `begin` with one of `requests` after the other, until there is none left.
 
     qps          calls a second; 0: each call that ends begins the next one
     concurrency  calls that run at once, at most. At a fixed rate, calls that are due wait until one
                  has ended, and their latency counts from the time at which they were due
-    duration_s   seconds in which calls are begun
+    duration_s   seconds in which calls are begun; `inf`: no limit
+
+    An error of `requests` is raised by `run`, when the calls that run have ended.
     """
 
     def __init__(
         self,
-        begin: Begin,
-        requests: Sequence[Message],
+        begin: Callable[[Request], asyncio.Future[Any]],
+        requests: Iterator[Request],
         *,
         qps: float,
         concurrency: int,
         duration_s: float,
     ) -> None:
         self._begin = begin
-        self._requests = itertools.cycle(requests)
+        self._requests = requests
         self._qps = qps
         self._concurrency = concurrency
         self._duration_s = duration_s
@@ -73,6 +73,8 @@ class Load:
         self._latencies = Percentile()
         self._running = 0
         self._is_over = False
+        self._failure: Exception | None = None
+        """The error of `requests`."""
         self._changed = asyncio.Event()
         """A call has ended. Replaced by nothing: cleared before each wait."""
         self._started = 0.0
@@ -100,18 +102,24 @@ class Load:
     async def run(self) -> None:
         """Begin calls until the time is over, and wait for the last one of them."""
         self._started = time.perf_counter()
-        timer = asyncio.get_running_loop().call_later(self._duration_s, self.stop)
+        timer = None
+        if self._duration_s < math.inf:
+            timer = asyncio.get_running_loop().call_later(self._duration_s, self.stop)
         try:
             if self._qps > 0:
                 await self._run_at_rate()
             else:
                 for _ in range(self._concurrency):
-                    self._start(time.perf_counter())
+                    if not self._is_over:
+                        self._start(time.perf_counter())
             while self._running or not self._is_over:
                 await self._wait_changed()
         finally:
             self.stop()
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
+        if self._failure is not None:
+            raise self._failure
 
     async def _run_at_rate(self) -> None:
         begun = 0
@@ -134,10 +142,19 @@ class Load:
 
     def _start(self, due: float) -> None:
         """Begin a call that was due at that time."""
+        try:
+            request = next(self._requests)
+        except StopIteration:
+            self.stop()
+            return
+        except Exception as error:
+            self._failure = error
+            self.stop()
+            return
         self._running += 1
         try:
-            future = self._begin(next(self._requests))
-        except PyBrpcError as error:
+            future = self._begin(request)
+        except Exception as error:
             self._note_end(due, error)
             return
         future.add_done_callback(partial(self._on_done, due))

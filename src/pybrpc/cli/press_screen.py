@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 60, 6
 class LiveScreen:
     """Shows a load in a terminal, for `with`. `show` is called every now and then."""
 
-    def __init__(self, load: Load, output: Output, what: str) -> None:
+    def __init__(self, load: Load[Any], output: Output, what: str) -> None:
         self._load = load
         self._what = what
         self._rates: deque[float] = deque(maxlen=WIDTH)
