@@ -60,6 +60,7 @@ from pybrpc.server.limiters.adaptive_max_concurrency import (
     ConcurrencyLimiter,
     TimeoutConcurrencyConf,
 )
+from pybrpc.server.rpc_dump.rpc_dump import RpcDump
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
 from pybrpc.transport.tls.server_tls import ServerTls
@@ -105,6 +106,7 @@ __all__ = [
     "RawRequest",
     "RetryBudget",
     "RetryPolicy",
+    "RpcDump",
     "RpcError",
     "SelectiveChannel",
     "Server",

@@ -63,6 +63,7 @@ NAMES = (
     pybrpc.RawRequest,
     pybrpc.RetryBudget,
     pybrpc.RetryPolicy,
+    pybrpc.RpcDump,
     pybrpc.RpcError,
     pybrpc.SelectiveChannel,
     pybrpc.Server,

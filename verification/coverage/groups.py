@@ -385,4 +385,16 @@ GROUPS = (
         ),
         tests("integration", "http_server* http_access http_observed"),
     ),
+    Group(
+        "Commands are run as people run them, against servers.",
+        (
+            *modules(
+                "cli",
+                "arguments calling call call_stream command descriptor dump dump_files health output "
+                "pages press press_load press_screen replay top view",
+            ),
+            "cli/schema/loading.py",
+        ),
+        (*tests("unit/cli", "*"), *tests("integration", "cli_*")),
+    ),
 )
