@@ -1,4 +1,4 @@
-"""The examples of docs/command-line.md run as they stand there, and print what stands there."""
+"""The examples of docs/command-line.md run, and print what the page shows."""
 
 from __future__ import annotations
 
