@@ -10,7 +10,7 @@ import pytest
 
 import pybrpc
 from bench.echo_messages import EXAMPLE
-from bench.peers.cpp_program import VARIABLE, free_port
+from bench.peers.cpp_program import free_port
 from pybrpc.cli.main import main
 from tests.fakes.threads import wait_until
 from tests.peers.brpc_cpp import (
@@ -20,10 +20,10 @@ from tests.peers.brpc_cpp import (
     example_server,
     needs_cpp,
 )
+from tests.peers.brpc_cpp_http import TOOLS_VARIABLE
 
 pytestmark = needs_cpp
-REPLAY = Path(os.environ.get(VARIABLE, ""), "rpc_replay", "rpc_replay")
-"""The tool of bRPC, in a folder beside those of the examples."""
+REPLAY = Path(os.environ.get(TOOLS_VARIABLE, ""), "rpc_replay")
 
 
 def test_messages_of_a_server_in_cpp_are_read_from_its_pages(
@@ -56,7 +56,7 @@ def call(address: str) -> None:
 
 
 def bytes_in(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+    return b"".join(path.read_bytes() for path in sorted(folder.glob("*")))
 
 
 def test_files_of_rpc_dump_are_those_of_cpp_byte_for_byte(
@@ -65,14 +65,14 @@ def test_files_of_rpc_dump_are_those_of_cpp_byte_for_byte(
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     with example_server(ExampleService(), rpc_dump=ours) as server:
         call(str(server.endpoint))
+    _, *expected = bytes_in(ours).split(b"PRPC")
+    assert len(expected) == 2
     with cpp_server(ONE_BY_ONE, "-rpc_dump", f"-rpc_dump_dir={theirs}") as cpp:
         # It writes when one comes that is two seconds later than the last time.
         call(cpp.address)
-        wait_until(lambda: theirs.exists() or call(cpp.address))
-    # C++ does not keep the order of requests.
-    _, first, second = bytes_in(ours).split(b"PRPC")
-    assert b"PRPC" + first in bytes_in(theirs)
-    assert b"PRPC" + second in bytes_in(theirs)
+        wait_until(lambda: bool(bytes_in(theirs)) or call(cpp.address))
+    # It does not keep the order of requests.
+    assert all(b"PRPC" + each in bytes_in(theirs) for each in expected)
     service = ExampleService()
     with example_server(service) as server:
         assert main(["replay", str(server.endpoint), str(theirs), "--timeout", "30"]) == 0
@@ -80,7 +80,7 @@ def test_files_of_rpc_dump_are_those_of_cpp_byte_for_byte(
     assert "failed" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not REPLAY.is_file(), reason=f"there is no {REPLAY}")
+@pytest.mark.skipif(not REPLAY.is_file(), reason=f"no rpc_replay in {TOOLS_VARIABLE}")
 def test_rpc_replay_of_cpp_sends_what_this_server_has_sampled(tmp_path: Path) -> None:
     folder = tmp_path / "dump"
     with example_server(ExampleService(), rpc_dump=folder) as server:

@@ -390,8 +390,8 @@ GROUPS = (
         (
             *modules(
                 "cli",
-                "arguments calling call call_stream command descriptor dump dump_files health output "
-                "pages press press_load press_screen replay top view",
+                "arguments calling call call_stream command descriptor dump dump_files health "
+                "output pages press press_load press_screen replay top view",
             ),
             "cli/schema/loading.py",
         ),
