@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.peers.pages import ROOT
+from tests.peers.pages import ROOT, examples_of
 
 pytest_plugins = ["pytester"]
 
@@ -123,6 +123,12 @@ def test_fixtures_are_listed_with_what_they_do(run: Any) -> None:
         "faulty_proxy -- *",
     ):
         result.stdout.fnmatch_lines([line])
+
+
+def test_examples_of_the_page_run(run: Any) -> None:
+    examples = examples_of("docs/testing.md")
+    (example,) = [text for text in examples if "def test_" in text]
+    run(example).assert_outcomes(passed=2)
 
 
 def test_wrong_arguments_fail_the_test_that_gave_them(run: Any) -> None:

@@ -4,11 +4,11 @@ Deadlines, pauses before retries, backup requests, circuit breakers, health chec
 and the like read `time.monotonic`, in many modules, some of them compiled. While a fake clock is
 used these modules find it in place of the module `time`: nothing is paid for that otherwise.
 
-A wait of the kernel can't be told of a fake clock. So a thread, or a timer of an asyncio loop, that
-waits for a deadline looks at the clock every TICK_S seconds, and a dispatcher is woken when the
-clock moves. What measures how long something takes really, to protect the process (a handler that
-blocks the thread that polls, a post that was lost), stays with the real clock, and so do metrics,
-naming services, and the tools for tests.
+The kernel waits by the real clock. So a thread, or a timer of an asyncio loop, that waits for a
+deadline looks at the fake one every TICK_S seconds, and a dispatcher is woken when it moves. The
+real clock stays where it is measured how long something really takes, to protect the process (a
+handler that blocks the thread that polls, a post that was lost), and in metrics, naming services,
+and the tools for tests.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ PATIENCE_S = 0.1
 """Seconds for which handlers may run on that run when the channel is closed."""
 
 Served = ServiceDescriptor | FakeService | Server
-"""What a channel in memory is made for."""
+"""That for which a channel in memory is made."""
 
 
 class InMemoryChannel(Channel):

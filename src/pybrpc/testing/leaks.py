@@ -29,7 +29,7 @@ _SHARED_THREADS = {
 """Those of the library that stay, or end when they had nothing to do for a while."""
 
 Things = dict[Hashable, str]
-"""What there is of one kind, each with words for people."""
+"""Things of one kind, each with words for people."""
 
 
 class LeakCheck:
@@ -88,7 +88,7 @@ class LeakCheck:
         self._note_tasks()
 
     def _left(self, tasks: Things | None = None) -> list[str]:
-        """What there is now and was not there before, in words."""
+        """List in words the things that are there now and were not before."""
         forget_poller()
         gc.collect()  # what only a circle of references keeps is no leak
         found = _found()
@@ -170,7 +170,7 @@ def assert_no_leaks(*, grace: float = DEFAULT_GRACE_S) -> LeakCheck:
 
 
 def _found() -> dict[str, Things]:
-    """What there is now, by kind, but for tasks."""
+    """All things that there are now, by kind, but for tasks."""
     sources = default_runtime().connections.all()
     return {
         "thread": {

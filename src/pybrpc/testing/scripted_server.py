@@ -135,7 +135,7 @@ class ScriptedPeer:
 
 
 Script = Callable[[ScriptedPeer], None]
-"""What a ScriptedServer does with one connection, in a thread of its own."""
+"""A function that serves one connection, in a thread of its own."""
 
 
 def never_answer(peer: ScriptedPeer) -> None:

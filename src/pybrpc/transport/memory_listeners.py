@@ -3,7 +3,8 @@
 A server in memory has an `Endpoint` that only this process knows. To connect to it means to make a
 pair of connected sockets (`socketpair`, in the kernel, without an address): the client keeps one
 end, and the server accepts the other one. All that follows is what it is over TCP: the same bytes,
-readiness, full buffers, half-closed connections, TLS too.
+readiness, full buffers, half-closed connections, TLS too. A pipe of Python objects would be a
+second transport, with semantics of its own, and no faster: the system calls are a small part.
 
 A name is taken while a server has it. In a forked child no name is: the servers of the parent do
 not run there.

@@ -25,7 +25,7 @@ def fake() -> FakeService:
 
 
 def outcomes(fake: FakeService, count: int, **options: Any) -> list[Any]:
-    """What `count` calls of Echo end with: texts of responses, and names of errors."""
+    """The ends of `count` calls of Echo: texts of responses, and names of errors."""
     found: list[Any] = []
     with channel_for(fake, timeout=WAIT_S, **options) as channel:
         stub = pybrpc.Stub(SERVICE, channel)
