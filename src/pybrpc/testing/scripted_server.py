@@ -179,10 +179,11 @@ class ScriptedServer:
         self._scripts = scripts
         self._errors: list[BaseException] = []
         self._threads: list[threading.Thread] = []
-        host, _, port = address.rpartition(":")
-        self._listener = socket.create_server((host, int(port)), backlog=1024)
+        self._is_closing = False
+        self._host, _, port = address.rpartition(":")
+        self._listener = socket.create_server((self._host, int(port)), backlog=1024)
         self.port: int = self._listener.getsockname()[1]
-        self.address = f"{host}:{self.port}"
+        self.address = f"{self._host}:{self.port}"
         """Where clients connect to."""
         self._thread = threading.Thread(target=self._accept_all, name="scripted-server")
 
@@ -213,8 +214,12 @@ class ScriptedServer:
             self._end()
 
     def _end(self) -> None:
-        with contextlib.suppress(OSError):  # where a listener can't be shut down, `close` does
+        self._is_closing = True
+        try:
             self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:  # macOS can't do that with a listening socket: only a client ends `accept`
+            with contextlib.suppress(OSError):
+                socket.create_connection((self._host, self.port), timeout=1).close()
         if self._thread.ident is not None:
             self._thread.join()
         self._listener.close()
@@ -229,6 +234,9 @@ class ScriptedServer:
             try:
                 sock, _ = self._listener.accept()
             except OSError:
+                return
+            if self._is_closing:
+                sock.close()
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer = self.peer_class(sock, self.requests, self.protocol)

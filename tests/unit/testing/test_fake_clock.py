@@ -116,8 +116,7 @@ def test_pause_before_a_retry_is_made_of_fake_time() -> None:
         pybrpc.Channel(server.address, retry_policy=policy, timeout=60) as channel,
     ):
         future = pybrpc.Stub(SERVICE, channel).Echo.future(HELLO)
-        wait_until(lambda: server.connections == 1)
-        time.sleep(0.05)
+        wait_until(lambda: server.connections == 1 and not channel.statistics().in_flight)
         clock.advance(9.9)
         assert not future.done()
         until(future.done, clock, 0.1)
