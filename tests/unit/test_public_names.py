@@ -13,12 +13,23 @@ import pytest
 
 import pybrpc
 import pybrpc.redis.aio
-from pybrpc import aio, errors, iobuf, lowlevel, metrics, naming, streams, tracing, tune
+from pybrpc import (
+    aio,
+    errors,
+    iobuf,
+    lowlevel,
+    metrics,
+    naming,
+    streams,
+    testing,
+    tracing,
+    tune,
+)
 from tests.peers.streaming import MIXED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PUBLIC = [pybrpc, aio, iobuf, lowlevel, metrics, naming, streams, tracing, tune]
+PUBLIC = [pybrpc, aio, iobuf, lowlevel, metrics, naming, streams, testing, tracing, tune]
 LISTED: dict[str, list[str]] = {
     module: re.findall(r"`(\w+)`", names)
     for module, names in re.findall(
@@ -119,6 +130,8 @@ def test_compatibility_page_lists_every_public_module() -> None:
         ".redis.aio",
         ".server",
         ".streams",
+        ".testing",
+        ".testing.aio",
         ".tracing",
         ".tracing.opentelemetry",
     ):

@@ -23,6 +23,7 @@ GROUPS = (
             "server/__init__.py",
             "streams/__init__.py",
             "tracing/__init__.py",
+            "testing/__init__.py",
             "testing/faulty_proxy/__init__.py",
         ),
         ("unit/test_public_names.py",),
@@ -275,6 +276,11 @@ GROUPS = (
         (f"{_SERVER}/test_unfinished.py", f"{_SERVER}/lifecycle/test_server_state.py"),
     ),
     # --- testing ---
+    Group(
+        "Both make channels in memory, one for threads and one for asyncio.",
+        modules("testing", "aio in_memory"),
+        tests("unit/testing", "in_memory"),
+    ),
     Group(
         "The parts of a proxy are tested by the bytes that pass through it.",
         modules("testing/faulty_proxy", "delay_line faults faulty_proxy lane proxied_connection"),

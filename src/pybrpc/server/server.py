@@ -215,6 +215,7 @@ class Server(Hooking, Mounting, Registering):
 
         `address` may also be a socket that is bound already, which belongs to the server from then
         on: one of systemd, or one with SO_REUSEPORT, by which several processes share a port.
+        "memory:" is for tests: only this process can connect to the address that is returned.
 
         Doesn't wait for anything, but for the resolver if `host` is a name, and for the functions
         of `on_startup`. Raises AddressError for an invalid address, ListenError (an OSError) for

@@ -151,6 +151,12 @@ def default_runtime() -> Runtime:
     return runtime
 
 
+def swap_default_runtime(runtime: Runtime | None) -> Runtime | None:
+    """Use `runtime` as the default one from now on; `None`: the next use makes a new one. Return
+    the one that was used. Any thread; closes nothing."""
+    return _default.get_and_set(runtime)
+
+
 def reset_default_runtime() -> None:
     """Close the default Runtime; the next use makes a new one. Blocks shortly."""
     runtime = _default.get_and_set(None)

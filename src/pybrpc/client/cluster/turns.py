@@ -35,7 +35,8 @@ class DispatcherTurns:
     def __init__(self, source: HasDispatcher) -> None:
         self._source = source
 
-    now = staticmethod(time.monotonic)
+    def now(self) -> float:
+        return time.monotonic()
 
     def post(self, function: Callable[[], None]) -> None:
         try:

@@ -54,6 +54,7 @@ from pybrpc.transport.listening.acceptor import (
     COSTLY_ACCEPTS_PER_TURN,
     Acceptor,
 )
+from pybrpc.transport.listening.memory_acceptor import MemoryAcceptor
 from pybrpc.transport.runtime import Runtime
 
 MAX_ENDS = 512
@@ -167,9 +168,7 @@ class RunningServer(ServerCore):
     def listen(self, where: Endpoint | _socket.socket, runtime: Runtime) -> None:
         """Listen, accept from now on, and register. Raises ListenError; AddressError if the server
         can't be registered with this address."""
-        accepts = ACCEPTS_PER_TURN if self.settings.tls is None else COSTLY_ACCEPTS_PER_TURN
-        acceptor = Acceptor(where, self.dispatcher, self._on_accepted, runtime, accepts)
-        self.acceptor = acceptor
+        acceptor = self.acceptor = self._new_acceptor(where, runtime)
         try:
             if self._new_frontend is not None:
                 self.http = self._new_frontend(self)
@@ -205,6 +204,14 @@ class RunningServer(ServerCore):
         except BaseException:
             self.stop(time.monotonic())
             raise
+
+    def _new_acceptor(
+        self, where: Endpoint | _socket.socket, runtime: Runtime
+    ) -> Acceptor | MemoryAcceptor:
+        if isinstance(where, Endpoint) and where.is_memory:
+            return MemoryAcceptor(where, self.dispatcher, self._on_accepted, runtime)
+        accepts = ACCEPTS_PER_TURN if self.settings.tls is None else COSTLY_ACCEPTS_PER_TURN
+        return Acceptor(where, self.dispatcher, self._on_accepted, runtime, accepts)
 
     def _listen_internally(self, port: int, runtime: Runtime) -> None:
         accepted = partial(self._on_accepted, is_internal=True)

@@ -108,7 +108,7 @@ class ClientTls:
 
 
 def _name_of(endpoint: Endpoint) -> str | None:
-    return None if endpoint.is_unix else endpoint.host.partition("%")[0]
+    return endpoint.host.partition("%")[0] if endpoint.has_port else None
 
 
 class ClientContext:
