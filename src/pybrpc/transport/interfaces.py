@@ -9,11 +9,13 @@ below the messages. After bRPC's `SocketConnection`.
 from __future__ import annotations
 
 import dataclasses
-import ssl
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class ConnectionLayer(Protocol):

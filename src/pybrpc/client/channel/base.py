@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import sys
 import warnings
@@ -43,6 +42,8 @@ from pybrpc.rpc.interceptors.interceptor import Kind
 from pybrpc.transport.runtime import default_runtime
 
 if TYPE_CHECKING:
+    import asyncio
+
     from pybrpc.rpc.method import Method
     from pybrpc.rpc.raw_method import RawMethod
 
