@@ -1,5 +1,5 @@
-"""How many modules `import pybrpc` loads, counted in a process of its own; and the names that are
-imported later. docs/design/0032-packages.md has the times."""
+"""The number of modules that `import pybrpc` loads, counted in a process of its own; and the names
+that are imported later. docs/design/0032-packages.md has the times."""
 
 from __future__ import annotations
 

@@ -40,6 +40,7 @@ class Endpoint:
 
     @property
     def is_unix(self) -> bool:
+        """Whether it is the path of a Unix socket."""
         return self.host.startswith(_UNIX)
 
     @property
@@ -60,7 +61,8 @@ class Endpoint:
     def parse(cls, address: str | Endpoint, *, allow_port_0: bool = False) -> Endpoint:
         """Parse "host:port", "[v6]:port" or "unix:path"; anything else raises AddressError.
 
-        An IPv6 address gets its canonical short form; an IPv4-mapped one becomes IPv4.
+        An IPv6 address gets its canonical short form; an IPv4-mapped one becomes IPv4. Port 0, for
+        servers, is allowed with `allow_port_0`.
         """
         if isinstance(address, Endpoint):
             return address

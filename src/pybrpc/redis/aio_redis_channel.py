@@ -61,6 +61,7 @@ class AioRedisChannel(AioChannel):
         return self
 
     def make_method(self, method: Any) -> AioStubMethod:
+        """TypeError: Redis has no methods."""
         raise TypeError(f"{self!r} speaks Redis; make a pybrpc.aio.Channel for a Stub")
 
     def _connection_factory(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:

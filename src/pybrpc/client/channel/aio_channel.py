@@ -102,6 +102,7 @@ class AioChannel(ChannelBase):
                     self._end_lease(lease)
 
     def make_method(self, method: Method | RawMethod) -> AioStubMethod:
+        """The callable for one method, for a Stub."""
         sent = self.method_as_sent(method)
         if self._interceptors:
             return AioInterceptedMethod(self, sent, self._interceptors)

@@ -148,6 +148,7 @@ class ChannelBase:
 
     @property
     def is_closed(self) -> bool:
+        """Whether `close()` was called. A closed channel makes no calls."""
         return self._is_closed
 
     def method_as_sent(self, method: Method | RawMethod) -> Method | RawMethod:
