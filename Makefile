@@ -90,7 +90,7 @@ demo: $(STAMP)-demo $(STAMP)-build $(COMPILED)
 	    form=python; \
 	    if $(CAN_COMPILE); then \
 	        $(MAKE) --question --silent compiled || \
-	            echo "Compiling the hot modules, a minute or two, once. IMPL=python leaves it out."; \
+	            echo "Compiling the hot modules, about a minute, once. IMPL=python leaves it out."; \
 	        $(MAKE) --silent compiled && form=compiled; \
 	    else \
 	        echo "There is no C compiler, or no Python.h, so the demo runs as plain Python."; \
@@ -116,7 +116,8 @@ test: $(STAMP)-test $(COMPILED)
 failed-again: $(STAMP)-test $(COMPILED)
 	@$(BIN)/python -m verification.failed_again
 
-proofs: $(STAMP)-bench $(STAMP)-test $(COMPILED)
+# The packages are built too, with what `make build` needs.
+proofs: $(STAMP)-bench $(STAMP)-build $(STAMP)-test $(COMPILED)
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m proof $(ARGS)
 
 check: $(STAMP)-dev

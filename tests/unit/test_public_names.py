@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_origin
@@ -158,3 +159,14 @@ def test_api_page_shows_public_names_only() -> None:
     for module, members in blocks:
         shown = members.split(", ") if members else []
         assert set(shown) <= set(LISTED[module]), module
+
+
+def test_version_is_that_of_the_project_and_the_newest_release_of_the_changelog() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == pybrpc.__version__
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    releases = [re.fullmatch(r"(\d+\.\d+\.\d+) \(\d{4}-\d\d-\d\d\)", one) for one in headings[1:]]
+    assert headings[0] == "Unreleased"
+    assert releases[0] is not None
+    assert all(releases)
+    assert releases[0][1] == pybrpc.__version__

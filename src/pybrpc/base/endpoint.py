@@ -46,6 +46,7 @@ class Endpoint:
 
     @property
     def is_unix(self) -> bool:
+        """Whether it is the path of a Unix socket."""
         return self.host.startswith(_UNIX)
 
     @property
@@ -85,7 +86,8 @@ class Endpoint:
         """Parse "host:port", "[v6]:port", "unix:path" or "memory:name"; anything else raises
         AddressError.
 
-        An IPv6 address gets its canonical short form; an IPv4-mapped one becomes IPv4.
+        An IPv6 address gets its canonical short form; an IPv4-mapped one becomes IPv4. Port 0, for
+        servers, is allowed with `allow_port_0`.
         """
         if isinstance(address, Endpoint):
             return address

@@ -203,6 +203,7 @@ class Server(Hooking, Mounting, Registering):
     ) -> None:
         """Set options of one method, which are those of the server else; `None` changes nothing.
 
+        `cancel_handlers`, `drop_expired`: as the options of Server.
         `enable_progressive_read`: run a request of HTTP when its head has come; the handler reads
         `controller.http_request.body`. `method`, threads and errors as for `set_max_concurrency`. A
         handler that runs already may still go by the old values.

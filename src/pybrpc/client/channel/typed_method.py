@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
-from pybrpc.client.channel.stream_call import AioStreamCall, StreamCall
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Coroutine
 
+    from pybrpc.client.channel.aio_stream_call import AioStreamCall
+    from pybrpc.client.channel.stream_call import StreamCall
     from pybrpc.errors import RpcError
     from pybrpc.rpc.controller import Controller
     from pybrpc.rpc.stream_options import StreamOptions
