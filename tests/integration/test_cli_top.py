@@ -114,6 +114,18 @@ def test_server_that_is_none_of_brpc_is_status_1(capsys: pytest.CaptureFixture[s
     assert "/status: 404" in capsys.readouterr().err
 
 
+def test_reader_that_has_gone_ends_it_quietly(address: str) -> None:
+    arguments = command("top", address, "--interval", "0.01")
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(arguments, cwd=ROOT, text=True, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(address)
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr.read() == ""
+
+
 def test_terminal_gets_a_live_screen_that_ctrl_c_ends(address: str) -> None:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}

@@ -18,7 +18,10 @@ from pybrpc.rpc.compress import CompressType
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method, is_streaming, method_of
 
-COMPRESSIONS = {each.name.lower(): each for each in CompressType}
+COMPRESSIONS = {
+    each.name.lower(): each
+    for each in (CompressType.NONE, CompressType.GZIP, CompressType.ZLIB, CompressType.SNAPPY)
+}
 
 
 class Called(NamedTuple):

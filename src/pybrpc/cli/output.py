@@ -6,7 +6,7 @@ import functools
 import importlib
 import json
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from pybrpc.errors import MissingExtraError
 
@@ -48,7 +48,7 @@ class Output:
         """Print a text that is JSON; for people with colours, where rich is installed."""
         if self.is_terminal:
             try:
-                self.console.print_json(text)
+                self.console.print_json(printable(text))
                 return
             except MissingExtraError:
                 pass
@@ -58,7 +58,14 @@ class Output:
     def console(self) -> Any:
         """A Console of rich. MissingExtraError without the extra."""
         width = None if sys.stdout.isatty() else PIPE_WIDTH
-        return rich("console").Console(width=width, highlight=False)
+        made = rich("console").Console(width=width, highlight=False)
+        made.on_broken_pipe = raise_again  # it would end the process with status 1
+        return made
+
+
+def raise_again() -> NoReturn:
+    """Raise the exception that is handled."""
+    raise
 
 
 def rich(module: str) -> Any:

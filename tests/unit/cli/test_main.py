@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -116,6 +117,18 @@ def test_reader_that_has_gone_ends_the_command_quietly() -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(60) == 141
+
+
+def test_text_that_the_output_can_not_have_is_escaped() -> None:
+    code = "import sys; from pybrpc.cli.output import Output; Output().line('\\xe9')"
+    shown = f"from pybrpc.cli import check, main; check.run = lambda *_: exec({code!r}) or 0"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{shown}; main.main(['check'])"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=True,
+    )
+    assert done.stdout == b"\\xe9\n"
 
 
 def test_check_and_serve_need_no_extra() -> None:

@@ -26,8 +26,8 @@ def add_schema(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where the schema comes from."""
     group = parser.add_argument_group(
         "where the messages are described",
-        "Without any of these: the page /protobufs of the server, which shows it to addresses that "
-        "it allows, and on its internal port.",
+        "Without any of these: the page /protobufs of the server, which\n  shows it on its "
+        "internal port, and to addresses that it allows.",
     )
     group.add_argument(
         "-d",
