@@ -56,12 +56,25 @@ CLASS_DIRECTIVE = re.compile(
     r"^@cython\.(freelist|no_gc|trashcan)(?:\((\d+|True)\))?$", re.MULTILINE
 )
 
+# What makes gcc take twice as long and the calls no faster: docs/design/0032-packages.md. Code that
+# runs once, when a module is imported, is not optimized at all.
+CHEAP = [
+    "-O1",
+    "-g0",
+    "-fno-tree-dominator-opts",
+    "-fno-tree-pta",
+    "-fno-tree-loop-optimize",
+    "-DCYTHON_SMALL_CODE=__attribute__((cold,optimize(0)))",
+]
+
 # gcc takes an annotation `None | X`, as Cython compiles it, for a read beyond the end of None; and
-# a variable that is set inside `with`, for one that may never be set.
+# a variable that is set inside `with`, for one that may never be set. Not every module uses all
+# functions of C that a `.pxd` has.
 OPTIONS = [
-    *([] if sys.flags.debug else ["-Og", "-g0"]),
+    *([] if sys.flags.debug else CHEAP),
     "-Wno-array-bounds",
     "-Wno-maybe-uninitialized",
+    "-Wno-unused-function",
 ]
 
 
