@@ -73,6 +73,9 @@ def channel_for(
         async with channel_for(SERVICE, EchoService()) as channel:
             reply = await pybrpc.Stub(SERVICE, channel).Echo(EchoRequest(message="hi"))
 
+    `served`, `impl` and `server_options` are those of `pybrpc.testing.channel_for`,
+    `share_with_threads` and the others those of `pybrpc.aio.Channel`.
+
     The server starts with the `async with`, bound to the running loop: that polls both ends of each
     connection, and runs the async handlers; plain ones run in worker threads. Before it, calls fail
     with ECONNREFUSED.

@@ -75,16 +75,16 @@ class ScriptedPeer:
     # --- writing; that the client goes away meanwhile is no error ---
 
     def answer(self, request: RpcRequest, message: Message, *, attachment: bytes = b"") -> None:
-        """Answer `request` with `message`."""
+        """Answer `request` with `message`, and with `attachment` after it."""
         self.send(self.frame(request, message, attachment=attachment))
 
     def answer_in_part(self, request: RpcRequest, message: Message, size_bytes: int) -> None:
-        """Send the first `size_bytes` bytes of that response; all but that many of its last bytes
-        if it is negative."""
+        """Answer `request` with the first `size_bytes` bytes of a response with `message`; with all
+        but that many of its last bytes if it is negative."""
         self.send(self.frame(request, message)[:size_bytes])
 
     def fail(self, request: RpcRequest, code: int, text: str = "") -> None:
-        """Answer `request` with an error."""
+        """Answer `request` with the error `code`, a number or an ErrorCode, and `text`."""
         self._send_response(RpcResponse(request.correlation_id, int(code), text))
 
     def log_off(self, request: RpcRequest) -> None:
@@ -93,7 +93,8 @@ class ScriptedPeer:
         self.fail(request, ErrorCode.ELOGOFF, "the server is stopping")
 
     def frame(self, request: RpcRequest, message: Message, *, attachment: bytes = b"") -> bytes:
-        """The bytes of that response, for scripts that change them."""
+        """The bytes by which `answer` answers `request` with `message` and `attachment`, for
+        scripts that change them."""
         body = message.SerializeToString()
         response = RpcResponse(request.correlation_id, body=body)
         if attachment:
