@@ -90,7 +90,7 @@ demo: $(STAMP)-demo $(STAMP)-build $(COMPILED)
 	    form=python; \
 	    if $(CAN_COMPILE); then \
 	        $(MAKE) --question --silent compiled || \
-	            echo "Compiling the hot modules, about a minute, once. IMPL=python leaves it out."; \
+	            echo "Compiling the hot modules, a minute or two, once. IMPL=python leaves it out."; \
 	        $(MAKE) --silent compiled && form=compiled; \
 	    else \
 	        echo "There is no C compiler, or no Python.h, so the demo runs as plain Python."; \

@@ -37,7 +37,7 @@ BUILD = ROOT / "build"
 
 DIRECTIVES = {
     "language_level": 3,
-    # Nothing here is pickled, and three functions for each class would be long.
+    # Three long functions for each class; COPIED have them.
     "auto_pickle": False,
     # The types in the `.py` are for mypy; those of C are in the `.pxd`.
     "annotation_typing": False,
@@ -45,6 +45,16 @@ DIRECTIVES = {
     "embedsignature": True,
     "embedsignature.format": "clinic",
 }
+
+# With classes of values, of which users may make copies, or pickle them.
+COPIED = (
+    "pybrpc.client.cluster.breaking.outlier_detection",
+    "pybrpc.client.cluster.breaking.retry_budget",
+    "pybrpc.iobuf.iobuf",
+    "pybrpc.protocols.message",
+    "pybrpc.rpc.controller",
+    "pybrpc.rpc.http",
+)
 
 # What Cython puts into each module else, from the type of its functions to parsing keywords.
 SHARED = "pybrpc.base.cython_shared"
@@ -56,22 +66,33 @@ CLASS_DIRECTIVE = re.compile(
     r"^@cython\.(freelist|no_gc|trashcan)(?:\((\d+|True)\))?$", re.MULTILINE
 )
 
-# What makes gcc take twice as long and the calls no faster: docs/design/0032-packages.md. Code that
-# runs once, when a module is imported, is not optimized at all.
+# For modules that a call over baidu_std does not pass: half the time of gcc for a few percent more
+# instructions (docs/design/0032-packages.md).
 CHEAP = [
     "-O1",
-    "-g0",
     "-fno-tree-dominator-opts",
     "-fno-tree-pta",
     "-fno-tree-loop-optimize",
-    "-DCYTHON_SMALL_CODE=__attribute__((cold,optimize(0)))",
 ]
+CHEAP_MODULES = (
+    "pybrpc.client.cluster.",
+    "pybrpc.client.connections.hulu_connection",
+    "pybrpc.json2pb.",
+    "pybrpc.protocols.http1.",
+    "pybrpc.protocols.streaming.",
+    "pybrpc.rpc.http",
+    "pybrpc.server.http.",
+    "pybrpc.server.lifecycle.",
+    "pybrpc.streams.",
+    "pybrpc.tracing.",
+)
 
 # gcc takes an annotation `None | X`, as Cython compiles it, for a read beyond the end of None; and
 # a variable that is set inside `with`, for one that may never be set. Not every module uses all
 # functions of C that a `.pxd` has.
 OPTIONS = [
-    *([] if sys.flags.debug else CHEAP),
+    # Code that runs once, when a module is imported, is not optimized.
+    "-DCYTHON_SMALL_CODE=__attribute__((cold,optimize(0)))",
     "-Wno-array-bounds",
     "-Wno-maybe-uninitialized",
     "-Wno-unused-function",
@@ -123,19 +144,25 @@ class BuildHotModules(build_ext):
             module_name=SHARED,
         )
         generate_shared_module(options)
-        return Extension(SHARED, [str(file)], extra_compile_args=OPTIONS + CFLAGS)
+        return Extension(SHARED, [str(file)], extra_compile_args=options_of(SHARED))
 
 
 def hot_modules() -> list[Extension]:
-    flags = OPTIONS + CFLAGS
-    found = [Extension(SHARED, [], extra_compile_args=flags)]
+    found = [Extension(SHARED, [], extra_compile_args=options_of(SHARED))]
     for declarations in sorted(SOURCES.rglob("*.pxd")):
         source = declarations.with_suffix(".py").relative_to(SOURCES)
         name = ".".join(source.with_suffix("").parts)
-        found.append(Extension(name, [str(Path("src") / source)], extra_compile_args=flags))
+        path = str(Path("src") / source)
+        found.append(Extension(name, [path], extra_compile_args=options_of(name)))
     if len(found) == 1:
         raise SystemExit("the .pxd files are missing, so nothing can be compiled")
     return found
+
+
+def options_of(name: str) -> list[str]:
+    """The options of the C compiler for a module."""
+    level = CHEAP if name.startswith(CHEAP_MODULES) else ["-O2"]
+    return [*([] if sys.flags.debug else [*level, "-g0"]), *OPTIONS, *CFLAGS]
 
 
 def _seen_from_sources(extension: Extension) -> Extension:
@@ -177,7 +204,8 @@ def class_directives(extension: Extension) -> frozenset[tuple[str, object]]:
     the whole module; a base class with a freelist gives none to its subclasses.
     """
     declarations = Path(extension.sources[0]).with_suffix(".pxd").read_text()
-    return frozenset(
+    copied = frozenset([("auto_pickle", True)] if extension.name in COPIED else [])
+    return copied | frozenset(
         (name, int(value) if value.isdigit() else True)
         for name, value in CLASS_DIRECTIVE.findall(declarations)
         # What comes from a freelist again was never free to AddressSanitizer.

@@ -83,7 +83,7 @@ def members(cls: type) -> Iterator[tuple[str, Any]]:
 
 def texts_of(cls: type, name: str) -> list[str]:
     """The docstrings that describe a member of a class."""
-    found = [inspect.getattr_static(base, name, None) for base in described_by(cls)]
+    found = [getattr(base, name, None) for base in described_by(cls)]
     return [text for member in found if member is not None and (text := inspect.getdoc(member))]
 
 
