@@ -61,7 +61,7 @@ help:
 	@echo "  make test      all tests but the proofs                (ARGS: what pytest takes; JOBS=4)"
 	@echo "  make programs  what some tests start: redis-server, spin, ... (apt-get; as root)"
 	@echo "  make compiled  the hot modules, compiled into src/     (IMPL=compiled does it when needed)"
-	@echo "  make docs      the documentation, into site/"
+	@echo "  make docs      the documentation, in English and Chinese, into site/"
 	@echo "  make clean     remove .venv/ and all that was built"
 	@echo "Before a release"
 	@echo "  make ci        what every change must pass: .ci/run    (BUDGET_S=2400)"
@@ -183,6 +183,7 @@ pictures: $(STAMP)-test
 
 docs: $(STAMP)-docs
 	$(BIN)/properdocs build --strict $(ARGS)
+	$(if $(wildcard docs/zh),$(BIN)/properdocs build --strict --config-file properdocs.zh.yml $(ARGS))
 
 # What tests start: a real Redis, Spin and others. It says which tests need which; without one of
 # them they are skipped, or fail if PYBRPC_PROGRAMS=required.

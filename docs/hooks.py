@@ -1,13 +1,24 @@
-"""Puts the pages of the repository's root on the site and makes their links fit there."""
+"""Completes the site: pages of the repository's root, pages of modules, the Chinese half.
+
+The Chinese site has the pages of docs/zh/. Where there is none it has the English page, below a
+line that says so: every link leads to a page, and both languages have the same navigation. A
+Chinese page links to English ones as `../page.md`, which is right in the repository; on the site
+they are beside it.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from properdocs.config.defaults import ProperDocsConfig
 from properdocs.structure.files import File, Files
+from properdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 PAGES = {
     "README.md": "index.md",
     "ARCHITECTURE.md": "architecture.md",
@@ -15,13 +26,126 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
 }
+"""Pages of the root, and what they are called on the site."""
+
+SHARED = ("*.png", "*.svg", "*.css", "*.json")
+"""Files of docs/ that both languages use."""
+
+NOTICE = '!!! note ""\n    此页尚无中文版。This page is not translated yet.'
+ROW = re.compile(r"^\| `(pybrpc[\w.]*)` \| (.+) \|$", re.MULTILINE)
+HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def on_config(config: ProperDocsConfig) -> ProperDocsConfig:
+    """Put the pages of each folder of the navigation, such as `design/`, in its place."""
+    sections: dict[str, str] = config.extra.get("sections", {})
+    config.nav = [completed(entry, sections) for entry in config.nav or []]
+    return config
+
+
+def completed(entry: Any, sections: dict[str, str]) -> Any:
+    if isinstance(entry, str):
+        return entry
+    ((title, inside),) = entry.items()
+    if isinstance(inside, str):
+        inside = [page for page, _ in pages_of_folder(inside)]
+    return {sections.get(title, title): [completed(each, sections) for each in inside]}
+
+
+def pages_of_folder(folder: str) -> list[tuple[str, str]]:
+    """The name and the text of each page, the README first."""
+    if folder == "reference/":
+        return list(module_pages())
+    paths = sorted((DOCS / folder).glob("*.md"), key=lambda path: (path.stem != "README", path))
+    return [(f"{folder}{path.name}", path.read_text()) for path in paths]
 
 
 def on_files(files: Files, config: ProperDocsConfig) -> Files:
-    for source, page in PAGES.items():
-        if (ROOT / source).exists():
-            files.append(File.generated(config, page, content=fitted((ROOT / source).read_text())))
+    for page, text in generated_pages():
+        if files.get_file_from_path(page) is None:
+            shown = with_notice(text) if is_chinese(config) else text
+            files.append(File.generated(config, page, content=shown))
+    if is_chinese(config):
+        add_english_files(files, config)
     return files
+
+
+def is_chinese(config: ProperDocsConfig) -> bool:
+    return bool(config.theme["language"] == "zh")
+
+
+def generated_pages() -> Iterator[tuple[str, str]]:
+    """Name and text of each page that has no file in docs/."""
+    for source, page in PAGES.items():
+        yield page, fitted((ROOT / source).read_text())
+    yield from module_pages()
+
+
+def module_pages() -> Iterator[tuple[str, str]]:
+    """A page for each public module, with all the names that docs/compatibility.md lists."""
+    for module, names in ROW.findall((DOCS / "compatibility.md").read_text()):
+        members = ", ".join(re.findall(r"`(\w+)`", names))
+        directive = f"::: {module}\n    options:\n      members: [{members}]\n"
+        yield f"reference/{module}.md", f"# {module}\n\n{directive}"
+
+
+def add_english_files(files: Files, config: ProperDocsConfig) -> None:
+    """Add each file that the Chinese folder lacks."""
+    for path in sorted(DOCS.rglob("*")):
+        name = path.relative_to(DOCS).as_posix()
+        if name.startswith("zh/") or files.get_file_from_path(name) is not None:
+            continue
+        if path.suffix == ".md":
+            files.append(File.generated(config, name, content=with_notice(path.read_text())))
+        elif any(path.match(pattern) for pattern in SHARED):
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+
+
+def with_notice(text: str) -> str:
+    """An English page for the Chinese site, with the line that says so below its title."""
+    title, _, rest = text.partition("\n")
+    return f"{title}\n\n{NOTICE}\n{rest}"
+
+
+def on_page_context(context: Any, page: Page, config: ProperDocsConfig, **_: Any) -> Any:
+    """Let the switch of languages lead to the same page."""
+    above = {"en": "../", "zh": "./"} if is_chinese(config) else {"en": "./", "zh": "./zh/"}
+    for other in config.extra["alternate"]:
+        other["link"] = above[other["lang"]] + page.url
+    return context
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Make a Chinese page fit: its links, and the anchors of the English one for its headings."""
+    name = page.file.src_uri
+    if Path(page.file.abs_src_path or "").parent != DOCS / "zh" or not (DOCS / name).exists():
+        return markdown
+    anchors = [slug(title) for title in headings((DOCS / name).read_text())]
+    return with_anchors(markdown.replace("](../", "]("), anchors)
+
+
+def headings(text: str) -> list[str]:
+    return [title for _, title in HEADING.findall(FENCE.sub("", text))]
+
+
+def slug(title: str) -> str:
+    """As GitHub and the site make it."""
+    bare = re.sub(r"[^\w\- ]", "", re.sub(r"\]\(.*?\)", "", title).lower())
+    return bare.replace(" ", "-")
+
+
+def with_anchors(text: str, anchors: list[str]) -> str:
+    """`text` with these ids for its headings; as it is if it has another number of them."""
+    if len(headings(text)) != len(anchors):
+        return text
+    left = iter(anchors)
+    code = FENCE.findall(text)
+    parts = [
+        HEADING.sub(lambda found: f"{found[0]} {{ #{next(left)} }}", part)
+        for part in FENCE.split(text)
+    ]
+    return "".join(part + block for part, block in zip(parts, [*code, ""], strict=True))
 
 
 def fitted(text: str) -> str:
