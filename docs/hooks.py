@@ -33,6 +33,9 @@ SHARED = ("*.png", "*.svg", "*.css", "*.json")
 """Files of docs/ that both languages use."""
 
 NOTICE = '!!! note ""\n    此页尚无中文版。This page is not translated yet.'
+FINISHED = "finished-link:"
+"""Before a link that leads out of one language; the theme lets no other one do so."""
+
 ROW = re.compile(r"^\| `(pybrpc[\w.]*)` \| (.+) \|$", re.MULTILINE)
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -115,10 +118,18 @@ def with_notice(text: str) -> str:
 
 def on_page_context(context: Any, page: Page, config: ProperDocsConfig, **_: Any) -> Any:
     """Let the switch of languages lead to the same page."""
-    above = {"en": "../", "zh": "./"} if is_chinese(config) else {"en": "./", "zh": "./zh/"}
+    up = "../" * page.url.count("/")
+    if is_chinese(config):
+        links = {"en": f"{up}../{page.url}", "zh": f"{up}{page.url}"}
+    else:
+        links = {"en": f"{up}{page.url}", "zh": f"{up}zh/{page.url}"}
     for other in config.extra["alternate"]:
-        other["link"] = above[other["lang"]] + page.url
+        other["link"] = FINISHED + links[other["lang"]]
     return context
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    return output.replace(FINISHED, "")
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:

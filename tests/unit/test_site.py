@@ -64,3 +64,11 @@ def test_links_of_the_root_fit_on_the_site() -> None:
     text = "[a](docs/tls.md) [b](SECURITY.md#tls) [c](https://example.com/docs/)"
     fitted = "[a](tls.md) [b](security.md#tls) [c](https://example.com/docs/)"
     assert hooks.fitted(text) == fitted
+
+
+def test_two_columns_of_a_docstring_become_a_list() -> None:
+    docstrings = pytest.importorskip("docs.docstrings", reason="there is no griffe here")
+    text = "Options.\n\ntimeout     seconds\n            for all\na, b        two\n\nThe end."
+    expected = "Options.\n\n- `timeout`: seconds for all\n- `a, b`: two\n\nThe end."
+    assert docstrings.with_lists(text) == expected
+    assert docstrings.with_lists("one line\n  two") == "one line\n  two"
