@@ -23,6 +23,7 @@ from verification.retired_words import FOREIGN_NAMES, OLD_PUBLIC_NAMES, RETIRED_
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("src", "tests", "bench", "demo", "examples", "soak", "fuzz", "verification", "docs")
 SUFFIXES = (".py", ".pxd", ".md")
+CHINESE = ROOT / "docs" / "zh"  # the rules are about English
 _QUOTED = FOREIGN_NAMES | OLD_PUBLIC_NAMES
 
 
@@ -145,7 +146,12 @@ def files_of(paths: Sequence[Path]) -> Iterator[Path]:
         yield from (
             file
             for file in inside
-            if file == path or (file.suffix in SUFFIXES and not file.stem.endswith("_pb2"))
+            if file == path
+            or (
+                file.suffix in SUFFIXES
+                and not file.stem.endswith("_pb2")
+                and not file.resolve().is_relative_to(CHINESE)
+            )
         )
 
 

@@ -222,3 +222,10 @@ def test_command_counts_findings_per_folder(
 def test_command_passes_text_without_findings(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text("A caller waits for its answer.\n")
     assert prose.main([str(tmp_path)]) == 0
+
+
+def test_chinese_pages_are_left_out_unless_they_are_named() -> None:
+    page = prose.CHINESE / "index.md"
+    assert page.exists()
+    assert page not in prose.files_of([prose.ROOT / "docs"])
+    assert list(prose.files_of([page])) == [page]
