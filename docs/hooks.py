@@ -151,12 +151,13 @@ def on_post_build(config: ProperDocsConfig) -> None:
 on_post_build.mkdocs_priority = -100  # type: ignore[attr-defined]  # after the theme's own
 
 
-def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Page, config: ProperDocsConfig, **_: Any) -> str:
     """Make a Chinese page fit: its links, and the anchors of the English one for its headings."""
     name = page.file.src_uri
-    if Path(page.file.abs_src_path or "").parent != DOCS / "zh" or not (DOCS / name).exists():
-        return markdown
-    anchors = [slug(title) for title in headings((DOCS / name).read_text())]
+    english = ROOT / {page: source for source, page in PAGES.items()}.get(name, f"docs/{name}")
+    if Path(page.file.abs_src_path or "").parent != DOCS / "zh" or not english.exists():
+        return markdown.replace("](zh/", "](") if is_chinese(config) else markdown
+    anchors = [slug(title) for title in headings(english.read_text())]
     return with_anchors(markdown.replace("](../", "]("), anchors)
 
 
