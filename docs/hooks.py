@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from properdocs.config.defaults import ProperDocsConfig
-from properdocs.structure.files import File, Files
-from properdocs.structure.pages import Page
+if TYPE_CHECKING:
+    from properdocs.config.defaults import ProperDocsConfig
+    from properdocs.structure.files import Files
+    from properdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -32,6 +33,9 @@ SHARED = ("*.png", "*.svg", "*.css", "*.json")
 """Files of docs/ that both languages use."""
 
 NOTICE = '!!! note ""\n    此页尚无中文版。This page is not translated yet.'
+FINISHED = "finished-link:"
+"""Before a link that leads out of one language; the theme lets no other one do so."""
+
 ROW = re.compile(r"^\| `(pybrpc[\w.]*)` \| (.+) \|$", re.MULTILINE)
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -62,6 +66,8 @@ def pages_of_folder(folder: str) -> list[tuple[str, str]]:
 
 
 def on_files(files: Files, config: ProperDocsConfig) -> Files:
+    from properdocs.structure.files import File
+
     for page, text in generated_pages():
         if files.get_file_from_path(page) is None:
             shown = with_notice(text) if is_chinese(config) else text
@@ -92,6 +98,8 @@ def module_pages() -> Iterator[tuple[str, str]]:
 
 def add_english_files(files: Files, config: ProperDocsConfig) -> None:
     """Add each file that the Chinese folder lacks."""
+    from properdocs.structure.files import File
+
     for path in sorted(DOCS.rglob("*")):
         name = path.relative_to(DOCS).as_posix()
         if name.startswith("zh/") or files.get_file_from_path(name) is not None:
@@ -110,10 +118,18 @@ def with_notice(text: str) -> str:
 
 def on_page_context(context: Any, page: Page, config: ProperDocsConfig, **_: Any) -> Any:
     """Let the switch of languages lead to the same page."""
-    above = {"en": "../", "zh": "./"} if is_chinese(config) else {"en": "./", "zh": "./zh/"}
+    up = "../" * page.url.count("/")
+    if is_chinese(config):
+        links = {"en": f"{up}../{page.url}", "zh": f"{up}{page.url}"}
+    else:
+        links = {"en": f"{up}{page.url}", "zh": f"{up}zh/{page.url}"}
     for other in config.extra["alternate"]:
-        other["link"] = above[other["lang"]] + page.url
+        other["link"] = FINISHED + links[other["lang"]]
     return context
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    return output.replace(FINISHED, "")
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
