@@ -38,6 +38,7 @@ FINISHED = "finished-link:"
 
 ROW = re.compile(r"^\| `(pybrpc[\w.]*)` \| (.+) \|$", re.MULTILINE)
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+ANCHOR = re.compile(r'^<a id="[^"]+"></a>\n+', re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -134,11 +135,15 @@ def on_post_page(output: str, **_: Any) -> str:
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Make a Chinese page fit: its links, and the anchors of the English one for its headings."""
-    name = page.file.src_uri
-    if Path(page.file.abs_src_path or "").parent != DOCS / "zh" or not (DOCS / name).exists():
+    if Path(page.file.abs_src_path or "").parent != DOCS / "zh":
         return markdown
-    anchors = [slug(title) for title in headings((DOCS / name).read_text())]
-    return with_anchors(markdown.replace("](../", "]("), anchors)
+    markdown = markdown.replace("](../", "](")
+    english = DOCS / page.file.src_uri
+    if not english.exists():
+        return markdown
+    # On GitHub the page needs anchors of its own, here its headings have them.
+    markdown = ANCHOR.sub("", markdown)
+    return with_anchors(markdown, [slug(title) for title in headings(english.read_text())])
 
 
 def headings(text: str) -> list[str]:
