@@ -116,7 +116,8 @@ test: $(STAMP)-test $(COMPILED)
 failed-again: $(STAMP)-test $(COMPILED)
 	@$(BIN)/python -m verification.failed_again
 
-proofs: $(STAMP)-bench $(STAMP)-test $(COMPILED)
+# The packages are built too, with what `make build` needs.
+proofs: $(STAMP)-bench $(STAMP)-build $(STAMP)-test $(COMPILED)
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal -m proof $(ARGS)
 
 check: $(STAMP)-dev

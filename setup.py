@@ -3,11 +3,13 @@
     PYBRPC_BUILD=compiled   compile; if that fails, the build fails
     PYBRPC_BUILD=python     don't compile
     not set                 compile if there is a C compiler and this Python has a GIL, else don't,
-                            and say so loudly; if there is one and it fails, the build fails
+                            and say so loudly, and in the name of the wheel, which pip shows; if
+                            there is one and it fails, the build fails
     PYBRPC_BUILD_JOBS=1     at once; else as many as there are processors
     CFLAGS=-O0              after the options of here, and so over them
 
-Everything else about the package is in pyproject.toml.
+README.md becomes the description of the package, with links that lead to the repository. Everything
+else is in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import shlex
 import sys
 import sysconfig
 import tempfile
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -34,12 +37,27 @@ BUILD = ROOT / "build"
 
 DIRECTIVES = {
     "language_level": 3,
+    # Three long functions for each class; COPIED have them.
+    "auto_pickle": False,
     # The types in the `.py` are for mypy; those of C are in the `.pxd`.
     "annotation_typing": False,
     # Functions have signatures anyway; this is for `show_constructors`.
     "embedsignature": True,
     "embedsignature.format": "clinic",
 }
+
+# With classes of values, of which users may make copies, or pickle them.
+COPIED = (
+    "pybrpc.client.cluster.breaking.outlier_detection",
+    "pybrpc.client.cluster.breaking.retry_budget",
+    "pybrpc.iobuf.iobuf",
+    "pybrpc.protocols.message",
+    "pybrpc.rpc.controller",
+    "pybrpc.rpc.http",
+)
+
+# What Cython puts into each module else, from the type of its functions to parsing keywords.
+SHARED = "pybrpc.base.cython_shared"
 
 CFLAGS = shlex.split(os.environ.get("CFLAGS", ""))
 IS_SANITIZED = any(flag.startswith("-fsanitize=address") for flag in CFLAGS)
@@ -48,12 +66,36 @@ CLASS_DIRECTIVE = re.compile(
     r"^@cython\.(freelist|no_gc|trashcan)(?:\((\d+|True)\))?$", re.MULTILINE
 )
 
+# For modules that a call over baidu_std does not pass: half the time of gcc for a few percent more
+# instructions (docs/design/0032-packages.md).
+CHEAP = [
+    "-O1",
+    "-fno-tree-dominator-opts",
+    "-fno-tree-pta",
+    "-fno-tree-loop-optimize",
+]
+CHEAP_MODULES = (
+    "pybrpc.client.cluster.",
+    "pybrpc.client.connections.hulu_connection",
+    "pybrpc.json2pb.",
+    "pybrpc.protocols.http1.",
+    "pybrpc.protocols.streaming.",
+    "pybrpc.rpc.http",
+    "pybrpc.server.http.",
+    "pybrpc.server.lifecycle.",
+    "pybrpc.streams.",
+    "pybrpc.tracing.",
+)
+
 # gcc takes an annotation `None | X`, as Cython compiles it, for a read beyond the end of None; and
-# a variable that is set inside `with`, for one that may never be set.
+# a variable that is set inside `with`, for one that may never be set. Not every module uses all
+# functions of C that a `.pxd` has.
 OPTIONS = [
-    *([] if sys.flags.debug else ["-O2", "-g0"]),
+    # Code that runs once, when a module is imported, is not optimized.
+    "-DCYTHON_SMALL_CODE=__attribute__((cold,optimize(0)))",
     "-Wno-array-bounds",
     "-Wno-maybe-uninitialized",
+    "-Wno-unused-function",
 ]
 
 
@@ -66,11 +108,11 @@ class BuildHotModules(build_ext):
 
         # Without a default Cython refuses them for a module.
         Options._directive_defaults.update(freelist=0, no_gc=False, trashcan=None)
+        made = [self._take_shared()]
         show_constructors()
         alike = defaultdict(list)
-        for extension in self.extensions:
+        for extension in self.extensions[1:]:
             alike[class_directives(extension)].append(extension)
-        made = []
         for directives, extensions in alike.items():
             with contextlib.chdir(SOURCES):
                 # Tracebacks name a file as it is named here, and find "pybrpc/..." in sys.path.
@@ -80,6 +122,7 @@ class BuildHotModules(build_ext):
                     nthreads=_jobs(),
                     quiet=True,
                     compiler_directives=DIRECTIVES | dict(directives),
+                    shared_utility_qualified_name=SHARED,
                 )
         sources = {extension.name: extension.sources for extension in made}
         for extension in self.extensions:
@@ -87,17 +130,39 @@ class BuildHotModules(build_ext):
         self.parallel = self.parallel or _jobs()
         super().build_extensions()
 
+    def _take_shared(self) -> Extension:
+        """The module SHARED, which has no source but Cython itself."""
+        from Cython.Build.SharedModule import generate_shared_module
+        from Cython.Compiler.Options import CompilationOptions, default_options
+
+        file = BUILD / "cython_shared.c"
+        file.parent.mkdir(exist_ok=True)
+        options = CompilationOptions(
+            default_options,
+            shared_c_file_path=str(file),
+            shared_utility_features_disabled=["MemoryView"],
+            module_name=SHARED,
+        )
+        generate_shared_module(options)
+        return Extension(SHARED, [str(file)], extra_compile_args=options_of(SHARED))
+
 
 def hot_modules() -> list[Extension]:
-    flags = OPTIONS + CFLAGS
-    found = []
+    found = [Extension(SHARED, [], extra_compile_args=options_of(SHARED))]
     for declarations in sorted(SOURCES.rglob("*.pxd")):
         source = declarations.with_suffix(".py").relative_to(SOURCES)
         name = ".".join(source.with_suffix("").parts)
-        found.append(Extension(name, [str(Path("src") / source)], extra_compile_args=flags))
-    if not found:
+        path = str(Path("src") / source)
+        found.append(Extension(name, [path], extra_compile_args=options_of(name)))
+    if len(found) == 1:
         raise SystemExit("the .pxd files are missing, so nothing can be compiled")
     return found
+
+
+def options_of(name: str) -> list[str]:
+    """The options of the C compiler for a module."""
+    level = CHEAP if name.startswith(CHEAP_MODULES) else ["-O2"]
+    return [*([] if sys.flags.debug else [*level, "-g0"]), *OPTIONS, *CFLAGS]
 
 
 def _seen_from_sources(extension: Extension) -> Extension:
@@ -139,7 +204,8 @@ def class_directives(extension: Extension) -> frozenset[tuple[str, object]]:
     the whole module; a base class with a freelist gives none to its subclasses.
     """
     declarations = Path(extension.sources[0]).with_suffix(".pxd").read_text()
-    return frozenset(
+    copied = frozenset([("auto_pickle", True)] if extension.name in COPIED else [])
+    return copied | frozenset(
         (name, int(value) if value.isdigit() else True)
         for name, value in CLASS_DIRECTIVE.findall(declarations)
         # What comes from a freelist again was never free to AddressSanitizer.
@@ -147,19 +213,20 @@ def class_directives(extension: Extension) -> frozenset[tuple[str, object]]:
     )
 
 
-def is_to_be_compiled() -> bool:
+def why_not_compiled() -> str | None:
+    """`None`: compile. Else why not: "" if that is what was asked for."""
     wanted = os.environ.get("PYBRPC_BUILD") or "whatever is possible"
     if wanted not in ("compiled", "python", "whatever is possible"):
         raise SystemExit(f"PYBRPC_BUILD is python, compiled, or not set; not {wanted!r}")
     if wanted == "python":
-        return False
+        return ""
     obstacle = _obstacle()
     if obstacle is None:
-        return True
+        return None
     if wanted == "compiled":
         raise SystemExit(f"PYBRPC_BUILD=compiled, but {obstacle}")
     _warn(f"pybrpc is NOT compiled: {obstacle}. It runs as plain Python, and slower.")
-    return False
+    return obstacle
 
 
 def _obstacle() -> str | None:
@@ -190,7 +257,23 @@ def _warn(text: str) -> None:
     print(f"\n{line}\n{text}\n{line}\n", file=sys.stderr, flush=True)
 
 
+def description() -> str:
+    """README.md for a page elsewhere: with links to the files of this release in the repository."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    repository, tag = project["urls"]["Repository"], f"v{project['version']}"
+    readme = (ROOT / "README.md").read_text()
+    # Pictures are files, not pages about files.
+    readme = re.sub(r"(!\[[^]]*\])\((?=docs/)", rf"\1({repository}/raw/{tag}/", readme)
+    return re.sub(r"\]\((?![a-z]+:|#)", f"]({repository}/blob/{tag}/", readme)
+
+
+NOT_COMPILED = why_not_compiled()
+
 setup(
-    ext_modules=hot_modules() if is_to_be_compiled() else [],
+    long_description=description(),
+    long_description_content_type="text/markdown",
+    ext_modules=hot_modules() if NOT_COMPILED is None else [],
     cmdclass={"build_ext": BuildHotModules},
+    # pip hides what a build prints, but shows the name of the wheel.
+    options={"bdist_wheel": {"build_number": "0_NOT_COMPILED"}} if NOT_COMPILED else {},
 )

@@ -2,7 +2,8 @@
 
 The folder that BRPC_CPP_BIN names has a folder for each example, with its echo_server and
 echo_client (of http_c++ http_server and http_client), and of some cert.pem and key.pem: as
-`example` of bRPC's source has after `make` was run in them. docs/testing.md lists the examples.
+`example` of bRPC's source has after `make` was run in them.
+docs/how-it-is-tested.md lists the examples.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pybrpc.server.workers.cli import main
+from pybrpc.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -202,6 +202,7 @@ class RpcError(PyBrpcError):
 
     @property
     def name(self) -> str:
+        """The name of the code, such as "ERPCTIMEDOUT"."""
         return error_name(self.code)
 
     def copy(self, came_to: Phase | None = None, peer: str = "") -> Self:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import pybrpc
-from tests.cases.peers import PATIENT_S, FullEcho, echo_channel, echo_stub, outcomes_of, serving
+from pybrpc.testing import channel_for
+from tests.cases.peers import PATIENT_S, FullEcho, echo_stub, outcomes_of, serving
 from tests.peers.echo import ECHO, echo_request
 
 CALLS = 64
@@ -31,7 +32,9 @@ class Password:
 def test_calls_without_a_credential_all_hear_erpcauth_at_their_first_attempt() -> None:
     """All are sent before the server looks at the first one, and closes the connection."""
     password = Password()
-    with serving(auth=password) as address, echo_channel(address) as channel:
+    with channel_for(
+        ECHO, FullEcho(), timeout=PATIENT_S, server_options={"auth": password}
+    ) as channel:
         stub = pybrpc.Stub(ECHO, channel)
         futures = [stub.Echo.future(echo_request()) for _ in range(CALLS)]
         password.may_verify.set()

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 import pybrpc
+from pybrpc.testing import channel_for
 from tests.cases.child import run_in_child
 from tests.cases.peers import (
     PATIENT_S,
+    FullEcho,
     echo_channel,
     echo_stub,
     outcomes_of,
-    serving,
 )
 from tests.peers.callers import caller
 from tests.peers.echo import ECHO, echo_request
@@ -116,7 +117,7 @@ def test_huge_timeout_of_a_channel_is_no_limit_or_a_value_error(
 def test_huge_timeout_of_a_server_is_no_limit_or_a_value_error(option: str, timeout: float) -> None:
     def serve() -> None:
         options: dict[str, Any] = {option: timeout}
-        with serving(**options) as address, echo_channel(address) as channel:
+        with channel_for(ECHO, FullEcho(), timeout=PATIENT_S, server_options=options) as channel:
             pybrpc.Stub(ECHO, channel).Echo(echo_request())
 
     assert accepted(serve)

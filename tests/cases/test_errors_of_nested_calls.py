@@ -10,7 +10,8 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import ErrorCode, RpcError
-from tests.cases.peers import close_after, echo_channel, serving
+from pybrpc.testing import channel_for
+from tests.cases.peers import PATIENT_S, close_after
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.scripted_server import Peer, ScriptedServer, closed_port, never_answer
 from tests.protos import conformance_pb2 as pb
@@ -92,7 +93,7 @@ def test_nested_error_that_leaves_a_handler_is_einternal_after_one_run(
 ) -> None:
     with behind(what) as address:
         service = Forwarding(address)
-        with serving(service) as front, echo_channel(front, max_retry=3) as channel:
+        with channel_for(ECHO, service, timeout=PATIENT_S, max_retry=3) as channel:
             with pytest.raises(RpcError) as caught:
                 getattr(pybrpc.Stub(ECHO, channel), method)(echo_request())
             assert (service.runs, caught.value.name) == (1, "EINTERNAL")
@@ -117,10 +118,9 @@ def runs_and_code(code: int) -> tuple[int, int]:
     """How often a handler that fails with this code runs for one call, and what the call hears."""
     service = Failing(code)
     policy = pybrpc.RetryPolicy(backoff=pybrpc.Backoff(first_s=0.001, max_s=0.001))
-    with serving(service) as front:
-        with echo_channel(front, max_retry=3, retry_policy=policy) as channel:
-            with pytest.raises(RpcError) as caught:
-                pybrpc.Stub(ECHO, channel).Echo(echo_request())
+    with channel_for(ECHO, service, timeout=PATIENT_S, max_retry=3, retry_policy=policy) as channel:
+        with pytest.raises(RpcError) as caught:
+            pybrpc.Stub(ECHO, channel).Echo(echo_request())
     return service.runs, caught.value.code
 
 

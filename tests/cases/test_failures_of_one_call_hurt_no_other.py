@@ -13,10 +13,10 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import RpcError
+from pybrpc.testing import channel_for
 from tests.cases.peers import (
     LATE_S,
     PATIENT_S,
-    echo_channel,
     outcome_of,
     outcomes_of,
     serving,
@@ -60,7 +60,7 @@ class Gated:
 def calls_that_wait(**options: Any) -> Iterator[tuple[pybrpc.Channel, Any, list[Any], Gated]]:
     """A channel, its stub, and ten futures over the same connection; their server."""
     service = Gated()
-    with serving(service) as address, echo_channel(address, **options) as channel:
+    with channel_for(ECHO, service, **{"timeout": PATIENT_S, **options}) as channel:
         stub = pybrpc.Stub(ECHO, channel)
         futures = [stub.Echo.future(echo_request("other")) for _ in range(OTHERS)]
         wait_for(lambda: service.entered == OTHERS)

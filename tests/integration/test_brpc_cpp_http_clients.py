@@ -1,7 +1,7 @@
 """Clients of C++ bRPC, its examples and tools, that ask our server by HTTP.
 
 Skipped unless BRPC_CPP_BIN names the folder of the examples, and those with tools unless
-BRPC_CPP_TOOLS names theirs; docs/testing.md says more.
+BRPC_CPP_TOOLS names theirs; docs/how-it-is-tested.md says more.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Servers of C++ bRPC, its examples, that our clients ask by HTTP.
 
-Skipped unless BRPC_CPP_BIN names the folder of their programs; docs/testing.md says more.
+Skipped unless BRPC_CPP_BIN names the folder of their programs; docs/how-it-is-tested.md says more.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ PAGES = {
     "redis.md": 2,
     "rtmp.md": 9,
     "streams.md": 8,
-    "testing.md": 2,
+    "testing.md": 12,
     "tracing.md": 5,
 }
 """How many examples there are on each."""
@@ -339,7 +339,7 @@ def test_redis(names: dict[str, Any]) -> None:
 def test_testing(names: dict[str, Any], served: str, capsys: pytest.CaptureFixture[str]) -> None:
     run_page("docs/testing.md", names, {SHOWN: served})
     assert names["reply"].message == "hello"
-    assert capsys.readouterr().out == "ECONNRESET waiting\n"
+    assert capsys.readouterr().out == "ECONNRESET waiting\nERPCTIMEDOUT\n"
 
 
 def test_errors(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

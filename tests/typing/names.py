@@ -15,6 +15,8 @@ import pybrpc.rtmp
 import pybrpc.rtmp.aio
 import pybrpc.server
 import pybrpc.streams
+import pybrpc.testing
+import pybrpc.testing.aio
 import pybrpc.testing.check_protocol
 import pybrpc.testing.check_session
 import pybrpc.testing.faulty_proxy
@@ -63,6 +65,7 @@ NAMES = (
     pybrpc.RawRequest,
     pybrpc.RetryBudget,
     pybrpc.RetryPolicy,
+    pybrpc.RpcDump,
     pybrpc.RpcError,
     pybrpc.SelectiveChannel,
     pybrpc.Server,
@@ -299,6 +302,19 @@ NAMES = (
     pybrpc.tune.Pinned,
     pybrpc.tune.keep_memory,
     pybrpc.tune.pin,
+    pybrpc.testing.FakeMethod,
+    pybrpc.testing.FakeService,
+    pybrpc.testing.FaultyProxy,
+    pybrpc.testing.InMemoryChannel,
+    pybrpc.testing.ProcessClock,
+    pybrpc.testing.ScriptedPeer,
+    pybrpc.testing.ScriptedServer,
+    pybrpc.testing.aio,
+    pybrpc.testing.assert_no_leaks,
+    pybrpc.testing.channel_for,
+    pybrpc.testing.fake_clock,
+    pybrpc.testing.aio.InMemoryChannel,
+    pybrpc.testing.aio.channel_for,
     pybrpc.testing.faulty_proxy.NO_FAULTS,
     pybrpc.testing.faulty_proxy.CutAt,
     pybrpc.testing.faulty_proxy.Delay,

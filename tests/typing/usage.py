@@ -19,7 +19,7 @@ import pybrpc.naming
 import pybrpc.redis
 import pybrpc.rtmp
 import pybrpc.server
-from pybrpc import lowlevel
+from pybrpc import lowlevel, testing
 from pybrpc.errors import ErrorCode, Phase
 from pybrpc.streams import AioStream, Stream, TypedStream
 from pybrpc.testing.faulty_proxy import FaultyProxy
@@ -245,6 +245,29 @@ def use_the_tools() -> None:
 
 
 # --- what must be refused: without an error here, the comment would be one ---
+
+
+def use_the_test_kit(service: ServiceDescriptor, request: Message, response: Message) -> None:
+    fake = testing.FakeService(service)
+    fake.Echo.answers(response).takes(0.1)
+    assert_type(fake.Echo, testing.FakeMethod)
+    with testing.assert_no_leaks(), testing.fake_clock() as clock:
+        with testing.channel_for(fake, timeout=1, server_options={"max_workers": 1}) as channel:
+            assert_type(channel, testing.InMemoryChannel)
+            assert_type(channel.server, pybrpc.Server)
+            pybrpc.Stub(service, channel)
+        clock.advance(1, steps=2)
+
+    def script(peer: testing.ScriptedPeer) -> None:
+        peer.answer(peer.expect_request(), response)
+
+    with testing.ScriptedServer(script, protocol="hulu_pbrpc") as server:
+        assert_type(server.address, str)
+
+
+async def use_the_test_kit_in_a_loop(service: ServiceDescriptor) -> None:
+    async with testing.assert_no_leaks(), testing.aio.channel_for(service, Service()) as channel:
+        assert_type(channel, testing.aio.InMemoryChannel)
 
 
 def misuse(service: ServiceDescriptor) -> None:

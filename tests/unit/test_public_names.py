@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_origin
@@ -13,12 +14,23 @@ import pytest
 
 import pybrpc
 import pybrpc.redis.aio
-from pybrpc import aio, errors, iobuf, lowlevel, metrics, naming, streams, tracing, tune
+from pybrpc import (
+    aio,
+    errors,
+    iobuf,
+    lowlevel,
+    metrics,
+    naming,
+    streams,
+    testing,
+    tracing,
+    tune,
+)
 from tests.peers.streaming import MIXED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PUBLIC = [pybrpc, aio, iobuf, lowlevel, metrics, naming, streams, tracing, tune]
+PUBLIC = [pybrpc, aio, iobuf, lowlevel, metrics, naming, streams, testing, tracing, tune]
 LISTED: dict[str, list[str]] = {
     module: re.findall(r"`(\w+)`", names)
     for module, names in re.findall(
@@ -119,6 +131,8 @@ def test_compatibility_page_lists_every_public_module() -> None:
         ".redis.aio",
         ".server",
         ".streams",
+        ".testing",
+        ".testing.aio",
         ".tracing",
         ".tracing.opentelemetry",
     ):
@@ -133,3 +147,14 @@ def test_compatibility_page_lists_every_class_of_errors() -> None:
         if isinstance(thing, type) and thing.__module__ == errors.__name__
     }
     assert classes <= set(LISTED["pybrpc.errors"])
+
+
+def test_version_is_that_of_the_project_and_the_newest_release_of_the_changelog() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == pybrpc.__version__
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    releases = [re.fullmatch(r"(\d+\.\d+\.\d+) \(\d{4}-\d\d-\d\d\)", one) for one in headings[1:]]
+    assert headings[0] == "Unreleased"
+    assert releases[0] is not None
+    assert all(releases)
+    assert releases[0][1] == pybrpc.__version__

@@ -59,10 +59,16 @@ CLIENT_GROUPS = (
         ("integration/test_auto_connections.py", "integration/test_direct_reading.py"),
     ),
     Group(
+        "A call of a task that opens streams is tested by such calls.",
+        ("client/channel/aio_stream_call.py",),
+        ("integration/test_streams_opening.py", "integration/test_streams_typed.py"),
+    ),
+    Group(
         "Interceptors of channels are tested by calls.",
         modules(
             "client/channel/intercepted",
-            "future_run intercepted_future intercepted_method intercepted_stream_call",
+            "aio_intercepted_method aio_intercepted_stream_call future_run intercepted_future"
+            " intercepted_method intercepted_stream_call",
         ),
         tests("integration", "interceptors_client*"),
     ),

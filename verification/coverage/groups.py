@@ -23,6 +23,7 @@ GROUPS = (
             "server/__init__.py",
             "streams/__init__.py",
             "tracing/__init__.py",
+            "testing/__init__.py",
             "testing/faulty_proxy/__init__.py",
         ),
         ("unit/test_public_names.py",),
@@ -276,6 +277,11 @@ GROUPS = (
     ),
     # --- testing ---
     Group(
+        "Both make channels in memory, one for threads and one for asyncio.",
+        modules("testing", "aio in_memory"),
+        tests("unit/testing", "in_memory"),
+    ),
+    Group(
         "The parts of a proxy are tested by the bytes that pass through it.",
         modules("testing/faulty_proxy", "delay_line faults faulty_proxy lane proxied_connection"),
         tests("unit/testing", "fault_script faulty_proxy faulty_proxy_control"),
@@ -384,5 +390,17 @@ GROUPS = (
             "server/lifecycle/internal_port.py",
         ),
         tests("integration", "http_server* http_access http_observed"),
+    ),
+    Group(
+        "Commands are run as people run them, against servers.",
+        (
+            *modules(
+                "cli",
+                "arguments calling call call_stream command descriptor dump dump_files health "
+                "output pages press press_load press_screen replay top view",
+            ),
+            "cli/schema/loading.py",
+        ),
+        (*tests("unit/cli", "*"), *tests("integration", "cli_*")),
     ),
 )

@@ -1,5 +1,8 @@
 """Addresses: "host:port", "[v6]:port", "unix:/path/of.sock", and on Linux "unix:@name".
 
+"memory:name" is a server in memory, for tests: see `transport.memory_listeners`. Its name is no
+number: "memory:8000" is a port of a host.
+
 The text of a Unix address is bRPC's (src/butil/details/extended_endpoint.hpp): "unix:" and a path,
 absolute or relative. "@name" is a name in Linux's abstract namespace, which has no file; the
 address of a file with the name "@name" is "unix:./@name".
@@ -17,6 +20,8 @@ import sys
 from pybrpc.errors import AddressError
 
 _UNIX = "unix:"
+_MEMORY = "memory:"
+_NAME = re.compile(r"[\w.-]+", re.ASCII)
 _HAS_ABSTRACT_NAMES = sys.platform == "linux"
 MAX_PATH_BYTES = 107 if _HAS_ABSTRACT_NAMES else 103
 """The longest path that fits into `sun_path`, without the zero byte at its end."""
@@ -27,20 +32,32 @@ class Endpoint:
     """The address at which a server listens, or of a peer.
 
     `str()` gives "host:port" ("[::1]:80" for IPv6). For a Unix socket, `host` is the whole text,
-    "unix:/path", and `port` is 0.
+    "unix:/path", and `port` is 0. So it is for a server in memory, "memory:name", which only this
+    process can connect to.
     """
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        if self.is_unix:
+        if not self.has_port:
             return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def is_unix(self) -> bool:
+        """Whether it is the path of a Unix socket."""
         return self.host.startswith(_UNIX)
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether it is that of a server in memory, "memory:name"."""
+        return self.host.startswith(_MEMORY)
+
+    @property
+    def has_port(self) -> bool:
+        """Whether it is a host and a port: neither a Unix socket nor a server in memory."""
+        return not self.host.startswith((_UNIX, _MEMORY))
 
     @property
     def path(self) -> str:
@@ -57,10 +74,20 @@ class Endpoint:
         return True
 
     @classmethod
-    def parse(cls, address: str | Endpoint, *, allow_port_0: bool = False) -> Endpoint:
-        """Parse "host:port", "[v6]:port" or "unix:path"; anything else raises AddressError.
+    def in_memory(cls, name: str = "") -> Endpoint:
+        """The address of a server in memory; "" lets the server choose a name. AddressError for a
+        name with other characters than letters, digits, "_", "." and "-", or of digits alone."""
+        if name and not _is_name(name):
+            raise AddressError(f"{name!r} is no name of a server in memory; use one like 'echo-1'")
+        return cls(_MEMORY + name, 0)
 
-        An IPv6 address gets its canonical short form; an IPv4-mapped one becomes IPv4.
+    @classmethod
+    def parse(cls, address: str | Endpoint, *, allow_port_0: bool = False) -> Endpoint:
+        """Parse "host:port", "[v6]:port", "unix:path" or "memory:name"; anything else raises
+        AddressError.
+
+        An IPv6 address gets its canonical short form; an IPv4-mapped one becomes IPv4. Port 0, for
+        servers, is allowed with `allow_port_0`.
         """
         if isinstance(address, Endpoint):
             return address
@@ -70,6 +97,9 @@ class Endpoint:
         if text.startswith(_UNIX):
             _check_path(text.removeprefix(_UNIX), address)
             return cls(text, 0)
+        name = text.removeprefix(_MEMORY)
+        if name != text and (_is_name(name) or (not name and allow_port_0)):
+            return cls.in_memory(name)
         shown = _shown(address)
         host, colon, port_text = text.rpartition(":")
         if not colon or not host:
@@ -105,6 +135,11 @@ class Endpoint:
                 host = _host_of_ipv6(host, int(sockaddr[3]))
             return cls(host, int(sockaddr[1]))
         return cls(_UNIX + str(sockaddr), 0)
+
+
+def _is_name(text: str) -> bool:
+    """Whether a server in memory may have that name."""
+    return not text.isdigit() and _NAME.fullmatch(text) is not None
 
 
 def _shown(address: str) -> str:

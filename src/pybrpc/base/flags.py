@@ -86,9 +86,8 @@ class WakeSignal:
             return acquire_until(self._lock, deadline)
         left_s = deadline - time.monotonic()
         is_set = self._acquire(other, max(0.0, min(left_s, LONGEST_WAIT_S)))
-        while not is_set and left_s > LONGEST_WAIT_S:
-            left_s = deadline - time.monotonic()
-            is_set = self._acquire(None, max(0.0, min(left_s, LONGEST_WAIT_S)))
+        while not is_set and (left_s := deadline - time.monotonic()) > 0:
+            is_set = self._acquire(None, min(left_s, LONGEST_WAIT_S))
         return is_set
 
     def is_set(self) -> bool:

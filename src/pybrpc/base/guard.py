@@ -7,7 +7,6 @@ user code is run, and everything is logged, by the functions of this module.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import sys
@@ -18,6 +17,7 @@ from _thread import interrupt_main
 from collections.abc import Callable
 from typing import Any
 
+from pybrpc.base.lazy_modules import running_loop
 from pybrpc.base.user_code_error import UserCodeError as UserCodeError
 
 
@@ -46,7 +46,7 @@ def deliver_interrupt(error: BaseException) -> None:
         return
     if threading.current_thread() is not threading.main_thread():
         return
-    loop = asyncio._get_running_loop()
+    loop = running_loop()
     if loop is None or loop.is_closed():
         interrupt_main()
     else:

@@ -33,6 +33,7 @@ HOT_MODULES = (
     "pybrpc.client.calls.call_record",
     "pybrpc.client.calls.call_times",
     "pybrpc.client.calls.sync_calls",
+    "pybrpc.client.channel.aio_stub_method",
     "pybrpc.client.channel.stub",
     "pybrpc.client.cluster.balancing.base_picker",
     "pybrpc.client.cluster.balancing.hashing.murmur3",

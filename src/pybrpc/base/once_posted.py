@@ -12,10 +12,13 @@ is run twice finds no work.
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextvars import Context
 from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 LOST_S = 1.0
 """Seconds after which what is posted and was not begun is posted again. A loop that is busy for

@@ -9,7 +9,8 @@ from typing import Protocol
 
 MAIN_THREAD_WAIT_S = 0.25
 """Longest time for which the main thread sleeps at once. A signal that comes just before it falls
-asleep does not wake it; its handler runs after this time at the latest."""
+asleep does not wake it; its handler runs after this time at the latest. Shorter under a fake clock,
+as the next one: see `testing.fake_clock`."""
 
 LONGEST_WAIT_S = 3600.0
 """Longest time for which another thread sleeps at once: less than a lock accepts."""
@@ -30,7 +31,7 @@ def acquire_until(lock: Lock, deadline: float) -> bool:
         left_s = deadline - time.monotonic()
         if lock.acquire(timeout=max(0.0, min(left_s, wait_s))):
             return True
-        if left_s <= wait_s:
+        if left_s <= wait_s and time.monotonic() >= deadline:
             return False
         if threading.current_thread() is not threading.main_thread():
             wait_s = LONGEST_WAIT_S

@@ -8,13 +8,13 @@ whether a thread waits or a task of some asyncio loop.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.flags import WakeSignal
 from pybrpc.base.guard import run_guarded
+from pybrpc.base.lazy_modules import asyncio
 
 Wake = Callable[[], None]
 

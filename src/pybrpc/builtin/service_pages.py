@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from pybrpc.builtin.html import tag
 from pybrpc.builtin.layout import html_page, link, path_text, table
@@ -14,6 +16,9 @@ from pybrpc.builtin.server_view import ServerView
 
 MAX_TYPES = 10_000
 """Messages and enums that are collected; a large schema has some thousands."""
+
+PROTOBUF = "application/x-protobuf"
+"""Content-Type of a descriptor set."""
 
 Named = Descriptor | EnumDescriptor | ServiceDescriptor
 
@@ -40,7 +45,12 @@ def show_list(request: PageRequest, server: ServerView) -> PageResponse:
 
 
 def show_protobufs(request: PageRequest, server: ServerView) -> PageResponse:
-    """The names of all messages, enums and services; /protobufs/NAME is the source of one."""
+    """The names of all messages, enums and services; /protobufs/NAME is the source of one.
+
+    With `?descriptor_set=1` a FileDescriptorSet of all files, which C++ does not have.
+    """
+    if not request.path and request.parameter("descriptor_set") == "1":
+        return PageResponse(file_set_of(server).SerializeToString(), PROTOBUF)
     found = types_of(server)
     if not request.path:
         names = sorted(found)
@@ -58,6 +68,23 @@ def show_protobufs(request: PageRequest, server: ServerView) -> PageResponse:
     if request.wants_html:
         return html_page(request, server, name, tag("pre", source))
     return PageResponse(source)
+
+
+def file_set_of(server: ServerView) -> FileDescriptorSet:
+    """The files of all services, each behind those that it imports; at most MAX_TYPES files."""
+    found: dict[str, FileDescriptorProto] = {}
+    waiting: list[Any] = [service.file for service in server.descriptors()]
+    while waiting and len(found) < MAX_TYPES:
+        file = waiting[-1]
+        missing = [each for each in file.dependencies if each.name not in found]
+        if missing:
+            waiting += missing
+            continue
+        waiting.pop()
+        if file.name not in found:
+            found[file.name] = FileDescriptorProto()
+            file.CopyToProto(found[file.name])
+    return FileDescriptorSet(file=found.values())
 
 
 def _kind(descriptor: Named) -> str:
@@ -102,6 +129,9 @@ ENTRIES = (
         "protobufs",
         show_protobufs,
         "List all protobuf services and messages",
-        usage=(("/protobufs/NAME", "Source of a message or service"),),
+        usage=(
+            ("/protobufs/NAME", "Source of a message or service"),
+            ("/protobufs?descriptor_set=1", "All of them as a FileDescriptorSet"),
+        ),
     ),
 )

@@ -305,6 +305,7 @@ class IOBuf:
 
     @property
     def block_count(self) -> int:
+        """How many blocks its bytes are in."""
         return len(self._blocks) - self._first
 
     def __len__(self) -> int:

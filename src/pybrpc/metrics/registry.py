@@ -101,7 +101,8 @@ class Registry:
     def describe_exposed(
         self, name: str, quote_strings: bool = False, display: Display = Display.ALL
     ) -> str | None:
-        """The value of one variable as text; None if there is none of that name there.
+        """The value of one variable as text; None if there is none of that name for `display`.
+        `quote_strings`: whether a text has quotes around it.
 
         A variable whose function raises is described by the type of the exception.
         """
@@ -134,6 +135,9 @@ class Registry:
     ) -> list[tuple[str, str]]:
         """Names and values as text of the variables that `white_wildcards` means (all, if empty)
         and `black_wildcards` does not, sorted by name. See `Wildcards`.
+
+        `question_mark` stands for any character in a wildcard, `quote_strings` puts quotes around
+        texts, and variables that are not for `display` are left out.
 
         Functions of users run in the calling thread.
         """

@@ -79,7 +79,8 @@ class Variable(NotCopied):
         return not self._name
 
     def expose(self, name: str, *, prefix: str = "", display: Display = Display.ALL) -> None:
-        """Expose it as `prefix` and `name`, both converted by `to_underscored_name`.
+        """Expose it as `prefix` and `name`, both converted by `to_underscored_name`, where
+        `display` says: as text, in HTML, or both.
 
         An earlier name ends. ValueError if another variable has the name; then nothing changes.
         """

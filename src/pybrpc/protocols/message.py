@@ -72,6 +72,7 @@ class RpcRequest:
 
     @property
     def is_request(self) -> Literal[True]:
+        """Whether a client sent it."""
         return True
 
 
@@ -94,6 +95,7 @@ class RpcResponse:
 
     @property
     def is_request(self) -> Literal[False]:
+        """Whether a client sent it."""
         return False
 
 
@@ -162,6 +164,7 @@ class OversizedMessage:
 
     @property
     def reason(self) -> str:
+        """The text of the error that the peer gets."""
         return f"body_size={self.size_bytes} is larger than max_body_size={self.limit_bytes}"
 
 

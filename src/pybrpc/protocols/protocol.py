@@ -66,12 +66,13 @@ class RpcProtocol(Protocol):
 
         A message is removed from `buffer`; with a `ParseStatus` nothing is removed; after `Broken`
         or `OversizedMessage` the rest of `buffer` is undefined. No bytes make this method raise.
-        Limits are checked on the declared sizes: at most the fixed header and `max_body_size` bytes
-        are awaited, and of a message over the limit only the bytes up to its correlation id.
+        The `limits` are checked on the declared sizes: at most the fixed header and `max_body_size`
+        bytes are awaited, and of a message over the limit only those up to its correlation id.
         """
 
     def bytes_wanted(self, buffer: IOBuf, limits: ParseLimits) -> int:
-        """The number of bytes that `parse` needs for its next step; 0 if none or unknown.
+        """The number of bytes of `buffer` that `parse`, with the same `limits`, needs for its next
+        step; 0 if none or unknown.
 
         Cheap; consumes nothing. After NEED_MORE, a reader receives that many bytes.
         """
@@ -86,7 +87,10 @@ class RpcProtocol(Protocol):
     def pack_fast_request(
         self, correlation_id: int, service: str, method: str, timeout_ms: int | None, body: bytes
     ) -> IOBuf:
-        """`pack_request` for a request without other fields, as most are; faster."""
+        """`pack_request` for a request that has these fields only, as most have; faster.
+
+        `correlation_id`, `service`, `method`, `timeout_ms`, `body`: as in RpcRequest.
+        """
 
     def pack_response(self, response: RpcResponse) -> IOBuf:
         """The bytes of a response, as `pack_request` makes those of a request.
@@ -95,4 +99,5 @@ class RpcProtocol(Protocol):
         """
 
     def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
-        """`pack_response` for a success without other fields, as most are; faster."""
+        """`pack_response` for a success that has no other fields than `correlation_id` and `body`,
+        as most have; faster."""

@@ -66,15 +66,18 @@ class RpcProtocolBase(abc.ABC):
         """The bytes of a response."""
 
     def bytes_wanted(self, buffer: IOBuf, limits: ParseLimits) -> int:
+        """As `RpcProtocol.bytes_wanted`; 0: it is not known."""
         return 0
 
     def pack_fast_request(
         self, correlation_id: int, service: str, method: str, timeout_ms: int | None, body: bytes
     ) -> IOBuf:
+        """As `RpcProtocol.pack_fast_request`, by `pack_request`."""
         request = RpcRequest(correlation_id, service, method, body, timeout_ms=timeout_ms)
         return self.pack_request(request)
 
     def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
+        """As `RpcProtocol.pack_fast_response`, by `pack_response`."""
         return self.pack_response(RpcResponse(correlation_id, body=body))
 
     def detect(self, first: bytes) -> Detection:
@@ -84,7 +87,8 @@ class RpcProtocolBase(abc.ABC):
         return detection_by_magic(self.magic, first)
 
     def new_session(self, side: Side, limits: ParseLimits) -> Session:
-        """The session of one connection that is of this protocol alone."""
+        """The session of one connection that is of this protocol alone. `side` is the own one;
+        messages over `limits` are refused."""
         return new_frame_session(self, side, limits)
 
     def __repr__(self) -> str:

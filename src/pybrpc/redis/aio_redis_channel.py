@@ -8,8 +8,8 @@ from typing import Any, Self, Unpack, cast
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
 from pybrpc.client.channel.aio_channel import AioChannel
+from pybrpc.client.channel.aio_stub_method import AioStubMethod
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
-from pybrpc.client.channel.stub import AioStubMethod
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.protocols.redis import Argument, Reply
 from pybrpc.redis.redis_messages import RedisMethod, RedisRequest, RedisResponse
@@ -61,6 +61,7 @@ class AioRedisChannel(AioChannel):
         return self
 
     def make_method(self, method: Any) -> AioStubMethod:
+        """TypeError: Redis has no methods."""
         raise TypeError(f"{self!r} speaks Redis; make a pybrpc.aio.Channel for a Stub")
 
     def _connection_factory(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:

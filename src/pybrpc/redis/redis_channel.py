@@ -95,6 +95,7 @@ class RedisChannel(Channel):
         return self
 
     def make_method(self, method: Any) -> StubMethod:
+        """TypeError: Redis has no methods."""
         raise TypeError(f"{self!r} speaks Redis; make a pybrpc.Channel for a Stub")
 
     def _connection_factory(self, loop: asyncio.AbstractEventLoop | None) -> ConnectionFactory:

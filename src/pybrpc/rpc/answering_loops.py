@@ -17,12 +17,15 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from asyncio import AbstractEventLoop, _get_running_loop
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.lazy_modules import running_loop
 from pybrpc.errors import WouldDeadlockError
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 _SAME_MACHINE: dict[str, tuple[str, ...]] = {"localhost": ("localhost", "127.0.0.1", "::1")}
 """The addresses that listen for a loopback address too, or for its name."""
@@ -88,7 +91,7 @@ def check_may_block(endpoints: Callable[[], Sequence[Endpoint]], service: str, m
 
     `endpoints` gives the addresses of which one is called; none if they are not known yet.
     """
-    running = _get_running_loop()
+    running = running_loop()
     if running is None or not noted_servers:
         return
     called = endpoints()

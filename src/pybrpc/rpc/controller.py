@@ -409,7 +409,7 @@ class Controller:
         return requested_streams(self._streams, self.method_name).accept(options, body)
 
     def accept_streams(self, options: Options = None, *, body: Body = None) -> list[Any]:
-        """In a handler: accept all streams that the caller asks for; as `accept_stream`."""
+        """Accept all streams that the caller asks for; `options`, `body`: as `accept_stream`."""
         return requested_streams(self._streams, self.method_name).accept_all(options, body)
 
     def create_progressive_attachment(self) -> Any:

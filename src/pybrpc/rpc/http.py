@@ -76,6 +76,7 @@ class HttpHeader:
 
     @property
     def version(self) -> str:
+        """The version of HTTP, as "1.1"."""
         version = self._version
         if version is None:
             version = self._version = "1.1" if self._head is None else self._head.version

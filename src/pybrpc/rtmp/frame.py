@@ -63,8 +63,8 @@ class Frame:
 
     @classmethod
     def of_metadata(cls, values: dict[str, Any], timestamp: int = 0) -> Frame:
-        """An onMetaData message, as players get it. TypeError for what is no dict, or a value in it
-        that AMF0 can't have."""
+        """An onMetaData message with `values`, as players get it. TypeError for what is no dict,
+        or a value in it that AMF0 can't have."""
         if not isinstance(values, Mapping):
             raise TypeError(f"metadata must be a dict, not {shown(values)}")
         return cls(DATA, encode(ON_META_DATA, EcmaArray(values)), timestamp)

@@ -203,6 +203,7 @@ class Server(Hooking, Mounting, Registering):
     ) -> None:
         """Set options of one method, which are those of the server else; `None` changes nothing.
 
+        `cancel_handlers`, `drop_expired`: as the options of Server.
         `enable_progressive_read`: run a request of HTTP when its head has come; the handler reads
         `controller.http_request.body`. `method`, threads and errors as for `set_max_concurrency`. A
         handler that runs already may still go by the old values.
@@ -215,6 +216,7 @@ class Server(Hooking, Mounting, Registering):
 
         `address` may also be a socket that is bound already, which belongs to the server from then
         on: one of systemd, or one with SO_REUSEPORT, by which several processes share a port.
+        "memory:" is for tests: only this process can connect to the address that is returned.
 
         Doesn't wait for anything, but for the resolver if `host` is a name, and for the functions
         of `on_startup`. Raises AddressError for an invalid address, ListenError (an OSError) for

@@ -34,6 +34,7 @@ from pybrpc.server.limiters.adaptive_max_concurrency import (
     MaxConcurrency,
     checked_max_concurrency,
 )
+from pybrpc.server.rpc_dump.rpc_dump import RpcDump, checked_rpc_dump
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
@@ -108,6 +109,9 @@ class ServerOptions(TypedDict, total=False):
                      thread of its own, may block, and what it raises is answered with 500
     server_info_name   the variables of the server are named rpc_server_<this>_..., instead of
                      rpc_server_<port>_...; default "": the port. See docs/metrics.md
+    rpc_dump         a path, or a `pybrpc.RpcDump`: requests are sampled into files of this
+                     directory, for `pybrpc replay` and C++ bRPC's rpc_replay; default `None`.
+                     OSError of `start` if it can't be used
     rtmp_service     a `pybrpc.rtmp.RtmpService`: RTMP is understood too, on the same port
     cors             origins, such as ["https://app.example.com"], whose pages in a browser may use
                      the server by HTTP; "*" for all. Requests of other sites' pages are refused
@@ -142,6 +146,7 @@ class ServerOptions(TypedDict, total=False):
     tls: ServerTls | ssl.SSLContext | None
     interceptors: Iterable[Callable[..., Any]]
     access_log: bool | AccessLog
+    rpc_dump: str | RpcDump | None
     rtmp_service: ProtocolService | None
     cors: Iterable[str]
     allowed_hosts: Iterable[str] | None
@@ -189,6 +194,7 @@ class ServerSettings:
     http: HttpSettings = dataclasses.field(default_factory=HttpSettings)
     interceptors: tuple[Interceptor, ...] = ()
     access_log: AccessLog | None = None
+    rpc_dump: RpcDump | None = None
     version: str = ""
     drain_delay_s: float | None = None
     health_reporter: HealthReporter | None = None
@@ -222,6 +228,7 @@ class ServerSettings:
         )
         left["interceptors"] = checked_interceptors(left.get("interceptors", ()))
         left["access_log"] = checked_access_log(left.get("access_log", False))
+        left["rpc_dump"] = checked_rpc_dump(left.get("rpc_dump"))
         options_or_none = checked_instance_or_none("options", left.get("options"), SocketOptions)
         left["options"] = options_or_none or SocketOptions()
         if left.get("tls") is not None:
@@ -258,6 +265,7 @@ SERVER_DEFAULTS = {
     "max_body_size": DEFAULT_MAX_BODY_SIZE,
     "enabled_protocols": (),
     "access_log": False,
+    "rpc_dump": None,
     "rtmp_service": None,
     "cors": (),
     "allowed_hosts": None,

@@ -7,11 +7,22 @@ socket. `opening` is for clients, `accepting` for servers. Nothing here knows a 
 
 from __future__ import annotations
 
-from pybrpc.streams.aio_stream import AioStream, AioTypedStream
-from pybrpc.streams.stream import Stream, TypedStream
+from typing import TYPE_CHECKING
+
+from pybrpc.base.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from pybrpc.streams.aio_stream import AioStream, AioTypedStream
+    from pybrpc.streams.stream import Stream, TypedStream
 
 __all__ = ["AioStream", "AioTypedStream", "Stream", "TypedStream"]
 
+_DEFINED_IN = {
+    "AioStream": "pybrpc.streams.aio_stream",
+    "AioTypedStream": "pybrpc.streams.aio_stream",
+    "Stream": "pybrpc.streams.stream",
+    "TypedStream": "pybrpc.streams.stream",
+}
 
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:  # or any attribute would be known to type checkers
+    __getattr__, __dir__ = lazy_names(__name__, _DEFINED_IN)

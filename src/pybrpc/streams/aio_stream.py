@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import TypeVar
@@ -10,6 +9,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.base.lazy_modules import asyncio
 from pybrpc.errors import RpcError, StreamClosedError
 from pybrpc.iobuf import BytesLike
 from pybrpc.iobuf.iobuf import IOBuf

@@ -7,7 +7,6 @@ and may raise anything. If `on_messages` raises, the stream is reset, unless it 
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from contextvars import Context, copy_context
 from threading import get_ident
@@ -15,6 +14,7 @@ from typing import Any
 
 from pybrpc.base.flags import OnceFlag
 from pybrpc.base.guard import LIBRARY, deliver_interrupt
+from pybrpc.base.lazy_modules import asyncio
 from pybrpc.errors import InternalServerError, RpcCanceledError, RpcError
 from pybrpc.rpc.serving import set_current_call
 from pybrpc.streams.callback_threads import callback_threads

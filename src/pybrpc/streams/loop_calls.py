@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from collections import deque
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from pybrpc.base.guard import run_guarded
+from pybrpc.base.lazy_modules import asyncio
 from pybrpc.base.once_posted import OncePosted
 
 MOST_CALLED = 256

@@ -59,8 +59,8 @@ class Stream(StreamBase):
     def send_many(
         self, messages: Iterable[BytesLike | IOBuf], timeout: float | None = None
     ) -> None:
-        """Send messages in order, as many as possible in one write. As `send`; `error.sent` of a
-        StreamTimeoutError says how many were sent."""
+        """Send messages in order, as many as possible in one write, within `timeout` seconds. As
+        `send`; `error.sent` of a StreamTimeoutError says how many were sent."""
         payloads = as_payloads(messages)
         if payloads:
             self._send(payloads, timeout)

@@ -45,6 +45,7 @@ def check_protocol(
 ) -> None:
     """Run all checks below on `samples`, which should have small bodies.
 
+    `protocol` is read whole, cut and changed at random, from `seed`.
     `head_bytes`: how much of a message the protocol may await before it knows the size. A protocol
     whose sessions have a state of their own, and which has no `parse`, is checked by
     `check_session` instead. ValueError if there are no samples.

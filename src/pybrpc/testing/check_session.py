@@ -41,6 +41,7 @@ def check_session(
     stream       whole messages, which the session understands
     head_bytes   how much of a message it may await before it knows the size
     table_bytes  memory of its tables and windows, beside the parts of messages
+    seed         of the random changes
     """
     found = feed(make(ParseLimits()), [stream])
     assert not found.is_broken, f"broken by {stream!r}"

@@ -49,9 +49,11 @@ class FakeClock:
         self.now_s = now_s
 
     def monotonic(self) -> float:
+        """The time of this clock in seconds."""
         return self.now_s
 
     def advance(self, seconds: float) -> None:
+        """Let `seconds` pass; nothing sleeps."""
         self.now_s += seconds
 
 
@@ -120,6 +122,7 @@ class StepDispatcher:
         self._posted.append(function)
 
     def post_cleanup(self, function: Continuation) -> None:
+        """As `post`."""
         self.post(function)
 
     def complete(self, work: Work) -> None:

@@ -123,7 +123,8 @@ class StepScheduler:
         self._stop_at(worker, label)
 
     def choose(self, count: int, label: str) -> int:
-        """Choose one of `count` events, as a part of the schedule; 0 outside `run`."""
+        """Choose one of `count` events, as a part of the schedule; 0 outside `run`. `label` is for
+        the text of a failure."""
         if self._current is None or count < 2:
             return 0
         index = self._choose(count)

@@ -10,18 +10,22 @@ A Span is one side of one call. Those of this process are kept in memory, as man
 docs/tracing.md.
 """
 
-from pybrpc.tracing.annotating import annotate
-from pybrpc.tracing.context import TraceContext, extract, inject
-from pybrpc.tracing.log_ids import CallIds, CallIdsFilter, call_ids
-from pybrpc.tracing.process_rpcz import RPCZ, Rpcz, RpczStatistics
-from pybrpc.tracing.query import SpanQuery
-from pybrpc.tracing.span import Annotation, Span, SpanKind
-from pybrpc.tracing.store import SpanStore, StoreStatistics
-from pybrpc.tracing.switch import current_span
+from __future__ import annotations
 
-rpcz = RPCZ
-on_span_end = RPCZ.on_span_end
-remove_span_end = RPCZ.remove_span_end
+from typing import TYPE_CHECKING
+
+from pybrpc.base.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from pybrpc.tracing.annotating import annotate
+    from pybrpc.tracing.context import TraceContext, extract, inject
+    from pybrpc.tracing.log_ids import CallIds, CallIdsFilter, call_ids
+    from pybrpc.tracing.process_rpcz import RPCZ as rpcz
+    from pybrpc.tracing.process_rpcz import Rpcz, RpczStatistics, on_span_end, remove_span_end
+    from pybrpc.tracing.query import SpanQuery
+    from pybrpc.tracing.span import Annotation, Span, SpanKind
+    from pybrpc.tracing.store import SpanStore, StoreStatistics
+    from pybrpc.tracing.switch import current_span
 
 __all__ = [
     "Annotation",
@@ -45,6 +49,27 @@ __all__ = [
     "rpcz",
 ]
 
+_DEFINED_IN = {
+    "Annotation": "pybrpc.tracing.span",
+    "CallIds": "pybrpc.tracing.log_ids",
+    "CallIdsFilter": "pybrpc.tracing.log_ids",
+    "Rpcz": "pybrpc.tracing.process_rpcz",
+    "RpczStatistics": "pybrpc.tracing.process_rpcz",
+    "Span": "pybrpc.tracing.span",
+    "SpanKind": "pybrpc.tracing.span",
+    "SpanQuery": "pybrpc.tracing.query",
+    "SpanStore": "pybrpc.tracing.store",
+    "StoreStatistics": "pybrpc.tracing.store",
+    "TraceContext": "pybrpc.tracing.context",
+    "annotate": "pybrpc.tracing.annotating",
+    "call_ids": "pybrpc.tracing.log_ids",
+    "current_span": "pybrpc.tracing.switch",
+    "extract": "pybrpc.tracing.context",
+    "inject": "pybrpc.tracing.context",
+    "on_span_end": "pybrpc.tracing.process_rpcz",
+    "remove_span_end": "pybrpc.tracing.process_rpcz",
+    "rpcz": "pybrpc.tracing.process_rpcz:RPCZ",
+}
 
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:  # or any attribute would be known to type checkers
+    __getattr__, __dir__ = lazy_names(__name__, _DEFINED_IN)

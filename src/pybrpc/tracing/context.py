@@ -103,8 +103,8 @@ def put_into_request(span: Span, request: RpcRequest) -> None:
 
 
 def inject(headers: HttpHeaders, span: Span) -> None:
-    """Let a request over HTTP carry the ids of `span`, its caller's. Headers of these names that
-    are there already are kept."""
+    """Let a request over HTTP with `headers` carry the ids of `span`, its caller's. Headers of
+    these names that are there already are kept."""
     headers.set_default(TRACE_ID, str(span.trace_id))
     headers.set_default(SPAN_ID, str(span.span_id))
     headers.set_default(PARENT_SPAN_ID, str(span.parent_span_id))

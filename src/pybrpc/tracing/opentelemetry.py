@@ -115,7 +115,7 @@ def attributes_of(span: Span) -> Attributes:
     if peer is not None:
         side = "client" if span.is_server else "server"
         attributes[f"{side}.address"] = peer.host
-        if not peer.is_unix:
+        if peer.has_port:
             attributes[f"{side}.port"] = peer.port
     return attributes
 

@@ -234,5 +234,7 @@ class Rpcz:
 
 
 RPCZ = Rpcz()
+on_span_end = RPCZ.on_span_end
+remove_span_end = RPCZ.remove_span_end
 
 os.register_at_fork(after_in_child=RPCZ.forget_parent)

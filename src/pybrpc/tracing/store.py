@@ -98,14 +98,15 @@ class SpanStore:
         return list(islice(filter(query.fits, looked_at), query.limit))
 
     def trace(self, trace_id: int, limit: int = MAX_SCAN) -> list[Span]:
-        """The spans of a trace, by their starts; the newest `limit` of them. Nested ones are in
-        their `client_spans`."""
+        """The spans of the trace `trace_id`, by their starts; the newest `limit` of them. Nested
+        ones are in their `client_spans`."""
         with self._filed():
             found = self._by_trace.get(trace_id, [])[-limit:]
         return sorted(found, key=lambda span: span.start_us)
 
     def find(self, trace_id: int, span_id: int) -> Span | None:
-        """One span of a trace; of a server's span and a client's with this id, the server's."""
+        """The span `span_id` of the trace `trace_id`; of a server's span and a client's, the
+        server's."""
         found = self.trace(trace_id)
         nested = (inner for span in found for inner in span.client_spans)
         either = [span for span in (*found, *nested) if span.span_id == span_id]

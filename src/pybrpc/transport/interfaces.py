@@ -9,11 +9,13 @@ below the messages. After bRPC's `SocketConnection`.
 from __future__ import annotations
 
 import dataclasses
-import ssl
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class ConnectionLayer(Protocol):
@@ -56,7 +58,8 @@ class ConnectionLayer(Protocol):
         """
 
     def cut_into_fd(self, fd: int, pieces: Sequence[IOBuf], /) -> int:
-        """Take bytes off the fronts of `pieces`, in order, and write; return how many were taken.
+        """Take bytes off the fronts of `pieces`, in order, and write them to `fd`; return how many
+        were taken.
 
         The taken bytes count as written once `has_unsent` is False. If `pieces` are empty, unsent
         bytes are written. Raises BlockingIOError if nothing was taken because the kernel takes
@@ -66,10 +69,11 @@ class ConnectionLayer(Protocol):
         """
 
     def append_from_fd(self, fd: int, buffer: IOBuf, max_bytes: int, /) -> int:
-        """Read once, and append the bytes that are complete; return their number, 0 at the end.
+        """Read once, and append to `buffer` the bytes that are complete; return their number, 0 at
+        the end.
 
-        Reads at most `max_bytes` from the descriptor. Raises BlockingIOError if nothing is complete
-        yet.
+        Reads at most `max_bytes` from the descriptor `fd`. Raises BlockingIOError if nothing is
+        complete yet.
         """
 
     def finish(self, fd: int, /) -> None:
@@ -140,7 +144,7 @@ class AppConnect(Protocol):
         """
 
     def on_data(self, incoming: IOBuf, outgoing: IOBuf) -> bool:
-        """Bytes of the peer have arrived: take them off `incoming`, append the next bytes to send.
+        """Bytes of the peer have arrived: take them off `incoming`, append to `outgoing`.
 
         True if the handshake is over. `incoming` holds all bytes that arrived and were not taken
         yet, so an answer in it may be incomplete, or be followed by another. Bytes left in it at

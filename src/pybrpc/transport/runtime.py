@@ -11,21 +11,24 @@ and the system closes the connections.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.atomic import AtomicRef, atomic_counter, atomic_ref
 from pybrpc.base.byte_budget import ByteBudget
 from pybrpc.base.checked_options import checked_count_or_none
 from pybrpc.base.monkey_patches import check_monkey_patches
-from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.socket_map import SocketMap
 from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.writing.process_backlog import MAX_QUEUED_BYTES, ProcessBacklog
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
 
 MAX_UNREAD_BYTES = 512 * 1024 * 1024
 
@@ -94,6 +97,8 @@ class Runtime:
         """The dispatcher whose turns `loop` runs."""
         dispatcher = self._loop_dispatchers.get(loop)
         if dispatcher is None:
+            from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
+
             dispatcher = self._loop_dispatchers.setdefault(loop, AsyncioDispatcher(loop))
             self._forget_closed_loops()
         return dispatcher
@@ -149,6 +154,12 @@ def default_runtime() -> Runtime:
         _default.compare_and_set(None, Runtime())
         runtime = _default.get()
     return runtime
+
+
+def swap_default_runtime(runtime: Runtime | None) -> Runtime | None:
+    """Use `runtime` as the default one from now on; `None`: the next use makes a new one. Return
+    the one that was used. Any thread; closes nothing."""
+    return _default.get_and_set(runtime)
 
 
 def reset_default_runtime() -> None:

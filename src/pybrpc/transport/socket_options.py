@@ -113,6 +113,7 @@ class SocketOptions:
 
     @property
     def high_water(self) -> int:
+        """`high_water_bytes`, or its default."""
         return HIGH_WATER_BYTES if self.high_water_bytes is None else self.high_water_bytes
 
     @property

@@ -179,3 +179,35 @@ def test_every_ip_address_is_parsed_and_formatted_again(ip: object, port: int) -
     endpoint = Endpoint.parse(text)
     assert endpoint.is_ip
     assert Endpoint.parse(str(endpoint)) == endpoint
+
+
+@pytest.mark.parametrize("name", ["echo-1", "a", "v1.2_x", "1a"])
+def test_server_in_memory_has_a_name_and_no_port(name: str) -> None:
+    endpoint = Endpoint.parse(f" memory:{name} ")
+    assert endpoint == Endpoint.in_memory(name)
+    assert (str(endpoint), endpoint.port, endpoint.path) == (f"memory:{name}", 0, "")
+    assert endpoint.is_memory
+    assert not any((endpoint.is_unix, endpoint.is_ip, endpoint.has_port))
+
+
+def test_host_that_is_called_memory_keeps_its_port() -> None:
+    endpoint = Endpoint.parse("memory:8000")
+    assert endpoint == Endpoint("memory", 8000)
+    assert endpoint.has_port
+    assert not endpoint.is_memory
+
+
+def test_only_who_listens_may_leave_the_name_in_memory_to_the_system() -> None:
+    assert Endpoint.parse("memory:", allow_port_0=True) == Endpoint.in_memory()
+    with pytest.raises(AddressError):
+        Endpoint.parse("memory:")
+
+
+@pytest.mark.parametrize("name", ["1", "a b", "a/b", "ä", "a:b"])
+def test_other_names_in_memory_are_refused(name: str) -> None:
+    with pytest.raises(AddressError):
+        Endpoint.in_memory(name)
+
+
+def test_unix_address_has_no_port() -> None:
+    assert not Endpoint.parse("unix:/tmp/sock").has_port

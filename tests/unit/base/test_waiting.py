@@ -57,3 +57,16 @@ def test_main_thread_does_not_wait_while_python_ends(monkeypatch: pytest.MonkeyP
     lock = threading.Lock()
     lock.acquire()
     assert not acquire_until(lock, NEVER)
+
+
+def test_lock_that_gives_up_too_early_is_tried_until_the_deadline() -> None:
+    """As when a fake clock has not reached the deadline yet."""
+
+    class EarlyLock:
+        tries = 0
+
+        def acquire(self, *, timeout: float) -> bool:
+            self.tries += 1
+            return self.tries == 4
+
+    assert acquire_until(EarlyLock(), time.monotonic() + 0.2)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+
 from pybrpc.builtin.page import JSON
 from pybrpc.builtin.registry import run_page
 from pybrpc.builtin.server_view import MethodView, ServiceView
+from pybrpc.builtin.service_pages import PROTOBUF, file_set_of
 from tests.fakes.pages import FakeServerView, Markup, request_of
 from tests.peers.echo import ECHO
 
@@ -45,6 +49,32 @@ def test_protobufs_are_those_of_c_plus_plus() -> None:
     )
     markup = Markup(str(run_page(request_of("/protobufs", wants_html=True), view_of_echo()).body))
     assert "/protobufs/conformance.EchoRequest" in markup.values_of("href")
+
+
+def test_descriptor_set_has_the_files_in_the_order_of_their_imports() -> None:
+    found = run_page(request_of("/protobufs?descriptor_set=1"), view_of_echo())
+    assert found.content_type == PROTOBUF
+    files = FileDescriptorSet.FromString(found.body_bytes()).file
+    assert [file.name for file in files] == [ECHO.file.name]
+    pool = DescriptorPool()
+    for file in files:
+        pool.Add(file)
+    assert pool.FindServiceByName("conformance.EchoService").methods_by_name["Echo"]
+
+
+def test_imports_come_first_in_a_descriptor_set() -> None:
+    pool = DescriptorPool()
+    for name, imports in (("c", []), ("b", ["c"]), ("b2", ["c"]), ("a", ["b", "b2"])):
+        file = FileDescriptorProto(name=name, dependency=imports)
+        if name == "a":
+            file.message_type.add(name="M")
+            file.service.add(name="S").method.add(name="Do", input_type=".M", output_type=".M")
+        pool.Add(file)
+    view = FakeServerView()
+    view.service_descriptors = [pool.FindServiceByName("S")]
+    names = [file.name for file in file_set_of(view).file]
+    assert sorted(names) == ["a", "b", "b2", "c"]
+    assert (names[0], names[-1]) == ("c", "a")
 
 
 def test_the_source_of_one() -> None:

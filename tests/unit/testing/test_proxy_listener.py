@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.testing.faulty_proxy.proxy_listener import PAUSE_S, ProxyListener
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import AddressError
+from pybrpc.testing.faulty_proxy.proxy_listener import PAUSE_S, ProxyListener, resolve
 from pybrpc.testing.faulty_proxy.proxy_loop import READ
 from tests.fakes.proxy_loop import FakeProxyLoop
 from tests.peers.proxied import connect_to
@@ -93,3 +95,12 @@ def test_file_of_a_unix_socket_that_somebody_has_removed(tmp_path: Path) -> None
     listener.start(FakeProxyLoop())  # type: ignore[arg-type]
     connect_to(listener.address).close()
     listener.close()
+
+
+def test_server_in_memory_has_no_address_for_a_proxy() -> None:
+    with pytest.raises(
+        AddressError, match="memory:echo-1 is in memory, and a proxy needs a network"
+    ):
+        resolve(Endpoint.in_memory("echo-1"))
+    with pytest.raises(AddressError):
+        ProxyListener("memory:", print)

@@ -14,6 +14,7 @@ from pybrpc.transport.runtime import (
     _after_fork_in_child,
     default_runtime,
     reset_default_runtime,
+    swap_default_runtime,
 )
 from pybrpc.transport.socket_map import Shared
 from pybrpc.transport.socket_options import SocketOptions
@@ -160,3 +161,13 @@ def test_runtime_that_nobody_uses_is_not_kept() -> None:
     known = weakref.ref(Runtime())
     gc.collect()
     assert known() is None
+
+
+def test_default_runtime_can_be_swapped_and_put_back() -> None:
+    before = default_runtime()
+    mine = Runtime()
+    assert swap_default_runtime(mine) is before
+    assert default_runtime() is mine
+    assert swap_default_runtime(before) is mine
+    assert default_runtime() is before
+    mine.close()

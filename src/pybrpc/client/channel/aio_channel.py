@@ -6,17 +6,19 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Literal, NoReturn, Unpack, overload
 
+import pybrpc.transport.dispatch.asyncio_dispatcher  # noqa: F401 - here, not in the first call
 from pybrpc.base.checked_options import checked_flag
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
 from pybrpc.client.calls.aio_calls import LoopBinding
+from pybrpc.client.channel.aio_stub_method import AioStubMethod
 from pybrpc.client.channel.base import ChannelBase, ChannelSource, Lease, statistics_of
 from pybrpc.client.channel.cluster_options import Servers
 from pybrpc.client.channel.http_call import AioHttpBodyLike, PlainHttpCall
 from pybrpc.client.channel.http_response import HttpResponse
 from pybrpc.client.channel.http_stream import AioHttpStreamCall
-from pybrpc.client.channel.intercepted.intercepted_method import AioInterceptedMethod
+from pybrpc.client.channel.intercepted.aio_intercepted_method import AioInterceptedMethod
 from pybrpc.client.channel.options import (
     CHANNEL_DEFAULTS,
     CHANNEL_TIMEOUT,
@@ -25,7 +27,6 @@ from pybrpc.client.channel.options import (
 )
 from pybrpc.client.channel.raw_stub_method import AioRawStubMethod
 from pybrpc.client.channel.readiness import wait_ready_in_loop
-from pybrpc.client.channel.stub import AioStubMethod
 from pybrpc.client.connections.connection import ConnectionStatistics
 from pybrpc.protocols.http1.headers import HeadersLike
 from pybrpc.rpc.controller import Controller
@@ -101,6 +102,7 @@ class AioChannel(ChannelBase):
                     self._end_lease(lease)
 
     def make_method(self, method: Method | RawMethod) -> AioStubMethod:
+        """The callable for one method, for a Stub."""
         sent = self.method_as_sent(method)
         if self._interceptors:
             return AioInterceptedMethod(self, sent, self._interceptors)

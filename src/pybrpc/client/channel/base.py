@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import sys
 import warnings
@@ -43,6 +42,8 @@ from pybrpc.rpc.interceptors.interceptor import Kind
 from pybrpc.transport.runtime import default_runtime
 
 if TYPE_CHECKING:
+    import asyncio
+
     from pybrpc.rpc.method import Method
     from pybrpc.rpc.raw_method import RawMethod
 
@@ -147,6 +148,7 @@ class ChannelBase:
 
     @property
     def is_closed(self) -> bool:
+        """Whether `close()` was called. A closed channel makes no calls."""
         return self._is_closed
 
     def method_as_sent(self, method: Method | RawMethod) -> Method | RawMethod:

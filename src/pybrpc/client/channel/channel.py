@@ -140,6 +140,7 @@ class Channel(ChannelBase):
         return taken
 
     def make_method(self, method: Method | RawMethod) -> StubMethod:
+        """The callable for one method, for a Stub."""
         sent = self.method_as_sent(method)
         if self._interceptors:
             return InterceptedMethod(self, sent, self._interceptors)
@@ -201,6 +202,9 @@ class Channel(ChannelBase):
         progressive_read_timeout: float | None = None,
     ) -> HttpResponse | HttpStreamCall:
         """Send a plain request of HTTP, and wait for its response. A status is no error.
+
+        `method`, such as "GET"; `path`, with its query; `headers`: a mapping, or pairs of names and
+        values. `timeout` and `controller`: as for a call of a stub.
 
         `body`: bytes, or an iterable of bytes, which is sent in chunks while it is iterated over
         here, and never sent again. With `stream=True` the result is for `with`; it gives the

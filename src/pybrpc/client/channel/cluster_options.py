@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.channel.options import ChannelSettings
@@ -15,6 +14,9 @@ from pybrpc.client.cluster.router import RouterSettings
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.naming import NamingUrl, ServerNode, is_naming_url, watch
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_SHOWN = 80
 """Characters of the name of a cluster, in texts and metrics."""

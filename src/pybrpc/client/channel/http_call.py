@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pybrpc.base.checked_options import shown
 from pybrpc.base.deadline import NEVER
-from pybrpc.client.calls.aio_calls import new_aio_call
+from pybrpc.base.lazy_modules import asyncio
 from pybrpc.client.calls.sync_calls import new_blocking_call, new_future_call
 from pybrpc.client.channel.http_response import HttpResponse
 from pybrpc.client.channel.options import Timeout
@@ -168,6 +167,8 @@ class PlainHttpCall:
             raise
 
     async def _run_in_loop(self) -> Any:
+        from pybrpc.client.calls.aio_calls import new_aio_call
+
         binding = self.channel.binding()
         call = new_aio_call(
             binding,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Generic, TypeVar
 
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
+from pybrpc.base.lazy_modules import asyncio
 from pybrpc.client.channel.http_call import PlainHttpCall
 from pybrpc.client.connections.http_body import IncomingBody, ProgressiveResponse
 from pybrpc.errors import (

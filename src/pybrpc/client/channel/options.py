@@ -7,7 +7,6 @@ CONTRIBUTING.md has the other steps.
 from __future__ import annotations
 
 import dataclasses
-import ssl
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
@@ -60,6 +59,8 @@ from pybrpc.transport.socket_options import SocketOptions
 from pybrpc.transport.tls.client_tls import ClientTls
 
 if TYPE_CHECKING:
+    import ssl
+
     from pybrpc.rpc.authenticator import Authenticator
 
 DEFAULT_TIMEOUT_S = 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 
 if TYPE_CHECKING:
-    from pybrpc.client.channel.stub import AioStubMethod, StubMethod
+    import asyncio
+
+    from pybrpc.client.channel.aio_stub_method import AioStubMethod
+    from pybrpc.client.channel.stub import StubMethod
     from pybrpc.errors import RpcError
     from pybrpc.rpc.controller import Controller
     from pybrpc.rpc.raw_body import RawBody

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from pybrpc.base.lazy_modules import asyncio
 from pybrpc.base.wake_list import WakeList
 from pybrpc.client.cluster.cluster_source import ClusterSource
 from pybrpc.client.endpoints.source_base import SourceBase

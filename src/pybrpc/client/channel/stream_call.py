@@ -1,4 +1,4 @@
-"""StreamCall and AioStreamCall: a call that opens streams, from its request to their end."""
+"""StreamCall: a call that opens streams, from its request to their end. For threads."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from pybrpc.base.checked_options import checked_count
-from pybrpc.client.calls.aio_calls import new_aio_call
 from pybrpc.client.calls.sync_calls import new_blocking_call
 from pybrpc.client.channel.options import Timeout
 from pybrpc.errors import BadResponseError, ErrorCode, RpcCanceledError, RpcError
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.controller_values import NO_LIMIT_MS
 from pybrpc.rpc.stream_options import StreamOptions
-from pybrpc.streams.aio_stream import AioStream
 from pybrpc.streams.making import begin_stream, checked_options, make_stream
 from pybrpc.streams.opening import StreamBody, StreamOpening
 from pybrpc.streams.stream import CLOSE_TIMEOUT_S, Stream
@@ -33,7 +31,7 @@ else:
     Resp = TypeVar("Resp")
 
 
-class _StreamCallBase(Generic[Resp]):
+class StreamCallBase(Generic[Resp]):
     """The part that both forms have in common."""
 
     __slots__ = (
@@ -132,7 +130,7 @@ class _StreamCallBase(Generic[Resp]):
         return f"<{type(self).__name__} {self._method.full_name}, {what}>"
 
 
-class StreamCall(_StreamCallBase[Resp]):
+class StreamCall(StreamCallBase[Resp]):
     """A call that opens streams: `with stub.Chat.stream(request) as call:`.
 
     `with` makes the call, and waits for the answer: `call.response`. The streams live until the end
@@ -168,7 +166,7 @@ class StreamCall(_StreamCallBase[Resp]):
             call.body = StreamBody(call.body, opening)
             response = call.wait()
         except BaseException as error:
-            opening.fail(_as_rpc_error(error))
+            opening.fail(as_rpc_error(error))
             raise
         self._opened(opening, response)
         return self
@@ -199,72 +197,7 @@ class StreamCall(_StreamCallBase[Resp]):
             self.reset()
 
 
-class AioStreamCall(_StreamCallBase[Resp]):
-    """A call that opens streams: `async with stub.Chat.stream(request) as call:`. As StreamCall."""
-
-    __slots__ = ()
-
-    _is_async = True
-
-    @property
-    def stream(self) -> AioStream:
-        """The first stream."""
-        stream: AioStream = self._all()[0]
-        return stream
-
-    @property
-    def streams(self) -> list[AioStream]:
-        """All streams."""
-        return self._all()
-
-    async def open(self) -> Self:
-        """Make the call, and wait for the answer. Raises its RpcError."""
-        opening = self._opening()
-        binding = self._channel.binding()
-        try:
-            call = new_aio_call(
-                binding,
-                self._method,
-                self._request,
-                self._timeout_s(),
-                self._call_options(),
-                self.controller,
-            )
-            call.body = StreamBody(call.body, opening)
-            response = await call.begin(binding, self._channel)
-        except BaseException as error:
-            opening.fail(_as_rpc_error(error))
-            raise
-        self._opened(opening, response, binding.crosses_threads)
-        return self
-
-    async def close(self, timeout: float | None = CLOSE_TIMEOUT_S) -> None:
-        """Close all streams, as `Stream.close`."""
-        raised: BaseException | None = None
-        for stream in self._all():
-            try:
-                await stream.close(timeout)
-            except BaseException as error:
-                raised = raised or error
-        if raised is not None:
-            raise raised
-
-    async def __aenter__(self) -> Self:
-        return await self.open()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            await self.close()
-        else:
-            self.reset()
-
-
-def _as_rpc_error(error: BaseException) -> RpcError:
+def as_rpc_error(error: BaseException) -> RpcError:
     """The error of the streams of a call that was ended by `error`."""
     if isinstance(error, RpcError):
         return error.copy()

@@ -1,5 +1,3 @@
-cimport cython
-from pybrpc.client.calls.aio_calls cimport AioCall, LoopBinding, new_aio_call
 from pybrpc.client.calls.sync_calls cimport (
     BlockingCall,
     CallbackCall,
@@ -15,12 +13,5 @@ cdef class StubMethod:
     cdef readonly object method
 
 
-cdef class AioStubMethod:
-    cdef readonly object _channel
-    cdef readonly object method
-
-
-cdef object _timeout_s(object channel, object timeout, object controller)
+cpdef object timeout_s_of(object channel, object timeout, object controller)
 cdef object _source(object channel)
-@cython.locals(binding=LoopBinding)
-cdef LoopBinding _binding(object channel)

@@ -1,15 +1,13 @@
-"""Stub: the methods of a service on a channel; StubMethod and AioStubMethod: one of them."""
+"""Stub: the methods of a service on a channel; StubMethod: one of them, for threads."""
 
 from __future__ import annotations
 
-from asyncio import _get_running_loop
 from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from pybrpc.base.checked_options import shown
-from pybrpc.client.calls.aio_calls import AioFuture, new_aio_call
 from pybrpc.client.calls.sync_calls import (
     CallFuture,
     DoneCallback,
@@ -17,17 +15,15 @@ from pybrpc.client.calls.sync_calls import (
     new_callback_call,
     new_future_call,
 )
-from pybrpc.client.channel.interfaces import CallingChannel, LoopsChannel, ThreadsChannel
+from pybrpc.client.channel.interfaces import CallingChannel, ThreadsChannel
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
-from pybrpc.client.channel.stream_call import AioStreamCall, StreamCall
+from pybrpc.client.channel.stream_call import StreamCall
 from pybrpc.client.channel.streaming_method import StreamingMethod
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method, methods_of, streaming_methods_of
-from pybrpc.rpc.misnamed import Misnamed, without_misnamed
 from pybrpc.rpc.stream_options import StreamOptions
 
 if TYPE_CHECKING:
-    from pybrpc.client.calls.aio_calls import LoopBinding
     from pybrpc.client.calls.call_options import CalledMethod
     from pybrpc.client.calls.interfaces import ConnectionSource
 
@@ -57,7 +53,7 @@ class StubMethod:
         source = channel.open_source
         if source is None:
             source = channel.source_of_blocking(self.method)
-        timeout_s = _timeout_s(channel, timeout, controller)
+        timeout_s = timeout_s_of(channel, timeout, controller)
         call = new_blocking_call(
             source, self.method, request, timeout_s, channel.call_options, controller
         )
@@ -72,7 +68,7 @@ class StubMethod:
     ) -> CallFuture:
         """Start a call. Never blocks. The future gives the response or raises the RpcError."""
         channel = self._channel
-        source, timeout_s = _source(channel), _timeout_s(channel, timeout, controller)
+        source, timeout_s = _source(channel), timeout_s_of(channel, timeout, controller)
         call = new_future_call(
             source, self.method, request, timeout_s, channel.call_options, controller
         )
@@ -94,7 +90,7 @@ class StubMethod:
         if not callable(done):
             raise TypeError(f"done must be a function of a response and an error, not {done!r}")
         channel = self._channel
-        source, timeout_s = _source(channel), _timeout_s(channel, timeout, controller)
+        source, timeout_s = _source(channel), timeout_s_of(channel, timeout, controller)
         call = new_callback_call(
             source, self.method, request, timeout_s, channel.call_options, controller
         )
@@ -121,61 +117,10 @@ class StubMethod:
         return f"<StubMethod {self.method.full_name} on {self._channel!r}>"
 
 
-class AioStubMethod:
-    """One method of a stub on an AioChannel, awaited: `await stub.Echo(request)`."""
-
-    __slots__ = ("_channel", "method")
-
-    def __init__(self, channel: LoopsChannel, method: CalledMethod) -> None:
-        self._channel = channel
-        self.method = method
-
-    def __call__(
-        self,
-        request: Message,
-        *,
-        timeout: Timeout = CHANNEL_TIMEOUT,
-        controller: Controller | None = None,
-    ) -> AioFuture:
-        """Start a call; awaiting the future gives the response or raises an RpcError.
-
-        The request is on its way when this returns. Cancelling the future, or the task that awaits
-        it, ends the call.
-        """
-        channel = self._channel
-        binding, timeout_s = _binding(channel), _timeout_s(channel, timeout, controller)
-        call = new_aio_call(
-            binding, self.method, request, timeout_s, channel.call_options, controller
-        )
-        return call.begin(binding, channel)
-
-    def stream(
-        self,
-        request: Message,
-        *,
-        streams: int = 1,
-        options: StreamOptions | None = None,
-        timeout: Timeout = CHANNEL_TIMEOUT,
-        controller: Controller | None = None,
-    ) -> AioStreamCall:
-        """A call that opens `streams` streams, for `async with`, as `StubMethod.stream`."""
-        return AioStreamCall(
-            self._channel, self.method, request, streams, options, timeout, controller
-        )
-
-    future = Misnamed("what the call returns is a future: await it, or keep it")
-    with_callback = Misnamed("await the call, or add a done callback to the future it returns")
-
-    def __dir__(self) -> list[str]:
-        return without_misnamed(type(self), list(object.__dir__(self)))
-
-    def __repr__(self) -> str:
-        return f"<AioStubMethod {self.method.full_name} on {self._channel!r}>"
-
-
-def _timeout_s(
+def timeout_s_of(
     channel: CallingChannel, timeout: Timeout, controller: Controller | None
 ) -> float | None:
+    """The timeout in seconds of one call."""
     if controller is None and timeout is CHANNEL_TIMEOUT:
         return channel.timeout_s
     return channel.timeout_of_call(timeout, controller)
@@ -184,13 +129,6 @@ def _timeout_s(
 def _source(channel: ThreadsChannel) -> ConnectionSource:
     source = channel.open_source
     return channel.source() if source is None else source
-
-
-def _binding(channel: LoopsChannel) -> LoopBinding:
-    binding = channel.open_binding
-    if binding is None or binding.loop is not _get_running_loop():
-        binding = channel.binding()
-    return binding
 
 
 class MethodMaker(Protocol):

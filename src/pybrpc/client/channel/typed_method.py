@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
-from pybrpc.client.channel.stream_call import AioStreamCall, StreamCall
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Coroutine
 
+    from pybrpc.client.channel.aio_stream_call import AioStreamCall
+    from pybrpc.client.channel.stream_call import StreamCall
     from pybrpc.errors import RpcError
     from pybrpc.rpc.controller import Controller
     from pybrpc.rpc.stream_options import StreamOptions
@@ -40,9 +41,10 @@ class TypedMethod(Protocol[Req, Resp]):
         timeout: Timeout = CHANNEL_TIMEOUT,
         controller: Controller | None = None,
     ) -> Resp:
-        """Call and wait. Returns the response message or raises an RpcError.
+        """Call with `request`, and wait. Returns the response message or raises an RpcError.
 
-        `timeout` in seconds; `None`: no limit; not given: that of the channel.
+        `timeout` in seconds; `None`: no limit; not given: that of the channel. `controller` has the
+        options of the call, and gets its results.
         """
 
     def future(
@@ -52,7 +54,8 @@ class TypedMethod(Protocol[Req, Resp]):
         timeout: Timeout = CHANNEL_TIMEOUT,
         controller: Controller | None = None,
     ) -> concurrent.futures.Future[Resp]:
-        """Start a call. Never blocks. The future gives the response or raises the RpcError."""
+        """Start a call with `request`. Never blocks. The future gives the response or raises the
+        RpcError. `timeout` and `controller` as for a call that waits."""
 
     def with_callback(
         self,
@@ -62,9 +65,11 @@ class TypedMethod(Protocol[Req, Resp]):
         timeout: Timeout = CHANNEL_TIMEOUT,
         controller: Controller | None = None,
     ) -> None:
-        """Start a call. Never blocks. Ends with `done(response, None)` or `done(None, error)`.
+        """Start a call with `request`. Never blocks. Ends with `done(response, None)` or
+        `done(None, error)`.
 
-        `done` is called once, mostly by the dispatcher thread: it must not block.
+        `done` is called once, mostly by the dispatcher thread: it must not block. `timeout` and
+        `controller` as for a call that waits.
         """
 
     def stream(
@@ -76,7 +81,8 @@ class TypedMethod(Protocol[Req, Resp]):
         timeout: Timeout = CHANNEL_TIMEOUT,
         controller: Controller | None = None,
     ) -> StreamCall[Resp]:
-        """A call that opens `streams` streams of bytes, for `with`: nothing is sent before."""
+        """A call with `request` that opens `streams` streams of bytes with `options`, for `with`:
+        nothing is sent before. `timeout` and `controller` as for a call that waits."""
 
 
 class AioTypedMethod(Protocol[Req, Resp]):
@@ -89,9 +95,10 @@ class AioTypedMethod(Protocol[Req, Resp]):
         timeout: Timeout = CHANNEL_TIMEOUT,
         controller: Controller | None = None,
     ) -> AioCallFuture[Resp]:
-        """Start a call; awaiting the future gives the response or raises an RpcError.
+        """Start a call with `request`. Awaiting the future gives the response or raises an
+        RpcError.
 
-        `timeout` as for `pybrpc.TypedMethod`. Cancelling the future ends the call.
+        `timeout` and `controller` as for `pybrpc.TypedMethod`. Cancelling the future ends the call.
         """
 
     def stream(
@@ -103,4 +110,5 @@ class AioTypedMethod(Protocol[Req, Resp]):
         timeout: Timeout = CHANNEL_TIMEOUT,
         controller: Controller | None = None,
     ) -> AioStreamCall[Resp]:
-        """A call that opens `streams` streams of bytes, for `async with`."""
+        """A call with `request` that opens `streams` streams of bytes with `options`, for
+        `async with`. `timeout` and `controller` as for a call that is awaited."""

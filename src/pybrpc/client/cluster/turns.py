@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pybrpc.base.guard import CLIENT
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, EventDispatcher
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class HasDispatcher(Protocol):
@@ -35,7 +37,8 @@ class DispatcherTurns:
     def __init__(self, source: HasDispatcher) -> None:
         self._source = source
 
-    now = staticmethod(time.monotonic)
+    def now(self) -> float:
+        return time.monotonic()
 
     def post(self, function: Callable[[], None]) -> None:
         try:

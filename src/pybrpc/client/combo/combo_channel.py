@@ -62,6 +62,7 @@ class ComboChannel:
 
     @property
     def is_closed(self) -> bool:
+        """Whether `close()` was called. A closed channel makes no calls."""
         return self._is_closed
 
     @property

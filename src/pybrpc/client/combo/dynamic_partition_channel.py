@@ -205,6 +205,7 @@ class AioDynamicPartitionChannel(LoopsFront, DynamicPartitionBase):
 
     @property
     def name(self) -> str:
+        """The name of its kind, for texts."""
         return "DynamicPartitionChannel"
 
 

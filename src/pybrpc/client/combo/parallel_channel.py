@@ -36,10 +36,12 @@ class ParallelCore(ComboChannel):
 
     @property
     def runs_user_code(self) -> bool:  # type: ignore[override]
+        """Whether a call runs functions of the user."""
         return any(entry.runs_user_code for entry in self.entries)
 
     @property
     def is_healthy(self) -> bool:
+        """Whether a call may succeed, as far as is known. Never blocks."""
         count = len(self.entries)
         limit = count if self.fail_limit is None else min(max(self.fail_limit, 1), count)
         healthy = sum(entry.is_healthy for entry in self.entries)
@@ -106,4 +108,5 @@ class AioParallelChannel(LoopsFront, ParallelBase):
 
     @property
     def name(self) -> str:
+        """The name of its kind, for texts."""
         return "ParallelChannel"

@@ -82,4 +82,5 @@ class AioPartitionChannel(LoopsFront, PartitionBase):
 
     @property
     def name(self) -> str:
+        """The name of its kind, for texts."""
         return "PartitionChannel"

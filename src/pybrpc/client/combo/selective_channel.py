@@ -48,14 +48,17 @@ class SelectiveCore(ComboChannel):
 
     @property
     def entries(self) -> tuple[SubChannel, ...]:  # type: ignore[override]
+        """The channels, in the order in which they were added."""
         return self.router.entries
 
     @property
     def runs_user_code(self) -> bool:  # type: ignore[override]
+        """Whether a call runs functions of the user."""
         return any(entry.runs_user_code for entry in self.entries)
 
     @property
     def is_healthy(self) -> bool:
+        """Whether a call may succeed, as far as is known. Never blocks."""
         return self.router.is_healthy
 
     def new_call(
@@ -135,4 +138,5 @@ class AioSelectiveChannel(LoopsFront, SelectiveBase):
 
     @property
     def name(self) -> str:
+        """The name of its kind, for texts."""
         return "SelectiveChannel"

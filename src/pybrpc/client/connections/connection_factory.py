@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,8 @@ from pybrpc.transport.tls.client_tls import ClientTls
 from pybrpc.transport.writing.backlog import Backlog
 
 if TYPE_CHECKING:
+    import asyncio
+
     from pybrpc.rpc.authenticator import Authenticator
 
 

@@ -116,8 +116,8 @@ class HttpRequest:
 
 def host_of(endpoint: Endpoint, has_tls: bool) -> str:
     """The value of Host for requests to `endpoint`: without the port if that is the usual one, and
-    "localhost" for a Unix socket. RFC 9110, 7.2."""
-    if endpoint.is_unix:
+    "localhost" for a Unix socket, and in memory. RFC 9110, 7.2."""
+    if not endpoint.has_port:
         return "localhost"
     host = f"[{endpoint.host.partition('%')[0]}]" if ":" in endpoint.host else endpoint.host
     return host if endpoint.port == (443 if has_tls else 80) else f"{host}:{endpoint.port}"

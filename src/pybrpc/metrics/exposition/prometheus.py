@@ -40,8 +40,8 @@ class Exposition:
 
 
 def expose(snapshot: Snapshot, accept: str = "") -> Exposition:
-    """`snapshot` in the format that an Accept header asks for: OpenMetrics only if it is named, and
-    no other type is preferred."""
+    """`snapshot` in the format that an Accept header, `accept`, asks for: OpenMetrics only if it is
+    named, and no other type is preferred."""
     if prefers_openmetrics(accept):
         return Exposition(OPENMETRICS_TYPE, to_openmetrics(snapshot))
     return Exposition(PROMETHEUS_TYPE, to_prometheus(snapshot))

@@ -28,7 +28,7 @@ def node_with_any_port(node: ServerNode | Endpoint | str) -> ServerNode:
         address, tag = line
         node = ServerNode(Endpoint.parse(address, allow_port_0=True), tag)
     endpoint = node.endpoint
-    if endpoint.is_unix:
+    if not endpoint.has_port:
         raise _unreachable(endpoint)
     if is_wildcard(endpoint):
         raise AddressError(f"{endpoint} means all addresses of a host: register one of them")

@@ -80,6 +80,7 @@ class HttpHeaders(MutableMapping[str, str]):
             yield _SET_COOKIE, value
 
     def copy(self) -> HttpHeaders:
+        """Headers with the same fields; a change of one does not change the other."""
         return HttpHeaders(self)
 
     __copy__ = copy

@@ -33,7 +33,7 @@ class RtmpClient(RtmpClientBase):
     """
 
     def publish(self, name: str, *, mode: str = "live") -> RtmpStream:
-        """Publish a stream; "record" and "append" are for servers that store streams."""
+        """Publish a stream. `mode`: "live"; or "record", "append", for servers that store it."""
         return self._open(publish_request(name, mode))
 
     def play(self, name: str, *, start: float = -2, duration: float = -1) -> RtmpStream:

@@ -162,7 +162,7 @@ class RtmpRelay(NotCopied, RtmpService):
         policy: ReconnectPolicy | None = None,
     ) -> RelayLink:
         """Play a stream of another server, such as "rtmp://host/app/stream", and be its publisher
-        here, as `name`, from its first frame on; the default is "app/stream" of the URL. It
+        here, as `name`, from its first frame on; the default is "app/stream" of `url`. It
         connects again for ever, unless `policy` limits that; while there is another publisher of
         the name it does not connect. AddressError for a URL that can't be, ValueError for a name
         without an application, ChannelClosedError once the relay was closed. Close the link to end
@@ -178,8 +178,8 @@ class RtmpRelay(NotCopied, RtmpService):
         options: RtmpOptions | None = None,
         policy: ReconnectPolicy | None = None,
     ) -> RelayLink:
-        """Publish the stream `name` of this relay to another server, as a player of it, whenever it
-        has a publisher. All else is as `pull` says."""
+        """Publish the stream `name` of this relay to another server, at `url`, as a player of it,
+        whenever it has a publisher. `options`, `policy` and all else are as `pull` says."""
         return self._link(url, name, False, options, policy)
 
     def _link(

@@ -25,8 +25,8 @@ class InternalPort:
         runtime: Runtime,
     ) -> None:
         """Listen on the host of `public`; port 0 lets the system choose. ListenError."""
-        if public.is_unix:
-            raise ListenError("internal_port needs a server on a TCP port, not on a Unix socket")
+        if not public.has_port:
+            raise ListenError(f"internal_port needs a server on a TCP port, not on {public}")
         self._acceptor = Acceptor(Endpoint(public.host, port), dispatcher, on_accepted, runtime)
 
     @property

@@ -155,7 +155,7 @@ class Registrations:
 
     def check_where(self, where: Endpoint) -> None:
         """The server is to listen at `where`: AddressError if clients can't reach it there."""
-        if not where.is_unix and not where.port:
+        if where.has_port and not where.port:
             where = Endpoint(where.host, 1)  # stands for the port that the system will choose
         for each in self._all:
             each._node_at(where)

@@ -14,6 +14,7 @@ cdef class RunningServer(ServerCore):
     cdef object _access_writer
     cdef object _bound_loop
     cdef object _context
+    cdef object _dump_writer
     cdef object _grace_end
     cdef object _hooks
     cdef object _idle_sweep

@@ -39,6 +39,7 @@ from pybrpc.server.lifecycle.registrations import Registrations
 from pybrpc.server.lifecycle.server_stop import ServerStop
 from pybrpc.server.lifecycle.server_variables import ServerVariables
 from pybrpc.server.lifecycle.shutdown import Shutdown
+from pybrpc.server.rpc_dump.dump_writer import DumpWriter
 from pybrpc.server.running.handler_loop import HandlerLoop
 from pybrpc.server.running.worker_pool import WorkerPool
 from pybrpc.server.settings import ServerSettings, connections_there_is_room_for
@@ -53,6 +54,7 @@ from pybrpc.transport.listening.acceptor import (
     COSTLY_ACCEPTS_PER_TURN,
     Acceptor,
 )
+from pybrpc.transport.listening.memory_acceptor import MemoryAcceptor
 from pybrpc.transport.runtime import Runtime
 
 MAX_ENDS = 512
@@ -71,6 +73,7 @@ class RunningServer(ServerCore):
         "_access_writer",
         "_bound_loop",
         "_context",
+        "_dump_writer",
         "_grace_end",
         "_hooks",
         "_idle_sweep",
@@ -143,6 +146,8 @@ class RunningServer(ServerCore):
             self.call_end.listeners += (access,)
             self.call_end.refusal_listeners += (access,)
             self.call_end.served_listeners += (access,)
+        dump = settings.rpc_dump
+        self._dump_writer = None if dump is None else DumpWriter(dump)
         self.variables = ServerVariables(self, self.connections)
 
     # --- the start ---
@@ -163,9 +168,7 @@ class RunningServer(ServerCore):
     def listen(self, where: Endpoint | _socket.socket, runtime: Runtime) -> None:
         """Listen, accept from now on, and register. Raises ListenError; AddressError if the server
         can't be registered with this address."""
-        accepts = ACCEPTS_PER_TURN if self.settings.tls is None else COSTLY_ACCEPTS_PER_TURN
-        acceptor = Acceptor(where, self.dispatcher, self._on_accepted, runtime, accepts)
-        self.acceptor = acceptor
+        acceptor = self.acceptor = self._new_acceptor(where, runtime)
         try:
             if self._new_frontend is not None:
                 self.http = self._new_frontend(self)
@@ -176,6 +179,8 @@ class RunningServer(ServerCore):
                 self._idle_sweep.start()
             if self._access_writer is not None:
                 self._access_writer.start()
+            if self._dump_writer is not None:
+                self._dump_writer.start()
             if self.settings.internal_port is not None:
                 self._listen_internally(self.settings.internal_port, runtime)
             if self._loop_watch is not None:
@@ -199,6 +204,14 @@ class RunningServer(ServerCore):
         except BaseException:
             self.stop(time.monotonic())
             raise
+
+    def _new_acceptor(
+        self, where: Endpoint | _socket.socket, runtime: Runtime
+    ) -> Acceptor | MemoryAcceptor:
+        if isinstance(where, Endpoint) and where.is_memory:
+            return MemoryAcceptor(where, self.dispatcher, self._on_accepted, runtime)
+        accepts = ACCEPTS_PER_TURN if self.settings.tls is None else COSTLY_ACCEPTS_PER_TURN
+        return Acceptor(where, self.dispatcher, self._on_accepted, runtime, accepts)
 
     def _listen_internally(self, port: int, runtime: Runtime) -> None:
         accepted = partial(self._on_accepted, is_internal=True)
@@ -266,6 +279,8 @@ class RunningServer(ServerCore):
         plain: list[ServerCall] = []
         async_calls: list[ServerCall] = []
         are_quick = True
+        if self._dump_writer is not None and self._dump_writer.options.is_on():
+            self._dump_writer.sample(connection.protocol.name, calls)
         for call in calls:
             entry = call.entry
             parses_long = call.parses_long()
@@ -408,6 +423,8 @@ class RunningServer(ServerCore):
             self.handler_loop.close()
         if self._access_writer is not None:
             self._access_writer.close()
+        if self._dump_writer is not None:
+            self._dump_writer.close()
         if not self.variables.are_kept:
             self.variables.close()
         self.stopped.set()
@@ -427,6 +444,8 @@ class RunningServer(ServerCore):
             self.handler_loop.join(deadline)
         if self._access_writer is not None:
             self._access_writer.join(deadline)
+        if self._dump_writer is not None:
+            self._dump_writer.join(deadline)
 
     def statistics(self) -> ServerStatistics:
         return ServerStatistics(

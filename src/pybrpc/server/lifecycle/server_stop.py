@@ -36,6 +36,7 @@ from pybrpc.transport.dispatch.event_dispatcher import (
 )
 from pybrpc.transport.dispatch.periodic import PeriodicTimer
 from pybrpc.transport.listening.acceptor import Acceptor
+from pybrpc.transport.listening.memory_acceptor import MemoryAcceptor
 
 FIRST_REPORT_S = 1.0
 """Time from the beginning of a stop to its first report, in seconds."""
@@ -45,7 +46,7 @@ class StoppableServer(Protocol):
     """The server, as its stop sees it."""
 
     @property
-    def acceptor(self) -> Acceptor: ...
+    def acceptor(self) -> Acceptor | MemoryAcceptor: ...
     @property
     def connections(self) -> Collection[ServerConnection]: ...
     @property

@@ -133,7 +133,7 @@ class ServerVariables:
             "rpc_server_count", lambda: NumberOf(lambda: len(_exposed), help="Servers that run")
         )
         _exposed.add(self)
-        name = self._name or (endpoint.host if endpoint.is_unix else str(endpoint.port))
+        name = self._name or (str(endpoint.port) if endpoint.has_port else endpoint.host)
         stem = expose_below_free_name(exposed_name(name, PREFIX), self._expose_own)
         self.stem = stem
         if stem:

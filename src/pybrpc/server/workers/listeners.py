@@ -23,6 +23,7 @@ import socket as _socket
 import sys
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import ListenError
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.dispatch.periodic import PeriodicTimer
 from pybrpc.transport.listening.listen import (
@@ -46,6 +47,8 @@ class Listeners:
 
     def __init__(self, endpoint: Endpoint, slots: int, dispatcher: EventDispatcher) -> None:
         """Bind. ListenError if that fails, or if another supervisor or server has the address."""
+        if endpoint.is_memory:
+            raise ListenError(f"workers are processes of their own, and can't serve at {endpoint}")
         self.is_shared = endpoint.is_unix or not _HAS_SPREADING
         self._refused: set[int] = set()
         self._slots = slots

@@ -274,12 +274,13 @@ def serve(
     on_started: Callable[[Endpoint], None] | None = None,
     **options: Unpack[SupervisorOptions],
 ) -> SupervisorStatistics:
-    """Start a Supervisor, wait until it was asked to quit, and return the counters of its workers.
+    """Start a Supervisor of `target`, wait until it was asked to quit, and return the counters of
+    its workers.
 
     Signals are obeyed from the beginning; one that stops it before all workers serve makes it raise
     WorkerStartError. `on_started` is called with the address once all serve. It is registered at
     the URLs of `register`, as by `Supervisor.register(url, advertise)`. The options are those of
-    `Supervisor`.
+    `Supervisor`, and so are `target` and `address`.
     """
     supervisor = Supervisor(target, **options)
     for url in (register,) if isinstance(register, str) else register:

@@ -69,7 +69,7 @@ class FaultyProxy:
         self._next.extend(faults)
 
     def stall(self, *, to_server: bool = True, to_client: bool = True) -> None:
-        """Let nothing pass any more in these directions, on all connections, new ones too."""
+        """Let nothing pass any more `to_server`, `to_client`, on all connections, new ones too."""
         self._loop.call(lambda: self._hold(self.holds[0] or to_server, self.holds[1] or to_client))
 
     def resume(self) -> None:
@@ -119,9 +119,11 @@ class FaultyProxy:
     # --- for its connections; in the thread ---
 
     def note_connect_failure(self) -> None:
+        """The server can't be reached."""
         self._counts["connect_failures"] += 1
 
     def forget(self, connection: ProxiedConnection) -> None:
+        """A connection is closed."""
         self._connections.discard(connection)
         self._add_bytes(connection)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pybrpc.base.deadline import NEVER
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import AddressError
 from pybrpc.testing.faulty_proxy.proxy_loop import READ, ProxyLoop
 
 BACKLOG = 1024
@@ -108,6 +109,8 @@ def resolve(
     if text.startswith(_UNIX):
         return socket.AF_UNIX, text.removeprefix(_UNIX)
     endpoint = Endpoint.parse(text, allow_port_0=passive)
+    if endpoint.is_memory:
+        raise AddressError(f"{endpoint} is in memory, and a proxy needs a network: use a port")
     found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     family, _, _, _, sockaddr = found[0]
     return family, sockaddr

@@ -29,6 +29,7 @@ from pybrpc.transport.dispatch.event_dispatcher import (
     EventDispatcher,
     TimerHandle,
 )
+from pybrpc.transport.memory_listeners import connect_in_memory
 from pybrpc.transport.socket_options import SocketOptions
 
 
@@ -107,12 +108,29 @@ class Connector:
             deliver_interrupt(error)
 
     def _resolve(self) -> None:
+        if self._endpoint.is_memory:
+            self._connect_in_memory()
+            return
         self.phase = Phase.RESOLVE
         at_hand = addresses_at_hand(self._endpoint)
         if at_hand is not None:
             self._connect_to(at_hand)
         else:
             self._look_up = resolve_in_background(self._endpoint, self._on_resolved_elsewhere)
+
+    def _connect_in_memory(self) -> None:
+        try:
+            sock = connect_in_memory(self._endpoint)
+        except OSError as error:
+            self._fail_with(error)
+            return
+        try:
+            self._options.apply_to(sock)
+        except BaseException:
+            sock.close()
+            raise
+        self._end()
+        self._on_connected(sock)
 
     def _on_resolved_elsewhere(self, result: Resolved) -> None:
         try:

@@ -33,6 +33,13 @@ from pybrpc.transport.dispatch.poller_role import Waiter
 from pybrpc.transport.dispatch.step_queue import StepQueue, Work
 from pybrpc.transport.dispatch.turn_budget import BudgetedReader, TurnBudget
 
+LONGEST_TIMER_S = 86400.0
+"""Longest time for which a timer of a loop is set. Shorter under a fake clock: see
+`testing.fake_clock`."""
+
+EARLY_S = 0.001
+"""By how much a timer may be early: loops round."""
+
 
 class UvloopReader:
     """A function for `loop.add_reader` of uvloop. Used in the loop's thread only."""
@@ -75,7 +82,7 @@ class _LoopTimer:
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        delay_s = max(0.0, self._deadline - time.monotonic())
+        delay_s = max(0.0, min(self._deadline - time.monotonic(), LONGEST_TIMER_S))
         self._handle = self._loop.call_later(delay_s, self._run, context=Context())
 
     def cancel(self) -> None:
@@ -84,6 +91,9 @@ class _LoopTimer:
             self._handle.cancel()
 
     def _run(self) -> None:
+        if self._function is not None and self._deadline - time.monotonic() > EARLY_S:
+            self.start()
+            return
         function = self._function
         # The handle refers to this timer, and to the context of the code that has set it.
         self._function = self._handle = None

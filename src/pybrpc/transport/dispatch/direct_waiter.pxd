@@ -35,7 +35,7 @@ cdef class ThreadPoller:
     cdef object _poll
     cdef readonly int _fd
     cdef readonly int _mask
-    cdef readonly double _longest_s
+    cdef readonly bint _is_main
     cdef readonly int _wake_fd
     cdef readonly int _wake_write_fd
     cdef public bint is_taken

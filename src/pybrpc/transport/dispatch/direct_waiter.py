@@ -20,6 +20,7 @@ from pybrpc.transport.dispatch.poller_role import Waiter
 
 IS_COMPILED = __impl__ == "compiled"
 LONGEST_WAIT_S = 3600.0
+"""Longest time for which another thread than the main one waits at once."""
 NO_FD = -1
 
 
@@ -29,7 +30,7 @@ class ThreadPoller:
     __slots__ = (
         "__weakref__",
         "_fd",
-        "_longest_s",
+        "_is_main",
         "_mask",
         "_poll",
         "_wake_fd",
@@ -44,17 +45,16 @@ class ThreadPoller:
         self._poll = select.poll()
         self._fd = NO_FD
         self._mask = 0
-        self._longest_s = LONGEST_WAIT_S
-        if threading.current_thread() is threading.main_thread():
-            # A signal that comes just before the wait does not end it; its handler must run soon.
-            self._longest_s = MAIN_THREAD_WAIT_S
+        self._is_main = threading.current_thread() is threading.main_thread()
         self._wake_fd, self._wake_write_fd = make_wake_fds()
         self._poll.register(self._wake_fd, select.POLLIN)
 
     def wait(self, fd: int, mask: int, timeout_s: float) -> int:
         """Wait until `fd` is ready for one of `mask` (POLLIN, POLLOUT); return what it is ready
         for. 0 after `timeout_s` seconds, after `wake`, or now and then without a reason."""
-        timeout_s = min(timeout_s, self._longest_s)
+        # A signal that comes just before the main thread waits does not end that; its handler must
+        # run soon.
+        timeout_s = min(timeout_s, MAIN_THREAD_WAIT_S if self._is_main else LONGEST_WAIT_S)
         if IS_COMPILED:
             found = poll_two(fd, mask, self._wake_fd, timeout_s)  # type: ignore[name-defined]  # noqa: F821 - in the .pxd
             if found >= 0:

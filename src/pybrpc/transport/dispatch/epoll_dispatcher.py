@@ -156,7 +156,7 @@ class EpollDispatcher:
         self._runner.fds.remove_reader(fd)
 
     def set_silent(self, fd: int, is_silent: bool) -> bool:
-        """See FdEvents; for DirectDispatcher."""
+        """Whether `fd` gives no events: `is_silent`. See FdEvents; for DirectDispatcher."""
         return self._runner.fds.set_silent(fd, is_silent)
 
     def add_writer(self, fd: int, function: Continuation) -> None:

@@ -18,12 +18,15 @@ within many rounds; then one function waits for one round.
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pybrpc.base.once_posted import OncePosted
 from pybrpc.transport.dispatch.step_queue import Work, run_work
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 ROUND_S = 0.005
 """Seconds of work in one round. The piece that spends the last of them is not interrupted."""

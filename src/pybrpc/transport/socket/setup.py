@@ -51,8 +51,8 @@ class SocketUser(Protocol):
         """
 
     def on_failed(self, socket: Socket, error: RpcError) -> None:
-        """The socket has failed or was closed. Called once, in a turn, or in any thread if the
-        dispatcher is closed."""
+        """The socket has failed, with `error`, or was closed. Called once, in a turn, or in any
+        thread if the dispatcher is closed."""
 
 
 class SocketSetup(TypedDict, total=False):

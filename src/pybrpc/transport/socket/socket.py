@@ -106,14 +106,15 @@ class Socket(SocketCore):
     def to(
         cls, endpoint: Endpoint, dispatcher: EventDispatcher, **setup: Unpack[SocketSetup]
     ) -> Socket:
-        """A client socket without a descriptor; its first write connects it."""
+        """A client socket without a descriptor; its first write connects it to `endpoint`, and
+        `dispatcher` polls it."""
         return cls(dispatcher, endpoint, **with_new_names(setup))
 
     @classmethod
     def of(
         cls, sock: _socket.socket, dispatcher: EventDispatcher, **setup: Unpack[SocketSetup]
     ) -> Socket:
-        """Take over a connected socket: accepted, or one end of a pair."""
+        """Take over a connected `sock`: accepted, or one end of a pair. `dispatcher` polls it."""
         socket = cls(dispatcher, None, **with_new_names(setup))
         socket.options.apply_to(sock)
         socket.adopt(sock)
@@ -161,6 +162,7 @@ class Socket(SocketCore):
         has taken all of it and `notify_on_success` is set. The dispatcher calls it, in a turn; it
         may write again. What it raises is logged.
 
+        With `ignore_eovercrowded` it is queued whatever the backlog is.
         `shutdown_write` shuts the writing side down after this message. Any thread, re-entrant,
         never blocks. Source: bRPC `Socket::Write`.
         """
@@ -174,7 +176,8 @@ class Socket(SocketCore):
         self.write_request(request, ignore_eovercrowded)
 
     def write_request(self, request: WriteRequest, ignore_eovercrowded: bool = False) -> None:
-        """`start_write` of a request that was made already; the hot path of calls."""
+        """`start_write` of a `request` that was made already; the hot path of calls.
+        `ignore_eovercrowded`: as there."""
         if self.error is not None:
             raise self.error.copy()
         if self._writer.pending.is_shutdown:
@@ -195,7 +198,7 @@ class Socket(SocketCore):
     # --- closing (`fail` and `close` are SocketCore's) ---
 
     def close_gracefully(self, final_data: IOBuf, linger_s: float = LINGER_S) -> None:
-        """Write a last message, shut writing down, throw away what still arrives until EOF.
+        """Write `final_data`, shut writing down, throw away what still arrives until EOF.
 
         A peer that does not close in turn is closed `linger_s` seconds after it was given all, one
         that takes nothing after 10. Called again it can only shorten the linger. Inside a turn.
@@ -251,7 +254,7 @@ class Socket(SocketCore):
         return self.fail(error)
 
     def close_after_write(self, data: IOBuf, linger_s: float = LINGER_S) -> None:
-        """Deprecated: use `close_gracefully`."""
+        """Deprecated: use `close_gracefully(data, linger_s)`."""
         warn_renamed("Socket.close_after_write", "close_gracefully")
         self.close_gracefully(data, linger_s)
 
@@ -264,6 +267,7 @@ class Socket(SocketCore):
 
     @property
     def messages_read(self) -> int:
+        """Messages that were read so far."""
         return self._reader.messages_read
 
     @property

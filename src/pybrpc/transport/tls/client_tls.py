@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import ssl
 import time
 from collections.abc import Sequence
 
 from pybrpc.base.checked_options import checked_flag, checked_text_or_none
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import TRANSPORT
+from pybrpc.base.lazy_modules import ssl
 from pybrpc.base.limited_log import LimitedLog
 from pybrpc.base.public_dir import public_dir
 from pybrpc.errors import TlsConfigError
@@ -108,7 +108,7 @@ class ClientTls:
 
 
 def _name_of(endpoint: Endpoint) -> str | None:
-    return None if endpoint.is_unix else endpoint.host.partition("%")[0]
+    return endpoint.host.partition("%")[0] if endpoint.has_port else None
 
 
 class ClientContext:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Sequence
 
 from pybrpc.base.checked_options import checked_list
+from pybrpc.base.lazy_modules import ssl
 from pybrpc.errors import TlsConfigError
 
 StrPath = str | os.PathLike[str]

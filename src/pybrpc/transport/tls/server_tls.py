@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ssl
 from collections.abc import Mapping, Sequence
 
 from pybrpc.base.checked_options import (
@@ -11,6 +10,7 @@ from pybrpc.base.checked_options import (
     checked_flag_or_none,
     checked_text_or_none,
 )
+from pybrpc.base.lazy_modules import ssl
 from pybrpc.base.public_dir import public_dir
 from pybrpc.errors import TlsConfigError
 from pybrpc.transport.interfaces import ConnectionLayer

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
-
+from pybrpc.base.lazy_modules import ssl
 from pybrpc.errors import ConnectionFailedError, ErrorCode, RpcError, TlsError
 
 _ADVICE = {

@@ -25,10 +25,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import ssl
 import time
 from collections.abc import Sequence
 
+from pybrpc.base.lazy_modules import ssl
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.transport.interfaces import TlsInfo

@@ -92,6 +92,7 @@ class SocketCore:
         self.local_side = Endpoint.from_sockaddr(sock.getsockname())
 
     def shutdown_write_side(self) -> None:
+        """Tell the peer that nothing more comes. Called by the holder of the write right."""
         if self._sock is not None:
             with contextlib.suppress(OSError):
                 self._sock.shutdown(_socket.SHUT_WR)
@@ -187,9 +188,11 @@ class SocketCore:
 
     @property
     def is_failed(self) -> bool:
+        """Whether it has failed or was closed; `error` says why."""
         return self.error is not None
 
     def raise_if_failed(self) -> None:
+        """Raise a copy of `error`, if there is one."""
         if self.error is not None:
             raise self.error.copy()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc.client.channel.stream_call import _as_rpc_error
+from pybrpc.client.channel.stream_call import as_rpc_error
 from pybrpc.errors import ErrorCode, RpcCanceledError, RpcError, make_rpc_error
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.stream_options import StreamOptions
@@ -82,9 +82,9 @@ def test_for_asyncio() -> None:
 
 def test_streams_fail_with_the_error_of_the_call() -> None:
     error = make_rpc_error(ErrorCode.ERPCTIMEDOUT, "late")
-    copy = _as_rpc_error(error)
+    copy = as_rpc_error(error)
     assert (copy.code, copy.text) == (error.code, error.text)
     assert copy is not error
-    canceled = _as_rpc_error(KeyboardInterrupt())
+    canceled = as_rpc_error(KeyboardInterrupt())
     assert isinstance(canceled, RpcCanceledError)
     assert "KeyboardInterrupt" in canceled.text

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc.client.channel.stub import AioStubMethod, StubMethod
+from pybrpc.client.channel.aio_stub_method import AioStubMethod
+from pybrpc.client.channel.stub import StubMethod
 from pybrpc.errors import PyBrpcError, StreamingMethodError
 from pybrpc.rpc.method import method_of, methods_of, streaming_methods_of
 from tests.peers.streaming import MIXED, STREAMING, Text

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from pybrpc.client.channel.intercepted.intercepted_method import (
-    AioInterceptedMethod,
-    InterceptedMethod,
-)
-from pybrpc.client.channel.stub import AioStubMethod, StubMethod
+from pybrpc.client.channel.aio_stub_method import AioStubMethod
+from pybrpc.client.channel.intercepted.aio_intercepted_method import AioInterceptedMethod
+from pybrpc.client.channel.intercepted.intercepted_method import InterceptedMethod
+from pybrpc.client.channel.stub import StubMethod
 from pybrpc.client.channel.typed_method import AioTypedMethod, TypedMethod
 from pybrpc.client.combo.combo_channel import AioComboMethod, ComboMethod
 

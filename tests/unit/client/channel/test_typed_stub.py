@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 import pybrpc
+from pybrpc.client.channel.aio_stub_method import AioStubMethod
 from pybrpc.client.channel.streaming_method import StreamingMethod
-from pybrpc.client.channel.stub import AioStubMethod, StubMethod
+from pybrpc.client.channel.stub import StubMethod
 from pybrpc.client.channel.typed_stub import AioTypedStub, TypedStub
 from tests.peers.streaming import MIXED
 

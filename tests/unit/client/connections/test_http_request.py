@@ -90,6 +90,7 @@ def test_repr_shows_no_query() -> None:
         ("[::1]:80", False, "[::1]"),
         ("[::1]:81", False, "[::1]:81"),
         ("unix:/a/b.sock", False, "localhost"),
+        ("memory:echo-1", False, "localhost"),
     ],
 )
 def test_host(address: str, has_tls: bool, host: str) -> None:

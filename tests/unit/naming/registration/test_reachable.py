@@ -56,7 +56,9 @@ def test_port_0_stands_for_one_that_is_known_later() -> None:
         reachable_node("10.0.0.1:0 3")
 
 
-@pytest.mark.parametrize("node", ["0.0.0.0:0", "unix:/x", "[::]:80", "# none", None, "h:70000"])
+@pytest.mark.parametrize(
+    "node", ["0.0.0.0:0", "unix:/x", "memory:a", "[::]:80", "# none", None, "h:70000"]
+)
 def test_nonsense_is_refused(node: Any) -> None:
     with pytest.raises(AddressError):
         node_with_any_port(node)

@@ -208,3 +208,8 @@ def test_free_port_that_was_given_is_used() -> None:
         endpoint = listeners.endpoint
     with listening(2, endpoint) as listeners:
         assert listeners.endpoint == endpoint
+
+
+def test_workers_can_not_serve_in_memory() -> None:
+    with pytest.raises(ListenError, match="workers are processes of their own"):
+        Listeners(Endpoint.in_memory(), 1, StepDispatcher())

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pybrpc.iobuf import IOBuf
+from pybrpc.transport.dispatch import asyncio_dispatcher
 from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
 from pybrpc.transport.dispatch.step_queue import FunctionWork
@@ -162,5 +163,24 @@ def test_function_does_not_see_the_context_in_which_it_was_registered(
                 loop.call_soon(register)
             await was_called.wait()
         assert seen == [""]
+
+    run(main())
+
+
+def test_timer_that_is_set_again_and_again_does_not_run_before_its_time(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under a fake clock, and as one that is due after more than a day."""
+    monkeypatch.setattr(asyncio_dispatcher, "LONGEST_TIMER_S", 0.002)
+
+    async def main() -> None:
+        dispatcher = AsyncioDispatcher(asyncio.get_running_loop())
+        ran_at = asyncio.get_running_loop().create_future()
+        deadline = time.monotonic() + 0.05
+        dispatcher.call_at(deadline, lambda: ran_at.set_result(time.monotonic()))
+        cancelled = dispatcher.call_at(deadline, lambda: pytest.fail("it was cancelled"))
+        await asyncio.sleep(0.01)
+        cancelled.cancel()
+        assert await ran_at >= deadline - asyncio_dispatcher.EARLY_S
 
     run(main())

@@ -1,4 +1,4 @@
-"""InterceptedStreamCall and its twin: calls that open streams, with interceptors around them.
+"""InterceptedStreamCall: a call that opens streams, with interceptors around it. For threads.
 
 The interceptors run around the call, from its request to its response; not around the messages of
 its streams.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pybrpc.client.channel.stream_call import AioStreamCall, StreamCall
-from pybrpc.rpc.interceptors.chain import LoopChain, ThreadChain
+from pybrpc.client.channel.stream_call import StreamCall
+from pybrpc.rpc.interceptors.chain import ThreadChain
 from pybrpc.rpc.interceptors.interceptor import InterceptedCall
 
 
@@ -29,30 +29,6 @@ class InterceptedStreamCall(StreamCall):
 
         try:
             response = self._chain.run(intercepted_call_of(self), last)
-            check_is_open(self)
-        except BaseException:
-            self.reset()
-            raise
-        self.response = response
-        return self
-
-
-class AioInterceptedStreamCall(AioStreamCall):
-    """An AioStreamCall of a channel with interceptors, which run in `open`."""
-
-    __slots__ = ("_chain",)
-
-    _chain: LoopChain
-
-    async def open(self) -> Self:
-        """As `AioStreamCall.open`; as `InterceptedStreamCall.open`."""
-
-        async def last(request: Any) -> Any:
-            self._request = request
-            return (await AioStreamCall.open(self)).response
-
-        try:
-            response = await self._chain.run(intercepted_call_of(self), last)
             check_is_open(self)
         except BaseException:
             self.reset()

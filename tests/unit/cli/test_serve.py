@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -14,8 +15,9 @@ import pytest
 
 import pybrpc
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.cli import serve
+from pybrpc.cli.main import main
 from pybrpc.server import SupervisorStatistics, WorkerStartError
-from pybrpc.server.workers import cli
 from pybrpc.server.workers.settings import SupervisorSettings
 
 DONE = SupervisorStatistics(deaths=3)
@@ -40,14 +42,14 @@ class FakeServe:
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> FakeServe:
     made = FakeServe()
-    monkeypatch.setattr(cli, "serve", made)
+    monkeypatch.setattr(serve, "serve", made)
     return made
 
 
 def test_command_prints_the_address_and_the_statistics(
     played: FakeServe, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["serve", "app:make", "--bind", "127.0.0.1:0", "--workers", "2"]) == 0
+    assert main(["serve", "app:make", "--bind", "127.0.0.1:0", "--workers", "2"]) == 0
     assert capsys.readouterr().out == (
         f"serving app:make on 127.0.0.1:8001, pid {os.getpid()}\n{DONE}\n"
     )
@@ -69,7 +71,7 @@ def test_options_of_the_command_are_passed_on(played: FakeServe) -> None:
         "--drain-delay": "1.5",
         "--pin": "0-2,5",
     }
-    cli.main(["serve", "app:make", *(word for pair in given.items() for word in pair)])
+    main(["serve", "app:make", *(word for pair in given.items() for word in pair)])
     told = {name: value for name, value in played.options.items() if name != "on_started"}
     assert told == {
         "workers": 1,
@@ -95,7 +97,7 @@ def test_target_is_looked_for_in_the_current_directory(
     monkeypatch.setattr(sys, "path", ["/elsewhere"])
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        cli.main(["serve", "app:make"])
+        main(["serve", "app:make"])
         assert sys.path == [os.getcwd(), "/elsewhere"]
 
 
@@ -105,7 +107,7 @@ def test_target_is_looked_for_in_the_directory_by_its_name(
     (tmp_path / "release").mkdir()
     (tmp_path / "current").symlink_to("release")
     monkeypatch.setattr(sys, "path", ["/elsewhere"])
-    cli.main(["serve", "app:make", "-C", str(tmp_path / "current")])
+    main(["serve", "app:make", "-C", str(tmp_path / "current")])
     assert sys.path == [str(tmp_path / "current"), "/elsewhere"]
 
 
@@ -117,14 +119,14 @@ def test_command_that_can_not_start_prints_the_reason(
     played: FakeServe, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
     played.error = error
-    assert cli.main(["serve", "app:make"]) == 1
+    assert main(["serve", "app:make"]) == 1
     assert capsys.readouterr() == ("", f"pybrpc serve: {error}\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["serve"], ["serve", "app:make", "--loop", "trio"]])
 def test_command_line_that_makes_no_sense(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
+        main(arguments)
     assert caught.value.code == 2
 
 
@@ -134,19 +136,19 @@ def test_time_that_is_no_number_of_seconds_is_told_in_one_line(
     played: FakeServe, capsys: pytest.CaptureFixture[str], option: str, value: str
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(["serve", "app:make", f"{option}={value}"])
+        main(["serve", "app:make", f"{option}={value}"])
     assert caught.value.code == 2
     said = f"error: argument {option}: must be a number of seconds >= 0, not {value!r}"
     assert capsys.readouterr().err.splitlines()[-1] == f"pybrpc serve: {said}"
 
 
 def test_infinite_time_is_no_limit(played: FakeServe) -> None:
-    cli.main(["serve", "app:make", "--grace", "inf"])
+    main(["serve", "app:make", "--grace", "inf"])
     settings = SupervisorSettings.of("app:make", {"grace": played.options["grace"]})
     assert settings.grace_s is None
 
 
-@pytest.mark.parametrize("module", ["pybrpc", "pybrpc.server.workers.cli"])
+@pytest.mark.parametrize("module", ["pybrpc", "pybrpc.cli.main"])
 def test_version_and_form_are_told(module: str) -> None:
     command = [sys.executable, "-m", module, "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -157,24 +159,29 @@ def test_version_and_form_are_told(module: str) -> None:
 def test_address_without_a_naming_service_is_a_mistake(
     played: FakeServe, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as raised:
-        cli.main(["serve", "app:make", "--advertise", "10.0.0.1:8000"])
-    assert raised.value.code == 2
+    assert main(["serve", "app:make", "--advertise", "10.0.0.1:8000"]) == 2
     assert "--advertise needs --register" in capsys.readouterr().err
     assert played.target == ""
 
 
 def test_memory_is_given_back_if_the_command_is_told_to(played: FakeServe) -> None:
-    cli.main(["serve", "app:make", "--no-keep-memory"])
+    main(["serve", "app:make", "--no-keep-memory"])
     assert (played.options["keep_memory"], played.options["pin"]) == (False, None)
 
 
 def test_wrong_cores_end_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["serve", "app:make", "--pin", "two"])
+        main(["serve", "app:make", "--pin", "two"])
     assert "cores must be a list such as \"0-3,8\", not 'two'" in capsys.readouterr().err
 
 
 def test_cores_that_there_are_not_end_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["serve", "app:make", "--pin", "4000"]) == 1
+    assert main(["serve", "app:make", "--pin", "4000"]) == 1
     assert re.search("can't use the cores 4000|needs Linux", capsys.readouterr().err)
+
+
+def test_machines_get_json(played: FakeServe, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "app:make", "--json"]) == 0
+    started, done = map(json.loads, capsys.readouterr().out.splitlines())
+    assert started == {"target": "app:make", "address": "127.0.0.1:8001", "pid": os.getpid()}
+    assert done["deaths"] == 3

@@ -1,15 +1,21 @@
-"""The command `pybrpc`: pybrpc serve package.module:make_server --bind 0.0.0.0:8000 --workers 4"""
+"""pybrpc serve: serve with one process or several."""
 
 from __future__ import annotations
 
 import argparse
-import math
+import dataclasses
 import os
-import platform
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from pybrpc.base.cores import parse_cores
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.guard import WORKERS
+from pybrpc.cli.arguments import seconds
+from pybrpc.cli.command import CommandError, UsageError
+from pybrpc.cli.output import Output
+from pybrpc.cli.reloading import Reloading
 from pybrpc.errors import PyBrpcError
 from pybrpc.server.settings import DEFAULT_GRACE_S
 from pybrpc.server.workers.settings import (
@@ -22,20 +28,33 @@ from pybrpc.server.workers.settings import (
 from pybrpc.server.workers.supervisor import serve
 from pybrpc.server.workers.worker_directory import WorkerDirectory
 
-SIGNALS = """\
+EXAMPLE = """\
+examples:
+  pybrpc serve app:make_server --bind 0.0.0.0:8000 --workers 4
+  pybrpc serve app:make_server --reload    # while you work on it
+
 signals:
   SIGTERM, Ctrl-C   stop when the running requests are answered; again: at once
   SIGHUP            replace the workers one by one
   SIGUSR1           log what each worker has done"""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Exit status: 0 if it was asked to quit, 1 if it could not start."""
-    command = parser()
-    options = command.parse_args(arguments)
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Serve until it is asked to quit. Exit status: 1 if it could not start."""
     if options.advertise is not None and not options.register:
-        command.error("--advertise needs --register")
+        raise UsageError("--advertise needs --register")
     set_up_logging(options.log_level)
+
+    watch = None
+    if options.reload:
+        watch = Reloading(WorkerDirectory(options.directory).path, replace_workers)
+
+    def on_started(where: Endpoint) -> None:
+        if watch is not None:
+            watch.start()
+        facts = {"target": options.target, "address": str(where), "pid": os.getpid()}
+        output.result(facts, f"serving {options.target} on {where}, pid {os.getpid()}")
+
     try:
         import_from(options.directory)
         done = serve(
@@ -54,15 +73,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             pin=options.pin,
             keep_memory=options.keep_memory,
             log_level=options.log_level,
-            on_started=lambda where: print(
-                f"serving {options.target} on {where}, pid {os.getpid()}", flush=True
-            ),
+            on_started=on_started,
         )
     except (PyBrpcError, ValueError, OSError, NotImplementedError) as error:
-        print(f"pybrpc serve: {error}", file=sys.stderr)
-        return 1
-    print(done, flush=True)
+        raise CommandError(str(error)) from error
+    finally:
+        if watch is not None:
+            watch.stop()
+    output.result(dataclasses.asdict(done), str(done))
     return 0
+
+
+def replace_workers(changed: list[str]) -> None:
+    """Replace the workers, because these files have changed."""
+    WORKERS.info("%s changed: replacing the workers", ", ".join(changed[:3]))
+    os.kill(os.getpid(), signal.SIGHUP)
 
 
 def import_from(directory: str | None) -> None:
@@ -72,30 +97,12 @@ def import_from(directory: str | None) -> None:
         sys.path.insert(0, path)
 
 
-def seconds(text: str) -> float:
-    """The number that an option says; argparse ends the command with the text of the error."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not number >= 0:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds >= 0, not {text!r}")
-    return number
-
-
 def cores(text: str) -> frozenset[int]:
     """The processor cores that an option says."""
     try:
         return parse_cores(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def version() -> str:
-    """The version of this package, and how it runs: "pybrpc 0.1.0 (compiled, Python 3.12.1)"."""
-    package = sys.modules["pybrpc"]
-    python = platform.python_version()
-    return f"pybrpc {package.__version__} ({package.__impl__}, Python {python})"
 
 
 def add_registration(add: Callable[..., object]) -> None:
@@ -140,17 +147,8 @@ def add_tuning(add: Callable[..., object]) -> None:
     )
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="pybrpc", description="bRPC for Python.")
-    made.add_argument("--version", action="version", version=version())
-    commands = made.add_subparsers(required=True, metavar="command")
-    command = commands.add_parser(
-        "serve",
-        help="serve with one process or several",
-        epilog=SIGNALS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = command.add_argument
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("target", help="function that makes the Server, as package.module:make_server")
     add("-b", "--bind", default="127.0.0.1:8000", help="host:port or unix:path (%(default)s)")
     add("-w", "--workers", type=int, default=1, help="processes (%(default)s)")
@@ -185,11 +183,11 @@ def parser() -> argparse.ArgumentParser:
         help="a port on the same host for the pages of all workers; 0: a free one, which is logged "
         "(none)",
     )
+    add(
+        "--reload",
+        action="store_true",
+        help="for development: replace the workers when a .py file below the directory changes",
+    )
     add_tuning(add)
     add("--loop", choices=LOOPS, default="asyncio", help="for an async make_server (%(default)s)")
     add("--log-level", choices=LEVELS, default="info", help="(%(default)s)")
-    return made
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,47 @@
+"""Modules of the standard library that are imported when code that runs needs them.
+
+asyncio and ssl take long to import, and bring many modules with them. A program whose threads call
+over plain TCP needs neither. Code that tasks or TLS alone reach uses them from here; a class that
+has a base class of asyncio imports asyncio itself, and is in a module for asyncio alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio as asyncio
+    import ssl as ssl
+
+
+class LazyModule:
+    """A module that is imported when its first attribute is needed. Any thread.
+
+    Afterwards it has the `__dict__` of the module: so its attributes cost what they cost there, and
+    are the same ones, also when the module changes.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __getattr__(self, name: str) -> Any:
+        module = import_module(self.__name__)
+        self.__dict__ = module.__dict__
+        return getattr(module, name)
+
+    def __repr__(self) -> str:
+        return f"<lazy module {self.__name__}>"
+
+
+if not TYPE_CHECKING:
+    asyncio = LazyModule("asyncio")
+    ssl = LazyModule("ssl")
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The asyncio loop that runs in this thread, if any. Doesn't import asyncio: where nobody has
+    imported it, no loop runs."""
+    get = getattr(sys.modules.get("asyncio.events"), "_get_running_loop", None)
+    return None if get is None else get()

@@ -1,0 +1,152 @@
+"""Calls of methods with JSON, for the commands that call: their arguments, methods and requests."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+
+from pybrpc.cli.arguments import PROTOCOLS, add_timeout, add_tls
+from pybrpc.cli.command import UsageError
+from pybrpc.cli.schema.loading import add_schema, load_schema
+from pybrpc.cli.schema.schema import Schema
+from pybrpc.json2pb import ConversionError, JsonOptions, json_to_message, message_to_json
+from pybrpc.rpc.compress import CompressType
+from pybrpc.rpc.controller import Controller
+from pybrpc.rpc.method import Method, is_streaming, method_of
+
+COMPRESSIONS = {
+    each.name.lower(): each
+    for each in (CompressType.NONE, CompressType.GZIP, CompressType.ZLIB, CompressType.SNAPPY)
+}
+
+
+class Called(NamedTuple):
+    """A method that is to be called, and the schema that it is from."""
+
+    method: Method
+    schema: Schema
+
+    def request(self, text: str | bytes) -> Message:
+        """The request that a JSON text describes. UsageError."""
+        return message_of(text, self.method.request_class)
+
+
+def add_calling(parser: argparse.ArgumentParser, timeout: float) -> None:
+    """Add the arguments of a call."""
+    parser.add_argument(
+        "server", metavar="SERVER", help="host:port, unix:path or the URL of a naming service"
+    )
+    parser.add_argument(
+        "method", metavar="METHOD", help='"pkg.Service.Method", or the end of it, such as "Echo"'
+    )
+    add_channel_options(parser)
+    parser.add_argument(
+        "--protocol", default="baidu_std", metavar="NAME", help=f"{PROTOCOLS} (%(default)s)"
+    )
+    parser.add_argument(
+        "--compress", choices=COMPRESSIONS, default="none", help="of requests (%(default)s)"
+    )
+    parser.add_argument(
+        "--attachment", metavar="FILE", help="bytes that are sent beside each request"
+    )
+    parser.add_argument(
+        "--defaults",
+        action="store_true",
+        help="print fields that are not set too, with their defaults",
+    )
+    add_timeout(parser, timeout)
+    add_schema(parser)
+    add_tls(parser)
+
+
+def add_channel_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a channel that all kinds of calls have."""
+    parser.add_argument(
+        "--max-retry", type=int, default=3, metavar="N", help="retries of a call (%(default)s)"
+    )
+    parser.add_argument(
+        "--load-balancer", metavar="NAME", help="of the servers that a naming service names"
+    )
+
+
+def channel_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of a channel for calls with messages."""
+    compression = COMPRESSIONS[options.compress]
+    return {
+        **common_options(options),
+        "protocol": options.protocol,
+        "compress_type": compression,
+    }
+
+
+def common_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of a channel that all kinds of calls have."""
+    given: dict[str, Any] = {"max_retry": options.max_retry, "timeout": options.timeout}
+    if options.load_balancer is not None:
+        given["load_balancer"] = options.load_balancer
+    return given
+
+
+def called(options: argparse.Namespace) -> Called:
+    """The method that is to be called. UsageError, CommandError."""
+    schema = load_schema(options, options.server)
+    descriptor = schema.method(options.method)
+    if is_streaming(descriptor):
+        raise UsageError(
+            f"{descriptor.full_name} streams in its .proto file, as methods of gRPC do; streams of "
+            "bRPC are opened by plain methods"
+        )
+    return Called(method_of(descriptor), schema)
+
+
+def message_of(text: str | bytes, message_class: type[Message]) -> Message:
+    """The message that a JSON text describes. UsageError."""
+    try:
+        return json_to_message(text, message_class)
+    except ConversionError as error:
+        name = message_class.DESCRIPTOR.full_name
+        raise UsageError(f"this is no JSON of a {name}: {error}") from error
+
+
+def json_of(message: Message, defaults: bool = False) -> str:
+    """A message as JSON. UsageError if it can't be converted."""
+    options = JsonOptions(always_print_primitive_fields=defaults, jsonify_empty_array=defaults)
+    try:
+        return message_to_json(message, options).decode()
+    except ConversionError as error:
+        raise UsageError(f"the response can't be shown as JSON: {error}") from error
+
+
+def controller_of(options: argparse.Namespace) -> Controller:
+    """A controller for one call, with the attachment."""
+    controller = Controller()
+    attachment = attachment_of(options)
+    if attachment is not None:
+        controller.request_attachment.append(attachment)
+    return controller
+
+
+def attachment_of(options: argparse.Namespace) -> bytes | None:
+    """The bytes that are sent beside each request; `None` for none. UsageError."""
+    return None if options.attachment is None else read_bytes(options.attachment)
+
+
+def text_in(argument: str) -> str:
+    """A text: the argument itself, the standard input for "-", the file of "@path"."""
+    if argument == "-":
+        return sys.stdin.read()
+    if argument.startswith("@"):
+        return read_bytes(argument[1:]).decode("utf-8", "replace")
+    return argument
+
+
+def read_bytes(path: str) -> bytes:
+    """The content of a file. UsageError."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error

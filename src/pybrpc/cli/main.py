@@ -1,0 +1,127 @@
+"""The command `pybrpc`: finds the command that is asked for, runs it, and reports how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import platform
+import sys
+from collections.abc import Sequence
+
+from pybrpc.cli.command import (
+    BROKEN_PIPE,
+    EXIT_STATUS,
+    FAILED,
+    INTERRUPTED,
+    MISSING,
+    USAGE,
+    CommandError,
+    Entry,
+    facts_of,
+)
+from pybrpc.cli.output import Output, printable
+from pybrpc.errors import MissingExtraError, PyBrpcError, RpcError
+
+COMMANDS = (
+    Entry("serve", "serve with one process or several"),
+    Entry("check", "show what is installed, and which form runs"),
+    Entry("health", "ask servers whether they are healthy"),
+    Entry("descriptor", "show the services of a server or of files"),
+    Entry("call", "call a method with JSON"),
+    Entry("press", "load a server with calls, and show rate and latencies"),
+    Entry("view", "show a page of a server"),
+    Entry("top", "show calls, errors and latencies of a server by method, live"),
+    Entry("dump", "have a server sample requests into files, or show such files"),
+    Entry("replay", "call a server with requests that were sampled"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Returns the exit status; argparse exits with 2 for wrong arguments."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # where not all text can be shown
+    try:
+        options = parsed(given)
+        status = run(options)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes the standard output once more at its end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command of the options, and print the error that ends it."""
+    output = Output(options.json)
+    try:
+        status: int = options.command.run(options, output)
+        return status
+    except CommandError as error:
+        failure, facts = error.status, error.facts
+        text = str(error)
+    except MissingExtraError as error:
+        failure, facts, text = MISSING, {}, str(error)
+    except RpcError as error:
+        failure, facts, text = FAILED, facts_of(error), str(error)
+    except PyBrpcError as error:
+        failure, facts, text = USAGE if isinstance(error, ValueError) else FAILED, {}, str(error)
+    if output.is_json:
+        output.value({"error": {"text": text, **facts}})
+    else:
+        output.note(f"pybrpc {options.command_name}: {' '.join(printable(text).split())}")
+    return failure
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of the command that is asked for, which alone is loaded."""
+    entries = {entry.name: entry for entry in COMMANDS}
+    if not arguments or arguments[0] not in entries:
+        top_parser().parse_args(arguments[:1])
+    entry = entries[arguments[0]]
+    command = entry.load()
+    parser = argparse.ArgumentParser(
+        prog=f"pybrpc {entry.name}",
+        description=f"{entry.help[0].upper()}{entry.help[1:]}.",
+        epilog=f"{command.EXAMPLE.strip()}\n\n{EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=command, command_name=entry.name)
+    parser.add_argument("--json", action="store_true", help="print JSON, for machines")
+    command.add_arguments(parser)
+    # Intermixed: an argument may stand behind options, in Python 3.11 too.
+    return parser.parse_intermixed_args(arguments[1:])
+
+
+def top_parser() -> argparse.ArgumentParser:
+    """The parser of what is no command: it shows the help or the version, or an error."""
+    listed = "\n".join(f"  {entry.name:<12}{entry.help}" for entry in COMMANDS)
+    made = argparse.ArgumentParser(
+        prog="pybrpc",
+        usage="pybrpc [-h] [--version] COMMAND ...",
+        description=f"bRPC for Python.\n\ncommands:\n{listed}",
+        epilog=f"`pybrpc COMMAND --help` shows examples.\n\n{EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="version", version=version())
+    names = [entry.name for entry in COMMANDS]
+    made.add_argument("command", choices=names, metavar="COMMAND", help=argparse.SUPPRESS)
+    return made
+
+
+def version() -> str:
+    """The version of this package, and how it runs: "pybrpc 0.1.0 (compiled, Python 3.12.1)"."""
+    package = sys.modules["pybrpc"]
+    python = platform.python_version()
+    return f"pybrpc {package.__version__} ({package.__impl__}, Python {python})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

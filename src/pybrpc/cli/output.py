@@ -1,0 +1,82 @@
+"""Output: what a command prints, for people or as JSON."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import sys
+from typing import Any, NoReturn
+
+from pybrpc.errors import MissingExtraError
+
+PIPE_WIDTH = 160
+"""Columns of a table that goes to no terminal."""
+
+
+class Output:
+    """Prints to the standard output. `is_json`: for machines, one JSON value a line."""
+
+    def __init__(self, is_json: bool = False) -> None:
+        self.is_json = is_json
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person looks at it: colours and live screens are for them alone."""
+        return sys.stdout.isatty() and not self.is_json
+
+    def value(self, value: Any) -> None:
+        """Print a value as JSON, in one line, and at once."""
+        print(json.dumps(value, ensure_ascii=False), flush=True)
+
+    def line(self, text: str = "") -> None:
+        """Print a line, and at once."""
+        print(text, flush=True)
+
+    def result(self, value: Any, text: str) -> None:
+        """Print `value` for machines, or `text` for people."""
+        if self.is_json:
+            self.value(value)
+        else:
+            self.line(text)
+
+    def note(self, text: str) -> None:
+        """Print a line to the standard error."""
+        print(text, file=sys.stderr, flush=True)
+
+    def json_text(self, text: str) -> None:
+        """Print a text that is JSON; for people with colours, where rich is installed."""
+        if self.is_terminal:
+            try:
+                self.console.print_json(printable(text))
+                return
+            except MissingExtraError:
+                pass
+        self.line(text)
+
+    @functools.cached_property
+    def console(self) -> Any:
+        """A Console of rich. MissingExtraError without the extra."""
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        made = rich("console").Console(width=width, highlight=False)
+        made.on_broken_pipe = raise_again  # it would end the process with status 1
+        return made
+
+
+def raise_again() -> NoReturn:
+    """Raise the exception that is handled."""
+    raise
+
+
+def rich(module: str) -> Any:
+    """A module of rich. MissingExtraError, which says what to install, if it is not there."""
+    try:
+        return importlib.import_module(f"rich.{module}")
+    except ImportError:
+        text = 'this needs rich; install it with: pip install "pybrpc[cli]"'
+        raise MissingExtraError(text) from None
+
+
+def printable(text: str) -> str:
+    """Text of a server without control characters, which a terminal would obey."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)

@@ -1,0 +1,1 @@
+"""Services and messages that a command needs: from files, or from a server."""

@@ -1,0 +1,237 @@
+"""DumpWriter: samples requests, and writes them in a thread of its own.
+
+Requests are sampled in turns of the dispatcher, which has no time for files: there they are only
+put into a queue, bounded in bytes. What does not fit is dropped and counted. A file that can't be
+written is left, and the next one tried; no call fails for it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from pybrpc.base.deadline import remaining_s
+from pybrpc.base.flags import WakeSignal
+from pybrpc.base.guard import SERVER, deliver_interrupt
+from pybrpc.base.limited_log import LimitedLog
+from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.protocols.message import RpcRequest
+from pybrpc.server.rpc_dump.dump_format import head_of
+from pybrpc.server.rpc_dump.rpc_dump import SAMPLING, RpcDump
+from pybrpc.tracing.sampler import Sampler
+
+PREFIX = "requests."
+PAUSE_S = 0.1
+"""Seconds in which requests gather."""
+SHARED_BYTES = 64 * 1024
+"""From this size on memory is shared with the request, below it copied: a few bytes would keep a
+whole block of received bytes."""
+ENTRY_BYTES = 512
+"""Memory that a request needs beside its body and attachment."""
+
+
+class SampledCall(Protocol):
+    """A ServerCall, as this module sees it."""
+
+    request: RpcRequest
+
+
+class Waiting(NamedTuple):
+    """A request in the queue."""
+
+    service: str
+    method: str
+    compress_type: int
+    body: bytes | bytearray | memoryview
+    attachment: bytes | IOBuf
+    size_bytes: int
+
+
+class DumpWriter:
+    """The queue and its thread. `sample` is called in turns, so by one thread at a time."""
+
+    def __init__(self, options: RpcDump) -> None:
+        self.options = options
+        self._sampler = Sampler(options.per_second)
+        self._waiting: deque[Waiting] = deque()
+        self._put_bytes = 0
+        """Bytes that were ever put into the queue. Changed in turns alone."""
+        self._taken_bytes = 0
+        """Bytes that were ever taken out of it. Changed by the thread alone."""
+        self.dropped = 0
+        """Requests that were dropped, because too many bytes waited."""
+        self.written = 0
+        """Requests that were written to files."""
+        self._reported = 0
+        self._log = LimitedLog(SERVER)
+        self._wake = WakeSignal()
+        self._closing = WakeSignal()
+        self._is_woken = False
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+        self._file = DumpFile(options)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Memory of the requests that wait to be written, in bytes."""
+        return self._put_bytes - self._taken_bytes
+
+    def start(self) -> None:
+        """Make the directory, and start the thread. OSError, RuntimeError if it can't be."""
+        self.options.prepare()
+        thread = threading.Thread(target=self._run, name="pybrpc-rpc-dump", daemon=True)
+        thread.start()
+        self._thread = thread
+        SAMPLING.add(self)
+
+    def sample(self, protocol: str, calls: Iterable[SampledCall]) -> None:
+        """Put some of the requests into the queue. Never blocks, never raises."""
+        try:
+            for call in calls:
+                request = call.request
+                name = protocol if request.packer is None else getattr(request.packer, "name", "")
+                if name == "baidu_std" and request.stream_settings is None:
+                    self._sample_one(request)
+        except BaseException as error:
+            self._log.warn("Fail to sample a request", reason=error)
+            deliver_interrupt(error)
+
+    def _sample_one(self, request: RpcRequest) -> None:
+        options = self.options
+        if options.share < 1 and random.random() >= options.share:
+            return
+        if not self._sampler.try_take(time.monotonic()):
+            return
+        body, attachment = request.body, request.attachment
+        size = ENTRY_BYTES + len(body) + (0 if attachment is None else len(attachment))
+        if self.waiting_bytes + size > options.max_waiting_bytes:
+            self.dropped += 1
+            return
+        self._put_bytes += size
+        self._waiting.append(
+            Waiting(
+                request.service,
+                request.method,
+                request.compress_type or 0,
+                bytes(body) if len(body) < SHARED_BYTES else body,
+                _kept(attachment),
+                size,
+            )
+        )
+        if not self._is_woken:
+            self._is_woken = True
+            self._wake.set()
+
+    def close(self) -> None:
+        """End the thread as soon as nothing waits. Never blocks."""
+        SAMPLING.discard(self)
+        self._is_closed = True
+        self._closing.set()
+        self._wake.set()
+
+    def join(self, deadline: float) -> None:
+        """After `close`: wait for the thread until `deadline`, in monotonic seconds."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(remaining_s(deadline))
+
+    # --- in the thread ---
+
+    def _run(self) -> None:
+        while not (self._is_closed and not self._waiting):
+            try:
+                self._wake.wait()
+                if not self._is_closed:
+                    self._closing.wait(PAUSE_S)
+                self._is_woken = False
+                self._write_all()
+            except BaseException as error:
+                self._log.warn("rpc_dump was interrupted", reason=error)
+        self._file.close()
+
+    def _write_all(self) -> None:
+        while self._waiting:
+            each = self._waiting.popleft()
+            try:
+                self._file.write(each)
+                self.written += 1
+            except BaseException as error:
+                self._file.close()
+                self._log.warn("rpc_dump can't write a request", reason=error)
+            finally:
+                self._taken_bytes += each.size_bytes
+        if self.dropped != self._reported:
+            count, self._reported = self.dropped - self._reported, self.dropped
+            SERVER.warning("rpc_dump is too slow: %d requests were dropped", count)
+
+
+class DumpFile:
+    """The file that is written, and those before it. For one thread."""
+
+    def __init__(self, options: RpcDump) -> None:
+        self._options = options
+        self._fd = -1
+        self._requests = 0
+        self._bytes = 0
+
+    def write(self, request: Waiting) -> None:
+        """Append a request; begin a new file if there is none. OSError."""
+        if self._fd < 0:
+            self._open()
+        parts = (request.body, request.attachment)
+        sizes = len(request.body), len(request.attachment)
+        head = head_of(request.service, request.method, request.compress_type, sizes)
+        for part in (head, *parts):
+            for view in part if isinstance(part, IOBuf) else (memoryview(part),):
+                self._write_whole(view)
+        self._requests += 1
+        self._bytes += len(head) + sum(sizes)
+        options = self._options
+        if (
+            self._requests >= options.max_requests_in_one_file
+            or self._bytes >= options.max_file_bytes
+        ):
+            self.close()
+
+    def _write_whole(self, view: memoryview) -> None:
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def _open(self) -> None:
+        options = self._options
+        existing = sorted(each for each in os.listdir(options.directory) if is_dump(each))
+        for name in existing[: max(0, len(existing) - options.max_files + 1)]:
+            os.unlink(os.path.join(options.directory, name))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        while True:
+            name = datetime.now().strftime(f"{PREFIX}%Y%m%d_%H%M%S_%f")
+            try:
+                self._fd = os.open(os.path.join(options.directory, name), flags, 0o600)
+            except FileExistsError:
+                continue  # another process of the server has made it in this microsecond
+            break
+        self._requests = self._bytes = 0
+
+    def close(self) -> None:
+        """Close the file; the next request begins another one."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def is_dump(name: str) -> bool:
+    """Whether a file has the name of a file of rpc_dump."""
+    return name.startswith(PREFIX)
+
+
+def _kept(attachment: IOBuf | None) -> bytes | IOBuf:
+    """The attachment as it is now: the handler may take it to pieces."""
+    if attachment is None:
+        return b""
+    return bytes(attachment) if len(attachment) < SHARED_BYTES else attachment.copy()

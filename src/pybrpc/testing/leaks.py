@@ -1,0 +1,246 @@
+"""assert_no_leaks: a test fails that leaves threads, descriptors, connections or tasks behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import Any, Self
+
+from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.transport.dispatch.direct_waiter import forget_poller
+from pybrpc.transport.memory_listeners import endpoints_in_memory
+from pybrpc.transport.runtime import default_runtime
+from pybrpc.transport.socket_table import SOCKETS
+
+DEFAULT_GRACE_S = 5.0
+
+_SHARED_THREADS = {
+    "pybrpc-dispatcher-standby",
+    "pybrpc-resolve",
+    "pybrpc-sampler",
+    "pybrpc-spans",
+    "pybrpc-streams",
+}
+"""Those of the library that stay, or end when they had nothing to do for a while."""
+
+Things = dict[Hashable, str]
+"""Things of one kind, each with words for people."""
+
+
+class LeakCheck:
+    """The context manager of `assert_no_leaks`."""
+
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
+        self._before: dict[str, Things] = {}
+        self._made_at: dict[threading.Thread, str] = {}
+        self._lost_tasks: Things = {}
+        self._undo: list[Callable[[], None]] = []
+
+    # --- for tests of threads ---
+
+    def __enter__(self) -> Self:
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError("in an asyncio loop: use `async with assert_no_leaks()`")
+        self._begin()
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self._stop_noting()
+        if error is not None:
+            return
+        ends_at, pause_s = time.monotonic() + self._grace_s, 0.001
+        while (left := self._left()) and time.monotonic() < ends_at:
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.5)
+        self._fail(left)
+
+    # --- for tests of asyncio ---
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        self._before["task"] = _tasks()
+        return self
+
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
+        self._stop_noting()
+        if error is not None:
+            return
+        ends_at, pause_s = time.monotonic() + self._grace_s, 0.001
+        while (left := self._left(_tasks())) and time.monotonic() < ends_at:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.5)
+        self._fail(left)
+
+    # --- inside ---
+
+    def _begin(self) -> None:
+        # The thread and the descriptors that all channels and servers of the process share stay.
+        default_runtime().dispatcher.start()
+        gc.collect()
+        self._before = _found()
+        self._note_threads()
+        self._note_tasks()
+
+    def _left(self, tasks: Things | None = None) -> list[str]:
+        """List in words the things that are there now and were not before."""
+        forget_poller()
+        gc.collect()  # what only a circle of references keeps is no leak
+        found = _found()
+        found["task"] = self._lost_tasks if tasks is None else tasks
+        return [
+            f"{kind}: {text}{self._where(thing)}"
+            for kind, things in found.items()
+            for thing, text in things.items()
+            if thing not in self._before.get(kind, {})
+        ]
+
+    def _where(self, thing: Hashable) -> str:
+        where = self._made_at.get(thing) if isinstance(thing, threading.Thread) else None
+        return f", started at {where}" if where else ""
+
+    def _fail(self, left: list[str]) -> None:
+        if left:
+            lines = "\n  ".join(left)
+            raise AssertionError(f"left over after {self._grace_s:g} seconds:\n  {lines}")
+
+    def _note_threads(self) -> None:
+        """Note where threads are started, while the block runs."""
+        start = threading.Thread.start
+        made_at = self._made_at
+
+        def start_and_note(thread: threading.Thread) -> None:
+            made_at[thread] = _caller_of()
+            start(thread)
+
+        def undo() -> None:
+            threading.Thread.start = start  # type: ignore[method-assign]
+
+        threading.Thread.start = start_and_note  # type: ignore
+        self._undo.append(undo)
+
+    def _note_tasks(self) -> None:
+        """Note the tasks that `asyncio.run` would cancel without a word, while the block runs."""
+        leave = asyncio.Runner.__exit__
+        lost = self._lost_tasks
+
+        def look_and_leave(runner: asyncio.Runner, kind: Any, *rest: Any) -> None:
+            if kind is None:
+                lost.update({id(task): text for task, text in _tasks(runner.get_loop()).items()})
+            leave(runner, kind, *rest)
+
+        def undo() -> None:
+            asyncio.Runner.__exit__ = leave  # type: ignore[method-assign]
+
+        asyncio.Runner.__exit__ = look_and_leave  # type: ignore[method-assign]
+        self._undo.append(undo)
+
+    def _stop_noting(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+
+def assert_no_leaks(*, grace: float = DEFAULT_GRACE_S) -> LeakCheck:
+    """For `with`, and in asyncio for `async with`: AssertionError if anything is left over at its
+    end that was not there at its begin.
+
+        with assert_no_leaks():
+            with channel_for(SERVICE, EchoService()) as channel:
+                ...
+
+    That is: threads; descriptors; connections of pybrpc; channels that were not closed; servers in
+    memory; calls that wait for a response; tasks. The text names each, for threads with the line
+    that started it, for tasks with the line where it waits. What ends within `grace` seconds is no
+    leak; the block waits that long at most, and not at all if nothing is left. The dispatcher
+    thread and the other threads that pybrpc keeps for the whole process don't count.
+
+    While the block runs it watches `threading.Thread.start` and the end of `asyncio.run`, in the
+    whole process: other threads should start nothing meanwhile. If the block raises, that error
+    comes out, and nothing is checked.
+    """
+    grace_s = checked_timeout_s(grace, "grace")
+    if grace_s is None:
+        raise TypeError("grace must be a number of seconds")
+    return LeakCheck(grace_s)
+
+
+def _found() -> dict[str, Things]:
+    """All things that there are now, by kind, but for tasks."""
+    sources = default_runtime().connections.all()
+    return {
+        "thread": {
+            thread: f"{thread.name!r}"
+            for thread in threading.enumerate()
+            if thread.name not in _SHARED_THREADS
+        },
+        "descriptor": _descriptors(),
+        "connection": {socket.id: repr(socket) for socket in SOCKETS.all()},
+        "channel": {id(source): f"{source!r} is used by a channel" for source in sources},
+        "call": {
+            (id(source), number): f"of {source!r}"
+            for source in sources
+            for number in range(_calls_of(source))
+        },
+        "server": {endpoint: str(endpoint) for endpoint in endpoints_in_memory()},
+    }
+
+
+def _calls_of(source: Any) -> int:
+    """Calls that wait for a response, or for a connection."""
+    connections = [each.in_flight for each in source.connections]
+    return int(sum(connections) + getattr(source.statistics(), "waiting", 0))
+
+
+def _descriptors() -> Things:
+    """Each open descriptor: its number, and what it is open on."""
+    found: Things = {}
+    for number in os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"):
+        try:
+            os.fstat(int(number))
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except (OSError, ValueError):
+            if not _is_open(number):
+                continue  # the one that listdir itself had open
+            target = "?"
+        found[number, target] = f"{number}, which is {target}"
+    return found
+
+
+def _is_open(number: str) -> bool:
+    try:
+        os.fstat(int(number))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _tasks(loop: asyncio.AbstractEventLoop | None = None) -> Things:
+    """The tasks of a loop that have not ended, but for the running one."""
+    running = asyncio.current_task() if loop is None else None
+    return {
+        task: f"{task.get_name()!r}{_place_of(task)}"
+        for task in asyncio.all_tasks(loop)
+        if task is not running
+    }
+
+
+def _place_of(task: asyncio.Task[Any]) -> str:
+    frames = task.get_stack(limit=1)
+    if not frames:
+        return ""
+    frame = frames[-1]
+    code = frame.f_code
+    return f", which waits at {code.co_filename}:{frame.f_lineno}, in {code.co_qualname}"
+
+
+def _caller_of() -> str:
+    """The line that has started a thread: that of the last frame outside of `threading`."""
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename in (threading.__file__, __file__):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}, in {frame.f_code.co_qualname}"

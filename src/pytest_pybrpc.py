@@ -1,0 +1,90 @@
+"""The pytest plugin of pybrpc: fixtures that start servers, channels and faulty proxies, and end
+them after the test. docs/testing.md shows them.
+
+pytest imports this in each run, wherever pybrpc is installed. So it is a module of its own, which
+imports pybrpc only when a test uses one of the fixtures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import pybrpc
+    from pybrpc.testing import FaultyProxy
+
+    ServerFactory = Callable[..., pybrpc.Server]
+    ChannelFactory = Callable[..., pybrpc.Channel]
+    ProxyFactory = Callable[..., FaultyProxy]
+
+
+@pytest.fixture
+def pybrpc_server() -> Iterator[ServerFactory]:
+    """A function that starts a `pybrpc.Server` on a free port: `pybrpc_server(SERVICE, impl)`.
+
+    Instead of the two: a `FakeService`, or a `pybrpc.Server` that was not started. `address=` is
+    where it listens; the other options are those of `pybrpc.Server`. `str(server.endpoint)` is
+    the address. After the test each server is stopped.
+    """
+    from pybrpc.testing.in_memory import end_server, server_of
+
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            served: Any, impl: object = None, *, address: str = "127.0.0.1:0", **options: Any
+        ) -> pybrpc.Server:
+            server = server_of(served, impl, options)  # type: ignore[arg-type]
+            server.start(address)
+            stack.callback(end_server, server)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def pybrpc_channel() -> Iterator[ChannelFactory]:
+    """A function that makes a `pybrpc.Channel`: `pybrpc_channel("127.0.0.1:8000")`.
+
+    For a service and the object that serves it, a `FakeService` or a `pybrpc.Server` it is one of
+    `pybrpc.testing.channel_for`, with the same arguments. After the test each channel is closed.
+    """
+    import pybrpc
+    from pybrpc.testing import channel_for
+
+    with contextlib.ExitStack() as stack:
+
+        def make(where: Any, impl: object = None, **options: Any) -> pybrpc.Channel:
+            is_address = isinstance(where, str | pybrpc.Endpoint | list | tuple)
+            channel: pybrpc.Channel
+            if is_address and impl is None:
+                channel = pybrpc.Channel(where, **options)
+            else:
+                channel = channel_for(where, impl, **options)
+            stack.callback(channel.close)
+            return channel
+
+        yield make
+
+
+@pytest.fixture
+def faulty_proxy() -> Iterator[ProxyFactory]:
+    """A function that starts a `FaultyProxy`: `faulty_proxy(server.endpoint, faults)`.
+
+    The first argument may also be a server that runs. The others are those of
+    `pybrpc.testing.faulty_proxy.FaultyProxy`. Clients connect to `proxy.address`. After the test
+    each proxy is closed.
+    """
+    import pybrpc
+    from pybrpc.testing import FaultyProxy
+
+    with contextlib.ExitStack() as stack:
+
+        def start(upstream: Any, *plan: Any, **options: Any) -> FaultyProxy:
+            where = upstream.endpoint if isinstance(upstream, pybrpc.Server) else upstream
+            return stack.enter_context(FaultyProxy(where, *plan, **options))
+
+        yield start

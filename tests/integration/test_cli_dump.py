@@ -1,0 +1,226 @@
+"""Requests that a server samples into files, pybrpc dump and pybrpc replay."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pybrpc
+from pybrpc.cli.main import main
+from pybrpc.server.rpc_dump.dump_format import DumpedRequest, head_of, read_requests
+from tests.fakes.threads import wait_until
+from tests.peers.cli_server import CliService
+from tests.peers.command import command
+from tests.peers.echo import ECHO, echo_request
+from tests.peers.pages import ROOT
+from tests.protos import conformance_pb2 as pb
+
+SERVICE = ECHO.full_name
+
+
+class Keeping(CliService):
+    """Keeps what it was called with, and takes the attachment to pieces."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, bytes]] = []
+
+    def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        attachment = controller.request_attachment
+        self.seen.append((request.message, bytes(attachment.cutn(len(attachment)))))
+        return pb.EchoResponse(message=request.message)
+
+
+def make_server(service: CliService, **options: Any) -> pybrpc.Server:
+    server = pybrpc.Server(builtin_allow=["127.0.0.0/8"], **options)
+    server.add_service(ECHO, service)
+    return server
+
+
+def requests_in(folder: Path) -> list[DumpedRequest]:
+    found = []
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            found += read_requests(file)
+    return found
+
+
+def call(address: str, message: str, attachment: bytes = b"", **options: Any) -> None:
+    with pybrpc.Channel(address, timeout=30, **options) as channel:
+        controller = pybrpc.Controller()
+        controller.request_attachment.append(attachment)
+        pybrpc.Stub(ECHO, channel).Echo(echo_request(message), controller=controller)
+
+
+@pytest.fixture
+def dumped(tmp_path: Path) -> Path:
+    """A directory with three requests, one of them compressed, one with an attachment."""
+    folder = tmp_path / "dump"
+    with make_server(Keeping(), rpc_dump=folder) as server:
+        address = str(server.start("127.0.0.1:0"))
+        call(address, "first", b"beside")
+        call(address, "second", compress_type=pybrpc.CompressType.GZIP)
+        call(address, "by http", protocol="http")
+        call(address, "third")
+    return folder
+
+
+def test_server_writes_its_requests_as_they_came(dumped: Path) -> None:
+    first, second, third = requests_in(dumped)
+    assert (first.service, first.method, first.compress_type) == (SERVICE, "Echo", 0)
+    assert pb.EchoRequest.FromString(first.body).message == "first"
+    assert first.attachment == b"beside"
+    assert (second.compress_type, second.attachment) == (pybrpc.CompressType.GZIP, b"")
+    assert pb.EchoRequest.FromString(third.body).message == "third"
+
+
+def test_credentials_are_not_written(tmp_path: Path) -> None:
+    class Password(pybrpc.Authenticator):
+        def generate_credential(self) -> bytes:
+            return b"hunter2"
+
+        def verify_credential(self, credential: bytes, client: Any) -> pybrpc.AuthContext:
+            return pybrpc.AuthContext()
+
+    folder = tmp_path / "dump"
+    with make_server(Keeping(), rpc_dump=folder, auth=Password()) as server:
+        call(str(server.start("127.0.0.1:0")), "hello", auth=Password())
+    (path,) = folder.iterdir()
+    assert b"hello" in path.read_bytes()
+    assert b"hunter2" not in path.read_bytes()
+
+
+def test_directory_that_others_may_use_keeps_the_server_from_starting(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    server = make_server(CliService(), rpc_dump=tmp_path)
+    with pytest.raises(PermissionError, match="chmod 700"):
+        server.start("127.0.0.1:0")
+    tmp_path.chmod(0o700)
+    server.start("127.0.0.1:0")
+    server.stop()
+    assert server.join(20)
+
+
+def test_files_are_shown(dumped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dump", "--show", str(dumped)]) == 0
+    first, *_ = lines = capsys.readouterr().out.splitlines()
+    assert first == f"{SERVICE}.Echo  body 7, attachment 6, compression 0"
+    assert len(lines) == 3
+    (path,) = dumped.iterdir()
+    assert main(["dump", "--show", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["attachment_bytes"] == 6
+
+
+def test_requests_are_sent_again_as_they_came(
+    dumped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = Keeping()
+    with make_server(service) as server:
+        address = str(server.start("127.0.0.1:0"))
+        arguments = ["replay", address, str(dumped), "--times", "2", "--concurrency", "1"]
+        assert main([*arguments, "--timeout", "30", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["calls"], found["failed"]) == (6, 0)
+    assert service.seen == [("first", b"beside"), ("second", b""), ("third", b"")] * 2
+
+
+def test_replay_at_a_rate_sends_all_of_them(
+    dumped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = Keeping()
+    with make_server(service) as server:
+        address = str(server.start("127.0.0.1:0"))
+        assert main(["replay", address, str(dumped), "--qps", "1000", "--timeout", "30"]) == 0
+    assert sorted(message for message, _ in service.seen) == ["first", "second", "third"]
+    assert f"1 files to {address}" in capsys.readouterr().out
+
+
+def test_calls_that_fail_are_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "requests.1"
+    body = echo_request("a").SerializeToString()
+    unknown = head_of("no.Service", "Do", 0, (0, 0))
+    impossible = head_of("", "", 0, (0, 0))
+    odd = head_of(SERVICE, "Echo", 77, (len(body), 0)) + body
+    path.write_bytes(unknown + impossible + odd)
+    with make_server(Keeping()) as server:
+        address = str(server.start("127.0.0.1:0"))
+        assert main(["replay", address, str(tmp_path), "--timeout", "30", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["calls"], found["failed"]) == (3, 3)
+    assert "ENOSERVICE" in {each["name"] for each in found["errors"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(b"nonsense", "ends within a header"), (b"HULU" + bytes(8), "no file of rpc_dump")],
+)
+def test_file_that_makes_no_sense_is_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, text: str
+) -> None:
+    path = tmp_path / "requests.1"
+    path.write_bytes(content)
+    assert main(["replay", "127.0.0.1:1", str(path)]) == 2
+    assert f"{path}: " in (said := capsys.readouterr().err)
+    assert text in said
+    assert main(["dump", "--show", str(path)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["dump"], "give a SERVER, or --show PATH"),
+        (["dump", "127.0.0.1:1", "--show", "x"], "give a SERVER, or --show PATH"),
+        (["dump", "--show", "/no/such"], "/no/such: No such file"),
+        (["replay", "127.0.0.1:1", "/no/such"], "/no/such: No such file"),
+        (["replay", "127.0.0.1:1", "/sys/class"], "there is no file of rpc_dump in /sys/class"),
+    ],
+)
+def test_wrong_usage_is_told(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], text: str
+) -> None:
+    assert main(arguments) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_requests_are_sampled_while_the_command_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "dump"
+    options = pybrpc.RpcDump(directory=str(folder), enabled=False)
+    with make_server(Keeping(), rpc_dump=options) as server:
+        address = str(server.start("127.0.0.1:0"))
+        call(address, "before")
+        arguments = command("dump", address, "--duration", "600")
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(arguments, cwd=ROOT, text=True, **pipes) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == f"{address} samples requests for 600 s\n"
+            call(address, "meanwhile")
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (130, "")
+        call(address, "after")
+        assert main(["dump", address, "--duration", "0.01"]) == 0
+        wait_until(lambda: len(list(folder.iterdir())) == 1)
+    assert [pb.EchoRequest.FromString(each.body).message for each in requests_in(folder)] == [
+        "meanwhile"
+    ]
+    assert capsys.readouterr().out.endswith("\ndone\n")
+
+
+def test_server_without_the_option_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with make_server(CliService()) as server:
+        assert main(["dump", str(server.start("127.0.0.1:0"))]) == 1
+    assert "has the option rpc_dump" in capsys.readouterr().err
+
+
+def test_server_that_allows_nobody_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pybrpc.Server(rpc_dump=tmp_path / "dump") as server:
+        assert main(["dump", str(server.start("127.0.0.1:0"))]) == 1
+    assert "403 Forbidden" in capsys.readouterr().err

@@ -1,0 +1,187 @@
+"""pybrpc press, against servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pybrpc
+from pybrpc.cli.main import main
+from tests.fakes.threads import wait_until
+from tests.peers.cli_server import cli_server
+from tests.peers.command import command, run_command
+from tests.peers.echo import ECHO
+from tests.peers.pages import ROOT
+from tests.protos import conformance_pb2 as pb
+
+HELLO = '{"message": "hello"}'
+SHORT = ("--duration", "0.4")
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with cli_server() as served:
+        yield served
+
+
+def press_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
+    status = main(["press", *arguments, "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("protocol", ["baidu_std", "http"])
+def test_calls_at_a_rate_are_as_many_as_that(
+    address: str, capsys: pytest.CaptureFixture[str], protocol: str
+) -> None:
+    arguments = (address, "EchoService.Echo", HELLO, "--qps", "100", "--protocol", protocol)
+    status, found = press_json(capsys, *arguments, *SHORT, "--timeout", "30")
+    assert (status, found["failed"], found["errors"]) == (0, 0, [])
+    # Calls that are due while the machine is busy are made later, unless the time is over.
+    assert 1 <= found["calls"] <= 41
+    latencies = found["latency_us"]
+    assert 0 < latencies["p50"] <= latencies["p99"] <= latencies["p99.99"]
+    assert latencies["max"] > 0
+
+
+def test_without_a_rate_calls_follow_each_other(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (address, "EchoService.Echo", HELLO, "--qps", "0", "--concurrency", "3")
+    status, found = press_json(capsys, *arguments, *SHORT, "--timeout", "30")
+    assert (status, found["failed"]) == (0, 0)
+    assert found["calls"] >= 3
+
+
+class Counting:
+    """Keeps what it was asked, and how many calls ran at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, bytes]] = []
+
+    def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        self.asked.append((request.message, bytes(controller.request_attachment)))
+        return pb.EchoResponse(message=request.message)
+
+    Stream = Echo
+
+
+def test_requests_of_a_file_are_sent_in_turn_with_the_attachment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "requests").write_text('{"message": "a"} {"message": "b"}\n{"message": "c"}')
+    (tmp_path / "attachment").write_bytes(b"beside")
+    service = Counting()
+    with pybrpc.Server(builtin_allow=["127.0.0.0/8"]) as server:
+        server.add_service(ECHO, service)
+        address = str(server.start("127.0.0.1:0"))
+        arguments = ("--input", str(tmp_path / "requests"), "--qps", "0", "--concurrency", "1")
+        more = ("--attachment", str(tmp_path / "attachment"), "--timeout", "30")
+        status, found = press_json(capsys, address, "EchoService.Echo", *arguments, *more, *SHORT)
+    assert status == 0
+    assert len(service.asked) == found["calls"]
+    assert [message for message, _ in service.asked[:4]] == list("abca")[: len(service.asked)]
+    assert {attachment for _, attachment in service.asked} == {b"beside"}
+
+
+def test_calls_that_fail_are_counted_and_the_status_is_1(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (address, "EchoService.Echo", '{"message": "fail"}', "--qps", "0", *SHORT)
+    status, found = press_json(capsys, *arguments, "--concurrency", "2")
+    assert (status, found["failed"]) == (1, found["calls"])
+    (error,) = found["errors"]
+    assert (error["count"], found["latency_us"]["max"]) == (found["calls"], 0)
+    assert "asked to" in error["text"]
+    # Each caller pauses after an error.
+    assert found["calls"] <= 100
+
+
+def test_people_get_a_table(address: str) -> None:
+    done = run_command("press", address, "EchoService.Echo", HELLO, *SHORT)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"conformance.EchoService.Echo on {address}\n")
+    assert "p99.9" in done.out
+    assert "\x1b" not in done.out
+
+
+def test_interruption_ends_the_load_and_prints_the_table(address: str) -> None:
+    service = Counting()
+    with pybrpc.Server(builtin_allow=["127.0.0.0/8"]) as server:
+        server.add_service(ECHO, service)
+        address = str(server.start("127.0.0.1:0"))
+        arguments = command("press", address, "EchoService.Echo", HELLO, "--duration", "600")
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(arguments, cwd=ROOT, text=True, **pipes) as process:
+            wait_until(lambda: len(service.asked) > 2)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert re.search(r"failed +│ +0 ", out)
+
+
+def test_terminal_gets_a_live_plot(address: str) -> None:
+    ours, theirs = pty.openpty()
+    arguments = command("press", address, "EchoService.Echo", HELLO, "--duration", "1.2")
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while data := os.read(ours, 65536):
+                shown += data
+        except OSError:
+            pass  # EIO: the other end is closed
+        assert process.wait(60) == 0
+    os.close(ours)
+    text = shown.decode()
+    assert "running, 0 failed" in text
+    assert "█" in text
+    assert "\x1b[" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--input", "/no/such/file"], "/no/such/file: No such file"),
+        (["--input", "/dev/null"], "/dev/null has no request"),
+        (["nonsense"], "this is no JSON"),
+        (["--protocol", "http", "--connection-type", "single", HELLO], "connection_type"),
+    ],
+)
+def test_wrong_usage_is_status_2(
+    address: str, capsys: pytest.CaptureFixture[str], arguments: list[str], text: str
+) -> None:
+    assert main(["press", address, "EchoService.Echo", *arguments]) == 2
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("qps", ["-1", "inf", "nan", "many"])
+def test_rate_that_is_none_is_told(qps: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["press", "127.0.0.1:1", "Echo", f"--qps={qps}"])
+    assert caught.value.code == 2
+    assert "must be a number of calls >= 0" in capsys.readouterr().err
+
+
+def test_without_the_extra_the_error_says_what_to_install() -> None:
+    code = "import sys; sys.modules['rich'] = None; from pybrpc.cli.main import main; "
+    arguments = ["press", "127.0.0.1:1", "Echo"]
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}sys.exit(main({arguments}))"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    needed = 'needs rich; install it with: pip install "pybrpc[cli]"'
+    assert done.stderr == f"pybrpc press: this {needed}\n"

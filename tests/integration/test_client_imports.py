@@ -1,0 +1,97 @@
+"""Imports of a client: a program of threads needs no asyncio, and a call imports nothing.
+
+Imports in calls would be slow, could wait for another thread's import, and fail when the
+interpreter ends. So all that a call needs comes with its channel and its stub.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import pybrpc
+from tests.protos import conformance_pb2 as pb
+
+ECHO = pb.DESCRIPTOR.services_by_name["EchoService"]
+
+PREPARE = """
+import sys, threading
+import pybrpc
+from tests.protos.conformance_pb2 import DESCRIPTOR, EchoRequest
+
+SERVICE = DESCRIPTOR.services_by_name["EchoService"]
+REQUEST = EchoRequest(message="hello")
+
+def report(response, made):
+    print(response.message)
+    print([name for name in ("asyncio", "ssl", "pybrpc.server.server") if name in sys.modules])
+    print(sorted(name for name in set(sys.modules) - made if name.startswith("pybrpc")))
+"""
+THREADS = """
+with pybrpc.Channel(sys.argv[1], timeout=10) as channel:
+    stub = pybrpc.Stub(SERVICE, channel)
+    made = set(sys.modules)
+    if sys.argv[2] == "thread":
+        responses = []
+        thread = threading.Thread(target=lambda: responses.append(stub.Echo(REQUEST)))
+        thread.start()
+        thread.join()
+        response = responses[0]
+    elif sys.argv[2] == "future":
+        response = stub.Echo.future(REQUEST).result()
+    elif sys.argv[2] == "callback":
+        responses = []
+        done = threading.Event()
+        stub.Echo.with_callback(REQUEST, lambda *given: (responses.append(given[0]), done.set()))
+        done.wait()
+        response = responses[0]
+    report(response, made)
+"""
+TASKS = """
+import asyncio
+
+async def main():
+    async with pybrpc.aio.Channel(sys.argv[1], timeout=10) as channel:
+        stub = pybrpc.Stub(SERVICE, channel)
+        made = set(sys.modules)
+        report(await stub.Echo(REQUEST), made)
+
+asyncio.run(main())
+"""
+
+
+class EchoService:
+    def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        return pb.EchoResponse(message=request.message)
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with pybrpc.Server() as server:
+        server.add_service(ECHO, EchoService(), partial=True)
+        yield str(server.start("127.0.0.1:0"))
+
+
+def run(script: str, *arguments: str) -> list[str]:
+    environment = os.environ | {"PYTHONPATH": ":".join(sys.path), "PYBRPC_IMPL": pybrpc.__impl__}
+    command = [sys.executable, "-c", PREPARE + script, *arguments]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+@pytest.mark.parametrize("form", ["thread", "future", "callback"])
+def test_client_of_threads_loads_neither_asyncio_nor_tls_nor_the_server(
+    address: str, form: str
+) -> None:
+    assert run(THREADS, address, form) == ["hello", "[]", "[]"]
+
+
+def test_call_of_a_task_imports_nothing(address: str) -> None:
+    response, _, imported = run(TASKS, address)
+    assert (response, imported) == ("hello", "[]")

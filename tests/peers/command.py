@@ -1,0 +1,47 @@
+"""`pybrpc ...` as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tests.peers.pages import ROOT
+
+
+class Done(NamedTuple):
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+    def values(self) -> list[Any]:
+        """The JSON of each line of the output."""
+        return list(map(json.loads, self.out.splitlines()))
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "pybrpc", *map(str, arguments)]
+
+
+def run_command(*arguments: object, stdin: str = "", **options: Any) -> Done:
+    """Run it to its end."""
+    done = subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
+    assert process.stdout is not None
+    return iter(process.stdout)

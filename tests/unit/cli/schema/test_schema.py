@@ -1,0 +1,93 @@
+"""Schema: files in any order, missing ones, and methods by their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+from bench.echo_messages import EXAMPLE, SERVICE
+from pybrpc.cli.command import UsageError
+from pybrpc.cli.schema.schema import Schema
+
+
+def file_of(service: Any) -> FileDescriptorProto:
+    made = FileDescriptorProto()
+    service.file.CopyToProto(made)
+    return made
+
+
+def importing(name: str, *imports: str) -> FileDescriptorProto:
+    return FileDescriptorProto(name=name, syntax="proto3", dependency=imports)
+
+
+BOTH = [file_of(SERVICE), file_of(EXAMPLE.service)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bench.EchoService.Echo",
+        "bench.EchoService/Echo",
+        "/bench.EchoService/Echo",
+        "EchoService.Echo",
+        "Echo",
+    ],
+)
+def test_method_is_found_by_its_name_or_the_end_of_it(name: str) -> None:
+    assert Schema(BOTH[:1]).method(name).full_name == "bench.EchoService.Echo"
+
+
+def test_name_of_several_methods_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"may be any of bench\.\S+, example\.EchoService\.Echo$"):
+        Schema(BOTH).method("Echo")
+    assert Schema(BOTH).method("example.EchoService.Echo").full_name.startswith("example.")
+
+
+def test_error_of_an_unknown_method_lists_some() -> None:
+    with pytest.raises(UsageError, match=r"no method cho; there are: bench\.EchoService\.Echo"):
+        Schema(BOTH).method("cho")
+    with pytest.raises(UsageError, match="none at all"):
+        Schema([]).method("Echo")
+
+
+def test_files_may_come_in_any_order() -> None:
+    schema = Schema(
+        [importing("c", "b"), importing("b", "a", "a2"), importing("a2"), importing("a")]
+    )
+    names = [file.name for file in schema.file_set().file]
+    assert sorted(names) == ["a", "a2", "b", "c"]
+    assert names.index("a") < names.index("b") < names.index("c")
+
+
+def test_files_of_protobuf_itself_need_not_be_there() -> None:
+    schema = Schema([importing("a", "google/protobuf/timestamp.proto")])
+    assert schema.message_class("google.protobuf.Timestamp")().seconds == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["b.proto", "google/protobuf/no_such.proto"])
+def test_missing_file_is_named(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"lacks {name}: make it with protoc --include_imports"):
+        Schema([importing("a", name)])
+
+
+def test_circle_of_imports_is_refused() -> None:
+    with pytest.raises(UsageError, match="imports itself"):
+        Schema([importing("a", "b"), importing("b", "a")])
+
+
+def test_file_that_makes_no_sense_is_refused() -> None:
+    wrong = importing("a")
+    wrong.message_type.add(name="M").field.add(name="f", number=1, type_name=".no.Such", label=1)
+    with pytest.raises(UsageError, match="a can't be used"):
+        Schema([wrong])
+
+
+def test_types_are_found_by_full_names() -> None:
+    schema = Schema(BOTH)
+    assert schema.named("bench.EchoRequest").full_name == "bench.EchoRequest"
+    assert schema.named("bench.EchoService").full_name == "bench.EchoService"
+    for find in (schema.named, schema.message_class):
+        with pytest.raises(UsageError, match="nothing"):
+            find("nothing")

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from typing import Any
+
+import pytest
+
+import pybrpc
+from pybrpc.testing import FakeService, aio, assert_no_leaks, channel_for
+from tests.fakes.threads import WAIT_S
+from tests.peers.raw_peer import SERVICE, EchoRequest
+from tests.peers.serving import EchoService
+
+HELLO = EchoRequest(message="hello")
+FAST: Any = {"grace": 0.01}
+LEAVE_RUNNER = asyncio.Runner.__exit__
+"""Without the watch of the test suite itself."""
+
+
+def test_block_that_cleans_up_passes() -> None:
+    with assert_no_leaks(grace=WAIT_S):
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+        with channel_for(SERVICE, EchoService()) as channel:
+            pybrpc.Stub(SERVICE, channel).Echo(HELLO, timeout=WAIT_S)
+
+
+def test_thread_is_named_with_the_line_that_started_it() -> None:
+    go_on = threading.Event()
+    thread = threading.Thread(target=go_on.wait, name="leaked-one")
+    with pytest.raises(AssertionError, match=r"thread: 'leaked-one', started at .*test_leaks\.py:"):
+        with assert_no_leaks(**FAST):
+            thread.start()
+    go_on.set()
+    thread.join()
+
+
+def test_descriptor_is_named_with_what_it_is() -> None:
+    left: list[int] = []
+    with pytest.raises(AssertionError, match=r"descriptor: \d+, which is .*pipe"):
+        with assert_no_leaks(**FAST):
+            left += os.pipe()
+    for fd in left:
+        os.close(fd)
+
+
+def test_channel_that_was_not_closed_is_told_with_its_connection_and_server() -> None:
+    check = assert_no_leaks(**FAST)
+    check.__enter__()
+    channel = channel_for(SERVICE, EchoService())
+    pybrpc.Stub(SERVICE, channel).Echo(HELLO, timeout=WAIT_S)
+    with pytest.raises(AssertionError) as raised:
+        check.__exit__(None, None, None)
+    text = str(raised.value)
+    for part in (
+        "connection: <Socket",
+        f"channel: <SingleConnections to {channel.endpoint}",
+        f"server: {channel.endpoint}",
+        "descriptor: ",
+        "left over after 0.01 seconds",
+    ):
+        assert part in text
+    channel.close()
+
+
+def test_call_that_waits_is_told_for_a_channel_of_before() -> None:
+    fake = FakeService(SERVICE)
+    fake.Echo.never_answers()
+    with channel_for(fake, timeout=None) as channel:
+        stub = pybrpc.Stub(SERVICE, channel)
+        stub.Echo.future(HELLO)
+        channel.wait_ready(WAIT_S)
+        with pytest.raises(AssertionError, match=r"call: of <SingleConnections to memory:"):
+            with assert_no_leaks(**FAST):
+                stub.Echo.future(HELLO)
+
+
+def test_task_that_asyncio_run_would_cancel_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio.Runner, "__exit__", LEAVE_RUNNER)
+
+    async def leave_one() -> None:
+        asyncio.create_task(asyncio.Event().wait(), name="leaked-task")  # noqa: RUF006
+        await asyncio.sleep(0)
+
+    with pytest.raises(AssertionError, match=r"task: 'leaked-task', which waits at .*locks\.py:"):
+        with assert_no_leaks(**FAST):
+            asyncio.run(leave_one())
+
+
+def test_task_of_the_running_loop_is_told() -> None:
+    async def check() -> None:
+        tasks = []
+        with pytest.raises(AssertionError, match=r"task: 'leaked-task'"):
+            async with assert_no_leaks(**FAST):
+                tasks.append(asyncio.create_task(asyncio.Event().wait(), name="leaked-task"))
+        tasks[0].cancel()
+
+    asyncio.run(check())
+
+
+def test_async_block_that_cleans_up_passes() -> None:
+    async def check() -> None:
+        async with assert_no_leaks(grace=WAIT_S):
+            last = asyncio.create_task(asyncio.sleep(0.01))
+            async with aio.channel_for(SERVICE, EchoService()) as channel:
+                await pybrpc.Stub(SERVICE, channel).Echo(HELLO, timeout=WAIT_S)
+        assert last.done()  # it was waited for
+
+    asyncio.run(check())
+
+
+def test_what_was_there_before_and_what_ends_in_time_is_no_leak() -> None:
+    go_on = threading.Event()
+    before = threading.Thread(target=go_on.wait)
+    before.start()
+    with assert_no_leaks(grace=WAIT_S):
+        threading.Timer(0.05, int).start()
+    go_on.set()
+    before.join()
+
+
+def test_circle_of_references_is_no_leak() -> None:
+    gc.disable()
+    try:
+        with assert_no_leaks(**FAST):
+            reader, writer = os.pipe()
+            circle: list[Any] = [open(reader, "rb"), open(writer, "wb")]  # noqa: SIM115
+            for file in circle:
+                file.close()
+            circle.append(circle)
+    finally:
+        gc.enable()
+
+
+def test_error_of_the_block_comes_out_and_nothing_is_patched_afterwards() -> None:
+    start, leave = threading.Thread.start, asyncio.Runner.__exit__
+    with pytest.raises(KeyError), assert_no_leaks():
+        raise KeyError
+    assert threading.Thread.start is start
+    assert asyncio.Runner.__exit__ is leave
+
+    async def fail() -> None:
+        async with assert_no_leaks():
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        asyncio.run(fail())
+
+
+def test_wrong_use_is_told() -> None:
+    async def enter() -> None:
+        with assert_no_leaks():
+            pass
+
+    with pytest.raises(RuntimeError, match="async with assert_no_leaks"):
+        asyncio.run(enter())
+    with pytest.raises(TypeError):
+        assert_no_leaks(grace=None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="grace"):
+        assert_no_leaks(grace=-1)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import pybrpc
+from pybrpc.errors import ConnectionFailedError, ErrorCode, ProtocolError, RpcTimeoutError
+from pybrpc.testing import ScriptedPeer, ScriptedServer, assert_no_leaks
+from pybrpc.testing.scripted_server import never_answer
+from tests.fakes.threads import WAIT_S, wait_until
+from tests.peers.raw_peer import SERVICE, EchoRequest, EchoResponse
+
+HELLO = EchoRequest(message="hello")
+HI = EchoResponse(message="hi")
+
+
+def outcome(
+    *scripts: Callable[[ScriptedPeer], None], protocol: str = "baidu_std", **options: Any
+) -> Any:
+    """The response of one call, or its error."""
+    options = {"timeout": WAIT_S, "max_retry": 0, **options}
+    with (
+        assert_no_leaks(grace=WAIT_S),
+        ScriptedServer(*scripts, protocol=protocol) as server,
+        pybrpc.Channel(server.address, protocol=protocol, **options) as channel,
+    ):
+        try:
+            return pybrpc.Stub(SERVICE, channel).Echo(HELLO).message
+        except pybrpc.RpcError as error:
+            return error
+
+
+def answer(peer: ScriptedPeer) -> None:
+    while (request := peer.read_request()) is not None:
+        peer.answer(request, HI)
+
+
+@pytest.mark.parametrize("protocol", ["baidu_std", "hulu_pbrpc", "sofa_pbrpc"])
+def test_script_answers(protocol: str) -> None:
+    assert outcome(answer, protocol=protocol) == "hi"
+
+
+def test_script_speaks_http_by_its_bytes() -> None:
+    def script(peer: ScriptedPeer) -> None:
+        head = peer.read_until(b"\r\n\r\n")
+        assert head.startswith(b"POST /conformance.EchoService/Echo HTTP/1.1\r\n")
+        body = b'{"message": "hi"}'
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        peer.send(head % len(body) + body)
+        assert peer.read_until(b"nothing more") == b'{"message":"hello"}'
+
+    assert outcome(script, protocol="http") == "hi"
+
+
+def test_script_fails_a_call() -> None:
+    error = outcome(lambda peer: peer.fail(peer.expect_request(), 20001, "no such user"))
+    assert (error.code, error.message, error.is_remote) == (20001, "no such user", True)
+
+
+def test_half_a_response_and_wrong_bytes_fail_the_call() -> None:
+    def half(peer: ScriptedPeer) -> None:
+        peer.answer_in_part(peer.expect_request(), HI, 10)
+
+    def but_one(peer: ScriptedPeer) -> None:
+        peer.answer_in_part(peer.expect_request(), HI, -1)
+
+    def wrong(peer: ScriptedPeer) -> None:
+        peer.expect_request()
+        peer.send(b"no frame of any protocol")
+        peer.wait_closed()
+
+    for script in (half, but_one):
+        assert isinstance(outcome(script), ConnectionFailedError)
+    assert isinstance(outcome(wrong), ProtocolError)
+
+
+def test_ends_of_connections_are_told_apart() -> None:
+    def ended(end: Callable[[ScriptedPeer], None]) -> Any:
+        def script(peer: ScriptedPeer) -> None:
+            peer.expect_request()
+            end(peer)
+
+        return outcome(script).name
+
+    assert ended(ScriptedPeer.close) == "EEOF"
+    assert ended(ScriptedPeer.end_sending) == "EEOF"
+    assert ended(ScriptedPeer.reset) == "ECONNRESET"
+
+
+def test_script_that_never_answers_lets_the_call_time_out() -> None:
+    assert isinstance(outcome(never_answer, timeout=0.01), RpcTimeoutError)
+
+
+def test_log_off_has_the_call_sent_again_over_another_connection() -> None:
+    def log_off(peer: ScriptedPeer) -> None:
+        peer.log_off(peer.expect_request())
+        peer.wait_closed()
+
+    assert outcome(log_off, answer, max_retry=3) == "hi"
+    assert outcome(log_off).code == ErrorCode.ELOGOFF
+
+
+def test_each_connection_runs_its_script_and_later_ones_the_last() -> None:
+    with ScriptedServer(ScriptedPeer.close, answer) as server:
+        with pybrpc.Channel(server.address, connection_type="short", timeout=WAIT_S) as channel:
+            stub = pybrpc.Stub(SERVICE, channel)
+            assert [stub.Echo(HELLO).message for _ in range(3)] == ["hi"] * 3
+        assert server.connections == 4
+        assert len(server.requests) == 3
+        assert server.requests[0].method == "Echo"
+        assert f"on {server.address}, 4 connections" in repr(server)
+
+
+def test_attachment_is_sent_behind_the_answer() -> None:
+    def script(peer: ScriptedPeer) -> None:
+        request = peer.expect_request()
+        peer.answer(request, HI, attachment=bytes(request.attachment or b"") + b"!")
+
+    controller = pybrpc.Controller()
+    controller.request_attachment.append(b"attached")
+    with ScriptedServer(script) as server, pybrpc.Channel(server.address) as channel:
+        pybrpc.Stub(SERVICE, channel).Echo(HELLO, controller=controller, timeout=WAIT_S)
+    assert bytes(controller.response_attachment) == b"attached!"
+
+
+def test_what_a_script_raises_fails_the_test() -> None:
+    server = ScriptedServer(lambda peer: print(peer.expect_request()))
+    server.start()
+    socket.create_connection(("127.0.0.1", server.port)).close()
+    wait_until(lambda: server.connections == 1)
+    with pytest.raises(AssertionError, match="the client closed instead of sending"):
+        server.close()
+
+
+def test_request_of_another_protocol_fails_the_script() -> None:
+    with pytest.raises(AssertionError, match="sent no request of hulu_pbrpc"):
+        with (
+            ScriptedServer(answer, protocol="hulu_pbrpc") as server,
+            pybrpc.Channel(server.address, max_retry=0) as channel,
+            pytest.raises(pybrpc.RpcError),
+        ):
+            pybrpc.Stub(SERVICE, channel).Echo(HELLO, timeout=WAIT_S)
+
+
+def test_error_of_the_test_itself_comes_out() -> None:
+    with pytest.raises(KeyError), ScriptedServer(answer):
+        raise KeyError
+
+
+def test_server_that_was_never_started_can_be_closed() -> None:
+    threads = threading.active_count()
+    ScriptedServer(answer).close()
+    assert threading.active_count() == threads
+
+
+def test_wrong_arguments_are_told() -> None:
+    with pytest.raises(ValueError, match="needs a script"):
+        ScriptedServer()
+    with pytest.raises(ValueError, match="unknown protocol"):
+        ScriptedServer(answer, protocol="morse")
