@@ -9,6 +9,9 @@ they are beside it.
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +134,22 @@ def on_page_context(context: Any, page: Page, config: ProperDocsConfig, **_: Any
 
 def on_post_page(output: str, **_: Any) -> str:
     return output.replace(FINISHED, "")
+
+
+def on_post_build(config: ProperDocsConfig) -> None:
+    """Make the index of the search once more, by the command.
+
+    The theme makes it by Pagefind as a service, which is ended when it has reported success, and
+    then has not always written its files to their end: a search found nothing at all.
+    """
+    shutil.rmtree(Path(config.site_dir) / "search")
+    command = [sys.executable, "-m", "pagefind", "--silent", "--site", config.site_dir]
+    command += ["--output-subdir", "search", "--include-characters", "._", "--keep-index-url"]
+    command += ["--exclude-selectors", "nav,footer,.headerlink"]
+    subprocess.run(command, check=True)
+
+
+on_post_build.mkdocs_priority = -100  # type: ignore[attr-defined]  # after the theme's own
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
