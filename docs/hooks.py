@@ -41,6 +41,7 @@ FINISHED = "finished-link:"
 
 ROW = re.compile(r"^\| `(pybrpc[\w.]*)` \| (.+) \|$", re.MULTILINE)
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+ANCHOR = re.compile(r'^<a id="[^"]+"></a>\n+', re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -155,10 +156,14 @@ def on_page_markdown(markdown: str, page: Page, config: ProperDocsConfig, **_: A
     """Make a Chinese page fit: its links, and the anchors of the English one for its headings."""
     name = page.file.src_uri
     english = ROOT / {page: source for source, page in PAGES.items()}.get(name, f"docs/{name}")
-    if Path(page.file.abs_src_path or "").parent != DOCS / "zh" or not english.exists():
+    if Path(page.file.abs_src_path or "").parent != DOCS / "zh":
         return markdown.replace("](zh/", "](") if is_chinese(config) else markdown
-    anchors = [slug(title) for title in headings(english.read_text())]
-    return with_anchors(markdown.replace("](../", "]("), anchors)
+    markdown = markdown.replace("](../", "](")
+    if not english.exists():
+        return markdown
+    # On GitHub the page needs anchors of its own, here its headings have them.
+    markdown = ANCHOR.sub("", markdown)
+    return with_anchors(markdown, [slug(title) for title in headings(english.read_text())])
 
 
 def headings(text: str) -> list[str]:

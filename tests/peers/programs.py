@@ -62,6 +62,8 @@ PROGRAMS = {
     "protoc": Program(
         "protobuf-compiler", "tests/golden/test_codegen.py, tests/integration/test_typed_stubs*.py"
     ),
+    "systemd-socket-activate": Program("systemd", "tests/integration/test_systemd.py"),
+    "systemd-analyze": Program("systemd", "tests/integration/test_deployment.py"),
     "wrk": Program("wrk", "tests/integration/test_bench_http.py"),
     "etcd": Program("etcd-server", "tests/integration/test_naming_etcd.py, test_registration*.py"),
     "dnsmasq": Program("dnsmasq-base", "tests/integration/test_naming_dns.py"),

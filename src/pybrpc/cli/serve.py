@@ -27,7 +27,9 @@ from pybrpc.server.workers.settings import (
 )
 from pybrpc.server.workers.supervisor import serve
 from pybrpc.server.workers.worker_directory import WorkerDirectory
+from pybrpc.transport.listening.passed_sockets import SCHEME, are_sockets_passed
 
+DEFAULT_ADDRESS = "127.0.0.1:8000"
 EXAMPLE = """\
 examples:
   pybrpc serve app:make_server --bind 0.0.0.0:8000 --workers 4
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         import_from(options.directory)
         done = serve(
             options.target,
-            options.bind,
+            options.bind or (SCHEME if are_sockets_passed() else DEFAULT_ADDRESS),
             workers=options.workers,
             grace=options.grace,
             register=options.register,
@@ -72,6 +74,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
             internal_port=options.internal_port,
             pin=options.pin,
             keep_memory=options.keep_memory,
+            reuse_port=options.reuse_port,
             log_level=options.log_level,
             on_started=on_started,
         )
@@ -150,7 +153,13 @@ def add_tuning(add: Callable[..., object]) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("target", help="function that makes the Server, as package.module:make_server")
-    add("-b", "--bind", default="127.0.0.1:8000", help="host:port or unix:path (%(default)s)")
+    add(
+        "-b",
+        "--bind",
+        help="host:port, unix:path, or fd://, fd://NAME, fd://3 for passed sockets (those that "
+        f"systemd has passed, else {DEFAULT_ADDRESS})",
+    )
+    add("--reuse-port", action="store_true", help="share the port with others that say so too")
     add("-w", "--workers", type=int, default=1, help="processes (%(default)s)")
     add(
         "--grace",

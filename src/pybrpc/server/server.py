@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-import socket as _socket
 import sys
 import time
 import warnings
@@ -38,6 +37,7 @@ from pybrpc.server.lifecycle.signals import quit_signals
 from pybrpc.server.limiters.adaptive_max_concurrency import MaxConcurrency, checked_max_concurrency
 from pybrpc.server.limiters.new_limiter import new_limiter
 from pybrpc.server.mounting import Mounting
+from pybrpc.server.notifying import Notifying
 from pybrpc.server.pages_view import new_frontend
 from pybrpc.server.registering import Registering
 from pybrpc.server.routing.routes import Routes
@@ -49,6 +49,7 @@ from pybrpc.server.settings import (
     ServiceOptions,
 )
 from pybrpc.server.values import ServerStatistics, UnfinishedCall, UnfinishedConnection
+from pybrpc.transport.listening.acceptors import Address, Where, where_to_listen
 from pybrpc.transport.listening.listen import start_on_first_free
 from pybrpc.transport.runtime import Runtime, default_runtime
 
@@ -58,7 +59,7 @@ RawHandler = TypeVar("RawHandler", bound=Callable[[RawRequest, Controller], RawR
 _THREADS_S = 1.0
 
 
-class Server(Hooking, Mounting, Registering):
+class Server(Hooking, Mounting, Notifying, Registering):
     """Serves the services that were added, on one address, until it is stopped.
 
         server = Server()
@@ -211,11 +212,13 @@ class Server(Hooking, Mounting, Registering):
         entry = self._registry.entry_named(method)
         entry.set_flags(cancel_handlers, drop_expired, enable_progressive_read)
 
-    def start(self, address: str | Endpoint | _socket.socket) -> Endpoint:
+    def start(self, address: Address) -> Endpoint:
         """Listen on "host:port", port 0 for a free one; return the address. Serves at once.
 
         `address` may also be a socket that is bound already, which belongs to the server from then
-        on: one of systemd, or one with SO_REUSEPORT, by which several processes share a port.
+        on, or a list of them; of several, the address of the first is returned. "fd://" means the
+        sockets that systemd has passed to this process, "fd://web" those named "web", and "fd://3"
+        descriptor 3: they stay open when the server stops. See docs/deployment.md.
         "memory:" is for tests: only this process can connect to the address that is returned.
 
         Doesn't wait for anything, but for the resolver if `host` is a name, and for the functions
@@ -228,7 +231,7 @@ class Server(Hooking, Mounting, Registering):
             run.listen(where, runtime)
         return self.endpoint
 
-    async def start_async(self, address: str | Endpoint | _socket.socket) -> Endpoint:
+    async def start_async(self, address: Address) -> Endpoint:
         """`start` inside `async with`, for a server with async functions of `on_startup`."""
         where = self._checked_address(address)
         if self._loop is None:
@@ -259,14 +262,11 @@ class Server(Hooking, Mounting, Registering):
             start_on_first_free(host, ports, listen)
         return self.endpoint
 
-    def _checked_address(
-        self, address: str | Endpoint | _socket.socket
-    ) -> Endpoint | _socket.socket:
+    def _checked_address(self, address: Address) -> Where:
         self._check_not_running()
-        if isinstance(address, _socket.socket):
-            return address
-        where = Endpoint.parse(address, allow_port_0=True)
-        self._registrations.check_where(where)
+        where = where_to_listen(address)
+        if isinstance(where, Endpoint):
+            self._registrations.check_where(where)
         return where
 
     @contextlib.contextmanager
@@ -432,11 +432,13 @@ class Server(Hooking, Mounting, Registering):
         """Block until Ctrl-C, SIGTERM or a `stop()`, then stop and join.
 
         A second Ctrl-C or SIGTERM ends the grace. In another thread than the main one, which gets
-        no signals, only `stop()` ends it. After bRPC's `RunUntilAskedToQuit`.
+        no signals, only `stop()` ends it. systemd is notified, see `notifying_systemd`. After
+        bRPC's `RunUntilAskedToQuit`.
         """
         if self._current_run() is None:
             raise ServerStateError("start the server before run_until_asked_to_quit()")
-        with quit_signals(lambda count: self.stop(grace if count == 1 else 0.0)):
+        quitting = quit_signals(lambda count: self.stop(grace if count == 1 else 0.0))
+        with quitting, self.notifying_systemd():
             self.join()
 
     def statistics(self) -> ServerStatistics:

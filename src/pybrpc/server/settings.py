@@ -35,6 +35,7 @@ from pybrpc.server.limiters.adaptive_max_concurrency import (
     checked_max_concurrency,
 )
 from pybrpc.server.rpc_dump.rpc_dump import RpcDump, checked_rpc_dump
+from pybrpc.transport.listening.listen import check_reuse_port
 from pybrpc.transport.runtime import Runtime
 from pybrpc.transport.socket.setup import DEFAULT_HANDSHAKE_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
@@ -126,6 +127,9 @@ class ServerOptions(TypedDict, total=False):
     builtin_allow    networks, such as ["10.0.0.0/8"], whose clients may use all pages on the port
                      of the server. A proxy on this host comes from its address: think before
                      adding "127.0.0.1"
+    reuse_port       whether other processes of the same user may listen on the same port, which
+                     say so too (SO_REUSEPORT); Linux spreads new connections over all of them.
+                     NotImplementedError where the system has no such thing; default `False`
     options          of accepted connections
     runtime          whose dispatcher thread is used; default: the process's
     """
@@ -157,6 +161,7 @@ class ServerOptions(TypedDict, total=False):
     drain_delay: float | None
     health_reporter: HealthReporter | None
     server_info_name: str
+    reuse_port: bool
     options: SocketOptions | None
     runtime: Runtime | None
 
@@ -199,6 +204,7 @@ class ServerSettings:
     drain_delay_s: float | None = None
     health_reporter: HealthReporter | None = None
     server_info_name: str = ""
+    reuse_port: bool = False
     options: SocketOptions = dataclasses.field(default_factory=SocketOptions)
     runtime: Runtime | None = None
 
@@ -245,6 +251,8 @@ class ServerSettings:
         checked_flag("builtin_services", self.builtin_services)
         checked_count_or_none("internal_port", self.internal_port, 0, 65535)
         checked_drain_delay_s(self.drain_delay_s)
+        if checked_flag("reuse_port", self.reuse_port):
+            check_reuse_port()
         checked_info_name(self.server_info_name)
         checked_text("version", self.version)
         if self.health_reporter is not None and not callable(self.health_reporter):

@@ -85,6 +85,7 @@ def test_options_of_the_command_are_passed_on(played: FakeServe) -> None:
         "drain_delay": 1.5,
         "pin": {0, 1, 2, 5},
         "keep_memory": True,
+        "reuse_port": False,
         "loop": "uvloop",
         "log_level": "error",
     }
@@ -185,3 +186,16 @@ def test_machines_get_json(played: FakeServe, capsys: pytest.CaptureFixture[str]
     started, done = map(json.loads, capsys.readouterr().out.splitlines())
     assert started == {"target": "app:make", "address": "127.0.0.1:8001", "pid": os.getpid()}
     assert done["deaths"] == 3
+
+
+def test_sockets_of_systemd_are_the_default(
+    played: FakeServe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    main(["serve", "app:make"])
+    assert played.address == "fd://"
+    main(["serve", "app:make", "--bind", "fd://web", "--reuse-port"])
+    assert (played.address, played.options["reuse_port"]) == ("fd://web", True)
+    monkeypatch.setenv("LISTEN_PID", "1")
+    main(["serve", "app:make"])
+    assert played.address == "127.0.0.1:8000"

@@ -61,6 +61,7 @@ class Drain:
         self._delay_s = delay_s
         self._log_off = log_off
         self._on_begin = on_begin
+        self._notify_stop: Callable[[], None] | None = None
         self._has_begun = OnceFlag()
         self._is_open = False
         self.is_ready = True
@@ -85,11 +86,21 @@ class Drain:
         if self.has_begun:
             self.registrations.leave(self._note_left)
 
+    def notify_stop(self, function: Callable[[], None]) -> None:
+        """Call `function` when a stop begins, in any thread; now if one has begun. Perhaps twice.
+        Only one such function."""
+        self._notify_stop = function
+        # Store, then load: a stop that came meanwhile may have found none.
+        if self.has_begun:
+            run_guarded(function, what="the begin of a stop", log=SERVER)
+
     def stop(self, grace_s: float | None, *, is_patient: bool = False) -> None:
         """Begin; a second call logs off at once, unless it `is_patient`. Each call can shorten the
         grace. Any thread, and signal handlers."""
         self.is_ready = False
         is_first = self._has_begun.try_set()
+        if is_first and self._notify_stop is not None:
+            run_guarded(self._notify_stop, what="the begin of a stop", log=SERVER)
         waits = is_first and self._waits(grace_s)
         if is_first and not waits and not len(self.registrations):
             self.registrations.leave(self._note_left)  # and take no new ones

@@ -49,12 +49,8 @@ from pybrpc.transport.dispatch.event_dispatcher import (
     DispatcherClosedError,
     EventDispatcher,
 )
-from pybrpc.transport.listening.acceptor import (
-    ACCEPTS_PER_TURN,
-    COSTLY_ACCEPTS_PER_TURN,
-    Acceptor,
-)
-from pybrpc.transport.listening.memory_acceptor import MemoryAcceptor
+from pybrpc.transport.listening.acceptor import ACCEPTS_PER_TURN, COSTLY_ACCEPTS_PER_TURN
+from pybrpc.transport.listening.acceptors import Where, new_acceptor
 from pybrpc.transport.runtime import Runtime
 
 MAX_ENDS = 512
@@ -165,10 +161,13 @@ class RunningServer(ServerCore):
         await self._hooks.start_up_async(self._context)
         self._note_start_up()
 
-    def listen(self, where: Endpoint | _socket.socket, runtime: Runtime) -> None:
+    def listen(self, where: Where, runtime: Runtime) -> None:
         """Listen, accept from now on, and register. Raises ListenError; AddressError if the server
         can't be registered with this address."""
-        acceptor = self.acceptor = self._new_acceptor(where, runtime)
+        accepts = ACCEPTS_PER_TURN if self.settings.tls is None else COSTLY_ACCEPTS_PER_TURN
+        shares = self.settings.reuse_port
+        acceptor = new_acceptor(where, self.dispatcher, self._on_accepted, runtime, accepts, shares)
+        self.acceptor = acceptor
         try:
             if self._new_frontend is not None:
                 self.http = self._new_frontend(self)
@@ -205,25 +204,17 @@ class RunningServer(ServerCore):
             self.stop(time.monotonic())
             raise
 
-    def _new_acceptor(
-        self, where: Endpoint | _socket.socket, runtime: Runtime
-    ) -> Acceptor | MemoryAcceptor:
-        if isinstance(where, Endpoint) and where.is_memory:
-            return MemoryAcceptor(where, self.dispatcher, self._on_accepted, runtime)
-        accepts = ACCEPTS_PER_TURN if self.settings.tls is None else COSTLY_ACCEPTS_PER_TURN
-        return Acceptor(where, self.dispatcher, self._on_accepted, runtime, accepts)
-
     def _listen_internally(self, port: int, runtime: Runtime) -> None:
         accepted = partial(self._on_accepted, is_internal=True)
         where = self.acceptor.endpoint
         self.internal_port = InternalPort(port, where, self.dispatcher, accepted, runtime)
 
-    def _note_for_callers(self, where: Endpoint | _socket.socket) -> None:
+    def _note_for_callers(self, where: Where) -> None:
         """Let blocking calls find out that a loop has to answer them. Of a socket that was given,
-        other processes may accept too."""
-        if isinstance(where, Endpoint) and (
-            self._bound_loop is not None or self.registry.has_async_methods
-        ):
+        or a port that is shared, other processes may accept too."""
+        if not isinstance(where, Endpoint) or self.settings.reuse_port:
+            return
+        if self._bound_loop is not None or self.registry.has_async_methods:
             endpoint = self.acceptor.endpoint
             note_server({endpoint, Endpoint(where.host, endpoint.port)}, self)
 
@@ -234,6 +225,14 @@ class RunningServer(ServerCore):
             return self._bound_loop
         loop: asyncio.AbstractEventLoop = handler_loop.loop
         return loop if self.registry.is_async(service, method) else None
+
+    def loop_beside_dispatcher(self) -> asyncio.AbstractEventLoop | None:
+        """The loop of async handlers, if there is one and the dispatcher does not run in it."""
+        handler_loop = self.handler_loop
+        if self._bound_loop is not None or handler_loop is None:
+            return None
+        loop: asyncio.AbstractEventLoop = handler_loop.loop
+        return loop
 
     def give_up_start(self) -> None:
         """The start has failed: end as after a stop. Called again, it does nothing."""

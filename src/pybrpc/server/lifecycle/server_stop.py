@@ -35,7 +35,7 @@ from pybrpc.transport.dispatch.event_dispatcher import (
     TimerHandle,
 )
 from pybrpc.transport.dispatch.periodic import PeriodicTimer
-from pybrpc.transport.listening.acceptor import Acceptor
+from pybrpc.transport.listening.acceptors import Acceptors
 from pybrpc.transport.listening.memory_acceptor import MemoryAcceptor
 
 FIRST_REPORT_S = 1.0
@@ -46,7 +46,7 @@ class StoppableServer(Protocol):
     """The server, as its stop sees it."""
 
     @property
-    def acceptor(self) -> Acceptor | MemoryAcceptor: ...
+    def acceptor(self) -> Acceptors | MemoryAcceptor: ...
     @property
     def connections(self) -> Collection[ServerConnection]: ...
     @property

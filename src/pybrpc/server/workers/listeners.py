@@ -14,6 +14,10 @@ listens on it again.
 For a Unix socket, and for TCP where SO_REUSEPORT doesn't spread, all workers share one socket with
 one queue. It listens from the beginning, so `refuse` accepts its connections and closes them, as
 long as all slots are refused.
+
+Sockets that another program has passed, such as systemd, are shared by all workers too, but they
+are not the supervisor's: nothing is refused, and connections wait in their queues until a worker
+serves, be it one of the next supervisor.
 """
 
 from __future__ import annotations
@@ -21,11 +25,14 @@ from __future__ import annotations
 import contextlib
 import socket as _socket
 import sys
+from collections.abc import Sequence
+from typing import TypeAlias
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ListenError
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.dispatch.periodic import PeriodicTimer
+from pybrpc.transport.listening.acceptors import Where
 from pybrpc.transport.listening.listen import (
     BACKLOG,
     bind_shared,
@@ -34,6 +41,7 @@ from pybrpc.transport.listening.listen import (
     stop_listening,
     unclaim_port,
 )
+from pybrpc.transport.listening.passed_sockets import PassedSocket
 
 _HAS_SPREADING = sys.platform == "linux"
 
@@ -45,16 +53,26 @@ class Listeners:
     """The sockets of one supervisor. Not thread-safe; all but the constructor is called in turns of
     the dispatcher."""
 
-    def __init__(self, endpoint: Endpoint, slots: int, dispatcher: EventDispatcher) -> None:
-        """Bind. ListenError if that fails, or if another supervisor or server has the address."""
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        slots: int,
+        dispatcher: EventDispatcher,
+        reuse_port: bool = False,
+    ) -> None:
+        """Bind. ListenError if that fails, or if another supervisor or server has the address, but
+        with `reuse_port` only if that does not share it."""
         if endpoint.is_memory:
             raise ListenError(f"workers are processes of their own, and can't serve at {endpoint}")
         self.is_shared = endpoint.is_unix or not _HAS_SPREADING
+        self._is_port_shared = reuse_port
         self._refused: set[int] = set()
         self._slots = slots
         self._turning_away = PeriodicTimer(dispatcher, self._turn_away)
         if self.is_shared:
-            self._kept, self._file = listen(endpoint)
+            self._kept, self._file = listen(endpoint, reuse_port)
+        elif reuse_port:
+            self._kept, self._file = bind_shared(endpoint), None
         else:
             self._kept, self._file = claim_port(endpoint), None
         self.endpoint = Endpoint.from_sockaddr(self._kept.getsockname())
@@ -67,9 +85,13 @@ class Listeners:
             self.close()
             raise
 
-    def socket_of(self, slot: int) -> _socket.socket:
-        """Return the socket on which the worker of that slot listens."""
-        return self._kept if self.is_shared else self._sockets[slot]
+    def sockets_of(self, slot: int) -> list[_socket.socket]:
+        """Return the sockets on which the worker of that slot listens."""
+        return [self._kept if self.is_shared else self._sockets[slot]]
+
+    def own_sockets_of(self, slot: int) -> list[_socket.socket]:
+        """Return those of them that may be shut down when this process is gone."""
+        return self.sockets_of(slot)
 
     def refuse(self, slot: int) -> None:
         """No worker of that slot serves: reset the connections that wait for it, and refuse others,
@@ -100,6 +122,8 @@ class Listeners:
                 self._kept.shutdown(_socket.SHUT_RDWR)
             self._turn_away(0.0)
             self._kept.close()
+        elif self._is_port_shared:
+            self._kept.close()
         else:
             unclaim_port(self._kept)
 
@@ -109,3 +133,52 @@ class Listeners:
             for _ in range(BACKLOG):
                 self._kept.accept()[0].close()
         return TURN_AWAY_S
+
+
+class PassedListeners:
+    """Sockets that another program has passed, used as Listeners are."""
+
+    def __init__(self, passed: Sequence[PassedSocket]) -> None:
+        """ListenError if one of them can't be used."""
+        self._sockets: list[_socket.socket] = []
+        try:
+            for each in passed:
+                self._sockets.append(listen(each)[0])
+        except BaseException:
+            self.close()
+            raise
+        self.endpoint = Endpoint.from_sockaddr(self._sockets[0].getsockname())
+        """The address of the first one."""
+
+    def sockets_of(self, slot: int) -> list[_socket.socket]:
+        """Return all, which all workers share."""
+        return self._sockets
+
+    def own_sockets_of(self, slot: int) -> list[_socket.socket]:
+        """None: to shut them down would end them for the other program too."""
+        return []
+
+    def refuse(self, slot: int) -> None:
+        """Nothing happens: connections wait for the next worker."""
+
+    def admit(self, slot: int) -> None:
+        """Nothing happens."""
+
+    def close(self) -> None:
+        """Close the copies of this process."""
+        for sock in self._sockets:
+            sock.close()
+
+
+AnyListeners: TypeAlias = Listeners | PassedListeners
+
+
+def new_listeners(
+    where: Where, slots: int, dispatcher: EventDispatcher, reuse_port: bool
+) -> AnyListeners:
+    """The sockets at an address. ListenError."""
+    if isinstance(where, Endpoint):
+        return Listeners(where, slots, dispatcher, reuse_port)
+    if isinstance(where, tuple):
+        return PassedListeners([each for each in where if isinstance(each, PassedSocket)])
+    raise TypeError(f"workers serve at an address, not on {where!r}")

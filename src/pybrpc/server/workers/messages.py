@@ -58,12 +58,16 @@ class WorkerSpec:
     keeps_memory: bool = False
     """Whether malloc keeps what big messages have needed."""
     sys_path: list[str] = dataclasses.field(default_factory=lambda: list(sys.path))
+    more_listener_fds: list[int] = dataclasses.field(default_factory=list)
+    """More bound sockets, which the worker inherits."""
 
     @property
     def fds(self) -> tuple[int, ...]:
         """The descriptors that the worker inherits."""
-        found = self.listener_fd, self.control_fd, self.orphan_fd
-        return found if self.pages_fd < 0 else (*found, self.pages_fd)
+        found: tuple[int, ...] = (self.listener_fd, self.control_fd, self.orphan_fd)
+        if self.pages_fd >= 0:
+            found = (*found, self.pages_fd)
+        return (*found, *self.more_listener_fds)
 
     def to_command(self, executable: str) -> list[str]:
         """The command that starts the worker in a new interpreter: a fork would copy held locks."""

@@ -20,6 +20,7 @@ from pybrpc.base.cores import check_bindable, checked_cores
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.server.settings import DEFAULT_GRACE_S, checked_drain_delay_s
+from pybrpc.transport.listening.listen import check_reuse_port
 
 DEFAULT_START_TIMEOUT_S = 60.0
 DEFAULT_STALL_TIMEOUT_S = 60.0
@@ -52,6 +53,9 @@ class SupervisorOptions(TypedDict, total=False):
     keep_memory    whether the workers keep memory that big messages have needed, see
                    `pybrpc.tune.keep_memory`; they do not if the environment says something else to
                    malloc; default True
+    reuse_port     whether other processes of the same user may serve on the same port, which say so
+                   too, such as the next supervisor before this one stops; see `Server`; default
+                   False
     log_level      "debug", "info", "warning" or "error": set up logging in the workers; default
                    "": leave that to the target
     """
@@ -66,6 +70,7 @@ class SupervisorOptions(TypedDict, total=False):
     internal_port: int | None
     pin: Iterable[int] | None
     keep_memory: bool
+    reuse_port: bool
     log_level: str
 
 
@@ -85,6 +90,7 @@ class SupervisorSettings:
     drain_delay_s: float | None = None
     pin: frozenset[int] | None = None
     keep_memory: bool = True
+    reuse_port: bool = False
 
     @classmethod
     def of(cls, target: str, options: SupervisorOptions) -> SupervisorSettings:
@@ -112,6 +118,8 @@ class SupervisorSettings:
         checked_count("workers", self.workers, 1)
         checked_count_or_none("internal_port", self.internal_port, 0, 65535)
         checked_flag("keep_memory", self.keep_memory)
+        if checked_flag("reuse_port", self.reuse_port):
+            check_reuse_port()
         if self.pin is not None:
             check_bindable(self.pin)
         if self.loop not in LOOPS:

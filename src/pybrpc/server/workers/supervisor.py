@@ -18,9 +18,10 @@ from pybrpc.base.named_options import shows_options
 from pybrpc.errors import ServerStateError, WorkerStartError
 from pybrpc.server.lifecycle.drain import Drain
 from pybrpc.server.lifecycle.signals import handling, quit_signals
+from pybrpc.server.lifecycle.systemd_notifier import SystemdNotifier
 from pybrpc.server.registering import Registering
 from pybrpc.server.settings import DEFAULT_GRACE_S
-from pybrpc.server.workers.listeners import Listeners
+from pybrpc.server.workers.listeners import new_listeners
 from pybrpc.server.workers.pages.page_server import PageServer
 from pybrpc.server.workers.settings import (
     SUPERVISOR_DEFAULTS,
@@ -32,6 +33,7 @@ from pybrpc.server.workers.worker_group import WorkerGroup
 from pybrpc.server.workers.worker_main import is_worker
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, DispatcherClosedError
+from pybrpc.transport.listening.acceptors import Where, where_to_listen
 
 
 class Supervisor(Registering):
@@ -66,7 +68,8 @@ class Supervisor(Registering):
     __init__.__doc__ = SupervisorOptions.__doc__
 
     def start(self, address: str | Endpoint) -> Endpoint:
-        """Start the workers on "host:port", port 0 for a free one; return the address.
+        """Start the workers on "host:port", port 0 for a free one; return the address. "fd://" and
+        "fd://web" mean sockets that systemd has passed to this process, as for `Server.start`.
 
         Blocks until all serve; then it is registered. AddressError, ListenError; WorkerStartError
         if a worker can't serve, then all are stopped; ServerStateError if the supervisor runs
@@ -79,9 +82,10 @@ class Supervisor(Registering):
                 f"this process is a worker, so it can't start workers for {address}; put the code "
                 'that serves behind `if __name__ == "__main__":`, as workers import its module'
             )
-        endpoint = Endpoint.parse(address, allow_port_0=True)
-        self._registrations.check_where(endpoint)
-        group, drain = self._new_group(endpoint)
+        where = where_to_listen(address)
+        if isinstance(where, Endpoint):
+            self._registrations.check_where(where)
+        group, drain = self._new_group(where)
         self._group, self._drain = group, drain
         try:
             if self._is_asked_to_quit:
@@ -98,19 +102,20 @@ class Supervisor(Registering):
             raise WorkerStartError(group.failure)
         return self.endpoint
 
-    def _new_group(self, endpoint: Endpoint) -> tuple[WorkerGroup, Drain]:
+    def _new_group(self, where: Where) -> tuple[WorkerGroup, Drain]:
         """Bind, and start the workers. If this raises, nothing is left."""
         dispatcher = EpollDispatcher("pybrpc-supervisor")
         with contextlib.ExitStack() as stack:
             stack.callback(dispatcher.close)
-            listeners = Listeners(endpoint, self._settings.workers, dispatcher)
+            settings = self._settings
+            listeners = new_listeners(where, settings.workers, dispatcher, settings.reuse_port)
             stack.callback(listeners.close)
-            group = WorkerGroup(self._settings, listeners, dispatcher)
+            group = WorkerGroup(settings, listeners, dispatcher)
             stack.callback(group.give_up)
             drain = Drain(
                 dispatcher,
                 self._registrations,
-                self._settings.drain_delay_s,
+                settings.drain_delay_s,
                 lambda grace_s: _post_to(dispatcher, lambda: group.stop(grace_s)),
                 group.drain,
             )
@@ -203,8 +208,20 @@ class Supervisor(Registering):
         """
         if self._group is None:
             raise ServerStateError("start the supervisor before run_until_asked_to_quit()")
-        with self._obeying_signals():
+        with self._obeying_signals(), self.notifying_systemd():
             self.join()
+
+    @contextlib.contextmanager
+    def notifying_systemd(self) -> Iterator[None]:
+        """As `Server.notifying_systemd`. A restart is RELOADING=1, and READY=1 when it is over. The
+        workers send no notices. `run_until_asked_to_quit` and `serve` use it."""
+        group, drain, dispatcher = self._group, self._drain, self._dispatcher
+        if group is None or drain is None or dispatcher is None:
+            raise ServerStateError("start the supervisor before systemd is notified that it serves")
+        status = f"{self._settings.workers} workers serve on {self._endpoint}"
+        with SystemdNotifier(dispatcher, drain, status) as notifier:
+            group.on_restart = notifier.on_restart
+            yield
 
     def statistics(self) -> SupervisorStatistics:
         """Counters since the start: of all workers, also those that have ended, and of each.
@@ -289,5 +306,6 @@ def serve(
         endpoint = supervisor.start(address)
         if on_started is not None:
             on_started(endpoint)
-        supervisor.join()
+        with supervisor.notifying_systemd():
+            supervisor.join()
     return supervisor.statistics()

@@ -11,6 +11,9 @@ from __future__ import annotations
 import os
 import sys
 
+FOR_SUPERVISOR = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
+"""Variables by which systemd asks one process for its state."""
+
 
 class WorkerDirectory:
     """Made in the process of the supervisor, when the link still leads to where it runs."""
@@ -41,8 +44,9 @@ class WorkerDirectory:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment for workers."""
-        return {**os.environ, "PWD": self.path}
+        """The environment for workers. systemd hears from their supervisor, not from them."""
+        kept = {name: text for name, text in os.environ.items() if name not in FOR_SUPERVISOR}
+        return {**kept, "PWD": self.path}
 
 
 def present_directory() -> str:

@@ -8,12 +8,13 @@ exactly once.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from pybrpc.base.cores import share_of
 from pybrpc.base.guard import WORKERS
 from pybrpc.base.wake_list import StopLatch
 from pybrpc.server.values import ServerStatistics
-from pybrpc.server.workers.listeners import Listeners
+from pybrpc.server.workers.listeners import AnyListeners
 from pybrpc.server.workers.messages import WorkerSpec
 from pybrpc.server.workers.orphans.orphan_watch import OrphanWatch
 from pybrpc.server.workers.pages.asking import AskedWorker
@@ -45,7 +46,7 @@ class WorkerGroup:
     """The SlotUser of all slots."""
 
     def __init__(
-        self, settings: SupervisorSettings, listeners: Listeners, dispatcher: EventDispatcher
+        self, settings: SupervisorSettings, listeners: AnyListeners, dispatcher: EventDispatcher
     ) -> None:
         """OSError if the system has no descriptor left."""
         self._settings = settings
@@ -73,6 +74,8 @@ class WorkerGroup:
         """The reason why the start has failed."""
         self.is_stopping = False
         self._is_draining = False
+        self.on_restart: Callable[[bool], None] = lambda has_begun: None
+        """Called in a turn when a restart begins, with True, and when it is over, with False."""
 
     def start(self) -> None:
         """Start all workers."""
@@ -92,6 +95,7 @@ class WorkerGroup:
             self._restarts_when_started = True
         else:
             WORKERS.info("replacing %d workers", len(self._slots))
+            self.on_restart(True)
             self._to_replace = list(self._slots)
             self._replace_next()
 
@@ -149,7 +153,7 @@ class WorkerGroup:
     # --- SlotUser ---
 
     def on_worker_started(self, worker: WorkerProcess) -> None:
-        self._orphans.watch(worker.pid, self._listeners.socket_of(worker.number))
+        self._orphans.watch(worker.pid, *self._listeners.own_sockets_of(worker.number))
         self._starts[worker.number] += 1
         account = self._account
         self._account = dataclasses.replace(account, workers=(*account.workers, worker))
@@ -199,17 +203,19 @@ class WorkerGroup:
             WORKERS.error(
                 "worker %d was not replaced, nor will others be: %s", slot.number, failure
             )
+            self.on_restart(False)
         else:
             self._replace_next()
 
     def _new_worker(self, number: int, user: WorkerUser) -> WorkerProcess:
-        settings, listener = self._settings, self._listeners.socket_of(number)
+        settings = self._settings
+        first, *others = (sock.fileno() for sock in self._listeners.sockets_of(number))
 
         def make_spec(control_fd: int, pages_fd: int) -> WorkerSpec:
             return WorkerSpec(
                 number,
                 settings.target,
-                listener.fileno(),
+                first,
                 control_fd,
                 settings.grace_s,
                 settings.loop,
@@ -219,6 +225,7 @@ class WorkerGroup:
                 cores_of(settings, number),
                 settings.keep_memory,
                 self._directory.sys_path,
+                others,
             )
 
         return WorkerProcess(make_spec, self._directory, self._dispatcher, user, settings)
@@ -227,6 +234,8 @@ class WorkerGroup:
         if self._replacing is None and self._to_replace:
             self._replacing = self._to_replace.pop(0)
             self._replacing.replace()
+        elif self._replacing is None:
+            self.on_restart(False)
 
     def _fail_to_start(self, failure: str) -> None:
         self.failure = self.failure or failure

@@ -39,14 +39,15 @@ def main() -> None:
     set_up_logging(spec.log_level)
     enable_stacks()
     tune_process(spec)
-    listener, control = inherited(spec.listener_fd), inherited(spec.control_fd)
+    listeners = [inherited(fd) for fd in (spec.listener_fd, *spec.more_listener_fds)]
+    control = inherited(spec.control_fd)
     if spec.orphan_fd >= 0:
         os.set_inheritable(spec.orphan_fd, False)
     link = SupervisorLink(control, spec.grace_s, spec.orphan_fd)
     link.start()
     answerer = answerer_of(spec)
     try:
-        run(spec, listener, link, answerer)
+        run(spec, listeners, link, answerer)
     except BaseException as error:
         WORKERS.raised("worker %d (pid %d) can't serve", spec.number, os.getpid(), error=error)
         link.fail(error)
@@ -92,7 +93,7 @@ def answerer_of(spec: WorkerSpec) -> PageAnswerer | None:
 
 def run(
     spec: WorkerSpec,
-    listener: _socket.socket,
+    listeners: list[_socket.socket],
     link: SupervisorLink,
     answerer: PageAnswerer | None = None,
 ) -> None:
@@ -100,10 +101,10 @@ def run(
     target = load_target(spec.target)
     if inspect.iscoroutinefunction(target):
         with asyncio.Runner(loop_factory=loop_factory(spec.loop)) as runner:
-            server = runner.run(run_in_loop(spec, target, listener, link, answerer))
+            server = runner.run(run_in_loop(spec, target, listeners, link, answerer))
     else:
         server = checked(target if isinstance(target, Server) else target(), spec)
-        server.start(listener)
+        server.start(listeners)
         show_pages(server, answerer)
         with stopped_by_signals(server, spec, link):
             link.serve(server)
@@ -117,13 +118,13 @@ def run(
 async def run_in_loop(
     spec: WorkerSpec,
     make_server: Any,
-    listener: _socket.socket,
+    listeners: list[_socket.socket],
     link: SupervisorLink,
     answerer: PageAnswerer | None,
 ) -> Server:
     """Return the server, which has stopped."""
     async with checked(await make_server(), spec) as server:
-        await server.start_async(listener)
+        await server.start_async(listeners)
         show_pages(server, answerer)
         with stopped_by_signals(server, spec, link):
             link.serve(server)

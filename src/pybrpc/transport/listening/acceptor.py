@@ -16,6 +16,7 @@ from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError, Ev
 from pybrpc.transport.dispatch.turn_budget import LONG_S
 from pybrpc.transport.listening.listen import ListenError as ListenError
 from pybrpc.transport.listening.listen import listen
+from pybrpc.transport.listening.passed_sockets import PassedSocket
 from pybrpc.transport.listening.socket_file import SocketFile
 from pybrpc.transport.runtime import Runtime
 
@@ -45,13 +46,15 @@ class Acceptor:
 
     def __init__(
         self,
-        where: Endpoint | _socket.socket,
+        where: Endpoint | _socket.socket | PassedSocket,
         dispatcher: EventDispatcher,
         on_accepted: OnAccepted,
         runtime: Runtime,
         accepts_per_turn: int = ACCEPTS_PER_TURN,
+        reuse_port: bool = False,
     ) -> None:
-        """Bind and listen; port 0 lets the system choose. A bound socket is taken over.
+        """Bind and listen; port 0 lets the system choose. A bound socket is taken over, a passed
+        one is copied. With `reuse_port` the port of an Endpoint is shared with others that do so.
 
         Blocks if a name has to be resolved. Raises ListenError. `start()` begins to accept.
         """
@@ -64,7 +67,7 @@ class Acceptor:
         self._owner_sock = where if isinstance(where, _socket.socket) else None
         self._sock: _socket.socket | None = None
         self._file: SocketFile | None = None
-        self._sock, self._file = listen(where)
+        self._sock, self._file = listen(where, reuse_port)
         try:
             self.endpoint = Endpoint.from_sockaddr(self._sock.getsockname())
             """Its address, with the port that was chosen."""

@@ -12,6 +12,7 @@ from typing import TypeVar
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ListenError as ListenError
 from pybrpc.transport.connecting.resolver import Address, resolve
+from pybrpc.transport.listening.passed_sockets import PassedSocket
 from pybrpc.transport.listening.socket_file import SocketFile, listen_at
 
 T = TypeVar("T")
@@ -20,17 +21,25 @@ BACKLOG = 1024
 """Connections that the kernel completes before they are accepted, up to its own limit."""
 
 
-def listen(where: Endpoint | _socket.socket) -> tuple[_socket.socket, SocketFile | None]:
+def listen(
+    where: Endpoint | _socket.socket | PassedSocket, reuse_port: bool = False
+) -> tuple[_socket.socket, SocketFile | None]:
     """A non-blocking socket that listens, and its file if it is a Unix socket.
 
     `where` is an endpoint, or a bound socket, which is taken over, without its file, unless this
-    raises. A name stands for the first of its addresses that can be used. "[::]" listens for IPv4
-    too. A Unix socket takes the place of one whose server is dead. Blocks if a name has to be
-    resolved, and at most for a second while other servers start in the directory of a Unix socket.
+    raises; or a passed one, of which this is a copy. One that listens already keeps the length of
+    its queue. With `reuse_port` the port of an endpoint is shared, as by `bind_shared`. A name
+    stands for the first of its addresses that can be used. "[::]" listens for IPv4 too. A Unix
+    socket takes the place of one whose server is dead. Blocks if a name has to be resolved, and at
+    most for a second while other servers start in the directory of a Unix socket.
     Raises ListenError.
     """
     if isinstance(where, _socket.socket):
         return _listen_on_bound(where), None
+    if isinstance(where, PassedSocket):
+        return _listen_or_close(where.open()), None
+    if reuse_port:
+        return _listen_or_close(bind_shared(where)), None
     return _on_first_address(where, _listen_on)
 
 
@@ -41,7 +50,17 @@ def bind_shared(endpoint: Endpoint) -> _socket.socket:
     The kernel gives a new connection to one of those that listen, chosen by a hash of its two
     addresses (SO_REUSEPORT, on Linux). Blocks if a name has to be resolved. Raises ListenError.
     """
+    if endpoint.is_unix:
+        text = f"Fail to listen on {endpoint}: only ports of TCP are shared, no Unix sockets"
+        raise ListenError(errno.EOPNOTSUPP, text)
+    check_reuse_port()
     return _on_first_address(endpoint, _bind_shared)
+
+
+def check_reuse_port() -> None:
+    """NotImplementedError where the system has no SO_REUSEPORT."""
+    if not hasattr(_socket, "SO_REUSEPORT"):
+        raise NotImplementedError("this system can't share a port: it has no SO_REUSEPORT")
 
 
 def claim_port(endpoint: Endpoint) -> _socket.socket:
@@ -93,11 +112,20 @@ def _on_first_address(endpoint: Endpoint, use: Callable[[Address], T]) -> T:
 def _listen_on_bound(sock: _socket.socket) -> _socket.socket:
     try:
         sock.setblocking(False)
-        sock.listen(BACKLOG)
+        if not sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
+            sock.listen(BACKLOG)
     except OSError as error:
         code = error.errno or errno.EINVAL
         raise ListenError(code, f"Fail to listen on {sock!r}: {error.strerror}") from error
     return sock
+
+
+def _listen_or_close(sock: _socket.socket) -> _socket.socket:
+    try:
+        return _listen_on_bound(sock)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _bind_shared(address: Address) -> _socket.socket:

@@ -305,3 +305,29 @@ def test_repr_says_how_far_it_is(stage: Make) -> None:
     assert repr(made.drain) == "<Drain begun>"
     made.drain.stop(5.0)
     assert repr(made.drain) == "<Drain over>"
+
+
+def test_begin_of_a_stop_is_told_once_before_anything_else(stage: Make) -> None:
+    made = stage().opened()
+    made.drain.notify_stop(lambda: made.events.append("told"))
+    made.drain.stop(5.0)
+    made.drain.stop(0.0)
+    assert made.pass_time(100)[0] == "told"
+    assert made.take().count("told") == 0
+
+
+def test_stop_that_has_begun_is_told_at_once(stage: Make) -> None:
+    made = stage(0, 4.0).opened()
+    made.drain.stop(5.0)
+    made.drain.notify_stop(lambda: made.events.append("told"))
+    assert "told" in made.events
+
+
+def test_function_that_raises_does_not_keep_the_stop(
+    stage: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = stage().opened()
+    made.drain.notify_stop(lambda: [][0])
+    made.drain.stop(5.0)
+    assert made.events == ["leave", "log off 5.0"]
+    assert "IndexError" in caplog.text

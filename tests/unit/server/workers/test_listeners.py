@@ -12,10 +12,11 @@ import pytest
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.server.workers import listeners as listeners_module
-from pybrpc.server.workers.listeners import TURN_AWAY_S, Listeners
+from pybrpc.server.workers.listeners import TURN_AWAY_S, Listeners, new_listeners
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch import periodic
 from pybrpc.transport.listening.acceptor import ListenError
+from pybrpc.transport.listening.passed_sockets import PassedSocket
 from tests.peers.raw_peer import RawPeer, request, text_of
 from tests.peers.serving import make_server
 
@@ -33,7 +34,7 @@ def listening(slots: int, endpoint: Endpoint = ANY) -> Iterator[Listeners]:
 
 def inherited(listeners: Listeners, slot: int) -> socket.socket:
     """The socket of a slot, as a worker inherits it."""
-    return listeners.socket_of(slot).dup()
+    return listeners.sockets_of(slot)[0].dup()
 
 
 def is_refused(endpoint: Endpoint) -> bool:
@@ -82,7 +83,7 @@ def test_connections_go_to_other_workers_after_a_slot_is_refused() -> None:
 @pytest.mark.parametrize("host", ["localhost", "::1", "::"])
 def test_sockets_of_all_slots_have_one_port(host: str) -> None:
     with listening(3, Endpoint(host, 0)) as listeners:
-        names = {listeners.socket_of(slot).getsockname()[:2] for slot in range(3)}
+        names = {listeners.sockets_of(slot)[0].getsockname()[:2] for slot in range(3)}
         assert len(names) == 1
         assert names.pop()[1] == listeners.endpoint.port > 0
 
@@ -90,7 +91,7 @@ def test_sockets_of_all_slots_have_one_port(host: str) -> None:
 def test_slots_of_a_unix_address_share_one_socket(unix_path: Path) -> None:
     with listening(2, Endpoint(f"unix:{unix_path}", 0)) as listeners:
         assert listeners.is_shared
-        assert listeners.socket_of(0) is listeners.socket_of(1)
+        assert listeners.sockets_of(0)[0] is listeners.sockets_of(1)[0]
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(unix_path))
     assert not unix_path.exists()
@@ -213,3 +214,59 @@ def test_free_port_that_was_given_is_used() -> None:
 def test_workers_can_not_serve_in_memory() -> None:
     with pytest.raises(ListenError, match="workers are processes of their own"):
         Listeners(Endpoint.in_memory(), 1, StepDispatcher())
+
+
+def passed(*sockets: socket.socket) -> tuple[PassedSocket, ...]:
+    return tuple(PassedSocket(sock.fileno()) for sock in sockets)
+
+
+def test_passed_sockets_are_shared_and_never_shut_down() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as other,
+    ):
+        listeners = new_listeners(passed(one, other), 2, StepDispatcher(), False)
+        assert listeners.endpoint == Endpoint.from_sockaddr(one.getsockname())
+        assert listeners.sockets_of(0) == listeners.sockets_of(1)
+        assert len(listeners.sockets_of(0)) == 2
+        assert listeners.own_sockets_of(0) == []
+        for slot in (0, 1):
+            listeners.refuse(slot)
+        with RawPeer(listeners.endpoint) as peer:
+            peer.send(request(1))
+            listeners.admit(0)
+            listeners.close()
+            with make_server() as server:
+                server.start(one.dup())
+                assert text_of(peer.read_answer()) == "hello"
+
+
+def test_no_copy_is_left_if_a_passed_socket_can_not_be_used() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        with pytest.raises(ListenError, match="no such descriptor"):
+            new_listeners((*passed(one), PassedSocket(999)), 1, StepDispatcher(), False)
+
+
+def test_workers_serve_at_addresses_only() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        with pytest.raises(TypeError, match="workers serve at an address"):
+            new_listeners(one, 1, StepDispatcher(), False)
+
+
+def test_supervisors_that_say_so_share_a_port() -> None:
+    first = new_listeners(ANY, 2, StepDispatcher(), True)
+    assert isinstance(first, Listeners)
+    second = new_listeners(first.endpoint, 2, StepDispatcher(), True)
+    assert second.endpoint == first.endpoint
+    first.close()
+    with make_server() as server:
+        server.start(second.sockets_of(1)[0].dup())
+        with RawPeer(second.endpoint) as peer:
+            assert text_of(peer.call()) == "hello"
+    second.close()
+    assert is_refused(second.endpoint)
+
+
+def test_unix_socket_is_not_shared_with_others(unix_path: Path) -> None:
+    with pytest.raises(ListenError, match="only ports of TCP are shared"):
+        new_listeners(Endpoint(f"unix:{unix_path}", 0), 1, StepDispatcher(), True)

@@ -83,3 +83,12 @@ def test_entries_of_sys_path_become_text(monkeypatch: pytest.MonkeyPatch) -> Non
     entries = [Path("/a"), b"/b\xff", "/c", None, 5]
     monkeypatch.setattr(sys, "path", entries)
     assert WorkerDirectory().sys_path == ["/a", "/b\udcff", "/c"]
+
+
+def test_workers_do_not_hear_of_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("OTHER", "1")
+    environment = WorkerDirectory().environment
+    assert environment["OTHER"] == "1"
+    assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} & set(environment)

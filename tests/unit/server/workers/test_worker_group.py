@@ -40,8 +40,10 @@ class FakeListeners:
         self.refused: list[int] = []
         self.is_closed = False
 
-    def socket_of(self, number: int) -> FakeListener:
-        return FakeListener(number)
+    def sockets_of(self, number: int) -> list[FakeListener]:
+        return [FakeListener(number)]
+
+    own_sockets_of = sockets_of
 
     def refuse(self, number: int) -> None:
         self.refused.append(number)
@@ -332,3 +334,24 @@ def test_drain_is_told_to_all_workers_and_to_those_that_start_later(stage: Stage
     run_timers(stage.dispatcher)
     (late,) = stage.serve()
     assert (late.number, late.drains, stage.group.is_stopping) == (1, 1, False)
+
+
+def test_restart_is_told_at_its_begin_and_its_end(stage: Stage) -> None:
+    told: list[bool] = []
+    stage.group.on_restart = told.append
+    olds = stage.serve()
+    stage.group.restart()
+    for old in olds:
+        assert told == [True]
+        stage.serve()
+        old.die()
+    assert told == [True, False]
+
+
+def test_end_of_a_restart_that_fails_is_told(stage: Stage) -> None:
+    told: list[bool] = []
+    stage.group.on_restart = told.append
+    stage.serve()
+    stage.group.restart()
+    stage.group.on_replaced(stage.group._slots[0], "can't serve")
+    assert told == [True, False]

@@ -85,7 +85,7 @@ def spec_of(app: str, listener: socket.socket, control_fd: int = 0, **options: s
 @pytest.mark.parametrize("app", ["make_server", "ready_server"])
 def test_worker_serves_on_the_given_socket(app: str, listener: socket.socket) -> None:
     link = FakeLink(question="pid")
-    worker_main.run(spec_of(app, listener), listener, link)
+    worker_main.run(spec_of(app, listener), [listener], link)
     assert (link.told, link.answer) == (["serve"], str(os.getpid()))
 
 
@@ -94,7 +94,7 @@ def test_coroutine_function_serves_in_the_chosen_loop(
     listener: socket.socket, loop: str, module: str
 ) -> None:
     link = LoopLink()
-    worker_main.run(spec_of("make_async_server", listener, loop=loop), listener, link)
+    worker_main.run(spec_of("make_async_server", listener, loop=loop), [listener], link)
     assert link.told[0].startswith(f"serve in {module}")
 
 
@@ -121,7 +121,7 @@ def test_last_numbers_have_the_variables_of_the_server(
 ) -> None:
     answerer: Any = FakeAnswerer()
     link: Any = LoopLink() if "async" in app else FakeLink(question=question)
-    worker_main.run(spec_of(app, listener), listener, link, answerer)
+    worker_main.run(spec_of(app, listener), [listener], link, answerer)
     ends = {name.rpartition("_echo_")[2]: value for name, value in answerer.counts.items()}
     assert (ends["error"], ends["count"]) == ("1" if question == "fail" else "0", "0")
     assert answerer.view is not None
@@ -131,7 +131,7 @@ def test_last_numbers_have_the_variables_of_the_server(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_the_worker_and_is_reported(listener: socket.socket, number: int) -> None:
     link = FakeLink(stops_by=number)
-    worker_main.run(spec_of("make_server", listener), listener, link)
+    worker_main.run(spec_of("make_server", listener), [listener], link)
     assert link.told == ["serve", "report_own_stop"]
 
 
@@ -148,7 +148,7 @@ def test_second_signal_ends_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_target_that_makes_no_server_is_refused(listener: socket.socket) -> None:
     with pytest.raises(TypeError, match=r"make_no_server must return a pybrpc\.Server, not 'no s"):
-        worker_main.run(spec_of("make_no_server", listener), listener, FakeLink())
+        worker_main.run(spec_of("make_no_server", listener), [listener], FakeLink())
 
 
 class Process:

@@ -35,7 +35,7 @@ class OrphanWatch:
         self._limit_s = limit_s
         self._noticed_fd, self.orphan_fd = os.pipe()
         """`orphan_fd`: for workers, which write there when they notice that they are orphans."""
-        self._workers: dict[int, _socket.socket] = {}
+        self._workers: dict[int, tuple[_socket.socket, ...]] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._commands: _socket.socket | None = None
         self._restart: TimerHandle | None = None
@@ -51,18 +51,19 @@ class OrphanWatch:
         commands.setblocking(False)
         self._commands = commands
         self._dispatcher.add_reader(commands.fileno(), self._on_ended)
-        for pid, listener in list(self._workers.items()):
-            self._send(pid, listener)
+        for pid, listeners in list(self._workers.items()):
+            self._send(pid, *listeners)
 
     @property
     def pid(self) -> int | None:
         """Process id of the process, if it runs."""
         return None if self._process is None else self._process.pid
 
-    def watch(self, pid: int, listener: _socket.socket) -> None:
-        """A worker was started, which listens on that socket."""
-        self._workers[pid] = listener
-        self._send(pid, listener)
+    def watch(self, pid: int, *listeners: _socket.socket) -> None:
+        """A worker was started. `listeners`: the socket on which it listens, if that is to be shut
+        down when this process is gone; at most one."""
+        self._workers[pid] = listeners
+        self._send(pid, *listeners)
 
     def forget(self, pid: int) -> None:
         """The worker has ended."""
