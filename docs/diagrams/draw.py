@@ -202,7 +202,9 @@ def layers() -> str:
                 f'<text x="{x + width / 2}" y="{y + 17}" text-anchor="middle">{name}</text>'
             )
         x = MARGIN + LAYER_WIDTH + 16
-        parts.append(f'<text class="small" x="{x}" y="{y + 17}">{escape(note.replace("`", ""))}</text>')
+        parts.append(
+            f'<text class="small" x="{x}" y="{y + 17}">{escape(note.replace("`", ""))}</text>'
+        )
     height = 2 * MARGIN + len(lines) * LAYER_ROW - 8
     title = "The layers of the package; each imports lower ones only"
     return panel(title, 2 * MARGIN + LAYER_WIDTH + 590, height, parts)
