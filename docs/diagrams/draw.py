@@ -157,7 +157,7 @@ CALL = Diagram(
         Box(3, 0.15, "Socket", "queue, one writer", True),
         Box(4, 0.15, "kernel", "one system call for many"),
         Box(4, 2.15, "kernel", "one read, many messages"),
-        Box(3, 2.15, "ServerConnection", "cuts messages, out of a Socket", True),
+        Box(3, 2.15, "ServerConnection", "cut into messages", True),
         Box(2, 2.15, "Admission", "limits, deadline, stopping"),
         Box(1, 2.15, "worker or loop", "def, or async def"),
         Box(0, 2.15, "handler", "returns the response"),
