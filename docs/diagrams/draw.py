@@ -157,7 +157,7 @@ CALL = Diagram(
         Box(3, 0.15, "Socket", "queue, one writer", True),
         Box(4, 0.15, "kernel", "one system call for many"),
         Box(4, 2.15, "kernel", "one read, many messages"),
-        Box(3, 2.15, "Socket, ServerConnection", "cut into messages", True),
+        Box(3, 2.15, "ServerConnection", "cut into messages", True),
         Box(2, 2.15, "Admission", "limits, deadline, stopping"),
         Box(1, 2.15, "worker or loop", "def, or async def"),
         Box(0, 2.15, "handler", "returns the response"),
@@ -202,7 +202,9 @@ def layers() -> str:
                 f'<text x="{x + width / 2}" y="{y + 17}" text-anchor="middle">{name}</text>'
             )
         x = MARGIN + LAYER_WIDTH + 16
-        parts.append(f'<text class="small" x="{x}" y="{y + 17}">{escape(note)}</text>')
+        parts.append(
+            f'<text class="small" x="{x}" y="{y + 17}">{escape(note.replace("`", ""))}</text>'
+        )
     height = 2 * MARGIN + len(lines) * LAYER_ROW - 8
     title = "The layers of the package; each imports lower ones only"
     return panel(title, 2 * MARGIN + LAYER_WIDTH + 590, height, parts)
