@@ -41,6 +41,8 @@ FINISHED = "finished-link:"
 
 ROW = re.compile(r"^\| `(pybrpc[\w.]*)` \| (.+) \|$", re.MULTILINE)
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+CHINESE_LINK = re.compile(r"\[([^\]]+)\]\(zh/index\.md\)")
+"""To the other half of the site, which this build doesn't know."""
 ANCHOR = re.compile(r'^<a id="[^"]+"></a>\n+', re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
@@ -157,7 +159,9 @@ def on_page_markdown(markdown: str, page: Page, config: ProperDocsConfig, **_: A
     name = page.file.src_uri
     english = ROOT / {page: source for source, page in PAGES.items()}.get(name, f"docs/{name}")
     if Path(page.file.abs_src_path or "").parent != DOCS / "zh":
-        return markdown.replace("](zh/", "](") if is_chinese(config) else markdown
+        if is_chinese(config):
+            return markdown.replace("](zh/", "](")
+        return CHINESE_LINK.sub(rf'<a href="{"../" * page.url.count("/")}zh/">\1</a>', markdown)
     markdown = markdown.replace("](../", "](")
     if not english.exists():
         return markdown
