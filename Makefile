@@ -48,7 +48,7 @@ QUICK := tests/unit tests/property tests/golden tests/contract \
 
 .DEFAULT_GOAL := help
 .PHONY: help demo format unit check test programs compiled docs clean
-.PHONY: failed-again pyright ci build stress fuzz soak network flat sanitize sanitize-thread
+.PHONY: failed-again wheels pyright ci build stress fuzz soak network flat sanitize sanitize-thread
 .PHONY: bench bench-quick coverage mutate pictures verify
 .DELETE_ON_ERROR:
 
@@ -67,6 +67,7 @@ help:
 	@echo "  make ci        what every change must pass: .ci/run    (BUDGET_S=2400)"
 	@echo "  make pyright   do pyright and mypy agree on the types of the API?"
 	@echo "  make build     sdist and wheel, into dist/             (PYBRPC_BUILD=compiled|python)"
+	@echo "  make wheels    compiled wheels for each Python at hand, installed and tried"
 	@echo "  make stress    many interleavings of the write path, and threads that write all at once"
 	@echo "  make proofs    models, mutants, cut links, the tools' own tests: what make test leaves out"
 	@echo "  make fuzz      a minute of hostile bytes for each parser          (ARGS: targets, --seconds)"
@@ -115,6 +116,10 @@ test: $(STAMP)-test $(COMPILED)
 # After `make test` has failed, with its output as input. .ci/run uses it.
 failed-again: $(STAMP)-test $(COMPILED)
 	@$(BIN)/python -m verification.failed_again
+
+# Compiled wheels for each Python at hand, installed in empty environments.
+wheels: $(STAMP)-build $(STAMP)-test
+	PYBRPC_WHEELS=all $(BIN)/python -m pytest -m proof $(ARGS) tests/integration/test_packages.py
 
 # The packages are built too, with what `make build` needs.
 proofs: $(STAMP)-bench $(STAMP)-build $(STAMP)-test $(COMPILED)
