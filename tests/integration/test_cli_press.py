@@ -62,6 +62,19 @@ def test_without_a_rate_calls_follow_each_other(
     assert found["calls"] >= 3
 
 
+def test_time_ends_while_calls_are_begun(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are begun in the turns of a loop, in which the timer runs too."""
+    arguments = (address, "EchoService.Echo", HELLO, "--qps", "0", "--concurrency", "100000")
+    _, found = press_json(capsys, *arguments, "--duration", "0.05", "--timeout", "30")
+    assert 0 < found["calls"] < 100_000
+
+
+def test_calls_at_once_have_a_limit(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        press_json(capsys, address, "Echo", HELLO, "--concurrency", "100001")
+    assert "must be at most 100000" in capsys.readouterr().err
+
+
 class Counting:
     """Keeps what it was asked, and how many calls ran at once."""
 

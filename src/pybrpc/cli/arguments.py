@@ -11,6 +11,7 @@ from pybrpc.client.channel.aio_channel import AioChannel
 from pybrpc.client.channel.channel import Channel
 from pybrpc.transport.tls.client_tls import ClientTls
 
+MAX_CONCURRENCY = 100_000
 PROTOCOLS = "baidu_std, hulu_pbrpc, sofa_pbrpc, http, http:proto, ..."
 
 
@@ -52,6 +53,14 @@ def count(text: str) -> int:
         number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+    return number
+
+
+def calls_at_once(text: str) -> int:
+    """A number of calls at once, which all take memory: from 1 to MAX_CONCURRENCY."""
+    number = count(text)
+    if number > MAX_CONCURRENCY:
+        raise argparse.ArgumentTypeError(f"must be at most {MAX_CONCURRENCY}, not {text!r}")
     return number
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from pybrpc.cli.arguments import channel_to, count, rate, some_seconds
+from pybrpc.cli.arguments import calls_at_once, channel_to, count, rate, some_seconds
 from pybrpc.cli.calling import (
     Called,
     add_calling,
@@ -66,7 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--duration", type=some_seconds, default=10.0, metavar="SECONDS", help="(%(default)g)"
     )
     parser.add_argument(
-        "--concurrency", type=count, metavar="N", help="calls at once (32; with --qps 10000)"
+        "--concurrency",
+        type=calls_at_once,
+        metavar="N",
+        help="calls at once (32; with --qps 10000)",
     )
     parser.add_argument(
         "--connection-type",

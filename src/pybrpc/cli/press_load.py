@@ -109,9 +109,12 @@ class Load(Generic[Request]):
             if self._qps > 0:
                 await self._run_at_rate()
             else:
-                for _ in range(self._concurrency):
-                    if not self._is_over:
-                        self._start(time.perf_counter())
+                for begun in range(1, self._concurrency + 1):
+                    if self._is_over:
+                        break
+                    self._start(time.perf_counter())
+                    if begun % STARTS_PER_TURN == 0:
+                        await asyncio.sleep(0)
             while self._running or not self._is_over:
                 await self._wait_changed()
         finally:

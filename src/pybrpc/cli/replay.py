@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pybrpc.cli.arguments import add_timeout, add_tls, channel_to, count, rate
+from pybrpc.cli.arguments import add_timeout, add_tls, calls_at_once, channel_to, count, rate
 from pybrpc.cli.calling import add_channel_options, common_options
 from pybrpc.cli.dump_files import files_of, read_files
 from pybrpc.cli.output import Output, rich
@@ -50,7 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="calls a second; 0: no limit (%(default)g)",
     )
     parser.add_argument(
-        "--concurrency", type=count, default=50, metavar="N", help="calls at once (%(default)s)"
+        "--concurrency",
+        type=calls_at_once,
+        default=50,
+        metavar="N",
+        help="calls at once (%(default)s)",
     )
     add_channel_options(parser)
     add_timeout(parser, 1.0)
