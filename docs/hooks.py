@@ -2,8 +2,8 @@
 
 The Chinese site has the pages of docs/zh/. Where there is none it has the English page, below a
 line that says so: every link leads to a page, and both languages have the same navigation. A
-Chinese page links to English ones as `../page.md`, which is right in the repository; on the site
-they are beside it.
+Chinese page links to English ones as `../page.md`, and pages of both languages to those of the root
+as `../README.md`. That is right in the repository; on the site they are beside each other.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ ROW = re.compile(r"^\| `(pybrpc[\w.]*)` \| (.+) \|$", re.MULTILINE)
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 CHINESE_LINK = re.compile(r"\[([^\]]+)\]\(zh/index\.md\)")
 """To the other half of the site, which this build doesn't know."""
+ROOT_LINK = re.compile(r"\]\((?:\.\./)+([A-Z]+\.md)")
+"""From a page of docs/ to one of the root, as it is in the repository."""
 ANCHOR = re.compile(r'^<a id="[^"]+"></a>\n+', re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
@@ -155,8 +157,9 @@ on_post_build.mkdocs_priority = -100  # type: ignore[attr-defined]  # after the 
 
 
 def on_page_markdown(markdown: str, page: Page, config: ProperDocsConfig, **_: Any) -> str:
-    """Make a Chinese page fit: its links, and the anchors of the English one for its headings."""
+    """Make links fit, and give the headings of a Chinese page the anchors of the English one."""
     name = page.file.src_uri
+    markdown = with_links_to_root(markdown, name)
     english = ROOT / {page: source for source, page in PAGES.items()}.get(name, f"docs/{name}")
     if Path(page.file.abs_src_path or "").parent != DOCS / "zh":
         if is_chinese(config):
@@ -165,9 +168,14 @@ def on_page_markdown(markdown: str, page: Page, config: ProperDocsConfig, **_: A
     markdown = markdown.replace("](../", "](")
     if not english.exists():
         return markdown
-    # On GitHub the page needs anchors of its own, here its headings have them.
-    markdown = ANCHOR.sub("", markdown)
-    return with_anchors(markdown, [slug(title) for title in headings(english.read_text())])
+    anchors = [slug(title) for title in headings(english.read_text())]
+    return with_anchors(markdown, anchors)
+
+
+def with_links_to_root(text: str, name: str) -> str:
+    """`text` of the page `name`, with links to pages of the root as they are on the site."""
+    up = "../" * name.count("/")
+    return ROOT_LINK.sub(lambda found: f"]({up}{PAGES.get(found[1], found[1])}", text)
 
 
 def headings(text: str) -> list[str]:
@@ -184,6 +192,7 @@ def with_anchors(text: str, anchors: list[str]) -> str:
     """`text` with these ids for its headings; as it is if it has another number of them."""
     if len(headings(text)) != len(anchors):
         return text
+    text = ANCHOR.sub("", text)  # on GitHub the page needs them
     left = iter(anchors)
     code = FENCE.findall(text)
     parts = [

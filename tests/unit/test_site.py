@@ -66,6 +66,21 @@ def test_links_of_the_root_fit_on_the_site() -> None:
     assert hooks.fitted(text) == fitted
 
 
+def test_links_to_the_root_fit_on_the_site() -> None:
+    text = "[a](../README.md#quickstart) [b](tls.md) [c](../design/README.md)"
+    fitted = "[a](index.md#quickstart) [b](tls.md) [c](../design/README.md)"
+    assert hooks.with_links_to_root(text, "client.md") == fitted
+    assert hooks.with_links_to_root("[a](../../SECURITY.md)", "server.md") == "[a](security.md)"
+    deep = hooks.with_links_to_root("[a](../../CONTRIBUTING.md)", "design/0001-write-queue.md")
+    assert deep == "[a](../contributing.md)"
+
+
+def test_page_keeps_its_own_anchors_where_headings_differ() -> None:
+    text = '<a id="quickstart"></a>\n\n# First\n'
+    assert hooks.with_anchors(text, []) == text
+    assert hooks.with_anchors(text, ["start"]) == "# First { #start }\n"
+
+
 def test_two_columns_of_a_docstring_become_a_list() -> None:
     docstrings = pytest.importorskip("docs.docstrings", reason="there is no griffe here")
     text = "Options.\n\ntimeout     seconds\n            for all\na, b        two\n\nThe end."

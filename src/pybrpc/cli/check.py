@@ -138,7 +138,10 @@ def compiling_text(found: str | None, headers: bool) -> str:
         return "it can't be compiled here: there is no C compiler"
     if not headers:
         return "it can't be compiled here: Python.h is missing (python3-dev)"
-    return f"it can be compiled here, with {found}: pip install --no-binary pybrpc pybrpc"
+    return (
+        f"it can be compiled here, with {found}: "
+        "PYBRPC_BUILD=compiled pip install . (in a checkout)"
+    )
 
 
 def print_facts(found: dict[str, Any], output: Output) -> None:

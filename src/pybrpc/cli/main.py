@@ -117,7 +117,7 @@ def top_parser() -> argparse.ArgumentParser:
 
 
 def version() -> str:
-    """The version of this package, and how it runs: "pybrpc 0.1.0 (compiled, Python 3.12.1)"."""
+    """The version of this package, and how it runs: "pybrpc 0.2.0 (compiled, Python 3.12.1)"."""
     package = sys.modules["pybrpc"]
     python = platform.python_version()
     return f"pybrpc {package.__version__} ({package.__impl__}, Python {python})"

@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", metavar="PATH", help="a file, or a directory with files of rpc_dump"
     )
     parser.add_argument(
-        "--times", type=count, default=1, metavar="N", help="so many times all (%(default)s)"
+        "--times",
+        type=count,
+        default=1,
+        metavar="N",
+        help="send all requests N times (%(default)s)",
     )
     parser.add_argument(
         "--qps",

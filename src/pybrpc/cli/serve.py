@@ -159,7 +159,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="host:port, unix:path, or fd://, fd://NAME, fd://3 for passed sockets (those that "
         f"systemd has passed, else {DEFAULT_ADDRESS})",
     )
-    add("--reuse-port", action="store_true", help="share the port with others that say so too")
+    add(
+        "--reuse-port",
+        action="store_true",
+        help="let other processes that use --reuse-port share this port",
+    )
     add("-w", "--workers", type=int, default=1, help="processes (%(default)s)")
     add(
         "--grace",

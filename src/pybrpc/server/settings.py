@@ -128,7 +128,7 @@ class ServerOptions(TypedDict, total=False):
                      of the server. A proxy on this host comes from its address: think before
                      adding "127.0.0.1"
     reuse_port       whether other processes of the same user may listen on the same port, which
-                     say so too (SO_REUSEPORT); Linux spreads new connections over all of them.
+                     use it too (SO_REUSEPORT); Linux spreads new connections over all of them.
                      NotImplementedError where the system has no such thing; default `False`
     options          of accepted connections
     runtime          whose dispatcher thread is used; default: the process's
