@@ -19,6 +19,8 @@ from tests.peers.command import command, run_command
 from tests.peers.pages import ROOT
 from tests.peers.redis_server import free_port
 
+pytestmark = pytest.mark.same_everywhere
+
 HELLO = '{"message": "hello"}'
 
 

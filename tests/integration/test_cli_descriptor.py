@@ -17,6 +17,8 @@ from tests.peers.command import command
 from tests.peers.pages import ROOT
 from tests.peers.serving import make_server, start
 
+pytestmark = pytest.mark.same_everywhere
+
 PROTO = ROOT / "tests" / "protos" / "conformance.proto"
 ECHO_LINE = (
     "conformance.EchoService.Echo (conformance.EchoRequest) returns (conformance.EchoResponse)"

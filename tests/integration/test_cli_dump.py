@@ -20,6 +20,8 @@ from tests.peers.echo import ECHO, echo_request
 from tests.peers.pages import ROOT
 from tests.protos import conformance_pb2 as pb
 
+pytestmark = pytest.mark.same_everywhere
+
 SERVICE = ECHO.full_name
 
 

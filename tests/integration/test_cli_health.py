@@ -17,6 +17,8 @@ from tests.peers.command import command
 from tests.peers.redis_server import free_port
 from tests.peers.serving import make_server, start
 
+pytestmark = pytest.mark.same_everywhere
+
 
 @pytest.fixture
 def reported() -> Iterator[dict[str, Any]]:

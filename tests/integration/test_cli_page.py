@@ -14,6 +14,8 @@ from bench.echo_messages import EXAMPLE
 from pybrpc.cli.main import COMMANDS, main
 from tests.peers.pages import ROOT, run_page
 
+pytestmark = pytest.mark.same_everywhere
+
 PAGE = "docs/command-line.md"
 TEXT = (ROOT / PAGE).read_text()
 BLOCKS = re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)

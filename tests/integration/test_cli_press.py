@@ -24,6 +24,8 @@ from tests.peers.echo import ECHO
 from tests.peers.pages import ROOT
 from tests.protos import conformance_pb2 as pb
 
+pytestmark = pytest.mark.same_everywhere
+
 HELLO = '{"message": "hello"}'
 SHORT = ("--duration", "0.4")
 

@@ -14,6 +14,9 @@ APP = """
 import pybrpc
 from tests.peers.echo import ECHO
 from tests.protos import conformance_pb2 as pb
+import pytest
+
+pytestmark = pytest.mark.same_everywhere
 
 class Service:
     def Echo(self, request, controller):

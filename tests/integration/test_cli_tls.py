@@ -8,6 +8,8 @@ from pybrpc.cli.main import main
 from tests.peers import tls_echo
 from tests.peers.tls import NAME, certificates
 
+pytestmark = pytest.mark.same_everywhere
+
 
 def test_certificate_of_the_server_is_verified(capsys: pytest.CaptureFixture[str]) -> None:
     with tls_echo.serving() as (_, address):

@@ -27,6 +27,8 @@ from tests.peers.redis_server import free_port
 from tests.peers.serving import EchoService, make_server, start
 from tests.peers.supervised import APPS
 
+pytestmark = pytest.mark.same_everywhere
+
 METHOD = "conformance.EchoService.Echo"
 
 

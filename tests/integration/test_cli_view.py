@@ -14,6 +14,8 @@ from tests.peers.command import command
 from tests.peers.pages import ROOT
 from tests.peers.serving import make_server, start
 
+pytestmark = pytest.mark.same_everywhere
+
 
 @pytest.fixture
 def address() -> Iterator[str]:

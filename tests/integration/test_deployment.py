@@ -27,6 +27,8 @@ from tests.fakes.threads import wait_until
 from tests.peers.pages import ROOT
 from tests.peers.redis_server import free_port
 
+pytestmark = pytest.mark.same_everywhere
+
 DEPLOY = ROOT / "examples" / "deploy"
 SOURCE = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 CALLS = 12

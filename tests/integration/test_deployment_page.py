@@ -24,6 +24,8 @@ import pybrpc
 from tests.peers.echo import ECHO as SERVICE
 from tests.peers.pages import examples_of, run_example
 from tests.peers.worker_apps import AsyncEcho as AsyncEchoService, WorkerEcho as EchoService
+
+pytestmark = pytest.mark.same_everywhere
 run_example(examples_of(sys.argv[1])[int(sys.argv[2])], globals(), {"127.0.0.1:0": sys.argv[3]})
 """
 

@@ -135,6 +135,8 @@ def test_wrong_arguments_fail_the_test_that_gave_them(run: Any) -> None:
     text = """
 import pytest
 
+pytestmark = pytest.mark.same_everywhere
+
 def test_wrong(pybrpc_server, pybrpc_channel):
     with pytest.raises(TypeError, match="needs the object that serves"):
         pybrpc_server(SERVICE)

@@ -225,5 +225,5 @@ def test_stopped_program_is_gone_and_its_log_remains(tmp_path: Path) -> None:
 
 def test_program_that_ends_early_is_reported_with_its_log(tmp_path: Path) -> None:
     with RunningProgram(["/bin/sh", "-c", "echo no space; exit 3"], tmp_path, "shell") as program:
-        with pytest.raises(AssertionError, match="has ended, not listening on 1:\nno space"):
+        with pytest.raises(AssertionError, match=r"has ended, not listening on 1:\s+no space"):
             program.wait_listening(1)

@@ -15,7 +15,7 @@ import pytest
 from tests.fakes.threads import WAIT_S
 from tests.peers.pages import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.same_everywhere]
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src")}
 COOKBOOK = (ROOT / "docs/cookbook.md").read_text()

@@ -19,6 +19,8 @@ from soak.echo_services import PlainEcho
 from tests.peers.pages import ROOT, examples_of, run_page
 from tests.peers.redis_server import free_port
 
+pytestmark = pytest.mark.same_everywhere
+
 SHOWN = "127.0.0.1:8000"
 EXAMPLES = {
     "client.md": 4,

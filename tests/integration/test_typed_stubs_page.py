@@ -53,6 +53,8 @@ def made_in(folder: Path) -> set[str]:
 PROGRAM = """
 import asyncio, sys
 from tests.peers.pages import run_page
+
+pytestmark = pytest.mark.same_everywhere
 names = {"asyncio": asyncio}
 run_page("docs/typed-stubs.md", names, {"127.0.0.1:8000": sys.argv[1]})
 names["server"].join()

@@ -6,12 +6,15 @@ import ast
 import keyword
 from typing import Any
 
+import pytest
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pybrpc.codegen.plugin import respond
+
+pytestmark = pytest.mark.same_everywhere
 
 WORDS = st.one_of(
     st.sampled_from(["pybrpc", "Any", "a_pb2", "b_pb2", "a_a_pb2", "import_module", "SERVICE"]),

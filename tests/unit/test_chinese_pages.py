@@ -16,6 +16,8 @@ from tests.peers.markdown import (
     headings_of,
 )
 
+pytestmark = pytest.mark.same_everywhere
+
 ROOT = Path(__file__).parents[2]
 ENGLISH = ROOT / "docs"
 CHINESE = ENGLISH / "zh"

@@ -9,6 +9,8 @@ import pytest
 from docs import hooks
 from tests.peers.markdown import broken_links
 
+pytestmark = pytest.mark.same_everywhere
+
 ROOT = hooks.ROOT
 FOLDERS = (ROOT, ROOT / "docs", ROOT / "docs/design", ROOT / "docs/performance")
 """The Chinese pages have a test of their own."""

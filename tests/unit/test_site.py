@@ -10,6 +10,8 @@ import pytest
 from docs import hooks
 from docs.diagrams import draw
 
+pytestmark = pytest.mark.same_everywhere
+
 DOCS = hooks.DOCS
 
 

@@ -13,6 +13,8 @@ import pybrpc
 from pybrpc.cli import check
 from pybrpc.cli.main import main
 
+pytestmark = pytest.mark.same_everywhere
+
 ROOT = Path(__file__).parents[3]
 FOR_DEVELOPERS = {
     *("bench", "build", "coverage", "demo", "dev", "docs", "fuzz"),

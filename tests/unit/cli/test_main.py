@@ -22,6 +22,8 @@ NO_RICH = """
 import sys
 sys.modules["rich"] = None
 from pybrpc.cli.main import main
+
+pytestmark = pytest.mark.same_everywhere
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -6,6 +6,8 @@ import pytest
 
 from pybrpc.cli.plot import duration_text, plot, sparkline
 
+pytestmark = pytest.mark.same_everywhere
+
 
 def test_highest_value_fills_its_place() -> None:
     assert sparkline([0, 1, 2, 4], 10) == " ▂▄█"

@@ -10,6 +10,8 @@ import pytest
 from pybrpc.cli import reloading
 from pybrpc.cli.reloading import Reloading, times_of
 
+pytestmark = pytest.mark.same_everywhere
+
 
 def touch(path: Path, time_ns: int = 5) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,8 @@ from pybrpc.cli.main import main
 from pybrpc.server import SupervisorStatistics, WorkerStartError
 from pybrpc.server.workers.settings import SupervisorSettings
 
+pytestmark = pytest.mark.same_everywhere
+
 DONE = SupervisorStatistics(deaths=3)
 
 

@@ -10,6 +10,8 @@ import pytest
 from pybrpc.cli import standard_input
 from pybrpc.cli.standard_input import lines
 
+pytestmark = pytest.mark.same_everywhere
+
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:

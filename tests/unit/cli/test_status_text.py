@@ -6,6 +6,8 @@ import pytest
 
 from pybrpc.cli.status_text import parse_status
 
+pytestmark = pytest.mark.same_everywhere
+
 CPP = """\
 version: Svc
 non_service_error: 3

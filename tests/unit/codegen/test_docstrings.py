@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 
+import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pybrpc.codegen.docstrings import Comments, docstring
+
+pytestmark = pytest.mark.same_everywhere
 
 LINES = st.text(
     st.one_of(

@@ -7,6 +7,8 @@ import pytest
 from pybrpc.codegen.imports import Imports
 from pybrpc.codegen.messages import MessageName
 
+pytestmark = pytest.mark.same_everywhere
+
 
 def imports(
     *modules: str, own: str = "a.x", taken: tuple[str, ...] = (), is_relative: bool = False

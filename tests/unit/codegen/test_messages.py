@@ -7,6 +7,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from pybrpc.codegen.messages import MessageName, Messages, is_importable, module_of
 
+pytestmark = pytest.mark.same_everywhere
+
 
 @pytest.mark.parametrize(
     ("path", "module"),

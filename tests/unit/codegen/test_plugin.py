@@ -15,6 +15,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from pybrpc.codegen.plugin import OptionError, Options, main, respond
 
+pytestmark = pytest.mark.same_everywhere
+
 ROOT = Path(__file__).parents[3]
 
 

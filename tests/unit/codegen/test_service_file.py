@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 
+import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from pybrpc.codegen.messages import Messages
 from pybrpc.codegen.service_file import ServiceFile, class_names
+
+pytestmark = pytest.mark.same_everywhere
 
 
 def file_with(*services: str, path: str = "echo.proto") -> FileDescriptorProto:

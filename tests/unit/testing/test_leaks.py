@@ -14,6 +14,8 @@ from tests.fakes.threads import WAIT_S
 from tests.peers.raw_peer import SERVICE, EchoRequest
 from tests.peers.serving import EchoService
 
+pytestmark = pytest.mark.same_everywhere
+
 HELLO = EchoRequest(message="hello")
 FAST: Any = {"grace": 0.01}
 LEAVE_RUNNER = asyncio.Runner.__exit__

@@ -11,6 +11,8 @@ import pytest
 from pybrpc.cli.command import MISSING, CommandError, UsageError
 from pybrpc.cli.schema.compiling import compiled, compiler
 
+pytestmark = pytest.mark.same_everywhere
+
 needs_protoc = pytest.mark.skipif(shutil.which("protoc") is None, reason="protoc is not installed")
 MAIN = 'syntax = "proto3"; package a; import "common.proto"; message M { b.C c = 1; }'
 COMMON = 'syntax = "proto3"; package b; message C { string text = 1; }'

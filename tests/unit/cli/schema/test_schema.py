@@ -11,6 +11,8 @@ from bench.echo_messages import EXAMPLE, SERVICE
 from pybrpc.cli.command import UsageError
 from pybrpc.cli.schema.schema import Schema
 
+pytestmark = pytest.mark.same_everywhere
+
 
 def file_of(service: Any) -> FileDescriptorProto:
     made = FileDescriptorProto()

@@ -14,6 +14,8 @@ from pybrpc.cli.schema.schema import Schema
 from pybrpc.cli.schema.sources import files_of_sources
 from tests.peers.echo import ECHO
 
+pytestmark = pytest.mark.same_everywhere
+
 PROTO2 = """\
 message Big {
   message Inner {
