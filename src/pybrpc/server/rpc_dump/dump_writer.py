@@ -7,8 +7,12 @@ written is left, and the next one tried; no call fails for it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import re
+import stat
+import sys
 import threading
 import time
 from collections import deque
@@ -29,6 +33,10 @@ from pybrpc.tracing.sampler import Sampler
 PREFIX = "requests."
 PAUSE_S = 0.1
 """Seconds in which requests gather."""
+PAUSE_AFTER_ERROR_S = 1.0
+"""Seconds for which nothing is written after an error, such as a full disk."""
+NAME = re.compile(r"requests\.\d{8}_\d{6}_\d{6}")
+"""The names of files that are written here, and so may be removed."""
 SHARED_BYTES = 64 * 1024
 """From this size on memory is shared with the request, below it copied: a few bytes would keep a
 whole block of received bytes."""
@@ -110,6 +118,8 @@ class DumpWriter:
             return
         body, attachment = request.body, request.attachment
         size = ENTRY_BYTES + len(body) + (0 if attachment is None else len(attachment))
+        # A peer chooses the names, too.
+        size += sys.getsizeof(request.service) + sys.getsizeof(request.method)
         if self.waiting_bytes + size > options.max_waiting_bytes:
             self.dropped += 1
             return
@@ -162,8 +172,8 @@ class DumpWriter:
                 self._file.write(each)
                 self.written += 1
             except BaseException as error:
-                self._file.close()
                 self._log.warn("rpc_dump can't write a request", reason=error)
+                self._closing.wait(PAUSE_AFTER_ERROR_S)
             finally:
                 self._taken_bytes += each.size_bytes
         if self.dropped != self._reported:
@@ -177,13 +187,32 @@ class DumpFile:
     def __init__(self, options: RpcDump) -> None:
         self._options = options
         self._fd = -1
+        self._path = ""
         self._requests = 0
         self._bytes = 0
 
     def write(self, request: Waiting) -> None:
-        """Append a request; begin a new file if there is none. OSError."""
+        """Append a request; begin a new file if there is none. OSError; then the file is closed,
+        and has whole requests only."""
+        if self._fd >= 0 and not os.fstat(self._fd).st_nlink:
+            self.close()  # somebody has removed it, perhaps with the directory
         if self._fd < 0:
             self._open()
+        try:
+            self._append(request)
+        except BaseException:
+            self._drop_the_rest()
+            raise
+        if self._requests == 1:
+            self._remove_oldest()
+        options = self._options
+        if (
+            self._requests >= options.max_requests_in_one_file
+            or self._bytes >= options.max_file_bytes
+        ):
+            self.close()
+
+    def _append(self, request: Waiting) -> None:
         parts = (request.body, request.attachment)
         sizes = len(request.body), len(request.attachment)
         head = head_of(request.service, request.method, request.compress_type, sizes)
@@ -192,31 +221,42 @@ class DumpFile:
                 self._write_whole(view)
         self._requests += 1
         self._bytes += len(head) + sum(sizes)
-        options = self._options
-        if (
-            self._requests >= options.max_requests_in_one_file
-            or self._bytes >= options.max_file_bytes
-        ):
-            self.close()
 
     def _write_whole(self, view: memoryview) -> None:
         while view:
             view = view[os.write(self._fd, view) :]
 
+    def _drop_the_rest(self) -> None:
+        """A part of a request may have been written: cut it off."""
+        try:
+            if self._requests:
+                os.ftruncate(self._fd, self._bytes)
+            else:
+                os.unlink(self._path)
+        finally:
+            self.close()
+
     def _open(self) -> None:
-        options = self._options
-        existing = sorted(each for each in os.listdir(options.directory) if is_dump(each))
-        for name in existing[: max(0, len(existing) - options.max_files + 1)]:
-            os.unlink(os.path.join(options.directory, name))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         while True:
             name = datetime.now().strftime(f"{PREFIX}%Y%m%d_%H%M%S_%f")
+            self._path = os.path.join(self._options.directory, name)
             try:
-                self._fd = os.open(os.path.join(options.directory, name), flags, 0o600)
+                self._fd = os.open(self._path, flags, 0o600)
             except FileExistsError:
                 continue  # another process of the server has made it in this microsecond
             break
         self._requests = self._bytes = 0
+
+    def _remove_oldest(self) -> None:
+        """Remove the oldest files of rpc_dump that are too many, now that a new one is good."""
+        directory = self._options.directory
+        existing = sorted(each for each in os.listdir(directory) if NAME.fullmatch(each))
+        for name in existing[: max(0, len(existing) - self._options.max_files)]:
+            path = os.path.join(directory, name)
+            with contextlib.suppress(OSError):
+                if stat.S_ISREG(os.lstat(path).st_mode):
+                    os.unlink(path)
 
     def close(self) -> None:
         """Close the file; the next request begins another one."""
@@ -226,7 +266,7 @@ class DumpFile:
 
 
 def is_dump(name: str) -> bool:
-    """Whether a file has the name of a file of rpc_dump."""
+    """Whether a file to read may be one of rpc_dump: people rename them."""
     return name.startswith(PREFIX)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
+import stat
 import weakref
 
 from pybrpc.base.checked_options import checked_count, checked_flag, is_number, shown
@@ -24,6 +26,7 @@ ENABLE_RPC_DUMP = FLAGS.define(
     check=_refusal,
 )
 MIB = 1 << 20
+MOST = 1 << 53
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ class RpcDump:
             *("per_second", "max_files", "max_requests_in_one_file"),
             *("max_file_bytes", "max_waiting_bytes"),
         ):
-            checked_count(name, getattr(self, name), 1)
+            checked_count(name, getattr(self, name), 1, MOST)
 
     def is_on(self) -> bool:
         """Whether requests are sampled now."""
@@ -82,6 +85,10 @@ class RpcDump:
             os.mkdir(self.directory, 0o700)
         except FileExistsError:
             found = os.stat(self.directory)
+            if not stat.S_ISDIR(found.st_mode):
+                raise NotADirectoryError(
+                    errno.ENOTDIR, "the directory of rpc_dump is a file", self.directory
+                ) from None
             if found.st_uid != os.geteuid() or found.st_mode & 0o077:
                 raise PermissionError(
                     f"the directory {self.directory} of rpc_dump must be for its owner alone: "

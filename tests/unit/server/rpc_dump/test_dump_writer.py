@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import shutil
 import time
 from collections.abc import Iterator
@@ -165,3 +166,58 @@ def test_sampling_never_raises(folder: Path, caplog: pytest.LogCaptureFixture) -
 
     DumpWriter(RpcDump(directory=str(folder))).sample("baidu_std", [Broken()])  # type: ignore[list-item]
     assert "Fail to sample a request" in caplog.text
+
+
+def test_names_that_a_peer_chooses_are_counted(folder: Path) -> None:
+    writer = DumpWriter(RpcDump(directory=str(folder), max_waiting_bytes=100_000))
+    named = RpcRequest(1, "S" * 60_000, "M", b"body")
+    writer.sample("baidu_std", [Call(named), Call(named)])
+    assert writer.dropped == 1
+    assert 60_000 < writer.waiting_bytes < 100_000
+
+
+def test_write_that_fails_leaves_whole_requests_and_removes_no_good_file(folder: Path) -> None:
+    options = RpcDump(directory=str(folder), max_requests_in_one_file=1, max_files=6)
+    run(options, [call(b"%d" % number) for number in range(5)])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        writer = run(options, [call(b"x" * 9000) for _ in range(8)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert writer.written == 0
+    assert [each.body for each in requests_in(folder)] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_file_that_gets_a_part_of_a_request_keeps_those_before_it(folder: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        run(RpcDump(directory=str(folder)), [call(b"kept"), call(b"x" * 9000), call(b"next")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [each.body for each in requests_in(folder)] == [b"kept", b"next"]
+
+
+def test_files_of_others_stay_and_disturb_nothing(folder: Path) -> None:
+    folder.mkdir(0o700)
+    (folder / "requests.jsonl").write_text("of the user")
+    (folder / "requests.20200101_000000_000000").mkdir()
+    run(RpcDump(directory=str(folder), max_files=1), [call()])
+    run(RpcDump(directory=str(folder), max_files=1), [call()])
+    names = {path.name for path in files_in(folder)}
+    assert {"requests.jsonl", "requests.20200101_000000_000000"} < names
+    assert len(names) == 3
+
+
+def test_file_that_somebody_removes_is_followed_by_another_one(folder: Path) -> None:
+    writer = DumpWriter(RpcDump(directory=str(folder)))
+    writer.start()
+    writer.sample("baidu_std", [call(b"lost")])
+    wait_until(lambda: not writer.waiting_bytes)
+    shutil.rmtree(folder)
+    folder.mkdir(0o700)
+    writer.sample("baidu_std", [call(b"kept")])
+    writer.close()
+    writer.join(time.monotonic() + FAR_S)
+    assert [each.body for each in requests_in(folder)] == [b"kept"]

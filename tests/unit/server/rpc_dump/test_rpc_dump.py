@@ -79,3 +79,15 @@ def test_flag_switches_what_is_not_enabled() -> None:
         ENABLE_RPC_DUMP.set(False)
         SAMPLING.discard(writer)
     assert RpcDump(directory="dump").is_on()
+
+
+def test_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "dump"
+    path.touch(0o600)
+    with pytest.raises(NotADirectoryError):
+        RpcDump(directory=str(path)).prepare()
+
+
+def test_number_that_no_counter_holds_is_refused() -> None:
+    with pytest.raises(ValueError, match="per_second must be a whole number from 1 to"):
+        RpcDump(directory="dump", per_second=10**400)
