@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def pybrpc_server() -> Iterator[ServerFactory]:
-    """A function that starts a `pybrpc.Server` on a free port: `pybrpc_server(SERVICE, impl)`.
+    """A function that starts a `pybrpc.Server` on a free port: `pybrpc_server(EchoService())`.
 
-    Instead of the two: a `FakeService`, or a `pybrpc.Server` that was not started. `address=` is
-    where it listens; the other options are those of `pybrpc.Server`. `str(server.endpoint)` is
-    the address. After the test each server is stopped.
+    The object is one of a class derived from a generated one. Instead of it: a service descriptor
+    and the object that serves it, a `FakeService`, or a `pybrpc.Server` that was not started.
+    `address=` is where it listens; the other options are those of `pybrpc.Server`.
+    `str(server.endpoint)` is the address. After the test each server is stopped.
     """
     from pybrpc.testing.in_memory import end_server, server_of
 
@@ -49,8 +50,8 @@ def pybrpc_server() -> Iterator[ServerFactory]:
 def pybrpc_channel() -> Iterator[ChannelFactory]:
     """A function that makes a `pybrpc.Channel`: `pybrpc_channel("127.0.0.1:8000")`.
 
-    For a service and the object that serves it, a `FakeService` or a `pybrpc.Server` it is one of
-    `pybrpc.testing.channel_for`, with the same arguments. After the test each channel is closed.
+    For a service instead of an address it is `pybrpc.testing.channel_for`, with the same
+    arguments: `pybrpc_channel(EchoService())`. After the test each channel is closed.
     """
     import pybrpc
     from pybrpc.testing import channel_for

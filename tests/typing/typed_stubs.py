@@ -13,6 +13,7 @@ from typing import assert_type
 from google.protobuf.empty_pb2 import Empty
 
 import pybrpc
+from pybrpc import testing
 from pybrpc.streams import AioStream, Stream
 from tests.typing.catalog.catalog_brpc import CatalogAioStub, CatalogBase, CatalogStub
 from tests.typing.catalog.catalog_pb2 import Item, Items, Query
@@ -100,6 +101,17 @@ def serve() -> None:
     server.remove_service(CatalogBase.SERVICE)
 
 
+async def use_the_test_kit() -> None:
+    with testing.channel_for(Handlers(), timeout=5, server_options={"max_workers": 1}) as channel:
+        assert_type(channel, testing.InMemoryChannel)
+        CatalogStub(channel)
+    async with testing.aio.channel_for(Handlers(), share_with_threads=True) as aio_channel:
+        assert_type(aio_channel, testing.aio.InMemoryChannel)
+        CatalogAioStub(aio_channel)
+    testing.channel_for(CatalogBase.SERVICE, Handlers())
+    testing.channel_for(testing.FakeService(CatalogBase))
+
+
 # --- what must be refused: without an error here, the comment would be one ---
 
 
@@ -177,3 +189,13 @@ def wrong_servers() -> None:
     server.add_service(OtherHandlers())  # type: ignore[call-overload]
     server.add_service(CatalogBase.SERVICE)  # type: ignore[call-overload]
     server.add_service(Handlers(), no_such_option=1)  # type: ignore[call-overload]
+
+
+def wrong_tests() -> None:
+    testing.channel_for(Handlers)  # type: ignore[call-overload]
+    testing.channel_for(OtherHandlers())  # type: ignore[call-overload]
+    testing.channel_for(CatalogBase.SERVICE)  # type: ignore[call-overload]
+    testing.channel_for(Handlers(), timeoout=1)  # type: ignore[call-overload]
+    testing.aio.channel_for(Handlers)  # type: ignore[call-overload]
+    testing.FakeService(Handlers())  # type: ignore[arg-type]
+    testing.FakeService(OtherHandlers)  # type: ignore[arg-type]
