@@ -8,18 +8,14 @@ imports pybrpc only when a test uses one of the fixtures.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     import pybrpc
-    from pybrpc.testing import FaultyProxy
-
-    ServerFactory = Callable[..., pybrpc.Server]
-    ChannelFactory = Callable[..., pybrpc.Channel]
-    ProxyFactory = Callable[..., FaultyProxy]
+    from pybrpc.testing import ChannelFactory, FaultyProxy, ProxyFactory, ServerFactory
 
 
 @pytest.fixture
@@ -58,8 +54,9 @@ def pybrpc_channel() -> Iterator[ChannelFactory]:
 
     with contextlib.ExitStack() as stack:
 
-        def make(where: Any, impl: object = None, **options: Any) -> pybrpc.Channel:
-            is_address = isinstance(where, str | pybrpc.Endpoint | list | tuple)
+        def make(where: Any, impl: object = None, **options: Any) -> Any:
+            is_service = isinstance(where, pybrpc.TypedService)  # it may be iterable too
+            is_address = not is_service and isinstance(where, str | pybrpc.Endpoint | Iterable)
             channel: pybrpc.Channel
             if is_address and impl is None:
                 channel = pybrpc.Channel(where, **options)
@@ -80,12 +77,12 @@ def faulty_proxy() -> Iterator[ProxyFactory]:
     each proxy is closed.
     """
     import pybrpc
-    from pybrpc.testing import FaultyProxy
+    from pybrpc.testing.faulty_proxy import NO_FAULTS, FaultyProxy
 
     with contextlib.ExitStack() as stack:
 
-        def start(upstream: Any, *plan: Any, **options: Any) -> FaultyProxy:
+        def start(upstream: Any, plan: Any = NO_FAULTS, **options: Any) -> FaultyProxy:
             where = upstream.endpoint if isinstance(upstream, pybrpc.Server) else upstream
-            return stack.enter_context(FaultyProxy(where, *plan, **options))
+            return stack.enter_context(FaultyProxy(where, plan, **options))
 
         yield start

@@ -87,6 +87,40 @@ def test_proxy(pybrpc_server, pybrpc_channel, faulty_proxy):
     run(text).assert_outcomes(passed=4)
 
 
+def test_fixtures_take_the_arguments_that_their_types_say(run: Any) -> None:
+    text = """
+import inspect
+from pybrpc.testing import ChannelFactory, ProxyFactory, ServerFactory
+
+def positional(function):
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [each.name for each in inspect.signature(function).parameters.values()
+            if each.kind in kinds]
+
+def test_names(
+    pybrpc_server: ServerFactory, pybrpc_channel: ChannelFactory, faulty_proxy: ProxyFactory
+) -> None:
+    assert positional(pybrpc_server) == ["served", "impl"]
+    assert positional(pybrpc_channel) == ["where", "impl"]
+    assert positional(faulty_proxy) == ["upstream", "plan"]
+    assert positional(ProxyFactory.__call__)[1:] == positional(faulty_proxy)
+
+def test_several_addresses_may_be_any_iterable(pybrpc_server, pybrpc_channel):
+    server = pybrpc_server(TypedEcho())
+    for where in ([str(server.endpoint)], {server.endpoint}, iter([server.endpoint])):
+        stub = EchoServiceStub(pybrpc_channel(where, timeout=30))
+        assert stub.Echo(HELLO).message == "hello"
+
+def test_service_that_is_iterable_is_no_list_of_addresses(pybrpc_channel):
+    class Items(TypedEcho):
+        def __iter__(self):
+            return iter(["127.0.0.1:1"])
+
+    assert EchoServiceStub(pybrpc_channel(Items(), timeout=30)).Echo(HELLO).message == "hello"
+"""
+    run(text).assert_outcomes(passed=3)
+
+
 def test_all_ends_with_the_test_also_when_it_fails(run: Any) -> None:
     text = """
 import threading

@@ -15,6 +15,7 @@ from google.protobuf.empty_pb2 import Empty
 import pybrpc
 from pybrpc import testing
 from pybrpc.streams import AioStream, Stream
+from pybrpc.testing.faulty_proxy import Faults
 from tests.typing.catalog.catalog_brpc import CatalogAioStub, CatalogBase, CatalogStub
 from tests.typing.catalog.catalog_pb2 import Item, Items, Query
 
@@ -112,6 +113,28 @@ async def use_the_test_kit() -> None:
     testing.channel_for(testing.FakeService(CatalogBase))
 
 
+def use_the_fixtures(
+    pybrpc_server: testing.ServerFactory,
+    pybrpc_channel: testing.ChannelFactory,
+    faulty_proxy: testing.ProxyFactory,
+) -> None:
+    server = pybrpc_server(Handlers(), address="memory:", max_workers=1)
+    assert_type(server, pybrpc.Server)
+    assert_type(pybrpc_server(CatalogBase.SERVICE, Handlers()), pybrpc.Server)
+    assert_type(pybrpc_server(testing.FakeService(CatalogBase)), pybrpc.Server)
+    assert_type(pybrpc_server(pybrpc.Server(), address="127.0.0.1:0"), pybrpc.Server)
+    channel = pybrpc_channel(Handlers(), timeout=5, server_options={"max_workers": 1})
+    assert_type(channel, testing.InMemoryChannel)
+    assert_type(pybrpc_channel(CatalogBase.SERVICE, impl=Handlers()), testing.InMemoryChannel)
+    assert_type(pybrpc_channel(server), testing.InMemoryChannel)
+    assert_type(pybrpc_channel(server.endpoint), pybrpc.Channel)
+    assert_type(pybrpc_channel(["127.0.0.1:1", "127.0.0.1:2"], timeout=5), pybrpc.Channel)
+    assert_type(pybrpc_channel(faulty_proxy(server).address), pybrpc.Channel)
+    CatalogStub(channel)
+    assert_type(faulty_proxy("127.0.0.1:1", Faults(), listen="127.0.0.1:2"), testing.FaultyProxy)
+    faulty_proxy(server.endpoint, plan=lambda number: Faults())
+
+
 # --- what must be refused: without an error here, the comment would be one ---
 
 
@@ -199,3 +222,16 @@ def wrong_tests() -> None:
     testing.aio.channel_for(Handlers)  # type: ignore[call-overload]
     testing.FakeService(Handlers())  # type: ignore[arg-type]
     testing.FakeService(OtherHandlers)  # type: ignore[arg-type]
+
+
+def wrong_use_of_fixtures(
+    pybrpc_server: testing.ServerFactory,
+    pybrpc_channel: testing.ChannelFactory,
+    faulty_proxy: testing.ProxyFactory,
+) -> None:
+    pybrpc_server(OtherHandlers())  # type: ignore[call-overload]
+    pybrpc_server(Handlers(), no_such_option=1)  # type: ignore[call-overload]
+    pybrpc_server(pybrpc.Server(), max_workers=1)  # type: ignore[call-overload]
+    pybrpc_channel(Handlers)  # type: ignore[call-overload]
+    pybrpc_channel("127.0.0.1:1", timeoout=1)  # type: ignore[call-overload]
+    faulty_proxy(Handlers())  # type: ignore[arg-type]
