@@ -8,27 +8,24 @@ imports pybrpc only when a test uses one of the fixtures.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     import pybrpc
-    from pybrpc.testing import FaultyProxy
-
-    ServerFactory = Callable[..., pybrpc.Server]
-    ChannelFactory = Callable[..., pybrpc.Channel]
-    ProxyFactory = Callable[..., FaultyProxy]
+    from pybrpc.testing import ChannelFactory, FaultyProxy, ProxyFactory, ServerFactory
 
 
 @pytest.fixture
 def pybrpc_server() -> Iterator[ServerFactory]:
-    """A function that starts a `pybrpc.Server` on a free port: `pybrpc_server(SERVICE, impl)`.
+    """A function that starts a `pybrpc.Server` on a free port: `pybrpc_server(EchoService())`.
 
-    Instead of the two: a `FakeService`, or a `pybrpc.Server` that was not started. `address=` is
-    where it listens; the other options are those of `pybrpc.Server`. `str(server.endpoint)` is
-    the address. After the test each server is stopped.
+    The object is one of a class derived from a generated one. Instead of it: a service descriptor
+    and the object that serves it, a `FakeService`, or a `pybrpc.Server` that was not started.
+    `address=` is where it listens; the other options are those of `pybrpc.Server`.
+    `str(server.endpoint)` is the address. After the test each server is stopped.
     """
     from pybrpc.testing.in_memory import end_server, server_of
 
@@ -49,16 +46,17 @@ def pybrpc_server() -> Iterator[ServerFactory]:
 def pybrpc_channel() -> Iterator[ChannelFactory]:
     """A function that makes a `pybrpc.Channel`: `pybrpc_channel("127.0.0.1:8000")`.
 
-    For a service and the object that serves it, a `FakeService` or a `pybrpc.Server` it is one of
-    `pybrpc.testing.channel_for`, with the same arguments. After the test each channel is closed.
+    For a service instead of an address it is `pybrpc.testing.channel_for`, with the same
+    arguments: `pybrpc_channel(EchoService())`. After the test each channel is closed.
     """
     import pybrpc
     from pybrpc.testing import channel_for
 
     with contextlib.ExitStack() as stack:
 
-        def make(where: Any, impl: object = None, **options: Any) -> pybrpc.Channel:
-            is_address = isinstance(where, str | pybrpc.Endpoint | list | tuple)
+        def make(where: Any, impl: object = None, **options: Any) -> Any:
+            is_service = isinstance(where, pybrpc.TypedService)  # it may be iterable too
+            is_address = not is_service and isinstance(where, str | pybrpc.Endpoint | Iterable)
             channel: pybrpc.Channel
             if is_address and impl is None:
                 channel = pybrpc.Channel(where, **options)
@@ -79,12 +77,12 @@ def faulty_proxy() -> Iterator[ProxyFactory]:
     each proxy is closed.
     """
     import pybrpc
-    from pybrpc.testing import FaultyProxy
+    from pybrpc.testing.faulty_proxy import NO_FAULTS, FaultyProxy
 
     with contextlib.ExitStack() as stack:
 
-        def start(upstream: Any, *plan: Any, **options: Any) -> FaultyProxy:
+        def start(upstream: Any, plan: Any = NO_FAULTS, **options: Any) -> FaultyProxy:
             where = upstream.endpoint if isinstance(upstream, pybrpc.Server) else upstream
-            return stack.enter_context(FaultyProxy(where, *plan, **options))
+            return stack.enter_context(FaultyProxy(where, plan, **options))
 
         yield start

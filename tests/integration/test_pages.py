@@ -28,6 +28,7 @@ from tests.peers.http_scripts import Request, answer, answering, echo_answer, ht
 from tests.peers.pages import ROOT, examples_of, run_example, run_page
 from tests.peers.redis_server import RedisServer, free_port
 from tests.peers.tls import Certificates
+from tests.peers.typed_echo import NAMES, TypedEcho
 
 SHOWN = "127.0.0.1:8000"
 PAGES = {
@@ -336,8 +337,11 @@ def test_redis(names: dict[str, Any]) -> None:
         assert names["values"] == ["value"] * 100
 
 
-def test_testing(names: dict[str, Any], served: str, capsys: pytest.CaptureFixture[str]) -> None:
-    run_page("docs/testing.md", names, {SHOWN: served})
+def test_testing(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    names |= NAMES
+    with pybrpc.Server() as server:
+        server.add_service(TypedEcho())
+        run_page("docs/testing.md", names, {SHOWN: str(server.start("127.0.0.1:0"))})
     assert names["reply"].message == "hello"
     assert capsys.readouterr().out == "ECONNRESET waiting\nERPCTIMEDOUT\n"
 

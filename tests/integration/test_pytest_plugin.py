@@ -18,6 +18,7 @@ from pybrpc.testing import FakeService, ScriptedServer
 from pybrpc.testing.faulty_proxy import CutAt, Faults
 from tests.peers.raw_peer import SERVICE, EchoRequest, EchoResponse
 from tests.peers.serving import EchoService
+from tests.peers.typed_echo import EchoServiceBase, EchoServiceStub, TypedEcho
 
 HELLO = EchoRequest(message="hello")
 """
@@ -61,6 +62,17 @@ def test_channel_in_memory(pybrpc_channel):
     channel = pybrpc_channel(SERVICE, EchoService(), server_options={"max_concurrency": 1})
     assert pybrpc.Stub(SERVICE, channel).Echo(HELLO, timeout=30).message == "hello"
 
+def test_generated_classes(pybrpc_server, pybrpc_channel):
+    server = pybrpc_server(TypedEcho(), max_concurrency=5)
+    channel = pybrpc_channel(server.endpoint, timeout=30)
+    assert EchoServiceStub(channel).Echo(HELLO).message == "hello"
+    channel = pybrpc_channel(TypedEcho(), timeout=30)
+    assert EchoServiceStub(channel).Echo(HELLO).message == "hello"
+    fake = FakeService(EchoServiceBase)
+    fake.Echo.answers(EchoResponse(message="hi"))
+    stub = EchoServiceStub(pybrpc_channel(pybrpc_server(fake), timeout=30))
+    assert stub.Echo(HELLO).message == "hi"
+
 def test_proxy(pybrpc_server, pybrpc_channel, faulty_proxy):
     server = pybrpc_server(SERVICE, EchoService())
     for upstream in (server, server.endpoint, str(server.endpoint)):
@@ -71,6 +83,40 @@ def test_proxy(pybrpc_server, pybrpc_channel, faulty_proxy):
         except pybrpc.errors.ConnectionFailedError:
             continue
         raise AssertionError
+"""
+    run(text).assert_outcomes(passed=4)
+
+
+def test_fixtures_take_the_arguments_that_their_types_say(run: Any) -> None:
+    text = """
+import inspect
+from pybrpc.testing import ChannelFactory, ProxyFactory, ServerFactory
+
+def positional(function):
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [each.name for each in inspect.signature(function).parameters.values()
+            if each.kind in kinds]
+
+def test_names(
+    pybrpc_server: ServerFactory, pybrpc_channel: ChannelFactory, faulty_proxy: ProxyFactory
+) -> None:
+    assert positional(pybrpc_server) == ["served", "impl"]
+    assert positional(pybrpc_channel) == ["where", "impl"]
+    assert positional(faulty_proxy) == ["upstream", "plan"]
+    assert positional(ProxyFactory.__call__)[1:] == positional(faulty_proxy)
+
+def test_several_addresses_may_be_any_iterable(pybrpc_server, pybrpc_channel):
+    server = pybrpc_server(TypedEcho())
+    for where in ([str(server.endpoint)], {server.endpoint}, iter([server.endpoint])):
+        stub = EchoServiceStub(pybrpc_channel(where, timeout=30))
+        assert stub.Echo(HELLO).message == "hello"
+
+def test_service_that_is_iterable_is_no_list_of_addresses(pybrpc_channel):
+    class Items(TypedEcho):
+        def __iter__(self):
+            return iter(["127.0.0.1:1"])
+
+    assert EchoServiceStub(pybrpc_channel(Items(), timeout=30)).Echo(HELLO).message == "hello"
 """
     run(text).assert_outcomes(passed=3)
 
@@ -128,7 +174,7 @@ def test_fixtures_are_listed_with_what_they_do(run: Any) -> None:
 def test_examples_of_the_page_run(run: Any) -> None:
     examples = examples_of("docs/testing.md")
     (example,) = [text for text in examples if "def test_" in text]
-    run(example).assert_outcomes(passed=2)
+    run("EchoService = TypedEcho\n" + example).assert_outcomes(passed=2)
 
 
 def test_wrong_arguments_fail_the_test_that_gave_them(run: Any) -> None:
@@ -140,8 +186,11 @@ pytestmark = pytest.mark.same_everywhere
 def test_wrong(pybrpc_server, pybrpc_channel):
     with pytest.raises(TypeError, match="needs the object that serves"):
         pybrpc_server(SERVICE)
-    with pytest.raises(TypeError, match="needs a service and the object"):
-        pybrpc_channel(EchoService())
+    for make in (pybrpc_server, pybrpc_channel):
+        with pytest.raises(TypeError, match="or a service and the object"):
+            make(EchoService())
+        with pytest.raises(TypeError, match="TypedEcho is the class"):
+            make(TypedEcho)
     with pytest.raises(pybrpc.errors.AddressError):
         pybrpc_channel("nowhere")
 """

@@ -13,7 +13,9 @@ from typing import assert_type
 from google.protobuf.empty_pb2 import Empty
 
 import pybrpc
+from pybrpc import testing
 from pybrpc.streams import AioStream, Stream
+from pybrpc.testing.faulty_proxy import Faults
 from tests.typing.catalog.catalog_brpc import CatalogAioStub, CatalogBase, CatalogStub
 from tests.typing.catalog.catalog_pb2 import Item, Items, Query
 
@@ -100,6 +102,39 @@ def serve() -> None:
     server.remove_service(CatalogBase.SERVICE)
 
 
+async def use_the_test_kit() -> None:
+    with testing.channel_for(Handlers(), timeout=5, server_options={"max_workers": 1}) as channel:
+        assert_type(channel, testing.InMemoryChannel)
+        CatalogStub(channel)
+    async with testing.aio.channel_for(Handlers(), share_with_threads=True) as aio_channel:
+        assert_type(aio_channel, testing.aio.InMemoryChannel)
+        CatalogAioStub(aio_channel)
+    testing.channel_for(CatalogBase.SERVICE, Handlers())
+    testing.channel_for(testing.FakeService(CatalogBase))
+
+
+def use_the_fixtures(
+    pybrpc_server: testing.ServerFactory,
+    pybrpc_channel: testing.ChannelFactory,
+    faulty_proxy: testing.ProxyFactory,
+) -> None:
+    server = pybrpc_server(Handlers(), address="memory:", max_workers=1)
+    assert_type(server, pybrpc.Server)
+    assert_type(pybrpc_server(CatalogBase.SERVICE, Handlers()), pybrpc.Server)
+    assert_type(pybrpc_server(testing.FakeService(CatalogBase)), pybrpc.Server)
+    assert_type(pybrpc_server(pybrpc.Server(), address="127.0.0.1:0"), pybrpc.Server)
+    channel = pybrpc_channel(Handlers(), timeout=5, server_options={"max_workers": 1})
+    assert_type(channel, testing.InMemoryChannel)
+    assert_type(pybrpc_channel(CatalogBase.SERVICE, impl=Handlers()), testing.InMemoryChannel)
+    assert_type(pybrpc_channel(server), testing.InMemoryChannel)
+    assert_type(pybrpc_channel(server.endpoint), pybrpc.Channel)
+    assert_type(pybrpc_channel(["127.0.0.1:1", "127.0.0.1:2"], timeout=5), pybrpc.Channel)
+    assert_type(pybrpc_channel(faulty_proxy(server).address), pybrpc.Channel)
+    CatalogStub(channel)
+    assert_type(faulty_proxy("127.0.0.1:1", Faults(), listen="127.0.0.1:2"), testing.FaultyProxy)
+    faulty_proxy(server.endpoint, plan=lambda number: Faults())
+
+
 # --- what must be refused: without an error here, the comment would be one ---
 
 
@@ -177,3 +212,26 @@ def wrong_servers() -> None:
     server.add_service(OtherHandlers())  # type: ignore[call-overload]
     server.add_service(CatalogBase.SERVICE)  # type: ignore[call-overload]
     server.add_service(Handlers(), no_such_option=1)  # type: ignore[call-overload]
+
+
+def wrong_tests() -> None:
+    testing.channel_for(Handlers)  # type: ignore[call-overload]
+    testing.channel_for(OtherHandlers())  # type: ignore[call-overload]
+    testing.channel_for(CatalogBase.SERVICE)  # type: ignore[call-overload]
+    testing.channel_for(Handlers(), timeoout=1)  # type: ignore[call-overload]
+    testing.aio.channel_for(Handlers)  # type: ignore[call-overload]
+    testing.FakeService(Handlers())  # type: ignore[arg-type]
+    testing.FakeService(OtherHandlers)  # type: ignore[arg-type]
+
+
+def wrong_use_of_fixtures(
+    pybrpc_server: testing.ServerFactory,
+    pybrpc_channel: testing.ChannelFactory,
+    faulty_proxy: testing.ProxyFactory,
+) -> None:
+    pybrpc_server(OtherHandlers())  # type: ignore[call-overload]
+    pybrpc_server(Handlers(), no_such_option=1)  # type: ignore[call-overload]
+    pybrpc_server(pybrpc.Server(), max_workers=1)  # type: ignore[call-overload]
+    pybrpc_channel(Handlers)  # type: ignore[call-overload]
+    pybrpc_channel("127.0.0.1:1", timeoout=1)  # type: ignore[call-overload]
+    faulty_proxy(Handlers())  # type: ignore[arg-type]

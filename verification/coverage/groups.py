@@ -282,6 +282,11 @@ GROUPS = (
         tests("unit/testing", "in_memory"),
     ),
     Group(
+        "Types of the fixtures, which those of the plugin must fit.",
+        ("testing/fixtures.py",),
+        ("integration/test_pytest_plugin.py",),
+    ),
+    Group(
         "The parts of a proxy are tested by the bytes that pass through it.",
         modules("testing/faulty_proxy", "delay_line faults faulty_proxy lane proxied_connection"),
         tests("unit/testing", "fault_script faulty_proxy faulty_proxy_control"),

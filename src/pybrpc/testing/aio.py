@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, overload
+
+from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.channel.aio_channel import AioChannel
 from pybrpc.client.channel.options import ChannelOptions
 from pybrpc.server import Server
-from pybrpc.testing.in_memory import PATIENCE_S, Served, begin_end, server_of
+from pybrpc.testing.in_memory import PATIENCE_S, Served, ServedAlone, begin_end, server_of
 
 if TYPE_CHECKING:
     from pybrpc.server.settings import ServerOptions
@@ -60,6 +62,27 @@ class InMemoryChannel(AioChannel):
         return self
 
 
+@overload
+def channel_for(
+    served: ServedAlone,
+    *,
+    server_options: ServerOptions | None = None,
+    share_with_threads: bool = False,
+    **options: Unpack[ChannelOptions],
+) -> InMemoryChannel: ...
+
+
+@overload
+def channel_for(
+    served: ServiceDescriptor,
+    impl: object,
+    *,
+    server_options: ServerOptions | None = None,
+    share_with_threads: bool = False,
+    **options: Unpack[ChannelOptions],
+) -> InMemoryChannel: ...
+
+
 def channel_for(
     served: Served,
     impl: object = None,
@@ -70,8 +93,8 @@ def channel_for(
 ) -> InMemoryChannel:
     """As `pybrpc.testing.channel_for`, for `async with`: a `pybrpc.aio.Channel`.
 
-        async with channel_for(SERVICE, EchoService()) as channel:
-            reply = await pybrpc.Stub(SERVICE, channel).Echo(EchoRequest(message="hi"))
+        async with channel_for(EchoService()) as channel:
+            reply = await EchoServiceAioStub(channel).Echo(EchoRequest(message="hi"))
 
     `served`, `impl` and `server_options` are those of `pybrpc.testing.channel_for`,
     `share_with_threads` and the others those of `pybrpc.aio.Channel`.

@@ -19,6 +19,7 @@ from pybrpc.base.deadline import checked_timeout_s, deadline_after
 from pybrpc.errors import NoMethodError, RpcError
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method, methods_of
+from pybrpc.server.calls.typed_service import TypedService, service_of
 from pybrpc.transport.runtime import default_runtime
 
 Answer = Message | BaseException | type[BaseException] | Callable[[Any, Controller], Any]
@@ -155,22 +156,27 @@ class FakeMethod:
 class FakeService:
     """A service for tests: each method of the .proto file is an attribute, a `FakeMethod`.
 
-        fake = FakeService(SERVICE)
+        fake = FakeService(EchoServiceBase)
         fake.Echo.answers(EchoResponse(message="hi"))
         with channel_for(fake) as channel:
             ...
         assert fake.Echo.requests == [EchoRequest(message="hello")]
 
-    A method that was not set fails with ENOMETHOD. For `channel_for`, or for any server:
-    `server.add_service(fake.service, fake)`. TypeError if `service` is no service descriptor.
+    `service` is a generated class, a `pybrpc.TypedService`, or a service descriptor; TypeError for
+    others. A method that was not set fails with ENOMETHOD. For `channel_for`, or for any server:
+    `server.add_service(fake.service, fake)`.
     Methods that stream are not served, and have no attribute. A method that is named like an
     attribute of this class, "service" or "reset", is reached as `fake["service"]` alone, and can't
     be served.
     """
 
-    def __init__(self, service: ServiceDescriptor) -> None:
-        self._methods = {method.name: FakeMethod(method) for method in methods_of(service)}
-        self.service = service
+    def __init__(self, service: ServiceDescriptor | type[TypedService]) -> None:
+        if isinstance(service, TypedService):
+            kind = type(service).__name__
+            raise TypeError(f"{kind}(...) is an object: pass its class, {kind}")
+        descriptor = service_of(service) if isinstance(service, type) else service
+        self._methods = {method.name: FakeMethod(method) for method in methods_of(descriptor)}
+        self.service = descriptor
         """The descriptor of the service."""
 
     def __getitem__(self, name: str) -> FakeMethod:

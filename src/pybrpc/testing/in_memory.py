@@ -7,7 +7,7 @@ without a network: see `transport.memory_listeners`.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TypeAlias, Unpack, overload
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -15,6 +15,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.channel.channel import Channel
 from pybrpc.client.channel.options import ChannelOptions
 from pybrpc.server import Server
+from pybrpc.server.calls.typed_service import TypedService, with_descriptor
 from pybrpc.testing.fake_service import FakeService
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 PATIENCE_S = 0.1
 """Seconds for which handlers may run on that run when the channel is closed."""
 
-Served = ServiceDescriptor | FakeService | Server
-"""That for which a channel in memory is made."""
+ServedAlone: TypeAlias = TypedService | FakeService | Server
+"""Things that know their services, and that a channel in memory can be made for."""
+
+Served: TypeAlias = ServiceDescriptor | ServedAlone
+"""The first argument of `channel_for`: one of these, or the service of any other object."""
 
 
 class InMemoryChannel(Channel):
@@ -52,6 +56,25 @@ class InMemoryChannel(Channel):
         return self
 
 
+@overload
+def channel_for(
+    served: ServedAlone,
+    *,
+    server_options: ServerOptions | None = None,
+    **options: Unpack[ChannelOptions],
+) -> InMemoryChannel: ...
+
+
+@overload
+def channel_for(
+    served: ServiceDescriptor,
+    impl: object,
+    *,
+    server_options: ServerOptions | None = None,
+    **options: Unpack[ChannelOptions],
+) -> InMemoryChannel: ...
+
+
 def channel_for(
     served: Served,
     impl: object = None,
@@ -61,12 +84,13 @@ def channel_for(
 ) -> InMemoryChannel:
     """A `pybrpc.Channel` to `served`, which serves at once; use it with `with`, or close it.
 
-        with channel_for(SERVICE, EchoService()) as channel:
-            assert pybrpc.Stub(SERVICE, channel).Echo(EchoRequest(message="hi")).message == "hi"
+        with channel_for(EchoService()) as channel:
+            assert EchoServiceStub(channel).Echo(EchoRequest(message="hi")).message == "hi"
 
-    `served`: a service descriptor, with the object that serves it as `impl`; or a `FakeService`;
-    or a `pybrpc.Server`. A server that does not run is started, and stopped with the channel; one
-    that runs, at whatever address, is called there and goes on. `server_options` are those of
+    `served`: an object of a class derived from a generated one, a `pybrpc.TypedService`; or a
+    service descriptor, with the object that serves it as `impl`; or a `FakeService`; or a
+    `pybrpc.Server`. A server that does not run is started, and stopped with the channel; one that
+    runs, at whatever address, is called there and goes on. `server_options` are those of
     `pybrpc.Server`, the others those of `pybrpc.Channel`.
 
     No port, no listening socket and no file: each connection is a pair of connected sockets
@@ -118,22 +142,35 @@ def server_of(served: Served, impl: object, options: ServerOptions | None) -> Se
         if impl is not None or options:
             raise TypeError("a Server has its services and options already: give the server alone")
         return served
-    service = served
-    if isinstance(served, FakeService):
-        if impl is not None:
-            raise TypeError("a FakeService is the service and the object that serves it")
-        service, impl = served.service, served
-    if not isinstance(service, ServiceDescriptor):
-        raise TypeError(
-            "channel_for needs a service and the object that serves it, such as "
-            'channel_for(echo_pb2.DESCRIPTOR.services_by_name["EchoService"], EchoService()), '
-            f"a FakeService, or a Server, not {served!r:.200}"
-        )
-    if impl is None:
-        raise TypeError(
-            f"channel_for needs the object that serves {service.full_name}; for one whose methods "
-            f"a test sets, use FakeService({service.name})"
-        )
+    service, impl = _service_and_object(served, impl)
     server = Server(**(options or {}))
     server.add_service(service, impl)
     return server
+
+
+def _service_and_object(
+    served: ServiceDescriptor | TypedService | FakeService, impl: object
+) -> tuple[ServiceDescriptor, object]:
+    if isinstance(served, FakeService):
+        if impl is not None:
+            raise TypeError("a FakeService is the service and the object that serves it")
+        return served.service, served
+    if isinstance(served, TypedService) or _is_typed_class(served):
+        return with_descriptor(served, impl)
+    if not isinstance(served, ServiceDescriptor):
+        raise TypeError(
+            "channel_for needs an object of a class derived from a generated one; or a service and "
+            "the object that serves it, such as "
+            'channel_for(echo_pb2.DESCRIPTOR.services_by_name["EchoService"], EchoService()); '
+            f"or a FakeService, or a Server, not {served!r:.200}"
+        )
+    if impl is None:
+        raise TypeError(
+            f"channel_for needs the object that serves {served.full_name}; for one whose methods "
+            f"a test sets, use FakeService({served.name})"
+        )
+    return served, impl
+
+
+def _is_typed_class(served: object) -> bool:
+    return isinstance(served, type) and issubclass(served, TypedService)

@@ -11,6 +11,7 @@ from pybrpc.testing import FakeService, aio, channel_for, fake_clock
 from tests.fakes.threads import WAIT_S, wait_until
 from tests.peers.raw_peer import SERVICE, EchoRequest, EchoResponse
 from tests.peers.streaming import MIXED
+from tests.peers.typed_echo import EchoServiceBase, TypedEcho
 
 HELLO = EchoRequest(message="hello")
 
@@ -194,6 +195,29 @@ def test_names_of_methods_are_attributes(fake: FakeService) -> None:
         _ = fake["Ecko"]
     with pytest.raises(TypeError):
         FakeService(HELLO)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [EchoServiceBase, TypedEcho])
+def test_generated_class_names_the_service(kind: type[pybrpc.TypedService]) -> None:
+    fake = FakeService(kind)
+    assert fake.service is SERVICE
+    fake.Echo.answers(reply("fake"))
+    assert outcomes(fake, 1) == ["fake"]
+    assert fake.Echo.requests == [HELLO]
+
+
+@pytest.mark.parametrize(
+    ("service", "text"),
+    [
+        (TypedEcho(), r"TypedEcho\(...\) is an object: pass its class, TypedEcho"),
+        (pybrpc.TypedService, "derived from no class of protoc-gen-pybrpc"),
+        (EchoRequest, "EchoRequest is derived from no class of protoc-gen-pybrpc"),
+        (object(), "pass the descriptor of a service"),
+    ],
+)
+def test_fake_of_anything_else_is_refused(service: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        FakeService(service)
 
 
 def test_methods_that_stream_are_left_out() -> None:

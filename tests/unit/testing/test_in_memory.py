@@ -15,6 +15,7 @@ from pybrpc.errors import (
     BadRequestError,
     ConnectError,
     LimitReachedError,
+    NoMethodError,
     RpcTimeoutError,
     ServerStateError,
 )
@@ -26,6 +27,7 @@ from tests.peers.forking import exit_code_of, fork
 from tests.peers.raw_peer import SERVICE, EchoRequest, EchoResponse
 from tests.peers.serving import EchoService, Gate, as_async, echo
 from tests.peers.tls import NAME, Certificates
+from tests.peers.typed_echo import EchoServiceAioStub, EchoServiceStub, TypedEcho
 
 PROTOCOLS = [
     "baidu_std",
@@ -332,10 +334,34 @@ def test_async_channel_serves_within_its_with() -> None:
     asyncio.run(call())
 
 
+def test_object_of_a_generated_class_is_served_alone() -> None:
+    with assert_no_leaks(grace=WAIT_S), channel_for(TypedEcho(), timeout=WAIT_S) as channel:
+        assert EchoServiceStub(channel).Echo(HELLO).message == "hello"
+        with pytest.raises(NoMethodError):
+            EchoServiceStub(channel).Stream(HELLO)
+
+    async def call() -> str:
+        async with aio.channel_for(TypedEcho(), timeout=WAIT_S) as channel:
+            reply = await EchoServiceAioStub(channel).Echo(HELLO)
+            return str(reply.message)
+
+    assert asyncio.run(call()) == "hello"
+
+
+def test_object_of_a_generated_class_is_served_with_its_descriptor_too() -> None:
+    with channel_for(SERVICE, TypedEcho(), timeout=WAIT_S) as channel:
+        assert EchoServiceStub(channel).Echo(HELLO).message == "hello"
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((EchoService(),), "needs a service and the object that serves it"),
+        ((EchoService(),), "an object of a class derived from a generated one; or a service and"),
+        ((EchoService(), EchoService()), "or a FakeService, or a Server, not <"),
+        ((EchoService,), "or a FakeService, or a Server, not <class"),
+        ((TypedEcho,), r"TypedEcho is the class: pass an object, TypedEcho\(...\)"),
+        ((TypedEcho(), EchoService()), r"pass TypedEcho\(...\) alone"),
+        ((pybrpc.TypedService(),), "is derived from no class of protoc-gen-pybrpc"),
         ((SERVICE,), "needs the object that serves conformance.EchoService"),
         ((FakeService(SERVICE), EchoService()), "is the service and the object"),
         ((pybrpc.Server(), EchoService()), "give the server alone"),

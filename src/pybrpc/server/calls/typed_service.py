@@ -46,7 +46,7 @@ def with_descriptor(
     if isinstance(service, TypedService):
         if impl is not None:
             raise TypeError(f"pass {type(service).__name__}(...) alone: it knows its service")
-        return _service_of(service), service
+        return service_of(type(service)), service
     if impl is None:
         raise TypeError(
             "pass the descriptor of a service and the object that serves it, or an object of a "
@@ -55,19 +55,20 @@ def with_descriptor(
     return service, impl
 
 
-def _service_of(impl: TypedService) -> ServiceDescriptor:
-    """The service of the generated class. TypeError if there is none, or more than one."""
-    bases = [base for base in type(impl).__mro__ if "SERVICE" in vars(base)]
+def service_of(kind: type[TypedService]) -> ServiceDescriptor:
+    """The service of a generated class, or of one that is derived from it. TypeError if there is
+    none, or more than one."""
+    bases = [base for base in kind.__mro__ if "SERVICE" in vars(base)]
     services = {vars(base)["SERVICE"].full_name: base for base in bases}
     if len(services) == 1:
         (base,) = services.values()
         return base.SERVICE  # type: ignore[attr-defined, no-any-return]
     if not services:
-        raise TypeError(f"{type(impl).__name__} is derived from no class of protoc-gen-pybrpc")
-    calls = " and ".join(
-        f"add_service({base.__name__}.SERVICE, impl)" for base in services.values()
+        raise TypeError(f"{kind.__name__} is derived from no class of protoc-gen-pybrpc")
+    descriptors = " or ".join(f"{base.__name__}.SERVICE" for base in services.values())
+    raise TypeError(
+        f"{kind.__name__} serves {', '.join(services)}: choose one by its descriptor, {descriptors}"
     )
-    raise TypeError(f"{type(impl).__name__} serves {', '.join(services)}: call {calls}")
 
 
 def handler_names(service: ServiceDescriptor, impl: object) -> dict[str, str | None]:

@@ -62,7 +62,7 @@ def test_object_of_a_generated_class_knows_its_service() -> None:
         (
             Both(),
             None,
-            r"call add_service\(EchoBase\.SERVICE, impl\) and add_service\(MixedBase\.SERVICE",
+            r"choose one by its descriptor, EchoBase\.SERVICE or MixedBase\.SERVICE",
         ),
     ],
 )
