@@ -208,8 +208,8 @@ class ScriptedServer:
 
     def close(self) -> None:
         """Close all connections, and end all threads: scripts that read find the end. Blocks until
-        they have returned. Raises what a script has raised. A script may call it too, and then does
-        not wait for scripts, and is told no errors."""
+        they have returned. Raises what a script has raised. A script may call it too: then it
+        waits for no script, and raises nothing."""
         self._end()
         if self._errors and threading.current_thread() not in self._threads:
             raise self._errors[0]
