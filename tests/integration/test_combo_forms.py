@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc.errors import ChannelClosedError, ErrorCode, RpcError, WouldDeadlockError
+from pybrpc.errors import (
+    ChannelClosedError,
+    ErrorCode,
+    HandlerCanceledError,
+    RpcError,
+    WouldDeadlockError,
+)
+from tests.fakes.serving import no_later, serving_call
 from tests.fakes.threads import wait_until
 from tests.peers.clusters import REQUEST, cluster
 from tests.peers.combos import aio_channels, channels
@@ -42,6 +49,17 @@ def test_cancel_ends_the_call_and_its_sub_calls(kind: str) -> None:
         go_on.set()
         with pytest.raises(CancelledError):
             future.result(30)
+
+
+@kinds
+def test_handler_that_was_canceled_before_makes_no_sub_calls(kind: str) -> None:
+    with cluster(1) as servers, channels(servers.addresses) as made:
+        combo = getattr(pybrpc, kind)(made, timeout=30)
+        with serving_call() as served:
+            served.cancel("the peer left", no_later)
+            with pytest.raises(HandlerCanceledError, match="because the peer left"):
+                pybrpc.Stub(ECHO, combo).Echo(REQUEST)
+        assert sum(servers.calls) == 0
 
 
 @kinds

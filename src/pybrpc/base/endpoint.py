@@ -22,6 +22,8 @@ from pybrpc.errors import AddressError
 _UNIX = "unix:"
 _MEMORY = "memory:"
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
+_LONGEST_NAME = 100
+"""Characters of the name of a server in memory."""
 _HAS_ABSTRACT_NAMES = sys.platform == "linux"
 MAX_PATH_BYTES = 107 if _HAS_ABSTRACT_NAMES else 103
 """The longest path that fits into `sun_path`, without the zero byte at its end."""
@@ -76,9 +78,15 @@ class Endpoint:
     @classmethod
     def in_memory(cls, name: str = "") -> Endpoint:
         """The address of a server in memory; "" lets the server choose a name. AddressError for a
-        name with other characters than letters, digits, "_", "." and "-", or of digits alone."""
+        name with other characters than letters, digits, "_", "." and "-", of digits alone, or of
+        more than 100 characters."""
         if name and not _is_name(name):
             raise AddressError(f"{name!r} is no name of a server in memory; use one like 'echo-1'")
+        if len(name) > _LONGEST_NAME:
+            raise AddressError(
+                f"a name of {len(name)} characters is too long for a server in memory, which takes "
+                f"{_LONGEST_NAME}"
+            )
         return cls(_MEMORY + name, 0)
 
     @classmethod

@@ -55,7 +55,9 @@ class Imports:
         name = last
         if name in self._taken or not is_importable(name):
             name = re.sub(r"\W", "_", module)
-        if not is_importable(name):
+        if name.startswith("__"):
+            name = f"m{name}"  # Python would change it in the code of a class
+        elif not is_importable(name):
             name = f"_{name}"
         while name in self._taken:
             name += "_"

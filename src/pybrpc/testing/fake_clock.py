@@ -8,12 +8,13 @@ The kernel waits by the real clock. So a thread, or a timer of an asyncio loop, 
 deadline looks at the fake one every TICK_S seconds, and a dispatcher is woken when it moves. The
 real clock stays where it is measured how long something really takes, to protect the process (a
 handler that blocks the thread that polls, a post that was lost), and in metrics, naming services,
-and the tools for tests.
+the command, what processes of workers tell each other, and the tools for tests.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import sys
 import time
@@ -37,13 +38,36 @@ SETTLE_S = 5.0
 _REAL = (
     "pybrpc.base.once_posted",
     "pybrpc.builtin.profiling.",
+    "pybrpc.cli.",
     "pybrpc.metrics.",
     "pybrpc.naming.",
+    "pybrpc.server.workers.orphans.",
+    "pybrpc.server.workers.pages.",
     "pybrpc.testing.",
     "pybrpc.transport.dispatch.relay",
     "pybrpc.transport.dispatch.standby",
 )
 """Modules, and packages, that keep the real clock."""
+
+_IMPORTED_LATE = (
+    "pybrpc.client.combo.call_form",
+    "pybrpc.client.combo.combo_call",
+    "pybrpc.client.combo.selective_call",
+    "pybrpc.client.combo.sub_router",
+    "pybrpc.redis.redis_connection",
+    "pybrpc.rtmp.client.player",
+    "pybrpc.rtmp.client.reconnecting",
+    "pybrpc.rtmp.client.reconnecting_waits",
+    "pybrpc.rtmp.relay.recorder",
+    "pybrpc.rtmp.relay.relay_stream",
+    "pybrpc.rtmp.server.server_connection",
+    "pybrpc.server.workers.supervisor_link",
+    "pybrpc.server.workers.worker_process",
+    "pybrpc.server.workers.worker_slot",
+    "pybrpc.tracing.annotating",
+)
+"""Modules that read the clock, and that pybrpc imports only when they are used. First imported
+inside the block, they would find the real one."""
 
 _LONGEST_WAITS = (
     (waiting, "MAIN_THREAD_WAIT_S"),
@@ -129,6 +153,12 @@ def fake_clock() -> Iterator[ProcessClock]:
     """
     if not _in_use.try_set():
         raise RuntimeError("a fake clock is used already: one at a time in a process")
+    try:
+        for late in _IMPORTED_LATE:
+            importlib.import_module(late)
+    except BaseException:
+        _in_use.clear()
+        raise
     runtime = Runtime()
     earlier = swap_default_runtime(runtime)
     clock = ProcessClock(runtime)

@@ -40,7 +40,6 @@ class LeakCheck:
         self._before: dict[str, Things] = {}
         self._made_at: dict[threading.Thread, str] = {}
         self._lost_tasks: Things = {}
-        self._undo: list[Callable[[], None]] = []
 
     # --- for tests of threads ---
 
@@ -51,7 +50,7 @@ class LeakCheck:
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        self._stop_noting()
+        _watch.remove(self)
         if error is not None:
             return
         ends_at, pause_s = time.monotonic() + self._grace_s, 0.001
@@ -68,7 +67,7 @@ class LeakCheck:
         return self
 
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
-        self._stop_noting()
+        _watch.remove(self)
         if error is not None:
             return
         ends_at, pause_s = time.monotonic() + self._grace_s, 0.001
@@ -84,8 +83,7 @@ class LeakCheck:
         default_runtime().dispatcher.start()
         gc.collect()
         self._before = _found()
-        self._note_threads()
-        self._note_tasks()
+        _watch.add(self)
 
     def _left(self, tasks: Things | None = None) -> list[str]:
         """List in words the things that are there now and were not before."""
@@ -109,13 +107,51 @@ class LeakCheck:
             lines = "\n  ".join(left)
             raise AssertionError(f"left over after {self._grace_s:g} seconds:\n  {lines}")
 
-    def _note_threads(self) -> None:
-        """Note where threads are started, while the block runs."""
+    def note_thread(self, thread: threading.Thread, line: str) -> None:
+        """A thread is being started at that line."""
+        self._made_at[thread] = line
+
+    def note_tasks(self, tasks: Things) -> None:
+        """`asyncio.run` would cancel these tasks without a word."""
+        self._lost_tasks.update(tasks)
+
+
+class _Watch:
+    """Sees, while there are checks, where threads are started and how loops end.
+
+    Checks may overlap in any order: the first one has both functions replaced, the last one puts
+    back what was there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._checks: tuple[LeakCheck, ...] = ()
+        self._undo: list[Callable[[], None]] = []
+
+    def add(self, check: LeakCheck) -> None:
+        """Tell a check from now on."""
+        with self._lock:
+            if not self._checks:
+                self._watch_threads()
+                self._watch_loops()
+            self._checks += (check,)
+
+    def remove(self, check: LeakCheck) -> None:
+        """Tell a check nothing more."""
+        with self._lock:
+            checks = list(self._checks)
+            checks.remove(check)
+            self._checks = tuple(checks)
+            while not checks and self._undo:
+                self._undo.pop()()
+
+    def _watch_threads(self) -> None:
         start = threading.Thread.start
-        made_at = self._made_at
 
         def start_and_note(thread: threading.Thread) -> None:
-            made_at[thread] = _caller_of()
+            line = _caller_of()
+            for check in self._checks:
+                check.note_thread(thread, line)
             start(thread)
 
         def undo() -> None:
@@ -124,14 +160,14 @@ class LeakCheck:
         threading.Thread.start = start_and_note  # type: ignore
         self._undo.append(undo)
 
-    def _note_tasks(self) -> None:
-        """Note the tasks that `asyncio.run` would cancel without a word, while the block runs."""
+    def _watch_loops(self) -> None:
         leave = asyncio.Runner.__exit__
-        lost = self._lost_tasks
 
         def look_and_leave(runner: asyncio.Runner, kind: Any, *rest: Any) -> None:
-            if kind is None:
-                lost.update({id(task): text for task, text in _tasks(runner.get_loop()).items()})
+            if kind is None and (checks := self._checks):
+                lost: Things = {id(task): text for task, text in _tasks(runner.get_loop()).items()}
+                for check in checks:
+                    check.note_tasks(lost)
             leave(runner, kind, *rest)
 
         def undo() -> None:
@@ -140,9 +176,8 @@ class LeakCheck:
         asyncio.Runner.__exit__ = look_and_leave  # type: ignore[method-assign]
         self._undo.append(undo)
 
-    def _stop_noting(self) -> None:
-        while self._undo:
-            self._undo.pop()()
+
+_watch = _Watch()
 
 
 def assert_no_leaks(*, grace: float = DEFAULT_GRACE_S) -> LeakCheck:

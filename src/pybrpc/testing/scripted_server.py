@@ -1,7 +1,7 @@
 """ScriptedServer: a listening socket whose connections each run a script of the test.
 
-It uses nothing of pybrpc's transport and server, so it can do what those never do: answer with
-wrong bytes, with half a response, or not at all.
+Its connections use nothing of pybrpc's transport and server, so they can do what those never do:
+answer with wrong bytes, with half a response, or not at all.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Self
 
 from google.protobuf.message import Message
 
-from pybrpc.errors import ErrorCode
+from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import AddressError, ErrorCode
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import NEED_MORE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import protocol_named
+from pybrpc.transport.listening.listen import listen
 
 _LIMITS = ParseLimits()
 _READ_BYTES = 256 * 1024
@@ -156,10 +158,12 @@ class ScriptedServer:
 
     protocol  the name of what `peer.read_request` and `peer.answer` speak; scripts of HTTP use
               `read_until` and `send`
-    address   where it listens. Default: a free port of 127.0.0.1
+    address   where it listens: "host:port", "[v6]:port" or "unix:path". Default: a free port of
+              127.0.0.1
 
     When a script returns its connection is closed. What a script raises fails the test: the end of
-    the `with` raises it. ValueError without a script, OSError if it can't listen.
+    the `with` raises it. ValueError without a script; AddressError, which is a ValueError, for an
+    address that makes no sense, or is in memory; ListenError, an OSError, if it can't listen.
     """
 
     peer_class: type[ScriptedPeer] = ScriptedPeer
@@ -181,10 +185,15 @@ class ScriptedServer:
         self._errors: list[BaseException] = []
         self._threads: list[threading.Thread] = []
         self._is_closing = False
-        self._host, _, port = address.rpartition(":")
-        self._listener = socket.create_server((self._host, int(port)), backlog=1024)
-        self.port: int = self._listener.getsockname()[1]
-        self.address = f"{self._host}:{self.port}"
+        where = Endpoint.parse(address, allow_port_0=True)
+        if where.is_memory:
+            raise AddressError(f"{where} is in memory, and a ScriptedServer needs a socket")
+        self._listener, self._file = listen(where)
+        self._listener.setblocking(True)
+        endpoint = Endpoint.from_sockaddr(self._listener.getsockname())
+        self.port = endpoint.port
+        """0 for a Unix socket."""
+        self.address = str(endpoint)
         """Where clients connect to."""
         self._thread = threading.Thread(target=self._accept_all, name="scripted-server")
 
@@ -199,9 +208,10 @@ class ScriptedServer:
 
     def close(self) -> None:
         """Close all connections, and end all threads: scripts that read find the end. Blocks until
-        they have returned. Raises what a script has raised."""
+        they have returned. Raises what a script has raised. A script may call it too: then it
+        waits for no script, and raises nothing."""
         self._end()
-        if self._errors:
+        if self._errors and threading.current_thread() not in self._threads:
             raise self._errors[0]
 
     def __enter__(self) -> Self:
@@ -220,15 +230,24 @@ class ScriptedServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         except OSError:  # macOS can't do that with a listening socket: only a client ends `accept`
             with contextlib.suppress(OSError):
-                socket.create_connection((self._host, self.port), timeout=1).close()
+                self._connect()
         if self._thread.ident is not None:
             self._thread.join()
+        if self._file is not None:
+            self._file.remove()
         self._listener.close()
         for peer in self.peers:
             with contextlib.suppress(OSError):
                 peer.sock.shutdown(socket.SHUT_RDWR)
+        if threading.current_thread() in self._threads:
+            return  # two scripts would wait for each other
         for thread in self._threads:
             thread.join()
+
+    def _connect(self) -> None:
+        with socket.socket(self._listener.family) as sock:
+            sock.settimeout(1)
+            sock.connect(self._listener.getsockname())
 
     def _accept_all(self) -> None:
         while True:
@@ -239,7 +258,8 @@ class ScriptedServer:
             if self._is_closing:
                 sock.close()
                 return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer = self.peer_class(sock, self.requests, self.protocol)
             script = self._scripts[min(len(self.peers), len(self._scripts) - 1)]
             self.peers.append(peer)

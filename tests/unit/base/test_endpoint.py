@@ -209,5 +209,12 @@ def test_other_names_in_memory_are_refused(name: str) -> None:
         Endpoint.in_memory(name)
 
 
+def test_name_in_memory_has_a_limit() -> None:
+    assert Endpoint.parse(f"memory:{'x' * 100}") == Endpoint.in_memory("x" * 100)
+    for name in ("x" * 101, "1x" * 5000):
+        with pytest.raises(AddressError, match=f"^a name of {len(name)} characters is too long"):
+            Endpoint.parse(f"memory:{name}")
+
+
 def test_unix_address_has_no_port() -> None:
     assert not Endpoint.parse("unix:/tmp/sock").has_port

@@ -64,6 +64,18 @@ def test_no_module_has_the_name_of_a_method() -> None:
     assert made.lines()[:2] == ["import pybrpc as pybrpc_", "from a import b_pb2 as a_b_pb2_"]
 
 
+def test_no_module_has_a_name_that_python_changes_in_a_class() -> None:
+    made = imports("a.__b_pb2", own="__x")
+    assert made.lines() == [
+        "import pybrpc",
+        "import __x_pb2 as m__x_pb2",
+        "from a import __b_pb2 as m__b_pb2",
+    ]
+    assert made.descriptors == "m__x_pb2"
+    assert made.type_of(MessageName("a.__b_pb2", "M")) == "m__b_pb2.M"
+    assert imports(own="__x", taken=("m__x_pb2",)).descriptors == "m__x_pb2_"
+
+
 def test_message_that_code_can_not_name_is_any() -> None:
     made = imports("import.b_pb2", own="x")
     assert made.type_of(MessageName("import.b_pb2", "M")) == "Any"

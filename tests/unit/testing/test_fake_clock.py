@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import threading
 import time
@@ -262,6 +263,58 @@ def test_all_is_as_before_at_the_end() -> None:
     assert all(sys.modules[name].time is time for name in clocked)
     with fake_clock():
         pass  # it may be used again
+
+
+LATE = """
+import contextlib, importlib, pkgutil, sys, time
+import pybrpc
+from pybrpc.testing import FakeService, channel_for, fake_clock
+from pybrpc.testing.fake_clock import _REAL
+from tests.peers.raw_peer import SERVICE, EchoRequest
+
+fake = FakeService(SERVICE)
+fake.Echo.never_answers()
+for kind in ("ParallelChannel", "SelectiveChannel"):
+    with fake_clock() as clock, channel_for(fake, timeout=30) as inner:
+        clock.advance(100)
+        channel = getattr(pybrpc, kind)(timeout=30)
+        channel.add_channel(inner)
+        future = pybrpc.Stub(SERVICE, channel).Echo.future(EchoRequest(message="hello"))
+        clock.advance(29)
+        print(kind, future.done())
+        clock.advance(2)
+        print(type(future.exception(60)).__name__)
+        channel.close()
+    fake.reset()
+    fake.Echo.never_answers()
+
+with fake_clock():
+    for found in pkgutil.walk_packages(pybrpc.__path__, "pybrpc."):
+        if not found.name.endswith("__main__"):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(found.name)
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("pybrpc.") and not name.startswith(_REAL):
+            for value in vars(module).values():
+                if value is time or value is time.monotonic:
+                    print("the real clock is in", name)
+"""
+
+
+def test_modules_that_are_imported_inside_find_the_clock() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", LATE], capture_output=True, text=True, timeout=20 * WAIT_S
+    )
+    assert (run.stdout.split("\n"), run.returncode) == (
+        [
+            "ParallelChannel False",
+            "RpcTimeoutError",
+            "SelectiveChannel False",
+            "RpcTimeoutError",
+            "",
+        ],
+        0,
+    ), run.stderr
 
 
 def test_wrong_use_is_told() -> None:

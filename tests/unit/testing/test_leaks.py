@@ -153,6 +153,24 @@ def test_error_of_the_block_comes_out_and_nothing_is_patched_afterwards() -> Non
         asyncio.run(fail())
 
 
+def test_checks_may_end_in_the_order_in_which_they_began() -> None:
+    start, leave = threading.Thread.start, asyncio.Runner.__exit__
+    one, two = assert_no_leaks(**FAST), assert_no_leaks(**FAST)
+    go_on = threading.Event()
+    thread = threading.Thread(target=go_on.wait, name="leaked-one")
+    one.__enter__()
+    two.__enter__()
+    one.__exit__(None, None, None)
+    assert threading.Thread.start is not start
+    thread.start()
+    with pytest.raises(AssertionError, match=r"'leaked-one', started at .*test_leaks\.py:"):
+        two.__exit__(None, None, None)
+    assert threading.Thread.start is start
+    assert asyncio.Runner.__exit__ is leave
+    go_on.set()
+    thread.join()
+
+
 def test_wrong_use_is_told() -> None:
     async def enter() -> None:
         with assert_no_leaks():

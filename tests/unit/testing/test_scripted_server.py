@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pybrpc
-from pybrpc.errors import ConnectionFailedError, ErrorCode, ProtocolError, RpcTimeoutError
+from pybrpc.errors import (
+    AddressError,
+    ConnectionFailedError,
+    ErrorCode,
+    ListenError,
+    ProtocolError,
+    RpcTimeoutError,
+)
 from pybrpc.testing import ScriptedPeer, ScriptedServer, assert_no_leaks
 from pybrpc.testing.scripted_server import never_answer
 from tests.fakes.threads import WAIT_S, wait_until
@@ -157,7 +166,43 @@ def test_server_that_was_never_started_can_be_closed() -> None:
     assert threading.active_count() == threads
 
 
+@pytest.mark.parametrize("kind", ["localhost", "v6", "unix"])
+def test_server_listens_on_all_kinds_of_sockets(kind: str, unix_path: Path) -> None:
+    where = {"localhost": "localhost:0", "v6": "[::1]:0", "unix": f"unix:{unix_path}"}[kind]
+    for _ in range(2):
+        with (
+            assert_no_leaks(grace=WAIT_S),
+            ScriptedServer(answer, address=where) as server,
+            pybrpc.Channel(server.address, timeout=WAIT_S) as channel,
+        ):
+            assert pybrpc.Stub(SERVICE, channel).Echo(HELLO).message == "hi"
+            assert (server.port == 0) is (kind == "unix")
+    assert not unix_path.exists()
+
+
+def test_scripts_may_close_the_server() -> None:
+    begun = threading.Barrier(3)
+
+    def close(peer: ScriptedPeer) -> None:
+        begun.wait(WAIT_S)
+        server.close()
+        assert peer.read_request() is None
+
+    with assert_no_leaks(grace=WAIT_S), contextlib.ExitStack() as stack:
+        with ScriptedServer(close) as server:
+            for _ in range(2):
+                stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            begun.wait(WAIT_S)
+        assert server.connections == 2
+
+
 def test_wrong_arguments_are_told() -> None:
+    with pytest.raises(AddressError, match="needs a socket"):
+        ScriptedServer(answer, address="memory:")
+    with pytest.raises(AddressError, match="more than one colon"):
+        ScriptedServer(answer, address="::1:0")
+    with ScriptedServer(answer) as server, pytest.raises(ListenError, match="in use"):
+        ScriptedServer(answer, address=server.address)
     with pytest.raises(ValueError, match="needs a script"):
         ScriptedServer()
     with pytest.raises(ValueError, match="unknown protocol"):

@@ -64,6 +64,12 @@ class _Reader:
         self._file = file
 
     def read(self) -> None:
+        try:
+            self._read()
+        except ValueError as error:  # of `int`, or of protobuf: a number has too many digits
+            raise self._error(f"a value makes no sense: {str(error)[:80]}") from error
+
+    def _read(self) -> None:
         for line in self._lines:
             opened = _OPEN.match(line)
             if opened is None:

@@ -157,10 +157,11 @@ class Stub:
         methods = methods_of(service)
         self._service_name = service.full_name
         self._channel = channel
+        attributes = vars(self)  # into which "__class__" goes as any other name
         for method in methods:
-            setattr(self, method.name, channel.make_method(method))
+            attributes[method.name] = channel.make_method(method)
         for name in streaming_methods_of(service):
-            setattr(self, name, StreamingMethod(f"{service.full_name}.{name}"))
+            attributes[name] = StreamingMethod(f"{service.full_name}.{name}")
 
     def __getattr__(self, name: str) -> Any:
         methods = ", ".join(name for name in vars(self) if not name.startswith("_"))

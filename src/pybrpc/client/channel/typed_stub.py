@@ -37,7 +37,7 @@ class _TypedStubBase:
         name = type(self).__name__
         if not hasattr(type(self), "SERVICE"):
             raise TypeError(f"{name} has no SERVICE: protoc-gen-pybrpc makes classes that have one")
-        stub = Stub(self.SERVICE, channel)
+        methods = vars(Stub(self.SERVICE, channel))
         close = getattr(channel, "close", None)
         if close is not None and inspect.iscoroutinefunction(close) is not self._is_aio:
             needed = "pybrpc.aio.Channel" if self._is_aio else "pybrpc.Channel"
@@ -45,7 +45,7 @@ class _TypedStubBase:
         self._channel = channel
         names = attribute_names(method.name for method in self.SERVICE.methods)
         for method, attribute in names.items():
-            setattr(self, attribute, getattr(stub, method))
+            setattr(self, attribute, methods[method])
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self._channel!r}>"

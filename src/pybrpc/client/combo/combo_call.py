@@ -100,8 +100,13 @@ class ComboCall:
         """Whether `cancel` ends it, whatever its sub calls still give."""
         self._ended: list[SubResult] = []
         self._listeners: list[Listener] = []
+        self._prepare()
 
     # --- for a subclass ---
+
+    def _prepare(self) -> None:
+        """Set the fields of the subclass. The call may be ended before `_start`, or instead."""
+        raise NotImplementedError
 
     def _start(self) -> None:
         """Begin the sub calls. May run functions of the user, in the calling thread."""

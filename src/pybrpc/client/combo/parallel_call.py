@@ -45,11 +45,13 @@ class ParallelCall(ComboCall):
 
     channel: Any
 
-    def _start(self) -> None:
+    def _prepare(self) -> None:
         self._flights: list[_SubFlight] = []
         self._failed = self._succeeded = self._done = 0
         self._stop_code = 0
         self._timeout: RpcError | None = None
+
+    def _start(self) -> None:
         try:
             flights = self._mapped()
         except RpcError as error:

@@ -45,8 +45,7 @@ class SelectiveCall(ComboCall):
     channel: Any
     _options: CallOptions
 
-    def _start(self) -> None:
-        self._options = self.channel.call_options.of_call(self._controller)
+    def _prepare(self) -> None:
         self._attempts: list[_Attempt] = []
         self._tried: tuple[ClusterServer, ...] = ()
         self._winner: _Attempt | None = None
@@ -57,6 +56,9 @@ class SelectiveCall(ComboCall):
         self._last_error: RpcError | None = None
         self._retried_count = 0
         self._has_backup = False
+
+    def _start(self) -> None:
+        self._options = self.channel.call_options.of_call(self._controller)
         router = self.channel.router
         if router.needs_hash_key and self._controller.hash_key is None:
             text = f"a call to a {self.channel.name} needs a controller with a hash_key"

@@ -14,6 +14,9 @@ from pybrpc.base.limited_log import LimitedLog
 
 _log = LimitedLog(SERVER)
 
+_SHORTEST_WATCHDOG_S = 0.02
+"""Two signs of life come in that many seconds, at most: more would keep the server busy."""
+
 
 def is_systemd_listening() -> bool:
     """Whether there is a service manager that wants to be notified."""
@@ -44,14 +47,15 @@ def sd_notify(*lines: str) -> bool:
 def watchdog_s() -> float | None:
     """Seconds within which systemd wants a sign of life from this process; `None` if it does not.
 
-    That is WATCHDOG_USEC of the environment, if WATCHDOG_PID is this process or is not set.
+    That is WATCHDOG_USEC of the environment, if WATCHDOG_PID is this process or is not set. At
+    least 0.02 seconds, whatever the environment says.
     """
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     text = os.environ.get("WATCHDOG_USEC", "")
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) > 0):
         return None
-    return int(text) / 1e6
+    return max(int(text) / 1e6, _SHORTEST_WATCHDOG_S)
 
 
 def _sockaddr_of(where: str) -> str | bytes:

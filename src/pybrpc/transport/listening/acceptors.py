@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import socket as _socket
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.errors import ListenError
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.listening.acceptor import ACCEPTS_PER_TURN, Acceptor, OnAccepted
 from pybrpc.transport.listening.memory_acceptor import MemoryAcceptor
@@ -115,5 +117,8 @@ def new_acceptor(
 ) -> Acceptors | MemoryAcceptor:
     """Listen, in memory or on sockets. Raises ListenError."""
     if isinstance(where, Endpoint) and where.is_memory:
+        if reuse_port:
+            text = f"Fail to listen on {where}: only ports of TCP are shared, no servers in memory"
+            raise ListenError(errno.EOPNOTSUPP, text)
         return MemoryAcceptor(where, dispatcher, on_accepted, runtime)
     return Acceptors(where, dispatcher, on_accepted, runtime, accepts_per_turn, reuse_port)

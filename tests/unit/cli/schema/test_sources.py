@@ -127,6 +127,24 @@ def test_source_that_makes_no_sense_is_an_error(source: str) -> None:
             files_of_sources({"a.M": source})
 
 
+@pytest.mark.parametrize("number", ["99999999999", "9" * 400, "9" * 5000])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "message M {{\n  int32 x = {};\n}}",
+        "message M {{\n  map<string, int32> x = {};\n}}",
+        "message M {{\n  enum E {{\n    A = -{};\n  }}\n}}",
+        "enum M {{\n  A = {};\n}}",
+    ],
+)
+def test_number_that_is_too_large_is_an_error(source: str, number: str) -> None:
+    with pytest.raises(
+        CommandError, match=r"^the source of a\.M: a value makes no sense: "
+    ) as told:
+        files_of_sources({"a.M": source.format(number)})
+    assert len(str(told.value)) < 200
+
+
 def test_messages_in_messages_have_an_end() -> None:
     with pytest.raises(CommandError, match="nested too deeply"):
         files_of_sources({"a.M": "message M {\n" * 100})

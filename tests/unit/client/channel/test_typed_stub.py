@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 
 import pybrpc
 from pybrpc.client.channel.aio_stub_method import AioStubMethod
@@ -77,3 +79,23 @@ def test_attribute_that_is_no_method_is_missing() -> None:
     stub: Any = MixedStub(pybrpc.Channel(ADDRESS))
     with pytest.raises(AttributeError):
         print(stub.Ecko)
+
+
+def test_methods_may_have_the_names_that_python_gives_a_meaning() -> None:
+    names = ["__class__", "__init__", "__call__", "__dict__", "__slots__"]
+    file = FileDescriptorProto(name="special.proto", package="special")
+    file.message_type.add(name="Text")
+    service = file.service.add(name="Special")
+    for name in names:
+        service.method.add(name=name, input_type=".special.Text", output_type=".special.Text")
+    pool = DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+
+    class SpecialStub(TypedStub):
+        SERVICE = pool.FindServiceByName("special.Special")
+
+    fake: Any = Fake()
+    stub: Any = SpecialStub(fake)
+    for name in names:
+        assert getattr(stub, f"rpc{name}") == f"the method {name}"
+    assert vars(pybrpc.Stub(SpecialStub.SERVICE, fake))["__class__"] == "the method __class__"

@@ -71,6 +71,13 @@ def test_unix_socket_is_not_shared(unix_path: Path) -> None:
         make_server(reuse_port=True).start(f"unix:{unix_path}")
 
 
+def test_server_in_memory_is_not_shared() -> None:
+    with pytest.raises(ListenError, match="only ports of TCP are shared, no servers in memory"):
+        make_server(reuse_port=True).start("memory:")
+    with make_server() as server:
+        assert server.start("memory:").is_memory
+
+
 def test_sharing_a_port_needs_a_system_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "SO_REUSEPORT")
     with pytest.raises(NotImplementedError, match="no SO_REUSEPORT"):
