@@ -121,6 +121,16 @@ def test_files_are_shown(dumped: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert json.loads(capsys.readouterr().out.splitlines()[0])["attachment_bytes"] == 6
 
 
+def test_name_in_a_file_makes_no_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "requests.1"
+    path.write_bytes(head_of("a\nForged.Line  body 0\x9b", "Do", 0, (0, 0)))
+    assert main(["dump", "--show", str(path)]) == 0
+    said = "a\ufffdForged.Line  body 0\ufffd.Do  body 0, attachment 0, compression 0\n"
+    assert capsys.readouterr().out == said
+
+
 def test_requests_are_sent_again_as_they_came(
     dumped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

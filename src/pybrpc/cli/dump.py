@@ -15,7 +15,7 @@ from typing import Any
 from pybrpc.cli.arguments import add_timeout, add_tls, some_seconds
 from pybrpc.cli.command import OK, CommandError, UsageError
 from pybrpc.cli.dump_files import files_of, read_files
-from pybrpc.cli.output import Output, printable
+from pybrpc.cli.output import Output, printable_line
 from pybrpc.cli.pages import page, page_channel, refusal
 from pybrpc.client.channel.channel import Channel
 from pybrpc.errors import RpcError
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 f"{facts['method']}  body {facts['body_bytes']}, attachment "
                 f"{facts['attachment_bytes']}, compression {facts['compress_type']}"
             )
-            output.result(facts, printable(text))
+            output.result(facts, printable_line(text))
         return OK
     with page_channel(options.server, options) as channel, sampling(channel, output):
         if not output.is_json:
