@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import pybrpc
 from pybrpc.cli.main import main
 from pybrpc.server.rpc_dump.dump_format import DumpedRequest, head_of, read_requests
+from pybrpc.server.rpc_dump.rpc_dump import ENABLE_RPC_DUMP
 from tests.fakes.threads import wait_until
 from tests.peers.cli_server import CliService
 from tests.peers.command import command
@@ -117,6 +121,16 @@ def test_files_are_shown(dumped: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert json.loads(capsys.readouterr().out.splitlines()[0])["attachment_bytes"] == 6
 
 
+def test_name_in_a_file_makes_no_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "requests.1"
+    path.write_bytes(head_of("a\nForged.Line  body 0\x9b", "Do", 0, (0, 0)))
+    assert main(["dump", "--show", str(path)]) == 0
+    said = "a\ufffdForged.Line  body 0\ufffd.Do  body 0, attachment 0, compression 0\n"
+    assert capsys.readouterr().out == said
+
+
 def test_requests_are_sent_again_as_they_came(
     dumped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,6 +226,87 @@ def test_requests_are_sampled_while_the_command_runs(
         "meanwhile"
     ]
     assert capsys.readouterr().out.endswith("\ndone\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
+)
+def test_signal_that_ends_the_command_ends_the_sampling(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    options = pybrpc.RpcDump(directory=str(tmp_path / "dump"), enabled=False)
+    with make_server(Keeping(), rpc_dump=options) as server:
+        arguments = command("dump", server.start("127.0.0.1:0"), "--duration", "600")
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(arguments, cwd=ROOT, text=True, **pipes) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            assert ENABLE_RPC_DUMP.current()
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (status, "")
+        assert not ENABLE_RPC_DUMP.current()
+
+
+def test_sampling_that_was_on_before_stays_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = pybrpc.RpcDump(directory=str(tmp_path / "dump"), enabled=False)
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    with make_server(Keeping(), rpc_dump=options) as server:
+        address = str(server.start("127.0.0.1:0"))
+        ENABLE_RPC_DUMP.set(True)
+        try:
+            assert main(["dump", address, "--duration", "0.01"]) == 0
+            assert ENABLE_RPC_DUMP.current()
+        finally:
+            ENABLE_RPC_DUMP.set(False)
+        assert "already" in capsys.readouterr().err
+        assert main(["dump", address, "--duration", "0.01"]) == 0
+        assert not ENABLE_RPC_DUMP.current()
+    assert capsys.readouterr().err == ""
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == handlers
+
+
+class SlowFlag(BaseHTTPRequestHandler):
+    """A page of the flag that leaves the first POST without an answer until `released` is set."""
+
+    bodies: ClassVar[list[bytes]] = []
+    released: ClassVar[threading.Event] = threading.Event()
+
+    def do_GET(self) -> None:
+        self.answer(b"rpc_dump (R) | false | Sample requests\n")
+
+    def do_POST(self) -> None:
+        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        if len(self.bodies) == 1:
+            self.released.wait(60)
+        with contextlib.suppress(OSError):
+            self.answer(b"set\n")
+
+    def answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_ctrl_c_before_the_server_has_answered_ends_the_sampling() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SlowFlag) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        arguments = command("dump", f"127.0.0.1:{server.server_port}", "--timeout", "60")
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(arguments, cwd=ROOT, text=True, **pipes) as process:
+            wait_until(lambda: bool(SlowFlag.bodies))
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        SlowFlag.released.set()
+        server.shutdown()
+    assert (process.returncode, err) == (130, "")
+    assert SlowFlag.bodies == [b"value=true", b"value=false"]
 
 
 def test_server_without_the_option_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,6 +144,30 @@ def test_interruption_ends_the_load_and_prints_the_table(address: str) -> None:
     assert re.search(r"failed +│ +0 ", out)
 
 
+@pytest.mark.parametrize("qps", ["0.001", "1e-300", "1e-320"])
+def test_time_ends_while_no_call_is_due(address: str, qps: str) -> None:
+    arguments = (address, "EchoService.Echo", HELLO, "--qps", qps, *SHORT, "--timeout", "30")
+    done = run_command("press", *arguments, "--json")
+    assert (done.status, done.err) == (0, "")
+    assert done.values()[0]["calls"] == 1
+
+
+def test_interruption_ends_the_load_while_no_call_is_due() -> None:
+    service = Counting()
+    with pybrpc.Server(builtin_allow=["127.0.0.0/8"]) as server:
+        server.add_service(ECHO, service)
+        address = str(server.start("127.0.0.1:0"))
+        rate = ("--qps", "0.001", "--duration", "600", "--json")
+        arguments = command("press", address, "EchoService.Echo", HELLO, *rate)
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(arguments, cwd=ROOT, text=True, **pipes) as process:
+            wait_until(lambda: bool(service.asked))
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert json.loads(out)["calls"] == 1
+
+
 def test_terminal_gets_a_live_plot(address: str) -> None:
     ours, theirs = pty.openpty()
     arguments = command("press", address, "EchoService.Echo", HELLO, "--duration", "1.2")

@@ -9,7 +9,9 @@ import pty
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,32 @@ def test_figures_of_all_workers_are_added_up(
     assert found["workers"] == 2
     assert found["methods"][0]["calls"] == 16
     assert METHOD in capsys.readouterr().out
+
+
+def test_number_of_any_length_in_a_column_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    digits = "9" * 5000
+    pages = {
+        "/status": "version: x\n",
+        "/connections": f"{' | '.join(['1'] * 5 + [digits] * 11)}\n{' | '.join(['1'] * 16)}\n",
+    }
+
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = pages[self.path].encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert main(["top", f"127.0.0.1:{server.server_port}", "-n", "1", "--json"]) == 0
+        server.shutdown()
+    found = json.loads(capsys.readouterr().out)["busiest_connections"]
+    assert [each["in"] for each in found] == ["1", digits]
 
 
 def test_server_that_is_none_of_brpc_is_status_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,9 @@ from pybrpc.client.channel.channel import Channel
 from pybrpc.transport.tls.client_tls import ClientTls
 
 MAX_CONCURRENCY = 100_000
+MAX_CONNECTIONS = 10_000
+MAX_SECONDS = 1e9
+"""About 30 years: the clocks of systems count no time of any length."""
 PROTOCOLS = "baidu_std, hulu_pbrpc, sofa_pbrpc, http, http:proto, ..."
 
 
@@ -27,10 +30,11 @@ def seconds(text: str) -> float:
 
 
 def some_seconds(text: str) -> float:
-    """A number of seconds above 0."""
+    """A number of seconds above 0, up to MAX_SECONDS."""
     number = seconds(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds > 0, not {text!r}")
+    if not 0 < number <= MAX_SECONDS:
+        limits = f"> 0, at most {MAX_SECONDS:.0f}"
+        raise argparse.ArgumentTypeError(f"must be a number of seconds {limits}, not {text!r}")
     return number
 
 
@@ -58,9 +62,19 @@ def count(text: str) -> int:
 
 def calls_at_once(text: str) -> int:
     """A number of calls at once, which all take memory: from 1 to MAX_CONCURRENCY."""
+    return count_up_to(MAX_CONCURRENCY, text)
+
+
+def connections(text: str) -> int:
+    """A number of connections, which all take a descriptor: from 1 to MAX_CONNECTIONS."""
+    return count_up_to(MAX_CONNECTIONS, text)
+
+
+def count_up_to(most: int, text: str) -> int:
+    """A whole number from 1 to `most`."""
     number = count(text)
-    if number > MAX_CONCURRENCY:
-        raise argparse.ArgumentTypeError(f"must be at most {MAX_CONCURRENCY}, not {text!r}")
+    if number > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most}, not {text!r}")
     return number
 
 

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from pybrpc.cli.arguments import some_seconds
 from pybrpc.cli.calling import json_of, message_of
 from pybrpc.cli.command import OK, CommandError
-from pybrpc.cli.output import Output, printable
+from pybrpc.cli.output import Output, escaped, printable
 from pybrpc.cli.schema.schema import Schema
 from pybrpc.cli.standard_input import lines
 from pybrpc.client.channel.stream_call import StreamCall
@@ -52,7 +52,7 @@ def run_stream(
         if output.is_json:
             output.value({"response": json.loads(response)})
         else:
-            output.note(f"response: {response}")
+            output.note(f"response: {escaped(response)}")
         sender = Sender(call.stream, sent)
         sender.thread.start()
         receive(call.stream, shown, sender, options, output)
@@ -125,7 +125,7 @@ def show(
         except DecodeError as error:
             name = options.receive_type
             raise CommandError(f"a message of {len(data)} bytes is no {name}") from error
-        output.result({"message": json.loads(text)}, text)
+        output.result({"message": json.loads(text)}, escaped(text))
         return
     output.result(as_text(data), printable(data.decode("utf-8", "replace")))
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import re
+import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 from pybrpc.cli.arguments import add_timeout, add_tls, some_seconds
-from pybrpc.cli.command import OK, UsageError
+from pybrpc.cli.command import OK, CommandError, UsageError
 from pybrpc.cli.dump_files import files_of, read_files
-from pybrpc.cli.output import Output, printable
-from pybrpc.cli.pages import page_channel, refusal
+from pybrpc.cli.output import Output, printable_line
+from pybrpc.cli.pages import page, page_channel, refusal
 from pybrpc.client.channel.channel import Channel
+from pybrpc.errors import RpcError
 from pybrpc.server.rpc_dump.dump_format import DumpedRequest
 
 FLAG_PATH = "/flags/rpc_dump"
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end the command, beside Ctrl-C."""
 
 EXAMPLE = """\
 examples:
@@ -56,18 +65,69 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 f"{facts['method']}  body {facts['body_bytes']}, attachment "
                 f"{facts['attachment_bytes']}, compression {facts['compress_type']}"
             )
-            output.result(facts, printable(text))
+            output.result(facts, printable_line(text))
         return OK
-    with page_channel(options.server, options) as channel:
-        switch(channel, True)
-        try:
-            if not output.is_json:
-                output.line(f"{options.server} samples requests for {options.duration:g} s")
-            time.sleep(options.duration)
-        finally:
-            switch(channel, False)
+    with page_channel(options.server, options) as channel, sampling(channel, output):
+        if not output.is_json:
+            output.line(f"{options.server} samples requests for {options.duration:g} s")
+        time.sleep(options.duration)
     output.result({"server": options.server, "seconds": options.duration}, "done")
     return OK
+
+
+@contextlib.contextmanager
+def sampling(channel: Channel, output: Output) -> Iterator[None]:
+    """The server samples; at the end, also by a signal, the flag has its earlier value again."""
+    was_on = is_on(channel)
+    if was_on:
+        output.note("the server samples requests already, and will do so afterwards")
+    with ended_by_signals() as ignore_signals:
+        try:
+            switch(channel, True)
+            yield
+        finally:
+            ignore_signals()
+            try:
+                switch(channel, was_on)
+            except (CommandError, RpcError):
+                if not was_on:
+                    output.note(f"{channel.endpoint}{FLAG_PATH} may still be true")
+                raise
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[Callable[[], None]]:
+    """Signals of ENDING raise SystemExit with 128 and their number, as shells have it; after the
+    function that it gives was called, and after the first signal, they are ignored. A signal that
+    was ignored before, as with nohup, is left so; so are all in another thread than the main one.
+    """
+    before: dict[signal.Signals, Any] = {}
+
+    def ignore() -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+
+    def end(number: int, _: FrameType | None) -> None:
+        ignore()
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in ENDING:
+            handler = signal.getsignal(number)
+            if handler not in (signal.SIG_IGN, None):
+                before[number] = handler
+                signal.signal(number, end)
+    try:
+        yield ignore
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def is_on(channel: Channel) -> bool:
+    """Whether the server samples. CommandError if it does not show the flag."""
+    text = page(channel, FLAG_PATH).text()
+    return re.search(r"^rpc_dump \(R\) \| true\b", text, re.MULTILINE) is not None
 
 
 def switch(channel: Channel, is_on: bool) -> None:

@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from pybrpc.cli.command import (
     BROKEN_PIPE,
@@ -40,6 +41,7 @@ COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit status; argparse exits with 2 for wrong arguments."""
+    open_closed_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -52,10 +54,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes the standard output once more at its end.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return BROKEN_PIPE
+    except OSError as error:
+        discard(sys.stdout)
+        try:
+            print(f"pybrpc: the output: {error.strerror}", file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            discard(sys.stderr)
+        return FAILED
+
+
+def open_closed_streams() -> None:
+    """Standard streams that the caller has closed (`>&-`) are as /dev/null."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+    for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def discard(stream: TextIO) -> None:
+    """Have what can't be written go nowhere: Python writes it once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def run(options: argparse.Namespace) -> int:
@@ -73,6 +98,14 @@ def run(options: argparse.Namespace) -> int:
         failure, facts, text = FAILED, facts_of(error), str(error)
     except PyBrpcError as error:
         failure, facts, text = USAGE if isinstance(error, ValueError) else FAILED, {}, str(error)
+    except BrokenPipeError:
+        raise
+    except UnicodeError as error:
+        failure, facts, text = USAGE, {}, f"an argument or the input is no UTF-8: {error}"
+    except OSError as error:
+        failure, facts, text = FAILED, {}, error.strerror or str(error)
+    except ValueError as error:
+        failure, facts, text = FAILED, {}, str(error)
     if output.is_json:
         output.value({"error": {"text": text, **facts}})
     else:

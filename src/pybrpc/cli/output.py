@@ -26,8 +26,8 @@ class Output:
         return sys.stdout.isatty() and not self.is_json
 
     def value(self, value: Any) -> None:
-        """Print a value as JSON, in one line, and at once."""
-        print(json.dumps(value, ensure_ascii=False), flush=True)
+        """Print a value as `escaped` JSON, in one line, and at once."""
+        self.line(escaped(json.dumps(value, ensure_ascii=False)))
 
     def line(self, text: str = "") -> None:
         """Print a line, and at once."""
@@ -45,10 +45,13 @@ class Output:
         print(text, file=sys.stderr, flush=True)
 
     def json_text(self, text: str) -> None:
-        """Print a text that is JSON; for people with colours, where rich is installed."""
+        """Print a text that is JSON, or looks like it; for people with colours, where rich is
+        installed. What a terminal would obey is escaped."""
+        text = escaped(text)
         if self.is_terminal:
             try:
-                self.console.print_json(printable(text))
+                shown = rich("highlighter").JSONHighlighter()(rich("text").Text(text))
+                self.console.print(shown, soft_wrap=True)
                 return
             except MissingExtraError:
                 pass
@@ -80,3 +83,18 @@ def rich(module: str) -> Any:
 def printable(text: str) -> str:
     """Text of a server without control characters, which a terminal would obey."""
     return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
+
+
+def printable_line(text: str) -> str:
+    """`printable` text, which is one line too."""
+    return printable(text).replace("\n", "\ufffd")
+
+
+def escaped(text: str) -> str:
+    """JSON of which all characters that a terminal would obey are escaped, so it means the same."""
+    return "".join(each if each.isprintable() or each in "\n\t" else escape(each) for each in text)
+
+
+def escape(character: str) -> str:
+    """A character as JSON writes it in ASCII."""
+    return json.dumps(character)[1:-1]

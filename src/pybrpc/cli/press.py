@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from pybrpc.cli.arguments import calls_at_once, channel_to, count, rate, some_seconds
+from pybrpc.cli.arguments import calls_at_once, channel_to, connections, rate, some_seconds
 from pybrpc.cli.calling import (
     Called,
     add_calling,
@@ -77,7 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="(single; pooled with http)",
     )
     parser.add_argument(
-        "--connections", type=count, metavar="N", help="parallel connections of the type single (1)"
+        "--connections",
+        type=connections,
+        metavar="N",
+        help="parallel connections of the type single (1)",
     )
 
 

@@ -20,6 +20,9 @@ PAUSE_AFTER_ERROR_S = 0.01
 STARTS_PER_TURN = 64
 """Calls that are begun before the loop may do other things."""
 
+MAX_PAUSE_S = 3600.0
+"""The next call may be due in more seconds than a timer takes."""
+
 MAX_ERRORS = 100
 """Kinds of errors that are told apart."""
 
@@ -77,6 +80,8 @@ class Load(Generic[Request]):
         """The error of `requests`."""
         self._changed = asyncio.Event()
         """A call has ended. Replaced by nothing: cleared before each wait."""
+        self._paused: asyncio.Future[None] | None = None
+        """The end of the wait for the next call that is due."""
         self._started = 0.0
 
     @property
@@ -98,6 +103,7 @@ class Load(Generic[Request]):
             self._duration_s = min(self._duration_s, time.perf_counter() - self._started)
             self._figures.in_time = self._figures.ended
             self._changed.set()
+            self._resume()
 
     async def run(self) -> None:
         """Begin calls until the time is over, and wait for the last one of them."""
@@ -130,7 +136,7 @@ class Load(Generic[Request]):
             now = time.perf_counter()
             due = self._started + begun / self._qps
             if due > now:
-                await asyncio.sleep(due - now)
+                await self._pause(min(due - now, MAX_PAUSE_S))
             elif self._running >= self._concurrency:
                 await self._wait_changed()
             else:
@@ -138,6 +144,20 @@ class Load(Generic[Request]):
                 begun += 1
                 if begun % STARTS_PER_TURN == 0:
                     await asyncio.sleep(0)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or until `stop`."""
+        loop = asyncio.get_running_loop()
+        self._paused = loop.create_future()
+        timer = loop.call_later(seconds, self._resume)
+        try:
+            await self._paused
+        finally:
+            timer.cancel()
+
+    def _resume(self) -> None:
+        if self._paused is not None and not self._paused.done():
+            self._paused.set_result(None)
 
     async def _wait_changed(self) -> None:
         self._changed.clear()

@@ -13,7 +13,7 @@ from pybrpc.base.cores import parse_cores
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import WORKERS
 from pybrpc.cli.arguments import seconds
-from pybrpc.cli.command import CommandError, UsageError
+from pybrpc.cli.command import FAILED, USAGE, CommandError, UsageError
 from pybrpc.cli.output import Output
 from pybrpc.cli.reloading import Reloading
 from pybrpc.errors import PyBrpcError
@@ -79,7 +79,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
             on_started=on_started,
         )
     except (PyBrpcError, ValueError, OSError, NotImplementedError) as error:
-        raise CommandError(str(error)) from error
+        is_usage = isinstance(error, ValueError)
+        raise CommandError(str(error), USAGE if is_usage else FAILED) from error
     finally:
         if watch is not None:
             watch.stop()

@@ -11,7 +11,8 @@ SUMS = ("count", "qps", "error", "eps", "concurrency")
 _FACT = re.compile(r"(\w+): ?(.*)")
 _SERVICE = re.compile(r"\[(.+)\]")
 _WORKER = re.compile(r"==== (.+) ====")
-_METHOD = re.compile(r"(\S+)(?: \((?:.*)\) returns \((?:.*)\))?(?: @.*)?")
+MAX_NUMBER = 1 << 63
+"""Larger figures of a server are taken for this one: sums of them can be divided."""
 
 
 @dataclass(slots=True)
@@ -48,11 +49,19 @@ def parse_status(text: str) -> Status:
                 status.methods[method][fact[1]] = _number(fact[2])
             else:
                 status.facts[fact[1]] = fact[2]
-        elif service and (signature := _METHOD.fullmatch(line)):
-            name = signature[1]
+        elif service and (name := _method_in(line)):
             method = name if name.startswith("/") else f"{service}.{name}"
             status.methods[method] = {}
     return _merged([*found, status], workers)
+
+
+def _method_in(line: str) -> str:
+    """The name in "Echo (EchoRequest) returns (EchoResponse) @/echo", of which all but the name may
+    be missing; "" if the line is none such. In one pass, however long a server makes the line."""
+    name, _, rest = line.partition(" ")
+    is_signature = rest.startswith("(") and ") returns (" in rest
+    is_one_word = len(name.split()) == 1
+    return name if is_one_word and (not rest or rest.startswith("@") or is_signature) else ""
 
 
 def _merged(parts: Iterable[Status], workers: int) -> Status:
@@ -79,6 +88,6 @@ def _add(total: dict[str, int], figures: Mapping[str, int]) -> None:
 
 def _number(text: str) -> int:
     try:
-        return int(float(text))
+        return max(-MAX_NUMBER, min(int(float(text)), MAX_NUMBER))
     except (ValueError, OverflowError):
         return 0

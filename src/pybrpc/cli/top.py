@@ -18,6 +18,8 @@ from pybrpc.client.channel.channel import Channel
 WORKER_HEADER = "X-Pybrpc-Worker"
 CONNECTION_CELLS = 15
 """Cells of a line of /connections."""
+MAX_DIGITS = 20
+"""Digits of a number there: Python converts no number of any length."""
 
 EXAMPLE = """\
 examples:
@@ -103,7 +105,7 @@ def busiest(channel: Channel, most: int) -> list[dict[str, str]]:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else 0
 
 
 def facts_of(server: str, now: Look, before: Look | None) -> dict[str, Any]:

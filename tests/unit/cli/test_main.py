@@ -23,7 +23,6 @@ import sys
 sys.modules["rich"] = None
 from pybrpc.cli.main import main
 
-pytestmark = pytest.mark.same_everywhere
 sys.exit(main(sys.argv[1:]))
 """
 

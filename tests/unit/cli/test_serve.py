@@ -115,14 +115,18 @@ def test_target_is_looked_for_in_the_directory_by_its_name(
 
 
 @pytest.mark.parametrize(
-    "error",
-    [WorkerStartError("worker 0 died"), ValueError("no target"), OSError("no descriptors")],
+    ("error", "status"),
+    [
+        (WorkerStartError("worker 0 died"), 1),
+        (ValueError("no target"), 2),
+        (OSError("no descriptors"), 1),
+    ],
 )
 def test_command_that_can_not_start_prints_the_reason(
-    played: FakeServe, capsys: pytest.CaptureFixture[str], error: Exception
+    played: FakeServe, capsys: pytest.CaptureFixture[str], error: Exception, status: int
 ) -> None:
     played.error = error
-    assert main(["serve", "app:make"]) == 1
+    assert main(["serve", "app:make"]) == status
     assert capsys.readouterr() == ("", f"pybrpc serve: {error}\n")
 
 
@@ -178,8 +182,13 @@ def test_wrong_cores_end_the_command(capsys: pytest.CaptureFixture[str]) -> None
     assert "cores must be a list such as \"0-3,8\", not 'two'" in capsys.readouterr().err
 
 
+def test_target_that_names_no_function_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "x"]) == 2
+    assert capsys.readouterr().err.startswith("pybrpc serve: ")
+
+
 def test_cores_that_there_are_not_end_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "app:make", "--pin", "4000"]) == 1
+    assert main(["serve", "app:make", "--pin", "4000"]) == 2
     assert re.search("can't use the cores 4000|needs Linux", capsys.readouterr().err)
 
 

@@ -75,3 +75,36 @@ def test_text_that_is_no_status_has_no_methods(text: str) -> None:
     status = parse_status(text)
     assert status.methods == {}
     assert status.number("a") == 0
+
+
+def test_figures_of_workers_that_make_no_sense_are_added_up_too() -> None:
+    def worker(number: int, qps: int) -> str:
+        return f"==== worker {number} ====\nversion: x\n[S]\nEcho\nqps: {qps}\nlatency: 1e308\n"
+
+    echo = parse_status(worker(0, 5) + worker(1, -4)).methods["S.Echo"]
+    assert (echo["qps"], echo["latency"]) == (1, 1 << 63)
+    digits = "9" * 5000
+    assert parse_status(f"a: {digits}\nb: -1e300").number("a") == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("Echo", ["S.Echo"]),
+        ("Echo @/echo", ["S.Echo"]),
+        ("Echo (A) returns (B)", ["S.Echo"]),
+        ("Echo (A) returns (B) @/echo -> x", ["S.Echo"]),
+        ("/app", ["/app"]),
+        ("Echo (A)", []),
+        ("some words", []),
+        ("a\tb", []),
+    ],
+)
+def test_line_of_a_method_is_told_from_others(line: str, names: list[str]) -> None:
+    assert list(parse_status(f"version: x\n[S]\n{line}\n").methods) == names
+
+
+def test_line_of_any_length_is_read() -> None:
+    """A regular expression that goes back at each part would take hours for it."""
+    line = "a (" + ") returns (" * 200_000
+    assert list(parse_status(f"version: x\n[S]\n{line}\n").methods) == ["S.a"]

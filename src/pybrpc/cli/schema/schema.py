@@ -142,7 +142,7 @@ class Schema:
             try:
                 found: Named = find(name)
                 return found
-            except KeyError:
+            except (KeyError, TypeError):  # TypeError: it is no UTF-8
                 continue
         raise UsageError(f"there is no message, enum or service {name}")
 

@@ -1,0 +1,134 @@
+"""Texts of servers in a terminal, which obeys nothing of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from tests.peers.cli_server import cli_server
+from tests.peers.command import command, run_command
+from tests.peers.pages import ROOT
+
+pytestmark = pytest.mark.same_everywhere
+
+OBEYED = "a\u009b31mRED\x7f\u202e\U000e0001"
+HOSTILE = json.dumps({"message": OBEYED})
+ESCAPED = r"a\u009b31mRED\u007f\u202e\udb40\udc01"
+NO_RICH = (
+    "import sys; sys.modules['rich'] = None; from pybrpc.cli.main import main; "
+    "sys.exit(main(sys.argv[1:]))"
+)
+MESSAGE = "conformance.EchoRequest"
+PAGES = {
+    "/not": "{not json \u009b",
+    "/deep": "[" * 20000 + "]" * 20000,
+    "/long": "9" * 5000,
+    "/good": r'{"a": "\u009b31m"}',
+    "/broken": r'"\u009b',
+}
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with cli_server() as served:
+        yield served
+
+
+def in_terminal(arguments: list[str]) -> tuple[int, str]:
+    """The status of a command of which both outputs are a terminal, and what that got."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": theirs, "stderr": theirs}
+    with subprocess.Popen(arguments, cwd=ROOT, env=environment, **pipes) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while data := os.read(ours, 65536):
+                shown += data
+        except OSError:
+            pass  # EIO: the other end is closed
+        status = process.wait(60)
+    os.close(ours)
+    return status, shown.decode()
+
+
+def assert_harmless(text: str) -> None:
+    assert not set(text) & (set(OBEYED) - set("a31mRED"))
+
+
+@pytest.mark.parametrize(
+    "start", [[sys.executable, "-m", "pybrpc"], [sys.executable, "-c", NO_RICH]]
+)
+@pytest.mark.parametrize("options", [[], ["--json"], ["--each"]])
+def test_response_is_escaped(address: str, start: list[str], options: list[str]) -> None:
+    arguments = [*start, "call", address, "EchoService.Echo", HOSTILE, *options]
+    if "--each" in options:
+        arguments = ["sh", "-c", 'x=$1; shift; echo "$x" | "$@"', "sh", HOSTILE, *arguments]
+    status, shown = in_terminal(arguments)
+    assert status == 0
+    assert_harmless(shown)
+    assert ESCAPED in shown
+
+
+def test_escaped_json_means_the_same(address: str) -> None:
+    done = run_command("call", address, "EchoService.Echo", HOSTILE)
+    assert ESCAPED in done.out
+    assert json.loads(done.out) == {"message": OBEYED}
+
+
+def test_messages_of_a_stream_are_escaped(address: str) -> None:
+    options = ("--stream", "--send-type", MESSAGE, "--receive-type", MESSAGE)
+    done = run_command("call", address, "EchoService.Stream", HOSTILE, *options, stdin=HOSTILE)
+    assert done.status == 0
+    assert_harmless(done.out + done.err)
+    assert json.loads(done.out) == {"message": OBEYED}
+
+
+class Pages(BaseHTTPRequestHandler):
+    """Pages that say that they are JSON; any other is an error with a hostile text."""
+
+    def do_GET(self) -> None:
+        text = PAGES.get(self.path)
+        body = (OBEYED if text is None else text).encode()
+        self.send_response(404 if text is None else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def pages() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_that_is_no_good_json_is_shown_as_text(pages: str, page: str) -> None:
+    status, shown = in_terminal(command("view", pages, page))
+    assert status == 0
+    assert "Traceback" not in shown
+    assert_harmless(shown)
+    assert len(shown) >= len(PAGES[page])
+
+
+@pytest.mark.parametrize(("page", "status"), [("good", 0), ("not", 0), ("nothing", 1)])
+def test_page_and_error_for_machines_are_escaped(pages: str, page: str, status: int) -> None:
+    found, shown = in_terminal(command("view", pages, page, "--json"))
+    assert found == status
+    assert_harmless(shown)
+    assert shown.startswith("{")
