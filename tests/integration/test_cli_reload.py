@@ -5,18 +5,19 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 import pybrpc
 from tests.fakes.threads import wait_until
 from tests.peers.commands import Serving, serving
 from tests.peers.echo import ECHO, echo_request
 
+pytestmark = pytest.mark.same_everywhere
+
 APP = """
 import pybrpc
 from tests.peers.echo import ECHO
 from tests.protos import conformance_pb2 as pb
-import pytest
-
-pytestmark = pytest.mark.same_everywhere
 
 class Service:
     def Echo(self, request, controller):

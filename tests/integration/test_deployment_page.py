@@ -17,6 +17,8 @@ from tests.peers.service_manager import NotifySocket, start_program
 from tests.peers.serving import EchoService
 from tests.peers.supervised import call
 
+pytestmark = pytest.mark.same_everywhere
+
 PAGE = "docs/deployment.md"
 NAMES = """
 import asyncio, signal, sys
@@ -24,8 +26,6 @@ import pybrpc
 from tests.peers.echo import ECHO as SERVICE
 from tests.peers.pages import examples_of, run_example
 from tests.peers.worker_apps import AsyncEcho as AsyncEchoService, WorkerEcho as EchoService
-
-pytestmark = pytest.mark.same_everywhere
 run_example(examples_of(sys.argv[1])[int(sys.argv[2])], globals(), {"127.0.0.1:0": sys.argv[3]})
 """
 

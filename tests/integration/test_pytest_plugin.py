@@ -10,6 +10,8 @@ import pytest
 
 from tests.peers.pages import ROOT, examples_of
 
+pytestmark = pytest.mark.same_everywhere
+
 pytest_plugins = ["pytester"]
 
 COMMON = """
@@ -181,7 +183,6 @@ def test_wrong_arguments_fail_the_test_that_gave_them(run: Any) -> None:
     text = """
 import pytest
 
-pytestmark = pytest.mark.same_everywhere
 
 def test_wrong(pybrpc_server, pybrpc_channel):
     with pytest.raises(TypeError, match="needs the object that serves"):

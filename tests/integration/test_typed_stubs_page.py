@@ -16,6 +16,8 @@ from tests.peers.pages import ROOT
 from tests.peers.protoc import any_protoc, plugin_in
 from tests.peers.redis_server import free_port
 
+pytestmark = pytest.mark.same_everywhere
+
 PAGE = (ROOT / "docs/typed-stubs.md").read_text()
 MADE = {"echo_brpc.py", "echo_pb2.py", "echo_pb2.pyi"}
 
@@ -53,8 +55,6 @@ def made_in(folder: Path) -> set[str]:
 PROGRAM = """
 import asyncio, sys
 from tests.peers.pages import run_page
-
-pytestmark = pytest.mark.same_everywhere
 names = {"asyncio": asyncio}
 run_page("docs/typed-stubs.md", names, {"127.0.0.1:8000": sys.argv[1]})
 names["server"].join()
