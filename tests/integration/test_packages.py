@@ -30,6 +30,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAME = f"pybrpc-{pybrpc.__version__}"
 CLASSIFIED = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
+NOT_COPIED = shutil.ignore_patterns(
+    *(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "*.so", "*.egg-info"),
+    *("build", "dist", "site", "results"),
+)
 
 CALL = """
 import sys
@@ -101,8 +105,10 @@ def new_environment(folder: Path, version: str = THIS) -> Path:
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("build")
     folder = tmp_path_factory.mktemp("sdist")
+    # setuptools writes into the folder that it packs: another process may do so just now.
+    source = shutil.copytree(ROOT, tmp_path_factory.mktemp("copy") / "pybrpc", ignore=NOT_COPIED)
     run(
-        sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder, ROOT,
+        sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder, source,
         PYBRPC_BUILD="python",
     )  # fmt: skip
     (made,) = folder.iterdir()
