@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -19,7 +17,7 @@ import pybrpc
 from pybrpc.cli.main import main
 from tests.fakes.threads import wait_until
 from tests.peers.cli_server import cli_server
-from tests.peers.command import command, run_command
+from tests.peers.command import command, in_terminal, run_command
 from tests.peers.echo import ECHO
 from tests.peers.pages import ROOT
 from tests.protos import conformance_pb2 as pb
@@ -169,20 +167,9 @@ def test_interruption_ends_the_load_while_no_call_is_due() -> None:
 
 
 def test_terminal_gets_a_live_plot(address: str) -> None:
-    ours, theirs = pty.openpty()
     arguments = command("press", address, "EchoService.Echo", HELLO, "--duration", "1.2")
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(arguments, cwd=ROOT, stdout=theirs, env=environment) as process:
-        os.close(theirs)
-        shown = b""
-        try:
-            while data := os.read(ours, 65536):
-                shown += data
-        except OSError:
-            pass  # EIO: the other end is closed
-        assert process.wait(60) == 0
-    os.close(ours)
-    text = shown.decode()
+    status, text = in_terminal(arguments)
+    assert status == 0
     assert "running, 0 failed" in text
     assert "█" in text
     assert "\x1b[" in text

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
 from tests.peers.cli_server import cli_server
-from tests.peers.command import command, run_command
-from tests.peers.pages import ROOT
+from tests.peers.command import command, in_terminal, run_command
 
 pytestmark = pytest.mark.same_everywhere
 
@@ -41,24 +36,6 @@ PAGES = {
 def address() -> Iterator[str]:
     with cli_server() as served:
         yield served
-
-
-def in_terminal(arguments: list[str]) -> tuple[int, str]:
-    """The status of a command of which both outputs are a terminal, and what that got."""
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": theirs, "stderr": theirs}
-    with subprocess.Popen(arguments, cwd=ROOT, env=environment, **pipes) as process:
-        os.close(theirs)
-        shown = b""
-        try:
-            while data := os.read(ours, 65536):
-                shown += data
-        except OSError:
-            pass  # EIO: the other end is closed
-        status = process.wait(60)
-    os.close(ours)
-    return status, shown.decode()
 
 
 def assert_harmless(text: str) -> None:

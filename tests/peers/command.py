@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,6 +42,24 @@ def run_command(*arguments: object, stdin: str = "", **options: Any) -> Done:
         **options,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def in_terminal(arguments: list[str]) -> tuple[int, str]:
+    """The status of a command of which both outputs are a terminal, and what that got."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": theirs, "stderr": theirs}
+    with subprocess.Popen(arguments, cwd=ROOT, env=environment, **pipes) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while data := os.read(ours, 65536):
+                shown += data
+        except OSError:
+            pass  # EIO: the other end is closed
+        status = process.wait(60)
+    os.close(ours)
+    return status, shown.decode()
 
 
 def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:

@@ -18,12 +18,17 @@ MAX_SECONDS = 1e9
 PROTOCOLS = "baidu_std, hulu_pbrpc, sofa_pbrpc, http, http:proto, ..."
 
 
+def number_of(text: str) -> float:
+    """The number that is written there, else NaN, which no limit lets pass."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def seconds(text: str) -> float:
     """A number of seconds >= 0; argparse ends the command with the text of the error."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = number_of(text)
     if not number >= 0:
         raise argparse.ArgumentTypeError(f"must be a number of seconds >= 0, not {text!r}")
     return number
@@ -40,10 +45,7 @@ def some_seconds(text: str) -> float:
 
 def rate(text: str) -> float:
     """Calls a second, from 0 on."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = number_of(text)
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number of calls >= 0, not {text!r}")
     return number

@@ -41,13 +41,6 @@ ended, messages are still printed until none has come for --idle seconds."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_calling(parser, 5.0)
-    parser.add_argument(
-        "request",
-        nargs="?",
-        default="{}",
-        metavar="JSON",
-        help='the request; "-": from the standard input; "@FILE": from a file ({})',
-    )
     parser.add_argument("--log-id", type=int, metavar="N", help="sent along, for logs")
     parser.add_argument(
         "--attachment-out", metavar="FILE", help="write the attachment of the response"

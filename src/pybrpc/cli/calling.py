@@ -43,6 +43,13 @@ def add_calling(parser: argparse.ArgumentParser, timeout: float) -> None:
     parser.add_argument(
         "method", metavar="METHOD", help='"pkg.Service.Method", or the end of it, such as "Echo"'
     )
+    parser.add_argument(
+        "request",
+        nargs="?",
+        default="{}",
+        metavar="JSON",
+        help='the request; "-": from the standard input; "@FILE": from a file ({})',
+    )
     add_channel_options(parser)
     parser.add_argument(
         "--protocol", default="baidu_std", metavar="NAME", help=f"{PROTOCOLS} (%(default)s)"

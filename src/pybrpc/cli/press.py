@@ -46,13 +46,6 @@ for a second is seen as one. All calls are made by one process, on one core."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_calling(parser, 1.0)
     parser.add_argument(
-        "request",
-        nargs="?",
-        default="{}",
-        metavar="JSON",
-        help='the request; "-": from the standard input; "@FILE": from a file ({})',
-    )
-    parser.add_argument(
         "--input", metavar="FILE", help="many requests as JSON, one behind the other, sent in turn"
     )
     parser.add_argument(

@@ -13,17 +13,13 @@ import random
 import re
 import stat
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from pybrpc.base.deadline import remaining_s
-from pybrpc.base.flags import WakeSignal
-from pybrpc.base.guard import SERVER, deliver_interrupt
-from pybrpc.base.limited_log import LimitedLog
+from pybrpc.base.guard import deliver_interrupt
+from pybrpc.base.writer_thread import WriterThread
 from pybrpc.iobuf.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.server.rpc_dump.dump_format import head_of
@@ -61,28 +57,20 @@ class Waiting(NamedTuple):
     size_bytes: int
 
 
-class DumpWriter:
+class DumpWriter(WriterThread[Waiting]):
     """The queue and its thread. `sample` is called in turns, so by one thread at a time."""
 
     def __init__(self, options: RpcDump) -> None:
+        too_slow = "rpc_dump is too slow: %d requests were dropped"
+        super().__init__("pybrpc-rpc-dump", "rpc_dump", "a request", too_slow, PAUSE_S)
         self.options = options
         self._sampler = Sampler(options.per_second)
-        self._waiting: deque[Waiting] = deque()
         self._put_bytes = 0
         """Bytes that were ever put into the queue. Changed in turns alone."""
         self._taken_bytes = 0
         """Bytes that were ever taken out of it. Changed by the thread alone."""
-        self.dropped = 0
-        """Requests that were dropped, because too many bytes waited."""
         self.written = 0
         """Requests that were written to files."""
-        self._reported = 0
-        self._log = LimitedLog(SERVER)
-        self._wake = WakeSignal()
-        self._closing = WakeSignal()
-        self._is_woken = False
-        self._is_closed = False
-        self._thread: threading.Thread | None = None
         self._file = DumpFile(options)
 
     @property
@@ -93,9 +81,7 @@ class DumpWriter:
     def start(self) -> None:
         """Make the directory, and start the thread. OSError, RuntimeError if it can't be."""
         self.options.prepare()
-        thread = threading.Thread(target=self._run, name="pybrpc-rpc-dump", daemon=True)
-        thread.start()
-        self._thread = thread
+        super().start()
         SAMPLING.add(self)
 
     def sample(self, protocol: str, calls: Iterable[SampledCall]) -> None:
@@ -121,10 +107,10 @@ class DumpWriter:
         # A peer chooses the names, too.
         size += sys.getsizeof(request.service) + sys.getsizeof(request.method)
         if self.waiting_bytes + size > options.max_waiting_bytes:
-            self.dropped += 1
+            self._drop()
             return
         self._put_bytes += size
-        self._waiting.append(
+        self._put(
             Waiting(
                 request.service,
                 request.method,
@@ -134,51 +120,24 @@ class DumpWriter:
                 size,
             )
         )
-        if not self._is_woken:
-            self._is_woken = True
-            self._wake.set()
 
     def close(self) -> None:
         """End the thread as soon as nothing waits. Never blocks."""
         SAMPLING.discard(self)
-        self._is_closed = True
-        self._closing.set()
-        self._wake.set()
+        super().close()
 
-    def join(self, deadline: float) -> None:
-        """After `close`: wait for the thread until `deadline`, in monotonic seconds."""
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(remaining_s(deadline))
+    def _write(self, each: Waiting) -> None:
+        try:
+            self._file.write(each)
+            self.written += 1
+        except BaseException:
+            self._closing.wait(PAUSE_AFTER_ERROR_S)
+            raise
+        finally:
+            self._taken_bytes += each.size_bytes
 
-    # --- in the thread ---
-
-    def _run(self) -> None:
-        while not (self._is_closed and not self._waiting):
-            try:
-                self._wake.wait()
-                if not self._is_closed:
-                    self._closing.wait(PAUSE_S)
-                self._is_woken = False
-                self._write_all()
-            except BaseException as error:
-                self._log.warn("rpc_dump was interrupted", reason=error)
+    def _end(self) -> None:
         self._file.close()
-
-    def _write_all(self) -> None:
-        while self._waiting:
-            each = self._waiting.popleft()
-            try:
-                self._file.write(each)
-                self.written += 1
-            except BaseException as error:
-                self._log.warn("rpc_dump can't write a request", reason=error)
-                self._closing.wait(PAUSE_AFTER_ERROR_S)
-            finally:
-                self._taken_bytes += each.size_bytes
-        if self.dropped != self._reported:
-            count, self._reported = self.dropped - self._reported, self.dropped
-            SERVER.warning("rpc_dump is too slow: %d requests were dropped", count)
 
 
 class DumpFile:
