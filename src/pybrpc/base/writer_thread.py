@@ -136,8 +136,11 @@ class WriterThread(Generic[Item]):
                 # An exception that was set in this thread from outside.
                 self._log.warn(f"{self._what} was interrupted", reason=error)
         self._report_dropped()
-        self._end()
         atexit.unregister(self._finish_at_exit)
+        try:
+            self._end()
+        except BaseException as error:
+            SERVER.caught("%s has not ended well", self._what, error=error)
 
     def _write_round(self) -> None:
         self._wake.wait()
