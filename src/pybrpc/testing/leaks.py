@@ -82,6 +82,7 @@ class LeakCheck:
         # The thread and the descriptors that all channels and servers of the process share stay.
         default_runtime().dispatcher.start()
         gc.collect()
+        self._lost_tasks = {}  # it may be used again
         self._before = _found()
         _watch.add(self)
 

@@ -93,6 +93,20 @@ def test_task_that_asyncio_run_would_cancel_is_told(monkeypatch: pytest.MonkeyPa
             asyncio.run(leave_one())
 
 
+def test_check_that_is_used_again_begins_anew() -> None:
+    check = assert_no_leaks(**FAST)
+
+    async def leave_a_task() -> None:
+        asyncio.create_task(asyncio.Event().wait())  # noqa: RUF006
+        await asyncio.sleep(0)
+
+    with pytest.raises(AssertionError, match="task: "):
+        with check:
+            asyncio.run(leave_a_task())
+    with check:
+        pass
+
+
 def test_task_of_the_running_loop_is_told() -> None:
     async def check() -> None:
         tasks = []
