@@ -93,7 +93,8 @@ def test_task_that_asyncio_run_would_cancel_is_told(monkeypatch: pytest.MonkeyPa
             asyncio.run(leave_one())
 
 
-def test_check_that_is_used_again_begins_anew() -> None:
+def test_check_that_is_used_again_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio.Runner, "__exit__", LEAVE_RUNNER)
     check = assert_no_leaks(**FAST)
 
     async def leave_a_task() -> None:
