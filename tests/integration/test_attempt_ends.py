@@ -266,7 +266,8 @@ def test_there_are_as_many_ends_as_attempts(kind: Any, monkeypatch: pytest.Monke
             client.call(timeout=5.0)
         client.channel.close()
         wait_until(lambda: len(client.ends) >= len(made))
-        assert len(client.ends) == len(made) > THREADS * CALLS / 2
+        # A call whose time is over before it has a connection makes no attempt.
+        assert len(client.ends) == len(made) > THREADS * CALLS / 10
         assert {end.canceled_by for end in client.ends} >= {
             None,
             CanceledBy.DEADLINE,
