@@ -14,7 +14,8 @@ import pybrpc
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.channel.options import ChannelOptions, ChannelSettings
 from pybrpc.errors import PyBrpcError
-from pybrpc.protocols.detect import BAIDU_STD, PROTOCOLS
+from pybrpc.protocols.baidu_std import BAIDU_STD
+from pybrpc.protocols.built_in import framed_protocols
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.rpc.http_bodies import HttpContentType
 
@@ -80,7 +81,7 @@ def test_factories_with_other_limits_of_streams_are_different() -> None:
     assert factory != ChannelSettings().connection_factory(PEER)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda each: each.name)
+@pytest.mark.parametrize("protocol", framed_protocols(), ids=lambda each: each.name)
 def test_factories_of_different_protocols_are_different(protocol: RpcProtocol) -> None:
     """So channels of different protocols share no connection."""
     factory = ChannelSettings(protocol=protocol.name).connection_factory(PEER)
