@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.checked_options import (
     checked_count_or_none,
@@ -33,9 +33,12 @@ from pybrpc.rpc.controller_values import (
     restored,
 )
 from pybrpc.rpc.hash_key import HashKeyOf
-from pybrpc.rpc.http import HttpHeader, HttpHeaderOf, progressive_attachment_of
+from pybrpc.rpc.http_attributes import HttpHeaderOf, progressive_attachment_of
 from pybrpc.rpc.misnamed import CANCEL_FUTURE, SET_TIMEOUT, Misnamed, without_misnamed
 from pybrpc.transport.interfaces import TlsInfo
+
+if TYPE_CHECKING:
+    from pybrpc.rpc.http import HttpHeader
 
 # Looked up once, and plain numbers: a response with these values is packed as a fast frame.
 _UNCOMPRESSED: int = CompressType.NONE.value

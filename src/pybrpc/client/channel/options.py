@@ -3,8 +3,8 @@
 To add an option: a line in each of the two classes, and one in the docstring of `pybrpc.Channel`;
 CONTRIBUTING.md has the other steps.
 
-What only some channels need (TLS, HTTP, clusters) is imported when an option or the address asks for
-it: by the constructor of the channel, so that calls import nothing.
+What only some channels need (TLS, HTTP, clusters) is imported when an option or the address asks
+for it: by the constructor of the channel, so that calls import nothing.
 """
 
 from __future__ import annotations
