@@ -83,7 +83,7 @@ def facts() -> dict[str, Any]:
     """All that is known, as JSON may have it."""
     package = sys.modules["pybrpc"]
     root = Path(package.__path__[0]).parent
-    built = sum(bool(find_hot_module(name, root / "pybrpc").extension) for name in HOT_MODULES)
+    built = sum(bool(find_hot_module(name, str(root / "pybrpc")).extension) for name in HOT_MODULES)
     return {
         "pybrpc": package.__version__,
         "path": str(root / "pybrpc"),

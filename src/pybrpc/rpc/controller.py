@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pybrpc.base.checked_options import (
     checked_count_or_none,
@@ -36,9 +36,6 @@ from pybrpc.rpc.hash_key import HashKeyOf
 from pybrpc.rpc.http_attributes import HttpHeaderOf, progressive_attachment_of
 from pybrpc.rpc.misnamed import CANCEL_FUTURE, SET_TIMEOUT, Misnamed, without_misnamed
 from pybrpc.transport.interfaces import TlsInfo
-
-if TYPE_CHECKING:
-    from pybrpc.rpc.http import HttpHeader
 
 # Looked up once, and plain numbers: a response with these values is packed as a fast frame.
 _UNCOMPRESSED: int = CompressType.NONE.value
@@ -131,7 +128,7 @@ class Controller:
         self.tls: TlsInfo | None = None
         """In a handler: the TLS version and cipher, and the caller's certificate if it sent one;
         `None` without TLS."""
-        self._http_request: HttpHeader | None = None
+        self._http_request: Any = None
         self._request_attachment: IOBuf | None = None
         self._request_user_fields: dict[str, str] | None = None
         self._server_identity = ""
@@ -158,7 +155,7 @@ class Controller:
         self._response_checksum_type: int | None = _NOT_CHECKSUMMED
         self._response_checksum_attachment: bool | None = False
         self._checksum_value = b""
-        self._http_response: HttpHeader | None = None
+        self._http_response: Any = None
         self._response_attachment: IOBuf | None = None
         self._response_user_fields: dict[str, str] | None = None
 

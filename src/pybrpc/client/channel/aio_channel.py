@@ -25,7 +25,6 @@ from pybrpc.client.channel.readiness import wait_ready_in_loop
 from pybrpc.client.channel.servers import Servers
 from pybrpc.client.connections.connection import ConnectionStatistics
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.interceptors.interceptor import Kind
 from pybrpc.rpc.method import Method
 from pybrpc.rpc.raw_method import RawMethod
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from pybrpc.client.channel.http_response import HttpResponse
     from pybrpc.client.channel.http_stream import AioHttpStreamCall
     from pybrpc.protocols.http1.headers import HeadersLike
+    from pybrpc.rpc.interceptors.interceptor import Interceptor
 
 
 class AioChannel(ChannelBase):
@@ -50,11 +50,6 @@ class AioChannel(ChannelBase):
 
     _public_name = "pybrpc.aio.Channel"
     _other_name = "pybrpc.Channel"
-    _kind_not_used = (
-        Kind.PLAIN,
-        "by a pybrpc.aio.Channel, whose loop it would block",
-        "an `async def`",
-    )
 
     @shows_options(ChannelOptions, CHANNEL_DEFAULTS, "pybrpc.aio.Channel")
     def __init__(
@@ -70,6 +65,12 @@ class AioChannel(ChannelBase):
         """The binding of the loop used last; `None` before the first call and once closed."""
         self._last: Lease | None = None
         self._bindings: dict[asyncio.AbstractEventLoop, tuple[LoopBinding, Lease]] = {}
+
+    def _check_kind(self, interceptor: Interceptor) -> None:
+        from pybrpc.rpc.interceptors.interceptor import Kind
+
+        where = "by a pybrpc.aio.Channel, whose loop it would block"
+        interceptor.check_is_no(Kind.PLAIN, where, "an `async def`")
 
     def binding(self) -> LoopBinding:
         """The connections of this channel in the running loop."""

@@ -35,7 +35,6 @@ from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ChannelClosedError
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.interceptors.interceptor import Kind
 from pybrpc.transport.runtime import default_runtime
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from pybrpc.client.channel.cluster_options import ClusterOptions
     from pybrpc.client.channel.http_part import HttpPart
     from pybrpc.client.cluster.cluster_source import ClusterSource
+    from pybrpc.rpc.interceptors.interceptor import Interceptor
     from pybrpc.rpc.method import Method
     from pybrpc.rpc.raw_method import RawMethod
 
@@ -100,12 +100,6 @@ class ChannelBase:
     """
 
     _public_name = "pybrpc.Channel"
-    _kind_not_used: tuple[Kind, str, str] = (
-        Kind.ASYNC,
-        "by a pybrpc.Channel, whose calls run in threads",
-        "a plain function",
-    )
-    """The kind of interceptors that can't be used, where, and what can."""
     _not_offered: frozenset[str] = frozenset()
     """Methods that a subclass refuses."""
     _is_closed = True  # if the constructor raises
@@ -130,7 +124,7 @@ class ChannelBase:
         self.call_options = settings.call_options
         self._interceptors = settings.checked_interceptors
         for interceptor in self._interceptors:
-            interceptor.check_is_no(*self._kind_not_used)
+            self._check_kind(interceptor)
         self.encoding = settings.encoding
         self._http_part: HttpPart | None = None
         if settings.http_content_type is not None:
@@ -143,6 +137,13 @@ class ChannelBase:
         self._leases = []
         self.close_waiters = WakeList()
         self._is_closed = False
+
+    def _check_kind(self, interceptor: Interceptor) -> None:
+        """TypeError if it can't run around calls of this channel."""
+        from pybrpc.rpc.interceptors.interceptor import Kind
+
+        where = "by a pybrpc.Channel, whose calls run in threads"
+        interceptor.check_is_no(Kind.ASYNC, where, "a plain function")
 
     @property
     def address(self) -> str:

@@ -37,7 +37,6 @@ from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.client.endpoints.settings import ConnectionType, SourceSettings
-from pybrpc.json2pb.options import JsonOptions
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
 from pybrpc.protocols.registry import protocol_named
 from pybrpc.protocols.traits import (
@@ -50,7 +49,6 @@ from pybrpc.protocols.traits import (
 from pybrpc.rpc.body_encoding import BodyEncoding, checked_encoding
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
-from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
 from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
 
@@ -60,9 +58,11 @@ if TYPE_CHECKING:
     from pybrpc.client.cluster.balancing.cluster_recover import ClusterRecover
     from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
     from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
+    from pybrpc.json2pb.options import JsonOptions
     from pybrpc.naming import ServerNode
     from pybrpc.rpc.authenticator import Authenticator
     from pybrpc.rpc.http_bodies import HttpContentType
+    from pybrpc.rpc.interceptors.interceptor import Interceptor
     from pybrpc.transport.tls.client_tls import ClientTls
 
 DEFAULT_TIMEOUT_S = 0.5
@@ -182,10 +182,9 @@ class ChannelSettings:
         checked_count("max_streams_unconsumed_bytes", self.max_streams_unconsumed_bytes)
         checked_text("connection_group", self.connection_group)
         checked_instance_or_none("options", self.options, SocketOptions)
-        checked_instance_or_none("json_options", self.json_options, JsonOptions)
         protocol, content_type = _protocol_and_form(self.protocol)
-        if self.json_options is not None and content_type is None:
-            raise ValueError(f"leave out json_options: {protocol.name} sends no JSON")
+        if self.json_options is not None:
+            _check_json_options(self.json_options, protocol, content_type)
         parts = {
             "http_content_type": content_type,
             "timeout_s": checked_timeout_s(self.timeout),
@@ -194,7 +193,7 @@ class ChannelSettings:
                 self.compress_type, self.checksum_type, self.checksum_with_attachment
             ),
             "source_settings": self._source_settings(protocol),
-            "checked_interceptors": checked_interceptors(self.interceptors),
+            "checked_interceptors": _checked_interceptors(self.interceptors),
         }
         for name, part in parts.items():
             object.__setattr__(self, name, part)
@@ -296,6 +295,24 @@ def _protocol_and_form(name: str) -> tuple[RpcProtocol, HttpContentType | None]:
         known = ", ".join(f'"{base}:{each}"' for each in kinds)
         raise ValueError(f"unknown protocol {name!r}; of http there are {known}")
     return protocol_named(base), kinds.get(form, HttpContentType.JSON)
+
+
+def _check_json_options(
+    given: object, protocol: RpcProtocol, content_type: HttpContentType | None
+) -> None:
+    from pybrpc.json2pb.options import JsonOptions
+
+    checked_instance_or_none("json_options", given, JsonOptions)
+    if content_type is None:
+        raise ValueError(f"leave out json_options: {protocol.name} sends no JSON")
+
+
+def _checked_interceptors(interceptors: Iterable[Any]) -> tuple[Interceptor, ...]:
+    if interceptors == ():
+        return ()
+    from pybrpc.rpc.interceptors.interceptor import checked_interceptors
+
+    return checked_interceptors(interceptors)
 
 
 def _factory_type(protocol: RpcProtocol) -> type[ConnectionFactory]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeAlias
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.naming.naming_url import is_naming_url
-from pybrpc.naming.server_node import ServerNode
+from pybrpc.naming.url_scheme import is_naming_url
 
-Servers = str | Iterable[str | Endpoint | ServerNode]
+if TYPE_CHECKING:
+    from pybrpc.naming.server_node import ServerNode
+
+Servers: TypeAlias = "str | Iterable[str | Endpoint | ServerNode]"
 """A URL of a naming service, or the servers themselves."""
 
 
