@@ -21,7 +21,7 @@ from pybrpc.base.implementation import (
     HotModule,
     PythonFinder,
     choose,
-    find_hot_module,
+    find_hot_modules,
 )
 from pybrpc.client.calls.attempt import new_attempt
 from pybrpc.iobuf import IOBuf
@@ -84,14 +84,14 @@ def test_an_extension_older_than_its_source_is_an_error(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     for name, time in (("hot.py", 100), ("hot.pxd", 100), (f"hot{suffix}", 200)):
         os.utime(tmp_path / name, (time, time))
-    assert choose(None, [find_hot_module("pybrpc.hot", str(tmp_path))]) == "compiled"
+    assert choose(None, find_hot_modules(["pybrpc.hot"], str(tmp_path))) == "compiled"
     os.utime(tmp_path / "hot.pxd", (300, 300))
     with pytest.raises(ImportError, match=r"pybrpc\.hot changed after"):
-        choose(None, [find_hot_module("pybrpc.hot", str(tmp_path))])
+        choose(None, find_hot_modules(["pybrpc.hot"], str(tmp_path)))
     # As installed, without what compiles it.
     (tmp_path / "hot.pxd").unlink()
     os.utime(tmp_path / "hot.py", (300, 300))
-    assert choose(None, [find_hot_module("pybrpc.hot", str(tmp_path))]) == "compiled"
+    assert choose(None, find_hot_modules(["pybrpc.hot"], str(tmp_path))) == "compiled"
 
 
 WHERE_FROM = """
@@ -215,6 +215,6 @@ def test_sources_are_put_before_extension_modules_that_are_there(
     monkeypatch.setenv("PYBRPC_IMPL", "python")
     monkeypatch.setattr(sys, "meta_path", [])
     monkeypatch.setattr(implementation, "HOT_MODULES", ["pybrpc.m0"])
-    monkeypatch.setattr(implementation, "find_hot_module", lambda name, root: found[0])
+    monkeypatch.setattr(implementation, "find_hot_modules", lambda names, root: found)
     assert implementation._set_up() == "python"
     assert [type(finder) for finder in sys.meta_path] == [PythonFinder] * are_there

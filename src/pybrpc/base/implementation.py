@@ -162,12 +162,29 @@ class HotModule(NamedTuple):
         return any(os.stat(path).st_mtime > built_at for path in (self.source, declarations))
 
 
-def find_hot_module(name: str, root: str) -> HotModule:
-    """The files of a module, searched in the directory `root` of its top package."""
-    base = os.path.join(root, *name.split(".")[1:])
-    candidates = [base + suffix for suffix in EXTENSION_SUFFIXES]
-    extension = next((path for path in candidates if os.path.exists(path)), None)
-    return HotModule(name, f"{base}.py", extension)
+def find_hot_modules(names: Sequence[str], root: str) -> list[HotModule]:
+    """The files of modules, searched in the directory `root` of their top package. Each directory
+    is read once: to ask for each file is slower."""
+    listed: dict[str, set[str]] = {}
+    found = []
+    for name in names:
+        *packages, module = name.split(".")[1:]
+        directory = os.path.join(root, *packages)
+        if directory not in listed:
+            listed[directory] = _files_in(directory)
+        files = listed[directory]
+        built = [module + suffix for suffix in EXTENSION_SUFFIXES if module + suffix in files]
+        base = os.path.join(directory, module)
+        extension = os.path.join(directory, built[0]) if built else None
+        found.append(HotModule(name, f"{base}.py", extension))
+    return found
+
+
+def _files_in(directory: str) -> set[str]:
+    try:
+        return set(os.listdir(directory))
+    except OSError:  # in an archive
+        return set()
 
 
 def choose(wanted: str | None, modules: Sequence[HotModule]) -> str:
@@ -239,7 +256,7 @@ class CompiledFinder:
 
 def _set_up() -> str:
     root = os.path.dirname(os.path.dirname(__file__))
-    modules = [find_hot_module(name, root) for name in HOT_MODULES]
+    modules = find_hot_modules(HOT_MODULES, root)
     implementation = choose(os.environ.get("PYBRPC_IMPL"), modules)
     if implementation == "compiled":
         sys.meta_path.insert(0, CompiledFinder(modules))
