@@ -94,8 +94,8 @@ CLIENT_GROUPS = (
             *modules("client/cluster", "pick router"),
             *modules(
                 "client/cluster/breaking",
-                "breaker checked_numbers ema_circuit_breaker gates isolation outcomes outlier_detection"
-                " retry_budget server_breaker server_health server_states",
+                "breaker checked_numbers ema_circuit_breaker gates isolation outcomes"
+                " outlier_detection retry_budget server_breaker server_health server_states",
             ),
         ),
         (
