@@ -1,4 +1,4 @@
-"""python -m bench.imports: what importing costs, beside `import grpc`.
+"""python -m bench.imports: the cost of imports, beside `import grpc`.
 
 Each row is a new process of Python, which imports, and makes a channel or a server if the row says
 so. All rows take their turn in each round, with bytecode at hand. Processor time, user and system,
@@ -39,14 +39,14 @@ ROWS: Mapping[str, str] = {
     "aio.Channel and Stub": 'import pybrpc; pybrpc.Stub; pybrpc.aio.Channel("127.0.0.1:1")',
     "Server": "import pybrpc; pybrpc.Server()",
 }
-"""What is measured, by name: the program of the process."""
+"""The programs of the processes, by the name of the row."""
 
 _COUNT = "; import sys; print(len(sys.modules))"
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one process: its processor time, and how many modules it had at its end."""
+    """The processor time of a process, and the number of its modules at its end."""
 
     cpu_s: float
     modules: int

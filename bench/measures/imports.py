@@ -1,4 +1,4 @@
-"""What importing costs: new processes. `bench.imports` shows more of it."""
+"""The cost of imports, in new processes. `bench.imports` shows more of it."""
 
 from __future__ import annotations
 

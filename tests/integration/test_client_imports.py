@@ -146,7 +146,7 @@ KINDS = (
 
 @pytest.mark.parametrize("kind", [*KINDS, "auto"])
 def test_call_imports_nothing_whatever_its_channel_was_told(address: str, kind: str) -> None:
-    """What an option needs was imported when the channel was made."""
+    """The constructor has imported the modules that an option needs."""
     response, _, imported = run(ONE_CALL + OPTIONS_OF_THREADS, address, kind)
     assert (response, imported) == ("hello", "[]")
 
