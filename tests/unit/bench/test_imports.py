@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.imports import GRPC, PYBRPC, ROWS, Cost, cost_of, main, measure, ratio_of
+from bench.measures.imports import MEASURE, PROGRAMS
+from bench.site import Site
+from bench.work import Imports, Window, as_text, parse_work
 
 
 def test_cost_counts_the_modules_of_the_process_and_its_processor_time(tmp_path: Path) -> None:
@@ -33,6 +36,19 @@ def test_ratio_is_that_of_neighbours_in_a_round() -> None:
         GRPC: [Cost(2.0, 1), Cost(6.0, 1), Cost(2.0, 1)],
     }
     assert ratio_of(costs, PYBRPC) == 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MEASURE.peers)
+def test_measure_of_the_bench_runs_each_program(name: str) -> None:
+    if reason := MEASURE.missing(name):
+        pytest.skip(reason)
+    for part in PROGRAMS[name]:
+        work = parse_work(as_text(Imports(part)))
+        with Site() as site:
+            figures = MEASURE.run(site, name, work, Window(0.0, 0.0))
+        assert figures["modules"] > 30
+        assert set(MEASURE.tables) <= set(figures)
 
 
 @pytest.mark.slow
