@@ -308,7 +308,7 @@ def _check_json_options(
 
 
 def _checked_interceptors(interceptors: Iterable[Any]) -> tuple[Interceptor, ...]:
-    if interceptors == ():
+    if type(interceptors) is tuple and not interceptors:
         return ()
     from pybrpc.rpc.interceptors.interceptor import checked_interceptors
 
