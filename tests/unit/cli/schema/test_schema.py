@@ -63,6 +63,36 @@ def test_files_may_come_in_any_order() -> None:
     assert names.index("a") < names.index("b") < names.index("c")
 
 
+def test_packages_may_import_each_other_and_files_may_import_for_others() -> None:
+    shared, base, public = importing("a/base"), importing("a/shared"), importing("b/public")
+    for file, package in ((shared, "a"), (base, "a"), (public, "b")):
+        file.package = package
+    shared.message_type.add(name="Shared")
+    public.dependency.append("a/base")
+    public.public_dependency.append(0)
+    user = importing("c/user", "b/public")
+    user.message_type.add(name="User").field.add(
+        name="shared", number=1, label=1, type=11, type_name=".a.Shared"
+    )
+    base.dependency.append("b/public")
+    schema = Schema([user, base, public, shared])
+    found: Any = schema.message_class("User")
+    assert found.DESCRIPTOR.fields_by_name["shared"].message_type.full_name == "a.Shared"
+
+
+def test_file_that_is_there_twice_is_taken_once() -> None:
+    twice = [importing("a"), importing("a")]
+    twice[1].source_code_info.location.add(span=[1, 2, 3])
+    assert [file.name for file in Schema(twice).file_set().file] == ["a"]
+
+
+def test_two_files_of_one_name_that_differ_are_refused() -> None:
+    other = importing("a")
+    other.message_type.add(name="M")
+    with pytest.raises(UsageError, match="a is there twice, and the two differ"):
+        Schema([importing("a"), other])
+
+
 def test_files_of_protobuf_itself_need_not_be_there() -> None:
     schema = Schema([importing("a", "google/protobuf/timestamp.proto")])
     assert schema.message_class("google.protobuf.Timestamp")().seconds == 0  # type: ignore[attr-defined]
