@@ -13,8 +13,8 @@ def attribute_names(methods: Iterable[str], reserved: Collection[str] = RESERVED
     """The attribute of each method of a service: its own name, if that can be one.
 
     A keyword of Python, and a name in `reserved`, which the class of the object needs, gets an
-    underscore at its end: `import_`. One that begins with two underscores, which Python would change in a class, gets
-    "rpc" at its begin. No two methods share a name.
+    underscore at its end: `import_`. One that begins with two underscores, which Python would
+    change in a class, gets "rpc" at its begin. No two methods share a name.
     """
     names = list(methods)
     taken = {name for name in names if _is_usable(name, reserved)}
