@@ -26,7 +26,9 @@ from pybrpc.cli.output import Output, rich
 from pybrpc.cli.press_load import Load
 from pybrpc.cli.press_screen import LiveScreen, facts_of, print_figures
 from pybrpc.client.channel.aio_channel import AioChannel
+from pybrpc.client.channel.options import default_connection_type
 from pybrpc.json2pb import ConversionError, iter_json_messages
+from pybrpc.protocols.traits import CONNECTION_TYPES
 from pybrpc.rpc.controller import Controller
 
 SHOW_EVERY_S = 0.5
@@ -66,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--connection-type",
-        choices=("single", "pooled", "short"),
+        choices=CONNECTION_TYPES,
         help="(single; pooled with http)",
     )
     parser.add_argument(
@@ -88,7 +90,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         if getattr(options, name) is not None:
             given[name] = getattr(options, name)
     concurrency = options.concurrency or (CONCURRENCY_AT_RATE if options.qps else CONCURRENCY)
-    if options.connection_type == "pooled" or options.protocol.startswith("http"):
+    if connection_type_of(options) == "pooled":
         given["max_pool_size"] = min(concurrency, 1000)
     what = f"{target.method.full_name} on {options.server}"
     attachment = attachment_of(options)
@@ -114,6 +116,16 @@ def run(options: argparse.Namespace, output: Output) -> int:
             return await run_load(load, output, what)
 
     return asyncio.run(press())
+
+
+def connection_type_of(options: argparse.Namespace) -> str:
+    """The type of the connections: the one that was given, or that of the protocol. UsageError."""
+    if options.connection_type is not None:
+        return str(options.connection_type)
+    try:
+        return default_connection_type(options.protocol)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def requests_of(options: argparse.Namespace, target: Called) -> list[Message]:

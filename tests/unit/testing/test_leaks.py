@@ -272,7 +272,7 @@ def test_circle_of_references_is_no_leak() -> None:
 
 
 def watched() -> list[object]:
-    """What is replaced while there are checks."""
+    """The functions that are replaced while there are checks."""
     uvloop: Any = sys.modules.get("uvloop")
     loops = [asyncio.BaseEventLoop] if uvloop is None else [asyncio.BaseEventLoop, uvloop.Loop]
     own = [vars(loop).get("close") for loop in loops]

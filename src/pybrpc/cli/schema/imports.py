@@ -21,7 +21,7 @@ MAX_DEPTH = 100
 """Packages and messages in which a type may be."""
 
 Top = DescriptorProto | EnumDescriptorProto | ServiceDescriptorProto
-"""What stands in a file itself, not within a message."""
+"""A definition that stands in a file itself, not within a message."""
 Uses = Mapping[str, set[str]]
 """Names, and those that each of them uses."""
 

@@ -47,7 +47,7 @@ from pybrpc.json2pb import JsonOptions
 from pybrpc.naming import ServerNode
 from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
-from pybrpc.protocols.registry import protocol_named
+from pybrpc.protocols.registry import all_protocols, protocol_named
 from pybrpc.protocols.traits import CONNECTION_TYPES, carries_credential, connection_types_of
 from pybrpc.rpc.body_encoding import BodyEncoding, checked_encoding
 from pybrpc.rpc.checksum import ChecksumType
@@ -297,11 +297,26 @@ def _protocol_and_form(name: str) -> tuple[RpcProtocol, HttpContentType | None]:
     base, mark, form = name.partition(":")
     if base != HTTP.name:
         return protocol_named(name), None
-    kinds = {kind.value.removeprefix("application/"): kind for kind in HttpContentType}
+    kinds = _http_forms()
     if mark and form not in kinds:
         known = ", ".join(f'"{base}:{each}"' for each in kinds)
         raise ValueError(f"unknown protocol {name!r}; of http there are {known}")
     return protocol_named(base), kinds.get(form, HttpContentType.JSON)
+
+
+def protocol_names() -> list[str]:
+    """The names that the option `protocol` takes: those of all protocols, and the forms of http."""
+    names = [protocol.name for protocol in all_protocols()]
+    return [*names, *(f"{HTTP.name}:{form}" for form in _http_forms())]
+
+
+def default_connection_type(protocol: str) -> ConnectionType:
+    """The `connection_type` of a channel that names none. ValueError for an unknown protocol."""
+    return cast(ConnectionType, connection_types_of(_protocol_and_form(protocol)[0])[0])
+
+
+def _http_forms() -> dict[str, HttpContentType]:
+    return {kind.value.removeprefix("application/"): kind for kind in HttpContentType}
 
 
 def _circuit_breaker(option: CircuitBreaker | bool) -> CircuitBreaker | None:
