@@ -24,6 +24,8 @@ from tests.peers.cli_server import CliService
 from tests.peers.command import command
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.pages import ROOT
+from tests.peers.worker_apps import DUMP_FOLDER
+from tests.peers.worker_pages import paged
 from tests.protos import conformance_pb2 as pb
 
 pytestmark = pytest.mark.same_everywhere
@@ -293,6 +295,27 @@ def test_server_samples_until_the_last_of_two_commands_ends(
         call(address, "none")
     seen = [pb.EchoRequest.FromString(each.body).message for each in requests_in(folder)]
     assert seen == ["both", "one"]
+
+
+def test_all_workers_sample_until_the_last_of_two_commands_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DUMP_FOLDER, str(tmp_path / "dump"))
+    with paged("make_dumping_server", workers=2) as pages:
+
+        def shown() -> list[bool]:
+            texts = [pages.text(f"/flags/rpc_dump?worker={number}") for number in (0, 1)]
+            return ["rpc_dump (R) | true" in text for text in texts]
+
+        address = pages.supervisor.internal_endpoint
+        with sampling(address) as first:
+            with sampling(address):
+                assert shown() == [True, True]
+                first.send_signal(signal.SIGINT)
+                _, err = first.communicate(timeout=60)
+                assert err.startswith(STILL)
+                assert shown() == [True, True]
+        assert shown() == [False, False]
 
 
 def test_sampling_of_a_command_that_was_killed_ends_by_itself(tmp_path: Path) -> None:
