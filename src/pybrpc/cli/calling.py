@@ -148,11 +148,16 @@ def attachment_of(options: argparse.Namespace) -> bytes | None:
 
 
 def text_in(argument: str) -> str:
-    """A text: the argument itself, the standard input for "-", the file of "@path"."""
+    """A text: the argument itself, the standard input for "-", the file of "@path". UsageError if
+    there is no such file, or it is no UTF-8."""
     if argument == "-":
         return sys.stdin.read()
     if argument.startswith("@"):
-        return read_bytes(argument[1:]).decode("utf-8", "replace")
+        path = argument[1:]
+        try:
+            return read_bytes(path).decode()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path} is no UTF-8: {error}") from error
     return argument
 
 

@@ -44,7 +44,7 @@ MAX_NAMED = 20
 
 class Schema:
     """The services and messages of some files, in a pool of their own. UsageError if a file is
-    missing or makes no sense, or two that differ have one name."""
+    missing or makes no sense, or two files have one name."""
 
     def __init__(self, files: Iterable[FileDescriptorProto]) -> None:
         self._files = _by_name(files)
@@ -163,11 +163,14 @@ class Schema:
 
 
 def _by_name(files: Iterable[FileDescriptorProto]) -> dict[str, FileDescriptorProto]:
+    """The files by their names. Of several versions of one file the last one counts."""
     found: dict[str, FileDescriptorProto] = {}
     for file in files:
-        file.ClearField("source_code_info")  # comments and places, which descriptors don't have
-        if found.setdefault(file.name, file) != file:
-            raise UsageError(f"{file.name} is there twice, and the two differ")
+        other = found.setdefault(file.name, file)
+        if other.package != file.package:
+            packages = " and ".join(repr(each.package) for each in (other, file))
+            raise UsageError(f"there are two files {file.name}, of the packages {packages}")
+        found[file.name] = file
     return found
 
 

@@ -80,17 +80,19 @@ def test_packages_may_import_each_other_and_files_may_import_for_others() -> Non
     assert found.DESCRIPTOR.fields_by_name["shared"].message_type.full_name == "a.Shared"
 
 
-def test_file_that_is_there_twice_is_taken_once() -> None:
-    twice = [importing("a"), importing("a")]
-    twice[1].source_code_info.location.add(span=[1, 2, 3])
-    assert [file.name for file in Schema(twice).file_set().file] == ["a"]
+def test_of_two_versions_of_a_file_the_last_one_counts() -> None:
+    newer = importing("a")
+    newer.message_type.add(name="M")
+    schema = Schema([importing("a"), newer])
+    assert [file.name for file in schema.file_set().file] == ["a"]
+    assert schema.named("M").name == "M"
 
 
-def test_two_files_of_one_name_that_differ_are_refused() -> None:
-    other = importing("a")
-    other.message_type.add(name="M")
-    with pytest.raises(UsageError, match="a is there twice, and the two differ"):
-        Schema([importing("a"), other])
+def test_two_files_of_one_name_are_refused() -> None:
+    one, other = importing("common.proto"), importing("common.proto")
+    other.package = "b"
+    with pytest.raises(UsageError, match=r"two files common\.proto, of the packages '' and 'b'$"):
+        Schema([one, other])
 
 
 def test_files_of_protobuf_itself_need_not_be_there() -> None:
