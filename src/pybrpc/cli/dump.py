@@ -5,11 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import secrets
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +14,7 @@ from pybrpc.builtin.flags_page import HOLDER_FIELD, SECONDS_FIELD, STILL_TRUE, V
 from pybrpc.cli.arguments import add_timeout, add_tls, some_seconds
 from pybrpc.cli.command import OK, CommandError, UsageError
 from pybrpc.cli.dump_files import files_of, read_files
+from pybrpc.cli.ending import ended_by_signals
 from pybrpc.cli.output import Output, printable_line
 from pybrpc.cli.pages import page, page_channel, refusal
 from pybrpc.client.channel.channel import Channel
@@ -26,8 +24,6 @@ from pybrpc.server.rpc_dump.dump_format import DumpedRequest
 FLAG = "`rpc_dump'"
 """The flag, as the answers to changes name it."""
 FLAG_PATH = "/flags/rpc_dump"
-ENDING = (signal.SIGTERM, signal.SIGHUP)
-"""Signals that end the command, beside Ctrl-C."""
 
 EXAMPLE = """\
 examples:
@@ -109,35 +105,6 @@ def sampling(channel: Channel, output: Output, seconds: float) -> Iterator[None]
                     "the server still samples requests: the flag rpc_dump is set, or another "
                     "command samples too"
                 )
-
-
-@contextlib.contextmanager
-def ended_by_signals() -> Iterator[Callable[[], None]]:
-    """Signals of ENDING raise SystemExit with 128 and their number, as shells have it; after the
-    function that it gives was called, and after the first signal, they are ignored. A signal that
-    was ignored before, as with nohup, is left so; so are all in another thread than the main one.
-    """
-    before: dict[signal.Signals, Any] = {}
-
-    def ignore() -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-
-    def end(number: int, _: FrameType | None) -> None:
-        ignore()
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is threading.main_thread():
-        for number in ENDING:
-            handler = signal.getsignal(number)
-            if handler not in (signal.SIG_IGN, None):
-                before[number] = handler
-                signal.signal(number, end)
-    try:
-        yield ignore
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def change(channel: Channel, fields: dict[str, str]) -> str:

@@ -22,6 +22,7 @@ from pybrpc.cli.calling import (
     text_in,
 )
 from pybrpc.cli.command import FAILED, INTERRUPTED, OK, UsageError
+from pybrpc.cli.ending import signals_to, status_after
 from pybrpc.cli.output import Output, rich
 from pybrpc.cli.press_load import Load
 from pybrpc.cli.press_screen import LiveScreen, facts_of, print_figures
@@ -143,18 +144,25 @@ def requests_of(options: argparse.Namespace, target: Called) -> list[Message]:
 
 
 async def run_load(load: Load[Any], output: Output, what: str) -> int:
-    """Run the load to its end, or to Ctrl-C; show it meanwhile, and print its figures."""
+    """Run the load to its end, to Ctrl-C or a signal that ends the command; show it meanwhile, and
+    print its figures. The exit status."""
     running = asyncio.ensure_future(load.run())
-    is_interrupted = False
-    with showing(load, output, what) as show:
+    status: int | None = None
+
+    def end(number: int) -> None:
+        nonlocal status
+        status = status_after(number)
+        load.stop()
+
+    with signals_to(end), showing(load, output, what) as show:
         while not running.done():
             try:
                 await asyncio.wait((running,), timeout=SHOW_EVERY_S)
                 show()
             except asyncio.CancelledError:
-                if is_interrupted:
+                if status is not None:
                     raise
-                is_interrupted = True
+                status = INTERRUPTED
                 load.stop()
     await running
     figures = load.figures()
@@ -162,8 +170,8 @@ async def run_load(load: Load[Any], output: Output, what: str) -> int:
         output.value(facts_of(figures))
     else:
         print_figures(figures, output, what)
-    if is_interrupted:
-        return INTERRUPTED
+    if status is not None:
+        return status
     return FAILED if figures.failed else OK
 
 
