@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Collection, Iterable
 
-RESERVED = frozenset({"SERVICE", "_channel"})
+RESERVED = frozenset({"SERVICE", "_channel", "_is_aio"})
 """Attributes of the base classes of generated ones."""
 
 
