@@ -137,6 +137,15 @@ def test_bad_files_are_told_where_the_channel_or_the_server_is_made() -> None:
         pybrpc.Channel("unix:/tmp/a.sock", tls=True)
 
 
+@pytest.mark.parametrize("kind", [pybrpc.Channel, pybrpc.aio.Channel])
+@pytest.mark.parametrize("address", ["list://127.0.0.1:1,127.0.0.1:2", ["127.0.0.1:1"]])
+def test_bad_files_are_told_where_the_channel_of_a_cluster_is_made(kind: Any, address: Any) -> None:
+    with pytest.raises(TlsConfigError, match="/no/such/file"):
+        kind(address, tls=pybrpc.ClientTls(ca="/no/such/file"))
+    with pytest.raises(TlsConfigError, match="can't be the name of a server"):
+        kind(address, tls=pybrpc.ClientTls(server_name=".a"))
+
+
 def test_over_a_unix_socket(tmp_path: Any) -> None:
     with make_server() as server:
         address = str(server.start(f"unix:{tmp_path}/tls.sock"))

@@ -211,7 +211,7 @@ class ChannelSettings:
         Loads the files of TLS. Raises a ValueError or a TypeError as the constructor does.
         """
         tls = ClientTls.of(self.tls)
-        if tls is not None and endpoint is not None:
+        if tls is not None:
             tls.check(endpoint)
         return ConnectionFactory(
             endpoint or _ANY_ENDPOINT,

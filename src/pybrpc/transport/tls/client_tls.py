@@ -91,9 +91,15 @@ class ClientTls:
             return tls
         raise TlsConfigError(f"tls must be a ClientTls, an ssl.SSLContext or True, not {tls!r}")
 
-    def check(self, endpoint: Endpoint) -> None:
-        """Load the files and check that they can be used. Blocks to read them the first time."""
-        self.layer_to(endpoint)
+    def check(self, endpoint: Endpoint | None) -> None:
+        """Load the files and check that they can be used; `None` for servers that are not known
+        yet. Blocks to read them the first time."""
+        if endpoint is not None:
+            self.layer_to(endpoint)
+            return
+        context = _context_of(self).get()
+        if self.server_name is not None:
+            self._layer(context, self.server_name)
 
     def layer_to(self, endpoint: Endpoint) -> TlsLayer:
         """The layer of one connection to `endpoint`."""
@@ -101,6 +107,10 @@ class ClientTls:
         name = _name_of(endpoint) if self.server_name is None else self.server_name
         if name is None and context.check_hostname:
             raise TlsConfigError(f"the server at {endpoint} has no known name: give server_name")
+        return self._layer(context, name)
+
+    @staticmethod
+    def _layer(context: ssl.SSLContext, name: str | None) -> TlsLayer:
         try:
             return TlsLayer(context, server_name=name)
         except ValueError as error:
