@@ -20,10 +20,20 @@ Plots = Mapping[str, Sequence[str]]
 
 TOP = """# Benchmark
 
-Made by `{command}`{early}; do not edit. {rounds} of {seconds:g} s each (the latency:
-{latency:g} s), peers in turns, every other round backwards: medians, and in brackets the lowest and
-highest round. Ratios are taken within a round. Client and server are processes of their own on one
-machine. The numbers of each round are in [results.json](bench/results.json).
+Made by `{command}`{early}; do not edit this page. pybrpc and its peers are [listed at the
+end](#what-was-measured-and-how-it-is-used). Client and server are processes of their own on one
+machine. In each round every peer runs for {seconds:g} s ({latency:g} s where latency is measured),
+one after the other; every other round has the reverse order. Of {rounds} the tables show the
+median, and in brackets the lowest and the highest. The numbers of each round are in
+[results.json](bench/results.json).
+"""
+
+HEADLINES = """## Headlines
+
+These are the expectations of the project, and whether they are met. A name `a_vs_b` is a ratio,
+taken within a round: how many times as many calls per second `a` makes as `b` (`cpu`: processor
+time; `p99`: latency). A name with `_us` alone is the processor time of a call, in µs.
+
 """
 
 
@@ -76,7 +86,7 @@ def bars_part(result: Result) -> str:
     if not found:
         return ""
     rows = (bar_row(bar, spread) for bar, spread in found)
-    return "## Headlines\n\n" + markdown_table(("", "median", "range", "expected", ""), rows)
+    return HEADLINES + markdown_table(("", "median", "range", "expected", ""), rows)
 
 
 def bar_row(bar: Bar, spread: Spread) -> list[str]:

@@ -24,6 +24,8 @@ from tests.peers.echo import ECHO, echo_request
 from tests.peers.redis_server import free_port
 from tests.peers.supervised import is_alive
 
+pytestmark = pytest.mark.same_everywhere
+
 FAST = ("--grace", "0.5", "--log-level", "error")
 
 

@@ -23,7 +23,7 @@ from tests.peers.rtmp_load import (
 )
 
 pytestmark = [
-    pytest.mark.same_everywhere,
+    pytest.mark.proof,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="the programs are those of Linux"),
 ]

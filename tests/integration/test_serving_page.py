@@ -52,14 +52,14 @@ def test_cores_and_memory() -> None:
     """In a process of its own, which stays bound."""
     if len(os.sched_getaffinity(0) & {1}) == 0:
         pytest.skip("the process may not use core 1")
-    code = examples_of(PAGE)[1] + "\nimport os\nprint(os.sched_getaffinity(0))\n"
+    code = examples_of(PAGE)[4] + "\nimport os\nprint(os.sched_getaffinity(0))\n"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "{1}\n"
 
 
 def test_from_python(capsys: pytest.CaptureFixture[str]) -> None:
     where = {"127.0.0.1:8000": f"127.0.0.1:{free_port()}"}
-    run_example(examples_of(PAGE)[2], dict(NAMES), where)
+    run_example(examples_of(PAGE)[5], dict(NAMES), where)
     assert capsys.readouterr().out == "hello\n1\n"
 
 
@@ -81,7 +81,7 @@ def test_in_a_loop() -> None:
 
 
 def test_in_a_loop_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    run_example(examples_of(PAGE)[5], NAMES | {"AsyncEchoService": AsyncEcho}, {})
+    run_example(examples_of(PAGE)[3], NAMES | {"AsyncEchoService": AsyncEcho}, {})
     assert capsys.readouterr().out == "hello\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 import time
 from collections.abc import Iterator
@@ -107,8 +108,7 @@ def test_options_that_a_page_names_exist(page: str) -> None:
 
 def parameters(called: str) -> set[str]:
     """The parameters of a class of pybrpc."""
-    code = getattr(pybrpc, called).__init__.__code__
-    return set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    return set(inspect.signature(getattr(pybrpc, called)).parameters)
 
 
 @pytest.mark.parametrize("page", ["client.md", "server.md", "coming-from-brpc.md"])

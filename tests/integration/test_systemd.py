@@ -25,6 +25,8 @@ from tests.peers.redis_server import free_port
 from tests.peers.service_manager import NotifySocket, start_program
 from tests.peers.supervised import call
 
+pytestmark = pytest.mark.same_everywhere
+
 APP = [sys.executable, "-m", "tests.peers.systemd_apps"]
 WORKERS = [*COMMAND, "tests.peers.systemd_apps:make_server", "--workers", "2"]
 READY, STOPPING = "READY=1", "STOPPING=1"

@@ -14,7 +14,7 @@ import pytest
 from tests.peers.redis_server import free_port
 from tests.peers.shell_pages import Step, reader_environment, steps_of, typed, with_addresses
 
-pytestmark = [pytest.mark.program("curl"), pytest.mark.slow, pytest.mark.same_everywhere]
+pytestmark = [pytest.mark.program("curl"), pytest.mark.slow, pytest.mark.proof]
 
 STEPS = steps_of("docs/tutorial.md")
 SERVERS = ("python stock_server.py", "pybrpc serve")

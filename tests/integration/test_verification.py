@@ -68,7 +68,7 @@ def test_a_violation_is_expected_only_where_it_is_said_so() -> None:
 def test_every_rule_that_the_model_can_break_is_checked_and_on_the_page() -> None:
     checked = {mutant.name for mutant in MUTANTS}
     assert broken_rules(TEXT) == checked
-    table = PAGE.partition("## What must be caught")[2].partition("\n## ")[0]
+    table = PAGE.partition("### What must be caught")[2].partition("\n### ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == checked
 
 

@@ -30,6 +30,7 @@ TRANSLATED_SECTIONS = {"Start", "Guides", "Coming from", "Cookbook"}
 ENGLISH_ONLY = {"security.md"}
 """Pages of these sections of the navigation that have no Chinese one: it is SECURITY.md."""
 
+_CODE = re.compile(r"`[^`]+`")
 _CHINESE_LETTER = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -74,11 +75,23 @@ def test_code_of_the_first_page_is_that_of_the_readme() -> None:
 
 @pytest.mark.parametrize("name", TRANSLATED)
 def test_a_chinese_page_has_as_many_table_rows_as_the_english_one(name: str) -> None:
-    def rows(path: Path) -> int:
-        text = FENCED.sub("", path.read_text(encoding="utf-8"))
-        return sum(line.startswith("|") for line in text.splitlines())
+    assert len(rows_of(CHINESE / name)) == len(rows_of(ENGLISH / name))
 
-    assert rows(CHINESE / name) == rows(ENGLISH / name)
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_a_row_of_a_chinese_page_names_the_same_code_as_the_english_one(name: str) -> None:
+    pairs = zip(rows_of(CHINESE / name), rows_of(ENGLISH / name), strict=True)
+    assert [pair for pair in pairs if not have_same_code(*pair)] == []
+
+
+def rows_of(page: Path) -> list[str]:
+    """The rows of all tables."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def have_same_code(chinese: str, english: str) -> bool:
+    return set(_CODE.findall(chinese)) == set(_CODE.findall(english))
 
 
 @pytest.mark.parametrize("name", PAGES)

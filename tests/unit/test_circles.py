@@ -110,7 +110,7 @@ def test_long_files_and_functions_are_found_with_their_lines(tmp_path: Path) -> 
     assert imports.long_functions(tmp_path) == {"long.py:f": 501}
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_command_prints_circles_orders_and_the_number_of_files(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -21,8 +21,7 @@ sys.exit(pytest.main(sys.argv[1:]))
 TESTS = ("test_brpc_protobuf_json.py", "test_json_to_pb.py", "test_pb_to_json.py")
 
 
-@pytest.mark.same_everywhere
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("runner", "runtime"), [(["-m", "pytest"], "python"), (["-c", WITHOUT_ORJSON], "upb")]
 )

@@ -32,6 +32,7 @@ def test_only_a_few_failures_are_looked_at_again(failed: list[str], output: str,
     assert failed_again.why_not_again(failed, output) == why
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("fails", [False, True])
 def test_one_more_failure_is_one_too_many(tmp_path: Path, fails: bool) -> None:
     count = tmp_path / "count"
