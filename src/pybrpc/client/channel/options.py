@@ -38,7 +38,7 @@ from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.client.endpoints.settings import ConnectionType, SourceSettings
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
-from pybrpc.protocols.registry import protocol_named
+from pybrpc.protocols.registry import all_protocols, protocol_named
 from pybrpc.protocols.traits import (
     CONNECTION_TYPES,
     HTTP_KIND,
@@ -207,7 +207,7 @@ class ChannelSettings:
         Loads the files of TLS. Raises a ValueError or a TypeError as the constructor does.
         """
         tls = self._client_tls()
-        if tls is not None and endpoint is not None:
+        if tls is not None:
             tls.check(endpoint)
         protocol = self._protocol()
         return _factory_type(protocol)(
@@ -288,13 +288,28 @@ def _protocol_and_form(name: str) -> tuple[RpcProtocol, HttpContentType | None]:
     base, mark, form = name.partition(":")
     if base != HTTP_KIND:
         return protocol_named(name), None
-    from pybrpc.rpc.http_bodies import HttpContentType
-
-    kinds = {kind.value.removeprefix("application/"): kind for kind in HttpContentType}
+    kinds = _http_forms()
     if mark and form not in kinds:
         known = ", ".join(f'"{base}:{each}"' for each in kinds)
         raise ValueError(f"unknown protocol {name!r}; of http there are {known}")
-    return protocol_named(base), kinds.get(form, HttpContentType.JSON)
+    return protocol_named(base), kinds[form or "json"]
+
+
+def protocol_names() -> list[str]:
+    """The names that the option `protocol` takes: those of all protocols, and the forms of http."""
+    names = [protocol.name for protocol in all_protocols()]
+    return [*names, *(f"{HTTP_KIND}:{form}" for form in _http_forms())]
+
+
+def default_connection_type(protocol: str) -> ConnectionType:
+    """The `connection_type` of a channel that names none. ValueError for an unknown protocol."""
+    return cast(ConnectionType, connection_types_of(_protocol_and_form(protocol)[0])[0])
+
+
+def _http_forms() -> dict[str, HttpContentType]:
+    from pybrpc.rpc.http_bodies import HttpContentType
+
+    return {kind.value.removeprefix("application/"): kind for kind in HttpContentType}
 
 
 def _check_json_options(
