@@ -79,7 +79,7 @@ def loaded_by(program: str) -> set[str]:
 def test_channels_and_servers_load_no_more_than_they_use(
     program: str, most: int, absent: set[str]
 ) -> None:
-    """In CPython 3.11 they load 372, 418 and 681 modules."""
+    """In CPython 3.11 they load 377, 420 and 687 modules, without those of an environment."""
     loaded = loaded_by(program)
     assert absent.isdisjoint(loaded), absent & loaded
     assert len(loaded) <= most
