@@ -20,7 +20,7 @@ import pybrpc
 from examples.proxy import AioProxy, Proxy
 from pybrpc import Controller
 from pybrpc.errors import ErrorCode, NoMethodError
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.server import Server
 from tests.fakes.threads import WAIT_S, wait_until

@@ -15,7 +15,7 @@ from typing import Any
 
 from pybrpc.errors import ErrorCode, ProtocolError, RpcError
 from pybrpc.iobuf.iobuf import iobuf_of
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse, StreamSettings
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.rpc.stream_options import StreamOptions

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -296,7 +295,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 def new_stream_id() -> int:
     """A new id, which nobody can guess."""
-    return secrets.randbits(ID_BITS)
+    return int.from_bytes(os.urandom(8)) >> (64 - ID_BITS)
 
 
 def _remember(ids: OrderedDict[int, None], new: int) -> None:
