@@ -128,6 +128,28 @@ def test_error_of_a_handler_is_passed_on(form: str) -> None:
 
 
 @each_form
+def test_user_fields_of_a_failed_response_are_those_of_the_call(form: str) -> None:
+    def fail(request: Any, controller: Any) -> None:
+        controller.response_user_fields = {"key": "value"}
+        controller.set_failed(20001, "no")
+
+    with cluster(2) as servers:
+        servers[0].behave = servers[1].behave = fail
+        controller = pybrpc.Controller()
+        with pytest.raises(RpcError):
+            call_over(
+                form,
+                "SelectiveChannel",
+                servers.addresses,
+                REQUEST,
+                add_all,
+                controller=controller,
+            )
+        assert controller.response_user_fields == {"key": "value"}
+        assert str(controller.remote_side) in servers.addresses
+
+
+@each_form
 def test_request_without_a_required_field_is_erequest(form: str) -> None:
     with cluster(2) as servers:
         with pytest.raises(BadRequestError):

@@ -194,12 +194,12 @@ class Call(CallRecord):
             self.response = response
             self._end()
 
-    def on_error_response(self, attempt: Attempt, error: RpcError) -> None:
+    def on_error_response(self, attempt: Attempt, error: RpcError, response: Any = None) -> None:
         """A response has arrived, and it is an error."""
         attempt.report(error.code)
         if error.code == ErrorCode.ELOGOFF:
             attempt.connection.retire()
-        self._on_attempt_failed(attempt, error)
+        self._on_attempt_failed(attempt, error, response)
 
     def on_bad_response(self, attempt: Attempt, reason: str) -> None:
         """A response has arrived that can't be parsed."""
@@ -365,6 +365,7 @@ class Call(CallRecord):
                 self._fail_aborted(self._abort_error)
             return False
         self.note_failure(error)
+        self.response = None
         self.retried_count += 1
         text = "retry %d of %s, after %g s: %s"
         CLIENT.debug(text, self.retried_count, self.method.full_name, pause_s, error)
@@ -377,12 +378,14 @@ class Call(CallRecord):
         error.__cause__ = reason
         self._fail(error)
 
-    def _on_attempt_failed(self, attempt: Attempt, error: RpcError) -> None:
+    def _on_attempt_failed(self, attempt: Attempt, error: RpcError, response: Any = None) -> None:
         hedge = self.hedge
         if hedge is not None and not hedge.lose():
             self.note_failure(error)
             return
         self.connection = attempt.connection
+        if not self.is_over:
+            self.response = response
         if self._plan_next_attempt(error):
             self._start_attempt()
 
@@ -422,6 +425,7 @@ class Call(CallRecord):
     def _fail_aborted(self, error: RpcError) -> None:
         """Before the call was claimed it may have come further than when `error` was made."""
         error.phase = self.phase
+        self.response = None
         self._fail(error)
 
     def _fail(self, error: RpcError) -> None:

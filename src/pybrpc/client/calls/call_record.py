@@ -87,6 +87,7 @@ class CallRecord(Work):
     served: ServedCall | None
     """The request that the handler serves which made this call; `None` outside of handlers."""
     response: Any
+    """The response that has ended the call, also if it is an error; `None` if there is none."""
     error: RpcError | None
     """The error of a call that has ended, until it is taken."""
     is_over: bool

@@ -320,8 +320,9 @@ class SelectiveCall(ComboCall):
         controller = self._controller
         controller.retried_count = self._retried_count + self._has_backup
         controller.has_backup_request = self._has_backup
-        if self._winner is not None:
-            take_results(controller, self._winner.result.controller)
+        for result in controller.sub_calls:
+            if result.has_ended:
+                take_results(controller, result.controller)
 
     def _sub_results(self) -> tuple[SubResult | None, ...]:
         """The sub call that has decided: the winner, or the last one to fail."""
