@@ -95,6 +95,7 @@ def test_unreachable_server_is_econnrefused(form: str) -> None:
             channel_options={"max_retry": 0},
         )
     assert caught.value.code == controller.error_code == ErrorCode.ECONNREFUSED
+    assert not caught.value.may_have_run
 
 
 @each_form

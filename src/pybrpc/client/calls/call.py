@@ -85,7 +85,7 @@ class Call(CallRecord):
         self.error = None
         self.is_over = False
         self.retried_count = 0
-        self._failures = ""
+        self._failed_attempts = None
         self._place: WaitPoint | None = None
         self._abort_error: RpcError | None = None
         self._timeout_queue: TimeoutQueue | None = None
@@ -174,6 +174,8 @@ class Call(CallRecord):
         place = self._place
         if type(place) is Attempt:
             place.report(ErrorCode.ERPCTIMEDOUT, CanceledBy.DEADLINE)
+        if self.hedge is not None and self.hedge.has_backup:
+            self.hedge.may_have_run = True
 
     def on_handler_canceled(self, reason: str) -> None:
         """The request was canceled that the handler serves which made this call. Any thread."""
@@ -380,9 +382,12 @@ class Call(CallRecord):
 
     def _on_attempt_failed(self, attempt: Attempt, error: RpcError, response: Any = None) -> None:
         hedge = self.hedge
-        if hedge is not None and not hedge.lose():
-            self.note_failure(error)
-            return
+        if hedge is not None:
+            if error.may_have_run:
+                hedge.may_have_run = True
+            if not hedge.lose():
+                self.note_failure(error)
+                return
         self.connection = attempt.connection
         if not self.is_over:
             self.response = response

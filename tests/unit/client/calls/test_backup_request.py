@@ -25,6 +25,7 @@ from pybrpc.errors import ErrorCode, RpcCanceledError, RpcError, RpcTimeoutError
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.testing.step_scheduler import StepScheduler, explore
+from pybrpc.transport.writing.write_request import Progress
 from tests.fakes.connections import (
     FakeCall,
     FakeConnection,
@@ -193,6 +194,35 @@ def test_abort_drops_both_requests(has_backup: bool, how: str, kind: type[RpcErr
     assert len(call.ends) == 1
 
 
+@pytest.mark.parametrize("end", ["abort", "first fails last", "backup fails last"])
+@pytest.mark.parametrize("sent", [(), (1,), (2,), (1, 2)])
+def test_call_may_have_run_if_one_of_its_requests_may(end: str, sent: tuple[int, ...]) -> None:
+    connection = FakeConnection()
+    call = hedged(connection, max_retry=1)
+    send_backup(call)
+    for number, request in enumerate(connection.requests, 1):
+        request.progress = Progress.WRITTEN if number in sent else Progress.QUEUED
+    if end == "abort":
+        assert call.abort(call.canceled_error())
+    else:
+        for number in (2, 1) if end == "first fails last" else (1, 2):
+            connection.break_down(number=number)
+    (error,) = call.ends
+    assert error.may_have_run is bool(sent)
+
+
+def test_call_that_was_lost_with_its_backup_may_have_run() -> None:
+    connection = FakeConnection()
+    call = hedged(connection)
+    send_backup(call)
+    connection.requests[0].progress = Progress.QUEUED
+    connection.pending.clear()
+    call.give_up()
+    (error,) = call.ends
+    assert isinstance(error, RpcTimeoutError)
+    assert error.may_have_run
+
+
 def test_backup_is_not_sent_if_the_policy_forbids_it() -> None:
     """bRPC: backup_request_policy."""
 
@@ -348,7 +378,7 @@ class Course:
             patch.setattr(
                 hedge_module, "atomic_counter", lambda: TracedCounter(scheduler, is_signed=True)
             )
-            names = ("_is_armed", "_call", "backup", "has_backup")
+            names = ("_is_armed", "_call", "backup", "has_backup", "may_have_run")
             patched = {name: TracedSlot(scheduler, Hedge.__dict__[name], name) for name in names}
             patch.setattr(call_module, "Hedge", type("TracedHedge", (Hedge,), patched))
             call = make_call(
@@ -379,6 +409,8 @@ class Course:
         while connection.pending and not call.ends:
             connection.answer()
         assert_over(call, connection)
+        (end,) = call.ends
+        assert not isinstance(end, RpcError) or end.may_have_run is (connection.accepted > 0)
         assert connection.accepted <= self.max_retry + 1
         end_pauses(connection)
         assert connection.pending == {}

@@ -220,6 +220,31 @@ def test_request_that_must_not_run_twice_has_no_backup(method: Method, hedges: i
     assert len(connection.timeouts.entries) == 1 + hedges
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "may_have_run"),
+    [
+        (Progress.QUEUED, Progress.QUEUED, False),
+        (Progress.QUEUED, Progress.SENT, True),
+        (Progress.WRITTEN, Progress.QUEUED, True),
+    ],
+)
+@pytest.mark.parametrize("end", ["broken", "cancelled"])
+def test_call_may_have_run_if_one_of_its_attempts_may(
+    first: Progress, second: Progress, may_have_run: bool, end: str
+) -> None:
+    connection = FakeConnection()
+    call = start(connection, max_retry=1)
+    connection.requests[0].progress = first
+    connection.break_down()
+    connection.requests[1].progress = second
+    if end == "broken":
+        connection.break_down()
+    else:
+        assert call.abort(call.canceled_error())
+    (error,) = call.ends
+    assert error.may_have_run is may_have_run
+
+
 FIELDS = RpcResponse(1, user_fields={"key": "value"})
 
 
