@@ -287,19 +287,18 @@ class CallRecord(Work):
         text = f"Canceled by the caller @{self.peer}"
         return make_rpc_error(ErrorCode.ECANCELED, text, phase=self.phase, peer=self.peer)
 
-    def note_failure(self, error: RpcError) -> None:
-        """An attempt has failed, and the call continues."""
+    def note_failure(self, error: RpcError) -> FailedAttempts:
+        """An attempt has failed, and the call continues. The failed attempts so far."""
         if self.span is not None:
             note_failed_attempt(self.span, error.code)
-        if self._failed_attempts is None:
-            self._failed_attempts = FailedAttempts()
-        self._failed_attempts.add(error, self.retried_count)
+        failed = self._failed_attempts or FailedAttempts()
+        failed.add(error, self.retried_count)
+        self._failed_attempts = failed
+        return failed
 
     def _note_last(self, error: RpcError) -> None:
         """The call fails with `error`: make it describe the failures of all attempts."""
-        self.note_failure(error)
-        failed: Any = self._failed_attempts
-        failed.describe_in(error)
+        self.note_failure(error).describe_in(error)
         if self.hedge is not None and self.hedge.may_have_run:
             error._earlier_may_have_run = True
         error.ended_call = True

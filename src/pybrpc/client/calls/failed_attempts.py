@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 class FailedAttempts:
     """Their texts, as C++ joins them, and whether the server may have run one of them.
 
-    For the thread that owns the call.
+    Used by the thread that owns the call. With a backup request, a thread whose attempt has failed
+    first may add it at the same time: then one text may be missing, and the Hedge knows what ran.
     """
 
     __slots__ = ("may_have_run", "text")

@@ -311,11 +311,12 @@ def test_backup_carries_the_rest_of_the_timeout(max_retry: int) -> None:
 
 
 class TracedConnection(FakeConnection):
-    def __init__(self, scheduler: StepScheduler, refused: int) -> None:
+    def __init__(self, scheduler: StepScheduler, refused: int, queued: tuple[int, ...]) -> None:
         super().__init__()
         self._scheduler = scheduler
         self._refused = refused
-        self.accepted = 0
+        self._queued = queued
+        self.accepted = self.left = 0
 
     def send(self, attempt: Attempt) -> None:
         self._scheduler.point("before it is pending")
@@ -323,6 +324,10 @@ class TracedConnection(FakeConnection):
             self._on_send = (*[nothing] * self.sent, raise_error(ErrorCode.EFAILEDSOCKET))
         super().send(attempt)
         self.accepted += 1
+        if self.sent in self._queued:
+            self.requests[-1].progress = Progress.QUEUED
+        else:
+            self.left += 1
         self._scheduler.point("pending")
 
     def take_number(self, number: int) -> Attempt | None:
@@ -362,10 +367,12 @@ class Course:
     max_retry: int = 3
     pauses: bool = False
     refused: int = 0
+    queued: tuple[int, ...] = ()
+    """The numbers of the requests that never leave."""
 
     def run(self, scheduler: StepScheduler) -> None:
         retry = RetryPolicy(backoff=Backoff(first_s=1.0) if self.pauses else None)
-        connection = TracedConnection(scheduler, self.refused)
+        connection = TracedConnection(scheduler, self.refused, self.queued)
         traced_call = type(
             "TracedCall",
             (FakeCall,),
@@ -410,7 +417,7 @@ class Course:
             connection.answer()
         assert_over(call, connection)
         (end,) = call.ends
-        assert not isinstance(end, RpcError) or end.may_have_run is (connection.accepted > 0)
+        assert not isinstance(end, RpcError) or end.may_have_run is (connection.left > 0)
         assert connection.accepted <= self.max_retry + 1
         end_pauses(connection)
         assert connection.pending == {}
@@ -454,3 +461,13 @@ def test_three_events_at_once_end_a_call_once_and_leave_nothing(triple: tuple[st
     for begun in ((), ("timer",)):
         course = Course(triple, begun, pauses="pause over" in triple)
         assert explore(course.run, max_preemptions=1) > 10
+
+
+@pytest.mark.parametrize("queued", [(1,), (2,), (1, 2)])
+@pytest.mark.parametrize("other", ["break 2", "cancel", "deadline"])
+def test_two_ends_at_once_know_whether_one_of_the_requests_has_left(
+    queued: tuple[int, ...], other: str
+) -> None:
+    """Whichever of the two threads ends the call."""
+    course = Course(("break 1", other), ("timer",), max_retry=1, queued=queued)
+    assert explore(course.run, max_preemptions=2) > 10
