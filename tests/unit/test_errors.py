@@ -18,7 +18,6 @@ from pybrpc.errors import (
     RpcError,
     RpcTimeoutError,
     WriteShutdownError,
-    error_name,
     from_os_error,
     make_rpc_error,
 )
@@ -28,22 +27,6 @@ RPC_ERRORS = [
     for cls in vars(errors).values()
     if isinstance(cls, type) and issubclass(cls, RpcError) and cls.__module__ == errors.__name__
 ]
-CODES_OF_BRPC = {
-    "ENOSERVICE": 1001,
-    "ENOMETHOD": 1002,
-    "EREQUEST": 1003,
-    "ERPCAUTH": 1004,
-    "ERPCTIMEDOUT": 1008,
-    "EFAILEDSOCKET": 1009,
-    "EOVERCROWDED": 1011,
-    "EEOF": 1014,
-    "EINTERNAL": 2001,
-    "ERESPONSE": 2002,
-    "ELOGOFF": 2003,
-    "ELIMIT": 2004,
-    "ECLOSE": 2005,
-    "ESHUTDOWNWRITE": 2007,
-}
 
 
 def has_run() -> FailedAttempts:
@@ -51,20 +34,6 @@ def has_run() -> FailedAttempts:
     attempts = FailedAttempts()
     attempts.add(make_rpc_error(ErrorCode.EEOF, "broken", phase=Phase.WAITING), 0)
     return attempts
-
-
-@pytest.mark.parametrize(("name", "number"), CODES_OF_BRPC.items())
-def test_codes_are_those_of_brpc(name: str, number: int) -> None:
-    assert ErrorCode[name] == number
-    assert error_name(number) == name
-
-
-@pytest.mark.parametrize(
-    ("code", "name"), [(errno.ECONNRESET, "ECONNRESET"), (errno.ENOSPC, "ENOSPC"), (4711, "E4711")]
-)
-def test_name_of_any_code(code: int, name: str) -> None:
-    assert error_name(code) == name
-    assert make_rpc_error(code, "text").name == name
 
 
 @pytest.mark.parametrize("cls", RPC_ERRORS)
