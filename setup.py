@@ -68,8 +68,8 @@ CLASS_DIRECTIVE = re.compile(
     r"^@cython\.(freelist|no_gc|trashcan)(?:\((\d+|True)\))?$", re.MULTILINE
 )
 
-# For modules in which a call over baidu_std spends less than 200 instructions, if any: half the time
-# of gcc for a few percent more instructions (docs/design/0032-packages.md).
+# For modules in which a call over baidu_std spends less than 200 instructions, if any: half the
+# time of gcc for a few percent more instructions (docs/design/0032-packages.md).
 CHEAP = [
     "-O1",
     "-fno-tree-dominator-opts",

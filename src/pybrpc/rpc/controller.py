@@ -344,7 +344,7 @@ class Controller:
 
     @property
     def response_user_fields(self) -> dict[str, str]:
-        """Names and values that the handler adds to the response."""
+        """Names and values that the handler adds to the response, also to a failed one."""
         if self._response_user_fields is None:
             self._response_user_fields = {}
         return self._response_user_fields
