@@ -83,7 +83,7 @@ def test_a_reader_can_follow_the_page(tmp_path: Path) -> None:
         for step in STEPS:
             reader.do(with_addresses(step, addresses))
         assert len(reader.servers) == 1
-    assert len(reader.has_run) == 10
+    assert len(reader.has_run) == 13
 
 
 def test_no_block_is_left_out() -> None:
@@ -98,4 +98,4 @@ def test_no_block_is_left_out() -> None:
         "both.py",
         "test_stock.py",
     ]
-    assert len(STEPS) == len(files) + 14
+    assert len(STEPS) == len(files) + 17

@@ -15,7 +15,7 @@ PERSON = {"name": "a", "id": 1, "datadouble": 1.0}
 
 
 def unknown_in(value: object, message_class: type[Message]) -> UnknownKey | None:
-    """What is unknown in a value that bRPC's rules take."""
+    """Look for an unknown key in a value that bRPC's rules take."""
     text = json.dumps(value)
     json_to_message(text, message_class)
     return find_unknown_key(text, message_class.DESCRIPTOR)
