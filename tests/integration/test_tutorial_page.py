@@ -77,7 +77,11 @@ def test_a_reader_can_follow_the_page(tmp_path: Path) -> None:
     pytest.importorskip("grpc_tools.protoc", reason="there is no grpcio-tools here")
     # The page prints the addresses sorted.
     first, second = sorted(f"127.0.0.1:{free_port()}" for _ in range(2))
-    addresses = {"127.0.0.1:8000": first, "127.0.0.1:8001": second}
+    addresses = {
+        "127.0.0.1:8000": first,
+        "127.0.0.1:8001": second,
+        "--internal-port 8001": f"--internal-port {second.partition(':')[2]}",
+    }
     with contextlib.ExitStack() as terminals:
         reader = Reader(tmp_path, terminals)
         for step in STEPS:
