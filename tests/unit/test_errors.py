@@ -93,14 +93,6 @@ def test_a_connection_that_never_stood_is_a_connect_error(phase: Phase) -> None:
     assert type(make_rpc_error(errno.ETIMEDOUT, "text", phase=Phase.SENT)) is ConnectionFailedError
 
 
-def test_code_that_only_the_system_has_is_looked_for_in_errno() -> None:
-    with pytest.raises(AttributeError, match=r"EPERM is of the errno module, errno\.EPERM$"):
-        ErrorCode.EPERM  # type: ignore[attr-defined]  # noqa: B018
-    with pytest.raises(AttributeError, match=r"ErrorCode has no code 'ENOTHING'$"):
-        ErrorCode.ENOTHING  # type: ignore[attr-defined]  # noqa: B018
-    assert ErrorCode.EINVAL is ErrorCode(errno.EINVAL)
-
-
 @pytest.mark.parametrize("code", [ErrorCode.ESSL, ErrorCode.EEOF, errno.ETIMEDOUT])
 def test_a_connection_whose_handshake_failed_is_a_handshake_error(code: int) -> None:
     assert type(make_rpc_error(code, "text", phase=Phase.HANDSHAKE)) is errors.HandshakeError
